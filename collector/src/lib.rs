@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The collector: receives and keeps every result, computes verdicts and the SLA, serves the console and the API.
+//!
+//! Reading order, along the flow: [`store`] is the disk; [`engine`] the one owner of all durable state, with [`ingest`], [`enrol`]
+//! and the operations of [`app`] as its verbs; [`writer`] the thread it lives on; [`book`] the aggregate in memory that everybody
+//! reads; [`receive`] one agent's session as a machine without IO, [`listener`] its shell; [`app`] the door for everything else.
+//!
+//! Architecture invariant: nothing is acknowledged that is not committed with `synchronous=FULL`, and the book shows committed
+//! facts alone. Nothing calls the presentation half; it reads the book and calls [`app::App`].
+
+pub mod store;
+
+pub mod engine;
+pub mod ingest;
+pub mod enrol;
+pub mod writer;
+
+pub mod book;
+
+pub mod receive;
+pub mod listener;
+
+pub mod app;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `sitepulse-collector`: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sitepulse_collector::cli::main()
+}

@@ -1,0 +1,175 @@
+//! The aggregate in memory: everything that is shown or decided is read from here.
+//!
+//! The book is a function of the tables: rebuilt by one scan at the start, and from then on updated by the writer after each
+//! commit, so it never shows what a crash could take back. Presence (connected, last seen, status) is the one part that is not
+//! durable. It stands behind a `std::sync::RwLock`; no guard is held across an `await`.
+
+mod accounting;
+mod agent;
+mod check;
+mod pair;
+
+use std::collections::BTreeMap;
+
+use sitepulse_model::check::AssignedCheck;
+use sitepulse_model::control::{ControlEvent, ControlLog, EventId, Scope};
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region};
+use sitepulse_model::record::Record;
+use sitepulse_model::time::UtcMicros;
+
+pub use accounting::{AgentNow, Filter, VerdictNow};
+pub use agent::{Agent, Presence};
+pub use check::{Check, CheckRevision};
+pub use pair::{Conservation, ConservationRow, LastResult, Pair};
+
+/// Everything the collector knows, in memory.
+#[derive(Debug, Default, PartialEq)]
+pub struct Book {
+    checks: BTreeMap<CheckNo, Check>,
+    check_ids: BTreeMap<CheckId, CheckNo>,
+    agents: BTreeMap<AgentNo, Agent>,
+    agent_names: BTreeMap<AgentName, AgentNo>,
+    control: ControlLog,
+    quarantined: u64,
+}
+
+impl Book {
+    /// All checks by number, retired ones too.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.checks.values()
+    }
+
+    /// A check by number.
+    pub fn check(&self, number: CheckNo) -> Option<&Check> {
+        self.checks.get(&number)
+    }
+
+    /// A check by id.
+    pub fn check_by_id(&self, id: &CheckId) -> Option<&Check> {
+        self.check_ids.get(id).and_then(|number| self.checks.get(number))
+    }
+
+    /// All agents by number, revoked ones too.
+    pub fn agents(&self) -> impl Iterator<Item = &Agent> {
+        self.agents.values()
+    }
+
+    /// An agent by number.
+    pub fn agent(&self, number: AgentNo) -> Option<&Agent> {
+        self.agents.get(&number)
+    }
+
+    /// An agent by name. The newest one when a revoked agent's name was taken again.
+    pub fn agent_by_name(&self, name: &AgentName) -> Option<&Agent> {
+        self.agent_names.get(name).and_then(|number| self.agents.get(number))
+    }
+
+    /// Every control event ever given, and the histories they fold into.
+    pub fn control(&self) -> &ControlLog {
+        &self.control
+    }
+
+    /// How many records were set aside because they make no sense; see the table `quarantine`.
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined
+    }
+
+    /// What is known of one check from one agent.
+    pub fn pair(&self, check: CheckNo, agent: AgentNo) -> Option<&Pair> {
+        self.checks.get(&check)?.pairs.get(&agent)
+    }
+
+    /// What agents of `region` run now, with the assignment's revision: never 0, and greater after every change of the answer.
+    pub fn assignment(&self, region: &Region) -> (u64, Vec<AssignedCheck>) {
+        let revision = self.assignment_revision(region);
+        let checks = self
+            .checks
+            .values()
+            .filter_map(|check| {
+                let current = check.current()?;
+                current.definition.runs_in(region).then(|| AssignedCheck {
+                    number: check.number,
+                    revision: current.revision,
+                    definition: current.definition.clone(),
+                })
+            })
+            .collect();
+        (revision, checks)
+    }
+
+    /// The revision that [`Self::assignment`] would give.
+    pub fn assignment_revision(&self, region: &Region) -> u64 {
+        let newest = self.checks.values().filter_map(|check| check.newest_ordinal_for(region)).max();
+        1 + newest.unwrap_or(0)
+    }
+
+    /// The events that agent `agent` must know: those about itself, and those about checks everywhere.
+    pub fn events_for(&self, agent: AgentNo) -> impl Iterator<Item = &ControlEvent> {
+        self.control.events().filter(move |event| concerns(event.scope, agent))
+    }
+
+    /// How many agents hold a connection now.
+    pub fn agents_connected(&self) -> usize {
+        self.agents.values().filter(|agent| agent.presence.connected).count()
+    }
+
+    /// The presence of an agent, for its session to keep up to date.
+    pub fn presence_mut(&mut self, agent: AgentNo) -> Option<&mut Presence> {
+        self.agents.get_mut(&agent).map(|agent| &mut agent.presence)
+    }
+
+    pub(crate) fn insert_agent(&mut self, agent: Agent) {
+        self.agent_names.insert(agent.name.clone(), agent.number);
+        self.agents.insert(agent.number, agent);
+    }
+
+    pub(crate) fn agent_mut(&mut self, number: AgentNo) -> Option<&mut Agent> {
+        self.agents.get_mut(&number)
+    }
+
+    pub(crate) fn insert_revision(&mut self, number: CheckNo, revision: CheckRevision) {
+        let id = revision.definition.id.clone();
+        self.check_ids.insert(id.clone(), number);
+        self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
+    }
+
+    pub(crate) fn insert_event(&mut self, event: ControlEvent) -> bool {
+        self.control.insert(event)
+    }
+
+    pub(crate) fn event(&self, id: &EventId) -> Option<&ControlEvent> {
+        self.control.events().find(|event| event.id == *id)
+    }
+
+    pub(crate) fn count_quarantined(&mut self, count: u64) {
+        self.quarantined += count;
+    }
+
+    /// Takes in one record that is durable, new and valid. Records of checks the book does not know change nothing.
+    pub(crate) fn insert_record(&mut self, agent: AgentNo, record: Record) {
+        if let Some(check) = self.checks.get_mut(&record.check()) {
+            check.insert_record(agent, record);
+        }
+    }
+
+    /// A copy without presence, to compare a rebuilt book with the live one.
+    #[cfg(test)]
+    pub(crate) fn forget_presence(&mut self) {
+        for agent in self.agents.values_mut() {
+            agent.presence = Presence::default();
+        }
+    }
+}
+
+/// Whether an agent must know an event of this scope.
+pub(crate) fn concerns(scope: Scope, agent: AgentNo) -> bool {
+    match scope {
+        Scope::Agent(of) | Scope::AgentCheck(of, _) => of == agent,
+        Scope::Check(_) => true,
+    }
+}
+
+/// When an agent was last heard of: now if it is connected.
+pub fn last_seen(agent: &Agent, now: UtcMicros) -> Option<UtcMicros> {
+    if agent.presence.connected { Some(now) } else { agent.presence.last_seen }
+}

@@ -1,0 +1,59 @@
+//! An agent as the collector knows it.
+
+use sitepulse_model::id::{AgentName, AgentNo, Incarnation, Region};
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_wire::message::Status;
+
+/// An enrolled agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// Its number.
+    pub number: AgentNo,
+    /// Its name.
+    pub name: AgentName,
+    /// Its region, from the join token.
+    pub region: Region,
+    /// SHA-256 of its registered public key (SPKI).
+    pub spki_sha256: [u8; 32],
+    /// When it joined.
+    pub enrolled_at: UtcMicros,
+    /// When it was revoked.
+    pub revoked_at: Option<UtcMicros>,
+    /// Its build, as told at the last handshake.
+    pub build: String,
+    /// Whether it is there now, and how it fares. Not durable but for `last_seen`.
+    pub presence: Presence,
+}
+
+/// Whether an agent is there now, and how it fares.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Presence {
+    /// Whether it holds a connection.
+    pub connected: bool,
+    /// How many connections it holds: more than one for a moment after an address change.
+    pub connections: u32,
+    /// When it was last heard of. After a restart of the collector: the last handshake.
+    pub last_seen: Option<UtcMicros>,
+    /// Its last status message.
+    pub status: Option<Status>,
+    /// Where it connects from.
+    pub peer: Option<String>,
+    /// Its spool's incarnation.
+    pub incarnation: Option<Incarnation>,
+    /// The assignment it was last sent or said it holds.
+    pub assignment_revision: Option<u64>,
+    /// When its certificate expires.
+    pub certificate_expires: Option<UtcMicros>,
+}
+
+impl Agent {
+    /// When it may run checks: from its enrolment to its revocation.
+    pub fn life(&self) -> Span {
+        Span::new(self.enrolled_at, self.revoked_at.unwrap_or(UtcMicros::MAX))
+    }
+
+    /// Collector's clock minus the agent's as last measured, in microseconds.
+    pub fn clock_offset_us(&self) -> Option<i64> {
+        self.presence.status.as_ref().and_then(|status| status.clock_offset_us)
+    }
+}

@@ -1,0 +1,132 @@
+//! A check with the history of its definition.
+
+use std::collections::BTreeMap;
+
+use sitepulse_model::check::CheckDefinition;
+use sitepulse_model::id::{AgentNo, CheckId, CheckNo, Region, Revision};
+use sitepulse_model::record::Record;
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::pair::Pair;
+
+/// One definition and when it applies from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckRevision {
+    /// Counts from 1.
+    pub revision: Revision,
+    /// Applies from here on; strictly greater than the revision's before.
+    pub effective_from: UtcMicros,
+    /// Whether the check is retired from here on (the definition is then the last one's).
+    pub retired: bool,
+    /// Who applied it: `collector:cli`, `collector:USER`.
+    pub author: String,
+    /// Counts the changes of all checks: what assignment revisions are made of.
+    pub ordinal: u64,
+    /// The definition.
+    pub definition: CheckDefinition,
+}
+
+/// A check, its histories, and what agents found.
+#[derive(Debug, PartialEq)]
+pub struct Check {
+    /// Its number.
+    pub number: CheckNo,
+    /// Its id.
+    pub id: CheckId,
+    /// Its definitions, oldest first; never empty.
+    pub revisions: Vec<CheckRevision>,
+    /// What each agent found.
+    pub pairs: BTreeMap<AgentNo, Pair>,
+}
+
+impl Check {
+    pub(super) fn new(number: CheckNo, id: CheckId) -> Self {
+        Self { number, id, revisions: Vec::new(), pairs: BTreeMap::new() }
+    }
+
+    pub(super) fn push(&mut self, revision: CheckRevision) {
+        self.revisions.push(revision);
+    }
+
+    /// The newest revision, a retirement too.
+    pub fn newest(&self) -> &CheckRevision {
+        self.revisions.last().expect("a check is made with its first revision")
+    }
+
+    /// The definition that applies now; `None` when the check is retired.
+    pub fn current(&self) -> Option<&CheckRevision> {
+        Some(self.newest()).filter(|newest| !newest.retired)
+    }
+
+    /// Whether the check is retired.
+    pub fn retired(&self) -> bool {
+        self.newest().retired
+    }
+
+    /// The revision by its number.
+    pub fn revision(&self, revision: Revision) -> Option<&CheckRevision> {
+        self.revisions.iter().find(|candidate| candidate.revision == revision)
+    }
+
+    /// The revision that applied at an instant; `None` before the first. Look at `retired`.
+    pub fn at(&self, at: UtcMicros) -> Option<&CheckRevision> {
+        self.revisions.iter().rev().find(|revision| revision.effective_from <= at)
+    }
+
+    /// The check's life: from its first definition to its retirement; several spans when it was retired and applied again.
+    pub fn lives(&self) -> Vec<Span> {
+        let mut lives = Vec::new();
+        let mut open: Option<UtcMicros> = None;
+        for revision in &self.revisions {
+            match (open, revision.retired) {
+                (None, false) => open = Some(revision.effective_from),
+                (Some(from), true) => {
+                    lives.push(Span::new(from, revision.effective_from));
+                    open = None;
+                }
+                (None, true) | (Some(_), false) => {}
+            }
+        }
+        lives.extend(open.map(|from| Span::new(from, UtcMicros::MAX)));
+        lives
+    }
+
+    /// When agents of `region` were to run it.
+    pub fn spans_in(&self, region: &Region) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for (index, revision) in self.revisions.iter().enumerate() {
+            if revision.retired || !revision.definition.runs_in(region) {
+                continue;
+            }
+            let to = self.revisions.get(index + 1).map_or(UtcMicros::MAX, |next| next.effective_from);
+            match spans.last_mut() {
+                Some(last) if last.to == revision.effective_from => last.to = to,
+                Some(_) | None => spans.push(Span::new(revision.effective_from, to)),
+            }
+        }
+        spans
+    }
+
+    /// The ordinal of the newest change that agents of `region` must hear of.
+    pub(super) fn newest_ordinal_for(&self, region: &Region) -> Option<u64> {
+        let runs = |revision: &CheckRevision| !revision.retired && revision.definition.runs_in(region);
+        let mut newest = None;
+        let mut ran = false;
+        for revision in &self.revisions {
+            let runs = runs(revision);
+            if runs || ran {
+                newest = Some(revision.ordinal);
+            }
+            ran = runs;
+        }
+        newest
+    }
+
+    pub(super) fn insert_record(&mut self, agent: AgentNo, record: Record) {
+        let interval_us = match &record {
+            Record::Missed(missed) => self.revision(missed.revision).map(|revision| revision.definition.interval_us),
+            Record::Result(_) | Record::Dropped(_) => None,
+        };
+        self.pairs.entry(agent).or_default().insert(record, interval_us);
+    }
+}

@@ -1,0 +1,357 @@
+//! The command line: its grammar here, each command's work below.
+//!
+//! Every command but `serve` is a client of the one HTTP router, behind three doors ([`client`]): the running server's admin socket
+//! in the data directory, `--url` with `--token` from afar, or the router called in this process when no server runs.
+//! What a command prints goes to stdout, errors go to stderr, exit codes are those of `docs/exit-codes.md`.
+
+pub mod client;
+pub mod commands;
+pub mod table;
+pub mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use sitepulse_daemon::exit::Exit;
+
+/// A command that did not work: its exit code and what to tell people.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// One line (or a list of lines) for stderr.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure from its two parts.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+/// Receives and keeps every result of the agents, computes verdicts and the SLA, serves the console and the API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sitepulse-collector",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  sitepulse-collector serve\n  sitepulse-collector token create --region eu-west\n  \
+                  sitepulse-collector apply checks.toml\n  sitepulse-collector checks --watch\n\n\
+                  Exit codes: 0 ok, 1 failure, 2 usage, 3 bad configuration or check file, 4 data directory unusable, 5 refused,\n\
+                  6 collector not reached, 7 cannot listen, 8 not found."
+)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all commands share.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Where the collector's data and its admin socket are
+    /// [default: /var/lib/sitepulse-collector for root, else ~/.local/share/sitepulse-collector].
+    #[arg(long, global = true, env = "SITEPULSE_COLLECTOR_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// A collector elsewhere: its console's address; needs --token.
+    #[arg(long, global = true, env = "SITEPULSE_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// An API token for --url, from `token create --api`.
+    #[arg(long, global = true, env = "SITEPULSE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the collector.
+    #[command(after_help = "Examples:\n  sitepulse-collector serve\n  \
+                            sitepulse-collector serve --data-dir ./data --http 127.0.0.1:8080 --advertise collector.example:8443\n  \
+                            sitepulse-collector serve --config /etc/sitepulse/collector.toml\n\n\
+                            The console is told on stdout. Sign in with the link that `sitepulse-collector sign-in` prints.")]
+    Serve(ServeArgs),
+    /// Makes tokens: for an agent to join, or for the API.
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Prints a one-time link that signs a browser in to the console.
+    #[command(name = "sign-in", after_help = "Example:\n  sitepulse-collector sign-in\n\nThe link works once, within 15 minutes.")]
+    SignIn,
+    /// Applies checks written as code (TOML), and prints the plan. Idempotent.
+    #[command(after_help = "Examples:\n  sitepulse-collector apply checks.toml\n  \
+                            sitepulse-collector apply --dry-run checks.toml more.toml\n  \
+                            sitepulse-collector apply --prune checks.toml      # retires every check the file does not name\n  \
+                            sitepulse-collector apply - < checks.toml\n\n\
+                            Plan: + create, ~ change, = unchanged, - retire.")]
+    Apply(ApplyArgs),
+    /// Shows the agents, or revokes one.
+    #[command(after_help = "Examples:\n  sitepulse-collector agents\n  sitepulse-collector agents --json\n  \
+                            sitepulse-collector agents revoke eu-west-1", args_conflicts_with_subcommands = true)]
+    Agents {
+        /// What to do instead of listing.
+        #[command(subcommand)]
+        command: Option<AgentsCommand>,
+    },
+    /// Shows every check: its verdict and what each agent sees.
+    #[command(after_help = "Examples:\n  sitepulse-collector checks\n  sitepulse-collector checks --watch\n  sitepulse-collector checks --json")]
+    Checks {
+        /// Goes on, redrawn every second, until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Shows availability with completeness and bounds.
+    #[command(after_help = "Examples:\n  sitepulse-collector sla\n  sitepulse-collector sla shop --from -7d\n  \
+                            sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n\n\
+                            Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
+    Sla(SlaArgs),
+    /// Stops runs of an agent, a check, or one check on one agent, for a time.
+    #[command(after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
+                            sitepulse-collector suspend --check shop --until 2026-11-23T06:00:00Z --reason \"release\"\n  \
+                            sitepulse-collector suspend --check shop --agent eu-west-1 --reason \"flaky route\"")]
+    Suspend(SuspendArgs),
+    /// Ends a suspension of the same scope.
+    #[command(after_help = "Example:\n  sitepulse-collector resume --agent eu-west-1")]
+    Resume(ScopeArgs),
+    /// Sets the weight of an agent's vote, for all checks or one.
+    #[command(after_help = "Examples:\n  sitepulse-collector weight 2 --agent eu-west-1\n  \
+                            sitepulse-collector weight 0 --agent eu-west-1 --check shop    # watched, never counted")]
+    Weight(WeightArgs),
+    /// Shows who suspended, resumed or weighed what, when, and from which side.
+    #[command(after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json")]
+    History(ScopeArgs),
+}
+
+/// `serve`
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// A configuration file (TOML); flags win over it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the console and the API listen; other than loopback needs TLS from the configuration [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<String>,
+    /// Where agents connect (QUIC over UDP) [default: 0.0.0.0:8443].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// An address agents are told to connect to; repeat it for several [default: the --listen address, or 127.0.0.1].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Vec<String>,
+}
+
+/// `token ...`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Creates a one-time token for an agent to join with, or (--api) a token for --url.
+    #[command(after_help = "Examples:\n  sitepulse-collector token create --region eu-west\n  \
+                            sitepulse-collector token create --region eu-west --ttl 10m --json\n  \
+                            sitepulse-collector token create --api --ttl 30d")]
+    Create(TokenCreateArgs),
+}
+
+/// `token create`
+#[derive(Debug, Clone, Args)]
+pub struct TokenCreateArgs {
+    /// The region of the agent that joins with it.
+    #[arg(long, value_name = "REGION", required_unless_present = "api")]
+    pub region: Option<String>,
+    /// Creates an API token instead.
+    #[arg(long, conflicts_with = "region")]
+    pub api: bool,
+    /// How long it is good for: at most 1h to join [default: 1h; --api: 30d].
+    #[arg(long, value_name = "DURATION")]
+    pub ttl: Option<String>,
+}
+
+/// `apply`
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// Check files; `-` is stdin.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Prints the plan and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Retires the checks that the files do not name.
+    #[arg(long)]
+    pub prune: bool,
+}
+
+/// `agents ...`
+#[derive(Debug, Subcommand)]
+pub enum AgentsCommand {
+    /// Refuses an agent from now on: its open connection is cut, its results stay.
+    Revoke {
+        /// The agent's name.
+        name: String,
+    },
+}
+
+/// `sla`
+#[derive(Debug, Clone, Args)]
+pub struct SlaArgs {
+    /// One check; absent: all.
+    pub check: Option<String>,
+    /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// First instant after the period.
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// With this agent alone as the voter.
+    #[arg(long, value_name = "NAME", conflicts_with = "region")]
+    pub agent: Option<String>,
+    /// With the agents of this region alone as voters.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+}
+
+/// What a control event is about.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ScopeArgs {
+    /// An agent.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// A check; with --agent: this check on that agent alone.
+    #[arg(long, value_name = "ID")]
+    pub check: Option<String>,
+}
+
+/// `suspend`
+#[derive(Debug, Clone, Args)]
+pub struct SuspendArgs {
+    /// About what.
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// For how long, like `2h`; without it and --until: until a resume.
+    #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
+    pub duration: Option<String>,
+    /// Until when.
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<String>,
+    /// Why; it is shown wherever the suspension is.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// `weight`
+#[derive(Debug, Clone, Args)]
+pub struct WeightArgs {
+    /// 0 to 1000, at most three decimals; 0 is watched, but never counted.
+    #[arg(value_name = "VALUE")]
+    pub value: String,
+    /// The agent.
+    #[arg(long, value_name = "NAME")]
+    pub agent: String,
+    /// This check alone.
+    #[arg(long, value_name = "ID")]
+    pub check: Option<String>,
+}
+
+/// Runs the program: parses the command line, does the work, gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            commands::complain(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+impl Global {
+    /// The data directory: as given, or where it belongs for this user.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(default_data_dir)
+    }
+}
+
+/// `/var/lib/sitepulse-collector` for root, else below the home directory.
+pub fn default_data_dir() -> PathBuf {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match home {
+        Some(home) if !rustix::process::geteuid().is_root() => PathBuf::from(home).join(".local/share/sitepulse-collector"),
+        Some(_) | None => PathBuf::from("/var/lib/sitepulse-collector"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_lines_parse() {
+        for line in [
+            "serve --config f --data-dir d --http 127.0.0.1:0 --listen 0.0.0.0:0 --advertise a:1 --advertise b:2",
+            "token create --region eu --ttl 1h --json",
+            "token create --api --ttl 30d",
+            "sign-in --json",
+            "apply a.toml b.toml --dry-run --prune",
+            "agents",
+            "agents --json",
+            "agents revoke eu-1",
+            "checks --watch",
+            "sla",
+            "sla shop --from -7d --to now --agent a --json",
+            "sla --region eu",
+            "suspend --agent a --check c --for 2h --reason why",
+            "resume --check c",
+            "weight 0.5 --agent a",
+            "history --url https://c.example --token t",
+        ] {
+            let args = std::iter::once("sitepulse-collector").chain(line.split(' '));
+            assert!(Cli::try_parse_from(args).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_make_no_sense_are_refused() {
+        for line in [
+            "token create",
+            "token create --api --region eu",
+            "apply",
+            "sla --agent a --region b",
+            "suspend --agent a --for 1h --until now --reason x",
+            "suspend --agent a",
+            "weight 1",
+        ] {
+            let args = std::iter::once("sitepulse-collector").chain(line.split(' '));
+            assert!(Cli::try_parse_from(args).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_in_its_help() {
+        fn walk(command: &clap::Command) {
+            for sub in command.get_subcommands() {
+                if sub.get_name() == "help" || sub.get_name() == "revoke" || sub.get_name() == "token" {
+                    walk(sub);
+                    continue;
+                }
+                let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{} has no example", sub.get_name());
+                walk(sub);
+            }
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,406 @@
+//! The JSON that the API gives and takes; `docs/api.md` describes it, the CLI reads it back.
+//!
+//! Instants are RFC 3339 in UTC, ratios 0 to 1, durations seconds as numbers; `null` where nothing was measured.
+
+use serde::{Deserialize, Serialize};
+
+/// A check's figures over a period, as `sla --json` prints them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlaView {
+    /// The check's id.
+    pub check: String,
+    /// First instant of the period.
+    pub from: String,
+    /// First instant after it.
+    pub to: String,
+    /// `1 - down / measured`.
+    pub availability: Option<f64>,
+    /// `1 - integral(share_down) / measured`.
+    pub weighted_availability: Option<f64>,
+    /// `measured / (period - maintenance)`.
+    pub completeness: Option<f64>,
+    /// Availability if every unknown second was down.
+    pub lower: Option<f64>,
+    /// Availability if every unknown second was up.
+    pub upper: Option<f64>,
+    /// Seconds of each verdict.
+    pub seconds: SecondsView,
+}
+
+/// Seconds of each verdict; they add up to the period clipped to the check's life.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct SecondsView {
+    /// Up.
+    pub up: f64,
+    /// Degraded.
+    pub degraded: f64,
+    /// Somebody is down, the quorum is not met.
+    pub regional: f64,
+    /// Down.
+    pub down: f64,
+    /// Covered by a window.
+    pub maintenance: f64,
+    /// No live voter, by cause.
+    pub unknown: UnknownView,
+}
+
+/// Unknown seconds by cause.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct UnknownView {
+    /// The agent was not running.
+    pub agent_stopped: f64,
+    /// Nothing was heard of the agent.
+    pub agent_offline: f64,
+    /// The agent or the check was suspended.
+    pub suspended: f64,
+    /// The agent had no capacity.
+    pub shed: f64,
+    /// No agent was assigned.
+    pub unassigned: f64,
+}
+
+/// A suspension in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspensionView {
+    /// First instant of running again; `null` for no end.
+    pub until: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub author: String,
+}
+
+/// How long each phase of a run took, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct PhasesView {
+    /// Name resolution.
+    pub dns: Option<f64>,
+    /// Connection.
+    pub connect: Option<f64>,
+    /// TLS handshake.
+    pub tls: Option<f64>,
+    /// Request written.
+    pub send: Option<f64>,
+    /// Waiting for the first byte.
+    pub first_byte: Option<f64>,
+    /// Receiving the rest.
+    pub transfer: Option<f64>,
+    /// The whole run.
+    pub total: Option<f64>,
+}
+
+/// One check as one agent sees it now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairView {
+    /// The agent's name.
+    pub agent: String,
+    /// Its region.
+    pub region: String,
+    /// `up`, `degraded`, `down` or `unknown`, after the hold.
+    pub state: String,
+    /// Why it is unknown.
+    pub unknown_cause: Option<String>,
+    /// The slot of the newest result.
+    pub last_scheduled: Option<String>,
+    /// Why the newest result was not `up`.
+    pub cause: Option<String>,
+    /// The phase that failed.
+    pub failed_phase: Option<String>,
+    /// One line for people.
+    pub detail: String,
+    /// The whole run of the newest result, in seconds.
+    pub latency_seconds: Option<f64>,
+    /// Its phases.
+    pub phases_seconds: PhasesView,
+    /// HTTP status code.
+    pub status: Option<u16>,
+    /// The address dialled.
+    pub address: Option<String>,
+    /// The vote's weight now.
+    pub weight: f64,
+    /// The suspension in force for this pair.
+    pub suspended: Option<SuspensionView>,
+}
+
+/// A check with its verdict now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// The id.
+    pub id: String,
+    /// `http`.
+    pub kind: String,
+    /// What is probed.
+    pub url: String,
+    /// Time between runs.
+    pub interval_seconds: f64,
+    /// A run's deadline.
+    pub timeout_seconds: f64,
+    /// Importance.
+    pub weight: f64,
+    /// Where it runs; `null` is every region.
+    pub regions: Option<Vec<String>>,
+    /// When enough voters are down.
+    pub quorum: String,
+    /// Consecutive bad results before an agent votes so.
+    pub confirmations: u32,
+    /// Consecutive good results before it votes up again.
+    pub recoveries: u32,
+    /// Assertions.
+    pub expect: Vec<String>,
+    /// The definition's revision.
+    pub revision: u32,
+    /// `up`, `degraded`, `regional`, `down`, `maintenance` or `unknown`.
+    pub verdict: String,
+    /// Since when, as far as the last 24 h tell.
+    pub since: Option<String>,
+    /// Why the verdict is unknown.
+    pub unknown_cause: Option<String>,
+    /// Share of live votes that are down.
+    pub share_down: Option<f64>,
+    /// Whether fewer voters live than the quorum asks for.
+    pub quorum_reduced: bool,
+    /// The suspension of the whole check.
+    pub suspended: Option<SuspensionView>,
+    /// What each assigned agent sees.
+    pub agents: Vec<PairView>,
+    /// The last 24 hours.
+    pub sla: SlaView,
+}
+
+/// Where the scheduled runs went: `scheduled = stored + missed + dropped + unaccounted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConservationView {
+    /// Runs due so far, as the agent's ledger tells.
+    pub scheduled: u64,
+    /// Results stored.
+    pub stored: u64,
+    /// Runs that did not happen.
+    pub missed: MissedView,
+    /// Records a spool had to drop.
+    pub dropped: u64,
+    /// Runs nothing is known of (yet).
+    pub unaccounted: u64,
+}
+
+/// Missed runs by cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MissedView {
+    /// The agent was not running.
+    pub agent_stopped: u64,
+    /// No capacity.
+    pub overloaded: u64,
+    /// Suspended.
+    pub suspended: u64,
+    /// A window paused runs.
+    pub maintenance: u64,
+    /// The clock leapt.
+    pub clock_step: u64,
+}
+
+/// Conservation of one check on one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairConservationView {
+    /// The check's id.
+    pub check: String,
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: ConservationView,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// When it joined.
+    pub enrolled: String,
+    /// When it was revoked.
+    pub revoked: Option<String>,
+    /// Whether it holds a connection.
+    pub connected: bool,
+    /// When it was last heard.
+    pub last_seen: Option<String>,
+    /// Its vote's weight now.
+    pub weight: f64,
+    /// The suspension of the whole agent.
+    pub suspended: Option<SuspensionView>,
+    /// Records waiting in its spool, as it last told.
+    pub spool_records: Option<u64>,
+    /// The spool file's bytes.
+    pub spool_bytes: Option<u64>,
+    /// The oldest waiting record's slot.
+    pub spool_oldest: Option<String>,
+    /// Collector's clock minus the agent's.
+    pub clock_offset_seconds: Option<f64>,
+    /// Half the round trip of that measurement.
+    pub clock_uncertainty_seconds: Option<f64>,
+    /// Whether the offset is above 2 s.
+    pub clock_flagged: bool,
+    /// Its build.
+    pub build: Option<String>,
+    /// When its certificate expires.
+    pub certificate_expires: Option<String>,
+    /// Where its runs went.
+    pub conservation: ConservationView,
+    /// The same for each of its checks.
+    pub checks: Vec<PairConservationView>,
+}
+
+/// A control event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// When it was given.
+    pub at: String,
+    /// `agent:NAME` or `collector:USER`.
+    pub author: String,
+    /// Counts the author's events.
+    pub number: u64,
+    /// Which side it comes from: `agent` or `collector`.
+    pub side: String,
+    /// The agent it is about.
+    pub agent: Option<String>,
+    /// The check it is about.
+    pub check: Option<String>,
+    /// `suspend`, `resume` or `weight`.
+    pub action: String,
+    /// Of a suspension: first instant of running again; `null` for no end.
+    pub until: Option<String>,
+    /// Of a suspension: why.
+    pub reason: Option<String>,
+    /// Of a weight: the value.
+    pub weight: Option<f64>,
+}
+
+/// A check file, for `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileBody {
+    /// Its name in errors.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Asks for `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyBody {
+    /// The check files, taken together.
+    pub files: Vec<FileBody>,
+    /// Only tell the plan.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Retire the checks that the files do not name.
+    #[serde(default)]
+    pub prune: bool,
+}
+
+/// What `apply` does, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanView {
+    /// Whether it was only asked for.
+    pub dry_run: bool,
+    /// One line for each check, by id.
+    pub items: Vec<PlanItemView>,
+}
+
+/// What happens to one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanItemView {
+    /// The check's id.
+    pub check: String,
+    /// `create`, `change`, `unchanged` or `retire`.
+    pub action: String,
+    /// The fields that change.
+    pub fields: Vec<FieldView>,
+}
+
+/// A field that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldView {
+    /// The key.
+    pub field: String,
+    /// Its value before.
+    pub from: String,
+    /// Its value after.
+    pub to: String,
+}
+
+/// Asks for a join token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenBody {
+    /// The region of the agent that will join.
+    pub region: String,
+    /// How long the token is good for: at most an hour.
+    pub ttl_seconds: u64,
+}
+
+/// Asks for an API token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiTokenBody {
+    /// How long it is good for.
+    pub ttl_seconds: u64,
+}
+
+/// A new token or link. The secret is told this once and stored hashed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// The token.
+    pub token: String,
+    /// Of a join token: the region.
+    pub region: Option<String>,
+    /// When it expires.
+    pub expires: String,
+}
+
+/// A one-time sign-in link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// The link.
+    pub url: String,
+    /// When it expires.
+    pub expires: String,
+}
+
+/// Asks for a suspension, a resume or a weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlBody {
+    /// The agent, if the change is about one.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// The check, if the change is about one.
+    #[serde(default)]
+    pub check: Option<String>,
+    /// `suspend`, `resume` or `weight`.
+    pub action: String,
+    /// Of a suspension: first instant of running again; absent for no end.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// Of a suspension: why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Of a weight: 0 to 1000, as text or number.
+    #[serde(default)]
+    pub weight: Option<f64>,
+}
+
+/// A problem, as `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemView {
+    /// The HTTP status.
+    pub status: u16,
+    /// A stable word for scripts: `not_found`, `bad_request`, `bad_checks`, `unauthorized`, `forbidden`, `unavailable`, ...
+    pub code: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// What is wrong and the remedy.
+    pub detail: String,
+    /// Every single fault, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+}

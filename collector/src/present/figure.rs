@@ -1,0 +1,123 @@
+//! How figures look: percentages that never flatter, durations, ages.
+
+use crate::present::text::Texts;
+
+/// A ratio as a percentage, cut (never rounded up) to `decimals`: 0.99999 is `99.99`, not `100.00`.
+pub fn percent_down(ratio: f64, decimals: u32) -> String {
+    percent(ratio, decimals, f64::floor)
+}
+
+/// A ratio as a percentage, rounded up to `decimals`: for upper bounds.
+pub fn percent_up(ratio: f64, decimals: u32) -> String {
+    percent(ratio, decimals, f64::ceil)
+}
+
+fn percent(ratio: f64, decimals: u32, round: fn(f64) -> f64) -> String {
+    let scale = 10_f64.powi(decimals as i32);
+    // A ratio of two sums of microseconds may miss a round value by its last bits: forgive a millionth of the last digit.
+    let scaled = ratio.clamp(0.0, 1.0) * 100.0 * scale;
+    let nearest = scaled.round();
+    let settled = if (scaled - nearest).abs() < 1e-6 { nearest } else { round(scaled) };
+    format!("{:.*} %", decimals as usize, settled / scale)
+}
+
+/// `99.87 %`, or "no evidence yet".
+pub fn availability(value: Option<f64>, texts: &Texts) -> String {
+    value.map_or_else(|| texts.no_evidence.to_string(), |value| (texts.number)(percent_down(value, 2)))
+}
+
+/// `completeness 98.2 %`; empty where nothing was to be measured.
+pub fn completeness(value: Option<f64>, texts: &Texts) -> String {
+    value.map_or_else(String::new, |value| format!("{} {}", texts.completeness, (texts.number)(percent_down(value, 1))))
+}
+
+/// `[98.1 %, 99.9 %]`: the lower bound cut, the upper one rounded up.
+pub fn bounds(lower: Option<f64>, upper: Option<f64>, texts: &Texts) -> String {
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => {
+            let separator = if (texts.number)("0.5".into()).contains(',') { ";" } else { "," };
+            format!("[{}{separator} {}]", (texts.number)(percent_down(lower, 1)), (texts.number)(percent_up(upper, 1)))
+        }
+        (Some(_) | None, None) | (None, Some(_)) => String::new(),
+    }
+}
+
+/// A latency: `0.4 ms`, `87 ms`, `1.24 s`.
+pub fn latency(seconds: f64) -> String {
+    let ms = seconds * 1000.0;
+    if ms < 9.95 {
+        format!("{ms:.1} ms")
+    } else if ms < 999.5 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+/// A length of time, coarse: `12 s`, `5 min`, `3 h`, `2 d`.
+pub fn coarse(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
+    if seconds < 60.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 3600.0 {
+        format!("{:.0} min", (seconds / 60.0).floor())
+    } else if seconds < 48.0 * 3600.0 {
+        format!("{:.0} h", (seconds / 3600.0).floor())
+    } else {
+        format!("{:.0} d", (seconds / 86_400.0).floor())
+    }
+}
+
+/// A clock offset with its sign: `+0.3 ms`, `-2.41 s`.
+pub fn offset(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { '\u{2212}' } else { '+' };
+    format!("{sign}{}", latency(seconds.abs()))
+}
+
+/// A count with its thousands apart: `12 345`.
+pub fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::text::{EN, FR};
+
+    #[test]
+    fn availability_never_flatters() {
+        assert_eq!(availability(Some(0.999_999), &EN), "99.99 %");
+        assert_eq!(availability(Some(1.0), &EN), "100.00 %");
+        assert_eq!(availability(Some(0.9987), &EN), "99.87 %");
+        assert_eq!(availability(Some(0.9987), &FR), "99,87 %");
+        assert_eq!(availability(None, &EN), "no evidence yet");
+    }
+
+    #[test]
+    fn bounds_go_outward() {
+        assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &EN), "[98.1 %, 99.9 %]");
+        assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &FR), "[98,1 %; 99,9 %]");
+        assert_eq!(bounds(None, None, &EN), "");
+        assert_eq!(completeness(Some(0.982), &EN), "completeness 98.2 %");
+    }
+
+    #[test]
+    fn lengths_read_well() {
+        assert_eq!(latency(0.000_42), "0.4 ms");
+        assert_eq!(latency(0.0874), "87 ms");
+        assert_eq!(latency(1.236), "1.24 s");
+        assert_eq!(coarse(59.0), "59 s");
+        assert_eq!(coarse(3599.0), "59 min");
+        assert_eq!(coarse(200_000.0), "2 d");
+        assert_eq!(offset(-2.41), "\u{2212}2.41 s");
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+}

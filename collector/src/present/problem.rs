@@ -1,0 +1,101 @@
+//! Errors of the API: `application/problem+json` with a stable code.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::present::dto::ProblemView;
+
+/// The kind of a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request makes no sense.
+    BadRequest,
+    /// A check file is wrong.
+    BadChecks,
+    /// No credentials, or bad ones.
+    Unauthorized,
+    /// The credentials do not reach so far, or the request comes from another site.
+    Forbidden,
+    /// No such thing.
+    NotFound,
+    /// The path does not take this method.
+    MethodNotAllowed,
+    /// The body is too long.
+    TooLarge,
+    /// The collector cannot do it now.
+    Unavailable,
+    /// The collector failed.
+    Internal,
+}
+
+impl Code {
+    /// Status, stable word and title.
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request", "the request is not understood"),
+            Self::BadChecks => (StatusCode::UNPROCESSABLE_ENTITY, "bad_checks", "a check file is wrong"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "credentials are needed"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "not allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "not found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too long"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not possible now"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the collector failed"),
+        }
+    }
+}
+
+/// A problem to answer with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    errors: Vec<String>,
+}
+
+impl Problem {
+    /// A problem with one sentence.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The same with every single fault.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<String>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// `what` named `name` does not exist.
+    pub fn not_found(what: &str, name: &str) -> Self {
+        Self::new(Code::NotFound, format!("no {what} is named {name:?}"))
+    }
+
+    /// Its body.
+    pub fn view(&self) -> ProblemView {
+        let (status, code, title) = self.code.parts();
+        ProblemView {
+            status: status.as_u16(),
+            code: code.to_string(),
+            title: title.to_string(),
+            detail: self.detail.clone(),
+            errors: self.errors.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, _, _) = self.code.parts();
+        let mut response = (status, Json(self.view())).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sitepulse\""));
+        }
+        response
+    }
+}
+
+/// The answer of a handler.
+pub type Answer<T> = Result<T, Problem>;

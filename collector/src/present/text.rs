@@ -1,0 +1,331 @@
+//! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
+
+/// A language of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Language {
+    /// English.
+    English,
+    /// French.
+    French,
+}
+
+impl Language {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::English, Self::French];
+
+    /// Its tag: `en`, `fr`.
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::French => "fr",
+        }
+    }
+
+    /// Its own name.
+    pub const fn own_name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::French => "Français",
+        }
+    }
+
+    /// Its words.
+    pub const fn texts(self) -> &'static Texts {
+        match self {
+            Self::English => &EN,
+            Self::French => &FR,
+        }
+    }
+
+    /// The language of a tag (`fr`, `fr-CA`), if the console speaks it.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let primary = tag.trim().split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
+        Self::ALL.into_iter().find(|language| language.tag() == primary)
+    }
+
+    /// The best language for an `Accept-Language` header: the highest quality first, then the order given; English without a match.
+    pub fn negotiate(header: &str) -> Self {
+        let mut best: Option<(u32, Self)> = None;
+        for part in header.split(',').take(32) {
+            let mut pieces = part.split(';');
+            let Some(language) = pieces.next().and_then(Self::of_tag) else { continue };
+            let quality = pieces
+                .find_map(|piece| piece.trim().strip_prefix("q="))
+                .map_or(Some(1.0), |quality| quality.trim().parse::<f64>().ok())
+                .filter(|quality| (0.0..=1.0).contains(quality))
+                .map_or(0, |quality| (quality * 1000.0) as u32);
+            if quality > 0 && best.is_none_or(|(known, _)| quality > known) {
+                best = Some((quality, language));
+            }
+        }
+        best.map_or(Self::English, |(_, language)| language)
+    }
+}
+
+/// Every text of the console.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "a field's name is its English text")]
+pub struct Texts {
+    /// Turns the decimal point of a formatted number into the language's own.
+    pub number: fn(String) -> String,
+    pub title: &'static str,
+    pub skip_to_content: &'static str,
+    pub sign_out: &'static str,
+    pub sign_in: &'static str,
+    pub sign_in_needed: &'static str,
+    pub sign_in_how: &'static str,
+    pub sign_in_bad: &'static str,
+    pub open_console: &'static str,
+    pub language: &'static str,
+    pub live: &'static str,
+    pub stale: &'static str,
+    pub overall: &'static str,
+    pub global_availability: &'static str,
+    pub last_24_h: &'static str,
+    pub all_up: &'static str,
+    pub some_down: fn(usize) -> String,
+    pub some_regional: fn(usize) -> String,
+    pub some_degraded: fn(usize) -> String,
+    pub some_unknown: fn(usize) -> String,
+    pub no_checks: &'static str,
+    pub no_checks_how: &'static str,
+    pub no_agents: &'static str,
+    pub no_agents_how: &'static str,
+    pub agents_connected: fn(usize, usize) -> String,
+    pub checks: &'static str,
+    pub check: &'static str,
+    pub verdict: &'static str,
+    pub regions: &'static str,
+    pub availability: &'static str,
+    pub completeness: &'static str,
+    pub no_evidence: &'static str,
+    pub nothing_measured: &'static str,
+    pub every: fn(&str) -> String,
+    pub since: fn(&str) -> String,
+    pub ago: fn(&str) -> String,
+    pub weight: &'static str,
+    pub quorum_reduced: &'static str,
+    pub agents: &'static str,
+    pub agent: &'static str,
+    pub region: &'static str,
+    pub connection: &'static str,
+    pub connected: &'static str,
+    pub not_connected: &'static str,
+    pub revoked: &'static str,
+    pub last_seen: &'static str,
+    pub never: &'static str,
+    pub now: &'static str,
+    pub suspension: &'static str,
+    pub suspended: &'static str,
+    pub suspended_until: fn(&str) -> String,
+    pub suspended_open: &'static str,
+    pub by: &'static str,
+    pub none: &'static str,
+    pub spool: &'static str,
+    pub spool_records: fn(&str) -> String,
+    pub clock_offset: &'static str,
+    pub clock_flagged: &'static str,
+    pub build: &'static str,
+    pub as_of: &'static str,
+    pub up: &'static str,
+    pub degraded: &'static str,
+    pub regional: &'static str,
+    pub down: &'static str,
+    pub maintenance: &'static str,
+    pub unknown: &'static str,
+    pub agent_stopped: &'static str,
+    pub agent_offline: &'static str,
+    pub cause_suspended: &'static str,
+    pub shed: &'static str,
+    pub unassigned: &'static str,
+}
+
+impl Texts {
+    /// The word for a verdict or state.
+    pub fn state(&self, state: &str) -> &'static str {
+        match state {
+            "up" => self.up,
+            "degraded" => self.degraded,
+            "regional" => self.regional,
+            "down" => self.down,
+            "maintenance" => self.maintenance,
+            _ => self.unknown,
+        }
+    }
+
+    /// The words for a cause of unknown.
+    pub fn unknown_cause(&self, cause: &str) -> &'static str {
+        match cause {
+            "agent_stopped" => self.agent_stopped,
+            "suspended" => self.cause_suspended,
+            "shed" => self.shed,
+            "unassigned" => self.unassigned,
+            _ => self.agent_offline,
+        }
+    }
+}
+
+/// English.
+pub static EN: Texts = Texts {
+    number: |number| number,
+    title: "SitePulse",
+    skip_to_content: "Skip to content",
+    sign_out: "Sign out",
+    sign_in: "Sign in",
+    sign_in_needed: "Sign in to see the console.",
+    sign_in_how: "On the collector's machine, run this and open the link it prints:",
+    sign_in_bad: "This link was used before, or its time is over. Make a new one:",
+    open_console: "Open the console",
+    language: "Language",
+    live: "Live",
+    stale: "Connection lost, trying again. What you see is from before.",
+    overall: "Overall",
+    global_availability: "Global availability",
+    last_24_h: "last 24 hours",
+    all_up: "All checks are up",
+    some_down: |n| if n == 1 { "1 check is down".into() } else { format!("{n} checks are down") },
+    some_regional: |n| if n == 1 { "1 check is down in some regions".into() } else { format!("{n} checks are down in some regions") },
+    some_degraded: |n| if n == 1 { "1 check is degraded".into() } else { format!("{n} checks are degraded") },
+    some_unknown: |n| if n == 1 { "1 check without evidence".into() } else { format!("{n} checks without evidence") },
+    no_checks: "No checks yet",
+    no_checks_how: "Write one in a file and apply it:",
+    no_agents: "No agents yet",
+    no_agents_how: "Make a join token and paste the command it prints on the agent's machine:",
+    agents_connected: |n, of| format!("{n} of {of} agents connected"),
+    checks: "Checks",
+    check: "Check",
+    verdict: "Verdict",
+    regions: "Regions",
+    availability: "Availability",
+    completeness: "completeness",
+    no_evidence: "no evidence yet",
+    nothing_measured: "nothing measured",
+    every: |interval| format!("every {interval}"),
+    since: |age| format!("for {age}"),
+    ago: |age| format!("{age} ago"),
+    weight: "Weight",
+    quorum_reduced: "fewer voters than the quorum asks for",
+    agents: "Agents",
+    agent: "Agent",
+    region: "Region",
+    connection: "Connection",
+    connected: "connected",
+    not_connected: "not connected",
+    revoked: "revoked",
+    last_seen: "Last seen",
+    never: "never",
+    now: "now",
+    suspension: "Suspension",
+    suspended: "suspended",
+    suspended_until: |until| format!("until {until}"),
+    suspended_open: "until resumed",
+    by: "by",
+    none: "none",
+    spool: "Spool",
+    spool_records: |n| format!("{n} waiting"),
+    clock_offset: "Clock offset",
+    clock_flagged: "the clock is off by more than 2 s",
+    build: "Build",
+    as_of: "As of",
+    up: "up",
+    degraded: "degraded",
+    regional: "regional",
+    down: "down",
+    maintenance: "maintenance",
+    unknown: "unknown",
+    agent_stopped: "agent stopped",
+    agent_offline: "agent offline",
+    cause_suspended: "suspended",
+    shed: "agent overloaded",
+    unassigned: "no agent assigned",
+};
+
+/// French.
+pub static FR: Texts = Texts {
+    number: |number| number.replace('.', ","),
+    title: "SitePulse",
+    skip_to_content: "Aller au contenu",
+    sign_out: "Se déconnecter",
+    sign_in: "Connexion",
+    sign_in_needed: "Connectez-vous pour voir la console.",
+    sign_in_how: "Sur la machine du collecteur, lancez cette commande et ouvrez le lien affiché :",
+    sign_in_bad: "Ce lien a déjà servi, ou il a expiré. Créez-en un nouveau :",
+    open_console: "Ouvrir la console",
+    language: "Langue",
+    live: "En direct",
+    stale: "Connexion perdue, nouvel essai en cours. L’affichage date d’avant.",
+    overall: "Vue d’ensemble",
+    global_availability: "Disponibilité globale",
+    last_24_h: "dernières 24 heures",
+    all_up: "Tous les contrôles sont en service",
+    some_down: |n| if n == 1 { "1 contrôle en panne".into() } else { format!("{n} contrôles en panne") },
+    some_regional: |n| if n == 1 { "1 contrôle en panne dans certaines régions".into() } else { format!("{n} contrôles en panne dans certaines régions") },
+    some_degraded: |n| if n == 1 { "1 contrôle dégradé".into() } else { format!("{n} contrôles dégradés") },
+    some_unknown: |n| if n == 1 { "1 contrôle sans mesure".into() } else { format!("{n} contrôles sans mesure") },
+    no_checks: "Aucun contrôle",
+    no_checks_how: "Écrivez-en un dans un fichier et appliquez-le :",
+    no_agents: "Aucun agent",
+    no_agents_how: "Créez un jeton et collez la commande affichée sur la machine de l’agent :",
+    agents_connected: |n, of| format!("{n} agents connectés sur {of}"),
+    checks: "Contrôles",
+    check: "Contrôle",
+    verdict: "Verdict",
+    regions: "Régions",
+    availability: "Disponibilité",
+    completeness: "complétude",
+    no_evidence: "pas encore de mesure",
+    nothing_measured: "rien de mesuré",
+    every: |interval| format!("toutes les {interval}"),
+    since: |age| format!("depuis {age}"),
+    ago: |age| format!("il y a {age}"),
+    weight: "Poids",
+    quorum_reduced: "moins de votants que le quorum n’en demande",
+    agents: "Agents",
+    agent: "Agent",
+    region: "Région",
+    connection: "Connexion",
+    connected: "connecté",
+    not_connected: "non connecté",
+    revoked: "révoqué",
+    last_seen: "Vu",
+    never: "jamais",
+    now: "maintenant",
+    suspension: "Suspension",
+    suspended: "suspendu",
+    suspended_until: |until| format!("jusqu’au {until}"),
+    suspended_open: "jusqu’à la reprise",
+    by: "par",
+    none: "aucune",
+    spool: "File d’attente",
+    spool_records: |n| format!("{n} en attente"),
+    clock_offset: "Écart d’horloge",
+    clock_flagged: "l’horloge est décalée de plus de 2 s",
+    build: "Version",
+    as_of: "État au",
+    up: "en service",
+    degraded: "dégradé",
+    regional: "régional",
+    down: "en panne",
+    maintenance: "maintenance",
+    unknown: "inconnu",
+    agent_stopped: "agent arrêté",
+    agent_offline: "agent hors ligne",
+    cause_suspended: "suspendu",
+    shed: "agent surchargé",
+    unassigned: "aucun agent affecté",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_negotiated() {
+        assert_eq!(Language::negotiate("fr-FR,fr;q=0.9,en;q=0.8"), Language::French);
+        assert_eq!(Language::negotiate("de, en;q=0.5, fr;q=0.4"), Language::English);
+        assert_eq!(Language::negotiate("en;q=0.3, fr;q=0.7"), Language::French);
+        assert_eq!(Language::negotiate("fr;q=0"), Language::English);
+        assert_eq!(Language::negotiate("fr;q=nan, de"), Language::English);
+        assert_eq!(Language::negotiate(""), Language::English);
+    }
+}

@@ -1,0 +1,278 @@
+//! The disk: one SQLite file `collector.db`, WAL with `synchronous=FULL`, owned by one writer.
+//!
+//! Every primary and unique key begins with `bucket` (0 to 63), so that the same schema can be sharded. Results have no index of
+//! their own: [`crate::ingest::Mark`]s dedupe them in the same transaction. See `store/migrations.rs` for the tables.
+//!
+//! Architecture invariant: only this module and its children write SQL.
+
+pub mod definition;
+pub mod rows;
+
+mod migrations;
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use sitepulse_model::id::BUCKETS;
+use sitepulse_model::time::UtcMicros;
+use thiserror::Error;
+
+/// The file's name in the data directory.
+pub const FILE: &str = "collector.db";
+
+/// The oldest SQLite that is safe: older ones can lose the WAL's tail after a reset.
+const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
+
+/// Marks the file as ours (`SPCo`).
+const APPLICATION_ID: i32 = 0x5350_436f;
+
+/// Pages in the WAL before it is copied into the file (4 KiB each).
+const CHECKPOINT_PAGES: u32 = 4000;
+
+/// How long a lease is held without a write.
+const LEASE_US: i64 = 30 * 1_000_000;
+
+/// Why the store cannot be opened.
+#[derive(Debug, Error)]
+pub enum StoreOpenError {
+    /// SQLite itself says no.
+    #[error("cannot open {path}: {source}; check that the data directory is writable and the disk is not full")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file is not a collector's.
+    #[error("{path} is not a SitePulse collector's database; move it away or choose another data directory")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+    /// The file was written by a newer build.
+    #[error("{path} has schema {found}, this build knows up to {known}; install the newer sitepulse-collector that wrote it")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema of this build.
+        known: i64,
+    },
+    /// The SQLite that is linked loses data.
+    #[error("SQLite {found} is linked, at least {} is needed: older ones can lose the end of the write-ahead log", SQLITE_MIN.1)]
+    OldSqlite {
+        /// Its version.
+        found: &'static str,
+    },
+    /// A row makes no sense.
+    #[error("{path} is damaged: {source}; restore a backup")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: StoreError,
+    },
+}
+
+/// Why a read or a write failed. A write that failed left nothing behind.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite says no: disk full, IO error, ...
+    #[error("the store cannot write: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// Another collector took the lease over.
+    #[error("another collector holds the lease of {missing} buckets; restart this one")]
+    Fenced {
+        /// How many buckets are not held.
+        missing: i64,
+    },
+    /// A row makes no sense.
+    #[error("table {table}: {what}")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the disk (or the page limit) is full: heals by itself when space comes back.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Fenced { .. } | Self::BadRow { .. } => false,
+        }
+    }
+}
+
+/// The open database.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    owner: i64,
+}
+
+impl Store {
+    /// Opens or creates the file in `data_dir`, migrates it and takes the leases. `owner` names this process: random.
+    pub fn open(data_dir: &Path, owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
+        let path = data_dir.join(FILE);
+        let shown = path.display().to_string();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection =
+            Connection::open_with_flags(&path, flags).map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
+        Self::set_up(connection, shown, owner, now)
+    }
+
+    /// A store in memory, for tests and the simulator.
+    pub fn in_memory(owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
+        let shown = String::from(":memory:");
+        let connection = Connection::open_in_memory().map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
+        Self::set_up(connection, shown, owner, now)
+    }
+
+    fn set_up(connection: Connection, path: String, owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
+        if rusqlite::version_number() < SQLITE_MIN.0 {
+            return Err(StoreOpenError::OldSqlite { found: rusqlite::version() });
+        }
+        let sqlite = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => StoreOpenError::Foreign { path: path.clone() },
+            _ => StoreOpenError::Sqlite { path: path.clone(), source },
+        };
+        let application_id: i32 =
+            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(sqlite)?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+        if application_id != APPLICATION_ID && tables > 0 {
+            return Err(StoreOpenError::Foreign { path });
+        }
+        let found = migrations::schema(&connection).map_err(sqlite)?;
+        if found > migrations::NEWEST {
+            return Err(StoreOpenError::Newer { path, found, known: migrations::NEWEST });
+        }
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sqlite)?;
+        connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(sqlite)?;
+        connection.pragma_update(None, "cache_size", -16_384).map_err(sqlite)?;
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        migrations::migrate(&connection, APPLICATION_ID).map_err(sqlite)?;
+        let mut store = Self { connection, owner: owner.cast_signed() };
+        store.take_leases(now).map_err(sqlite)?;
+        Ok(store)
+    }
+
+    /// Takes every bucket's lease by compare-and-set. The data directory's lock says that nobody else is alive, so a lease that
+    /// has not run out belongs to a dead process.
+    fn take_leases(&mut self, now: UtcMicros) -> Result<(), rusqlite::Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert =
+                transaction.prepare("INSERT INTO lease(bucket, owner, epoch, until_us) VALUES (?1, 0, 0, 0) ON CONFLICT DO NOTHING")?;
+            let mut epoch_of = transaction.prepare("SELECT epoch FROM lease WHERE bucket = ?1")?;
+            let mut take = transaction
+                .prepare("UPDATE lease SET owner = ?1, epoch = epoch + 1, until_us = ?2 WHERE bucket = ?3 AND epoch = ?4")?;
+            for bucket in 0..BUCKETS {
+                insert.execute(params![bucket])?;
+                let epoch: i64 = epoch_of.query_row(params![bucket], |row| row.get(0))?;
+                take.execute(params![self.owner, now.plus_us(LEASE_US).0, bucket, epoch])?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Runs `write` in one transaction that is durable when this returns `Ok`, and left no trace when it returns `Err`.
+    pub fn write<T>(&mut self, write: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let held: i64 = transaction
+            .prepare_cached("SELECT count(*) FROM lease WHERE owner = ?1")?
+            .query_row(params![self.owner], |row| row.get(0))?;
+        if held != i64::from(BUCKETS) {
+            return Err(StoreError::Fenced { missing: i64::from(BUCKETS) - held });
+        }
+        let out = write(&transaction)?;
+        transaction.commit()?;
+        Ok(out)
+    }
+
+    /// The connection, for reads.
+    pub fn read(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Proves that the disk takes writes again: renews the leases.
+    pub fn probe_write(&mut self, now: UtcMicros) -> Result<(), StoreError> {
+        let until = now.plus_us(LEASE_US).0;
+        let owner = self.owner;
+        self.write(|tx| {
+            tx.prepare_cached("UPDATE lease SET until_us = ?1 WHERE owner = ?2")?.execute(params![until, owner])?;
+            Ok(())
+        })
+    }
+
+    /// Bounds the file's size in pages of 4 KiB; 0 lifts the bound. A full store refuses writes and heals when the bound is lifted.
+    pub fn limit_pages(&self, pages: u32) -> Result<(), StoreError> {
+        let pages = if pages == 0 { u32::MAX - 1 } else { pages };
+        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Pages in use now.
+    pub fn pages(&self) -> Result<u32, StoreError> {
+        Ok(self.connection.pragma_query_value(None, "page_count", |row| row.get(0))?)
+    }
+
+    /// Copies the write-ahead log into the file.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), 1, UtcMicros(0)).unwrap());
+        let connection = Connection::open(dir.path().join(FILE)).unwrap();
+        connection.pragma_update(None, "user_version", migrations::NEWEST + 1).unwrap();
+        drop(connection);
+        let error = Store::open(dir.path(), 1, UtcMicros(0)).unwrap_err();
+        assert!(matches!(error, StoreOpenError::Newer { .. }), "{error}");
+        assert!(error.to_string().contains("newer sitepulse-collector"), "{error}");
+    }
+
+    #[test]
+    fn foreign_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = Connection::open(dir.path().join(FILE)).unwrap();
+        connection.execute_batch("CREATE TABLE t(a)").unwrap();
+        drop(connection);
+        assert!(matches!(Store::open(dir.path(), 1, UtcMicros(0)).unwrap_err(), StoreOpenError::Foreign { .. }));
+        std::fs::write(dir.path().join(FILE), vec![b'x'; 8192]).unwrap();
+        assert!(matches!(Store::open(dir.path(), 1, UtcMicros(0)).unwrap_err(), StoreOpenError::Foreign { .. }));
+    }
+
+    #[test]
+    fn a_lost_lease_fences_writes() {
+        let mut store = Store::in_memory(1, UtcMicros(0)).unwrap();
+        store.probe_write(UtcMicros(1)).unwrap();
+        store.connection.execute("UPDATE lease SET owner = 2, epoch = epoch + 1 WHERE bucket = 7", []).unwrap();
+        assert!(matches!(store.probe_write(UtcMicros(2)), Err(StoreError::Fenced { missing: 1 })));
+    }
+
+    #[test]
+    fn opening_again_raises_the_epoch() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), 1, UtcMicros(0)).unwrap());
+        let store = Store::open(dir.path(), 2, UtcMicros(0)).unwrap();
+        let (least, most): (i64, i64) =
+            store.read().query_row("SELECT min(epoch), max(epoch) FROM lease", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!((least, most), (2, 2));
+    }
+}

@@ -1,0 +1,104 @@
+//! The schema, as numbered migrations. A migration that was released never changes.
+//!
+//! Unsigned 64-bit numbers (incarnations) are stored as the signed number of the same bits. Instants are microseconds of UTC.
+
+use rusqlite::Connection;
+
+/// Schema 1.
+const V1: &str = "
+-- Small facts of the collector itself; bucket 0.
+CREATE TABLE meta(
+    bucket INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (bucket, name)
+) STRICT, WITHOUT ROWID;
+
+-- The history of each check's definition (body: JSON, see store/definition.rs).
+CREATE TABLE check_revision(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, revision INTEGER NOT NULL,
+    check_id TEXT NOT NULL, effective_from_us INTEGER NOT NULL, retired INTEGER NOT NULL,
+    author TEXT NOT NULL, ordinal INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, check_no, revision)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE agent(
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, name TEXT NOT NULL, region TEXT NOT NULL,
+    spki_sha256 BLOB NOT NULL, enrolled_at_us INTEGER NOT NULL, revoked_at_us INTEGER,
+    build TEXT NOT NULL, last_seen_us INTEGER,
+    PRIMARY KEY (bucket, agent_no), UNIQUE (bucket, name)
+) STRICT, WITHOUT ROWID;
+
+-- Only hashes: a stolen file enrols nobody. used_* make a retry with the same key idempotent.
+CREATE TABLE join_token(
+    bucket INTEGER NOT NULL, token_sha256 BLOB NOT NULL, region TEXT NOT NULL,
+    created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,
+    used_spki BLOB, used_at_us INTEGER, agent_no INTEGER,
+    PRIMARY KEY (bucket, token_sha256)
+) STRICT, WITHOUT ROWID;
+
+-- scope: 1 agent, 2 agent and check, 3 check. change: 1 suspend, 2 resume, 3 weight (thousandths).
+CREATE TABLE control_event(
+    bucket INTEGER NOT NULL, author TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL,
+    scope INTEGER NOT NULL, agent_no INTEGER, check_no INTEGER,
+    change INTEGER NOT NULL, until_us INTEGER, weight INTEGER, reason TEXT,
+    received_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, author, number)
+) STRICT, WITHOUT ROWID;
+
+-- In order of arrival, on purpose without an index per result: marks dedupe them. body: wire::record.
+CREATE TABLE result(
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    check_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL, provenance_no INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE provenance(
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, provenance_no INTEGER NOT NULL,
+    build TEXT NOT NULL, clock_offset_us INTEGER, clock_uncertainty_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, agent_no, provenance_no)
+) STRICT, WITHOUT ROWID;
+
+-- Every sequence number below next_seq was seen, but for those in gaps (pairs of first and last, 8 bytes each, little endian).
+CREATE TABLE mark(
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL, gaps BLOB NOT NULL,
+    PRIMARY KEY (bucket, agent_no, incarnation)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE lease(
+    bucket INTEGER NOT NULL, owner INTEGER NOT NULL, epoch INTEGER NOT NULL, until_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket)
+) STRICT, WITHOUT ROWID;
+
+-- kind: 1 API token, 2 sign-in link, 3 console session. access: 1 read, 2 admin.
+CREATE TABLE credential(
+    bucket INTEGER NOT NULL, sha256 BLOB NOT NULL, kind INTEGER NOT NULL, access INTEGER NOT NULL,
+    note TEXT NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, sha256)
+) STRICT, WITHOUT ROWID;
+
+-- What agents sent and the collector cannot use: kept, counted, acknowledged.
+CREATE TABLE quarantine(
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    received_us INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB NOT NULL
+) STRICT;
+";
+
+const MIGRATIONS: [&str; 1] = [V1];
+
+/// The newest schema of this build.
+pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+/// The file's schema, 0 for a new file.
+pub(super) fn schema(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings the file to [`NEWEST`], each step in a transaction of its own.
+pub(super) fn migrate(connection: &Connection, application_id: i32) -> Result<(), rusqlite::Error> {
+    let found = schema(connection)?;
+    for (number, migration) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > found) {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {migration} PRAGMA application_id = {application_id}; PRAGMA user_version = {number}; COMMIT;"
+        ))?;
+    }
+    Ok(())
+}

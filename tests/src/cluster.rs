@@ -1,0 +1,187 @@
+//! A collector and its agents as real processes in a folder of their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{self, Answer, Daemon, run};
+use crate::wait;
+
+/// A collector with agents. Everything ends and vanishes when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: TempDir,
+    listen: String,
+    http: String,
+    /// The collector, when it runs.
+    pub collector: Option<Daemon>,
+    /// The running agents, by name.
+    pub agents: BTreeMap<String, Daemon>,
+}
+
+impl Cluster {
+    /// Starts a collector on free ports of loopback.
+    pub fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("sitepulse-test-").tempdir().expect("a temporary folder can be made");
+        let mut cluster = Self {
+            dir,
+            listen: "127.0.0.1:0".to_owned(),
+            http: "127.0.0.1:0".to_owned(),
+            collector: None,
+            agents: BTreeMap::new(),
+        };
+        cluster.start_collector();
+        cluster
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The collector's data folder.
+    pub fn collector_dir(&self) -> PathBuf {
+        self.dir.path().join("collector")
+    }
+
+    /// An agent's data folder.
+    pub fn agent_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("agent-{name}"))
+    }
+
+    /// Where agents connect.
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
+    /// Where the console is.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Starts the collector (again, on the same ports) and waits until it answers.
+    pub fn start_collector(&mut self) {
+        assert!(self.collector.is_none(), "the collector runs already");
+        let runtime = self.collector_dir().join("runtime.json");
+        std::fs::remove_file(&runtime).ok();
+        let mut daemon = Daemon::start(
+            process::collector()
+                .arg("serve")
+                .arg("--data-dir")
+                .arg(self.collector_dir())
+                .args(["--http", &self.http, "--listen", &self.listen]),
+            &self.dir.path().join("collector.log"),
+        );
+        let facts: Value = wait::until("collector is up", 30, || {
+            if let Some(status) = daemon.ended() {
+                panic!("the collector ended with {status}: {}", daemon.log());
+            }
+            let text = std::fs::read_to_string(&runtime).map_err(|error| error.to_string())?;
+            serde_json::from_str(&text).map_err(|error| error.to_string())
+        });
+        self.listen = facts["listen"].as_str().expect("runtime.json tells listen").to_owned();
+        self.http = facts["http"].as_str().expect("runtime.json tells http").to_owned();
+        self.collector = Some(daemon);
+    }
+
+    /// `kill -9` of the collector.
+    pub fn kill_collector(&mut self) {
+        self.collector.take().expect("the collector runs").kill_hard();
+    }
+
+    /// SIGTERM of the collector; it must end with code 0.
+    pub fn stop_collector(&mut self) {
+        let mut daemon = self.collector.take().expect("the collector runs");
+        let status = daemon.stop();
+        assert!(status.success(), "the collector ended with {status}: {}", daemon.log());
+    }
+
+    /// `sitepulse-collector ARGS --data-dir ...`
+    pub fn ctl(&self, args: &[&str]) -> Answer {
+        run(process::collector().args(args).arg("--data-dir").arg(self.collector_dir()))
+    }
+
+    /// `sitepulse-agent ARGS --data-dir ...`
+    pub fn agent_ctl(&self, name: &str, args: &[&str]) -> Answer {
+        run(process::agent().args(args).arg("--data-dir").arg(self.agent_dir(name)))
+    }
+
+    /// Writes a check file and applies it.
+    pub fn apply(&self, toml: &str) -> Answer {
+        let file = self.dir.path().join("checks.toml");
+        std::fs::write(&file, toml).expect("the check file can be written");
+        self.ctl(&["apply", file.to_str().expect("temporary paths are UTF-8")])
+    }
+
+    /// A join token.
+    pub fn token(&self, region: &str) -> String {
+        let answer = self.ctl(&["token", "create", "--region", region, "--json"]).json();
+        answer["token"].as_str().expect("token create --json gives a token").to_owned()
+    }
+
+    /// Enrols an agent.
+    pub fn join(&self, name: &str, region: &str) {
+        let token = self.token(region);
+        self.agent_ctl(name, &["join", &token, "--name", name]).ok();
+    }
+
+    /// Starts an enrolled agent.
+    pub fn start_agent(&mut self, name: &str) {
+        let daemon = Daemon::start(
+            process::agent().arg("run").arg("--data-dir").arg(self.agent_dir(name)),
+            &self.dir.path().join(format!("agent-{name}.log")),
+        );
+        let before = self.agents.insert(name.to_owned(), daemon);
+        assert!(before.is_none(), "{name} runs already");
+    }
+
+    /// Enrols and starts an agent.
+    pub fn add_agent(&mut self, name: &str, region: &str) {
+        self.join(name, region);
+        self.start_agent(name);
+    }
+
+    /// `kill -9` of an agent.
+    pub fn kill_agent(&mut self, name: &str) {
+        self.agents.remove(name).expect("the agent runs").kill_hard();
+    }
+
+    /// SIGTERM of an agent; it must end with code 0.
+    pub fn stop_agent(&mut self, name: &str) {
+        let mut daemon = self.agents.remove(name).expect("the agent runs");
+        let status = daemon.stop();
+        assert!(status.success(), "agent {name} ended with {status}: {}", daemon.log());
+    }
+
+    /// Everything `checks --json` says of one check.
+    pub fn check(&self, id: &str) -> Value {
+        let all = self.ctl(&["checks", "--json"]).json();
+        let list = all.as_array().expect("checks --json is a list");
+        list.iter().find(|check| check["check"] == id).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until a check's verdict is `verdict`.
+    pub fn wait_for_verdict(&self, id: &str, verdict: &str, seconds: u64) -> Value {
+        wait::until(&format!("verdict of {id} is {verdict}"), seconds, || {
+            let check = self.check(id);
+            if check["verdict"] == verdict { Ok(check) } else { Err(check.to_string()) }
+        })
+    }
+
+    /// `sla CHECK ARGS --json`, the one check.
+    pub fn sla(&self, id: &str, args: &[&str]) -> Value {
+        let mut all = vec!["sla", id, "--json"];
+        all.extend(args);
+        self.ctl(&all).json()[0].clone()
+    }
+
+    /// Waits until the running agent's spool is empty.
+    pub fn wait_for_drain(&self, name: &str, seconds: u64) {
+        wait::until(&format!("{name}'s spool drains"), seconds, || {
+            let status = self.agent_ctl(name, &["spool", "--json"]).json();
+            if status["records"] == 0 { Ok(()) } else { Err(status.to_string()) }
+        });
+    }
+}

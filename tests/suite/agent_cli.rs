@@ -1,0 +1,110 @@
+//! Suspend, resume and weigh: with the collector there, while it is away, and while the agent itself is stopped.
+
+use serde_json::Value;
+use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::site::Site;
+use sitepulse_tests::wait;
+
+fn shop(site: &Site) -> String {
+    format!(
+        "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
+        site.url("shop")
+    )
+}
+
+fn agent(cluster: &Cluster, name: &str) -> Value {
+    let all = cluster.ctl(&["agents", "--json"]).json();
+    all.as_array().expect("a list").iter().find(|agent| agent["name"] == name).cloned().unwrap_or(Value::Null)
+}
+
+#[test]
+fn orders_given_while_cut_off_apply_from_their_own_instants() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&shop(&site)).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+
+    // The collector is away; the agent obeys all the same.
+    cluster.stop_collector();
+    let suspended_at = sitepulse_daemon::clock::now();
+    let said = cluster.agent_ctl("eu-west-1", &["suspend", "--for", "1h", "--reason", "uplink work"]).ok();
+    assert!(said.contains("uplink work") || said.contains("until"), "{said}");
+    let quiet = site.hits()["shop"];
+    let status = cluster.agent_ctl("eu-west-1", &["status", "--json"]).json();
+    assert!(status.to_string().contains("uplink work"), "{status}");
+    wait::until("three slots are missed as suspended", 20, || {
+        let waited = sitepulse_daemon::clock::now().us_since(suspended_at);
+        if waited > 3_500_000 { Ok(()) } else { Err(waited) }
+    });
+    assert!(site.hits()["shop"] <= quiet + 1, "a suspended agent still probes");
+
+    // The agent is stopped too; its files take the order.
+    cluster.stop_agent("eu-west-1");
+    cluster.agent_ctl("eu-west-1", &["weight", "2.5"]).ok();
+    let resumed_at = sitepulse_daemon::clock::now();
+    cluster.agent_ctl("eu-west-1", &["resume"]).ok();
+
+    cluster.start_agent("eu-west-1");
+    cluster.start_collector();
+    // Meanwhile the collector's side gives an order of its own: both stand in the history.
+    cluster.ctl(&["weight", "3", "--agent", "eu-west-1", "--check", "shop"]).ok();
+    cluster.wait_for_drain("eu-west-1", 30);
+    let told = wait::until("the collector knows the agent's orders", 20, || {
+        let agent = agent(&cluster, "eu-west-1");
+        if agent["weight"] == 2.5 { Ok(agent) } else { Err(agent.to_string()) }
+    });
+    assert!(told["suspended"].is_null(), "{told}");
+    let history = cluster.ctl(&["history", "--json"]).json().to_string();
+    for word in ["uplink work", "agent:eu-west-1", "collector:"] {
+        assert!(history.contains(word), "{word} is not in {history}");
+    }
+    wait::until("the agent knows the collector's order", 20, || {
+        let checks = cluster.agent_ctl("eu-west-1", &["checks", "--json"]).json();
+        if checks[0]["weight"] == 3.0 { Ok(()) } else { Err(checks.to_string()) }
+    });
+
+    // The suspension counts exactly from its own instant to the resume's.
+    cluster.wait_for_verdict("shop", "up", 20);
+    let sla = cluster.sla("shop", &[]);
+    let suspended = sla["seconds"]["unknown"]["suspended"].as_f64().expect("a number");
+    let given = resumed_at.us_since(suspended_at) as f64 / 1e6;
+    assert!((suspended - given).abs() < 2.5, "suspended for {given} s, counted {suspended} in {sla}");
+    assert_eq!(sla["seconds"]["down"], 0.0, "{sla}");
+}
+
+#[test]
+fn a_check_is_suspended_from_the_collector_and_resumes_by_itself() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&shop(&site)).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+    cluster.ctl(&["suspend", "--check", "shop", "--for", "4s", "--reason", "release"]).ok();
+    cluster.wait_for_verdict("shop", "unknown", 10);
+    cluster.wait_for_verdict("shop", "up", 20);
+    let sla = cluster.sla("shop", &[]);
+    assert!(sla["seconds"]["unknown"]["suspended"].as_f64() >= Some(3.5), "{sla}");
+}
+
+#[test]
+fn bad_orders_are_refused_with_place_and_remedy() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&shop(&site)).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+    for (args, code, word) in [
+        (&["suspend", "--check", "nothing", "--reason", "x"][..], 8, "nothing"),
+        (&["weight", "minus"][..], 2, "minus"),
+        (&["weight", "-1"][..], 2, "-1"),
+        (&["suspend", "--for", "2 parsecs", "--reason", "x"][..], 2, "parsecs"),
+        (&["suspend"][..], 2, "--reason"),
+        (&["suspend", "--until", "2001-01-01T00:00:00Z", "--reason", "x"][..], 2, "past"),
+    ] {
+        let answer = cluster.agent_ctl("eu-west-1", args);
+        assert_eq!(answer.code, code, "{args:?}: {answer:?}");
+        assert!(answer.stderr.contains(word), "{args:?}: {answer:?}");
+    }
+    assert!(cluster.agents.get_mut("eu-west-1").expect("it runs").ended().is_none());
+}

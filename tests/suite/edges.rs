@@ -1,0 +1,89 @@
+//! The house's own rules: crates know only whom they may, units and samples are what the programs take.
+
+use sitepulse_tests::process::{self, root, run};
+
+fn manifest(place: &str) -> String {
+    std::fs::read_to_string(root().join(place).join("Cargo.toml")).expect("each member has a manifest")
+}
+
+/// The names in `[dependencies]`.
+fn dependencies(place: &str) -> Vec<String> {
+    manifest(place)
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split([' ', '=']).next().map(str::to_owned))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn crates_depend_only_along_the_edges() {
+    for (place, allowed) in [
+        ("shared/model", &[][..]),
+        ("shared/wire", &["sitepulse-model"][..]),
+        ("shared/daemon", &["sitepulse-model", "sitepulse-wire"][..]),
+        ("agent", &["sitepulse-daemon", "sitepulse-model", "sitepulse-wire"][..]),
+        ("collector", &["sitepulse-daemon", "sitepulse-model", "sitepulse-wire"][..]),
+    ] {
+        let ours: Vec<String> = dependencies(place).into_iter().filter(|name| name.starts_with("sitepulse-")).collect();
+        assert_eq!(ours, allowed, "{place}");
+    }
+    for place in ["shared/model", "shared/daemon", "agent", "collector"] {
+        assert!(!dependencies(place).contains(&"bincode".to_owned()), "only shared/wire names bincode, not {place}");
+    }
+    for place in ["shared/model", "shared/wire", "shared/daemon"] {
+        assert!(!dependencies(place).contains(&"rusqlite".to_owned()), "{place} may not know SQLite");
+    }
+    let model = std::fs::read_to_string(root().join("shared/model/src/lib.rs")).expect("the model is there");
+    assert!(model.contains("#![no_std]"), "the model is pure: no_std");
+}
+
+/// Every commented-out setting of the sample configurations is a key the programs take.
+#[test]
+fn sample_configurations_are_taken() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, mut program, sub) in
+        [("agent", process::agent(), "run"), ("collector", process::collector(), "serve")]
+    {
+        let sample = std::fs::read_to_string(root().join(format!("packaging/config/{name}.toml"))).expect("the sample");
+        let all: String = sample
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with('[')).unwrap_or(line))
+            .filter(|line| !line.starts_with("data_dir") && !line.starts_with("tls_"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert!(all.lines().filter(|line| line.contains(" = ")).count() >= 3, "nothing was uncommented: {all}");
+        let file = dir.path().join(format!("{name}.toml"));
+        std::fs::write(&file, all + "nonsense_at_the_end = 1\n").expect("writable");
+        let answer = run(program.arg(sub).arg("--config").arg(&file).arg("--data-dir").arg(dir.path().join(name)));
+        assert_eq!(answer.code, 3, "{answer:?}");
+        assert!(answer.stderr.contains("nonsense_at_the_end"), "only the nonsense may be refused: {answer:?}");
+    }
+}
+
+#[test]
+fn units_are_hardened_and_speak_the_documented_exit_codes() {
+    for name in ["agent", "collector"] {
+        let unit = std::fs::read_to_string(root().join(format!("systemd/sitepulse-{name}.service"))).expect("the unit");
+        for line in ["Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"] {
+            assert!(unit.contains(line), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn help_has_examples_and_needs_no_data() {
+    for (program, subs) in [
+        (process::agent as fn() -> std::process::Command, &["join", "run", "status", "checks", "spool", "suspend", "resume", "weight"][..]),
+        (process::collector, &["serve", "token", "apply", "agents", "checks", "sla", "suspend", "resume", "weight"][..]),
+    ] {
+        for sub in subs {
+            let help = run(program().args([sub, "--help"])).ok();
+            assert!(help.to_lowercase().contains("example"), "{sub}: {help}");
+        }
+        let version = run(program().arg("--version")).ok();
+        assert!(version.contains("sitepulse"), "{version}");
+    }
+}

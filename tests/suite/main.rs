@@ -1,0 +1,10 @@
+//! End-to-end tests of the real binaries, and the simulator's runs. Everything talks to loopback and ends what it starts.
+
+mod agent_cli;
+mod bad_input;
+mod edges;
+mod kill;
+mod main_job;
+mod outage;
+mod quickstart;
+mod sums;
