@@ -3,22 +3,40 @@
 //! An [`App`] owns the data directory (under its lock), the writer's thread and the book. It works without a listener: the command
 //! line opens one in its own process when no server runs.
 
+mod control;
 mod credentials;
 mod plan;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLockReadGuard};
 
+use sitepulse_daemon::exit::Exit;
+use sitepulse_daemon::files::{self, FileError};
+use sitepulse_daemon::identity::CertificateAuthority;
+use sitepulse_daemon::lock::{DataDirLock, LockError};
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, Region};
 use sitepulse_model::time::UtcMicros;
+use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::book::Book;
+use crate::engine::{Engine, Shared};
+use crate::enrol::NewJoinToken;
+use crate::store::{StoreError, StoreOpenError};
+use crate::writer::{Closed, Writer};
 
-pub use credentials::{Access, Credential, CredentialKind, NewCredential};
+pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
 pub use plan::{FieldDiff, Plan, PlanItem, PlanStep};
+
+/// The authority's certificate, in the data directory.
+const CA_CERTIFICATE: &str = "ca.pem";
+/// The authority's key, mode 0600, in the data directory.
+const CA_KEY: &str = "ca.key";
+/// Longest PEM file that is read.
+const PEM_BYTES_MAX: u64 = 64 * 1024;
 
 /// How to apply definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,37 +49,276 @@ pub struct ApplyOptions {
     pub author: String,
 }
 
-// SIGNATURES (bodies follow in a few minutes)
-impl App {
-    /// Opens (or creates) the data directory. Blocking. Takes the data directory's lock; `OpenError::exit()` gives the exit code.
-    pub fn open(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError>;
-    /// The book, for reading. Don't hold it across an `await`.
-    pub fn book(&self) -> RwLockReadGuard<'_, Book>;
-    /// Ticks after every change of the book (a counter). Coalesce on the reader's side.
-    pub fn subscribe(&self) -> watch::Receiver<u64>;
-    /// Addresses (`host:port`) that agents are told; kept in the store, so a token can be made offline too.
-    pub fn addresses(&self) -> Vec<String>;
-    pub async fn set_addresses(&self, addresses: Vec<String>) -> Result<(), AppError>;
-    /// A one-time join token. `ttl_us` at most an hour (else AppError::Invalid). Result { token: wire::token::JoinToken, expires, region }
-    pub async fn create_join_token(&self, region: Region, ttl_us: u64, now: UtcMicros) -> Result<NewJoinToken, AppError>;
-    pub async fn apply(&self, definitions: Vec<CheckDefinition>, options: ApplyOptions, now: UtcMicros) -> Result<Plan, AppError>;
-    pub async fn control(&self, scope: Scope, change: Change, author: &str, now: UtcMicros) -> Result<ControlEvent, AppError>;
-    pub async fn revoke_agent(&self, name: &AgentName, now: UtcMicros) -> Result<AgentNo, AppError>; // NotFound
-    /// kind: ApiToken (bearer), SignIn (one-time link, consumed by redeem), Session (console cookie). Secret text is shown once: "spa_..." etc.
-    pub async fn create_credential(&self, kind: CredentialKind, access: Access, note: &str, ttl_us: u64, now: UtcMicros) -> Result<NewCredential /* {secret: String, expires} */, AppError>;
-    /// An API token or console session that is valid now.
-    pub fn verify(&self, kind: CredentialKind, secret: &str, now: UtcMicros) -> Option<Credential /* {kind, access, note, expires} */>;
-    /// Consumes a sign-in link and opens a console session. None: unknown, used or expired.
-    pub async fn redeem_signin(&self, secret: &str, session_ttl_us: u64, now: UtcMicros) -> Result<Option<NewCredential>, AppError>;
-    pub async fn revoke_credential(&self, kind: CredentialKind, secret: &str, now: UtcMicros) -> Result<bool, AppError>;
-    /// Whether the store takes writes; the text says why not.
-    pub fn readiness(&self) -> Result<(), String>;
-    /// Counters for /metrics.
-    pub fn metrics(&self) -> Metrics;
-    pub fn data_dir(&self) -> &Path;
-    pub fn ca_pin(&self) -> [u8; 32];
-    /// Flushes and stops the writer; blocking errors are logged. Later calls get AppError::Unavailable.
-    pub async fn close(&self);
+/// Why the collector's data cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The data directory is in use or unusable.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreOpenError),
+    /// The authority's files cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The authority's files make no sense.
+    #[error("{path}: {what}; restore a backup: without this key every agent must join again")]
+    Authority {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The system is out of something.
+    #[error("cannot start: {0}")]
+    System(String),
 }
-// listener.rs:  Listener::bind(&App, SocketAddr, advertise: Vec<String>) -> Result<Listener, ListenError>; .local_addr(); async fn run(self, tasks: TaskSet/&TaskSet, stop: impl Future)
-// book: Book::conservation(now) -> Vec<ConservationRow>
+
+impl OpenError {
+    /// How a program ends with this.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Lock(_) | Self::Store(_) | Self::File(_) | Self::Authority { .. } => Exit::DataDir,
+            Self::System(_) => Exit::Failure,
+        }
+    }
+
+    /// Whether another process has the data directory: ask that one.
+    pub const fn is_held(&self) -> bool {
+        matches!(self, Self::Lock(LockError::Held { .. }))
+    }
+}
+
+/// Why an operation was not carried out. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AppError {
+    /// It names something that is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It asks for something that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The collector cannot do it now: the disk is full, or it is shutting down.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<Closed> for AppError {
+    fn from(closed: Closed) -> Self {
+        Self::Unavailable(closed.to_string())
+    }
+}
+
+/// Numbers for `/metrics`, since the start of the process unless said otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Batches taken in.
+    pub batches: u64,
+    /// Records stored.
+    pub stored: u64,
+    /// Records that had been stored before.
+    pub duplicates: u64,
+    /// Records set aside as senseless.
+    pub set_aside: u64,
+    /// Transactions that stored batches.
+    pub commits: u64,
+    /// Writes that failed.
+    pub write_failures: u64,
+    /// Batches that wait for the writer now.
+    pub batches_waiting: u64,
+    /// Connections taken, of agents and of strangers.
+    pub connections: u64,
+    /// Refusals sent.
+    pub refusals: u64,
+    /// Agents that hold a connection now.
+    pub agents_connected: u64,
+}
+
+/// The collector, open. Clones share it.
+#[derive(Debug, Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    data_dir: PathBuf,
+    shared: Arc<Shared>,
+    authority: Arc<CertificateAuthority>,
+    writer: Writer,
+}
+
+impl App {
+    /// Opens the data directory, creating it and the authority when they are missing. Blocks; takes the directory's lock.
+    pub fn open(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError> {
+        let lock = DataDirLock::acquire(data_dir)?;
+        let authority = open_authority(data_dir, now)?;
+        let owner = crate::enrol::random().map_err(|error| OpenError::System(error.to_string()))?;
+        let owner = u64::from_le_bytes(*owner.first_chunk().expect("32 bytes hold 8"));
+        let engine = Engine::open(data_dir, authority, owner, now)?;
+        Self::start(engine, data_dir.to_owned(), Some(lock))
+    }
+
+    /// An app over an engine of one's own, such as one in memory.
+    pub fn over(engine: Engine) -> Result<Self, OpenError> {
+        Self::start(engine, PathBuf::new(), None)
+    }
+
+    fn start(engine: Engine, data_dir: PathBuf, lock: Option<DataDirLock>) -> Result<Self, OpenError> {
+        let shared = Arc::clone(engine.shared());
+        let authority = Arc::clone(engine.authority());
+        let writer = Writer::start(engine, lock).map_err(|error| OpenError::System(error.to_string()))?;
+        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer }) })
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.inner.data_dir
+    }
+
+    /// The book, for reading. Not to be held across an `await`.
+    pub fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.inner.shared.book()
+    }
+
+    /// What the engine shares with readers.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// The authority that signs certificates.
+    pub fn authority(&self) -> &Arc<CertificateAuthority> {
+        &self.inner.authority
+    }
+
+    /// SHA-256 of the authority's public key: what join tokens carry.
+    pub fn ca_pin(&self) -> [u8; 32] {
+        self.inner.authority.pin()
+    }
+
+    /// The way to the thread that writes.
+    pub fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    /// A counter that grows with every change of the book; readers see the newest value only, and may look as rarely as they like.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.inner.shared.subscribe()
+    }
+
+    /// Addresses (`host:port`) that agents are told.
+    pub fn addresses(&self) -> Vec<String> {
+        self.inner.shared.addresses()
+    }
+
+    /// Sets the addresses that agents are told; they are kept, so that a token can be made while no server runs.
+    pub async fn set_addresses(&self, addresses: Vec<String>) -> Result<(), AppError> {
+        Ok(self.inner.writer.run(move |engine| engine.set_addresses(addresses)).await??)
+    }
+
+    /// Makes a one-time join token for a region; `ttl_us` at most an hour.
+    pub async fn create_join_token(&self, region: Region, ttl_us: u64, now: UtcMicros) -> Result<NewJoinToken, AppError> {
+        self.inner.writer.run(move |engine| engine.create_join_token(region, ttl_us, now)).await?
+    }
+
+    /// Applies definitions, or plans to.
+    pub async fn apply(&self, definitions: Vec<CheckDefinition>, options: ApplyOptions, now: UtcMicros) -> Result<Plan, AppError> {
+        self.inner.writer.run(move |engine| engine.apply(definitions, &options, now)).await?
+    }
+
+    /// Suspends, resumes or weighs on behalf of `author` (`collector:cli`, `collector:USER`).
+    pub async fn control(&self, scope: Scope, change: Change, author: &str, now: UtcMicros) -> Result<ControlEvent, AppError> {
+        let author = author.to_owned();
+        self.inner.writer.run(move |engine| engine.control(scope, change, &author, now)).await?
+    }
+
+    /// Revokes an agent for good.
+    pub async fn revoke_agent(&self, name: &AgentName, now: UtcMicros) -> Result<AgentNo, AppError> {
+        let name = name.clone();
+        self.inner.writer.run(move |engine| engine.revoke_agent(&name, now)).await?
+    }
+
+    /// Makes an API token, a sign-in link or a console session. `note` says whose it is: 1 to 64 bytes.
+    pub async fn create_credential(
+        &self,
+        kind: CredentialKind,
+        access: Access,
+        note: &str,
+        ttl_us: u64,
+        now: UtcMicros,
+    ) -> Result<NewCredential, AppError> {
+        let note = note.to_owned();
+        self.inner.writer.run(move |engine| engine.create_credential(kind, access, &note, ttl_us, now)).await?
+    }
+
+    /// An API token or console session that holds now.
+    pub fn verify(&self, kind: CredentialKind, secret: &str, now: UtcMicros) -> Option<Credential> {
+        self.inner.shared.verify(kind, secret, now)
+    }
+
+    /// Uses a sign-in link up and opens a console session; `None` when the link is unknown, used or expired.
+    pub async fn redeem_signin(&self, secret: &str, session_ttl_us: u64, now: UtcMicros) -> Result<Option<NewCredential>, AppError> {
+        let secret = secret.to_owned();
+        self.inner.writer.run(move |engine| engine.redeem_signin(&secret, session_ttl_us, now)).await?
+    }
+
+    /// Ends a credential; whether it held.
+    pub async fn revoke_credential(&self, kind: CredentialKind, secret: &str, now: UtcMicros) -> Result<bool, AppError> {
+        let secret = secret.to_owned();
+        self.inner.writer.run(move |engine| engine.revoke_credential(kind, &secret, now)).await?
+    }
+
+    /// Whether the store takes writes; else why not.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.inner.writer.health().readiness()
+    }
+
+    /// Numbers for `/metrics`.
+    pub fn metrics(&self) -> Metrics {
+        let counters = &self.inner.shared.counters;
+        Metrics {
+            batches: counters.batches.load(Ordering::Relaxed),
+            stored: counters.stored.load(Ordering::Relaxed),
+            duplicates: counters.duplicates.load(Ordering::Relaxed),
+            set_aside: counters.set_aside.load(Ordering::Relaxed),
+            commits: counters.commits.load(Ordering::Relaxed),
+            write_failures: self.inner.writer.health().failures(),
+            batches_waiting: self.inner.writer.batches_waiting() as u64,
+            connections: counters.connections.load(Ordering::Relaxed),
+            refusals: counters.refusals.load(Ordering::Relaxed),
+            agents_connected: self.book().agents_connected() as u64,
+        }
+    }
+
+    /// Does what was asked before, ends the writer and gives the data directory back. Later calls are `Unavailable`.
+    pub async fn close(&self) {
+        self.inner.writer.close().await;
+    }
+}
+
+/// Loads the authority, or makes one in a data directory that has none.
+fn open_authority(data_dir: &Path, now: UtcMicros) -> Result<CertificateAuthority, OpenError> {
+    let (certificate_path, key_path) = (data_dir.join(CA_CERTIFICATE), data_dir.join(CA_KEY));
+    let bad = |path: &Path, what: String| OpenError::Authority { path: path.to_owned(), what };
+    let key = match files::read(&key_path, PEM_BYTES_MAX) {
+        Ok(key) => key,
+        // The key is written first and the database last: no database, no agent that could miss it.
+        Err(FileError::NotFound { .. }) if !data_dir.join(crate::store::FILE).exists() => {
+            let authority = CertificateAuthority::create(now).map_err(|error| bad(&key_path, error.to_string()))?;
+            files::write_atomic(&certificate_path, authority.certificate_pem().as_bytes(), 0o644)?;
+            files::write_atomic(&key_path, authority.key_pem().as_bytes(), 0o600)?;
+            return Ok(authority);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let certificate = files::read(&certificate_path, PEM_BYTES_MAX)?;
+    let text = |path: &Path, bytes: Vec<u8>| String::from_utf8(bytes).map_err(|error| bad(path, error.to_string()));
+    let (certificate, key) = (text(&certificate_path, certificate)?, text(&key_path, key)?);
+    CertificateAuthority::load(&certificate, &key).map_err(|error| bad(&key_path, error.to_string()))
+}

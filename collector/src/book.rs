@@ -12,7 +12,7 @@ mod pair;
 use std::collections::BTreeMap;
 
 use sitepulse_model::check::AssignedCheck;
-use sitepulse_model::control::{ControlEvent, ControlLog, EventId, Scope};
+use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
@@ -20,10 +20,10 @@ use sitepulse_model::time::UtcMicros;
 pub use accounting::{AgentNow, Filter, VerdictNow};
 pub use agent::{Agent, Presence};
 pub use check::{Check, CheckRevision};
-pub use pair::{Conservation, ConservationRow, LastResult, Pair};
+pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 
 /// Everything the collector knows, in memory.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Book {
     checks: BTreeMap<CheckNo, Check>,
     check_ids: BTreeMap<CheckId, CheckNo>,
@@ -31,6 +31,7 @@ pub struct Book {
     agent_names: BTreeMap<AgentName, AgentNo>,
     control: ControlLog,
     quarantined: u64,
+    version: u64,
 }
 
 impl Book {
@@ -104,7 +105,7 @@ impl Book {
     }
 
     /// The events that agent `agent` must know: those about itself, and those about checks everywhere.
-    pub fn events_for(&self, agent: AgentNo) -> impl Iterator<Item = &ControlEvent> {
+    pub fn events_for(&self, agent: AgentNo) -> impl Iterator<Item = ControlEvent> {
         self.control.events().filter(move |event| concerns(event.scope, agent))
     }
 
@@ -119,6 +120,7 @@ impl Book {
     }
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {
+        self.changed();
         self.agent_names.insert(agent.name.clone(), agent.number);
         self.agents.insert(agent.number, agent);
     }
@@ -128,17 +130,24 @@ impl Book {
     }
 
     pub(crate) fn insert_revision(&mut self, number: CheckNo, revision: CheckRevision) {
+        self.changed();
         let id = revision.definition.id.clone();
         self.check_ids.insert(id.clone(), number);
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
     }
 
     pub(crate) fn insert_event(&mut self, event: ControlEvent) -> bool {
+        self.changed();
         self.control.insert(event)
     }
 
-    pub(crate) fn event(&self, id: &EventId) -> Option<&ControlEvent> {
-        self.control.events().find(|event| event.id == *id)
+    /// Grows with every change of checks, agents and control events: what sessions must hear of. Not with results.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn changed(&mut self) {
+        self.version += 1;
     }
 
     pub(crate) fn count_quarantined(&mut self, count: u64) {
@@ -149,14 +158,6 @@ impl Book {
     pub(crate) fn insert_record(&mut self, agent: AgentNo, record: Record) {
         if let Some(check) = self.checks.get_mut(&record.check()) {
             check.insert_record(agent, record);
-        }
-    }
-
-    /// A copy without presence, to compare a rebuilt book with the live one.
-    #[cfg(test)]
-    pub(crate) fn forget_presence(&mut self) {
-        for agent in self.agents.values_mut() {
-            agent.presence = Presence::default();
         }
     }
 }

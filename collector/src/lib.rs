@@ -20,3 +20,10 @@ pub mod receive;
 pub mod listener;
 
 pub mod app;
+
+pub mod checkfile;
+pub mod present;
+
+pub mod serve;
+
+pub mod cli;

@@ -11,8 +11,11 @@ pub mod rows;
 mod migrations;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::id::BUCKETS;
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
@@ -107,11 +110,65 @@ impl StoreError {
     }
 }
 
+/// How often a failing store says so.
+const LOG_EVERY_US: u64 = 60 * 1_000_000;
+
+/// Whether the store takes writes. Shared with readers.
+#[derive(Debug, Default)]
+pub struct Health {
+    failing: Mutex<Option<Failing>>,
+    failures: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Failing {
+    what: String,
+    logged: Monotonic,
+}
+
+impl Health {
+    /// `Ok` while writes work, else what the last one said.
+    pub fn readiness(&self) -> Result<(), String> {
+        match &*self.failing.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(failing) => Err(failing.what.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes that failed since the start.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn note<T>(&self, outcome: &Result<T, StoreError>) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(_) => {
+                if failing.take().is_some() {
+                    tracing::info!("the store takes writes again");
+                }
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                let now = clock::monotonic();
+                let remedy = if error.is_full() { ": free some space; agents keep their results until then" } else { "" };
+                let what = format!("{error}{remedy}");
+                let logged = failing.as_ref().map(|failing| failing.logged).filter(|logged| now.us_since(*logged) < LOG_EVERY_US);
+                if logged.is_none() {
+                    tracing::error!("{what}");
+                }
+                *failing = Some(Failing { what, logged: logged.unwrap_or(now) });
+            }
+        }
+    }
+}
+
 /// The open database.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
     owner: i64,
+    health: Arc<Health>,
 }
 
 impl Store {
@@ -159,7 +216,7 @@ impl Store {
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(64);
         migrations::migrate(&connection, APPLICATION_ID).map_err(sqlite)?;
-        let mut store = Self { connection, owner: owner.cast_signed() };
+        let mut store = Self { connection, owner: owner.cast_signed(), health: Arc::default() };
         store.take_leases(now).map_err(sqlite)?;
         Ok(store)
     }
@@ -185,6 +242,12 @@ impl Store {
 
     /// Runs `write` in one transaction that is durable when this returns `Ok`, and left no trace when it returns `Err`.
     pub fn write<T>(&mut self, write: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let outcome = self.transact(write);
+        self.health.note(&outcome);
+        outcome
+    }
+
+    fn transact<T>(&mut self, write: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let held: i64 = transaction
             .prepare_cached("SELECT count(*) FROM lease WHERE owner = ?1")?
@@ -195,6 +258,11 @@ impl Store {
         let out = write(&transaction)?;
         transaction.commit()?;
         Ok(out)
+    }
+
+    /// Whether writes work.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
     /// The connection, for reads.

@@ -7,4 +7,5 @@ pub mod cluster;
 pub mod oracle;
 pub mod process;
 pub mod site;
+pub mod usage;
 pub mod wait;

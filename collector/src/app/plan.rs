@@ -1,6 +1,17 @@
-//! What applying definitions would change.
+//! Checks as code: what applying definitions would change, and doing it.
 
-use sitepulse_model::id::{CheckId, CheckNo, Revision};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sitepulse_daemon::duration;
+use sitepulse_model::check::{CheckDefinition, CheckKind};
+use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
+use sitepulse_model::time::UtcMicros;
+
+use super::{AppError, ApplyOptions};
+use crate::book::{Book, CheckRevision};
+use crate::engine::Engine;
+use crate::store::rows;
 
 /// What applying did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,4 +60,126 @@ pub struct FieldDiff {
     pub old: String,
     /// The value after.
     pub new: String,
+}
+
+impl Engine {
+    /// Applies definitions: all of them in one transaction, effective at `now` (later than the revision before in any case).
+    /// Applying the same again changes nothing.
+    pub fn apply(&mut self, definitions: Vec<CheckDefinition>, options: &ApplyOptions, now: UtcMicros) -> Result<Plan, AppError> {
+        let mut wanted = BTreeMap::new();
+        for definition in definitions {
+            if let Some(double) = wanted.insert(definition.id.clone(), definition) {
+                return Err(AppError::Invalid(format!("check {} is defined twice: give each check an id of its own", double.id)));
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        let (mut items, revisions) = plan(&shared.book(), wanted, options, now);
+        if options.dry_run || revisions.is_empty() {
+            if options.dry_run {
+                let book = shared.book();
+                for item in &mut items {
+                    item.number = book.check_by_id(&item.id).map(|check| check.number);
+                }
+            }
+            return Ok(Plan { items, applied: !options.dry_run });
+        }
+        self.store.write(|connection| {
+            revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(connection, *number, revision))
+        })?;
+        let mut book = shared.book_mut();
+        for (number, revision) in revisions {
+            book.insert_revision(number, revision);
+        }
+        drop(book);
+        shared.tick();
+        Ok(Plan { items, applied: true })
+    }
+}
+
+fn plan(
+    book: &Book,
+    wanted: BTreeMap<CheckId, CheckDefinition>,
+    options: &ApplyOptions,
+    now: UtcMicros,
+) -> (Vec<PlanItem>, Vec<(CheckNo, CheckRevision)>) {
+    let ordinal = 1 + book.checks().map(|check| check.newest().ordinal).max().unwrap_or(0);
+    let mut number_next = 1 + book.checks().map(|check| check.number.0).max().unwrap_or(0);
+    let mut items = Vec::new();
+    let mut revisions = Vec::new();
+    let ending: Vec<CheckId> = if options.prune {
+        let living = book.checks().filter(|check| !check.retired() && !wanted.contains_key(&check.id));
+        living.map(|check| check.id.clone()).collect()
+    } else {
+        Vec::new()
+    };
+    for id in ending {
+        let Some(check) = book.check_by_id(&id) else { continue };
+        let last = check.newest();
+        revisions.push((
+            check.number,
+            CheckRevision {
+                revision: Revision(last.revision.0 + 1),
+                effective_from: now.max(last.effective_from.plus_us(1)),
+                retired: true,
+                author: options.author.clone(),
+                ordinal,
+                definition: last.definition.clone(),
+            },
+        ));
+        items.push(PlanItem { id, number: Some(check.number), step: PlanStep::Retire });
+    }
+    for (id, definition) in wanted {
+        let known = book.check_by_id(&id);
+        let number = known.map_or_else(
+            || {
+                number_next += 1;
+                CheckNo(number_next - 1)
+            },
+            |check| check.number,
+        );
+        let last = known.map(|check| check.newest());
+        let revision = Revision(last.map_or(0, |last| last.revision.0) + 1);
+        let step = match last {
+            Some(last) if !last.retired && last.definition == definition => PlanStep::Unchanged,
+            Some(last) if !last.retired => PlanStep::Change { revision, fields: diff(&last.definition, &definition) },
+            Some(_) | None => PlanStep::Create,
+        };
+        if step != PlanStep::Unchanged {
+            let effective_from = last.map_or(now, |last| now.max(last.effective_from.plus_us(1)));
+            let author = options.author.clone();
+            revisions.push((number, CheckRevision { revision, effective_from, retired: false, author, ordinal, definition }));
+        }
+        items.push(PlanItem { id, number: Some(number), step });
+    }
+    items.sort_by(|a, b| a.id.cmp(&b.id));
+    (items, revisions)
+}
+
+/// What differs between two definitions, as a check file writes it.
+fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
+    let fields = fields(old).into_iter().zip(fields(new));
+    fields.filter(|((_, old), (_, new))| old != new).map(|((field, old), (_, new))| FieldDiff { field, old, new }).collect()
+}
+
+fn fields(definition: &CheckDefinition) -> [(&'static str, String); 10] {
+    let CheckKind::Http(target) = &definition.kind;
+    let list = |texts: Vec<&str>| format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "));
+    [
+        ("kind", definition.kind.as_str().to_owned()),
+        ("url", target.url.clone()),
+        ("interval", duration::format(definition.interval_us)),
+        ("timeout", duration::format(definition.timeout_us)),
+        ("weight", definition.weight.to_string()),
+        (
+            "regions",
+            match &definition.regions {
+                Some(regions) => list(regions.iter().map(Region::as_str).collect()),
+                None => "every region".to_owned(),
+            },
+        ),
+        ("quorum", definition.quorum.to_string()),
+        ("confirmations", definition.confirmations.to_string()),
+        ("recoveries", definition.recoveries.to_string()),
+        ("expect", list(definition.expect.iter().map(|expectation| expectation.source()).collect())),
+    ]
 }

@@ -1,14 +1,19 @@
 //! From the book to verdicts and figures: gathers the voters of a check and asks the model.
 
-use sitepulse_model::control::{Scope, Weight};
+use sitepulse_model::control::Weight;
 use sitepulse_model::id::{AgentNo, CheckNo, Region};
 use sitepulse_model::record::ProbeState;
-use sitepulse_model::sla::Account;
+use sitepulse_model::series::Series;
+use sitepulse_model::sla::{Account, Conservation};
 use sitepulse_model::time::{Span, UtcMicros};
-use sitepulse_model::vote::{self, CheckView, Policy, UnknownCause, Verdict, VerdictSpan, Voter};
+use sitepulse_model::timeline::{self, Raw, UnknownCause};
+use sitepulse_model::vote::{self, CheckView, VerdictSpan, Voter};
 
-use super::Book;
-use super::check::Check;
+use super::pair::ConservationRow;
+use super::{Agent, Book, Check};
+
+/// The series of an agent that was never heard of a check.
+static SILENT: Series = Series::new();
 
 /// A figure asked without a period covers this much.
 const PERIOD_DEFAULT_US: i64 = 24 * 3600 * 1_000_000;
@@ -78,23 +83,85 @@ impl Book {
         let check = self.check(check)?;
         check.current()?;
         let recent = Span::new(now.plus_us(-PERIOD_DEFAULT_US), now.plus_us(1));
-        let verdict = merged_last(self.verdicts_of(check, &Filter::All, recent))?;
-        let instant = Span::new(now, now.plus_us(1));
+        let verdict = self.verdicts_of(check, &Filter::All, recent).into_iter().next_back()?;
         let agents = self
             .agents
             .values()
-            .filter(|agent| self.assigned(check, agent.number).iter().any(|span| span.contains(now)))
-            .map(|agent| {
-                let (state, unknown_cause) = self.raw_now(check, agent.number, instant);
-                AgentNow {
-                    agent: agent.number,
-                    state,
-                    unknown_cause,
-                    weight: self.control.weight_at(agent.number, check.number, now),
-                    suspended: self.control.is_suspended(agent.number, check.number, now),
-                }
-            })
+            .filter(|agent| assigned(check, agent).iter().any(|span| span.contains(now)))
+            .map(|agent| self.agent_now(check, agent, now))
             .collect();
         Some(VerdictNow { verdict, agents })
     }
+
+    /// The raw timeline of one agent's view of a check over a period, before any vote: what "its own figures" are made of.
+    pub fn timeline(&self, check: CheckNo, agent: AgentNo, period: Span) -> Vec<timeline::RawSpan> {
+        let (Some(check), Some(agent)) = (self.check(check), self.agent(agent)) else {
+            return Vec::new();
+        };
+        let assigned = assigned(check, agent);
+        let series = check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series);
+        let view = |life| CheckView { revisions: check.policies(), life };
+        check.lives().into_iter().flat_map(|life| timeline::pair(&view(life), series, &assigned, period)).collect()
+    }
+
+    /// Where every scheduled run went, for each check and agent that were ever heard of together: scheduled = stored + missed +
+    /// dropped, or the difference is shown.
+    pub fn conservation(&self) -> Vec<ConservationRow> {
+        let row = |check: &Check, agent: &Agent| {
+            let pair = check.pairs.get(&agent.number)?;
+            let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
+            let view = CheckView { revisions: check.policies(), life };
+            let slots = Conservation::of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
+            let scheduled = pair.ledger.accounted() + slots.unexplained();
+            Some(ConservationRow { check: check.number, agent: agent.number, scheduled, counts: pair.ledger, slots })
+        };
+        self.checks.values().flat_map(|check| self.agents.values().filter_map(move |agent| row(check, agent))).collect()
+    }
+
+    fn agent_now(&self, check: &Check, agent: &Agent, now: UtcMicros) -> AgentNow {
+        let instant = Span::new(now, now.plus_us(1));
+        let raw = self.timeline(check.number, agent.number, instant).first().map(|span| span.state);
+        let (state, unknown_cause) = match raw {
+            Some(Raw::State(state)) => (Some(state), None),
+            Some(Raw::Unknown(cause)) => (None, Some(cause)),
+            None => (None, None),
+        };
+        AgentNow {
+            agent: agent.number,
+            state,
+            unknown_cause,
+            weight: self.control.weight_at(agent.number, check.number, now),
+            suspended: self.control.suspended_at(agent.number, check.number, now).is_some(),
+        }
+    }
+
+    fn verdicts_of(&self, check: &Check, filter: &Filter, period: Span) -> Vec<VerdictSpan> {
+        let counts = |agent: &Agent| match filter {
+            Filter::All => true,
+            Filter::Agent(number) => agent.number == *number,
+            Filter::Region(region) => agent.region == *region,
+        };
+        let voters: Vec<Voter<'_>> = self
+            .agents
+            .values()
+            .filter(|agent| counts(agent))
+            .filter_map(|agent| {
+                let assigned = assigned(check, agent);
+                (!assigned.is_empty()).then(|| Voter {
+                    assigned,
+                    suspended: self.control.suspended_spans(agent.number, check.number),
+                    weights: self.control.weights(agent.number, check.number),
+                    series: check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series),
+                })
+            })
+            .collect();
+        let view = |life| CheckView { revisions: check.policies(), life };
+        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), &voters, &[], period)).collect()
+    }
+}
+
+/// When an agent was to run a check: where its region did, within its own life.
+fn assigned(check: &Check, agent: &Agent) -> Vec<Span> {
+    let spans = check.spans_in(&agent.region).into_iter().map(|span| span.clip(agent.life()));
+    spans.filter(|span| !span.is_empty()).collect()
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use sitepulse_model::check::CheckDefinition;
-use sitepulse_model::id::{AgentNo, CheckId, CheckNo, Region, Revision};
+use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::Policy;
 
 use super::pair::Pair;
 
@@ -27,7 +28,7 @@ pub struct CheckRevision {
 }
 
 /// A check, its histories, and what agents found.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Check {
     /// Its number.
     pub number: CheckNo,
@@ -37,15 +38,38 @@ pub struct Check {
     pub revisions: Vec<CheckRevision>,
     /// What each agent found.
     pub pairs: BTreeMap<AgentNo, Pair>,
+    bucket: Bucket,
+    policies: Vec<(UtcMicros, Revision, Policy)>,
 }
 
 impl Check {
     pub(super) fn new(number: CheckNo, id: CheckId) -> Self {
-        Self { number, id, revisions: Vec::new(), pairs: BTreeMap::new() }
+        let bucket = id.bucket();
+        Self { number, id, revisions: Vec::new(), pairs: BTreeMap::new(), bucket, policies: Vec::new() }
     }
 
     pub(super) fn push(&mut self, revision: CheckRevision) {
+        let definition = &revision.definition;
+        let policy = Policy {
+            interval_us: definition.interval_us,
+            timeout_us: definition.timeout_us,
+            weight: definition.weight,
+            quorum: definition.quorum,
+            confirmations: definition.confirmations,
+            recoveries: definition.recoveries,
+        };
+        self.policies.push((revision.effective_from, revision.revision, policy));
         self.revisions.push(revision);
+    }
+
+    /// The bucket of everything about it.
+    pub fn bucket(&self) -> Bucket {
+        self.bucket
+    }
+
+    /// What accounting needs of each revision.
+    pub fn policies(&self) -> &[(UtcMicros, Revision, Policy)] {
+        &self.policies
     }
 
     /// The newest revision, a retirement too.
@@ -65,7 +89,7 @@ impl Check {
 
     /// The revision by its number.
     pub fn revision(&self, revision: Revision) -> Option<&CheckRevision> {
-        self.revisions.iter().find(|candidate| candidate.revision == revision)
+        self.revisions.iter().rfind(|candidate| candidate.revision == revision)
     }
 
     /// The revision that applied at an instant; `None` before the first. Look at `retired`.

@@ -3,25 +3,26 @@
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{MissedCause, ProbeResult, Record};
 use sitepulse_model::series::Series;
+use sitepulse_model::sla::Conservation;
 use sitepulse_model::time::UtcMicros;
 
 /// The newest result of a pair, whole: what the console shows.
 pub type LastResult = ProbeResult;
 
 /// What one agent found of one check.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Default, Clone)]
 pub struct Pair {
     /// Every observation.
     pub series: Series,
     /// The result with the latest slot.
     pub last: Option<Box<LastResult>>,
     /// Counts of what is stored.
-    pub counts: Conservation,
+    pub ledger: Ledger,
 }
 
-/// The ledger of a pair: every scheduled run is one of these (conservation).
+/// The ledger of a pair: counts of the records stored, each once.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Conservation {
+pub struct Ledger {
     /// Runs whose result is stored.
     pub stored: u64,
     /// Runs missed, by [`MissedCause`] in the order of [`MissedCause::ALL`].
@@ -34,7 +35,7 @@ pub struct Conservation {
     pub last: Option<UtcMicros>,
 }
 
-impl Conservation {
+impl Ledger {
     /// Runs missed for any cause.
     pub fn missed_total(&self) -> u64 {
         self.missed.iter().sum()
@@ -57,16 +58,18 @@ impl Conservation {
 }
 
 /// One line of the conservation report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConservationRow {
     /// The check.
     pub check: CheckNo,
     /// The agent.
     pub agent: AgentNo,
-    /// Slots of the agent's lattice between the first and the last slot it spoke of, both included: what should have run.
+    /// Runs that were due between the first and the last slot spoken of: those accounted for and those that no record explains.
     pub scheduled: u64,
-    /// What is accounted for. `counts.accounted() == scheduled` once nothing is under way.
-    pub counts: Conservation,
+    /// What the records add up to; `counts.accounted() == scheduled` once nothing is on its way.
+    pub counts: Ledger,
+    /// What the slots add up to, counted independently of the records' own numbers.
+    pub slots: Conservation,
 }
 
 fn cause_index(cause: MissedCause) -> usize {
@@ -79,8 +82,8 @@ impl Pair {
         match record {
             Record::Result(result) => {
                 self.series.insert_result(result.revision, result.scheduled, result.state);
-                self.counts.stored += 1;
-                self.counts.saw(result.scheduled, result.scheduled);
+                self.ledger.stored += 1;
+                self.ledger.saw(result.scheduled, result.scheduled);
                 match &mut self.last {
                     Some(last) if last.scheduled > result.scheduled => {}
                     Some(last) => **last = result,
@@ -88,15 +91,19 @@ impl Pair {
                 }
             }
             Record::Missed(missed) => {
-                if let Some(interval_us) = interval_us {
-                    self.series.insert_missed(missed.revision, missed.first, missed.last, interval_us, missed.cause);
+                // Ingestion lets in ranges alone that fit their definition.
+                if let Some(interval_us) = interval_us
+                    && let Err(error) =
+                        self.series.insert_missed(missed.revision, missed.first, missed.last, interval_us, missed.cause)
+                {
+                    tracing::error!(check = %missed.check, first = missed.first.0, %error, "a stored range of missed runs is unusable");
                 }
-                self.counts.missed[cause_index(missed.cause)] += missed.count;
-                self.counts.saw(missed.first, missed.last);
+                self.ledger.missed[cause_index(missed.cause)] += missed.count;
+                self.ledger.saw(missed.first, missed.last);
             }
             Record::Dropped(dropped) => {
-                self.counts.dropped += dropped.count;
-                self.counts.saw(dropped.first, dropped.last);
+                self.ledger.dropped += dropped.count;
+                self.ledger.saw(dropped.first, dropped.last);
             }
         }
     }

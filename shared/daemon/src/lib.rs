@@ -1,1 +1,26 @@
-//! Placeholder.
+//! IO that the agent and the collector share.
+//!
+//! Reading order: [`clock`] is the one place that reads time, [`task`] the one place that starts tasks, [`exit`] says how a program
+//! ends. [`duration`] and [`instant`] are time as people write it; [`config`], [`files`], [`lock`] and [`logging`] are what a
+//! daemon needs on its machine; [`notify`] and [`shutdown`] tie it to its service manager. [`identity`] is the collector's own
+//! certificate authority, [`transport`] carries frames over QUIC between the two programs.
+//!
+//! Architecture invariant: nothing here knows what a check or a verdict means.
+
+pub mod clock;
+pub mod task;
+
+pub mod exit;
+
+pub mod duration;
+pub mod instant;
+
+pub mod config;
+pub mod files;
+pub mod lock;
+pub mod logging;
+pub mod notify;
+pub mod shutdown;
+
+pub mod identity;
+pub mod transport;

@@ -1,100 +1,228 @@
-//! The assertion language (bodies follow).
-use crate::record::{Phases, ProbeState};
-use crate::time::UtcMicros;
+//! The assertion language: what an answer must satisfy.
+//!
+//! ```text
+//! assertion = condition                  hard: broken means down
+//!           | "degraded if" condition    soft: met means degraded
+//!           | "down if" condition        hard, told the other way round: met means down
+//! condition = operand test
+//! operand   = status | body | size | latency | latency.PHASE | certificate.days | header 'NAME'
+//! test      = == X | != X | < X | <= X | > X | >= X          numbers, sizes, durations; == and != also for text
+//!           | [not] in 200..399 | [not] in [200, 204, 301..308]    numbers; both ends of a range are inside
+//!           | [not] contains 'TEXT' | [not] matches /REGEX/[i]     text
+//! ```
+//!
+//! `PHASE` is `dns`, `connect`, `tls`, `send`, `first_byte`, `transfer` or `total`; `latency` alone is `latency.total`. Durations
+//! are `250us`, `800ms`, `2s`, `1.5s`, `1m`; sizes `512` or `512B`, `10KB`, `1MB`, `1MiB`. Text stands in `'...'` or `"..."`, with `\\`, `\'`,
+//! `\"`, `\n` and `\t`. A regex stands in `/.../` (`\/` is a slash), takes linear time and is bounded in size.
+//!
+//! What an operand is (its type) and which kinds of check offer it stands in one table, [`Operand`]'s; a test is checked against
+//! the type when it is parsed, so evaluation meets no type errors.
+//!
+//! An operand without a value (no TLS handshake, no such header) makes every condition false, except that absent text does
+//! not contain, match or equal anything. So `latency.tls < 1s` is broken over plain HTTP, and `degraded if latency.tls > 1s` is not met.
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Longest source text, in bytes.
+use crate::record::{Phases, ProbeState};
+use crate::time::UtcMicros;
+
+mod condition;
+mod parse;
+
+pub use condition::{Comparison, Condition, Operand, Test, Type, Value};
+
+/// Longest text of an assertion, in bytes.
 pub const EXPECTATION_BYTES_MAX: usize = 1000;
 
-/// An assertion.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an assertion does to the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// The condition must hold, or the run is down.
+    Hard,
+    /// The condition must not hold, or the run is down.
+    DownIf,
+    /// The condition must not hold, or the run is degraded.
+    DegradedIf,
+}
+
+/// An assertion, parsed. It prints as it was written; two are equal when they were written alike.
+#[derive(Debug, Clone)]
 pub struct Expectation {
     source: String,
+    rule: Rule,
+    condition: Condition,
 }
-/// Why a text is no assertion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpectError {
-    /// The text as given.
-    pub text: String,
-    /// Where, counted in characters from 1.
-    pub column: usize,
-    /// What is wrong there, with the remedy.
-    pub message: String,
-}
-impl fmt::Display for ExpectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+
+impl PartialEq for Expectation {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
     }
 }
-impl core::error::Error for ExpectError {}
+
+impl Eq for Expectation {}
+
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.source)
     }
 }
-/// Response headers.
-pub trait Headers {
-    /// Value of a header by its name in any case; several lines are joined with ", ".
-    fn value(&self, name: &str) -> Option<Cow<'_, str>>;
-}
-/// What a run saw.
-#[derive(Clone, Copy)]
-pub struct Observed<'a> {
-    /// Status.
-    pub status: Option<u16>,
-    /// Decoded body as far as it was kept; empty when no assertion needs it.
-    pub body: &'a [u8],
-    /// Decoded body bytes received.
-    pub body_bytes: u64,
-    /// Whether the body went on after what was received.
-    pub body_truncated: bool,
-    /// Headers.
-    pub headers: &'a dyn Headers,
-    /// Phases.
-    pub phases: Phases,
-    /// Leaf certificate's expiry.
-    pub certificate_expires: Option<UtcMicros>,
-    /// Now.
-    pub now: UtcMicros,
-}
-/// The first broken assertion.
+
+/// Why a text is no assertion. Prints the text with a caret under the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// Its index in the list given.
-    pub index: usize,
-    /// Such as "status 503 is not in 200..399".
-    pub explanation: String,
+pub struct ExpectError {
+    /// The text as given.
+    pub text: String,
+    /// Where, counted in characters from 1; one past the end when something is missing there.
+    pub column: usize,
+    /// What is wrong there, with the remedy.
+    pub message: String,
 }
-/// What a list of assertions says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// `Up`, `Degraded` or `Down`.
-    pub state: ProbeState,
-    /// The first broken one of that state; `None` exactly when up.
-    pub broken: Option<Broken>,
-}
-impl Expectation {
-    /// Parses for a kind of check (by [`crate::check::CheckKind::as_str`]).
-    pub fn parse(text: &str, kind: &str) -> Result<Self, ExpectError> {
-        unimplemented!("{text}{kind}")
+
+impl fmt::Display for ExpectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Control characters would break the caret line apart.
+        let line: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let indent = self.column.saturating_sub(1);
+        write!(f, "column {}: {}\n  {line}\n  {:indent$}^", self.column, self.message, "")
     }
-    /// Source.
+}
+
+impl core::error::Error for ExpectError {}
+
+impl Expectation {
+    /// Parses an assertion for a kind of check, named as [`crate::check::CheckKind::as_str`] does.
+    pub fn parse(text: &str, kind: &str) -> Result<Self, ExpectError> {
+        let (rule, condition) = parse::expectation(text, kind)?;
+        Ok(Self { source: String::from(text), rule, condition })
+    }
+
+    /// The text as written.
     pub fn source(&self) -> &str {
         &self.source
     }
+
+    /// What it does to the outcome.
+    pub const fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// What it looks at.
+    pub const fn condition(&self) -> &Condition {
+        &self.condition
+    }
 }
-/// The list that a run is judged by: adds the kind's defaults in front.
+
+/// Response headers, however the prober keeps them.
+pub trait Headers {
+    /// The value of a header by its name in any case; several lines of one name are joined with `", "`.
+    fn value(&self, name: &str) -> Option<Cow<'_, str>>;
+}
+
+/// No headers at all.
+impl Headers for () {
+    fn value(&self, _name: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+/// Name and value pairs.
+impl<N: AsRef<str>, V: AsRef<str>> Headers for Vec<(N, V)> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut lines =
+            self.iter().filter(|(key, _)| key.as_ref().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref());
+        let mut joined = Cow::Borrowed(lines.next()?);
+        for line in lines {
+            joined = Cow::Owned(alloc::format!("{joined}, {line}"));
+        }
+        Some(joined)
+    }
+}
+
+/// What a run saw of an answer.
+#[derive(Clone, Copy)]
+pub struct Observed<'a> {
+    /// Status code.
+    pub status: Option<u16>,
+    /// The decoded body as far as it was kept; may be empty when [`needs_body`] says that nobody looks.
+    pub body: &'a [u8],
+    /// Decoded body bytes received.
+    pub body_bytes: u64,
+    /// The body went on after what was received: its true size is not known.
+    pub body_truncated: bool,
+    /// Response headers.
+    pub headers: &'a dyn Headers,
+    /// Measured phases.
+    pub phases: Phases,
+    /// When the leaf certificate expires.
+    pub certificate_expires: Option<UtcMicros>,
+    /// When the run took place.
+    pub now: UtcMicros,
+}
+
+/// The assertion that decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its index in the list given to [`evaluate`].
+    pub index: usize,
+    /// Why, for people: `status 503 is not in 200..399`.
+    pub explanation: String,
+}
+
+/// What a list of assertions says of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// [`ProbeState::Up`], [`ProbeState::Degraded`] or [`ProbeState::Down`].
+    pub state: ProbeState,
+    /// The first assertion that led to this state; `None` exactly when up.
+    pub broken: Option<Broken>,
+}
+
+/// The status that an `http` check expects when its author names none.
+pub const HTTP_STATUS_DEFAULT: &str = "status in 200..399";
+
+/// The list that runs are judged by: the author's, with the kind's defaults in front where the author gave nothing in their place.
+///
+/// An `http` check whose list has no hard assertion on `status` gets [`HTTP_STATUS_DEFAULT`] (a soft one alone does not make
+/// a 503 good). Indexes of an [`Outcome`] then point into the list returned here.
 pub fn with_defaults(kind: &str, list: &[Expectation]) -> Vec<Expectation> {
-    unimplemented!("{kind}{list:?}")
+    let judged = list
+        .iter()
+        .any(|expectation| expectation.condition.operand == Operand::Status && expectation.rule != Rule::DegradedIf);
+    let default = (kind == "http" && !judged)
+        .then(|| Expectation::parse(HTTP_STATUS_DEFAULT, kind).expect("the default assertion parses; a test holds it"));
+    default.into_iter().chain(list.iter().cloned()).collect()
 }
-/// Whether the body must be kept.
+
+/// Whether some assertion looks into the body, so that it must be kept.
 pub fn needs_body(list: &[Expectation]) -> bool {
-    unimplemented!("{list:?}")
+    list.iter().any(|expectation| expectation.condition.operand == Operand::Body)
 }
-/// Judges.
+
+/// Judges an answer: down when a hard assertion is broken, else degraded when a soft one is met, else up.
 pub fn evaluate(list: &[Expectation], observed: &Observed<'_>) -> Outcome {
-    unimplemented!("{list:?}{}", observed.body_bytes)
+    let mut degraded = None;
+    for (index, expectation) in list.iter().enumerate() {
+        let holds = expectation.condition.holds(observed);
+        let (bad, state) = match expectation.rule {
+            Rule::Hard => (!holds, ProbeState::Down),
+            Rule::DownIf => (holds, ProbeState::Down),
+            Rule::DegradedIf => (holds, ProbeState::Degraded),
+        };
+        if !bad || (state == ProbeState::Degraded && degraded.is_some()) {
+            continue;
+        }
+        let broken = Some(Broken { index, explanation: expectation.condition.explain(observed, holds) });
+        if state == ProbeState::Down {
+            return Outcome { state, broken };
+        }
+        degraded = broken;
+    }
+    let state = if degraded.is_some() { ProbeState::Degraded } else { ProbeState::Up };
+    Outcome { state, broken: degraded }
 }
+
+#[cfg(test)]
+mod tests;

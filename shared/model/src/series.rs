@@ -1,78 +1,204 @@
-//! Series (bodies follow).
+//! `Series`: everything known of one (check, agent), compressed.
+//!
+//! A series is a map from slots to observations, kept as runs: slots at equal distances with the same observation. A check that
+//! answers `up` for a year is one run. What a series says is a pure function of the set of observations put in: order,
+//! duplicates and batching never show. Where two observations name the same slot, one wins by a fixed order (see
+//! [`Obs::precedence`]).
+//!
+//! Bounds: one run takes about [`RUN_BYTES`]; a missed range holds at most [`RANGE_SLOTS_MAX`] slots and is expanded only where it
+//! interleaves with other slots.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
 use crate::id::Revision;
 use crate::record::{MissedCause, ProbeState};
 use crate::time::{Span, UtcMicros};
-use alloc::collections::BTreeMap;
-use core::fmt;
 
 /// Most slots of one missed range.
 pub const RANGE_SLOTS_MAX: u64 = 50_000_000;
 
+/// Memory of one run in a series, in bytes, about: key, run, and a B-tree's spare room.
+pub const RUN_BYTES: usize = 72;
+
 /// What is known of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Seen {
-    /// A result.
+    /// A run happened and found this.
     State(ProbeState),
-    /// No run.
+    /// No run happened, for this cause.
     Missed(MissedCause),
 }
+
 /// What is known of a slot, and by which definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Obs {
-    /// What.
+    /// What is known.
     pub seen: Seen,
     /// The definition's revision.
     pub revision: Revision,
 }
+
+impl Obs {
+    /// Which of two observations of one slot counts: the greater. A result beats a missed run; among results the worst state
+    /// (down, degraded, up, unknown); among missed runs the cause that the running agent told itself (overloaded, suspended,
+    /// maintenance, clock step) beats `agent_stopped`, which is concluded after a restart; then the higher revision.
+    pub const fn precedence(&self) -> (u8, u32) {
+        let rank = match self.seen {
+            Seen::State(ProbeState::Down) => 9,
+            Seen::State(ProbeState::Degraded) => 8,
+            Seen::State(ProbeState::Up) => 7,
+            Seen::State(ProbeState::Unknown) => 6,
+            Seen::Missed(MissedCause::Overloaded) => 5,
+            Seen::Missed(MissedCause::Suspended) => 4,
+            Seen::Missed(MissedCause::Maintenance) => 3,
+            Seen::Missed(MissedCause::ClockStep) => 2,
+            Seen::Missed(MissedCause::AgentStopped) => 1,
+        };
+        (rank, self.revision.0)
+    }
+
+    fn stronger(self, other: Self) -> Self {
+        if other.precedence() > self.precedence() { other } else { self }
+    }
+}
+
 /// Slots at equal distances with the same observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
     /// First slot.
     pub first: UtcMicros,
-    /// Distance; 0 when `count` is 1.
+    /// Distance of two slots; 0 exactly when `count` is 1.
     pub step_us: u64,
     /// Number of slots, from 1.
     pub count: u64,
-    /// The observation.
+    /// The observation of each.
     pub obs: Obs,
 }
+
 impl Run {
+    const fn point(slot: UtcMicros, obs: Obs) -> Self {
+        Self { first: slot, step_us: 0, count: 1, obs }
+    }
+
+    /// The slot at `index`, which is below `count`.
+    pub(crate) const fn slot(&self, index: u64) -> UtcMicros {
+        // Wraps through u64 where a run spans more than half of the i64 range; the sum itself is a slot and fits.
+        UtcMicros(self.first.0.wrapping_add(self.step_us.wrapping_mul(index) as i64))
+    }
+
     /// Last slot.
     pub const fn last(&self) -> UtcMicros {
-        UtcMicros(self.first.0.wrapping_add((self.step_us * (self.count - 1)) as i64))
+        self.slot(self.count - 1)
+    }
+
+    /// Its slots in order.
+    pub fn slots(self) -> impl Iterator<Item = UtcMicros> {
+        (0..self.count).map(move |index| self.slot(index))
+    }
+
+    /// How many slots lie before `at`.
+    pub(crate) fn count_before(&self, at: UtcMicros) -> u64 {
+        if at <= self.first {
+            0
+        } else if self.count == 1 {
+            1
+        } else {
+            (at.0.abs_diff(self.first.0)).div_ceil(self.step_us).min(self.count)
+        }
+    }
+
+    fn holds(&self, slot: UtcMicros) -> bool {
+        self.first <= slot
+            && slot <= self.last()
+            && (self.count == 1 || slot.0.abs_diff(self.first.0).is_multiple_of(self.step_us))
+    }
+
+    /// The slots `from..to` by index, `None` when there are none.
+    fn part(&self, from: u64, to: u64) -> Option<Self> {
+        let count = to.min(self.count).checked_sub(from).filter(|count| *count > 0)?;
+        let step_us = if count == 1 { 0 } else { self.step_us };
+        Some(Self { first: self.slot(from), step_us, count, obs: self.obs })
+    }
+
+    fn before(&self, at: UtcMicros) -> Option<Self> {
+        self.part(0, self.count_before(at))
+    }
+
+    fn starting(&self, at: UtcMicros) -> Option<Self> {
+        self.part(self.count_before(at), self.count)
+    }
+
+    fn after(&self, at: UtcMicros) -> Option<Self> {
+        if at == UtcMicros::MAX { None } else { self.starting(at.plus_us(1)) }
+    }
+
+    /// The part from `from` to `to`, both included.
+    fn within(&self, from: UtcMicros, to: UtcMicros) -> Option<Self> {
+        let tail = self.starting(from)?;
+        if to == UtcMicros::MAX { Some(tail) } else { tail.before(to.plus_us(1)) }
+    }
+
+    /// Appends `next`, which starts after this run's end, where the two make one run.
+    fn join(&mut self, next: &Self) -> bool {
+        if self.obs != next.obs {
+            return false;
+        }
+        let gap = next.first.0.abs_diff(self.last().0);
+        let fits = (self.count == 1 || self.step_us == gap) && (next.count == 1 || next.step_us == gap);
+        if fits {
+            self.step_us = gap;
+            self.count += next.count;
+        }
+        fits
     }
 }
-/// Why a range is refused.
+
+/// Why a missed range is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeError {
-    /// `last < first`.
+    /// `last` is before `first`.
     Backwards,
-    /// `last` is not on the lattice of `first`.
+    /// `last` is not a whole number of intervals after `first`.
     OffLattice,
-    /// More than [`RANGE_SLOTS_MAX`].
+    /// More than [`RANGE_SLOTS_MAX`] slots.
     TooLong,
 }
+
 impl fmt::Display for RangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        match self {
+            Self::Backwards => f.write_str("the range's last slot is before its first"),
+            Self::OffLattice => f.write_str("the range's last slot is not a whole number of intervals after its first"),
+            Self::TooLong => write!(f, "the range has more than {RANGE_SLOTS_MAX} slots; split it"),
+        }
     }
 }
+
 impl core::error::Error for RangeError {}
-/// Observations of one (check, agent).
+
+/// The observations of one (check, agent).
+///
+/// Runs lie one after the other: the first slot of a run is after the last of the one before. How slots are cut into runs depends
+/// on the order of insertion; the slots do not. Equality compares the slots.
 #[derive(Debug, Clone, Default)]
 pub struct Series {
-    runs: BTreeMap<i64, Run>,
+    runs: BTreeMap<UtcMicros, Run>,
 }
+
 impl Series {
-    /// Empty.
+    /// A series without observations.
     pub const fn new() -> Self {
         Self { runs: BTreeMap::new() }
     }
-    /// Adds a result; whether anything changed.
+
+    /// Adds a result; tells whether anything changed. O(log runs), without an allocation where it continues a run.
     pub fn insert_result(&mut self, revision: Revision, scheduled: UtcMicros, state: ProbeState) -> bool {
-        unimplemented!("{revision}{scheduled:?}{state}")
+        self.insert(Run::point(scheduled, Obs { seen: Seen::State(state), revision }))
     }
-    /// Adds missed runs; whether anything changed.
+
+    /// Adds the missed runs `first, first + interval_us, ..., last`; tells whether anything changed.
     pub fn insert_missed(
         &mut self,
         revision: Revision,
@@ -81,42 +207,288 @@ impl Series {
         interval_us: u64,
         cause: MissedCause,
     ) -> Result<bool, RangeError> {
-        unimplemented!("{revision}{first:?}{last:?}{interval_us}{cause}")
+        if last < first {
+            return Err(RangeError::Backwards);
+        }
+        let length = last.0.abs_diff(first.0);
+        let obs = Obs { seen: Seen::Missed(cause), revision };
+        if length == 0 {
+            return Ok(self.insert(Run::point(first, obs)));
+        }
+        if interval_us == 0 || !length.is_multiple_of(interval_us) {
+            return Err(RangeError::OffLattice);
+        }
+        let count = length / interval_us + 1;
+        if count > RANGE_SLOTS_MAX {
+            return Err(RangeError::TooLong);
+        }
+        Ok(self.insert(Run { first, step_us: interval_us, count, obs }))
     }
-    /// Whether empty.
+
+    fn insert(&mut self, new: Run) -> bool {
+        let new_last = new.last();
+        // The common cases first: it continues the run before it, or is known already.
+        let next = self.runs.range(new.first..).next().map(|(_, run)| *run);
+        let next_is_clear = next.is_none_or(|next| next.first > new_last);
+        if let Some((_, before)) = self.runs.range_mut(..new.first).next_back() {
+            if before.last() < new.first {
+                if next_is_clear && before.join(&new) {
+                    if let Some(next) = next
+                        && before.join(&next)
+                    {
+                        self.runs.remove(&next.first);
+                    }
+                    return true;
+                }
+            } else if new.count == 1 && before.holds(new.first) && before.obs.stronger(new.obs) == before.obs {
+                return false;
+            } else {
+                return self.insert_over(new);
+            }
+        }
+        if !next_is_clear {
+            return self.insert_over(new);
+        }
+        self.place(new);
+        true
+    }
+
+    /// Puts a run where no other reaches, and joins it with its neighbours.
+    fn place(&mut self, mut new: Run) {
+        if let Some((_, next)) = self.runs.range(new.first..).next() {
+            let next = *next;
+            if new.join(&next) {
+                self.runs.remove(&next.first);
+            }
+        }
+        self.place_after(new);
+    }
+
+    /// Puts a run where no other reaches, and joins it with the one before it.
+    fn place_after(&mut self, new: Run) {
+        if let Some((_, before)) = self.runs.range_mut(..new.first).next_back()
+            && before.join(&new)
+        {
+            return;
+        }
+        self.runs.insert(new.first, new);
+    }
+
+    /// Puts a run over others: takes out what it reaches, merges slot by slot only where slots interleave, puts all back.
+    fn insert_over(&mut self, new: Run) -> bool {
+        let new_last = new.last();
+        let from = self
+            .runs
+            .range(..=new.first)
+            .next_back()
+            .filter(|(_, run)| run.last() >= new.first)
+            .map_or(new.first, |(first, _)| *first);
+        let reached: Vec<Run> = self.runs.range(from..=new_last).map(|(_, run)| *run).collect();
+        let mut merged = Merged::default();
+        let mut rest = Some(new);
+        for old in &reached {
+            let Some(current) = rest else {
+                merged.push(*old);
+                continue;
+            };
+            merged.extend(old.before(current.first));
+            merged.changed |= merged.extend(current.before(old.first));
+            let (zone_from, zone_to) = (current.first.max(old.first), current.last().min(old.last()));
+            merged.zone(old.within(zone_from, zone_to), current.within(zone_from, zone_to));
+            merged.extend(old.after(zone_to));
+            rest = current.after(zone_to);
+        }
+        merged.changed |= merged.extend(rest);
+        if !merged.changed {
+            return false;
+        }
+        for run in &reached {
+            self.runs.remove(&run.first);
+        }
+        // Only the last one may join what follows: the others would reach over those still in hand.
+        if let Some(last) = merged.runs.pop() {
+            for run in merged.runs {
+                self.place_after(run);
+            }
+            self.place(last);
+        }
+        true
+    }
+
+    /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
-    /// Newest slot.
+
+    /// The newest slot.
     pub fn last(&self) -> Option<(UtcMicros, Obs)> {
         self.runs.values().next_back().map(|run| (run.last(), run.obs))
     }
-    /// Newest slot with a result.
+
+    /// The newest slot that has a result (of any state).
     pub fn last_result(&self) -> Option<(UtcMicros, ProbeState)> {
-        unimplemented!()
+        self.runs.values().rev().find_map(|run| match run.obs.seen {
+            Seen::State(state) => Some((run.last(), state)),
+            Seen::Missed(_) => None,
+        })
     }
-    /// Runs in order.
+
+    /// The observation of a slot.
+    pub fn at(&self, slot: UtcMicros) -> Option<Obs> {
+        let (_, run) = self.runs.range(..=slot).next_back()?;
+        run.holds(slot).then_some(run.obs)
+    }
+
+    /// The runs in order.
     pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
         self.runs.values()
     }
-    /// Runs that have slots inside `span` or hold into it.
-    pub fn runs_in(&self, span: Span) -> impl Iterator<Item = &Run> {
-        self.runs.values().filter(move |run| run.first < span.to)
+
+    /// The runs in order from the one whose first slot is at or before `span.from` (it may hold into the span) to the last one
+    /// that starts before `span.to`.
+    pub fn runs_in(&self, span: Span) -> impl DoubleEndedIterator<Item = &Run> {
+        let from = self.runs.range(..=span.from).next_back().map_or(span.from, |(first, _)| *first);
+        self.runs.range(from..span.to.max(from)).map(|(_, run)| run)
     }
-    /// The observation of a slot.
-    pub fn at(&self, slot: UtcMicros) -> Option<Obs> {
-        unimplemented!("{slot:?}")
+
+    /// Every slot in order, one by one: for tests and exports of short spans.
+    pub fn slots(&self) -> impl Iterator<Item = (UtcMicros, Obs)> {
+        self.runs.values().flat_map(|run| run.slots().map(|slot| (slot, run.obs)))
     }
+
+    /// Number of slots.
+    pub fn slot_count(&self) -> u64 {
+        self.runs.values().map(|run| run.count).sum()
+    }
+
     /// Number of runs.
     pub fn run_count(&self) -> usize {
         self.runs.len()
     }
-    /// Number of slots.
-    pub fn slots(&self) -> u64 {
-        self.runs.values().map(|run| run.count).sum()
-    }
-    /// Bytes of memory, about.
+
+    /// Memory on the heap, in bytes, about.
     pub fn memory_bytes(&self) -> usize {
-        0
+        self.runs.len() * RUN_BYTES
+    }
+}
+
+impl PartialEq for Series {
+    fn eq(&self, other: &Self) -> bool {
+        self.slot_count() == other.slot_count() && self.slots().eq(other.slots())
+    }
+}
+
+impl Eq for Series {}
+
+/// The outcome of a merge, in order.
+#[derive(Default)]
+struct Merged {
+    runs: Vec<Run>,
+    changed: bool,
+}
+
+impl Merged {
+    fn push(&mut self, run: Run) {
+        if self.runs.last_mut().is_none_or(|last| !last.join(&run)) {
+            self.runs.push(run);
+        }
+    }
+
+    /// Pushes a run if there is one, and tells so.
+    fn extend(&mut self, run: Option<Run>) -> bool {
+        run.inspect(|run| self.push(*run)).is_some()
+    }
+
+    /// Merges an old and a new run that reach over the same time.
+    fn zone(&mut self, old: Option<Run>, new: Option<Run>) {
+        let (old, new) = match (old, new) {
+            (Some(old), Some(new)) => (old, new),
+            (Some(old), None) => return self.push(old),
+            (None, new) => {
+                self.changed |= self.extend(new);
+                return;
+            }
+        };
+        if (old.first, old.step_us, old.count) == (new.first, new.step_us, new.count) {
+            let obs = old.obs.stronger(new.obs);
+            self.changed |= obs != old.obs;
+            return self.push(Run { obs, ..old });
+        }
+        let (mut olds, mut news) = (old.slots().peekable(), new.slots().peekable());
+        loop {
+            let (slot, obs) = match (olds.peek().copied(), news.peek().copied()) {
+                (None, None) => return,
+                (Some(a), Some(b)) if a == b => {
+                    let obs = old.obs.stronger(new.obs);
+                    self.changed |= obs != old.obs;
+                    (a, obs)
+                }
+                (Some(a), Some(b)) if a < b => (a, old.obs),
+                (Some(a), None) => (a, old.obs),
+                (_, Some(b)) => {
+                    self.changed = true;
+                    (b, new.obs)
+                }
+            };
+            olds.next_if_eq(&slot);
+            news.next_if_eq(&slot);
+            self.push(Run::point(slot, obs));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Revision = Revision(1);
+
+    #[test]
+    fn a_steady_check_is_one_run() {
+        let mut series = Series::new();
+        for k in 0..10_000 {
+            assert!(series.insert_result(ONE, UtcMicros(k * 60), ProbeState::Up));
+        }
+        assert!(!series.insert_result(ONE, UtcMicros(120), ProbeState::Up));
+        assert_eq!((series.run_count(), series.slot_count()), (1, 10_000));
+        assert_eq!(series.last_result(), Some((UtcMicros(9_999 * 60), ProbeState::Up)));
+    }
+
+    #[test]
+    fn a_backlog_closes_into_the_fresh_run() {
+        let mut series = Series::new();
+        for k in (500..1000).chain(0..250).chain((250..500).rev()) {
+            series.insert_result(ONE, UtcMicros(k * 60), ProbeState::Up);
+        }
+        assert_eq!((series.run_count(), series.slot_count()), (1, 1000));
+    }
+
+    #[test]
+    fn long_ranges_cost_one_run() {
+        let mut series = Series::new();
+        let last = UtcMicros(9_999_999 * 30);
+        assert_eq!(series.insert_missed(ONE, UtcMicros(0), last, 30, MissedCause::AgentStopped), Ok(true));
+        assert_eq!(series.insert_missed(ONE, UtcMicros(0), last, 30, MissedCause::AgentStopped), Ok(false));
+        series.insert_result(ONE, UtcMicros(3000), ProbeState::Down);
+        assert_eq!(series.insert_missed(ONE, UtcMicros(0), last, 30, MissedCause::Overloaded), Ok(true));
+        assert_eq!((series.run_count(), series.slot_count()), (3, 10_000_000));
+        assert_eq!(series.at(UtcMicros(3000)).unwrap().seen, Seen::State(ProbeState::Down));
+        assert_eq!(series.at(UtcMicros(3030)).unwrap().seen, Seen::Missed(MissedCause::Overloaded));
+        assert_eq!(series.at(UtcMicros(3031)), None);
+    }
+
+    #[test]
+    fn refuses_ranges_that_are_none() {
+        let mut series = Series::new();
+        let mut missed = |first, last, step| {
+            series.insert_missed(ONE, UtcMicros(first), UtcMicros(last), step, MissedCause::AgentStopped)
+        };
+        assert_eq!(missed(10, 0, 10), Err(RangeError::Backwards));
+        assert_eq!(missed(0, 15, 10), Err(RangeError::OffLattice));
+        assert_eq!(missed(0, 15, 0), Err(RangeError::OffLattice));
+        assert_eq!(missed(0, 50_000_000, 1), Err(RangeError::TooLong));
+        assert_eq!(missed(i64::MIN, i64::MAX, u64::MAX), Ok(true));
+        assert_eq!(missed(0, 0, 0), Ok(true));
+        assert_eq!(series.slot_count(), 3);
     }
 }

@@ -1,121 +1,337 @@
-//! SLA (bodies follow).
-use crate::control::Weight;
-use crate::series::Series;
-use crate::time::Span;
-use crate::timeline::UnknownCause;
-use crate::vote::{CheckView, VerdictSpan};
+//! Figures: time by verdict, availability with its completeness and bounds, and where each scheduled slot went.
+//!
+//! Time is counted in whole microseconds and adds up to the period exactly. Ratios are `None` where their denominator is 0:
+//! nothing measured is never 100 %.
 
-/// Microseconds per verdict.
+use crate::control::Weight;
+use crate::record::MissedCause;
+use crate::series::{Run, Seen, Series};
+use crate::time::{Span, UtcMicros, union};
+use crate::timeline::UnknownCause;
+use crate::vote::{CheckView, Verdict, VerdictSpan};
+
+/// A check's time over a period by verdict, in microseconds, with the figures that follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Account {
-    /// Up.
+    /// Time up.
     pub up_us: i64,
-    /// Degraded.
+    /// Time degraded.
     pub degraded_us: i64,
-    /// Regional.
+    /// Time regional: somebody down, the quorum not met.
     pub regional_us: i64,
-    /// Down.
+    /// Time down.
     pub down_us: i64,
-    /// Maintenance.
+    /// Time under maintenance.
     pub maintenance_us: i64,
-    /// Unknown by cause.
+    /// Time unknown, by cause.
     pub unknown: UnknownTime,
-    /// Integral of the share of down over measured time, in microseconds.
+    /// The integral of `share_down` over the measured time, in microseconds.
     pub down_share_us: f64,
 }
+
 /// Unknown time by cause, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnknownTime {
-    /// Agent stopped.
+    /// The agents were not running.
     pub agent_stopped_us: i64,
-    /// Agent offline.
+    /// Nothing was heard.
     pub agent_offline_us: i64,
     /// Suspended.
     pub suspended_us: i64,
-    /// Shed.
+    /// Overloaded.
     pub shed_us: i64,
-    /// Unassigned.
+    /// No agent assigned.
     pub unassigned_us: i64,
 }
+
 impl UnknownTime {
-    /// Sum.
+    /// All unknown time.
     pub const fn total_us(&self) -> i64 {
-        0
+        self.agent_stopped_us + self.agent_offline_us + self.suspended_us + self.shed_us + self.unassigned_us
     }
-    /// One cause.
+
+    /// The time of one cause.
     pub const fn of(&self, cause: UnknownCause) -> i64 {
-        cause as i64
+        match cause {
+            UnknownCause::AgentStopped => self.agent_stopped_us,
+            UnknownCause::AgentOffline => self.agent_offline_us,
+            UnknownCause::Suspended => self.suspended_us,
+            UnknownCause::Shed => self.shed_us,
+            UnknownCause::Unassigned => self.unassigned_us,
+        }
+    }
+
+    const fn of_mut(&mut self, cause: UnknownCause) -> &mut i64 {
+        match cause {
+            UnknownCause::AgentStopped => &mut self.agent_stopped_us,
+            UnknownCause::AgentOffline => &mut self.agent_offline_us,
+            UnknownCause::Suspended => &mut self.suspended_us,
+            UnknownCause::Shed => &mut self.shed_us,
+            UnknownCause::Unassigned => &mut self.unassigned_us,
+        }
     }
 }
+
 impl Account {
-    /// Sums up.
+    /// Adds up verdicts ([`crate::vote::verdicts`]), in their order.
     pub fn of(spans: &[VerdictSpan]) -> Self {
-        unimplemented!("{spans:?}")
+        let mut account = Self::default();
+        for span in spans {
+            let us = span.span.us();
+            let measured = match span.verdict {
+                Verdict::Up => &mut account.up_us,
+                Verdict::Degraded => &mut account.degraded_us,
+                Verdict::Regional => &mut account.regional_us,
+                Verdict::Down => &mut account.down_us,
+                Verdict::Maintenance => {
+                    account.maintenance_us += us;
+                    continue;
+                }
+                Verdict::Unknown => {
+                    *account.unknown.of_mut(span.unknown_cause.unwrap_or(UnknownCause::AgentOffline)) += us;
+                    continue;
+                }
+            };
+            *measured += us;
+            let (down, live) = span.share_down;
+            if live > 0 {
+                account.down_share_us += us as f64 * (down as f64 / live as f64);
+            }
+        }
+        account
     }
+
     /// `up + degraded + regional + down`.
     pub const fn measured_us(&self) -> i64 {
-        0
+        self.up_us + self.degraded_us + self.regional_us + self.down_us
     }
-    /// The period.
+
+    /// The whole period.
     pub const fn period_us(&self) -> i64 {
-        0
+        self.measured_us() + self.maintenance_us + self.unknown.total_us()
     }
+
     /// `1 - down / measured`.
     pub fn availability(&self) -> Option<f64> {
-        None
+        self.share(self.measured_us() - self.down_us, self.measured_us())
     }
-    /// `1 - integral(share_down) / measured`.
+
+    /// `1 - integral(share_down) / measured`: a regional outage costs its share.
     pub fn weighted_availability(&self) -> Option<f64> {
-        None
+        let measured = self.measured_us();
+        (measured > 0).then(|| (1.0 - self.down_share_us / measured as f64).clamp(0.0, 1.0))
     }
-    /// `measured / (period - maintenance)`.
+
+    /// `measured / (period - maintenance)`: the share of the period for which evidence exists.
     pub fn completeness(&self) -> Option<f64> {
-        None
+        self.share(self.measured_us(), self.measured_us() + self.unknown.total_us())
     }
-    /// Every unknown second as down.
+
+    /// Availability if every unknown second had been down. With nothing measured but something unknown it is 0.
     pub fn lower(&self) -> Option<f64> {
-        None
+        self.share(self.measured_us() - self.down_us, self.measured_us() + self.unknown.total_us())
     }
-    /// Every unknown second as up.
+
+    /// Availability if every unknown second had been up. With nothing measured but something unknown it is 1.
     pub fn upper(&self) -> Option<f64> {
-        None
+        let unknown = self.unknown.total_us();
+        self.share(self.measured_us() - self.down_us + unknown, self.measured_us() + unknown)
+    }
+
+    fn share(&self, part_us: i64, whole_us: i64) -> Option<f64> {
+        (whole_us > 0).then(|| part_us as f64 / whole_us as f64)
     }
 }
-/// Mean of the figures that exist, weighted.
+
+/// The mean of the figures that exist, weighted: a group's or the global availability over its checks. `None` when no figure with
+/// a weight above 0 exists.
 pub fn weighted_mean(figures: impl IntoIterator<Item = (Weight, Option<f64>)>) -> Option<f64> {
-    figures.into_iter().next().and_then(|(_, figure)| figure)
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for (weight, figure) in figures {
+        if let Some(figure) = figure {
+            sum += f64::from(weight.0) * figure;
+            weights += f64::from(weight.0);
+        }
+    }
+    (weights > 0.0).then(|| sum / weights)
 }
-/// Where each scheduled slot of a (check, agent) went.
+
+/// Where each scheduled slot of a (check, agent) went: `scheduled = results + missed + holes`, and tombstones explain `dropped` of
+/// the holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Conservation {
-    /// Results stored.
+    /// Results stored, of any state.
     pub results: u64,
-    /// Missed: agent stopped.
+    /// Missed: the agent was not running.
     pub missed_agent_stopped: u64,
     /// Missed: overloaded.
     pub missed_overloaded: u64,
     /// Missed: suspended.
     pub missed_suspended: u64,
-    /// Missed: maintenance.
+    /// Missed: a maintenance window paused runs.
     pub missed_maintenance: u64,
-    /// Missed: clock step.
+    /// Missed: the clock leapt.
     pub missed_clock_step: u64,
-    /// Dropped, by tombstones.
+    /// Dropped by the spool, as tombstones tell.
     pub dropped: u64,
-    /// Slots between the first and the last record without any record; tombstones explain `dropped` of them.
+    /// Slots between the first and the last record that no record names.
     pub holes: u64,
 }
+
 impl Conservation {
-    /// Counts.
+    /// Counts a series. `dropped` is the sum of the pair's tombstones.
+    ///
+    /// Holes are looked for between neighbouring records, in steps of the interval of the earlier one's revision (where the
+    /// two name revisions with other intervals, the longer of both), and counted where the pair was assigned. Slots after the last
+    /// record are not holes: they may be under way.
     pub fn of(view: &CheckView<'_>, series: &Series, assigned: &[Span], dropped: u64) -> Self {
-        unimplemented!("{view:?}{series:?}{assigned:?}{dropped}")
+        let mut count = Self { dropped, ..Self::default() };
+        let interval = |run: &Run| view.policy(run.obs.revision).map_or(u64::MAX, |policy| policy.interval_us);
+        let assigned = &union(assigned.to_vec())[..];
+        let mut before: Option<&Run> = None;
+        for run in series.runs() {
+            *count.bin(run.obs.seen) += run.count;
+            if let Some(before) = before {
+                count.holes += holes(before.last(), run.first, interval(before).max(interval(run)), assigned);
+            }
+            let step = interval(run);
+            if run.step_us <= step {
+                // No room for a hole.
+            } else if assigned.iter().any(|span| span.from <= run.first && run.last() <= span.to) {
+                count.holes += (run.count - 1) * ((run.step_us - 1) / step.max(1));
+            } else {
+                for (slot, next) in run.slots().zip(run.slots().skip(1)) {
+                    count.holes += holes(slot, next, step, assigned);
+                }
+            }
+            before = Some(run);
+        }
+        count
     }
-    /// All missed.
+
+    const fn bin(&mut self, seen: Seen) -> &mut u64 {
+        match seen {
+            Seen::State(_) => &mut self.results,
+            Seen::Missed(MissedCause::AgentStopped) => &mut self.missed_agent_stopped,
+            Seen::Missed(MissedCause::Overloaded) => &mut self.missed_overloaded,
+            Seen::Missed(MissedCause::Suspended) => &mut self.missed_suspended,
+            Seen::Missed(MissedCause::Maintenance) => &mut self.missed_maintenance,
+            Seen::Missed(MissedCause::ClockStep) => &mut self.missed_clock_step,
+        }
+    }
+
+    /// Missed slots of one cause.
+    pub const fn missed_by(&self, cause: MissedCause) -> u64 {
+        match cause {
+            MissedCause::AgentStopped => self.missed_agent_stopped,
+            MissedCause::Overloaded => self.missed_overloaded,
+            MissedCause::Suspended => self.missed_suspended,
+            MissedCause::Maintenance => self.missed_maintenance,
+            MissedCause::ClockStep => self.missed_clock_step,
+        }
+    }
+
+    /// All missed slots.
     pub const fn missed(&self) -> u64 {
-        0
+        self.missed_agent_stopped
+            + self.missed_overloaded
+            + self.missed_suspended
+            + self.missed_maintenance
+            + self.missed_clock_step
     }
-    /// Holes that no tombstone explains.
+
+    /// Every slot that should have had a record so far.
+    pub const fn scheduled(&self) -> u64 {
+        self.results + self.missed() + self.holes
+    }
+
+    /// Holes that no tombstone explains: 0, or something was lost.
     pub const fn unexplained(&self) -> u64 {
         self.holes.saturating_sub(self.dropped)
+    }
+}
+
+/// How many of `from + interval, from + 2 x interval, ...` lie before `to` and inside an assigned span; these do not overlap.
+fn holes(from: UtcMicros, to: UtcMicros, interval_us: u64, assigned: &[Span]) -> u64 {
+    let gap = to.0.abs_diff(from.0);
+    if interval_us == 0 || gap <= interval_us {
+        return 0;
+    }
+    // How many of those slots lie before an instant.
+    let before = |at: UtcMicros| {
+        if at <= from { 0 } else { (at.min(to).0.abs_diff(from.0) - 1) / interval_us }
+    };
+    assigned.iter().map(|span| before(span.to) - before(span.from)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Revision;
+    use crate::quorum::Quorum;
+    use crate::record::ProbeState;
+    use crate::vote::Policy;
+
+    fn account(up: i64, down: i64, unknown: i64, maintenance: i64) -> Account {
+        Account {
+            up_us: up,
+            down_us: down,
+            maintenance_us: maintenance,
+            unknown: UnknownTime { shed_us: unknown, ..UnknownTime::default() },
+            down_share_us: down as f64,
+            ..Account::default()
+        }
+    }
+
+    #[test]
+    fn figures_follow_the_formulas() {
+        let figures = account(60, 20, 20, 100);
+        assert_eq!(figures.availability(), Some(0.75));
+        assert_eq!(figures.weighted_availability(), Some(0.75));
+        assert_eq!(figures.completeness(), Some(0.8));
+        assert_eq!((figures.lower(), figures.upper()), (Some(0.6), Some(0.8)));
+        assert_eq!(figures.period_us(), 200);
+    }
+
+    #[test]
+    fn nothing_measured_is_not_all_well() {
+        let blind = account(0, 0, 10, 5);
+        assert_eq!((blind.availability(), blind.weighted_availability()), (None, None));
+        assert_eq!((blind.completeness(), blind.lower(), blind.upper()), (Some(0.0), Some(0.0), Some(1.0)));
+        let paused = account(0, 0, 0, 5);
+        assert_eq!((paused.completeness(), paused.lower(), paused.upper()), (None, None, None));
+    }
+
+    #[test]
+    fn means_weigh_what_exists() {
+        let figures =
+            [(Weight(1000), Some(1.0)), (Weight(3000), Some(0.5)), (Weight(9000), None), (Weight::ZERO, Some(0.0))];
+        assert_eq!(weighted_mean(figures), Some(0.625));
+        assert_eq!(weighted_mean([(Weight::ZERO, Some(1.0)), (Weight::ONE, None)]), None);
+    }
+
+    #[test]
+    fn holes_are_found_and_told() {
+        let policy = Policy {
+            interval_us: 10,
+            timeout_us: 5,
+            weight: Weight::ONE,
+            quorum: Quorum::Majority,
+            confirmations: 2,
+            recoveries: 1,
+        };
+        let revisions = [(UtcMicros(0), Revision(1), policy)];
+        let life = Span::new(UtcMicros(0), UtcMicros(1000));
+        let view = CheckView { revisions: &revisions, life };
+        let mut series = Series::new();
+        for slot in [3, 13, 23, 53, 63, 103] {
+            series.insert_result(Revision(1), UtcMicros(slot), ProbeState::Up);
+        }
+        series.insert_missed(Revision(1), UtcMicros(73), UtcMicros(83), 10, MissedCause::Suspended).unwrap();
+        let count = Conservation::of(&view, &series, &[life], 2);
+        assert_eq!((count.results, count.missed_suspended, count.holes, count.dropped), (6, 2, 3, 2));
+        assert_eq!((count.scheduled(), count.unexplained()), (11, 1));
+        let apart = [Span::new(UtcMicros(0), UtcMicros(40)), Span::new(UtcMicros(50), UtcMicros(200))];
+        assert_eq!(Conservation::of(&view, &series, &apart, 0).holes, 2);
     }
 }

@@ -1,5 +1,7 @@
 //! Instants and spans. Wall time is for records, in microseconds of UTC; durations are monotonic, in microseconds.
 
+use alloc::vec::Vec;
+
 /// Microseconds in a second.
 pub const SECOND_US: i64 = 1_000_000;
 
@@ -59,4 +61,18 @@ impl Span {
     pub fn clip(self, other: Self) -> Self {
         Self { from: self.from.max(other.from), to: self.to.min(other.to) }
     }
+}
+
+/// Spans in order that neither overlap nor touch, covering the same instants as `spans`.
+pub fn union(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.retain(|span| !span.is_empty());
+    spans.sort_unstable();
+    let mut out: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut() {
+            Some(last) if span.from <= last.to => last.to = last.to.max(span.to),
+            _ => out.push(span),
+        }
+    }
+    out
 }

@@ -12,5 +12,6 @@ pub mod message;
 pub mod record;
 pub mod token;
 
+mod head;
 mod leb;
 mod v1;

@@ -4,6 +4,7 @@
 //! `Renew`), the collector answers [`ToAgent::Welcome`] or [`ToAgent::Refusal`]. Then the agent opens one stream per [`Lane`],
 //! each starting with [`ToCollector::LaneOpen`] and carrying [`ToCollector::Batch`] one way and [`ToAgent::Ack`] the other.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use sitepulse_model::check::AssignedCheck;
@@ -19,6 +20,8 @@ pub const PROTOCOL_MIN: u16 = 1;
 
 /// Most records in one batch.
 pub const BATCH_RECORDS_MAX: usize = 4096;
+/// Most provenances that one batch points to.
+pub const PROVENANCES_MAX: usize = 256;
 /// Most control events in one message.
 pub const EVENTS_MAX: usize = 256;
 /// Most checks in one assignment part.
@@ -240,8 +243,8 @@ pub struct Status {
     pub clock_uncertainty_us: u64,
 }
 
-/// Asks for enrolment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Asks for enrolment. `Debug` hides the secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct JoinRequest {
     /// Oldest protocol the agent understands.
     pub protocol_min: u16,
@@ -255,6 +258,12 @@ pub struct JoinRequest {
     pub csr_der: Vec<u8>,
     /// The agent's build.
     pub build: String,
+}
+
+impl fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinRequest").field("name", &self.name).field("build", &self.build).finish_non_exhaustive()
+    }
 }
 
 /// The agent is enrolled.

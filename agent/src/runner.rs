@@ -1,0 +1,250 @@
+//! `sitepulse-agent run`: opens what the agent has, accounts for the time it was stopped, starts the parts and ends them in order.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sitepulse_daemon::clock;
+use sitepulse_daemon::exit::{Exit, Fatal};
+use sitepulse_daemon::lock::DataDirLock;
+use sitepulse_daemon::notify::Notifier;
+use sitepulse_daemon::shutdown::Signals;
+use sitepulse_daemon::task::TaskSet;
+use sitepulse_model::check::AssignedCheck;
+use sitepulse_model::id::Incarnation;
+use tokio::io::BufReader;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control::{Answer, offline, socket};
+use crate::engine::{Engine, EngineHandle, Parts, recovery};
+use crate::probe::tls::Tls;
+use crate::ship::io::{Ended, Shipper};
+use crate::spool::writer::{self, Submission, open_slots};
+use crate::spool::{self, Spool};
+use crate::state::StateDb;
+
+/// Command lines that may ask at once.
+const CONTROL_CLIENTS_MAX: usize = 16;
+/// How long the tasks may take to end.
+const JOIN_MAX: Duration = Duration::from_secs(5);
+
+/// What `run` was told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where state and spool are.
+    pub data_dir: PathBuf,
+    /// The configuration file's rest.
+    pub config: Config,
+    /// Collectors from the command line: tried first.
+    pub collectors: Vec<String>,
+}
+
+/// A random incarnation: names one life of a spool file.
+pub fn random_incarnation() -> Incarnation {
+    Incarnation(random_u64())
+}
+
+/// Randomness enters here, as a seed.
+pub(crate) fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        // Jitter and names need to differ, not to be secret.
+        Err(_) => (clock::now().0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(std::process::id()),
+    }
+}
+
+/// Runs the agent until a signal, a revocation or a failure.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut signals = Signals::install().context("cannot listen for signals")?;
+    let dir = options.data_dir.clone();
+    let _lock = DataDirLock::acquire(&dir)?;
+    let notifier = Notifier::from_env();
+    let tasks = TaskSet::new();
+
+    let state = StateDb::open(&dir).map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    let identity =
+        state.identity().map_err(|error| Fatal::new(Exit::DataDir, error))?.ok_or_else(|| offline::not_joined(&dir))?;
+    let assignment = state.assignment().map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    let limits = options.config.limits();
+    let opened = Spool::open(&dir.join(spool::FILE_NAME), limits, clock::now(), &mut random_incarnation)
+        .map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    if let Some(moved) = &opened.set_aside {
+        writer::warn_set_aside(moved);
+    }
+    let spool = opened.spool;
+    let incarnation = spool.incarnation();
+
+    // Account for the time since the last durable record, before anything new happens.
+    let now = clock::now();
+    let known = state.spool_incarnation().map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    let (records, resume_after) = if known.is_some_and(|known| known != incarnation) {
+        let checks: Vec<&AssignedCheck> = assignment.checks.iter().collect();
+        let from = state.acked_until().map_err(|error| Fatal::new(Exit::DataDir, error))?;
+        (recovery::lost(&checks, &assignment.since, &identity.name, from, now), now)
+    } else {
+        let recovered = recovery::recover(spool.progress(), &assignment, &identity.name, now);
+        (recovered.records, recovered.resume_after)
+    };
+    let missed = records.len();
+    let begun = records.iter().filter_map(|record| {
+        let slots = open_slots(record)?;
+        Some(writer::Begun { check: record.record.check(), first: record.record.scheduled(), slots })
+    });
+    let submission =
+        Submission { begun: begun.collect(), frontier: Some(resume_after.plus_us(1)), records };
+    let (spool, thread) = writer::start(spool, notifier.progress("spool"), random_incarnation)
+        .context("cannot start the spool's thread")?;
+    spool.submit(submission)?;
+    if spool.flush().await? {
+        state.save_spool_incarnation(incarnation).map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    }
+    if missed > 0 {
+        tracing::info!("{missed} ranges of runs were missed while the agent was stopped; they are recorded");
+    }
+
+    let (stop, stopped) = watch::channel(false);
+    let name = identity.name.clone();
+    let checks = assignment.checks.len();
+    let (mut engine, handle, local_events) = Engine::new(Parts {
+        state,
+        identity,
+        assignment,
+        spool: spool.clone(),
+        spool_bytes_max: limits.bytes_max,
+        resume_after,
+        in_flight_max: options.config.in_flight_max(),
+        tls: Tls::from_system().context("cannot set up probing")?,
+        tasks: tasks.clone(),
+        heartbeat: notifier.progress("scheduler"),
+    })?;
+    let listener = socket::listen(&dir)
+        .map_err(|error| Fatal::new(Exit::DataDir, format!("{}: cannot listen ({error})", dir.join(socket::FILE_NAME).display())))?;
+    tasks.spawn("control", serve(listener, handle.clone(), tasks.clone(), stopped.clone()));
+    let mut collectors = options.collectors;
+    collectors.extend(options.config.collectors);
+    let (ended, mut ship_ended) = watch::channel(None);
+    let shipper = Shipper::new(handle, spool.clone(), tasks.clone(), collectors, local_events, random_u64());
+    let ship_stopped = stopped.clone();
+    tasks.spawn("ship", async move {
+        let end = shipper.run(ship_stopped).await;
+        ended.send_replace(Some(end));
+    });
+    let watchdog = notifier.clone();
+    let mut watchdog_stopped = stopped.clone();
+    tasks.spawn("watchdog", async move {
+        tokio::select! {
+            () = watchdog.run_watchdog() => {}
+            _ = watchdog_stopped.wait_for(|stop| *stop) => {}
+        }
+    });
+    notifier.ready();
+    tracing::info!("agent {name} runs {checks} checks");
+
+    let mut outcome = Ok(());
+    {
+        let running = engine.run(stopped.clone());
+        tokio::pin!(running);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                result = &mut running => {
+                    if let Err(error) = result {
+                        outcome = Err(anyhow::Error::new(error));
+                    }
+                    break;
+                }
+                signal = signals.next(), if !stopping => {
+                    tracing::info!("{} came: stopping", signal.as_str());
+                    stopping = true;
+                }
+                Ok(()) = ship_ended.changed(), if !stopping => {
+                    if let Some(Ended::Revoked(message)) = &*ship_ended.borrow_and_update() {
+                        outcome = Err(Fatal::new(Exit::Refused, message.clone()).into());
+                        stopping = true;
+                    }
+                }
+                panic = tasks.panicked(), if !stopping => {
+                    outcome = Err(panic.into());
+                    stopping = true;
+                }
+            }
+            if stopping && !*stop.borrow() {
+                notifier.stopping();
+                stop.send_replace(true);
+            }
+        }
+    }
+    stop.send_replace(true);
+    drop(engine);
+    if let Err(error) = tasks.join_all(JOIN_MAX).await {
+        tracing::warn!("{error}");
+    }
+    spool.close();
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+    if !matches!(joined, Ok(Ok(()))) {
+        tracing::error!("the spool's thread panicked");
+    }
+    // Best effort: the next start replaces it.
+    drop(std::fs::remove_file(dir.join(socket::FILE_NAME)));
+    outcome
+}
+
+/// Answers the command line until the agent stops.
+async fn serve(listener: UnixListener, engine: EngineHandle, tasks: TaskSet, mut stopped: watch::Receiver<bool>) {
+    let seats = std::sync::Arc::new(tokio::sync::Semaphore::new(CONTROL_CLIENTS_MAX));
+    loop {
+        let seat = tokio::select! {
+            seat = seats.clone().acquire_owned() => seat,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        let Ok(seat) = seat else { return };
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        let stream = match stream {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("the control socket refuses: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (engine, mut stopped) = (engine.clone(), stopped.clone());
+        tasks.spawn("control client", async move {
+            let mut stream = BufReader::new(stream);
+            let talk = async {
+                while let Ok(Some(request)) = socket::read_request(&mut stream).await {
+                    let answer = match request {
+                        Ok(request) => match engine.control(request).await {
+                            Ok(answer) => answer,
+                            Err(_) => Answer::error(Exit::Unreachable, "the agent is stopping; ask again"),
+                        },
+                        Err(message) => Answer::error(Exit::Usage, message),
+                    };
+                    if socket::write_answer(&mut stream, &answer).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            tokio::select! {
+                () = talk => {}
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+            drop(seat);
+        });
+    }
+}
+
+/// The path of the file that `run` locks, for messages.
+pub fn data_dir_default() -> PathBuf {
+    // Root's agents are the machine's; everybody else's are their own.
+    let root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    match (root, std::env::var_os("HOME")) {
+        (false, Some(home)) => Path::new(&home).join(".local/share/sitepulse-agent"),
+        (true, _) | (false, None) => PathBuf::from("/var/lib/sitepulse-agent"),
+    }
+}

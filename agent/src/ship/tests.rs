@@ -1,0 +1,298 @@
+//! The session against a collector played by hand, on virtual time.
+
+use sitepulse_model::control::{Change, Scope, Weight};
+use sitepulse_model::id::{Bucket, CheckNo, Revision, Seq};
+use sitepulse_model::record::{Missed, MissedCause, Provenance, Record};
+use sitepulse_wire::message::{Ack, AssignmentPart, Entry, Welcome};
+
+use super::*;
+
+const INCARNATION: Incarnation = Incarnation(9);
+
+fn settings(boundary: u64) -> Settings {
+    Settings {
+        opening: Opening::Hello,
+        agent: AgentNo(3),
+        build: "1".into(),
+        incarnation: INCARNATION,
+        boundary,
+        spool_records: boundary,
+        assignment_revision: 0,
+        events: Vec::new(),
+        renew_at: UtcMicros::MAX,
+        csr_der: vec![1, 2],
+    }
+}
+
+fn welcome(backlog_per_s: u32) -> ToAgent {
+    ToAgent::Welcome(Welcome {
+        protocol: PROTOCOL,
+        build: "c".into(),
+        received_at: UtcMicros(1_000_500),
+        sent_at: UtcMicros(1_000_700),
+        agent: AgentNo(3),
+        addresses: vec!["c:1".into()],
+        assignment_follows: false,
+        backlog_per_s,
+    })
+}
+
+/// A session that was welcomed 1 ms after its hello.
+fn open(boundary: u64, backlog_per_s: u32) -> (ShipSession, Vec<Action>) {
+    let mut session = ShipSession::new(settings(boundary), UtcMicros(0), Monotonic(0));
+    assert!(matches!(session.poll_action(), Some(Action::Send(Stream::Control, ToCollector::Hello(_)))));
+    assert_eq!(session.poll_action(), None);
+    session.handle_frame(Stream::Control, welcome(backlog_per_s), UtcMicros(1000), Monotonic(1000));
+    let actions = drain(&mut session);
+    (session, actions)
+}
+
+fn drain(session: &mut ShipSession) -> Vec<Action> {
+    std::iter::from_fn(|| session.poll_action()).collect()
+}
+
+fn page(ids: std::ops::RangeInclusive<u64>) -> Page {
+    let entries = ids.clone().map(|id| Entry {
+        bucket: Bucket(1),
+        seq: Seq(id),
+        provenance: 0,
+        record: Record::Missed(Missed {
+            check: CheckNo(1),
+            revision: Revision(1),
+            first: UtcMicros(0),
+            last: UtcMicros(0),
+            count: 1,
+            cause: MissedCause::Suspended,
+        }),
+    });
+    Page {
+        incarnation: INCARNATION,
+        ids: (!ids.is_empty()).then(|| (*ids.start(), *ids.end())),
+        provenances: vec![Provenance::default()],
+        entries: entries.collect(),
+    }
+}
+
+fn empty() -> Page {
+    Page { incarnation: INCARNATION, ids: None, provenances: Vec::new(), entries: Vec::new() }
+}
+
+fn reads(actions: &[Action]) -> Vec<(Lane, u64, u64, usize)> {
+    actions
+        .iter()
+        .filter_map(|action| {
+            if let Action::ReadPage { lane, after, up_to, records_max, .. } = action {
+                Some((*lane, *after, *up_to, *records_max))
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn deletes(actions: &[Action]) -> Vec<RangeInclusive<u64>> {
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Delete { ids, .. } = action { Some(ids.clone()) } else { None })
+        .collect()
+}
+
+fn ack(number: u64) -> ToAgent {
+    ToAgent::Ack(Ack { number, backlog_per_s: 1000 })
+}
+
+fn event(number: u64) -> ControlEvent {
+    ControlEvent {
+        id: EventId { author: "agent:a".into(), number },
+        at: UtcMicros(1),
+        scope: Scope::Agent(AgentNo(3)),
+        change: Change::Weight(Weight::ONE),
+    }
+}
+
+#[test]
+fn the_welcome_opens_lanes_and_measures_the_clock() {
+    let (session, actions) = open(0, 1000);
+    assert!(session.is_open());
+    // There 1,000,500 us ahead, back 999,700: the clocks differ by their mean.
+    assert!(actions.contains(&Action::Clock { offset_us: 1_000_100, uncertainty_us: 400 }), "{actions:?}");
+    assert!(actions.contains(&Action::StoreAddresses(vec!["c:1".into()])));
+    for lane in [Lane::Fresh, Lane::Backlog] {
+        assert!(actions.contains(&Action::Send(Stream::Lane(lane), ToCollector::LaneOpen(lane))));
+    }
+    assert!(actions.contains(&Action::WantStatus));
+    assert!(reads(&actions).is_empty());
+}
+
+#[test]
+fn fresh_records_overtake_the_backlog_and_acks_delete_exactly_their_ids() {
+    let (mut session, actions) = open(5000, 1000);
+    assert_eq!(reads(&actions), [(Lane::Backlog, 0, 5000, 1000)]);
+    session.handle_durable(INCARNATION, 5003, Monotonic(2000));
+    assert_eq!(reads(&drain(&mut session)), [(Lane::Fresh, 5000, 5003, BATCH_RECORDS)]);
+    session.handle_records(Lane::Fresh, page(5001..=5003), Monotonic(2000));
+    session.handle_records(Lane::Backlog, page(1..=1000), Monotonic(2000));
+    let actions = drain(&mut session);
+    assert!(matches!(&actions[0], Action::Send(Stream::Lane(Lane::Fresh), ToCollector::Batch(batch)) if batch.number == 1));
+    assert!(matches!(&actions[1], Action::Send(Stream::Lane(Lane::Backlog), ToCollector::Batch(batch)) if batch.entries.len() == 1000));
+    assert!(reads(&actions).is_empty(), "the granted rate is used up");
+    session.handle_frame(Stream::Lane(Lane::Fresh), ack(1), UtcMicros(0), Monotonic(3000));
+    assert_eq!(deletes(&drain(&mut session)), [5001..=5003]);
+    session.handle_frame(Stream::Lane(Lane::Backlog), ack(1), UtcMicros(0), Monotonic(4000));
+    assert_eq!(deletes(&drain(&mut session)), [1..=1000]);
+    session.handle_frame(Stream::Lane(Lane::Backlog), ack(1), UtcMicros(0), Monotonic(4000));
+    assert!(deletes(&drain(&mut session)).is_empty(), "an ack counts once");
+}
+
+#[test]
+fn the_backlog_keeps_to_the_granted_rate() {
+    let (mut session, actions) = open(1_000_000, 400);
+    let mut pending = reads(&actions);
+    let mut sent = 0;
+    let mut number = 0;
+    let mut now = 1000;
+    while now < 10_001_000 {
+        while let Some((lane, after, _, records_max)) = pending.pop() {
+            let records = records_max as u64;
+            session.handle_records(lane, page(after + 1..=after + records), Monotonic(now));
+            sent += records;
+            number += 1;
+            pending.extend(reads(&drain(&mut session)));
+            let ack = ToAgent::Ack(Ack { number, backlog_per_s: 400 });
+            session.handle_frame(Stream::Lane(Lane::Backlog), ack, UtcMicros(0), Monotonic(now));
+            pending.extend(reads(&drain(&mut session)));
+        }
+        let next = session.poll_timeout().unwrap();
+        assert!(next.0 > now, "no progress at {now}");
+        now = next.0;
+        session.handle_timeout(UtcMicros(0), Monotonic(now));
+        let actions = drain(&mut session);
+        if actions.contains(&Action::WantStatus) {
+            session.handle_status(Status::default(), Monotonic(now));
+        }
+        pending.extend(reads(&actions));
+        pending.extend(reads(&drain(&mut session)));
+    }
+    assert!((4000..=4500).contains(&sent), "{sent} in 10 s");
+}
+
+#[test]
+fn the_window_bounds_what_is_under_way() {
+    let (mut session, _) = open(0, 0);
+    let mut last = 0;
+    for round in 1..=10 {
+        session.handle_durable(INCARNATION, round * 10, Monotonic(2000));
+        for (lane, after, up_to, _) in reads(&drain(&mut session)) {
+            session.handle_records(lane, page(after + 1..=up_to), Monotonic(2000));
+            last = up_to;
+        }
+    }
+    assert_eq!(last, 40, "four batches wait for their ack");
+    drain(&mut session);
+    session.handle_frame(Stream::Lane(Lane::Fresh), ack(2), UtcMicros(0), Monotonic(3000));
+    let actions = drain(&mut session);
+    assert_eq!(deletes(&actions), [1..=10, 11..=20]);
+    assert_eq!(reads(&actions), [(Lane::Fresh, 40, 100, BATCH_RECORDS)]);
+    session.handle_timeout(UtcMicros(0), Monotonic(2000 + ACK_US_MAX));
+    assert!(matches!(drain(&mut session)[..], [Action::Stop(Stop::Broken(_))]));
+}
+
+#[test]
+fn records_dropped_meanwhile_do_not_stall_a_lane() {
+    let (mut session, _) = open(50, 1000);
+    session.handle_records(Lane::Backlog, empty(), Monotonic(2000));
+    assert!(!session.has_backlog());
+    session.handle_durable(INCARNATION, 60, Monotonic(2000));
+    drain(&mut session);
+    session.handle_records(Lane::Fresh, empty(), Monotonic(2000));
+    session.handle_durable(INCARNATION, 61, Monotonic(2000));
+    assert_eq!(reads(&drain(&mut session)), [(Lane::Fresh, 60, 61, BATCH_RECORDS)]);
+}
+
+#[test]
+fn an_assignment_counts_when_all_its_parts_have_come() {
+    let (mut session, _) = open(0, 0);
+    let part = |revision, part| {
+        ToAgent::Assignment(AssignmentPart { revision, part, parts: 2, checks: Vec::new() })
+    };
+    for (revision, number) in [(7, 0), (8, 1), (8, 0)] {
+        assert!(drain(&mut session).is_empty());
+        session.handle_frame(Stream::Control, part(revision, number), UtcMicros(0), Monotonic(2000));
+    }
+    assert_eq!(drain(&mut session), [Action::Assign { revision: 8, checks: Vec::new() }]);
+}
+
+#[test]
+fn control_events_go_both_ways() {
+    let mut settings = settings(0);
+    settings.events = (1..=300).map(event).collect();
+    let mut session = ShipSession::new(settings, UtcMicros(0), Monotonic(0));
+    session.handle_event(event(301));
+    session.handle_frame(Stream::Control, welcome(0), UtcMicros(1000), Monotonic(1000));
+    let sent: Vec<usize> = drain(&mut session)
+        .iter()
+        .filter_map(|action| match action {
+            Action::Send(Stream::Control, ToCollector::Control(events)) => Some(events.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent, [256, 45]);
+    session.handle_frame(Stream::Control, ToAgent::ControlAck(vec![event(1).id]), UtcMicros(0), Monotonic(2000));
+    session.handle_frame(Stream::Control, ToAgent::Control(vec![event(9)]), UtcMicros(0), Monotonic(2000));
+    session.handle_stored(vec![event(9).id]);
+    assert_eq!(
+        drain(&mut session),
+        [
+            Action::EventsAcked(vec![event(1).id]),
+            Action::StoreEvents(vec![event(9)]),
+            Action::Send(Stream::Control, ToCollector::ControlAck(vec![event(9).id])),
+        ]
+    );
+}
+
+#[test]
+fn certificates_renew_at_half_life_and_after_expiry() {
+    let mut with = settings(0);
+    with.renew_at = UtcMicros(5_000_000);
+    let mut session = ShipSession::new(with.clone(), UtcMicros(0), Monotonic(0));
+    session.handle_frame(Stream::Control, welcome(0), UtcMicros(1000), Monotonic(1000));
+    drain(&mut session);
+    session.handle_timeout(UtcMicros(5_000_000), Monotonic(5_000_000));
+    assert!(drain(&mut session).contains(&Action::Send(Stream::Control, ToCollector::Renew { csr_der: vec![1, 2] })));
+    let renewed = ToAgent::Renewed { certificate_der: vec![3], expires: UtcMicros(99_000_000) };
+    session.handle_frame(Stream::Control, renewed.clone(), UtcMicros(6_000_000), Monotonic(6_000_000));
+    assert_eq!(
+        drain(&mut session),
+        [Action::StoreCertificate { certificate_der: vec![3], expires: UtcMicros(99_000_000) }]
+    );
+
+    let refusal = |code| ToAgent::Refusal(Refusal { code, message: "no".into() });
+    let mut session = ShipSession::new(with.clone(), UtcMicros(0), Monotonic(0));
+    drain(&mut session);
+    session.handle_frame(Stream::Control, refusal(RefusalCode::CertificateExpired), UtcMicros(0), Monotonic(1));
+    assert_eq!(drain(&mut session), [Action::Stop(Stop::CertificateExpired)]);
+
+    with.opening = Opening::Renew;
+    let mut session = ShipSession::new(with, UtcMicros(0), Monotonic(0));
+    assert!(matches!(drain(&mut session)[..], [Action::Send(Stream::Control, ToCollector::Renew { .. })]));
+    session.handle_frame(Stream::Control, renewed, UtcMicros(0), Monotonic(1));
+    assert!(matches!(drain(&mut session)[..], [Action::StoreCertificate { .. }, Action::Stop(Stop::Renewed)]));
+}
+
+#[test]
+fn nonsense_and_silence_end_the_connection() {
+    let (mut session, _) = open(0, 0);
+    session.handle_frame(Stream::Lane(Lane::Fresh), ack(1), UtcMicros(0), Monotonic(2000));
+    assert!(matches!(&drain(&mut session)[..], [Action::Stop(Stop::Broken(text))] if text.contains("before it was sent")));
+    let (mut session, _) = open(0, 0);
+    session.handle_frame(Stream::Control, ack(0), UtcMicros(0), Monotonic(2000));
+    assert!(matches!(&drain(&mut session)[..], [Action::Stop(Stop::Broken(text))] if text.contains("message ack")));
+    let mut session = ShipSession::new(settings(0), UtcMicros(0), Monotonic(0));
+    drain(&mut session);
+    session.handle_timeout(UtcMicros(0), Monotonic(WELCOME_US_MAX));
+    assert!(matches!(drain(&mut session)[..], [Action::Stop(Stop::Broken(_))]));
+    let (mut session, _) = open(0, 0);
+    session.handle_durable(Incarnation(10), 1, Monotonic(2000));
+    assert_eq!(drain(&mut session), [Action::Stop(Stop::SpoolReplaced)]);
+    assert_eq!(session.poll_timeout(), None);
+}

@@ -1,0 +1,465 @@
+//! The spool's thread: group commit, patience with a full disk, and recovery from damage.
+//!
+//! One transaction takes what came in within [`GROUP_US_MAX`] or [`GROUP_RECORDS_MAX`] records, whichever is first. While the disk takes
+//! nothing, records wait in a queue of [`QUEUE_RECORDS_MAX`]; beyond that the oldest successes become tombstones. It is tried again at
+//! least every [`RETRY_US_MAX`].
+
+use std::ops::RangeInclusive;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sitepulse_daemon::clock::{self, Monotonic};
+use sitepulse_daemon::notify::Progress as Heartbeat;
+use sitepulse_model::id::{Bucket, CheckNo, Incarnation};
+use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::time::UtcMicros;
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+
+use super::policy::{PendingRecord, WaitingQueue};
+use super::schema::OpenSlots;
+use super::{Page, SetAside, Spool, SpoolError, Stats};
+
+/// Longest time a record waits for others to share its transaction.
+pub const GROUP_US_MAX: u64 = 100_000;
+/// Records that end the wait. A transaction may take more when more are there.
+pub const GROUP_RECORDS_MAX: usize = 100;
+/// Most records in one transaction.
+const TRANSACTION_RECORDS_MAX: usize = 1000;
+/// Most records that wait in memory for the disk.
+pub const QUEUE_RECORDS_MAX: usize = 16_384;
+/// Longest time between two attempts while the disk takes nothing.
+pub const RETRY_US_MAX: u64 = 5_000_000;
+const RETRY_US_MIN: u64 = 250_000;
+/// Most damaged files in a row before the thread waits for an operator (and the disk) between attempts.
+const SET_ASIDE_IN_A_ROW_MAX: u32 = 3;
+/// How often the thread wakes without a reason: its heartbeat, and the figures' refresh.
+const IDLE_US: u64 = 1_000_000;
+
+/// A slot handed out by the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The check.
+    pub check: CheckNo,
+    /// The first slot.
+    pub first: UtcMicros,
+    /// The rest.
+    pub slots: OpenSlots,
+}
+
+/// What the engine tells the spool in one go. Order matters and is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Submission {
+    /// Slots handed out.
+    pub begun: Vec<Begun>,
+    /// Every slot before was handed out.
+    pub frontier: Option<UtcMicros>,
+    /// Records, of slots handed out before or with this.
+    pub records: Vec<PendingRecord>,
+}
+
+/// What the spool's thread last knew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// The file.
+    pub stats: Stats,
+    /// Records that wait in memory.
+    pub queued: usize,
+    /// Why the disk takes nothing, while it does not.
+    pub stalled: Option<String>,
+    /// The damaged file that was set aside last.
+    pub set_aside: Option<String>,
+}
+
+/// The spool's thread is gone: the process is going down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the spool's thread has ended")]
+pub struct Gone;
+
+enum Command {
+    Submit(Submission),
+    Provenance(Provenance),
+    Page { after: u64, up_to: u64, records_max: usize, bytes_max: usize, reply: oneshot::Sender<Page> },
+    Delete { incarnation: Incarnation, ids: RangeInclusive<u64> },
+    Flush(oneshot::Sender<bool>),
+    Refresh(oneshot::Sender<Figures>),
+    Close,
+}
+
+/// Talks to the spool's thread. Clones share it.
+#[derive(Debug, Clone)]
+pub struct SpoolHandle {
+    commands: Sender<Command>,
+    figures: watch::Receiver<Figures>,
+}
+
+impl SpoolHandle {
+    /// Hands records and progress over. They are durable once a [`SpoolHandle::flush`] asked later says so.
+    pub fn submit(&self, submission: Submission) -> Result<(), Gone> {
+        self.commands.send(Command::Submit(submission)).map_err(|_| Gone)
+    }
+
+    /// Says who measures from here on.
+    pub fn set_provenance(&self, provenance: Provenance) -> Result<(), Gone> {
+        self.commands.send(Command::Provenance(provenance)).map_err(|_| Gone)
+    }
+
+    /// Reads records: see [`Spool::page`].
+    pub async fn page(&self, after: u64, up_to: u64, records_max: usize, bytes_max: usize) -> Result<Page, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Page { after, up_to, records_max, bytes_max, reply }).map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// Deletes acknowledged records with the next transaction. Ignored for another incarnation than the present one.
+    pub fn delete(&self, incarnation: Incarnation, ids: RangeInclusive<u64>) -> Result<(), Gone> {
+        self.commands.send(Command::Delete { incarnation, ids }).map_err(|_| Gone)
+    }
+
+    /// Tries to make all that was submitted before durable now, progress included. Answers whether it is.
+    pub async fn flush(&self) -> Result<bool, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Flush(reply)).map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// Exact figures of this moment.
+    pub async fn refresh(&self) -> Result<Figures, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Refresh(reply)).map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// The figures after the newest transaction; its changes wake the shipper.
+    pub fn figures(&self) -> watch::Receiver<Figures> {
+        self.figures.clone()
+    }
+
+    /// Ends the thread after a last transaction and a clean close.
+    pub fn close(&self) {
+        // An ended thread is closed already.
+        drop(self.commands.send(Command::Close));
+    }
+}
+
+/// Starts the thread. `incarnation` names new files; `heartbeat` ticks at least every second.
+pub fn start(
+    spool: Spool,
+    heartbeat: Heartbeat,
+    incarnation: impl FnMut() -> Incarnation + Send + 'static,
+) -> std::io::Result<(SpoolHandle, JoinHandle<()>)> {
+    let (commands, inbox) = channel();
+    let figures = Figures { stats: spool.stats().unwrap_or_default(), ..Figures::default() };
+    let (publish, watched) = watch::channel(figures);
+    let writer = Writer {
+        spool: Some(spool),
+        inbox,
+        publish,
+        heartbeat,
+        incarnation: Box::new(incarnation),
+        queue: WaitingQueue::new(QUEUE_RECORDS_MAX),
+        deletes: Vec::new(),
+        due: None,
+        stalled: None,
+        retry_us: RETRY_US_MIN,
+        set_aside_in_a_row: 0,
+        refreshed: clock::monotonic(),
+    };
+    let thread = std::thread::Builder::new()
+        .name("spool".to_owned())
+        .stack_size(512 << 10)
+        .spawn(move || writer.run())?;
+    Ok((SpoolHandle { commands, figures: watched }, thread))
+}
+
+struct Writer {
+    /// Gone only when a damaged file could not be replaced and the thread is about to end.
+    spool: Option<Spool>,
+    inbox: Receiver<Command>,
+    publish: watch::Sender<Figures>,
+    heartbeat: Heartbeat,
+    incarnation: Box<dyn FnMut() -> Incarnation + Send>,
+    queue: WaitingQueue,
+    deletes: Vec<RangeInclusive<u64>>,
+    /// When the next transaction is due.
+    due: Option<Monotonic>,
+    stalled: Option<String>,
+    retry_us: u64,
+    set_aside_in_a_row: u32,
+    refreshed: Monotonic,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            self.heartbeat.tick();
+            if self.spool.is_none() {
+                return;
+            }
+            let now = clock::monotonic();
+            let wait_us = self.due.map_or(IDLE_US, |due| due.us_since(now).min(IDLE_US));
+            if wait_us == 0 {
+                self.commit();
+            } else {
+                match self.inbox.recv_timeout(Duration::from_micros(wait_us)) {
+                    Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                    Ok(command) => self.handle(command),
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+            }
+            if self.stalled.is_none() && self.queue.len() >= GROUP_RECORDS_MAX {
+                // Take what is there already: a transaction costs the same.
+                let mut more = 0;
+                let mut close = false;
+                while more < TRANSACTION_RECORDS_MAX
+                    && let Ok(command) = self.inbox.try_recv()
+                {
+                    if matches!(command, Command::Close) {
+                        close = true;
+                        break;
+                    }
+                    self.handle(command);
+                    more += 1;
+                }
+                self.commit();
+                if close {
+                    break;
+                }
+            }
+            if clock::monotonic().us_since(self.refreshed) >= IDLE_US {
+                self.refresh();
+            }
+        }
+        self.end();
+    }
+
+    fn handle(&mut self, command: Command) {
+        let now = clock::monotonic();
+        match command {
+            Command::Submit(submission) => self.take(submission, now),
+            Command::Provenance(provenance) => {
+                // Records queued so far were measured before.
+                self.commit();
+                self.with_spool(|spool| spool.set_provenance(&provenance));
+            }
+            Command::Page { after, up_to, records_max, bytes_max, reply } => {
+                if let Some(page) = self.with_spool(|spool| spool.page(after, up_to, records_max, bytes_max)) {
+                    // A reader that gave up needs no page.
+                    drop(reply.send(page));
+                }
+            }
+            Command::Delete { incarnation, ids } => {
+                if self.spool.as_ref().is_some_and(|spool| spool.incarnation() == incarnation) {
+                    self.deletes.push(ids);
+                    self.wake_by(now.plus_us(GROUP_US_MAX));
+                }
+            }
+            Command::Flush(reply) => {
+                self.due = None;
+                while self.commit() && !self.queue.is_empty() {}
+                let durable = self.queue.is_empty()
+                    && self.with_spool(Spool::checkpoint_progress).is_some();
+                reply.send(durable).ok();
+            }
+            Command::Refresh(reply) => {
+                self.refresh();
+                drop(reply.send(self.publish.borrow().clone()));
+            }
+            Command::Close => {}
+        }
+    }
+
+    fn take(&mut self, submission: Submission, now: Monotonic) {
+        let Some(spool) = &mut self.spool else { return };
+        for begun in submission.begun {
+            spool.begin(begun.check, begun.first, begun.slots);
+        }
+        if let Some(frontier) = submission.frontier {
+            spool.advance(frontier);
+        }
+        for record in submission.records {
+            if let Some(slots) = open_slots(&record) {
+                spool.begin(record.record.check(), record.record.scheduled(), slots);
+            }
+            if let Some(victim) = self.queue.push(record) {
+                spool.forget(victim.record.check(), victim.record.scheduled());
+            }
+        }
+        if !self.queue.is_empty() {
+            self.wake_by(now.plus_us(GROUP_US_MAX));
+        }
+    }
+
+    fn wake_by(&mut self, at: Monotonic) {
+        // While the disk takes nothing, the retry's time stands.
+        if self.stalled.is_none() {
+            self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// One transaction with what waits. Whether it went through.
+    fn commit(&mut self) -> bool {
+        self.due = None;
+        if self.queue.is_empty() && self.deletes.is_empty() {
+            self.stalled = None;
+            return true;
+        }
+        let Some(spool) = &mut self.spool else { return false };
+        let group = self.queue.group(TRANSACTION_RECORDS_MAX);
+        let mut result = spool.commit(&group, &self.deletes);
+        if let Err(SpoolError::Full { .. }) = &result {
+            // A delete frees room inside the file, but needs some room in the log first.
+            let had_ballast = spool.drop_ballast();
+            if !self.deletes.is_empty() && spool.commit(&[], &self.deletes).is_ok() {
+                self.deletes.clear();
+                result = spool.commit(&group, &[]);
+            } else if had_ballast {
+                result = spool.commit(&group, &self.deletes);
+            }
+        }
+        match result {
+            Ok(()) => {
+                self.queue.done(TRANSACTION_RECORDS_MAX);
+                self.deletes.clear();
+                self.set_aside_in_a_row = 0;
+                if self.stalled.take().is_some() {
+                    tracing::info!(spool = %spool.path().display(), "the spool writes again");
+                    self.retry_us = RETRY_US_MIN;
+                }
+                let (records, last_id, incarnation) = (spool.records(), spool.last_id(), spool.incarnation());
+                let queued = self.queue.len();
+                self.publish.send_modify(|figures| {
+                    figures.stats.records = records;
+                    figures.stats.last_id = last_id;
+                    figures.stats.incarnation = incarnation;
+                    figures.queued = queued;
+                    figures.stalled = None;
+                });
+                if !self.queue.is_empty() {
+                    self.due = Some(clock::monotonic());
+                }
+                true
+            }
+            Err(error) => {
+                self.fail(error);
+                false
+            }
+        }
+    }
+
+    /// Runs an operation and takes care of its failure.
+    fn with_spool<T>(&mut self, operation: impl FnOnce(&mut Spool) -> Result<T, SpoolError>) -> Option<T> {
+        match operation(self.spool.as_mut()?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fail(error);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, error: SpoolError) {
+        match error {
+            SpoolError::Damaged { reason, .. } => self.set_aside(reason),
+            SpoolError::Record { .. } => {
+                // One record that cannot be stored must not hold all others up.
+                tracing::error!("{error}; the records of this transaction are dropped");
+                self.queue.done(TRANSACTION_RECORDS_MAX);
+            }
+            SpoolError::Full { .. }
+            | SpoolError::Unavailable { .. }
+            | SpoolError::SetAside { .. }
+            | SpoolError::SqliteTooOld(_) => self.stall(error.to_string()),
+        }
+    }
+
+    fn stall(&mut self, reason: String) {
+        if self.stalled.is_none() {
+            tracing::warn!("{reason}; probing goes on, results wait in memory");
+        }
+        self.due = Some(clock::monotonic().plus_us(self.retry_us));
+        self.retry_us = (self.retry_us * 2).min(RETRY_US_MAX);
+        let queued = self.queue.len();
+        self.publish.send_modify(|figures| {
+            figures.stalled = Some(reason.clone());
+            figures.queued = queued;
+        });
+        self.stalled = Some(reason);
+    }
+
+    fn set_aside(&mut self, reason: String) {
+        self.set_aside_in_a_row += 1;
+        if self.set_aside_in_a_row > SET_ASIDE_IN_A_ROW_MAX {
+            self.stall(format!("the spool is damaged again and again ({reason}); check the disk"));
+            self.set_aside_in_a_row = SET_ASIDE_IN_A_ROW_MAX - 1;
+            return;
+        }
+        let Some(spool) = self.spool.take() else { return };
+        match spool.set_aside(reason, clock::now(), &mut self.incarnation) {
+            Ok((spool, moved)) => {
+                self.deletes.clear();
+                self.publish.send_modify(|figures| figures.set_aside = Some(moved.path.display().to_string()));
+                warn_set_aside(&moved);
+                self.spool = Some(spool);
+                self.refresh();
+                self.due = Some(clock::monotonic());
+            }
+            Err(error) => {
+                // Without a file there is nothing to go on with; the service manager starts the agent again, which opens or moves it.
+                tracing::error!("{error}");
+                self.publish.send_modify(|figures| figures.stalled = Some(error.to_string()));
+            }
+        }
+    }
+
+    fn refresh(&mut self) {
+        self.refreshed = clock::monotonic();
+        if let Some(stats) = self.with_spool(|spool| spool.stats()) {
+            if self.stalled.is_none()
+                && let Some(spool) = &self.spool
+            {
+                spool.keep_ballast();
+            }
+            let queued = self.queue.len();
+            self.publish.send_if_modified(|figures| {
+                let changed = figures.stats != stats || figures.queued != queued;
+                figures.stats = stats;
+                figures.queued = queued;
+                changed
+            });
+        }
+    }
+
+    fn end(mut self) {
+        while self.commit() && !self.queue.is_empty() {}
+        if let Some(spool) = self.spool.take()
+            && let Err(error) = spool.close()
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Says where a damaged file is.
+pub fn warn_set_aside(moved: &SetAside) {
+    tracing::warn!(
+        "the spool was damaged ({}); it is kept as {}, and its results are reported as dropped",
+        moved.reason,
+        moved.path.display()
+    );
+}
+
+/// The slots a record speaks for; `None` for a tombstone.
+pub fn open_slots(record: &PendingRecord) -> Option<OpenSlots> {
+    let bucket: Bucket = record.bucket;
+    match &record.record {
+        Record::Result(result) => {
+            Some(OpenSlots { revision: result.revision, bucket, last: result.scheduled, count: 1 })
+        }
+        Record::Missed(missed) => {
+            Some(OpenSlots { revision: missed.revision, bucket, last: missed.last, count: missed.count })
+        }
+        Record::Dropped(_) => None,
+    }
+}

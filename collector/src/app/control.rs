@@ -1,0 +1,108 @@
+//! Control events: those given here, and those that agents bring.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope};
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::time::UtcMicros;
+
+use super::AppError;
+use crate::book::Book;
+use crate::engine::Engine;
+use crate::store::{StoreError, rows};
+
+/// How far in the future an agent's event may be given: clocks differ.
+const CLOCK_SLACK_US: i64 = 86_400 * 1_000_000;
+
+impl Engine {
+    /// Gives an event on behalf of `author` (`collector:cli`, `collector:USER`).
+    pub fn control(&mut self, scope: Scope, change: Change, author: &str, now: UtcMicros) -> Result<ControlEvent, AppError> {
+        let event = {
+            let book = self.shared.book();
+            exists(&book, scope)?;
+            let number = book.control().last_number(author) + 1;
+            ControlEvent { id: EventId { author: author.to_owned(), number }, at: now, scope, change }
+        };
+        event.validate().map_err(|error| AppError::Invalid(error.to_string()))?;
+        self.keep_events(vec![event.clone()], now)?;
+        Ok(event)
+    }
+
+    /// Takes in events that `agent` brings: the ids to acknowledge, which are all of them. An event that is not the agent's to
+    /// give is dropped with a warning: sending it again would not make it better.
+    pub fn take_agent_events(&mut self, agent: AgentNo, events: Vec<ControlEvent>, now: UtcMicros) -> Result<Vec<EventId>, StoreError> {
+        let ids = events.iter().map(|event| event.id.clone()).collect();
+        let fine = {
+            let book = self.shared.book();
+            let judge = |event: &ControlEvent| match judge(&book, agent, event, now) {
+                Ok(()) => true,
+                Err(what) => {
+                    tracing::warn!(%agent, author = event.id.author, number = event.id.number, what, "control event refused");
+                    false
+                }
+            };
+            events.into_iter().filter(judge).collect()
+        };
+        self.keep_events(fine, now)?;
+        Ok(ids)
+    }
+
+    fn keep_events(&mut self, events: Vec<ControlEvent>, now: UtcMicros) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let new: Vec<ControlEvent> = {
+            let book = shared.book();
+            let mut seen = BTreeSet::new();
+            events.into_iter().filter(|event| !book.control().contains(&event.id) && seen.insert(event.id.clone())).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|connection| new.iter().try_for_each(|event| rows::insert_event(connection, event, now)))?;
+        let mut book = shared.book_mut();
+        for event in new {
+            book.insert_event(event);
+        }
+        drop(book);
+        shared.tick();
+        Ok(())
+    }
+}
+
+fn exists(book: &Book, scope: Scope) -> Result<(), AppError> {
+    let agent_exists = |agent: AgentNo| match book.agent(agent) {
+        Some(_) => Ok(()),
+        None => Err(AppError::NotFound(format!("no agent number {agent}: see `sitepulse-collector agents`"))),
+    };
+    let check_exists = |check: CheckNo| match book.check(check) {
+        Some(_) => Ok(()),
+        None => Err(AppError::NotFound(format!("no check number {check}: see `sitepulse-collector checks`"))),
+    };
+    match scope {
+        Scope::Agent(agent) => agent_exists(agent),
+        Scope::AgentCheck(agent, check) => agent_exists(agent).and_then(|()| check_exists(check)),
+        Scope::Check(check) => check_exists(check),
+    }
+}
+
+/// What is wrong with an event that `agent` brings.
+fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, now: UtcMicros) -> Result<(), String> {
+    event.validate().map_err(|error| error.to_string())?;
+    exists(book, event.scope).map_err(|error| error.to_string())?;
+    let own_author = book.agent(agent).is_some_and(|agent| event.id.author == format!("agent:{}", agent.name));
+    let own_scope = match event.scope {
+        Scope::Agent(of) | Scope::AgentCheck(of, _) => of == agent,
+        Scope::Check(_) => false,
+    };
+    if !own_author || !own_scope {
+        return Err("an agent gives events about itself and in its own name alone".into());
+    }
+    if event.at > now.plus_us(CLOCK_SLACK_US) {
+        return Err("it was given more than a day in the future: set the agent's clock".into());
+    }
+    let conflict = book.control().contains(&event.id) && !book.control().events().any(|known| known == *event);
+    if conflict {
+        return Err("its number was used before for another event: the agent lost its state".into());
+    }
+    Ok(())
+}

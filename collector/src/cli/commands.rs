@@ -1,0 +1,392 @@
+//! What each command does.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use sitepulse_daemon::config;
+use sitepulse_daemon::exit::Exit;
+use sitepulse_daemon::{clock, duration, instant};
+use sitepulse_model::control::Weight;
+use sitepulse_model::time::UtcMicros;
+
+use crate::checkfile;
+use crate::cli::client::{Client, Need, escape};
+use crate::cli::table::{Table, clean};
+use crate::cli::{
+    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, ScopeArgs, SlaArgs, SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
+};
+use crate::present::dto::{
+    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView, SlaView,
+    SuspensionView, TokenView,
+};
+use crate::present::figure;
+use crate::serve;
+
+/// An hour in seconds: the longest and the default life of a join token.
+const JOIN_TTL_SECONDS: u64 = 3600;
+/// The default life of an API token: 30 days.
+const API_TTL_SECONDS: u64 = 30 * 86_400;
+
+/// Runs a command.
+///
+/// # Errors
+/// What to tell people, with the exit code.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Serve(args) => serve::run(&global, &args),
+        Command::Token { command: TokenCommand::Create(args) } => client_side(token_create(&global, args)),
+        Command::SignIn => client_side(sign_in(&global)),
+        Command::Apply(args) => client_side(apply(&global, args)),
+        Command::Agents { command: None } => client_side(agents(&global)),
+        Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
+        Command::Checks { watch } => client_side(checks(&global, watch)),
+        Command::Sla(args) => client_side(sla(&global, args)),
+        Command::Suspend(args) => client_side(suspend(&global, args)),
+        Command::Resume(scope) => client_side(resume(&global, scope)),
+        Command::Weight(args) => client_side(weight(&global, args)),
+        Command::History(scope) => client_side(history(&global, scope)),
+    }
+}
+
+/// Tells a failure on stderr.
+pub fn complain(failure: &Failure) {
+    let mut lines = failure.message.lines();
+    let first = lines.next().unwrap_or("failed");
+    let mut text = format!("error: {}\n", clean(first));
+    for line in lines {
+        text.push_str(&format!("       {}\n", clean(line)));
+    }
+    // Without stderr the exit code alone must do.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+fn client_side(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// Prints; a reader that went away (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failure, format!("cannot write to stdout: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Asks once, and closes the client.
+async fn with<T>(global: &Global, need: Need, work: impl AsyncFnOnce(&Client) -> Result<T, Failure>) -> Result<T, Failure> {
+    let client = Client::open(global, need).await?;
+    let answer = work(&client).await;
+    client.close().await;
+    answer
+}
+
+fn ttl(text: Option<&str>, default: u64) -> Result<u64, Failure> {
+    let Some(text) = text else { return Ok(default) };
+    let us = duration::parse(text).map_err(|error| Failure::new(Exit::Usage, format!("--ttl: {error}")))?;
+    match us / 1_000_000 {
+        0 => Err(Failure::new(Exit::Usage, "--ttl must be at least 1s")),
+        seconds => Ok(seconds),
+    }
+}
+
+async fn token_create(global: &Global, args: TokenCreateArgs) -> Result<(), Failure> {
+    if args.api {
+        let request = ApiTokenBody { ttl_seconds: ttl(args.ttl.as_deref(), API_TTL_SECONDS)? };
+        let made: TokenView = with(global, Need::Directory, async |client| client.post("/api/v1/api-tokens", &request).await).await?;
+        if global.json {
+            return print_json(&made);
+        }
+        return print(&format!("{}\n\nGood until {}; shown this once. Use it so:\n\n  SITEPULSE_TOKEN={} sitepulse-collector checks --url URL\n", made.token, whole(&made.expires), made.token));
+    }
+    let request = JoinTokenBody { region: args.region.unwrap_or_default(), ttl_seconds: ttl(args.ttl.as_deref(), JOIN_TTL_SECONDS)? };
+    let made: TokenView = with(global, Need::Directory, async |client| client.post("/api/v1/join-tokens", &request).await).await?;
+    if global.json {
+        return print_json(&made);
+    }
+    print(&format!(
+        "On the machine of the new agent (region {}), before {}, run:\n\n  sitepulse-agent join {}\n\nThe token works once.\n",
+        request.region, whole(&made.expires), made.token
+    ))
+}
+
+async fn sign_in(global: &Global) -> Result<(), Failure> {
+    let made: LinkView = with(global, Need::Server, async |client| client.post("/api/v1/sign-in-links", &()).await).await?;
+    if global.json { print_json(&made) } else { print(&format!("{}\n\nIt works once, until {}.\n", made.url, whole(&made.expires))) }
+}
+
+async fn apply(global: &Global, args: ApplyArgs) -> Result<(), Failure> {
+    let files = args.files.iter().map(|path| read_checks(path)).collect::<Result<Vec<_>, _>>()?;
+    let request = ApplyBody { files, dry_run: args.dry_run, prune: args.prune };
+    let plan: PlanView = with(global, Need::Directory, async |client| {
+        let plan = client.post("/api/v1/apply", &request).await?;
+        if client.is_here() && !args.dry_run {
+            eprintln!("note: no collector runs; its files in {} were changed", global.data_dir().display());
+        }
+        Ok(plan)
+    })
+    .await?;
+    if global.json { print_json(&plan) } else { print(&plan_text(&plan)) }
+}
+
+fn read_checks(path: &Path) -> Result<FileBody, Failure> {
+    let name = if path == Path::new("-") { "stdin".to_string() } else { path.display().to_string() };
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(checkfile::FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text);
+        read.map_err(|error| Failure::new(Exit::Config, format!("stdin: cannot read: {error}")))?;
+        text
+    } else {
+        config::read(path).map_err(|error| Failure::new(Exit::Config, error.to_string()))?
+    };
+    Ok(FileBody { name, text })
+}
+
+fn plan_text(plan: &PlanView) -> String {
+    let mut text = String::new();
+    let mut counts = [0_usize; 4];
+    for item in &plan.items {
+        let (index, sign) = match item.action.as_str() {
+            "create" => (0, '+'),
+            "change" => (1, '~'),
+            "retire" => (2, '-'),
+            _ => (3, '='),
+        };
+        counts[index] += 1;
+        text.push_str(&format!("{sign} {}\n", clean(&item.check)));
+        for field in &item.fields {
+            text.push_str(&format!("    {}: {} -> {}\n", field.field, clean(&field.from), clean(&field.to)));
+        }
+    }
+    let [create, change, retire, same] = counts;
+    let tense = if plan.dry_run { "Would create" } else { "Created" };
+    let (changed, retired) = if plan.dry_run { ("change", "retire") } else { ("changed", "retired") };
+    text.push_str(&format!("{tense} {create}, {changed} {change}, {retired} {retire}; {same} unchanged.\n"));
+    if plan.dry_run {
+        text.push_str("Nothing was changed (--dry-run).\n");
+    }
+    text
+}
+
+async fn agents(global: &Global) -> Result<(), Failure> {
+    let agents: Vec<AgentView> = with(global, Need::Data, async |client| client.get("/api/v1/agents").await).await?;
+    if global.json {
+        return print_json(&agents);
+    }
+    if agents.is_empty() {
+        return print("No agents yet: make a join token with `sitepulse-collector token create --region REGION`.\n");
+    }
+    let now = clock::now();
+    let mut table = Table::new(&["AGENT", "REGION", "STATE", "LAST SEEN", "WEIGHT", "SPOOL", "CLOCK", "STORED", "MISSED", "DROPPED", "BUILD", "SUSPENDED"]);
+    for agent in &agents {
+        let state = match (&agent.revoked, agent.connected) {
+            (Some(_), _) => "revoked",
+            (None, true) => "connected",
+            (None, false) => "away",
+        };
+        let seen = match (&agent.last_seen, agent.connected) {
+            (_, true) => "now".to_string(),
+            (Some(at), false) => age(at, now),
+            (None, false) => "never".to_string(),
+        };
+        let missed = &agent.conservation.missed;
+        let missed = missed.agent_stopped + missed.overloaded + missed.suspended + missed.maintenance + missed.clock_step;
+        table.push(vec![
+            agent.name.clone(),
+            agent.region.clone(),
+            state.into(),
+            seen,
+            agent.weight.to_string(),
+            agent.spool_records.map_or_else(|| "-".into(), |records| records.to_string()),
+            agent.clock_offset_seconds.map_or_else(|| "-".into(), figure::offset),
+            agent.conservation.stored.to_string(),
+            missed.to_string(),
+            agent.conservation.dropped.to_string(),
+            agent.build.clone().unwrap_or_else(|| "-".into()),
+            agent.suspended.as_ref().map_or_else(|| "-".into(), suspended),
+        ]);
+    }
+    print(&table.text())
+}
+
+fn suspended(one: &SuspensionView) -> String {
+    format!("until {}: {} ({})", one.until.as_deref().map_or("resumed".into(), whole), one.reason, one.author)
+}
+
+async fn revoke(global: &Global, name: String) -> Result<(), Failure> {
+    let path = format!("/api/v1/agents/{}/revoke", escape(&name));
+    let () = with(global, Need::Data, async |client| client.post(&path, &()).await).await.map_err(hinted)?;
+    if global.json {
+        return print_json(&serde_json::json!({ "revoked": name }));
+    }
+    print(&format!("Revoked {name}: it is refused from now on, its results stay.\n"))
+}
+
+async fn checks(global: &Global, watched: bool) -> Result<(), Failure> {
+    if watched {
+        return with(global, Need::Server, async |client| watch::run(client, global.json).await).await;
+    }
+    let checks: Vec<CheckView> = with(global, Need::Data, async |client| client.get("/api/v1/checks").await).await?;
+    if global.json {
+        return print_json(&checks);
+    }
+    if checks.is_empty() {
+        return print("No checks yet: write one and apply it with `sitepulse-collector apply FILE`.\n");
+    }
+    print(&watch::table(&checks).text())
+}
+
+async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
+    let asked = [("check", args.check), ("from", args.from), ("to", args.to), ("agent", args.agent), ("region", args.region)];
+    let path = with_query("/api/v1/sla", asked);
+    let figures: Vec<SlaView> =
+        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+    if global.json {
+        return print_json(&figures);
+    }
+    if figures.is_empty() {
+        return print("No checks yet: write one and apply it with `sitepulse-collector apply FILE`.\n");
+    }
+    let mut table = Table::new(&["CHECK", "AVAILABILITY", "COMPLETENESS", "BOUNDS", "WEIGHTED", "DOWN", "REGIONAL", "DEGRADED", "UNKNOWN", "FROM", "TO"]);
+    for one in &figures {
+        let [availability, completeness, bounds] = watch::figures(one.availability, one.completeness, one.lower, one.upper);
+        let seconds = &one.seconds;
+        let unknown = &seconds.unknown;
+        let unknown = unknown.agent_stopped + unknown.agent_offline + unknown.suspended + unknown.shed + unknown.unassigned;
+        table.push(vec![
+            one.check.clone(),
+            availability,
+            completeness,
+            bounds,
+            one.weighted_availability.map_or_else(|| "-".into(), |value| figure::percent_down(value, 2)),
+            length(seconds.down),
+            length(seconds.regional),
+            length(seconds.degraded),
+            length(unknown),
+            whole(&one.from),
+            whole(&one.to),
+        ]);
+    }
+    print(&table.text())
+}
+
+fn length(seconds: f64) -> String {
+    if seconds == 0.0 { "-".into() } else { duration::format((seconds.round().max(1.0) as u64) * 1_000_000) }
+}
+
+fn with_query<const N: usize>(path: &str, asked: [(&str, Option<String>); N]) -> String {
+    let pairs: Vec<String> =
+        asked.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", escape(&value)))).collect();
+    if pairs.is_empty() { path.to_string() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+/// Says where the names are found.
+fn hinted(mut failure: Failure) -> Failure {
+    if failure.exit == Exit::NotFound && !failure.message.contains("`sitepulse-collector") {
+        failure.message.push_str(": `sitepulse-collector checks` and `sitepulse-collector agents` list what there is");
+    }
+    failure
+}
+
+async fn control(global: &Global, request: ControlBody) -> Result<(), Failure> {
+    let event: EventView =
+        with(global, Need::Data, async |client| client.post("/api/v1/control", &request).await).await.map_err(hinted)?;
+    if global.json { print_json(&event) } else { print(&format!("{}\n", clean(&event_text(&event)))) }
+}
+
+fn needs_scope(scope: &ScopeArgs) -> Result<(), Failure> {
+    if scope.agent.is_none() && scope.check.is_none() {
+        return Err(Failure::new(Exit::Usage, "name what it is about: --agent NAME, --check ID, or both"));
+    }
+    Ok(())
+}
+
+async fn suspend(global: &Global, args: SuspendArgs) -> Result<(), Failure> {
+    needs_scope(&args.scope)?;
+    let until = match (args.duration, args.until) {
+        (Some(length), _) => {
+            let us = duration::parse(&length).map_err(|error| Failure::new(Exit::Usage, format!("--for: {error}")))?;
+            Some(instant::format(clock::now().plus_us(us as i64)))
+        }
+        (None, until) => until,
+    };
+    let action = "suspend".to_string();
+    let request = ControlBody { agent: args.scope.agent, check: args.scope.check, action, until, reason: Some(args.reason), weight: None };
+    control(global, request).await
+}
+
+async fn resume(global: &Global, scope: ScopeArgs) -> Result<(), Failure> {
+    needs_scope(&scope)?;
+    let action = "resume".to_string();
+    control(global, ControlBody { agent: scope.agent, check: scope.check, action, until: None, reason: None, weight: None }).await
+}
+
+async fn weight(global: &Global, args: WeightArgs) -> Result<(), Failure> {
+    let value = Weight::parse(&args.value).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let request = ControlBody {
+        agent: Some(args.agent),
+        check: args.check,
+        action: "weight".to_string(),
+        until: None,
+        reason: None,
+        weight: Some(value.as_f64()),
+    };
+    control(global, request).await
+}
+
+async fn history(global: &Global, scope: ScopeArgs) -> Result<(), Failure> {
+    let path = with_query("/api/v1/history", [("agent", scope.agent), ("check", scope.check)]);
+    let events: Vec<EventView> =
+        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+    if global.json {
+        return print_json(&events);
+    }
+    if events.is_empty() {
+        return print("Nothing was suspended, resumed or weighed so far.\n");
+    }
+    let mut table = Table::new(&["WHEN", "SIDE", "WHO", "WHAT"]);
+    for event in &events {
+        table.push(vec![whole(&event.at), event.side.clone(), event.author.clone(), event_text(event)]);
+    }
+    print(&table.text())
+}
+
+fn event_text(event: &EventView) -> String {
+    let what = match (&event.agent, &event.check) {
+        (Some(agent), Some(check)) => format!("check {check} on agent {agent}"),
+        (Some(agent), None) => format!("agent {agent}"),
+        (None, Some(check)) => format!("check {check}"),
+        (None, None) => "nothing".to_string(),
+    };
+    match event.action.as_str() {
+        "suspend" => format!(
+            "suspended {what} until {}: {}",
+            event.until.as_deref().map_or("resumed".into(), whole),
+            event.reason.as_deref().unwrap_or_default()
+        ),
+        "weight" => format!("weight of {what} set to {}", event.weight.unwrap_or_default()),
+        _ => format!("resumed {what}"),
+    }
+}
+
+/// An instant for people: without the fraction of its second.
+fn whole(at: &str) -> String {
+    at.split_once('.').map_or_else(|| at.to_string(), |(whole, _)| format!("{whole}Z"))
+}
+
+fn age(at: &str, now: UtcMicros) -> String {
+    instant::parse(at, now).map_or_else(|_| at.to_string(), |at| format!("{} ago", figure::coarse(now.us_since(at) as f64 / 1e6)))
+}

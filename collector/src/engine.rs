@@ -1,0 +1,201 @@
+//! The one owner of all durable state: store, marks, authority; and what it shares with readers.
+//!
+//! An [`Engine`] does everything in the caller's thread and is handed `now`; the simulator drives one over a store in memory. In
+//! the collector it lives in [`crate::writer`]'s thread. Its verbs are in [`crate::ingest`], [`crate::enrol`] and [`crate::app`].
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use sitepulse_daemon::clock;
+use sitepulse_daemon::identity::CertificateAuthority;
+use sitepulse_model::id::AgentNo;
+use sitepulse_model::time::UtcMicros;
+use tokio::sync::watch;
+
+use crate::app::Credential;
+use crate::book::Book;
+use crate::ingest::{Mark, MarkKey, ProvenanceCache};
+use crate::store::{Store, StoreError, StoreOpenError, rows};
+
+/// Name of the addresses in the table `meta`: one a line.
+const META_ADDRESSES: &str = "addresses";
+
+/// What the engine shares with everybody who reads.
+#[derive(Debug)]
+pub struct Shared {
+    book: RwLock<Book>,
+    credentials: RwLock<HashMap<[u8; 32], Credential>>,
+    addresses: RwLock<Vec<String>>,
+    ticks: watch::Sender<u64>,
+    versions: watch::Sender<u64>,
+    /// Counters for `/metrics`, from the start of the process.
+    pub counters: Counters,
+}
+
+/// Counters from the start of the process.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Batches taken in.
+    pub batches: AtomicU64,
+    /// Records stored.
+    pub stored: AtomicU64,
+    /// Records that had been stored before.
+    pub duplicates: AtomicU64,
+    /// Records set aside as senseless.
+    pub set_aside: AtomicU64,
+    /// Transactions that stored batches.
+    pub commits: AtomicU64,
+    /// Connections taken, of agents and of strangers.
+    pub connections: AtomicU64,
+    /// Refusals sent.
+    pub refusals: AtomicU64,
+}
+
+impl Shared {
+    /// The book, for reading.
+    pub fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The book, for the engine after a commit, and for presence.
+    pub(crate) fn book_mut(&self) -> RwLockWriteGuard<'_, Book> {
+        self.book.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn credentials(&self) -> RwLockReadGuard<'_, HashMap<[u8; 32], Credential>> {
+        self.credentials.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn credentials_mut(&self) -> RwLockWriteGuard<'_, HashMap<[u8; 32], Credential>> {
+        self.credentials.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The addresses that agents are told.
+    pub fn addresses(&self) -> Vec<String> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells readers that the book changed.
+    pub fn tick(&self) {
+        self.ticks.send_modify(|tick| *tick += 1);
+        let version = self.book().version();
+        self.versions.send_if_modified(|known| std::mem::replace(known, version) != version);
+    }
+
+    /// A counter that grows with every change of the book.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.ticks.subscribe()
+    }
+
+    /// [`Book::version`]: changes with checks, agents and control events alone.
+    pub fn subscribe_versions(&self) -> watch::Receiver<u64> {
+        self.versions.subscribe()
+    }
+}
+
+/// The owner of all durable state.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) authority: Arc<CertificateAuthority>,
+    pub(crate) marks: HashMap<MarkKey, Mark>,
+    pub(crate) provenances: HashMap<AgentNo, ProvenanceCache>,
+}
+
+impl Engine {
+    /// Opens the store in `data_dir` and rebuilds the book from it. `owner` names this process in leases: random.
+    pub fn open(data_dir: &Path, authority: CertificateAuthority, owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
+        let store = Store::open(data_dir, owner, now)?;
+        let path = data_dir.join(crate::store::FILE).display().to_string();
+        Self::rebuild(store, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+    }
+
+    /// An engine over a store in memory.
+    pub fn in_memory(authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreOpenError> {
+        let store = Store::in_memory(1, now)?;
+        let path = String::from(":memory:");
+        Self::rebuild(store, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+    }
+
+    /// Reads everything: the book is a function of the tables.
+    fn rebuild(store: Store, authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreError> {
+        let started = clock::monotonic();
+        let connection = store.read();
+        rows::delete_credentials_before(connection, now)?;
+        let mut book = Book::default();
+        for agent in rows::agents(connection)? {
+            book.insert_agent(agent);
+        }
+        for (number, revision) in rows::revisions(connection)? {
+            book.insert_revision(number, revision);
+        }
+        for event in rows::events(connection)? {
+            book.insert_event(event);
+        }
+        let records = rows::results(connection, |agent, record| book.insert_record(agent, record))?;
+        book.count_quarantined(rows::quarantined(connection)?);
+        let marks = rows::marks(connection)?.into_iter().collect();
+        let provenances = rows::provenance_counts(connection)?;
+        let provenances = provenances.into_iter().map(|(agent, newest)| (agent, ProvenanceCache::after(newest))).collect();
+        let credentials = rows::credentials(connection)?.into_iter().collect();
+        let addresses = rows::meta(connection, META_ADDRESSES)?.unwrap_or_default();
+        let took_ms = clock::monotonic().since(started).as_millis();
+        tracing::info!(records, took_ms, "the book is rebuilt from the store");
+        let shared = Shared {
+            book: RwLock::new(book),
+            credentials: RwLock::new(credentials),
+            addresses: RwLock::new(addresses.lines().map(str::to_owned).collect()),
+            ticks: watch::channel(0).0,
+            versions: watch::channel(0).0,
+            counters: Counters::default(),
+        };
+        Ok(Self { store, shared: Arc::new(shared), authority: Arc::new(authority), marks, provenances })
+    }
+
+    /// What readers see.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The authority that signs certificates.
+    pub fn authority(&self) -> &Arc<CertificateAuthority> {
+        &self.authority
+    }
+
+    /// The store, for tests that shrink or damage it.
+    pub fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Sets the addresses (`host:port`) that agents are told. Unchanged ones write nothing.
+    pub fn set_addresses(&mut self, addresses: Vec<String>) -> Result<(), StoreError> {
+        if self.shared.addresses() == addresses {
+            return Ok(());
+        }
+        self.store.write(|connection| rows::set_meta(connection, META_ADDRESSES, &addresses.join("\n")))?;
+        *self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+        Ok(())
+    }
+
+    /// Notes an agent's handshake.
+    pub fn note_handshake(&mut self, agent: AgentNo, build: &str, now: UtcMicros) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        if let Some(agent) = shared.book().agent(agent) {
+            self.store.write(|connection| rows::note_agent(connection, agent, build, now))?;
+        }
+        if let Some(agent) = shared.book_mut().agent_mut(agent) {
+            build.clone_into(&mut agent.build);
+            agent.presence.last_seen = agent.presence.last_seen.max(Some(now));
+        }
+        shared.tick();
+        Ok(())
+    }
+
+    /// The sequence numbers that are known to be on their way still, over all agents: gaps in what was seen.
+    pub fn awaited(&self, agent: AgentNo) -> u64 {
+        self.marks.iter().filter(|(key, _)| key.agent == agent).map(|(_, mark)| mark.missing()).sum()
+    }
+}

@@ -1,0 +1,284 @@
+//! Takes in batches: validates, regroups by bucket, dedupes by mark, writes everything in one transaction, then updates the book.
+//!
+//! A record that makes no sense never blocks its agent: it is set aside in the table `quarantine` with the reason, counted, and
+//! acknowledged like the rest, because its sender could only send it again.
+
+mod mark;
+mod validate;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use rusqlite::params;
+use sitepulse_model::id::{AgentNo, BUCKETS, Bucket};
+use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::{Batch, Entry};
+
+use crate::book::Book;
+use crate::engine::Engine;
+use crate::store::{StoreError, rows};
+
+pub use mark::{Mark, MarkKey};
+pub use validate::SetAside;
+
+/// Largest sequence number that is taken: beyond it a sender is broken.
+const SEQ_MAX: u64 = 1 << 62;
+
+/// One batch of one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IngestJob {
+    /// Whose.
+    pub agent: AgentNo,
+    /// When it came in.
+    pub received_at: UtcMicros,
+    /// The records.
+    pub batch: Batch,
+}
+
+/// What became of a batch's records: their sum is the batch's length.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IngestOutcome {
+    /// New and stored.
+    pub stored: u64,
+    /// Seen before: nothing was written.
+    pub duplicates: u64,
+    /// Set aside as senseless.
+    pub set_aside: u64,
+}
+
+/// What a transaction will change in memory once it is committed.
+#[derive(Default)]
+struct Pending {
+    marks: Vec<(MarkKey, Mark)>,
+    provenances: Vec<(AgentNo, u32, Provenance)>,
+}
+
+impl Pending {
+    /// Position of the mark in `marks`, copied from the committed ones at its first use.
+    fn mark(&mut self, known: &Known<'_>, key: MarkKey) -> usize {
+        // Few keys are touched by one group, the newest are asked for most.
+        if let Some(at) = self.marks.iter().rposition(|(known, _)| *known == key) {
+            return at;
+        }
+        let mark = known.marks.get(&key).cloned().unwrap_or_default();
+        self.marks.push((key, mark));
+        self.marks.len() - 1
+    }
+}
+
+/// What is committed, to judge a batch by.
+struct Known<'a> {
+    book: &'a Book,
+    marks: &'a HashMap<MarkKey, Mark>,
+    provenances: &'a HashMap<AgentNo, ProvenanceCache>,
+}
+
+impl Engine {
+    /// Takes in a group of batches in one transaction: all of it is durable when this returns `Ok`, and nothing changed when it
+    /// returns `Err`. Each job's outcome in order. An agent the book does not know is a programming error of the session's and
+    /// has all its records set aside.
+    pub fn ingest(&mut self, jobs: Vec<IngestJob>) -> Result<Vec<IngestOutcome>, StoreError> {
+        let mut jobs = jobs;
+        let mut pending = Pending::default();
+        let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
+        let mut fresh: Vec<Vec<bool>> = jobs.iter().map(|job| vec![false; job.batch.entries.len()]).collect();
+        let known = Known { book: &self.shared.book(), marks: &self.marks, provenances: &self.provenances };
+        self.store.write(|connection| {
+            for ((job, outcome), fresh) in jobs.iter_mut().zip(&mut outcomes).zip(&mut fresh) {
+                known.take_in(connection, job, &mut pending, outcome, fresh)?;
+            }
+            for (key, mark) in &pending.marks {
+                rows::set_mark(connection, *key, mark)?;
+            }
+            Ok(())
+        })?;
+
+        self.marks.extend(pending.marks);
+        for (agent, number, provenance) in pending.provenances {
+            self.provenances.entry(agent).or_default().remember(number, provenance);
+        }
+        let set_aside = outcomes.iter().map(|outcome| outcome.set_aside).sum();
+        let mut book = self.shared.book_mut();
+        for (job, fresh) in jobs.into_iter().zip(fresh) {
+            for (entry, _) in job.batch.entries.into_iter().zip(fresh).filter(|(_, fresh)| *fresh) {
+                book.insert_record(job.agent, entry.record);
+            }
+        }
+        book.count_quarantined(set_aside);
+        drop(book);
+        self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+        for outcome in &outcomes {
+            self.shared.counters.stored.fetch_add(outcome.stored, Ordering::Relaxed);
+            self.shared.counters.duplicates.fetch_add(outcome.duplicates, Ordering::Relaxed);
+            self.shared.counters.set_aside.fetch_add(outcome.set_aside, Ordering::Relaxed);
+            self.shared.counters.batches.fetch_add(1, Ordering::Relaxed);
+        }
+        self.shared.tick();
+        Ok(outcomes)
+    }
+}
+
+impl Known<'_> {
+    fn take_in(
+        &self,
+        connection: &rusqlite::Connection,
+        job: &mut IngestJob,
+        pending: &mut Pending,
+        outcome: &mut IngestOutcome,
+        fresh: &mut [bool],
+    ) -> Result<(), StoreError> {
+        let agent_no = job.agent;
+        let incarnation = job.batch.incarnation;
+        let incarnation_bits = incarnation.0.cast_signed();
+        let agent = self.book.agent(agent_no);
+        let provenances = self.provenance_numbers(connection, &job.batch.provenances, agent_no, agent.map(|a| a.name.bucket()), pending)?;
+        let mut insert = connection.prepare_cached(rows::INSERT_RESULT)?;
+        let mut set_aside = connection.prepare_cached(rows::INSERT_QUARANTINE)?;
+        let mut body = Vec::with_capacity(256);
+        let mut bucket_now = None;
+
+        for index in by_bucket(&job.batch.entries) {
+            let Some(entry) = job.batch.entries.get_mut(index) else { continue };
+            let verdict = match agent {
+                Some(agent) => validate::entry(self.book, agent, entry, &provenances, job.received_at),
+                None => Err(SetAside::UnknownAgent),
+            };
+            // A number that is no bucket, or beyond every counter, has no mark to be noted in.
+            if entry.bucket.0 < BUCKETS && entry.seq.0 <= SEQ_MAX {
+                let at = match bucket_now {
+                    Some((bucket, at)) if bucket == entry.bucket => at,
+                    Some(_) | None => {
+                        let at = pending.mark(self, MarkKey { bucket: entry.bucket, agent: agent_no, incarnation });
+                        bucket_now = Some((entry.bucket, at));
+                        at
+                    }
+                };
+                let mark = &mut pending.marks[at].1;
+                if !mark.insert(entry.seq) {
+                    outcome.duplicates += 1;
+                    continue;
+                }
+                if verdict.is_ok()
+                    && let Record::Dropped(dropped) = &mut entry.record
+                {
+                    // What came in after all, though its sender never heard the ack, is stored and not dropped.
+                    let known: u64 = dropped.seqs.iter().map(|(first, last)| mark.insert_range(*first, *last)).sum();
+                    dropped.count = dropped.count.saturating_sub(known);
+                }
+            }
+            body.clear();
+            sitepulse_wire::record::encode(&entry.record, &mut body);
+            match verdict {
+                Ok(check) => {
+                    insert.execute(params![
+                        entry.bucket.0,
+                        agent_no.0,
+                        incarnation_bits,
+                        entry.seq.0.cast_signed(),
+                        check.0,
+                        entry.record.scheduled().0,
+                        provenances[usize::from(entry.provenance)],
+                        body,
+                    ])?;
+                    fresh[index] = true;
+                    outcome.stored += 1;
+                }
+                Err(reason) => {
+                    set_aside.execute(params![
+                        entry.bucket.0,
+                        agent_no.0,
+                        incarnation_bits,
+                        entry.seq.0.cast_signed(),
+                        job.received_at.0,
+                        reason.to_string(),
+                        body,
+                    ])?;
+                    outcome.set_aside += 1;
+                    tracing::warn!(agent = %agent_no, bucket = %entry.bucket, seq = %entry.seq, check = %entry.record.check(), %reason, "record set aside in the table quarantine");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored number of each of the batch's provenances; adds those not seen lately.
+    fn provenance_numbers(
+        &self,
+        connection: &rusqlite::Connection,
+        provenances: &[Provenance],
+        agent: AgentNo,
+        bucket: Option<Bucket>,
+        pending: &mut Pending,
+    ) -> Result<Vec<u32>, StoreError> {
+        let Some(bucket) = bucket else {
+            return Ok(vec![0; provenances.len()]);
+        };
+        let known = self.provenances.get(&agent);
+        let mut numbers = Vec::with_capacity(provenances.len());
+        for provenance in provenances {
+            let pended = pending.provenances.iter().find(|(of, _, candidate)| *of == agent && candidate == provenance);
+            let found = pended.map(|(_, number, _)| *number).or_else(|| known?.number(provenance));
+            let number = match found {
+                Some(number) => number,
+                None => {
+                    let newest = pending.provenances.iter().filter(|(of, _, _)| *of == agent).map(|(_, number, _)| *number).max();
+                    let number = newest.or(known.map(|known| known.newest)).unwrap_or(0) + 1;
+                    rows::insert_provenance(connection, bucket, agent, number, provenance)?;
+                    pending.provenances.push((agent, number, provenance.clone()));
+                    number
+                }
+            };
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+}
+
+/// Most provenances of one agent that are compared with: older ones are written anew.
+const PROVENANCES_KEPT: usize = 16;
+
+/// The provenances of an agent that were used last.
+#[derive(Debug, Default)]
+pub(crate) struct ProvenanceCache {
+    pub(crate) newest: u32,
+    recent: Vec<(u32, Provenance)>,
+}
+
+impl ProvenanceCache {
+    pub(crate) fn after(newest: u32) -> Self {
+        Self { newest, recent: Vec::new() }
+    }
+
+    fn number(&self, provenance: &Provenance) -> Option<u32> {
+        self.recent.iter().rev().find(|(_, known)| known == provenance).map(|(number, _)| *number)
+    }
+
+    fn remember(&mut self, number: u32, provenance: Provenance) {
+        self.newest = self.newest.max(number);
+        if self.recent.len() >= PROVENANCES_KEPT {
+            self.recent.remove(0);
+        }
+        self.recent.push((number, provenance));
+    }
+}
+
+/// The entries' indexes grouped by bucket, each group in the batch's order: a counting sort.
+fn by_bucket(entries: &[Entry]) -> Vec<usize> {
+    let slot = |entry: &Entry| usize::from(entry.bucket.0.min(BUCKETS));
+    let mut starts = [0_usize; BUCKETS as usize + 2];
+    for entry in entries {
+        starts[slot(entry) + 1] += 1;
+    }
+    for bucket in 1..starts.len() {
+        starts[bucket] += starts[bucket - 1];
+    }
+    let mut order = vec![0; entries.len()];
+    for (index, entry) in entries.iter().enumerate() {
+        let at = &mut starts[slot(entry)];
+        order[*at] = index;
+        *at += 1;
+    }
+    order
+}
+

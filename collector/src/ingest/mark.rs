@@ -1,0 +1,169 @@
+//! Which sequence numbers of a stream were seen: a high-water mark plus its gaps.
+
+use sitepulse_model::id::{AgentNo, Bucket, Incarnation, Seq};
+
+/// Most gaps that a mark keeps; beyond it the oldest gap is closed (its records, should they come, count as seen).
+const GAPS_MAX: usize = 65_536;
+
+/// Which stream of sequence numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MarkKey {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The agent.
+    pub agent: AgentNo,
+    /// Its spool's incarnation.
+    pub incarnation: Incarnation,
+}
+
+/// The set of sequence numbers seen: all below `next` but those in the gaps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    next: u64,
+    /// Inclusive ranges below `next`, ascending, neither empty nor touching.
+    gaps: Vec<(u64, u64)>,
+}
+
+impl Mark {
+    /// The lowest number above all seen.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How many numbers below [`Self::next`] were not seen.
+    pub fn missing(&self) -> u64 {
+        self.gaps.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Adds a number; whether it is new.
+    pub fn insert(&mut self, seq: Seq) -> bool {
+        let seq = seq.0;
+        if seq == self.next {
+            self.next += 1;
+            return true;
+        }
+        if seq > self.next {
+            self.open_gap(self.next, seq - 1);
+            self.next = seq + 1;
+            return true;
+        }
+        let at = self.gaps.partition_point(|(_, last)| *last < seq);
+        let Some((first, last)) = self.gaps.get(at).copied().filter(|(first, _)| *first <= seq) else {
+            return false;
+        };
+        match (first == seq, last == seq) {
+            (true, true) => {
+                self.gaps.remove(at);
+            }
+            (true, false) => self.gaps[at].0 = seq + 1,
+            (false, true) => self.gaps[at].1 = seq - 1,
+            (false, false) => {
+                self.gaps[at].1 = seq - 1;
+                self.gaps.insert(at + 1, (seq + 1, last));
+            }
+        }
+        true
+    }
+
+    /// Adds `first..=last`; how many of them were seen before.
+    pub fn insert_range(&mut self, first: Seq, last: Seq) -> u64 {
+        let (first, last) = (first.0, last.0);
+        if last < first {
+            return 0;
+        }
+        let mut new = 0;
+        if last >= self.next {
+            let from = first.max(self.next);
+            if from > self.next {
+                self.open_gap(self.next, from - 1);
+            }
+            new += last - from + 1;
+            self.next = last + 1;
+        }
+        let mut kept = Vec::with_capacity(self.gaps.len() + 1);
+        for (low, high) in self.gaps.drain(..) {
+            if high < first || low > last {
+                kept.push((low, high));
+                continue;
+            }
+            new += high.min(last) - low.max(first) + 1;
+            if low < first {
+                kept.push((low, first - 1));
+            }
+            if high > last {
+                kept.push((last + 1, high));
+            }
+        }
+        self.gaps = kept;
+        last - first + 1 - new
+    }
+
+    fn open_gap(&mut self, first: u64, last: u64) {
+        if self.gaps.len() >= GAPS_MAX {
+            self.gaps.remove(0);
+        }
+        self.gaps.push((first, last));
+    }
+
+    /// The gaps as stored: pairs of first and last, 8 bytes each, little endian.
+    pub fn gaps_to_bytes(&self) -> Vec<u8> {
+        self.gaps.iter().flat_map(|(first, last)| [first.to_le_bytes(), last.to_le_bytes()]).flatten().collect()
+    }
+
+    /// Reads what was stored; `None` for bytes that are no gaps below `next`.
+    pub fn from_parts(next: u64, gaps: &[u8]) -> Option<Self> {
+        let (numbers, rest) = gaps.as_chunks::<8>();
+        let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let (pairs, odd) = numbers.as_chunks::<2>();
+        let gaps: Vec<(u64, u64)> = pairs.iter().map(|[first, last]| (*first, *last)).collect();
+        let each = gaps.iter().all(|(first, last)| first <= last && *last < next);
+        let ascending = gaps.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
+        (rest.is_empty() && odd.is_empty() && each && ascending).then_some(Self { next, gaps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_mark_is_the_set_of_what_was_seen(steps in prop::collection::vec((0_u64..60, 0_u64..8, any::<bool>()), 0..80)) {
+            let mut mark = Mark::default();
+            let mut seen = BTreeSet::new();
+            for (first, more, range) in steps {
+                if range {
+                    let known = (first..=first + more).filter(|seq| !seen.insert(*seq)).count() as u64;
+                    prop_assert_eq!(mark.insert_range(Seq(first), Seq(first + more)), known);
+                } else {
+                    prop_assert_eq!(mark.insert(Seq(first)), seen.insert(first));
+                }
+                let next = seen.last().map_or(0, |last| last + 1);
+                prop_assert_eq!(mark.next(), next);
+                prop_assert_eq!(mark.missing(), next - seen.len() as u64);
+                let again = Mark::from_parts(mark.next(), &mark.gaps_to_bytes());
+                prop_assert_eq!(again.as_ref(), Some(&mark));
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_gaps_are_refused() {
+        assert!(Mark::from_parts(5, &[0; 15]).is_none());
+        assert!(Mark::from_parts(0, &[0; 16]).is_none());
+        assert!(Mark::from_parts(1, &[0; 16]).is_some());
+    }
+
+    #[test]
+    fn gaps_are_bounded() {
+        let mut mark = Mark::default();
+        for n in 0..=GAPS_MAX as u64 + 5 {
+            assert!(mark.insert(Seq(n * 2 + 1)));
+        }
+        assert_eq!(mark.missing(), GAPS_MAX as u64);
+    }
+}

@@ -1,0 +1,129 @@
+//! Which records make sense.
+
+use std::fmt;
+
+use sitepulse_model::id::CheckNo;
+use sitepulse_model::record::{Dropped, Missed, Record};
+use sitepulse_model::series::RANGE_SLOTS_MAX;
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::Entry;
+
+use super::SEQ_MAX;
+use crate::book::{Agent, Book, Check};
+
+/// How far a slot may lie outside an agent's life: clocks differ.
+const CLOCK_SLACK_US: i64 = 86_400 * 1_000_000;
+
+/// Slots are whole milliseconds.
+const SLOT_UNIT_US: i64 = 1000;
+
+/// Why a record was set aside. The text is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetAside {
+    /// Its sender is not an agent.
+    UnknownAgent,
+    /// It names no check.
+    UnknownCheck,
+    /// It names no revision of its check.
+    UnknownRevision,
+    /// The bucket is not its check's.
+    WrongBucket,
+    /// The sequence number is beyond every counter.
+    BadSeq,
+    /// It names no provenance of its batch.
+    UnknownProvenance,
+    /// Its slot is more than a day ahead.
+    FutureSlot,
+    /// Its slot is more than a day before the agent's enrolment.
+    SlotBeforeEnrolment,
+    /// Its slot is not a whole millisecond.
+    OddSlot,
+    /// A range of missed or dropped runs contradicts itself or its definition.
+    BadRange,
+}
+
+impl SetAside {
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownAgent => "unknown_agent",
+            Self::UnknownCheck => "unknown_check",
+            Self::UnknownRevision => "unknown_revision",
+            Self::WrongBucket => "wrong_bucket",
+            Self::BadSeq => "bad_seq",
+            Self::UnknownProvenance => "unknown_provenance",
+            Self::FutureSlot => "future_slot",
+            Self::SlotBeforeEnrolment => "slot_before_enrolment",
+            Self::OddSlot => "odd_slot",
+            Self::BadRange => "bad_range",
+        }
+    }
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The check of a record that makes sense.
+pub(super) fn entry(book: &Book, agent: &Agent, entry: &Entry, provenances: &[u32], now: UtcMicros) -> Result<CheckNo, SetAside> {
+    let check = book.check(entry.record.check()).ok_or(SetAside::UnknownCheck)?;
+    if entry.bucket != check.bucket() {
+        return Err(SetAside::WrongBucket);
+    }
+    if entry.seq.0 > SEQ_MAX {
+        return Err(SetAside::BadSeq);
+    }
+    if usize::from(entry.provenance) >= provenances.len() {
+        return Err(SetAside::UnknownProvenance);
+    }
+    let (first, last) = match &entry.record {
+        Record::Result(result) => {
+            check.revision(result.revision).ok_or(SetAside::UnknownRevision)?;
+            (result.scheduled, result.scheduled)
+        }
+        Record::Missed(missed) => {
+            sane_missed(check, missed)?;
+            (missed.first, missed.last)
+        }
+        Record::Dropped(dropped) => {
+            sane_dropped(dropped, entry.seq.0)?;
+            (dropped.first, dropped.last)
+        }
+    };
+    if last > now.plus_us(CLOCK_SLACK_US) {
+        return Err(SetAside::FutureSlot);
+    }
+    if first < agent.enrolled_at.plus_us(-CLOCK_SLACK_US) {
+        return Err(SetAside::SlotBeforeEnrolment);
+    }
+    if first.0 % SLOT_UNIT_US != 0 || last.0 % SLOT_UNIT_US != 0 {
+        return Err(SetAside::OddSlot);
+    }
+    Ok(check.number)
+}
+
+fn sane_missed(check: &Check, missed: &Missed) -> Result<(), SetAside> {
+    let revision = check.revision(missed.revision).ok_or(SetAside::UnknownRevision)?;
+    let span = missed.last.us_since(missed.first);
+    let interval = revision.definition.interval_us;
+    let Ok(span) = u64::try_from(span) else {
+        return Err(SetAside::BadRange);
+    };
+    let count = span / interval + 1;
+    if span % interval != 0 || missed.count != count || count > RANGE_SLOTS_MAX {
+        return Err(SetAside::BadRange);
+    }
+    Ok(())
+}
+
+/// A tombstone is younger than what it buries: its ranges lie below its own sequence number.
+fn sane_dropped(dropped: &Dropped, seq: u64) -> Result<(), SetAside> {
+    let each = dropped.seqs.iter().all(|(first, last)| first <= last && last.0 < seq);
+    let ascending = dropped.seqs.windows(2).all(|pair| pair[0].1 < pair[1].0);
+    if dropped.first > dropped.last || dropped.count > RANGE_SLOTS_MAX || !each || !ascending {
+        return Err(SetAside::BadRange);
+    }
+    Ok(())
+}

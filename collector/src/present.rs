@@ -1,0 +1,120 @@
+//! Everything that people and scripts see: the console, the API, metrics. One router behind three doors.
+//!
+//! Reading order: [`route`] is the table of all routes, [`door`] says who may pass; [`view`] turns the book into the shapes of
+//! [`dto`]; [`api`], [`console`], [`metrics`] and [`health`] answer with them; [`http`] listens.
+//!
+//! Limits: one snapshot of the book a second serves all readers, however many they are; [`http`] bounds connections, headers and
+//! bodies.
+//!
+//! Architecture invariant: nothing calls this half; it reads [`crate::book`] and calls [`crate::app::App`].
+
+pub mod door;
+pub mod route;
+
+pub mod dto;
+pub mod figure;
+pub mod problem;
+pub mod text;
+pub mod view;
+
+pub mod api;
+pub mod console;
+pub mod health;
+pub mod metrics;
+
+pub mod http;
+
+use std::sync::Arc;
+
+use sitepulse_daemon::clock;
+use tokio::sync::{Mutex, watch};
+
+use crate::app::App;
+use crate::book::Book;
+use crate::present::problem::{Answer, Code, Problem};
+use crate::present::view::Snapshot;
+
+/// How long one snapshot serves, in microseconds.
+const SNAPSHOT_US: u64 = 900_000;
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct Present {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    app: App,
+    console_url: Option<String>,
+    stopping: watch::Receiver<bool>,
+    snapshot: Mutex<Option<(u64, Arc<Snapshot>)>>,
+}
+
+impl Present {
+    /// For a server whose console is at `console_url`; its event streams end when `stopping` turns true.
+    pub fn new(app: App, console_url: String, stopping: watch::Receiver<bool>) -> Self {
+        Self::build(app, Some(console_url), stopping)
+    }
+
+    /// For calls within this process, while no server runs.
+    pub fn in_process(app: App) -> Self {
+        let (_, stopping) = watch::channel(false);
+        Self::build(app, None, stopping)
+    }
+
+    fn build(app: App, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
+        let shared = Shared { app, console_url, stopping, snapshot: Mutex::new(None) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The collector.
+    pub fn app(&self) -> &App {
+        &self.shared.app
+    }
+
+    /// Where browsers reach the console; `None` when no server runs.
+    pub fn console_url(&self) -> Option<&str> {
+        self.shared.console_url.as_deref()
+    }
+
+    /// Turns true when the server stops.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.shared.stopping.clone()
+    }
+
+    /// All checks and agents with their figures, at most about a second old.
+    ///
+    /// # Errors
+    /// When the computation was cut short by a stop.
+    pub async fn snapshot(&self) -> Answer<Arc<Snapshot>> {
+        let mut cached = self.shared.snapshot.lock().await;
+        let monotonic = clock::monotonic().0;
+        if let Some((made, snapshot)) = cached.as_ref()
+            && monotonic.saturating_sub(*made) < SNAPSHOT_US
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = Arc::new(self.fresh().await?);
+        *cached = Some((monotonic, Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    /// All checks and agents with their figures, now.
+    ///
+    /// # Errors
+    /// When the computation was cut short by a stop.
+    pub async fn fresh(&self) -> Answer<Snapshot> {
+        self.read(|book| Snapshot::take(book, clock::now())).await
+    }
+
+    /// Reads the book beside the tasks: such a computation may take a while.
+    ///
+    /// # Errors
+    /// When it was cut short by a stop.
+    pub async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Book) -> T + Send + 'static) -> Answer<T> {
+        let app = self.app().clone();
+        tokio::task::spawn_blocking(move || work(&app.book()))
+            .await
+            .map_err(|_| Problem::new(Code::Internal, "the figures could not be computed; see the collector's log"))
+    }
+}

@@ -1,0 +1,274 @@
+//! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use axum::Json;
+use serde::Deserialize;
+use sitepulse_daemon::{clock, duration, instant};
+use sitepulse_model::control::{Change, Scope, Weight};
+use sitepulse_model::id::{AgentName, CheckId, Region};
+use sitepulse_model::time::UtcMicros;
+
+use crate::app::{Access, AppError, ApplyOptions, CredentialKind};
+use crate::book::{Book, Filter};
+use crate::checkfile::{self, Source};
+use crate::present::Present;
+use crate::present::dto::{
+    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, JoinTokenBody, LinkView, PlanView, SlaView, TokenView,
+};
+use crate::present::door::Caller;
+use crate::present::problem::{Answer, Code, Problem};
+use crate::present::view::{self, event_view, plan_view, sla_view};
+
+/// Longest life of an API token: a year, in seconds.
+const API_TOKEN_SECONDS_MAX: u64 = 366 * 86_400;
+/// How long a sign-in link works, in microseconds: 15 minutes.
+const SIGN_IN_US: u64 = 15 * 60 * 1_000_000;
+/// Longest reason of a suspension, in bytes.
+const REASON_BYTES_MAX: usize = 500;
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Ask<T> = Result<Query<T>, QueryRejection>;
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        let code = match &error {
+            AppError::NotFound(_) => Code::NotFound,
+            AppError::Invalid(_) => Code::BadRequest,
+            AppError::Unavailable(_) => Code::Unavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+fn body<T>(body: Body<T>) -> Answer<T> {
+    body.map(|Json(value)| value).map_err(|rejection| {
+        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::BadRequest };
+        Problem::new(code, format!("the body is not the JSON this path takes: {}", rejection.body_text()))
+    })
+}
+
+fn ask<T>(query: Ask<T>) -> Answer<T> {
+    query.map(|Query(value)| value).map_err(|rejection| Problem::new(Code::BadRequest, rejection.body_text()))
+}
+
+/// `GET /api/v1/checks`
+pub async fn checks(State(present): State<Present>) -> Answer<Json<Vec<CheckView>>> {
+    Ok(Json(present.fresh().await?.checks))
+}
+
+/// `GET /api/v1/checks/{id}`
+pub async fn check(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<CheckView>> {
+    let found = present.fresh().await?.checks.into_iter().find(|check| check.id == id);
+    found.map(Json).ok_or_else(|| Problem::not_found("check", &id))
+}
+
+/// `GET /api/v1/agents`
+pub async fn agents(State(present): State<Present>) -> Answer<Json<Vec<AgentView>>> {
+    Ok(Json(present.read(|book| view::agents(book, clock::now())).await?))
+}
+
+/// `GET /api/v1/agents/{name}`
+pub async fn agent(State(present): State<Present>, Path(name): Path<String>) -> Answer<Json<AgentView>> {
+    let agents = present.read(|book| view::agents(book, clock::now())).await?;
+    let found = agents.into_iter().find(|agent| agent.name == name);
+    found.map(Json).ok_or_else(|| Problem::not_found("agent", &name))
+}
+
+/// What `/api/v1/sla` is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlaQuery {
+    check: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    agent: Option<String>,
+    region: Option<String>,
+}
+
+/// `GET /api/v1/sla`
+pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<Vec<SlaView>>> {
+    let query = ask(query)?;
+    let now = clock::now();
+    present.read(move |book| figures(book, &query, now)).await?.map(Json)
+}
+
+fn figures(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
+    let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
+    let (from, to) = (at(&query.from)?, at(&query.to)?);
+    if let Some(from) = from
+        && from >= to.unwrap_or(now).min(now)
+    {
+        return Err(Problem::new(Code::BadRequest, "the period is empty: `from` must lie before `to`, and before now"));
+    }
+    let filter = match (&query.agent, &query.region) {
+        (Some(_), Some(_)) => return Err(Problem::new(Code::BadRequest, "ask for an agent or a region, not both")),
+        (Some(name), None) => Filter::Agent(agent_of(book, name)?),
+        (None, Some(region)) => Filter::Region(region_of(book, region)?),
+        (None, None) => Filter::All,
+    };
+    let mut checks: Vec<_> = match &query.check {
+        Some(id) => vec![check_of(book, id)?],
+        None => book.checks().filter(|check| !check.retired()).collect(),
+    };
+    checks.sort_by(|a, b| a.id.cmp(&b.id));
+    let views = checks.into_iter().filter_map(|check| {
+        let period = book.period(check, from, to, now);
+        book.account(check.number, &filter, period).map(|account| sla_view(check, period, &account))
+    });
+    Ok(views.collect())
+}
+
+/// What `/api/v1/history` is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryQuery {
+    agent: Option<String>,
+    check: Option<String>,
+}
+
+/// `GET /api/v1/history`: oldest first.
+pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -> Answer<Json<Vec<EventView>>> {
+    let query = ask(query)?;
+    let book = present.app().book();
+    if let Some(name) = &query.agent {
+        agent_of(&book, name)?;
+    }
+    if let Some(id) = &query.check {
+        check_of(&book, id)?;
+    }
+    let events = book
+        .control()
+        .events()
+        .map(|event| event_view(&book, &event))
+        .filter(|view| query.agent.as_ref().is_none_or(|agent| view.agent.as_ref() == Some(agent)))
+        .filter(|view| query.check.as_ref().is_none_or(|check| view.check.as_ref() == Some(check)))
+        .collect();
+    Ok(Json(events))
+}
+
+/// `POST /api/v1/apply`
+pub async fn apply(State(present): State<Present>, Extension(caller): Extension<Caller>, request: Body<ApplyBody>) -> Answer<Json<PlanView>> {
+    let request = body(request)?;
+    let sources: Vec<Source> = request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
+    let definitions = checkfile::parse(&sources).map_err(|errors| {
+        let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        let count = if lines.len() == 1 { "1 fault".to_string() } else { format!("{} faults", lines.len()) };
+        Problem::new(Code::BadChecks, format!("{count}; nothing was applied")).with_errors(lines)
+    })?;
+    let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
+    let plan = present.app().apply(definitions, options, clock::now()).await?;
+    Ok(Json(plan_view(&plan)))
+}
+
+/// `POST /api/v1/control`
+pub async fn control(State(present): State<Present>, Extension(caller): Extension<Caller>, request: Body<ControlBody>) -> Answer<Json<EventView>> {
+    let request = body(request)?;
+    let now = clock::now();
+    let scope = {
+        let book = present.app().book();
+        let agent = request.agent.as_deref().map(|name| agent_of(&book, name)).transpose()?;
+        let check = request.check.as_deref().map(|id| check_of(&book, id).map(|check| check.number)).transpose()?;
+        match (agent, check) {
+            (Some(agent), Some(check)) => Scope::AgentCheck(agent, check),
+            (Some(agent), None) => Scope::Agent(agent),
+            (None, Some(check)) => Scope::Check(check),
+            (None, None) => return Err(Problem::new(Code::BadRequest, "name an agent, a check, or both")),
+        }
+    };
+    let change = change_of(&request, scope, now)?;
+    let event = present.app().control(scope, change, &caller.author, now).await?;
+    let view = event_view(&present.app().book(), &event);
+    Ok(Json(view))
+}
+
+fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Change> {
+    let bad = |message: &str| Problem::new(Code::BadRequest, message);
+    match request.action.as_str() {
+        "suspend" => {
+            let reason = request.reason.as_deref().unwrap_or_default().trim().to_string();
+            if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+                return Err(bad("a suspension needs a reason: one line of 1 to 500 bytes"));
+            }
+            let until = request.until.as_deref().map(|text| instant_of(text, now)).transpose()?.unwrap_or(UtcMicros::MAX);
+            if until <= now {
+                return Err(bad("the suspension would be over already: `until` must lie ahead"));
+            }
+            Ok(Change::Suspend { until, reason })
+        }
+        "resume" => Ok(Change::Resume),
+        "weight" => {
+            if matches!(scope, Scope::Check(_)) {
+                return Err(bad("a check's weight is part of its definition: change it in its file and apply that, or name an agent"));
+            }
+            let value = request.weight.ok_or_else(|| bad("a weight needs its value in `weight`"))?;
+            let thousandths = (value * 1000.0).round();
+            if !(0.0..=f64::from(Weight::MAX.0)).contains(&thousandths) || (value * 1000.0 - thousandths).abs() > 1e-6 {
+                return Err(bad("a weight is a number from 0 to 1000 with at most three decimals"));
+            }
+            Ok(Change::Weight(Weight(thousandths as u32)))
+        }
+        other => Err(bad(&format!("unknown action {other:?}: use suspend, resume or weight"))),
+    }
+}
+
+/// `POST /api/v1/agents/{name}/revoke`
+pub async fn revoke(State(present): State<Present>, Path(name): Path<String>) -> Answer<StatusCode> {
+    let name = AgentName::parse(&name).map_err(|_| Problem::not_found("agent", &name))?;
+    present.app().revoke_agent(&name, clock::now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/v1/join-tokens`
+pub async fn join_token(State(present): State<Present>, request: Body<JoinTokenBody>) -> Answer<Json<TokenView>> {
+    let request = body(request)?;
+    let region = Region::parse(&request.region).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    let made = present.app().create_join_token(region, request.ttl_seconds.saturating_mul(1_000_000), clock::now()).await?;
+    Ok(Json(TokenView { token: made.token.to_string(), region: Some(made.region.to_string()), expires: instant::format(made.expires) }))
+}
+
+/// `POST /api/v1/api-tokens`
+pub async fn api_token(State(present): State<Present>, request: Body<ApiTokenBody>) -> Answer<Json<TokenView>> {
+    let request = body(request)?;
+    if request.ttl_seconds == 0 || request.ttl_seconds > API_TOKEN_SECONDS_MAX {
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("an API token lives 1s to {}", duration::format(API_TOKEN_SECONDS_MAX * 1_000_000)),
+        ));
+    }
+    let ttl_us = request.ttl_seconds * 1_000_000;
+    let made = present.app().create_credential(CredentialKind::ApiToken, Access::Admin, "token", ttl_us, clock::now()).await?;
+    Ok(Json(TokenView { token: made.secret, region: None, expires: instant::format(made.credential.expires) }))
+}
+
+/// `POST /api/v1/sign-in-links`
+pub async fn sign_in_link(State(present): State<Present>) -> Answer<Json<LinkView>> {
+    let Some(console) = present.console_url().map(str::to_string) else {
+        return Err(Problem::new(Code::Unavailable, "there is no console to sign in to: start it with `sitepulse-collector serve`"));
+    };
+    // The console only shows things: its sessions need no more than that.
+    let made = present.app().create_credential(CredentialKind::SignIn, Access::Read, "console", SIGN_IN_US, clock::now()).await?;
+    Ok(Json(LinkView {
+        url: format!("{}/sign-in?token={}", console.trim_end_matches('/'), made.secret),
+        expires: instant::format(made.credential.expires),
+    }))
+}
+
+fn instant_of(text: &str, now: UtcMicros) -> Answer<UtcMicros> {
+    instant::parse(text, now).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))
+}
+
+fn check_of<'b>(book: &'b Book, id: &str) -> Answer<&'b crate::book::Check> {
+    CheckId::parse(id).ok().and_then(|id| book.check_by_id(&id)).ok_or_else(|| Problem::not_found("check", id))
+}
+
+fn agent_of(book: &Book, name: &str) -> Answer<sitepulse_model::id::AgentNo> {
+    let agent = AgentName::parse(name).ok().and_then(|name| book.agent_by_name(&name));
+    agent.map(|agent| agent.number).ok_or_else(|| Problem::not_found("agent", name))
+}
+
+fn region_of(book: &Book, region: &str) -> Answer<Region> {
+    let known = Region::parse(region).ok().filter(|region| book.agents().any(|agent| agent.region == *region));
+    known.ok_or_else(|| Problem::not_found("region", region))
+}

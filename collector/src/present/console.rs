@@ -1,0 +1,424 @@
+//! The console: one page, rendered here, kept live by server-sent events that carry its `<main>` rendered anew.
+//!
+//! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
+//! from elsewhere.
+
+mod stream;
+
+use askama::Template;
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use sitepulse_daemon::{clock, instant};
+use sitepulse_model::time::{Span, UtcMicros};
+
+use crate::app::CredentialKind;
+use crate::present::Present;
+use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, secure};
+use crate::present::dto::{AgentView, CheckView, PairView, SuspensionView};
+use crate::present::figure;
+use crate::present::problem::{Answer, Code, Problem};
+use crate::present::text::{Language, Texts};
+use crate::present::view::{Snapshot, Strip};
+
+/// How long a console session lasts, in microseconds: 12 hours.
+const SESSION_US: u64 = 12 * 3600 * 1_000_000;
+
+const CSS: &str = include_str!("../../templates/console.css");
+const JS: &str = include_str!("../../templates/console.js");
+const ICON: &str = include_str!("../../templates/icon.svg");
+
+/// What a page may be asked.
+#[derive(Debug, Default, Deserialize)]
+pub struct PageQuery {
+    lang: Option<String>,
+    token: Option<String>,
+}
+
+/// A page: the frame around its content.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    t: &'a Texts,
+    lang: Language,
+    main: Main<'a>,
+    signed_in: bool,
+}
+
+/// The live part of the page.
+#[derive(Template)]
+#[template(path = "main.html")]
+struct Main<'a> {
+    t: &'a Texts,
+    overall: Overall,
+    checks: Vec<CheckRow>,
+    agents: Vec<AgentRow>,
+    as_of: String,
+}
+
+/// The page for people without a session.
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignIn<'a> {
+    t: &'a Texts,
+    lang: Language,
+    spent: bool,
+}
+
+struct Overall {
+    class: &'static str,
+    headline: String,
+    others: Vec<String>,
+    availability: String,
+    measured: bool,
+    completeness: String,
+    bounds: String,
+    agents: String,
+}
+
+struct CheckRow {
+    id: String,
+    url: String,
+    note: String,
+    class: &'static str,
+    verdict: &'static str,
+    verdict_note: String,
+    suspension: String,
+    regions: Vec<Chip>,
+    availability: String,
+    measured: bool,
+    completeness: String,
+    bounds: String,
+    strip: Vec<Bar>,
+}
+
+/// What one agent sees, small.
+struct Chip {
+    class: &'static str,
+    region: String,
+    latency: String,
+    title: String,
+}
+
+/// A stretch of the 24 h ribbon, in minutes of 1440.
+struct Bar {
+    class: &'static str,
+    x: String,
+    width: String,
+}
+
+struct AgentRow {
+    name: String,
+    region: String,
+    class: &'static str,
+    connection: &'static str,
+    last_seen: String,
+    weight: String,
+    suspension: String,
+    spool: String,
+    spool_class: &'static str,
+    offset: String,
+    offset_flagged: bool,
+    build: String,
+}
+
+/// `GET /`
+pub async fn page(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Query(query): Query<PageQuery>,
+) -> Answer<Response> {
+    let lang = language(query.lang.as_deref(), &headers);
+    let snapshot = present.snapshot().await?;
+    let main = Main::of(&snapshot, lang.texts());
+    html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, main, signed_in: caller.session.is_some() })
+}
+
+/// `GET /events`: the live part again, whenever it changed.
+pub async fn events(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Query(query): Query<PageQuery>,
+) -> Response {
+    let lang = language(query.lang.as_deref(), &headers);
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, stream::body(present, caller.session, lang)).into_response()
+}
+
+/// The live part as text.
+///
+/// # Errors
+/// When the template fails, which only a broken build does.
+fn render_main(snapshot: &Snapshot, lang: Language) -> Answer<String> {
+    Main::of(snapshot, lang.texts()).render().map_err(|_| broken_template())
+}
+
+/// `GET /sign-in?token=...`: spends the one-time link, opens a session, goes on to the console.
+pub async fn sign_in(
+    State(present): State<Present>,
+    Extension(door): Extension<Door>,
+    headers: HeaderMap,
+    Query(query): Query<PageQuery>,
+) -> Answer<Response> {
+    let lang = language(query.lang.as_deref(), &headers);
+    let Some(token) = query.token else {
+        return html(StatusCode::OK, lang, &SignIn { t: lang.texts(), lang, spent: false });
+    };
+    let Some(session) = present.app().redeem_signin(&token, SESSION_US, clock::now()).await? else {
+        return html(StatusCode::FORBIDDEN, lang, &SignIn { t: lang.texts(), lang, spent: true });
+    };
+    let cookie = session_cookie(door, &session.secret, SESSION_US / 1_000_000);
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie?)]).into_response())
+}
+
+/// `POST /sign-out`
+pub async fn sign_out(
+    State(present): State<Present>,
+    Extension(door): Extension<Door>,
+    Extension(caller): Extension<Caller>,
+) -> Answer<Response> {
+    if let Some(session) = &caller.session {
+        present.app().revoke_credential(CredentialKind::Session, session, clock::now()).await?;
+    }
+    let cookie = session_cookie(door, "", 0)?;
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// The sign-in page in place of what was asked for.
+pub fn refused(headers: &HeaderMap, uri: &Uri, problem: &Problem) -> Response {
+    let query = Query::<PageQuery>::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default();
+    let lang = language(query.lang.as_deref(), headers);
+    html(StatusCode::UNAUTHORIZED, lang, &SignIn { t: lang.texts(), lang, spent: false })
+        .unwrap_or_else(|_| problem.clone().into_response())
+}
+
+/// `GET /assets/console.css`
+pub async fn css() -> Response {
+    asset("text/css; charset=utf-8", CSS)
+}
+
+/// `GET /assets/console.js`
+pub async fn js() -> Response {
+    asset("text/javascript; charset=utf-8", JS)
+}
+
+/// `GET /assets/icon.svg`
+pub async fn icon() -> Response {
+    asset("image/svg+xml", ICON)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=300")], text).into_response()
+}
+
+fn html(status: StatusCode, lang: Language, page: &impl Template) -> Answer<Response> {
+    let text = page.render().map_err(|_| broken_template())?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_LANGUAGE, lang.tag()),
+        (header::VARY, "Accept-Language, Cookie"),
+    ];
+    Ok((status, headers, text).into_response())
+}
+
+fn broken_template() -> Problem {
+    Problem::new(Code::Internal, "the page could not be rendered")
+}
+
+fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue> {
+    let (name, flag) = if secure(door) { (COOKIE_SECURE, "; Secure") } else { (COOKIE, "") };
+    HeaderValue::from_str(&format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{flag}"))
+        .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))
+}
+
+fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
+    asked.and_then(Language::of_tag).unwrap_or_else(|| {
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Language::negotiate(accepted.unwrap_or_default())
+    })
+}
+
+impl<'a> Main<'a> {
+    fn of(snapshot: &Snapshot, t: &'a Texts) -> Self {
+        let rows = snapshot.checks.iter().zip(&snapshot.strips);
+        Self {
+            t,
+            overall: Overall::of(snapshot, t),
+            checks: rows.map(|(check, strip)| CheckRow::of(check, strip, snapshot.now, t)).collect(),
+            agents: snapshot.agents.iter().map(|agent| AgentRow::of(agent, snapshot.now, t)).collect(),
+            as_of: clock_text(UtcMicros(snapshot.now.0 - snapshot.now.0.rem_euclid(1_000_000))),
+        }
+    }
+}
+
+/// `2026-11-22 10:00:00 UTC`
+fn clock_text(at: UtcMicros) -> String {
+    instant::format(at).replace('T', " ").replace('Z', " UTC")
+}
+
+fn class(state: &str) -> &'static str {
+    match state {
+        "up" => "up",
+        "degraded" => "degraded",
+        "regional" => "regional",
+        "down" => "down",
+        "maintenance" => "maintenance",
+        _ => "unknown",
+    }
+}
+
+impl Overall {
+    fn of(snapshot: &Snapshot, t: &Texts) -> Self {
+        let count = |verdict: &str| snapshot.checks.iter().filter(|check| check.verdict == verdict).count();
+        let mut found: Vec<(&'static str, String)> = Vec::new();
+        for (class, n, words) in [
+            ("down", count("down"), t.some_down),
+            ("regional", count("regional"), t.some_regional),
+            ("degraded", count("degraded"), t.some_degraded),
+            ("unknown", count("unknown"), t.some_unknown),
+        ] {
+            if n > 0 {
+                found.push((class, words(n)));
+            }
+        }
+        let (class, headline) = match found.first().cloned() {
+            _ if snapshot.checks.is_empty() => ("unknown", t.no_checks.to_string()),
+            Some(worst) => worst,
+            None => ("up", t.all_up.to_string()),
+        };
+        let living: Vec<&AgentView> = snapshot.agents.iter().filter(|agent| agent.revoked.is_none()).collect();
+        let connected = living.iter().filter(|agent| agent.connected).count();
+        let global = &snapshot.global;
+        Self {
+            class,
+            headline,
+            others: found.into_iter().skip(1).map(|(_, words)| words).collect(),
+            availability: figure::availability(global.availability, t),
+            measured: global.availability.is_some(),
+            completeness: figure::completeness(global.completeness, t),
+            bounds: figure::bounds(global.lower, global.upper, t),
+            agents: (t.agents_connected)(connected, living.len()),
+        }
+    }
+}
+
+impl CheckRow {
+    fn of(check: &CheckView, strip: &Strip, now: UtcMicros, t: &Texts) -> Self {
+        let mut note = (t.every)(&figure::coarse(check.interval_seconds));
+        if (check.weight - 1.0).abs() > f64::EPSILON {
+            note.push_str(&format!(" · {} {}", t.weight.to_lowercase(), (t.number)(check.weight.to_string())));
+        }
+        let mut verdict_note = check.since.as_deref().map(|since| (t.since)(&figure::coarse(age(since, now)))).unwrap_or_default();
+        if let Some(cause) = &check.unknown_cause {
+            verdict_note = format!("{} · {verdict_note}", t.unknown_cause(cause));
+        }
+        if check.quorum_reduced {
+            verdict_note = format!("{verdict_note} · {}", t.quorum_reduced);
+        }
+        Self {
+            id: check.id.clone(),
+            url: check.url.clone(),
+            note,
+            class: class(&check.verdict),
+            verdict: t.state(&check.verdict),
+            verdict_note,
+            suspension: suspension(check.suspended.as_ref(), t),
+            regions: check.agents.iter().map(|pair| Chip::of(pair, t)).collect(),
+            availability: figure::availability(check.sla.availability, t),
+            measured: check.sla.availability.is_some(),
+            completeness: figure::completeness(check.sla.completeness, t),
+            bounds: figure::bounds(check.sla.lower, check.sla.upper, t),
+            strip: bars(strip),
+        }
+    }
+}
+
+impl Chip {
+    fn of(pair: &PairView, t: &Texts) -> Self {
+        let mut title = format!("{} · {}", pair.agent, t.state(&pair.state));
+        for more in [pair.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause)), pair.cause.as_deref(), Some(pair.detail.as_str())] {
+            if let Some(more) = more.filter(|more| !more.is_empty()) {
+                title.push_str(" · ");
+                title.push_str(more);
+            }
+        }
+        let latency = match (pair.suspended.is_some(), pair.state.as_str(), pair.latency_seconds) {
+            (true, _, _) => t.suspended.to_string(),
+            (false, "up" | "degraded", Some(seconds)) => (t.number)(figure::latency(seconds)),
+            (false, "unknown", _) => pair.unknown_cause.as_deref().map_or(t.unknown, |cause| t.unknown_cause(cause)).to_string(),
+            (false, state, _) => t.state(state).to_string(),
+        };
+        Self { class: class(&pair.state), region: pair.region.clone(), latency, title }
+    }
+}
+
+/// The ribbon: the period's verdicts, each at least a quarter of a minute wide so that no outage is too short to see.
+fn bars(strip: &Strip) -> Vec<Bar> {
+    let minute = |us: i64| us as f64 / 60e6;
+    strip
+        .spans
+        .iter()
+        .map(|one| {
+            let shown: Span = one.span.clip(strip.period);
+            Bar {
+                class: class(one.verdict.as_str()),
+                x: format!("{:.2}", minute(shown.from.us_since(strip.period.from)).max(0.0)),
+                width: format!("{:.2}", minute(shown.us()).max(0.25)),
+            }
+        })
+        .collect()
+}
+
+impl AgentRow {
+    fn of(agent: &AgentView, now: UtcMicros, t: &Texts) -> Self {
+        let (class, connection) = if agent.revoked.is_some() {
+            ("maintenance", t.revoked)
+        } else if agent.connected {
+            ("up", t.connected)
+        } else {
+            ("unknown", t.not_connected)
+        };
+        let last_seen = match (&agent.last_seen, agent.connected) {
+            (_, true) => t.now.to_string(),
+            (Some(at), false) => (t.ago)(&figure::coarse(age(at, now))),
+            (None, false) => t.never.to_string(),
+        };
+        let waiting = agent.spool_records.unwrap_or(0);
+        Self {
+            name: agent.name.clone(),
+            region: agent.region.clone(),
+            class,
+            connection,
+            last_seen,
+            weight: (t.number)(agent.weight.to_string()),
+            suspension: suspension(agent.suspended.as_ref(), t),
+            spool: agent.spool_records.map_or_else(|| "–".to_string(), |records| (t.spool_records)(&figure::count(records))),
+            spool_class: if waiting > 1000 { "warn" } else { "" },
+            offset: agent.clock_offset_seconds.map_or_else(|| "–".to_string(), |seconds| (t.number)(figure::offset(seconds))),
+            offset_flagged: agent.clock_flagged,
+            build: agent.build.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// `suspended until ... · reason · by author`; empty without one.
+fn suspension(suspension: Option<&SuspensionView>, t: &Texts) -> String {
+    suspension.map_or_else(String::new, |one| {
+        let until = one.until.as_deref().map_or_else(
+            || t.suspended_open.to_string(),
+            |until| (t.suspended_until)(&until.replace('T', " ").replace('Z', " UTC")),
+        );
+        format!("{} {until} · {} · {} {}", t.suspended, one.reason, t.by, one.author)
+    })
+}
+
+/// Seconds from an instant of ours to now.
+fn age(at: &str, now: UtcMicros) -> f64 {
+    instant::parse(at, now).map_or(0.0, |at| now.us_since(at) as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests;

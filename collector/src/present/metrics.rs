@@ -1,0 +1,180 @@
+//! `/metrics`: the Prometheus text format, from the same snapshot as the console.
+//!
+//! Free on the admin socket and straight from this machine to a loopback listener; elsewhere it needs a token.
+
+use std::fmt::Write;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use sitepulse_daemon::instant;
+
+use crate::app::Metrics;
+use crate::present::Present;
+use crate::present::dto::{AgentView, SlaView};
+use crate::present::problem::Answer;
+use crate::present::view::Snapshot;
+
+/// Every verdict, for the state set.
+const VERDICTS: [&str; 6] = ["up", "degraded", "regional", "down", "maintenance", "unknown"];
+/// Every state of one agent's view.
+const STATES: [&str; 4] = ["up", "degraded", "down", "unknown"];
+
+/// A family of one value for each thing: its name, its help, the value where there is one.
+type Family<T> = (&'static str, &'static str, fn(&T) -> Option<f64>);
+
+/// `GET /metrics`
+pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
+    let snapshot = present.snapshot().await?;
+    let text = exposition(&snapshot, &present.app().metrics(), present.app().readiness().is_ok());
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        for (index, (label, value)) in labels.iter().enumerate() {
+            self.0.push_str(if index == 0 { "{" } else { "," });
+            write!(self.0, "{label}=\"{}\"", escape(value)).expect("writing to a string cannot fail");
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        writeln!(self.0, " {value}").expect("writing to a string cannot fail");
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn exposition(snapshot: &Snapshot, counters: &Metrics, ready: bool) -> String {
+    let mut page = Page(String::new());
+    page.family("sitepulse_build_info", "gauge", "The collector's build.");
+    page.sample("sitepulse_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    checks(&mut page, snapshot);
+    pairs(&mut page, snapshot);
+    agents(&mut page, snapshot);
+    ingest(&mut page, counters, ready);
+    page.0
+}
+
+fn checks(page: &mut Page, snapshot: &Snapshot) {
+    page.family("sitepulse_check_verdict", "gauge", "1 for the verdict of a check now, 0 for the others.");
+    for check in &snapshot.checks {
+        for verdict in VERDICTS {
+            let on = f64::from(u8::from(check.verdict == verdict));
+            page.sample("sitepulse_check_verdict", &[("check", &check.id), ("verdict", verdict)], on);
+        }
+    }
+    let figures: [Family<SlaView>; 3] = [
+        ("sitepulse_check_availability_ratio", "Availability over the last 24 h; absent without evidence.", |sla| sla.availability),
+        ("sitepulse_check_weighted_availability_ratio", "Weighted availability over the last 24 h.", |sla| sla.weighted_availability),
+        ("sitepulse_check_completeness_ratio", "Share of the last 24 h for which evidence exists.", |sla| sla.completeness),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for check in &snapshot.checks {
+            if let Some(value) = figure(&check.sla) {
+                page.sample(name, &[("check", &check.id)], value);
+            }
+        }
+    }
+}
+
+fn pairs(page: &mut Page, snapshot: &Snapshot) {
+    page.family("sitepulse_probe_state", "gauge", "1 for what an agent sees of a check now, 0 for the other states.");
+    for check in &snapshot.checks {
+        for pair in &check.agents {
+            for state in STATES {
+                let on = f64::from(u8::from(pair.state == state));
+                let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region), ("state", state)];
+                page.sample("sitepulse_probe_state", &labels, on);
+            }
+        }
+    }
+    page.family("sitepulse_probe_phase_seconds", "gauge", "How long each phase of the newest run took.");
+    for check in &snapshot.checks {
+        for pair in &check.agents {
+            let phases = &pair.phases_seconds;
+            for (phase, value) in [
+                ("dns", phases.dns),
+                ("connect", phases.connect),
+                ("tls", phases.tls),
+                ("send", phases.send),
+                ("first_byte", phases.first_byte),
+                ("transfer", phases.transfer),
+                ("total", phases.total),
+            ] {
+                if let Some(value) = value {
+                    let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region), ("phase", phase)];
+                    page.sample("sitepulse_probe_phase_seconds", &labels, value);
+                }
+            }
+        }
+    }
+}
+
+fn agents(page: &mut Page, snapshot: &Snapshot) {
+    let living = || snapshot.agents.iter().filter(|agent| agent.revoked.is_none());
+    let figures: [Family<AgentView>; 5] = [
+        ("sitepulse_agent_connected", "Whether an agent holds a connection.", |agent| Some(f64::from(u8::from(agent.connected)))),
+        ("sitepulse_agent_suspended", "Whether a whole agent is suspended.", |agent| Some(f64::from(u8::from(agent.suspended.is_some())))),
+        ("sitepulse_agent_weight", "The weight of an agent's votes.", |agent| Some(agent.weight)),
+        ("sitepulse_agent_spool_records", "Records waiting in an agent's spool.", |agent| agent.spool_records.map(|n| n as f64)),
+        ("sitepulse_agent_clock_offset_seconds", "Collector's clock minus the agent's.", |agent| agent.clock_offset_seconds),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for agent in living() {
+            if let Some(value) = figure(agent) {
+                page.sample(name, &[("agent", &agent.name), ("region", &agent.region)], value);
+            }
+        }
+    }
+    page.family("sitepulse_agent_last_seen_age_seconds", "gauge", "Time since an agent was last heard.");
+    for agent in living() {
+        if let Some(at) = agent.last_seen.as_deref().and_then(|at| instant::parse(at, snapshot.now).ok()) {
+            let age = snapshot.now.us_since(at) as f64 / 1e6;
+            page.sample("sitepulse_agent_last_seen_age_seconds", &[("agent", &agent.name), ("region", &agent.region)], age);
+        }
+    }
+}
+
+fn ingest(page: &mut Page, counters: &Metrics, ready: bool) {
+    for (name, help, value) in [
+        ("sitepulse_ingest_batches_total", "Batches taken in.", counters.batches),
+        ("sitepulse_ingest_records_total", "Records stored.", counters.stored),
+        ("sitepulse_ingest_duplicates_total", "Records that had been stored before.", counters.duplicates),
+        ("sitepulse_ingest_set_aside_total", "Records set aside as senseless.", counters.set_aside),
+        ("sitepulse_ingest_commits_total", "Transactions that stored batches.", counters.commits),
+        ("sitepulse_store_write_failures_total", "Writes that failed.", counters.write_failures),
+        ("sitepulse_listener_connections_total", "Connections taken, of agents and of strangers.", counters.connections),
+        ("sitepulse_listener_refusals_total", "Refusals sent.", counters.refusals),
+    ] {
+        page.family(name, "counter", help);
+        page.sample(name, &[], value as f64);
+    }
+    page.family("sitepulse_ingest_batches_waiting", "gauge", "Batches that wait for the writer.");
+    page.sample("sitepulse_ingest_batches_waiting", &[], counters.batches_waiting as f64);
+    page.family("sitepulse_ready", "gauge", "Whether the store takes writes.");
+    page.sample("sitepulse_ready", &[], f64::from(u8::from(ready)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_cannot_break_out() {
+        let mut page = Page(String::new());
+        page.sample("m", &[("a", "x\"} 1\ny\\"), ("b", "c")], 2.0);
+        assert_eq!(page.0, "m{a=\"x\\\"} 1\\ny\\\\\",b=\"c\"} 2\n");
+    }
+}

@@ -1,0 +1,133 @@
+//! The table of all routes. Each declares its method, path, scope and longest body; a test walks the table.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::handler::Handler;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use sitepulse_daemon::clock;
+
+use crate::checkfile;
+use crate::present::door::{Door, Scope, authorize, secure};
+use crate::present::problem::{Code, Problem};
+use crate::present::{Present, api, console, health, metrics};
+
+/// Longest body of most requests, in bytes.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Longest body of `apply`: check files as JSON text.
+pub const APPLY_BYTES_MAX: usize = 2 * checkfile::FILE_BYTES_MAX;
+
+/// One route.
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path with `{name}` where a name goes.
+    pub path: &'static str,
+    /// Who may pass.
+    pub scope: Scope,
+    /// Longest body, in bytes.
+    pub body_max: usize,
+    handler: MethodRouter<Present>,
+}
+
+fn read<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
+where
+    H: Handler<T, Present>,
+    T: 'static,
+{
+    Route { method: "GET", path, scope, body_max: 0, handler: get(handler) }
+}
+
+fn change<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
+where
+    H: Handler<T, Present>,
+    T: 'static,
+{
+    Route { method: "POST", path, scope, body_max: BODY_BYTES_MAX, handler: post(handler) }
+}
+
+/// Every route of the collector.
+pub fn routes() -> Vec<Route> {
+    vec![
+        read("/healthz", Scope::Public, health::healthz),
+        read("/readyz", Scope::Public, health::readyz),
+        read("/metrics", Scope::Machine, metrics::metrics),
+        read("/", Scope::Read, console::page),
+        read("/events", Scope::Read, console::events),
+        read("/sign-in", Scope::Public, console::sign_in),
+        change("/sign-out", Scope::Read, console::sign_out),
+        read("/assets/console.css", Scope::Public, console::css),
+        read("/assets/console.js", Scope::Public, console::js),
+        read("/assets/icon.svg", Scope::Public, console::icon),
+        read("/api/v1/checks", Scope::Read, api::checks),
+        read("/api/v1/checks/{id}", Scope::Read, api::check),
+        read("/api/v1/agents", Scope::Read, api::agents),
+        read("/api/v1/agents/{name}", Scope::Read, api::agent),
+        read("/api/v1/sla", Scope::Read, api::sla),
+        read("/api/v1/history", Scope::Read, api::history),
+        Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
+        change("/api/v1/control", Scope::Admin, api::control),
+        change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
+        change("/api/v1/join-tokens", Scope::Admin, api::join_token),
+        change("/api/v1/api-tokens", Scope::Admin, api::api_token),
+        change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
+    ]
+}
+
+/// The one router. A request without a [`Door`] among its extensions is refused.
+pub fn router(present: Present) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        let guard = middleware::from_fn_with_state((present.clone(), route.scope), guard);
+        let limit = DefaultBodyLimit::max(route.body_max);
+        router = router.route(route.path, route.handler.route_layer(limit).route_layer(guard));
+    }
+    router
+        .fallback(|| async { Problem::new(Code::NotFound, "there is no such path: docs/api.md lists them") })
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed, "docs/api.md lists paths and methods") })
+        .layer(middleware::from_fn(headers))
+        .with_state(present)
+}
+
+async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Request, next: Next) -> Response {
+    let Some(door) = request.extensions().get::<Door>().copied() else {
+        return Problem::new(Code::Internal, "the request came in by no door").into_response();
+    };
+    match authorize(present.app(), scope, door, request.method(), request.headers(), clock::now()) {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(problem) if request.uri().path() == "/" => console::refused(request.headers(), request.uri(), &problem),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// What every answer carries: nothing may be framed, sniffed, cached or loaded from elsewhere.
+async fn headers(request: Request, next: Next) -> Response {
+    let secure = request.extensions().get::<Door>().is_some_and(|door| secure(*door));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let set = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in set {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,376 @@
+//! From the book to the shapes that the API, the console and the metrics show.
+
+use std::collections::BTreeMap;
+
+use sitepulse_daemon::instant;
+use sitepulse_model::check::CheckKind;
+use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::record::{MissedCause, Phases};
+use sitepulse_model::sla::{Account, weighted_mean};
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::VerdictSpan;
+
+use crate::app::{Plan, PlanStep};
+use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, last_seen};
+use crate::present::dto::{
+    AgentView, CheckView, ConservationView, EventView, FieldView, MissedView, PairConservationView, PairView, PhasesView,
+    PlanItemView, PlanView, SecondsView, SlaView, SuspensionView, UnknownView,
+};
+
+/// A clock offset above this is flagged: 2 s.
+const CLOCK_OFFSET_FLAGGED_US: u64 = 2_000_000;
+
+/// All checks and agents at one instant.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When.
+    pub now: UtcMicros,
+    /// Living checks by id.
+    pub checks: Vec<CheckView>,
+    /// The verdicts of the last 24 h of each check, in the order of `checks`.
+    pub strips: Vec<Strip>,
+    /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`agents`]).
+    pub agents: Vec<AgentView>,
+    /// All checks together, weighted, over the last 24 h.
+    pub global: Global,
+}
+
+/// The verdicts of a period.
+#[derive(Debug, Clone)]
+pub struct Strip {
+    /// The whole period shown.
+    pub period: Span,
+    /// What is known of it.
+    pub spans: Vec<VerdictSpan>,
+}
+
+/// Means over all checks with evidence, weighted by check weight.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Global {
+    /// Availability.
+    pub availability: Option<f64>,
+    /// Completeness.
+    pub completeness: Option<f64>,
+    /// Lower bound.
+    pub lower: Option<f64>,
+    /// Upper bound.
+    pub upper: Option<f64>,
+}
+
+/// The suspension of exactly this scope at an instant.
+fn suspension(book: &Book, scope: Scope, now: UtcMicros) -> Option<SuspensionView> {
+    book.control().scope_suspended_at(scope, now).map(suspension_view)
+}
+
+fn suspension_view(one: &Suspension) -> SuspensionView {
+    SuspensionView { until: open_end(one.span.to), reason: one.reason.clone(), author: one.author.clone() }
+}
+
+impl Snapshot {
+    /// Takes it. Costs a pass over the last 24 h of every check.
+    pub fn take(book: &Book, now: UtcMicros) -> Self {
+        let mut living: Vec<(&Check, &CheckRevision)> =
+            book.checks().filter_map(|check| check.current().map(|current| (check, current))).collect();
+        living.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        let mut checks = Vec::with_capacity(living.len());
+        let mut strips = Vec::with_capacity(living.len());
+        let mut figures = Vec::with_capacity(living.len());
+        for (check, current) in living {
+            let period = book.period(check, None, None, now);
+            let spans = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
+            let account = Account::of(&spans);
+            figures.push((current.definition.weight, account));
+            checks.push(check_view(book, check, current, period, &account, now));
+            strips.push(Strip { period: Span::new(now.plus_us(-DAY_US), now), spans });
+        }
+        let agents = agents_with(book, &ByAgent::new(), now);
+        Self { now, checks, strips, agents, global: Global::of(&figures) }
+    }
+}
+
+/// All agents with the account of where their runs went. Costs a pass over all that was ever stored.
+pub fn agents(book: &Book, now: UtcMicros) -> Vec<AgentView> {
+    let mut by_agent = ByAgent::new();
+    for row in book.conservation() {
+        by_agent.entry(row.agent).or_default().push(row);
+    }
+    agents_with(book, &by_agent, now)
+}
+
+fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<AgentView> {
+    let mut agents: Vec<&Agent> = book.agents().collect();
+    agents.sort_by(|a, b| (a.revoked_at.is_some(), &a.name).cmp(&(b.revoked_at.is_some(), &b.name)));
+    agents.into_iter().map(|agent| agent_view(book, conservation, agent, now)).collect()
+}
+
+/// 24 hours in microseconds.
+const DAY_US: i64 = 86_400 * 1_000_000;
+
+impl Global {
+    fn of(figures: &[(Weight, Account)]) -> Self {
+        let mean = |figure: fn(&Account) -> Option<f64>| {
+            weighted_mean(
+                figures.iter().filter(|(_, account)| account.measured_us() > 0).map(|(weight, account)| (*weight, figure(account))),
+            )
+        };
+        Self {
+            availability: mean(Account::availability),
+            completeness: mean(Account::completeness),
+            lower: mean(Account::lower),
+            upper: mean(Account::upper),
+        }
+    }
+}
+
+fn check_view(
+    book: &Book,
+    check: &Check,
+    current: &CheckRevision,
+    period: Span,
+    account: &Account,
+    now: UtcMicros,
+) -> CheckView {
+    let definition = &current.definition;
+    let CheckKind::Http(target) = &definition.kind;
+    let answer = book.verdict_now(check.number, now);
+    let verdict = answer.as_ref().map(|answer| answer.verdict);
+    let mut agents: Vec<PairView> = answer
+        .iter()
+        .flat_map(|answer| &answer.agents)
+        .filter_map(|seen| pair_view(book, check.number, seen, now))
+        .collect();
+    agents.sort_by(|a, b| (&a.region, &a.agent).cmp(&(&b.region, &b.agent)));
+    CheckView {
+        id: check.id.to_string(),
+        kind: definition.kind.as_str().to_string(),
+        url: target.url.clone(),
+        interval_seconds: seconds_u(definition.interval_us),
+        timeout_seconds: seconds_u(definition.timeout_us),
+        weight: definition.weight.as_f64(),
+        regions: definition.regions.as_ref().map(|regions| regions.iter().map(ToString::to_string).collect()),
+        quorum: definition.quorum.to_string(),
+        confirmations: definition.confirmations,
+        recoveries: definition.recoveries,
+        expect: definition.expect.iter().map(ToString::to_string).collect(),
+        revision: current.revision.0,
+        verdict: verdict.map_or("unknown", |span| span.verdict.as_str()).to_string(),
+        since: verdict.map(|span| instant::format(span.span.from)),
+        unknown_cause: verdict.and_then(|span| span.unknown_cause).map(|cause| cause.as_str().to_string()),
+        share_down: verdict.and_then(|span| {
+            let (down, total) = span.share_down;
+            (total > 0).then(|| down as f64 / total as f64)
+        }),
+        quorum_reduced: verdict.is_some_and(|span| span.quorum_reduced),
+        suspended: suspension(book, Scope::Check(check.number), now),
+        agents,
+        sla: sla_view(check, period, account),
+    }
+}
+
+fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Option<PairView> {
+    let agent = book.agent(seen.agent)?;
+    let last = book.pair(check, seen.agent).and_then(|pair| pair.last.as_deref());
+    let phases = last.map(|last| last.phases).unwrap_or_default();
+    Some(PairView {
+        agent: agent.name.to_string(),
+        region: agent.region.to_string(),
+        state: seen.state.map_or("unknown", |state| state.as_str()).to_string(),
+        unknown_cause: seen.unknown_cause.map(|cause| cause.as_str().to_string()),
+        last_scheduled: last.map(|last| instant::format(last.scheduled)),
+        cause: last.and_then(|last| last.cause).map(|cause| cause.to_string()),
+        failed_phase: last.and_then(|last| last.failed_phase).map(|phase| phase.to_string()),
+        detail: last.map(|last| last.detail.clone()).unwrap_or_default(),
+        latency_seconds: phases.total.map(seconds_u),
+        phases_seconds: phases_view(&phases),
+        status: last.and_then(|last| last.facts.status),
+        address: last.and_then(|last| last.address).map(|address| address.to_string()),
+        weight: seen.weight.as_f64(),
+        suspended: book.control().suspended_at(seen.agent, check, now).map(suspension_view),
+    })
+}
+
+fn phases_view(phases: &Phases) -> PhasesView {
+    PhasesView {
+        dns: phases.dns.map(seconds_u),
+        connect: phases.connect.map(seconds_u),
+        tls: phases.tls.map(seconds_u),
+        send: phases.send.map(seconds_u),
+        first_byte: phases.first_byte.map(seconds_u),
+        transfer: phases.transfer.map(seconds_u),
+        total: phases.total.map(seconds_u),
+    }
+}
+
+type ByAgent = BTreeMap<AgentNo, Vec<ConservationRow>>;
+
+fn conservation_view(row: &ConservationRow) -> ConservationView {
+    let ledger = &row.counts;
+    let missed = |cause| ledger.missed_for(cause);
+    ConservationView {
+        scheduled: row.scheduled,
+        stored: ledger.stored,
+        missed: MissedView {
+            agent_stopped: missed(MissedCause::AgentStopped),
+            overloaded: missed(MissedCause::Overloaded),
+            suspended: missed(MissedCause::Suspended),
+            maintenance: missed(MissedCause::Maintenance),
+            clock_step: missed(MissedCause::ClockStep),
+        },
+        dropped: ledger.dropped,
+        unaccounted: row.slots.unexplained(),
+    }
+}
+
+fn add(total: &mut ConservationView, one: &ConservationView) {
+    total.scheduled += one.scheduled;
+    total.stored += one.stored;
+    total.missed.agent_stopped += one.missed.agent_stopped;
+    total.missed.overloaded += one.missed.overloaded;
+    total.missed.suspended += one.missed.suspended;
+    total.missed.maintenance += one.missed.maintenance;
+    total.missed.clock_step += one.missed.clock_step;
+    total.dropped += one.dropped;
+    total.unaccounted += one.unaccounted;
+}
+
+fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros) -> AgentView {
+    let presence = &agent.presence;
+    let status = presence.status.as_ref();
+    let offset_us = agent.clock_offset_us();
+    let mut total = ConservationView::default();
+    let mut checks = Vec::new();
+    for row in conservation.get(&agent.number).into_iter().flatten() {
+        let counts = conservation_view(row);
+        add(&mut total, &counts);
+        if let Some(check) = book.check(row.check) {
+            checks.push(PairConservationView { check: check.id.to_string(), counts });
+        }
+    }
+    checks.sort_by(|a, b| a.check.cmp(&b.check));
+    AgentView {
+        name: agent.name.to_string(),
+        region: agent.region.to_string(),
+        enrolled: instant::format(agent.enrolled_at),
+        revoked: agent.revoked_at.map(instant::format),
+        connected: presence.connected,
+        last_seen: last_seen(agent, now).map(instant::format),
+        weight: agent_weight(book, agent.number, now).as_f64(),
+        suspended: suspension(book, Scope::Agent(agent.number), now),
+        spool_records: status.map(|status| status.spool_records),
+        spool_bytes: status.map(|status| status.spool_bytes),
+        spool_oldest: status.and_then(|status| status.spool_oldest).map(instant::format),
+        clock_offset_seconds: offset_us.map(seconds_i),
+        clock_uncertainty_seconds: offset_us.and(status).map(|status| seconds_u(status.clock_uncertainty_us)),
+        clock_flagged: offset_us.is_some_and(|us| us.unsigned_abs() > CLOCK_OFFSET_FLAGGED_US),
+        build: Some(agent.build.clone()).filter(|build| !build.is_empty()),
+        certificate_expires: presence.certificate_expires.map(instant::format),
+        conservation: total,
+        checks,
+    }
+}
+
+/// The weight of an agent's votes where no check says otherwise.
+fn agent_weight(book: &Book, agent: AgentNo, now: UtcMicros) -> Weight {
+    let weights = book.control().agent_weights(agent);
+    weights.iter().rev().find(|(from, _)| *from <= now).map_or(Weight::ONE, |(_, weight)| *weight)
+}
+
+/// The figures of a check over a period.
+pub fn sla_view(check: &Check, period: Span, account: &Account) -> SlaView {
+    SlaView {
+        check: check.id.to_string(),
+        from: instant::format(period.from),
+        to: instant::format(period.to),
+        availability: account.availability(),
+        weighted_availability: account.weighted_availability(),
+        completeness: account.completeness(),
+        lower: account.lower(),
+        upper: account.upper(),
+        seconds: SecondsView {
+            up: seconds_i(account.up_us),
+            degraded: seconds_i(account.degraded_us),
+            regional: seconds_i(account.regional_us),
+            down: seconds_i(account.down_us),
+            maintenance: seconds_i(account.maintenance_us),
+            unknown: UnknownView {
+                agent_stopped: seconds_i(account.unknown.agent_stopped_us),
+                agent_offline: seconds_i(account.unknown.agent_offline_us),
+                suspended: seconds_i(account.unknown.suspended_us),
+                shed: seconds_i(account.unknown.shed_us),
+                unassigned: seconds_i(account.unknown.unassigned_us),
+            },
+        },
+    }
+}
+
+/// A control event with names for numbers.
+pub fn event_view(book: &Book, event: &ControlEvent) -> EventView {
+    let (agent, check) = match event.scope {
+        Scope::Agent(agent) => (Some(agent), None),
+        Scope::AgentCheck(agent, check) => (Some(agent), Some(check)),
+        Scope::Check(check) => (None, Some(check)),
+    };
+    let mut view = EventView {
+        at: instant::format(event.at),
+        author: event.id.author.clone(),
+        number: event.id.number,
+        side: event.id.author.split(':').next().unwrap_or_default().to_string(),
+        agent: agent.map(|number| book.agent(number).map_or_else(|| format!("#{number}"), |agent| agent.name.to_string())),
+        check: check.map(|number| book.check(number).map_or_else(|| format!("#{number}"), |check| check.id.to_string())),
+        action: String::new(),
+        until: None,
+        reason: None,
+        weight: None,
+    };
+    match &event.change {
+        Change::Suspend { until, reason } => {
+            view.action = "suspend".into();
+            view.until = open_end(*until);
+            view.reason = Some(reason.clone());
+        }
+        Change::Resume => view.action = "resume".into(),
+        Change::Weight(value) => {
+            view.action = "weight".into();
+            view.weight = Some(value.as_f64());
+        }
+    }
+    view
+}
+
+/// A plan as JSON.
+pub fn plan_view(plan: &Plan) -> PlanView {
+    let items = plan
+        .items
+        .iter()
+        .map(|item| {
+            let (action, fields) = match &item.step {
+                PlanStep::Create => ("create", Vec::new()),
+                PlanStep::Change { revision: _, fields } => (
+                    "change",
+                    fields
+                        .iter()
+                        .map(|diff| FieldView { field: diff.field.to_string(), from: diff.old.clone(), to: diff.new.clone() })
+                        .collect(),
+                ),
+                PlanStep::Unchanged => ("unchanged", Vec::new()),
+                PlanStep::Retire => ("retire", Vec::new()),
+            };
+            PlanItemView { check: item.id.to_string(), action: action.to_string(), fields }
+        })
+        .collect();
+    PlanView { dry_run: !plan.applied, items }
+}
+
+fn open_end(until: UtcMicros) -> Option<String> {
+    (until != UtcMicros::MAX).then(|| instant::format(until))
+}
+
+
+fn seconds_u(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+fn seconds_i(us: i64) -> f64 {
+    us as f64 / 1e6
+}

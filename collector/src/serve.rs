@@ -1,0 +1,358 @@
+//! `serve`: starts everything in order, runs until a signal, ends everything in order.
+//!
+//! Start: configuration, the data directory's lock with store and writer, the agents' QUIC listener, HTTP and the admin socket,
+//! `READY=1`. End: nobody new is let in, open answers finish, the writer flushes, the lock goes; at most about five seconds.
+//! While it runs, `<data-dir>/runtime.json` tells `{"http", "listen", "pid"}` with the real ports.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sitepulse_daemon::exit::Exit;
+use sitepulse_daemon::notify::{Notifier, Progress};
+use sitepulse_daemon::shutdown::Signals;
+use sitepulse_daemon::task::TaskSet;
+use sitepulse_daemon::{clock, config, files, logging};
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
+use crate::listener::Listener;
+use crate::present::Present;
+use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
+use crate::present::route;
+
+/// Where the console listens when nothing is said.
+const HTTP_DEFAULT: &str = "127.0.0.1:8080";
+/// Where agents connect when nothing is said.
+const LISTEN_DEFAULT: &str = "0.0.0.0:8443";
+/// How long open connections may take to end.
+const DRAIN: Duration = Duration::from_secs(4);
+/// The file that tells the real ports.
+pub const RUNTIME: &str = "runtime.json";
+
+/// A configuration file; every key may be left out, unknown keys are errors.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where data and admin socket are.
+    pub data_dir: Option<PathBuf>,
+    /// Where the console and the API listen: `ADDRESS:PORT`.
+    pub http: Option<String>,
+    /// Where agents connect: `ADDRESS:PORT`.
+    pub listen: Option<String>,
+    /// What agents are told: `HOST:PORT` each.
+    pub advertise: Option<Vec<String>>,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter.
+    pub log: Option<String>,
+    /// TLS for the console and the API.
+    pub http_tls: Option<HttpTls>,
+}
+
+/// TLS files, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpTls {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What `runtime.json` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// The console's address, with scheme.
+    pub http: String,
+    /// Where agents connect.
+    pub listen: SocketAddr,
+    /// The process.
+    pub pid: u32,
+}
+
+/// Everything that `serve` needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Settings {
+    data_dir: PathBuf,
+    http: SocketAddr,
+    listen: SocketAddr,
+    advertise: Vec<String>,
+    tls: Option<TlsFiles>,
+    log: Option<String>,
+}
+
+impl Settings {
+    fn gather(global: &Global, args: &ServeArgs) -> Result<Self, Failure> {
+        let config: Config = match &args.config {
+            Some(path) => config::load(path).map_err(|error| Failure::new(Exit::Config, error.to_string()))?,
+            None => Config::default(),
+        };
+        let from = args.config.as_deref();
+        let http = address("http", args.http.as_deref(), config.http.as_deref(), HTTP_DEFAULT, from)?;
+        let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
+        let flags = !args.advertise.is_empty();
+        let advertise = if flags { args.advertise.clone() } else { config.advertise.unwrap_or_default() };
+        for one in &advertise {
+            if !host_and_port(one) {
+                let (exit, place) = place(flags, "advertise", from);
+                return Err(Failure::new(exit, format!("{place}: {one:?} is not HOST:PORT, like collector.example:8443")));
+            }
+        }
+        Ok(Self {
+            data_dir: global.data_dir.clone().or(config.data_dir).unwrap_or_else(default_data_dir),
+            http,
+            listen,
+            advertise,
+            tls: config.http_tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key }),
+            log: config.log,
+        })
+    }
+}
+
+/// How a bad value is told: by the flag or the file it came from.
+fn place(flag: bool, key: &str, file: Option<&Path>) -> (Exit, String) {
+    match file {
+        Some(file) if !flag => (Exit::Config, format!("{}: {key}", file.display())),
+        Some(_) | None => (Exit::Usage, format!("--{key}")),
+    }
+}
+
+fn address(key: &str, flag: Option<&str>, file: Option<&str>, default: &str, path: Option<&Path>) -> Result<SocketAddr, Failure> {
+    let text = flag.or(file).unwrap_or(default);
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_string(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| {
+        let (exit, place) = place(flag.is_some(), key, path);
+        Failure::new(exit, format!("{place}: {text:?} is not ADDRESS:PORT, like {default}"))
+    })
+}
+
+fn host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let known = bare.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_'));
+        !bare.is_empty() && known && (host.starts_with('[') || !host.contains(':')) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
+/// Runs the collector until a signal.
+///
+/// # Errors
+/// What keeps it from starting, with its exit code.
+pub fn run(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
+    if global.url.is_some() && args.config.is_none() && global.data_dir.is_none() {
+        // SITEPULSE_URL may be set for the other commands.
+        tracing::debug!("--url means nothing to serve");
+    }
+    let settings = Settings::gather(global, args)?;
+    logging::init(settings.log.as_deref()).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("collector")
+        .build()
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot start: {error}")))?;
+    let ended = runtime.block_on(serve(settings, global.json));
+    // Whatever did not end in time is cut off here.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error.to_string());
+    let mut signals = Signals::install().map_err(|error| failed(&format!("cannot listen for signals: {error}")))?;
+    let data_dir = settings.data_dir.clone();
+    let app = tokio::task::spawn_blocking(move || App::open(&data_dir, clock::now()))
+        .await
+        .map_err(|error| failed(&error))?
+        .map_err(|error| Failure::new(error.exit(), error.to_string()))?;
+    let ended = serve_with(&settings, &app, &mut signals, json).await;
+    app.close().await;
+    ended
+}
+
+async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json: bool) -> Result<(), Failure> {
+    let http = HttpListener::bind(settings.http, settings.tls.as_ref()).await.map_err(http_failure)?;
+    let listener = Listener::bind(app, settings.listen).map_err(|error| Failure::new(Exit::of(&error), error.to_string()))?;
+    let listen = listener.local_addr();
+    let advertise = if settings.advertise.is_empty() { advertised(listen) } else { settings.advertise.clone() };
+    app.set_addresses(advertise.clone()).await.map_err(|error| Failure::new(Exit::DataDir, error.to_string()))?;
+    let socket = AdminSocket::bind(&settings.data_dir).map_err(http_failure)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let tasks = TaskSet::new();
+    let notifier = Notifier::from_env();
+    let url = http.url();
+    let router = route::router(Present::new(app.clone(), url.clone(), stopping.clone()));
+    tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
+    tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
+    tasks.spawn("admin socket", socket.run(router, tasks.clone(), stopping.clone()));
+    if let Some(interval) = notifier.watchdog_interval() {
+        let progress = notifier.progress("writer");
+        tasks.spawn("writer's pulse", pulse(app.clone(), progress, interval / 4, stopping.clone()));
+        let (notifier, stopping) = (notifier.clone(), stopping.clone());
+        tasks.spawn("watchdog", async move {
+            tokio::select! {
+                () = notifier.run_watchdog() => {}
+                () = until(stopping) => {}
+            }
+        });
+    }
+
+    let runtime = Runtime { http: url, listen, pid: std::process::id() };
+    let runtime_file = RuntimeFile::write(&settings.data_dir, &runtime)?;
+    announce(&runtime, &advertise, &settings.data_dir, json);
+    notifier.ready();
+    notifier.status(&format!("console {}, agents {}", runtime.http, runtime.listen));
+    tracing::info!("up: console {}, agents {}, data {}", runtime.http, runtime.listen, settings.data_dir.display());
+
+    let ended = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!("{}: stopping", signal.as_str());
+            Ok(())
+        }
+        panic = tasks.panicked() => Err(Failure::new(Exit::Failure, format!("{panic}; what is acknowledged is safe"))),
+    };
+    notifier.stopping();
+    stop.send_replace(true);
+    if let Err(error) = tasks.join_all(DRAIN).await {
+        tracing::warn!("{error}");
+    }
+    drop(runtime_file);
+    ended
+}
+
+/// Ticks as long as the writer's thread does what it is asked.
+async fn pulse(app: App, progress: Progress, every: Duration, stopping: watch::Receiver<bool>) {
+    let beat = async {
+        while app.writer().run(|_| ()).await.is_ok() {
+            progress.tick();
+            tokio::time::sleep(every).await;
+        }
+    };
+    tokio::select! {
+        () = beat => {}
+        () = until(stopping) => {}
+    }
+}
+
+async fn until(mut stopping: watch::Receiver<bool>) {
+    stopped(&mut stopping).await;
+}
+
+fn http_failure(error: HttpError) -> Failure {
+    let exit = match &error {
+        HttpError::Listen { .. } => Exit::Listen,
+        HttpError::PlainOutside(_) | HttpError::Tls { .. } => Exit::Config,
+        HttpError::Socket { .. } => Exit::DataDir,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// What agents are told when nothing is said: where it listens; if that is everywhere, this machine's address and loopback.
+fn advertised(listen: SocketAddr) -> Vec<String> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen.to_string()];
+    }
+    let loopback = SocketAddr::new(IpAddr::from(Ipv4Addr::LOCALHOST), listen.port()).to_string();
+    // Connecting a UDP socket sends nothing; it only asks which address the way out has (towards TEST-NET-1).
+    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()))
+        .map(|address| address.ip());
+    match outward {
+        Ok(ip) if !ip.is_unspecified() && !ip.is_loopback() => vec![SocketAddr::new(ip, listen.port()).to_string(), loopback],
+        Ok(_) | Err(_) => vec![loopback],
+    }
+}
+
+/// The file that tells the real ports; it goes when this is dropped.
+struct RuntimeFile(PathBuf);
+
+impl RuntimeFile {
+    fn write(data_dir: &Path, runtime: &Runtime) -> Result<Self, Failure> {
+        let path = data_dir.join(RUNTIME);
+        let text = serde_json::to_vec(runtime).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+        files::write_atomic(&path, &text, 0o644).map_err(|error| Failure::new(Exit::DataDir, error.to_string()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for RuntimeFile {
+    fn drop(&mut self) {
+        // A leftover names a process that is gone, and is replaced at the next start.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+fn announce(runtime: &Runtime, advertise: &[String], data_dir: &Path, json: bool) {
+    let text = if json {
+        let value = serde_json::json!({
+            "http": runtime.http, "listen": runtime.listen, "pid": runtime.pid, "advertise": advertise, "data_dir": data_dir,
+        });
+        format!("{value}\n")
+    } else {
+        format!(
+            "sitepulse-collector {} is up\n  console  {}   (sign in with the link from `sitepulse-collector sign-in`)\n  \
+             agents   {}   (told to connect to {})\n  data     {}\n",
+            env!("CARGO_PKG_VERSION"),
+            runtime.http,
+            runtime.listen,
+            advertise.join(", "),
+            data_dir.display()
+        )
+    };
+    // A closed stdout must not keep a server from running.
+    drop(std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn global() -> Global {
+        Global { data_dir: Some("/d".into()), url: None, token: None, json: false }
+    }
+
+    fn gather(text: &str, args: ServeArgs) -> Result<Settings, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("collector.toml");
+        std::fs::write(&path, text).unwrap();
+        let args = ServeArgs { config: Some(path), ..args };
+        Settings::gather(&global(), &args).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let text = "http = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"\nadvertise = [\"c.example:3\"]\n[http_tls]\ncertificate = \"c\"\nkey = \"k\"\n";
+        let settings = gather(text, ServeArgs { http: Some("localhost:9".into()), ..ServeArgs::default() }).unwrap();
+        assert_eq!(settings.http.to_string(), "127.0.0.1:9");
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(settings.advertise, ["c.example:3"]);
+        assert_eq!(settings.data_dir, Path::new("/d"));
+        assert!(settings.tls.is_some());
+    }
+
+    #[test]
+    fn bad_settings_name_their_place() {
+        let unknown = gather("htpp = \"x\"\n", ServeArgs::default()).unwrap_err();
+        assert!(unknown.contains("collector.toml:1:1") && unknown.contains("htpp"), "{unknown}");
+        let address = gather("http = \"nowhere\"\n", ServeArgs::default()).unwrap_err();
+        assert!(address.ends_with("collector.toml: http: \"nowhere\" is not ADDRESS:PORT, like 127.0.0.1:8080"), "{address}");
+        let flag = gather("", ServeArgs { listen: Some("8443".into()), ..ServeArgs::default() }).unwrap_err();
+        assert_eq!(flag, "--listen: \"8443\" is not ADDRESS:PORT, like 0.0.0.0:8443");
+        let advertise = gather("", ServeArgs { advertise: vec!["a b:1".into()], ..ServeArgs::default() }).unwrap_err();
+        assert!(advertise.starts_with("--advertise: \"a b:1\" is not HOST:PORT"), "{advertise}");
+    }
+
+    #[test]
+    fn agents_are_told_something_they_can_dial() {
+        assert_eq!(advertised("127.0.0.1:5".parse().unwrap()), ["127.0.0.1:5"]);
+        let everywhere = advertised("0.0.0.0:5".parse().unwrap());
+        assert_eq!(everywhere.last().map(String::as_str), Some("127.0.0.1:5"));
+        for good in ["a.example:1", "[::1]:1", "10.0.0.1:65535"] {
+            assert!(host_and_port(good), "{good}");
+        }
+        for bad in ["a", "a:0", ":1", "::1:1", "a:x", "a/b:1"] {
+            assert!(!host_and_port(bad), "{bad}");
+        }
+    }
+}

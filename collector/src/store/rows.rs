@@ -1,0 +1,455 @@
+//! Rows to domain types and back. Functions that write take the connection of a transaction begun by [`super::Store::write`].
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision};
+use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::time::UtcMicros;
+
+use super::{StoreError, definition};
+use crate::app::{Access, Credential, CredentialKind};
+use crate::book::{Agent, CheckRevision, Presence};
+use crate::ingest::{Mark, MarkKey};
+
+/// Inserts a result; its parameters in the order of the columns.
+pub(crate) const INSERT_RESULT: &str = "INSERT INTO result(bucket, agent_no, incarnation, seq, check_no, scheduled_us, \
+     provenance_no, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// Inserts a record that was set aside.
+pub(crate) const INSERT_QUARANTINE: &str = "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+/// The bucket of the collector's own rows.
+const OWN: Bucket = Bucket(0);
+
+fn bad(table: &'static str, what: impl ToString) -> StoreError {
+    StoreError::BadRow { table, what: what.to_string() }
+}
+
+fn hash(table: &'static str, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
+    bytes.try_into().map_err(|_| bad(table, format!("a hash of {} bytes", bytes.len())))
+}
+
+/// The bucket of a row keyed by a hash.
+pub(crate) fn bucket_of_hash(hash: &[u8; 32]) -> Bucket {
+    Bucket(hash[0] % sitepulse_model::id::BUCKETS)
+}
+
+// ---- meta
+
+/// A small fact of the collector itself.
+pub(crate) fn meta(connection: &Connection, name: &str) -> Result<Option<String>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT value FROM meta WHERE bucket = ?1 AND name = ?2")?
+        .query_row(params![OWN.0, name], |row| row.get(0))
+        .optional()?)
+}
+
+/// Sets a small fact of the collector itself.
+pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta(bucket, name, value) VALUES (?1, ?2, ?3) ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value",
+        )?
+        .execute(params![OWN.0, name, value])?;
+    Ok(())
+}
+
+// ---- checks
+
+/// Adds a revision of a check.
+pub(crate) fn insert_revision(connection: &Connection, number: CheckNo, revision: &CheckRevision) -> Result<(), StoreError> {
+    let id = &revision.definition.id;
+    connection
+        .prepare_cached(
+            "INSERT INTO check_revision(bucket, check_no, revision, check_id, effective_from_us, retired, author, ordinal, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            id.bucket().0,
+            number.0,
+            revision.revision.0,
+            id.as_str(),
+            revision.effective_from.0,
+            revision.retired,
+            revision.author,
+            revision.ordinal.cast_signed(),
+            definition::to_json(&revision.definition),
+        ])?;
+    Ok(())
+}
+
+/// Every revision of every check, oldest first within a check.
+pub(crate) fn revisions(connection: &Connection) -> Result<Vec<(CheckNo, CheckRevision)>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT check_no, revision, effective_from_us, retired, author, ordinal, body FROM check_revision ORDER BY check_no, revision",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push((
+            CheckNo(row.get(0)?),
+            CheckRevision {
+                revision: Revision(row.get(1)?),
+                effective_from: UtcMicros(row.get(2)?),
+                retired: row.get(3)?,
+                author: row.get(4)?,
+                ordinal: row.get::<_, i64>(5)?.cast_unsigned(),
+                definition: definition::from_json(&row.get::<_, String>(6)?)?,
+            },
+        ));
+    }
+    Ok(out)
+}
+
+// ---- agents
+
+/// Adds an agent.
+pub(crate) fn insert_agent(connection: &Connection, agent: &Agent) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO agent(bucket, agent_no, name, region, spki_sha256, enrolled_at_us, build) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            agent.name.bucket().0,
+            agent.number.0,
+            agent.name.as_str(),
+            agent.region.as_str(),
+            agent.spki_sha256,
+            agent.enrolled_at.0,
+            agent.build,
+        ])?;
+    Ok(())
+}
+
+/// Notes a handshake.
+pub(crate) fn note_agent(connection: &Connection, agent: &Agent, build: &str, now: UtcMicros) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE agent SET build = ?1, last_seen_us = ?2 WHERE bucket = ?3 AND agent_no = ?4")?
+        .execute(params![build, now.0, agent.name.bucket().0, agent.number.0])?;
+    Ok(())
+}
+
+/// Revokes an agent.
+pub(crate) fn revoke_agent(connection: &Connection, agent: &Agent, now: UtcMicros) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE agent SET revoked_at_us = ?1 WHERE bucket = ?2 AND agent_no = ?3 AND revoked_at_us IS NULL")?
+        .execute(params![now.0, agent.name.bucket().0, agent.number.0])?;
+    Ok(())
+}
+
+/// Every agent.
+pub(crate) fn agents(connection: &Connection) -> Result<Vec<Agent>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT agent_no, name, region, spki_sha256, enrolled_at_us, revoked_at_us, build, last_seen_us FROM agent ORDER BY agent_no",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(Agent {
+            number: AgentNo(row.get(0)?),
+            name: AgentName::parse(&row.get::<_, String>(1)?).map_err(|error| bad("agent", error))?,
+            region: Region::parse(&row.get::<_, String>(2)?).map_err(|error| bad("agent", error))?,
+            spki_sha256: hash("agent", &row.get::<_, Vec<u8>>(3)?)?,
+            enrolled_at: UtcMicros(row.get(4)?),
+            revoked_at: row.get::<_, Option<i64>>(5)?.map(UtcMicros),
+            build: row.get(6)?,
+            presence: Presence { last_seen: row.get::<_, Option<i64>>(7)?.map(UtcMicros), ..Presence::default() },
+        });
+    }
+    Ok(out)
+}
+
+// ---- join tokens
+
+/// A join token's columns: region, expiry, the key that used it, the agent it became.
+type TokenColumns = (String, i64, Option<Vec<u8>>, Option<u32>);
+
+/// A join token as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenRow {
+    pub(crate) region: Region,
+    pub(crate) expires: UtcMicros,
+    pub(crate) used: Option<([u8; 32], AgentNo)>,
+}
+
+/// Adds a join token.
+pub(crate) fn insert_token(
+    connection: &Connection,
+    sha256: &[u8; 32],
+    region: &Region,
+    created: UtcMicros,
+    expires: UtcMicros,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT INTO join_token(bucket, token_sha256, region, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![bucket_of_hash(sha256).0, sha256, region.as_str(), created.0, expires.0])?;
+    Ok(())
+}
+
+/// Finds a join token by its hash.
+pub(crate) fn token(connection: &Connection, sha256: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
+    let row: Option<TokenColumns> = connection
+        .prepare_cached("SELECT region, expires_us, used_spki, agent_no FROM join_token WHERE bucket = ?1 AND token_sha256 = ?2")?
+        .query_row(params![bucket_of_hash(sha256).0, sha256], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, Option<Vec<u8>>>(2)?,
+                row.get::<_, Option<u32>>(3)?,
+            ))
+        })
+        .optional()?;
+    let Some((region, expires, spki, agent)) = row else {
+        return Ok(None);
+    };
+    Ok(Some(TokenRow {
+        region: Region::parse(&region).map_err(|error| bad("join_token", error))?,
+        expires: UtcMicros(expires),
+        used: match spki.zip(agent) {
+            Some((spki, agent)) => Some((hash("join_token", &spki)?, AgentNo(agent))),
+            None => None,
+        },
+    }))
+}
+
+/// Marks a join token as used by a key.
+pub(crate) fn use_token(
+    connection: &Connection,
+    sha256: &[u8; 32],
+    spki: &[u8; 32],
+    agent: AgentNo,
+    now: UtcMicros,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE join_token SET used_spki = ?1, used_at_us = ?2, agent_no = ?3 WHERE bucket = ?4 AND token_sha256 = ?5",
+        )?
+        .execute(params![spki, now.0, agent.0, bucket_of_hash(sha256).0, sha256])?;
+    Ok(())
+}
+
+// ---- credentials
+
+/// Adds a credential.
+pub(crate) fn insert_credential(
+    connection: &Connection,
+    sha256: &[u8; 32],
+    credential: &Credential,
+    now: UtcMicros,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO credential(bucket, sha256, kind, access, note, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            bucket_of_hash(sha256).0,
+            sha256,
+            credential.kind.code(),
+            credential.access.code(),
+            credential.note,
+            now.0,
+            credential.expires.0,
+        ])?;
+    Ok(())
+}
+
+/// Removes a credential; whether it was there.
+pub(crate) fn delete_credential(connection: &Connection, sha256: &[u8; 32]) -> Result<bool, StoreError> {
+    let deleted = connection
+        .prepare_cached("DELETE FROM credential WHERE bucket = ?1 AND sha256 = ?2")?
+        .execute(params![bucket_of_hash(sha256).0, sha256])?;
+    Ok(deleted > 0)
+}
+
+/// Removes credentials that have ended.
+pub(crate) fn delete_credentials_before(connection: &Connection, now: UtcMicros) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM credential WHERE expires_us <= ?1", params![now.0])?;
+    Ok(())
+}
+
+/// Every credential by its hash.
+pub(crate) fn credentials(connection: &Connection) -> Result<Vec<([u8; 32], Credential)>, StoreError> {
+    let mut statement = connection.prepare("SELECT sha256, kind, access, note, expires_us FROM credential")?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: u8 = row.get(1)?;
+        let access: u8 = row.get(2)?;
+        out.push((
+            hash("credential", &row.get::<_, Vec<u8>>(0)?)?,
+            Credential {
+                kind: CredentialKind::from_code(kind).ok_or_else(|| bad("credential", format!("kind {kind}")))?,
+                access: Access::from_code(access).ok_or_else(|| bad("credential", format!("access {access}")))?,
+                note: row.get(3)?,
+                expires: UtcMicros(row.get(4)?),
+            },
+        ));
+    }
+    Ok(out)
+}
+
+// ---- control events
+
+/// Adds an event; a known id changes nothing.
+pub(crate) fn insert_event(connection: &Connection, event: &ControlEvent, received: UtcMicros) -> Result<(), StoreError> {
+    let (scope, agent, check) = match event.scope {
+        Scope::Agent(agent) => (1, Some(agent.0), None),
+        Scope::AgentCheck(agent, check) => (2, Some(agent.0), Some(check.0)),
+        Scope::Check(check) => (3, None, Some(check.0)),
+    };
+    let (change, until, weight, reason) = match &event.change {
+        Change::Suspend { until, reason } => (1, Some(until.0), None, Some(reason.as_str())),
+        Change::Resume => (2, None, None, None),
+        Change::Weight(weight) => (3, None, Some(weight.0), None),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO control_event(bucket, author, number, at_us, scope, agent_no, check_no, change, until_us, weight, reason, \
+             received_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            Bucket::of(&event.id.author).0,
+            event.id.author,
+            event.id.number.cast_signed(),
+            event.at.0,
+            scope,
+            agent,
+            check,
+            change,
+            until,
+            weight,
+            reason,
+            received.0,
+        ])?;
+    Ok(())
+}
+
+/// Every event.
+pub(crate) fn events(connection: &Connection) -> Result<Vec<ControlEvent>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT author, number, at_us, scope, agent_no, check_no, change, until_us, weight, reason FROM control_event \
+         ORDER BY at_us, author, number",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(event(row)?);
+    }
+    Ok(out)
+}
+
+fn event(row: &Row<'_>) -> Result<ControlEvent, StoreError> {
+    let agent = row.get::<_, Option<u32>>(4)?.map(AgentNo);
+    let check = row.get::<_, Option<u32>>(5)?.map(CheckNo);
+    let scope = match (row.get::<_, u8>(3)?, agent, check) {
+        (1, Some(agent), None) => Scope::Agent(agent),
+        (2, Some(agent), Some(check)) => Scope::AgentCheck(agent, check),
+        (3, None, Some(check)) => Scope::Check(check),
+        (scope, _, _) => return Err(bad("control_event", format!("scope {scope}"))),
+    };
+    let until = row.get::<_, Option<i64>>(7)?.map(UtcMicros);
+    let weight = row.get::<_, Option<u32>>(8)?.map(Weight);
+    let change = match (row.get::<_, u8>(6)?, until, weight) {
+        (1, Some(until), None) => Change::Suspend { until, reason: row.get::<_, Option<String>>(9)?.unwrap_or_default() },
+        (2, None, None) => Change::Resume,
+        (3, None, Some(weight)) => Change::Weight(weight),
+        (change, _, _) => return Err(bad("control_event", format!("change {change}"))),
+    };
+    Ok(ControlEvent {
+        id: EventId { author: row.get(0)?, number: row.get::<_, i64>(1)?.cast_unsigned() },
+        at: UtcMicros(row.get(2)?),
+        scope,
+        change,
+    })
+}
+
+// ---- provenances and marks
+
+/// Adds a provenance.
+pub(crate) fn insert_provenance(
+    connection: &Connection,
+    bucket: Bucket,
+    agent: AgentNo,
+    number: u32,
+    provenance: &Provenance,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO provenance(bucket, agent_no, provenance_no, build, clock_offset_us, clock_uncertainty_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            bucket.0,
+            agent.0,
+            number,
+            provenance.build,
+            provenance.clock_offset_us,
+            provenance.clock_uncertainty_us.cast_signed(),
+        ])?;
+    Ok(())
+}
+
+/// The number of the newest provenance of each agent.
+pub(crate) fn provenance_counts(connection: &Connection) -> Result<Vec<(AgentNo, u32)>, StoreError> {
+    let mut statement = connection.prepare("SELECT agent_no, max(provenance_no) FROM provenance GROUP BY agent_no")?;
+    let rows = statement.query_map([], |row| Ok((AgentNo(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Sets a mark.
+pub(crate) fn set_mark(connection: &Connection, key: MarkKey, mark: &Mark) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO mark(bucket, agent_no, incarnation, next_seq, gaps) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (bucket, agent_no, incarnation) DO UPDATE SET next_seq = excluded.next_seq, gaps = excluded.gaps",
+        )?
+        .execute(params![
+            key.bucket.0,
+            key.agent.0,
+            key.incarnation.0.cast_signed(),
+            mark.next().cast_signed(),
+            mark.gaps_to_bytes(),
+        ])?;
+    Ok(())
+}
+
+/// Every mark.
+pub(crate) fn marks(connection: &Connection) -> Result<Vec<(MarkKey, Mark)>, StoreError> {
+    let mut statement = connection.prepare("SELECT bucket, agent_no, incarnation, next_seq, gaps FROM mark")?;
+    let mut rows = statement.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key = MarkKey {
+            bucket: Bucket(row.get(0)?),
+            agent: AgentNo(row.get(1)?),
+            incarnation: Incarnation(row.get::<_, i64>(2)?.cast_unsigned()),
+        };
+        let next = row.get::<_, i64>(3)?.cast_unsigned();
+        let mark = Mark::from_parts(next, &row.get::<_, Vec<u8>>(4)?).ok_or_else(|| bad("mark", "gaps out of order"))?;
+        out.push((key, mark));
+    }
+    Ok(out)
+}
+
+// ---- results
+
+/// Calls `each` with every record in order of arrival, with its agent; how many there are.
+pub(crate) fn results(connection: &Connection, mut each: impl FnMut(AgentNo, Record)) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare("SELECT agent_no, body FROM result ORDER BY rowid")?;
+    let mut rows = statement.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(1)?.as_blob().map_err(|error| bad("result", error))?;
+        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
+        each(AgentNo(row.get(0)?), record);
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// How many records were set aside.
+pub(crate) fn quarantined(connection: &Connection) -> Result<u64, StoreError> {
+    let count: i64 = connection.query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?;
+    Ok(count.cast_unsigned())
+}

@@ -1,0 +1,152 @@
+//! The one thread that writes. It owns the [`Engine`]; everybody else sends it commands.
+//!
+//! Batches that wait are committed together: while one transaction reaches the disk, the next group gathers. At most
+//! [`BATCHES_MAX`] batches wait, over all sessions; who brings more waits with it. When the store cannot write (disk full, IO
+//! error) each batch is refused, and the thread tries by itself every few seconds, so that readiness heals without traffic.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sitepulse_daemon::clock;
+use sitepulse_daemon::lock::DataDirLock;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::engine::Engine;
+use crate::ingest::{IngestJob, IngestOutcome};
+use crate::store::Health;
+
+/// Most batches that wait for the writer, over all sessions: bounds memory to this many MiB.
+pub const BATCHES_MAX: usize = 128;
+/// Most batches in one transaction.
+const GROUP_BATCHES_MAX: usize = 64;
+/// Most records in one transaction, give or take one batch: bounds how long others wait.
+const GROUP_RECORDS_MAX: usize = 16_384;
+/// How often a store that failed is tried again without traffic.
+const RETRY: Duration = Duration::from_secs(3);
+/// How often a healthy store renews its leases without traffic.
+const RENEW: Duration = Duration::from_secs(10);
+
+/// The writer is gone: the program is ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the collector is shutting down: try again")]
+pub struct Closed;
+
+/// Hears what became of a batch: `None` when it was not stored.
+type Reply = Box<dyn FnOnce(Option<IngestOutcome>) + Send>;
+
+enum Command {
+    Ingest(IngestJob, Reply, OwnedSemaphorePermit),
+    Run(Box<dyn FnOnce(&mut Engine) + Send>),
+    Stop,
+}
+
+/// The way to the thread that writes. Dropping it ends the thread once what was sent is done.
+#[derive(Debug)]
+pub struct Writer {
+    commands: Sender<Command>,
+    permits: Arc<Semaphore>,
+    health: Arc<Health>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. It keeps the data directory's lock until it has ended.
+    pub fn start(engine: Engine, lock: Option<DataDirLock>) -> std::io::Result<Self> {
+        let (commands, queue) = channel();
+        let health = Arc::clone(engine.store.health());
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+            run(engine, &queue);
+            drop(lock);
+        })?;
+        Ok(Self { commands, permits: Arc::new(Semaphore::new(BATCHES_MAX)), health, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Whether the store takes writes.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// How many batches wait for the writer now.
+    pub fn batches_waiting(&self) -> usize {
+        BATCHES_MAX - self.permits.available_permits()
+    }
+
+    /// Runs `work` on the thread, and gives what it returns.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Engine) -> T + Send + 'static) -> Result<T, Closed> {
+        let (reply, answer) = oneshot::channel();
+        let work = move |engine: &mut Engine| {
+            // Whoever asked may have gone.
+            drop(reply.send(work(engine)));
+        };
+        self.commands.send(Command::Run(Box::new(work))).map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Hands a batch over, waiting while too many wait. `reply` is called on the thread once the batch is durable, or with `None`
+    /// when it could not be stored; it is dropped uncalled when the program ends.
+    pub async fn ingest(&self, job: IngestJob, reply: impl FnOnce(Option<IngestOutcome>) + Send + 'static) -> Result<(), Closed> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Closed)?;
+        self.commands.send(Command::Ingest(job, Box::new(reply), permit)).map_err(|_| Closed)
+    }
+
+    /// Does what was sent before, writes the log into the file, ends the thread and waits for it.
+    pub async fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        // A thread that is gone already needs no telling.
+        drop(self.commands.send(Command::Stop));
+        match tokio::task::spawn_blocking(move || thread.join()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => tracing::error!("the writer ended with a panic"),
+        }
+    }
+}
+
+fn run(mut engine: Engine, queue: &Receiver<Command>) {
+    let mut held = None;
+    loop {
+        let wait = if engine.store.health().readiness().is_ok() { RENEW } else { RETRY };
+        let command = match held.take().map_or_else(|| queue.recv_timeout(wait), Ok) {
+            Ok(command) => command,
+            Err(RecvTimeoutError::Timeout) => {
+                // The store's health notes the outcome.
+                drop(engine.store.probe_write(clock::now()));
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        match command {
+            Command::Ingest(job, reply, permit) => {
+                let mut group = vec![(reply, permit)];
+                let mut records = job.batch.entries.len();
+                let mut jobs = vec![job];
+                while jobs.len() < GROUP_BATCHES_MAX && records < GROUP_RECORDS_MAX {
+                    match queue.try_recv() {
+                        Ok(Command::Ingest(job, reply, permit)) => {
+                            records += job.batch.entries.len();
+                            jobs.push(job);
+                            group.push((reply, permit));
+                        }
+                        Ok(other @ (Command::Run(_) | Command::Stop)) => {
+                            held = Some(other);
+                            break;
+                        }
+                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                    }
+                }
+                let outcomes = engine.ingest(jobs).ok();
+                for (index, (reply, _permit)) in group.into_iter().enumerate() {
+                    reply(outcomes.as_ref().and_then(|outcomes| outcomes.get(index)).copied());
+                }
+            }
+            Command::Run(work) => work(&mut engine),
+            Command::Stop => break,
+        }
+    }
+    if let Err(error) = engine.store.checkpoint() {
+        tracing::warn!("the write-ahead log stays beside the database: {error}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Checks as code: applying is idempotent and effective-dated. Credentials: hashed, expiring, used once.
+
+use std::collections::BTreeSet;
+
+use sitepulse_collector::app::{Access, App, CredentialKind, PlanStep};
+use sitepulse_collector::book::Filter;
+use sitepulse_model::control::{Change, Scope, Weight};
+use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
+use sitepulse_model::record::ProbeState;
+use sitepulse_model::time::Span;
+
+use super::world::*;
+
+fn steps(plan: &sitepulse_collector::app::Plan) -> Vec<(String, &'static str)> {
+    let name = |step: &PlanStep| match step {
+        PlanStep::Create => "create",
+        PlanStep::Change { .. } => "change",
+        PlanStep::Unchanged => "unchanged",
+        PlanStep::Retire => "retire",
+    };
+    plan.items.iter().map(|item| (item.id.to_string(), name(&item.step))).collect()
+}
+
+#[test]
+fn applying_again_changes_nothing() {
+    let mut engine = in_memory();
+    let both = || vec![definition("shop"), definition("blog")];
+    let mut dry = options();
+    dry.dry_run = true;
+    let plan = engine.apply(both(), &dry, START).unwrap();
+    assert_eq!((steps(&plan), plan.applied), (vec![("blog".into(), "create"), ("shop".into(), "create")], false));
+    assert_eq!(plan.items[0].number, None);
+    assert_eq!(engine.shared().book().checks().count(), 0);
+
+    engine.apply(both(), &options(), START).unwrap();
+    let plan = engine.apply(both(), &options(), at(10)).unwrap();
+    assert_eq!(steps(&plan), [("blog".into(), "unchanged"), ("shop".into(), "unchanged")]);
+    assert_eq!(engine.shared().book().check(CheckNo(1)).unwrap().revisions.len(), 1);
+    assert!(engine.apply(vec![definition("shop"), definition("shop")], &options(), at(10)).is_err());
+}
+
+#[test]
+fn changes_are_effective_dated_and_named() {
+    let mut engine = in_memory();
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let mut changed = definition("shop");
+    changed.interval_us = 60_000_000;
+    changed.regions = Some(BTreeSet::from([Region::parse("eu-west").unwrap()]));
+    // The clock was set back meanwhile.
+    let plan = engine.apply(vec![changed.clone()], &options(), at(-500)).unwrap();
+    let PlanStep::Change { revision, fields } = &plan.items[0].step else { panic!("{plan:?}") };
+    assert_eq!(*revision, Revision(2));
+    let fields: Vec<_> = fields.iter().map(|diff| (diff.field, diff.old.as_str(), diff.new.as_str())).collect();
+    assert_eq!(fields, [("interval", "30s", "1m"), ("regions", "every region", "[\"eu-west\"]")]);
+    let book = engine.shared().book();
+    let check = book.check(CheckNo(1)).unwrap();
+    assert_eq!(check.revisions[1].effective_from, START.plus_us(1));
+    assert_eq!(check.at(START).unwrap().revision, Revision(1));
+    assert_eq!(check.newest().definition, changed);
+}
+
+#[test]
+fn retired_checks_come_back_under_their_number() {
+    let mut engine = in_memory();
+    engine.apply(vec![definition("shop"), definition("blog")], &options(), START).unwrap();
+    let mut prune = options();
+    prune.prune = true;
+    let plan = engine.apply(vec![definition("blog")], &prune, at(100)).unwrap();
+    assert_eq!(steps(&plan), [("blog".into(), "unchanged"), ("shop".into(), "retire")]);
+    engine.apply(vec![definition("shop")], &options(), at(200)).unwrap();
+    let book = engine.shared().book();
+    let shop = book.check_by_id(&CheckId::parse("shop").unwrap()).unwrap();
+    assert_eq!(shop.number, CheckNo(2));
+    assert_eq!(shop.lives(), [Span::new(START, at(100)), Span::new(at(200), sitepulse_model::time::UtcMicros::MAX)]);
+}
+
+#[test]
+fn assignments_follow_checks_and_regions() {
+    let mut engine = in_memory();
+    let (east, west) = (Region::parse("east").unwrap(), Region::parse("west").unwrap());
+    let revisions = |engine: &sitepulse_collector::engine::Engine| {
+        let book = engine.shared().book();
+        (book.assignment_revision(&east), book.assignment_revision(&west))
+    };
+    let (mut e, mut w) = revisions(&engine);
+    assert!(e > 0 && w > 0, "0 means none");
+    let mut apply = |regions: Option<&str>, second: i64| {
+        let mut shop = definition("shop");
+        shop.regions = regions.map(|region| BTreeSet::from([Region::parse(region).unwrap()]));
+        engine.apply(vec![shop], &options(), at(second)).unwrap();
+        let (e_now, w_now) = revisions(&engine);
+        let changed = (e_now > e, w_now > w);
+        (e, w) = (e_now, w_now);
+        changed
+    };
+    assert_eq!(apply(Some("east"), 0), (true, false));
+    assert_eq!(apply(Some("east"), 1), (false, false));
+    assert_eq!(apply(Some("west"), 2), (true, true));
+    assert_eq!(apply(None, 3), (true, true));
+}
+
+#[test]
+fn figures_come_from_the_book() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let check = CheckNo(1);
+    let states = |n: i64| if (10..20).contains(&n) { ProbeState::Down } else { ProbeState::Up };
+    let entries = (0..40_i64).map(|n| entry(&engine, n.cast_unsigned(), result(check, n * 30, states(n)))).collect();
+    engine.ingest(vec![job(agent, entries)]).unwrap();
+    let book = engine.shared().book();
+    let period = book.period(book.check(check).unwrap(), None, None, at(1200));
+    assert_eq!(period, Span::new(START, at(1200)));
+    let account = book.account(check, &Filter::All, period).unwrap();
+    assert_eq!((account.down_us, account.up_us), (300 * SECOND, 900 * SECOND));
+    assert_eq!(account.completeness(), Some(1.0));
+    assert_eq!(book.account(check, &Filter::Agent(agent), period).unwrap(), account);
+    let elsewhere = Filter::Region(Region::parse("us-east").unwrap());
+    assert_eq!(book.account(check, &elsewhere, period).unwrap().availability(), None);
+    let now = book.verdict_now(check, at(1190)).unwrap();
+    assert_eq!(now.verdict.verdict, sitepulse_model::vote::Verdict::Up);
+    assert_eq!(now.verdict.span.from, at(600));
+    assert_eq!((now.agents[0].agent, now.agents[0].state), (agent, Some(ProbeState::Up)));
+    let rows = book.conservation();
+    assert_eq!((rows[0].counts.stored, rows[0].scheduled, rows[0].slots.unexplained()), (40, 40, 0));
+}
+
+#[test]
+fn control_events_are_checked_and_numbered() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let weight = || Change::Weight(Weight(2500));
+    let first = engine.control(Scope::Agent(agent), weight(), "collector:cli", at(1)).unwrap();
+    let second = engine.control(Scope::AgentCheck(agent, CheckNo(1)), weight(), "collector:cli", at(1)).unwrap();
+    assert_eq!((first.id.number, second.id.number), (1, 2));
+    assert!(engine.control(Scope::Check(CheckNo(1)), weight(), "collector:cli", at(1)).is_err());
+    assert!(engine.control(Scope::Check(CheckNo(9)), Change::Resume, "collector:cli", at(1)).is_err());
+
+    let event = |author: &str, number, scope, at| sitepulse_model::control::ControlEvent {
+        id: sitepulse_model::control::EventId { author: author.into(), number },
+        at,
+        scope,
+        change: Change::Resume,
+    };
+    let own = "agent:eu-west-1";
+    let brought = vec![
+        event(own, 1, Scope::Agent(agent), at(-100)),
+        event(own, 2, Scope::Check(CheckNo(1)), at(2)),
+        event("collector:cli", 3, Scope::Agent(agent), at(2)),
+        event(own, 3, Scope::Agent(agent), at(3 * 86_400)),
+        event(own, 1, Scope::Agent(agent), at(5)),
+    ];
+    let ids = engine.take_agent_events(agent, brought.clone(), at(10)).unwrap();
+    assert_eq!(ids.len(), brought.len(), "all are acknowledged");
+    assert_eq!(engine.shared().book().control().len(), 3);
+    engine.take_agent_events(agent, brought, at(10)).unwrap();
+    assert_eq!(engine.shared().book().control().len(), 3);
+}
+
+#[tokio::test]
+async fn credentials_expire_and_links_work_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = App::open(dir.path(), START).unwrap();
+    assert!(App::open(dir.path(), START).unwrap_err().is_held());
+    let token = app.create_credential(CredentialKind::ApiToken, Access::Read, "ci", 60_000_000, START).await.unwrap();
+    assert_eq!(app.verify(CredentialKind::ApiToken, &token.secret, at(59)).unwrap().note, "ci");
+    assert_eq!(app.verify(CredentialKind::ApiToken, &token.secret, at(60)), None);
+    assert_eq!(app.verify(CredentialKind::Session, &token.secret, at(1)), None);
+    assert_eq!(app.verify(CredentialKind::ApiToken, "spa_x", at(1)), None);
+
+    let link = app.create_credential(CredentialKind::SignIn, Access::Admin, "ann", 60_000_000, START).await.unwrap();
+    let session = app.redeem_signin(&link.secret, 3_600_000_000, at(1)).await.unwrap().unwrap();
+    assert_eq!(session.credential.access, Access::Admin);
+    assert_eq!(app.redeem_signin(&link.secret, 3_600_000_000, at(1)).await.unwrap(), None);
+    let pin = app.ca_pin();
+    app.close().await;
+    assert!(app.set_addresses(vec!["a:1".into()]).await.is_err());
+    drop(app);
+
+    let app = App::open(dir.path(), at(2)).unwrap();
+    assert_eq!(app.ca_pin(), pin);
+    assert!(app.verify(CredentialKind::Session, &session.secret, at(3)).is_some());
+    assert!(app.revoke_credential(CredentialKind::Session, &session.secret, at(3)).await.unwrap());
+    assert_eq!(app.verify(CredentialKind::Session, &session.secret, at(3)), None);
+    app.close().await;
+}

@@ -1,0 +1,235 @@
+//! Each record counts once, whatever happens; nothing is acknowledged that is not durable; nothing blocks an agent for ever.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::ingest::{IngestJob, IngestOutcome};
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Seq};
+use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::time::UtcMicros;
+
+use super::world::*;
+
+fn world() -> (Engine, AgentNo, CheckNo) {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    (engine, agent, CheckNo(1))
+}
+
+fn rows(engine: &mut Engine, table: &str) -> i64 {
+    engine.store().read().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+fn ingest(engine: &mut Engine, job: IngestJob) -> IngestOutcome {
+    engine.ingest(vec![job]).unwrap()[0]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// N deliveries in any order and grouping give one row, one contribution.
+    #[test]
+    fn deliveries_count_once(deliveries in prop::collection::vec(prop::collection::vec(0_u64..40, 1..12), 1..20), group in 1_usize..4) {
+        let (mut engine, agent, check) = world();
+        let mut naive = BTreeSet::new();
+        for jobs in deliveries.chunks(group) {
+            let mut expected = Vec::new();
+            let mut group = Vec::new();
+            for seqs in jobs {
+                let stored = seqs.iter().filter(|seq| naive.insert(**seq)).count() as u64;
+                expected.push(IngestOutcome { stored, duplicates: seqs.len() as u64 - stored, set_aside: 0 });
+                let record = |seq: u64| result(check, seq.cast_signed() * 30, ProbeState::Up);
+                group.push(job(agent, seqs.iter().map(|seq| entry(&engine, *seq, record(*seq))).collect()));
+            }
+            prop_assert_eq!(engine.ingest(group).unwrap(), expected);
+        }
+        prop_assert_eq!(rows(&mut engine, "result"), naive.len() as i64);
+        let book = engine.shared().book();
+        let pair = book.pair(check, agent).unwrap();
+        prop_assert_eq!(pair.ledger.stored, naive.len() as u64);
+        prop_assert_eq!(pair.series.slot_count(), naive.len() as u64);
+        let last = naive.last().map(|seq| at(seq.cast_signed() * 30));
+        prop_assert_eq!(pair.last.as_ref().map(|last| last.scheduled), last);
+    }
+}
+
+#[test]
+fn what_was_committed_before_a_crash_is_recognised_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop"), definition("blog")], &options(), START).unwrap();
+    let records = |engine: &Engine| {
+        let of = |check, n: u64| entry(engine, n, result(CheckNo(check), n.cast_signed() * 30, ProbeState::Up));
+        job(agent, (0..50).flat_map(|n| [of(1, n), of(2, n)]).collect())
+    };
+    let sent = records(&engine);
+    assert_eq!(ingest(&mut engine, sent).stored, 100);
+    // The ack is never sent: the process is gone.
+    let before = picture(&engine);
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(picture(&engine), before);
+    let again = records(&engine);
+    assert_eq!(ingest(&mut engine, again), IngestOutcome { stored: 0, duplicates: 100, set_aside: 0 });
+    assert_eq!(picture(&engine), before);
+    assert_eq!(rows(&mut engine, "result"), 100);
+}
+
+#[test]
+fn a_rebuilt_book_equals_the_live_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    let other = enrol(&mut engine, "us-east", Some("far")).agent;
+    engine.apply(vec![definition("shop"), definition("blog")], &options(), START).unwrap();
+    let (shop, blog) = (CheckNo(2), CheckNo(1));
+    assert_eq!(engine.shared().book().check(shop).unwrap().id.as_str(), "shop");
+    let entries = vec![
+        entry(&engine, 0, result(shop, 0, ProbeState::Up)),
+        entry(&engine, 1, result(shop, 30, ProbeState::Down)),
+        entry(&engine, 0, result(blog, 60, ProbeState::Degraded)),
+        entry(&engine, 5, missed(shop, 90, 4)),
+        entry(&engine, 7, dropped(shop, 300, 2, &[(2, 4), (6, 6)])),
+        entry(&engine, 8, result(shop, 30 * 86_400, ProbeState::Up)),
+    ];
+    let outcome = ingest(&mut engine, job(agent, entries));
+    assert_eq!(outcome, IngestOutcome { stored: 5, duplicates: 0, set_aside: 1 });
+    let late = entry(&engine, 0, result(shop, 30, ProbeState::Up));
+    ingest(&mut engine, job(other, vec![late]));
+    let mut changed = definition("blog");
+    changed.confirmations = 5;
+    engine.apply(vec![changed], &options(), at(100)).unwrap();
+    let scope = sitepulse_model::control::Scope::Agent(agent);
+    let change = sitepulse_model::control::Change::Suspend { until: at(900), reason: "work".into() };
+    engine.control(scope, change, "collector:cli", at(400)).unwrap();
+    engine.revoke_agent(&sitepulse_model::id::AgentName::parse("far").unwrap(), at(500)).unwrap();
+    let live = picture(&engine);
+    assert_eq!(engine.awaited(agent), 0, "the tombstone closed every gap");
+    drop(engine);
+    assert_eq!(picture(&on_disk(dir.path())), live);
+}
+
+#[test]
+fn a_tombstone_of_what_came_after_all_does_not_count_it_twice() {
+    let (mut engine, agent, check) = world();
+    let stored = (0..3).map(|n| entry(&engine, n, result(check, n.cast_signed() * 30, ProbeState::Up))).collect();
+    ingest(&mut engine, job(agent, stored));
+    // The acks were lost; the agent dropped 0..=4 of which 0..=2 are stored here.
+    let tombstone = entry(&engine, 5, dropped(check, 0, 5, &[(0, 4)]));
+    ingest(&mut engine, job(agent, vec![tombstone]));
+    let book = engine.shared().book();
+    let ledger = book.pair(check, agent).unwrap().ledger;
+    assert_eq!((ledger.stored, ledger.dropped, ledger.accounted()), (3, 2, 5));
+}
+
+#[test]
+fn senseless_records_are_set_aside_and_the_rest_goes_on() {
+    let (mut engine, agent, check) = world();
+    let bucket = engine.shared().book().check(check).unwrap().bucket();
+    let fine = |engine: &Engine, seq: u64| entry(engine, seq, result(check, seq.cast_signed() * 30, ProbeState::Up));
+    let mut entries = vec![fine(&engine, 0)];
+    let mut add = |record: Record| {
+        let seq = Seq(entries.len() as u64);
+        entries.push(sitepulse_wire::message::Entry { bucket, seq, provenance: 0, record });
+    };
+    add(result(CheckNo(99), 0, ProbeState::Up));
+    add(result(check, 3600 + 2 * 86_400, ProbeState::Up));
+    add(result(check, -2 * 86_400, ProbeState::Up));
+    let mut odd = result(check, 30, ProbeState::Up);
+    if let Record::Result(result) = &mut odd {
+        result.scheduled = result.scheduled.plus_us(1);
+    }
+    add(odd);
+    let mut revision = result(check, 30, ProbeState::Up);
+    if let Record::Result(result) = &mut revision {
+        result.revision.0 = 9;
+    }
+    add(revision);
+    let mut range = missed(check, 0, 3);
+    if let Record::Missed(missed) = &mut range {
+        missed.count = 4;
+    }
+    add(range);
+    add(dropped(check, 0, 1, &[(0, 50)]));
+    let senseless = entries.len() as u64 - 1;
+    let next = entries.len() as u64;
+    entries.push(fine(&engine, next));
+    let mut wrong = fine(&engine, 0);
+    wrong.bucket = Bucket((bucket.0 + 1) % 64);
+    entries.push(wrong);
+    let mut far = fine(&engine, 0);
+    far.seq = Seq(u64::MAX);
+    entries.push(far);
+    let outcome = ingest(&mut engine, job(agent, entries.clone()));
+    assert_eq!(outcome, IngestOutcome { stored: 2, duplicates: 0, set_aside: senseless + 2 });
+    assert_eq!(engine.shared().book().quarantined(), senseless + 2);
+    assert_eq!(engine.awaited(agent), 0, "what was set aside is not waited for");
+    // Sent again, only the one without a mark is written again.
+    let outcome = ingest(&mut engine, job(agent, entries));
+    assert_eq!((outcome.stored, outcome.set_aside), (0, 1));
+    let reasons: i64 = engine
+        .store()
+        .read()
+        .query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(reasons, 9);
+}
+
+#[test]
+fn a_full_disk_refuses_heals_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let pages = engine.store().pages().unwrap();
+    engine.store().limit_pages(pages + 2).unwrap();
+    let send = |engine: &Engine, from: u64| {
+        let record = |n: u64| entry(engine, n, result(CheckNo(1), n.cast_signed() * 30, ProbeState::Up));
+        job(agent, (from..from + 100).map(record).collect())
+    };
+    let mut acknowledged = 0;
+    let refused = loop {
+        let sent = send(&engine, acknowledged);
+        match engine.ingest(vec![sent]) {
+            Ok(outcomes) => acknowledged += outcomes[0].stored,
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.is_full(), "{refused}");
+    assert!(engine.store().health().readiness().is_err());
+    let sent = send(&engine, acknowledged);
+    assert!(engine.ingest(vec![sent]).is_err(), "it stays full");
+    assert_eq!(engine.shared().book().pair(CheckNo(1), agent).map_or(0, |pair| pair.ledger.stored), acknowledged);
+
+    engine.store().limit_pages(0).unwrap();
+    engine.store().probe_write(UtcMicros(0)).unwrap();
+    assert!(engine.store().health().readiness().is_ok());
+    let sent = send(&engine, acknowledged);
+    assert_eq!(engine.ingest(vec![sent]).unwrap()[0].stored, 100);
+    assert_eq!(rows(&mut engine, "result"), (acknowledged + 100).cast_signed());
+    let live = picture(&engine);
+    drop(engine);
+    assert_eq!(picture(&on_disk(dir.path())), live);
+}
+
+#[test]
+fn provenances_are_kept_once() {
+    let (mut engine, agent, check) = world();
+    for n in 0..5 {
+        let entries = vec![entry(&engine, n, result(check, n.cast_signed() * 30, ProbeState::Up))];
+        ingest(&mut engine, job(agent, entries));
+    }
+    assert_eq!(rows(&mut engine, "provenance"), 1);
+    let mut other = job(agent, vec![entry(&engine, 9, result(check, 900, ProbeState::Up))]);
+    other.batch.provenances[0].clock_offset_us = None;
+    ingest(&mut engine, other);
+    assert_eq!(rows(&mut engine, "provenance"), 2);
+    let known: i64 = engine
+        .store()
+        .read()
+        .query_row("SELECT count(*) FROM result JOIN provenance USING (agent_no, provenance_no)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(known, 6);
+}

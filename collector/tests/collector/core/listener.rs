@@ -1,0 +1,170 @@
+//! The real listener on loopback: joining, shipping, revocation and shutdown over QUIC.
+
+use std::time::Duration;
+
+use sitepulse_collector::app::App;
+use sitepulse_collector::listener::Listener;
+use sitepulse_daemon::clock;
+use sitepulse_daemon::identity::AgentKey;
+use sitepulse_daemon::task::TaskSet;
+use sitepulse_daemon::transport::{Client, ClientIdentity, Connection, FrameStream, StreamPriority};
+use sitepulse_model::id::{AgentName, Bucket, CheckId, CheckNo, Incarnation, Region, Seq};
+use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::{Entry, Hello, Joined, Lane, RefusalCode, ToAgent, ToCollector};
+use tokio::sync::oneshot;
+
+use super::world::{batch, definition, options, request, result};
+
+type Stream = FrameStream<ToAgent, ToCollector>;
+
+struct World {
+    app: App,
+    address: std::net::SocketAddr,
+    tasks: TaskSet,
+    stop: Option<oneshot::Sender<()>>,
+    _dir: tempfile::TempDir,
+}
+
+async fn start() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let app = App::open(dir.path(), clock::now()).unwrap();
+    let listener = Listener::bind(&app, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr();
+    app.set_addresses(vec![address.to_string()]).await.unwrap();
+    app.apply(vec![definition("shop")], options(), clock::now()).await.unwrap();
+    let tasks = TaskSet::new();
+    let (stop, stopped) = oneshot::channel::<()>();
+    tasks.spawn("listener", listener.run(tasks.clone(), async move { drop(stopped.await) }));
+    World { app, address, tasks, stop: Some(stop), _dir: dir }
+}
+
+impl World {
+    async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.tasks.join_all(Duration::from_secs(20)).await.unwrap();
+        self.app.close().await;
+    }
+
+    async fn join(&self) -> (AgentKey, Joined) {
+        let token = self.app.create_join_token(Region::parse("eu-west").unwrap(), 60_000_000, clock::now()).await.unwrap().token;
+        let key = AgentKey::generate().unwrap();
+        let csr = key.csr_der(&AgentName::parse("wish").unwrap()).unwrap();
+        let client = Client::new(ClientIdentity::Pinned { ca_pin: token.ca_pin });
+        let connection = client.connect(&self.address.to_string()).await.unwrap();
+        let mut control: Stream = connection.open_stream(StreamPriority::Control).await.unwrap();
+        control.send(&ToCollector::Join(request(token.secret, None, &csr))).await.unwrap();
+        match control.recv().await.unwrap() {
+            Some(ToAgent::Joined(joined)) => (key, joined),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn connect(&self, key: &AgentKey, joined: &Joined) -> (Connection, Stream) {
+        let identity = ClientIdentity::Enrolled {
+            ca_der: joined.ca_der.clone(),
+            certificate_der: joined.certificate_der.clone(),
+            key_pkcs8_der: key.pkcs8_der().to_vec(),
+        };
+        let connection = Client::new(identity).connect(&self.address.to_string()).await.unwrap();
+        let mut control: Stream = connection.open_stream(StreamPriority::Control).await.unwrap();
+        let hello = Hello {
+            protocol_min: 1,
+            protocol_max: 1,
+            build: "0.0.0".into(),
+            incarnation: Incarnation(1),
+            sent_at: clock::now(),
+            assignment_revision: 0,
+            spool_records: 0,
+        };
+        control.send(&ToCollector::Hello(hello)).await.unwrap();
+        assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Welcome(welcome)) if welcome.agent == joined.agent));
+        assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Assignment(part)) if part.checks.len() == 1));
+        (connection, control)
+    }
+}
+
+/// `count` results of the last seconds, numbered from `from`.
+fn entries(from: u64, count: u64, now: UtcMicros) -> Vec<Entry> {
+    let bucket: Bucket = CheckId::parse("shop").unwrap().bucket();
+    let record = |n: u64| {
+        let mut record = result(CheckNo(1), 0, ProbeState::Up);
+        if let Record::Result(result) = &mut record {
+            let millis = now.0 / 1000 - 100_000 + n.cast_signed();
+            result.scheduled = UtcMicros(millis * 1000);
+            result.started = result.scheduled;
+        }
+        record
+    };
+    (from..from + count).map(|n| Entry { bucket, seq: Seq(n), provenance: 0, record: record(n) }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_joins_ships_and_is_revoked() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    let (connection, mut control) = world.connect(&key, &joined).await;
+    let mut lane: Stream = connection.open_stream(StreamPriority::Fresh).await.unwrap();
+    lane.send(&ToCollector::LaneOpen(Lane::Fresh)).await.unwrap();
+    let now = clock::now();
+    // More than may wait at once: the lane's credits come back.
+    for number in 1..=20 {
+        lane.send(&ToCollector::Batch(batch(number, entries((number - 1) * 50, 50, now)))).await.unwrap();
+    }
+    let mut newest = 0;
+    while newest < 20 {
+        match lane.recv().await.unwrap() {
+            Some(ToAgent::Ack(ack)) => newest = ack.number,
+            other => panic!("{other:?}"),
+        }
+    }
+    {
+        let book = world.app.book();
+        assert_eq!(book.pair(CheckNo(1), joined.agent).unwrap().ledger.stored, 1000);
+        let agent = book.agent(joined.agent).unwrap();
+        assert!(agent.presence.connected && agent.presence.connections == 1);
+    }
+    assert_eq!(world.app.metrics().stored, 1000);
+
+    world.app.revoke_agent(&joined.name, clock::now()).await.unwrap();
+    match control.recv().await.unwrap() {
+        Some(ToAgent::Refusal(refusal)) => assert_eq!(refusal.code, RefusalCode::Revoked),
+        other => panic!("{other:?}"),
+    }
+    connection.closed().await;
+    let mut ticks = world.app.subscribe();
+    while world.app.book().agent(joined.agent).unwrap().presence.connected {
+        ticks.changed().await.unwrap();
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_says_goodbye() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    let (connection, mut control) = world.connect(&key, &joined).await;
+    let address = world.address;
+    world.stop().await;
+    match control.recv().await.unwrap() {
+        Some(ToAgent::Refusal(refusal)) => assert_eq!(refusal.code, RefusalCode::Unavailable),
+        other => panic!("{other:?}"),
+    }
+    connection.closed().await;
+    // The port is free again.
+    std::net::UdpSocket::bind(address).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rubbish_is_refused() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    let (connection, mut control) = world.connect(&key, &joined).await;
+    control.send(&ToCollector::LaneOpen(Lane::Fresh)).await.unwrap();
+    match control.recv().await.unwrap() {
+        Some(ToAgent::Refusal(refusal)) => assert_eq!(refusal.code, RefusalCode::BadMessage),
+        other => panic!("{other:?}"),
+    }
+    connection.closed().await;
+    world.stop().await;
+}

@@ -1,0 +1,158 @@
+//! A collector in memory or on disk, with agents to speak for.
+
+use std::path::Path;
+
+use sitepulse_collector::app::ApplyOptions;
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::ingest::IngestJob;
+use sitepulse_collector::receive::PeerCertificate;
+use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
+use sitepulse_model::check::{CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::control::Weight;
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
+use sitepulse_model::quorum::Quorum;
+use sitepulse_model::record::{DropReason, Dropped, Facts, Missed, MissedCause, Phases, ProbeResult, ProbeState, Provenance, Record};
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::{Batch, Entry, JoinRequest, Joined};
+
+pub const SECOND: i64 = 1_000_000;
+/// When these worlds begin.
+pub const START: UtcMicros = UtcMicros(1_790_000_000 * SECOND);
+pub const INTERVAL_US: u64 = 30 * 1_000_000;
+
+pub fn at(seconds: i64) -> UtcMicros {
+    START.plus_us(seconds * SECOND)
+}
+
+pub fn definition(id: &str) -> CheckDefinition {
+    CheckDefinition {
+        id: CheckId::parse(id).unwrap(),
+        kind: CheckKind::Http(HttpTarget { url: "http://127.0.0.1:1/".into() }),
+        interval_us: INTERVAL_US,
+        timeout_us: 10_000_000,
+        weight: Weight::ONE,
+        regions: None,
+        quorum: Quorum::Majority,
+        confirmations: 2,
+        recoveries: 1,
+        expect: Vec::new(),
+    }
+}
+
+pub fn options() -> ApplyOptions {
+    ApplyOptions { prune: false, dry_run: false, author: "collector:cli".into() }
+}
+
+pub fn in_memory() -> Engine {
+    let mut engine = Engine::in_memory(CertificateAuthority::create(START).unwrap(), START).unwrap();
+    engine.set_addresses(vec!["127.0.0.1:8443".into()]).unwrap();
+    engine
+}
+
+/// An engine over the files of `dir`, with an authority of its own.
+pub fn on_disk(dir: &Path) -> Engine {
+    let mut engine = Engine::open(dir, CertificateAuthority::create(START).unwrap(), 1, START).unwrap();
+    engine.set_addresses(vec!["127.0.0.1:8443".into()]).unwrap();
+    engine
+}
+
+pub fn key_and_csr() -> (AgentKey, Vec<u8>) {
+    let key = AgentKey::generate().unwrap();
+    let csr = key.csr_der(&AgentName::parse("wish").unwrap()).unwrap();
+    (key, csr)
+}
+
+pub fn request(secret: [u8; 32], name: Option<&str>, csr_der: &[u8]) -> JoinRequest {
+    JoinRequest {
+        protocol_min: 1,
+        protocol_max: 1,
+        secret,
+        name: name.map(|name| AgentName::parse(name).unwrap()),
+        csr_der: csr_der.to_vec(),
+        build: "0.0.0".into(),
+    }
+}
+
+/// Enrols an agent at the world's start.
+pub fn enrol(engine: &mut Engine, region: &str, name: Option<&str>) -> Joined {
+    let token = engine.create_join_token(Region::parse(region).unwrap(), 3600 * 1_000_000, START).unwrap().token;
+    let (_, csr) = key_and_csr();
+    engine.join(&request(token.secret, name, &csr), START).unwrap().unwrap()
+}
+
+pub fn certificate(engine: &Engine, agent: AgentNo) -> PeerCertificate {
+    let book = engine.shared().book();
+    let agent = book.agent(agent).unwrap();
+    PeerCertificate { name: agent.name.clone(), spki_sha256: agent.spki_sha256, not_after: at(7 * 86_400) }
+}
+
+pub fn result(check: CheckNo, seconds: i64, state: ProbeState) -> Record {
+    Record::Result(ProbeResult {
+        check,
+        revision: Revision(1),
+        scheduled: at(seconds),
+        started: at(seconds).plus_us(150),
+        phases: Phases { total: Some(1234), ..Phases::default() },
+        state,
+        cause: match state {
+            ProbeState::Up => None,
+            ProbeState::Degraded => Some(sitepulse_model::record::Cause::SoftAssertion),
+            ProbeState::Down => Some(sitepulse_model::record::Cause::Timeout),
+            ProbeState::Unknown => Some(sitepulse_model::record::Cause::NetworkLost),
+        },
+        failed_phase: None,
+        detail: String::new(),
+        address: None,
+        facts: Facts::default(),
+    })
+}
+
+pub fn missed(check: CheckNo, from: i64, count: u64) -> Record {
+    let first = at(from);
+    let last = first.plus_us(INTERVAL_US.cast_signed() * (count.cast_signed() - 1));
+    Record::Missed(Missed { check, revision: Revision(1), first, last, count, cause: MissedCause::AgentStopped })
+}
+
+pub fn dropped(check: CheckNo, from: i64, count: u64, seqs: &[(u64, u64)]) -> Record {
+    let first = at(from);
+    let last = first.plus_us(INTERVAL_US.cast_signed() * (count.cast_signed() - 1));
+    let seqs = seqs.iter().map(|(first, last)| (Seq(*first), Seq(*last))).collect();
+    Record::Dropped(Dropped { check, revision: Revision(1), first, last, count, reason: DropReason::SpoolFull, seqs })
+}
+
+pub fn entry(engine: &Engine, seq: u64, record: Record) -> Entry {
+    let bucket = engine.shared().book().check(record.check()).unwrap().bucket();
+    Entry { bucket, seq: Seq(seq), provenance: 0, record }
+}
+
+pub fn batch(number: u64, entries: Vec<Entry>) -> Batch {
+    let provenances = vec![Provenance { build: "0.0.0".into(), clock_offset_us: Some(5), clock_uncertainty_us: 7 }];
+    Batch { number, incarnation: Incarnation(u64::MAX - 1), provenances, entries }
+}
+
+pub fn job(agent: AgentNo, entries: Vec<Entry>) -> IngestJob {
+    IngestJob { agent, received_at: at(3600), batch: batch(1, entries) }
+}
+
+/// The book as text, without what is not durable.
+pub fn picture(engine: &Engine) -> String {
+    let book = engine.shared().book();
+    let mut out = String::new();
+    for check in book.checks() {
+        out.push_str(&format!("{} {} {:?} {:?}\n", check.number, check.id, check.revisions, check.bucket()));
+        for (agent, pair) in &check.pairs {
+            out.push_str(&format!("  {agent} {:?} {:?}\n", pair.ledger, pair.last));
+            for slot in 0..200 {
+                out.push_str(&format!("{:?}", pair.series.at(at(slot * 30)).map(|seen| seen.seen)));
+            }
+        }
+    }
+    for agent in book.agents() {
+        out.push_str(&format!("{} {} {} {:?} {:?}\n", agent.number, agent.name, agent.region, agent.enrolled_at, agent.revoked_at));
+    }
+    for event in book.control().events() {
+        out.push_str(&format!("{event:?}\n"));
+    }
+    out.push_str(&book.quarantined().to_string());
+    out
+}

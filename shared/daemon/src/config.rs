@@ -1,0 +1,150 @@
+//! Configuration files: TOML, at most 1 MiB. Errors name file, line and column. The caller's types deny unknown keys
+//! (`#[serde(deny_unknown_fields)]`).
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// Largest configuration or check file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Why a file is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{path}: cannot read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is larger than [`CONFIG_BYTES_MAX`].
+    #[error("{path}: longer than {CONFIG_BYTES_MAX} bytes: is it the right file?")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not UTF-8.
+    #[error("{path}:{line}: not UTF-8 text: is it the right file?")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// Malformed TOML, an unknown key, a missing key, or a value of the wrong kind.
+    #[error("{path}:{line}:{column}: {message}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong and what to do.
+        message: String,
+    },
+}
+
+/// Loads a configuration file.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    parse(&read(path)?, path)
+}
+
+/// Reads a file as text, bounded.
+pub fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(ConfigError::TooLong { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::NotText { path: path.to_owned(), line }
+    })
+}
+
+/// Parses the text of a configuration file; `path` is for messages.
+pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        invalid(text, path, at, error.message())
+    })
+}
+
+/// An error about the byte at offset `at` of `text`: for values that parse as TOML but break a rule of ours.
+pub fn invalid(text: &str, path: &Path, at: usize, message: &str) -> ConfigError {
+    let mut message = message.trim().replace('\n', "; ");
+    if message.starts_with("unknown field") {
+        message.push_str(": remove it or correct its spelling");
+    }
+    let (line, column) = position(text, at);
+    ConfigError::Invalid { path: path.to_owned(), line, column, message }
+}
+
+/// Line and column (in characters) of a byte offset, from 1.
+pub fn position(text: &str, at: usize) -> (usize, usize) {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        http: String,
+        limit: Option<u32>,
+    }
+
+    fn error(text: &str) -> String {
+        parse::<Sample>(text, Path::new("/etc/x.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn mistakes_name_file_line_and_column() {
+        let good: Sample = parse("http = \"a\"\nlimit = 3\n", Path::new("x")).unwrap();
+        assert_eq!((good.http.as_str(), good.limit), ("a", Some(3)));
+        let unknown = error("http = \"a\"\nhtpp = \"b\"\n");
+        assert!(unknown.starts_with("/etc/x.toml:2:1: unknown field `htpp`"), "{unknown}");
+        assert!(unknown.ends_with("remove it or correct its spelling"), "{unknown}");
+        let kind = error("http = \"a\"\nlimit = \"ä\"\n");
+        assert!(kind.starts_with("/etc/x.toml:2:9: invalid type"), "{kind}");
+        let malformed = error("http = \"a\n");
+        assert!(malformed.starts_with("/etc/x.toml:1:"), "{malformed}");
+        assert!(error("").contains("missing field `http`"));
+    }
+
+    #[test]
+    fn unreadable_and_binary_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.toml");
+        assert!(load::<Sample>(&path).unwrap_err().to_string().contains("cannot read"));
+        std::fs::write(&path, b"a = 1\n\xff").unwrap();
+        assert!(matches!(load::<Sample>(&path), Err(ConfigError::NotText { line: 2, .. })));
+        std::fs::write(&path, vec![b'\n'; CONFIG_BYTES_MAX as usize + 1]).unwrap();
+        assert!(matches!(load::<Sample>(&path), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[test]
+    fn positions_count_characters() {
+        assert_eq!(position("ä\nöx", 5), (2, 2));
+        assert_eq!(position("", 10), (1, 1));
+    }
+}

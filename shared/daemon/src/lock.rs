@@ -1,0 +1,147 @@
+//! One process per data directory: an exclusive `flock` on `<dir>/lock`, which holds the owner's pid for people to read.
+//!
+//! The kernel releases the lock when its owner dies, however it dies; the file stays.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use thiserror::Error;
+
+/// Why a data directory is not ours.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("data directory {dir} is in use by process {pid}: stop it, or choose another with --data-dir", pid = .pid.map_or("?".to_owned(), |pid| pid.to_string()))]
+    Held {
+        /// The directory.
+        dir: PathBuf,
+        /// The owner, where it could be read.
+        pid: Option<u32>,
+    },
+    /// It is on a read-only file system, or belongs to somebody else.
+    #[error(
+        "data directory {dir} is not writable: {source}: give the service's user write access, or choose another with --data-dir"
+    )]
+    ReadOnly {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No space is left for even the lock file.
+    #[error("data directory {dir}: the disk is full: free some space")]
+    DiskFull {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Something else, such as a file in its place.
+    #[error("data directory {dir} cannot be used: {source}")]
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl LockError {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the system's errors are not ours to list")]
+    fn from_io(dir: &Path, source: io::Error) -> Self {
+        let dir = dir.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { dir, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { dir },
+            _ => Self::Unusable { dir, source },
+        }
+    }
+}
+
+/// Holds a data directory until dropped.
+#[derive(Debug)]
+pub struct DataDirLock {
+    dir: PathBuf,
+    _file: File,
+}
+
+impl DataDirLock {
+    /// Takes the directory: creates it (mode 0700) where it is missing, locks it, and checks that it can be written to.
+    pub fn acquire(dir: &Path) -> Result<Self, LockError> {
+        let error = |source| LockError::from_io(dir, source);
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(dir.join("lock"))
+            .map_err(error)?;
+        if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            return Err(if errno == rustix::io::Errno::WOULDBLOCK {
+                LockError::Held { dir: dir.to_owned(), pid: read_pid(&mut file) }
+            } else {
+                error(errno.into())
+            });
+        }
+        let pid = format!("{}\n", std::process::id());
+        file.set_len(0).map_err(error)?;
+        file.write_all(pid.as_bytes()).map_err(error)?;
+        Ok(Self { dir: dir.to_owned(), _file: file })
+    }
+
+    /// Whether some process holds the directory now. `false` also where there is none.
+    pub fn is_held(dir: &Path) -> bool {
+        let Ok(file) = File::open(dir.join("lock")) else { return false };
+        // A shared lock is enough to ask; it goes when `file` does.
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn one_owner_at_a_time_and_the_other_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("a").join("data");
+        let held = DataDirLock::acquire(&dir).unwrap();
+        assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(DataDirLock::is_held(&dir));
+        let error = DataDirLock::acquire(&dir).unwrap_err().to_string();
+        assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
+        drop(held);
+        assert!(!DataDirLock::is_held(&dir));
+        DataDirLock::acquire(&dir).unwrap();
+    }
+
+    #[test]
+    fn unusable_places_say_why() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(DataDirLock::acquire(&file), Err(LockError::Unusable { .. })));
+        let error = LockError::from_io(&file, io::ErrorKind::ReadOnlyFilesystem.into()).to_string();
+        assert!(error.contains("not writable") && error.contains("--data-dir"), "{error}");
+        let error = LockError::from_io(&file, io::ErrorKind::StorageFull.into()).to_string();
+        assert!(error.contains("disk is full"), "{error}");
+        assert!(!DataDirLock::is_held(&parent.path().join("nowhere")));
+    }
+}

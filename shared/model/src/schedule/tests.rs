@@ -1,0 +1,212 @@
+use super::*;
+
+const MINUTE: u64 = 60_000_000;
+const START: UtcMicros = UtcMicros(1_700_000_000_000_000);
+
+fn plan(check: u32, interval_us: u64, weight: u32) -> Plan {
+    let id = CheckId::parse(&alloc::format!("check-{check}")).unwrap();
+    let agent = AgentName::parse("eu-west-1").unwrap();
+    Plan {
+        check: CheckNo(check),
+        revision: Revision(1),
+        lattice: Lattice::new(&id, &agent, interval_us),
+        weight: Weight(weight),
+    }
+}
+
+fn runs(actions: &[Action]) -> Vec<(u32, UtcMicros)> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Run { check, slot, .. } => Some((check.0, *slot)),
+            Action::Missed(_) | Action::ClockStepped { .. } => None,
+        })
+        .collect()
+}
+
+fn missed(actions: &[Action]) -> Vec<(u32, u64, MissedCause)> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Missed(missed) => Some((missed.check.0, missed.count, missed.cause)),
+            Action::Run { .. } | Action::ClockStepped { .. } => None,
+        })
+        .collect()
+}
+
+#[test]
+fn slots_spread_over_the_interval() {
+    let mut per_second = [0_u32; 60];
+    for check in 0..1000 {
+        let lattice = plan(check, MINUTE, 1000).lattice;
+        assert_eq!(lattice.offset_us % 1000, 0);
+        per_second[(lattice.offset_us / 1_000_000) as usize] += 1;
+    }
+    assert!(per_second.iter().all(|n| (3..50).contains(n)), "{per_second:?}");
+}
+
+#[test]
+fn lattices_are_exact() {
+    let lattice = Lattice { offset_us: 3, interval_us: 10 };
+    let at = |us| UtcMicros(us);
+    assert_eq!(
+        (lattice.at_or_before(at(13)), lattice.at_or_after(at(13)), lattice.after(at(13))),
+        (at(13), at(13), at(23))
+    );
+    assert_eq!(
+        (lattice.at_or_before(at(12)), lattice.at_or_after(at(12)), lattice.after(at(12))),
+        (at(3), at(13), at(13))
+    );
+    assert_eq!((lattice.at_or_before(at(-1)), lattice.at_or_after(at(-8))), (at(-7), at(-7)));
+    assert_eq!((lattice.count(at(3), at(33)), lattice.count(at(13), at(3))), (4, 0));
+}
+
+/// Runs a scheduler on a quiet machine for some time; each run takes no time.
+fn quiet(scheduler: &mut Scheduler, wall: &mut UtcMicros, monotonic: &mut u64, for_us: i64) -> Vec<(u32, UtcMicros)> {
+    let end = wall.plus_us(for_us);
+    let mut all = Vec::new();
+    while let Some(next) = scheduler.poll_timeout().filter(|next| *next <= end) {
+        *monotonic += next.us_since(*wall).max(0) as u64;
+        *wall = next.max(*wall);
+        let actions = scheduler.handle_now(*wall, *monotonic);
+        assert_eq!(missed(&actions), []);
+        for run in runs(&actions) {
+            scheduler.finished();
+            all.push(run);
+        }
+    }
+    *monotonic += end.us_since(*wall) as u64;
+    *wall = end;
+    all
+}
+
+#[test]
+fn a_quiet_agent_runs_every_slot_on_time() {
+    let plans: Vec<Plan> = (0..100).map(|check| plan(check, MINUTE, 1000)).collect();
+    let mut scheduler = Scheduler::new(64);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let (mut wall, mut monotonic) = (START, 5);
+    let all = quiet(&mut scheduler, &mut wall, &mut monotonic, 10 * MINUTE as i64);
+    assert_eq!(all.len(), 1000);
+    for (index, plan) in plans.iter().enumerate() {
+        let mine: Vec<UtcMicros> =
+            all.iter().filter(|(check, _)| *check == index as u32).map(|(_, slot)| *slot).collect();
+        let first = plan.lattice.after(START);
+        assert_eq!(mine, (0..10).map(|k| first.plus_us(k * MINUTE as i64)).collect::<Vec<_>>());
+    }
+    assert_eq!(scheduler.earliest_pending(), plans.iter().map(|plan| plan.lattice.after(wall)).min());
+}
+
+#[test]
+fn a_stopped_process_runs_the_newest_slot_alone() {
+    let mut scheduler = Scheduler::new(64);
+    let plan = plan(1, MINUTE, 1000);
+    assert_eq!(scheduler.assign(&[plan], START), []);
+    assert_eq!(scheduler.handle_now(START, 0), []);
+    let late = START.plus_us(10 * MINUTE as i64 + 1);
+    let actions = scheduler.handle_now(late, 10 * MINUTE + 1);
+    assert_eq!(missed(&actions), [(1, 9, MissedCause::Overloaded)]);
+    assert_eq!(runs(&actions), [(1, plan.lattice.at_or_before(late))]);
+    assert_eq!(scheduler.handle_now(late, 10 * MINUTE + 1), []);
+}
+
+#[test]
+fn a_leap_forward_runs_nothing_that_it_leapt_over() {
+    let plans: Vec<Plan> = (0..50).map(|check| plan(check, MINUTE, 1000)).collect();
+    let mut scheduler = Scheduler::new(64);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let (mut wall, mut monotonic) = (START, 0);
+    quiet(&mut scheduler, &mut wall, &mut monotonic, 5 * MINUTE as i64);
+    let hour = 60 * MINUTE as i64;
+    let actions = scheduler.handle_now(wall.plus_us(hour), monotonic);
+    assert_eq!(actions[0], Action::ClockStepped { by_us: hour });
+    assert_eq!(runs(&actions), []);
+    let missed = missed(&actions);
+    assert_eq!(missed.len(), 50);
+    assert!(missed.iter().all(|(_, count, cause)| (*count, *cause) == (60, MissedCause::ClockStep)));
+    wall = wall.plus_us(hour);
+    assert_eq!(quiet(&mut scheduler, &mut wall, &mut monotonic, MINUTE as i64).len(), 50);
+}
+
+#[test]
+fn a_leap_back_goes_on_within_an_interval_without_a_burst() {
+    let plans: Vec<Plan> = (0..50).map(|check| plan(check, MINUTE, 1000)).collect();
+    let mut scheduler = Scheduler::new(64);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let (mut wall, mut monotonic) = (START, 0);
+    quiet(&mut scheduler, &mut wall, &mut monotonic, 5 * MINUTE as i64);
+    wall = wall.plus_us(-60 * MINUTE as i64);
+    let actions = scheduler.handle_now(wall, monotonic);
+    assert_eq!(actions, [Action::ClockStepped { by_us: -60 * MINUTE as i64 }]);
+    assert_eq!(quiet(&mut scheduler, &mut wall, &mut monotonic, MINUTE as i64).len(), 50);
+}
+
+#[test]
+fn a_small_step_back_repeats_no_slot() {
+    let plan = plan(1, MINUTE, 1000);
+    let mut scheduler = Scheduler::new(64);
+    assert_eq!(scheduler.assign(&[plan], START), []);
+    let slot = plan.lattice.after(START);
+    assert_eq!(runs(&scheduler.handle_now(slot, 0)), [(1, slot)]);
+    let actions = scheduler.handle_now(slot.plus_us(-10_000_000), 0);
+    assert_eq!(actions, [Action::ClockStepped { by_us: -10_000_000 }]);
+    assert_eq!(scheduler.poll_timeout(), Some(slot.plus_us(MINUTE as i64)));
+}
+
+#[test]
+fn the_lightest_checks_are_shed_first() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    let plans: Vec<Plan> = [500, 3000, 1000, 2000]
+        .iter()
+        .enumerate()
+        .map(|(index, weight)| Plan { lattice, ..plan(index as u32, MINUTE, *weight) })
+        .collect();
+    let mut scheduler = Scheduler::new(2);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let slot = lattice.after(START);
+    let actions = scheduler.handle_now(slot, 0);
+    assert_eq!(runs(&actions), [(1, slot), (3, slot)]);
+    assert_eq!((missed(&actions), scheduler.waiting()), (alloc::vec![], 2));
+    assert_eq!(scheduler.earliest_pending(), Some(slot));
+    scheduler.finished();
+    assert_eq!(runs(&scheduler.handle_now(slot.plus_us(1_000_000), 1_000_000)), [(2, slot)]);
+    assert_eq!(scheduler.poll_timeout(), Some(slot.plus_us(WAIT_US_MAX as i64)));
+    let actions = scheduler.handle_now(slot.plus_us(5_000_000), 5_000_000);
+    assert_eq!(actions.len(), 1);
+    assert_eq!(missed(&actions), [(0, 1, MissedCause::Overloaded)]);
+    assert_eq!(scheduler.in_flight(), 2);
+}
+
+#[test]
+fn assignments_change_without_losing_slots() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    let one = Plan { lattice, ..plan(1, MINUTE, 1000) };
+    let mut scheduler = Scheduler::new(1);
+    assert_eq!(scheduler.assign(&[one], START), []);
+    let slot = lattice.after(START);
+    let newer = Plan { revision: Revision(2), ..one };
+    assert_eq!(scheduler.assign(&[newer], slot.plus_us(-1)), []);
+    assert_eq!(scheduler.handle_now(slot, 0), [Action::Run { check: CheckNo(1), revision: Revision(2), slot }]);
+    let faster = Plan { lattice: Lattice { offset_us: 0, interval_us: MINUTE / 2 }, ..newer };
+    assert_eq!(scheduler.assign(&[faster], slot.plus_us(1)), []);
+    assert_eq!(scheduler.next_slot(CheckNo(1)), Some(slot.plus_us(MINUTE as i64 / 2)));
+    let gone = scheduler.assign(&[], slot.plus_us(MINUTE as i64));
+    assert_eq!(missed(&gone), [(1, 2, MissedCause::Overloaded)]);
+    assert_eq!(scheduler.poll_timeout(), None);
+}
+
+#[test]
+fn a_restart_tells_what_was_missed() {
+    let plan = Plan { lattice: Lattice { offset_us: 3, interval_us: 10 }, ..plan(1, MINUTE, 1000) };
+    let at = |us| UtcMicros(us);
+    let ranges = |watermark, recorded: &[i64], now| -> Vec<(i64, i64, u64)> {
+        let recorded: Vec<UtcMicros> = recorded.iter().copied().map(UtcMicros).collect();
+        resume(&plan, at(watermark), &recorded, at(now)).iter().map(|m| (m.first.0, m.last.0, m.count)).collect()
+    };
+    assert_eq!(ranges(100, &[], 133), [(103, 133, 4)]);
+    assert_eq!(ranges(103, &[123, 103, 107, 500], 139), [(113, 113, 1), (133, 133, 1)]);
+    assert_eq!(ranges(103, &[103], 103), []);
+    assert_eq!(ranges(200, &[], 100), []);
+    let years = resume(&plan, at(0), &[], at(1_200_000_000));
+    assert_eq!(years.iter().map(|m| m.count).collect::<Vec<_>>(), [50_000_000, 50_000_000, 20_000_000]);
+}

@@ -1,0 +1,270 @@
+//! What is damaged, cut or made up is refused, each with the error that names it.
+
+use proptest::prelude::*;
+use sitepulse_model::id::{Bucket, Revision, Seq};
+use sitepulse_model::record::{Cause, Record};
+use sitepulse_wire::frame::{
+    BODY_BYTES_MAX, DecodeError, EncodeError, FrameDecoder, FrameError, HEADER_BYTES, Message, PUSH_BYTES_MAX,
+};
+use sitepulse_wire::message::{BATCH_RECORDS_MAX, Batch, ToAgent, ToCollector};
+use sitepulse_wire::record::{self, DecodeError as RecordError};
+
+use crate::{arbitrary, samples};
+
+fn decode<M: Message>(bytes: &[u8]) -> Result<Option<M>, FrameError> {
+    let mut decoder = FrameDecoder::new();
+    decoder.push(bytes)?;
+    let message = decoder.next()?;
+    decoder.finish()?;
+    Ok(message)
+}
+
+/// A frame around any body, with the right checksum.
+fn frame(kind: u16, body: &[u8]) -> Vec<u8> {
+    let mut frame = b"SP\x01\x00".to_vec();
+    frame.extend_from_slice(&kind.to_le_bytes());
+    frame.extend_from_slice(&[0, 0]);
+    frame.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&frame), body);
+    frame.extend_from_slice(&crc.to_le_bytes());
+    frame.extend_from_slice(body);
+    frame
+}
+
+fn sample_batch() -> Batch {
+    let batch = samples::to_collector().into_iter().find_map(|(_, message)| match message {
+        ToCollector::Batch(batch) => Some(batch),
+        _ => None,
+    });
+    batch.unwrap()
+}
+
+#[test]
+fn every_damage_of_a_single_byte_is_seen() {
+    for (name, message) in samples::to_collector() {
+        let bytes = message.encode().unwrap();
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= flip;
+                assert!(decode::<ToCollector>(&damaged).is_err(), "{name}, byte {at} ^ {flip:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_seen() {
+    for (name, message) in samples::to_agent() {
+        let bytes = message.encode().unwrap();
+        assert_eq!(decode::<ToAgent>(&[]), Ok(None));
+        for length in 1..bytes.len() {
+            assert_eq!(decode::<ToAgent>(&bytes[..length]), Err(FrameError::Truncated { bytes: length }), "{name}");
+        }
+    }
+    for (name, record) in samples::records() {
+        let mut bytes = Vec::new();
+        record::encode(&record, &mut bytes);
+        for length in 0..bytes.len() {
+            assert!(record::decode(&bytes[..length]).is_err(), "{name} cut to {length}");
+        }
+        bytes.push(0);
+        assert_eq!(record::decode(&bytes), Err(RecordError::Trailing { bytes: 1 }), "{name}");
+    }
+}
+
+#[test]
+fn headers_tell_what_is_wrong() {
+    let good = ToCollector::LaneOpen(sitepulse_wire::message::Lane::Fresh).encode().unwrap();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut frame = good.clone();
+        frame[at..at + bytes.len()].copy_from_slice(bytes);
+        decode::<ToCollector>(&frame).unwrap_err()
+    };
+    assert!(
+        decode::<ToCollector>(b"GET / HTTP/1.1\r\n\r\n")
+            .unwrap_err()
+            .to_string()
+            .starts_with("this is not a SitePulse peer")
+    );
+    assert_eq!(with(2, &[9, 0]).to_string(), "peer speaks protocol 9, this build understands 1..=1: upgrade this side");
+    assert_eq!(with(2, &[0, 0]).to_string(), "peer speaks protocol 0, this build understands 1..=1: upgrade the peer");
+    assert_eq!(with(6, &[1, 0]), FrameError::Reserved { found: 1 });
+    assert_eq!(with(8, &[1, 0, 16, 0]), FrameError::TooLong { bytes: BODY_BYTES_MAX as u64 + 1 });
+    assert!(matches!(with(12, &[0, 0, 0, 0]), FrameError::Crc { found: 0, .. }));
+    assert!(matches!(with(4, &[3, 0]), FrameError::Crc { .. }));
+}
+
+#[test]
+fn bodies_tell_what_is_wrong() {
+    let message = |kind, body: &[u8]| match decode::<ToCollector>(&frame(kind, body)).unwrap_err() {
+        FrameError::Message(error) => error,
+        other => panic!("{other}"),
+    };
+    assert_eq!(message(129, &[]), DecodeError::UnknownKind { kind: 129, towards: "a collector" });
+    assert_eq!(message(2, &[1, 0]), DecodeError::Trailing { bytes: 1 });
+    assert!(message(2, &[9]).to_string().contains("lane_open.lane: there is no lane 9"));
+    assert!(matches!(message(1, &[]), DecodeError::Malformed(_)));
+    // A list that announces four billion events.
+    assert!(matches!(message(4, &[252, 255, 255, 255, 255]), DecodeError::Malformed(_)));
+}
+
+#[test]
+fn a_long_frame_is_refused_before_its_body_comes() {
+    let mut header = frame(3, &[])[..HEADER_BYTES].to_vec();
+    header[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    let mut decoder = FrameDecoder::new();
+    assert_eq!(decoder.push(&header[..12]), Ok(()));
+    assert_eq!(decoder.push(&header[12..]), Err(FrameError::TooLong { bytes: u32::MAX.into() }));
+    // It stays failed, and keeps nothing.
+    assert_eq!(decoder.push(&[0; 10]), Err(FrameError::TooLong { bytes: u32::MAX.into() }));
+    assert!(decoder.next::<ToCollector>().is_err() && decoder.finish().is_err());
+    assert_eq!(decoder.buffered(), 0);
+}
+
+#[test]
+fn the_decoder_holds_one_frame_and_one_read_at_most() {
+    let mut decoder = FrameDecoder::new();
+    assert_eq!(decoder.push(&vec![0; PUSH_BYTES_MAX + 1]), Err(FrameError::Overfull));
+    let frames: Vec<u8> = frame(8, &vec![0; 60_000]).repeat(40);
+    let mut decoder = FrameDecoder::new();
+    let overfull = frames.chunks(PUSH_BYTES_MAX).find_map(|piece| {
+        assert!(decoder.buffered() <= HEADER_BYTES + BODY_BYTES_MAX + PUSH_BYTES_MAX);
+        decoder.push(piece).err()
+    });
+    assert_eq!(overfull, Some(FrameError::Overfull));
+}
+
+fn result(record: &mut Record, change: fn(&mut sitepulse_model::record::ProbeResult)) {
+    if let Record::Result(result) = record {
+        change(result);
+    }
+}
+
+#[test]
+fn what_breaks_a_rule_is_not_sent() {
+    let refused = |change: &dyn Fn(&mut Batch)| {
+        let mut batch = sample_batch();
+        change(&mut batch);
+        ToCollector::Batch(batch).encode().unwrap_err().to_string()
+    };
+    let says = |text: String, part: &str| assert!(text.contains(part), "{text}");
+    says(refused(&|batch| batch.entries[2].bucket = Bucket(64)), "batch.entries[2].bucket: there is no such bucket");
+    says(refused(&|batch| batch.entries[0].provenance = 2), "batch.entries[0].provenance");
+    says(refused(&|batch| batch.entries.clear()), "0 records");
+    says(refused(&|batch| batch.entries = vec![batch.entries[0].clone(); BATCH_RECORDS_MAX + 1]), "4097 records");
+    says(refused(&|batch| batch.number = 0), "batches count from 1");
+    says(refused(&|batch| batch.provenances[0].build = "x".repeat(101)), "batch.provenances.build: 101 bytes");
+    let record = |change: fn(&mut Record)| {
+        refused(&|batch| batch.entries.iter_mut().for_each(|entry| change(&mut entry.record)))
+    };
+    says(record(|r| result(r, |result| result.cause = Some(Cause::SoftAssertion))), "the cause does not fit the state");
+    says(record(|r| result(r, |result| result.revision = Revision(0))), "revisions count from 1");
+    says(record(|r| result(r, |result| result.detail = "x".repeat(301))), "the detail is too long");
+    says(
+        record(|r| {
+            if let Record::Missed(m) = r {
+                m.last = m.first.plus_us(-1)
+            }
+        }),
+        "the last slot is before the first",
+    );
+    says(
+        record(|r| {
+            if let Record::Dropped(d) = r {
+                d.seqs.reverse()
+            }
+        }),
+        "do not ascend",
+    );
+    says(
+        record(|r| {
+            if let Record::Dropped(d) = r {
+                d.seqs = vec![(Seq(1), Seq(1)); 1001]
+            }
+        }),
+        "too many ranges",
+    );
+}
+
+#[test]
+fn too_much_for_a_frame_is_refused_by_its_sender() {
+    let (_, failure) = samples::records().swap_remove(1);
+    let mut batch = sample_batch();
+    batch.entries.truncate(1);
+    batch.entries[0].record = failure;
+    if let Record::Result(result) = &mut batch.entries[0].record {
+        result.detail = "x".repeat(300);
+    }
+    batch.entries = vec![batch.entries[0].clone(); BATCH_RECORDS_MAX];
+    assert!(matches!(ToCollector::Batch(batch).encode(), Err(EncodeError::TooLong { .. })));
+}
+
+#[test]
+fn a_bad_check_is_named() {
+    let encode = |check| {
+        let part = sitepulse_wire::message::AssignmentPart { revision: 1, part: 0, parts: 1, checks: vec![check] };
+        ToAgent::Assignment(part).encode().unwrap_err().to_string()
+    };
+    let mut check = samples::check();
+    check.definition.interval_us = 999;
+    assert!(encode(check).contains("assignment.check shop.interval_us: 999 microseconds"));
+    let mut check = samples::check();
+    check.definition.kind =
+        sitepulse_model::check::CheckKind::Http(sitepulse_model::check::HttpTarget { url: "ftp://x".into() });
+    assert!(encode(check).contains("assignment.check shop.url"));
+}
+
+#[test]
+fn a_record_of_a_newer_build_is_refused_by_its_version() {
+    let error = record::decode(&[9, 0, 0]).unwrap_err();
+    assert_eq!(error, RecordError::Version { found: 9 });
+    assert!(error.to_string().contains("upgrade"));
+    assert_eq!(record::decode(&[]), Err(RecordError::Empty));
+}
+
+#[test]
+fn secrets_stay_out_of_logs() {
+    let (_, join) = samples::to_collector().swap_remove(6);
+    assert!(!format!("{join:?}").contains("7, 7"));
+}
+
+proptest! {
+    #[test]
+    fn any_body_of_any_kind_is_handled(kind in prop_oneof![1_u16..9, 129_u16..137, any::<u16>()], body in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let bytes = frame(kind, &body);
+        drop(decode::<ToCollector>(&bytes));
+        drop(decode::<ToAgent>(&bytes));
+    }
+
+    /// A valid body with a few bytes changed gets further into the decoders than noise.
+    #[test]
+    fn nearly_valid_bodies_are_handled(message in arbitrary::to_collector(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let encoded = message.encode().unwrap();
+        let mut body = encoded[HEADER_BYTES..].to_vec();
+        for (at, byte) in changes {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let kind = u16::from_le_bytes([encoded[4], encoded[5]]);
+        if let Ok(Some(message)) = decode::<ToCollector>(&frame(kind, &body)) {
+            // Whatever is taken can be sent again.
+            message.encode().unwrap();
+        }
+    }
+
+    #[test]
+    fn any_bytes_pushed_are_handled(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..10)) {
+        let mut decoder = FrameDecoder::new();
+        for piece in pieces {
+            drop(decoder.push(&piece));
+            while let Ok(Some(_)) = decoder.next::<ToCollector>() {}
+        }
+    }
+
+    #[test]
+    fn any_bytes_as_a_record_are_handled(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(record::decode(&bytes));
+        drop(record::decode(&[&[1], &bytes[..]].concat()));
+    }
+}

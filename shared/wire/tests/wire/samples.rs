@@ -1,0 +1,212 @@
+//! One fixed message of each kind, and records.
+
+use std::net::SocketAddr;
+
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
+use sitepulse_model::expect::Expectation;
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
+use sitepulse_model::quorum::Quorum;
+use sitepulse_model::record::{
+    Cause, DropReason, Dropped, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState, Provenance, Record,
+};
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::*;
+
+pub(crate) const AT: UtcMicros = UtcMicros(1_795_341_600_000_000);
+
+/// A plain success over TLS, as a real probe measures it.
+pub(crate) fn success() -> ProbeResult {
+    ProbeResult {
+        check: CheckNo(1234),
+        revision: Revision(3),
+        scheduled: AT,
+        started: AT.plus_us(1_432),
+        phases: Phases {
+            dns: Some(2_310),
+            connect: Some(30_221),
+            tls: Some(60_930),
+            send: Some(57),
+            first_byte: Some(80_422),
+            transfer: Some(1_204),
+            total: Some(175_390),
+        },
+        state: ProbeState::Up,
+        cause: None,
+        failed_phase: None,
+        detail: String::new(),
+        address: Some("203.0.113.7:443".parse().unwrap()),
+        facts: Facts {
+            status: Some(200),
+            body_bytes: Some(14_230),
+            certificate_expires: Some(UtcMicros(1_800_000_000_000_000)),
+        },
+    }
+}
+
+pub(crate) fn records() -> Vec<(&'static str, Record)> {
+    let failure = ProbeResult {
+        state: ProbeState::Down,
+        cause: Some(Cause::Timeout),
+        failed_phase: Some(Phase::FirstByte),
+        detail: "no answer within 10 s".into(),
+        address: Some("[2001:db8::7]:8080".parse::<SocketAddr>().unwrap()),
+        phases: Phases { connect: Some(31_000), total: Some(10_000_412), ..Phases::default() },
+        facts: Facts::default(),
+        ..success()
+    };
+    let missed = Missed {
+        check: CheckNo(7),
+        revision: Revision(1),
+        first: AT,
+        last: AT.plus_us(600_000_000),
+        count: 11,
+        cause: MissedCause::AgentStopped,
+    };
+    let dropped = Dropped {
+        check: CheckNo(7),
+        revision: Revision(2),
+        first: AT.plus_us(-3_600_000_000),
+        last: AT,
+        count: 61,
+        reason: DropReason::SpoolFull,
+        seqs: vec![(Seq(100), Seq(150)), (Seq(200), Seq(209))],
+    };
+    vec![
+        ("record-success", Record::Result(success())),
+        ("record-failure", Record::Result(failure)),
+        ("record-missed", Record::Missed(missed)),
+        ("record-dropped", Record::Dropped(dropped)),
+    ]
+}
+
+fn batch() -> Batch {
+    let entry = |(at, (_, record)): (usize, (&str, Record))| Entry {
+        bucket: Bucket((at % 2) as u8 * 7),
+        seq: Seq(1000 + at as u64),
+        provenance: (at % 2) as u16,
+        record,
+    };
+    Batch {
+        number: 5,
+        incarnation: Incarnation(0x0123_4567_89ab_cdef),
+        provenances: vec![
+            Provenance { build: "0.1.0+abc1234".into(), clock_offset_us: Some(-1_520), clock_uncertainty_us: 800 },
+            Provenance { build: "0.1.0+abc1234".into(), clock_offset_us: None, clock_uncertainty_us: 0 },
+        ],
+        entries: records().into_iter().enumerate().map(entry).collect(),
+    }
+}
+
+fn events() -> Vec<ControlEvent> {
+    let event = |number, scope, change| ControlEvent {
+        id: EventId { author: "agent:eu-west-1".into(), number },
+        at: AT.plus_us(number as i64),
+        scope,
+        change,
+    };
+    let suspend = Change::Suspend { until: AT.plus_us(7_200_000_000), reason: "upgrade of the router".into() };
+    vec![
+        event(1, Scope::Agent(AgentNo(3)), suspend),
+        event(2, Scope::AgentCheck(AgentNo(3), CheckNo(9)), Change::Weight(Weight(2500))),
+        event(3, Scope::Check(CheckNo(9)), Change::Resume),
+    ]
+}
+
+fn ids() -> Vec<EventId> {
+    events().into_iter().map(|event| event.id).collect()
+}
+
+pub(crate) fn check() -> AssignedCheck {
+    AssignedCheck {
+        number: CheckNo(42),
+        revision: Revision(2),
+        definition: CheckDefinition {
+            id: CheckId::parse("shop").unwrap(),
+            kind: CheckKind::Http(HttpTarget { url: "https://shop.example/".into() }),
+            interval_us: 30_000_000,
+            timeout_us: 10_000_000,
+            weight: Weight(2000),
+            regions: Some(["eu-west", "us-east"].iter().map(|region| Region::parse(region).unwrap()).collect()),
+            quorum: Quorum::Share(600_000),
+            confirmations: 2,
+            recoveries: 1,
+            expect: ["status in 200..399", "latency < 2s"]
+                .iter()
+                .map(|text| Expectation::parse(text, "http").unwrap())
+                .collect(),
+        },
+    }
+}
+
+pub(crate) fn to_collector() -> Vec<(&'static str, ToCollector)> {
+    let hello = Hello {
+        protocol_min: 1,
+        protocol_max: 1,
+        build: "0.1.0+abc1234".into(),
+        incarnation: Incarnation(0x0123_4567_89ab_cdef),
+        sent_at: AT,
+        assignment_revision: 12,
+        spool_records: 345,
+    };
+    let status = Status {
+        spool_records: 10,
+        spool_bytes: 1 << 20,
+        spool_oldest: Some(AT),
+        in_flight: 4,
+        clock_offset_us: Some(-1_520),
+        clock_uncertainty_us: 800,
+    };
+    let join = JoinRequest {
+        protocol_min: 1,
+        protocol_max: 1,
+        secret: [7; 32],
+        name: Some(AgentName::parse("eu-west-1").unwrap()),
+        csr_der: vec![0x30, 0x01, 0x02],
+        build: "0.1.0+abc1234".into(),
+    };
+    vec![
+        ("hello", ToCollector::Hello(hello)),
+        ("lane-open", ToCollector::LaneOpen(Lane::Backlog)),
+        ("batch", ToCollector::Batch(batch())),
+        ("control-to-collector", ToCollector::Control(events())),
+        ("control-ack-to-collector", ToCollector::ControlAck(ids())),
+        ("status", ToCollector::Status(status)),
+        ("join", ToCollector::Join(join)),
+        ("renew", ToCollector::Renew { csr_der: vec![0x30, 0x01, 0x02] }),
+    ]
+}
+
+pub(crate) fn to_agent() -> Vec<(&'static str, ToAgent)> {
+    let welcome = Welcome {
+        protocol: 1,
+        build: "0.1.0+def5678".into(),
+        received_at: AT,
+        sent_at: AT.plus_us(150),
+        agent: AgentNo(3),
+        addresses: vec!["collector.example:8443".into()],
+        assignment_follows: true,
+        backlog_per_s: 2000,
+    };
+    let refusal = Refusal { code: RefusalCode::Revoked, message: "agent eu-west-1 was revoked: join again".into() };
+    let part = AssignmentPart { revision: 13, part: 0, parts: 1, checks: vec![check()] };
+    let joined = Joined {
+        agent: AgentNo(3),
+        name: AgentName::parse("eu-west-1").unwrap(),
+        region: Region::parse("eu-west").unwrap(),
+        certificate_der: vec![0x30, 0x03],
+        ca_der: vec![0x30, 0x04],
+        expires: AT.plus_us(7 * 86_400_000_000),
+        addresses: vec!["collector.example:8443".into(), "[2001:db8::1]:8443".into()],
+    };
+    vec![
+        ("welcome", ToAgent::Welcome(welcome)),
+        ("refusal", ToAgent::Refusal(refusal)),
+        ("assignment", ToAgent::Assignment(part)),
+        ("ack", ToAgent::Ack(Ack { number: 5, backlog_per_s: 2000 })),
+        ("control-to-agent", ToAgent::Control(events())),
+        ("control-ack-to-agent", ToAgent::ControlAck(ids())),
+        ("joined", ToAgent::Joined(joined)),
+        ("renewed", ToAgent::Renewed { certificate_der: vec![0x30, 0x03], expires: AT }),
+    ]
+}

@@ -1,0 +1,311 @@
+//! What a result costs the collector from the socket to the ack, beside a bare floor in the same run: QUIC receive, decode, dedupe,
+//! rows in one `synchronous=FULL` transaction, ack, and nothing else. Both take the same batches from the same sender, in turn.
+//!
+//!     cargo bench -p sitepulse-tests --bench ingest
+//!
+//! CPU is that of the receiving process (user and system, all threads). `SITEPULSE_BENCH_RECORDS` sets the records of a round
+//! (default 200,000).
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+
+use sitepulse_daemon::clock;
+use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
+use sitepulse_daemon::transport::{Client, ClientIdentity, FrameStream, Server};
+use sitepulse_model::id::{AgentName, Bucket, CheckNo, Incarnation, Revision, Seq};
+use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
+use sitepulse_model::time::UtcMicros;
+use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::process::Daemon;
+use sitepulse_tests::{usage, wait};
+use sitepulse_wire::frame::Message;
+use sitepulse_wire::message::{Ack, Batch, Entry, Hello, Lane, PROTOCOL, PROTOCOL_MIN, ToAgent, ToCollector};
+
+const CHECKS: u32 = 1000;
+const ROUNDS: usize = 5;
+const WINDOW: usize = 4;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some("floor") {
+        floor(Path::new(&args.next().expect("a folder")));
+        return;
+    }
+    let records: usize =
+        std::env::var("SITEPULSE_BENCH_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
+
+    let cluster = Cluster::start();
+    let checks: String = (0..CHECKS)
+        .map(|n| format!("[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n"))
+        .collect();
+    cluster.apply(&checks).ok();
+    cluster.join("bench", "eu-west");
+    let state = rusqlite::Connection::open(cluster.agent_dir("bench").join("state.db")).expect("the state opens");
+    let identity = state
+        .query_row("SELECT ca_der, certificate_der, key_pkcs8_der FROM identity", [], |row| {
+            Ok(ClientIdentity::Enrolled { ca_der: row.get(0)?, certificate_der: row.get(1)?, key_pkcs8_der: row.get(2)? })
+        })
+        .expect("an identity");
+    let real = Peer {
+        pid: cluster.collector.as_ref().expect("it runs").pid(),
+        address: cluster.listen().to_owned(),
+        client: Client::new(identity),
+    };
+
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
+    let daemon = Daemon::start(
+        Command::new(std::env::current_exe().expect("a running bench has a path")).arg("floor").arg(dir.path()),
+        &dir.path().join("floor.log"),
+    );
+    let file = |name: &str| std::fs::read(dir.path().join(name)).map_err(|error| format!("{name}: {error}; {}", daemon.log()));
+    let address = wait::until("the floor is up", 10, || file("address"));
+    let bare = Peer {
+        pid: daemon.pid(),
+        address: String::from_utf8(address).expect("an address"),
+        client: Client::new(ClientIdentity::Enrolled {
+            ca_der: file("ca").expect("written before the address"),
+            certificate_der: file("certificate").expect("written before the address"),
+            key_pkcs8_der: file("key").expect("written before the address"),
+        }),
+    };
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut next = clock::now().0 - 23 * 3_600_000_000;
+    next -= next % 60_000_000;
+    for batch in [1000, 100] {
+        let (mut ours, mut floors, mut ratios, mut wire) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
+        let records = records * batch.min(500) / 500;
+        for round in 0..=ROUNDS {
+            let rows = generate(records, next);
+            next += (records as i64 / i64::from(CHECKS)) * 60_000_000;
+            let batches = batches(rows, batch);
+            wire = batches.iter().map(|batch| ToCollector::Batch(batch.clone()).encode().expect("it encodes").len()).sum::<usize>() as f64
+                / records as f64;
+            let floor = runtime.block_on(bare.take(&batches)) as f64 / records as f64;
+            let our = runtime.block_on(real.take(&batches)) as f64 / records as f64;
+            if round == 0 {
+                continue; // warm-up
+            }
+            floors.push(floor);
+            ours.push(our);
+            ratios.push(our / floor);
+        }
+        println!(
+            "batches of {batch:>4}: collector {:.2} us, floor {:.2} us of CPU per result, ratio {:.2} (goal <= 1.5); {wire:.1} bytes per result on the wire; medians of {ROUNDS} pairs x {records} results",
+            usage::median(&mut ours), usage::median(&mut floors), usage::median(&mut ratios)
+        );
+    }
+}
+
+/// A receiver under test.
+struct Peer {
+    pid: u32,
+    address: String,
+    client: Client,
+}
+
+impl Peer {
+    /// Sends the batches over one lane, [`WINDOW`] under way at once, until all are acknowledged. The receiver's CPU in microseconds.
+    async fn take(&self, batches: &[Batch]) -> u64 {
+        let connection = self.client.connect(&self.address).await.expect("it listens");
+        let mut control: FrameStream<ToAgent, ToCollector> = connection.open_stream(sitepulse_daemon::transport::StreamPriority::Control).await.expect("a stream");
+        let hello = Hello {
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL,
+            build: "bench".to_owned(),
+            incarnation: batches[0].incarnation,
+            sent_at: clock::now(),
+            assignment_revision: 0,
+            spool_records: 0,
+        };
+        control.send(&ToCollector::Hello(hello)).await.expect("it listens");
+        let welcome = control.recv().await.expect("it answers").expect("it answers");
+        assert!(matches!(welcome, ToAgent::Welcome(_)), "{welcome:?}");
+        let mut lane: FrameStream<ToAgent, ToCollector> = connection.open_stream(sitepulse_daemon::transport::StreamPriority::Backlog).await.expect("a stream");
+        lane.send(&ToCollector::LaneOpen(Lane::Backlog)).await.expect("it listens");
+        let before = usage::cpu_us(self.pid);
+        let (mut sent, mut acked) = (0, 0);
+        while acked < batches.len() {
+            while sent < batches.len() && sent < acked + WINDOW {
+                lane.send(&ToCollector::Batch(batches[sent].clone())).await.expect("it listens");
+                sent += 1;
+            }
+            match lane.recv().await.expect("it answers").expect("it answers") {
+                ToAgent::Ack(Ack { number, .. }) => acked = number as usize,
+                other => panic!("no ack: {other:?}"),
+            }
+        }
+        let used = usage::cpu_us(self.pid) - before;
+        connection.close(0, "done");
+        used
+    }
+}
+
+/// The results of [`CHECKS`] HTTPS checks at 60 s from the instant `from` on.
+fn generate(records: usize, from: i64) -> Vec<(Bucket, Record)> {
+    (0..records as u64)
+        .map(|n| {
+            let check = (n % u64::from(CHECKS)) as u32;
+            let jitter = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
+            let scheduled = UtcMicros(from + (n / u64::from(CHECKS)) as i64 * 60_000_000 + i64::from(check) * 60_000);
+            let record = Record::Result(ProbeResult {
+                check: CheckNo(check + 1),
+                revision: Revision(1),
+                scheduled,
+                started: scheduled.plus_us(1_000 + (jitter % 1000) as i64),
+                phases: Phases {
+                    dns: Some(2_000 + jitter % 500),
+                    connect: Some(30_000 + jitter),
+                    tls: Some(60_000 + jitter),
+                    send: Some(30),
+                    first_byte: Some(80_000 + jitter * 2),
+                    transfer: Some(1_000 + jitter % 300),
+                    total: Some(173_100 + jitter * 4),
+                },
+                state: ProbeState::Up,
+                cause: None,
+                failed_phase: None,
+                detail: String::new(),
+                address: Some(([192, 0, 2, (check % 250) as u8], 443).into()),
+                facts: Facts { status: Some(200), body_bytes: Some(12_345), certificate_expires: None },
+            });
+            (Bucket::of(&format!("c{check}")), record)
+        })
+        .collect()
+}
+
+fn batches(rows: Vec<(Bucket, Record)>, size: usize) -> Vec<Batch> {
+    let incarnation = Incarnation(clock::now().0 as u64);
+    let mut seqs = [0_u64; 64];
+    let entries: Vec<Entry> = rows
+        .into_iter()
+        .map(|(bucket, record)| {
+            let seq = Seq(seqs[usize::from(bucket.0)]);
+            seqs[usize::from(bucket.0)] += 1;
+            Entry { bucket, seq, provenance: 0, record }
+        })
+        .collect();
+    let provenance = Provenance { build: "bench".to_owned(), clock_offset_us: Some(12), clock_uncertainty_us: 150 };
+    entries
+        .chunks(size)
+        .zip(1..)
+        .map(|(chunk, number)| Batch { number, incarnation, provenances: vec![provenance.clone()], entries: chunk.to_vec() })
+        .collect()
+}
+
+/// The bare receiver.
+fn floor(dir: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let now = clock::now();
+        let ca = CertificateAuthority::create(now).expect("a CA");
+        let key = AgentKey::generate().expect("a key");
+        let name = AgentName::parse("bench").expect("a slug");
+        let issued = ca.issue_agent(&name, &key.csr_der(&name).expect("a request"), now).expect("a certificate");
+        let identity = ca.issue_server(now).expect("a certificate");
+        let mut server = Server::bind("127.0.0.1:0".parse().expect("an address"), &identity, ca.certificate_der()).expect("a port");
+        let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).expect("writable");
+        write("ca", ca.certificate_der());
+        write("certificate", &issued.certificate_der);
+        write("key", key.pkcs8_der());
+        write("address", server.local_address().expect("bound").to_string().as_bytes());
+        let jobs = writer(dir.join("floor.db"));
+        while let Some(accepted) = server.accept().await {
+            let connection = accepted.connection;
+            let Ok(mut control) = connection.accept_stream::<ToCollector, ToAgent>().await else { continue };
+            let Ok(Some(ToCollector::Hello(hello))) = control.recv().await else { continue };
+            let welcome = sitepulse_wire::message::Welcome {
+                protocol: PROTOCOL,
+                build: "floor".to_owned(),
+                received_at: hello.sent_at,
+                sent_at: hello.sent_at,
+                agent: sitepulse_model::id::AgentNo(1),
+                addresses: Vec::new(),
+                assignment_follows: false,
+                backlog_per_s: 1_000_000,
+            };
+            control.send(&ToAgent::Welcome(welcome)).await.expect("the sender listens");
+            let Ok(lane) = connection.accept_stream::<ToCollector, ToAgent>().await else { continue };
+            let (mut sender, mut receiver) = lane.split();
+            let (acks, mut durable) = tokio::sync::mpsc::unbounded_channel();
+            let answer = async {
+                while let Some(number) = durable.recv().await {
+                    if sender.send(&ToAgent::Ack(Ack { number, backlog_per_s: 1_000_000 })).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            let take = async {
+                while let Ok(Some(message)) = receiver.recv().await {
+                    if let ToCollector::Batch(batch) = message {
+                        jobs.send((batch, acks.clone())).expect("the writer lives");
+                    }
+                }
+                drop(acks);
+            };
+            tokio::join!(answer, take);
+        }
+    });
+}
+
+type Job = (Batch, tokio::sync::mpsc::UnboundedSender<u64>);
+
+/// One thread that puts whatever waits into one FULL transaction.
+fn writer(path: PathBuf) -> mpsc::Sender<Job> {
+    let (jobs, inbox) = mpsc::channel::<Job>();
+    std::thread::spawn(move || {
+        let mut db = rusqlite::Connection::open(path).expect("writable");
+        db.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+             CREATE TABLE result(bucket INTEGER, agent_no INTEGER, incarnation INTEGER, seq INTEGER, check_no INTEGER,
+                                 scheduled_us INTEGER, provenance_no INTEGER, body BLOB) STRICT;
+             CREATE TABLE mark(bucket INTEGER, incarnation INTEGER, next_seq INTEGER, PRIMARY KEY(bucket, incarnation)) STRICT, WITHOUT ROWID;",
+        )
+        .expect("writable");
+        let mut marks: HashMap<(u8, u64), u64> = HashMap::new();
+        let mut body = Vec::new();
+        while let Ok(first) = inbox.recv() {
+            let group: Vec<Job> = std::iter::once(first).chain(inbox.try_iter()).collect();
+            let transaction = db.transaction().expect("writable");
+            {
+                let mut insert = transaction.prepare_cached("INSERT INTO result VALUES(?1,?2,?3,?4,?5,?6,?7,?8)").expect("SQL");
+                let mut touched = HashMap::new();
+                for (batch, _) in &group {
+                    for entry in &batch.entries {
+                        let next = marks.entry((entry.bucket.0, batch.incarnation.0)).or_default();
+                        if entry.seq.0 < *next {
+                            continue;
+                        }
+                        *next = entry.seq.0 + 1;
+                        touched.insert((entry.bucket.0, batch.incarnation.0), *next);
+                        body.clear();
+                        sitepulse_wire::record::encode(&entry.record, &mut body);
+                        insert
+                            .execute(rusqlite::params![
+                                entry.bucket.0,
+                                1,
+                                batch.incarnation.0.cast_signed(),
+                                entry.seq.0.cast_signed(),
+                                entry.record.check().0,
+                                entry.record.scheduled().0,
+                                entry.provenance,
+                                body
+                            ])
+                            .expect("writable");
+                    }
+                }
+                let mut set = transaction.prepare_cached("INSERT OR REPLACE INTO mark VALUES(?1,?2,?3)").expect("SQL");
+                for ((bucket, incarnation), next) in touched {
+                    set.execute(rusqlite::params![bucket, incarnation.cast_signed(), next.cast_signed()]).expect("writable");
+                }
+            }
+            transaction.commit().expect("writable");
+            for (batch, acks) in group {
+                acks.send(batch.number).ok();
+            }
+        }
+    });
+    jobs
+}

@@ -1,0 +1,48 @@
+//! What a process has used, as Linux counts it.
+
+/// CPU time of all threads of a process, user and system, in microseconds. 0 when it is gone.
+pub fn cpu_us(pid: u32) -> u64 {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok()))
+        .sum::<u64>()
+        / 1000
+}
+
+/// CPU time of this process's main thread and all others, in microseconds.
+pub fn own_cpu_us() -> u64 {
+    cpu_us(std::process::id())
+}
+
+/// Bytes that a process caused to be written to storage (`write_bytes` of `/proc/PID/io`).
+pub fn written_bytes(pid: u32) -> u64 {
+    field(&format!("/proc/{pid}/io"), "write_bytes:")
+}
+
+/// Resident memory in KiB, now (`VmRSS`).
+pub fn rss_kib(pid: u32) -> u64 {
+    field(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Resident memory in KiB, at most so far (`VmHWM`).
+pub fn peak_kib(pid: u32) -> u64 {
+    field(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+fn field(path: &str, name: &str) -> u64 {
+    std::fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The median of some figures; sorts them.
+pub fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
