@@ -724,7 +724,9 @@ fn classify(path: &Path, error: rusqlite::Error) -> SpoolError {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::Utf8Error(..) => Some(ErrorCode::DatabaseCorrupt),
+        | rusqlite::Error::Utf8Error(..)
+        // Our statements fit our schema: when one does not, the schema's page is damaged.
+        | rusqlite::Error::SqlInputError { .. } => Some(ErrorCode::DatabaseCorrupt),
         other => other.sqlite_error_code(),
     };
     // "no such table", "no such column", "malformed schema": the schema page is damaged.

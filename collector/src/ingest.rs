@@ -83,8 +83,10 @@ impl Engine {
         let mut pending = Pending::default();
         let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
         let mut fresh: Vec<Vec<bool>> = jobs.iter().map(|job| vec![false; job.batch.entries.len()]).collect();
-        let known = Known { book: &self.shared.book(), marks: &self.marks, provenances: &self.provenances };
-        self.store.write(|connection| {
+        // The guard must be gone before the book is written below: the lock is not reentrant.
+        let book = self.shared.book();
+        let known = Known { book: &book, marks: &self.marks, provenances: &self.provenances };
+        let written = self.store.write(|connection| {
             for ((job, outcome), fresh) in jobs.iter_mut().zip(&mut outcomes).zip(&mut fresh) {
                 known.take_in(connection, job, &mut pending, outcome, fresh)?;
             }
@@ -92,7 +94,9 @@ impl Engine {
                 rows::set_mark(connection, *key, mark)?;
             }
             Ok(())
-        })?;
+        });
+        drop(book);
+        written?;
 
         self.marks.extend(pending.marks);
         for (agent, number, provenance) in pending.provenances {

@@ -82,7 +82,8 @@ impl Cluster {
             serde_json::from_str(&text).map_err(|error| error.to_string())
         });
         self.listen = facts["listen"].as_str().expect("runtime.json tells listen").to_owned();
-        self.http = facts["http"].as_str().expect("runtime.json tells http").to_owned();
+        let http = facts["http"].as_str().expect("runtime.json tells http");
+        self.http = http.trim_start_matches("http://").trim_end_matches('/').to_owned();
         self.collector = Some(daemon);
     }
 
@@ -159,7 +160,7 @@ impl Cluster {
     pub fn check(&self, id: &str) -> Value {
         let all = self.ctl(&["checks", "--json"]).json();
         let list = all.as_array().expect("checks --json is a list");
-        list.iter().find(|check| check["check"] == id).cloned().unwrap_or(Value::Null)
+        list.iter().find(|check| check["id"] == id).cloned().unwrap_or(Value::Null)
     }
 
     /// Waits until a check's verdict is `verdict`.

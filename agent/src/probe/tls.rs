@@ -192,7 +192,8 @@ pub(crate) fn explain(host: &str, error: &std::io::Error, shown: &Shown, now: Ut
                 let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
                 invalid(format!("certificate is not for {host} (it is for {names})"))
             }
-            CertificateError::UnknownIssuer => {
+            // A bad signature is a trusted name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 invalid(format!("certificate for {host} is from an issuer that this machine does not trust"))
             }
             CertificateError::Revoked => invalid(format!("certificate for {host} is revoked")),

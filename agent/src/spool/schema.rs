@@ -198,6 +198,10 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Runs the migrations that the file has not seen; `user_version` counts them.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let seen: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if seen > migrations.len() {
+        let text = format!("written by a newer agent, schema {seen} instead of {}: upgrade this one", migrations.len());
+        return Err(rusqlite::Error::ToSqlConversionFailure(text.into()));
+    }
     for (index, sql) in migrations.iter().enumerate().skip(seen) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;

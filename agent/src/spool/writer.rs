@@ -72,9 +72,9 @@ pub struct Figures {
     pub set_aside: Option<String>,
 }
 
-/// The spool's thread is gone: the process is going down.
+/// There is no answer: the spool's thread ended, or could not read (its figures tell why).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the spool's thread has ended")]
+#[error("the spool gave no answer")]
 pub struct Gone;
 
 enum Command {
@@ -461,5 +461,113 @@ pub fn open_slots(record: &PendingRecord) -> Option<OpenSlots> {
             Some(OpenSlots { revision: missed.revision, bucket, last: missed.last, count: missed.count })
         }
         Record::Dropped(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Limits;
+    use crate::spool::policy::Keep;
+    use sitepulse_model::id::Revision;
+    use sitepulse_model::record::{Missed, MissedCause};
+
+    fn missed(check: u32, slot: i64) -> PendingRecord {
+        PendingRecord {
+            bucket: Bucket(1),
+            keep: if slot % 10 == 0 { Keep::Notable } else { Keep::Success },
+            record: Record::Missed(Missed {
+                check: CheckNo(check),
+                revision: Revision(1),
+                first: UtcMicros(slot),
+                last: UtcMicros(slot),
+                count: 1,
+                cause: MissedCause::Overloaded,
+            }),
+        }
+    }
+
+    fn spool(dir: &std::path::Path) -> Spool {
+        let limits = Limits { bytes_max: 64 << 20, ballast_bytes: 64 << 10 };
+        Spool::open(&dir.join("spool.db"), limits, UtcMicros(1), &mut || Incarnation(5)).unwrap().spool
+    }
+
+    fn submit(handle: &SpoolHandle, records: impl Iterator<Item = PendingRecord>) {
+        handle.submit(Submission { records: records.collect(), ..Submission::default() }).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_group_is_durable_in_time_and_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handle, thread) = start(spool(dir.path()), Heartbeat::default(), || Incarnation(6)).unwrap();
+        let mut figures = handle.figures();
+        let begin = clock::monotonic();
+        submit(&handle, (0..10).map(|slot| missed(1, slot)));
+        figures.wait_for(|figures| figures.stats.records == 10).await.unwrap();
+        assert!(clock::monotonic().us_since(begin) >= GROUP_US_MAX, "few records wait for others");
+        submit(&handle, (10..500).map(|slot| missed(1, slot)));
+        figures.wait_for(|figures| figures.stats.records == 500).await.unwrap();
+        handle.delete(Incarnation(99), 1..=500).unwrap();
+        handle.delete(Incarnation(5), 1..=100).unwrap();
+        assert!(handle.flush().await.unwrap());
+        let figures = handle.refresh().await.unwrap();
+        assert_eq!((figures.stats.records, figures.queued, figures.stats.oldest), (400, 0, Some(UtcMicros(100))));
+        handle.close();
+        thread.join().unwrap();
+        assert_eq!(handle.flush().await, Err(Gone));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_keeps_records_waiting_counts_what_it_drops_and_heals_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut full = spool(dir.path());
+        full.append(&(0..20_000).map(|slot| missed(1, slot)).collect::<Vec<_>>()).unwrap();
+        full.limit_pages(Some(1)).unwrap();
+        let (handle, thread) = start(full, Heartbeat::default(), || Incarnation(6)).unwrap();
+        let over = 1_000;
+        let count = QUEUE_RECORDS_MAX as i64 + over;
+        submit(&handle, (20_000..20_000 + count).map(|slot| missed(1, slot)));
+        assert!(!handle.flush().await.unwrap());
+        let stalled = handle.refresh().await.unwrap();
+        assert!(stalled.stalled.unwrap().contains("no space left"));
+        assert_eq!((stalled.queued, stalled.stats.records), (QUEUE_RECORDS_MAX, 20_000));
+        // Reading and acknowledging go on, and make the room that heals it.
+        assert_eq!(handle.page(0, u64::MAX, 10, usize::MAX).await.unwrap().entries.len(), 10);
+        handle.delete(Incarnation(5), 1..=20_000).unwrap();
+        let mut figures = handle.figures();
+        let healed = figures.wait_for(|figures| figures.queued == 0 && figures.stalled.is_none());
+        tokio::time::timeout(Duration::from_secs(60), healed).await.unwrap().unwrap();
+        let page = handle.page(0, u64::MAX, 1, usize::MAX).await.unwrap();
+        let Record::Dropped(dropped) = &page.entries[0].record else { panic!("the tombstone comes first") };
+        assert_eq!((dropped.count, dropped.seqs.len()), (over as u64, 0));
+        assert_eq!(handle.refresh().await.unwrap().stats.records, QUEUE_RECORDS_MAX as u64 + 1);
+        handle.close();
+        thread.join().unwrap();
+        let reopened = spool(dir.path());
+        assert!(reopened.progress().open.is_empty(), "every slot has its record");
+    }
+
+    #[tokio::test]
+    async fn damage_while_running_starts_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut one = spool(dir.path());
+        one.append(&(0..2_000).map(|slot| missed(1, slot)).collect::<Vec<_>>()).unwrap();
+        one.close().unwrap();
+        let path = dir.path().join("spool.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 2000].fill(0xee);
+        std::fs::write(&path, bytes).unwrap();
+        let (handle, thread) = start(spool(dir.path()), Heartbeat::default(), || Incarnation(6)).unwrap();
+        let mut figures = handle.figures();
+        assert_eq!(handle.page(0, u64::MAX, 5_000, usize::MAX).await, Err(Gone), "the page is lost");
+        figures.wait_for(|figures| figures.stats.incarnation == Incarnation(6)).await.unwrap();
+        submit(&handle, (0..10).map(|slot| missed(2, slot)));
+        assert!(handle.flush().await.unwrap());
+        let figures = handle.refresh().await.unwrap();
+        assert_eq!(figures.stats.records, 10);
+        assert!(figures.set_aside.unwrap().contains("spool.db.corrupt-"));
+        handle.close();
+        thread.join().unwrap();
     }
 }

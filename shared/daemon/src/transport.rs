@@ -50,8 +50,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Connection {
     quic: quinn::Connection,
-    /// Gives the connection's place back when the last clone goes.
-    _place: Option<Arc<admission::Place>>,
+    /// Gives the connection's place back when the last clone and the last stream go.
+    place: Option<Arc<admission::Place>>,
 }
 
 /// How a connection ended.
@@ -114,7 +114,7 @@ pub(crate) fn is_tls(code: quinn::TransportErrorCode) -> bool {
 
 impl Connection {
     fn new(quic: quinn::Connection, place: Option<admission::Place>) -> Self {
-        Self { quic, _place: place.map(Arc::new) }
+        Self { quic, place: place.map(Arc::new) }
     }
 
     /// The peer's address now; it may change within a connection.
@@ -134,7 +134,7 @@ impl Connection {
         priority: StreamPriority,
     ) -> Result<FrameStream<In, Out>, StreamError> {
         let (send, receive) = self.quic.open_bi().await.map_err(|error| StreamError::Lost(error.into()))?;
-        let mut stream = FrameStream::new(send, receive);
+        let mut stream = FrameStream::new(send, receive, self.place.clone());
         stream.set_priority(priority);
         Ok(stream)
     }
@@ -142,7 +142,7 @@ impl Connection {
     /// The next stream that the peer opened. Cancel safe.
     pub async fn accept_stream<In: Message, Out: Message>(&self) -> Result<FrameStream<In, Out>, StreamError> {
         let (send, receive) = self.quic.accept_bi().await.map_err(|error| StreamError::Lost(error.into()))?;
-        Ok(FrameStream::new(send, receive))
+        Ok(FrameStream::new(send, receive, self.place.clone()))
     }
 
     /// Closes at once; what was sent and not yet received may be lost.

@@ -1,12 +1,14 @@
 //! A stream of frames: messages of one kind in, of another out.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use quinn::{RecvStream, SendStream, VarInt};
 use sitepulse_wire::frame::{EncodeError, FrameDecoder, FrameError, Message, PUSH_BYTES_MAX};
 use thiserror::Error;
 
 use super::ConnectionLost;
+use super::admission::Place;
 
 /// Which stream's data leaves first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +52,21 @@ pub struct FrameStream<In, Out> {
 }
 
 impl<In: Message, Out: Message> FrameStream<In, Out> {
-    pub(super) fn new(send: SendStream, receive: RecvStream) -> Self {
+    pub(super) fn new(send: SendStream, receive: RecvStream, place: Option<Arc<Place>>) -> Self {
         Self {
-            sender: FrameSender { stream: send, pending: Vec::new(), written: 0, message: PhantomData },
-            receiver: FrameReceiver { stream: receive, decoder: FrameDecoder::new(), message: PhantomData },
+            sender: FrameSender {
+                stream: send,
+                pending: Vec::new(),
+                written: 0,
+                message: PhantomData,
+                _place: place.clone(),
+            },
+            receiver: FrameReceiver {
+                stream: receive,
+                decoder: FrameDecoder::new(),
+                message: PhantomData,
+                _place: place,
+            },
         }
     }
 
@@ -91,6 +104,7 @@ pub struct FrameSender<Out> {
     pending: Vec<u8>,
     written: usize,
     message: PhantomData<fn(Out)>,
+    _place: Option<Arc<Place>>,
 }
 
 impl<Out: Message> FrameSender<Out> {
@@ -142,6 +156,7 @@ pub struct FrameReceiver<In> {
     stream: RecvStream,
     decoder: FrameDecoder,
     message: PhantomData<fn() -> In>,
+    _place: Option<Arc<Place>>,
 }
 
 impl<In: Message> FrameReceiver<In> {

@@ -1,0 +1,451 @@
+//! The agent's program against a collector played by the test: joining, running, being killed, and its command line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sitepulse_daemon::clock;
+use sitepulse_daemon::identity::CertificateAuthority;
+use sitepulse_daemon::task::TaskSet;
+use sitepulse_daemon::transport::{Accepted, FrameStream, Server};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::control::{Change, ControlEvent, Scope, Weight};
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region, Revision};
+use sitepulse_model::quorum::Quorum;
+use sitepulse_model::record::{DropReason, MissedCause, ProbeState, Record};
+use sitepulse_model::schedule::Lattice;
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::{
+    Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, ToAgent, ToCollector, Welcome,
+};
+use sitepulse_wire::token::JoinToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const SECRET: [u8; 32] = [7; 32];
+
+/// What the played collector knows.
+#[derive(Default)]
+struct Book {
+    entries: BTreeMap<(u64, u8, u64), Entry>,
+    events: Vec<ControlEvent>,
+    statuses: usize,
+    revoked: bool,
+    token_expired: bool,
+}
+
+struct Collector {
+    address: SocketAddr,
+    book: Arc<Mutex<Book>>,
+    pin: [u8; 32],
+}
+
+struct Shared {
+    ca: CertificateAuthority,
+    address: SocketAddr,
+    book: Arc<Mutex<Book>>,
+    checks: Vec<AssignedCheck>,
+}
+
+impl Collector {
+    fn start(checks: Vec<AssignedCheck>) -> Self {
+        let ca = CertificateAuthority::create(clock::now()).unwrap();
+        let pin = ca.pin();
+        let book = Arc::new(Mutex::new(Book::default()));
+        let (tell, told) = std::sync::mpsc::channel();
+        let kept = book.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let identity = ca.issue_server(clock::now()).unwrap();
+                let mut server =
+                    Server::bind("127.0.0.1:0".parse().unwrap(), &identity, ca.certificate_der()).unwrap();
+                let address = server.local_address().unwrap();
+                tell.send(address).unwrap();
+                let shared = Arc::new(Shared { ca, address, book: kept, checks });
+                let tasks = TaskSet::new();
+                while let Some(accepted) = server.accept().await {
+                    tasks.spawn("connection", converse(shared.clone(), accepted, tasks.clone()));
+                }
+            });
+        });
+        Self { address: told.recv().unwrap(), book, pin }
+    }
+
+    fn token(&self) -> String {
+        JoinToken::new(vec![self.address.to_string()], self.pin, SECRET).unwrap().to_string()
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.book.lock().unwrap().entries.values().map(|entry| entry.record.clone()).collect()
+    }
+}
+
+async fn converse(shared: Arc<Shared>, accepted: Accepted, tasks: TaskSet) {
+    let connection = accepted.connection;
+    while let Ok(stream) = connection.accept_stream::<ToCollector, ToAgent>().await {
+        let known = accepted.certificate_der.is_some();
+        tasks.spawn("stream", answer(shared.clone(), stream, known));
+    }
+}
+
+async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgent>, known: bool) {
+    while let Ok(Some(message)) = stream.recv().await {
+        let mut answers = Vec::new();
+        match message {
+            ToCollector::Join(join) => {
+                let (expired, good) = {
+                    let book = shared.book.lock().unwrap();
+                    (book.token_expired, join.secret == SECRET)
+                };
+                if expired || !good {
+                    let code = if good { RefusalCode::TokenExpired } else { RefusalCode::TokenUnknown };
+                    answers.push(ToAgent::Refusal(Refusal { code, message: "the token is over".into() }));
+                } else {
+                    let name = join.name.unwrap_or_else(|| AgentName::parse("chosen").unwrap());
+                    let issued = shared.ca.issue_agent(&name, &join.csr_der, clock::now()).unwrap();
+                    answers.push(ToAgent::Joined(Joined {
+                        agent: AgentNo(3),
+                        name,
+                        region: Region::parse("eu-west").unwrap(),
+                        certificate_der: issued.certificate_der,
+                        ca_der: shared.ca.certificate_der().to_vec(),
+                        expires: issued.expires,
+                        addresses: vec![shared.address.to_string()],
+                    }));
+                }
+            }
+            ToCollector::Hello(hello) => {
+                assert!(known, "a hello needs a certificate");
+                if shared.book.lock().unwrap().revoked {
+                    let message = "this agent was revoked".to_owned();
+                    answers.push(ToAgent::Refusal(Refusal { code: RefusalCode::Revoked, message }));
+                } else {
+                    let follows = hello.assignment_revision != 1;
+                    answers.push(ToAgent::Welcome(Welcome {
+                        protocol: PROTOCOL,
+                        build: "test".into(),
+                        received_at: clock::now(),
+                        sent_at: clock::now(),
+                        agent: AgentNo(3),
+                        addresses: vec![shared.address.to_string()],
+                        assignment_follows: follows,
+                        backlog_per_s: 10_000,
+                    }));
+                    if follows {
+                        let checks = shared.checks.clone();
+                        answers.push(ToAgent::Assignment(AssignmentPart { revision: 1, part: 0, parts: 1, checks }));
+                    }
+                }
+            }
+            ToCollector::Batch(batch) => {
+                let mut book = shared.book.lock().unwrap();
+                for entry in batch.entries {
+                    let key = (batch.incarnation.0, entry.bucket.0, entry.seq.0);
+                    if let Some(before) = book.entries.insert(key, entry.clone()) {
+                        assert_eq!(before.record, entry.record, "a key names one record for ever");
+                    }
+                }
+                answers.push(ToAgent::Ack(Ack { number: batch.number, backlog_per_s: 10_000 }));
+            }
+            ToCollector::Control(events) => {
+                answers.push(ToAgent::ControlAck(events.iter().map(|event| event.id.clone()).collect()));
+                shared.book.lock().unwrap().events.extend(events);
+            }
+            ToCollector::Status(_) => shared.book.lock().unwrap().statuses += 1,
+            ToCollector::LaneOpen(_) | ToCollector::ControlAck(_) | ToCollector::Renew { .. } => {}
+        }
+        for answer in answers {
+            if stream.send(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn check(number: u32, id: &str, url: String) -> AssignedCheck {
+    AssignedCheck {
+        number: CheckNo(number),
+        revision: Revision(1),
+        definition: CheckDefinition {
+            id: CheckId::parse(id).unwrap(),
+            kind: CheckKind::Http(HttpTarget { url }),
+            interval_us: 1_000_000,
+            timeout_us: 500_000,
+            weight: Weight::ONE,
+            regions: None,
+            quorum: Quorum::parse("majority").unwrap(),
+            confirmations: 2,
+            recoveries: 1,
+            expect: Vec::new(),
+        },
+    }
+}
+
+/// A site that answers everything with 200 until it is dropped.
+struct Site {
+    address: SocketAddr,
+    over: Arc<AtomicBool>,
+}
+
+impl Site {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let end = over.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if end.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(mut stream) = stream else { continue };
+                let mut request = [0; 1024];
+                drop(stream.read(&mut request));
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+            }
+        });
+        Self { address, over }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        drop(std::net::TcpStream::connect(self.address));
+    }
+}
+
+fn agent(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-agent"));
+    command.args(arguments).arg("--data-dir").arg(dir).env_remove("SITEPULSE_AGENT_DATA_DIR");
+    command
+}
+
+fn ask(dir: &Path, arguments: &[&str]) -> Output {
+    agent(dir, arguments).output().unwrap()
+}
+
+fn json(dir: &Path, arguments: &[&str]) -> serde_json::Value {
+    let output = ask(dir, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// An agent's daemon; killed when dropped.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(dir: &Path) -> Self {
+        Self(agent(dir, &["run"]).stderr(Stdio::inherit()).spawn().unwrap())
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn terminate(mut self) -> std::process::ExitStatus {
+        let killed = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = clock::monotonic();
+    while !holds() {
+        assert!(clock::monotonic().since(begin) < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn results(records: &[Record], check: u32) -> usize {
+    records.iter().filter(|record| matches!(record, Record::Result(result) if result.check == CheckNo(check))).count()
+}
+
+/// Every slot of the check from its first to its last record has exactly one record.
+fn every_slot_once(records: &[Record], check: &AssignedCheck, agent: &str) {
+    let lattice =
+        Lattice::new(&check.definition.id, &AgentName::parse(agent).unwrap(), check.definition.interval_us);
+    let mut slots = BTreeSet::new();
+    for record in records.iter().filter(|record| record.check() == check.number) {
+        let (first, last) = match record {
+            Record::Result(result) => (result.scheduled, result.scheduled),
+            Record::Missed(missed) => {
+                assert_eq!(missed.count, lattice.count(missed.first, missed.last));
+                (missed.first, missed.last)
+            }
+            Record::Dropped(dropped) => panic!("{dropped:?}"),
+        };
+        let mut slot = first;
+        while slot <= last {
+            assert!(slots.insert(slot), "slot {slot:?} has two records");
+            assert_eq!(lattice.at_or_before(slot), slot);
+            slot = lattice.after(slot);
+        }
+    }
+    let (Some(first), Some(last)) = (slots.first().copied(), slots.last().copied()) else { return };
+    assert_eq!(slots.len() as u64, lattice.count(first, last), "a slot has no record");
+}
+
+#[test]
+fn joining() {
+    let collector = Collector::start(Vec::new());
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let code = |output: &Output| output.status.code().unwrap();
+    let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let output = ask(&dir, &["status"]);
+    assert_eq!(code(&output), 4, "{}", text(&output));
+    assert!(text(&output).contains("no agent has joined here"), "{}", text(&output));
+
+    let output = ask(&dir, &["join", "sp1_nonsense"]);
+    assert_eq!(code(&output), 2, "{}", text(&output));
+
+    let forged = JoinToken::new(vec![collector.address.to_string()], collector.pin, [1; 32]).unwrap().to_string();
+    let output = ask(&dir, &["join", &forged]);
+    assert_eq!(code(&output), 5, "{}", text(&output));
+    assert!(text(&output).contains("refused the join"), "{}", text(&output));
+
+    let misled = JoinToken::new(vec![collector.address.to_string()], [0; 32], SECRET).unwrap().to_string();
+    let output = ask(&dir, &["join", &misled]);
+    assert_eq!(code(&output), 5, "{}", text(&output));
+    assert!(text(&output).contains("another CA"), "{}", text(&output));
+
+    let nowhere = JoinToken::new(vec!["127.0.0.1:9".into()], collector.pin, SECRET).unwrap().to_string();
+    let output = ask(&dir, &["join", &nowhere]);
+    assert_eq!(code(&output), 6, "{}", text(&output));
+
+    let joined = json(&dir, &["join", &collector.token(), "--name", "berlin-1", "--json"]);
+    assert_eq!((joined["name"].as_str(), joined["region"].as_str()), (Some("berlin-1"), Some("eu-west")));
+    let again = json(&dir, &["join", &collector.token(), "--json"]);
+    assert_eq!(again, joined, "the same token again changes nothing");
+    let other = JoinToken::new(vec![collector.address.to_string()], collector.pin, [2; 32]).unwrap().to_string();
+    let output = ask(&dir, &["join", &other]);
+    assert_eq!(code(&output), 4, "{}", text(&output));
+    assert!(text(&output).contains("has joined here already"), "{}", text(&output));
+
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dir), mode(&dir.join("state.db"))), (0o700, 0o600));
+}
+
+#[test]
+fn a_killed_agent_accounts_for_every_slot_and_nobodys_order_is_lost() {
+    let site = Site::start();
+    let checks = vec![
+        check(1, "shop", format!("http://{}/", site.address)),
+        check(2, "gone", "http://127.0.0.1:9/".to_owned()),
+    ];
+    let collector = Collector::start(checks.clone());
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+
+    let daemon = Daemon::start(&dir);
+    wait_for("the first results", || {
+        let records = collector.records();
+        results(&records, 1) >= 2 && results(&records, 2) >= 2
+    });
+    let status = json(&dir, &["status", "--json"]);
+    assert_eq!((status["running"].as_bool(), status["name"].as_str()), (Some(true), Some("chosen")));
+    let listed = json(&dir, &["checks", "--json"]);
+    assert_eq!((listed["checks"][0]["check"].as_str(), listed["checks"][0]["last"]["state"].as_str()), (Some("gone"), Some("down")));
+    assert_eq!(listed["checks"][1]["last"]["state"].as_str(), Some("up"));
+    let output = agent(&dir, &["run"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "one process per data directory");
+
+    // While it runs, an order takes effect at the next slot and reaches the collector.
+    json(&dir, &["suspend", "--check", "gone", "--for", "2h", "--reason", "works", "--json"]);
+    let output = ask(&dir, &["suspend", "--check", "nope", "--reason", "x"]);
+    assert_eq!(output.status.code(), Some(8), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_for("the suspension and a missed slot", || {
+        let missed = collector.records().iter().any(|record| {
+            matches!(record, Record::Missed(missed) if missed.cause == MissedCause::Suspended && missed.check == CheckNo(2))
+        });
+        missed && collector.book.lock().unwrap().events.len() == 1
+    });
+    daemon.kill();
+
+    // While it is stopped, an order waits in the files.
+    let weight = json(&dir, &["weight", "2.5", "--json"]);
+    assert_eq!((weight["weight"].as_f64(), weight["number"].as_u64()), (Some(2.5), Some(2)));
+    let spool = json(&dir, &["spool", "--json"]);
+    assert!(spool["records"].is_u64());
+    let before = results(&collector.records(), 1);
+    let killed = clock::now();
+    wait_for("a slot while stopped", || clock::now().us_since(killed) > 1_200_000);
+    let daemon = Daemon::start(&dir);
+    wait_for("results after the kill", || results(&collector.records(), 1) >= before + 2);
+    wait_for("the order of the stopped agent", || collector.book.lock().unwrap().events.len() >= 2);
+    {
+        let book = collector.book.lock().unwrap();
+        assert!(matches!(book.events[1].change, Change::Weight(Weight(2500))));
+        assert_eq!(book.events[1].scope, Scope::Agent(AgentNo(3)));
+        assert!(book.statuses > 0);
+    }
+    assert!(daemon.terminate().success());
+    let daemon = Daemon::start(&dir);
+    let before = results(&collector.records(), 1);
+    wait_for("results after a clean stop", || results(&collector.records(), 1) > before);
+    assert!(daemon.terminate().success());
+    // What came in after the last acknowledgement is sent by the next start.
+    let daemon = Daemon::start(&dir);
+    wait_for("the rest", || json(&dir, &["spool", "--json"])["records"].as_u64().unwrap() < 3);
+    daemon.kill();
+    let records = collector.records();
+    assert!(records.iter().any(|record| matches!(record, Record::Missed(missed) if missed.cause == MissedCause::AgentStopped)));
+    let states: BTreeSet<ProbeState> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Result(result) if result.check == CheckNo(1) => Some(result.state),
+            Record::Result(_) | Record::Missed(_) | Record::Dropped(_) => None,
+        })
+        .collect();
+    assert_eq!(states, BTreeSet::from([ProbeState::Up]));
+    for check in &checks {
+        every_slot_once(&records, check, "chosen");
+    }
+}
+
+#[test]
+fn a_damaged_spool_is_reported_and_a_revoked_agent_ends() {
+    let checks = vec![check(1, "shop", "http://127.0.0.1:9/".to_owned())];
+    let collector = Collector::start(checks);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let daemon = Daemon::start(&dir);
+    wait_for("a result", || results(&collector.records(), 1) >= 1);
+    daemon.kill();
+    std::fs::write(dir.join("spool.db"), vec![0x5a; 20_000]).unwrap();
+    // The log alone could restore all of it.
+    std::fs::remove_file(dir.join("spool.db-wal")).unwrap();
+    let daemon = Daemon::start(&dir);
+    wait_for("a tombstone", || {
+        let now = clock::now();
+        collector.records().iter().any(|record| {
+            matches!(record, Record::Dropped(dropped)
+                if dropped.reason == DropReason::SpoolCorrupt && dropped.count > 0 && dropped.last <= now && dropped.first > UtcMicros(0))
+        })
+    });
+    drop(daemon);
+    assert!(std::fs::read_dir(&dir).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().contains(".corrupt-")));
+    collector.book.lock().unwrap().revoked = true;
+    let output = agent(&dir, &["run"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("this agent was revoked"));
+}
