@@ -58,6 +58,15 @@ pub enum EngineError {
     Spool(#[from] Gone),
 }
 
+/// Who measures, with the clock's offset and uncertainty in microseconds where a collector told.
+pub fn provenance(clock: Option<(i64, u64)>) -> Provenance {
+    Provenance {
+        build: BUILD.to_owned(),
+        clock_offset_us: clock.map(|(offset, _)| offset),
+        clock_uncertainty_us: clock.map_or(0, |(_, uncertainty)| uncertainty),
+    }
+}
+
 /// What a new connection starts from.
 #[derive(Debug, Clone)]
 pub struct Handover {
@@ -244,11 +253,6 @@ impl Engine {
         for (event, _) in parts.state.events()? {
             log.insert(event);
         }
-        parts.spool.set_provenance(Provenance {
-            build: BUILD.to_owned(),
-            clock_offset_us: None,
-            clock_uncertainty_us: 0,
-        })?;
         let incarnation = parts.spool.figures().borrow().stats.incarnation;
         let mut engine = Self {
             state: parts.state,
@@ -456,15 +460,12 @@ impl Engine {
             }
             Ask::Clock { offset_us, uncertainty_us } => {
                 self.clock = Some((offset_us, uncertainty_us));
-                self.spool.set_provenance(Provenance {
-                    build: BUILD.to_owned(),
-                    clock_offset_us: Some(offset_us),
-                    clock_uncertainty_us: uncertainty_us,
-                })?;
+                self.spool.set_provenance(provenance(self.clock))?;
             }
             Ask::Link(link) => self.link = link,
             Ask::Status(reply) => {
-                let figures = self.spool.refresh().await?;
+                // At most a second old; a disk that hangs must not hold up the schedule.
+                let figures = self.spool.figures().borrow().clone();
                 let status = Status {
                     spool_records: figures.stats.records + figures.queued as u64,
                     spool_bytes: figures.stats.bytes,
@@ -475,7 +476,8 @@ impl Engine {
                 drop(reply.send(status));
             }
             Ask::Control { request, reply } => {
-                let figures = self.spool.refresh().await?;
+                // At most a second old; a disk that hangs must not hold up the schedule.
+                let figures = self.spool.figures().borrow().clone();
                 let mut desk = Desk {
                     identity: &self.identity,
                     state: &mut self.state,

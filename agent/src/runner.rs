@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::control::{Answer, offline, socket};
-use crate::engine::{Engine, EngineHandle, Parts, recovery};
+use crate::engine::{self, Engine, EngineHandle, Parts, recovery};
 use crate::probe::tls::Tls;
 use crate::ship::io::{Ended, Shipper};
 use crate::spool::writer::{self, Submission, open_slots};
@@ -74,7 +74,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(moved) = &opened.set_aside {
         writer::warn_set_aside(moved);
     }
-    let spool = opened.spool;
+    let mut spool = opened.spool;
+    spool.set_provenance(&engine::provenance(None)).map_err(|error| Fatal::new(Exit::DataDir, error))?;
     let incarnation = spool.incarnation();
 
     // Account for the time since the last durable record, before anything new happens.
@@ -101,7 +102,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if spool.flush().await? {
         state.save_spool_incarnation(incarnation).map_err(|error| Fatal::new(Exit::DataDir, error))?;
     }
-    if missed > 0 {
+    if missed > 0 && opened.set_aside.is_none() {
         tracing::info!("{missed} ranges of runs were missed while the agent was stopped; they are recorded");
     }
 

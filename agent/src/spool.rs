@@ -415,7 +415,8 @@ impl Spool {
                 page.entries.push(Entry { bucket: Bucket(row.bucket), seq: Seq(row.seq), provenance, record });
             }
         }
-        page.provenances = vec![Provenance::default(); indexes.len()];
+        let nobody = Provenance { build: "unknown".to_owned(), ..Provenance::default() };
+        page.provenances = vec![nobody; indexes.len()];
         for (id, index) in indexes {
             let provenance = self
                 .connection
@@ -435,7 +436,7 @@ impl Spool {
         let oldest = self
             .connection
             .prepare_cached("SELECT id, bucket, seq, keep, provenance, body FROM record ORDER BY id LIMIT 1")
-            .and_then(|mut statement| statement.query_row([], |row| Row::read(row)).optional())
+            .and_then(|mut statement| statement.query_row([], Row::read).optional())
             .map_err(wrap)?;
         let oldest = oldest.map(|row| row.decode(&self.path)).transpose()?;
         let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -611,7 +612,7 @@ impl Spool {
                 if let Some(id) = self.growing.get(&key).copied() {
                     let row = transaction
                         .prepare_cached("SELECT id, bucket, seq, keep, provenance, body FROM record WHERE id = ?1")
-                        .and_then(|mut statement| statement.query_row(params![id], |row| Row::read(row)).optional())
+                        .and_then(|mut statement| statement.query_row(params![id], Row::read).optional())
                         .map_err(wrap)?;
                     if let Some(row) = row
                         && let Record::Dropped(mut grown) = row.decode(&path)?
@@ -717,6 +718,7 @@ fn clamp(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
 fn classify(path: &Path, error: rusqlite::Error) -> SpoolError {
     let path = path.to_owned();
     // A value of the wrong type or out of range can only come from a damaged page.

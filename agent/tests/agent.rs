@@ -1,5 +1,7 @@
 //! The agent's program against a collector played by the test: joining, running, being killed, and its command line.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers panic like the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -21,7 +23,7 @@ use sitepulse_model::record::{DropReason, MissedCause, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{
-    Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, ToAgent, ToCollector, Welcome,
+    ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, ToAgent, ToCollector, Welcome,
 };
 use sitepulse_wire::token::JoinToken;
 
@@ -137,8 +139,15 @@ async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgen
                         backlog_per_s: 10_000,
                     }));
                     if follows {
-                        let checks = shared.checks.clone();
-                        answers.push(ToAgent::Assignment(AssignmentPart { revision: 1, part: 0, parts: 1, checks }));
+                        let parts: Vec<_> = shared.checks.chunks(ASSIGNMENT_PART_MAX).map(<[_]>::to_vec).collect();
+                        let count = parts.len().max(1) as u32;
+                        if parts.is_empty() {
+                            let checks = Vec::new();
+                            answers.push(ToAgent::Assignment(AssignmentPart { revision: 1, part: 0, parts: 1, checks }));
+                        }
+                        for (part, checks) in (0..).zip(parts) {
+                            answers.push(ToAgent::Assignment(AssignmentPart { revision: 1, part, parts: count, checks }));
+                        }
                     }
                 }
             }
@@ -305,7 +314,7 @@ fn joining() {
     let collector = Collector::start(Vec::new());
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
-    let code = |output: &Output| output.status.code().unwrap();
+    let code = |output: &Output| output.status.code().unwrap_or_else(|| panic!("{output:?}"));
     let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
 
     let output = ask(&dir, &["status"]);
@@ -448,4 +457,31 @@ fn a_damaged_spool_is_reported_and_a_revoked_agent_ends() {
     let output = agent(&dir, &["run"]).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stderr).contains("this agent was revoked"));
+}
+
+#[test]
+fn a_thousand_checks_cost_little_memory() {
+    let site = Site::start();
+    let checks = (0..1000)
+        .map(|number| {
+            let mut check = check(number, &format!("check-{number}"), format!("http://{}/{number}", site.address));
+            check.definition.interval_us = 60_000_000;
+            check
+        })
+        .collect();
+    let collector = Collector::start(checks);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let daemon = Daemon::start(&dir);
+    wait_for("some results", || collector.records().len() >= 20);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.0.id())).unwrap();
+    let kib = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    // The goal of 20 MiB in all is a release build's: this one's code alone is larger. Data must fit it anyway.
+    let (data, all) = (kib("RssAnon:"), kib("VmRSS:"));
+    println!("RssAnon {data} KiB, VmRSS {all} KiB");
+    assert!(data <= 20 << 10, "{data} KiB");
 }

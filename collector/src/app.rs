@@ -219,7 +219,7 @@ impl App {
 
     /// Sets the addresses that agents are told; they are kept, so that a token can be made while no server runs.
     pub async fn set_addresses(&self, addresses: Vec<String>) -> Result<(), AppError> {
-        Ok(self.inner.writer.run(move |engine| engine.set_addresses(addresses)).await??)
+        self.inner.writer.run(move |engine| engine.set_addresses(addresses)).await?
     }
 
     /// Makes a one-time join token for a region; `ttl_us` at most an hour.
@@ -315,6 +315,7 @@ fn open_authority(data_dir: &Path, now: UtcMicros) -> Result<CertificateAuthorit
             files::write_atomic(&key_path, authority.key_pem().as_bytes(), 0o600)?;
             return Ok(authority);
         }
+        Err(FileError::NotFound { .. }) => return Err(bad(&key_path, "no such file".into())),
         Err(error) => return Err(error.into()),
     };
     let certificate = files::read(&certificate_path, PEM_BYTES_MAX)?;

@@ -12,9 +12,11 @@ use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::ADDRESSES_MAX;
+use sitepulse_wire::token::ADDRESS_BYTES_MAX;
 use tokio::sync::watch;
 
-use crate::app::Credential;
+use crate::app::{AppError, Credential};
 use crate::book::Book;
 use crate::ingest::{Mark, MarkKey, ProvenanceCache};
 use crate::store::{Store, StoreError, StoreOpenError, rows};
@@ -124,7 +126,6 @@ impl Engine {
     fn rebuild(store: Store, authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreError> {
         let started = clock::monotonic();
         let connection = store.read();
-        rows::delete_credentials_before(connection, now)?;
         let mut book = Book::default();
         for agent in rows::agents(connection)? {
             book.insert_agent(agent);
@@ -140,7 +141,7 @@ impl Engine {
         let marks = rows::marks(connection)?.into_iter().collect();
         let provenances = rows::provenance_counts(connection)?;
         let provenances = provenances.into_iter().map(|(agent, newest)| (agent, ProvenanceCache::after(newest))).collect();
-        let credentials = rows::credentials(connection)?.into_iter().collect();
+        let credentials = rows::credentials(connection)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
         let addresses = rows::meta(connection, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(records, took_ms, "the book is rebuilt from the store");
@@ -170,8 +171,13 @@ impl Engine {
         &mut self.store
     }
 
-    /// Sets the addresses (`host:port`) that agents are told. Unchanged ones write nothing.
-    pub fn set_addresses(&mut self, addresses: Vec<String>) -> Result<(), StoreError> {
+    /// Sets the addresses (`host:port`) that agents are told: at most [`ADDRESSES_MAX`]. Unchanged ones write nothing.
+    pub fn set_addresses(&mut self, addresses: Vec<String>) -> Result<(), AppError> {
+        let fits = |address: &String| (1..=ADDRESS_BYTES_MAX).contains(&address.len()) && !address.contains(char::is_whitespace);
+        if addresses.len() > ADDRESSES_MAX || !addresses.iter().all(fits) {
+            let what = format!("agents are told at most {ADDRESSES_MAX} addresses of 1 to {ADDRESS_BYTES_MAX} bytes: check `advertise`");
+            return Err(AppError::Invalid(what));
+        }
         if self.shared.addresses() == addresses {
             return Ok(());
         }
@@ -194,7 +200,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The sequence numbers that are known to be on their way still, over all agents: gaps in what was seen.
+    /// How many records of an agent are known to be on their way still: gaps in the sequence numbers seen.
     pub fn awaited(&self, agent: AgentNo) -> u64 {
         self.marks.iter().filter(|(key, _)| key.agent == agent).map(|(_, mark)| mark.missing()).sum()
     }

@@ -51,19 +51,17 @@ pub struct IngestOutcome {
 #[derive(Default)]
 struct Pending {
     marks: Vec<(MarkKey, Mark)>,
+    mark_at: HashMap<MarkKey, usize>,
     provenances: Vec<(AgentNo, u32, Provenance)>,
 }
 
 impl Pending {
     /// Position of the mark in `marks`, copied from the committed ones at its first use.
     fn mark(&mut self, known: &Known<'_>, key: MarkKey) -> usize {
-        // Few keys are touched by one group, the newest are asked for most.
-        if let Some(at) = self.marks.iter().rposition(|(known, _)| *known == key) {
-            return at;
-        }
-        let mark = known.marks.get(&key).cloned().unwrap_or_default();
-        self.marks.push((key, mark));
-        self.marks.len() - 1
+        *self.mark_at.entry(key).or_insert_with(|| {
+            self.marks.push((key, known.marks.get(&key).cloned().unwrap_or_default()));
+            self.marks.len() - 1
+        })
     }
 }
 
@@ -141,6 +139,7 @@ impl Known<'_> {
         let mut set_aside = connection.prepare_cached(rows::INSERT_QUARANTINE)?;
         let mut body = Vec::with_capacity(256);
         let mut bucket_now = None;
+        let mut first_set_aside = None;
 
         for index in by_bucket(&job.batch.entries) {
             let Some(entry) = job.batch.entries.get_mut(index) else { continue };
@@ -199,9 +198,13 @@ impl Known<'_> {
                         body,
                     ])?;
                     outcome.set_aside += 1;
-                    tracing::warn!(agent = %agent_no, bucket = %entry.bucket, seq = %entry.seq, check = %entry.record.check(), %reason, "record set aside in the table quarantine");
+                    first_set_aside.get_or_insert((entry.bucket, entry.seq, entry.record.check(), reason));
                 }
             }
+        }
+        if let Some((bucket, seq, check, reason)) = first_set_aside {
+            let count = outcome.set_aside;
+            tracing::warn!(agent = %agent_no, count, %bucket, %seq, %check, %reason, "records set aside in the table quarantine");
         }
         Ok(())
     }

@@ -34,6 +34,9 @@ const BACKLOG_PER_S_TOTAL: usize = 100_000;
 /// Least and most that one agent is granted.
 const BACKLOG_PER_S: std::ops::RangeInclusive<u32> = 500..=20_000;
 
+/// Longest text of a refusal; the wire takes a little more.
+const REFUSAL_BYTES_MAX: usize = 900;
+
 /// A stream of the connection, counted from 0 in the order in which the agent opened them; 0 is the control stream.
 pub type StreamNo = u32;
 
@@ -458,10 +461,11 @@ impl ReceiveSession {
         self.refuse_with(Refusal { code, message });
     }
 
-    fn refuse_with(&mut self, refusal: Refusal) {
+    fn refuse_with(&mut self, mut refusal: Refusal) {
         if self.is_closed() {
             return;
         }
+        refusal.message.truncate(refusal.message.floor_char_boundary(REFUSAL_BYTES_MAX));
         let reason = refusal.message.clone();
         self.actions.push_back(Action::Send(CONTROL, ToAgent::Refusal(refusal)));
         self.close(&reason);

@@ -82,7 +82,7 @@ pub enum StoreOpenError {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// SQLite says no: disk full, IO error, ...
-    #[error("the store cannot write: {0}")]
+    #[error("the database fails: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// Another collector took the lease over.
     #[error("another collector holds the lease of {missing} buckets; restart this one")]

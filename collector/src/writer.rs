@@ -24,9 +24,9 @@ pub const BATCHES_MAX: usize = 128;
 const GROUP_BATCHES_MAX: usize = 64;
 /// Most records in one transaction, give or take one batch: bounds how long others wait.
 const GROUP_RECORDS_MAX: usize = 16_384;
-/// How often a store that failed is tried again without traffic.
+/// How often a store that failed is tried again, traffic or not.
 const RETRY: Duration = Duration::from_secs(3);
-/// How often a healthy store renews its leases without traffic.
+/// How often a healthy store renews its leases.
 const RENEW: Duration = Duration::from_secs(10);
 
 /// The writer is gone: the program is ending.
@@ -107,15 +107,17 @@ impl Writer {
 
 fn run(mut engine: Engine, queue: &Receiver<Command>) {
     let mut held = None;
+    let mut renewed = clock::monotonic();
     loop {
         let wait = if engine.store.health().readiness().is_ok() { RENEW } else { RETRY };
+        if clock::monotonic().since(renewed) >= wait {
+            renewed = clock::monotonic();
+            // The store's health notes the outcome.
+            drop(engine.store.probe_write(clock::now()));
+        }
         let command = match held.take().map_or_else(|| queue.recv_timeout(wait), Ok) {
             Ok(command) => command,
-            Err(RecvTimeoutError::Timeout) => {
-                // The store's health notes the outcome.
-                drop(engine.store.probe_write(clock::now()));
-                continue;
-            }
+            Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,
         };
         match command {

@@ -44,7 +44,7 @@ fn main() {
     cluster.join("bench", "eu-west");
     let state = rusqlite::Connection::open(cluster.agent_dir("bench").join("state.db")).expect("the state opens");
     let identity = state
-        .query_row("SELECT ca_der, certificate_der, key_pkcs8_der FROM identity", [], |row| {
+        .query_row("SELECT ca, certificate, key_pkcs8 FROM identity", [], |row| {
             Ok(ClientIdentity::Enrolled { ca_der: row.get(0)?, certificate_der: row.get(1)?, key_pkcs8_der: row.get(2)? })
         })
         .expect("an identity");

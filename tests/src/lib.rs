@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod oracle;
 pub mod process;
+pub mod sim;
 pub mod site;
 pub mod usage;
 pub mod wait;

@@ -100,7 +100,7 @@ fn bad_orders_are_refused_with_place_and_remedy() {
         (&["weight", "-1"][..], 2, "-1"),
         (&["suspend", "--for", "2 parsecs", "--reason", "x"][..], 2, "parsecs"),
         (&["suspend"][..], 2, "--reason"),
-        (&["suspend", "--until", "2001-01-01T00:00:00Z", "--reason", "x"][..], 2, "past"),
+        (&["suspend", "--until", "2001-01-01T00:00:00Z", "--reason", "x"][..], 2, "over"),
     ] {
         let answer = cluster.agent_ctl("eu-west-1", args);
         assert_eq!(answer.code, code, "{args:?}: {answer:?}");

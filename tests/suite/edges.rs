@@ -51,7 +51,7 @@ fn sample_configurations_are_taken() {
         let all: String = sample
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with('[')).unwrap_or(line))
-            .filter(|line| !line.starts_with("data_dir") && !line.starts_with("tls_"))
+            .filter(|line| !line.starts_with("data_dir"))
             .map(|line| format!("{line}\n"))
             .collect();
         assert!(all.lines().filter(|line| line.contains(" = ")).count() >= 3, "nothing was uncommented: {all}");
@@ -77,7 +77,7 @@ fn units_are_hardened_and_speak_the_documented_exit_codes() {
 fn help_has_examples_and_needs_no_data() {
     for (program, subs) in [
         (process::agent as fn() -> std::process::Command, &["join", "run", "status", "checks", "spool", "suspend", "resume", "weight"][..]),
-        (process::collector, &["serve", "token", "apply", "agents", "checks", "sla", "suspend", "resume", "weight"][..]),
+        (process::collector, &["serve", "apply", "agents", "checks", "sla", "suspend", "resume", "weight"][..]),
     ] {
         for sub in subs {
             let help = run(program().args([sub, "--help"])).ok();

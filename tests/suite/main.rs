@@ -7,4 +7,5 @@ mod kill;
 mod main_job;
 mod outage;
 mod quickstart;
+mod simulation;
 mod sums;

@@ -14,7 +14,7 @@ fn quickstart_watches_a_site_and_goes_on_with_its_data() {
     let site = Site::start();
     let dir = tempfile::tempdir().expect("a folder");
     process::binaries();
-    let mut life = |round: u32| {
+    let life = |round: u32| {
         let log = dir.path().join(format!("quickstart-{round}.log"));
         let mut daemon = Daemon::start(
             Command::new(root().join("packaging/quickstart"))

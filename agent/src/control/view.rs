@@ -54,6 +54,7 @@ pub struct SuspensionView {
 
 /// `sitepulse-agent checks`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ChecksView {
     /// One line per check, by id.
     pub checks: Vec<CheckLine>,

@@ -44,6 +44,7 @@ pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
 fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure {
     if is_agent_fault(error) {
         return agent_fault(Phase::Connect, error);

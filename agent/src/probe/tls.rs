@@ -158,6 +158,7 @@ pub fn provider() -> CryptoProvider {
 }
 
 /// Explains a failed handshake in one line.
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enums: the rest is told as it is")]
 pub(crate) fn explain(host: &str, error: &std::io::Error, shown: &Shown, now: UtcMicros) -> Failure {
     if super::connect::is_agent_fault(error) {
         return super::connect::agent_fault(Phase::Tls, error);

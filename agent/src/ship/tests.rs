@@ -231,9 +231,9 @@ fn control_events_go_both_ways() {
     session.handle_frame(Stream::Control, welcome(0), UtcMicros(1000), Monotonic(1000));
     let sent: Vec<usize> = drain(&mut session)
         .iter()
-        .filter_map(|action| match action {
-            Action::Send(Stream::Control, ToCollector::Control(events)) => Some(events.len()),
-            _ => None,
+        .filter_map(|action| {
+            let Action::Send(Stream::Control, ToCollector::Control(events)) = action else { return None };
+            Some(events.len())
         })
         .collect();
     assert_eq!(sent, [256, 45]);

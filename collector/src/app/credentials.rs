@@ -164,7 +164,10 @@ impl Engine {
         }
         let made = make(kind, access, note, now.plus_us(ttl_us.cast_signed()))?;
         let hash = sha256(made.secret.as_bytes());
-        self.store.write(|connection| rows::insert_credential(connection, &hash, &made.credential, now))?;
+        self.store.write(|connection| {
+            rows::delete_credentials_before(connection, now)?;
+            rows::insert_credential(connection, &hash, &made.credential, now)
+        })?;
         let mut credentials = self.shared.credentials_mut();
         credentials.retain(|_, credential| now < credential.expires);
         credentials.insert(hash, made.credential.clone());

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sitepulse_daemon::duration;
-use sitepulse_model::check::{CheckDefinition, CheckKind};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::frame::Message;
+use sitepulse_wire::message::{AssignmentPart, ToAgent};
 
 use super::{AppError, ApplyOptions};
 use crate::book::{Book, CheckRevision};
@@ -68,6 +70,7 @@ impl Engine {
     pub fn apply(&mut self, definitions: Vec<CheckDefinition>, options: &ApplyOptions, now: UtcMicros) -> Result<Plan, AppError> {
         let mut wanted = BTreeMap::new();
         for definition in definitions {
+            sendable(&definition)?;
             if let Some(double) = wanted.insert(definition.id.clone(), definition) {
                 return Err(AppError::Invalid(format!("check {} is defined twice: give each check an id of its own", double.id)));
             }
@@ -93,6 +96,16 @@ impl Engine {
         drop(book);
         shared.tick();
         Ok(Plan { items, applied: true })
+    }
+}
+
+/// Refuses what could not be sent to agents: one such check would cut them all off.
+fn sendable(definition: &CheckDefinition) -> Result<(), AppError> {
+    let check = AssignedCheck { number: CheckNo(1), revision: Revision(1), definition: definition.clone() };
+    let part = AssignmentPart { revision: 1, part: 0, parts: 1, checks: vec![check] };
+    match ToAgent::Assignment(part).encode() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(AppError::Invalid(format!("check {} cannot be sent to agents: {error}", definition.id))),
     }
 }
 

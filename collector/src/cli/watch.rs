@@ -126,10 +126,13 @@ impl Screen {
         if checks.is_empty() {
             lines = vec!["No checks yet: write one and apply it with `sitepulse-collector apply FILE`.".into()];
         }
-        let heights = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row)).max(4);
-        if lines.len() > heights - 3 {
-            let hidden = lines.len() - (heights - 4);
-            lines.truncate(heights - 4);
+        let height = match rustix::termios::tcgetwinsize(std::io::stdout()) {
+            Ok(size) if size.ws_row > 0 => usize::from(size.ws_row).max(8),
+            Ok(_) | Err(_) => 24,
+        };
+        if lines.len() > height - 3 {
+            let hidden = lines.len() - (height - 4);
+            lines.truncate(height - 4);
             lines.push(format!("... and {hidden} more"));
         }
         let now = UtcMicros(now.0 - now.0.rem_euclid(1_000_000));

@@ -101,7 +101,7 @@ struct Chip {
     title: String,
 }
 
-/// A stretch of the 24 h ribbon, in minutes of 1440.
+/// A stretch of the ribbon, in units of 1440 to the period.
 struct Bar {
     class: &'static str,
     x: String,
@@ -248,7 +248,7 @@ impl<'a> Main<'a> {
             t,
             overall: Overall::of(snapshot, t),
             checks: rows.map(|(check, strip)| CheckRow::of(check, strip, snapshot.now, t)).collect(),
-            agents: snapshot.agents.iter().map(|agent| AgentRow::of(agent, snapshot.now, t)).collect(),
+            agents: snapshot.agents.iter().map(|agent| AgentRow::of(agent, &snapshot.checks, snapshot.now, t)).collect(),
             as_of: clock_text(UtcMicros(snapshot.now.0 - snapshot.now.0.rem_euclid(1_000_000))),
         }
     }
@@ -345,6 +345,10 @@ impl Chip {
                 title.push_str(more);
             }
         }
+        if pair.suspended.is_some() {
+            title.push_str(" · ");
+            title.push_str(&suspension(pair.suspended.as_ref(), t));
+        }
         let latency = match (pair.suspended.is_some(), pair.state.as_str(), pair.latency_seconds) {
             (true, _, _) => t.suspended.to_string(),
             (false, "up" | "degraded", Some(seconds)) => (t.number)(figure::latency(seconds)),
@@ -355,9 +359,9 @@ impl Chip {
     }
 }
 
-/// The ribbon: the period's verdicts, each at least a quarter of a minute wide so that no outage is too short to see.
+/// The ribbon: the period's verdicts over 1440 units, each at least two wide so that no outage is too short to see.
 fn bars(strip: &Strip) -> Vec<Bar> {
-    let minute = |us: i64| us as f64 / 60e6;
+    let units = |us: i64| us as f64 * 1440.0 / strip.period.us().max(1) as f64;
     strip
         .spans
         .iter()
@@ -365,15 +369,15 @@ fn bars(strip: &Strip) -> Vec<Bar> {
             let shown: Span = one.span.clip(strip.period);
             Bar {
                 class: class(one.verdict.as_str()),
-                x: format!("{:.2}", minute(shown.from.us_since(strip.period.from)).max(0.0)),
-                width: format!("{:.2}", minute(shown.us()).max(0.25)),
+                x: format!("{:.2}", units(shown.from.us_since(strip.period.from)).clamp(0.0, 1438.0)),
+                width: format!("{:.2}", units(shown.us()).max(2.0)),
             }
         })
         .collect()
 }
 
 impl AgentRow {
-    fn of(agent: &AgentView, now: UtcMicros, t: &Texts) -> Self {
+    fn of(agent: &AgentView, checks: &[CheckView], now: UtcMicros, t: &Texts) -> Self {
         let (class, connection) = if agent.revoked.is_some() {
             ("maintenance", t.revoked)
         } else if agent.connected {
@@ -394,7 +398,7 @@ impl AgentRow {
             connection,
             last_seen,
             weight: (t.number)(agent.weight.to_string()),
-            suspension: suspension(agent.suspended.as_ref(), t),
+            suspension: agent_suspension(agent, checks, t),
             spool: agent.spool_records.map_or_else(|| "–".to_string(), |records| (t.spool_records)(&figure::count(records))),
             spool_class: if waiting > 1000 { "warn" } else { "" },
             offset: agent.clock_offset_seconds.map_or_else(|| "–".to_string(), |seconds| (t.number)(figure::offset(seconds))),
@@ -404,12 +408,27 @@ impl AgentRow {
     }
 }
 
+/// The agent's own suspension; else those of single checks on it.
+fn agent_suspension(agent: &AgentView, checks: &[CheckView], t: &Texts) -> String {
+    if agent.suspended.is_some() {
+        return suspension(agent.suspended.as_ref(), t);
+    }
+    let single = checks.iter().filter(|check| check.suspended.is_none()).filter_map(|check| {
+        let pair = check.agents.iter().find(|pair| pair.agent == agent.name)?;
+        pair.suspended.as_ref().map(|one| format!("{}: {}", check.id, suspension(Some(one), t)))
+    });
+    single.collect::<Vec<_>>().join("; ")
+}
+
 /// `suspended until ... · reason · by author`; empty without one.
 fn suspension(suspension: Option<&SuspensionView>, t: &Texts) -> String {
     suspension.map_or_else(String::new, |one| {
         let until = one.until.as_deref().map_or_else(
             || t.suspended_open.to_string(),
-            |until| (t.suspended_until)(&until.replace('T', " ").replace('Z', " UTC")),
+            |until| {
+                let whole = until.split(['.', 'Z']).next().unwrap_or_default();
+                (t.suspended_until)(&format!("{} UTC", whole.replace('T', " ")))
+            },
         );
         format!("{} {until} · {} · {} {}", t.suspended, one.reason, t.by, one.author)
     })

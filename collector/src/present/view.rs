@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub now: UtcMicros,
     /// Living checks by id.
     pub checks: Vec<CheckView>,
-    /// The verdicts of the last 24 h of each check, in the order of `checks`.
+    /// The verdicts behind each check's figures, in the order of `checks`.
     pub strips: Vec<Strip>,
     /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`agents`]).
     pub agents: Vec<AgentView>,
@@ -39,7 +39,7 @@ pub struct Snapshot {
 /// The verdicts of a period.
 #[derive(Debug, Clone)]
 pub struct Strip {
-    /// The whole period shown.
+    /// The period: the last 24 h, clipped to the check's life.
     pub period: Span,
     /// What is known of it.
     pub spans: Vec<VerdictSpan>,
@@ -81,8 +81,8 @@ impl Snapshot {
             let spans = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
             let account = Account::of(&spans);
             figures.push((current.definition.weight, account));
-            checks.push(check_view(book, check, current, period, &account, now));
-            strips.push(Strip { period: Span::new(now.plus_us(-DAY_US), now), spans });
+            checks.push(check_view(book, check, current, (period, &spans), &account, now));
+            strips.push(Strip { period, spans });
         }
         let agents = agents_with(book, &ByAgent::new(), now);
         Self { now, checks, strips, agents, global: Global::of(&figures) }
@@ -104,9 +104,6 @@ fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<Agent
     agents.into_iter().map(|agent| agent_view(book, conservation, agent, now)).collect()
 }
 
-/// 24 hours in microseconds.
-const DAY_US: i64 = 86_400 * 1_000_000;
-
 impl Global {
     fn of(figures: &[(Weight, Account)]) -> Self {
         let mean = |figure: fn(&Account) -> Option<f64>| {
@@ -127,14 +124,14 @@ fn check_view(
     book: &Book,
     check: &Check,
     current: &CheckRevision,
-    period: Span,
+    (period, spans): (Span, &[VerdictSpan]),
     account: &Account,
     now: UtcMicros,
 ) -> CheckView {
     let definition = &current.definition;
     let CheckKind::Http(target) = &definition.kind;
     let answer = book.verdict_now(check.number, now);
-    let verdict = answer.as_ref().map(|answer| answer.verdict);
+    let verdict = answer.as_ref().map(|answer| &answer.verdict);
     let mut agents: Vec<PairView> = answer
         .iter()
         .flat_map(|answer| &answer.agents)
@@ -155,7 +152,7 @@ fn check_view(
         expect: definition.expect.iter().map(ToString::to_string).collect(),
         revision: current.revision.0,
         verdict: verdict.map_or("unknown", |span| span.verdict.as_str()).to_string(),
-        since: verdict.map(|span| instant::format(span.span.from)),
+        since: verdict.map(|span| instant::format(began(spans, span))),
         unknown_cause: verdict.and_then(|span| span.unknown_cause).map(|cause| cause.as_str().to_string()),
         share_down: verdict.and_then(|span| {
             let (down, total) = span.share_down;
@@ -166,6 +163,12 @@ fn check_view(
         agents,
         sla: sla_view(check, period, account),
     }
+}
+
+/// When the verdict of now began: spans also change where only the votes behind the verdict did.
+fn began(spans: &[VerdictSpan], now: &VerdictSpan) -> UtcMicros {
+    let same = spans.iter().rev().take_while(|span| span.verdict == now.verdict);
+    same.last().map_or(now.span.from, |first| first.span.from.min(now.span.from))
 }
 
 fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Option<PairView> {

@@ -40,6 +40,16 @@ fn applying_again_changes_nothing() {
 }
 
 #[test]
+fn what_cannot_be_sent_is_refused() {
+    let mut engine = in_memory();
+    let mut shop = definition("shop");
+    shop.confirmations = u32::MAX;
+    let error = engine.apply(vec![shop], &options(), START).unwrap_err();
+    assert!(error.to_string().starts_with("check shop cannot be sent to agents"), "{error}");
+    assert!(engine.set_addresses(vec!["a:1".into(); 17]).is_err());
+}
+
+#[test]
 fn changes_are_effective_dated_and_named() {
     let mut engine = in_memory();
     engine.apply(vec![definition("shop")], &options(), START).unwrap();
@@ -184,4 +194,14 @@ async fn credentials_expire_and_links_work_once() {
     assert!(app.revoke_credential(CredentialKind::Session, &session.secret, at(3)).await.unwrap());
     assert_eq!(app.verify(CredentialKind::Session, &session.secret, at(3)), None);
     app.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_authority_and_foreign_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    App::open(dir.path(), START).unwrap().close().await;
+    std::fs::remove_file(dir.path().join("ca.key")).unwrap();
+    let error = App::open(dir.path(), START).unwrap_err();
+    assert!(error.to_string().contains("ca.key: no such file; restore a backup"), "{error}");
+    assert_eq!(error.exit(), sitepulse_daemon::exit::Exit::DataDir);
 }

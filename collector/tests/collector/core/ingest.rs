@@ -174,7 +174,7 @@ fn senseless_records_are_set_aside_and_the_rest_goes_on() {
         .read()
         .query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(reasons, 9);
+    assert_eq!(reasons, 8);
 }
 
 #[test]
@@ -232,4 +232,36 @@ fn provenances_are_kept_once() {
         .query_row("SELECT count(*) FROM result JOIN provenance USING (agent_no, provenance_no)", [], |row| row.get(0))
         .unwrap();
     assert_eq!(known, 6);
+}
+
+#[tokio::test]
+async fn the_writer_refuses_while_the_disk_is_full_and_takes_again_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let entries = |from: u64| -> Vec<_> {
+        (from..from + 2000).map(|n| entry(&engine, n, result(CheckNo(1), n.cast_signed() * 30, ProbeState::Up))).collect()
+    };
+    let (first, second) = (entries(0), entries(0));
+    let app = sitepulse_collector::app::App::over(engine).unwrap();
+    let fill = |engine: &mut Engine| {
+        let pages = engine.store().pages().unwrap();
+        engine.store().limit_pages(pages + 1).unwrap();
+    };
+    app.writer().run(fill).await.unwrap();
+    let send = async |entries| {
+        let (told, hears) = tokio::sync::oneshot::channel();
+        let mut sent = job(agent, entries);
+        // Within a day of these slots.
+        sent.received_at = at(2000 * 30);
+        app.writer().ingest(sent, move |outcome| told.send(outcome).unwrap()).await.unwrap();
+        hears.await.unwrap()
+    };
+    assert_eq!(send(first).await, None);
+    assert!(app.readiness().unwrap_err().contains("free some space"));
+    app.writer().run(|engine| engine.store().limit_pages(0).unwrap()).await.unwrap();
+    assert_eq!(send(second).await.unwrap().stored, 2000);
+    assert_eq!(app.readiness(), Ok(()));
+    app.close().await;
 }
