@@ -66,7 +66,7 @@ enum Command {
     #[command(after_help = "Examples:\n  sitepulse-agent status\n  sitepulse-agent status --json | jq .running")]
     Status(Output),
     /// List what the agent runs, with the last result of each check.
-    #[command(after_help = "Examples:\n  sitepulse-agent checks\n  sitepulse-agent checks --json | jq '.checks[] | select(.last.state != \"up\")'")]
+    #[command(after_help = "Examples:\n  sitepulse-agent checks\n  sitepulse-agent checks --json | jq '.[] | select(.last.state != \"up\")'")]
     Checks(Output),
     /// Tell what waits for the collector.
     #[command(after_help = "Examples:\n  sitepulse-agent spool\n  sitepulse-agent spool --json | jq .records")]

@@ -372,8 +372,8 @@ fn a_killed_agent_accounts_for_every_slot_and_nobodys_order_is_lost() {
     let status = json(&dir, &["status", "--json"]);
     assert_eq!((status["running"].as_bool(), status["name"].as_str()), (Some(true), Some("chosen")));
     let listed = json(&dir, &["checks", "--json"]);
-    assert_eq!((listed["checks"][0]["check"].as_str(), listed["checks"][0]["last"]["state"].as_str()), (Some("gone"), Some("down")));
-    assert_eq!(listed["checks"][1]["last"]["state"].as_str(), Some("up"));
+    assert_eq!((listed[0]["check"].as_str(), listed[0]["last"]["state"].as_str()), (Some("gone"), Some("down")));
+    assert_eq!(listed[1]["last"]["state"].as_str(), Some("up"));
     let output = agent(&dir, &["run"]).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "one process per data directory");
 

@@ -344,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_configuration_parses_with_every_key() {
+        let sample = include_str!("../../packaging/config/collector.toml");
+        let is_setting = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let lines = sample.lines().map(|line| line.strip_prefix("# ").filter(|line| is_setting(line)).unwrap_or(line));
+        let config: Config = toml::from_str(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        assert_eq!(config.http.as_deref(), Some(HTTP_DEFAULT));
+        assert_eq!(config.listen.as_deref(), Some(LISTEN_DEFAULT));
+        assert!(config.data_dir.is_some() && config.advertise.is_some() && config.log.is_some() && config.http_tls.is_some());
+    }
+
+    #[test]
     fn agents_are_told_something_they_can_dial() {
         assert_eq!(advertised("127.0.0.1:5".parse().unwrap()), ["127.0.0.1:5"]);
         let everywhere = advertised("0.0.0.0:5".parse().unwrap());

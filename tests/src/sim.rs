@@ -363,8 +363,7 @@ impl World {
                     self.with_agent(number, |agent, here| agent.connected(here));
                 }
             }
-            loop {
-                let Some(connection) = self.connections.get_mut(&id) else { break };
+            while let Some(connection) = self.connections.get_mut(&id) {
                 connection.up.pump(self.now, &self.links[number], &mut self.rng);
                 connection.down.pump(self.now, &self.links[number], &mut self.rng);
                 let agent_there = connection.agent_ends.is_none_or(|at| at > self.now);
@@ -537,7 +536,7 @@ impl World {
     }
 
     /// Heals, drains, and gives every breach of what must hold. Empty is good.
-    pub fn finish(mut self) -> Vec<String> {
+    pub fn finish(&mut self) -> Vec<String> {
         self.heal();
         self.run_until(self.now + 90 * SECOND);
         for agent in 0..self.agents.len() {
@@ -554,7 +553,7 @@ impl World {
         }
         self.broken.append(&mut self.collector.broken);
         let mut broken = std::mem::take(&mut self.broken);
-        broken.extend(oracle::judge(&mut self));
+        broken.extend(oracle::judge(self));
         broken.extend(log::take().into_iter().map(|error| format!("logged as an ERROR: {error}")));
         broken
     }

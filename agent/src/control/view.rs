@@ -52,7 +52,7 @@ pub struct SuspensionView {
     pub author: String,
 }
 
-/// `sitepulse-agent checks`.
+/// `sitepulse-agent checks`. As JSON: the list itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChecksView {

@@ -9,7 +9,7 @@ use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{MissedCause, ProbeState, Record};
 use sitepulse_model::sla::Account;
-use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::time::Span;
 
 /// Seen at a slot: a rank that says which of two records of one slot counts, and the revision that was run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,8 +178,7 @@ impl Voter<'_> {
             let last = self
                 .events
                 .iter()
-                .filter(|event| event.scope == scope && event.at.0 <= at && !matches!(event.change, Change::Weight(_)))
-                .next_back();
+                .rfind(|event| event.scope == scope && event.at.0 <= at && !matches!(event.change, Change::Weight(_)));
             last.is_some_and(|event| matches!(&event.change, Change::Suspend { until, .. } if until.0 > at))
         })
     }

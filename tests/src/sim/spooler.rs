@@ -29,7 +29,7 @@ pub(super) struct Spooler {
     deletes: Vec<RangeInclusive<u64>>,
     /// When the next transaction is due, true time.
     pub(super) due: Option<i64>,
-    pub(super) stalled: Option<String>,
+    stalled: Option<String>,
     retry_us: i64,
     /// Something was committed since the shipper last looked.
     pub(super) news: bool,
@@ -161,7 +161,9 @@ impl Spooler {
     pub(super) fn set_provenance(&mut self, provenance: &Provenance, now: i64) {
         self.commit(now);
         // Without room the next handshake says it again.
-        drop(self.with_spool(now, |spool| spool.set_provenance(provenance)));
+        if let Err(error) = self.spool.set_provenance(provenance) {
+            self.fail(&error, now);
+        }
     }
 
     pub(super) fn page(&mut self, after: u64, up_to: u64, records_max: usize, bytes_max: usize) -> Page {
