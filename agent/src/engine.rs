@@ -350,14 +350,20 @@ impl Engine {
                 }
             }
         }
-        submission.frontier = Some(self.frontier(clock::now()));
+        self.note_frontier(&mut submission, clock::now());
         self.spool.submit(submission)?;
         Ok(())
     }
 
-    /// Every slot before this was handed out. Not beyond `now`: a check assigned later may begin before the others' next slot.
-    fn frontier(&self, now: UtcMicros) -> UtcMicros {
-        self.scheduler.earliest_pending().unwrap_or(UtcMicros::MAX).min(now.plus_us(1))
+    /// Tells how far the schedule is: every slot before the frontier was handed out, or waits for its turn and is noted as begun, so
+    /// that a kill finds it missed once. Not beyond `now`: a check assigned later may begin before the others' next slot.
+    fn note_frontier(&self, submission: &mut Submission, now: UtcMicros) {
+        let waiting = self.scheduler.waiting_slots().filter_map(|(check, revision, slot)| {
+            let bucket = self.bucket(check)?;
+            Some(Begun { check, first: slot, slots: OpenSlots { revision, bucket, last: slot, count: 1 } })
+        });
+        submission.begun.extend(waiting);
+        submission.frontier = Some(self.scheduler.earliest_next().unwrap_or(UtcMicros::MAX).min(now.plus_us(1)));
     }
 
     fn begin(&mut self, check: CheckNo, revision: Revision, slot: UtcMicros, submission: &mut Submission) {
@@ -508,7 +514,9 @@ impl Engine {
         let now = clock::now();
         let actions = self.scheduler.handle_now(now, clock::monotonic().0);
         self.carry_out(actions)?;
-        self.spool.submit(Submission { frontier: Some(self.frontier(now)), ..Submission::default() })?;
+        let mut submission = Submission::default();
+        self.note_frontier(&mut submission, now);
+        self.spool.submit(submission)?;
         if !self.spool.flush().await? {
             tracing::warn!("a new assignment is not taken while the disk takes nothing; the collector sends it again");
             return Ok(());

@@ -3,7 +3,7 @@
 //!     cargo bench -p sitepulse-tests --bench spool
 //!
 //! CPU is this process's (user and system, all threads), bytes are what it caused to be written (`/proc/self/io`), both with
-//! checkpoints included. "With acks" deletes each group again once ten newer ones are in, as shipping does.
+//! checkpoints included. "With acks" each transaction also deletes an older group, as the writer does while it ships.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,11 +45,11 @@ fn round(place: &Path, groups: &[Vec<PendingRecord>], acks: bool) -> (f64, f64, 
     let pid = std::process::id();
     let before = (usage::own_cpu_us(), usage::written_bytes(pid), clock::monotonic());
     for (n, group) in groups.iter().enumerate() {
-        if acks && n >= 10 {
+        let acked = (acks && n >= 10).then(|| {
             let first = ((n - 10) * GROUP) as u64 + 1;
-            spool.delete(&(first..=first + GROUP as u64 - 1)).expect("the disk takes it");
-        }
-        spool.append(group).expect("the disk takes it");
+            first..=first + GROUP as u64 - 1
+        });
+        spool.commit(group, acked.as_slice()).expect("the disk takes it");
     }
     let records = (GROUP * groups.len()) as f64;
     (

@@ -162,8 +162,7 @@ impl World {
     /// A world with an agent per entry of `agents` (its region's index), running `definitions` against `site`.
     pub fn new(seed: u64, agents: &[usize], definitions: Vec<CheckDefinition>, site: Site) -> Self {
         let folder = disk::folder();
-        let regions: Vec<Region> =
-            (0..3).map(|n| Region::parse(&format!("region-{n}")).expect("a slug")).collect();
+        let regions: Vec<Region> = (0..3).map(|n| Region::parse(&format!("region-{n}")).expect("a slug")).collect();
         let mut collector = Collector::new(folder.path().join("collector"));
         let made: Vec<Agent> = agents
             .iter()
@@ -538,14 +537,12 @@ impl World {
     /// Heals, drains, and gives every breach of what must hold. Empty is good.
     pub fn finish(&mut self) -> Vec<String> {
         self.heal();
-        self.run_until(self.now + 90 * SECOND);
+        self.run_until(self.now + 60 * SECOND);
         for agent in 0..self.agents.len() {
             self.with_agent(agent, |agent, here| agent.quiesce(here));
         }
         let deadline = self.now + DRAIN_US_MAX;
-        self.run_while(deadline, |world| {
-            world.now < deadline && !world.agents.iter().all(Agent::is_drained)
-        });
+        self.run_while(deadline, |world| world.now < deadline && !world.agents.iter().all(Agent::is_drained));
         // The last acks of control events are under way still.
         self.run_until(self.now + 10 * SECOND);
         for agent in self.agents.iter().filter(|agent| !agent.is_drained()) {

@@ -306,13 +306,16 @@ impl Writer {
             return true;
         }
         let Some(spool) = &mut self.spool else { return false };
-        let group = self.queue.group(TRANSACTION_RECORDS_MAX);
+        let mut group = self.queue.group(TRANSACTION_RECORDS_MAX);
         let mut result = spool.commit(&group, &self.deletes);
         if let Err(SpoolError::Full { .. }) = &result {
-            // A delete frees room inside the file, but needs some room in the log first.
+            // A delete frees room inside the file, but needs some room in the log first. The tombstones go with it: the progress of
+            // the same transaction no longer speaks for the slots they bury.
             let had_ballast = spool.drop_ballast();
-            if !self.deletes.is_empty() && spool.commit(&[], &self.deletes).is_ok() {
+            if !self.deletes.is_empty() && spool.commit(&self.queue.group(0), &self.deletes).is_ok() {
                 self.deletes.clear();
+                self.queue.done(0);
+                group = self.queue.group(TRANSACTION_RECORDS_MAX);
                 result = spool.commit(&group, &[]);
             } else if had_ballast {
                 result = spool.commit(&group, &self.deletes);
@@ -433,9 +436,11 @@ impl Writer {
 
     fn end(mut self) {
         while self.commit() && !self.queue.is_empty() {}
-        if let Some(spool) = self.spool.take()
-            && let Err(error) = spool.close()
-        {
+        let Some(spool) = self.spool.take() else { return };
+        if !self.queue.is_empty() {
+            // As after a kill: the progress of the last transaction still speaks for what waits here, a clean close's would not.
+            tracing::warn!("{} results wait for a disk that takes nothing; the next start records them as missed", self.queue.len());
+        } else if let Err(error) = spool.close() {
             tracing::warn!("{error}");
         }
     }

@@ -370,6 +370,16 @@ impl Scheduler {
         self.entries.values().map(|entry| entry.waiting.map_or(entry.next, |waiting| waiting.slot)).min()
     }
 
+    /// Every slot before this was handed out, or waits ([`Scheduler::waiting_slots`]); `None` without checks.
+    pub fn earliest_next(&self) -> Option<UtcMicros> {
+        self.entries.values().map(|entry| entry.next).min()
+    }
+
+    /// The slots that are due and wait for a free place: at most one of each check.
+    pub fn waiting_slots(&self) -> impl Iterator<Item = (CheckNo, Revision, UtcMicros)> {
+        self.entries.iter().filter_map(|(check, entry)| Some((*check, entry.plan.revision, entry.waiting?.slot)))
+    }
+
     /// The next slot of a check.
     pub fn next_slot(&self, check: CheckNo) -> Option<UtcMicros> {
         self.entries.get(&check).map(|entry| entry.next)

@@ -19,7 +19,7 @@ const TIMEOUTS_US: [u64; 4] = [300_000, 900_000, 2_000_000, 5_000_000];
 pub fn live(seed: u64) -> Vec<String> {
     super::run(|| {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let ends = rng.range(240, 600) * SECOND;
+        let ends = rng.range(180, 420) * SECOND;
         let agents: Vec<usize> = (0..rng.range(1, 3)).map(|_| rng.below(3) as usize).collect();
         let checks = rng.range(2, 4) as usize;
         let definitions: Vec<CheckDefinition> = (0..checks).map(|n| random(n, &mut rng)).collect();
@@ -54,8 +54,14 @@ fn change(check: &mut CheckDefinition, rng: &mut Rng) {
         0 => check.interval_us = rng.pick(&INTERVALS_S) * SECOND as u64,
         1 => check.timeout_us = rng.pick(&TIMEOUTS_US),
         2 => {
-            let quorums =
-                [Quorum::Any, Quorum::Majority, Quorum::All, Quorum::Share(340_000), Quorum::Share(1_000_000), Quorum::Agents(2)];
+            let quorums = [
+                Quorum::Any,
+                Quorum::Majority,
+                Quorum::All,
+                Quorum::Share(340_000),
+                Quorum::Share(1_000_000),
+                Quorum::Agents(2),
+            ];
             check.quorum = rng.pick(&quorums);
         }
         3 => check.confirmations = rng.range(1, 3) as u32,
@@ -96,8 +102,13 @@ fn plan(world: &mut World, rng: &mut Rng, ends: i64, mut definitions: Vec<CheckD
                 world.plan(back, Fault::AgentStart(agent));
             }
             9 => {
-                let points =
-                    [Point::BeforeAssignment, Point::AfterAssignment, Point::AfterEvents, Point::Recovering, Point::Acked];
+                let points = [
+                    Point::BeforeAssignment,
+                    Point::AfterAssignment,
+                    Point::AfterEvents,
+                    Point::Recovering,
+                    Point::Acked,
+                ];
                 world.plan(at, Fault::AgentDoom(agent, rng.pick(&points)));
             }
             10 => {
@@ -109,7 +120,8 @@ fn plan(world: &mut World, rng: &mut Rng, ends: i64, mut definitions: Vec<CheckD
                 world.plan(later, Fault::AgentFull(agent, false));
             }
             13 => {
-                let by = rng.pick(&[-3600, -600, -90, -20, -3, 3, 20, 90, 600, 3600]) * SECOND + rng.range(-SECOND, SECOND);
+                let by =
+                    rng.pick(&[-3600, -600, -90, -20, -3, 3, 20, 90, 600, 3600]) * SECOND + rng.range(-SECOND, SECOND);
                 world.plan(at, Fault::Clock(agent, by));
             }
             14 | 15 => {
@@ -149,7 +161,8 @@ fn agent_order(world: &World, agent: usize, at: i64, rng: &mut Rng) -> Request {
     match rng.below(4) {
         0 | 1 => {
             let wall = world.agents[agent].wall(at);
-            let until_us = wall.plus_us(rng.range(4000, 4200) * SECOND * i64::from(rng.chance(20)) + rng.range(1, 200) * SECOND).0;
+            let until_us =
+                wall.plus_us(rng.range(4000, 4200) * SECOND * i64::from(rng.chance(20)) + rng.range(1, 200) * SECOND).0;
             Request::Suspend { check, until_us, reason: "work".to_owned() }
         }
         2 => Request::Resume { check },

@@ -207,7 +207,15 @@ impl Collector {
     }
 
     /// Bytes came in on a connection.
-    pub(super) fn receive(&mut self, connection: u64, stream: u32, bytes: &[u8], now: i64, rng: &mut Rng, wishes: &mut Vec<Wish>) {
+    pub(super) fn receive(
+        &mut self,
+        connection: u64,
+        stream: u32,
+        bytes: &[u8],
+        now: i64,
+        rng: &mut Rng,
+        wishes: &mut Vec<Wish>,
+    ) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         peer.inboxes.entry(stream).or_default().bytes.extend_from_slice(bytes);
         self.read(connection, now, rng, wishes);

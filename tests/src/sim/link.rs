@@ -58,7 +58,11 @@ impl Pipe {
     /// Puts on the wire what fits by now.
     pub(super) fn pump(&mut self, now: i64, link: &Link, rng: &mut Rng) {
         while self.free_at <= now {
-            let next = self.streams.values_mut().filter(|stream| !stream.waiting.is_empty()).min_by_key(|stream| stream.priority);
+            let next = self
+                .streams
+                .values_mut()
+                .filter(|stream| !stream.waiting.is_empty())
+                .min_by_key(|stream| stream.priority);
             let Some(stream) = next else { return };
             let length = stream.waiting.len().min(PACKET_BYTES);
             let packet: Vec<u8> = stream.waiting.drain(..length).collect();

@@ -151,7 +151,8 @@ fn voter<'a>(book: &Book, evidence: &Evidence, check: &Check, agent: &'a Agent) 
                 since = *slot;
             }
             streak += 1;
-            let known = check.revisions.iter().find(|known| known.revision.0 == seen.revision).expect("a known revision");
+            let known =
+                check.revisions.iter().find(|known| known.revision.0 == seen.revision).expect("a known revision");
             if streak >= if on { known.definition.recoveries } else { known.definition.confirmations } {
                 on = !on;
                 streak = 0;
@@ -185,10 +186,12 @@ impl Voter<'_> {
 
     fn weight(&self, at: i64) -> u64 {
         let latest = |pair: bool| {
-            self.events.iter().rev().filter(|event| event.at.0 <= at).find_map(|event| match (&event.change, event.scope) {
-                (Change::Weight(weight), Scope::AgentCheck(..)) if pair => Some(weight.0),
-                (Change::Weight(weight), Scope::Agent(_)) if !pair => Some(weight.0),
-                _ => None,
+            self.events.iter().rev().filter(|event| event.at.0 <= at).find_map(|event| {
+                match (&event.change, event.scope) {
+                    (Change::Weight(weight), Scope::AgentCheck(..)) if pair => Some(weight.0),
+                    (Change::Weight(weight), Scope::Agent(_)) if !pair => Some(weight.0),
+                    _ => None,
+                }
             })
         };
         u64::from(latest(true).or_else(|| latest(false)).unwrap_or(1000))
@@ -196,7 +199,8 @@ impl Voter<'_> {
 
     fn voice(&self, check: &Check, at: i64) -> Voice {
         let in_force = check.revisions.iter().rev().find(|revision| revision.effective_from.0 <= at);
-        let assigned = in_force.is_some_and(|revision| !revision.retired && revision.definition.runs_in(&self.agent.region));
+        let assigned =
+            in_force.is_some_and(|revision| !revision.retired && revision.definition.runs_in(&self.agent.region));
         if !assigned || at < self.agent.enrolled_at.0 || self.weight(at) == 0 {
             return Voice::Absent;
         }

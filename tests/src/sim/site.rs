@@ -60,7 +60,15 @@ impl Site {
     }
 
     /// Adds an episode.
-    pub fn fail(&mut self, check: usize, from_us: i64, to_us: i64, state: ProbeState, region: Option<usize>, slow: bool) {
+    pub fn fail(
+        &mut self,
+        check: usize,
+        from_us: i64,
+        to_us: i64,
+        state: ProbeState,
+        region: Option<usize>,
+        slow: bool,
+    ) {
         self.episodes.entry(check).or_default().push(Episode { from_us, to_us, state, region, slow });
     }
 

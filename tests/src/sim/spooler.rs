@@ -96,12 +96,15 @@ impl Spooler {
             self.stalled = None;
             return true;
         }
-        let group = self.queue.group(TRANSACTION_RECORDS_MAX);
+        let mut group = self.queue.group(TRANSACTION_RECORDS_MAX);
         let mut result = self.spool.commit(&group, &self.deletes);
         if let Err(SpoolError::Full { .. }) = &result {
             let had_ballast = self.spool.drop_ballast();
-            if !self.deletes.is_empty() && self.spool.commit(&[], &self.deletes).is_ok() {
+            let tombstones = self.queue.group(0);
+            if !self.deletes.is_empty() && self.spool.commit(&tombstones, &self.deletes).is_ok() {
                 self.deletes.clear();
+                self.queue.done(0);
+                group = self.queue.group(TRANSACTION_RECORDS_MAX);
                 result = self.spool.commit(&group, &[]);
             } else if had_ballast {
                 result = self.spool.commit(&group, &self.deletes);
@@ -180,7 +183,13 @@ impl Spooler {
         self.queue.is_empty() && self.deletes.is_empty() && self.spool.records() == 0
     }
 
-    pub(super) fn close(self) {
-        self.spool.close().expect("the spool closes");
+    /// The thread's end: a last transaction and a clean close. `false` if the disk takes nothing; the file is as after a kill then.
+    pub(super) fn end(mut self, now: i64) -> (bool, Vec<Committed>) {
+        while self.commit(now) && !self.queue.is_empty() {}
+        let clean = self.queue.is_empty();
+        if clean {
+            self.spool.close().expect("the spool closes");
+        }
+        (clean, self.committed)
     }
 }

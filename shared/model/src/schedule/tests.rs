@@ -168,6 +168,9 @@ fn the_lightest_checks_are_shed_first() {
     assert_eq!(runs(&actions), [(1, slot), (3, slot)]);
     assert_eq!((missed(&actions), scheduler.waiting()), (alloc::vec![], 2));
     assert_eq!(scheduler.earliest_pending(), Some(slot));
+    assert_eq!(scheduler.earliest_next(), Some(slot.plus_us(MINUTE as i64)));
+    let waiting: Vec<_> = scheduler.waiting_slots().map(|(check, _, slot)| (check.0, slot)).collect();
+    assert_eq!(waiting, [(0, slot), (2, slot)]);
     scheduler.finished();
     assert_eq!(runs(&scheduler.handle_now(slot.plus_us(1_000_000), 1_000_000)), [(2, slot)]);
     assert_eq!(scheduler.poll_timeout(), Some(slot.plus_us(WAIT_US_MAX as i64)));
