@@ -38,16 +38,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let limits = Limits { bytes_max: 1 << 30, ballast_bytes: 0 };
     let mut spool = Spool::open(&path, limits, clock::now(), &mut || Incarnation(1))?.spool;
     let begin = clock::now();
-    let groups: Vec<Vec<PendingRecord>> = (0..results / 100)
-        .map(|group| (0..100).map(|index| result(begin, group * 100 + index)).collect())
-        .collect();
+    let groups: Vec<Vec<PendingRecord>> =
+        (0..results / 100).map(|group| (0..100).map(|index| result(begin, group * 100 + index)).collect()).collect();
     let (cpu, bytes, wall) = (cpu_ns(), written(), clock::monotonic());
     for group in &groups {
         spool.append(group)?;
     }
     let (cpu, bytes, wall) = (cpu_ns() - cpu, written() - bytes, clock::monotonic().us_since(wall));
     let per = results as f64;
-    println!("append: {:.2} us CPU, {:.0} B written, {:.1} us wall per result", cpu as f64 / per / 1e3, bytes as f64 / per, wall as f64 / per);
+    println!(
+        "append: {:.2} us CPU, {:.0} B written, {:.1} us wall per result",
+        cpu as f64 / per / 1e3,
+        bytes as f64 / per,
+        wall as f64 / per
+    );
     let (cpu, wall) = (cpu_ns(), clock::monotonic());
     let mut after = 0;
     while let Some((first, last)) = spool.page(after, u64::MAX, 1024, usize::MAX)?.ids {
@@ -83,7 +87,11 @@ fn result(begin: UtcMicros, number: i64) -> PendingRecord {
             failed_phase: None,
             detail: String::new(),
             address: Some(([192, 0, 2, 1], 443).into()),
-            facts: Facts { status: Some(200), body_bytes: Some(14_000), certificate_expires: Some(UtcMicros(1_800_000_000_000_000)) },
+            facts: Facts {
+                status: Some(200),
+                body_bytes: Some(14_000),
+                certificate_expires: Some(UtcMicros(1_800_000_000_000_000)),
+            },
         }),
     }
 }

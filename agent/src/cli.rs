@@ -42,7 +42,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Enrol this agent with a one-time token.
-    #[command(after_help = "Examples:\n  sitepulse-agent join sp1_...\n  sitepulse-agent join sp1_... --name berlin-1 --data-dir /srv/agent\n\nA join that was cut short is repeated with the same command.")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-agent join sp1_...\n  sitepulse-agent join sp1_... --name berlin-1 --data-dir /srv/agent\n\nA join that was cut short is repeated with the same command."
+    )]
     Join {
         /// The token from `sitepulse-collector token create`.
         token: String,
@@ -53,7 +55,9 @@ enum Command {
         output: Output,
     },
     /// Run the agent in the foreground.
-    #[command(after_help = "Examples:\n  sitepulse-agent run\n  sitepulse-agent run --config /etc/sitepulse/agent.toml --collector collector.example:8443")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-agent run\n  sitepulse-agent run --config /etc/sitepulse/agent.toml --collector collector.example:8443"
+    )]
     Run {
         /// Configuration file (TOML).
         #[arg(long, value_name = "FILE")]
@@ -66,13 +70,17 @@ enum Command {
     #[command(after_help = "Examples:\n  sitepulse-agent status\n  sitepulse-agent status --json | jq .running")]
     Status(Output),
     /// List what the agent runs, with the last result of each check.
-    #[command(after_help = "Examples:\n  sitepulse-agent checks\n  sitepulse-agent checks --json | jq '.[] | select(.last.state != \"up\")'")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-agent checks\n  sitepulse-agent checks --json | jq '.[] | select(.last.state != \"up\")'"
+    )]
     Checks(Output),
     /// Tell what waits for the collector.
     #[command(after_help = "Examples:\n  sitepulse-agent spool\n  sitepulse-agent spool --json | jq .records")]
     Spool(Output),
     /// Stop runs for a time. Works while the collector is away and while the agent is stopped.
-    #[command(after_help = "Examples:\n  sitepulse-agent suspend --reason 'router swap'                 everything, for 1h\n  sitepulse-agent suspend --check shop --for 2h --reason release\n  sitepulse-agent suspend --until 2026-12-01T06:00:00Z --reason 'data centre works'")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-agent suspend --reason 'router swap'                 everything, for 1h\n  sitepulse-agent suspend --check shop --for 2h --reason release\n  sitepulse-agent suspend --until 2026-12-01T06:00:00Z --reason 'data centre works'"
+    )]
     Suspend {
         /// One check by its id; without it, everything on this agent.
         #[arg(long, value_name = "ID")]

@@ -67,7 +67,10 @@ mod tests {
 
     #[test]
     fn keys_are_known_and_in_range() {
-        let config = parse("data_dir = \"/x\"\ncollectors = [\"a:1\"]\nspool_bytes_max = 2000000\nmax_in_flight = 7\nlog = \"warn\"").unwrap();
+        let config = parse(
+            "data_dir = \"/x\"\ncollectors = [\"a:1\"]\nspool_bytes_max = 2000000\nmax_in_flight = 7\nlog = \"warn\"",
+        )
+        .unwrap();
         assert_eq!(config.limits().bytes_max, 2_000_000);
         assert_eq!(config.in_flight_max(), 7);
         assert!(parse("").unwrap() == Config::default());

@@ -346,7 +346,10 @@ impl Engine {
                 }
                 Action::Missed(missed) => self.miss(&missed, &mut submission),
                 Action::ClockStepped { by_us } => {
-                    tracing::warn!("the wall clock stepped by {:+.3} s; runs go on at the new time", by_us as f64 / 1e6);
+                    tracing::warn!(
+                        "the wall clock stepped by {:+.3} s; runs go on at the new time",
+                        by_us as f64 / 1e6
+                    );
                 }
             }
         }
@@ -412,10 +415,8 @@ impl Engine {
         let Some(bucket) = self.bucket(check) else { return Ok(()) };
         let record = Record::Result(result);
         let keep = self.transitions.keep(&record);
-        self.spool.submit(Submission {
-            records: vec![PendingRecord { bucket, keep, record }],
-            ..Submission::default()
-        })?;
+        self.spool
+            .submit(Submission { records: vec![PendingRecord { bucket, keep, record }], ..Submission::default() })?;
         Ok(())
     }
 
@@ -435,7 +436,11 @@ impl Engine {
             Ask::StoreEvents { events, reply } => {
                 let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.validate().is_ok());
                 for event in bad {
-                    tracing::warn!(author = event.id.author, number = event.id.number, "a control event is invalid and ignored");
+                    tracing::warn!(
+                        author = event.id.author,
+                        number = event.id.number,
+                        "a control event is invalid and ignored"
+                    );
                 }
                 match self.state.save_events(&good, true) {
                     Ok(()) => {

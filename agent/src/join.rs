@@ -12,9 +12,7 @@ use sitepulse_daemon::identity::{AgentKey, spki_sha256};
 use sitepulse_daemon::lock::DataDirLock;
 use sitepulse_daemon::transport::{Client, ClientIdentity, Connection, StreamPriority};
 use sitepulse_model::id::AgentName;
-use sitepulse_wire::message::{
-    JoinRequest, Joined, PROTOCOL, PROTOCOL_MIN, Refusal, ToAgent, ToCollector,
-};
+use sitepulse_wire::message::{JoinRequest, Joined, PROTOCOL, PROTOCOL_MIN, Refusal, ToAgent, ToCollector};
 use sitepulse_wire::token::JoinToken;
 
 use crate::engine::BUILD;
@@ -90,9 +88,10 @@ pub async fn join(dir: &Path, token: &JoinToken, name: Option<AgentName>) -> any
 async fn ask(connection: &Connection, request: JoinRequest) -> anyhow::Result<Joined> {
     let mut stream = connection.open_stream::<ToAgent, ToCollector>(StreamPriority::Control).await?;
     stream.send(&ToCollector::Join(request)).await?;
-    let answer = stream.recv().await.map_err(|error| {
-        Fatal::new(Exit::Unreachable, format!("{error}; run the same command again"))
-    })?;
+    let answer = stream
+        .recv()
+        .await
+        .map_err(|error| Fatal::new(Exit::Unreachable, format!("{error}; run the same command again")))?;
     match answer {
         Some(ToAgent::Joined(joined)) => Ok(joined),
         Some(ToAgent::Refusal(Refusal { message, .. })) => {

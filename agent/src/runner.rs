@@ -94,8 +94,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         let slots = open_slots(record)?;
         Some(writer::Begun { check: record.record.check(), first: record.record.scheduled(), slots })
     });
-    let submission =
-        Submission { begun: begun.collect(), frontier: Some(resume_after.plus_us(1)), records };
+    let submission = Submission { begun: begun.collect(), frontier: Some(resume_after.plus_us(1)), records };
     let (spool, thread) = writer::start(spool, notifier.progress("spool"), random_incarnation)
         .context("cannot start the spool's thread")?;
     spool.submit(submission)?;
@@ -121,8 +120,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tasks: tasks.clone(),
         heartbeat: notifier.progress("scheduler"),
     })?;
-    let listener = socket::listen(&dir)
-        .map_err(|error| Fatal::new(Exit::DataDir, format!("{}: cannot listen ({error})", dir.join(socket::FILE_NAME).display())))?;
+    let listener = socket::listen(&dir).map_err(|error| {
+        Fatal::new(Exit::DataDir, format!("{}: cannot listen ({error})", dir.join(socket::FILE_NAME).display()))
+    })?;
     tasks.spawn("control", serve(listener, handle.clone(), tasks.clone(), stopped.clone()));
     let mut collectors = options.collectors;
     collectors.extend(options.config.collectors);

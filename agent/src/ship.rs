@@ -375,8 +375,7 @@ impl ShipSession {
                     let spent = page.entries.len() as u64 * 1_000_000;
                     self.grant.credit_us = self.grant.credit_us.saturating_sub(spent);
                 }
-                let batch =
-                    Batch { number, incarnation, provenances: page.provenances, entries: page.entries };
+                let batch = Batch { number, incarnation, provenances: page.provenances, entries: page.entries };
                 self.send(Stream::Lane(lane), ToCollector::Batch(batch));
             }
         }

@@ -341,8 +341,7 @@ impl Spool {
     fn commit_inner(&mut self, records: &[PendingRecord], deletes: &[RangeInclusive<u64>]) -> Result<(), SpoolError> {
         let path = &self.path;
         let wrap = |error| classify(path, error);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
         for ids in deletes {
             let deleted = transaction
                 .prepare_cached("DELETE FROM record WHERE id BETWEEN ?1 AND ?2")
@@ -352,7 +351,9 @@ impl Spool {
         }
         if !records.is_empty() {
             let mut insert = transaction
-                .prepare_cached("INSERT INTO record (id, bucket, seq, keep, provenance, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+                .prepare_cached(
+                    "INSERT INTO record (id, bucket, seq, keep, provenance, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )
                 .map_err(wrap)?;
             for record in records {
                 let id = self.state.next_id;
@@ -567,8 +568,7 @@ impl Spool {
         let wrap = |error| classify(&path, error);
         let chunk = (self.state.records / 32).clamp(16, DROP_CHUNK_MAX);
         let floor = self.dropped_up_to[keep as usize];
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
         let mut tombstones: BTreeMap<(CheckNo, DropReason), Vec<(Bucket, Dropped)>> = BTreeMap::new();
         let mut dropped = 0;
         let mut ceiling = floor;
@@ -634,7 +634,9 @@ impl Spool {
                 let record = PendingRecord { bucket, keep: Keep::Tombstone, record: Record::Dropped(part) };
                 encode_body(&record, seq, &mut self.scratch)?;
                 transaction
-                    .prepare_cached("INSERT INTO record (id, bucket, seq, keep, provenance, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+                    .prepare_cached(
+                        "INSERT INTO record (id, bucket, seq, keep, provenance, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    )
                     .and_then(|mut statement| {
                         statement.execute(params![
                             id,
@@ -732,7 +734,8 @@ fn classify(path: &Path, error: rusqlite::Error) -> SpoolError {
         other => other.sqlite_error_code(),
     };
     // "no such table", "no such column", "malformed schema": the schema page is damaged.
-    let generic = matches!(code, Some(ErrorCode::Unknown)) && error.sqlite_error().is_some_and(|e| e.extended_code == 1);
+    let generic =
+        matches!(code, Some(ErrorCode::Unknown)) && error.sqlite_error().is_some_and(|e| e.extended_code == 1);
     match code {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
             SpoolError::Damaged { path, reason: error.to_string() }

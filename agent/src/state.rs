@@ -58,7 +58,9 @@ pub enum StateError {
         source: rusqlite::Error,
     },
     /// The file is damaged.
-    #[error("{path}: the agent's state is damaged ({reason}); restore it from a backup, or delete it and join again with a new token")]
+    #[error(
+        "{path}: the agent's state is damaged ({reason}); restore it from a backup, or delete it and join again with a new token"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -215,7 +217,10 @@ impl StateDb {
     /// Replaces the leaf certificate.
     pub fn save_certificate(&self, certificate_der: &[u8], expires: UtcMicros) -> Result<(), StateError> {
         self.connection
-            .execute("UPDATE identity SET certificate = ?1, certificate_expires = ?2", params![certificate_der, expires.0])
+            .execute(
+                "UPDATE identity SET certificate = ?1, certificate_expires = ?2",
+                params![certificate_der, expires.0],
+            )
             .map(|_| ())
             .map_err(|error| classify(&self.path, error))
     }

@@ -23,7 +23,8 @@ use sitepulse_model::record::{DropReason, MissedCause, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{
-    ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, ToAgent, ToCollector, Welcome,
+    ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, ToAgent, ToCollector,
+    Welcome,
 };
 use sitepulse_wire::token::JoinToken;
 
@@ -64,8 +65,7 @@ impl Collector {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let identity = ca.issue_server(clock::now()).unwrap();
-                let mut server =
-                    Server::bind("127.0.0.1:0".parse().unwrap(), &identity, ca.certificate_der()).unwrap();
+                let mut server = Server::bind("127.0.0.1:0".parse().unwrap(), &identity, ca.certificate_der()).unwrap();
                 let address = server.local_address().unwrap();
                 tell.send(address).unwrap();
                 let shared = Arc::new(Shared { ca, address, book: kept, checks });
@@ -143,10 +143,20 @@ async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgen
                         let count = parts.len().max(1) as u32;
                         if parts.is_empty() {
                             let checks = Vec::new();
-                            answers.push(ToAgent::Assignment(AssignmentPart { revision: 1, part: 0, parts: 1, checks }));
+                            answers.push(ToAgent::Assignment(AssignmentPart {
+                                revision: 1,
+                                part: 0,
+                                parts: 1,
+                                checks,
+                            }));
                         }
                         for (part, checks) in (0..).zip(parts) {
-                            answers.push(ToAgent::Assignment(AssignmentPart { revision: 1, part, parts: count, checks }));
+                            answers.push(ToAgent::Assignment(AssignmentPart {
+                                revision: 1,
+                                part,
+                                parts: count,
+                                checks,
+                            }));
                         }
                     }
                 }
@@ -286,8 +296,7 @@ fn results(records: &[Record], check: u32) -> usize {
 
 /// Every slot of the check from its first to its last record has exactly one record.
 fn every_slot_once(records: &[Record], check: &AssignedCheck, agent: &str) {
-    let lattice =
-        Lattice::new(&check.definition.id, &AgentName::parse(agent).unwrap(), check.definition.interval_us);
+    let lattice = Lattice::new(&check.definition.id, &AgentName::parse(agent).unwrap(), check.definition.interval_us);
     let mut slots = BTreeSet::new();
     for record in records.iter().filter(|record| record.check() == check.number) {
         let (first, last) = match record {
@@ -355,10 +364,8 @@ fn joining() {
 #[test]
 fn a_killed_agent_accounts_for_every_slot_and_nobodys_order_is_lost() {
     let site = Site::start();
-    let checks = vec![
-        check(1, "shop", format!("http://{}/", site.address)),
-        check(2, "gone", "http://127.0.0.1:9/".to_owned()),
-    ];
+    let checks =
+        vec![check(1, "shop", format!("http://{}/", site.address)), check(2, "gone", "http://127.0.0.1:9/".to_owned())];
     let collector = Collector::start(checks.clone());
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
@@ -416,7 +423,11 @@ fn a_killed_agent_accounts_for_every_slot_and_nobodys_order_is_lost() {
     wait_for("the rest", || json(&dir, &["spool", "--json"])["records"].as_u64().unwrap() < 3);
     daemon.kill();
     let records = collector.records();
-    assert!(records.iter().any(|record| matches!(record, Record::Missed(missed) if missed.cause == MissedCause::AgentStopped)));
+    assert!(
+        records
+            .iter()
+            .any(|record| matches!(record, Record::Missed(missed) if missed.cause == MissedCause::AgentStopped))
+    );
     let states: BTreeSet<ProbeState> = records
         .iter()
         .filter_map(|record| match record {
@@ -452,7 +463,13 @@ fn a_damaged_spool_is_reported_and_a_revoked_agent_ends() {
         })
     });
     drop(daemon);
-    assert!(std::fs::read_dir(&dir).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().contains(".corrupt-")));
+    assert!(
+        std::fs::read_dir(&dir).unwrap().any(|entry| entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains(".corrupt-"))
+    );
     collector.book.lock().unwrap().revoked = true;
     let output = agent(&dir, &["run"]).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));

@@ -223,17 +223,33 @@ impl App {
     }
 
     /// Makes a one-time join token for a region; `ttl_us` at most an hour.
-    pub async fn create_join_token(&self, region: Region, ttl_us: u64, now: UtcMicros) -> Result<NewJoinToken, AppError> {
+    pub async fn create_join_token(
+        &self,
+        region: Region,
+        ttl_us: u64,
+        now: UtcMicros,
+    ) -> Result<NewJoinToken, AppError> {
         self.inner.writer.run(move |engine| engine.create_join_token(region, ttl_us, now)).await?
     }
 
     /// Applies definitions, or plans to.
-    pub async fn apply(&self, definitions: Vec<CheckDefinition>, options: ApplyOptions, now: UtcMicros) -> Result<Plan, AppError> {
+    pub async fn apply(
+        &self,
+        definitions: Vec<CheckDefinition>,
+        options: ApplyOptions,
+        now: UtcMicros,
+    ) -> Result<Plan, AppError> {
         self.inner.writer.run(move |engine| engine.apply(definitions, &options, now)).await?
     }
 
     /// Suspends, resumes or weighs on behalf of `author` (`collector:cli`, `collector:USER`).
-    pub async fn control(&self, scope: Scope, change: Change, author: &str, now: UtcMicros) -> Result<ControlEvent, AppError> {
+    pub async fn control(
+        &self,
+        scope: Scope,
+        change: Change,
+        author: &str,
+        now: UtcMicros,
+    ) -> Result<ControlEvent, AppError> {
         let author = author.to_owned();
         self.inner.writer.run(move |engine| engine.control(scope, change, &author, now)).await?
     }
@@ -263,13 +279,23 @@ impl App {
     }
 
     /// Uses a sign-in link up and opens a console session; `None` when the link is unknown, used or expired.
-    pub async fn redeem_signin(&self, secret: &str, session_ttl_us: u64, now: UtcMicros) -> Result<Option<NewCredential>, AppError> {
+    pub async fn redeem_signin(
+        &self,
+        secret: &str,
+        session_ttl_us: u64,
+        now: UtcMicros,
+    ) -> Result<Option<NewCredential>, AppError> {
         let secret = secret.to_owned();
         self.inner.writer.run(move |engine| engine.redeem_signin(&secret, session_ttl_us, now)).await?
     }
 
     /// Ends a credential; whether it held.
-    pub async fn revoke_credential(&self, kind: CredentialKind, secret: &str, now: UtcMicros) -> Result<bool, AppError> {
+    pub async fn revoke_credential(
+        &self,
+        kind: CredentialKind,
+        secret: &str,
+        now: UtcMicros,
+    ) -> Result<bool, AppError> {
         let secret = secret.to_owned();
         self.inner.writer.run(move |engine| engine.revoke_credential(kind, &secret, now)).await?
     }

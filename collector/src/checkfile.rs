@@ -11,7 +11,8 @@ use std::ops::Range;
 
 use sitepulse_daemon::duration;
 use sitepulse_model::check::{
-    CheckDefinition, CheckKind, EXPECTATIONS_MAX, HttpTarget, INTERVAL_US_MAX, INTERVAL_US_MIN, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
+    CheckDefinition, CheckKind, EXPECTATIONS_MAX, HttpTarget, INTERVAL_US_MAX, INTERVAL_US_MIN, TIMEOUT_US_MAX,
+    TIMEOUT_US_MIN,
 };
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
@@ -39,7 +40,17 @@ pub const STREAK_MAX: u32 = 100;
 
 /// The keys of a `[[check]]`, in the order they are documented.
 pub const KEYS: [&str; 11] = [
-    "id", "kind", "url", "interval", "timeout", "weight", "regions", "quorum", "confirmations", "recoveries", "expect",
+    "id",
+    "kind",
+    "url",
+    "interval",
+    "timeout",
+    "weight",
+    "regions",
+    "quorum",
+    "confirmations",
+    "recoveries",
+    "expect",
 ];
 
 /// A check file: its name as people know it, and its text.
@@ -166,7 +177,10 @@ impl Reader<'_> {
                 continue;
             }
             let DeValue::Array(entries) = value.get_ref() else {
-                self.error(key.span().start, "\"check\" is one table: write [[check]] with two brackets, once for each check");
+                self.error(
+                    key.span().start,
+                    "\"check\" is one table: write [[check]] with two brackets, once for each check",
+                );
                 continue;
             };
             for entry in entries.iter() {
@@ -196,10 +210,8 @@ impl Reader<'_> {
         }
         for key in table.keys() {
             if !KEYS.contains(&key.get_ref().as_ref()) {
-                let hint = nearest(key.get_ref()).map_or_else(
-                    || format!("known are {}", KEYS.join(", ")),
-                    |near| format!("did you mean {near:?}?"),
-                );
+                let hint = nearest(key.get_ref())
+                    .map_or_else(|| format!("known are {}", KEYS.join(", ")), |near| format!("did you mean {near:?}?"));
                 self.error(key.span().start, format!("unknown key {:?}: {hint}", key.get_ref()));
             }
         }
@@ -208,17 +220,20 @@ impl Reader<'_> {
         let interval_us = fields.get("interval").map_or(Some(INTERVAL_US_DEFAULT), |value| {
             self.duration(value, "interval", INTERVAL_US_MIN, INTERVAL_US_MAX)
         });
-        let timeout_us = fields.get("timeout").map_or(Some(TIMEOUT_US_DEFAULT), |value| {
-            self.duration(value, "timeout", TIMEOUT_US_MIN, TIMEOUT_US_MAX)
-        });
+        let timeout_us = fields
+            .get("timeout")
+            .map_or(Some(TIMEOUT_US_DEFAULT), |value| self.duration(value, "timeout", TIMEOUT_US_MIN, TIMEOUT_US_MAX));
         let weight = fields.get("weight").map_or(Some(Weight::ONE), |value| self.weight(value));
         let regions = match fields.get("regions") {
             None => Some(None),
             Some(value) => self.regions(value).map(Some),
         };
         let quorum = fields.get("quorum").map_or(Some(Quorum::Majority), |value| self.quorum(value));
-        let confirmations = fields.get("confirmations").map_or(Some(CONFIRMATIONS_DEFAULT), |value| self.streak(value, "confirmations"));
-        let recoveries = fields.get("recoveries").map_or(Some(RECOVERIES_DEFAULT), |value| self.streak(value, "recoveries"));
+        let confirmations = fields
+            .get("confirmations")
+            .map_or(Some(CONFIRMATIONS_DEFAULT), |value| self.streak(value, "confirmations"));
+        let recoveries =
+            fields.get("recoveries").map_or(Some(RECOVERIES_DEFAULT), |value| self.streak(value, "recoveries"));
         let expect = fields.get("expect").map_or(Some(Vec::new()), |value| self.expect(value));
         if self.errors.len() > errors_before {
             return;
@@ -356,7 +371,10 @@ impl Reader<'_> {
         match Weight::parse(text.strip_prefix('+').unwrap_or(&text)) {
             Ok(weight) => Some(weight),
             Err(_) => {
-                self.error(value.span().start, format!("weight is {text}: write a number from 0 to 1000 with at most three decimals"));
+                self.error(
+                    value.span().start,
+                    format!("weight is {text}: write a number from 0 to 1000 with at most three decimals"),
+                );
                 None
             }
         }
@@ -365,11 +383,17 @@ impl Reader<'_> {
     fn regions(&mut self, value: &Spanned<DeValue<'_>>) -> Option<BTreeSet<Region>> {
         let DeValue::Array(entries) = value.get_ref() else {
             let found = a_type(value.get_ref());
-            self.error(value.span().start, format!("regions is {found}: write a list, like [\"eu-west\", \"us-east\"]"));
+            self.error(
+                value.span().start,
+                format!("regions is {found}: write a list, like [\"eu-west\", \"us-east\"]"),
+            );
             return None;
         };
         if entries.is_empty() {
-            self.error(value.span().start, "regions is empty, so nobody would run the check: name a region, or leave the key out for every region");
+            self.error(
+                value.span().start,
+                "regions is empty, so nobody would run the check: name a region, or leave the key out for every region",
+            );
             return None;
         }
         let mut regions = BTreeSet::new();
@@ -413,7 +437,10 @@ impl Reader<'_> {
         match i64::from_str_radix(number.as_str(), number.radix()).ok().and_then(|n| u32::try_from(n).ok()) {
             Some(n) if (1..=STREAK_MAX).contains(&n) => Some(n),
             Some(_) | None => {
-                self.error(value.span().start, format!("{key} is {number}: write a whole number from 1 to {STREAK_MAX}"));
+                self.error(
+                    value.span().start,
+                    format!("{key} is {number}: write a whole number from 1 to {STREAK_MAX}"),
+                );
                 None
             }
         }
@@ -426,7 +453,10 @@ impl Reader<'_> {
             return None;
         };
         if entries.len() > EXPECTATIONS_MAX {
-            self.error(value.span().start, format!("expect has {} assertions: at most {EXPECTATIONS_MAX} are allowed", entries.len()));
+            self.error(
+                value.span().start,
+                format!("expect has {} assertions: at most {EXPECTATIONS_MAX} are allowed", entries.len()),
+            );
             return None;
         }
         let mut expectations = Vec::with_capacity(entries.len());
@@ -436,7 +466,8 @@ impl Reader<'_> {
                 Ok(expectation) => expectations.push(expectation),
                 Err(error) => {
                     let (at, exact) = self.inside(entry, text, error.column);
-                    let place = if exact { String::new() } else { format!(" (at column {} of the assertion)", error.column) };
+                    let place =
+                        if exact { String::new() } else { format!(" (at column {} of the assertion)", error.column) };
                     self.error(at, format!("assertion {text:?}: {}{place}", error.message));
                 }
             }
@@ -517,7 +548,11 @@ fn a_type(value: &DeValue<'_>) -> &'static str {
 
 /// The known key that a mistyped one most likely means.
 fn nearest(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().map(|known| (distance(key, known), known)).filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| known)
+    KEYS.into_iter()
+        .map(|known| (distance(key, known), known))
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// Edits (insert, delete, replace) between two short texts.
@@ -674,8 +709,19 @@ expect = "status in 200..399"
     #[test]
     fn urls_that_hurt_are_refused() {
         for bad in [
-            "http://", "https:///x", "http://:80/", "http://a:0/", "http://a:99999/", "http://a:x/", "javascript:alert(1)", "http://a/#x",
-            "http://a b/", "http://é/", "http://a@b/", "//a", "",
+            "http://",
+            "https:///x",
+            "http://:80/",
+            "http://a:0/",
+            "http://a:99999/",
+            "http://a:x/",
+            "javascript:alert(1)",
+            "http://a/#x",
+            "http://a b/",
+            "http://é/",
+            "http://a@b/",
+            "//a",
+            "",
         ] {
             assert!(valid_url(bad).is_err(), "{bad:?}");
         }

@@ -87,7 +87,10 @@ pub enum Command {
         command: TokenCommand,
     },
     /// Prints a one-time link that signs a browser in to the console.
-    #[command(name = "sign-in", after_help = "Example:\n  sitepulse-collector sign-in\n\nThe link works once, within 15 minutes.")]
+    #[command(
+        name = "sign-in",
+        after_help = "Example:\n  sitepulse-collector sign-in\n\nThe link works once, within 15 minutes."
+    )]
     SignIn,
     /// Applies checks written as code (TOML), and prints the plan. Idempotent.
     #[command(after_help = "Examples:\n  sitepulse-collector apply checks.toml\n  \
@@ -97,15 +100,20 @@ pub enum Command {
                             Plan: + create, ~ change, = unchanged, - retire.")]
     Apply(ApplyArgs),
     /// Shows the agents, or revokes one.
-    #[command(after_help = "Examples:\n  sitepulse-collector agents\n  sitepulse-collector agents --json\n  \
-                            sitepulse-collector agents revoke eu-west-1", args_conflicts_with_subcommands = true)]
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector agents\n  sitepulse-collector agents --json\n  \
+                            sitepulse-collector agents revoke eu-west-1",
+        args_conflicts_with_subcommands = true
+    )]
     Agents {
         /// What to do instead of listing.
         #[command(subcommand)]
         command: Option<AgentsCommand>,
     },
     /// Shows every check: its verdict and what each agent sees.
-    #[command(after_help = "Examples:\n  sitepulse-collector checks\n  sitepulse-collector checks --watch\n  sitepulse-collector checks --json")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector checks\n  sitepulse-collector checks --watch\n  sitepulse-collector checks --json"
+    )]
     Checks {
         /// Goes on, redrawn every second, until Ctrl-C.
         #[arg(long)]
@@ -117,9 +125,11 @@ pub enum Command {
                             Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
     Sla(SlaArgs),
     /// Stops runs of an agent, a check, or one check on one agent, for a time.
-    #[command(after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
                             sitepulse-collector suspend --check shop --until 2026-11-23T06:00:00Z --reason \"release\"\n  \
-                            sitepulse-collector suspend --check shop --agent eu-west-1 --reason \"flaky route\"")]
+                            sitepulse-collector suspend --check shop --agent eu-west-1 --reason \"flaky route\""
+    )]
     Suspend(SuspendArgs),
     /// Ends a suspension of the same scope.
     #[command(after_help = "Example:\n  sitepulse-collector resume --agent eu-west-1")]
@@ -129,7 +139,9 @@ pub enum Command {
                             sitepulse-collector weight 0 --agent eu-west-1 --check shop    # watched, never counted")]
     Weight(WeightArgs),
     /// Shows who suspended, resumed or weighed what, when, and from which side.
-    #[command(after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json"
+    )]
     History(ScopeArgs),
 }
 
@@ -282,7 +294,9 @@ impl Global {
 pub fn default_data_dir() -> PathBuf {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
     match home {
-        Some(home) if !rustix::process::geteuid().is_root() => PathBuf::from(home).join(".local/share/sitepulse-collector"),
+        Some(home) if !rustix::process::geteuid().is_root() => {
+            PathBuf::from(home).join(".local/share/sitepulse-collector")
+        }
         Some(_) | None => PathBuf::from("/var/lib/sitepulse-collector"),
     }
 }

@@ -109,7 +109,12 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the store in `data_dir` and rebuilds the book from it. `owner` names this process in leases: random.
-    pub fn open(data_dir: &Path, authority: CertificateAuthority, owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
+    pub fn open(
+        data_dir: &Path,
+        authority: CertificateAuthority,
+        owner: u64,
+        now: UtcMicros,
+    ) -> Result<Self, StoreOpenError> {
         let store = Store::open(data_dir, owner, now)?;
         let path = data_dir.join(crate::store::FILE).display().to_string();
         Self::rebuild(store, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
@@ -140,8 +145,10 @@ impl Engine {
         book.count_quarantined(rows::quarantined(connection)?);
         let marks = rows::marks(connection)?.into_iter().collect();
         let provenances = rows::provenance_counts(connection)?;
-        let provenances = provenances.into_iter().map(|(agent, newest)| (agent, ProvenanceCache::after(newest))).collect();
-        let credentials = rows::credentials(connection)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
+        let provenances =
+            provenances.into_iter().map(|(agent, newest)| (agent, ProvenanceCache::after(newest))).collect();
+        let credentials =
+            rows::credentials(connection)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
         let addresses = rows::meta(connection, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(records, took_ms, "the book is rebuilt from the store");
@@ -173,9 +180,13 @@ impl Engine {
 
     /// Sets the addresses (`host:port`) that agents are told: at most [`ADDRESSES_MAX`]. Unchanged ones write nothing.
     pub fn set_addresses(&mut self, addresses: Vec<String>) -> Result<(), AppError> {
-        let fits = |address: &String| (1..=ADDRESS_BYTES_MAX).contains(&address.len()) && !address.contains(char::is_whitespace);
+        let fits = |address: &String| {
+            (1..=ADDRESS_BYTES_MAX).contains(&address.len()) && !address.contains(char::is_whitespace)
+        };
         if addresses.len() > ADDRESSES_MAX || !addresses.iter().all(fits) {
-            let what = format!("agents are told at most {ADDRESSES_MAX} addresses of 1 to {ADDRESS_BYTES_MAX} bytes: check `advertise`");
+            let what = format!(
+                "agents are told at most {ADDRESSES_MAX} addresses of 1 to {ADDRESS_BYTES_MAX} bytes: check `advertise`"
+            );
             return Err(AppError::Invalid(what));
         }
         if self.shared.addresses() == addresses {

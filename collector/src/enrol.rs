@@ -33,7 +33,8 @@ pub struct NewJoinToken {
 /// Random bytes for secrets.
 pub(crate) fn random() -> Result<[u8; 32], AppError> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| AppError::Unavailable(format!("the system gives no random bytes: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| AppError::Unavailable(format!("the system gives no random bytes: {error}")))?;
     Ok(bytes)
 }
 
@@ -59,7 +60,8 @@ impl Engine {
             ));
         }
         let secret = random()?;
-        let token = JoinToken::new(addresses, self.authority.pin(), secret).map_err(|error| AppError::Invalid(error.to_string()))?;
+        let token = JoinToken::new(addresses, self.authority.pin(), secret)
+            .map_err(|error| AppError::Invalid(error.to_string()))?;
         let expires = now.plus_us(ttl_us.cast_signed());
         self.store.write(|connection| rows::insert_token(connection, &sha256(&secret), &region, now, expires))?;
         tracing::info!(%region, "join token created");
@@ -79,13 +81,20 @@ impl Engine {
         let nobody = AgentName::parse("nobody").expect("a slug");
         let spki = match self.authority.issue_agent(&nobody, &request.csr_der, now) {
             Ok(issued) => issued.spki_sha256,
-            Err(error) => return Ok(Err(refusal(RefusalCode::BadMessage, format!("the certificate request is unusable: {error}")))),
+            Err(error) => {
+                return Ok(Err(refusal(
+                    RefusalCode::BadMessage,
+                    format!("the certificate request is unusable: {error}"),
+                )));
+            }
         };
         let shared = Arc::clone(&self.shared);
         if let Some((used_by, agent)) = token.used {
             let book = shared.book();
             return Ok(match book.agent(agent) {
-                Some(agent) if used_by == spki && agent.revoked_at.is_none() => self.certify(agent, &request.csr_der, now),
+                Some(agent) if used_by == spki && agent.revoked_at.is_none() => {
+                    self.certify(agent, &request.csr_der, now)
+                }
                 Some(_) if used_by == spki => Err(revoked(None)),
                 Some(_) | None => Err(refusal(
                     RefusalCode::TokenUsed,
@@ -105,7 +114,9 @@ impl Engine {
                 Some(name) if book.agent_by_name(name).is_some() => {
                     return Ok(Err(refusal(
                         RefusalCode::NameTaken,
-                        format!("the name {name} is or was another agent's, and names are given once: choose another with --name"),
+                        format!(
+                            "the name {name} is or was another agent's, and names are given once: choose another with --name"
+                        ),
                     )));
                 }
                 Some(name) => name.clone(),
@@ -137,10 +148,9 @@ impl Engine {
     }
 
     fn certify(&self, agent: &Agent, csr_der: &[u8], now: UtcMicros) -> Result<Joined, Refusal> {
-        let issued = self
-            .authority
-            .issue_agent(&agent.name, csr_der, now)
-            .map_err(|error| refusal(RefusalCode::BadMessage, format!("the certificate request is unusable: {error}")))?;
+        let issued = self.authority.issue_agent(&agent.name, csr_der, now).map_err(|error| {
+            refusal(RefusalCode::BadMessage, format!("the certificate request is unusable: {error}"))
+        })?;
         Ok(Joined {
             agent: agent.number,
             name: agent.name.clone(),
@@ -168,7 +178,10 @@ impl Engine {
         if issued.spki_sha256 != agent.spki_sha256 {
             return Err(refusal(
                 RefusalCode::UnknownAgent,
-                format!("the request is for another key than the one agent {} registered: join again with a new token", agent.name),
+                format!(
+                    "the request is for another key than the one agent {} registered: join again with a new token",
+                    agent.name
+                ),
             ));
         }
         tracing::info!(agent = %agent.name, "certificate renewed");

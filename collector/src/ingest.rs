@@ -134,7 +134,13 @@ impl Known<'_> {
         let incarnation = job.batch.incarnation;
         let incarnation_bits = incarnation.0.cast_signed();
         let agent = self.book.agent(agent_no);
-        let provenances = self.provenance_numbers(connection, &job.batch.provenances, agent_no, agent.map(|a| a.name.bucket()), pending)?;
+        let provenances = self.provenance_numbers(
+            connection,
+            &job.batch.provenances,
+            agent_no,
+            agent.map(|a| a.name.bucket()),
+            pending,
+        )?;
         let mut insert = connection.prepare_cached(rows::INSERT_RESULT)?;
         let mut set_aside = connection.prepare_cached(rows::INSERT_QUARANTINE)?;
         let mut body = Vec::with_capacity(256);
@@ -229,7 +235,12 @@ impl Known<'_> {
             let number = match found {
                 Some(number) => number,
                 None => {
-                    let newest = pending.provenances.iter().filter(|(of, _, _)| *of == agent).map(|(_, number, _)| *number).max();
+                    let newest = pending
+                        .provenances
+                        .iter()
+                        .filter(|(of, _, _)| *of == agent)
+                        .map(|(_, number, _)| *number)
+                        .max();
                     let number = newest.or(known.map(|known| known.newest)).unwrap_or(0) + 1;
                     rows::insert_provenance(connection, bucket, agent, number, provenance)?;
                     pending.provenances.push((agent, number, provenance.clone()));
@@ -288,4 +299,3 @@ fn by_bucket(entries: &[Entry]) -> Vec<usize> {
     }
     order
 }
-

@@ -10,14 +10,14 @@
 pub mod store;
 
 pub mod engine;
-pub mod ingest;
 pub mod enrol;
+pub mod ingest;
 pub mod writer;
 
 pub mod book;
 
-pub mod receive;
 pub mod listener;
+pub mod receive;
 
 pub mod app;
 

@@ -116,7 +116,8 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, mut stopped: watch:
     let (heard, mut hearing) = mpsc::channel::<Heard>(1);
     let credits = Arc::new(Semaphore::new(BATCHES_WAITING_MAX));
     let session = ReceiveSession::new(certificate.clone(), env!("CARGO_PKG_VERSION"), app.addresses(), clock::now());
-    let mut shell = Shell { app, session, peer, certificate, present: None, senders: BTreeMap::new(), credits, ingested };
+    let mut shell =
+        Shell { app, session, peer, certificate, present: None, senders: BTreeMap::new(), credits, ingested };
     let mut streams: StreamNo = 0;
     let reason = loop {
         let deadline = shell.session.poll_timeout();
@@ -174,7 +175,12 @@ fn read_certificate(der: &[u8]) -> Result<PeerCertificate, String> {
 }
 
 /// Hands a stream's messages over until it ends. A lane's reader takes a credit for each message.
-async fn read(number: StreamNo, mut receiver: FrameReceiver<ToCollector>, heard: mpsc::Sender<Heard>, credits: Option<Arc<Semaphore>>) {
+async fn read(
+    number: StreamNo,
+    mut receiver: FrameReceiver<ToCollector>,
+    heard: mpsc::Sender<Heard>,
+    credits: Option<Arc<Semaphore>>,
+) {
     loop {
         if let Some(credits) = &credits {
             match credits.acquire().await {
@@ -230,7 +236,8 @@ impl Shell {
                         presence.incarnation = Some(incarnation);
                         presence.assignment_revision = Some(assignment_revision);
                     });
-                    let noted = self.app.writer().run(move |engine| engine.note_handshake(agent, &build, clock::now())).await;
+                    let noted =
+                        self.app.writer().run(move |engine| engine.note_handshake(agent, &build, clock::now())).await;
                     match noted {
                         // The store's health tells of errors; the session works without the note.
                         Ok(Ok(()) | Err(_)) => {}
@@ -248,7 +255,11 @@ impl Shell {
                     }
                 }
                 Action::KeepEvents { agent, events } => {
-                    let kept = self.app.writer().run(move |engine| engine.take_agent_events(agent, events, clock::now())).await;
+                    let kept = self
+                        .app
+                        .writer()
+                        .run(move |engine| engine.take_agent_events(agent, events, clock::now()))
+                        .await;
                     self.session.handle_events_kept(kept.ok().and_then(Result::ok));
                 }
                 Action::Join(request) => {
@@ -256,7 +267,8 @@ impl Shell {
                     self.session.handle_joined(joined.ok().and_then(Result::ok));
                 }
                 Action::Renew { agent, csr_der } => {
-                    let renewed = self.app.writer().run(move |engine| engine.renew(agent, &csr_der, clock::now())).await;
+                    let renewed =
+                        self.app.writer().run(move |engine| engine.renew(agent, &csr_der, clock::now())).await;
                     match renewed {
                         Ok(answer) => {
                             if let Ok(ToAgent::Renewed { expires, .. }) = &answer {
@@ -318,7 +330,8 @@ impl Shell {
 
     fn enter(&mut self, agent: AgentNo, update: impl FnOnce(&mut Presence)) {
         self.present = Some(agent);
-        let (peer, expires) = (self.peer.to_string(), self.certificate.as_ref().map(|certificate| certificate.not_after));
+        let (peer, expires) =
+            (self.peer.to_string(), self.certificate.as_ref().map(|certificate| certificate.not_after));
         self.update(agent, |presence| {
             presence.connections += 1;
             presence.connected = true;

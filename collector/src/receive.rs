@@ -16,7 +16,8 @@ use sitepulse_model::control::{ControlEvent, EventId};
 use sitepulse_model::id::{AgentName, AgentNo, Incarnation};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{
-    Ack, Batch, Hello, JoinRequest, Joined, Lane, PROTOCOL, PROTOCOL_MIN, Refusal, RefusalCode, Status, ToAgent, ToCollector, Welcome,
+    Ack, Batch, Hello, JoinRequest, Joined, Lane, PROTOCOL, PROTOCOL_MIN, Refusal, RefusalCode, Status, ToAgent,
+    ToCollector, Welcome,
 };
 
 use crate::book::{Agent, Book};
@@ -211,13 +212,17 @@ impl ReceiveSession {
             // Whatever was not acknowledged is sent again on the next connection, like everything else.
             (CONTROL, ToCollector::ControlAck(_)) => match &self.phase {
                 Phase::Open(_) | Phase::Closed => {}
-                Phase::New | Phase::Enrolling | Phase::Expired(_) => self.out_of_turn("an acknowledgement of control events"),
+                Phase::New | Phase::Enrolling | Phase::Expired(_) => {
+                    self.out_of_turn("an acknowledgement of control events")
+                }
             },
             (CONTROL, ToCollector::Status(status)) => match self.agent() {
                 Some(agent) => self.actions.push_back(Action::Status(agent, status)),
                 None => self.out_of_turn("a status"),
             },
-            (CONTROL, ToCollector::LaneOpen(_) | ToCollector::Batch(_)) => self.out_of_turn("a batch on the control stream"),
+            (CONTROL, ToCollector::LaneOpen(_) | ToCollector::Batch(_)) => {
+                self.out_of_turn("a batch on the control stream")
+            }
             (_, ToCollector::LaneOpen(lane)) => self.open_lane(stream, lane),
             (_, ToCollector::Batch(batch)) => self.batch(stream, batch, book, now),
             (
@@ -351,9 +356,13 @@ impl ReceiveSession {
             return Some(protocol);
         }
         let message = if min > PROTOCOL {
-            format!("this collector speaks protocols {PROTOCOL_MIN} to {PROTOCOL}, the agent needs {min}: update the collector first")
+            format!(
+                "this collector speaks protocols {PROTOCOL_MIN} to {PROTOCOL}, the agent needs {min}: update the collector first"
+            )
         } else {
-            format!("this collector speaks protocols {PROTOCOL_MIN} to {PROTOCOL}, the agent {min} to {max}: update the agent")
+            format!(
+                "this collector speaks protocols {PROTOCOL_MIN} to {PROTOCOL}, the agent {min} to {max}: update the agent"
+            )
         };
         self.refuse(RefusalCode::Protocol, message);
         None
@@ -365,7 +374,9 @@ impl ReceiveSession {
             return Err(unknown("the agent shows no certificate: join first, with a token".into()));
         };
         match book.agent_by_name(&certificate.name) {
-            None => Err(unknown(format!("this collector knows no agent {}: join again with a new token", certificate.name))),
+            None => {
+                Err(unknown(format!("this collector knows no agent {}: join again with a new token", certificate.name)))
+            }
             Some(agent) if agent.revoked_at.is_some() => Err(enrol::revoked(Some(&agent.name))),
             Some(agent) if agent.spki_sha256 != certificate.spki_sha256 => {
                 Err(unknown(format!("agent {} registered another key: join again with a new token", agent.name)))

@@ -96,7 +96,10 @@ impl Settings {
         for one in &advertise {
             if !host_and_port(one) {
                 let (exit, place) = place(flags, "advertise", from);
-                return Err(Failure::new(exit, format!("{place}: {one:?} is not HOST:PORT, like collector.example:8443")));
+                return Err(Failure::new(
+                    exit,
+                    format!("{place}: {one:?} is not HOST:PORT, like collector.example:8443"),
+                ));
             }
         }
         Ok(Self {
@@ -118,7 +121,13 @@ fn place(flag: bool, key: &str, file: Option<&Path>) -> (Exit, String) {
     }
 }
 
-fn address(key: &str, flag: Option<&str>, file: Option<&str>, default: &str, path: Option<&Path>) -> Result<SocketAddr, Failure> {
+fn address(
+    key: &str,
+    flag: Option<&str>,
+    file: Option<&str>,
+    default: &str,
+    path: Option<&Path>,
+) -> Result<SocketAddr, Failure> {
     let text = flag.or(file).unwrap_or(default);
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_string(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| {
@@ -131,7 +140,10 @@ fn host_and_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let known = bare.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_'));
-        !bare.is_empty() && known && (host.starts_with('[') || !host.contains(':')) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        !bare.is_empty()
+            && known
+            && (host.starts_with('[') || !host.contains(':'))
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
     })
 }
 
@@ -172,7 +184,8 @@ async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
 
 async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json: bool) -> Result<(), Failure> {
     let http = HttpListener::bind(settings.http, settings.tls.as_ref()).await.map_err(http_failure)?;
-    let listener = Listener::bind(app, settings.listen).map_err(|error| Failure::new(Exit::of(&error), error.to_string()))?;
+    let listener =
+        Listener::bind(app, settings.listen).map_err(|error| Failure::new(Exit::of(&error), error.to_string()))?;
     let listen = listener.local_addr();
     let advertise = if settings.advertise.is_empty() { advertised(listen) } else { settings.advertise.clone() };
     app.set_addresses(advertise.clone()).await.map_err(|error| Failure::new(Exit::DataDir, error.to_string()))?;
@@ -259,7 +272,9 @@ fn advertised(listen: SocketAddr) -> Vec<String> {
         .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).and_then(|()| socket.local_addr()))
         .map(|address| address.ip());
     match outward {
-        Ok(ip) if !ip.is_unspecified() && !ip.is_loopback() => vec![SocketAddr::new(ip, listen.port()).to_string(), loopback],
+        Ok(ip) if !ip.is_unspecified() && !ip.is_loopback() => {
+            vec![SocketAddr::new(ip, listen.port()).to_string(), loopback]
+        }
         Ok(_) | Err(_) => vec![loopback],
     }
 }
@@ -336,7 +351,10 @@ mod tests {
         let unknown = gather("htpp = \"x\"\n", ServeArgs::default()).unwrap_err();
         assert!(unknown.contains("collector.toml:1:1") && unknown.contains("htpp"), "{unknown}");
         let address = gather("http = \"nowhere\"\n", ServeArgs::default()).unwrap_err();
-        assert!(address.ends_with("collector.toml: http: \"nowhere\" is not ADDRESS:PORT, like 127.0.0.1:8080"), "{address}");
+        assert!(
+            address.ends_with("collector.toml: http: \"nowhere\" is not ADDRESS:PORT, like 127.0.0.1:8080"),
+            "{address}"
+        );
         let flag = gather("", ServeArgs { listen: Some("8443".into()), ..ServeArgs::default() }).unwrap_err();
         assert_eq!(flag, "--listen: \"8443\" is not ADDRESS:PORT, like 0.0.0.0:8443");
         let advertise = gather("", ServeArgs { advertise: vec!["a b:1".into()], ..ServeArgs::default() }).unwrap_err();
@@ -346,12 +364,18 @@ mod tests {
     #[test]
     fn the_sample_configuration_parses_with_every_key() {
         let sample = include_str!("../../packaging/config/collector.toml");
-        let is_setting = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let is_setting =
+            |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         let lines = sample.lines().map(|line| line.strip_prefix("# ").filter(|line| is_setting(line)).unwrap_or(line));
         let config: Config = toml::from_str(&lines.collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(config.http.as_deref(), Some(HTTP_DEFAULT));
         assert_eq!(config.listen.as_deref(), Some(LISTEN_DEFAULT));
-        assert!(config.data_dir.is_some() && config.advertise.is_some() && config.log.is_some() && config.http_tls.is_some());
+        assert!(
+            config.data_dir.is_some()
+                && config.advertise.is_some()
+                && config.log.is_some()
+                && config.http_tls.is_some()
+        );
     }
 
     #[test]

@@ -53,7 +53,9 @@ pub enum StoreOpenError {
         path: String,
     },
     /// The file was written by a newer build.
-    #[error("{path} has schema {found}, this build knows up to {known}; install the newer sitepulse-collector that wrote it")]
+    #[error(
+        "{path} has schema {found}, this build knows up to {known}; install the newer sitepulse-collector that wrote it"
+    )]
     Newer {
         /// The file.
         path: String,
@@ -151,9 +153,13 @@ impl Health {
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 let now = clock::monotonic();
-                let remedy = if error.is_full() { ": free some space; agents keep their results until then" } else { "" };
+                let remedy =
+                    if error.is_full() { ": free some space; agents keep their results until then" } else { "" };
                 let what = format!("{error}{remedy}");
-                let logged = failing.as_ref().map(|failing| failing.logged).filter(|logged| now.us_since(*logged) < LOG_EVERY_US);
+                let logged = failing
+                    .as_ref()
+                    .map(|failing| failing.logged)
+                    .filter(|logged| now.us_since(*logged) < LOG_EVERY_US);
                 if logged.is_none() {
                     tracing::error!("{what}");
                 }
@@ -177,15 +183,16 @@ impl Store {
         let path = data_dir.join(FILE);
         let shown = path.display().to_string();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(&path, flags).map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
+        let connection = Connection::open_with_flags(&path, flags)
+            .map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
         Self::set_up(connection, shown, owner, now)
     }
 
     /// A store in memory, for tests and the simulator.
     pub fn in_memory(owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
         let shown = String::from(":memory:");
-        let connection = Connection::open_in_memory().map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
+        let connection =
+            Connection::open_in_memory().map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
         Self::set_up(connection, shown, owner, now)
     }
 
@@ -226,11 +233,13 @@ impl Store {
     fn take_leases(&mut self, now: UtcMicros) -> Result<(), rusqlite::Error> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
-            let mut insert =
-                transaction.prepare("INSERT INTO lease(bucket, owner, epoch, until_us) VALUES (?1, 0, 0, 0) ON CONFLICT DO NOTHING")?;
+            let mut insert = transaction.prepare(
+                "INSERT INTO lease(bucket, owner, epoch, until_us) VALUES (?1, 0, 0, 0) ON CONFLICT DO NOTHING",
+            )?;
             let mut epoch_of = transaction.prepare("SELECT epoch FROM lease WHERE bucket = ?1")?;
-            let mut take = transaction
-                .prepare("UPDATE lease SET owner = ?1, epoch = epoch + 1, until_us = ?2 WHERE bucket = ?3 AND epoch = ?4")?;
+            let mut take = transaction.prepare(
+                "UPDATE lease SET owner = ?1, epoch = epoch + 1, until_us = ?2 WHERE bucket = ?3 AND epoch = ?4",
+            )?;
             for bucket in 0..BUCKETS {
                 insert.execute(params![bucket])?;
                 let epoch: i64 = epoch_of.query_row(params![bucket], |row| row.get(0))?;
@@ -339,8 +348,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path(), 1, UtcMicros(0)).unwrap());
         let store = Store::open(dir.path(), 2, UtcMicros(0)).unwrap();
-        let (least, most): (i64, i64) =
-            store.read().query_row("SELECT min(epoch), max(epoch) FROM lease", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let (least, most): (i64, i64) = store
+            .read()
+            .query_row("SELECT min(epoch), max(epoch) FROM lease", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
         assert_eq!((least, most), (2, 2));
     }
 }

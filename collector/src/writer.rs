@@ -75,7 +75,10 @@ impl Writer {
     }
 
     /// Runs `work` on the thread, and gives what it returns.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Engine) -> T + Send + 'static) -> Result<T, Closed> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (reply, answer) = oneshot::channel();
         let work = move |engine: &mut Engine| {
             // Whoever asked may have gone.
@@ -87,7 +90,11 @@ impl Writer {
 
     /// Hands a batch over, waiting while too many wait. `reply` is called on the thread once the batch is durable, or with `None`
     /// when it could not be stored; it is dropped uncalled when the program ends.
-    pub async fn ingest(&self, job: IngestJob, reply: impl FnOnce(Option<IngestOutcome>) + Send + 'static) -> Result<(), Closed> {
+    pub async fn ingest(
+        &self,
+        job: IngestJob,
+        reply: impl FnOnce(Option<IngestOutcome>) + Send + 'static,
+    ) -> Result<(), Closed> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Closed)?;
         self.commands.send(Command::Ingest(job, Box::new(reply), permit)).map_err(|_| Closed)
     }

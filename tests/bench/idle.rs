@@ -51,7 +51,8 @@ fn main() {
     });
 
     let agent_pid = cluster.agents["a"].pid();
-    let before = (usage::cpu_us(agent_pid), usage::cpu_us(bare.pid()), count("agent"), count("bare"), clock::monotonic());
+    let before =
+        (usage::cpu_us(agent_pid), usage::cpu_us(bare.pid()), count("agent"), count("bare"), clock::monotonic());
     std::thread::sleep(Duration::from_secs(window_s));
     let seconds = clock::monotonic().us_since(before.4) as f64 / 1e6;
     let agent_us = (usage::cpu_us(agent_pid) - before.0) as f64;
@@ -59,11 +60,25 @@ fn main() {
     let (agent_probes, bare_probes) = ((count("agent") - before.2) as f64, (count("bare") - before.3) as f64);
     let share = |us: f64| us / seconds / 1e6 * 100.0;
     println!("window                 {seconds:.1} s");
-    println!("agent                  {:.3} % of a core, {agent_probes} probes, {:.0} us per probe", share(agent_us), agent_us / agent_probes);
-    println!("bare probes            {:.3} % of a core, {bare_probes} probes, {:.0} us per probe", share(bare_us), bare_us / bare_probes);
-    println!("agent over bare        {:.3} % of a core (goal <= 1)", share(agent_us) - share(bare_us) * agent_probes / bare_probes);
-    println!("agent RSS              {:.1} MiB now, {:.1} MiB at most (goal <= 20)",
-        usage::rss_kib(agent_pid) as f64 / 1024.0, usage::peak_kib(agent_pid) as f64 / 1024.0);
+    println!(
+        "agent                  {:.3} % of a core, {agent_probes} probes, {:.0} us per probe",
+        share(agent_us),
+        agent_us / agent_probes
+    );
+    println!(
+        "bare probes            {:.3} % of a core, {bare_probes} probes, {:.0} us per probe",
+        share(bare_us),
+        bare_us / bare_probes
+    );
+    println!(
+        "agent over bare        {:.3} % of a core (goal <= 1)",
+        share(agent_us) - share(bare_us) * agent_probes / bare_probes
+    );
+    println!(
+        "agent RSS              {:.1} MiB now, {:.1} MiB at most (goal <= 20)",
+        usage::rss_kib(agent_pid) as f64 / 1024.0,
+        usage::peak_kib(agent_pid) as f64 / 1024.0
+    );
     println!("bare RSS               {:.1} MiB", usage::rss_kib(bare.pid()) as f64 / 1024.0);
     drop(bare);
 }
@@ -85,10 +100,12 @@ fn bare(address: &str, pace: Duration) {
 async fn probe(address: &str) -> Result<(), Box<dyn std::error::Error>> {
     use http_body_util::BodyExt;
     let stream = tokio::net::TcpStream::connect(address).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, http_body_util::Empty<bytes::Bytes>>(hyper_util::rt::TokioIo::new(stream))
-            .await?;
-    let request = hyper::Request::get("/bare").header("Host", address).header("Connection", "close").body(Default::default())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, http_body_util::Empty<bytes::Bytes>>(
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await?;
+    let request =
+        hyper::Request::get("/bare").header("Host", address).header("Connection", "close").body(Default::default())?;
     let answer = async {
         let response = sender.send_request(request).await?;
         response.into_body().collect().await

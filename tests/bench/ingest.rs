@@ -38,14 +38,20 @@ fn main() {
 
     let cluster = Cluster::start();
     let checks: String = (0..CHECKS)
-        .map(|n| format!("[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n"))
+        .map(|n| {
+            format!("[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n")
+        })
         .collect();
     cluster.apply(&checks).ok();
     cluster.join("bench", "eu-west");
     let state = rusqlite::Connection::open(cluster.agent_dir("bench").join("state.db")).expect("the state opens");
     let identity = state
         .query_row("SELECT ca, certificate, key_pkcs8 FROM identity", [], |row| {
-            Ok(ClientIdentity::Enrolled { ca_der: row.get(0)?, certificate_der: row.get(1)?, key_pkcs8_der: row.get(2)? })
+            Ok(ClientIdentity::Enrolled {
+                ca_der: row.get(0)?,
+                certificate_der: row.get(1)?,
+                key_pkcs8_der: row.get(2)?,
+            })
         })
         .expect("an identity");
     let real = Peer {
@@ -59,7 +65,8 @@ fn main() {
         Command::new(std::env::current_exe().expect("a running bench has a path")).arg("floor").arg(dir.path()),
         &dir.path().join("floor.log"),
     );
-    let file = |name: &str| std::fs::read(dir.path().join(name)).map_err(|error| format!("{name}: {error}; {}", daemon.log()));
+    let file =
+        |name: &str| std::fs::read(dir.path().join(name)).map_err(|error| format!("{name}: {error}; {}", daemon.log()));
     let address = wait::until("the floor is up", 10, || file("address"));
     let bare = Peer {
         pid: daemon.pid(),
@@ -81,7 +88,10 @@ fn main() {
             let rows = generate(records, next);
             next += (records as i64 / i64::from(CHECKS)) * 60_000_000;
             let batches = batches(rows, batch);
-            wire = batches.iter().map(|batch| ToCollector::Batch(batch.clone()).encode().expect("it encodes").len()).sum::<usize>() as f64
+            wire = batches
+                .iter()
+                .map(|batch| ToCollector::Batch(batch.clone()).encode().expect("it encodes").len())
+                .sum::<usize>() as f64
                 / records as f64;
             let floor = runtime.block_on(bare.take(&batches)) as f64 / records as f64;
             let our = runtime.block_on(real.take(&batches)) as f64 / records as f64;
@@ -94,7 +104,9 @@ fn main() {
         }
         println!(
             "batches of {batch:>4}: collector {:.2} us, floor {:.2} us of CPU per result, ratio {:.2} (goal <= 1.5); {wire:.1} bytes per result on the wire; medians of {ROUNDS} pairs x {records} results",
-            usage::median(&mut ours), usage::median(&mut floors), usage::median(&mut ratios)
+            usage::median(&mut ours),
+            usage::median(&mut floors),
+            usage::median(&mut ratios)
         );
     }
 }
@@ -110,7 +122,8 @@ impl Peer {
     /// Sends the batches over one lane, [`WINDOW`] under way at once, until all are acknowledged. The receiver's CPU in microseconds.
     async fn take(&self, batches: &[Batch]) -> u64 {
         let connection = self.client.connect(&self.address).await.expect("it listens");
-        let mut control: FrameStream<ToAgent, ToCollector> = connection.open_stream(sitepulse_daemon::transport::StreamPriority::Control).await.expect("a stream");
+        let mut control: FrameStream<ToAgent, ToCollector> =
+            connection.open_stream(sitepulse_daemon::transport::StreamPriority::Control).await.expect("a stream");
         let hello = Hello {
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL,
@@ -123,7 +136,8 @@ impl Peer {
         control.send(&ToCollector::Hello(hello)).await.expect("it listens");
         let welcome = control.recv().await.expect("it answers").expect("it answers");
         assert!(matches!(welcome, ToAgent::Welcome(_)), "{welcome:?}");
-        let mut lane: FrameStream<ToAgent, ToCollector> = connection.open_stream(sitepulse_daemon::transport::StreamPriority::Backlog).await.expect("a stream");
+        let mut lane: FrameStream<ToAgent, ToCollector> =
+            connection.open_stream(sitepulse_daemon::transport::StreamPriority::Backlog).await.expect("a stream");
         lane.send(&ToCollector::LaneOpen(Lane::Backlog)).await.expect("it listens");
         let before = usage::cpu_us(self.pid);
         let (mut sent, mut acked) = (0, 0);
@@ -191,7 +205,12 @@ fn batches(rows: Vec<(Bucket, Record)>, size: usize) -> Vec<Batch> {
     entries
         .chunks(size)
         .zip(1..)
-        .map(|(chunk, number)| Batch { number, incarnation, provenances: vec![provenance.clone()], entries: chunk.to_vec() })
+        .map(|(chunk, number)| Batch {
+            number,
+            incarnation,
+            provenances: vec![provenance.clone()],
+            entries: chunk.to_vec(),
+        })
         .collect()
 }
 
@@ -205,7 +224,8 @@ fn floor(dir: &Path) {
         let name = AgentName::parse("bench").expect("a slug");
         let issued = ca.issue_agent(&name, &key.csr_der(&name).expect("a request"), now).expect("a certificate");
         let identity = ca.issue_server(now).expect("a certificate");
-        let mut server = Server::bind("127.0.0.1:0".parse().expect("an address"), &identity, ca.certificate_der()).expect("a port");
+        let mut server =
+            Server::bind("127.0.0.1:0".parse().expect("an address"), &identity, ca.certificate_der()).expect("a port");
         let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).expect("writable");
         write("ca", ca.certificate_der());
         write("certificate", &issued.certificate_der);
@@ -270,7 +290,8 @@ fn writer(path: PathBuf) -> mpsc::Sender<Job> {
             let group: Vec<Job> = std::iter::once(first).chain(inbox.try_iter()).collect();
             let transaction = db.transaction().expect("writable");
             {
-                let mut insert = transaction.prepare_cached("INSERT INTO result VALUES(?1,?2,?3,?4,?5,?6,?7,?8)").expect("SQL");
+                let mut insert =
+                    transaction.prepare_cached("INSERT INTO result VALUES(?1,?2,?3,?4,?5,?6,?7,?8)").expect("SQL");
                 let mut touched = HashMap::new();
                 for (batch, _) in &group {
                     for entry in &batch.entries {
@@ -298,7 +319,8 @@ fn writer(path: PathBuf) -> mpsc::Sender<Job> {
                 }
                 let mut set = transaction.prepare_cached("INSERT OR REPLACE INTO mark VALUES(?1,?2,?3)").expect("SQL");
                 for ((bucket, incarnation), next) in touched {
-                    set.execute(rusqlite::params![bucket, incarnation.cast_signed(), next.cast_signed()]).expect("writable");
+                    set.execute(rusqlite::params![bucket, incarnation.cast_signed(), next.cast_signed()])
+                        .expect("writable");
                 }
             }
             transaction.commit().expect("writable");

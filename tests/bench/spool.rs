@@ -33,7 +33,10 @@ fn main() {
         }
         println!(
             "{name:<20} {:.2} us of CPU (goal <= 3), {:.0} bytes written (goal <= 512), {:.1} us of wall time per record; median of {ROUNDS} x {} records",
-            usage::median(&mut cpu), usage::median(&mut bytes), usage::median(&mut wall), GROUP * GROUPS
+            usage::median(&mut cpu),
+            usage::median(&mut bytes),
+            usage::median(&mut wall),
+            GROUP * GROUPS
         );
     }
 }
@@ -89,7 +92,11 @@ fn result(n: u64) -> PendingRecord {
             failed_phase: None,
             detail: String::new(),
             address: Some(SocketAddr::from(([192, 0, 2, (n % 250) as u8], 443))),
-            facts: Facts { status: Some(200), body_bytes: Some(12_345), certificate_expires: Some(UtcMicros(1_900_000_000_000_000)) },
+            facts: Facts {
+                status: Some(200),
+                body_bytes: Some(12_345),
+                certificate_expires: Some(UtcMicros(1_900_000_000_000_000)),
+            },
         }),
     }
 }

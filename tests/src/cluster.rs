@@ -67,11 +67,12 @@ impl Cluster {
         let runtime = self.collector_dir().join("runtime.json");
         std::fs::remove_file(&runtime).ok();
         let mut daemon = Daemon::start(
-            process::collector()
-                .arg("serve")
-                .arg("--data-dir")
-                .arg(self.collector_dir())
-                .args(["--http", &self.http, "--listen", &self.listen]),
+            process::collector().arg("serve").arg("--data-dir").arg(self.collector_dir()).args([
+                "--http",
+                &self.http,
+                "--listen",
+                &self.listen,
+            ]),
             &self.dir.path().join("collector.log"),
         );
         let facts: Value = wait::until("collector is up", 30, || {

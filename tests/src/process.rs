@@ -129,7 +129,6 @@ impl Daemon {
     }
 }
 
-
 impl Drop for Daemon {
     fn drop(&mut self) {
         if self.ended().is_none() {

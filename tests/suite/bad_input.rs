@@ -91,7 +91,8 @@ fn an_agent_that_slept_past_its_certificate_proves_its_key_and_loses_nothing() {
     cluster.stop_agent("a");
 
     // Put a certificate in place that this collector issued thirty days ago.
-    let pem = |name: &str| std::fs::read_to_string(cluster.collector_dir().join(name)).expect("the CA's files are there");
+    let pem =
+        |name: &str| std::fs::read_to_string(cluster.collector_dir().join(name)).expect("the CA's files are there");
     let ca = CertificateAuthority::load(&pem("ca.pem"), &pem("ca.key")).expect("the CA loads");
     let state = rusqlite::Connection::open(cluster.agent_dir("a").join("state.db")).expect("the state opens");
     let key: Vec<u8> = state.query_row("SELECT key_pkcs8 FROM identity", [], |row| row.get(0)).expect("a key");
@@ -143,7 +144,8 @@ fn a_bad_configuration_names_file_line_and_key() {
         std::fs::write(&file, "log = \n").expect("writable");
         let answer = run(program().arg(sub).arg("--config").arg(&file).arg("--data-dir").arg(dir.path().join(sub)));
         says(&answer, 3, &["bad.toml:1"]);
-        let answer = run(program().arg(sub).arg("--config").arg("/no/such.toml").arg("--data-dir").arg(dir.path().join(sub)));
+        let answer =
+            run(program().arg(sub).arg("--config").arg("/no/such.toml").arg("--data-dir").arg(dir.path().join(sub)));
         says(&answer, 3, &["/no/such.toml"]);
     }
     // An agent that never joined.
@@ -160,11 +162,23 @@ fn a_bad_check_file_names_line_column_and_changes_nothing() {
     let cluster = Cluster::start();
     for (toml, words) in [
         ("[[check]\n", &["checks.toml:1"][..]),
-        ("[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\ncolour = 1\n", &["checks.toml:5", "colour"]),
-        ("[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\nexpect = [\"status in 200..\"]\n", &["checks.toml:5", "status in"]),
-        ("[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\ninterval = \"10ms\"\n", &["checks.toml:5", "1s"]),
+        (
+            "[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\ncolour = 1\n",
+            &["checks.toml:5", "colour"],
+        ),
+        (
+            "[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\nexpect = [\"status in 200..\"]\n",
+            &["checks.toml:5", "status in"],
+        ),
+        (
+            "[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\ninterval = \"10ms\"\n",
+            &["checks.toml:5", "1s"],
+        ),
         ("[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"gopher://127.0.0.1/\"\n", &["checks.toml:4", "http"]),
-        ("[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\nquorum = \"most\"\n", &["checks.toml:5", "majority"]),
+        (
+            "[[check]]\nid = \"a\"\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\nquorum = \"most\"\n",
+            &["checks.toml:5", "majority"],
+        ),
     ] {
         says(&cluster.apply(toml), 3, words);
     }

@@ -44,13 +44,13 @@ fn crates_depend_only_along_the_edges() {
 #[test]
 fn sample_configurations_are_taken() {
     let dir = tempfile::tempdir().expect("a folder");
-    for (name, mut program, sub) in
-        [("agent", process::agent(), "run"), ("collector", process::collector(), "serve")]
-    {
+    for (name, mut program, sub) in [("agent", process::agent(), "run"), ("collector", process::collector(), "serve")] {
         let sample = std::fs::read_to_string(root().join(format!("packaging/config/{name}.toml"))).expect("the sample");
         let all: String = sample
             .lines()
-            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with('[')).unwrap_or(line))
+            .map(|line| {
+                line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with('[')).unwrap_or(line)
+            })
             .filter(|line| !line.starts_with("data_dir"))
             .map(|line| format!("{line}\n"))
             .collect();
@@ -67,7 +67,9 @@ fn sample_configurations_are_taken() {
 fn units_are_hardened_and_speak_the_documented_exit_codes() {
     for name in ["agent", "collector"] {
         let unit = std::fs::read_to_string(root().join(format!("systemd/sitepulse-{name}.service"))).expect("the unit");
-        for line in ["Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"] {
+        for line in
+            ["Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"]
+        {
             assert!(unit.contains(line), "{name}: {line}");
         }
     }
@@ -76,7 +78,10 @@ fn units_are_hardened_and_speak_the_documented_exit_codes() {
 #[test]
 fn help_has_examples_and_needs_no_data() {
     for (program, subs) in [
-        (process::agent as fn() -> std::process::Command, &["join", "run", "status", "checks", "spool", "suspend", "resume", "weight"][..]),
+        (
+            process::agent as fn() -> std::process::Command,
+            &["join", "run", "status", "checks", "spool", "suspend", "resume", "weight"][..],
+        ),
         (process::collector, &["serve", "apply", "agents", "checks", "sla", "suspend", "resume", "weight"][..]),
     ] {
         for sub in subs {

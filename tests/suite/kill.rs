@@ -30,7 +30,11 @@ fn start(site: &Site) -> Cluster {
     cluster.add_agent("eu-west-1", "eu-west");
     wait::until("every check has a result", 20, || {
         let hits = site.hits();
-        if (0..CHECKS).all(|n| hits.get(&format!("c{n}")).is_some_and(|count| *count >= 2)) { Ok(()) } else { Err(hits) }
+        if (0..CHECKS).all(|n| hits.get(&format!("c{n}")).is_some_and(|count| *count >= 2)) {
+            Ok(())
+        } else {
+            Err(hits)
+        }
     });
     cluster
 }
@@ -53,7 +57,10 @@ fn settle(mut cluster: Cluster, site: &Site, agent_kills: u64) {
     assert_eq!(store.count(ProbeState::Down), 0, "a kill is never `down`");
     assert!(stored <= answered, "{stored} stored, but the site answered only {answered}");
     let in_flight = agent_kills * CHECKS * 2 + left;
-    assert!(stored + in_flight >= answered, "{answered} answered, only {stored} stored, at most {in_flight} can be in flight");
+    assert!(
+        stored + in_flight >= answered,
+        "{answered} answered, only {stored} stored, at most {in_flight} can be in flight"
+    );
     println!("answered {answered}, stored {stored}, missed {}, left in the spool {left}", store.missed());
 }
 

@@ -19,7 +19,12 @@ fn shop(site: &Site, more: &str) -> String {
 fn a_site_goes_down_and_up_and_the_sla_says_so() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    assert!(cluster.apply(&shop(&site, "expect = [\"status in 200..299\", \"body contains 'Welcome'\"]")).ok().contains("shop"));
+    assert!(
+        cluster
+            .apply(&shop(&site, "expect = [\"status in 200..299\", \"body contains 'Welcome'\"]"))
+            .ok()
+            .contains("shop")
+    );
     for region in REGIONS {
         cluster.add_agent(&format!("{region}-1"), region);
     }
@@ -39,7 +44,9 @@ fn a_site_goes_down_and_up_and_the_sla_says_so() {
     sums::hold(&sla);
     let availability = sla["availability"].as_f64().expect("measured");
     assert!(availability > 0.0 && availability < 1.0, "{sla}");
-    assert!(sla["lower"].as_f64() <= sla["availability"].as_f64() && sla["availability"].as_f64() <= sla["upper"].as_f64());
+    assert!(
+        sla["lower"].as_f64() <= sla["availability"].as_f64() && sla["availability"].as_f64() <= sla["upper"].as_f64()
+    );
 
     // Each voter alone, by agent and by region; an unknown one is an error that names it.
     for region in REGIONS {
@@ -78,7 +85,8 @@ fn one_region_alone_is_regional_and_costs_its_share() {
     let other = Site::start();
     let mut cluster = Cluster::start();
     // Two checks share nothing but the agents; only `here` is ill.
-    let toml = format!("{}{}", shop(&site, ""), shop(&other, "regions = [\"eu-west\"]").replace("\"shop\"", "\"here\""));
+    let toml =
+        format!("{}{}", shop(&site, ""), shop(&other, "regions = [\"eu-west\"]").replace("\"shop\"", "\"here\""));
     cluster.apply(&toml).ok();
     for region in REGIONS {
         cluster.add_agent(&format!("{region}-1"), region);

@@ -29,8 +29,14 @@ fn quickstart_watches_a_site_and_goes_on_with_its_data() {
         let seen = wait::until("the table shows the site up in three regions", 120, || {
             assert!(daemon.ended().is_none(), "{}", daemon.log());
             let text = daemon.log();
-            let all = ["eu-west", "us-east", "ap-south", "sign-in?token=", "completeness"].iter().all(|word| text.contains(word));
-            if all && text.contains("up") && site.hits().get("shop").is_some_and(|hits| *hits > 6) { Ok(text) } else { Err(text) }
+            let all = ["eu-west", "us-east", "ap-south", "sign-in?token=", "completeness"]
+                .iter()
+                .all(|word| text.contains(word));
+            if all && text.contains("up") && site.hits().get("shop").is_some_and(|hits| *hits > 6) {
+                Ok(text)
+            } else {
+                Err(text)
+            }
         });
         let status = daemon.stop();
         assert!(status.success(), "{status}: {}", daemon.log());
@@ -82,7 +88,10 @@ fn an_agent_that_schedules_and_commits_feeds_the_watchdog() {
     let site = Site::start();
     let mut cluster = Cluster::start();
     cluster
-        .apply(&format!("[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\n", site.url("shop")))
+        .apply(&format!(
+            "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\n",
+            site.url("shop")
+        ))
         .ok();
     cluster.join("a", "eu-west");
     let path = cluster.dir().join("notify.sock");

@@ -47,7 +47,9 @@ pub fn recover(progress: &Progress, assignment: &Assignment, agent: &AgentName, 
     }
     let ahead = progress.frontier > now;
     if ahead && progress.frontier.us_since(now) > FUTURE_US_MAX {
-        tracing::warn!("the clock was set back by more than two minutes since the last run; results go on at the new time");
+        tracing::warn!(
+            "the clock was set back by more than two minutes since the last run; results go on at the new time"
+        );
     }
     let resume_after =
         if ahead && progress.frontier.us_since(now) <= FUTURE_US_MAX { progress.frontier.plus_us(-1) } else { now };

@@ -19,9 +19,7 @@ pub(crate) async fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure
         }
         Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} does not resolve ({})", plain(&error)))
     })?;
-    addresses
-        .next()
-        .ok_or_else(|| Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} has no address")))
+    addresses.next().ok_or_else(|| Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} has no address")))
 }
 
 /// Refuses cloud metadata services: they hand out credentials to whoever asks from inside the machine.

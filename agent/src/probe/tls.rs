@@ -64,10 +64,9 @@ impl Tls {
     pub(crate) fn for_probe(&self) -> (Arc<ClientConfig>, Arc<Shown>) {
         let shown = Arc::new(Shown::default());
         let mut config = ClientConfig::clone(&self.base);
-        config.dangerous().set_certificate_verifier(Arc::new(Watching {
-            inner: self.verifier.clone(),
-            shown: shown.clone(),
-        }));
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::new(Watching { inner: self.verifier.clone(), shown: shown.clone() }));
         (Arc::new(config), shown)
     }
 }
@@ -100,9 +99,11 @@ impl Shown {
         let Some(leaf) = self.leaf() else { return Vec::new() };
         let Ok((_, certificate)) = X509Certificate::from_der(&leaf) else { return Vec::new() };
         let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
-        let dns = names.value.general_names.iter().filter_map(|name| {
-            if let GeneralName::DNSName(dns) = name { Some((*dns).to_owned()) } else { None }
-        });
+        let dns = names
+            .value
+            .general_names
+            .iter()
+            .filter_map(|name| if let GeneralName::DNSName(dns) = name { Some((*dns).to_owned()) } else { None });
         dns.take(3).collect()
     }
 }
@@ -169,12 +170,16 @@ pub(crate) fn explain(host: &str, error: &std::io::Error, shown: &Shown, now: Ut
         return match error.kind() {
             std::io::ErrorKind::ConnectionReset
             | std::io::ErrorKind::ConnectionAborted
-            | std::io::ErrorKind::BrokenPipe => {
-                Failure::new(Cause::ConnectionReset, Phase::Tls, format!("TLS: {host} reset the connection during the handshake"))
-            }
-            std::io::ErrorKind::UnexpectedEof => {
-                Failure::new(Cause::ConnectionReset, Phase::Tls, format!("TLS: {host} closed the connection during the handshake"))
-            }
+            | std::io::ErrorKind::BrokenPipe => Failure::new(
+                Cause::ConnectionReset,
+                Phase::Tls,
+                format!("TLS: {host} reset the connection during the handshake"),
+            ),
+            std::io::ErrorKind::UnexpectedEof => Failure::new(
+                Cause::ConnectionReset,
+                Phase::Tls,
+                format!("TLS: {host} closed the connection during the handshake"),
+            ),
             _ => failed(format!("handshake with {host} failed ({})", super::connect::plain(error))),
         };
     };
@@ -184,10 +189,12 @@ pub(crate) fn explain(host: &str, error: &std::io::Error, shown: &Shown, now: Ut
                 Some(at) => format!("certificate for {host} expired {} ago", span(now.us_since(at))),
                 None => format!("certificate for {host} is expired"),
             }),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => invalid(match shown.starts() {
-                Some(at) => format!("certificate for {host} is valid only in {}", span(at.us_since(now))),
-                None => format!("certificate for {host} is not valid yet"),
-            }),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                invalid(match shown.starts() {
+                    Some(at) => format!("certificate for {host} is valid only in {}", span(at.us_since(now))),
+                    None => format!("certificate for {host} is not valid yet"),
+                })
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let names = shown.names();
                 let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };

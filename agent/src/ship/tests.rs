@@ -133,8 +133,12 @@ fn fresh_records_overtake_the_backlog_and_acks_delete_exactly_their_ids() {
     session.handle_records(Lane::Fresh, page(5001..=5003), Monotonic(2000));
     session.handle_records(Lane::Backlog, page(1..=1000), Monotonic(2000));
     let actions = drain(&mut session);
-    assert!(matches!(&actions[0], Action::Send(Stream::Lane(Lane::Fresh), ToCollector::Batch(batch)) if batch.number == 1));
-    assert!(matches!(&actions[1], Action::Send(Stream::Lane(Lane::Backlog), ToCollector::Batch(batch)) if batch.entries.len() == 1000));
+    assert!(
+        matches!(&actions[0], Action::Send(Stream::Lane(Lane::Fresh), ToCollector::Batch(batch)) if batch.number == 1)
+    );
+    assert!(
+        matches!(&actions[1], Action::Send(Stream::Lane(Lane::Backlog), ToCollector::Batch(batch)) if batch.entries.len() == 1000)
+    );
     assert!(reads(&actions).is_empty(), "the granted rate is used up");
     session.handle_frame(Stream::Lane(Lane::Fresh), ack(1), UtcMicros(0), Monotonic(3000));
     assert_eq!(deletes(&drain(&mut session)), [5001..=5003]);
@@ -212,9 +216,7 @@ fn records_dropped_meanwhile_do_not_stall_a_lane() {
 #[test]
 fn an_assignment_counts_when_all_its_parts_have_come() {
     let (mut session, _) = open(0, 0);
-    let part = |revision, part| {
-        ToAgent::Assignment(AssignmentPart { revision, part, parts: 2, checks: Vec::new() })
-    };
+    let part = |revision, part| ToAgent::Assignment(AssignmentPart { revision, part, parts: 2, checks: Vec::new() });
     for (revision, number) in [(7, 0), (8, 1), (8, 0)] {
         assert!(drain(&mut session).is_empty());
         session.handle_frame(Stream::Control, part(revision, number), UtcMicros(0), Monotonic(2000));
@@ -283,7 +285,9 @@ fn certificates_renew_at_half_life_and_after_expiry() {
 fn nonsense_and_silence_end_the_connection() {
     let (mut session, _) = open(0, 0);
     session.handle_frame(Stream::Lane(Lane::Fresh), ack(1), UtcMicros(0), Monotonic(2000));
-    assert!(matches!(&drain(&mut session)[..], [Action::Stop(Stop::Broken(text))] if text.contains("before it was sent")));
+    assert!(
+        matches!(&drain(&mut session)[..], [Action::Stop(Stop::Broken(text))] if text.contains("before it was sent"))
+    );
     let (mut session, _) = open(0, 0);
     session.handle_frame(Stream::Control, ack(0), UtcMicros(0), Monotonic(2000));
     assert!(matches!(&drain(&mut session)[..], [Action::Stop(Stop::Broken(text))] if text.contains("message ack")));

@@ -32,7 +32,11 @@ impl Transitions {
     pub fn keep(&mut self, record: &Record) -> Keep {
         match record {
             Record::Result(result) if result.state == ProbeState::Up => {
-                if self.calm.insert(result.check) { Keep::Notable } else { Keep::Success }
+                if self.calm.insert(result.check) {
+                    Keep::Notable
+                } else {
+                    Keep::Success
+                }
             }
             Record::Result(_) | Record::Missed(_) => {
                 self.calm.remove(&record.check());

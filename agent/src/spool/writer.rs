@@ -166,10 +166,8 @@ pub fn start(
         set_aside_in_a_row: 0,
         refreshed: clock::monotonic(),
     };
-    let thread = std::thread::Builder::new()
-        .name("spool".to_owned())
-        .stack_size(512 << 10)
-        .spawn(move || writer.run())?;
+    let thread =
+        std::thread::Builder::new().name("spool".to_owned()).stack_size(512 << 10).spawn(move || writer.run())?;
     Ok((SpoolHandle { commands, figures: watched }, thread))
 }
 
@@ -258,8 +256,7 @@ impl Writer {
             Command::Flush(reply) => {
                 self.due = None;
                 while self.commit() && !self.queue.is_empty() {}
-                let durable = self.queue.is_empty()
-                    && self.with_spool(Spool::checkpoint_progress).is_some();
+                let durable = self.queue.is_empty() && self.with_spool(Spool::checkpoint_progress).is_some();
                 reply.send(durable).ok();
             }
             Command::Refresh(reply) => {
@@ -439,7 +436,10 @@ impl Writer {
         let Some(spool) = self.spool.take() else { return };
         if !self.queue.is_empty() {
             // As after a kill: the progress of the last transaction still speaks for what waits here, a clean close's would not.
-            tracing::warn!("{} results wait for a disk that takes nothing; the next start records them as missed", self.queue.len());
+            tracing::warn!(
+                "{} results wait for a disk that takes nothing; the next start records them as missed",
+                self.queue.len()
+            );
         } else if let Err(error) = spool.close() {
             tracing::warn!("{error}");
         }

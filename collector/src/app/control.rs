@@ -17,7 +17,13 @@ const CLOCK_SLACK_US: i64 = 86_400 * 1_000_000;
 
 impl Engine {
     /// Gives an event on behalf of `author` (`collector:cli`, `collector:USER`).
-    pub fn control(&mut self, scope: Scope, change: Change, author: &str, now: UtcMicros) -> Result<ControlEvent, AppError> {
+    pub fn control(
+        &mut self,
+        scope: Scope,
+        change: Change,
+        author: &str,
+        now: UtcMicros,
+    ) -> Result<ControlEvent, AppError> {
         let event = {
             let book = self.shared.book();
             exists(&book, scope)?;
@@ -31,7 +37,12 @@ impl Engine {
 
     /// Takes in events that `agent` brings: the ids to acknowledge, which are all of them. An event that is not the agent's to
     /// give is dropped with a warning: sending it again would not make it better.
-    pub fn take_agent_events(&mut self, agent: AgentNo, events: Vec<ControlEvent>, now: UtcMicros) -> Result<Vec<EventId>, StoreError> {
+    pub fn take_agent_events(
+        &mut self,
+        agent: AgentNo,
+        events: Vec<ControlEvent>,
+        now: UtcMicros,
+    ) -> Result<Vec<EventId>, StoreError> {
         let ids = events.iter().map(|event| event.id.clone()).collect();
         let fine = {
             let book = self.shared.book();
@@ -53,7 +64,10 @@ impl Engine {
         let new: Vec<ControlEvent> = {
             let book = shared.book();
             let mut seen = BTreeSet::new();
-            events.into_iter().filter(|event| !book.control().contains(&event.id) && seen.insert(event.id.clone())).collect()
+            events
+                .into_iter()
+                .filter(|event| !book.control().contains(&event.id) && seen.insert(event.id.clone()))
+                .collect()
         };
         if new.is_empty() {
             return Ok(());

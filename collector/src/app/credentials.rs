@@ -177,7 +177,12 @@ impl Engine {
 
     /// Uses a sign-in link up and opens a console session, both in one transaction; `None` when the link is unknown, used or
     /// expired.
-    pub fn redeem_signin(&mut self, secret: &str, session_ttl_us: u64, now: UtcMicros) -> Result<Option<NewCredential>, AppError> {
+    pub fn redeem_signin(
+        &mut self,
+        secret: &str,
+        session_ttl_us: u64,
+        now: UtcMicros,
+    ) -> Result<Option<NewCredential>, AppError> {
         let Some(link) = valid(&self.shared, CredentialKind::SignIn, secret, now) else {
             return Ok(None);
         };

@@ -67,12 +67,20 @@ pub struct FieldDiff {
 impl Engine {
     /// Applies definitions: all of them in one transaction, effective at `now` (later than the revision before in any case).
     /// Applying the same again changes nothing.
-    pub fn apply(&mut self, definitions: Vec<CheckDefinition>, options: &ApplyOptions, now: UtcMicros) -> Result<Plan, AppError> {
+    pub fn apply(
+        &mut self,
+        definitions: Vec<CheckDefinition>,
+        options: &ApplyOptions,
+        now: UtcMicros,
+    ) -> Result<Plan, AppError> {
         let mut wanted = BTreeMap::new();
         for definition in definitions {
             sendable(&definition)?;
             if let Some(double) = wanted.insert(definition.id.clone(), definition) {
-                return Err(AppError::Invalid(format!("check {} is defined twice: give each check an id of its own", double.id)));
+                return Err(AppError::Invalid(format!(
+                    "check {} is defined twice: give each check an id of its own",
+                    double.id
+                )));
             }
         }
         let shared = Arc::clone(&self.shared);
@@ -160,7 +168,10 @@ fn plan(
         if step != PlanStep::Unchanged {
             let effective_from = last.map_or(now, |last| now.max(last.effective_from.plus_us(1)));
             let author = options.author.clone();
-            revisions.push((number, CheckRevision { revision, effective_from, retired: false, author, ordinal, definition }));
+            revisions.push((
+                number,
+                CheckRevision { revision, effective_from, retired: false, author, ordinal, definition },
+            ));
         }
         items.push(PlanItem { id, number: Some(number), step });
     }
@@ -171,12 +182,16 @@ fn plan(
 /// What differs between two definitions, as a check file writes it.
 fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
     let fields = fields(old).into_iter().zip(fields(new));
-    fields.filter(|((_, old), (_, new))| old != new).map(|((field, old), (_, new))| FieldDiff { field, old, new }).collect()
+    fields
+        .filter(|((_, old), (_, new))| old != new)
+        .map(|((field, old), (_, new))| FieldDiff { field, old, new })
+        .collect()
 }
 
 fn fields(definition: &CheckDefinition) -> [(&'static str, String); 10] {
     let CheckKind::Http(target) = &definition.kind;
-    let list = |texts: Vec<&str>| format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "));
+    let list =
+        |texts: Vec<&str>| format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "));
     [
         ("kind", definition.kind.as_str().to_owned()),
         ("url", target.url.clone()),

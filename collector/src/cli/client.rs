@@ -79,7 +79,9 @@ impl Client {
         }
         let socket = socket.display();
         if kind == io::ErrorKind::PermissionDenied {
-            let message = format!("{socket} is not yours to open: run this as the collector's user, or from afar with --url and --token");
+            let message = format!(
+                "{socket} is not yours to open: run this as the collector's user, or from afar with --url and --token"
+            );
             return Err(Failure::new(Exit::DataDir, message));
         }
         Err(Failure::new(Exit::Unreachable, format!("cannot open {socket}: {error}")))
@@ -150,7 +152,12 @@ impl Client {
         }
         let text: &[u8] = if answer.is_empty() { b"null" } else { &answer };
         serde_json::from_slice(text).map_err(|error| {
-            Failure::new(Exit::Failure, format!("the collector's answer is not understood: {error}: is it of another version, or not a collector?"))
+            Failure::new(
+                Exit::Failure,
+                format!(
+                    "the collector's answer is not understood: {error}: is it of another version, or not a collector?"
+                ),
+            )
         })
     }
 
@@ -163,13 +170,15 @@ impl Client {
             if let Some(token) = token {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
-            request.body(Body::from(body.clone())).map_err(|error| Failure::new(Exit::Usage, format!("the request cannot be made: {error}")))
+            request
+                .body(Body::from(body.clone()))
+                .map_err(|error| Failure::new(Exit::Usage, format!("the request cannot be made: {error}")))
         };
         match &self.way {
             Way::Socket(socket) => {
-                let stream = UnixStream::connect(socket)
-                    .await
-                    .map_err(|error| Failure::new(Exit::Unreachable, format!("the collector is gone: {}: {error}", socket.display())))?;
+                let stream = UnixStream::connect(socket).await.map_err(|error| {
+                    Failure::new(Exit::Unreachable, format!("the collector is gone: {}: {error}", socket.display()))
+                })?;
                 over(stream, build("localhost", None)?).await
             }
             Way::Remote { uri, token } => {
@@ -177,7 +186,8 @@ impl Client {
                 let request = build(&authority, Some(token))?;
                 let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect(uri)).await;
                 let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-                let stream = stream.map_err(|error| Failure::new(Exit::Unreachable, format!("cannot reach {uri}: {error}")))?;
+                let stream =
+                    stream.map_err(|error| Failure::new(Exit::Unreachable, format!("cannot reach {uri}: {error}")))?;
                 if uri.scheme_str() == Some("https") {
                     over(secured(stream, uri).await?, request).await
                 } else {
@@ -192,7 +202,11 @@ impl Client {
                     Err(never) => match never {},
                 };
                 let status = response.status();
-                let bytes = response.into_body().collect().await.map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+                let bytes = response
+                    .into_body()
+                    .collect()
+                    .await
+                    .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
                 Ok((status, bytes.to_bytes()))
             }
         }
@@ -204,12 +218,15 @@ async fn over<S>(stream: S, request: Request<Body>) -> Result<(StatusCode, Bytes
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let lost = |error: &dyn std::fmt::Display| Failure::new(Exit::Unreachable, format!("the connection to the collector broke: {error}"));
+    let lost = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::Unreachable, format!("the connection to the collector broke: {error}"))
+    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| lost(&error))?;
+        let body =
+            Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| lost(&error))?;
         Ok((status, body.to_bytes()))
     };
     let drive = async {
@@ -225,7 +242,8 @@ where
 
 fn remote(url: &str, token: Option<&str>) -> Result<Way, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
-    let uri: Uri = url.parse().map_err(|_| usage(format!("--url {url:?} is not a URL: write https://collector.example")))?;
+    let uri: Uri =
+        url.parse().map_err(|_| usage(format!("--url {url:?} is not a URL: write https://collector.example")))?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(usage(format!("--url {url:?} needs a scheme and a host: write https://collector.example")));
     };
@@ -241,7 +259,10 @@ fn remote(url: &str, token: Option<&str>) -> Result<Way, Failure> {
         _ => return Err(usage(format!("--url {url:?}: use https://"))),
     }
     let Some(token) = token.filter(|token| !token.is_empty()) else {
-        return Err(usage("--url needs --token: make one on the collector's machine with `sitepulse-collector token create --api`".into()));
+        return Err(usage(
+            "--url needs --token: make one on the collector's machine with `sitepulse-collector token create --api`"
+                .into(),
+        ));
     };
     Ok(Way::Remote { uri, token: token.to_string() })
 }
@@ -266,7 +287,10 @@ async fn secured(stream: TcpStream, uri: &Uri) -> Result<tokio_rustls::client::T
         .with_no_client_auth();
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_string();
     let name = rustls_pki_types::ServerName::try_from(host).map_err(|error| failed(error.to_string()))?;
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| failed(error.to_string()))
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// What the collector's no means for the shell.
@@ -306,7 +330,10 @@ mod tests {
 
     #[test]
     fn a_token_never_travels_in_the_clear() {
-        assert!(remote("http://collector.example", Some("t")).is_err_and(|failure| failure.message.contains("in the clear")));
+        assert!(
+            remote("http://collector.example", Some("t"))
+                .is_err_and(|failure| failure.message.contains("in the clear"))
+        );
         assert!(remote("http://127.0.0.1:8080", Some("t")).is_ok());
         assert!(remote("https://collector.example/", Some("t")).is_ok());
         for bad in ["collector.example", "ftp://a", "https://a/b", "https://u@a", ""] {

@@ -14,11 +14,12 @@ use crate::checkfile;
 use crate::cli::client::{Client, Need, escape};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
-    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, ScopeArgs, SlaArgs, SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
+    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, ScopeArgs, SlaArgs, SuspendArgs, TokenCommand,
+    TokenCreateArgs, WeightArgs, watch,
 };
 use crate::present::dto::{
-    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView, SlaView,
-    SuspensionView, TokenView,
+    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView,
+    SlaView, SuspensionView, TokenView,
 };
 use crate::present::figure;
 use crate::serve;
@@ -81,13 +82,18 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     text.push('\n');
     print(&text)
 }
 
 /// Asks once, and closes the client.
-async fn with<T>(global: &Global, need: Need, work: impl AsyncFnOnce(&Client) -> Result<T, Failure>) -> Result<T, Failure> {
+async fn with<T>(
+    global: &Global,
+    need: Need,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let client = Client::open(global, need).await?;
     let answer = work(&client).await;
     client.close().await;
@@ -106,26 +112,43 @@ fn ttl(text: Option<&str>, default: u64) -> Result<u64, Failure> {
 async fn token_create(global: &Global, args: TokenCreateArgs) -> Result<(), Failure> {
     if args.api {
         let request = ApiTokenBody { ttl_seconds: ttl(args.ttl.as_deref(), API_TTL_SECONDS)? };
-        let made: TokenView = with(global, Need::Directory, async |client| client.post("/api/v1/api-tokens", &request).await).await?;
+        let made: TokenView =
+            with(global, Need::Directory, async |client| client.post("/api/v1/api-tokens", &request).await).await?;
         if global.json {
             return print_json(&made);
         }
-        return print(&format!("{}\n\nGood until {}; shown this once. Use it so:\n\n  SITEPULSE_TOKEN={} sitepulse-collector checks --url URL\n", made.token, whole(&made.expires), made.token));
+        return print(&format!(
+            "{}\n\nGood until {}; shown this once. Use it so:\n\n  SITEPULSE_TOKEN={} sitepulse-collector checks --url URL\n",
+            made.token,
+            whole(&made.expires),
+            made.token
+        ));
     }
-    let request = JoinTokenBody { region: args.region.unwrap_or_default(), ttl_seconds: ttl(args.ttl.as_deref(), JOIN_TTL_SECONDS)? };
-    let made: TokenView = with(global, Need::Directory, async |client| client.post("/api/v1/join-tokens", &request).await).await?;
+    let request = JoinTokenBody {
+        region: args.region.unwrap_or_default(),
+        ttl_seconds: ttl(args.ttl.as_deref(), JOIN_TTL_SECONDS)?,
+    };
+    let made: TokenView =
+        with(global, Need::Directory, async |client| client.post("/api/v1/join-tokens", &request).await).await?;
     if global.json {
         return print_json(&made);
     }
     print(&format!(
         "On the machine of the new agent (region {}), before {}, run:\n\n  sitepulse-agent join {}\n\nThe token works once.\n",
-        request.region, whole(&made.expires), made.token
+        request.region,
+        whole(&made.expires),
+        made.token
     ))
 }
 
 async fn sign_in(global: &Global) -> Result<(), Failure> {
-    let made: LinkView = with(global, Need::Server, async |client| client.post("/api/v1/sign-in-links", &()).await).await?;
-    if global.json { print_json(&made) } else { print(&format!("{}\n\nIt works once, until {}.\n", made.url, whole(&made.expires))) }
+    let made: LinkView =
+        with(global, Need::Server, async |client| client.post("/api/v1/sign-in-links", &()).await).await?;
+    if global.json {
+        print_json(&made)
+    } else {
+        print(&format!("{}\n\nIt works once, until {}.\n", made.url, whole(&made.expires)))
+    }
 }
 
 async fn apply(global: &Global, args: ApplyArgs) -> Result<(), Failure> {
@@ -190,7 +213,20 @@ async fn agents(global: &Global) -> Result<(), Failure> {
         return print("No agents yet: make a join token with `sitepulse-collector token create --region REGION`.\n");
     }
     let now = clock::now();
-    let mut table = Table::new(&["AGENT", "REGION", "STATE", "LAST SEEN", "WEIGHT", "SPOOL", "CLOCK", "STORED", "MISSED", "DROPPED", "BUILD", "SUSPENDED"]);
+    let mut table = Table::new(&[
+        "AGENT",
+        "REGION",
+        "STATE",
+        "LAST SEEN",
+        "WEIGHT",
+        "SPOOL",
+        "CLOCK",
+        "STORED",
+        "MISSED",
+        "DROPPED",
+        "BUILD",
+        "SUSPENDED",
+    ]);
     for agent in &agents {
         let state = match (&agent.revoked, agent.connected) {
             (Some(_), _) => "revoked",
@@ -203,7 +239,8 @@ async fn agents(global: &Global) -> Result<(), Failure> {
             (None, false) => "never".to_string(),
         };
         let missed = &agent.conservation.missed;
-        let missed = missed.agent_stopped + missed.overloaded + missed.suspended + missed.maintenance + missed.clock_step;
+        let missed =
+            missed.agent_stopped + missed.overloaded + missed.suspended + missed.maintenance + missed.clock_step;
         table.push(vec![
             agent.name.clone(),
             agent.region.clone(),
@@ -250,7 +287,8 @@ async fn checks(global: &Global, watched: bool) -> Result<(), Failure> {
 }
 
 async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
-    let asked = [("check", args.check), ("from", args.from), ("to", args.to), ("agent", args.agent), ("region", args.region)];
+    let asked =
+        [("check", args.check), ("from", args.from), ("to", args.to), ("agent", args.agent), ("region", args.region)];
     let path = with_query("/api/v1/sla", asked);
     let figures: Vec<SlaView> =
         with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
@@ -260,12 +298,26 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
     if figures.is_empty() {
         return print("No checks yet: write one and apply it with `sitepulse-collector apply FILE`.\n");
     }
-    let mut table = Table::new(&["CHECK", "AVAILABILITY", "COMPLETENESS", "BOUNDS", "WEIGHTED", "DOWN", "REGIONAL", "DEGRADED", "UNKNOWN", "FROM", "TO"]);
+    let mut table = Table::new(&[
+        "CHECK",
+        "AVAILABILITY",
+        "COMPLETENESS",
+        "BOUNDS",
+        "WEIGHTED",
+        "DOWN",
+        "REGIONAL",
+        "DEGRADED",
+        "UNKNOWN",
+        "FROM",
+        "TO",
+    ]);
     for one in &figures {
-        let [availability, completeness, bounds] = watch::figures(one.availability, one.completeness, one.lower, one.upper);
+        let [availability, completeness, bounds] =
+            watch::figures(one.availability, one.completeness, one.lower, one.upper);
         let seconds = &one.seconds;
         let unknown = &seconds.unknown;
-        let unknown = unknown.agent_stopped + unknown.agent_offline + unknown.suspended + unknown.shed + unknown.unassigned;
+        let unknown =
+            unknown.agent_stopped + unknown.agent_offline + unknown.suspended + unknown.shed + unknown.unassigned;
         table.push(vec![
             one.check.clone(),
             availability,
@@ -302,8 +354,9 @@ fn hinted(mut failure: Failure) -> Failure {
 }
 
 async fn control(global: &Global, request: ControlBody) -> Result<(), Failure> {
-    let event: EventView =
-        with(global, Need::Data, async |client| client.post("/api/v1/control", &request).await).await.map_err(hinted)?;
+    let event: EventView = with(global, Need::Data, async |client| client.post("/api/v1/control", &request).await)
+        .await
+        .map_err(hinted)?;
     if global.json { print_json(&event) } else { print(&format!("{}\n", clean(&event_text(&event)))) }
 }
 
@@ -324,14 +377,25 @@ async fn suspend(global: &Global, args: SuspendArgs) -> Result<(), Failure> {
         (None, until) => until,
     };
     let action = "suspend".to_string();
-    let request = ControlBody { agent: args.scope.agent, check: args.scope.check, action, until, reason: Some(args.reason), weight: None };
+    let request = ControlBody {
+        agent: args.scope.agent,
+        check: args.scope.check,
+        action,
+        until,
+        reason: Some(args.reason),
+        weight: None,
+    };
     control(global, request).await
 }
 
 async fn resume(global: &Global, scope: ScopeArgs) -> Result<(), Failure> {
     needs_scope(&scope)?;
     let action = "resume".to_string();
-    control(global, ControlBody { agent: scope.agent, check: scope.check, action, until: None, reason: None, weight: None }).await
+    control(
+        global,
+        ControlBody { agent: scope.agent, check: scope.check, action, until: None, reason: None, weight: None },
+    )
+    .await
 }
 
 async fn weight(global: &Global, args: WeightArgs) -> Result<(), Failure> {
@@ -388,5 +452,6 @@ fn whole(at: &str) -> String {
 }
 
 fn age(at: &str, now: UtcMicros) -> String {
-    instant::parse(at, now).map_or_else(|_| at.to_string(), |at| format!("{} ago", figure::coarse(now.us_since(at) as f64 / 1e6)))
+    instant::parse(at, now)
+        .map_or_else(|_| at.to_string(), |at| format!("{} ago", figure::coarse(now.us_since(at) as f64 / 1e6)))
 }

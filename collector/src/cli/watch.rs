@@ -37,7 +37,12 @@ fn pair(pair: &PairView) -> String {
 }
 
 /// Availability, completeness and bounds in three cells.
-pub fn figures(availability: Option<f64>, completeness: Option<f64>, lower: Option<f64>, upper: Option<f64>) -> [String; 3] {
+pub fn figures(
+    availability: Option<f64>,
+    completeness: Option<f64>,
+    lower: Option<f64>,
+    upper: Option<f64>,
+) -> [String; 3] {
     [
         figure::availability(availability, &EN),
         completeness.map_or_else(|| "-".to_string(), |value| figure::percent_down(value, 1)),
@@ -55,7 +60,8 @@ pub fn table(checks: &[CheckView]) -> Table {
         if regions.is_empty() {
             regions = "no agent assigned".into();
         }
-        let verdict = if check.suspended.is_some() { format!("{} (suspended)", check.verdict) } else { check.verdict.clone() };
+        let verdict =
+            if check.suspended.is_some() { format!("{} (suspended)", check.verdict) } else { check.verdict.clone() };
         table.push(vec![check.id.clone(), verdict, availability, completeness, bounds, regions]);
     }
     table
@@ -66,12 +72,17 @@ pub fn table(checks: &[CheckView]) -> Table {
 /// # Errors
 /// When the first question fails; later ones are asked again.
 pub async fn run(client: &Client, json: bool) -> Result<(), Failure> {
-    let mut signals = Signals::install().map_err(|error| Failure::new(Exit::Failure, format!("cannot listen for signals: {error}")))?;
+    let mut signals = Signals::install()
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot listen for signals: {error}")))?;
     let mut checks: Vec<CheckView> = client.get("/api/v1/checks").await?;
     let mut screen = Screen::open();
     let mut trouble: Option<String> = None;
     loop {
-        let drawn = if json { json_line(&checks, trouble.is_some()) } else { screen.draw(&checks, trouble.as_deref(), clock::now()) };
+        let drawn = if json {
+            json_line(&checks, trouble.is_some())
+        } else {
+            screen.draw(&checks, trouble.as_deref(), clock::now())
+        };
         if drawn.is_err() {
             // Nobody reads any more.
             return Ok(());
@@ -147,7 +158,11 @@ impl Screen {
         }
         text.push_str("\r\x1b[J");
         for (index, line) in lines.iter().enumerate() {
-            text.push_str(&if index == 0 && !checks.is_empty() { format!("\x1b[1m{line}\x1b[0m") } else { coloured(line) });
+            text.push_str(&if index == 0 && !checks.is_empty() {
+                format!("\x1b[1m{line}\x1b[0m")
+            } else {
+                coloured(line)
+            });
             text.push('\n');
         }
         self.drawn = lines.len();
@@ -169,7 +184,8 @@ impl Screen {
         for check in checks {
             let [availability, completeness, bounds] =
                 figures(check.sla.availability, check.sla.completeness, check.sla.lower, check.sla.upper);
-            let states: Vec<String> = check.agents.iter().map(|pair| format!("{} {}", pair.region, pair.state)).collect();
+            let states: Vec<String> =
+                check.agents.iter().map(|pair| format!("{} {}", pair.region, pair.state)).collect();
             // Figures move with every second; a picture is what a person would call changed.
             let picture = format!("{} {} {}", check.verdict, states.join(" "), check.sla.availability.is_some());
             if self.told.get(&check.id) != Some(&picture) {

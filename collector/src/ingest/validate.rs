@@ -67,7 +67,13 @@ impl fmt::Display for SetAside {
 }
 
 /// The check of a record that makes sense.
-pub(super) fn entry(book: &Book, agent: &Agent, entry: &Entry, provenances: &[u32], now: UtcMicros) -> Result<CheckNo, SetAside> {
+pub(super) fn entry(
+    book: &Book,
+    agent: &Agent,
+    entry: &Entry,
+    provenances: &[u32],
+    now: UtcMicros,
+) -> Result<CheckNo, SetAside> {
     let check = book.check(entry.record.check()).ok_or(SetAside::UnknownCheck)?;
     if entry.bucket != check.bucket() {
         return Err(SetAside::WrongBucket);

@@ -1,9 +1,9 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
-use axum::Json;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, duration, instant};
 use sitepulse_model::control::{Change, Scope, Weight};
@@ -14,10 +14,11 @@ use crate::app::{Access, AppError, ApplyOptions, CredentialKind};
 use crate::book::{Book, Filter};
 use crate::checkfile::{self, Source};
 use crate::present::Present;
-use crate::present::dto::{
-    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, JoinTokenBody, LinkView, PlanView, SlaView, TokenView,
-};
 use crate::present::door::Caller;
+use crate::present::dto::{
+    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, JoinTokenBody, LinkView, PlanView, SlaView,
+    TokenView,
+};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::{self, event_view, plan_view, sla_view};
 
@@ -149,9 +150,14 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
 }
 
 /// `POST /api/v1/apply`
-pub async fn apply(State(present): State<Present>, Extension(caller): Extension<Caller>, request: Body<ApplyBody>) -> Answer<Json<PlanView>> {
+pub async fn apply(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    request: Body<ApplyBody>,
+) -> Answer<Json<PlanView>> {
     let request = body(request)?;
-    let sources: Vec<Source> = request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
+    let sources: Vec<Source> =
+        request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
     let definitions = checkfile::parse(&sources).map_err(|errors| {
         let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
         let count = if lines.len() == 1 { "1 fault".to_string() } else { format!("{} faults", lines.len()) };
@@ -163,7 +169,11 @@ pub async fn apply(State(present): State<Present>, Extension(caller): Extension<
 }
 
 /// `POST /api/v1/control`
-pub async fn control(State(present): State<Present>, Extension(caller): Extension<Caller>, request: Body<ControlBody>) -> Answer<Json<EventView>> {
+pub async fn control(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    request: Body<ControlBody>,
+) -> Answer<Json<EventView>> {
     let request = body(request)?;
     let now = clock::now();
     let scope = {
@@ -191,7 +201,8 @@ fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Chan
             if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
                 return Err(bad("a suspension needs a reason: one line of 1 to 500 bytes"));
             }
-            let until = request.until.as_deref().map(|text| instant_of(text, now)).transpose()?.unwrap_or(UtcMicros::MAX);
+            let until =
+                request.until.as_deref().map(|text| instant_of(text, now)).transpose()?.unwrap_or(UtcMicros::MAX);
             if until <= now {
                 return Err(bad("the suspension would be over already: `until` must lie ahead"));
             }
@@ -200,7 +211,9 @@ fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Chan
         "resume" => Ok(Change::Resume),
         "weight" => {
             if matches!(scope, Scope::Check(_)) {
-                return Err(bad("a check's weight is part of its definition: change it in its file and apply that, or name an agent"));
+                return Err(bad(
+                    "a check's weight is part of its definition: change it in its file and apply that, or name an agent",
+                ));
             }
             let value = request.weight.ok_or_else(|| bad("a weight needs its value in `weight`"))?;
             let thousandths = (value * 1000.0).round();
@@ -224,8 +237,13 @@ pub async fn revoke(State(present): State<Present>, Path(name): Path<String>) ->
 pub async fn join_token(State(present): State<Present>, request: Body<JoinTokenBody>) -> Answer<Json<TokenView>> {
     let request = body(request)?;
     let region = Region::parse(&request.region).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
-    let made = present.app().create_join_token(region, request.ttl_seconds.saturating_mul(1_000_000), clock::now()).await?;
-    Ok(Json(TokenView { token: made.token.to_string(), region: Some(made.region.to_string()), expires: instant::format(made.expires) }))
+    let made =
+        present.app().create_join_token(region, request.ttl_seconds.saturating_mul(1_000_000), clock::now()).await?;
+    Ok(Json(TokenView {
+        token: made.token.to_string(),
+        region: Some(made.region.to_string()),
+        expires: instant::format(made.expires),
+    }))
 }
 
 /// `POST /api/v1/api-tokens`
@@ -238,17 +256,24 @@ pub async fn api_token(State(present): State<Present>, request: Body<ApiTokenBod
         ));
     }
     let ttl_us = request.ttl_seconds * 1_000_000;
-    let made = present.app().create_credential(CredentialKind::ApiToken, Access::Admin, "token", ttl_us, clock::now()).await?;
+    let made =
+        present.app().create_credential(CredentialKind::ApiToken, Access::Admin, "token", ttl_us, clock::now()).await?;
     Ok(Json(TokenView { token: made.secret, region: None, expires: instant::format(made.credential.expires) }))
 }
 
 /// `POST /api/v1/sign-in-links`
 pub async fn sign_in_link(State(present): State<Present>) -> Answer<Json<LinkView>> {
     let Some(console) = present.console_url().map(str::to_string) else {
-        return Err(Problem::new(Code::Unavailable, "there is no console to sign in to: start it with `sitepulse-collector serve`"));
+        return Err(Problem::new(
+            Code::Unavailable,
+            "there is no console to sign in to: start it with `sitepulse-collector serve`",
+        ));
     };
     // The console only shows things: its sessions need no more than that.
-    let made = present.app().create_credential(CredentialKind::SignIn, Access::Read, "console", SIGN_IN_US, clock::now()).await?;
+    let made = present
+        .app()
+        .create_credential(CredentialKind::SignIn, Access::Read, "console", SIGN_IN_US, clock::now())
+        .await?;
     Ok(Json(LinkView {
         url: format!("{}/sign-in?token={}", console.trim_end_matches('/'), made.secret),
         expires: instant::format(made.credential.expires),

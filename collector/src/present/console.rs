@@ -171,7 +171,8 @@ pub async fn sign_in(
         return html(StatusCode::FORBIDDEN, lang, &SignIn { t: lang.texts(), lang, spent: true });
     };
     let cookie = session_cookie(door, &session.secret, SESSION_US / 1_000_000);
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie?)]).into_response())
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie?)])
+        .into_response())
 }
 
 /// `POST /sign-out`
@@ -184,7 +185,8 @@ pub async fn sign_out(
         present.app().revoke_credential(CredentialKind::Session, session, clock::now()).await?;
     }
     let cookie = session_cookie(door, "", 0)?;
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)]).into_response())
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)])
+        .into_response())
 }
 
 /// The sign-in page in place of what was asked for.
@@ -248,7 +250,11 @@ impl<'a> Main<'a> {
             t,
             overall: Overall::of(snapshot, t),
             checks: rows.map(|(check, strip)| CheckRow::of(check, strip, snapshot.now, t)).collect(),
-            agents: snapshot.agents.iter().map(|agent| AgentRow::of(agent, &snapshot.checks, snapshot.now, t)).collect(),
+            agents: snapshot
+                .agents
+                .iter()
+                .map(|agent| AgentRow::of(agent, &snapshot.checks, snapshot.now, t))
+                .collect(),
             as_of: clock_text(UtcMicros(snapshot.now.0 - snapshot.now.0.rem_euclid(1_000_000))),
         }
     }
@@ -311,7 +317,8 @@ impl CheckRow {
         if (check.weight - 1.0).abs() > f64::EPSILON {
             note.push_str(&format!(" · {} {}", t.weight.to_lowercase(), (t.number)(check.weight.to_string())));
         }
-        let mut verdict_note = check.since.as_deref().map(|since| (t.since)(&figure::coarse(age(since, now)))).unwrap_or_default();
+        let mut verdict_note =
+            check.since.as_deref().map(|since| (t.since)(&figure::coarse(age(since, now)))).unwrap_or_default();
         if let Some(cause) = &check.unknown_cause {
             verdict_note = format!("{} · {verdict_note}", t.unknown_cause(cause));
         }
@@ -339,7 +346,11 @@ impl CheckRow {
 impl Chip {
     fn of(pair: &PairView, t: &Texts) -> Self {
         let mut title = format!("{} · {}", pair.agent, t.state(&pair.state));
-        for more in [pair.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause)), pair.cause.as_deref(), Some(pair.detail.as_str())] {
+        for more in [
+            pair.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause)),
+            pair.cause.as_deref(),
+            Some(pair.detail.as_str()),
+        ] {
             if let Some(more) = more.filter(|more| !more.is_empty()) {
                 title.push_str(" · ");
                 title.push_str(more);
@@ -352,7 +363,9 @@ impl Chip {
         let latency = match (pair.suspended.is_some(), pair.state.as_str(), pair.latency_seconds) {
             (true, _, _) => t.suspended.to_string(),
             (false, "up" | "degraded", Some(seconds)) => (t.number)(figure::latency(seconds)),
-            (false, "unknown", _) => pair.unknown_cause.as_deref().map_or(t.unknown, |cause| t.unknown_cause(cause)).to_string(),
+            (false, "unknown", _) => {
+                pair.unknown_cause.as_deref().map_or(t.unknown, |cause| t.unknown_cause(cause)).to_string()
+            }
             (false, state, _) => t.state(state).to_string(),
         };
         Self { class: class(&pair.state), region: pair.region.clone(), latency, title }
@@ -399,9 +412,13 @@ impl AgentRow {
             last_seen,
             weight: (t.number)(agent.weight.to_string()),
             suspension: agent_suspension(agent, checks, t),
-            spool: agent.spool_records.map_or_else(|| "–".to_string(), |records| (t.spool_records)(&figure::count(records))),
+            spool: agent
+                .spool_records
+                .map_or_else(|| "–".to_string(), |records| (t.spool_records)(&figure::count(records))),
             spool_class: if waiting > 1000 { "warn" } else { "" },
-            offset: agent.clock_offset_seconds.map_or_else(|| "–".to_string(), |seconds| (t.number)(figure::offset(seconds))),
+            offset: agent
+                .clock_offset_seconds
+                .map_or_else(|| "–".to_string(), |seconds| (t.number)(figure::offset(seconds))),
             offset_flagged: agent.clock_flagged,
             build: agent.build.clone().unwrap_or_default(),
         }

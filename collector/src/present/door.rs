@@ -80,7 +80,10 @@ pub fn authorize(
     }
     let changes = method != Method::GET && method != Method::HEAD;
     if changes && caller.session.is_some() && !same_origin(headers) {
-        return Err(Problem::new(Code::Forbidden, "the request comes from another site: send it from the console itself, or use a token"));
+        return Err(Problem::new(
+            Code::Forbidden,
+            "the request comes from another site: send it from the console itself, or use a token",
+        ));
     }
     Ok(Some(caller))
 }
@@ -96,9 +99,11 @@ fn identify(app: &App, door: Door, headers: &HeaderMap, now: UtcMicros) -> Resul
             Some(_) | None => "",
         };
         return match app.verify(CredentialKind::ApiToken, secret, now) {
-            Some(credential) => {
-                Ok(Some(Caller { access: credential.access, author: format!("collector:{}", credential.note), session: None }))
-            }
+            Some(credential) => Ok(Some(Caller {
+                access: credential.access,
+                author: format!("collector:{}", credential.note),
+                session: None,
+            })),
             None => Err(Problem::new(
                 Code::Unauthorized,
                 "the token is unknown or its time is over: make one with `sitepulse-collector token create --api`",
@@ -127,7 +132,8 @@ fn straight_from_here(door: Door, headers: &HeaderMap) -> bool {
     match door {
         Door::Local => true,
         Door::Network { peer, loopback, .. } => {
-            let proxied = ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+            let proxied =
+                ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
             loopback && peer.ip().is_loopback() && !proxied && host_is_loopback(headers)
         }
     }
@@ -149,7 +155,9 @@ fn same_origin(headers: &HeaderMap) -> bool {
         return site == "same-origin";
     }
     match (text("origin"), text("host")) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host)),
+        (Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+        }
         (Some(_) | None, None) | (None, Some(_)) => false,
     }
 }
@@ -173,7 +181,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]

@@ -87,7 +87,11 @@ fn hint(source: &io::Error) -> &'static str {
 
 fn socket_hint(path: &Path) -> &'static str {
     // `sun_path` holds 108 bytes with its end.
-    if path.as_os_str().len() > 107 { ": the path is longer than a socket's may be; choose a shorter --data-dir" } else { "" }
+    if path.as_os_str().len() > 107 {
+        ": the path is longer than a socket's may be; choose a shorter --data-dir"
+    } else {
+        ""
+    }
 }
 
 /// The files for TLS, both PEM.
@@ -130,7 +134,8 @@ impl HttpListener {
     /// Where browsers on this machine reach it.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let ip = if self.local.ip().is_unspecified() { std::net::IpAddr::from([127, 0, 0, 1]) } else { self.local.ip() };
+        let ip =
+            if self.local.ip().is_unspecified() { std::net::IpAddr::from([127, 0, 0, 1]) } else { self.local.ip() };
         format!("{scheme}://{}", SocketAddr::new(ip, self.local.port()))
     }
 

@@ -74,9 +74,15 @@ fn checks(page: &mut Page, snapshot: &Snapshot) {
         }
     }
     let figures: [Family<SlaView>; 3] = [
-        ("sitepulse_check_availability_ratio", "Availability over the last 24 h; absent without evidence.", |sla| sla.availability),
-        ("sitepulse_check_weighted_availability_ratio", "Weighted availability over the last 24 h.", |sla| sla.weighted_availability),
-        ("sitepulse_check_completeness_ratio", "Share of the last 24 h for which evidence exists.", |sla| sla.completeness),
+        ("sitepulse_check_availability_ratio", "Availability over the last 24 h; absent without evidence.", |sla| {
+            sla.availability
+        }),
+        ("sitepulse_check_weighted_availability_ratio", "Weighted availability over the last 24 h.", |sla| {
+            sla.weighted_availability
+        }),
+        ("sitepulse_check_completeness_ratio", "Share of the last 24 h for which evidence exists.", |sla| {
+            sla.completeness
+        }),
     ];
     for (name, help, figure) in figures {
         page.family(name, "gauge", help);
@@ -94,7 +100,8 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
         for pair in &check.agents {
             for state in STATES {
                 let on = f64::from(u8::from(pair.state == state));
-                let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region), ("state", state)];
+                let labels =
+                    [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region), ("state", state)];
                 page.sample("sitepulse_probe_state", &labels, on);
             }
         }
@@ -113,7 +120,12 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
                 ("total", phases.total),
             ] {
                 if let Some(value) = value {
-                    let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region), ("phase", phase)];
+                    let labels = [
+                        ("check", check.id.as_str()),
+                        ("agent", &pair.agent),
+                        ("region", &pair.region),
+                        ("phase", phase),
+                    ];
                     page.sample("sitepulse_probe_phase_seconds", &labels, value);
                 }
             }
@@ -124,11 +136,19 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
 fn agents(page: &mut Page, snapshot: &Snapshot) {
     let living = || snapshot.agents.iter().filter(|agent| agent.revoked.is_none());
     let figures: [Family<AgentView>; 5] = [
-        ("sitepulse_agent_connected", "Whether an agent holds a connection.", |agent| Some(f64::from(u8::from(agent.connected)))),
-        ("sitepulse_agent_suspended", "Whether a whole agent is suspended.", |agent| Some(f64::from(u8::from(agent.suspended.is_some())))),
+        ("sitepulse_agent_connected", "Whether an agent holds a connection.", |agent| {
+            Some(f64::from(u8::from(agent.connected)))
+        }),
+        ("sitepulse_agent_suspended", "Whether a whole agent is suspended.", |agent| {
+            Some(f64::from(u8::from(agent.suspended.is_some())))
+        }),
         ("sitepulse_agent_weight", "The weight of an agent's votes.", |agent| Some(agent.weight)),
-        ("sitepulse_agent_spool_records", "Records waiting in an agent's spool.", |agent| agent.spool_records.map(|n| n as f64)),
-        ("sitepulse_agent_clock_offset_seconds", "Collector's clock minus the agent's.", |agent| agent.clock_offset_seconds),
+        ("sitepulse_agent_spool_records", "Records waiting in an agent's spool.", |agent| {
+            agent.spool_records.map(|n| n as f64)
+        }),
+        ("sitepulse_agent_clock_offset_seconds", "Collector's clock minus the agent's.", |agent| {
+            agent.clock_offset_seconds
+        }),
     ];
     for (name, help, figure) in figures {
         page.family(name, "gauge", help);
@@ -142,7 +162,11 @@ fn agents(page: &mut Page, snapshot: &Snapshot) {
     for agent in living() {
         if let Some(at) = agent.last_seen.as_deref().and_then(|at| instant::parse(at, snapshot.now).ok()) {
             let age = snapshot.now.us_since(at) as f64 / 1e6;
-            page.sample("sitepulse_agent_last_seen_age_seconds", &[("agent", &agent.name), ("region", &agent.region)], age);
+            page.sample(
+                "sitepulse_agent_last_seen_age_seconds",
+                &[("agent", &agent.name), ("region", &agent.region)],
+                age,
+            );
         }
     }
 }
@@ -155,7 +179,11 @@ fn ingest(page: &mut Page, counters: &Metrics, ready: bool) {
         ("sitepulse_ingest_set_aside_total", "Records set aside as senseless.", counters.set_aside),
         ("sitepulse_ingest_commits_total", "Transactions that stored batches.", counters.commits),
         ("sitepulse_store_write_failures_total", "Writes that failed.", counters.write_failures),
-        ("sitepulse_listener_connections_total", "Connections taken, of agents and of strangers.", counters.connections),
+        (
+            "sitepulse_listener_connections_total",
+            "Connections taken, of agents and of strangers.",
+            counters.connections,
+        ),
         ("sitepulse_listener_refusals_total", "Refusals sent.", counters.refusals),
     ] {
         page.family(name, "counter", help);

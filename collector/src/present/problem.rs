@@ -38,7 +38,9 @@ impl Code {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "credentials are needed"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "not allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "not found"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too long"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not possible now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the collector failed"),
@@ -91,7 +93,9 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self.view())).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sitepulse\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sitepulse\""));
         }
         response
     }

@@ -86,7 +86,9 @@ pub fn router(present: Present) -> Router {
     }
     router
         .fallback(|| async { Problem::new(Code::NotFound, "there is no such path: docs/api.md lists them") })
-        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed, "docs/api.md lists paths and methods") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(Code::MethodNotAllowed, "docs/api.md lists paths and methods")
+        })
         .layer(middleware::from_fn(headers))
         .with_state(present)
 }

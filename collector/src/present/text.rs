@@ -184,7 +184,9 @@ pub static EN: Texts = Texts {
     last_24_h: "last 24 hours",
     all_up: "All checks are up",
     some_down: |n| if n == 1 { "1 check is down".into() } else { format!("{n} checks are down") },
-    some_regional: |n| if n == 1 { "1 check is down in some regions".into() } else { format!("{n} checks are down in some regions") },
+    some_regional: |n| {
+        if n == 1 { "1 check is down in some regions".into() } else { format!("{n} checks are down in some regions") }
+    },
     some_degraded: |n| if n == 1 { "1 check is degraded".into() } else { format!("{n} checks are degraded") },
     some_unknown: |n| if n == 1 { "1 check without evidence".into() } else { format!("{n} checks without evidence") },
     no_checks: "No checks yet",
@@ -259,7 +261,13 @@ pub static FR: Texts = Texts {
     last_24_h: "dernières 24 heures",
     all_up: "Tous les contrôles sont en service",
     some_down: |n| if n == 1 { "1 contrôle en panne".into() } else { format!("{n} contrôles en panne") },
-    some_regional: |n| if n == 1 { "1 contrôle en panne dans certaines régions".into() } else { format!("{n} contrôles en panne dans certaines régions") },
+    some_regional: |n| {
+        if n == 1 {
+            "1 contrôle en panne dans certaines régions".into()
+        } else {
+            format!("{n} contrôles en panne dans certaines régions")
+        }
+    },
     some_degraded: |n| if n == 1 { "1 contrôle dégradé".into() } else { format!("{n} contrôles dégradés") },
     some_unknown: |n| if n == 1 { "1 contrôle sans mesure".into() } else { format!("{n} contrôles sans mesure") },
     no_checks: "Aucun contrôle",

@@ -14,8 +14,8 @@ use sitepulse_model::vote::VerdictSpan;
 use crate::app::{Plan, PlanStep};
 use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, last_seen};
 use crate::present::dto::{
-    AgentView, CheckView, ConservationView, EventView, FieldView, MissedView, PairConservationView, PairView, PhasesView,
-    PlanItemView, PlanView, SecondsView, SlaView, SuspensionView, UnknownView,
+    AgentView, CheckView, ConservationView, EventView, FieldView, MissedView, PairConservationView, PairView,
+    PhasesView, PlanItemView, PlanView, SecondsView, SlaView, SuspensionView, UnknownView,
 };
 
 /// A clock offset above this is flagged: 2 s.
@@ -108,7 +108,10 @@ impl Global {
     fn of(figures: &[(Weight, Account)]) -> Self {
         let mean = |figure: fn(&Account) -> Option<f64>| {
             weighted_mean(
-                figures.iter().filter(|(_, account)| account.measured_us() > 0).map(|(weight, account)| (*weight, figure(account))),
+                figures
+                    .iter()
+                    .filter(|(_, account)| account.measured_us() > 0)
+                    .map(|(weight, account)| (*weight, figure(account))),
             )
         };
         Self {
@@ -319,8 +322,10 @@ pub fn event_view(book: &Book, event: &ControlEvent) -> EventView {
         author: event.id.author.clone(),
         number: event.id.number,
         side: event.id.author.split(':').next().unwrap_or_default().to_string(),
-        agent: agent.map(|number| book.agent(number).map_or_else(|| format!("#{number}"), |agent| agent.name.to_string())),
-        check: check.map(|number| book.check(number).map_or_else(|| format!("#{number}"), |check| check.id.to_string())),
+        agent: agent
+            .map(|number| book.agent(number).map_or_else(|| format!("#{number}"), |agent| agent.name.to_string())),
+        check: check
+            .map(|number| book.check(number).map_or_else(|| format!("#{number}"), |check| check.id.to_string())),
         action: String::new(),
         until: None,
         reason: None,
@@ -353,7 +358,11 @@ pub fn plan_view(plan: &Plan) -> PlanView {
                     "change",
                     fields
                         .iter()
-                        .map(|diff| FieldView { field: diff.field.to_string(), from: diff.old.clone(), to: diff.new.clone() })
+                        .map(|diff| FieldView {
+                            field: diff.field.to_string(),
+                            from: diff.old.clone(),
+                            to: diff.new.clone(),
+                        })
                         .collect(),
                 ),
                 PlanStep::Unchanged => ("unchanged", Vec::new()),
@@ -368,7 +377,6 @@ pub fn plan_view(plan: &Plan) -> PlanView {
 fn open_end(until: UtcMicros) -> Option<String> {
     (until != UtcMicros::MAX).then(|| instant::format(until))
 }
-
 
 fn seconds_u(us: u64) -> f64 {
     us as f64 / 1e6

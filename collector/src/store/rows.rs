@@ -58,7 +58,11 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> Resu
 // ---- checks
 
 /// Adds a revision of a check.
-pub(crate) fn insert_revision(connection: &Connection, number: CheckNo, revision: &CheckRevision) -> Result<(), StoreError> {
+pub(crate) fn insert_revision(
+    connection: &Connection,
+    number: CheckNo,
+    revision: &CheckRevision,
+) -> Result<(), StoreError> {
     let id = &revision.definition.id;
     connection
         .prepare_cached(
@@ -123,7 +127,12 @@ pub(crate) fn insert_agent(connection: &Connection, agent: &Agent) -> Result<(),
 }
 
 /// Notes a handshake.
-pub(crate) fn note_agent(connection: &Connection, agent: &Agent, build: &str, now: UtcMicros) -> Result<(), StoreError> {
+pub(crate) fn note_agent(
+    connection: &Connection,
+    agent: &Agent,
+    build: &str,
+    now: UtcMicros,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE agent SET build = ?1, last_seen_us = ?2 WHERE bucket = ?3 AND agent_no = ?4")?
         .execute(params![build, now.0, agent.name.bucket().0, agent.number.0])?;
@@ -133,7 +142,9 @@ pub(crate) fn note_agent(connection: &Connection, agent: &Agent, build: &str, no
 /// Revokes an agent.
 pub(crate) fn revoke_agent(connection: &Connection, agent: &Agent, now: UtcMicros) -> Result<(), StoreError> {
     connection
-        .prepare_cached("UPDATE agent SET revoked_at_us = ?1 WHERE bucket = ?2 AND agent_no = ?3 AND revoked_at_us IS NULL")?
+        .prepare_cached(
+            "UPDATE agent SET revoked_at_us = ?1 WHERE bucket = ?2 AND agent_no = ?3 AND revoked_at_us IS NULL",
+        )?
         .execute(params![now.0, agent.name.bucket().0, agent.number.0])?;
     Ok(())
 }
@@ -182,7 +193,9 @@ pub(crate) fn insert_token(
     expires: UtcMicros,
 ) -> Result<(), StoreError> {
     connection
-        .prepare_cached("INSERT INTO join_token(bucket, token_sha256, region, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached(
+            "INSERT INTO join_token(bucket, token_sha256, region, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
         .execute(params![bucket_of_hash(sha256).0, sha256, region.as_str(), created.0, expires.0])?;
     Ok(())
 }
@@ -190,7 +203,9 @@ pub(crate) fn insert_token(
 /// Finds a join token by its hash.
 pub(crate) fn token(connection: &Connection, sha256: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
     let row: Option<TokenColumns> = connection
-        .prepare_cached("SELECT region, expires_us, used_spki, agent_no FROM join_token WHERE bucket = ?1 AND token_sha256 = ?2")?
+        .prepare_cached(
+            "SELECT region, expires_us, used_spki, agent_no FROM join_token WHERE bucket = ?1 AND token_sha256 = ?2",
+        )?
         .query_row(params![bucket_of_hash(sha256).0, sha256], |row| {
             Ok((
                 row.get::<_, String>(0)?,
@@ -292,7 +307,11 @@ pub(crate) fn credentials(connection: &Connection) -> Result<Vec<([u8; 32], Cred
 // ---- control events
 
 /// Adds an event; a known id changes nothing.
-pub(crate) fn insert_event(connection: &Connection, event: &ControlEvent, received: UtcMicros) -> Result<(), StoreError> {
+pub(crate) fn insert_event(
+    connection: &Connection,
+    event: &ControlEvent,
+    received: UtcMicros,
+) -> Result<(), StoreError> {
     let (scope, agent, check) = match event.scope {
         Scope::Agent(agent) => (1, Some(agent.0), None),
         Scope::AgentCheck(agent, check) => (2, Some(agent.0), Some(check.0)),
@@ -351,7 +370,9 @@ fn event(row: &Row<'_>) -> Result<ControlEvent, StoreError> {
     let until = row.get::<_, Option<i64>>(7)?.map(UtcMicros);
     let weight = row.get::<_, Option<u32>>(8)?.map(Weight);
     let change = match (row.get::<_, u8>(6)?, until, weight) {
-        (1, Some(until), None) => Change::Suspend { until, reason: row.get::<_, Option<String>>(9)?.unwrap_or_default() },
+        (1, Some(until), None) => {
+            Change::Suspend { until, reason: row.get::<_, Option<String>>(9)?.unwrap_or_default() }
+        }
         (2, None, None) => Change::Resume,
         (3, None, Some(weight)) => Change::Weight(weight),
         (change, _, _) => return Err(bad("control_event", format!("change {change}"))),
@@ -426,7 +447,8 @@ pub(crate) fn marks(connection: &Connection) -> Result<Vec<(MarkKey, Mark)>, Sto
             incarnation: Incarnation(row.get::<_, i64>(2)?.cast_unsigned()),
         };
         let next = row.get::<_, i64>(3)?.cast_unsigned();
-        let mark = Mark::from_parts(next, &row.get::<_, Vec<u8>>(4)?).ok_or_else(|| bad("mark", "gaps out of order"))?;
+        let mark =
+            Mark::from_parts(next, &row.get::<_, Vec<u8>>(4)?).ok_or_else(|| bad("mark", "gaps out of order"))?;
         out.push((key, mark));
     }
     Ok(out)

@@ -107,7 +107,8 @@ async fn every_route_that_is_not_public_refuses_strangers() {
         let path = concrete(route.path);
         let bare = bench.send(NETWORK, route.method, &path, &[], "").await;
         let forged = bench.send(NETWORK, route.method, &path, &[("authorization", "Bearer spa_forged")], "").await;
-        let cookie = bench.send(NETWORK, route.method, &path, &[("cookie", "__Host-sitepulse_session=forged")], "").await;
+        let cookie =
+            bench.send(NETWORK, route.method, &path, &[("cookie", "__Host-sitepulse_session=forged")], "").await;
         // A token that only looks; `/events` never ends its body, so it is not asked with good credentials here.
         let looks = format!("Bearer {read}");
         match route.scope {
@@ -152,7 +153,10 @@ fn the_api_page_lists_every_route() {
         let row = format!("| {} | `{}` | {scope} |", route.method, route.path);
         assert!(page.contains(&row), "docs/api.md has no row {row}");
     }
-    assert_eq!(page.lines().filter(|line| line.starts_with("| GET |") || line.starts_with("| POST |")).count(), routes().len());
+    assert_eq!(
+        page.lines().filter(|line| line.starts_with("| GET |") || line.starts_with("| POST |")).count(),
+        routes().len()
+    );
 }
 
 #[test]
@@ -189,7 +193,10 @@ async fn apply_is_idempotent_and_tells_its_plan() {
     assert_eq!(actions(&changed), [pair("shop", "change")]);
     assert_eq!(changed.json()["items"][0]["fields"][0]["field"], "interval");
     let other = CHECK.replace("shop", "blog");
-    assert_eq!(actions(&bench.apply(&other, json!({"prune": true})).await), [pair("blog", "create"), pair("shop", "retire")]);
+    assert_eq!(
+        actions(&bench.apply(&other, json!({"prune": true})).await),
+        [pair("blog", "create"), pair("shop", "retire")]
+    );
     let left = bench.get("/api/v1/checks").await.json();
     assert_eq!(left.as_array().unwrap().len(), 1);
     assert_eq!(left[0]["id"], "blog");
@@ -218,10 +225,23 @@ async fn sla_json_has_exactly_the_promised_shape() {
     let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(ToString::to_string).collect() };
     assert_eq!(
         keys(&answer[0]),
-        set(&["check", "from", "to", "availability", "weighted_availability", "completeness", "lower", "upper", "seconds"])
+        set(&[
+            "check",
+            "from",
+            "to",
+            "availability",
+            "weighted_availability",
+            "completeness",
+            "lower",
+            "upper",
+            "seconds"
+        ])
     );
     assert_eq!(keys(&one["seconds"]), set(&["up", "degraded", "regional", "down", "maintenance", "unknown"]));
-    assert_eq!(keys(&one["seconds"]["unknown"]), set(&["agent_stopped", "agent_offline", "suspended", "shed", "unassigned"]));
+    assert_eq!(
+        keys(&one["seconds"]["unknown"]),
+        set(&["agent_stopped", "agent_offline", "suspended", "shed", "unassigned"])
+    );
     // Nothing was measured: null, never 100 %.
     assert_eq!((&one["availability"], &one["weighted_availability"]), (&Value::Null, &Value::Null));
     assert!(one["seconds"]["unknown"]["unassigned"].as_f64().unwrap() > 0.0);
@@ -240,7 +260,9 @@ async fn suspensions_are_kept_with_author_and_reason_and_shown_escaped() {
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
     assert_eq!(bench.apply(&CHECK.replace("9/", "9/?a='&b=1"), json!({})).await.status, StatusCode::OK);
     let hostile = "</span><script>alert(\"x\")</script>";
-    let answer = bench.post("/api/v1/control", &json!({"check": "shop", "action": "suspend", "until": "+1h", "reason": hostile})).await;
+    let answer = bench
+        .post("/api/v1/control", &json!({"check": "shop", "action": "suspend", "until": "+1h", "reason": hostile}))
+        .await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     let history = bench.get("/api/v1/history?check=shop").await.json();
     assert_eq!(history[0]["author"], "collector:cli");
@@ -260,8 +282,14 @@ async fn suspensions_are_kept_with_author_and_reason_and_shown_escaped() {
     ] {
         assert!(bench.post("/api/v1/control", &bad).await.status.is_client_error(), "{bad}");
     }
-    assert_eq!(bench.post("/api/v1/control", &json!({"agent": "none", "action": "resume"})).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(bench.post("/api/v1/control", &json!({"check": "shop", "action": "resume"})).await.status, StatusCode::OK);
+    assert_eq!(
+        bench.post("/api/v1/control", &json!({"agent": "none", "action": "resume"})).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        bench.post("/api/v1/control", &json!({"check": "shop", "action": "resume"})).await.status,
+        StatusCode::OK
+    );
     assert_eq!(bench.get("/api/v1/history").await.json().as_array().unwrap().len(), 2);
 }
 
@@ -300,12 +328,19 @@ async fn tokens_open_the_api_and_bodies_are_bounded() {
     let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
     let auth = ("authorization", bearer.as_str());
     assert_eq!(bench.send(NETWORK, "GET", "/api/v1/agents", &[auth], "").await.json(), json!([]));
-    let join = bench.send(NETWORK, "POST", "/api/v1/join-tokens", &[auth], "{\"region\": \"eu-west\", \"ttl_seconds\": 60}").await;
+    let join = bench
+        .send(NETWORK, "POST", "/api/v1/join-tokens", &[auth], "{\"region\": \"eu-west\", \"ttl_seconds\": 60}")
+        .await;
     assert!(join.json()["token"].as_str().unwrap().starts_with("sp1_"), "{}", join.text);
-    let long = bench.send(NETWORK, "POST", "/api/v1/join-tokens", &[auth], "{\"region\": \"eu-west\", \"ttl_seconds\": 3601}").await;
+    let long = bench
+        .send(NETWORK, "POST", "/api/v1/join-tokens", &[auth], "{\"region\": \"eu-west\", \"ttl_seconds\": 3601}")
+        .await;
     assert_eq!(long.status, StatusCode::BAD_REQUEST, "{}", long.text);
     let big = format!("\"{}\"", "x".repeat(2 << 20));
-    assert_eq!(bench.send(NETWORK, "POST", "/api/v1/join-tokens", &[auth], &big).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        bench.send(NETWORK, "POST", "/api/v1/join-tokens", &[auth], &big).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
     let metrics = bench.send(NETWORK, "GET", "/metrics", &[auth], "").await;
     assert!(metrics.text.contains("sitepulse_ready 1"), "{}", metrics.text);
 }
@@ -393,7 +428,8 @@ fn the_program_serves_and_its_commands_reach_it() {
 
     // From afar, with a token; without one it is refused.
     let api = ran(&data, &["token", "create", "--api", "--json"]);
-    let afar = |token: &str| program().args(["checks", "--json", "--url", &server.http, "--token", token]).output().unwrap();
+    let afar =
+        |token: &str| program().args(["checks", "--json", "--url", &server.http, "--token", token]).output().unwrap();
     assert!(afar(api["token"].as_str().unwrap()).status.success());
     assert_eq!(afar("spa_forged").status.code(), Some(5));
 
@@ -438,7 +474,11 @@ fn what_cannot_work_is_told_with_its_exit_code() {
     std::fs::write(&config, "htpp = 1\n").unwrap();
     let unknown = run(&none, &["serve", "--config", config.to_str().unwrap()]);
     assert_eq!(unknown.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("c.toml:1:1"), "{}", String::from_utf8_lossy(&unknown.stderr));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("c.toml:1:1"),
+        "{}",
+        String::from_utf8_lossy(&unknown.stderr)
+    );
     let bad = dir.path().join("bad.toml");
     std::fs::write(&bad, "[[check]]\nid = \"a\"\n").unwrap();
     let bad = run(&none, &["apply", bad.to_str().unwrap()]);

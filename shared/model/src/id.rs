@@ -32,14 +32,8 @@ fn slug(what: &'static str, text: &str) -> Result<String, SlugError> {
     let ok = !bytes.is_empty()
         && bytes.len() <= SLUG_BYTES_MAX
         && bytes[0].is_ascii_alphanumeric()
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
-    if ok {
-        Ok(text.to_string())
-    } else {
-        Err(SlugError { what, text: text.to_string() })
-    }
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
+    if ok { Ok(text.to_string()) } else { Err(SlugError { what, text: text.to_string() }) }
 }
 
 macro_rules! slug_type {
@@ -146,9 +140,7 @@ impl AgentName {
 
 /// FNV-1a, 64 bit: a small stable hash for keys and schedule offsets. Not for secrets.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -81,7 +81,9 @@ fn a_good_answer_is_up_with_every_phase() {
     let (address, server) = serve(|mut stream| {
         let request = request(&mut stream).to_lowercase();
         assert!(request.starts_with("get /path?q=1 http/1.1\r\n"), "{request}");
-        for line in ["accept-encoding: identity", "connection: close", "user-agent: sitepulse-agent/", "host: 127.0.0.1:"] {
+        for line in
+            ["accept-encoding: identity", "connection: close", "user-agent: sitepulse-agent/", "host: 127.0.0.1:"]
+        {
             assert!(request.contains(line), "{line} is missing in {request}");
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nWelcome").unwrap();
@@ -126,7 +128,10 @@ fn assertions_decide() {
 fn a_closed_port_refuses() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let result = probe(&format!("http://{address}/"), &[]);
-    assert_eq!((result.state, result.cause, result.failed_phase), (ProbeState::Down, Some(Cause::ConnectionRefused), Some(Phase::Connect)));
+    assert_eq!(
+        (result.state, result.cause, result.failed_phase),
+        (ProbeState::Down, Some(Cause::ConnectionRefused), Some(Phase::Connect))
+    );
     assert_eq!(result.detail, format!("connect: {address} refused the connection"));
     assert!(result.phases.connect.is_some() && result.phases.total.is_some());
 }
@@ -145,7 +150,12 @@ fn an_early_close_is_a_reset() {
     });
     let result = probe(&format!("http://{address}/"), &[]);
     server.join().unwrap();
-    assert_eq!((result.cause, result.failed_phase), (Some(Cause::ConnectionReset), Some(Phase::Transfer)), "{}", result.detail);
+    assert_eq!(
+        (result.cause, result.failed_phase),
+        (Some(Cause::ConnectionReset), Some(Phase::Transfer)),
+        "{}",
+        result.detail
+    );
     assert_eq!((result.facts.status, result.facts.body_bytes), (Some(200), Some(4)));
 }
 
@@ -154,7 +164,10 @@ fn the_deadline_names_the_slow_phase() {
     let (address, server) = serve(outlast);
     let result = probe_with(&format!("http://{address}/"), 100_000, &[], some_roots());
     server.join().unwrap();
-    assert_eq!((result.state, result.cause, result.failed_phase), (ProbeState::Down, Some(Cause::Timeout), Some(Phase::FirstByte)));
+    assert_eq!(
+        (result.state, result.cause, result.failed_phase),
+        (ProbeState::Down, Some(Cause::Timeout), Some(Phase::FirstByte))
+    );
     assert_eq!(result.detail, "no first byte within 100 ms");
     assert!(result.phases.first_byte.unwrap() > 50_000);
 
@@ -191,7 +204,10 @@ fn a_hostile_answer_costs_no_more_than_its_limits() {
     let (address, server) = serve(|mut stream| {
         request(&mut stream);
         drop(stream.write_all(b"HTTP/1.1 200 OK\r\n"));
-        while stream.write_all(b"X-Much: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").is_ok() {}
+        while stream
+            .write_all(b"X-Much: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")
+            .is_ok()
+        {}
     });
     let result = probe(&format!("http://{address}/"), &[]);
     server.join().unwrap();
@@ -221,7 +237,9 @@ fn redirects_are_answers() {
 
 #[test]
 fn metadata_services_are_refused_unseen() {
-    for url in ["http://169.254.169.254/latest/meta-data/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/"] {
+    for url in
+        ["http://169.254.169.254/latest/meta-data/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/"]
+    {
         let result = probe(url, &[]);
         assert_eq!((result.state, result.cause), (ProbeState::Unknown, Some(Cause::PolicyRefused)), "{url}");
     }
@@ -296,9 +314,27 @@ fn certificates_are_judged_and_explained() {
     for (name, years, roots, state, text) in [
         ("127.0.0.1", good, pki.roots.clone(), ProbeState::Up, ""),
         ("127.0.0.1", (2020, 2021), pki.roots.clone(), ProbeState::Down, "TLS: certificate for 127.0.0.1 expired "),
-        ("127.0.0.1", (3000, 4000), pki.roots.clone(), ProbeState::Down, "TLS: certificate for 127.0.0.1 is valid only in "),
-        ("other.example", good, pki.roots.clone(), ProbeState::Down, "TLS: certificate is not for 127.0.0.1 (it is for other.example)"),
-        ("127.0.0.1", good, some_roots(), ProbeState::Down, "TLS: certificate for 127.0.0.1 is from an issuer that this machine does not trust"),
+        (
+            "127.0.0.1",
+            (3000, 4000),
+            pki.roots.clone(),
+            ProbeState::Down,
+            "TLS: certificate for 127.0.0.1 is valid only in ",
+        ),
+        (
+            "other.example",
+            good,
+            pki.roots.clone(),
+            ProbeState::Down,
+            "TLS: certificate is not for 127.0.0.1 (it is for other.example)",
+        ),
+        (
+            "127.0.0.1",
+            good,
+            some_roots(),
+            ProbeState::Down,
+            "TLS: certificate for 127.0.0.1 is from an issuer that this machine does not trust",
+        ),
     ] {
         let (address, server) = serve_tls(&pki, name, years);
         let result = probe_with(&format!("https://{address}/"), 10_000_000, &[], roots);

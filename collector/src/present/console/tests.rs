@@ -53,7 +53,14 @@ fn check() -> CheckView {
             completeness: Some(0.982),
             lower: Some(0.981),
             upper: Some(0.999),
-            seconds: SecondsView { up: 1.0, degraded: 0.0, regional: 0.0, down: 1.0, maintenance: 0.0, unknown: UnknownView::default() },
+            seconds: SecondsView {
+                up: 1.0,
+                degraded: 0.0,
+                regional: 0.0,
+                down: 1.0,
+                maintenance: 0.0,
+                unknown: UnknownView::default(),
+            },
         },
     }
 }
@@ -61,7 +68,13 @@ fn check() -> CheckView {
 fn snapshot() -> Snapshot {
     let period = Span::new(NOW.plus_us(-86_400_000_000), NOW);
     let span = VerdictSpanOf(Span::new(NOW.plus_us(-125_000_000), NOW), Verdict::Down).build();
-    Snapshot { now: NOW, checks: vec![check()], strips: vec![Strip { period, spans: vec![span] }], agents: Vec::new(), global: Global::default() }
+    Snapshot {
+        now: NOW,
+        checks: vec![check()],
+        strips: vec![Strip { period, spans: vec![span] }],
+        agents: Vec::new(),
+        global: Global::default(),
+    }
 }
 
 struct VerdictSpanOf(Span, Verdict);

@@ -169,11 +169,8 @@ fn senseless_records_are_set_aside_and_the_rest_goes_on() {
     // Sent again, only the one without a mark is written again.
     let outcome = ingest(&mut engine, job(agent, entries));
     assert_eq!((outcome.stored, outcome.set_aside), (0, 1));
-    let reasons: i64 = engine
-        .store()
-        .read()
-        .query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0))
-        .unwrap();
+    let reasons: i64 =
+        engine.store().read().query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0)).unwrap();
     assert_eq!(reasons, 8);
 }
 
@@ -241,7 +238,9 @@ async fn the_writer_refuses_while_the_disk_is_full_and_takes_again_after() {
     let agent = enrol(&mut engine, "eu-west", None).agent;
     engine.apply(vec![definition("shop")], &options(), START).unwrap();
     let entries = |from: u64| -> Vec<_> {
-        (from..from + 2000).map(|n| entry(&engine, n, result(CheckNo(1), n.cast_signed() * 30, ProbeState::Up))).collect()
+        (from..from + 2000)
+            .map(|n| entry(&engine, n, result(CheckNo(1), n.cast_signed() * 30, ProbeState::Up)))
+            .collect()
     };
     let (first, second) = (entries(0), entries(0));
     let app = sitepulse_collector::app::App::over(engine).unwrap();

@@ -47,7 +47,12 @@ impl World {
     }
 
     async fn join(&self) -> (AgentKey, Joined) {
-        let token = self.app.create_join_token(Region::parse("eu-west").unwrap(), 60_000_000, clock::now()).await.unwrap().token;
+        let token = self
+            .app
+            .create_join_token(Region::parse("eu-west").unwrap(), 60_000_000, clock::now())
+            .await
+            .unwrap()
+            .token;
         let key = AgentKey::generate().unwrap();
         let csr = key.csr_der(&AgentName::parse("wish").unwrap()).unwrap();
         let client = Client::new(ClientIdentity::Pinned { ca_pin: token.ca_pin });
@@ -78,7 +83,9 @@ impl World {
             spool_records: 0,
         };
         control.send(&ToCollector::Hello(hello)).await.unwrap();
-        assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Welcome(welcome)) if welcome.agent == joined.agent));
+        assert!(
+            matches!(control.recv().await.unwrap(), Some(ToAgent::Welcome(welcome)) if welcome.agent == joined.agent)
+        );
         assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Assignment(part)) if part.checks.len() == 1));
         (connection, control)
     }

@@ -1,7 +1,9 @@
 //! The session machine, driven without a network over an engine in memory.
 
 use sitepulse_collector::engine::Engine;
-use sitepulse_collector::receive::{Action, BATCHES_WAITING_MAX, CONTROL, HANDSHAKE_US_MAX, PeerCertificate, ReceiveSession};
+use sitepulse_collector::receive::{
+    Action, BATCHES_WAITING_MAX, CONTROL, HANDSHAKE_US_MAX, PeerCertificate, ReceiveSession,
+};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope};
 use sitepulse_model::id::{AgentNo, CheckNo, Incarnation};
 use sitepulse_model::record::ProbeState;
@@ -38,7 +40,9 @@ fn settle(engine: &mut Engine, session: &mut ReceiveSession, now: UtcMicros) -> 
                 let durable = engine.ingest(vec![job]).is_ok();
                 session.handle_ingested(stream, number, durable, &engine.shared().book());
             }
-            Action::KeepEvents { agent, events } => session.handle_events_kept(engine.take_agent_events(agent, events, now).ok()),
+            Action::KeepEvents { agent, events } => {
+                session.handle_events_kept(engine.take_agent_events(agent, events, now).ok())
+            }
             Action::Join(request) => session.handle_joined(engine.join(&request, now).ok()),
             Action::Renew { agent, csr_der } => session.handle_renewed(engine.renew(agent, &csr_der, now)),
             Action::Status(_, _) => {}
@@ -87,7 +91,8 @@ fn a_hello_is_welcomed_with_what_the_agent_lacks() {
     engine.control(Scope::Check(check), Change::Resume, "collector:cli", at(-5)).unwrap();
     let mut session = session(Some(certificate(&engine, agent)));
     let (sent, closed) = say(&mut engine, &mut session, CONTROL, hello(0), at(1));
-    let [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Assignment(part)), (_, ToAgent::Control(events))] = &sent[..] else {
+    let [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Assignment(part)), (_, ToAgent::Control(events))] = &sent[..]
+    else {
         panic!("{sent:?}")
     };
     assert!(welcome.assignment_follows && welcome.agent == agent && welcome.received_at == at(1) && !closed);
@@ -97,7 +102,9 @@ fn a_hello_is_welcomed_with_what_the_agent_lacks() {
     // A second connection that holds it all but the events.
     let mut again = self::session(Some(certificate(&engine, agent)));
     let (sent, _) = say(&mut engine, &mut again, CONTROL, hello(held), at(2));
-    assert!(matches!(&sent[..], [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Control(_))] if !welcome.assignment_follows));
+    assert!(
+        matches!(&sent[..], [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Control(_))] if !welcome.assignment_follows)
+    );
 
     // Changes reach an open session.
     engine.apply(vec![definition("blog")], &options(), at(3)).unwrap();
@@ -137,10 +144,8 @@ fn strangers_are_refused_by_name() {
 #[test]
 fn an_expired_certificate_can_only_be_renewed() {
     let (mut engine, _, _) = world();
-    let token = engine
-        .create_join_token(sitepulse_model::id::Region::parse("x").unwrap(), 1_000_000, START)
-        .unwrap()
-        .token;
+    let token =
+        engine.create_join_token(sitepulse_model::id::Region::parse("x").unwrap(), 1_000_000, START).unwrap().token;
     let (_, csr_der) = key_and_csr();
     let joined = engine.join(&request(token.secret, None, &csr_der), START).unwrap().unwrap();
     let certificate = certificate(&engine, joined.agent);
@@ -234,13 +239,12 @@ fn control_events_of_the_agent_are_kept_then_acknowledged() {
 #[test]
 fn joining_goes_through_the_session() {
     let (mut engine, _, _) = world();
-    let token = engine
-        .create_join_token(sitepulse_model::id::Region::parse("x").unwrap(), 1_000_000, START)
-        .unwrap()
-        .token;
+    let token =
+        engine.create_join_token(sitepulse_model::id::Region::parse("x").unwrap(), 1_000_000, START).unwrap().token;
     let (_, csr) = key_and_csr();
     let mut joining = session(None);
-    let (sent, _) = say(&mut engine, &mut joining, CONTROL, ToCollector::Join(request(token.secret, None, &csr)), START);
+    let (sent, _) =
+        say(&mut engine, &mut joining, CONTROL, ToCollector::Join(request(token.secret, None, &csr)), START);
     assert!(matches!(&sent[..], [(CONTROL, ToAgent::Joined(joined))] if joined.name.as_str() == "x-1"));
     let (sent, closed) = say(&mut engine, &mut joining, CONTROL, ToCollector::Status(Status::default()), START);
     assert_eq!((refusal(&sent), closed), (RefusalCode::BadMessage, true));

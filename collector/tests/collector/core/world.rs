@@ -11,7 +11,9 @@ use sitepulse_model::check::{CheckDefinition, CheckKind, HttpTarget};
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
-use sitepulse_model::record::{DropReason, Dropped, Facts, Missed, MissedCause, Phases, ProbeResult, ProbeState, Provenance, Record};
+use sitepulse_model::record::{
+    DropReason, Dropped, Facts, Missed, MissedCause, Phases, ProbeResult, ProbeState, Provenance, Record,
+};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry, JoinRequest, Joined};
 
@@ -148,7 +150,10 @@ pub fn picture(engine: &Engine) -> String {
         }
     }
     for agent in book.agents() {
-        out.push_str(&format!("{} {} {} {:?} {:?}\n", agent.number, agent.name, agent.region, agent.enrolled_at, agent.revoked_at));
+        out.push_str(&format!(
+            "{} {} {} {:?} {:?}\n",
+            agent.number, agent.name, agent.region, agent.enrolled_at, agent.revoked_at
+        ));
     }
     for event in book.control().events() {
         out.push_str(&format!("{event:?}\n"));

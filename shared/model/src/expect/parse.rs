@@ -291,7 +291,9 @@ impl Parser<'_> {
             }
             "header" => Operand::Header(self.header_name()?),
             _ => {
-                return Err(self.error(token.column, alloc::format!("\"{word}\" is nothing to look at: use {OPERANDS}")));
+                return Err(
+                    self.error(token.column, alloc::format!("\"{word}\" is nothing to look at: use {OPERANDS}"))
+                );
             }
         };
         if !operand.kinds().contains(&self.kind) {
