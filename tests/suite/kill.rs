@@ -110,3 +110,17 @@ fn killing_both_in_turn_loses_no_record() {
     }
     settle(cluster, &site, kills);
 }
+
+#[test]
+fn an_agent_is_back_seconds_after_its_collector_was_killed() {
+    let site = Site::start();
+    let mut cluster = start(&site);
+    cluster.kill_collector();
+    cluster.start_collector();
+    // A restarted collector tells the agents of its former life that it forgot them; they need not wait for the idle timeout (30 s).
+    wait::until("the agent is back", 8, || {
+        let agents = cluster.ctl(&["agents", "--json"]).json();
+        if agents[0]["connected"] == true { Ok(()) } else { Err(agents.to_string()) }
+    });
+    settle(cluster, &site, 0);
+}

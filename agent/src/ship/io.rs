@@ -25,6 +25,8 @@ use crate::state::Identity;
 
 /// Messages that wait between the streams and the session.
 const INBOX_MAX: usize = 64;
+/// A connection that lasted so long clears what earlier troubles cost in patience.
+const SETTLED_US: u64 = 5_000_000;
 /// First pause after a refusal that people must mend; doubles up to the longest.
 const REFUSED_US_MIN: u64 = 30_000_000;
 /// Longest pause after a refusal.
@@ -233,15 +235,21 @@ impl Shipper {
             outboxes: BTreeMap::new(),
         };
         let mut open = false;
+        let mut settled = None;
         loop {
             while let Some(action) = session.poll_action() {
                 if let Some(next) = self.carry_out(action, &mut session, &mut streams, address).await? {
                     return Ok(next);
                 }
             }
+            // A collector that welcomes and then refuses (its disk is full) is not asked in a quick circle.
+            if settled.is_some_and(|at| clock::monotonic().us_since(at) >= SETTLED_US) {
+                settled = None;
+                self.backoff.reset();
+            }
             if session.is_open() && !open {
                 open = true;
-                self.backoff.reset();
+                settled = Some(clock::monotonic());
                 self.refused_us = REFUSED_US_MIN;
                 self.said = None;
                 tracing::info!("connected to the collector at {address}");

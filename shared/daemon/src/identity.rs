@@ -28,8 +28,8 @@ pub(crate) mod verify;
 pub const SERVER_NAME: &str = "collector.sitepulse.internal";
 /// Days that an agent's certificate lives.
 pub const AGENT_DAYS: i64 = 7;
-/// Days that a server's certificate lives; it is made anew at each start.
-pub const SERVER_DAYS: i64 = 365;
+/// How long a server's leaf lives, in days: as the CA. It is made anew at each start, and a collector may run for years.
+pub const SERVER_DAYS: i64 = CA_DAYS;
 /// Days that the CA lives.
 pub const CA_DAYS: i64 = 3653;
 /// Seconds by which certificates begin early.
@@ -73,10 +73,17 @@ impl fmt::Debug for CertificateAuthority {
 }
 
 /// What a server shows: its leaf, the CA, and the leaf's key.
-#[derive(Debug)]
 pub struct ServerIdentity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivatePkcs8KeyDer<'static>,
+    /// Secret, and the same in every life of the server: lets a restarted one tell peers of the former that it is gone.
+    pub(crate) reset_secret: [u8; 32],
+}
+
+impl fmt::Debug for ServerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerIdentity").field("chain", &self.chain.len()).finish_non_exhaustive()
+    }
 }
 
 /// An agent's new certificate.
@@ -147,7 +154,8 @@ impl CertificateAuthority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = params.signed_by(&key, &self.issuer).map_err(generate)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Ok(ServerIdentity { chain: vec![leaf.into(), self.certificate.clone()], key })
+        let reset_secret = sha256(format!("sitepulse stateless reset\n{}", self.key_pem).as_bytes());
+        Ok(ServerIdentity { chain: vec![leaf.into(), self.certificate.clone()], key, reset_secret })
     }
 
     /// A certificate for an agent. Of the request only the key counts, once its signature has shown that the asker holds it.

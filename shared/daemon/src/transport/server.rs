@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, Incoming, TokioRuntime, VarInt};
+use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, Incoming, TokioRuntime, VarInt};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -21,6 +22,9 @@ use crate::identity::verify::AgelessClient;
 pub const INCOMING_MAX: usize = 256;
 /// Close code: the server has no place for this connection now.
 pub const CLOSE_FULL: u32 = 1;
+
+/// Length of the server's connection ids.
+const CONNECTION_ID_BYTES: usize = 8;
 
 /// Why a server cannot listen.
 #[derive(Debug, Error)]
@@ -85,6 +89,35 @@ pub struct Accepted {
     pub certificate_der: Option<Vec<u8>>,
 }
 
+/// Reset tokens that are the same in every life of the server: its peers hear at once that a restarted one forgot them, and need not
+/// wait for [`super::IDLE`].
+fn endpoint_config(reset_secret: &[u8; 32]) -> EndpointConfig {
+    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset_secret)));
+    config.cid_generator(|| Box::new(RandomIds));
+    config
+}
+
+/// Random connection ids. Any of the length may be one of a former life, so none is dropped unanswered (quinn's own are keyed by a
+/// secret of the process, and all others dropped); quinn limits how often it answers with a reset.
+#[derive(Debug)]
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; CONNECTION_ID_BYTES];
+        getrandom::fill(&mut id).expect("the system has randomness, or TLS would have failed before");
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
 /// A listening endpoint.
 #[derive(Debug)]
 pub struct Server {
@@ -115,7 +148,7 @@ impl Server {
         config.transport_config(transport_config(ANONYMOUS_WINDOW_BYTES)).max_incoming(INCOMING_MAX);
 
         let socket = UdpSocket::bind(address).map_err(|source| ListenError::from_io(address, source))?;
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+        let endpoint = Endpoint::new(endpoint_config(&identity.reset_secret), Some(config), socket, Arc::new(TokioRuntime))
             .map_err(|source| ListenError::from_io(address, source))?;
         Ok(Self { endpoint, places: Places::default(), handshakes: JoinSet::new() })
     }
