@@ -2,6 +2,7 @@
 
 mod agent_cli;
 mod bad_input;
+mod console;
 mod edges;
 mod kill;
 mod main_job;
