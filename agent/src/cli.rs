@@ -13,8 +13,9 @@ use sitepulse_model::id::AgentName;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::token::JoinToken;
 
-use crate::config::Config;
+use crate::config::{Config, check_address};
 use crate::control::{Answer, Request, offline, socket};
+use crate::probe::connect::LOOKUPS_MAX;
 use crate::runner::{self, Options};
 use crate::spool::Limits;
 use crate::state::Identity;
@@ -151,10 +152,17 @@ pub fn main() -> Exit {
 fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run { config, collector } => {
+            for address in &collector {
+                check_address(address).map_err(|reason| Fatal::new(Exit::Usage, format!("--collector {reason}")))?;
+            }
             let config = config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
             logging::init(config.log.as_deref()).map_err(|error| Fatal::new(Exit::Config, error))?;
             let data_dir = cli.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(runner::data_dir_default);
-            runtime()?.block_on(runner::run(Options { data_dir, config, collectors: collector }))
+            let runtime = runtime()?;
+            let outcome = runtime.block_on(runner::run(Options { data_dir, config, collectors: collector }));
+            // A name lookup that hangs must not hold up the end.
+            runtime.shutdown_background();
+            outcome
         }
         Command::Join { token, name, output } => {
             logging::init(Some("warn"))?;
@@ -206,11 +214,14 @@ fn join_view(identity: &Identity, dir: &Path) -> JoinView {
     }
 }
 
+/// Blocking threads: what [`LOOKUPS_MAX`] lookups of targets may hold for long, and as many as the collector's name and a stop need besides.
+const BLOCKING_THREADS_MAX: usize = LOOKUPS_MAX + 16;
+
 /// Single-threaded: the agent's work is waiting. Name resolution needs a few threads of its own.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(16)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_stack_size(512 << 10)
         .thread_keep_alive(Duration::from_secs(30))
         .build()?)

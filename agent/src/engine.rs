@@ -1,22 +1,26 @@
 //! The engine: one loop that owns the schedule, the agent's state and the control log, starts probes and hands their records to the spool.
 //!
-//! Everything else asks it through [`EngineHandle`]. It never waits for the collector, and for the disk only where an order or an assignment must
-//! be durable before it counts.
+//! Everything else asks it through [`EngineHandle`]. It waits for neither the collector nor the disk: what must be durable before it counts (an
+//! order, an assignment) is given to the state file's thread ([`keeper`]), and counts when that says so. What a full disk refuses is kept in
+//! memory and tried again.
 //!
 //! Architecture invariant: a task lives only while a probe runs; between runs a check is one entry of a map and one of the schedule.
 
+pub mod keeper;
 pub mod recovery;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
+use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::notify::Progress as Heartbeat;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, EventId};
-use sitepulse_model::id::{Bucket, CheckNo, Revision};
+use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
 use sitepulse_model::schedule::{Action, MissedSlots, Plan, Scheduler};
 use sitepulse_model::time::UtcMicros;
@@ -24,6 +28,7 @@ use sitepulse_wire::message::Status;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::keeper::Keeper;
 use crate::control::view::{LastRun, SpoolView};
 use crate::control::{self, Answer, Desk, Live, Request};
 use crate::probe::Run;
@@ -31,7 +36,7 @@ use crate::probe::http::HttpProbe;
 use crate::probe::tls::Tls;
 use crate::spool::policy::{PendingRecord, Transitions};
 use crate::spool::schema::OpenSlots;
-use crate::spool::writer::{Begun, Gone, SpoolHandle, Submission};
+use crate::spool::writer::{Begun, Figures, Gone, SpoolHandle, Submission};
 use crate::state::{Assignment, Identity, StateDb, StateError};
 
 /// The agent's build, as provenance and handshakes name it.
@@ -44,6 +49,14 @@ pub const STOP_US_MAX: u64 = 5_000_000;
 const SLEEP_US_MAX: u64 = 1_000_000;
 /// How often [`StateDb::save_acked_until`] is brought up to date.
 const ACKED_EVERY_US: u64 = 60_000_000;
+/// How long after a full disk refused something it is tried again.
+const RETRY_US: u64 = if cfg!(test) { 200_000 } else { 5_000_000 };
+/// Orders of the collector that are kept in memory while the disk takes nothing; others come again with the next connection.
+const REFUSED_MAX: usize = 4096;
+/// Records that wait for an assignment to be stored. Beyond (the disk hangs for long), a kill just then could count a slot twice.
+const HELD_RECORDS_MAX: usize = 16_384;
+/// How long a person, or the collector's orders, wait for a disk that hangs.
+const DISK_PATIENCE: Duration = Duration::from_secs(4);
 /// How far a waiting record's slot may lie behind its place in the spool: the longest timeout and some queueing.
 const SLOT_LAG_US_MAX: i64 = 400_000_000;
 
@@ -56,6 +69,12 @@ pub enum EngineError {
     /// The spool's thread ended.
     #[error(transparent)]
     Spool(#[from] Gone),
+    /// The state file's thread cannot start.
+    #[error("cannot start the thread of the state file ({0}); see the limits of this machine")]
+    Thread(std::io::Error),
+    /// The state file's thread panicked.
+    #[error("the thread of the state file ended")]
+    Keeper,
 }
 
 /// Who measures, with the clock's offset and uncertainty in microseconds where a collector told.
@@ -133,9 +152,11 @@ impl EngineHandle {
         self.tell(Ask::Assign { revision, checks }).await;
     }
 
-    /// Stores and applies the collector's events; answers with those that are durable.
+    /// Stores and applies the collector's events; answers with those that are durable. The others are kept and tried again, but a disk that
+    /// hangs must not hold up the connection.
     pub async fn store_events(&self, events: Vec<ControlEvent>) -> Result<Vec<EventId>, Gone> {
-        self.ask(|reply| Ask::StoreEvents { events, reply }).await
+        let asked = self.ask(|reply| Ask::StoreEvents { events, reply });
+        tokio::time::timeout(DISK_PATIENCE, asked).await.unwrap_or_else(|_| Ok(Vec::new()))
     }
 
     /// The collector has these events.
@@ -170,7 +191,11 @@ impl EngineHandle {
 
     /// Answers the command line.
     pub async fn control(&self, request: Request) -> Result<Answer, Gone> {
-        self.ask(|reply| Ask::Control { request, reply }).await
+        let asked = self.ask(|reply| Ask::Control { request, reply });
+        tokio::time::timeout(DISK_PATIENCE, asked).await.unwrap_or_else(|_| {
+            let text = "the disk of the data directory does not answer; probing goes on, an order may still take effect: ask again later";
+            Ok(Answer::error(Exit::DataDir, text))
+        })
     }
 }
 
@@ -186,6 +211,8 @@ pub struct Parts {
     pub spool: SpoolHandle,
     /// The spool's bound, to show.
     pub spool_bytes_max: u64,
+    /// The state file names the spool's incarnation already.
+    pub incarnation_noted: bool,
     /// Slots up to this are accounted for: see [`recovery`].
     pub resume_after: UtcMicros,
     /// Most runs at once.
@@ -200,29 +227,76 @@ pub struct Parts {
 
 /// The engine.
 pub struct Engine {
-    state: StateDb,
+    keeper: Keeper,
+    keeper_thread: JoinHandle<()>,
     identity: Identity,
+    addresses: Vec<String>,
     revision: u64,
     since: BTreeMap<CheckNo, UtcMicros>,
     checks: BTreeMap<CheckNo, Entry>,
     /// Buckets of checks that the last assignments took away, for their runs under way.
     retired: BTreeMap<CheckNo, Bucket>,
     log: ControlLog,
+    /// Own events that the collector has not acknowledged.
+    unacked: BTreeMap<EventId, ControlEvent>,
     scheduler: Scheduler,
     transitions: Transitions,
     spool: SpoolHandle,
+    figures: watch::Receiver<Figures>,
     spool_bytes_max: u64,
     tls: Tls,
     tasks: TaskSet,
     heartbeat: Heartbeat,
     link: Link,
     clock: Option<(i64, u64)>,
-    incarnation: sitepulse_model::id::Incarnation,
+    /// What the spool has not been told. Its frontier is set when it is sent.
+    pending: Submission,
+    /// The wall clock went back, and the spool has not been told.
+    put_back: bool,
+    /// The newest assignment that is not taken yet.
+    wanted: Option<Wanted>,
+    /// An assignment is on its way to the disk, to run from this instant on.
+    storing: Option<UtcMicros>,
+    /// Orders of the collector that the disk did not take.
+    refused: BTreeMap<EventId, ControlEvent>,
+    refused_again: clock::Monotonic,
+    incarnation: Incarnation,
+    noted: Noted,
+    acked_until: Option<UtcMicros>,
     acked_saved: clock::Monotonic,
+    acked_saving: bool,
     local_events: mpsc::UnboundedSender<ControlEvent>,
     done: mpsc::UnboundedSender<ProbeResult>,
     finished: mpsc::UnboundedReceiver<ProbeResult>,
+    settle: mpsc::UnboundedSender<Settled>,
+    settled: mpsc::UnboundedReceiver<Settled>,
     asks: mpsc::Receiver<Ask>,
+}
+
+/// An assignment that is not taken yet.
+struct Wanted {
+    revision: u64,
+    checks: Vec<AssignedCheck>,
+    due: clock::Monotonic,
+    /// People know that the disk refused it.
+    told: bool,
+}
+
+/// Whether the state file names the spool's incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    Yes,
+    Saving,
+    No { again: clock::Monotonic },
+}
+
+/// What became of something that had to be durable.
+enum Settled {
+    Assigned { assignment: Assignment, refusal: Option<(String, bool)> },
+    Events { events: Vec<ControlEvent>, refusal: Option<String>, reply: Option<oneshot::Sender<Vec<EventId>>> },
+    Answered { answer: Box<Answer>, event: Option<ControlEvent>, reply: oneshot::Sender<Answer> },
+    Noted { incarnation: Incarnation, durable: bool },
+    Acked(Option<UtcMicros>),
 }
 
 struct Entry {
@@ -244,87 +318,129 @@ impl Entry {
 }
 
 impl Engine {
-    /// Makes the engine. The receiver gets the agent's own control events, to be shipped.
+    /// Makes the engine and starts the state file's thread. The receiver gets the agent's own control events, to be shipped.
     pub fn new(parts: Parts) -> Result<(Self, EngineHandle, mpsc::UnboundedReceiver<ControlEvent>), EngineError> {
         let (asks_sender, asks) = mpsc::channel(ASKS_MAX);
         let (local_events, local) = mpsc::unbounded_channel();
         let (done, finished) = mpsc::unbounded_channel();
+        let (settle, settled) = mpsc::unbounded_channel();
         let mut log = ControlLog::new();
-        for (event, _) in parts.state.events()? {
+        let mut unacked = BTreeMap::new();
+        for (event, acked) in parts.state.events()? {
+            if !acked {
+                unacked.insert(event.id.clone(), event.clone());
+            }
             log.insert(event);
         }
-        let incarnation = parts.spool.figures().borrow().stats.incarnation;
+        let addresses = parts.state.addresses()?;
+        let acked_until = parts.state.acked_until()?;
+        let figures = parts.spool.figures();
+        let incarnation = figures.borrow().stats.incarnation;
+        let (keeper, keeper_thread) = keeper::start(parts.state).map_err(EngineError::Thread)?;
+        let now = clock::monotonic();
         let mut engine = Self {
-            state: parts.state,
+            keeper,
+            keeper_thread,
             identity: parts.identity,
+            addresses,
             revision: parts.assignment.revision,
             since: parts.assignment.since,
             checks: parts.assignment.checks.into_iter().map(|check| (check.number, Entry::new(check))).collect(),
             retired: BTreeMap::new(),
             log,
+            unacked,
             scheduler: Scheduler::new(parts.in_flight_max),
             transitions: Transitions::default(),
             spool: parts.spool,
+            figures,
             spool_bytes_max: parts.spool_bytes_max,
             tls: parts.tls,
             tasks: parts.tasks,
             heartbeat: parts.heartbeat,
             link: Link::default(),
             clock: None,
+            pending: Submission::default(),
+            put_back: false,
+            wanted: None,
+            storing: None,
+            refused: BTreeMap::new(),
+            refused_again: now,
             incarnation,
-            acked_saved: clock::monotonic(),
+            noted: if parts.incarnation_noted { Noted::Yes } else { Noted::No { again: now } },
+            acked_until,
+            acked_saved: now,
+            acked_saving: false,
             local_events,
             done,
             finished,
+            settle,
+            settled,
             asks,
         };
         let actions = engine.scheduler.assign(&engine.plans(), parts.resume_after);
-        engine.carry_out(actions)?;
+        engine.carry_out(actions);
         Ok((engine, EngineHandle { asks: asks_sender }, local))
     }
 
     /// Runs until `stop` says so, then ends the probes under way. The caller closes the spool.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), EngineError> {
-        let mut figures = self.spool.figures();
         loop {
             self.heartbeat.tick();
-            let now = clock::now();
-            let actions = self.scheduler.handle_now(now, clock::monotonic().0);
-            self.carry_out(actions)?;
-            self.remember_acked();
+            self.parts_live()?;
+            let monotonic = clock::monotonic();
+            let actions = self.scheduler.handle_now(clock::now(), monotonic.0);
+            self.carry_out(actions);
+            self.store_assignment(monotonic)?;
+            self.store_refused(monotonic);
+            self.note_spool(monotonic)?;
+            self.remember_acked(monotonic);
+            self.send()?;
             let due = self.scheduler.poll_timeout().unwrap_or(UtcMicros::MAX);
             let sleep_us = u64::try_from(due.us_since(clock::now())).unwrap_or(0).min(SLEEP_US_MAX);
+            // Not woken by the spool: it commits ten times a second, and nothing of that matters here within a second.
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(result) = self.finished.recv() => {
-                    self.finish(result)?;
+                    self.finish(result);
                     while let Ok(result) = self.finished.try_recv() {
-                        self.finish(result)?;
+                        self.finish(result);
                     }
                 }
-                Some(ask) = self.asks.recv() => self.answer(ask).await?,
-                changed = figures.changed() => {
-                    changed.map_err(|_| Gone)?;
-                    let incarnation = figures.borrow_and_update().stats.incarnation;
-                    self.spool_replaced(incarnation).await?;
-                }
+                Some(settled) = self.settled.recv() => self.settle(settled),
+                Some(ask) = self.asks.recv() => self.answer(ask)?,
                 () = tokio::time::sleep(Duration::from_micros(sleep_us)) => {}
             }
         }
         self.drain().await
     }
 
+    /// Ends the engine. The thread ends when the jobs that wait are done: join it.
+    pub fn end(self) -> JoinHandle<()> {
+        self.keeper_thread
+    }
+
+    /// The engine cannot go on without its threads.
+    fn parts_live(&self) -> Result<(), EngineError> {
+        self.figures.has_changed().map_err(|_| Gone)?;
+        if self.keeper_thread.is_finished() {
+            return Err(EngineError::Keeper);
+        }
+        Ok(())
+    }
+
     /// Waits for the probes under way; what does not end in time is found as missed by the next start.
     async fn drain(&mut self) -> Result<(), EngineError> {
         let deadline = clock::tokio_instant(clock::monotonic().plus_us(STOP_US_MAX));
-        while self.scheduler.in_flight() > 0 {
+        while self.scheduler.in_flight() > 0 || self.storing.is_some() {
             self.heartbeat.tick();
-            match tokio::time::timeout_at(deadline, self.finished.recv()).await {
-                Ok(Some(result)) => self.finish(result)?,
-                Ok(None) | Err(_) => break,
+            tokio::select! {
+                Some(result) = self.finished.recv() => self.finish(result),
+                Some(settled) = self.settled.recv() => self.settle(settled),
+                () = tokio::time::sleep_until(deadline) => break,
             }
         }
+        self.send()?;
         self.spool.flush().await?;
         Ok(())
     }
@@ -333,19 +449,14 @@ impl Engine {
         self.checks.values().map(|entry| Plan::of(&entry.assigned, &self.identity.name)).collect()
     }
 
-    /// Starts runs and records what is missed; tells the spool how far the schedule is.
-    fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), EngineError> {
-        if actions.is_empty() {
-            return Ok(());
-        }
-        let mut submission = Submission::default();
+    /// Starts runs and notes what is missed.
+    fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Run { check, revision, slot } => {
-                    self.begin(check, revision, slot, &mut submission);
-                }
-                Action::Missed(missed) => self.miss(&missed, &mut submission),
+                Action::Run { check, revision, slot } => self.begin(check, revision, slot),
+                Action::Missed(missed) => self.miss(&missed),
                 Action::ClockStepped { by_us } => {
+                    self.put_back |= by_us < 0;
                     tracing::warn!(
                         "the wall clock stepped by {:+.3} s; runs go on at the new time",
                         by_us as f64 / 1e6
@@ -353,23 +464,49 @@ impl Engine {
                 }
             }
         }
-        self.note_frontier(&mut submission, clock::now());
-        self.spool.submit(submission)?;
-        Ok(())
     }
 
-    /// Tells how far the schedule is: every slot before the frontier was handed out, or waits for its turn and is noted as begun, so
-    /// that a kill finds it missed once. Not beyond `now`: a check assigned later may begin before the others' next slot.
-    fn note_frontier(&self, submission: &mut Submission, now: UtcMicros) {
+    /// Hands over what is pending, if there is a record in it: without one the spool has nothing to commit, and a slot it has not heard of
+    /// lies behind the frontier that it knows.
+    ///
+    /// While an assignment is on its way to the disk, all of it waits: see [`Engine::store_assignment`].
+    fn send(&mut self) -> Result<(), EngineError> {
+        let held = self.storing.is_some() && self.pending.records.len() < HELD_RECORDS_MAX;
+        if held || (self.pending.records.is_empty() && !self.put_back) {
+            return Ok(());
+        }
+        self.send_all(clock::now())
+    }
+
+    /// Hands over what is pending, with how far the schedule is: every slot before the frontier was handed out, or waits for its turn and
+    /// is noted as begun, so that a kill finds it missed once. Not beyond `now`: a check assigned later may begin before the others'
+    /// next slot.
+    fn send_all(&mut self, now: UtcMicros) -> Result<(), EngineError> {
+        let mut submission = std::mem::take(&mut self.pending);
         let waiting = self.scheduler.waiting_slots().filter_map(|(check, revision, slot)| {
             let bucket = self.bucket(check)?;
             Some(Begun { check, first: slot, slots: OpenSlots { revision, bucket, last: slot, count: 1 } })
         });
         submission.begun.extend(waiting);
-        submission.frontier = Some(self.scheduler.earliest_next().unwrap_or(UtcMicros::MAX).min(now.plus_us(1)));
+        let frontier = self.scheduler.earliest_next().unwrap_or(UtcMicros::MAX).min(now.plus_us(1));
+        submission.frontier = Some(frontier);
+        if std::mem::take(&mut self.put_back) {
+            // Else a kill would find nothing missed until the wall clock is where it wrongly was. Slots that come a second time may then be
+            // told twice; the collector resolves that.
+            self.spool.put_back(frontier);
+            self.spool.submit(submission)?;
+            let spool = self.spool.clone();
+            self.tasks.spawn("clock step", async move {
+                // A disk that takes nothing now gets it with the next transaction.
+                spool.flush().await.ok();
+            });
+            return Ok(());
+        }
+        self.spool.submit(submission)?;
+        Ok(())
     }
 
-    fn begin(&mut self, check: CheckNo, revision: Revision, slot: UtcMicros, submission: &mut Submission) {
+    fn begin(&mut self, check: CheckNo, revision: Revision, slot: UtcMicros) {
         let Some(entry) = self.checks.get(&check) else {
             self.scheduler.finished();
             return;
@@ -378,10 +515,10 @@ impl Engine {
             self.scheduler.finished();
             let missed =
                 MissedSlots { check, revision, first: slot, last: slot, count: 1, cause: MissedCause::Suspended };
-            self.miss(&missed, submission);
+            self.miss(&missed);
             return;
         }
-        submission.begun.push(Begun {
+        self.pending.begun.push(Begun {
             check,
             first: slot,
             slots: OpenSlots { revision, bucket: entry.bucket, last: slot, count: 1 },
@@ -394,45 +531,44 @@ impl Engine {
         });
     }
 
-    fn miss(&mut self, missed: &MissedSlots, submission: &mut Submission) {
+    fn miss(&mut self, missed: &MissedSlots) {
         let Some(bucket) = self.bucket(missed.check) else { return };
         let record = missed_record(missed);
         let keep = self.transitions.keep(&record);
-        submission.records.push(PendingRecord { bucket, keep, record });
+        self.pending.records.push(PendingRecord { bucket, keep, record });
     }
 
     fn bucket(&self, check: CheckNo) -> Option<Bucket> {
         self.checks.get(&check).map(|entry| entry.bucket).or_else(|| self.retired.get(&check).copied())
     }
 
-    fn finish(&mut self, result: ProbeResult) -> Result<(), EngineError> {
+    fn finish(&mut self, result: ProbeResult) {
         self.scheduler.finished();
         let check = result.check;
         if let Some(entry) = self.checks.get_mut(&check) {
             entry.last = Some(LastRun::of(&result));
         }
         // A run of a check that was taken away meanwhile still counts: it was assigned at its slot.
-        let Some(bucket) = self.bucket(check) else { return Ok(()) };
+        let Some(bucket) = self.bucket(check) else { return };
         let record = Record::Result(result);
         let keep = self.transitions.keep(&record);
-        self.spool
-            .submit(Submission { records: vec![PendingRecord { bucket, keep, record }], ..Submission::default() })?;
-        Ok(())
+        self.pending.records.push(PendingRecord { bucket, keep, record });
     }
 
-    async fn answer(&mut self, ask: Ask) -> Result<(), EngineError> {
+    fn answer(&mut self, ask: Ask) -> Result<(), EngineError> {
         match ask {
             Ask::Handover(reply) => {
-                let events = self.state.events()?;
                 let handover = Handover {
                     identity: self.identity.clone(),
-                    addresses: self.state.addresses()?,
-                    events: events.into_iter().filter(|(_, acked)| !acked).map(|(event, _)| event).collect(),
+                    addresses: self.addresses.clone(),
+                    events: self.unacked.values().cloned().collect(),
                     assignment_revision: self.revision,
                 };
                 drop(reply.send(handover));
             }
-            Ask::Assign { revision, checks } => self.assign(revision, checks).await?,
+            Ask::Assign { revision, checks } => {
+                self.wanted = Some(Wanted { revision, checks, due: clock::monotonic(), told: false });
+            }
             Ask::StoreEvents { events, reply } => {
                 let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.validate().is_ok());
                 for event in bad {
@@ -442,31 +578,24 @@ impl Engine {
                         "a control event is invalid and ignored"
                     );
                 }
-                match self.state.save_events(&good, true) {
-                    Ok(()) => {
-                        let ids = good.iter().map(|event| event.id.clone()).collect();
-                        for event in good {
-                            self.log.insert(event);
-                        }
-                        drop(reply.send(ids));
-                    }
-                    Err(error) => {
-                        // Unacknowledged, they come again.
-                        tracing::warn!("{error}; the collector's orders are not taken yet");
-                        drop(reply.send(Vec::new()));
-                    }
-                }
+                self.store_events(good, Some(reply));
             }
-            Ask::EventsAcked(ids) => soft(self.state.mark_acked(&ids)),
+            Ask::EventsAcked(ids) => {
+                for id in &ids {
+                    self.unacked.remove(id);
+                }
+                self.keeper.write(move |state| state.mark_acked(&ids));
+            }
             Ask::StoreAddresses(addresses) => {
-                if self.state.addresses()? != addresses {
-                    soft(self.state.save_addresses(&addresses));
+                if self.addresses != addresses {
+                    self.addresses.clone_from(&addresses);
+                    self.keeper.write(move |state| state.save_addresses(&addresses));
                 }
             }
             Ask::StoreCertificate { certificate_der, expires } => {
-                soft(self.state.save_certificate(&certificate_der, expires));
-                self.identity.certificate_der = certificate_der;
+                self.identity.certificate_der.clone_from(&certificate_der);
                 self.identity.certificate_expires = expires;
+                self.keeper.write(move |state| state.save_certificate(&certificate_der, expires));
                 tracing::info!("the certificate was renewed until {}", sitepulse_daemon::instant::format(expires));
             }
             Ask::Clock { offset_us, uncertainty_us } => {
@@ -476,7 +605,7 @@ impl Engine {
             Ask::Link(link) => self.link = link,
             Ask::Status(reply) => {
                 // At most a second old; a disk that hangs must not hold up the schedule.
-                let figures = self.spool.figures().borrow().clone();
+                let figures = self.figures.borrow().clone();
                 let status = Status {
                     spool_records: figures.stats.records + figures.queued as u64,
                     spool_bytes: figures.stats.bytes,
@@ -486,46 +615,127 @@ impl Engine {
                 };
                 drop(reply.send(status));
             }
-            Ask::Control { request, reply } => {
-                // At most a second old; a disk that hangs must not hold up the schedule.
-                let figures = self.spool.figures().borrow().clone();
-                let mut desk = Desk {
-                    identity: &self.identity,
-                    state: &mut self.state,
-                    log: &self.log,
-                    checks: self.checks.values().map(|entry| (&entry.assigned, entry.last.as_ref())).collect(),
-                    spool: SpoolView::of(&figures, self.spool_bytes_max),
-                    live: Some(Live {
-                        collector: self.link.collector.clone(),
-                        trouble: self.link.trouble.clone(),
-                        in_flight: self.scheduler.in_flight(),
-                        clock: self.clock,
-                    }),
-                };
-                let (answer, event) = control::answer(&request, &mut desk, clock::now());
-                if let Some(event) = event {
-                    self.log.insert(event.clone());
-                    // Without a connection it waits in the state file.
-                    drop(self.local_events.send(event));
-                }
-                drop(reply.send(answer));
-            }
+            Ask::Control { request, reply } => self.answer_person(request, reply),
         }
         Ok(())
     }
 
-    /// Takes a new assignment: what was due before belongs to the old one, durably.
-    async fn assign(&mut self, revision: u64, checks: Vec<AssignedCheck>) -> Result<(), EngineError> {
-        let now = clock::now();
-        let actions = self.scheduler.handle_now(now, clock::monotonic().0);
-        self.carry_out(actions)?;
-        let mut submission = Submission::default();
-        self.note_frontier(&mut submission, now);
-        self.spool.submit(submission)?;
-        if !self.spool.flush().await? {
-            tracing::warn!("a new assignment is not taken while the disk takes nothing; the collector sends it again");
+    /// Answers the command line on the state file's thread, which alone may store an order.
+    fn answer_person(&self, request: Request, reply: oneshot::Sender<Answer>) {
+        let (identity, log, now) = (self.identity.clone(), self.log.clone(), clock::now());
+        let checks: Vec<_> = self.checks.values().map(|entry| (entry.assigned.clone(), entry.last.clone())).collect();
+        // At most a second old.
+        let spool = SpoolView::of(&self.figures.borrow(), self.spool_bytes_max);
+        let live = Some(Live {
+            collector: self.link.collector.clone(),
+            trouble: self.link.trouble.clone(),
+            in_flight: self.scheduler.in_flight(),
+            clock: self.clock,
+        });
+        let settle = self.settle.clone();
+        self.keeper.run(move |state| {
+            let checks = checks.iter().map(|(assigned, last)| (assigned, last.as_ref())).collect();
+            let mut desk = Desk { identity: &identity, state, log: &log, checks, spool, live };
+            let (answer, event) = control::answer(&request, &mut desk, now);
+            drop(settle.send(Settled::Answered { answer: Box::new(answer), event, reply }));
+        });
+    }
+
+    /// What the state file's thread and the spool have to say.
+    fn settle(&mut self, settled: Settled) {
+        match settled {
+            Settled::Assigned { assignment, refusal: None } => self.take_assignment(assignment),
+            Settled::Assigned { assignment, refusal: Some((reason, told)) } => {
+                self.storing = None;
+                if !told {
+                    tracing::warn!(
+                        "{reason}; the new assignment is not taken yet, it is tried again every few seconds"
+                    );
+                }
+                let due = clock::monotonic().plus_us(RETRY_US);
+                let Assignment { revision, checks, .. } = assignment;
+                // A newer one goes before.
+                self.wanted.get_or_insert(Wanted { revision, checks, due, told: true });
+            }
+            Settled::Events { events, refusal: None, reply } => {
+                let ids = events.iter().map(|event| event.id.clone()).collect();
+                for event in events {
+                    self.log.insert(event);
+                }
+                if let Some(reply) = reply {
+                    drop(reply.send(ids));
+                }
+            }
+            Settled::Events { events, refusal: Some(reason), reply } => {
+                if let Some(reply) = reply {
+                    tracing::warn!(
+                        "{reason}; the collector's orders are not taken yet, it is tried again every few seconds"
+                    );
+                    // Unacknowledged, they come again with the next connection; they need not wait for it.
+                    drop(reply.send(Vec::new()));
+                }
+                for event in events {
+                    if self.refused.len() < REFUSED_MAX {
+                        self.refused.insert(event.id.clone(), event);
+                    }
+                }
+                self.refused_again = clock::monotonic().plus_us(RETRY_US);
+            }
+            Settled::Answered { answer, event, reply } => {
+                if let Some(event) = event {
+                    self.log.insert(event.clone());
+                    self.unacked.insert(event.id.clone(), event.clone());
+                    // Without a connection it waits in the state file.
+                    drop(self.local_events.send(event));
+                }
+                drop(reply.send(*answer));
+            }
+            Settled::Noted { incarnation, durable } => {
+                self.noted = if durable && incarnation == self.incarnation {
+                    Noted::Yes
+                } else {
+                    Noted::No { again: clock::monotonic().plus_us(RETRY_US) }
+                };
+            }
+            Settled::Acked(until) => {
+                self.acked_saving = false;
+                self.acked_until = until.or(self.acked_until);
+            }
+        }
+    }
+
+    fn store_events(&self, events: Vec<ControlEvent>, reply: Option<oneshot::Sender<Vec<EventId>>>) {
+        let settle = self.settle.clone();
+        self.keeper.run(move |state| {
+            let refusal = state.save_events(&events, true).err().map(|error| error.to_string());
+            drop(settle.send(Settled::Events { events, refusal, reply }));
+        });
+    }
+
+    /// Tries the orders again that the disk did not take.
+    fn store_refused(&mut self, now: clock::Monotonic) {
+        if !self.refused.is_empty() && now >= self.refused_again {
+            let events = std::mem::take(&mut self.refused);
+            self.store_events(events.into_values().collect(), None);
+        }
+    }
+
+    /// Stores the newest assignment that is not taken yet, from this instant on. What was due before belongs to the old one, durably.
+    ///
+    /// The old one goes on meanwhile, but the spool hears nothing of it until the new one is stored or refused: a kill in between then finds
+    /// each slot either before the frontier, or missed once under whichever of the two is in the file.
+    fn store_assignment(&mut self, monotonic: clock::Monotonic) -> Result<(), EngineError> {
+        if self.storing.is_some() {
             return Ok(());
         }
+        let Some(Wanted { revision, checks, told, .. }) = self.wanted.take_if(|wanted| wanted.due <= monotonic) else {
+            return Ok(());
+        };
+        let now = clock::now();
+        let actions = self.scheduler.handle_now(now, clock::monotonic().0);
+        self.carry_out(actions);
+        self.send_all(now)?;
+        self.storing = Some(now);
         let mut since = BTreeMap::new();
         for check in &checks {
             // The schedule keeps the place of a check that keeps its slots.
@@ -537,10 +747,24 @@ impl Engine {
             since.insert(check.number, known.copied().unwrap_or(now.plus_us(1)));
         }
         let assignment = Assignment { revision, checks, since };
-        if let Err(error) = self.state.save_assignment(&assignment) {
-            tracing::warn!("{error}; the new assignment is not taken, the collector sends it again");
-            return Ok(());
-        }
+        let (spool, keeper, settle) = (self.spool.clone(), self.keeper.clone(), self.settle.clone());
+        self.tasks.spawn("assignment", async move {
+            if !matches!(spool.flush().await, Ok(true)) {
+                let refusal = Some(("the disk takes nothing".to_owned(), told));
+                drop(settle.send(Settled::Assigned { assignment, refusal }));
+                return;
+            }
+            keeper.run(move |state| {
+                let refusal = state.save_assignment(&assignment).err().map(|error| (error.to_string(), told));
+                drop(settle.send(Settled::Assigned { assignment, refusal }));
+            });
+        });
+        Ok(())
+    }
+
+    /// Runs an assignment that is stored, from the instant it was stored for.
+    fn take_assignment(&mut self, assignment: Assignment) {
+        let from = self.storing.take().unwrap_or_else(clock::now);
         let mut entries = BTreeMap::new();
         for check in assignment.checks {
             let number = check.number;
@@ -550,48 +774,61 @@ impl Engine {
         let gone = std::mem::replace(&mut self.checks, entries);
         self.retired.extend(gone.into_iter().map(|(number, entry)| (number, entry.bucket)));
         self.since = assignment.since;
-        self.revision = revision;
+        self.revision = assignment.revision;
         let checks = &self.checks;
         self.transitions.retain(|check| checks.contains_key(check));
-        let actions = self.scheduler.assign(&self.plans(), now);
-        self.carry_out(actions)?;
-        tracing::info!("{} checks are assigned (revision {revision})", self.checks.len());
-        Ok(())
+        let actions = self.scheduler.assign(&self.plans(), from);
+        self.carry_out(actions);
+        tracing::info!("{} checks are assigned (revision {})", self.checks.len(), self.revision);
     }
 
-    /// The spool's file was damaged while running: tell what may be lost.
-    async fn spool_replaced(&mut self, incarnation: sitepulse_model::id::Incarnation) -> Result<(), EngineError> {
-        if incarnation == self.incarnation {
+    /// When the spool's file was damaged while running, tells what may be lost; remembers the new one once that is durable.
+    fn note_spool(&mut self, now: clock::Monotonic) -> Result<(), EngineError> {
+        let incarnation = self.figures.borrow().stats.incarnation;
+        if incarnation != self.incarnation {
+            self.incarnation = incarnation;
+            let checks: Vec<&AssignedCheck> = self.checks.values().map(|entry| &entry.assigned).collect();
+            let records = recovery::lost(&checks, &self.since, &self.identity.name, self.acked_until, clock::now());
+            self.spool.submit(Submission { records, ..Submission::default() })?;
+            if self.noted != Noted::Saving {
+                self.noted = Noted::No { again: now };
+            }
+        }
+        if !matches!(self.noted, Noted::No { again } if again <= now) {
             return Ok(());
         }
-        self.incarnation = incarnation;
-        let from = self.state.acked_until()?;
-        let checks: Vec<&AssignedCheck> = self.checks.values().map(|entry| &entry.assigned).collect();
-        let records = recovery::lost(&checks, &self.since, &self.identity.name, from, clock::now());
-        self.spool.submit(Submission { records, ..Submission::default() })?;
-        if self.spool.flush().await? {
-            soft(self.state.save_spool_incarnation(incarnation));
-        }
+        self.noted = Noted::Saving;
+        let (spool, keeper, settle) = (self.spool.clone(), self.keeper.clone(), self.settle.clone());
+        self.tasks.spawn("spool note", async move {
+            if !matches!(spool.flush().await, Ok(true)) {
+                drop(settle.send(Settled::Noted { incarnation, durable: false }));
+                return;
+            }
+            keeper.run(move |state| {
+                let durable = state.save_spool_incarnation(incarnation).is_ok();
+                drop(settle.send(Settled::Noted { incarnation, durable }));
+            });
+        });
         Ok(())
     }
 
     /// Keeps a lower bound of what is acknowledged, in case the spool is damaged.
-    fn remember_acked(&mut self) {
-        let now = clock::monotonic();
-        if now.us_since(self.acked_saved) < ACKED_EVERY_US {
+    fn remember_acked(&mut self, now: clock::Monotonic) {
+        if self.acked_saving || now.us_since(self.acked_saved) < ACKED_EVERY_US {
             return;
         }
         self.acked_saved = now;
-        let oldest = self.spool.figures().borrow().stats.oldest;
+        self.acked_saving = true;
+        let oldest = self.figures.borrow().stats.oldest;
         let until = oldest.unwrap_or(UtcMicros::MAX).min(clock::now()).plus_us(-SLOT_LAG_US_MAX);
-        soft(self.state.save_acked_until(until));
-    }
-}
-
-/// A state write that can wait for a better time: told, not fatal.
-fn soft(result: Result<(), StateError>) {
-    if let Err(error) = result {
-        tracing::warn!("{error}");
+        let settle = self.settle.clone();
+        self.keeper.run(move |state| {
+            let saved = state.save_acked_until(until);
+            if let Err(error) = &saved {
+                tracing::warn!("{error}");
+            }
+            drop(settle.send(Settled::Acked(saved.ok().map(|()| until))));
+        });
     }
 }
 
@@ -605,3 +842,6 @@ pub(crate) fn missed_record(missed: &MissedSlots) -> Record {
         cause: missed.cause,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_daemon::identity::{AgentKey, spki_sha256};
 use sitepulse_daemon::lock::DataDirLock;
-use sitepulse_daemon::transport::{Client, ClientIdentity, Connection, StreamPriority};
+use sitepulse_daemon::transport::{Client, ClientIdentity, ConnectError, Connection, StreamPriority};
 use sitepulse_model::id::AgentName;
 use sitepulse_wire::message::{JoinRequest, Joined, PROTOCOL, PROTOCOL_MIN, Refusal, ToAgent, ToCollector};
 use sitepulse_wire::token::JoinToken;
@@ -20,6 +20,12 @@ use crate::state::{Identity, StateDb};
 
 /// How long the collector may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// How long the collector may take to hear that the connection is closed.
+const LEAVE_MAX: Duration = Duration::from_millis(500);
+/// How long a collector without a free place is asked again.
+const PLACE_MAX: Duration = Duration::from_secs(20);
+/// Pause between two questions for a place.
+const PLACE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Joins, or finds that this very token was used here before.
 pub async fn join(dir: &Path, token: &JoinToken, name: Option<AgentName>) -> anyhow::Result<Identity> {
@@ -59,28 +65,46 @@ pub async fn join(dir: &Path, token: &JoinToken, name: Option<AgentName>) -> any
         build: BUILD.to_owned(),
     };
     let client = Client::new(ClientIdentity::Pinned { ca_pin: token.ca_pin });
-    let mut last = None;
-    for address in &token.addresses {
-        let connection = match client.connect(address).await {
-            Ok(connection) => connection,
+    let begin = clock::monotonic();
+    let mut told = false;
+    let (address, connection) = loop {
+        match connect(&client, &token.addresses).await? {
+            Ok(connected) => break connected,
             Err(error) => {
-                last = Some(error);
-                continue;
+                let full = matches!(error, ConnectError::Full { .. });
+                if !full || clock::monotonic().since(begin) >= PLACE_MAX {
+                    return Err(error.into());
+                }
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("{error}; trying again for {} s", PLACE_MAX.as_secs());
+                }
+                tokio::time::sleep(PLACE_PAUSE).await;
             }
-        };
-        let answer = tokio::time::timeout(ANSWER_MAX, ask(&connection, request.clone())).await;
-        connection.close(0, "done");
-        let joined = match answer {
-            Ok(joined) => joined?,
-            Err(_) => {
-                let text = format!("the collector at {address} did not answer; run the same command again");
-                return Err(Fatal::new(Exit::Unreachable, text).into());
-            }
-        };
-        return store(&mut state, token, &key, digest, joined);
+        }
+    };
+    let answer = tokio::time::timeout(ANSWER_MAX, ask(&connection, request)).await;
+    connection.close(0, "done");
+    // Otherwise the place of this connection stays taken until it times out.
+    client.leave(LEAVE_MAX).await;
+    let Ok(joined) = answer else {
+        let text = format!("the collector at {address} did not answer; run the same command again");
+        return Err(Fatal::new(Exit::Unreachable, text).into());
+    };
+    store(&mut state, token, &key, digest, joined?)
+}
+
+/// Tries every address once. The error is the last one's, but that a collector has no place outweighs that others do not answer.
+async fn connect(client: &Client, addresses: &[String]) -> anyhow::Result<Result<(String, Connection), ConnectError>> {
+    let mut last = None;
+    for address in addresses {
+        match client.connect(address).await {
+            Ok(connection) => return Ok(Ok((address.clone(), connection))),
+            Err(error) if matches!(last, Some(ConnectError::Full { .. })) => tracing::debug!("{error}"),
+            Err(error) => last = Some(error),
+        }
     }
     match last {
-        Some(error) => Err(error.into()),
+        Some(error) => Ok(Err(error)),
         None => Err(Fatal::new(Exit::Usage, "the token names no address; make a new one").into()),
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Sight {
     pub(crate) phases: Phases,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) facts: Facts,
+    /// The lookup of the name waits for its turn.
+    pub(crate) lookup_queued: bool,
 }
 
 /// The run a result is made for.

@@ -1,5 +1,6 @@
 //! `sitepulse-agent run`: opens what the agent has, accounts for the time it was stopped, starts the parts and ends them in order.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,12 +76,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         writer::warn_set_aside(moved);
     }
     let mut spool = opened.spool;
-    spool.set_provenance(&engine::provenance(None)).map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    spool.set_provenance(&engine::provenance(None));
     let incarnation = spool.incarnation();
 
     // Account for the time since the last durable record, before anything new happens.
     let now = clock::now();
     let known = state.spool_incarnation().map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    let incarnation_noted = known == Some(incarnation);
     let (records, resume_after) = if known.is_some_and(|known| known != incarnation) {
         let checks: Vec<&AssignedCheck> = assignment.checks.iter().collect();
         let from = state.acked_until().map_err(|error| Fatal::new(Exit::DataDir, error))?;
@@ -89,17 +91,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         let recovered = recovery::recover(spool.progress(), &assignment, &identity.name, now);
         (recovered.records, recovered.resume_after)
     };
+    let frontier = resume_after.plus_us(1);
+    if frontier < spool.progress().frontier {
+        // The clock was far ahead: what it showed must not make the accounting blind until it is there again.
+        spool.step_to(frontier);
+    }
     let missed = records.len();
     let begun = records.iter().filter_map(|record| {
         let slots = open_slots(record)?;
         Some(writer::Begun { check: record.record.check(), first: record.record.scheduled(), slots })
     });
-    let submission = Submission { begun: begun.collect(), frontier: Some(resume_after.plus_us(1)), records };
+    let submission = Submission { begun: begun.collect(), frontier: Some(frontier), records };
     let (spool, thread) = writer::start(spool, notifier.progress("spool"), random_incarnation)
         .context("cannot start the spool's thread")?;
     spool.submit(submission)?;
-    if spool.flush().await? {
-        state.save_spool_incarnation(incarnation).map_err(|error| Fatal::new(Exit::DataDir, error))?;
+    if !spool.flush().await? {
+        tracing::warn!(
+            "{}: the disk takes nothing; probing starts all the same, results wait in memory",
+            dir.display()
+        );
     }
     if missed > 0 && opened.set_aside.is_none() {
         tracing::info!("{missed} ranges of runs were missed while the agent was stopped; they are recorded");
@@ -114,16 +124,24 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         assignment,
         spool: spool.clone(),
         spool_bytes_max: limits.bytes_max,
+        incarnation_noted,
         resume_after,
         in_flight_max: options.config.in_flight_max(),
         tls: Tls::from_system().context("cannot set up probing")?,
         tasks: tasks.clone(),
         heartbeat: notifier.progress("scheduler"),
     })?;
-    let listener = socket::listen(&dir).map_err(|error| {
-        Fatal::new(Exit::DataDir, format!("{}: cannot listen ({error})", dir.join(socket::FILE_NAME).display()))
-    })?;
-    tasks.spawn("control", serve(listener, handle.clone(), tasks.clone(), stopped.clone()));
+    match socket::listen(&dir) {
+        Ok(listener) => tasks.spawn("control", serve(listener, handle.clone(), tasks.clone(), stopped.clone())),
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            let socket = dir.join(socket::FILE_NAME);
+            tracing::warn!("{}: no space for the control socket; free some and restart to use it", socket.display());
+        }
+        Err(error) => {
+            let text = format!("{}: cannot listen ({error})", dir.join(socket::FILE_NAME).display());
+            return Err(Fatal::new(Exit::DataDir, text).into());
+        }
+    }
     let mut collectors = options.collectors;
     collectors.extend(options.config.collectors);
     let (ended, mut ship_ended) = watch::channel(None);
@@ -162,8 +180,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                     stopping = true;
                 }
                 Ok(()) = ship_ended.changed(), if !stopping => {
-                    if let Some(Ended::Revoked(message)) = &*ship_ended.borrow_and_update() {
-                        outcome = Err(Fatal::new(Exit::Refused, message.clone()).into());
+                    if let Some(ended) = &*ship_ended.borrow_and_update() {
+                        outcome = Err(shipper_ended(ended).into());
                         stopping = true;
                     }
                 }
@@ -179,18 +197,30 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     stop.send_replace(true);
-    drop(engine);
+    let state_thread = engine.end();
     if let Err(error) = tasks.join_all(JOIN_MAX).await {
         tracing::warn!("{error}");
     }
     spool.close();
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-    if !matches!(joined, Ok(Ok(()))) {
-        tracing::error!("the spool's thread panicked");
+    let joined = tokio::task::spawn_blocking(move || (thread.join().is_ok(), state_thread.join().is_ok())).await;
+    if !matches!(joined, Ok((true, true))) {
+        tracing::error!("the thread of the spool or of the state file panicked");
     }
     // Best effort: the next start replaces it.
     drop(std::fs::remove_file(dir.join(socket::FILE_NAME)));
     outcome
+}
+
+/// The end of a program whose shipper ended although nobody asked it to: without it results would pile up unseen. The service manager starts
+/// the agent again.
+fn shipper_ended(ended: &Ended) -> Fatal {
+    if let Ended::Revoked(message) = ended {
+        return Fatal::new(Exit::Refused, message.clone());
+    }
+    let text = format!(
+        "nothing is shipped to the collector any more ({ended:?}); start the agent again, see the messages before"
+    );
+    Fatal::new(Exit::Failure, text)
 }
 
 /// Answers the command line until the agent stops.
@@ -247,5 +277,18 @@ pub fn data_dir_default() -> PathBuf {
     match (root, std::env::var_os("HOME")) {
         (false, Some(home)) => Path::new(&home).join(".local/share/sitepulse-agent"),
         (true, _) | (false, None) => PathBuf::from("/var/lib/sitepulse-agent"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shipper_that_ends_unasked_ends_the_program() {
+        let ended = shipper_ended(&Ended::Stopped);
+        assert_eq!(ended.exit, Exit::Failure);
+        assert!(ended.to_string().contains("start the agent again"), "{ended}");
+        assert_eq!(shipper_ended(&Ended::Revoked("no".to_owned())).exit, Exit::Refused);
     }
 }

@@ -5,7 +5,8 @@
 //! (ids up to the boundary) follows behind at the rate the collector grants. Each acknowledged batch is deleted by exactly its ids; a batch is
 //! acknowledged only after the collector's own commit. What is unacknowledged when a connection ends is sent again on the next one.
 //!
-//! Limits: [`IN_FLIGHT_BATCHES_MAX`] batches per lane, [`BATCH_RECORDS`] records and [`BATCH_BYTES`] bytes each.
+//! Limits: [`IN_FLIGHT_BATCHES_MAX`] batches per lane, [`BATCH_RECORDS`] records and [`BATCH_BYTES`] bytes each; small fresh batches
+//! [`FRESH_PAUSE_US`] apart.
 //!
 //! Architecture invariant: shipping knows the spool, and nothing of probes.
 
@@ -31,6 +32,9 @@ pub const IN_FLIGHT_BATCHES_MAX: usize = 4;
 pub const BATCH_RECORDS: usize = 1024;
 /// About the most bytes of one batch (as spooled; the wire takes less).
 pub const BATCH_BYTES: usize = 256 << 10;
+/// Least time between the reads of two fresh batches, unless the first left more behind: at a few records each, a batch costs both sides
+/// more than what is in it.
+pub const FRESH_PAUSE_US: u64 = 400_000;
 /// How often the collector is told how the agent fares.
 pub const STATUS_US: u64 = 5_000_000;
 /// How long a welcome may take.
@@ -164,6 +168,10 @@ struct LaneState {
     after: u64,
     up_to: u64,
     reading: Option<u64>,
+    /// Nothing is read before.
+    paused_until: Monotonic,
+    /// Most records of the next batch.
+    records_max: usize,
     next_number: u64,
     in_flight: VecDeque<InFlight>,
 }
@@ -172,6 +180,7 @@ struct LaneState {
 struct InFlight {
     number: u64,
     ids: (u64, u64),
+    records: usize,
     sent: Monotonic,
 }
 
@@ -242,6 +251,8 @@ impl ShipSession {
             after,
             up_to,
             reading: None,
+            paused_until: Monotonic(0),
+            records_max: BATCH_RECORDS,
             next_number: 1,
             in_flight: VecDeque::new(),
         };
@@ -275,6 +286,20 @@ impl ShipSession {
         }
     }
 
+    /// Sends at most so many records of a lane in one batch, instead of [`BATCH_RECORDS`]: what [`ShipSession::records_max`] of the
+    /// connection before said.
+    pub fn limit_records(&mut self, lane: Lane, records_max: usize) {
+        self.lane(lane).records_max = records_max.clamp(1, BATCH_RECORDS);
+    }
+
+    /// Most records of one batch of this lane.
+    pub fn records_max(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Fresh => self.fresh.records_max,
+            Lane::Backlog => self.backlog.records_max,
+        }
+    }
+
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -292,14 +317,25 @@ impl ShipSession {
                     .min();
                 let credit = self.backlog_waits().then(|| self.grant.when(self.grant.worthwhile())).flatten();
                 let status = (!self.status_wanted).then_some(self.status_due);
-                [ack, credit, status].into_iter().flatten().min()
+                let fresh = self.fresh_waits().then_some(self.fresh.paused_until);
+                [ack, credit, status, fresh].into_iter().flatten().min()
             }
         }
+    }
+
+    /// Until when news of durable records change nothing.
+    pub fn indifferent_until(&self) -> Monotonic {
+        self.fresh.paused_until
     }
 
     /// Whether the collector welcomed this connection.
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Whether it has ended, or will with the actions that are left.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
     }
 
     /// Records of the backlog are still to be acknowledged.
@@ -370,16 +406,43 @@ impl ShipSession {
                 state.after = last;
                 let number = state.next_number;
                 state.next_number += 1;
-                state.in_flight.push_back(InFlight { number, ids: (first, last), sent: monotonic });
-                if lane == Lane::Backlog {
-                    let spent = page.entries.len() as u64 * 1_000_000;
-                    self.grant.credit_us = self.grant.credit_us.saturating_sub(spent);
+                let records = page.entries.len();
+                state.in_flight.push_back(InFlight { number, ids: (first, last), records, sent: monotonic });
+                match lane {
+                    Lane::Fresh if last >= up_to => state.paused_until = monotonic.plus_us(FRESH_PAUSE_US),
+                    Lane::Fresh => {}
+                    Lane::Backlog => {
+                        let spent = records as u64 * 1_000_000;
+                        self.grant.credit_us = self.grant.credit_us.saturating_sub(spent);
+                    }
                 }
                 let batch = Batch { number, incarnation, provenances: page.provenances, entries: page.entries };
                 self.send(Stream::Lane(lane), ToCollector::Batch(batch));
             }
         }
         self.read(monotonic);
+    }
+
+    /// A batch does not fit into a frame, so this connection cannot go on: the next one's batches are half as big. A record that does not
+    /// even fit alone is given up, or it would hold up its lane for ever.
+    pub fn handle_unsendable(&mut self, lane: Lane, number: u64, reason: &str) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let incarnation = self.settings.incarnation;
+        let state = self.lane(lane);
+        let Some(batch) = state.in_flight.iter().find(|batch| batch.number == number) else { return };
+        let (ids, records) = (batch.ids.0..=batch.ids.1, batch.records);
+        let text = if records > 1 {
+            state.records_max = records / 2;
+            format!("a batch of {records} records cannot be sent ({reason}); the next ones are smaller")
+        } else {
+            state.records_max = BATCH_RECORDS;
+            let text = format!("record {} can never be sent ({reason}) and is given up", ids.start());
+            self.actions.push_back(Action::Delete { incarnation, ids });
+            text
+        };
+        self.stop(Stop::Broken(text));
     }
 
     /// The agent's own new event.
@@ -543,6 +606,12 @@ impl ShipSession {
         self.actions.push_back(Action::Stop(stop));
     }
 
+    fn fresh_waits(&self) -> bool {
+        self.fresh.after < self.durable
+            && self.fresh.reading.is_none()
+            && self.fresh.in_flight.len() < IN_FLIGHT_BATCHES_MAX
+    }
+
     fn backlog_waits(&self) -> bool {
         self.backlog.after < self.backlog.up_to
             && self.backlog.reading.is_none()
@@ -555,14 +624,14 @@ impl ShipSession {
             return;
         }
         let durable = self.durable;
-        let fresh = &mut self.fresh;
-        if fresh.reading.is_none() && fresh.in_flight.len() < IN_FLIGHT_BATCHES_MAX && fresh.after < durable {
+        if self.fresh_waits() && now >= self.fresh.paused_until {
+            let fresh = &mut self.fresh;
             fresh.reading = Some(durable);
             self.actions.push_back(Action::ReadPage {
                 lane: fresh.lane,
                 after: fresh.after,
                 up_to: durable,
-                records_max: BATCH_RECORDS,
+                records_max: fresh.records_max,
                 bytes_max: BATCH_BYTES,
             });
         }
@@ -576,7 +645,7 @@ impl ShipSession {
                     lane: backlog.lane,
                     after: backlog.after,
                     up_to: backlog.up_to,
-                    records_max: available.min(BATCH_RECORDS),
+                    records_max: available.min(backlog.records_max),
                     bytes_max: BATCH_BYTES,
                 });
             }

@@ -12,13 +12,14 @@
 //!
 //! Architecture invariant: the spool knows nothing of probes, networks or clocks.
 
+mod files;
+mod intake;
 pub mod policy;
 pub mod schema;
 pub mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -26,9 +27,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavio
 use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::{DropReason, Dropped, Provenance, Record};
 use sitepulse_model::time::UtcMicros;
-use sitepulse_wire::message::Entry;
+use sitepulse_wire::message::{Entry, PROVENANCES_MAX};
 use thiserror::Error;
 
+use self::files::{ballast_path, move_away, set_private, sibling};
 use self::policy::{Keep, PendingRecord, TOMBSTONE_RANGES_MAX, merge, tombstone};
 use self::schema::{OpenSlots, PAGE_BYTES, Progress, State};
 
@@ -38,8 +40,6 @@ pub const FILE_NAME: &str = "spool.db";
 pub const BYTES_MAX_DEFAULT: u64 = 256 << 20;
 /// The smallest useful spool.
 pub const BYTES_MAX_MIN: u64 = 1 << 20;
-/// How many damaged files are kept for inspection; older ones are deleted.
-const SET_ASIDE_MAX: usize = 3;
 /// Most records dropped in one step when the bound is reached.
 const DROP_CHUNK_MAX: u64 = 8192;
 
@@ -152,7 +152,10 @@ pub struct Spool {
     growing: BTreeMap<(CheckNo, DropReason), u64>,
     /// Per [`Keep`]: records up to this id are gone already.
     dropped_up_to: [u64; 3],
+    /// The newest provenance in the file; number 0 before the first.
     provenance: (u64, Provenance),
+    /// Who measures now, where the file does not say so yet: the next transaction writes it.
+    measuring: Option<Provenance>,
     scratch: Vec<u8>,
 }
 
@@ -176,11 +179,11 @@ impl Spool {
         if rusqlite::version_number() < schema::SQLITE_VERSION_MIN {
             return Err(SpoolError::SqliteTooOld(rusqlite::version()));
         }
-        match Self::open_existing(path, limits, incarnation()) {
+        match Self::open_with_ballast(path, limits, incarnation()) {
             Ok(spool) => Ok(Opened { spool, set_aside: None }),
             Err(SpoolError::Damaged { reason, .. }) => {
                 let moved = move_away(path, now)?;
-                let spool = Self::open_existing(path, limits, incarnation())?;
+                let spool = Self::open_with_ballast(path, limits, incarnation())?;
                 Ok(Opened { spool, set_aside: Some(SetAside { path: moved, reason }) })
             }
             Err(
@@ -190,6 +193,16 @@ impl Spool {
                 | SpoolError::Record { .. }
                 | SpoolError::SqliteTooOld(_)),
             ) => Err(error),
+        }
+    }
+
+    /// Opens or makes the file; on a full disk with the space that the ballast held.
+    fn open_with_ballast(path: &Path, limits: Limits, incarnation: Incarnation) -> Result<Self, SpoolError> {
+        match Self::open_existing(path, limits, incarnation) {
+            Err(SpoolError::Full { .. }) if fs::remove_file(ballast_path(path)).is_ok() => {
+                Self::open_existing(path, limits, incarnation)
+            }
+            opened => opened,
         }
     }
 
@@ -219,7 +232,7 @@ impl Spool {
                 state
             }
         };
-        connection.execute("UPDATE state SET closed = 0 WHERE id = 1 AND closed = 1", []).map_err(wrap)?;
+        // The clean mark stays until the first transaction, which takes it away: opening writes nothing, so it works on a full disk.
         let newest: Option<u64> =
             connection.query_row("SELECT max(id) FROM record", [], |row| row.get(0)).map_err(wrap)?;
         if newest.is_some_and(|id| id >= state.next_id) {
@@ -240,7 +253,8 @@ impl Spool {
             state,
             growing: BTreeMap::new(),
             dropped_up_to: [0; 3],
-            provenance: provenance.unwrap_or((0, Provenance::default())),
+            measuring: None,
+            provenance: provenance.unwrap_or_default(),
             scratch: Vec::new(),
         };
         spool.limit_pages(None)?;
@@ -273,32 +287,22 @@ impl Spool {
         self.state.progress.frontier = self.state.progress.frontier.max(frontier);
     }
 
-    /// Takes a slot out whose record was dropped before it reached the file: its tombstone speaks for it from the next commit on.
+    /// As [`Spool::advance`], but also back: the wall clock was wrong before, and what it showed is no measure of what is recorded.
+    pub fn step_to(&mut self, frontier: UtcMicros) {
+        self.state.progress.frontier = frontier;
+    }
+
+    /// Takes a slot out whose record was dropped before it reached the file. The next commit must bring its tombstone, which speaks for
+    /// it from then on.
     pub fn forget(&mut self, check: CheckNo, first: UtcMicros) {
         self.state.progress.open.remove(&(check, first));
     }
 
-    /// Says who measures from here on.
-    pub fn set_provenance(&mut self, provenance: &Provenance) -> Result<(), SpoolError> {
-        if self.provenance.0 > 0 && self.provenance.1 == *provenance {
-            return Ok(());
-        }
-        let id = self.provenance.0 + 1;
-        self.connection
-            .execute(
-                "INSERT INTO provenance (id, build, clock_offset_us, clock_uncertainty_us) VALUES (?1, ?2, ?3, ?4)",
-                params![id, provenance.build, provenance.clock_offset_us, provenance.clock_uncertainty_us],
-            )
-            .and_then(|_| {
-                // Records point to ever newer provenances, so all before the oldest record's are done with.
-                self.connection.execute(
-                    "DELETE FROM provenance WHERE id < ?1 AND id < coalesce((SELECT provenance FROM record ORDER BY id LIMIT 1), ?1)",
-                    params![id],
-                )
-            })
-            .map_err(|error| classify(&self.path, error))?;
-        self.provenance = (id, provenance.clone());
-        Ok(())
+    /// Says who measures from here on; durable with the next commit, whose records are the first that name it. A clock measured to go as
+    /// before, within what the measurement can tell, is no news: each provenance is a row here and in every batch.
+    pub fn set_provenance(&mut self, provenance: &Provenance) {
+        let known = self.provenance.0 > 0 && same_clock(&self.provenance.1, provenance);
+        self.measuring = (!known).then(|| provenance.clone());
     }
 
     /// Appends records and their slots' progress in one transaction. Their slots count as recorded from then on.
@@ -322,8 +326,13 @@ impl Spool {
             self.enforce_bound(records.len() as u64)?;
         }
         let before = (self.state.next_id, self.state.records, self.state.next_seq);
-        match self.commit_inner(records, deletes) {
+        let who = self.measuring.clone().map(|provenance| (self.provenance.0 + 1, provenance));
+        match self.commit_inner(records, deletes, who.as_ref()) {
             Ok(()) => {
+                if let Some(who) = who {
+                    self.provenance = who;
+                    self.measuring = None;
+                }
                 for record in records {
                     if !matches!(record.record, Record::Dropped(_)) {
                         self.state.progress.open.remove(&(record.record.check(), record.record.scheduled()));
@@ -338,7 +347,12 @@ impl Spool {
         }
     }
 
-    fn commit_inner(&mut self, records: &[PendingRecord], deletes: &[RangeInclusive<u64>]) -> Result<(), SpoolError> {
+    fn commit_inner(
+        &mut self,
+        records: &[PendingRecord],
+        deletes: &[RangeInclusive<u64>],
+        who: Option<&(u64, Provenance)>,
+    ) -> Result<(), SpoolError> {
         let path = &self.path;
         let wrap = |error| classify(path, error);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
@@ -349,6 +363,10 @@ impl Spool {
                 .map_err(wrap)?;
             self.state.records = self.state.records.saturating_sub(deleted as u64);
         }
+        if let Some((id, provenance)) = who {
+            insert_provenance(&transaction, *id, provenance).map_err(wrap)?;
+        }
+        let provenance = who.map_or(self.provenance.0, |(id, _)| *id);
         if !records.is_empty() {
             let mut insert = transaction
                 .prepare_cached(
@@ -360,7 +378,7 @@ impl Spool {
                 let seq = take_seq(&mut self.state, record.bucket);
                 encode_body(record, seq, &mut self.scratch)?;
                 insert
-                    .execute(params![id, record.bucket.0, seq.0, record.keep as u8, self.provenance.0, self.scratch])
+                    .execute(params![id, record.bucket.0, seq.0, record.keep as u8, provenance, self.scratch])
                     .map_err(wrap)?;
                 self.state.next_id += 1;
                 self.state.records += 1;
@@ -372,14 +390,12 @@ impl Spool {
             .map(|record| (record.record.check(), record.record.scheduled()))
             .collect();
         schema::encode_state(&self.state, |key| recorded.contains(key), &mut self.scratch);
-        transaction
-            .prepare_cached("UPDATE state SET body = ?1 WHERE id = 1")
-            .and_then(|mut statement| statement.execute(params![self.scratch]))
-            .map_err(wrap)?;
+        write_state(&transaction, &self.scratch).map_err(wrap)?;
         transaction.commit().map_err(wrap)
     }
 
-    /// Reads up to `records_max` records (and about `bytes_max` bytes) with ids above `after` and up to `up_to`, oldest first.
+    /// Reads up to `records_max` records (and about `bytes_max` bytes, of at most [`PROVENANCES_MAX`] provenances) with ids above `after`
+    /// and up to `up_to`, oldest first.
     pub fn page(&mut self, after: u64, up_to: u64, records_max: usize, bytes_max: usize) -> Result<Page, SpoolError> {
         let path = &self.path;
         let wrap = |error| classify(path, error);
@@ -405,6 +421,9 @@ impl Spool {
                     break;
                 }
                 let row = Row::read(row).map_err(wrap)?;
+                if indexes.len() >= PROVENANCES_MAX && !indexes.contains_key(&row.provenance) {
+                    break;
+                }
                 bytes += row.body.len();
                 let record = row.decode(path)?;
                 if let Record::Dropped(dropped) = &record {
@@ -475,26 +494,7 @@ impl Spool {
 
     /// Makes the ballast file if it is missing. Best effort: a disk too full for it is no reason to stop.
     pub fn keep_ballast(&self) {
-        let path = ballast_path(&self.path);
-        let wanted = self.limits.ballast_bytes;
-        if wanted == 0 || fs::metadata(&path).is_ok_and(|metadata| metadata.len() >= wanted) {
-            return;
-        }
-        let fill = || -> std::io::Result<()> {
-            let mut file = fs::File::create(&path)?;
-            let block = [0x5a_u8; 64 << 10];
-            let mut left = wanted;
-            while left > 0 {
-                let take = left.min(block.len() as u64);
-                file.write_all(&block[..take as usize])?;
-                left -= take;
-            }
-            file.sync_all()
-        };
-        if fill().is_err() {
-            // Half a ballast is kept space that nobody can use.
-            drop(fs::remove_file(&path));
-        }
+        files::keep_ballast(&self.path, self.limits.ballast_bytes);
     }
 
     /// Moves the damaged file away and goes on with a new one, a new incarnation and the schedule's progress as it stood in memory.
@@ -504,13 +504,17 @@ impl Spool {
         now: UtcMicros,
         incarnation: &mut dyn FnMut() -> Incarnation,
     ) -> Result<(Self, SetAside), SpoolError> {
-        let Self { path, limits, connection, state, provenance, .. } = self;
+        let Self { path, limits, connection, state, provenance, measuring, .. } = self;
         drop(connection);
         let moved = move_away(&path, now)?;
-        let mut spool = Self::open_existing(&path, limits, incarnation())?;
+        let mut spool = Self::open_with_ballast(&path, limits, incarnation())?;
         spool.state.progress = state.progress;
-        spool.set_provenance(&provenance.1)?;
-        spool.checkpoint_progress()?;
+        spool.measuring = measuring.or((provenance.0 > 0).then_some(provenance.1));
+        match spool.commit_inner(&[], &[], None) {
+            // On a full disk the next transaction brings it; a kill before that is told by the new incarnation.
+            Ok(()) | Err(SpoolError::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
         Ok((spool, SetAside { path: moved, reason }))
     }
 
@@ -617,6 +621,8 @@ impl Spool {
                     if let Some(row) = row
                         && let Record::Dropped(mut grown) = row.decode(&path)?
                         && grown.seqs.len() + part.seqs.len() <= TOMBSTONE_RANGES_MAX
+                        // A tombstone is younger than all it buries: the collector refuses another.
+                        && part.seqs.last().is_none_or(|(_, last)| last.0 < row.seq)
                     {
                         merge(&mut grown, &part);
                         let record = PendingRecord { bucket, keep: Keep::Tombstone, record: Record::Dropped(grown) };
@@ -653,11 +659,18 @@ impl Spool {
                 self.growing.insert(key, id);
             }
         }
-        schema::encode_state(&self.state, |_| false, &mut self.scratch);
-        transaction
-            .prepare_cached("UPDATE state SET body = ?1 WHERE id = 1")
-            .and_then(|mut statement| statement.execute(params![self.scratch]))
+        // The progress in memory is true only with the records and tombstones of the caller's own transaction: a kill before that must
+        // find the progress that is in the file.
+        let body: Vec<u8> = transaction
+            .prepare_cached("SELECT body FROM state WHERE id = 1")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_err(wrap)?;
+        let Some(durable) = schema::decode_state(&body) else {
+            return Err(SpoolError::Damaged { path, reason: "the state row does not match its checksum".to_owned() });
+        };
+        let state = State { progress: durable.progress, ..self.state.clone() };
+        schema::encode_state(&state, |_| false, &mut self.scratch);
+        write_state(&transaction, &self.scratch).map_err(wrap)?;
         transaction.commit().map_err(wrap)?;
         self.dropped_up_to[keep as usize] = ceiling;
         Ok(dropped)
@@ -698,6 +711,40 @@ impl Row {
 
 fn read_provenance(row: &rusqlite::Row<'_>) -> rusqlite::Result<Provenance> {
     Ok(Provenance { build: row.get(1)?, clock_offset_us: row.get(2)?, clock_uncertainty_us: row.get(3)? })
+}
+
+/// Two measurements that do not contradict each other, of one build. One twice as exact is worth telling all the same.
+fn same_clock(known: &Provenance, new: &Provenance) -> bool {
+    let clocks = match (known.clock_offset_us, new.clock_offset_us) {
+        (Some(before), Some(now)) => {
+            now.abs_diff(before) <= known.clock_uncertainty_us.max(new.clock_uncertainty_us)
+                && new.clock_uncertainty_us >= known.clock_uncertainty_us / 2
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    known.build == new.build && clocks
+}
+
+fn insert_provenance(connection: &Connection, id: u64, provenance: &Provenance) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO provenance (id, build, clock_offset_us, clock_uncertainty_us) VALUES (?1, ?2, ?3, ?4)",
+        params![id, provenance.build, provenance.clock_offset_us, provenance.clock_uncertainty_us],
+    )?;
+    // Records point to ever newer provenances, so all before the oldest record's are done with.
+    connection.execute(
+        "DELETE FROM provenance WHERE id < ?1 AND id < coalesce((SELECT provenance FROM record ORDER BY id LIMIT 1), ?1)",
+        params![id],
+    )?;
+    Ok(())
+}
+
+/// Writes the state row, and takes the clean mark away.
+fn write_state(connection: &Connection, body: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE state SET closed = 0, body = ?1 WHERE id = 1")
+        .and_then(|mut statement| statement.execute(params![body]))
+        .map(|_| ())
 }
 
 fn take_seq(state: &mut State, bucket: Bucket) -> Seq {
@@ -744,61 +791,6 @@ fn classify(path: &Path, error: rusqlite::Error) -> SpoolError {
         Some(ErrorCode::DiskFull) => SpoolError::Full { path },
         _ => SpoolError::Unavailable { path, source: error },
     }
-}
-
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn ballast_path(path: &Path) -> PathBuf {
-    sibling(path, ".ballast")
-}
-
-fn set_private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    // Best effort: the directory is private as well.
-    drop(fs::set_permissions(path, fs::Permissions::from_mode(0o600)));
-}
-
-/// Renames the file with its write-ahead log, and deletes the oldest of those set aside before.
-fn move_away(path: &Path, now: UtcMicros) -> Result<PathBuf, SpoolError> {
-    let wrap = |source| SpoolError::SetAside { path: path.to_owned(), source };
-    let mut target = sibling(path, &format!(".corrupt-{:020}", now.0.max(0)));
-    let mut at = now.0.max(0);
-    while target.exists() {
-        at += 1;
-        target = sibling(path, &format!(".corrupt-{at:020}"));
-    }
-    // The log first: a new file beside an old log could take that log for its own.
-    for suffix in ["-wal", "-shm"] {
-        let log = sibling(path, suffix);
-        if log.exists() {
-            fs::rename(&log, sibling(&target, suffix)).map_err(wrap)?;
-        }
-    }
-    fs::rename(path, &target).map_err(wrap)?;
-    let prefix = format!("{}.corrupt-", path.file_name().unwrap_or_default().to_string_lossy());
-    let mut old: Vec<PathBuf> = path
-        .parent()
-        .and_then(|parent| fs::read_dir(parent).ok())
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&prefix) && !name.ends_with("-wal") && !name.ends_with("-shm")
-        })
-        .collect();
-    old.sort();
-    let surplus = old.len().saturating_sub(SET_ASIDE_MAX);
-    for path in &old[..surplus] {
-        for suffix in ["", "-wal", "-shm"] {
-            drop(fs::remove_file(sibling(path, suffix)));
-        }
-    }
-    Ok(target)
 }
 
 #[cfg(test)]

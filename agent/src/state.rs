@@ -402,6 +402,12 @@ impl StateDb {
         run().map_err(|error| classify(&self.path, error))
     }
 
+    /// Limits the file to so many pages, or to what it has: SQLite then answers as on a full disk.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&mut self, pages: u64) {
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+
     fn decode<M: Message>(&self, frame: &[u8]) -> Result<M, StateError> {
         let mut decoder = FrameDecoder::new();
         let mut read = || -> Result<Option<M>, FrameError> {

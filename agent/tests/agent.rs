@@ -7,17 +7,19 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sitepulse_agent::spool::policy::{Keep, PendingRecord};
+use sitepulse_agent::spool::{Limits, Spool};
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_daemon::transport::{Accepted, FrameStream, Server};
+use sitepulse_daemon::transport::{Accepted, ConnectionLost, FrameStream, Server};
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
 use sitepulse_model::control::{Change, ControlEvent, Scope, Weight};
-use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region, Revision};
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{DropReason, MissedCause, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
@@ -37,6 +39,8 @@ struct Book {
     entries: BTreeMap<(u64, u8, u64), Entry>,
     events: Vec<ControlEvent>,
     statuses: usize,
+    /// Connections that the agent closed in so many words.
+    goodbyes: usize,
     revoked: bool,
     token_expired: bool,
 }
@@ -92,6 +96,9 @@ async fn converse(shared: Arc<Shared>, accepted: Accepted, tasks: TaskSet) {
     while let Ok(stream) = connection.accept_stream::<ToCollector, ToAgent>().await {
         let known = accepted.certificate_der.is_some();
         tasks.spawn("stream", answer(shared.clone(), stream, known));
+    }
+    if matches!(connection.closed().await, ConnectionLost::Closed { code: 0, .. }) {
+        shared.book.lock().unwrap().goodbyes += 1;
     }
 }
 
@@ -209,6 +216,7 @@ fn check(number: u32, id: &str, url: String) -> AssignedCheck {
 struct Site {
     address: SocketAddr,
     over: Arc<AtomicBool>,
+    hits: Arc<AtomicUsize>,
 }
 
 impl Site {
@@ -217,18 +225,25 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let end = over.clone();
+        let hits = Arc::new(AtomicUsize::new(0));
+        let count = hits.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if end.load(Ordering::Relaxed) {
                     return;
                 }
                 let Ok(mut stream) = stream else { continue };
+                count.fetch_add(1, Ordering::Relaxed);
                 let mut request = [0; 1024];
                 drop(stream.read(&mut request));
                 drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
             }
         });
-        Self { address, over }
+        Self { address, over, hits }
+    }
+
+    fn hits(&self) -> usize {
+        self.hits.load(Ordering::Relaxed)
     }
 }
 
@@ -477,6 +492,61 @@ fn a_damaged_spool_is_reported_and_a_revoked_agent_ends() {
 }
 
 #[test]
+fn joining_and_stopping_close_their_connections() {
+    let collector = Collector::start(vec![check(1, "shop", "http://127.0.0.1:9/".to_owned())]);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let goodbyes = || collector.book.lock().unwrap().goodbyes;
+    wait_for("the goodbye of the join", || goodbyes() == 1);
+    let daemon = Daemon::start(&dir);
+    wait_for("a result", || results(&collector.records(), 1) >= 1);
+    assert!(daemon.terminate().success());
+    wait_for("the goodbye of the agent", || goodbyes() == 2);
+}
+
+#[test]
+fn a_record_damaged_at_rest_does_not_stop_shipping() {
+    let checks = vec![check(1, "shop", "http://127.0.0.1:9/".to_owned())];
+    let collector = Collector::start(checks);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let daemon = Daemon::start(&dir);
+    wait_for("a result", || results(&collector.records(), 1) >= 1);
+    assert!(daemon.terminate().success());
+
+    // A record that waits in a cleanly closed spool loses a bit: only its checksum can tell, when the shipper reads it.
+    let path = dir.join("spool.db");
+    let mut spool = Spool::open(&path, Limits::default(), clock::now(), &mut || Incarnation(1)).unwrap().spool;
+    let mark = "a detail like no other";
+    let result = collector.records().into_iter().find_map(|record| match record {
+        Record::Result(result) => Some(result),
+        Record::Missed(_) | Record::Dropped(_) => None,
+    });
+    let mut result = result.unwrap();
+    result.detail = mark.to_owned();
+    let bucket = CheckId::parse("shop").unwrap().bucket();
+    spool.append(&[PendingRecord { bucket, keep: Keep::Notable, record: Record::Result(result) }]).unwrap();
+    spool.close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(mark.len()).position(|window| window == mark.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let before = results(&collector.records(), 1);
+    let daemon = Daemon::start(&dir);
+    wait_for("new results", || results(&collector.records(), 1) >= before + 2);
+    wait_for("the report of what was lost", || {
+        let records = collector.records();
+        records
+            .iter()
+            .any(|record| matches!(record, Record::Dropped(dropped) if dropped.reason == DropReason::SpoolCorrupt))
+    });
+    assert!(daemon.terminate().success());
+}
+
+#[test]
 fn a_thousand_checks_cost_little_memory() {
     let site = Site::start();
     let checks = (0..1000)
@@ -501,4 +571,31 @@ fn a_thousand_checks_cost_little_memory() {
     let (data, all) = (kib("RssAnon:"), kib("VmRSS:"));
     println!("RssAnon {data} KiB, VmRSS {all} KiB");
     assert!(data <= 20 << 10, "{data} KiB");
+}
+
+/// Runs in a mount namespace of its own, with a data directory on a small file system that is full. Where the machine allows none, nothing is tested.
+#[test]
+fn a_full_disk_does_not_keep_an_agent_from_starting_and_probing() {
+    let allowed = Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success());
+    if !allowed {
+        println!("no mount namespaces here: skipped");
+        return;
+    }
+    let site = Site::start();
+    let collector = Collector::start(vec![check(1, "shop", format!("http://{}/", site.address))]);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let daemon = Daemon::start(&dir);
+    wait_for("a result", || results(&collector.records(), 1) >= 1);
+    assert!(daemon.terminate().success());
+    drop(std::fs::remove_file(dir.join("spool.db.ballast")));
+    let hits = site.hits();
+    let script = "mkdir $0/full && mount -t tmpfs -o size=1m tmpfs $0/full && cp -a $0/data $0/full/ \
+        && (cat /dev/zero > $0/full/filler; exec $1 run --data-dir $0/full/data)";
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script]).arg(home.path()).arg(env!("CARGO_BIN_EXE_sitepulse-agent"));
+    let daemon = Daemon(command.stderr(Stdio::inherit()).spawn().unwrap());
+    wait_for("probes on a full disk", || site.hits() >= hits + 3);
+    assert!(daemon.terminate().success());
 }

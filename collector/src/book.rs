@@ -2,7 +2,8 @@
 //!
 //! The book is a function of the tables: rebuilt by one scan at the start, and from then on updated by the writer after each
 //! commit, so it never shows what a crash could take back. Presence (connected, last seen, status) is the one part that is not
-//! durable. It stands behind a `std::sync::RwLock`; no guard is held across an `await`.
+//! durable; it has a lock for each agent. The book stands behind a `std::sync::RwLock`; no guard is held across an `await`, nor while
+//! the disk works.
 
 mod accounting;
 mod agent;
@@ -18,7 +19,7 @@ use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 
 pub use accounting::{AgentNow, Filter, VerdictNow};
-pub use agent::{Agent, Presence};
+pub use agent::{Agent, Presence, PresenceCell};
 pub use check::{Check, CheckRevision};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 
@@ -106,17 +107,12 @@ impl Book {
 
     /// The events that agent `agent` must know: those about itself, and those about checks everywhere.
     pub fn events_for(&self, agent: AgentNo) -> impl Iterator<Item = ControlEvent> {
-        self.control.events().filter(move |event| concerns(event.scope, agent))
+        self.control.events_where(move |_, scope| concerns(scope, agent))
     }
 
     /// How many agents hold a connection now.
     pub fn agents_connected(&self) -> usize {
-        self.agents.values().filter(|agent| agent.presence.connected).count()
-    }
-
-    /// The presence of an agent, for its session to keep up to date.
-    pub fn presence_mut(&mut self, agent: AgentNo) -> Option<&mut Presence> {
-        self.agents.get_mut(&agent).map(|agent| &mut agent.presence)
+        self.agents.values().filter(|agent| agent.presence.is_connected()).count()
     }
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {
@@ -172,5 +168,6 @@ pub(crate) fn concerns(scope: Scope, agent: AgentNo) -> bool {
 
 /// When an agent was last heard of: now if it is connected.
 pub fn last_seen(agent: &Agent, now: UtcMicros) -> Option<UtcMicros> {
-    if agent.presence.connected { Some(now) } else { agent.presence.last_seen }
+    let presence = agent.presence.read();
+    if presence.connected { Some(now) } else { presence.last_seen }
 }

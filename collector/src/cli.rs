@@ -124,11 +124,12 @@ pub enum Command {
                             sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n\n\
                             Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
     Sla(SlaArgs),
-    /// Stops runs of an agent, a check, or one check on one agent, for a time.
+    /// Stops runs of an agent, a check, or one check on one agent, for a time (1h unless told).
     #[command(
         after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
                             sitepulse-collector suspend --check shop --until 2026-11-23T06:00:00Z --reason \"release\"\n  \
-                            sitepulse-collector suspend --check shop --agent eu-west-1 --reason \"flaky route\""
+                            sitepulse-collector suspend --check shop --agent eu-west-1 --reason \"flaky route\"    # for 1h\n\n\
+                      It ends by itself after --for or at --until, after 1h where neither is given, or with `resume`."
     )]
     Suspend(SuspendArgs),
     /// Ends a suspension of the same scope.
@@ -138,7 +139,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sitepulse-collector weight 2 --agent eu-west-1\n  \
                             sitepulse-collector weight 0 --agent eu-west-1 --check shop    # watched, never counted")]
     Weight(WeightArgs),
-    /// Shows who suspended, resumed or weighed what, when, and from which side.
+    /// Shows who suspended, resumed, weighed or revoked what, when, and from which side.
     #[command(
         after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json"
     )]
@@ -246,10 +247,10 @@ pub struct SuspendArgs {
     /// About what.
     #[command(flatten)]
     pub scope: ScopeArgs,
-    /// For how long, like `2h`; without it and --until: until a resume.
+    /// For how long, like `2h`: at most 366d [default, without --until: 1h].
     #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
     pub duration: Option<String>,
-    /// Until when.
+    /// Until when: at most 366 days ahead.
     #[arg(long, value_name = "INSTANT")]
     pub until: Option<String>,
     /// Why; it is shown wherever the suspension is.

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_model::id::AgentNo;
+use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::ADDRESSES_MAX;
 use sitepulse_wire::token::ADDRESS_BYTES_MAX;
@@ -61,7 +62,7 @@ impl Shared {
         self.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The book, for the engine after a commit, and for presence.
+    /// The book, for the engine after a commit.
     pub(crate) fn book_mut(&self) -> RwLockWriteGuard<'_, Book> {
         self.book.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,6 +106,8 @@ pub struct Engine {
     pub(crate) authority: Arc<CertificateAuthority>,
     pub(crate) marks: HashMap<MarkKey, Mark>,
     pub(crate) provenances: HashMap<AgentNo, ProvenanceCache>,
+    /// Rows in the table `quarantine`.
+    pub(crate) quarantined_rows: u64,
 }
 
 impl Engine {
@@ -141,8 +144,21 @@ impl Engine {
         for event in rows::events(connection)? {
             book.insert_event(event);
         }
-        let records = rows::results(connection, |agent, record| book.insert_record(agent, record))?;
-        book.count_quarantined(rows::quarantined(connection)?);
+        let mut newest: HashMap<AgentNo, UtcMicros> = HashMap::new();
+        let records = rows::results(connection, |agent, record| {
+            if let Record::Result(result) = &record {
+                newest.entry(agent).and_modify(|at| *at = result.started.max(*at)).or_insert(result.started);
+            }
+            book.insert_record(agent, record);
+        })?;
+        // Only handshakes are noted as seen; what was stored since is newer. Agents' clocks may run ahead of ours.
+        for (agent, started) in newest {
+            if let Some(agent) = book.agent(agent) {
+                agent.presence.update(|presence| presence.last_seen = presence.last_seen.max(Some(started.min(now))));
+            }
+        }
+        let quarantined_rows = rows::quarantined(connection)?;
+        book.count_quarantined(quarantined_rows);
         let marks = rows::marks(connection)?.into_iter().collect();
         let provenances = rows::provenance_counts(connection)?;
         let provenances =
@@ -160,7 +176,14 @@ impl Engine {
             versions: watch::channel(0).0,
             counters: Counters::default(),
         };
-        Ok(Self { store, shared: Arc::new(shared), authority: Arc::new(authority), marks, provenances })
+        Ok(Self {
+            store,
+            shared: Arc::new(shared),
+            authority: Arc::new(authority),
+            marks,
+            provenances,
+            quarantined_rows,
+        })
     }
 
     /// What readers see.
@@ -200,12 +223,16 @@ impl Engine {
     /// Notes an agent's handshake.
     pub fn note_handshake(&mut self, agent: AgentNo, build: &str, now: UtcMicros) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        if let Some(agent) = shared.book().agent(agent) {
-            self.store.write(|connection| rows::note_agent(connection, agent, build, now))?;
-        }
-        if let Some(agent) = shared.book_mut().agent_mut(agent) {
-            build.clone_into(&mut agent.build);
-            agent.presence.last_seen = agent.presence.last_seen.max(Some(now));
+        // No guard is held while the disk works.
+        let known = shared.book().agent(agent).cloned();
+        if let Some(known) = known {
+            self.store.write(|connection| rows::note_agent(connection, &known, build, now))?;
+            known.presence.update(|presence| presence.last_seen = presence.last_seen.max(Some(now)));
+            if known.build != build
+                && let Some(agent) = shared.book_mut().agent_mut(agent)
+            {
+                build.clone_into(&mut agent.build);
+            }
         }
         shared.tick();
         Ok(())

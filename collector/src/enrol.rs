@@ -12,7 +12,7 @@ use sitepulse_wire::message::{JoinRequest, Joined, Refusal, RefusalCode, ToAgent
 use sitepulse_wire::token::JoinToken;
 
 use crate::app::AppError;
-use crate::book::{Agent, Book, Presence};
+use crate::book::{Agent, Book, PresenceCell};
 use crate::engine::Engine;
 use crate::store::{StoreError, rows};
 
@@ -130,7 +130,7 @@ impl Engine {
                 enrolled_at: now,
                 revoked_at: None,
                 build: request.build.clone(),
-                presence: Presence::default(),
+                presence: PresenceCell::default(),
             }
         };
         let joined = match self.certify(&agent, &request.csr_der, now) {
@@ -191,21 +191,22 @@ impl Engine {
     /// Revokes an agent for good: its sessions end, its past still counts. Revoking twice changes nothing.
     pub fn revoke_agent(&mut self, name: &AgentName, now: UtcMicros) -> Result<AgentNo, AppError> {
         let shared = Arc::clone(&self.shared);
-        let number = {
-            let book = shared.book();
-            let Some(agent) = book.agent_by_name(name) else {
-                return Err(AppError::NotFound(format!("no agent {name}: see `sitepulse-collector agents`")));
-            };
-            if agent.revoked_at.is_some() {
-                return Ok(agent.number);
-            }
-            self.store.write(|connection| rows::revoke_agent(connection, agent, now))?;
-            agent.number
+        let known = shared.book().agent_by_name(name).cloned();
+        let Some(known) = known else {
+            return Err(AppError::NotFound(format!("no agent {name}: see `sitepulse-collector agents`")));
         };
-        if let Some(agent) = shared.book_mut().agent_mut(number) {
+        let number = known.number;
+        if known.revoked_at.is_some() {
+            return Ok(number);
+        }
+        // No guard is held while the disk works.
+        self.store.write(|connection| rows::revoke_agent(connection, &known, now))?;
+        let mut book = shared.book_mut();
+        if let Some(agent) = book.agent_mut(number) {
             agent.revoked_at = Some(now);
         }
-        shared.book_mut().changed();
+        book.changed();
+        drop(book);
         tracing::warn!(agent = %name, "agent revoked");
         shared.tick();
         Ok(number)

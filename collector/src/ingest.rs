@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use rusqlite::params;
-use sitepulse_model::id::{AgentNo, BUCKETS, Bucket};
+use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo};
 use sitepulse_model::record::{Provenance, Record};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry};
@@ -19,11 +19,13 @@ use crate::book::Book;
 use crate::engine::Engine;
 use crate::store::{StoreError, rows};
 
-pub use mark::{Mark, MarkKey};
+pub use mark::{Inserted, Mark, MarkKey};
 pub use validate::SetAside;
 
 /// Largest sequence number that is taken: beyond it a sender is broken.
 const SEQ_MAX: u64 = 1 << 62;
+/// Most rows in the table `quarantine`: what is set aside beyond is only counted.
+const QUARANTINE_ROWS_MAX: u64 = 100_000;
 
 /// One batch of one agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +55,7 @@ struct Pending {
     marks: Vec<(MarkKey, Mark)>,
     mark_at: HashMap<MarkKey, usize>,
     provenances: Vec<(AgentNo, u32, Provenance)>,
+    quarantined: u64,
 }
 
 impl Pending {
@@ -65,9 +68,28 @@ impl Pending {
     }
 }
 
-/// What is committed, to judge a batch by.
+/// What the book says of a batch. Only the writer changes what it is judged by, so it stays true until the batch is written.
+struct Judged {
+    /// The agent's bucket; `None` for an unknown agent.
+    bucket: Option<Bucket>,
+    verdicts: Vec<Result<CheckNo, SetAside>>,
+}
+
+impl Judged {
+    fn of(book: &Book, job: &IngestJob) -> Self {
+        let agent = book.agent(job.agent);
+        let provenances = job.batch.provenances.len();
+        let judge = |entry| match agent {
+            Some(agent) => validate::entry(book, agent, entry, provenances, job.received_at),
+            None => Err(SetAside::UnknownAgent),
+        };
+        Self { bucket: agent.map(|agent| agent.name.bucket()), verdicts: job.batch.entries.iter().map(judge).collect() }
+    }
+}
+
+/// What is committed.
 struct Known<'a> {
-    book: &'a Book,
+    quarantined: u64,
     marks: &'a HashMap<MarkKey, Mark>,
     provenances: &'a HashMap<AgentNo, ProvenanceCache>,
 }
@@ -81,21 +103,23 @@ impl Engine {
         let mut pending = Pending::default();
         let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
         let mut fresh: Vec<Vec<bool>> = jobs.iter().map(|job| vec![false; job.batch.entries.len()]).collect();
-        // The guard must be gone before the book is written below: the lock is not reentrant.
-        let book = self.shared.book();
-        let known = Known { book: &book, marks: &self.marks, provenances: &self.provenances };
-        let written = self.store.write(|connection| {
-            for ((job, outcome), fresh) in jobs.iter_mut().zip(&mut outcomes).zip(&mut fresh) {
-                known.take_in(connection, job, &mut pending, outcome, fresh)?;
+        // No guard is held while the disk works: readers would wait for it behind the next writer.
+        let judged: Vec<Judged> = {
+            let book = self.shared.book();
+            jobs.iter().map(|job| Judged::of(&book, job)).collect()
+        };
+        let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, provenances: &self.provenances };
+        self.store.write(|connection| {
+            for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
+                known.take_in(connection, job, judged, &mut pending, outcome, fresh)?;
             }
             for (key, mark) in &pending.marks {
                 rows::set_mark(connection, *key, mark)?;
             }
             Ok(())
-        });
-        drop(book);
-        written?;
+        })?;
 
+        self.quarantined_rows += pending.quarantined;
         self.marks.extend(pending.marks);
         for (agent, number, provenance) in pending.provenances {
             self.provenances.entry(agent).or_default().remember(number, provenance);
@@ -126,6 +150,7 @@ impl Known<'_> {
         &self,
         connection: &rusqlite::Connection,
         job: &mut IngestJob,
+        judged: &Judged,
         pending: &mut Pending,
         outcome: &mut IngestOutcome,
         fresh: &mut [bool],
@@ -133,14 +158,7 @@ impl Known<'_> {
         let agent_no = job.agent;
         let incarnation = job.batch.incarnation;
         let incarnation_bits = incarnation.0.cast_signed();
-        let agent = self.book.agent(agent_no);
-        let provenances = self.provenance_numbers(
-            connection,
-            &job.batch.provenances,
-            agent_no,
-            agent.map(|a| a.name.bucket()),
-            pending,
-        )?;
+        let mut provenances: Vec<Option<u32>> = vec![None; job.batch.provenances.len()];
         let mut insert = connection.prepare_cached(rows::INSERT_RESULT)?;
         let mut set_aside = connection.prepare_cached(rows::INSERT_QUARANTINE)?;
         let mut body = Vec::with_capacity(256);
@@ -149,10 +167,7 @@ impl Known<'_> {
 
         for index in by_bucket(&job.batch.entries) {
             let Some(entry) = job.batch.entries.get_mut(index) else { continue };
-            let verdict = match agent {
-                Some(agent) => validate::entry(self.book, agent, entry, &provenances, job.received_at),
-                None => Err(SetAside::UnknownAgent),
-            };
+            let mut verdict = judged.verdicts[index];
             // A number that is no bucket, or beyond every counter, has no mark to be noted in.
             if entry.bucket.0 < BUCKETS && entry.seq.0 <= SEQ_MAX {
                 let at = match bucket_now {
@@ -164,9 +179,13 @@ impl Known<'_> {
                     }
                 };
                 let mark = &mut pending.marks[at].1;
-                if !mark.insert(entry.seq) {
-                    outcome.duplicates += 1;
-                    continue;
+                match mark.insert(entry.seq) {
+                    Inserted::New => {}
+                    Inserted::Known => {
+                        outcome.duplicates += 1;
+                        continue;
+                    }
+                    Inserted::Full => verdict = Err(SetAside::TooManyGaps),
                 }
                 if verdict.is_ok()
                     && let Record::Dropped(dropped) = &mut entry.record
@@ -180,6 +199,15 @@ impl Known<'_> {
             sitepulse_wire::record::encode(&entry.record, &mut body);
             match verdict {
                 Ok(check) => {
+                    let at = usize::from(entry.provenance);
+                    let provenance = match provenances[at] {
+                        Some(number) => number,
+                        None => {
+                            let provenance = &job.batch.provenances[at];
+                            self.provenance_number(connection, provenance, agent_no, judged.bucket, pending)?
+                        }
+                    };
+                    provenances[at] = Some(provenance);
                     insert.execute(params![
                         entry.bucket.0,
                         agent_no.0,
@@ -187,22 +215,25 @@ impl Known<'_> {
                         entry.seq.0.cast_signed(),
                         check.0,
                         entry.record.scheduled().0,
-                        provenances[usize::from(entry.provenance)],
+                        provenance,
                         body,
                     ])?;
                     fresh[index] = true;
                     outcome.stored += 1;
                 }
                 Err(reason) => {
-                    set_aside.execute(params![
-                        entry.bucket.0,
-                        agent_no.0,
-                        incarnation_bits,
-                        entry.seq.0.cast_signed(),
-                        job.received_at.0,
-                        reason.to_string(),
-                        body,
-                    ])?;
+                    if self.quarantined + pending.quarantined < QUARANTINE_ROWS_MAX {
+                        set_aside.execute(params![
+                            entry.bucket.0,
+                            agent_no.0,
+                            incarnation_bits,
+                            entry.seq.0.cast_signed(),
+                            job.received_at.0,
+                            reason.to_string(),
+                            body,
+                        ])?;
+                        pending.quarantined += 1;
+                    }
                     outcome.set_aside += 1;
                     first_set_aside.get_or_insert((entry.bucket, entry.seq, entry.record.check(), reason));
                 }
@@ -215,41 +246,26 @@ impl Known<'_> {
         Ok(())
     }
 
-    /// The stored number of each of the batch's provenances; adds those not seen lately.
-    fn provenance_numbers(
+    /// The stored number of a provenance; adds one not seen lately. Only records that are stored ask for it.
+    fn provenance_number(
         &self,
         connection: &rusqlite::Connection,
-        provenances: &[Provenance],
+        provenance: &Provenance,
         agent: AgentNo,
         bucket: Option<Bucket>,
         pending: &mut Pending,
-    ) -> Result<Vec<u32>, StoreError> {
-        let Some(bucket) = bucket else {
-            return Ok(vec![0; provenances.len()]);
-        };
+    ) -> Result<u32, StoreError> {
+        let Some(bucket) = bucket else { return Ok(0) };
         let known = self.provenances.get(&agent);
-        let mut numbers = Vec::with_capacity(provenances.len());
-        for provenance in provenances {
-            let pended = pending.provenances.iter().find(|(of, _, candidate)| *of == agent && candidate == provenance);
-            let found = pended.map(|(_, number, _)| *number).or_else(|| known?.number(provenance));
-            let number = match found {
-                Some(number) => number,
-                None => {
-                    let newest = pending
-                        .provenances
-                        .iter()
-                        .filter(|(of, _, _)| *of == agent)
-                        .map(|(_, number, _)| *number)
-                        .max();
-                    let number = newest.or(known.map(|known| known.newest)).unwrap_or(0) + 1;
-                    rows::insert_provenance(connection, bucket, agent, number, provenance)?;
-                    pending.provenances.push((agent, number, provenance.clone()));
-                    number
-                }
-            };
-            numbers.push(number);
+        let pended = pending.provenances.iter().find(|(of, _, candidate)| *of == agent && candidate == provenance);
+        if let Some(number) = pended.map(|(_, number, _)| *number).or_else(|| known?.number(provenance)) {
+            return Ok(number);
         }
-        Ok(numbers)
+        let newest = pending.provenances.iter().filter(|(of, _, _)| *of == agent).map(|(_, number, _)| *number).max();
+        let number = newest.or(known.map(|known| known.newest)).unwrap_or(0) + 1;
+        rows::insert_provenance(connection, bucket, agent, number, provenance)?;
+        pending.provenances.push((agent, number, provenance.clone()));
+        Ok(number)
     }
 }
 

@@ -4,10 +4,10 @@
 //! back when its batch is durable, so a slow disk slows the agents and fills no memory. A peer that does not read what it is sent
 //! is closed after [`SEND_MAX`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
@@ -19,10 +19,10 @@ use sitepulse_daemon::transport::{
 use sitepulse_model::id::{AgentName, AgentNo};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Refusal, RefusalCode, ToAgent, ToCollector};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::app::App;
-use crate::book::Presence;
+use crate::book::{Presence, PresenceCell};
 use crate::receive::{Action, BATCHES_WAITING_MAX, CONTROL, PeerCertificate, ReceiveSession, StreamNo};
 
 /// How long a message may wait for the peer to read.
@@ -31,6 +31,8 @@ const SEND_MAX: Duration = Duration::from_secs(15);
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// Close code of an orderly end.
 const CLOSE_DONE: u32 = 0;
+/// Most connections of one agent: more than one after an address change, until the old one's end is noticed.
+const AGENT_CONNECTIONS_MAX: usize = 4;
 
 /// Listens for agents.
 #[derive(Debug)]
@@ -47,7 +49,10 @@ impl Listener {
         let identity = authority
             .issue_server(clock::now())
             .map_err(|error| ListenError::Identity { address, reason: error.to_string() })?;
-        let server = Server::bind(address, &identity, authority.certificate_der())?;
+        let known = app.clone();
+        let server = Server::bind(address, &identity, authority.certificate_der())?.with_known(move |der| {
+            read_certificate(der).is_ok_and(|certificate| agent_of(&known, &certificate).is_some())
+        });
         let local = server.local_address().map_err(|source| ListenError::from_io(address, source))?;
         Ok(Self { app: app.clone(), server, local })
     }
@@ -60,6 +65,7 @@ impl Listener {
     /// Takes connections until `stop` is ready, then closes them all and waits for them.
     pub async fn run(mut self, tasks: TaskSet, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
+        let seats = Seats::default();
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -68,7 +74,10 @@ impl Listener {
             };
             let Some(accepted) = accepted else { break };
             self.app.shared().counters.connections.fetch_add(1, Ordering::Relaxed);
-            tasks.spawn("agent's session", serve(self.app.clone(), accepted, tasks.clone(), stopped.clone()));
+            tasks.spawn(
+                "agent's session",
+                serve(self.app.clone(), accepted, tasks.clone(), seats.clone(), stopped.clone()),
+            );
         }
         // Sessions say goodbye by themselves and drop their receivers.
         drop(stopped);
@@ -76,6 +85,35 @@ impl Listener {
         drop(tokio::time::timeout(FLUSH_MAX * 2, stopping.closed()).await);
         self.server.close(CLOSE_DONE, "the collector is shutting down");
         drop(tokio::time::timeout(FLUSH_MAX, self.server.wait_idle()).await);
+    }
+}
+
+/// The agent that a certificate is in force for.
+fn agent_of(app: &App, certificate: &PeerCertificate) -> Option<AgentNo> {
+    let book = app.book();
+    let agent = book.agent_by_name(&certificate.name)?;
+    (agent.revoked_at.is_none() && agent.spki_sha256 == certificate.spki_sha256).then_some(agent.number)
+}
+
+/// Who holds a connection: at most [`AGENT_CONNECTIONS_MAX`] for one agent, the newest win.
+#[derive(Debug, Clone, Default)]
+struct Seats {
+    taken: Arc<Mutex<BTreeMap<AgentNo, VecDeque<oneshot::Sender<()>>>>>,
+}
+
+impl Seats {
+    /// Takes a seat; what is given is ready when a newer connection needs it.
+    fn take(&self, agent: AgentNo) -> oneshot::Receiver<()> {
+        let (lost, losing) = oneshot::channel();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let seats = taken.entry(agent).or_default();
+        seats.retain(|seat| !seat.is_closed());
+        seats.push_back(lost);
+        while seats.len() > AGENT_CONNECTIONS_MAX {
+            // Dropping it tells its holder.
+            seats.pop_front();
+        }
+        losing
     }
 }
 
@@ -95,13 +133,13 @@ struct Shell {
     session: ReceiveSession,
     peer: SocketAddr,
     certificate: Option<PeerCertificate>,
-    present: Option<AgentNo>,
+    present: Option<(AgentNo, PresenceCell)>,
     senders: BTreeMap<StreamNo, FrameSender<ToAgent>>,
     credits: Arc<Semaphore>,
     ingested: mpsc::UnboundedSender<Ingested>,
 }
 
-async fn serve(app: App, accepted: Accepted, tasks: TaskSet, mut stopped: watch::Receiver<bool>) {
+async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut stopped: watch::Receiver<bool>) {
     let Accepted { connection, peer, certificate_der } = accepted;
     let certificate = match certificate_der.as_deref().map(read_certificate).transpose() {
         Ok(certificate) => certificate,
@@ -110,6 +148,8 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, mut stopped: watch:
             return connection.close(CLOSE_DONE, &what);
         }
     };
+    let known = certificate.as_ref().and_then(|certificate| agent_of(&app, certificate));
+    let mut seat = known.map(|agent| seats.take(agent));
     let mut versions = app.shared().subscribe_versions();
     // Bounded by the session's credits.
     let (ingested, mut outcomes) = mpsc::unbounded_channel();
@@ -142,6 +182,7 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, mut stopped: watch:
             }
             Ok(()) = versions.changed() => shell.session.handle_book(&shell.app.book()),
             () = sleep_until(deadline), if deadline.is_some() => shell.session.handle_timeout(clock::now()),
+            () = lost(&mut seat) => break "the agent has newer connections".into(),
             _ = stopped.changed() => {
                 let message = "the collector is shutting down: keep the data and come again";
                 let refusal = Refusal { code: RefusalCode::Unavailable, message: message.into() };
@@ -156,6 +197,14 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, mut stopped: watch:
     };
     connection.close(CLOSE_DONE, &reason);
     shell.leave(&reason);
+}
+
+/// Waits until a newer connection took the seat.
+async fn lost(seat: &mut Option<oneshot::Receiver<()>>) {
+    match seat {
+        Some(seat) => drop(seat.await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_until(deadline: Option<UtcMicros>) {
@@ -323,13 +372,13 @@ impl Shell {
     }
 
     fn update(&self, agent: AgentNo, update: impl FnOnce(&mut Presence)) {
-        if let Some(presence) = self.app.shared().book_mut().presence_mut(agent) {
-            update(presence);
+        if let Some((_, presence)) = self.present.as_ref().filter(|(present, _)| *present == agent) {
+            presence.update(update);
         }
     }
 
     fn enter(&mut self, agent: AgentNo, update: impl FnOnce(&mut Presence)) {
-        self.present = Some(agent);
+        self.present = self.app.book().agent(agent).map(|known| (agent, known.presence.clone()));
         let (peer, expires) =
             (self.peer.to_string(), self.certificate.as_ref().map(|certificate| certificate.not_after));
         self.update(agent, |presence| {
@@ -345,10 +394,10 @@ impl Shell {
 
     fn leave(&self, reason: &str) {
         self.credits.close();
-        let Some(agent) = self.present else {
+        let Some((agent, presence)) = &self.present else {
             return tracing::info!(peer = %self.peer, "connection ended: {reason}");
         };
-        self.update(agent, |presence| {
+        presence.update(|presence| {
             presence.connections = presence.connections.saturating_sub(1);
             presence.connected = presence.connections > 0;
             presence.last_seen = Some(clock::now());

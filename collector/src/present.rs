@@ -47,7 +47,16 @@ struct Shared {
     app: App,
     console_url: Option<String>,
     stopping: watch::Receiver<bool>,
-    snapshot: Mutex<Option<(u64, Arc<Snapshot>)>>,
+    snapshot: Mutex<Option<Cached>>,
+}
+
+/// The snapshot that serves all readers.
+struct Cached {
+    /// On the monotonic clock.
+    made: u64,
+    /// The book's version: whoever changed checks, agents or control events sees the change.
+    version: u64,
+    snapshot: Arc<Snapshot>,
 }
 
 impl Present {
@@ -82,29 +91,25 @@ impl Present {
         self.shared.stopping.clone()
     }
 
-    /// All checks and agents with their figures, at most about a second old.
+    /// All checks and agents with their figures: at most about a second old, and never older than a change of checks, agents or
+    /// control events.
     ///
     /// # Errors
     /// When the computation was cut short by a stop.
     pub async fn snapshot(&self) -> Answer<Arc<Snapshot>> {
         let mut cached = self.shared.snapshot.lock().await;
         let monotonic = clock::monotonic().0;
-        if let Some((made, snapshot)) = cached.as_ref()
-            && monotonic.saturating_sub(*made) < SNAPSHOT_US
+        let version = self.app().book().version();
+        if let Some(cached) = cached.as_ref()
+            && monotonic.saturating_sub(cached.made) < SNAPSHOT_US
+            && cached.version == version
         {
-            return Ok(Arc::clone(snapshot));
+            return Ok(Arc::clone(&cached.snapshot));
         }
-        let snapshot = Arc::new(self.fresh().await?);
-        *cached = Some((monotonic, Arc::clone(&snapshot)));
+        let (version, snapshot) = self.read(|book| (book.version(), Snapshot::take(book, clock::now()))).await?;
+        let snapshot = Arc::new(snapshot);
+        *cached = Some(Cached { made: monotonic, version, snapshot: Arc::clone(&snapshot) });
         Ok(snapshot)
-    }
-
-    /// All checks and agents with their figures, now.
-    ///
-    /// # Errors
-    /// When the computation was cut short by a stop.
-    pub async fn fresh(&self) -> Answer<Snapshot> {
-        self.read(|book| Snapshot::take(book, clock::now())).await
     }
 
     /// Reads the book beside the tasks: such a computation may take a while.

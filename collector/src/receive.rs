@@ -106,7 +106,7 @@ pub enum Action {
 enum Phase {
     /// Nothing came yet.
     New,
-    /// A join or a renewal is under way or done: the peer is expected to go.
+    /// A join is under way.
     Enrolling,
     /// The certificate is expired: only a renewal is taken.
     Expired(AgentNo),
@@ -281,7 +281,11 @@ impl ReceiveSession {
     /// What became of a join; `None` when it could not be stored.
     pub fn handle_joined(&mut self, answer: Option<Result<Joined, Refusal>>) {
         match answer {
-            Some(Ok(joined)) => self.actions.push_back(Action::Send(CONTROL, ToAgent::Joined(joined))),
+            Some(Ok(joined)) => {
+                // Its place is for the next stranger: from here on the agent comes with its certificate.
+                self.actions.push_back(Action::Send(CONTROL, ToAgent::Joined(joined)));
+                self.close("the agent has joined");
+            }
             Some(Err(refusal)) => self.refuse_with(refusal),
             None => self.unavailable(),
         }

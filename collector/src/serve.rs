@@ -29,6 +29,9 @@ const HTTP_DEFAULT: &str = "127.0.0.1:8080";
 const LISTEN_DEFAULT: &str = "0.0.0.0:8443";
 /// How long open connections may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
+/// How often systemd is told that the start goes on, and for how long it may then take.
+const START_EXTEND_EVERY: Duration = Duration::from_secs(5);
+const START_EXTEND: Duration = Duration::from_secs(60);
 /// The file that tells the real ports.
 pub const RUNTIME: &str = "runtime.json";
 
@@ -173,13 +176,26 @@ async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error.to_string());
     let mut signals = Signals::install().map_err(|error| failed(&format!("cannot listen for signals: {error}")))?;
     let data_dir = settings.data_dir.clone();
-    let app = tokio::task::spawn_blocking(move || App::open(&data_dir, clock::now()))
-        .await
-        .map_err(|error| failed(&error))?
-        .map_err(|error| Failure::new(error.exit(), error.to_string()))?;
+    let mut opening = tokio::task::spawn_blocking(move || App::open(&data_dir, clock::now()));
+    // Reading a large store takes longer than systemd waits by itself.
+    let opened = loop {
+        tokio::select! {
+            opened = &mut opening => break opened,
+            () = tokio::time::sleep(START_EXTEND_EVERY) => extend_start(),
+        }
+    };
+    let app = opened.map_err(|error| failed(&error))?.map_err(|error| Failure::new(error.exit(), error.to_string()))?;
     let ended = serve_with(&settings, &app, &mut signals, json).await;
     app.close().await;
     ended
+}
+
+/// Tells systemd, if it started us, that the start is alive.
+fn extend_start() {
+    let us = u32::try_from(START_EXTEND.as_micros()).expect("a minute fits");
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(us)]) {
+        tracing::warn!("cannot notify systemd: {error}");
+    }
 }
 
 async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json: bool) -> Result<(), Failure> {
@@ -222,6 +238,10 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
         signal = signals.next() => {
             tracing::info!("{}: stopping", signal.as_str());
             Ok(())
+        }
+        () = app.writer().ended() => {
+            let why = app.readiness().err().unwrap_or_else(|| "the writer's thread ended".into());
+            Err(Failure::new(Exit::Failure, format!("{why}; what is acknowledged is safe")))
         }
         panic = tasks.panicked() => Err(Failure::new(Exit::Failure, format!("{panic}; what is acknowledged is safe"))),
     };

@@ -10,6 +10,7 @@ pub mod rows;
 
 mod migrations;
 
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,14 @@ pub enum StoreOpenError {
         path: String,
         /// What SQLite says.
         source: rusqlite::Error,
+    },
+    /// The file cannot be made, or kept from other users.
+    #[error("cannot open {path}: {source}; check that the data directory is writable and the disk is not full")]
+    Mode {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// The file is not a collector's.
     #[error("{path} is not a SitePulse collector's database; move it away or choose another data directory")]
@@ -142,6 +151,14 @@ impl Health {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Nothing will be written any more.
+    pub(crate) fn give_up(&self, what: &str) {
+        tracing::error!("{what}");
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing = Some(Failing { what: what.to_owned(), logged: clock::monotonic() });
+    }
+
     fn note<T>(&self, outcome: &Result<T, StoreError>) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
@@ -169,6 +186,25 @@ impl Health {
     }
 }
 
+/// Makes the file for its owner alone; SQLite gives the write-ahead log the same mode. Others' access to an existing one ends.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    if made.is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists) {
+        // SQLite says it better.
+        return Ok(());
+    }
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    }
+    if let Some(folder) = path.parent()
+        && std::fs::metadata(folder)?.permissions().mode() & 0o027 != 0
+    {
+        tracing::warn!("{} is open to other users: `chmod 0700` it", folder.display());
+    }
+    Ok(())
+}
+
 /// The open database.
 #[derive(Debug)]
 pub struct Store {
@@ -183,6 +219,7 @@ impl Store {
         let path = data_dir.join(FILE);
         let shown = path.display().to_string();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        keep_private(&path).map_err(|source| StoreOpenError::Mode { path: shown.clone(), source })?;
         let connection = Connection::open_with_flags(&path, flags)
             .map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
         Self::set_up(connection, shown, owner, now)
@@ -322,6 +359,20 @@ mod tests {
         let error = Store::open(dir.path(), 1, UtcMicros(0)).unwrap_err();
         assert!(matches!(error, StoreOpenError::Newer { .. }), "{error}");
         assert!(error.to_string().contains("newer sitepulse-collector"), "{error}");
+    }
+
+    #[test]
+    fn other_users_cannot_read_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = || std::fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode() & 0o777;
+        let mut store = Store::open(dir.path(), 1, UtcMicros(0)).unwrap();
+        store.probe_write(UtcMicros(1)).unwrap();
+        let wal = dir.path().join("collector.db-wal");
+        assert_eq!((mode(), std::fs::metadata(wal).unwrap().permissions().mode() & 0o777), (0o600, 0o600));
+        drop(store);
+        std::fs::set_permissions(dir.path().join(FILE), std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(Store::open(dir.path(), 1, UtcMicros(0)).unwrap());
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`BATCHES_MAX`] batches wait, over all sessions; who brings more waits with it. When the store cannot write (disk full, IO
 //! error) each batch is refused, and the thread tries by itself every few seconds, so that readiness heals without traffic.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::lock::DataDirLock;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::engine::Engine;
 use crate::ingest::{IngestJob, IngestOutcome};
@@ -49,6 +50,7 @@ pub struct Writer {
     commands: Sender<Command>,
     permits: Arc<Semaphore>,
     health: Arc<Health>,
+    ended: watch::Receiver<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,11 +59,24 @@ impl Writer {
     pub fn start(engine: Engine, lock: Option<DataDirLock>) -> std::io::Result<Self> {
         let (commands, queue) = channel();
         let health = Arc::clone(engine.store.health());
+        let (ending, ended) = watch::channel(false);
+        let told = Arc::clone(&health);
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
-            run(engine, &queue);
+            // What is committed is sound; what the thread held in memory is not used again.
+            if catch_unwind(AssertUnwindSafe(|| run(engine, &queue))).is_err() {
+                told.give_up("the writer's thread panicked: start the collector again");
+            }
             drop(lock);
+            ending.send_replace(true);
         })?;
-        Ok(Self { commands, permits: Arc::new(Semaphore::new(BATCHES_MAX)), health, thread: Mutex::new(Some(thread)) })
+        let permits = Arc::new(Semaphore::new(BATCHES_MAX));
+        Ok(Self { commands, permits, health, ended, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits until the thread is gone: after [`Self::close`], or because it panicked, which [`Self::health`] tells. A program ends then.
+    pub async fn ended(&self) {
+        // The sender goes with the thread.
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
     }
 
     /// Whether the store takes writes.

@@ -14,8 +14,9 @@ use std::sync::mpsc;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
 use sitepulse_daemon::transport::{Client, ClientIdentity, FrameStream, Server};
-use sitepulse_model::id::{AgentName, Bucket, CheckNo, Incarnation, Revision, Seq};
+use sitepulse_model::id::{AgentName, Bucket, CheckId, CheckNo, Incarnation, Revision, Seq};
 use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
+use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::process::Daemon;
@@ -159,11 +160,16 @@ impl Peer {
 
 /// The results of [`CHECKS`] HTTPS checks at 60 s from the instant `from` on.
 fn generate(records: usize, from: i64) -> Vec<(Bucket, Record)> {
+    let agent = AgentName::parse("bench").expect("a slug");
+    let lattices: Vec<Lattice> = (0..CHECKS)
+        .map(|n| Lattice::new(&CheckId::parse(&format!("c{n}")).expect("a slug"), &agent, 60_000_000))
+        .collect();
     (0..records as u64)
         .map(|n| {
             let check = (n % u64::from(CHECKS)) as u32;
             let jitter = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
-            let scheduled = UtcMicros(from + (n / u64::from(CHECKS)) as i64 * 60_000_000 + i64::from(check) * 60_000);
+            let round = UtcMicros(from + (n / u64::from(CHECKS)) as i64 * 60_000_000);
+            let scheduled = lattices[check as usize].at_or_after(round);
             let record = Record::Result(ProbeResult {
                 check: CheckNo(check + 1),
                 revision: Revision(1),

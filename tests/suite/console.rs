@@ -20,7 +20,10 @@ fn dom(cluster: &Cluster, url: &str, ms: u64) -> String {
         .args(["--dump-dom", url])
         .stderr(Stdio::null());
     let answer = run(&mut chromium);
-    assert!(answer.stdout.contains("<html"), "chromium gave no page (is it installed? ./tests/run does that): {answer:?}");
+    assert!(
+        answer.stdout.contains("<html"),
+        "chromium gave no page (is it installed? ./tests/run does that): {answer:?}"
+    );
     assert!(cluster.collector.is_some());
     answer.stdout
 }

@@ -105,7 +105,11 @@ impl HttpProbe {
                     Phase::Transfer => sight.phases.transfer = spent,
                     Phase::Total => {}
                 }
-                let failure = Failure::new(Cause::Timeout, phase, timeout_text(phase, target, self.timeout_us));
+                let failure = if sight.lookup_queued {
+                    connect::lookups_busy(&target.host)
+                } else {
+                    Failure::new(Cause::Timeout, phase, timeout_text(phase, target, self.timeout_us))
+                };
                 failed(&run, sight, &failure)
             }
         }
@@ -123,7 +127,7 @@ impl HttpProbe {
             Err(_) => {
                 step(Phase::Dns);
                 let begin = clock::monotonic();
-                let resolved = connect::resolve(&target.host, target.port).await;
+                let resolved = connect::resolve(&target.host, target.port, &mut sight.lookup_queued).await;
                 sight.phases.dns = Some(since(begin));
                 resolved?
             }

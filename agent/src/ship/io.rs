@@ -14,13 +14,14 @@ use sitepulse_daemon::transport::{Client, ClientIdentity, ConnectError, Connecti
 use sitepulse_model::backoff::Backoff;
 use sitepulse_model::control::ControlEvent;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::frame::EncodeError;
 use sitepulse_wire::message::{Lane, Refusal, RefusalCode, ToAgent, ToCollector};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::{Action, Opening, Settings, ShipSession, Stop, Stream};
 use crate::engine::{BUILD, EngineHandle, Handover, Link};
-use crate::spool::writer::{Gone, SpoolHandle};
+use crate::spool::writer::{Durable, Gone, PageError, SpoolHandle};
 use crate::state::Identity;
 
 /// Messages that wait between the streams and the session.
@@ -31,6 +32,8 @@ const SETTLED_US: u64 = 5_000_000;
 const REFUSED_US_MIN: u64 = 30_000_000;
 /// Longest pause after a refusal.
 const REFUSED_US_MAX: u64 = 300_000_000;
+/// How long a stopping agent waits until the collector's machine has heard that the connection is closed.
+const LEAVE_MAX: Duration = Duration::from_millis(200);
 /// How often the same trouble is told again.
 const SAY_AGAIN_US: u64 = 600_000_000;
 /// Clock offset above which a warning is due.
@@ -41,6 +44,8 @@ const OFFSET_WARN_US: u64 = 2_000_000;
 pub enum Ended {
     /// The agent stops.
     Stopped,
+    /// The spool's thread or the engine ended, though nobody told them to: nothing can be shipped any more.
+    SpoolGone,
     /// The collector revoked this agent; its message.
     Revoked(String),
 }
@@ -60,6 +65,8 @@ enum Trouble {
     Identity(#[from] IdentityError),
     #[error("no collector's address is known; name one with --collector or in the configuration file")]
     NoAddress,
+    #[error("{0}")]
+    Spool(String),
     #[error(transparent)]
     Gone(#[from] Gone),
 }
@@ -82,6 +89,8 @@ pub struct Shipper {
     local_events: mpsc::UnboundedReceiver<ControlEvent>,
     backoff: Backoff,
     refused_us: u64,
+    /// What [`ShipSession::records_max`] said last, per lane.
+    records_max: BTreeMap<Lane, usize>,
     said: Option<(String, clock::Monotonic)>,
 }
 
@@ -103,6 +112,7 @@ impl Shipper {
             local_events,
             backoff: Backoff::new(seed),
             refused_us: REFUSED_US_MIN,
+            records_max: BTreeMap::new(),
             said: None,
         }
     }
@@ -113,12 +123,7 @@ impl Shipper {
         let mut renew = false;
         let mut hurried = 0;
         loop {
-            let mut shipping = stopped.clone();
-            let outcome = tokio::select! {
-                outcome = self.round(&mut turn, renew, &mut shipping) => outcome,
-                _ = stopped.wait_for(|stop| *stop) => return Ended::Stopped,
-            };
-            let pause_us = match outcome {
+            let pause_us = match self.round(&mut turn, renew, &mut stopped).await {
                 Ok(Next::Stopped) => return Ended::Stopped,
                 Ok(Next::Again { renew: next }) => {
                     renew = next;
@@ -127,7 +132,13 @@ impl Shipper {
                     if hurried < 4 { 0 } else { self.backoff.next_us() }
                 }
                 Err(Trouble::Refused { code: RefusalCode::Revoked, message, .. }) => return Ended::Revoked(message),
-                Err(Trouble::Gone(Gone)) => return Ended::Stopped,
+                Err(Trouble::Gone(Gone)) if *stopped.borrow() => return Ended::Stopped,
+                Err(Trouble::Gone(Gone)) => {
+                    tracing::error!(
+                        "the spool's thread ended: nothing can be shipped until the agent is started again"
+                    );
+                    return Ended::SpoolGone;
+                }
                 Err(trouble) => {
                     renew = false;
                     hurried = 0;
@@ -148,7 +159,7 @@ impl Shipper {
             Trouble::Connect(error) => error.exit() == Exit::Refused || error.exit() == Exit::DataDir,
             Trouble::Refused { code, .. } => *code != RefusalCode::Unavailable,
             Trouble::Identity(_) | Trouble::NoAddress => true,
-            Trouble::Stream { .. } | Trouble::Broken { .. } | Trouble::Gone(_) => false,
+            Trouble::Stream { .. } | Trouble::Broken { .. } | Trouble::Spool(_) | Trouble::Gone(_) => false,
         };
         let now = clock::monotonic();
         let known = self.said.as_ref().is_some_and(|(said, at)| *said == text && now.us_since(*at) < SAY_AGAIN_US);
@@ -170,14 +181,18 @@ impl Shipper {
         }
     }
 
-    /// Tries every address once.
+    /// Tries every address once. On a stop the connection is closed before anything of it is dropped, so that the collector hears of it at
+    /// once and its stream tasks end.
     async fn round(
         &mut self,
         turn: &mut usize,
         renew: bool,
         stopped: &mut watch::Receiver<bool>,
     ) -> Result<Next, Trouble> {
-        let handover = self.engine.handover().await?;
+        let handover = tokio::select! {
+            handover = self.engine.handover() => handover?,
+            _ = stopped.wait_for(|stop| *stop) => return Ok(Next::Stopped),
+        };
         let mut addresses = self.preferred.clone();
         for address in &handover.addresses {
             if !addresses.contains(address) {
@@ -196,12 +211,23 @@ impl Shipper {
         let mut last = Trouble::NoAddress;
         for step in 0..addresses.len() {
             let address = addresses[(*turn + step) % addresses.len()].clone();
-            match client.connect(&address).await {
+            let connected = tokio::select! {
+                connected = client.connect(&address) => connected,
+                _ = stopped.wait_for(|stop| *stop) => return Ok(Next::Stopped),
+            };
+            match connected {
                 Ok(connection) => {
                     // Stay with what works; begin with the next one after a failure.
                     *turn = (*turn + step) % addresses.len();
-                    let outcome = self.ship(&address, &connection, handover, renew, stopped).await;
+                    let outcome = tokio::select! {
+                        outcome = self.ship(&address, &connection, handover, renew) => outcome,
+                        _ = stopped.wait_for(|stop| *stop) => Ok(Next::Stopped),
+                    };
                     connection.close(0, "done");
+                    if matches!(outcome, Ok(Next::Stopped)) {
+                        // The process may end right after.
+                        client.leave(LEAVE_MAX).await;
+                    }
                     if outcome.is_err() {
                         *turn += 1;
                     }
@@ -220,13 +246,16 @@ impl Shipper {
         connection: &Connection,
         handover: Handover,
         renew: bool,
-        stopped: &mut watch::Receiver<bool>,
     ) -> Result<Next, Trouble> {
-        let mut figures = self.spool.figures();
-        let stats = figures.borrow_and_update().stats;
+        let mut durable = self.spool.durable();
+        let Durable { incarnation, last_id } = *durable.borrow_and_update();
+        let records = self.spool.figures().borrow().stats.records;
         let now = clock::now();
-        let settings = settings(&handover, renew, now, stats.incarnation, stats.last_id, stats.records)?;
+        let settings = settings(&handover, renew, now, incarnation, last_id, records)?;
         let mut session = ShipSession::new(settings, now, clock::monotonic());
+        for (lane, records_max) in &self.records_max {
+            session.limit_records(*lane, *records_max);
+        }
         let (inbox_sender, mut inbox) = mpsc::channel(INBOX_MAX);
         let mut streams = Streams {
             connection: connection.clone(),
@@ -256,23 +285,32 @@ impl Shipper {
                 self.engine.link(Link { collector: Some(address.to_owned()), trouble: None }).await;
             }
             let timeout = session.poll_timeout().map(clock::tokio_instant);
+            let indifferent = clock::tokio_instant(session.indifferent_until());
+            let news = async {
+                tokio::time::sleep_until(indifferent).await;
+                durable.changed().await
+            };
             tokio::select! {
-                Some((stream, message)) = inbox.recv() => match message {
-                    Ok(Some(frame)) => session.handle_frame(stream, frame, clock::now(), clock::monotonic()),
-                    Ok(None) => {
+                Some((stream, heard)) = inbox.recv() => match heard {
+                    Heard::Message(frame) => session.handle_frame(stream, frame, clock::now(), clock::monotonic()),
+                    Heard::End => {
                         let reason = format!("it closed the {stream:?} stream");
                         return Err(Trouble::Broken { address: address.to_owned(), reason });
                     }
-                    Err(source) => return Err(Trouble::Stream { address: address.to_owned(), source }),
+                    Heard::Lost(source) => return Err(Trouble::Stream { address: address.to_owned(), source }),
+                    Heard::Unsendable { lane, number, error } => {
+                        tracing::error!("{error}");
+                        session.handle_unsendable(lane, number, &error.to_string());
+                        self.records_max.insert(lane, session.records_max(lane));
+                    }
                 },
-                changed = figures.changed() => {
+                changed = news => {
                     changed.map_err(|_| Gone)?;
-                    let stats = figures.borrow_and_update().stats;
-                    session.handle_durable(stats.incarnation, stats.last_id, clock::monotonic());
+                    let Durable { incarnation, last_id } = *durable.borrow_and_update();
+                    session.handle_durable(incarnation, last_id, clock::monotonic());
                 }
                 Some(event) = self.local_events.recv() => session.handle_event(event),
                 () = sleep_until(timeout) => session.handle_timeout(clock::now(), clock::monotonic()),
-                _ = stopped.wait_for(|stop| *stop) => return Ok(Next::Stopped),
             }
         }
     }
@@ -290,8 +328,18 @@ impl Shipper {
                 sent.map_err(|source| Trouble::Stream { address: address.to_owned(), source })?;
             }
             Action::ReadPage { lane, after, up_to, records_max, bytes_max } => {
-                let page = self.spool.page(after, up_to, records_max, bytes_max).await?;
-                session.handle_records(lane, page, clock::monotonic());
+                match self.spool.page(after, up_to, records_max, bytes_max).await {
+                    Ok(page) => session.handle_records(lane, page, clock::monotonic()),
+                    Err(PageError::Gone(Gone)) => return Err(Trouble::Gone(Gone)),
+                    Err(PageError::Failed(reason)) => {
+                        let Durable { incarnation, last_id } = *self.spool.durable().borrow();
+                        session.handle_durable(incarnation, last_id, clock::monotonic());
+                        // After damage there is another file, and the session ends by itself. What cannot be read is tried again.
+                        if !session.is_over() {
+                            return Err(Trouble::Spool(reason));
+                        }
+                    }
+                }
             }
             Action::Delete { incarnation, ids } => self.spool.delete(incarnation, ids)?,
             Action::Clock { offset_us, uncertainty_us } => {
@@ -365,7 +413,21 @@ async fn sleep_until(at: Option<tokio::time::Instant>) {
     }
 }
 
-type Inbox = mpsc::Sender<(Stream, Result<Option<ToAgent>, StreamError>)>;
+/// What a stream's tasks tell.
+enum Heard {
+    Message(ToAgent),
+    /// The collector finished the stream.
+    End,
+    Lost(StreamError),
+    /// A batch breaks the protocol's rules or does not fit into a frame.
+    Unsendable {
+        lane: Lane,
+        number: u64,
+        error: EncodeError,
+    },
+}
+
+type Inbox = mpsc::Sender<(Stream, Heard)>;
 
 /// The connection's streams: a task sends on each and a task receives, so that a full lane holds up no other.
 struct Streams {
@@ -402,19 +464,28 @@ impl Streams {
         let inbox = self.inbox.clone();
         self.tasks.spawn("ship send", async move {
             while let Some(message) = outgoing.recv().await {
-                if let Err(error) = sender.send(&message).await {
-                    // The session may be over already.
-                    drop(inbox.send((stream, Err(error))).await);
-                    return;
-                }
+                let Err(error) = sender.send(&message).await else { continue };
+                let heard = match (error, message, stream) {
+                    (StreamError::Encode(error), ToCollector::Batch(batch), Stream::Lane(lane)) => {
+                        Heard::Unsendable { lane, number: batch.number, error }
+                    }
+                    (error, _, _) => Heard::Lost(error),
+                };
+                // The session may be over already.
+                drop(inbox.send((stream, heard)).await);
+                return;
             }
         });
         let inbox = self.inbox.clone();
         self.tasks.spawn("ship receive", async move {
             loop {
-                let received = receiver.recv().await;
-                let last = !matches!(received, Ok(Some(_)));
-                if inbox.send((stream, received)).await.is_err() || last {
+                let heard = match receiver.recv().await {
+                    Ok(Some(message)) => Heard::Message(message),
+                    Ok(None) => Heard::End,
+                    Err(error) => Heard::Lost(error),
+                };
+                let last = !matches!(heard, Heard::Message(_));
+                if inbox.send((stream, heard)).await.is_err() || last {
                     return;
                 }
             }

@@ -185,20 +185,70 @@ fn the_window_bounds_what_is_under_way() {
     let (mut session, _) = open(0, 0);
     let mut last = 0;
     for round in 1..=10 {
-        session.handle_durable(INCARNATION, round * 10, Monotonic(2000));
+        let now = Monotonic(2000 + round * FRESH_PAUSE_US);
+        session.handle_durable(INCARNATION, round * 10, now);
         for (lane, after, up_to, _) in reads(&drain(&mut session)) {
-            session.handle_records(lane, page(after + 1..=up_to), Monotonic(2000));
+            session.handle_records(lane, page(after + 1..=up_to), now);
             last = up_to;
         }
     }
     assert_eq!(last, 40, "four batches wait for their ack");
     drain(&mut session);
-    session.handle_frame(Stream::Lane(Lane::Fresh), ack(2), UtcMicros(0), Monotonic(3000));
+    let now = Monotonic(2000 + 10 * FRESH_PAUSE_US);
+    session.handle_frame(Stream::Lane(Lane::Fresh), ack(2), UtcMicros(0), now);
     let actions = drain(&mut session);
     assert_eq!(deletes(&actions), [1..=10, 11..=20]);
     assert_eq!(reads(&actions), [(Lane::Fresh, 40, 100, BATCH_RECORDS)]);
-    session.handle_timeout(UtcMicros(0), Monotonic(2000 + ACK_US_MAX));
+    session.handle_timeout(UtcMicros(0), now.plus_us(ACK_US_MAX));
     assert!(matches!(drain(&mut session)[..], [Action::Stop(Stop::Broken(_))]));
+}
+
+#[test]
+fn small_fresh_batches_keep_their_distance_and_full_ones_do_not() {
+    let (mut session, _) = open(0, 0);
+    session.handle_durable(INCARNATION, 10, Monotonic(2000));
+    assert_eq!(reads(&drain(&mut session)), [(Lane::Fresh, 0, 10, BATCH_RECORDS)], "the first goes at once");
+    session.handle_records(Lane::Fresh, page(1..=10), Monotonic(2000));
+    let next = Monotonic(2000 + FRESH_PAUSE_US);
+    assert_eq!(session.indifferent_until(), next);
+    session.handle_durable(INCARNATION, 3000, Monotonic(100_000));
+    session.handle_frame(Stream::Lane(Lane::Fresh), ack(1), UtcMicros(0), Monotonic(110_000));
+    session.handle_status(Status::default(), Monotonic(110_000));
+    assert!(reads(&drain(&mut session)).is_empty());
+    assert_eq!(session.poll_timeout(), Some(next));
+    session.handle_timeout(UtcMicros(0), next);
+    assert_eq!(reads(&drain(&mut session)), [(Lane::Fresh, 10, 3000, BATCH_RECORDS)]);
+    session.handle_records(Lane::Fresh, page(11..=1034), next);
+    assert_eq!(reads(&drain(&mut session)), [(Lane::Fresh, 1034, 3000, BATCH_RECORDS)], "more is there: no pause");
+}
+
+#[test]
+fn a_batch_too_big_for_a_frame_is_halved_and_a_record_too_big_is_given_up() {
+    let mut records_max = BATCH_RECORDS;
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        assert!(rounds < 20, "it turns in circles");
+        let mut session = ShipSession::new(settings(2000), UtcMicros(0), Monotonic(0));
+        session.limit_records(Lane::Backlog, records_max);
+        session.handle_frame(Stream::Control, welcome(100_000), UtcMicros(1000), Monotonic(1000));
+        let actions = drain(&mut session);
+        assert_eq!(reads(&actions), [(Lane::Backlog, 0, 2000, records_max)]);
+        session.handle_records(Lane::Backlog, page(1..=records_max as u64), Monotonic(2000));
+        drain(&mut session);
+        session.handle_unsendable(Lane::Backlog, 1, "too long");
+        let actions = drain(&mut session);
+        assert!(matches!(actions.last(), Some(Action::Stop(Stop::Broken(_)))), "{actions:?}");
+        assert_eq!(session.records_max(Lane::Fresh), BATCH_RECORDS);
+        if records_max == 1 {
+            assert_eq!(deletes(&actions), [1..=1]);
+            assert_eq!(session.records_max(Lane::Backlog), BATCH_RECORDS);
+            break;
+        }
+        assert!(deletes(&actions).is_empty());
+        assert_eq!(session.records_max(Lane::Backlog), records_max / 2);
+        records_max /= 2;
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the spool keeps longest, and how it accounts for what it had to drop. Pure.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sitepulse_model::id::{Bucket, CheckNo, Seq};
@@ -145,15 +146,25 @@ impl WaitingQueue {
         }
         let victim = self.records.iter().position(|record| record.keep == Keep::Success).unwrap_or(0);
         let victim = self.records.remove(victim)?;
-        let tombstone = tombstone(&victim.record, None);
-        let key = (tombstone.check, tombstone.reason);
-        match self.dropped.get_mut(&key) {
-            Some((_, existing)) => merge(existing, &tombstone),
-            None => {
-                self.dropped.insert(key, (victim.bucket, tombstone));
+        self.bury([(victim.bucket, tombstone(&victim.record, None))]);
+        Some(victim)
+    }
+
+    /// Counts what was dropped, each part in its check's tombstone.
+    pub(super) fn bury(&mut self, parts: impl IntoIterator<Item = (Bucket, Dropped)>) {
+        for (bucket, part) in parts {
+            match self.dropped.entry((part.check, part.reason)) {
+                Entry::Occupied(mut entry) => merge(&mut entry.get_mut().1, &part),
+                Entry::Vacant(entry) => {
+                    entry.insert((bucket, part));
+                }
             }
         }
-        Some(victim)
+    }
+
+    /// Empties it: the tombstones and the records, in order.
+    pub(super) fn take(&mut self) -> (Vec<(Bucket, Dropped)>, VecDeque<PendingRecord>) {
+        (std::mem::take(&mut self.dropped).into_values().collect(), std::mem::take(&mut self.records))
     }
 
     /// The tombstones, then the oldest records: what the next transaction takes. Nothing is taken out yet.

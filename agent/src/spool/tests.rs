@@ -10,6 +10,7 @@ use sitepulse_model::record::{
     DropReason, Facts, Missed, MissedCause, Phases, ProbeResult, ProbeState, Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::PROVENANCES_MAX;
 
 use super::policy::{Keep, PendingRecord};
 use super::schema::OpenSlots;
@@ -86,9 +87,9 @@ fn records_come_back_in_order_with_gapless_numbers_and_their_provenance() {
     let mut spool = open(dir.path(), ROOMY);
     let first = Provenance { build: "1".into(), clock_offset_us: None, clock_uncertainty_us: 0 };
     let second = Provenance { build: "1".into(), clock_offset_us: Some(-7), clock_uncertainty_us: 3 };
-    spool.set_provenance(&first).unwrap();
+    spool.set_provenance(&first);
     spool.append(&[up(1, 10), up(2, 11), down(6, 12)]).unwrap();
-    spool.set_provenance(&second).unwrap();
+    spool.set_provenance(&second);
     spool.append(&[up(1, 20)]).unwrap();
     let page = spool.page(0, u64::MAX, 100, usize::MAX).unwrap();
     assert_eq!(page.ids, Some((1, 4)));
@@ -133,6 +134,120 @@ fn full_pages_refuse_and_deletes_still_work() {
     spool.delete(&(1..=1500)).unwrap();
     spool.append(&more).unwrap();
     assert_eq!(spool.records(), 1500);
+}
+
+#[test]
+fn more_provenances_than_a_batch_may_name_take_more_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path(), ROOMY);
+    let count = PROVENANCES_MAX as i64 + 10;
+    for at in 0..count {
+        spool.set_provenance(&Provenance {
+            build: "1".into(),
+            clock_offset_us: Some(at * 100),
+            clock_uncertainty_us: 3,
+        });
+        spool.append(&[up(1, at)]).unwrap();
+    }
+    let page = spool.page(0, u64::MAX, 1000, usize::MAX).unwrap();
+    assert_eq!((page.ids, page.provenances.len()), (Some((1, PROVENANCES_MAX as u64)), PROVENANCES_MAX));
+    let page = spool.page(PROVENANCES_MAX as u64, u64::MAX, 1000, usize::MAX).unwrap();
+    assert_eq!((page.ids, page.provenances.len()), (Some((PROVENANCES_MAX as u64 + 1, count as u64)), 10));
+}
+
+#[test]
+fn a_clock_measured_to_go_as_before_is_no_new_provenance() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path(), ROOMY);
+    let measured = |clock_offset_us, clock_uncertainty_us| Provenance {
+        build: "1".into(),
+        clock_offset_us: Some(clock_offset_us),
+        clock_uncertainty_us,
+    };
+    let told = [
+        (measured(0, 100), 1),
+        (measured(-90, 80), 1),
+        (measured(300, 500), 1),
+        // Twice as exact, or elsewhere for sure.
+        (measured(20, 40), 2),
+        (measured(200, 40), 3),
+        (measured(201, 30), 3),
+        (Provenance { build: "2".into(), ..measured(200, 40) }, 4),
+    ];
+    for (slot, (provenance, number)) in (0..).zip(told) {
+        spool.set_provenance(&provenance);
+        spool.append(&[up(1, slot)]).unwrap();
+        let page = spool.page(0, u64::MAX, 1000, usize::MAX).unwrap();
+        assert_eq!(page.provenances.len(), number, "{provenance:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_the_spool_from_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { ballast_bytes: 64 << 10, ..ROOMY };
+    let mut spool = open(dir.path(), limits);
+    spool.append(&[up(1, 10)]).unwrap();
+    spool.close().unwrap();
+    let ballast = dir.path().join("spool.db.ballast");
+    assert!(ballast.exists());
+    // Opening and saying who measures write nothing.
+    let before = fs::read(dir.path().join("spool.db")).unwrap();
+    let mut spool = open(dir.path(), limits);
+    spool.set_provenance(&Provenance { build: "2".into(), ..Provenance::default() });
+    assert_eq!(fs::metadata(dir.path().join("spool.db-wal")).map_or(0, |metadata| metadata.len()), 0);
+    assert_eq!(fs::read(dir.path().join("spool.db")).unwrap(), before);
+    // The first transaction takes the clean mark away and says who measured.
+    spool.append(&[up(1, 20)]).unwrap();
+    let copy = power_cut(dir.path());
+    let raw = rusqlite::Connection::open(copy.path().join("spool.db")).unwrap();
+    let closed: bool = raw.query_row("SELECT closed FROM state", [], |row| row.get(0)).unwrap();
+    assert!(!closed);
+    let page = spool.page(1, u64::MAX, 10, usize::MAX).unwrap();
+    assert_eq!(page.provenances[0].build, "2");
+}
+
+#[test]
+fn a_tombstone_is_younger_than_all_it_buries() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path(), LIMITS);
+    // Nothing is read in between, so the check's tombstone may grow as long as that is right.
+    for round in 0..600_i64 {
+        let group: Vec<_> = (0..100).map(|i| up(1, round * 100 + i)).collect();
+        spool.append(&group).unwrap();
+    }
+    let mut tombstones = 0;
+    for (_, seq, record) in all(&mut spool) {
+        let Record::Dropped(dropped) = record else { continue };
+        tombstones += 1;
+        assert!(dropped.seqs.iter().all(|(_, last)| last.0 < seq.0), "{seq:?} buries {:?}", dropped.seqs);
+    }
+    assert!(tombstones > 0);
+}
+
+#[test]
+fn what_makes_room_says_nothing_of_slots_whose_tombstone_is_still_to_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(dir.path(), LIMITS);
+    spool.begin(CheckNo(3), UtcMicros(1), slots(3, 1));
+    spool.advance(UtcMicros(2));
+    for round in 0..60_i64 {
+        spool.append(&(0..100).map(|i| up(1, round * 100 + i)).collect::<Vec<_>>()).unwrap();
+    }
+    let kept = power_cut(dir.path());
+    let progress = open(kept.path(), LIMITS).progress().clone();
+    // Its record was dropped in memory; other slots came and went.
+    spool.forget(CheckNo(3), UtcMicros(1));
+    spool.advance(UtcMicros(1_000_000));
+    let mut made_room = 0;
+    while spool.drop_chunk(Keep::Success).unwrap() > 0 && made_room < 3 {
+        made_room += 1;
+    }
+    assert_eq!(made_room, 3);
+    let cut = power_cut(dir.path());
+    assert_eq!(open(cut.path(), LIMITS).progress(), &progress);
+    spool.checkpoint_progress().unwrap();
+    assert!(spool.progress().open.is_empty());
 }
 
 #[test]

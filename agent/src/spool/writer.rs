@@ -2,10 +2,11 @@
 //!
 //! One transaction takes what came in within [`GROUP_US_MAX`] or [`GROUP_RECORDS_MAX`] records, whichever is first. While the disk takes
 //! nothing, records wait in a queue of [`QUEUE_RECORDS_MAX`]; beyond that the oldest successes become tombstones. It is tried again at
-//! least every [`RETRY_US_MAX`].
+//! least every [`RETRY_US_MAX`]. While the disk hangs, submissions wait in the bounded [`intake`].
 
 use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
+use super::intake::Intake;
 use super::policy::{PendingRecord, WaitingQueue};
 use super::schema::OpenSlots;
 use super::{Page, SetAside, Spool, SpoolError, Stats};
@@ -32,8 +34,12 @@ pub const QUEUE_RECORDS_MAX: usize = 16_384;
 /// Longest time between two attempts while the disk takes nothing.
 pub const RETRY_US_MAX: u64 = 5_000_000;
 const RETRY_US_MIN: u64 = 250_000;
+/// Longest time an acknowledged delete waits for a transaction to ride along with: being late costs nothing but a duplicate after a crash.
+pub const DELETE_US_MAX: u64 = 1_000_000;
 /// Most damaged files in a row before the thread waits for an operator (and the disk) between attempts.
 const SET_ASIDE_IN_A_ROW_MAX: u32 = 3;
+/// Most pages in a row that the disk fails to read, at the shipper's growing pauses, before the file counts as damaged.
+const UNREADABLE_IN_A_ROW_MAX: u32 = 8;
 /// How often the thread wakes without a reason: its heartbeat, and the figures' refresh.
 const IDLE_US: u64 = 1_000_000;
 
@@ -72,16 +78,46 @@ pub struct Figures {
     pub set_aside: Option<String>,
 }
 
-/// There is no answer: the spool's thread ended, or could not read (its figures tell why).
+/// What is durable: what a shipper may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Durable {
+    /// Of which spool.
+    pub incarnation: Incarnation,
+    /// Its newest record's id, 0 before the first.
+    pub last_id: u64,
+}
+
+/// There is no answer: the spool's thread ended (its figures tell why).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the spool gave no answer")]
 pub struct Gone;
 
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PageError {
+    /// It cannot be read now. After damage the spool goes on under another incarnation, without these records.
+    #[error("cannot read the spool: {0}")]
+    Failed(String),
+    /// The spool's thread ended.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
 enum Command {
-    Submit(Submission),
+    /// Look into the intake.
+    Submitted,
     Provenance(Provenance),
-    Page { after: u64, up_to: u64, records_max: usize, bytes_max: usize, reply: oneshot::Sender<Page> },
-    Delete { incarnation: Incarnation, ids: RangeInclusive<u64> },
+    Page {
+        after: u64,
+        up_to: u64,
+        records_max: usize,
+        bytes_max: usize,
+        reply: oneshot::Sender<Result<Page, String>>,
+    },
+    Delete {
+        incarnation: Incarnation,
+        ids: RangeInclusive<u64>,
+    },
     Flush(oneshot::Sender<bool>),
     Refresh(oneshot::Sender<Figures>),
     Close,
@@ -91,13 +127,21 @@ enum Command {
 #[derive(Debug, Clone)]
 pub struct SpoolHandle {
     commands: Sender<Command>,
+    intake: Arc<Mutex<Intake>>,
     figures: watch::Receiver<Figures>,
+    durable: watch::Receiver<Durable>,
 }
 
 impl SpoolHandle {
     /// Hands records and progress over. They are durable once a [`SpoolHandle::flush`] asked later says so.
     pub fn submit(&self, submission: Submission) -> Result<(), Gone> {
-        self.commands.send(Command::Submit(submission)).map_err(|_| Gone)
+        let tell = lock(&self.intake).submit(submission);
+        if tell { self.commands.send(Command::Submitted).map_err(|_| Gone) } else { Ok(()) }
+    }
+
+    /// The wall clock was put back: the schedule goes on from here, although it was further already. Goes with the next submission.
+    pub fn put_back(&self, frontier: UtcMicros) {
+        lock(&self.intake).put_back(frontier);
     }
 
     /// Says who measures from here on.
@@ -106,10 +150,10 @@ impl SpoolHandle {
     }
 
     /// Reads records: see [`Spool::page`].
-    pub async fn page(&self, after: u64, up_to: u64, records_max: usize, bytes_max: usize) -> Result<Page, Gone> {
+    pub async fn page(&self, after: u64, up_to: u64, records_max: usize, bytes_max: usize) -> Result<Page, PageError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Page { after, up_to, records_max, bytes_max, reply }).map_err(|_| Gone)?;
-        answer.await.map_err(|_| Gone)
+        answer.await.map_err(|_| Gone)?.map_err(PageError::Failed)
     }
 
     /// Deletes acknowledged records with the next transaction. Ignored for another incarnation than the present one.
@@ -131,9 +175,15 @@ impl SpoolHandle {
         answer.await.map_err(|_| Gone)
     }
 
-    /// The figures after the newest transaction; its changes wake the shipper.
+    /// The figures after the newest transaction. Receivers wake at most about once a second, and at once when the spool stalls, heals or is
+    /// set aside.
     pub fn figures(&self) -> watch::Receiver<Figures> {
         self.figures.clone()
+    }
+
+    /// What is durable; changes with each transaction that appends.
+    pub fn durable(&self) -> watch::Receiver<Durable> {
+        self.durable.clone()
     }
 
     /// Ends the thread after a last transaction and a clean close.
@@ -150,12 +200,24 @@ pub fn start(
     incarnation: impl FnMut() -> Incarnation + Send + 'static,
 ) -> std::io::Result<(SpoolHandle, JoinHandle<()>)> {
     let (commands, inbox) = channel();
-    let figures = Figures { stats: spool.stats().unwrap_or_default(), ..Figures::default() };
+    // Its oldest record may be damaged: that must not hide what else is known.
+    let known = Stats {
+        incarnation: spool.incarnation(),
+        records: spool.records(),
+        last_id: spool.last_id(),
+        ..Stats::default()
+    };
+    let figures = Figures { stats: spool.stats().unwrap_or(known), ..Figures::default() };
     let (publish, watched) = watch::channel(figures);
+    let (publish_durable, durable) = watch::channel(Durable { incarnation: known.incarnation, last_id: known.last_id });
+    let intake = Arc::new(Mutex::new(Intake::new(QUEUE_RECORDS_MAX)));
     let writer = Writer {
         spool: Some(spool),
         inbox,
+        intake: intake.clone(),
         publish,
+        publish_durable,
+        untold: false,
         heartbeat,
         incarnation: Box::new(incarnation),
         queue: WaitingQueue::new(QUEUE_RECORDS_MAX),
@@ -164,18 +226,28 @@ pub fn start(
         stalled: None,
         retry_us: RETRY_US_MIN,
         set_aside_in_a_row: 0,
+        unreadable_in_a_row: 0,
         refreshed: clock::monotonic(),
     };
     let thread =
         std::thread::Builder::new().name("spool".to_owned()).stack_size(512 << 10).spawn(move || writer.run())?;
-    Ok((SpoolHandle { commands, figures: watched }, thread))
+    Ok((SpoolHandle { commands, intake, figures: watched, durable }, thread))
+}
+
+/// A panic while it was held leaves an intake that is whole: nothing in it panics halfway.
+fn lock(intake: &Mutex<Intake>) -> MutexGuard<'_, Intake> {
+    intake.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Writer {
     /// Gone only when a damaged file could not be replaced and the thread is about to end.
     spool: Option<Spool>,
     inbox: Receiver<Command>,
+    intake: Arc<Mutex<Intake>>,
     publish: watch::Sender<Figures>,
+    publish_durable: watch::Sender<Durable>,
+    /// The figures changed and nobody was woken for it.
+    untold: bool,
     heartbeat: Heartbeat,
     incarnation: Box<dyn FnMut() -> Incarnation + Send>,
     queue: WaitingQueue,
@@ -185,6 +257,7 @@ struct Writer {
     stalled: Option<String>,
     retry_us: u64,
     set_aside_in_a_row: u32,
+    unreadable_in_a_row: u32,
     refreshed: Monotonic,
 }
 
@@ -196,8 +269,14 @@ impl Writer {
                 return;
             }
             let now = clock::monotonic();
+            if self.queue.is_empty() {
+                self.take(now);
+            } else if self.due.is_none() {
+                self.wake_by(now.plus_us(GROUP_US_MAX));
+            }
             let wait_us = self.due.map_or(IDLE_US, |due| due.us_since(now).min(IDLE_US));
             if wait_us == 0 {
+                self.take(now);
                 self.commit();
             } else {
                 match self.inbox.recv_timeout(Duration::from_micros(wait_us)) {
@@ -234,23 +313,36 @@ impl Writer {
 
     fn handle(&mut self, command: Command) {
         let now = clock::monotonic();
+        // What was submitted before a question is part of its answer.
+        self.take(now);
         match command {
-            Command::Submit(submission) => self.take(submission, now),
+            Command::Submitted | Command::Close => {}
             Command::Provenance(provenance) => {
                 // Records queued so far were measured before.
-                self.commit();
-                self.with_spool(|spool| spool.set_provenance(&provenance));
+                while self.commit() && !self.queue.is_empty() {}
+                if let Some(spool) = &mut self.spool {
+                    spool.set_provenance(&provenance);
+                }
             }
             Command::Page { after, up_to, records_max, bytes_max, reply } => {
-                if let Some(page) = self.with_spool(|spool| spool.page(after, up_to, records_max, bytes_max)) {
-                    // A reader that gave up needs no page.
-                    drop(reply.send(page));
+                let Some(spool) = &mut self.spool else { return };
+                let page = spool.page(after, up_to, records_max, bytes_max);
+                if page.is_ok() {
+                    self.unreadable_in_a_row = 0;
                 }
+                let answer = page.map_err(|error| {
+                    let text = error.to_string();
+                    let error = self.unreadable(error);
+                    self.fail(error);
+                    text
+                });
+                // A reader that gave up needs no page.
+                drop(reply.send(answer));
             }
             Command::Delete { incarnation, ids } => {
                 if self.spool.as_ref().is_some_and(|spool| spool.incarnation() == incarnation) {
-                    self.deletes.push(ids);
-                    self.wake_by(now.plus_us(GROUP_US_MAX));
+                    self.note_delete(ids);
+                    self.wake_by(now.plus_us(DELETE_US_MAX));
                 }
             }
             Command::Flush(reply) => {
@@ -263,19 +355,26 @@ impl Writer {
                 self.refresh();
                 drop(reply.send(self.publish.borrow().clone()));
             }
-            Command::Close => {}
         }
     }
 
-    fn take(&mut self, submission: Submission, now: Monotonic) {
+    /// Empties the intake. While records wait for their transaction, the next ones need not wake the thread.
+    fn take(&mut self, now: Monotonic) {
         let Some(spool) = &mut self.spool else { return };
-        for begun in submission.begun {
+        let taken = lock(&self.intake).take();
+        for begun in taken.begun {
             spool.begin(begun.check, begun.first, begun.slots);
         }
-        if let Some(frontier) = submission.frontier {
-            spool.advance(frontier);
+        match taken.frontier {
+            Some(frontier) if taken.put_back => spool.step_to(frontier),
+            Some(frontier) => spool.advance(frontier),
+            None => {}
         }
-        for record in submission.records {
+        for (check, first) in taken.forgotten {
+            spool.forget(check, first);
+        }
+        self.queue.bury(taken.tombstones);
+        for record in taken.records {
             if let Some(slots) = open_slots(&record) {
                 spool.begin(record.record.check(), record.record.scheduled(), slots);
             }
@@ -285,6 +384,17 @@ impl Writer {
         }
         if !self.queue.is_empty() {
             self.wake_by(now.plus_us(GROUP_US_MAX));
+            lock(&self.intake).wait();
+        }
+    }
+
+    fn note_delete(&mut self, ids: RangeInclusive<u64>) {
+        match self.deletes.last_mut() {
+            // Mostly the next batch of the same lane, or the same one once more.
+            Some(last) if *last.start() <= *ids.start() && *ids.start() <= last.end().saturating_add(1) => {
+                *last = *last.start()..=*last.end().max(ids.end());
+            }
+            Some(_) | None => self.deletes.push(ids),
         }
     }
 
@@ -299,7 +409,10 @@ impl Writer {
     fn commit(&mut self) -> bool {
         self.due = None;
         if self.queue.is_empty() && self.deletes.is_empty() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.retry_us = RETRY_US_MIN;
+                self.publish.send_modify(|figures| figures.stalled = None);
+            }
             return true;
         }
         let Some(spool) = &mut self.spool else { return false };
@@ -323,19 +436,26 @@ impl Writer {
                 self.queue.done(TRANSACTION_RECORDS_MAX);
                 self.deletes.clear();
                 self.set_aside_in_a_row = 0;
-                if self.stalled.take().is_some() {
+                let healed = self.stalled.take().is_some();
+                if healed {
                     tracing::info!(spool = %spool.path().display(), "the spool writes again");
                     self.retry_us = RETRY_US_MIN;
                 }
                 let (records, last_id, incarnation) = (spool.records(), spool.last_id(), spool.incarnation());
                 let queued = self.queue.len();
-                self.publish.send_modify(|figures| {
+                self.publish.send_if_modified(|figures| {
                     figures.stats.records = records;
                     figures.stats.last_id = last_id;
                     figures.stats.incarnation = incarnation;
+                    if records == 0 {
+                        figures.stats.oldest = None;
+                    }
                     figures.queued = queued;
                     figures.stalled = None;
+                    healed
                 });
+                self.untold |= !healed;
+                self.tell_durable(Durable { incarnation, last_id });
                 if !self.queue.is_empty() {
                     self.due = Some(clock::monotonic());
                 }
@@ -348,6 +468,10 @@ impl Writer {
         }
     }
 
+    fn tell_durable(&self, durable: Durable) {
+        self.publish_durable.send_if_modified(|known| std::mem::replace(known, durable) != durable);
+    }
+
     /// Runs an operation and takes care of its failure.
     fn with_spool<T>(&mut self, operation: impl FnOnce(&mut Spool) -> Result<T, SpoolError>) -> Option<T> {
         match operation(self.spool.as_mut()?) {
@@ -356,6 +480,25 @@ impl Writer {
                 self.fail(error);
                 None
             }
+        }
+    }
+
+    /// A disk that cannot read a page for so long has lost it: one bad sector must not hold up all that comes after.
+    fn unreadable(&mut self, error: SpoolError) -> SpoolError {
+        match error {
+            SpoolError::Unavailable { path, source } => {
+                self.unreadable_in_a_row += 1;
+                if self.unreadable_in_a_row < UNREADABLE_IN_A_ROW_MAX {
+                    return SpoolError::Unavailable { path, source };
+                }
+                self.unreadable_in_a_row = 0;
+                SpoolError::Damaged { path, reason: format!("cannot be read: {source}") }
+            }
+            error @ (SpoolError::Full { .. }
+            | SpoolError::Damaged { .. }
+            | SpoolError::SetAside { .. }
+            | SpoolError::Record { .. }
+            | SpoolError::SqliteTooOld(_)) => error,
         }
     }
 
@@ -378,7 +521,9 @@ impl Writer {
         if self.stalled.is_none() {
             tracing::warn!("{reason}; probing goes on, results wait in memory");
         }
-        self.due = Some(clock::monotonic().plus_us(self.retry_us));
+        // A read that fails again and again must not put the next write off for ever.
+        let retry = clock::monotonic().plus_us(self.retry_us);
+        self.due = Some(self.due.map_or(retry, |due| due.min(retry)));
         self.retry_us = (self.retry_us * 2).min(RETRY_US_MAX);
         let queued = self.queue.len();
         self.publish.send_modify(|figures| {
@@ -415,23 +560,32 @@ impl Writer {
 
     fn refresh(&mut self) {
         self.refreshed = clock::monotonic();
-        if let Some(stats) = self.with_spool(|spool| spool.stats()) {
+        if let Some(mut stats) = self.with_spool(|spool| spool.stats()) {
+            // What is acknowledged waits for no collector, only for the next transaction to go.
+            let acknowledged: u64 = self.deletes.iter().map(|ids| ids.end() - ids.start() + 1).sum();
+            stats.records = stats.records.saturating_sub(acknowledged);
+            if stats.records == 0 {
+                stats.oldest = None;
+            }
             if self.stalled.is_none()
                 && let Some(spool) = &self.spool
             {
                 spool.keep_ballast();
             }
             let queued = self.queue.len();
+            let untold = std::mem::take(&mut self.untold);
             self.publish.send_if_modified(|figures| {
                 let changed = figures.stats != stats || figures.queued != queued;
                 figures.stats = stats;
                 figures.queued = queued;
-                changed
+                changed || untold
             });
+            self.tell_durable(Durable { incarnation: stats.incarnation, last_id: stats.last_id });
         }
     }
 
     fn end(mut self) {
+        self.take(clock::monotonic());
         while self.commit() && !self.queue.is_empty() {}
         let Some(spool) = self.spool.take() else { return };
         if !self.queue.is_empty() {
@@ -517,9 +671,35 @@ mod tests {
         assert!(handle.flush().await.unwrap());
         let figures = handle.refresh().await.unwrap();
         assert_eq!((figures.stats.records, figures.queued, figures.stats.oldest), (400, 0, Some(UtcMicros(100))));
+        handle.delete(Incarnation(5), 101..=500).unwrap();
+        assert!(handle.flush().await.unwrap());
+        let figures = handle.figures().borrow().clone();
+        assert_eq!((figures.stats.records, figures.stats.oldest), (0, None), "an empty spool has no oldest record");
         handle.close();
         thread.join().unwrap();
         assert_eq!(handle.flush().await, Err(Gone));
+    }
+
+    #[tokio::test]
+    async fn deletes_wait_for_records_to_ride_along_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handle, thread) = start(spool(dir.path()), Heartbeat::default(), || Incarnation(6)).unwrap();
+        submit(&handle, (0..10).map(|slot| missed(1, slot)));
+        assert!(handle.flush().await.unwrap());
+        let mut figures = handle.figures();
+        let begin = clock::monotonic();
+        handle.delete(Incarnation(5), 1..=4).unwrap();
+        figures.wait_for(|figures| figures.stats.records == 6).await.unwrap();
+        assert!(clock::monotonic().us_since(begin) >= DELETE_US_MAX - 10_000, "alone they wait");
+        let mut durable = handle.durable();
+        durable.borrow_and_update();
+        handle.delete(Incarnation(5), 5..=7).unwrap();
+        handle.delete(Incarnation(5), 8..=9).unwrap();
+        submit(&handle, [missed(1, 11)].into_iter());
+        durable.changed().await.unwrap();
+        assert_eq!(handle.figures().borrow().stats.records, 2);
+        handle.close();
+        thread.join().unwrap();
     }
 
     #[tokio::test]
@@ -564,8 +744,11 @@ mod tests {
         bytes[middle..middle + 2000].fill(0xee);
         std::fs::write(&path, bytes).unwrap();
         let (handle, thread) = start(spool(dir.path()), Heartbeat::default(), || Incarnation(6)).unwrap();
+        let failed = handle.page(0, u64::MAX, 5_000, usize::MAX).await.unwrap_err();
+        assert!(matches!(&failed, PageError::Failed(text) if text.contains("damaged")), "{failed}");
+        // Who hears of the failure can read on at once.
+        assert_eq!(*handle.durable().borrow(), Durable { incarnation: Incarnation(6), last_id: 0 });
         let mut figures = handle.figures();
-        assert_eq!(handle.page(0, u64::MAX, 5_000, usize::MAX).await, Err(Gone), "the page is lost");
         figures.wait_for(|figures| figures.stats.incarnation == Incarnation(6)).await.unwrap();
         submit(&handle, (0..10).map(|slot| missed(2, slot)));
         assert!(handle.flush().await.unwrap());

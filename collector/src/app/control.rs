@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sitepulse_model::control::{Change, ControlEvent, EventId, Scope};
-use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::control::{Change, ControlEvent, EventId, SUSPENSION_US_MAX, Scope};
+use sitepulse_model::id::{AgentName, AgentNo, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
 use super::AppError;
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::store::{StoreError, rows};
+
+/// Most events of one agent that are kept: beyond it an agent is broken.
+const AGENT_EVENTS_MAX: usize = 10_000;
 
 /// How far in the future an agent's event may be given: clocks differ.
 const CLOCK_SLACK_US: i64 = 86_400 * 1_000_000;
@@ -31,6 +34,11 @@ impl Engine {
             ControlEvent { id: EventId { author: author.to_owned(), number }, at: now, scope, change }
         };
         event.validate().map_err(|error| AppError::Invalid(error.to_string()))?;
+        if let Change::Suspend { until, .. } = &event.change
+            && until.us_since(now) > SUSPENSION_US_MAX
+        {
+            return Err(AppError::Invalid("a suspension lasts 366 days at most: give an earlier end".into()));
+        }
         self.keep_events(vec![event.clone()], now)?;
         Ok(event)
     }
@@ -46,8 +54,13 @@ impl Engine {
         let ids = events.iter().map(|event| event.id.clone()).collect();
         let fine = {
             let book = self.shared.book();
-            let judge = |event: &ControlEvent| match judge(&book, agent, event, now) {
-                Ok(()) => true,
+            let author = book.agent(agent).map(|agent| author_of(&agent.name)).unwrap_or_default();
+            let mut room = AGENT_EVENTS_MAX.saturating_sub(book.control().count_of(&author));
+            let judge = |event: &ControlEvent| match judge(&book, agent, event, room, now) {
+                Ok(()) => {
+                    room = room.saturating_sub(1);
+                    true
+                }
                 Err(what) => {
                     tracing::warn!(%agent, author = event.id.author, number = event.id.number, what, "control event refused");
                     false
@@ -100,10 +113,10 @@ fn exists(book: &Book, scope: Scope) -> Result<(), AppError> {
 }
 
 /// What is wrong with an event that `agent` brings.
-fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, now: UtcMicros) -> Result<(), String> {
+fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, room: usize, now: UtcMicros) -> Result<(), String> {
     event.validate().map_err(|error| error.to_string())?;
     exists(book, event.scope).map_err(|error| error.to_string())?;
-    let own_author = book.agent(agent).is_some_and(|agent| event.id.author == format!("agent:{}", agent.name));
+    let own_author = book.agent(agent).is_some_and(|agent| event.id.author == author_of(&agent.name));
     let own_scope = match event.scope {
         Scope::Agent(of) | Scope::AgentCheck(of, _) => of == agent,
         Scope::Check(_) => false,
@@ -114,9 +127,17 @@ fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, now: UtcMicros) -> R
     if event.at > now.plus_us(CLOCK_SLACK_US) {
         return Err("it was given more than a day in the future: set the agent's clock".into());
     }
-    let conflict = book.control().contains(&event.id) && !book.control().events().any(|known| known == *event);
-    if conflict {
-        return Err("its number was used before for another event: the agent lost its state".into());
+    match book.control().event(&event.id) {
+        Some(known) if known != *event => {
+            Err("its number was used before for another event: the agent lost its state".into())
+        }
+        Some(_) => Ok(()),
+        None if room == 0 => Err(format!("the agent gave {AGENT_EVENTS_MAX} events already: no more are kept")),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The author of an agent's own events.
+fn author_of(agent: &AgentName) -> String {
+    format!("agent:{agent}")
 }

@@ -56,7 +56,7 @@ pub struct AgentNow {
 
 impl Book {
     /// The period of a question: the last 24 h where nothing is said, clipped to the check's life and to `now`.
-    /// Empty when the check did not live then.
+    /// Empty, its two ends equal, when the check did not live then.
     pub fn period(&self, check: &Check, from: Option<UtcMicros>, to: Option<UtcMicros>, now: UtcMicros) -> Span {
         let to = to.unwrap_or(now).min(now);
         let from = from.unwrap_or_else(|| to.plus_us(-PERIOD_DEFAULT_US));
@@ -64,7 +64,8 @@ impl Book {
         let Some((first, last)) = lives.first().zip(lives.last()) else {
             return Span::new(to, to);
         };
-        Span::new(from, to).clip(Span::new(first.from, last.to))
+        let lived = Span::new(from, to).clip(Span::new(first.from, last.to));
+        Span::new(lived.from.min(lived.to), lived.to)
     }
 
     /// The figures of a check over a period (see [`Self::period`]) from all agents, one agent or one region.
@@ -112,7 +113,7 @@ impl Book {
             let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
             let view = CheckView { revisions: check.policies(), life };
             let slots = Conservation::of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
-            let scheduled = pair.ledger.accounted() + slots.unexplained();
+            let scheduled = slots.scheduled();
             Some(ConservationRow { check: check.number, agent: agent.number, scheduled, counts: pair.ledger, slots })
         };
         self.checks.values().flat_map(|check| self.agents.values().filter_map(move |agent| row(check, agent))).collect()

@@ -1,5 +1,7 @@
 //! An agent as the collector knows it.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use sitepulse_model::id::{AgentName, AgentNo, Incarnation, Region};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_wire::message::Status;
@@ -22,7 +24,7 @@ pub struct Agent {
     /// Its build, as told at the last handshake.
     pub build: String,
     /// Whether it is there now, and how it fares. Not durable but for `last_seen`.
-    pub presence: Presence,
+    pub presence: PresenceCell,
 }
 
 /// Whether an agent is there now, and how it fares.
@@ -46,14 +48,46 @@ pub struct Presence {
     pub certificate_expires: Option<UtcMicros>,
 }
 
+/// A [`Presence`] under a lock of its own, so that sessions never wait for the book. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct PresenceCell(Arc<Mutex<Presence>>);
+
+impl From<Presence> for PresenceCell {
+    fn from(presence: Presence) -> Self {
+        Self(Arc::new(Mutex::new(presence)))
+    }
+}
+
+impl PartialEq for PresenceCell {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.read() == other.read()
+    }
+}
+
+impl PresenceCell {
+    /// What is known now.
+    pub fn read(&self) -> Presence {
+        self.lock().clone()
+    }
+
+    /// Whether it holds a connection.
+    pub fn is_connected(&self) -> bool {
+        self.lock().connected
+    }
+
+    /// Changes it.
+    pub fn update(&self, update: impl FnOnce(&mut Presence)) {
+        update(&mut self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Presence> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Agent {
     /// When it may run checks: from its enrolment to its revocation.
     pub fn life(&self) -> Span {
         Span::new(self.enrolled_at, self.revoked_at.unwrap_or(UtcMicros::MAX))
-    }
-
-    /// Collector's clock minus the agent's as last measured, in microseconds.
-    pub fn clock_offset_us(&self) -> Option<i64> {
-        self.presence.status.as_ref().and_then(|status| status.clock_offset_us)
     }
 }

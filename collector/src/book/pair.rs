@@ -64,12 +64,20 @@ pub struct ConservationRow {
     pub check: CheckNo,
     /// The agent.
     pub agent: AgentNo,
-    /// Runs that were due between the first and the last slot spoken of: those accounted for and those that no record explains.
+    /// Slots that were due between the first and the last record: `results + missed + dropped() + unexplained()` of `slots`.
     pub scheduled: u64,
-    /// What the records add up to; `counts.accounted() == scheduled` once nothing is on its way.
+    /// What the records add up to. A tombstone's number may be an upper bound, and after a clock's leap back two records may name
+    /// one slot, so it may be more than was scheduled.
     pub counts: Ledger,
     /// What the slots add up to, counted independently of the records' own numbers.
     pub slots: Conservation,
+}
+
+impl ConservationRow {
+    /// Slots without a record that tombstones explain.
+    pub fn dropped(&self) -> u64 {
+        self.slots.dropped.min(self.slots.holes)
+    }
 }
 
 fn cause_index(cause: MissedCause) -> usize {

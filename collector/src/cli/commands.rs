@@ -7,7 +7,7 @@ use serde::Serialize;
 use sitepulse_daemon::config;
 use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::{clock, duration, instant};
-use sitepulse_model::control::Weight;
+use sitepulse_model::control::{SUSPENSION_US_MAX, Weight};
 use sitepulse_model::time::UtcMicros;
 
 use crate::checkfile;
@@ -372,7 +372,10 @@ async fn suspend(global: &Global, args: SuspendArgs) -> Result<(), Failure> {
     let until = match (args.duration, args.until) {
         (Some(length), _) => {
             let us = duration::parse(&length).map_err(|error| Failure::new(Exit::Usage, format!("--for: {error}")))?;
-            Some(instant::format(clock::now().plus_us(us as i64)))
+            if us > SUSPENSION_US_MAX.cast_unsigned() {
+                return Err(Failure::new(Exit::Usage, "--for: a suspension lasts 366d at most"));
+            }
+            Some(instant::format(clock::now().plus_us(us.cast_signed())))
         }
         (None, until) => until,
     };
@@ -419,7 +422,7 @@ async fn history(global: &Global, scope: ScopeArgs) -> Result<(), Failure> {
         return print_json(&events);
     }
     if events.is_empty() {
-        return print("Nothing was suspended, resumed or weighed so far.\n");
+        return print("Nothing was suspended, resumed, weighed or revoked so far.\n");
     }
     let mut table = Table::new(&["WHEN", "SIDE", "WHO", "WHAT"]);
     for event in &events {
@@ -441,6 +444,7 @@ fn event_text(event: &EventView) -> String {
             event.until.as_deref().map_or("resumed".into(), whole),
             event.reason.as_deref().unwrap_or_default()
         ),
+        "revoke" => format!("revoked {what}"),
         "weight" => format!("weight of {what} set to {}", event.weight.unwrap_or_default()),
         _ => format!("resumed {what}"),
     }

@@ -21,9 +21,13 @@ use crate::present::text::EN;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// One agent's view, short: `eu-west up 87 ms`.
-fn pair(pair: &PairView) -> String {
-    let what = match (pair.suspended.is_some(), pair.state.as_str(), pair.latency_seconds) {
+/// The agents' views, short: `eu-west up 87 ms`, and with the agent's name where a region has several.
+fn pairs(check: &CheckView) -> Vec<String> {
+    check.agents.iter().map(|one| format!("{} {}", one.place(&check.agents), state(one))).collect()
+}
+
+fn state(pair: &PairView) -> String {
+    match (pair.suspended.is_some(), pair.state.as_str(), pair.latency_seconds) {
         (true, _, _) => "suspended".to_string(),
         (false, "up" | "degraded", Some(seconds)) => format!("{} {}", pair.state, figure::latency(seconds)),
         (false, "down", _) => match &pair.cause {
@@ -32,8 +36,7 @@ fn pair(pair: &PairView) -> String {
         },
         (false, "unknown", _) => format!("unknown ({})", pair.unknown_cause.as_deref().unwrap_or("no evidence")),
         (false, state, _) => state.to_string(),
-    };
-    format!("{} {what}", pair.region)
+    }
 }
 
 /// Availability, completeness and bounds in three cells.
@@ -56,7 +59,7 @@ pub fn table(checks: &[CheckView]) -> Table {
     for check in checks {
         let [availability, completeness, bounds] =
             figures(check.sla.availability, check.sla.completeness, check.sla.lower, check.sla.upper);
-        let mut regions = check.agents.iter().map(pair).collect::<Vec<_>>().join("  ");
+        let mut regions = pairs(check).join("  ");
         if regions.is_empty() {
             regions = "no agent assigned".into();
         }
@@ -185,16 +188,15 @@ impl Screen {
             let [availability, completeness, bounds] =
                 figures(check.sla.availability, check.sla.completeness, check.sla.lower, check.sla.upper);
             let states: Vec<String> =
-                check.agents.iter().map(|pair| format!("{} {}", pair.region, pair.state)).collect();
+                check.agents.iter().map(|pair| format!("{} {}", pair.place(&check.agents), pair.state)).collect();
             // Figures move with every second; a picture is what a person would call changed.
             let picture = format!("{} {} {}", check.verdict, states.join(" "), check.sla.availability.is_some());
             if self.told.get(&check.id) != Some(&picture) {
-                let regions: Vec<String> = check.agents.iter().map(pair).collect();
                 let line = format!(
                     "{stamp}  {}  {}  {availability}  completeness {completeness}  {bounds}  {}",
                     check.id,
                     check.verdict,
-                    regions.join("  ")
+                    pairs(check).join("  ")
                 );
                 writeln!(out, "{}", clean(line.trim_end()))?;
                 self.told.insert(check.id.clone(), picture);

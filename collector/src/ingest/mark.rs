@@ -2,7 +2,7 @@
 
 use sitepulse_model::id::{AgentNo, Bucket, Incarnation, Seq};
 
-/// Most gaps that a mark keeps; beyond it the oldest gap is closed (its records, should they come, count as seen).
+/// Most gaps that a mark keeps. A number that would open one more is not taken: no gap is ever closed unseen.
 const GAPS_MAX: usize = 65_536;
 
 /// Which stream of sequence numbers.
@@ -14,6 +14,17 @@ pub struct MarkKey {
     pub agent: AgentNo,
     /// Its spool's incarnation.
     pub incarnation: Incarnation,
+}
+
+/// What a number is to a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// Not seen before; it is now.
+    New,
+    /// Seen before.
+    Known,
+    /// Not seen before and not noted, because the mark has no room for one more gap.
+    Full,
 }
 
 /// The set of sequence numbers seen: all below `next` but those in the gaps.
@@ -35,21 +46,24 @@ impl Mark {
         self.gaps.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// Adds a number; whether it is new.
-    pub fn insert(&mut self, seq: Seq) -> bool {
+    /// Adds a number.
+    pub fn insert(&mut self, seq: Seq) -> Inserted {
         let seq = seq.0;
         if seq == self.next {
             self.next += 1;
-            return true;
+            return Inserted::New;
         }
         if seq > self.next {
-            self.open_gap(self.next, seq - 1);
+            if self.is_full() {
+                return Inserted::Full;
+            }
+            self.gaps.push((self.next, seq - 1));
             self.next = seq + 1;
-            return true;
+            return Inserted::New;
         }
         let at = self.gaps.partition_point(|(_, last)| *last < seq);
         let Some((first, last)) = self.gaps.get(at).copied().filter(|(first, _)| *first <= seq) else {
-            return false;
+            return Inserted::Known;
         };
         match (first == seq, last == seq) {
             (true, true) => {
@@ -57,25 +71,30 @@ impl Mark {
             }
             (true, false) => self.gaps[at].0 = seq + 1,
             (false, true) => self.gaps[at].1 = seq - 1,
+            (false, false) if self.is_full() => return Inserted::Full,
             (false, false) => {
                 self.gaps[at].1 = seq - 1;
                 self.gaps.insert(at + 1, (seq + 1, last));
             }
         }
-        true
+        Inserted::New
     }
 
-    /// Adds `first..=last`; how many of them were seen before.
+    /// Adds `first..=last`; how many of them were seen before. A full mark takes no range that would open one more gap.
     pub fn insert_range(&mut self, first: Seq, last: Seq) -> u64 {
         let (first, last) = (first.0, last.0);
         if last < first {
+            return 0;
+        }
+        let opens = first > self.next || self.gaps.iter().any(|(low, high)| *low < first && last < *high);
+        if opens && self.is_full() {
             return 0;
         }
         let mut new = 0;
         if last >= self.next {
             let from = first.max(self.next);
             if from > self.next {
-                self.open_gap(self.next, from - 1);
+                self.gaps.push((self.next, from - 1));
             }
             new += last - from + 1;
             self.next = last + 1;
@@ -98,11 +117,8 @@ impl Mark {
         last - first + 1 - new
     }
 
-    fn open_gap(&mut self, first: u64, last: u64) {
-        if self.gaps.len() >= GAPS_MAX {
-            self.gaps.remove(0);
-        }
-        self.gaps.push((first, last));
+    fn is_full(&self) -> bool {
+        self.gaps.len() >= GAPS_MAX
     }
 
     /// The gaps as stored: pairs of first and last, 8 bytes each, little endian.
@@ -140,7 +156,8 @@ mod tests {
                     let known = (first..=first + more).filter(|seq| !seen.insert(*seq)).count() as u64;
                     prop_assert_eq!(mark.insert_range(Seq(first), Seq(first + more)), known);
                 } else {
-                    prop_assert_eq!(mark.insert(Seq(first)), seen.insert(first));
+                    let inserted = if seen.insert(first) { Inserted::New } else { Inserted::Known };
+                    prop_assert_eq!(mark.insert(Seq(first)), inserted);
                 }
                 let next = seen.last().map_or(0, |last| last + 1);
                 prop_assert_eq!(mark.next(), next);
@@ -161,9 +178,17 @@ mod tests {
     #[test]
     fn gaps_are_bounded() {
         let mut mark = Mark::default();
-        for n in 0..=GAPS_MAX as u64 + 5 {
-            assert!(mark.insert(Seq(n * 2 + 1)));
+        for n in 0..GAPS_MAX as u64 {
+            assert_eq!(mark.insert(Seq(n * 3 + 2)), Inserted::New);
         }
-        assert_eq!(mark.missing(), GAPS_MAX as u64);
+        let full = mark.clone();
+        // Neither a new gap nor a split one has room; what was not seen stays so.
+        assert_eq!(mark.insert(Seq(GAPS_MAX as u64 * 3 + 10)), Inserted::Full);
+        assert_eq!(mark.insert_range(Seq(GAPS_MAX as u64 * 3 + 10), Seq(GAPS_MAX as u64 * 3 + 11)), 0);
+        assert_eq!(mark, full);
+        assert_eq!(mark.missing(), GAPS_MAX as u64 * 2);
+        assert_eq!(mark.insert(Seq(0)), Inserted::New);
+        assert_eq!(mark.insert(Seq(1)), Inserted::New);
+        assert_eq!(mark.insert(Seq(GAPS_MAX as u64 * 3 + 10)), Inserted::New);
     }
 }

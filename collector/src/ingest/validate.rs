@@ -4,15 +4,19 @@ use std::fmt;
 
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::record::{Dropped, Missed, Record};
+use sitepulse_model::schedule::Lattice;
 use sitepulse_model::series::RANGE_SLOTS_MAX;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::Entry;
 
 use super::SEQ_MAX;
-use crate::book::{Agent, Book, Check};
+use crate::book::{Agent, Book, CheckRevision};
 
 /// How far a slot may lie outside an agent's life: clocks differ.
 const CLOCK_SLACK_US: i64 = 86_400 * 1_000_000;
+
+/// Most slots of one tombstone. They are counted, never expanded.
+const DROPPED_MAX: u64 = 50_000_000;
 
 /// Slots are whole milliseconds.
 const SLOT_UNIT_US: i64 = 1000;
@@ -38,8 +42,12 @@ pub enum SetAside {
     SlotBeforeEnrolment,
     /// Its slot is not a whole millisecond.
     OddSlot,
+    /// Its slot is none of its check's on this agent.
+    OffLattice,
     /// A range of missed or dropped runs contradicts itself or its definition.
     BadRange,
+    /// Its sender leaves more gaps than a mark keeps.
+    TooManyGaps,
 }
 
 impl SetAside {
@@ -55,7 +63,9 @@ impl SetAside {
             Self::FutureSlot => "future_slot",
             Self::SlotBeforeEnrolment => "slot_before_enrolment",
             Self::OddSlot => "odd_slot",
+            Self::OffLattice => "off_lattice",
             Self::BadRange => "bad_range",
+            Self::TooManyGaps => "too_many_gaps",
         }
     }
 }
@@ -71,7 +81,7 @@ pub(super) fn entry(
     book: &Book,
     agent: &Agent,
     entry: &Entry,
-    provenances: &[u32],
+    provenances: usize,
     now: UtcMicros,
 ) -> Result<CheckNo, SetAside> {
     let check = book.check(entry.record.check()).ok_or(SetAside::UnknownCheck)?;
@@ -81,21 +91,23 @@ pub(super) fn entry(
     if entry.seq.0 > SEQ_MAX {
         return Err(SetAside::BadSeq);
     }
-    if usize::from(entry.provenance) >= provenances.len() {
+    if usize::from(entry.provenance) >= provenances {
         return Err(SetAside::UnknownProvenance);
     }
-    let (first, last) = match &entry.record {
+    let (first, last, revision) = match &entry.record {
         Record::Result(result) => {
-            check.revision(result.revision).ok_or(SetAside::UnknownRevision)?;
-            (result.scheduled, result.scheduled)
+            let revision = check.revision(result.revision).ok_or(SetAside::UnknownRevision)?;
+            (result.scheduled, result.scheduled, Some(revision))
         }
         Record::Missed(missed) => {
-            sane_missed(check, missed)?;
-            (missed.first, missed.last)
+            let revision = check.revision(missed.revision).ok_or(SetAside::UnknownRevision)?;
+            sane_missed(revision, missed)?;
+            (missed.first, missed.last, Some(revision))
         }
         Record::Dropped(dropped) => {
             sane_dropped(dropped, entry.seq.0)?;
-            (dropped.first, dropped.last)
+            // A tombstone may bury several definitions' slots, and its range never becomes slots.
+            (dropped.first, dropped.last, None)
         }
     };
     if last > now.plus_us(CLOCK_SLACK_US) {
@@ -107,11 +119,18 @@ pub(super) fn entry(
     if first.0 % SLOT_UNIT_US != 0 || last.0 % SLOT_UNIT_US != 0 {
         return Err(SetAside::OddSlot);
     }
+    // Ranges of two lattices would interleave slot by slot: memory for each slot instead of for each range.
+    if let Some(revision) = revision {
+        let lattice = Lattice::new(&check.id, &agent.name, revision.definition.interval_us);
+        if lattice.at_or_before(first) != first {
+            return Err(SetAside::OffLattice);
+        }
+    }
     Ok(check.number)
 }
 
-fn sane_missed(check: &Check, missed: &Missed) -> Result<(), SetAside> {
-    let revision = check.revision(missed.revision).ok_or(SetAside::UnknownRevision)?;
+/// The last slot is a whole number of intervals after the first, so one of them on the lattice is enough.
+fn sane_missed(revision: &CheckRevision, missed: &Missed) -> Result<(), SetAside> {
     let span = missed.last.us_since(missed.first);
     let interval = revision.definition.interval_us;
     let Ok(span) = u64::try_from(span) else {
@@ -128,7 +147,7 @@ fn sane_missed(check: &Check, missed: &Missed) -> Result<(), SetAside> {
 fn sane_dropped(dropped: &Dropped, seq: u64) -> Result<(), SetAside> {
     let each = dropped.seqs.iter().all(|(first, last)| first <= last && last.0 < seq);
     let ascending = dropped.seqs.windows(2).all(|pair| pair[0].1 < pair[1].0);
-    if dropped.first > dropped.last || dropped.count > RANGE_SLOTS_MAX || !each || !ascending {
+    if dropped.first > dropped.last || dropped.count > DROPPED_MAX || !each || !ascending {
         return Err(SetAside::BadRange);
     }
     Ok(())

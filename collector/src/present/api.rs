@@ -6,7 +6,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, duration, instant};
-use sitepulse_model::control::{Change, Scope, Weight};
+use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
 use sitepulse_model::id::{AgentName, CheckId, Region};
 use sitepulse_model::time::UtcMicros;
 
@@ -56,13 +56,14 @@ fn ask<T>(query: Ask<T>) -> Answer<T> {
 
 /// `GET /api/v1/checks`
 pub async fn checks(State(present): State<Present>) -> Answer<Json<Vec<CheckView>>> {
-    Ok(Json(present.fresh().await?.checks))
+    Ok(Json(present.snapshot().await?.checks.clone()))
 }
 
 /// `GET /api/v1/checks/{id}`
 pub async fn check(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<CheckView>> {
-    let found = present.fresh().await?.checks.into_iter().find(|check| check.id == id);
-    found.map(Json).ok_or_else(|| Problem::not_found("check", &id))
+    let snapshot = present.snapshot().await?;
+    let found = snapshot.checks.iter().find(|check| check.id == id);
+    found.cloned().map(Json).ok_or_else(|| Problem::not_found("check", &id))
 }
 
 /// `GET /api/v1/agents`
@@ -139,14 +140,17 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
     if let Some(id) = &query.check {
         check_of(&book, id)?;
     }
-    let events = book
+    let revocations = book.agents().filter_map(|agent| Some((agent.revoked_at?, view::revocation_view(agent)?)));
+    let mut events: Vec<(UtcMicros, EventView)> = book
         .control()
         .events()
-        .map(|event| event_view(&book, &event))
-        .filter(|view| query.agent.as_ref().is_none_or(|agent| view.agent.as_ref() == Some(agent)))
-        .filter(|view| query.check.as_ref().is_none_or(|check| view.check.as_ref() == Some(check)))
+        .map(|event| (event.at, event_view(&book, &event)))
+        .chain(revocations)
+        .filter(|(_, view)| query.agent.as_ref().is_none_or(|agent| view.agent.as_ref() == Some(agent)))
+        .filter(|(_, view)| query.check.as_ref().is_none_or(|check| view.check.as_ref() == Some(check)))
         .collect();
-    Ok(Json(events))
+    events.sort_by_key(|(at, _)| *at);
+    Ok(Json(events.into_iter().map(|(_, view)| view).collect()))
 }
 
 /// `POST /api/v1/apply`
@@ -201,10 +205,13 @@ fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Chan
             if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
                 return Err(bad("a suspension needs a reason: one line of 1 to 500 bytes"));
             }
-            let until =
-                request.until.as_deref().map(|text| instant_of(text, now)).transpose()?.unwrap_or(UtcMicros::MAX);
+            let until = request.until.as_deref().map(|text| instant_of(text, now)).transpose()?;
+            let until = until.unwrap_or(now.plus_us(SUSPENSION_US_DEFAULT));
             if until <= now {
                 return Err(bad("the suspension would be over already: `until` must lie ahead"));
+            }
+            if until.us_since(now) > SUSPENSION_US_MAX {
+                return Err(bad("a suspension lasts 366 days at most: give an earlier `until`"));
             }
             Ok(Change::Suspend { until, reason })
         }

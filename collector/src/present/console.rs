@@ -333,7 +333,7 @@ impl CheckRow {
             verdict: t.state(&check.verdict),
             verdict_note,
             suspension: suspension(check.suspended.as_ref(), t),
-            regions: check.agents.iter().map(|pair| Chip::of(pair, t)).collect(),
+            regions: check.agents.iter().map(|pair| Chip::of(pair, pair.place(&check.agents), t)).collect(),
             availability: figure::availability(check.sla.availability, t),
             measured: check.sla.availability.is_some(),
             completeness: figure::completeness(check.sla.completeness, t),
@@ -344,7 +344,7 @@ impl CheckRow {
 }
 
 impl Chip {
-    fn of(pair: &PairView, t: &Texts) -> Self {
+    fn of(pair: &PairView, region: String, t: &Texts) -> Self {
         let mut title = format!("{} · {}", pair.agent, t.state(&pair.state));
         for more in [
             pair.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause)),
@@ -368,7 +368,7 @@ impl Chip {
             }
             (false, state, _) => t.state(state).to_string(),
         };
-        Self { class: class(&pair.state), region: pair.region.clone(), latency, title }
+        Self { class: class(&pair.state), region, latency, title }
     }
 }
 

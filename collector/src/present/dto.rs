@@ -167,17 +167,31 @@ pub struct CheckView {
     pub sla: SlaView,
 }
 
+impl PairView {
+    /// The region, with the agent's name where `all` of the check have several in it.
+    pub fn place(&self, all: &[Self]) -> String {
+        if all.iter().filter(|other| other.region == self.region).count() > 1 {
+            format!("{}/{}", self.region, self.agent)
+        } else {
+            self.region.clone()
+        }
+    }
+}
+
 /// Where the scheduled runs went: `scheduled = stored + missed + dropped + unaccounted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConservationView {
-    /// Runs due so far, as the agent's ledger tells.
+    /// Runs due from the first to the last record.
     pub scheduled: u64,
     /// Results stored.
     pub stored: u64,
     /// Runs that did not happen.
     pub missed: MissedView,
-    /// Records a spool had to drop.
+    /// Runs without a record that a spool had to drop.
     pub dropped: u64,
+    /// Runs that tombstones tell of: of a damaged spool an upper bound, so perhaps more than `dropped`.
+    #[serde(default)]
+    pub dropped_reported: u64,
     /// Runs nothing is known of (yet).
     pub unaccounted: u64,
 }

@@ -211,11 +211,10 @@ fn phases_view(phases: &Phases) -> PhasesView {
 type ByAgent = BTreeMap<AgentNo, Vec<ConservationRow>>;
 
 fn conservation_view(row: &ConservationRow) -> ConservationView {
-    let ledger = &row.counts;
-    let missed = |cause| ledger.missed_for(cause);
+    let missed = |cause| row.slots.missed_by(cause);
     ConservationView {
         scheduled: row.scheduled,
-        stored: ledger.stored,
+        stored: row.slots.results,
         missed: MissedView {
             agent_stopped: missed(MissedCause::AgentStopped),
             overloaded: missed(MissedCause::Overloaded),
@@ -223,7 +222,8 @@ fn conservation_view(row: &ConservationRow) -> ConservationView {
             maintenance: missed(MissedCause::Maintenance),
             clock_step: missed(MissedCause::ClockStep),
         },
-        dropped: ledger.dropped,
+        dropped: row.dropped(),
+        dropped_reported: row.counts.dropped,
         unaccounted: row.slots.unexplained(),
     }
 }
@@ -237,13 +237,14 @@ fn add(total: &mut ConservationView, one: &ConservationView) {
     total.missed.maintenance += one.missed.maintenance;
     total.missed.clock_step += one.missed.clock_step;
     total.dropped += one.dropped;
+    total.dropped_reported += one.dropped_reported;
     total.unaccounted += one.unaccounted;
 }
 
 fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros) -> AgentView {
-    let presence = &agent.presence;
+    let presence = agent.presence.read();
     let status = presence.status.as_ref();
-    let offset_us = agent.clock_offset_us();
+    let offset_us = status.and_then(|status| status.clock_offset_us);
     let mut total = ConservationView::default();
     let mut checks = Vec::new();
     for row in conservation.get(&agent.number).into_iter().flatten() {
@@ -344,6 +345,22 @@ pub fn event_view(book: &Book, event: &ControlEvent) -> EventView {
         }
     }
     view
+}
+
+/// An agent's revocation as an event of the collector's; `None` for an agent that is not revoked.
+pub fn revocation_view(agent: &Agent) -> Option<EventView> {
+    Some(EventView {
+        at: instant::format(agent.revoked_at?),
+        author: "collector".into(),
+        number: 0,
+        side: "collector".into(),
+        agent: Some(agent.name.to_string()),
+        check: None,
+        action: "revoke".into(),
+        until: None,
+        reason: None,
+        weight: None,
+    })
 }
 
 /// A plan as JSON.

@@ -9,7 +9,7 @@ use sitepulse_model::check::{AssignedCheck, CheckKind};
 use sitepulse_model::control::EventId;
 use sitepulse_wire::message::{ASSIGNMENT_PART_MAX, AssignmentPart, EVENTS_MAX, ToAgent};
 
-use crate::book::{Agent, Book};
+use crate::book::{Agent, Book, concerns};
 
 /// About how many bytes of definitions go into one part: well below a frame's limit.
 const PART_BYTES_MAX: usize = 256 * 1024;
@@ -51,7 +51,8 @@ impl Push {
                 self.waiting.push(ToAgent::Assignment(AssignmentPart { revision, part, parts: count, checks }));
             }
         }
-        let new: Vec<_> = book.events_for(agent.number).filter(|event| !self.told.contains(&event.id)).collect();
+        let untold = |id: &EventId, scope| concerns(scope, agent.number) && !self.told.contains(id);
+        let new: Vec<_> = book.control().events_where(untold).collect();
         self.told.extend(new.iter().map(|event| event.id.clone()));
         self.waiting.extend(new.chunks(EVENTS_MAX).map(|events| ToAgent::Control(events.to_vec())));
     }

@@ -165,7 +165,8 @@ pub(crate) fn agents(connection: &Connection) -> Result<Vec<Agent>, StoreError> 
             enrolled_at: UtcMicros(row.get(4)?),
             revoked_at: row.get::<_, Option<i64>>(5)?.map(UtcMicros),
             build: row.get(6)?,
-            presence: Presence { last_seen: row.get::<_, Option<i64>>(7)?.map(UtcMicros), ..Presence::default() },
+            presence: Presence { last_seen: row.get::<_, Option<i64>>(7)?.map(UtcMicros), ..Presence::default() }
+                .into(),
         });
     }
     Ok(out)

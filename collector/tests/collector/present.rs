@@ -215,6 +215,29 @@ async fn a_bad_check_file_applies_nothing_and_lists_all_faults() {
 }
 
 #[tokio::test]
+async fn suspensions_end_by_themselves() {
+    let bench = Bench::new();
+    bench.apply(CHECK, json!({})).await;
+    let suspend = async |until: Option<&str>| {
+        let body = json!({"check": "shop", "action": "suspend", "reason": "work", "until": until});
+        bench.post("/api/v1/control", &body).await
+    };
+    let event = suspend(None).await.json();
+    let instant = |key: &str| {
+        let text = event[key].as_str().unwrap_or_else(|| panic!("no {key}: {event}"));
+        sitepulse_daemon::instant::parse(text, clock::now()).unwrap()
+    };
+    assert_eq!(instant("until").us_since(instant("at")), 3600 * 1_000_000);
+    let far = sitepulse_daemon::instant::format(clock::now().plus_us(367 * 86_400 * 1_000_000));
+    let refused = suspend(Some(&far)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("366 days"), "{}", refused.text);
+    // Who changed something sees it in the shared snapshot at once.
+    assert!(bench.get("/api/v1/checks/shop").await.json()["suspended"].is_object());
+    assert_eq!(bench.get("/api/v1/checks/none").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn sla_json_has_exactly_the_promised_shape() {
     let bench = Bench::new();
     assert_eq!(bench.get("/api/v1/sla").await.json(), json!([]));
@@ -246,6 +269,9 @@ async fn sla_json_has_exactly_the_promised_shape() {
     assert_eq!((&one["availability"], &one["weighted_availability"]), (&Value::Null, &Value::Null));
     assert!(one["seconds"]["unknown"]["unassigned"].as_f64().unwrap() > 0.0);
     assert!(one["from"].as_str().unwrap().ends_with('Z'));
+    let before = bench.get("/api/v1/sla?check=shop&from=-2h&to=-1h").await.json();
+    assert_eq!((&before[0]["from"], &before[0]["completeness"]), (&before[0]["to"], &Value::Null));
+    assert_eq!(before[0]["seconds"]["up"], 0.0);
     assert_eq!(bench.get("/api/v1/sla?check=none").await.status, StatusCode::NOT_FOUND);
     assert_eq!(bench.get("/api/v1/sla?agent=none").await.status, StatusCode::NOT_FOUND);
     assert_eq!(bench.get("/api/v1/sla?from=tomorrow").await.status, StatusCode::BAD_REQUEST);

@@ -14,12 +14,12 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("{path}: cannot read: {source}")]
+    #[error("{path}: cannot read: {reason}: check the path and the file's permissions")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says. Part of the text, so not a source: it would be told twice.
+        reason: std::io::Error,
     },
     /// It is larger than [`CONFIG_BYTES_MAX`].
     #[error("{path}: longer than {CONFIG_BYTES_MAX} bytes: is it the right file?")]
@@ -56,7 +56,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
 
 /// Reads a file as text, bounded.
 pub fn read(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |reason| ConfigError::Unreadable { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -86,6 +86,19 @@ pub fn invalid(text: &str, path: &Path, at: usize, message: &str) -> ConfigError
     }
     let (line, column) = position(text, at);
     ConfigError::Invalid { path: path.to_owned(), line, column, message }
+}
+
+/// The byte offset of a top-level key in the text, for [`invalid`]: where its line names it, not where a comment or a value does.
+pub fn key_offset(text: &str, key: &str) -> usize {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_start();
+        if bare.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return offset + line.len() - bare.len();
+        }
+        offset += line.len();
+    }
+    0
 }
 
 /// Line and column (in characters) of a byte offset, from 1.
@@ -135,11 +148,20 @@ mod tests {
     fn unreadable_and_binary_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.toml");
-        assert!(load::<Sample>(&path).unwrap_err().to_string().contains("cannot read"));
+        let missing = load::<Sample>(&path).unwrap_err();
+        assert!(missing.to_string().contains("cannot read") && missing.to_string().contains("check the path"));
+        assert!(std::error::Error::source(&missing).is_none(), "the system's words would be told twice");
         std::fs::write(&path, b"a = 1\n\xff").unwrap();
         assert!(matches!(load::<Sample>(&path), Err(ConfigError::NotText { line: 2, .. })));
         std::fs::write(&path, vec![b'\n'; CONFIG_BYTES_MAX as usize + 1]).unwrap();
         assert!(matches!(load::<Sample>(&path), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[test]
+    fn keys_are_found_where_they_are_set() {
+        let text = "# log = \"x\"\ndata_dir = \"/var/log\"\nlogs = 1\n  log = \"y\"\n";
+        assert_eq!(position(text, key_offset(text, "log")), (4, 3));
+        assert_eq!(key_offset(text, "nothing"), 0);
     }
 
     #[test]

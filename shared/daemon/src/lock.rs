@@ -23,13 +23,13 @@ pub enum LockError {
     },
     /// It is on a read-only file system, or belongs to somebody else.
     #[error(
-        "data directory {dir} is not writable: {source}: give the service's user write access, or choose another with --data-dir"
+        "data directory {dir} is not writable: {reason}: give the service's user write access, or choose another with --data-dir"
     )]
     ReadOnly {
         /// The directory.
         dir: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says. Part of the text, so not a source: it would be told twice.
+        reason: io::Error,
     },
     /// No space is left for even the lock file.
     #[error("data directory {dir}: the disk is full: free some space")]
@@ -38,23 +38,23 @@ pub enum LockError {
         dir: PathBuf,
     },
     /// Something else, such as a file in its place.
-    #[error("data directory {dir} cannot be used: {source}")]
+    #[error("data directory {dir} cannot be used: {reason}: choose another with --data-dir")]
     Unusable {
         /// The directory.
         dir: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says. Part of the text, so not a source: it would be told twice.
+        reason: io::Error,
     },
 }
 
 impl LockError {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the system's errors are not ours to list")]
-    fn from_io(dir: &Path, source: io::Error) -> Self {
+    fn from_io(dir: &Path, reason: io::Error) -> Self {
         let dir = dir.to_owned();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { dir, source },
+        match reason.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { dir, reason },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { dir },
-            _ => Self::Unusable { dir, source },
+            _ => Self::Unusable { dir, reason },
         }
     }
 }
@@ -67,7 +67,8 @@ pub struct DataDirLock {
 }
 
 impl DataDirLock {
-    /// Takes the directory: creates it (mode 0700) where it is missing, locks it, and checks that it can be written to.
+    /// Takes the directory: creates it (mode 0700) where it is missing, and locks it. The pid in the file is a courtesy: a full disk
+    /// that does not take it is no reason not to run.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let error = |source| LockError::from_io(dir, source);
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error)?;
@@ -87,8 +88,9 @@ impl DataDirLock {
             });
         }
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0).map_err(error)?;
-        file.write_all(pid.as_bytes()).map_err(error)?;
+        if let Err(reason) = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())) {
+            tracing::debug!("{}: the lock is held, but its file does not take the pid ({reason})", dir.display());
+        }
         Ok(Self { dir: dir.to_owned(), _file: file })
     }
 
@@ -130,6 +132,21 @@ mod tests {
         drop(held);
         assert!(!DataDirLock::is_held(&dir));
         DataDirLock::acquire(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_does_not_keep_a_held_lock_from_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("lock")).unwrap();
+        DataDirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn no_error_tells_the_systems_words_twice() {
+        use std::error::Error as _;
+        for kind in [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::NotADirectory] {
+            assert!(LockError::from_io(Path::new("/x"), kind.into()).source().is_none());
+        }
     }
 
     #[test]

@@ -26,11 +26,22 @@ pub enum LoggingError {
     Twice,
 }
 
-/// Starts logging. `level` (from the command line) goes before [`LEVEL_ENV`]; the default is `info`.
+/// Whether a level can be given to [`init`]; else what is wrong with it, and the remedy. For configuration files, which can name the place.
+pub fn check(level: &str) -> Result<(), String> {
+    match filter(level, "here") {
+        Ok(_) => Ok(()),
+        Err(LoggingError::BadLevel { reason, .. }) => {
+            Err(format!("log level {level:?} is not valid: {reason}: use error, warn, info, debug or trace"))
+        }
+        Err(error @ LoggingError::Twice) => Err(error.to_string()),
+    }
+}
+
+/// Starts logging. `level` (from the command line or a configuration file) goes before [`LEVEL_ENV`]; the default is `info`.
 pub fn init(level: Option<&str>) -> Result<(), LoggingError> {
     let env = std::env::var(LEVEL_ENV).ok().filter(|text| !text.is_empty());
     let filter = match (level, &env) {
-        (Some(level), _) => filter(level, "the command line")?,
+        (Some(level), _) => filter(level, "the command line or the configuration file")?,
         (None, Some(level)) => filter(level, LEVEL_ENV)?,
         (None, None) => filter("info", "the default")?,
     };

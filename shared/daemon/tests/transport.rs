@@ -9,7 +9,7 @@ use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::identity::{AgentKey, CertificateAuthority, certificate_times, common_name, pin_text};
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_daemon::transport::admission::{HANDSHAKES_MAX, RETRY_ABOVE};
+use sitepulse_daemon::transport::admission::{ANONYMOUS_NETWORK_MAX, HANDSHAKES_MAX, RETRY_ABOVE};
 use sitepulse_daemon::transport::{
     Accepted, Client, ClientIdentity, ConnectError, Connection, ConnectionLost, FrameStream, ListenError, Server,
     StreamError, StreamPriority,
@@ -275,7 +275,7 @@ async fn a_collector_that_is_not_there_is_named_with_the_remedy() {
 async fn connections_without_a_certificate_are_few() {
     let mut site = Site::new();
     let mut held = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..ANONYMOUS_NETWORK_MAX {
         held.push(meet(&site.pinned(), &mut site).await);
     }
     let client = site.pinned();
@@ -291,7 +291,7 @@ async fn connections_without_a_certificate_are_few() {
     // Enrolled ones have places of their own, and places come back.
     let enrolled = site.agent(clock::now());
     held.push(meet(&enrolled, &mut site).await);
-    assert_eq!(site.server.places().connections(), 5);
+    assert_eq!(site.server.places().connections(), ANONYMOUS_NETWORK_MAX + 1);
     drop(held);
     assert_eq!(site.server.places().connections(), 0);
     meet(&client, &mut site).await;

@@ -3,7 +3,7 @@
 //! An event applies from its own instant on and never rewrites the past. Two sides may give events while cut off from each other;
 //! the union is ordered by time, then author, then number, so every side folds the same history and nobody's event is lost.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -94,7 +94,7 @@ pub enum Scope {
 /// What a control event does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Stops runs until an instant, or until a resume.
+    /// Stops runs until an instant, or until a resume before it.
     Suspend {
         /// First instant of running again.
         until: UtcMicros,
@@ -131,6 +131,10 @@ pub struct ControlEvent {
 
 /// Longest author of an event, in bytes.
 pub const AUTHOR_BYTES_MAX: usize = 100;
+/// How long a suspension lasts where nobody says: an hour, in microseconds.
+pub const SUSPENSION_US_DEFAULT: i64 = 3600 * 1_000_000;
+/// Longest suspension that people may ask for: 366 days, in microseconds.
+pub const SUSPENSION_US_MAX: i64 = 366 * 86_400 * 1_000_000;
 /// Longest reason of a suspension, in bytes.
 pub const REASON_BYTES_MAX: usize = 500;
 
@@ -232,49 +236,68 @@ type Key = (UtcMicros, EventId);
 struct Folded {
     events: BTreeMap<Key, Change>,
     suspensions: Vec<Suspension>,
+    /// Whether the last of `suspensions` is not ended by an event yet.
+    open: bool,
     weights: Vec<(UtcMicros, Weight)>,
 }
 
 impl Folded {
-    /// Folds the events again. A scope has few of them, and they come rarely.
-    fn refold(&mut self, scope: Scope) {
-        self.suspensions.clear();
-        self.weights.clear();
-        let mut open: Option<Suspension> = None;
-        for ((at, id), change) in &self.events {
-            match change {
-                Change::Suspend { until, reason } => {
-                    self.suspensions.extend(close(open.take(), *at));
-                    open = Some(Suspension {
-                        span: Span::new(*at, *until),
-                        reason: reason.clone(),
-                        author: id.author.clone(),
-                        scope,
-                    });
-                }
-                Change::Resume => self.suspensions.extend(close(open.take(), *at)),
-                Change::Weight(weight) => {
-                    if self.weights.last().is_some_and(|(last, _)| last == at) {
-                        self.weights.pop();
-                    }
-                    self.weights.push((*at, *weight));
+    /// Adds an event. What comes last, as nearly all do, is folded alone; else all are folded again.
+    fn insert(&mut self, key: Key, change: Change, scope: Scope) {
+        let last = self.events.last_key_value().is_none_or(|(newest, _)| *newest < key);
+        if last {
+            self.fold(&key, &change, scope);
+        }
+        self.events.insert(key, change);
+        if !last {
+            self.suspensions.clear();
+            self.open = false;
+            self.weights.clear();
+            let events = core::mem::take(&mut self.events);
+            for (key, change) in &events {
+                self.fold(key, change, scope);
+            }
+            self.events = events;
+        }
+    }
+
+    fn fold(&mut self, (at, id): &Key, change: &Change, scope: Scope) {
+        match change {
+            Change::Suspend { until, reason } => {
+                self.close(*at);
+                let span = Span::new(*at, *until);
+                self.open = !span.is_empty();
+                if self.open {
+                    let (reason, author) = (reason.clone(), id.author.clone());
+                    self.suspensions.push(Suspension { span, reason, author, scope });
                 }
             }
+            Change::Resume => self.close(*at),
+            Change::Weight(weight) => {
+                if self.weights.last().is_some_and(|(last, _)| last == at) {
+                    self.weights.pop();
+                }
+                self.weights.push((*at, *weight));
+            }
         }
-        self.suspensions.extend(close(open, UtcMicros::MAX));
+    }
+
+    /// Ends the open stretch at `at` or at its own end, whichever is first.
+    fn close(&mut self, at: UtcMicros) {
+        if core::mem::take(&mut self.open)
+            && let Some(suspension) = self.suspensions.last_mut()
+        {
+            suspension.span.to = suspension.span.to.min(at);
+            if suspension.span.is_empty() {
+                self.suspensions.pop();
+            }
+        }
     }
 
     fn suspended_at(&self, at: UtcMicros) -> Option<&Suspension> {
         let after = self.suspensions.partition_point(|suspension| suspension.span.from <= at);
         self.suspensions[..after].last().filter(|suspension| suspension.span.contains(at))
     }
-}
-
-/// Ends a stretch at `at` or at its own end, whichever is first.
-fn close(open: Option<Suspension>, at: UtcMicros) -> Option<Suspension> {
-    let mut suspension = open?;
-    suspension.span.to = suspension.span.to.min(at);
-    (!suspension.span.is_empty()).then_some(suspension)
 }
 
 /// A set of control events with what they fold into. A pure function of the set: order and duplicates do not matter.
@@ -284,7 +307,7 @@ fn close(open: Option<Suspension>, at: UtcMicros) -> Option<Suspension> {
 /// the one before. Scopes do not touch each other: resuming a check on one agent does not lift the agent's own suspension.
 #[derive(Debug, Clone, Default)]
 pub struct ControlLog {
-    ids: BTreeSet<EventId>,
+    ids: BTreeMap<EventId, UtcMicros>,
     order: BTreeMap<Key, Scope>,
     scopes: BTreeMap<Scope, Folded>,
 }
@@ -292,25 +315,33 @@ pub struct ControlLog {
 impl ControlLog {
     /// A log without events.
     pub const fn new() -> Self {
-        Self { ids: BTreeSet::new(), order: BTreeMap::new(), scopes: BTreeMap::new() }
+        Self { ids: BTreeMap::new(), order: BTreeMap::new(), scopes: BTreeMap::new() }
     }
 
     /// Adds an event; `false` when its id is known already (the one known stays).
     pub fn insert(&mut self, event: ControlEvent) -> bool {
-        if !self.ids.insert(event.id.clone()) {
+        if self.ids.contains_key(&event.id) {
             return false;
         }
+        self.ids.insert(event.id.clone(), event.at);
         let key = (event.at, event.id);
         self.order.insert(key.clone(), event.scope);
-        let folded = self.scopes.entry(event.scope).or_default();
-        folded.events.insert(key, event.change);
-        folded.refold(event.scope);
+        self.scopes.entry(event.scope).or_default().insert(key, event.change, event.scope);
         true
     }
 
     /// Whether an event of this id is known.
     pub fn contains(&self, id: &EventId) -> bool {
-        self.ids.contains(id)
+        self.ids.contains_key(id)
+    }
+
+    /// The event of an id.
+    pub fn event(&self, id: &EventId) -> Option<ControlEvent> {
+        let (id, at) = self.ids.get_key_value(id)?;
+        let key = (*at, id.clone());
+        let scope = *self.order.get(&key)?;
+        let change = self.scopes.get(&scope)?.events.get(&key)?.clone();
+        Some(ControlEvent { id: key.1, at: key.0, scope, change })
     }
 
     /// How many events there are.
@@ -325,7 +356,15 @@ impl ControlLog {
 
     /// Every event, by time, author and number.
     pub fn events(&self) -> impl DoubleEndedIterator<Item = ControlEvent> {
-        self.order.iter().filter_map(|(key, scope)| {
+        self.events_where(|_, _| true)
+    }
+
+    /// The events that `wanted` lets pass, by time, author and number. The others are not copied.
+    pub fn events_where(
+        &self,
+        wanted: impl Fn(&EventId, Scope) -> bool,
+    ) -> impl DoubleEndedIterator<Item = ControlEvent> {
+        self.order.iter().filter(move |((_, id), scope)| wanted(id, **scope)).filter_map(|(key, scope)| {
             let change = self.scopes.get(scope)?.events.get(key)?.clone();
             Some(ControlEvent { id: key.1.clone(), at: key.0, scope: *scope, change })
         })
@@ -333,9 +372,18 @@ impl ControlLog {
 
     /// The highest number that `author` has given, 0 before the first.
     pub fn last_number(&self, author: &str) -> u64 {
+        self.ids_of(author).next_back().map_or(0, |id| id.number)
+    }
+
+    /// How many events `author` has given. Counts them one by one.
+    pub fn count_of(&self, author: &str) -> usize {
+        self.ids_of(author).count()
+    }
+
+    fn ids_of(&self, author: &str) -> impl DoubleEndedIterator<Item = &EventId> {
         let from = EventId { author: String::from(author), number: 0 };
         let to = EventId { author: String::from(author), number: u64::MAX };
-        self.ids.range(from..=to).next_back().map_or(0, |id| id.number)
+        self.ids.range(from..=to).map(|(id, _)| id)
     }
 
     /// The weight of `agent`'s vote on `check` over time: steps `(from, weight)`, starting at [`UtcMicros::MIN`] with 1, no two

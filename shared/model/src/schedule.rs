@@ -367,17 +367,18 @@ impl Scheduler {
 
     /// The earliest slot of any check that has not been handed out: every earlier one was, as a run or as missed.
     pub fn earliest_pending(&self) -> Option<UtcMicros> {
-        self.entries.values().map(|entry| entry.waiting.map_or(entry.next, |waiting| waiting.slot)).min()
+        let due = self.due.first().map(|(slot, _)| *slot);
+        self.queue.iter().map(|(_, slot, _)| *slot).chain(due).min()
     }
 
     /// Every slot before this was handed out, or waits ([`Scheduler::waiting_slots`]); `None` without checks.
     pub fn earliest_next(&self) -> Option<UtcMicros> {
-        self.entries.values().map(|entry| entry.next).min()
+        self.due.first().map(|(slot, _)| *slot)
     }
 
-    /// The slots that are due and wait for a free place: at most one of each check.
+    /// The slots that are due and wait for a free place: at most one of each check, those that run first first.
     pub fn waiting_slots(&self) -> impl Iterator<Item = (CheckNo, Revision, UtcMicros)> {
-        self.entries.iter().filter_map(|(check, entry)| Some((*check, entry.plan.revision, entry.waiting?.slot)))
+        self.queue.iter().filter_map(|(_, slot, check)| Some((*check, self.entries.get(check)?.plan.revision, *slot)))
     }
 
     /// The next slot of a check.

@@ -5,8 +5,9 @@
 //! duplicates and batching never show. Where two observations name the same slot, one wins by a fixed order (see
 //! [`Obs::precedence`]).
 //!
-//! Bounds: one run takes about [`RUN_BYTES`]; a missed range holds at most [`RANGE_SLOTS_MAX`] slots and is expanded only where it
-//! interleaves with other slots.
+//! Bounds: one run takes about [`RUN_BYTES`]; a missed range holds at most [`RANGE_SLOTS_MAX`] slots. Where runs reach over each other
+//! they are cut at most twice for each slot of the sparser one, so ranges are taken from one lattice alone (see the collector's
+//! ingestion): two lattices of one check interleave slot by slot.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -17,7 +18,7 @@ use crate::record::{MissedCause, ProbeState};
 use crate::time::{Span, UtcMicros};
 
 /// Most slots of one missed range.
-pub const RANGE_SLOTS_MAX: u64 = 50_000_000;
+pub const RANGE_SLOTS_MAX: u64 = 5_000_000;
 
 /// Memory of one run in a series, in bytes, about: key, run, and a B-tree's spare room.
 pub const RUN_BYTES: usize = 72;
@@ -274,7 +275,7 @@ impl Series {
         self.runs.insert(new.first, new);
     }
 
-    /// Puts a run over others: takes out what it reaches, merges slot by slot only where slots interleave, puts all back.
+    /// Puts a run over others: takes out what it reaches, merges them where they interleave, puts all back.
     fn insert_over(&mut self, new: Run) -> bool {
         let new_last = new.last();
         let from = self
@@ -409,30 +410,32 @@ impl Merged {
                 return;
             }
         };
-        if (old.first, old.step_us, old.count) == (new.first, new.step_us, new.count) {
-            let obs = old.obs.stronger(new.obs);
-            self.changed |= obs != old.obs;
-            return self.push(Run { obs, ..old });
-        }
-        let (mut olds, mut news) = (old.slots().peekable(), new.slots().peekable());
+        let (mut old, mut new) = (Some(old), Some(new));
         loop {
-            let (slot, obs) = match (olds.peek().copied(), news.peek().copied()) {
+            let (a, b) = match (old, new) {
                 (None, None) => return,
-                (Some(a), Some(b)) if a == b => {
-                    let obs = old.obs.stronger(new.obs);
-                    self.changed |= obs != old.obs;
-                    (a, obs)
-                }
-                (Some(a), Some(b)) if a < b => (a, old.obs),
-                (Some(a), None) => (a, old.obs),
-                (_, Some(b)) => {
+                (Some(a), None) => return self.push(a),
+                (None, Some(b)) => {
                     self.changed = true;
-                    (b, new.obs)
+                    return self.push(b);
                 }
+                (Some(a), Some(b)) => (a, b),
             };
-            olds.next_if_eq(&slot);
-            news.next_if_eq(&slot);
-            self.push(Run::point(slot, obs));
+            // Whole stretches at once: up to the other's next slot, or as long as both step alike.
+            if a.first < b.first {
+                self.extend(a.before(b.first));
+                old = a.starting(b.first);
+            } else if b.first < a.first {
+                self.changed |= self.extend(b.before(a.first));
+                new = b.starting(a.first);
+            } else {
+                let shared = if a.step_us == b.step_us { a.count.min(b.count) } else { 1 };
+                let obs = a.obs.stronger(b.obs);
+                self.changed |= obs != a.obs;
+                self.extend(a.part(0, shared).map(|run| Run { obs, ..run }));
+                old = a.part(shared, a.count);
+                new = b.part(shared, b.count);
+            }
         }
     }
 }
@@ -466,15 +469,30 @@ mod tests {
     #[test]
     fn long_ranges_cost_one_run() {
         let mut series = Series::new();
-        let last = UtcMicros(9_999_999 * 30);
+        let last = UtcMicros(4_999_999 * 30);
         assert_eq!(series.insert_missed(ONE, UtcMicros(0), last, 30, MissedCause::AgentStopped), Ok(true));
         assert_eq!(series.insert_missed(ONE, UtcMicros(0), last, 30, MissedCause::AgentStopped), Ok(false));
         series.insert_result(ONE, UtcMicros(3000), ProbeState::Down);
         assert_eq!(series.insert_missed(ONE, UtcMicros(0), last, 30, MissedCause::Overloaded), Ok(true));
-        assert_eq!((series.run_count(), series.slot_count()), (3, 10_000_000));
+        assert_eq!((series.run_count(), series.slot_count()), (3, 5_000_000));
         assert_eq!(series.at(UtcMicros(3000)).unwrap().seen, Seen::State(ProbeState::Down));
         assert_eq!(series.at(UtcMicros(3030)).unwrap().seen, Seen::Missed(MissedCause::Overloaded));
         assert_eq!(series.at(UtcMicros(3031)), None);
+    }
+
+    #[test]
+    fn a_range_between_far_results_costs_no_slot_by_slot_work() {
+        let mut series = Series::new();
+        // One run of three slots a million intervals apart, then every slot between them, again and again.
+        for far in 0..3 {
+            series.insert_result(ONE, UtcMicros(far * 30_000_000), ProbeState::Up);
+        }
+        let (first, last) = (UtcMicros(30), UtcMicros(4_000_000 * 30));
+        for (round, cause) in MissedCause::ALL.iter().enumerate() {
+            assert_eq!(series.insert_missed(ONE, first, last, 30, *cause), Ok(round < 2));
+        }
+        assert_eq!((series.run_count(), series.slot_count()), (6, 4_000_001));
+        assert_eq!(series.at(UtcMicros(30_000_000)).unwrap().seen, Seen::State(ProbeState::Up));
     }
 
     #[test]

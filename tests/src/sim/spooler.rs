@@ -4,7 +4,9 @@
 use std::ops::RangeInclusive;
 
 use sitepulse_agent::spool::policy::{PendingRecord, WaitingQueue};
-use sitepulse_agent::spool::writer::{Figures, GROUP_RECORDS_MAX, GROUP_US_MAX, RETRY_US_MAX, Submission, open_slots};
+use sitepulse_agent::spool::writer::{
+    DELETE_US_MAX, Figures, GROUP_RECORDS_MAX, GROUP_US_MAX, RETRY_US_MAX, Submission, open_slots,
+};
 use sitepulse_agent::spool::{Page, Spool, SpoolError};
 use sitepulse_model::id::{CheckNo, Incarnation};
 use sitepulse_model::record::{Provenance, Record};
@@ -86,7 +88,7 @@ impl Spooler {
     pub(super) fn delete(&mut self, incarnation: Incarnation, ids: RangeInclusive<u64>, now: i64) {
         if self.spool.incarnation() == incarnation {
             self.deletes.push(ids);
-            self.wake_by(now + GROUP_US_MAX as i64);
+            self.wake_by(now + DELETE_US_MAX as i64);
         }
     }
 
@@ -163,10 +165,7 @@ impl Spooler {
 
     pub(super) fn set_provenance(&mut self, provenance: &Provenance, now: i64) {
         self.commit(now);
-        // Without room the next handshake says it again.
-        if let Err(error) = self.spool.set_provenance(provenance) {
-            self.fail(&error, now);
-        }
+        self.spool.set_provenance(provenance);
     }
 
     pub(super) fn page(&mut self, after: u64, up_to: u64, records_max: usize, bytes_max: usize) -> Page {

@@ -111,6 +111,18 @@ fn figures_stand_with_their_evidence() {
 }
 
 #[test]
+fn agents_of_one_region_are_told_apart() {
+    let mut check = check();
+    let mut other = check.agents[0].clone();
+    (check.agents[0].agent, check.agents[0].region) = ("a".into(), "eu".into());
+    (other.agent, other.region) = ("b".into(), "eu".into());
+    assert_eq!(check.agents[0].place(&check.agents), "eu");
+    check.agents.push(other);
+    let row = CheckRow::of(&check, &snapshot().strips[0], NOW, &EN);
+    assert_eq!(row.regions.iter().map(|chip| chip.region.as_str()).collect::<Vec<_>>(), ["eu/a", "eu/b"]);
+}
+
+#[test]
 fn the_ribbon_shows_the_shortest_outage() {
     let bars = bars(&snapshot().strips[0]);
     assert_eq!(bars.len(), 1);

@@ -168,6 +168,100 @@ fn control_events_are_checked_and_numbered() {
     assert_eq!(engine.shared().book().control().len(), 3);
 }
 
+#[test]
+fn a_period_outside_the_checks_life_is_empty_and_in_order() {
+    let mut engine = in_memory();
+    engine.apply(vec![definition("shop")], &options(), at(1000)).unwrap();
+    let mut prune = options();
+    prune.prune = true;
+    engine.apply(Vec::new(), &prune, at(2000)).unwrap();
+    let book = engine.shared().book();
+    let check = book.check(CheckNo(1)).unwrap();
+    for (from, to, at_) in [(0, 500, 500), (3000, 4000, 2000)] {
+        let period = book.period(check, Some(at(from)), Some(at(to)), at(9000));
+        assert_eq!(period, Span::new(at(at_), at(at_)));
+        let account = book.account(CheckNo(1), &Filter::All, period).unwrap();
+        assert_eq!((account.period_us(), account.availability()), (0, None));
+    }
+}
+
+#[test]
+fn suspensions_end() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    let mut suspend = |until| {
+        let change = Change::Suspend { until, reason: "work".into() };
+        engine.control(Scope::Agent(agent), change, "collector:cli", START)
+    };
+    assert!(suspend(at(366 * 86_400)).is_ok());
+    for until in [at(366 * 86_400 + 1), sitepulse_model::time::UtcMicros::MAX] {
+        assert!(suspend(until).unwrap_err().to_string().contains("366 days"));
+    }
+}
+
+#[test]
+fn an_agents_control_events_are_bounded() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    let events = |from: u64| -> Vec<_> {
+        (from..from + 256)
+            .map(|number| sitepulse_model::control::ControlEvent {
+                id: sitepulse_model::control::EventId { author: "agent:eu-west-1".into(), number },
+                at: START.plus_us(number.cast_signed()),
+                scope: Scope::Agent(agent),
+                change: Change::Weight(Weight(u32::try_from(number % 1000).unwrap())),
+            })
+            .collect()
+    };
+    for from in (1..=10_200).step_by(256) {
+        let ids = engine.take_agent_events(agent, events(from), at(10)).unwrap();
+        assert_eq!(ids.len(), 256, "all are acknowledged");
+    }
+    assert_eq!(engine.shared().book().control().len(), 10_000);
+}
+
+#[test]
+fn a_tombstone_that_tells_too_much_schedules_nothing() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let check = CheckNo(1);
+    let slots = [0, 30, 60, 150, 180, 240];
+    let mut entries: Vec<_> =
+        (0..).zip(slots).map(|(seq, seconds)| entry(&engine, seq, result(check, seconds, ProbeState::Up))).collect();
+    entries.push(entry(&engine, 10, dropped(check, 90, 7, &[])));
+    engine.ingest(vec![job(agent, entries)]).unwrap();
+    let row = &engine.shared().book().conservation()[0];
+    assert_eq!((row.scheduled, row.slots.results, row.dropped(), row.slots.unexplained()), (9, 6, 3, 0));
+    assert_eq!(row.counts.dropped, 7);
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_ends_the_program() {
+    let app = App::over(in_memory()).unwrap();
+    assert_eq!(app.readiness(), Ok(()));
+    assert!(app.writer().run(|_| panic!("a bug")).await.is_err());
+    app.writer().ended().await;
+    assert!(app.readiness().unwrap_err().contains("panicked"));
+    app.close().await;
+}
+
+#[test]
+fn after_a_restart_an_agent_was_seen_when_its_newest_result_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    engine.note_handshake(agent, "0.0.0", at(10)).unwrap();
+    let entries = vec![entry(&engine, 0, result(CheckNo(1), 600, ProbeState::Up))];
+    engine.ingest(vec![job(agent, entries)]).unwrap();
+    drop(engine);
+    let authority = sitepulse_daemon::identity::CertificateAuthority::create(START).unwrap();
+    let engine = sitepulse_collector::engine::Engine::open(dir.path(), authority, 1, at(5000)).unwrap();
+    let book = engine.shared().book();
+    assert_eq!(book.agent(agent).unwrap().presence.read().last_seen, Some(at(600).plus_us(150)));
+}
+
 #[tokio::test]
 async fn credentials_expire_and_links_work_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Join tokens are single use, bound, and idempotent for their key; revocation is final.
 
+use sitepulse_collector::present::view::revocation_view;
 use sitepulse_model::id::{AgentName, Region};
 use sitepulse_wire::message::{RefusalCode, ToAgent};
 
@@ -83,4 +84,18 @@ fn renewal_needs_the_registered_key() {
     engine.revoke_agent(&joined.name, at(2)).unwrap();
     assert_eq!(engine.renew(joined.agent, &csr, at(3)).unwrap_err().code, RefusalCode::Revoked);
     assert!(engine.revoke_agent(&AgentName::parse("nobody").unwrap(), at(3)).is_err());
+}
+
+#[test]
+fn revocations_stand_in_the_history() {
+    let mut engine = in_memory();
+    let joined = enrol(&mut engine, "eu-west", None);
+    let view = |engine: &sitepulse_collector::engine::Engine| {
+        revocation_view(engine.shared().book().agent(joined.agent).unwrap())
+    };
+    assert_eq!(view(&engine), None);
+    engine.revoke_agent(&joined.name, at(2)).unwrap();
+    let event = view(&engine).unwrap();
+    assert_eq!((event.action.as_str(), event.agent.as_deref()), ("revoke", Some("eu-west-1")));
+    assert_eq!(event.at, sitepulse_daemon::instant::format(at(2)));
 }

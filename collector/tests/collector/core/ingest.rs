@@ -96,7 +96,7 @@ fn a_rebuilt_book_equals_the_live_one() {
     ];
     let outcome = ingest(&mut engine, job(agent, entries));
     assert_eq!(outcome, IngestOutcome { stored: 5, duplicates: 0, set_aside: 1 });
-    let late = entry(&engine, 0, result(shop, 30, ProbeState::Up));
+    let late = entry_of(&engine, "far", 0, result(shop, 30, ProbeState::Up));
     ingest(&mut engine, job(other, vec![late]));
     let mut changed = definition("blog");
     changed.confirmations = 5;
@@ -153,6 +153,11 @@ fn senseless_records_are_set_aside_and_the_rest_goes_on() {
     }
     add(range);
     add(dropped(check, 0, 1, &[(0, 50)]));
+    let mut off = result(check, 30, ProbeState::Up);
+    if let Record::Result(result) = &mut off {
+        result.scheduled = result.scheduled.plus_us(1000);
+    }
+    add(off);
     let senseless = entries.len() as u64 - 1;
     let next = entries.len() as u64;
     entries.push(fine(&engine, next));
@@ -171,7 +176,59 @@ fn senseless_records_are_set_aside_and_the_rest_goes_on() {
     assert_eq!((outcome.stored, outcome.set_aside), (0, 1));
     let reasons: i64 =
         engine.store().read().query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0)).unwrap();
-    assert_eq!(reasons, 8);
+    assert_eq!(reasons, 9);
+}
+
+/// Ranges between each other's slots would take memory for each slot: gigabytes for two records.
+#[test]
+fn interleaving_ranges_cannot_fill_the_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let year = 365 * 86_400;
+    let range = |engine: &Engine, seq: u64, shift_us: i64| {
+        let mut entry = entry(engine, seq, missed(CheckNo(1), 0, 1_000_000));
+        let Record::Missed(missed) = &mut entry.record else { unreachable!() };
+        (missed.first, missed.last) = (missed.first.plus_us(shift_us), missed.last.plus_us(shift_us));
+        if seq % 2 == 1 {
+            missed.cause = sitepulse_model::record::MissedCause::Overloaded;
+        }
+        entry
+    };
+    let ranges = (0..30).map(|seq| range(&engine, seq, seq.cast_signed() * SECOND)).collect();
+    let mut sent = job(agent, ranges);
+    sent.received_at = at(year);
+    let outcome = ingest(&mut engine, sent);
+    assert_eq!((outcome.stored, outcome.set_aside), (1, 29));
+    assert_eq!(engine.shared().book().pair(CheckNo(1), agent).unwrap().series.run_count(), 1);
+
+    // Nor may one record name more slots than a range holds.
+    let mut long = entry(&engine, 40, missed(CheckNo(1), 0, 5_000_001));
+    let Record::Missed(missed) = &mut long.record else { unreachable!() };
+    missed.last = missed.first.plus_us(INTERVAL_US.cast_signed() * 5_000_000);
+    let mut sent = job(agent, vec![long]);
+    sent.received_at = at(6 * year);
+    assert_eq!(ingest(&mut engine, sent).set_aside, 1);
+}
+
+#[test]
+fn the_quarantine_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) \
+                INSERT INTO quarantine SELECT 0, 1, 1, i, 0, 'bad_range', x'' FROM n";
+    engine.store().read().execute(fill, []).unwrap();
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    let senseless = |seq| entry(&engine, seq, result(CheckNo(1), -2 * 86_400, ProbeState::Up));
+    let sent = job(agent, (0..3).map(senseless).collect());
+    assert_eq!(ingest(&mut engine, sent).set_aside, 3);
+    let late = entry(&engine, 3, result(CheckNo(1), -2 * 86_400, ProbeState::Up));
+    ingest(&mut engine, job(agent, vec![late]));
+    assert_eq!((rows(&mut engine, "quarantine"), engine.shared().book().quarantined()), (100_000, 100_003));
 }
 
 #[test]
@@ -223,12 +280,17 @@ fn provenances_are_kept_once() {
     other.batch.provenances[0].clock_offset_us = None;
     ingest(&mut engine, other);
     assert_eq!(rows(&mut engine, "provenance"), 2);
+    // What nothing names, and what only a senseless record names, leaves no row.
+    let mut unused = job(agent, vec![entry(&engine, 10, result(check, 990, ProbeState::Up))]);
+    unused.batch.provenances.push(sitepulse_model::record::Provenance { build: "x".into(), ..Default::default() });
+    ingest(&mut engine, unused);
+    assert_eq!(rows(&mut engine, "provenance"), 2);
     let known: i64 = engine
         .store()
         .read()
         .query_row("SELECT count(*) FROM result JOIN provenance USING (agent_no, provenance_no)", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(known, 6);
+    assert_eq!(known, 7);
 }
 
 #[tokio::test]

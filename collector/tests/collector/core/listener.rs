@@ -7,14 +7,16 @@ use sitepulse_collector::listener::Listener;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
 use sitepulse_daemon::task::TaskSet;
+use sitepulse_daemon::transport::admission::ANONYMOUS_NETWORK_MAX;
 use sitepulse_daemon::transport::{Client, ClientIdentity, Connection, FrameStream, StreamPriority};
 use sitepulse_model::id::{AgentName, Bucket, CheckId, CheckNo, Incarnation, Region, Seq};
 use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Entry, Hello, Joined, Lane, RefusalCode, ToAgent, ToCollector};
 use tokio::sync::oneshot;
 
-use super::world::{batch, definition, options, request, result};
+use super::world::{INTERVAL_US, batch, definition, options, request, result};
 
 type Stream = FrameStream<ToAgent, ToCollector>;
 
@@ -91,14 +93,15 @@ impl World {
     }
 }
 
-/// `count` results of the last seconds, numbered from `from`.
+/// `count` results of the last hours, numbered from `from`.
 fn entries(from: u64, count: u64, now: UtcMicros) -> Vec<Entry> {
     let bucket: Bucket = CheckId::parse("shop").unwrap().bucket();
+    let lattice = Lattice::new(&CheckId::parse("shop").unwrap(), &AgentName::parse("eu-west-1").unwrap(), INTERVAL_US);
     let record = |n: u64| {
         let mut record = result(CheckNo(1), 0, ProbeState::Up);
         if let Record::Result(result) = &mut record {
-            let millis = now.0 / 1000 - 100_000 + n.cast_signed();
-            result.scheduled = UtcMicros(millis * 1000);
+            let back = INTERVAL_US.cast_signed() * (2000 - n.cast_signed());
+            result.scheduled = lattice.at_or_before(now).plus_us(-back);
             result.started = result.scheduled;
         }
         record
@@ -129,7 +132,7 @@ async fn an_agent_joins_ships_and_is_revoked() {
         let book = world.app.book();
         assert_eq!(book.pair(CheckNo(1), joined.agent).unwrap().ledger.stored, 1000);
         let agent = book.agent(joined.agent).unwrap();
-        assert!(agent.presence.connected && agent.presence.connections == 1);
+        assert!(agent.presence.is_connected() && agent.presence.read().connections == 1);
     }
     assert_eq!(world.app.metrics().stored, 1000);
 
@@ -140,9 +143,60 @@ async fn an_agent_joins_ships_and_is_revoked() {
     }
     connection.closed().await;
     let mut ticks = world.app.subscribe();
-    while world.app.book().agent(joined.agent).unwrap().presence.connected {
+    while world.app.book().agent(joined.agent).unwrap().presence.is_connected() {
         ticks.changed().await.unwrap();
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_of_one_network_join_one_after_the_other() {
+    let world = start().await;
+    let begun = clock::monotonic();
+    for number in 1..=20 {
+        let (_, joined) = world.join().await;
+        assert_eq!(joined.name.as_str(), format!("eu-west-{number}"));
+    }
+    assert!(clock::monotonic().since(begun) < Duration::from_secs(10));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_newest_connections_win() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(world.connect(&key, &joined).await);
+    }
+    for (connection, _) in &held[..2] {
+        tokio::time::timeout(Duration::from_secs(10), connection.closed()).await.unwrap();
+    }
+    for (connection, _) in &held[2..] {
+        assert!(tokio::time::timeout(Duration::from_millis(20), connection.closed()).await.is_err());
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_agents_connections_take_no_agents_places() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    world.app.revoke_agent(&joined.name, clock::now()).await.unwrap();
+    let identity = || ClientIdentity::Enrolled {
+        ca_der: joined.ca_der.clone(),
+        certificate_der: joined.certificate_der.clone(),
+        key_pkcs8_der: key.pkcs8_der().to_vec(),
+    };
+    let mut held = Vec::new();
+    for _ in 0..ANONYMOUS_NETWORK_MAX + 4 {
+        held.push(Client::new(identity()).connect(&world.address.to_string()).await);
+    }
+    let mut closed = 0;
+    for connection in held.iter().flatten() {
+        closed += usize::from(tokio::time::timeout(Duration::from_millis(500), connection.closed()).await.is_ok());
+    }
+    assert!(closed + held.iter().filter(|one| one.is_err()).count() >= 4, "{closed} closed");
     world.stop().await;
 }
 

@@ -14,12 +14,14 @@ use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
     DropReason, Dropped, Facts, Missed, MissedCause, Phases, ProbeResult, ProbeState, Provenance, Record,
 };
+use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry, JoinRequest, Joined};
 
 pub const SECOND: i64 = 1_000_000;
-/// When these worlds begin.
-pub const START: UtcMicros = UtcMicros(1_790_000_000 * SECOND);
+/// When these worlds begin: a slot of the check `shop` on the agent `eu-west-1`.
+pub const START: UtcMicros = UtcMicros(1_790_000_000 * SECOND + OFFSET_US);
+const OFFSET_US: i64 = -18_019_000;
 pub const INTERVAL_US: u64 = 30 * 1_000_000;
 
 pub fn at(seconds: i64) -> UtcMicros {
@@ -123,8 +125,23 @@ pub fn dropped(check: CheckNo, from: i64, count: u64, seqs: &[(u64, u64)]) -> Re
 }
 
 pub fn entry(engine: &Engine, seq: u64, record: Record) -> Entry {
-    let bucket = engine.shared().book().check(record.check()).unwrap().bucket();
-    Entry { bucket, seq: Seq(seq), provenance: 0, record }
+    entry_of(engine, "eu-west-1", seq, record)
+}
+
+/// An entry of an agent: its record is moved to the agent's next slot of the check.
+pub fn entry_of(engine: &Engine, agent: &str, seq: u64, mut record: Record) -> Entry {
+    let book = engine.shared().book();
+    let check = book.check(record.check()).unwrap();
+    let lattice = Lattice::new(&check.id, &AgentName::parse(agent).unwrap(), INTERVAL_US);
+    let by_us = lattice.at_or_after(START).us_since(START);
+    match &mut record {
+        Record::Result(result) => result.scheduled = result.scheduled.plus_us(by_us),
+        Record::Missed(missed) => {
+            (missed.first, missed.last) = (missed.first.plus_us(by_us), missed.last.plus_us(by_us));
+        }
+        Record::Dropped(_) => {}
+    }
+    Entry { bucket: check.bucket(), seq: Seq(seq), provenance: 0, record }
 }
 
 pub fn batch(number: u64, entries: Vec<Entry>) -> Batch {

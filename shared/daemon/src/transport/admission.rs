@@ -16,10 +16,10 @@ pub const RETRY_ABOVE: usize = 64;
 pub const HANDSHAKES_MAX: usize = 256;
 /// Most handshakes under way from one network, of proven addresses.
 pub const HANDSHAKES_NETWORK_MAX: usize = 32;
-/// Most connections without a client certificate.
+/// Most connections without a client certificate that is known.
 pub const ANONYMOUS_MAX: usize = 64;
-/// Most connections without a client certificate from one network.
-pub const ANONYMOUS_NETWORK_MAX: usize = 4;
+/// Most connections without a client certificate that is known from one network.
+pub const ANONYMOUS_NETWORK_MAX: usize = 16;
 
 /// What to do with a newcomer.
 #[derive(Debug)]
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(enrolled.len(), CONNECTIONS_MAX);
         drop((all, enrolled));
         assert_eq!(places.connections(), 0);
-        let few: Vec<Place> = (0..9).filter_map(|_| places.anonymous(ip(1, 1))).collect();
+        let few: Vec<Place> = (0..40).filter_map(|_| places.anonymous(ip(1, 1))).collect();
         assert_eq!(few.len(), ANONYMOUS_NETWORK_MAX);
         assert!(places.counts().handshake_networks.is_empty());
     }

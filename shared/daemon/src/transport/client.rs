@@ -207,6 +207,18 @@ impl Client {
         }))
     }
 
+    /// Waits until every closed connection has told its peer so, at most `max`. For a program that is about to end.
+    pub async fn leave(&self, max: Duration) {
+        let endpoints = [&self.v4, &self.v6].map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let idle = async {
+            for endpoint in endpoints.iter().flatten() {
+                endpoint.wait_idle().await;
+            }
+        };
+        // What has not left by then is found out by the peer's own timeout.
+        drop(tokio::time::timeout(max, idle).await);
+    }
+
     async fn connect_to(&self, address: &str, target: SocketAddr) -> Result<Connection, ConnectError> {
         let (config, verifier) = self.config()?;
         let endpoint = self.endpoint(target)?;

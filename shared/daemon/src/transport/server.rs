@@ -1,5 +1,6 @@
 //! The listening side.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -118,12 +119,21 @@ impl ConnectionIdGenerator for RandomIds {
     }
 }
 
+/// Whether a client's certificate (DER, signed by our CA) is one that is in force.
+type IsKnown = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 /// A listening endpoint.
-#[derive(Debug)]
 pub struct Server {
     endpoint: Endpoint,
     places: Places,
+    is_known: IsKnown,
     handshakes: JoinSet<Option<Accepted>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("endpoint", &self.endpoint).field("places", &self.places).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -144,13 +154,21 @@ impl Server {
         tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         let crypto = QuicServerConfig::try_from(tls).map_err(|error| bad_identity(error.to_string()))?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        // Raised for each connection that shows a certificate.
+        // Raised for each connection that shows a certificate that is known.
         config.transport_config(transport_config(ANONYMOUS_WINDOW_BYTES)).max_incoming(INCOMING_MAX);
 
         let socket = UdpSocket::bind(address).map_err(|source| ListenError::from_io(address, source))?;
-        let endpoint = Endpoint::new(endpoint_config(&identity.reset_secret), Some(config), socket, Arc::new(TokioRuntime))
-            .map_err(|source| ListenError::from_io(address, source))?;
-        Ok(Self { endpoint, places: Places::default(), handshakes: JoinSet::new() })
+        let endpoint =
+            Endpoint::new(endpoint_config(&identity.reset_secret), Some(config), socket, Arc::new(TokioRuntime))
+                .map_err(|source| ListenError::from_io(address, source))?;
+        Ok(Self { endpoint, places: Places::default(), is_known: Arc::new(|_| true), handshakes: JoinSet::new() })
+    }
+
+    /// Asks `is_known` about each certificate after its handshake. One that is not known gets no more room than a peer without one.
+    #[must_use]
+    pub fn with_known(mut self, is_known: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        self.is_known = Arc::new(is_known);
+        self
     }
 
     /// The address it listens on, with the port that the system chose.
@@ -192,7 +210,7 @@ impl Server {
         let peer = incoming.remote_address();
         match self.places.admit(peer.ip(), incoming.remote_address_validated()) {
             Admission::Accept(place) => {
-                self.handshakes.spawn(handshake(incoming, place, self.places.clone()));
+                self.handshakes.spawn(handshake(incoming, place, self.places.clone(), Arc::clone(&self.is_known)));
             }
             Admission::Retry => {
                 if let Err(error) = incoming.retry() {
@@ -208,7 +226,7 @@ impl Server {
 }
 
 /// One handshake, from its first packet to a connection with a place.
-async fn handshake(incoming: Incoming, place: Place, places: Places) -> Option<Accepted> {
+async fn handshake(incoming: Incoming, place: Place, places: Places, is_known: IsKnown) -> Option<Accepted> {
     let peer = incoming.remote_address();
     let connecting = incoming.accept().inspect_err(|error| tracing::debug!("handshake with {peer}: {error}")).ok()?;
     let quic = match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
@@ -225,10 +243,8 @@ async fn handshake(incoming: Incoming, place: Place, places: Places) -> Option<A
     drop(place);
     let chain = quic.peer_identity().and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
     let certificate_der = chain.and_then(|chain| chain.first().map(|leaf| leaf.to_vec()));
-    let place = match &certificate_der {
-        Some(_) => places.enrolled(),
-        None => places.anonymous(quic.remote_address().ip()),
-    };
+    let known = certificate_der.as_deref().is_some_and(|der| is_known(der));
+    let place = if known { places.enrolled() } else { places.anonymous(quic.remote_address().ip()) };
     let Some(place) = place else {
         tracing::warn!("closed {peer}: no place for another connection");
         quic.close(
@@ -237,7 +253,7 @@ async fn handshake(incoming: Incoming, place: Place, places: Places) -> Option<A
         );
         return None;
     };
-    if certificate_der.is_some() {
+    if known {
         quic.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES));
     }
     let connection = Connection::new(quic, Some(place));
