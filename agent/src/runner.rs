@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::{Exit, Fatal};
-use sitepulse_daemon::lock::DataDirLock;
+use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE};
 use sitepulse_daemon::notify::Notifier;
 use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
@@ -61,7 +61,7 @@ pub(crate) fn random_u64() -> u64 {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = Signals::install().context("cannot listen for signals")?;
     let dir = options.data_dir.clone();
-    let _lock = DataDirLock::acquire(&dir)?;
+    let _lock = DataDirLock::acquire_within(&dir, LOCK_PATIENCE)?;
     let notifier = Notifier::from_env();
     let tasks = TaskSet::new();
 

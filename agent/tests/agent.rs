@@ -592,7 +592,7 @@ fn a_full_disk_does_not_keep_an_agent_from_starting_and_probing() {
     drop(std::fs::remove_file(dir.join("spool.db.ballast")));
     let hits = site.hits();
     let script = "mkdir $0/full && mount -t tmpfs -o size=1m tmpfs $0/full && cp -a $0/data $0/full/ \
-        && (cat /dev/zero > $0/full/filler; exec $1 run --data-dir $0/full/data)";
+        && { cat /dev/zero > $0/full/filler; exec $1 run --data-dir $0/full/data; }";
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", script]).arg(home.path()).arg(env!("CARGO_BIN_EXE_sitepulse-agent"));
     let daemon = Daemon(command.stderr(Stdio::inherit()).spawn().unwrap());

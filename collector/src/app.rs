@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLockReadGuard};
 use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::files::{self, FileError};
 use sitepulse_daemon::identity::CertificateAuthority;
-use sitepulse_daemon::lock::{DataDirLock, LockError};
+use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE, LockError};
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, Region};
@@ -157,7 +157,7 @@ struct Inner {
 impl App {
     /// Opens the data directory, creating it and the authority when they are missing. Blocks; takes the directory's lock.
     pub fn open(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError> {
-        let lock = DataDirLock::acquire(data_dir)?;
+        let lock = DataDirLock::acquire_within(data_dir, LOCK_PATIENCE)?;
         let authority = open_authority(data_dir, now)?;
         let owner = crate::enrol::random().map_err(|error| OpenError::System(error.to_string()))?;
         let owner = u64::from_le_bytes(*owner.first_chunk().expect("32 bytes hold 8"));

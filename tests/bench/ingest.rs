@@ -37,7 +37,7 @@ fn main() {
     let records: usize =
         std::env::var("SITEPULSE_BENCH_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000);
 
-    let cluster = Cluster::start();
+    let mut cluster = Cluster::start();
     let checks: String = (0..CHECKS)
         .map(|n| {
             format!("[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n")
@@ -110,6 +110,12 @@ fn main() {
             usage::median(&mut ratios)
         );
     }
+    cluster.stop_collector();
+    let began = clock::monotonic();
+    cluster.start_collector();
+    let log = cluster.collector.as_ref().expect("it runs").log();
+    let rebuilt = log.lines().rfind(|line| line.contains("the book is rebuilt")).unwrap_or("");
+    println!("start again: {} ms until it answers; {rebuilt}", clock::monotonic().us_since(began) / 1000);
 }
 
 /// A receiver under test.
@@ -149,7 +155,13 @@ impl Peer {
             }
             match lane.recv().await.expect("it answers").expect("it answers") {
                 ToAgent::Ack(Ack { number, .. }) => acked = number as usize,
-                other => panic!("no ack: {other:?}"),
+                ToAgent::Welcome(_)
+                | ToAgent::Refusal(_)
+                | ToAgent::Assignment(_)
+                | ToAgent::Control(_)
+                | ToAgent::ControlAck(_)
+                | ToAgent::Joined(_)
+                | ToAgent::Renewed { .. } => panic!("something else than an ack"),
             }
         }
         let used = usage::cpu_us(self.pid) - before;

@@ -179,11 +179,15 @@ impl Cluster {
         self.ctl(&all).json()[0].clone()
     }
 
-    /// Waits until the running agent's spool is empty.
+    /// Waits until nothing older than three seconds waits in the running agent's spool.
     pub fn wait_for_drain(&self, name: &str, seconds: u64) {
         wait::until(&format!("{name}'s spool drains"), seconds, || {
             let status = self.agent_ctl(name, &["spool", "--json"]).json();
-            if status["records"] == 0 { Ok(()) } else { Err(status.to_string()) }
+            let now = sitepulse_daemon::clock::now();
+            let age_us = status["oldest"].as_str().map_or(0, |text| {
+                now.us_since(sitepulse_daemon::instant::parse(text, now).expect("instants are RFC 3339"))
+            });
+            if status["queued"] == 0 && age_us < 3_000_000 { Ok(()) } else { Err(status.to_string()) }
         });
     }
 }

@@ -6,9 +6,15 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
+
+use crate::clock;
+
+/// How long a program that starts waits for a command line that is just working on its files.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a data directory is not ours.
 #[derive(Debug, Error)]
@@ -94,6 +100,20 @@ impl DataDirLock {
         Ok(Self { dir: dir.to_owned(), _file: file })
     }
 
+    /// As [`DataDirLock::acquire`], but waits up to `patience` for whoever holds it: a command line that works on the files of a stopped
+    /// program holds the lock for a moment, and must not keep that program from starting. Blocks the thread.
+    pub fn acquire_within(dir: &Path, patience: Duration) -> Result<Self, LockError> {
+        let start = clock::monotonic();
+        loop {
+            match Self::acquire(dir) {
+                Err(LockError::Held { .. }) if clock::monotonic().since(start) < patience => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Whether some process holds the directory now. `false` also where there is none.
     pub fn is_held(dir: &Path) -> bool {
         let Ok(file) = File::open(dir.join("lock")) else { return false };
@@ -160,5 +180,17 @@ mod tests {
         let error = LockError::from_io(&file, io::ErrorKind::StorageFull.into()).to_string();
         assert!(error.contains("disk is full"), "{error}");
         assert!(!DataDirLock::is_held(&parent.path().join("nowhere")));
+    }
+
+    /// Found by the kill loop: `spool` asked while the agent was starting held the lock, and the agent gave up.
+    #[test]
+    fn a_start_waits_for_a_command_line_that_is_just_working_on_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = DataDirLock::acquire(dir.path()).unwrap();
+        let path = dir.path().to_path_buf();
+        let starting = std::thread::spawn(move || DataDirLock::acquire_within(&path, Duration::from_secs(20)).is_ok());
+        assert!(matches!(DataDirLock::acquire_within(dir.path(), Duration::ZERO), Err(LockError::Held { .. })));
+        drop(held);
+        assert!(starting.join().unwrap());
     }
 }
