@@ -40,7 +40,7 @@ fn main() {
     let mut cluster = Cluster::start();
     let checks: String = (0..CHECKS)
         .map(|n| {
-            format!("[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n")
+            format!("[[check]]\nid = \"c{n:04}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n")
         })
         .collect();
     cluster.apply(&checks).ok();
@@ -82,6 +82,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut next = clock::now().0 - 23 * 3_600_000_000;
     next -= next % 60_000_000;
+    let mut sent = 0;
     for batch in [1000, 100] {
         let (mut ours, mut floors, mut ratios, mut wire) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
         let records = records * batch.min(500) / 500;
@@ -94,6 +95,7 @@ fn main() {
                 .map(|batch| ToCollector::Batch(batch.clone()).encode().expect("it encodes").len())
                 .sum::<usize>() as f64
                 / records as f64;
+            sent += records;
             let floor = runtime.block_on(bare.take(&batches)) as f64 / records as f64;
             let our = runtime.block_on(real.take(&batches)) as f64 / records as f64;
             if round == 0 {
@@ -110,6 +112,9 @@ fn main() {
             usage::median(&mut ratios)
         );
     }
+    // A figure about records that were set aside would be none.
+    let agents = cluster.ctl(&["agents", "--json"]).json();
+    assert_eq!(agents[0]["conservation"]["stored"], sent, "not all that was sent was stored");
     cluster.stop_collector();
     let began = clock::monotonic();
     cluster.start_collector();
@@ -174,7 +179,7 @@ impl Peer {
 fn generate(records: usize, from: i64) -> Vec<(Bucket, Record)> {
     let agent = AgentName::parse("bench").expect("a slug");
     let lattices: Vec<Lattice> = (0..CHECKS)
-        .map(|n| Lattice::new(&CheckId::parse(&format!("c{n}")).expect("a slug"), &agent, 60_000_000))
+        .map(|n| Lattice::new(&CheckId::parse(&format!("c{n:04}")).expect("a slug"), &agent, 60_000_000))
         .collect();
     (0..records as u64)
         .map(|n| {
@@ -203,7 +208,7 @@ fn generate(records: usize, from: i64) -> Vec<(Bucket, Record)> {
                 address: Some(([192, 0, 2, (check % 250) as u8], 443).into()),
                 facts: Facts { status: Some(200), body_bytes: Some(12_345), certificate_expires: None },
             });
-            (Bucket::of(&format!("c{check}")), record)
+            (Bucket::of(&format!("c{check:04}")), record)
         })
         .collect()
 }
