@@ -62,6 +62,12 @@ impl Site {
         format!("http://{}/{path}", self.address)
     }
 
+    /// A check file's entry for the page `id`, probed every second.
+    pub fn check(&self, id: &str) -> String {
+        let url = self.url(id);
+        format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"{url}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n")
+    }
+
     /// From now on it answers so.
     pub fn set(&self, mood: Mood) {
         *self.state.mood.lock().expect("no test panics while it holds this") = mood;

@@ -5,13 +5,6 @@ use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::site::Site;
 use sitepulse_tests::wait;
 
-fn shop(site: &Site) -> String {
-    format!(
-        "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
-        site.url("shop")
-    )
-}
-
 fn agent(cluster: &Cluster, name: &str) -> Value {
     let all = cluster.ctl(&["agents", "--json"]).json();
     all.as_array().expect("a list").iter().find(|agent| agent["name"] == name).cloned().unwrap_or(Value::Null)
@@ -21,7 +14,7 @@ fn agent(cluster: &Cluster, name: &str) -> Value {
 fn orders_given_while_cut_off_apply_from_their_own_instants() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("eu-west-1", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
 
@@ -77,7 +70,7 @@ fn orders_given_while_cut_off_apply_from_their_own_instants() {
 fn a_check_is_suspended_from_the_collector_and_resumes_by_itself() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("eu-west-1", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     cluster.ctl(&["suspend", "--check", "shop", "--for", "4s", "--reason", "release"]).ok();
@@ -91,7 +84,7 @@ fn a_check_is_suspended_from_the_collector_and_resumes_by_itself() {
 fn bad_orders_are_refused_with_place_and_remedy() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("eu-west-1", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     for (args, code, word) in [

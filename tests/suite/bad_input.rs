@@ -17,13 +17,6 @@ fn says(answer: &Answer, code: i32, words: &[&str]) {
     }
 }
 
-fn shop(site: &Site) -> String {
-    format!(
-        "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
-        site.url("shop")
-    )
-}
-
 #[test]
 fn join_tokens_are_single_use_short_lived_and_pinned() {
     let cluster = Cluster::start();
@@ -68,7 +61,7 @@ fn join_tokens_are_single_use_short_lived_and_pinned() {
 fn a_revoked_agent_is_cut_off_told_why_and_keeps_its_spool() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("a", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     cluster.ctl(&["agents", "revoke", "a"]).ok();
@@ -85,7 +78,7 @@ fn a_revoked_agent_is_cut_off_told_why_and_keeps_its_spool() {
 fn an_agent_that_slept_past_its_certificate_proves_its_key_and_loses_nothing() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("a", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     cluster.stop_agent("a");
@@ -189,7 +182,7 @@ fn a_bad_check_file_names_line_column_and_changes_nothing() {
 fn a_stranger_on_the_port_changes_nothing() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("a", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
@@ -218,7 +211,7 @@ fn on_small_disk(program: &Command, dir: &std::path::Path, size: &str) -> Comman
 fn a_full_disk_never_stops_probing_and_heals() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.join("a", "eu-west");
     let dir = cluster.agent_dir("a");
     let mut run_agent = process::agent();
@@ -277,7 +270,7 @@ fn a_read_only_disk_is_told_at_start() {
 fn a_corrupt_spool_is_set_aside_and_told() {
     let site = Site::start();
     let mut cluster = Cluster::start();
-    cluster.apply(&shop(&site)).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("a", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     cluster.stop_agent("a");

@@ -14,14 +14,7 @@ fn kills() -> u64 {
 }
 
 fn checks(site: &Site) -> String {
-    (0..CHECKS)
-        .map(|n| {
-            format!(
-                "[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
-                site.url(&format!("c{n}"))
-            )
-        })
-        .collect()
+    (0..CHECKS).map(|n| site.check(&format!("c{n}"))).collect()
 }
 
 fn start(site: &Site) -> Cluster {

@@ -9,10 +9,7 @@ use crate::sums;
 const REGIONS: [&str; 3] = ["eu-west", "us-east", "ap-south"];
 
 fn shop(site: &Site, more: &str) -> String {
-    format!(
-        "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n{more}\n",
-        site.url("shop")
-    )
+    format!("{}{more}\n", site.check("shop"))
 }
 
 #[test]

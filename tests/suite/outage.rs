@@ -11,11 +11,7 @@ fn a_minute_without_the_collector_leaves_no_hole() {
     let away: u64 = std::env::var("SITEPULSE_AWAY_S").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let site = Site::start();
     let mut cluster = Cluster::start();
-    let toml = format!(
-        "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n",
-        site.url("shop")
-    );
-    cluster.apply(&toml).ok();
+    cluster.apply(&site.check("shop")).ok();
     cluster.add_agent("eu-west-1", "eu-west");
     cluster.wait_for_verdict("shop", "up", 20);
     let from = sitepulse_daemon::instant::format(sitepulse_daemon::clock::now());
