@@ -91,6 +91,7 @@ fn result(begin: UtcMicros, number: i64) -> PendingRecord {
                 status: Some(200),
                 body_bytes: Some(14_000),
                 certificate_expires: Some(UtcMicros(1_800_000_000_000_000)),
+                more: Vec::new(),
             },
         }),
     }

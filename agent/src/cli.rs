@@ -8,17 +8,18 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_daemon::lock::{DataDirLock, LockError};
-use sitepulse_daemon::{clock, duration, instant, logging};
+use sitepulse_daemon::{clock, instant, logging};
+use sitepulse_model::duration;
 use sitepulse_model::id::AgentName;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::token::JoinToken;
 
 use crate::config::{Config, check_address};
 use crate::control::{Answer, Request, offline, socket};
-use crate::probe::connect::LOOKUPS_MAX;
 use crate::runner::{self, Options};
 use crate::spool::Limits;
 use crate::state::Identity;
+use sitepulse_probe::connect::LOOKUPS_MAX;
 
 /// How long the command line waits for an agent that is just starting or stopping.
 const ASK_US_MAX: u64 = 5_000_000;

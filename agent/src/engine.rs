@@ -24,6 +24,8 @@ use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
 use sitepulse_model::schedule::{Action, MissedSlots, Plan, Scheduler};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_probe::tools::Tools;
+use sitepulse_probe::{Probe, Run};
 use sitepulse_wire::message::Status;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,9 +33,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::keeper::Keeper;
 use crate::control::view::{LastRun, SpoolView};
 use crate::control::{self, Answer, Desk, Live, Request};
-use crate::probe::Run;
-use crate::probe::http::HttpProbe;
-use crate::probe::tls::Tls;
 use crate::spool::policy::{PendingRecord, Transitions};
 use crate::spool::schema::OpenSlots;
 use crate::spool::writer::{Begun, Figures, Gone, SpoolHandle, Submission};
@@ -217,8 +216,8 @@ pub struct Parts {
     pub resume_after: UtcMicros,
     /// Most runs at once.
     pub in_flight_max: usize,
-    /// TLS to targets.
-    pub tls: Tls,
+    /// What probes share.
+    pub tools: Arc<Tools>,
     /// Where probes run.
     pub tasks: TaskSet,
     /// Ticks at least every second.
@@ -244,7 +243,7 @@ pub struct Engine {
     spool: SpoolHandle,
     figures: watch::Receiver<Figures>,
     spool_bytes_max: u64,
-    tls: Tls,
+    tools: Arc<Tools>,
     tasks: TaskSet,
     heartbeat: Heartbeat,
     link: Link,
@@ -302,18 +301,13 @@ enum Settled {
 struct Entry {
     assigned: AssignedCheck,
     bucket: Bucket,
-    probe: Arc<HttpProbe>,
+    probe: Arc<Probe>,
     last: Option<LastRun>,
 }
 
 impl Entry {
     fn new(assigned: AssignedCheck) -> Self {
-        Self {
-            bucket: assigned.definition.id.bucket(),
-            probe: Arc::new(HttpProbe::new(&assigned)),
-            assigned,
-            last: None,
-        }
+        Self { bucket: assigned.definition.id.bucket(), probe: Arc::new(Probe::new(&assigned)), assigned, last: None }
     }
 }
 
@@ -354,7 +348,7 @@ impl Engine {
             spool: parts.spool,
             figures,
             spool_bytes_max: parts.spool_bytes_max,
-            tls: parts.tls,
+            tools: parts.tools,
             tasks: parts.tasks,
             heartbeat: parts.heartbeat,
             link: Link::default(),
@@ -523,11 +517,11 @@ impl Engine {
             first: slot,
             slots: OpenSlots { revision, bucket: entry.bucket, last: slot, count: 1 },
         });
-        let (probe, tls, done) = (entry.probe.clone(), self.tls.clone(), self.done.clone());
+        let (probe, tools, done) = (entry.probe.clone(), self.tools.clone(), self.done.clone());
         self.tasks.spawn("probe", async move {
             let run = Run { check, revision, slot, started: clock::now() };
             // The engine may have stopped waiting; the next start finds the run missed.
-            drop(done.send(probe.run(run, &tls).await));
+            drop(done.send(probe.run(run, &tools).await));
         });
     }
 

@@ -127,7 +127,9 @@ async fn ask(connection: &Connection, request: JoinRequest) -> anyhow::Result<Jo
             | ToAgent::Ack(_)
             | ToAgent::Control(_)
             | ToAgent::ControlAck(_)
-            | ToAgent::Renewed { .. },
+            | ToAgent::Renewed { .. }
+            | ToAgent::Secrets(_)
+            | ToAgent::RunNow { .. },
         )
         | None => {
             let text = "the collector did not answer the join; is it of the same version as this agent?";

@@ -1,6 +1,6 @@
 //! The SitePulse agent: runs checks on schedule, keeps every result in a local spool, ships them to the collector.
 //!
-//! Data flows one way: [`engine`] (the schedule) -> [`probe`] -> [`spool`] -> [`ship`]; acknowledgements are the only way back.
+//! Data flows one way: [`engine`] (the schedule) -> [`sitepulse_probe`] -> [`spool`] -> [`ship`]; acknowledgements are the only way back.
 //! [`state`] holds who the agent is and what it runs, [`control`] answers the command line, [`cli`] is it.
 //!
 //! Architecture invariant: no probe waits for the collector or for the disk.
@@ -8,7 +8,6 @@
 pub mod state;
 
 pub mod engine;
-pub mod probe;
 pub mod spool;
 
 pub mod ship;

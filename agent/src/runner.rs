@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +14,9 @@ use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::id::Incarnation;
+use sitepulse_probe::policy::Policy;
+use sitepulse_probe::tls::Tls;
+use sitepulse_probe::tools::Tools;
 use tokio::io::BufReader;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -20,7 +24,6 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::control::{Answer, offline, socket};
 use crate::engine::{self, Engine, EngineHandle, Parts, recovery};
-use crate::probe::tls::Tls;
 use crate::ship::io::{Ended, Shipper};
 use crate::spool::writer::{self, Submission, open_slots};
 use crate::spool::{self, Spool};
@@ -127,7 +130,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         incarnation_noted,
         resume_after,
         in_flight_max: options.config.in_flight_max(),
-        tls: Tls::from_system().context("cannot set up probing")?,
+        tools: Arc::new(Tools::new(Tls::from_system().context("cannot set up probing")?, Policy::default())),
         tasks: tasks.clone(),
         heartbeat: notifier.progress("scheduler"),
     })?;

@@ -552,6 +552,7 @@ impl ShipSession {
                     self.actions.push_back(Action::Assign { revision: part.revision, checks });
                 }
             }
+            (ToAgent::Secrets(_) | ToAgent::RunNow { .. }, Stream::Control) if self.phase == Phase::Open => {}
             (ToAgent::Ack(ack), Stream::Lane(lane)) if self.phase == Phase::Open => {
                 self.grant.count(monotonic);
                 self.grant.per_s = ack.backlog_per_s;
@@ -582,7 +583,9 @@ impl ShipSession {
                 | ToAgent::Control(_)
                 | ToAgent::ControlAck(_)
                 | ToAgent::Joined(_)
-                | ToAgent::Renewed { .. }),
+                | ToAgent::Renewed { .. }
+                | ToAgent::Secrets(_)
+                | ToAgent::RunNow { .. }),
                 stream,
             ) => {
                 self.stop(Stop::Broken(format!("message {} does not belong on {stream:?} now", name(&frame))));
@@ -663,6 +666,8 @@ fn name(frame: &ToAgent) -> &'static str {
         ToAgent::ControlAck(_) => "control ack",
         ToAgent::Joined(_) => "joined",
         ToAgent::Renewed { .. } => "renewed",
+        ToAgent::Secrets(_) => "secrets",
+        ToAgent::RunNow { .. } => "run now",
     }
 }
 

@@ -17,7 +17,7 @@ use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::transport::{Accepted, ConnectionLost, FrameStream, Server};
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, ControlEvent, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision};
 use sitepulse_model::quorum::Quorum;
@@ -183,7 +183,10 @@ async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgen
                 shared.book.lock().unwrap().events.extend(events);
             }
             ToCollector::Status(_) => shared.book.lock().unwrap().statuses += 1,
-            ToCollector::LaneOpen(_) | ToCollector::ControlAck(_) | ToCollector::Renew { .. } => {}
+            ToCollector::LaneOpen(_)
+            | ToCollector::ControlAck(_)
+            | ToCollector::Renew { .. }
+            | ToCollector::Ran { .. } => {}
         }
         for answer in answers {
             if stream.send(&answer).await.is_err() {
@@ -199,9 +202,10 @@ fn check(number: u32, id: &str, url: String) -> AssignedCheck {
         revision: Revision(1),
         definition: CheckDefinition {
             id: CheckId::parse(id).unwrap(),
-            kind: CheckKind::Http(HttpTarget { url }),
+            kind: CheckKind::http(url),
             interval_us: 1_000_000,
             timeout_us: 500_000,
+            retries: 0,
             weight: Weight::ONE,
             regions: None,
             quorum: Quorum::parse("majority").unwrap(),

@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
-use sitepulse_daemon::duration;
 use sitepulse_model::check::{
-    CheckDefinition, CheckKind, EXPECTATIONS_MAX, HttpTarget, INTERVAL_US_MAX, INTERVAL_US_MIN, TIMEOUT_US_MAX,
-    TIMEOUT_US_MIN,
+    CheckDefinition, CheckKind, EXPECTATIONS_MAX, INTERVAL_US_MAX, INTERVAL_US_MIN, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
 };
 use sitepulse_model::control::Weight;
+use sitepulse_model::duration;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, Region};
 use sitepulse_model::quorum::Quorum;
@@ -258,6 +257,7 @@ impl Reader<'_> {
             kind,
             interval_us,
             timeout_us,
+            retries: 0,
             weight,
             regions,
             quorum,
@@ -329,7 +329,7 @@ impl Reader<'_> {
             }
         });
         kind?;
-        Some(CheckKind::Http(HttpTarget { url: url? }))
+        Some(CheckKind::http(url?))
     }
 
     fn duration(&mut self, value: &Spanned<DeValue<'_>>, key: &str, min: u64, max: u64) -> Option<u64> {
@@ -615,9 +615,10 @@ expect = ["status in 200..399", "body contains 'Welcome'", "latency < 2s", "degr
             checks[0],
             CheckDefinition {
                 id: CheckId::parse("a").unwrap(),
-                kind: CheckKind::Http(HttpTarget { url: "http://[::1]:8080/x?y=1".into() }),
+                kind: CheckKind::http("http://[::1]:8080/x?y=1"),
                 interval_us: 60_000_000,
                 timeout_us: 10_000_000,
+                retries: 0,
                 weight: Weight::ONE,
                 regions: None,
                 quorum: Quorum::Majority,

@@ -220,6 +220,7 @@ impl ReceiveSession {
                 Some(agent) => self.actions.push_back(Action::Status(agent, status)),
                 None => self.out_of_turn("a status"),
             },
+            (CONTROL, ToCollector::Ran { .. }) => {}
             (CONTROL, ToCollector::LaneOpen(_) | ToCollector::Batch(_)) => {
                 self.out_of_turn("a batch on the control stream")
             }
@@ -232,7 +233,8 @@ impl ReceiveSession {
                 | ToCollector::Renew { .. }
                 | ToCollector::Control(_)
                 | ToCollector::ControlAck(_)
-                | ToCollector::Status(_),
+                | ToCollector::Status(_)
+                | ToCollector::Ran { .. },
             ) => self.out_of_turn("a control message on a lane"),
         }
     }

@@ -166,7 +166,9 @@ impl Peer {
                 | ToAgent::Control(_)
                 | ToAgent::ControlAck(_)
                 | ToAgent::Joined(_)
-                | ToAgent::Renewed { .. } => panic!("something else than an ack"),
+                | ToAgent::Renewed { .. }
+                | ToAgent::Secrets(_)
+                | ToAgent::RunNow { .. } => panic!("something else than an ack"),
             }
         }
         let used = usage::cpu_us(self.pid) - before;
@@ -206,7 +208,12 @@ fn generate(records: usize, from: i64) -> Vec<(Bucket, Record)> {
                 failed_phase: None,
                 detail: String::new(),
                 address: Some(([192, 0, 2, (check % 250) as u8], 443).into()),
-                facts: Facts { status: Some(200), body_bytes: Some(12_345), certificate_expires: None },
+                facts: Facts {
+                    status: Some(200),
+                    body_bytes: Some(12_345),
+                    certificate_expires: None,
+                    more: Vec::new(),
+                },
             });
             (Bucket::of(&format!("c{check:04}")), record)
         })

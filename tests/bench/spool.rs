@@ -96,6 +96,7 @@ fn result(n: u64) -> PendingRecord {
                 status: Some(200),
                 body_bytes: Some(12_345),
                 certificate_expires: Some(UtcMicros(1_900_000_000_000_000)),
+                more: Vec::new(),
             },
         }),
     }

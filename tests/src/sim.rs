@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_agent::control::Request;
 use sitepulse_collector::app::ApplyOptions;
-use sitepulse_model::check::{CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{CheckId, Region};
 use sitepulse_model::quorum::Quorum;
@@ -141,9 +141,10 @@ pub struct World {
 pub fn definition(n: usize, interval_s: u64) -> CheckDefinition {
     CheckDefinition {
         id: CheckId::parse(&format!("check-{n}")).expect("a slug"),
-        kind: CheckKind::Http(HttpTarget { url: format!("http://127.0.0.1:1/{n}") }),
+        kind: CheckKind::http(format!("http://127.0.0.1:1/{n}")),
         interval_us: interval_s * SECOND as u64,
         timeout_us: 500_000,
+        retries: 0,
         weight: Weight::ONE,
         regions: None,
         quorum: Quorum::Majority,

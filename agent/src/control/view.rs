@@ -1,9 +1,9 @@
 //! What the command line prints: as JSON, or as text for people. Instants are RFC 3339 in UTC.
 
 use serde::{Deserialize, Serialize};
-use sitepulse_daemon::{duration, instant};
-use sitepulse_model::check::CheckKind;
+use sitepulse_daemon::instant;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension};
+use sitepulse_model::duration;
 use sitepulse_model::record::ProbeResult;
 use sitepulse_model::time::UtcMicros;
 
@@ -219,18 +219,15 @@ pub(super) fn checks(desk: &Desk<'_>, now: UtcMicros) -> ChecksView {
     let mut checks: Vec<CheckLine> = desk
         .checks
         .iter()
-        .map(|(assigned, last)| {
-            let CheckKind::Http(http) = &assigned.definition.kind;
-            CheckLine {
-                check: assigned.definition.id.to_string(),
-                revision: assigned.revision.0,
-                kind: assigned.definition.kind.as_str().to_owned(),
-                target: http.url.clone(),
-                interval_s: assigned.definition.interval_us as f64 / 1e6,
-                weight: desk.log.weight_at(agent, assigned.number, now).as_f64(),
-                suspended: desk.log.suspended_at(agent, assigned.number, now).map(suspension),
-                last: last.cloned(),
-            }
+        .map(|(assigned, last)| CheckLine {
+            check: assigned.definition.id.to_string(),
+            revision: assigned.revision.0,
+            kind: assigned.definition.kind.as_str().to_owned(),
+            target: assigned.definition.kind.describe(),
+            interval_s: assigned.definition.interval_us as f64 / 1e6,
+            weight: desk.log.weight_at(agent, assigned.number, now).as_f64(),
+            suspended: desk.log.suspended_at(agent, assigned.number, now).map(suspension),
+            last: last.cloned(),
         })
         .collect();
     checks.sort_by(|a, b| a.check.cmp(&b.check));

@@ -3,10 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use sitepulse_model::check::{CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Region};
 use sitepulse_model::quorum::Quorum;
+use sitepulse_probe::policy::Policy;
+use sitepulse_probe::tls::Tls;
 use tempfile::TempDir;
 
 use super::*;
@@ -35,9 +37,10 @@ fn check(number: u32, url: &str) -> AssignedCheck {
         revision: Revision(1),
         definition: CheckDefinition {
             id: CheckId::parse(&format!("check-{number}")).unwrap(),
-            kind: CheckKind::Http(HttpTarget { url: url.to_owned() }),
+            kind: CheckKind::http(url.to_owned()),
             interval_us: 1_000_000,
             timeout_us: 900_000,
+            retries: 0,
             weight: Weight::ONE,
             regions: None,
             quorum: Quorum::parse("majority").unwrap(),
@@ -92,7 +95,7 @@ fn rig(checks: Vec<AssignedCheck>) -> Rig {
         incarnation_noted: true,
         resume_after: clock::now(),
         in_flight_max: 10,
-        tls: Tls::from_system().unwrap(),
+        tools: Arc::new(Tools::new(Tls::from_system().unwrap(), Policy::parse(&["loopback".to_owned()]).unwrap())),
         tasks: TaskSet::new(),
         heartbeat: Heartbeat::default(),
     };

@@ -156,7 +156,7 @@ impl Engine {
             CredentialKind::ApiToken | CredentialKind::Session => TTL_US_MAX,
         };
         if ttl_us == 0 || ttl_us > ttl_us_max {
-            let longest = sitepulse_daemon::duration::format(ttl_us_max);
+            let longest = sitepulse_model::duration::format(ttl_us_max);
             return Err(AppError::Invalid(format!("the ttl must be longer than nothing and at most {longest}")));
         }
         if note.is_empty() || note.len() > NOTE_BYTES_MAX || note.chars().any(char::is_control) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sitepulse_daemon::duration;
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition};
+use sitepulse_model::duration;
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
@@ -188,15 +188,15 @@ fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
         .collect()
 }
 
-fn fields(definition: &CheckDefinition) -> [(&'static str, String); 10] {
-    let CheckKind::Http(target) = &definition.kind;
+fn fields(definition: &CheckDefinition) -> [(&'static str, String); 11] {
     let list =
         |texts: Vec<&str>| format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "));
     [
         ("kind", definition.kind.as_str().to_owned()),
-        ("url", target.url.clone()),
+        ("target", definition.kind.target_json()),
         ("interval", duration::format(definition.interval_us)),
         ("timeout", duration::format(definition.timeout_us)),
+        ("retries", definition.retries.to_string()),
         ("weight", definition.weight.to_string()),
         (
             "regions",

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 use sitepulse_daemon::config;
 use sitepulse_daemon::exit::Exit;
-use sitepulse_daemon::{clock, duration, instant};
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{SUSPENSION_US_MAX, Weight};
+use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
 use crate::checkfile;

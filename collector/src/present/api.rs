@@ -5,8 +5,9 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use sitepulse_daemon::{clock, duration, instant};
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
+use sitepulse_model::duration;
 use sitepulse_model::id::{AgentName, CheckId, Region};
 use sitepulse_model::time::UtcMicros;
 

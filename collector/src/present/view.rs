@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use sitepulse_daemon::instant;
-use sitepulse_model::check::CheckKind;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{MissedCause, Phases};
@@ -132,7 +131,6 @@ fn check_view(
     now: UtcMicros,
 ) -> CheckView {
     let definition = &current.definition;
-    let CheckKind::Http(target) = &definition.kind;
     let answer = book.verdict_now(check.number, now);
     let verdict = answer.as_ref().map(|answer| &answer.verdict);
     let mut agents: Vec<PairView> = answer
@@ -144,7 +142,7 @@ fn check_view(
     CheckView {
         id: check.id.to_string(),
         kind: definition.kind.as_str().to_string(),
-        url: target.url.clone(),
+        url: definition.kind.describe(),
         interval_seconds: seconds_u(definition.interval_us),
         timeout_seconds: seconds_u(definition.timeout_us),
         weight: definition.weight.as_f64(),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use sitepulse_model::check::{AssignedCheck, CheckKind};
+use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::EventId;
 use sitepulse_wire::message::{ASSIGNMENT_PART_MAX, AssignmentPart, EVENTS_MAX, ToAgent};
 
@@ -69,10 +69,9 @@ fn parts(checks: Vec<AssignedCheck>) -> Vec<Vec<AssignedCheck>> {
     let mut bytes = 0;
     for check in checks {
         let definition = &check.definition;
-        let CheckKind::Http(target) = &definition.kind;
         let regions: usize = definition.regions.iter().flatten().map(|region| region.as_str().len() + 2).sum();
         let expect: usize = definition.expect.iter().map(|expectation| expectation.source().len() + 2).sum();
-        let size = CHECK_BYTES + target.url.len() + regions + expect;
+        let size = CHECK_BYTES + definition.kind.target_json().len() + regions + expect;
         let part = parts.last_mut().expect("there is a part from the start");
         if part.len() >= ASSIGNMENT_PART_MAX || bytes + size > PART_BYTES_MAX {
             parts.push(vec![check]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sitepulse_model::check::{CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, Region};
@@ -16,9 +16,13 @@ use super::StoreError;
 #[serde(deny_unknown_fields)]
 struct Stored {
     id: String,
-    kind: StoredKind,
+    kind: String,
+    /// The kind's keys.
+    target: serde_json::Value,
     interval_us: u64,
     timeout_us: u64,
+    #[serde(default)]
+    retries: u8,
     weight_thousandths: u32,
     regions: Option<Vec<String>>,
     quorum: String,
@@ -27,21 +31,15 @@ struct Stored {
     expect: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum StoredKind {
-    Http { url: String },
-}
-
 /// The definition as stored.
 pub fn to_json(definition: &CheckDefinition) -> String {
     let stored = Stored {
         id: definition.id.to_string(),
-        kind: match &definition.kind {
-            CheckKind::Http(target) => StoredKind::Http { url: target.url.clone() },
-        },
+        kind: definition.kind.as_str().to_owned(),
+        target: serde_json::from_str(&definition.kind.target_json()).expect("a target is an object"),
         interval_us: definition.interval_us,
         timeout_us: definition.timeout_us,
+        retries: definition.retries,
         weight_thousandths: definition.weight.0,
         regions: definition.regions.as_ref().map(|regions| regions.iter().map(Region::to_string).collect()),
         quorum: definition.quorum.to_string(),
@@ -56,9 +54,8 @@ pub fn to_json(definition: &CheckDefinition) -> String {
 pub fn from_json(json: &str) -> Result<CheckDefinition, StoreError> {
     let bad = |what: String| StoreError::BadRow { table: "check_revision", what };
     let stored: Stored = serde_json::from_str(json).map_err(|error| bad(error.to_string()))?;
-    let kind = match stored.kind {
-        StoredKind::Http { url } => CheckKind::Http(HttpTarget { url }),
-    };
+    let kind = CheckKind::from_target_json(&stored.kind, &stored.target.to_string())
+        .map_err(|error| bad(error.to_string()))?;
     let regions = stored
         .regions
         .map(|regions| regions.iter().map(|region| Region::parse(region)).collect::<Result<BTreeSet<_>, _>>())
@@ -75,6 +72,7 @@ pub fn from_json(json: &str) -> Result<CheckDefinition, StoreError> {
         kind,
         interval_us: stored.interval_us,
         timeout_us: stored.timeout_us,
+        retries: stored.retries,
         weight: Weight(stored.weight_thousandths),
         regions,
         quorum: Quorum::parse(&stored.quorum).map_err(|error| bad(error.to_string()))?,

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use thiserror::Error;
 
-use crate::duration;
+use sitepulse_model::duration;
 
 /// Why a text is no instant.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -1,7 +1,7 @@
 //! IO that the agent and the collector share.
 //!
 //! Reading order: [`clock`] is the one place that reads time, [`task`] the one place that starts tasks, [`exit`] says how a program
-//! ends. [`duration`] and [`instant`] are time as people write it; [`config`], [`files`], [`lock`] and [`logging`] are what a
+//! ends. [`instant`] is time as people write it; [`config`], [`files`], [`lock`] and [`logging`] are what a
 //! daemon needs on its machine; [`notify`] and [`shutdown`] tie it to its service manager. [`identity`] is the collector's own
 //! certificate authority, [`transport`] carries frames over QUIC between the two programs.
 //!
@@ -12,7 +12,6 @@ pub mod task;
 
 pub mod exit;
 
-pub mod duration;
 pub mod instant;
 
 pub mod config;
@@ -23,4 +22,5 @@ pub mod notify;
 pub mod shutdown;
 
 pub mod identity;
+pub mod seal;
 pub mod transport;

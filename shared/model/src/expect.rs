@@ -26,7 +26,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::record::{Phases, ProbeState};
+use crate::record::{Facts, Phases, ProbeState};
 use crate::time::UtcMicros;
 
 mod condition;
@@ -144,8 +144,8 @@ impl<N: AsRef<str>, V: AsRef<str>> Headers for Vec<(N, V)> {
 /// What a run saw of an answer.
 #[derive(Clone, Copy)]
 pub struct Observed<'a> {
-    /// Status code.
-    pub status: Option<u16>,
+    /// What the protocol told.
+    pub facts: &'a Facts,
     /// The decoded body as far as it was kept; may be empty when [`needs_body`] says that nobody looks.
     pub body: &'a [u8],
     /// Decoded body bytes received.
@@ -156,8 +156,6 @@ pub struct Observed<'a> {
     pub headers: &'a dyn Headers,
     /// Measured phases.
     pub phases: Phases,
-    /// When the leaf certificate expires.
-    pub certificate_expires: Option<UtcMicros>,
     /// When the run took place.
     pub now: UtcMicros,
 }

@@ -3,13 +3,14 @@
 //! Nothing in this crate does IO, reads a clock, draws a random number or depends on the order of a hash map: `no_std` plus
 //! `alloc` lets the compiler hold that line. Every function is handed `now` and data, and returns data.
 //!
-//! Reading order: [`id`] and [`time`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
+//! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
 //! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures;
 //! [`control`] holds the effective-dated histories of weights and suspensions; [`schedule`] says when a check runs.
 #![no_std]
 
 extern crate alloc;
 
+pub mod duration;
 pub mod id;
 pub mod time;
 

@@ -1,4 +1,4 @@
-//! The head of a record: 32 bits that say what follows. Shared by the record encoding and the batch.
+//! The head of a record: 33 bits that say what follows. Shared by the record encoding and the batch.
 //!
 //! | bits | of a result | of a missed or dropped record |
 //! |---|---|---|
@@ -11,13 +11,14 @@
 //! | 21 | detail present | |
 //! | 22-24 | failed phase, 0 none | |
 //! | 25-31 | cause, 0 none | |
+//! | 32 | more facts present | |
 
 use std::net::SocketAddr;
 
 use sitepulse_model::record::{Cause, DropReason, MissedCause, Phase, Phases, ProbeResult, ProbeState, Record};
 
 /// The bits that only [`crate::record`] uses.
-pub(crate) const SHORT_MASK: u32 = 0x1f << 16;
+pub(crate) const SHORT_MASK: u64 = 0x1f << 16;
 
 /// What kind of record follows, and which of its optional fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub(crate) struct ResultHead {
     pub(crate) body_bytes: bool,
     pub(crate) certificate: bool,
     pub(crate) detail: bool,
+    pub(crate) more: bool,
     pub(crate) failed_phase: Option<Phase>,
     pub(crate) cause: Option<Cause>,
 }
@@ -69,16 +71,16 @@ impl Head {
         }
     }
 
-    pub(crate) fn bits(self) -> u32 {
+    pub(crate) fn bits(self) -> u64 {
         match self {
             Self::Result(head) => head.bits(),
-            Self::Missed(cause) => 1 | u32::from(cause.code()) << 2,
-            Self::Dropped(reason) => 2 | u32::from(reason.code()) << 2,
+            Self::Missed(cause) => 1 | u64::from(cause.code()) << 2,
+            Self::Dropped(reason) => 2 | u64::from(reason.code()) << 2,
         }
     }
 
     /// Reads a head; the short bits are left aside.
-    pub(crate) fn parse(bits: u32) -> Result<Self, &'static str> {
+    pub(crate) fn parse(bits: u64) -> Result<Self, &'static str> {
         let bits = bits & !SHORT_MASK;
         match bits & 3 {
             0 => ResultHead::parse(bits).map(Self::Result),
@@ -89,7 +91,7 @@ impl Head {
     }
 }
 
-fn code(bits: u32) -> Result<u8, &'static str> {
+fn code(bits: u64) -> Result<u8, &'static str> {
     u8::try_from(bits >> 2).map_err(|_| "unused bits of a record's head are set")
 }
 
@@ -108,27 +110,32 @@ impl ResultHead {
             body_bytes: result.facts.body_bytes.is_some(),
             certificate: result.facts.certificate_expires.is_some(),
             detail: !result.detail.is_empty(),
+            more: !result.facts.more.is_empty(),
             failed_phase: result.failed_phase,
             cause: result.cause,
         }
     }
 
-    fn bits(self) -> u32 {
-        u32::from(self.state.code() - 1) << 2
-            | u32::from(self.phases) << 4
-            | (self.address as u32) << 11
-            | u32::from(self.status) << 13
-            | u32::from(self.body_bytes) << 14
-            | u32::from(self.certificate) << 15
-            | u32::from(self.detail) << 21
-            | self.failed_phase.map_or(0, |phase| u32::from(phase.code())) << 22
-            | self.cause.map_or(0, |cause| u32::from(cause.code())) << 25
+    fn bits(self) -> u64 {
+        u64::from(self.state.code() - 1) << 2
+            | u64::from(self.phases) << 4
+            | (self.address as u64) << 11
+            | u64::from(self.status) << 13
+            | u64::from(self.body_bytes) << 14
+            | u64::from(self.certificate) << 15
+            | u64::from(self.detail) << 21
+            | u64::from(self.more) << 32
+            | self.failed_phase.map_or(0, |phase| u64::from(phase.code())) << 22
+            | self.cause.map_or(0, |cause| u64::from(cause.code())) << 25
     }
 
-    fn parse(bits: u32) -> Result<Self, &'static str> {
+    fn parse(bits: u64) -> Result<Self, &'static str> {
         let at = |bit: u32| bits >> bit & 1 == 1;
         let failed_phase = (bits >> 22 & 7) as u8;
-        let cause = (bits >> 25) as u8;
+        let cause = (bits >> 25 & 0x7f) as u8;
+        if bits >> 33 != 0 {
+            return Err("unused bits of a record's head are set");
+        }
         Ok(Self {
             state: ProbeState::from_code((bits >> 2 & 3) as u8 + 1).ok_or("unknown state")?,
             phases: (bits >> 4 & 0x7f) as u8,
@@ -142,6 +149,7 @@ impl ResultHead {
             body_bytes: at(14),
             certificate: at(15),
             detail: at(21),
+            more: at(32),
             failed_phase: match failed_phase {
                 0 => None,
                 code => Some(Phase::from_code(code).ok_or("unknown phase")?),
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_readable_head_has_one_encoding() {
-        for bits in (0..1 << 16).chain((0..1 << 16).map(|high: u32| high << 16)) {
+        for bits in (0..1_u64 << 16).chain((0..1_u64 << 18).map(|high| high << 16)) {
             if let Ok(head) = Head::parse(bits) {
                 assert_eq!(head.bits(), bits & !SHORT_MASK);
             }

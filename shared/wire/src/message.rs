@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, EventId};
-use sitepulse_model::id::{AgentName, AgentNo, Bucket, Incarnation, Region, Seq};
-use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Seq};
+use sitepulse_model::record::{ProbeResult, Provenance, Record};
 use sitepulse_model::time::UtcMicros;
 
 /// The protocol this build speaks.
@@ -26,6 +26,12 @@ pub const PROVENANCES_MAX: usize = 256;
 pub const EVENTS_MAX: usize = 256;
 /// Most checks in one assignment part.
 pub const ASSIGNMENT_PART_MAX: usize = 500;
+/// Most secrets in one message.
+pub const SECRETS_MAX: usize = 64;
+/// Longest value of a secret, in bytes.
+pub const SECRET_BYTES_MAX: usize = 8192;
+/// Longest refusal of a run-now, in bytes.
+pub const RUN_REFUSED_BYTES_MAX: usize = 300;
 /// Most collector addresses an agent keeps.
 pub const ADDRESSES_MAX: usize = 16;
 
@@ -50,6 +56,13 @@ pub enum ToCollector {
     Renew {
         /// A PKCS#10 request, DER, for the same key.
         csr_der: Vec<u8>,
+    },
+    /// Control stream: answers [`ToAgent::RunNow`].
+    Ran {
+        /// The ask that it answers.
+        ask: u64,
+        /// What the run found, or why there was none. It is for whoever asked: it is no record, and nothing counts it.
+        outcome: Result<Box<ProbeResult>, String>,
     },
 }
 
@@ -77,6 +90,38 @@ pub enum ToAgent {
         /// When it expires.
         expires: UtcMicros,
     },
+    /// Control stream: the secrets that the agent's checks refer to. The parts of one revision replace all that were sent before once all
+    /// have come. Comes after every `Welcome`, before the assignment, and whenever one changes.
+    Secrets(SecretsPart),
+    /// Control stream: run a check at once, besides its schedule.
+    RunNow {
+        /// Names the ask on this connection.
+        ask: u64,
+        /// The check.
+        check: CheckNo,
+    },
+}
+
+/// One part of an agent's secrets. `Debug` hides the values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretsPart {
+    /// This part, from 0.
+    pub part: u32,
+    /// How many parts there are, from 1.
+    pub parts: u32,
+    /// Name and value, at most [`SECRETS_MAX`].
+    pub secrets: Vec<(String, String)>,
+}
+
+impl fmt::Debug for SecretsPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.secrets.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("SecretsPart")
+            .field("part", &self.part)
+            .field("parts", &self.parts)
+            .field("names", &names)
+            .finish()
+    }
 }
 
 /// Who speaks, and how far it is.

@@ -1,6 +1,6 @@
 //! One record in few bytes, readable by itself: for the spool and the store.
 //!
-//! Layout, version 1: version byte; head (32 bits, LEB128); check; revision; scheduled; then by kind. All numbers are LEB128,
+//! Layout, version 1: version byte; head (33 bits, LEB128); check; revision; scheduled; then by kind. All numbers are LEB128,
 //! differences and instants zigzag. Short forms, told by the head's bits 16 to 20, save the common case's bytes:
 //!
 //! | bit | says |
@@ -11,14 +11,16 @@
 //! | 20 | the status is 200, and left out |
 //!
 //! Result: started - scheduled; phases present, in order (`total` as the difference to the sum of the others); address (4 or 16
-//! bytes, port, scope of IPv6); status; body bytes; certificate expiry; detail (length and UTF-8).
+//! bytes, port, scope of IPv6); status; body bytes; certificate expiry; detail (length and UTF-8);
+//! more facts (how many; then key and value, a number zigzag or a text with its length).
 //! Missed: last - first; count. Dropped: last - first; count; number of ranges, then each as gap from the one before and length.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use sitepulse_model::id::{CheckNo, Revision, Seq};
 use sitepulse_model::record::{
-    DETAIL_BYTES_MAX, DropReason, Dropped, Facts, Missed, MissedCause, ProbeResult, Record, detail,
+    DETAIL_BYTES_MAX, DropReason, Dropped, FACT_BYTES_MAX, FACTS_MAX, Fact, FactKey, FactValue, Facts, Missed,
+    MissedCause, ProbeResult, Record, detail,
 };
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use thiserror::Error;
@@ -29,11 +31,11 @@ use crate::leb::{self, put, put_signed, unzigzag};
 /// The version byte that [`encode`] writes.
 pub const RECORD_VERSION: u8 = 1;
 
-const MILLIS: u32 = 1 << 16;
-const CERTIFICATE_SECONDS: u32 = 1 << 17;
-const PORT_443: u32 = 1 << 18;
-const PORT_80: u32 = 1 << 19;
-const STATUS_200: u32 = 1 << 20;
+const MILLIS: u64 = 1 << 16;
+const CERTIFICATE_SECONDS: u64 = 1 << 17;
+const PORT_443: u64 = 1 << 18;
+const PORT_80: u64 = 1 << 19;
+const STATUS_200: u64 = 1 << 20;
 const MILLI_US: i64 = 1_000;
 
 /// Why bytes are no record.
@@ -89,9 +91,9 @@ pub fn encode(record: &Record, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_start(head: u32, check: CheckNo, revision: Revision, scheduled: UtcMicros, out: &mut Vec<u8>) {
+fn encode_start(head: u64, check: CheckNo, revision: Revision, scheduled: UtcMicros, out: &mut Vec<u8>) {
     let millis = scheduled.0 % MILLI_US == 0;
-    put(u64::from(if millis { head | MILLIS } else { head }), out);
+    put(if millis { head | MILLIS } else { head }, out);
     put(u64::from(check.0), out);
     put(u64::from(revision.0), out);
     put_signed(if millis { scheduled.0 / MILLI_US } else { scheduled.0 }, out);
@@ -148,6 +150,22 @@ fn encode_result(result: &ProbeResult, out: &mut Vec<u8>) {
     } else if !result.detail.is_empty() {
         put_text(&result.detail, out);
     }
+    if !result.facts.more.is_empty() {
+        put_facts(&result.facts.more, out);
+    }
+}
+
+/// Facts: how many, then each as its key's code and its value; a number zigzag, a text with its length. Beyond [`FACTS_MAX`] nothing.
+pub(crate) fn put_facts(facts: &[Fact], out: &mut Vec<u8>) {
+    let facts = &facts[..facts.len().min(FACTS_MAX)];
+    put(facts.len() as u64, out);
+    for fact in facts {
+        put(u64::from(fact.key.code()), out);
+        match &fact.value {
+            FactValue::Number(value) => put_signed(*value, out),
+            FactValue::Text(text) => put_text(text, out),
+        }
+    }
 }
 
 /// The sum that `total` is told against.
@@ -176,7 +194,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         return Err(DecodeError::Version { found: *version });
     }
     let mut input = Input { bytes: rest };
-    let head_bits = input.small("head")?;
+    let head_bits = input.number("head")?;
     let check = CheckNo(input.small("check")?);
     let revision = Revision(input.small("revision")?);
     let scheduled = UtcMicros(input.scaled("scheduled", head_bits & MILLIS != 0, MILLI_US)?);
@@ -227,6 +245,25 @@ impl Input<'_> {
         str::from_utf8(text).map(str::to_owned).map_err(|_| malformed)
     }
 
+    pub(crate) fn facts(&mut self) -> Result<Vec<Fact>, DecodeError> {
+        let count: usize = self.small("facts")?;
+        if count == 0 || count > FACTS_MAX {
+            return Err(DecodeError::Invalid("no facts, or too many of them"));
+        }
+        let mut facts = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key =
+                FactKey::from_code(self.small("facts")?).ok_or(DecodeError::Invalid("a fact of an unknown key"))?;
+            let value = if key.is_number() {
+                FactValue::Number(self.signed("facts")?)
+            } else {
+                FactValue::Text(self.text("facts", FACT_BYTES_MAX)?)
+            };
+            facts.push(Fact { key, value });
+        }
+        Ok(facts)
+    }
+
     pub(crate) fn ranges(&mut self, count: usize) -> Result<Vec<(Seq, Seq)>, DecodeError> {
         // Each range takes two bytes at least, so the bytes at hand bound the memory.
         let mut ranges = Vec::with_capacity(count.min(self.bytes.len() / 2));
@@ -242,7 +279,7 @@ impl Input<'_> {
     fn result(
         &mut self,
         head: ResultHead,
-        head_bits: u32,
+        head_bits: u64,
         check: CheckNo,
         revision: Revision,
         scheduled: UtcMicros,
@@ -269,6 +306,7 @@ impl Input<'_> {
         let certificate_expires =
             head.certificate.then(|| self.scaled("certificate", seconds, SECOND_US)).transpose()?.map(UtcMicros);
         let detail = if head.detail { self.text("detail", DETAIL_BYTES_MAX)? } else { String::new() };
+        let more = if head.more { self.facts()? } else { Vec::new() };
         Ok(ProbeResult {
             check,
             revision,
@@ -280,11 +318,11 @@ impl Input<'_> {
             failed_phase: head.failed_phase,
             detail,
             address,
-            facts: Facts { status, body_bytes, certificate_expires },
+            facts: Facts { status, body_bytes, certificate_expires, more },
         })
     }
 
-    fn address(&mut self, family: AddressFamily, head_bits: u32) -> Result<Option<SocketAddr>, DecodeError> {
+    fn address(&mut self, family: AddressFamily, head_bits: u64) -> Result<Option<SocketAddr>, DecodeError> {
         let port = |input: &mut Self| match head_bits & (PORT_443 | PORT_80) {
             0 => input.small("port"),
             PORT_443 => Ok(443),

@@ -7,7 +7,7 @@ use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::receive::PeerCertificate;
 use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
-use sitepulse_model::check::{CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
@@ -31,9 +31,10 @@ pub fn at(seconds: i64) -> UtcMicros {
 pub fn definition(id: &str) -> CheckDefinition {
     CheckDefinition {
         id: CheckId::parse(id).unwrap(),
-        kind: CheckKind::Http(HttpTarget { url: "http://127.0.0.1:1/".into() }),
+        kind: CheckKind::http("http://127.0.0.1:1/"),
         interval_us: INTERVAL_US,
         timeout_us: 10_000_000,
+        retries: 0,
         weight: Weight::ONE,
         regions: None,
         quorum: Quorum::Majority,

@@ -87,23 +87,15 @@ impl Operand {
     /// Its value in an answer, `None` where there is none.
     fn value<'a>(&self, observed: &Observed<'a>) -> Option<Actual<'a>> {
         match self {
-            Self::Status => observed.status.map(|status| Actual::Integer(i64::from(status))),
+            Self::Status => observed.facts.status.map(|status| Actual::Integer(i64::from(status))),
             Self::Body => Some(Actual::Text(Cow::Borrowed(observed.body))),
             Self::Size => Some(Actual::Integer(i64::try_from(observed.body_bytes).unwrap_or(i64::MAX))),
             Self::Latency(phase) => {
-                let phases = &observed.phases;
-                let us = match phase {
-                    Phase::Dns => phases.dns,
-                    Phase::Connect => phases.connect,
-                    Phase::Tls => phases.tls,
-                    Phase::Send => phases.send,
-                    Phase::FirstByte => phases.first_byte,
-                    Phase::Transfer => phases.transfer,
-                    Phase::Total => phases.total,
-                };
+                let us = observed.phases.get(*phase);
                 us.map(|us| Actual::Integer(i64::try_from(us).unwrap_or(i64::MAX)))
             }
             Self::CertificateDays => observed
+                .facts
                 .certificate_expires
                 .map(|expires| Actual::Integer(expires.us_since(observed.now).div_euclid(DAY_US))),
             Self::Header(name) => observed.headers.value(name).map(|value| {

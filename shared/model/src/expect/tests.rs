@@ -1,17 +1,21 @@
 use super::*;
+use alloc::boxed::Box;
 use alloc::string::ToString;
 
 const NOW: UtcMicros = UtcMicros(1_700_000_000_000_000);
 
 fn answer() -> Observed<'static> {
     Observed {
-        status: Some(200),
+        facts: Box::leak(Box::new(Facts {
+            status: Some(200),
+            certificate_expires: Some(NOW.plus_us(14 * 86_400 * 1_000_000 + 5)),
+            ..Facts::default()
+        })),
         body: b"<h1>Welcome</h1> to 'us'",
         body_bytes: 24,
         body_truncated: false,
         headers: &(),
         phases: Phases { first_byte: Some(300_000), total: Some(900_500), ..Phases::default() },
-        certificate_expires: Some(NOW.plus_us(14 * 86_400 * 1_000_000 + 5)),
         now: NOW,
     }
 }
@@ -72,7 +76,8 @@ fn good_answers_are_up() {
 
 #[test]
 fn bad_answers_are_explained() {
-    let observed = Observed { status: Some(503), ..answer() };
+    let facts = Facts { status: Some(503), ..answer().facts.clone() };
+    let observed = Observed { facts: &facts, ..answer() };
     for (text, state, why) in [
         ("status in 200..399", ProbeState::Down, "status 503 is not in 200..399"),
         ("status in [200, 301..308]", ProbeState::Down, "status 503 is not in [200, 301..308]"),

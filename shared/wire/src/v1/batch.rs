@@ -18,7 +18,7 @@ use crate::frame::FieldError;
 use crate::head::{AddressFamily, Head, SHORT_MASK, phases_array, phases_from};
 use crate::leb;
 use crate::message::{BATCH_RECORDS_MAX, Batch, Entry, PROVENANCES_MAX};
-use crate::record::{Input, put_ranges, put_text, sum};
+use crate::record::{Input, put_facts, put_ranges, put_text, sum};
 
 const TOTAL: usize = 6;
 
@@ -170,7 +170,7 @@ impl Default for Expected {
 #[derive(Default)]
 struct Columns {
     /// Distinct heads, in order of appearance; entries point into it.
-    heads: Vec<u32>,
+    heads: Vec<u64>,
     head: Vec<u64>,
     provenance: Vec<u64>,
     bucket: Vec<u64>,
@@ -197,7 +197,7 @@ struct Columns {
     count: Vec<u64>,
     /// Number of ranges, of dropped records.
     ranges: Vec<u64>,
-    /// What has no column, entry by entry: IPv6 addresses with scope, details, ranges.
+    /// What has no column, entry by entry: IPv6 addresses with scope, details, more facts, ranges.
     tail: Vec<u8>,
     seq_expected: Expected,
     scheduled_before: i64,
@@ -267,13 +267,16 @@ impl Columns {
         if !result.detail.is_empty() {
             put_text(&result.detail, &mut self.tail);
         }
+        if !result.facts.more.is_empty() {
+            put_facts(&result.facts.more, &mut self.tail);
+        }
     }
 
     fn pack(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + self.head.len() * 28 + self.tail.len());
         leb::put(self.heads.len() as u64, &mut out);
         for head in &self.heads {
-            leb::put(u64::from(*head), &mut out);
+            leb::put(*head, &mut out);
         }
         pack(&self.head, &mut out);
         pack(&self.provenance, &mut out);
@@ -309,7 +312,7 @@ fn entries(mut bytes: &[u8], count: usize) -> Result<Vec<Entry>, Bad> {
     let distinct = leb::take(input).filter(|distinct| *distinct <= count as u64).ok_or("too many heads")?;
     let mut heads = Vec::with_capacity(distinct as usize);
     for _ in 0..distinct {
-        let bits = leb::take(input).and_then(|bits| u32::try_from(bits).ok()).ok_or("a head is malformed")?;
+        let bits = leb::take(input).ok_or("a head is malformed")?;
         if bits & SHORT_MASK != 0 {
             return Err("a head has short forms within a batch");
         }
@@ -417,6 +420,11 @@ fn entries(mut bytes: &[u8], count: usize) -> Result<Vec<Entry>, Bad> {
                 } else {
                     String::new()
                 };
+                let more = if head.more {
+                    tail.facts().map_err(|_| "a fact is malformed, too long or unknown")?
+                } else {
+                    Vec::new()
+                };
                 Record::Result(ProbeResult {
                     check,
                     revision,
@@ -428,7 +436,7 @@ fn entries(mut bytes: &[u8], count: usize) -> Result<Vec<Entry>, Bad> {
                     failed_phase: head.failed_phase,
                     detail,
                     address,
-                    facts: Facts { status, body_bytes, certificate_expires: expires.map(UtcMicros) },
+                    facts: Facts { status, body_bytes, certificate_expires: expires.map(UtcMicros), more },
                 })
             }
         };

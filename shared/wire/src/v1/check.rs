@@ -1,10 +1,10 @@
-//! A check as it is assigned. Assertions and the quorum travel as their texts and are parsed again.
+//! A check as it is assigned. The target travels as JSON, assertions and the quorum as their texts; all are parsed and judged again.
 
 use std::collections::BTreeSet;
 
 use bincode::{Decode, Encode};
 use sitepulse_model::check::{
-    AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, HttpTarget, INTERVAL_US_MAX, INTERVAL_US_MIN,
+    AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, INTERVAL_US_MAX, INTERVAL_US_MIN, RETRIES_MAX,
     TIMEOUT_US_MAX, TIMEOUT_US_MIN,
 };
 use sitepulse_model::control::Weight;
@@ -12,13 +12,11 @@ use sitepulse_model::expect::{EXPECTATION_BYTES_MAX, Expectation};
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::quorum::Quorum;
 
-use super::{field, text};
+use super::field;
 use crate::frame::FieldError;
 
 /// Most regions that one check names.
 const REGIONS_MAX: usize = 256;
-/// Longest URL, in bytes.
-const URL_BYTES_MAX: usize = 2048;
 /// Longest quorum text, in bytes.
 const QUORUM_BYTES_MAX: usize = 64;
 /// Most confirmations or recoveries.
@@ -29,20 +27,18 @@ pub(super) struct AssignedCheckV1 {
     number: u32,
     revision: u32,
     id: String,
-    kind: KindV1,
+    kind: String,
+    /// The kind's keys, as JSON.
+    target: String,
     interval_us: u64,
     timeout_us: u64,
+    retries: u8,
     weight: u32,
     regions: Option<Vec<String>>,
     quorum: String,
     confirmations: u32,
     recoveries: u32,
     expect: Vec<String>,
-}
-
-#[derive(Debug, Encode, Decode)]
-enum KindV1 {
-    Http { url: String },
 }
 
 impl AssignedCheckV1 {
@@ -53,11 +49,11 @@ impl AssignedCheckV1 {
             number: check.number.0,
             revision: check.revision.0,
             id: definition.id.to_string(),
-            kind: match &definition.kind {
-                CheckKind::Http(target) => KindV1::Http { url: target.url.clone() },
-            },
+            kind: definition.kind.as_str().to_owned(),
+            target: definition.kind.target_json(),
             interval_us: definition.interval_us,
             timeout_us: definition.timeout_us,
+            retries: definition.retries,
             weight: definition.weight.0,
             regions: definition.regions.as_ref().map(|regions| regions.iter().map(Region::to_string).collect()),
             quorum: definition.quorum.to_string(),
@@ -70,9 +66,8 @@ impl AssignedCheckV1 {
     pub(super) fn into_check(self) -> Result<AssignedCheck, FieldError> {
         let id = CheckId::parse(&self.id).map_err(|error| field("assignment.check.id", error.to_string()))?;
         let error = |name: &str, message: String| field(&format!("assignment.check {id}.{name}"), message);
-        let kind = match self.kind {
-            KindV1::Http { url } => CheckKind::Http(HttpTarget { url }),
-        };
+        let kind = CheckKind::from_target_json(&self.kind, &self.target)
+            .map_err(|refused| error("target", refused.to_string()))?;
         let regions = match self.regions {
             None => None,
             Some(texts) if texts.len() > REGIONS_MAX => {
@@ -114,6 +109,7 @@ impl AssignedCheckV1 {
                 kind,
                 interval_us: self.interval_us,
                 timeout_us: self.timeout_us,
+                retries: self.retries,
                 weight: Weight(self.weight),
                 regions,
                 quorum,
@@ -135,16 +131,9 @@ fn validate(check: &AssignedCheck) -> Result<(), FieldError> {
     if check.revision.0 == 0 {
         return error("revision", "revisions count from 1".to_owned());
     }
-    match &definition.kind {
-        CheckKind::Http(target) => {
-            text(&name("url"), &target.url, URL_BYTES_MAX)?;
-            let rest = target.url.strip_prefix("http://").or_else(|| target.url.strip_prefix("https://"));
-            if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
-                || target.url.contains(char::is_whitespace)
-            {
-                return error("url", "not an http:// or https:// URL with a host".to_owned());
-            }
-        }
+    definition.kind.validate().map_err(|refused| field(&name("target"), refused.to_string()))?;
+    if definition.retries > RETRIES_MAX {
+        return error("retries", format!("{}, at most {RETRIES_MAX} are allowed", definition.retries));
     }
     let interval = definition.interval_us;
     if !(INTERVAL_US_MIN..=INTERVAL_US_MAX).contains(&interval) || !interval.is_multiple_of(1_000) {

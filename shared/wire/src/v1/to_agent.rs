@@ -1,14 +1,18 @@
 //! Messages from collector to agent. Kinds 129 to 255.
 
 use bincode::{Decode, Encode};
-use sitepulse_model::id::{AgentName, AgentNo, Region};
+use sitepulse_model::check::SECRET_NAME_BYTES_MAX;
+use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
 
 use super::check::AssignedCheckV1;
 use super::control::{EventIdV1, EventV1, events_from, events_of, ids_from, ids_of};
 use super::{BUILD_BYTES_MAX, REFUSAL_BYTES_MAX, addresses, decode_body, der, encode_frame, field, text};
 use crate::frame::{DecodeError, EncodeError, FieldError};
-use crate::message::{ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Joined, Refusal, RefusalCode, ToAgent, Welcome};
+use crate::message::{
+    ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Joined, Refusal, RefusalCode, SECRET_BYTES_MAX, SECRETS_MAX, SecretsPart,
+    ToAgent, Welcome,
+};
 
 const WELCOME: u16 = 129;
 const REFUSAL: u16 = 130;
@@ -18,6 +22,8 @@ const CONTROL: u16 = 133;
 const CONTROL_ACK: u16 = 134;
 const JOINED: u16 = 135;
 const RENEWED: u16 = 136;
+const SECRETS: u16 = 137;
+const RUN_NOW: u16 = 138;
 
 #[derive(Debug, Encode, Decode)]
 struct WelcomeV1 {
@@ -68,6 +74,19 @@ struct RenewedV1 {
     expires: i64,
 }
 
+#[derive(Encode, Decode)]
+struct SecretsV1 {
+    part: u32,
+    parts: u32,
+    secrets: Vec<(String, String)>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct RunNowV1 {
+    ask: u64,
+    check: u32,
+}
+
 pub(crate) fn kind(message: &ToAgent) -> u16 {
     match message {
         ToAgent::Welcome(_) => WELCOME,
@@ -78,6 +97,8 @@ pub(crate) fn kind(message: &ToAgent) -> u16 {
         ToAgent::ControlAck(_) => CONTROL_ACK,
         ToAgent::Joined(_) => JOINED,
         ToAgent::Renewed { .. } => RENEWED,
+        ToAgent::Secrets(_) => SECRETS,
+        ToAgent::RunNow { .. } => RUN_NOW,
     }
 }
 
@@ -132,6 +153,11 @@ pub(crate) fn encode(message: &ToAgent) -> Result<Vec<u8>, EncodeError> {
             der("renewed.certificate_der", certificate_der)?;
             encode_frame(kind, &RenewedV1 { certificate_der: certificate_der.clone(), expires: expires.0 })
         }
+        ToAgent::Secrets(part) => {
+            validate_secrets(part)?;
+            encode_frame(kind, &SecretsV1 { part: part.part, parts: part.parts, secrets: part.secrets.clone() })
+        }
+        ToAgent::RunNow { ask, check } => encode_frame(kind, &RunNowV1 { ask: *ask, check: check.0 }),
     }
 }
 
@@ -195,6 +221,16 @@ pub(crate) fn decode(kind: u16, body: &[u8]) -> Result<ToAgent, DecodeError> {
             der("renewed.certificate_der", &dto.certificate_der)?;
             ToAgent::Renewed { certificate_der: dto.certificate_der, expires: UtcMicros(dto.expires) }
         }
+        SECRETS => {
+            let dto: SecretsV1 = decode_body(body)?;
+            let part = SecretsPart { part: dto.part, parts: dto.parts, secrets: dto.secrets };
+            validate_secrets(&part)?;
+            ToAgent::Secrets(part)
+        }
+        RUN_NOW => {
+            let dto: RunNowV1 = decode_body(body)?;
+            ToAgent::RunNow { ask: dto.ask, check: CheckNo(dto.check) }
+        }
         _ => return Err(DecodeError::UnknownKind { kind, towards: "an agent" }),
     })
 }
@@ -210,6 +246,22 @@ fn validate_part(part: u32, parts: u32, checks: usize) -> Result<(), FieldError>
     }
     if checks > ASSIGNMENT_PART_MAX {
         return Err(field("assignment.checks", format!("{checks} checks, at most {ASSIGNMENT_PART_MAX} are allowed")));
+    }
+    Ok(())
+}
+
+fn validate_secrets(part: &SecretsPart) -> Result<(), FieldError> {
+    if part.part >= part.parts {
+        return Err(field("secrets.part", format!("part {} of {}: parts count from 0", part.part, part.parts)));
+    }
+    if part.secrets.len() > SECRETS_MAX {
+        return Err(field("secrets", format!("{} secrets, at most {SECRETS_MAX} are allowed", part.secrets.len())));
+    }
+    for (name, value) in &part.secrets {
+        text("secrets.name", name, SECRET_NAME_BYTES_MAX)?;
+        if value.is_empty() || value.len() > SECRET_BYTES_MAX {
+            return Err(field("secrets.value", format!("{} bytes, 1 to {SECRET_BYTES_MAX} are allowed", value.len())));
+        }
     }
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use bincode::{Decode, Encode};
 use sitepulse_model::id::{AgentName, Incarnation};
+use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 
 use super::batch::BatchV1;
 use super::control::{EventIdV1, EventV1, events_from, events_of, ids_from, ids_of};
 use super::{BUILD_BYTES_MAX, decode_body, der, encode_frame, field, protocols, text};
 use crate::frame::{DecodeError, EncodeError, FieldError};
-use crate::message::{Hello, JoinRequest, Lane, Status, ToCollector};
+use crate::message::{Hello, JoinRequest, Lane, RUN_REFUSED_BYTES_MAX, Status, ToCollector};
+use crate::record;
 
 const HELLO: u16 = 1;
 const LANE_OPEN: u16 = 2;
@@ -18,6 +20,7 @@ const CONTROL_ACK: u16 = 5;
 const STATUS: u16 = 6;
 const JOIN: u16 = 7;
 const RENEW: u16 = 8;
+const RAN: u16 = 9;
 
 #[derive(Debug, Encode, Decode)]
 struct HelloV1 {
@@ -50,6 +53,14 @@ struct JoinV1 {
     build: String,
 }
 
+#[derive(Debug, Encode, Decode)]
+struct RanV1 {
+    ask: u64,
+    /// A record, as [`crate::record`] writes it.
+    result: Option<Vec<u8>>,
+    refused: String,
+}
+
 pub(crate) fn kind(message: &ToCollector) -> u16 {
     match message {
         ToCollector::Hello(_) => HELLO,
@@ -60,6 +71,7 @@ pub(crate) fn kind(message: &ToCollector) -> u16 {
         ToCollector::Status(_) => STATUS,
         ToCollector::Join(_) => JOIN,
         ToCollector::Renew { .. } => RENEW,
+        ToCollector::Ran { .. } => RAN,
     }
 }
 
@@ -109,6 +121,20 @@ pub(crate) fn encode(message: &ToCollector) -> Result<Vec<u8>, EncodeError> {
         ToCollector::Renew { csr_der } => {
             der("renew.csr_der", csr_der)?;
             encode_frame(kind, csr_der)
+        }
+        ToCollector::Ran { ask, outcome } => {
+            let dto = match outcome {
+                Ok(result) => {
+                    let mut bytes = Vec::new();
+                    record::encode(&Record::Result((**result).clone()), &mut bytes);
+                    RanV1 { ask: *ask, result: Some(bytes), refused: String::new() }
+                }
+                Err(refused) => {
+                    text("ran.refused", refused, RUN_REFUSED_BYTES_MAX)?;
+                    RanV1 { ask: *ask, result: None, refused: refused.clone() }
+                }
+            };
+            encode_frame(kind, &dto)
         }
     }
 }
@@ -166,6 +192,21 @@ pub(crate) fn decode(kind: u16, body: &[u8]) -> Result<ToCollector, DecodeError>
             let csr_der: Vec<u8> = decode_body(body)?;
             der("renew.csr_der", &csr_der)?;
             ToCollector::Renew { csr_der }
+        }
+        RAN => {
+            let dto: RanV1 = decode_body(body)?;
+            let outcome = match dto.result {
+                Some(bytes) => match record::decode(&bytes).map_err(|error| field("ran.result", error.to_string()))? {
+                    Record::Result(result) if dto.refused.is_empty() => Ok(Box::new(result)),
+                    Record::Result(_) => return Err(field("ran.refused", "a result that is refused").into()),
+                    Record::Missed(_) | Record::Dropped(_) => return Err(field("ran.result", "not a result").into()),
+                },
+                None => {
+                    text("ran.refused", &dto.refused, RUN_REFUSED_BYTES_MAX)?;
+                    Err(dto.refused)
+                }
+            };
+            ToCollector::Ran { ask: dto.ask, outcome }
         }
         _ => return Err(DecodeError::UnknownKind { kind, towards: "a collector" }),
     })

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use proptest::option;
 use proptest::prelude::*;
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
@@ -70,8 +70,9 @@ fn phases() -> impl Strategy<Value = Phases> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    (option::of(prop_oneof![Just(200), any::<u16>()]), option::of(number()), option::of(utc()))
-        .prop_map(|(status, body_bytes, certificate_expires)| Facts { status, body_bytes, certificate_expires })
+    (option::of(prop_oneof![Just(200), any::<u16>()]), option::of(number()), option::of(utc())).prop_map(
+        |(status, body_bytes, certificate_expires)| Facts { status, body_bytes, certificate_expires, more: Vec::new() },
+    )
 }
 
 fn result() -> impl Strategy<Value = Record> {
@@ -205,10 +206,11 @@ fn check() -> impl Strategy<Value = AssignedCheck> {
                 number: CheckNo(number),
                 revision: Revision(revision),
                 definition: CheckDefinition {
-                    kind: CheckKind::Http(HttpTarget { url: format!("https://{id}/") }),
+                    kind: CheckKind::http(format!("https://{id}/")),
                     id: CheckId::parse(&id).unwrap(),
                     interval_us: interval_ms * 1000,
                     timeout_us,
+                    retries: 0,
                     weight: Weight(weight),
                     regions,
                     quorum,

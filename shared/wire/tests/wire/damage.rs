@@ -210,8 +210,7 @@ fn a_bad_check_is_named() {
     check.definition.interval_us = 999;
     assert!(encode(check).contains("assignment.check shop.interval_us: 999 microseconds"));
     let mut check = samples::check();
-    check.definition.kind =
-        sitepulse_model::check::CheckKind::Http(sitepulse_model::check::HttpTarget { url: "ftp://x".into() });
+    check.definition.kind = sitepulse_model::check::CheckKind::http("ftp://x");
     assert!(encode(check).contains("assignment.check shop.url"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
@@ -40,6 +40,7 @@ pub(crate) fn success() -> ProbeResult {
             status: Some(200),
             body_bytes: Some(14_230),
             certificate_expires: Some(UtcMicros(1_800_000_000_000_000)),
+            more: Vec::new(),
         },
     }
 }
@@ -123,9 +124,10 @@ pub(crate) fn check() -> AssignedCheck {
         revision: Revision(2),
         definition: CheckDefinition {
             id: CheckId::parse("shop").unwrap(),
-            kind: CheckKind::Http(HttpTarget { url: "https://shop.example/".into() }),
+            kind: CheckKind::http("https://shop.example/"),
             interval_us: 30_000_000,
             timeout_us: 10_000_000,
+            retries: 0,
             weight: Weight(2000),
             regions: Some(["eu-west", "us-east"].iter().map(|region| Region::parse(region).unwrap()).collect()),
             quorum: Quorum::Share(600_000),

@@ -68,6 +68,7 @@ fn batch(variety: Variety) -> Vec<Entry> {
                     status: Some(200),
                     body_bytes: Some(dice.roll(500, 60_000)),
                     certificate_expires: Some(UtcMicros((1_800_000_000 + expires as i64) * 1_000_000)),
+                    more: Vec::new(),
                 },
                 ..samples::success()
             };

@@ -7,12 +7,18 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sitepulse_daemon::clock;
+use sitepulse_model::check::TlsOptions;
 use sitepulse_model::record::{Cause, Phase};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::Failure;
+use crate::attempt::{Attempt, Failure};
+use crate::connect;
 
 /// Why no TLS configuration can be made.
 #[derive(Debug, Error)]
@@ -158,11 +164,40 @@ pub fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
+/// How one check does TLS: prepared once, used by each of its runs.
+#[derive(Debug)]
+pub(crate) struct TlsClient {}
+
+impl TlsClient {
+    /// Prepares what `options` ask for, offering `alpn`, preferred first.
+    pub(crate) fn new(_options: &TlsOptions, _alpn: &[&str]) -> Result<Self, String> {
+        Ok(Self {})
+    }
+}
+
+/// Shakes hands over `stream` with `host`. Measures the phase and notes the facts; a deadline during the handshake does not lose what
+/// the certificate said.
+pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    attempt: &mut Attempt<'_>,
+    stream: S,
+    host: &str,
+    _client: &TlsClient,
+) -> Result<TlsStream<S>, Failure> {
+    attempt.begin(Phase::Tls);
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Failure::new(Cause::AgentFault, Phase::Tls, format!("agent: {host:?} is no name for tls")))?;
+    let (config, shown) = attempt.tools.tls.for_probe();
+    let handshake = TlsConnector::from(config).connect(name, stream).await;
+    attempt.end();
+    attempt.facts.certificate_expires = shown.expires();
+    handshake.map_err(|error| explain(host, &error, &shown, clock::now()))
+}
+
 /// Explains a failed handshake in one line.
 #[allow(clippy::wildcard_enum_match_arm, reason = "not our enums: the rest is told as it is")]
 pub(crate) fn explain(host: &str, error: &std::io::Error, shown: &Shown, now: UtcMicros) -> Failure {
-    if super::connect::is_agent_fault(error) {
-        return super::connect::agent_fault(Phase::Tls, error);
+    if connect::is_agent_fault(error) {
+        return connect::agent_fault(Phase::Tls, error);
     }
     let invalid = |text: String| Failure::new(Cause::CertificateInvalid, Phase::Tls, format!("TLS: {text}"));
     let failed = |text: String| Failure::new(Cause::TlsFailed, Phase::Tls, format!("TLS: {text}"));
@@ -180,7 +215,7 @@ pub(crate) fn explain(host: &str, error: &std::io::Error, shown: &Shown, now: Ut
                 Phase::Tls,
                 format!("TLS: {host} closed the connection during the handshake"),
             ),
-            _ => failed(format!("handshake with {host} failed ({})", super::connect::plain(error))),
+            _ => failed(format!("handshake with {host} failed ({})", connect::plain(error))),
         };
     };
     match tls {

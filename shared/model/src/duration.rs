@@ -1,5 +1,8 @@
 //! Durations as people write them: `30s`, `10m`, `2h`, `7d`, `1h30m`, `500ms`, `1.5s`. In microseconds.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::{String, ToString as _};
+
 use thiserror::Error;
 
 /// Units, largest first, with their microseconds.

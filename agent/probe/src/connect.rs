@@ -11,13 +11,14 @@
 //! machine). The policy decides on the address that is dialled, after resolution, so a name cannot lead around it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
+use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::Failure;
+use crate::attempt::{Attempt, Failure};
 
 /// Name lookups at once, those included whose probe has given up on them.
 pub const LOOKUPS_MAX: usize = 32;
@@ -85,16 +86,40 @@ fn is_network_lost(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| [EADDRNOTAVAIL, ENETDOWN, ENETUNREACH].contains(&code))
 }
 
-/// Refuses cloud metadata services: they hand out credentials to whoever asks from inside the machine.
-pub(crate) fn check_policy(address: SocketAddr) -> Result<(), Failure> {
-    if is_metadata(address.ip()) {
-        return Err(Failure::new(
-            Cause::PolicyRefused,
-            Phase::Connect,
-            format!("policy: {} is a cloud metadata address; agents do not probe those", address.ip()),
-        ));
-    }
-    Ok(())
+/// Resolves `host`, filters its addresses by the policy, dials the first that is left. Measures both phases.
+pub(crate) async fn open(
+    attempt: &mut Attempt<'_>,
+    host: &str,
+    port: u16,
+    family: Family,
+) -> Result<TcpStream, Failure> {
+    let address = pick(attempt, host, port, family).await?;
+    attempt.begin(Phase::Connect);
+    let dialled = dial(address).await;
+    attempt.end();
+    dialled
+}
+
+/// Resolves `host`, filters its addresses by the policy, and notes the one to dial.
+pub(crate) async fn pick(
+    attempt: &mut Attempt<'_>,
+    host: &str,
+    port: u16,
+    _family: Family,
+) -> Result<SocketAddr, Failure> {
+    host.clone_into(&mut attempt.host);
+    let address = match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port),
+        Err(_) => {
+            attempt.begin(Phase::Dns);
+            let resolved = resolve(host, port, &mut attempt.lookup_queued).await;
+            attempt.end();
+            resolved?
+        }
+    };
+    attempt.address = Some(address);
+    attempt.tools.policy.check(address)?;
+    Ok(address)
 }
 
 /// Dials one address.
@@ -146,32 +171,6 @@ pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     text.split(" (os error").next().unwrap_or(text).to_lowercase()
-}
-
-/// Whether an address belongs to a cloud's metadata service, however it is spelt.
-pub fn is_metadata(address: IpAddr) -> bool {
-    const V4: [Ipv4Addr; 5] = [
-        Ipv4Addr::new(169, 254, 169, 254), // AWS, GCP, Azure, Oracle, DigitalOcean, OpenStack, Hetzner
-        Ipv4Addr::new(169, 254, 170, 2),   // AWS ECS task credentials
-        Ipv4Addr::new(169, 254, 170, 23),  // AWS EKS pod identity
-        Ipv4Addr::new(100, 100, 100, 200), // Alibaba
-        Ipv4Addr::new(192, 0, 0, 192),     // Oracle, older
-    ];
-    const V6: [Ipv6Addr; 3] = [
-        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), // AWS
-        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),  // AWS EKS pod identity
-        Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),  // GCP
-    ];
-    match address {
-        IpAddr::V4(v4) => V4.contains(&v4),
-        IpAddr::V6(v6) => {
-            let segments = v6.segments();
-            // v4-mapped, v4-compatible and NAT64 addresses lead to the v4 address inside.
-            let embeds = matches!(segments[..6], [0, 0, 0, 0, 0, 0xffff | 0] | [0x64, 0xff9b, 0, 0, 0, 0]);
-            let inner = Ipv4Addr::from((u32::from(segments[6]) << 16) | u32::from(segments[7]));
-            V6.contains(&v6) || (embeds && V4.contains(&inner))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -226,23 +225,5 @@ mod tests {
         assert_eq!(said("Name or service not known"), Cause::DnsFailed);
         let failure = connect_failure(address, &io::Error::from_raw_os_error(101));
         assert!(failure.detail.starts_with("network: this agent has no route to 192.0.2.1:80"), "{}", failure.detail);
-    }
-
-    #[test]
-    fn metadata_addresses_are_known_in_every_spelling() {
-        for bad in [
-            "169.254.169.254",
-            "::ffff:169.254.169.254",
-            "64:ff9b::a9fe:a9fe",
-            "::169.254.169.254",
-            "fd00:ec2::254",
-            "fd20:ce::254",
-            "100.100.100.200",
-        ] {
-            assert!(is_metadata(bad.parse().unwrap()), "{bad}");
-        }
-        for good in ["127.0.0.1", "169.254.1.1", "::1", "10.0.0.1", "2001:db8::1", "100.100.100.201"] {
-            assert!(!is_metadata(good.parse().unwrap()), "{good}");
-        }
     }
 }

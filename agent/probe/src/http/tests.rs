@@ -8,41 +8,14 @@ use std::thread::JoinHandle;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget};
-use sitepulse_model::control::Weight;
-use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::{CheckId, CheckNo, Revision};
-use sitepulse_model::quorum::Quorum;
+use sitepulse_model::check::CheckKind;
 use sitepulse_model::record::{Cause, Phase, ProbeResult, ProbeState};
-use sitepulse_model::time::UtcMicros;
 
 use super::*;
-
-fn check(url: &str, timeout_us: u64, expect: &[&str]) -> AssignedCheck {
-    AssignedCheck {
-        number: CheckNo(1),
-        revision: Revision(1),
-        definition: CheckDefinition {
-            id: CheckId::parse("shop").unwrap(),
-            kind: CheckKind::Http(HttpTarget { url: url.to_owned() }),
-            interval_us: 10_000_000,
-            timeout_us,
-            weight: Weight::ONE,
-            regions: None,
-            quorum: Quorum::parse("majority").unwrap(),
-            confirmations: 2,
-            recoveries: 1,
-            expect: expect.iter().map(|text| Expectation::parse(text, "http").unwrap()).collect(),
-        },
-    }
-}
+use crate::testing::{self, some_roots};
 
 fn probe_with(url: &str, timeout_us: u64, expect: &[&str], roots: RootCertStore) -> ProbeResult {
-    let probe = HttpProbe::new(&check(url, timeout_us, expect));
-    let tls = Tls::with_roots(roots).unwrap();
-    let run = Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started: clock::now() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(probe.run(run, &tls))
+    testing::run(&testing::check(CheckKind::http(url), timeout_us, expect), &testing::tools(roots))
 }
 
 fn probe(url: &str, expect: &[&str]) -> ProbeResult {
@@ -273,10 +246,6 @@ fn pki() -> Pki {
     let mut roots = RootCertStore::empty();
     roots.add(issuer.der().clone()).unwrap();
     Pki { roots, issuer }
-}
-
-fn some_roots() -> RootCertStore {
-    pki().roots
 }
 
 /// Serves one HTTPS answer with a certificate for `name`, valid between two years.

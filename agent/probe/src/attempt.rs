@@ -1,0 +1,106 @@
+//! One attempt at a target: what it has seen so far, which phase is under way, what went wrong.
+
+use std::net::SocketAddr;
+
+use hyper::HeaderMap;
+use sitepulse_daemon::clock::{self, Monotonic};
+use sitepulse_model::expect::Expectation;
+use sitepulse_model::record::{Cause, Facts, Phase, Phases};
+
+use crate::tools::Tools;
+
+/// What went wrong, where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    pub(crate) phase: Phase,
+    /// One line for people, beginning with the step that failed: `TLS: certificate for shop.example expired 3 days ago`.
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(cause: Cause, phase: Phase, detail: impl Into<String>) -> Self {
+        Self { cause, phase, detail: detail.into() }
+    }
+}
+
+/// What a kind of prober brings back when the target answered; its assertions are judged then.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// The decoded body (or what was received over `tcp`, `udp`, ...), as far as it was kept: see [`Attempt::wants_body`].
+    pub(crate) body: Vec<u8>,
+    /// Decoded body bytes received.
+    pub(crate) body_bytes: u64,
+    /// The body went on after what was received.
+    pub(crate) truncated: bool,
+    /// Response headers.
+    pub(crate) headers: HeaderMap,
+}
+
+/// An attempt under way. What it has noted stays when the deadline cuts it short.
+pub(crate) struct Attempt<'a> {
+    /// What all probes of the agent share.
+    pub(crate) tools: &'a Tools,
+    /// What the answer will be judged by.
+    pub(crate) expect: &'a [Expectation],
+    /// Somebody looks into the body: keep it.
+    pub(crate) wants_body: bool,
+    /// The deadline of this attempt, on the monotonic clock.
+    pub(crate) deadline: Monotonic,
+    /// Measured so far. Prefer [`Attempt::begin`] and [`Attempt::end`].
+    pub(crate) phases: Phases,
+    /// The address dialled (last).
+    pub(crate) address: Option<SocketAddr>,
+    /// What the protocol told.
+    pub(crate) facts: Facts,
+    /// A lookup of a name waits for its turn: a deadline that passes then says nothing of the target.
+    pub(crate) lookup_queued: bool,
+    /// The host being talked to, for explanations.
+    pub(crate) host: String,
+    open: Option<(Phase, Monotonic)>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(tools: &'a Tools, expect: &'a [Expectation], wants_body: bool, deadline: Monotonic) -> Self {
+        Self {
+            tools,
+            expect,
+            wants_body,
+            deadline,
+            phases: Phases::default(),
+            address: None,
+            facts: Facts::default(),
+            lookup_queued: false,
+            host: String::new(),
+            open: None,
+        }
+    }
+
+    /// A phase begins now, and the one before ends. A phase that comes again (the next hop, the next step) adds up.
+    pub(crate) fn begin(&mut self, phase: Phase) {
+        self.begin_at(phase, clock::monotonic());
+    }
+
+    /// As [`Attempt::begin`], at an instant that was noted when it happened.
+    pub(crate) fn begin_at(&mut self, phase: Phase, at: Monotonic) {
+        self.end_at(at);
+        self.open = Some((phase, at));
+    }
+
+    /// The phase under way ends now.
+    pub(crate) fn end(&mut self) {
+        self.end_at(clock::monotonic());
+    }
+
+    /// As [`Attempt::end`], at an instant that was noted when it happened.
+    pub(crate) fn end_at(&mut self, at: Monotonic) {
+        if let Some((phase, since)) = self.open.take() {
+            self.phases.add(phase, at.us_since(since));
+        }
+    }
+
+    /// The phase under way: where a deadline strikes.
+    pub(crate) fn phase(&self) -> Phase {
+        self.open.map_or(Phase::Total, |(phase, _)| phase)
+    }
+}

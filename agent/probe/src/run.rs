@@ -1,0 +1,243 @@
+//! A run: attempts within their deadlines, then the judgement.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use sitepulse_daemon::clock;
+use sitepulse_model::check::{AssignedCheck, CheckKind};
+use sitepulse_model::expect::{self, Expectation, Headers, Observed};
+use sitepulse_model::id::{CheckNo, Revision};
+use sitepulse_model::record::{Cause, FactKey, Phase, ProbeResult, ProbeState, detail};
+use sitepulse_model::time::UtcMicros;
+
+use crate::attempt::{Answer, Attempt, Failure};
+use crate::tools::Tools;
+use crate::{BODY_BYTES_MAX, human_us};
+use crate::{certificate, dns, domain, flow, grpc, http, icmp, imap, smtp, tcp, udp, websocket};
+
+/// The run a result is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The check.
+    pub check: CheckNo,
+    /// The definition that is probed.
+    pub revision: Revision,
+    /// The slot it was due at.
+    pub slot: UtcMicros,
+    /// When it starts, by the wall clock.
+    pub started: UtcMicros,
+}
+
+/// A check, prepared once and run many times.
+#[derive(Debug)]
+pub struct Probe {
+    kind: Kind,
+    timeout_us: u64,
+    retries: u8,
+    expect: Vec<Expectation>,
+    wants_body: bool,
+    has_secrets: bool,
+}
+
+/// The prober of each kind, or why there is none.
+#[derive(Debug)]
+enum Kind {
+    Http(http::HttpProbe),
+    Tcp(tcp::TcpProbe),
+    Udp(udp::UdpProbe),
+    Icmp(icmp::IcmpProbe),
+    Certificate(certificate::CertificateProbe),
+    Dns(dns::DnsProbe),
+    Websocket(websocket::WebsocketProbe),
+    Grpc(grpc::GrpcProbe),
+    Smtp(smtp::SmtpProbe),
+    Imap(imap::ImapProbe),
+    Domain(domain::DomainProbe),
+    Flow(flow::FlowProbe),
+    Unusable(String),
+}
+
+impl Probe {
+    /// Prepares a check. A target that cannot be used makes every run `unknown` with the reason.
+    pub fn new(assigned: &AssignedCheck) -> Self {
+        let definition = &assigned.definition;
+        let expect = expect::with_defaults(definition.kind.as_str(), &definition.expect);
+        Self {
+            wants_body: expect::needs_body(&expect),
+            kind: Kind::new(&definition.kind),
+            timeout_us: definition.timeout_us,
+            retries: definition.retries,
+            has_secrets: !definition.kind.secrets().is_empty(),
+            expect,
+        }
+    }
+
+    /// Runs the check once: at most its timeout for each attempt.
+    pub async fn run(&self, run: Run, tools: &Tools) -> ProbeResult {
+        let mut failed = Vec::new();
+        loop {
+            let (mut result, worth_another) = self.attempt(&run, tools).await;
+            if worth_another && failed.len() < usize::from(self.retries) {
+                failed.push(result.detail);
+                continue;
+            }
+            if !failed.is_empty() {
+                result.facts.number(FactKey::Attempts, failed.len() as i64 + 1);
+                for explanation in &failed {
+                    result.facts.text(FactKey::FailedAttempt, explanation);
+                }
+            }
+            return result;
+        }
+    }
+
+    /// One attempt, and whether another one could end better.
+    async fn attempt(&self, run: &Run, tools: &Tools) -> (ProbeResult, bool) {
+        let start = clock::monotonic();
+        let mut attempt = Attempt::new(tools, &self.expect, self.wants_body, start.plus_us(self.timeout_us));
+        let seen = tokio::time::timeout(Duration::from_micros(self.timeout_us), self.kind.talk(&mut attempt)).await;
+        let struck = attempt.phase();
+        let end = clock::monotonic();
+        attempt.end_at(end);
+        attempt.phases.total = Some(end.us_since(start));
+        let failure = match seen {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => Err(tools.network.judge(failure).await),
+            Err(_) if attempt.lookup_queued => Err(crate::connect::lookups_busy(&attempt.host)),
+            Err(_) => {
+                let failure = Failure::new(Cause::Timeout, struck, timeout_text(struck, &attempt, self.timeout_us));
+                Err(tools.network.judge(failure).await)
+            }
+        };
+        let mut result = ProbeResult {
+            check: run.check,
+            revision: run.revision,
+            scheduled: run.slot,
+            started: run.started,
+            phases: attempt.phases,
+            state: ProbeState::Up,
+            cause: None,
+            failed_phase: None,
+            detail: String::new(),
+            address: attempt.address,
+            facts: std::mem::take(&mut attempt.facts),
+        };
+        match failure {
+            Ok(answer) => self.judge(&mut result, &answer),
+            Err(failure) => {
+                result.state = match failure.cause.code() {
+                    0..64 => ProbeState::Down,
+                    64..96 => ProbeState::Degraded,
+                    _ => ProbeState::Unknown,
+                };
+                result.cause = Some(failure.cause);
+                result.failed_phase = Some(failure.phase);
+                result.detail = detail(&failure.detail);
+            }
+        }
+        if self.has_secrets {
+            result.detail = detail(&tools.secrets.redact(&result.detail));
+        }
+        let worth_another = result.state == ProbeState::Down;
+        (result, worth_another)
+    }
+
+    fn judge(&self, result: &mut ProbeResult, answer: &Answer) {
+        let outcome = expect::evaluate(
+            &self.expect,
+            &Observed {
+                facts: &result.facts,
+                body: &answer.body,
+                body_bytes: answer.body_bytes,
+                body_truncated: answer.truncated,
+                headers: &HeaderLines(&answer.headers),
+                phases: result.phases,
+                now: result.started,
+            },
+        );
+        result.state = outcome.state;
+        result.cause = match outcome.state {
+            ProbeState::Up => None,
+            ProbeState::Degraded => Some(Cause::SoftAssertion),
+            ProbeState::Down => Some(Cause::AssertionFailed),
+            ProbeState::Unknown => Some(Cause::AgentFault),
+        };
+        let text = match (outcome.broken, answer.truncated) {
+            (Some(broken), true) => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
+            (Some(broken), false) => broken.explanation,
+            (None, true) => format!("body cut after {BODY_BYTES_MAX} bytes"),
+            (None, false) => return,
+        };
+        result.detail = detail(&text);
+    }
+}
+
+impl Kind {
+    fn new(kind: &CheckKind) -> Self {
+        let made = match kind {
+            CheckKind::Http(target) => http::HttpProbe::new(target).map(Self::Http),
+            CheckKind::Tcp(target) => tcp::TcpProbe::new(target).map(Self::Tcp),
+            CheckKind::Udp(target) => udp::UdpProbe::new(target).map(Self::Udp),
+            CheckKind::Icmp(target) => icmp::IcmpProbe::new(target).map(Self::Icmp),
+            CheckKind::Tls(target) => certificate::CertificateProbe::new(target).map(Self::Certificate),
+            CheckKind::Dns(target) => dns::DnsProbe::new(target).map(Self::Dns),
+            CheckKind::Websocket(target) => websocket::WebsocketProbe::new(target).map(Self::Websocket),
+            CheckKind::Grpc(target) => grpc::GrpcProbe::new(target).map(Self::Grpc),
+            CheckKind::Smtp(target) => smtp::SmtpProbe::new(target).map(Self::Smtp),
+            CheckKind::Imap(target) => imap::ImapProbe::new(target).map(Self::Imap),
+            CheckKind::Domain(target) => domain::DomainProbe::new(target).map(Self::Domain),
+            CheckKind::Flow(target) => flow::FlowProbe::new(target).map(Self::Flow),
+            CheckKind::Heartbeat(_) => Err("the collector itself watches heartbeats".to_owned()),
+        };
+        made.unwrap_or_else(Self::Unusable)
+    }
+
+    /// Talks to the target. Each kind's state is boxed: a run holds no more than its own kind needs.
+    async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
+        match self {
+            Self::Http(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Tcp(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Udp(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Icmp(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Certificate(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Dns(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Websocket(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Grpc(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Smtp(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Imap(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Domain(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Flow(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::Unusable(reason) => {
+                Err(Failure::new(Cause::AgentFault, Phase::Total, format!("agent: the check is unusable ({reason})")))
+            }
+        }
+    }
+}
+
+struct HeaderLines<'a>(&'a HeaderMap);
+
+impl Headers for HeaderLines<'_> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut lines = self.0.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let first = lines.next()?;
+        Some(lines.fold(first, |all, line| Cow::Owned(format!("{all}, {line}"))))
+    }
+}
+
+fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64) -> String {
+    let host = &attempt.host;
+    let within = human_us(timeout_us);
+    match (phase, attempt.address) {
+        (Phase::Dns, _) => format!("dns: {host} did not resolve within {within}"),
+        (Phase::Connect, Some(address)) => {
+            format!("connect: {host}:{} did not answer within {within}", address.port())
+        }
+        (Phase::Connect, None) => format!("connect: {host} did not answer within {within}"),
+        (Phase::Tls, _) => format!("TLS: handshake with {host} not done within {within}"),
+        (Phase::Send, _) => format!("request not sent within {within}"),
+        (Phase::FirstByte, _) => format!("no first byte within {within}"),
+        (Phase::Transfer, _) => format!("answer not complete within {within}"),
+        (Phase::Total, _) => format!("not done within {within}"),
+    }
+}

@@ -1,0 +1,56 @@
+//! What the tests of every kind share: a check of any kind, run once with given tools.
+
+use rustls::RootCertStore;
+use sitepulse_daemon::clock;
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
+use sitepulse_model::control::Weight;
+use sitepulse_model::expect::Expectation;
+use sitepulse_model::id::{CheckId, CheckNo, Revision};
+use sitepulse_model::quorum::Quorum;
+use sitepulse_model::record::ProbeResult;
+use sitepulse_model::time::UtcMicros;
+
+use crate::policy::Policy;
+use crate::tls::Tls;
+use crate::tools::Tools;
+use crate::{Probe, Run};
+
+/// A check of `kind` with a timeout and assertions.
+pub(crate) fn check(kind: CheckKind, timeout_us: u64, expect: &[&str]) -> AssignedCheck {
+    let expect = expect.iter().map(|text| Expectation::parse(text, kind.as_str()).unwrap()).collect();
+    AssignedCheck {
+        number: CheckNo(1),
+        revision: Revision(1),
+        definition: CheckDefinition {
+            id: CheckId::parse("shop").unwrap(),
+            kind,
+            interval_us: 10_000_000,
+            timeout_us,
+            retries: 0,
+            weight: Weight::ONE,
+            regions: None,
+            quorum: Quorum::Majority,
+            confirmations: 2,
+            recoveries: 1,
+            expect,
+        },
+    }
+}
+
+/// Tools that may dial the loopback and trust `roots`.
+pub(crate) fn tools(roots: RootCertStore) -> Tools {
+    Tools::new(Tls::with_roots(roots).unwrap(), Policy::parse(&["loopback".to_owned()]).unwrap())
+}
+
+/// Mozilla's roots: for tests that need some.
+pub(crate) fn some_roots() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+}
+
+/// One run, on a runtime of its own.
+pub(crate) fn run(check: &AssignedCheck, tools: &Tools) -> ProbeResult {
+    let probe = Probe::new(check);
+    let run = Run { check: check.number, revision: check.revision, slot: UtcMicros(5), started: clock::now() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(probe.run(run, tools))
+}
