@@ -5,6 +5,7 @@ mod bad_input;
 mod console;
 mod edges;
 mod kill;
+mod kinds;
 mod main_job;
 mod outage;
 mod quickstart;
