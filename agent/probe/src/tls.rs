@@ -38,7 +38,7 @@ pub(crate) mod pki;
 mod shown;
 
 pub(crate) use client::TlsClient;
-pub(crate) use explain::{explain, explain_late};
+pub(crate) use explain::{explain, explain_late, span};
 pub(crate) use shown::{Shown, note, wants_facts};
 
 /// Why no TLS configuration can be made.

@@ -213,7 +213,7 @@ fn certificate(host: &str, reason: &CertificateError, seen: &Seen, now: UtcMicro
 }
 
 /// A long duration for people, in its largest unit.
-pub(super) fn span(us: i64) -> String {
+pub(crate) fn span(us: i64) -> String {
     let seconds = us.max(0) / SECOND_US;
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),
