@@ -95,17 +95,16 @@ fn period(certificate: &X509Certificate<'_>) -> (UtcMicros, UtcMicros) {
 
 /// A name for people: an organisation's authorities have common names that tell little alone.
 fn title(name: &X509Name<'_>) -> String {
-    let first = |mut found: Box<dyn Iterator<Item = String> + '_>| found.next();
-    let common = first(Box::new(name.iter_common_name().filter_map(|part| part.as_str().ok().map(ToOwned::to_owned))));
-    let organisation =
-        first(Box::new(name.iter_organization().filter_map(|part| part.as_str().ok().map(ToOwned::to_owned))));
+    let common = name.iter_common_name().find_map(|part| part.as_str().ok());
+    let organisation = name.iter_organization().find_map(|part| part.as_str().ok());
     match (common, organisation) {
         (Some(common), Some(organisation)) => format!("{common} ({organisation})"),
-        (Some(one), None) | (None, Some(one)) => one,
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
         (None, None) => name.to_string(),
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: servers have no other names")]
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(host) => Some((*host).to_owned()),

@@ -143,3 +143,34 @@ fn strip(serial: &[u8]) -> &[u8] {
     let zeros = serial.iter().take_while(|byte| **byte == 0).count();
     &serial[zeros..]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::certificate;
+
+    /// Made by OpenSSL 3.0: `openssl ocsp -index ... -rsigner ... -ndays 7 -respout`, signed by an RSA authority itself (good) and by a
+    /// responder that it appointed (revoked).
+    #[test]
+    fn the_answers_of_openssl_are_understood() {
+        let leaf = CertificateDer::from(&include_bytes!("ocsp/leaf.der")[..]);
+        let issuer = CertificateDer::from(&include_bytes!("ocsp/issuer.der")[..]);
+        let (good, revoked) = (include_bytes!("ocsp/good.der"), include_bytes!("ocsp/revoked.der"));
+        let made = UtcMicros(1_795_354_257_000_000);
+        let at = |staple: &[u8], now| read(staple, &leaf, || vec![certificate::key(&issuer).unwrap()], now);
+        assert_eq!(at(good, made), Staple::Good);
+        assert_eq!(at(revoked, made), Staple::Revoked { at: UtcMicros(1_793_534_400_000_000) });
+        assert!(may_revoke(revoked) && !may_revoke(good) && !may_revoke(b""));
+        let week = 7 * 86_400 * SECOND_US;
+        assert_eq!(at(revoked, made.plus_us(week)), Staple::Unknown, "stale");
+        for position in 0..revoked.len() {
+            let mut damaged = revoked.to_vec();
+            damaged[position] ^= 1;
+            // Some bits say nothing that matters; none makes a good word of a bad one.
+            assert_ne!(at(&damaged, made), Staple::Good);
+        }
+        for length in 0..revoked.len() {
+            assert_eq!(at(&revoked[..length], made), Staple::Unknown);
+        }
+    }
+}
