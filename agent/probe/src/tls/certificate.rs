@@ -3,10 +3,11 @@
 use ring::digest::{SHA256, digest};
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
-use x509_parser::asn1_rs::FromDer as _;
-use x509_parser::certificate::X509CertificateParser;
+use x509_parser::asn1_rs::{Any, Class, FromDer as _};
+use x509_parser::certificate::{Validity, X509CertificateParser};
 use x509_parser::nom::Parser as _;
 use x509_parser::prelude::{GeneralName, X509Certificate, X509Name};
+use x509_parser::time::ASN1Time;
 
 /// Most names told of one certificate.
 const NAMES_MAX: usize = 20;
@@ -82,14 +83,24 @@ fn sequence(contents: &[u8]) -> Vec<u8> {
     out
 }
 
-/// From when to when a certificate is valid. Cheap: it reads no extension.
+/// From when to when a certificate is valid. Every run asks: it goes straight to the place (RFC 5280, 4.1) and reads nothing else.
 pub(super) fn validity(der: &CertificateDer<'_>) -> Option<(UtcMicros, UtcMicros)> {
-    let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
-    Some(period(&certificate))
+    let (_, certificate) = Any::from_der(der).ok()?;
+    let (_, signed) = Any::from_der(certificate.data).ok()?;
+    let (mut rest, first) = Any::from_der(signed.data).ok()?;
+    // The version is optional. Serial number, algorithm and issuer follow.
+    for _ in 0..if first.class() == Class::ContextSpecific { 3 } else { 2 } {
+        (rest, _) = Any::from_der(rest).ok()?;
+    }
+    let (_, validity) = Validity::from_der(rest).ok()?;
+    Some((at(validity.not_before), at(validity.not_after)))
+}
+
+fn at(time: ASN1Time) -> UtcMicros {
+    UtcMicros(time.timestamp().saturating_mul(SECOND_US))
 }
 
 fn period(certificate: &X509Certificate<'_>) -> (UtcMicros, UtcMicros) {
-    let at = |time: x509_parser::time::ASN1Time| UtcMicros(time.timestamp().saturating_mul(SECOND_US));
     (at(certificate.validity().not_before), at(certificate.validity().not_after))
 }
 
@@ -120,4 +131,28 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 /// The fingerprint that browsers and `openssl x509 -fingerprint -sha256` show, in lower case and without colons.
 pub(super) fn sha256(der: &CertificateDer<'_>) -> String {
     digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::pki::{Authority, Leaf};
+
+    #[test]
+    fn the_short_way_to_the_dates_finds_what_the_long_way_does() {
+        let root = Authority::root("Root");
+        for years in [(1950, 2049), (1999, 2000), (2020, 2050), (2049, 2051), (3000, 4000)] {
+            let leaf = Leaf::of(&root, &["shop.example"]).valid(years.0, years.1);
+            let parsed = Certificate::parse(leaf.der()).unwrap();
+            assert_eq!(validity(leaf.der()), Some((parsed.not_before, parsed.not_after)), "{years:?}");
+        }
+        // Of the first version, without the version in it.
+        let old = CertificateDer::from(&include_bytes!("v1.der")[..]);
+        let parsed = Certificate::parse(&old).unwrap();
+        assert_eq!(validity(&old), Some((parsed.not_before, parsed.not_after)));
+        for length in 0..old.len() {
+            drop(validity(&CertificateDer::from(&old[..length])));
+        }
+        assert_eq!(validity(&CertificateDer::from(&b"\x30\x00"[..])), None);
+    }
 }
