@@ -130,7 +130,9 @@ fn every_broken_chain_is_down_with_its_reason_and_its_facts() {
         let mut target = target(&server);
         target.tls.insecure = true;
         let result = probe(target, root.roots());
-        assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""), "{what}");
+        // Days left may still be judged: that is not the handshake's business.
+        let good = [None, Some(Cause::SoftAssertion)].contains(&result.cause);
+        assert!(good && !result.detail.starts_with("TLS:"), "{what}: {}", result.detail);
         assert_eq!(text(&result, FactKey::CertificateSha256), server.leaf_sha256, "{what}");
     }
 }
