@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use sitepulse_daemon::clock;
 use sitepulse_model::check::{Family, TlsTarget};
 use sitepulse_model::record::Phase;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -43,7 +44,9 @@ impl CertificateProbe {
         tls::note(attempt, &shown);
         if shown.asked_for_certificate() {
             attempt.begin(Phase::Tls);
-            let verdict = verdict(&mut stream, self.tls.server_name(&self.host)).await;
+            // Never up to the deadline: silence accepts.
+            let left = attempt.deadline.us_since(clock::monotonic()) / 2;
+            let verdict = verdict(&mut stream, self.tls.server_name(&self.host), left.min(VERDICT_US)).await;
             attempt.end();
             verdict?;
         } else {
@@ -55,7 +58,11 @@ impl CertificateProbe {
 }
 
 /// Says goodbye and listens whether the server minds the client certificate, or that there is none.
-async fn verdict<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut TlsStream<S>, host: &str) -> Result<(), Failure> {
+async fn verdict<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut TlsStream<S>,
+    host: &str,
+    within_us: u64,
+) -> Result<(), Failure> {
     let listening = async {
         if let Err(error) = stream.shutdown().await
             && let Some(failure) = tls::explain_late(host, &error)
@@ -77,7 +84,7 @@ async fn verdict<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut TlsStream<S>, h
         }
         Ok(())
     };
-    tokio::time::timeout(Duration::from_micros(VERDICT_US), listening).await.unwrap_or(Ok(()))
+    tokio::time::timeout(Duration::from_micros(within_us), listening).await.unwrap_or(Ok(()))
 }
 
 /// Parts `host:port` or `[v6]:port`.

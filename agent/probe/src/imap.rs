@@ -55,7 +55,7 @@ impl ImapProbe {
                 self.greeting(attempt, &mut dialogue).await?;
                 self.capabilities(&mut dialogue, "s1").await?;
                 attempt.end();
-                mail.part(dialogue, "s9 LOGOUT").await;
+                mail.part(attempt, dialogue, "s9 LOGOUT").await;
             }
             MailSecurity::Starttls => {
                 let mut dialogue = Dialogue::new(stream);
@@ -102,7 +102,7 @@ impl ImapProbe {
             self.log_in(&mut dialogue, offers, &credentials).await?;
         }
         attempt.end();
-        self.mail.part(dialogue, "s9 LOGOUT").await;
+        self.mail.part(attempt, dialogue, "s9 LOGOUT").await;
         Ok(())
     }
 

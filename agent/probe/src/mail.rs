@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sitepulse_daemon::clock;
 use sitepulse_model::check::{Family, Login, MailSecurity, MailTarget};
 use sitepulse_model::record::{Cause, Phase};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -155,14 +156,21 @@ impl Mail {
     }
 
     /// Says goodbye and waits a little for the answer. The run is over: how it goes changes nothing.
-    pub(crate) async fn part<S: AsyncRead + AsyncWrite + Unpin>(&self, mut dialogue: Dialogue<S>, words: &str) {
+    pub(crate) async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        attempt: &Attempt<'_>,
+        mut dialogue: Dialogue<S>,
+        words: &str,
+    ) {
         let parting = async {
             if dialogue.send(words).await.is_ok() {
                 drop(dialogue.line().await);
                 drop(dialogue.stream.shutdown().await);
             }
         };
-        drop(tokio::time::timeout(Duration::from_micros(GOODBYE_US), parting).await);
+        // Never up to the deadline: that would make a good run a timeout.
+        let left = attempt.deadline.us_since(clock::monotonic());
+        drop(tokio::time::timeout(Duration::from_micros(GOODBYE_US.min(left / 2)), parting).await);
     }
 
     /// A failure in the dialogue.

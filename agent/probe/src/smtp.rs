@@ -59,7 +59,7 @@ impl SmtpProbe {
                 self.banner(attempt, &mut dialogue).await?;
                 self.hello(attempt, &mut dialogue, &name).await?;
                 attempt.end();
-                mail.part(dialogue, "QUIT").await;
+                mail.part(attempt, dialogue, "QUIT").await;
             }
             MailSecurity::Starttls => {
                 let mut dialogue = Dialogue::new(stream);
@@ -98,7 +98,7 @@ impl SmtpProbe {
             self.log_in(attempt, &mut dialogue, offers, &credentials).await?;
         }
         attempt.end();
-        self.mail.part(dialogue, "QUIT").await;
+        self.mail.part(attempt, dialogue, "QUIT").await;
         Ok(())
     }
 

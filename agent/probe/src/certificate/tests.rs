@@ -369,6 +369,34 @@ fn what_the_certificate_said_survives_a_deadline_in_the_handshake() {
 }
 
 #[test]
+fn a_server_that_asks_for_a_certificate_and_then_says_nothing_accepts() {
+    let root = Authority::root("Root");
+    let provider = Arc::new(tls::provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root.roots()), provider);
+    let verifier = verifier.allow_unauthenticated().build().unwrap();
+    let serving = Leaf::of(&root, &["shop.example"]).serve_clients(&[&rustls::version::TLS13], verifier);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (done, until) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let connection = rustls::ServerConnection::new(Arc::new(serving.config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "the goodbye");
+        // Deaf to it, until the run is over.
+        assert!(until.recv().is_err());
+    });
+    let mut target =
+        TlsTarget { address: address.to_string(), alpn: Vec::new(), family: Family::Any, tls: TlsOptions::default() };
+    target.tls.server_name = Some("shop.example".to_owned());
+    let check = testing::check(CheckKind::Tls(Box::new(target)), 400_000, &[]);
+    let result = testing::run(&check, &testing::tools(root.roots()));
+    drop(done);
+    thread.join().unwrap();
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+}
+
+#[test]
 fn checks_that_want_the_same_share_one_configuration() {
     let tools = testing::tools(some_roots());
     let attempt = Attempt::new(&tools, &[], false, sitepulse_daemon::clock::Monotonic(u64::MAX));

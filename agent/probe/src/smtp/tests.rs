@@ -194,6 +194,16 @@ fn the_deadline_names_the_slow_step() {
 }
 
 #[test]
+fn a_server_that_ignores_the_goodbye_is_up_all_the_same() {
+    let result = bare().within(400_000).run(|peer| {
+        greet(peer, &[]);
+        peer.hear("QUIT");
+        peer.outlast();
+    });
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+}
+
+#[test]
 fn a_login_without_protection_is_refused_when_the_check_is_made() {
     let check = bare().with_login();
     let error = SmtpProbe::new(&check.target("127.0.0.1:25".parse().unwrap())).unwrap_err();
