@@ -14,6 +14,8 @@ use tokio_rustls::client::TlsStream;
 /// Most bytes that an exchange takes in beyond those of the body: twice what headers may hold. It bounds floods of interim answers, of
 /// control frames, of tiny chunks, which cost far more of the processor than a body of that size.
 pub(super) const OVERHEAD_BYTES_MAX: usize = 2 * super::HEADER_BYTES_MAX;
+/// What a piece of the body is charged besides its framing, for the work that it makes.
+const PIECE_COST_BYTES: usize = 16;
 /// Bytes taken in without a pause; then the other runs of this thread have their turn.
 const TURN_BYTES: usize = 16 << 10;
 /// The same for a target whose bytes are not of the body, from its [`TURN_BYTES`] on.
@@ -61,9 +63,9 @@ impl Meter {
         Self::at(&self.last_read)
     }
 
-    /// So many bytes of the body came out.
+    /// A piece of the body came out, of so many bytes.
     pub(super) fn deliver(&self, bytes: usize) {
-        self.delivered.fetch_add(bytes, Ordering::Relaxed);
+        self.delivered.fetch_add(bytes.saturating_sub(PIECE_COST_BYTES), Ordering::Relaxed);
     }
 
     /// More came in than headers and framing may take.

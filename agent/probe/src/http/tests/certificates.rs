@@ -79,13 +79,7 @@ fn certificates_are_judged_and_explained() {
             ProbeState::Down,
             "TLS: certificate is not for 127.0.0.1 (it is for other.example)",
         ),
-        (
-            "127.0.0.1",
-            good,
-            some_roots(),
-            ProbeState::Down,
-            "TLS: certificate for 127.0.0.1 is ",
-        ),
+        ("127.0.0.1", good, some_roots(), ProbeState::Down, "TLS: certificate for 127.0.0.1 is "),
     ] {
         let (address, server) = serve_tls(&pki, name, years);
         let result = probe_with(&format!("https://{address}/"), 10_000_000, &[], roots);
