@@ -113,10 +113,10 @@ pub(crate) fn method(name: &str) -> Result<Method, String> {
 pub(crate) struct Route {
     http: HttpVersion,
     family: Family,
-    proxy: Option<Proxy>,
+    proxy: Option<Box<Proxy>>,
     tls: TlsClient,
     /// For other origins than the first, where `tls` names a host or shows a certificate of its own.
-    tls_elsewhere: Option<TlsClient>,
+    tls_elsewhere: Option<Box<TlsClient>>,
 }
 
 impl Route {
@@ -141,14 +141,14 @@ impl Route {
         Ok(Self {
             http,
             family,
-            proxy: proxy.map(Proxy::parse).transpose()?,
+            proxy: proxy.map(Proxy::parse).transpose()?.map(Box::new),
             tls: TlsClient::new(options, alpn)?,
-            tls_elsewhere: is_bound.then(|| TlsClient::new(&elsewhere, alpn)).transpose()?,
+            tls_elsewhere: is_bound.then(|| TlsClient::new(&elsewhere, alpn)).transpose()?.map(Box::new),
         })
     }
 
     fn tls_client(&self, at_home: bool) -> &TlsClient {
-        self.tls_elsewhere.as_ref().filter(|_| !at_home).unwrap_or(&self.tls)
+        self.tls_elsewhere.as_deref().filter(|_| !at_home).unwrap_or(&self.tls)
     }
 }
 

@@ -6,6 +6,7 @@ mod proxies;
 mod redirects;
 mod requests;
 mod version2;
+mod version3;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -3,6 +3,8 @@
 //! Every run ends within its deadline in an outcome of the table, the memory of the process stays bounded, and a well-behaved check on the
 //! same thread keeps its schedule meanwhile. The servers live in this process too, so its memory counts them in.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod behaviour;
 mod h2;
 mod http;
@@ -34,12 +36,12 @@ use crate::measure::{Memory, Witness};
 /// Probes of one behaviour at once.
 const CONCURRENT: usize = 100;
 /// Most that a run may take beyond its deadline. Generous: the machine that runs the tests has other things to do.
-const SLACK: Duration = Duration::from_millis(250);
+const SLACK: Duration = Duration::from_millis(500);
 /// Most memory of a probe, its server's side included, averaged over those at once.
 const BYTES_PER_PROBE_MAX: usize = 1536 << 10;
-/// Largest lag of the well-behaved check, of 99 in 100 runs. It tells a thread that is shared from one that is taken, no more: unoptimised
-/// code on a busy machine is slow.
-const LAG_MAX: Duration = Duration::from_millis(500);
+/// Largest lag of the well-behaved check, of 99 in 100 runs, in processor time of the probing thread: what other runs took while it was due.
+/// Wall time would tell how busy the machine is that runs the tests.
+const LAG_MAX: Duration = Duration::from_millis(250);
 
 fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
     let scheme = match behaviour.scheme {
