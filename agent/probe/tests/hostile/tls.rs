@@ -84,7 +84,7 @@ pub(crate) fn table() -> Vec<Behaviour> {
         }),
         Behaviour::new(Scheme::Https, "TLS: reset after the hello", RESET, |mut stream| async move {
             let mut hello = [0; 64];
-            stream.read(&mut hello).await.ok();
+            stream.read_exact(&mut hello).await.ok();
             reset(stream);
         }),
     ]
