@@ -10,7 +10,7 @@
 //! secret are left behind, so are the client certificate and `server_name` of the check's TLS options. From https:// down to http:// is
 //! followed, and visible in the hops.
 //!
-//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion of the check looks at it.
+//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion may look at it.
 
 mod body;
 mod coding;
@@ -26,7 +26,7 @@ mod wire;
 use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, Version};
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{Family, HttpTarget, HttpVersion, SecretText, TlsOptions};
 use sitepulse_model::record::{Cause, FactKey, Phase};
@@ -193,6 +193,7 @@ pub(crate) async fn fetch(
         // The common case copies nothing.
         let message = with_cookies(Message { method, headers, body }, first, jar.as_deref());
         let (parts, incoming) = exchange(attempt, route, first, true, message).await?;
+        note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = jar {
             jar.store(first, &parts.headers);
         }
@@ -206,6 +207,7 @@ pub(crate) async fn fetch(
         let message = with_cookies(message, &hop.url, jar.as_deref());
         let at_home = first.same_origin(&hop.url);
         let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, message).await?;
+        note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = &mut jar {
             jar.store(&hop.url, &parts.headers);
         }
@@ -271,6 +273,7 @@ async fn exchange(
     if route.http == HttpVersion::Http3 {
         let mut incoming = exchange_h3(attempt, url, route, at_home, message).await?;
         let (mut parts, ()) = hyper::Response::new(()).into_parts();
+        parts.version = Version::HTTP_3;
         parts.status = incoming.parts.status;
         parts.headers = std::mem::take(&mut incoming.parts.headers);
         return Ok((parts, Incoming::H3(Box::new(incoming))));
@@ -300,7 +303,6 @@ async fn exchange(
         (parts, Incoming::H1(Box::new(incoming)))
     };
     attempt.facts.status = Some(parts.status.as_u16());
-    note_version(attempt, if speaks_h2 { "HTTP/2" } else { "HTTP/1.1" });
     if route.proxy.is_some() && !url.tls() && parts.status.as_u16() == 407 {
         let text = "proxy: it wants a login (407), which checks do not have".to_owned();
         return Err(Failure::new(Cause::ProxyFailed, Phase::FirstByte, text));
@@ -332,14 +334,21 @@ async fn exchange_h3(
     http3::send(attempt, address, url.host(), request, route.tls_client(at_home)).await
 }
 
-/// Notes over what the answer came. HTTP/1.1 only where somebody looks, or where an earlier hop said something else: it is by far the most
-/// frequent, and each result carries its facts for years.
-fn note_version(attempt: &mut Attempt<'_>, version: &str) {
-    let is_noted = version != "HTTP/1.1"
+/// Notes over what the answer came. HTTP/1.1 only where somebody looks (a flow's steps may), or where an earlier hop said something else: it
+/// is by far the most frequent, and each result carries its facts for years.
+fn note_version(attempt: &mut Attempt<'_>, version: Version, is_step: bool) {
+    let name = match version {
+        Version::HTTP_3 => "HTTP/3",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    };
+    let is_noted = version != Version::HTTP_11
+        || is_step
         || attempt.facts.texts_of(FactKey::HttpVersion).next().is_some()
         || attempt.expect.iter().any(|expectation| expectation.source().contains("http.version"));
     if is_noted {
-        attempt.facts.text(FactKey::HttpVersion, version);
+        attempt.facts.text(FactKey::HttpVersion, name);
     }
 }
 

@@ -70,3 +70,12 @@ fn what_cannot_be_asked_is_the_agents_own_fault() {
         assert!(result.detail.contains(text), "{}", result.detail);
     }
 }
+
+#[test]
+fn an_old_server_is_told() {
+    let (address, server) = serve_each(vec![b"HTTP/1.0 200 OK\r\n\r\nold".to_vec()]);
+    let result = probe_target(HttpTarget::get(format!("http://{address}/")), &["body == 'old'"]);
+    server.join().unwrap();
+    assert_eq!(result.state, ProbeState::Up, "{}", result.detail);
+    assert_eq!(result.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/1.0"]);
+}
