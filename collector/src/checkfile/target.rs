@@ -182,16 +182,16 @@ fn step_into<'t, 'i, 'f>(table: &'t DeTable<'i>, field: &'f str) -> Option<(&'t 
         .min_by_key(|(_, rest)| rest.len())
 }
 
-/// What stands at a place, as a field: the reverse of [`place`].
+/// What stands at a place, as a field: the reverse of [`place`]. The span of a table under a header of its own is the header alone,
+/// so what is inside is looked through as well.
 fn path_of(keys: &DeTable<'_>, at: usize) -> String {
     for (key, value) in keys {
         if key.span().contains(&at) {
             return key.get_ref().to_string();
         }
-        if value.span().contains(&at) {
-            let inside = path_inside(value, at);
-            let dot = if inside.is_empty() || inside.starts_with('[') { "" } else { "." };
-            return format!("{}{dot}{inside}", key.get_ref());
+        let inside = path_inside(value, at);
+        if !inside.is_empty() || value.span().contains(&at) {
+            return joined(key.get_ref(), &inside);
         }
     }
     String::new()
@@ -201,15 +201,21 @@ fn path_inside(value: &Spanned<DeValue<'_>>, at: usize) -> String {
     match value.get_ref() {
         DeValue::Table(table) => path_of(table, at),
         DeValue::Array(array) => {
-            let found = array.iter().enumerate().find(|(_, value)| value.span().contains(&at));
-            found.map_or_else(String::new, |(index, value)| {
+            for (index, value) in array.iter().enumerate() {
                 let inside = path_inside(value, at);
-                let dot = if inside.is_empty() || inside.starts_with('[') { "" } else { "." };
-                format!("[{index}]{dot}{inside}")
-            })
+                if !inside.is_empty() || value.span().contains(&at) {
+                    return joined(&format!("[{index}]"), &inside);
+                }
+            }
+            String::new()
         }
         DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
             String::new()
         }
     }
+}
+
+fn joined(outer: &str, inside: &str) -> String {
+    let dot = if inside.is_empty() || inside.starts_with('[') { "" } else { "." };
+    format!("{outer}{dot}{inside}")
 }

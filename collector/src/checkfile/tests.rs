@@ -210,7 +210,7 @@ redirects = "2"
             r#"checks.toml:26:11: check "d": spacing: found integer 5, write a text in quotes, and for a time its unit, as in "10s""#,
             r#"checks.toml:35:7: check "e": steps[1].url: no earlier step captures {{token}}: add token = ... to the capture of one"#,
             r#"checks.toml:36:11: check "e": steps[1].expect[0]: assertion "status = 200": equality is written "==" (at column 8 of the assertion)"#,
-            r#"checks.toml:41:10: check "f": record: "AAA" is not known: did you mean "A"?"#,
+            r#"checks.toml:41:10: check "f": record: "AAA" is not known: did you mean "AAAA"?"#,
             r#"checks.toml:45:10: check "g": steps[0]: "url" is missing: add url = "https://shop.example/""#,
             r#"checks.toml:46:1: check "h": send: there is nothing to send, so nobody would answer: write send or send_hex"#,
             r#"checks.toml:50:12: check "h": assertion "status == 200": a check of kind "udp" has no status: a check of kind "udp" offers body, size, latency and attempts"#,

@@ -17,6 +17,8 @@ use sitepulse_collector::present::Present;
 use sitepulse_collector::present::door::{Door, Scope};
 use sitepulse_collector::present::route::{router, routes};
 use sitepulse_daemon::clock;
+use sitepulse_model::check::CheckKind;
+use sitepulse_model::expect::Operand;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -172,6 +174,20 @@ fn the_samples_of_the_checks_page_parse() {
     checkfile::parse(&samples).unwrap();
     for key in checkfile::KEYS {
         assert!(page.contains(&format!("| `{key}` |")), "docs/checks.md does not describe {key}");
+    }
+    for kind in CheckKind::NAMES {
+        let (_, section) = page
+            .split_once(&format!("\n### `{kind}`\n"))
+            .unwrap_or_else(|| panic!("docs/checks.md has no section for kind {kind}"));
+        let section = section.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
+        assert!(section.contains(&format!("kind = \"{kind}\"")), "docs/checks.md has no example of kind {kind}");
+        for key in CheckKind::keys(kind).unwrap() {
+            assert!(section.contains(&format!("| `{key}` |")), "docs/checks.md does not describe {key} of kind {kind}");
+        }
+        for operand in Operand::names_for(kind) {
+            let told = [format!("`{operand}`"), format!("`{operand} '")];
+            assert!(told.iter().any(|told| page.contains(told)), "docs/checks.md does not describe {operand}");
+        }
     }
 }
 
