@@ -221,7 +221,7 @@ async fn apply_is_idempotent_and_tells_its_plan() {
 #[tokio::test]
 async fn a_bad_check_file_applies_nothing_and_lists_all_faults() {
     let bench = Bench::new();
-    let answer = bench.apply(&format!("{CHECK}\n[[check]]\nid = \"B\"\nkind = \"tcp\"\n"), json!({})).await;
+    let answer = bench.apply(&format!("{CHECK}\n[[check]]\nid = \"B\"\nkind = \"tcp\"\ncolour = 1\n"), json!({})).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     let problem = answer.json();

@@ -3,7 +3,7 @@
 //! A body comes from a hostile place. JSON nests at most as deep as serde_json allows (128). HTML and XML have at most [`NODES_MAX`]
 //! nodes, [`DEPTH_MAX`] levels and a bounded number of attributes a tag: parsers and selectors take quadratic time in those.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use core::cell::OnceCell;
 
 use html5ever::driver;
@@ -107,6 +107,5 @@ fn xml(body: &[u8]) -> Result<roxmltree::Document<'_>, String> {
         return Err(alloc::format!("body has an XML tag with more than {ATTRIBUTES_MAX} attributes"));
     }
     let options = roxmltree::ParsingOptions { nodes_limit: NODES_MAX as u32, ..roxmltree::ParsingOptions::default() };
-    roxmltree::Document::parse_with_options(text, options)
-        .map_err(|error| alloc::format!("body is not XML ({})", error.to_string()))
+    roxmltree::Document::parse_with_options(text, options).map_err(|error| alloc::format!("body is not XML ({error})"))
 }
