@@ -17,6 +17,8 @@ use sitepulse_collector::present::Present;
 use sitepulse_collector::present::door::{Door, Scope};
 use sitepulse_collector::present::route::{router, routes};
 use sitepulse_daemon::clock;
+use sitepulse_model::check::CheckKind;
+use sitepulse_model::expect::Operand;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -173,6 +175,20 @@ fn the_samples_of_the_checks_page_parse() {
     for key in checkfile::KEYS {
         assert!(page.contains(&format!("| `{key}` |")), "docs/checks.md does not describe {key}");
     }
+    for kind in CheckKind::NAMES {
+        let (_, section) = page
+            .split_once(&format!("\n### `{kind}`\n"))
+            .unwrap_or_else(|| panic!("docs/checks.md has no section for kind {kind}"));
+        let section = section.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
+        assert!(section.contains(&format!("kind = \"{kind}\"")), "docs/checks.md has no example of kind {kind}");
+        for key in CheckKind::keys(kind).unwrap() {
+            assert!(section.contains(&format!("| `{key}` |")), "docs/checks.md does not describe {key} of kind {kind}");
+        }
+        for operand in Operand::names_for(kind) {
+            let told = [format!("`{operand}`"), format!("`{operand} '")];
+            assert!(told.iter().any(|told| page.contains(told)), "docs/checks.md does not describe {operand}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -205,7 +221,7 @@ async fn apply_is_idempotent_and_tells_its_plan() {
 #[tokio::test]
 async fn a_bad_check_file_applies_nothing_and_lists_all_faults() {
     let bench = Bench::new();
-    let answer = bench.apply(&format!("{CHECK}\n[[check]]\nid = \"B\"\nkind = \"tcp\"\n"), json!({})).await;
+    let answer = bench.apply(&format!("{CHECK}\n[[check]]\nid = \"B\"\nkind = \"tcp\"\ncolour = 1\n"), json!({})).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     let problem = answer.json();
