@@ -49,10 +49,15 @@ pub(super) async fn shake(
         }
     };
     attempt.end();
-    tls::note(attempt, &shown);
+    attempt.facts.certificate_expires = shown.expires();
+    if shaken.is_err() || tls::wants_facts(attempt.expect) {
+        tls::note(attempt, &shown);
+    }
     let connection = Closing(shaken?);
-    attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
-    attempt.facts.text(FactKey::Alpn, "h3");
+    if tls::wants_facts(attempt.expect) {
+        attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
+        attempt.facts.text(FactKey::Alpn, "h3");
+    }
     Ok(connection)
 }
 
