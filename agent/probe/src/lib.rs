@@ -36,6 +36,7 @@ mod flow;
 mod grpc;
 pub mod icmp;
 mod imap;
+mod metered;
 mod smtp;
 mod tcp;
 mod udp;

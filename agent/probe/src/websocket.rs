@@ -4,7 +4,7 @@
 //! With `send`, or an assertion on what comes, messages are read (and joined with line feeds) until the hard assertions on them hold, the peer
 //! closes, or 1 MiB came. When the deadline comes first, what came so far is judged; when nothing came, it is a timeout.
 //!
-//! Limits besides: a message and a frame of 1 MiB, [`PINGS_MAX`] pings, [`wire::RECEIVED_BYTES_MAX`] received in all, and [`Appetite`] on how often
+//! Limits besides: a message and a frame of 1 MiB, [`PINGS_MAX`] pings, [`RECEIVED_BYTES_MAX`] received in all, and [`Appetite`] on how often
 //! what came is searched anew.
 
 use std::pin::{Pin, pin};
@@ -22,15 +22,16 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError}
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::Message;
 
-use self::wire::Metered;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::http::{Headers, Url};
+use crate::metered::Metered;
 use crate::tls::{self, TlsClient};
 use crate::{BODY_BYTES_MAX, connect};
 
 mod upgrade;
-mod wire;
 
+/// Most bytes received in all: frames around 1 MiB of messages, or nothing but frames.
+pub(crate) const RECEIVED_BYTES_MAX: usize = 4 << 20;
 /// Most pings that are answered.
 pub(crate) const PINGS_MAX: usize = 1_000;
 /// How long before the deadline reading ends.
@@ -92,11 +93,11 @@ impl WebsocketProbe {
         if let Some(offered) = &self.offered {
             headers.insert("sec-websocket-protocol", offered.clone());
         }
-        let mut stream = Metered::new(stream);
+        let mut stream = Metered::new(stream, RECEIVED_BYTES_MAX);
         let (head, early) = upgrade::ask(attempt, &mut stream, &self.url, headers).await?;
         if head.status != 101 {
             attempt.end();
-            let judged = attempt.expect.iter().any(|one| one.source().contains("status"));
+            let judged = attempt.expect.iter().any(|one| one.condition().operand.to_string() == "status");
             if judged {
                 return Ok(Answer { headers: head.headers, ..Answer::default() });
             }

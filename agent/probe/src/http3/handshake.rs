@@ -40,7 +40,7 @@ pub(super) async fn shake(
     let deadline = tokio::time::sleep(Duration::from_micros(left_us.saturating_sub(2_000)));
     let shaken = tokio::select! {
         biased;
-        shaken = connecting => shaken.map_err(|error| explain(host, &error, &shown)),
+        shaken = connecting => shaken.map_err(|error| explain(tls.server_name(host), &error, &shown)),
         error = nobody_listens(address) => Err(refused(address, &error)),
         () = deadline => {
             let within = human_us(clock::monotonic().us_since(begun).next_multiple_of(1_000));

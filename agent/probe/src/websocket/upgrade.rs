@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::wire::Flooded;
 use crate::attempt::{Attempt, Failure};
 use crate::http::{HEADER_BYTES_MAX, HEADERS_MAX, Url};
+use crate::metered::Flooded;
 use crate::{connect, tls};
 
 /// The answer to the request for an upgrade.
@@ -159,7 +159,7 @@ pub(super) fn io_failure(host: &str, phase: Phase, error: &io::Error) -> Failure
         return failure;
     }
     if error.get_ref().is_some_and(|inner| inner.is::<Flooded>()) {
-        let text = format!("{phase}: {host} sent frames of over {} bytes", super::wire::RECEIVED_BYTES_MAX);
+        let text = format!("{phase}: {host} {error}");
         return Failure::new(Cause::ProtocolError, phase, text);
     }
     let text = match error.kind() {

@@ -1,4 +1,4 @@
-//! A stream that gives so much and no more.
+//! A stream that gives so much and no more: what bounds floods of frames that carry nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -6,22 +6,23 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes received in all: frames around 1 MiB of messages, or nothing but frames.
-pub(crate) const RECEIVED_BYTES_MAX: usize = 4 << 20;
-
-/// What reading ends with beyond [`RECEIVED_BYTES_MAX`].
+/// What reading ends with beyond the limit.
 #[derive(Debug, thiserror::Error)]
-#[error("sent more than {RECEIVED_BYTES_MAX} bytes")]
-pub(super) struct Flooded;
+#[error("sent more than {bytes_max} bytes")]
+pub(crate) struct Flooded {
+    bytes_max: usize,
+}
 
-pub(super) struct Metered<S> {
+/// A stream with a limit on what is read from it.
+pub(crate) struct Metered<S> {
     inner: S,
-    received: usize,
+    left: usize,
+    bytes_max: usize,
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner, received: 0 }
+    pub(crate) fn new(inner: S, bytes_max: usize) -> Self {
+        Self { inner, left: bytes_max, bytes_max }
     }
 }
 
@@ -31,12 +32,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.received > RECEIVED_BYTES_MAX {
-            return Poll::Ready(Err(io::Error::other(Flooded)));
+        if self.left == 0 {
+            return Poll::Ready(Err(io::Error::other(Flooded { bytes_max: self.bytes_max })));
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
-        self.received += buffer.filled().len() - before;
+        self.left = self.left.saturating_sub(buffer.filled().len() - before);
         polled
     }
 }
