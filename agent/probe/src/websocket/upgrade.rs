@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::attempt::{Attempt, Failure};
 use crate::http::{HEADER_BYTES_MAX, HEADERS_MAX, Url};
-use crate::metered::Flooded;
+use crate::metered::FLOODED;
 use crate::{connect, tls};
 
 /// The answer to the request for an upgrade.
@@ -40,25 +40,32 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     sent.await.map_err(|error| io_failure(host, Phase::Send, &error))?;
     attempt.begin(Phase::FirstByte);
     let mut bytes = Vec::with_capacity(1 << 10);
+    let mut heads = 0;
     loop {
         let count = stream.read_buf(&mut bytes).await;
         let count = count.map_err(|error| io_failure(host, attempt.phase(), &error))?;
         if count == 0 {
             let phase = attempt.phase();
-            return Err(Failure::new(Cause::ConnectionReset, phase, format!("{phase}: {host} closed the connection early")));
+            return Err(Failure::new(
+                Cause::ConnectionReset,
+                phase,
+                format!("{phase}: {host} closed the connection early"),
+            ));
         }
         if attempt.phase() == Phase::FirstByte {
             attempt.begin(Phase::Transfer);
         }
-        if let Some((length, status, headers)) = parse(host, &bytes)? {
+        // One read may hold several heads: interim answers come before the one that counts.
+        while let Some((length, status, headers)) = parse(host, &bytes)? {
             bytes.drain(..length);
+            heads += length;
             if (102..200).contains(&status) || status == 100 {
                 continue;
             }
             attempt.facts.status = Some(status);
             return Ok((Head { status, headers, accept: derive_accept_key(key.as_bytes()) }, bytes));
         }
-        if bytes.len() > HEADER_BYTES_MAX {
+        if heads + bytes.len() > HEADER_BYTES_MAX {
             return Err(protocol(format!("{host} sent headers over {HEADER_BYTES_MAX} bytes")));
         }
     }
@@ -71,7 +78,12 @@ fn request(url: &Url, mut headers: HeaderMap, key: &str) -> Vec<u8> {
         headers.insert(HOST, url.host_header());
     }
     let mut bytes = format!("GET {} HTTP/1.1\r\n", url.origin_form()).into_bytes();
-    let own = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-key", key)];
+    let own = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", key),
+    ];
     for (name, _) in own {
         headers.remove(name);
     }
@@ -113,7 +125,8 @@ impl Head {
     /// Any status but 101.
     pub(super) fn refused(&self, host: &str) -> Failure {
         let status = self.status;
-        let to = self.headers.get(LOCATION).map(|to| format!(", redirects to {}", String::from_utf8_lossy(to.as_bytes())));
+        let to =
+            self.headers.get(LOCATION).map(|to| format!(", redirects to {}", String::from_utf8_lossy(to.as_bytes())));
         let text = format!("upgrade: {host} refused it with status {status}{}", to.unwrap_or_default());
         Failure::new(Cause::ProtocolError, Phase::FirstByte, text)
     }
@@ -130,7 +143,9 @@ impl Head {
         }
         let accept = self.headers.get("sec-websocket-accept").map(HeaderValue::as_bytes).unwrap_or_default();
         if accept != self.accept.as_bytes() {
-            return Err(upgrade(format!("{host} sent a wrong Sec-WebSocket-Accept: it did not read the request's key")));
+            return Err(upgrade(format!(
+                "{host} sent a wrong Sec-WebSocket-Accept: it did not read the request's key"
+            )));
         }
         if let Some(extensions) = self.headers.get("sec-websocket-extensions") {
             let extensions = String::from_utf8_lossy(extensions.as_bytes());
@@ -158,7 +173,7 @@ pub(super) fn io_failure(host: &str, phase: Phase, error: &io::Error) -> Failure
     if let Some(failure) = tls::explain_late(host, error) {
         return failure;
     }
-    if error.get_ref().is_some_and(|inner| inner.is::<Flooded>()) {
+    if error.kind() == FLOODED {
         let text = format!("{phase}: {host} {error}");
         return Failure::new(Cause::ProtocolError, phase, text);
     }
