@@ -116,9 +116,7 @@ fn server(text: &str) -> Result<(String, u16), String> {
         return Ok((text.to_owned(), PORT));
     }
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, port.parse().map_err(|_| wrong())?)
-        }
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
         Some(_) | None => (text, PORT),
     };
     let bare = match host.strip_prefix('[') {

@@ -93,7 +93,11 @@ impl Resolver {
     /// The machine's first name server.
     pub(crate) fn first_server(&self) -> Result<SocketAddr, Failure> {
         let system = self.system()?;
-        system.servers.first().copied().ok_or_else(|| Failure::new(Cause::AgentFault, Phase::Dns, "agent: no name server"))
+        system
+            .servers
+            .first()
+            .copied()
+            .ok_or_else(|| Failure::new(Cause::AgentFault, Phase::Dns, "agent: no name server"))
     }
 
     /// The addresses of a name (as [`host::Host`] has it), all of one family, in the resolver's order; at least one.
