@@ -172,7 +172,6 @@ fn a_good_answer_has_the_phases_of_quic() {
     assert!(happened.iter().all(Option::is_some), "{:?}", seen.phases);
     assert_eq!(seen.facts.status, Some(200));
     assert_eq!(seen.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/3"]);
-    assert_eq!(seen.facts.texts_of(FactKey::Alpn).collect::<Vec<_>>(), ["h3"]);
     assert!(seen.facts.certificate_expires.is_some());
 }
 
