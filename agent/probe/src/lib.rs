@@ -21,6 +21,7 @@ pub mod tools;
 
 pub mod network;
 pub mod policy;
+mod query;
 pub mod resolve;
 
 pub mod connect;
@@ -36,6 +37,7 @@ mod flow;
 mod grpc;
 pub mod icmp;
 mod imap;
+mod mail;
 mod metered;
 mod smtp;
 mod tcp;

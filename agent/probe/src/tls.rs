@@ -33,9 +33,9 @@ use crate::attempt::{Attempt, Failure};
 mod certificate;
 mod client;
 mod explain;
-mod shown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod pki;
+mod shown;
 
 pub(crate) use client::TlsClient;
 pub(crate) use explain::{explain, explain_late};

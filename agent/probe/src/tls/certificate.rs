@@ -21,8 +21,6 @@ pub(super) struct Certificate {
     pub(super) names: Vec<String>,
     pub(super) not_before: UtcMicros,
     pub(super) not_after: UtcMicros,
-    /// Subject and issuer are the same.
-    pub(super) self_issued: bool,
 }
 
 impl Certificate {
@@ -37,9 +35,16 @@ impl Certificate {
             names: names.unwrap_or_default(),
             not_before,
             not_after,
-            self_issued: certificate.subject() == certificate.issuer(),
         })
     }
+}
+
+/// Whether a certificate's own key signed it.
+pub(super) fn is_self_signed(der: &CertificateDer<'_>) -> bool {
+    let parsed = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der);
+    parsed.is_ok_and(|(_, certificate)| {
+        certificate.subject() == certificate.issuer() && certificate.verify_signature(None).is_ok()
+    })
 }
 
 /// From when to when a certificate is valid. Cheap: it reads no extension.

@@ -6,7 +6,7 @@ use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 use sitepulse_model::record::{Cause, Phase};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, is_self_signed};
 use super::shown::{Seen, Shown};
 use crate::attempt::Failure;
 use crate::connect;
@@ -176,7 +176,7 @@ fn certificate(host: &str, reason: &CertificateError, seen: &Seen, now: UtcMicro
             };
             format!("certificate is not for {host} (it is for {names}{more})")
         }
-        CertificateError::UnknownIssuer if leaf.is_some_and(|leaf| leaf.self_issued) => {
+        CertificateError::UnknownIssuer if seen.chain.first().is_some_and(is_self_signed) => {
             format!("certificate for {host} is self-signed; to trust it all the same, put it into tls.ca")
         }
         // A bad signature is a trusted name with another key.

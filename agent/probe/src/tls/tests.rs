@@ -1,1 +1,0 @@
-//! Handshakes with real servers on the loopback.
