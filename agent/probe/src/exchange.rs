@@ -91,7 +91,7 @@ impl Heard {
             return false;
         }
         self.judged = Some((self.body.len(), now));
-        expect::body_satisfied(expect, &self.body)
+        !expect::asserts_body(expect) || expect::body_satisfied(expect, &self.body)
     }
 
     /// How long to wait for more.
@@ -124,32 +124,6 @@ impl Heard {
     }
 }
 
-pub(crate) mod shim {
-    use sitepulse_model::expect::{Expectation, Observed, Operand, Rule, evaluate};
-
-    pub(crate) fn asserts_body(list: &[Expectation]) -> bool {
-        list.iter().any(|e| e.condition().operand == Operand::Body)
-    }
-
-    pub(crate) fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
-        let hard: Vec<Expectation> = list
-            .iter()
-            .filter(|e| e.condition().operand == Operand::Body && e.rule() != Rule::DegradedIf)
-            .cloned()
-            .collect();
-        let seen = Observed {
-            facts: &Default::default(),
-            body,
-            body_bytes: body.len() as u64,
-            body_truncated: false,
-            headers: &(),
-            phases: Default::default(),
-            now: sitepulse_model::time::UtcMicros(0),
-        };
-        evaluate(&hard, &seen).broken.is_none()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_dripped_megabyte_is_not_judged_byte_by_byte() {
-        let expect = [Expectation::parse("body contains 'END'", "http").unwrap()];
+        let expect = [Expectation::parse("body contains 'END'", "tcp").unwrap()];
         let mut heard = Heard::new();
         let mut judgements = 0;
         for at in 0..BODY_BYTES_MAX as u64 {
@@ -183,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_not_judged_at_once_is_judged_soon() {
-        let expect = [Expectation::parse("body contains 'END'", "http").unwrap()];
+        let expect = [Expectation::parse("body contains 'END'", "tcp").unwrap()];
         let mut heard = Heard::new();
         heard.body = vec![b'x'; 100_000];
         assert!(!heard.enough(&expect, Monotonic(10)));

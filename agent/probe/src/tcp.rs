@@ -7,13 +7,14 @@
 use bytes::BufMut as _;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{Family, SecretText, TcpTarget};
+use sitepulse_model::expect;
 use sitepulse_model::record::{Cause, Phase};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::connect;
-use crate::exchange::{Heard, expect, host_port};
+use crate::exchange::{Heard, host_port};
 
 #[cfg(test)]
 mod tests;

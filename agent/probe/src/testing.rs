@@ -17,7 +17,7 @@ use crate::{Probe, Run};
 
 /// A check of `kind` with a timeout and assertions.
 pub(crate) fn check(kind: CheckKind, timeout_us: u64, expect: &[&str]) -> AssignedCheck {
-    let expect = expect.iter().map(|text| Expectation::parse(text, "http").unwrap()).collect();
+    let expect = expect.iter().map(|text| Expectation::parse(text, kind.as_str()).unwrap()).collect();
     AssignedCheck {
         number: CheckNo(1),
         revision: Revision(1),
