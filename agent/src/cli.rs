@@ -23,7 +23,6 @@ use crate::control::{Answer, Request, offline, socket};
 use crate::runner::{self, Options};
 use crate::spool::Limits;
 use crate::state::Identity;
-use sitepulse_probe::connect::LOOKUPS_MAX;
 
 /// How long the command line waits for an agent that is just starting or stopping.
 const ASK_US_MAX: u64 = 5_000_000;
@@ -247,8 +246,8 @@ fn join_view(identity: &Identity, dir: &Path) -> JoinView {
     }
 }
 
-/// Blocking threads: what [`LOOKUPS_MAX`] lookups of targets may hold for long, and as many as the collector's name and a stop need besides.
-const BLOCKING_THREADS_MAX: usize = LOOKUPS_MAX + 16;
+/// Blocking threads: what the collector's name and a stop need. Probes need none.
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Single-threaded: the agent's work is waiting. Name resolution needs a few threads of its own.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -21,6 +21,7 @@ pub mod tools;
 
 pub mod network;
 pub mod policy;
+mod query;
 pub mod resolve;
 
 pub mod connect;
