@@ -112,7 +112,7 @@ pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
-fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure {
+pub(crate) fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure {
     if is_network_lost(error) {
         let text = format!("network: this agent has no route to {address} ({})", plain(error));
         return Failure::new(Cause::NetworkLost, Phase::Connect, text);

@@ -37,6 +37,7 @@ mod flow;
 mod grpc;
 pub mod icmp;
 mod imap;
+mod mail;
 mod smtp;
 mod tcp;
 mod udp;
