@@ -1,268 +1,335 @@
-//! The HTTP prober: one GET over a fresh connection, plain or over TLS, HTTP/1.1.
+//! HTTP: requests to targets, over HTTP/1.1, HTTP/2 and HTTP/3, redirect by redirect.
+//!
+//! Reading order: [`fetch`] follows the redirects of one request; `headers`, [`Url`] and `redirect` say what is asked; `proxy` and
+//! `wire` are the way there; `h1`, `h2` and [`crate::http3`] each exchange one request for one answer; `body` and `coding` take the body
+//! in; `explain` says why there is none.
+//!
+//! Each hop resolves, asks the policy, dials and shakes hands anew; phases add up over the hops. A redirect's own body is not read.
+//!
+//! What other origins learn: when a redirect changes scheme, host or port, `Authorization`, `Cookie` and every header whose value came out of a
+//! secret are left behind, so are the client certificate and `server_name` of the check's TLS options. From https:// down to http:// is
+//! followed, and visible in the hops.
+//!
+//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion looks at it.
 
-use std::future::Future;
-use std::io;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+mod body;
+mod coding;
+mod explain;
+mod h1;
+mod h2;
+mod headers;
+mod proxy;
+mod redirect;
+mod url;
+mod wire;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response, Uri};
-use hyper_util::rt::TokioIo;
-use sitepulse_daemon::clock::{self, Monotonic};
-use sitepulse_model::check::{Family, HttpTarget};
-use sitepulse_model::record::{Cause, Phase};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::header::{COOKIE, HOST, HeaderMap, HeaderValue};
+use hyper::http::response::Parts;
+use hyper::{Method, Uri};
+use sitepulse_daemon::clock;
+use sitepulse_model::check::{Family, HttpTarget, HttpVersion, SecretText, TlsOptions};
+use sitepulse_model::record::{Cause, FactKey, Phase};
 
+use self::body::Intake;
+pub(crate) use self::headers::Headers;
+use self::proxy::Proxy;
+use self::redirect::Next;
+pub(crate) use self::url::Url;
+use self::wire::Stream;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::tls::TlsClient;
-use crate::{BODY_BYTES_MAX, connect, tls};
+use crate::{connect, human_us, tls};
 
 /// Most bytes of status line and headers.
-pub const HEADER_BYTES_MAX: usize = 64 << 10;
-/// Most header lines.
-pub const HEADERS_MAX: usize = 100;
-
-const AGENT: &str = concat!("sitepulse-agent/", env!("CARGO_PKG_VERSION"));
+pub(crate) const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Most header lines of HTTP/1.1.
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// An `http` check, parsed once and run many times.
 #[derive(Debug)]
 pub(crate) struct HttpProbe {
-    target: Target,
-    tls: TlsClient,
-}
-
-#[derive(Debug)]
-struct Target {
-    tls: bool,
-    host: String,
-    port: u16,
-    path: Uri,
-    host_header: HeaderValue,
-    family: Family,
+    url: Url,
+    method: Method,
+    headers: Headers,
+    body: Option<SecretText>,
+    redirects: u8,
+    route: Route,
 }
 
 impl HttpProbe {
     pub(crate) fn new(target: &HttpTarget) -> Result<Self, String> {
-        Ok(Self { tls: TlsClient::new(&target.tls, &["http/1.1"])?, target: Target::parse(target)? })
+        Ok(Self {
+            url: Url::parse(&target.url)?,
+            method: method(&target.method)?,
+            headers: Headers::new(&target.headers, target.auth.as_ref(), target.compression)?,
+            body: target.body.clone(),
+            redirects: target.redirects,
+            route: Route::new(target.http, target.family, target.proxy.as_deref(), &target.tls)?,
+        })
     }
 
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
-        let target = &self.target;
-        let stream = connect::open(attempt, &target.host, target.port, target.family).await?;
-        if !target.tls {
-            return exchange(attempt, target, stream).await;
-        }
-        let stream = tls::handshake(attempt, stream, &target.host, &self.tls).await?;
-        exchange(attempt, target, stream).await
+        let secrets = &attempt.tools.secrets;
+        let request = Request {
+            method: self.method.clone(),
+            url: &self.url,
+            headers: self.headers.resolve(secrets)?,
+            body: self
+                .body
+                .as_ref()
+                .map(|body| secrets.resolve(body))
+                .transpose()?
+                .map_or_else(Bytes::new, Bytes::from),
+            secret_body: self.body.as_ref().is_some_and(|body| body.name().is_some()),
+            redirects: self.redirects,
+        };
+        fetch(attempt, &self.route, request, None).await
     }
 }
 
+/// Parses a method: a token, in capitals as it is compared.
+pub(crate) fn method(name: &str) -> Result<Method, String> {
+    match name.parse() {
+        Ok(Method::CONNECT) => Err("the method CONNECT is for proxies; set proxy".to_owned()),
+        Ok(method) if name.bytes().all(|byte| !byte.is_ascii_lowercase()) => Ok(method),
+        Ok(_) | Err(_) => Err(format!("{name:?} is no method; methods are written in capitals")),
+    }
+}
+
+/// How requests travel, prepared once.
+#[derive(Debug)]
+pub(crate) struct Route {
+    http: HttpVersion,
+    family: Family,
+    proxy: Option<Proxy>,
+    tls: TlsClient,
+    /// For other origins than the first, where `tls` names a host or shows a certificate of its own.
+    tls_elsewhere: Option<TlsClient>,
+}
+
+impl Route {
+    /// Prepares the way there.
+    pub(crate) fn new(
+        http: HttpVersion,
+        family: Family,
+        proxy: Option<&str>,
+        options: &TlsOptions,
+    ) -> Result<Self, String> {
+        let alpn: &[&str] = match http {
+            HttpVersion::Auto => &["h2", "http/1.1"],
+            HttpVersion::Http1 => &["http/1.1"],
+            HttpVersion::Http2 => &["h2"],
+            HttpVersion::Http3 => &["h3"],
+        };
+        if http == HttpVersion::Http3 && proxy.is_some() {
+            return Err("HTTP/3 does not go through a proxy; drop one of the two".to_owned());
+        }
+        let is_bound = options.server_name.is_some() || options.client_certificate.is_some();
+        let elsewhere = TlsOptions { ca: options.ca.clone(), insecure: options.insecure, ..TlsOptions::default() };
+        Ok(Self {
+            http,
+            family,
+            proxy: proxy.map(Proxy::parse).transpose()?,
+            tls: TlsClient::new(options, alpn)?,
+            tls_elsewhere: is_bound.then(|| TlsClient::new(&elsewhere, alpn)).transpose()?,
+        })
+    }
+
+    fn tls_client(&self, at_home: bool) -> &TlsClient {
+        self.tls_elsewhere.as_ref().filter(|_| !at_home).unwrap_or(&self.tls)
+    }
+}
+
+/// A request with the redirects that it may follow.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    /// Of [`Headers::resolve`].
+    pub(crate) headers: HeaderMap,
+    /// Empty is none.
+    pub(crate) body: Bytes,
+    /// The body holds a secret: it is not sent to another origin.
+    pub(crate) secret_body: bool,
+    /// Redirects followed; one more is a failure. With 0 a redirect is the answer.
+    pub(crate) redirects: u8,
+}
+
+/// Cookies, of who keeps them.
+pub(crate) trait Jar: Send {
+    /// What `Cookie` says to this URL.
+    fn cookies(&self, url: &Url) -> Option<HeaderValue>;
+    /// An answer's headers came.
+    fn store(&mut self, url: &Url, headers: &HeaderMap);
+}
+
+/// One request of one hop.
+struct Message {
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Sends a request and follows its redirects. Notes the facts of the last answer, and of each hop before it.
+pub(crate) async fn fetch(
+    attempt: &mut Attempt<'_>,
+    route: &Route,
+    request: Request<'_>,
+    mut jar: Option<&mut dyn Jar>,
+) -> Result<Answer, Failure> {
+    let Request { method, url: first, headers, body, secret_body, redirects } = request;
+    if redirects == 0 {
+        // The common case copies nothing.
+        let message = with_cookies(Message { method, headers, body }, first, jar.as_deref());
+        let (parts, incoming) = exchange(attempt, route, first, true, message).await?;
+        if let Some(jar) = jar {
+            jar.store(first, &parts.headers);
+        }
+        return receive(attempt, first.host(), parts, incoming).await;
+    }
+    let mut hop = Next { url: first.clone(), method, headers, body };
+    let mut followed = 0;
+    loop {
+        let start = clock::monotonic();
+        let message = Message { method: hop.method.clone(), headers: hop.headers.clone(), body: hop.body.clone() };
+        let message = with_cookies(message, &hop.url, jar.as_deref());
+        let at_home = first.same_origin(&hop.url);
+        let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, message).await?;
+        if let Some(jar) = &mut jar {
+            jar.store(&hop.url, &parts.headers);
+        }
+        let Some(location) = redirect::location(parts.status, &parts.headers) else {
+            if followed > 0 {
+                attempt.facts.number(FactKey::Redirects, followed.into());
+                let url = attempt.tools.secrets.redact(&hop.url.to_string());
+                attempt.facts.text(FactKey::FinalUrl, &url);
+            }
+            return receive(attempt, hop.url.host(), parts, incoming).await;
+        };
+        drop(incoming);
+        attempt.end();
+        let taken = human_us(clock::monotonic().us_since(start));
+        let address = attempt.address.map_or_else(String::new, |address| format!(" {address}"));
+        let line = format!("{} {}{address} {taken}", parts.status.as_u16(), hop.url);
+        attempt.facts.text(FactKey::Hop, &attempt.tools.secrets.redact(&line));
+        if followed == redirects {
+            attempt.facts.number(FactKey::Redirects, followed.into());
+            let text = format!(
+                "redirect: {redirects} redirects from {first} did not come to an end, the last led from {} to {}",
+                hop.url,
+                String::from_utf8_lossy(location)
+            );
+            return Err(Failure::new(Cause::RedirectFailed, Phase::Total, text));
+        }
+        followed += 1;
+        attempt.facts.number(FactKey::Redirects, followed.into());
+        hop = redirect::next(hop, secret_body, parts.status, location)?;
+    }
+}
+
+fn with_cookies(mut message: Message, url: &Url, jar: Option<&(dyn Jar + '_)>) -> Message {
+    let Some(mut cookies) = jar.and_then(|jar| jar.cookies(url)) else { return message };
+    if let Some(own) = message.headers.get(COOKIE)
+        && let Ok(both) = HeaderValue::from_bytes(&[own.as_bytes(), b"; ", cookies.as_bytes()].concat())
+    {
+        cookies = both;
+    }
+    cookies.set_sensitive(true);
+    message.headers.insert(COOKIE, cookies);
+    message
+}
+
+/// An answer whose head came, over whichever HTTP.
+enum Incoming {
+    H1(Box<h1::Incoming>),
+    H2(Box<h2::Incoming>),
+}
+
+/// One hop: connects and exchanges the request for the head of an answer.
 async fn exchange(
     attempt: &mut Attempt<'_>,
-    target: &Target,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-) -> Result<Answer, Failure> {
-    attempt.begin(Phase::Send);
-    let marks = Arc::new(Marks::default());
-    let io = TokioIo::new(Marked { inner: stream, marks: marks.clone() });
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEADER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .handshake::<_, Empty<Bytes>>(io)
-        .await
-        .map_err(|error| protocol_failure(target, Phase::Send, &error))?;
-    let mut connection = pin!(connection);
-    let mut connected = true;
-    let request = target.request().map_err(|reason| {
-        Failure::new(Cause::AgentFault, Phase::Send, format!("agent: the request cannot be built ({reason})"))
-    })?;
-    let mut waiting = pin!(sender.send_request(request));
-    let answered: Result<Response<_>, hyper::Error> = std::future::poll_fn(|context| {
-        if connected && connection.as_mut().poll(context).is_ready() {
-            // The answer, or why there is none, comes out of the request's own future.
-            connected = false;
-        }
-        if marks.written() > 0 && attempt.phase() == Phase::Send {
-            attempt.begin_at(Phase::FirstByte, Monotonic(marks.written()));
-        }
-        waiting.as_mut().poll(context)
-    })
-    .await;
-    if marks.first_read() > 0 {
-        attempt.begin_at(Phase::Transfer, Monotonic(marks.first_read()));
+    route: &Route,
+    url: &Url,
+    at_home: bool,
+    mut message: Message,
+) -> Result<(Parts, Incoming), Failure> {
+    if message.headers.get(HOST).is_none_or(HeaderValue::is_empty) {
+        message.headers.insert(HOST, url.host_header());
     }
-    let response = answered.map_err(|error| {
-        let phase = if marks.written() == 0 { Phase::Send } else { Phase::FirstByte };
-        protocol_failure(target, phase, &error)
-    })?;
-    let (parts, mut body) = response.into_parts();
-    attempt.facts.status = Some(parts.status.as_u16());
-    let mut kept = Vec::new();
-    let mut received = 0_usize;
-    let mut truncated = false;
-    loop {
-        let frame = std::future::poll_fn(|context| {
-            if connected && connection.as_mut().poll(context).is_ready() {
-                connected = false;
-            }
-            pin!(body.frame()).poll(context)
-        })
-        .await;
-        let data = match frame {
-            None => break,
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(error)) => {
-                attempt.end();
-                return Err(protocol_failure(target, Phase::Transfer, &error));
-            }
-        };
-        let take = data.len().min(BODY_BYTES_MAX - received);
-        received += take;
-        if attempt.wants_body {
-            kept.extend_from_slice(&data[..take]);
+    if route.http == HttpVersion::Http3 {
+        let text = "agent: this build has no HTTP/3".to_owned();
+        return Err(Failure::new(Cause::AgentFault, Phase::Connect, text));
+    }
+    let is_plain_h2 = route.http == HttpVersion::Http2 && !url.tls();
+    let stream = match &route.proxy {
+        None => connect::open(attempt, url.host(), url.port(), route.family).await?,
+        Some(proxy) => proxy.open(attempt, route.family, url, url.tls() || is_plain_h2).await?,
+    };
+    let (stream, speaks_h2) = if url.tls() {
+        let stream = tls::handshake(attempt, stream, url.host(), route.tls_client(at_home)).await?;
+        let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        if route.http == HttpVersion::Http2 && !speaks_h2 {
+            let text = format!("TLS: {} does not offer HTTP/2", url.host());
+            return Err(Failure::new(Cause::ProtocolError, Phase::Tls, text));
         }
-        attempt.facts.body_bytes = Some(received as u64);
-        if take < data.len() || received == BODY_BYTES_MAX {
-            truncated = take < data.len() || !hyper::body::Body::is_end_stream(&body);
+        (Stream::Tls(Box::new(stream)), speaks_h2)
+    } else {
+        (Stream::Plain(stream), is_plain_h2)
+    };
+    let (parts, incoming) = if speaks_h2 {
+        let (parts, incoming) = h2::exchange(attempt, stream, url, message).await?;
+        (parts, Incoming::H2(Box::new(incoming)))
+    } else {
+        let target = if route.proxy.is_some() && !url.tls() { url.absolute().clone() } else { url.origin_form() };
+        let (parts, incoming) = h1::exchange(attempt, url.host(), stream, target, message).await?;
+        (parts, Incoming::H1(Box::new(incoming)))
+    };
+    attempt.facts.status = Some(parts.status.as_u16());
+    if parts.version == hyper::Version::HTTP_2 {
+        attempt.facts.text(FactKey::HttpVersion, "HTTP/2");
+    }
+    if route.proxy.is_some() && !url.tls() && parts.status.as_u16() == 407 {
+        let text = "proxy: it wants a login (407), which checks do not have".to_owned();
+        return Err(Failure::new(Cause::ProxyFailed, Phase::FirstByte, text));
+    }
+    Ok((parts, incoming))
+}
+
+/// Takes the body in.
+async fn receive(
+    attempt: &mut Attempt<'_>,
+    host: &str,
+    parts: Parts,
+    mut incoming: Incoming,
+) -> Result<Answer, Failure> {
+    let mut intake = Intake::new(attempt, &parts.headers);
+    loop {
+        let piece = match &mut incoming {
+            Incoming::H1(incoming) => incoming.data(host).await,
+            Incoming::H2(incoming) => incoming.data(host).await,
+        };
+        let piece = piece.inspect_err(|_| attempt.end())?;
+        if !piece.is_some_and(|data| intake.push(attempt, &data)) {
             break;
         }
     }
     attempt.end();
-    attempt.facts.body_bytes = Some(received as u64);
-    Ok(Answer { body: kept, body_bytes: received as u64, truncated, headers: parts.headers })
+    drop(incoming);
+    intake.finish(attempt, host, parts.headers).await
 }
 
-impl Target {
-    fn parse(target: &HttpTarget) -> Result<Self, String> {
-        let url = &target.url;
-        let uri: Uri = url.parse().map_err(|error| format!("{url:?}: {error}"))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(format!("{url:?} starts with neither http:// nor https://")),
-        };
-        let authority = uri.authority().ok_or_else(|| format!("{url:?} has no host"))?;
-        let host = authority.host();
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if bare.is_empty() {
-            return Err(format!("{url:?} has no host"));
-        }
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let named = match authority.port_u16() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        let host_header = HeaderValue::from_str(&named).map_err(|error| error.to_string())?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let path = path.parse().map_err(|error| format!("{path:?}: {error}"))?;
-        Ok(Self { tls, host: bare.to_owned(), port, path, host_header, family: target.family })
+/// The URL with scheme and host as HTTP/2 and HTTP/3 want it; a `Host` of the check's own is the authority.
+fn absolute(url: &Url, headers: &HeaderMap) -> Result<Uri, Failure> {
+    let named = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    if named.is_empty() || named == url.authority().as_bytes() {
+        return Ok(url.absolute().clone());
     }
-
-    fn request(&self) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-        Request::builder()
-            .method(Method::GET)
-            .uri(self.path.clone())
-            .header(HOST, self.host_header.clone())
-            .header(USER_AGENT, HeaderValue::from_static(AGENT))
-            .header(ACCEPT, HeaderValue::from_static("*/*"))
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .header(CONNECTION, HeaderValue::from_static("close"))
-            .body(Empty::new())
-    }
-}
-
-/// Explains an error of hyper in one line.
-fn protocol_failure(target: &Target, phase: Phase, error: &hyper::Error) -> Failure {
-    let host = &target.host;
-    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    if let Some(io) = io {
-        if connect::is_agent_fault(io) {
-            return connect::agent_fault(phase, io);
-        }
-        if matches!(
-            io.kind(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
-        ) {
-            return Failure::new(Cause::ConnectionReset, phase, format!("{phase}: {host} reset the connection"));
-        }
-        if io.kind() == io::ErrorKind::UnexpectedEof {
-            return Failure::new(Cause::ConnectionReset, phase, format!("{phase}: {host} closed the connection early"));
-        }
-    }
-    // hyper tells it apart to servers alone.
-    if error.is_parse() && error.to_string().contains("too large") {
-        let text = format!("{phase}: {host} sent headers over {HEADER_BYTES_MAX} bytes or {HEADERS_MAX} lines");
-        return Failure::new(Cause::ProtocolError, phase, text);
-    }
-    if error.is_parse() {
-        return Failure::new(Cause::ProtocolError, phase, format!("{phase}: {host} sent no valid HTTP/1.1 answer"));
-    }
-    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        return Failure::new(Cause::ConnectionReset, phase, format!("{phase}: {host} closed the connection early"));
-    }
-    let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    Failure::new(Cause::ProtocolError, phase, format!("{phase}: the answer of {host} breaks HTTP/1.1 ({reason})"))
-}
-
-/// Monotonic marks of a connection: when the request's last byte went out, when the answer's first came in. 0 is not yet.
-#[derive(Debug, Default)]
-struct Marks {
-    written: AtomicU64,
-    first_read: AtomicU64,
-}
-
-impl Marks {
-    fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    fn first_read(&self) -> u64 {
-        self.first_read.load(Ordering::Relaxed)
-    }
-}
-
-/// A stream that notes its marks.
-struct Marked<S> {
-    inner: S,
-    marks: Arc<Marks>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Marked<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if buffer.filled().len() > before && self.marks.first_read() == 0 {
-            self.marks.first_read.store(clock::monotonic().0.max(1), Ordering::Relaxed);
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
-        if let Poll::Ready(Ok(1..)) = polled {
-            self.marks.written.store(clock::monotonic().0.max(1), Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
+    let mut parts = url.absolute().clone().into_parts();
+    parts.authority = named.try_into().ok();
+    Uri::from_parts(parts).map_err(|error| {
+        let text = format!("agent: the header host of the check is no authority ({error})");
+        Failure::new(Cause::AgentFault, Phase::Send, text)
+    })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod tools;
 
 pub mod network;
 pub mod policy;
+mod query;
 pub mod resolve;
 
 pub mod connect;
@@ -37,6 +38,7 @@ mod flow;
 mod grpc;
 pub mod icmp;
 mod imap;
+mod mail;
 mod smtp;
 mod tcp;
 mod udp;

@@ -1,0 +1,259 @@
+//! Handshakes with real TLS servers on the loopback: good ones, and PKIs broken in every way.
+
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use sitepulse_daemon::clock;
+use sitepulse_model::check::{CheckKind, SecretText, TlsOptions};
+use sitepulse_model::record::{Cause, FactKey, ProbeResult, ProbeState};
+use std::sync::Arc;
+
+use super::*;
+use crate::testing::{self, some_roots};
+use crate::tls::pki::{Authority, Leaf, Server, server};
+use crate::tools::Tools;
+
+fn target(server: &Server) -> TlsTarget {
+    TlsTarget {
+        address: server.address.to_string(),
+        alpn: Vec::new(),
+        family: Family::Any,
+        tls: TlsOptions { server_name: Some("shop.example".to_owned()), ..TlsOptions::default() },
+    }
+}
+
+fn probe(target: TlsTarget, roots: RootCertStore) -> ProbeResult {
+    probe_with(target, &testing::tools(roots))
+}
+
+fn probe_with(target: TlsTarget, tools: &Tools) -> ProbeResult {
+    testing::run(&testing::check(CheckKind::Tls(Box::new(target)), 10_000_000, &[]), tools)
+}
+
+fn text(result: &ProbeResult, key: FactKey) -> String {
+    result.facts.texts_of(key).collect()
+}
+
+#[test]
+fn a_good_server_is_up_and_everything_it_shows_is_told() {
+    let root = Authority::root("Root of Example");
+    let middle = root.intermediate("Middle of Example");
+    let server = server(Leaf::of(&middle, &["shop.example", "www.shop.example"]).serve(|config| {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }));
+    let mut target = target(&server);
+    target.alpn = vec!["spdy/1".to_owned(), "http/1.1".to_owned()];
+    let result = probe(target, root.roots());
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+    assert_eq!(text(&result, FactKey::TlsVersion), "TLSv1.3");
+    assert_eq!(text(&result, FactKey::TlsCipher), "TLS_AES_128_GCM_SHA256");
+    assert_eq!(text(&result, FactKey::Alpn), "http/1.1");
+    assert_eq!(text(&result, FactKey::CertificateSubject), "shop.example");
+    assert_eq!(text(&result, FactKey::CertificateIssuer), "Middle of Example");
+    assert_eq!(text(&result, FactKey::CertificateNames), "shop.example, www.shop.example");
+    assert_eq!(text(&result, FactKey::CertificateSha256), server.leaf_sha256);
+    assert_eq!(result.facts.number_of(FactKey::ChainLength), Some(2));
+    assert_eq!(text(&result, FactKey::Ocsp), "");
+    assert!(result.facts.certificate_expires.unwrap() > clock::now());
+    assert!(result.phases.connect.is_some() && result.phases.tls.is_some());
+}
+
+#[test]
+fn tls_1_2_is_spoken_and_told() {
+    let root = Authority::root("Root");
+    let server = server(Leaf::of(&root, &["shop.example"]).serve_versions(&[&rustls::version::TLS12]));
+    let result = probe(target(&server), root.roots());
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+    assert_eq!(text(&result, FactKey::TlsVersion), "TLSv1.2");
+    assert_eq!(text(&result, FactKey::TlsCipher), "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+}
+
+#[test]
+fn every_broken_chain_is_down_with_its_reason_and_its_facts() {
+    let root = Authority::root("Root");
+    let middle = root.intermediate("Middle");
+    let old_middle = root.intermediate_of("Old Middle", (2020, 2021));
+    let new_middle = root.intermediate_of("New Middle", (3000, 3001));
+    let stranger = Authority::root("Stranger");
+    let name: &[&str] = &["shop.example"];
+    let cases: Vec<(&str, Leaf, &str)> = vec![
+        ("expired", Leaf::of(&root, name).valid(2020, 2021), "TLS: certificate for shop.example expired "),
+        ("future", Leaf::of(&root, name).valid(3000, 3001), "TLS: certificate for shop.example is valid only in "),
+        (
+            "wrong name",
+            Leaf::of(&root, &["a.example", "b.example", "c.example", "d.example"]),
+            "TLS: certificate is not for shop.example (it is for a.example, b.example, c.example, ...)",
+        ),
+        (
+            "unknown issuer",
+            Leaf::of(&stranger, name),
+            "TLS: certificate for shop.example is from an issuer that this machine does not trust (Stranger); the server sent no intermediate certificate",
+        ),
+        (
+            "missing intermediate",
+            Leaf::of(&middle, name).alone(),
+            "TLS: certificate for shop.example is from an issuer that this machine does not trust (Middle); the server sent no intermediate certificate",
+        ),
+        (
+            "expired intermediate",
+            Leaf::of(&old_middle, name),
+            "TLS: intermediate certificate \"Old Middle\" of shop.example expired ",
+        ),
+        (
+            "future intermediate",
+            Leaf::of(&new_middle, name),
+            "TLS: intermediate certificate \"New Middle\" of shop.example is valid only in ",
+        ),
+        (
+            "self-signed",
+            Leaf::self_signed(name),
+            "TLS: certificate for shop.example is self-signed; to trust it all the same, put it into tls.ca",
+        ),
+        (
+            "for clients",
+            Leaf::of(&root, name).for_clients(),
+            "TLS: certificate for shop.example is not made for servers (extended key usage)",
+        ),
+    ];
+    for (what, leaf, said) in cases {
+        let server = server(leaf.serve(|_| {}));
+        let result = probe(target(&server), root.roots());
+        assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::CertificateInvalid)), "{what}");
+        assert_eq!(result.failed_phase, Some(Phase::Tls));
+        assert!(result.detail.starts_with(said), "{what}: {}", result.detail);
+        assert_eq!(text(&result, FactKey::CertificateSha256), server.leaf_sha256, "{what}");
+        assert!(result.facts.certificate_expires.is_some(), "{what}");
+
+        // Who accepts anything is told all the same.
+        let mut target = target(&server);
+        target.tls.insecure = true;
+        let result = probe(target, root.roots());
+        assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""), "{what}");
+        assert_eq!(text(&result, FactKey::CertificateSha256), server.leaf_sha256, "{what}");
+    }
+}
+
+#[test]
+fn an_own_bundle_takes_the_place_of_the_agents_roots() {
+    let root = Authority::root("Root");
+    let server = server(Leaf::of(&root, &["shop.example"]).serve(|_| {}));
+    let mut own = target(&server);
+    own.tls.ca = Some(root.pem());
+    let result = probe(own.clone(), some_roots());
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+    own.tls.ca = Some(Authority::root("Another").pem());
+    let result = probe(own, root.roots());
+    assert_eq!(result.cause, Some(Cause::CertificateInvalid), "the agent's roots do not count");
+    assert!(result.detail.contains("tls.ca does not trust (Root)"), "{}", result.detail);
+}
+
+#[test]
+fn a_servers_own_certificate_in_the_bundle_is_trusted_by_its_dates_and_names() {
+    // As `openssl req -x509` makes it: an authority's.
+    for leaf in [Leaf::self_signed(&["shop.example"]), Leaf::self_signed(&["shop.example"]).authority()] {
+        let pem = leaf.pem();
+        let server = server(leaf.serve(|_| {}));
+        let mut target = target(&server);
+        target.tls.ca = Some(pem);
+        let result = probe(target.clone(), some_roots());
+        assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+        target.tls.server_name = Some("other.example".to_owned());
+        let result = probe(target, some_roots());
+        assert_eq!(result.cause, Some(Cause::CertificateInvalid));
+        assert!(result.detail.starts_with("TLS: certificate is not for other.example"), "{}", result.detail);
+    }
+    let old = Leaf::self_signed(&["shop.example"]).authority().valid(2020, 2021);
+    let pem = old.pem();
+    let server = server(old.serve(|_| {}));
+    let mut target = target(&server);
+    target.tls.ca = Some(pem);
+    let result = probe(target, some_roots());
+    assert!(result.detail.starts_with("TLS: certificate for shop.example expired "), "{}", result.detail);
+}
+
+#[test]
+fn client_certificates_come_from_secrets_and_their_absence_or_refusal_is_told() {
+    let root = Authority::root("Root");
+    let clients = Authority::root("Clients");
+    for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(clients.roots()), Arc::new(tls::provider()))
+                .build()
+                .unwrap();
+        let server = server(Leaf::of(&root, &["shop.example"]).serve_clients(versions, verifier));
+        let tools = testing::tools(root.roots());
+        let mut target = target(&server);
+        let result = probe_with(target.clone(), &tools);
+        assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::TlsFailed)), "{}", result.detail);
+        assert!(
+            result.detail.starts_with("TLS: shop.example requires a client certificate (tls.client_certificate)"),
+            "{}",
+            result.detail
+        );
+
+        target.tls.client_certificate = Some(SecretText("secret:client-cert".to_owned()));
+        target.tls.client_key = Some(SecretText("secret:client-key".to_owned()));
+        let result = probe_with(target.clone(), &tools);
+        assert_eq!((result.state, result.cause), (ProbeState::Unknown, Some(Cause::SecretMissing)));
+
+        let known = |leaf: &Leaf| {
+            tools
+                .secrets
+                .replace([("client-cert".to_owned(), leaf.pem()), ("client-key".to_owned(), leaf.key_pem())].into());
+        };
+        let check = testing::check(CheckKind::Tls(Box::new(target.clone())), 10_000_000, &[]);
+        let probe = crate::Probe::new(&check);
+        let run = || testing::run_prepared(&probe, &tools);
+        known(&Leaf::of(&clients, &["agent.example"]).for_clients());
+        let result = run();
+        assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+
+        // The prepared check goes with the secret.
+        known(&Leaf::of(&Authority::root("Nobody"), &["agent.example"]).for_clients());
+        let result = run();
+        assert_eq!(result.cause, Some(Cause::TlsFailed), "{}", result.detail);
+        assert!(result.detail.starts_with("TLS: shop.example refused the client certificate: "), "{}", result.detail);
+
+        tools
+            .secrets
+            .replace([("client-cert".to_owned(), "x".to_owned()), ("client-key".to_owned(), "y".to_owned())].into());
+        let result = run();
+        assert_eq!((result.state, result.cause), (ProbeState::Unknown, Some(Cause::AgentFault)), "{}", result.detail);
+    }
+}
+
+#[test]
+fn nothing_in_common_is_told() {
+    let root = Authority::root("Root");
+    let server =
+        server(Leaf::of(&root, &["shop.example"]).serve(|config| config.alpn_protocols = vec![b"h2".to_vec()]));
+    let mut target = target(&server);
+    target.alpn = vec!["imap".to_owned()];
+    let result = probe(target, root.roots());
+    assert_eq!(result.cause, Some(Cause::TlsFailed));
+    assert_eq!(result.detail, "TLS: shop.example refused the handshake: no application protocol in common (ALPN)");
+}
+
+#[test]
+fn options_that_cannot_be_used_are_refused_when_the_check_is_made() {
+    let options = |change: &dyn Fn(&mut TlsOptions)| {
+        let mut options = TlsOptions::default();
+        change(&mut options);
+        TlsClient::new(&options, &[]).map(drop).unwrap_err()
+    };
+    assert!(options(&|tls| tls.ca = Some("nonsense".to_owned())).starts_with("tls.ca: it has no certificate"));
+    let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(options(&|tls| tls.ca = Some(text.to_owned())).starts_with("tls.ca: certificate 1 cannot be used"));
+    assert!(options(&|tls| tls.server_name = Some("a b".to_owned())).starts_with("tls.server_name: "));
+    let lone = options(&|tls| tls.client_key = Some(SecretText("secret:key".to_owned())));
+    assert!(lone.contains("give both or none"), "{lone}");
+    assert!(TlsClient::new(&TlsOptions::default(), &[""]).is_err());
+}
+
+#[test]
+fn addresses_are_parted() {
+    assert_eq!(host_port("shop.example:443"), Ok(("shop.example".to_owned(), 443)));
+    assert_eq!(host_port("[::1]:25"), Ok(("::1".to_owned(), 25)));
+    for bad in ["shop.example", ":1", "shop.example:", "shop.example:0", "shop.example:65536", "::1:25", "[::1:25"] {
+        assert!(host_port(bad).is_err(), "{bad}");
+    }
+}

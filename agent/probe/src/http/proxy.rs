@@ -1,0 +1,103 @@
+//! An HTTP proxy on the way: a tunnel (`CONNECT`) for what is not plain HTTP/1.1, the absolute form of the request for what is.
+//!
+//! The proxy resolves the target's name, so the agent's policy judges the proxy's address alone, and of the target no more than an
+//! address that is written out in the URL.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sitepulse_model::check::Family;
+use sitepulse_model::record::{Cause, Phase};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::url::Url;
+use crate::attempt::{Attempt, Failure};
+use crate::connect;
+
+/// Longest answer to `CONNECT`, in bytes.
+const ANSWER_BYTES_MAX: usize = 8 << 10;
+
+/// Where requests are sent to instead of their targets.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    host: String,
+    port: u16,
+}
+
+impl Proxy {
+    /// Parses `http://host:port`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|reason| format!("proxy: {reason}"))?;
+        if url.tls() || url.origin_form() != "/" {
+            return Err(format!("proxy {text:?} is not of the form http://host:port"));
+        }
+        Ok(Self { host: url.host().to_owned(), port: url.port() })
+    }
+
+    /// Connects to the proxy; `tunnel` asks it for a connection to `url`'s host.
+    pub(super) async fn open(
+        &self,
+        attempt: &mut Attempt<'_>,
+        family: Family,
+        url: &Url,
+        tunnel: bool,
+    ) -> Result<TcpStream, Failure> {
+        if let Ok(ip) = url.host().parse::<IpAddr>() {
+            attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
+        }
+        let mut stream =
+            connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
+                match failure.cause.code() {
+                    0..64 => Failure::new(Cause::ProxyFailed, failure.phase, format!("proxy: {}", failure.detail)),
+                    _ => failure,
+                }
+            })?;
+        if tunnel {
+            attempt.begin(Phase::Connect);
+            self.connect(&mut stream, url).await?;
+            attempt.end();
+        }
+        url.host().clone_into(&mut attempt.host);
+        Ok(stream)
+    }
+
+    async fn connect(&self, stream: &mut TcpStream, url: &Url) -> Result<(), Failure> {
+        let failed = |text: String| Failure::new(Cause::ProxyFailed, Phase::Connect, format!("proxy: {text}"));
+        let Self { host, port } = self;
+        let named = url.host();
+        let target =
+            if named.contains(':') { format!("[{named}]:{}", url.port()) } else { format!("{named}:{}", url.port()) };
+        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+        let broke = |error: std::io::Error| failed(format!("{host}:{port} broke off ({})", connect::plain(&error)));
+        stream.write_all(request.as_bytes()).await.map_err(broke)?;
+        let mut answer = Vec::new();
+        let end = loop {
+            if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(failed(format!("{host}:{port} answered with more than {ANSWER_BYTES_MAX} bytes")));
+            }
+            let mut block = [0; 1024];
+            let read = stream.read(&mut block).await.map_err(broke)?;
+            if read == 0 {
+                return Err(failed(format!("{host}:{port} closed the connection without an answer")));
+            }
+            answer.extend_from_slice(&block[..read]);
+        };
+        let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        let mut words = line.splitn(3, ' ');
+        let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
+        match words.next() {
+            Some(status) if is_http && status.len() == 3 && status.starts_with('2') => {}
+            _ if is_http => return Err(failed(format!("{host}:{port} refused to connect to {target}: {line}"))),
+            _ => return Err(failed(format!("{host}:{port} is no HTTP proxy, it answered {line:?}"))),
+        }
+        // The target speaks only after it was spoken to.
+        if end < answer.len() {
+            return Err(failed(format!("{host}:{port} sent something of its own into the connection to {target}")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! What a certificate says. It comes from the target: whatever does not parse is left out.
+
+use ring::digest::{SHA256, digest};
+use rustls_pki_types::CertificateDer;
+use sitepulse_model::time::{SECOND_US, UtcMicros};
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser as _;
+use x509_parser::prelude::{GeneralName, X509Certificate, X509Name};
+
+/// Most names told of one certificate.
+const NAMES_MAX: usize = 20;
+
+/// What one certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Certificate {
+    /// The common name, or the whole subject where there is none.
+    pub(super) subject: String,
+    /// As for the subject.
+    pub(super) issuer: String,
+    /// Host names and addresses that it is for.
+    pub(super) names: Vec<String>,
+    pub(super) not_before: UtcMicros,
+    pub(super) not_after: UtcMicros,
+}
+
+impl Certificate {
+    pub(super) fn parse(der: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509CertificateParser::new().parse(der).ok()?;
+        let (not_before, not_after) = period(&certificate);
+        let names = certificate.subject_alternative_name().ok().flatten();
+        let names = names.map(|names| names.value.general_names.iter().filter_map(name).take(NAMES_MAX).collect());
+        Some(Self {
+            subject: title(certificate.subject()),
+            issuer: title(certificate.issuer()),
+            names: names.unwrap_or_default(),
+            not_before,
+            not_after,
+        })
+    }
+}
+
+/// Whether a certificate's own key signed it.
+pub(super) fn is_self_signed(der: &CertificateDer<'_>) -> bool {
+    let parsed = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der);
+    parsed.is_ok_and(|(_, certificate)| {
+        certificate.subject() == certificate.issuer() && certificate.verify_signature(None).is_ok()
+    })
+}
+
+/// From when to when a certificate is valid. Cheap: it reads no extension.
+pub(super) fn validity(der: &CertificateDer<'_>) -> Option<(UtcMicros, UtcMicros)> {
+    let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
+    Some(period(&certificate))
+}
+
+fn period(certificate: &X509Certificate<'_>) -> (UtcMicros, UtcMicros) {
+    let at = |time: x509_parser::time::ASN1Time| UtcMicros(time.timestamp().saturating_mul(SECOND_US));
+    (at(certificate.validity().not_before), at(certificate.validity().not_after))
+}
+
+/// A name for people: an organisation's authorities have common names that tell little alone.
+fn title(name: &X509Name<'_>) -> String {
+    let first = |mut found: Box<dyn Iterator<Item = String> + '_>| found.next();
+    let common = first(Box::new(name.iter_common_name().filter_map(|part| part.as_str().ok().map(ToOwned::to_owned))));
+    let organisation =
+        first(Box::new(name.iter_organization().filter_map(|part| part.as_str().ok().map(ToOwned::to_owned))));
+    match (common, organisation) {
+        (Some(common), Some(organisation)) => format!("{common} ({organisation})"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => name.to_string(),
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(host) => Some((*host).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            let v6 = || <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from);
+            v4.or_else(|_| v6()).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// The fingerprint that browsers and `openssl x509 -fingerprint -sha256` show, in lower case and without colons.
+pub(super) fn sha256(der: &CertificateDer<'_>) -> String {
+    digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
