@@ -22,10 +22,10 @@ use sitepulse_model::record::{Cause, FactKey, Phase};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::connect;
 use crate::http::{HEADER_BYTES_MAX, Headers, Url};
 use crate::metered::{Flooded, Metered};
 use crate::tls::{self, TlsClient};
-use crate::connect;
 
 mod health;
 

@@ -18,9 +18,9 @@ use sitepulse_model::expect;
 use sitepulse_model::record::{Cause, FactKey, Phase};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::http::{Headers, Url};
@@ -60,7 +60,8 @@ impl WebsocketProbe {
             _ => return Err(format!("{:?} starts with neither ws:// nor wss://", target.url)),
         };
         let offered = target.subprotocols.join(", ");
-        let offered = HeaderValue::from_str(&offered).map_err(|_| format!("{offered:?} are no names of subprotocols"))?;
+        let offered =
+            HeaderValue::from_str(&offered).map_err(|_| format!("{offered:?} are no names of subprotocols"))?;
         Ok(Self {
             url: Url::parse(&format!("{http}://{rest}"))?,
             headers: Headers::new(&target.headers, target.auth.as_ref(), false)?,
@@ -234,13 +235,16 @@ fn explain(host: &str, phase: Phase, error: &Error) -> Failure {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             (Cause::ProtocolError, format!("{host} sent a message over {BODY_BYTES_MAX} bytes"))
         }
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::ConnectionClosed | Error::AlreadyClosed => {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed => {
             (Cause::ConnectionReset, format!("{host} closed the connection without a closing frame"))
         }
         Error::Utf8(_) => (Cause::ProtocolError, format!("{host} sent a text message that is no UTF-8")),
-        Error::Protocol(error) => {
-            (Cause::ProtocolError, format!("{host} breaks the WebSocket protocol ({})", error.to_string().to_lowercase()))
-        }
+        Error::Protocol(error) => (
+            Cause::ProtocolError,
+            format!("{host} breaks the WebSocket protocol ({})", error.to_string().to_lowercase()),
+        ),
         other => (Cause::ProtocolError, format!("{host} breaks the WebSocket protocol ({other})")),
     };
     Failure::new(cause, phase, format!("{phase}: {text}"))

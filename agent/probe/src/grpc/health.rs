@@ -98,7 +98,8 @@ pub(super) fn check_head(host: &str, status: u16, headers: &HeaderMap) -> Result
         return Err(Failure::new(Cause::ProtocolError, Phase::FirstByte, text));
     }
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let is_grpc = kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')));
+    let is_grpc =
+        kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')));
     if !is_grpc {
         let text = format!("grpc: {host} answered with {:?} instead of gRPC", String::from_utf8_lossy(kind));
         return Err(Failure::new(Cause::ProtocolError, Phase::FirstByte, text));
@@ -140,7 +141,9 @@ pub(super) fn verdict(host: &str, service: &str, trailers: &HeaderMap, framed: &
         0 => not_serving("UNKNOWN", format!("{host} does not know whether {what} serves (UNKNOWN)")),
         2 => not_serving("NOT_SERVING", format!("{what} at {host} does not serve (NOT_SERVING)")),
         3 => not_serving("SERVICE_UNKNOWN", format!("{host} knows no {what} (SERVICE_UNKNOWN)")),
-        other => return Err(broken(format!("{host} sent the serving status {other}, which the protocol does not have"))),
+        other => {
+            return Err(broken(format!("{host} sent the serving status {other}, which the protocol does not have")));
+        }
     })
 }
 
@@ -213,10 +216,14 @@ mod tests {
         assert_eq!(response(&framed(b"")), Ok(0), "a default value is not sent");
         assert_eq!(response(&framed(b"\x08\x01")), Ok(1));
         assert_eq!(response(&framed(b"\x12\x02xy\x08\x02\x1d1234\x21 8 bytes")), Ok(2), "unknown fields");
-        for broken in [&b"\x08"[..], b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x12\x05xy", b"\x0b", b"\x1d1"] {
+        for broken in
+            [&b"\x08"[..], b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x12\x05xy", b"\x0b", b"\x1d1"]
+        {
             assert!(response(&framed(broken)).is_err(), "{broken:?}");
         }
-        for broken in [&b""[..], b"\x00\x00", b"\x01\x00\x00\x00\x00", b"\x00\x00\x00\x00\x01", b"\x00\xff\xff\xff\xff\x08\x01"] {
+        for broken in
+            [&b""[..], b"\x00\x00", b"\x01\x00\x00\x00\x00", b"\x00\x00\x00\x00\x01", b"\x00\xff\xff\xff\xff\x08\x01"]
+        {
             assert!(response(broken).is_err(), "{broken:?}");
         }
     }
@@ -236,7 +243,10 @@ mod tests {
         }
         let unknown = said("5", "no%20such%20one", b"").unwrap();
         assert_eq!(unknown.status, "SERVICE_UNKNOWN");
-        assert_eq!(unknown.failure.unwrap().detail, "grpc: a.example knows no service \"shop\" (NOT_FOUND: no such one)");
+        assert_eq!(
+            unknown.failure.unwrap().detail,
+            "grpc: a.example knows no service \"shop\" (NOT_FOUND: no such one)"
+        );
         for (code, cause, text) in [
             ("12", Cause::ProtocolError, "grpc: a.example does not speak the health protocol (UNIMPLEMENTED)"),
             ("16", Cause::LoginRefused, "grpc: a.example refused the health check (UNAUTHENTICATED)"),
@@ -253,7 +263,9 @@ mod tests {
 
     #[test]
     fn percent_encoding_never_fails() {
-        for (coded, text) in [("a%20b", "a b"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%C3%BC", "ü"), ("%ff", "\u{fffd}")] {
+        for (coded, text) in
+            [("a%20b", "a b"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%C3%BC", "ü"), ("%ff", "\u{fffd}")]
+        {
             assert_eq!(percent_decode(coded.as_bytes()), text);
         }
     }

@@ -62,7 +62,8 @@ pub(super) async fn shake(
 }
 
 fn quic_config(tls: Arc<rustls::ClientConfig>, left_us: u64) -> Result<ClientConfig, Failure> {
-    let fault = |text: String| Failure::new(Cause::AgentFault, Phase::Tls, format!("agent: no QUIC with this TLS ({text})"));
+    let fault =
+        |text: String| Failure::new(Cause::AgentFault, Phase::Tls, format!("agent: no QUIC with this TLS ({text})"));
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| fault(error.to_string()))?;
     let mut transport = TransportConfig::default();
     // The run's deadline comes first; this only says when quinn forgets a connection whose run is gone.
@@ -150,8 +151,12 @@ pub(super) fn lost(host: &str, phase: Phase, error: &ConnectionError) -> Failure
         ConnectionError::ApplicationClosed(close) => {
             (Cause::ConnectionReset, format!("{host} closed the connection early ({})", close.error_code))
         }
-        ConnectionError::Reset => (Cause::ConnectionReset, format!("{host} does not know the connection any more (stateless reset)")),
-        ConnectionError::TimedOut => (Cause::Timeout, format!("{host} fell silent (idle timeout of the QUIC connection)")),
+        ConnectionError::Reset => {
+            (Cause::ConnectionReset, format!("{host} does not know the connection any more (stateless reset)"))
+        }
+        ConnectionError::TimedOut => {
+            (Cause::Timeout, format!("{host} fell silent (idle timeout of the QUIC connection)"))
+        }
         ConnectionError::LocallyClosed | ConnectionError::CidsExhausted => {
             let text = format!("agent: its QUIC socket is gone ({error}); the next run makes a new one");
             return Failure::new(Cause::AgentFault, phase, text);

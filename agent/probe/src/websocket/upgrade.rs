@@ -45,7 +45,11 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         let count = count.map_err(|error| io_failure(host, attempt.phase(), &error))?;
         if count == 0 {
             let phase = attempt.phase();
-            return Err(Failure::new(Cause::ConnectionReset, phase, format!("{phase}: {host} closed the connection early")));
+            return Err(Failure::new(
+                Cause::ConnectionReset,
+                phase,
+                format!("{phase}: {host} closed the connection early"),
+            ));
         }
         if attempt.phase() == Phase::FirstByte {
             attempt.begin(Phase::Transfer);
@@ -71,7 +75,12 @@ fn request(url: &Url, mut headers: HeaderMap, key: &str) -> Vec<u8> {
         headers.insert(HOST, url.host_header());
     }
     let mut bytes = format!("GET {} HTTP/1.1\r\n", url.origin_form()).into_bytes();
-    let own = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-key", key)];
+    let own = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", key),
+    ];
     for (name, _) in own {
         headers.remove(name);
     }
@@ -113,7 +122,8 @@ impl Head {
     /// Any status but 101.
     pub(super) fn refused(&self, host: &str) -> Failure {
         let status = self.status;
-        let to = self.headers.get(LOCATION).map(|to| format!(", redirects to {}", String::from_utf8_lossy(to.as_bytes())));
+        let to =
+            self.headers.get(LOCATION).map(|to| format!(", redirects to {}", String::from_utf8_lossy(to.as_bytes())));
         let text = format!("upgrade: {host} refused it with status {status}{}", to.unwrap_or_default());
         Failure::new(Cause::ProtocolError, Phase::FirstByte, text)
     }
@@ -130,7 +140,9 @@ impl Head {
         }
         let accept = self.headers.get("sec-websocket-accept").map(HeaderValue::as_bytes).unwrap_or_default();
         if accept != self.accept.as_bytes() {
-            return Err(upgrade(format!("{host} sent a wrong Sec-WebSocket-Accept: it did not read the request's key")));
+            return Err(upgrade(format!(
+                "{host} sent a wrong Sec-WebSocket-Accept: it did not read the request's key"
+            )));
         }
         if let Some(extensions) = self.headers.get("sec-websocket-extensions") {
             let extensions = String::from_utf8_lossy(extensions.as_bytes());
