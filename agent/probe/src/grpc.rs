@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::connect;
 use crate::http::{HEADER_BYTES_MAX, Headers, Url};
-use crate::metered::{Flooded, Metered};
+use crate::metered::{FLOODED, Metered};
 use crate::tls::{self, TlsClient};
 
 mod health;
@@ -246,9 +246,7 @@ fn explain(host: &str, phase: Phase, error: &h2::Error) -> Failure {
             return failure;
         }
         let (cause, text) = match below.kind() {
-            _ if below.get_ref().is_some_and(|inner| inner.is::<Flooded>()) => {
-                (Cause::ProtocolError, format!("{host} {below}"))
-            }
+            FLOODED => (Cause::ProtocolError, format!("{host} {below}")),
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => {
                 (Cause::ProtocolError, format!("{host} does not speak HTTP/2 on this port"))
             }

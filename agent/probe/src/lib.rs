@@ -13,6 +13,7 @@
 //! racing addresses would measure something else than what a visitor meets. Nothing here knows schedules, spools or collectors.
 
 mod attempt;
+mod exchange;
 mod run;
 #[cfg(test)]
 mod testing;

@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What reading ends with beyond the limit.
+/// The kind of the error that reading ends with beyond the limit: what libraries in between leave of it.
+pub(crate) const FLOODED: io::ErrorKind = io::ErrorKind::QuotaExceeded;
+
 #[derive(Debug, thiserror::Error)]
 #[error("sent more than {bytes_max} bytes")]
-pub(crate) struct Flooded {
+struct Flooded {
     bytes_max: usize,
 }
 
@@ -33,7 +35,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left == 0 {
-            return Poll::Ready(Err(io::Error::other(Flooded { bytes_max: self.bytes_max })));
+            return Poll::Ready(Err(io::Error::new(FLOODED, Flooded { bytes_max: self.bytes_max })));
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(context, buffer);

@@ -98,7 +98,7 @@ impl WebsocketProbe {
         let (head, early) = upgrade::ask(attempt, &mut stream, &self.url, headers).await?;
         if head.status != 101 {
             attempt.end();
-            let judged = attempt.expect.iter().any(|one| one.condition().operand.to_string() == "status");
+            let judged = attempt.expect.iter().any(|one| one.condition().operand.name() == "status");
             if judged {
                 return Ok(Answer { headers: head.headers, ..Answer::default() });
             }

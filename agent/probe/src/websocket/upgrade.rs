@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::attempt::{Attempt, Failure};
 use crate::http::{HEADER_BYTES_MAX, HEADERS_MAX, Url};
-use crate::metered::Flooded;
+use crate::metered::FLOODED;
 use crate::{connect, tls};
 
 /// The answer to the request for an upgrade.
@@ -40,6 +40,7 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     sent.await.map_err(|error| io_failure(host, Phase::Send, &error))?;
     attempt.begin(Phase::FirstByte);
     let mut bytes = Vec::with_capacity(1 << 10);
+    let mut heads = 0;
     loop {
         let count = stream.read_buf(&mut bytes).await;
         let count = count.map_err(|error| io_failure(host, attempt.phase(), &error))?;
@@ -54,15 +55,17 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         if attempt.phase() == Phase::FirstByte {
             attempt.begin(Phase::Transfer);
         }
-        if let Some((length, status, headers)) = parse(host, &bytes)? {
+        // One read may hold several heads: interim answers come before the one that counts.
+        while let Some((length, status, headers)) = parse(host, &bytes)? {
             bytes.drain(..length);
+            heads += length;
             if (102..200).contains(&status) || status == 100 {
                 continue;
             }
             attempt.facts.status = Some(status);
             return Ok((Head { status, headers, accept: derive_accept_key(key.as_bytes()) }, bytes));
         }
-        if bytes.len() > HEADER_BYTES_MAX {
+        if heads + bytes.len() > HEADER_BYTES_MAX {
             return Err(protocol(format!("{host} sent headers over {HEADER_BYTES_MAX} bytes")));
         }
     }
@@ -170,7 +173,7 @@ pub(super) fn io_failure(host: &str, phase: Phase, error: &io::Error) -> Failure
     if let Some(failure) = tls::explain_late(host, error) {
         return failure;
     }
-    if error.get_ref().is_some_and(|inner| inner.is::<Flooded>()) {
+    if error.kind() == FLOODED {
         let text = format!("{phase}: {host} {error}");
         return Failure::new(Cause::ProtocolError, phase, text);
     }

@@ -362,8 +362,7 @@ fn hostile_documents_are_refused_early() {
         assert!(found.0 == ProbeState::Down && found.1.contains(why), "{text} {why}: {found:?}");
     }
     // Large attributes and texts are ordinary.
-    let data =
-        "<img src='data:image/png;base64,".to_string() + &"QUJDREVG".repeat(20_000) + "'><p>x y ";
+    let data = "<img src='data:image/png;base64,".to_string() + &"QUJDREVG".repeat(20_000) + "'><p>x y ";
     let page = data + &"z z ".repeat(100_000) + "<h1>a</h1>";
     assert_eq!(with_body("http", &["html 'h1' == 'a'"], page.as_bytes()).0, ProbeState::Up);
 }
