@@ -116,9 +116,7 @@ fn server(text: &str) -> Result<(String, u16), String> {
         return Ok((text.to_owned(), PORT));
     }
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, port.parse().map_err(|_| wrong())?)
-        }
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
         Some(_) | None => (text, PORT),
     };
     let bare = match host.strip_prefix('[') {
@@ -161,6 +159,7 @@ const fn record_type(record: DnsType) -> RecordType {
 }
 
 /// A record's value as dig prints it, names with their last dot; the strings of a TXT record joined, as everybody who reads them does.
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest prints itself in zone file form")]
 fn value(record: &Record) -> String {
     match &record.data {
         RData::TXT(text) => {
@@ -171,7 +170,6 @@ fn value(record: &Record) -> String {
         RData::CAA(caa) => {
             format!("{} {} \"{}\"", caa.flags(), caa.tag, String::from_utf8_lossy(&caa.value))
         }
-        #[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest prints itself in zone file form")]
         other => other.to_string(),
     }
 }

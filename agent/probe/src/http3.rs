@@ -103,7 +103,9 @@ pub(crate) async fn send(
             }
             match receiving.as_mut().poll(context) {
                 Poll::Ready(answered) => Poll::Ready(answered),
-                Poll::Pending => wire.overrun().map_or(Poll::Pending, |bytes| Poll::Ready(Err(Trouble::Overrun(bytes)))),
+                Poll::Pending => {
+                    wire.overrun().map_or(Poll::Pending, |bytes| Poll::Ready(Err(Trouble::Overrun(bytes))))
+                }
             }
         })
         .await
@@ -130,7 +132,9 @@ impl Incoming {
                         .map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())))
                         .map_err(Trouble::Stream),
                 ),
-                Poll::Pending => wire.overrun().map_or(Poll::Pending, |bytes| Poll::Ready(Err(Trouble::Overrun(bytes)))),
+                Poll::Pending => {
+                    wire.overrun().map_or(Poll::Pending, |bytes| Poll::Ready(Err(Trouble::Overrun(bytes))))
+                }
             }
         })
         .await;
@@ -253,7 +257,9 @@ impl Trouble {
                 let text = if phase == Phase::Transfer {
                     format!("{phase}: {host} sent over {bytes} bytes beside its answer's body")
                 } else {
-                    format!("{phase}: {host} sent over {bytes} bytes and no answer; headers may have {HEADER_BYTES_MAX}")
+                    format!(
+                        "{phase}: {host} sent over {bytes} bytes and no answer; headers may have {HEADER_BYTES_MAX}"
+                    )
                 };
                 Failure::new(Cause::ProtocolError, phase, text)
             }

@@ -39,6 +39,7 @@ mod grpc;
 pub mod icmp;
 mod imap;
 mod mail;
+mod metered;
 mod smtp;
 mod tcp;
 mod udp;

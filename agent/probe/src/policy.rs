@@ -159,7 +159,9 @@ struct Prefix {
 impl Prefix {
     fn parse(entry: &str) -> Result<Self, String> {
         let unknown = || {
-            format!("{entry:?} is no entry of an allow-list: use \"loopback\", \"private\", a prefix as 10.1.0.0/16, or an address as 192.0.2.7")
+            format!(
+                "{entry:?} is no entry of an allow-list: use \"loopback\", \"private\", a prefix as 10.1.0.0/16, or an address as 192.0.2.7"
+            )
         };
         let (address, bits) = match entry.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -170,14 +172,18 @@ impl Prefix {
         let bits = match bits {
             None => bits_max,
             Some(bits) => bits.parse::<u8>().ok().filter(|bits| *bits <= bits_max).ok_or_else(|| {
-                format!("{entry:?}: the length of its prefix is a number from 0 to {bits_max}, as in {address}/{bits_max}")
+                format!(
+                    "{entry:?}: the length of its prefix is a number from 0 to {bits_max}, as in {address}/{bits_max}"
+                )
             })?,
         };
         let given = mapped(address);
         let first = Ipv6Addr::from_bits(given.to_bits() & mask(bits + offset));
         let prefix = Self { first, bits: bits + offset };
         if first != given {
-            return Err(format!("{entry:?} has bits beyond its prefix: write \"{prefix}\", or {address} alone for that one address"));
+            return Err(format!(
+                "{entry:?} has bits beyond its prefix: write \"{prefix}\", or {address} alone for that one address"
+            ));
         }
         Ok(prefix)
     }
@@ -341,7 +347,9 @@ fn embedded(ip: Ipv6Addr, translator_bits: Option<u8>) -> [Option<Ipv4Addr>; 6] 
     match segments {
         // ::a.b.c.d, ::ffff:a.b.c.d, ::ffff:0:a.b.c.d, 64:ff9b::a.b.c.d. The first two of ::/96 are no embedding: :: and ::1 are judged as such.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => {}
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => found[0] = last,
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+            found[0] = last
+        }
         // RFC 6052 2.2: octet 8 is skipped.
         [0x64, 0xff9b, 1, ..] => {
             let readings = [(48, [6, 7, 9, 10]), (56, [7, 9, 10, 11]), (64, [9, 10, 11, 12]), (96, [12, 13, 14, 15])];

@@ -222,7 +222,8 @@ impl Kind {
     }
 }
 
-struct HeaderLines<'a>(&'a HeaderMap);
+/// The headers of an answer, for assertions.
+pub(crate) struct HeaderLines<'a>(pub(crate) &'a HeaderMap);
 
 impl Headers for HeaderLines<'_> {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -232,7 +233,8 @@ impl Headers for HeaderLines<'_> {
     }
 }
 
-fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64) -> String {
+/// Why a deadline that strikes in `phase` is the target's.
+pub(crate) fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64) -> String {
     let host = &attempt.host;
     let within = human_us(timeout_us);
     match (phase, attempt.address) {

@@ -16,7 +16,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::cipher_suite as suite;
 use rustls::{ClientConfig, RootCertStore};
@@ -33,12 +32,13 @@ use crate::attempt::{Attempt, Failure};
 mod certificate;
 mod client;
 mod explain;
+mod ocsp;
 #[cfg(test)]
 pub(crate) mod pki;
 mod shown;
 
 pub(crate) use client::TlsClient;
-pub(crate) use explain::{explain, explain_late};
+pub(crate) use explain::{explain, explain_late, span};
 pub(crate) use shown::{Shown, note, wants_facts};
 
 /// Why no TLS configuration can be made.
@@ -56,7 +56,7 @@ pub enum TlsError {
 #[derive(Debug, Clone)]
 pub struct Tls {
     provider: Arc<CryptoProvider>,
-    verifier: Arc<WebPkiServerVerifier>,
+    anchors: shown::Anchors,
     /// Configurations in use. An entry dies with the last check that uses it.
     prepared: Arc<Mutex<HashMap<client::Wanted, Weak<client::Prepared>>>>,
 }
@@ -82,12 +82,17 @@ impl Tls {
     /// No root is usable, or rustls refuses its own defaults.
     pub fn with_roots(roots: RootCertStore) -> Result<Self, TlsError> {
         let provider = Arc::new(provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .build()
-            .map_err(|error| TlsError::Roots(error.to_string()))?;
+        let anchors = shown::Anchors::new(roots, &provider).map_err(|error| TlsError::Roots(error.to_string()))?;
         // Whatever a check wants later is built on this: it must not fail then.
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        Ok(Self { provider, verifier, prepared: Arc::default() })
+        Ok(Self { provider, anchors, prepared: Arc::default() })
+    }
+
+    /// How many configurations are in use.
+    #[cfg(test)]
+    pub(crate) fn configurations(&self) -> usize {
+        let all = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter(|one| one.strong_count() > 0).count()
     }
 
     fn prepared(
@@ -160,7 +165,14 @@ pub(crate) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     };
     attempt.end();
     match shaken {
-        Ok(stream) => Ok((stream, shown)),
+        Ok(stream) => match shown.revoked(asked, clock::now()) {
+            None => Ok((stream, shown)),
+            Some(revoked) => {
+                note_connection(attempt, &stream);
+                note(attempt, &shown);
+                Err(revoked)
+            }
+        },
         Err(error) => {
             note(attempt, &shown);
             Err(explain(asked, &error, &shown, clock::now()))

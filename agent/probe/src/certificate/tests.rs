@@ -1,11 +1,14 @@
 //! Handshakes with real TLS servers on the loopback: good ones, and PKIs broken in every way.
 
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{CheckKind, SecretText, TlsOptions};
 use sitepulse_model::record::{Cause, FactKey, ProbeResult, ProbeState};
-use std::sync::Arc;
+use x509_ocsp::{CertStatus, OcspGeneralizedTime, RevokedInfo};
 
 use super::*;
 use crate::testing::{self, some_roots};
@@ -219,6 +222,165 @@ fn client_certificates_come_from_secrets_and_their_absence_or_refusal_is_told() 
         let result = run();
         assert_eq!((result.state, result.cause), (ProbeState::Unknown, Some(Cause::AgentFault)), "{}", result.detail);
     }
+}
+
+fn revoked() -> CertStatus {
+    let at = der::DateTime::new(2026, 1, 31, 12, 0, 0).unwrap();
+    CertStatus::Revoked(RevokedInfo { revocation_time: OcspGeneralizedTime::from(at), revocation_reason: None })
+}
+
+#[test]
+fn a_stapled_answer_is_told_and_a_revoked_certificate_is_down() {
+    let root = Authority::root("Root");
+    let middle = root.intermediate("Middle");
+    // The issuer comes with the chain, or is a root that does not.
+    for issuer in [&middle, &root] {
+        let leaf = Leaf::of(issuer, &["shop.example"]);
+        let responder = Leaf::of(issuer, &["ocsp.example"]).for_ocsp();
+        for staple in
+            [issuer.staple(&leaf, CertStatus::good(), (-1, 1)), issuer.staple_by(&responder, &leaf, CertStatus::good())]
+        {
+            let server = server(leaf.serve_stapled(staple));
+            let result = probe(target(&server), root.roots());
+            assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+            assert_eq!(text(&result, FactKey::Ocsp), "good");
+        }
+        for staple in [issuer.staple(&leaf, revoked(), (-1, 1)), issuer.staple_by(&responder, &leaf, revoked())] {
+            let server = server(leaf.serve_stapled(staple));
+            let result = probe(target(&server), root.roots());
+            assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::CertificateInvalid)));
+            assert_eq!(result.failed_phase, Some(Phase::Tls));
+            assert_eq!(result.detail, "TLS: certificate for shop.example was revoked on 2026-01-31 (stapled OCSP)");
+            assert_eq!(text(&result, FactKey::Ocsp), "revoked");
+            assert_eq!(text(&result, FactKey::TlsVersion), "TLSv1.3");
+
+            let mut anyone = target(&server);
+            anyone.tls.insecure = true;
+            let result = probe(anyone, some_roots());
+            assert_eq!(result.state, ProbeState::Up, "who accepts any certificate accepts that too");
+        }
+    }
+}
+
+#[test]
+fn a_stapled_answer_that_cannot_be_believed_says_nothing() {
+    let root = Authority::root("Root");
+    let leaf = Leaf::of(&root, &["shop.example"]);
+    let other = Leaf::of(&root, &["other.example"]);
+    let stranger = Authority::root("Root");
+    let unappointed = Leaf::of(&root, &["ocsp.example"]);
+    let theirs = Leaf::of(&stranger, &["ocsp.example"]).for_ocsp();
+    let old = Leaf::of(&root, &["ocsp.example"]).for_ocsp().valid(2020, 2021);
+    for (what, staple) in [
+        ("stale", root.staple(&leaf, revoked(), (-9, -1))),
+        ("from the future", root.staple(&leaf, revoked(), (1, 9))),
+        ("of another certificate", root.staple(&other, revoked(), (-1, 1))),
+        ("of a stranger", stranger.staple(&leaf, revoked(), (-1, 1))),
+        ("of a responder nobody appointed", root.staple_by(&unappointed, &leaf, revoked())),
+        ("of a stranger's responder", root.staple_by(&theirs, &leaf, revoked())),
+        ("of a responder whose time is over", root.staple_by(&old, &leaf, revoked())),
+        ("nonsense", vec![0x30, 3, 0x0a, 1, 0]),
+        ("unknown", root.staple(&leaf, CertStatus::unknown(), (-1, 1))),
+    ] {
+        let server = server(leaf.serve_stapled(staple));
+        let result = probe(target(&server), root.roots());
+        assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""), "{what}");
+        assert_eq!(text(&result, FactKey::Ocsp), "unknown", "{what}");
+    }
+}
+
+/// Answers the first bytes with an alert of this number, in TLS 1.2's plain form.
+fn alerting(alert: u8) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut hello = [0; 2048];
+        assert!(stream.read(&mut hello).unwrap() > 0);
+        stream.write_all(&[0x15, 3, 3, 0, 2, 2, alert]).unwrap();
+        while matches!(stream.read(&mut hello), Ok(1..)) {}
+    });
+    address
+}
+
+#[test]
+fn alerts_are_told_in_words() {
+    for (alert, said) in [
+        (40, "no protocol version or cipher in common"),
+        (70, "it speaks neither TLS 1.2 nor 1.3"),
+        (71, "it wants stronger ciphers"),
+        (80, "it has an internal error"),
+        (112, "it knows no site of that name (unrecognised name)"),
+        (120, "no application protocol in common (ALPN)"),
+    ] {
+        let mut target = TlsTarget {
+            address: alerting(alert).to_string(),
+            alpn: Vec::new(),
+            family: Family::Any,
+            tls: TlsOptions::default(),
+        };
+        target.tls.server_name = Some("shop.example".to_owned());
+        let result = probe(target, some_roots());
+        assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::TlsFailed)), "{alert}");
+        assert_eq!(result.detail, format!("TLS: shop.example refused the handshake: {said}"));
+    }
+    for (alert, said) in [(48, "(unknown CA)"), (50, "(decode error)"), (90, "(user canceled)"), (200, "(alert 200)")] {
+        let target = TlsTarget {
+            address: alerting(alert).to_string(),
+            alpn: Vec::new(),
+            family: Family::Any,
+            tls: TlsOptions::default(),
+        };
+        let result = probe(target, some_roots());
+        assert_eq!(result.detail, format!("TLS: 127.0.0.1 refused the handshake {said}"));
+    }
+}
+
+#[test]
+fn what_the_certificate_said_survives_a_deadline_in_the_handshake() {
+    let root = Authority::root("Root");
+    let serving = Leaf::of(&root, &["shop.example"]).serve_versions(&[&rustls::version::TLS12]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        // Up to the server's certificate, and no further.
+        let mut connection = rustls::ServerConnection::new(Arc::new(serving.config)).unwrap();
+        while connection.is_handshaking() && !connection.wants_write() {
+            connection.read_tls(&mut stream).unwrap();
+            connection.process_new_packets().unwrap();
+        }
+        while connection.wants_write() {
+            connection.write_tls(&mut stream).unwrap();
+        }
+        let mut rest = [0; 1024];
+        while matches!(stream.read(&mut rest), Ok(1..)) {}
+    });
+    let mut target =
+        TlsTarget { address: address.to_string(), alpn: Vec::new(), family: Family::Any, tls: TlsOptions::default() };
+    target.tls.server_name = Some("shop.example".to_owned());
+    let check = testing::check(CheckKind::Tls(Box::new(target)), 300_000, &[]);
+    let result = testing::run(&check, &testing::tools(root.roots()));
+    thread.join().unwrap();
+    assert_eq!((result.cause, result.failed_phase), (Some(Cause::Timeout), Some(Phase::Tls)), "{}", result.detail);
+    assert!(result.facts.certificate_expires.is_some());
+}
+
+#[test]
+fn checks_that_want_the_same_share_one_configuration() {
+    let tools = testing::tools(some_roots());
+    let attempt = Attempt::new(&tools, &[], false, sitepulse_daemon::clock::Monotonic(u64::MAX));
+    let plain = || TlsClient::new(&TlsOptions::default(), &["h2"]).unwrap();
+    let (one, two) = (plain(), plain());
+    let other = TlsClient::new(&TlsOptions::default(), &["http/1.1"]).unwrap();
+    let bundle = Authority::root("Root").pem();
+    let own = TlsClient::new(&TlsOptions { ca: Some(bundle), ..TlsOptions::default() }, &["h2"]).unwrap();
+    for client in [&one, &two, &other, &own] {
+        client.config(&attempt).unwrap();
+    }
+    assert_eq!(tools.tls.configurations(), 3);
+    drop((one, two, other));
+    assert_eq!(tools.tls.configurations(), 1, "an entry dies with its checks");
 }
 
 #[test]

@@ -21,7 +21,12 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Begins a handshake. Must be called within a runtime.
-    pub(crate) fn connect(&self, config: &ClientConfig, address: SocketAddr, name: &str) -> Result<Connecting, Failure> {
+    pub(crate) fn connect(
+        &self,
+        config: &ClientConfig,
+        address: SocketAddr,
+        name: &str,
+    ) -> Result<Connecting, Failure> {
         let place = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         let mut endpoint = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(live) = endpoint.as_ref() {

@@ -40,7 +40,7 @@ pub(super) async fn shake(
     let deadline = tokio::time::sleep(Duration::from_micros(left_us.saturating_sub(2_000)));
     let shaken = tokio::select! {
         biased;
-        shaken = connecting => shaken.map_err(|error| explain(host, &error, &shown)),
+        shaken = connecting => shaken.map_err(|error| explain(tls.server_name(host), &error, &shown)),
         error = nobody_listens(address) => Err(refused(address, &error)),
         () = deadline => {
             let within = human_us(clock::monotonic().us_since(begun).next_multiple_of(1_000));
@@ -49,15 +49,21 @@ pub(super) async fn shake(
         }
     };
     attempt.end();
-    tls::note(attempt, &shown);
+    attempt.facts.certificate_expires = shown.expires();
+    if shaken.is_err() || tls::wants_facts(attempt.expect) {
+        tls::note(attempt, &shown);
+    }
     let connection = Closing(shaken?);
-    attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
-    attempt.facts.text(FactKey::Alpn, "h3");
+    if tls::wants_facts(attempt.expect) {
+        attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
+        attempt.facts.text(FactKey::Alpn, "h3");
+    }
     Ok(connection)
 }
 
 fn quic_config(tls: Arc<rustls::ClientConfig>, left_us: u64) -> Result<ClientConfig, Failure> {
-    let fault = |text: String| Failure::new(Cause::AgentFault, Phase::Tls, format!("agent: no QUIC with this TLS ({text})"));
+    let fault =
+        |text: String| Failure::new(Cause::AgentFault, Phase::Tls, format!("agent: no QUIC with this TLS ({text})"));
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| fault(error.to_string()))?;
     let mut transport = TransportConfig::default();
     // The run's deadline comes first; this only says when quinn forgets a connection whose run is gone.
@@ -145,8 +151,12 @@ pub(super) fn lost(host: &str, phase: Phase, error: &ConnectionError) -> Failure
         ConnectionError::ApplicationClosed(close) => {
             (Cause::ConnectionReset, format!("{host} closed the connection early ({})", close.error_code))
         }
-        ConnectionError::Reset => (Cause::ConnectionReset, format!("{host} does not know the connection any more (stateless reset)")),
-        ConnectionError::TimedOut => (Cause::Timeout, format!("{host} fell silent (idle timeout of the QUIC connection)")),
+        ConnectionError::Reset => {
+            (Cause::ConnectionReset, format!("{host} does not know the connection any more (stateless reset)"))
+        }
+        ConnectionError::TimedOut => {
+            (Cause::Timeout, format!("{host} fell silent (idle timeout of the QUIC connection)"))
+        }
         ConnectionError::LocallyClosed | ConnectionError::CidsExhausted => {
             let text = format!("agent: its QUIC socket is gone ({error}); the next run makes a new one");
             return Failure::new(Cause::AgentFault, phase, text);

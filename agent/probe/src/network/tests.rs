@@ -158,7 +158,10 @@ fn without_references_the_runs_themselves_are_the_evidence() {
         network.collector_link(false);
         let judged = judge("e").await;
         assert_eq!(judged.cause, Cause::NetworkLost);
-        assert!(judged.detail.starts_with("network: this agent reaches neither its collector nor any host (c, d, e"), "{judged:?}");
+        assert!(
+            judged.detail.starts_with("network: this agent reaches neither its collector nor any host (c, d, e"),
+            "{judged:?}"
+        );
         network.succeeded(Contact { address: Some("127.0.0.1:80".parse().unwrap()), ..contact("local") });
         assert_eq!(judge("f").await.cause, Cause::NetworkLost, "this machine proves nothing");
         let refused = Failure::new(Cause::ConnectionRefused, Phase::Connect, "connect: refused");

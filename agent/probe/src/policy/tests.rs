@@ -31,9 +31,26 @@ const METADATA_SPELLINGS: [&str; 14] = [
 fn without_a_list_public_unicast_alone_is_dialled() {
     let policy = Policy::default();
     for good in [
-        "1.1.1.1", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "126.255.255.255", "128.0.0.1", "172.15.0.1", "172.32.0.1",
-        "192.0.1.1", "192.167.1.1", "198.17.0.1", "198.20.0.1", "223.255.255.255", "2606:4700::1111", "2a00::1", "2001:200::1",
-        "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1",
+        "1.1.1.1",
+        "9.255.255.255",
+        "11.0.0.1",
+        "100.63.255.255",
+        "100.128.0.1",
+        "126.255.255.255",
+        "128.0.0.1",
+        "172.15.0.1",
+        "172.32.0.1",
+        "192.0.1.1",
+        "192.167.1.1",
+        "198.17.0.1",
+        "198.20.0.1",
+        "223.255.255.255",
+        "2606:4700::1111",
+        "2a00::1",
+        "2001:200::1",
+        "::ffff:1.1.1.1",
+        "64:ff9b::101:101",
+        "2002:101:101::1",
     ] {
         assert_eq!(verdict(&policy, good), Ok(()), "{good}");
     }
@@ -86,7 +103,12 @@ fn without_a_list_public_unicast_alone_is_dialled() {
 
 #[test]
 fn metadata_addresses_are_allowed_by_their_own_name_alone() {
-    for wide in [&[][..], &["loopback", "private"], &["0.0.0.0/0", "::/0", "loopback", "private"], &["169.254.169.0/24", "169.254.169.254/31"]] {
+    for wide in [
+        &[][..],
+        &["loopback", "private"],
+        &["0.0.0.0/0", "::/0", "loopback", "private"],
+        &["169.254.169.0/24", "169.254.169.254/31"],
+    ] {
         for spelling in METADATA_SPELLINGS {
             let refused = verdict(&policy(wide), spelling).unwrap_err();
             assert!(refused.contains("metadata") || !wide.contains(&"::/0"), "{spelling}: {refused}");
@@ -113,7 +135,16 @@ fn words_and_prefixes_allow_what_they_say() {
     assert!(verdict(&loopback, "10.0.0.1").is_err());
     assert!(verdict(&loopback, "0.0.0.0").is_err(), "0.0.0.0 is this machine to some systems, and no name for it");
     let private = policy(&["private"]);
-    for good in ["10.0.0.1", "172.20.1.1", "192.168.0.1", "100.64.1.1", "169.254.7.7", "fd12::1", "fe80::1", "64:ff9b::10.0.0.1"] {
+    for good in [
+        "10.0.0.1",
+        "172.20.1.1",
+        "192.168.0.1",
+        "100.64.1.1",
+        "169.254.7.7",
+        "fd12::1",
+        "fe80::1",
+        "64:ff9b::10.0.0.1",
+    ] {
         assert_eq!(verdict(&private, good), Ok(()), "{good}");
     }
     assert!(verdict(&private, "127.0.0.1").is_err());
@@ -160,7 +191,10 @@ fn refusals_name_the_remedy() {
     assert!(text("[::1]:80").detail.ends_with("allow = [\"loopback\"]"));
     assert!(text("[fe80::1%3]:80").detail.contains("link-local"), "a scope changes nothing");
     assert!(text("198.18.0.1:80").detail.ends_with("allow = [\"198.18.0.1\"]"));
-    assert_eq!(text("1.1.1.1:0").detail, "policy: 1.1.1.1 is asked for port 0; name a port from 1 to 65535 in the check");
+    assert_eq!(
+        text("1.1.1.1:0").detail,
+        "policy: 1.1.1.1 is asked for port 0; name a port from 1 to 65535 in the check"
+    );
 }
 
 #[test]

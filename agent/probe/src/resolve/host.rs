@@ -61,9 +61,10 @@ impl Host {
         // As URLs have it (WHATWG, "ends in a number"): no top-level domain is a number, so somebody means an address.
         let last = name.rsplit('.').next().unwrap_or(name);
         let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
-            || last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some_and(|hex| {
-                hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-            });
+            || last
+                .strip_prefix("0x")
+                .or_else(|| last.strip_prefix("0X"))
+                .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if is_number {
             return neither("write an IPv4 address as four decimal numbers, 192.0.2.7");
         }
@@ -81,8 +82,28 @@ mod tests {
             assert_eq!(Host::parse(good), Ok(Host::Address(good.parse().unwrap())), "{good}");
         }
         for bad in [
-            "2130706433", "0177.0.0.1", "127.1", "127.0.1", "0x7f.1", "0x7f000001", "0X7F.0.0.1", "017700000001", "127.0.0.1.", "127.0.0.01",
-            "1.1.1.1.1", "256.1.1.1", "0x", "0", "a.0x", "a.1", "[::1]", "::1%lo", "fe80::1%1", "::1%25lo", ":::1", "1::2::3",
+            "2130706433",
+            "0177.0.0.1",
+            "127.1",
+            "127.0.1",
+            "0x7f.1",
+            "0x7f000001",
+            "0X7F.0.0.1",
+            "017700000001",
+            "127.0.0.1.",
+            "127.0.0.01",
+            "1.1.1.1.1",
+            "256.1.1.1",
+            "0x",
+            "0",
+            "a.0x",
+            "a.1",
+            "[::1]",
+            "::1%lo",
+            "fe80::1%1",
+            "::1%25lo",
+            ":::1",
+            "1::2::3",
         ] {
             let error = Host::parse(bad).unwrap_err();
             assert!(error.contains("neither an address nor a name"), "{bad}: {error}");
@@ -102,7 +123,19 @@ mod tests {
         assert_eq!(name("0x7f.example").0, "0x7f.example");
         let long = format!("{}.example", "a".repeat(64));
         for bad in [
-            "", ".", "..", "a..b", ".a", "a b", "a/b", "a@b", "bücher.example", "a%2eb", "127。0。0。1", "①②⑦.0.0.1", &long,
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a b",
+            "a/b",
+            "a@b",
+            "bücher.example",
+            "a%2eb",
+            "127。0。0。1",
+            "①②⑦.0.0.1",
+            &long,
             &"a.".repeat(130),
         ] {
             assert!(Host::parse(bad).is_err(), "{bad}");

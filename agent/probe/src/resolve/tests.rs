@@ -84,14 +84,20 @@ fn ipv6_is_asked_for_only_where_there_is_no_ipv4() {
             let look_up = async |name: &str, family| {
                 asked.store(0, Ordering::Relaxed);
                 let found = resolver.addresses(name, false, family, soon()).await;
-                (found.map(|found| found[0].to_string()).map_err(|failure| failure.detail), asked.load(Ordering::Relaxed))
+                (
+                    found.map(|found| found[0].to_string()).map_err(|failure| failure.detail),
+                    asked.load(Ordering::Relaxed),
+                )
             };
             assert_eq!(look_up("both.example", Family::Any).await, (Ok("192.0.2.1".to_owned()), 1));
             assert_eq!(look_up("both.example", Family::Ipv6).await, (Ok("2a00::1".to_owned()), 1));
             assert_eq!(look_up("six.example", Family::Any).await, (Ok("2a00::1".to_owned()), 2));
             let none = Err("dns: six.example has no IPv4 address".to_owned());
             assert_eq!(look_up("six.example", Family::Ipv4).await, (none, 1));
-            assert_eq!(look_up("none.example", Family::Any).await, (Err("dns: none.example has no address".to_owned()), 2));
+            assert_eq!(
+                look_up("none.example", Family::Any).await,
+                (Err("dns: none.example has no address".to_owned()), 2)
+            );
             let local = |family| look_up("a.localhost", family);
             assert_eq!(local(Family::Any).await, (Ok("127.0.0.1".to_owned()), 0), "nobody is asked for localhost");
             assert_eq!(local(Family::Ipv6).await, (Ok("::1".to_owned()), 0));
@@ -130,7 +136,10 @@ fn silence_for_all_names_is_the_agents_loss_and_for_one_name_is_the_names() {
         );
         let failure = failure.await;
         assert_eq!(failure.cause, Cause::NetworkLost);
-        assert!(failure.detail.starts_with("network: this agent's name servers do not answer for a.example ("), "{failure:?}");
+        assert!(
+            failure.detail.starts_with("network: this agent's name servers do not answer for a.example ("),
+            "{failure:?}"
+        );
         let answers = |question: &Message| match is(question, RecordType::NS) {
             true => vec![reply(question, ResponseCode::NoError, &[]).to_vec().unwrap()],
             false => vec![],
@@ -169,7 +178,9 @@ fn aliases_are_followed_inside_the_answer_and_strangers_are_not_believed() {
                     ("www.example", alias("b.example")),
                     ("other.example", a("192.0.2.66")),
                 ],
-                "loop.example." => vec![("loop.example", alias("pool.example")), ("pool.example", alias("loop.example"))],
+                "loop.example." => {
+                    vec![("loop.example", alias("pool.example")), ("pool.example", alias("loop.example"))]
+                }
                 _ => vec![("other.example", a("192.0.2.66"))],
             };
             vec![reply(question, ResponseCode::NoError, &records).to_vec().unwrap()]
@@ -232,7 +243,8 @@ fn a_truncated_answer_is_asked_for_again_over_tcp() {
                 let mut question = vec![0; usize::from(stream.read_u16().await.unwrap())];
                 stream.read_exact(&mut question).await.unwrap();
                 let question = Message::from_vec(&question).unwrap();
-                let answer = reply(&question, ResponseCode::NoError, &[("a.example", a("192.0.2.1"))]).to_vec().unwrap();
+                let answer =
+                    reply(&question, ResponseCode::NoError, &[("a.example", a("192.0.2.1"))]).to_vec().unwrap();
                 stream.write_u16(answer.len() as u16).await.unwrap();
                 stream.write_all(&answer).await.unwrap();
             };

@@ -1,8 +1,9 @@
 //! What a certificate says. It comes from the target: whatever does not parse is left out.
 
 use ring::digest::{SHA256, digest};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, TrustAnchor};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
+use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::nom::Parser as _;
 use x509_parser::prelude::{GeneralName, X509Certificate, X509Name};
@@ -45,6 +46,40 @@ pub(super) fn is_self_signed(der: &CertificateDer<'_>) -> bool {
     parsed.is_ok_and(|(_, certificate)| {
         certificate.subject() == certificate.issuer() && certificate.verify_signature(None).is_ok()
     })
+}
+
+/// A certificate's key, as `SubjectPublicKeyInfo` in DER.
+pub(super) fn key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
+    Some(certificate.public_key().raw.to_vec())
+}
+
+/// A root's key, as [`key`] gives it: anchors keep what is inside the sequence.
+pub(super) fn key_of_anchor(anchor: &TrustAnchor<'_>) -> Vec<u8> {
+    sequence(&anchor.subject_public_key_info)
+}
+
+/// The name of a certificate's issuer, in DER, as anchors keep their own: what is inside the sequence.
+pub(super) fn issuer(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
+    let (inner, header) = x509_parser::asn1_rs::Header::from_der(certificate.issuer().as_raw()).ok()?;
+    inner.get(..header.length().definite().ok()?).map(<[u8]>::to_vec)
+}
+
+/// Wraps contents into a DER sequence.
+fn sequence(contents: &[u8]) -> Vec<u8> {
+    let length = contents.len().to_be_bytes();
+    let significant = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let mut out = vec![0x30];
+    match contents.len() {
+        0..128 => out.push(contents.len() as u8),
+        _ => {
+            out.push(0x80 | significant.len() as u8);
+            out.extend_from_slice(significant);
+        }
+    }
+    out.extend_from_slice(contents);
+    out
 }
 
 /// From when to when a certificate is valid. Cheap: it reads no extension.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
@@ -15,7 +15,7 @@ use sitepulse_model::record::{Cause, Phase};
 use zeroize::Zeroizing;
 
 use super::Tls;
-use super::shown::{Recorder, Shown, Trust};
+use super::shown::{Anchors, Recorder, Shown, Trust};
 use crate::attempt::{Attempt, Failure};
 
 /// Most certificates in a check's own bundle.
@@ -131,20 +131,18 @@ impl TlsClient {
 
     fn make(&self, tls: &Tls, pems: Option<&Pems>) -> Result<Prepared, String> {
         let trust = match self.options.as_deref() {
-            Some(TlsOptions { insecure: true, .. }) => Trust::Anyone(tls.verifier.clone()),
+            Some(TlsOptions { insecure: true, .. }) => Trust::Anyone(tls.anchors.clone()),
             Some(TlsOptions { ca: Some(ca), .. }) => {
                 let pinned = bundle(ca)?;
                 let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(pinned.iter().cloned());
-                let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls.provider.clone())
-                    .build()
-                    .map_err(|error| format!("tls.ca: {error}"))?;
-                Trust::Bundle { verifier, pinned: pinned.into() }
+                let anchors = Anchors::new(roots, &tls.provider).map_err(|error| format!("tls.ca: {error}"))?;
+                Trust::Bundle { anchors, pinned: pinned.into() }
             }
-            Some(_) | None => Trust::Roots(tls.verifier.clone()),
+            Some(_) | None => Trust::Roots(tls.anchors.clone()),
         };
         let certificate = pems.map(|pems| pems.key(&tls.provider)).transpose()?;
-        let verifier: Arc<dyn ServerCertVerifier> = tls.verifier.clone();
+        let verifier: Arc<dyn ServerCertVerifier> = tls.anchors.verifier.clone();
         let mut config = ClientConfig::builder_with_provider(tls.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?

@@ -181,7 +181,7 @@ fn certificate(host: &str, reason: &CertificateError, seen: &Seen, now: UtcMicro
         }
         // A bad signature is a trusted name with another key.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            let who = if seen.own_bundle { "tls.ca does not trust" } else { "this machine does not trust" };
+            let who = if seen.has_own_bundle() { "tls.ca does not trust" } else { "this machine does not trust" };
             let text = format!("certificate for {host} is from an issuer that {who}");
             match (chain.last(), chain.len()) {
                 (Some(last), 1) => {
@@ -213,7 +213,7 @@ fn certificate(host: &str, reason: &CertificateError, seen: &Seen, now: UtcMicro
 }
 
 /// A long duration for people, in its largest unit.
-pub(super) fn span(us: i64) -> String {
+pub(crate) fn span(us: i64) -> String {
     let seconds = us.max(0) / SECOND_US;
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),

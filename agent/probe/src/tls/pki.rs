@@ -4,12 +4,20 @@ use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
+use der::{Decode, Encode as _};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    SigningKey as _,
 };
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sitepulse_daemon::clock;
+use x509_ocsp::{
+    BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspResponse, ResponderId, ResponseData,
+    SingleResponse, Version,
+};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// A certification authority, with the certificates that lead to its root.
 pub(crate) struct Authority {
@@ -54,6 +62,67 @@ impl Authority {
     pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
+
+    /// An OCSP answer about `leaf`, signed by this authority.
+    pub(crate) fn staple(&self, leaf: &Leaf<'_>, status: CertStatus, days: (i64, i64)) -> Vec<u8> {
+        staple(leaf, status, days, self.issuer.key(), None)
+    }
+
+    /// As [`Authority::staple`], by a responder whose certificate comes along.
+    pub(crate) fn staple_by(&self, responder: &Leaf<'_>, leaf: &Leaf<'_>, status: CertStatus) -> Vec<u8> {
+        staple(leaf, status, (-1, 1), &responder.key, Some(responder.der()))
+    }
+}
+
+/// ecdsa-with-SHA256.
+const ECDSA: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+/// sha1, whose hashes nobody reads here.
+const SHA1: &[u8] = &[0x30, 0x07, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a];
+
+/// `days`: since when and until when, from now.
+fn staple(
+    leaf: &Leaf<'_>,
+    cert_status: CertStatus,
+    days: (i64, i64),
+    key: &KeyPair,
+    responder: Option<&CertificateDer<'_>>,
+) -> Vec<u8> {
+    let (_, parsed) = X509Certificate::from_der(leaf.der()).unwrap();
+    let at = |days: i64| {
+        let seconds = clock::now().0 / 1_000_000 + days * 86_400;
+        let since_1970 = std::time::Duration::from_secs(u64::try_from(seconds).unwrap());
+        OcspGeneralizedTime::from(der::DateTime::from_unix_duration(since_1970).unwrap())
+    };
+    let mut serial = vec![2, u8::try_from(parsed.raw_serial().len()).unwrap()];
+    serial.extend_from_slice(parsed.raw_serial());
+    let nothing = der::asn1::OctetString::new(vec![0; 20]).unwrap();
+    let single = SingleResponse {
+        cert_id: CertId {
+            hash_algorithm: Decode::from_der(SHA1).unwrap(),
+            issuer_name_hash: nothing.clone(),
+            issuer_key_hash: nothing.clone(),
+            serial_number: Decode::from_der(&serial).unwrap(),
+        },
+        cert_status,
+        this_update: at(days.0),
+        next_update: Some(at(days.1)),
+        single_extensions: None,
+    };
+    let tbs_response_data = ResponseData {
+        version: Version::V1,
+        responder_id: ResponderId::ByKey(nothing),
+        produced_at: at(days.0),
+        responses: vec![single],
+        response_extensions: None,
+    };
+    let signature = key.sign(&tbs_response_data.to_der().unwrap()).unwrap();
+    let basic = BasicOcspResponse {
+        tbs_response_data,
+        signature_algorithm: Decode::from_der(ECDSA).unwrap(),
+        signature: der::asn1::BitString::from_bytes(&signature).unwrap(),
+        certs: responder.map(|responder| vec![Decode::from_der(responder).unwrap()]),
+    };
+    OcspResponse::successful(basic).unwrap().to_der().unwrap()
 }
 
 /// A certificate with its key, signed anew by each change.
@@ -98,6 +167,10 @@ impl<'a> Leaf<'a> {
 
     pub(crate) fn for_clients(self) -> Self {
         self.changed(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
+    }
+
+    pub(crate) fn for_ocsp(self) -> Self {
+        self.changed(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning])
     }
 
     /// An authority's certificate, used as a server's own.

@@ -3,17 +3,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, ProtocolVersion, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sitepulse_daemon::clock;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::record::{FactKey, Facts};
+use sitepulse_model::record::{Cause, FactKey, Facts, Phase};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
+use x509_parser::time::ASN1Time;
 
 use super::certificate::{self, Certificate};
-use crate::attempt::Attempt;
+use super::ocsp::{self, Staple};
+use crate::attempt::{Attempt, Failure};
 
 /// What a server showed on one connection.
 #[derive(Debug, Default)]
@@ -32,8 +36,31 @@ pub(super) struct Seen {
     pub(super) refused: Option<rustls::Error>,
     /// The server asked for a client certificate; whether it got one.
     pub(super) asked: Option<bool>,
-    /// The check brought its own bundle.
-    pub(super) own_bundle: bool,
+    /// Whom the check trusts.
+    pub(super) trust: Option<Trust>,
+}
+
+impl Seen {
+    /// Whether the check brought its own bundle.
+    pub(super) fn has_own_bundle(&self) -> bool {
+        matches!(self.trust, Some(Trust::Bundle { .. }))
+    }
+
+    /// What the stapled answer says, where there is one.
+    fn staple(&self, now: UtcMicros) -> Option<Staple> {
+        let leaf = self.chain.first().filter(|_| !self.ocsp.is_empty())?;
+        Some(ocsp::read(&self.ocsp, leaf, || self.issuers(leaf), now))
+    }
+
+    /// Keys that may have signed the leaf: of the certificates sent along, and of the roots of its issuer's name.
+    fn issuers(&self, leaf: &CertificateDer<'_>) -> Vec<ocsp::Key> {
+        let sent = self.chain.iter().skip(1).filter_map(certificate::key);
+        let roots = self.trust.as_ref().map(Trust::roots).zip(certificate::issuer(leaf));
+        let trusted = roots.into_iter().flat_map(|(roots, issuer)| {
+            roots.roots.iter().filter(move |root| *root.subject == *issuer.as_slice()).map(certificate::key_of_anchor)
+        });
+        sent.chain(trusted).collect()
+    }
 }
 
 impl Shown {
@@ -53,6 +80,23 @@ impl Shown {
         self.seen().refused.clone()
     }
 
+    /// The failure of a run whose server staples the answer that its certificate is revoked. Whoever accepts any certificate accepts that too.
+    pub(crate) fn revoked(&self, host: &str, now: UtcMicros) -> Option<Failure> {
+        let seen = self.seen();
+        if matches!(seen.trust, None | Some(Trust::Anyone(..))) {
+            return None;
+        }
+        // A good word costs no signature on the way of every run.
+        if !ocsp::may_revoke(&seen.ocsp) {
+            return None;
+        }
+        let Some(Staple::Revoked { at }) = seen.staple(now) else { return None };
+        let day = ASN1Time::from_timestamp(at.0.div_euclid(SECOND_US)).map(|at| at.to_datetime().date().to_string());
+        let on = day.map(|day| format!(" on {day}")).unwrap_or_default();
+        let text = format!("TLS: certificate for {host} was revoked{on} (stapled OCSP)");
+        Some(Failure::new(Cause::CertificateInvalid, Phase::Tls, text))
+    }
+
     /// Whether the server asked for a client certificate.
     pub(crate) fn asked_for_certificate(&self) -> bool {
         self.seen().asked.is_some()
@@ -63,6 +107,7 @@ impl Shown {
 pub(crate) fn note(attempt: &mut Attempt<'_>, shown: &Shown) {
     let seen = shown.seen();
     let Some(leaf) = seen.chain.first() else { return };
+    let staple = seen.staple(clock::now());
     let facts = &mut attempt.facts;
     facts.number(FactKey::ChainLength, i64::try_from(seen.chain.len()).unwrap_or(i64::MAX));
     facts.text(FactKey::CertificateSha256, &certificate::sha256(leaf));
@@ -71,6 +116,9 @@ pub(crate) fn note(attempt: &mut Attempt<'_>, shown: &Shown) {
         facts.text(FactKey::CertificateSubject, &parsed.subject);
         facts.text(FactKey::CertificateIssuer, &parsed.issuer);
         facts.text(FactKey::CertificateNames, &parsed.names.join(", "));
+    }
+    if let Some(staple) = staple {
+        facts.text(FactKey::Ocsp, staple.as_str());
     }
 }
 
@@ -93,9 +141,12 @@ pub(super) fn note_negotiated(facts: &mut Facts, connection: &rustls::ClientConn
 
 /// Whether an assertion looks at more than the certificate's expiry.
 pub(crate) fn wants_facts(expect: &[Expectation]) -> bool {
-    expect.iter().any(|expectation| {
-        let source = expectation.source().replace("certificate.days", "");
-        ["tls.", "certificate.", "ocsp"].iter().any(|name| source.contains(name))
+    // By name, wherever it stands: a fact too many does no harm.
+    expect.iter().map(Expectation::source).any(|source| {
+        let certificate = |name: &str| source.matches(name).count();
+        source.contains("tls.")
+            || source.contains("ocsp")
+            || certificate("certificate.") > certificate("certificate.days")
     })
 }
 
@@ -103,18 +154,41 @@ pub(crate) fn wants_facts(expect: &[Expectation]) -> bool {
 #[derive(Debug, Clone)]
 pub(super) enum Trust {
     /// The agent's roots.
-    Roots(Arc<WebPkiServerVerifier>),
+    Roots(Anchors),
     /// The check's own bundle: authorities, and servers' own certificates.
-    Bundle { verifier: Arc<WebPkiServerVerifier>, pinned: Arc<[CertificateDer<'static>]> },
+    Bundle { anchors: Anchors, pinned: Arc<[CertificateDer<'static>]> },
     /// Whatever is shown. The verifier tells which signatures are offered.
-    Anyone(Arc<WebPkiServerVerifier>),
+    Anyone(Anchors),
+}
+
+/// Roots, and the verifier made of them.
+#[derive(Debug, Clone)]
+pub(super) struct Anchors {
+    pub(super) roots: Arc<RootCertStore>,
+    pub(super) verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl Anchors {
+    pub(super) fn new(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Self, VerifierBuilderError> {
+        let roots = Arc::new(roots);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).build()?;
+        Ok(Self { roots, verifier })
+    }
 }
 
 impl Trust {
-    fn verifier(&self) -> &WebPkiServerVerifier {
+    fn anchors(&self) -> &Anchors {
         match self {
-            Self::Roots(verifier) | Self::Bundle { verifier, .. } | Self::Anyone(verifier) => verifier,
+            Self::Roots(anchors) | Self::Bundle { anchors, .. } | Self::Anyone(anchors) => anchors,
         }
+    }
+
+    fn verifier(&self) -> &WebPkiServerVerifier {
+        &self.anchors().verifier
+    }
+
+    fn roots(&self) -> &RootCertStore {
+        &self.anchors().roots
     }
 
     fn verify(
@@ -183,7 +257,7 @@ impl ServerCertVerifier for Recorder {
         seen.chain = std::iter::once(end_entity).chain(intermediates).map(|one| one.clone().into_owned()).collect();
         seen.ocsp = ocsp_response.to_vec();
         seen.refused = verdict.as_ref().err().cloned();
-        seen.own_bundle = matches!(self.trust, Trust::Bundle { .. });
+        seen.trust = Some(self.trust.clone());
         verdict
     }
 
@@ -195,8 +269,8 @@ impl ServerCertVerifier for Recorder {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         match &self.trust {
             Trust::Anyone(_) => Ok(HandshakeSignatureValid::assertion()),
-            Trust::Roots(verifier) | Trust::Bundle { verifier, .. } => {
-                verifier.verify_tls12_signature(message, cert, dss)
+            Trust::Roots(anchors) | Trust::Bundle { anchors, .. } => {
+                anchors.verifier.verify_tls12_signature(message, cert, dss)
             }
         }
     }
@@ -209,8 +283,8 @@ impl ServerCertVerifier for Recorder {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         match &self.trust {
             Trust::Anyone(_) => Ok(HandshakeSignatureValid::assertion()),
-            Trust::Roots(verifier) | Trust::Bundle { verifier, .. } => {
-                verifier.verify_tls13_signature(message, cert, dss)
+            Trust::Roots(anchors) | Trust::Bundle { anchors, .. } => {
+                anchors.verifier.verify_tls13_signature(message, cert, dss)
             }
         }
     }
