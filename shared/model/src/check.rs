@@ -16,6 +16,7 @@ use crate::quorum::Quorum;
 
 mod about;
 mod cron;
+mod keys;
 mod syntax;
 mod target;
 mod valid;
@@ -155,6 +156,11 @@ impl CheckKind {
             Self::Heartbeat(_) => "heartbeat",
             Self::Flow(_) => "flow",
         }
+    }
+
+    /// The keys of a kind, in the order they are documented. `None` for a name that is no kind.
+    pub fn keys(kind: &str) -> Option<&'static [&'static str]> {
+        keys::of(|reader| Self::deserialize(kind, reader).map(|made| made.map(|_| ())))
     }
 
     /// Makes a kind of its name and a deserializer over its keys. The keys are those of the target's structure. The values are

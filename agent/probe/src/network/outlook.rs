@@ -9,7 +9,8 @@ use super::{HOSTS_MIN, QUIET_US, WINDOW_US};
 /// The evidence so far.
 #[derive(Debug, Default)]
 pub(crate) struct Outlook {
-    link_up: bool,
+    /// `None` until somebody tells: a program without a collector (a single probe by hand) judges nothing by its absence.
+    link_up: Option<bool>,
     /// When something beyond this machine answered last.
     answered: Option<Monotonic>,
     /// The hosts that failed since, the latest last, each once; no more than are needed.
@@ -19,7 +20,7 @@ pub(crate) struct Outlook {
 impl Outlook {
     /// The connection to the collector came up, or went away.
     pub(crate) fn collector_link(&mut self, up: bool) {
-        self.link_up = up;
+        self.link_up = Some(up);
     }
 
     /// Something beyond this machine answered.
@@ -36,7 +37,7 @@ impl Outlook {
         }
         self.failed.push_back((host.to_owned(), now));
         let quiet = self.answered.is_none_or(|at| now.us_since(at) >= QUIET_US);
-        if self.link_up || !quiet || self.failed.len() < HOSTS_MIN {
+        if self.link_up != Some(false) || !quiet || self.failed.len() < HOSTS_MIN {
             return None;
         }
         let hosts: Vec<&str> = self.failed.iter().map(|(host, _)| host.as_str()).collect();
@@ -79,6 +80,14 @@ mod tests {
             assert_eq!(outlook.failed("a", at(second)), None);
             assert_eq!(outlook.failed("A", at(second)), None);
             assert_eq!(outlook.failed("b", at(second)), None);
+        }
+    }
+
+    #[test]
+    fn without_a_collector_nothing_is_told_by_its_absence() {
+        let mut outlook = Outlook::default();
+        for host in ["a", "b", "c", "d"] {
+            assert_eq!(outlook.failed(host, at(0)), None);
         }
     }
 

@@ -361,3 +361,10 @@ fn unknown_kinds_and_keys_are_refused() {
     assert!(read("tcp", r#"{"address":"a:1"} x"#).is_err());
     assert!(read("tcp", r"{}").unwrap_err().message.contains("address"));
 }
+
+#[test]
+fn the_keys_of_a_kind_are_its_structures() {
+    assert_eq!(CheckKind::keys("tcp"), Some(&["address", "send", "family"][..]));
+    assert!(CheckKind::keys("htp").is_none());
+    assert!(CheckKind::NAMES.iter().all(|kind| CheckKind::keys(kind).is_some_and(|keys| !keys.is_empty())));
+}
