@@ -10,7 +10,7 @@
 //! secret are left behind, so are the client certificate and `server_name` of the check's TLS options. From https:// down to http:// is
 //! followed, and visible in the hops.
 //!
-//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion looks at it.
+//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion may look at it.
 
 mod body;
 mod coding;
@@ -24,9 +24,9 @@ mod url;
 mod wire;
 
 use bytes::Bytes;
-use hyper::header::{COOKIE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, Version};
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{Family, HttpTarget, HttpVersion, SecretText, TlsOptions};
 use sitepulse_model::record::{Cause, FactKey, Phase};
@@ -39,12 +39,15 @@ pub(crate) use self::url::Url;
 use self::wire::Stream;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::tls::TlsClient;
-use crate::{connect, human_us, tls};
+use crate::{connect, http3, human_us, tls};
 
 /// Most bytes of status line and headers.
 pub(crate) const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Most header lines of HTTP/1.1.
 pub(crate) const HEADERS_MAX: usize = 100;
+
+/// Pieces of a body taken in without a pause, however small; then the other runs of this thread have their turn.
+const TURN_PIECES: usize = 16;
 
 /// An `http` check, parsed once and run many times.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ pub(crate) struct HttpProbe {
 impl HttpProbe {
     pub(crate) fn new(target: &HttpTarget) -> Result<Self, String> {
         Ok(Self {
-            url: Url::parse(&target.url)?,
+            url: first_url(target)?,
             method: method(&target.method)?,
             headers: Headers::new(&target.headers, target.auth.as_ref(), target.compression)?,
             body: target.body.clone(),
@@ -88,6 +91,14 @@ impl HttpProbe {
     }
 }
 
+fn first_url(target: &HttpTarget) -> Result<Url, String> {
+    let url = Url::parse(&target.url)?;
+    if target.http == HttpVersion::Http3 && !url.tls() {
+        return Err(format!("HTTP/3 is always https://, {url} is not"));
+    }
+    Ok(url)
+}
+
 /// Parses a method: a token, in capitals as it is compared.
 pub(crate) fn method(name: &str) -> Result<Method, String> {
     match name.parse() {
@@ -102,10 +113,10 @@ pub(crate) fn method(name: &str) -> Result<Method, String> {
 pub(crate) struct Route {
     http: HttpVersion,
     family: Family,
-    proxy: Option<Proxy>,
+    proxy: Option<Box<Proxy>>,
     tls: TlsClient,
     /// For other origins than the first, where `tls` names a host or shows a certificate of its own.
-    tls_elsewhere: Option<TlsClient>,
+    tls_elsewhere: Option<Box<TlsClient>>,
 }
 
 impl Route {
@@ -120,7 +131,7 @@ impl Route {
             HttpVersion::Auto => &["h2", "http/1.1"],
             HttpVersion::Http1 => &["http/1.1"],
             HttpVersion::Http2 => &["h2"],
-            HttpVersion::Http3 => &["h3"],
+            HttpVersion::Http3 => http3::ALPN,
         };
         if http == HttpVersion::Http3 && proxy.is_some() {
             return Err("HTTP/3 does not go through a proxy; drop one of the two".to_owned());
@@ -130,14 +141,14 @@ impl Route {
         Ok(Self {
             http,
             family,
-            proxy: proxy.map(Proxy::parse).transpose()?,
+            proxy: proxy.map(Proxy::parse).transpose()?.map(Box::new),
             tls: TlsClient::new(options, alpn)?,
-            tls_elsewhere: is_bound.then(|| TlsClient::new(&elsewhere, alpn)).transpose()?,
+            tls_elsewhere: is_bound.then(|| TlsClient::new(&elsewhere, alpn)).transpose()?.map(Box::new),
         })
     }
 
     fn tls_client(&self, at_home: bool) -> &TlsClient {
-        self.tls_elsewhere.as_ref().filter(|_| !at_home).unwrap_or(&self.tls)
+        self.tls_elsewhere.as_deref().filter(|_| !at_home).unwrap_or(&self.tls)
     }
 }
 
@@ -182,6 +193,7 @@ pub(crate) async fn fetch(
         // The common case copies nothing.
         let message = with_cookies(Message { method, headers, body }, first, jar.as_deref());
         let (parts, incoming) = exchange(attempt, route, first, true, message).await?;
+        note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = jar {
             jar.store(first, &parts.headers);
         }
@@ -195,6 +207,7 @@ pub(crate) async fn fetch(
         let message = with_cookies(message, &hop.url, jar.as_deref());
         let at_home = first.same_origin(&hop.url);
         let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, message).await?;
+        note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = &mut jar {
             jar.store(&hop.url, &parts.headers);
         }
@@ -243,6 +256,7 @@ fn with_cookies(mut message: Message, url: &Url, jar: Option<&(dyn Jar + '_)>) -
 enum Incoming {
     H1(Box<h1::Incoming>),
     H2(Box<h2::Incoming>),
+    H3(Box<http3::Incoming>),
 }
 
 /// One hop: connects and exchanges the request for the head of an answer.
@@ -257,8 +271,12 @@ async fn exchange(
         message.headers.insert(HOST, url.host_header());
     }
     if route.http == HttpVersion::Http3 {
-        let text = "agent: this build has no HTTP/3".to_owned();
-        return Err(Failure::new(Cause::AgentFault, Phase::Connect, text));
+        let mut incoming = exchange_h3(attempt, url, route, at_home, message).await?;
+        let (mut parts, ()) = hyper::Response::new(()).into_parts();
+        parts.version = Version::HTTP_3;
+        parts.status = incoming.parts.status;
+        parts.headers = std::mem::take(&mut incoming.parts.headers);
+        return Ok((parts, Incoming::H3(Box::new(incoming))));
     }
     let is_plain_h2 = route.http == HttpVersion::Http2 && !url.tls();
     let stream = match &route.proxy {
@@ -285,14 +303,53 @@ async fn exchange(
         (parts, Incoming::H1(Box::new(incoming)))
     };
     attempt.facts.status = Some(parts.status.as_u16());
-    if parts.version == hyper::Version::HTTP_2 {
-        attempt.facts.text(FactKey::HttpVersion, "HTTP/2");
-    }
     if route.proxy.is_some() && !url.tls() && parts.status.as_u16() == 407 {
         let text = "proxy: it wants a login (407), which checks do not have".to_owned();
         return Err(Failure::new(Cause::ProxyFailed, Phase::FirstByte, text));
     }
     Ok((parts, incoming))
+}
+
+async fn exchange_h3(
+    attempt: &mut Attempt<'_>,
+    url: &Url,
+    route: &Route,
+    at_home: bool,
+    message: Message,
+) -> Result<http3::Incoming, Failure> {
+    if !url.tls() {
+        let text = format!("redirect: {url} is not https://, and HTTP/3 is nothing else");
+        return Err(Failure::new(Cause::RedirectFailed, Phase::Total, text));
+    }
+    let address = connect::pick(attempt, url.host(), url.port(), route.family).await?;
+    let uri = absolute(url, &message.headers)?;
+    let length = message.body.len();
+    let mut request = hyper::Request::new(message.body);
+    *request.method_mut() = message.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = message.headers;
+    if length > 0 {
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    http3::send(attempt, address, url.host(), request, route.tls_client(at_home)).await
+}
+
+/// Notes over what the answer came. HTTP/1.1 only where somebody looks (a flow's steps may), or where an earlier hop said something else: it
+/// is by far the most frequent, and each result carries its facts for years.
+fn note_version(attempt: &mut Attempt<'_>, version: Version, is_step: bool) {
+    let name = match version {
+        Version::HTTP_3 => "HTTP/3",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    };
+    let is_noted = version != Version::HTTP_11
+        || is_step
+        || attempt.facts.texts_of(FactKey::HttpVersion).next().is_some()
+        || attempt.expect.iter().any(|expectation| expectation.source().contains("http.version"));
+    if is_noted {
+        attempt.facts.text(FactKey::HttpVersion, name);
+    }
 }
 
 /// Takes the body in.
@@ -303,10 +360,14 @@ async fn receive(
     mut incoming: Incoming,
 ) -> Result<Answer, Failure> {
     let mut intake = Intake::new(attempt, &parts.headers);
-    loop {
+    for number in 1_usize.. {
+        if number.is_multiple_of(TURN_PIECES) {
+            tokio::task::yield_now().await;
+        }
         let piece = match &mut incoming {
             Incoming::H1(incoming) => incoming.data(host).await,
             Incoming::H2(incoming) => incoming.data(host).await,
+            Incoming::H3(incoming) => incoming.data(attempt).await,
         };
         let piece = piece.inspect_err(|_| attempt.end())?;
         if !piece.is_some_and(|data| intake.push(attempt, &data)) {

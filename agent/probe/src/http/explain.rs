@@ -5,10 +5,10 @@ use std::io;
 
 use sitepulse_model::record::{Cause, Phase};
 
-use super::wire::{Meter, WIRE_BYTES_MAX};
+use super::wire::{Meter, OVERHEAD_BYTES_MAX};
 use super::{HEADER_BYTES_MAX, HEADERS_MAX};
 use crate::attempt::Failure;
-use crate::connect;
+use crate::{connect, tls};
 
 /// An error of the connection below HTTP.
 pub(super) fn io(host: &str, phase: Phase, error: &io::Error) -> Failure {
@@ -25,9 +25,8 @@ pub(super) fn io(host: &str, phase: Phase, error: &io::Error) -> Failure {
     if kind == io::ErrorKind::TimedOut {
         return Failure::new(Cause::Timeout, phase, format!("{phase}: the connection to {host} fell silent"));
     }
-    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-        let text = format!("{phase}: {host} broke off the TLS connection ({})", connect::plain(error));
-        return Failure::new(Cause::TlsFailed, phase, text);
+    if let Some(failure) = tls::explain_late(host, error) {
+        return failure;
     }
     let text = format!("{phase}: the connection to {host} broke ({})", connect::plain(error));
     Failure::new(Cause::ConnectionReset, phase, text)
@@ -38,7 +37,7 @@ pub(super) fn closed_early(host: &str, phase: Phase) -> Failure {
 }
 
 fn flooded(host: &str, phase: Phase) -> Failure {
-    let text = format!("{phase}: {host} sent more than {WIRE_BYTES_MAX} bytes around its answer");
+    let text = format!("{phase}: {host} sent more than {OVERHEAD_BYTES_MAX} bytes that are not of its answer's body");
     Failure::new(Cause::ProtocolError, phase, text)
 }
 

@@ -97,6 +97,7 @@ impl Incoming {
                 Some(Err(error)) => return Err(explain::h1(host, Phase::Transfer, &error, &self.meter)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        self.meter.deliver(data.len());
                         return Ok(Some(data));
                     }
                 }

@@ -145,6 +145,10 @@ impl Incoming {
     /// The body's next piece; `None` at its end.
     pub(super) async fn data(&mut self, host: &str) -> Result<Option<Bytes>, Failure> {
         let piece = std::future::poll_fn(|context| {
+            // What is there first: so the connection never reads far ahead.
+            if let Poll::Ready(piece) = self.body.poll_data(context) {
+                return Poll::Ready(piece.map(|piece| piece.map_err(Some)));
+            }
             if self.connected && Pin::new(&mut self.connection).poll(context).is_ready() {
                 self.connected = false;
             }
@@ -158,6 +162,7 @@ impl Incoming {
         match piece {
             None => Ok(None),
             Some(Ok(data)) => {
+                self.meter.deliver(data.len());
                 // Fails only when the stream is gone, and then so does the next call.
                 self.body.flow_control().release_capacity(data.len()).ok();
                 Ok(Some(data))

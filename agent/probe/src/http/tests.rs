@@ -1,21 +1,32 @@
 //! The prober against real servers on the loopback: good, broken and hostile ones.
 
+mod bodies;
+mod certificates;
+mod proxies;
+mod redirects;
+mod requests;
+mod version2;
+mod version3;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use sitepulse_model::check::CheckKind;
+use rustls::RootCertStore;
+use sitepulse_model::check::{CheckKind, HttpTarget};
 use sitepulse_model::record::{Cause, Phase, ProbeResult, ProbeState};
 
-use super::*;
 use crate::testing::{self, some_roots};
 
 fn probe_with(url: &str, timeout_us: u64, expect: &[&str], roots: RootCertStore) -> ProbeResult {
     testing::run(&testing::check(CheckKind::http(url), timeout_us, expect), &testing::tools(roots))
+}
+
+fn probe_target(target: HttpTarget, expect: &[&str]) -> ProbeResult {
+    let check = testing::check(CheckKind::Http(Box::new(target)), 10_000_000, expect);
+    let tools = testing::tools(some_roots());
+    tools.secrets.replace([("token", "t0ken"), ("password", "pa55")].map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+    testing::run(&check, &tools)
 }
 
 fn probe(url: &str, expect: &[&str]) -> ProbeResult {
@@ -31,6 +42,38 @@ fn serve(behave: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, JoinHa
         behave(stream);
     });
     (address, thread)
+}
+
+/// Serves as many connections as there are answers, one after the other; tells the requests' heads and bodies.
+fn serve_each(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut text = request(&mut stream);
+            let length = text
+                .to_lowercase()
+                .split("content-length: ")
+                .nth(1)
+                .map(|rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
+            let mut body = vec![0; length.unwrap_or(0)];
+            stream.read_exact(&mut body).unwrap();
+            text.push_str(&String::from_utf8(body).unwrap());
+            requests.push(text);
+            stream.write_all(&answer).unwrap();
+        }
+        requests
+    });
+    (address, thread)
+}
+
+/// An answer with a status, header lines and a body.
+fn answer(status: &str, lines: &[&str], body: &[u8]) -> Vec<u8> {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{lines}\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// Reads a request up to its empty line.
@@ -198,17 +241,6 @@ fn a_hostile_answer_costs_no_more_than_its_limits() {
 }
 
 #[test]
-fn redirects_are_answers() {
-    let (address, server) = serve(|mut stream| {
-        request(&mut stream);
-        stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n").unwrap();
-    });
-    let result = probe(&format!("http://{address}/"), &[]);
-    server.join().unwrap();
-    assert_eq!((result.state, result.facts.status), (ProbeState::Up, Some(302)));
-}
-
-#[test]
 fn metadata_services_are_refused_unseen() {
     for url in
         ["http://169.254.169.254/latest/meta-data/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/"]
@@ -232,105 +264,4 @@ fn a_name_that_does_not_resolve_is_down() {
     let result = probe_with(&format!("http://{host}/"), 3_000_000, &[], some_roots());
     assert_eq!((result.state, result.failed_phase), (ProbeState::Down, Some(Phase::Dns)), "{}", result.detail);
     assert!(result.detail.contains(&host));
-}
-
-struct Pki {
-    roots: RootCertStore,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-fn pki() -> Pki {
-    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(issuer.der().clone()).unwrap();
-    Pki { roots, issuer }
-}
-
-/// Serves one HTTPS answer with a certificate for `name`, valid between two years.
-fn serve_tls(pki: &Pki, name: &str, years: (i32, i32)) -> (SocketAddr, JoinHandle<()>) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
-    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
-    let leaf = params.signed_by(&key, &pki.issuer).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(super::tls::provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
-        .unwrap();
-    serve(move |stream| {
-        let connection = ServerConnection::new(Arc::new(config)).unwrap();
-        let mut stream = rustls::StreamOwned::new(connection, stream);
-        let mut one = [0; 1];
-        let mut seen = Vec::new();
-        while !seen.ends_with(b"\r\n\r\n") {
-            match stream.read(&mut one) {
-                Ok(1..) => seen.push(one[0]),
-                Ok(0) | Err(_) => return,
-            }
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-        drop(stream.flush());
-        outlast(stream);
-    })
-}
-
-#[test]
-fn certificates_are_judged_and_explained() {
-    let pki = pki();
-    let good = (2020, 4000);
-    for (name, years, roots, state, text) in [
-        ("127.0.0.1", good, pki.roots.clone(), ProbeState::Up, ""),
-        ("127.0.0.1", (2020, 2021), pki.roots.clone(), ProbeState::Down, "TLS: certificate for 127.0.0.1 expired "),
-        (
-            "127.0.0.1",
-            (3000, 4000),
-            pki.roots.clone(),
-            ProbeState::Down,
-            "TLS: certificate for 127.0.0.1 is valid only in ",
-        ),
-        (
-            "other.example",
-            good,
-            pki.roots.clone(),
-            ProbeState::Down,
-            "TLS: certificate is not for 127.0.0.1 (it is for other.example)",
-        ),
-        (
-            "127.0.0.1",
-            good,
-            some_roots(),
-            ProbeState::Down,
-            "TLS: certificate for 127.0.0.1 is from an issuer that this machine does not trust",
-        ),
-    ] {
-        let (address, server) = serve_tls(&pki, name, years);
-        let result = probe_with(&format!("https://{address}/"), 10_000_000, &[], roots);
-        server.join().unwrap();
-        assert_eq!(result.state, state, "{}", result.detail);
-        assert!(result.detail.starts_with(text), "{} instead of {text}", result.detail);
-        let expires = result.facts.certificate_expires.expect("the expiry is read whatever the verdict");
-        assert_eq!(expires > clock::now(), years.1 > 2021);
-        assert!(result.phases.tls.is_some());
-        if state == ProbeState::Down {
-            assert_eq!((result.cause, result.failed_phase), (Some(Cause::CertificateInvalid), Some(Phase::Tls)));
-        }
-    }
-}
-
-#[test]
-fn plain_http_on_a_tls_port_is_told() {
-    let (address, server) = serve(|mut stream| {
-        let mut hello = [0; 16];
-        stream.read_exact(&mut hello).unwrap();
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").unwrap();
-        outlast(stream);
-    });
-    let result = probe(&format!("https://{address}/"), &[]);
-    server.join().unwrap();
-    assert_eq!(result.cause, Some(Cause::TlsFailed));
-    assert_eq!(result.detail, "TLS: 127.0.0.1 does not speak TLS on this port");
 }

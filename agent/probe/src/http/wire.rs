@@ -11,16 +11,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// Most bytes that one exchange takes in, framing included: twice what headers and body may hold. It is what bounds floods of interim
-/// answers, of tiny chunks, and of control frames.
-pub(super) const WIRE_BYTES_MAX: usize = 2 * (super::HEADER_BYTES_MAX + crate::BODY_BYTES_MAX);
+/// Most bytes that an exchange takes in beyond those of the body: twice what headers may hold. It bounds floods of interim answers, of
+/// control frames, of tiny chunks, which cost far more of the processor than a body of that size.
+pub(super) const OVERHEAD_BYTES_MAX: usize = 2 * super::HEADER_BYTES_MAX;
+/// What a piece of the body is charged besides its framing, for the work that it makes.
+const PIECE_COST_BYTES: usize = 16;
 /// Bytes taken in without a pause; then the other runs of this thread have their turn.
-const BURST_BYTES: usize = 32 << 10;
+const TURN_BYTES: usize = 16 << 10;
+/// The same for a target whose bytes are not of the body, from its [`TURN_BYTES`] on.
+const SMALL_TURN_BYTES: usize = 1 << 10;
 
 /// A connection, plain or under TLS.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+        }
+    }
 }
 
 /// What the exchange wants to know of its connection. Instants are monotonic microseconds, 0 is not yet.
@@ -31,6 +44,7 @@ pub(super) struct Meter {
     first_read: AtomicU64,
     last_read: AtomicU64,
     received: AtomicUsize,
+    delivered: AtomicUsize,
 }
 
 impl Meter {
@@ -49,9 +63,18 @@ impl Meter {
         Self::at(&self.last_read)
     }
 
-    /// More came in than an exchange may hold.
+    /// A piece of the body came out, of so many bytes.
+    pub(super) fn deliver(&self, bytes: usize) {
+        self.delivered.fetch_add(bytes.saturating_sub(PIECE_COST_BYTES), Ordering::Relaxed);
+    }
+
+    /// More came in than headers and framing may take.
     pub(super) fn is_flooded(&self) -> bool {
-        self.received.load(Ordering::Relaxed) > WIRE_BYTES_MAX
+        self.overhead() > OVERHEAD_BYTES_MAX
+    }
+
+    fn overhead(&self) -> usize {
+        self.received.load(Ordering::Relaxed).saturating_sub(self.delivered.load(Ordering::Relaxed))
     }
 
     fn at(mark: &AtomicU64) -> Option<Monotonic> {
@@ -76,13 +99,13 @@ impl Meter {
 pub(super) struct Wire {
     stream: Stream,
     meter: Arc<Meter>,
-    burst: usize,
+    taken: usize,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> (Self, Arc<Meter>) {
         let meter = Arc::new(Meter::default());
-        (Self { stream, meter: meter.clone(), burst: 0 }, meter)
+        (Self { stream, meter: meter.clone(), taken: 0 }, meter)
     }
 }
 
@@ -92,24 +115,31 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.burst > BURST_BYTES {
-            self.burst = 0;
+        let overhead = self.meter.overhead();
+        let turn = if overhead > TURN_BYTES { SMALL_TURN_BYTES } else { TURN_BYTES };
+        if self.taken >= turn {
+            self.taken = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.meter.is_flooded() {
+        if overhead > OVERHEAD_BYTES_MAX {
             return Poll::Ready(Err(io::Error::other("the target floods")));
         }
         let before = buffer.filled().len();
-        let polled = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+        let polled = if buffer.remaining() > turn {
+            let mut some = ReadBuf::new(buffer.initialize_unfilled_to(turn));
+            let polled = self.stream.poll_read(context, &mut some);
+            let bytes = some.filled().len();
+            buffer.advance(bytes);
+            polled
+        } else {
+            self.stream.poll_read(context, buffer)
         };
         let bytes = buffer.filled().len() - before;
         if polled.is_pending() {
-            self.burst = 0;
+            self.taken = 0;
         } else if bytes > 0 {
-            self.burst += bytes;
+            self.taken += bytes;
             self.meter.note_read(bytes);
         }
         polled

@@ -1,0 +1,91 @@
+//! Behaviours below HTTPS.
+
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::behaviour::{Behaviour, RESET, Scheme, TIMEOUT, TLS_FAILED, drip, flood, outlast, reset, send};
+
+/// A handshake record of 16 KiB that belongs to a message of 16 MiB.
+fn endless_handshake() -> Vec<u8> {
+    let mut record = vec![22, 3, 3, 0x40, 0, 2, 0xff, 0xff, 0xff];
+    record.resize(5 + 0x4000, 0);
+    record
+}
+
+/// The first flight of a good server: its hello and, sealed, its certificate.
+async fn flight(stream: &mut TcpStream, config: Arc<ServerConfig>) -> Vec<u8> {
+    let mut connection = ServerConnection::new(config).unwrap();
+    let mut hello = vec![0; 4096];
+    while !connection.wants_write() {
+        match stream.read(&mut hello).await {
+            Ok(read @ 1..) => {
+                connection.read_tls(&mut &hello[..read]).unwrap();
+                connection.process_new_packets().unwrap();
+            }
+            Ok(0) | Err(_) => return Vec::new(),
+        }
+    }
+    let mut out = Vec::new();
+    while connection.wants_write() {
+        connection.write_tls(&mut out).unwrap();
+    }
+    out
+}
+
+fn config() -> Arc<ServerConfig> {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
+}
+
+/// The rows of this file.
+pub(crate) fn table() -> Vec<Behaviour> {
+    let config = config();
+    vec![
+        Behaviour::new(Scheme::Https, "TLS: garbage", TLS_FAILED, |mut stream| async move {
+            send(&mut stream, b"SSH-2.0-OpenSSH_9.2p1\r\n").await;
+            outlast(&mut stream).await;
+        }),
+        Behaviour::new(Scheme::Https, "TLS: an alert", TLS_FAILED, |mut stream| async move {
+            send(&mut stream, &[21, 3, 3, 0, 2, 2, 40]).await;
+            outlast(&mut stream).await;
+        }),
+        Behaviour::new(Scheme::Https, "TLS: endless warnings", TLS_FAILED, |mut stream| async move {
+            flood(&mut stream, &[21, 3, 3, 0, 2, 1, 112].repeat(1000)).await;
+        }),
+        Behaviour::new(Scheme::Https, "TLS: an endless message", TLS_FAILED, |mut stream| async move {
+            let record = endless_handshake();
+            flood(&mut stream, &record).await;
+        }),
+        Behaviour::new(Scheme::Https, "TLS: silence", TIMEOUT, |mut stream| async move {
+            outlast(&mut stream).await;
+        }),
+        Behaviour::new(Scheme::Https, "TLS: a hello at 1 B/s", TIMEOUT, |mut stream| async move {
+            drip(&mut stream, &[22, 3, 3, 0, 122, 2, 0, 0, 118, 3, 3, 0, 0]).await;
+        }),
+        Behaviour::new(Scheme::Https, "TLS: half a certificate", TIMEOUT, move |mut stream| {
+            let config = config.clone();
+            async move {
+                let flight = flight(&mut stream, config).await;
+                send(&mut stream, &flight[..flight.len() / 2]).await;
+                outlast(&mut stream).await;
+            }
+        }),
+        Behaviour::new(Scheme::Https, "TLS: reset after the hello", RESET, |mut stream| async move {
+            let mut hello = [0; 64];
+            stream.read_exact(&mut hello).await.ok();
+            reset(stream);
+        }),
+    ]
+}
