@@ -237,6 +237,7 @@ async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Explains an error of HTTP/2 in one line.
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
 fn explain(host: &str, phase: Phase, error: &h2::Error) -> Failure {
     if let Some(below) = error.get_io() {
         if connect::is_agent_fault(below) {

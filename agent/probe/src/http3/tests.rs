@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use sitepulse_daemon::clock;
-use sitepulse_model::check::TlsOptions;
+use sitepulse_model::check::{CheckKind, HttpTarget, HttpVersion, TlsOptions};
+use sitepulse_model::record::ProbeState;
 
 use super::*;
 use crate::testing::{self, Pki, pki};
@@ -145,6 +146,31 @@ fn a_good_answer_has_the_phases_of_quic() {
     assert_eq!(seen.facts.status, Some(200));
     assert_eq!(seen.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/3"]);
     assert!(seen.facts.certificate_expires.is_some());
+}
+
+#[test]
+fn an_http_check_can_force_it() {
+    let pki = pki();
+    // Not joined: the run's runtime ends before it can tell the server that the connection is closed.
+    let (address, _server) = serve(good(&pki), 1, |connection| async move {
+        let (_server, _, mut stream) = http(connection.clone()).await;
+        stream.send_response(head(200)).await.unwrap();
+        stream.send_data(Bytes::from_static(b"Welcome")).await.unwrap();
+        stream.finish().await.unwrap();
+        connection.closed().await;
+    });
+    let mut target = HttpTarget::get(format!("https://{address}/path?q=1"));
+    target.http = HttpVersion::Http3;
+    target.tls.server_name = Some("localhost".to_owned());
+    let check = testing::check(
+        CheckKind::Http(Box::new(target)),
+        20_000_000,
+        &["body == 'Welcome'", "tls.version == 'TLSv1.3'"],
+    );
+    let result = testing::run(&check, &testing::tools(pki.roots.clone()));
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+    assert_eq!((result.address, result.phases.connect), (Some(address), None));
+    assert_eq!(result.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/3"]);
 }
 
 #[test]

@@ -16,6 +16,11 @@ use tokio_tungstenite::tungstenite::{accept, accept_hdr};
 use super::*;
 use crate::testing::{self, pki, some_roots};
 
+/// The answer to an upgrade, made of the key that accepts it.
+type MakeAnswer = Box<dyn Fn(&str) -> String + Send>;
+/// What a server does with a connection.
+type Behave = Box<dyn FnOnce(TcpStream) + Send>;
+
 fn target(address: SocketAddr) -> WebsocketTarget {
     WebsocketTarget {
         url: format!("ws://{address}/feed?x=1"),
@@ -182,7 +187,7 @@ fn a_broken_upgrade_says_what_is_wrong() {
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
     let protocol =
         |lines: &'static str| move |accept: &str| format!("{head}Sec-WebSocket-Accept: {accept}\r\n{lines}\r\n");
-    let cases: Vec<(Box<dyn Fn(&str) -> String + Send>, &str)> = vec![
+    let cases: Vec<(MakeAnswer, &str)> = vec![
         (
             Box::new(move |_: &str| format!("{head}Sec-WebSocket-Accept: AAAA\r\n\r\n")),
             "sent a wrong Sec-WebSocket-Accept: it did not read the request's key",
@@ -234,7 +239,7 @@ fn interim_answers_are_passed_over() {
 #[test]
 fn hostile_frames_end_at_their_limits() {
     let huge = [0x82, 127, 0, 0, 0, 0, 0, 0x20, 0, 0];
-    let cases: Vec<(&str, Box<dyn FnOnce(TcpStream) + Send>, &str)> = vec![
+    let cases: Vec<(&str, Behave, &str)> = vec![
         (
             "an oversized frame",
             Box::new(move |mut stream| {

@@ -166,6 +166,7 @@ fn protocol(text: String) -> Failure {
 }
 
 /// An error of the connection below.
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
 pub(super) fn io_failure(host: &str, phase: Phase, error: &io::Error) -> Failure {
     if connect::is_agent_fault(error) {
         return connect::agent_fault(phase, error);
