@@ -53,8 +53,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) address: Option<SocketAddr>,
     /// What the protocol told.
     pub(crate) facts: Facts,
-    /// A lookup of a name waits for its turn: a deadline that passes then says nothing of the target.
-    pub(crate) lookup_queued: bool,
     /// The host being talked to, for explanations.
     pub(crate) host: String,
     open: Option<(Phase, Monotonic)>,
@@ -70,7 +68,6 @@ impl<'a> Attempt<'a> {
             phases: Phases::default(),
             address: None,
             facts: Facts::default(),
-            lookup_queued: false,
             host: String::new(),
             open: None,
         }

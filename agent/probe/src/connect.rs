@@ -1,82 +1,24 @@
-//! Name resolution, the policy on addresses, and the TCP connection.
+//! From a host to a connection: resolve, filter every address by the policy, dial the first that is left.
 //!
-//! Limits: [`LOOKUPS_MAX`] lookups at once. A lookup cannot be cancelled, so one that hangs keeps its place until the system gives it up,
-//! whatever became of its probe. Numeric hosts take no lookup.
+//! The address that was judged is the one that is dialled; nothing resolves a second time, so a name cannot lead around the policy. One address
+//! is dialled: no race, no second try.
 //!
-//! Whose fault: an error that names this machine's own routes or resolver is [`Cause::NetworkLost`], which is `unknown`; a target that some
-//! router calls unreachable is `down`. This is what one error tells and no more: whether the agent's network is out as a whole would
-//! take reference targets, which the agent does not have. A cut cable that only shows as silence is still a timeout, and `down`.
-//!
-//! The name is resolved by the system (its hosts file and resolver configuration count, as they do for every other program on the
-//! machine). The policy decides on the address that is dialled, after resolution, so a name cannot lead around it.
+//! Whose fault: an error that names this machine's own routes is [`Cause::NetworkLost`], which is `unknown`; a target that some router calls
+//! unreachable is `down`. Whether the agent's network is out as a whole is the referee's to say ([`crate::network`]).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::attempt::{Attempt, Failure};
+use crate::policy::Policy;
+use crate::resolve::host::Host;
 
-/// Name lookups at once, those included whose probe has given up on them.
-pub const LOOKUPS_MAX: usize = 32;
-
-/// The places of lookups. One for the process, as the threads that they run on.
-static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
-
-/// Resolves `host` and picks the first address in the resolver's order. `queued` is set while it waits for its turn: a deadline that
-/// passes then says nothing about the name.
-pub(crate) async fn resolve(host: &str, port: u16, queued: &mut bool) -> Result<SocketAddr, Failure> {
-    let name = host.to_owned();
-    let found =
-        look_up(&LOOKUPS, queued, move || (name.as_str(), port).to_socket_addrs().map(|mut found| found.next()));
-    let first = found.await.map_err(|error| resolve_failure(host, &error))?;
-    first.ok_or_else(|| Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} has no address")))
-}
-
-/// Runs a lookup on a blocking thread when one of `places` is free. The lookup itself holds the place until it really ends.
-async fn look_up<T: Send + 'static>(
-    places: &'static Semaphore,
-    queued: &mut bool,
-    lookup: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    *queued = true;
-    let place = places.acquire().await.map_err(io::Error::other)?;
-    *queued = false;
-    let job = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        lookup()
-    });
-    job.await.map_err(io::Error::other)?
-}
-
-/// What a run ends as whose deadline came before its lookup's turn.
-pub(crate) fn lookups_busy(host: &str) -> Failure {
-    let text = format!(
-        "agent: all {LOOKUPS_MAX} name lookups are busy, {host} did not get its turn; check the name servers of the agent's machine"
-    );
-    Failure::new(Cause::AgentFault, Phase::Dns, text)
-}
-
-fn resolve_failure(host: &str, error: &io::Error) -> Failure {
-    if is_network_lost(error) || is_resolver_lost(error) {
-        let text = format!("network: this agent's name servers do not answer for {host} ({})", plain(error));
-        return Failure::new(Cause::NetworkLost, Phase::Dns, text);
-    }
-    if is_agent_fault(error) {
-        return agent_fault(Phase::Dns, error);
-    }
-    Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} does not resolve ({})", plain(error)))
-}
-
-/// Whether the resolver said `EAI_AGAIN`: it got no answer from its name servers. The standard library gives its text alone (of glibc, of
-/// musl), always in English: no program of ours sets a locale.
-fn is_resolver_lost(error: &io::Error) -> bool {
-    error.raw_os_error().is_none()
-        && ["temporary failure in name resolution", "try again"].contains(&plain(error).as_str())
-}
+/// Refused addresses that an explanation names.
+const REFUSED_NAMED: usize = 3;
 
 /// Whether the error tells that this machine itself has no way there: no route, no interface, no address of its own.
 fn is_network_lost(error: &io::Error) -> bool {
@@ -105,21 +47,60 @@ pub(crate) async fn pick(
     attempt: &mut Attempt<'_>,
     host: &str,
     port: u16,
-    _family: Family,
+    family: Family,
 ) -> Result<SocketAddr, Failure> {
     host.clone_into(&mut attempt.host);
-    let address = match host.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, port),
-        Err(_) => {
+    let tools = attempt.tools;
+    let address = match Host::parse(host) {
+        Err(reason) => return Err(Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {reason}"))),
+        Ok(Host::Address(address)) if !is_of(address, family) => {
+            let text = format!("dns: {address} is no {} address, and the check asks for those alone", family.as_str());
+            return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
+        }
+        Ok(Host::Address(address)) => {
+            let address = SocketAddr::new(address, port);
+            tools.policy.check(address)?;
+            address
+        }
+        Ok(Host::Name { name, absolute }) => {
             attempt.begin(Phase::Dns);
-            let resolved = resolve(host, port, &mut attempt.lookup_queued).await;
+            let resolved = tools.resolver.addresses(&name, absolute, family, attempt.deadline).await;
             attempt.end();
-            resolved?
+            choose(&tools.policy, host, port, &resolved?)?
         }
     };
     attempt.address = Some(address);
-    attempt.tools.policy.check(address)?;
     Ok(address)
+}
+
+const fn is_of(address: IpAddr, family: Family) -> bool {
+    match family {
+        Family::Any => true,
+        Family::Ipv4 => address.is_ipv4(),
+        Family::Ipv6 => address.is_ipv6(),
+    }
+}
+
+/// The first address that the policy allows; where it allows none, the refusal names them.
+fn choose(policy: &Policy, host: &str, port: u16, found: &[IpAddr]) -> Result<SocketAddr, Failure> {
+    let mut refused = Vec::new();
+    for address in found {
+        let address = SocketAddr::new(*address, port);
+        match policy.judge(address) {
+            Ok(()) => return Ok(address),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    let Some(first) = refused.first() else {
+        return Err(Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} has no address")));
+    };
+    let mut reasons: Vec<String> = refused.iter().take(REFUSED_NAMED).map(ToString::to_string).collect();
+    if refused.len() > REFUSED_NAMED {
+        reasons.push(format!("{} more", refused.len() - REFUSED_NAMED));
+    }
+    let reasons = reasons.join(", ");
+    let text = format!("policy: {host} leads to refused addresses alone: {reasons}; {}", first.remedy());
+    Err(Failure::new(Cause::PolicyRefused, Phase::Connect, text))
 }
 
 /// Dials one address.
@@ -151,6 +132,29 @@ pub(crate) fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure
     Failure::new(cause, Phase::Connect, format!("connect: {address} {text}"))
 }
 
+/// What a socket's error is once it talks to `host`: the failure begins with `step`.
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
+pub(crate) fn socket_failure(step: &str, host: &str, phase: Phase, error: &io::Error) -> Failure {
+    if is_network_lost(error) {
+        let text = format!("network: this agent has no route to {host} ({})", plain(error));
+        return Failure::new(Cause::NetworkLost, phase, text);
+    }
+    if is_agent_fault(error) {
+        return agent_fault(phase, error);
+    }
+    let (cause, text) = match error.kind() {
+        // Over UDP: nothing listens there, says the host.
+        io::ErrorKind::ConnectionRefused => (Cause::ConnectionRefused, "refuses: nothing listens there".to_owned()),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            (Cause::ConnectionReset, "reset the connection".to_owned())
+        }
+        io::ErrorKind::UnexpectedEof => (Cause::ConnectionReset, "closed the connection early".to_owned()),
+        io::ErrorKind::HostUnreachable => (Cause::Unreachable, format!("is unreachable ({})", plain(error))),
+        _ => (Cause::Unreachable, format!("cannot be reached ({})", plain(error))),
+    };
+    Failure::new(cause, phase, format!("{step}: {host} {text}"))
+}
+
 /// Whether the error tells of this machine rather than of the target: out of descriptors, memory or permissions.
 pub(crate) fn is_agent_fault(error: &io::Error) -> bool {
     const EPERM: i32 = 1;
@@ -178,30 +182,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lookup_that_hangs_keeps_its_place_and_the_next_one_is_not_down() {
-        static ONE: Semaphore = Semaphore::const_new(1);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let brief = std::time::Duration::from_millis(20);
-            let (release, hang) = std::sync::mpsc::channel::<()>();
-            let mut queued = false;
-            let hanging = look_up(&ONE, &mut queued, move || {
-                hang.recv().ok();
-                Ok(1)
-            });
-            assert!(tokio::time::timeout(brief, hanging).await.is_err());
-            assert!(!queued, "its deadline passed while the lookup ran: the name's fault");
-            let waiting = look_up(&ONE, &mut queued, || Ok(2));
-            assert!(tokio::time::timeout(brief, waiting).await.is_err());
-            assert!(queued, "its deadline passed before its turn: the agent's fault");
-            drop(release);
-            assert_eq!(look_up(&ONE, &mut queued, || Ok(3)).await.unwrap(), 3);
-            assert!(!queued);
-        });
-        assert_eq!(lookups_busy("a.example").cause, Cause::AgentFault);
-    }
-
-    #[test]
     fn the_agents_own_outage_is_not_the_targets() {
         let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
         for (code, cause) in [
@@ -216,14 +196,22 @@ mod tests {
             let failure = connect_failure(address, &io::Error::from_raw_os_error(code));
             assert_eq!(failure.cause, cause, "{}", failure.detail);
         }
-        let said = |text: &str| {
-            resolve_failure("a.example", &io::Error::other(format!("failed to lookup address information: {text}")))
-                .cause
-        };
-        assert_eq!(said("Temporary failure in name resolution"), Cause::NetworkLost);
-        assert_eq!(said("Try again"), Cause::NetworkLost);
-        assert_eq!(said("Name or service not known"), Cause::DnsFailed);
         let failure = connect_failure(address, &io::Error::from_raw_os_error(101));
         assert!(failure.detail.starts_with("network: this agent has no route to 192.0.2.1:80"), "{}", failure.detail);
+    }
+
+    #[test]
+    fn the_first_allowed_address_is_dialled_and_a_refusal_names_the_others() {
+        let policy = Policy::parse(&["127.0.0.2".to_owned()]).unwrap();
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let chosen = choose(&policy, "a.example", 80, &addresses(&["127.0.0.1", "127.0.0.2", "127.0.0.2"])).unwrap();
+        assert_eq!(chosen, "127.0.0.2:80".parse().unwrap());
+        let refused = addresses(&["127.0.0.1", "10.0.0.7", "10.0.0.8", "10.0.0.9", "10.0.0.10"]);
+        let failure = choose(&policy, "a.example", 80, &refused).unwrap_err();
+        assert_eq!(
+            failure.detail,
+            "policy: a.example leads to refused addresses alone: 127.0.0.1 is loopback, 10.0.0.7 is private, 10.0.0.8 is private, 2 more; \
+             allow it in the agent's configuration: [network] allow = [\"loopback\"]"
+        );
     }
 }

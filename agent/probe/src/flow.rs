@@ -1,20 +1,214 @@
-//! Several HTTP requests that share variables.
+//! Several HTTP requests in order, with values captured from one and used in the next.
+//!
+//! Reading order: here a run goes from step to step; `step` is one step, prepared once; `template` puts variables in their places; `jar` keeps the
+//! cookies of a run.
+//!
+//! Each step is an attempt of its own, judged by its own assertions with its own phases; the run's phases are their sums, its status and body
+//! those of the last step, its certificate the first to expire. A step that fails ends the run; a step that degrades does not, and its
+//! explanation is kept unless something fails later.
+//!
+//! Limits: the attempt's deadline over all steps; those of [`crate::http`] for each; captured values of 16 KiB.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sitepulse_daemon::clock;
 use sitepulse_model::check::FlowTarget;
+use sitepulse_model::expect::{self, Observed};
+use sitepulse_model::record::{Cause, FactKey, FactValue, Facts, Phase, Phases, ProbeState};
 
+use self::jar::Cookies;
+use self::step::Step;
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::http::Route;
+use crate::run::{HeaderLines, timeout_text};
+use crate::{BODY_BYTES_MAX, human_us};
 
-/// A check of this kind, prepared once and run many times.
+mod jar;
+mod step;
+mod template;
+
+/// How long before the run's deadline the step under way is given up, so that the explanation can name it.
+const NAMING: Duration = Duration::from_millis(2);
+
+/// Captured values, by name.
+type Variables = BTreeMap<String, String>;
+
+/// A `flow` check, prepared once and run many times.
 #[derive(Debug)]
-pub(crate) struct FlowProbe {}
+pub(crate) struct FlowProbe {
+    steps: Vec<Step>,
+    route: Route,
+}
 
 impl FlowProbe {
-    pub(crate) fn new(_target: &FlowTarget) -> Result<Self, String> {
-        Err("this build has no prober of this kind".to_owned())
+    pub(crate) fn new(target: &FlowTarget) -> Result<Self, String> {
+        let mut known = Vec::new();
+        let mut steps = Vec::new();
+        for step in &target.steps {
+            let prepared = Step::new(step, &known).map_err(|reason| format!("step {}: {reason}", step.name))?;
+            known.extend(step.capture.keys().cloned());
+            steps.push(prepared);
+        }
+        if steps.is_empty() {
+            return Err("a flow needs a step".to_owned());
+        }
+        Ok(Self { steps, route: Route::new(target.http, target.family, None, &target.tls)? })
     }
 
-    #[allow(clippy::unused_async, reason = "not built yet")]
-    pub(crate) async fn talk(&self, _attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
-        Ok(Answer::default())
+    pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
+        let begun = clock::monotonic();
+        let mut cookies = Cookies::default();
+        let mut variables = Variables::new();
+        let mut degraded = None;
+        let mut answer = Answer::default();
+        for (at, step) in self.steps.iter().enumerate() {
+            // What the whole flow is judged by looks at the last answer.
+            let wants_body = step.wants_body || (attempt.wants_body && at + 1 == self.steps.len());
+            let named =
+                |failure: Failure| Failure { detail: format!("step {}: {}", step.name, failure.detail), ..failure };
+            let mut running = Running::new(attempt, step, wants_body);
+            let outcome = running.go(&self.route, &mut cookies, &mut variables).await.map_err(named)?;
+            drop(running);
+            answer = outcome.answer;
+            if degraded.is_none() {
+                degraded = outcome.degraded.map(|text| format!("step {}: {text}", step.name));
+            }
+        }
+        let Some(detail) = degraded else { return Ok(answer) };
+        let mut phases = attempt.phases;
+        phases.total = Some(clock::monotonic().us_since(begun));
+        let whole = expect::evaluate(
+            attempt.expect,
+            &Observed {
+                facts: &attempt.facts,
+                body: &answer.body,
+                body_bytes: answer.body_bytes,
+                body_truncated: answer.truncated,
+                headers: &HeaderLines(&answer.headers),
+                phases,
+                now: clock::now(),
+            },
+        );
+        // What fails outranks what degrades.
+        if whole.state == ProbeState::Down {
+            Ok(answer)
+        } else {
+            Err(Failure::new(Cause::SoftAssertion, Phase::Total, detail))
+        }
     }
 }
+
+/// What a step that did not fail came to.
+struct Outcome {
+    answer: Answer,
+    /// Why it is not quite good.
+    degraded: Option<String>,
+}
+
+/// A step under way. What it measured goes to the run when it ends, however it ends.
+struct Running<'r, 'a, 's> {
+    run: &'r mut Attempt<'a>,
+    step: &'s Step,
+    attempt: Attempt<'s>,
+    /// The step for people, once it has an answer.
+    line: Option<String>,
+}
+
+impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
+    fn new(run: &'r mut Attempt<'a>, step: &'s Step, wants_body: bool) -> Self {
+        let attempt = Attempt::new(run.tools, &step.expect, wants_body, run.deadline);
+        Self { run, step, attempt, line: None }
+    }
+
+    async fn go(
+        &mut self,
+        route: &Route,
+        cookies: &mut Cookies,
+        variables: &mut Variables,
+    ) -> Result<Outcome, Failure> {
+        let begun = clock::monotonic();
+        let left = self.run.deadline.since(begun).saturating_sub(NAMING);
+        let answered = tokio::time::timeout(left, self.step.ask(&mut self.attempt, route, cookies, variables)).await;
+        let Ok(answered) = answered else { return Err(self.out_of_time(left)) };
+        let answer = answered?;
+        self.attempt.end();
+        let mut phases = self.attempt.phases;
+        phases.total = Some(clock::monotonic().us_since(begun));
+        self.line = Some(line(&self.step.name, &self.attempt.facts, phases));
+        let observed = Observed {
+            facts: &self.attempt.facts,
+            body: &answer.body,
+            body_bytes: answer.body_bytes,
+            body_truncated: answer.truncated,
+            headers: &HeaderLines(&answer.headers),
+            phases,
+            now: clock::now(),
+        };
+        let judged = expect::evaluate(&self.step.expect, &observed);
+        let explanation = judged.broken.map(|broken| match answer.truncated {
+            true => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
+            false => broken.explanation,
+        });
+        let failed = |text: String| Failure::new(Cause::AssertionFailed, Phase::Total, text);
+        if judged.state == ProbeState::Down {
+            return Err(failed(explanation.unwrap_or_default()));
+        }
+        self.step.capture(&observed, variables).map_err(failed)?;
+        Ok(Outcome { answer, degraded: explanation })
+    }
+
+    fn out_of_time(&self, left: Duration) -> Failure {
+        let attempt = &self.attempt;
+        let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX).next_multiple_of(1_000);
+        let phase = attempt.phase();
+        Failure::new(Cause::Timeout, phase, timeout_text(phase, attempt, left_us))
+    }
+}
+
+impl Drop for Running<'_, '_, '_> {
+    fn drop(&mut self) {
+        self.attempt.end();
+        let Self { run, attempt, line, .. } = self;
+        for phase in [Phase::Dns, Phase::Connect, Phase::Tls, Phase::Send, Phase::FirstByte, Phase::Transfer] {
+            if let Some(us) = attempt.phases.get(phase) {
+                run.phases.add(phase, us);
+            }
+        }
+        run.address = attempt.address.or(run.address);
+        run.host = std::mem::take(&mut attempt.host);
+        let mut facts = std::mem::take(&mut attempt.facts);
+        facts.certificate_expires = match (facts.certificate_expires, run.facts.certificate_expires) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        // The steps' lines first: facts are limited in number.
+        let own = std::mem::take(&mut facts.more);
+        facts.more = std::mem::take(&mut run.facts.more);
+        facts.more.retain(|fact| fact.key == FactKey::Step);
+        if let Some(line) = line {
+            facts.text(FactKey::Step, line);
+        }
+        for fact in own {
+            match fact.value {
+                FactValue::Number(value) => facts.number(fact.key, value),
+                FactValue::Text(value) => facts.text(fact.key, &value),
+            }
+        }
+        run.facts = facts;
+    }
+}
+
+/// A step for people: `login: 200 in 132 ms (dns 1, connect 2, tls 20, first_byte 90)`, phases in milliseconds.
+fn line(name: &str, facts: &Facts, phases: Phases) -> String {
+    let ms = |us: u64| if us < 10_000 { format!("{:.1}", us as f64 / 1e3) } else { format!("{}", us.div_ceil(1_000)) };
+    let parts: Vec<String> = [Phase::Dns, Phase::Connect, Phase::Tls, Phase::Send, Phase::FirstByte, Phase::Transfer]
+        .into_iter()
+        .filter_map(|phase| phases.get(phase).map(|us| format!("{phase} {}", ms(us))))
+        .collect();
+    let status = facts.status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
+    format!("{name}: {status} in {} ({})", human_us(phases.total.unwrap_or_default()), parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

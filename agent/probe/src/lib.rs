@@ -13,6 +13,7 @@
 //! racing addresses would measure something else than what a visitor meets. Nothing here knows schedules, spools or collectors.
 
 mod attempt;
+mod exchange;
 mod run;
 #[cfg(test)]
 mod testing;
@@ -21,6 +22,7 @@ pub mod tools;
 
 pub mod network;
 pub mod policy;
+mod query;
 pub mod resolve;
 
 pub mod connect;
@@ -37,6 +39,7 @@ mod grpc;
 pub mod icmp;
 mod imap;
 mod mail;
+mod metered;
 mod smtp;
 mod tcp;
 mod udp;

@@ -1,5 +1,292 @@
-//! Names to addresses.
+//! Names to addresses, by this machine's own configuration.
+//!
+//! A lookup is a measurement: each run asks anew (no cache), asks each name server once, in the configured order (no retry, no race), and asks
+//! for IPv6 addresses only where a name has no IPv4 ones. Canonical addresses take no lookup, and what is neither an address nor a name is
+//! refused before anybody is asked ([`host`]). No task and no thread is started: a lookup that is dropped is gone.
+//!
+//! Whose fault: an answer that says no is [`Cause::DnsFailed`]. Silence is judged by a second question: name servers that answer it but not for
+//! this name leave the name's own servers to blame; those that answer nothing are [`Cause::NetworkLost`], which is `unknown`.
+//!
+//! Limits: [`SHARE`] of what is left of the attempt's time goes to the lookup, so that it ends before the deadline with a reason; 3 name
+//! servers, 8 domains of the search list.
+
+pub(crate) mod host;
+pub(crate) mod system;
+
+use std::fs;
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use sitepulse_daemon::clock::{self, Monotonic};
+use sitepulse_model::check::Family;
+use sitepulse_model::record::{Cause, Phase};
+
+use self::system::{FILE_BYTES_MAX, System};
+use crate::attempt::Failure;
+use crate::connect;
+use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
+
+/// How often the files are looked at for changes.
+const LOOK_EVERY_US: u64 = 1_000_000;
+/// The share of the time left that the question itself may take, in percent.
+const SHARE: u64 = 70;
+/// The share of the time left after it that the second question may take, in percent.
+const SECOND_SHARE: u64 = 60;
+/// Longest time of the second question.
+const SECOND_US_MAX: u64 = 1_000_000;
 
 /// The agent's resolver. One for all probes.
-#[derive(Debug, Default)]
-pub struct Resolver {}
+#[derive(Debug)]
+pub struct Resolver {
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Fixed(Arc<System>),
+    Files { resolv: PathBuf, hosts: PathBuf, read: Mutex<Option<Reading>> },
+}
+
+/// What the files said when they were read last.
+#[derive(Debug)]
+struct Reading {
+    system: Result<Arc<System>, String>,
+    stamps: [Option<SystemTime>; 2],
+    /// When they are looked at again.
+    look_at: Monotonic,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::with_files("/etc/resolv.conf", "/etc/hosts")
+    }
+}
+
+/// How a question ended.
+enum Outcome {
+    /// An answer, perhaps without addresses.
+    Addresses(Vec<IpAddr>),
+    /// The server says that there is no such name.
+    NoName,
+    /// No server gave an answer that counts; the last code.
+    Code(ResponseCode),
+    /// No server answered; the last reason.
+    Silence(String),
+}
+
+impl Resolver {
+    /// Asks one server, without hosts file and search list. For tests, and tools that name a server.
+    pub fn with_server(server: SocketAddr) -> Self {
+        Self { source: Source::Fixed(Arc::new(System::with_server(server))) }
+    }
+
+    /// Reads these files, and again when they change.
+    pub fn with_files(resolv: impl Into<PathBuf>, hosts: impl Into<PathBuf>) -> Self {
+        Self { source: Source::Files { resolv: resolv.into(), hosts: hosts.into(), read: Mutex::new(None) } }
+    }
+
+    /// The machine's first name server.
+    pub(crate) fn first_server(&self) -> Result<SocketAddr, Failure> {
+        let system = self.system()?;
+        system
+            .servers
+            .first()
+            .copied()
+            .ok_or_else(|| Failure::new(Cause::AgentFault, Phase::Dns, "agent: no name server"))
+    }
+
+    /// The addresses of a name (as [`host::Host`] has it), all of one family, in the resolver's order; at least one.
+    pub(crate) async fn addresses(
+        &self,
+        name: &str,
+        absolute: bool,
+        family: Family,
+        deadline: Monotonic,
+    ) -> Result<Vec<IpAddr>, Failure> {
+        let system = self.system()?;
+        if let Some(found) = known(&system, name, family) {
+            return Ok(found);
+        }
+        let records: &[RecordType] = match family {
+            Family::Any => &[RecordType::A, RecordType::AAAA],
+            Family::Ipv4 => &[RecordType::A],
+            Family::Ipv6 => &[RecordType::AAAA],
+        };
+        let until = clock::monotonic().plus_us(percent(left(deadline), SHARE));
+        let mut no_name = true;
+        for candidate in system.candidates(name, absolute) {
+            for record in records {
+                match ask(&system, &candidate, *record, until).await? {
+                    Outcome::Addresses(found) if found.is_empty() => no_name = false,
+                    Outcome::Addresses(found) => return Ok(found),
+                    Outcome::NoName => break,
+                    Outcome::Code(code) => {
+                        let text = format!("dns: {name} does not resolve ({})", rcode_name(code));
+                        return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
+                    }
+                    Outcome::Silence(reason) => return Err(silence(&system, name, &reason, deadline).await),
+                }
+            }
+        }
+        let text = match (no_name, family) {
+            (true, _) => format!("dns: {name} does not exist (NXDOMAIN)"),
+            (false, Family::Any) => format!("dns: {name} has no address"),
+            (false, Family::Ipv4) => format!("dns: {name} has no IPv4 address"),
+            (false, Family::Ipv6) => format!("dns: {name} has no IPv6 address"),
+        };
+        Err(Failure::new(Cause::DnsFailed, Phase::Dns, text))
+    }
+
+    fn system(&self) -> Result<Arc<System>, Failure> {
+        let (resolv, hosts, read) = match &self.source {
+            Source::Fixed(system) => return Ok(system.clone()),
+            Source::Files { resolv, hosts, read } => (resolv, hosts, read),
+        };
+        let now = clock::monotonic();
+        let look_at = now.plus_us(LOOK_EVERY_US);
+        let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = match read.take() {
+            Some(reading) if now < reading.look_at => reading,
+            Some(reading) if reading.system.is_ok() && reading.stamps == stamps(resolv, hosts) => {
+                Reading { look_at, ..reading }
+            }
+            Some(_) | None => {
+                // The stamps first: a change in between is then read again.
+                let stamps = stamps(resolv, hosts);
+                let system = read_files(resolv, hosts).map(Arc::new);
+                Reading { system, stamps, look_at }
+            }
+        };
+        let system = reading.system.clone();
+        *read = Some(reading);
+        system.map_err(|reason| {
+            let text = format!("agent: names cannot be resolved: {}: {reason}", resolv.display());
+            Failure::new(Cause::AgentFault, Phase::Dns, text)
+        })
+    }
+}
+
+fn stamps(resolv: &Path, hosts: &Path) -> [Option<SystemTime>; 2] {
+    [resolv, hosts].map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
+}
+
+fn read_files(resolv: &Path, hosts: &Path) -> Result<System, String> {
+    let read = |path: &Path| {
+        let mut bytes = Vec::new();
+        fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)).map(|_| bytes)
+    };
+    let resolv = read(resolv).map_err(|error| format!("cannot be read ({})", connect::plain(&error)))?;
+    // Without a hosts file there is none.
+    let hosts = read(hosts).unwrap_or_default();
+    System::parse(&resolv, &String::from_utf8_lossy(&hosts))
+}
+
+/// The addresses of a name that nobody need be asked for: the hosts file's, and this machine's for `localhost` (RFC 6761, 6.3).
+fn known(system: &System, name: &str, family: Family) -> Option<Vec<IpAddr>> {
+    let wanted = |v4: bool| match family {
+        Family::Any => true,
+        Family::Ipv4 => v4,
+        Family::Ipv6 => !v4,
+    };
+    let of = |addresses: &[IpAddr], v4: bool| -> Vec<IpAddr> {
+        addresses.iter().copied().filter(|address| address.is_ipv4() == v4 && wanted(v4)).collect()
+    };
+    let local = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    let lists = [system.hosts(name), if is_local { &local } else { &[] }];
+    lists.iter().flat_map(|list| [of(list, true), of(list, false)]).find(|found| !found.is_empty())
+}
+
+/// Asks one server after the other until one gives an answer that counts.
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: every other code says that the server cannot tell")]
+async fn ask(system: &System, name: &Name, record: RecordType, until: Monotonic) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::Silence("no time was left".to_owned());
+    for (place, server) in system.servers.iter().enumerate() {
+        let share = left(until) / (system.servers.len() - place) as u64;
+        let heard = exchange(*server, name, record, share.min(system.timeout_us)).await?;
+        match heard {
+            Ok(message) => match message.metadata.response_code {
+                ResponseCode::NoError => return Ok(Outcome::Addresses(addresses(&message, name, record))),
+                ResponseCode::NXDomain => return Ok(Outcome::NoName),
+                code => outcome = Outcome::Code(code),
+            },
+            // A code is told rather than another server's silence.
+            Err(reason) => {
+                if matches!(outcome, Outcome::Silence(_)) {
+                    outcome = Outcome::Silence(format!("{server}: {reason}"));
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// One question to one server, over TCP when the answer does not fit a datagram. The inner error is the server's silence, in words.
+async fn exchange(
+    server: SocketAddr,
+    name: &Name,
+    record: RecordType,
+    timeout_us: u64,
+) -> Result<Result<Message, String>, Failure> {
+    let asking = async {
+        let query = Query::new(name.clone(), record, Extension::None)?;
+        let message = query.over_udp(server, &mut |_| {}).await?;
+        if !message.metadata.truncation {
+            return Ok(message);
+        }
+        let stream = tokio::net::TcpStream::connect(server).await?;
+        query.over_tcp(stream, &mut |_| {}).await
+    };
+    let within = std::time::Duration::from_micros(timeout_us);
+    match tokio::time::timeout(within, asking).await {
+        Ok(Ok(message)) => Ok(Ok(message)),
+        Ok(Err(Trouble::Broken(reason))) => Ok(Err(reason)),
+        Ok(Err(Trouble::Io(error))) if connect::is_agent_fault(&error) => Err(connect::agent_fault(Phase::Dns, &error)),
+        Ok(Err(Trouble::Io(error))) => Ok(Err(connect::plain(&error))),
+        Err(_) => Ok(Err(format!("no answer within {}", crate::human_us(timeout_us)))),
+    }
+}
+
+/// What silence means: of the name servers, or of this name alone.
+async fn silence(system: &System, name: &str, reason: &str, deadline: Monotonic) -> Failure {
+    let until = clock::monotonic().plus_us(percent(left(deadline), SECOND_SHARE).min(SECOND_US_MAX));
+    // Every resolver knows the root's name servers.
+    match ask(system, &Name::root(), RecordType::NS, until).await {
+        Ok(Outcome::Silence(_)) => {
+            let text = format!("network: this agent's name servers do not answer for {name} ({reason})");
+            Failure::new(Cause::NetworkLost, Phase::Dns, text)
+        }
+        Ok(Outcome::Addresses(_) | Outcome::NoName | Outcome::Code(_)) => {
+            let text = format!("dns: {name} does not resolve ({reason}; the name server answers other questions)");
+            Failure::new(Cause::DnsFailed, Phase::Dns, text)
+        }
+        Err(failure) => failure,
+    }
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: nothing else is an address")]
+fn addresses(message: &Message, name: &Name, record: RecordType) -> Vec<IpAddr> {
+    let address = |data: &RData| match data {
+        RData::A(v4) => Some(IpAddr::V4(v4.0)),
+        RData::AAAA(v6) => Some(IpAddr::V6(v6.0)),
+        _ => None,
+    };
+    along_aliases(message, name, record).iter().filter_map(|found| address(&found.data)).collect()
+}
+
+/// Microseconds until `until`.
+fn left(until: Monotonic) -> u64 {
+    until.us_since(clock::monotonic())
+}
+
+const fn percent(us: u64, percent: u64) -> u64 {
+    us / 100 * percent
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use sitepulse_model::record::{Cause, FactKey, Phase, ProbeResult, ProbeState, de
 use sitepulse_model::time::UtcMicros;
 
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::network::Contact;
 use crate::tools::Tools;
 use crate::{BODY_BYTES_MAX, human_us};
 use crate::{certificate, dns, domain, flow, grpc, http, icmp, imap, smtp, tcp, udp, websocket};
@@ -101,14 +102,20 @@ impl Probe {
         let end = clock::monotonic();
         attempt.end_at(end);
         attempt.phases.total = Some(end.us_since(start));
-        let failure = match seen {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failure)) => Err(tools.network.judge(failure).await),
-            Err(_) if attempt.lookup_queued => Err(crate::connect::lookups_busy(&attempt.host)),
+        let seen = match seen {
+            Ok(seen) => seen,
             Err(_) => {
-                let failure = Failure::new(Cause::Timeout, struck, timeout_text(struck, &attempt, self.timeout_us));
-                Err(tools.network.judge(failure).await)
+                let text = timeout_text(struck, &attempt, self.timeout_us);
+                Err(Failure::new(Cause::Timeout, struck, text))
             }
+        };
+        let contact = Contact { host: &attempt.host, address: attempt.address, phases: attempt.phases };
+        let failure = match seen {
+            Ok(answer) => {
+                tools.network.succeeded(contact);
+                Ok(answer)
+            }
+            Err(failure) => Err(tools.network.judge(&tools.resolver, contact, failure).await),
         };
         let mut result = ProbeResult {
             check: run.check,
@@ -215,7 +222,8 @@ impl Kind {
     }
 }
 
-struct HeaderLines<'a>(&'a HeaderMap);
+/// The headers of an answer, for assertions.
+pub(crate) struct HeaderLines<'a>(pub(crate) &'a HeaderMap);
 
 impl Headers for HeaderLines<'_> {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -225,7 +233,8 @@ impl Headers for HeaderLines<'_> {
     }
 }
 
-fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64) -> String {
+/// Why a deadline that strikes in `phase` is the target's.
+pub(crate) fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64) -> String {
     let host = &attempt.host;
     let within = human_us(timeout_us);
     match (phase, attempt.address) {

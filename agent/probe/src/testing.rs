@@ -1,6 +1,10 @@
 //! What the tests of every kind share: a check of any kind, run once with given tools.
 
-use rustls::RootCertStore;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
@@ -57,4 +61,40 @@ pub(crate) fn run_prepared(probe: &Probe, tools: &Tools) -> ProbeResult {
     let run = Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started: clock::now() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(probe.run(run, tools))
+}
+
+/// An authority that signs servers' certificates, and the roots that trust it.
+pub(crate) struct Pki {
+    pub(crate) roots: RootCertStore,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A new authority.
+pub(crate) fn pki() -> Pki {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(issuer.der().clone()).unwrap();
+    Pki { roots, issuer }
+}
+
+impl Pki {
+    /// A server called `localhost` with a certificate that is valid from one year to another, and negotiates `alpn` (empty: nothing).
+    pub(crate) fn server(&self, years: (i32, i32), alpn: &str) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        let leaf = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(crate::tls::provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = Vec::from_iter((!alpn.is_empty()).then(|| alpn.as_bytes().to_vec()));
+        config
+    }
 }

@@ -81,22 +81,22 @@ impl Url {
     }
 
     /// What `Host` says: the port only where it is not the scheme's.
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         self.uri.authority().map_or("", hyper::http::uri::Authority::as_str)
     }
 
     /// [`Url::authority`] as a header's value.
-    pub(super) fn host_header(&self) -> HeaderValue {
+    pub(crate) fn host_header(&self) -> HeaderValue {
         HeaderValue::from_str(self.authority()).unwrap_or(HeaderValue::from_static(""))
     }
 
     /// With scheme and host, as HTTP/2, HTTP/3 and proxies want it.
-    pub(super) fn absolute(&self) -> &Uri {
+    pub(crate) fn absolute(&self) -> &Uri {
         &self.uri
     }
 
     /// Path and query alone, as HTTP/1.1 wants it.
-    pub(super) fn origin_form(&self) -> Uri {
+    pub(crate) fn origin_form(&self) -> Uri {
         self.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from)
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn shake(
     let deadline = tokio::time::sleep(Duration::from_micros(left_us.saturating_sub(2_000)));
     let shaken = tokio::select! {
         biased;
-        shaken = connecting => shaken.map_err(|error| explain(host, &error, &shown)),
+        shaken = connecting => shaken.map_err(|error| explain(tls.server_name(host), &error, &shown)),
         error = nobody_listens(address) => Err(refused(address, &error)),
         () = deadline => {
             let within = human_us(clock::monotonic().us_since(begun).next_multiple_of(1_000));
@@ -49,10 +49,15 @@ pub(super) async fn shake(
         }
     };
     attempt.end();
-    tls::note(attempt, &shown);
+    attempt.facts.certificate_expires = shown.expires();
+    if shaken.is_err() || tls::wants_facts(attempt.expect) {
+        tls::note(attempt, &shown);
+    }
     let connection = Closing(shaken?);
-    attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
-    attempt.facts.text(FactKey::Alpn, "h3");
+    if tls::wants_facts(attempt.expect) {
+        attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
+        attempt.facts.text(FactKey::Alpn, "h3");
+    }
     Ok(connection)
 }
 

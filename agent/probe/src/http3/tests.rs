@@ -6,45 +6,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::RootCertStore;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sitepulse_daemon::clock;
-use sitepulse_model::check::TlsOptions;
+use sitepulse_model::check::{CheckKind, HttpTarget, HttpVersion, TlsOptions};
+use sitepulse_model::record::ProbeState;
 
 use super::*;
-use crate::testing;
+use crate::testing::{self, Pki, pki};
 use crate::tools::Tools;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Pki {
-    roots: RootCertStore,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-fn pki() -> Pki {
-    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(issuer.der().clone()).unwrap();
-    Pki { roots, issuer }
-}
-
 fn server_config(pki: &Pki, years: (i32, i32), alpn: &str) -> quinn::ServerConfig {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
-    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
-    let leaf = params.signed_by(&key, &pki.issuer).unwrap();
-    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(crate::tls::provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
-        .unwrap();
-    tls.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    let tls = pki.server(years, alpn);
     quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
 }
 
@@ -172,8 +145,32 @@ fn a_good_answer_has_the_phases_of_quic() {
     assert!(happened.iter().all(Option::is_some), "{:?}", seen.phases);
     assert_eq!(seen.facts.status, Some(200));
     assert_eq!(seen.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/3"]);
-    assert_eq!(seen.facts.texts_of(FactKey::Alpn).collect::<Vec<_>>(), ["h3"]);
     assert!(seen.facts.certificate_expires.is_some());
+}
+
+#[test]
+fn an_http_check_can_force_it() {
+    let pki = pki();
+    // Not joined: the run's runtime ends before it can tell the server that the connection is closed.
+    let (address, _server) = serve(good(&pki), 1, |connection| async move {
+        let (_server, _, mut stream) = http(connection.clone()).await;
+        stream.send_response(head(200)).await.unwrap();
+        stream.send_data(Bytes::from_static(b"Welcome")).await.unwrap();
+        stream.finish().await.unwrap();
+        connection.closed().await;
+    });
+    let mut target = HttpTarget::get(format!("https://{address}/path?q=1"));
+    target.http = HttpVersion::Http3;
+    target.tls.server_name = Some("localhost".to_owned());
+    let check = testing::check(
+        CheckKind::Http(Box::new(target)),
+        20_000_000,
+        &["body == 'Welcome'", "tls.version == 'TLSv1.3'"],
+    );
+    let result = testing::run(&check, &testing::tools(pki.roots.clone()));
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+    assert_eq!((result.address, result.phases.connect), (Some(address), None));
+    assert_eq!(result.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/3"]);
 }
 
 #[test]

@@ -1,0 +1,186 @@
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::*;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn contact(host: &str) -> Contact<'_> {
+    Contact { host, address: Some("192.0.2.7:443".parse().unwrap()), phases: Phases::default() }
+}
+
+fn unreachable() -> Failure {
+    Failure::new(Cause::Unreachable, Phase::Connect, "connect: 192.0.2.7:443 is unreachable")
+}
+
+/// A port of this machine that takes no connection and refuses none: its queue is full.
+struct Silent {
+    address: SocketAddr,
+    _held: (TcpListener, Vec<TcpStream>),
+}
+
+impl Silent {
+    async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+            held.push(stream);
+            assert!(held.len() < 100, "the queue never fills");
+        }
+        Self { address, _held: (listener, held) }
+    }
+}
+
+#[test]
+fn a_failure_stands_when_any_reference_answers() {
+    block_on(async {
+        let silent = Silent::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let network = Network::new(vec![silent.address.to_string(), open.to_string()]);
+        let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
+        assert_eq!(judged, unreachable());
+    });
+}
+
+#[test]
+fn a_reference_that_refuses_has_answered() {
+    block_on(async {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let network = Network::new(vec![closed.to_string()]);
+        assert_eq!(network.judge(&Resolver::default(), contact("a"), unreachable()).await, unreachable());
+    });
+}
+
+#[test]
+fn the_network_is_lost_when_no_reference_answers() {
+    block_on(async {
+        let silent = Silent::new().await;
+        let network = Network::new(vec![silent.address.to_string(), "nonsense".to_owned(), "127.1:80".to_owned()]);
+        network.collector_link(true);
+        let start = clock::monotonic();
+        let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
+        let detail = format!(
+            "network: this agent reaches none of its reference targets ({}, nonsense, 127.1:80); the target was not judged \
+             (connect: 192.0.2.7:443 is unreachable)",
+            silent.address
+        );
+        assert_eq!(judged, Failure::new(Cause::NetworkLost, Phase::Connect, detail));
+        let took = clock::monotonic().us_since(start);
+        assert!((REFERENCE_US_MAX..REFERENCE_US_MAX * 3).contains(&took), "{took} us");
+        let again = clock::monotonic();
+        let judged = network.judge(&Resolver::default(), contact("b"), unreachable()).await;
+        assert_eq!(judged.cause, Cause::NetworkLost);
+        assert!(clock::monotonic().us_since(again) < REFERENCE_US_MAX / 2, "what is known is not asked again");
+    });
+}
+
+#[test]
+fn all_who_ask_at_once_share_one_round() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let network = Arc::new(Network::new(vec![listener.local_addr().unwrap().to_string()]));
+        let accepted = AtomicUsize::new(0);
+        let serving = async {
+            loop {
+                listener.accept().await.unwrap();
+                accepted.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let resolver = Resolver::default();
+        let asking = async {
+            let mut runs = Vec::new();
+            for _ in 0..20 {
+                runs.push(Box::pin(network.judge(&resolver, contact("a"), unreachable())));
+            }
+            std::future::poll_fn(|context| {
+                runs.retain_mut(|run| match run.as_mut().poll(context) {
+                    std::task::Poll::Ready(judged) => {
+                        assert_eq!(judged, unreachable());
+                        false
+                    }
+                    std::task::Poll::Pending => true,
+                });
+                if runs.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = asking => {}
+        }
+        assert!(accepted.load(Ordering::Relaxed) <= 1);
+    });
+}
+
+#[test]
+fn a_round_that_was_dropped_is_taken_over() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let network = Network::new(vec![listener.local_addr().unwrap().to_string()]);
+        let resolver = Resolver::default();
+        {
+            let mut first = Box::pin(network.judge(&resolver, contact("a"), unreachable()));
+            std::future::poll_fn(|context| {
+                assert!(first.as_mut().poll(context).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+            assert!(matches!(*lock(&network.round), Round::Asking(_)));
+        }
+        let judged = tokio::time::timeout(
+            Duration::from_micros(REFERENCE_US_MAX * 2),
+            network.judge(&resolver, contact("b"), unreachable()),
+        );
+        assert_eq!(judged.await.unwrap(), unreachable());
+    });
+}
+
+#[test]
+fn without_references_the_runs_themselves_are_the_evidence() {
+    block_on(async {
+        let network = Network::default();
+        let resolver = Resolver::default();
+        let judge = async |host: &str| network.judge(&resolver, contact(host), unreachable()).await;
+        network.collector_link(true);
+        for host in ["a", "b", "c", "d"] {
+            assert_eq!(judge(host).await, unreachable());
+        }
+        network.collector_link(false);
+        let judged = judge("e").await;
+        assert_eq!(judged.cause, Cause::NetworkLost);
+        assert!(
+            judged.detail.starts_with("network: this agent reaches neither its collector nor any host (c, d, e"),
+            "{judged:?}"
+        );
+        network.succeeded(Contact { address: Some("127.0.0.1:80".parse().unwrap()), ..contact("local") });
+        assert_eq!(judge("f").await.cause, Cause::NetworkLost, "this machine proves nothing");
+        let refused = Failure::new(Cause::ConnectionRefused, Phase::Connect, "connect: refused");
+        assert_eq!(network.judge(&resolver, contact("g"), refused.clone()).await, refused);
+        assert_eq!(judge("h").await, unreachable(), "somebody out there refused");
+        let local = Contact { address: Some("127.0.0.1:80".parse().unwrap()), ..contact("local") };
+        assert_eq!(network.judge(&resolver, local, unreachable()).await, unreachable());
+    });
+}
+
+#[test]
+fn only_silence_before_any_answer_looks_like_a_lost_network() {
+    let connected = Phases { connect: Some(1), ..Phases::default() };
+    let of = |cause, phase, phases: &Phases| evidence(&Failure::new(cause, phase, ""), phases);
+    for phase in [Phase::Dns, Phase::Connect, Phase::Tls] {
+        assert_eq!(of(Cause::Timeout, phase, &connected), Evidence::Silence);
+    }
+    assert_eq!(of(Cause::Timeout, Phase::FirstByte, &connected), Evidence::Nothing, "a slow server");
+    assert_eq!(of(Cause::Timeout, Phase::FirstByte, &Phases::default()), Evidence::Silence, "UDP");
+    assert_eq!(of(Cause::CertificateInvalid, Phase::Tls, &connected), Evidence::Answered);
+    assert_eq!(of(Cause::PolicyRefused, Phase::Connect, &Phases::default()), Evidence::Nothing);
+}
