@@ -1,6 +1,8 @@
 //! The command line.
 
-use std::io::Write as _;
+mod probe;
+
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +13,11 @@ use sitepulse_daemon::lock::{DataDirLock, LockError};
 use sitepulse_daemon::{clock, instant, logging};
 use sitepulse_model::duration;
 use sitepulse_model::id::AgentName;
+use sitepulse_model::record::ProbeState;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::token::JoinToken;
 
+use self::probe::ProbeArgs;
 use crate::config::{Config, check_address};
 use crate::control::{Answer, Request, offline, socket};
 use crate::runner::{self, Options};
@@ -30,7 +34,7 @@ const SUSPEND_US_DEFAULT: u64 = 3_600_000_000;
 #[command(
     name = "sitepulse-agent",
     version,
-    after_help = "Examples:\n  sitepulse-agent join sp1_...            enrol with a token of `sitepulse-collector token create`\n  sitepulse-agent run                     run in the foreground (systemd does this)\n  sitepulse-agent status --json           how it fares, for scripts\n  sitepulse-agent suspend --for 2h --reason 'moving racks'\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 data directory, 5 refused, 6 unreachable, 8 not found.\nThe log level is SITEPULSE_LOG (error, warn, info, debug, trace)."
+    after_help = "Examples:\n  sitepulse-agent join sp1_...            enrol with a token of `sitepulse-collector token create`\n  sitepulse-agent run                     run in the foreground (systemd does this)\n  sitepulse-agent status --json           how it fares, for scripts\n  sitepulse-agent suspend --for 2h --reason 'moving racks'\n  sitepulse-agent probe https://shop.example/   run a check once, here and now\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 data directory, 5 refused, 6 unreachable, 8 not found, 9 down, 10 unknown.\nThe log level is SITEPULSE_LOG (error, warn, info, debug, trace)."
 )]
 pub struct Cli {
     /// Where state and spool are [default: /var/lib/sitepulse-agent for root, else ~/.local/share/sitepulse-agent].
@@ -57,7 +61,7 @@ enum Command {
     },
     /// Run the agent in the foreground.
     #[command(
-        after_help = "Examples:\n  sitepulse-agent run\n  sitepulse-agent run --config /etc/sitepulse/agent.toml --collector collector.example:8443"
+        after_help = "Examples:\n  sitepulse-agent run\n  sitepulse-agent run --config /etc/sitepulse/agent.toml --collector collector.example:8443\n  sitepulse-agent run --allow private --allow 100.64.0.0/10"
     )]
     Run {
         /// Configuration file (TOML).
@@ -66,6 +70,23 @@ enum Command {
         /// A collector to try first, as host:port; may be repeated.
         #[arg(long, value_name = "ADDR")]
         collector: Vec<String>,
+        /// Let probes dial these too, besides public addresses and the configuration's list: loopback, private, or a network as
+        /// 10.0.0.0/8; may be repeated.
+        #[arg(long, value_name = "ENTRY", env = "SITEPULSE_ALLOW", value_delimiter = ',')]
+        allow: Vec<String>,
+    },
+    /// Run a check once, here and now, and print everything measured. Needs no agent.
+    #[command(after_help = probe::EXAMPLES)]
+    Probe(ProbeArgs),
+    /// Run a check of the running agent at once, besides its schedule. Nothing counts it.
+    #[command(
+        after_help = "Examples:\n  sitepulse-agent run-now shop\n  sitepulse-agent run-now shop --json | jq .phases_us\n\nExit codes as for `probe`: 0 up or degraded, 9 down, 10 unknown."
+    )]
+    RunNow {
+        /// The check's id.
+        check: String,
+        #[command(flatten)]
+        output: Output,
     },
     /// Tell how the agent fares.
     #[command(after_help = "Examples:\n  sitepulse-agent status\n  sitepulse-agent status --json | jq .running")]
@@ -141,7 +162,7 @@ struct JoinView {
 pub fn main() -> Exit {
     let cli = Cli::parse();
     match execute(cli) {
-        Ok(()) => Exit::Ok,
+        Ok(exit) => exit,
         Err(error) => {
             eprintln!("error: {error:#}");
             Exit::of(error.as_ref())
@@ -149,21 +170,32 @@ pub fn main() -> Exit {
     }
 }
 
-fn execute(cli: Cli) -> anyhow::Result<()> {
+fn execute(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Run { config, collector } => {
+        Command::Run { config, collector, allow } => {
             for address in &collector {
                 check_address(address).map_err(|reason| Fatal::new(Exit::Usage, format!("--collector {reason}")))?;
             }
             let config = config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+            let policy = config.policy(&allow);
+            let policy =
+                policy.map_err(|reason| Fatal::new(Exit::Usage, format!("--allow or SITEPULSE_ALLOW: {reason}")))?;
             logging::init(config.log.as_deref()).map_err(|error| Fatal::new(Exit::Config, error))?;
             let data_dir = cli.data_dir.or_else(|| config.data_dir.clone()).unwrap_or_else(runner::data_dir_default);
             let runtime = runtime()?;
-            let outcome = runtime.block_on(runner::run(Options { data_dir, config, collectors: collector }));
+            let outcome = runtime.block_on(runner::run(Options { data_dir, config, collectors: collector, policy }));
             // A name lookup that hangs must not hold up the end.
+            runtime.shutdown_background();
+            outcome.map(|()| Exit::Ok)
+        }
+        Command::Probe(args) => {
+            logging::init(Some("warn"))?;
+            let runtime = runtime()?;
+            let outcome = probe::probe(&args, &runtime);
             runtime.shutdown_background();
             outcome
         }
+        Command::RunNow { check, output } => ask(cli.data_dir, &Request::RunNow { check }, &output),
         Command::Join { token, name, output } => {
             logging::init(Some("warn"))?;
             let token: JoinToken = token.parse().map_err(|error| Fatal::new(Exit::Usage, error))?;
@@ -227,7 +259,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-fn ask(data_dir: Option<PathBuf>, request: &Request, output: &Output) -> anyhow::Result<()> {
+fn ask(data_dir: Option<PathBuf>, request: &Request, output: &Output) -> anyhow::Result<Exit> {
     logging::init(Some("warn"))?;
     let dir = data_dir.unwrap_or_else(runner::data_dir_default);
     if !dir.is_dir() {
@@ -239,6 +271,12 @@ fn ask(data_dir: Option<PathBuf>, request: &Request, output: &Output) -> anyhow:
         Answer::Checks(view) => print(output, &view, || view.text()),
         Answer::Spool(view) => print(output, &view, || view.text()),
         Answer::Event(view) => print(output, &view, || view.text()),
+        Answer::Ran(view) => {
+            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            print(output, &view, || view.text(colour))?;
+            let state = ProbeState::ALL.iter().find(|state| state.as_str() == view.state);
+            Ok(probe::exit_of(state.copied().unwrap_or(ProbeState::Unknown)))
+        }
         Answer::Error { exit, message } => {
             let exit = Exit::ALL.into_iter().find(|known| known.code() == exit).unwrap_or(Exit::Failure);
             Err(Fatal::new(exit, message).into())
@@ -284,11 +322,16 @@ pub async fn answer(dir: &Path, request: &Request) -> anyhow::Result<Answer> {
     }
 }
 
-fn print<T: Serialize>(output: &Output, view: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+fn print<T: Serialize>(output: &Output, view: &T, text: impl FnOnce() -> String) -> anyhow::Result<Exit> {
     let text = if output.json { serde_json::to_string_pretty(view)? + "\n" } else { text() };
+    write(&text)?;
+    Ok(Exit::Ok)
+}
+
+fn write(text: &str) -> std::io::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that had enough (`| head`) is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+        other => other,
     }
 }

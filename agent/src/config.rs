@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sitepulse_daemon::config::{self, ConfigError};
 use sitepulse_daemon::logging;
+use sitepulse_probe::policy::Policy;
 
-use crate::engine::IN_FLIGHT_DEFAULT;
+use crate::engine::{IN_FLIGHT_DEFAULT, PER_HOST_MAX_DEFAULT};
 use crate::spool::{BYTES_MAX_DEFAULT, BYTES_MAX_MIN, Limits};
 
 /// The file's keys.
@@ -24,6 +25,23 @@ pub struct Config {
     pub max_in_flight: Option<usize>,
     /// Log level, as `SITEPULSE_LOG`.
     pub log: Option<String>,
+    /// What probes may reach.
+    #[serde(default)]
+    pub network: NetworkKeys,
+}
+
+/// The keys of `[network]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkKeys {
+    /// What may be dialled besides public addresses: see [`Policy::parse`].
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Targets, as `host:port`, that are dialled to tell an outage of the agent's own network from one of a check's target.
+    #[serde(default)]
+    pub references: Vec<String>,
+    /// Most runs at once against one host; from 1.
+    pub per_host_max: Option<usize>,
 }
 
 impl Config {
@@ -47,12 +65,30 @@ impl Config {
         if let Some(message) = config.log.as_deref().and_then(|level| logging::check(level).err()) {
             return Err(config::invalid(text, path, at("log"), &message));
         }
+        let entry_at = |key: &str, entry: &str| {
+            let from = at(key);
+            from + text[from..].find(&format!("\"{entry}\"")).unwrap_or(0)
+        };
         for collector in &config.collectors {
             if let Err(message) = check_address(collector) {
-                let from = at("collectors");
-                let within = text[from..].find(&format!("\"{collector}\"")).unwrap_or(0);
-                return Err(config::invalid(text, path, from + within, &message));
+                return Err(config::invalid(text, path, entry_at("collectors", collector), &message));
             }
+        }
+        let network = &config.network;
+        for entry in &network.allow {
+            if let Err(message) = Policy::parse(std::slice::from_ref(entry)) {
+                return Err(config::invalid(text, path, entry_at("allow", entry), &message));
+            }
+        }
+        for reference in &network.references {
+            if !is_address(reference) {
+                let message =
+                    format!("{reference:?} is no reference target: write host:port, as in one.one.one.one:53");
+                return Err(config::invalid(text, path, entry_at("references", reference), &message));
+            }
+        }
+        if network.per_host_max.is_some_and(|runs| !(1..=10_000).contains(&runs)) {
+            return Err(config::invalid(text, path, at("per_host_max"), "per_host_max must be from 1 to 10000"));
         }
         Ok(config)
     }
@@ -66,24 +102,39 @@ impl Config {
     pub fn in_flight_max(&self) -> usize {
         self.max_in_flight.unwrap_or(IN_FLIGHT_DEFAULT)
     }
+
+    /// Most runs at once against one host.
+    pub fn per_host_max(&self) -> usize {
+        self.network.per_host_max.unwrap_or(PER_HOST_MAX_DEFAULT)
+    }
+
+    /// What probes may dial: the file's list and `more`.
+    pub fn policy(&self, more: &[String]) -> Result<Policy, String> {
+        let all: Vec<String> = self.network.allow.iter().chain(more).cloned().collect();
+        Policy::parse(&all)
+    }
 }
 
 /// Whether a collector's address can be used; else why not, and the remedy.
 pub fn check_address(address: &str) -> Result<(), String> {
-    let good = address.rsplit_once(':').is_some_and(|(host, port)| {
+    if is_address(address) {
+        return Ok(());
+    }
+    Err(format!(
+        "{address:?} is not a collector's address: write host:port, as in collector.example:8443 or [2001:db8::1]:8443"
+    ))
+}
+
+/// Whether it reads as `host:port`.
+fn is_address(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host_good = match bare {
             Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
             None => !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "[]:/@".contains(c)),
         };
         host_good && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if good {
-        return Ok(());
-    }
-    Err(format!(
-        "{address:?} is not a collector's address: write host:port, as in collector.example:8443 or [2001:db8::1]:8443"
-    ))
+    })
 }
 
 #[cfg(test)]
@@ -123,6 +174,53 @@ mod tests {
         for bad in ["", "foo", ":1", "a:", "a:0", "a:65536", "a:+1", "2001:db8::1:8443", "http://a:1", "[a]:1", "a b:1"]
         {
             assert!(check_address(bad).is_err(), "{bad}");
+        }
+    }
+    #[test]
+    fn the_network_table_says_what_may_be_reached() {
+        let config = parse(
+            "[network]\nallow = [\"loopback\", \"private\"]\nreferences = [\"one.one.one.one:53\"]\nper_host_max = 4",
+        )
+        .unwrap();
+        assert_eq!(config.per_host_max(), 4);
+        let both = Policy::parse(&["loopback".to_owned(), "private".to_owned()]).unwrap();
+        assert_eq!(config.policy(&[]).unwrap(), both);
+        let none = parse("").unwrap();
+        assert_eq!(none.policy(&[]).unwrap(), Policy::default());
+        assert_eq!(none.policy(&["loopback".to_owned()]).unwrap(), Policy::parse(&["loopback".to_owned()]).unwrap());
+        assert!(none.policy(&["everything".to_owned()]).is_err());
+        assert_eq!(none.per_host_max(), PER_HOST_MAX_DEFAULT);
+        let error = parse("log = \"info\"\n[network]\nallow = [\"loopback\", \"everything\"]").unwrap_err();
+        assert!(error.starts_with("agent.toml:3:22: \"everything\""), "{error}");
+        let error = parse("[network]\nreferences = [\n  \"example.com\"]").unwrap_err();
+        assert!(error.starts_with("agent.toml:3:3: \"example.com\" is no reference target"), "{error}");
+        assert!(parse("[network]\nper_host_max = 0").unwrap_err().contains("agent.toml:2:1: per_host_max"));
+        assert!(parse("[network]\ndeny = []").unwrap_err().contains("unknown field"));
+    }
+
+    #[test]
+    fn the_packaged_sample_names_every_key_with_its_default() {
+        let sample = include_str!("../../packaging/config/agent.toml");
+        parse(sample).unwrap();
+        // Every commented-out key is set to what it is anyway.
+        let set: String = sample
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.contains(" = ") || rest.starts_with('[') => rest,
+                Some(_) | None => line,
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let config = parse(&set).unwrap();
+        let empty = Config::default();
+        assert_eq!(config.in_flight_max(), empty.in_flight_max());
+        assert_eq!(config.per_host_max(), empty.per_host_max());
+        assert_eq!(config.limits().bytes_max, empty.limits().bytes_max);
+        assert_eq!(config.network.allow, empty.network.allow);
+        for key in
+            ["data_dir", "collectors", "spool_bytes_max", "max_in_flight", "log", "allow", "references", "per_host_max"]
+        {
+            assert!(set.lines().any(|line| line.starts_with(&format!("{key} = "))), "the sample lacks {key}");
         }
     }
 }

@@ -5,8 +5,11 @@
 //! before it is confirmed, applies from the instant it was given, and reaches the collector whenever that is there again.
 
 pub mod offline;
+pub mod result;
 pub mod socket;
 pub mod view;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{exit::Exit, instant};
@@ -15,9 +18,11 @@ use sitepulse_model::control::{Change, ControlEvent, ControlLog, EventId, Scope,
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
+use crate::engine::lag::LagView;
 use crate::state::{Identity, StateDb};
 
-use self::view::{ChecksView, EventView, LastRun, SpoolView, StatusView};
+use self::result::ResultView;
+use self::view::{ChecksView, EventView, Last, SpoolView, StatusView};
 
 /// What the command line may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +48,11 @@ pub enum Request {
         /// One check, or all.
         check: Option<String>,
     },
+    /// Run a check at once, besides its schedule.
+    RunNow {
+        /// Its id.
+        check: String,
+    },
     /// Set the vote's weight.
     Weight {
         /// For one check, or for the agent.
@@ -62,6 +72,8 @@ pub enum Answer {
     Checks(ChecksView),
     /// To [`Request::Spool`].
     Spool(SpoolView),
+    /// To [`Request::RunNow`].
+    Ran(Box<ResultView>),
     /// To an order: the event that carries it.
     Event(EventView),
     /// No.
@@ -88,7 +100,7 @@ pub struct Desk<'a> {
     /// Every event known here.
     pub log: &'a ControlLog,
     /// What it runs.
-    pub checks: Vec<(&'a AssignedCheck, Option<&'a LastRun>)>,
+    pub checks: Vec<(&'a AssignedCheck, Option<&'a Last>)>,
     /// The spool's figures.
     pub spool: SpoolView,
     /// `None` when the agent is stopped.
@@ -106,6 +118,14 @@ pub struct Live {
     pub in_flight: usize,
     /// Clock offset and uncertainty, microseconds.
     pub clock: Option<(i64, u64)>,
+    /// How late runs started.
+    pub lag_us: Option<LagView>,
+    /// Slots missed since the start, by cause.
+    pub missed: BTreeMap<String, u64>,
+    /// Of these: slots given up for want of a place.
+    pub shed: u64,
+    /// Slots that wait for a place.
+    pub waiting: usize,
 }
 
 /// Answers a request. An order gives the stored event too: the caller inserts it into its log and ships it.
@@ -114,6 +134,17 @@ pub fn answer(request: &Request, desk: &mut Desk<'_>, now: UtcMicros) -> (Answer
         Request::Status => (Answer::Status(view::status(desk, now)), None),
         Request::Checks => (Answer::Checks(view::checks(desk, now)), None),
         Request::Spool => (Answer::Spool(desk.spool.clone()), None),
+        Request::RunNow { check } => {
+            let known = desk.checks.iter().any(|(assigned, _)| assigned.definition.id.as_str() == check);
+            // A running agent answers this itself, before it comes to the desk.
+            let text = "the agent does not run; start it, or run the check with `sitepulse-agent probe`";
+            let answer = if known {
+                Answer::error(Exit::Unreachable, text)
+            } else {
+                Answer::error(Exit::NotFound, no_such_check(check))
+            };
+            (answer, None)
+        }
         Request::Suspend { check, until_us, reason } => {
             let until = UtcMicros(*until_us);
             if until <= now {
@@ -136,8 +167,7 @@ fn order(desk: &mut Desk<'_>, check: Option<&str>, change: Change, now: UtcMicro
         Some(id) => match desk.checks.iter().find(|(assigned, _)| assigned.definition.id.as_str() == id) {
             Some((assigned, _)) => Scope::AgentCheck(desk.identity.agent, assigned.number),
             None => {
-                let text = format!("this agent runs no check {id:?}; `sitepulse-agent checks` lists them");
-                return (Answer::error(Exit::NotFound, text), None);
+                return (Answer::error(Exit::NotFound, no_such_check(id)), None);
             }
         },
     };
@@ -154,6 +184,10 @@ fn order(desk: &mut Desk<'_>, check: Option<&str>, change: Change, now: UtcMicro
         return (Answer::error(Exit::DataDir, error.to_string()), None);
     }
     (Answer::Event(view::event(&event, check)), Some(event))
+}
+
+pub(crate) fn no_such_check(id: &str) -> String {
+    format!("this agent runs no check {id:?}; `sitepulse-agent checks` lists them")
 }
 
 /// Why a check does not run on this agent now: author, reason and end of the suspension.

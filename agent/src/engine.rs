@@ -1,12 +1,14 @@
 //! The engine: one loop that owns the schedule, the agent's state and the control log, starts probes and hands their records to the spool.
 //!
-//! Everything else asks it through [`EngineHandle`]. It waits for neither the collector nor the disk: what must be durable before it counts (an
+//! Everything else asks it through [`handle`]. It waits for neither the collector nor the disk: what must be durable before it counts (an
 //! order, an assignment) is given to the state file's thread ([`keeper`]), and counts when that says so. What a full disk refuses is kept in
 //! memory and tried again.
 //!
 //! Architecture invariant: a task lives only while a probe runs; between runs a check is one entry of a map and one of the schedule.
 
+pub mod handle;
 pub mod keeper;
+pub mod lag;
 pub mod recovery;
 
 use std::collections::BTreeMap;
@@ -28,11 +30,14 @@ use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
 use sitepulse_wire::message::Status;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use self::handle::{ASKS_MAX, Ask, CheckName, EngineHandle, Handover, Link, RanNow, RunNowRefused};
 use self::keeper::Keeper;
-use crate::control::view::{LastRun, SpoolView};
+use self::lag::Punctuality;
+use crate::control::view::{Last, SpoolView};
 use crate::control::{self, Answer, Desk, Live, Request};
+use crate::secrets::Vault;
 use crate::spool::policy::{PendingRecord, Transitions};
 use crate::spool::schema::OpenSlots;
 use crate::spool::writer::{Begun, Figures, Gone, SpoolHandle, Submission};
@@ -41,7 +46,11 @@ use crate::state::{Assignment, Identity, StateDb, StateError};
 /// The agent's build, as provenance and handshakes name it.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");
 /// Runs at once unless configured otherwise.
-pub const IN_FLIGHT_DEFAULT: usize = 100;
+pub const IN_FLIGHT_DEFAULT: usize = 400;
+/// Runs at once against one host unless configured otherwise.
+pub const PER_HOST_MAX_DEFAULT: usize = 16;
+/// Runs at once that somebody asked for besides the schedule.
+pub const RUN_NOW_MAX: usize = 8;
 /// How long a stopping agent waits for its probes.
 pub const STOP_US_MAX: u64 = 5_000_000;
 /// The loop's longest sleep: it must notice clock steps and feed the watchdog.
@@ -54,8 +63,6 @@ const RETRY_US: u64 = if cfg!(test) { 200_000 } else { 5_000_000 };
 const REFUSED_MAX: usize = 4096;
 /// Records that wait for an assignment to be stored. Beyond (the disk hangs for long), a kill just then could count a slot twice.
 const HELD_RECORDS_MAX: usize = 16_384;
-/// How long a person, or the collector's orders, wait for a disk that hangs.
-const DISK_PATIENCE: Duration = Duration::from_secs(4);
 /// How far a waiting record's slot may lie behind its place in the spool: the longest timeout and some queueing.
 const SLOT_LAG_US_MAX: i64 = 400_000_000;
 
@@ -85,119 +92,6 @@ pub fn provenance(clock: Option<(i64, u64)>) -> Provenance {
     }
 }
 
-/// What a new connection starts from.
-#[derive(Debug, Clone)]
-pub struct Handover {
-    /// Who the agent is, with its present certificate.
-    pub identity: Identity,
-    /// Where collectors are.
-    pub addresses: Vec<String>,
-    /// Events the collector has not acknowledged.
-    pub events: Vec<ControlEvent>,
-    /// Revision of the assignment held.
-    pub assignment_revision: u64,
-}
-
-/// How the connection fares, for `status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Link {
-    /// The collector, while connected.
-    pub collector: Option<String>,
-    /// What is wrong, while not.
-    pub trouble: Option<String>,
-}
-
-enum Ask {
-    Handover(oneshot::Sender<Handover>),
-    Assign { revision: u64, checks: Vec<AssignedCheck> },
-    StoreEvents { events: Vec<ControlEvent>, reply: oneshot::Sender<Vec<EventId>> },
-    EventsAcked(Vec<EventId>),
-    StoreAddresses(Vec<String>),
-    StoreCertificate { certificate_der: Vec<u8>, expires: UtcMicros },
-    Clock { offset_us: i64, uncertainty_us: u64 },
-    Link(Link),
-    Status(oneshot::Sender<Status>),
-    Control { request: Request, reply: oneshot::Sender<Answer> },
-}
-
-/// Asks the engine. Clones share it. When the engine is gone, orders vanish and questions answer [`Gone`].
-#[derive(Debug, Clone)]
-pub struct EngineHandle {
-    asks: mpsc::Sender<Ask>,
-}
-
-/// Asks that may wait for the engine.
-const ASKS_MAX: usize = 256;
-
-impl EngineHandle {
-    async fn tell(&self, ask: Ask) {
-        // The engine ends only with the process.
-        drop(self.asks.send(ask).await);
-    }
-
-    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Gone> {
-        let (reply, answer) = oneshot::channel();
-        self.asks.send(make(reply)).await.map_err(|_| Gone)?;
-        answer.await.map_err(|_| Gone)
-    }
-
-    /// What a new connection starts from.
-    pub async fn handover(&self) -> Result<Handover, Gone> {
-        self.ask(Ask::Handover).await
-    }
-
-    /// Runs these checks from now on.
-    pub async fn assign(&self, revision: u64, checks: Vec<AssignedCheck>) {
-        self.tell(Ask::Assign { revision, checks }).await;
-    }
-
-    /// Stores and applies the collector's events; answers with those that are durable. The others are kept and tried again, but a disk that
-    /// hangs must not hold up the connection.
-    pub async fn store_events(&self, events: Vec<ControlEvent>) -> Result<Vec<EventId>, Gone> {
-        let asked = self.ask(|reply| Ask::StoreEvents { events, reply });
-        tokio::time::timeout(DISK_PATIENCE, asked).await.unwrap_or_else(|_| Ok(Vec::new()))
-    }
-
-    /// The collector has these events.
-    pub async fn events_acked(&self, ids: Vec<EventId>) {
-        self.tell(Ask::EventsAcked(ids)).await;
-    }
-
-    /// Remembers where collectors are.
-    pub async fn store_addresses(&self, addresses: Vec<String>) {
-        self.tell(Ask::StoreAddresses(addresses)).await;
-    }
-
-    /// Keeps a new certificate.
-    pub async fn store_certificate(&self, certificate_der: Vec<u8>, expires: UtcMicros) {
-        self.tell(Ask::StoreCertificate { certificate_der, expires }).await;
-    }
-
-    /// The clock was measured.
-    pub async fn clock(&self, offset_us: i64, uncertainty_us: u64) {
-        self.tell(Ask::Clock { offset_us, uncertainty_us }).await;
-    }
-
-    /// How the connection fares.
-    pub async fn link(&self, link: Link) {
-        self.tell(Ask::Link(link)).await;
-    }
-
-    /// How the agent fares.
-    pub async fn status(&self) -> Result<Status, Gone> {
-        self.ask(Ask::Status).await
-    }
-
-    /// Answers the command line.
-    pub async fn control(&self, request: Request) -> Result<Answer, Gone> {
-        let asked = self.ask(|reply| Ask::Control { request, reply });
-        tokio::time::timeout(DISK_PATIENCE, asked).await.unwrap_or_else(|_| {
-            let text = "the disk of the data directory does not answer; probing goes on, an order may still take effect: ask again later";
-            Ok(Answer::error(Exit::DataDir, text))
-        })
-    }
-}
-
 /// What the engine is made of.
 pub struct Parts {
     /// The state file.
@@ -216,8 +110,12 @@ pub struct Parts {
     pub resume_after: UtcMicros,
     /// Most runs at once.
     pub in_flight_max: usize,
+    /// Most of them against one host.
+    pub per_host_max: usize,
     /// What probes share.
     pub tools: Arc<Tools>,
+    /// Seals the secrets that the state file keeps.
+    pub vault: Vault,
     /// Where probes run.
     pub tasks: TaskSet,
     /// Ticks at least every second.
@@ -244,8 +142,12 @@ pub struct Engine {
     figures: watch::Receiver<Figures>,
     spool_bytes_max: u64,
     tools: Arc<Tools>,
+    vault: Vault,
     tasks: TaskSet,
     heartbeat: Heartbeat,
+    punctuality: Punctuality,
+    /// Places of runs besides the schedule.
+    run_now: Arc<Semaphore>,
     link: Link,
     clock: Option<(i64, u64)>,
     /// What the spool has not been told. Its frontier is set when it is sent.
@@ -265,11 +167,18 @@ pub struct Engine {
     acked_saved: clock::Monotonic,
     acked_saving: bool,
     local_events: mpsc::UnboundedSender<ControlEvent>,
-    done: mpsc::UnboundedSender<ProbeResult>,
-    finished: mpsc::UnboundedReceiver<ProbeResult>,
+    done: mpsc::UnboundedSender<Done>,
+    finished: mpsc::UnboundedReceiver<Done>,
     settle: mpsc::UnboundedSender<Settled>,
     settled: mpsc::UnboundedReceiver<Settled>,
     asks: mpsc::Receiver<Ask>,
+}
+
+/// A run of the schedule that ended.
+struct Done {
+    /// For [`Scheduler::finished`].
+    host: u64,
+    result: ProbeResult,
 }
 
 /// An assignment that is not taken yet.
@@ -299,15 +208,21 @@ enum Settled {
 }
 
 struct Entry {
-    assigned: AssignedCheck,
+    /// Shared with answers to people: there may be ten thousand, and the schedule does not wait for copies.
+    assigned: Arc<AssignedCheck>,
     bucket: Bucket,
     probe: Arc<Probe>,
-    last: Option<LastRun>,
+    last: Option<Last>,
 }
 
 impl Entry {
     fn new(assigned: AssignedCheck) -> Self {
-        Self { bucket: assigned.definition.id.bucket(), probe: Arc::new(Probe::new(&assigned)), assigned, last: None }
+        Self {
+            bucket: assigned.definition.id.bucket(),
+            probe: Arc::new(Probe::new(&assigned)),
+            assigned: Arc::new(assigned),
+            last: None,
+        }
     }
 }
 
@@ -343,14 +258,17 @@ impl Engine {
             retired: BTreeMap::new(),
             log,
             unacked,
-            scheduler: Scheduler::new(parts.in_flight_max),
+            scheduler: Scheduler::new(parts.in_flight_max, parts.per_host_max),
             transitions: Transitions::default(),
             spool: parts.spool,
             figures,
             spool_bytes_max: parts.spool_bytes_max,
             tools: parts.tools,
+            vault: parts.vault,
             tasks: parts.tasks,
             heartbeat: parts.heartbeat,
+            punctuality: Punctuality::default(),
+            run_now: Arc::new(Semaphore::new(RUN_NOW_MAX)),
             link: Link::default(),
             clock: None,
             pending: Submission::default(),
@@ -395,10 +313,10 @@ impl Engine {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(result) = self.finished.recv() => {
-                    self.finish(result);
-                    while let Ok(result) = self.finished.try_recv() {
-                        self.finish(result);
+                Some(done) = self.finished.recv() => {
+                    self.finish(done);
+                    while let Ok(done) = self.finished.try_recv() {
+                        self.finish(done);
                     }
                 }
                 Some(settled) = self.settled.recv() => self.settle(settled),
@@ -429,7 +347,7 @@ impl Engine {
         while self.scheduler.in_flight() > 0 || self.storing.is_some() {
             self.heartbeat.tick();
             tokio::select! {
-                Some(result) = self.finished.recv() => self.finish(result),
+                Some(done) = self.finished.recv() => self.finish(done),
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 () = tokio::time::sleep_until(deadline) => break,
             }
@@ -447,7 +365,7 @@ impl Engine {
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Run { check, revision, slot } => self.begin(check, revision, slot),
+                Action::Run { check, revision, slot, host } => self.begin(check, revision, slot, host),
                 Action::Missed(missed) => self.miss(&missed),
                 Action::ClockStepped { by_us } => {
                     self.put_back |= by_us < 0;
@@ -477,11 +395,11 @@ impl Engine {
     /// next slot.
     fn send_all(&mut self, now: UtcMicros) -> Result<(), EngineError> {
         let mut submission = std::mem::take(&mut self.pending);
-        let waiting = self.scheduler.waiting_slots().filter_map(|(check, revision, slot)| {
-            let bucket = self.bucket(check)?;
+        let (checks, retired) = (&self.checks, &self.retired);
+        submission.begun.extend(self.scheduler.take_new_waiting().filter_map(|(check, revision, slot)| {
+            let bucket = bucket(checks, retired, check)?;
             Some(Begun { check, first: slot, slots: OpenSlots { revision, bucket, last: slot, count: 1 } })
-        });
-        submission.begun.extend(waiting);
+        }));
         let frontier = self.scheduler.earliest_next().unwrap_or(UtcMicros::MAX).min(now.plus_us(1));
         submission.frontier = Some(frontier);
         if std::mem::take(&mut self.put_back) {
@@ -500,13 +418,13 @@ impl Engine {
         Ok(())
     }
 
-    fn begin(&mut self, check: CheckNo, revision: Revision, slot: UtcMicros) {
+    fn begin(&mut self, check: CheckNo, revision: Revision, slot: UtcMicros, host: u64) {
         let Some(entry) = self.checks.get(&check) else {
-            self.scheduler.finished();
+            self.scheduler.finished(host);
             return;
         };
         if control::suspended(&self.log, self.identity.agent, check, slot) {
-            self.scheduler.finished();
+            self.scheduler.finished(host);
             let missed =
                 MissedSlots { check, revision, first: slot, last: slot, count: 1, cause: MissedCause::Suspended };
             self.miss(&missed);
@@ -521,11 +439,12 @@ impl Engine {
         self.tasks.spawn("probe", async move {
             let run = Run { check, revision, slot, started: clock::now() };
             // The engine may have stopped waiting; the next start finds the run missed.
-            drop(done.send(probe.run(run, &tools).await));
+            drop(done.send(Done { host, result: probe.run(run, &tools).await }));
         });
     }
 
     fn miss(&mut self, missed: &MissedSlots) {
+        self.punctuality.missed(missed.cause, missed.count);
         let Some(bucket) = self.bucket(missed.check) else { return };
         let record = missed_record(missed);
         let keep = self.transitions.keep(&record);
@@ -533,14 +452,16 @@ impl Engine {
     }
 
     fn bucket(&self, check: CheckNo) -> Option<Bucket> {
-        self.checks.get(&check).map(|entry| entry.bucket).or_else(|| self.retired.get(&check).copied())
+        bucket(&self.checks, &self.retired, check)
     }
 
-    fn finish(&mut self, result: ProbeResult) {
-        self.scheduler.finished();
+    fn finish(&mut self, Done { host, result }: Done) {
+        self.scheduler.finished(host);
+        let lag_us = u64::try_from(result.started.us_since(result.scheduled)).unwrap_or(0);
+        self.punctuality.ran(lag_us, clock::monotonic());
         let check = result.check;
         if let Some(entry) = self.checks.get_mut(&check) {
-            entry.last = Some(LastRun::of(&result));
+            entry.last = Some(Last::of(&result));
         }
         // A run of a check that was taken away meanwhile still counts: it was assigned at its slot.
         let Some(bucket) = self.bucket(check) else { return };
@@ -586,6 +507,13 @@ impl Engine {
                     self.keeper.write(move |state| state.save_addresses(&addresses));
                 }
             }
+            Ask::StoreSecrets(secrets) => {
+                // At once: a disk that takes nothing costs them with the next restart alone.
+                self.tools.secrets.replace(secrets.0.clone());
+                let vault = self.vault.clone();
+                self.keeper.run(move |state| vault.store(state, &secrets));
+            }
+            Ask::RunNow { check, reply } => self.run_now(&check, reply),
             Ask::StoreCertificate { certificate_der, expires } => {
                 self.identity.certificate_der.clone_from(&certificate_der);
                 self.identity.certificate_expires = expires;
@@ -596,7 +524,10 @@ impl Engine {
                 self.clock = Some((offset_us, uncertainty_us));
                 self.spool.set_provenance(provenance(self.clock))?;
             }
-            Ask::Link(link) => self.link = link,
+            Ask::Link(link) => {
+                self.tools.network.collector_link(link.collector.is_some());
+                self.link = link;
+            }
             Ask::Status(reply) => {
                 // At most a second old; a disk that hangs must not hold up the schedule.
                 let figures = self.figures.borrow().clone();
@@ -614,8 +545,62 @@ impl Engine {
         Ok(())
     }
 
+    /// Runs a check besides the schedule, in a task of its own: nothing counts it and nothing waits for it.
+    fn run_now(&self, check: &CheckName, reply: oneshot::Sender<RanNow>) {
+        let (entry, permit) = match self.may_run_now(check) {
+            Ok(may) => may,
+            Err(refused) => {
+                drop(reply.send(Err(refused)));
+                return;
+            }
+        };
+        let AssignedCheck { number, revision, definition } = &*entry.assigned;
+        let (id, target) = (definition.id.to_string(), definition.kind.describe());
+        let (check, revision) = (*number, *revision);
+        let (probe, tools) = (entry.probe.clone(), self.tools.clone());
+        self.tasks.spawn("run now", async move {
+            let now = clock::now();
+            let result = probe.run(Run { check, revision, slot: now, started: now }, &tools).await;
+            drop(permit);
+            // Who asked may be gone.
+            drop(reply.send(Ok((id, target, Box::new(result)))));
+        });
+    }
+
+    fn may_run_now(&self, check: &CheckName) -> Result<(&Entry, OwnedSemaphorePermit), RunNowRefused> {
+        let refused = |exit, reason| Err(RunNowRefused { exit, reason });
+        let entry = match check {
+            CheckName::Number(number) => self.checks.get(number),
+            CheckName::Id(id) => self.checks.values().find(|entry| entry.assigned.definition.id.as_str() == id),
+        };
+        let Some(entry) = entry else {
+            return refused(
+                Exit::NotFound,
+                match check {
+                    CheckName::Number(number) => format!("agent {} does not run check {number}", self.identity.name),
+                    CheckName::Id(id) => control::no_such_check(id),
+                },
+            );
+        };
+        let number = entry.assigned.number;
+        if let Some(suspension) = self.log.suspended_at(self.identity.agent, number, clock::now()) {
+            let until = sitepulse_daemon::instant::format(suspension.span.to);
+            let (id, author, why) = (&entry.assigned.definition.id, &suspension.author, &suspension.reason);
+            let reason = format!("check {id} is suspended until {until} by {author}: {why}; resume it first");
+            return refused(Exit::Failure, reason);
+        }
+        match self.run_now.clone().try_acquire_owned() {
+            Ok(permit) => Ok((entry, permit)),
+            Err(_) => {
+                let reason =
+                    format!("{RUN_NOW_MAX} runs besides the schedule are under way already; ask again in a moment");
+                refused(Exit::Failure, reason)
+            }
+        }
+    }
+
     /// Answers the command line on the state file's thread, which alone may store an order.
-    fn answer_person(&self, request: Request, reply: oneshot::Sender<Answer>) {
+    fn answer_person(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
         let (identity, log, now) = (self.identity.clone(), self.log.clone(), clock::now());
         let checks: Vec<_> = self.checks.values().map(|entry| (entry.assigned.clone(), entry.last.clone())).collect();
         // At most a second old.
@@ -625,10 +610,14 @@ impl Engine {
             trouble: self.link.trouble.clone(),
             in_flight: self.scheduler.in_flight(),
             clock: self.clock,
+            lag_us: self.punctuality.lag(clock::monotonic()),
+            missed: self.punctuality.missed_by_cause(),
+            shed: self.scheduler.shed_slots(),
+            waiting: self.scheduler.waiting(),
         });
         let settle = self.settle.clone();
         self.keeper.run(move |state| {
-            let checks = checks.iter().map(|(assigned, last)| (assigned, last.as_ref())).collect();
+            let checks = checks.iter().map(|(assigned, last)| (&**assigned, last.as_ref())).collect();
             let mut desk = Desk { identity: &identity, state, log: &log, checks, spool, live };
             let (answer, event) = control::answer(&request, &mut desk, now);
             drop(settle.send(Settled::Answered { answer: Box::new(answer), event, reply }));
@@ -762,7 +751,7 @@ impl Engine {
         let mut entries = BTreeMap::new();
         for check in assignment.checks {
             let number = check.number;
-            let kept = self.checks.remove(&number).filter(|entry| entry.assigned == check);
+            let kept = self.checks.remove(&number).filter(|entry| *entry.assigned == check);
             entries.insert(number, kept.unwrap_or_else(|| Entry::new(check)));
         }
         let gone = std::mem::replace(&mut self.checks, entries);
@@ -781,7 +770,7 @@ impl Engine {
         let incarnation = self.figures.borrow().stats.incarnation;
         if incarnation != self.incarnation {
             self.incarnation = incarnation;
-            let checks: Vec<&AssignedCheck> = self.checks.values().map(|entry| &entry.assigned).collect();
+            let checks: Vec<&AssignedCheck> = self.checks.values().map(|entry| &*entry.assigned).collect();
             let records = recovery::lost(&checks, &self.since, &self.identity.name, self.acked_until, clock::now());
             self.spool.submit(Submission { records, ..Submission::default() })?;
             if self.noted != Noted::Saving {
@@ -824,6 +813,10 @@ impl Engine {
             drop(settle.send(Settled::Acked(saved.ok().map(|()| until))));
         });
     }
+}
+
+fn bucket(checks: &BTreeMap<CheckNo, Entry>, retired: &BTreeMap<CheckNo, Bucket>, check: CheckNo) -> Option<Bucket> {
+    checks.get(&check).map(|entry| entry.bucket).or_else(|| retired.get(&check).copied())
 }
 
 pub(crate) fn missed_record(missed: &MissedSlots) -> Record {

@@ -1,10 +1,11 @@
 //! The SitePulse agent: runs checks on schedule, keeps every result in a local spool, ships them to the collector.
 //!
 //! Data flows one way: [`engine`] (the schedule) -> [`sitepulse_probe`] -> [`spool`] -> [`ship`]; acknowledgements are the only way back.
-//! [`state`] holds who the agent is and what it runs, [`control`] answers the command line, [`cli`] is it.
+//! [`state`] holds who the agent is and what it runs, [`secrets`] what its checks must not show, [`control`] answers the command line, [`cli`] is it.
 //!
 //! Architecture invariant: no probe waits for the collector or for the disk.
 
+pub mod secrets;
 pub mod state;
 
 pub mod engine;

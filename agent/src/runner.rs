@@ -14,6 +14,7 @@ use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::id::Incarnation;
+use sitepulse_probe::network::Network;
 use sitepulse_probe::policy::Policy;
 use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;
@@ -23,7 +24,9 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::control::{Answer, offline, socket};
-use crate::engine::{self, Engine, EngineHandle, Parts, recovery};
+use crate::engine::handle::EngineHandle;
+use crate::engine::{self, Engine, Parts, recovery};
+use crate::secrets::Vault;
 use crate::ship::io::{Ended, Shipper};
 use crate::spool::writer::{self, Submission, open_slots};
 use crate::spool::{self, Spool};
@@ -43,6 +46,8 @@ pub struct Options {
     pub config: Config,
     /// Collectors from the command line: tried first.
     pub collectors: Vec<String>,
+    /// What probes may dial.
+    pub policy: Policy,
 }
 
 /// A random incarnation: names one life of a spool file.
@@ -118,6 +123,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::info!("{missed} ranges of runs were missed while the agent was stopped; they are recorded");
     }
 
+    let tools = tools(options.policy, &options.config.network.references)?;
+    let vault = Vault::open(&dir);
+    tools.secrets.replace(vault.load(&state).0);
     let (stop, stopped) = watch::channel(false);
     let name = identity.name.clone();
     let checks = assignment.checks.len();
@@ -130,7 +138,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         incarnation_noted,
         resume_after,
         in_flight_max: options.config.in_flight_max(),
-        tools: Arc::new(Tools::new(Tls::from_system().context("cannot set up probing")?, Policy::default())),
+        per_host_max: options.config.per_host_max(),
+        tools: Arc::new(tools),
+        vault,
         tasks: tasks.clone(),
         heartbeat: notifier.progress("scheduler"),
     })?;
@@ -212,6 +222,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Best effort: the next start replaces it.
     drop(std::fs::remove_file(dir.join(socket::FILE_NAME)));
     outcome
+}
+
+/// What probes share: the machine's roots, this policy, these reference targets.
+pub(crate) fn tools(policy: Policy, references: &[String]) -> anyhow::Result<Tools> {
+    let mut tools = Tools::new(Tls::from_system().context("cannot set up probing")?, policy);
+    tools.network = Network::new(references.to_vec());
+    Ok(tools)
 }
 
 /// The end of a program whose shipper ended although nobody asked it to: without it results would pile up unseen. The service manager starts

@@ -18,12 +18,15 @@ use std::ops::RangeInclusive;
 use sitepulse_daemon::clock::Monotonic;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, EventId};
-use sitepulse_model::id::{AgentNo, Incarnation};
+use sitepulse_model::id::{AgentNo, CheckNo, Incarnation};
+use sitepulse_model::record::{ProbeResult, detail};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{
-    Batch, EVENTS_MAX, Hello, Lane, PROTOCOL, PROTOCOL_MIN, Refusal, RefusalCode, Status, ToAgent, ToCollector,
+    Batch, EVENTS_MAX, Hello, Lane, PROTOCOL, PROTOCOL_MIN, Refusal, RefusalCode, SecretsPart, Status, ToAgent,
+    ToCollector,
 };
 
+use crate::secrets::SecretValues;
 use crate::spool::Page;
 
 /// Most batches per lane that wait for their acknowledgement.
@@ -45,6 +48,8 @@ pub const ACK_US_MAX: u64 = 60_000_000;
 const RENEW_RETRY_US: i64 = 3_600_000_000;
 /// Most parts of an assignment.
 const ASSIGNMENT_PARTS_MAX: u32 = 256;
+/// Most parts of the secrets: 4096 secrets, at most 32 MiB.
+const SECRETS_PARTS_MAX: u32 = 64;
 
 /// How a connection begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +137,15 @@ pub enum Action {
     },
     /// Store the collector's events durably and apply them, then call [`ShipSession::handle_stored`].
     StoreEvents(Vec<ControlEvent>),
+    /// Use these secrets, and no others, from now on.
+    StoreSecrets(SecretValues),
+    /// Run a check at once, besides its schedule, then call [`ShipSession::handle_ran`].
+    RunNow {
+        /// Names the ask.
+        ask: u64,
+        /// The check.
+        check: CheckNo,
+    },
     /// The collector has these events.
     EventsAcked(Vec<EventId>),
     /// Call [`ShipSession::handle_status`].
@@ -237,6 +251,7 @@ pub struct ShipSession {
     grant: Grant,
     assignment: BTreeMap<u32, Vec<AssignedCheck>>,
     assignment_revision: u64,
+    secrets: BTreeMap<u32, Vec<(String, String)>>,
     status_due: Monotonic,
     status_wanted: bool,
     actions: VecDeque<Action>,
@@ -280,6 +295,7 @@ impl ShipSession {
             grant: Grant { per_s: 0, credit_us: 0, counted: monotonic },
             assignment: BTreeMap::new(),
             assignment_revision: 0,
+            secrets: BTreeMap::new(),
             status_due: monotonic,
             status_wanted: false,
             actions: VecDeque::from([Action::Send(Stream::Control, first)]),
@@ -461,6 +477,15 @@ impl ShipSession {
         }
     }
 
+    /// What came of a [`Action::RunNow`]: the result, or why there is none.
+    pub fn handle_ran(&mut self, ask: u64, outcome: Result<Box<ProbeResult>, String>) {
+        if self.phase == Phase::Open {
+            // A detail is bounded as a refusal is.
+            let outcome = outcome.map_err(|reason| detail(&reason));
+            self.send(Stream::Control, ToCollector::Ran { ask, outcome });
+        }
+    }
+
     /// How the agent fares; clock figures are filled in here.
     pub fn handle_status(&mut self, status: Status, monotonic: Monotonic) {
         if self.phase != Phase::Open {
@@ -552,7 +577,10 @@ impl ShipSession {
                     self.actions.push_back(Action::Assign { revision: part.revision, checks });
                 }
             }
-            (ToAgent::Secrets(_) | ToAgent::RunNow { .. }, Stream::Control) if self.phase == Phase::Open => {}
+            (ToAgent::Secrets(part), Stream::Control) if self.phase == Phase::Open => self.handle_secrets(part),
+            (ToAgent::RunNow { ask, check }, Stream::Control) if self.phase == Phase::Open => {
+                self.actions.push_back(Action::RunNow { ask, check });
+            }
             (ToAgent::Ack(ack), Stream::Lane(lane)) if self.phase == Phase::Open => {
                 self.grant.count(monotonic);
                 self.grant.per_s = ack.backlog_per_s;
@@ -590,6 +618,22 @@ impl ShipSession {
             ) => {
                 self.stop(Stop::Broken(format!("message {} does not belong on {stream:?} now", name(&frame))));
             }
+        }
+    }
+
+    /// A part of the agent's secrets. They have no revision: the first part of a set begins it, and drops what is left of one cut short.
+    fn handle_secrets(&mut self, part: SecretsPart) {
+        if part.parts == 0 || part.parts > SECRETS_PARTS_MAX || part.part >= part.parts {
+            self.stop(Stop::Broken(format!("secrets part {} of {}", part.part, part.parts)));
+            return;
+        }
+        if part.part == 0 {
+            self.secrets.clear();
+        }
+        self.secrets.insert(part.part, part.secrets);
+        if self.secrets.len() == part.parts as usize {
+            let all = std::mem::take(&mut self.secrets).into_values().flatten().collect();
+            self.actions.push_back(Action::StoreSecrets(SecretValues(all)));
         }
     }
 

@@ -20,7 +20,8 @@ use crate::spool::schema::migrate;
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "state.db";
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE join_key (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL, key_pkcs8 BLOB NOT NULL);
     CREATE TABLE identity (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -44,7 +45,11 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (author, number)
     ) WITHOUT ROWID;
     CREATE TABLE note (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE secret (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
+",
+];
 
 /// Why the state could not be read or written.
 #[derive(Debug, Error)]
@@ -342,6 +347,26 @@ impl StateDb {
                     "UPDATE control SET acked = 1 WHERE author = ?1 AND number = ?2",
                     params![id.author, id.number],
                 )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The sealed secrets by name.
+    pub fn secrets(&self) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+        let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+            let mut statement = self.connection.prepare_cached("SELECT name, sealed FROM secret ORDER BY name")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(|error| classify(&self.path, error))
+    }
+
+    /// Replaces the sealed secrets.
+    pub fn save_secrets(&mut self, secrets: &[(String, Vec<u8>)]) -> Result<(), StateError> {
+        self.transaction(|transaction| {
+            transaction.execute("DELETE FROM secret", [])?;
+            for (name, sealed) in secrets {
+                transaction.execute("INSERT INTO secret (name, sealed) VALUES (?1, ?2)", params![name, sealed])?;
             }
             Ok(())
         })

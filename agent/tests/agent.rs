@@ -11,22 +11,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sitepulse_agent::secrets::Vault;
 use sitepulse_agent::spool::policy::{Keep, PendingRecord};
 use sitepulse_agent::spool::{Limits, Spool};
+use sitepulse_agent::state::StateDb;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::transport::{Accepted, ConnectionLost, FrameStream, Server};
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, SecretText};
 use sitepulse_model::control::{Change, ControlEvent, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision};
 use sitepulse_model::quorum::Quorum;
-use sitepulse_model::record::{DropReason, MissedCause, ProbeState, Record};
+use sitepulse_model::record::{DropReason, MissedCause, ProbeResult, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{
-    ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, ToAgent, ToCollector,
-    Welcome,
+    ASSIGNMENT_PART_MAX, Ack, AssignmentPart, Entry, Joined, PROTOCOL, Refusal, RefusalCode, SecretsPart, ToAgent,
+    ToCollector, Welcome,
 };
 use sitepulse_wire::token::JoinToken;
 
@@ -43,6 +45,11 @@ struct Book {
     goodbyes: usize,
     revoked: bool,
     token_expired: bool,
+    secrets: Vec<(String, String)>,
+    /// Checks to run now, asked for with the next status; the asks are numbered from 1.
+    run_now: Vec<CheckNo>,
+    asked: u64,
+    ran: BTreeMap<u64, Result<Box<ProbeResult>, String>>,
 }
 
 struct Collector {
@@ -145,6 +152,8 @@ async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgen
                         assignment_follows: follows,
                         backlog_per_s: 10_000,
                     }));
+                    let secrets = shared.book.lock().unwrap().secrets.clone();
+                    answers.push(ToAgent::Secrets(SecretsPart { part: 0, parts: 1, secrets }));
                     if follows {
                         let parts: Vec<_> = shared.checks.chunks(ASSIGNMENT_PART_MAX).map(<[_]>::to_vec).collect();
                         let count = parts.len().max(1) as u32;
@@ -182,11 +191,19 @@ async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgen
                 answers.push(ToAgent::ControlAck(events.iter().map(|event| event.id.clone()).collect()));
                 shared.book.lock().unwrap().events.extend(events);
             }
-            ToCollector::Status(_) => shared.book.lock().unwrap().statuses += 1,
-            ToCollector::LaneOpen(_)
-            | ToCollector::ControlAck(_)
-            | ToCollector::Renew { .. }
-            | ToCollector::Ran { .. } => {}
+            ToCollector::Status(_) => {
+                let mut book = shared.book.lock().unwrap();
+                book.statuses += 1;
+                for check in std::mem::take(&mut book.run_now) {
+                    book.asked += 1;
+                    answers.push(ToAgent::RunNow { ask: book.asked, check });
+                }
+            }
+            ToCollector::Ran { ask, outcome } => {
+                let before = shared.book.lock().unwrap().ran.insert(ask, outcome);
+                assert_eq!(before, None, "an ask has one answer");
+            }
+            ToCollector::LaneOpen(_) | ToCollector::ControlAck(_) | ToCollector::Renew { .. } => {}
         }
         for answer in answers {
             if stream.send(&answer).await.is_err() {
@@ -260,7 +277,12 @@ impl Drop for Site {
 
 fn agent(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-agent"));
-    command.args(arguments).arg("--data-dir").arg(dir).env_remove("SITEPULSE_AGENT_DATA_DIR");
+    command
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(dir)
+        .env_remove("SITEPULSE_AGENT_DATA_DIR")
+        .env("SITEPULSE_ALLOW", "loopback");
     command
 }
 
@@ -599,7 +621,178 @@ fn a_full_disk_does_not_keep_an_agent_from_starting_and_probing() {
         && { cat /dev/zero > $0/full/filler; exec $1 run --data-dir $0/full/data; }";
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", script]).arg(home.path()).arg(env!("CARGO_BIN_EXE_sitepulse-agent"));
+    command.env("SITEPULSE_ALLOW", "loopback");
     let daemon = Daemon(command.stderr(Stdio::inherit()).spawn().unwrap());
     wait_for("probes on a full disk", || site.hits() >= hits + 3);
     assert!(daemon.terminate().success());
+}
+
+#[test]
+fn a_check_runs_now_when_a_person_or_the_collector_asks() {
+    let site = Site::start();
+    let mut checks =
+        vec![check(1, "shop", format!("http://{}/", site.address)), check(2, "gone", "http://127.0.0.1:9/".to_owned())];
+    for check in &mut checks {
+        check.definition.interval_us = 7 * 86_400_000_000;
+    }
+    let collector = Collector::start(checks);
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let daemon = Daemon::start(&dir);
+    wait_for("the assignment", || json(&dir, &["status", "--json"])["checks"] == 2);
+
+    let ran = json(&dir, &["run-now", "shop", "--json"]);
+    assert_eq!(
+        (ran["state"].as_str(), ran["check"].as_str(), ran["facts"]["status"].as_u64()),
+        (Some("up"), Some("shop"), Some(200))
+    );
+    assert!(ran["cause"].is_null() && ran["phases_us"]["total"].is_u64(), "{ran}");
+    assert!(ran["phases_us"].get("tls").is_none(), "what did not happen is absent: {ran}");
+    let output = ask(&dir, &["run-now", "gone"]);
+    assert_eq!(output.status.code(), Some(9), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.starts_with("down  gone  http://127.0.0.1:9/\n") && text.contains("connection_refused"), "{text}");
+    assert_eq!(ask(&dir, &["run-now", "nope"]).status.code(), Some(8));
+
+    collector.book.lock().unwrap().run_now = vec![CheckNo(1), CheckNo(2), CheckNo(77)];
+    wait_for("three answers", || collector.book.lock().unwrap().ran.len() == 3);
+    {
+        let book = collector.book.lock().unwrap();
+        let states: Vec<_> = book.ran.values().map(|outcome| outcome.as_ref().map(|result| result.state)).collect();
+        assert_eq!((states[0], states[1]), (Ok(ProbeState::Up), Ok(ProbeState::Down)));
+        assert!(states[2].unwrap_err().contains("does not run check 77"), "{states:?}");
+    }
+    assert_eq!(collector.records(), [], "nothing counts it");
+    assert!(daemon.terminate().success());
+    let output = ask(&dir, &["run-now", "shop"]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("sitepulse-agent probe"), "{output:?}");
+}
+
+/// Every file below a directory, and whether it holds `text`.
+fn files_with(dir: &Path, text: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in
+        std::fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+    {
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+#[test]
+fn secrets_appear_in_no_file_no_log_and_no_answer() {
+    const VALUE: &str = "correct-horse-battery";
+    let site = Site::start();
+    let mut shop = check(1, "shop", format!("http://{}/", site.address));
+    let CheckKind::Http(target) = &mut shop.definition.kind else { unreachable!("it is http") };
+    target.headers.insert("x-key".to_owned(), SecretText("secret:api".to_owned()));
+    let collector = Collector::start(vec![shop]);
+    collector.book.lock().unwrap().secrets = vec![("api".to_owned(), VALUE.to_owned())];
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    json(&dir, &["join", &collector.token(), "--json"]);
+    let log = home.path().join("log");
+    let start = || {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        Daemon(agent(&dir, &["run"]).env("SITEPULSE_LOG", "trace").stderr(file).spawn().unwrap())
+    };
+    let daemon = start();
+    wait_for("results", || results(&collector.records(), 1) >= 2);
+    assert_eq!(files_with(&dir, VALUE), Vec::<std::path::PathBuf>::new(), "while it runs");
+    for question in
+        [&["status", "--json"][..], &["checks", "--json"], &["spool", "--json"], &["run-now", "shop", "--json"]]
+    {
+        let output = ask(&dir, question);
+        assert!(!String::from_utf8_lossy(&output.stdout).contains(VALUE), "{question:?}");
+    }
+    daemon.kill();
+    assert_eq!(files_with(&dir, VALUE), Vec::<std::path::PathBuf>::new(), "after a kill");
+    assert!(!format!("{:?}", collector.records()).contains(VALUE));
+    {
+        let state = StateDb::open(&dir).unwrap();
+        let sealed = state.secrets().unwrap();
+        assert_eq!(sealed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api"]);
+        assert_eq!(Vault::open(&dir).load(&state).0["api"], VALUE);
+    }
+    // A key of another machine: told, and mended by the collector.
+    std::fs::write(dir.join("seal.key"), [7; 32]).unwrap();
+    let before = results(&collector.records(), 1);
+    let daemon = start();
+    wait_for("results with a foreign key", || results(&collector.records(), 1) > before);
+    assert!(daemon.terminate().success());
+    assert_eq!(Vault::open(&dir).load(&StateDb::open(&dir).unwrap()).0["api"], VALUE);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("do not open with this machine's seal.key"), "{log}");
+    assert!(!log.contains(VALUE), "the log tells the secret");
+}
+
+/// `sitepulse-agent probe ...` without any agent.
+fn probe(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-agent"));
+    command.arg("probe").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_probe_needs_no_agent_and_prints_every_phase() {
+    let site = Site::start();
+    let url = format!("http://{}/", site.address);
+    let (code, out, err) = probe(&[&url, "--json"], "");
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let keys: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["target", "state", "cause", "phase", "explanation", "address", "phases_us", "facts"];
+    assert_eq!(keys, BTreeSet::from(expected));
+    assert_eq!(json["address"], site.address.to_string());
+    for phase in ["connect", "send", "first_byte", "total"] {
+        assert!(json["phases_us"][phase].is_u64(), "{phase}: {json}");
+    }
+
+    let (code, out, _) = probe(&[&url, "--expect", "status == 204"], "");
+    assert_eq!(code, 9, "{out}");
+    assert!(out.starts_with("down") && out.contains("assertion_failed") && out.contains("first_byte"), "{out}");
+    assert!(!out.contains('\x1b'), "colours are for terminals");
+    let (code, out, _) = probe(&[&url, "--expect", "degraded if status == 200", "--json"], "");
+    assert_eq!((code, out.contains("\"degraded\"")), (0, true), "{out}");
+    let (code, out, _) = probe(&["http://169.254.169.254/", "--json"], "");
+    assert_eq!((code, out.contains("policy_refused")), (10, true), "{out}");
+
+    let file = format!("[[check]]\nid = \"one\"\nkind = \"http\"\nurl = \"{url}\"\n");
+    let (code, out, _) = probe(&["-", "--json"], &file);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json["check"].as_str()), (0, Some("one")), "one check is one object: {out}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("checks.toml");
+    std::fs::write(&path, format!("{file}[[check]]\nid = \"two\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\n"))
+        .unwrap();
+    let (code, out, _) = probe(&[path.to_str().unwrap(), "--json"], "");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, json[0]["state"].as_str(), json[1]["cause"].as_str()),
+        (9, Some("up"), Some("connection_refused"))
+    );
+    let (_, out, _) = probe(&[path.to_str().unwrap()], "");
+    assert!(out.contains("up  one  ") && out.contains("\ndown  two  "), "{out}");
+
+    for (arguments, code, why) in [
+        (&["shop.example"][..], 2, "neither a file nor a URL"),
+        (&["tcp://shop.example"], 2, "no port"),
+        (&[path.to_str().unwrap(), "--redirects", "1"], 2, "write them into it"),
+        (&["https://a/", "--allow", "everything"], 2, "--allow"),
+        (&["https://a/", "--config", "/no/such.toml"], 3, "/no/such.toml"),
+        (&["https://a/", "--expect", "status =="], 2, "column"),
+    ] {
+        let (seen, out, err) = probe(arguments, "");
+        assert_eq!((seen, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(why), "{arguments:?}: {err}");
+    }
 }

@@ -28,9 +28,11 @@ pub fn binaries() -> &'static Path {
     })
 }
 
-/// `sitepulse-agent ...`
+/// `sitepulse-agent ...`; an agent that runs may dial loopback, where the tests' sites are.
 pub fn agent() -> Command {
-    Command::new(binaries().join("sitepulse-agent"))
+    let mut command = Command::new(binaries().join("sitepulse-agent"));
+    command.env("SITEPULSE_ALLOW", "loopback");
+    command
 }
 
 /// `sitepulse-collector ...`

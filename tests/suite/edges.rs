@@ -81,7 +81,7 @@ fn help_has_examples_and_needs_no_data() {
     for (program, subs) in [
         (
             process::agent as fn() -> std::process::Command,
-            &["join", "run", "status", "checks", "spool", "suspend", "resume", "weight"][..],
+            &["join", "run", "status", "checks", "spool", "suspend", "resume", "weight", "probe", "run-now"][..],
         ),
         (process::collector, &["serve", "apply", "agents", "checks", "sla", "suspend", "resume", "weight"][..]),
     ] {

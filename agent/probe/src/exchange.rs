@@ -3,10 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-#[allow(unused_imports, reason = "until the model has them")]
-pub(crate) use shim as expect;
 use sitepulse_daemon::clock::{self, Monotonic};
-use sitepulse_model::expect::Expectation;
+use sitepulse_model::expect::{self, Expectation};
 use sitepulse_model::record::{Cause, Phase};
 
 use crate::attempt::{Answer, Attempt, Failure};

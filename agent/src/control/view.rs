@@ -1,13 +1,16 @@
 //! What the command line prints: as JSON, or as text for people. Instants are RFC 3339 in UTC.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::instant;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension};
 use sitepulse_model::duration;
-use sitepulse_model::record::ProbeResult;
+use sitepulse_model::record::{Cause, ProbeResult, ProbeState};
 use sitepulse_model::time::UtcMicros;
 
 use super::Desk;
+use crate::engine::lag::LagView;
 use crate::spool::writer::Figures;
 
 /// `sitepulse-agent status`.
@@ -33,6 +36,14 @@ pub struct StatusView {
     pub checks: usize,
     /// Runs under way.
     pub in_flight: usize,
+    /// Due slots that wait for a place.
+    pub waiting: usize,
+    /// How late runs started after their slots; `null` while stopped and before the first run.
+    pub lag_us: Option<LagView>,
+    /// Slots missed since the daemon started, by cause.
+    pub missed: BTreeMap<String, u64>,
+    /// Of these: slots given up for want of a place, the lowest check weights first.
+    pub shed: u64,
     /// Its vote's weight.
     pub weight: f64,
     /// The agent's own suspension.
@@ -96,15 +107,37 @@ pub struct LastRun {
     pub detail: String,
 }
 
-impl LastRun {
+/// What the engine keeps of a check's last run: little, for there are many checks and each run replaces it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    scheduled: UtcMicros,
+    state: ProbeState,
+    cause: Option<Cause>,
+    total_us: Option<u64>,
+    detail: Box<str>,
+}
+
+impl Last {
     /// Of a result.
     pub fn of(result: &ProbeResult) -> Self {
         Self {
-            scheduled: instant::format(result.scheduled),
-            state: result.state.as_str().to_owned(),
-            cause: result.cause.map(|cause| cause.as_str().to_owned()),
-            total_s: result.phases.total.map(|us| us as f64 / 1e6),
-            detail: result.detail.clone(),
+            scheduled: result.scheduled,
+            state: result.state,
+            cause: result.cause,
+            total_us: result.phases.total,
+            detail: result.detail.as_str().into(),
+        }
+    }
+}
+
+impl LastRun {
+    fn of(last: &Last) -> Self {
+        Self {
+            scheduled: instant::format(last.scheduled),
+            state: last.state.as_str().to_owned(),
+            cause: last.cause.map(|cause| cause.as_str().to_owned()),
+            total_s: last.total_us.map(|us| us as f64 / 1e6),
+            detail: last.detail.to_string(),
         }
     }
 }
@@ -208,6 +241,10 @@ pub(super) fn status(desk: &Desk<'_>, now: UtcMicros) -> StatusView {
         clock_offset_s: live.clock.map(|(offset, _)| offset as f64 / 1e6),
         checks: desk.checks.len(),
         in_flight: live.in_flight,
+        waiting: live.waiting,
+        lag_us: live.lag_us,
+        missed: live.missed,
+        shed: live.shed,
         weight,
         suspended: desk.log.scope_suspended_at(Scope::Agent(agent), now).map(suspension),
         spool_records: desk.spool.records,
@@ -227,7 +264,7 @@ pub(super) fn checks(desk: &Desk<'_>, now: UtcMicros) -> ChecksView {
             interval_s: assigned.definition.interval_us as f64 / 1e6,
             weight: desk.log.weight_at(agent, assigned.number, now).as_f64(),
             suspended: desk.log.suspended_at(agent, assigned.number, now).map(suspension),
-            last: last.cloned(),
+            last: last.map(LastRun::of),
         })
         .collect();
     checks.sort_by(|a, b| a.check.cmp(&b.check));
@@ -251,7 +288,21 @@ impl StatusView {
             if let Some(offset) = self.clock_offset_s {
                 rows.push(("clock", format!("{offset:+.3} s to the collector's")));
             }
-            rows.push(("in flight", self.in_flight.to_string()));
+            rows.push(("in flight", format!("{} runs, {} slots wait for a place", self.in_flight, self.waiting)));
+            if let Some(lag) = &self.lag_us {
+                let ms = |us: u64| us as f64 / 1e3;
+                let text = format!(
+                    "runs start {:.1} ms late, 99 of 100 within {:.1} ms, at most {:.1} ms",
+                    ms(lag.p50),
+                    ms(lag.p99),
+                    ms(lag.max)
+                );
+                rows.push(("lag", text));
+            }
+            if !self.missed.is_empty() {
+                let causes: Vec<String> = self.missed.iter().map(|(cause, slots)| format!("{slots} {cause}")).collect();
+                rows.push(("missed", format!("{} since the start", causes.join(", "))));
+            }
         }
         rows.push(("checks", self.checks.to_string()));
         rows.push(("weight", self.weight.to_string()));

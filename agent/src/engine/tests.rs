@@ -12,6 +12,7 @@ use sitepulse_probe::tls::Tls;
 use tempfile::TempDir;
 
 use super::*;
+use crate::secrets::SecretValues;
 use crate::spool::writer;
 use crate::spool::{FILE_NAME, Limits, Spool};
 
@@ -95,7 +96,9 @@ fn rig(checks: Vec<AssignedCheck>) -> Rig {
         incarnation_noted: true,
         resume_after: clock::now(),
         in_flight_max: 10,
+        per_host_max: 10,
         tools: Arc::new(Tools::new(Tls::from_system().unwrap(), Policy::parse(&["loopback".to_owned()]).unwrap())),
+        vault: Vault::open(dir.path()),
         tasks: TaskSet::new(),
         heartbeat: Heartbeat::default(),
     };
@@ -190,4 +193,155 @@ async fn a_clock_that_is_put_back_takes_the_frontier_with_it() {
     let frontier = reopened.progress().frontier;
     assert!(frontier <= clock::now(), "a kill now would find nothing missed for an hour: {frontier:?}");
     assert!(frontier > clock::now().plus_us(-hour));
+}
+
+fn secrets(value: &str) -> SecretValues {
+    SecretValues(BTreeMap::from([("api".to_owned(), value.to_owned())]))
+}
+
+#[tokio::test]
+async fn secrets_are_used_at_once_and_kept_sealed_for_the_next_start() {
+    let rig = rig(vec![check(1, &site())]);
+    let tools = rig.engine.tools.clone();
+    let keeper = rig.engine.keeper.clone();
+    let (release, hang) = std::sync::mpsc::channel::<()>();
+    keeper.run(move |_| hang.recv().unwrap_or(()));
+    let dir = play(rig, async |handle, spool| {
+        handle.store_secrets(secrets("hunter2-hunter2")).await;
+        // The disk hangs; the next run has them all the same.
+        handle.handover().await.unwrap();
+        assert!(format!("{tools:?}").contains("api"), "{tools:?}");
+        assert!(!format!("{tools:?}").contains("hunter2"));
+        drop(release);
+        handle.store_secrets(secrets("correct-horse")).await;
+        records(spool, 2).await;
+        assert!(matches!(handle.control(Request::Checks).await.unwrap(), Answer::Checks(_)));
+        drop(keeper);
+    })
+    .await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for plain in ["hunter2-hunter2", "correct-horse"] {
+            assert!(!bytes.windows(plain.len()).any(|window| window == plain.as_bytes()));
+        }
+    }
+    let state = StateDb::open(dir.path()).unwrap();
+    assert_eq!(Vault::open(dir.path()).load(&state), secrets("correct-horse"));
+}
+
+/// A target that takes connections and says nothing until it is told to close them.
+fn silent() -> (String, std::sync::mpsc::Receiver<std::net::TcpStream>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (taken, streams) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if taken.send(stream).is_err() {
+                return;
+            }
+        }
+    });
+    (format!("http://{address}/"), streams)
+}
+
+#[tokio::test]
+async fn a_run_now_answers_besides_the_schedule_and_is_no_record() {
+    let mut never = check(1, &site());
+    never.definition.interval_us = 86_400_000_000;
+    let (url, streams) = silent();
+    let mut slow = check(2, &url);
+    slow.definition.interval_us = 86_400_000_000;
+    slow.definition.timeout_us = 60_000_000;
+    let mut hidden = never.clone();
+    (hidden.number, hidden.definition.id) = (CheckNo(3), CheckId::parse("hidden").unwrap());
+    let rig = rig(vec![never, slow, hidden]);
+    play(rig, async |handle, spool| {
+        let (id, target, result) = handle.run_now(CheckName::Number(CheckNo(1))).await.unwrap().unwrap();
+        assert_eq!((id.as_str(), result.state.as_str(), result.facts.status), ("check-1", "up", Some(200)));
+        assert!(target.starts_with("http://127.0.0.1:"), "{target}");
+        let Answer::Ran(view) = handle.control(Request::RunNow { check: "check-1".to_owned() }).await.unwrap() else {
+            panic!("no result")
+        };
+        assert_eq!((view.check.as_deref(), view.state.as_str()), (Some("check-1"), "up"));
+        let unknown = handle.run_now(CheckName::Id("nope".to_owned())).await.unwrap().unwrap_err();
+        assert_eq!(unknown.exit, Exit::NotFound);
+        let unknown = handle.run_now(CheckName::Number(CheckNo(99))).await.unwrap().unwrap_err();
+        assert!(unknown.reason.contains("does not run check"), "{unknown:?}");
+
+        let until = clock::now().plus_us(60_000_000);
+        let suspend =
+            Request::Suspend { check: Some("hidden".to_owned()), until_us: until.0, reason: "works".to_owned() };
+        assert!(matches!(handle.control(suspend).await.unwrap(), Answer::Event(_)));
+        let suspended = handle.run_now(CheckName::Id("hidden".to_owned())).await.unwrap().unwrap_err();
+        assert!(suspended.reason.contains("suspended until") && suspended.reason.contains("works"), "{suspended:?}");
+
+        // Eight at most, and the ninth is told so; when one has ended there is a place again.
+        let slow = || handle.run_now(CheckName::Id("check-2".to_owned()));
+        let eight = async {
+            let (a, b, c, d, e, f, g, h) = tokio::join!(slow(), slow(), slow(), slow(), slow(), slow(), slow(), slow());
+            [a, b, c, d, e, f, g, h].map(|answer| answer.unwrap().unwrap())
+        };
+        let ninth = async {
+            let mut held = Vec::new();
+            while held.len() < RUN_NOW_MAX {
+                held.extend(streams.try_recv());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let refused = slow().await.unwrap().unwrap_err();
+            assert!(refused.reason.starts_with("8 runs besides the schedule"), "{refused:?}");
+            drop(held);
+        };
+        let (answers, ()) = tokio::join!(eight, ninth);
+        assert!(answers.iter().all(|(_, _, result)| result.state.as_str() == "down"));
+        let again = handle.run_now(CheckName::Id("check-1".to_owned())).await.unwrap();
+        assert!(again.is_ok(), "{again:?}");
+        assert_eq!(spool.refresh().await.unwrap().stats.records, 0, "nothing of it is a record");
+        let Answer::Checks(checks) = handle.control(Request::Checks).await.unwrap() else { panic!("no checks") };
+        assert!(checks.checks.iter().all(|check| check.last.is_none()), "nor the last run of the schedule");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn status_tells_lag_missed_slots_and_what_was_shed() {
+    let (url, streams) = silent();
+    let lattice = |check: &AssignedCheck| Plan::of(check, &AgentName::parse("berlin-1").unwrap()).lattice;
+    // One place, held by the heaviest check: the other is shed when its wait (its interval) is over.
+    let mut heavy = check(1, &url);
+    (heavy.definition.weight, heavy.definition.timeout_us) = (Weight(9_000), 60_000_000);
+    heavy.definition.interval_us = 86_400_000_000;
+    let light = check(2, &url);
+    let mut rig = rig(vec![heavy.clone(), light.clone()]);
+    rig.engine.scheduler = Scheduler::new(1, 1);
+    // The heavy one is due now.
+    let due = lattice(&heavy).at_or_before(clock::now());
+    let plans = [
+        Plan { check: CheckNo(1), revision: Revision(1), lattice: lattice(&heavy), weight: Weight(9_000), host: 0 },
+        Plan::of(&light, &AgentName::parse("berlin-1").unwrap()),
+    ];
+    assert_eq!(rig.engine.scheduler.assign(&plans, due.plus_us(-1)), []);
+    play(rig, async |handle, _| {
+        let status = loop {
+            let Answer::Status(status) = handle.control(Request::Status).await.unwrap() else { panic!("no status") };
+            if status.shed >= 2 {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert!(status.missed["overloaded"] >= status.shed, "{status:?}");
+        assert_eq!((status.in_flight, status.lag_us), (1, None), "no run has ended yet");
+        assert!(status.text().contains("overloaded since the start"), "{}", status.text());
+        drop(streams);
+        let status = loop {
+            let Answer::Status(status) = handle.control(Request::Status).await.unwrap() else { panic!("no status") };
+            if status.lag_us.is_some_and(|lag| lag.runs >= 2) {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let lag = status.lag_us.unwrap();
+        assert!(lag.p50 <= lag.p99 && lag.p99 <= lag.max, "{lag:?}");
+        assert!(status.text().contains("99 of 100 within"), "{}", status.text());
+    })
+    .await;
 }

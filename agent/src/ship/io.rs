@@ -13,6 +13,7 @@ use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::transport::{Client, ClientIdentity, ConnectError, Connection, StreamError, StreamPriority};
 use sitepulse_model::backoff::Backoff;
 use sitepulse_model::control::ControlEvent;
+use sitepulse_model::record::ProbeResult;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::EncodeError;
 use sitepulse_wire::message::{Lane, Refusal, RefusalCode, ToAgent, ToCollector};
@@ -20,12 +21,15 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::{Action, Opening, Settings, ShipSession, Stop, Stream};
-use crate::engine::{BUILD, EngineHandle, Handover, Link};
+use crate::engine::BUILD;
+use crate::engine::handle::{CheckName, EngineHandle, Handover, Link};
 use crate::spool::writer::{Durable, Gone, PageError, SpoolHandle};
 use crate::state::Identity;
 
 /// Messages that wait between the streams and the session.
 const INBOX_MAX: usize = 64;
+/// Runs besides the schedule whose outcomes wait for the session.
+const RAN_MAX: usize = 64;
 /// A connection that lasted so long clears what earlier troubles cost in patience.
 const SETTLED_US: u64 = 5_000_000;
 /// First pause after a refusal that people must mend; doubles up to the longest.
@@ -78,6 +82,9 @@ enum Next {
     /// The agent stops.
     Stopped,
 }
+
+/// What came of a run besides the schedule.
+type Ran = Result<Box<ProbeResult>, String>;
 
 /// Keeps the connection.
 pub struct Shipper {
@@ -263,11 +270,12 @@ impl Shipper {
             inbox: inbox_sender,
             outboxes: BTreeMap::new(),
         };
+        let (ran_sender, mut ran) = mpsc::channel(RAN_MAX);
         let mut open = false;
         let mut settled = None;
         loop {
             while let Some(action) = session.poll_action() {
-                if let Some(next) = self.carry_out(action, &mut session, &mut streams, address).await? {
+                if let Some(next) = self.carry_out(action, &mut session, &mut streams, &ran_sender, address).await? {
                     return Ok(next);
                 }
             }
@@ -310,6 +318,7 @@ impl Shipper {
                     session.handle_durable(incarnation, last_id, clock::monotonic());
                 }
                 Some(event) = self.local_events.recv() => session.handle_event(event),
+                Some((ask, outcome)) = ran.recv() => session.handle_ran(ask, outcome),
                 () = sleep_until(timeout) => session.handle_timeout(clock::now(), clock::monotonic()),
             }
         }
@@ -320,6 +329,7 @@ impl Shipper {
         action: Action,
         session: &mut ShipSession,
         streams: &mut Streams,
+        ran: &mpsc::Sender<(u64, Ran)>,
         address: &str,
     ) -> Result<Option<Next>, Trouble> {
         match action {
@@ -357,6 +367,16 @@ impl Shipper {
             Action::StoreEvents(events) => {
                 let ids = self.engine.store_events(events).await?;
                 session.handle_stored(ids);
+            }
+            Action::StoreSecrets(secrets) => self.engine.store_secrets(secrets).await,
+            Action::RunNow { ask, check } => {
+                // The connection goes on meanwhile, and may be over before the run is.
+                let (engine, ran) = (self.engine.clone(), ran.clone());
+                self.tasks.spawn("run now", async move {
+                    let Ok(outcome) = engine.run_now(CheckName::Number(check)).await else { return };
+                    let outcome = outcome.map(|(_, _, result)| result).map_err(|refused| refused.reason);
+                    drop(ran.send((ask, outcome)).await);
+                });
             }
             Action::EventsAcked(ids) => self.engine.events_acked(ids).await,
             Action::WantStatus => {

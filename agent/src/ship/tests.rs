@@ -350,3 +350,51 @@ fn nonsense_and_silence_end_the_connection() {
     assert_eq!(drain(&mut session), [Action::Stop(Stop::SpoolReplaced)]);
     assert_eq!(session.poll_timeout(), None);
 }
+
+fn secrets(part: u32, parts: u32, names: &[&str]) -> ToAgent {
+    let secrets = names.iter().map(|name| ((*name).to_owned(), format!("value of {name}"))).collect();
+    ToAgent::Secrets(SecretsPart { part, parts, secrets })
+}
+
+#[test]
+fn secrets_count_once_all_parts_have_come() {
+    let (mut session, _) = open(0, 10);
+    let mut hear = |frame| {
+        session.handle_frame(Stream::Control, frame, UtcMicros(2000), Monotonic(2000));
+        drain(&mut session)
+    };
+    assert_eq!(hear(secrets(0, 3, &["a"])), []);
+    assert_eq!(hear(secrets(1, 3, &["b"])), []);
+    // A newer set begins before this one was whole: nothing of the old one stays.
+    assert_eq!(hear(secrets(0, 2, &["c"])), []);
+    let actions = hear(secrets(1, 2, &["d"]));
+    let [Action::StoreSecrets(values)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!(values.0.keys().collect::<Vec<_>>(), ["c", "d"]);
+    assert!(!format!("{actions:?}").contains("value of"), "actions are traced; values must not show");
+    let actions = hear(secrets(0, 1, &[]));
+    assert_eq!(actions, [Action::StoreSecrets(SecretValues::default())]);
+    for (part, parts) in [(0, 0), (1, 1), (0, SECRETS_PARTS_MAX + 1)] {
+        let (mut session, _) = open(0, 10);
+        session.handle_frame(Stream::Control, secrets(part, parts, &[]), UtcMicros(2000), Monotonic(2000));
+        assert!(matches!(drain(&mut session).as_slice(), [Action::Stop(Stop::Broken(_))]), "{part} of {parts}");
+    }
+}
+
+#[test]
+fn a_run_that_the_collector_asks_for_is_answered_on_the_control_stream() {
+    let (mut session, _) = open(0, 10);
+    let ask = ToAgent::RunNow { ask: 7, check: CheckNo(5) };
+    session.handle_frame(Stream::Control, ask, UtcMicros(2000), Monotonic(2000));
+    assert_eq!(drain(&mut session), [Action::RunNow { ask: 7, check: CheckNo(5) }]);
+    session.handle_ran(7, Err("x".repeat(1000)));
+    let actions = drain(&mut session);
+    let [Action::Send(Stream::Control, ToCollector::Ran { ask: 7, outcome: Err(reason) })] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(reason.len(), sitepulse_wire::message::RUN_REFUSED_BYTES_MAX, "as much as the wire takes");
+    // Who asked is gone with the connection.
+    session.handle_frame(Stream::Control, secrets(0, 0, &[]), UtcMicros(2000), Monotonic(2000));
+    drain(&mut session);
+    session.handle_ran(8, Err("late".to_owned()));
+    assert_eq!(drain(&mut session), []);
+}

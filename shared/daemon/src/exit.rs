@@ -31,11 +31,15 @@ pub enum Exit {
     Listen = 7,
     /// No such check, agent or region.
     NotFound = 8,
+    /// A check that was run on demand is down.
+    Down = 9,
+    /// A check that was run on demand is unknown: this machine cannot tell.
+    Unknown = 10,
 }
 
 impl Exit {
     /// Every code, ascending.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -45,6 +49,8 @@ impl Exit {
         Self::Unreachable,
         Self::Listen,
         Self::NotFound,
+        Self::Down,
+        Self::Unknown,
     ];
 
     /// The number the shell sees.
@@ -64,6 +70,8 @@ impl Exit {
             Self::Unreachable => "the other side cannot be reached",
             Self::Listen => "cannot listen on the address",
             Self::NotFound => "not found",
+            Self::Down => "the check is down",
+            Self::Unknown => "the check is unknown",
         }
     }
 

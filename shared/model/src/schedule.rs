@@ -5,18 +5,23 @@
 //!
 //! - Behind (overload, the process was stopped): of the slots of one check that passed since the last call only the newest
 //!   runs; the older ones are missed, cause `overloaded`. So there is never a burst of one check's runs.
-//! - Full: at most `in_flight_max` runs at once. Due slots then wait, heaviest check first, for [`WAIT_US_MAX`] at most and never
-//!   past the check's next slot; what did not get its turn is missed, cause `overloaded`.
+//! - Full: at most `in_flight_max` runs at once, and `per_host_max` against one host. Due slots then wait, heaviest check first, for
+//!   [`WAIT_US_MAX`] at most and never past the check's next slot; what did not get its turn is missed, cause `overloaded`. A full host
+//!   holds up its own checks alone.
 //! - The wall clock leapt forward (more than [`STEP_US_MIN`] against the monotonic one): slots leapt over are missed, cause
 //!   `clock_step`, the newest included, because they all would start at once. Slots that really passed before run as usual.
 //! - It leapt back: a check whose interval is shorter than the leap goes on at the next slot after the new time (some slots then
 //!   come a second time; the collector resolves that). Others keep their next slot, which is at most an interval
 //!   and the leap away. Nothing runs at once.
+//!
+//! Every event costs O(log n) in the number of checks.
+
+mod waiting;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
+use self::waiting::{Waiting, WaitingRoom};
 use crate::check::AssignedCheck;
 use crate::control::Weight;
 use crate::id::{AgentName, CheckId, CheckNo, Revision, fnv1a};
@@ -82,6 +87,8 @@ pub struct Plan {
     pub lattice: Lattice,
     /// The check's weight: the lowest is shed first.
     pub weight: Weight,
+    /// Names the host that a run talks to: runs against one host are limited together. 0 is none, without limit.
+    pub host: u64,
 }
 
 impl Plan {
@@ -93,6 +100,7 @@ impl Plan {
             revision: assigned.revision,
             lattice: Lattice::new(&definition.id, agent, definition.interval_us),
             weight: definition.weight,
+            host: definition.kind.host().map_or(0, |host| fnv1a(host.as_bytes()).max(1)),
         }
     }
 
@@ -140,6 +148,8 @@ pub enum Action {
         revision: Revision,
         /// The slot it was due at.
         slot: UtcMicros,
+        /// [`Plan::host`], for [`Scheduler::finished`].
+        host: u64,
     },
     /// Record missed slots.
     Missed(MissedSlots),
@@ -148,13 +158,6 @@ pub enum Action {
         /// By how much against the monotonic clock, in microseconds; negative is back.
         by_us: i64,
     },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    slot: UtcMicros,
-    /// On the monotonic clock.
-    until_us: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -173,20 +176,23 @@ pub struct Scheduler {
     in_flight: usize,
     entries: BTreeMap<CheckNo, Entry>,
     due: BTreeSet<(UtcMicros, CheckNo)>,
-    queue: BTreeSet<(Reverse<Weight>, UtcMicros, CheckNo)>,
+    room: WaitingRoom,
+    shed: u64,
     /// Wall and monotonic clock at the last call.
     clock: Option<(UtcMicros, u64)>,
 }
 
 impl Scheduler {
-    /// A scheduler without checks that lets at most `in_flight_max` runs (at least 1) go on at once.
-    pub fn new(in_flight_max: usize) -> Self {
+    /// A scheduler without checks that lets at most `in_flight_max` runs (at least 1) go on at once, and at most `per_host_max` (at least
+    /// 1) of them against one host.
+    pub fn new(in_flight_max: usize, per_host_max: usize) -> Self {
         Self {
             in_flight_max: in_flight_max.max(1),
             in_flight: 0,
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
-            queue: BTreeSet::new(),
+            room: WaitingRoom::new(per_host_max),
+            shed: 0,
             clock: None,
         }
     }
@@ -199,7 +205,7 @@ impl Scheduler {
         let mut actions = Vec::new();
         let mut old = core::mem::take(&mut self.entries);
         self.due.clear();
-        self.queue.clear();
+        self.room.clear();
         for plan in plans {
             let entry = match old.remove(&plan.check) {
                 Some(entry) if entry.plan.lattice == plan.lattice => Entry { plan: *plan, ..entry },
@@ -214,7 +220,7 @@ impl Scheduler {
         for (check, entry) in &self.entries {
             self.due.insert((entry.next, *check));
             if let Some(waiting) = entry.waiting {
-                self.queue.insert((Reverse(entry.plan.weight), waiting.slot, *check));
+                self.room.rejoin(&entry.plan, waiting);
             }
         }
         actions
@@ -244,12 +250,12 @@ impl Scheduler {
             self.pass(check, passed_to, wall_now, monotonic_now_us, &mut actions);
         }
         while self.in_flight < self.in_flight_max
-            && let Some((_, slot, check)) = self.queue.pop_first()
+            && let Some((plan, waiting)) = self.room.next().and_then(|check| self.no_longer_waits(check))
         {
-            let Some(entry) = self.entries.get_mut(&check) else { continue };
-            entry.waiting = None;
+            self.room.start(&plan, waiting);
             self.in_flight += 1;
-            actions.push(Action::Run { check, revision: entry.plan.revision, slot });
+            let Plan { check, revision, host, .. } = plan;
+            actions.push(Action::Run { check, revision, slot: waiting.slot, host });
         }
         self.shed(monotonic_now_us, &mut actions);
         actions
@@ -265,7 +271,7 @@ impl Scheduler {
             entry.next = entry.plan.lattice.after(wall_now);
             self.due.insert((entry.next, *check));
             if let Some(waiting) = entry.waiting.take() {
-                self.queue.remove(&(Reverse(entry.plan.weight), waiting.slot, *check));
+                self.room.leave(&entry.plan, waiting);
                 actions
                     .extend(entry.plan.missed(waiting.slot, waiting.slot, MissedCause::ClockStep).map(Action::Missed));
             }
@@ -290,7 +296,8 @@ impl Scheduler {
         if entry.next <= passed {
             let mut older_from = entry.next;
             if let Some(waiting) = entry.waiting.take() {
-                self.queue.remove(&(Reverse(plan.weight), waiting.slot, check));
+                self.room.leave(&plan, waiting);
+                self.shed += 1;
                 if waiting.slot.plus_us(interval) == entry.next {
                     older_from = waiting.slot;
                 } else {
@@ -302,8 +309,9 @@ impl Scheduler {
                 plan.missed(older_from, passed.plus_us(-interval), MissedCause::Overloaded).map(Action::Missed),
             );
             let until_us = monotonic_now_us.saturating_add(WAIT_US_MAX.min(plan.lattice.interval_us));
-            entry.waiting = Some(Waiting { slot: passed, until_us });
-            self.queue.insert((Reverse(plan.weight), passed, check));
+            let waiting = Waiting { slot: passed, until_us };
+            entry.waiting = Some(waiting);
+            self.room.join(&plan, waiting);
             leapt_from = passed.plus_us(interval);
         }
         actions.extend(plan.missed(leapt_from, newest, MissedCause::ClockStep).map(Action::Missed));
@@ -313,36 +321,38 @@ impl Scheduler {
 
     /// Gives up slots that have waited long enough.
     fn shed(&mut self, monotonic_now_us: u64, actions: &mut Vec<Action>) {
-        let entries = &mut self.entries;
-        self.queue.retain(|(_, slot, check)| {
-            let Some(entry) = entries.get_mut(check) else { return false };
-            if entry.waiting.is_some_and(|waiting| waiting.until_us > monotonic_now_us) {
-                return true;
-            }
-            entry.waiting = None;
-            actions.extend(entry.plan.missed(*slot, *slot, MissedCause::Overloaded).map(Action::Missed));
-            false
-        });
+        while let Some((plan, waiting)) =
+            self.room.overdue(monotonic_now_us).and_then(|check| self.no_longer_waits(check))
+        {
+            self.room.leave(&plan, waiting);
+            self.shed += 1;
+            actions.extend(plan.missed(waiting.slot, waiting.slot, MissedCause::Overloaded).map(Action::Missed));
+        }
     }
 
-    /// A run ended: its place is free. Call [`Scheduler::handle_now`] next if slots wait.
-    pub const fn finished(&mut self) {
+    /// Takes the waiting slot of a check from its entry; the room is to be told.
+    fn no_longer_waits(&mut self, check: CheckNo) -> Option<(Plan, Waiting)> {
+        let entry = self.entries.get_mut(&check)?;
+        Some((entry.plan, entry.waiting.take()?))
+    }
+
+    /// A run against this host ([`Action::Run`]) ended: its place is free. Call [`Scheduler::handle_now`] next if slots wait.
+    pub fn finished(&mut self, host: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.room.finished(host);
     }
 
     /// When [`Scheduler::handle_now`] must be called next, on the wall clock as it was at the last call; `None` without checks. In
     /// the past means now.
     pub fn poll_timeout(&self) -> Option<UtcMicros> {
         let due = self.due.first().map(|(due, _)| *due)?;
-        let (Some((wall, monotonic)), false) = (self.clock, self.queue.is_empty()) else {
+        let (Some((wall, monotonic)), Some(until)) = (self.clock, self.room.deadline_us()) else {
             return Some(due);
         };
-        if self.in_flight < self.in_flight_max {
+        if self.in_flight < self.in_flight_max && self.room.next().is_some() {
             return Some(wall);
         }
-        let until =
-            self.queue.iter().filter_map(|(_, _, check)| self.entries.get(check)?.waiting).map(|w| w.until_us).min();
-        let wait = until.map_or(0, |until| until.saturating_sub(monotonic).min(WAIT_US_MAX));
+        let wait = until.saturating_sub(monotonic).min(WAIT_US_MAX);
         Some(due.min(wall.plus_us(wait as i64)))
     }
 
@@ -362,13 +372,12 @@ impl Scheduler {
 
     /// Due slots that wait for a free place.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.room.len()
     }
 
-    /// The earliest slot of any check that has not been handed out: every earlier one was, as a run or as missed.
-    pub fn earliest_pending(&self) -> Option<UtcMicros> {
-        let due = self.due.first().map(|(slot, _)| *slot);
-        self.queue.iter().map(|(_, slot, _)| *slot).chain(due).min()
+    /// Slots given up for want of a place, since the start.
+    pub const fn shed_slots(&self) -> u64 {
+        self.shed
     }
 
     /// Every slot before this was handed out, or waits ([`Scheduler::waiting_slots`]); `None` without checks.
@@ -376,9 +385,22 @@ impl Scheduler {
         self.due.first().map(|(slot, _)| *slot)
     }
 
-    /// The slots that are due and wait for a free place: at most one of each check, those that run first first.
+    /// The slots that are due and wait for a free place: at most one of each check, those that give up first first.
     pub fn waiting_slots(&self) -> impl Iterator<Item = (CheckNo, Revision, UtcMicros)> {
-        self.queue.iter().filter_map(|(_, slot, check)| Some((*check, self.entries.get(check)?.plan.revision, *slot)))
+        self.room.checks().filter_map(|check| {
+            let entry = self.entries.get(&check)?;
+            Some((check, entry.plan.revision, entry.waiting?.slot))
+        })
+    }
+
+    /// Those of [`Scheduler::waiting_slots`] that began to wait since the last call.
+    pub fn take_new_waiting(&mut self) -> impl Iterator<Item = (CheckNo, Revision, UtcMicros)> {
+        let new = self.room.take_new();
+        new.into_iter().filter_map(|(check, slot)| {
+            let entry = self.entries.get(&check)?;
+            entry.waiting.filter(|waiting| waiting.slot == slot)?;
+            Some((check, entry.plan.revision, slot))
+        })
     }
 
     /// The next slot of a check.

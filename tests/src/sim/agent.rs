@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use sitepulse_agent::control::view::SpoolView;
 use sitepulse_agent::control::{Answer, Desk, Live, Request, answer, offline};
-use sitepulse_agent::engine::recovery;
+use sitepulse_agent::engine::{PER_HOST_MAX_DEFAULT, recovery};
 use sitepulse_agent::ship::{Opening, Settings, ShipSession, Stream};
 use sitepulse_agent::spool::policy::Transitions;
 use sitepulse_agent::spool::writer::{Begun, Submission, open_slots};
@@ -149,7 +149,8 @@ pub(super) struct Process {
     transitions: Transitions,
     pub(super) spooler: Spooler,
     acked_saved: i64,
-    runs: BTreeMap<(i64, u64), ProbeResult>,
+    /// Host and result of each run under way, by when it ends.
+    runs: BTreeMap<(i64, u64), (u64, ProbeResult)>,
     runs_begun: u64,
     ship: Option<Ship>,
     backoff: Backoff,
@@ -267,12 +268,13 @@ impl Agent {
             return;
         }
         process.quiet = true;
-        let pending = process.scheduler.earliest_pending().unwrap_or(UtcMicros::MAX);
+        let waiting = process.scheduler.waiting_slots().map(|(_, _, slot)| slot);
+        let pending = waiting.chain(process.scheduler.earliest_next()).min().unwrap_or(UtcMicros::MAX);
         self.truth.horizon = pending.min(wall.plus_us(1));
         let runs = std::mem::take(&mut process.runs);
-        for ((ends, _), result) in runs {
+        for ((ends, _), (host, result)) in runs {
             if ends <= here.now + STOP_US_MAX {
-                process.finish(result, here.now);
+                process.finish(host, result, here.now);
             } else {
                 self.truth.horizon = self.truth.horizon.min(result.scheduled);
             }
@@ -328,7 +330,7 @@ impl Agent {
             checks,
             retired: BTreeMap::new(),
             log,
-            scheduler: Scheduler::new(self.in_flight_max),
+            scheduler: Scheduler::new(self.in_flight_max, PER_HOST_MAX_DEFAULT),
             transitions: Transitions::default(),
             spooler,
             acked_saved: now,
@@ -378,8 +380,8 @@ impl Agent {
             process.remember_acked(now, wall);
         }
         while let Some(entry) = process.runs.first_entry().filter(|entry| entry.key().0 <= now) {
-            let result = entry.remove();
-            process.finish(result, now);
+            let (host, result) = entry.remove();
+            process.finish(host, result, now);
         }
         if process.spooler.due.is_some_and(|due| due <= now) {
             process.spooler.commit(now);

@@ -11,6 +11,7 @@ fn plan(check: u32, interval_us: u64, weight: u32) -> Plan {
         revision: Revision(1),
         lattice: Lattice::new(&id, &agent, interval_us),
         weight: Weight(weight),
+        host: 0,
     }
 }
 
@@ -71,7 +72,7 @@ fn quiet(scheduler: &mut Scheduler, wall: &mut UtcMicros, monotonic: &mut u64, f
         let actions = scheduler.handle_now(*wall, *monotonic);
         assert_eq!(missed(&actions), []);
         for run in runs(&actions) {
-            scheduler.finished();
+            scheduler.finished(0);
             all.push(run);
         }
     }
@@ -83,7 +84,7 @@ fn quiet(scheduler: &mut Scheduler, wall: &mut UtcMicros, monotonic: &mut u64, f
 #[test]
 fn a_quiet_agent_runs_every_slot_on_time() {
     let plans: Vec<Plan> = (0..100).map(|check| plan(check, MINUTE, 1000)).collect();
-    let mut scheduler = Scheduler::new(64);
+    let mut scheduler = Scheduler::new(64, 16);
     assert_eq!(scheduler.assign(&plans, START), []);
     let (mut wall, mut monotonic) = (START, 5);
     let all = quiet(&mut scheduler, &mut wall, &mut monotonic, 10 * MINUTE as i64);
@@ -94,12 +95,12 @@ fn a_quiet_agent_runs_every_slot_on_time() {
         let first = plan.lattice.after(START);
         assert_eq!(mine, (0..10).map(|k| first.plus_us(k * MINUTE as i64)).collect::<Vec<_>>());
     }
-    assert_eq!(scheduler.earliest_pending(), plans.iter().map(|plan| plan.lattice.after(wall)).min());
+    assert_eq!(scheduler.earliest_next(), plans.iter().map(|plan| plan.lattice.after(wall)).min());
 }
 
 #[test]
 fn a_stopped_process_runs_the_newest_slot_alone() {
-    let mut scheduler = Scheduler::new(64);
+    let mut scheduler = Scheduler::new(64, 16);
     let plan = plan(1, MINUTE, 1000);
     assert_eq!(scheduler.assign(&[plan], START), []);
     assert_eq!(scheduler.handle_now(START, 0), []);
@@ -113,7 +114,7 @@ fn a_stopped_process_runs_the_newest_slot_alone() {
 #[test]
 fn a_leap_forward_runs_nothing_that_it_leapt_over() {
     let plans: Vec<Plan> = (0..50).map(|check| plan(check, MINUTE, 1000)).collect();
-    let mut scheduler = Scheduler::new(64);
+    let mut scheduler = Scheduler::new(64, 16);
     assert_eq!(scheduler.assign(&plans, START), []);
     let (mut wall, mut monotonic) = (START, 0);
     quiet(&mut scheduler, &mut wall, &mut monotonic, 5 * MINUTE as i64);
@@ -131,7 +132,7 @@ fn a_leap_forward_runs_nothing_that_it_leapt_over() {
 #[test]
 fn a_leap_back_goes_on_within_an_interval_without_a_burst() {
     let plans: Vec<Plan> = (0..50).map(|check| plan(check, MINUTE, 1000)).collect();
-    let mut scheduler = Scheduler::new(64);
+    let mut scheduler = Scheduler::new(64, 16);
     assert_eq!(scheduler.assign(&plans, START), []);
     let (mut wall, mut monotonic) = (START, 0);
     quiet(&mut scheduler, &mut wall, &mut monotonic, 5 * MINUTE as i64);
@@ -144,7 +145,7 @@ fn a_leap_back_goes_on_within_an_interval_without_a_burst() {
 #[test]
 fn a_small_step_back_repeats_no_slot() {
     let plan = plan(1, MINUTE, 1000);
-    let mut scheduler = Scheduler::new(64);
+    let mut scheduler = Scheduler::new(64, 16);
     assert_eq!(scheduler.assign(&[plan], START), []);
     let slot = plan.lattice.after(START);
     assert_eq!(runs(&scheduler.handle_now(slot, 0)), [(1, slot)]);
@@ -161,17 +162,18 @@ fn the_lightest_checks_are_shed_first() {
         .enumerate()
         .map(|(index, weight)| Plan { lattice, ..plan(index as u32, MINUTE, *weight) })
         .collect();
-    let mut scheduler = Scheduler::new(2);
+    let mut scheduler = Scheduler::new(2, 16);
     assert_eq!(scheduler.assign(&plans, START), []);
     let slot = lattice.after(START);
     let actions = scheduler.handle_now(slot, 0);
     assert_eq!(runs(&actions), [(1, slot), (3, slot)]);
     assert_eq!((missed(&actions), scheduler.waiting()), (alloc::vec![], 2));
-    assert_eq!(scheduler.earliest_pending(), Some(slot));
     assert_eq!(scheduler.earliest_next(), Some(slot.plus_us(MINUTE as i64)));
     let waiting: Vec<_> = scheduler.waiting_slots().map(|(check, _, slot)| (check.0, slot)).collect();
-    assert_eq!(waiting, [(2, slot), (0, slot)]);
-    scheduler.finished();
+    assert_eq!(waiting, [(0, slot), (2, slot)]);
+    assert_eq!(scheduler.take_new_waiting().count(), 2);
+    assert_eq!(scheduler.take_new_waiting().count(), 0, "each is told once");
+    scheduler.finished(0);
     assert_eq!(runs(&scheduler.handle_now(slot.plus_us(1_000_000), 1_000_000)), [(2, slot)]);
     assert_eq!(scheduler.poll_timeout(), Some(slot.plus_us(WAIT_US_MAX as i64)));
     let actions = scheduler.handle_now(slot.plus_us(5_000_000), 5_000_000);
@@ -184,12 +186,15 @@ fn the_lightest_checks_are_shed_first() {
 fn assignments_change_without_losing_slots() {
     let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
     let one = Plan { lattice, ..plan(1, MINUTE, 1000) };
-    let mut scheduler = Scheduler::new(1);
+    let mut scheduler = Scheduler::new(1, 16);
     assert_eq!(scheduler.assign(&[one], START), []);
     let slot = lattice.after(START);
     let newer = Plan { revision: Revision(2), ..one };
     assert_eq!(scheduler.assign(&[newer], slot.plus_us(-1)), []);
-    assert_eq!(scheduler.handle_now(slot, 0), [Action::Run { check: CheckNo(1), revision: Revision(2), slot }]);
+    assert_eq!(
+        scheduler.handle_now(slot, 0),
+        [Action::Run { check: CheckNo(1), revision: Revision(2), slot, host: 0 }]
+    );
     let faster = Plan { lattice: Lattice { offset_us: 0, interval_us: MINUTE / 2 }, ..newer };
     assert_eq!(scheduler.assign(&[faster], slot.plus_us(1)), []);
     assert_eq!(scheduler.next_slot(CheckNo(1)), Some(slot.plus_us(MINUTE as i64 / 2)));
@@ -215,4 +220,63 @@ fn a_restart_tells_what_was_missed() {
         years.iter().map(|m| m.count).collect::<Vec<_>>(),
         [RANGE_SLOTS_MAX, RANGE_SLOTS_MAX, RANGE_SLOTS_MAX * 2 / 5]
     );
+}
+
+#[test]
+fn a_full_host_holds_up_its_own_checks_alone() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    // Four checks of one host, heavier than all others; two of another host; one of none.
+    let plans: Vec<Plan> = [(9, 7), (9, 7), (9, 7), (8, 7), (1, 5), (1, 5), (1, 0)]
+        .iter()
+        .enumerate()
+        .map(|(index, (weight, host))| Plan { lattice, host: *host, ..plan(index as u32, MINUTE, *weight) })
+        .collect();
+    let mut scheduler = Scheduler::new(100, 2);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let slot = lattice.after(START);
+    let started: Vec<u32> = runs(&scheduler.handle_now(slot, 0)).iter().map(|(check, _)| *check).collect();
+    assert_eq!(started, [0, 1, 4, 5, 6]);
+    assert_eq!((scheduler.waiting(), scheduler.in_flight()), (2, 5));
+    assert!(scheduler.poll_timeout().unwrap() > slot, "a full host must not make a busy loop");
+    // A place on another host is none for them.
+    scheduler.finished(5);
+    assert_eq!(scheduler.handle_now(slot.plus_us(1), 1), []);
+    scheduler.finished(7);
+    assert_eq!(runs(&scheduler.handle_now(slot.plus_us(2), 2)), [(2, slot)]);
+    let actions = scheduler.handle_now(slot.plus_us(WAIT_US_MAX as i64), WAIT_US_MAX);
+    assert_eq!(missed(&actions), [(3, 1, MissedCause::Overloaded)]);
+    assert_eq!((scheduler.waiting(), scheduler.shed_slots()), (0, 1));
+}
+
+#[test]
+fn a_host_s_places_outlive_a_new_assignment() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    let plans: Vec<Plan> = (0..3).map(|check| Plan { lattice, host: 7, ..plan(check, MINUTE, 1000) }).collect();
+    let mut scheduler = Scheduler::new(100, 2);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let slot = lattice.after(START);
+    assert_eq!(runs(&scheduler.handle_now(slot, 0)).len(), 2);
+    assert_eq!(scheduler.assign(&plans, slot), []);
+    assert_eq!(scheduler.handle_now(slot, 0), [], "two runs are still under way");
+    scheduler.finished(7);
+    assert_eq!(runs(&scheduler.handle_now(slot, 0)), [(2, slot)]);
+}
+
+/// Calls cost O(log n): with every check waiting, a call that changes nothing must not look at all of them.
+#[test]
+fn ten_thousand_waiting_checks_cost_a_call_nothing() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    let plans: Vec<Plan> =
+        (0..10_000).map(|check| Plan { lattice, host: u64::from(check % 500), ..plan(check, MINUTE, 1000) }).collect();
+    let mut scheduler = Scheduler::new(100, 2);
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let slot = lattice.after(START);
+    assert_eq!(runs(&scheduler.handle_now(slot, 0)).len(), 100);
+    assert_eq!(scheduler.waiting(), 9_900);
+    // A million calls over a scan of 9,900 entries each would take minutes.
+    for _ in 0..1_000_000 {
+        assert!(scheduler.handle_now(slot, 0).is_empty());
+        assert!(scheduler.poll_timeout().is_some());
+    }
+    assert_eq!(scheduler.take_new_waiting().count(), 9_900);
 }

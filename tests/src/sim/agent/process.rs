@@ -26,8 +26,9 @@ impl Process {
         self.checks.values().map(|entry| Plan::of(&entry.assigned, &identity.name)).collect()
     }
 
-    pub(super) fn note_frontier(&self, submission: &mut Submission, wall: UtcMicros) {
-        let waiting = self.scheduler.waiting_slots().filter_map(|(check, revision, slot)| {
+    pub(super) fn note_frontier(&mut self, submission: &mut Submission, wall: UtcMicros) {
+        let waiting: Vec<_> = self.scheduler.take_new_waiting().collect();
+        let waiting = waiting.into_iter().filter_map(|(check, revision, slot)| {
             let bucket = self.bucket(check)?;
             Some(Begun { check, first: slot, slots: OpenSlots { revision, bucket, last: slot, count: 1 } })
         });
@@ -54,8 +55,8 @@ impl Process {
         let mut submission = Submission::default();
         for action in actions {
             match action {
-                Action::Run { check, revision, slot } => {
-                    self.begin(check, revision, slot, identity, region, wall, truth, &mut submission, here);
+                Action::Run { check, revision, slot, host } => {
+                    self.begin(check, revision, slot, host, identity, region, wall, truth, &mut submission, here);
                 }
                 Action::Missed(missed) => self.miss(&missed, &mut submission),
                 Action::ClockStepped { .. } => {}
@@ -71,6 +72,7 @@ impl Process {
         check: CheckNo,
         revision: Revision,
         slot: UtcMicros,
+        host: u64,
         identity: &Identity,
         region: usize,
         wall: UtcMicros,
@@ -80,11 +82,11 @@ impl Process {
     ) {
         let Some(entry) = self.checks.get(&check) else {
             truth.broken.push(format!("{}: check {check} ran unassigned", identity.name));
-            self.scheduler.finished();
+            self.scheduler.finished(host);
             return;
         };
         if self.log.suspended_at(identity.agent, check, slot).is_some() {
-            self.scheduler.finished();
+            self.scheduler.finished(host);
             let missed =
                 MissedSlots { check, revision, first: slot, last: slot, count: 1, cause: MissedCause::Suspended };
             self.miss(&missed, submission);
@@ -109,7 +111,7 @@ impl Process {
             facts: Facts::default(),
         };
         self.runs_begun += 1;
-        self.runs.insert((here.now + found.took_us, self.runs_begun), result);
+        self.runs.insert((here.now + found.took_us, self.runs_begun), (host, result));
     }
 
     fn miss(&mut self, missed: &MissedSlots, submission: &mut Submission) {
@@ -126,8 +128,8 @@ impl Process {
         submission.records.push(PendingRecord { bucket, keep, record });
     }
 
-    pub(super) fn finish(&mut self, result: ProbeResult, now: i64) {
-        self.scheduler.finished();
+    pub(super) fn finish(&mut self, host: u64, result: ProbeResult, now: i64) {
+        self.scheduler.finished(host);
         let Some(bucket) = self.bucket(result.check) else { return };
         let record = Record::Result(result);
         let keep = self.transitions.keep(&record);
@@ -265,6 +267,9 @@ impl Process {
                     self.log.insert(event);
                 }
                 ship.session.handle_stored(ids);
+            }
+            ship::Action::StoreSecrets(_) | ship::Action::RunNow { .. } => {
+                truth.broken.push("secrets or a run nobody asked for came".to_owned());
             }
             ship::Action::EventsAcked(ids) => self.state.mark_acked(&ids).expect("the state is written"),
             ship::Action::WantStatus => {

@@ -1,0 +1,190 @@
+//! `sitepulse-agent probe URL|FILE`: runs a check once, here and now, and tells everything that was measured.
+//!
+//! It needs no agent and touches no state. What is asked for is a check like any other: a URL is read as the keys of a `[[check]]` table, a file
+//! holds such tables, and the same probers run them. The person at the keyboard is trusted as with curl: loopback and private addresses may
+//! be dialled, unless a configuration file says what may.
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use sitepulse_daemon::clock;
+use sitepulse_daemon::exit::{Exit, Fatal};
+use sitepulse_model::check::{AssignedCheck, CheckKind};
+use sitepulse_model::record::ProbeState;
+use sitepulse_probe::{Probe, Run};
+
+use crate::config::Config;
+use crate::control::result::ResultView;
+use crate::runner;
+
+/// What a secret's value is called in the environment.
+const SECRET_PREFIX: &str = "SITEPULSE_SECRET_";
+
+pub(super) const EXAMPLES: &str = "URLs:
+  http:// https://            tcp://HOST:PORT   udp://HOST:PORT   tls://HOST[:PORT]   icmp://HOST[?count=5]
+  ws:// wss://                grpc://HOST:PORT[/SERVICE]   grpcs://...
+  smtp:// smtps:// imap:// imaps://HOST[:PORT][?starttls]      domain:NAME
+  dns://NAME[?record=MX&server=1.2.3.4&transport=tcp&dnssec]
+
+Examples:
+  sitepulse-agent probe https://shop.example/ --expect 'status == 200' --expect 'degraded if latency > 800ms'
+  sitepulse-agent probe https://shop.example/ --http 3 --json | jq .phases_us
+  sitepulse-agent probe 'dns://shop.example?record=MX&server=9.9.9.9'
+  SITEPULSE_SECRET_API_KEY=... sitepulse-agent probe checks.toml
+  ssh box cat checks.toml | sitepulse-agent probe -
+
+A check's `secret:api-key` is taken from SITEPULSE_SECRET_API_KEY.
+Exit codes: 0 up or degraded, 9 down, 10 unknown (this machine cannot tell); for several checks the worst.";
+
+/// The command line of `probe`.
+#[derive(Debug, Args)]
+pub(super) struct ProbeArgs {
+    /// A URL, or a file of [[check]] tables (TOML; - is standard input).
+    #[arg(value_name = "URL|FILE")]
+    target: String,
+    #[command(flatten)]
+    options: UrlOptions,
+    /// What may be dialled and which targets tell an outage: this agent's configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Allow addresses: loopback, private, or a network as 10.0.0.0/8; may be repeated.
+    #[arg(long, value_name = "ENTRY")]
+    allow: Vec<String>,
+    /// Print JSON: one object, or a list for a file of several checks.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The rest of a check whose target is a URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+struct UrlOptions {
+    /// An assertion; may be repeated.
+    #[arg(long, value_name = "ASSERTION")]
+    expect: Vec<String>,
+    /// The deadline of an attempt, as in 500ms or 10s [default: 10s].
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// Attempts after a failed one, 0 to 5.
+    #[arg(long, value_name = "N")]
+    retries: Option<u8>,
+    /// Which HTTP.
+    #[arg(long, value_name = "VERSION", value_parser = ["auto", "1.1", "2", "3"])]
+    http: Option<String>,
+    /// Which addresses.
+    #[arg(long, value_name = "FAMILY", value_parser = ["any", "ipv4", "ipv6"])]
+    family: Option<String>,
+    /// The HTTP method.
+    #[arg(long)]
+    method: Option<String>,
+    /// A header to send; may be repeated.
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// What to send: an HTTP body, or the words over tcp, udp and WebSocket.
+    #[arg(long, value_name = "TEXT")]
+    body: Option<String>,
+    /// Redirects to follow, 0 to 10.
+    #[arg(long, value_name = "N")]
+    redirects: Option<u8>,
+    /// Accept any certificate.
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Runs the checks one after the other. Gives the exit code.
+pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Exit> {
+    let checks = source::checks(&args.target, &args.options)?;
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let trusted = ["loopback".to_owned(), "private".to_owned()];
+    let policy = match &config {
+        Some(config) => config.policy(&args.allow),
+        None => Config::default().policy(&[&trusted, args.allow.as_slice()].concat()),
+    };
+    let policy = policy.map_err(|reason| Fatal::new(Exit::Usage, format!("--allow: {reason}")))?;
+    let tools = runner::tools(policy, config.as_ref().map_or(&[], |config| &config.network.references))?;
+    tools.secrets.replace(secrets(&checks));
+    let several = checks.len() > 1;
+    let colour = !args.json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut views = Vec::new();
+    let mut worst = ProbeState::Up;
+    for (position, check) in checks.iter().enumerate() {
+        let now = clock::now();
+        let run = Run { check: check.number, revision: check.revision, slot: now, started: now };
+        let result = runtime.block_on(Probe::new(check).run(run, &tools));
+        worst = worse(worst, result.state);
+        let definition = &check.definition;
+        let id = (definition.id.as_str() != source::URL_CHECK_ID).then(|| definition.id.to_string());
+        let view = ResultView::of(&result, id, definition.kind.describe());
+        if args.json {
+            views.push(view);
+        } else {
+            let gap = if position > 0 { "\n" } else { "" };
+            super::write(&format!("{gap}{}", view.text(colour)))?;
+        }
+    }
+    match views.as_slice() {
+        _ if !args.json => {}
+        [one] if !several => super::write(&(serde_json::to_string_pretty(one)? + "\n"))?,
+        all => super::write(&(serde_json::to_string_pretty(all)? + "\n"))?,
+    }
+    Ok(exit_of(worst))
+}
+
+/// How a command ends that ran a check.
+pub(super) const fn exit_of(state: ProbeState) -> Exit {
+    match state {
+        ProbeState::Up | ProbeState::Degraded => Exit::Ok,
+        ProbeState::Down => Exit::Down,
+        ProbeState::Unknown => Exit::Unknown,
+    }
+}
+
+/// Down is worst: it is certain.
+const fn worse(one: ProbeState, other: ProbeState) -> ProbeState {
+    match (one, other) {
+        (ProbeState::Down, _) | (_, ProbeState::Down) => ProbeState::Down,
+        (ProbeState::Unknown, _) | (_, ProbeState::Unknown) => ProbeState::Unknown,
+        (ProbeState::Degraded, _) | (_, ProbeState::Degraded) => ProbeState::Degraded,
+        (ProbeState::Up, ProbeState::Up) => ProbeState::Up,
+    }
+}
+
+/// The secrets that the checks refer to, from the environment. One that is not here makes its checks `unknown`.
+fn secrets(checks: &[AssignedCheck]) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    for name in checks.iter().flat_map(|check| CheckKind::secrets(&check.definition.kind)) {
+        let variable = secret_variable(&name);
+        match std::env::var(&variable) {
+            Ok(value) => drop(values.insert(name, value)),
+            Err(_) => eprintln!("the secret {name:?} is not here: set {variable}"),
+        }
+    }
+    values
+}
+
+fn secret_variable(name: &str) -> String {
+    let name = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    SECRET_PREFIX.chars().chain(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_decides_and_secrets_have_plain_variables() {
+        use ProbeState::{Degraded, Down, Unknown, Up};
+        assert_eq!([Up, Degraded, Up].into_iter().reduce(worse), Some(Degraded));
+        assert_eq!([Up, Unknown, Degraded].into_iter().reduce(worse), Some(Unknown));
+        assert_eq!([Down, Unknown, Up].into_iter().reduce(worse), Some(Down));
+        assert_eq!(
+            [Up, Degraded, Down, Unknown].map(exit_of).map(Exit::code),
+            [0, 0, 9, 10],
+            "as docs/exit-codes.md has it"
+        );
+        assert_eq!(secret_variable("shop.api-key"), "SITEPULSE_SECRET_SHOP_API_KEY");
+    }
+}

@@ -1,0 +1,443 @@
+//! What `probe` was given, as checks: a URL with options, or a file of `[[check]]` tables.
+//!
+//! The collector's parser of check files tells every mistake with its line; this one runs what a person is just trying out, and tells the first.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use sitepulse_daemon::config::{self, CONFIG_BYTES_MAX};
+use sitepulse_daemon::exit::{Exit, Fatal};
+use sitepulse_model::check::{
+    AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, RETRIES_MAX, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
+};
+use sitepulse_model::control::Weight;
+use sitepulse_model::duration;
+use sitepulse_model::expect::Expectation;
+use sitepulse_model::id::{CheckId, CheckNo, Revision};
+use sitepulse_model::quorum::Quorum;
+
+use super::UrlOptions;
+
+/// The id of a check that has none.
+pub(super) const URL_CHECK_ID: &str = "probe";
+const TIMEOUT_US_DEFAULT: u64 = 10_000_000;
+/// A run besides every schedule has no interval; a definition needs one.
+const INTERVAL_US: u64 = 60_000_000;
+/// Most checks of one file.
+const CHECKS_MAX: usize = 1000;
+/// Keys of a `[[check]]` that every kind has, and that say nothing of one run.
+const SCHEDULE_KEYS: [&str; 6] = ["interval", "weight", "regions", "quorum", "confirmations", "recoveries"];
+
+/// The checks that are meant.
+pub(super) fn checks(target: &str, options: &UrlOptions) -> Result<Vec<AssignedCheck>, Fatal> {
+    if is_url(target) {
+        let definition = url_check(target, options).map_err(|reason| Fatal::new(Exit::Usage, reason))?;
+        return Ok(vec![assigned(1, definition)]);
+    }
+    if *options != UrlOptions::default() {
+        let text =
+            "options of the check go with a URL; for a FILE write them into it (--config, --allow and --json stay)";
+        return Err(Fatal::new(Exit::Usage, text));
+    }
+    let (text, name) = if target == "-" {
+        (stdin()?, Path::new("standard input"))
+    } else if Path::new(target).exists() {
+        let text = config::read(Path::new(target)).map_err(|error| Fatal::new(Exit::Config, error))?;
+        (text, Path::new(target))
+    } else {
+        let text =
+            format!("{target:?} is neither a file nor a URL: write https://{target} or tcp://{target}; see --help");
+        return Err(Fatal::new(Exit::Usage, text));
+    };
+    file_checks(&text, name)
+}
+
+fn stdin() -> Result<String, Fatal> {
+    let mut text = String::new();
+    let read = std::io::stdin().take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|error| Fatal::new(Exit::Config, format!("standard input: {error}")))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(Fatal::new(Exit::Config, format!("standard input: longer than {CONFIG_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+fn is_url(target: &str) -> bool {
+    target.contains("://") || target.starts_with("domain:")
+}
+
+fn assigned(number: u32, definition: CheckDefinition) -> AssignedCheck {
+    AssignedCheck { number: CheckNo(number), revision: Revision(1), definition }
+}
+
+/// What of a definition says something about one run.
+struct OneRun {
+    id: String,
+    kind: CheckKind,
+    timeout: Option<String>,
+    retries: u64,
+    expect: Vec<String>,
+}
+
+impl OneRun {
+    fn definition(self) -> Result<CheckDefinition, String> {
+        if let CheckKind::Heartbeat(_) = self.kind {
+            return Err("a heartbeat is a call of a job to the collector: there is nothing to probe".to_owned());
+        }
+        self.kind.validate().map_err(|error| error.to_string())?;
+        let timeout_us = match &self.timeout {
+            Some(text) => duration::parse(text).map_err(|error| format!("timeout: {error}"))?,
+            None => TIMEOUT_US_DEFAULT,
+        };
+        if !(TIMEOUT_US_MIN..=TIMEOUT_US_MAX).contains(&timeout_us) {
+            let (min, max) = (duration::format(TIMEOUT_US_MIN), duration::format(TIMEOUT_US_MAX));
+            return Err(format!("timeout is {}: allowed are {min} to {max}", duration::format(timeout_us)));
+        }
+        let retries = u8::try_from(self.retries).ok().filter(|retries| *retries <= RETRIES_MAX);
+        let retries = retries.ok_or_else(|| format!("retries is {}: allowed are 0 to {RETRIES_MAX}", self.retries))?;
+        if self.expect.len() > EXPECTATIONS_MAX {
+            return Err(format!("{} assertions: at most {EXPECTATIONS_MAX} are allowed", self.expect.len()));
+        }
+        let parse = |text: &String| Expectation::parse(text, self.kind.as_str());
+        let expect: Result<Vec<_>, _> = self.expect.iter().map(parse).collect();
+        Ok(CheckDefinition {
+            id: CheckId::parse(&self.id).map_err(|error| error.to_string())?,
+            expect: expect.map_err(|error| error.to_string())?,
+            kind: self.kind,
+            interval_us: INTERVAL_US,
+            timeout_us,
+            retries,
+            weight: Weight::ONE,
+            regions: None,
+            quorum: Quorum::Majority,
+            confirmations: 1,
+            recoveries: 1,
+        })
+    }
+}
+
+/// The check of a URL, or why there is none.
+fn url_check(url: &str, options: &UrlOptions) -> Result<CheckDefinition, String> {
+    let (kind, mut keys) = url_keys(url)?;
+    let mut set = |flag: &str, kinds: &[&str], key: &str, value: Option<Value>| -> Result<(), String> {
+        let Some(value) = value else { return Ok(()) };
+        if !kinds.contains(&kind) {
+            return Err(format!("{flag} says nothing to a check of kind {kind}; it is for {}", kinds.join(", ")));
+        }
+        keys.insert(key.to_owned(), value);
+        Ok(())
+    };
+    let text = |option: &Option<String>| option.clone().map(Value::from);
+    set("--http", &["http"], "http", text(&options.http))?;
+    set("--method", &["http"], "method", text(&options.method))?;
+    set("--redirects", &["http"], "redirects", options.redirects.map(Value::from))?;
+    let dialling = ["http", "tcp", "udp", "tls", "dns", "icmp", "websocket", "grpc", "smtp", "imap"];
+    set("--family", &dialling, "family", text(&options.family))?;
+    let secured = ["http", "tls", "websocket", "grpc", "smtp", "imap", "domain"];
+    set("--insecure", &secured, "tls", options.insecure.then(|| json!({"insecure": true})))?;
+    let body = if kind == "http" { "body" } else { "send" };
+    set("--body", &["http", "tcp", "udp", "websocket"], body, text(&options.body))?;
+    let headers: Result<Map<String, Value>, String> = options.header.iter().map(|line| header(line)).collect();
+    let headers = headers.map(|headers| (!headers.is_empty()).then_some(Value::Object(headers)))?;
+    set("--header", &["http", "websocket", "grpc"], "headers", headers)?;
+    let kind = CheckKind::deserialize(kind, Value::Object(keys)).expect("every scheme's kind is known");
+    let run = OneRun {
+        id: URL_CHECK_ID.to_owned(),
+        kind: kind.map_err(|error| format!("{url}: {error}"))?,
+        timeout: options.timeout.clone(),
+        retries: options.retries.unwrap_or(0).into(),
+        expect: options.expect.clone(),
+    };
+    run.definition()
+}
+
+fn header(line: &str) -> Result<(String, Value), String> {
+    let (name, value) =
+        line.split_once(':').ok_or_else(|| format!("--header {line:?} has no colon: write 'Name: value'"))?;
+    Ok((name.trim().to_owned(), Value::from(value.trim())))
+}
+
+/// The kind and the keys that a URL stands for.
+fn url_keys(url: &str) -> Result<(&'static str, Map<String, Value>), String> {
+    if let Some(domain) = url.strip_prefix("domain:") {
+        return Ok(("domain", Map::from_iter([("domain".to_owned(), domain.trim_start_matches("//").into())])));
+    }
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("{url:?} is no URL"))?;
+    let scheme = scheme.to_ascii_lowercase();
+    // These are URLs to their kinds too.
+    if let Some(kind) = match scheme.as_str() {
+        "http" | "https" => Some("http"),
+        "ws" | "wss" => Some("websocket"),
+        _ => None,
+    } {
+        return Ok((kind, Map::from_iter([("url".to_owned(), url.into())])));
+    }
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.is_empty() {
+        return Err(format!("{url:?} names no host"));
+    }
+    let known: &[&str] = match scheme.as_str() {
+        "dns" => &["record", "server", "transport", "dnssec"],
+        "icmp" => &["count", "size", "spacing"],
+        "smtp" | "imap" => &["starttls"],
+        _ => &[],
+    };
+    let mut keys = Map::new();
+    for (name, value) in
+        query.split('&').filter(|part| !part.is_empty()).map(|part| part.split_once('=').unwrap_or((part, "")))
+    {
+        if !known.contains(&name) {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!("{url:?}: unknown parameter {name:?}; {scheme}:// knows {known}"));
+        }
+        keys.insert(name.to_owned(), parameter(name, value).map_err(|reason| format!("{url:?}: {reason}"))?);
+    }
+    let mut set = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
+    let needs_port = || {
+        if port(authority) {
+            Ok(authority.to_owned())
+        } else {
+            Err(format!("{url:?} has no port: write {scheme}://HOST:PORT"))
+        }
+    };
+    let or_port = |default: u16| if port(authority) { authority.to_owned() } else { format!("{authority}:{default}") };
+    let kind = match scheme.as_str() {
+        "tcp" => {
+            set("address", needs_port()?.into());
+            "tcp"
+        }
+        "udp" => {
+            set("address", needs_port()?.into());
+            "udp"
+        }
+        "tls" => {
+            set("address", or_port(443).into());
+            "tls"
+        }
+        "dns" => {
+            set("name", authority.into());
+            "dns"
+        }
+        "icmp" => {
+            set("host", authority.trim_start_matches('[').trim_end_matches(']').into());
+            "icmp"
+        }
+        "grpc" | "grpcs" => {
+            let web = if scheme == "grpc" { "http" } else { "https" };
+            set("url", format!("{web}://{authority}").into());
+            if !path.is_empty() {
+                set("service", path.into());
+            }
+            "grpc"
+        }
+        "smtp" | "smtps" | "imap" | "imaps" => {
+            let (kind, plain, secured) =
+                if scheme.starts_with("smtp") { ("smtp", 25, 465) } else { ("imap", 143, 993) };
+            let over_tls = scheme.ends_with('s');
+            set("address", or_port(if over_tls { secured } else { plain }).into());
+            if over_tls {
+                set("security", "tls".into());
+            }
+            kind
+        }
+        other => {
+            return Err(format!(
+                "unknown scheme {other:?}: known are http, https, ws, wss, tcp, udp, tls, dns, icmp, grpc, grpcs, smtp, smtps, imap, imaps and domain:NAME"
+            ));
+        }
+    };
+    if let Some(Value::Bool(wanted)) = keys.remove("starttls")
+        && wanted
+    {
+        keys.insert("security".to_owned(), "starttls".into());
+    }
+    Ok((kind, keys))
+}
+
+fn port(authority: &str) -> bool {
+    let after_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    after_address.contains(':')
+}
+
+/// A parameter's value, of the type that its key has.
+fn parameter(name: &str, value: &str) -> Result<Value, String> {
+    match name {
+        "dnssec" | "starttls" => match value {
+            "" | "1" | "true" | "yes" => Ok(true.into()),
+            "0" | "false" | "no" => Ok(false.into()),
+            other => Err(format!("{name} is {other:?}: write yes or no")),
+        },
+        "count" | "size" => {
+            value.parse::<u16>().map(Value::from).map_err(|_| format!("{name} is {value:?}: write a number"))
+        }
+        "record" => Ok(value.to_ascii_uppercase().into()),
+        _ => Ok(value.into()),
+    }
+}
+
+/// The checks of a file.
+fn file_checks(text: &str, path: &Path) -> Result<Vec<AssignedCheck>, Fatal> {
+    let wrong = |reason: String| Fatal::new(Exit::Config, format!("{}: {reason}", path.display()));
+    let mut document: toml::Table = config::parse(text, path).map_err(|error| Fatal::new(Exit::Config, error))?;
+    let tables = match document.remove("check") {
+        Some(toml::Value::Array(tables)) if document.is_empty() => tables,
+        Some(_) | None => return Err(wrong("a check file holds [[check]] tables only".to_owned())),
+    };
+    if tables.is_empty() || tables.len() > CHECKS_MAX {
+        return Err(wrong(format!("{} checks: from 1 to {CHECKS_MAX} can be probed", tables.len())));
+    }
+    let mut checks = Vec::new();
+    for (number, table) in (1..).zip(tables) {
+        let name = table
+            .get("id")
+            .and_then(toml::Value::as_str)
+            .map_or(format!("check {number}"), |id| format!("check {id:?}"));
+        let definition = table_check(table, number).map_err(|reason| wrong(format!("{name}: {reason}")))?;
+        checks.push(assigned(number, definition));
+    }
+    Ok(checks)
+}
+
+fn table_check(table: toml::Value, number: u32) -> Result<CheckDefinition, String> {
+    let toml::Value::Table(mut keys) = table else { return Err("a check is a table".to_owned()) };
+    for key in SCHEDULE_KEYS {
+        keys.remove(key);
+    }
+    fn take<T: serde::de::DeserializeOwned>(keys: &mut toml::Table, key: &str) -> Result<Option<T>, String> {
+        let taken = keys.remove(key).map(T::deserialize).transpose();
+        taken.map_err(|error| format!("{key}: {}", error.message()))
+    }
+    let kind: String = take(&mut keys, "kind")?.ok_or("\"kind\" is missing: add kind = \"http\"")?;
+    let id = take(&mut keys, "id")?.unwrap_or_else(|| format!("check-{number}"));
+    let timeout = take(&mut keys, "timeout")?;
+    let retries = take(&mut keys, "retries")?.unwrap_or(0);
+    let expect = take(&mut keys, "expect")?.unwrap_or_default();
+    let target = CheckKind::deserialize(&kind, toml::Value::Table(keys))
+        .ok_or_else(|| format!("unknown kind {kind:?}: known are {}", CheckKind::NAMES.join(", ")))?;
+    let kind = target.map_err(|error| error.message().to_owned())?;
+    OneRun { id, kind, timeout, retries, expect }.definition()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(url: &str) -> Result<(String, Value), String> {
+        let definition = url_check(url, &UrlOptions::default())?;
+        let kind = definition.kind;
+        Ok((kind.as_str().to_owned(), serde_json::from_str(&kind.target_json()).unwrap()))
+    }
+
+    #[test]
+    fn every_kind_has_a_url() {
+        let cases = [
+            ("https://shop.example/x?y=1", "http", json!({"url": "https://shop.example/x?y=1"})),
+            ("wss://shop.example/ws", "websocket", json!({"url": "wss://shop.example/ws"})),
+            ("tcp://shop.example:25", "tcp", json!({"address": "shop.example:25"})),
+            ("udp://[2001:db8::1]:53", "udp", json!({"address": "[2001:db8::1]:53"})),
+            ("tls://shop.example", "tls", json!({"address": "shop.example:443"})),
+            ("tls://[2001:db8::1]", "tls", json!({"address": "[2001:db8::1]:443"})),
+            ("tls://shop.example:8443", "tls", json!({"address": "shop.example:8443"})),
+            (
+                "dns://shop.example?record=mx&server=1.2.3.4&dnssec&transport=tcp",
+                "dns",
+                json!({"name": "shop.example", "record": "MX", "server": "1.2.3.4", "dnssec": true, "transport": "tcp"}),
+            ),
+            ("dns://shop.example", "dns", json!({"name": "shop.example"})),
+            ("icmp://shop.example?count=5", "icmp", json!({"host": "shop.example", "count": 5})),
+            ("icmp://[2001:db8::1]", "icmp", json!({"host": "2001:db8::1"})),
+            ("grpc://a:50051", "grpc", json!({"url": "http://a:50051"})),
+            ("grpcs://a:443/shop.Cart", "grpc", json!({"url": "https://a:443", "service": "shop.Cart"})),
+            ("smtp://mx.example", "smtp", json!({"address": "mx.example:25"})),
+            ("smtp://mx.example:587?starttls", "smtp", json!({"address": "mx.example:587", "security": "starttls"})),
+            ("smtps://mx.example", "smtp", json!({"address": "mx.example:465", "security": "tls"})),
+            ("imap://mx.example?starttls=no", "imap", json!({"address": "mx.example:143"})),
+            ("IMAPS://mx.example", "imap", json!({"address": "mx.example:993", "security": "tls"})),
+            ("domain:shop.example", "domain", json!({"domain": "shop.example"})),
+        ];
+        for (text, kind, target) in cases {
+            assert_eq!(url(text), Ok((kind.to_owned(), target)), "{text}");
+        }
+        for (text, why) in [
+            ("tcp://shop.example", "has no port: write tcp://HOST:PORT"),
+            ("gopher://shop.example", "unknown scheme \"gopher\""),
+            ("dns://shop.example?type=MX", "unknown parameter \"type\"; dns:// knows record, server"),
+            ("icmp://shop.example?count=many", "count is \"many\""),
+            ("tls://", "names no host"),
+        ] {
+            let error = url(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn options_become_keys_where_the_kind_has_them() {
+        let options = UrlOptions {
+            expect: vec!["status == 204".to_owned()],
+            timeout: Some("500ms".to_owned()),
+            retries: Some(2),
+            http: Some("2".to_owned()),
+            family: Some("ipv6".to_owned()),
+            method: Some("POST".to_owned()),
+            header: vec!["X-One: 1".to_owned(), "Authorization:secret:token".to_owned()],
+            body: Some("hello".to_owned()),
+            redirects: Some(3),
+            insecure: true,
+        };
+        let definition = url_check("https://a/", &options).unwrap();
+        let json: Value = serde_json::from_str(&definition.kind.target_json()).unwrap();
+        let expected = json!({
+            "url": "https://a/", "http": "2", "family": "ipv6", "method": "POST", "body": "hello", "redirects": 3,
+            "headers": {"X-One": "1", "Authorization": "secret:token"}, "tls": {"insecure": true},
+        });
+        assert_eq!(json, expected);
+        assert_eq!((definition.timeout_us, definition.retries, definition.expect.len()), (500_000, 2, 1));
+        let only = |change: fn(&mut UrlOptions)| {
+            let mut options = UrlOptions::default();
+            change(&mut options);
+            options
+        };
+        let sent = url_check("tcp://a:1", &only(|options| options.body = Some("PING".to_owned()))).unwrap();
+        assert_eq!(sent.kind.target_json(), r#"{"address":"a:1","send":"PING"}"#);
+        for (options, why) in [
+            (only(|options| options.redirects = Some(1)), "--redirects says nothing to a check of kind tcp"),
+            (only(|options| options.insecure = true), "--insecure says nothing"),
+            (only(|options| options.timeout = Some("1h".to_owned())), "timeout is 1h: allowed are"),
+            (only(|options| options.timeout = Some("soon".to_owned())), "timeout: "),
+            (only(|options| options.retries = Some(9)), "retries is 9: allowed are 0 to 5"),
+            (only(|options| options.expect = vec!["status ==".to_owned()]), "column"),
+        ] {
+            let error = url_check("tcp://a:1", &options).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_the_collector_s_check_tables() {
+        let text = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://a/\"\ninterval = \"30s\"\ntimeout = \"2s\"\nregions = [\"eu-west\"]\n\
+            expect = [\"status == 200\"]\n[check.headers]\nX-A = \"1\"\n\n[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\nretries = 1\n";
+        let checks = file_checks(text, Path::new("checks.toml")).unwrap();
+        let ids: Vec<&str> = checks.iter().map(|check| check.definition.id.as_str()).collect();
+        assert_eq!(ids, ["shop", "check-2"]);
+        assert_eq!((checks[0].definition.timeout_us, checks[1].definition.retries), (2_000_000, 1));
+        assert_eq!(checks[0].definition.kind.target_json(), r#"{"url":"https://a/","headers":{"X-A":"1"}}"#);
+        for (text, why) in [
+            ("", "holds [[check]] tables only"),
+            ("[[check]]\nkind = \"http\"\nurl = 3\n", "checks.toml: check 1: "),
+            (
+                "[[check]]\nid = \"x\"\nkind = \"http\"\nurl = \"https://a/\"\nurll = 1\n",
+                "check \"x\": unknown field `urll`",
+            ),
+            ("[[check]]\nkind = \"ftp\"\n", "unknown kind \"ftp\""),
+            ("[[check]]\nkind = \"heartbeat\"\nperiod = \"1h\"\ngrace = \"1m\"\n", "nothing to probe"),
+            ("[[check]\n", "checks.toml:1:"),
+            ("[[check]]\nurl = \"https://a/\"\n", "\"kind\" is missing"),
+        ] {
+            let error = file_checks(text, Path::new("checks.toml")).unwrap_err();
+            assert!(error.to_string().contains(why), "{text}: {error}");
+            assert_eq!(error.exit, Exit::Config);
+        }
+    }
+}

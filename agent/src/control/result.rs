@@ -1,0 +1,289 @@
+//! One result, as `probe` and `run-now` print it: as JSON, or as a picture of its phases.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sitepulse_daemon::instant;
+use sitepulse_model::record::{FactKey, FactValue, Facts, Phase, Phases, ProbeResult};
+use sitepulse_model::time::UtcMicros;
+
+/// Columns of the picture of phases.
+const BAR_COLUMNS: u64 = 40;
+
+/// A result. As JSON: what is absent did not happen, or is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultView {
+    /// The check's id, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// What was probed.
+    pub target: String,
+    /// `up`, `degraded`, `down` or `unknown`.
+    pub state: String,
+    /// Why it was not up; `null` when it was.
+    pub cause: Option<String>,
+    /// The phase that failed; `null` when none did.
+    pub phase: Option<String>,
+    /// One line for people; empty for a plain success.
+    pub explanation: String,
+    /// The address dialled (last).
+    pub address: Option<String>,
+    /// How long each phase took, in microseconds.
+    pub phases_us: PhasesView,
+    /// What the protocol told. A key that may come several times has a list; instants are RFC 3339, save `domain_expires` and
+    /// `last_ping` (seconds since 1970).
+    pub facts: Map<String, Value>,
+}
+
+/// Durations in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "named as in sitepulse_model::record::Phase")]
+pub struct PhasesView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+impl From<Phases> for PhasesView {
+    fn from(phases: Phases) -> Self {
+        let Phases { dns, connect, tls, send, first_byte, transfer, total } = phases;
+        Self { dns, connect, tls, send, first_byte, transfer, total }
+    }
+}
+
+impl From<PhasesView> for Phases {
+    fn from(view: PhasesView) -> Self {
+        let PhasesView { dns, connect, tls, send, first_byte, transfer, total } = view;
+        Self { dns, connect, tls, send, first_byte, transfer, total }
+    }
+}
+
+impl ResultView {
+    /// Of a result.
+    pub fn of(result: &ProbeResult, check: Option<String>, target: String) -> Self {
+        Self {
+            check,
+            target,
+            state: result.state.as_str().to_owned(),
+            cause: result.cause.map(|cause| cause.as_str().to_owned()),
+            phase: result.failed_phase.map(|phase| phase.as_str().to_owned()),
+            explanation: result.detail.clone(),
+            address: result.address.map(|address| address.to_string()),
+            phases_us: result.phases.into(),
+            facts: facts(&result.facts),
+        }
+    }
+
+    /// For people: the state with its reason, the phases as a waterfall, what the protocol told.
+    pub fn text(&self, colour: bool) -> String {
+        let mut out = String::new();
+        let name = self.check.as_ref().map_or(String::new(), |check| format!("{check}  "));
+        out.push_str(&format!("{}  {name}{}\n", paint(&self.state, colour), self.target));
+        let why = match (&self.cause, &self.phase) {
+            (Some(cause), Some(phase)) => format!(" ({cause}, in {phase})"),
+            (Some(cause), None) => format!(" ({cause})"),
+            (None, _) => String::new(),
+        };
+        if !self.explanation.is_empty() || !why.is_empty() {
+            out.push_str(&format!("{}{why}\n", self.explanation));
+        }
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        rows.extend(self.address.as_ref().map(|address| ("address", address.clone())));
+        for (key, value) in &self.facts {
+            match value {
+                Value::Array(list) => rows.extend(list.iter().map(|value| (key.as_str(), fact_text(key, value)))),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                    rows.push((key.as_str(), fact_text(key, value)));
+                }
+            }
+        }
+        out.push('\n');
+        out.push_str(&waterfall(&self.phases_us.into()));
+        if !rows.is_empty() {
+            out.push('\n');
+        }
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in rows {
+            out.push_str(&format!("{name:<width$}  {value}\n"));
+        }
+        out
+    }
+}
+
+/// The phases below each other, each beginning where those before it ended.
+fn waterfall(phases: &Phases) -> String {
+    let seen: Vec<(Phase, u64)> = Phase::ALL.iter().filter_map(|phase| Some((*phase, phases.get(*phase)?))).collect();
+    let parts: u64 = seen.iter().filter(|(phase, _)| *phase != Phase::Total).map(|(_, us)| us).sum();
+    let whole = parts.max(phases.total.unwrap_or(0)).max(1);
+    let column = |us: u64| (us * BAR_COLUMNS + whole / 2) / whole;
+    let mut begun = 0;
+    let mut out = String::new();
+    for (phase, us) in seen {
+        let from = if phase == Phase::Total { 0 } else { begun };
+        // What happened shows, however short.
+        let (indent, bar) = (column(from).min(BAR_COLUMNS - 1), (column(from + us) - column(from)).max(1));
+        let (indent, bar) = (" ".repeat(indent as usize), "\u{2588}".repeat(bar as usize));
+        out.push_str(&format!("{:<10}  {:>10}  {indent}{bar}\n", phase.as_str(), milliseconds(us)));
+        begun += us;
+    }
+    out
+}
+
+fn milliseconds(us: u64) -> String {
+    format!("{:.3} ms", us as f64 / 1e3)
+}
+
+fn paint(state: &str, colour: bool) -> String {
+    let code = match state {
+        "up" => 32,
+        "degraded" => 33,
+        "down" => 31,
+        _ => 35,
+    };
+    if colour { format!("\x1b[1;{code}m{state}\x1b[0m") } else { state.to_owned() }
+}
+
+fn fact_text(key: &str, value: &Value) -> String {
+    let is = |fact: FactKey| key == fact.as_str();
+    match value {
+        Value::Number(number) if is(FactKey::DomainExpires) || is(FactKey::LastPing) => {
+            let seconds = number.as_i64().unwrap_or_default();
+            instant::format(UtcMicros(seconds.saturating_mul(1_000_000)))
+        }
+        Value::Number(number) if key.ends_with("_us") => milliseconds(number.as_u64().unwrap_or_default()),
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// What a protocol told, by name.
+fn facts(facts: &Facts) -> Map<String, Value> {
+    let mut out = Map::new();
+    out.extend(facts.status.map(|status| ("status".to_owned(), status.into())));
+    out.extend(facts.body_bytes.map(|bytes| ("body_bytes".to_owned(), bytes.into())));
+    let expires = facts.certificate_expires.map(instant::format);
+    out.extend(expires.map(|expires| ("certificate_expires".to_owned(), expires.into())));
+    for fact in &facts.more {
+        let value = match &fact.value {
+            FactValue::Number(number) => Value::from(*number),
+            FactValue::Text(text) => Value::from(text.clone()),
+        };
+        let name = fact.key.as_str().to_owned();
+        if !fact.key.is_list() {
+            out.insert(name, value);
+        } else if let Value::Array(list) = out.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+            list.push(value);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use sitepulse_model::id::{CheckNo, Revision};
+    use sitepulse_model::record::{Cause, ProbeState};
+
+    use super::*;
+
+    fn result() -> ProbeResult {
+        let mut facts = Facts { status: Some(200), body_bytes: Some(5), ..Facts::default() };
+        facts.certificate_expires = Some(UtcMicros(1_800_000_000_000_000));
+        facts.number(FactKey::Redirects, 2);
+        facts.number(FactKey::DomainExpires, 1_800_000_000);
+        facts.number(FactKey::RttAvg, 1_500);
+        facts.text(FactKey::Hop, "301 one");
+        facts.text(FactKey::Hop, "302 two");
+        ProbeResult {
+            check: CheckNo(1),
+            revision: Revision(1),
+            scheduled: UtcMicros(0),
+            started: UtcMicros(0),
+            phases: Phases {
+                dns: Some(1_000),
+                tls: Some(0),
+                transfer: Some(3_000),
+                total: Some(4_000),
+                ..Phases::default()
+            },
+            state: ProbeState::Up,
+            cause: None,
+            failed_phase: None,
+            detail: String::new(),
+            address: Some("127.0.0.1:443".parse().unwrap()),
+            facts,
+        }
+    }
+
+    #[test]
+    fn json_tells_what_happened_and_leaves_out_what_did_not() {
+        let view = ResultView::of(&result(), None, "https://a/".to_owned());
+        let json = serde_json::to_value(&view).unwrap();
+        let expected = serde_json::json!({
+            "target": "https://a/",
+            "state": "up",
+            "cause": null,
+            "phase": null,
+            "explanation": "",
+            "address": "127.0.0.1:443",
+            "phases_us": {"dns": 1000, "tls": 0, "transfer": 3000, "total": 4000},
+            "facts": {
+                "status": 200,
+                "body_bytes": 5,
+                "certificate_expires": "2027-01-15T08:00:00Z",
+                "redirects": 2,
+                "domain_expires": 1_800_000_000,
+                "rtt_avg_us": 1500,
+                "hop": ["301 one", "302 two"],
+            },
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<ResultView>(json).unwrap(), view, "it travels over the control socket");
+    }
+
+    #[test]
+    fn people_see_a_waterfall_and_the_reason() {
+        let up = ResultView::of(&result(), None, "https://a/".to_owned()).text(false);
+        let expected = "up  https://a/
+
+dns           1.000 ms  ██████████
+tls           0.000 ms            █
+transfer      3.000 ms            ██████████████████████████████
+total         4.000 ms  ████████████████████████████████████████
+
+address              127.0.0.1:443
+body_bytes           5
+certificate_expires  2027-01-15T08:00:00Z
+domain_expires       2027-01-15T08:00:00Z
+hop                  301 one
+hop                  302 two
+redirects            2
+rtt_avg_us           1.500 ms
+status               200
+";
+        assert_eq!(up, expected);
+        let down = ProbeResult {
+            state: ProbeState::Down,
+            cause: Some(Cause::ConnectionRefused),
+            failed_phase: Some(Phase::Connect),
+            detail: "connect: refused".to_owned(),
+            phases: Phases::default(),
+            facts: Facts::default(),
+            address: None,
+            ..result()
+        };
+        let down = ResultView::of(&down, Some("shop".to_owned()), "https://a/".to_owned());
+        assert_eq!(down.text(false), "down  shop  https://a/\nconnect: refused (connection_refused, in connect)\n\n");
+        assert!(down.text(true).starts_with("\x1b[1;31mdown\x1b[0m"));
+    }
+}
