@@ -22,7 +22,7 @@ use self::step::Step;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::http::Route;
 use crate::run::{HeaderLines, timeout_text};
-use crate::{BODY_BYTES_MAX, connect, human_us};
+use crate::{BODY_BYTES_MAX, human_us};
 
 mod jar;
 mod step;
@@ -160,9 +160,6 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
 
     fn out_of_time(&self, left: Duration) -> Failure {
         let attempt = &self.attempt;
-        if attempt.lookup_queued {
-            return connect::lookups_busy(&attempt.host);
-        }
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX).next_multiple_of(1_000);
         let phase = attempt.phase();
         Failure::new(Cause::Timeout, phase, timeout_text(phase, attempt, left_us))
@@ -180,7 +177,6 @@ impl Drop for Running<'_, '_, '_> {
         }
         run.address = attempt.address.or(run.address);
         run.host = std::mem::take(&mut attempt.host);
-        run.lookup_queued = attempt.lookup_queued;
         let mut facts = std::mem::take(&mut attempt.facts);
         facts.certificate_expires = match (facts.certificate_expires, run.facts.certificate_expires) {
             (Some(one), Some(other)) => Some(one.min(other)),
