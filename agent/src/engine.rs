@@ -10,6 +10,7 @@ pub mod handle;
 pub mod keeper;
 pub mod lag;
 pub mod recovery;
+mod run_now;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
-use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::notify::Progress as Heartbeat;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::check::AssignedCheck;
@@ -30,9 +30,9 @@ use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
 use sitepulse_wire::message::Status;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::handle::{ASKS_MAX, Ask, CheckName, EngineHandle, Handover, Link, RanNow, RunNowRefused};
+use self::handle::{ASKS_MAX, Ask, EngineHandle, Handover, Link};
 use self::keeper::Keeper;
 use self::lag::Punctuality;
 use crate::control::view::{Last, SpoolView};
@@ -49,8 +49,6 @@ pub const BUILD: &str = env!("CARGO_PKG_VERSION");
 pub const IN_FLIGHT_DEFAULT: usize = 400;
 /// Runs at once against one host unless configured otherwise.
 pub const PER_HOST_MAX_DEFAULT: usize = 16;
-/// Runs at once that somebody asked for besides the schedule.
-pub const RUN_NOW_MAX: usize = 8;
 /// How long a stopping agent waits for its probes.
 pub const STOP_US_MAX: u64 = 5_000_000;
 /// The loop's longest sleep: it must notice clock steps and feed the watchdog.
@@ -268,7 +266,7 @@ impl Engine {
             tasks: parts.tasks,
             heartbeat: parts.heartbeat,
             punctuality: Punctuality::default(),
-            run_now: Arc::new(Semaphore::new(RUN_NOW_MAX)),
+            run_now: Arc::new(Semaphore::new(run_now::RUN_NOW_MAX)),
             link: Link::default(),
             clock: None,
             pending: Submission::default(),
@@ -543,60 +541,6 @@ impl Engine {
             Ask::Control { request, reply } => self.answer_person(request, reply),
         }
         Ok(())
-    }
-
-    /// Runs a check besides the schedule, in a task of its own: nothing counts it and nothing waits for it.
-    fn run_now(&self, check: &CheckName, reply: oneshot::Sender<RanNow>) {
-        let (entry, permit) = match self.may_run_now(check) {
-            Ok(may) => may,
-            Err(refused) => {
-                drop(reply.send(Err(refused)));
-                return;
-            }
-        };
-        let AssignedCheck { number, revision, definition } = &*entry.assigned;
-        let (id, target) = (definition.id.to_string(), definition.kind.describe());
-        let (check, revision) = (*number, *revision);
-        let (probe, tools) = (entry.probe.clone(), self.tools.clone());
-        self.tasks.spawn("run now", async move {
-            let now = clock::now();
-            let result = probe.run(Run { check, revision, slot: now, started: now }, &tools).await;
-            drop(permit);
-            // Who asked may be gone.
-            drop(reply.send(Ok((id, target, Box::new(result)))));
-        });
-    }
-
-    fn may_run_now(&self, check: &CheckName) -> Result<(&Entry, OwnedSemaphorePermit), RunNowRefused> {
-        let refused = |exit, reason| Err(RunNowRefused { exit, reason });
-        let entry = match check {
-            CheckName::Number(number) => self.checks.get(number),
-            CheckName::Id(id) => self.checks.values().find(|entry| entry.assigned.definition.id.as_str() == id),
-        };
-        let Some(entry) = entry else {
-            return refused(
-                Exit::NotFound,
-                match check {
-                    CheckName::Number(number) => format!("agent {} does not run check {number}", self.identity.name),
-                    CheckName::Id(id) => control::no_such_check(id),
-                },
-            );
-        };
-        let number = entry.assigned.number;
-        if let Some(suspension) = self.log.suspended_at(self.identity.agent, number, clock::now()) {
-            let until = sitepulse_daemon::instant::format(suspension.span.to);
-            let (id, author, why) = (&entry.assigned.definition.id, &suspension.author, &suspension.reason);
-            let reason = format!("check {id} is suspended until {until} by {author}: {why}; resume it first");
-            return refused(Exit::Failure, reason);
-        }
-        match self.run_now.clone().try_acquire_owned() {
-            Ok(permit) => Ok((entry, permit)),
-            Err(_) => {
-                let reason =
-                    format!("{RUN_NOW_MAX} runs besides the schedule are under way already; ask again in a moment");
-                refused(Exit::Failure, reason)
-            }
-        }
     }
 
     /// Answers the command line on the state file's thread, which alone may store an order.

@@ -45,6 +45,8 @@ struct Book {
     goodbyes: usize,
     revoked: bool,
     token_expired: bool,
+    /// Nobody is welcome.
+    away: bool,
     secrets: Vec<(String, String)>,
     /// Checks to run now, asked for with the next status; the asks are numbered from 1.
     run_now: Vec<CheckNo>,
@@ -140,6 +142,9 @@ async fn answer(shared: Arc<Shared>, mut stream: FrameStream<ToCollector, ToAgen
                 if shared.book.lock().unwrap().revoked {
                     let message = "this agent was revoked".to_owned();
                     answers.push(ToAgent::Refusal(Refusal { code: RefusalCode::Revoked, message }));
+                } else if shared.book.lock().unwrap().away {
+                    let message = "come again".to_owned();
+                    answers.push(ToAgent::Refusal(Refusal { code: RefusalCode::Unavailable, message }));
                 } else {
                     let follows = hello.assignment_revision != 1;
                     answers.push(ToAgent::Welcome(Welcome {
@@ -238,6 +243,8 @@ struct Site {
     address: SocketAddr,
     over: Arc<AtomicBool>,
     hits: Arc<AtomicUsize>,
+    /// The last request.
+    request: Arc<Mutex<String>>,
 }
 
 impl Site {
@@ -248,6 +255,8 @@ impl Site {
         let end = over.clone();
         let hits = Arc::new(AtomicUsize::new(0));
         let count = hits.clone();
+        let request = Arc::new(Mutex::new(String::new()));
+        let last = request.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if end.load(Ordering::Relaxed) {
@@ -256,11 +265,12 @@ impl Site {
                 let Ok(mut stream) = stream else { continue };
                 count.fetch_add(1, Ordering::Relaxed);
                 let mut request = [0; 1024];
-                drop(stream.read(&mut request));
+                let read = stream.read(&mut request).unwrap_or(0);
+                *last.lock().unwrap() = String::from_utf8_lossy(&request[..read]).into_owned();
                 drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
             }
         });
-        Self { address, over, hits }
+        Self { address, over, hits, request }
     }
 
     fn hits(&self) -> usize {
@@ -703,6 +713,7 @@ fn secrets_appear_in_no_file_no_log_and_no_answer() {
     };
     let daemon = start();
     wait_for("results", || results(&collector.records(), 1) >= 2);
+    assert!(site.request.lock().unwrap().contains(&format!("x-key: {VALUE}")), "the prober has it");
     assert_eq!(files_with(&dir, VALUE), Vec::<std::path::PathBuf>::new(), "while it runs");
     for question in
         [&["status", "--json"][..], &["checks", "--json"], &["spool", "--json"], &["run-now", "shop", "--json"]]
@@ -719,6 +730,13 @@ fn secrets_appear_in_no_file_no_log_and_no_answer() {
         assert_eq!(sealed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api"]);
         assert_eq!(Vault::open(&dir).load(&state).0["api"], VALUE);
     }
+    // Cut off from the collector, a new start has them all the same.
+    collector.book.lock().unwrap().away = true;
+    site.request.lock().unwrap().clear();
+    let daemon = start();
+    wait_for("a request with the secret", || site.request.lock().unwrap().contains(VALUE));
+    assert!(daemon.terminate().success());
+    collector.book.lock().unwrap().away = false;
     // A key of another machine: told, and mended by the collector.
     std::fs::write(dir.join("seal.key"), [7; 32]).unwrap();
     let before = results(&collector.records(), 1);

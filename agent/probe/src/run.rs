@@ -145,6 +145,7 @@ impl Probe {
         }
         if self.has_secrets {
             result.detail = detail(&tools.secrets.redact(&result.detail));
+            tools.secrets.redact_facts(&mut result.facts);
         }
         let worth_another = result.state == ProbeState::Down;
         (result, worth_another)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use sitepulse_model::check::SecretText;
-use sitepulse_model::record::{Cause, Phase};
+use sitepulse_model::record::{Cause, Fact, FactValue, Facts, Phase};
 
 use crate::attempt::Failure;
 use crate::domain::Registry;
@@ -85,14 +85,73 @@ impl Secrets {
         })
     }
 
-    /// Puts `secret:NAME` in the place of every value in `text`: explanations quote what targets send, and targets echo.
+    /// Puts `secret:NAME` in the place of every value in `text`: explanations quote what targets send, and targets echo. Of a value that the
+    /// text cuts short, its beginning.
     pub(crate) fn redact(&self, text: &str) -> String {
         let mut out = text.to_owned();
-        for (name, value) in self.all().iter().filter(|(_, value)| !value.is_empty()) {
-            if out.contains(value.as_str()) {
-                out = out.replace(value.as_str(), &format!("secret:{name}"));
+        for (name, value) in self.all().iter() {
+            // Texts are one line; a key in PEM has many.
+            for line in value.lines().filter(|line| !line.is_empty()) {
+                out = without(&out, line, &format!("secret:{name}"));
             }
         }
         out
+    }
+
+    /// As [`Secrets::redact`], in every text of these facts.
+    pub(crate) fn redact_facts(&self, facts: &mut Facts) {
+        for Fact { key, value } in std::mem::take(&mut facts.more) {
+            match value {
+                FactValue::Number(number) => facts.number(key, number),
+                // A mark may be longer than the value: noting cuts again.
+                FactValue::Text(text) => facts.text(key, &self.redact(&text)),
+            }
+        }
+    }
+}
+
+/// `text` with `mark` in the place of each `value`, and of each beginning of it that is long enough to tell something.
+fn without(text: &str, value: &str, mark: &str) -> String {
+    let shown = value.char_indices().nth(TOLD_CHARS_MIN).map_or(value, |(at, _)| &value[..at]);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(shown) {
+        let same = rest[at..].chars().zip(value.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        out.push_str(&rest[..at]);
+        out.push_str(mark);
+        let (_, after) = rest[at..].split_at(same);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The beginning of a secret, in characters, that nobody may see.
+const TOLD_CHARS_MIN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use sitepulse_model::record::FactKey;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_of_what_is_told() {
+        let secrets = Secrets::default();
+        let values = [("api", "hunter2-hunter2"), ("pin", "4711"), ("pem", "-----BEGIN KEY-----\nMIIEvQIBADAN\n")];
+        secrets.replace(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(secrets.redact("got hunter2-hunter2 and 4711, 471"), "got secret:api and secret:pin, 471");
+        assert_eq!(secrets.redact("body is 'x hunter2-hun"), "body is 'x secret:api", "a quote that was cut");
+        assert_eq!(secrets.redact("hunter2 is short of it"), "hunter2 is short of it");
+        assert_eq!(secrets.redact("hunter2-hunter2hunter2-hunter2"), "secret:apisecret:api");
+        assert_eq!(secrets.redact("key MIIEvQIBADAN ends"), "key secret:pem ends");
+        let mut facts = Facts::default();
+        facts.text(FactKey::Banner, "220 hello 4711");
+        facts.text(FactKey::Step, "one hunter2-hunter2");
+        facts.number(FactKey::Attempts, 4711);
+        secrets.redact_facts(&mut facts);
+        assert_eq!(facts.texts_of(FactKey::Banner).collect::<Vec<_>>(), ["220 hello secret:pin"]);
+        assert_eq!(facts.texts_of(FactKey::Step).collect::<Vec<_>>(), ["one secret:api"]);
+        assert_eq!(facts.number_of(FactKey::Attempts), Some(4711));
     }
 }

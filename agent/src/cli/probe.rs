@@ -25,7 +25,8 @@ use crate::runner;
 const SECRET_PREFIX: &str = "SITEPULSE_SECRET_";
 
 pub(super) const EXAMPLES: &str = "URLs:
-  http:// https://            tcp://HOST:PORT   udp://HOST:PORT   tls://HOST[:PORT]   icmp://HOST[?count=5]
+  http:// https://            tcp://HOST:PORT   udp://HOST:PORT[?send_hex=00ff] (or --body)
+  tls://HOST[:PORT]           icmp://HOST[?count=5]
   ws:// wss://                grpc://HOST:PORT[/SERVICE]   grpcs://...
   smtp:// smtps:// imap:// imaps://HOST[:PORT][?starttls]      domain:NAME
   dns://NAME[?record=MX&server=1.2.3.4&transport=tcp&dnssec]

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use sitepulse_daemon::exit::Exit;
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Region};
@@ -11,6 +12,8 @@ use sitepulse_probe::policy::Policy;
 use sitepulse_probe::tls::Tls;
 use tempfile::TempDir;
 
+use super::handle::CheckName;
+use super::run_now::RUN_NOW_MAX;
 use super::*;
 use crate::secrets::SecretValues;
 use crate::spool::writer;

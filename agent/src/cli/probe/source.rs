@@ -179,6 +179,7 @@ fn url_keys(url: &str) -> Result<(&'static str, Map<String, Value>), String> {
         return Err(format!("{url:?} names no host"));
     }
     let known: &[&str] = match scheme.as_str() {
+        "udp" => &["send_hex"],
         "dns" => &["record", "server", "transport", "dnssec"],
         "icmp" => &["count", "size", "spacing"],
         "smtp" | "imap" => &["starttls"],
@@ -336,7 +337,7 @@ mod tests {
             ("https://shop.example/x?y=1", "http", json!({"url": "https://shop.example/x?y=1"})),
             ("wss://shop.example/ws", "websocket", json!({"url": "wss://shop.example/ws"})),
             ("tcp://shop.example:25", "tcp", json!({"address": "shop.example:25"})),
-            ("udp://[2001:db8::1]:53", "udp", json!({"address": "[2001:db8::1]:53"})),
+            ("udp://[2001:db8::1]:53?send_hex=00ff", "udp", json!({"address": "[2001:db8::1]:53", "send_hex": "00ff"})),
             ("tls://shop.example", "tls", json!({"address": "shop.example:443"})),
             ("tls://[2001:db8::1]", "tls", json!({"address": "[2001:db8::1]:443"})),
             ("tls://shop.example:8443", "tls", json!({"address": "shop.example:8443"})),
@@ -365,6 +366,7 @@ mod tests {
             ("gopher://shop.example", "unknown scheme \"gopher\""),
             ("dns://shop.example?type=MX", "unknown parameter \"type\"; dns:// knows record, server"),
             ("icmp://shop.example?count=many", "count is \"many\""),
+            ("udp://shop.example:53", "nothing to send"),
             ("tls://", "names no host"),
         ] {
             let error = url(text).unwrap_err();
