@@ -14,7 +14,7 @@ use sitepulse_model::record::{Cause, Phase};
 use tokio::net::TcpStream;
 
 use crate::attempt::{Attempt, Failure};
-use crate::policy::Policy;
+use crate::policy::{Policy, refused};
 use crate::resolve::host::Host;
 
 /// Refused addresses that an explanation names.
@@ -49,6 +49,16 @@ pub(crate) async fn pick(
     port: u16,
     family: Family,
 ) -> Result<SocketAddr, Failure> {
+    if port == 0 {
+        return Err(refused(&format!("{host} is asked for port 0; name a port from 1 to 65535")));
+    }
+    let address = SocketAddr::new(pick_host(attempt, host, family).await?, port);
+    attempt.address = Some(address);
+    Ok(address)
+}
+
+/// As [`pick`], where there are no ports (ICMP): the address is noted with port 0.
+pub(crate) async fn pick_host(attempt: &mut Attempt<'_>, host: &str, family: Family) -> Result<IpAddr, Failure> {
     host.clone_into(&mut attempt.host);
     let tools = attempt.tools;
     let address = match Host::parse(host) {
@@ -58,18 +68,17 @@ pub(crate) async fn pick(
             return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
         }
         Ok(Host::Address(address)) => {
-            let address = SocketAddr::new(address, port);
-            tools.policy.check(address)?;
+            tools.policy.check_host(address)?;
             address
         }
         Ok(Host::Name { name, absolute }) => {
             attempt.begin(Phase::Dns);
             let resolved = tools.resolver.addresses(&name, absolute, family, attempt.deadline).await;
             attempt.end();
-            choose(&tools.policy, host, port, &resolved?)?
+            choose(&tools.policy, host, &resolved?)?
         }
     };
-    attempt.address = Some(address);
+    attempt.address = Some(SocketAddr::new(address, 0));
     Ok(address)
 }
 
@@ -82,25 +91,23 @@ const fn is_of(address: IpAddr, family: Family) -> bool {
 }
 
 /// The first address that the policy allows; where it allows none, the refusal names them.
-fn choose(policy: &Policy, host: &str, port: u16, found: &[IpAddr]) -> Result<SocketAddr, Failure> {
-    let mut refused = Vec::new();
+fn choose(policy: &Policy, host: &str, found: &[IpAddr]) -> Result<IpAddr, Failure> {
+    let mut refusals = Vec::new();
     for address in found {
-        let address = SocketAddr::new(*address, port);
-        match policy.judge(address) {
-            Ok(()) => return Ok(address),
-            Err(refusal) => refused.push(refusal),
+        match policy.judge(*address) {
+            Ok(()) => return Ok(*address),
+            Err(refusal) => refusals.push(refusal),
         }
     }
-    let Some(first) = refused.first() else {
+    let Some(first) = refusals.first() else {
         return Err(Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {host} has no address")));
     };
-    let mut reasons: Vec<String> = refused.iter().take(REFUSED_NAMED).map(ToString::to_string).collect();
-    if refused.len() > REFUSED_NAMED {
-        reasons.push(format!("{} more", refused.len() - REFUSED_NAMED));
+    let mut reasons: Vec<String> = refusals.iter().take(REFUSED_NAMED).map(ToString::to_string).collect();
+    if refusals.len() > REFUSED_NAMED {
+        reasons.push(format!("{} more", refusals.len() - REFUSED_NAMED));
     }
     let reasons = reasons.join(", ");
-    let text = format!("policy: {host} leads to refused addresses alone: {reasons}; {}", first.remedy());
-    Err(Failure::new(Cause::PolicyRefused, Phase::Connect, text))
+    Err(refused(&format!("{host} leads to refused addresses alone: {reasons}; {}", first.remedy())))
 }
 
 /// Dials one address.
@@ -204,10 +211,10 @@ mod tests {
     fn the_first_allowed_address_is_dialled_and_a_refusal_names_the_others() {
         let policy = Policy::parse(&["127.0.0.2".to_owned()]).unwrap();
         let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
-        let chosen = choose(&policy, "a.example", 80, &addresses(&["127.0.0.1", "127.0.0.2", "127.0.0.2"])).unwrap();
-        assert_eq!(chosen, "127.0.0.2:80".parse().unwrap());
+        let chosen = choose(&policy, "a.example", &addresses(&["127.0.0.1", "127.0.0.2", "127.0.0.2"])).unwrap();
+        assert_eq!(chosen, "127.0.0.2".parse::<IpAddr>().unwrap());
         let refused = addresses(&["127.0.0.1", "10.0.0.7", "10.0.0.8", "10.0.0.9", "10.0.0.10"]);
-        let failure = choose(&policy, "a.example", 80, &refused).unwrap_err();
+        let failure = choose(&policy, "a.example", &refused).unwrap_err();
         assert_eq!(
             failure.detail,
             "policy: a.example leads to refused addresses alone: 127.0.0.1 is loopback, 10.0.0.7 is private, 10.0.0.8 is private, 2 more; \

@@ -57,7 +57,7 @@ impl IcmpProbe {
     }
 
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
-        let address = connect::pick(attempt, &self.host, 0, self.family).await?;
+        let address = SocketAddr::new(connect::pick_host(attempt, &self.host, self.family).await?, 0);
         let line = attempt.tools.icmp.line(address.ip()).map_err(|error| open_failure(address, &error))?;
         self.echo(attempt, &line, address).await
     }

@@ -50,19 +50,20 @@ impl Policy {
 
     /// Refuses what may not be dialled, with the reason and the remedy.
     pub(crate) fn check(&self, address: SocketAddr) -> Result<(), Failure> {
-        self.judge(address).map_err(|refusal| {
-            let text = format!("policy: {refusal}; {}", refusal.remedy());
-            Failure::new(Cause::PolicyRefused, Phase::Connect, text)
-        })
+        if address.port() == 0 {
+            return Err(refused(&format!("{} is asked for port 0; name a port from 1 to 65535", address.ip())));
+        }
+        self.check_host(address.ip())
     }
 
-    /// As [`Policy::check`], with the reason as data.
-    pub(crate) fn judge(&self, address: SocketAddr) -> Result<(), Refusal> {
-        let outer = address.ip();
-        let refused = |inner, scope| Refusal { address: outer, inner, scope: Some(scope) };
-        if address.port() == 0 {
-            return Err(Refusal { address: outer, inner: None, scope: None });
-        }
+    /// As [`Policy::check`], where there are no ports (ICMP).
+    pub(crate) fn check_host(&self, address: IpAddr) -> Result<(), Failure> {
+        self.judge(address).map_err(|refusal| refused(&format!("{refusal}; {}", refusal.remedy())))
+    }
+
+    /// As [`Policy::check_host`], with the reason as data.
+    pub(crate) fn judge(&self, outer: IpAddr) -> Result<(), Refusal> {
+        let refused = |inner, scope| Refusal { address: outer, inner, scope };
         if let Some(scope) = self.refuses(outer) {
             return Err(refused(None, scope));
         }
@@ -105,23 +106,27 @@ impl Policy {
     }
 }
 
+/// The failure of a run whose address is refused.
+pub(crate) fn refused(reason: &str) -> Failure {
+    Failure::new(Cause::PolicyRefused, Phase::Connect, format!("policy: {reason}"))
+}
+
 /// Why an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     address: IpAddr,
     /// The address inside it that is the reason.
     inner: Option<Ipv4Addr>,
-    /// What kind of address that is; `None` where the port is the reason.
-    scope: Option<Scope>,
+    /// What kind of address that is.
+    scope: Scope,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, inner, scope } = self;
-        match (inner, scope) {
-            (_, None) => write!(f, "{address} is asked for port 0"),
-            (None, Some(scope)) => write!(f, "{address} is {}", scope.as_str()),
-            (Some(inner), Some(scope)) => write!(f, "{address} leads to {inner}, which is {}", scope.as_str()),
+        match inner {
+            None => write!(f, "{address} is {}", scope.as_str()),
+            Some(inner) => write!(f, "{address} leads to {inner}, which is {}", scope.as_str()),
         }
     }
 }
@@ -131,19 +136,16 @@ impl Refusal {
     pub(crate) fn remedy(&self) -> String {
         let single = self.inner.map_or(self.address, IpAddr::V4);
         let entry = match self.scope {
-            None => return "name a port from 1 to 65535 in the check".to_owned(),
-            Some(Scope::Loopback) => "loopback".to_owned(),
-            Some(Scope::Private | Scope::LinkLocal | Scope::Shared) => "private".to_owned(),
-            Some(
-                Scope::Global
-                | Scope::Metadata
-                | Scope::Unspecified
-                | Scope::Multicast
-                | Scope::Broadcast
-                | Scope::Documentation
-                | Scope::Benchmarking
-                | Scope::Reserved,
-            ) => single.to_string(),
+            Scope::Loopback => "loopback".to_owned(),
+            Scope::Private | Scope::LinkLocal | Scope::Shared => "private".to_owned(),
+            Scope::Global
+            | Scope::Metadata
+            | Scope::Unspecified
+            | Scope::Multicast
+            | Scope::Broadcast
+            | Scope::Documentation
+            | Scope::Benchmarking
+            | Scope::Reserved => single.to_string(),
         };
         format!("allow it in the agent's configuration: [network] allow = [{entry:?}]")
     }

@@ -218,3 +218,64 @@ pub(crate) fn rcode_name(code: ResponseCode) -> String {
     };
     name.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn query() -> Query {
+        Query::new(Name::from_ascii("shop.example.").unwrap(), RecordType::A, Extension::Dnssec).unwrap()
+    }
+
+    #[test]
+    fn questions_have_ids_of_their_own() {
+        let ids: std::collections::BTreeSet<u16> = (0..64).map(|_| query().id).collect();
+        assert!(ids.len() > 32, "{} of 64 ids differ", ids.len());
+    }
+
+    #[test]
+    fn our_own_question_is_no_answer() {
+        let query = query();
+        assert!(matches!(query.hear(&query.bytes), Heard::Stray));
+    }
+
+    #[test]
+    fn a_server_that_could_not_read_the_question_has_answered() {
+        let query = query();
+        let told = |code, records: usize| {
+            let mut answer = Message::new(query.id, MessageType::Response, OpCode::Query);
+            answer.metadata.response_code = code;
+            let record = Record::from_rdata(query.name.clone(), 60, RData::A(Ipv4Addr::LOCALHOST.into()));
+            answer.add_answers(vec![record; records]);
+            query.hear(&answer.to_vec().unwrap())
+        };
+        assert!(matches!(told(ResponseCode::FormErr, 0), Heard::Answer(_)));
+        assert!(matches!(told(ResponseCode::NoError, 0), Heard::Stray));
+        assert!(matches!(told(ResponseCode::FormErr, 1), Heard::Stray), "it knows no question, so it knows no answer");
+    }
+
+    proptest! {
+        /// Whatever comes is a stray, broken or an answer; nothing panics, and no other id is ever heard.
+        #[test]
+        fn any_bytes_are_heard(bytes in proptest::collection::vec(any::<u8>(), 0..200), ours: bool, cut in 0_usize..60) {
+            let query = query();
+            let mut bytes = bytes;
+            if ours && bytes.len() >= 2 {
+                bytes[..2].copy_from_slice(&query.id.to_be_bytes());
+            }
+            let heard = query.hear(&bytes);
+            if bytes.len() < 2 || bytes[..2] != query.id.to_be_bytes() {
+                prop_assert!(matches!(heard, Heard::Stray));
+            }
+            // An answer that is cut anywhere is broken or short, never an answer.
+            let mut answer = Message::new(query.id, MessageType::Response, OpCode::Query);
+            answer.add_query(Asked::query(query.name.clone(), query.record));
+            answer.add_answer(Record::from_rdata(query.name.clone(), 60, RData::A(Ipv4Addr::LOCALHOST.into())));
+            let whole = answer.to_vec().unwrap();
+            prop_assert!(matches!(query.hear(&whole), Heard::Answer(_)));
+            prop_assert!(!matches!(query.hear(&whole[..cut.min(whole.len() - 1)]), Heard::Answer(_)));
+        }
+    }
+}

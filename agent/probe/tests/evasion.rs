@@ -29,7 +29,7 @@ use crate::ground::{Ground, PUBLIC, chain, redirect, set};
 const CASES_MIN: usize = 300;
 
 /// Kinds that this build cannot run yet: their targets are not judged. Nothing else is passed over.
-const UNBUILT: [&str; 6] = ["tcp", "udp", "icmp", "domain", "flow", "http/3"];
+const UNBUILT: [&str; 1] = ["http/3"];
 
 fn is_unbuilt(kind: &CheckKind, result: &ProbeResult) -> bool {
     let is_http3 = matches!(kind, CheckKind::Http(target) if target.http == HttpVersion::Http3);

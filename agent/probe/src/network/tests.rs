@@ -184,3 +184,21 @@ fn only_silence_before_any_answer_looks_like_a_lost_network() {
     assert_eq!(of(Cause::CertificateInvalid, Phase::Tls, &connected), Evidence::Answered);
     assert_eq!(of(Cause::PolicyRefused, Phase::Connect, &Phases::default()), Evidence::Nothing);
 }
+
+#[test]
+fn a_run_of_an_agent_without_a_network_is_unknown() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let silent = runtime.block_on(Silent::new());
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut tools = crate::testing::tools(crate::testing::some_roots());
+    // Nobody listens there any more.
+    tools.resolver = Resolver::with_server(closed);
+    tools.network = Network::new(vec![silent.address.to_string()]);
+    let target = sitepulse_model::check::HttpTarget::get("http://shop.example/");
+    let check = crate::testing::check(sitepulse_model::check::CheckKind::Http(Box::new(target)), 1_000_000, &[]);
+    let result = crate::testing::run(&check, &tools);
+    assert_eq!(result.state, sitepulse_model::record::ProbeState::Unknown);
+    assert_eq!((result.cause, result.failed_phase), (Some(Cause::NetworkLost), Some(Phase::Dns)));
+    assert!(result.detail.contains("none of its reference targets"), "{}", result.detail);
+    assert!(result.detail.contains("name servers do not answer for shop.example"), "{}", result.detail);
+}
