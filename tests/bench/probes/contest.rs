@@ -222,6 +222,10 @@ pub(crate) fn contest(
         let ratio = usage::median(&mut below);
         let goal = goals.other.map(|goal| format!(", goal 1/{goal}: {}", verdict(ratio >= goal)));
         let cost = usage::median(&mut others);
-        println!("{:<22} {cost:>8.1} us   the agent costs 1/{ratio:.1} of this{}", other.name, goal.unwrap_or_default());
+        println!(
+            "{:<22} {cost:>8.1} us   the agent costs 1/{ratio:.1} of this{}",
+            other.name,
+            goal.unwrap_or_default()
+        );
     }
 }

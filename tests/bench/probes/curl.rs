@@ -48,7 +48,8 @@ fn agent(url: &str, site: &Site) -> [f64; 5] {
 }
 
 fn curl(url: &str, site: &Site) -> [f64; 5] {
-    let format = "%{time_namelookup} %{time_connect} %{time_appconnect} %{time_pretransfer} %{time_starttransfer} %{time_total}";
+    let format =
+        "%{time_namelookup} %{time_connect} %{time_appconnect} %{time_pretransfer} %{time_starttransfer} %{time_total}";
     let mut command = Command::new("curl");
     command.args(["-sS", "--http1.1", "-o", "/dev/null", "-w", format, "--cacert"]).arg(site.ca()).arg(url);
     let text = process::run(&mut command).ok();

@@ -89,13 +89,15 @@ impl Bare {
             "http" => Self::Http(address()),
             "https" => Self::Https(address(), tokio_rustls::TlsConnector::from(Arc::new(tls(ca, b"http/1.1")))),
             "h3" => {
-                let config = quinn::crypto::rustls::QuicClientConfig::try_from(tls(ca, b"h3")).expect("TLS 1.3 is there");
+                let config =
+                    quinn::crypto::rustls::QuicClientConfig::try_from(tls(ca, b"h3")).expect("TLS 1.3 is there");
                 let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a port");
                 endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(config)));
                 Self::H3(address(), endpoint)
             }
             "icmp" => {
-                let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4)).expect("echoes are allowed");
+                let socket =
+                    Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4)).expect("echoes are allowed");
                 socket.set_nonblocking(true).expect("it can be");
                 let socket = std::net::UdpSocket::from(std::os::fd::OwnedFd::from(socket));
                 let target = SocketAddr::new(target.parse().expect("an address"), 0);

@@ -38,8 +38,17 @@ pub(crate) fn run() {
     let status = cluster.agent_ctl("a", &["status", "--json"]).json();
     let lag = |name: &str| status["lag_us"][name].as_f64().unwrap_or(f64::NAN) / 1000.0;
     let mib = |kib: u64| kib as f64 / 1024.0;
-    println!("{probes:.0} runs in {:.1} s, {:.2} % of a core, {:.0} us per check", us / 1e6, cpu / us * 100.0, cpu / probes);
-    println!("RSS     {:.1} MiB now, {:.1} MiB at most (goal <= 24)", mib(usage::rss_kib(pid)), mib(usage::peak_kib(pid)));
+    println!(
+        "{probes:.0} runs in {:.1} s, {:.2} % of a core, {:.0} us per check",
+        us / 1e6,
+        cpu / us * 100.0,
+        cpu / probes
+    );
+    println!(
+        "RSS     {:.1} MiB now, {:.1} MiB at most (goal <= 24)",
+        mib(usage::rss_kib(pid)),
+        mib(usage::peak_kib(pid))
+    );
     println!("lag     p50 {:.1} ms, p99 {:.1} ms (goal <= 50), max {:.1} ms", lag("p50"), lag("p99"), lag("max"));
     println!("missed  {} (goal: none)", status["missed"]);
 }

@@ -55,11 +55,13 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("sitepulse-bench-").tempdir().expect("a temporary folder can be made");
+        let dir =
+            tempfile::Builder::new().prefix("sitepulse-bench-").tempdir().expect("a temporary folder can be made");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, "bench authority");
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+        let authority =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("a certificate");
