@@ -23,7 +23,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 async fn probe(target: IcmpTarget, tools: &Tools) -> ProbeResult {
-    let probe = Probe::new(&check(CheckKind::Icmp(target), 10_000_000, &[]));
+    let probe = Probe::new(&check(CheckKind::Icmp(target), 10_000_000, &["loss == 0%", "rtt.max < 9s"]));
     probe.run(Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started: clock::now() }, tools).await
 }
 

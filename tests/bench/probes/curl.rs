@@ -1,0 +1,59 @@
+//! Phases beside `curl -w`: the same target, one after the other, medians of [`RUNS`] each. They agree within 1 ms + 5 %.
+
+use std::process::Command;
+
+use sitepulse_tests::process;
+use sitepulse_tests::usage;
+
+use crate::servers::{Nginx, Site, slow_backend};
+
+const RUNS: usize = 50;
+const PHASES: [&str; 5] = ["connect", "tls", "first_byte", "transfer", "total"];
+
+fn run_one(name: &str, url: &str, site: &Site) {
+    let mut ours = vec![Vec::new(); PHASES.len()];
+    let mut theirs = vec![Vec::new(); PHASES.len()];
+    for _ in 0..RUNS {
+        for (column, ms) in theirs.iter_mut().zip(curl(url, site)) {
+            column.push(ms);
+        }
+        for (column, ms) in ours.iter_mut().zip(agent(url, site)) {
+            column.push(ms);
+        }
+    }
+    println!("{name}: medians of {RUNS} runs each, milliseconds");
+    for ((phase, ours), theirs) in PHASES.iter().zip(&mut ours).zip(&mut theirs) {
+        let (our, their) = (usage::median(ours), usage::median(theirs));
+        let agrees = (our - their).abs() <= 1.0 + their * 0.05;
+        println!("  {phase:<10} agent {our:>8.3}  curl {their:>8.3}  {}", if agrees { "agree" } else { "DIFFER" });
+    }
+}
+
+pub(crate) fn run() {
+    let site = Site::new();
+    let nginx = Nginx::start_before(&site, Some(slow_backend()));
+    run_one("http", &format!("http://{}/", nginx.http()), &site);
+    run_one("https", &format!("https://{}/", nginx.https()), &site);
+    // Phases that last: a wait for the first byte and a body that comes in two parts.
+    run_one("https, slow", &format!("https://{}/slow", nginx.https()), &site);
+}
+
+/// Of one run: each of [`PHASES`] in milliseconds. Ours begin the first byte's when the request is sent; curl's count the sending in.
+fn agent(url: &str, site: &Site) -> [f64; 5] {
+    let mut command = process::agent();
+    command.args(["probe", url, "--json", "--allow", "loopback", "--http", "1.1"]).env("SSL_CERT_FILE", site.ca());
+    let result = process::run(&mut command).json();
+    let us = |name: &str| result["phases_us"][name].as_f64().unwrap_or(0.0);
+    [us("connect"), us("tls"), us("send") + us("first_byte"), us("transfer"), us("total")].map(|us| us / 1000.0)
+}
+
+fn curl(url: &str, site: &Site) -> [f64; 5] {
+    let format =
+        "%{time_namelookup} %{time_connect} %{time_appconnect} %{time_pretransfer} %{time_starttransfer} %{time_total}";
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--http1.1", "-o", "/dev/null", "-w", format, "--cacert"]).arg(site.ca()).arg(url);
+    let text = process::run(&mut command).ok();
+    let at: Vec<f64> = text.split_whitespace().map(|word| word.parse::<f64>().expect("seconds") * 1000.0).collect();
+    let [lookup, connect, app, ready, first, total] = at[..] else { panic!("curl says {text}") };
+    [connect - lookup, if app > 0.0 { app - connect } else { 0.0 }, first - ready, total - first, total]
+}
