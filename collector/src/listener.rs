@@ -23,8 +23,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::app::App;
 use crate::book::{Presence, PresenceCell};
-use crate::run_now::{Answer, Ask};
 use crate::receive::{Action, BATCHES_WAITING_MAX, CONTROL, PeerCertificate, ReceiveSession, StreamNo};
+use crate::run_now::{Answer, Ask};
 
 /// How long a message may wait for the peer to read.
 const SEND_MAX: Duration = Duration::from_secs(15);
@@ -161,8 +161,18 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut s
     let (heard, mut hearing) = mpsc::channel::<Heard>(1);
     let credits = Arc::new(Semaphore::new(BATCHES_WAITING_MAX));
     let session = ReceiveSession::new(certificate.clone(), env!("CARGO_PKG_VERSION"), app.addresses(), clock::now());
-    let mut shell =
-        Shell { app, session, peer, certificate, present: None, senders: BTreeMap::new(), credits, ingested, asking: None, replies: BTreeMap::new() };
+    let mut shell = Shell {
+        app,
+        session,
+        peer,
+        certificate,
+        present: None,
+        senders: BTreeMap::new(),
+        credits,
+        ingested,
+        asking: None,
+        replies: BTreeMap::new(),
+    };
     let mut streams: StreamNo = 0;
     let reason = loop {
         let deadline = shell.session.poll_timeout();
@@ -284,8 +294,7 @@ impl Shell {
 
     /// Hands a wish on to the session; its reply is dropped when the session cannot ask.
     fn ask(&mut self, ask: Ask) {
-        let gone: Vec<u64> =
-            self.replies.iter().filter(|(_, reply)| reply.is_closed()).map(|(ask, _)| *ask).collect();
+        let gone: Vec<u64> = self.replies.iter().filter(|(_, reply)| reply.is_closed()).map(|(ask, _)| *ask).collect();
         for ask in gone {
             self.replies.remove(&ask);
             self.session.forget_ask(ask);

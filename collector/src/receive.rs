@@ -388,7 +388,8 @@ impl ReceiveSession {
             incarnation: hello.incarnation,
             assignment_revision,
         });
-        self.phase = Phase::Open(Open { agent: agent.number, lanes: BTreeMap::new(), push, asks: BTreeSet::new(), asked: 0 });
+        self.phase =
+            Phase::Open(Open { agent: agent.number, lanes: BTreeMap::new(), push, asks: BTreeSet::new(), asked: 0 });
         self.deadline = None;
         self.flush_push();
     }

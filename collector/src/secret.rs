@@ -135,7 +135,9 @@ impl Engine {
             let book = self.shared.book();
             let vault = book.vault();
             if vault.kept.len() >= SECRETS_KEPT_MAX && !vault.contains(name) {
-                return Err(AppError::Invalid(format!("{SECRETS_KEPT_MAX} secrets are kept at most: remove one first")));
+                return Err(AppError::Invalid(format!(
+                    "{SECRETS_KEPT_MAX} secrets are kept at most: remove one first"
+                )));
             }
             let sealer = vault.sealer.as_ref();
             let sealer = sealer.ok_or_else(|| AppError::Unavailable("a store in memory seals nothing".into()))?;

@@ -219,11 +219,8 @@ fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
         let (from, to) = (value(&old, field), value(&new, field));
         if from != to {
             let absent = || ABSENT.to_owned();
-            let diff = FieldDiff {
-                field: field.clone(),
-                old: from.unwrap_or_else(absent),
-                new: to.unwrap_or_else(absent),
-            };
+            let diff =
+                FieldDiff { field: field.clone(), old: from.unwrap_or_else(absent), new: to.unwrap_or_else(absent) };
             diffs.push(diff);
         }
     }

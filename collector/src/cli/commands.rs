@@ -17,8 +17,8 @@ use crate::checkfile;
 use crate::cli::client::{Client, Need, escape};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
-    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs, SuspendArgs, TokenCommand,
-    TokenCreateArgs, WeightArgs, watch,
+    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs, SuspendArgs,
+    TokenCommand, TokenCreateArgs, WeightArgs, watch,
 };
 use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView,

@@ -93,7 +93,10 @@ fn found(question: &Question<'_>, memory: &Memory) -> Result<(), (Cause, String)
         let away = question.away.filter(|away| away.from <= to && from < away.to)?;
         (now <= heard_again(away.to)).then(|| {
             let (from, to) = (clock(away.from), clock(away.to));
-            (Cause::HeartbeatWaiting, format!("the collector was away from {from} to {to}, when the job should have called"))
+            (
+                Cause::HeartbeatWaiting,
+                format!("the collector was away from {from} to {to}, when the job should have called"),
+            )
         })
     };
     if let Some(started) = memory.started {
@@ -106,15 +109,15 @@ fn found(question: &Question<'_>, memory: &Memory) -> Result<(), (Cause, String)
     let due = due_after(memory.last_success.unwrap_or(question.life_from));
     let deadline = due.plus_us(timing.grace_us);
     if now > deadline {
-        let last = memory.last_success.map_or_else(
-            || "the job has never called".to_owned(),
-            |at| format!("no call since {}", clock(at)),
-        );
+        let last = memory
+            .last_success
+            .map_or_else(|| "the job has never called".to_owned(), |at| format!("no call since {}", clock(at)));
         let text = format!("{last}: it was due at {} with {grace} of grace", clock(due));
         return Err(excuse(due.plus_us(-timing.grace_us), deadline).unwrap_or((Cause::HeartbeatMissing, text)));
     }
     if memory.last_success.is_none() {
-        let text = format!("the job has not called yet: its first success is due at {} with {grace} of grace", clock(due));
+        let text =
+            format!("the job has not called yet: its first success is due at {} with {grace} of grace", clock(due));
         return Err((Cause::HeartbeatWaiting, text));
     }
     Ok(())
@@ -140,7 +143,8 @@ mod tests {
 
     fn timing() -> Timing {
         let seconds = |seconds: i64| DurationUs((seconds * S).unsigned_abs());
-        Timing::of(&HeartbeatTarget { period: Some(seconds(PERIOD)), cron: None, zone: None, grace: seconds(GRACE) }).unwrap()
+        Timing::of(&HeartbeatTarget { period: Some(seconds(PERIOD)), cron: None, zone: None, grace: seconds(GRACE) })
+            .unwrap()
     }
 
     fn ask(pings: &[(i64, PingKind)], looked: Option<i64>, away: Option<(i64, i64)>, now: i64) -> Finding {
@@ -167,7 +171,10 @@ mod tests {
     fn a_new_heartbeat_waits_until_its_first_call_is_late() {
         let waiting = ask(&[], None, None, 0);
         assert_eq!((waiting.state, waiting.cause), (ProbeState::Unknown, Some(Cause::HeartbeatWaiting)));
-        assert_eq!(waiting.detail, "the job has not called yet: its first success is due at 1970-01-01 00:01:00 UTC with 10s of grace");
+        assert_eq!(
+            waiting.detail,
+            "the job has not called yet: its first success is due at 1970-01-01 00:01:00 UTC with 10s of grace"
+        );
         assert_eq!(cause(&[], PERIOD + GRACE), Some(Cause::HeartbeatWaiting));
         let missing = ask(&[], None, None, PERIOD + GRACE + 1);
         assert_eq!((missing.state, missing.cause), (ProbeState::Down, Some(Cause::HeartbeatMissing)));
@@ -205,7 +212,11 @@ mod tests {
         // Due at 65, late after 75; the collector was away from 60 to 70.
         let excused = ask(&pings, None, Some((60, 70)), 80);
         assert_eq!((excused.state, excused.cause), (ProbeState::Unknown, Some(Cause::HeartbeatWaiting)));
-        assert!(excused.detail.contains("away from 1970-01-01 00:01:00 UTC to 1970-01-01 00:01:10 UTC"), "{}", excused.detail);
+        assert!(
+            excused.detail.contains("away from 1970-01-01 00:01:00 UTC to 1970-01-01 00:01:10 UTC"),
+            "{}",
+            excused.detail
+        );
         assert_eq!(ask(&pings, None, Some((60, 70)), 70 + PERIOD + GRACE).state, ProbeState::Unknown);
         assert_eq!(ask(&pings, None, Some((60, 70)), 70 + PERIOD + GRACE + 1).state, ProbeState::Down);
         // Away long before the job was due excuses nothing.

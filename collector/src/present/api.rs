@@ -1,7 +1,7 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -24,8 +24,8 @@ use crate::present::dto::{
     PlanView, RunView, SecretView, SlaView, TokenView,
 };
 use crate::present::problem::{Answer, Code, Problem};
-use crate::run_now;
 use crate::present::view::{self, event_view, plan_view, sla_view};
+use crate::run_now;
 
 /// Longest life of an API token: a year, in seconds.
 const API_TOKEN_SECONDS_MAX: u64 = 366 * 86_400;
@@ -148,7 +148,12 @@ pub async fn secret(State(present): State<Present>, Path(name): Path<String>) ->
 }
 
 /// `PUT /api/v1/secrets/{name}`: the body is the value itself, so that no parser can quote it in an error.
-pub async fn set_secret(State(present): State<Present>, Path(name): Path<String>, body: Bytes) -> Answer<StatusCode> {
+pub async fn set_secret(
+    State(present): State<Present>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<StatusCode> {
+    let body = body.map_err(|_| Problem::new(Code::TooLarge, "a secret has 8192 bytes at most"))?;
     present.app().set_secret(&name, body.to_vec(), clock::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -275,7 +280,9 @@ pub async fn apply(
     let unusable: Vec<String> = definitions
         .iter()
         .filter_map(|definition| match &definition.kind {
-            CheckKind::Heartbeat(target) => Timing::of(target).err().map(|what| format!("check {}: {what}", definition.id)),
+            CheckKind::Heartbeat(target) => {
+                Timing::of(target).err().map(|what| format!("check {}: {what}", definition.id))
+            }
             _ => None,
         })
         .collect();

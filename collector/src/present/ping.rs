@@ -53,7 +53,8 @@ async fn take(
     exit_status: Option<u8>,
     body: Body,
 ) -> Response {
-    let unknown = || Problem::new(Code::NotFound, "no check has this ping token: see `sitepulse-collector heartbeat url`");
+    let unknown =
+        || Problem::new(Code::NotFound, "no check has this ping token: see `sitepulse-collector heartbeat url`");
     let Some(check) = present.app().shared().pings.check(token) else {
         return unknown().into_response();
     };

@@ -138,7 +138,9 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
             }
             next.run(request).await
         }
-        Err(problem) if is_page(request.method(), request.uri().path()) => console::refused(request.headers(), request.uri(), &problem),
+        Err(problem) if is_page(request.method(), request.uri().path()) => {
+            console::refused(request.headers(), request.uri(), &problem)
+        }
         Err(problem) => problem.into_response(),
     }
 }

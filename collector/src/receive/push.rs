@@ -48,8 +48,7 @@ impl Push {
     /// Finds out what the agent does not know yet.
     pub(super) fn update(&mut self, agent: &Agent, book: &Book) {
         let stamp = |name: String| book.vault().stamp(&name).map(|stamp| (name, stamp));
-        let secrets: BTreeMap<String, u64> =
-            book.secrets_in(&agent.region).into_iter().filter_map(stamp).collect();
+        let secrets: BTreeMap<String, u64> = book.secrets_in(&agent.region).into_iter().filter_map(stamp).collect();
         if self.secrets.as_ref() != Some(&secrets) {
             self.waiting.extend(secret_parts(book, secrets.keys()).into_iter().map(ToAgent::Secrets));
             self.secrets = Some(secrets);

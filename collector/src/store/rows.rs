@@ -192,9 +192,7 @@ pub(crate) fn set_secret(connection: &Connection, name: &str, sealed: &[u8], now
 
 /// Removes a secret.
 pub(crate) fn delete_secret(connection: &Connection, name: &str) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("DELETE FROM secret WHERE bucket = ?1 AND name = ?2")?
-        .execute(params![OWN.0, name])?;
+    connection.prepare_cached("DELETE FROM secret WHERE bucket = ?1 AND name = ?2")?.execute(params![OWN.0, name])?;
     Ok(())
 }
 

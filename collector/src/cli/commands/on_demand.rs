@@ -67,7 +67,8 @@ fn phases(phases: &PhasesUsView) -> String {
         ("first_byte", first_byte),
         ("transfer", transfer),
     ];
-    let shown = named.into_iter().filter_map(|(name, us)| Some(format!("{name} {}", figure::latency(us? as f64 / 1e6))));
+    let shown =
+        named.into_iter().filter_map(|(name, us)| Some(format!("{name} {}", figure::latency(us? as f64 / 1e6))));
     let text = shown.collect::<Vec<_>>().join(", ");
     if text.is_empty() { "-".into() } else { text }
 }
@@ -130,8 +131,7 @@ fn list(global: &Global, secrets: &[SecretView]) -> Result<(), Failure> {
 
 pub(super) async fn heartbeat_url(global: &Global, check: String) -> Result<(), Failure> {
     let path = format!("/api/v1/checks/{}/heartbeat", escape(&check));
-    let view: HeartbeatView =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+    let view: HeartbeatView = with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&view);
     }

@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn the_bar_holds_the_phases_in_their_order() {
-        let phases = PhasesUsView { connect: Some(100), first_byte: Some(300), total: Some(1000), ..PhasesUsView::default() };
+        let phases =
+            PhasesUsView { connect: Some(100), first_byte: Some(300), total: Some(1000), ..PhasesUsView::default() };
         let drawn = segments(&phases, Language::English.texts());
         let shape: Vec<(&str, &str, &str)> = drawn.iter().map(|one| (one.name, &*one.x, &*one.width)).collect();
         assert_eq!(shape, [("connect", "0.0", "100.0"), ("first_byte", "100.0", "300.0"), ("total", "0.0", "0.0")]);
