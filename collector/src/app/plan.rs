@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition};
 use sitepulse_model::duration;
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::time::UtcMicros;
@@ -135,8 +135,8 @@ fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, CheckDefinition>) -> 
 
 /// Refuses what could not be watched, and what could not be sent to agents: one such check would cut them all off.
 fn usable(definition: &CheckDefinition) -> Result<(), AppError> {
-    if let CheckKind::Heartbeat(target) = &definition.kind {
-        Timing::of(target).map_err(|what| AppError::Invalid(format!("check {}: {what}", definition.id)))?;
+    if let Some(Err(what)) = Timing::of_kind(&definition.kind) {
+        return Err(AppError::Invalid(format!("check {}: {what}", definition.id)));
     }
     let check = AssignedCheck { number: CheckNo(1), revision: Revision(1), definition: definition.clone() };
     let part = AssignmentPart { revision: 1, part: 0, parts: 1, checks: vec![check] };

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use sitepulse_model::check::{AssignedCheck, CheckKind};
+use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::expect::{self, Observed};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::record::{
@@ -259,10 +259,8 @@ impl Engine {
             facts: sitepulse_model::record::Facts::default(),
         };
         if beat.timing.as_ref().is_none_or(|(of, _)| *of != revision) {
-            let timing = match &definition.kind {
-                CheckKind::Heartbeat(target) => Timing::of(target),
-                other => Err(format!("{} is no heartbeat", other.as_str())),
-            };
+            let timing = Timing::of_kind(&definition.kind);
+            let timing = timing.unwrap_or_else(|| Err(format!("{} is no heartbeat", definition.kind.as_str())));
             match timing {
                 Ok(timing) => beat.timing = Some((revision, timing)),
                 // `apply` refuses such a check; a time zone may have gone since.

@@ -8,7 +8,7 @@ use croner::Cron;
 use croner::parser::CronParser;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sitepulse_model::check::HeartbeatTarget;
+use sitepulse_model::check::{CheckKind, HeartbeatTarget};
 use sitepulse_model::time::UtcMicros;
 
 /// When a job is due, and how late it may be.
@@ -26,6 +26,11 @@ enum Due {
 }
 
 impl Timing {
+    /// The timing of a heartbeat; `None` for any other kind. Errors as [`Timing::of`].
+    pub fn of_kind(kind: &CheckKind) -> Option<Result<Self, String>> {
+        if let CheckKind::Heartbeat(target) = kind { Some(Self::of(target)) } else { None }
+    }
+
     /// The timing that a check file describes.
     ///
     /// # Errors

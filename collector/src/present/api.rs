@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::check::CheckKind;
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
 use sitepulse_model::duration;
 use sitepulse_model::id::{AgentName, CheckId, Region};
@@ -279,11 +278,9 @@ pub async fn apply(
     })?;
     let unusable: Vec<String> = definitions
         .iter()
-        .filter_map(|definition| match &definition.kind {
-            CheckKind::Heartbeat(target) => {
-                Timing::of(target).err().map(|what| format!("check {}: {what}", definition.id))
-            }
-            _ => None,
+        .filter_map(|definition| {
+            let what = Timing::of_kind(&definition.kind)?.err()?;
+            Some(format!("check {}: {what}", definition.id))
         })
         .collect();
     if !unusable.is_empty() {

@@ -580,7 +580,20 @@ struct Server {
 
 impl Server {
     fn start(dir: &Path) -> Self {
-        let mut child = program()
+        let mut command = program();
+        command.stderr(Stdio::inherit());
+        Self::spawn(dir, command)
+    }
+
+    /// One that tells everything, to `log`.
+    fn start_logging(dir: &Path, log: Stdio) -> Self {
+        let mut command = program();
+        command.env("SITEPULSE_LOG", "trace").stderr(log);
+        Self::spawn(dir, command)
+    }
+
+    fn spawn(dir: &Path, mut command: Command) -> Self {
+        let mut child = command
             .args(["serve", "--json", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
             .stdout(Stdio::piped())
@@ -691,7 +704,8 @@ fn secrets_pass_through_every_door_of_the_program_and_stay_in_none() {
     };
     // No server runs; then through its socket; then from afar.
     set(&["secret", "set", "stopped"]);
-    let server = Server::start(&data);
+    let log = std::fs::File::create(dir.path().join("log")).unwrap();
+    let server = Server::start_logging(&data, log.into());
     set(&["secret", "set", "socket"]);
     let file = dir.path().join("value.txt");
     std::fs::write(&file, value).unwrap();
@@ -716,6 +730,9 @@ fn secrets_pass_through_every_door_of_the_program_and_stay_in_none() {
     for entry in std::fs::read_dir(&data).unwrap() {
         said.extend(std::fs::read(entry.unwrap().path()).unwrap_or_default());
     }
+    let log = std::fs::read(dir.path().join("log")).unwrap();
+    assert!(String::from_utf8_lossy(&log).contains("secret set"), "the log is where this looks");
+    said.extend(log);
     assert!(!said.windows(value.len()).any(|window| window == value.as_bytes()));
 }
 

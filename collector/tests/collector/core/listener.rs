@@ -160,10 +160,8 @@ async fn asked(control: &mut Stream) -> (u64, CheckNo) {
 }
 
 fn found() -> Box<ProbeResult> {
-    match result(CheckNo(1), 0, ProbeState::Down) {
-        Record::Result(result) => Box::new(result),
-        other => panic!("{other:?}"),
-    }
+    let Record::Result(result) = result(CheckNo(1), 0, ProbeState::Down) else { panic!("a result") };
+    Box::new(result)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,39 +169,43 @@ async fn a_run_now_brings_back_what_each_agent_says_and_leaves_no_trace() {
     let world = start().await;
     let (key, joined) = world.join().await;
     let (_, away) = world.join().await;
-    let (_connection, mut control) = world.connect(&key, &joined).await;
-    let app = world.app.clone();
+    let (connection, mut control) = world.connect(&key, &joined).await;
     let before = clock::monotonic();
-    let ask = tokio::task::spawn(async move { run_now(&app, CheckNo(1), None).await });
-    let (first, check) = asked(&mut control).await;
-    assert_eq!(check, CheckNo(1));
-    // A second ask of the same check waits for the first; answers to asks that nobody made are nothing.
-    assert!(matches!(run_now(&world.app, CheckNo(1), None).await, Err(AppError::Conflict(_))));
-    control.send(&ToCollector::Ran { ask: first + 40, outcome: Err("nobody asked".into()) }).await.unwrap();
-    control.send(&ToCollector::Ran { ask: first, outcome: Ok(found()) }).await.unwrap();
-    control.send(&ToCollector::Ran { ask: first, outcome: Err("twice".into()) }).await.unwrap();
-    let runs = ask.await.unwrap().unwrap();
+    let agent = async {
+        let (ask, check) = asked(&mut control).await;
+        assert_eq!(check, CheckNo(1));
+        // A second ask of the same check waits for the first; answers to asks that nobody made are nothing.
+        assert!(matches!(run_now(&world.app, CheckNo(1), None).await, Err(AppError::Conflict(_))));
+        control.send(&ToCollector::Ran { ask: ask + 40, outcome: Err("nobody asked".into()) }).await.unwrap();
+        control.send(&ToCollector::Ran { ask, outcome: Ok(found()) }).await.unwrap();
+        control.send(&ToCollector::Ran { ask, outcome: Err("twice".into()) }).await.unwrap();
+        ask
+    };
+    let (runs, first) = tokio::join!(run_now(&world.app, CheckNo(1), None), agent);
     assert!(clock::monotonic().since(before) < Duration::from_secs(2));
-    let outcomes: Vec<_> = runs.iter().map(|run| (run.agent.clone(), run.outcome.clone())).collect();
+    let outcomes: Vec<_> = runs.unwrap().iter().map(|run| (run.agent.clone(), run.outcome.clone())).collect();
     assert_eq!(outcomes, [(joined.name.clone(), Outcome::Ran(found())), (away.name.clone(), Outcome::NotConnected)]);
     assert!(world.app.book().pair(CheckNo(1), joined.agent).is_none(), "nothing is stored or counted");
     assert_eq!(world.app.metrics().stored, 0);
 
     // The named agent alone, which refuses.
-    let (app, agent) = (world.app.clone(), joined.agent);
-    let ask = tokio::task::spawn(async move { run_now(&app, CheckNo(1), Some(agent)).await });
-    let (second, _) = asked(&mut control).await;
-    assert!(second > first);
-    control.send(&ToCollector::Ran { ask: second, outcome: Err("suspended".into()) }).await.unwrap();
-    let runs = ask.await.unwrap().unwrap();
+    let agent = async {
+        let (ask, _) = asked(&mut control).await;
+        control.send(&ToCollector::Ran { ask, outcome: Err("suspended".into()) }).await.unwrap();
+        ask
+    };
+    let (runs, second) = tokio::join!(run_now(&world.app, CheckNo(1), Some(joined.agent)), agent);
+    let runs = runs.unwrap();
     assert_eq!((runs.len(), &runs[0].outcome), (1, &Outcome::Refused("suspended".into())));
+    assert!(second > first);
 
     // An agent that goes away while it is asked.
-    let app = world.app.clone();
-    let ask = tokio::task::spawn(async move { run_now(&app, CheckNo(1), Some(agent)).await });
-    asked(&mut control).await;
-    drop((control, _connection));
-    assert_eq!(ask.await.unwrap().unwrap()[0].outcome, Outcome::TimedOut);
+    let agent = async {
+        asked(&mut control).await;
+        connection.close(0, "gone");
+    };
+    let (runs, ()) = tokio::join!(run_now(&world.app, CheckNo(1), Some(joined.agent)), agent);
+    assert_eq!(runs.unwrap()[0].outcome, Outcome::TimedOut);
     world.stop().await;
 }
 

@@ -40,10 +40,8 @@ fn welcomed(engine: &sitepulse_collector::engine::Engine, agent: AgentNo) -> (Re
 }
 
 fn secrets_of(message: &ToAgent) -> Vec<(String, String)> {
-    match message {
-        ToAgent::Secrets(part) => part.secrets.clone(),
-        other => panic!("{other:?}"),
-    }
+    let ToAgent::Secrets(part) = message else { panic!("{message:?}") };
+    part.secrets.clone()
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {
