@@ -19,6 +19,7 @@ use sitepulse_collector::present::route::{router, routes};
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{Auth, CheckDefinition, CheckKind, DurationUs, HeartbeatTarget, HttpTarget, SecretText};
 use sitepulse_model::control::Weight;
+use sitepulse_model::expect::Operand;
 use sitepulse_model::id::CheckId;
 use sitepulse_model::quorum::Quorum;
 use tokio::sync::watch;
@@ -178,6 +179,20 @@ fn the_samples_of_the_checks_page_parse() {
     checkfile::parse(&samples).unwrap();
     for key in checkfile::KEYS {
         assert!(page.contains(&format!("| `{key}` |")), "docs/checks.md does not describe {key}");
+    }
+    for kind in CheckKind::NAMES {
+        let (_, section) = page
+            .split_once(&format!("\n### `{kind}`\n"))
+            .unwrap_or_else(|| panic!("docs/checks.md has no section for kind {kind}"));
+        let section = section.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
+        assert!(section.contains(&format!("kind = \"{kind}\"")), "docs/checks.md has no example of kind {kind}");
+        for key in CheckKind::keys(kind).unwrap() {
+            assert!(section.contains(&format!("| `{key}` |")), "docs/checks.md does not describe {key} of kind {kind}");
+        }
+        for operand in Operand::names_for(kind) {
+            let told = [format!("`{operand}`"), format!("`{operand} '")];
+            assert!(told.iter().any(|told| page.contains(told)), "docs/checks.md does not describe {operand}");
+        }
     }
 }
 

@@ -14,6 +14,10 @@ use crate::expect::Expectation;
 use crate::id::{CheckId, CheckNo, Region, Revision};
 use crate::quorum::Quorum;
 
+mod about;
+mod cron;
+mod keys;
+mod syntax;
 mod target;
 mod valid;
 
@@ -22,6 +26,7 @@ pub use target::{
     HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText, TcpTarget,
     TlsOptions, TlsTarget, UdpTarget, WebsocketTarget,
 };
+pub use valid::{CAPTURES_MAX, HEADERS_MAX, PROTOCOLS_MAX, REDIRECTS_MAX, SEND_BYTES_MAX, STEPS_MAX};
 
 /// Shortest interval, in microseconds.
 pub const INTERVAL_US_MIN: u64 = 1_000_000;
@@ -34,6 +39,8 @@ pub const TIMEOUT_US_MAX: u64 = 300 * 1_000_000;
 /// Most assertions of one check.
 pub const EXPECTATIONS_MAX: usize = 32;
 
+/// Longest URL, in bytes.
+pub const URL_BYTES_MAX: usize = 2048;
 /// Most retries of one run.
 pub const RETRIES_MAX: u8 = 5;
 /// Longest name of a secret, in bytes.
@@ -149,6 +156,11 @@ impl CheckKind {
             Self::Heartbeat(_) => "heartbeat",
             Self::Flow(_) => "flow",
         }
+    }
+
+    /// The keys of a kind, in the order they are documented. `None` for a name that is no kind.
+    pub fn keys(kind: &str) -> Option<&'static [&'static str]> {
+        keys::of(|reader| Self::deserialize(kind, reader).map(|made| made.map(|_| ())))
     }
 
     /// Makes a kind of its name and a deserializer over its keys. The keys are those of the target's structure. The values are

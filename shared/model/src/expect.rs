@@ -5,21 +5,26 @@
 //!           | "degraded if" condition    soft: met means degraded
 //!           | "down if" condition        hard, told the other way round: met means down
 //! condition = operand test
-//! operand   = status | body | size | latency | latency.PHASE | certificate.days | header 'NAME'
-//! test      = == X | != X | < X | <= X | > X | >= X          numbers, sizes, durations; == and != also for text
-//!           | [not] in 200..399 | [not] in [200, 204, 301..308]    numbers; both ends of a range are inside
+//! operand   = status | body | size | latency | latency.PHASE | certificate.days | header 'NAME' | json '$.PATH' | ...
+//! test      = == X | != X | < X | <= X | > X | >= X          numbers, sizes, durations, percentages; == and != also for the rest
+//!           | [not] in 200..399 | [not] in [200, 204, 301..308]    whole numbers; both ends of a range are inside
 //!           | [not] contains 'TEXT' | [not] matches /REGEX/[i]     text
+//!           | [not] exists                                         header, json, html, xml
 //! ```
 //!
 //! `PHASE` is `dns`, `connect`, `tls`, `send`, `first_byte`, `transfer` or `total`; `latency` alone is `latency.total`. Durations
 //! are `250us`, `800ms`, `2s`, `1.5s`, `1m`; sizes `512` or `512B`, `10KB`, `1MB`, `1MiB`. Text stands in `'...'` or `"..."`, with `\\`, `\'`,
 //! `\"`, `\n` and `\t`. A regex stands in `/.../` (`\/` is a slash), takes linear time and is bounded in size.
 //!
-//! What an operand is (its type) and which kinds of check offer it stands in one table, [`Operand`]'s; a test is checked against
-//! the type when it is parsed, so evaluation meets no type errors.
+//! What an operand is (its type), where its value comes from and which kinds of check offer it stands in one table, `operand::TABLE`; a
+//! test is checked against the type when it is parsed, so evaluation meets no type errors.
 //!
 //! An operand without a value (no TLS handshake, no such header) makes every condition false, except that absent text does
-//! not contain, match or equal anything. So `latency.tls < 1s` is broken over plain HTTP, and `degraded if latency.tls > 1s` is not met.
+//! not contain, match, equal or exist. So `latency.tls < 1s` is broken over plain HTTP, and `degraded if latency.tls > 1s` is not met.
+//! A body that is no JSON or XML makes every condition on `json` or `xml` false, negated or not.
+//!
+//! Where an operand has several values (`answer`, a JSON path with wildcards), a positive test holds if it does for any of them, a
+//! negated one if for none.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -30,9 +35,19 @@ use crate::record::{Facts, Phases, ProbeState};
 use crate::time::UtcMicros;
 
 mod condition;
+mod document;
+mod extract;
+mod lexer;
+mod operand;
 mod parse;
+mod query;
 
-pub use condition::{Comparison, Condition, Operand, Test, Type, Value};
+use document::View;
+use operand::Source;
+
+pub use condition::{Comparison, Condition, Test, Value};
+pub use extract::{EXTRACT_BYTES_MAX, Extractor};
+pub use operand::{Operand, Type};
 
 /// Longest text of an assertion, in bytes.
 pub const EXPECTATION_BYTES_MAX: usize = 1000;
@@ -113,6 +128,10 @@ impl Expectation {
     pub const fn condition(&self) -> &Condition {
         &self.condition
     }
+
+    fn is_about_body(&self) -> bool {
+        self.condition.operand.reads_body() || self.condition.operand.row.source == Source::Size
+    }
 }
 
 /// Response headers, however the prober keeps them.
@@ -181,29 +200,97 @@ pub struct Outcome {
 /// The status that an `http` check expects when its author names none.
 pub const HTTP_STATUS_DEFAULT: &str = "status in 200..399";
 
-/// The list that runs are judged by: the author's, with the kind's defaults in front where the author gave nothing in their place.
+/// A kind's own assertion, and the operands of the author that take its place.
+struct KindDefault {
+    kind: &'static str,
+    assertion: &'static str,
+    replaced_by: &'static [&'static str],
+}
+
+const DEFAULTS: [KindDefault; 6] = [
+    KindDefault { kind: "http", assertion: HTTP_STATUS_DEFAULT, replaced_by: &["status"] },
+    KindDefault { kind: "dns", assertion: "answers >= 1", replaced_by: &["answers", "answer", "dns.rcode"] },
+    KindDefault { kind: "tls", assertion: "degraded if certificate.days < 14", replaced_by: &["certificate.days"] },
+    KindDefault { kind: "domain", assertion: "degraded if domain.days < 30", replaced_by: &["domain.days"] },
+    KindDefault { kind: "icmp", assertion: "loss < 100%", replaced_by: &["loss", "received"] },
+    KindDefault { kind: "grpc", assertion: "grpc.status == 'SERVING'", replaced_by: &["grpc.status"] },
+];
+
+/// The list that runs are judged by: the author's, with the kind's default in front where the author gave nothing in its place.
 ///
-/// An `http` check whose list has no hard assertion on `status` gets [`HTTP_STATUS_DEFAULT`] (a soft one alone does not make
-/// a 503 good). Indexes of an [`Outcome`] then point into the list returned here.
+/// A soft assertion takes the place of a soft default alone: `degraded if status == 404` does not make a 503 good.
+/// Indexes of an [`Outcome`] then point into the list returned here.
 pub fn with_defaults(kind: &str, list: &[Expectation]) -> Vec<Expectation> {
-    let judged = list
-        .iter()
-        .any(|expectation| expectation.condition.operand == Operand::Status && expectation.rule != Rule::DegradedIf);
-    let default = (kind == "http" && !judged)
-        .then(|| Expectation::parse(HTTP_STATUS_DEFAULT, kind).expect("the default assertion parses; a test holds it"));
+    let default = DEFAULTS.iter().find(|default| default.kind == kind).and_then(|default| {
+        let own = Expectation::parse(default.assertion, kind).expect("the default assertions parse; a test holds it");
+        let replaced = list.iter().any(|expectation| {
+            default.replaced_by.contains(&expectation.condition.operand.name())
+                && (expectation.rule != Rule::DegradedIf || own.rule == Rule::DegradedIf)
+        });
+        (!replaced).then_some(own)
+    });
     default.into_iter().chain(list.iter().cloned()).collect()
 }
 
 /// Whether some assertion looks into the body, so that it must be kept.
 pub fn needs_body(list: &[Expectation]) -> bool {
-    list.iter().any(|expectation| expectation.condition.operand == Operand::Body)
+    list.iter().any(|expectation| expectation.condition.operand.reads_body())
+}
+
+/// Whether some assertion, hard or soft, is about what the peer sends (its content or its size): then `tcp`, `udp` and `websocket`
+/// read, see [`body_satisfied`].
+pub fn asserts_body(list: &[Expectation]) -> bool {
+    list.iter().any(Expectation::is_about_body)
+}
+
+/// Whether what came so far is enough to judge by: where `tcp`, `udp` and `websocket` end reading.
+///
+/// It is when something came and every hard assertion on the body holds; or when one of them is lost whatever follows, as
+/// `body not contains 'ERROR'` is once that came. Soft ones are not waited for. It looks through the whole body: call it for each read,
+/// not for each byte.
+pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
+    if body.is_empty() {
+        return false;
+    }
+    let facts = Facts::default();
+    let observed = Observed {
+        facts: &facts,
+        body,
+        body_bytes: body.len() as u64,
+        body_truncated: false,
+        headers: &(),
+        phases: Phases::default(),
+        now: UtcMicros(0),
+    };
+    let view = View::new(&observed);
+    let mut all = true;
+    for expectation in list.iter().filter(|expectation| expectation.is_about_body()) {
+        let holds = expectation.condition.holds(&view);
+        let good = match expectation.rule {
+            Rule::Hard => holds,
+            Rule::DownIf => !holds,
+            Rule::DegradedIf => continue,
+        };
+        if good {
+            continue;
+        }
+        let found_for_good = expectation.condition.operand.row.source == Source::Body
+            && matches!(expectation.condition.test, Test::Contains { negated, .. }
+                if negated == (expectation.rule == Rule::Hard));
+        if found_for_good {
+            return true;
+        }
+        all = false;
+    }
+    all
 }
 
 /// Judges an answer: down when a hard assertion is broken, else degraded when a soft one is met, else up.
 pub fn evaluate(list: &[Expectation], observed: &Observed<'_>) -> Outcome {
+    let view = View::new(observed);
     let mut degraded = None;
     for (index, expectation) in list.iter().enumerate() {
-        let holds = expectation.condition.holds(observed);
+        let holds = expectation.condition.holds(&view);
         let (bad, state) = match expectation.rule {
             Rule::Hard => (!holds, ProbeState::Down),
             Rule::DownIf => (holds, ProbeState::Down),
@@ -212,7 +299,7 @@ pub fn evaluate(list: &[Expectation], observed: &Observed<'_>) -> Outcome {
         if !bad || (state == ProbeState::Degraded && degraded.is_some()) {
             continue;
         }
-        let broken = Some(Broken { index, explanation: expectation.condition.explain(observed, holds) });
+        let broken = Some(Broken { index, explanation: expectation.condition.explain(&view, holds) });
         if state == ProbeState::Down {
             return Outcome { state, broken };
         }

@@ -3,126 +3,14 @@
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
 
 use regex::bytes::Regex;
+use serde_json::Value as Json;
 
-use super::Observed;
-use crate::record::Phase;
-
-/// What a condition looks at.
-///
-/// A new operand is a variant here, its line in [`Operand::value_type`], [`Operand::kinds`] and `value`, and its
-/// name in the parser.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operand {
-    /// `status`: the answer's status code.
-    Status,
-    /// `body`: the decoded body, as far as it was received.
-    Body,
-    /// `size`: decoded body bytes.
-    Size,
-    /// `latency`, `latency.first_byte`, ...: a phase's duration.
-    Latency(Phase),
-    /// `certificate.days`: whole days until the leaf certificate expires, rounded down; negative once expired.
-    CertificateDays,
-    /// `header 'name'`: a response header, the name in lower case.
-    Header(String),
-}
-
-/// The type of an operand: decides which tests and which units it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
-    /// A whole number.
-    Number,
-    /// Bytes.
-    Size,
-    /// Microseconds.
-    Duration,
-    /// Text, as bytes.
-    Text,
-}
-
-impl Type {
-    /// The type for people, with an example.
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::Number => "a whole number, as in 200",
-            Self::Size => "a size, as in 1MB",
-            Self::Duration => "a duration, as in 800ms",
-            Self::Text => "text in quotes, as in 'Welcome'",
-        }
-    }
-
-    /// The tests that fit, for people.
-    pub const fn tests(self) -> &'static str {
-        match self {
-            Self::Number => "\"==\", \"!=\", \"<\", \"<=\", \">\", \">=\", \"in\" or \"not in\"",
-            Self::Size | Self::Duration => "\"==\", \"!=\", \"<\", \"<=\", \">\" or \">=\"",
-            Self::Text => "\"==\", \"!=\", \"contains\", \"not contains\", \"matches\" or \"not matches\"",
-        }
-    }
-}
-
-impl Operand {
-    /// Its type.
-    pub const fn value_type(&self) -> Type {
-        match self {
-            Self::Status | Self::CertificateDays => Type::Number,
-            Self::Size => Type::Size,
-            Self::Latency(_) => Type::Duration,
-            Self::Body | Self::Header(_) => Type::Text,
-        }
-    }
-
-    /// The kinds of check that offer it.
-    pub const fn kinds(&self) -> &'static [&'static str] {
-        match self {
-            Self::Status | Self::Body | Self::Size | Self::Latency(_) | Self::CertificateDays | Self::Header(_) => {
-                &["http"]
-            }
-        }
-    }
-
-    /// Its value in an answer, `None` where there is none.
-    fn value<'a>(&self, observed: &Observed<'a>) -> Option<Actual<'a>> {
-        match self {
-            Self::Status => observed.facts.status.map(|status| Actual::Integer(i64::from(status))),
-            Self::Body => Some(Actual::Text(Cow::Borrowed(observed.body))),
-            Self::Size => Some(Actual::Integer(i64::try_from(observed.body_bytes).unwrap_or(i64::MAX))),
-            Self::Latency(phase) => {
-                let us = observed.phases.get(*phase);
-                us.map(|us| Actual::Integer(i64::try_from(us).unwrap_or(i64::MAX)))
-            }
-            Self::CertificateDays => observed
-                .facts
-                .certificate_expires
-                .map(|expires| Actual::Integer(expires.us_since(observed.now).div_euclid(DAY_US))),
-            Self::Header(name) => observed.headers.value(name).map(|value| {
-                Actual::Text(match value {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                })
-            }),
-        }
-    }
-}
-
-const DAY_US: i64 = 86_400 * 1_000_000;
-
-impl fmt::Display for Operand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Status => f.write_str("status"),
-            Self::Body => f.write_str("body"),
-            Self::Size => f.write_str("size"),
-            Self::Latency(Phase::Total) => f.write_str("latency"),
-            Self::Latency(phase) => write!(f, "latency.{phase}"),
-            Self::CertificateDays => f.write_str("certificate.days"),
-            Self::Header(name) => write!(f, "header '{name}'"),
-        }
-    }
-}
+use super::document::View;
+use super::operand::{Actual, Found, Operand, Source, Type};
 
 /// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,25 +42,31 @@ impl Comparison {
         }
     }
 
-    fn test<T: Ord + ?Sized>(self, left: &T, right: &T) -> bool {
+    const fn accepts(self, ordering: Ordering) -> bool {
         match self {
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
-            Self::Less => left < right,
-            Self::AtMost => left <= right,
-            Self::Greater => left > right,
-            Self::AtLeast => left >= right,
+            Self::Equal => ordering.is_eq(),
+            Self::NotEqual => ordering.is_ne(),
+            Self::Less => ordering.is_lt(),
+            Self::AtMost => ordering.is_le(),
+            Self::Greater => ordering.is_gt(),
+            Self::AtLeast => ordering.is_ge(),
         }
     }
 }
 
 /// The value that an operand is compared with, in the operand's unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A number, bytes or microseconds.
+    /// A number, bytes, microseconds or tenths of a percent.
     Integer(i64),
+    /// A number of JSON, as it was written.
+    Number(serde_json::Number),
     /// Text.
     Text(String),
+    /// True or false.
+    Flag(bool),
+    /// JSON's null.
+    Null,
 }
 
 /// What is asked of an operand.
@@ -201,6 +95,24 @@ pub enum Test {
         /// The regex.
         regex: Regex,
     },
+    /// Is there at all.
+    Exists {
+        /// Asks for the opposite.
+        negated: bool,
+    },
+}
+
+impl Test {
+    /// Whether it asks for the opposite of something.
+    pub(super) const fn is_negated(&self) -> bool {
+        match self {
+            Self::Compare(comparison, _) => matches!(comparison, Comparison::NotEqual),
+            Self::In { negated, .. }
+            | Self::Contains { negated, .. }
+            | Self::Matches { negated, .. }
+            | Self::Exists { negated } => *negated,
+        }
+    }
 }
 
 /// An operand with what is asked of it; the parser sees to it that the types fit.
@@ -212,88 +124,124 @@ pub struct Condition {
     pub test: Test,
 }
 
-/// A value as found in an answer.
-enum Actual<'a> {
-    Integer(i64),
-    Text(Cow<'a, [u8]>),
-}
-
 impl Condition {
     /// Whether the condition is true of an answer.
     ///
     /// A truncated body's size is at least what was received, and nothing below that bound is claimed: `size < 10MB` and `size == X`
     /// are false, `size > 1KB` is true once that much came. Text is looked for in what was received.
-    pub fn holds(&self, observed: &Observed<'_>) -> bool {
-        let Some(actual) = self.operand.value(observed) else {
-            return self.operand.value_type() == Type::Text && self.is_negated();
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        let negated = self.test.is_negated();
+        let actual = match self.operand.find(view) {
+            Found::Value(actual) => actual,
+            // What is not there does not contain, match, equal or exist.
+            Found::Absent => return self.operand.value_type().is_textual() && negated,
+            Found::Unreadable(_) => return false,
         };
-        let open_ended = self.operand == Operand::Size && observed.body_truncated;
-        match (&self.test, &actual) {
-            (Test::Compare(Comparison::Less | Comparison::AtMost | Comparison::Equal, _), _) if open_ended => false,
-            (Test::Compare(comparison, Value::Integer(right)), Actual::Integer(left)) => {
+        match &actual {
+            Actual::Integer(value) => self.holds_of_integer(*value, view),
+            Actual::Flag(flag) => {
+                matches!(&self.test, Test::Compare(_, Value::Flag(value)) if flag == value) != negated
+            }
+            Actual::Text(text) => self.is_true_of(text) != negated,
+            Actual::Texts(texts) => texts.iter().any(|text| self.is_true_of(text.as_bytes())) != negated,
+            Actual::Json(values) => values.iter().any(|value| self.is_true_of_json(value)) != negated,
+        }
+    }
+
+    fn holds_of_integer(&self, value: i64, view: &View<'_>) -> bool {
+        let open_ended = self.operand.row.source == Source::Size && view.observed.body_truncated;
+        match &self.test {
+            Test::Compare(Comparison::Less | Comparison::AtMost | Comparison::Equal, _) if open_ended => false,
+            Test::Compare(comparison, Value::Integer(right)) => {
                 // `>` and `!=` on an open-ended size ask for more than what came.
                 let comparison =
                     if open_ended && *comparison == Comparison::NotEqual { Comparison::Greater } else { *comparison };
-                comparison.test(left, right)
+                comparison.accepts(value.cmp(right))
             }
-            (Test::Compare(comparison, Value::Text(right)), Actual::Text(left)) => {
-                comparison.test(left.as_ref(), right.as_bytes())
+            Test::In { negated, ranges } => {
+                ranges.iter().any(|(first, last)| *first <= value && value <= *last) != *negated
             }
-            (Test::In { negated, ranges }, Actual::Integer(value)) => {
-                ranges.iter().any(|(first, last)| first <= value && value <= last) != *negated
-            }
-            (Test::Contains { negated, text }, Actual::Text(value)) => contains(value, text.as_bytes()) != *negated,
-            (Test::Matches { negated, regex }, Actual::Text(value)) => regex.is_match(value) != *negated,
-            (
-                Test::Compare(..) | Test::In { .. } | Test::Contains { .. } | Test::Matches { .. },
-                Actual::Integer(_) | Actual::Text(_),
-            ) => {
-                debug_assert!(false, "the parser let a test pass that does not fit its operand");
-                false
-            }
+            Test::Compare(..) | Test::Contains { .. } | Test::Matches { .. } | Test::Exists { .. } => self.unfit(),
         }
     }
 
-    fn is_negated(&self) -> bool {
+    /// Whether the test, without its negation, is true of a text.
+    fn is_true_of(&self, found: &[u8]) -> bool {
         match &self.test {
-            Test::Compare(comparison, _) => *comparison == Comparison::NotEqual,
-            Test::In { negated, .. } | Test::Contains { negated, .. } | Test::Matches { negated, .. } => *negated,
+            Test::Compare(Comparison::Equal | Comparison::NotEqual, Value::Text(text)) => found == text.as_bytes(),
+            Test::Contains { text, .. } => contains(found, text.as_bytes()),
+            Test::Matches { regex, .. } => regex.is_match(found),
+            Test::Exists { .. } => true,
+            Test::Compare(..) | Test::In { .. } => self.unfit(),
         }
+    }
+
+    /// Whether the test, without its negation, is true of a JSON value.
+    fn is_true_of_json(&self, found: &Json) -> bool {
+        match &self.test {
+            Test::Compare(Comparison::Equal | Comparison::NotEqual, value) => match (value, found) {
+                (Value::Text(text), Json::String(found)) => text == found,
+                (Value::Number(number), Json::Number(found)) => compare(found, number) == Some(Ordering::Equal),
+                (Value::Flag(flag), Json::Bool(found)) => flag == found,
+                (Value::Null, Json::Null) => true,
+                (
+                    Value::Text(_) | Value::Number(_) | Value::Flag(_) | Value::Null | Value::Integer(_),
+                    Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_),
+                ) => false,
+            },
+            Test::Compare(comparison, Value::Number(number)) => match found {
+                Json::Number(found) => compare(found, number).is_some_and(|ordering| comparison.accepts(ordering)),
+                Json::Null | Json::Bool(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => false,
+            },
+            Test::Contains { .. } | Test::Matches { .. } => self.is_true_of(json_text(found).as_bytes()),
+            Test::Exists { .. } => true,
+            Test::Compare(..) | Test::In { .. } => self.unfit(),
+        }
+    }
+
+    fn unfit(&self) -> bool {
+        debug_assert!(false, "the parser let a test of {} pass that does not fit", self.operand);
+        false
     }
 
     /// Says what was found, given whether the condition holds: `status 503 is not in 200..399`.
-    pub(super) fn explain(&self, observed: &Observed<'_>, holds: bool) -> String {
+    pub(super) fn explain(&self, view: &View<'_>, holds: bool) -> String {
         let operand = &self.operand;
-        let Some(actual) = operand.value(observed) else {
-            return match operand {
-                Operand::Header(_) => alloc::format!("{operand} is absent"),
-                Operand::CertificateDays => alloc::format!("{operand}: the answer came without a certificate"),
-                Operand::Status | Operand::Body | Operand::Size | Operand::Latency(_) => {
-                    alloc::format!("{operand} was not measured")
-                }
-            };
+        let actual = match operand.find(view) {
+            Found::Value(actual) => actual,
+            Found::Absent => return operand.absence(),
+            Found::Unreadable(why) => return why.to_string(),
         };
-        let subject = match (operand, &actual) {
-            (Operand::Body, _) if observed.body_truncated => {
-                alloc::format!("body (cut after {} bytes)", observed.body_bytes)
+        if matches!(self.test, Test::Exists { .. }) {
+            return alloc::format!("{operand} exists");
+        }
+        let value_type = operand.value_type();
+        let subject = match (operand.row.source, &actual) {
+            (Source::Body, _) if view.observed.body_truncated => {
+                alloc::format!("body (cut after {} bytes)", view.observed.body_bytes)
             }
-            (Operand::Body, _) => operand.to_string(),
-            (Operand::Size, _) if observed.body_truncated => {
-                alloc::format!("size of at least {} bytes (body cut)", observed.body_bytes)
+            (Source::Body, _) => operand.to_string(),
+            (Source::Size, _) if view.observed.body_truncated => {
+                alloc::format!("size of at least {} bytes (body cut)", view.observed.body_bytes)
             }
-            (_, Actual::Integer(value)) => alloc::format!("{operand} {}", Shown(operand.value_type(), *value)),
+            (_, Actual::Integer(value)) => alloc::format!("{operand} {}", Shown(value_type, *value)),
+            (_, Actual::Flag(flag)) => alloc::format!("{operand} {flag}"),
             (_, Actual::Text(value)) => alloc::format!("{operand} {}", quoted(&String::from_utf8_lossy(value))),
+            (_, Actual::Texts(texts)) => alloc::format!("{operand} {}", several(texts, |text| quoted(text))),
+            (_, Actual::Json(values)) => alloc::format!("{operand} {}", several(values, |value| shown_json(value))),
         };
         // "is not 200" reads better than "is == 200 is false": tell what is true of the value.
         let says = |plain: &str, negative: &str, negated: bool| {
             if holds == negated { String::from(negative) } else { String::from(plain) }
         };
-        let value_type = operand.value_type();
         match &self.test {
             Test::Compare(comparison, value) => {
                 let value = match value {
                     Value::Integer(value) => Shown(value_type, *value).to_string(),
+                    Value::Number(number) => number.to_string(),
                     Value::Text(text) => quoted(text),
+                    Value::Flag(flag) => flag.to_string(),
+                    Value::Null => "null".to_string(),
                 };
                 let relation = match comparison {
                     Comparison::Equal => says("is", "is not", false),
@@ -313,16 +261,38 @@ impl Condition {
             Test::Matches { negated, regex } => {
                 alloc::format!("{subject} {} /{}/", says("matches", "does not match", *negated), regex.as_str())
             }
+            Test::Exists { .. } => subject,
         }
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memmem(haystack, needle)
+/// Two numbers of JSON in order: exactly where both are whole, else as floating point.
+fn compare(left: &serde_json::Number, right: &serde_json::Number) -> Option<Ordering> {
+    match (left.as_i128(), right.as_i128()) {
+        (Some(left), Some(right)) => Some(left.cmp(&right)),
+        _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
+    }
+}
+
+/// A JSON value as text is looked for in it: a text itself, of the rest its JSON.
+pub(super) fn json_text(value: &Json) -> Cow<'_, str> {
+    match value {
+        Json::String(text) => Cow::Borrowed(text),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            Cow::Owned(value.to_string())
+        }
+    }
+}
+
+fn shown_json(value: &Json) -> String {
+    match value {
+        Json::String(text) => quoted(text),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => cut(&value.to_string()),
+    }
 }
 
 /// Whether `needle` occurs: jumps from one occurrence of its first byte to the next.
-fn memmem(haystack: &[u8], needle: &[u8]) -> bool {
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     let Some((first, rest)) = needle.split_first() else {
         return true;
     };
@@ -336,13 +306,29 @@ fn memmem(haystack: &[u8], needle: &[u8]) -> bool {
     false
 }
 
+/// The first few of some values.
+fn several<T>(values: &[T], show: impl Fn(&T) -> String) -> String {
+    const SHOWN: usize = 3;
+    let mut out = values.iter().take(SHOWN).map(show).collect::<Vec<_>>().join(", ");
+    if values.len() > SHOWN {
+        out.push_str(&alloc::format!(" and {} more", values.len() - SHOWN));
+    }
+    out
+}
+
+/// At most 60 characters of a text, on one line.
+fn cut(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut out: String = chars.by_ref().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if chars.next().is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
 /// At most 60 characters of a text, in quotes, on one line.
 fn quoted(text: &str) -> String {
-    let mut out = String::from("'");
-    let mut chars = text.chars();
-    out.extend(chars.by_ref().take(60).map(|c| if c.is_control() { ' ' } else { c }));
-    out.push_str(if chars.next().is_some() { "...'" } else { "'" });
-    out
+    alloc::format!("'{}'", cut(text))
 }
 
 /// A value in the unit of its type.
@@ -352,8 +338,10 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(value_type, value) = self;
         match value_type {
-            Type::Number | Type::Text => write!(f, "{value}"),
+            Type::Number | Type::Flag | Type::Text | Type::Texts | Type::Json => write!(f, "{value}"),
             Type::Size => write!(f, "{value} bytes"),
+            Type::Percent if value % 10 == 0 => write!(f, "{}%", value / 10),
+            Type::Percent => write!(f, "{}.{}%", value / 10, value % 10),
             Type::Duration if *value >= 1_000_000 && value % 1_000_000 == 0 => write!(f, "{}s", value / 1_000_000),
             Type::Duration if *value >= 10_000_000 => write!(f, "{}.{:02}s", value / 1_000_000, value / 10_000 % 100),
             Type::Duration if *value >= 1000 && value % 1000 == 0 => write!(f, "{}ms", value / 1000),

@@ -1,12 +1,15 @@
-//! The parser: tokens with columns, then one small function for each rule of the grammar.
+//! The parser: one small function for each rule of the grammar.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::condition::{Comparison, Condition, Operand, Test, Type, Value};
-use super::{EXPECTATION_BYTES_MAX, ExpectError, Rule};
+use super::condition::{Comparison, Condition, Test, Value};
+use super::lexer::{Kind, Token, error, tokens};
+use super::operand::{Argument, Operand, Source, TABLE, Type};
+use super::query::{HtmlQuery, JsonQuery, XmlQuery};
+use super::{ExpectError, Rule};
 use crate::record::Phase;
 
 /// Most ranges of one list.
@@ -15,43 +18,6 @@ const RANGES_MAX: usize = 64;
 const REGEX_BYTES_MAX: usize = 256 * 1024;
 /// Largest cache of a regex's lazy automaton, in bytes.
 const REGEX_CACHE_BYTES_MAX: usize = 512 * 1024;
-
-/// A token, and where it starts.
-#[derive(Debug, Clone, PartialEq)]
-struct Token {
-    column: usize,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Kind {
-    Word(String),
-    /// A number as written, with the unit that follows it at once.
-    Number {
-        digits: String,
-        unit: String,
-    },
-    Text(String),
-    Regex {
-        pattern: String,
-        ignore_case: bool,
-    },
-    Sign(&'static str),
-    End,
-}
-
-impl Kind {
-    fn describe(&self) -> String {
-        match self {
-            Self::Word(word) => alloc::format!("\"{word}\""),
-            Self::Number { digits, unit } => alloc::format!("\"{digits}{unit}\""),
-            Self::Text(_) => "a text".to_string(),
-            Self::Regex { .. } => "a regex".to_string(),
-            Self::Sign(sign) => alloc::format!("\"{sign}\""),
-            Self::End => "the end".to_string(),
-        }
-    }
-}
 
 struct Parser<'a> {
     text: &'a str,
@@ -67,162 +33,51 @@ pub(super) fn expectation(text: &str, kind: &str) -> Result<(Rule, Condition), E
     let rule = parser.rule()?;
     let operand = parser.operand()?;
     let test = parser.test(&operand)?;
-    let rest = parser.next();
-    if rest.kind != Kind::End {
-        let message = alloc::format!(
-            "nothing may follow here, but {} does; write one assertion for each condition",
-            rest.kind.describe()
-        );
-        return Err(error(text, rest.column, message));
-    }
+    parser.end("write one assertion for each condition")?;
     Ok((rule, Condition { operand, test }))
 }
 
-fn error(text: &str, column: usize, message: impl Into<String>) -> ExpectError {
-    ExpectError { text: text.to_string(), column, message: message.into() }
+/// Parses `text` as an extractor: what it looks at, and the regex that goes with the body.
+pub(super) fn extractor(text: &str) -> Result<(Operand, Option<Regex>), ExpectError> {
+    const USE: &str =
+        "use json '$.path', html 'selector@attribute', xml '/path', header 'name', body /regex/ or status";
+    let tokens = tokens(text)?;
+    let mut parser = Parser { text, kind: "http", tokens, at: 0 };
+    let offered = |source| {
+        matches!(source, Source::Json | Source::Html | Source::Xml | Source::Header | Source::Body | Source::Status)
+    };
+    let first = parser.peek().clone();
+    let known =
+        matches!(&first.kind, Kind::Word(word) if TABLE.iter().any(|row| row.name == word && offered(row.source)));
+    if !known {
+        let message = alloc::format!("expected what to capture, found {}: {USE}", first.kind.describe());
+        return Err(parser.error(first.column, message));
+    }
+    let operand = parser.operand()?;
+    let regex = if operand.row.source == Source::Body { Some(parser.regex()?) } else { None };
+    parser.end("a value is captured by one extractor")?;
+    Ok((operand, regex))
 }
 
-const SIGNS: [&str; 12] = ["..", "==", "!=", "<=", ">=", "<", ">", "[", "]", ",", ".", "="];
-
-fn tokens(text: &str) -> Result<Vec<Token>, ExpectError> {
-    if text.len() > EXPECTATION_BYTES_MAX {
-        let message = alloc::format!("the assertion is longer than {EXPECTATION_BYTES_MAX} bytes; shorten it");
-        return Err(error("", 1, message));
-    }
-    let chars: Vec<char> = text.chars().collect();
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(&c) = chars.get(at) {
-        let start = at;
-        let column = start + 1;
-        let take = |at: &mut usize, keep: fn(char) -> bool| -> String {
-            let from = *at;
-            while chars.get(*at).is_some_and(|c| keep(*c)) {
-                *at += 1;
-            }
-            chars[from..*at].iter().collect()
-        };
-        let kind = match c {
-            ' ' | '\t' | '\n' | '\r' => {
-                at += 1;
-                continue;
-            }
-            'a'..='z' | 'A'..='Z' | '_' => Kind::Word(take(&mut at, |c| c.is_ascii_alphanumeric() || c == '_')),
-            '0'..='9' | '-' => {
-                at += 1;
-                let mut digits = String::from(c);
-                digits.push_str(&take(&mut at, |c| c.is_ascii_digit()));
-                // One dot followed by a digit is a decimal point; two dots are a range.
-                if chars.get(at) == Some(&'.') && chars.get(at + 1).is_some_and(char::is_ascii_digit) {
-                    at += 1;
-                    digits.push('.');
-                    digits.push_str(&take(&mut at, |c| c.is_ascii_digit()));
-                }
-                let unit = take(&mut at, |c| c.is_ascii_alphabetic());
-                if digits == "-" {
-                    return Err(error(text, column, "\"-\" must be followed by a number"));
-                }
-                Kind::Number { digits, unit }
-            }
-            '\'' | '"' => Kind::Text(quoted(text, &chars, &mut at)?),
-            '/' => regex_token(text, &chars, &mut at)?,
-            _ => {
-                let rest: String = chars[at..chars.len().min(at + 2)].iter().collect();
-                let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) else {
-                    return Err(error(
-                        text,
-                        column,
-                        alloc::format!("{c:?} does not belong here; remove it, or put text in quotes"),
-                    ));
-                };
-                at += sign.len();
-                Kind::Sign(sign)
-            }
-        };
-        tokens.push(Token { column, kind });
-    }
-    tokens.push(Token { column: chars.len() + 1, kind: Kind::End });
-    Ok(tokens)
-}
-
-fn quoted(text: &str, chars: &[char], at: &mut usize) -> Result<String, ExpectError> {
-    let start = *at;
-    let quote = chars[start];
-    let mut out = String::new();
-    *at += 1;
-    loop {
-        let Some(&c) = chars.get(*at) else {
-            return Err(error(text, start + 1, alloc::format!("the text that starts here has no closing {quote}")));
-        };
-        *at += 1;
-        if c == quote {
-            return Ok(out);
-        }
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let escaped = match chars.get(*at) {
-            Some('n') => '\n',
-            Some('t') => '\t',
-            Some(c @ ('\\' | '\'' | '"')) => *c,
-            _ => {
-                return Err(error(text, *at, "unknown escape: use \\\\, \\', \\\", \\n or \\t"));
-            }
-        };
-        out.push(escaped);
-        *at += 1;
+/// Names in one line: `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_string(),
+        [one] => (*one).to_string(),
+        [first @ .., last] => alloc::format!("{} and {last}", first.join(", ")),
     }
 }
-
-fn regex_token(text: &str, chars: &[char], at: &mut usize) -> Result<Kind, ExpectError> {
-    let start = *at;
-    let mut pattern = String::new();
-    *at += 1;
-    loop {
-        let Some(&c) = chars.get(*at) else {
-            return Err(error(
-                text,
-                start + 1,
-                "the regex that starts here has no closing /; write \\/ for a slash inside",
-            ));
-        };
-        *at += 1;
-        match c {
-            '/' => break,
-            '\\' => match chars.get(*at) {
-                Some('/') => {
-                    pattern.push('/');
-                    *at += 1;
-                }
-                Some(next) => {
-                    pattern.extend(['\\', *next]);
-                    *at += 1;
-                }
-                None => pattern.push('\\'),
-            },
-            _ => pattern.push(c),
-        }
-    }
-    let mut ignore_case = false;
-    while let Some(flag) = chars.get(*at).filter(|c| c.is_alphanumeric()) {
-        if *flag != 'i' || ignore_case {
-            return Err(error(
-                text,
-                *at + 1,
-                alloc::format!("unknown regex flag {flag:?}: only i (ignore case) may follow the closing /"),
-            ));
-        }
-        ignore_case = true;
-        *at += 1;
-    }
-    Ok(Kind::Regex { pattern, ignore_case })
-}
-
-const OPERANDS: &str =
-    "status, body, size, latency, latency.first_byte (or another phase), certificate.days or header 'name'";
 
 impl Parser<'_> {
+    fn end(&mut self, remedy: &str) -> Result<(), ExpectError> {
+        let rest = self.next();
+        if rest.kind == Kind::End {
+            return Ok(());
+        }
+        let message = alloc::format!("nothing may follow here, but {} does; {remedy}", rest.kind.describe());
+        Err(self.error(rest.column, message))
+    }
+
     fn peek(&self) -> &Token {
         &self.tokens[self.at.min(self.tokens.len() - 1)]
     }
@@ -271,40 +126,65 @@ impl Parser<'_> {
 
     fn operand(&mut self) -> Result<Operand, ExpectError> {
         let token = self.next();
+        let offered = || match listed(&Operand::names_for(self.kind).collect::<Vec<_>>()).as_str() {
+            "nothing" => alloc::format!("a check of kind \"{}\" takes no assertions", self.kind),
+            names => alloc::format!("a check of kind \"{}\" offers {names}", self.kind),
+        };
         let Kind::Word(word) = &token.kind else {
-            let message = alloc::format!("expected what to look at, found {}: use {OPERANDS}", token.kind.describe());
+            let message = alloc::format!("expected what to look at, found {}: {}", token.kind.describe(), offered());
             return Err(self.error(token.column, message));
         };
-        let operand = match word.as_str() {
-            "status" => Operand::Status,
-            "body" => Operand::Body,
-            "size" => Operand::Size,
-            "latency" => Operand::Latency(self.phase()?),
-            "certificate" => {
-                let column = self.peek().column;
-                if !self.take_sign(".") || !self.take_word("days") {
-                    return Err(
-                        self.error(column, "\"certificate\" is followed by \".days\", as in \"certificate.days > 14\"")
-                    );
-                }
-                Operand::CertificateDays
+        let mut name = word.clone();
+        // Dotted names; what follows `latency.` is an argument.
+        while name != "latency" && matches!(self.peek().kind, Kind::Sign(".")) {
+            let Kind::Word(part) = self.tokens.get(self.at + 1).map_or(Kind::End, |token| token.kind.clone()) else {
+                break;
+            };
+            name = alloc::format!("{name}.{part}");
+            self.at += 2;
+        }
+        let Some(row) = TABLE.iter().find(|row| row.name == name) else {
+            let below: Vec<&str> =
+                TABLE.iter().map(|row| row.name).filter(|known| known.split('.').next() == Some(word)).collect();
+            if below.is_empty() {
+                let message = alloc::format!("\"{name}\" is nothing to look at: {}", offered());
+                return Err(self.error(token.column, message));
             }
-            "header" => Operand::Header(self.header_name()?),
-            _ => {
-                return Err(
-                    self.error(token.column, alloc::format!("\"{word}\" is nothing to look at: use {OPERANDS}"))
-                );
-            }
-        };
-        if !operand.kinds().contains(&self.kind) {
-            let message = alloc::format!(
-                "a check of kind \"{}\" has no {operand}; it is offered by {}",
-                self.kind,
-                operand.kinds().join(", ")
+            let column = if name == *word { self.peek().column } else { token.column };
+            return Err(
+                self.error(column, alloc::format!("\"{name}\" is not complete or not known: use {}", listed(&below)))
             );
+        };
+        if !row.kinds.contains(&self.kind) {
+            let message = alloc::format!("a check of kind \"{}\" has no {name}: {}", self.kind, offered());
             return Err(self.error(token.column, message));
         }
-        Ok(operand)
+        let argument = match row.source {
+            Source::Latency => Argument::Phase(self.phase()?),
+            Source::Header => Argument::Name(self.header_name()?),
+            Source::Json => Argument::Json(self.query("json '$.status'", JsonQuery::parse)?),
+            Source::Html => Argument::Html(self.query("html 'h1'", HtmlQuery::parse)?),
+            Source::Xml => Argument::Xml(self.query("xml '/feed/title'", XmlQuery::parse)?),
+            Source::Status
+            | Source::Body
+            | Source::Size
+            | Source::CertificateDays
+            | Source::DomainDays
+            | Source::Loss
+            | Source::Number { .. }
+            | Source::Flag(_)
+            | Source::Text(_) => Argument::None,
+        };
+        Ok(Operand { row, argument })
+    }
+
+    fn query<Q>(&mut self, sample: &str, parse: impl Fn(&str) -> Result<Q, String>) -> Result<Q, ExpectError> {
+        let token = self.next();
+        let Kind::Text(text) = &token.kind else {
+            let message = alloc::format!("expected a text in quotes, as in {sample}, found {}", token.kind.describe());
+            return Err(self.error(token.column, message));
+        };
+        parse(text).map_err(|message| self.error(token.column, message))
     }
 
     fn phase(&mut self) -> Result<Phase, ExpectError> {
@@ -346,7 +226,8 @@ impl Parser<'_> {
         let unfit = |parser: &Self| {
             let found =
                 if negated { alloc::format!("\"not\" {}", token.kind.describe()) } else { token.kind.describe() };
-            parser.error(token.column, alloc::format!("{operand} is not tested by {found}: use {}", value_type.tests()))
+            let tests = value_type.tests();
+            parser.error(token.column, alloc::format!("{operand} is not tested by {found}: use {tests}"))
         };
         let comparison = match &token.kind {
             Kind::Sign("==") => Comparison::Equal,
@@ -359,25 +240,56 @@ impl Parser<'_> {
             Kind::Word(word) if word == "in" && value_type == Type::Number => {
                 return Ok(Test::In { negated, ranges: self.ranges()? });
             }
-            Kind::Word(word) if word == "contains" && value_type == Type::Text => {
+            Kind::Word(word) if word == "contains" && value_type.is_textual() => {
                 return Ok(Test::Contains { negated, text: self.text(&token, operand)? });
             }
-            Kind::Word(word) if word == "matches" && value_type == Type::Text => {
+            Kind::Word(word) if word == "matches" && value_type.is_textual() => {
                 return Ok(Test::Matches { negated, regex: self.regex()? });
+            }
+            Kind::Word(word) if word == "exists" && operand.may_be_absent() => {
+                return Ok(Test::Exists { negated });
             }
             Kind::Word(_) | Kind::Number { .. } | Kind::Text(_) | Kind::Regex { .. } | Kind::Sign(_) | Kind::End => {
                 return Err(unfit(self));
             }
         };
         let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        if negated || (ordered && value_type == Type::Text) {
+        if negated || (ordered && matches!(value_type, Type::Text | Type::Texts | Type::Flag)) {
             return Err(unfit(self));
         }
         let value = match value_type {
-            Type::Text => Value::Text(self.text(&token, operand)?),
-            Type::Number | Type::Size | Type::Duration => Value::Integer(self.quantity(value_type)?),
+            Type::Text | Type::Texts => Value::Text(self.text(&token, operand)?),
+            Type::Flag | Type::Json => self.json_value(value_type, ordered)?,
+            Type::Number | Type::Size | Type::Duration | Type::Percent => Value::Integer(self.quantity(value_type)?),
         };
         Ok(Test::Compare(comparison, value))
+    }
+
+    /// A text, a number, true, false or null; `ordered` allows numbers alone.
+    fn json_value(&mut self, value_type: Type, ordered: bool) -> Result<Value, ExpectError> {
+        let token = self.next();
+        let json = value_type == Type::Json;
+        let found = match &token.kind {
+            Kind::Word(word) if word == "true" && !ordered => Some(Value::Flag(true)),
+            Kind::Word(word) if word == "false" && !ordered => Some(Value::Flag(false)),
+            Kind::Word(word) if word == "null" && json && !ordered => Some(Value::Null),
+            Kind::Text(text) if json && !ordered => Some(Value::Text(text.clone())),
+            Kind::Number { digits, unit } if json && unit.is_empty() => {
+                // JSON itself refuses leading zeros; people may write them.
+                let negative = digits.starts_with('-');
+                let plain = digits.trim_start_matches('-').trim_start_matches('0');
+                let zero = if plain.is_empty() || plain.starts_with('.') { "0" } else { "" };
+                let text = alloc::format!("{}{zero}{plain}", if negative { "-" } else { "" });
+                serde_json::from_str(&text).ok().map(Value::Number)
+            }
+            Kind::Word(_) | Kind::Number { .. } | Kind::Text(_) | Kind::Regex { .. } | Kind::Sign(_) | Kind::End => {
+                None
+            }
+        };
+        found.ok_or_else(|| {
+            let expected = if ordered { "a number, as in 5 or 0.5" } else { value_type.describe() };
+            self.error(token.column, alloc::format!("expected {expected}, found {}", token.kind.describe()))
+        })
     }
 
     fn text(&mut self, test: &Token, operand: &Operand) -> Result<String, ExpectError> {
@@ -463,7 +375,10 @@ impl Parser<'_> {
             return Err(self.error(token.column, message));
         };
         let (scale, units): (Option<i64>, &str) = match value_type {
-            Type::Number | Type::Text => (unit.is_empty().then_some(1), "no unit"),
+            Type::Number | Type::Flag | Type::Text | Type::Texts | Type::Json => {
+                (unit.is_empty().then_some(1), "no unit")
+            }
+            Type::Percent => ((unit == "%").then_some(10), "%, as in 20%"),
             Type::Size => (size_unit(unit), "B, KB, MB, GB, KiB, MiB or GiB"),
             Type::Duration => (duration_unit(unit), "us, ms, s, m or h, as in 800ms"),
         };

@@ -180,13 +180,36 @@ fn errors_point_at_the_column() {
         ("bödy contains 'x' ;", 2, "does not belong"),
         ("body contains 'ü' ;", 19, "does not belong"),
         ("status == 99999999999999999999", 11, "out of range"),
+        ("certificate.dayz > 1", 1, "certificate.days"),
+        ("rtt.foo < 1ms", 1, "rtt.min"),
+        ("json == 1", 6, "text in quotes"),
+        ("json 'a' == 1", 6, "JSON path is wrong at its character 1"),
+        ("json '$..a..b' == 1", 6, "once"),
+        ("json '$[?$.a]' exists", 6, "starts with \"@\""),
+        ("json '$[?match(@.a, \"x\")]' exists", 6, "match()"),
+        ("json '$[*,*,*,*,*]' exists", 6, "3 commas"),
+        ("json '$.a' < 'x'", 14, "expected a number"),
+        ("json '$.a' == yes", 15, "true, false or null"),
+        ("json '$.a' == 5ms", 15, "true, false or null"),
+        ("json '$.a' in 1..2", 12, "is not tested by \"in\""),
+        ("body exists", 6, "is not tested by \"exists\""),
+        ("html 'a:has(b)' exists", 6, ":has()"),
+        ("html ':::' exists", 6, "no CSS selector"),
+        ("xml '/a:b' exists", 5, "without a prefix"),
+        ("xml '/a[0]' exists", 5, "from 1"),
+        ("xml '/a/@b/c' exists", 5, "nothing may follow"),
+        ("xml '/' exists", 5, "element's name"),
+        ("xml '/@a' exists", 5, "names no element"),
     ] {
         let error = Expectation::parse(text, "http").unwrap_err();
         assert_eq!(error.column, column, "{text:?}: {error}");
         assert!(error.message.contains(part), "{text:?}: {error}");
     }
     let error = Expectation::parse("status == 200", "tcp").unwrap_err();
-    assert_eq!(error.message, "a check of kind \"tcp\" has no status; it is offered by http");
+    assert_eq!(
+        error.message,
+        "a check of kind \"tcp\" has no status: a check of kind \"tcp\" offers body, size, latency and attempts"
+    );
     assert!(Expectation::parse(&"x".repeat(1001), "http").is_err());
 }
 
@@ -194,4 +217,345 @@ fn errors_point_at_the_column() {
 fn errors_print_a_caret() {
     let error = Expectation::parse("status = 200", "http").unwrap_err();
     assert_eq!(error.to_string(), "column 8: equality is written \"==\"\n  status = 200\n         ^");
+}
+
+fn with_body(kind: &str, texts: &[&str], body: &[u8]) -> (ProbeState, String) {
+    let list: Vec<Expectation> =
+        texts.iter().map(|text| Expectation::parse(text, kind).unwrap_or_else(|error| panic!("{error}"))).collect();
+    let outcome = evaluate(&list, &Observed { body, body_bytes: body.len() as u64, ..answer() });
+    (outcome.state, outcome.broken.map(|broken| broken.explanation).unwrap_or_default())
+}
+
+fn with_facts(kind: &str, text: &str, note: impl FnOnce(&mut Facts)) -> (ProbeState, String) {
+    let mut facts = Facts::default();
+    note(&mut facts);
+    let list = [Expectation::parse(text, kind).unwrap_or_else(|error| panic!("{error}"))];
+    let outcome = evaluate(&list, &Observed { facts: &facts, ..answer() });
+    (outcome.state, outcome.broken.map(|broken| broken.explanation).unwrap_or_default())
+}
+
+const JSON: &[u8] = br#"{"status":"ok","n":5,"big":18446744073709551615,"rate":0.25,"ready":true,"none":null,
+    "items":[{"id":1,"state":"up"},{"id":2,"state":"down"}],"tags":["a","b"]}"#;
+
+#[test]
+fn json_is_asked_by_path() {
+    for text in [
+        "json '$.status' == 'ok'",
+        "json '$.status' != 'bad'",
+        "json '$.status' contains 'k'",
+        "json '$.status' matches /^o/",
+        "json '$.n' == 5",
+        "json '$.n' == 5.0",
+        "json '$.n' >= 5",
+        "json '$.n' < 5.5",
+        "json '$.n' > -1",
+        "json '$.n' != '5'",
+        "json '$.big' > 18446744073709551614",
+        "json '$.rate' == 0.25",
+        "json '$.rate' <= 00.25",
+        "json '$.ready' == true",
+        "json '$.ready' != false",
+        "json '$.none' == null",
+        "json '$.none' exists",
+        "json '$.nothing' not exists",
+        "json '$.nothing' != 'x'",
+        "json '$.nothing' not contains 'x'",
+        "json '$.tags' contains '\"a\"'",
+        "json '$.items[*].state' == 'down'",
+        "json '$.items[*].state' != 'lost'",
+        "json '$.items[?@.state == \"down\"].id' == 2",
+        "json '$.items[?@.state == \"lost\"]' not exists",
+        "json '$..id' == 2",
+        "json \"$['status']\" == 'ok'",
+    ] {
+        assert_eq!(with_body("http", &[text], JSON), (ProbeState::Up, String::new()), "{text}");
+        assert_eq!(parse(text).to_string(), text);
+    }
+    for (text, why) in [
+        ("json '$.status' == 'bad'", "json '$.status' 'ok' is not 'bad'"),
+        ("json '$.n' > 5", "json '$.n' 5 is not > 5"),
+        ("json '$.n' == 'x'", "json '$.n' 5 is not 'x'"),
+        ("json '$.status' < 5", "json '$.status' 'ok' is not < 5"),
+        ("json '$.nothing' == null", "json '$.nothing' is absent"),
+        ("json '$.nothing' exists", "json '$.nothing' is absent"),
+        ("json '$.status' not exists", "json '$.status' exists"),
+        ("json '$.items[*].state' == 'lost'", "json '$.items[*].state' 'up', 'down' is not 'lost'"),
+        ("json '$.items[*].state' != 'down'", "json '$.items[*].state' 'up', 'down' is 'down'"),
+        ("json '$.tags' contains 'c'", "json '$.tags' [\"a\",\"b\"] does not contain 'c'"),
+    ] {
+        assert_eq!(with_body("http", &[text], JSON), (ProbeState::Down, why.to_string()), "{text}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_json_breaks_every_json_condition() {
+    for text in ["json '$.a' == 1", "json '$.a' != 1", "json '$.a' not exists"] {
+        let found = with_body("http", &[text], b"{x}");
+        assert_eq!(found, (ProbeState::Down, "body is not JSON (line 1 column 2)".to_string()), "{text}");
+    }
+    let found = with_body("http", &["json '$.a' == 1"], b"{\"a\":");
+    assert_eq!(found.1, "body is not JSON (it ends early, line 1 column 5)");
+    let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
+    assert!(with_body("http", &["json '$' exists"], &deep).1.starts_with("body is not JSON"));
+}
+
+#[test]
+fn html_is_asked_by_selector() {
+    let page = b"<!doctype html><title> The\n shop </title><body class=x><h1>Hi <b>you</b></h1><p>one<p>two\
+        <form><input name=csrf value='t&amp;k'></form>";
+    for text in [
+        "html 'title' == 'The shop'",
+        "html 'h1' == 'Hi you'",
+        "html 'p:nth-of-type(2)' contains 'two'",
+        "html 'input[name=csrf]@value' == 't&k'",
+        "html 'body@class' == 'x'",
+        "html '.missing' not exists",
+        "html '.missing' not contains 'x'",
+        "html 'h1@id' not exists",
+        "html 'h1, h2' exists",
+    ] {
+        assert_eq!(with_body("http", &[text], page), (ProbeState::Up, String::new()), "{text}");
+    }
+    assert_eq!(with_body("http", &["html 'h2' == 'x'"], page).1, "html 'h2' is absent");
+    assert_eq!(with_body("http", &["html 'h1' == 'x'"], page).1, "html 'h1' 'Hi you' is not 'x'");
+    assert_eq!(
+        with_body("http", &["html 'p' exists"], b"\xff\xfe"),
+        (ProbeState::Down, "html 'p' is absent".to_string())
+    );
+}
+
+#[test]
+fn xml_is_asked_by_path() {
+    let feed =
+        b"\xef\xbb\xbf<?xml version='1.0'?><f:feed xmlns:f='urn:x' xmlns='urn:y'><title> a <![CDATA[<b>]]></title>\
+        <entry/><entry><link href='h1'/><link href='h2' f:rel='r'/></entry></f:feed>";
+    for text in [
+        "xml '/feed/title' == 'a <b>'",
+        "xml '/feed/entry/link/@href' == 'h1'",
+        "xml '/feed/entry[2]/link[2]/@href' == 'h2'",
+        "xml '/feed/entry/link/@rel' == 'r'",
+        "xml '/feed/entry[1]/link' not exists",
+        "xml '/feed' exists",
+        "xml '/rss' not exists",
+    ] {
+        assert_eq!(with_body("http", &[text], feed), (ProbeState::Up, String::new()), "{text}");
+    }
+    assert_eq!(with_body("http", &["xml '/feed/x' exists"], feed).1, "xml '/feed/x' is absent");
+    assert!(with_body("http", &["xml '/a' not exists"], b"<a>").1.starts_with("body is not XML ("));
+    assert!(with_body("http", &["xml '/a' exists"], b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>").1.contains("DTD"));
+}
+
+#[test]
+fn hostile_documents_are_refused_early() {
+    let repeated = |text: &str, times: usize| text.repeat(times).into_bytes();
+    let numbered = |text: &str, times: usize| (0..times).map(|n| text.replace('#', &n.to_string())).collect::<String>();
+    for (text, body, why) in [
+        ("html 'b' exists", repeated("<div>", 200_000), "body nests HTML deeper than 512 levels"),
+        ("html 'i' exists", repeated("<i></i>", 140_000), "body has more than 32768 HTML nodes"),
+        ("html 'i' exists", (numbered("<b a=#>", 400) + &"<p>x".repeat(200_000)).into_bytes(), "32768 HTML nodes"),
+        ("html 'i' exists", ("<a ".to_string() + &numbered("a# ", 130_000)).into_bytes(), "4096 attributes"),
+        ("xml '/a' exists", ("<a ".to_string() + &numbered("a#='' ", 100_000) + "/>").into_bytes(), "4096 attributes"),
+        ("xml '/a' exists", numbered("<a xmlns:a#='x'>", 50_000).into_bytes(), "1024 XML namespaces"),
+        ("xml '/a' exists", repeated("<a>", 300_000), "body is not XML (nodes limit reached)"),
+    ] {
+        let found = with_body("http", &[text], &body);
+        assert!(found.0 == ProbeState::Down && found.1.contains(why), "{text} {why}: {found:?}");
+    }
+    // Large attributes and texts are ordinary.
+    let data = "<img src='data:image/png;base64,".to_string() + &"QUJDREVG".repeat(20_000) + "'><p>x y ";
+    let page = data + &"z z ".repeat(100_000) + "<h1>a</h1>";
+    assert_eq!(with_body("http", &["html 'h1' == 'a'"], page.as_bytes()).0, ProbeState::Up);
+}
+
+#[test]
+fn facts_are_asked_by_name() {
+    use crate::record::FactKey as Key;
+    let up = |kind: &str, text: &str, note: &dyn Fn(&mut Facts)| {
+        assert_eq!(with_facts(kind, text, note), (ProbeState::Up, String::new()), "{text}");
+    };
+    let dns = |facts: &mut Facts| {
+        facts.number(Key::DnsAnswers, 2);
+        facts.text(Key::DnsAnswer, "192.0.2.1");
+        facts.text(Key::DnsAnswer, "192.0.2.2");
+        facts.number(Key::DnsTtl, 300);
+        facts.text(Key::DnsRcode, "NOERROR");
+        facts.number(Key::DnsAd, 1);
+    };
+    for text in [
+        "answers == 2",
+        "answer == '192.0.2.2'",
+        "answer matches /^192/",
+        "answer not contains '198.51'",
+        "answer != '192.0.2.3'",
+        "ttl >= 60s",
+        "ttl == 5m",
+        "dns.rcode == 'NOERROR'",
+        "dns.ad == true",
+        "dns.ad != false",
+    ] {
+        up("dns", text, &dns);
+    }
+    assert_eq!(with_facts("dns", "answer != '192.0.2.2'", dns).1, "answer '192.0.2.1', '192.0.2.2' is '192.0.2.2'");
+    assert_eq!(with_facts("dns", "dns.ad == false", dns).1, "dns.ad true is not false");
+    assert_eq!(with_facts("dns", "ttl < 1m", dns).1, "ttl 300s is not < 60s");
+    assert_eq!(with_facts("dns", "answer == 'x'", |_| {}).1, "answer: there is none");
+    let icmp = |facts: &mut Facts| {
+        facts.number(Key::Sent, 3);
+        facts.number(Key::Received, 2);
+        facts.number(Key::RttMin, 900);
+        facts.number(Key::RttAvg, 1500);
+        facts.number(Key::RttMax, 2000);
+        facts.number(Key::Jitter, 100);
+    };
+    for text in [
+        "loss < 50%",
+        "loss == 33.3%",
+        "loss > 33%",
+        "received >= 2",
+        "rtt < 2ms",
+        "rtt.avg == 1.5ms",
+        "rtt.min < 1ms",
+        "rtt.max <= 2ms",
+        "jitter < 1ms",
+    ] {
+        up("icmp", text, &icmp);
+    }
+    assert_eq!(with_facts("icmp", "loss < 20%", icmp).1, "loss 33.3% is not < 20%");
+    assert_eq!(with_facts("icmp", "loss < 20%", |_| {}).1, "loss was not measured");
+    up("grpc", "grpc.status == 'SERVING'", &|facts| facts.text(Key::GrpcStatus, "SERVING"));
+    up("smtp", "banner contains 'ESMTP'", &|facts| facts.text(Key::Banner, "220 x ESMTP"));
+    up("websocket", "subprotocol == 'chat'", &|facts| facts.text(Key::Subprotocol, "chat"));
+    up("http", "http.version == 'HTTP/2'", &|facts| facts.text(Key::HttpVersion, "HTTP/2"));
+    up("http", "url contains '/login'", &|facts| facts.text(Key::FinalUrl, "https://a/login"));
+    up("http", "redirects == 0", &|_| {});
+    up("tcp", "attempts == 1", &|_| {});
+    up("tls", "tls.version == 'TLSv1.3'", &|facts| facts.text(Key::TlsVersion, "TLSv1.3"));
+    up("tls", "certificate.issuer contains 'R3'", &|facts| facts.text(Key::CertificateIssuer, "CN=R3"));
+    up("tls", "ocsp != 'revoked'", &|_| {});
+    up("domain", "domain.days == 10", &|facts| {
+        facts.number(Key::DomainExpires, NOW.0 / 1_000_000 + 10 * 86_400 + 5);
+    });
+    up("domain", "registrar == 'Example Registrar'", &|facts| facts.text(Key::Registrar, "Example Registrar"));
+    assert_eq!(with_facts("http", "url == 'x'", |_| {}).1, "url: no redirect was followed");
+}
+
+#[test]
+fn each_kind_has_its_defaults() {
+    let texts = |kind: &str, list: &[&str]| -> Vec<String> {
+        let list: Vec<Expectation> = list.iter().map(|text| Expectation::parse(text, kind).unwrap()).collect();
+        with_defaults(kind, &list).iter().map(ToString::to_string).collect()
+    };
+    for (kind, default, replaced, kept) in [
+        ("dns", "answers >= 1", "dns.rcode == 'NXDOMAIN'", "degraded if answers < 2"),
+        ("tls", "degraded if certificate.days < 14", "degraded if certificate.days < 7", "tls.version == 'TLSv1.3'"),
+        ("domain", "degraded if domain.days < 30", "domain.days > 5", "registrar == 'x'"),
+        ("icmp", "loss < 100%", "received >= 1", "degraded if loss > 1%"),
+        ("grpc", "grpc.status == 'SERVING'", "grpc.status == 'NOT_SERVING'", "latency < 1s"),
+    ] {
+        assert_eq!(texts(kind, &[]), [default]);
+        assert_eq!(texts(kind, &[replaced]), [replaced]);
+        assert_eq!(texts(kind, &[kept]), [default, kept]);
+    }
+    assert_eq!(texts("tcp", &[]), [""; 0]);
+    for default in &DEFAULTS {
+        assert!(Expectation::parse(default.assertion, default.kind).is_ok());
+        assert!(default.replaced_by.iter().all(|name| Operand::names_for(default.kind).any(|known| known == *name)));
+    }
+}
+
+#[test]
+fn reading_ends_when_the_hard_assertions_hold_or_are_lost() {
+    let parse = |texts: &[&str]| -> Vec<Expectation> {
+        texts.iter().map(|text| Expectation::parse(text, "tcp").unwrap()).collect()
+    };
+    for (texts, body, satisfied) in [
+        (&["body contains 'OK'"][..], "", false),
+        (&["body contains 'OK'"], "O", false),
+        (&["body contains 'OK'"], "xOK", true),
+        (&["body contains 'OK'", "body matches /end$/"], "OK", false),
+        (&["body contains 'OK'", "body matches /end$/"], "OK end", true),
+        (&["body contains 'OK'", "body not contains 'ERR'"], "x", false),
+        (&["body contains 'OK'", "body not contains 'ERR'"], "ERR", true),
+        (&["body contains 'OK'", "down if body contains 'ERR'"], "ERR", true),
+        (&["body contains 'OK'", "down if body contains 'ERR'"], "x", false),
+        (&["body not contains 'ERR'"], "", false),
+        (&["body not contains 'ERR'"], "x", true),
+        (&["size >= 3"], "ab", false),
+        (&["size >= 3"], "abc", true),
+        (&["degraded if body contains 'slow'"], "x", true),
+        (&[], "x", true),
+    ] {
+        assert_eq!(body_satisfied(&parse(texts), body.as_bytes()), satisfied, "{texts:?} {body:?}");
+    }
+    assert!(asserts_body(&parse(&["degraded if body contains 'slow'"])) && asserts_body(&parse(&["size > 1"])));
+    assert!(!asserts_body(&parse(&["latency < 1s"])) && !needs_body(&parse(&["size > 1"])));
+    let json = Expectation::parse("json '$.op' == 'pong'", "websocket").unwrap();
+    assert!(needs_body(core::slice::from_ref(&json)) && !body_satisfied(core::slice::from_ref(&json), b"{\"op\":"));
+    assert!(body_satisfied(&[json], b"{\"op\":\"pong\"}"));
+}
+
+#[test]
+fn extractors_capture_one_value() {
+    let headers = alloc::vec![("Location", "/next")];
+    let observed = Observed { body: JSON, headers: &headers, ..answer() };
+    for (text, value) in [
+        ("json '$.status'", Some("ok")),
+        ("json '$.n'", Some("5")),
+        ("json '$.items[*].id'", Some("1")),
+        ("json '$.tags'", Some("[\"a\",\"b\"]")),
+        ("json '$.none'", None),
+        ("json '$.nothing'", None),
+        ("header 'location'", Some("/next")),
+        ("header 'x'", None),
+        ("body /\"n\":([0-9]+)/", Some("5")),
+        ("body /STATUS/i", Some("status")),
+        ("body /nothing/", None),
+        ("status", Some("200")),
+        ("xml '/a'", None),
+    ] {
+        let extractor = Extractor::parse(text).unwrap();
+        assert_eq!(extractor.extract(&observed).as_deref(), value, "{text}");
+        assert_eq!(extractor.to_string(), text);
+    }
+    let all = ["json '$.n'", "json '$.status'"].map(|text| Extractor::parse(text).unwrap());
+    assert_eq!(Extractor::extract_all(&all, &observed), [Some("5".to_string()), Some("ok".to_string())]);
+    let page = Observed { body: b"<input name=csrf value=tok>", ..answer() };
+    assert_eq!(Extractor::parse("html 'input[name=csrf]@value'").unwrap().extract(&page).as_deref(), Some("tok"));
+    let long = "x".repeat(EXTRACT_BYTES_MAX + 1);
+    let long = Observed { body: long.as_bytes(), ..answer() };
+    assert_eq!(Extractor::parse("body /x+/").unwrap().extract(&long), None);
+    for (text, column, part) in [
+        ("", 1, "expected what to capture"),
+        ("jsn '$.a'", 1, "expected what to capture"),
+        ("latency", 1, "expected what to capture"),
+        ("json $.a", 6, "does not belong"),
+        ("json '$.'", 6, "JSON path is wrong"),
+        ("json '$.a' == 1", 12, "nothing may follow"),
+        ("body", 5, "regex in slashes"),
+        ("body /(/", 6, "unclosed group"),
+        ("html '['", 6, "no CSS selector"),
+        ("xml 'a'", 5, "starts with /"),
+        ("header 'a b'", 8, "no header name"),
+    ] {
+        let error = Extractor::parse(text).unwrap_err();
+        assert!(error.column == column && error.message.contains(part), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn each_kind_offers_its_own_operands() {
+    for kind in crate::check::CheckKind::NAMES {
+        let names: Vec<&str> = Operand::names_for(kind).collect();
+        assert_eq!(names.is_empty(), kind == "heartbeat", "{kind}");
+        assert_eq!(names.contains(&"latency"), kind != "heartbeat", "{kind}");
+    }
+    for (text, kind, part) in [
+        ("latency < 1s", "heartbeat", "takes no assertions"),
+        ("loss < 1%", "http", "has no loss: a check of kind \"http\" offers status, body"),
+        ("status == 200", "flow", "offers latency and attempts"),
+        ("certificate.days > 1", "domain", "offers latency, attempts, domain.days and registrar"),
+    ] {
+        let error = Expectation::parse(text, kind).unwrap_err();
+        assert!(error.message.contains(part), "{error}");
+    }
 }

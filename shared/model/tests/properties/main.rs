@@ -4,8 +4,10 @@
 
 mod accounting;
 mod control;
+mod expect;
 mod schedule;
 mod series;
+mod target;
 
 use proptest::prelude::ProptestConfig;
 

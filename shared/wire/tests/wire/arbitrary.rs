@@ -10,7 +10,8 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    Cause, DropReason, Dropped, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState, Provenance, Record,
+    Cause, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState,
+    Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::*;
@@ -70,9 +71,28 @@ fn phases() -> impl Strategy<Value = Phases> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    (option::of(prop_oneof![Just(200), any::<u16>()]), option::of(number()), option::of(utc())).prop_map(
-        |(status, body_bytes, certificate_expires)| Facts { status, body_bytes, certificate_expires, more: Vec::new() },
+    let more = prop_oneof![2 => prop::collection::vec(fact(), 0..1), 1 => prop::collection::vec(fact(), 0..40)];
+    (option::of(prop_oneof![Just(200), any::<u16>()]), option::of(number()), option::of(utc()), more).prop_map(
+        |(status, body_bytes, certificate_expires, more)| {
+            let mut facts = Facts { status, body_bytes, certificate_expires, more: Vec::new() };
+            for (key, number, text) in more {
+                if key.is_number() { facts.number(key, number) } else { facts.text(key, &text) }
+            }
+            facts
+        },
     )
+}
+
+fn fact() -> impl Strategy<Value = (FactKey, i64, String)> {
+    let number = (any::<i64>(), 0_u32..63).prop_map(|(value, shift)| value >> shift);
+    (prop::sample::select(FactKey::ALL), number, "\\PC{1,250}")
+}
+
+fn result_alone() -> impl Strategy<Value = ProbeResult> {
+    result().prop_filter_map("a result", |record| match record {
+        Record::Result(result) => Some(result),
+        Record::Missed(_) | Record::Dropped(_) => None,
+    })
 }
 
 fn result() -> impl Strategy<Value = Record> {
@@ -179,6 +199,26 @@ fn slug() -> impl Strategy<Value = String> {
     "[a-z0-9][a-z0-9._-]{0,63}"
 }
 
+/// Targets of several kinds; the model's own tests go through all that a target can hold.
+fn kind() -> impl Strategy<Value = CheckKind> {
+    let host = "[a-z]{1,20}";
+    let of = |kind: &'static str, keys: String| CheckKind::from_target_json(kind, &keys).unwrap();
+    prop_oneof![
+        host.prop_map(|host| CheckKind::http(format!("https://{host}/"))),
+        (host, 1..=u16::MAX).prop_map(move |(host, port)| of("tcp", format!(r#"{{"address":"{host}:{port}"}}"#))),
+        host.prop_map(move |host| of("dns", format!(r#"{{"name":"{host}","record":"MX","dnssec":true}}"#))),
+        (host, 1..=20_u8).prop_map(move |(host, count)| of("icmp", format!(r#"{{"host":"{host}","count":{count}}}"#))),
+        (host, host).prop_map(move |(host, secret)| {
+            let keys = r#"{"address":"HOST:25","security":"tls","login":{"user":"u","password":"secret:NAME"}}"#;
+            of("smtp", keys.replace("HOST", &host).replace("NAME", &secret))
+        }),
+        host.prop_map(move |host| {
+            let first = r#"{"name":"a","url":"http://HOST/","capture":{"x":"json '$.x'"}}"#.replace("HOST", &host);
+            of("flow", format!(r#"{{"steps":[{first},{{"name":"b","url":"http://{host}/{{{{x}}}}"}}]}}"#))
+        }),
+    ]
+}
+
 fn check() -> impl Strategy<Value = AssignedCheck> {
     let regions = option::of(prop::collection::btree_set(slug().prop_map(|slug| Region::parse(&slug).unwrap()), 0..4));
     let quorum = prop_oneof![
@@ -188,35 +228,35 @@ fn check() -> impl Strategy<Value = AssignedCheck> {
         (1_u32..=1_000_000).prop_map(Quorum::Share),
         (1_u32..=10_000).prop_map(Quorum::Agents),
     ];
-    let texts = ["status in 200..399", "body contains 'Welcome'", "latency < 2s", "degraded if latency > 800ms"];
+    let texts = ["latency < 2s", "degraded if latency > 800ms", "attempts == 1", "down if latency.total > 1m"];
     let expect = prop::sample::subsequence(texts.to_vec(), 0..=4);
     let times = (1_000_u64..=604_800_000, 1_000_u64..=300_000_000, 0_u32..=1_000_000);
     let streaks = (1_u32..=1000, 1_u32..=1000);
-    (any::<u32>(), 1..=u32::MAX, slug(), times, (regions, quorum), streaks, expect).prop_map(
+    (any::<u32>(), 1..=u32::MAX, (slug(), kind()), times, (regions, quorum), (streaks, 0_u8..=5), expect).prop_map(
         |(
             number,
             revision,
-            id,
+            (id, kind),
             (interval_ms, timeout_us, weight),
             (regions, quorum),
-            (confirmations, recoveries),
+            ((confirmations, recoveries), retries),
             expect,
         )| {
             AssignedCheck {
                 number: CheckNo(number),
                 revision: Revision(revision),
                 definition: CheckDefinition {
-                    kind: CheckKind::http(format!("https://{id}/")),
+                    expect: expect.iter().map(|text| Expectation::parse(text, kind.as_str()).unwrap()).collect(),
+                    kind,
                     id: CheckId::parse(&id).unwrap(),
                     interval_us: interval_ms * 1000,
                     timeout_us,
-                    retries: 0,
+                    retries,
                     weight: Weight(weight),
                     regions,
                     quorum,
                     confirmations,
                     recoveries,
-                    expect: expect.iter().map(|text| Expectation::parse(text, "http").unwrap()).collect(),
                 },
             }
         },
@@ -229,6 +269,15 @@ fn der() -> impl Strategy<Value = Vec<u8>> {
 
 fn addresses() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec("[a-z0-9.:]{1,60}", 0..=ADDRESSES_MAX)
+}
+
+fn secrets() -> impl Strategy<Value = SecretsPart> {
+    let secrets = prop::collection::btree_map("[a-z0-9._-]{1,64}", "\\PC{1,200}", 0..8);
+    (0_u32..5, 5_u32..9, secrets).prop_map(|(part, parts, secrets)| SecretsPart {
+        part,
+        parts,
+        secrets: secrets.into_iter().collect(),
+    })
 }
 
 pub(crate) fn to_collector() -> impl Strategy<Value = ToCollector> {
@@ -273,6 +322,11 @@ pub(crate) fn to_collector() -> impl Strategy<Value = ToCollector> {
         1 => status,
         1 => join,
         1 => der().prop_map(|csr_der| ToCollector::Renew { csr_der }),
+        2 => (any::<u64>(), prop_oneof![
+            result_alone().prop_map(|result| Ok(Box::new(result))),
+            "[a-z ]{1,300}".prop_map(Err),
+        ])
+            .prop_map(|(ask, outcome)| ToCollector::Ran { ask, outcome }),
     ]
 }
 
@@ -314,5 +368,7 @@ pub(crate) fn to_agent() -> impl Strategy<Value = ToAgent> {
         prop::collection::vec(event_id(), 0..8).prop_map(ToAgent::ControlAck),
         joined,
         (der(), utc()).prop_map(|(certificate_der, expires)| ToAgent::Renewed { certificate_der, expires }),
+        secrets().prop_map(ToAgent::Secrets),
+        (any::<u64>(), any::<u32>()).prop_map(|(ask, check)| ToAgent::RunNow { ask, check: CheckNo(check) }),
     ]
 }

@@ -2,11 +2,13 @@
 
 use proptest::prelude::*;
 use sitepulse_model::id::{Bucket, Revision, Seq};
-use sitepulse_model::record::{Cause, Record};
+use sitepulse_model::record::{Cause, FACTS_MAX, FactKey, ProbeResult, Record};
 use sitepulse_wire::frame::{
     BODY_BYTES_MAX, DecodeError, EncodeError, FrameDecoder, FrameError, HEADER_BYTES, Message, PUSH_BYTES_MAX,
 };
-use sitepulse_wire::message::{BATCH_RECORDS_MAX, Batch, ToAgent, ToCollector};
+use sitepulse_wire::message::{
+    BATCH_RECORDS_MAX, Batch, SECRET_BYTES_MAX, SECRETS_MAX, SecretsPart, ToAgent, ToCollector,
+};
 use sitepulse_wire::record::{self, DecodeError as RecordError};
 
 use crate::{arbitrary, samples};
@@ -211,7 +213,7 @@ fn a_bad_check_is_named() {
     assert!(encode(check).contains("assignment.check shop.interval_us: 999 microseconds"));
     let mut check = samples::check();
     check.definition.kind = sitepulse_model::check::CheckKind::http("ftp://x");
-    assert!(encode(check).contains("assignment.check shop.url"));
+    assert!(encode(check).contains("assignment.check shop.target: url: \"ftp://x\""));
 }
 
 #[test]
@@ -230,7 +232,7 @@ fn secrets_stay_out_of_logs() {
 
 proptest! {
     #[test]
-    fn any_body_of_any_kind_is_handled(kind in prop_oneof![1_u16..9, 129_u16..137, any::<u16>()], body in prop::collection::vec(any::<u8>(), 0..2000)) {
+    fn any_body_of_any_kind_is_handled(kind in prop_oneof![1_u16..10, 129_u16..139, any::<u16>()], body in prop::collection::vec(any::<u8>(), 0..2000)) {
         let bytes = frame(kind, &body);
         drop(decode::<ToCollector>(&bytes));
         drop(decode::<ToAgent>(&bytes));
@@ -266,4 +268,51 @@ proptest! {
         drop(record::decode(&bytes));
         drop(record::decode(&[&[1], &bytes[..]].concat()));
     }
+}
+
+#[test]
+fn facts_are_bounded_and_known() {
+    let Record::Result(mut result) = samples::records().into_iter().next().unwrap().1 else { panic!("a result") };
+    let encode = |result: &ProbeResult| {
+        let mut bytes = Vec::new();
+        record::encode(&Record::Result(result.clone()), &mut bytes);
+        bytes
+    };
+    // The facts are last: how many, then a key and a number of one byte each.
+    result.facts.number(FactKey::Attempts, 3);
+    let good = encode(&result);
+    let (head, facts) = good.split_at(good.len() - 3);
+    assert_eq!(facts, [1, FactKey::Attempts.code(), 6]);
+    let with = |facts: &[u8]| record::decode(&[head, facts].concat());
+    assert!(with(facts).is_ok());
+    let many = |count: usize| {
+        let mut bytes = vec![count as u8];
+        bytes.extend([FactKey::FailedAttempt.code(), 1, b'x'].repeat(count));
+        bytes
+    };
+    assert!(with(&many(FACTS_MAX)).is_ok());
+    for bad in [
+        many(FACTS_MAX + 1),
+        vec![0],
+        vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+        vec![1, 0, 6],
+        vec![1, 255, 1, 6],
+        vec![1, FactKey::HttpVersion.code(), 2, 0xff, 0xff],
+        [&[1, FactKey::HttpVersion.code(), 201, 1][..], &[b'x'; 201]].concat(),
+        vec![1, FactKey::HttpVersion.code(), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+    ] {
+        assert!(with(&bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn secrets_are_bounded_and_never_shown() {
+    let part = |secrets: Vec<(String, String)>| ToAgent::Secrets(SecretsPart { part: 0, parts: 1, secrets });
+    let one = |name: &str, value: &str| part(vec![(name.to_owned(), value.to_owned())]).encode();
+    assert!(one(&"a".repeat(64), &"x".repeat(SECRET_BYTES_MAX)).is_ok());
+    assert!(one(&"a".repeat(65), "x").is_err());
+    assert!(one("a", &"x".repeat(SECRET_BYTES_MAX + 1)).is_err());
+    let many = (0..=SECRETS_MAX).map(|n| (format!("s{n}"), "x".to_owned())).collect();
+    assert!(part(many).encode().is_err());
+    assert!(!format!("{:?}", part(vec![("name".into(), "hidden".into())])).contains("hidden"));
 }

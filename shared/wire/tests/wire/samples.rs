@@ -8,7 +8,8 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    Cause, DropReason, Dropped, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState, Provenance, Record,
+    Cause, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState,
+    Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::*;
@@ -45,6 +46,26 @@ pub(crate) fn success() -> ProbeResult {
     }
 }
 
+/// A soft failure with facts of both types, and a list among them.
+pub(crate) fn with_facts() -> ProbeResult {
+    let mut facts = Facts { status: Some(503), ..success().facts };
+    facts.number(FactKey::Attempts, 2);
+    facts.text(FactKey::FailedAttempt, "connect: 203.0.113.7:443 refused the connection");
+    facts.text(FactKey::HttpVersion, "HTTP/2");
+    facts.text(FactKey::TlsVersion, "TLSv1.3");
+    facts.text(FactKey::CertificateIssuer, "CN=R3, O=Let's Encrypt, C=US");
+    facts.text(FactKey::DnsAnswer, "192.0.2.1");
+    facts.text(FactKey::DnsAnswer, "192.0.2.2");
+    facts.number(FactKey::ExitStatus, -1);
+    ProbeResult {
+        state: ProbeState::Degraded,
+        cause: Some(Cause::SoftAssertion),
+        detail: "attempts 2 is > 1".into(),
+        facts,
+        ..success()
+    }
+}
+
 pub(crate) fn records() -> Vec<(&'static str, Record)> {
     let failure = ProbeResult {
         state: ProbeState::Down,
@@ -78,6 +99,7 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         ("record-failure", Record::Result(failure)),
         ("record-missed", Record::Missed(missed)),
         ("record-dropped", Record::Dropped(dropped)),
+        ("record-facts", Record::Result(with_facts())),
     ]
 }
 
@@ -141,6 +163,25 @@ pub(crate) fn check() -> AssignedCheck {
     }
 }
 
+/// A check of another kind, with nested keys, a secret and retries.
+fn flow() -> AssignedCheck {
+    let target = r#"{"steps":[{"name":"log in","url":"https://shop.example/login","method":"POST","body":"secret:login",
+        "expect":["status == 200"],"capture":{"token":"json '$.token'"}},
+        {"name":"cart","url":"https://shop.example/cart?t={{token}}","headers":{"x-token":"{{token}}"}}]}"#;
+    let plain = check();
+    AssignedCheck {
+        number: CheckNo(43),
+        definition: CheckDefinition {
+            id: CheckId::parse("shop-flow").unwrap(),
+            kind: CheckKind::from_target_json("flow", target).unwrap(),
+            retries: 2,
+            expect: vec![Expectation::parse("degraded if attempts > 1", "flow").unwrap()],
+            ..plain.definition
+        },
+        ..plain
+    }
+}
+
 pub(crate) fn to_collector() -> Vec<(&'static str, ToCollector)> {
     let hello = Hello {
         protocol_min: 1,
@@ -176,6 +217,8 @@ pub(crate) fn to_collector() -> Vec<(&'static str, ToCollector)> {
         ("status", ToCollector::Status(status)),
         ("join", ToCollector::Join(join)),
         ("renew", ToCollector::Renew { csr_der: vec![0x30, 0x01, 0x02] }),
+        ("ran", ToCollector::Ran { ask: 77, outcome: Ok(Box::new(with_facts())) }),
+        ("ran-refused", ToCollector::Ran { ask: 78, outcome: Err("this agent does not run check 42".into()) }),
     ]
 }
 
@@ -190,8 +233,13 @@ pub(crate) fn to_agent() -> Vec<(&'static str, ToAgent)> {
         assignment_follows: true,
         backlog_per_s: 2000,
     };
+    let secrets = SecretsPart {
+        part: 0,
+        parts: 1,
+        secrets: vec![("mail.password".into(), "corréct horse".into()), ("shop-token".into(), "Bearer abc".into())],
+    };
     let refusal = Refusal { code: RefusalCode::Revoked, message: "agent eu-west-1 was revoked: join again".into() };
-    let part = AssignmentPart { revision: 13, part: 0, parts: 1, checks: vec![check()] };
+    let part = AssignmentPart { revision: 13, part: 0, parts: 1, checks: vec![check(), flow()] };
     let joined = Joined {
         agent: AgentNo(3),
         name: AgentName::parse("eu-west-1").unwrap(),
@@ -210,5 +258,7 @@ pub(crate) fn to_agent() -> Vec<(&'static str, ToAgent)> {
         ("control-ack-to-agent", ToAgent::ControlAck(ids())),
         ("joined", ToAgent::Joined(joined)),
         ("renewed", ToAgent::Renewed { certificate_der: vec![0x30, 0x03], expires: AT }),
+        ("secrets", ToAgent::Secrets(secrets)),
+        ("run-now", ToAgent::RunNow { ask: 77, check: CheckNo(42) }),
     ]
 }
