@@ -231,7 +231,7 @@ async fn a_bad_check_file_applies_nothing_and_lists_all_faults() {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     let problem = answer.json();
     assert_eq!(problem["code"], "bad_checks");
-    assert_eq!(problem["errors"].as_array().unwrap().len(), 3, "{problem}");
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
     assert_eq!(bench.get("/api/v1/checks").await.json(), json!([]));
 }
 
@@ -695,6 +695,22 @@ fn the_program_serves_and_its_commands_reach_it() {
     let again = Server::start(&data);
     assert_eq!(ran(&data, &["checks", "--json"])[0]["id"], "shop");
     assert_eq!(again.end(), 0);
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_a_check_as_code() {
+    let bench = Bench::new();
+    let job = "[[check]]\nid = \"job\"\nkind = \"heartbeat\"\ncron = \"30 2 * * 1-5\"\nzone = \"Europe/Paris\"\ngrace = \"10m\"\n";
+    let applied = bench.apply(job, json!({})).await;
+    assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
+    let checks = bench.get("/api/v1/checks").await.json();
+    assert_eq!((&checks[0]["kind"], &checks[0]["target"]), (&json!("heartbeat"), &json!("30 2 * * 1-5")));
+    assert_eq!(bench.get("/api/v1/agents").await.json()[0]["region"], "collector");
+    for (from, to, says) in [("Europe/Paris", "Europe/Nowhere", "zone"), ("30 2 * * 1-5", "0 0 30 2 *", "cron")] {
+        let refused = bench.apply(&job.replace(from, to), json!({})).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
+        assert!(refused.json()["errors"][0].as_str().unwrap().contains(says), "{}", refused.text);
+    }
 }
 
 /// Runs a command with something on its stdin.
