@@ -2,12 +2,13 @@
 //!
 //! Cron means what Debian's cron means. Five fields; of day of month and day of week either one is enough where both are given. When
 //! clocks go forward, a job with a fixed time within the gap is due right after it; when they go back, it is due at the first of the
-//! two. A job with `*` in its hours or minutes follows the clock on the wall, so none within the gap, both within the overlap.
+//! two, and lists of fixed times alike. A job with `*` in its hours or minutes follows the clock on the wall, so none within the gap, both within the overlap.
 
 use croner::Cron;
 use croner::parser::CronParser;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Timestamp, ToSpan};
 use sitepulse_model::check::{CheckKind, HeartbeatTarget};
 use sitepulse_model::time::UtcMicros;
 
@@ -22,7 +23,14 @@ pub struct Timing {
 #[derive(Debug, Clone)]
 enum Due {
     Period(i64),
-    Cron(Box<Cron>, TimeZone),
+    /// `*` in minutes or hours: whatever the wall's clock shows.
+    Wall(Box<Cron>, TimeZone),
+    /// Fixed times on the days of a cron line, which is asked in UTC for its days alone. Ascending, never empty.
+    Times {
+        days: Box<Cron>,
+        times: Vec<Time>,
+        zone: TimeZone,
+    },
 }
 
 impl Timing {
@@ -48,7 +56,7 @@ impl Timing {
                 let zone = target.zone.as_deref().unwrap_or("UTC");
                 let zone = TimeZone::get(zone)
                     .map_err(|_| format!("zone: {zone:?} is no IANA time zone: write one like Europe/Paris"))?;
-                Due::Cron(Box::new(cron(line)?), zone)
+                due(line, zone)?
             }
         };
         let timing = Self { due, grace_us };
@@ -63,14 +71,70 @@ impl Timing {
     pub fn due_after(&self, at: UtcMicros) -> Option<UtcMicros> {
         match &self.due {
             Due::Period(us) => Some(at.plus_us(*us)),
-            Due::Cron(cron, zone) => {
-                // Lines are whole minutes; a fraction of a second would only be carried along.
+            // Lines are whole minutes; a fraction of a second would only be carried along.
+            Due::Wall(cron, zone) => {
                 let second = Timestamp::from_second(at.0.div_euclid(1_000_000)).ok()?;
                 let next = cron.find_next_occurrence(&second.to_zoned(zone.clone()), false).ok()?;
                 Some(UtcMicros(next.timestamp().as_microsecond()))
             }
+            Due::Times { days, times, zone } => {
+                let after = Timestamp::from_microsecond(at.0).ok()?;
+                let mut day = after.to_zoned(zone.clone()).date().yesterday().ok()?.to_zoned(TimeZone::UTC).ok()?;
+                loop {
+                    day = days.find_next_occurrence(&day, false).ok()?;
+                    let due = times.iter().filter_map(|time| instant(zone, day.date().to_datetime(*time)));
+                    if let Some(due) = due.into_iter().find(|due| *due > after) {
+                        return Some(UtcMicros(due.as_microsecond()));
+                    }
+                }
+            }
         }
     }
+}
+
+/// When a time on the wall comes: within the gap right after it, of two the first.
+fn instant(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_zoned(wall);
+    match ambiguous.offset() {
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+            Some(ambiguous.earlier().ok()?.timestamp())
+        }
+        AmbiguousOffset::Gap { .. } => {
+            // As far after the gap as the time is within it.
+            let later = ambiguous.later().ok()?.timestamp();
+            Some(zone.preceding(later.checked_add(1.second()).ok()?).next()?.timestamp())
+        }
+    }
+}
+
+fn due(line: &str, zone: TimeZone) -> Result<Due, String> {
+    let whole = cron(line)?;
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (minutes, hours) = (fields[0], fields[1]);
+    if minutes.contains('*') || hours.contains('*') {
+        return Ok(Due::Wall(Box::new(whole), zone));
+    }
+    let unusable = || format!("cron: {line:?}: minutes and hours are numbers, lists and ranges");
+    let minutes = numbers(minutes).ok_or_else(unusable)?;
+    let hours = numbers(hours).ok_or_else(unusable)?;
+    let both = hours.iter().flat_map(|hour| minutes.iter().map(move |minute| Time::new(*hour, *minute, 0, 0)));
+    let mut times = both.collect::<Result<Vec<Time>, _>>().map_err(|_| unusable())?;
+    times.sort_unstable();
+    let days = Box::new(cron(&format!("0 0 {}", fields[2..].join(" ")))?);
+    Ok(Due::Times { days, times, zone })
+}
+
+/// The numbers of a field without `*`, which the parser has found good.
+fn numbers(field: &str) -> Option<Vec<i8>> {
+    let mut out = Vec::new();
+    for part in field.split(',') {
+        let (range, step) =
+            part.split_once('/').map_or(Some((part, 1)), |(range, step)| Some((range, step.parse().ok()?)))?;
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (i8, i8) = (first.parse().ok()?, last.parse().ok()?);
+        out.extend((first..=last).step_by(std::num::NonZeroUsize::new(step)?.get()));
+    }
+    (!out.is_empty()).then_some(out)
 }
 
 fn cron(line: &str) -> Result<Cron, String> {
@@ -85,8 +149,7 @@ fn cron(line: &str) -> Result<Cron, String> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::DateTime;
-    use jiff::{ToSpan, Zoned};
+    use jiff::Zoned;
     use proptest::prelude::*;
     use sitepulse_model::check::DurationUs;
 
@@ -115,6 +178,9 @@ mod tests {
         assert_eq!(next("30 2 * * *", "Europe/Paris", "2026-03-29T01:00:00Z"), "2026-03-30T00:30:00Z");
         assert_eq!(next("30 2 * * *", "Europe/Paris", "2026-10-24T12:00:00Z"), "2026-10-25T00:30:00Z");
         assert_eq!(next("30 2 * * *", "Europe/Paris", "2026-10-25T00:30:00Z"), "2026-10-26T01:30:00Z");
+        // A list of fixed times is fixed too.
+        assert_eq!(next("0 2,4 * * *", "America/New_York", "2026-03-07T09:00:00Z"), "2026-03-08T07:00:00Z");
+        assert_eq!(next("0,30 2 * * *", "Europe/Paris", "2026-10-25T00:30:00Z"), "2026-10-26T01:00:00Z");
         assert_eq!(next("30 * * * *", "Europe/Paris", "2026-10-25T00:30:00Z"), "2026-10-25T01:30:00Z");
         assert_eq!(next("0 2 * * *", "UTC", "2026-01-01T01:59:59.7Z"), "2026-01-01T02:00:00Z");
         assert_eq!(next("0 2 * * *", "UTC", "2026-01-01T02:00:00.5Z"), "2026-01-02T02:00:00Z");
@@ -215,7 +281,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn cron_agrees_with_a_walk_over_the_minutes(
             minute in field(0, 59), hour in prop_oneof![2 => field(0, 4), 1 => field(0, 23)], day in field(25, 31),
