@@ -17,7 +17,7 @@ use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE, LockError};
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope};
-use sitepulse_model::id::{AgentName, AgentNo, Region};
+use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ use tokio::sync::watch;
 use crate::book::Book;
 use crate::engine::{Engine, Shared};
 use crate::enrol::NewJoinToken;
+use crate::heartbeat::PingKind;
+use crate::heartbeat::observe::HeartbeatNow;
 use crate::store::{StoreError, StoreOpenError};
 use crate::writer::{Closed, Writer};
 
@@ -98,6 +100,9 @@ pub enum AppError {
     /// It asks for something that makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// Something else is in its way.
+    #[error("{0}")]
+    Conflict(String),
     /// The collector cannot do it now: the disk is full, or it is shutting down.
     #[error("{0}")]
     Unavailable(String),
@@ -258,6 +263,35 @@ impl App {
     pub async fn revoke_agent(&self, name: &AgentName, now: UtcMicros) -> Result<AgentNo, AppError> {
         let name = name.clone();
         self.inner.writer.run(move |engine| engine.revoke_agent(&name, now)).await?
+    }
+
+    /// Sets a secret. See [`Engine::set_secret`].
+    pub async fn set_secret(&self, name: &str, value: Vec<u8>, now: UtcMicros) -> Result<(), AppError> {
+        let name = name.to_owned();
+        self.inner.writer.run(move |engine| engine.set_secret(&name, &value, now)).await?
+    }
+
+    /// Removes a secret. See [`Engine::remove_secret`].
+    pub async fn remove_secret(&self, name: &str, force: bool) -> Result<(), AppError> {
+        let name = name.to_owned();
+        self.inner.writer.run(move |engine| engine.remove_secret(&name, force)).await?
+    }
+
+    /// Takes a job's ping in: durable when this returns. `false` when the check is no living heartbeat.
+    pub async fn ping(
+        &self,
+        check: CheckNo,
+        kind: PingKind,
+        exit_status: Option<u8>,
+        body: Vec<u8>,
+        now: UtcMicros,
+    ) -> Result<bool, AppError> {
+        Ok(self.inner.writer.run(move |engine| engine.ping(check, kind, exit_status, body, now)).await??)
+    }
+
+    /// A heartbeat check's token and pings; `None` for a check that is none.
+    pub async fn heartbeat(&self, check: CheckNo) -> Result<Option<HeartbeatNow>, AppError> {
+        Ok(self.inner.writer.run(move |engine| engine.heartbeat(check)).await??)
     }
 
     /// Makes an API token, a sign-in link or a console session. `note` says whose it is: 1 to 64 bytes.

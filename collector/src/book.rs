@@ -10,7 +10,7 @@ mod agent;
 mod check;
 mod pair;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
@@ -18,8 +18,10 @@ use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 
+use crate::secret::Vault;
+
 pub use accounting::{AgentNow, Filter, VerdictNow};
-pub use agent::{Agent, Presence, PresenceCell};
+pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 
@@ -31,6 +33,7 @@ pub struct Book {
     agents: BTreeMap<AgentNo, Agent>,
     agent_names: BTreeMap<AgentName, AgentNo>,
     control: ControlLog,
+    vault: Vault,
     quarantined: u64,
     version: u64,
 }
@@ -89,7 +92,7 @@ impl Book {
             .values()
             .filter_map(|check| {
                 let current = check.current()?;
-                current.definition.runs_in(region).then(|| AssignedCheck {
+                agent::runs_in(&current.definition, region).then(|| AssignedCheck {
                     number: check.number,
                     revision: current.revision,
                     definition: current.definition.clone(),
@@ -110,9 +113,34 @@ impl Book {
         self.control.events_where(move |_, scope| concerns(scope, agent))
     }
 
-    /// How many agents hold a connection now.
+    /// How many agents hold a connection now; the collector's own observer needs none.
     pub fn agents_connected(&self) -> usize {
-        self.agents.values().filter(|agent| agent.presence.is_connected()).count()
+        self.agents.values().filter(|agent| !agent.internal && agent.presence.is_connected()).count()
+    }
+
+    /// The collector's own observer; `None` before the first heartbeat check.
+    pub fn observer(&self) -> Option<&Agent> {
+        self.agents.values().find(|agent| agent.internal)
+    }
+
+    /// The sealed secrets.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The names of the secrets that the agents of a region need.
+    pub fn secrets_in(&self, region: &Region) -> BTreeSet<String> {
+        let current = self.checks.values().filter_map(Check::current);
+        let theirs = current.filter(|current| agent::runs_in(&current.definition, region));
+        theirs.flat_map(|current| current.definition.kind.secrets()).collect()
+    }
+
+    /// The living checks that refer to a secret, by id.
+    pub fn users_of_secret(&self, name: &str) -> Vec<CheckId> {
+        let uses = |check: &&Check| check.current().is_some_and(|now| now.definition.kind.secrets().contains(name));
+        let mut users: Vec<CheckId> = self.checks.values().filter(uses).map(|check| check.id.clone()).collect();
+        users.sort();
+        users
     }
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {
@@ -132,12 +160,18 @@ impl Book {
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
     }
 
+    /// The sealed secrets, for a change that sessions must hear of.
+    pub(crate) fn vault_mut(&mut self) -> &mut Vault {
+        self.changed();
+        &mut self.vault
+    }
+
     pub(crate) fn insert_event(&mut self, event: ControlEvent) -> bool {
         self.changed();
         self.control.insert(event)
     }
 
-    /// Grows with every change of checks, agents and control events: what sessions must hear of. Not with results.
+    /// Grows with every change of checks, agents, control events and secrets: what sessions must hear of. Not with results.
     pub fn version(&self) -> u64 {
         self.version
     }

@@ -139,6 +139,27 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sitepulse-collector weight 2 --agent eu-west-1\n  \
                             sitepulse-collector weight 0 --agent eu-west-1 --check shop    # watched, never counted")]
     Weight(WeightArgs),
+    /// Runs a check at once on its agents, besides the schedule, and shows what each finds. Nothing of it is stored or counted.
+    #[command(
+        name = "run-now",
+        after_help = "Examples:\n  sitepulse-collector run-now shop\n  sitepulse-collector run-now shop --agent eu-west-1 --json\n\n\
+                      Exit code 0 when at least one agent ran it, whatever it found; 6 when none did."
+    )]
+    RunNow(RunNowArgs),
+    /// Sets, lists and removes secrets that checks refer to as `secret:NAME`. No command shows a value.
+    #[command(after_help = "Example:\n  sitepulse-collector secret set shop.token < token.txt")]
+    Secret {
+        /// What to do.
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
+    /// Shows what the jobs of heartbeat checks call.
+    #[command(after_help = "Example:\n  sitepulse-collector heartbeat url backup")]
+    Heartbeat {
+        /// What to do.
+        #[command(subcommand)]
+        command: HeartbeatCommand,
+    },
     /// Shows who suspended, resumed, weighed or revoked what, when, and from which side.
     #[command(
         after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json"
@@ -241,6 +262,58 @@ pub struct ScopeArgs {
     pub check: Option<String>,
 }
 
+/// `run-now`
+#[derive(Debug, Clone, Args)]
+pub struct RunNowArgs {
+    /// The check.
+    #[arg(value_name = "CHECK")]
+    pub check: String,
+    /// This agent alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+}
+
+/// `secret ...`
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Sets a secret, new or anew; its value comes from stdin or a file, never from the command line.
+    #[command(after_help = "Examples:\n  sitepulse-collector secret set shop.token < token.txt\n  \
+                            sitepulse-collector secret set client.key --file client.key\n\n\
+                            The newline that ends a single line is not part of the value; a text of several lines stays as it is.")]
+    Set {
+        /// Its name: 1 to 64 letters, digits, `-`, `_` and `.`.
+        name: String,
+        /// Where the value is [default: stdin].
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Lists the secrets: when each was set, and which checks use it.
+    #[command(after_help = "Example:\n  sitepulse-collector secret list --json")]
+    List,
+    /// Removes a secret; refused while a check uses it.
+    #[command(after_help = "Example:\n  sitepulse-collector secret remove shop.token")]
+    Remove {
+        /// Its name.
+        name: String,
+        /// Although checks use it: their runs say unknown from then on.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// `heartbeat ...`
+#[derive(Debug, Subcommand)]
+pub enum HeartbeatCommand {
+    /// Prints what a job calls when it is done; --json adds its newest calls.
+    #[command(after_help = "Examples:\n  sitepulse-collector heartbeat url backup\n  \
+                            backup.sh; curl -fsS -m 10 --retry 5 \"$(sitepulse-collector heartbeat url backup)/$?\"\n\n\
+                            Append /start when the job begins, /fail when it failed, or its exit status.")]
+    Url {
+        /// The check.
+        check: String,
+    },
+}
+
 /// `suspend`
 #[derive(Debug, Clone, Args)]
 pub struct SuspendArgs {
@@ -331,6 +404,12 @@ mod tests {
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
+            "run-now shop --agent a --json",
+            "secret set shop.token --file f",
+            "secret set shop.token",
+            "secret list --json",
+            "secret remove shop.token --force",
+            "heartbeat url backup",
             "history --url https://c.example --token t",
         ] {
             let args = std::iter::once("sitepulse-collector").chain(line.split(' '));
@@ -348,6 +427,9 @@ mod tests {
             "suspend --agent a --for 1h --until now --reason x",
             "suspend --agent a",
             "weight 1",
+            "run-now",
+            "secret set shop.token hunter2",
+            "heartbeat url",
         ] {
             let args = std::iter::once("sitepulse-collector").chain(line.split(' '));
             assert!(Cli::try_parse_from(args).is_err(), "{line}");

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
+use sitepulse_daemon::seal::Sealer;
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
@@ -19,7 +20,11 @@ use tokio::sync::watch;
 
 use crate::app::{AppError, Credential};
 use crate::book::Book;
+use crate::heartbeat::door::PingDoor;
+use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, ProvenanceCache};
+use crate::run_now::RunDesk;
+use crate::secret::Vault;
 use crate::store::{Store, StoreError, StoreOpenError, rows};
 
 /// Name of the addresses in the table `meta`: one a line.
@@ -33,6 +38,10 @@ pub struct Shared {
     addresses: RwLock<Vec<String>>,
     ticks: watch::Sender<u64>,
     versions: watch::Sender<u64>,
+    /// The door for pings of jobs.
+    pub pings: PingDoor,
+    /// The connections that a run-now can be asked over.
+    pub runs: RunDesk,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
 }
@@ -92,7 +101,7 @@ impl Shared {
         self.ticks.subscribe()
     }
 
-    /// [`Book::version`]: changes with checks, agents and control events alone.
+    /// [`Book::version`]: changes with checks, agents, control events and secrets alone.
     pub fn subscribe_versions(&self) -> watch::Receiver<u64> {
         self.versions.subscribe()
     }
@@ -108,6 +117,7 @@ pub struct Engine {
     pub(crate) provenances: HashMap<AgentNo, ProvenanceCache>,
     /// Rows in the table `quarantine`.
     pub(crate) quarantined_rows: u64,
+    pub(crate) heartbeats: Heartbeats,
 }
 
 impl Engine {
@@ -119,22 +129,34 @@ impl Engine {
         now: UtcMicros,
     ) -> Result<Self, StoreOpenError> {
         let store = Store::open(data_dir, owner, now)?;
+        let sealer = Arc::new(Sealer::open(data_dir)?);
         let path = data_dir.join(crate::store::FILE).display().to_string();
-        Self::rebuild(store, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+        Self::rebuild(store, Some(sealer), authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
     }
 
     /// An engine over a store in memory.
     pub fn in_memory(authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreOpenError> {
         let store = Store::in_memory(1, now)?;
         let path = String::from(":memory:");
-        Self::rebuild(store, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+        Self::rebuild(store, None, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
     }
 
     /// Reads everything: the book is a function of the tables.
-    fn rebuild(store: Store, authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreError> {
+    fn rebuild(
+        store: Store,
+        sealer: Option<Arc<Sealer>>,
+        authority: CertificateAuthority,
+        now: UtcMicros,
+    ) -> Result<Self, StoreError> {
         let started = clock::monotonic();
         let connection = store.read();
         let mut book = Book::default();
+        let mut vault = Vault::new(sealer);
+        for (name, sealed, set_at) in rows::secrets(connection)? {
+            vault.insert(name, sealed, set_at);
+        }
+        vault.complain();
+        *book.vault_mut() = vault;
         for agent in rows::agents(connection)? {
             book.insert_agent(agent);
         }
@@ -168,12 +190,19 @@ impl Engine {
         let addresses = rows::meta(connection, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(records, took_ms, "the book is rebuilt from the store");
+        let heartbeats = Heartbeats::rebuild(rows::heartbeats(connection)?);
+        let pings = PingDoor::default();
+        for (token, check) in heartbeats.tokens() {
+            pings.learn(token, check);
+        }
         let shared = Shared {
             book: RwLock::new(book),
             credentials: RwLock::new(credentials),
             addresses: RwLock::new(addresses.lines().map(str::to_owned).collect()),
             ticks: watch::channel(0).0,
             versions: watch::channel(0).0,
+            pings,
+            runs: RunDesk::default(),
             counters: Counters::default(),
         };
         Ok(Self {
@@ -183,6 +212,7 @@ impl Engine {
             marks,
             provenances,
             quarantined_rows,
+            heartbeats,
         })
     }
 

@@ -14,6 +14,7 @@ use sitepulse_wire::token::JoinToken;
 use crate::app::AppError;
 use crate::book::{Agent, Book, PresenceCell};
 use crate::engine::Engine;
+use crate::heartbeat::observe::is_reserved;
 use crate::store::{StoreError, rows};
 
 /// A token's longest life, and its default: an hour, in microseconds.
@@ -52,6 +53,9 @@ impl Engine {
     pub fn create_join_token(&mut self, region: Region, ttl_us: u64, now: UtcMicros) -> Result<NewJoinToken, AppError> {
         if ttl_us == 0 || ttl_us > TOKEN_TTL_US_MAX {
             return Err(AppError::Invalid("a join token lives 1 hour at most: give a ttl from 1s to 1h".into()));
+        }
+        if is_reserved(region.as_str()) {
+            return Err(AppError::Invalid(format!("region {region} is the collector's own: choose another")));
         }
         let addresses = self.shared.addresses();
         if addresses.is_empty() {
@@ -111,6 +115,12 @@ impl Engine {
         let agent = {
             let book = shared.book();
             let name = match &request.name {
+                Some(name) if is_reserved(name.as_str()) => {
+                    return Ok(Err(refusal(
+                        RefusalCode::NameTaken,
+                        format!("the name {name} is the collector's own: choose another with --name"),
+                    )));
+                }
                 Some(name) if book.agent_by_name(name).is_some() => {
                     return Ok(Err(refusal(
                         RefusalCode::NameTaken,
@@ -131,6 +141,7 @@ impl Engine {
                 revoked_at: None,
                 build: request.build.clone(),
                 presence: PresenceCell::default(),
+                internal: false,
             }
         };
         let joined = match self.certify(&agent, &request.csr_der, now) {
@@ -196,6 +207,10 @@ impl Engine {
             return Err(AppError::NotFound(format!("no agent {name}: see `sitepulse-collector agents`")));
         };
         let number = known.number;
+        if known.internal {
+            let what = "is the collector's own observer and cannot be revoked: retire the heartbeat checks";
+            return Err(AppError::Invalid(format!("agent {name} {what}")));
+        }
         if known.revoked_at.is_some() {
             return Ok(number);
         }

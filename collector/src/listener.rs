@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::app::App;
 use crate::book::{Presence, PresenceCell};
 use crate::receive::{Action, BATCHES_WAITING_MAX, CONTROL, PeerCertificate, ReceiveSession, StreamNo};
+use crate::run_now::{Answer, Ask};
 
 /// How long a message may wait for the peer to read.
 const SEND_MAX: Duration = Duration::from_secs(15);
@@ -137,6 +138,10 @@ struct Shell {
     senders: BTreeMap<StreamNo, FrameSender<ToAgent>>,
     credits: Arc<Semaphore>,
     ingested: mpsc::UnboundedSender<Ingested>,
+    /// Runs that somebody wants, once the agent is welcome.
+    asking: Option<mpsc::Receiver<Ask>>,
+    /// Who waits for the answer of a run, by the session's number.
+    replies: BTreeMap<u64, oneshot::Sender<Answer>>,
 }
 
 async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut stopped: watch::Receiver<bool>) {
@@ -156,8 +161,18 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut s
     let (heard, mut hearing) = mpsc::channel::<Heard>(1);
     let credits = Arc::new(Semaphore::new(BATCHES_WAITING_MAX));
     let session = ReceiveSession::new(certificate.clone(), env!("CARGO_PKG_VERSION"), app.addresses(), clock::now());
-    let mut shell =
-        Shell { app, session, peer, certificate, present: None, senders: BTreeMap::new(), credits, ingested };
+    let mut shell = Shell {
+        app,
+        session,
+        peer,
+        certificate,
+        present: None,
+        senders: BTreeMap::new(),
+        credits,
+        ingested,
+        asking: None,
+        replies: BTreeMap::new(),
+    };
     let mut streams: StreamNo = 0;
     let reason = loop {
         let deadline = shell.session.poll_timeout();
@@ -182,6 +197,7 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut s
             }
             Ok(()) = versions.changed() => shell.session.handle_book(&shell.app.book()),
             () = sleep_until(deadline), if deadline.is_some() => shell.session.handle_timeout(clock::now()),
+            Some(ask) = next_ask(&mut shell.asking) => shell.ask(ask),
             () = lost(&mut seat) => break "the agent has newer connections".into(),
             _ = stopped.changed() => {
                 let message = "the collector is shutting down: keep the data and come again";
@@ -203,6 +219,14 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut s
 async fn lost(seat: &mut Option<oneshot::Receiver<()>>) {
     match seat {
         Some(seat) => drop(seat.await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The next run that somebody wants.
+async fn next_ask(asking: &mut Option<mpsc::Receiver<Ask>>) -> Option<Ask> {
+    match asking {
+        Some(asking) => asking.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -266,6 +290,18 @@ impl Shell {
             self.credits.add_permits(1);
         }
         self.session.handle_frame(stream, message, &self.app.book(), now);
+    }
+
+    /// Hands a wish on to the session; its reply is dropped when the session cannot ask.
+    fn ask(&mut self, ask: Ask) {
+        let gone: Vec<u64> = self.replies.iter().filter(|(_, reply)| reply.is_closed()).map(|(ask, _)| *ask).collect();
+        for ask in gone {
+            self.replies.remove(&ask);
+            self.session.forget_ask(ask);
+        }
+        if let Some(number) = self.session.handle_ask(ask.check) {
+            self.replies.insert(number, ask.reply);
+        }
     }
 
     /// Does what the session wants; the reason when it wants the connection closed.
@@ -336,6 +372,12 @@ impl Shell {
                     });
                     self.app.shared().tick();
                 }
+                Action::Ran { ask, outcome } => {
+                    if let Some(reply) = self.replies.remove(&ask) {
+                        // Whoever asked may have gone.
+                        drop(reply.send(outcome));
+                    }
+                }
                 Action::Close(reason) => {
                     self.flush().await;
                     return Some(reason);
@@ -389,6 +431,7 @@ impl Shell {
             presence.certificate_expires = expires;
             update(presence);
         });
+        self.asking = Some(self.app.shared().runs.enter(agent));
         tracing::info!(%agent, peer = %self.peer, "agent connected");
     }
 

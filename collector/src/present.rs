@@ -1,7 +1,7 @@
 //! Everything that people and scripts see: the console, the API, metrics. One router behind three doors.
 //!
 //! Reading order: [`route`] is the table of all routes, [`door`] says who may pass; [`view`] turns the book into the shapes of
-//! [`dto`]; [`api`], [`console`], [`metrics`] and [`health`] answer with them; [`http`] listens.
+//! [`dto`]; [`api`], [`console`], [`metrics`] and [`health`] answer with them, [`ping`] takes in what jobs tell; [`http`] listens.
 //!
 //! Limits: one snapshot of the book a second serves all readers, however many they are; [`http`] bounds connections, headers and
 //! bodies.
@@ -21,6 +21,7 @@ pub mod api;
 pub mod console;
 pub mod health;
 pub mod metrics;
+pub mod ping;
 
 pub mod http;
 

@@ -10,10 +10,10 @@
 
 mod push;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sitepulse_model::control::{ControlEvent, EventId};
-use sitepulse_model::id::{AgentName, AgentNo, Incarnation};
+use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Incarnation};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{
     Ack, Batch, Hello, JoinRequest, Joined, Lane, PROTOCOL, PROTOCOL_MIN, Refusal, RefusalCode, Status, ToAgent,
@@ -23,6 +23,7 @@ use sitepulse_wire::message::{
 use crate::book::{Agent, Book};
 use crate::enrol;
 use crate::ingest::IngestJob;
+use crate::run_now::{ASKS_OF_CONNECTION_MAX, Answer};
 
 /// Most batches of one session that wait for the store.
 pub const BATCHES_WAITING_MAX: usize = 4;
@@ -98,6 +99,13 @@ pub enum Action {
     },
     /// Note how the agent fares.
     Status(AgentNo, Status),
+    /// The answer of a run that [`ReceiveSession::handle_ask`] asked for.
+    Ran {
+        /// The ask.
+        ask: u64,
+        /// What the run found, or why there was none.
+        outcome: Answer,
+    },
     /// Flush what was sent, then close the connection.
     Close(String),
 }
@@ -121,6 +129,10 @@ struct Open {
     agent: AgentNo,
     lanes: BTreeMap<StreamNo, LaneState>,
     push: push::Push,
+    /// Runs asked for and not answered.
+    asks: BTreeSet<u64>,
+    /// The newest ask.
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -220,7 +232,15 @@ impl ReceiveSession {
                 Some(agent) => self.actions.push_back(Action::Status(agent, status)),
                 None => self.out_of_turn("a status"),
             },
-            (CONTROL, ToCollector::Ran { .. }) => {}
+            (CONTROL, ToCollector::Ran { ask, outcome }) => match self.open_mut() {
+                // An answer that nobody waits for any more is no fault.
+                Some(open) => {
+                    if open.asks.remove(&ask) {
+                        self.actions.push_back(Action::Ran { ask, outcome });
+                    }
+                }
+                None => self.out_of_turn("the answer of a run"),
+            },
             (CONTROL, ToCollector::LaneOpen(_) | ToCollector::Batch(_)) => {
                 self.out_of_turn("a batch on the control stream")
             }
@@ -255,6 +275,24 @@ impl ReceiveSession {
             }
             Some(agent) => self.refuse_with(enrol::revoked(Some(&agent.name))),
             None => self.refuse(RefusalCode::UnknownAgent, "no such agent: join again with a new token".into()),
+        }
+    }
+
+    /// Somebody wants a check run at once. The ask's number, under which [`Action::Ran`] answers; `None` when the session is not
+    /// open or [`ASKS_OF_CONNECTION_MAX`] wait already.
+    pub fn handle_ask(&mut self, check: CheckNo) -> Option<u64> {
+        let open = self.open_mut().filter(|open| open.asks.len() < ASKS_OF_CONNECTION_MAX)?;
+        open.asked += 1;
+        let ask = open.asked;
+        open.asks.insert(ask);
+        self.actions.push_back(Action::Send(CONTROL, ToAgent::RunNow { ask, check }));
+        Some(ask)
+    }
+
+    /// Nobody waits for this ask's answer any more.
+    pub fn forget_ask(&mut self, ask: u64) {
+        if let Some(open) = self.open_mut() {
+            open.asks.remove(&ask);
         }
     }
 
@@ -350,7 +388,8 @@ impl ReceiveSession {
             incarnation: hello.incarnation,
             assignment_revision,
         });
-        self.phase = Phase::Open(Open { agent: agent.number, lanes: BTreeMap::new(), push });
+        self.phase =
+            Phase::Open(Open { agent: agent.number, lanes: BTreeMap::new(), push, asks: BTreeSet::new(), asked: 0 });
         self.deadline = None;
         self.flush_push();
     }
@@ -383,6 +422,7 @@ impl ReceiveSession {
             None => {
                 Err(unknown(format!("this collector knows no agent {}: join again with a new token", certificate.name)))
             }
+            Some(agent) if agent.internal => Err(unknown(format!("{} is the collector's own observer", agent.name))),
             Some(agent) if agent.revoked_at.is_some() => Err(enrol::revoked(Some(&agent.name))),
             Some(agent) if agent.spki_sha256 != certificate.spki_sha256 => {
                 Err(unknown(format!("agent {} registered another key: join again with a new token", agent.name)))

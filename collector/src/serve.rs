@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
+use crate::heartbeat;
 use crate::listener::Listener;
 use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
@@ -213,6 +214,7 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
     let url = http.url();
     let router = route::router(Present::new(app.clone(), url.clone(), stopping.clone()));
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
+    tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
     tasks.spawn("admin socket", socket.run(router, tasks.clone(), stopping.clone()));
     if let Some(interval) = notifier.watchdog_interval() {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use sitepulse_daemon::clock::{self, Monotonic};
+use sitepulse_daemon::seal::SealError;
 use sitepulse_model::id::BUCKETS;
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
@@ -79,6 +80,9 @@ pub enum StoreOpenError {
         /// Its version.
         found: &'static str,
     },
+    /// The key that secrets are sealed with cannot be used.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A row makes no sense.
     #[error("{path} is damaged: {source}; restore a backup")]
     Damaged {

@@ -13,6 +13,7 @@ use sitepulse_wire::message::{AssignmentPart, ToAgent};
 use super::{AppError, ApplyOptions};
 use crate::book::{Book, CheckRevision};
 use crate::engine::Engine;
+use crate::heartbeat::timing::Timing;
 use crate::store::rows;
 
 /// What applying did, or would do.
@@ -22,6 +23,8 @@ pub struct Plan {
     pub items: Vec<PlanItem>,
     /// Whether it was carried out: false for a dry run.
     pub applied: bool,
+    /// What will not work as it is, though it may be applied: secrets that are not set.
+    pub warnings: Vec<String>,
 }
 
 /// What happens to one check.
@@ -56,8 +59,8 @@ pub enum PlanStep {
 /// One field's old and new value, as people write them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldDiff {
-    /// The field's name in a check file.
-    pub field: &'static str,
+    /// The field's name in a check file; `tls.insecure` for a key within a table.
+    pub field: String,
     /// The value before.
     pub old: String,
     /// The value after.
@@ -75,7 +78,7 @@ impl Engine {
     ) -> Result<Plan, AppError> {
         let mut wanted = BTreeMap::new();
         for definition in definitions {
-            sendable(&definition)?;
+            usable(&definition)?;
             if let Some(double) = wanted.insert(definition.id.clone(), definition) {
                 return Err(AppError::Invalid(format!(
                     "check {} is defined twice: give each check an id of its own",
@@ -84,6 +87,7 @@ impl Engine {
             }
         }
         let shared = Arc::clone(&self.shared);
+        let warnings = missing_secrets(&shared.book(), &wanted);
         let (mut items, revisions) = plan(&shared.book(), wanted, options, now);
         if options.dry_run || revisions.is_empty() {
             if options.dry_run {
@@ -92,23 +96,48 @@ impl Engine {
                     item.number = book.check_by_id(&item.id).map(|check| check.number);
                 }
             }
-            return Ok(Plan { items, applied: !options.dry_run });
+            return Ok(Plan { items, applied: !options.dry_run, warnings });
         }
+        let newcomers = self.heartbeat_newcomers(&revisions, now)?;
         self.store.write(|connection| {
-            revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(connection, *number, revision))
+            revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(connection, *number, revision))?;
+            newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(connection, observer))?;
+            let mut tokens = newcomers.tokens.iter();
+            tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(connection, *bucket, *check, token))
         })?;
         let mut book = shared.book_mut();
+        if let Some(observer) = newcomers.observer.clone() {
+            book.insert_agent(observer);
+        }
         for (number, revision) in revisions {
             book.insert_revision(number, revision);
         }
         drop(book);
+        self.welcome_newcomers(newcomers, now);
         shared.tick();
-        Ok(Plan { items, applied: true })
+        Ok(Plan { items, applied: true, warnings })
     }
 }
 
-/// Refuses what could not be sent to agents: one such check would cut them all off.
-fn sendable(definition: &CheckDefinition) -> Result<(), AppError> {
+/// The secrets that checks refer to and nobody has set.
+fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, CheckDefinition>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for definition in wanted.values() {
+        for name in definition.kind.secrets().into_iter().filter(|name| !book.vault().contains(name)) {
+            let id = &definition.id;
+            warnings.push(format!(
+                "check {id} refers to secret {name}, which is not set: `sitepulse-collector secret set {name}`"
+            ));
+        }
+    }
+    warnings
+}
+
+/// Refuses what could not be watched, and what could not be sent to agents: one such check would cut them all off.
+fn usable(definition: &CheckDefinition) -> Result<(), AppError> {
+    if let Some(Err(what)) = Timing::of_kind(&definition.kind) {
+        return Err(AppError::Invalid(format!("check {}: {what}", definition.id)));
+    }
     let check = AssignedCheck { number: CheckNo(1), revision: Revision(1), definition: definition.clone() };
     let part = AssignmentPart { revision: 1, part: 0, parts: 1, checks: vec![check] };
     match ToAgent::Assignment(part).encode() {
@@ -179,21 +208,35 @@ fn plan(
     (items, revisions)
 }
 
-/// What differs between two definitions, as a check file writes it.
+/// What differs between two definitions, as a check file writes it: in the file's order, the target key by key.
 fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
-    let fields = fields(old).into_iter().zip(fields(new));
-    fields
-        .filter(|((_, old), (_, new))| old != new)
-        .map(|((field, old), (_, new))| FieldDiff { field, old, new })
-        .collect()
+    let (old, new) = (fields(old), fields(new));
+    let mut diffs: Vec<FieldDiff> = Vec::new();
+    let value = |fields: &[(String, String)], name: &str| {
+        fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
+    };
+    for (field, _) in new.iter().chain(old.iter().filter(|(field, _)| value(&new, field).is_none())) {
+        let (from, to) = (value(&old, field), value(&new, field));
+        if from != to {
+            let absent = || ABSENT.to_owned();
+            let diff =
+                FieldDiff { field: field.clone(), old: from.unwrap_or_else(absent), new: to.unwrap_or_else(absent) };
+            diffs.push(diff);
+        }
+    }
+    diffs
 }
 
-fn fields(definition: &CheckDefinition) -> [(&'static str, String); 11] {
+/// How a key that is not there is shown.
+const ABSENT: &str = "(default)";
+
+fn fields(definition: &CheckDefinition) -> Vec<(String, String)> {
     let list =
         |texts: Vec<&str>| format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "));
-    [
-        ("kind", definition.kind.as_str().to_owned()),
-        ("target", definition.kind.target_json()),
+    let mut fields = vec![("kind".to_owned(), definition.kind.as_str().to_owned())];
+    let target = serde_json::from_str(&definition.kind.target_json()).expect("a target is an object");
+    flatten("", &target, &mut fields);
+    let common = [
         ("interval", duration::format(definition.interval_us)),
         ("timeout", duration::format(definition.timeout_us)),
         ("retries", definition.retries.to_string()),
@@ -209,5 +252,24 @@ fn fields(definition: &CheckDefinition) -> [(&'static str, String); 11] {
         ("confirmations", definition.confirmations.to_string()),
         ("recoveries", definition.recoveries.to_string()),
         ("expect", list(definition.expect.iter().map(|expectation| expectation.source()).collect())),
-    ]
+    ];
+    fields.extend(common.into_iter().map(|(field, value)| (field.to_owned(), value)));
+    fields
+}
+
+/// The keys of a target, those of its tables too, with their values as people write them.
+fn flatten(prefix: &str, value: &serde_json::Value, fields: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(keys) => {
+            for (key, value) in keys {
+                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&name, value, fields);
+            }
+        }
+        serde_json::Value::String(text) => fields.push((prefix.to_owned(), text.clone())),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_) => fields.push((prefix.to_owned(), value.to_string())),
+    }
 }

@@ -161,8 +161,8 @@ impl Book {
     }
 }
 
-/// When an agent was to run a check: where its region did, within its own life.
+/// When an agent was to run a check, within its own life.
 fn assigned(check: &Check, agent: &Agent) -> Vec<Span> {
-    let spans = check.spans_in(&agent.region).into_iter().map(|span| span.clip(agent.life()));
+    let spans = check.spans_where(|definition| agent.runs(definition)).into_iter().map(|span| span.clip(agent.life()));
     spans.filter(|span| !span.is_empty()).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::id::{AgentName, AgentNo, Incarnation, Region};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_wire::message::Status;
@@ -25,6 +26,8 @@ pub struct Agent {
     pub build: String,
     /// Whether it is there now, and how it fares. Not durable but for `last_seen`.
     pub presence: PresenceCell,
+    /// The collector's own observer: it runs heartbeat checks and nothing else, and nobody can connect, join or be revoked as it.
+    pub internal: bool,
 }
 
 /// Whether an agent is there now, and how it fares.
@@ -86,8 +89,23 @@ impl PresenceCell {
 }
 
 impl Agent {
+    /// Whether it is told to run a check of this definition: heartbeats are the collector's own observer's, all else by region.
+    pub fn runs(&self, definition: &CheckDefinition) -> bool {
+        if self.internal { is_heartbeat(definition) } else { runs_in(definition, &self.region) }
+    }
+
     /// When it may run checks: from its enrolment to its revocation.
     pub fn life(&self) -> Span {
         Span::new(self.enrolled_at, self.revoked_at.unwrap_or(UtcMicros::MAX))
     }
+}
+
+/// Whether a check is one that the collector runs by itself.
+pub fn is_heartbeat(definition: &CheckDefinition) -> bool {
+    matches!(definition.kind, CheckKind::Heartbeat(_))
+}
+
+/// Whether the agents of a region are told to run a check.
+pub(super) fn runs_in(definition: &CheckDefinition, region: &Region) -> bool {
+    !is_heartbeat(definition) && definition.runs_in(region)
 }

@@ -8,6 +8,7 @@ use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Policy;
 
+use super::agent::runs_in;
 use super::pair::Pair;
 
 /// One definition and when it applies from.
@@ -115,11 +116,11 @@ impl Check {
         lives
     }
 
-    /// When agents of `region` were to run it.
-    pub fn spans_in(&self, region: &Region) -> Vec<Span> {
+    /// When it was to run as `runs` says of each definition: see [`super::Agent::runs`].
+    pub fn spans_where(&self, runs: impl Fn(&CheckDefinition) -> bool) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for (index, revision) in self.revisions.iter().enumerate() {
-            if revision.retired || !revision.definition.runs_in(region) {
+            if revision.retired || !runs(&revision.definition) {
                 continue;
             }
             let to = self.revisions.get(index + 1).map_or(UtcMicros::MAX, |next| next.effective_from);
@@ -133,7 +134,7 @@ impl Check {
 
     /// The ordinal of the newest change that agents of `region` must hear of.
     pub(super) fn newest_ordinal_for(&self, region: &Region) -> Option<u64> {
-        let runs = |revision: &CheckRevision| !revision.retired && revision.definition.runs_in(region);
+        let runs = |revision: &CheckRevision| !revision.retired && runs_in(&revision.definition, region);
         let mut newest = None;
         let mut ran = false;
         for revision in &self.revisions {

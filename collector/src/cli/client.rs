@@ -34,6 +34,8 @@ use crate::store;
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How long a collector may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a run-now may take: six attempts of five minutes, and some.
+const RUN_TIMEOUT: Duration = Duration::from_secs(31 * 60);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -142,8 +144,42 @@ impl Client {
         self.call(Method::POST, path, Bytes::from(body)).await
     }
 
+    /// Tells something that may take the collector a while: as long as the longest run of a check.
+    ///
+    /// # Errors
+    /// When the collector is not reached or says no.
+    pub async fn post_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call_within(RUN_TIMEOUT, Method::POST, path, Bytes::new()).await
+    }
+
+    /// Puts bytes as they are.
+    ///
+    /// # Errors
+    /// When the collector is not reached or says no.
+    pub async fn put(&self, path: &str, body: Bytes) -> Result<(), Failure> {
+        self.call(Method::PUT, path, body).await
+    }
+
+    /// Removes.
+    ///
+    /// # Errors
+    /// When the collector is not reached or says no.
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.call(Method::DELETE, path, Bytes::new()).await
+    }
+
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
-        let (status, answer) = match tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(method, path, body)).await {
+        self.call_within(ANSWER_TIMEOUT, method, path, body).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
+        let (status, answer) = match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
             Ok(answer) => answer?,
             Err(_) => return Err(Failure::new(Exit::Unreachable, "the collector did not answer in time: see its log")),
         };
@@ -165,7 +201,8 @@ impl Client {
         let build = |host: &str, token: Option<&str>| {
             let mut request = Request::builder().method(method.clone()).uri(path).header(header::HOST, host);
             if !body.is_empty() {
-                request = request.header(header::CONTENT_TYPE, "application/json");
+                let kind = if method == Method::PUT { "application/octet-stream" } else { "application/json" };
+                request = request.header(header::CONTENT_TYPE, kind);
             }
             if let Some(token) = token {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -302,7 +339,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Failure {
         "not_found" => Exit::NotFound,
         "bad_checks" => Exit::Config,
         "bad_request" | "too_large" | "method_not_allowed" => Exit::Usage,
-        "unauthorized" | "forbidden" => Exit::Refused,
+        "unauthorized" | "forbidden" | "conflict" => Exit::Refused,
         "unavailable" => Exit::Unreachable,
         _ => Exit::Failure,
     };

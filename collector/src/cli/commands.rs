@@ -1,5 +1,7 @@
 //! What each command does.
 
+mod on_demand;
+
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -15,8 +17,8 @@ use crate::checkfile;
 use crate::cli::client::{Client, Need, escape};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
-    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, ScopeArgs, SlaArgs, SuspendArgs, TokenCommand,
-    TokenCreateArgs, WeightArgs, watch,
+    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs, SuspendArgs,
+    TokenCommand, TokenCreateArgs, WeightArgs, watch,
 };
 use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView,
@@ -48,6 +50,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
         Command::Weight(args) => client_side(weight(&global, args)),
+        Command::RunNow(args) => client_side(on_demand::run_now(&global, args)),
+        Command::Secret { command } => client_side(on_demand::secret(&global, command)),
+        Command::Heartbeat { command: HeartbeatCommand::Url { check } } => {
+            client_side(on_demand::heartbeat_url(&global, check))
+        }
         Command::History(scope) => client_side(history(&global, scope)),
     }
 }
@@ -163,6 +170,9 @@ async fn apply(global: &Global, args: ApplyArgs) -> Result<(), Failure> {
         Ok(plan)
     })
     .await?;
+    for warning in &plan.warnings {
+        eprintln!("warning: {}", clean(warning));
+    }
     if global.json { print_json(&plan) } else { print(&plan_text(&plan)) }
 }
 
@@ -231,6 +241,7 @@ async fn agents(global: &Global) -> Result<(), Failure> {
     for agent in &agents {
         let state = match (&agent.revoked, agent.connected) {
             (Some(_), _) => "revoked",
+            (None, _) if agent.internal => "built in",
             (None, true) => "connected",
             (None, false) => "away",
         };

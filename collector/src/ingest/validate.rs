@@ -10,7 +10,7 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::Entry;
 
 use super::SEQ_MAX;
-use crate::book::{Agent, Book, CheckRevision};
+use crate::book::{Agent, Book, CheckRevision, is_heartbeat};
 
 /// How far a slot may lie outside an agent's life: clocks differ.
 const CLOCK_SLACK_US: i64 = 86_400 * 1_000_000;
@@ -30,6 +30,8 @@ pub enum SetAside {
     UnknownCheck,
     /// It names no revision of its check.
     UnknownRevision,
+    /// It is about a heartbeat and not the collector's own observer's, or the other way round.
+    WrongObserver,
     /// The bucket is not its check's.
     WrongBucket,
     /// The sequence number is beyond every counter.
@@ -57,6 +59,7 @@ impl SetAside {
             Self::UnknownAgent => "unknown_agent",
             Self::UnknownCheck => "unknown_check",
             Self::UnknownRevision => "unknown_revision",
+            Self::WrongObserver => "wrong_observer",
             Self::WrongBucket => "wrong_bucket",
             Self::BadSeq => "bad_seq",
             Self::UnknownProvenance => "unknown_provenance",
@@ -110,6 +113,11 @@ pub(super) fn entry(
             (dropped.first, dropped.last, None)
         }
     };
+    // A tombstone may name a revision that nobody has any more; what the check is now says the same of whose it is.
+    let definition = &revision.unwrap_or_else(|| check.newest()).definition;
+    if is_heartbeat(definition) != agent.internal {
+        return Err(SetAside::WrongObserver);
+    }
     if last > now.plus_us(CLOCK_SLACK_US) {
         return Err(SetAside::FutureSlot);
     }

@@ -1,9 +1,10 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
+use bytes::Bytes;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
@@ -14,14 +15,16 @@ use sitepulse_model::time::UtcMicros;
 use crate::app::{Access, AppError, ApplyOptions, CredentialKind};
 use crate::book::{Book, Filter};
 use crate::checkfile::{self, Source};
+use crate::heartbeat::timing::Timing;
 use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::dto::{
-    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, JoinTokenBody, LinkView, PlanView, SlaView,
-    TokenView,
+    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
+    PlanView, RunView, SecretView, SlaView, TokenView,
 };
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::{self, event_view, plan_view, sla_view};
+use crate::run_now;
 
 /// Longest life of an API token: a year, in seconds.
 const API_TOKEN_SECONDS_MAX: u64 = 366 * 86_400;
@@ -38,6 +41,7 @@ impl From<AppError> for Problem {
         let code = match &error {
             AppError::NotFound(_) => Code::NotFound,
             AppError::Invalid(_) => Code::BadRequest,
+            AppError::Conflict(_) => Code::Conflict,
             AppError::Unavailable(_) => Code::Unavailable,
         };
         Self::new(code, error.to_string())
@@ -56,15 +60,119 @@ fn ask<T>(query: Ask<T>) -> Answer<T> {
 }
 
 /// `GET /api/v1/checks`
-pub async fn checks(State(present): State<Present>) -> Answer<Json<Vec<CheckView>>> {
-    Ok(Json(present.snapshot().await?.checks.clone()))
+pub async fn checks(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+) -> Answer<Json<Vec<CheckView>>> {
+    let mut checks = present.snapshot().await?.checks.clone();
+    show_doors(&present, &caller, &mut checks).await?;
+    Ok(Json(checks))
 }
 
 /// `GET /api/v1/checks/{id}`
-pub async fn check(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<CheckView>> {
+pub async fn check(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer<Json<CheckView>> {
     let snapshot = present.snapshot().await?;
     let found = snapshot.checks.iter().find(|check| check.id == id);
-    found.cloned().map(Json).ok_or_else(|| Problem::not_found("check", &id))
+    let mut found = [found.cloned().ok_or_else(|| Problem::not_found("check", &id))?];
+    show_doors(&present, &caller, &mut found).await?;
+    let [found] = found;
+    Ok(Json(found))
+}
+
+/// Tells administrators what the jobs of heartbeats call: who knows that can speak for the job.
+async fn show_doors(present: &Present, caller: &Caller, checks: &mut [CheckView]) -> Answer<()> {
+    for view in checks.iter_mut().filter(|view| caller.access == Access::Admin && view.kind == "heartbeat") {
+        if let Ok(heartbeat) = heartbeat_of(present, &view.id).await {
+            view.ping_url = Some(heartbeat.url.unwrap_or(heartbeat.path));
+        }
+    }
+    Ok(())
+}
+
+async fn heartbeat_of(present: &Present, id: &str) -> Answer<HeartbeatView> {
+    let number = check_of(&present.app().book(), id)?.number;
+    let heartbeat = present.app().heartbeat(number).await?;
+    let heartbeat = heartbeat.ok_or_else(|| Problem::new(Code::BadRequest, format!("check {id} is no heartbeat")))?;
+    Ok(view::heartbeat_view(id, &heartbeat, present.console_url()))
+}
+
+/// `GET /api/v1/checks/{id}/heartbeat`
+pub async fn heartbeat(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<HeartbeatView>> {
+    heartbeat_of(&present, &id).await.map(Json)
+}
+
+/// What a run-now is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunQuery {
+    agent: Option<String>,
+}
+
+/// `POST /api/v1/checks/{id}/run`: answers when every agent has, or its time is over.
+pub async fn run(
+    State(present): State<Present>,
+    Path(id): Path<String>,
+    query: Ask<RunQuery>,
+) -> Answer<Json<RunView>> {
+    let query = ask(query)?;
+    run_now(&present, &id, query.agent.as_deref()).await.map(Json)
+}
+
+/// Runs a check at once.
+///
+/// # Errors
+/// When there is no such check or agent, or the one does not run the other.
+pub async fn run_now(present: &Present, id: &str, agent: Option<&str>) -> Answer<RunView> {
+    let (check, agent) = {
+        let book = present.app().book();
+        (check_of(&book, id)?.number, agent.map(|name| agent_of(&book, name)).transpose()?)
+    };
+    let runs = run_now::run_now(present.app(), check, agent).await?;
+    Ok(view::run_view(id, &runs))
+}
+
+/// `GET /api/v1/secrets`
+pub async fn secrets(State(present): State<Present>) -> Json<Vec<SecretView>> {
+    Json(view::secrets(&present.app().book()))
+}
+
+/// `GET /api/v1/secrets/{name}`
+pub async fn secret(State(present): State<Present>, Path(name): Path<String>) -> Answer<Json<SecretView>> {
+    let found = view::secrets(&present.app().book()).into_iter().find(|secret| secret.name == name);
+    found.map(Json).ok_or_else(|| Problem::not_found("secret", &name))
+}
+
+/// `PUT /api/v1/secrets/{name}`: the body is the value itself, so that no parser can quote it in an error.
+pub async fn set_secret(
+    State(present): State<Present>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<StatusCode> {
+    let body = body.map_err(|_| Problem::new(Code::TooLarge, "a secret has 8192 bytes at most"))?;
+    present.app().set_secret(&name, body.to_vec(), clock::now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the removal of a secret is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveQuery {
+    #[serde(default)]
+    force: bool,
+}
+
+/// `DELETE /api/v1/secrets/{name}`
+pub async fn remove_secret(
+    State(present): State<Present>,
+    Path(name): Path<String>,
+    query: Ask<RemoveQuery>,
+) -> Answer<StatusCode> {
+    present.app().remove_secret(&name, ask(query)?.force).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /api/v1/agents`
@@ -168,6 +276,16 @@ pub async fn apply(
         let count = if lines.len() == 1 { "1 fault".to_string() } else { format!("{} faults", lines.len()) };
         Problem::new(Code::BadChecks, format!("{count}; nothing was applied")).with_errors(lines)
     })?;
+    let unusable: Vec<String> = definitions
+        .iter()
+        .filter_map(|definition| {
+            let what = Timing::of_kind(&definition.kind)?.err()?;
+            Some(format!("check {}: {what}", definition.id))
+        })
+        .collect();
+    if !unusable.is_empty() {
+        return Err(Problem::new(Code::BadChecks, "nothing was applied").with_errors(unusable));
+    }
     let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
     let plan = present.app().apply(definitions, options, clock::now()).await?;
     Ok(Json(plan_view(&plan)))

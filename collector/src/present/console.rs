@@ -1,8 +1,9 @@
-//! The console: one page, rendered here, kept live by server-sent events that carry its `<main>` rendered anew.
+//! The console: the page of all checks, kept live by server-sent events that carry its `<main>` rendered anew, and a page a check.
 //!
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
 
+mod check;
 mod stream;
 
 use askama::Template;
@@ -12,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
+
+pub use check::{check_page, run_page};
 
 use crate::app::CredentialKind;
 use crate::present::Present;
@@ -42,7 +45,13 @@ pub struct PageQuery {
 struct Page<'a> {
     t: &'a Texts,
     lang: Language,
-    main: Main<'a>,
+    title: String,
+    /// Where the page is, without its query.
+    path: String,
+    /// What is within, rendered.
+    content: String,
+    /// Whether the content is kept live.
+    live: bool,
     signed_in: bool,
 }
 
@@ -51,6 +60,7 @@ struct Page<'a> {
 #[template(path = "main.html")]
 struct Main<'a> {
     t: &'a Texts,
+    lang: Language,
     overall: Overall,
     checks: Vec<CheckRow>,
     agents: Vec<AgentRow>,
@@ -79,6 +89,7 @@ struct Overall {
 
 struct CheckRow {
     id: String,
+    kind: String,
     url: String,
     note: String,
     class: &'static str,
@@ -132,8 +143,12 @@ pub async fn page(
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
     let snapshot = present.snapshot().await?;
-    let main = Main::of(&snapshot, lang.texts());
-    html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, main, signed_in: caller.session.is_some() })
+    let main = Main::of(&snapshot, lang);
+    let title = main.overall.headline.clone();
+    let content = main.render().map_err(|_| broken_template())?;
+    let signed_in = caller.session.is_some();
+    let page = Page { t: lang.texts(), lang, title, path: "/".into(), content, live: true, signed_in };
+    html(StatusCode::OK, lang, &page)
 }
 
 /// `GET /events`: the live part again, whenever it changed.
@@ -153,7 +168,7 @@ pub async fn events(
 /// # Errors
 /// When the template fails, which only a broken build does.
 fn render_main(snapshot: &Snapshot, lang: Language) -> Answer<String> {
-    Main::of(snapshot, lang.texts()).render().map_err(|_| broken_template())
+    Main::of(snapshot, lang).render().map_err(|_| broken_template())
 }
 
 /// `GET /sign-in?token=...`: spends the one-time link, opens a session, goes on to the console.
@@ -244,10 +259,12 @@ fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
 }
 
 impl<'a> Main<'a> {
-    fn of(snapshot: &Snapshot, t: &'a Texts) -> Self {
+    fn of(snapshot: &Snapshot, lang: Language) -> Self {
+        let t = lang.texts();
         let rows = snapshot.checks.iter().zip(&snapshot.strips);
         Self {
             t,
+            lang,
             overall: Overall::of(snapshot, t),
             checks: rows.map(|(check, strip)| CheckRow::of(check, strip, snapshot.now, t)).collect(),
             agents: snapshot
@@ -295,7 +312,8 @@ impl Overall {
             Some(worst) => worst,
             None => ("up", t.all_up.to_string()),
         };
-        let living: Vec<&AgentView> = snapshot.agents.iter().filter(|agent| agent.revoked.is_none()).collect();
+        let counted = |agent: &&AgentView| agent.revoked.is_none() && !agent.internal;
+        let living: Vec<&AgentView> = snapshot.agents.iter().filter(counted).collect();
         let connected = living.iter().filter(|agent| agent.connected).count();
         let global = &snapshot.global;
         Self {
@@ -327,7 +345,8 @@ impl CheckRow {
         }
         Self {
             id: check.id.clone(),
-            url: check.url.clone(),
+            kind: check.kind.clone(),
+            url: check.target.clone(),
             note,
             class: class(&check.verdict),
             verdict: t.state(&check.verdict),
@@ -393,6 +412,8 @@ impl AgentRow {
     fn of(agent: &AgentView, checks: &[CheckView], now: UtcMicros, t: &Texts) -> Self {
         let (class, connection) = if agent.revoked.is_some() {
             ("maintenance", t.revoked)
+        } else if agent.internal && agent.connected {
+            ("up", t.built_in)
         } else if agent.connected {
             ("up", t.connected)
         } else {

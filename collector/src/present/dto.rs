@@ -89,6 +89,125 @@ pub struct PhasesView {
     pub total: Option<f64>,
 }
 
+/// How long each phase that happened took, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PhasesUsView {
+    /// Name resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<u64>,
+    /// Connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<u64>,
+    /// TLS handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<u64>,
+    /// Request written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<u64>,
+    /// Waiting for the first byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<u64>,
+    /// Receiving the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<u64>,
+    /// The whole run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+/// What the protocol told, by the fact's name: numbers, texts, and lists of texts.
+pub type FactsView = serde_json::Map<String, serde_json::Value>;
+
+/// What one run found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultView {
+    /// `up`, `degraded`, `down` or `unknown`.
+    pub state: String,
+    /// Why it was not `up`.
+    pub cause: Option<String>,
+    /// The phase that failed.
+    pub phase: Option<String>,
+    /// One line for people.
+    pub explanation: String,
+    /// The address dialled.
+    pub address: Option<String>,
+    /// Its phases.
+    pub phases_us: PhasesUsView,
+    /// What the protocol told.
+    pub facts: FactsView,
+}
+
+/// What became of a run-now on one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRunView {
+    /// The agent's name.
+    pub agent: String,
+    /// Its region.
+    pub region: String,
+    /// `ran`, `refused`, `not_connected` or `timed_out`.
+    pub outcome: String,
+    /// Of a refusal: why.
+    pub reason: Option<String>,
+    /// What the run found.
+    pub result: Option<ResultView>,
+}
+
+/// A run-now: nothing of it is stored or counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The check's id.
+    pub check: String,
+    /// Each agent that was asked.
+    pub runs: Vec<AgentRunView>,
+}
+
+/// A secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretView {
+    /// Its name: checks say `secret:NAME`.
+    pub name: String,
+    /// When it was set last.
+    pub set_at: String,
+    /// The living checks that refer to it.
+    pub checks: Vec<String>,
+    /// Whether it opens with this machine's key.
+    pub opens: bool,
+}
+
+/// A heartbeat check's door, and what came through it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatView {
+    /// The check's id.
+    pub check: String,
+    /// What the job calls; `null` while no server runs.
+    pub url: Option<String>,
+    /// The same without the console's address.
+    pub path: String,
+    /// The newest success.
+    pub last_success: Option<String>,
+    /// The newest failure.
+    pub last_failure: Option<String>,
+    /// The newest start, while nothing followed it.
+    pub started: Option<String>,
+    /// The newest pings, newest first.
+    pub pings: Vec<PingView>,
+}
+
+/// A job's call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PingView {
+    /// Counts the check's pings.
+    pub number: u64,
+    /// When it came.
+    pub at: String,
+    /// `start`, `success`, `fail` or `log`.
+    pub kind: String,
+    /// The exit status it told.
+    pub exit_status: Option<u8>,
+    /// What it brought along, as text.
+    pub body: String,
+}
+
 /// One check as one agent sees it now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairView {
@@ -116,6 +235,12 @@ pub struct PairView {
     pub status: Option<u16>,
     /// The address dialled.
     pub address: Option<String>,
+    /// Its phases again, in microseconds.
+    #[serde(default)]
+    pub phases_us: PhasesUsView,
+    /// What the protocol told.
+    #[serde(default)]
+    pub facts: FactsView,
     /// The vote's weight now.
     pub weight: f64,
     /// The suspension in force for this pair.
@@ -127,10 +252,16 @@ pub struct PairView {
 pub struct CheckView {
     /// The id.
     pub id: String,
-    /// `http`.
+    /// `http`, `dns`, `heartbeat`, ...
     pub kind: String,
-    /// What is probed.
+    /// What is probed, in one line: a URL, `host:port`, a name.
+    #[serde(default)]
+    pub target: String,
+    /// The same as `target`.
     pub url: String,
+    /// Of a heartbeat, for administrators: what the job calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_url: Option<String>,
     /// Time between runs.
     pub interval_seconds: f64,
     /// A run's deadline.
@@ -232,7 +363,10 @@ pub struct AgentView {
     pub enrolled: String,
     /// When it was revoked.
     pub revoked: Option<String>,
-    /// Whether it holds a connection.
+    /// Whether it is the collector's own observer, which runs the heartbeat checks.
+    #[serde(default)]
+    pub internal: bool,
+    /// Whether it holds a connection; of the collector's own observer: whether it looks.
     pub connected: bool,
     /// When it was last heard.
     pub last_seen: Option<String>,
@@ -318,6 +452,9 @@ pub struct PlanView {
     pub dry_run: bool,
     /// One line for each check, by id.
     pub items: Vec<PlanItemView>,
+    /// What will not work as it is: secrets that are not set.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What happens to one check.
@@ -408,7 +545,8 @@ pub struct ControlBody {
 pub struct ProblemView {
     /// The HTTP status.
     pub status: u16,
-    /// A stable word for scripts: `not_found`, `bad_request`, `bad_checks`, `unauthorized`, `forbidden`, `unavailable`, ...
+    /// A stable word for scripts: `not_found`, `bad_request`, `bad_checks`, `unauthorized`, `forbidden`, `conflict`,
+    /// `too_many`, `unavailable`, ...
     pub code: String,
     /// The kind of problem, for people.
     pub title: String,

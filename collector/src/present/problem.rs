@@ -21,8 +21,12 @@ pub enum Code {
     NotFound,
     /// The path does not take this method.
     MethodNotAllowed,
+    /// Something else is in its way.
+    Conflict,
     /// The body is too long.
     TooLarge,
+    /// Asked too often.
+    TooMany,
     /// The collector cannot do it now.
     Unavailable,
     /// The collector failed.
@@ -41,6 +45,8 @@ impl Code {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
             }
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "something is in the way"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many", "asked too often"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too long"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not possible now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the collector failed"),

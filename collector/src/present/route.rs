@@ -3,25 +3,29 @@
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use sitepulse_daemon::clock;
+use sitepulse_wire::message::SECRET_BYTES_MAX;
 
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
-use crate::present::{Present, api, console, health, metrics};
+use crate::present::{Present, api, console, health, metrics, ping};
 
 /// Longest body of most requests, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest body of `apply`: check files as JSON text.
 pub const APPLY_BYTES_MAX: usize = 2 * checkfile::FILE_BYTES_MAX;
 
+/// Longest body of a secret: its value and a line's end.
+pub const SECRET_BODY_BYTES_MAX: usize = SECRET_BYTES_MAX + 2;
+
 /// One route.
 pub struct Route {
-    /// `GET` or `POST`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// Path with `{name}` where a name goes.
     pub path: &'static str,
@@ -48,6 +52,22 @@ where
     Route { method: "POST", path, scope, body_max: BODY_BYTES_MAX, handler: post(handler) }
 }
 
+fn set<H, T>(path: &'static str, scope: Scope, body_max: usize, handler: H) -> Route
+where
+    H: Handler<T, Present>,
+    T: 'static,
+{
+    Route { method: "PUT", path, scope, body_max, handler: put(handler) }
+}
+
+fn remove<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
+where
+    H: Handler<T, Present>,
+    T: 'static,
+{
+    Route { method: "DELETE", path, scope, body_max: 0, handler: delete(handler) }
+}
+
 /// Every route of the collector.
 pub fn routes() -> Vec<Route> {
     vec![
@@ -61,8 +81,22 @@ pub fn routes() -> Vec<Route> {
         read("/assets/console.css", Scope::Public, console::css),
         read("/assets/console.js", Scope::Public, console::js),
         read("/assets/icon.svg", Scope::Public, console::icon),
+        read("/checks/{id}", Scope::Read, console::check_page),
+        // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
+        change("/checks/{id}/run", Scope::Read, console::run_page),
+        // A ping's own token is what it shows.
+        read("/ping/{token}", Scope::Public, ping::success),
+        change("/ping/{token}", Scope::Public, ping::success),
+        read("/ping/{token}/{action}", Scope::Public, ping::action),
+        change("/ping/{token}/{action}", Scope::Public, ping::action),
         read("/api/v1/checks", Scope::Read, api::checks),
         read("/api/v1/checks/{id}", Scope::Read, api::check),
+        read("/api/v1/checks/{id}/heartbeat", Scope::Admin, api::heartbeat),
+        change("/api/v1/checks/{id}/run", Scope::Read, api::run),
+        read("/api/v1/secrets", Scope::Admin, api::secrets),
+        read("/api/v1/secrets/{name}", Scope::Admin, api::secret),
+        set("/api/v1/secrets/{name}", Scope::Admin, SECRET_BODY_BYTES_MAX, api::set_secret),
+        remove("/api/v1/secrets/{name}", Scope::Admin, api::remove_secret),
         read("/api/v1/agents", Scope::Read, api::agents),
         read("/api/v1/agents/{name}", Scope::Read, api::agent),
         read("/api/v1/sla", Scope::Read, api::sla),
@@ -104,9 +138,16 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
             }
             next.run(request).await
         }
-        Err(problem) if request.uri().path() == "/" => console::refused(request.headers(), request.uri(), &problem),
+        Err(problem) if is_page(request.method(), request.uri().path()) => {
+            console::refused(request.headers(), request.uri(), &problem)
+        }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether people see this path in their browser.
+fn is_page(method: &Method, path: &str) -> bool {
+    method == Method::GET && (path == "/" || path.starts_with("/checks/"))
 }
 
 /// What every answer carries: nothing may be framed, sniffed, cached or loaded from elsewhere.

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use sitepulse_daemon::instant;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
-use sitepulse_model::record::{MissedCause, Phases};
+use sitepulse_model::record::{FactValue, Facts, MissedCause, Phases, ProbeResult};
 use sitepulse_model::sla::{Account, weighted_mean};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
 use crate::app::{Plan, PlanStep};
 use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, last_seen};
+use crate::heartbeat::StoredPing;
+use crate::heartbeat::observe::HeartbeatNow;
 use crate::present::dto::{
-    AgentView, CheckView, ConservationView, EventView, FieldView, MissedView, PairConservationView, PairView,
-    PhasesView, PlanItemView, PlanView, SecondsView, SlaView, SuspensionView, UnknownView,
+    AgentRunView, AgentView, CheckView, ConservationView, EventView, FactsView, FieldView, HeartbeatView, MissedView,
+    PairConservationView, PairView, PhasesUsView, PhasesView, PingView, PlanItemView, PlanView, ResultView, RunView,
+    SecondsView, SecretView, SlaView, SuspensionView, UnknownView,
 };
+use crate::run_now::{AgentRun, Outcome};
 
 /// A clock offset above this is flagged: 2 s.
 const CLOCK_OFFSET_FLAGGED_US: u64 = 2_000_000;
@@ -142,7 +147,9 @@ fn check_view(
     CheckView {
         id: check.id.to_string(),
         kind: definition.kind.as_str().to_string(),
+        target: definition.kind.describe(),
         url: definition.kind.describe(),
+        ping_url: None,
         interval_seconds: seconds_u(definition.interval_us),
         timeout_seconds: seconds_u(definition.timeout_us),
         weight: definition.weight.as_f64(),
@@ -189,6 +196,8 @@ fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Op
         phases_seconds: phases_view(&phases),
         status: last.and_then(|last| last.facts.status),
         address: last.and_then(|last| last.address).map(|address| address.to_string()),
+        phases_us: phases_us_view(&phases),
+        facts: last.map(|last| facts_view(&last.facts)).unwrap_or_default(),
         weight: seen.weight.as_f64(),
         suspended: book.control().suspended_at(seen.agent, check, now).map(suspension_view),
     })
@@ -204,6 +213,109 @@ fn phases_view(phases: &Phases) -> PhasesView {
         transfer: phases.transfer.map(seconds_u),
         total: phases.total.map(seconds_u),
     }
+}
+
+fn phases_us_view(phases: &Phases) -> PhasesUsView {
+    let Phases { dns, connect, tls, send, first_byte, transfer, total } = *phases;
+    PhasesUsView { dns, connect, tls, send, first_byte, transfer, total }
+}
+
+/// What the protocol told, by name; a fact that may come several times is a list.
+pub fn facts_view(facts: &Facts) -> FactsView {
+    let mut view = FactsView::new();
+    let mut set = |key: &str, value: Value| view.insert(key.to_owned(), value);
+    if let Some(status) = facts.status {
+        set("status", status.into());
+    }
+    if let Some(bytes) = facts.body_bytes {
+        set("body_bytes", bytes.into());
+    }
+    if let Some(at) = facts.certificate_expires {
+        set("certificate_expires", instant::format(at).into());
+    }
+    for fact in &facts.more {
+        let value = match &fact.value {
+            FactValue::Number(number) => Value::from(*number),
+            FactValue::Text(text) => Value::from(text.clone()),
+        };
+        match view.get_mut(fact.key.as_str()) {
+            Some(Value::Array(list)) => list.push(value),
+            Some(_) | None if fact.key.is_list() => {
+                view.insert(fact.key.to_string(), Value::Array(vec![value]));
+            }
+            Some(_) | None => {
+                view.insert(fact.key.to_string(), value);
+            }
+        }
+    }
+    view
+}
+
+/// What a run found, as JSON.
+pub fn result_view(result: &ProbeResult) -> ResultView {
+    ResultView {
+        state: result.state.to_string(),
+        cause: result.cause.map(|cause| cause.to_string()),
+        phase: result.failed_phase.map(|phase| phase.to_string()),
+        explanation: result.detail.clone(),
+        address: result.address.map(|address| address.to_string()),
+        phases_us: phases_us_view(&result.phases),
+        facts: facts_view(&result.facts),
+    }
+}
+
+/// A run-now, as JSON.
+pub fn run_view(check: &str, runs: &[AgentRun]) -> RunView {
+    let runs = runs.iter().map(|run| {
+        let (outcome, reason, result) = match &run.outcome {
+            Outcome::Ran(result) => ("ran", None, Some(result_view(result))),
+            Outcome::Refused(reason) => ("refused", Some(reason.clone()), None),
+            Outcome::NotConnected => ("not_connected", None, None),
+            Outcome::TimedOut => ("timed_out", None, None),
+        };
+        let (agent, region) = (run.agent.to_string(), run.region.to_string());
+        AgentRunView { agent, region, outcome: outcome.to_owned(), reason, result }
+    });
+    RunView { check: check.to_owned(), runs: runs.collect() }
+}
+
+/// Every secret, by name, without its value.
+pub fn secrets(book: &Book) -> Vec<SecretView> {
+    let names = book.vault().names();
+    names
+        .map(|(name, set_at)| SecretView {
+            name: name.to_owned(),
+            set_at: instant::format(set_at),
+            checks: book.users_of_secret(name).iter().map(ToString::to_string).collect(),
+            opens: book.vault().opens(name),
+        })
+        .collect()
+}
+
+/// A heartbeat check's door, as JSON; `console` is where a server runs.
+pub fn heartbeat_view(check: &str, now: &HeartbeatNow, console: Option<&str>) -> HeartbeatView {
+    let at = |at: Option<UtcMicros>| at.map(instant::format);
+    let ping = |stored: &StoredPing| PingView {
+        number: stored.number,
+        at: instant::format(stored.ping.at),
+        kind: stored.ping.kind.as_str().to_owned(),
+        exit_status: stored.ping.exit_status,
+        body: String::from_utf8_lossy(&stored.body).into_owned(),
+    };
+    HeartbeatView {
+        check: check.to_owned(),
+        url: console.map(|console| ping_url(console, &now.token)),
+        path: ping_url("", &now.token),
+        last_success: at(now.memory.last_success),
+        last_failure: at(now.memory.last_failure),
+        started: at(now.memory.started),
+        pings: now.pings.iter().map(ping).collect(),
+    }
+}
+
+/// What a job calls.
+pub fn ping_url(console: &str, token: &str) -> String {
+    format!("{}/ping/{token}", console.trim_end_matches('/'))
 }
 
 type ByAgent = BTreeMap<AgentNo, Vec<ConservationRow>>;
@@ -258,6 +370,7 @@ fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros
         region: agent.region.to_string(),
         enrolled: instant::format(agent.enrolled_at),
         revoked: agent.revoked_at.map(instant::format),
+        internal: agent.internal,
         connected: presence.connected,
         last_seen: last_seen(agent, now).map(instant::format),
         weight: agent_weight(book, agent.number, now).as_f64(),
@@ -374,7 +487,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
                     fields
                         .iter()
                         .map(|diff| FieldView {
-                            field: diff.field.to_string(),
+                            field: diff.field.clone(),
                             from: diff.old.clone(),
                             to: diff.new.clone(),
                         })
@@ -386,7 +499,7 @@ pub fn plan_view(plan: &Plan) -> PlanView {
             PlanItemView { check: item.id.to_string(), action: action.to_string(), fields }
         })
         .collect();
-    PlanView { dry_run: !plan.applied, items }
+    PlanView { dry_run: !plan.applied, items, warnings: plan.warnings.clone() }
 }
 
 fn open_end(until: UtcMicros) -> Option<String> {

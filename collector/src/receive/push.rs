@@ -1,13 +1,16 @@
-//! What an agent must be told without asking: its assignment and the control events about it.
+//! What an agent must be told without asking: its secrets, its assignment and the control events about it.
+//!
+//! Secrets go out before the assignment that refers to them: after every welcome, and whenever the set or a value changes. They are
+//! exactly those that its checks refer to, unsealed here and nowhere else.
 //!
 //! Every event is sent once per connection, old ones too: an agent that lost its state gets its history back. The agent knows by
 //! the event's id what it has already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::EventId;
-use sitepulse_wire::message::{ASSIGNMENT_PART_MAX, AssignmentPart, EVENTS_MAX, ToAgent};
+use sitepulse_wire::message::{ASSIGNMENT_PART_MAX, AssignmentPart, EVENTS_MAX, SECRETS_MAX, SecretsPart, ToAgent};
 
 use crate::book::{Agent, Book, concerns};
 
@@ -20,6 +23,8 @@ const CHECK_BYTES: usize = 200;
 #[derive(Debug)]
 pub(super) struct Push {
     assignment_revision: u64,
+    /// Which value of which secret the agent has; `None` before it was told of any.
+    secrets: Option<BTreeMap<String, u64>>,
     told: BTreeSet<EventId>,
     waiting: Vec<ToAgent>,
 }
@@ -27,7 +32,7 @@ pub(super) struct Push {
 impl Push {
     /// For an agent that holds this revision of its assignment.
     pub(super) fn new(assignment_revision: u64) -> Self {
-        Self { assignment_revision, told: BTreeSet::new(), waiting: Vec::new() }
+        Self { assignment_revision, secrets: None, told: BTreeSet::new(), waiting: Vec::new() }
     }
 
     /// The revision that the agent holds once it has what was told.
@@ -42,6 +47,12 @@ impl Push {
 
     /// Finds out what the agent does not know yet.
     pub(super) fn update(&mut self, agent: &Agent, book: &Book) {
+        let stamp = |name: String| book.vault().stamp(&name).map(|stamp| (name, stamp));
+        let secrets: BTreeMap<String, u64> = book.secrets_in(&agent.region).into_iter().filter_map(stamp).collect();
+        if self.secrets.as_ref() != Some(&secrets) {
+            self.waiting.extend(secret_parts(book, secrets.keys()).into_iter().map(ToAgent::Secrets));
+            self.secrets = Some(secrets);
+        }
         if book.assignment_revision(&agent.region) != self.assignment_revision {
             let (revision, checks) = book.assignment(&agent.region);
             self.assignment_revision = revision;
@@ -61,6 +72,18 @@ impl Push {
     pub(super) fn take(&mut self) -> Vec<ToAgent> {
         std::mem::take(&mut self.waiting)
     }
+}
+
+/// Unseals secrets into parts that fit a frame. None at all is one part too: the agent forgets what it had.
+fn secret_parts<'a>(book: &Book, names: impl Iterator<Item = &'a String>) -> Vec<SecretsPart> {
+    let values: Vec<(String, String)> =
+        names.filter_map(|name| Some((name.clone(), book.vault().value(name)?))).collect();
+    let mut chunks: Vec<Vec<(String, String)>> = values.chunks(SECRETS_MAX).map(<[_]>::to_vec).collect();
+    if chunks.is_empty() {
+        chunks.push(Vec::new());
+    }
+    let parts = u32::try_from(chunks.len()).expect("secrets are bounded");
+    (0_u32..).zip(chunks).map(|(part, secrets)| SecretsPart { part, parts, secrets }).collect()
 }
 
 /// Cuts an assignment into parts that fit a frame. An empty one is one part too.

@@ -82,7 +82,34 @@ CREATE TABLE quarantine(
 ) STRICT;
 ";
 
-const MIGRATIONS: [&str; 1] = [V1];
+/// Schema 2: secrets, heartbeats, the collector's own observer.
+const V2: &str = "
+-- Sealed (sitepulse_daemon::seal) under the name; the key is not in this file. bucket 0.
+CREATE TABLE secret(
+    bucket INTEGER NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL, set_at_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, name)
+) STRICT, WITHOUT ROWID;
+
+-- 1 for the collector's own observer, which runs heartbeat checks.
+ALTER TABLE agent ADD COLUMN internal INTEGER NOT NULL DEFAULT 0;
+
+-- What a heartbeat check's job told so far: the sum of its pings, so that old ones may go.
+CREATE TABLE heartbeat(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, token TEXT NOT NULL, pings INTEGER NOT NULL,
+    last_ping_us INTEGER, last_success_us INTEGER, last_failure_us INTEGER, started_us INTEGER,
+    failed INTEGER NOT NULL, exit_status INTEGER, duration_us INTEGER,
+    PRIMARY KEY (bucket, check_no)
+) STRICT, WITHOUT ROWID;
+
+-- The newest pings of each job. kind: 1 start, 2 success, 3 fail, 4 log.
+CREATE TABLE ping(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL,
+    kind INTEGER NOT NULL, exit_status INTEGER, body BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, number)
+) STRICT, WITHOUT ROWID;
+";
+
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

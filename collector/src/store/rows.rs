@@ -9,6 +9,7 @@ use sitepulse_model::time::UtcMicros;
 use super::{StoreError, definition};
 use crate::app::{Access, Credential, CredentialKind};
 use crate::book::{Agent, CheckRevision, Presence};
+use crate::heartbeat::{Memory, Ping, PingKind, StoredPing};
 use crate::ingest::{Mark, MarkKey};
 
 /// Inserts a result; its parameters in the order of the columns.
@@ -112,7 +113,8 @@ pub(crate) fn revisions(connection: &Connection) -> Result<Vec<(CheckNo, CheckRe
 pub(crate) fn insert_agent(connection: &Connection, agent: &Agent) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO agent(bucket, agent_no, name, region, spki_sha256, enrolled_at_us, build) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO agent(bucket, agent_no, name, region, spki_sha256, enrolled_at_us, build, internal) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             agent.name.bucket().0,
@@ -122,6 +124,7 @@ pub(crate) fn insert_agent(connection: &Connection, agent: &Agent) -> Result<(),
             agent.spki_sha256,
             agent.enrolled_at.0,
             agent.build,
+            agent.internal,
         ])?;
     Ok(())
 }
@@ -152,7 +155,8 @@ pub(crate) fn revoke_agent(connection: &Connection, agent: &Agent, now: UtcMicro
 /// Every agent.
 pub(crate) fn agents(connection: &Connection) -> Result<Vec<Agent>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT agent_no, name, region, spki_sha256, enrolled_at_us, revoked_at_us, build, last_seen_us FROM agent ORDER BY agent_no",
+        "SELECT agent_no, name, region, spki_sha256, enrolled_at_us, revoked_at_us, build, last_seen_us, internal FROM agent \
+         ORDER BY agent_no",
     )?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
@@ -167,7 +171,143 @@ pub(crate) fn agents(connection: &Connection) -> Result<Vec<Agent>, StoreError> 
             build: row.get(6)?,
             presence: Presence { last_seen: row.get::<_, Option<i64>>(7)?.map(UtcMicros), ..Presence::default() }
                 .into(),
+            internal: row.get(8)?,
         });
+    }
+    Ok(out)
+}
+
+// ---- secrets
+
+/// Sets a secret, sealed.
+pub(crate) fn set_secret(connection: &Connection, name: &str, sealed: &[u8], now: UtcMicros) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO secret(bucket, name, sealed, set_at_us) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (bucket, name) DO UPDATE SET sealed = excluded.sealed, set_at_us = excluded.set_at_us",
+        )?
+        .execute(params![OWN.0, name, sealed, now.0])?;
+    Ok(())
+}
+
+/// Removes a secret.
+pub(crate) fn delete_secret(connection: &Connection, name: &str) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM secret WHERE bucket = ?1 AND name = ?2")?.execute(params![OWN.0, name])?;
+    Ok(())
+}
+
+/// Every secret, sealed: name, value, when it was set.
+pub(crate) fn secrets(connection: &Connection) -> Result<Vec<(String, Vec<u8>, UtcMicros)>, StoreError> {
+    let mut statement = connection.prepare("SELECT name, sealed, set_at_us FROM secret ORDER BY name")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, UtcMicros(row.get(2)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+// ---- heartbeats
+
+/// Adds a heartbeat that was never called.
+pub(crate) fn insert_heartbeat(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    token: &str,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT INTO heartbeat(bucket, check_no, token, pings, failed) VALUES (?1, ?2, ?3, 0, 0)")?
+        .execute(params![bucket.0, check.0, token])?;
+    Ok(())
+}
+
+/// Sets what a job told so far.
+pub(crate) fn set_memory(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    memory: &Memory,
+) -> Result<(), StoreError> {
+    let us = |at: Option<UtcMicros>| at.map(|at| at.0);
+    connection
+        .prepare_cached(
+            "UPDATE heartbeat SET pings = ?1, last_ping_us = ?2, last_success_us = ?3, last_failure_us = ?4, started_us = ?5, \
+             failed = ?6, exit_status = ?7, duration_us = ?8 WHERE bucket = ?9 AND check_no = ?10",
+        )?
+        .execute(params![
+            memory.pings.cast_signed(),
+            us(memory.last_ping),
+            us(memory.last_success),
+            us(memory.last_failure),
+            us(memory.started),
+            memory.failed,
+            memory.exit_status,
+            memory.duration_us.map(u64::cast_signed),
+            bucket.0,
+            check.0,
+        ])?;
+    Ok(())
+}
+
+/// Every heartbeat: its check, its token, what the job told so far.
+pub(crate) fn heartbeats(connection: &Connection) -> Result<Vec<(CheckNo, String, Memory)>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT check_no, token, pings, last_ping_us, last_success_us, last_failure_us, started_us, failed, exit_status, duration_us \
+         FROM heartbeat ORDER BY check_no",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let at = |column: usize| row.get::<_, Option<i64>>(column).map(|at| at.map(UtcMicros));
+        let memory = Memory {
+            pings: row.get::<_, i64>(2)?.cast_unsigned(),
+            last_ping: at(3)?,
+            last_success: at(4)?,
+            last_failure: at(5)?,
+            started: at(6)?,
+            failed: row.get(7)?,
+            exit_status: row.get(8)?,
+            duration_us: row.get::<_, Option<i64>>(9)?.map(i64::cast_unsigned),
+        };
+        Ok((CheckNo(row.get(0)?), row.get(1)?, memory))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Adds a ping, and removes those that are `kept` or more older.
+pub(crate) fn insert_ping(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    ping: &StoredPing,
+    kept: u64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO ping(bucket, check_no, number, at_us, kind, exit_status, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            bucket.0,
+            check.0,
+            ping.number.cast_signed(),
+            ping.ping.at.0,
+            ping.ping.kind.code(),
+            ping.ping.exit_status,
+            ping.body,
+        ])?;
+    connection
+        .prepare_cached("DELETE FROM ping WHERE bucket = ?1 AND check_no = ?2 AND number <= ?3")?
+        .execute(params![bucket.0, check.0, ping.number.saturating_sub(kept).cast_signed()])?;
+    Ok(())
+}
+
+/// The pings kept of a check, newest first.
+pub(crate) fn pings(connection: &Connection, bucket: Bucket, check: CheckNo) -> Result<Vec<StoredPing>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, at_us, kind, exit_status, body FROM ping WHERE bucket = ?1 AND check_no = ?2 ORDER BY number DESC",
+    )?;
+    let mut rows = statement.query(params![bucket.0, check.0])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: u8 = row.get(2)?;
+        let kind = PingKind::from_code(kind).ok_or_else(|| bad("ping", format!("kind {kind}")))?;
+        let ping = Ping { at: UtcMicros(row.get(1)?), kind, exit_status: row.get(3)? };
+        out.push(StoredPing { number: row.get::<_, i64>(0)?.cast_unsigned(), ping, body: row.get(4)? });
     }
     Ok(out)
 }

@@ -2,7 +2,9 @@
 
 mod apply;
 mod enrol;
+mod heartbeats;
 mod ingest;
 mod listener;
+mod secrets;
 mod session;
 mod world;

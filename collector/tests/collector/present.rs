@@ -11,14 +11,17 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use sitepulse_collector::app::{Access, App, CredentialKind};
+use sitepulse_collector::app::{Access, App, ApplyOptions, CredentialKind, PlanStep};
 use sitepulse_collector::checkfile::{self, Source};
 use sitepulse_collector::present::Present;
 use sitepulse_collector::present::door::{Door, Scope};
 use sitepulse_collector::present::route::{router, routes};
 use sitepulse_daemon::clock;
-use sitepulse_model::check::CheckKind;
+use sitepulse_model::check::{Auth, CheckDefinition, CheckKind, DurationUs, HeartbeatTarget, HttpTarget, SecretText};
+use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Operand;
+use sitepulse_model::id::CheckId;
+use sitepulse_model::quorum::Quorum;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -29,6 +32,8 @@ const NETWORK: Door = Door::Network {
 };
 
 const CHECK: &str = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"1s\"\n";
+
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 
 /// A collector without listeners, and its router.
 struct Bench {
@@ -96,7 +101,7 @@ impl Bench {
 
 /// A path that the route takes.
 fn concrete(path: &str) -> String {
-    path.replace("{id}", "shop").replace("{name}", "agent-1")
+    path.replace("{id}", "shop").replace("{name}", "agent-1").replace("{token}", "forged").replace("{action}", "start")
 }
 
 #[tokio::test]
@@ -156,7 +161,7 @@ fn the_api_page_lists_every_route() {
         assert!(page.contains(&row), "docs/api.md has no row {row}");
     }
     assert_eq!(
-        page.lines().filter(|line| line.starts_with("| GET |") || line.starts_with("| POST |")).count(),
+        page.lines().filter(|line| METHODS.iter().any(|method| line.starts_with(&format!("| {method} |")))).count(),
         routes().len()
     );
 }
@@ -226,7 +231,7 @@ async fn a_bad_check_file_applies_nothing_and_lists_all_faults() {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     let problem = answer.json();
     assert_eq!(problem["code"], "bad_checks");
-    assert_eq!(problem["errors"].as_array().unwrap().len(), 3, "{problem}");
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
     assert_eq!(bench.get("/api/v1/checks").await.json(), json!([]));
 }
 
@@ -387,6 +392,183 @@ async fn tokens_open_the_api_and_bodies_are_bounded() {
     assert!(metrics.text.contains("sitepulse_ready 1"), "{}", metrics.text);
 }
 
+/// A heartbeat that must call every minute.
+fn backup() -> CheckDefinition {
+    let minute = DurationUs(60_000_000);
+    let target = HeartbeatTarget { period: Some(minute), cron: None, zone: None, grace: minute };
+    CheckDefinition {
+        id: CheckId::parse("backup").unwrap(),
+        kind: CheckKind::Heartbeat(target),
+        interval_us: 1_000_000,
+        timeout_us: 1_000_000,
+        retries: 0,
+        weight: Weight::ONE,
+        regions: None,
+        quorum: Quorum::Majority,
+        confirmations: 1,
+        recoveries: 1,
+        expect: Vec::new(),
+    }
+}
+
+fn options() -> ApplyOptions {
+    ApplyOptions { prune: false, dry_run: false, author: "collector:cli".into() }
+}
+
+#[tokio::test]
+async fn a_secret_is_set_listed_and_removed_and_never_given_back() {
+    let bench = Bench::new();
+    let read = bench.token(CredentialKind::ApiToken, Access::Read).await;
+    let put = async |name: &str, value: &str| {
+        bench.send(Door::Local, "PUT", &format!("/api/v1/secrets/{name}"), &[], value).await
+    };
+    let mut with_secret = backup();
+    let mut target = HttpTarget::get("http://127.0.0.1:9/");
+    target.auth = Some(Auth::Bearer(SecretText("secret:ops.token".into())));
+    with_secret.kind = CheckKind::Http(Box::new(target));
+    let plan = bench.app.apply(vec![with_secret], options(), clock::now()).await.unwrap();
+    assert!(plan.warnings[0].contains("secret set ops.token"), "{:?}", plan.warnings);
+
+    let set = put("ops.token", "hunter2-correct\n").await;
+    assert_eq!((set.status, set.text.as_str()), (StatusCode::NO_CONTENT, ""));
+    let list = bench.get("/api/v1/secrets").await;
+    assert_eq!((&list.json()[0]["name"], &list.json()[0]["checks"]), (&json!("ops.token"), &json!(["backup"])));
+    assert_eq!(list.json()[0]["opens"], true);
+    let looks = format!("Bearer {read}");
+    for path in [
+        "/api/v1/secrets",
+        "/api/v1/secrets/ops.token",
+        "/api/v1/checks",
+        "/api/v1/checks/backup",
+        "/",
+        "/checks/backup",
+        "/metrics",
+    ] {
+        let answer = bench.get(path).await;
+        assert!(answer.status.is_success() && !answer.text.contains("hunter2"), "{path}");
+        assert!(!bench.send(NETWORK, "GET", path, &[("authorization", &looks)], "").await.text.contains("hunter2"));
+    }
+    // What is refused is not quoted either.
+    for (name, value) in
+        [("a%20b", "hunter2".to_owned()), ("ops", "hunter2".repeat(2000)), ("ops", "hunter2".repeat(200_000))]
+    {
+        let refused = put(name, &value).await;
+        assert!(refused.status.is_client_error() && !refused.text.contains("hunter2"), "{}", refused.text);
+        assert_eq!(refused.headers[header::CONTENT_TYPE], "application/problem+json");
+    }
+    let remove = async |path: &str| bench.send(Door::Local, "DELETE", path, &[], "").await;
+    let used = remove("/api/v1/secrets/ops.token").await;
+    assert_eq!((used.status, used.json()["code"].clone()), (StatusCode::CONFLICT, json!("conflict")));
+    assert_eq!(remove("/api/v1/secrets/ops.token?force=true").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(remove("/api/v1/secrets/ops.token").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(bench.get("/api/v1/secrets/ops.token").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn jobs_call_and_what_they_told_is_shown_to_administrators() {
+    let bench = Bench::new();
+    bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+    let heartbeat = bench.get("/api/v1/checks/backup/heartbeat").await.json();
+    let url = heartbeat["url"].as_str().unwrap();
+    let path = url.strip_prefix("https://console.example").unwrap();
+    assert!(path.len() >= "/ping/".len() + 22, "{path}");
+    assert_eq!(bench.get("/api/v1/checks").await.json()[0]["ping_url"], url);
+    let call = async |method: &str, more: &str, body: &str| {
+        bench.send(NETWORK, method, &format!("{path}{more}"), &[], body).await
+    };
+    for (method, more, body) in [
+        ("GET", "", ""),
+        ("POST", "/start", ""),
+        ("HEAD", "/log", ""),
+        ("POST", "", "done"),
+        ("POST", "/fail", "no space left"),
+        ("GET", "/0", ""),
+        ("POST", "/3", &"x".repeat(20_000)),
+    ] {
+        let answer = call(method, more, body).await;
+        let text = if method == "HEAD" { "" } else { "OK" };
+        assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, text), "{method} {more}");
+    }
+    assert_eq!(call("GET", "/256", "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(bench.send(NETWORK, "GET", "/ping/forged", &[], "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(bench.send(NETWORK, "PUT", path, &[], "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(call("POST", "", &"x".repeat(2 << 20)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let told = bench.get("/api/v1/checks/backup/heartbeat").await.json();
+    let pings = told["pings"].as_array().unwrap();
+    let kinds: Vec<&str> = pings.iter().map(|ping| ping["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["fail", "success", "fail", "success", "log", "start", "success"]);
+    assert_eq!((&pings[0]["exit_status"], pings[0]["body"].as_str().unwrap().len()), (&json!(3), 10 << 10));
+    assert_eq!(pings[2]["body"], "no space left");
+
+    // Who may only look does not learn the address.
+    let looks = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Read).await);
+    let token = path.strip_prefix("/ping/").unwrap();
+    for page in ["/api/v1/checks", "/api/v1/checks/backup", "/checks/backup", "/"] {
+        let answer = bench.send(NETWORK, "GET", page, &[("authorization", &looks)], "").await;
+        assert!(answer.status.is_success() && !answer.text.contains(token), "{page}");
+    }
+    // The allowance of a minute is used up before any more is stored.
+    let mut refused = None;
+    for _ in 0..80 {
+        let answer = call("GET", "/log", "").await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+    }
+    assert!(refused.unwrap().headers.contains_key(header::RETRY_AFTER));
+}
+
+#[tokio::test]
+async fn a_checks_page_shows_its_state_and_runs_it() {
+    let bench = Bench::new();
+    bench.apply(CHECK, json!({})).await;
+    bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+    let page = bench.get("/checks/shop?lang=fr").await;
+    assert!(
+        page.text.contains("Lancer maintenant") && page.text.contains("action=\"/checks/shop/run?lang=fr\""),
+        "{}",
+        page.text
+    );
+    assert_eq!(bench.get("/checks/none").await.status, StatusCode::NOT_FOUND);
+    assert!(bench.get("/").await.text.contains("href=\"/checks/shop?lang=en\""));
+    let ran = bench.send(Door::Local, "POST", "/checks/shop/run", &[], "").await;
+    assert!(ran.status.is_success() && ran.text.contains("neither stored nor counted"), "{}", ran.text);
+    // A session looks, so it may run too; another site may not.
+    let session = bench.token(CredentialKind::Session, Access::Read).await;
+    let cookie = format!("__Host-sitepulse_session={session}");
+    let from = |origin| [("cookie", cookie.as_str()), ("origin", origin), ("host", "console.example")];
+    let evil = bench.send(NETWORK, "POST", "/checks/shop/run", &from("https://evil.example"), "").await;
+    assert_eq!(evil.status, StatusCode::FORBIDDEN);
+    let own = bench.send(NETWORK, "POST", "/checks/shop/run", &from("https://console.example"), "").await;
+    assert_eq!(own.status, StatusCode::OK);
+    // A job is not run by agents, and its page says how it calls.
+    assert!(bench.get("/checks/backup").await.text.contains("sitepulse-collector heartbeat url backup"));
+    let refused = bench.send(Door::Local, "POST", "/api/v1/checks/backup/run", &[], "").await;
+    assert!(refused.status == StatusCode::BAD_REQUEST && refused.text.contains("heartbeat"), "{}", refused.text);
+    let asked = bench.send(Door::Local, "POST", "/api/v1/checks/shop/run", &[], "").await.json();
+    assert_eq!(asked, json!({"check": "shop", "runs": []}));
+    let nobody = bench.send(Door::Local, "POST", "/api/v1/checks/shop/run?agent=nobody", &[], "").await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    assert_eq!(bench.get("/api/v1/checks/shop").await.json()["target"], "http://127.0.0.1:9/");
+}
+
+#[tokio::test]
+async fn a_plan_names_the_target_s_keys_that_change() {
+    let bench = Bench::new();
+    let mut check = backup();
+    let mut target = HttpTarget::get("http://127.0.0.1:9/");
+    check.kind = CheckKind::Http(Box::new(target.clone()));
+    bench.app.apply(vec![check.clone()], options(), clock::now()).await.unwrap();
+    target.redirects = 3;
+    target.tls.insecure = true;
+    check.kind = CheckKind::Http(Box::new(target));
+    let plan = bench.app.apply(vec![check], options(), clock::now()).await.unwrap();
+    let PlanStep::Change { fields, .. } = &plan.items[0].step else { panic!("{plan:?}") };
+    let told: Vec<(&str, &str, &str)> = fields.iter().map(|one| (&*one.field, &*one.old, &*one.new)).collect();
+    assert_eq!(told, [("redirects", "(default)", "3"), ("tls.insecure", "(default)", "true")]);
+}
+
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
     for name in ["SITEPULSE_URL", "SITEPULSE_TOKEN", "SITEPULSE_COLLECTOR_DATA_DIR", "NOTIFY_SOCKET", "SITEPULSE_LOG"] {
@@ -413,7 +595,20 @@ struct Server {
 
 impl Server {
     fn start(dir: &Path) -> Self {
-        let mut child = program()
+        let mut command = program();
+        command.stderr(Stdio::inherit());
+        Self::spawn(dir, command)
+    }
+
+    /// One that tells everything, to `log`.
+    fn start_logging(dir: &Path, log: Stdio) -> Self {
+        let mut command = program();
+        command.env("SITEPULSE_LOG", "trace").stderr(log);
+        Self::spawn(dir, command)
+    }
+
+    fn spawn(dir: &Path, mut command: Command) -> Self {
+        let mut child = command
             .args(["serve", "--json", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
             .stdout(Stdio::piped())
@@ -500,6 +695,122 @@ fn the_program_serves_and_its_commands_reach_it() {
     let again = Server::start(&data);
     assert_eq!(ran(&data, &["checks", "--json"])[0]["id"], "shop");
     assert_eq!(again.end(), 0);
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_a_check_as_code() {
+    let bench = Bench::new();
+    let job = "[[check]]\nid = \"job\"\nkind = \"heartbeat\"\ncron = \"30 2 * * 1-5\"\nzone = \"Europe/Paris\"\ngrace = \"10m\"\n";
+    let applied = bench.apply(job, json!({})).await;
+    assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
+    let checks = bench.get("/api/v1/checks").await.json();
+    assert_eq!((&checks[0]["kind"], &checks[0]["target"]), (&json!("heartbeat"), &json!("30 2 * * 1-5")));
+    assert_eq!(bench.get("/api/v1/agents").await.json()[0]["region"], "collector");
+    for (from, to, says) in [("Europe/Paris", "Europe/Nowhere", "zone"), ("30 2 * * 1-5", "0 0 30 2 *", "cron")] {
+        let refused = bench.apply(&job.replace(from, to), json!({})).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
+        assert!(refused.json()["errors"][0].as_str().unwrap().contains(says), "{}", refused.text);
+    }
+}
+
+/// Runs a command with something on its stdin.
+fn fed(dir: &Path, args: &[&str], input: &str) -> Output {
+    let mut command = program();
+    command.args(args).arg("--data-dir").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn secrets_pass_through_every_door_of_the_program_and_stay_in_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let value = "hunter2-correct-horse";
+    let mut said = Vec::new();
+    let mut set = |args: &[&str]| {
+        let output = fed(&data, args, &format!("{value}\n"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        said.extend([output.stdout, output.stderr].concat());
+    };
+    // No server runs; then through its socket; then from afar.
+    set(&["secret", "set", "stopped"]);
+    let log = std::fs::File::create(dir.path().join("log")).unwrap();
+    let server = Server::start_logging(&data, log.into());
+    set(&["secret", "set", "socket"]);
+    let file = dir.path().join("value.txt");
+    std::fs::write(&file, value).unwrap();
+    set(&["secret", "set", "file", "--file", file.to_str().unwrap()]);
+    let api = ran(&data, &["token", "create", "--api", "--json"]);
+    set(&["secret", "set", "afar", "--url", &server.http, "--token", api["token"].as_str().unwrap()]);
+    let names = |list: &Value| {
+        list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let list = ran(&data, &["secret", "list", "--json"]);
+    assert_eq!(names(&list), ["afar", "file", "socket", "stopped"]);
+    assert!(list.as_array().unwrap().iter().all(|one| one["opens"] == true));
+    assert!(run(&data, &["secret", "remove", "file"]).status.success());
+    assert_eq!(run(&data, &["secret", "remove", "file"]).status.code(), Some(8));
+    assert_eq!(run(&data, &["secret", "set", "empty"]).status.code(), Some(2));
+    assert_eq!(run(&data, &["heartbeat", "url", "none"]).status.code(), Some(8));
+    assert_eq!(server.end(), 0);
+    let table = run(&data, &["secret", "list"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("stopped"), "{table:?}");
+    said.extend([table.stdout, table.stderr].concat());
+    said.extend(list.to_string().into_bytes());
+    for entry in std::fs::read_dir(&data).unwrap() {
+        said.extend(std::fs::read(entry.unwrap().path()).unwrap_or_default());
+    }
+    let log = std::fs::read(dir.path().join("log")).unwrap();
+    assert!(String::from_utf8_lossy(&log).contains("secret set"), "the log is where this looks");
+    said.extend(log);
+    assert!(!said.windows(value.len()).any(|window| window == value.as_bytes()));
+}
+
+#[test]
+fn a_job_calls_the_running_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let app = App::open(&data, clock::now()).unwrap();
+        app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+        app.close().await;
+    });
+    let server = Server::start(&data);
+    let url = ran(&data, &["heartbeat", "url", "backup", "--json"])["url"].as_str().unwrap().to_owned();
+    let authority = server.http.strip_prefix("http://").unwrap();
+    let path = url.strip_prefix(&server.http).unwrap();
+    let call = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(authority).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(call(path).starts_with("HTTP/1.1 200"));
+    let state = || {
+        let checks = ran(&data, &["checks", "--json"]);
+        checks[0]["agents"].as_array().unwrap().first().map(|one| one["state"].clone()).unwrap_or_default()
+    };
+    let wait = |wanted: &str| {
+        let until = clock::monotonic();
+        while state() != wanted {
+            assert!(clock::monotonic().since(until).as_secs() < 30, "never {wanted}: {}", state());
+        }
+    };
+    wait("up");
+    assert!(call(&format!("{path}/7")).starts_with("HTTP/1.1 200"));
+    wait("down");
+    let one = ran(&data, &["checks", "--json"])[0]["agents"][0].clone();
+    assert_eq!((&one["cause"], &one["facts"]["exit_status"]), (&json!("heartbeat_failed"), &json!(7)));
+    let agents = ran(&data, &["agents", "--json"]);
+    assert_eq!((&agents[0]["name"], &agents[0]["internal"]), (&json!("collector"), &json!(true)));
+    let table = run(&data, &["agents"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("built in"));
+    assert_eq!(run(&data, &["agents", "revoke", "collector"]).status.code(), Some(2));
+    assert_eq!(run(&data, &["run-now", "backup"]).status.code(), Some(2));
+    assert_eq!(server.end(), 0);
 }
 
 #[test]

@@ -143,6 +143,8 @@ coded!(
         AgentFault = 98, "agent_fault";
         /// A secret that the check refers to is not there.
         SecretMissing = 99, "secret_missing";
+        /// Whether the job runs cannot be told yet: it has not called for the first time, or the collector was away when it should have.
+        HeartbeatWaiting = 100, "heartbeat_waiting";
     }
 );
 

@@ -348,6 +348,7 @@ fn act(
             }
             Action::Join(_) | Action::Renew { .. } => broken.push("somebody asks for a certificate".to_owned()),
             Action::Status(_, _) => {}
+            Action::Ran { .. } => broken.push("somebody answers a run that nobody asked for".to_owned()),
             Action::Close(_) => {
                 peer.ended = true;
                 wishes.push(Wish::Close { connection });

@@ -12,7 +12,9 @@ fn check() -> CheckView {
     CheckView {
         id: "shop".into(),
         kind: "http".into(),
+        target: format!("https://shop.example/{HOSTILE}"),
         url: format!("https://shop.example/{HOSTILE}"),
+        ping_url: None,
         interval_seconds: 30.0,
         timeout_seconds: 10.0,
         weight: 2.5,
@@ -41,6 +43,8 @@ fn check() -> CheckView {
             phases_seconds: PhasesView::default(),
             status: None,
             address: None,
+            phases_us: crate::present::dto::PhasesUsView::default(),
+            facts: crate::present::dto::FactsView::new(),
             weight: 1.0,
             suspended: None,
         }],

@@ -60,7 +60,8 @@ fn changes_are_effective_dated_and_named() {
     let plan = engine.apply(vec![changed.clone()], &options(), at(-500)).unwrap();
     let PlanStep::Change { revision, fields } = &plan.items[0].step else { panic!("{plan:?}") };
     assert_eq!(*revision, Revision(2));
-    let fields: Vec<_> = fields.iter().map(|diff| (diff.field, diff.old.as_str(), diff.new.as_str())).collect();
+    let fields: Vec<_> =
+        fields.iter().map(|diff| (diff.field.as_str(), diff.old.as_str(), diff.new.as_str())).collect();
     assert_eq!(fields, [("interval", "30s", "1m"), ("regions", "every region", "[\"eu-west\"]")]);
     let book = engine.shared().book();
     let check = book.check(CheckNo(1)).unwrap();

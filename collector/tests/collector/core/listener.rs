@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use sitepulse_collector::app::App;
+use sitepulse_collector::app::{App, AppError};
 use sitepulse_collector::listener::Listener;
+use sitepulse_collector::run_now::{Outcome, run_now};
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::transport::admission::ANONYMOUS_NETWORK_MAX;
 use sitepulse_daemon::transport::{Client, ClientIdentity, Connection, FrameStream, StreamPriority};
 use sitepulse_model::id::{AgentName, Bucket, CheckId, CheckNo, Incarnation, Region, Seq};
-use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::record::{ProbeResult, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Entry, Hello, Joined, Lane, RefusalCode, ToAgent, ToCollector};
 use tokio::sync::oneshot;
 
-use super::world::{INTERVAL_US, batch, definition, options, request, result};
+use super::world::{INTERVAL_US, batch, definition, options, request, result, with_secret};
 
 type Stream = FrameStream<ToAgent, ToCollector>;
 
@@ -88,6 +89,7 @@ impl World {
         assert!(
             matches!(control.recv().await.unwrap(), Some(ToAgent::Welcome(welcome)) if welcome.agent == joined.agent)
         );
+        assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Secrets(part)) if part.secrets.is_empty()));
         assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Assignment(part)) if part.checks.len() == 1));
         (connection, control)
     }
@@ -145,6 +147,81 @@ async fn an_agent_joins_ships_and_is_revoked() {
     let mut ticks = world.app.subscribe();
     while world.app.book().agent(joined.agent).unwrap().presence.is_connected() {
         ticks.changed().await.unwrap();
+    }
+    world.stop().await;
+}
+
+/// The ask that the collector sends, however late.
+async fn asked(control: &mut Stream) -> (u64, CheckNo) {
+    match control.recv().await.unwrap() {
+        Some(ToAgent::RunNow { ask, check }) => (ask, check),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn found() -> Box<ProbeResult> {
+    let Record::Result(result) = result(CheckNo(1), 0, ProbeState::Down) else { panic!("a result") };
+    Box::new(result)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_now_brings_back_what_each_agent_says_and_leaves_no_trace() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    let (_, away) = world.join().await;
+    let (connection, mut control) = world.connect(&key, &joined).await;
+    let before = clock::monotonic();
+    let agent = async {
+        let (ask, check) = asked(&mut control).await;
+        assert_eq!(check, CheckNo(1));
+        // A second ask of the same check waits for the first; answers to asks that nobody made are nothing.
+        assert!(matches!(run_now(&world.app, CheckNo(1), None).await, Err(AppError::Conflict(_))));
+        control.send(&ToCollector::Ran { ask: ask + 40, outcome: Err("nobody asked".into()) }).await.unwrap();
+        control.send(&ToCollector::Ran { ask, outcome: Ok(found()) }).await.unwrap();
+        control.send(&ToCollector::Ran { ask, outcome: Err("twice".into()) }).await.unwrap();
+        ask
+    };
+    let (runs, first) = tokio::join!(run_now(&world.app, CheckNo(1), None), agent);
+    assert!(clock::monotonic().since(before) < Duration::from_secs(2));
+    let outcomes: Vec<_> = runs.unwrap().iter().map(|run| (run.agent.clone(), run.outcome.clone())).collect();
+    assert_eq!(outcomes, [(joined.name.clone(), Outcome::Ran(found())), (away.name.clone(), Outcome::NotConnected)]);
+    assert!(world.app.book().pair(CheckNo(1), joined.agent).is_none(), "nothing is stored or counted");
+    assert_eq!(world.app.metrics().stored, 0);
+
+    // The named agent alone, which refuses.
+    let agent = async {
+        let (ask, _) = asked(&mut control).await;
+        control.send(&ToCollector::Ran { ask, outcome: Err("suspended".into()) }).await.unwrap();
+        ask
+    };
+    let (runs, second) = tokio::join!(run_now(&world.app, CheckNo(1), Some(joined.agent)), agent);
+    let runs = runs.unwrap();
+    assert_eq!((runs.len(), &runs[0].outcome), (1, &Outcome::Refused("suspended".into())));
+    assert!(second > first);
+
+    // An agent that goes away while it is asked.
+    let agent = async {
+        asked(&mut control).await;
+        connection.close(0, "gone");
+    };
+    let (runs, ()) = tokio::join!(run_now(&world.app, CheckNo(1), Some(joined.agent)), agent);
+    assert_eq!(runs.unwrap()[0].outcome, Outcome::TimedOut);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_reaches_the_agent_when_it_is_set_and_again_when_it_changes() {
+    let world = start().await;
+    let (key, joined) = world.join().await;
+    let (_connection, mut control) = world.connect(&key, &joined).await;
+    world.app.apply(vec![with_secret("shop", "ops")], options(), clock::now()).await.unwrap();
+    assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Assignment(_))));
+    for value in ["one", "two"] {
+        world.app.set_secret("ops", value.into(), clock::now()).await.unwrap();
+        match control.recv().await.unwrap() {
+            Some(ToAgent::Secrets(part)) => assert_eq!(part.secrets, [("ops".to_owned(), value.to_owned())]),
+            other => panic!("{other:?}"),
+        }
     }
     world.stop().await;
 }

@@ -45,7 +45,7 @@ fn settle(engine: &mut Engine, session: &mut ReceiveSession, now: UtcMicros) -> 
             }
             Action::Join(request) => session.handle_joined(engine.join(&request, now).ok()),
             Action::Renew { agent, csr_der } => session.handle_renewed(engine.renew(agent, &csr_der, now)),
-            Action::Status(_, _) => {}
+            Action::Status(_, _) | Action::Ran { .. } => {}
             Action::Close(_) => closed = true,
         }
     }
@@ -91,10 +91,16 @@ fn a_hello_is_welcomed_with_what_the_agent_lacks() {
     engine.control(Scope::Check(check), Change::Resume, "collector:cli", at(-5)).unwrap();
     let mut session = session(Some(certificate(&engine, agent)));
     let (sent, closed) = say(&mut engine, &mut session, CONTROL, hello(0), at(1));
-    let [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Assignment(part)), (_, ToAgent::Control(events))] = &sent[..]
+    let [
+        (_, ToAgent::Welcome(welcome)),
+        (_, ToAgent::Secrets(secrets)),
+        (_, ToAgent::Assignment(part)),
+        (_, ToAgent::Control(events)),
+    ] = &sent[..]
     else {
         panic!("{sent:?}")
     };
+    assert!(secrets.secrets.is_empty() && secrets.parts == 1);
     assert!(welcome.assignment_follows && welcome.agent == agent && welcome.received_at == at(1) && !closed);
     assert_eq!((part.parts, part.checks.len(), events.len()), (1, 1, 1));
     let held = part.revision;
@@ -103,7 +109,7 @@ fn a_hello_is_welcomed_with_what_the_agent_lacks() {
     let mut again = self::session(Some(certificate(&engine, agent)));
     let (sent, _) = say(&mut engine, &mut again, CONTROL, hello(held), at(2));
     assert!(
-        matches!(&sent[..], [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Control(_))] if !welcome.assignment_follows)
+        matches!(&sent[..], [(_, ToAgent::Welcome(welcome)), (_, ToAgent::Secrets(_)), (_, ToAgent::Control(_))] if !welcome.assignment_follows)
     );
 
     // Changes reach an open session.
@@ -270,9 +276,10 @@ fn large_assignments_come_in_parts() {
     let mut session = session(Some(certificate(&engine, agent)));
     let (sent, _) = say(&mut engine, &mut session, CONTROL, hello(0), at(2));
     let mut total = 0;
-    for (number, (_, message)) in (0_u32..).zip(&sent[1..]) {
+    assert!(matches!(sent[1], (_, ToAgent::Secrets(_))));
+    for (number, (_, message)) in (0_u32..).zip(&sent[2..]) {
         let ToAgent::Assignment(part) = message else { panic!("{message:?}") };
-        assert_eq!((part.part, part.parts as usize), (number, sent.len() - 1));
+        assert_eq!((part.part, part.parts as usize), (number, sent.len() - 2));
         total += part.checks.len();
     }
     assert_eq!(total, 1201);

@@ -7,7 +7,7 @@ use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::receive::PeerCertificate;
 use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
-use sitepulse_model::check::{CheckDefinition, CheckKind};
+use sitepulse_model::check::{Auth, CheckDefinition, CheckKind, DurationUs, HeartbeatTarget, HttpTarget, SecretText};
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
@@ -42,6 +42,20 @@ pub fn definition(id: &str) -> CheckDefinition {
         recoveries: 1,
         expect: Vec::new(),
     }
+}
+
+/// A check that refers to a secret.
+pub fn with_secret(id: &str, secret: &str) -> CheckDefinition {
+    let mut target = HttpTarget::get("http://127.0.0.1:1/");
+    target.auth = Some(Auth::Bearer(SecretText(format!("secret:{secret}"))));
+    CheckDefinition { kind: CheckKind::Http(Box::new(target)), ..definition(id) }
+}
+
+/// A heartbeat that must call every `period` seconds, with `grace` seconds of grace; looked at every 30 s.
+pub fn heartbeat(id: &str, period: u64, grace: u64) -> CheckDefinition {
+    let seconds = |seconds: u64| DurationUs(seconds * 1_000_000);
+    let target = HeartbeatTarget { period: Some(seconds(period)), cron: None, zone: None, grace: seconds(grace) };
+    CheckDefinition { kind: CheckKind::Heartbeat(target), confirmations: 1, ..definition(id) }
 }
 
 pub fn options() -> ApplyOptions {

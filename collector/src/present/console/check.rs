@@ -1,0 +1,279 @@
+//! One check's page: what each agent found last, phase by phase, and a button that runs it at once.
+
+use askama::Template;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::Value;
+use sitepulse_model::record::{FactKey, Phase};
+use sitepulse_model::time::UtcMicros;
+
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, clock_text, html, language, suspension};
+use crate::present::door::Caller;
+use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
+use crate::present::problem::{Answer, Problem};
+use crate::present::text::{Language, Texts};
+use crate::present::view::Snapshot;
+use crate::present::{Present, api, figure};
+
+/// The content of the page.
+#[derive(Template)]
+#[template(path = "check.html")]
+struct Content<'a> {
+    t: &'a Texts,
+    lang: Language,
+    id: String,
+    kind: String,
+    target: String,
+    note: String,
+    class: &'static str,
+    verdict: &'static str,
+    verdict_note: String,
+    suspension: String,
+    heartbeat: bool,
+    runs: Option<Vec<String>>,
+    results: Vec<String>,
+}
+
+/// One agent's result.
+#[derive(Template)]
+#[template(path = "result.html")]
+struct Card<'a> {
+    t: &'a Texts,
+    place: String,
+    class: &'static str,
+    state: String,
+    when: String,
+    explanation: String,
+    phases: Vec<Segment>,
+    facts: Vec<FactRow>,
+}
+
+/// A phase as a stretch of the bar, in units of 1000 to the whole run.
+struct Segment {
+    name: &'static str,
+    label: &'static str,
+    time: String,
+    x: String,
+    width: String,
+}
+
+struct FactRow {
+    label: String,
+    values: Vec<String>,
+}
+
+/// `GET /checks/{id}`
+pub async fn check_page(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Answer<Response> {
+    let lang = language(query.lang.as_deref(), &headers);
+    respond(&present, &caller, lang, &id, None).await
+}
+
+/// `POST /checks/{id}/run`: the same page with what the agents said.
+pub async fn run_page(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Answer<Response> {
+    let lang = language(query.lang.as_deref(), &headers);
+    let run = api::run_now(&present, &id, None).await?;
+    respond(&present, &caller, lang, &id, Some(&run)).await
+}
+
+async fn respond(
+    present: &Present,
+    caller: &Caller,
+    lang: Language,
+    id: &str,
+    run: Option<&RunView>,
+) -> Answer<Response> {
+    let snapshot = present.snapshot().await?;
+    let content = Content::of(&snapshot, lang, id, run)?.render().map_err(|_| broken_template())?;
+    let (title, path) = (id.to_owned(), format!("/checks/{id}"));
+    let signed_in = caller.session.is_some();
+    html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
+}
+
+impl<'a> Content<'a> {
+    fn of(snapshot: &Snapshot, lang: Language, id: &str, run: Option<&RunView>) -> Answer<Self> {
+        let t = lang.texts();
+        let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
+        let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;
+        let row = CheckRow::of(check, strip, snapshot.now, t);
+        let render = |card: Card<'_>| card.render().map_err(|_| broken_template());
+        let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), snapshot.now, t));
+        let runs = run.map(|run| run.runs.iter().map(|run| render(Card::ran(run, t))).collect::<Answer<_>>());
+        Ok(Self {
+            t,
+            lang,
+            id: row.id,
+            kind: row.kind,
+            target: row.url,
+            note: row.note,
+            class: row.class,
+            verdict: row.verdict,
+            verdict_note: row.verdict_note,
+            suspension: row.suspension,
+            heartbeat: check.kind == "heartbeat",
+            runs: runs.transpose()?,
+            results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
+        })
+    }
+}
+
+impl<'a> Card<'a> {
+    fn stored(pair: &PairView, place: String, now: UtcMicros, t: &'a Texts) -> Self {
+        let mut state = t.state(&pair.state).to_owned();
+        if let Some(cause) = &pair.unknown_cause {
+            state = format!("{state} · {}", t.unknown_cause(cause));
+        }
+        let when = pair.last_scheduled.as_deref().map(|at| (t.ago)(&figure::coarse(age(at, now)))).unwrap_or_default();
+        let mut explanation = explained(pair.cause.as_deref(), &pair.detail);
+        if pair.suspended.is_some() {
+            explanation = format!("{} {explanation}", suspension(pair.suspended.as_ref(), t));
+        }
+        Self {
+            t,
+            place: format!("{place} · {}", pair.agent),
+            class: class(&pair.state),
+            state,
+            when,
+            explanation,
+            phases: segments(&pair.phases_us, t),
+            facts: facts(pair.address.as_deref(), &pair.facts, t),
+        }
+    }
+
+    fn ran(run: &AgentRunView, t: &'a Texts) -> Self {
+        let place = format!("{} · {}", run.region, run.agent);
+        let bare = |state: &str, explanation: String| Self {
+            t,
+            place: place.clone(),
+            class: "unknown",
+            state: state.to_owned(),
+            when: String::new(),
+            explanation,
+            phases: Vec::new(),
+            facts: Vec::new(),
+        };
+        match (&run.result, run.outcome.as_str()) {
+            (Some(result), _) => Self {
+                class: class(&result.state),
+                phases: segments(&result.phases_us, t),
+                facts: facts(result.address.as_deref(), &result.facts, t),
+                ..bare(t.state(&result.state), explained(result.cause.as_deref(), &result.explanation))
+            },
+            (None, "refused") => bare(t.run_refused, run.reason.clone().unwrap_or_default()),
+            (None, "not_connected") => bare(t.not_connected, String::new()),
+            (None, _) => bare(t.run_timed_out, String::new()),
+        }
+    }
+}
+
+/// The line for people, or the bare cause where there is none.
+fn explained(cause: Option<&str>, explanation: &str) -> String {
+    if explanation.is_empty() { cause.unwrap_or_default().to_owned() } else { explanation.to_owned() }
+}
+
+/// The phases that happened, one after another; the whole run stands last and draws nothing.
+fn segments(phases: &PhasesUsView, t: &Texts) -> Vec<Segment> {
+    let PhasesUsView { dns, connect, tls, send, first_byte, transfer, total } = *phases;
+    let parts = [
+        (Phase::Dns, dns),
+        (Phase::Connect, connect),
+        (Phase::Tls, tls),
+        (Phase::Send, send),
+        (Phase::FirstByte, first_byte),
+        (Phase::Transfer, transfer),
+    ];
+    let sum: u64 = parts.iter().filter_map(|(_, us)| *us).sum();
+    let whole = total.unwrap_or(0).max(sum).max(1) as f64;
+    let units = |us: u64| us as f64 * 1000.0 / whole;
+    let mut at = 0_u64;
+    let mut segments = Vec::new();
+    for (phase, us) in parts.into_iter().chain([(Phase::Total, total)]) {
+        let Some(us) = us else { continue };
+        let (x, width) = if phase == Phase::Total { (0.0, 0.0) } else { (units(at), units(us)) };
+        segments.push(Segment {
+            name: phase.as_str(),
+            label: (t.phase)(phase),
+            time: (t.number)(figure::latency(us as f64 / 1e6)),
+            x: format!("{x:.1}"),
+            width: format!("{width:.1}"),
+        });
+        at += us;
+    }
+    segments
+}
+
+fn facts(address: Option<&str>, facts: &FactsView, t: &Texts) -> Vec<FactRow> {
+    let row = |label: &str, values: Vec<String>| FactRow { label: label.to_owned(), values };
+    let mut rows: Vec<FactRow> = address.map(|address| row(t.address, vec![address.to_owned()])).into_iter().collect();
+    for (key, label) in [
+        ("status", t.fact_status),
+        ("body_bytes", t.fact_body_bytes),
+        ("certificate_expires", t.fact_certificate_expires),
+    ] {
+        if let Some(value) = facts.get(key) {
+            rows.push(row(label, texts(None, value, t)));
+        }
+    }
+    for key in FactKey::ALL {
+        if let Some(value) = facts.get(key.as_str()) {
+            rows.push(row((t.fact)(*key), texts(Some(*key), value, t)));
+        }
+    }
+    rows
+}
+
+/// A fact's value for people; each of a list.
+fn texts(key: Option<FactKey>, value: &Value, t: &Texts) -> Vec<String> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(|one| texts(key, one, t)).collect(),
+        Value::String(text) => vec![text.clone()],
+        Value::Number(number) => vec![match (key, number.as_i64()) {
+            (Some(FactKey::DomainExpires | FactKey::LastPing), Some(seconds)) => {
+                clock_text(UtcMicros(seconds.saturating_mul(1_000_000)))
+            }
+            (
+                Some(FactKey::RttMin | FactKey::RttAvg | FactKey::RttMax | FactKey::Jitter | FactKey::JobDuration),
+                Some(us),
+            ) => (t.number)(figure::latency(us as f64 / 1e6)),
+            (Some(_) | None, _) => number.to_string(),
+        }],
+        Value::Null | Value::Bool(_) | Value::Object(_) => vec![value.to_string()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_holds_the_phases_in_their_order() {
+        let phases =
+            PhasesUsView { connect: Some(100), first_byte: Some(300), total: Some(1000), ..PhasesUsView::default() };
+        let drawn = segments(&phases, Language::English.texts());
+        let shape: Vec<(&str, &str, &str)> = drawn.iter().map(|one| (one.name, &*one.x, &*one.width)).collect();
+        assert_eq!(shape, [("connect", "0.0", "100.0"), ("first_byte", "100.0", "300.0"), ("total", "0.0", "0.0")]);
+        assert!(segments(&PhasesUsView::default(), Language::English.texts()).is_empty());
+    }
+
+    #[test]
+    fn no_label_of_a_fact_or_phase_is_empty() {
+        for language in Language::ALL {
+            let t = language.texts();
+            let mut labels: Vec<&str> = FactKey::ALL.iter().map(|key| (t.fact)(*key)).collect();
+            labels.extend(Phase::ALL.iter().map(|phase| (t.phase)(*phase)));
+            assert!(labels.iter().all(|label| !label.is_empty()));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Secrets: set by people, kept sealed, unsealed only on their way to an agent whose checks refer to them.
+//!
+//! A check says `secret:NAME`. The value is in the table `secret`, sealed with the machine's key ([`sitepulse_daemon::seal`]) under its
+//! name; in memory it stays sealed too. Nothing that people or scripts can read gives it back: no answer, log or export.
+//!
+//! Limits: [`SECRETS_KEPT_MAX`] secrets, names of 1 to 64 letters, digits, `-`, `_` and `.`, values of 1 to 8192 bytes of UTF-8.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use sitepulse_daemon::seal::{SealError, Sealer};
+use sitepulse_model::check::SECRET_NAME_BYTES_MAX;
+use sitepulse_model::id::CheckId;
+use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::message::SECRET_BYTES_MAX;
+
+use crate::app::AppError;
+use crate::engine::Engine;
+use crate::store::rows;
+
+/// Most secrets of one collector.
+pub const SECRETS_KEPT_MAX: usize = 1000;
+
+/// A secret as it is kept.
+#[derive(Clone, PartialEq, Eq)]
+struct Kept {
+    sealed: Vec<u8>,
+    set_at: UtcMicros,
+    /// Another one for every value that was ever set since the start: who was sent which.
+    stamp: u64,
+}
+
+/// Every secret, sealed, with the way to open them. `Debug` shows names alone.
+#[derive(Default)]
+pub struct Vault {
+    sealer: Option<Arc<Sealer>>,
+    kept: BTreeMap<String, Kept>,
+    stamps: u64,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("names", &self.kept.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    pub(crate) fn new(sealer: Option<Arc<Sealer>>) -> Self {
+        Self { sealer, ..Self::default() }
+    }
+
+    pub(crate) fn insert(&mut self, name: String, sealed: Vec<u8>, set_at: UtcMicros) {
+        self.stamps += 1;
+        self.kept.insert(name, Kept { sealed, set_at, stamp: self.stamps });
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.kept.remove(name);
+    }
+
+    /// Every secret's name and when it was set, by name.
+    pub fn names(&self) -> impl Iterator<Item = (&str, UtcMicros)> {
+        self.kept.iter().map(|(name, kept)| (name.as_str(), kept.set_at))
+    }
+
+    /// Whether there is such a secret.
+    pub fn contains(&self, name: &str) -> bool {
+        self.kept.contains_key(name)
+    }
+
+    /// Whether a secret opens with this machine's key.
+    pub fn opens(&self, name: &str) -> bool {
+        self.open(name).is_some_and(|opened| opened.is_ok())
+    }
+
+    /// Tells this value of a secret from any other one it had since the start; `None` where there is no such secret.
+    pub(crate) fn stamp(&self, name: &str) -> Option<u64> {
+        self.kept.get(name).map(|kept| kept.stamp)
+    }
+
+    /// A secret's value, on its way to an agent. `None` where it is not set or does not open, which the start has told.
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.open(name)?.ok()?).ok()
+    }
+
+    fn open(&self, name: &str) -> Option<Result<Vec<u8>, SealError>> {
+        let (sealer, kept) = (self.sealer.as_ref()?, self.kept.get(name)?);
+        Some(sealer.unseal(name, &kept.sealed))
+    }
+
+    /// Tells people of secrets that do not open: another key lies in the data directory than the one they were sealed with.
+    pub(crate) fn complain(&self) {
+        for name in self.kept.keys() {
+            if let Some(Err(error)) = self.open(name) {
+                tracing::error!("{error}; checks that use it say unknown (secret_missing)");
+            }
+        }
+    }
+}
+
+/// The value that is meant: what `echo` appends to a single line goes, a text of several lines (PEM) stays as it is.
+fn meant(value: &str) -> &str {
+    let bare = value.strip_suffix("\r\n").or_else(|| value.strip_suffix('\n')).unwrap_or(value);
+    if bare.contains('\n') { value } else { bare }
+}
+
+/// Whether a name can be a secret's.
+pub fn is_name(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=SECRET_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(known)
+}
+
+impl Engine {
+    /// Sets a secret, new or anew; agents that need it are told.
+    ///
+    /// # Errors
+    /// A name or value that cannot be. The message never shows the value.
+    pub fn set_secret(&mut self, name: &str, value: &[u8], now: UtcMicros) -> Result<(), AppError> {
+        if !is_name(name) {
+            return Err(AppError::Invalid(format!(
+                "{name:?} cannot name a secret: use 1 to {SECRET_NAME_BYTES_MAX} letters, digits, '-', '_' and '.'"
+            )));
+        }
+        let text = std::str::from_utf8(value)
+            .map_err(|_| AppError::Invalid("the value is not UTF-8: encode it first, in base64 for example".into()))?;
+        let text = meant(text);
+        if !(1..=SECRET_BYTES_MAX).contains(&text.len()) {
+            return Err(AppError::Invalid(format!(
+                "the value has {} bytes: a secret has 1 to {SECRET_BYTES_MAX}",
+                text.len()
+            )));
+        }
+        let sealed = {
+            let book = self.shared.book();
+            let vault = book.vault();
+            if vault.kept.len() >= SECRETS_KEPT_MAX && !vault.contains(name) {
+                return Err(AppError::Invalid(format!(
+                    "{SECRETS_KEPT_MAX} secrets are kept at most: remove one first"
+                )));
+            }
+            let sealer = vault.sealer.as_ref();
+            let sealer = sealer.ok_or_else(|| AppError::Unavailable("a store in memory seals nothing".into()))?;
+            sealer.seal(name, text.as_bytes()).map_err(|error| AppError::Unavailable(error.to_string()))?
+        };
+        self.store.write(|connection| rows::set_secret(connection, name, &sealed, now))?;
+        self.shared.book_mut().vault_mut().insert(name.to_owned(), sealed, now);
+        tracing::info!(secret = name, "secret set");
+        self.shared.tick();
+        Ok(())
+    }
+
+    /// Removes a secret. One that living checks refer to stays, unless `force` is set: their runs say unknown then.
+    pub fn remove_secret(&mut self, name: &str, force: bool) -> Result<(), AppError> {
+        let users: Vec<CheckId> = {
+            let book = self.shared.book();
+            if !book.vault().contains(name) {
+                return Err(AppError::NotFound(format!("no secret {name:?}: see `sitepulse-collector secret list`")));
+            }
+            book.users_of_secret(name)
+        };
+        if !users.is_empty() && !force {
+            let users: Vec<&str> = users.iter().map(CheckId::as_str).collect();
+            let users = users.join(", ");
+            return Err(AppError::Conflict(format!(
+                "secret {name} is used by {users}: change them first, or use --force and they say unknown"
+            )));
+        }
+        self.store.write(|connection| rows::delete_secret(connection, name))?;
+        self.shared.book_mut().vault_mut().remove(name);
+        tracing::info!(secret = name, "secret removed");
+        self.shared.tick();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_echo_appends_goes_and_pem_keeps_its_lines() {
+        for (given, is) in [
+            ("hunter2\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            ("hunter2", "hunter2"),
+            (" a b \n", " a b "),
+            ("-----BEGIN X-----\nAA==\n-----END X-----\n", "-----BEGIN X-----\nAA==\n-----END X-----\n"),
+            ("\n", ""),
+            ("a\n\n", "a\n\n"),
+        ] {
+            assert_eq!(meant(given), is, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_plain() {
+        assert!(is_name("ops.token_1-A"));
+        for bad in ["", "a b", "a/b", "é", &"a".repeat(SECRET_NAME_BYTES_MAX + 1)] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+    }
+}
