@@ -217,7 +217,9 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
         Cause::Timeout => match failure.phase {
             Phase::Dns | Phase::Connect | Phase::Tls => Evidence::Silence,
             // Without a connection (UDP, ICMP) nothing has come back before the first byte.
-            Phase::Send | Phase::FirstByte | Phase::Total if phases.connect.is_none() => Evidence::Silence,
+            Phase::Send | Phase::FirstByte | Phase::Total if phases.connect.is_none() && phases.tls.is_none() => {
+                Evidence::Silence
+            }
             Phase::Send | Phase::FirstByte | Phase::Transfer | Phase::Total => Evidence::Nothing,
         },
         Cause::ConnectionRefused
@@ -235,6 +237,7 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
         Cause::ConnectionReset
         | Cause::HeartbeatMissing
         | Cause::HeartbeatFailed
+        | Cause::HeartbeatWaiting
         | Cause::PolicyRefused
         | Cause::AgentFault
         | Cause::SecretMissing => Evidence::Nothing,

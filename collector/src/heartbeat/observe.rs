@@ -190,7 +190,8 @@ impl Engine {
             let book = self.shared.book();
             let Some(observer) = book.observer() else {
                 // The first heartbeat check brings the observer; until then there is nothing to look at.
-                self.heartbeats.running = Some(Running { scheduler: Scheduler::new(IN_FLIGHT_MAX), away: None });
+                self.heartbeats.running =
+                    Some(Running { scheduler: Scheduler::new(IN_FLIGHT_MAX, IN_FLIGHT_MAX), away: None });
                 return true;
             };
             let checks = || book.checks().filter(|check| self.heartbeats.beats.contains_key(&check.number));
@@ -198,7 +199,7 @@ impl Engine {
             let last = |check: &Check| Some(check.pairs.get(&observer.number)?.last.as_ref()?.started);
             (plans(&book), missed, checks().filter_map(last).max())
         };
-        let mut scheduler = Scheduler::new(IN_FLIGHT_MAX);
+        let mut scheduler = Scheduler::new(IN_FLIGHT_MAX, IN_FLIGHT_MAX);
         // A fresh scheduler abandons nothing.
         drop(scheduler.assign(&plans, now));
         let away = looked.filter(|looked| *looked < now).map(|looked| Span::new(looked, now));
@@ -221,10 +222,10 @@ impl Engine {
         let mut records = Vec::with_capacity(actions.len());
         for action in actions {
             match action {
-                Action::Run { check, revision, slot } => {
+                Action::Run { check, revision, slot, host } => {
                     records.extend(self.run(check, revision, slot, now));
                     if let Some(running) = &mut self.heartbeats.running {
-                        running.scheduler.finished();
+                        running.scheduler.finished(host);
                     }
                 }
                 Action::Missed(slots) => records.push(missed(slots)),
