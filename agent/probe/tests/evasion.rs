@@ -11,7 +11,7 @@ mod ground;
 use std::collections::BTreeSet;
 
 use sitepulse_daemon::clock;
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpVersion};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
 use sitepulse_model::quorum::Quorum;

@@ -231,7 +231,7 @@ async fn a_bad_check_file_applies_nothing_and_lists_all_faults() {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
     let problem = answer.json();
     assert_eq!(problem["code"], "bad_checks");
-    assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 3, "{problem}");
     assert_eq!(bench.get("/api/v1/checks").await.json(), json!([]));
 }
 
