@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 def login(server, session, envelope, mechanism, data):
     good = data.login == b"ana" and data.password == b"right"
-    return AuthResult(success=good)
+    return AuthResult(success=good, handled=False)
 
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

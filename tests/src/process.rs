@@ -11,6 +11,17 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate lies in the workspace").to_path_buf()
 }
 
+/// Takes away what the outer cargo told this test about itself: build scripts (ring's) would see another environment than on the command
+/// line, and everything above them would be built again, and again the next time.
+pub fn forget_cargo(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// The folder of the built binaries. Builds them first, once per test process, so that `cargo test` alone tests today's code.
 pub fn binaries() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -22,6 +33,7 @@ pub fn binaries() -> &'static Path {
         if dir.ends_with("release") {
             cargo.arg("--release");
         }
+        forget_cargo(&mut cargo);
         let status = cargo.status().expect("cargo runs");
         assert!(status.success(), "the binaries do not build");
         dir

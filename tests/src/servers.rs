@@ -152,7 +152,7 @@ impl Nginx {
             "daemon off; worker_processes 1; pid {dir}/pid; error_log stderr warn;
              events {{ worker_connections 4096; }}
              http {{
-               access_log off; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+               access_log off; ssl_protocols TLSv1.2 TLSv1.3; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
                map $http_x_token$cookie_session $who {{ default $http_x_token$cookie_session; }}
                server {{ listen 127.0.0.1:{http}; server_name localhost; {locations} }}
                server {{ listen 127.0.0.1:{https} ssl http2; server_name localhost; {good} {locations} }}
@@ -289,7 +289,7 @@ impl Imap {
         let (user, group) = if is_root() { ("nobody".to_owned(), "nogroup".to_owned()) } else { (me, group) };
         let at = dir.display();
         let config = format!(
-            "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = /dev/stderr\nprotocols = imap\nlisten = 127.0.0.1\nssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}\ndefault_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\nfirst_valid_uid = 1\nmail_location = maildir:{at}/mail/%u\ndisable_plaintext_auth = yes\nauth_failure_delay = 0\nservice imap-login {{\n chroot =\n inet_listener imap {{\n port = {starttls}\n }}\n inet_listener imaps {{\n port = {tls}\n ssl = yes\n }}\n}}\nservice anvil {{\n chroot =\n}}\nservice stats {{\n chroot =\n}}\npassdb {{\n driver = static\n args = password=right\n}}\nuserdb {{\n driver = static\n args = uid={user} gid={group} home={at}/mail/%u\n}}\n",
+            "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = /dev/stderr\nprotocols = imap\nlisten = 127.0.0.1\nssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}\ndefault_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\nfirst_valid_uid = 1\nmail_location = maildir:{at}/mail/%u\ndisable_plaintext_auth = yes\nauth_failure_delay = 0\nservice imap-login {{\n chroot =\n inet_listener imap {{\n port = {starttls}\n }}\n inet_listener imaps {{\n port = {tls}\n ssl = yes\n }}\n}}\nservice anvil {{\n chroot =\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}\n}}\nservice stats {{\n chroot =\n}}\npassdb {{\n driver = static\n args = password=right\n}}\nuserdb {{\n driver = static\n args = uid={user} gid={group} home={at}/mail/%u\n}}\n",
             certificate = good.certificate.display(),
             key = good.key.display(),
         );
@@ -327,7 +327,7 @@ pub fn smtp(parent: &Path, pki: &Pki) -> (Server, u16, u16) {
 pub fn grpc(parent: &Path, pki: &Pki) -> (Server, u16, u16) {
     let good = pki.server("localhost").write(&folder(parent, "grpc"), "good");
     let (plain, tls) = (free_port(), free_port());
-    (python(parent, "grpc_health", &[plain, tls], &[&good.certificate, &good.key]), plain, tls)
+    (python(parent, "health_server", &[plain, tls], &[&good.certificate, &good.key]), plain, tls)
 }
 
 /// websockets: echoes every message; speaks the subprotocol `shop.v1`. Plain and over TLS.

@@ -17,7 +17,7 @@ fn quickstart_watches_a_site_and_goes_on_with_its_data() {
     let life = |round: u32| {
         let log = dir.path().join(format!("quickstart-{round}.log"));
         let mut daemon = Daemon::start(
-            Command::new(root().join("packaging/quickstart"))
+            process::forget_cargo(&mut Command::new(root().join("packaging/quickstart")))
                 .arg(site.url("shop"))
                 .env("SITEPULSE_DATA", dir.path().join("data"))
                 .env("SITEPULSE_PROFILE", "dev")

@@ -1,4 +1,4 @@
-"""The gRPC health protocol by grpcio, plain and over TLS. Usage: grpc_health.py PLAIN_PORT TLS_PORT CERTIFICATE KEY"""
+"""The gRPC health protocol by grpcio, plain and over TLS. Usage: health_server.py PLAIN_PORT TLS_PORT CERTIFICATE KEY"""
 
 import sys
 from concurrent import futures
