@@ -40,9 +40,14 @@ impl Server {
         server
     }
 
-    /// `kill -9`. Nobody is left who would answer.
-    pub fn kill(&mut self) {
-        self.daemon.kill_hard();
+    /// Ends it, with the children it has: asked, because a master that is killed leaves its workers behind.
+    pub fn stop(&mut self) {
+        if self.daemon.ended().is_none() {
+            run(Command::new("kill").arg("-TERM").arg(self.daemon.pid().to_string()));
+            wait::until(&format!("the server in {} ends", self.dir.display()), START_S, || {
+                self.daemon.ended().ok_or("still running")
+            });
+        }
     }
 
     /// All that it wrote.
@@ -56,15 +61,9 @@ impl Server {
     }
 }
 
-/// A server that forks goes on without its parent: ask the parent to end its children.
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.daemon.ended().is_none() {
-            run(Command::new("kill").arg("-TERM").arg(self.daemon.pid().to_string()));
-            wait::until(&format!("the server in {} ends", self.dir.display()), START_S, || {
-                self.daemon.ended().ok_or("still running")
-            });
-        }
+        self.stop();
     }
 }
 
