@@ -2,14 +2,14 @@
 //! that does the same on the wire, and beside Debian's blackbox_exporter. All against the same local server, at the same pace, in
 //! alternating windows; medians of pairs, told as ratios.
 //!
-//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [scale] [curl]
+//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [scale] [mixed] [soak] [curl]
 //!
-//! Without a name: all of them, about an hour. Figures are worth something on a quiet machine alone. nginx, caddy (Debian's nginx has no
+//! Without a name: all of them but `soak`, about an hour. Figures are worth something on a quiet machine alone. nginx, caddy (Debian's nginx has no
 //! HTTP/3), curl and blackbox_exporter are installed with apt where they are missing.
 //! `SITEPULSE_BENCH_S` sets the length of a window (default 15), `SITEPULSE_BENCH_PAIRS` the number of pairs (default 5).
 //!
 //! [`contest`] makes the windows, [`floor`] holds the bare programs (this binary again, as child processes), [`servers`] what is probed.
-//! [`scale`] runs 10,000 checks on one agent; [`curl`] compares phases.
+//! [`scale`] runs 10,000 checks on one agent (`scale`, `mixed`; `soak` with the collector away for `SITEPULSE_BENCH_SOAK_S`, default an hour); [`curl`] compares phases.
 
 mod contest;
 mod curl;
@@ -18,6 +18,7 @@ mod scale;
 mod servers;
 
 use contest::{Contender, Goals, contest};
+use scale::Mix;
 use servers::{Blackbox, Caddy, Nginx, Site};
 use sitepulse_tests::cluster::Cluster;
 
@@ -28,7 +29,7 @@ fn main() {
         floor::run(&words[1..]);
         return;
     }
-    let all = ["tcp", "http", "https", "icmp", "h3", "scale", "curl"];
+    let all = ["tcp", "http", "https", "icmp", "h3", "scale", "mixed", "curl", "soak"];
     if let Some(unknown) = words.iter().find(|word| !all.contains(&word.as_str())) {
         eprintln!("{unknown:?} is no benchmark: use {}", all.join(", "));
         std::process::exit(2);
@@ -37,7 +38,9 @@ fn main() {
     if cfg!(debug_assertions) {
         println!("note: this is a debug build, its figures are for trying the benchmark out");
     }
-    for name in all.iter().filter(|name| words.is_empty() || words.iter().any(|word| word == *name)) {
+    for name in
+        all.iter().filter(|name| (words.is_empty() && **name != "soak") || words.iter().any(|word| word == *name))
+    {
         println!("\n== {name}");
         match *name {
             "tcp" => tcp(),
@@ -45,10 +48,16 @@ fn main() {
             "https" => https(),
             "icmp" => icmp(),
             "h3" => h3(),
-            "scale" => scale::run(),
+            "scale" => scale::run(Mix::Https, 0),
+            "mixed" => scale::run(Mix::Mixed, 0),
+            "soak" => scale::run(Mix::Mixed, seconds("SITEPULSE_BENCH_SOAK_S", 3600)),
             _ => curl::run(),
         }
     }
+}
+
+fn seconds(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// `count` checks a second, each every second.

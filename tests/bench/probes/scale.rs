@@ -1,35 +1,64 @@
-//! 10,000 HTTPS checks at 60 s on one agent: memory, missed slots, and how late runs start.
+//! 10,000 checks at 60 s on one agent that has one core: memory, missed slots, and how late runs start. All HTTPS, or of mixed kinds; and
+//! with the collector away, for as long as `SITEPULSE_BENCH_SOAK_S` says.
 
+use std::process::Command;
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
 use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::process;
 use sitepulse_tests::usage;
 
 use crate::contest::{start_agent, wait_for_checks};
-use crate::servers::{Nginx, Site};
+use crate::servers::{Nginx, Site, may_ping};
 
 const CHECKS: u64 = 10_000;
 const INTERVAL_S: u64 = 60;
 
-pub(crate) fn run() {
+/// What the checks are.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Mix {
+    Https,
+    /// HTTP, HTTPS, TCP and TLS in equal parts, and ICMP where it is allowed.
+    Mixed,
+}
+
+impl Mix {
+    fn check(self, n: u64, nginx: &Nginx, pings: bool) -> String {
+        let page = "expect = [\"status == 200\", \"body contains 'Welcome'\"]";
+        let keys = match (self, n % 5) {
+            (Self::Mixed, 0) => format!("kind = \"http\"\nurl = \"http://{}/{n}\"\n{page}", nginx.http()),
+            (Self::Mixed, 1) => format!("kind = \"tcp\"\naddress = \"{}\"", nginx.http()),
+            (Self::Mixed, 2) => format!("kind = \"tls\"\naddress = \"{}\"", nginx.https()),
+            (Self::Mixed, 3) if pings => {
+                format!("kind = \"icmp\"\nhost = \"127.1.{}.{}\"\ncount = 1", n / 250 % 250, n % 250 + 1)
+            }
+            (Self::Https | Self::Mixed, _) => {
+                format!("kind = \"http\"\nurl = \"https://{}/{n}\"\n{page}", nginx.https())
+            }
+        };
+        format!("[[check]]\nid = \"c{n}\"\ninterval = \"{INTERVAL_S}s\"\n{keys}\n")
+    }
+}
+
+pub(crate) fn run(mix: Mix, away_s: u64) {
     let site = Site::new();
     let nginx = Nginx::start(&site);
     let mut cluster = Cluster::start();
-    let checks: String = (0..CHECKS)
-        .map(|n| {
-            format!(
-                "[[check]]\nid = \"c{n}\"\nkind = \"http\"\nurl = \"https://{}/{n}\"\ninterval = \"{INTERVAL_S}s\"\nexpect = [\"status == 200\", \"body contains 'Welcome'\"]\n",
-                nginx.https()
-            )
-        })
-        .collect();
+    let pings = may_ping();
+    let checks: String = (0..CHECKS).map(|n| mix.check(n, &nginx, pings)).collect();
     cluster.apply(&checks).ok();
     cluster.join("a", "eu");
     let agent = start_agent(&cluster, &site, "a");
     let pid = agent.pid();
+    process::run(Command::new("taskset").args(["-a", "-c", "-p", "0", &pid.to_string()])).ok();
     cluster.agents.insert("a".to_owned(), agent);
     wait_for_checks(&cluster, "a", CHECKS);
+    if away_s > 0 {
+        println!("the collector is away for {away_s} s");
+        cluster.stop_collector();
+        std::thread::sleep(Duration::from_secs(away_s));
+    }
     // A full minute in which every check ran before.
     let (cpu, probes, began) = (usage::cpu_us(pid), nginx.accepted(), clock::monotonic());
     std::thread::sleep(Duration::from_secs(INTERVAL_S));
@@ -45,10 +74,12 @@ pub(crate) fn run() {
         cpu / probes
     );
     println!(
-        "RSS     {:.1} MiB now, {:.1} MiB at most (goal <= 24)",
+        "RSS     {:.1} MiB now, {:.1} MiB at most (goal <= {})",
         mib(usage::rss_kib(pid)),
-        mib(usage::peak_kib(pid))
+        mib(usage::peak_kib(pid)),
+        if mix == Mix::Https { 24 } else { 48 }
     );
     println!("lag     p50 {:.1} ms, p99 {:.1} ms (goal <= 50), max {:.1} ms", lag("p50"), lag("p99"), lag("max"));
     println!("missed  {} (goal: none)", status["missed"]);
+    println!("spool   {} records", status["spool_records"]);
 }
