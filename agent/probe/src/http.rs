@@ -8,7 +8,7 @@
 //!
 //! What other origins learn: when a redirect changes scheme, host or port, `Authorization`, `Cookie` and every header whose value came out of a
 //! secret are left behind, so are the client certificate and `server_name` of the check's TLS options. From https:// down to http:// is
-//! followed, and visible in the hops.
+//! followed, and visible in the hops. `Proxy-Authorization` of a check with a proxy goes to the proxy alone: see `proxy`.
 //!
 //! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion may look at it.
 
@@ -24,7 +24,7 @@ mod url;
 mod wire;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::response::Parts;
 use hyper::{Method, Uri, Version};
 use sitepulse_daemon::clock;
@@ -188,11 +188,13 @@ pub(crate) async fn fetch(
     request: Request<'_>,
     mut jar: Option<&mut dyn Jar>,
 ) -> Result<Answer, Failure> {
-    let Request { method, url: first, headers, body, secret_body, redirects } = request;
+    let Request { method, url: first, mut headers, body, secret_body, redirects } = request;
+    // It is the proxy's, whichever origin is asked, and no origin's.
+    let login = route.proxy.as_ref().and_then(|_| headers.remove(PROXY_AUTHORIZATION));
     if redirects == 0 {
         // The common case copies nothing.
         let message = with_cookies(Message { method, headers, body }, first, jar.as_deref());
-        let (parts, incoming) = exchange(attempt, route, first, true, message).await?;
+        let (parts, incoming) = exchange(attempt, route, first, true, login.as_ref(), message).await?;
         note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = jar {
             jar.store(first, &parts.headers);
@@ -206,7 +208,7 @@ pub(crate) async fn fetch(
         let message = Message { method: hop.method.clone(), headers: hop.headers.clone(), body: hop.body.clone() };
         let message = with_cookies(message, &hop.url, jar.as_deref());
         let at_home = first.same_origin(&hop.url);
-        let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, message).await?;
+        let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, login.as_ref(), message).await?;
         note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = &mut jar {
             jar.store(&hop.url, &parts.headers);
@@ -259,12 +261,13 @@ enum Incoming {
     H3(Box<http3::Incoming>),
 }
 
-/// One hop: connects and exchanges the request for the head of an answer.
+/// One hop: connects and exchanges the request for the head of an answer. `login` is what the proxy wants to hear.
 async fn exchange(
     attempt: &mut Attempt<'_>,
     route: &Route,
     url: &Url,
     at_home: bool,
+    login: Option<&HeaderValue>,
     mut message: Message,
 ) -> Result<(Parts, Incoming), Failure> {
     if message.headers.get(HOST).is_none_or(HeaderValue::is_empty) {
@@ -279,9 +282,11 @@ async fn exchange(
         return Ok((parts, Incoming::H3(Box::new(incoming))));
     }
     let is_plain_h2 = route.http == HttpVersion::Http2 && !url.tls();
+    let tunnelled = url.tls() || is_plain_h2;
     let stream = match &route.proxy {
         None => connect::open(attempt, url.host(), url.port(), route.family).await?,
-        Some(proxy) => proxy.open(attempt, route.family, url, url.tls() || is_plain_h2).await?,
+        Some(proxy) if tunnelled => proxy.tunnel(attempt, route.family, url, login).await?,
+        Some(proxy) => proxy.open(attempt, route.family, url).await?,
     };
     let (stream, speaks_h2) = if url.tls() {
         let stream = tls::handshake(attempt, stream, url.host(), route.tls_client(at_home)).await?;
@@ -298,14 +303,20 @@ async fn exchange(
         let (parts, incoming) = h2::exchange(attempt, stream, url, message).await?;
         (parts, Incoming::H2(Box::new(incoming)))
     } else {
-        let target = if route.proxy.is_some() && !url.tls() { url.absolute().clone() } else { url.origin_form() };
+        let target = if route.proxy.is_some() && !tunnelled {
+            if let Some(login) = login {
+                message.headers.insert(PROXY_AUTHORIZATION, login.clone());
+            }
+            url.absolute().clone()
+        } else {
+            url.origin_form()
+        };
         let (parts, incoming) = h1::exchange(attempt, url.host(), stream, target, message).await?;
         (parts, Incoming::H1(Box::new(incoming)))
     };
     attempt.facts.status = Some(parts.status.as_u16());
-    if route.proxy.is_some() && !url.tls() && parts.status.as_u16() == 407 {
-        let text = "proxy: it wants a login (407), which checks do not have".to_owned();
-        return Err(Failure::new(Cause::ProxyFailed, Phase::FirstByte, text));
+    if let Some(proxy) = route.proxy.as_ref().filter(|_| !tunnelled && parts.status.as_u16() == 407) {
+        return Err(proxy.wants_login(Phase::FirstByte, login.is_some()));
     }
     Ok((parts, incoming))
 }
