@@ -10,7 +10,8 @@
 //! secret are left behind, so are the client certificate and `server_name` of the check's TLS options. From https:// down to http:// is
 //! followed, and visible in the hops. `Proxy-Authorization` of a check with a proxy goes to the proxy alone: see `proxy`.
 //!
-//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion may look at it.
+//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when somebody looks at it: an assertion, or who asked
+//! for this run.
 
 mod body;
 mod coding;
@@ -32,7 +33,7 @@ use sitepulse_model::check::{Family, HttpTarget, HttpVersion, SecretText, TlsOpt
 use sitepulse_model::record::{Cause, FactKey, Phase};
 
 use self::body::Intake;
-pub(crate) use self::headers::Headers;
+pub(crate) use self::headers::{Headers, basic};
 use self::proxy::Proxy;
 use self::redirect::Next;
 pub(crate) use self::url::Url;
@@ -216,7 +217,7 @@ pub(crate) async fn fetch(
         let Some(location) = redirect::location(parts.status, &parts.headers) else {
             if followed > 0 {
                 attempt.facts.number(FactKey::Redirects, followed.into());
-                let url = attempt.tools.secrets.redact(&hop.url.to_string());
+                let url = attempt.redact(&hop.url.to_string());
                 attempt.facts.text(FactKey::FinalUrl, &url);
             }
             return receive(attempt, hop.url.host(), parts, incoming).await;
@@ -226,7 +227,8 @@ pub(crate) async fn fetch(
         let taken = human_us(clock::monotonic().us_since(start));
         let address = attempt.address.map_or_else(String::new, |address| format!(" {address}"));
         let line = format!("{} {}{address} {taken}", parts.status.as_u16(), hop.url);
-        attempt.facts.text(FactKey::Hop, &attempt.tools.secrets.redact(&line));
+        let line = attempt.redact(&line);
+        attempt.facts.text(FactKey::Hop, &line);
         if followed == redirects {
             attempt.facts.number(FactKey::Redirects, followed.into());
             let text = format!(
@@ -345,7 +347,7 @@ async fn exchange_h3(
     http3::send(attempt, address, url.host(), request, route.tls_client(at_home)).await
 }
 
-/// Notes over what the answer came. HTTP/1.1 only where somebody looks (a flow's steps may), or where an earlier hop said something else: it
+/// Notes over what the answer came. HTTP/1.1 only where somebody looks (at this result, or an assertion; a flow's steps may), or where an earlier hop said something else: it
 /// is by far the most frequent, and each result carries its facts for years.
 fn note_version(attempt: &mut Attempt<'_>, version: Version, is_step: bool) {
     let name = match version {
@@ -354,7 +356,8 @@ fn note_version(attempt: &mut Attempt<'_>, version: Version, is_step: bool) {
         Version::HTTP_10 => "HTTP/1.0",
         _ => "HTTP/1.1",
     };
-    let is_noted = version != Version::HTTP_11
+    let is_noted = attempt.note_all
+        || version != Version::HTTP_11
         || is_step
         || attempt.facts.texts_of(FactKey::HttpVersion).next().is_some()
         || attempt.expect.iter().any(|expectation| expectation.source().contains("http.version"));

@@ -48,13 +48,12 @@ impl Proxy {
         if let Ok(ip) = url.host().parse::<IpAddr>() {
             attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
         }
-        let stream =
-            connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
-                match failure.cause.code() {
-                    0..64 => Failure::new(Cause::ProxyFailed, failure.phase, format!("proxy: {}", failure.detail)),
-                    _ => failure,
-                }
-            })?;
+        let stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
+            match failure.cause.code() {
+                0..64 => Failure::new(Cause::ProxyFailed, failure.phase, format!("proxy: {}", failure.detail)),
+                _ => failure,
+            }
+        })?;
         url.host().clone_into(&mut attempt.host);
         Ok(stream)
     }

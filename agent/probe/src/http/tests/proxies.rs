@@ -54,7 +54,10 @@ fn a_tunnel_leads_to_the_target() {
 #[test]
 fn what_the_proxy_refuses_is_the_proxys() {
     for (said, text) in [
-        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "wants a login (407); give the check a header proxy-authorization"),
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "wants a login (407); give the check a header proxy-authorization",
+        ),
         ("HTTP/1.0 502 Bad Gateway\r\n\r\n", "HTTP/1.0 502 Bad Gateway"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "is no HTTP proxy"),
         ("", "closed the connection without an answer"),
