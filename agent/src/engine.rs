@@ -435,7 +435,7 @@ impl Engine {
         });
         let (probe, tools, done) = (entry.probe.clone(), self.tools.clone(), self.done.clone());
         self.tasks.spawn("probe", async move {
-            let run = Run { check, revision, slot, started: clock::now() };
+            let run = Run { check, revision, slot, started: clock::now(), note_all: false };
             // The engine may have stopped waiting; the next start finds the run missed.
             drop(done.send(Done { host, result: probe.run(run, &tools).await }));
         });

@@ -1,5 +1,6 @@
 //! One attempt at a target: what it has seen so far, which phase is under way, what went wrong.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use hyper::HeaderMap;
@@ -7,6 +8,7 @@ use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::record::{Cause, Facts, Phase, Phases};
 
+use crate::flow;
 use crate::tools::Tools;
 
 /// What went wrong, where.
@@ -43,6 +45,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) tools: &'a Tools,
     /// What the answer will be judged by.
     pub(crate) expect: &'a [Expectation],
+    /// The kind that explanations begin with where a phase has no name of its own for it.
+    pub(crate) kind: &'static str,
+    /// Somebody looks at this one result: note every fact, also those that others leave out for their size.
+    pub(crate) note_all: bool,
     /// Somebody looks into the body: keep it.
     pub(crate) wants_body: bool,
     /// The deadline of this attempt, on the monotonic clock.
@@ -55,6 +61,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) facts: Facts,
     /// The host being talked to, for explanations.
     pub(crate) host: String,
+    /// What a flow captured so far, by name. None of it may be told: see [`Attempt::redact`].
+    pub(crate) captured: BTreeMap<String, String>,
     open: Option<(Phase, Monotonic)>,
 }
 
@@ -63,12 +71,15 @@ impl<'a> Attempt<'a> {
         Self {
             tools,
             expect,
+            kind: "http",
+            note_all: false,
             wants_body,
             deadline,
             phases: Phases::default(),
             address: None,
             facts: Facts::default(),
             host: String::new(),
+            captured: BTreeMap::new(),
             open: None,
         }
     }
@@ -94,6 +105,12 @@ impl<'a> Attempt<'a> {
         if let Some((phase, since)) = self.open.take() {
             self.phases.add(phase, at.us_since(since));
         }
+    }
+
+    /// `text` without the values of secrets and without what a flow captured. For facts: noting cuts them, and a value that was cut
+    /// is not found any more.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        flow::redact(&self.captured, &self.tools.secrets.redact(text))
     }
 
     /// The phase under way: where a deadline strikes.

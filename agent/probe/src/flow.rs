@@ -1,7 +1,7 @@
 //! Several HTTP requests in order, with values captured from one and used in the next.
 //!
-//! Reading order: here a run goes from step to step; `step` is one step, prepared once; `template` puts variables in their places; `jar` keeps the
-//! cookies of a run.
+//! Reading order: here a run goes from step to step; `step` is one step, prepared once; `template` puts variables in their places; `captured` takes
+//! their values out of what is told; `jar` keeps the cookies of a run.
 //!
 //! Each step is an attempt of its own, judged by its own assertions with its own phases; the run's phases are their sums, its status and body
 //! those of the last step, its certificate the first to expire. A step that fails ends the run; a step that degrades does not, and its
@@ -17,6 +17,7 @@ use sitepulse_model::check::FlowTarget;
 use sitepulse_model::expect::{self, Observed};
 use sitepulse_model::record::{Cause, FactKey, FactValue, Facts, Phase, Phases, ProbeState};
 
+pub(crate) use self::captured::{redact, redact_facts};
 use self::jar::Cookies;
 use self::step::Step;
 use crate::attempt::{Answer, Attempt, Failure};
@@ -24,6 +25,7 @@ use crate::http::Route;
 use crate::run::{HeaderLines, timeout_text};
 use crate::{BODY_BYTES_MAX, human_us};
 
+mod captured;
 mod jar;
 mod step;
 mod template;
@@ -59,7 +61,6 @@ impl FlowProbe {
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
         let begun = clock::monotonic();
         let mut cookies = Cookies::default();
-        let mut variables = Variables::new();
         let mut degraded = None;
         let mut answer = Answer::default();
         for (at, step) in self.steps.iter().enumerate() {
@@ -68,7 +69,7 @@ impl FlowProbe {
             let named =
                 |failure: Failure| Failure { detail: format!("step {}: {}", step.name, failure.detail), ..failure };
             let mut running = Running::new(attempt, step, wants_body);
-            let outcome = running.go(&self.route, &mut cookies, &mut variables).await.map_err(named)?;
+            let outcome = running.go(&self.route, &mut cookies).await.map_err(named)?;
             drop(running);
             answer = outcome.answer;
             if degraded.is_none() {
@@ -117,19 +118,16 @@ struct Running<'r, 'a, 's> {
 
 impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
     fn new(run: &'r mut Attempt<'a>, step: &'s Step, wants_body: bool) -> Self {
-        let attempt = Attempt::new(run.tools, &step.expect, wants_body, run.deadline);
+        let mut attempt = Attempt::new(run.tools, &step.expect, wants_body, run.deadline);
+        attempt.note_all = run.note_all;
+        attempt.captured = std::mem::take(&mut run.captured);
         Self { run, step, attempt, line: None }
     }
 
-    async fn go(
-        &mut self,
-        route: &Route,
-        cookies: &mut Cookies,
-        variables: &mut Variables,
-    ) -> Result<Outcome, Failure> {
+    async fn go(&mut self, route: &Route, cookies: &mut Cookies) -> Result<Outcome, Failure> {
         let begun = clock::monotonic();
         let left = self.run.deadline.since(begun).saturating_sub(NAMING);
-        let answered = tokio::time::timeout(left, self.step.ask(&mut self.attempt, route, cookies, variables)).await;
+        let answered = tokio::time::timeout(left, self.step.ask(&mut self.attempt, route, cookies)).await;
         let Ok(answered) = answered else { return Err(self.out_of_time(left)) };
         let answer = answered?;
         self.attempt.end();
@@ -154,7 +152,7 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
         if judged.state == ProbeState::Down {
             return Err(failed(explanation.unwrap_or_default()));
         }
-        self.step.capture(&observed, variables).map_err(failed)?;
+        self.step.capture(&observed, &mut self.attempt.captured).map_err(failed)?;
         Ok(Outcome { answer, degraded: explanation })
     }
 
@@ -177,6 +175,7 @@ impl Drop for Running<'_, '_, '_> {
         }
         run.address = attempt.address.or(run.address);
         run.host = std::mem::take(&mut attempt.host);
+        run.captured = std::mem::take(&mut attempt.captured);
         let mut facts = std::mem::take(&mut attempt.facts);
         facts.certificate_expires = match (facts.certificate_expires, run.facts.certificate_expires) {
             (Some(one), Some(other)) => Some(one.min(other)),

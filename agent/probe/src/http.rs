@@ -8,9 +8,10 @@
 //!
 //! What other origins learn: when a redirect changes scheme, host or port, `Authorization`, `Cookie` and every header whose value came out of a
 //! secret are left behind, so are the client certificate and `server_name` of the check's TLS options. From https:// down to http:// is
-//! followed, and visible in the hops.
+//! followed, and visible in the hops. `Proxy-Authorization` of a check with a proxy goes to the proxy alone: see `proxy`.
 //!
-//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when an assertion may look at it.
+//! Facts: `HttpVersion` is noted when the answer came over anything but HTTP/1.1, or when somebody looks at it: an assertion, or who asked
+//! for this run.
 
 mod body;
 mod coding;
@@ -24,7 +25,7 @@ mod url;
 mod wire;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::response::Parts;
 use hyper::{Method, Uri, Version};
 use sitepulse_daemon::clock;
@@ -32,7 +33,7 @@ use sitepulse_model::check::{Family, HttpTarget, HttpVersion, SecretText, TlsOpt
 use sitepulse_model::record::{Cause, FactKey, Phase};
 
 use self::body::Intake;
-pub(crate) use self::headers::Headers;
+pub(crate) use self::headers::{Headers, basic};
 use self::proxy::Proxy;
 use self::redirect::Next;
 pub(crate) use self::url::Url;
@@ -188,11 +189,13 @@ pub(crate) async fn fetch(
     request: Request<'_>,
     mut jar: Option<&mut dyn Jar>,
 ) -> Result<Answer, Failure> {
-    let Request { method, url: first, headers, body, secret_body, redirects } = request;
+    let Request { method, url: first, mut headers, body, secret_body, redirects } = request;
+    // It is the proxy's, whichever origin is asked, and no origin's.
+    let login = route.proxy.as_ref().and_then(|_| headers.remove(PROXY_AUTHORIZATION));
     if redirects == 0 {
         // The common case copies nothing.
         let message = with_cookies(Message { method, headers, body }, first, jar.as_deref());
-        let (parts, incoming) = exchange(attempt, route, first, true, message).await?;
+        let (parts, incoming) = exchange(attempt, route, first, true, login.as_ref(), message).await?;
         note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = jar {
             jar.store(first, &parts.headers);
@@ -206,7 +209,7 @@ pub(crate) async fn fetch(
         let message = Message { method: hop.method.clone(), headers: hop.headers.clone(), body: hop.body.clone() };
         let message = with_cookies(message, &hop.url, jar.as_deref());
         let at_home = first.same_origin(&hop.url);
-        let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, message).await?;
+        let (parts, incoming) = exchange(attempt, route, &hop.url, at_home, login.as_ref(), message).await?;
         note_version(attempt, parts.version, jar.is_some());
         if let Some(jar) = &mut jar {
             jar.store(&hop.url, &parts.headers);
@@ -214,7 +217,7 @@ pub(crate) async fn fetch(
         let Some(location) = redirect::location(parts.status, &parts.headers) else {
             if followed > 0 {
                 attempt.facts.number(FactKey::Redirects, followed.into());
-                let url = attempt.tools.secrets.redact(&hop.url.to_string());
+                let url = attempt.redact(&hop.url.to_string());
                 attempt.facts.text(FactKey::FinalUrl, &url);
             }
             return receive(attempt, hop.url.host(), parts, incoming).await;
@@ -224,7 +227,8 @@ pub(crate) async fn fetch(
         let taken = human_us(clock::monotonic().us_since(start));
         let address = attempt.address.map_or_else(String::new, |address| format!(" {address}"));
         let line = format!("{} {}{address} {taken}", parts.status.as_u16(), hop.url);
-        attempt.facts.text(FactKey::Hop, &attempt.tools.secrets.redact(&line));
+        let line = attempt.redact(&line);
+        attempt.facts.text(FactKey::Hop, &line);
         if followed == redirects {
             attempt.facts.number(FactKey::Redirects, followed.into());
             let text = format!(
@@ -259,12 +263,13 @@ enum Incoming {
     H3(Box<http3::Incoming>),
 }
 
-/// One hop: connects and exchanges the request for the head of an answer.
+/// One hop: connects and exchanges the request for the head of an answer. `login` is what the proxy wants to hear.
 async fn exchange(
     attempt: &mut Attempt<'_>,
     route: &Route,
     url: &Url,
     at_home: bool,
+    login: Option<&HeaderValue>,
     mut message: Message,
 ) -> Result<(Parts, Incoming), Failure> {
     if message.headers.get(HOST).is_none_or(HeaderValue::is_empty) {
@@ -279,9 +284,11 @@ async fn exchange(
         return Ok((parts, Incoming::H3(Box::new(incoming))));
     }
     let is_plain_h2 = route.http == HttpVersion::Http2 && !url.tls();
+    let tunnelled = url.tls() || is_plain_h2;
     let stream = match &route.proxy {
         None => connect::open(attempt, url.host(), url.port(), route.family).await?,
-        Some(proxy) => proxy.open(attempt, route.family, url, url.tls() || is_plain_h2).await?,
+        Some(proxy) if tunnelled => proxy.tunnel(attempt, route.family, url, login).await?,
+        Some(proxy) => proxy.open(attempt, route.family, url).await?,
     };
     let (stream, speaks_h2) = if url.tls() {
         let stream = tls::handshake(attempt, stream, url.host(), route.tls_client(at_home)).await?;
@@ -298,14 +305,20 @@ async fn exchange(
         let (parts, incoming) = h2::exchange(attempt, stream, url, message).await?;
         (parts, Incoming::H2(Box::new(incoming)))
     } else {
-        let target = if route.proxy.is_some() && !url.tls() { url.absolute().clone() } else { url.origin_form() };
+        let target = if route.proxy.is_some() && !tunnelled {
+            if let Some(login) = login {
+                message.headers.insert(PROXY_AUTHORIZATION, login.clone());
+            }
+            url.absolute().clone()
+        } else {
+            url.origin_form()
+        };
         let (parts, incoming) = h1::exchange(attempt, url.host(), stream, target, message).await?;
         (parts, Incoming::H1(Box::new(incoming)))
     };
     attempt.facts.status = Some(parts.status.as_u16());
-    if route.proxy.is_some() && !url.tls() && parts.status.as_u16() == 407 {
-        let text = "proxy: it wants a login (407), which checks do not have".to_owned();
-        return Err(Failure::new(Cause::ProxyFailed, Phase::FirstByte, text));
+    if let Some(proxy) = route.proxy.as_ref().filter(|_| !tunnelled && parts.status.as_u16() == 407) {
+        return Err(proxy.wants_login(Phase::FirstByte, login.is_some()));
     }
     Ok((parts, incoming))
 }
@@ -334,7 +347,7 @@ async fn exchange_h3(
     http3::send(attempt, address, url.host(), request, route.tls_client(at_home)).await
 }
 
-/// Notes over what the answer came. HTTP/1.1 only where somebody looks (a flow's steps may), or where an earlier hop said something else: it
+/// Notes over what the answer came. HTTP/1.1 only where somebody looks (at this result, or an assertion; a flow's steps may), or where an earlier hop said something else: it
 /// is by far the most frequent, and each result carries its facts for years.
 fn note_version(attempt: &mut Attempt<'_>, version: Version, is_step: bool) {
     let name = match version {
@@ -343,7 +356,8 @@ fn note_version(attempt: &mut Attempt<'_>, version: Version, is_step: bool) {
         Version::HTTP_10 => "HTTP/1.0",
         _ => "HTTP/1.1",
     };
-    let is_noted = version != Version::HTTP_11
+    let is_noted = attempt.note_all
+        || version != Version::HTTP_11
         || is_step
         || attempt.facts.texts_of(FactKey::HttpVersion).next().is_some()
         || attempt.expect.iter().any(|expectation| expectation.source().contains("http.version"));

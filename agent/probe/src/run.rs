@@ -28,12 +28,17 @@ pub struct Run {
     pub slot: UtcMicros,
     /// When it starts, by the wall clock.
     pub started: UtcMicros,
+    /// Somebody will look at this one result: it shows everything measured. Scheduled runs leave out what is the same every time
+    /// (what TLS negotiated, who signed the certificate), unless an assertion asks for it: their results are kept for years.
+    pub note_all: bool,
 }
 
 /// A check, prepared once and run many times.
 #[derive(Debug)]
 pub struct Probe {
     kind: Kind,
+    /// As check files call it.
+    name: &'static str,
     timeout_us: u64,
     retries: u8,
     expect: Vec<Expectation>,
@@ -67,6 +72,7 @@ impl Probe {
         Self {
             wants_body: expect::needs_body(&expect),
             kind: Kind::new(&definition.kind),
+            name: definition.kind.as_str(),
             timeout_us: definition.timeout_us,
             retries: definition.retries,
             has_secrets: !definition.kind.secrets().is_empty(),
@@ -97,6 +103,8 @@ impl Probe {
     async fn attempt(&self, run: &Run, tools: &Tools) -> (ProbeResult, bool) {
         let start = clock::monotonic();
         let mut attempt = Attempt::new(tools, &self.expect, self.wants_body, start.plus_us(self.timeout_us));
+        attempt.kind = self.name;
+        attempt.note_all = run.note_all;
         let seen = tokio::time::timeout(Duration::from_micros(self.timeout_us), self.kind.talk(&mut attempt)).await;
         let struck = attempt.phase();
         let end = clock::monotonic();
@@ -130,7 +138,7 @@ impl Probe {
             address: attempt.address,
             facts: std::mem::take(&mut attempt.facts),
         };
-        match failure {
+        let text = match failure {
             Ok(answer) => self.judge(&mut result, &answer),
             Err(failure) => {
                 result.state = match failure.cause.code() {
@@ -140,18 +148,24 @@ impl Probe {
                 };
                 result.cause = Some(failure.cause);
                 result.failed_phase = Some(failure.phase);
-                result.detail = detail(&failure.detail);
+                failure.detail
             }
-        }
+        };
+        // Before it is cut: of a value that was cut, too little may be left to be found.
+        let text = flow::redact(&attempt.captured, &text);
+        flow::redact_facts(&attempt.captured, &mut result.facts);
         if self.has_secrets {
-            result.detail = detail(&tools.secrets.redact(&result.detail));
+            result.detail = detail(&tools.secrets.redact(&text));
             tools.secrets.redact_facts(&mut result.facts);
+        } else {
+            result.detail = detail(&text);
         }
         let worth_another = result.state == ProbeState::Down;
         (result, worth_another)
     }
 
-    fn judge(&self, result: &mut ProbeResult, answer: &Answer) {
+    /// Judges an answer; tells what is wrong with it, or odd about it.
+    fn judge(&self, result: &mut ProbeResult, answer: &Answer) -> String {
         let outcome = expect::evaluate(
             &self.expect,
             &Observed {
@@ -171,13 +185,12 @@ impl Probe {
             ProbeState::Down => Some(Cause::AssertionFailed),
             ProbeState::Unknown => Some(Cause::AgentFault),
         };
-        let text = match (outcome.broken, answer.truncated) {
+        match (outcome.broken, answer.truncated) {
             (Some(broken), true) => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
             (Some(broken), false) => broken.explanation,
             (None, true) => format!("body cut after {BODY_BYTES_MAX} bytes"),
-            (None, false) => return,
-        };
-        result.detail = detail(&text);
+            (None, false) => String::new(),
+        }
     }
 }
 
@@ -236,7 +249,7 @@ impl Headers for HeaderLines<'_> {
 
 /// Why a deadline that strikes in `phase` is the target's.
 pub(crate) fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64) -> String {
-    let host = &attempt.host;
+    let Attempt { host, kind, .. } = attempt;
     let within = human_us(timeout_us);
     match (phase, attempt.address) {
         (Phase::Dns, _) => format!("dns: {host} did not resolve within {within}"),
@@ -245,9 +258,10 @@ pub(crate) fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64)
         }
         (Phase::Connect, None) => format!("connect: {host} did not answer within {within}"),
         (Phase::Tls, _) => format!("TLS: handshake with {host} not done within {within}"),
-        (Phase::Send, _) => format!("request not sent within {within}"),
-        (Phase::FirstByte, _) => format!("no first byte within {within}"),
-        (Phase::Transfer, _) => format!("answer not complete within {within}"),
-        (Phase::Total, _) => format!("not done within {within}"),
+        (Phase::Send, _) => format!("{kind}: {host} did not take the request within {within}"),
+        (Phase::FirstByte, _) => format!("{kind}: {host} sent no first byte within {within}"),
+        (Phase::Transfer, _) => format!("{kind}: {host} did not complete its answer within {within}"),
+        (Phase::Total, _) if host.is_empty() => format!("{kind}: not done within {within}"),
+        (Phase::Total, _) => format!("{kind}: {host} was not done within {within}"),
     }
 }

@@ -54,7 +54,8 @@ fn run(kind: &CheckKind, tools: &Tools, runtime: &tokio::runtime::Runtime) -> Pr
             expect: vec![],
         },
     };
-    let run = Run { check: check.number, revision: check.revision, slot: clock::now(), started: clock::now() };
+    let now = clock::now();
+    let run = Run { check: check.number, revision: check.revision, slot: now, started: now, note_all: false };
     runtime.block_on(Probe::new(&check).run(run, tools))
 }
 

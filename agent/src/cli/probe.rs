@@ -113,7 +113,7 @@ pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyh
     let mut worst = ProbeState::Up;
     for (position, check) in checks.iter().enumerate() {
         let now = clock::now();
-        let run = Run { check: check.number, revision: check.revision, slot: now, started: now };
+        let run = Run { check: check.number, revision: check.revision, slot: now, started: now, note_all: true };
         let result = runtime.block_on(Probe::new(check).run(run, &tools));
         worst = worse(worst, result.state);
         let definition = &check.definition;

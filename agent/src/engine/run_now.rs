@@ -31,7 +31,7 @@ impl Engine {
         let (probe, tools) = (entry.probe.clone(), self.tools.clone());
         self.tasks.spawn("run now", async move {
             let now = clock::now();
-            let result = probe.run(Run { check, revision, slot: now, started: now }, &tools).await;
+            let result = probe.run(Run { check, revision, slot: now, started: now, note_all: true }, &tools).await;
             drop(permit);
             // Who asked may be gone.
             drop(reply.send(Ok((id, target, Box::new(result)))));

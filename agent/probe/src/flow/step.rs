@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{HeaderName, HeaderValue};
-use sitepulse_model::check::{FlowStep, SecretText};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use sitepulse_model::check::{Auth, FlowStep, SecretText};
 use sitepulse_model::expect::{self, Expectation, Extractor, Observed};
 use sitepulse_model::record::{Cause, Phase};
 
@@ -12,6 +12,7 @@ use super::jar::Cookies;
 use super::template::{Template, UrlTemplate};
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::http::{self, Headers, Route};
+use crate::tools::Secrets;
 
 #[derive(Debug)]
 pub(super) struct Step {
@@ -24,15 +25,92 @@ pub(super) struct Step {
     headers: Headers,
     /// Headers with variables in their values.
     variable_headers: Vec<(HeaderName, Template)>,
-    body: Body,
+    /// The login where it has variables.
+    variable_auth: Option<VariableAuth>,
+    body: Words,
     redirects: u8,
     captures: Vec<(String, Extractor)>,
 }
 
+/// A reference to a secret, or a text with variables.
 #[derive(Debug)]
-enum Body {
+enum Words {
     Secret(SecretText),
     Text(Template),
+}
+
+impl Words {
+    fn parse(text: &SecretText) -> Self {
+        match text.name() {
+            Some(_) => Self::Secret(text.clone()),
+            None => Self::Text(Template::parse(&text.0)),
+        }
+    }
+
+    fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Text(template) => Some(template),
+            Self::Secret(_) => None,
+        }
+    }
+
+    fn has_variables(&self) -> bool {
+        self.template().is_some_and(|template| !template.is_plain())
+    }
+
+    fn render(&self, secrets: &Secrets, variables: &Variables) -> Result<String, Failure> {
+        match self {
+            Self::Secret(text) => secrets.resolve(text),
+            Self::Text(template) => Ok(template.render(variables)),
+        }
+    }
+}
+
+/// A login with variables.
+#[derive(Debug)]
+enum VariableAuth {
+    Basic { user: Template, password: Words },
+    Bearer(Words),
+}
+
+impl VariableAuth {
+    /// `None` where nothing is variable.
+    fn parse(auth: &Auth) -> Option<Self> {
+        match auth {
+            Auth::Basic { user, password } => {
+                let (user, password) = (Template::parse(user), Words::parse(password));
+                (!user.is_plain() || password.has_variables()).then_some(Self::Basic { user, password })
+            }
+            Auth::Bearer(token) => Some(Words::parse(token)).filter(Words::has_variables).map(Self::Bearer),
+        }
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let (user, words) = match self {
+            Self::Basic { user, password } => (Some(user), password),
+            Self::Bearer(token) => (None, token),
+        };
+        user.into_iter().chain(words.template())
+    }
+
+    /// What `Authorization` says.
+    fn render(&self, secrets: &Secrets, variables: &Variables) -> Result<String, Failure> {
+        match self {
+            Self::Basic { user, password } => {
+                let user = user.render(variables);
+                if user.contains(':') {
+                    return Err(unusable("auth: what was captured for the user has a ':' in it".to_owned()));
+                }
+                Ok(http::basic(&user, &password.render(secrets, variables)?))
+            }
+            Self::Bearer(token) => Ok(format!("Bearer {}", token.render(secrets, variables)?)),
+        }
+    }
+}
+
+/// What was captured does not fit where it is used.
+fn unusable(text: String) -> Failure {
+    Failure::new(Cause::AssertionFailed, Phase::Total, text)
 }
 
 impl Step {
@@ -69,11 +147,8 @@ impl Step {
             method: http::method(&step.method)?,
             headers: Headers::new(&step.headers, step.auth.as_ref(), false)?,
             variable_headers,
-            body: match &step.body {
-                Some(text) if text.name().is_some() => Body::Secret(text.clone()),
-                Some(text) => Body::Text(Template::parse(&text.0)),
-                None => Body::Text(Template::parse("")),
-            },
+            variable_auth: step.auth.as_ref().and_then(VariableAuth::parse),
+            body: step.body.as_ref().map_or_else(|| Words::Text(Template::parse("")), Words::parse),
             redirects: step.redirects,
             captures,
         };
@@ -86,12 +161,9 @@ impl Step {
 
     /// The variables it uses.
     fn names(&self) -> impl Iterator<Item = &str> {
-        let body = match &self.body {
-            Body::Text(template) => Some(template),
-            Body::Secret(_) => None,
-        };
         let headers = self.variable_headers.iter().map(|(_, template)| template);
-        self.url.names().chain(headers.chain(body).flat_map(Template::names))
+        let auth = self.variable_auth.iter().flat_map(VariableAuth::templates);
+        self.url.names().chain(headers.chain(auth).chain(self.body.template()).flat_map(Template::names))
     }
 
     /// Sends the request and takes the answer in.
@@ -100,24 +172,26 @@ impl Step {
         attempt: &mut Attempt<'_>,
         route: &Route,
         cookies: &mut Cookies,
-        variables: &Variables,
     ) -> Result<Answer, Failure> {
         let secrets = &attempt.tools.secrets;
-        let unusable = |text: String| Failure::new(Cause::AssertionFailed, Phase::Total, text);
+        let variables = &attempt.captured;
         let url = self.url.render(variables).map_err(|reason| unusable(format!("url: {reason}")))?;
         let mut headers = self.headers.resolve(secrets)?;
-        for (name, template) in &self.variable_headers {
-            let value = HeaderValue::from_str(&template.render(variables));
+        let mut lines: Vec<(&HeaderName, String)> =
+            self.variable_headers.iter().map(|(name, template)| (name, template.render(variables))).collect();
+        if let Some(auth) = &self.variable_auth {
+            lines.push((&AUTHORIZATION, auth.render(secrets, variables)?));
+        }
+        for (name, line) in lines {
+            let value = HeaderValue::try_from(line);
             let mut value = value.map_err(|_| unusable(format!("header {name}: what was captured fits no header")))?;
             // Captured values may be logins: they do not follow a redirect to another origin.
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
-        let (body, secret_body) = match &self.body {
-            Body::Secret(text) => (secrets.resolve(text)?, true),
-            // As with headers: what was captured stays with the origin.
-            Body::Text(template) => (template.render(variables), !template.is_plain()),
-        };
+        let body = self.body.render(secrets, variables)?;
+        // As with headers: what was captured stays with the origin.
+        let secret_body = self.body.template().is_none_or(|template| !template.is_plain());
         let request = http::Request {
             method: self.method.clone(),
             url: &url,

@@ -153,7 +153,7 @@ impl UrlTemplate {
 }
 
 /// Everything but unreserved characters (RFC 3986, 2.3) in percents. Dots as well where they are all there is: `..` would climb.
-fn encode(value: &str) -> String {
+pub(super) fn encode(value: &str) -> String {
     let climbs = value == "." || value == "..";
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {

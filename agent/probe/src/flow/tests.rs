@@ -174,7 +174,101 @@ fn a_captured_value_leads_to_no_other_host() {
     let result = probe(vec![one, step("two", format!("http://{address}{{{{next}}}}"))], &[]);
     server.join().unwrap();
     assert_eq!(result.cause, Some(Cause::AssertionFailed));
-    assert_eq!(result.detail, format!("step two: url: its value leads to http://127.0.0.2/, not to http://{address}"));
+    assert_eq!(result.detail, format!("step two: url: its value leads to {{{{next}}}}, not to http://{address}"));
+}
+
+#[test]
+fn variables_in_a_login_are_put_in() {
+    fn expects(line: &'static str) -> Box<dyn Fn(&str) -> String + Send> {
+        Box::new(move |request: &str| {
+            assert!(request.to_lowercase().contains("\r\nauthorization: "), "{request}");
+            assert!(request.contains(line), "{request}");
+            answer("200 OK", "", "ok")
+        })
+    }
+    let (address, server) = serve(vec![
+        says("200 OK", r#"{"token": "t-123456", "user": "Aladdin", "password": "open sesame"}"#),
+        expects(": Bearer t-123456\r\n"),
+        expects(": Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"), // RFC 7617
+        expects(": Basic QWxhZGRpbjpzM2NyZXQ=\r\n"),         // Aladdin:s3cret
+        expects(": Basic bWU6dC0xMjM0NTYh\r\n"),             // me:t-123456!
+    ]);
+    let mut login = step("login", format!("http://{address}/"));
+    for name in ["token", "user", "password"] {
+        login.capture.insert(name.to_owned(), format!("json '$.{name}'"));
+    }
+    let basic =
+        |user: &str, password: &str| Auth::Basic { user: user.to_owned(), password: SecretText(password.to_owned()) };
+    let logins = [
+        Auth::Bearer(SecretText("{{token}}".to_owned())),
+        basic("{{user}}", "{{password}}"),
+        basic("{{user}}", "secret:password"),
+        basic("me", "{{token}}!"),
+    ];
+    let mut steps = vec![login];
+    for (at, auth) in logins.into_iter().enumerate() {
+        steps.push(FlowStep { auth: Some(auth), ..step(&format!("use {at}"), format!("http://{address}/")) });
+    }
+    let result = probe(steps, &[]);
+    server.join().unwrap();
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+}
+
+#[test]
+fn a_captured_user_cannot_move_the_border_to_the_password() {
+    let (address, server) = serve(vec![says("200 OK", "me:root")]);
+    let mut one = step("one", format!("http://{address}/"));
+    one.capture.insert("user".to_owned(), "body /(.*)/".to_owned());
+    let mut two = step("two", format!("http://{address}/"));
+    two.auth = Some(Auth::Basic { user: "{{user}}".to_owned(), password: SecretText("secret:password".to_owned()) });
+    let result = probe(vec![one, two], &[]);
+    server.join().unwrap();
+    assert_eq!(result.detail, "step two: auth: what was captured for the user has a ':' in it");
+}
+
+#[test]
+fn captured_values_are_not_told() {
+    let (address, server) = serve(vec![
+        says("200 OK", r#"{"token": "t0ken/1234", "id": "7"}"#),
+        Box::new(|_: &str| answer("302 Found", "Location: /in?t=t0ken/1234&id=7\r\n", "")),
+        says("200 OK", "still t0ken/1234"),
+        says("200 OK", "your t0ken/1234 is no good"),
+    ]);
+    let url = format!("http://{address}/");
+    let mut login = step("login", url.clone());
+    login.capture.insert("token".to_owned(), "json '$.token'".to_owned());
+    login.capture.insert("id".to_owned(), "json '$.id'".to_owned());
+    let mut user = step("user", format!("{url}{{{{token}}}}"));
+    user.redirects = 2;
+    let mut last = step("t0ken/1234", url);
+    last.expect = vec!["body == 'welcome'".to_owned()];
+    let mut flow = vec![login, user, last];
+    let result = probe(flow.clone(), &[]);
+    assert_eq!(result.state, ProbeState::Down);
+    server.join().unwrap();
+    assert!(result.detail.starts_with("step {{token}}: body is 'your {{token}}"), "{}", result.detail);
+    assert!(!format!("{result:?}").contains("1234"), "{result:?}");
+
+    let (address, server) = serve(vec![
+        says("200 OK", r#"{"token": "t0ken/1234", "id": "7"}"#),
+        Box::new(|request: &str| {
+            assert!(request.starts_with("GET /t0ken%2F1234 "), "{request}");
+            answer("302 Found", "Location: /in?t=t0ken/1234&id=7\r\n", "")
+        }),
+        says("200 OK", "still t0ken/1234"),
+    ]);
+    flow.pop();
+    flow[0].url = format!("http://{address}/");
+    flow[1].url = format!("http://{address}/{{{{token}}}}");
+    // The flow as a whole quotes the last answer.
+    let result = probe(flow, &["body == 'welcome'"]);
+    server.join().unwrap();
+    assert!(result.detail.contains("still {{token}}"), "{}", result.detail);
+    let hops: Vec<&str> = result.facts.texts_of(FactKey::Hop).collect();
+    assert!(hops[0].starts_with(&format!("302 http://{address}/{{{{token}}}} ")), "{hops:?}");
+    let last: Vec<&str> = result.facts.texts_of(FactKey::FinalUrl).collect();
+    assert_eq!(last, [format!("http://{address}/in?t={{{{token}}}}&id=7")], "short values stay");
+    assert!(!format!("{result:?}").contains("1234"), "{result:?}");
 }
 
 #[test]
@@ -218,7 +312,7 @@ fn steps_are_judged_with_their_own_phases_and_a_deadline_names_its_step() {
     let stalled = format!("http://{}/", stalling.local_addr().unwrap());
     let result = probe_within(vec![step("one", format!("http://{address}/")), step("two", stalled)], 400_000, &[]);
     assert_eq!((result.cause, result.failed_phase), (Some(Cause::Timeout), Some(Phase::FirstByte)));
-    assert!(result.detail.starts_with("step two: no first byte within "), "{}", result.detail);
+    assert!(result.detail.starts_with("step two: http: 127.0.0.1 sent no first byte within "), "{}", result.detail);
     assert_eq!(lines(&result).len(), 1);
     assert!(result.phases.first_byte.is_some());
     drop(TcpStream::connect(address).unwrap());
@@ -243,6 +337,13 @@ fn a_flow_that_cannot_be_is_unusable() {
         step.headers.insert("authorization".to_owned(), SecretText("y".to_owned()));
     };
     assert!(with(&twice).starts_with("step a: "));
+    for auth in [
+        Auth::Bearer(SecretText("{{token}}".to_owned())),
+        Auth::Basic { user: "{{token}}".to_owned(), password: SecretText("secret:password".to_owned()) },
+        Auth::Basic { user: "me".to_owned(), password: SecretText("x{{token}}".to_owned()) },
+    ] {
+        assert_eq!(with(&|step| step.auth = Some(auth.clone())), "step a: no step before captures \"token\"");
+    }
     assert!(FlowProbe::new(&flow(Vec::new())).is_err());
     assert!(FlowProbe::new(&flow(vec![good()])).is_ok());
 }

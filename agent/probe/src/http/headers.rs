@@ -81,17 +81,18 @@ impl Headers {
             let value = match given {
                 Given::Plain(value) => value.clone(),
                 Given::Secret(text) => sensitive(name, secrets.resolve(text)?)?,
-                Given::Basic { user, password } => {
-                    let login = format!("{user}:{}", secrets.resolve(password)?);
-                    let coded = base64::engine::general_purpose::STANDARD.encode(login);
-                    sensitive(name, format!("Basic {coded}"))?
-                }
+                Given::Basic { user, password } => sensitive(name, basic(user, &secrets.resolve(password)?))?,
                 Given::Bearer(token) => sensitive(name, format!("Bearer {}", secrets.resolve(token)?))?,
             };
             headers.insert(name.clone(), value);
         }
         Ok(headers)
     }
+}
+
+/// What `Authorization` says for a user without `:` (RFC 7617).
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
 }
 
 fn sensitive(name: &HeaderName, text: String) -> Result<HeaderValue, Failure> {

@@ -2,9 +2,13 @@
 //!
 //! The proxy resolves the target's name, so the agent's policy judges the proxy's address alone, and of the target no more than an
 //! address that is written out in the URL.
+//!
+//! The check's header `Proxy-Authorization` is told to the proxy, with `CONNECT` or with the request in the absolute form. What goes
+//! through a tunnel is the target's and does not have it.
 
 use std::net::{IpAddr, SocketAddr};
 
+use hyper::header::HeaderValue;
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,42 +38,65 @@ impl Proxy {
         Ok(Self { host: url.host().to_owned(), port: url.port() })
     }
 
-    /// Connects to the proxy; `tunnel` asks it for a connection to `url`'s host.
+    /// Connects to the proxy, for a request to `url` in the absolute form.
     pub(super) async fn open(
         &self,
         attempt: &mut Attempt<'_>,
         family: Family,
         url: &Url,
-        tunnel: bool,
     ) -> Result<TcpStream, Failure> {
         if let Ok(ip) = url.host().parse::<IpAddr>() {
             attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
         }
-        let mut stream =
-            connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
-                match failure.cause.code() {
-                    0..64 => Failure::new(Cause::ProxyFailed, failure.phase, format!("proxy: {}", failure.detail)),
-                    _ => failure,
-                }
-            })?;
-        if tunnel {
-            attempt.begin(Phase::Connect);
-            self.connect(&mut stream, url).await?;
-            attempt.end();
-        }
+        let stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
+            match failure.cause.code() {
+                0..64 => Failure::new(Cause::ProxyFailed, failure.phase, format!("proxy: {}", failure.detail)),
+                _ => failure,
+            }
+        })?;
         url.host().clone_into(&mut attempt.host);
         Ok(stream)
     }
 
-    async fn connect(&self, stream: &mut TcpStream, url: &Url) -> Result<(), Failure> {
+    /// Connects to the proxy and asks it for a connection to `url`'s host; `login` is what it wants to hear.
+    pub(super) async fn tunnel(
+        &self,
+        attempt: &mut Attempt<'_>,
+        family: Family,
+        url: &Url,
+        login: Option<&HeaderValue>,
+    ) -> Result<TcpStream, Failure> {
+        let mut stream = self.open(attempt, family, url).await?;
+        attempt.begin(Phase::Connect);
+        self.connect(&mut stream, url, login).await?;
+        attempt.end();
+        Ok(stream)
+    }
+
+    /// Why an answer of 407 is one: the proxy was told no login, or one that it does not take.
+    pub(super) fn wants_login(&self, phase: Phase, was_told: bool) -> Failure {
+        let Self { host, port } = self;
+        let text = if was_told {
+            format!("proxy: {host}:{port} refuses the login (407) in the check's header proxy-authorization")
+        } else {
+            format!("proxy: {host}:{port} wants a login (407); give the check a header proxy-authorization")
+        };
+        Failure::new(Cause::ProxyFailed, phase, text)
+    }
+
+    async fn connect(&self, stream: &mut TcpStream, url: &Url, login: Option<&HeaderValue>) -> Result<(), Failure> {
         let failed = |text: String| Failure::new(Cause::ProxyFailed, Phase::Connect, format!("proxy: {text}"));
         let Self { host, port } = self;
         let named = url.host();
         let target =
             if named.contains(':') { format!("[{named}]:{}", url.port()) } else { format!("{named}:{}", url.port()) };
-        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+        let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
+        if let Some(login) = login {
+            request.extend_from_slice(&[b"Proxy-Authorization: ", login.as_bytes(), b"\r\n"].concat());
+        }
+        request.extend_from_slice(b"\r\n");
         let broke = |error: std::io::Error| failed(format!("{host}:{port} broke off ({})", connect::plain(&error)));
-        stream.write_all(request.as_bytes()).await.map_err(broke)?;
+        stream.write_all(&request).await.map_err(broke)?;
         let mut answer = Vec::new();
         let end = loop {
             if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -91,6 +118,7 @@ impl Proxy {
         let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
         match words.next() {
             Some(status) if is_http && status.len() == 3 && status.starts_with('2') => {}
+            Some("407") if is_http => return Err(self.wants_login(Phase::Connect, login.is_some())),
             _ if is_http => return Err(failed(format!("{host}:{port} refused to connect to {target}: {line}"))),
             _ => return Err(failed(format!("{host}:{port} is no HTTP proxy, it answered {line:?}"))),
         }

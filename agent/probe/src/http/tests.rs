@@ -184,7 +184,7 @@ fn the_deadline_names_the_slow_phase() {
         (result.state, result.cause, result.failed_phase),
         (ProbeState::Down, Some(Cause::Timeout), Some(Phase::FirstByte))
     );
-    assert_eq!(result.detail, "no first byte within 100 ms");
+    assert_eq!(result.detail, "http: 127.0.0.1 sent no first byte within 100 ms");
     assert!(result.phases.first_byte.unwrap() > 50_000);
 
     let (address, server) = serve(|mut stream| {
@@ -195,7 +195,7 @@ fn the_deadline_names_the_slow_phase() {
     let result = probe_with(&format!("http://{address}/"), 100_000, &[], some_roots());
     server.join().unwrap();
     assert_eq!((result.cause, result.failed_phase), (Some(Cause::Timeout), Some(Phase::Transfer)));
-    assert_eq!(result.detail, "answer not complete within 100 ms");
+    assert_eq!(result.detail, "http: 127.0.0.1 did not complete its answer within 100 ms");
 
     let (address, server) = serve(outlast);
     let result = probe_with(&format!("https://{address}/"), 100_000, &[], some_roots());

@@ -50,11 +50,11 @@ pub(super) async fn shake(
     };
     attempt.end();
     attempt.facts.certificate_expires = shown.expires();
-    if shaken.is_err() || tls::wants_facts(attempt.expect) {
+    if shaken.is_err() || tls::wants_facts(attempt) {
         tls::note(attempt, &shown);
     }
     let connection = Closing(shaken?);
-    if tls::wants_facts(attempt.expect) {
+    if tls::wants_facts(attempt) {
         attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
         attempt.facts.text(FactKey::Alpn, "h3");
     }

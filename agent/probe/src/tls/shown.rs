@@ -139,15 +139,16 @@ pub(super) fn note_negotiated(facts: &mut Facts, connection: &rustls::ClientConn
     }
 }
 
-/// Whether an assertion looks at more than the certificate's expiry.
-pub(crate) fn wants_facts(expect: &[Expectation]) -> bool {
+/// Whether somebody looks at more than the certificate's expiry: an assertion, or who asked for this run.
+pub(crate) fn wants_facts(attempt: &Attempt<'_>) -> bool {
     // By name, wherever it stands: a fact too many does no harm.
-    expect.iter().map(Expectation::source).any(|source| {
+    let asserted = |source: &str| {
         let certificate = |name: &str| source.matches(name).count();
         source.contains("tls.")
             || source.contains("ocsp")
             || certificate("certificate.") > certificate("certificate.days")
-    })
+    };
+    attempt.note_all || attempt.expect.iter().map(Expectation::source).any(asserted)
 }
 
 /// Whom a check trusts.

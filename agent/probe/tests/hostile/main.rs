@@ -94,7 +94,8 @@ fn tools() -> Tools {
 }
 
 fn a_run() -> Run {
-    Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started: sitepulse_daemon::clock::now() }
+    let started = sitepulse_daemon::clock::now();
+    Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started, note_all: false }
 }
 
 /// Probes one behaviour, [`CONCURRENT`] times at once.

@@ -9,10 +9,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sitepulse_daemon::clock;
-use sitepulse_model::record::{Cause, Phase, ProbeState};
+use sitepulse_model::check::CheckKind;
+use sitepulse_model::record::{Cause, FactKey, Phase, ProbeState};
 
 use super::{outlast, probe, probe_with, serve};
-use crate::testing::some_roots;
+use crate::testing::{self, some_roots};
 
 pub(super) struct Pki {
     pub(super) roots: RootCertStore,
@@ -107,4 +108,36 @@ fn plain_http_on_a_tls_port_is_told() {
     server.join().unwrap();
     assert_eq!(result.cause, Some(Cause::TlsFailed));
     assert_eq!(result.detail, "TLS: 127.0.0.1 does not speak TLS on this port");
+}
+
+#[test]
+fn a_run_that_somebody_looks_at_shows_all_and_a_scheduled_one_stays_small() {
+    let pki = pki();
+    let shown = [
+        FactKey::HttpVersion,
+        FactKey::TlsVersion,
+        FactKey::TlsCipher,
+        FactKey::CertificateIssuer,
+        FactKey::CertificateNames,
+        FactKey::CertificateSha256,
+    ];
+    for is_shown in [true, false] {
+        let (address, server) = serve_tls(&pki, "127.0.0.1", (2020, 4000));
+        let check = testing::check(CheckKind::http(format!("https://{address}/")), 10_000_000, &[]);
+        let run = if is_shown { testing::run_shown } else { testing::run };
+        let result = run(&check, &testing::tools(pki.roots.clone()));
+        server.join().unwrap();
+        assert_eq!(result.state, ProbeState::Up, "{}", result.detail);
+        assert!(result.facts.certificate_expires.is_some());
+        for key in shown {
+            assert_eq!(result.facts.texts_of(key).count(), usize::from(is_shown), "{key}");
+        }
+        assert_eq!(result.facts.number_of(FactKey::ChainLength), is_shown.then_some(1));
+        if is_shown {
+            assert_eq!(result.facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/1.1"]);
+            assert_eq!(result.facts.texts_of(FactKey::CertificateNames).collect::<Vec<_>>(), ["127.0.0.1"]);
+        } else {
+            assert_eq!(result.facts.more, []);
+        }
+    }
 }
