@@ -318,7 +318,9 @@ fn servers_and_names_are_read_or_refused() {
 #[test]
 fn assertions_see_answers_whole_and_all_of_them() {
     let key = "A1b2".repeat(100);
-    let dkim = RData::TXT(TXT::new(key.as_bytes().chunks(250).map(|part| String::from_utf8(part.to_vec()).unwrap()).collect()));
+    let dkim = RData::TXT(TXT::new(
+        key.as_bytes().chunks(250).map(|part| String::from_utf8(part.to_vec()).unwrap()).collect(),
+    ));
     let mut records = vec![("shop.example", 300, dkim)];
     for host in 0..600 {
         records.push(("shop.example", 300, RData::TXT(TXT::new(vec![format!("host {host} is good")]))));

@@ -152,7 +152,9 @@ fn each_hop_asks_the_policy() {
 #[test]
 fn assertions_see_the_whole_url_that_answered() {
     let far = format!("/{}/end-of-it", "x".repeat(1_000));
-    for (assertion, state) in [("url contains '/end-of-it'", ProbeState::Up), ("url not contains '/end-of-it'", ProbeState::Down)] {
+    for (assertion, state) in
+        [("url contains '/end-of-it'", ProbeState::Up), ("url not contains '/end-of-it'", ProbeState::Down)]
+    {
         let (address, server) = serve_each(vec![to("301 Moved", &far), answer("200 OK", &[], b"there")]);
         let result = probe_target(following(format!("http://{address}/"), 2), &[assertion]);
         server.join().unwrap();
