@@ -107,7 +107,7 @@ impl Heard {
         }
         let one = std::slice::from_ref;
         let missing = attempt.expect.iter().find(|expectation| {
-            expect::asserts_body(one(*expectation)) && !expect::body_satisfied(one(*expectation), &self.body)
+            expect::asserts_body(one(expectation)) && !expect::body_satisfied(one(expectation), &self.body)
         });
         let missing = missing.map_or("the assertions", Expectation::source);
         // Up to a millisecond had passed before the wait began.
