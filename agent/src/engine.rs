@@ -26,6 +26,7 @@ use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
 use sitepulse_model::schedule::{Action, MissedSlots, Plan, Scheduler};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_probe::network::Witness;
 use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
 use sitepulse_wire::message::Status;
@@ -245,6 +246,8 @@ impl Engine {
         let incarnation = figures.borrow().stats.incarnation;
         let (keeper, keeper_thread) = keeper::start(parts.state).map_err(EngineError::Thread)?;
         let now = clock::monotonic();
+        // An agent that starts without a network must not wait for its first connection to doubt itself.
+        parts.tools.network.collector_link(None);
         let mut engine = Self {
             keeper,
             keeper_thread,
@@ -523,7 +526,7 @@ impl Engine {
                 self.spool.set_provenance(provenance(self.clock))?;
             }
             Ask::Link(link) => {
-                self.tools.network.collector_link(link.collector.is_some());
+                self.tools.network.collector_link(link.pulse.clone().map(|pulse| pulse as Arc<dyn Witness>));
                 self.link = link;
             }
             Ask::Status(reply) => {

@@ -486,6 +486,11 @@ impl ShipSession {
         }
     }
 
+    /// Somebody wants to know whether the collector is there: the next status is due now.
+    pub fn hurry_status(&mut self, monotonic: Monotonic) {
+        self.status_due = self.status_due.min(monotonic);
+    }
+
     /// How the agent fares; clock figures are filled in here.
     pub fn handle_status(&mut self, status: Status, monotonic: Monotonic) {
         if self.phase != Phase::Open {

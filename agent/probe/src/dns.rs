@@ -20,8 +20,6 @@ use crate::connect;
 use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
 
 const PORT: u16 = 53;
-/// Most values that a result keeps, so that other facts have their place.
-const VALUES_MAX: usize = 16;
 
 /// A `dns` check, prepared once and run many times.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ impl DnsProbe {
         if let Some(ttl) = records.iter().map(|record| record.ttl).min() {
             facts.number(FactKey::DnsTtl, i64::from(ttl));
         }
-        for record in records.iter().take(VALUES_MAX) {
+        for record in &records {
             facts.text(FactKey::DnsAnswer, &value(record));
         }
     }

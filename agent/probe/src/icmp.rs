@@ -147,7 +147,7 @@ impl Summary {
 fn open_failure(address: SocketAddr, error: &io::Error) -> Failure {
     const EAFNOSUPPORT: i32 = 97;
     if hub::is_refused(error) {
-        let text = "agent: this machine does not let the agent send echoes; run `sysctl net.ipv4.ping_group_range=\"0 2147483647\"` there, or give the agent CAP_NET_RAW";
+        let text = "agent: this machine does not let the agent send echoes; install packaging/sysctl.d/sitepulse.conf as /etc/sysctl.d/sitepulse.conf and run `sysctl -p /etc/sysctl.d/sitepulse.conf` there (it sets net.ipv4.ping_group_range = 0 2147483647)";
         return Failure::new(Cause::AgentFault, Phase::FirstByte, text);
     }
     if error.raw_os_error() == Some(EAFNOSUPPORT) {

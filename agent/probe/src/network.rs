@@ -4,8 +4,10 @@
 //! had answered yet. Two ways to tell:
 //!
 //! - With reference targets (`host:port`, as the configuration names them): each is dialled, all at once, for [`REFERENCE_US_MAX`] at most. When one
-//!   answers, if only by refusing, the network is there and the failure stands. When none does, it is lost. The outcome holds for [`KNOWN_US`]; runs
-//!   that fail meanwhile wait for the same round.
+//!   answers, if only by refusing, the network is there and the failure stands. So it is when the collector answers meanwhile over its connection
+//!   ([`Witness`]): one that stays silent may be a connection that has not noticed yet. A collector on this machine or at a private address tells
+//!   nothing of the way out and is not asked. When nobody answers, the network is lost. The outcome holds for [`KNOWN_US`]; runs that fail
+//!   meanwhile wait for the same round.
 //! - Without them, by what the agent's own runs saw ([`Outlook`]): the collector is away, and [`HOSTS_MIN`] different hosts failed that way within
 //!   [`WINDOW_US`], and nothing beyond this machine has answered since the first of them nor for [`QUIET_US`]. The collector's absence alone never
 //!   suffices: its own outage must not hide those of others. An agent that checks fewer hosts needs reference targets.
@@ -17,7 +19,7 @@
 pub(crate) mod outlook;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sitepulse_daemon::clock::{self, Monotonic};
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 
 use self::outlook::Outlook;
 use crate::attempt::Failure;
+use crate::policy::{Scope, scope};
 use crate::resolve::Resolver;
 use crate::resolve::host::Host;
 
@@ -35,6 +38,8 @@ use crate::resolve::host::Host;
 const REFERENCE_US_MAX: u64 = 2_000_000;
 /// How long the references' outcome holds.
 const KNOWN_US: u64 = 5_000_000;
+/// How often it is looked whether the collector answered.
+const LOOK_US: u64 = 20_000;
 /// Different hosts that must have failed before the agent doubts itself.
 pub const HOSTS_MIN: usize = 3;
 /// The time within which they failed.
@@ -42,11 +47,22 @@ pub const WINDOW_US: u64 = 60_000_000;
 /// How long nothing has answered then.
 pub const QUIET_US: u64 = 20_000_000;
 
+/// A connection to the collector, as a witness of the agent's network.
+pub trait Witness: std::fmt::Debug + Send + Sync {
+    /// Where the collector is.
+    fn peer(&self) -> SocketAddr;
+    /// Makes the collector answer something soon.
+    fn ask(&self);
+    /// How much came from it so far; grows with everything that comes.
+    fn received(&self) -> u64;
+}
+
 /// The referee. One for all probes of the agent.
 #[derive(Debug, Default)]
 pub struct Network {
     references: Vec<String>,
     outlook: Mutex<Outlook>,
+    witness: Mutex<Option<Arc<dyn Witness>>>,
     round: Mutex<Round>,
 }
 
@@ -83,9 +99,10 @@ impl Network {
         Self { references, ..Self::default() }
     }
 
-    /// The connection to the collector came up, or went away.
-    pub fn collector_link(&self, up: bool) {
-        lock(&self.outlook).collector_link(up);
+    /// The connection to the collector came up, or (`None`) is not there. A program without a collector tells nothing.
+    pub fn collector_link(&self, link: Option<Arc<dyn Witness>>) {
+        lock(&self.outlook).collector_link(link.is_some());
+        *lock(&self.witness) = link.filter(|link| scope(link.peer().ip().to_canonical()) == Scope::Global);
     }
 
     /// A run had an answer.
@@ -158,6 +175,10 @@ impl Network {
 
     async fn ask_references(&self, resolver: &Resolver) -> bool {
         let deadline = clock::monotonic().plus_us(REFERENCE_US_MAX);
+        let witness = lock(&self.witness).clone().map(|witness| (witness.received(), witness));
+        if let Some((_, witness)) = &witness {
+            witness.ask();
+        }
         let mut asking: Vec<_> =
             self.references.iter().map(|reference| Box::pin(answers(resolver, reference, deadline))).collect();
         let first = std::future::poll_fn(|context| {
@@ -172,7 +193,14 @@ impl Network {
             });
             if answered || asking.is_empty() { Poll::Ready(answered) } else { Poll::Pending }
         });
-        tokio::time::timeout(Duration::from_micros(REFERENCE_US_MAX), first).await.unwrap_or(false)
+        if tokio::time::timeout(Duration::from_micros(REFERENCE_US_MAX), first).await.unwrap_or(false) {
+            return true;
+        }
+        let Some((before, witness)) = witness else { return false };
+        while witness.received() == before && clock::monotonic() < deadline {
+            tokio::time::sleep(Duration::from_micros(LOOK_US)).await;
+        }
+        witness.received() != before
     }
 }
 

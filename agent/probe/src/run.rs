@@ -95,6 +95,8 @@ impl Probe {
                     result.facts.text(FactKey::FailedAttempt, explanation);
                 }
             }
+            // Judged, and without secrets: now they may be cut.
+            result.facts.shorten();
             return result;
         }
     }

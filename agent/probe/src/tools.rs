@@ -103,7 +103,6 @@ impl Secrets {
         for Fact { key, value } in std::mem::take(&mut facts.more) {
             match value {
                 FactValue::Number(number) => facts.number(key, number),
-                // A mark may be longer than the value: noting cuts again.
                 FactValue::Text(text) => facts.text(key, &self.redact(&text)),
             }
         }

@@ -1,15 +1,19 @@
 //! How everything else asks the engine.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sitepulse_daemon::exit::Exit;
+use sitepulse_daemon::transport::Connection;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, EventId};
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::record::ProbeResult;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_probe::network::Witness;
 use sitepulse_wire::message::Status;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::control::result::ResultView;
 use crate::control::{Answer, Request};
@@ -33,13 +37,48 @@ pub struct Handover {
     pub assignment_revision: u64,
 }
 
-/// How the connection fares, for `status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// How the connection fares, for `status` and for the judgement on the agent's own network.
+#[derive(Debug, Clone, Default)]
 pub struct Link {
     /// The collector, while connected.
     pub collector: Option<String>,
+    /// The connection, while there is one.
+    pub pulse: Option<Arc<Pulse>>,
     /// What is wrong, while not.
     pub trouble: Option<String>,
+}
+
+/// A connection that can be asked whether the collector is still there: one whose cable was cut looks alive for as long as its idle timeout.
+#[derive(Debug)]
+pub struct Pulse {
+    connection: Connection,
+    asked: Notify,
+}
+
+impl Pulse {
+    /// Of this connection.
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, asked: Notify::new() }
+    }
+
+    /// Waits until somebody asks. Cancel safe. Then something must be sent, which the collector's transport acknowledges.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+}
+
+impl Witness for Pulse {
+    fn peer(&self) -> SocketAddr {
+        self.connection.peer()
+    }
+
+    fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    fn received(&self) -> u64 {
+        self.connection.received_datagrams()
+    }
 }
 
 /// Which check is meant.

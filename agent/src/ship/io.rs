@@ -4,6 +4,7 @@
 //! tried again slowly; the data stays. Only a revocation ends the agent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Action, Opening, Settings, ShipSession, Stop, Stream};
 use crate::engine::BUILD;
-use crate::engine::handle::{CheckName, EngineHandle, Handover, Link};
+use crate::engine::handle::{CheckName, EngineHandle, Handover, Link, Pulse};
 use crate::spool::writer::{Durable, Gone, PageError, SpoolHandle};
 use crate::state::Identity;
 
@@ -178,7 +179,7 @@ impl Shipper {
         if !known {
             self.said = Some((text.clone(), now));
         }
-        self.engine.link(Link { collector: None, trouble: Some(text) }).await;
+        self.engine.link(Link { trouble: Some(text), ..Link::default() }).await;
         if for_people {
             let pause = self.refused_us;
             self.refused_us = (pause * 2).min(REFUSED_US_MAX);
@@ -271,6 +272,7 @@ impl Shipper {
             outboxes: BTreeMap::new(),
         };
         let (ran_sender, mut ran) = mpsc::channel(RAN_MAX);
+        let pulse = Arc::new(Pulse::new(connection.clone()));
         let mut open = false;
         let mut settled = None;
         loop {
@@ -290,7 +292,8 @@ impl Shipper {
                 self.refused_us = REFUSED_US_MIN;
                 self.said = None;
                 tracing::info!("connected to the collector at {address}");
-                self.engine.link(Link { collector: Some(address.to_owned()), trouble: None }).await;
+                let link = Link { collector: Some(address.to_owned()), pulse: Some(pulse.clone()), trouble: None };
+                self.engine.link(link).await;
             }
             let timeout = session.poll_timeout().map(clock::tokio_instant);
             let indifferent = clock::tokio_instant(session.indifferent_until());
@@ -319,6 +322,7 @@ impl Shipper {
                 }
                 Some(event) = self.local_events.recv() => session.handle_event(event),
                 Some((ask, outcome)) = ran.recv() => session.handle_ran(ask, outcome),
+                () = pulse.asked() => session.hurry_status(clock::monotonic()),
                 () = sleep_until(timeout) => session.handle_timeout(clock::now(), clock::monotonic()),
             }
         }

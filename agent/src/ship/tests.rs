@@ -398,3 +398,18 @@ fn a_run_that_the_collector_asks_for_is_answered_on_the_control_stream() {
     session.handle_ran(8, Err("late".to_owned()));
     assert_eq!(drain(&mut session), []);
 }
+
+#[test]
+fn a_status_is_sent_at_once_when_somebody_asks_for_the_collector() {
+    let (mut session, _) = open(0, 1000);
+    session.handle_status(Status::default(), Monotonic(1000));
+    drain(&mut session);
+    session.hurry_status(Monotonic(2000));
+    assert_eq!(session.poll_timeout(), Some(Monotonic(2000)));
+    session.handle_timeout(UtcMicros(2000), Monotonic(2000));
+    session.hurry_status(Monotonic(2000));
+    session.handle_timeout(UtcMicros(2000), Monotonic(2000));
+    assert_eq!(drain(&mut session), [Action::WantStatus], "once");
+    session.handle_status(Status::default(), Monotonic(3000));
+    assert_eq!(session.poll_timeout(), Some(Monotonic(3000 + STATUS_US)));
+}

@@ -128,6 +128,11 @@ impl Connection {
         self.quic.rtt()
     }
 
+    /// Datagrams that came from the peer so far.
+    pub fn received_datagrams(&self) -> u64 {
+        self.quic.stats().udp_rx.datagrams
+    }
+
     /// Opens a stream. Waits while [`STREAMS_MAX`] are open. The peer sees it with the first message.
     pub async fn open_stream<In: Message, Out: Message>(
         &self,

@@ -359,3 +359,22 @@ async fn first_packet(ca: &CertificateAuthority) -> Vec<u8> {
     packet.truncate(length);
     packet
 }
+
+#[tokio::test]
+async fn a_peer_that_is_there_shows_by_its_mere_acknowledgement() {
+    let mut site = Site::new();
+    let (agent, accepted) = meet(&site.agent(clock::now()), &mut site).await;
+    let mut stream: AgentStream = soon(agent.open_stream(StreamPriority::Control)).await.unwrap();
+    // Twice: what the handshake left behind may count for the first.
+    for _ in 0..2 {
+        let before = agent.received_datagrams();
+        soon(stream.send(&ToCollector::LaneOpen(Lane::Fresh))).await.unwrap();
+        soon(async {
+            while agent.received_datagrams() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+    drop(accepted);
+}

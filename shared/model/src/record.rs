@@ -209,190 +209,9 @@ impl Phases {
     }
 }
 
-coded!(
-    /// What a [`Fact`] is about. Closed and numbered: it travels and is stored. A key may come several times where it says "one of".
-    FactKey {
-        /// Attempts made, where there was more than one.
-        Attempts = 1, "attempts";
-        /// One of the failed attempts before the last: its explanation.
-        FailedAttempt = 2, "failed_attempt";
-        /// `HTTP/1.1`, `HTTP/2` or `HTTP/3`.
-        HttpVersion = 3, "http_version";
-        /// Redirects followed.
-        Redirects = 4, "redirects";
-        /// One of the hops before the last: status, address and duration, for people.
-        Hop = 5, "hop";
-        /// The URL that answered, where redirects led away from the check's.
-        FinalUrl = 6, "final_url";
-        /// The body's coding, `gzip`, `br` or `zstd`.
-        ContentEncoding = 7, "content_encoding";
-        /// `TLSv1.2` or `TLSv1.3`.
-        TlsVersion = 16, "tls_version";
-        /// The cipher suite's name.
-        TlsCipher = 17, "tls_cipher";
-        /// The protocol that TLS negotiated.
-        Alpn = 18, "alpn";
-        /// The stapled OCSP answer: `good`, `revoked` or `unknown`.
-        Ocsp = 19, "ocsp";
-        /// The leaf certificate's subject.
-        CertificateSubject = 20, "certificate_subject";
-        /// The leaf certificate's issuer.
-        CertificateIssuer = 21, "certificate_issuer";
-        /// The names that the leaf certificate is for, joined with `, `.
-        CertificateNames = 22, "certificate_names";
-        /// Certificates that the server sent.
-        ChainLength = 23, "chain_length";
-        /// SHA-256 of the leaf certificate, hexadecimal.
-        CertificateSha256 = 24, "certificate_sha256";
-        /// The DNS answer's code, `NOERROR`.
-        DnsRcode = 32, "dns_rcode";
-        /// Records of the type asked for.
-        DnsAnswers = 33, "dns_answers";
-        /// One of the answers' values, as text.
-        DnsAnswer = 34, "dns_answer";
-        /// The smallest time to live among them, in seconds.
-        DnsTtl = 35, "dns_ttl";
-        /// 1 when the server vouches for the answer (DNSSEC AD), else 0.
-        DnsAd = 36, "dns_ad";
-        /// Echoes sent.
-        Sent = 48, "sent";
-        /// Echoes that came back.
-        Received = 49, "received";
-        /// Shortest round trip, microseconds.
-        RttMin = 50, "rtt_min_us";
-        /// Mean round trip, microseconds.
-        RttAvg = 51, "rtt_avg_us";
-        /// Longest round trip, microseconds.
-        RttMax = 52, "rtt_max_us";
-        /// Mean difference of successive round trips, microseconds.
-        Jitter = 53, "jitter_us";
-        /// The server's first line.
-        Banner = 64, "banner";
-        /// The gRPC health status, `SERVING`.
-        GrpcStatus = 65, "grpc_status";
-        /// The WebSocket subprotocol chosen.
-        Subprotocol = 66, "subprotocol";
-        /// When the domain's registration ends, seconds since 1970.
-        DomainExpires = 80, "domain_expires";
-        /// The domain's registrar.
-        Registrar = 81, "registrar";
-        /// One of the flow's steps: name, status and duration, for people.
-        Step = 96, "step";
-        /// When the job called last, seconds since 1970.
-        LastPing = 112, "last_ping";
-        /// How long the job's last run took, microseconds.
-        JobDuration = 113, "job_duration_us";
-        /// The exit status that the job told.
-        ExitStatus = 114, "exit_status";
-    }
-);
+mod facts;
 
-impl FactKey {
-    /// Whether its value is a number; else it is text.
-    pub const fn is_number(self) -> bool {
-        matches!(
-            self,
-            Self::Attempts
-                | Self::Redirects
-                | Self::ChainLength
-                | Self::DnsAnswers
-                | Self::DnsTtl
-                | Self::DnsAd
-                | Self::Sent
-                | Self::Received
-                | Self::RttMin
-                | Self::RttAvg
-                | Self::RttMax
-                | Self::Jitter
-                | Self::DomainExpires
-                | Self::LastPing
-                | Self::JobDuration
-                | Self::ExitStatus
-        )
-    }
-
-    /// Whether it may come several times.
-    pub const fn is_list(self) -> bool {
-        matches!(self, Self::FailedAttempt | Self::Hop | Self::DnsAnswer | Self::Step)
-    }
-}
-
-/// A fact's value, of the type that its key says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FactValue {
-    /// A number.
-    Number(i64),
-    /// Text, at most [`FACT_BYTES_MAX`].
-    Text(String),
-}
-
-/// Something that a protocol told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    /// What it is about.
-    pub key: FactKey,
-    /// Its value.
-    pub value: FactValue,
-}
-
-/// Longest text of a fact, in bytes.
-pub const FACT_BYTES_MAX: usize = 200;
-/// Most facts of one result besides the fixed ones.
-pub const FACTS_MAX: usize = 32;
-
-/// What the protocol told. The fixed fields are those that nearly every result has; the rest is a short list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Facts {
-    /// HTTP status code.
-    pub status: Option<u16>,
-    /// Body bytes received (decoded).
-    pub body_bytes: Option<u64>,
-    /// When the leaf certificate expires.
-    pub certificate_expires: Option<UtcMicros>,
-    /// The rest, at most [`FACTS_MAX`]; in the order noted. Use [`Facts::number`] and [`Facts::text`].
-    pub more: Vec<Fact>,
-}
-
-impl Facts {
-    /// Notes a number. A key that is no list replaces its earlier value; beyond [`FACTS_MAX`] nothing is noted.
-    pub fn number(&mut self, key: FactKey, value: i64) {
-        debug_assert!(key.is_number(), "{key} is text");
-        self.note(key, FactValue::Number(value));
-    }
-
-    /// Notes a text, cut to [`FACT_BYTES_MAX`], control characters folded into spaces. Empty text is no fact.
-    pub fn text(&mut self, key: FactKey, value: &str) {
-        debug_assert!(!key.is_number(), "{key} is a number");
-        if !value.is_empty() {
-            self.note(key, FactValue::Text(cut(value, FACT_BYTES_MAX)));
-        }
-    }
-
-    fn note(&mut self, key: FactKey, value: FactValue) {
-        let known = if key.is_list() { None } else { self.more.iter().position(|fact| fact.key == key) };
-        match known {
-            Some(at) => self.more[at].value = value,
-            None if self.more.len() < FACTS_MAX => self.more.push(Fact { key, value }),
-            None => {}
-        }
-    }
-
-    /// The number of a key.
-    pub fn number_of(&self, key: FactKey) -> Option<i64> {
-        self.more.iter().find_map(|fact| match &fact.value {
-            FactValue::Number(value) if fact.key == key => Some(*value),
-            FactValue::Number(_) | FactValue::Text(_) => None,
-        })
-    }
-
-    /// The texts of a key, in the order noted.
-    pub fn texts_of(&self, key: FactKey) -> impl Iterator<Item = &str> {
-        self.more.iter().filter_map(move |fact| match &fact.value {
-            FactValue::Text(value) if fact.key == key => Some(value.as_str()),
-            FactValue::Number(_) | FactValue::Text(_) => None,
-        })
-    }
-}
+pub use facts::{FACT_BYTES_MAX, FACTS_MAX, Fact, FactKey, FactValue, Facts};
 
 /// Who measured, with which clock. Shared by all records of one agent process and handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -507,17 +326,15 @@ impl Record {
 
 /// Cuts `text` to at most [`DETAIL_BYTES_MAX`] bytes at a character's border and folds control characters into spaces.
 pub fn detail(text: &str) -> String {
-    cut(text, DETAIL_BYTES_MAX)
+    one_line(text, DETAIL_BYTES_MAX)
 }
 
-fn cut(text: &str, bytes_max: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(bytes_max));
-    for c in text.chars() {
-        let c = if c.is_control() { ' ' } else { c };
-        if out.len() + c.len_utf8() > bytes_max {
-            break;
-        }
-        out.push(c);
-    }
-    out
+/// The beginning of `text`: at most `bytes_max` bytes, up to a character's border.
+pub fn beginning(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// The beginning of `text`, control characters folded into spaces. Folding makes no text longer.
+fn one_line(text: &str, bytes_max: usize) -> String {
+    beginning(text, bytes_max).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

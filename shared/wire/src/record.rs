@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use sitepulse_model::id::{CheckNo, Revision, Seq};
 use sitepulse_model::record::{
     DETAIL_BYTES_MAX, DropReason, Dropped, FACT_BYTES_MAX, FACTS_MAX, Fact, FactKey, FactValue, Facts, Missed,
-    MissedCause, ProbeResult, Record, detail,
+    MissedCause, ProbeResult, Record, beginning,
 };
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use thiserror::Error;
@@ -145,17 +145,16 @@ fn encode_result(result: &ProbeResult, out: &mut Vec<u8>) {
     if let Some(expires) = result.facts.certificate_expires {
         put_signed(if head & CERTIFICATE_SECONDS != 0 { expires.0 / SECOND_US } else { expires.0 }, out);
     }
-    if result.detail.len() > DETAIL_BYTES_MAX {
-        put_text(&detail(&result.detail), out);
-    } else if !result.detail.is_empty() {
-        put_text(&result.detail, out);
+    if !result.detail.is_empty() {
+        put_text(beginning(&result.detail, DETAIL_BYTES_MAX), out);
     }
     if !result.facts.more.is_empty() {
         put_facts(&result.facts.more, out);
     }
 }
 
-/// Facts: how many, then each as its key's code and its value; a number zigzag, a text with its length. Beyond [`FACTS_MAX`] nothing.
+/// Facts: how many, then each as its key's code and its value; a number zigzag, a text with its length. Of facts that nobody
+/// shortened, no more than the decoder takes.
 pub(crate) fn put_facts(facts: &[Fact], out: &mut Vec<u8>) {
     let facts = &facts[..facts.len().min(FACTS_MAX)];
     put(facts.len() as u64, out);
@@ -163,7 +162,7 @@ pub(crate) fn put_facts(facts: &[Fact], out: &mut Vec<u8>) {
         put(u64::from(fact.key.code()), out);
         match &fact.value {
             FactValue::Number(value) => put_signed(*value, out),
-            FactValue::Text(text) => put_text(text, out),
+            FactValue::Text(text) => put_text(beginning(text, FACT_BYTES_MAX), out),
         }
     }
 }

@@ -449,3 +449,24 @@ fn addresses_are_parted() {
         assert!(host_port(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn assertions_see_every_name_of_a_certificate_of_many() {
+    let root = Authority::root(&"Long Name ".repeat(30));
+    let mut names: Vec<String> = (0..31).map(|number| format!("host-{number}.shop.example")).collect();
+    names.push("zz.last.example".to_owned());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (assertion, state) in [
+        ("certificate.names contains 'zz.last.example'", ProbeState::Up),
+        ("certificate.names not contains 'zz.last.example'", ProbeState::Down),
+        ("certificate.issuer matches /(Long Name ?){30}/", ProbeState::Up),
+    ] {
+        let server = server(Leaf::of(&root, &names).serve(|_| ()));
+        let mut target = target(&server);
+        target.tls.server_name = Some(names[0].to_owned());
+        let check = testing::check(CheckKind::Tls(Box::new(target)), 10_000_000, &[assertion]);
+        let result = testing::run(&check, &testing::tools(root.roots()));
+        assert_eq!(result.state, state, "{assertion}: {}", result.detail);
+        assert_eq!(text(&result, FactKey::CertificateNames).len(), 200, "a record keeps its beginning");
+    }
+}

@@ -314,3 +314,31 @@ fn servers_and_names_are_read_or_refused() {
     assert!(asked("bücher.example", DnsType::A).is_err());
     assert!(asked("a..b", DnsType::A).is_err());
 }
+
+#[test]
+fn assertions_see_answers_whole_and_all_of_them() {
+    let key = "A1b2".repeat(100);
+    let dkim = RData::TXT(TXT::new(
+        key.as_bytes().chunks(250).map(|part| String::from_utf8(part.to_vec()).unwrap()).collect(),
+    ));
+    let mut records = vec![("shop.example", 300, dkim)];
+    for host in 0..600 {
+        records.push(("shop.example", 300, RData::TXT(TXT::new(vec![format!("host {host} is good")]))));
+    }
+    for (assertion, state) in [
+        (format!("answer contains '{key}'"), ProbeState::Up),
+        ("answer contains 'host 599 is'".to_owned(), ProbeState::Up),
+        ("answer not contains 'host 599 is'".to_owned(), ProbeState::Down),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let records = records.clone();
+        over_tcp(listener, move |asked| framed(&reply(&asked, &records)));
+        let target = DnsTarget { transport: DnsTransport::Tcp, ..target(server, DnsType::Txt) };
+        let result = run(&check(CheckKind::Dns(target), 5_000_000, &[&assertion]), &tools(some_roots()));
+        assert_eq!(result.state, state, "{assertion}: {}", result.detail);
+        assert_eq!(number(&result, FactKey::DnsAnswers), Some(601));
+        assert_eq!(values(&result).len(), 16, "a record keeps the first of them");
+        assert_eq!(values(&result)[0], &key[..200]);
+    }
+}

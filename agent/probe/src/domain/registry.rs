@@ -56,7 +56,7 @@ impl Default for Registry {
 
 impl Registry {
     /// The base URL of the service that answers for `domain`.
-    pub(super) async fn service(&self, attempt: &Attempt<'_>, domain: &str) -> Result<String, Failure> {
+    pub(super) async fn service(&self, attempt: &mut Attempt<'_>, domain: &str) -> Result<String, Failure> {
         let services = self.services(attempt).await?;
         service_of(&services, domain).ok_or_else(|| {
             let text = format!(
@@ -66,7 +66,7 @@ impl Registry {
         })
     }
 
-    async fn services(&self, attempt: &Attempt<'_>) -> Result<Arc<Services>, Failure> {
+    async fn services(&self, attempt: &mut Attempt<'_>) -> Result<Arc<Services>, Failure> {
         if let Some(known) = self.known(clock::monotonic()) {
             return known;
         }
@@ -120,7 +120,8 @@ impl Registry {
             }
             Err(failure) => {
                 let failure = told(failure);
-                state.failed = Some((failure.clone(), now));
+                // A run that is told of it later measured nothing.
+                state.failed = Some((Failure { phase: Phase::Total, ..failure.clone() }, now));
                 match &state.copy {
                     Some((old, _)) => Ok(old.clone()),
                     None => Err(failure),
@@ -129,13 +130,22 @@ impl Registry {
         }
     }
 
-    /// Its phases and facts are not the check's: an attempt of its own takes them.
-    async fn fetch(&self, attempt: &Attempt<'_>) -> Result<Services, Failure> {
+    /// Its phases and facts are not the check's: an attempt of its own takes them. Only where it fails, and the check with it, its phases show
+    /// where the time went.
+    async fn fetch(&self, attempt: &mut Attempt<'_>) -> Result<Services, Failure> {
         let unusable = |reason: String| Failure::new(Cause::AgentFault, Phase::Total, reason);
         let route = Route::new(HttpVersion::Auto, Family::Any, None, &TlsOptions::default()).map_err(unusable)?;
         let url = Url::parse(&self.source).map_err(unusable)?;
         let mut own = Attempt::new(attempt.tools, &[], true, attempt.deadline);
-        let answer = super::get(&mut own, &route, &super::headers().map_err(unusable)?, &url).await?;
+        let got = super::get(&mut own, &route, &super::headers().map_err(unusable)?, &url).await;
+        own.end();
+        let answer = got.inspect_err(|_| {
+            for phase in Phase::ALL {
+                if let Some(us) = own.phases.get(*phase) {
+                    attempt.phases.add(*phase, us);
+                }
+            }
+        })?;
         if own.facts.status != Some(200) || answer.truncated {
             return Err(unusable(format!("{} answered with status {:?}", self.source, own.facts.status)));
         }

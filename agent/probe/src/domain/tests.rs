@@ -174,3 +174,27 @@ fn domains_are_named_as_they_are_registered() {
         assert!(registered(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_bootstrap_whose_name_does_not_resolve_shows_how_long_that_took() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            // It is a response, and there is no such name.
+            buffer[2] |= 0x80;
+            buffer[3] = 0x83;
+            drop(socket.send_to(&buffer[..length], from));
+        }
+    });
+    let mut tools = testing::tools(some_roots());
+    tools.resolver = crate::resolve::Resolver::with_server(server);
+    tools.registry = Registry::at("http://iana.example/dns.json".to_owned());
+    let result = check(None, 5_000_000, &tools);
+    assert_eq!((result.state, result.failed_phase), (ProbeState::Unknown, Some(Phase::Dns)), "{}", result.detail);
+    assert!(result.phases.dns.is_some(), "{:?}", result.phases);
+    let again = check(None, 5_000_000, &tools);
+    assert_eq!((again.failed_phase, again.phases.dns), (Some(Phase::Total), None), "remembered, not asked");
+    assert_eq!(again.detail, result.detail);
+}

@@ -189,7 +189,7 @@ fn what_this_machine_refuses_is_not_the_targets_fault() {
     let address = "192.0.2.1:0".parse().unwrap();
     for (failure, cause, text) in [
         (open_failure(address, &io::Error::from_raw_os_error(13)), Cause::AgentFault, "ping_group_range"),
-        (open_failure(address, &io::Error::from_raw_os_error(1)), Cause::AgentFault, "CAP_NET_RAW"),
+        (open_failure(address, &io::Error::from_raw_os_error(1)), Cause::AgentFault, "sysctl.d/sitepulse.conf"),
         (open_failure(address, &io::Error::from_raw_os_error(97)), Cause::NetworkLost, "no IPv4"),
         (open_failure(address, &io::Error::from_raw_os_error(24)), Cause::AgentFault, "limits"),
         (

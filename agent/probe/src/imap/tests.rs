@@ -166,3 +166,30 @@ fn strings_are_quoted() {
     assert!(quoted("line\r\ns5 LOGOUT").is_none());
     assert!(quoted("pässword").is_none());
 }
+
+#[test]
+fn assertions_see_the_whole_greeting() {
+    let greeting = format!("* OK {} of mail.shop.example", "x".repeat(300));
+    for (assertion, state) in [
+        ("banner contains 'of mail.shop.example'", ProbeState::Up),
+        ("banner not contains 'of mail.shop.example'", ProbeState::Down),
+    ] {
+        let said = greeting.clone();
+        let result = bare().expect(assertion).run(move |peer| {
+            peer.say(&format!("{said}\r\n"));
+            capabilities(peer, "IDLE");
+            log_out(peer);
+        });
+        assert_eq!(result.state, state, "{assertion}: {}", result.detail);
+        assert_eq!(result.facts.texts_of(FactKey::Banner).collect::<String>(), greeting[..200]);
+    }
+}
+
+#[test]
+fn secrets_are_taken_out_before_a_fact_is_cut() {
+    let mailbox = Mailbox::new("imap", MailSecurity::Starttls, some_roots()).with_login();
+    // Five of its characters before the cut: too few to be known for a secret.
+    let result = mailbox.run(|peer| peer.say(&format!("* BYE {}Tr0ub4dor&3\r\n", "x".repeat(189))));
+    let banner: String = result.facts.texts_of(FactKey::Banner).collect();
+    assert!(banner.len() == 200 && banner.ends_with("xsecre"), "{banner}");
+}

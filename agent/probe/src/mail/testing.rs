@@ -98,15 +98,21 @@ pub(crate) struct Mailbox {
     pub(crate) login: bool,
     pub(crate) timeout_us: u64,
     pub(crate) roots: RootCertStore,
+    expect: Vec<String>,
 }
 
 impl Mailbox {
     pub(crate) fn new(kind: &'static str, security: MailSecurity, roots: RootCertStore) -> Self {
-        Self { kind, security, login: false, timeout_us: 10_000_000, roots }
+        Self { kind, security, login: false, timeout_us: 10_000_000, roots, expect: Vec::new() }
     }
 
     pub(crate) fn with_login(mut self) -> Self {
         self.login = true;
+        self
+    }
+
+    pub(crate) fn expect(mut self, assertion: &str) -> Self {
+        self.expect.push(assertion.to_owned());
         self
     }
 
@@ -133,7 +139,8 @@ impl Mailbox {
         let (address, server) = serve(behave);
         let target = Box::new(self.target(address));
         let kind = if self.kind == "smtp" { CheckKind::Smtp(target) } else { CheckKind::Imap(target) };
-        let result = testing::run(&testing::check(kind, self.timeout_us, &[]), &self.tools());
+        let expect: Vec<&str> = self.expect.iter().map(String::as_str).collect();
+        let result = testing::run(&testing::check(kind, self.timeout_us, &expect), &self.tools());
         server.join().unwrap();
         result
     }

@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -40,6 +40,59 @@ impl Silent {
     }
 }
 
+/// A connection to a collector that answers when asked, or does not.
+#[derive(Debug)]
+struct Collector {
+    peer: SocketAddr,
+    answers: bool,
+    received: AtomicU64,
+}
+
+impl Collector {
+    fn new(peer: &str, answers: bool) -> Arc<Self> {
+        Arc::new(Self { peer: peer.parse().unwrap(), answers, received: AtomicU64::new(7) })
+    }
+}
+
+impl Witness for Collector {
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn ask(&self) {
+        self.received.fetch_add(u64::from(self.answers), Ordering::Relaxed);
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_failure_stands_when_the_collector_answers_and_no_reference_does() {
+    block_on(async {
+        // References that fail at once leave the collector its time all the same.
+        for (peer, answers, cause) in [
+            ("203.0.114.7:9443", true, Cause::Unreachable),
+            ("[::ffff:203.0.114.7]:9443", true, Cause::Unreachable),
+            ("203.0.114.7:9443", false, Cause::NetworkLost),
+            // They are on this side of what was lost.
+            ("127.0.0.1:9443", true, Cause::NetworkLost),
+            ("10.0.0.7:9443", true, Cause::NetworkLost),
+        ] {
+            let network = Network::new(vec!["nonsense".to_owned()]);
+            network.collector_link(Some(Collector::new(peer, answers)));
+            let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
+            assert_eq!(judged.cause, cause, "{peer} {answers}");
+        }
+        let network = Network::new(vec!["nonsense".to_owned()]);
+        network.collector_link(Some(Collector::new("203.0.114.7:9443", true)));
+        network.collector_link(None);
+        let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
+        assert_eq!(judged.cause, Cause::NetworkLost, "the link is down");
+    });
+}
+
 #[test]
 fn a_failure_stands_when_any_reference_answers() {
     block_on(async {
@@ -66,7 +119,7 @@ fn the_network_is_lost_when_no_reference_answers() {
     block_on(async {
         let silent = Silent::new().await;
         let network = Network::new(vec![silent.address.to_string(), "nonsense".to_owned(), "127.1:80".to_owned()]);
-        network.collector_link(true);
+        network.collector_link(Some(Collector::new("203.0.114.7:1", false)));
         let start = clock::monotonic();
         let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
         let detail = format!(
@@ -151,11 +204,11 @@ fn without_references_the_runs_themselves_are_the_evidence() {
         let network = Network::default();
         let resolver = Resolver::default();
         let judge = async |host: &str| network.judge(&resolver, contact(host), unreachable()).await;
-        network.collector_link(true);
+        network.collector_link(Some(Collector::new("127.0.0.1:1", true)));
         for host in ["a", "b", "c", "d"] {
             assert_eq!(judge(host).await, unreachable());
         }
-        network.collector_link(false);
+        network.collector_link(None);
         let judged = judge("e").await;
         assert_eq!(judged.cause, Cause::NetworkLost);
         assert!(

@@ -9,9 +9,6 @@ use x509_parser::nom::Parser as _;
 use x509_parser::prelude::{GeneralName, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 
-/// Most names told of one certificate.
-const NAMES_MAX: usize = 20;
-
 /// What one certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Certificate {
@@ -19,7 +16,7 @@ pub(super) struct Certificate {
     pub(super) subject: String,
     /// As for the subject.
     pub(super) issuer: String,
-    /// Host names and addresses that it is for.
+    /// Host names and addresses that it is for; TLS bounds the certificate, and so their number.
     pub(super) names: Vec<String>,
     pub(super) not_before: UtcMicros,
     pub(super) not_after: UtcMicros,
@@ -30,7 +27,7 @@ impl Certificate {
         let (_, certificate) = X509CertificateParser::new().parse(der).ok()?;
         let (not_before, not_after) = period(&certificate);
         let names = certificate.subject_alternative_name().ok().flatten();
-        let names = names.map(|names| names.value.general_names.iter().filter_map(name).take(NAMES_MAX).collect());
+        let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect());
         Some(Self {
             subject: title(certificate.subject()),
             issuer: title(certificate.issuer()),

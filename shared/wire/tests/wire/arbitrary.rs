@@ -78,6 +78,8 @@ fn facts() -> impl Strategy<Value = Facts> {
             for (key, number, text) in more {
                 if key.is_number() { facts.number(key, number) } else { facts.text(key, &text) }
             }
+            // As a record carries them.
+            facts.shorten();
             facts
         },
     )

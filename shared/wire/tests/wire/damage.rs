@@ -316,3 +316,19 @@ fn secrets_are_bounded_and_never_shown() {
     assert!(part(many).encode().is_err());
     assert!(!format!("{:?}", part(vec![("name".into(), "hidden".into())])).contains("hidden"));
 }
+
+#[test]
+fn facts_that_nobody_shortened_are_written_as_they_are_read() {
+    let mut result = samples::success();
+    result.facts.text(FactKey::CertificateNames, &format!("a{}", "\u{e9}".repeat(1_000)));
+    for answer in 0..100 {
+        result.facts.text(FactKey::DnsAnswer, &format!("192.0.2.{answer}"));
+    }
+    let mut bytes = Vec::new();
+    record::encode(&Record::Result(result), &mut bytes);
+    let read = record::decode(&bytes).unwrap();
+    let Record::Result(read) = read else { panic!("{read:?}") };
+    assert_eq!(read.facts.more.len(), FACTS_MAX);
+    let names = read.facts.texts_of(FactKey::CertificateNames).next().unwrap();
+    assert_eq!(names, format!("a{}", "\u{e9}".repeat(99)));
+}

@@ -148,3 +148,17 @@ fn each_hop_asks_the_policy() {
     server.join().unwrap();
     assert_eq!((result.state, result.cause), (ProbeState::Unknown, Some(Cause::PolicyRefused)), "{}", result.detail);
 }
+
+#[test]
+fn assertions_see_the_whole_url_that_answered() {
+    let far = format!("/{}/end-of-it", "x".repeat(1_000));
+    for (assertion, state) in
+        [("url contains '/end-of-it'", ProbeState::Up), ("url not contains '/end-of-it'", ProbeState::Down)]
+    {
+        let (address, server) = serve_each(vec![to("301 Moved", &far), answer("200 OK", &[], b"there")]);
+        let result = probe_target(following(format!("http://{address}/"), 2), &[assertion]);
+        server.join().unwrap();
+        assert_eq!(result.state, state, "{assertion}: {}", result.detail);
+        assert_eq!(result.facts.texts_of(FactKey::FinalUrl).map(str::len).collect::<Vec<_>>(), [200]);
+    }
+}
