@@ -113,7 +113,7 @@ fn run_now_answers_within_two_seconds_from_both_sides_and_is_not_stored() {
     cluster.add_agent("eu-west-1", "eu-west");
     wait::until("the agent has the check", 20, || {
         let checks = cluster.agent_ctl("eu-west-1", &["checks", "--json"]).json();
-        if checks[0]["id"] == "shop" { Ok(()) } else { Err(checks.to_string()) }
+        if checks[0]["check"] == "shop" { Ok(()) } else { Err(checks.to_string()) }
     });
     let from_agent = || cluster.agent_ctl("eu-west-1", &["run-now", "shop", "--json"]);
     let from_collector = || cluster.ctl(&["run-now", "shop", "--json"]);
