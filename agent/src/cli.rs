@@ -77,7 +77,7 @@ enum Command {
     },
     /// Run a check once, here and now, and print everything measured. Needs no agent.
     #[command(after_help = probe::EXAMPLES)]
-    Probe(ProbeArgs),
+    Probe(Box<ProbeArgs>),
     /// Run a check of the running agent at once, besides its schedule. Nothing counts it.
     #[command(
         after_help = "Examples:\n  sitepulse-agent run-now shop\n  sitepulse-agent run-now shop --json | jq .phases_us\n\nExit codes as for `probe`: 0 up or degraded, 9 down, 10 unknown."

@@ -4,7 +4,7 @@
 //! errors. The format is described in `docs/checks.md`, whose samples a test parses.
 //!
 //! A check has common keys ([`KEYS`]), read here, and those of its kind, which are the fields of the kind's structure in the model and are judged
-//! there. `family = "both"` makes two checks of one table, see [`BOTH_KINDS`].
+//! there. `family = "both"` makes two checks of one table, see [`CheckKind::BOTH_FAMILIES`](sitepulse_model::check::CheckKind::BOTH_FAMILIES).
 //!
 //! Limits: [`FILE_BYTES_MAX`] a file, [`CHECKS_MAX`] checks in one call.
 
@@ -58,9 +58,6 @@ pub const KEYS: [&str; 11] = [
 
 /// The keys that mean nothing to a heartbeat: no agent runs it.
 pub const KEYS_NOT_OF_HEARTBEATS: [&str; 3] = ["timeout", "retries", "regions"];
-
-/// The kinds that take `family = "both"`: it makes the checks `ID-ipv4` and `ID-ipv6`, each with a history of its own.
-pub const BOTH_KINDS: [&str; 9] = ["http", "tcp", "tls", "icmp", "udp", "websocket", "grpc", "smtp", "imap"];
 
 /// A check file: its name as people know it, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,7 +42,7 @@ impl Failure {
     after_help = "Examples:\n  sitepulse-collector serve\n  sitepulse-collector token create --region eu-west\n  \
                   sitepulse-collector apply checks.toml\n  sitepulse-collector checks --watch\n\n\
                   Exit codes: 0 ok, 1 failure, 2 usage, 3 bad configuration or check file, 4 data directory unusable, 5 refused,\n\
-                  6 collector not reached, 7 cannot listen, 8 not found."
+                  6 collector not reached, 7 cannot listen, 8 not found, 9 down, 10 unknown (run-now)."
 )]
 pub struct Cli {
     /// What all commands share.
@@ -143,7 +143,8 @@ pub enum Command {
     #[command(
         name = "run-now",
         after_help = "Examples:\n  sitepulse-collector run-now shop\n  sitepulse-collector run-now shop --agent eu-west-1 --json\n\n\
-                      Exit code 0 when at least one agent ran it, whatever it found; 6 when none did."
+                      Exit codes: 0 up or degraded, 9 down on at least one agent, 10 unknown on at least one and down on none,\n\
+                      6 no agent ran it."
     )]
     RunNow(RunNowArgs),
     /// Sets, lists and removes secrets that checks refer to as `secret:NAME`. No command shows a value.
@@ -349,7 +350,7 @@ pub struct WeightArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match commands::run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit.into(),
         Err(failure) => {
             commands::complain(&failure);
             ExitCode::from(failure.exit.code())

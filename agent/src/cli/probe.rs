@@ -14,15 +14,19 @@ use clap::Args;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_model::check::{AssignedCheck, CheckKind};
-use sitepulse_model::record::ProbeState;
+use sitepulse_model::record::{Cause, ProbeState};
 use sitepulse_probe::{Probe, Run};
 
+use self::source::{FileChecks, Given};
 use crate::config::Config;
 use crate::control::result::ResultView;
 use crate::runner;
 
 /// What a secret's value is called in the environment.
 const SECRET_PREFIX: &str = "SITEPULSE_SECRET_";
+/// The secret that stands for the password of `--user`, and where its value comes from.
+const PASSWORD_SECRET: &str = "probe-password";
+const PASSWORD_VARIABLE: &str = "SITEPULSE_PROBE_PASSWORD";
 
 pub(super) const EXAMPLES: &str = "URLs:
   http:// https://            tcp://HOST:PORT   udp://HOST:PORT[?send_hex=00ff] (or --body)
@@ -36,9 +40,17 @@ Examples:
   sitepulse-agent probe https://shop.example/ --http 3 --json | jq .phases_us
   sitepulse-agent probe 'dns://shop.example?record=MX&server=9.9.9.9'
   SITEPULSE_SECRET_API_KEY=... sitepulse-agent probe checks.toml
+  sitepulse-agent probe checks.toml --check shop
   ssh box cat checks.toml | sitepulse-agent probe -
+  sitepulse-agent probe https://10.0.0.7/ --ca ca.pem --server-name shop.example
+  SITEPULSE_PROBE_PASSWORD=... sitepulse-agent probe imaps://mx.example --user me@example
 
-A check's `secret:api-key` is taken from SITEPULSE_SECRET_API_KEY.
+Environment:
+  SITEPULSE_SECRET_API_KEY   the value of a check's `secret:api-key`
+  SITEPULSE_PROBE_PASSWORD   the password of --user
+  SSL_CERT_FILE              certificates (PEM) to trust instead of the system's, for every check; --ca FILE is for one URL
+
+A file's heartbeats are left out: they are calls of jobs to the collector.
 Exit codes: 0 up or degraded, 9 down, 10 unknown (this machine cannot tell); for several checks the worst.";
 
 /// The command line of `probe`.
@@ -49,6 +61,9 @@ pub(super) struct ProbeArgs {
     target: String,
     #[command(flatten)]
     options: UrlOptions,
+    /// Of a FILE this check alone.
+    #[arg(long, value_name = "ID")]
+    check: Option<String>,
     /// What may be dialled and which targets tell an outage: this agent's configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -93,11 +108,31 @@ struct UrlOptions {
     /// Accept any certificate.
     #[arg(long)]
     insecure: bool,
+    /// Trust these certificates (PEM) instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The name to ask for and to verify (TLS) instead of the host.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// An HTTP proxy to go through, as http://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// Log in as this user: Basic authentication, or the login of smtp and imap. The password is taken from SITEPULSE_PROBE_PASSWORD.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 /// Runs the checks one after the other. Gives the exit code.
 pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Exit> {
-    let checks = source::checks(&args.target, &args.options)?;
+    let (checks, from_file) = match source::given(&args.target, args.check.as_deref(), &args.options)? {
+        Given::Url(check) => (vec![check], false),
+        Given::File(FileChecks { checks, heartbeats }) => {
+            for id in heartbeats {
+                eprintln!("note: {id:?} is left out: a heartbeat is a call of a job to the collector");
+            }
+            (checks, true)
+        }
+    };
     let config = args.config.as_deref().map(Config::load).transpose()?;
     let trusted = ["loopback".to_owned(), "private".to_owned()];
     let policy = match &config {
@@ -106,7 +141,7 @@ pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyh
     };
     let policy = policy.map_err(|reason| Fatal::new(Exit::Usage, format!("--allow: {reason}")))?;
     let tools = runner::tools(policy, config.as_ref().map_or(&[], |config| &config.network.references))?;
-    tools.secrets.replace(secrets(&checks));
+    tools.secrets.replace(secrets(&checks, args.options.user.is_some())?);
     let several = checks.len() > 1;
     let colour = !args.json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut views = Vec::new();
@@ -117,8 +152,11 @@ pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyh
         let result = runtime.block_on(Probe::new(check).run(run, &tools));
         worst = worse(worst, result.state);
         let definition = &check.definition;
-        let id = (definition.id.as_str() != source::URL_CHECK_ID).then(|| definition.id.to_string());
-        let view = ResultView::of(&result, id, definition.kind.describe());
+        let id = from_file.then(|| definition.id.to_string());
+        let mut view = ResultView::of(&result, id, definition.kind.describe());
+        if result.cause == Some(Cause::PolicyRefused) {
+            view.explanation = with_remedy(&view.explanation);
+        }
         if args.json {
             views.push(view);
         } else {
@@ -153,17 +191,31 @@ const fn worse(one: ProbeState, other: ProbeState) -> ProbeState {
     }
 }
 
-/// The secrets that the checks refer to, from the environment. One that is not here makes its checks `unknown`.
-fn secrets(checks: &[AssignedCheck]) -> BTreeMap<String, String> {
+/// A refusal by the policy with what mends it here, besides the configuration: the entry that the policy asks for.
+fn with_remedy(explanation: &str) -> String {
+    let entry = explanation.rsplit_once("allow = [\"").and_then(|(_, entry)| entry.split_once("\"]"));
+    let entry = entry.map_or("ADDRESS", |(entry, _)| entry);
+    format!("{explanation}, or give --allow {entry} here")
+}
+
+/// The secrets that the checks refer to, from the environment. One that is not here makes its checks `unknown`; the password of `--user` must
+/// be there.
+fn secrets(checks: &[AssignedCheck], user: bool) -> Result<BTreeMap<String, String>, Fatal> {
     let mut values = BTreeMap::new();
     for name in checks.iter().flat_map(|check| CheckKind::secrets(&check.definition.kind)) {
-        let variable = secret_variable(&name);
+        let password = user && name == PASSWORD_SECRET;
+        let variable = if password { PASSWORD_VARIABLE.to_owned() } else { secret_variable(&name) };
         match std::env::var(&variable) {
             Ok(value) => drop(values.insert(name, value)),
+            Err(_) if password => {
+                let text =
+                    format!("--user needs a password: set {variable} (it is never an argument, where others see it)");
+                return Err(Fatal::new(Exit::Usage, text));
+            }
             Err(_) => eprintln!("the secret {name:?} is not here: set {variable}"),
         }
     }
-    values
+    Ok(values)
 }
 
 fn secret_variable(name: &str) -> String {
@@ -174,6 +226,14 @@ fn secret_variable(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_by_the_policy_names_the_option() {
+        let refused =
+            "policy: 127.0.0.1 is loopback: allow it in the agent's configuration: [network] allow = [\"loopback\"]";
+        assert_eq!(with_remedy(refused), format!("{refused}, or give --allow loopback here"));
+        assert_eq!(with_remedy("policy: refused"), "policy: refused, or give --allow ADDRESS here");
+    }
 
     #[test]
     fn the_worst_of_several_decides_and_secrets_have_plain_variables() {

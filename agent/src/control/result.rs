@@ -29,8 +29,7 @@ pub struct ResultView {
     pub address: Option<String>,
     /// How long each phase took, in microseconds.
     pub phases_us: PhasesView,
-    /// What the protocol told. A key that may come several times has a list; instants are RFC 3339, save `domain_expires` and
-    /// `last_ping` (seconds since 1970).
+    /// What the protocol told. A key that may come several times has a list; instants are RFC 3339.
     pub facts: Map<String, Value>,
 }
 
@@ -79,10 +78,18 @@ impl ResultView {
             cause: result.cause.map(|cause| cause.as_str().to_owned()),
             phase: result.failed_phase.map(|phase| phase.as_str().to_owned()),
             explanation: result.detail.clone(),
-            address: result.address.map(|address| address.to_string()),
+            address: result.address_text(),
             phases_us: result.phases.into(),
             facts: facts(&result.facts),
         }
+    }
+
+    /// The part of the echoes that was lost, in percent.
+    fn loss(&self) -> Option<String> {
+        let number = |key: FactKey| self.facts.get(key.as_str()).and_then(Value::as_u64);
+        let sent = number(FactKey::Sent).filter(|sent| *sent > 0)?;
+        let lost = sent.saturating_sub(number(FactKey::Received).unwrap_or(0));
+        Some(format!("{:.1} %", lost as f64 * 100.0 / sent as f64))
     }
 
     /// For people: the state with its reason, the phases as a waterfall, what the protocol told.
@@ -101,11 +108,15 @@ impl ResultView {
         let mut rows: Vec<(&str, String)> = Vec::new();
         rows.extend(self.address.as_ref().map(|address| ("address", address.clone())));
         for (key, value) in &self.facts {
+            let name = key.strip_suffix("_us").unwrap_or(key);
             match value {
-                Value::Array(list) => rows.extend(list.iter().map(|value| (key.as_str(), fact_text(key, value)))),
+                Value::Array(list) => rows.extend(list.iter().map(|value| (name, fact_text(key, value)))),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                    rows.push((key.as_str(), fact_text(key, value)));
+                    rows.push((name, fact_text(key, value)));
                 }
+            }
+            if key == FactKey::Sent.as_str() {
+                rows.extend(self.loss().map(|loss| ("loss", loss)));
             }
         }
         out.push('\n');
@@ -155,12 +166,7 @@ fn paint(state: &str, colour: bool) -> String {
 }
 
 fn fact_text(key: &str, value: &Value) -> String {
-    let is = |fact: FactKey| key == fact.as_str();
     match value {
-        Value::Number(number) if is(FactKey::DomainExpires) || is(FactKey::LastPing) => {
-            let seconds = number.as_i64().unwrap_or_default();
-            instant::format(UtcMicros(seconds.saturating_mul(1_000_000)))
-        }
         Value::Number(number) if key.ends_with("_us") => milliseconds(number.as_u64().unwrap_or_default()),
         Value::String(text) => text.clone(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
@@ -176,6 +182,9 @@ fn facts(facts: &Facts) -> Map<String, Value> {
     out.extend(expires.map(|expires| ("certificate_expires".to_owned(), expires.into())));
     for fact in &facts.more {
         let value = match &fact.value {
+            FactValue::Number(seconds) if fact.key.is_instant() => {
+                instant::format(UtcMicros(seconds.saturating_mul(1_000_000))).into()
+            }
             FactValue::Number(number) => Value::from(*number),
             FactValue::Text(text) => Value::from(text.clone()),
         };
@@ -242,7 +251,7 @@ mod tests {
                 "body_bytes": 5,
                 "certificate_expires": "2027-01-15T08:00:00Z",
                 "redirects": 2,
-                "domain_expires": 1_800_000_000,
+                "domain_expires": "2027-01-15T08:00:00Z",
                 "rtt_avg_us": 1500,
                 "hop": ["301 one", "302 two"],
             },
@@ -268,7 +277,7 @@ domain_expires       2027-01-15T08:00:00Z
 hop                  301 one
 hop                  302 two
 redirects            2
-rtt_avg_us           1.500 ms
+rtt_avg              1.500 ms
 status               200
 ";
         assert_eq!(up, expected);
@@ -285,5 +294,28 @@ status               200
         let down = ResultView::of(&down, Some("shop".to_owned()), "https://a/".to_owned());
         assert_eq!(down.text(false), "down  shop  https://a/\nconnect: refused (connection_refused, in connect)\n\n");
         assert!(down.text(true).starts_with("\x1b[1;31mdown\x1b[0m"));
+    }
+
+    #[test]
+    fn echoes_have_a_loss_and_no_port_and_instants_are_no_numbers() {
+        let mut facts = Facts::default();
+        facts.number(FactKey::Sent, 3);
+        facts.number(FactKey::Received, 2);
+        facts.number(FactKey::Jitter, 119);
+        facts.number(FactKey::LastPing, 1_800_000_000);
+        let address = Some("[2001:db8::1]:0".parse().unwrap());
+        let view = ResultView::of(&ProbeResult { facts, address, ..result() }, None, "gateway".to_owned());
+        assert_eq!(view.address.as_deref(), Some("2001:db8::1"));
+        assert_eq!(view.facts["last_ping"], "2027-01-15T08:00:00Z");
+        let text = view.text(false);
+        let (_, rows) = text.rsplit_once("\n\n").unwrap();
+        let expected = "address    2001:db8::1
+jitter     0.119 ms
+last_ping  2027-01-15T08:00:00Z
+received   2
+sent       3
+loss       33.3 %
+";
+        assert_eq!(rows, expected);
     }
 }

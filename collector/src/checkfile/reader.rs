@@ -191,8 +191,8 @@ impl<'a> Reader<'a> {
         match targets {
             Targets::One(kind) => definitions.push(definition(id, kind)),
             Targets::Both(kinds) => {
-                for (kind, family) in kinds.into_iter().zip(["ipv4", "ipv6"]) {
-                    if let Some(id) = self.new_id(&format!("{id}-{family}"), at, seen) {
+                for (family, kind) in kinds {
+                    if let Some(id) = self.new_id(&format!("{id}-{}", family.as_str()), at, seen) {
                         definitions.push(definition(id, kind));
                     }
                 }
@@ -213,7 +213,8 @@ impl<'a> Reader<'a> {
             );
             self.error(at, message);
         }
-        if let Some(Targets::One(CheckKind::Icmp(target)) | Targets::Both([CheckKind::Icmp(target), _])) = targets {
+        if let Some(Targets::One(CheckKind::Icmp(target)) | Targets::Both([(_, CheckKind::Icmp(target)), _])) = targets
+        {
             let sending_us = target.spacing.0.saturating_mul(u64::from(target.count.saturating_sub(1)));
             if sending_us >= timeout_us {
                 let at = place("count").or_else(|| place("spacing")).or_else(|| place("timeout")).unwrap_or(0);

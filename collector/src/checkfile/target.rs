@@ -7,15 +7,15 @@ use sitepulse_model::check::{CheckKind, Family};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::KEYS;
 use super::reader::Reader;
 use super::words::{either, nearest};
-use super::{BOTH_KINDS, KEYS};
 
 /// What one table asks to probe.
 pub(super) enum Targets {
     One(CheckKind),
     /// Over IPv4 and over IPv6.
-    Both([CheckKind; 2]),
+    Both([(Family, CheckKind); 2]),
 }
 
 impl Reader<'_> {
@@ -23,8 +23,11 @@ impl Reader<'_> {
     pub(super) fn targets(&mut self, kind: &str, entry: &Range<usize>, table: &DeTable<'_>) -> Option<Targets> {
         let known = CheckKind::keys(kind).unwrap_or_default();
         let both = table.get("family").filter(|family| family.get_ref().as_str() == Some("both")).map(Spanned::span);
-        if let Some(span) = both.clone().filter(|_| known.contains(&"family") && !BOTH_KINDS.contains(&kind)) {
-            let message = format!("family: \"both\" is offered by {}; write any, ipv4 or ipv6", BOTH_KINDS.join(", "));
+        if let Some(span) =
+            both.clone().filter(|_| known.contains(&"family") && !CheckKind::BOTH_FAMILIES.contains(&kind))
+        {
+            let kinds = CheckKind::BOTH_FAMILIES.join(", ");
+            let message = format!("family: \"both\" is offered by {kinds}; write any, ipv4 or ipv6");
             self.error(span.start, message);
             return None;
         }
@@ -57,11 +60,7 @@ impl Reader<'_> {
             self.error(span.start, message);
             return None;
         }
-        let mut pair = [target.clone(), target];
-        for (kind, family) in pair.iter_mut().zip([Family::Ipv4, Family::Ipv6]) {
-            set_family(kind, family);
-        }
-        Some(Targets::Both(pair))
+        Some(Targets::Both(target.both_families()))
     }
 
     /// Tells what the structure could not take, in the words of check files.
@@ -116,20 +115,6 @@ impl Reader<'_> {
         }
         let inside = if path.is_empty() { String::new() } else { format!("{path}: ") };
         self.error(at, format!("{inside}{message}"));
-    }
-}
-
-fn set_family(kind: &mut CheckKind, family: Family) {
-    match kind {
-        CheckKind::Http(target) => target.family = family,
-        CheckKind::Tcp(target) => target.family = family,
-        CheckKind::Tls(target) => target.family = family,
-        CheckKind::Icmp(target) => target.family = family,
-        CheckKind::Udp(target) => target.family = family,
-        CheckKind::Websocket(target) => target.family = family,
-        CheckKind::Grpc(target) => target.family = family,
-        CheckKind::Smtp(target) | CheckKind::Imap(target) => target.family = family,
-        CheckKind::Dns(_) | CheckKind::Domain(_) | CheckKind::Heartbeat(_) | CheckKind::Flow(_) => {}
     }
 }
 

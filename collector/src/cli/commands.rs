@@ -32,14 +32,14 @@ const JOIN_TTL_SECONDS: u64 = 3600;
 /// The default life of an API token: 30 days.
 const API_TTL_SECONDS: u64 = 30 * 86_400;
 
-/// Runs a command.
+/// Runs a command. Gives the exit code.
 ///
 /// # Errors
 /// What to tell people, with the exit code.
-pub fn run(cli: Cli) -> Result<(), Failure> {
+pub fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.command {
-        Command::Serve(args) => serve::run(&global, &args),
+        Command::Serve(args) => serve::run(&global, &args).map(|()| Exit::Ok),
         Command::Token { command: TokenCommand::Create(args) } => client_side(token_create(&global, args)),
         Command::SignIn => client_side(sign_in(&global)),
         Command::Apply(args) => client_side(apply(&global, args)),
@@ -50,7 +50,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
         Command::Weight(args) => client_side(weight(&global, args)),
-        Command::RunNow(args) => client_side(on_demand::run_now(&global, args)),
+        Command::RunNow(args) => with_exit(on_demand::run_now(&global, args)),
         Command::Secret { command } => client_side(on_demand::secret(&global, command)),
         Command::Heartbeat { command: HeartbeatCommand::Url { check } } => {
             client_side(on_demand::heartbeat_url(&global, check))
@@ -71,7 +71,12 @@ pub fn complain(failure: &Failure) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-fn client_side(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn client_side(work: impl Future<Output = Result<(), Failure>>) -> Result<Exit, Failure> {
+    with_exit(async { work.await.map(|()| Exit::Ok) })
+}
+
+/// A command whose exit code says what it found.
+fn with_exit(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

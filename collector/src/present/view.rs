@@ -195,7 +195,7 @@ fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Op
         latency_seconds: phases.total.map(seconds_u),
         phases_seconds: phases_view(&phases),
         status: last.and_then(|last| last.facts.status),
-        address: last.and_then(|last| last.address).map(|address| address.to_string()),
+        address: last.and_then(ProbeResult::address_text),
         phases_us: phases_us_view(&phases),
         facts: last.map(|last| facts_view(&last.facts)).unwrap_or_default(),
         weight: seen.weight.as_f64(),
@@ -235,6 +235,9 @@ pub fn facts_view(facts: &Facts) -> FactsView {
     }
     for fact in &facts.more {
         let value = match &fact.value {
+            FactValue::Number(seconds) if fact.key.is_instant() => {
+                instant::format(UtcMicros(seconds.saturating_mul(1_000_000))).into()
+            }
             FactValue::Number(number) => Value::from(*number),
             FactValue::Text(text) => Value::from(text.clone()),
         };
@@ -258,7 +261,7 @@ pub fn result_view(result: &ProbeResult) -> ResultView {
         cause: result.cause.map(|cause| cause.to_string()),
         phase: result.failed_phase.map(|phase| phase.to_string()),
         explanation: result.detail.clone(),
-        address: result.address.map(|address| address.to_string()),
+        address: result.address_text(),
         phases_us: phases_us_view(&result.phases),
         facts: facts_view(&result.facts),
     }

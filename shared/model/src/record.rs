@@ -2,7 +2,7 @@
 //!
 //! Record states and causes are a closed list with stable numbers: they travel and are stored.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -302,6 +302,16 @@ pub enum Record {
     Missed(Missed),
     /// Records were lost before they could be shipped.
     Dropped(Dropped),
+}
+
+impl ProbeResult {
+    /// The address dialled, for people and JSON: `192.0.2.1:443`, or without a port where the kind has none (`icmp`).
+    pub fn address_text(&self) -> Option<String> {
+        self.address.map(|address| match address.port() {
+            0 => address.ip().to_string(),
+            _ => address.to_string(),
+        })
+    }
 }
 
 impl Record {

@@ -2,14 +2,17 @@
 //!
 //! The collector's parser of check files tells every mistake with its line; this one runs what a person is just trying out, and tells the first.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use sitepulse_daemon::config::{self, CONFIG_BYTES_MAX};
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_model::check::{
-    AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, RETRIES_MAX, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
+    AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, Family, RETRIES_MAX, SecretText, TIMEOUT_US_MAX,
+    TIMEOUT_US_MIN,
 };
 use sitepulse_model::control::Weight;
 use sitepulse_model::duration;
@@ -17,10 +20,10 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
 use sitepulse_model::quorum::Quorum;
 
-use super::UrlOptions;
+use super::{PASSWORD_SECRET, UrlOptions};
 
 /// The id of a check that has none.
-pub(super) const URL_CHECK_ID: &str = "probe";
+const URL_CHECK_ID: &str = "probe";
 const TIMEOUT_US_DEFAULT: u64 = 10_000_000;
 /// A run besides every schedule has no interval; a definition needs one.
 const INTERVAL_US: u64 = 60_000_000;
@@ -29,15 +32,34 @@ const CHECKS_MAX: usize = 1000;
 /// Keys of a `[[check]]` that every kind has, and that say nothing of one run.
 const SCHEDULE_KEYS: [&str; 6] = ["interval", "weight", "regions", "quorum", "confirmations", "recoveries"];
 
-/// The checks that are meant.
-pub(super) fn checks(target: &str, options: &UrlOptions) -> Result<Vec<AssignedCheck>, Fatal> {
+/// What `probe` was given.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// A URL's one check; it has no id.
+    Url(AssignedCheck),
+    /// A file's checks, and what else there is to tell.
+    File(FileChecks),
+}
+
+/// The checks of a file.
+#[derive(Debug, Default)]
+pub(super) struct FileChecks {
+    pub(super) checks: Vec<AssignedCheck>,
+    /// Ids of the heartbeats, which nobody can probe.
+    pub(super) heartbeats: Vec<String>,
+}
+
+/// The checks that are meant; `only` picks one of a file by its id.
+pub(super) fn given(target: &str, only: Option<&str>, options: &UrlOptions) -> Result<Given, Fatal> {
     if is_url(target) {
+        if only.is_some() {
+            return Err(Fatal::new(Exit::Usage, "--check picks a check of a FILE; a URL is one already"));
+        }
         let definition = url_check(target, options).map_err(|reason| Fatal::new(Exit::Usage, reason))?;
-        return Ok(vec![assigned(1, definition)]);
+        return Ok(Given::Url(assigned(1, definition)));
     }
     if *options != UrlOptions::default() {
-        let text =
-            "options of the check go with a URL; for a FILE write them into it (--config, --allow and --json stay)";
+        let text = "options of the check go with a URL; for a FILE write them into it (--check, --config, --allow and --json stay)";
         return Err(Fatal::new(Exit::Usage, text));
     }
     let (text, name) = if target == "-" {
@@ -50,7 +72,7 @@ pub(super) fn checks(target: &str, options: &UrlOptions) -> Result<Vec<AssignedC
             format!("{target:?} is neither a file nor a URL: write https://{target} or tcp://{target}; see --help");
         return Err(Fatal::new(Exit::Usage, text));
     };
-    file_checks(&text, name)
+    file_checks(&text, name, only).map(Given::File)
 }
 
 fn stdin() -> Result<String, Fatal> {
@@ -72,6 +94,7 @@ fn assigned(number: u32, definition: CheckDefinition) -> AssignedCheck {
 }
 
 /// What of a definition says something about one run.
+#[derive(Clone)]
 struct OneRun {
     id: String,
     kind: CheckKind,
@@ -82,9 +105,6 @@ struct OneRun {
 
 impl OneRun {
     fn definition(self) -> Result<CheckDefinition, String> {
-        if let CheckKind::Heartbeat(_) = self.kind {
-            return Err("a heartbeat is a call of a job to the collector: there is nothing to probe".to_owned());
-        }
         self.kind.validate().map_err(|error| error.to_string())?;
         let timeout_us = match &self.timeout {
             Some(text) => duration::parse(text).map_err(|error| format!("timeout: {error}"))?,
@@ -96,6 +116,23 @@ impl OneRun {
         }
         let retries = u8::try_from(self.retries).ok().filter(|retries| *retries <= RETRIES_MAX);
         let retries = retries.ok_or_else(|| format!("retries is {}: allowed are 0 to {RETRIES_MAX}", self.retries))?;
+        let whole_us = timeout_us.saturating_mul(u64::from(retries) + 1);
+        if whole_us > TIMEOUT_US_MAX {
+            let [timeout, whole, max] = [timeout_us, whole_us, TIMEOUT_US_MAX].map(duration::format);
+            return Err(format!(
+                "{retries} retries after a timeout of {timeout} take up to {whole}: at most {max} are allowed, so lower retries or timeout"
+            ));
+        }
+        if let CheckKind::Icmp(target) = &self.kind {
+            let sending_us = target.spacing.0.saturating_mul(u64::from(target.count.saturating_sub(1)));
+            if sending_us >= timeout_us {
+                let [sending, timeout] = [sending_us, timeout_us].map(duration::format);
+                return Err(format!(
+                    "{} echoes take {sending} to send, the timeout is {timeout}: lower count or spacing, or raise timeout",
+                    target.count
+                ));
+            }
+        }
         if self.expect.len() > EXPECTATIONS_MAX {
             return Err(format!("{} assertions: at most {EXPECTATIONS_MAX} are allowed", self.expect.len()));
         }
@@ -135,7 +172,24 @@ fn url_check(url: &str, options: &UrlOptions) -> Result<CheckDefinition, String>
     let dialling = ["http", "tcp", "udp", "tls", "dns", "icmp", "websocket", "grpc", "smtp", "imap"];
     set("--family", &dialling, "family", text(&options.family))?;
     let secured = ["http", "tls", "websocket", "grpc", "smtp", "imap", "domain"];
-    set("--insecure", &secured, "tls", options.insecure.then(|| json!({"insecure": true})))?;
+    let mut tls = Map::new();
+    for (flag, key, value) in [
+        ("--insecure", "insecure", options.insecure.then(|| true.into())),
+        ("--ca", "ca", options.ca.as_deref().map(certificates).transpose()?.map(Value::from)),
+        ("--server-name", "server_name", text(&options.server_name)),
+    ] {
+        tls.extend(value.map(|value| (key.to_owned(), value)));
+        set(flag, &secured, "tls", tls.contains_key(key).then(|| tls.clone().into()))?;
+    }
+    set("--proxy", &["http"], "proxy", text(&options.proxy))?;
+    if let Some(user) = &options.user {
+        let known = json!({"user": user, "password": format!("{}{PASSWORD_SECRET}", SecretText::PREFIX)});
+        let (key, value) = match kind {
+            "smtp" | "imap" => ("login", known),
+            _ => ("auth", json!({"basic": known})),
+        };
+        set("--user", &["http", "websocket", "smtp", "imap"], key, Some(value))?;
+    }
     let body = if kind == "http" { "body" } else { "send" };
     set("--body", &["http", "tcp", "udp", "websocket"], body, text(&options.body))?;
     let headers: Result<Map<String, Value>, String> = options.header.iter().map(|line| header(line)).collect();
@@ -150,6 +204,11 @@ fn url_check(url: &str, options: &UrlOptions) -> Result<CheckDefinition, String>
         expect: options.expect.clone(),
     };
     run.definition()
+}
+
+/// The certificates of a file, as text.
+fn certificates(path: &Path) -> Result<String, String> {
+    config::read(path).map_err(|error| format!("--ca: {error}"))
 }
 
 fn header(line: &str) -> Result<(String, Value), String> {
@@ -278,8 +337,8 @@ fn parameter(name: &str, value: &str) -> Result<Value, String> {
     }
 }
 
-/// The checks of a file.
-fn file_checks(text: &str, path: &Path) -> Result<Vec<AssignedCheck>, Fatal> {
+/// The checks of a file; with `only`, those of the one table that has this id (or made the check that has it).
+fn file_checks(text: &str, path: &Path, only: Option<&str>) -> Result<FileChecks, Fatal> {
     let wrong = |reason: String| Fatal::new(Exit::Config, format!("{}: {reason}", path.display()));
     let mut document: toml::Table = config::parse(text, path).map_err(|error| Fatal::new(Exit::Config, error))?;
     let tables = match document.remove("check") {
@@ -289,19 +348,40 @@ fn file_checks(text: &str, path: &Path) -> Result<Vec<AssignedCheck>, Fatal> {
     if tables.is_empty() || tables.len() > CHECKS_MAX {
         return Err(wrong(format!("{} checks: from 1 to {CHECKS_MAX} can be probed", tables.len())));
     }
-    let mut checks = Vec::new();
+    let mut found = FileChecks::default();
+    let mut ids = BTreeSet::new();
     for (number, table) in (1..).zip(tables) {
-        let name = table
-            .get("id")
-            .and_then(toml::Value::as_str)
-            .map_or(format!("check {number}"), |id| format!("check {id:?}"));
-        let definition = table_check(table, number).map_err(|reason| wrong(format!("{name}: {reason}")))?;
-        checks.push(assigned(number, definition));
+        let id = table.get("id").and_then(toml::Value::as_str).map_or(format!("check-{number}"), str::to_owned);
+        let heartbeat = table.get("kind").and_then(toml::Value::as_str) == Some("heartbeat");
+        let of_table =
+            table_checks(table, &id).map_err(|reason| wrong(format!("check {number} ({id:?}): {reason}")))?;
+        let all = only.is_none_or(|only| only == id);
+        for definition in of_table {
+            let made = definition.id.to_string();
+            let meant = all || only == Some(&made);
+            if !ids.insert(made.clone()) {
+                return Err(wrong(format!("the id {made:?} is used twice: give each check an id of its own")));
+            }
+            if meant && heartbeat {
+                found.heartbeats.push(made);
+            } else if meant {
+                found.checks.push(assigned(found.checks.len() as u32 + 1, definition));
+            }
+        }
     }
-    Ok(checks)
+    if !found.checks.is_empty() {
+        return Ok(found);
+    }
+    if let (true, Some(only)) = (found.heartbeats.is_empty(), only) {
+        let known = ids.into_iter().collect::<Vec<_>>().join(", ");
+        let text = format!("{}: no check {only:?}; there are {known}", path.display());
+        return Err(Fatal::new(Exit::NotFound, text));
+    }
+    Err(wrong("a heartbeat is a call of a job to the collector: there is nothing to probe".to_owned()))
 }
 
-fn table_check(table: toml::Value, number: u32) -> Result<CheckDefinition, String> {
+/// The check of a table, or the two of one with `family = "both"`. A heartbeat is read, though nobody can run it here.
+fn table_checks(table: toml::Value, id: &str) -> Result<Vec<CheckDefinition>, String> {
     let toml::Value::Table(mut keys) = table else { return Err("a check is a table".to_owned()) };
     for key in SCHEDULE_KEYS {
         keys.remove(key);
@@ -311,14 +391,33 @@ fn table_check(table: toml::Value, number: u32) -> Result<CheckDefinition, Strin
         taken.map_err(|error| format!("{key}: {}", error.message()))
     }
     let kind: String = take(&mut keys, "kind")?.ok_or("\"kind\" is missing: add kind = \"http\"")?;
-    let id = take(&mut keys, "id")?.unwrap_or_else(|| format!("check-{number}"));
+    // A text, or it is not read at all.
+    let _: Option<String> = take(&mut keys, "id")?;
     let timeout = take(&mut keys, "timeout")?;
     let retries = take(&mut keys, "retries")?.unwrap_or(0);
     let expect = take(&mut keys, "expect")?.unwrap_or_default();
+    let both = keys.get("family").and_then(toml::Value::as_str) == Some("both");
+    if both {
+        if !CheckKind::BOTH_FAMILIES.contains(&kind.as_str()) {
+            let kinds = CheckKind::BOTH_FAMILIES.join(", ");
+            return Err(format!("family: \"both\" is offered by {kinds}; write any, ipv4 or ipv6"));
+        }
+        keys.remove("family");
+    }
     let target = CheckKind::deserialize(&kind, toml::Value::Table(keys))
         .ok_or_else(|| format!("unknown kind {kind:?}: known are {}", CheckKind::NAMES.join(", ")))?;
     let kind = target.map_err(|error| error.message().to_owned())?;
-    OneRun { id, kind, timeout, retries, expect }.definition()
+    let run = OneRun { id: id.to_owned(), kind, timeout, retries, expect };
+    if !both {
+        return Ok(vec![run.definition()?]);
+    }
+    if let Some(address) = run.kind.host().filter(|host| host.parse::<IpAddr>().is_ok()) {
+        return Err(format!("family: {address} is one address already: leave family out, or write a name"));
+    }
+    let of_family = |(family, kind): (Family, CheckKind)| {
+        OneRun { id: format!("{id}-{}", family.as_str()), kind, ..run.clone() }.definition()
+    };
+    run.kind.both_families().into_iter().map(of_family).collect()
 }
 
 #[cfg(test)]
@@ -387,6 +486,7 @@ mod tests {
             body: Some("hello".to_owned()),
             redirects: Some(3),
             insecure: true,
+            ..UrlOptions::default()
         };
         let definition = url_check("https://a/", &options).unwrap();
         let json: Value = serde_json::from_str(&definition.kind.target_json()).unwrap();
@@ -420,26 +520,147 @@ mod tests {
     fn a_file_holds_the_collector_s_check_tables() {
         let text = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://a/\"\ninterval = \"30s\"\ntimeout = \"2s\"\nregions = [\"eu-west\"]\n\
             expect = [\"status == 200\"]\n[check.headers]\nX-A = \"1\"\n\n[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\nretries = 1\n";
-        let checks = file_checks(text, Path::new("checks.toml")).unwrap();
+        let checks = of_file(text, None).unwrap().checks;
         let ids: Vec<&str> = checks.iter().map(|check| check.definition.id.as_str()).collect();
         assert_eq!(ids, ["shop", "check-2"]);
         assert_eq!((checks[0].definition.timeout_us, checks[1].definition.retries), (2_000_000, 1));
         assert_eq!(checks[0].definition.kind.target_json(), r#"{"url":"https://a/","headers":{"X-A":"1"}}"#);
         for (text, why) in [
             ("", "holds [[check]] tables only"),
-            ("[[check]]\nkind = \"http\"\nurl = 3\n", "checks.toml: check 1: "),
+            ("[[check]]\nkind = \"http\"\nurl = 3\n", "checks.toml: check 1 (\"check-1\"): "),
             (
                 "[[check]]\nid = \"x\"\nkind = \"http\"\nurl = \"https://a/\"\nurll = 1\n",
-                "check \"x\": unknown field `urll`",
+                "(\"x\"): unknown field `urll`",
             ),
             ("[[check]]\nkind = \"ftp\"\n", "unknown kind \"ftp\""),
             ("[[check]]\nkind = \"heartbeat\"\nperiod = \"1h\"\ngrace = \"1m\"\n", "nothing to probe"),
             ("[[check]\n", "checks.toml:1:"),
             ("[[check]]\nurl = \"https://a/\"\n", "\"kind\" is missing"),
         ] {
-            let error = file_checks(text, Path::new("checks.toml")).unwrap_err();
+            let error = of_file(text, None).unwrap_err();
             assert!(error.to_string().contains(why), "{text}: {error}");
             assert_eq!(error.exit, Exit::Config);
+        }
+    }
+
+    fn of_file(text: &str, only: Option<&str>) -> Result<FileChecks, Fatal> {
+        file_checks(text, Path::new("checks.toml"), only)
+    }
+
+    #[test]
+    fn every_sample_of_the_page_can_be_probed() {
+        let page = include_str!("../../../../docs/checks.md");
+        let mut kinds = BTreeSet::new();
+        let mut heartbeats = 0;
+        for sample in page.split("```toml\n").skip(1) {
+            let sample = sample.split("```").next().unwrap();
+            let only_heartbeats = !sample.replace("kind = \"heartbeat\"", "").contains("kind = ");
+            match of_file(sample, None) {
+                Ok(found) => {
+                    assert!(!only_heartbeats && !found.checks.is_empty(), "{sample}");
+                    kinds.extend(found.checks.iter().map(|check| check.definition.kind.as_str()));
+                }
+                Err(error) => {
+                    assert!(only_heartbeats && error.to_string().contains("nothing to probe"), "{error}: {sample}");
+                    heartbeats += 1;
+                }
+            }
+        }
+        let all: BTreeSet<&str> = CheckKind::NAMES.into_iter().filter(|name| *name != "heartbeat").collect();
+        assert_eq!((kinds, heartbeats), (all, 1));
+    }
+
+    const MIXED: &str = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://a/\"\nfamily = \"both\"\nretries = 1\n\
+        [[check]]\nid = \"job\"\nkind = \"heartbeat\"\nperiod = \"1h\"\ngrace = \"1m\"\nconfirmations = 1\n\
+        [[check]]\nid = \"probe\"\nkind = \"tcp\"\naddress = \"a:1\"\n";
+
+    #[test]
+    fn both_families_are_two_checks_and_heartbeats_are_left_out() {
+        let found = of_file(MIXED, None).unwrap();
+        let told: Vec<(u32, &str, String)> = found
+            .checks
+            .iter()
+            .map(|check| (check.number.0, check.definition.id.as_str(), check.definition.kind.target_json()))
+            .collect();
+        let expected = [
+            (1, "shop-ipv4", r#"{"url":"https://a/","family":"ipv4"}"#.to_owned()),
+            (2, "shop-ipv6", r#"{"url":"https://a/","family":"ipv6"}"#.to_owned()),
+            (3, "probe", r#"{"address":"a:1"}"#.to_owned()),
+        ];
+        assert_eq!(told, expected);
+        assert!(found.checks[..2].iter().all(|check| check.definition.retries == 1));
+        assert_eq!(found.heartbeats, ["job"]);
+        for (text, why) in [
+            ("[[check]]\nkind = \"dns\"\nname = \"a\"\nfamily = \"both\"\n", "\"both\" is offered by http"),
+            ("[[check]]\nkind = \"tcp\"\naddress = \"[::1]:1\"\nfamily = \"both\"\n", "::1 is one address already"),
+            (
+                "[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\ntimeout = \"2m\"\nretries = 2\n",
+                "take up to 6m: at most 5m",
+            ),
+            ("[[check]]\nkind = \"icmp\"\nhost = \"a\"\ncount = 6\ntimeout = \"1s\"\n", "6 echoes take 1s to send"),
+            ("[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\nid = 3\n", "id: "),
+            (&[MIXED, MIXED].concat(), "\"shop-ipv4\" is used twice"),
+        ] {
+            let error = of_file(text, None).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_check_of_a_file_can_be_picked() {
+        let ids = |only: &str| -> Vec<String> {
+            of_file(MIXED, Some(only)).unwrap().checks.iter().map(|check| check.definition.id.to_string()).collect()
+        };
+        assert_eq!(ids("probe"), ["probe"]);
+        assert_eq!(ids("shop"), ["shop-ipv4", "shop-ipv6"]);
+        assert_eq!(ids("shop-ipv6"), ["shop-ipv6"]);
+        let unknown = of_file(MIXED, Some("shopp")).unwrap_err();
+        assert_eq!(unknown.exit, Exit::NotFound);
+        assert!(unknown.to_string().contains("no check \"shopp\"; there are job, probe, shop-ipv4"), "{unknown}");
+        let job = of_file(MIXED, Some("job")).unwrap_err();
+        assert!(job.to_string().contains("nothing to probe"), "{job}");
+        let url = given("https://a/", Some("shop"), &UrlOptions::default()).unwrap_err();
+        assert_eq!(url.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn certificates_a_proxy_and_a_user_go_where_the_kind_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        let pem = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap().cert.pem();
+        std::fs::write(&ca, &pem).unwrap();
+        let options = UrlOptions {
+            ca: Some(ca.clone()),
+            server_name: Some("b.example".to_owned()),
+            proxy: Some("http://proxy:3128".to_owned()),
+            user: Some("me".to_owned()),
+            ..UrlOptions::default()
+        };
+        let json =
+            |definition: CheckDefinition| -> Value { serde_json::from_str(&definition.kind.target_json()).unwrap() };
+        let secret = "secret:probe-password";
+        let expected = json!({
+            "url": "https://a/",
+            "auth": {"basic": {"user": "me", "password": secret}},
+            "proxy": "http://proxy:3128",
+            "tls": {"ca": pem, "server_name": "b.example"},
+        });
+        let web = url_check("https://a/", &options).unwrap();
+        assert_eq!(CheckKind::secrets(&web.kind), BTreeSet::from([PASSWORD_SECRET.to_owned()]));
+        assert_eq!(json(web), expected);
+        let user = UrlOptions { user: Some("me".to_owned()), ..UrlOptions::default() };
+        let mail = json(url_check("imaps://a", &user).unwrap());
+        assert_eq!(mail["login"], json!({"user": "me", "password": secret}));
+        let missing = UrlOptions { ca: Some(dir.path().join("none.pem")), ..UrlOptions::default() };
+        for (url, options, why) in [
+            ("smtp://a", &user, "login"),
+            ("tcp://a:1", &user, "--user says nothing to a check of kind tcp; it is for http, websocket, smtp, imap"),
+            ("tls://a", &options, "--proxy says nothing"),
+            ("udp://a:1?send_hex=00", &options, "--ca says nothing"),
+            ("https://a/", &missing, "--ca: "),
+        ] {
+            let error = url_check(url, options).unwrap_err();
+            assert!(error.contains(why), "{url}: {error}");
         }
     }
 }

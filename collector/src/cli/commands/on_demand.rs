@@ -11,10 +11,10 @@ use super::{hinted, print, print_json, whole, with, with_query};
 use crate::cli::client::{Need, escape};
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, RunNowArgs, SecretCommand};
-use crate::present::dto::{AgentRunView, HeartbeatView, PhasesUsView, RunView, SecretView};
+use crate::present::dto::{AgentRunView, HeartbeatView, PhasesUsView, ResultView, RunView, SecretView};
 use crate::present::figure;
 
-pub(super) async fn run_now(global: &Global, args: RunNowArgs) -> Result<(), Failure> {
+pub(super) async fn run_now(global: &Global, args: RunNowArgs) -> Result<Exit, Failure> {
     let path = with_query(&format!("/api/v1/checks/{}/run", escape(&args.check)), [("agent", args.agent)]);
     let run: RunView =
         with(global, Need::Server, async |client| client.post_patiently(&path).await).await.map_err(hinted)?;
@@ -29,10 +29,24 @@ pub(super) async fn run_now(global: &Global, args: RunNowArgs) -> Result<(), Fai
         }
         print(&table.text())?;
     }
-    if run.runs.iter().any(|one| one.result.is_some()) {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Unreachable, format!("no agent ran check {}: see what each says", run.check)))
+    found(&run)
+        .ok_or_else(|| Failure::new(Exit::Unreachable, format!("no agent ran check {}: see what each says", run.check)))
+}
+
+/// How the command ends by what the agents found; down is worst, it is certain. `None` where none ran the check.
+fn found(run: &RunView) -> Option<Exit> {
+    let exit = |result: &ResultView| match &*result.state {
+        "down" => Exit::Down,
+        "unknown" => Exit::Unknown,
+        _ => Exit::Ok,
+    };
+    let mut exits = run.runs.iter().filter_map(|one| one.result.as_ref()).map(exit);
+    let first = exits.next()?;
+    Some(exits.fold(first, |worst, exit| match (worst, exit) {
+        (Exit::Down, _) | (_, Exit::Down) => Exit::Down,
+        (Exit::Unknown, _) | (_, Exit::Unknown) => Exit::Unknown,
+        _ => Exit::Ok,
+    }))
 }
 
 fn row(one: &AgentRunView) -> Vec<String> {
@@ -139,4 +153,43 @@ pub(super) async fn heartbeat_url(global: &Global, check: String) -> Result<(), 
         eprintln!("note: no collector runs; put the console's address in front of this path");
     }
     print(&format!("{}\n", view.url.unwrap_or(view.path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::dto::FactsView;
+
+    #[test]
+    fn run_now_ends_as_the_worst_agent_found() {
+        let run = |states: &[Option<&str>]| {
+            let result = |state: &str| ResultView {
+                state: state.to_owned(),
+                cause: None,
+                phase: None,
+                explanation: String::new(),
+                address: None,
+                phases_us: PhasesUsView::default(),
+                facts: FactsView::new(),
+            };
+            let one = |state: &Option<&str>| AgentRunView {
+                agent: "a".to_owned(),
+                region: "eu".to_owned(),
+                outcome: if state.is_some() { "ran" } else { "timed_out" }.to_owned(),
+                reason: None,
+                result: state.map(result),
+            };
+            found(&RunView { check: "shop".to_owned(), runs: states.iter().map(one).collect() })
+        };
+        for (states, exit) in [
+            (&[Some("up")][..], Some(0)),
+            (&[Some("degraded"), None], Some(0)),
+            (&[Some("up"), Some("unknown")], Some(10)),
+            (&[Some("unknown"), Some("down"), Some("up")], Some(9)),
+            (&[None, None], None),
+            (&[], None),
+        ] {
+            assert_eq!(run(states).map(Exit::code), exit, "{states:?}, as docs/exit-codes.md has it");
+        }
+    }
 }

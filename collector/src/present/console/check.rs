@@ -8,7 +8,7 @@ use serde_json::Value;
 use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, clock_text, html, language, suspension};
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, suspension};
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
@@ -240,9 +240,6 @@ fn texts(key: Option<FactKey>, value: &Value, t: &Texts) -> Vec<String> {
         Value::Array(list) => list.iter().flat_map(|one| texts(key, one, t)).collect(),
         Value::String(text) => vec![text.clone()],
         Value::Number(number) => vec![match (key, number.as_i64()) {
-            (Some(FactKey::DomainExpires | FactKey::LastPing), Some(seconds)) => {
-                clock_text(UtcMicros(seconds.saturating_mul(1_000_000)))
-            }
             (
                 Some(FactKey::RttMin | FactKey::RttAvg | FactKey::RttMax | FactKey::Jitter | FactKey::JobDuration),
                 Some(us),

@@ -7,10 +7,33 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::syntax::{self, Url};
-use super::{Auth, CheckKind, SecretText};
+use super::{Auth, CheckKind, Family, SecretText};
 use crate::duration;
 
 impl CheckKind {
+    /// The kinds that take `family = "both"`: it makes two checks of one table, `ID-ipv4` and `ID-ipv6`.
+    pub const BOTH_FAMILIES: [&'static str; 9] =
+        ["http", "tcp", "tls", "icmp", "udp", "websocket", "grpc", "smtp", "imap"];
+
+    /// The two checks that `family = "both"` stands for. A kind that does not take it gives two of the same.
+    pub fn both_families(&self) -> [(Family, Self); 2] {
+        [Family::Ipv4, Family::Ipv6].map(|family| {
+            let mut kind = self.clone();
+            match &mut kind {
+                Self::Http(target) => target.family = family,
+                Self::Tcp(target) => target.family = family,
+                Self::Tls(target) => target.family = family,
+                Self::Icmp(target) => target.family = family,
+                Self::Udp(target) => target.family = family,
+                Self::Websocket(target) => target.family = family,
+                Self::Grpc(target) => target.family = family,
+                Self::Smtp(target) | Self::Imap(target) => target.family = family,
+                Self::Dns(_) | Self::Domain(_) | Self::Heartbeat(_) | Self::Flow(_) => {}
+            }
+            (family, kind)
+        })
+    }
+
     /// What is probed, in one line for people: a URL, `host:port`, a name.
     pub fn describe(&self) -> String {
         match self {
@@ -21,7 +44,8 @@ impl CheckKind {
             Self::Icmp(target) => target.host.clone(),
             Self::Udp(target) => target.address.clone(),
             Self::Websocket(target) => target.url.clone(),
-            Self::Grpc(target) => target.url.clone(),
+            Self::Grpc(target) if target.service.is_empty() => target.url.clone(),
+            Self::Grpc(target) => format!("{} {}", target.url, target.service),
             Self::Smtp(target) | Self::Imap(target) => target.address.clone(),
             Self::Domain(target) => target.domain.clone(),
             Self::Heartbeat(target) => match (&target.period, &target.cron) {

@@ -116,6 +116,11 @@ impl FactKey {
         matches!(self, Self::FailedAttempt | Self::Hop | Self::Step)
     }
 
+    /// Whether its number is an instant, in seconds since 1970.
+    pub const fn is_instant(self) -> bool {
+        matches!(self, Self::DomainExpires | Self::LastPing)
+    }
+
     /// Whether it may come several times.
     pub const fn is_list(self) -> bool {
         matches!(self, Self::FailedAttempt | Self::Hop | Self::DnsAnswer | Self::Step)
