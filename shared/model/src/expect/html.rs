@@ -8,6 +8,7 @@
 //! Whether the tokenizer is inside a tag at all (and not in a script, a comment or a `<title>`) is not guessed. Text becomes tokens at
 //! once, so a `<` after which no token came is the start of a tag, a comment or a doctype that has not ended.
 
+use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use core::cell::Cell;
 
@@ -22,6 +23,8 @@ use super::document::{ATTRIBUTES_MAX, NODES_MAX};
 
 /// Most levels of an HTML body.
 const DEPTH_MAX: usize = 512;
+/// Most tags, each times the levels of the deepest element before it: for a tag the tree builder may look at every open element.
+const STEPS_MAX: usize = 6_000_000;
 /// The tokenizer gets no more than this at once, so that the limit on attributes strikes in time.
 const PIECE_BYTES: usize = 1024;
 
@@ -67,7 +70,13 @@ struct Reader {
 impl Reader {
     fn new() -> Self {
         let builder = TreeBuilder::new(HtmlTreeSink::new(Html::new_document()), TreeBuilderOpts::default());
-        let watch = Watch { builder, tokens: Cell::new(0), passed: Cell::new(None) };
+        let watch = Watch {
+            builder,
+            tokens: Cell::new(0),
+            deepest: Cell::new(0),
+            steps: Cell::new(0),
+            passed: Cell::new(None),
+        };
         Self { tokenizer: Tokenizer::new(watch, TokenizerOpts::default()), queue: BufferQueue::default() }
     }
 
@@ -93,12 +102,15 @@ impl Reader {
 enum Limit {
     Nodes,
     Depth,
+    Steps,
 }
 
 /// Counts tokens on their way to the tree builder. Past a limit it swallows them.
 struct Watch {
     builder: TreeBuilder<Handle, HtmlTreeSink>,
     tokens: Cell<usize>,
+    deepest: Cell<usize>,
+    steps: Cell<usize>,
     passed: Cell<Option<Limit>>,
 }
 
@@ -108,6 +120,7 @@ impl Watch {
             None => Ok(()),
             Some(Limit::Nodes) => Err(alloc::format!("body has more than {NODES_MAX} HTML nodes")),
             Some(Limit::Depth) => Err(alloc::format!("body nests HTML deeper than {DEPTH_MAX} levels")),
+            Some(Limit::Steps) => Err("body has too many HTML tags for how deep it nests".to_owned()),
         }
     }
 }
@@ -124,12 +137,19 @@ impl TokenSink for Watch {
         if self.passed.get().is_some() {
             return TokenSinkResult::Continue;
         }
+        if matches!(token, Token::TagToken(_)) {
+            self.steps.set(self.steps.get() + self.deepest.get());
+        }
         let result = self.builder.process_token(token, line_number);
         let html = self.builder.sink.0.borrow();
+        let depth = html.tree.nodes().next_back().map_or(0, |node| node.ancestors().take(DEPTH_MAX + 1).count());
+        self.deepest.set(self.deepest.get().max(depth));
         if html.tree.values().len() > NODES_MAX {
             self.passed.set(Some(Limit::Nodes));
-        } else if html.tree.nodes().next_back().is_some_and(|node| node.ancestors().nth(DEPTH_MAX).is_some()) {
+        } else if depth > DEPTH_MAX {
             self.passed.set(Some(Limit::Depth));
+        } else if self.steps.get() > STEPS_MAX {
+            self.passed.set(Some(Limit::Steps));
         }
         result
     }

@@ -80,7 +80,7 @@ fn the_tokenizer_is_given_little_of_a_tag_past_the_limit() {
     let mut tag = Tag::new();
     reader.feed("<").unwrap();
     let mut given = 0;
-    for piece in body[1..].as_bytes().chunks(PIECE_BYTES) {
+    for piece in body.as_bytes()[1..].chunks(PIECE_BYTES) {
         given += piece.len();
         assert!(!reader.feed(core::str::from_utf8(piece).unwrap()).unwrap());
         if tag.follow(piece).is_err() {
@@ -175,6 +175,15 @@ fn a_limit_strikes_at_the_token_that_passes_it() {
     // A comment after </body> hangs high up, and hides how deep the tree is.
     let body = ("<div>".repeat(100) + "</body><!---->").repeat(100);
     assert_eq!(outcome(&body).err().as_deref(), Some("body nests HTML deeper than 512 levels"));
+}
+
+#[test]
+fn tags_under_a_deep_tree_are_bounded() {
+    // Each unknown end tag makes the tree builder look at every open element.
+    let body = numbered("<b a=#>", 480) + &"</x>".repeat(15_000);
+    assert_eq!(outcome(&body).err().as_deref(), Some("body has too many HTML tags for how deep it nests"));
+    let body = "<div>".repeat(60) + &"<i></i>".repeat(30_000);
+    assert_eq!(outcome(&body).err(), None);
 }
 
 #[test]
