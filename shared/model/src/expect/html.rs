@@ -74,6 +74,7 @@ impl Reader {
             builder,
             tokens: Cell::new(0),
             deepest: Cell::new(0),
+            attributes: Cell::new(0),
             steps: Cell::new(0),
             passed: Cell::new(None),
         };
@@ -110,6 +111,8 @@ struct Watch {
     builder: TreeBuilder<Handle, HtmlTreeSink>,
     tokens: Cell<usize>,
     deepest: Cell<usize>,
+    /// Most attributes of a formatting element so far.
+    attributes: Cell<usize>,
     steps: Cell<usize>,
     passed: Cell<Option<Limit>>,
 }
@@ -137,8 +140,27 @@ impl TokenSink for Watch {
         if self.passed.get().is_some() {
             return TokenSinkResult::Continue;
         }
-        if matches!(token, Token::TagToken(_)) {
-            self.steps.set(self.steps.get() + self.deepest.get());
+        if let Token::TagToken(tag) = &token {
+            // `<b>`, `<a>` and their like are compared with the open ones, attribute by attribute.
+            if matches!(
+                &tag.name[..],
+                "a" | "b"
+                    | "big"
+                    | "code"
+                    | "em"
+                    | "font"
+                    | "i"
+                    | "nobr"
+                    | "s"
+                    | "small"
+                    | "strike"
+                    | "strong"
+                    | "tt"
+                    | "u"
+            ) {
+                self.attributes.set(self.attributes.get().max(tag.attrs.len()));
+            }
+            self.steps.set(self.steps.get() + self.deepest.get() * (1 + self.attributes.get() / 8));
         }
         let result = self.builder.process_token(token, line_number);
         let html = self.builder.sink.0.borrow();
