@@ -37,6 +37,7 @@ use crate::time::UtcMicros;
 mod condition;
 mod document;
 mod extract;
+mod html;
 mod lexer;
 mod operand;
 mod parse;

@@ -352,9 +352,13 @@ fn hostile_documents_are_refused_early() {
     for (text, body, why) in [
         ("html 'b' exists", repeated("<div>", 200_000), "body nests HTML deeper than 512 levels"),
         ("html 'i' exists", repeated("<i></i>", 140_000), "body has more than 32768 HTML nodes"),
-        ("html 'i' exists", (numbered("<b a=#>", 400) + &"<p>x".repeat(200_000)).into_bytes(), "32768 HTML nodes"),
-        ("html 'i' exists", ("<a ".to_string() + &numbered("a# ", 130_000)).into_bytes(), "4096 attributes"),
-        ("xml '/a' exists", ("<a ".to_string() + &numbered("a#='' ", 100_000) + "/>").into_bytes(), "4096 attributes"),
+        (
+            "html 'i' exists",
+            ("<p>".to_string() + &numbered("<b a=#>", 400) + &"<p>x".repeat(200_000)).into_bytes(),
+            "32768 HTML nodes",
+        ),
+        ("html 'i' exists", ("<a ".to_string() + &numbered("a# ", 130_000)).into_bytes(), "1024 attributes"),
+        ("xml '/a' exists", ("<a ".to_string() + &numbered("a#='' ", 100_000) + "/>").into_bytes(), "1024 attributes"),
         ("xml '/a' exists", numbered("<a xmlns:a#='x'>", 50_000).into_bytes(), "1024 XML namespaces"),
         ("xml '/a' exists", repeated("<a>", 300_000), "body is not XML (nodes limit reached)"),
     ] {
@@ -365,6 +369,59 @@ fn hostile_documents_are_refused_early() {
     let data = "<img src='data:image/png;base64,".to_string() + &"QUJDREVG".repeat(20_000) + "'><p>x y ";
     let page = data + &"z z ".repeat(100_000) + "<h1>a</h1>";
     assert_eq!(with_body("http", &["html 'h1' == 'a'"], page.as_bytes()).0, ProbeState::Up);
+}
+
+#[test]
+fn ordinary_xml_is_not_refused_for_its_attributes() {
+    let equations = "a = b, c='d' ".repeat(10_000);
+    for (what, body) in [
+        ("text", "<a><b/>".to_string() + &equations + "</a>"),
+        ("a comment", "<a><b/><!-- <c ".to_string() + &equations + "--></a>"),
+        ("CDATA", "<a><b/><![CDATA[ <c ".to_string() + &equations + "]]></a>"),
+        ("an instruction", "<?xml version='1.0'?><a><?c <c ".to_string() + &equations + "?><b/></a>"),
+        ("a value", "<a c=\"".to_string() + &equations + "\"><b/></a>"),
+    ] {
+        let found = with_body("http", &["xml '/a/b' exists"], body.as_bytes());
+        assert_eq!(found, (ProbeState::Up, String::new()), "{what}");
+    }
+}
+
+#[test]
+fn every_xml_tag_with_many_attributes_is_refused() {
+    let attributes: String = (0..1100).map(|n| alloc::format!("a{n}='>\"' ")).collect();
+    for before in ["", "<!-- ' -->", "<![CDATA[\"]]>", "<?b '?>", "it's", "<b c=\"'\"/>", "<b>'</b>"] {
+        let body = "<a>".to_string() + before + "<d " + &attributes + "/></a>";
+        let found = with_body("http", &["xml '/a' exists"], body.as_bytes()).1;
+        assert_eq!(found, "body has an XML tag with more than 1024 attributes", "{before}");
+    }
+}
+
+#[test]
+fn has_is_refused_however_it_is_written() {
+    for selector in [
+        "a:has(b)",
+        "a:HAS(b)",
+        "a:Has( b )",
+        "a:h\\\\61s(b)",
+        "a:\\\\68 as(b)",
+        "a:\\\\has(b)",
+        "a:/**/has(b)",
+        "a:h\\\\00061 s(b)",
+        "a\\\\':has(b)",
+    ] {
+        let text = alloc::format!("html \"{selector}\" exists");
+        let error = Expectation::parse(&text, "http").unwrap_err();
+        assert!(
+            error.message.contains(":has() is not offered") || error.message.contains("no escaped letters"),
+            "{selector}: {error}"
+        );
+    }
+    // Tailwind's names hold escaped signs.
+    let page = b"<a class='md:flex w-1/2' id=1a>x</a>";
+    for selector in [".md\\\\:flex", ".w-1\\\\/2", "[id='1a']", "[class~='md:flex']"] {
+        let text = alloc::format!("html \"{selector}\" == 'x'");
+        assert_eq!(with_body("http", &[&text], page), (ProbeState::Up, String::new()), "{selector}");
+    }
 }
 
 #[test]

@@ -1,0 +1,197 @@
+use super::*;
+use alloc::string::ToString as _;
+
+fn outcome(body: &str) -> Result<Html, String> {
+    read(body.as_bytes())
+}
+
+fn numbered(text: &str, times: usize) -> String {
+    (0..times).map(|n| text.replace('#', &n.to_string())).collect()
+}
+
+#[test]
+fn every_way_to_write_attributes_is_counted() {
+    for (index, (way, separator)) in [
+        ("double quotes without a separator", "a#=\"\""),
+        ("single quotes without a separator", "a#=''"),
+        ("quotes that hold what ends a tag", "a#='<b>'"),
+        ("unquoted values", "a#=x "),
+        ("unquoted values with quotes inside", "a#=x'\" "),
+        ("no values", "a# "),
+        ("slashes", "a#/"),
+        ("new lines", "a#\r\n"),
+        ("form feeds and spaces around =", "a#\u{c}= ''"),
+        ("names of NULs", "\0#\t"),
+        ("names of quotes and <", "<\"'#="),
+        ("names that start with =", "=#=x "),
+        ("references", "a#='&amp'"),
+        ("letters outside ASCII", "\u{e9}#='\u{e9}'"),
+        ("one name again and again", "a='#'"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let values = if way == "names of quotes and <" { separator.to_string() + "x " } else { separator.to_string() };
+        let attributes = |times| numbered(&values, times);
+        // Wherever it stands, and however the tag was come to.
+        for before in [
+            "",
+            "x</><",
+            "<!--><",
+            "<!-- <a --!><",
+            "<! <a ><",
+            "<?x <a ><",
+            "</ <a ><",
+            "<!doctype <a ><",
+            "<script><a </script><",
+            "<script><!--<script></script>--></script><",
+            "<style><a </style><",
+            "<title><a </titl</title><",
+            "<textarea>&l</textarea><",
+            "<svg><![CDATA[]]><",
+            "<svg><![CDATA[<a \0<a ]]]><",
+            "<svg><style><a></style><",
+            "&am<",
+            "<<",
+            "\0<",
+        ]
+        .into_iter()
+        // Every start with one way, every way with one start.
+        .take(if index == 0 { usize::MAX } else { 1 })
+        {
+            for tag in ["a ", "/A/"] {
+                let before = if before.is_empty() { "<" } else { before };
+                let body = before.to_string() + tag + &attributes(1100) + ">";
+                let found = outcome(&body).err();
+                let expected = Some("body has an HTML tag with more than 1024 attributes");
+                assert_eq!(found.as_deref(), expected, "{way} after {before:?} in <{tag:?}");
+            }
+        }
+        // An ordinary count passes.
+        let body = "<a ".to_string() + &attributes(1000) + "><h1>x</h1>";
+        assert_eq!(outcome(&body).err(), None, "{way}");
+    }
+}
+
+#[test]
+fn the_tokenizer_is_given_little_of_a_tag_past_the_limit() {
+    let body = "<a ".to_string() + &numbered("a#=\"\"", 100_000);
+    let reader = Reader::new();
+    let mut tag = Tag::new();
+    reader.feed("<").unwrap();
+    let mut given = 0;
+    for piece in body.as_bytes()[1..].chunks(PIECE_BYTES) {
+        given += piece.len();
+        assert!(!reader.feed(core::str::from_utf8(piece).unwrap()).unwrap());
+        if tag.follow(piece).is_err() {
+            break;
+        }
+    }
+    // At least two bytes an attribute: the piece that passes the limit adds a few hundred.
+    assert!(tag.attributes <= ATTRIBUTES_MAX + PIECE_BYTES / 2, "{}", tag.attributes);
+    assert!(given < 12 * 1024, "{given}");
+}
+
+#[test]
+fn ordinary_pages_are_not_refused() {
+    let indented = "\n                <p class='x' / >a / b</p>".repeat(3000);
+    let json = "{\"a\": \"b / c\", \"d\": [1, 2, 3], \"e\": \"<b class=x>\"}, ".repeat(2500);
+    let script = "if (a <b) { c = 1 / 2 ; d = \"e\" ; f = 'g' } \n".repeat(3000);
+    let words = "word = / ".repeat(10_000);
+    for (what, page) in [
+        ("a commented-out block", "<!--".to_string() + &indented + "-->"),
+        ("a comment with a tag that never ends", "<!-- <a ".to_string() + &words + "-->"),
+        ("JSON in a quoted attribute", "<div id=app data-page='".to_string() + &json + "'></div>"),
+        (
+            "JSON as Laravel writes it",
+            "<div data-page=\"".to_string() + &json.replace('"', "&quot;").replace('<', "&lt;") + "\"></div>",
+        ),
+        ("a script", "<script>".to_string() + &script + "</script>"),
+        ("a script with what looks like a tag", "<script>x = '<a ".to_string() + &words + "'</script>"),
+        ("JSON in a script", "<script type=application/json>[".to_string() + &json + "]</script>"),
+        ("inline CSS", "<style>".to_string() + &"a > b { c : d / e } ".repeat(5000) + "</style>"),
+        ("an inline SVG", "<svg><path d='".to_string() + &"M 1 2 L 3 / 4 ".repeat(10_000) + "'/></svg>"),
+        ("many SVG nodes", "<svg>".to_string() + &"<path d='M 1 2' fill=none />".repeat(3000) + "</svg>"),
+        ("CDATA in an SVG", "<svg><style><![CDATA[ <a ".to_string() + &words + "]]></style></svg>"),
+        ("a long text", "<p>".to_string() + &words + "</p>"),
+        ("a form", "<textarea> <a ".to_string() + &words + "</textarea>"),
+        ("a title", "<title> <a ".to_string() + &words + "</title>"),
+        ("a bogus comment", "<?php echo ".to_string() + &words + "?>"),
+        ("spaces in a tag", "<a ".to_string() + &" ".repeat(100_000) + "href=x></a>"),
+        ("an image", "<img src='data:image/png;base64,".to_string() + &"QUJD/EVG".repeat(10_000) + "'>"),
+    ] {
+        let page = "<!doctype html><body>".to_string() + &page + "<h1>here</h1>";
+        let html = outcome(&page).unwrap_or_else(|why| panic!("{what}: {why}"));
+        let selector = scraper::Selector::parse("body > h1").unwrap();
+        assert_eq!(html.select(&selector).count(), 1, "{what}");
+    }
+}
+
+#[test]
+fn pieces_read_as_the_whole_does() {
+    let pieces = [
+        "<a b='<c>' d=\"&amp;\">x</a>",
+        "<!-- <b> -->",
+        "<script>a<b</script>",
+        "<svg><![CDATA[<x>]]></svg>",
+        "&am",
+        "p;",
+        "\r",
+        "\n",
+        "\0",
+        "</>",
+        "<<",
+        "<table>z<tr><td>",
+        "<title><b></title>",
+        "\u{20ac}",
+        "<?x>",
+        "<p>",
+        "</p",
+        " >",
+        "<b></p>",
+    ];
+    // A small deterministic shuffle.
+    let mut seed = 1_u32;
+    for _ in 0..500 {
+        let mut page = String::new();
+        for _ in 0..20 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            page.push_str(pieces[(seed >> 16) as usize % pieces.len()]);
+        }
+        assert_eq!(outcome(&page).unwrap().html(), Html::parse_document(&page).html(), "{page:?}");
+    }
+}
+
+#[test]
+fn a_limit_strikes_at_the_token_that_passes_it() {
+    // Each <p>x opens all of the formatting elements anew: a piece of a kilobyte would make a hundred times as many nodes.
+    let formatting = numbered("<b a=#>", 400);
+    let body = "<p>".to_string() + &formatting + &"<p>x".repeat(2000);
+    let reader = Reader::new();
+    let result = reader.feed(&body);
+    assert_eq!(result.err().as_deref(), Some("body has more than 32768 HTML nodes"));
+    let nodes = reader.tokenizer.sink.builder.sink.0.borrow().tree.values().len();
+    assert!(nodes <= NODES_MAX + 2 * DEPTH_MAX, "{nodes}");
+    // A comment after </body> hangs high up, and hides how deep the tree is.
+    let body = ("<div>".repeat(100) + "</body><!---->").repeat(100);
+    assert_eq!(outcome(&body).err().as_deref(), Some("body nests HTML deeper than 512 levels"));
+}
+
+#[test]
+fn tags_under_a_deep_tree_are_bounded() {
+    // Each unknown end tag makes the tree builder look at every open element.
+    let body = numbered("<b a=#>", 480) + &"</x>".repeat(15_000);
+    assert_eq!(outcome(&body).err().as_deref(), Some("body has too many HTML tags for how deep it nests"));
+    let body = "<div>".repeat(60) + &"<i></i>".repeat(30_000);
+    assert_eq!(outcome(&body).err(), None);
+}
+
+#[test]
+fn a_body_may_end_anywhere() {
+    let page =
+        "<!doctype html><a b='c' d=\"e\" f=g h><!-- i --><script>j<k</script>&amp;<svg><![CDATA[l]]></svg></a></>";
+    for end in 0..=page.len() {
+        let html = outcome(&page[..end]).unwrap();
+        assert_eq!(html.html(), Html::parse_document(&page[..end]).html(), "{end}");
+    }
+}
