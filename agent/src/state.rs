@@ -263,10 +263,11 @@ impl StateDb {
             let part = match self.decode::<ToAgent>(&frame) {
                 Ok(ToAgent::Assignment(part)) => part,
                 Ok(_) => return Err(self.damaged("an assignment is of another kind".to_owned())),
-                Err(error) => {
-                    tracing::warn!("the stored checks cannot be read ({error}): they come again from the collector");
+                Err(StateError::Damaged { reason, .. }) => {
+                    tracing::warn!("the stored checks cannot be read ({reason}): they come again from the collector");
                     return Ok(Assignment::default());
                 }
+                Err(error @ StateError::Unavailable { .. }) => return Err(error),
             };
             assignment.revision = revision;
             assignment.checks.extend(part.checks);

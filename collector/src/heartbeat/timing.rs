@@ -1,8 +1,9 @@
 //! When a job is due: a period, or a cron line in a time zone.
 //!
 //! Cron means what Debian's cron means. Five fields; of day of month and day of week either one is enough where both are given, and both
-//! are needed where one of them begins with `*` (`*/2` too). When clocks go forward, a job with a fixed time within the gap is due right after it; when they go back, it is due at the first of the
-//! two, and lists of fixed times alike. A job with `*` in its hours or minutes follows the clock on the wall, so none within the gap, both within the overlap.
+//! are needed where one of them begins with `*` (`*/2` too). When clocks go forward, a job with a fixed time within the gap is due right
+//! after it; when they go back, it is due at the first of the two, and lists of fixed times alike. A job with `*` in its hours or minutes
+//! follows the clock on the wall, so none within the gap, both within the overlap.
 
 use croner::Cron;
 use croner::parser::CronParser;
