@@ -244,7 +244,7 @@ impl StateDb {
         self.transaction(|transaction| write_addresses(transaction, addresses))
     }
 
-    /// What the agent runs.
+    /// What the agent runs. One that this build cannot read, because another build stored it, is none: the collector sends it again.
     pub fn assignment(&self) -> Result<Assignment, StateError> {
         type Rows = (Vec<(u64, Vec<u8>)>, Vec<(u32, i64)>);
         let read = || -> rusqlite::Result<Rows> {
@@ -260,8 +260,14 @@ impl StateDb {
             ..Assignment::default()
         };
         for (revision, frame) in parts {
-            let ToAgent::Assignment(part) = self.decode::<ToAgent>(&frame)? else {
-                return Err(self.damaged("an assignment is of another kind".to_owned()));
+            let part = match self.decode::<ToAgent>(&frame) {
+                Ok(ToAgent::Assignment(part)) => part,
+                Ok(_) => return Err(self.damaged("an assignment is of another kind".to_owned())),
+                Err(StateError::Damaged { reason, .. }) => {
+                    tracing::warn!("the stored checks cannot be read ({reason}): they come again from the collector");
+                    return Ok(Assignment::default());
+                }
+                Err(error @ StateError::Unavailable { .. }) => return Err(error),
             };
             assignment.revision = revision;
             assignment.checks.extend(part.checks);
@@ -476,5 +482,23 @@ fn classify(path: &Path, source: rusqlite::Error) -> StateError {
             StateError::Damaged { path: path.to_owned(), reason: source.to_string() }
         }
         _ => StateError::Unavailable { path: path.to_owned(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_that_another_build_stored_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = StateDb::open(dir.path()).unwrap();
+        let since = BTreeMap::from([(CheckNo(1), UtcMicros(5))]);
+        state.save_assignment(&Assignment { revision: 7, checks: Vec::new(), since }).unwrap();
+        assert_eq!(state.assignment().unwrap().revision, 7);
+        state.connection.execute("UPDATE assignment SET frame = x'0300000002ffff'", []).unwrap();
+        assert_eq!(state.assignment().unwrap(), Assignment::default());
+        state.connection.execute("UPDATE assignment SET frame = x''", []).unwrap();
+        assert_eq!(state.assignment().unwrap(), Assignment::default());
     }
 }

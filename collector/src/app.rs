@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLockReadGuard};
 
+use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::files::{self, FileError};
 use sitepulse_daemon::identity::CertificateAuthority;
@@ -265,6 +266,13 @@ impl App {
         self.inner.writer.run(move |engine| engine.revoke_agent(&name, now)).await?
     }
 
+    /// Notes the service's seal key. See [`Engine::adopt_seal_key`]; where that fails it is told, and the start goes on.
+    pub async fn adopt_seal_key(&self) {
+        if let Ok(Err(error)) = self.inner.writer.run(Engine::adopt_seal_key).await {
+            tracing::warn!("the seal key's fingerprint is not noted: {error}");
+        }
+    }
+
     /// Sets a secret. See [`Engine::set_secret`].
     pub async fn set_secret(&self, name: &str, value: Vec<u8>, now: UtcMicros) -> Result<(), AppError> {
         let name = name.to_owned();
@@ -277,16 +285,22 @@ impl App {
         self.inner.writer.run(move |engine| engine.remove_secret(&name, force)).await?
     }
 
-    /// Takes a job's ping in: durable when this returns. `false` when the check is no living heartbeat.
+    /// Takes a job's ping in, as of the instant that the writer comes to it: durable when this returns. `false` when the check is no
+    /// living heartbeat.
     pub async fn ping(
         &self,
         check: CheckNo,
         kind: PingKind,
         exit_status: Option<u8>,
         body: Vec<u8>,
-        now: UtcMicros,
     ) -> Result<bool, AppError> {
-        Ok(self.inner.writer.run(move |engine| engine.ping(check, kind, exit_status, body, now)).await??)
+        // An earlier instant could lie before a look that the writer took while this waited, which would then never see it.
+        Ok(self.inner.writer.run(move |engine| engine.ping(check, kind, exit_status, body, clock::now())).await??)
+    }
+
+    /// The tokens of heartbeat checks, in their order. See [`Engine::heartbeat_tokens`].
+    pub async fn heartbeat_tokens(&self, checks: Vec<CheckNo>) -> Result<Vec<Option<String>>, AppError> {
+        Ok(self.inner.writer.run(move |engine| engine.heartbeat_tokens(&checks)).await?)
     }
 
     /// A heartbeat check's token and pings; `None` for a check that is none.

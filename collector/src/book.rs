@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
-use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region};
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 
@@ -28,6 +28,8 @@ pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 /// Everything the collector knows, in memory.
 #[derive(Debug, Default)]
 pub struct Book {
+    /// Current revisions that no agent can be sent.
+    withheld: BTreeSet<(CheckNo, Revision)>,
     checks: BTreeMap<CheckNo, Check>,
     check_ids: BTreeMap<CheckId, CheckNo>,
     agents: BTreeMap<AgentNo, Agent>,
@@ -84,7 +86,8 @@ impl Book {
         self.checks.get(&check)?.pairs.get(&agent)
     }
 
-    /// What agents of `region` run now, with the assignment's revision: never 0, and greater after every change of the answer.
+    /// What agents of `region` run now, with the assignment's revision: never 0, and greater after every change of the answer. Without
+    /// checks that an older build took and this one finds invalid: agents refuse an assignment with one of them as a whole.
     pub fn assignment(&self, region: &Region) -> (u64, Vec<AssignedCheck>) {
         let revision = self.assignment_revision(region);
         let checks = self
@@ -92,7 +95,9 @@ impl Book {
             .values()
             .filter_map(|check| {
                 let current = check.current()?;
-                agent::runs_in(&current.definition, region).then(|| AssignedCheck {
+                let sent = agent::runs_in(&current.definition, region)
+                    && !self.withheld.contains(&(check.number, current.revision));
+                sent.then(|| AssignedCheck {
                     number: check.number,
                     revision: current.revision,
                     definition: current.definition.clone(),
@@ -135,12 +140,25 @@ impl Book {
         theirs.flat_map(|current| current.definition.kind.secrets()).collect()
     }
 
-    /// The living checks that refer to a secret, by id.
-    pub fn users_of_secret(&self, name: &str) -> Vec<CheckId> {
-        let uses = |check: &&Check| check.current().is_some_and(|now| now.definition.kind.secrets().contains(name));
-        let mut users: Vec<CheckId> = self.checks.values().filter(uses).map(|check| check.id.clone()).collect();
-        users.sort();
+    /// Every secret that living checks refer to, with those checks by id. Costs a pass over all checks.
+    pub fn users_of_secrets(&self) -> BTreeMap<String, BTreeSet<CheckId>> {
+        let mut users: BTreeMap<String, BTreeSet<CheckId>> = BTreeMap::new();
+        for (check, now) in self.checks.values().filter_map(|check| Some((check, check.current()?))) {
+            for name in now.definition.kind.secrets() {
+                users.entry(name).or_default().insert(check.id.clone());
+            }
+        }
         users
+    }
+
+    /// Finds the checks that an older build took and this one finds invalid.
+    pub(crate) fn withhold_invalid(&mut self) {
+        for (check, current) in self.checks.values().filter_map(|check| Some((check, check.current()?))) {
+            if let Err(error) = current.definition.kind.validate() {
+                tracing::error!("check {}: {error}: no agent runs it until it is changed and applied", check.id);
+                self.withheld.insert((check.number, current.revision));
+            }
+        }
     }
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {

@@ -282,7 +282,7 @@ pub enum SecretCommand {
                             sitepulse-collector secret set client.key --file client.key\n\n\
                             The newline that ends a single line is not part of the value; a text of several lines stays as it is.")]
     Set {
-        /// Its name: 1 to 64 letters, digits, `-`, `_` and `.`.
+        /// Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`.
         name: String,
         /// Where the value is [default: stdin].
         #[arg(long, value_name = "FILE")]

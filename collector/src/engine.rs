@@ -10,7 +10,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
-use sitepulse_daemon::seal::Sealer;
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
@@ -129,29 +128,29 @@ impl Engine {
         now: UtcMicros,
     ) -> Result<Self, StoreOpenError> {
         let store = Store::open(data_dir, owner, now)?;
-        let sealer = Arc::new(Sealer::open(data_dir)?);
+        let vault = Vault::open(data_dir)?;
         let path = data_dir.join(crate::store::FILE).display().to_string();
-        Self::rebuild(store, Some(sealer), authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+        Self::rebuild(store, vault, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
     }
 
     /// An engine over a store in memory.
     pub fn in_memory(authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreOpenError> {
         let store = Store::in_memory(1, now)?;
         let path = String::from(":memory:");
-        Self::rebuild(store, None, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+        Self::rebuild(store, Vault::default(), authority, now)
+            .map_err(|source| StoreOpenError::Damaged { path, source })
     }
 
     /// Reads everything: the book is a function of the tables.
     fn rebuild(
         store: Store,
-        sealer: Option<Arc<Sealer>>,
+        mut vault: Vault,
         authority: CertificateAuthority,
         now: UtcMicros,
     ) -> Result<Self, StoreError> {
         let started = clock::monotonic();
         let connection = store.read();
         let mut book = Book::default();
-        let mut vault = Vault::new(sealer);
         for (name, sealed, set_at) in rows::secrets(connection)? {
             vault.insert(name, sealed, set_at);
         }
@@ -163,6 +162,7 @@ impl Engine {
         for (number, revision) in rows::revisions(connection)? {
             book.insert_revision(number, revision);
         }
+        book.withhold_invalid();
         for event in rows::events(connection)? {
             book.insert_event(event);
         }

@@ -3,24 +3,32 @@
 //! A check says `secret:NAME`. The value is in the table `secret`, sealed with the machine's key ([`sitepulse_daemon::seal`]) under its
 //! name; in memory it stays sealed too. Nothing that people or scripts can read gives it back: no answer, log or export.
 //!
-//! Limits: [`SECRETS_KEPT_MAX`] secrets, names of 1 to 64 letters, digits, `-`, `_` and `.`, values of 1 to 8192 bytes of UTF-8.
+//! All secrets are sealed with one key. Systemd may hand it to the service alone, so a command line beside a stopped service can find
+//! none, or an older one: it must not seal with another. The fingerprint of the key in use is kept in the table `meta`
+//! ([`Engine::adopt_seal_key`]), and a secret is set with that key alone.
+//!
+//! Limits: [`SECRETS_KEPT_MAX`] secrets, names of 1 to 64 of a-z, 0-9, `-`, `_` and `.`, values of 1 to 8192 bytes of UTF-8.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sitepulse_daemon::seal::{SealError, Sealer};
-use sitepulse_model::check::SECRET_NAME_BYTES_MAX;
+use sitepulse_daemon::seal::{KEY_FILE, SealError, Sealer};
+use sitepulse_model::check::{SECRET_NAME_BYTES_MAX, is_secret_name};
 use sitepulse_model::id::CheckId;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::SECRET_BYTES_MAX;
 
 use crate::app::AppError;
 use crate::engine::Engine;
-use crate::store::rows;
+use crate::store::{StoreError, rows};
 
 /// Most secrets of one collector.
 pub const SECRETS_KEPT_MAX: usize = 1000;
+
+/// Name of the fingerprint of the key that secrets are sealed with, in the table `meta`; empty text for none.
+const META_SEAL_KEY: &str = "seal_key";
 
 /// A secret as it is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,6 +42,8 @@ struct Kept {
 /// Every secret, sealed, with the way to open them. `Debug` shows names alone.
 #[derive(Default)]
 pub struct Vault {
+    /// Where a key may be made; `None` for a store in memory.
+    dir: Option<PathBuf>,
     sealer: Option<Arc<Sealer>>,
     kept: BTreeMap<String, Kept>,
     stamps: u64,
@@ -46,8 +56,10 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    pub(crate) fn new(sealer: Option<Arc<Sealer>>) -> Self {
-        Self { sealer, ..Self::default() }
+    /// A vault with the key that is there. None is made before the first secret is set.
+    pub(crate) fn open(dir: &Path) -> Result<Self, SealError> {
+        let sealer = Sealer::existing(dir)?.map(Arc::new);
+        Ok(Self { dir: Some(dir.to_owned()), sealer, ..Self::default() })
     }
 
     pub(crate) fn insert(&mut self, name: String, sealed: Vec<u8>, set_at: UtcMicros) {
@@ -71,7 +83,7 @@ impl Vault {
 
     /// Whether a secret opens with this machine's key.
     pub fn opens(&self, name: &str) -> bool {
-        self.open(name).is_some_and(|opened| opened.is_ok())
+        self.unseal(name).is_some_and(|opened| opened.is_ok())
     }
 
     /// Tells this value of a secret from any other one it had since the start; `None` where there is no such secret.
@@ -81,18 +93,24 @@ impl Vault {
 
     /// A secret's value, on its way to an agent. `None` where it is not set or does not open, which the start has told.
     pub(crate) fn value(&self, name: &str) -> Option<String> {
-        String::from_utf8(self.open(name)?.ok()?).ok()
+        String::from_utf8(self.unseal(name)?.ok()?).ok()
     }
 
-    fn open(&self, name: &str) -> Option<Result<Vec<u8>, SealError>> {
+    fn unseal(&self, name: &str) -> Option<Result<Vec<u8>, SealError>> {
         let (sealer, kept) = (self.sealer.as_ref()?, self.kept.get(name)?);
         Some(sealer.unseal(name, &kept.sealed))
     }
 
     /// Tells people of secrets that do not open: another key lies in the data directory than the one they were sealed with.
     pub(crate) fn complain(&self) {
+        if self.sealer.is_none() && !self.kept.is_empty() {
+            tracing::error!(
+                "the {KEY_FILE} that secrets are sealed with is neither in the data directory nor among systemd's credentials: put it \
+                 back; checks that use secrets say unknown (secret_missing)"
+            );
+        }
         for name in self.kept.keys() {
-            if let Some(Err(error)) = self.open(name) {
+            if let Some(Err(error)) = self.unseal(name) {
                 tracing::error!("{error}; checks that use it say unknown (secret_missing)");
             }
         }
@@ -105,21 +123,81 @@ fn meant(value: &str) -> &str {
     if bare.contains('\n') { value } else { bare }
 }
 
-/// Whether a name can be a secret's.
-pub fn is_name(name: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=SECRET_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(known)
-}
-
 impl Engine {
+    /// Notes the key that this process has as the one that secrets are sealed with, while there are none yet; with secrets, where none
+    /// was noted and they open with it. For the service alone: a command line may lack the service's key.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn adopt_seal_key(&mut self) -> Result<(), StoreError> {
+        let noted = self.noted_seal_key()?;
+        let own = {
+            let book = self.shared.book();
+            let vault = book.vault();
+            let own = vault.sealer.as_ref().map(|sealer| sealer.fingerprint().to_owned());
+            let fits = noted.is_none() && vault.kept.keys().all(|name| vault.opens(name));
+            if !vault.kept.is_empty() && !fits {
+                return Ok(());
+            }
+            own
+        };
+        if own != noted {
+            let own = own.unwrap_or_default();
+            self.store.write(|connection| rows::set_meta(connection, META_SEAL_KEY, &own))?;
+        }
+        Ok(())
+    }
+
+    fn noted_seal_key(&self) -> Result<Option<String>, StoreError> {
+        Ok(rows::meta(self.store.read(), META_SEAL_KEY)?.filter(|noted| !noted.is_empty()))
+    }
+
+    /// The sealer for a new value: the one that all other secrets are sealed with. Made here for the first secret.
+    fn sealer(&mut self) -> Result<Arc<Sealer>, AppError> {
+        let noted = self.noted_seal_key()?;
+        let dir = {
+            let book = self.shared.book();
+            let vault = book.vault();
+            let Some(dir) = vault.dir.clone() else {
+                return Err(AppError::Unavailable("a store in memory seals nothing".into()));
+            };
+            let elsewhere = || {
+                AppError::Conflict(format!(
+                    "secrets are sealed with a {KEY_FILE} that is not here: where systemd hands it to the service, start the service \
+                     and set the secret then; else put the right one back into {}",
+                    dir.display()
+                ))
+            };
+            if let Some(sealer) = &vault.sealer {
+                if let Some(closed) = vault.kept.keys().find(|name| !vault.opens(name)) {
+                    return Err(AppError::Conflict(format!(
+                        "secret {closed} does not open with the {KEY_FILE} that is here, and all secrets are sealed with one key: put \
+                         the right one back, or `sitepulse-collector secret remove --force` what does not open (`secret list`)"
+                    )));
+                }
+                if noted.is_some_and(|noted| noted != sealer.fingerprint()) {
+                    return Err(elsewhere());
+                }
+                return Ok(Arc::clone(sealer));
+            }
+            if noted.is_some() || !vault.kept.is_empty() {
+                return Err(elsewhere());
+            }
+            dir
+        };
+        let sealer = Arc::new(Sealer::open(&dir).map_err(|error| AppError::Unavailable(error.to_string()))?);
+        self.shared.book_mut().vault_mut().sealer = Some(Arc::clone(&sealer));
+        Ok(sealer)
+    }
+
     /// Sets a secret, new or anew; agents that need it are told.
     ///
     /// # Errors
     /// A name or value that cannot be. The message never shows the value.
     pub fn set_secret(&mut self, name: &str, value: &[u8], now: UtcMicros) -> Result<(), AppError> {
-        if !is_name(name) {
+        if !is_secret_name(name) {
             return Err(AppError::Invalid(format!(
-                "{name:?} cannot name a secret: use 1 to {SECRET_NAME_BYTES_MAX} letters, digits, '-', '_' and '.'"
+                "{name:?} cannot name a secret: use 1 to {SECRET_NAME_BYTES_MAX} of a-z, 0-9, '-', '_' and '.'"
             )));
         }
         let text = std::str::from_utf8(value)
@@ -131,7 +209,7 @@ impl Engine {
                 text.len()
             )));
         }
-        let sealed = {
+        {
             let book = self.shared.book();
             let vault = book.vault();
             if vault.kept.len() >= SECRETS_KEPT_MAX && !vault.contains(name) {
@@ -139,11 +217,13 @@ impl Engine {
                     "{SECRETS_KEPT_MAX} secrets are kept at most: remove one first"
                 )));
             }
-            let sealer = vault.sealer.as_ref();
-            let sealer = sealer.ok_or_else(|| AppError::Unavailable("a store in memory seals nothing".into()))?;
-            sealer.seal(name, text.as_bytes()).map_err(|error| AppError::Unavailable(error.to_string()))?
-        };
-        self.store.write(|connection| rows::set_secret(connection, name, &sealed, now))?;
+        }
+        let sealer = self.sealer()?;
+        let sealed = sealer.seal(name, text.as_bytes()).map_err(|error| AppError::Unavailable(error.to_string()))?;
+        self.store.write(|connection| {
+            rows::set_meta(connection, META_SEAL_KEY, sealer.fingerprint())?;
+            rows::set_secret(connection, name, &sealed, now)
+        })?;
         self.shared.book_mut().vault_mut().insert(name.to_owned(), sealed, now);
         tracing::info!(secret = name, "secret set");
         self.shared.tick();
@@ -152,12 +232,12 @@ impl Engine {
 
     /// Removes a secret. One that living checks refer to stays, unless `force` is set: their runs say unknown then.
     pub fn remove_secret(&mut self, name: &str, force: bool) -> Result<(), AppError> {
-        let users: Vec<CheckId> = {
+        let users: BTreeSet<CheckId> = {
             let book = self.shared.book();
             if !book.vault().contains(name) {
                 return Err(AppError::NotFound(format!("no secret {name:?}: see `sitepulse-collector secret list`")));
             }
-            book.users_of_secret(name)
+            book.users_of_secrets().remove(name).unwrap_or_default()
         };
         if !users.is_empty() && !force {
             let users: Vec<&str> = users.iter().map(CheckId::as_str).collect();
@@ -195,9 +275,10 @@ mod tests {
 
     #[test]
     fn names_are_plain() {
-        assert!(is_name("ops.token_1-A"));
-        for bad in ["", "a b", "a/b", "é", &"a".repeat(SECRET_NAME_BYTES_MAX + 1)] {
-            assert!(!is_name(bad), "{bad:?}");
+        assert!(is_secret_name("ops.token_1-a"));
+        // No check could refer to one in capitals.
+        for bad in ["", "a b", "a/b", "é", "API_TOKEN", &"a".repeat(SECRET_NAME_BYTES_MAX + 1)] {
+            assert!(!is_secret_name(bad), "{bad:?}");
         }
     }
 }

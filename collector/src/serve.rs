@@ -186,6 +186,7 @@ async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
         }
     };
     let app = opened.map_err(|error| failed(&error))?.map_err(|error| Failure::new(error.exit(), error.to_string()))?;
+    app.adopt_seal_key().await;
     let ended = serve_with(&settings, &app, &mut signals, json).await;
     app.close().await;
     ended

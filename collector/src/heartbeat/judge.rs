@@ -99,11 +99,13 @@ fn found(question: &Question<'_>, memory: &Memory) -> Result<(), (Cause, String)
             )
         })
     };
+    let mut excused = None;
     if let Some(started) = memory.started {
         let until = started.plus_us(timing.grace_us);
         if now > until {
             let text = format!("started {}, not finished within {grace}", clock(started));
-            return Err(excuse(started, until).unwrap_or((Cause::HeartbeatMissing, text)));
+            // What excuses the end of this run does not excuse that the job is overdue.
+            excused = Some(excuse(started, until).ok_or((Cause::HeartbeatMissing, text))?);
         }
     }
     let due = due_after(memory.last_success.unwrap_or(question.life_from));
@@ -113,7 +115,11 @@ fn found(question: &Question<'_>, memory: &Memory) -> Result<(), (Cause, String)
             .last_success
             .map_or_else(|| "the job has never called".to_owned(), |at| format!("no call since {}", clock(at)));
         let text = format!("{last}: it was due at {} with {grace} of grace", clock(due));
-        return Err(excuse(due.plus_us(-timing.grace_us), deadline).unwrap_or((Cause::HeartbeatMissing, text)));
+        let due_excused = excuse(due.plus_us(-timing.grace_us), deadline).ok_or((Cause::HeartbeatMissing, text))?;
+        excused = excused.or(Some(due_excused));
+    }
+    if let Some(excused) = excused {
+        return Err(excused);
     }
     if memory.last_success.is_none() {
         let text =
@@ -221,6 +227,18 @@ mod tests {
         assert_eq!(ask(&pings, None, Some((60, 70)), 70 + PERIOD + GRACE + 1).state, ProbeState::Down);
         // Away long before the job was due excuses nothing.
         assert_eq!(ask(&pings, None, Some((20, 30)), 80).state, ProbeState::Down);
+    }
+
+    #[test]
+    fn an_excused_start_does_not_hide_that_the_job_is_overdue() {
+        // Due at 65, late after 75; it started at 100 and could not be heard from 105 to 115.
+        let pings = [(5, PingKind::Success), (100, PingKind::Start)];
+        let overdue = ask(&pings, None, Some((105, 115)), 120);
+        assert_eq!((overdue.state, overdue.cause), (ProbeState::Down, Some(Cause::HeartbeatMissing)));
+        // Where the job is not overdue the excuse stands.
+        let pings = [(95, PingKind::Success), (100, PingKind::Start)];
+        let waiting = ask(&pings, None, Some((105, 115)), 120);
+        assert_eq!((waiting.state, waiting.cause), (ProbeState::Unknown, Some(Cause::HeartbeatWaiting)));
     }
 
     proptest! {

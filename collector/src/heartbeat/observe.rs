@@ -15,7 +15,7 @@ use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Regi
 use sitepulse_model::record::{
     Cause, Missed, MissedCause, Phases, ProbeResult, ProbeState, Provenance, Record, detail,
 };
-use sitepulse_model::schedule::{self, Action, MissedSlots, Plan, Scheduler};
+use sitepulse_model::schedule::{self, Action, MissedSlots, POLL_US_MAX, Plan, Scheduler};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_wire::message::{Batch, Entry};
 
@@ -36,6 +36,8 @@ const INCARNATION: Incarnation = Incarnation(1);
 const IN_FLIGHT_MAX: usize = usize::MAX;
 /// How soon a store that failed is tried again, in microseconds.
 const RETRY_US: u64 = 3_000_000;
+/// A longer time between two looks means that the collector stood still (a suspended machine, a stopped process): it heard nothing.
+const STOOD_STILL_US: i64 = 2 * POLL_US_MAX as i64;
 
 /// One heartbeat check's part.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ struct Running {
     scheduler: Scheduler,
     /// When the collector did not look last.
     away: Option<Span>,
+    /// The last look, where another one was to follow within [`POLL_US_MAX`].
+    looked: Option<UtcMicros>,
 }
 
 /// What a change of checks brings for heartbeats, to be stored with it.
@@ -170,16 +174,28 @@ impl Engine {
         Ok(Some(HeartbeatNow { token: beat.token.clone(), memory: beat.memory, pings }))
     }
 
+    /// The tokens of these checks, in their order; `None` for one that is no heartbeat. Reads no rows.
+    pub fn heartbeat_tokens(&self, checks: &[CheckNo]) -> Vec<Option<String>> {
+        checks.iter().map(|check| Some(self.heartbeats.beats.get(check)?.token.clone())).collect()
+    }
+
     /// Runs what is due. When to call again, on the monotonic clock in microseconds; `None`: after the next change of checks.
     pub fn observe(&mut self, now: UtcMicros, monotonic_us: u64) -> Option<u64> {
         if self.heartbeats.running.is_none() && !self.take_up(now) {
             return Some(monotonic_us.saturating_add(RETRY_US));
         }
         let Some(running) = &mut self.heartbeats.running else { return None };
+        if let Some(looked) = running.looked.filter(|looked| now.us_since(*looked) > STOOD_STILL_US) {
+            running.away = Some(Span::new(looked, now));
+        }
         let actions = running.scheduler.handle_now(now, monotonic_us);
         self.carry_out(actions, now);
-        match &self.heartbeats.running {
-            Some(running) => running.scheduler.poll_deadline_us(),
+        match &mut self.heartbeats.running {
+            Some(running) => {
+                let deadline = running.scheduler.poll_deadline_us();
+                running.looked = deadline.map(|_| now);
+                deadline
+            }
             None => Some(monotonic_us.saturating_add(RETRY_US)),
         }
     }
@@ -191,7 +207,7 @@ impl Engine {
             let Some(observer) = book.observer() else {
                 // The first heartbeat check brings the observer; until then there is nothing to look at.
                 self.heartbeats.running =
-                    Some(Running { scheduler: Scheduler::new(IN_FLIGHT_MAX, IN_FLIGHT_MAX), away: None });
+                    Some(Running { scheduler: Scheduler::new(IN_FLIGHT_MAX, IN_FLIGHT_MAX), away: None, looked: None });
                 return true;
             };
             let checks = || book.checks().filter(|check| self.heartbeats.beats.contains_key(&check.number));
@@ -203,7 +219,7 @@ impl Engine {
         // A fresh scheduler abandons nothing.
         drop(scheduler.assign(&plans, now));
         let away = looked.filter(|looked| *looked < now).map(|looked| Span::new(looked, now));
-        self.heartbeats.running = Some(Running { scheduler, away });
+        self.heartbeats.running = Some(Running { scheduler, away, looked: None });
         self.note_presence(now);
         self.record(missed, now);
         self.heartbeats.running.is_some()
@@ -273,7 +289,11 @@ impl Engine {
         }
         let (_, timing) = beat.timing.as_ref()?;
         let looked = known.pairs.get(&observer.number).and_then(|pair| pair.last.as_ref()).map(|last| last.started);
-        let life_from = known.lives().last().map_or(now, |life| life.from);
+        // A failure that came and went during a suspension alarms nobody afterwards.
+        let suspended = |at: &UtcMicros| book.control().suspended_at(observer.number, check, *at).is_some();
+        let looked = looked.max(beat.memory.last_failure.filter(suspended));
+        // What was told before the check was (again) a heartbeat is another life's.
+        let life_from = known.spans_where(is_heartbeat).last().map_or(now, |span| span.from);
         let finding = judge(&Question { timing, memory: beat.memory, life_from, looked, away, now });
         (result.state, result.cause, result.detail) = (finding.state, finding.cause, finding.detail);
         result.facts = finding.facts;

@@ -1,8 +1,9 @@
 //! When a job is due: a period, or a cron line in a time zone.
 //!
-//! Cron means what Debian's cron means. Five fields; of day of month and day of week either one is enough where both are given. When
-//! clocks go forward, a job with a fixed time within the gap is due right after it; when they go back, it is due at the first of the
-//! two, and lists of fixed times alike. A job with `*` in its hours or minutes follows the clock on the wall, so none within the gap, both within the overlap.
+//! Cron means what Debian's cron means. Five fields; of day of month and day of week either one is enough where both are given, and both
+//! are needed where one of them begins with `*` (`*/2` too). When clocks go forward, a job with a fixed time within the gap is due right
+//! after it; when they go back, it is due at the first of the two, and lists of fixed times alike. A job with `*` in its hours or minutes
+//! follows the clock on the wall, so none within the gap, both within the overlap.
 
 use croner::Cron;
 use croner::parser::CronParser;
@@ -144,7 +145,15 @@ fn cron(line: &str) -> Result<Cron, String> {
             "cron: {line:?} has {fields} fields: write five, minute hour day-of-month month day-of-week, like \"30 2 * * 1-5\""
         ));
     }
-    CronParser::new().parse(line).map_err(|error| format!("cron: {line:?}: {error}"))
+    let days_are_both_needed = [2, 4].into_iter().any(|field| {
+        let field = line.split_whitespace().nth(field);
+        field.is_some_and(|field| field.starts_with('*'))
+    });
+    CronParser::builder()
+        .dom_and_dow(days_are_both_needed)
+        .build()
+        .parse(line)
+        .map_err(|error| format!("cron: {line:?}: {error}"))
 }
 
 #[cfg(test)]
@@ -184,6 +193,16 @@ mod tests {
         assert_eq!(next("30 * * * *", "Europe/Paris", "2026-10-25T00:30:00Z"), "2026-10-25T01:30:00Z");
         assert_eq!(next("0 2 * * *", "UTC", "2026-01-01T01:59:59.7Z"), "2026-01-01T02:00:00Z");
         assert_eq!(next("0 2 * * *", "UTC", "2026-01-01T02:00:00.5Z"), "2026-01-02T02:00:00Z");
+    }
+
+    #[test]
+    fn a_day_field_that_begins_with_a_star_narrows_the_other() {
+        // Mondays that are odd days: 2026-06-01 is the first Monday of June, the 8th is even, the 15th odd.
+        assert_eq!(next("0 3 */2 * 1", "UTC", "2026-06-01T03:00:00Z"), "2026-06-15T03:00:00Z");
+        assert_eq!(next("0 3 1 * */2", "UTC", "2026-06-01T03:00:00Z"), "2026-08-01T03:00:00Z");
+        // Where both are given either one is enough: the 2nd, and Mondays.
+        assert_eq!(next("0 3 2 * 1", "UTC", "2026-06-01T03:00:00Z"), "2026-06-02T03:00:00Z");
+        assert_eq!(next("* * */2 * 1", "UTC", "2026-06-01T23:59:00Z"), "2026-06-15T00:00:00Z");
     }
 
     #[test]
@@ -230,7 +249,7 @@ mod tests {
             let bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
             let fields = texts.iter().zip(bounds).map(|(text, (least, most))| set(text, least, most)).collect();
             let fixed = !texts[0].contains('*') && !texts[1].contains('*');
-            Self { fields, either_day: texts[2] != "*" && texts[4] != "*", fixed }
+            Self { fields, either_day: !texts[2].starts_with('*') && !texts[4].starts_with('*'), fixed }
         }
 
         fn matches(&self, at: DateTime) -> bool {

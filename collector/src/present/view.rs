@@ -284,12 +284,13 @@ pub fn run_view(check: &str, runs: &[AgentRun]) -> RunView {
 
 /// Every secret, by name, without its value.
 pub fn secrets(book: &Book) -> Vec<SecretView> {
+    let mut users = book.users_of_secrets();
     let names = book.vault().names();
     names
         .map(|(name, set_at)| SecretView {
             name: name.to_owned(),
             set_at: instant::format(set_at),
-            checks: book.users_of_secret(name).iter().map(ToString::to_string).collect(),
+            checks: users.remove(name).unwrap_or_default().iter().map(ToString::to_string).collect(),
             opens: book.vault().opens(name),
         })
         .collect()

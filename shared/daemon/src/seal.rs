@@ -1,12 +1,13 @@
 //! Sealing: secrets at rest. AES-256-GCM with a key of this machine, the name as associated data.
 //!
 //! The key is the file `seal.key` of the data directory (32 random bytes, mode 0600), or the credential `seal.key` that systemd hands over
-//! (`LoadCredentialEncrypted=seal.key`), which wins. Whoever has a copy of the database alone has nothing; whoever has the key too has it all.
+//! (`LoadCredentialEncrypted=seal.key`), which wins. A shell has no such credential: what it does to a service's files must not make a second key there. Whoever has a copy of the database alone has nothing; whoever has the key too has it all.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::digest::{SHA256, digest};
 use thiserror::Error;
 
 use crate::files::{self, FileError};
@@ -32,7 +33,9 @@ pub enum SealError {
         bytes: usize,
     },
     /// The sealed bytes do not open with this key and name.
-    #[error("secret {name:?} does not open with this key: put the right {KEY_FILE} back, or set the secret anew")]
+    #[error(
+        "secret {name:?} does not open with this key: put the right {KEY_FILE} back, or remove the secret and set it anew"
+    )]
     Wrong {
         /// The secret.
         name: String,
@@ -45,6 +48,7 @@ pub enum SealError {
 /// Seals and unseals. `Debug` hides the key.
 pub struct Sealer {
     key: LessSafeKey,
+    fingerprint: String,
 }
 
 impl fmt::Debug for Sealer {
@@ -56,24 +60,37 @@ impl fmt::Debug for Sealer {
 impl Sealer {
     /// Takes the key from systemd's credentials, else from `dir`, else makes one there.
     pub fn open(dir: &Path) -> Result<Self, SealError> {
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(KEY_FILE));
-        if let Some(path) = credential.filter(|path| path.exists()) {
-            return Self::read(path);
+        if let Some(existing) = Self::existing(dir)? {
+            return Ok(existing);
         }
         let path = dir.join(KEY_FILE);
-        if path.exists() {
-            return Self::read(path);
-        }
         let mut bytes = [0; KEY_BYTES];
         getrandom::fill(&mut bytes).map_err(|_| SealError::Random)?;
         files::write_atomic(&path, &bytes, 0o600)?;
         Self::read(path)
     }
 
+    /// Takes the key from systemd's credentials, else from `dir`; `None` where neither has one.
+    pub fn existing(dir: &Path) -> Result<Option<Self>, SealError> {
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(KEY_FILE));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return Self::read(path).map(Some);
+        }
+        let path = dir.join(KEY_FILE);
+        if path.exists() { Self::read(path).map(Some) } else { Ok(None) }
+    }
+
+    /// Tells this key from any other, and nothing about it: hexadecimal text.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     fn read(path: PathBuf) -> Result<Self, SealError> {
         let bytes = files::read(&path, 1024)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::BadKey { path, bytes: bytes.len() })?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        let digest = digest(&SHA256, &[b"sitepulse seal key\0".as_slice(), &bytes].concat());
+        let fingerprint = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { key: LessSafeKey::new(key), fingerprint })
     }
 
     /// Seals a value under its name: nonce, then ciphertext and tag.
@@ -117,6 +134,17 @@ mod tests {
         *broken.last_mut().unwrap() ^= 1;
         assert!(again.unseal("ops", &broken).is_err());
         assert!(again.unseal("ops", b"short").is_err());
+    }
+
+    #[test]
+    fn looking_for_a_key_makes_none_and_each_key_has_its_fingerprint() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        assert!(Sealer::existing(dir.path()).unwrap().is_none());
+        assert!(!dir.path().join(KEY_FILE).exists());
+        let made = Sealer::open(dir.path()).unwrap();
+        let again = Sealer::existing(dir.path()).unwrap().unwrap();
+        assert_eq!(again.fingerprint(), made.fingerprint());
+        assert_ne!(Sealer::open(other.path()).unwrap().fingerprint(), made.fingerprint());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod syntax;
 mod target;
 mod valid;
 
+pub use syntax::is_secret_name;
 pub use target::{
     Auth, DnsTarget, DnsTransport, DnsType, DomainTarget, DurationUs, Family, FlowStep, FlowTarget, GrpcTarget,
     HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText, TcpTarget,
@@ -191,6 +192,13 @@ impl CheckKind {
 
     /// Reads what [`CheckKind::target_json`] wrote, and judges it.
     pub fn from_target_json(kind: &str, json: &str) -> Result<Self, TargetError> {
+        let target = Self::from_stored_json(kind, json)?;
+        target.validate()?;
+        Ok(target)
+    }
+
+    /// Reads what [`CheckKind::target_json`] wrote, without judging it: an older build may have stored what this one no longer accepts.
+    pub fn from_stored_json(kind: &str, json: &str) -> Result<Self, TargetError> {
         let whole = |message: String| TargetError { field: String::new(), message };
         if json.len() > TARGET_BYTES_MAX {
             return Err(whole(format!("the target has {} bytes, at most {TARGET_BYTES_MAX} are allowed", json.len())));
@@ -198,9 +206,7 @@ impl CheckKind {
         let mut keys = serde_json::Deserializer::from_str(json);
         let target = Self::deserialize(kind, &mut keys)
             .ok_or_else(|| whole(format!("unknown kind {kind:?}: known are {}", Self::NAMES.join(", "))))?;
-        let target = target.and_then(|target| keys.end().map(|()| target)).map_err(|error| whole(error.to_string()))?;
-        target.validate()?;
-        Ok(target)
+        target.and_then(|target| keys.end().map(|()| target)).map_err(|error| whole(error.to_string()))
     }
 }
 

@@ -300,3 +300,26 @@ async fn a_lost_authority_and_foreign_files_are_named() {
     assert!(error.to_string().contains("ca.key: no such file; restore a backup"), "{error}");
     assert_eq!(error.exit(), sitepulse_daemon::exit::Exit::DataDir);
 }
+
+/// An older build stored what this one finds invalid, or wrote definitions as the first builds did.
+#[test]
+fn a_database_with_definitions_of_an_older_build_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    engine.apply(vec![definition("shop"), definition("site"), definition("old")], &options(), START).unwrap();
+    let older = "UPDATE check_revision SET body = replace(body, 'http://', 'gopher://') WHERE check_id = 'shop';
+         UPDATE check_revision SET body = json_remove(json_set(body, '$.kind',
+             json('{\"http\":{\"url\":\"http://127.0.0.1:1/\"}}')), '$.target', '$.retries') WHERE check_id = 'old';";
+    engine.store().read().execute_batch(older).unwrap();
+    drop(engine);
+    let engine = on_disk(dir.path());
+    let book = engine.shared().book();
+    assert_eq!(book.checks().count(), 3);
+    let old = book.check_by_id(&CheckId::parse("old").unwrap()).unwrap();
+    assert_eq!(old.newest().definition, definition("old"));
+    // Agents judge what they are sent, and refuse all of it for one.
+    let (_, assigned) = book.assignment(&Region::parse("eu").unwrap());
+    let mut assigned: Vec<&str> = assigned.iter().map(|check| check.definition.id.as_str()).collect();
+    assigned.sort_unstable();
+    assert_eq!(assigned, ["old", "site"]);
+}

@@ -211,6 +211,56 @@ fn pings_are_durable_bounded_and_for_living_heartbeats_alone() {
 }
 
 #[test]
+fn a_check_that_becomes_a_heartbeat_begins_a_life() {
+    let mut engine = in_memory();
+    engine.observe(at(-1), 0);
+    engine.apply(vec![definition("backup")], &options(), START).unwrap();
+    // A job of this name called long ago, when the check was a heartbeat for a while; then it was a site again.
+    engine.apply(vec![heartbeat("backup", 100, 20)], &options(), at(10)).unwrap();
+    ping(&mut engine, 20, PingKind::Success);
+    engine.apply(vec![definition("backup")], &options(), at(30)).unwrap();
+    engine.apply(vec![heartbeat("backup", 100, 20)], &options(), at(1000)).unwrap();
+    observe(&mut engine, 1000, 1060);
+    assert_eq!((last(&engine).state, last(&engine).cause), (ProbeState::Unknown, Some(Cause::HeartbeatWaiting)));
+}
+
+#[test]
+fn a_failure_during_a_suspension_alarms_nobody_after_it() {
+    let mut engine = in_memory();
+    engine.observe(at(-1), 0);
+    engine.apply(vec![heartbeat("backup", 1000, 20)], &options(), START).unwrap();
+    ping(&mut engine, 1, PingKind::Success);
+    observe(&mut engine, 0, 60);
+    let suspend = Change::Suspend { until: at(180), reason: "work".into() };
+    engine.control(Scope::Check(JOB), suspend, "collector:cli", at(61)).unwrap();
+    observe(&mut engine, 61, 120);
+    ping(&mut engine, 121, PingKind::Fail);
+    ping(&mut engine, 130, PingKind::Success);
+    observe(&mut engine, 121, 240);
+    assert_eq!((last(&engine).state, last(&engine).cause), (ProbeState::Up, None));
+    // One after it does.
+    ping(&mut engine, 241, PingKind::Fail);
+    ping(&mut engine, 242, PingKind::Success);
+    observe(&mut engine, 241, 272);
+    assert_eq!(last(&engine).cause, Some(Cause::HeartbeatFailed));
+}
+
+#[test]
+fn a_collector_that_stood_still_heard_nothing() {
+    let mut engine = in_memory();
+    engine.observe(at(-1), 0);
+    engine.apply(vec![heartbeat("backup", 100, 20)], &options(), START).unwrap();
+    ping(&mut engine, 1, PingKind::Success);
+    observe(&mut engine, 0, 60);
+    // Due at 101. The process was stopped, or its machine suspended, from 60 to 200.
+    observe(&mut engine, 200, 260);
+    assert_eq!((last(&engine).state, last(&engine).cause), (ProbeState::Unknown, Some(Cause::HeartbeatWaiting)));
+    assert!(last(&engine).detail.contains("the collector was away"), "{}", last(&engine).detail);
+    observe(&mut engine, 261, 380);
+    assert_eq!(last(&engine).cause, Some(Cause::HeartbeatMissing));
+}
+
+#[test]
 fn a_cron_line_that_cannot_be_is_not_applied() {
     let mut engine = in_memory();
     let mut bad = heartbeat("backup", 100, 20);

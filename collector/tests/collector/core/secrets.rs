@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sitepulse_collector::app::AppError;
+use sitepulse_collector::engine::Engine;
 use sitepulse_collector::receive::{Action, CONTROL, ReceiveSession};
 use sitepulse_model::id::{AgentNo, Incarnation, Region};
 use sitepulse_wire::frame::Message;
@@ -134,8 +135,50 @@ fn a_value_is_on_the_disk_sealed_alone_and_survives_a_restart() {
     let mut engine = on_disk(dir.path());
     assert!(engine.shared().book().vault().contains("ops") && !engine.shared().book().vault().opens("ops"));
     assert!(secrets_of(&welcomed(&engine, agent).1[1]).is_empty());
-    engine.set_secret("ops", b"anew", at(2)).unwrap();
+    assert!(matches!(engine.set_secret("ops", b"anew", at(2)), Err(AppError::Conflict(_))));
+    engine.remove_secret("ops", true).unwrap();
+    // The next start of the service begins with a new key.
+    engine.adopt_seal_key().unwrap();
+    engine.set_secret("ops", b"anew", at(3)).unwrap();
     assert!(engine.shared().book().vault().opens("ops"));
+}
+
+/// The key moves between the data directory and a place beside it, as systemd hands one to the service alone.
+#[test]
+fn a_command_line_without_the_service_s_key_makes_no_second_one() {
+    let (dir, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (here, there) = (dir.path().join("seal.key"), beside.path().join("seal.key"));
+    let refused = |engine: &mut Engine, name: &str| match engine.set_secret(name, VALUE.as_bytes(), at(5)) {
+        Err(AppError::Conflict(what)) => assert!(what.contains("seal.key") && !what.contains(VALUE), "{what}"),
+        other => panic!("{other:?}"),
+    };
+    std::fs::write(&here, [7; 32]).unwrap();
+    let mut service = on_disk(dir.path());
+    service.adopt_seal_key().unwrap();
+    drop(service);
+
+    // The first secret: no key, and an older key that nobody uses any more.
+    std::fs::rename(&here, &there).unwrap();
+    let mut command = on_disk(dir.path());
+    refused(&mut command, "ops");
+    drop(command);
+    assert!(!here.exists(), "no second key");
+    std::fs::write(&here, [8; 32]).unwrap();
+    refused(&mut on_disk(dir.path()), "ops");
+
+    // A second secret.
+    std::fs::rename(&there, &here).unwrap();
+    let mut service = on_disk(dir.path());
+    service.set_secret("ops", VALUE.as_bytes(), at(6)).unwrap();
+    drop(service);
+    std::fs::rename(&here, &there).unwrap();
+    refused(&mut on_disk(dir.path()), "dev");
+    assert!(!here.exists(), "no second key");
+    std::fs::write(&here, [8; 32]).unwrap();
+    refused(&mut on_disk(dir.path()), "dev");
+    std::fs::rename(&there, &here).unwrap();
+    let service = on_disk(dir.path());
+    assert!(service.shared().book().vault().opens("ops") && !service.shared().book().vault().contains("dev"));
 }
 
 #[test]

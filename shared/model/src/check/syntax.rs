@@ -214,12 +214,15 @@ pub(super) fn is_confidential_header(name: &str) -> bool {
         || ["api-key", "apikey", "token", "secret", "password"].iter().any(|part| name.contains(part))
 }
 
+/// Whether a name can be a secret's: 1 to [`SECRET_NAME_BYTES_MAX`] of a-z, 0-9, `-`, `_` and `.`.
+pub fn is_secret_name(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    (1..=SECRET_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(known)
+}
+
 /// Judges the name of a secret.
 pub(super) fn secret_name(name: &str) -> Result<(), String> {
-    let ok = !name.is_empty()
-        && name.len() <= SECRET_NAME_BYTES_MAX
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte));
-    if ok {
+    if is_secret_name(name) {
         Ok(())
     } else {
         Err(format!(
