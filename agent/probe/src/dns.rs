@@ -8,7 +8,7 @@
 //!
 //! The policy applies to a server that the check names. The machine's own name server is exempt: the agent asks it anyway.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -65,7 +65,7 @@ impl DnsProbe {
             let asked = query.over_udp(server, &mut |phase| attempt.begin(phase)).await;
             let phase = attempt.phase();
             attempt.end();
-            let heard = asked.map_err(|trouble| failure(&attempt.host, phase, &trouble))?;
+            let heard = asked.map_err(|trouble| failure(&attempt.host, server, phase, &trouble))?;
             message = (!heard.metadata.truncation).then_some(heard);
         }
         let message = match message {
@@ -77,7 +77,7 @@ impl DnsProbe {
                 let asked = query.over_tcp(dialled?, &mut |phase| attempt.begin(phase)).await;
                 let phase = attempt.phase();
                 attempt.end();
-                asked.map_err(|trouble| failure(&attempt.host, phase, &trouble))?
+                asked.map_err(|trouble| failure(&attempt.host, server, phase, &trouble))?
             }
         };
         self.note(attempt, &message);
@@ -99,13 +99,13 @@ impl DnsProbe {
     }
 }
 
-fn failure(host: &str, phase: Phase, trouble: &Trouble) -> Failure {
+fn failure(host: &str, server: SocketAddr, phase: Phase, trouble: &Trouble) -> Failure {
     match trouble {
         Trouble::Broken(reason) => {
             let text = format!("dns: the answer of {host} cannot be read ({reason})");
             Failure::new(Cause::ProtocolError, phase, text)
         }
-        Trouble::Io(error) => connect::socket_failure("dns", host, phase, error),
+        Trouble::Io(error) => connect::socket_failure("dns", host, server, phase, error),
     }
 }
 

@@ -28,7 +28,7 @@ use sitepulse_model::record::{Cause, Phase};
 
 use self::system::{FILE_BYTES_MAX, System};
 use crate::attempt::Failure;
-use crate::connect;
+use crate::connect::{self, Teller};
 use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
 
 /// How often the files are looked at for changes.
@@ -246,7 +246,9 @@ async fn exchange(
     match tokio::time::timeout(within, asking).await {
         Ok(Ok(message)) => Ok(Ok(message)),
         Ok(Err(Trouble::Broken(reason))) => Ok(Err(reason)),
-        Ok(Err(Trouble::Io(error))) if connect::is_agent_fault(&error) => Err(connect::agent_fault(Phase::Dns, &error)),
+        Ok(Err(Trouble::Io(error))) if Teller::of(&error, server) == Teller::Agent => {
+            Err(connect::agent_fault(Phase::Dns, &error))
+        }
         Ok(Err(Trouble::Io(error))) => Ok(Err(connect::plain(&error))),
         Err(_) => Ok(Err(format!("no answer within {}", crate::human_us(timeout_us)))),
     }

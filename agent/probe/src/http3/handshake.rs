@@ -13,6 +13,7 @@ use tokio::net::UdpSocket;
 
 use super::Closing;
 use crate::attempt::{Attempt, Failure};
+use crate::connect::Teller;
 use crate::tls::{self, Shown, TlsClient};
 use crate::{connect, human_us};
 
@@ -99,7 +100,7 @@ async fn nobody_listens(address: SocketAddr) -> io::Error {
         socket.recv(&mut [0; 1]).await
     };
     match ask.await {
-        Err(error) if !connect::is_agent_fault(&error) => error,
+        Err(error) if Teller::of(&error, address) != Teller::Agent => error,
         // Something speaks there, or we cannot ask.
         Ok(_) | Err(_) => std::future::pending().await,
     }
