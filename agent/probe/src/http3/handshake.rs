@@ -51,15 +51,18 @@ pub(super) async fn shake(
     };
     attempt.end();
     attempt.facts.certificate_expires = shown.expires();
+    let established = shaken.is_ok();
+    let shaken = shaken
+        .map(Closing)
+        .and_then(|connection| shown.revoked(tls.server_name(host), clock::now()).map_or(Ok(connection), Err));
     if shaken.is_err() || tls::wants_facts(attempt.expect) {
         tls::note(attempt, &shown);
     }
-    let connection = Closing(shaken?);
-    if tls::wants_facts(attempt.expect) {
+    if established && (shaken.is_err() || tls::wants_facts(attempt.expect)) {
         attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
         attempt.facts.text(FactKey::Alpn, "h3");
     }
-    Ok(connection)
+    shaken
 }
 
 fn quic_config(tls: Arc<rustls::ClientConfig>, left_us: u64) -> Result<ClientConfig, Failure> {
