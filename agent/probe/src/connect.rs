@@ -42,7 +42,7 @@ impl Teller {
 
     /// Linux makes the same error of its own missing (or prohibiting) route and of a router's ICMP message: `has_route` tells them apart, and is
     /// asked for those alone. No ICMP message becomes `EPERM`.
-    pub(crate) fn judge(error: &io::Error, has_route: impl FnOnce() -> bool) -> Self {
+    pub(crate) fn judge(error: &io::Error, has_route: impl Fn() -> bool) -> Self {
         const EACCES: i32 = 13;
         const EADDRNOTAVAIL: i32 = 99;
         const ENETDOWN: i32 = 100;
@@ -186,13 +186,7 @@ fn connect_failure_of(teller: Teller, address: SocketAddr, error: &io::Error) ->
 
 /// What a socket's error is once it talks to `host` at `address`: the failure begins with `step`.
 #[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
-pub(crate) fn socket_failure(
-    step: &str,
-    host: &str,
-    address: SocketAddr,
-    phase: Phase,
-    error: &io::Error,
-) -> Failure {
+pub(crate) fn socket_failure(step: &str, host: &str, address: SocketAddr, phase: Phase, error: &io::Error) -> Failure {
     let teller = Teller::of(error, address);
     let (cause, text) = match error.kind() {
         _ if teller == Teller::NoRoute => {
