@@ -154,14 +154,14 @@ fn coded(value: &str) -> impl Iterator<Item = String> {
 /// `text` with `mark` in the place of each word of base64 that holds `core`, or a beginning of it that is long enough to tell something.
 fn without_word(text: &str, core: &str, mark: &str) -> String {
     let shown = &core[..core.len().min(TOLD_CHARS_MIN)];
-    let is_word = |char: char| char.is_ascii_alphanumeric() || "+/=".contains(char);
+    let is_word = |char: char| char.is_ascii_alphanumeric() || "+/".contains(char);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(shown) {
         let (before, from) = rest.split_at(at);
         out.push_str(before.trim_end_matches(is_word));
         out.push_str(mark);
-        rest = from.trim_start_matches(is_word);
+        rest = from.trim_start_matches(is_word).trim_start_matches('=');
     }
     out.push_str(rest);
     out
