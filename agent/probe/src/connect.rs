@@ -4,10 +4,11 @@
 //! is dialled: no race, no second try.
 //!
 //! Whose fault: an error that names this machine's own routes is [`Cause::NetworkLost`], which is `unknown`; a target that some router calls
-//! unreachable is `down`. Whether the agent's network is out as a whole is the referee's to say ([`crate::network`]).
+//! unreachable is `down`. Some errors come from either, and are told apart by a look at the routes ([`Teller`]). Whether the agent's network is
+//! out as a whole is the referee's to say ([`crate::network`]).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
@@ -20,12 +21,53 @@ use crate::resolve::host::Host;
 /// Refused addresses that an explanation names.
 const REFUSED_NAMED: usize = 3;
 
-/// Whether the error tells that this machine itself has no way there: no route, no interface, no address of its own.
-fn is_network_lost(error: &io::Error) -> bool {
-    const EADDRNOTAVAIL: i32 = 99;
-    const ENETDOWN: i32 = 100;
-    const ENETUNREACH: i32 = 101;
-    error.raw_os_error().is_some_and(|code| [EADDRNOTAVAIL, ENETDOWN, ENETUNREACH].contains(&code))
+/// Who speaks in a socket's error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// This machine has no way there: no route, no interface, no address of its own.
+    NoRoute,
+    /// This machine refuses: out of descriptors or memory, or not permitted.
+    Agent,
+    /// A router on the way, by ICMP.
+    Router,
+    /// The target, or whoever it is: the error's kind tells.
+    Other,
+}
+
+impl Teller {
+    /// Who speaks in the error of a socket that talks to `address`.
+    pub(crate) fn of(error: &io::Error, address: SocketAddr) -> Self {
+        Self::judge(error, || has_route(address))
+    }
+
+    /// Linux makes the same error of its own missing (or prohibiting) route and of a router's ICMP message: `has_route` tells them apart, and is
+    /// asked for those alone. No ICMP message becomes `EPERM`.
+    pub(crate) fn judge(error: &io::Error, has_route: impl Fn() -> bool) -> Self {
+        const EACCES: i32 = 13;
+        const EADDRNOTAVAIL: i32 = 99;
+        const ENETDOWN: i32 = 100;
+        const ENETUNREACH: i32 = 101;
+        match error.raw_os_error() {
+            Some(EACCES | ENETUNREACH) if has_route() => Self::Router,
+            Some(EADDRNOTAVAIL | ENETDOWN | ENETUNREACH) => Self::NoRoute,
+            _ if is_agent_fault(error) => Self::Agent,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether this machine has a way to the address: connecting a socket of datagrams looks it up and sends nothing.
+fn has_route(address: SocketAddr) -> bool {
+    let any = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address)).is_ok()
+}
+
+/// What a router said, for people.
+pub(crate) fn told_by_router(error: &io::Error) -> String {
+    format!("is unreachable ({}, says a router on the way)", plain(error))
 }
 
 /// Resolves `host`, filters its addresses by the policy, dials the first that is left. Measures both phases.
@@ -118,16 +160,19 @@ pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
 pub(crate) fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure {
-    if is_network_lost(error) {
-        let text = format!("network: this agent has no route to {address} ({})", plain(error));
-        return Failure::new(Cause::NetworkLost, Phase::Connect, text);
-    }
-    if is_agent_fault(error) {
-        return agent_fault(Phase::Connect, error);
-    }
+    connect_failure_of(Teller::of(error, address), address, error)
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
+fn connect_failure_of(teller: Teller, address: SocketAddr, error: &io::Error) -> Failure {
     let (cause, text) = match error.kind() {
+        _ if teller == Teller::NoRoute => {
+            let text = format!("network: this agent has no route to {address} ({})", plain(error));
+            return Failure::new(Cause::NetworkLost, Phase::Connect, text);
+        }
+        _ if teller == Teller::Agent => return agent_fault(Phase::Connect, error),
+        _ if teller == Teller::Router => (Cause::Unreachable, told_by_router(error)),
         io::ErrorKind::ConnectionRefused => (Cause::ConnectionRefused, "refused the connection".to_owned()),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             (Cause::ConnectionReset, "reset the connection".to_owned())
@@ -139,17 +184,17 @@ pub(crate) fn connect_failure(address: SocketAddr, error: &io::Error) -> Failure
     Failure::new(cause, Phase::Connect, format!("connect: {address} {text}"))
 }
 
-/// What a socket's error is once it talks to `host`: the failure begins with `step`.
+/// What a socket's error is once it talks to `host` at `address`: the failure begins with `step`.
 #[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
-pub(crate) fn socket_failure(step: &str, host: &str, phase: Phase, error: &io::Error) -> Failure {
-    if is_network_lost(error) {
-        let text = format!("network: this agent has no route to {host} ({})", plain(error));
-        return Failure::new(Cause::NetworkLost, phase, text);
-    }
-    if is_agent_fault(error) {
-        return agent_fault(phase, error);
-    }
+pub(crate) fn socket_failure(step: &str, host: &str, address: SocketAddr, phase: Phase, error: &io::Error) -> Failure {
+    let teller = Teller::of(error, address);
     let (cause, text) = match error.kind() {
+        _ if teller == Teller::NoRoute => {
+            let text = format!("network: this agent has no route to {host} ({})", plain(error));
+            return Failure::new(Cause::NetworkLost, phase, text);
+        }
+        _ if teller == Teller::Agent => return agent_fault(phase, error),
+        _ if teller == Teller::Router => (Cause::Unreachable, told_by_router(error)),
         // Over UDP: nothing listens there, says the host.
         io::ErrorKind::ConnectionRefused => (Cause::ConnectionRefused, "refuses: nothing listens there".to_owned()),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
@@ -191,20 +236,48 @@ mod tests {
     #[test]
     fn the_agents_own_outage_is_not_the_targets() {
         let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
-        for (code, cause) in [
-            (99, Cause::NetworkLost),
-            (100, Cause::NetworkLost),
-            (101, Cause::NetworkLost),
-            (113, Cause::Unreachable),
-            (111, Cause::ConnectionRefused),
-            (110, Cause::Timeout),
-            (24, Cause::AgentFault),
+        let failure = |code, route| {
+            let error = io::Error::from_raw_os_error(code);
+            connect_failure_of(Teller::judge(&error, || route), address, &error)
+        };
+        for (code, route, cause) in [
+            (99, true, Cause::NetworkLost),
+            (100, true, Cause::NetworkLost),
+            (101, false, Cause::NetworkLost),
+            (113, true, Cause::Unreachable),
+            (111, true, Cause::ConnectionRefused),
+            (110, true, Cause::Timeout),
+            (24, true, Cause::AgentFault),
+            (13, false, Cause::AgentFault),
+            (1, true, Cause::AgentFault),
         ] {
-            let failure = connect_failure(address, &io::Error::from_raw_os_error(code));
+            let failure = failure(code, route);
             assert_eq!(failure.cause, cause, "{}", failure.detail);
         }
-        let failure = connect_failure(address, &io::Error::from_raw_os_error(101));
+        let failure = failure(101, false);
         assert!(failure.detail.starts_with("network: this agent has no route to 192.0.2.1:80"), "{}", failure.detail);
+    }
+
+    #[test]
+    fn what_a_router_says_is_not_the_agents_outage() {
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        for (code, detail) in [
+            (101, "connect: 192.0.2.1:80 is unreachable (network is unreachable, says a router on the way)"),
+            (13, "connect: 192.0.2.1:80 is unreachable (permission denied, says a router on the way)"),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            let failure = connect_failure_of(Teller::judge(&error, || true), address, &error);
+            assert_eq!((failure.cause, failure.detail.as_str()), (Cause::Unreachable, detail));
+        }
+        // The routes are asked for nothing else.
+        for code in [1, 24, 99, 100, 110, 111, 113] {
+            Teller::judge(&io::Error::from_raw_os_error(code), || panic!("{code}"));
+        }
+        for local in ["127.0.0.1:0", "127.0.0.1:9"] {
+            assert!(has_route(local.parse().unwrap()), "{local}");
+        }
+        // No way leads there without leave.
+        assert!(!has_route("255.255.255.255:9".parse().unwrap()));
     }
 
     #[test]

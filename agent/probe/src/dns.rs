@@ -6,18 +6,21 @@
 //! Phases: `dns` only where the server is given by name, `connect` over TCP alone. A truncated answer is asked for again over TCP, and its phases
 //! add up; that is how it shows.
 //!
-//! The policy applies to a server that the check names. The machine's own name server is exempt: the agent asks it anyway.
+//! The policy applies to a server that the check names. The machine's own name server is exempt: the agent asks it anyway. Its silence says nothing
+//! of the name where the machine's name servers answer nothing else either: that is [`Cause::NetworkLost`], also on the loopback.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use sitepulse_daemon::clock;
 use sitepulse_model::check::{DnsTarget, DnsTransport, DnsType, Family};
 use sitepulse_model::record::{Cause, FactKey, Phase};
 
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::connect;
 use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
+use crate::resolve::Resolver;
 
 const PORT: u16 = 53;
 
@@ -58,12 +61,41 @@ impl DnsProbe {
         let query = Query::new(self.name.clone(), self.record, extension).map_err(|error| {
             Failure::new(Cause::AgentFault, Phase::Send, format!("agent: the question cannot be asked ({error})"))
         })?;
+        if self.server.is_some() {
+            return self.exchange(attempt, server, &query).await;
+        }
+        let (tools, deadline) = (attempt.tools, attempt.deadline);
+        let name = self.name.to_ascii();
+        let doubt_at = clock::tokio_instant(Resolver::doubt_at(deadline));
+        // Asked while the answer may still come: it is not cut short. Where the servers are there, the deadline strikes as for any silence.
+        let doubt = async {
+            tokio::time::sleep_until(doubt_at).await;
+            match tools.resolver.lost(&name, "no answer", deadline).await {
+                Some(lost) => lost,
+                None => std::future::pending().await,
+            }
+        };
+        let told = tokio::select! {
+            biased;
+            told = self.exchange(attempt, server, &query) => told,
+            lost = doubt => return Err(Failure { phase: attempt.phase(), ..lost }),
+        };
+        match told {
+            Err(failure) if is_silence(failure.cause) => {
+                let lost = tools.resolver.lost(&name, &failure.detail, deadline).await;
+                Err(lost.map_or(failure.clone(), |lost| Failure { phase: failure.phase, ..lost }))
+            }
+            told => told,
+        }
+    }
+
+    async fn exchange(&self, attempt: &mut Attempt<'_>, server: SocketAddr, query: &Query) -> Result<Answer, Failure> {
         let mut message = None;
         if self.transport == DnsTransport::Udp {
             let asked = query.over_udp(server, &mut |phase| attempt.begin(phase)).await;
             let phase = attempt.phase();
             attempt.end();
-            let heard = asked.map_err(|trouble| failure(&attempt.host, phase, &trouble))?;
+            let heard = asked.map_err(|trouble| failure(&attempt.host, server, phase, &trouble))?;
             message = (!heard.metadata.truncation).then_some(heard);
         }
         let message = match message {
@@ -75,7 +107,7 @@ impl DnsProbe {
                 let asked = query.over_tcp(dialled?, &mut |phase| attempt.begin(phase)).await;
                 let phase = attempt.phase();
                 attempt.end();
-                asked.map_err(|trouble| failure(&attempt.host, phase, &trouble))?
+                asked.map_err(|trouble| failure(&attempt.host, server, phase, &trouble))?
             }
         };
         self.note(attempt, &message);
@@ -97,13 +129,18 @@ impl DnsProbe {
     }
 }
 
-fn failure(host: &str, phase: Phase, trouble: &Trouble) -> Failure {
+/// Whether nothing came that a name server had said.
+const fn is_silence(cause: Cause) -> bool {
+    matches!(cause, Cause::ConnectionRefused | Cause::ConnectionReset | Cause::Unreachable | Cause::Timeout)
+}
+
+fn failure(host: &str, server: SocketAddr, phase: Phase, trouble: &Trouble) -> Failure {
     match trouble {
         Trouble::Broken(reason) => {
             let text = format!("dns: the answer of {host} cannot be read ({reason})");
             Failure::new(Cause::ProtocolError, phase, text)
         }
-        Trouble::Io(error) => connect::socket_failure("dns", host, phase, error),
+        Trouble::Io(error) => connect::socket_failure("dns", host, server, phase, error),
     }
 }
 

@@ -8,6 +8,7 @@ use sitepulse_model::expect::{self, Expectation};
 use sitepulse_model::record::{Cause, Phase};
 
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::connect::Teller;
 use crate::{BODY_BYTES_MAX, connect, human_us};
 
 /// Splits `host:port`; an IPv6 address stands in brackets.
@@ -24,14 +25,22 @@ pub(crate) fn host_port(text: &str) -> Result<(String, u16), String> {
 }
 
 /// What an error of a socket without a connection tells; `step` names the kind.
-#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
 pub(crate) fn send_failure(step: &str, address: SocketAddr, error: &io::Error) -> Failure {
+    send_failure_of(Teller::of(error, address), step, address, error)
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: the rest has no special meaning")]
+pub(crate) fn send_failure_of(teller: Teller, step: &str, address: SocketAddr, error: &io::Error) -> Failure {
     // Echoes have no ports.
     let to = if address.port() == 0 { address.ip().to_string() } else { address.to_string() };
     let failure = |cause, text: String| Failure::new(cause, Phase::Send, text);
     match error.kind() {
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown | io::ErrorKind::AddrNotAvailable => {
+        _ if teller == Teller::NoRoute => {
             failure(Cause::NetworkLost, format!("network: this agent has no route to {to} ({})", connect::plain(error)))
+        }
+        _ if teller == Teller::Agent => connect::agent_fault(Phase::Send, error),
+        _ if teller == Teller::Router => {
+            failure(Cause::Unreachable, format!("{step}: {to} {}", connect::told_by_router(error)))
         }
         io::ErrorKind::ConnectionRefused => {
             failure(Cause::ConnectionRefused, format!("{step}: nothing listens on {to}"))
@@ -39,7 +48,6 @@ pub(crate) fn send_failure(step: &str, address: SocketAddr, error: &io::Error) -
         io::ErrorKind::HostUnreachable => {
             failure(Cause::Unreachable, format!("{step}: {to} is unreachable ({})", connect::plain(error)))
         }
-        _ if connect::is_agent_fault(error) => connect::agent_fault(Phase::Send, error),
         _ => failure(Cause::Unreachable, format!("{step}: {to} cannot be reached ({})", connect::plain(error))),
     }
 }

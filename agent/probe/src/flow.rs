@@ -181,10 +181,10 @@ impl Drop for Running<'_, '_, '_> {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        // The steps' lines first: facts are limited in number.
+        // The run's own facts and the steps' lines first: facts are limited in number.
         let own = std::mem::take(&mut facts.more);
         facts.more = std::mem::take(&mut run.facts.more);
-        facts.more.retain(|fact| fact.key == FactKey::Step);
+        facts.more.retain(|fact| [FactKey::Attempts, FactKey::FailedAttempt, FactKey::Step].contains(&fact.key));
         if let Some(line) = line {
             facts.text(FactKey::Step, line);
         }

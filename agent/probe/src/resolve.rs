@@ -28,7 +28,7 @@ use sitepulse_model::record::{Cause, Phase};
 
 use self::system::{FILE_BYTES_MAX, System};
 use crate::attempt::Failure;
-use crate::connect;
+use crate::connect::{self, Teller};
 use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
 
 /// How often the files are looked at for changes.
@@ -117,21 +117,34 @@ impl Resolver {
             Family::Ipv4 => &[RecordType::A],
             Family::Ipv6 => &[RecordType::AAAA],
         };
-        let until = clock::monotonic().plus_us(percent(left(deadline), SHARE));
+        let until = Self::doubt_at(deadline);
         let mut no_name = true;
-        for candidate in system.candidates(name, absolute) {
+        // What went wrong with a domain of the search list is told last: the other names may be the ones that are meant.
+        let mut trouble = None;
+        let mut candidates = system.candidates(name, absolute).into_iter();
+        while let Some(candidate) = candidates.next() {
+            let is_full = candidate.iter().count() == name.split('.').count();
+            // A domain whose servers are silent leaves their time to the rest.
+            let until = match is_full {
+                true => until,
+                false => clock::monotonic().plus_us(left(until) / (candidates.len() as u64 + 1)),
+            };
             for record in records {
                 match ask(&system, &candidate, *record, until).await? {
                     Outcome::Addresses(found) if found.is_empty() => no_name = false,
                     Outcome::Addresses(found) => return Ok(found),
                     Outcome::NoName => break,
-                    Outcome::Code(code) => {
-                        let text = format!("dns: {name} does not resolve ({})", rcode_name(code));
-                        return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
+                    failed if is_full => return Err(unresolved(&system, name, failed, deadline).await),
+                    failed => {
+                        trouble.get_or_insert((candidate, failed));
+                        break;
                     }
-                    Outcome::Silence(reason) => return Err(silence(&system, name, &reason, deadline).await),
                 }
             }
+        }
+        if let Some((candidate, failed)) = trouble {
+            let name = format!("{name} (as {})", candidate.to_ascii());
+            return Err(unresolved(&system, &name, failed, deadline).await);
         }
         let text = match (no_name, family) {
             (true, _) => format!("dns: {name} does not exist (NXDOMAIN)"),
@@ -140,6 +153,19 @@ impl Resolver {
             (false, Family::Ipv6) => format!("dns: {name} has no IPv6 address"),
         };
         Err(Failure::new(Cause::DnsFailed, Phase::Dns, text))
+    }
+
+    /// When an answer of the machine's own name servers has been waited for so long that it is time to ask whether they are there at all.
+    pub(crate) fn doubt_at(deadline: Monotonic) -> Monotonic {
+        clock::monotonic().plus_us(percent(left(deadline), SHARE))
+    }
+
+    /// The failure where the machine's own name servers, silent for `name`, answer nothing at all.
+    pub(crate) async fn lost(&self, name: &str, reason: &str, deadline: Monotonic) -> Option<Failure> {
+        match self.system() {
+            Ok(system) => silence(&system, name, reason, deadline).await,
+            Err(failure) => Some(failure),
+        }
     }
 
     fn system(&self) -> Result<Arc<System>, Failure> {
@@ -246,26 +272,38 @@ async fn exchange(
     match tokio::time::timeout(within, asking).await {
         Ok(Ok(message)) => Ok(Ok(message)),
         Ok(Err(Trouble::Broken(reason))) => Ok(Err(reason)),
-        Ok(Err(Trouble::Io(error))) if connect::is_agent_fault(&error) => Err(connect::agent_fault(Phase::Dns, &error)),
+        Ok(Err(Trouble::Io(error))) if Teller::of(&error, server) == Teller::Agent => {
+            Err(connect::agent_fault(Phase::Dns, &error))
+        }
         Ok(Err(Trouble::Io(error))) => Ok(Err(connect::plain(&error))),
         Err(_) => Ok(Err(format!("no answer within {}", crate::human_us(timeout_us)))),
     }
 }
 
-/// What silence means: of the name servers, or of this name alone.
-async fn silence(system: &System, name: &str, reason: &str, deadline: Monotonic) -> Failure {
+/// What a question that ended in a code or in silence means.
+async fn unresolved(system: &System, name: &str, failed: Outcome, deadline: Monotonic) -> Failure {
+    let reason = match failed {
+        Outcome::Code(code) => rcode_name(code),
+        Outcome::Silence(reason) => match silence(system, name, &reason, deadline).await {
+            Some(lost) => return lost,
+            None => format!("{reason}; the name server answers other questions"),
+        },
+        Outcome::Addresses(_) | Outcome::NoName => "no answer".to_owned(),
+    };
+    Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {name} does not resolve ({reason})"))
+}
+
+/// What silence for a name means: the failure of all name servers, or (`None`) of this name alone.
+async fn silence(system: &System, name: &str, reason: &str, deadline: Monotonic) -> Option<Failure> {
     let until = clock::monotonic().plus_us(percent(left(deadline), SECOND_SHARE).min(SECOND_US_MAX));
     // Every resolver knows the root's name servers.
     match ask(system, &Name::root(), RecordType::NS, until).await {
         Ok(Outcome::Silence(_)) => {
             let text = format!("network: this agent's name servers do not answer for {name} ({reason})");
-            Failure::new(Cause::NetworkLost, Phase::Dns, text)
+            Some(Failure::new(Cause::NetworkLost, Phase::Dns, text))
         }
-        Ok(Outcome::Addresses(_) | Outcome::NoName | Outcome::Code(_)) => {
-            let text = format!("dns: {name} does not resolve ({reason}; the name server answers other questions)");
-            Failure::new(Cause::DnsFailed, Phase::Dns, text)
-        }
-        Err(failure) => failure,
+        Ok(Outcome::Addresses(_) | Outcome::NoName | Outcome::Code(_)) => None,
+        Err(failure) => Some(failure),
     }
 }
 

@@ -1,8 +1,11 @@
 //! A run: attempts within their deadlines, then the judgement.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::HeaderMap;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckKind};
@@ -44,6 +47,8 @@ pub struct Probe {
     expect: Vec<Expectation>,
     wants_body: bool,
     has_secrets: bool,
+    /// A panic was logged: once for all runs.
+    panicked: AtomicBool,
 }
 
 /// The prober of each kind, or why there is none.
@@ -62,6 +67,9 @@ enum Kind {
     Domain(domain::DomainProbe),
     Flow(flow::FlowProbe),
     Unusable(String),
+    /// A target that brings the prober down.
+    #[cfg(test)]
+    Panics,
 }
 
 impl Probe {
@@ -77,6 +85,7 @@ impl Probe {
             retries: definition.retries,
             has_secrets: !definition.kind.secrets().is_empty(),
             expect,
+            panicked: AtomicBool::new(false),
         }
     }
 
@@ -84,16 +93,10 @@ impl Probe {
     pub async fn run(&self, run: Run, tools: &Tools) -> ProbeResult {
         let mut failed = Vec::new();
         loop {
-            let (mut result, worth_another) = self.attempt(&run, tools).await;
+            let (mut result, worth_another) = self.attempt(&run, tools, &failed).await;
             if worth_another && failed.len() < usize::from(self.retries) {
                 failed.push(result.detail);
                 continue;
-            }
-            if !failed.is_empty() {
-                result.facts.number(FactKey::Attempts, failed.len() as i64 + 1);
-                for explanation in &failed {
-                    result.facts.text(FactKey::FailedAttempt, explanation);
-                }
             }
             // Judged, and without secrets: now they may be cut.
             result.facts.shorten();
@@ -101,19 +104,29 @@ impl Probe {
         }
     }
 
-    /// One attempt, and whether another one could end better.
-    async fn attempt(&self, run: &Run, tools: &Tools) -> (ProbeResult, bool) {
+    /// One attempt after the `failed` ones, and whether another one could end better.
+    async fn attempt(&self, run: &Run, tools: &Tools, failed: &[String]) -> (ProbeResult, bool) {
         let start = clock::monotonic();
         let mut attempt = Attempt::new(tools, &self.expect, self.wants_body, start.plus_us(self.timeout_us));
         attempt.kind = self.name;
         attempt.note_all = run.note_all;
-        let seen = tokio::time::timeout(Duration::from_micros(self.timeout_us), self.kind.talk(&mut attempt)).await;
+        // First of all: facts are limited in number, and assertions ask for these.
+        if !failed.is_empty() {
+            attempt.facts.number(FactKey::Attempts, failed.len() as i64 + 1);
+            for explanation in failed {
+                attempt.facts.text(FactKey::FailedAttempt, explanation);
+            }
+        }
+        // What targets send is read by the code of many others: a panic in it must not end the agent. What it leaves behind is dropped with the attempt.
+        let talk = AssertUnwindSafe(self.kind.talk(&mut attempt)).catch_unwind();
+        let seen = tokio::time::timeout(Duration::from_micros(self.timeout_us), talk).await;
         let struck = attempt.phase();
         let end = clock::monotonic();
         attempt.end_at(end);
         attempt.phases.total = Some(end.us_since(start));
         let seen = match seen {
-            Ok(seen) => seen,
+            Ok(Ok(seen)) => seen,
+            Ok(Err(_panic)) => Err(self.panicked(run, struck, &attempt.host)),
             Err(_) => {
                 let text = timeout_text(struck, &attempt, self.timeout_us);
                 Err(Failure::new(Cause::Timeout, struck, text))
@@ -141,17 +154,11 @@ impl Probe {
             facts: std::mem::take(&mut attempt.facts),
         };
         let text = match failure {
-            Ok(answer) => self.judge(&mut result, &answer),
-            Err(failure) => {
-                result.state = match failure.cause.code() {
-                    0..64 => ProbeState::Down,
-                    64..96 => ProbeState::Degraded,
-                    _ => ProbeState::Unknown,
-                };
-                result.cause = Some(failure.cause);
-                result.failed_phase = Some(failure.phase);
-                failure.detail
-            }
+            Ok(answer) => match catch_unwind(AssertUnwindSafe(|| self.judge(&mut result, &answer))) {
+                Ok(text) => text,
+                Err(_) => fail(&mut result, self.panicked(run, Phase::Total, &attempt.host)),
+            },
+            Err(failure) => fail(&mut result, failure),
         };
         // Before it is cut: of a value that was cut, too little may be left to be found.
         let text = flow::redact(&attempt.captured, &text);
@@ -164,6 +171,16 @@ impl Probe {
         }
         let worth_another = result.state == ProbeState::Down;
         (result, worth_another)
+    }
+
+    /// What a run is whose prober panicked. Logged, once.
+    fn panicked(&self, run: &Run, phase: Phase, host: &str) -> Failure {
+        let target = if host.is_empty() { "the target" } else { host };
+        let text = format!("agent: the prober failed on what {target} sent; please report it");
+        if !self.panicked.swap(true, Ordering::Relaxed) {
+            tracing::error!(check = run.check.0, "{text}");
+        }
+        Failure::new(Cause::AgentFault, phase, text)
     }
 
     /// Judges an answer; tells what is wrong with it, or odd about it.
@@ -194,6 +211,17 @@ impl Probe {
             (None, false) => String::new(),
         }
     }
+}
+
+fn fail(result: &mut ProbeResult, failure: Failure) -> String {
+    result.state = match failure.cause.code() {
+        0..64 => ProbeState::Down,
+        64..96 => ProbeState::Degraded,
+        _ => ProbeState::Unknown,
+    };
+    result.cause = Some(failure.cause);
+    result.failed_phase = Some(failure.phase);
+    failure.detail
 }
 
 impl Kind {
@@ -231,6 +259,13 @@ impl Kind {
             Self::Imap(probe) => Box::pin(probe.talk(attempt)).await,
             Self::Domain(probe) => Box::pin(probe.talk(attempt)).await,
             Self::Flow(probe) => Box::pin(probe.talk(attempt)).await,
+            #[cfg(test)]
+            Self::Panics => {
+                "hostile.example".clone_into(&mut attempt.host);
+                attempt.begin(Phase::Transfer);
+                tokio::task::yield_now().await;
+                panic!("a parser of somebody else's");
+            }
             Self::Unusable(reason) => {
                 Err(Failure::new(Cause::AgentFault, Phase::Total, format!("agent: the check is unusable ({reason})")))
             }
@@ -267,3 +302,6 @@ pub(crate) fn timeout_text(phase: Phase, attempt: &Attempt<'_>, timeout_us: u64)
         (Phase::Total, _) => format!("{kind}: {host} was not done within {within}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,6 +289,45 @@ fn the_policy_holds_for_named_servers_and_not_for_the_machines_own() {
     assert_eq!(result.address, Some(server));
 }
 
+/// A stub on the loopback that died is the agent's own loss, as for every other kind that resolves names.
+#[test]
+fn the_machines_own_name_server_that_dies_is_no_failure_of_the_name() {
+    let ask = |server: SocketAddr, transport, timeout_us| {
+        let mut tools = tools(some_roots());
+        tools.resolver = Resolver::with_server(server);
+        let own = DnsTarget { server: None, transport, ..target(server, DnsType::A) };
+        run(&check(CheckKind::Dns(own), timeout_us, &[]), &tools)
+    };
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for (server, transport, told) in [
+        (gone, DnsTransport::Udp, "nothing listens there"),
+        (gone, DnsTransport::Tcp, "refused the connection"),
+        (silent.local_addr().unwrap(), DnsTransport::Udp, "no answer"),
+    ] {
+        let result = ask(server, transport, 500_000);
+        assert_eq!((result.state, result.cause), (ProbeState::Unknown, Some(Cause::NetworkLost)), "{}", result.detail);
+        let begin = "network: this agent's name servers do not answer for shop.example. (";
+        assert!(result.detail.starts_with(begin) && result.detail.contains(told), "{}", result.detail);
+    }
+    // It answers other questions: the silence is the name's.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = silent.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            let (length, from) = silent.recv_from(&mut buffer).unwrap();
+            let asked = Message::from_vec(&buffer[..length]).unwrap();
+            if asked.queries[0].name.is_root() {
+                silent.send_to(&reply(&asked, &[]).to_vec().unwrap(), from).unwrap();
+                return;
+            }
+        }
+    });
+    let result = ask(server, DnsTransport::Udp, 500_000);
+    assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::Timeout)), "{}", result.detail);
+}
+
 #[test]
 fn servers_and_names_are_read_or_refused() {
     let of = |text: &str| server(text).map(|(host, port)| format!("{host} {port}"));

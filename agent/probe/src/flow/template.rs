@@ -138,6 +138,9 @@ impl UrlTemplate {
             }
             Some((Piece::Text(_), _)) | None => self.rest.render_with(variables, encode),
         };
+        if let Some(segment) = climbing(&rest) {
+            return Err(format!("its path would climb by the segment {segment:?}"));
+        }
         let url = Url::parse(&format!("{}{rest}", self.origin))?;
         if url.same_origin(&origin) { Ok(url) } else { Err(format!("it leads away from {}", self.origin)) }
     }
@@ -152,12 +155,18 @@ impl UrlTemplate {
     }
 }
 
-/// Everything but unreserved characters (RFC 3986, 2.3) in percents. Dots as well where they are all there is: `..` would climb.
+/// The first segment of the path in `rest` (what follows the host) that leads to its parent or to itself. Coded dots are dots to all who read URLs.
+fn climbing(rest: &str) -> Option<&str> {
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    path.split(['/', '\\'])
+        .find(|segment| [".", ".."].contains(&segment.to_ascii_lowercase().replace("%2e", ".").as_str()))
+}
+
+/// Everything but unreserved characters (RFC 3986, 2.3) in percents.
 pub(super) fn encode(value: &str) -> String {
-    let climbs = value == "." || value == "..";
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {
-        let is_plain = byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && !climbs);
+        let is_plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         if is_plain {
             out.push(char::from(byte));
         } else {
@@ -180,6 +189,7 @@ mod tests {
             ("away", "https://evil.example/"),
             ("slashes", "//evil.example/"),
             ("up", ".."),
+            ("dot", "."),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
@@ -214,8 +224,23 @@ mod tests {
             ("https://shop.example{{path}}", "https://shop.example/orders/7?x=1"),
             ("https://shop.example{{path}}&y={{id}}", "https://shop.example/orders/7?x=1&y=7"),
             ("https://shop.example{{url}}", "https://shop.example/orders/8"),
+            ("https://shop.example/a?up={{up}}", "https://shop.example/a?up=.."),
+            ("https://shop.example/a{{up}}/{{up}}.", "https://shop.example/a../..."),
         ] {
             assert_eq!(url(text).as_deref(), Ok(rendered), "{text}");
+        }
+        // A captured `..` must not turn the order into the whole shop.
+        for climbs in [
+            "https://shop.example/orders/{{up}}/delete",
+            "https://shop.example/orders/{{up}}",
+            "https://shop.example/orders/{{dot}}{{dot}}?x=1",
+            "https://shop.example/orders/.{{dot}}/x",
+            "https://shop.example/orders/%2e{{dot}}/x",
+            "https://shop.example/orders\\{{up}}\\x",
+            "https://shop.example/orders/{{dot}}/delete",
+        ] {
+            let climbed = url(climbs);
+            assert!(climbed.as_ref().is_err_and(|text| text.contains("climb")), "{climbs}: {climbed:?}");
         }
         for away in ["https://shop.example{{away}}", "https://shop.example{{slashes}}"] {
             assert!(url(away).is_err(), "{away}");

@@ -21,6 +21,8 @@ const DECODES_MAX: usize = 2;
 const ZSTD_WINDOW_MAX: u64 = 8 << 20;
 /// Most frames of a zstd body. Each makes the decoder start over, however little is in it.
 const ZSTD_FRAMES_MAX: usize = 64;
+/// Most members of a gzip body. Each makes the decoder start over as well.
+const GZIP_MEMBERS_MAX: usize = 64;
 /// Decoded bytes after which other runs have their turn.
 const BURST_BYTES: usize = 64 << 10;
 
@@ -74,7 +76,7 @@ impl Coding {
 
     fn decoder(self, coded: &[u8]) -> Box<dyn Read + Send + '_> {
         match self {
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(coded)),
+            Self::Gzip => Box::new(Gzip::new(coded)),
             // By the standard it is zlib's format; some servers leave that out.
             Self::Deflate if is_zlib(coded) => Box::new(flate2::bufread::ZlibDecoder::new(coded)),
             Self::Deflate => Box::new(flate2::bufread::DeflateDecoder::new(coded)),
@@ -128,6 +130,35 @@ pub(super) async fn decode(coding: Coding, coded: Vec<u8>, cut: bool, keep: bool
         if burst >= BURST_BYTES {
             burst = 0;
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// The members of a gzip body, one after the other.
+struct Gzip<'a> {
+    member: flate2::bufread::GzDecoder<&'a [u8]>,
+    members: usize,
+}
+
+impl<'a> Gzip<'a> {
+    fn new(coded: &'a [u8]) -> Self {
+        Self { member: flate2::bufread::GzDecoder::new(coded), members: 1 }
+    }
+}
+
+impl Read for Gzip<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.member.read(buffer)?;
+            let rest = *self.member.get_ref();
+            if read > 0 || rest.is_empty() {
+                return Ok(read);
+            }
+            self.members += 1;
+            if self.members > GZIP_MEMBERS_MAX {
+                return Err(io::Error::other(format!("it has more than {GZIP_MEMBERS_MAX} members")));
+            }
+            self.member = flate2::bufread::GzDecoder::new(rest);
         }
     }
 }

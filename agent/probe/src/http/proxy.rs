@@ -49,8 +49,11 @@ impl Proxy {
             attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
         }
         let stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
-            match failure.cause.code() {
-                0..64 => Failure::new(Cause::ProxyFailed, failure.phase, format!("proxy: {}", failure.detail)),
+            let prefixed = |cause| Failure::new(cause, failure.phase, format!("proxy: {}", failure.detail));
+            match failure.cause {
+                // So looks a lost network, which the referee tells by the cause.
+                Cause::DnsFailed | Cause::Unreachable | Cause::Timeout | Cause::NetworkLost => prefixed(failure.cause),
+                cause if cause.code() < 64 => prefixed(Cause::ProxyFailed),
                 _ => failure,
             }
         })?;

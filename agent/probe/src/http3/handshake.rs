@@ -13,6 +13,7 @@ use tokio::net::UdpSocket;
 
 use super::Closing;
 use crate::attempt::{Attempt, Failure};
+use crate::connect::Teller;
 use crate::tls::{self, Shown, TlsClient};
 use crate::{connect, human_us};
 
@@ -50,15 +51,18 @@ pub(super) async fn shake(
     };
     attempt.end();
     attempt.facts.certificate_expires = shown.expires();
+    let established = shaken.is_ok();
+    let shaken = shaken
+        .map(Closing)
+        .and_then(|connection| shown.revoked(tls.server_name(host), clock::now()).map_or(Ok(connection), Err));
     if shaken.is_err() || tls::wants_facts(attempt) {
         tls::note(attempt, &shown);
     }
-    let connection = Closing(shaken?);
-    if tls::wants_facts(attempt) {
+    if established && (shaken.is_err() || tls::wants_facts(attempt)) {
         attempt.facts.text(FactKey::TlsVersion, "TLSv1.3");
         attempt.facts.text(FactKey::Alpn, "h3");
     }
-    Ok(connection)
+    shaken
 }
 
 fn quic_config(tls: Arc<rustls::ClientConfig>, left_us: u64) -> Result<ClientConfig, Failure> {
@@ -99,7 +103,7 @@ async fn nobody_listens(address: SocketAddr) -> io::Error {
         socket.recv(&mut [0; 1]).await
     };
     match ask.await {
-        Err(error) if !connect::is_agent_fault(&error) => error,
+        Err(error) if Teller::of(&error, address) != Teller::Agent => error,
         // Something speaks there, or we cannot ask.
         Ok(_) | Err(_) => std::future::pending().await,
     }

@@ -174,6 +174,34 @@ fn an_http_check_can_force_it() {
 }
 
 #[test]
+fn a_stapled_revocation_ends_the_handshake() {
+    use x509_ocsp::{CertStatus, OcspGeneralizedTime, RevokedInfo};
+
+    use crate::tls::pki::{Authority, Leaf};
+
+    let root = Authority::root("Root");
+    let leaf = Leaf::of(&root, &["localhost"]);
+    let at = OcspGeneralizedTime::from(der::DateTime::new(2026, 1, 31, 12, 0, 0).unwrap());
+    let revoked = CertStatus::Revoked(RevokedInfo { revocation_time: at, revocation_reason: None });
+    let mut tls = leaf.serve_stapled(root.staple(&leaf, revoked, (-1, 1))).config;
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+    let (address, server) = serve(config, 1, |connection| async move {
+        connection.closed().await;
+    });
+    let tools = testing::tools(root.roots());
+    let seen = block_on(async {
+        let seen = exchange(&tools, address, get(address), PATIENCE).await;
+        ended(server).await;
+        seen
+    });
+    let detail = "TLS: certificate for localhost was revoked on 2026-01-31 (stapled OCSP)";
+    assert_eq!(seen.failure(), (Cause::CertificateInvalid, Phase::Tls, detail));
+    assert_eq!(seen.facts.texts_of(FactKey::Ocsp).collect::<Vec<_>>(), ["revoked"]);
+    assert_eq!(seen.facts.texts_of(FactKey::Alpn).collect::<Vec<_>>(), ["h3"]);
+}
+
+#[test]
 fn a_body_is_sent_and_headers_of_http_1_are_not() {
     let pki = pki();
     let (address, server) = serve(good(&pki), 1, |connection| async move {

@@ -10,6 +10,8 @@ use sitepulse_model::time::UtcMicros;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::*;
+use crate::connect::Teller;
+use crate::exchange::send_failure_of;
 use crate::testing::{check, some_roots, tools};
 use crate::tools::Tools;
 use crate::{Probe, Run};
@@ -193,9 +195,14 @@ fn what_this_machine_refuses_is_not_the_targets_fault() {
         (open_failure(address, &io::Error::from_raw_os_error(97)), Cause::NetworkLost, "no IPv4"),
         (open_failure(address, &io::Error::from_raw_os_error(24)), Cause::AgentFault, "limits"),
         (
-            send_failure("icmp", address, &io::Error::from_raw_os_error(101)),
+            send_failure_of(Teller::NoRoute, "icmp", address, &io::Error::from_raw_os_error(101)),
             Cause::NetworkLost,
             "no route to 192.0.2.1 (",
+        ),
+        (
+            send_failure_of(Teller::Router, "icmp", address, &io::Error::from_raw_os_error(101)),
+            Cause::Unreachable,
+            "icmp: 192.0.2.1 is unreachable (network is unreachable, says a router on the way)",
         ),
         (
             send_failure("icmp", address, &io::Error::from_raw_os_error(113)),

@@ -10,11 +10,12 @@ fn verdict(policy: &Policy, ip: &str) -> Result<(), String> {
     policy.judge(ip.parse().unwrap()).map_err(|refusal| refusal.to_string())
 }
 
-const METADATA_SPELLINGS: [&str; 14] = [
+const METADATA_SPELLINGS: [&str; 15] = [
     "169.254.169.254",
     "169.254.170.2",
     "192.0.0.192",
     "100.100.100.200",
+    "168.63.129.16",
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
     "::169.254.169.254",

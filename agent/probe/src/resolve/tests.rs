@@ -153,6 +153,51 @@ fn silence_for_all_names_is_the_agents_loss_and_for_one_name_is_the_names() {
     });
 }
 
+/// Answers for `db.good.example` alone; `broken` is what comes for names under `bad.example`.
+async fn with_a_broken_domain(resolv: &str, broken: Option<ResponseCode>, name: &str) -> Result<Vec<IpAddr>, Failure> {
+    let answers = |question: &Message| {
+        let asked = question.queries[0].name.to_ascii();
+        let code = match asked.as_str() {
+            "db.bad.example." | "none.bad.example." => broken,
+            "." | "db.good.example." => Some(ResponseCode::NoError),
+            _ => Some(ResponseCode::NXDomain),
+        };
+        let known = asked == "db.good.example." && is(question, RecordType::A);
+        let records = if known { vec![("db.good.example", a("192.0.2.1"))] } else { vec![] };
+        Vec::from_iter(code.map(|code| reply(question, code, &records).to_vec().unwrap()))
+    };
+    beside(answers, async |_, server| {
+        let mut system = System::parse(format!("nameserver 192.0.2.53\n{resolv}").as_bytes(), "").unwrap();
+        system.servers = vec![server];
+        let resolver = Resolver { source: Source::Fixed(Arc::new(system)) };
+        resolver.addresses(name, false, Family::Any, clock::monotonic().plus_us(900_000)).await
+    })
+    .await
+}
+
+#[test]
+fn one_broken_domain_of_the_search_list_does_not_break_every_lookup() {
+    block_on(async {
+        let search = "search bad.example good.example";
+        for (broken, told) in [
+            (Some(ResponseCode::ServFail), "SERVFAIL)"),
+            (Some(ResponseCode::Refused), "REFUSED)"),
+            (None, "the name server answers other questions)"),
+        ] {
+            let found = with_a_broken_domain(search, broken, "db").await;
+            assert_eq!(found, Ok(vec!["192.0.2.1".parse().unwrap()]), "{broken:?}");
+            // Where nobody knows the name, the trouble is told: it may be the domain that did.
+            let failure = with_a_broken_domain(search, broken, "none").await.unwrap_err();
+            assert_eq!(failure.cause, Cause::DnsFailed, "{failure:?}");
+            let begin = "dns: none (as none.bad.example.) does not resolve (";
+            assert!(failure.detail.starts_with(begin) && failure.detail.ends_with(told), "{failure:?}");
+        }
+        // The name itself counts as before: no other name may stand in for it.
+        let itself = with_a_broken_domain("search good.example\noptions ndots:0", None, "db.bad.example").await;
+        assert_eq!(itself.unwrap_err().cause, Cause::DnsFailed);
+    });
+}
+
 #[test]
 fn nobody_listening_is_told_at_once() {
     block_on(async {

@@ -29,7 +29,7 @@ pub(crate) struct Case {
 }
 
 /// Addresses that nobody may dial, in canonical spellings.
-const DENIED: [&str; 36] = [
+const DENIED: [&str; 37] = [
     "127.0.0.1",
     "127.0.0.3",
     "127.1.2.3",
@@ -48,6 +48,7 @@ const DENIED: [&str; 36] = [
     "169.254.170.2",
     "169.254.170.23",
     "100.100.100.200",
+    "168.63.129.16",
     "192.0.0.192",
     "192.0.2.1",
     "198.18.0.1",

@@ -95,6 +95,18 @@ fn a_broken_coding_breaks_the_protocol() {
 }
 
 #[test]
+fn a_gzip_body_of_countless_members_is_given_up() {
+    for (members, state, cause) in [(64, ProbeState::Up, None), (65, ProbeState::Down, Some(Cause::ProtocolError))] {
+        let body = gzip(b"z").repeat(members);
+        let (address, server) = serve_each(vec![answer("200 OK", &["Content-Encoding: gzip"], &body)]);
+        let result = probe(&format!("http://{address}/"), &[]);
+        server.join().unwrap();
+        assert_eq!((result.state, result.cause), (state, cause), "{members}: {}", result.detail);
+        assert_eq!(result.detail.contains("more than 64 members"), members > 64, "{}", result.detail);
+    }
+}
+
+#[test]
 fn a_body_is_cut_at_the_bound_and_no_earlier() {
     for (bytes, cut) in [(BODY_BYTES_MAX, false), (BODY_BYTES_MAX + 1, true), (3 * BODY_BYTES_MAX, true)] {
         let body = vec![b'x'; bytes];

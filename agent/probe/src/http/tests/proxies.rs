@@ -6,6 +6,9 @@ use std::sync::Arc;
 use sitepulse_model::check::{CheckKind, HttpTarget, HttpVersion, SecretText};
 use sitepulse_model::record::{Cause, ProbeState};
 
+use crate::resolve::Resolver;
+use crate::testing::{check, run, some_roots, tools};
+
 use super::{answer, outlast, probe_target, request, serve, serve_each};
 use crate::testing;
 
@@ -85,6 +88,38 @@ fn what_the_proxy_refuses_is_the_proxys() {
     let result = probe_target(through(closed, "http://shop.example/"), &[]);
     assert_eq!(result.cause, Some(Cause::ProxyFailed), "{}", result.detail);
     assert_eq!(result.detail, format!("proxy: connect: {closed} refused the connection"));
+}
+
+/// What keeps silent may be the agent's own network: the referee must see it as it was.
+#[test]
+fn a_proxy_that_is_not_reached_keeps_its_cause() {
+    use sitepulse_model::check::CheckKind;
+
+    let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for (answers, cause) in [(true, Cause::DnsFailed), (false, Cause::NetworkLost)] {
+        let mut tools = tools(some_roots());
+        let server = dead.local_addr().unwrap();
+        if answers {
+            let socket = dead.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 512];
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                // The same question as an answer: there is no such name.
+                buffer[2] |= 0x80;
+                buffer[3] = 3;
+                socket.send_to(&buffer[..length], from).unwrap();
+            });
+        }
+        tools.resolver = Resolver::with_server(server);
+        let target = HttpTarget {
+            proxy: Some("http://proxy.example:3128".to_owned()),
+            ..HttpTarget::get("http://shop.example/")
+        };
+        let result = run(&check(CheckKind::Http(Box::new(target)), 1_000_000, &[]), &tools);
+        assert_eq!(result.cause, Some(cause), "{}", result.detail);
+        assert!(result.detail.starts_with("proxy: "), "{}", result.detail);
+        assert!(result.detail.contains("proxy.example"), "{}", result.detail);
+    }
 }
 
 #[test]
