@@ -47,7 +47,12 @@ fn redact_cut(captured: &BTreeMap<String, String>, text: &str, is_cut: bool) -> 
     // A value may hold another one.
     forms.sort_by_key(|(form, ..)| std::cmp::Reverse(form.len()));
     let mut out = text.to_owned();
-    for (form, name, told) in forms.iter().filter(|(form, ..)| form.chars().count() >= HIDDEN_CHARS_MIN) {
+    forms.retain(|(form, ..)| form.chars().count() >= HIDDEN_CHARS_MIN);
+    // Whole ones first: the forms of a value begin alike.
+    for (form, name, _) in &forms {
+        out = out.replace(form.as_str(), &format!("{{{{{name}}}}}"));
+    }
+    for (form, name, told) in &forms {
         let mark = format!("{{{{{name}}}}}");
         out = without(&out, form, *told, &mark);
         if is_cut && let Some(at) = cut_at(&out, form) {
