@@ -36,7 +36,7 @@ fn a_tunnel_leads_to_the_target() {
     assert_eq!(result.cause, Some(Cause::ConnectionReset), "{}", result.detail);
 
     let (proxy, server) = serve(|mut stream| {
-        assert!(request(&mut stream).starts_with("CONNECT [2001:db8::1]:8443 HTTP/1.1\r\n"));
+        assert!(request(&mut stream).starts_with("CONNECT [2a00::1]:8443 HTTP/1.1\r\n"));
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let mut hello = [0; 3];
         stream.read_exact(&mut hello).unwrap();
@@ -44,7 +44,7 @@ fn a_tunnel_leads_to_the_target() {
         stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
         outlast(stream);
     });
-    let result = probe_target(through(proxy, "https://[2001:db8::1]:8443/"), &[]);
+    let result = probe_target(through(proxy, "https://[2a00::1]:8443/"), &[]);
     server.join().unwrap();
     assert_eq!(result.cause, Some(Cause::TlsFailed), "{}", result.detail);
 }
