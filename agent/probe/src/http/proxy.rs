@@ -46,13 +46,14 @@ impl Proxy {
             attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
         }
         let mut stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
-            let prefixed = |cause| Failure::new(cause, failure.phase, format!("proxy: {}", failure.detail));
-            match failure.cause {
-                // So looks a lost network, which the referee tells by the cause.
-                Cause::DnsFailed | Cause::Unreachable | Cause::Timeout | Cause::NetworkLost => prefixed(failure.cause),
-                cause if cause.code() < 64 => prefixed(Cause::ProxyFailed),
-                _ => failure,
-            }
+            // So looks a lost network, which the referee tells by the cause.
+            let silence = [Cause::DnsFailed, Cause::Unreachable, Cause::Timeout, Cause::NetworkLost];
+            let cause = match failure.cause {
+                cause if silence.contains(&cause) => cause,
+                cause if cause.code() < 64 => Cause::ProxyFailed,
+                cause => return Failure { cause, ..failure },
+            };
+            Failure::new(cause, failure.phase, format!("proxy: {}", failure.detail))
         })?;
         if tunnel {
             attempt.begin(Phase::Connect);
