@@ -134,8 +134,10 @@ impl Resolver {
                     Outcome::Addresses(found) if found.is_empty() => no_name = false,
                     Outcome::Addresses(found) => return Ok(found),
                     Outcome::NoName => break,
-                    failed if is_full => return Err(unresolved(&system, name, failed, deadline).await),
-                    failed => {
+                    failed @ (Outcome::Code(_) | Outcome::Silence(_)) if is_full => {
+                        return Err(unresolved(&system, name, failed, deadline).await);
+                    }
+                    failed @ (Outcome::Code(_) | Outcome::Silence(_)) => {
                         trouble.get_or_insert((candidate, failed));
                         break;
                     }
