@@ -48,17 +48,7 @@ impl Proxy {
         if let Ok(ip) = url.host().parse::<IpAddr>() {
             attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
         }
-<<<<<<< HEAD
         let stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
-            let prefixed = |cause| Failure::new(cause, failure.phase, format!("proxy: {}", failure.detail));
-            match failure.cause {
-                // So looks a lost network, which the referee tells by the cause.
-                Cause::DnsFailed | Cause::Unreachable | Cause::Timeout | Cause::NetworkLost => prefixed(failure.cause),
-                cause if cause.code() < 64 => prefixed(Cause::ProxyFailed),
-                _ => failure,
-            }
-=======
-        let mut stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
             // So looks a lost network, which the referee tells by the cause.
             let silence = [Cause::DnsFailed, Cause::Unreachable, Cause::Timeout, Cause::NetworkLost];
             let cause = match failure.cause {
@@ -67,7 +57,6 @@ impl Proxy {
                 cause => return Failure { cause, ..failure },
             };
             Failure::new(cause, failure.phase, format!("proxy: {}", failure.detail))
->>>>>>> fix-stream
         })?;
         url.host().clone_into(&mut attempt.host);
         Ok(stream)
