@@ -277,7 +277,12 @@ impl Writer {
             let wait_us = self.due.map_or(IDLE_US, |due| due.us_since(now).min(IDLE_US));
             if wait_us == 0 {
                 self.take(now);
+                // Deletes that wait already ride along, also where this thread was late.
+                let close = self.take_commands();
                 self.commit();
+                if close {
+                    break;
+                }
             } else {
                 match self.inbox.recv_timeout(Duration::from_micros(wait_us)) {
                     Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
@@ -287,18 +292,7 @@ impl Writer {
             }
             if self.stalled.is_none() && self.queue.len() >= GROUP_RECORDS_MAX {
                 // Take what is there already: a transaction costs the same.
-                let mut more = 0;
-                let mut close = false;
-                while more < TRANSACTION_RECORDS_MAX
-                    && let Ok(command) = self.inbox.try_recv()
-                {
-                    if matches!(command, Command::Close) {
-                        close = true;
-                        break;
-                    }
-                    self.handle(command);
-                    more += 1;
-                }
+                let close = self.take_commands();
                 self.commit();
                 if close {
                     break;
@@ -309,6 +303,18 @@ impl Writer {
             }
         }
         self.end();
+    }
+
+    /// Handles the commands that wait already, not endlessly many; whether the spool is to be closed.
+    fn take_commands(&mut self) -> bool {
+        for _ in 0..TRANSACTION_RECORDS_MAX {
+            match self.inbox.try_recv() {
+                Ok(Command::Close) => return true,
+                Ok(command) => self.handle(command),
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     fn handle(&mut self, command: Command) {

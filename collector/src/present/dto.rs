@@ -227,7 +227,7 @@ pub struct PairView {
     pub failed_phase: Option<String>,
     /// One line for people.
     pub detail: String,
-    /// The whole run of the newest result, in seconds.
+    /// The whole run of the newest result, in seconds; of echoes the mean round trip.
     pub latency_seconds: Option<f64>,
     /// Its phases.
     pub phases_seconds: PhasesView,

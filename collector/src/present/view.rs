@@ -6,7 +6,7 @@ use serde_json::Value;
 use sitepulse_daemon::instant;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
-use sitepulse_model::record::{FactValue, Facts, MissedCause, Phases, ProbeResult};
+use sitepulse_model::record::{FactKey, FactValue, Facts, MissedCause, Phases, ProbeResult};
 use sitepulse_model::sla::{Account, weighted_mean};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
@@ -179,6 +179,11 @@ fn began(spans: &[VerdictSpan], now: &VerdictSpan) -> UtcMicros {
     same.last().map_or(now.span.from, |first| first.span.from.min(now.span.from))
 }
 
+/// The mean round trip of echoes, in microseconds: such a run waits between them, so its whole length tells nothing.
+fn round_trip(result: &ProbeResult) -> Option<u64> {
+    result.facts.number_of(FactKey::RttAvg).and_then(|us| u64::try_from(us).ok())
+}
+
 fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Option<PairView> {
     let agent = book.agent(seen.agent)?;
     let last = book.pair(check, seen.agent).and_then(|pair| pair.last.as_deref());
@@ -192,7 +197,7 @@ fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Op
         cause: last.and_then(|last| last.cause).map(|cause| cause.to_string()),
         failed_phase: last.and_then(|last| last.failed_phase).map(|phase| phase.to_string()),
         detail: last.map(|last| last.detail.clone()).unwrap_or_default(),
-        latency_seconds: phases.total.map(seconds_u),
+        latency_seconds: last.and_then(round_trip).or(phases.total).map(seconds_u),
         phases_seconds: phases_view(&phases),
         status: last.and_then(|last| last.facts.status),
         address: last.and_then(ProbeResult::address_text),
