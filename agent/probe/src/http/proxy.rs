@@ -101,35 +101,27 @@ impl Proxy {
         request.extend_from_slice(b"\r\n");
         let broke = |error: std::io::Error| failed(format!("{host}:{port} broke off ({})", connect::plain(&error)));
         stream.write_all(&request).await.map_err(broke)?;
+        // Byte by byte: what follows the answer is the target's, and an HTTP/2 server speaks first.
         let mut answer = Vec::new();
-        let end = loop {
-            if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
+        while !answer.ends_with(b"\r\n\r\n") {
             if answer.len() >= ANSWER_BYTES_MAX {
                 return Err(failed(format!("{host}:{port} answered with more than {ANSWER_BYTES_MAX} bytes")));
             }
-            let mut block = [0; 1024];
-            let read = stream.read(&mut block).await.map_err(broke)?;
-            if read == 0 {
+            let mut byte = [0];
+            if stream.read(&mut byte).await.map_err(broke)? == 0 {
                 return Err(failed(format!("{host}:{port} closed the connection without an answer")));
             }
-            answer.extend_from_slice(&block[..read]);
-        };
+            answer.extend_from_slice(&byte);
+        }
         let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
         let mut words = line.splitn(3, ' ');
         let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
         match words.next() {
-            Some(status) if is_http && status.len() == 3 && status.starts_with('2') => {}
-            Some("407") if is_http => return Err(self.wants_login(Phase::Connect, login.is_some())),
-            _ if is_http => return Err(failed(format!("{host}:{port} refused to connect to {target}: {line}"))),
-            _ => return Err(failed(format!("{host}:{port} is no HTTP proxy, it answered {line:?}"))),
+            Some(status) if is_http && status.len() == 3 && status.starts_with('2') => Ok(()),
+            Some("407") if is_http => Err(self.wants_login(Phase::Connect, login.is_some())),
+            _ if is_http => Err(failed(format!("{host}:{port} refused to connect to {target}: {line}"))),
+            _ => Err(failed(format!("{host}:{port} is no HTTP proxy, it answered {line:?}"))),
         }
-        // The target speaks only after it was spoken to.
-        if end < answer.len() {
-            return Err(failed(format!("{host}:{port} sent something of its own into the connection to {target}")));
-        }
-        Ok(())
     }
 }

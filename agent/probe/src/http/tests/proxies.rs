@@ -64,7 +64,6 @@ fn what_the_proxy_refuses_is_the_proxys() {
         ("HTTP/1.0 502 Bad Gateway\r\n\r\n", "HTTP/1.0 502 Bad Gateway"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "is no HTTP proxy"),
         ("", "closed the connection without an answer"),
-        ("HTTP/1.1 200 OK\r\n\r\nhello", "something of its own"),
     ] {
         let (proxy, server) = serve(move |mut stream| {
             request(&mut stream);
@@ -197,6 +196,23 @@ fn the_proxys_login_is_told_to_the_proxy_and_never_to_the_target() {
     let result = probe_target(target, &["status == 200"]);
     server.join().unwrap();
     assert_eq!(result.state, ProbeState::Up, "{}", result.detail);
+}
+
+/// What comes in one piece with the proxy's answer is the target's word: an HTTP/2 server speaks first.
+#[test]
+fn a_target_may_speak_first_in_a_tunnel() {
+    let (proxy, server) = serve(|mut stream| {
+        request(&mut stream);
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        stream.write_all(&[b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &settings].concat()).unwrap();
+        let mut preface = [0; 14];
+        stream.read_exact(&mut preface).unwrap();
+        assert_eq!(&preface, b"PRI * HTTP/2.0");
+    });
+    let target = HttpTarget { http: HttpVersion::Http2, ..through(proxy, "http://shop.example/") };
+    let result = probe_target(target, &[]);
+    server.join().unwrap();
+    assert_ne!(result.cause, Some(Cause::ProxyFailed), "{}", result.detail);
 }
 
 #[test]
