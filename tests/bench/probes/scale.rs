@@ -46,8 +46,11 @@ pub(crate) fn run(mix: Mix, away_s: u64) {
     let nginx = Nginx::start(&site);
     let mut cluster = Cluster::start();
     let pings = may_ping();
-    let checks: String = (0..CHECKS).map(|n| mix.check(n, &nginx, pings)).collect();
-    cluster.apply(&checks).ok();
+    // A check file has at most 1 MiB.
+    for first in (0..CHECKS).step_by(2000) {
+        let checks: String = (first..first + 2000).map(|n| mix.check(n, &nginx, pings)).collect();
+        cluster.apply(&checks).ok();
+    }
     cluster.join("a", "eu");
     let agent = start_agent(&cluster, &site, "a");
     let pid = agent.pid();
