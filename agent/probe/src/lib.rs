@@ -43,6 +43,7 @@ mod metered;
 mod smtp;
 mod tcp;
 mod udp;
+mod web_vitals;
 mod websocket;
 
 pub use run::{Probe, Run};

@@ -260,6 +260,12 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
         | Cause::NotServing
         | Cause::NotRegistered
         | Cause::ProxyFailed
+        | Cause::HttpStatus
+        | Cause::NotAPage
+        | Cause::Unresponsive
+        | Cause::RendererCrashed
+        | Cause::NavigatedAway
+        | Cause::InteractionFailed
         | Cause::SoftAssertion => Evidence::Answered,
         // A reset may come from a box on the way, or from this machine as its network goes.
         Cause::ConnectionReset
@@ -268,7 +274,10 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
         | Cause::HeartbeatWaiting
         | Cause::PolicyRefused
         | Cause::AgentFault
-        | Cause::SecretMissing => Evidence::Nothing,
+        | Cause::SecretMissing
+        | Cause::BrowserMissing
+        | Cause::BrowserGone
+        | Cause::HostPressure => Evidence::Nothing,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::attempt::{Answer, Attempt, Failure};
 use crate::network::Contact;
 use crate::tools::Tools;
 use crate::{BODY_BYTES_MAX, human_us};
-use crate::{certificate, dns, domain, flow, grpc, http, icmp, imap, smtp, tcp, udp, websocket};
+use crate::{certificate, dns, domain, flow, grpc, http, icmp, imap, smtp, tcp, udp, web_vitals, websocket};
 
 /// The run a result is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,7 @@ enum Kind {
     Imap(imap::ImapProbe),
     Domain(domain::DomainProbe),
     Flow(flow::FlowProbe),
+    WebVitals(web_vitals::WebVitalsProbe),
     Unusable(String),
     /// A target that brings the prober down.
     #[cfg(test)]
@@ -239,6 +240,7 @@ impl Kind {
             CheckKind::Imap(target) => imap::ImapProbe::new(target).map(Self::Imap),
             CheckKind::Domain(target) => domain::DomainProbe::new(target).map(Self::Domain),
             CheckKind::Flow(target) => flow::FlowProbe::new(target).map(Self::Flow),
+            CheckKind::WebVitals(target) => web_vitals::WebVitalsProbe::new(target).map(Self::WebVitals),
             CheckKind::Heartbeat(_) => Err("the collector itself watches heartbeats".to_owned()),
         };
         made.unwrap_or_else(Self::Unusable)
@@ -259,6 +261,7 @@ impl Kind {
             Self::Imap(probe) => Box::pin(probe.talk(attempt)).await,
             Self::Domain(probe) => Box::pin(probe.talk(attempt)).await,
             Self::Flow(probe) => Box::pin(probe.talk(attempt)).await,
+            Self::WebVitals(probe) => Box::pin(probe.talk(attempt)).await,
             #[cfg(test)]
             Self::Panics => {
                 "hostile.example".clone_into(&mut attempt.host);

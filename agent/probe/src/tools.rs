@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use base64::Engine as _;
+use sitepulse_browser::{Browser, Options};
 use sitepulse_model::check::SecretText;
 use sitepulse_model::record::{Cause, Fact, FactValue, Facts, Phase};
 
@@ -35,6 +36,8 @@ pub struct Tools {
     pub quic: Endpoints,
     /// Who answers for which top-level domain.
     pub registry: Registry,
+    /// The browser of `web_vitals` checks; none is started before one is needed.
+    pub browser: Browser,
 }
 
 impl Tools {
@@ -49,6 +52,7 @@ impl Tools {
             icmp: Hub::default(),
             quic: Endpoints::default(),
             registry: Registry::default(),
+            browser: Browser::new(Options::default()),
         }
     }
 }

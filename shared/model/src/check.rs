@@ -20,6 +20,7 @@ mod keys;
 mod syntax;
 mod target;
 mod valid;
+mod web_vitals;
 
 pub use syntax::is_secret_name;
 pub use target::{
@@ -27,6 +28,8 @@ pub use target::{
     HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText, TcpTarget,
     TlsOptions, TlsTarget, UdpTarget, WebsocketTarget,
 };
+pub use web_vitals::{INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX, WebVitalsTarget};
+
 pub use valid::{CAPTURES_MAX, HEADERS_MAX, PROTOCOLS_MAX, REDIRECTS_MAX, SEND_BYTES_MAX, STEPS_MAX};
 
 /// Shortest interval, in microseconds.
@@ -78,6 +81,8 @@ pub enum CheckKind {
     Heartbeat(HeartbeatTarget),
     /// Several HTTP requests that share variables.
     Flow(Box<FlowTarget>),
+    /// A page in a real browser.
+    WebVitals(Box<WebVitalsTarget>),
 }
 
 /// Why a target cannot be probed.
@@ -113,13 +118,14 @@ macro_rules! each_target {
             CheckKind::Domain($target) => $do,
             CheckKind::Heartbeat($target) => $do,
             CheckKind::Flow($target) => $do,
+            CheckKind::WebVitals($target) => $do,
         }
     };
 }
 
 impl CheckKind {
     /// The names of all kinds, in the order they are documented.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 14] = [
         "http",
         "tcp",
         "tls",
@@ -133,6 +139,7 @@ impl CheckKind {
         "domain",
         "heartbeat",
         "flow",
+        "web_vitals",
     ];
 
     /// An `http` check that plainly gets a URL.
@@ -156,6 +163,7 @@ impl CheckKind {
             Self::Domain(_) => "domain",
             Self::Heartbeat(_) => "heartbeat",
             Self::Flow(_) => "flow",
+            Self::WebVitals(_) => "web_vitals",
         }
     }
 
@@ -181,6 +189,7 @@ impl CheckKind {
             "domain" => Deserialize::deserialize(keys).map(Self::Domain),
             "heartbeat" => Deserialize::deserialize(keys).map(Self::Heartbeat),
             "flow" => Deserialize::deserialize(keys).map(Self::Flow),
+            "web_vitals" => Deserialize::deserialize(keys).map(Self::WebVitals),
             _ => return None,
         })
     }

@@ -5,7 +5,8 @@
 //!
 //! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
 //! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures;
-//! [`control`] holds the effective-dated histories of weights and suspensions; [`schedule`] says when a check runs.
+//! [`vitals`] is what a browser measures; [`control`] holds the effective-dated histories of weights and suspensions; [`schedule`] says when a
+//! check runs.
 #![no_std]
 
 extern crate alloc;
@@ -19,6 +20,7 @@ pub mod expect;
 pub mod quorum;
 
 pub mod record;
+pub mod vitals;
 
 pub mod control;
 pub mod series;

@@ -133,6 +133,18 @@ coded!(
         HeartbeatFailed = 15, "heartbeat_failed";
         /// The proxy refused or failed.
         ProxyFailed = 16, "proxy_failed";
+        /// The page was answered with an error status: nothing of it is graded.
+        HttpStatus = 17, "http_status";
+        /// What came is no page that a browser shows.
+        NotAPage = 18, "not_a_page";
+        /// The page kept the browser so busy that it did not answer.
+        Unresponsive = 19, "unresponsive";
+        /// The page brought its renderer down.
+        RendererCrashed = 20, "renderer_crashed";
+        /// The page went elsewhere before it was measured.
+        NavigatedAway = 21, "navigated_away";
+        /// A scripted interaction found nothing to act on.
+        InteractionFailed = 22, "interaction_failed";
         /// A soft assertion (`degraded if ...`) is met.
         SoftAssertion = 64, "soft_assertion";
         /// The agent's policy refuses the address.
@@ -145,6 +157,12 @@ coded!(
         SecretMissing = 99, "secret_missing";
         /// Whether the job runs cannot be told yet: it has not called for the first time, or the collector was away when it should have.
         HeartbeatWaiting = 100, "heartbeat_waiting";
+        /// There is no browser on the agent's machine, or it cannot start.
+        BrowserMissing = 101, "browser_missing";
+        /// The browser ended in the middle of a run.
+        BrowserGone = 102, "browser_gone";
+        /// The agent's host was too busy to measure: figures taken then are not graded.
+        HostPressure = 103, "host_pressure";
     }
 );
 

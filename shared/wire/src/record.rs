@@ -19,8 +19,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use sitepulse_model::id::{CheckNo, Revision, Seq};
 use sitepulse_model::record::{
-    DETAIL_BYTES_MAX, DropReason, Dropped, FACT_BYTES_MAX, FACTS_MAX, Fact, FactKey, FactValue, Facts, Missed,
-    MissedCause, ProbeResult, Record, beginning,
+    DETAIL_BYTES_MAX, DropReason, Dropped, FACTS_MAX, Fact, FactKey, FactValue, Facts, Missed, MissedCause,
+    ProbeResult, Record, beginning,
 };
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use thiserror::Error;
@@ -162,7 +162,7 @@ pub(crate) fn put_facts(facts: &[Fact], out: &mut Vec<u8>) {
         put(u64::from(fact.key.code()), out);
         match &fact.value {
             FactValue::Number(value) => put_signed(*value, out),
-            FactValue::Text(text) => put_text(beginning(text, FACT_BYTES_MAX), out),
+            FactValue::Text(text) => put_text(beginning(text, fact.key.bytes_max()), out),
         }
     }
 }
@@ -256,7 +256,7 @@ impl Input<'_> {
             let value = if key.is_number() {
                 FactValue::Number(self.signed("facts")?)
             } else {
-                FactValue::Text(self.text("facts", FACT_BYTES_MAX)?)
+                FactValue::Text(self.text("facts", key.bytes_max())?)
             };
             facts.push(Fact { key, value });
         }

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::syntax::{self, Url};
-use super::{Auth, CheckKind, Family, SecretText};
+use super::{Auth, CheckKind, Family, Interact, SecretText};
 use crate::duration;
 
 impl CheckKind {
@@ -28,7 +28,7 @@ impl CheckKind {
                 Self::Websocket(target) => target.family = family,
                 Self::Grpc(target) => target.family = family,
                 Self::Smtp(target) | Self::Imap(target) => target.family = family,
-                Self::Dns(_) | Self::Domain(_) | Self::Heartbeat(_) | Self::Flow(_) => {}
+                Self::Dns(_) | Self::Domain(_) | Self::Heartbeat(_) | Self::Flow(_) | Self::WebVitals(_) => {}
             }
             (family, kind)
         })
@@ -54,11 +54,12 @@ impl CheckKind {
                 (None, None) => String::new(),
             },
             Self::Flow(target) => target.steps.first().map(|step| step.url.clone()).unwrap_or_default(),
+            Self::WebVitals(target) => target.url.clone(),
         }
     }
 
     /// The host that a run talks to first, in lower case and without brackets: runs against one host are limited together. A question
-    /// to the machine's own name server goes to `dns`, one to the RDAP service of a top-level domain to `rdap:TLD`. `None` where no
+    /// to the machine's own name server goes to `dns`, one to the RDAP service of a top-level domain to `rdap:TLD`, a page to `browser`. `None` where no
     /// agent dials.
     pub fn host(&self) -> Option<String> {
         const SCHEMES: [&str; 4] = ["http://", "https://", "ws://", "wss://"];
@@ -85,6 +86,8 @@ impl CheckKind {
             },
             Self::Heartbeat(_) => None,
             Self::Flow(target) => of_url(&syntax::without_variables(&target.steps.first()?.url)),
+            // The browser is what there is too little of.
+            Self::WebVitals(_) => Some("browser".to_string()),
         }
     }
 
@@ -121,6 +124,12 @@ impl CheckKind {
                     texts.extend(confidential(&step.auth));
                 }
                 tls = Some(&target.tls);
+            }
+            Self::WebVitals(target) => {
+                texts.extend(target.interact.iter().chain(&target.consent).filter_map(|step| match step {
+                    Interact::Type(_, text) => Some(text),
+                    Interact::Click(_) | Interact::Press(_) | Interact::Scroll(_) | Interact::Wait(_) => None,
+                }));
             }
             Self::Dns(_) | Self::Icmp(_) | Self::Heartbeat(_) => {}
         }

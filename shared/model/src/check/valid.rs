@@ -10,11 +10,14 @@ use super::cron::cron;
 use super::syntax::{self, shown};
 use super::{
     Auth, CheckKind, DnsTarget, DnsType, DurationUs, EXPECTATIONS_MAX, FlowStep, FlowTarget, GrpcTarget,
-    HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText,
-    TARGET_BYTES_MAX, TargetError, TlsOptions, UdpTarget, WebsocketTarget,
+    HeartbeatTarget, HttpTarget, HttpVersion, INTERACTIONS_MAX, IcmpTarget, Interact, Login, MailSecurity, MailTarget,
+    RUNS_MAX, SELECTOR_BYTES_MAX, SecretText, TARGET_BYTES_MAX, TargetError, TlsOptions, UdpTarget, WebVitalsTarget,
+    WebsocketTarget,
 };
 use crate::duration;
 use crate::expect::{Expectation, Extractor};
+use crate::vitals::Vital;
+use crate::vitals::profile::{Profile, ProfileChoice};
 
 /// Most redirects that are followed.
 pub const REDIRECTS_MAX: u8 = 10;
@@ -35,6 +38,10 @@ const DAY_US: u64 = 86_400 * SECOND_US;
 const GRACE_US: (u64, u64) = (SECOND_US, 7 * DAY_US);
 /// `period` of a heartbeat, in microseconds.
 const PERIOD_US: (u64, u64) = (SECOND_US, 366 * DAY_US);
+/// `settle` of a page, in microseconds.
+const SETTLE_US: (u64, u64) = (100_000, 10 * SECOND_US);
+/// `wait` between interactions, in microseconds.
+const WAIT_US: (u64, u64) = (1_000, 10 * SECOND_US);
 /// `spacing` of echoes, in microseconds.
 const SPACING_US: (u64, u64) = (10_000, 10 * SECOND_US);
 
@@ -84,6 +91,7 @@ impl CheckKind {
             }
             Self::Heartbeat(target) => faults.heartbeat(target),
             Self::Flow(target) => faults.flow(target),
+            Self::WebVitals(target) => faults.web_vitals(target),
         }
         let bytes = self.target_json().len();
         if bytes > TARGET_BYTES_MAX {
@@ -277,6 +285,109 @@ impl Faults {
             }
             self.step(step, &at, target.http, &known);
             known.extend(step.capture.keys().map(String::as_str));
+        }
+    }
+
+    fn web_vitals(&mut self, target: &WebVitalsTarget) {
+        self.check("url", syntax::url(&target.url, &["http://", "https://"]));
+        match &target.profile {
+            ProfileChoice::Named(name) if Profile::builtin(name).is_none() => {
+                let known = Profile::NAMES.join(", ");
+                let message = format!("{} is no profile: use {known}, or describe it as [profile.NAME]", shown(name));
+                self.push("profile", message);
+            }
+            ProfileChoice::Own(profile) => self.profile(profile),
+            ProfileChoice::Named(_) => {}
+        }
+        if !(1..=RUNS_MAX).contains(&target.runs) {
+            self.push("runs", format!("{} loads: allowed are 1 to {RUNS_MAX}", target.runs));
+        }
+        if target.interact.len() > INTERACTIONS_MAX {
+            let message = format!("{} interactions: at most {INTERACTIONS_MAX} are allowed", target.interact.len());
+            self.push("interact", message);
+        }
+        for (index, step) in target.interact.iter().enumerate() {
+            self.interaction(&format!("interact[{index}]"), step);
+        }
+        if let Some(consent) = &target.consent {
+            self.interaction("consent", consent);
+            if !matches!(consent, Interact::Click(_)) {
+                self.push("consent", "consent is given by a click: write consent = { click = \"#accept\" }");
+            }
+        }
+        self.within("settle", target.settle, SETTLE_US);
+    }
+
+    fn profile(&mut self, profile: &Profile) {
+        let slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if profile.name.is_empty() || profile.name.len() > 32 || !profile.name.chars().all(slug) {
+            self.push("profile.name", format!("{} is no name: use 1 to 32 of a-z, 0-9 and '-'", shown(&profile.name)));
+        } else if Profile::builtin(&profile.name).is_some_and(|builtin| builtin != *profile) {
+            let message = format!("{} is built in and stays what it is: give yours a name of its own", profile.name);
+            self.push("profile.name", message);
+        }
+        for (key, pixels) in [("width", profile.width), ("height", profile.height)] {
+            if !(200..=4_000).contains(&pixels) {
+                self.push(&format!("profile.{key}"), format!("{pixels} pixels: allowed are 200 to 4000"));
+            }
+        }
+        for (key, value, first, last) in [("dpr", profile.dpr, 500, 4_000), ("cpu", profile.cpu, 1_000, 20_000)] {
+            if !(first..=last).contains(&value.0) {
+                let [first, last] = [first, last].map(|thousandths| f64::from(thousandths) / 1e3);
+                self.push(&format!("profile.{key}"), format!("{}: allowed are {first} to {last}", value.get()));
+            }
+        }
+        if let Some(link) = &profile.network {
+            if link.rtt.0 > 10 * SECOND_US {
+                self.push("profile.network.rtt", "the longest round trip is 10s");
+            }
+            for (key, kbps) in [("down_kbps", link.down_kbps), ("up_kbps", link.up_kbps)] {
+                if kbps.0 < 1_000 {
+                    self.push(&format!("profile.network.{key}"), "write kilobits per second, from 1");
+                }
+            }
+        }
+        if let Some(agent) = &profile.user_agent {
+            self.check("profile.user_agent", syntax::header_value(agent));
+        }
+        for vital in Vital::ALL {
+            let threshold = profile.thresholds.of(vital);
+            if threshold.good > threshold.poor {
+                let message = "good comes first and is at most poor, as in lcp = [\"2.5s\", \"4s\"]";
+                self.push(&format!("profile.thresholds.{}", vital.as_str()), message);
+            }
+        }
+    }
+
+    fn interaction(&mut self, field: &str, step: &Interact) {
+        match step {
+            Interact::Click(selector) => self.selector(field, selector),
+            Interact::Type(selector, text) => {
+                self.selector(field, selector);
+                self.reference(field, Some(text));
+                if text.name().is_none() && (text.0.is_empty() || text.0.chars().count() > 500) {
+                    self.push(field, "write 1 to 500 characters to type");
+                }
+            }
+            Interact::Press(key) => {
+                let name =
+                    key.chars().count() == 1 || (key.len() <= 20 && key.bytes().all(|b| b.is_ascii_alphanumeric()));
+                if key.is_empty() || !name {
+                    self.push(field, format!("{} is no key: write its name, as in \"Enter\" or \"a\"", shown(key)));
+                }
+            }
+            Interact::Scroll(pixels) => {
+                if pixels.unsigned_abs() > 100_000 {
+                    self.push(field, format!("{pixels} pixels: at most 100000 are scrolled"));
+                }
+            }
+            Interact::Wait(duration) => self.within(field, *duration, WAIT_US),
+        }
+    }
+
+    fn selector(&mut self, field: &str, selector: &str) {
+        if selector.trim().is_empty() || selector.len() > SELECTOR_BYTES_MAX || selector.chars().any(char::is_control) {
+            self.push(field, format!("{} is no CSS selector: write one line, as in \"#menu\"", shown(selector)));
         }
     }
 

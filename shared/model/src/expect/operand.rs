@@ -111,7 +111,7 @@ const HEADERS: &[&str] = &["http", "websocket"];
 const TLS: &[&str] = &["http", "tls", "websocket", "grpc", "smtp", "imap"];
 const MAIL: &[&str] = &["smtp", "imap"];
 const AGENTS: &[&str] =
-    &["http", "tcp", "tls", "dns", "icmp", "udp", "websocket", "grpc", "smtp", "imap", "domain", "flow"];
+    &["http", "tcp", "tls", "dns", "icmp", "udp", "websocket", "grpc", "smtp", "imap", "domain", "flow", "web_vitals"];
 
 const fn row(name: &'static str, value_type: Type, kinds: &'static [&'static str], source: Source) -> Row {
     Row { name, value_type, kinds, source }

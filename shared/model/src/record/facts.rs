@@ -84,6 +84,68 @@ coded!(
         JobDuration = 113, "job_duration_us";
         /// The exit status that the job told.
         ExitStatus = 114, "exit_status";
+        /// Largest Contentful Paint, the median of the loads that count; microseconds.
+        Lcp = 128, "lcp_us";
+        /// Largest Contentful Paint, the smallest; microseconds.
+        LcpMin = 129, "lcp_min_us";
+        /// Largest Contentful Paint, the largest; microseconds.
+        LcpMax = 130, "lcp_max_us";
+        /// Cumulative Layout Shift, the median of the loads that count; ten-thousandths.
+        Cls = 131, "cls_e4";
+        /// Cumulative Layout Shift, the smallest; ten-thousandths.
+        ClsMin = 132, "cls_min_e4";
+        /// Cumulative Layout Shift, the largest; ten-thousandths.
+        ClsMax = 133, "cls_max_e4";
+        /// Interaction to Next Paint, the median of the loads that count; microseconds.
+        Inp = 134, "inp_us";
+        /// Interaction to Next Paint, the smallest; microseconds.
+        InpMin = 135, "inp_min_us";
+        /// Interaction to Next Paint, the largest; microseconds.
+        InpMax = 136, "inp_max_us";
+        /// Total Blocking Time, the median of the loads that count; microseconds.
+        Tbt = 137, "tbt_us";
+        /// Total Blocking Time, the smallest; microseconds.
+        TbtMin = 138, "tbt_min_us";
+        /// Total Blocking Time, the largest; microseconds.
+        TbtMax = 139, "tbt_max_us";
+        /// First Contentful Paint, the median of the loads that count; microseconds.
+        Fcp = 140, "fcp_us";
+        /// First Contentful Paint, the smallest; microseconds.
+        FcpMin = 141, "fcp_min_us";
+        /// First Contentful Paint, the largest; microseconds.
+        FcpMax = 142, "fcp_max_us";
+        /// Time To First Byte of a page, the median of the loads that count; microseconds.
+        Ttfb = 143, "ttfb_us";
+        /// Time To First Byte of a page, the smallest; microseconds.
+        TtfbMin = 144, "ttfb_min_us";
+        /// Time To First Byte of a page, the largest; microseconds.
+        TtfbMax = 145, "ttfb_max_us";
+        /// Loads of the page that count.
+        LoadsCounted = 146, "loads_counted";
+        /// Loads that do not count: the host was under pressure.
+        LoadsLowConfidence = 147, "loads_low_confidence";
+        /// Requests that the page made.
+        Requests = 148, "requests";
+        /// Bytes that they brought, as they travelled.
+        TransferBytes = 149, "transfer_bytes";
+        /// Requests that failed, or were answered with an error.
+        FailedRequests = 150, "failed_requests";
+        /// Errors of the page's scripts that nobody caught.
+        JsErrors = 151, "js_errors";
+        /// Dialogs of the page that were closed.
+        Dialogs = 152, "dialogs";
+        /// The device profile that a page was measured on.
+        Profile = 160, "profile";
+        /// The browser's build.
+        Browser = 161, "browser";
+        /// A short CSS path to the element painted largest.
+        LcpElement = 162, "lcp_element";
+        /// Where that element was loaded from.
+        LcpUrl = 163, "lcp_url";
+        /// The whole [`Report`](crate::vitals::report::Report), as JSON.
+        VitalsReport = 164, "vitals_report";
+        /// The final state of a page that failed: a JPEG, in base64.
+        Screenshot = 165, "screenshot";
     }
 );
 
@@ -108,6 +170,31 @@ impl FactKey {
                 | Self::LastPing
                 | Self::JobDuration
                 | Self::ExitStatus
+                | Self::Lcp
+                | Self::LcpMin
+                | Self::LcpMax
+                | Self::Cls
+                | Self::ClsMin
+                | Self::ClsMax
+                | Self::Inp
+                | Self::InpMin
+                | Self::InpMax
+                | Self::Tbt
+                | Self::TbtMin
+                | Self::TbtMax
+                | Self::Fcp
+                | Self::FcpMin
+                | Self::FcpMax
+                | Self::Ttfb
+                | Self::TtfbMin
+                | Self::TtfbMax
+                | Self::LoadsCounted
+                | Self::LoadsLowConfidence
+                | Self::Requests
+                | Self::TransferBytes
+                | Self::FailedRequests
+                | Self::JsErrors
+                | Self::Dialogs
         )
     }
 
@@ -119,6 +206,22 @@ impl FactKey {
     /// Whether its number is an instant, in seconds since 1970.
     pub const fn is_instant(self) -> bool {
         matches!(self, Self::DomainExpires | Self::LastPing)
+    }
+
+    /// Whether it is a document to be opened, not a text to be listed.
+    pub const fn is_document(self) -> bool {
+        matches!(self, Self::VitalsReport | Self::Screenshot)
+    }
+
+    /// Longest text in a record, in bytes. A document beyond it is left out, for half of one is none; other texts are cut.
+    pub const fn bytes_max(self) -> usize {
+        if matches!(self, Self::VitalsReport) {
+            REPORT_BYTES_MAX
+        } else if matches!(self, Self::Screenshot) {
+            SCREENSHOT_BYTES_MAX
+        } else {
+            FACT_BYTES_MAX
+        }
     }
 
     /// Whether it may come several times.
@@ -145,10 +248,14 @@ pub struct Fact {
     pub value: FactValue,
 }
 
-/// Longest text of a record's fact, in bytes.
+/// Longest text of a record's fact that is no document, in bytes.
 pub const FACT_BYTES_MAX: usize = 200;
+/// Longest report of a page, in bytes.
+const REPORT_BYTES_MAX: usize = 16 << 10;
+/// Longest screenshot, in bytes of base64.
+const SCREENSHOT_BYTES_MAX: usize = 96 << 10;
 /// Most facts of one record besides the fixed ones.
-pub const FACTS_MAX: usize = 32;
+pub const FACTS_MAX: usize = 48;
 /// Most entries of one list in a record, so that other facts have their place.
 const LIST_MAX: usize = 16;
 /// Longest text of a fact while the run is under way, in bytes: what a 64 KiB message of any protocol can say, each byte shown as U+FFFD.
@@ -195,14 +302,18 @@ impl Facts {
         }
     }
 
-    /// Shortens them to what a record carries: the answers of a DNS check to the first 16, texts to [`FACT_BYTES_MAX`] at a character's border,
+    /// Shortens them to what a record carries: the answers of a DNS check to the first 16, texts to [`FactKey::bytes_max`] at a character's border,
     /// all to the first [`FACTS_MAX`]. For after the judgement, and after secrets were taken out: of a value cut in the middle, too little may
     /// be left to be known.
     pub fn shorten(&mut self) {
         let mut answers = 0_usize;
         self.more.retain(|fact| {
             answers += usize::from(fact.key == FactKey::DnsAnswer);
-            fact.key != FactKey::DnsAnswer || answers <= LIST_MAX
+            let fits = match &fact.value {
+                FactValue::Text(text) => !fact.key.is_document() || text.len() <= fact.key.bytes_max(),
+                FactValue::Number(_) => true,
+            };
+            fits && (fact.key != FactKey::DnsAnswer || answers <= LIST_MAX)
         });
         self.more.truncate(FACTS_MAX);
         self.more.shrink_to_fit();
@@ -210,7 +321,7 @@ impl Facts {
             match &mut fact.value {
                 FactValue::Number(_) => {}
                 FactValue::Text(text) => {
-                    text.truncate(beginning(text, FACT_BYTES_MAX).len());
+                    text.truncate(beginning(text, fact.key.bytes_max()).len());
                     text.shrink_to_fit();
                 }
             }

@@ -1,0 +1,107 @@
+//! `web_vitals`: a page in a real browser.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::target::{DurationUs, SecretText};
+use crate::vitals::profile::ProfileChoice;
+
+/// `web_vitals`: a page loaded in a real browser, several times, on a device profile.
+///
+/// `timeout` is the deadline of one load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebVitalsTarget {
+    /// `http://` or `https://`, with a host; at most 2048 bytes.
+    pub url: String,
+    /// The device: `mobile`, `desktop`, or an own profile.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub profile: ProfileChoice,
+    /// Loads, 1 to [`RUNS_MAX`]; the median counts.
+    #[serde(default = "three", skip_serializing_if = "is_three")]
+    pub runs: u8,
+    /// What is done on the page once it has come to rest, in order; gives INP.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub interact: Vec<Interact>,
+    /// What gives the consent that a banner asks for; done as soon as it can be, and no interaction of the page's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Interact>,
+    /// How long nothing may happen before the page counts as at rest.
+    #[serde(default = "second", skip_serializing_if = "is_second")]
+    pub settle: DurationUs,
+    /// Pretend the profile's slower processor and network.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub throttling: bool,
+    /// Accept any certificate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub insecure: bool,
+}
+
+/// Something that a person would do on a page. Selectors are CSS; what they find is waited for until the load's deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Interact {
+    /// Click (or tap) the middle of an element.
+    Click(String),
+    /// Focus an element and type a text, key by key. The text may be a reference to a secret.
+    Type(String, SecretText),
+    /// Press a key by its name: `Enter`, `Escape`, `Tab`, `a`.
+    Press(String),
+    /// Scroll down by so many CSS pixels; up where negative.
+    Scroll(i32),
+    /// Wait.
+    Wait(DurationUs),
+}
+
+impl WebVitalsTarget {
+    /// A page on the mobile profile.
+    pub fn page(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            profile: ProfileChoice::default(),
+            runs: three(),
+            interact: Vec::new(),
+            consent: None,
+            settle: second(),
+            throttling: true,
+            insecure: false,
+        }
+    }
+}
+
+/// Most loads of a run.
+pub const RUNS_MAX: u8 = 9;
+/// Most interactions.
+pub const INTERACTIONS_MAX: usize = 20;
+/// Longest selector, in bytes.
+pub const SELECTOR_BYTES_MAX: usize = 500;
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn three() -> u8 {
+    3
+}
+
+fn is_three(value: &u8) -> bool {
+    *value == three()
+}
+
+fn second() -> DurationUs {
+    DurationUs(1_000_000)
+}
+
+fn is_second(value: &DurationUs) -> bool {
+    *value == second()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
+}

@@ -1,0 +1,124 @@
+//! Core Web Vitals: what a real browser measures of a page in the laboratory, on a device profile, and how it is rated.
+//!
+//! Reading order: [`Vital`] names the measures, [`profile`] says on what device they are taken and which values are good there, [`report`] is what a run tells
+//! besides the figures. Values are whole numbers: durations in microseconds, CLS in ten-thousandths ([`CLS_SCALE`]).
+
+pub mod profile;
+pub mod report;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{FactKey, Facts};
+
+/// What CLS is multiplied with to be a whole number.
+pub const CLS_SCALE: u64 = 10_000;
+
+/// A measure of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vital {
+    /// Largest Contentful Paint: when the largest text or image was painted.
+    Lcp,
+    /// Cumulative Layout Shift: the largest session window of shifts nobody asked for.
+    Cls,
+    /// Interaction to Next Paint: the slowest scripted interaction.
+    Inp,
+    /// Total Blocking Time: what tasks took beyond 50 ms each, after FCP.
+    Tbt,
+    /// First Contentful Paint.
+    Fcp,
+    /// Time To First Byte of the page, redirects included.
+    Ttfb,
+}
+
+impl Vital {
+    /// All of them, in the order they are shown.
+    pub const ALL: [Self; 6] = [Self::Lcp, Self::Cls, Self::Inp, Self::Tbt, Self::Fcp, Self::Ttfb];
+
+    /// Its name: `lcp`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lcp => "lcp",
+            Self::Cls => "cls",
+            Self::Inp => "inp",
+            Self::Tbt => "tbt",
+            Self::Fcp => "fcp",
+            Self::Ttfb => "ttfb",
+        }
+    }
+
+    /// Whether it is a duration, in microseconds; else it is a score, in ten-thousandths.
+    pub const fn is_duration(self) -> bool {
+        !matches!(self, Self::Cls)
+    }
+
+    /// The facts that carry it in a record: median, smallest, largest.
+    pub const fn facts(self) -> [FactKey; 3] {
+        match self {
+            Self::Lcp => [FactKey::Lcp, FactKey::LcpMin, FactKey::LcpMax],
+            Self::Cls => [FactKey::Cls, FactKey::ClsMin, FactKey::ClsMax],
+            Self::Inp => [FactKey::Inp, FactKey::InpMin, FactKey::InpMax],
+            Self::Tbt => [FactKey::Tbt, FactKey::TbtMin, FactKey::TbtMax],
+            Self::Fcp => [FactKey::Fcp, FactKey::FcpMin, FactKey::FcpMax],
+            Self::Ttfb => [FactKey::Ttfb, FactKey::TtfbMin, FactKey::TtfbMax],
+        }
+    }
+}
+
+/// How a value is to be taken, by the thresholds of its profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rating {
+    /// At most the good threshold.
+    Good,
+    /// Between the two.
+    NeedsImprovement,
+    /// Above the poor threshold.
+    Poor,
+}
+
+impl Rating {
+    /// Its name: `needs_improvement`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::NeedsImprovement => "needs_improvement",
+            Self::Poor => "poor",
+        }
+    }
+}
+
+/// A vital over the runs that counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// The median; of an even number of runs the lower of the two in the middle, so that it is a value that was measured.
+    pub median: u64,
+    /// The smallest.
+    pub min: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+impl Spread {
+    /// Of some values; `None` of none.
+    pub fn of(values: &mut [u64]) -> Option<Self> {
+        values.sort_unstable();
+        let (min, max) = (*values.first()?, *values.last()?);
+        Some(Self { median: values[(values.len() - 1) / 2], min, max })
+    }
+
+    /// What a record says of a vital.
+    pub fn from_facts(vital: Vital, facts: &Facts) -> Option<Self> {
+        let [median, min, max] =
+            vital.facts().map(|key| facts.number_of(key).and_then(|value| u64::try_from(value).ok()));
+        let median = median?;
+        Some(Self { median, min: min.unwrap_or(median), max: max.unwrap_or(median) })
+    }
+
+    /// Notes it in a record.
+    pub fn note(self, vital: Vital, facts: &mut Facts) {
+        for (key, value) in vital.facts().into_iter().zip([self.median, self.min, self.max]) {
+            facts.number(key, i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+}
