@@ -2,7 +2,7 @@
 //! that does the same on the wire, and beside Debian's blackbox_exporter. All against the same local server, at the same pace, in
 //! alternating windows; medians of pairs, told as ratios.
 //!
-//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [scale] [mixed] [soak] [curl]
+//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [scale] [mixed] [soak] [curl] [kuma]
 //!
 //! Without a name: all of them but `soak`, about an hour. Figures are worth something on a quiet machine alone. nginx, caddy (Debian's nginx has no
 //! HTTP/3), curl and blackbox_exporter are installed with apt where they are missing.
@@ -10,10 +10,12 @@
 //!
 //! [`contest`] makes the windows, [`floor`] holds the bare programs (this binary again, as child processes), [`servers`] what is probed.
 //! [`scale`] runs 10,000 checks on one agent (`scale`, `mixed`; `soak` with the collector away for `SITEPULSE_BENCH_SOAK_S`, default an hour); [`curl`] compares phases.
+//! [`kuma`] runs beside Uptime Kuma, where `SITEPULSE_BENCH_KUMA` says where that is.
 
 mod contest;
 mod curl;
 mod floor;
+mod kuma;
 mod scale;
 mod servers;
 
@@ -29,7 +31,7 @@ fn main() {
         floor::run(&words[1..]);
         return;
     }
-    let all = ["tcp", "http", "https", "icmp", "h3", "scale", "mixed", "curl", "soak"];
+    let all = ["tcp", "http", "https", "icmp", "h3", "scale", "mixed", "curl", "soak", "kuma"];
     if let Some(unknown) = words.iter().find(|word| !all.contains(&word.as_str())) {
         eprintln!("{unknown:?} is no benchmark: use {}", all.join(", "));
         std::process::exit(2);
@@ -51,6 +53,7 @@ fn main() {
             "scale" => scale::run(Mix::Https, 0),
             "mixed" => scale::run(Mix::Mixed, 0),
             "soak" => scale::run(Mix::Mixed, seconds("SITEPULSE_BENCH_SOAK_S", 3600)),
+            "kuma" => kuma::run(seconds("SITEPULSE_BENCH_S", 15), seconds("SITEPULSE_BENCH_PAIRS", 5)),
             _ => curl::run(),
         }
     }

@@ -72,6 +72,23 @@ impl Site {
         Self { dir }
     }
 
+    /// Another folder with the same certificate.
+    pub(crate) fn new_like(site: &Self) -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("sitepulse-bench-").tempdir().expect("a temporary folder can be made");
+        for name in ["ca.pem", "chain.pem", "key.pem"] {
+            std::fs::copy(site.file(name), dir.path().join(name)).expect("it can be copied");
+        }
+        Self { dir }
+    }
+
+    /// A new folder in it.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.file(name);
+        std::fs::create_dir(&path).expect("a folder can be made");
+        path
+    }
+
     /// The authority's file.
     pub(crate) fn ca(&self) -> PathBuf {
         self.file("ca.pem")
@@ -89,7 +106,7 @@ impl Site {
 }
 
 /// A port of 127.0.0.1 that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
