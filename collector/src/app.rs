@@ -35,9 +35,9 @@ pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN
 pub use plan::{FieldDiff, Plan, PlanItem, PlanStep};
 
 /// The authority's certificate, in the data directory.
-const CA_CERTIFICATE: &str = "ca.pem";
+pub(crate) const CA_CERTIFICATE: &str = "ca.pem";
 /// The authority's key, mode 0600, in the data directory.
-const CA_KEY: &str = "ca.key";
+pub(crate) const CA_KEY: &str = "ca.key";
 /// Longest PEM file that is read.
 const PEM_BYTES_MAX: u64 = 64 * 1024;
 

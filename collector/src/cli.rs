@@ -166,6 +166,29 @@ pub enum Command {
         after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json"
     )]
     History(ScopeArgs),
+    /// Writes everything the collector knows into one file, at one instant, while it runs.
+    #[command(after_help = "Examples:\n  sitepulse-collector backup /backup/sitepulse-2026-11-22.db\n  \
+                            sitepulse-collector backup --with-seal-key /safe/sitepulse.db --json\n\n\
+                            The file holds the authority's keys: keep it as safe as them. It must not exist yet. The collector goes on\n\
+                            and waits for nothing; the command works on the files, with or without it.")]
+    Backup {
+        /// The file to write.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Puts the key of the sealed secrets into it too.
+        #[arg(long)]
+        with_seal_key: bool,
+    },
+    /// Makes a new data directory from a backup.
+    #[command(
+        after_help = "Example:\n  sitepulse-collector restore /backup/sitepulse-2026-11-22.db --data-dir /var/lib/sitepulse-collector\n\n\
+                            Nothing is overwritten: a database or other keys that are there already must be moved away first."
+    )]
+    Restore {
+        /// The backup.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// `serve`
@@ -411,6 +434,8 @@ mod tests {
             "secret list --json",
             "secret remove shop.token --force",
             "heartbeat url backup",
+            "backup /b/f.db --with-seal-key --json",
+            "restore /b/f.db --data-dir d",
             "history --url https://c.example --token t",
         ] {
             let args = std::iter::once("sitepulse-collector").chain(line.split(' '));

@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: only this module and its children write SQL.
 
+pub mod backup;
 pub mod definition;
 pub mod rows;
 

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod backup;
 mod on_demand;
 
 use std::io::{Read, Write};
@@ -55,6 +56,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Heartbeat { command: HeartbeatCommand::Url { check } } => {
             client_side(on_demand::heartbeat_url(&global, check))
         }
+        Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
+        Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),
         Command::History(scope) => client_side(history(&global, scope)),
     }
 }

@@ -1,0 +1,99 @@
+//! Backups of a collector that runs, and a collector made from one.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::process;
+use sitepulse_tests::site::Site;
+use sitepulse_tests::wait;
+
+fn stored(cluster: &Cluster) -> u64 {
+    let agents = cluster.ctl(&["agents", "--json"]).json();
+    agents.as_array().expect("a list").iter().filter_map(|agent| agent["conservation"]["stored"].as_u64()).sum()
+}
+
+fn backup(cluster: &Cluster, file: &Path) -> Value {
+    cluster.ctl(&["backup", &file.display().to_string(), "--json"]).json()
+}
+
+#[test]
+fn a_collector_made_from_a_backup_tells_the_same_and_goes_on() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&site.check("shop")).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 60);
+    wait::until("results came in", 60, || if stored(&cluster) >= 5 { Ok(()) } else { Err(stored(&cluster)) });
+
+    // While results come in, each is whole: at least what was stored before is in it.
+    let folder = cluster.dir().to_owned();
+    let file = |n: u32| folder.join(format!("backup-{n}.db"));
+    for n in 0..3 {
+        let before = stored(&cluster);
+        let held = backup(&cluster, &file(n));
+        assert!(held["records"].as_u64() >= Some(before), "{before} were stored before {held}");
+        assert_eq!(held["keys"], serde_json::json!(["ca.pem", "ca.key"]));
+    }
+    let again = cluster.ctl(&["backup", &file(2).display().to_string()]);
+    assert_eq!(again.code, 5, "{}", again.stderr);
+    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    // Until here every collector must tell the same.
+    let until = cluster.check("shop")["agents"][0]["last_scheduled"].clone();
+    let until = until.as_str().map_or_else(|| panic!("no last result"), str::to_owned);
+
+    let over = cluster.ctl(&["restore", &file(2).display().to_string()]);
+    assert_ne!(over.code, 0, "a running collector's files are its own");
+    cluster.stop_collector();
+    let over = cluster.ctl(&["restore", &file(2).display().to_string()]);
+    assert_eq!(over.code, 5, "{}", over.stderr);
+    let last = file(3);
+    let held = backup(&cluster, &last);
+    let told = |cluster: &Cluster| cluster.sla("shop", &["--to", &until])["seconds"].clone();
+    let before = told(&cluster);
+    std::fs::rename(cluster.collector_dir(), cluster.dir().join("lost")).expect("the folder can be moved");
+    let restored = cluster.ctl(&["restore", &last.display().to_string(), "--json"]).json();
+    assert_eq!(restored["records"], held["records"]);
+    cluster.start_collector();
+    assert_eq!(told(&cluster), before);
+    let kept = stored(&cluster);
+    wait::until("the agent goes on with the restored collector", 90, || {
+        if stored(&cluster) > kept + 3 { Ok(()) } else { Err(stored(&cluster)) }
+    });
+}
+
+#[test]
+fn a_backup_that_is_killed_leaves_no_file_of_its_name() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&site.check("shop")).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 60);
+    let (mut whole, mut cut) = (0, 0);
+    for n in 0..20_u64 {
+        let file = cluster.dir().join(format!("killed-{n}.db"));
+        let mut child = process::collector()
+            .args(["backup", &file.display().to_string(), "--data-dir"])
+            .arg(cluster.collector_dir())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        // The instants of the kills: spread over the life of the command.
+        std::thread::sleep(std::time::Duration::from_millis(n * 3));
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        if file.exists() {
+            whole += 1;
+            let into = cluster.dir().join(format!("restored-{n}"));
+            std::fs::create_dir(&into).expect("a folder can be made");
+            process::run(process::collector().arg("restore").arg(&file).arg("--data-dir").arg(&into)).ok();
+        } else {
+            cut += 1;
+        }
+    }
+    println!("{whole} were whole, {cut} were cut short");
+    // The collector minded none of it.
+    let kept = stored(&cluster);
+    wait::until("results go on", 60, || if stored(&cluster) > kept { Ok(()) } else { Err(stored(&cluster)) });
+}
