@@ -20,7 +20,7 @@ use sitepulse_model::time::UtcMicros;
 
 use crate::secret::Vault;
 
-pub use accounting::{AgentNow, Filter, VerdictNow};
+pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};

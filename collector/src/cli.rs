@@ -124,6 +124,13 @@ pub enum Command {
                             sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n\n\
                             Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
     Sla(SlaArgs),
+    /// Tells why a figure is what it is: the intervals behind it, with every agent's vote and the records it rests on.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector explain shop\n  sitepulse-collector explain shop --from -7d --json\n  \
+                            sitepulse-collector explain shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z\n\n\
+                            The intervals add up to the figures that `sla` gives for the same period."
+    )]
+    Explain(ExplainArgs),
     /// Stops runs of an agent, a check, or one check on one agent, for a time (1h unless told).
     #[command(
         after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
@@ -261,6 +268,25 @@ pub enum AgentsCommand {
 pub struct SlaArgs {
     /// One check; absent: all.
     pub check: Option<String>,
+    /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// First instant after the period.
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// With this agent alone as the voter.
+    #[arg(long, value_name = "NAME", conflicts_with = "region")]
+    pub agent: Option<String>,
+    /// With the agents of this region alone as voters.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+}
+
+/// `explain`
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The check.
+    pub check: String,
     /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
     #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
     pub from: Option<String>,
@@ -425,6 +451,7 @@ mod tests {
             "sla",
             "sla shop --from -7d --to now --agent a --json",
             "sla --region eu",
+            "explain shop --from -7d --region eu --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -450,6 +477,7 @@ mod tests {
             "token create --api --region eu",
             "apply",
             "sla --agent a --region b",
+            "explain",
             "suspend --agent a --for 1h --until now --reason x",
             "suspend --agent a",
             "weight 1",

@@ -12,6 +12,7 @@ pub mod door;
 pub mod route;
 
 pub mod dto;
+pub mod explain;
 pub mod figure;
 pub mod problem;
 pub mod text;

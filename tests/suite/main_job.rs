@@ -45,6 +45,12 @@ fn a_site_goes_down_and_up_and_the_sla_says_so() {
         sla["lower"].as_f64() <= sla["availability"].as_f64() && sla["availability"].as_f64() <= sla["upper"].as_f64()
     );
 
+    // Explained: the same figures, interval by interval.
+    sums::explained(&cluster.ctl(&["explain", "shop", "--json"]).json());
+    let text = cluster.ctl(&["explain", "shop"]).ok();
+    assert!(text.contains("availability  1 - ") && text.contains(" down ["), "{text}");
+    assert_eq!(cluster.ctl(&["explain", "nothing"]).code, 8);
+
     // Each voter alone, by agent and by region; an unknown one is an error that names it.
     for region in REGIONS {
         sums::hold(&cluster.sla("shop", &["--agent", &format!("{region}-1")]));

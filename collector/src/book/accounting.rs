@@ -1,6 +1,7 @@
 //! From the book to verdicts and figures: gathers the voters of a check and asks the model.
 
 use sitepulse_model::control::Weight;
+use sitepulse_model::explain;
 use sitepulse_model::id::{AgentNo, CheckNo, Region};
 use sitepulse_model::record::ProbeState;
 use sitepulse_model::series::Series;
@@ -52,6 +53,15 @@ pub struct AgentNow {
     pub weight: Weight,
     /// Whether it, the check, or the check on it is suspended.
     pub suspended: bool,
+}
+
+/// An interval behind a figure, with the agents that were assigned in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainedInterval {
+    /// The verdict, and when.
+    pub verdict: VerdictSpan,
+    /// What each agent was, and on which records.
+    pub testimonies: Vec<(AgentNo, explain::Testimony)>,
 }
 
 impl Book {
@@ -136,28 +146,50 @@ impl Book {
         }
     }
 
+    /// The intervals behind [`Self::account`], each with the agents that were assigned then. `None` for an unknown check.
+    pub fn explain(&self, check: CheckNo, filter: &Filter, period: Span) -> Option<Vec<ExplainedInterval>> {
+        let check = self.check(check)?;
+        let (agents, voters): (Vec<AgentNo>, Vec<Voter<'_>>) = self.voters(check, filter).into_iter().unzip();
+        let view = |life| CheckView { revisions: check.policies(), life };
+        let intervals = check.lives().into_iter().flat_map(|life| explain::explain(&view(life), &voters, &[], period));
+        let named = |testimony: explain::Testimony| (agents[testimony.voter], testimony);
+        Some(
+            intervals
+                .map(|interval| ExplainedInterval {
+                    verdict: interval.verdict,
+                    testimonies: interval.testimonies.into_iter().map(named).collect(),
+                })
+                .collect(),
+        )
+    }
+
     fn verdicts_of(&self, check: &Check, filter: &Filter, period: Span) -> Vec<VerdictSpan> {
+        let voters: Vec<Voter<'_>> = self.voters(check, filter).into_iter().map(|(_, voter)| voter).collect();
+        let view = |life| CheckView { revisions: check.policies(), life };
+        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), &voters, &[], period)).collect()
+    }
+
+    /// The agents whose votes count, by number.
+    fn voters<'b>(&'b self, check: &'b Check, filter: &Filter) -> Vec<(AgentNo, Voter<'b>)> {
         let counts = |agent: &Agent| match filter {
             Filter::All => true,
             Filter::Agent(number) => agent.number == *number,
             Filter::Region(region) => agent.region == *region,
         };
-        let voters: Vec<Voter<'_>> = self
-            .agents
-            .values()
-            .filter(|agent| counts(agent))
-            .filter_map(|agent| {
-                let assigned = assigned(check, agent);
-                (!assigned.is_empty()).then(|| Voter {
-                    assigned,
-                    suspended: self.control.suspended_spans(agent.number, check.number),
-                    weights: self.control.weights(agent.number, check.number),
-                    series: check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series),
-                })
-            })
-            .collect();
-        let view = |life| CheckView { revisions: check.policies(), life };
-        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), &voters, &[], period)).collect()
+        let voter = |agent: &Agent| {
+            let assigned = assigned(check, agent);
+            if assigned.is_empty() {
+                return None;
+            }
+            let voter = Voter {
+                assigned,
+                suspended: self.control.suspended_spans(agent.number, check.number),
+                weights: self.control.weights(agent.number, check.number),
+                series: check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series),
+            };
+            Some((agent.number, voter))
+        };
+        self.agents.values().filter(|agent| counts(agent)).filter_map(voter).collect()
     }
 }
 

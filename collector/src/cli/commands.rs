@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod backup;
+mod explain;
 mod on_demand;
 
 use std::io::{Read, Write};
@@ -48,6 +49,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
         Command::Checks { watch } => client_side(checks(&global, watch)),
         Command::Sla(args) => client_side(sla(&global, args)),
+        Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
         Command::Weight(args) => client_side(weight(&global, args)),

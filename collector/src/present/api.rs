@@ -34,7 +34,7 @@ const SIGN_IN_US: u64 = 15 * 60 * 1_000_000;
 const REASON_BYTES_MAX: usize = 500;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
-type Ask<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Ask<T> = Result<Query<T>, QueryRejection>;
 
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
@@ -55,7 +55,7 @@ fn body<T>(body: Body<T>) -> Answer<T> {
     })
 }
 
-fn ask<T>(query: Ask<T>) -> Answer<T> {
+pub(super) fn ask<T>(query: Ask<T>) -> Answer<T> {
     query.map(|Query(value)| value).map_err(|rejection| Problem::new(Code::BadRequest, rejection.body_text()))
 }
 
@@ -218,20 +218,35 @@ pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer
     present.read(move |book| figures(book, &query, now)).await?.map(Json)
 }
 
-fn figures(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
-    let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
-    let (from, to) = (at(&query.from)?, at(&query.to)?);
-    if let Some(from) = from
-        && from >= to.unwrap_or(now).min(now)
-    {
-        return Err(Problem::new(Code::BadRequest, "the period is empty: `from` must lie before `to`, and before now"));
+impl SlaQuery {
+    /// The period asked for, as far as it is told, and whose votes count.
+    pub(super) fn asked(&self, book: &Book, now: UtcMicros) -> Answer<(Option<UtcMicros>, Option<UtcMicros>, Filter)> {
+        let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
+        let (from, to) = (at(&self.from)?, at(&self.to)?);
+        if let Some(from) = from
+            && from >= to.unwrap_or(now).min(now)
+        {
+            let text = "the period is empty: `from` must lie before `to`, and before now";
+            return Err(Problem::new(Code::BadRequest, text));
+        }
+        let filter = match (&self.agent, &self.region) {
+            (Some(_), Some(_)) => return Err(Problem::new(Code::BadRequest, "ask for an agent or a region, not both")),
+            (Some(name), None) => Filter::Agent(agent_of(book, name)?),
+            (None, Some(region)) => Filter::Region(region_of(book, region)?),
+            (None, None) => Filter::All,
+        };
+        Ok((from, to, filter))
     }
-    let filter = match (&query.agent, &query.region) {
-        (Some(_), Some(_)) => return Err(Problem::new(Code::BadRequest, "ask for an agent or a region, not both")),
-        (Some(name), None) => Filter::Agent(agent_of(book, name)?),
-        (None, Some(region)) => Filter::Region(region_of(book, region)?),
-        (None, None) => Filter::All,
-    };
+
+    /// The one check asked for.
+    pub(super) fn one<'b>(&self, book: &'b Book) -> Answer<&'b crate::book::Check> {
+        let id = self.check.as_ref().ok_or_else(|| Problem::new(Code::BadRequest, "name the check: `check=ID`"))?;
+        check_of(book, id)
+    }
+}
+
+fn figures(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
+    let (from, to, filter) = query.asked(book, now)?;
     let mut checks: Vec<_> = match &query.check {
         Some(id) => vec![check_of(book, id)?],
         None => book.checks().filter(|check| !check.retired()).collect(),

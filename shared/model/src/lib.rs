@@ -4,7 +4,7 @@
 //! `alloc` lets the compiler hold that line. Every function is handed `now` and data, and returns data.
 //!
 //! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
-//! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures;
+//! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures, and [`explain`] says why;
 //! [`vitals`] is what a browser measures; [`control`] holds the effective-dated histories of weights and suspensions; [`schedule`] says when a
 //! check runs.
 #![no_std]
@@ -27,6 +27,7 @@ pub mod series;
 pub mod timeline;
 pub mod vote;
 
+pub mod explain;
 pub mod sla;
 
 pub mod backoff;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sitepulse_model::control::Weight;
+use sitepulse_model::explain::explain;
 use sitepulse_model::id::Revision;
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{MissedCause, ProbeState};
@@ -375,8 +376,46 @@ proptest! {
             prop_assert_ne!(VerdictSpan { span: pair[0].span, ..pair[1] }, pair[0], "neighbours are merged");
         }
 
+        // Explained: the same verdicts, cut where anybody's standing changes, with the records behind each.
+        let explained = explain(&view, &voters, &spans(&case.windows), period);
+        let mut covered = clipped.from;
+        for interval in &explained {
+            let span = interval.verdict.span;
+            prop_assert_eq!(span.from, covered);
+            covered = span.to;
+            for second in seconds(span) {
+                let expected = case.verdict(&standings[second as usize], second);
+                prop_assert_eq!(VerdictSpan { span: expected.span, ..interval.verdict }, expected);
+                let mut present = vec![Standing::Unassigned; voters.len()];
+                for testimony in &interval.testimonies {
+                    present[testimony.voter] = testimony.standing;
+                }
+                prop_assert_eq!(&present, &standings[second as usize], "second {}", second);
+            }
+            let (from, to) = (span.from.0 / SECOND_US, span.to.0 / SECOND_US);
+            for testimony in &interval.testimonies {
+                let records = &records[testimony.voter];
+                let before = records.range(..=from).next_back().filter(|(slot, obs)| from - **slot < case.hold(obs.revision.0));
+                let inside = records.range(from + 1..to);
+                let expected: Vec<(UtcMicros, Seen)> =
+                    before.into_iter().chain(inside).map(|(slot, obs)| (at(*slot), obs.seen)).collect();
+                prop_assert_eq!(testimony.evidence.iter().map(|one| one.count).sum::<u64>(), expected.len() as u64);
+                let mut rest = &expected[..];
+                for one in &testimony.evidence {
+                    let (these, others) = rest.split_at(one.count as usize);
+                    prop_assert!(these.iter().all(|(_, seen)| *seen == one.seen));
+                    prop_assert_eq!((these[0].0, these[these.len() - 1].0), (one.first, one.last));
+                    rest = others;
+                }
+            }
+        }
+        prop_assert!(clipped.is_empty() || covered == clipped.to);
+
         // The figures.
         let account = Account::of(&verdicts);
+        let again = Account::of(&explained.iter().map(|interval| interval.verdict).collect::<Vec<_>>());
+        prop_assert!((again.down_share_us - account.down_share_us).abs() < 1.0);
+        prop_assert_eq!(Account { down_share_us: 0.0, ..again }, Account { down_share_us: 0.0, ..account });
         prop_assert_eq!(account.period_us(), clipped.us());
         prop_assert!((account.down_share_us - expected_account.down_share_us).abs() < 1.0);
         prop_assert_eq!(Account { down_share_us: 0.0, ..account }, Account { down_share_us: 0.0, ..expected_account });

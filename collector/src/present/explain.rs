@@ -1,0 +1,155 @@
+//! `explain`: the intervals behind a figure, with the votes and the records each rests on.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use sitepulse_daemon::{clock, instant};
+use sitepulse_model::explain::Evidence;
+use sitepulse_model::series::Seen;
+use sitepulse_model::sla::Account;
+use sitepulse_model::time::UtcMicros;
+use sitepulse_model::vote::Standing;
+
+use crate::book::{Book, ExplainedInterval};
+use crate::present::Present;
+use crate::present::api::{Ask, SlaQuery, ask};
+use crate::present::dto::SlaView;
+use crate::present::problem::Answer;
+use crate::present::view::sla_view;
+
+/// A figure and what it is made of. The intervals are contiguous within each life of the check, and their seconds add up to those of `figures`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainView {
+    /// The figures of the period.
+    pub figures: SlaView,
+    /// Time in which neither the verdict nor any agent's standing changed, in order.
+    pub intervals: Vec<IntervalView>,
+}
+
+/// Time in which nothing changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IntervalView {
+    /// First instant.
+    pub from: String,
+    /// First instant after.
+    pub to: String,
+    /// Its length.
+    pub seconds: f64,
+    /// `up`, `degraded`, `regional`, `down`, `unknown` or `maintenance`.
+    pub verdict: String,
+    /// Why nothing is known, where nothing is.
+    pub unknown_cause: Option<String>,
+    /// Weight of the live agents that vote down.
+    pub weight_down: f64,
+    /// Weight of all live agents.
+    pub weight_live: f64,
+    /// The quorum asks for more agents than were live.
+    pub quorum_reduced: bool,
+    /// The agents that were assigned.
+    pub votes: Vec<VoteView>,
+}
+
+/// What an agent was in an interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VoteView {
+    /// Its name.
+    pub agent: String,
+    /// Its region.
+    pub region: String,
+    /// `live`, `unknown`, `suspended` or `weightless` (weight 0: watched, never counted).
+    pub standing: String,
+    /// What it voted, where it was live: `up`, `degraded` or `down`.
+    pub vote: Option<String>,
+    /// The weight of that vote.
+    pub weight: Option<f64>,
+    /// Why it could not tell, where it could not.
+    pub unknown_cause: Option<String>,
+    /// The records it rests on, in order.
+    pub evidence: Vec<EvidenceView>,
+}
+
+/// Records that say the same, one after the other. With check and agent, a slot names its record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceView {
+    /// A result's state, or `missed`.
+    pub state: String,
+    /// Why runs were missed, where they were.
+    pub missed_cause: Option<String>,
+    /// How many.
+    pub count: u64,
+    /// The first one's slot; it may lie before the interval, where it still held.
+    pub first: String,
+    /// The last one's slot.
+    pub last: String,
+}
+
+/// `GET /api/v1/explain?check=...`
+pub async fn explain(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<ExplainView>> {
+    let query = ask(query)?;
+    let now = clock::now();
+    present.read(move |book| explained(book, &query, now)).await?.map(Json)
+}
+
+fn explained(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<ExplainView> {
+    let check = query.one(book)?;
+    let (from, to, filter) = query.asked(book, now)?;
+    let period = book.period(check, from, to, now);
+    let intervals = book.explain(check.number, &filter, period).unwrap_or_default();
+    let account = Account::of(&intervals.iter().map(|interval| interval.verdict).collect::<Vec<_>>());
+    let views = intervals.iter().map(|interval| interval_view(book, interval)).collect();
+    Ok(ExplainView { figures: sla_view(check, period, &account), intervals: views })
+}
+
+fn interval_view(book: &Book, interval: &ExplainedInterval) -> IntervalView {
+    let verdict = &interval.verdict;
+    let (down, live) = verdict.share_down;
+    let votes = interval.testimonies.iter().map(|(number, testimony)| {
+        let (name, region) = book.agent(*number).map_or_else(
+            || (format!("#{number}"), String::new()),
+            |agent| (agent.name.to_string(), agent.region.to_string()),
+        );
+        let (standing, vote, weight, cause) = match testimony.standing {
+            Standing::Live { weight, vote } => {
+                ("live", Some(vote.as_str().to_owned()), Some(f64::from(weight.0) / 1000.0), None)
+            }
+            Standing::Unknown(cause) => ("unknown", None, None, Some(cause.as_str().to_owned())),
+            Standing::Suspended => ("suspended", None, None, None),
+            Standing::Weightless => ("weightless", None, None, None),
+            Standing::Unassigned => ("unassigned", None, None, None),
+        };
+        VoteView {
+            agent: name,
+            region,
+            standing: standing.to_owned(),
+            vote,
+            weight,
+            unknown_cause: cause,
+            evidence: testimony.evidence.iter().map(evidence_view).collect(),
+        }
+    });
+    IntervalView {
+        from: instant::format(verdict.span.from),
+        to: instant::format(verdict.span.to),
+        seconds: verdict.span.us() as f64 / 1e6,
+        verdict: verdict.verdict.as_str().to_owned(),
+        unknown_cause: verdict.unknown_cause.map(|cause| cause.as_str().to_owned()),
+        weight_down: down as f64 / 1000.0,
+        weight_live: live as f64 / 1000.0,
+        quorum_reduced: verdict.quorum_reduced,
+        votes: votes.collect(),
+    }
+}
+
+fn evidence_view(evidence: &Evidence) -> EvidenceView {
+    let (state, missed_cause) = match evidence.seen {
+        Seen::State(state) => (state.as_str(), None),
+        Seen::Missed(cause) => ("missed", Some(cause.as_str().to_owned())),
+    };
+    EvidenceView {
+        state: state.to_owned(),
+        missed_cause,
+        count: evidence.count,
+        first: instant::format(evidence.first),
+        last: instant::format(evidence.last),
+    }
+}
