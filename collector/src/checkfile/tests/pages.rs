@@ -343,3 +343,44 @@ fn inp_is_asked_for_only_where_it_is_measured() {
         assert!(one(&page("a", &format!("interact = [{interact}]\n{expect}"))).is_ok(), "{interact}");
     }
 }
+
+/// What `docs/checks.md` says of the built-in profiles and thresholds is what they are.
+#[test]
+fn the_page_tells_the_built_in_profiles() {
+    let page = include_str!("../../../../docs/checks.md");
+    let [mobile, desktop] = ["mobile", "desktop"].map(|name| Profile::builtin(name).unwrap());
+    let link = |profile: &Profile| {
+        let link = profile.network.unwrap();
+        let [rtt, down, up] = [
+            sitepulse_model::duration::format(link.rtt.0),
+            link.down_kbps.get().to_string(),
+            link.up_kbps.get().to_string(),
+        ];
+        format!("{{ rtt = \"{rtt}\", down_kbps = {down}, up_kbps = {up} }}")
+    };
+    type Tell = fn(&Profile) -> String;
+    let keys: [(&str, Tell); 6] = [
+        ("width", |profile| profile.width.to_string()),
+        ("height", |profile| profile.height.to_string()),
+        ("dpr", |profile| profile.dpr.get().to_string()),
+        ("mobile", |profile| profile.mobile.to_string()),
+        ("touch", |profile| profile.touch.to_string()),
+        ("cpu", |profile| profile.cpu.get().to_string()),
+    ];
+    let mut rows: Vec<(&str, [String; 2])> = keys.map(|(key, tell)| (key, [&mobile, &desktop].map(tell))).into();
+    rows.push(("network", [&mobile, &desktop].map(link)));
+    for (key, [of_mobile, of_desktop]) in rows {
+        let row =
+            page.lines().find(|line| line.starts_with(&format!("| `{key}` |")) && line.matches(" | `").count() == 2);
+        let row = row.unwrap_or_else(|| panic!("no row of {key}"));
+        assert!(row.ends_with(&format!(" | `{of_mobile}` | `{of_desktop}` |")), "{row}");
+    }
+    for vital in Vital::ALL {
+        let Threshold { good, poor } = mobile.thresholds.of(vital);
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", vital.as_str()))).unwrap();
+        assert!(row.ends_with(&format!(" | {} | {} |", vital.shown(good), vital.shown(poor))), "{row}");
+    }
+    for key in ["base", "user_agent", "thresholds"] {
+        assert!(page.contains(&format!("| `{key}` |")), "{key}");
+    }
+}
