@@ -25,8 +25,6 @@ use crate::browser::life::{Life, Usage};
 use crate::gate::Gate;
 use crate::launch::program::Program;
 use crate::launch::{self, Process, tree};
-#[cfg(test)]
-use crate::launch::program;
 use crate::load;
 use crate::options::Options;
 use crate::pressure::Watch;
@@ -260,7 +258,8 @@ async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
         let mut slot = inner.slot.lock().await;
         let idle_us = clock::monotonic().us_since(clock::Monotonic(process.touched_us.load(Ordering::Relaxed)));
         // Places are given under the same lock: none is taken now.
-        let idle = process.leases.load(Ordering::Relaxed) == 0 && idle_us >= inner.options.idle_max_s.saturating_mul(1_000_000);
+        let idle = process.leases.load(Ordering::Relaxed) == 0
+            && idle_us >= inner.options.idle_max_s.saturating_mul(1_000_000);
         if idle && slot.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &process)) {
             tracing::info!("{} ends: no load for {} s", process.build, idle_us / 1_000_000);
             slot.current = None;
@@ -289,4 +288,3 @@ async fn guard(process: &Arc<Process>, memory_max: u64) {
         }
     }
 }
-

@@ -273,9 +273,10 @@ impl Shared {
     /// A message that was too long: an event is lost, a call is refused.
     fn pass_over(&self, head: &[u8]) {
         let digits = head.strip_prefix(b"{\"id\":").unwrap_or_default();
-        let id = digits.iter().take_while(|byte| byte.is_ascii_digit()).fold(0_u64, |id, digit| {
-            id.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-        });
+        let id = digits
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .fold(0_u64, |id, digit| id.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
         if let Some(call) = self.state().calls.remove(&id) {
             drop(call.send(Err(format!("its answer has more than {} MiB", MESSAGE_BYTES_MAX >> 20))));
         }
@@ -304,7 +305,10 @@ async fn read(mut input: impl tokio::io::AsyncBufRead + Unpin, shared: &Shared) 
             if bytes.len() < MESSAGE_BYTES_MAX || skip(&mut input).await.is_err() {
                 return;
             }
-            tracing::debug!("a message of the browser was too long, it begins {}", String::from_utf8_lossy(&bytes[..80]));
+            tracing::debug!(
+                "a message of the browser was too long, it begins {}",
+                String::from_utf8_lossy(&bytes[..80])
+            );
             shared.pass_over(&bytes);
             continue;
         }

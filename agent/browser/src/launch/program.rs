@@ -39,7 +39,10 @@ impl Program {
         let (found, package) = match form {
             Form::Program(path) => {
                 if !path.is_file() {
-                    return Err(format!("{}: is no program; mend [browser] program in the agent's configuration", path.display()));
+                    return Err(format!(
+                        "{}: is no program; mend [browser] program in the agent's configuration",
+                        path.display()
+                    ));
                 }
                 let shell = path.to_string_lossy().contains("headless-shell");
                 (Some(Self { path: path.clone(), shell }), "")
@@ -123,7 +126,10 @@ pub(crate) fn user() -> Option<(u32, u32)> {
         })
     };
     // Never root, whatever the file says.
-    of("sitepulse-browser").or_else(|| of("nobody")).filter(|(uid, gid)| *uid != 0 && *gid != 0).or(Some((65_534, 65_534)))
+    of("sitepulse-browser")
+        .or_else(|| of("nobody"))
+        .filter(|(uid, gid)| *uid != 0 && *gid != 0)
+        .or(Some((65_534, 65_534)))
 }
 
 /// Where profiles are by default: in memory, if the host has such a place.
