@@ -141,8 +141,7 @@ pub(crate) fn us(ms: f64) -> Option<u64> {
 
 /// Cuts a text at `max` bytes, between characters, and leaves no control characters in it.
 pub(crate) fn cut(text: &str, max: usize) -> String {
-    let clean: String =
-        text.chars().take(max).map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let clean: String = text.chars().take(max).map(|char| if char.is_control() { ' ' } else { char }).collect();
     clean[..clean.floor_char_boundary(max.min(clean.len()))].trim().to_owned()
 }
 
@@ -202,7 +201,14 @@ impl Entries {
                     return;
                 };
                 let interaction = id as u64;
-                self.events.push(InputEvent { interaction, at_us, duration_us, started_us, done_us, target: text(&target) });
+                self.events.push(InputEvent {
+                    interaction,
+                    at_us,
+                    duration_us,
+                    started_us,
+                    done_us,
+                    target: text(&target),
+                });
             }
             Raw::Error { message } => {
                 self.errors += 1;

@@ -106,8 +106,7 @@ pub(crate) fn interactions(events: &[InputEvent], inputs: &[Dispatched], from_us
     for event in events.iter().filter(|event| event.interaction > 0 && event.at_us >= from_us) {
         groups.entry(event.interaction).or_default().push(event);
     }
-    let mut interactions: Vec<Interaction> =
-        groups.values().filter_map(|group| interaction(group, inputs)).collect();
+    let mut interactions: Vec<Interaction> = groups.values().filter_map(|group| interaction(group, inputs)).collect();
     interactions.sort_by_key(|interaction| std::cmp::Reverse(interaction.duration_us));
     interactions
 }
@@ -163,11 +162,15 @@ mod tests {
 
     #[test]
     fn a_session_window_ends_with_a_second_of_rest_or_after_five() {
-        let of = |shifts: &[(u64, f64)]| cls(&entries(shifts.iter().map(|&(at, score)| shift(at, score)).collect()), &[]);
+        let of =
+            |shifts: &[(u64, f64)]| cls(&entries(shifts.iter().map(|&(at, score)| shift(at, score)).collect()), &[]);
         assert_eq!(of(&[]), 0);
         assert_eq!(of(&[(100, 0.05), (900, 0.05)]), 1_000);
         assert_eq!(of(&[(100, 0.05), (1_100, 0.07)]), 700, "a gap of a second");
-        assert_eq!(of(&[(0, 0.1), (900, 0.1), (1_800, 0.1), (2_700, 0.1), (3_600, 0.1), (4_500, 0.1), (5_000, 0.1)]), 6_000);
+        assert_eq!(
+            of(&[(0, 0.1), (900, 0.1), (1_800, 0.1), (2_700, 0.1), (3_600, 0.1), (4_500, 0.1), (5_000, 0.1)]),
+            6_000
+        );
         assert_eq!(of(&[(900, 0.05), (100, 0.05)]), 1_000, "the order of arrival does not matter");
     }
 

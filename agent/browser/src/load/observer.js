@@ -148,7 +148,7 @@
   const frames = ms => Promise.race([frame().then(frame).then(() => sleep(0)), sleep(ms)]);
 
   globalThis[config.api] = {
-    now: () => performance.now(),
+    now: () => JSON.stringify(performance.now()),
     async flush(ms) {
       await frames(ms);
       const entries = observers.flatMap(observer => rawOf(observer.takeRecords()));
@@ -160,7 +160,6 @@
       });
     },
     resource: url => JSON.stringify(resources.get(url) || null),
-    frames,
     // Where to click: the middle of the element, once it is there and nothing else lies over it.
     async find(selector, ms) {
       const until = performance.now() + ms;

@@ -242,7 +242,8 @@ mod tests {
         assert_eq!(traffic.document.url, "http://b/");
         assert_eq!((traffic.document.first_s, traffic.document.last_s), (10.0, 11.0));
         assert_eq!((traffic.requests, traffic.bytes, traffic.in_flight()), (2, 100, 1));
-        let response = json!({ "requestId": "L", "timestamp": 12.0, "response": { "status": 200, "mimeType": "text/html" } });
+        let response =
+            json!({ "requestId": "L", "timestamp": 12.0, "response": { "status": 200, "mimeType": "text/html" } });
         traffic.take("Network.responseReceived", &response, "F");
         let finished = json!({ "requestId": "L", "timestamp": 13.0, "encodedDataLength": 900.0 });
         traffic.take("Network.loadingFinished", &finished, "F");
