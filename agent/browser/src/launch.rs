@@ -179,6 +179,8 @@ fn flags(profile: &Path, shell: bool, sandbox: bool) -> Vec<String> {
         // The same for either form: each has a name of its own for it.
         "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+        // Without it a page's WebRTC joins the multicast group of mDNS. There are no addresses to hide: none is gathered.
+        "--disable-features=WebRtcHideLocalIpsWithMdns",
     ]
     .map(str::to_owned)
     .into();
