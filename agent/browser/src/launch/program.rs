@@ -17,7 +17,7 @@ const CHROMIUMS: [&str; 4] = [
 /// a renderer is started for the next page before there is one.
 const FEATURES_OFF: &str = "--disable-features=AutofillServerCommunication,CertificateTransparencyComponentUpdater,DialMediaRouteProvider,GlobalMediaControls,\
     InterestFeedContentSuggestions,MediaRouter,OptimizationHints,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,Translate,WebUIOmniboxAimPopup,\
-    WebUIOmniboxPopup";
+    WebUIOmniboxPopup,WebRtcHideLocalIpsWithMdns";
 
 /// A browser's program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,9 @@ impl Program {
             "--proxy-server=socks5://127.0.0.1:1",
             "--proxy-bypass-list=<-loopback>",
             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+            // The same for either form: each has a name of its own for it.
             "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+            "--webrtc-ip-handling-policy=disable_non_proxied_udp",
         ]
         .map(str::to_owned)
         .into();
