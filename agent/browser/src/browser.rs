@@ -11,7 +11,7 @@ use crate::gate::Gate;
 use crate::launch::{self, Process};
 use crate::load;
 use crate::options::Options;
-use crate::pressure::Watch;
+use crate::pressure::{Crowd, Watch, is_pressed};
 use crate::proxy::Proxy;
 use crate::{Failed, Job, Loaded};
 
@@ -24,6 +24,7 @@ const SEATS_PER_CPU: u32 = 2;
 pub struct Browser {
     options: Options,
     running: Mutex<Option<Arc<Process>>>,
+    crowd: Crowd,
     seats: Arc<Semaphore>,
     seats_max: u32,
 }
@@ -59,7 +60,13 @@ impl Browser {
     pub fn new(options: Options) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
         let seats_max = (cpus * SEATS_PER_CPU).max(1);
-        Self { options, running: Mutex::new(None), seats: Arc::new(Semaphore::new(seats_max as usize)), seats_max }
+        Self {
+            options,
+            running: Mutex::new(None),
+            crowd: Crowd::default(),
+            seats: Arc::new(Semaphore::new(seats_max as usize)),
+            seats_max,
+        }
     }
 
     /// Waits for the right to load a page: `heavy` where the processor's time is measured or slowed down. First come, first served.
@@ -74,26 +81,30 @@ impl Browser {
     /// # Errors
     /// What kept it from being measured: the page's fault, or the agent's (then the cause is an unknown one).
     pub async fn load(&self, _seat: &Seat, job: &Job, gate: &dyn Gate) -> Result<Loaded, Box<Failed>> {
-        let watch = Watch::begin(1);
         let gone =
             |detail: String| Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {detail}")));
         let proxy = Proxy::bind().await.map_err(|error| gone(format!("no port for its proxy ({error})")))?;
         let lease = self.lease(&proxy).await?;
+        let watch = Watch::begin(&self.crowd, lease.process.pid());
         let outcome = tokio::select! {
             outcome = load::load(&lease, job, &proxy) => outcome,
             () = proxy.serve(gate) => Err(gone("its proxy ended".to_owned())),
         };
         let build = lease.process.build.clone();
-        lease.dispose().await;
+        // Before the page's processes are gone, whose time is the browser's own.
         let host = watch.end();
+        let low_confidence = is_pressed(&host, self.options.pressure_max);
+        lease.dispose().await;
         match outcome {
             Ok(mut loaded) => {
                 loaded.load.host = host;
+                loaded.load.low_confidence = low_confidence;
                 loaded.browser = build;
                 Ok(loaded)
             }
             Err(mut failed) => {
                 failed.load.host = host;
+                failed.load.low_confidence = low_confidence;
                 failed.browser = build;
                 Err(failed)
             }
