@@ -90,7 +90,7 @@ impl WebVitalsTarget {
     /// time counts only where they had none.
     pub fn is_heavy(&self, expect: &[Expectation]) -> bool {
         let slowed = self.device().is_some_and(|device| device.is_throttled());
-        let blocking = |expectation: &Expectation| expectation.condition().operand.name() == Vital::Tbt.as_str();
+        let blocking = |expectation: &Expectation| expectation.condition().operand.vital() == Some(Vital::Tbt);
         slowed || !self.interact.is_empty() || expect.iter().any(blocking)
     }
 }
@@ -99,7 +99,6 @@ impl WebVitalsTarget {
 pub const BROWSER: &str = "browser";
 /// The host of pages that need two processors for themselves: see [`WebVitalsTarget::is_heavy`].
 pub const BROWSER_ALONE: &str = "browser alone";
-
 
 impl Interact {
     /// Whether a browser times it as an interaction: then there is an INP.
