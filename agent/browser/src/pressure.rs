@@ -8,8 +8,8 @@
 //! `others = some x (busy - own) / busy + stolen`
 //!
 //! `own` is the processor time of the browser's processes, those included that ended, and of this one. Where the kernel has no PSI, waiting is taken to begin
-//! when half of the processors are busy. Where the browser's processes cannot be looked at (`hidepid`, no `/proc/PID/task/TID/children`), all
-//! pressure is others'. Elsewhere than on Linux nothing is known, and nothing is doubted.
+//! when half of the processors are busy. Where the browser's processes cannot be looked at, all pressure is
+//! others'. Elsewhere than on Linux nothing is known, and nothing is doubted.
 //!
 //! Reading all this takes a few milliseconds before and after a load, none within it.
 
@@ -72,23 +72,22 @@ impl Drop for Member {
 #[derive(Debug)]
 pub(crate) struct Watch {
     member: Member,
-    browser: Option<u32>,
     before: Sample,
     host: Host,
 }
 
 impl Watch {
-    /// Begins now, for a load in the browser that is this process; `None` where it is not known.
-    pub(crate) fn begin(crowd: &Crowd, browser: Option<u32>) -> Self {
+    /// Begins now. The browser has taken so much processor time so far, in microseconds; `None` where that is not known.
+    pub(crate) fn begin(crowd: &Crowd, browser_us: Option<u64>) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
         let pressure_before = fs::read_to_string("/proc/pressure/cpu").ok().and_then(|text| average(&text));
         let host = Host { pressure_before, cpus, benchmark_us: benchmark(), ..Host::default() };
-        Self { member: crowd.join(), browser, before: Sample::take(browser), host }
+        Self { member: crowd.join(), before: Sample::take(browser_us), host }
     }
 
     /// Ends now.
-    pub(crate) fn end(self) -> Host {
-        let Pressure { during, others } = Sample::take(self.browser).since(&self.before);
+    pub(crate) fn end(self, browser_us: Option<u64>) -> Host {
+        let Pressure { during, others } = Sample::take(browser_us).since(&self.before);
         Host { parallel: self.member.most(), pressure_during: during, pressure_others: others, ..self.host }
     }
 }
@@ -126,9 +125,9 @@ struct Processors {
 }
 
 impl Sample {
-    fn take(browser: Option<u32>) -> Self {
+    fn take(browser_us: Option<u64>) -> Self {
         let read = |path: &str| fs::read_to_string(path).ok();
-        let own_us = browser.and_then(tree_us).zip(process_us("self")).map(|(tree, this)| tree + this.alone);
+        let own_us = browser_us.zip(process_us("self")).map(|(browser, this)| browser + this.alone);
         Self {
             at: clock::monotonic(),
             waited_us: read("/proc/pressure/cpu").and_then(|text| waited(&text)),
@@ -207,8 +206,8 @@ fn of_stat(text: &str) -> Option<ProcessUs> {
     Some(ProcessUs { alone, with_ended: alone + (ended_user + ended_system) * TICK_US })
 }
 
-/// Processor time of a process and all that come of it, those that ended included.
-fn tree_us(root: u32) -> Option<u64> {
+/// Processor time of a process and all that come of it, those that ended included, in microseconds; `None` where they cannot be looked at.
+pub(crate) fn tree_us(root: u32) -> Option<u64> {
     let mut left = vec![root];
     let mut seen = 0;
     let mut total = 0;
