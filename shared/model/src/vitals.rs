@@ -1,9 +1,10 @@
 //! Core Web Vitals: what a real browser measures of a page in the laboratory, on a device profile, and how it is rated.
 //!
 //! Reading order: [`Vital`] names the measures, [`profile`] says on what device they are taken and which values are good there, [`report`] is what a run tells
-//! besides the figures. Values are whole numbers: durations in microseconds, CLS in ten-thousandths ([`CLS_SCALE`]).
+//! besides the figures, [`regression`] says whether a page became slower. Values are whole numbers: durations in microseconds, CLS in ten-thousandths ([`CLS_SCALE`]).
 
 pub mod profile;
+pub mod regression;
 pub mod report;
 
 use alloc::format;

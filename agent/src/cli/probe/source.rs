@@ -598,6 +598,30 @@ mod tests {
         assert_eq!((kinds, heartbeats), (all, 1));
     }
 
+    #[test]
+    fn a_file_describes_device_profiles() {
+        let file = |profile: &str| {
+            format!("[[check]]\nkind = \"web_vitals\"\nurl = \"https://a/\"\nprofile = \"kiosk\"\n{profile}")
+        };
+        let found = of_file(&file("[profile.kiosk]\nwidth = 1080\nnetwork = \"none\"\n"), None).unwrap();
+        let CheckKind::WebVitals(target) = &found.checks[0].definition.kind else { panic!("another kind") };
+        let profile = target.profile.resolve().unwrap();
+        assert_eq!((profile.name.as_str(), profile.width, profile.network), ("kiosk", 1080, None));
+        assert_eq!(found.checks[0].definition.timeout_us, 30_000_000);
+        for (profile, why) in [
+            ("", "\"kiosk\" is no profile: use mobile, desktop"),
+            (
+                "[profile.kiosk]\nbase = \"tv\"\n",
+                "profile \"kiosk\": base: \"tv\" is not built in: use mobile or desktop",
+            ),
+            ("[profile.kiosk]\nwidth = 9\n", "profile \"kiosk\": width: 9 pixels: allowed are 200 to 4000"),
+            ("[profile.kiosk]\nwidht = 9\n", "unknown field `widht`"),
+        ] {
+            let error = of_file(&file(profile), None).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
     const MIXED: &str = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://a/\"\nfamily = \"both\"\nretries = 1\n\
         [[check]]\nid = \"job\"\nkind = \"heartbeat\"\nperiod = \"1h\"\ngrace = \"1m\"\nconfirmations = 1\n\
         [[check]]\nid = \"probe\"\nkind = \"tcp\"\naddress = \"a:1\"\n";

@@ -239,7 +239,7 @@ fn mistakes_in_pages_are_told_with_place_and_remedy() {
                 r#"5:11: check "a": profile: "tv" is no profile: known are mobile, desktop; describe an own one in this file as [profile.NAME]"#,
                 r#"6:8: check "a": runs: 0 loads: allowed are 1 to 9"#,
                 r##"7:13: check "a": interact[0]: "" is no CSS selector: write one line, as in "#menu""##,
-                r#"7:29: check "a": interact[1]: write 1 to 500 characters to type"#,
+                r#"7:29: check "a": interact[1]: write 1 to 500 characters on one line to type; a key is pressed by { press = "Enter" }"#,
                 r#"7:52: check "a": interact[2]: "Enter it" is no key: write its name, as in "Enter" or "a""#,
                 r#"7:76: check "a": interact[3]: 1000000 pixels: at most 100000 are scrolled"#,
                 r#"7:98: check "a": interact[4]: 1h: allowed are 1ms to 10s"#,
@@ -341,5 +341,46 @@ fn inp_is_asked_for_only_where_it_is_measured() {
         ["{ click = \"#a\" }", "{ scroll = 5 }, { press = \"Enter\" }", "{ type = [\"#a\", \"secret:word\"] }"]
     {
         assert!(one(&page("a", &format!("interact = [{interact}]\n{expect}"))).is_ok(), "{interact}");
+    }
+}
+
+/// What `docs/checks.md` says of the built-in profiles and thresholds is what they are.
+#[test]
+fn the_page_tells_the_built_in_profiles() {
+    let page = include_str!("../../../../docs/checks.md");
+    let [mobile, desktop] = ["mobile", "desktop"].map(|name| Profile::builtin(name).unwrap());
+    let link = |profile: &Profile| {
+        let link = profile.network.unwrap();
+        let [rtt, down, up] = [
+            sitepulse_model::duration::format(link.rtt.0),
+            link.down_kbps.get().to_string(),
+            link.up_kbps.get().to_string(),
+        ];
+        format!("{{ rtt = \"{rtt}\", down_kbps = {down}, up_kbps = {up} }}")
+    };
+    type Tell = fn(&Profile) -> String;
+    let keys: [(&str, Tell); 6] = [
+        ("width", |profile| profile.width.to_string()),
+        ("height", |profile| profile.height.to_string()),
+        ("dpr", |profile| profile.dpr.get().to_string()),
+        ("mobile", |profile| profile.mobile.to_string()),
+        ("touch", |profile| profile.touch.to_string()),
+        ("cpu", |profile| profile.cpu.get().to_string()),
+    ];
+    let mut rows: Vec<(&str, [String; 2])> = keys.map(|(key, tell)| (key, [&mobile, &desktop].map(tell))).into();
+    rows.push(("network", [&mobile, &desktop].map(link)));
+    for (key, [of_mobile, of_desktop]) in rows {
+        let row =
+            page.lines().find(|line| line.starts_with(&format!("| `{key}` |")) && line.matches(" | `").count() == 2);
+        let row = row.unwrap_or_else(|| panic!("no row of {key}"));
+        assert!(row.ends_with(&format!(" | `{of_mobile}` | `{of_desktop}` |")), "{row}");
+    }
+    for vital in Vital::ALL {
+        let Threshold { good, poor } = mobile.thresholds.of(vital);
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", vital.as_str()))).unwrap();
+        assert!(row.ends_with(&format!(" | {} | {} |", vital.shown(good), vital.shown(poor))), "{row}");
+    }
+    for key in ["base", "user_agent", "thresholds"] {
+        assert!(page.contains(&format!("| `{key}` |")), "{key}");
     }
 }
