@@ -91,7 +91,9 @@ impl Program {
             "--proxy-server=socks5://127.0.0.1:1",
             "--proxy-bypass-list=<-loopback>",
             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+            // The same for either form: each has a name of its own for it.
             "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+            "--webrtc-ip-handling-policy=disable_non_proxied_udp",
         ]
         .map(str::to_owned)
         .into();
