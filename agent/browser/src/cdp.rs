@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use std::task::{Context, Poll};
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -98,10 +100,18 @@ pub(crate) struct Events {
 
 impl Events {
     /// The next one; none once the session or the browser ended, or there were more than could be kept.
+    pub(crate) fn poll_recv(&mut self, task: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.receiver.poll_recv(task).map(|next| {
+            let (event, bytes) = next?;
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            Some(event)
+        })
+    }
+
+    /// As [`Events::poll_recv`], for one who waits for nothing else.
+    #[cfg(test)]
     pub(crate) async fn recv(&mut self) -> Option<Event> {
-        let (event, bytes) = self.receiver.recv().await?;
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(event)
+        std::future::poll_fn(|task| self.poll_recv(task)).await
     }
 }
 

@@ -1,0 +1,281 @@
+//! What happened to a page so far, as the browser tells it: pure, handed each event with the time it came. It says what is to be done about an event
+//! ([`Errand`]), and when the load cannot go on ([`Stop`]).
+
+use serde_json::Value;
+use sitepulse_daemon::clock::Monotonic;
+use sitepulse_model::vitals::report::TEXT_BYTES_MAX;
+
+use super::entries::{Entries, cut};
+use super::settle::Settle;
+use super::traffic::Traffic;
+
+/// Frames and workers with a session of their own that are followed.
+const CHILDREN_MAX: u32 = 64;
+
+/// What is to be done about an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Close the dialog, which stops the page.
+    CloseDialog,
+    /// Close all windows but the page's own.
+    ClosePopups,
+    /// Make this frame or worker part of the device, and let it run.
+    Adopt(String),
+    /// Let it run.
+    Release(String),
+}
+
+/// Why a load cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its renderer crashed.
+    Crashed,
+    /// It went elsewhere.
+    Away {
+        /// Where to.
+        url: String,
+        /// The browser's word for why: `metaTagRefresh`.
+        reason: String,
+        /// How long after it was reached, in microseconds.
+        after_us: u64,
+    },
+    /// It closed its own window.
+    Closed,
+    /// It makes more events than are taken.
+    Flooded,
+    /// The browser is gone.
+    Gone,
+    /// The page itself broke off: `net::ERR_CONNECTION_RESET`.
+    Broken(String),
+    /// The browser refused to do what is needed.
+    Refused(String),
+    /// The deadline passed.
+    Deadline,
+}
+
+/// What happened to a page so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Story {
+    /// When it came to rest, if it did.
+    pub(crate) settle: Settle,
+    /// Its requests.
+    pub(crate) traffic: Traffic,
+    /// What the observer reported.
+    pub(crate) entries: Entries,
+    /// Dialogs, each of them closed.
+    pub(crate) dialogs: u32,
+    /// Downloads, each of them refused.
+    pub(crate) downloads: u32,
+    /// Windows, each of them closed.
+    pub(crate) popups: u32,
+    /// When the page was reached: its document took the window's place.
+    pub(crate) reached: Option<Monotonic>,
+    /// The context of the observer's world.
+    pub(crate) world: Option<u64>,
+    /// When its load event fired, in the browser's seconds.
+    pub(crate) loaded_s: Option<f64>,
+    /// Why it cannot go on.
+    pub(crate) stop: Option<Stop>,
+    frame: String,
+    loader: String,
+    reason: String,
+    children: u32,
+}
+
+impl Story {
+    /// A page that is about to be loaded in `frame`.
+    pub(crate) fn new(frame: String, rest_us: u64, now: Monotonic) -> Self {
+        Self {
+            settle: Settle::new(rest_us, now),
+            traffic: Traffic::default(),
+            entries: Entries::default(),
+            dialogs: 0,
+            downloads: 0,
+            popups: 0,
+            reached: None,
+            world: None,
+            loaded_s: None,
+            stop: None,
+            frame,
+            loader: String::new(),
+            reason: String::new(),
+            children: 0,
+        }
+    }
+
+    /// Takes an event of the page's own session (`own`), or of one of its frames and workers.
+    pub(crate) fn take(&mut self, own: bool, method: &str, params: &Value, now: Monotonic) -> Option<Errand> {
+        match method {
+            _ if method.starts_with("Network.") => {
+                self.traffic.take(method, params, &self.frame);
+                self.settle.in_flight(self.traffic.in_flight(), now);
+                if let (Some(failure), Some(_)) = (&self.traffic.document.failure, self.reached) {
+                    self.stop(Stop::Broken(failure.clone()));
+                }
+                None
+            }
+            "Target.attachedToTarget" => {
+                self.children += 1;
+                let session = params["sessionId"].as_str().unwrap_or_default().to_owned();
+                Some(if self.children <= CHILDREN_MAX { Errand::Adopt(session) } else { Errand::Release(session) })
+            }
+            "Page.javascriptDialogOpening" if own => {
+                self.dialogs = self.dialogs.saturating_add(1);
+                self.settle.unrest(now);
+                Some(Errand::CloseDialog)
+            }
+            _ if !own => None,
+            "Runtime.bindingCalled" => {
+                self.reported(params, now);
+                None
+            }
+            "Page.loadEventFired" if self.reached.is_some() => {
+                self.loaded_s = self.loaded_s.or(params["timestamp"].as_f64());
+                self.settle.loaded(now);
+                None
+            }
+            // A page that stops its own loading has no load event.
+            "Page.frameStoppedLoading" if self.reached.is_some() && params["frameId"] == self.frame.as_str() => {
+                self.settle.loaded(now);
+                None
+            }
+            "Page.frameRequestedNavigation" if params["frameId"] == self.frame.as_str() => {
+                params["reason"].as_str().unwrap_or_default().clone_into(&mut self.reason);
+                None
+            }
+            "Page.frameNavigated" => {
+                self.navigated(&params["frame"], now);
+                None
+            }
+            "Page.windowOpen" => {
+                self.popups = self.popups.saturating_add(1);
+                self.settle.unrest(now);
+                Some(Errand::ClosePopups)
+            }
+            "Page.downloadWillBegin" => {
+                self.downloads = self.downloads.saturating_add(1);
+                None
+            }
+            "Inspector.targetCrashed" => {
+                self.stop(Stop::Crashed);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn reported(&mut self, params: &Value, now: Monotonic) {
+        // The binding is there in the observer's world alone.
+        if self.reached.is_none() {
+            return;
+        }
+        let news = self.entries.take(params["payload"].as_str().unwrap_or_default());
+        if news.hello {
+            self.world = params["executionContextId"].as_u64();
+        }
+        if news.unrest {
+            self.settle.unrest(now);
+        }
+    }
+
+    fn navigated(&mut self, frame: &Value, now: Monotonic) {
+        let text = |key: &str| frame[key].as_str().unwrap_or_default();
+        // Frames within the page do as they like; so do errors, which the navigation itself tells.
+        if frame.get("parentId").is_some() || text("id") != self.frame || frame.get("unreachableUrl").is_some() {
+            return;
+        }
+        match self.reached {
+            None => {
+                self.reached = Some(now);
+                text("loaderId").clone_into(&mut self.loader);
+            }
+            Some(reached) if text("loaderId") != self.loader => {
+                let (url, reason) = (cut(text("url"), TEXT_BYTES_MAX), cut(&self.reason, 40));
+                self.stop(Stop::Away { url, reason, after_us: now.us_since(reached) });
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The first reason counts.
+    pub(crate) fn stop(&mut self, stop: Stop) {
+        self.stop.get_or_insert(stop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn story() -> Story {
+        Story::new("F".to_owned(), 1_000, Monotonic(0))
+    }
+
+    fn tell(story: &mut Story, method: &str, params: Value) -> Option<Errand> {
+        story.take(true, method, &params, Monotonic(10))
+    }
+
+    fn navigated(story: &mut Story, loader: &str, url: &str) {
+        tell(story, "Page.frameNavigated", json!({ "frame": { "id": "F", "loaderId": loader, "url": url } }));
+    }
+
+    #[test]
+    fn the_first_document_is_the_page_and_a_second_is_elsewhere() {
+        let mut story = story();
+        navigated(&mut story, "1", "http://a/");
+        let child = json!({ "frame": { "id": "C", "parentId": "F", "loaderId": "9", "url": "http://c/" } });
+        tell(&mut story, "Page.frameNavigated", child);
+        navigated(&mut story, "1", "http://a/#there");
+        assert_eq!(story.stop, None);
+        tell(&mut story, "Page.frameRequestedNavigation", json!({ "frameId": "F", "reason": "metaTagRefresh" }));
+        navigated(&mut story, "2", "http://b/");
+        let Some(Stop::Away { url, reason, .. }) = &story.stop else { panic!("{:?}", story.stop) };
+        assert_eq!((url.as_str(), reason.as_str()), ("http://b/", "metaTagRefresh"));
+        tell(&mut story, "Inspector.targetCrashed", json!({}));
+        assert!(matches!(story.stop, Some(Stop::Away { .. })), "the first reason counts");
+    }
+
+    #[test]
+    fn an_error_page_is_not_the_page() {
+        let mut story = story();
+        let error = json!({ "frame": {
+            "id": "F", "loaderId": "1", "url": "chrome-error://chromewebdata/", "unreachableUrl": "http://a/" } });
+        tell(&mut story, "Page.frameNavigated", error);
+        assert_eq!(story.reached, None);
+    }
+
+    #[test]
+    fn nothing_is_loaded_or_reported_before_the_page_is_reached() {
+        let mut story = story();
+        tell(&mut story, "Page.frameStoppedLoading", json!({ "frameId": "F" }));
+        tell(&mut story, "Page.loadEventFired", json!({ "timestamp": 1.0 }));
+        let hello = json!({ "payload": r#"[{"k":"hello"}]"#, "executionContextId": 3 });
+        tell(&mut story, "Runtime.bindingCalled", hello.clone());
+        assert!(!story.settle.is_loaded() && story.world.is_none());
+        navigated(&mut story, "1", "http://a/");
+        tell(&mut story, "Runtime.bindingCalled", hello);
+        tell(&mut story, "Page.loadEventFired", json!({ "timestamp": 1.0 }));
+        assert!(story.settle.is_loaded());
+        assert_eq!(story.world, Some(3));
+    }
+
+    #[test]
+    fn what_would_stop_a_page_is_dealt_with() {
+        let mut story = story();
+        assert_eq!(tell(&mut story, "Page.javascriptDialogOpening", json!({})), Some(Errand::CloseDialog));
+        assert_eq!(tell(&mut story, "Page.windowOpen", json!({})), Some(Errand::ClosePopups));
+        assert_eq!(tell(&mut story, "Page.downloadWillBegin", json!({})), None);
+        assert_eq!((story.dialogs, story.popups, story.downloads), (1, 1, 1));
+        let attached = json!({ "sessionId": "S" });
+        assert_eq!(tell(&mut story, "Target.attachedToTarget", attached.clone()), Some(Errand::Adopt("S".to_owned())));
+        for _ in 0..CHILDREN_MAX {
+            tell(&mut story, "Target.attachedToTarget", attached.clone());
+        }
+        assert_eq!(tell(&mut story, "Target.attachedToTarget", attached), Some(Errand::Release("S".to_owned())));
+        // A frame's binding is not the page's.
+        story.take(false, "Runtime.bindingCalled", &json!({ "payload": "[]" }), Monotonic(1));
+        assert_eq!(story.world, None);
+    }
+}
