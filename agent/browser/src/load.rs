@@ -333,7 +333,7 @@ impl Visit<'_> {
             let end = self.session.deadline().plus_us(PICTURE_US);
             let within_us = end.us_since(clock::monotonic()).min(3 * PICTURE_US);
             failed.screenshot =
-                picture::take(&self.session, self.job.profile.width, self.job.profile.height, within_us).await;
+                picture::take(&mut self.session, self.job.profile.width, self.job.profile.height, within_us).await;
         }
         failed
     }

@@ -163,8 +163,8 @@ impl Session {
         self.until(self.deadline, tokio::time::sleep(Duration::from_micros(us))).await.map(drop)
     }
 
-    /// Calls a method of a page that was given up, without listening.
-    pub(crate) async fn call_last(&self, within_us: u64, method: &'static str, params: Value) -> Option<Value> {
+    /// Calls a method of a page that was given up, without listening. (Unshared: what it holds is sent between threads, not seen by two.)
+    pub(crate) async fn call_last(&mut self, within_us: u64, method: &'static str, params: Value) -> Option<Value> {
         let call = self.connection.call(Some(&self.id), method, params);
         tokio::time::timeout(Duration::from_micros(within_us), call).await.ok()?.ok()
     }
