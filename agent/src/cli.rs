@@ -1,6 +1,7 @@
 //! The command line.
 
 mod probe;
+mod vitals;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::token::JoinToken;
 
 use self::probe::ProbeArgs;
+use self::vitals::VitalsArgs;
 use crate::config::{Config, check_address};
 use crate::control::{Answer, Request, offline, socket};
 use crate::runner::{self, Options};
@@ -34,7 +36,7 @@ const SUSPEND_US_DEFAULT: u64 = 3_600_000_000;
 #[command(
     name = "sitepulse-agent",
     version,
-    after_help = "Examples:\n  sitepulse-agent join sp1_...            enrol with a token of `sitepulse-collector token create`\n  sitepulse-agent run                     run in the foreground (systemd does this)\n  sitepulse-agent status --json           how it fares, for scripts\n  sitepulse-agent suspend --for 2h --reason 'moving racks'\n  sitepulse-agent probe https://shop.example/   run a check once, here and now\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 data directory, 5 refused, 6 unreachable, 8 not found, 9 down, 10 unknown.\nThe log level is SITEPULSE_LOG (error, warn, info, debug, trace)."
+    after_help = "Examples:\n  sitepulse-agent join sp1_...            enrol with a token of `sitepulse-collector token create`\n  sitepulse-agent run                     run in the foreground (systemd does this)\n  sitepulse-agent status --json           how it fares, for scripts\n  sitepulse-agent suspend --for 2h --reason 'moving racks'\n  sitepulse-agent probe https://shop.example/   run a check once, here and now\n  sitepulse-agent vitals https://shop.example/  measure a page in a browser\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 data directory, 5 refused, 6 unreachable, 8 not found, 9 down, 10 unknown.\nThe log level is SITEPULSE_LOG (error, warn, info, debug, trace)."
 )]
 pub struct Cli {
     /// Where state and spool are [default: /var/lib/sitepulse-agent for root, else ~/.local/share/sitepulse-agent].
@@ -78,6 +80,9 @@ enum Command {
     /// Run a check once, here and now, and print everything measured. Needs no agent.
     #[command(after_help = probe::EXAMPLES)]
     Probe(Box<ProbeArgs>),
+    /// Measure the Core Web Vitals of a page in a real browser, here and now. Needs no agent.
+    #[command(after_help = vitals::EXAMPLES)]
+    Vitals(Box<VitalsArgs>),
     /// Run a check of the running agent at once, besides its schedule. Nothing counts it.
     #[command(
         after_help = "Examples:\n  sitepulse-agent run-now shop\n  sitepulse-agent run-now shop --json | jq .phases_us\n\nExit codes as for `probe`: 0 up or degraded, 9 down, 10 unknown."
@@ -192,6 +197,13 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
             logging::init(Some("warn"))?;
             let runtime = runtime()?;
             let outcome = probe::probe(&args, &runtime);
+            runtime.shutdown_background();
+            outcome
+        }
+        Command::Vitals(args) => {
+            logging::init(Some("warn"))?;
+            let runtime = runtime()?;
+            let outcome = vitals::vitals(&args, &runtime);
             runtime.shutdown_background();
             outcome
         }

@@ -1,5 +1,7 @@
 //! The agent's configuration file. Every key is optional; an unknown one is an error.
 
+pub mod browser;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -7,6 +9,7 @@ use sitepulse_daemon::config::{self, ConfigError};
 use sitepulse_daemon::logging;
 use sitepulse_probe::policy::Policy;
 
+use self::browser::BrowserKeys;
 use crate::engine::{IN_FLIGHT_DEFAULT, PER_HOST_MAX_DEFAULT};
 use crate::spool::{BYTES_MAX_DEFAULT, BYTES_MAX_MIN, Limits};
 
@@ -28,6 +31,9 @@ pub struct Config {
     /// What probes may reach.
     #[serde(default)]
     pub network: NetworkKeys,
+    /// The browser of `web_vitals` checks.
+    #[serde(default)]
+    pub browser: BrowserKeys,
 }
 
 /// The keys of `[network]`.
@@ -86,6 +92,9 @@ impl Config {
                     format!("{reference:?} is no reference target: write host:port, as in one.one.one.one:53");
                 return Err(config::invalid(text, path, entry_at("references", reference), &message));
             }
+        }
+        if let Err((key, message)) = self::browser::judge(&config.browser) {
+            return Err(config::invalid(text, path, at(key), &message));
         }
         if network.per_host_max.is_some_and(|runs| !(1..=10_000).contains(&runs)) {
             return Err(config::invalid(text, path, at("per_host_max"), "per_host_max must be from 1 to 10000"));
@@ -217,9 +226,18 @@ mod tests {
         assert_eq!(config.per_host_max(), empty.per_host_max());
         assert_eq!(config.limits().bytes_max, empty.limits().bytes_max);
         assert_eq!(config.network.allow, empty.network.allow);
-        for key in
-            ["data_dir", "collectors", "spool_bytes_max", "max_in_flight", "log", "allow", "references", "per_host_max"]
-        {
+        assert_eq!(config.browser.options(), empty.browser.options());
+        let keys = [
+            "data_dir",
+            "collectors",
+            "spool_bytes_max",
+            "max_in_flight",
+            "log",
+            "allow",
+            "references",
+            "per_host_max",
+        ];
+        for key in keys.into_iter().chain(browser::NAMES) {
             assert!(set.lines().any(|line| line.starts_with(&format!("{key} = "))), "the sample lacks {key}");
         }
     }

@@ -8,6 +8,7 @@ pub mod offline;
 pub mod result;
 pub mod socket;
 pub mod view;
+pub mod vitals;
 
 use std::collections::BTreeMap;
 

@@ -20,11 +20,11 @@ use std::time::Duration;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::notify::Progress as Heartbeat;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_model::check::AssignedCheck;
+use sitepulse_model::check::{AssignedCheck, BROWSER, BROWSER_ALONE};
 use sitepulse_model::control::{ControlEvent, ControlLog, EventId};
 use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
-use sitepulse_model::schedule::{Action, MissedSlots, Plan, Scheduler};
+use sitepulse_model::schedule::{Action, HostLimit, MissedSlots, Plan, Scheduler};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_probe::network::Witness;
 use sitepulse_probe::tools::Tools;
@@ -62,8 +62,15 @@ const RETRY_US: u64 = if cfg!(test) { 200_000 } else { 5_000_000 };
 const REFUSED_MAX: usize = 4096;
 /// Records that wait for an assignment to be stored. Beyond (the disk hangs for long), a kill just then could count a slot twice.
 const HELD_RECORDS_MAX: usize = 16_384;
-/// How far a waiting record's slot may lie behind its place in the spool: the longest timeout and some queueing.
-const SLOT_LAG_US_MAX: i64 = 400_000_000;
+/// How long a due page waits for its place in the browser.
+const BROWSER_WAIT_US_MAX: u64 = 120_000_000;
+/// Pages that load at once for each processor, where only times are measured.
+const PAGES_PER_CPU: usize = 2;
+/// Processors that a page has for itself, where the processor's time is measured.
+const CPUS_PER_HEAVY_PAGE: usize = 2;
+/// How far a waiting record's slot may lie behind its place in the spool: the longest timeout and some queueing, twice for pages (here and at the
+/// browser).
+const SLOT_LAG_US_MAX: i64 = 600_000_000;
 
 /// Why the engine cannot go on.
 #[derive(Debug, Error)]
@@ -259,7 +266,7 @@ impl Engine {
             retired: BTreeMap::new(),
             log,
             unacked,
-            scheduler: Scheduler::new(parts.in_flight_max, parts.per_host_max),
+            scheduler: scheduler(parts.in_flight_max, parts.per_host_max),
             transitions: Transitions::default(),
             spool: parts.spool,
             figures,
@@ -760,6 +767,17 @@ impl Engine {
             drop(settle.send(Settled::Acked(saved.ok().map(|()| until))));
         });
     }
+}
+
+/// A scheduler that knows what the browser bears. Its seats are the browser's own affair; here runs that would only wait for one are kept
+/// waiting, heaviest check first, and told as missed when they waited too long.
+fn scheduler(in_flight_max: usize, per_host_max: usize) -> Scheduler {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut scheduler = Scheduler::new(in_flight_max, per_host_max);
+    for (host, runs_max) in [(BROWSER, PAGES_PER_CPU * cpus), (BROWSER_ALONE, cpus / CPUS_PER_HEAVY_PAGE)] {
+        scheduler.limit(host, HostLimit { runs_max, wait_us_max: BROWSER_WAIT_US_MAX });
+    }
+    scheduler
 }
 
 fn bucket(checks: &BTreeMap<CheckNo, Entry>, retired: &BTreeMap<CheckNo, Bucket>, check: CheckNo) -> Option<Bucket> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sitepulse_browser::Browser;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE};
@@ -123,7 +124,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::info!("{missed} ranges of runs were missed while the agent was stopped; they are recorded");
     }
 
-    let tools = tools(options.policy, &options.config.network.references)?;
+    let tools = tools(options.policy, &options.config.network.references, options.config.browser.options())?;
+    let tools = Arc::new(tools);
     let vault = Vault::open(&dir);
     tools.secrets.replace(vault.load(&state).0);
     let (stop, stopped) = watch::channel(false);
@@ -139,7 +141,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         resume_after,
         in_flight_max: options.config.in_flight_max(),
         per_host_max: options.config.per_host_max(),
-        tools: Arc::new(tools),
+        tools: tools.clone(),
         vault,
         tasks: tasks.clone(),
         heartbeat: notifier.progress("scheduler"),
@@ -211,6 +213,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     stop.send_replace(true);
     let state_thread = engine.end();
+    // What is still loaded is found as missed by the next start.
+    if tokio::time::timeout(JOIN_MAX, tools.browser.close()).await.is_err() {
+        tracing::warn!("the browser does not end; the kernel ends it with this program");
+    }
     if let Err(error) = tasks.join_all(JOIN_MAX).await {
         tracing::warn!("{error}");
     }
@@ -224,10 +230,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     outcome
 }
 
-/// What probes share: the machine's roots, this policy, these reference targets.
-pub(crate) fn tools(policy: Policy, references: &[String]) -> anyhow::Result<Tools> {
+/// What probes share: the machine's roots, this policy, these reference targets, this browser.
+pub(crate) fn tools(
+    policy: Policy,
+    references: &[String],
+    browser: sitepulse_browser::Options,
+) -> anyhow::Result<Tools> {
     let mut tools = Tools::new(Tls::from_system().context("cannot set up probing")?, policy);
     tools.network = Network::new(references.to_vec());
+    tools.browser = Browser::new(browser);
     Ok(tools)
 }
 

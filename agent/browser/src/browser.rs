@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use serde_json::json;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::record::{Cause, Phase};
@@ -27,7 +28,7 @@ use crate::launch::program::Program;
 use crate::launch::{self, Process, tree};
 use crate::load;
 use crate::options::Options;
-use crate::pressure::Watch;
+use crate::pressure::{self, Crowd, Watch, is_pressed};
 use crate::proxy::Proxy;
 use crate::{Failed, Job, Loaded};
 
@@ -36,6 +37,8 @@ pub(crate) use crate::browser::lease::Lease;
 /// Seats of a processor: so many loads that measure times alone go on at once. A load on a slowed-down processor, or one whose blocking time counts, takes those of
 /// two processors.
 const SEATS_PER_CPU: u32 = 2;
+/// How long a browser may take to tell its processor time.
+const PROCESSOR_TIME_MAX: Duration = Duration::from_millis(500);
 /// How often a browser with loads is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A load that has not ended by itself so long after its deadline is given up.
@@ -51,6 +54,7 @@ pub struct Browser {
 struct Inner {
     options: Options,
     slot: tokio::sync::Mutex<Slot>,
+    crowd: Crowd,
     life: Mutex<Life>,
     tasks: TaskSet,
     seats: Arc<Semaphore>,
@@ -91,6 +95,7 @@ impl Browser {
         let inner = Inner {
             options,
             slot: tokio::sync::Mutex::default(),
+            crowd: Crowd::default(),
             life: Mutex::default(),
             tasks: TaskSet::new(),
             seats: Arc::new(Semaphore::new(seats_max as usize)),
@@ -124,7 +129,7 @@ impl Browser {
             |detail: String| Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {detail}")));
         let proxy = Proxy::bind().await.map_err(|error| gone(format!("no port for its proxy ({error})")))?;
         let lease = self.inner.lease(&proxy.url()).await?;
-        let watch = Watch::begin(lease.process.leases.load(Ordering::Relaxed).max(1));
+        let watch = Watch::begin(&self.inner.crowd, processor_us(&lease.process).await);
         let deadline = Duration::from_micros(job.timeout_us) + OVERDUE;
         let outcome = tokio::select! {
             outcome = timeout(deadline, load::load(&lease, job, &proxy)) => outcome.unwrap_or_else(|_| {
@@ -134,16 +139,20 @@ impl Browser {
             () = proxy.serve(gate) => Err(gone("its proxy ended".to_owned())),
         };
         let build = lease.process.build.clone();
-        let host = watch.end();
+        // Before the page's processes are gone, whose time is the browser's own.
+        let host = watch.end(processor_us(&lease.process).await);
+        let low_confidence = is_pressed(&host, self.inner.options.pressure_max);
         lease.end().await;
         match outcome {
             Ok(mut loaded) => {
                 loaded.load.host = host;
+                loaded.load.low_confidence = low_confidence;
                 loaded.browser = build;
                 Ok(loaded)
             }
             Err(mut failed) => {
                 failed.load.host = host;
+                failed.load.low_confidence = low_confidence;
                 failed.browser = build;
                 Err(failed)
             }
@@ -225,6 +234,18 @@ impl Inner {
             self.life().died(clock::monotonic());
         }
     }
+}
+
+/// The processor time that a browser has taken so far, in microseconds; `None` where it does not tell.
+async fn processor_us(process: &Process) -> Option<u64> {
+    if let Some(pid) = process.pid() {
+        return pressure::tree_us(u32::try_from(pid).ok()?);
+    }
+    // Another's child, maybe in a namespace of its own: it tells of its processes itself, those that ended excepted.
+    let asked = process.connection.call(None, "SystemInfo.getProcessInfo", json!({}));
+    let told = timeout(PROCESSOR_TIME_MAX, asked).await.ok()?.ok()?;
+    let seconds: f64 = told["processInfo"].as_array()?.iter().filter_map(|process| process["cpuTime"].as_f64()).sum();
+    Some((seconds * 1e6) as u64)
 }
 
 /// Keeps an eye on a browser: its end, its memory while there are loads, its idleness while there are none.

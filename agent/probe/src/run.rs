@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use hyper::HeaderMap;
 use sitepulse_daemon::clock;
-use sitepulse_model::check::{AssignedCheck, CheckKind};
+use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::expect::{self, Expectation, Headers, Observed};
 use sitepulse_model::id::{CheckNo, Revision};
 use sitepulse_model::record::{Cause, FactKey, Phase, ProbeResult, ProbeState, detail};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_model::vitals::profile::Thresholds;
 
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::network::Contact;
@@ -80,7 +81,7 @@ impl Probe {
         let expect = expect::with_defaults(definition.kind.as_str(), &definition.expect);
         Self {
             wants_body: expect::needs_body(&expect),
-            kind: Kind::new(&definition.kind),
+            kind: Kind::new(definition, &expect),
             name: definition.kind.as_str(),
             timeout_us: definition.timeout_us,
             retries: definition.retries,
@@ -90,7 +91,7 @@ impl Probe {
         }
     }
 
-    /// Runs the check once: at most its timeout for each attempt.
+    /// Runs the check once: at most its timeout for each attempt, or for each load of a page.
     pub async fn run(&self, run: Run, tools: &Tools) -> ProbeResult {
         let mut failed = Vec::new();
         loop {
@@ -108,7 +109,8 @@ impl Probe {
     /// One attempt after the `failed` ones, and whether another one could end better.
     async fn attempt(&self, run: &Run, tools: &Tools, failed: &[String]) -> (ProbeResult, bool) {
         let start = clock::monotonic();
-        let mut attempt = Attempt::new(tools, &self.expect, self.wants_body, start.plus_us(self.timeout_us));
+        let attempt_us = self.attempt_us();
+        let mut attempt = Attempt::new(tools, &self.expect, self.wants_body, start.plus_us(attempt_us));
         attempt.kind = self.name;
         attempt.note_all = run.note_all;
         // First of all: facts are limited in number, and assertions ask for these.
@@ -120,14 +122,19 @@ impl Probe {
         }
         // What targets send is read by the code of many others: a panic in it must not end the agent. What it leaves behind is dropped with the attempt.
         let talk = AssertUnwindSafe(self.kind.talk(&mut attempt)).catch_unwind();
-        let seen = tokio::time::timeout(Duration::from_micros(self.timeout_us), talk).await;
+        let seen = tokio::time::timeout(Duration::from_micros(attempt_us), talk).await;
         let struck = attempt.phase();
         let end = clock::monotonic();
         attempt.end_at(end);
-        attempt.phases.total = Some(end.us_since(start));
+        // A page tells its own: until its load event, in the load that is shown.
+        attempt.phases.total.get_or_insert(end.us_since(start));
         let seen = match seen {
             Ok(Ok(seen)) => seen,
             Ok(Err(_panic)) => Err(self.panicked(run, struck, &attempt.host)),
+            Err(_) if matches!(self.kind, Kind::WebVitals(_)) => {
+                let text = format!("browser: it gave nothing back within {}; please report it", human_us(attempt_us));
+                Err(Failure::new(Cause::AgentFault, Phase::Total, text))
+            }
             Err(_) => {
                 let text = timeout_text(struck, &attempt, self.timeout_us);
                 Err(Failure::new(Cause::Timeout, struck, text))
@@ -184,6 +191,16 @@ impl Probe {
         Failure::new(Cause::AgentFault, phase, text)
     }
 
+    /// The deadline of an attempt: the check's timeout, or of a page, which is loaded several times, all of its deadlines.
+    fn attempt_us(&self) -> u64 {
+        if let Kind::WebVitals(probe) = &self.kind { probe.attempt_us() } else { self.timeout_us }
+    }
+
+    /// What `good` and `poor` are of a vital.
+    fn thresholds(&self) -> Option<&Thresholds> {
+        if let Kind::WebVitals(probe) = &self.kind { Some(probe.thresholds()) } else { None }
+    }
+
     /// Judges an answer; tells what is wrong with it, or odd about it.
     fn judge(&self, result: &mut ProbeResult, answer: &Answer) -> String {
         let outcome = expect::evaluate(
@@ -196,7 +213,7 @@ impl Probe {
                 headers: &HeaderLines(&answer.headers),
                 phases: result.phases,
                 now: result.started,
-                thresholds: None,
+                thresholds: self.thresholds(),
             },
         );
         result.state = outcome.state;
@@ -227,8 +244,8 @@ fn fail(result: &mut ProbeResult, failure: Failure) -> String {
 }
 
 impl Kind {
-    fn new(kind: &CheckKind) -> Self {
-        let made = match kind {
+    fn new(definition: &CheckDefinition, expect: &[Expectation]) -> Self {
+        let made = match &definition.kind {
             CheckKind::Http(target) => http::HttpProbe::new(target).map(Self::Http),
             CheckKind::Tcp(target) => tcp::TcpProbe::new(target).map(Self::Tcp),
             CheckKind::Udp(target) => udp::UdpProbe::new(target).map(Self::Udp),
@@ -241,7 +258,10 @@ impl Kind {
             CheckKind::Imap(target) => imap::ImapProbe::new(target).map(Self::Imap),
             CheckKind::Domain(target) => domain::DomainProbe::new(target).map(Self::Domain),
             CheckKind::Flow(target) => flow::FlowProbe::new(target).map(Self::Flow),
-            CheckKind::WebVitals(target) => web_vitals::WebVitalsProbe::new(target).map(Self::WebVitals),
+            CheckKind::WebVitals(target) => {
+                let CheckDefinition { timeout_us, retries, .. } = *definition;
+                web_vitals::WebVitalsProbe::new(target, timeout_us, retries, expect).map(Self::WebVitals)
+            }
             CheckKind::Heartbeat(_) => Err("the collector itself watches heartbeats".to_owned()),
         };
         made.unwrap_or_else(Self::Unusable)

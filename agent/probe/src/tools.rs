@@ -7,6 +7,7 @@ use base64::Engine as _;
 use sitepulse_browser::{Browser, Options};
 use sitepulse_model::check::SecretText;
 use sitepulse_model::record::{Cause, Fact, FactValue, Facts, Phase};
+use tokio::sync::watch;
 
 use crate::attempt::Failure;
 use crate::domain::Registry;
@@ -38,6 +39,25 @@ pub struct Tools {
     pub registry: Registry,
     /// The browser of `web_vitals` checks; none is started before one is needed.
     pub browser: Browser,
+    /// How far the last page is, for whoever waits for it.
+    pub progress: watch::Sender<Progress>,
+}
+
+/// How far a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// Nothing is under way.
+    #[default]
+    Idle,
+    /// It waits for its place in the browser.
+    Waiting,
+    /// It is loaded. Beyond `runs`, a load is repeated that the host had no time for.
+    Loading {
+        /// Which load, from 1.
+        load: usize,
+        /// Loads asked for.
+        runs: usize,
+    },
 }
 
 impl Tools {
@@ -53,6 +73,7 @@ impl Tools {
             quic: Endpoints::default(),
             registry: Registry::default(),
             browser: Browser::new(Options::default()),
+            progress: watch::Sender::default(),
         }
     }
 }
@@ -115,11 +136,12 @@ impl Secrets {
         out
     }
 
-    /// As [`Secrets::redact`], in every text of these facts.
+    /// As [`Secrets::redact`], in every text of these facts. Documents are no texts: whoever makes one leaves secrets out of it.
     pub(crate) fn redact_facts(&self, facts: &mut Facts) {
         for Fact { key, value } in std::mem::take(&mut facts.more) {
             match value {
                 FactValue::Number(number) => facts.number(key, number),
+                FactValue::Text(text) if key.is_document() => facts.text(key, &text),
                 FactValue::Text(text) => facts.text(key, &self.redact(&text)),
             }
         }
@@ -197,11 +219,13 @@ mod tests {
         facts.text(FactKey::Banner, "220 hello 4711");
         facts.text(FactKey::Step, "one hunter2-hunter2");
         facts.number(FactKey::Attempts, 4711);
+        facts.text(FactKey::VitalsReport, "{\"browser\":\"Chrome/4711\"}");
         secrets.redact_facts(&mut facts);
         assert_eq!(facts.texts_of(FactKey::Banner).collect::<Vec<_>>(), ["220 hello secret:pin"]);
         assert_eq!(facts.texts_of(FactKey::Hop).collect::<Vec<_>>(), ["https://a.example/?echo=secret:api"]);
         assert_eq!(facts.texts_of(FactKey::Step).collect::<Vec<_>>(), ["one secret:api"]);
         assert_eq!(facts.number_of(FactKey::Attempts), Some(4711));
+        assert_eq!(facts.texts_of(FactKey::VitalsReport).next(), Some("{\"browser\":\"Chrome/4711\"}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! holds such tables, and the same probers run them. The person at the keyboard is trusted as with curl: loopback and private addresses may
 //! be dialled, unless a configuration file says what may.
 
-mod source;
+pub(super) mod source;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -140,7 +140,8 @@ pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyh
         None => Config::default().policy(&[&trusted, args.allow.as_slice()].concat()),
     };
     let policy = policy.map_err(|reason| Fatal::new(Exit::Usage, format!("--allow: {reason}")))?;
-    let tools = runner::tools(policy, config.as_ref().map_or(&[], |config| &config.network.references))?;
+    let config = config.unwrap_or_default();
+    let tools = runner::tools(policy, &config.network.references, config.browser.options())?;
     tools.secrets.replace(secrets(&checks, args.options.user.is_some())?);
     let several = checks.len() > 1;
     let colour = !args.json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -164,6 +165,7 @@ pub(super) fn probe(args: &ProbeArgs, runtime: &tokio::runtime::Runtime) -> anyh
             super::write(&format!("{gap}{}", view.text(colour)))?;
         }
     }
+    runtime.block_on(tools.browser.close());
     match views.as_slice() {
         _ if !args.json => {}
         [one] if !several => super::write(&(serde_json::to_string_pretty(one)? + "\n"))?,
@@ -192,7 +194,7 @@ const fn worse(one: ProbeState, other: ProbeState) -> ProbeState {
 }
 
 /// A refusal by the policy with what mends it here, besides the configuration: the entry that the policy asks for.
-fn with_remedy(explanation: &str) -> String {
+pub(super) fn with_remedy(explanation: &str) -> String {
     let entry = explanation.rsplit_once("allow = [\"").and_then(|(_, entry)| entry.split_once("\"]"));
     let entry = entry.map_or("ADDRESS", |(entry, _)| entry);
     format!("{explanation}, or give --allow {entry} here")
@@ -200,7 +202,7 @@ fn with_remedy(explanation: &str) -> String {
 
 /// The secrets that the checks refer to, from the environment. One that is not here makes its checks `unknown`; the password of `--user` must
 /// be there.
-fn secrets(checks: &[AssignedCheck], user: bool) -> Result<BTreeMap<String, String>, Fatal> {
+pub(super) fn secrets(checks: &[AssignedCheck], user: bool) -> Result<BTreeMap<String, String>, Fatal> {
     let mut values = BTreeMap::new();
     for name in checks.iter().flat_map(|check| CheckKind::secrets(&check.definition.kind)) {
         let password = user && name == PASSWORD_SECRET;

@@ -5,6 +5,10 @@ use serde_json::{Map, Value};
 use sitepulse_daemon::instant;
 use sitepulse_model::record::{FactKey, FactValue, Facts, Phase, Phases, ProbeResult};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_model::vitals::report::Report;
+use sitepulse_model::vitals::{Spread, Vital};
+
+use super::vitals;
 
 /// Columns of the picture of phases.
 const BAR_COLUMNS: u64 = 40;
@@ -31,6 +35,9 @@ pub struct ResultView {
     pub phases_us: PhasesView,
     /// What the protocol told. A key that may come several times has a list; instants are RFC 3339.
     pub facts: Map<String, Value>,
+    /// What a browser told of a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vitals: Option<Box<Report>>,
 }
 
 /// Durations in microseconds.
@@ -81,6 +88,7 @@ impl ResultView {
             address: result.address_text(),
             phases_us: result.phases.into(),
             facts: facts(&result.facts),
+            vitals: vitals::report(&result.facts).map(Box::new),
         }
     }
 
@@ -107,7 +115,8 @@ impl ResultView {
         }
         let mut rows: Vec<(&str, String)> = Vec::new();
         rows.extend(self.address.as_ref().map(|address| ("address", address.clone())));
-        for (key, value) in &self.facts {
+        let figures: Vec<&str> = Vital::ALL.iter().flat_map(|vital| vital.facts()).map(FactKey::as_str).collect();
+        for (key, value) in self.facts.iter().filter(|(key, _)| !figures.contains(&key.as_str())) {
             let name = key.strip_suffix("_us").unwrap_or(key);
             match value {
                 Value::Array(list) => rows.extend(list.iter().map(|value| (name, fact_text(key, value)))),
@@ -128,7 +137,20 @@ impl ResultView {
         for (name, value) in rows {
             out.push_str(&format!("{name:<width$}  {value}\n"));
         }
+        if let Some(report) = &self.vitals {
+            out.push_str(&self.vitals_text(report));
+        }
         out
+    }
+
+    fn vitals_text(&self, report: &Report) -> String {
+        let spread = |vital: Vital| {
+            let [median, min, max] = vital.facts().map(|key| self.facts.get(key.as_str()).and_then(Value::as_u64));
+            Some(Spread { median: median?, min: min?, max: max? })
+        };
+        let thresholds = report.profile.as_ref().map(|profile| profile.thresholds).unwrap_or_default();
+        let table = report.shown.map(|_| format!("{}\n", vitals::table(spread, &thresholds)));
+        format!("\n{}{}", table.unwrap_or_default(), vitals::explained(report))
     }
 }
 
@@ -180,7 +202,7 @@ fn facts(facts: &Facts) -> Map<String, Value> {
     out.extend(facts.body_bytes.map(|bytes| ("body_bytes".to_owned(), bytes.into())));
     let expires = facts.certificate_expires.map(instant::format);
     out.extend(expires.map(|expires| ("certificate_expires".to_owned(), expires.into())));
-    for fact in &facts.more {
+    for fact in facts.more.iter().filter(|fact| !fact.key.is_document()) {
         let value = match &fact.value {
             FactValue::Number(seconds) if fact.key.is_instant() => {
                 instant::format(UtcMicros(seconds.saturating_mul(1_000_000))).into()

@@ -29,7 +29,9 @@ pub use target::{
     HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText, TcpTarget,
     TlsOptions, TlsTarget, UdpTarget, WebsocketTarget,
 };
-pub use web_vitals::{INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX, WebVitalsTarget};
+pub use web_vitals::{
+    BROWSER, BROWSER_ALONE, INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX, WebVitalsTarget,
+};
 
 pub use valid::{CAPTURES_MAX, HEADERS_MAX, PROTOCOLS_MAX, REDIRECTS_MAX, SEND_BYTES_MAX, STEPS_MAX};
 
@@ -251,6 +253,15 @@ impl CheckDefinition {
     /// How long one result of this definition speaks: `interval x 2 + timeout`, in microseconds.
     pub const fn hold_us(&self) -> i64 {
         (self.interval_us * 2 + self.timeout_us) as i64
+    }
+
+    /// The host whose runs are limited together: [`CheckKind::host`], but for pages that need the browser to themselves, which have
+    /// [`BROWSER_ALONE`].
+    pub fn host(&self) -> Option<String> {
+        match &self.kind {
+            CheckKind::WebVitals(target) if target.is_heavy(&self.expect) => Some(String::from(BROWSER_ALONE)),
+            kind => kind.host(),
+        }
     }
 
     /// Whether agents of `region` run it.

@@ -7,7 +7,7 @@
 //!   runs; the older ones are missed, cause `overloaded`. So there is never a burst of one check's runs.
 //! - Full: at most `in_flight_max` runs at once, and `per_host_max` against one host. Due slots then wait, heaviest check first, for
 //!   [`WAIT_US_MAX`] at most and never past the check's next slot; what did not get its turn is missed, cause `overloaded`. A full host
-//!   holds up its own checks alone.
+//!   holds up its own checks alone. The browser is such a host, with limits of its own ([`HostLimit`]): a page takes long.
 //! - The wall clock leapt forward (more than [`STEP_US_MIN`] against the monotonic one): slots leapt over are missed, cause
 //!   `clock_step`, the newest included, because they all would start at once. Slots that really passed before run as usual.
 //! - It leapt back: a check whose interval is shorter than the leap goes on at the next slot after the new time (some slots then
@@ -100,7 +100,7 @@ impl Plan {
             revision: assigned.revision,
             lattice: Lattice::new(&definition.id, agent, definition.interval_us),
             weight: definition.weight,
-            host: definition.kind.host().map_or(0, |host| fnv1a(host.as_bytes()).max(1)),
+            host: definition.host().map_or(0, |host| host_key(&host)),
         }
     }
 
@@ -169,6 +169,20 @@ struct Entry {
     waiting: Option<Waiting>,
 }
 
+/// The limits of one host, where they are not those of all hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostLimit {
+    /// Most runs at once; at least 1.
+    pub runs_max: usize,
+    /// Longest wait of a due slot for a place, in microseconds; it ends with the check's next slot all the same.
+    pub wait_us_max: u64,
+}
+
+/// How [`Plan::host`] names a host; never 0.
+fn host_key(host: &str) -> u64 {
+    fnv1a(host.as_bytes()).max(1)
+}
+
 /// The scheduler of one agent. Memory grows with the number of checks alone.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
@@ -195,6 +209,11 @@ impl Scheduler {
             shed: 0,
             clock: None,
         }
+    }
+
+    /// Gives a host limits of its own. For before the first [`Scheduler::assign`].
+    pub fn limit(&mut self, host: &str, limit: HostLimit) {
+        self.room.limit(host_key(host), limit);
     }
 
     /// Replaces the set of checks. A new check, or one with another lattice, starts at its first slot after `wall_now`
@@ -308,7 +327,8 @@ impl Scheduler {
             actions.extend(
                 plan.missed(older_from, passed.plus_us(-interval), MissedCause::Overloaded).map(Action::Missed),
             );
-            let until_us = monotonic_now_us.saturating_add(WAIT_US_MAX.min(plan.lattice.interval_us));
+            let until_us =
+                monotonic_now_us.saturating_add(self.room.wait_us_max(plan.host).min(plan.lattice.interval_us));
             let waiting = Waiting { slot: passed, until_us };
             entry.waiting = Some(waiting);
             self.room.join(&plan, waiting);

@@ -94,6 +94,20 @@ fn assigned(number: u32, definition: CheckDefinition) -> AssignedCheck {
     AssignedCheck { number: CheckNo(number), revision: Revision(1), definition }
 }
 
+/// A check of a kind whose keys were given otherwise.
+///
+/// # Errors
+/// What is wrong with it, with the remedy.
+pub(in crate::cli) fn check_of(
+    kind: CheckKind,
+    timeout: Option<&str>,
+    expect: &[String],
+) -> Result<AssignedCheck, String> {
+    let timeout = timeout.map(str::to_owned);
+    let run = OneRun { id: URL_CHECK_ID.to_owned(), kind, timeout, retries: 0, expect: expect.to_vec() };
+    Ok(assigned(1, run.definition()?))
+}
+
 /// What of a definition says something about one run.
 #[derive(Clone)]
 struct OneRun {

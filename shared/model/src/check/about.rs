@@ -7,7 +7,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::syntax::{self, Url};
-use super::{Auth, CheckKind, Family, Interact, SecretText};
+use super::{Auth, BROWSER, CheckKind, Family, Interact, SecretText};
 use crate::duration;
 
 impl CheckKind {
@@ -87,7 +87,7 @@ impl CheckKind {
             Self::Heartbeat(_) => None,
             Self::Flow(target) => of_url(&syntax::without_variables(&target.steps.first()?.url)),
             // The browser is what there is too little of.
-            Self::WebVitals(_) => Some("browser".to_string()),
+            Self::WebVitals(_) => Some(BROWSER.to_string()),
         }
     }
 

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::target::{DurationUs, SecretText};
-use crate::vitals::profile::ProfileChoice;
+use crate::expect::Expectation;
+use crate::vitals::Vital;
+use crate::vitals::profile::{Profile, ProfileChoice};
 
 /// `web_vitals`: a page loaded in a real browser, several times, on a device profile.
 ///
@@ -75,6 +77,28 @@ impl WebVitalsTarget {
         }
     }
 }
+
+impl WebVitalsTarget {
+    /// The device, with what the check says of throttling; `None` where the profile is none.
+    pub fn device(&self) -> Option<Profile> {
+        let profile = self.profile.resolve()?;
+        Some(if self.throttling { profile } else { profile.without_throttling() })
+    }
+
+    /// Whether its figures are wrong where other pages load at the same time: the processor is slowed down (which takes a whole one), interactions
+    /// are timed, or an assertion is about the blocking time. Others measure when things happen, which company hardly changes; their blocking
+    /// time counts only where they had none.
+    pub fn is_heavy(&self, expect: &[Expectation]) -> bool {
+        let slowed = self.device().is_some_and(|device| device.is_throttled());
+        let blocking = |expectation: &Expectation| expectation.condition().operand.vital() == Some(Vital::Tbt);
+        slowed || !self.interact.is_empty() || expect.iter().any(blocking)
+    }
+}
+
+/// The host of pages that share the browser with others: see [`CheckKind::host`](super::CheckKind::host).
+pub const BROWSER: &str = "browser";
+/// The host of pages that need two processors for themselves: see [`WebVitalsTarget::is_heavy`].
+pub const BROWSER_ALONE: &str = "browser alone";
 
 impl Interact {
     /// Whether a browser times it as an interaction: then there is an INP.

@@ -280,3 +280,21 @@ fn ten_thousand_waiting_checks_cost_a_call_nothing() {
     }
     assert_eq!(scheduler.take_new_waiting().count(), 9_900);
 }
+
+#[test]
+fn a_host_may_have_limits_of_its_own() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    let plans: Vec<Plan> =
+        (0..3).map(|check| Plan { lattice, host: host_key("browser"), ..plan(check, MINUTE, 1000) }).collect();
+    let mut scheduler = Scheduler::new(100, 16);
+    scheduler.limit("browser", HostLimit { runs_max: 1, wait_us_max: 4 * WAIT_US_MAX });
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let slot = lattice.after(START);
+    assert_eq!(runs(&scheduler.handle_now(slot, 0)), [(0, slot)]);
+    let later = |us: u64| slot.plus_us(us as i64);
+    assert_eq!(scheduler.handle_now(later(2 * WAIT_US_MAX), 2 * WAIT_US_MAX), [], "it waits longer than others do");
+    scheduler.finished(host_key("browser"));
+    assert_eq!(runs(&scheduler.handle_now(later(3 * WAIT_US_MAX), 3 * WAIT_US_MAX)), [(1, slot)]);
+    let actions = scheduler.handle_now(later(4 * WAIT_US_MAX), 4 * WAIT_US_MAX);
+    assert_eq!(missed(&actions), [(2, 1, MissedCause::Overloaded)]);
+}

@@ -7,7 +7,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::Plan;
+use super::{HostLimit, Plan, WAIT_US_MAX};
 use crate::control::Weight;
 use crate::id::CheckNo;
 use crate::time::UtcMicros;
@@ -33,6 +33,8 @@ struct Host {
 #[derive(Debug, Clone)]
 pub(super) struct WaitingRoom {
     per_host_max: usize,
+    /// Hosts with a limit of their own.
+    limits: BTreeMap<u64, HostLimit>,
     /// Hosts with a run or a waiting slot. [`NO_HOST`] is without limit.
     hosts: BTreeMap<u64, Host>,
     /// The first of each host that has a place left.
@@ -59,6 +61,7 @@ impl WaitingRoom {
     pub(super) fn new(per_host_max: usize) -> Self {
         Self {
             per_host_max: per_host_max.max(1),
+            limits: BTreeMap::new(),
             hosts: BTreeMap::new(),
             heads: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -66,9 +69,27 @@ impl WaitingRoom {
         }
     }
 
+    /// A host has a limit of its own from now on. For before the first slot waits.
+    pub(super) fn limit(&mut self, host: u64, limit: HostLimit) {
+        self.limits.insert(host, limit);
+    }
+
+    /// How long a slot may wait for a place of this host.
+    pub(super) fn wait_us_max(&self, host: u64) -> u64 {
+        self.limits.get(&host).map_or(WAIT_US_MAX, |limit| limit.wait_us_max)
+    }
+
+    fn running_max(&self, host: u64) -> usize {
+        match self.limits.get(&host) {
+            Some(limit) => limit.runs_max.max(1),
+            None if host == NO_HOST => usize::MAX,
+            None => self.per_host_max,
+        }
+    }
+
     /// Changes a host, and who of it competes.
     fn change(&mut self, key: u64, change: impl FnOnce(&mut Host)) {
-        let running_max = if key == NO_HOST { usize::MAX } else { self.per_host_max };
+        let running_max = self.running_max(key);
         let host = self.hosts.entry(key).or_default();
         let before = host.head(running_max);
         change(host);

@@ -156,7 +156,10 @@ pub struct Host {
     /// The same, while it went on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pressure_during: Option<u32>,
-    /// Loads at once on this agent, this one included.
+    /// As much of that as others than the browser caused, and what a hypervisor took: judged, see [`Load::low_confidence`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure_others: Option<u32>,
+    /// Most loads at once on this agent while it went on, this one included.
     pub parallel: u32,
     /// Processors.
     pub cpus: u32,
