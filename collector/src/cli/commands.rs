@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod on_demand;
+mod vitals;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
         Command::Checks { watch } => client_side(checks(&global, watch)),
         Command::Sla(args) => client_side(sla(&global, args)),
+        Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
         Command::Weight(args) => client_side(weight(&global, args)),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vitals::Vital;
-use sitepulse_model::vitals::profile::Thresholds;
+use sitepulse_model::vitals::profile::{Threshold, Thresholds};
 
 use super::distribution::{Distribution, Method, Ratings};
 use super::{Row, profile_of};
@@ -99,6 +99,8 @@ pub struct VitalFigures {
     pub max: u64,
     /// Runs that have it, by rating.
     pub ratings: Ratings,
+    /// What they are rated by.
+    pub threshold: Threshold,
     /// How p75 and median were found.
     pub method: Method,
     /// The median of each of [`TREND_POINTS`] equal stretches of the span.
@@ -196,8 +198,12 @@ impl Gathering {
 
     /// What they add up to.
     pub fn finish(self) -> Figures {
-        let groups = self.groups.into_iter().map(|((profile, place), gathered)| gathered.finish(profile, place));
-        Figures { groups: groups.collect(), check: self.frame.check, span: self.frame.span }
+        let Self { frame, groups } = self;
+        let groups = groups.into_iter().map(|((profile, place), gathered)| {
+            let thresholds = frame.thresholds_of(&profile);
+            gathered.finish(profile, place, &thresholds)
+        });
+        Figures { groups: groups.collect(), check: frame.check, span: frame.span }
     }
 }
 
@@ -225,15 +231,16 @@ impl Gathered {
         }
     }
 
-    fn finish(self, profile: String, place: Place) -> Group {
+    fn finish(self, profile: String, place: Place, thresholds: &Thresholds) -> Group {
         let Self { runs, graded, low_confidence, vitals } = self;
-        let vitals = Vital::ALL.into_iter().zip(vitals).filter_map(|(vital, values)| values.finish(vital)).collect();
+        let vitals = Vital::ALL.into_iter().zip(vitals);
+        let vitals = vitals.filter_map(|(vital, values)| values.finish(vital, thresholds.of(vital))).collect();
         Group { profile, place, runs, graded, low_confidence, vitals }
     }
 }
 
 impl Values {
-    fn finish(mut self, vital: Vital) -> Option<VitalFigures> {
+    fn finish(mut self, vital: Vital, threshold: Threshold) -> Option<VitalFigures> {
         let (min, max) = self.extremes?;
         let mut trend = vec![None; TREND_POINTS];
         for (at, mut values) in self.trend {
@@ -246,6 +253,7 @@ impl Values {
             min,
             max,
             ratings: self.ratings,
+            threshold,
             method: self.all.method(),
             trend,
         })
