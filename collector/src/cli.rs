@@ -125,12 +125,14 @@ pub enum Command {
                             Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
     Sla(SlaArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
-    #[command(after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
                             sitepulse-collector vitals shop-vitals --from -30d --profile mobile --by-agent --json\n\n\
                             Without --from it covers 24 hours before --to (now). One value a run, the median of its loads; runs whose host was\n\
                             under pressure are counted, not graded. RATING is that of the p75, by the thresholds of the profile.\n\
                             A budget is an assertion of the check, like \"down if lcp > 8s\".\n\n\
-                            Exit codes: 0 ok, 2 the check loads no page, 6 collector not reached, 8 no such check, profile, region or agent.")]
+                            Exit codes: 0 ok, 2 the check loads no page, 6 collector not reached, 8 no such check, profile, region or agent."
+    )]
     Vitals(VitalsArgs),
     /// Stops runs of an agent, a check, or one check on one agent, for a time (1h unless told).
     #[command(

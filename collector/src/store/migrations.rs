@@ -182,8 +182,10 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         migrate(&connection, 1).unwrap();
         let mut keys = connection
-            .prepare("SELECT m.name || '.' || i.name, c.name FROM sqlite_schema m, pragma_index_list(m.name) i, \
-                      pragma_index_info(i.name) c WHERE m.type = 'table' AND i.\"unique\" = 1 AND c.seqno = 0")
+            .prepare(
+                "SELECT m.name || '.' || i.name, c.name FROM sqlite_schema m, pragma_index_list(m.name) i, \
+                      pragma_index_info(i.name) c WHERE m.type = 'table' AND i.\"unique\" = 1 AND c.seqno = 0",
+            )
             .unwrap();
         let keys = keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         let keys: Vec<(String, String)> = keys.map(Result::unwrap).collect();

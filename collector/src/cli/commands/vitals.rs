@@ -30,7 +30,8 @@ fn text(found: &VitalsView) -> String {
         return format!("No run of {check} from {span}.\n");
     }
     let mut table = Table::new(&[
-        "PROFILE", "REGION", "AGENT", "VITAL", "P75", "MEDIAN", "MIN", "MAX", "RATING", "GOOD", "BETWEEN", "POOR", "RUNS",
+        "PROFILE", "REGION", "AGENT", "VITAL", "P75", "MEDIAN", "MIN", "MAX", "RATING", "GOOD", "BETWEEN", "POOR",
+        "RUNS",
     ]);
     for group in &found.groups {
         for vital in Vital::ALL {

@@ -104,4 +104,3 @@ pub async fn screenshot(
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"screenshot.jpg\""));
     Ok((headers, jpeg))
 }
-

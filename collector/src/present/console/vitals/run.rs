@@ -138,7 +138,10 @@ fn largest_paint(paint: &LargestPaint, run: &RunVitalsView, report: &Report, t: 
     Block {
         title: v.lcp_element.to_owned(),
         note: if paint.area > 0 { (v.area)(&figure::count(paint.area)) } else { String::new() },
-        lines: [text(&paint.element).or_else(|| text(v.no_lcp_element)), text(&paint.url)].into_iter().flatten().collect(),
+        lines: [text(&paint.element).or_else(|| text(v.no_lcp_element)), text(&paint.url)]
+            .into_iter()
+            .flatten()
+            .collect(),
         parts: parts(
             &[
                 ("first_byte", v.first_byte, shown.or(median).filter(|_| split)),
@@ -247,12 +250,13 @@ fn device(profile: &Profile, t: &Texts) -> Vec<String> {
 
 fn load_row(at: usize, load: &Load, report: &Report, t: &Texts) -> LoadRow {
     let v = t.vitals;
-    let values = Vital::ALL.iter().filter_map(|vital| {
-        Some(format!("{} {}", short(*vital), amount(*vital, load.values.get(*vital)?, t)))
-    });
+    let values = Vital::ALL
+        .iter()
+        .filter_map(|vital| Some(format!("{} {}", short(*vital), amount(*vital, load.values.get(*vital)?, t))));
     let mut warning = load.failure.clone();
     if load.low_confidence {
-        warning = if warning.is_empty() { v.low_confidence.to_owned() } else { format!("{} {warning}", v.low_confidence) };
+        warning =
+            if warning.is_empty() { v.low_confidence.to_owned() } else { format!("{} {warning}", v.low_confidence) };
     }
     LoadRow {
         number: format!("{}/{}", at + 1, report.loads.len()),
