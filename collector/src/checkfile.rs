@@ -1,10 +1,12 @@
-//! Checks as code: TOML files of `[[check]]` tables become [`CheckDefinition`]s, or one list of everything that is wrong.
+//! Checks as code: TOML files of `[[check]]` and `[profile.NAME]` tables become [`CheckDefinition`]s, or one list of everything that is wrong.
 //!
 //! Every error names `file:line:column`, the check and the remedy, and all errors of all files are told at once. Unknown keys are
 //! errors. The format is described in `docs/checks.md`, whose samples a test parses.
 //!
 //! A check has common keys ([`KEYS`]), read here, and those of its kind, which are the fields of the kind's structure in the model and are judged
 //! there. `family = "both"` makes two checks of one table, see [`CheckKind::BOTH_FAMILIES`](sitepulse_model::check::CheckKind::BOTH_FAMILIES).
+//!
+//! A profile belongs to the file that describes it: a file means the same whatever it is applied with. A check that names one carries all of it.
 //!
 //! Limits: [`FILE_BYTES_MAX`] a file, [`CHECKS_MAX`] checks in one call.
 
@@ -14,6 +16,7 @@ use std::fmt;
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::id::CheckId;
 
+mod profile;
 mod reader;
 mod target;
 mod values;

@@ -89,6 +89,7 @@ impl FlowProbe {
                 headers: &HeaderLines(&answer.headers),
                 phases,
                 now: clock::now(),
+                thresholds: None,
             },
         );
         // What fails outranks what degrades.
@@ -142,6 +143,7 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
             headers: &HeaderLines(&answer.headers),
             phases,
             now: clock::now(),
+            thresholds: None,
         };
         let judged = expect::evaluate(&self.step.expect, &observed);
         let explanation = judged.broken.map(|broken| match answer.truncated {

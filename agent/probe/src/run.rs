@@ -196,6 +196,7 @@ impl Probe {
                 headers: &HeaderLines(&answer.headers),
                 phases: result.phases,
                 now: result.started,
+                thresholds: None,
             },
         );
         result.state = outcome.state;

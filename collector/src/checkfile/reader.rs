@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sitepulse_model::check::{
-    CheckDefinition, CheckKind, INTERVAL_US_MAX, INTERVAL_US_MIN, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
+    CheckDefinition, CheckKind, INTERVAL_US_MAX, INTERVAL_US_MIN, Interact, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
+    WebVitalsTarget,
 };
 use sitepulse_model::control::Weight;
-use sitepulse_model::duration;
+use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::CheckId;
 use sitepulse_model::quorum::Quorum;
+use sitepulse_model::vitals::Vital;
+use sitepulse_model::vitals::profile::Profile;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -31,6 +34,10 @@ pub(super) struct Reader<'a> {
     lines: Vec<usize>,
     /// The check being read.
     check: Option<String>,
+    /// The profile being read.
+    pub(super) profile: Option<String>,
+    /// The profiles that the file describes; `None` where something is wrong with one.
+    pub(super) own_profiles: BTreeMap<String, Option<Profile>>,
     errors: Vec<CheckFileError>,
 }
 
@@ -38,7 +45,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
         let after = source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Self { source, lines, check: None, errors: Vec::new() }
+        Self { source, lines, check: None, profile: None, own_profiles: BTreeMap::new(), errors: Vec::new() }
     }
 
     pub(super) fn into_errors(self) -> Vec<CheckFileError> {
@@ -56,12 +63,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn error(&mut self, at: usize, message: impl Into<String>) {
         let (line, column) = self.place(at);
+        let message = message.into();
         self.errors.push(CheckFileError {
             file: self.source.name.clone(),
             line,
             column,
             check: self.check.clone(),
-            message: message.into(),
+            message: match &self.profile {
+                Some(profile) => format!("profile {profile:?}: {message}"),
+                None => message,
+            },
         });
     }
 
@@ -79,11 +90,21 @@ impl<'a> Reader<'a> {
         if !faults.is_empty() {
             return;
         }
+        // Checks are read with all the profiles known, wherever those stand.
+        if let Some((key, value)) = document.get_ref().get_key_value("profile") {
+            self.profiles(value, key.span().start);
+        }
         for (key, value) in document.get_ref() {
+            if key.get_ref() == "profile" {
+                continue;
+            }
             if key.get_ref() != "check" {
                 self.error(
                     key.span().start,
-                    format!("unknown key {:?}: a check file holds [[check]] tables only", key.get_ref()),
+                    format!(
+                        "unknown key {:?}: a check file holds [[check]] and [profile.NAME] tables only",
+                        key.get_ref()
+                    ),
                 );
                 continue;
             }
@@ -122,18 +143,23 @@ impl<'a> Reader<'a> {
         let kind = self.kind(span, &fields);
         self.unknown_keys(kind, table);
         let heartbeat = kind == Some("heartbeat");
-        let (interval_default, confirmations_default) = if heartbeat {
-            (HEARTBEAT_INTERVAL_US_DEFAULT, HEARTBEAT_CONFIRMATIONS_DEFAULT)
-        } else {
-            (INTERVAL_US_DEFAULT, CONFIRMATIONS_DEFAULT)
+        let interval_default = match kind {
+            Some("heartbeat") => HEARTBEAT_INTERVAL_US_DEFAULT,
+            Some("web_vitals") => WebVitalsTarget::INTERVAL_US_DEFAULT,
+            Some(_) | None => INTERVAL_US_DEFAULT,
         };
+        let timeout_default = match kind {
+            Some("web_vitals") => WebVitalsTarget::TIMEOUT_US_DEFAULT,
+            Some(_) | None => TIMEOUT_US_DEFAULT,
+        };
+        let confirmations_default = if heartbeat { HEARTBEAT_CONFIRMATIONS_DEFAULT } else { CONFIRMATIONS_DEFAULT };
         let interval_us = fields
             .get("interval")
             .map_or(Some(interval_default), |value| self.duration(value, "interval", INTERVAL_US_MIN, INTERVAL_US_MAX));
         let fields_of_runs = if heartbeat { BTreeMap::new() } else { fields.clone() };
         let timeout_us = fields_of_runs
             .get("timeout")
-            .map_or(Some(TIMEOUT_US_DEFAULT), |value| self.duration(value, "timeout", TIMEOUT_US_MIN, TIMEOUT_US_MAX));
+            .map_or(Some(timeout_default), |value| self.duration(value, "timeout", TIMEOUT_US_MIN, TIMEOUT_US_MAX));
         let retries = fields_of_runs.get("retries").map_or(Some(0), |value| self.retries(value));
         let regions = match fields_of_runs.get("regions") {
             None => Some(None),
@@ -153,7 +179,10 @@ impl<'a> Reader<'a> {
         };
         let targets = kind.and_then(|kind| self.targets(kind, span, table));
         if let (Some(timeout_us), Some(retries)) = (timeout_us, retries) {
-            self.whole_run(&fields, timeout_us, retries, targets.as_ref());
+            self.whole_run(span, &fields, timeout_us, retries, targets.as_ref());
+        }
+        if self.errors.len() == errors_before {
+            self.inp_is_measured(&fields, expect.as_deref().unwrap_or_default(), targets.as_ref());
         }
         if self.errors.len() > errors_before {
             return;
@@ -201,29 +230,37 @@ impl<'a> Reader<'a> {
     }
 
     /// All attempts of a run together, and the echoes of one, must end in time.
-    fn whole_run(&mut self, fields: &Fields<'_, '_>, timeout_us: u64, retries: u8, targets: Option<&Targets>) {
-        let place = |key: &str| fields.get(key).map(|value| value.span().start);
-        let whole_us = timeout_us.saturating_mul(u64::from(retries) + 1);
-        if whole_us > TIMEOUT_US_MAX
-            && let Some(at) = place("retries")
-        {
-            let [timeout, whole, max] = [timeout_us, whole_us, TIMEOUT_US_MAX].map(duration::format);
-            let message = format!(
-                "{retries} retries after a timeout of {timeout} take up to {whole}: at most {max} are allowed, so lower retries or timeout"
-            );
-            self.error(at, message);
+    fn whole_run(
+        &mut self,
+        entry: &Range<usize>,
+        fields: &Fields<'_, '_>,
+        timeout_us: u64,
+        retries: u8,
+        targets: Option<&Targets>,
+    ) {
+        let kind = match targets {
+            Some(Targets::One(kind) | Targets::Both([(_, kind), _])) => kind,
+            None => return,
+        };
+        let Err(fault) = kind.ends_in_time(timeout_us, retries) else { return };
+        let at = [fault.field.as_str(), "spacing", "timeout"].into_iter().find_map(|key| fields.get(key));
+        self.error(at.map_or(entry.start, |value| value.span().start), fault.message);
+    }
+
+    /// An assertion on what is never measured would break every run, or never tell anything.
+    fn inp_is_measured(&mut self, fields: &Fields<'_, '_>, expect: &[Expectation], targets: Option<&Targets>) {
+        let Some(Targets::One(CheckKind::WebVitals(target))) = targets else { return };
+        if target.interact.iter().any(Interact::is_timed) {
+            return;
         }
-        if let Some(Targets::One(CheckKind::Icmp(target)) | Targets::Both([(_, CheckKind::Icmp(target)), _])) = targets
-        {
-            let sending_us = target.spacing.0.saturating_mul(u64::from(target.count.saturating_sub(1)));
-            if sending_us >= timeout_us {
-                let at = place("count").or_else(|| place("spacing")).or_else(|| place("timeout")).unwrap_or(0);
-                let [sending, timeout] = [sending_us, timeout_us].map(duration::format);
+        let Some(DeValue::Array(entries)) = fields.get("expect").map(|value| value.get_ref()) else { return };
+        for (entry, expectation) in entries.iter().zip(expect) {
+            if expectation.condition().operand.vital() == Some(Vital::Inp) {
                 let message = format!(
-                    "{} echoes take {sending} to send, the timeout is {timeout}: lower count or spacing, or raise timeout",
-                    target.count
+                    "assertion {:?}: there is no INP without an interaction: add interact = [{{ click = \"#menu\" }}]",
+                    expectation.source()
                 );
-                self.error(at, message);
+                self.error(entry.span().start, message);
             }
         }
     }

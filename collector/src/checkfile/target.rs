@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use sitepulse_model::check::{CheckKind, Family};
+use sitepulse_model::vitals::profile::ProfileChoice;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -35,23 +36,34 @@ impl Reader<'_> {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             // Unknown keys are told elsewhere, all of them.
-            if known.contains(&name) && !KEYS.contains(&name) && !(name == "family" && both.is_some()) {
+            let elsewhere = (name == "family" && both.is_some()) || (name == "profile" && kind == "web_vitals");
+            if known.contains(&name) && !KEYS.contains(&name) && !elsewhere {
                 keys.insert(key.clone(), value.clone());
             }
         }
+        let profile = table.get("profile").filter(|_| kind == "web_vitals");
+        let profile = profile.map(|value| self.profile_choice(value));
         let reader = toml::de::Deserializer::from(Spanned::new(entry.clone(), keys.clone()));
-        let target = match CheckKind::deserialize(kind, reader)? {
+        let mut target = match CheckKind::deserialize(kind, reader)? {
             Ok(target) => target,
             Err(error) => {
                 self.misread(kind, entry, &keys, &error);
                 return None;
             }
         };
+        let profile = match profile {
+            Some(None) => None,
+            Some(Some(profile)) => Some(profile),
+            None => Some(ProfileChoice::default()),
+        };
+        if let (CheckKind::WebVitals(target), Some(profile)) = (&mut target, &profile) {
+            target.profile.clone_from(profile);
+        }
         let faults = target.faults();
         for fault in &faults {
             self.error(place(&keys, &fault.field).unwrap_or(entry.start), fault.to_string());
         }
-        if !faults.is_empty() {
+        if !faults.is_empty() || profile.is_none() {
             return None;
         }
         let Some(span) = both else { return Some(Targets::One(target)) };
@@ -64,7 +76,7 @@ impl Reader<'_> {
     }
 
     /// Tells what the structure could not take, in the words of check files.
-    fn misread(&mut self, kind: &str, entry: &Range<usize>, keys: &DeTable<'_>, error: &toml::de::Error) {
+    pub(super) fn misread(&mut self, kind: &str, entry: &Range<usize>, keys: &DeTable<'_>, error: &toml::de::Error) {
         let message = error.message();
         let at = error.span().map_or(entry.start, |span| span.start);
         let ticked: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -77,6 +89,12 @@ impl Reader<'_> {
             return;
         }
         let path = path_of(keys, at);
+        if kind == "web_vitals"
+            && let Some(remedy) = action_remedy(&path, message)
+        {
+            self.error(at, format!("{path}: {remedy}"));
+            return;
+        }
         if message.starts_with("unknown field")
             && let Some((unknown, known)) = ticked.split_first()
         {
@@ -104,7 +122,8 @@ impl Reader<'_> {
         {
             let expected = match expected {
                 "a string" | "string" => "a text in quotes, and for a time its unit, as in \"10s\"",
-                "u8" | "u16" => "a whole number, not below 0",
+                "u8" | "u16" | "u32" => "a whole number, not below 0",
+                "i32" => "a whole number",
                 "a boolean" => "true or false",
                 "a sequence" => "a list",
                 "a map" => "a table",
@@ -114,8 +133,31 @@ impl Reader<'_> {
             return;
         }
         let inside = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        if let Some((found, expected)) =
+            message.strip_prefix("invalid length ").and_then(|rest| rest.split_once(", expected an array of length "))
+        {
+            self.error(at, format!("{inside}write {expected} values, not {found}"));
+            return;
+        }
         self.error(at, format!("{inside}{message}"));
     }
+}
+
+/// How an action on a page is written, where it is not written that way.
+fn action_remedy(path: &str, message: &str) -> Option<&'static str> {
+    let consent = path == "consent";
+    if !consent && !path.starts_with("interact[") && !path.starts_with("consent.") {
+        return None;
+    }
+    if path.ends_with(".type") || path.contains(".type[") {
+        return Some("write a selector and a text, as in type = [\"#search\", \"shoes\"]");
+    }
+    if consent {
+        return Some("write what to click, as in consent = { click = \"#accept\" }");
+    }
+    let one_action =
+        message.starts_with("wanted exactly 1 element") || message.starts_with("invalid type: unit variant");
+    one_action.then_some("write one action and what it acts on, as in { click = \"#menu\" }")
 }
 
 /// What to write for a missing key.
@@ -136,7 +178,7 @@ fn sample(kind: &str, key: &str) -> &'static str {
 }
 
 /// Where a field like `steps[1].headers.x-token` stands: the deepest part of it that is written.
-fn place(keys: &DeTable<'_>, field: &str) -> Option<usize> {
+pub(super) fn place(keys: &DeTable<'_>, field: &str) -> Option<usize> {
     let (value, mut rest) = step_into(keys, field)?;
     let mut at = value;
     while !rest.is_empty() {

@@ -3,6 +3,8 @@ use sitepulse_model::check::CheckKind;
 use sitepulse_model::control::Weight;
 use sitepulse_model::quorum::Quorum;
 
+mod pages;
+
 fn one(text: &str) -> Result<Vec<CheckDefinition>, CheckFileErrors> {
     parse(&[Source { name: "checks.toml".into(), text: text.into() }])
 }
@@ -88,7 +90,7 @@ expect = "status in 200..399"
     assert_eq!(
         found,
         [
-            r#"checks.toml:2:1: unknown key "title": a check file holds [[check]] tables only"#,
+            r#"checks.toml:2:1: unknown key "title": a check file holds [[check]] and [profile.NAME] tables only"#,
             r#"checks.toml:5:8: check "shop": unknown kind "htp": did you mean "http"?"#,
             r#"checks.toml:7:1: check "shop": unknown key "intervall": did you mean "interval"?"#,
             r#"checks.toml:8:11: check "shop": timeout has no unit: write a text, like timeout = "10s""#,

@@ -306,6 +306,7 @@ impl Engine {
                 headers: &(),
                 phases: result.phases,
                 now,
+                thresholds: None,
             };
             let outcome = expect::evaluate(&definition.expect, &observed);
             result.state = outcome.state;

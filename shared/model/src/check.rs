@@ -17,6 +17,7 @@ use crate::quorum::Quorum;
 mod about;
 mod cron;
 mod keys;
+mod run;
 mod syntax;
 mod target;
 mod valid;

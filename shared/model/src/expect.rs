@@ -7,6 +7,7 @@
 //! condition = operand test
 //! operand   = status | body | size | latency | latency.PHASE | certificate.days | header 'NAME' | json '$.PATH' | ...
 //! test      = == X | != X | < X | <= X | > X | >= X          numbers, sizes, durations, percentages; == and != also for the rest
+//!           | < good | <= good | > good | >= good | < poor | ...        vitals, against the thresholds of the profile
 //!           | [not] in 200..399 | [not] in [200, 204, 301..308]    whole numbers; both ends of a range are inside
 //!           | [not] contains 'TEXT' | [not] matches /REGEX/[i]     text
 //!           | [not] exists                                         header, json, html, xml
@@ -33,6 +34,7 @@ use core::fmt;
 
 use crate::record::{Facts, Phases, ProbeState};
 use crate::time::UtcMicros;
+use crate::vitals::profile::Thresholds;
 
 mod condition;
 mod document;
@@ -46,7 +48,7 @@ mod query;
 use document::View;
 use operand::Source;
 
-pub use condition::{Comparison, Condition, Test, Value};
+pub use condition::{Bound, Comparison, Condition, Test, Value};
 pub use extract::{EXTRACT_BYTES_MAX, Extractor};
 pub use operand::{Operand, Type};
 
@@ -178,6 +180,8 @@ pub struct Observed<'a> {
     pub phases: Phases,
     /// When the run took place.
     pub now: UtcMicros,
+    /// What `good` and `poor` are of a vital, by the profile that the page was measured on; `None`: the defaults.
+    pub thresholds: Option<&'a Thresholds>,
 }
 
 /// The assertion that decided.
@@ -201,28 +205,31 @@ pub struct Outcome {
 /// The status that an `http` check expects when its author names none.
 pub const HTTP_STATUS_DEFAULT: &str = "status in 200..399";
 
-/// A kind's own assertion, and the operands of the author that take its place.
+/// An own assertion of a kind, and the operands of the author that take its place. A kind may have several.
 struct KindDefault {
     kind: &'static str,
     assertion: &'static str,
     replaced_by: &'static [&'static str],
 }
 
-const DEFAULTS: [KindDefault; 6] = [
+const DEFAULTS: [KindDefault; 9] = [
     KindDefault { kind: "http", assertion: HTTP_STATUS_DEFAULT, replaced_by: &["status"] },
     KindDefault { kind: "dns", assertion: "answers >= 1", replaced_by: &["answers", "answer", "dns.rcode"] },
     KindDefault { kind: "tls", assertion: "degraded if certificate.days < 14", replaced_by: &["certificate.days"] },
     KindDefault { kind: "domain", assertion: "degraded if domain.days < 30", replaced_by: &["domain.days"] },
     KindDefault { kind: "icmp", assertion: "loss < 100%", replaced_by: &["loss", "received"] },
     KindDefault { kind: "grpc", assertion: "grpc.status == 'SERVING'", replaced_by: &["grpc.status"] },
+    KindDefault { kind: "web_vitals", assertion: "degraded if lcp > poor", replaced_by: &["lcp"] },
+    KindDefault { kind: "web_vitals", assertion: "degraded if cls > poor", replaced_by: &["cls"] },
+    KindDefault { kind: "web_vitals", assertion: "degraded if inp > poor", replaced_by: &["inp"] },
 ];
 
-/// The list that runs are judged by: the author's, with the kind's default in front where the author gave nothing in its place.
+/// The list that runs are judged by: the author's, with the kind's defaults in front, each where the author gave nothing in its place.
 ///
 /// A soft assertion takes the place of a soft default alone: `degraded if status == 404` does not make a 503 good.
 /// Indexes of an [`Outcome`] then point into the list returned here.
 pub fn with_defaults(kind: &str, list: &[Expectation]) -> Vec<Expectation> {
-    let default = DEFAULTS.iter().find(|default| default.kind == kind).and_then(|default| {
+    let defaults = DEFAULTS.iter().filter(|default| default.kind == kind).filter_map(|default| {
         let own = Expectation::parse(default.assertion, kind).expect("the default assertions parse; a test holds it");
         let replaced = list.iter().any(|expectation| {
             default.replaced_by.contains(&expectation.condition.operand.name())
@@ -230,7 +237,7 @@ pub fn with_defaults(kind: &str, list: &[Expectation]) -> Vec<Expectation> {
         });
         (!replaced).then_some(own)
     });
-    default.into_iter().chain(list.iter().cloned()).collect()
+    defaults.chain(list.iter().cloned()).collect()
 }
 
 /// Whether some assertion looks into the body, so that it must be kept.
@@ -262,6 +269,7 @@ pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
         headers: &(),
         phases: Phases::default(),
         now: UtcMicros(0),
+        thresholds: None,
     };
     let view = View::new(&observed);
     let mut all = true;

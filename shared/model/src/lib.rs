@@ -5,8 +5,8 @@
 //!
 //! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
 //! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures;
-//! [`vitals`] is what a browser measures; [`control`] holds the effective-dated histories of weights and suspensions; [`schedule`] says when a
-//! check runs.
+//! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
+//! and suspensions; [`schedule`] says when a check runs.
 #![no_std]
 
 extern crate alloc;
@@ -27,6 +27,7 @@ pub mod series;
 pub mod timeline;
 pub mod vote;
 
+pub mod sketch;
 pub mod sla;
 
 pub mod backoff;

@@ -1,10 +1,14 @@
 //! Core Web Vitals: what a real browser measures of a page in the laboratory, on a device profile, and how it is rated.
 //!
 //! Reading order: [`Vital`] names the measures, [`profile`] says on what device they are taken and which values are good there, [`report`] is what a run tells
-//! besides the figures. Values are whole numbers: durations in microseconds, CLS in ten-thousandths ([`CLS_SCALE`]).
+//! besides the figures, [`regression`] says whether a page became slower. Values are whole numbers: durations in microseconds, CLS in ten-thousandths ([`CLS_SCALE`]).
 
 pub mod profile;
+pub mod regression;
 pub mod report;
+
+use alloc::format;
+use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +54,26 @@ impl Vital {
     /// Whether it is a duration, in microseconds; else it is a score, in ten-thousandths.
     pub const fn is_duration(self) -> bool {
         !matches!(self, Self::Cls)
+    }
+
+    /// A value for people, rounded to three digits or so: `5.21 s`, `180 ms`, `0.1`.
+    pub fn shown(self, value: u64) -> String {
+        let decimals = |whole: u64, parts: u64, width: usize| {
+            let text = format!("{whole}.{parts:0width$}");
+            String::from(text.trim_end_matches('0').trim_end_matches('.'))
+        };
+        match value {
+            score if !self.is_duration() => decimals(score / CLS_SCALE, score % CLS_SCALE, 4),
+            us if us < 9_950 => {
+                let tenths = (us + 50) / 100;
+                format!("{} ms", decimals(tenths / 10, tenths % 10, 1))
+            }
+            us if us < 999_500 => format!("{} ms", (us + 500) / 1_000),
+            us => {
+                let hundredths = us.saturating_add(5_000) / 10_000;
+                format!("{} s", decimals(hundredths / 100, hundredths % 100, 2))
+            }
+        }
     }
 
     /// The facts that carry it in a record: median, smallest, largest.
@@ -120,5 +144,32 @@ impl Spread {
         for (key, value) in vital.facts().into_iter().zip([self.median, self.min, self.max]) {
             facts.number(key, i64::try_from(value).unwrap_or(i64::MAX));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_to_people() {
+        for (us, shown) in [
+            (0, "0 ms"),
+            (949, "0.9 ms"),
+            (9_949, "9.9 ms"),
+            (9_950, "10 ms"),
+            (180_400, "180 ms"),
+            (999_499, "999 ms"),
+            (999_500, "1 s"),
+            (5_213_400, "5.21 s"),
+            (2_500_000, "2.5 s"),
+            (61_000_000, "61 s"),
+        ] {
+            assert_eq!(Vital::Lcp.shown(us), shown);
+        }
+        for (e4, shown) in [(0, "0"), (1, "0.0001"), (1_000, "0.1"), (1_234, "0.1234"), (20_000, "2")] {
+            assert_eq!(Vital::Cls.shown(e4), shown);
+        }
+        assert!(Vital::Tbt.shown(u64::MAX).ends_with(" s"), "no overflow");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The collector's parser of check files tells every mistake with its line; this one runs what a person is just trying out, and tells the first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,13 +12,14 @@ use sitepulse_daemon::config::{self, CONFIG_BYTES_MAX};
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_model::check::{
     AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, Family, RETRIES_MAX, SecretText, TIMEOUT_US_MAX,
-    TIMEOUT_US_MIN,
+    TIMEOUT_US_MIN, WebVitalsTarget,
 };
 use sitepulse_model::control::Weight;
 use sitepulse_model::duration;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
 use sitepulse_model::quorum::Quorum;
+use sitepulse_model::vitals::profile::{OwnProfile, Profile, ProfileChoice};
 
 use super::{PASSWORD_SECRET, UrlOptions};
 
@@ -108,6 +109,7 @@ impl OneRun {
         self.kind.validate().map_err(|error| error.to_string())?;
         let timeout_us = match &self.timeout {
             Some(text) => duration::parse(text).map_err(|error| format!("timeout: {error}"))?,
+            None if matches!(self.kind, CheckKind::WebVitals(_)) => WebVitalsTarget::TIMEOUT_US_DEFAULT,
             None => TIMEOUT_US_DEFAULT,
         };
         if !(TIMEOUT_US_MIN..=TIMEOUT_US_MAX).contains(&timeout_us) {
@@ -116,23 +118,7 @@ impl OneRun {
         }
         let retries = u8::try_from(self.retries).ok().filter(|retries| *retries <= RETRIES_MAX);
         let retries = retries.ok_or_else(|| format!("retries is {}: allowed are 0 to {RETRIES_MAX}", self.retries))?;
-        let whole_us = timeout_us.saturating_mul(u64::from(retries) + 1);
-        if whole_us > TIMEOUT_US_MAX {
-            let [timeout, whole, max] = [timeout_us, whole_us, TIMEOUT_US_MAX].map(duration::format);
-            return Err(format!(
-                "{retries} retries after a timeout of {timeout} take up to {whole}: at most {max} are allowed, so lower retries or timeout"
-            ));
-        }
-        if let CheckKind::Icmp(target) = &self.kind {
-            let sending_us = target.spacing.0.saturating_mul(u64::from(target.count.saturating_sub(1)));
-            if sending_us >= timeout_us {
-                let [sending, timeout] = [sending_us, timeout_us].map(duration::format);
-                return Err(format!(
-                    "{} echoes take {sending} to send, the timeout is {timeout}: lower count or spacing, or raise timeout",
-                    target.count
-                ));
-            }
-        }
+        self.kind.ends_in_time(timeout_us, retries).map_err(|fault| fault.message)?;
         if self.expect.len() > EXPECTATIONS_MAX {
             return Err(format!("{} assertions: at most {EXPECTATIONS_MAX} are allowed", self.expect.len()));
         }
@@ -341,9 +327,12 @@ fn parameter(name: &str, value: &str) -> Result<Value, String> {
 fn file_checks(text: &str, path: &Path, only: Option<&str>) -> Result<FileChecks, Fatal> {
     let wrong = |reason: String| Fatal::new(Exit::Config, format!("{}: {reason}", path.display()));
     let mut document: toml::Table = config::parse(text, path).map_err(|error| Fatal::new(Exit::Config, error))?;
+    let profiles = document.remove("profile").map_or_else(|| Ok(BTreeMap::new()), profiles).map_err(wrong)?;
     let tables = match document.remove("check") {
         Some(toml::Value::Array(tables)) if document.is_empty() => tables,
-        Some(_) | None => return Err(wrong("a check file holds [[check]] tables only".to_owned())),
+        Some(_) | None => {
+            return Err(wrong("a check file holds [[check]] and [profile.NAME] tables only".to_owned()));
+        }
     };
     if tables.is_empty() || tables.len() > CHECKS_MAX {
         return Err(wrong(format!("{} checks: from 1 to {CHECKS_MAX} can be probed", tables.len())));
@@ -353,8 +342,8 @@ fn file_checks(text: &str, path: &Path, only: Option<&str>) -> Result<FileChecks
     for (number, table) in (1..).zip(tables) {
         let id = table.get("id").and_then(toml::Value::as_str).map_or(format!("check-{number}"), str::to_owned);
         let heartbeat = table.get("kind").and_then(toml::Value::as_str) == Some("heartbeat");
-        let of_table =
-            table_checks(table, &id).map_err(|reason| wrong(format!("check {number} ({id:?}): {reason}")))?;
+        let of_table = table_checks(table, &id, &profiles)
+            .map_err(|reason| wrong(format!("check {number} ({id:?}): {reason}")))?;
         let all = only.is_none_or(|only| only == id);
         for definition in of_table {
             let made = definition.id.to_string();
@@ -380,8 +369,28 @@ fn file_checks(text: &str, path: &Path, only: Option<&str>) -> Result<FileChecks
     Err(wrong("a heartbeat is a call of a job to the collector: there is nothing to probe".to_owned()))
 }
 
+/// The device profiles that a file describes.
+fn profiles(table: toml::Value) -> Result<BTreeMap<String, Profile>, String> {
+    let described: BTreeMap<String, OwnProfile> =
+        table.try_into().map_err(|error: toml::de::Error| format!("profile: {}", error.message()))?;
+    let resolve = |(name, own): (String, OwnProfile)| {
+        let of_profile = |reason: String| format!("profile {name:?}: {reason}");
+        let base = |base| of_profile(format!("base: {base:?} is not built in: use {}", Profile::NAMES.join(" or ")));
+        let profile = own.resolve(&name).map_err(base)?;
+        match profile.faults().first() {
+            Some(fault) => Err(of_profile(fault.to_string())),
+            None => Ok((name, profile)),
+        }
+    };
+    described.into_iter().map(resolve).collect()
+}
+
 /// The check of a table, or the two of one with `family = "both"`. A heartbeat is read, though nobody can run it here.
-fn table_checks(table: toml::Value, id: &str) -> Result<Vec<CheckDefinition>, String> {
+fn table_checks(
+    table: toml::Value,
+    id: &str,
+    profiles: &BTreeMap<String, Profile>,
+) -> Result<Vec<CheckDefinition>, String> {
     let toml::Value::Table(mut keys) = table else { return Err("a check is a table".to_owned()) };
     for key in SCHEDULE_KEYS {
         keys.remove(key);
@@ -406,7 +415,12 @@ fn table_checks(table: toml::Value, id: &str) -> Result<Vec<CheckDefinition>, St
     }
     let target = CheckKind::deserialize(&kind, toml::Value::Table(keys))
         .ok_or_else(|| format!("unknown kind {kind:?}: known are {}", CheckKind::NAMES.join(", ")))?;
-    let kind = target.map_err(|error| error.message().to_owned())?;
+    let mut kind = target.map_err(|error| error.message().to_owned())?;
+    if let CheckKind::WebVitals(target) = &mut kind
+        && let Some(own) = profiles.get(target.profile.name())
+    {
+        target.profile = ProfileChoice::Own(Box::new(own.clone()));
+    }
     let run = OneRun { id: id.to_owned(), kind, timeout, retries, expect };
     if !both {
         return Ok(vec![run.definition()?]);
@@ -526,7 +540,7 @@ mod tests {
         assert_eq!((checks[0].definition.timeout_us, checks[1].definition.retries), (2_000_000, 1));
         assert_eq!(checks[0].definition.kind.target_json(), r#"{"url":"https://a/","headers":{"X-A":"1"}}"#);
         for (text, why) in [
-            ("", "holds [[check]] tables only"),
+            ("", "holds [[check]] and [profile.NAME] tables only"),
             ("[[check]]\nkind = \"http\"\nurl = 3\n", "checks.toml: check 1 (\"check-1\"): "),
             (
                 "[[check]]\nid = \"x\"\nkind = \"http\"\nurl = \"https://a/\"\nurll = 1\n",
@@ -568,6 +582,30 @@ mod tests {
         }
         let all: BTreeSet<&str> = CheckKind::NAMES.into_iter().filter(|name| *name != "heartbeat").collect();
         assert_eq!((kinds, heartbeats), (all, 1));
+    }
+
+    #[test]
+    fn a_file_describes_device_profiles() {
+        let file = |profile: &str| {
+            format!("[[check]]\nkind = \"web_vitals\"\nurl = \"https://a/\"\nprofile = \"kiosk\"\n{profile}")
+        };
+        let found = of_file(&file("[profile.kiosk]\nwidth = 1080\nnetwork = \"none\"\n"), None).unwrap();
+        let CheckKind::WebVitals(target) = &found.checks[0].definition.kind else { panic!("another kind") };
+        let profile = target.profile.resolve().unwrap();
+        assert_eq!((profile.name.as_str(), profile.width, profile.network), ("kiosk", 1080, None));
+        assert_eq!(found.checks[0].definition.timeout_us, 30_000_000);
+        for (profile, why) in [
+            ("", "\"kiosk\" is no profile: use mobile, desktop"),
+            (
+                "[profile.kiosk]\nbase = \"tv\"\n",
+                "profile \"kiosk\": base: \"tv\" is not built in: use mobile or desktop",
+            ),
+            ("[profile.kiosk]\nwidth = 9\n", "profile \"kiosk\": width: 9 pixels: allowed are 200 to 4000"),
+            ("[profile.kiosk]\nwidht = 9\n", "unknown field `widht`"),
+        ] {
+            let error = of_file(&file(profile), None).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
     }
 
     const MIXED: &str = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://a/\"\nfamily = \"both\"\nretries = 1\n\

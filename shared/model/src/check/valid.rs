@@ -101,6 +101,15 @@ impl CheckKind {
     }
 }
 
+impl Profile {
+    /// Everything that is wrong with a profile's values, each with its key and the remedy.
+    pub fn faults(&self) -> Vec<TargetError> {
+        let mut faults = Faults(Vec::new());
+        faults.profile("", self);
+        faults.0
+    }
+}
+
 /// What was found so far. A field is where it stands: `steps[1].headers.cookie`.
 struct Faults(Vec<TargetError>);
 
@@ -296,7 +305,7 @@ impl Faults {
                 let message = format!("{} is no profile: use {known}, or describe it as [profile.NAME]", shown(name));
                 self.push("profile", message);
             }
-            ProfileChoice::Own(profile) => self.profile(profile),
+            ProfileChoice::Own(profile) => self.profile("profile.", profile),
             ProfileChoice::Named(_) => {}
         }
         if !(1..=RUNS_MAX).contains(&target.runs) {
@@ -318,43 +327,48 @@ impl Faults {
         self.within("settle", target.settle, SETTLE_US);
     }
 
-    fn profile(&mut self, profile: &Profile) {
+    /// `within` goes in front of the keys.
+    fn profile(&mut self, within: &str, profile: &Profile) {
         let slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if profile.name.is_empty() || profile.name.len() > 32 || !profile.name.chars().all(slug) {
-            self.push("profile.name", format!("{} is no name: use 1 to 32 of a-z, 0-9 and '-'", shown(&profile.name)));
+            self.push(
+                &format!("{within}name"),
+                format!("{} is no name: use 1 to 32 of a-z, 0-9 and '-'", shown(&profile.name)),
+            );
         } else if Profile::builtin(&profile.name).is_some_and(|builtin| builtin != *profile) {
             let message = format!("{} is built in and stays what it is: give yours a name of its own", profile.name);
-            self.push("profile.name", message);
+            self.push(&format!("{within}name"), message);
         }
         for (key, pixels) in [("width", profile.width), ("height", profile.height)] {
             if !(200..=4_000).contains(&pixels) {
-                self.push(&format!("profile.{key}"), format!("{pixels} pixels: allowed are 200 to 4000"));
+                self.push(&format!("{within}{key}"), format!("{pixels} pixels: allowed are 200 to 4000"));
             }
         }
         for (key, value, first, last) in [("dpr", profile.dpr, 500, 4_000), ("cpu", profile.cpu, 1_000, 20_000)] {
             if !(first..=last).contains(&value.0) {
                 let [first, last] = [first, last].map(|thousandths| f64::from(thousandths) / 1e3);
-                self.push(&format!("profile.{key}"), format!("{}: allowed are {first} to {last}", value.get()));
+                self.push(&format!("{within}{key}"), format!("{}: allowed are {first} to {last}", value.get()));
             }
         }
         if let Some(link) = &profile.network {
             if link.rtt.0 > 10 * SECOND_US {
-                self.push("profile.network.rtt", "the longest round trip is 10s");
+                self.push(&format!("{within}network.rtt"), "the longest round trip is 10s");
             }
             for (key, kbps) in [("down_kbps", link.down_kbps), ("up_kbps", link.up_kbps)] {
                 if kbps.0 < 1_000 {
-                    self.push(&format!("profile.network.{key}"), "write kilobits per second, from 1");
+                    self.push(&format!("{within}network.{key}"), "write kilobits per second, from 1");
                 }
             }
         }
         if let Some(agent) = &profile.user_agent {
-            self.check("profile.user_agent", syntax::header_value(agent));
+            self.check(&format!("{within}user_agent"), syntax::header_value(agent));
         }
         for vital in Vital::ALL {
             let threshold = profile.thresholds.of(vital);
             if threshold.good > threshold.poor {
-                let message = "good comes first and is at most poor, as in lcp = [\"2.5s\", \"4s\"]";
-                self.push(&format!("profile.thresholds.{}", vital.as_str()), message);
+                let sample = if vital.is_duration() { "[\"2.5s\", \"4s\"]" } else { "[0.1, 0.25]" };
+                let message = format!("good comes first and is at most poor, as in {} = {sample}", vital.as_str());
+                self.push(&format!("{within}thresholds.{}", vital.as_str()), message);
             }
         }
     }

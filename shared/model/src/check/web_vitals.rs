@@ -56,6 +56,11 @@ pub enum Interact {
 }
 
 impl WebVitalsTarget {
+    /// Time between two runs when a check does not say: 15 minutes. A browser costs a thousand times what a request does.
+    pub const INTERVAL_US_DEFAULT: u64 = 900_000_000;
+    /// The deadline of one load when a check does not say: 30 s.
+    pub const TIMEOUT_US_DEFAULT: u64 = 30_000_000;
+
     /// A page on the mobile profile.
     pub fn page(url: impl Into<String>) -> Self {
         Self {
@@ -67,6 +72,16 @@ impl WebVitalsTarget {
             settle: second(),
             throttling: true,
             insecure: false,
+        }
+    }
+}
+
+impl Interact {
+    /// Whether a browser times it as an interaction: then there is an INP.
+    pub const fn is_timed(&self) -> bool {
+        match self {
+            Self::Click(_) | Self::Type(..) | Self::Press(_) => true,
+            Self::Scroll(_) | Self::Wait(_) => false,
         }
     }
 }

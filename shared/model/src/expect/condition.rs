@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::document::View;
 use super::operand::{Actual, Found, Operand, Source, Type};
+use crate::vitals::Vital;
 
 /// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +55,32 @@ impl Comparison {
     }
 }
 
+/// A threshold of a vital, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Up to here a value is good.
+    Good,
+    /// Above this it is poor.
+    Poor,
+}
+
+impl Bound {
+    /// Its name in the language.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Poor => "poor",
+        }
+    }
+}
+
 /// The value that an operand is compared with, in the operand's unit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A number, bytes, microseconds or tenths of a percent.
+    /// A number, bytes, microseconds, tenths of a percent or ten-thousandths of a score.
     Integer(i64),
+    /// A threshold of the vital that the operand is; which value that is, the profile says.
+    Bound(Bound),
     /// A number of JSON, as it was written.
     Number(serde_json::Number),
     /// Text.
@@ -152,6 +174,9 @@ impl Condition {
         let open_ended = self.operand.row.source == Source::Size && view.observed.body_truncated;
         match &self.test {
             Test::Compare(Comparison::Less | Comparison::AtMost | Comparison::Equal, _) if open_ended => false,
+            Test::Compare(comparison, Value::Bound(bound)) => {
+                comparison.accepts(value.cmp(&self.threshold(*bound, view)))
+            }
             Test::Compare(comparison, Value::Integer(right)) => {
                 // `>` and `!=` on an open-ended size ask for more than what came.
                 let comparison =
@@ -185,7 +210,12 @@ impl Condition {
                 (Value::Flag(flag), Json::Bool(found)) => flag == found,
                 (Value::Null, Json::Null) => true,
                 (
-                    Value::Text(_) | Value::Number(_) | Value::Flag(_) | Value::Null | Value::Integer(_),
+                    Value::Text(_)
+                    | Value::Number(_)
+                    | Value::Flag(_)
+                    | Value::Null
+                    | Value::Integer(_)
+                    | Value::Bound(_),
                     Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_),
                 ) => false,
             },
@@ -197,6 +227,20 @@ impl Condition {
             Test::Exists { .. } => true,
             Test::Compare(..) | Test::In { .. } => self.unfit(),
         }
+    }
+
+    /// What a threshold is on the profile that the page was measured on.
+    fn threshold(&self, bound: Bound, view: &View<'_>) -> i64 {
+        let Some(vital) = self.operand.vital() else {
+            self.unfit();
+            return i64::MAX;
+        };
+        let threshold = view.observed.thresholds.copied().unwrap_or_default().of(vital);
+        let value = match bound {
+            Bound::Good => threshold.good,
+            Bound::Poor => threshold.poor,
+        };
+        i64::try_from(value).unwrap_or(i64::MAX)
     }
 
     fn unfit(&self) -> bool {
@@ -215,6 +259,11 @@ impl Condition {
         if matches!(self.test, Test::Exists { .. }) {
             return alloc::format!("{operand} exists");
         }
+        if let (Some(vital), Actual::Integer(value), Test::Compare(comparison, right)) =
+            (operand.vital(), &actual, &self.test)
+        {
+            return self.explain_vital(vital, *value, *comparison, right, view, holds);
+        }
         let value_type = operand.value_type();
         let subject = match (operand.row.source, &actual) {
             (Source::Body, _) if view.observed.body_truncated => {
@@ -230,7 +279,7 @@ impl Condition {
             (_, Actual::Texts(texts)) => alloc::format!("{operand} {}", several(texts, |text| quoted(text))),
             (_, Actual::Json(values)) => alloc::format!("{operand} {}", several(values, |value| shown_json(value))),
         };
-        // "is not 200" reads better than "is == 200 is false": tell what is true of the value.
+        // What is true of the value is told.
         let says = |plain: &str, negative: &str, negated: bool| {
             if holds == negated { String::from(negative) } else { String::from(plain) }
         };
@@ -238,19 +287,13 @@ impl Condition {
             Test::Compare(comparison, value) => {
                 let value = match value {
                     Value::Integer(value) => Shown(value_type, *value).to_string(),
+                    Value::Bound(bound) => bound.as_str().to_string(),
                     Value::Number(number) => number.to_string(),
                     Value::Text(text) => quoted(text),
                     Value::Flag(flag) => flag.to_string(),
                     Value::Null => "null".to_string(),
                 };
-                let relation = match comparison {
-                    Comparison::Equal => says("is", "is not", false),
-                    Comparison::NotEqual => says("is", "is not", true),
-                    Comparison::Less | Comparison::AtMost | Comparison::Greater | Comparison::AtLeast => {
-                        alloc::format!("{} {}", if holds { "is" } else { "is not" }, comparison.as_str())
-                    }
-                };
-                alloc::format!("{subject} {relation} {value}")
+                alloc::format!("{subject} {} {value}", relation(*comparison, holds))
             }
             Test::In { negated, ranges } => {
                 alloc::format!("{subject} {} {}", says("is in", "is not in", *negated), Ranges(ranges))
@@ -264,6 +307,52 @@ impl Condition {
             Test::Exists { .. } => subject,
         }
     }
+
+    /// Says what was measured of a vital: `lcp 5.2 s is > good (2.5 s)`.
+    fn explain_vital(
+        &self,
+        vital: Vital,
+        value: i64,
+        comparison: Comparison,
+        right: &Value,
+        view: &View<'_>,
+        holds: bool,
+    ) -> String {
+        let (right, name) = match right {
+            Value::Integer(right) => (*right, None),
+            Value::Bound(bound) => (self.threshold(*bound, view), Some(bound.as_str())),
+            Value::Number(_) | Value::Text(_) | Value::Flag(_) | Value::Null => {
+                self.unfit();
+                return self.operand.to_string();
+            }
+        };
+        let (value, right) = two_shown(vital, value, right);
+        let right = name.map_or_else(|| right.clone(), |name| alloc::format!("{name} ({right})"));
+        alloc::format!("{} {value} {} {right}", self.operand, relation(comparison, holds))
+    }
+}
+
+/// What is true of a value, given whether the comparison holds: "is not 200" reads better than "is == 200 is false".
+fn relation(comparison: Comparison, holds: bool) -> String {
+    let is = |holds: bool| if holds { "is" } else { "is not" };
+    match comparison {
+        Comparison::Equal => is(holds).to_string(),
+        Comparison::NotEqual => is(!holds).to_string(),
+        Comparison::Less | Comparison::AtMost | Comparison::Greater | Comparison::AtLeast => {
+            alloc::format!("{} {}", is(holds), comparison.as_str())
+        }
+    }
+}
+
+/// A value of a vital for people, and what it was compared with. Rounded, unless they would then read alike without being so.
+fn two_shown(vital: Vital, value: i64, right: i64) -> (String, String) {
+    let [value, right] = [value, right].map(|value| u64::try_from(value).unwrap_or(0));
+    let rounded = (vital.shown(value), vital.shown(right));
+    if value == right || rounded.0 != rounded.1 {
+        return rounded;
+    }
+    let exact = |value: u64| alloc::format!("{}.{:03} ms", value / 1_000, value % 1_000);
+    (exact(value), exact(right))
 }
 
 /// Two numbers of JSON in order: exactly where both are whole, else as floating point.
@@ -338,7 +427,7 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(value_type, value) = self;
         match value_type {
-            Type::Number | Type::Flag | Type::Text | Type::Texts | Type::Json => write!(f, "{value}"),
+            Type::Number | Type::Flag | Type::Text | Type::Texts | Type::Json | Type::Score => write!(f, "{value}"),
             Type::Size => write!(f, "{value} bytes"),
             Type::Percent if value % 10 == 0 => write!(f, "{}%", value / 10),
             Type::Percent => write!(f, "{}.{}%", value / 10, value % 10),

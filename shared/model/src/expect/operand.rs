@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::document::View;
 use super::query::{HtmlQuery, JsonQuery, XmlQuery};
 use crate::record::{FactKey, Phase};
+use crate::vitals::{Spread, Vital};
 
 /// The type of an operand: decides which tests and which units it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Type {
     Duration,
     /// Tenths of a percent.
     Percent,
+    /// Ten-thousandths of a score.
+    Score,
     /// True or false.
     Flag,
     /// Text, as bytes.
@@ -40,6 +43,7 @@ impl Type {
             Self::Size => "a size, as in 1MB",
             Self::Duration => "a duration, as in 800ms",
             Self::Percent => "a percentage with at most one decimal, as in 20%",
+            Self::Score => "a score with at most four decimals, as in 0.1",
             Self::Flag => "true or false",
             Self::Text | Self::Texts => "text in quotes, as in 'Welcome'",
             Self::Json => "text in quotes, a number, true, false or null",
@@ -50,7 +54,9 @@ impl Type {
     pub const fn tests(self) -> &'static str {
         match self {
             Self::Number => "\"==\", \"!=\", \"<\", \"<=\", \">\", \">=\", \"in\" or \"not in\"",
-            Self::Size | Self::Duration | Self::Percent => "\"==\", \"!=\", \"<\", \"<=\", \">\" or \">=\"",
+            Self::Size | Self::Duration | Self::Percent | Self::Score => {
+                "\"==\", \"!=\", \"<\", \"<=\", \">\" or \">=\""
+            }
             Self::Flag => "\"==\" or \"!=\"",
             Self::Text | Self::Texts => {
                 "\"==\", \"!=\", \"contains\", \"not contains\", \"matches\" or \"not matches\""
@@ -84,6 +90,8 @@ pub(super) enum Source {
     DomainDays,
     /// Echoes lost, of those sent.
     Loss,
+    /// A vital of a page; compared with the profile's thresholds too.
+    Vital(Vital),
     /// A fact that is a number, times a scale; some have a value where the fact is absent.
     Number {
         key: FactKey,
@@ -105,7 +113,9 @@ pub(super) struct Row {
 }
 
 const HTTP: &[&str] = &["http"];
-const STATUS: &[&str] = &["http", "websocket", "smtp"];
+const PAGES: &[&str] = &["web_vitals"];
+const URLS: &[&str] = &["http", "web_vitals"];
+const STATUS: &[&str] = &["http", "websocket", "smtp", "web_vitals"];
 const STREAMS: &[&str] = &["http", "tcp", "udp", "websocket"];
 const HEADERS: &[&str] = &["http", "websocket"];
 const TLS: &[&str] = &["http", "tls", "websocket", "grpc", "smtp", "imap"];
@@ -129,6 +139,11 @@ const fn text(name: &'static str, kinds: &'static [&'static str], key: FactKey) 
     row(name, if key.is_list() { Type::Texts } else { Type::Text }, kinds, Source::Text(key))
 }
 
+const fn vital(name: &'static str, vital: Vital) -> Row {
+    let value_type = if vital.is_duration() { Type::Duration } else { Type::Score };
+    row(name, value_type, PAGES, Source::Vital(vital))
+}
+
 /// All operands, in the order they are documented.
 pub(super) const TABLE: &[Row] = &[
     row("status", Type::Number, STATUS, Source::Status),
@@ -140,7 +155,7 @@ pub(super) const TABLE: &[Row] = &[
     row("xml", Type::Text, HTTP, Source::Xml),
     row("latency", Type::Duration, AGENTS, Source::Latency),
     number("attempts", AGENTS, FactKey::Attempts, Some(1)),
-    text("url", HTTP, FactKey::FinalUrl),
+    text("url", URLS, FactKey::FinalUrl),
     number("redirects", HTTP, FactKey::Redirects, Some(0)),
     text("http.version", HTTP, FactKey::HttpVersion),
     text("tls.version", TLS, FactKey::TlsVersion),
@@ -169,6 +184,19 @@ pub(super) const TABLE: &[Row] = &[
     text("banner", MAIL, FactKey::Banner),
     row("domain.days", Type::Number, &["domain"], Source::DomainDays),
     text("registrar", &["domain"], FactKey::Registrar),
+    vital("lcp", Vital::Lcp),
+    vital("cls", Vital::Cls),
+    vital("inp", Vital::Inp),
+    vital("tbt", Vital::Tbt),
+    vital("fcp", Vital::Fcp),
+    vital("ttfb", Vital::Ttfb),
+    text("lcp.element", PAGES, FactKey::LcpElement),
+    text("lcp.url", PAGES, FactKey::LcpUrl),
+    number("requests", PAGES, FactKey::Requests, None),
+    row("transfer", Type::Size, PAGES, Source::Number { key: FactKey::TransferBytes, scale: 1, absent: None }),
+    number("failed_requests", PAGES, FactKey::FailedRequests, None),
+    number("js_errors", PAGES, FactKey::JsErrors, None),
+    number("dialogs", PAGES, FactKey::Dialogs, None),
 ];
 
 /// What follows some operands' names.
@@ -228,6 +256,27 @@ impl Operand {
         matches!(self.row.source, Source::Header | Source::Json | Source::Html | Source::Xml)
     }
 
+    /// The vital that it is, where it is one: it has thresholds.
+    pub const fn vital(&self) -> Option<Vital> {
+        match self.row.source {
+            Source::Vital(vital) => Some(vital),
+            Source::Status
+            | Source::Body
+            | Source::Size
+            | Source::Latency
+            | Source::Header
+            | Source::Json
+            | Source::Html
+            | Source::Xml
+            | Source::CertificateDays
+            | Source::DomainDays
+            | Source::Loss
+            | Source::Number { .. }
+            | Source::Flag(_)
+            | Source::Text(_) => None,
+        }
+    }
+
     /// Whether it looks into the body.
     pub(super) const fn reads_body(&self) -> bool {
         matches!(self.row.source, Source::Body | Source::Json | Source::Html | Source::Xml)
@@ -276,6 +325,7 @@ impl Operand {
             (Source::Number { key, scale, absent }, _) => {
                 integer(facts.number_of(key).map(|value| value.saturating_mul(scale)).or(absent))
             }
+            (Source::Vital(vital), _) => integer(Spread::from_facts(vital, facts).map(|spread| bounded(spread.median))),
             (Source::Flag(key), _) => facts.number_of(key).map(|value| Actual::Flag(value != 0)),
             (Source::Text(key), _) if key.is_list() => {
                 let texts: Vec<&str> = facts.texts_of(key).collect();
@@ -308,10 +358,15 @@ impl Operand {
             Source::Text(FactKey::FinalUrl) => "url: no redirect was followed".to_string(),
             Source::Text(FactKey::DnsAnswer) => "answer: there is none".to_string(),
             Source::Text(FactKey::Ocsp) => "ocsp: no answer was stapled".to_string(),
+            Source::Vital(Vital::Inp) => "inp was not measured (it needs an interaction)".to_string(),
             Source::DomainDays | Source::Text(_) | Source::Flag(_) => alloc::format!("{self} was not told"),
-            Source::Status | Source::Body | Source::Size | Source::Latency | Source::Loss | Source::Number { .. } => {
-                alloc::format!("{self} was not measured")
-            }
+            Source::Status
+            | Source::Body
+            | Source::Size
+            | Source::Latency
+            | Source::Loss
+            | Source::Vital(_)
+            | Source::Number { .. } => alloc::format!("{self} was not measured"),
         }
     }
 }

@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::condition::{Comparison, Condition, Test, Value};
+use super::condition::{Bound, Comparison, Condition, Test, Value};
 use super::lexer::{Kind, Token, error, tokens};
 use super::operand::{Argument, Operand, Source, TABLE, Type};
 use super::query::{HtmlQuery, JsonQuery, XmlQuery};
 use super::{ExpectError, Rule};
 use crate::record::Phase;
+use crate::vitals::{CLS_SCALE, Vital};
 
 /// Most ranges of one list.
 const RANGES_MAX: usize = 64;
@@ -171,6 +172,7 @@ impl Parser<'_> {
             | Source::CertificateDays
             | Source::DomainDays
             | Source::Loss
+            | Source::Vital(_)
             | Source::Number { .. }
             | Source::Flag(_)
             | Source::Text(_) => Argument::None,
@@ -260,9 +262,49 @@ impl Parser<'_> {
         let value = match value_type {
             Type::Text | Type::Texts => Value::Text(self.text(&token, operand)?),
             Type::Flag | Type::Json => self.json_value(value_type, ordered)?,
-            Type::Number | Type::Size | Type::Duration | Type::Percent => Value::Integer(self.quantity(value_type)?),
+            Type::Number | Type::Size | Type::Duration | Type::Percent | Type::Score => {
+                match self.bound(operand, ordered)? {
+                    Some(bound) => Value::Bound(bound),
+                    None => Value::Integer(self.quantity(value_type)?),
+                }
+            }
         };
         Ok(Test::Compare(comparison, value))
+    }
+
+    /// The threshold that stands here by its name; `None` where something else does.
+    fn bound(&mut self, operand: &Operand, ordered: bool) -> Result<Option<Bound>, ExpectError> {
+        let token = self.peek().clone();
+        let Kind::Word(word) = &token.kind else { return Ok(None) };
+        let value_type = operand.value_type().describe();
+        let bound = [Bound::Good, Bound::Poor].into_iter().find(|bound| bound.as_str() == word);
+        match (operand.vital(), bound) {
+            (Some(_), Some(bound)) if ordered => {
+                self.next();
+                Ok(Some(bound))
+            }
+            (Some(_), Some(bound)) => {
+                let bound = bound.as_str();
+                let message = alloc::format!(
+                    "\"{bound}\" is a threshold, which no page meets exactly: compare by \"<\", \"<=\", \">\" or \">=\", as in {operand} > {bound}"
+                );
+                Err(self.error(token.column, message))
+            }
+            (Some(_), None) => {
+                let found = token.kind.describe();
+                Err(self.error(token.column, alloc::format!("expected {value_type}, or good or poor, found {found}")))
+            }
+            (None, Some(bound)) => {
+                let vitals: Vec<&str> = Vital::ALL.iter().map(|vital| vital.as_str()).collect();
+                let message = alloc::format!(
+                    "\"{}\" is a threshold of vitals ({}), and {operand} is none: write {value_type}",
+                    bound.as_str(),
+                    vitals.join(", ")
+                );
+                Err(self.error(token.column, message))
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     /// A text, a number, true, false or null; `ordered` allows numbers alone.
@@ -380,6 +422,7 @@ impl Parser<'_> {
             }
             Type::Percent => ((unit == "%").then_some(10), "%, as in 20%"),
             Type::Size => (size_unit(unit), "B, KB, MB, GB, KiB, MiB or GiB"),
+            Type::Score => (unit.is_empty().then_some(CLS_SCALE as i64), "no unit"),
             Type::Duration => (duration_unit(unit), "us, ms, s, m or h, as in 800ms"),
         };
         let Some(scale) = scale else {

@@ -2,6 +2,8 @@ use super::*;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
+mod vitals;
+
 const NOW: UtcMicros = UtcMicros(1_700_000_000_000_000);
 
 fn answer() -> Observed<'static> {
@@ -17,6 +19,7 @@ fn answer() -> Observed<'static> {
         headers: &(),
         phases: Phases { first_byte: Some(300_000), total: Some(900_500), ..Phases::default() },
         now: NOW,
+        thresholds: None,
     }
 }
 

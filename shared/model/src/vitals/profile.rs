@@ -240,6 +240,108 @@ impl Profile {
     }
 }
 
+/// An own profile as a check file describes it under `[profile.NAME]`: a built-in one and what differs from it. The keys are those of [`Profile`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnProfile {
+    /// The built-in profile that all else is taken from; absent: `desktop`.
+    pub base: Option<String>,
+    /// See [`Profile::width`].
+    pub width: Option<u32>,
+    /// See [`Profile::height`].
+    pub height: Option<u32>,
+    /// See [`Profile::dpr`].
+    pub dpr: Option<Milli>,
+    /// See [`Profile::mobile`].
+    pub mobile: Option<bool>,
+    /// See [`Profile::touch`].
+    pub touch: Option<bool>,
+    /// See [`Profile::cpu`].
+    pub cpu: Option<Milli>,
+    /// See [`Profile::network`].
+    pub network: Option<OwnLink>,
+    /// See [`Profile::user_agent`].
+    pub user_agent: Option<String>,
+    /// See [`Profile::thresholds`]; vitals that are not named keep the default.
+    pub thresholds: Option<Thresholds>,
+}
+
+/// The network of an own profile: `"none"`, the real one; or what differs from that of the profile it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnLink {
+    /// The real network.
+    None,
+    /// Some of a slower one.
+    Some(LinkChanges),
+}
+
+/// See [`Link`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "named as in Link")]
+pub struct LinkChanges {
+    pub rtt: Option<DurationUs>,
+    pub down_kbps: Option<Milli>,
+    pub up_kbps: Option<Milli>,
+}
+
+impl OwnProfile {
+    /// The profile that is described, not yet judged: see [`Profile::faults`].
+    ///
+    /// # Errors
+    /// The name of the base, where it is no built-in profile.
+    pub fn resolve(&self, name: &str) -> Result<Profile, String> {
+        let base = self.base.as_deref().unwrap_or("desktop");
+        let base = Profile::builtin(base).ok_or_else(|| base.to_owned())?;
+        let network = match (self.network, base.network) {
+            (None, network) => network,
+            (Some(OwnLink::None), _) => None,
+            (Some(OwnLink::Some(changes)), link) => link.map(|link| Link {
+                rtt: changes.rtt.unwrap_or(link.rtt),
+                down_kbps: changes.down_kbps.unwrap_or(link.down_kbps),
+                up_kbps: changes.up_kbps.unwrap_or(link.up_kbps),
+            }),
+        };
+        Ok(Profile {
+            name: name.to_owned(),
+            width: self.width.unwrap_or(base.width),
+            height: self.height.unwrap_or(base.height),
+            dpr: self.dpr.unwrap_or(base.dpr),
+            mobile: self.mobile.unwrap_or(base.mobile),
+            touch: self.touch.unwrap_or(base.touch),
+            cpu: self.cpu.unwrap_or(base.cpu),
+            network,
+            user_agent: self.user_agent.clone().or(base.user_agent),
+            thresholds: self.thresholds.unwrap_or(base.thresholds),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for OwnLink {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+        impl<'de> Visitor<'de> for Choice {
+            type Value = OwnLink;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"none\", or a table as in { rtt = \"40ms\", down_kbps = 10240, up_kbps = 10240 }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OwnLink, E> {
+                match text {
+                    "none" => Ok(OwnLink::None),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<OwnLink, A::Error> {
+                LinkChanges::deserialize(de::value::MapAccessDeserializer::new(keys)).map(OwnLink::Some)
+            }
+        }
+        deserializer.deserialize_any(Choice)
+    }
+}
+
 /// The profile of a check: a built-in one by its name, or an own one with all it says. A check file names own ones too (`[profile.NAME]`); they
 /// are put in when it is read, so that a check carries what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -126,6 +126,7 @@ fn evaluate(texts: &[&str], body: &[u8]) {
         headers: &(),
         phases: Phases::default(),
         now: UtcMicros(0),
+        thresholds: None,
     };
     expect::evaluate(&list, &observed);
     for text in ["html 'template *'", "html 'b, p > a@href'", "xml '/a'", "json '$..*'", "body /(.)/"] {

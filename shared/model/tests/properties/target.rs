@@ -5,9 +5,10 @@ use proptest::option;
 use proptest::prelude::*;
 use sitepulse_model::check::{
     Auth, CheckKind, DnsTarget, DnsTransport, DnsType, DomainTarget, DurationUs, Family, FlowStep, FlowTarget,
-    GrpcTarget, HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText,
-    TcpTarget, TlsOptions, TlsTarget, UdpTarget, WebsocketTarget,
+    GrpcTarget, HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Interact, Login, MailSecurity, MailTarget,
+    SecretText, TcpTarget, TlsOptions, TlsTarget, UdpTarget, WebVitalsTarget, WebsocketTarget,
 };
+use sitepulse_model::vitals::profile::{Link, Milli, Profile, ProfileChoice, Thresholds};
 
 fn host() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -158,6 +159,81 @@ fn heartbeat() -> impl Strategy<Value = CheckKind> {
         .prop_map(|((period, cron, zone), grace)| CheckKind::Heartbeat(HeartbeatTarget { period, cron, zone, grace }))
 }
 
+fn interact() -> impl Strategy<Value = Interact> {
+    let selector = "[#.]?[a-z]{1,20}( > [a-z]{1,5})?";
+    prop_oneof![
+        selector.prop_map(Interact::Click),
+        (selector, text()).prop_map(|(selector, text)| Interact::Type(selector, text)),
+        prop_oneof![Just("Enter"), Just("a"), Just("\u{e9}"), Just("F12")]
+            .prop_map(|key| Interact::Press(key.to_owned())),
+        (-100_000..=100_000_i32).prop_map(Interact::Scroll),
+        micros(1_000, 10_000_000).prop_map(Interact::Wait),
+    ]
+}
+
+fn thresholds() -> impl Strategy<Value = Thresholds> {
+    let pair =
+        || (0..100_000_u64, 0..100_000_u64).prop_map(|(a, b)| [a.min(b), a.max(b)].map(|ms| DurationUs(ms * 1_000)));
+    let score = (0..5_000_u32, 0..5_000_u32).prop_map(|(a, b)| [Milli(a.min(b)), Milli(a.max(b))]);
+    (pair(), score, pair(), pair(), pair(), pair()).prop_map(|(lcp, cls, inp, tbt, fcp, ttfb)| Thresholds {
+        lcp,
+        cls,
+        inp,
+        tbt,
+        fcp,
+        ttfb,
+    })
+}
+
+fn profile() -> impl Strategy<Value = ProfileChoice> {
+    let kbps = || (1_000..=u32::MAX).prop_map(Milli);
+    let link = (micros(0, 10_000_000), kbps(), kbps());
+    let link = link.prop_map(|(rtt, down_kbps, up_kbps)| Link { rtt, down_kbps, up_kbps });
+    let own = (
+        ("own-[a-z0-9-]{0,28}", 200..=4_000_u32, 200..=4_000_u32, 500..=4_000_u32, any::<bool>(), any::<bool>()),
+        (1_000..=20_000_u32, option::of(link), option::of("[ -rt-z]{0,40}"), thresholds()),
+    );
+    prop_oneof![
+        Just(ProfileChoice::default()),
+        Just(ProfileChoice::Named("desktop".to_owned())),
+        own.prop_map(|((name, width, height, dpr, mobile, touch), (cpu, network, user_agent, thresholds))| {
+            let (dpr, cpu) = (Milli(dpr), Milli(cpu));
+            ProfileChoice::Own(Box::new(Profile {
+                name,
+                width,
+                height,
+                dpr,
+                mobile,
+                touch,
+                cpu,
+                network,
+                user_agent,
+                thresholds,
+            }))
+        }),
+    ]
+}
+
+fn page() -> impl Strategy<Value = CheckKind> {
+    (
+        (url("https://"), profile(), 1..=9_u8, vec(interact(), 0..=20)),
+        (option::of("#[a-z]{1,20}"), micros(100_000, 10_000_000), any::<bool>(), any::<bool>()),
+    )
+        .prop_map(|((url, profile, runs, interact), (consent, settle, throttling, insecure))| {
+            let consent = consent.map(Interact::Click);
+            CheckKind::WebVitals(Box::new(WebVitalsTarget {
+                url,
+                profile,
+                runs,
+                interact,
+                consent,
+                settle,
+                throttling,
+                insecure,
+            }))
+        })
+}
+
 fn target() -> impl Strategy<Value = CheckKind> {
     let hex = "([0-9a-fA-F]{2}){1,20}";
     let udp = (address(), prop_oneof![text().prop_map(Ok), hex.prop_map(Err)], family());
@@ -210,6 +286,7 @@ fn target() -> impl Strategy<Value = CheckKind> {
             .prop_map(|(domain, rdap, tls)| CheckKind::Domain(Box::new(DomainTarget { domain, rdap, tls }))),
         heartbeat(),
         flow(),
+        page(),
     ]
 }
 

@@ -1,0 +1,391 @@
+//! Quantiles of very many values in little space: a sketch that can be merged.
+//!
+//! Values are `u64`. A sketch counts them in buckets whose width grows with the value: up to 127 each value has its own, above that each power of two is
+//! cut into 64. A quantile is answered with the middle of its bucket, so it is off by at most 1/128 (0.79 %) of the true one. All is done in whole
+//! numbers: the same values give the same bytes on every machine.
+//!
+//! The state is a pure function of the values that were counted: in which order they came, and over how many sketches they were spread before those
+//! were merged, leaves no trace, not in a single bit.
+//!
+//! Limits: [`BUCKETS_MAX`] buckets below the largest value, which is a range of 1 to a million. What is smaller than that is counted in the lowest
+//! of them, so quantiles down there come out too large; the smallest value itself is known exactly, as are the largest, the count and the sum. At most
+//! 2^64 - 1 values in one bucket: beyond that counts stay where they are.
+//!
+//! As bytes: version 1; LEB128 numbers: buckets, then of each its distance to the one before and its count, then the smallest and the largest value and the sum. A
+//! few hundred values that lie near each other take some hundred bytes.
+
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+/// Buckets that are kept, counted down from that of the largest value.
+pub const BUCKETS_MAX: u16 = 20 << PRECISION_BITS;
+/// Longest sketch in bytes.
+pub const SKETCH_BYTES_MAX: usize = 1 + 3 + BUCKETS_MAX as usize * (2 + 10) + 10 + 10 + 19;
+
+/// A power of two is cut into two to the power of this many buckets.
+const PRECISION_BITS: u32 = 6;
+const VERSION: u8 = 1;
+
+/// Counted values; answers quantiles. See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sketch {
+    /// Bucket and count, ascending; no count is 0.
+    buckets: Vec<(u16, u64)>,
+    /// Smallest and largest value; of no value 0.
+    min: u64,
+    max: u64,
+    sum: u128,
+}
+
+/// Why some bytes are no sketch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SketchError {
+    /// They end early, or go on after the end.
+    #[error("a sketch of {0} bytes is cut or has more than belongs to it")]
+    Length(usize),
+    /// A newer build wrote them.
+    #[error("a sketch of version {0} is not known: this build knows version {VERSION}")]
+    Version(u8),
+    /// They contradict themselves.
+    #[error("a sketch contradicts itself: {0}")]
+    Damaged(&'static str),
+}
+
+/// The bucket of a value.
+const fn bucket(value: u64) -> u16 {
+    let shift = (u64::BITS - 1 - PRECISION_BITS).saturating_sub(value.leading_zeros());
+    // At most 57 x 64 + 127.
+    ((shift << PRECISION_BITS) as u64 + (value >> shift)) as u16
+}
+
+/// The smallest and the largest value of a bucket.
+const fn range(bucket: u16) -> (u64, u64) {
+    let shift = (bucket as u32 >> PRECISION_BITS).saturating_sub(1);
+    let first = (bucket as u64 - ((shift as u64) << PRECISION_BITS)) << shift;
+    (first, first + ((1 << shift) - 1))
+}
+
+/// The lowest bucket that is kept beside a largest value.
+const fn lowest(max: u64) -> u16 {
+    bucket(max).saturating_sub(BUCKETS_MAX - 1)
+}
+
+impl Sketch {
+    /// Of no value.
+    pub const fn new() -> Self {
+        Self { buckets: Vec::new(), min: 0, max: 0, sum: 0 }
+    }
+
+    /// Counts a value.
+    pub fn add(&mut self, value: u64) {
+        self.add_many(value, 1);
+    }
+
+    /// Counts a value several times.
+    pub fn add_many(&mut self, value: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
+        (self.min, self.max) =
+            if self.is_empty() { (value, value) } else { (self.min.min(value), self.max.max(value)) };
+        self.sum = self.sum.saturating_add(u128::from(value) * u128::from(times));
+        self.count_in(bucket(value), times);
+        self.collapse();
+    }
+
+    /// Counts all that another sketch has counted.
+    pub fn merge(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        (self.min, self.max) =
+            if self.is_empty() { (other.min, other.max) } else { (self.min.min(other.min), self.max.max(other.max)) };
+        self.sum = self.sum.saturating_add(other.sum);
+        let mut merged = Vec::with_capacity(self.buckets.len().max(other.buckets.len()));
+        let (mut left, mut right) = (self.buckets.iter().copied().peekable(), other.buckets.iter().copied().peekable());
+        loop {
+            let next = match (left.peek(), right.peek()) {
+                (Some((a, _)), Some((b, _))) if a == b => {
+                    let (Some((at, a)), Some((_, b))) = (left.next(), right.next()) else { break };
+                    Some((at, a.saturating_add(b)))
+                }
+                (Some((a, _)), Some((b, _))) if a > b => right.next(),
+                (Some(_), _) => left.next(),
+                (None, _) => right.next(),
+            };
+            let Some(next) = next else { break };
+            merged.push(next);
+        }
+        self.buckets = merged;
+        self.collapse();
+    }
+
+    fn count_in(&mut self, bucket: u16, times: u64) {
+        match self.buckets.binary_search_by_key(&bucket, |(at, _)| *at) {
+            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(times),
+            Err(at) => self.buckets.insert(at, (bucket, times)),
+        }
+    }
+
+    /// Counts what is below the lowest bucket kept in that one. Which it is depends on the largest value alone: so the order of things does not matter.
+    fn collapse(&mut self) {
+        let lowest = lowest(self.max);
+        let below = self.buckets.partition_point(|(at, _)| *at < lowest);
+        if below == 0 {
+            return;
+        }
+        let times = self.buckets.drain(..below).fold(0_u64, |sum, (_, times)| sum.saturating_add(times));
+        self.count_in(lowest, times);
+    }
+
+    /// Whether nothing was counted.
+    pub const fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u128 {
+        self.buckets.iter().map(|(_, times)| u128::from(*times)).sum()
+    }
+
+    /// Their sum.
+    pub const fn sum(&self) -> u128 {
+        self.sum
+    }
+
+    /// The smallest, exactly.
+    pub fn min(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.min)
+    }
+
+    /// The largest, exactly.
+    pub fn max(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.max)
+    }
+
+    /// The mean, rounded down.
+    pub fn mean(&self) -> Option<u64> {
+        (!self.is_empty()).then(|| u64::try_from(self.sum / self.count()).unwrap_or(u64::MAX))
+    }
+
+    /// The value that `per_mille` of all values are at most, by the nearest rank: 500 is the median (of an even number the lower of the two in the
+    /// middle), 750 the p75. `None` of no value; more than 1000 is 1000.
+    pub fn quantile(&self, per_mille: u32) -> Option<u64> {
+        let count = self.count();
+        let rank = (count * u128::from(per_mille.min(1_000))).div_ceil(1_000).max(1);
+        let mut seen = 0;
+        let (at, _) = self.buckets.iter().find(|(_, times)| {
+            seen += u128::from(*times);
+            seen >= rank
+        })?;
+        let (first, last) = range(*at);
+        Some((first + (last - first) / 2).clamp(self.min, self.max))
+    }
+
+    /// As bytes, at most [`SKETCH_BYTES_MAX`]. Equal sketches give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + 3 * self.buckets.len());
+        out.push(VERSION);
+        put(&mut out, self.buckets.len() as u128);
+        let mut before = 0;
+        for (at, times) in &self.buckets {
+            put(&mut out, u128::from(at - before));
+            put(&mut out, u128::from(*times));
+            before = *at;
+        }
+        if !self.is_empty() {
+            put(&mut out, u128::from(self.min));
+            put(&mut out, u128::from(self.max));
+            put(&mut out, self.sum);
+        }
+        out
+    }
+
+    /// Reads what [`Sketch::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// They are no sketch, or not a whole one.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
+        let damaged = SketchError::Damaged;
+        let cut = || SketchError::Length(bytes.len());
+        let (version, mut rest) = bytes.split_first().ok_or_else(cut)?;
+        if *version != VERSION {
+            return Err(SketchError::Version(*version));
+        }
+        let mut next = || take(&mut rest).ok_or_else(cut);
+        let len = next()?;
+        if len > u128::from(BUCKETS_MAX) {
+            return Err(damaged("more buckets than there can be"));
+        }
+        let mut buckets: Vec<(u16, u64)> = Vec::with_capacity(len as usize);
+        for index in 0..len {
+            let before = buckets.last().map_or(0, |(at, _)| *at);
+            let step = next()?;
+            let at =
+                u16::try_from(u128::from(before).saturating_add(step)).map_err(|_| damaged("a bucket too high"))?;
+            let times = u64::try_from(next()?).map_err(|_| damaged("a count too large"))?;
+            if times == 0 || (index > 0 && step == 0) {
+                return Err(damaged("an empty bucket, or the same one twice"));
+            }
+            buckets.push((at, times));
+        }
+        let mut value = || u64::try_from(next()?).map_err(|_| damaged("a value too large"));
+        let sketch = match (buckets.first(), buckets.last()) {
+            (Some((first, _)), Some((last, _))) => {
+                let (first, last) = (*first, *last);
+                let (min, max) = (value()?, value()?);
+                let sum = next()?;
+                if bucket(max) != last || bucket(min).max(lowest(max)) != first {
+                    return Err(damaged("its smallest and largest value lie in other buckets"));
+                }
+                Self { buckets, min, max, sum }
+            }
+            _ => Self::new(),
+        };
+        if rest.is_empty() { Ok(sketch) } else { Err(cut()) }
+    }
+}
+
+fn put(out: &mut Vec<u8>, mut number: u128) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// The number that stands first; `None` where it is cut, too large, or written longer than it need be.
+fn take(bytes: &mut &[u8]) -> Option<u128> {
+    let mut number = 0_u128;
+    let mut shift = 0_u32;
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let part = u128::from(byte & 0x7f);
+        if shift >= u128::BITS || (part << shift) >> shift != part || (*byte == 0 && shift > 0) {
+            return None;
+        }
+        number |= part << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+        shift += 7;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_cover_all_values_without_gaps() {
+        let mut next = 0_u64;
+        for at in 0..=bucket(u64::MAX) {
+            let (first, last) = range(at);
+            assert_eq!(first, next, "bucket {at}");
+            assert_eq!((bucket(first), bucket(last)), (at, at));
+            assert!(u128::from(last - first) * 64 <= u128::from(first) || first == last, "bucket {at} is too wide");
+            next = last.wrapping_add(1);
+        }
+        assert_eq!(next, 0, "the last one ends at the largest value");
+    }
+
+    #[test]
+    fn small_numbers_are_exact() {
+        let mut sketch = Sketch::new();
+        assert_eq!((sketch.quantile(500), sketch.min(), sketch.mean(), sketch.count()), (None, None, None, 0));
+        for value in [5, 1, 4, 2] {
+            sketch.add(value);
+        }
+        let found = [0, 250, 251, 500, 501, 750, 1_000, 9_999].map(|per_mille| sketch.quantile(per_mille).unwrap());
+        assert_eq!(found, [1, 1, 2, 2, 4, 4, 5, 5]);
+        assert_eq!((sketch.sum(), sketch.mean(), sketch.count()), (12, Some(3), 4));
+        sketch.add_many(100, 0);
+        assert_eq!(sketch.max(), Some(5));
+        sketch.add_many(100, 96);
+        assert_eq!((sketch.count(), sketch.quantile(40), sketch.quantile(41)), (100, Some(5), Some(100)));
+    }
+
+    #[test]
+    fn one_value_is_told_as_it_is() {
+        for value in [0, 1, 127, 128, 2_513_400, u64::MAX] {
+            let mut sketch = Sketch::new();
+            sketch.add(value);
+            assert_eq!([0, 500, 1_000].map(|q| sketch.quantile(q)), [Some(value); 3]);
+        }
+    }
+
+    #[test]
+    fn what_is_far_below_the_largest_is_counted_in_the_lowest_bucket() {
+        let mut sketch = Sketch::new();
+        for value in 0..5_000 {
+            sketch.add(value);
+        }
+        sketch.add(u64::MAX);
+        assert_eq!((sketch.min(), sketch.max(), sketch.count()), (Some(0), Some(u64::MAX), 5_001));
+        assert_eq!(sketch.buckets.len(), 2);
+        assert!(sketch.quantile(500).unwrap() <= u64::MAX >> 19);
+        assert_eq!(Sketch::from_bytes(&sketch.to_bytes()), Ok(sketch));
+    }
+
+    #[test]
+    fn counts_end_at_their_bound() {
+        let mut sketch = Sketch::new();
+        sketch.add_many(u64::MAX, u64::MAX);
+        sketch.add_many(u64::MAX, u64::MAX);
+        assert_eq!((sketch.count(), sketch.quantile(500)), (u128::from(u64::MAX), Some(u64::MAX)));
+        assert_eq!(Sketch::from_bytes(&sketch.to_bytes()), Ok(sketch));
+    }
+
+    #[test]
+    fn the_largest_sketch_is_within_its_bound() {
+        let mut sketch = Sketch::new();
+        for at in 0..=bucket(u64::MAX) {
+            sketch.add_many(range(at).1, u64::MAX >> 8);
+        }
+        assert_eq!(sketch.buckets.len(), usize::from(BUCKETS_MAX));
+        assert!(sketch.to_bytes().len() <= SKETCH_BYTES_MAX);
+    }
+
+    /// These bytes are stored: they are read for ever.
+    #[test]
+    fn golden_bytes() {
+        let mut sketch = Sketch::new();
+        for value in [0, 0, 1_200, 180_000, 2_500_000, 2_500_000] {
+            sketch.add(value);
+        }
+        let bytes = sketch.to_bytes();
+        assert_eq!(
+            bytes,
+            [1, 4, 0, 2, 203, 2, 1, 204, 3, 1, 245, 1, 2, 0, 160, 203, 152, 1, 144, 158, 188, 2],
+            "{sketch:?}"
+        );
+        assert_eq!(Sketch::from_bytes(&bytes), Ok(sketch));
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let mut sketch = Sketch::new();
+        sketch.add(5);
+        sketch.add(3_000);
+        let bytes = sketch.to_bytes();
+        for len in 0..bytes.len() {
+            assert_eq!(Sketch::from_bytes(&bytes[..len]), Err(SketchError::Length(len)));
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(Sketch::from_bytes(&longer), Err(SketchError::Length(longer.len())));
+        assert_eq!(Sketch::from_bytes(&[2, 0]), Err(SketchError::Version(2)));
+        for bytes in [
+            &[1, 0x81, 0x0a][..],               // 1281 buckets
+            &[1, 1, 5, 0, 5, 5, 5],             // nothing in a bucket
+            &[1, 2, 5, 1, 0, 1, 5, 5, 10],      // the same one twice
+            &[1, 1, 5, 1, 4, 5, 5],             // another smallest value
+            &[1, 1, 5, 1, 5, 6, 5],             // another largest value
+            &[1, 1, 0xff, 0xff, 4, 1, 5, 5, 5], // no such bucket
+        ] {
+            assert!(matches!(Sketch::from_bytes(bytes), Err(SketchError::Damaged(_))), "{bytes:?}");
+        }
+        assert_eq!(Sketch::from_bytes(&[1, 0x80, 0]), Err(SketchError::Length(3)), "longer than it need be");
+    }
+}
