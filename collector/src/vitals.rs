@@ -7,6 +7,7 @@
 //! All values are lab values: what one browser on one device profile measured, the median of a run's loads. The p75 over runs is a figure
 //! of the laboratory, too, and is nowhere passed off as what visitors met.
 
+pub mod change;
 pub mod distribution;
 pub mod figures;
 

@@ -10,6 +10,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::profile::{Threshold, Thresholds};
 
+use super::change::{LOOKBACK_US, Watch, Worse};
 use super::distribution::{Distribution, Method, Ratings};
 use super::{Row, profile_of};
 use crate::book::{Book, Check};
@@ -82,6 +83,8 @@ pub struct Group {
     pub low_confidence: u64,
     /// The vitals that any of them measured, in the order of [`Vital::ALL`].
     pub vitals: Vec<VitalFigures>,
+    /// What became worse there, as of the end of the span; not told of all places together, which cannot be compared run by run.
+    pub worse: Vec<Worse>,
 }
 
 /// Figures of one vital. Durations in microseconds, CLS in ten-thousandths.
@@ -133,9 +136,9 @@ impl Frame {
         &self.check
     }
 
-    /// The span that rows are needed of.
+    /// The span that rows are needed of: that of the figures, and before it what regressions are told by.
     pub fn span(&self) -> Span {
-        self.span
+        Span::new(self.span.from.min(self.span.to.plus_us(-LOOKBACK_US)), self.span.to)
     }
 
     fn thresholds_of(&self, profile: &str) -> Thresholds {
@@ -162,6 +165,7 @@ struct Gathered {
     graded: u64,
     low_confidence: u64,
     vitals: [Values; Vital::ALL.len()],
+    watch: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -190,19 +194,29 @@ impl Gathering {
             Place::Region(region.clone())
         };
         let thresholds = self.frame.thresholds_of(&row.profile);
+        let within = self.frame.span.contains(row.scheduled);
         let stretch = stretch(self.frame.span, row.scheduled);
         for place in [Place::All, place] {
-            self.groups.entry((row.profile.clone(), place)).or_default().add(row, &thresholds, stretch);
+            let watched = place != Place::All && row.graded();
+            let group = self.groups.entry((row.profile.clone(), place)).or_default();
+            if within {
+                group.add(row, &thresholds, stretch);
+            }
+            if watched {
+                group.watch.add(row);
+            }
         }
     }
 
     /// What they add up to.
     pub fn finish(self) -> Figures {
         let Self { frame, groups } = self;
-        let groups = groups.into_iter().map(|((profile, place), gathered)| {
-            let thresholds = frame.thresholds_of(&profile);
-            gathered.finish(profile, place, &thresholds)
-        });
+        // Of a profile or place that was left before the span nothing is told.
+        let groups =
+            groups.into_iter().filter(|(_, gathered)| gathered.runs > 0).map(|((profile, place), gathered)| {
+                let thresholds = frame.thresholds_of(&profile);
+                gathered.finish(profile, place, &thresholds)
+            });
         Figures { groups: groups.collect(), check: frame.check, span: frame.span }
     }
 }
@@ -232,10 +246,10 @@ impl Gathered {
     }
 
     fn finish(self, profile: String, place: Place, thresholds: &Thresholds) -> Group {
-        let Self { runs, graded, low_confidence, vitals } = self;
+        let Self { runs, graded, low_confidence, vitals, watch } = self;
         let vitals = Vital::ALL.into_iter().zip(vitals);
         let vitals = vitals.filter_map(|(vital, values)| values.finish(vital, thresholds.of(vital))).collect();
-        Group { profile, place, runs, graded, low_confidence, vitals }
+        Group { profile, place, runs, graded, low_confidence, vitals, worse: watch.worse() }
     }
 }
 
@@ -244,12 +258,12 @@ impl Values {
         let (min, max) = self.extremes?;
         let mut trend = vec![None; TREND_POINTS];
         for (at, mut values) in self.trend {
-            trend[at] = values.quarters(2);
+            trend[at] = values.quantile(500);
         }
         Some(VitalFigures {
             vital,
-            p75: self.all.quarters(3)?,
-            median: self.all.quarters(2)?,
+            p75: self.all.quantile(750)?,
+            median: self.all.quantile(500)?,
             min,
             max,
             ratings: self.ratings,

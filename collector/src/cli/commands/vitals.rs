@@ -6,7 +6,7 @@ use super::{hinted, print, print_json, whole, with, with_query};
 use crate::cli::client::{Need, escape};
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, VitalsArgs};
-use crate::present::dto::vitals::{FiguresView, GroupView, VitalsView};
+use crate::present::dto::vitals::{FiguresView, GroupView, RegressionView, VitalsView};
 use crate::present::figure;
 
 pub(super) async fn vitals(global: &Global, args: VitalsArgs) -> Result<(), Failure> {
@@ -47,6 +47,11 @@ fn text(found: &VitalsView) -> String {
         }
     }
     let mut text = format!("Lab values of {check}, {span}; p75 and median of the runs' medians.\n{}", table.text());
+    for group in &found.groups {
+        for worse in &group.regressions {
+            text.push_str(&regression(group, worse));
+        }
+    }
     for group in found.groups.iter().filter(|group| group.region.is_none() && group.graded < group.runs) {
         text.push_str(&format!(
             "{}: {} of {} runs are graded; {} had a host under pressure, the rest measured nothing.\n",
@@ -57,6 +62,26 @@ fn text(found: &VitalsView) -> String {
         ));
     }
     text
+}
+
+fn regression(group: &GroupView, worse: &RegressionView) -> String {
+    let vital = Vital::ALL.into_iter().find(|vital| vital.as_str() == worse.vital).unwrap_or(Vital::Lcp);
+    let [baseline, median] = [worse.baseline, worse.median].map(|value| figure::vital(vital, value));
+    let mut line = format!(
+        "Regression: {} {} {baseline} -> {median} since {}, over {} runs",
+        place(group).join(" "),
+        worse.vital.to_uppercase(),
+        whole(&worse.since),
+        worse.runs
+    );
+    if let (Some(before), Some(after)) = (&worse.lcp_element_before, &worse.lcp_element_after) {
+        line.push_str(&if before == after {
+            format!("; the LCP element is the same, {after}")
+        } else {
+            format!("; the LCP element was {before}, is {after}")
+        });
+    }
+    format!("{}\n", clean(&line))
 }
 
 fn place(group: &GroupView) -> Vec<String> {

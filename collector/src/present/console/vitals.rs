@@ -16,6 +16,7 @@ use crate::present::figure;
 use crate::present::problem::Answer;
 use crate::present::text::{Language, Texts};
 use crate::present::view::vitals::value;
+use crate::vitals::change::Worse;
 use crate::vitals::figures::{Figures, Group, Place, VitalFigures};
 
 /// The spans that the page offers: the query's word, and microseconds.
@@ -46,6 +47,14 @@ struct Profile {
     name: String,
     vitals: Vec<Head>,
     rows: Vec<Row>,
+    worse: Vec<WorseRow>,
+}
+
+struct WorseRow {
+    headline: String,
+    place: String,
+    note: String,
+    element: String,
 }
 
 struct Head {
@@ -141,7 +150,7 @@ pub(super) fn section(
         lang,
         path: format!("/checks/{}", check.id),
         spans: spans.collect(),
-        profiles: profiles(&figures.groups, t),
+        profiles: profiles(&figures.groups, now, t),
         failure: shots.next(),
         older: shots.take(OLDER_MAX).collect(),
     };
@@ -154,7 +163,7 @@ fn whole(at: &str) -> String {
         .map_or_else(|_| at.to_owned(), |at| super::clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))))
 }
 
-fn profiles(groups: &[Group], t: &Texts) -> Vec<Profile> {
+fn profiles(groups: &[Group], now: UtcMicros, t: &Texts) -> Vec<Profile> {
     let mut profiles: Vec<Profile> = Vec::new();
     for of in groups.chunk_by(|a, b| a.profile == b.profile) {
         let measured = |vital: &Vital| of.iter().any(|group| group.vitals.iter().any(|one| one.vital == *vital));
@@ -165,17 +174,39 @@ fn profiles(groups: &[Group], t: &Texts) -> Vec<Profile> {
             name: of[0].profile.clone(),
             vitals: vitals.iter().map(|vital| Head { short: short(*vital), long: (t.vitals.name)(*vital) }).collect(),
             rows: places.iter().map(|group| row(group, &vitals, t)).collect(),
+            worse: of.iter().flat_map(|group| group.worse.iter().map(|one| worse(group, one, now, t))).collect(),
         });
     }
     profiles
 }
 
-fn row(group: &Group, vitals: &[Vital], t: &Texts) -> Row {
-    let place = match &group.place {
+fn place(group: &Group, t: &Texts) -> String {
+    match &group.place {
         Place::All => t.vitals.all_places.to_owned(),
         Place::Region(region) => region.to_string(),
         Place::Agent(region, agent) => format!("{region} · {agent}"),
-    };
+    }
+}
+
+fn worse(group: &Group, one: &Worse, now: UtcMicros, t: &Texts) -> WorseRow {
+    let v = t.vitals;
+    let text = |raw| amount(one.vital, raw, t);
+    let regression = &one.regression;
+    let age = figure::coarse(now.us_since(regression.since) as f64 / 1e6);
+    WorseRow {
+        headline: (v.regression)(&short(one.vital), &text(regression.baseline), &text(regression.median)),
+        place: place(group, t),
+        note: format!("{}, {}", (t.since)(&age), (v.regression_runs)(regression.runs)),
+        element: match &one.lcp_element {
+            Some([before, after]) if before == after => (v.element_same)(after),
+            Some([before, after]) => (v.element_changed)(before, after),
+            None => String::new(),
+        },
+    }
+}
+
+fn row(group: &Group, vitals: &[Vital], t: &Texts) -> Row {
+    let place = place(group, t);
     let cells = vitals.iter().map(|vital| Cell {
         label: short(*vital),
         shown: group.vitals.iter().find(|one| one.vital == *vital).map(|one| shown(one, t)),

@@ -10,8 +10,9 @@ use sitepulse_model::vitals::{CLS_SCALE, Vital};
 
 use crate::book::{Book, Check};
 use crate::present::dto::vitals::{
-    FiguresView, GroupView, PerVital, RunVitalsView, ScreenshotView, SpreadView, VitalsView,
+    FiguresView, GroupView, PerVital, RegressionView, RunVitalsView, ScreenshotView, SpreadView, VitalsView,
 };
+use crate::vitals::change::Worse;
 use crate::vitals::figures::{Figures, Group, Place, VitalFigures};
 use crate::vitals::{Row, ScreenshotKey, profile_of};
 
@@ -114,6 +115,21 @@ fn group_view(group: &Group) -> GroupView {
         graded: group.graded,
         low_confidence: group.low_confidence,
         vitals: PerVital::collect(|vital| group.vitals.iter().find(|one| one.vital == vital).map(figures_view)),
+        regressions: group.worse.iter().map(regression_view).collect(),
+    }
+}
+
+fn regression_view(worse: &Worse) -> RegressionView {
+    let regression = &worse.regression;
+    let [before, after] = worse.lcp_element.clone().map_or([None, None], |both| both.map(Some));
+    RegressionView {
+        vital: worse.vital.as_str().to_owned(),
+        since: instant::format(regression.since),
+        baseline: value(worse.vital, regression.baseline),
+        median: value(worse.vital, regression.median),
+        runs: regression.runs as u64,
+        lcp_element_before: before,
+        lcp_element_after: after,
     }
 }
 

@@ -343,3 +343,50 @@ async fn a_budget_is_an_assertion_and_makes_the_verdict() {
     let view = pages.bench.send(Door::Local, "GET", "/api/v1/checks/shop-vitals/vitals", &[], "").await.json();
     assert_eq!(view["groups"][1]["lcp_ms"]["rating"], "poor");
 }
+
+#[tokio::test]
+async fn a_regression_is_called_after_three_runs_with_what_changed() {
+    let pages = Pages::new().await;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    let run = async |agent: AgentNo, minutes: i64, ms: u64, element: &str| {
+        let more = vec![(FactKey::LcpElement, element.to_owned())];
+        pages.ran(agent, minutes, &Found { more, ..lcp(ms) }).await;
+    };
+    // Its baseline lies before the span of 24 hours, its regions apart.
+    for nth in 0..10 {
+        run(west, 2 * 24 * 60 - 15 * nth, 2000, "img.hero").await;
+        run(east, 2 * 24 * 60 - 15 * nth, 4000, "img.hero").await;
+    }
+    let told = async || {
+        let view = pages.bench.get("/api/v1/checks/shop-vitals/vitals").await.json();
+        let groups = view["groups"].as_array().unwrap().clone();
+        groups.into_iter().map(|group| group["regressions"].clone()).collect::<Vec<_>>()
+    };
+    run(west, 80, 2600, &format!("div{HOSTILE}")).await;
+    run(west, 60, 2700, &format!("div{HOSTILE}")).await;
+    run(west, 40, 9000, "img.hero").await;
+    run(east, 40, 4000, "img.hero").await;
+    let since = sitepulse_daemon::instant::format(pages.slot(west, 80));
+    let expected = json!([{"vital": "lcp", "since": since, "baseline": 2000.0, "median": 2700.0, "runs": 3,
+                           "lcp_element_before": "img.hero", "lcp_element_after": format!("div{HOSTILE}")}]);
+    assert_eq!(told().await, [json!([]), expected, json!([])]);
+    let page = pages.bench.get("/checks/shop-vitals").await.text;
+    assert!(page.contains("LCP became worse: 2.00 s → 2.70 s") && !page.contains("<script>alert"), "{page}");
+}
+
+/// Two runs are not enough, and neither is any number under pressure.
+#[tokio::test]
+async fn one_noisy_run_is_no_regression() {
+    let pages = Pages::new().await;
+    let west = pages.enrol("eu-west", "w").await;
+    for nth in 0..10 {
+        pages.ran(west, 1000 - 15 * nth, &lcp(2000)).await;
+    }
+    pages.ran(west, 80, &lcp(9000)).await;
+    for minutes in [65, 50, 35] {
+        pages.ran(west, minutes, &Found { low_confidence: true, ..lcp(9000) }).await;
+    }
+    pages.ran(west, 20, &lcp(9000)).await;
+    let view = pages.bench.get("/api/v1/checks/shop-vitals/vitals?from=-7d").await.json();
+    assert_eq!((&view["groups"][1]["regressions"], &view["groups"][1]["low_confidence"]), (&json!([]), &json!(3)));
+}
