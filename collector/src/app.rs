@@ -6,11 +6,13 @@
 mod control;
 mod credentials;
 mod plan;
+mod vitals;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLockReadGuard};
 
+use rusqlite::Connection;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::files::{self, FileError};
@@ -21,14 +23,14 @@ use sitepulse_model::control::{Change, ControlEvent, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::book::Book;
 use crate::engine::{Engine, Shared};
 use crate::enrol::NewJoinToken;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
-use crate::store::{StoreError, StoreOpenError};
+use crate::store::{Store, StoreError, StoreOpenError};
 use crate::writer::{Closed, Writer};
 
 pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
@@ -40,6 +42,8 @@ pub(crate) const CA_CERTIFICATE: &str = "ca.pem";
 pub(crate) const CA_KEY: &str = "ca.key";
 /// Longest PEM file that is read.
 const PEM_BYTES_MAX: u64 = 64 * 1024;
+/// Most reads of tables at a time.
+const READERS_MAX: usize = 2;
 
 /// How to apply definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +162,7 @@ struct Inner {
     shared: Arc<Shared>,
     authority: Arc<CertificateAuthority>,
     writer: Writer,
+    readers: Arc<Semaphore>,
 }
 
 impl App {
@@ -180,7 +185,8 @@ impl App {
         let shared = Arc::clone(engine.shared());
         let authority = Arc::clone(engine.authority());
         let writer = Writer::start(engine, lock).map_err(|error| OpenError::System(error.to_string()))?;
-        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer }) })
+        let readers = Arc::new(Semaphore::new(READERS_MAX));
+        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer, readers }) })
     }
 
     /// The data directory.
@@ -211,6 +217,24 @@ impl App {
     /// The way to the thread that writes.
     pub fn writer(&self) -> &Writer {
         &self.inner.writer
+    }
+
+    /// Reads tables that the book does not hold, beside the writer. At most [`READERS_MAX`] at a time; more wait.
+    pub(crate) async fn read_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let dir = self.inner.data_dir.clone();
+        if dir.as_os_str().is_empty() {
+            // A store in memory has one connection.
+            return Ok(self.inner.writer.run(move |engine| work(engine.store.read())).await??);
+        }
+        let permit = Arc::clone(&self.inner.readers).acquire_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&Store::open_to_read(&dir)?)
+        });
+        Ok(read.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))??)
     }
 
     /// A counter that grows with every change of the book; readers see the newest value only, and may look as rarely as they like.

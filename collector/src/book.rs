@@ -19,6 +19,7 @@ use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 
 use crate::secret::Vault;
+use crate::vitals::ScreenshotKey;
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
@@ -206,6 +207,13 @@ impl Book {
     pub(crate) fn insert_record(&mut self, agent: AgentNo, record: Record) {
         if let Some(check) = self.checks.get_mut(&record.check()) {
             check.insert_record(agent, record);
+        }
+    }
+
+    /// Notes a screenshot that is durable.
+    pub(crate) fn insert_screenshot(&mut self, check: CheckNo, key: ScreenshotKey) {
+        if let Some(check) = self.checks.get_mut(&check) {
+            check.insert_screenshot(key);
         }
     }
 }

@@ -131,6 +131,16 @@ pub enum Command {
                             The intervals add up to the figures that `sla` gives for the same period."
     )]
     Explain(ExplainArgs),
+    /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
+                            sitepulse-collector vitals shop-vitals --from -30d --profile mobile --by-agent --json\n\n\
+                            Without --from it covers 24 hours before --to (now). One value a run, the median of its loads; runs whose host was\n\
+                            under pressure are counted, not graded. RATING is that of the p75, by the thresholds of the profile.\n\
+                            A budget is an assertion of the check, like \"down if lcp > 8s\".\n\n\
+                            Exit codes: 0 ok, 2 the check loads no page, 6 collector not reached, 8 no such check, profile, region or agent."
+    )]
+    Vitals(VitalsArgs),
     /// Stops runs of an agent, a check, or one check on one agent, for a time (1h unless told).
     #[command(
         after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
@@ -301,6 +311,32 @@ pub struct ExplainArgs {
     pub region: Option<String>,
 }
 
+/// `vitals`
+#[derive(Debug, Clone, Args)]
+pub struct VitalsArgs {
+    /// The check, of kind web_vitals.
+    #[arg(value_name = "CHECK")]
+    pub check: String,
+    /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// First instant after the period.
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// This device profile alone.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// This region alone.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// This agent alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Apart by agent instead of by region.
+    #[arg(long)]
+    pub by_agent: bool,
+}
+
 /// What a control event is about.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ScopeArgs {
@@ -443,6 +479,7 @@ mod tests {
             "token create --region eu --ttl 1h --json",
             "token create --api --ttl 30d",
             "sign-in --json",
+            "vitals shop-vitals --from -7d --to now --profile mobile --region eu --agent eu-1 --by-agent --json",
             "apply a.toml b.toml --dry-run --prune",
             "agents",
             "agents --json",

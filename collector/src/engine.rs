@@ -179,6 +179,9 @@ impl Engine {
                 agent.presence.update(|presence| presence.last_seen = presence.last_seen.max(Some(started.min(now))));
             }
         }
+        for (check, key) in crate::store::vitals::screenshots(connection)? {
+            book.insert_screenshot(check, key);
+        }
         let quarantined_rows = rows::quarantined(connection)?;
         book.count_quarantined(quarantined_rows);
         let marks = rows::marks(connection)?.into_iter().collect();

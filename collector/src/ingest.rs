@@ -1,12 +1,16 @@
 //! Takes in batches: validates, regroups by bucket, dedupes by mark, writes everything in one transaction, then updates the book.
 //!
+//! What figures need of a `web_vitals` result goes into a table of its own in the same transaction, and so does a screenshot, which
+//! leaves its record ([`crate::vitals`]). The mark that dedupes the record dedupes them.
+//!
 //! A record that makes no sense never blocks its agent: it is set aside in the table `quarantine` with the reason, counted, and
 //! acknowledged like the rest, because its sender could only send it again.
 
 mod mark;
 mod validate;
+mod vitals;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
 use rusqlite::params;
@@ -17,7 +21,8 @@ use sitepulse_wire::message::{Batch, Entry};
 
 use crate::book::Book;
 use crate::engine::Engine;
-use crate::store::{StoreError, rows};
+use crate::store::{self, StoreError, rows};
+use crate::vitals::{Row, ScreenshotKey, profile_of, take_screenshot};
 
 pub use mark::{Inserted, Mark, MarkKey};
 pub use validate::SetAside;
@@ -55,6 +60,7 @@ struct Pending {
     marks: Vec<(MarkKey, Mark)>,
     mark_at: HashMap<MarkKey, usize>,
     provenances: Vec<(AgentNo, u32, Provenance)>,
+    screenshots: Vec<(CheckNo, ScreenshotKey)>,
     quarantined: u64,
 }
 
@@ -73,6 +79,8 @@ struct Judged {
     /// The agent's bucket; `None` for an unknown agent.
     bucket: Option<Bucket>,
     verdicts: Vec<Result<CheckNo, SetAside>>,
+    /// The device profile of each entry that is a result of a `web_vitals` check.
+    profiles: BTreeMap<usize, String>,
 }
 
 impl Judged {
@@ -83,7 +91,13 @@ impl Judged {
             Some(agent) => validate::entry(book, agent, entry, provenances, job.received_at),
             None => Err(SetAside::UnknownAgent),
         };
-        Self { bucket: agent.map(|agent| agent.name.bucket()), verdicts: job.batch.entries.iter().map(judge).collect() }
+        let verdicts: Vec<_> = job.batch.entries.iter().map(judge).collect();
+        let profiles = (0..).zip(&job.batch.entries).zip(&verdicts).filter_map(|((index, entry), verdict)| {
+            let (Record::Result(result), Ok(check)) = (&entry.record, verdict) else { return None };
+            let revision = book.check(*check)?.revision(result.revision)?;
+            Some((index, profile_of(&revision.definition)?.name().to_owned()))
+        });
+        Self { bucket: agent.map(|agent| agent.name.bucket()), profiles: profiles.collect(), verdicts }
     }
 }
 
@@ -130,6 +144,9 @@ impl Engine {
             for (entry, _) in job.batch.entries.into_iter().zip(fresh).filter(|(_, fresh)| *fresh) {
                 book.insert_record(job.agent, entry.record);
             }
+        }
+        for (check, key) in pending.screenshots {
+            book.insert_screenshot(check, key);
         }
         book.count_quarantined(set_aside);
         drop(book);
@@ -194,6 +211,21 @@ impl Known<'_> {
                     let known: u64 = dropped.seqs.iter().map(|(first, last)| mark.insert_range(*first, *last)).sum();
                     dropped.count = dropped.count.saturating_sub(known);
                 }
+            }
+            match (verdict, &mut entry.record) {
+                (Ok(check), Record::Result(result)) => {
+                    if let Some(profile) = judged.profiles.get(&index) {
+                        let row = Row::of(agent_no, profile, result);
+                        store::vitals::insert(connection, entry.bucket, check, (incarnation, entry.seq), &row)?;
+                        if let Some(jpeg) = take_screenshot(&mut result.facts) {
+                            let key = ScreenshotKey { scheduled: result.scheduled, agent: agent_no };
+                            store::vitals::insert_screenshot(connection, entry.bucket, check, key, &jpeg)?;
+                            pending.screenshots.push((check, key));
+                        }
+                    }
+                }
+                (Err(_), Record::Result(result)) => vitals::cut_documents(&mut result.facts),
+                (Ok(_) | Err(_), Record::Missed(_) | Record::Dropped(_)) => {}
             }
             body.clear();
             sitepulse_wire::record::encode(&entry.record, &mut body);

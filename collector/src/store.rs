@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod definition;
 pub mod rows;
+pub mod vitals;
 
 mod migrations;
 
@@ -228,6 +229,13 @@ impl Store {
         let connection = Connection::open_with_flags(&path, flags)
             .map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
         Self::set_up(connection, shown, owner, now)
+    }
+
+    /// Another connection to the file in `data_dir`, which reads beside the writer and sees what is committed. No transaction is to be
+    /// held across an `await`: it would hold the write-ahead log.
+    pub(crate) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Ok(Connection::open_with_flags(data_dir.join(FILE), flags)?)
     }
 
     /// A store in memory, for tests and the simulator.

@@ -1,6 +1,6 @@
 //! A check with the history of its definition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
@@ -10,6 +10,7 @@ use sitepulse_model::vote::Policy;
 
 use super::agent::runs_in;
 use super::pair::Pair;
+use crate::vitals::{SCREENSHOTS_MAX, ScreenshotKey};
 
 /// One definition and when it applies from.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,8 @@ pub struct Check {
     pub revisions: Vec<CheckRevision>,
     /// What each agent found.
     pub pairs: BTreeMap<AgentNo, Pair>,
+    /// Of which failed runs a screenshot is kept: the newest [`SCREENSHOTS_MAX`].
+    pub screenshots: BTreeSet<ScreenshotKey>,
     bucket: Bucket,
     policies: Vec<(UtcMicros, Revision, Policy)>,
 }
@@ -46,7 +49,8 @@ pub struct Check {
 impl Check {
     pub(super) fn new(number: CheckNo, id: CheckId) -> Self {
         let bucket = id.bucket();
-        Self { number, id, revisions: Vec::new(), pairs: BTreeMap::new(), bucket, policies: Vec::new() }
+        let (pairs, screenshots) = (BTreeMap::new(), BTreeSet::new());
+        Self { number, id, revisions: Vec::new(), pairs, screenshots, bucket, policies: Vec::new() }
     }
 
     pub(super) fn push(&mut self, revision: CheckRevision) {
@@ -145,6 +149,14 @@ impl Check {
             ran = runs;
         }
         newest
+    }
+
+    /// As the table does it.
+    pub(super) fn insert_screenshot(&mut self, key: ScreenshotKey) {
+        self.screenshots.insert(key);
+        if self.screenshots.len() > SCREENSHOTS_MAX {
+            self.screenshots.pop_first();
+        }
     }
 
     pub(super) fn insert_record(&mut self, agent: AgentNo, record: Record) {

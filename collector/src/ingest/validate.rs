@@ -10,6 +10,7 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::Entry;
 
 use super::SEQ_MAX;
+use super::vitals::sane_vitals;
 use crate::book::{Agent, Book, CheckRevision, is_heartbeat};
 
 /// How far a slot may lie outside an agent's life: clocks differ.
@@ -50,6 +51,8 @@ pub enum SetAside {
     BadRange,
     /// Its sender leaves more gaps than a mark keeps.
     TooManyGaps,
+    /// Its vitals cannot be, its report is no JSON object, or its screenshot no JPEG; or it is of a check that loads no page.
+    BadVitals,
 }
 
 impl SetAside {
@@ -69,6 +72,7 @@ impl SetAside {
             Self::OffLattice => "off_lattice",
             Self::BadRange => "bad_range",
             Self::TooManyGaps => "too_many_gaps",
+            Self::BadVitals => "bad_vitals",
         }
     }
 }
@@ -100,6 +104,7 @@ pub(super) fn entry(
     let (first, last, revision) = match &entry.record {
         Record::Result(result) => {
             let revision = check.revision(result.revision).ok_or(SetAside::UnknownRevision)?;
+            sane_vitals(&revision.definition, &result.facts)?;
             (result.scheduled, result.scheduled, Some(revision))
         }
         Record::Missed(missed) => {

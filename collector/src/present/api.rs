@@ -1,5 +1,7 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
+pub mod vitals;
+
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
@@ -140,12 +142,14 @@ pub async fn run(
 /// # Errors
 /// When there is no such check or agent, or the one does not run the other.
 pub async fn run_now(present: &Present, id: &str, agent: Option<&str>) -> Answer<RunView> {
-    let (check, agent) = {
+    let (check, definition, agent) = {
         let book = present.app().book();
-        (check_of(&book, id)?.number, agent.map(|name| agent_of(&book, name)).transpose()?)
+        let check = check_of(&book, id)?;
+        let agent = agent.map(|name| agent_of(&book, name)).transpose()?;
+        (check.number, check.newest().definition.clone(), agent)
     };
     let runs = run_now::run_now(present.app(), check, agent).await?;
-    Ok(view::run_view(id, &runs))
+    Ok(view::run_view(&definition, &runs))
 }
 
 /// `GET /api/v1/secrets`

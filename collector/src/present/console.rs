@@ -5,6 +5,7 @@
 
 mod check;
 mod stream;
+mod vitals;
 
 use askama::Template;
 use axum::extract::{Extension, Query, State};
@@ -37,6 +38,7 @@ const ICON: &str = include_str!("../../templates/icon.svg");
 pub struct PageQuery {
     lang: Option<String>,
     token: Option<String>,
+    span: Option<String>,
 }
 
 /// A page: the frame around its content.

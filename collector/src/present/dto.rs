@@ -2,7 +2,11 @@
 //!
 //! Instants are RFC 3339 in UTC, ratios 0 to 1, durations seconds as numbers; `null` where nothing was measured.
 
+pub mod vitals;
+
 use serde::{Deserialize, Serialize};
+
+use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
 /// A check's figures over a period, as `sla --json` prints them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +139,12 @@ pub struct ResultView {
     pub phases_us: PhasesUsView,
     /// What the protocol told.
     pub facts: FactsView,
+    /// Of a page: its vitals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vitals: Option<Box<RunVitalsView>>,
+    /// Whether the run brought a screenshot. That of a run-now is kept nowhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub screenshot: bool,
 }
 
 /// What became of a run-now on one agent.
@@ -227,7 +237,7 @@ pub struct PairView {
     pub failed_phase: Option<String>,
     /// One line for people.
     pub detail: String,
-    /// The whole run of the newest result, in seconds; of echoes the mean round trip.
+    /// The whole run of the newest result, in seconds; of echoes the mean round trip, of a page its LCP.
     pub latency_seconds: Option<f64>,
     /// Its phases.
     pub phases_seconds: PhasesView,
@@ -241,6 +251,12 @@ pub struct PairView {
     /// What the protocol told.
     #[serde(default)]
     pub facts: FactsView,
+    /// Of a page: the vitals of the newest result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vitals: Option<Box<RunVitalsView>>,
+    /// Of a page: the path of the newest result's screenshot, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screenshot: Option<String>,
     /// The vote's weight now.
     pub weight: f64,
     /// The suspension in force for this pair.
@@ -294,6 +310,9 @@ pub struct CheckView {
     pub suspended: Option<SuspensionView>,
     /// What each assigned agent sees.
     pub agents: Vec<PairView>,
+    /// Of a page: the screenshots that are kept of its failures, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub screenshots: Vec<ScreenshotView>,
     /// The last 24 hours.
     pub sla: SlaView,
 }

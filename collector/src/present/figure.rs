@@ -1,5 +1,7 @@
 //! How figures look: percentages that never flatter, durations, ages.
 
+use sitepulse_model::vitals::Vital;
+
 use crate::present::text::Texts;
 
 /// A ratio as a percentage, cut (never rounded up) to `decimals`: 0.99999 is `99.99`, not `100.00`.
@@ -51,6 +53,20 @@ pub fn latency(seconds: f64) -> String {
         format!("{ms:.0} ms")
     } else {
         format!("{seconds:.2} s")
+    }
+}
+
+/// A vital in the API's unit: `2.31 s`, `87 ms`, a score `0.104`.
+pub fn vital(vital: Vital, value: f64) -> String {
+    match vital {
+        Vital::Cls => format!("{value:.3}"),
+        Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb => {
+            if value < 999.5 {
+                format!("{value:.0} ms")
+            } else {
+                format!("{:.2} s", value / 1e3)
+            }
+        }
     }
 }
 

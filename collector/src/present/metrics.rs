@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sitepulse_daemon::instant;
+use sitepulse_model::vitals::Vital;
 
 use crate::app::Metrics;
 use crate::present::Present;
@@ -60,6 +61,7 @@ fn exposition(snapshot: &Snapshot, counters: &Metrics, ready: bool) -> String {
     page.sample("sitepulse_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     checks(&mut page, snapshot);
     pairs(&mut page, snapshot);
+    vitals(&mut page, snapshot);
     agents(&mut page, snapshot);
     ingest(&mut page, counters, ready);
     page.0
@@ -129,6 +131,43 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
                     page.sample("sitepulse_probe_phase_seconds", &labels, value);
                 }
             }
+        }
+    }
+}
+
+/// What the newest run of each page found, where it is graded. The profile is the definition's, so labels are as many as checks say.
+fn vitals(page: &mut Page, snapshot: &Snapshot) {
+    let pairs = || snapshot.checks.iter().flat_map(|check| check.agents.iter().map(move |pair| (check, pair)));
+    for (name, help, duration) in [
+        ("sitepulse_vitals_seconds", "Lab vitals of the newest graded run: the median of its loads.", true),
+        ("sitepulse_vitals_layout_shift_score", "Lab CLS of the newest graded run: the median of its loads.", false),
+    ] {
+        page.family(name, "gauge", help);
+        for (check, pair) in pairs() {
+            let Some(run) = pair.vitals.as_deref().filter(|run| run.graded) else { continue };
+            for vital in Vital::ALL.into_iter().filter(|vital| vital.is_duration() == duration) {
+                let Some(spread) = run.vitals.get(vital) else { continue };
+                let mut labels = vec![
+                    ("check", check.id.as_str()),
+                    ("agent", &pair.agent),
+                    ("region", &pair.region),
+                    ("profile", &run.profile),
+                ];
+                if duration {
+                    labels.push(("vital", vital.as_str()));
+                }
+                page.sample(name, &labels, if duration { spread.median / 1e3 } else { spread.median });
+            }
+        }
+    }
+    let (name, help) =
+        ("sitepulse_vitals_low_confidence", "Whether the host was under pressure in every load of the newest run.");
+    page.family(name, "gauge", help);
+    for (check, pair) in pairs() {
+        if let Some(run) = pair.vitals.as_deref() {
+            let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region)];
+            let low = run.loads_counted == 0 && run.loads_low_confidence > 0;
+            page.sample(name, &labels, f64::from(u8::from(low)));
         }
     }
 }

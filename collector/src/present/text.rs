@@ -1,6 +1,10 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod vitals;
+
 use sitepulse_model::record::{FactKey, Phase};
+
+use self::vitals::VitalsTexts;
 
 /// A language of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +156,8 @@ pub struct Texts {
     pub fact_status: &'static str,
     pub fact_body_bytes: &'static str,
     pub fact_certificate_expires: &'static str,
+    /// The words of a page's vitals.
+    pub vitals: &'static VitalsTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -270,6 +276,7 @@ pub static EN: Texts = Texts {
     fact_status: "Status",
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
+    vitals: &vitals::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -441,6 +448,7 @@ pub static FR: Texts = Texts {
     fact_status: "Statut",
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
+    vitals: &vitals::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

@@ -1,9 +1,12 @@
 //! From the book to the shapes that the API, the console and the metrics show.
 
+pub mod vitals;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sitepulse_daemon::instant;
+use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{FactKey, FactValue, Facts, MissedCause, Phases, ProbeResult};
@@ -169,6 +172,7 @@ fn check_view(
         quorum_reduced: verdict.is_some_and(|span| span.quorum_reduced),
         suspended: suspension(book, Scope::Check(check.number), now),
         agents,
+        screenshots: vitals::screenshots(book, check),
         sla: sla_view(check, period, account),
     }
 }
@@ -186,7 +190,10 @@ fn round_trip(result: &ProbeResult) -> Option<u64> {
 
 fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Option<PairView> {
     let agent = book.agent(seen.agent)?;
-    let last = book.pair(check, seen.agent).and_then(|pair| pair.last.as_deref());
+    let known = book.check(check)?;
+    let last = known.pairs.get(&seen.agent).and_then(|pair| pair.last.as_deref());
+    let definition = last.and_then(|last| known.revision(last.revision)).map(|revision| &revision.definition);
+    let page = last.zip(definition);
     let phases = last.map(|last| last.phases).unwrap_or_default();
     Some(PairView {
         agent: agent.name.to_string(),
@@ -197,12 +204,18 @@ fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Op
         cause: last.and_then(|last| last.cause).map(|cause| cause.to_string()),
         failed_phase: last.and_then(|last| last.failed_phase).map(|phase| phase.to_string()),
         detail: last.map(|last| last.detail.clone()).unwrap_or_default(),
-        latency_seconds: last.and_then(round_trip).or(phases.total).map(seconds_u),
+        latency_seconds: last
+            .and_then(round_trip)
+            .or_else(|| page.and_then(|(last, definition)| vitals::latency_us(definition, last)))
+            .or(phases.total)
+            .map(seconds_u),
         phases_seconds: phases_view(&phases),
         status: last.and_then(|last| last.facts.status),
         address: last.and_then(ProbeResult::address_text),
         phases_us: phases_us_view(&phases),
         facts: last.map(|last| facts_view(&last.facts)).unwrap_or_default(),
+        vitals: page.and_then(|(last, definition)| vitals::run_vitals(definition, last)),
+        screenshot: last.and_then(|last| vitals::screenshot_of(known, seen.agent, agent.name.as_str(), last)),
         weight: seen.weight.as_f64(),
         suspended: book.control().suspended_at(seen.agent, check, now).map(suspension_view),
     })
@@ -225,7 +238,7 @@ fn phases_us_view(phases: &Phases) -> PhasesUsView {
     PhasesUsView { dns, connect, tls, send, first_byte, transfer, total }
 }
 
-/// What the protocol told, by name; a fact that may come several times is a list.
+/// What the protocol told, by name, but for documents; a fact that may come several times is a list.
 pub fn facts_view(facts: &Facts) -> FactsView {
     let mut view = FactsView::new();
     let mut set = |key: &str, value: Value| view.insert(key.to_owned(), value);
@@ -238,7 +251,7 @@ pub fn facts_view(facts: &Facts) -> FactsView {
     if let Some(at) = facts.certificate_expires {
         set("certificate_expires", instant::format(at).into());
     }
-    for fact in &facts.more {
+    for fact in facts.more.iter().filter(|fact| !fact.key.is_document()) {
         let value = match &fact.value {
             FactValue::Number(seconds) if fact.key.is_instant() => {
                 instant::format(UtcMicros(seconds.saturating_mul(1_000_000))).into()
@@ -260,7 +273,7 @@ pub fn facts_view(facts: &Facts) -> FactsView {
 }
 
 /// What a run found, as JSON.
-pub fn result_view(result: &ProbeResult) -> ResultView {
+pub fn result_view(definition: &CheckDefinition, result: &ProbeResult) -> ResultView {
     ResultView {
         state: result.state.to_string(),
         cause: result.cause.map(|cause| cause.to_string()),
@@ -269,14 +282,16 @@ pub fn result_view(result: &ProbeResult) -> ResultView {
         address: result.address_text(),
         phases_us: phases_us_view(&result.phases),
         facts: facts_view(&result.facts),
+        vitals: vitals::run_vitals(definition, result),
+        screenshot: result.facts.texts_of(FactKey::Screenshot).next().is_some(),
     }
 }
 
-/// A run-now, as JSON.
-pub fn run_view(check: &str, runs: &[AgentRun]) -> RunView {
+/// A run-now of a check that is defined so, as JSON.
+pub fn run_view(definition: &CheckDefinition, runs: &[AgentRun]) -> RunView {
     let runs = runs.iter().map(|run| {
         let (outcome, reason, result) = match &run.outcome {
-            Outcome::Ran(result) => ("ran", None, Some(result_view(result))),
+            Outcome::Ran(result) => ("ran", None, Some(result_view(definition, result))),
             Outcome::Refused(reason) => ("refused", Some(reason.clone()), None),
             Outcome::NotConnected => ("not_connected", None, None),
             Outcome::TimedOut => ("timed_out", None, None),
@@ -284,7 +299,7 @@ pub fn run_view(check: &str, runs: &[AgentRun]) -> RunView {
         let (agent, region) = (run.agent.to_string(), run.region.to_string());
         AgentRunView { agent, region, outcome: outcome.to_owned(), reason, result }
     });
-    RunView { check: check.to_owned(), runs: runs.collect() }
+    RunView { check: definition.id.to_string(), runs: runs.collect() }
 }
 
 /// Every secret, by name, without its value.

@@ -109,7 +109,30 @@ CREATE TABLE ping(
 ) STRICT, WITHOUT ROWID;
 ";
 
-const MIGRATIONS: [&str; 2] = [V1, V2];
+/// Schema 3: web vitals.
+const V3: &str = "
+-- What figures need of each web_vitals result, beside its record; durations in microseconds, CLS in ten-thousandths. state: as in
+-- records. A vital that was not measured is null in all three columns.
+CREATE TABLE vitals(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL, agent_no INTEGER NOT NULL,
+    incarnation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    state INTEGER NOT NULL, profile TEXT NOT NULL, loads_counted INTEGER NOT NULL, loads_low_confidence INTEGER NOT NULL,
+    lcp INTEGER, lcp_min INTEGER, lcp_max INTEGER, cls INTEGER, cls_min INTEGER, cls_max INTEGER,
+    inp INTEGER, inp_min INTEGER, inp_max INTEGER, tbt INTEGER, tbt_min INTEGER, tbt_max INTEGER,
+    fcp INTEGER, fcp_min INTEGER, fcp_max INTEGER, ttfb INTEGER, ttfb_min INTEGER, ttfb_max INTEGER,
+    lcp_element TEXT NOT NULL,
+    PRIMARY KEY (bucket, check_no, scheduled_us, agent_no, incarnation, seq)
+) STRICT, WITHOUT ROWID;
+
+-- The newest screenshots of each check's failures, taken out of their records. jpeg: the picture itself.
+CREATE TABLE screenshot(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL, agent_no INTEGER NOT NULL,
+    jpeg BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, scheduled_us, agent_no)
+) STRICT;
+";
+
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
@@ -128,4 +151,45 @@ pub(super) fn migrate(connection: &Connection, application_id: i32) -> Result<()
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_the_second_schema_is_brought_on_with_its_rows() {
+        let connection = Connection::open_in_memory().unwrap();
+        for (number, migration) in [(1, V1), (2, V2)] {
+            connection.execute_batch(&format!("{migration} PRAGMA user_version = {number};")).unwrap();
+        }
+        let rows = "INSERT INTO result VALUES (7, 1, 2, 3, 4, 5, 6, x'0102');
+                    INSERT INTO ping VALUES (7, 1, 1, 5, 2, NULL, x'');";
+        connection.execute_batch(rows).unwrap();
+        migrate(&connection, 1).unwrap();
+        assert_eq!(schema(&connection).unwrap(), 3);
+        let count = |table: &str| -> i64 {
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!([count("result"), count("ping"), count("vitals"), count("screenshot")], [1, 1, 0, 0]);
+        // Once more changes nothing.
+        migrate(&connection, 1).unwrap();
+        assert_eq!((schema(&connection).unwrap(), count("result")), (NEWEST, 1));
+    }
+
+    #[test]
+    fn every_key_begins_with_the_bucket() {
+        let connection = Connection::open_in_memory().unwrap();
+        migrate(&connection, 1).unwrap();
+        let mut keys = connection
+            .prepare(
+                "SELECT m.name || '.' || i.name, c.name FROM sqlite_schema m, pragma_index_list(m.name) i, \
+                      pragma_index_info(i.name) c WHERE m.type = 'table' AND i.\"unique\" = 1 AND c.seqno = 0",
+            )
+            .unwrap();
+        let keys = keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let keys: Vec<(String, String)> = keys.map(Result::unwrap).collect();
+        assert!(keys.len() >= 14, "{keys:?}");
+        assert!(keys.iter().all(|(_, first)| first == "bucket"), "{keys:?}");
+    }
 }

@@ -171,6 +171,8 @@ mod tests {
                 address: None,
                 phases_us: PhasesUsView::default(),
                 facts: FactsView::new(),
+                vitals: None,
+                screenshot: false,
             };
             let one = |state: &Option<&str>| AgentRunView {
                 agent: "a".to_owned(),

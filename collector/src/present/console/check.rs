@@ -7,14 +7,16 @@ use axum::response::Response;
 use serde_json::Value;
 use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_model::vitals::Vital;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, suspension};
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, suspension, vitals};
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::view::Snapshot;
 use crate::present::{Present, api, figure};
+use crate::vitals::figures::Ask;
 
 /// The content of the page.
 #[derive(Template)]
@@ -31,6 +33,7 @@ struct Content<'a> {
     verdict_note: String,
     suspension: String,
     heartbeat: bool,
+    vitals: String,
     runs: Option<Vec<String>>,
     results: Vec<String>,
 }
@@ -45,22 +48,24 @@ struct Card<'a> {
     state: String,
     when: String,
     explanation: String,
+    /// Of a page: its vitals, rendered.
+    vitals: String,
     phases: Vec<Segment>,
     facts: Vec<FactRow>,
 }
 
 /// A phase as a stretch of the bar, in units of 1000 to the whole run.
-struct Segment {
-    name: &'static str,
-    label: &'static str,
-    time: String,
-    x: String,
-    width: String,
+pub(super) struct Segment {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) time: String,
+    pub(super) x: String,
+    pub(super) width: String,
 }
 
-struct FactRow {
-    label: String,
-    values: Vec<String>,
+pub(super) struct FactRow {
+    pub(super) label: String,
+    pub(super) values: Vec<String>,
 }
 
 /// `GET /checks/{id}`
@@ -72,7 +77,7 @@ pub async fn check_page(
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
-    respond(&present, &caller, lang, &id, None).await
+    respond(&present, &caller, lang, &id, query.span.as_deref(), None).await
 }
 
 /// `POST /checks/{id}/run`: the same page with what the agents said.
@@ -85,7 +90,7 @@ pub async fn run_page(
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
     let run = api::run_now(&present, &id, None).await?;
-    respond(&present, &caller, lang, &id, Some(&run)).await
+    respond(&present, &caller, lang, &id, query.span.as_deref(), Some(&run)).await
 }
 
 async fn respond(
@@ -93,24 +98,35 @@ async fn respond(
     caller: &Caller,
     lang: Language,
     id: &str,
+    span: Option<&str>,
     run: Option<&RunView>,
 ) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
-    let content = Content::of(&snapshot, lang, id, run)?.render().map_err(|_| broken_template())?;
+    let check = snapshot.checks.iter().find(|check| check.id == id).ok_or_else(|| Problem::not_found("check", id))?;
+    let vitals = if check.kind == "web_vitals" {
+        let (span, length) = vitals::span_of(span);
+        let now = snapshot.now;
+        let asked = Ask { from: Some(now.plus_us(-length)), ..Ask::default() };
+        let figures = api::vitals::figures_of(present, id, asked, now).await?;
+        vitals::section(check, &figures, span, now, lang)?
+    } else {
+        String::new()
+    };
+    let content = Content::of(&snapshot, lang, id, vitals, run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
 }
 
 impl<'a> Content<'a> {
-    fn of(snapshot: &Snapshot, lang: Language, id: &str, run: Option<&RunView>) -> Answer<Self> {
+    fn of(snapshot: &Snapshot, lang: Language, id: &str, vitals: String, run: Option<&RunView>) -> Answer<Self> {
         let t = lang.texts();
         let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
         let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;
         let row = CheckRow::of(check, strip, snapshot.now, t);
         let render = |card: Card<'_>| card.render().map_err(|_| broken_template());
-        let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), snapshot.now, t));
-        let runs = run.map(|run| run.runs.iter().map(|run| render(Card::ran(run, t))).collect::<Answer<_>>());
+        let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), snapshot.now, t)?);
+        let runs = run.map(|run| run.runs.iter().map(|run| render(Card::ran(run, t)?)).collect::<Answer<_>>());
         Ok(Self {
             t,
             lang,
@@ -123,6 +139,7 @@ impl<'a> Content<'a> {
             verdict_note: row.verdict_note,
             suspension: row.suspension,
             heartbeat: check.kind == "heartbeat",
+            vitals,
             runs: runs.transpose()?,
             results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
         })
@@ -130,7 +147,7 @@ impl<'a> Content<'a> {
 }
 
 impl<'a> Card<'a> {
-    fn stored(pair: &PairView, place: String, now: UtcMicros, t: &'a Texts) -> Self {
+    fn stored(pair: &PairView, place: String, now: UtcMicros, t: &'a Texts) -> Answer<Self> {
         let mut state = t.state(&pair.state).to_owned();
         if let Some(cause) = &pair.unknown_cause {
             state = format!("{state} · {}", t.unknown_cause(cause));
@@ -140,19 +157,21 @@ impl<'a> Card<'a> {
         if pair.suspended.is_some() {
             explanation = format!("{} {explanation}", suspension(pair.suspended.as_ref(), t));
         }
-        Self {
+        let vitals = pair.vitals.as_deref().map(|run| vitals::run::render(run, false, t)).transpose()?;
+        Ok(Self {
             t,
             place: format!("{place} · {}", pair.agent),
             class: class(&pair.state),
             state,
             when,
             explanation,
-            phases: segments(&pair.phases_us, t),
-            facts: facts(pair.address.as_deref(), &pair.facts, t),
-        }
+            phases: if vitals.is_some() { Vec::new() } else { segments(&pair.phases_us, t) },
+            facts: facts(pair.address.as_deref(), &pair.facts, vitals.is_some(), t),
+            vitals: vitals.unwrap_or_default(),
+        })
     }
 
-    fn ran(run: &AgentRunView, t: &'a Texts) -> Self {
+    fn ran(run: &AgentRunView, t: &'a Texts) -> Answer<Self> {
         let place = format!("{} · {}", run.region, run.agent);
         let bare = |state: &str, explanation: String| Self {
             t,
@@ -161,20 +180,26 @@ impl<'a> Card<'a> {
             state: state.to_owned(),
             when: String::new(),
             explanation,
+            vitals: String::new(),
             phases: Vec::new(),
             facts: Vec::new(),
         };
-        match (&run.result, run.outcome.as_str()) {
-            (Some(result), _) => Self {
-                class: class(&result.state),
-                phases: segments(&result.phases_us, t),
-                facts: facts(result.address.as_deref(), &result.facts, t),
-                ..bare(t.state(&result.state), explained(result.cause.as_deref(), &result.explanation))
-            },
+        Ok(match (&run.result, run.outcome.as_str()) {
+            (Some(result), _) => {
+                let vitals = result.vitals.as_deref().map(|run| vitals::run::render(run, result.screenshot, t));
+                let vitals = vitals.transpose()?;
+                Self {
+                    class: class(&result.state),
+                    phases: if vitals.is_some() { Vec::new() } else { segments(&result.phases_us, t) },
+                    facts: facts(result.address.as_deref(), &result.facts, vitals.is_some(), t),
+                    vitals: vitals.unwrap_or_default(),
+                    ..bare(t.state(&result.state), explained(result.cause.as_deref(), &result.explanation))
+                }
+            }
             (None, "refused") => bare(t.run_refused, run.reason.clone().unwrap_or_default()),
             (None, "not_connected") => bare(t.not_connected, String::new()),
             (None, _) => bare(t.run_timed_out, String::new()),
-        }
+        })
     }
 }
 
@@ -214,7 +239,8 @@ fn segments(phases: &PhasesUsView, t: &Texts) -> Vec<Segment> {
     segments
 }
 
-fn facts(address: Option<&str>, facts: &FactsView, t: &Texts) -> Vec<FactRow> {
+/// The facts; without what stands in the vitals beside them, where there are some.
+fn facts(address: Option<&str>, facts: &FactsView, beside: bool, t: &Texts) -> Vec<FactRow> {
     let row = |label: &str, values: Vec<String>| FactRow { label: label.to_owned(), values };
     let mut rows: Vec<FactRow> = address.map(|address| row(t.address, vec![address.to_owned()])).into_iter().collect();
     for (key, label) in [
@@ -226,12 +252,30 @@ fn facts(address: Option<&str>, facts: &FactsView, t: &Texts) -> Vec<FactRow> {
             rows.push(row(label, texts(None, value, t)));
         }
     }
-    for key in FactKey::ALL {
+    for key in FactKey::ALL.iter().filter(|key| !(beside && speaks_of_vitals(**key))) {
         if let Some(value) = facts.get(key.as_str()) {
             rows.push(row((t.fact)(*key), texts(Some(*key), value, t)));
         }
     }
     rows
+}
+
+/// Whether a fact is shown by the vitals of a page, better.
+fn speaks_of_vitals(key: FactKey) -> bool {
+    let others = [
+        FactKey::LoadsCounted,
+        FactKey::LoadsLowConfidence,
+        FactKey::Requests,
+        FactKey::TransferBytes,
+        FactKey::FailedRequests,
+        FactKey::JsErrors,
+        FactKey::Dialogs,
+        FactKey::Profile,
+        FactKey::Browser,
+        FactKey::LcpElement,
+        FactKey::LcpUrl,
+    ];
+    others.contains(&key) || Vital::ALL.iter().any(|vital| vital.facts().contains(&key))
 }
 
 /// A fact's value for people; each of a list.

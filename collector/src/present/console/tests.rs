@@ -45,9 +45,12 @@ fn check() -> CheckView {
             address: None,
             phases_us: crate::present::dto::PhasesUsView::default(),
             facts: crate::present::dto::FactsView::new(),
+            vitals: None,
+            screenshot: None,
             weight: 1.0,
             suspended: None,
         }],
+        screenshots: Vec::new(),
         sla: SlaView {
             check: "shop".into(),
             from: String::new(),

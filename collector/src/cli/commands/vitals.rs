@@ -1,0 +1,100 @@
+//! `vitals`.
+
+use sitepulse_model::vitals::Vital;
+
+use super::{hinted, print, print_json, whole, with, with_query};
+use crate::cli::client::{Need, escape};
+use crate::cli::table::{Table, clean};
+use crate::cli::{Failure, Global, VitalsArgs};
+use crate::present::dto::vitals::{FiguresView, GroupView, RegressionView, VitalsView};
+use crate::present::figure;
+
+pub(super) async fn vitals(global: &Global, args: VitalsArgs) -> Result<(), Failure> {
+    let asked = [
+        ("from", args.from),
+        ("to", args.to),
+        ("profile", args.profile),
+        ("region", args.region),
+        ("agent", args.agent),
+        ("by", args.by_agent.then(|| "agent".to_owned())),
+    ];
+    let path = with_query(&format!("/api/v1/checks/{}/vitals", escape(&args.check)), asked);
+    let found: VitalsView = with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+    if global.json { print_json(&found) } else { print(&text(&found)) }
+}
+
+fn text(found: &VitalsView) -> String {
+    let check = clean(&found.check);
+    let span = format!("{} to {}", whole(&found.from), whole(&found.to));
+    if found.groups.is_empty() {
+        return format!("No run of {check} from {span}.\n");
+    }
+    let mut table = Table::new(&[
+        "PROFILE", "REGION", "AGENT", "VITAL", "P75", "MEDIAN", "MIN", "MAX", "RATING", "GOOD", "BETWEEN", "POOR",
+        "RUNS",
+    ]);
+    for group in &found.groups {
+        for vital in Vital::ALL {
+            if let Some(one) = group.vitals.get(vital) {
+                table.push(row(group, vital, one));
+            }
+        }
+        if group.graded == 0 {
+            let mut row = place(group);
+            row.extend(std::iter::repeat_n("-".to_owned(), 9));
+            row.push(group.runs.to_string());
+            table.push(row);
+        }
+    }
+    let mut text = format!("Lab values of {check}, {span}; p75 and median of the runs' medians.\n{}", table.text());
+    for group in &found.groups {
+        for worse in &group.regressions {
+            text.push_str(&regression(group, worse));
+        }
+    }
+    for group in found.groups.iter().filter(|group| group.region.is_none() && group.graded < group.runs) {
+        text.push_str(&format!(
+            "{}: {} of {} runs are graded; {} had a host under pressure, the rest measured nothing.\n",
+            clean(&group.profile),
+            group.graded,
+            group.runs,
+            group.low_confidence
+        ));
+    }
+    text
+}
+
+fn regression(group: &GroupView, worse: &RegressionView) -> String {
+    let vital = Vital::ALL.into_iter().find(|vital| vital.as_str() == worse.vital).unwrap_or(Vital::Lcp);
+    let [baseline, median] = [worse.baseline, worse.median].map(|value| figure::vital(vital, value));
+    let mut line = format!(
+        "Regression: {} {} {baseline} -> {median} since {}, over {} runs",
+        place(group).join(" "),
+        worse.vital.to_uppercase(),
+        whole(&worse.since),
+        worse.runs
+    );
+    if let (Some(before), Some(after)) = (&worse.lcp_element_before, &worse.lcp_element_after) {
+        line.push_str(&if before == after {
+            format!("; the LCP element is the same, {after}")
+        } else {
+            format!("; the LCP element was {before}, is {after}")
+        });
+    }
+    format!("{}\n", clean(&line))
+}
+
+fn place(group: &GroupView) -> Vec<String> {
+    let or_all = |name: &Option<String>| name.clone().unwrap_or_else(|| "all".into());
+    vec![group.profile.clone(), or_all(&group.region), or_all(&group.agent)]
+}
+
+fn row(group: &GroupView, vital: Vital, one: &FiguresView) -> Vec<String> {
+    let mut row = place(group);
+    row.push(vital.as_str().to_uppercase());
+    row.extend([one.p75, one.median, one.min, one.max].map(|value| figure::vital(vital, value)));
+    row.push(one.rating.replace('_', " "));
+    row.extend([one.good, one.needs_improvement, one.poor].map(|share| figure::percent_down(share, 0)));
+    row.push(one.runs.to_string());
+    row
+}

@@ -1,0 +1,106 @@
+//! `/api/v1/checks/{id}/vitals` and the screenshots.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde::Deserialize;
+use sitepulse_daemon::clock;
+use sitepulse_model::time::UtcMicros;
+
+use super::{Ask, agent_of, ask, check_of, instant_of, region_of};
+use crate::present::Present;
+use crate::present::dto::vitals::VitalsView;
+use crate::present::problem::{Answer, Code, Problem};
+use crate::present::view::vitals::vitals_view;
+use crate::vitals::figures::{self, Figures, Frame};
+use crate::vitals::profile_of;
+
+/// What the vitals of a check are asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitalsQuery {
+    from: Option<String>,
+    to: Option<String>,
+    profile: Option<String>,
+    region: Option<String>,
+    agent: Option<String>,
+    by: Option<String>,
+}
+
+/// `GET /api/v1/checks/{id}/vitals`
+pub async fn vitals(
+    State(present): State<Present>,
+    Path(id): Path<String>,
+    query: Ask<VitalsQuery>,
+) -> Answer<Json<VitalsView>> {
+    let query = ask(query)?;
+    let now = clock::now();
+    let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
+    let (from, to) = (at(&query.from)?, at(&query.to)?);
+    if from.is_some_and(|from| from >= to.unwrap_or(now).min(now)) {
+        return Err(Problem::new(Code::BadRequest, "the period is empty: `from` must lie before `to`, and before now"));
+    }
+    let by_agent = match query.by.as_deref() {
+        None | Some("region") => false,
+        Some("agent") => true,
+        Some(other) => return Err(Problem::new(Code::BadRequest, format!("by={other:?}: use region or agent"))),
+    };
+    let asked = {
+        let book = present.app().book();
+        figures::Ask {
+            from,
+            to,
+            profile: query.profile,
+            region: query.region.as_deref().map(|region| region_of(&book, region)).transpose()?,
+            agent: query.agent.as_deref().map(|agent| agent_of(&book, agent)).transpose()?,
+            by_agent,
+        }
+    };
+    Ok(Json(vitals_view(&figures_of(&present, &id, asked, now).await?)))
+}
+
+/// The figures of a check.
+///
+/// # Errors
+/// When there is no such check, or it loads no page.
+pub async fn figures_of(present: &Present, id: &str, asked: figures::Ask, now: UtcMicros) -> Answer<Figures> {
+    let frame = {
+        let book = present.app().book();
+        let check = check_of(&book, id)?;
+        if profile_of(&check.newest().definition).is_none() {
+            let kind = check.newest().definition.kind.as_str();
+            let what = format!("check {id} is of kind {kind}: only web_vitals checks have vitals");
+            return Err(Problem::new(Code::BadRequest, what));
+        }
+        if let Some(profile) = &asked.profile
+            && !check.revisions.iter().any(|one| profile_of(&one.definition).is_some_and(|of| of.name() == profile))
+        {
+            return Err(Problem::not_found("profile of the check", profile));
+        }
+        Frame::of(&book, check, asked, now)
+    };
+    Ok(present.app().vitals(frame).await?)
+}
+
+/// `GET /api/v1/checks/{id}/screenshots/{agent}/{slot}`: the picture itself. The slot in microseconds since 1970.
+pub async fn screenshot(
+    State(present): State<Present>,
+    Path((id, agent, slot)): Path<(String, String, String)>,
+) -> Answer<(HeaderMap, Vec<u8>)> {
+    let gone = || Problem::new(Code::NotFound, format!("no such screenshot of check {id} is kept: the newest 20 are"));
+    let (bucket, number, key) = {
+        let book = present.app().book();
+        let check = check_of(&book, &id)?;
+        let scheduled = UtcMicros(slot.parse().map_err(|_| gone())?);
+        // A name that a revoked agent left may have been taken again.
+        let named = check.screenshots.iter().find(|key| {
+            key.scheduled == scheduled && book.agent(key.agent).is_some_and(|one| one.name.as_str() == agent)
+        });
+        (check.bucket(), check.number, *named.ok_or_else(gone)?)
+    };
+    let jpeg = present.app().screenshot(bucket, number, key).await?.ok_or_else(gone)?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"screenshot.jpg\""));
+    Ok((headers, jpeg))
+}

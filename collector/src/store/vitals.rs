@@ -1,0 +1,145 @@
+//! The tables `vitals` and `screenshot`. Functions that write take the connection of a transaction begun by [`super::Store::write`].
+
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, params_from_iter};
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
+use sitepulse_model::record::ProbeState;
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vitals::{Spread, Vital};
+
+use super::StoreError;
+use crate::vitals::{Row, SCREENSHOTS_MAX, ScreenshotKey};
+
+/// The columns of the values, in the order of [`Vital::ALL`]: median, smallest, largest.
+const VALUES: &str = "lcp, lcp_min, lcp_max, cls, cls_min, cls_max, inp, inp_min, inp_max, tbt, tbt_min, tbt_max, \
+     fcp, fcp_min, fcp_max, ttfb, ttfb_min, ttfb_max";
+
+fn bad(what: String) -> StoreError {
+    StoreError::BadRow { table: "vitals", what }
+}
+
+/// Adds what figures need of a result.
+pub(crate) fn insert(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    (incarnation, seq): (Incarnation, Seq),
+    row: &Row,
+) -> Result<(), StoreError> {
+    use rusqlite::types::Value;
+    let number = |value: u64| Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+    let mut values = vec![
+        Value::Integer(i64::from(bucket.0)),
+        Value::Integer(i64::from(check.0)),
+        Value::Integer(row.scheduled.0),
+        Value::Integer(i64::from(row.agent.0)),
+        Value::Integer(incarnation.0.cast_signed()),
+        Value::Integer(seq.0.cast_signed()),
+        Value::Integer(i64::from(row.state.code())),
+        Value::Text(row.profile.clone()),
+        Value::Integer(i64::from(row.loads_counted)),
+        Value::Integer(i64::from(row.loads_low_confidence)),
+    ];
+    for spread in &row.values {
+        match spread {
+            Some(spread) => values.extend([number(spread.median), number(spread.min), number(spread.max)]),
+            None => values.extend([Value::Null, Value::Null, Value::Null]),
+        }
+    }
+    values.push(Value::Text(row.lcp_element.clone()));
+    let places = vec!["?"; values.len()].join(", ");
+    connection
+        .prepare_cached(&format!(
+            "INSERT INTO vitals(bucket, check_no, scheduled_us, agent_no, incarnation, seq, state, profile, loads_counted, \
+             loads_low_confidence, {VALUES}, lcp_element) VALUES ({places})"
+        ))?
+        .execute(params_from_iter(values))?;
+    Ok(())
+}
+
+/// Calls `each` with every row of a check in a span, by slot.
+pub(crate) fn rows(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    span: Span,
+    mut each: impl FnMut(Row),
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, {VALUES} FROM vitals \
+         WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us >= ?3 AND scheduled_us < ?4 ORDER BY scheduled_us, agent_no"
+    ))?;
+    let mut rows = statement.query(params![bucket.0, check.0, span.from.0, span.to.0])?;
+    while let Some(row) = rows.next()? {
+        each(read(row)?);
+    }
+    Ok(())
+}
+
+fn read(row: &SqlRow<'_>) -> Result<Row, StoreError> {
+    let state: u8 = row.get(2)?;
+    let mut values = [None; Vital::ALL.len()];
+    for (index, value) in values.iter_mut().enumerate() {
+        let column = |nth: usize| row.get::<_, Option<i64>>(7 + 3 * index + nth).map(|n| n.map(i64::cast_unsigned));
+        if let (Some(median), Some(min), Some(max)) = (column(0)?, column(1)?, column(2)?) {
+            *value = Some(Spread { median, min, max });
+        }
+    }
+    Ok(Row {
+        scheduled: UtcMicros(row.get(0)?),
+        agent: AgentNo(row.get(1)?),
+        state: ProbeState::from_code(state).ok_or_else(|| bad(format!("state {state}")))?,
+        profile: row.get(3)?,
+        loads_counted: row.get(4)?,
+        loads_low_confidence: row.get(5)?,
+        values,
+        lcp_element: row.get(6)?,
+    })
+}
+
+/// Keeps a screenshot, and of its check the newest [`SCREENSHOTS_MAX`]. A clock that leapt back may bring a slot twice: the later one stays.
+pub(crate) fn insert_screenshot(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    key: ScreenshotKey,
+    jpeg: &[u8],
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO screenshot(bucket, check_no, scheduled_us, agent_no, jpeg) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (bucket, check_no, scheduled_us, agent_no) DO UPDATE SET jpeg = excluded.jpeg",
+        )?
+        .execute(params![bucket.0, check.0, key.scheduled.0, key.agent.0, jpeg])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM screenshot WHERE bucket = ?1 AND check_no = ?2 AND (scheduled_us, agent_no) NOT IN (SELECT scheduled_us, \
+             agent_no FROM screenshot WHERE bucket = ?1 AND check_no = ?2 ORDER BY scheduled_us DESC, agent_no DESC LIMIT ?3)",
+        )?
+        .execute(params![bucket.0, check.0, SCREENSHOTS_MAX as i64])?;
+    Ok(())
+}
+
+/// Of what there are screenshots.
+pub(crate) fn screenshots(connection: &Connection) -> Result<Vec<(CheckNo, ScreenshotKey)>, StoreError> {
+    let mut statement = connection.prepare("SELECT check_no, scheduled_us, agent_no FROM screenshot")?;
+    let rows = statement.query_map([], |row| {
+        let key = ScreenshotKey { scheduled: UtcMicros(row.get(1)?), agent: AgentNo(row.get(2)?) };
+        Ok((CheckNo(row.get(0)?), key))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One screenshot.
+pub(crate) fn screenshot(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    key: ScreenshotKey,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT jpeg FROM screenshot WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us = ?3 AND agent_no = ?4",
+        )?
+        .query_row(params![bucket.0, check.0, key.scheduled.0, key.agent.0], |row| row.get(0))
+        .optional()?)
+}

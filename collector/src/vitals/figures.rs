@@ -1,0 +1,275 @@
+//! p75, median, spread, ratings and trend of each vital over a span: for each profile over all regions, and in each region (or on each agent).
+//!
+//! One value a run: the median of its loads. Runs that the agent could not tell of, that measured nothing, or whose host was under pressure
+//! in every load are counted, but not graded.
+
+use std::collections::BTreeMap;
+
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region};
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vitals::Vital;
+use sitepulse_model::vitals::profile::{Threshold, Thresholds};
+
+use super::change::{LOOKBACK_US, Watch, Worse};
+use super::distribution::{Distribution, Method, Ratings};
+use super::{Row, profile_of};
+use crate::book::{Book, Check};
+
+/// Stretches that a trend has.
+pub const TREND_POINTS: usize = 48;
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// From when; absent: 24 hours before its end.
+    pub from: Option<UtcMicros>,
+    /// Until when; absent: now.
+    pub to: Option<UtcMicros>,
+    /// This profile alone.
+    pub profile: Option<String>,
+    /// This region alone.
+    pub region: Option<Region>,
+    /// This agent alone.
+    pub agent: Option<AgentNo>,
+    /// Apart by agent instead of by region.
+    pub by_agent: bool,
+}
+
+/// What the figures of a check are made of besides its rows: taken from the book, so that the rows can be read without it.
+#[derive(Debug)]
+pub struct Frame {
+    ask: Ask,
+    check: CheckId,
+    number: CheckNo,
+    span: Span,
+    places: BTreeMap<AgentNo, (Region, AgentName)>,
+    thresholds: BTreeMap<String, Thresholds>,
+}
+
+/// Whose runs a group holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// All that was asked for.
+    All,
+    /// Those of a region's agents.
+    Region(Region),
+    /// Those of one agent.
+    Agent(Region, AgentName),
+}
+
+/// Figures of a check.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// The check.
+    pub check: CheckId,
+    /// The span they cover.
+    pub span: Span,
+    /// By profile; in each first all places together, then each place.
+    pub groups: Vec<Group>,
+}
+
+/// Figures of one profile in one place.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The profile.
+    pub profile: String,
+    /// Where.
+    pub place: Place,
+    /// Runs that came in.
+    pub runs: u64,
+    /// Those that count.
+    pub graded: u64,
+    /// Those whose host was under pressure in every load.
+    pub low_confidence: u64,
+    /// The vitals that any of them measured, in the order of [`Vital::ALL`].
+    pub vitals: Vec<VitalFigures>,
+    /// What became worse there, as of the end of the span; not told of all places together, which cannot be compared run by run.
+    pub worse: Vec<Worse>,
+}
+
+/// Figures of one vital. Durations in microseconds, CLS in ten-thousandths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VitalFigures {
+    /// Which.
+    pub vital: Vital,
+    /// The value that three quarters of the runs do not exceed.
+    pub p75: u64,
+    /// The median of the runs.
+    pub median: u64,
+    /// The smallest value of any load.
+    pub min: u64,
+    /// The largest value of any load.
+    pub max: u64,
+    /// Runs that have it, by rating.
+    pub ratings: Ratings,
+    /// What they are rated by.
+    pub threshold: Threshold,
+    /// How p75 and median were found.
+    pub method: Method,
+    /// The median of each of [`TREND_POINTS`] equal stretches of the span.
+    pub trend: Vec<Option<u64>>,
+}
+
+impl Frame {
+    /// Looks up what the figures of `check` need. Without a beginning they cover 24 h, clipped to the check's life.
+    pub fn of(book: &Book, check: &Check, ask: Ask, now: UtcMicros) -> Self {
+        // The newest definition of a profile's name says what is good; a check that changed its profile has several.
+        let profiles = check.revisions.iter().filter_map(|revision| profile_of(&revision.definition)?.resolve());
+        let places = book.agents().map(|agent| (agent.number, (agent.region.clone(), agent.name.clone())));
+        Self {
+            check: check.id.clone(),
+            number: check.number,
+            span: book.period(check, ask.from, ask.to, now),
+            places: places.collect(),
+            thresholds: profiles.map(|profile| (profile.name.clone(), profile.thresholds)).collect(),
+            ask,
+        }
+    }
+
+    /// The check.
+    pub fn number(&self) -> CheckNo {
+        self.number
+    }
+
+    /// The check's id.
+    pub fn check(&self) -> &CheckId {
+        &self.check
+    }
+
+    /// The span that rows are needed of: that of the figures, and before it what regressions are told by.
+    pub fn span(&self) -> Span {
+        Span::new(self.span.from.min(self.span.to.plus_us(-LOOKBACK_US)), self.span.to)
+    }
+
+    fn thresholds_of(&self, profile: &str) -> Thresholds {
+        self.thresholds.get(profile).copied().unwrap_or_default()
+    }
+
+    fn asked_for(&self, row: &Row, region: &Region) -> bool {
+        self.ask.profile.as_ref().is_none_or(|profile| *profile == row.profile)
+            && self.ask.region.as_ref().is_none_or(|wanted| wanted == region)
+            && self.ask.agent.is_none_or(|agent| agent == row.agent)
+    }
+}
+
+/// Gathers rows, in the order of their slots.
+#[derive(Debug)]
+pub struct Gathering {
+    frame: Frame,
+    groups: BTreeMap<(String, Place), Gathered>,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    runs: u64,
+    graded: u64,
+    low_confidence: u64,
+    vitals: [Values; Vital::ALL.len()],
+    watch: Watch,
+}
+
+#[derive(Debug, Default)]
+struct Values {
+    all: Distribution,
+    extremes: Option<(u64, u64)>,
+    ratings: Ratings,
+    trend: BTreeMap<usize, Distribution>,
+}
+
+impl Gathering {
+    /// Nothing yet.
+    pub fn new(frame: Frame) -> Self {
+        Self { frame, groups: BTreeMap::new() }
+    }
+
+    /// Takes a row in.
+    pub fn add(&mut self, row: &Row) {
+        let Some((region, name)) = self.frame.places.get(&row.agent) else { return };
+        if !self.frame.asked_for(row, region) {
+            return;
+        }
+        let place = if self.frame.ask.by_agent {
+            Place::Agent(region.clone(), name.clone())
+        } else {
+            Place::Region(region.clone())
+        };
+        let thresholds = self.frame.thresholds_of(&row.profile);
+        let within = self.frame.span.contains(row.scheduled);
+        let stretch = stretch(self.frame.span, row.scheduled);
+        for place in [Place::All, place] {
+            let watched = place != Place::All && row.graded();
+            let group = self.groups.entry((row.profile.clone(), place)).or_default();
+            if within {
+                group.add(row, &thresholds, stretch);
+            }
+            if watched {
+                group.watch.add(row);
+            }
+        }
+    }
+
+    /// What they add up to.
+    pub fn finish(self) -> Figures {
+        let Self { frame, groups } = self;
+        // Of a profile or place that was left before the span nothing is told.
+        let groups =
+            groups.into_iter().filter(|(_, gathered)| gathered.runs > 0).map(|((profile, place), gathered)| {
+                let thresholds = frame.thresholds_of(&profile);
+                gathered.finish(profile, place, &thresholds)
+            });
+        Figures { groups: groups.collect(), check: frame.check, span: frame.span }
+    }
+}
+
+/// Which stretch of a trend an instant lies in.
+fn stretch(span: Span, at: UtcMicros) -> usize {
+    let part = i128::from(at.us_since(span.from)) * TREND_POINTS as i128 / i128::from(span.us().max(1));
+    usize::try_from(part).unwrap_or(0).min(TREND_POINTS - 1)
+}
+
+impl Gathered {
+    fn add(&mut self, row: &Row, thresholds: &Thresholds, stretch: usize) {
+        self.runs += 1;
+        self.low_confidence += u64::from(row.low_confidence());
+        if !row.graded() {
+            return;
+        }
+        self.graded += 1;
+        for ((vital, spread), values) in Vital::ALL.into_iter().zip(row.values).zip(&mut self.vitals) {
+            let Some(spread) = spread else { continue };
+            values.all.add(spread.median);
+            values.ratings.add(thresholds.of(vital), spread.median);
+            values.trend.entry(stretch).or_default().add(spread.median);
+            let (min, max) = values.extremes.unwrap_or((spread.min, spread.max));
+            values.extremes = Some((min.min(spread.min), max.max(spread.max)));
+        }
+    }
+
+    fn finish(self, profile: String, place: Place, thresholds: &Thresholds) -> Group {
+        let Self { runs, graded, low_confidence, vitals, watch } = self;
+        let vitals = Vital::ALL.into_iter().zip(vitals);
+        let vitals = vitals.filter_map(|(vital, values)| values.finish(vital, thresholds.of(vital))).collect();
+        Group { profile, place, runs, graded, low_confidence, vitals, worse: watch.worse() }
+    }
+}
+
+impl Values {
+    fn finish(mut self, vital: Vital, threshold: Threshold) -> Option<VitalFigures> {
+        let (min, max) = self.extremes?;
+        let mut trend = vec![None; TREND_POINTS];
+        for (at, mut values) in self.trend {
+            trend[at] = values.quantile(500);
+        }
+        Some(VitalFigures {
+            vital,
+            p75: self.all.quantile(750)?,
+            median: self.all.quantile(500)?,
+            min,
+            max,
+            ratings: self.ratings,
+            threshold,
+            method: self.all.method(),
+            trend,
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! The real program.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use sitepulse_collector::app::App;
+use sitepulse_daemon::clock;
+
+use super::bench::{CHECK, backup, options};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
+    for name in ["SITEPULSE_URL", "SITEPULSE_TOKEN", "SITEPULSE_COLLECTOR_DATA_DIR", "NOTIFY_SOCKET", "SITEPULSE_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    program().args(args).arg("--data-dir").arg(dir).stdin(Stdio::null()).output().unwrap()
+}
+
+fn ran(dir: &Path, args: &[&str]) -> Value {
+    let output = run(dir, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A real server on ports of its own; killed when dropped.
+struct Server {
+    child: Child,
+    http: String,
+}
+
+impl Server {
+    fn start(dir: &Path) -> Self {
+        let mut command = program();
+        command.stderr(Stdio::inherit());
+        Self::spawn(dir, command)
+    }
+
+    /// One that tells everything, to `log`.
+    fn start_logging(dir: &Path, log: Stdio) -> Self {
+        let mut command = program();
+        command.env("SITEPULSE_LOG", "trace").stderr(log);
+        Self::spawn(dir, command)
+    }
+
+    fn spawn(dir: &Path, mut command: Command) -> Self {
+        let mut child = command
+            .args(["serve", "--json", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The line comes when everything listens.
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Self { child, http: told["http"].as_str().unwrap().to_string() }
+    }
+
+    fn end(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn the_program_serves_and_its_commands_reach_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let file = dir.path().join("checks.toml");
+    std::fs::write(&file, CHECK).unwrap();
+    let file = file.to_str().unwrap();
+
+    let server = Server::start(&data);
+    let runtime: Value = serde_json::from_slice(&std::fs::read(data.join("runtime.json")).unwrap()).unwrap();
+    assert_eq!(runtime["http"], server.http);
+    assert_eq!(runtime["pid"], server.child.id());
+
+    let token = ran(&data, &["token", "create", "--region", "eu-west", "--json"]);
+    assert!(token["token"].as_str().unwrap().starts_with("sp1_"), "{token}");
+    assert_eq!(ran(&data, &["apply", file, "--json"])["items"][0]["action"], "create");
+    assert_eq!(ran(&data, &["apply", file, "--json"])["items"][0]["action"], "unchanged");
+    assert_eq!(ran(&data, &["sla", "--json"])[0]["check"], "shop");
+    assert_eq!(ran(&data, &["checks", "--json"])[0]["verdict"], "unknown");
+    assert_eq!(ran(&data, &["agents", "--json"]), json!([]));
+    assert!(ran(&data, &["sign-in", "--json"])["url"].as_str().unwrap().starts_with(&server.http));
+    let text = run(&data, &["apply", file]);
+    assert_eq!(String::from_utf8(text.stdout).unwrap(), "= shop\nCreated 0, changed 0, retired 0; 1 unchanged.\n");
+    assert_eq!(run(&data, &["sla", "nothing"]).status.code(), Some(8));
+    assert_eq!(run(&data, &["agents", "revoke", "nobody"]).status.code(), Some(8));
+    assert_eq!(run(&data, &["suspend", "--reason", "x"]).status.code(), Some(2));
+
+    // From afar, with a token; without one it is refused.
+    let api = ran(&data, &["token", "create", "--api", "--json"]);
+    let afar =
+        |token: &str| program().args(["checks", "--json", "--url", &server.http, "--token", token]).output().unwrap();
+    assert!(afar(api["token"].as_str().unwrap()).status.success());
+    assert_eq!(afar("spa_forged").status.code(), Some(5));
+
+    // A second server finds the data directory taken; another one the port.
+    let second = run(&data, &["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status.code(), Some(4), "{}", String::from_utf8_lossy(&second.stderr));
+    let taken = server.http.strip_prefix("http://").unwrap();
+    let third = run(&dir.path().join("other"), &["serve", "--http", taken, "--listen", "127.0.0.1:0"]);
+    assert_eq!(third.status.code(), Some(7), "{}", String::from_utf8_lossy(&third.stderr));
+    assert!(String::from_utf8_lossy(&third.stderr).contains("choose another with --http"));
+
+    // An open event stream does not keep it from stopping.
+    let mut stream = UnixStream::connect(data.join("admin.sock")).unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut head = [0; 15];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    assert_eq!(server.end(), 0);
+    assert!(!data.join("runtime.json").exists());
+    assert!(!data.join("admin.sock").exists());
+
+    // Stopped: the files themselves answer.
+    assert_eq!(ran(&data, &["checks", "--json"])[0]["id"], "shop");
+    assert_eq!(run(&data, &["checks", "--watch"]).status.code(), Some(6));
+    assert_eq!(run(&data, &["sign-in"]).status.code(), Some(6));
+    let again = Server::start(&data);
+    assert_eq!(ran(&data, &["checks", "--json"])[0]["id"], "shop");
+    assert_eq!(again.end(), 0);
+}
+
+/// Runs a command with something on its stdin.
+fn fed(dir: &Path, args: &[&str], input: &str) -> Output {
+    let mut command = program();
+    command.args(args).arg("--data-dir").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn secrets_pass_through_every_door_of_the_program_and_stay_in_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let value = "hunter2-correct-horse";
+    let mut said = Vec::new();
+    let mut set = |args: &[&str]| {
+        let output = fed(&data, args, &format!("{value}\n"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        said.extend([output.stdout, output.stderr].concat());
+    };
+    // No server runs; then through its socket; then from afar.
+    set(&["secret", "set", "stopped"]);
+    let log = std::fs::File::create(dir.path().join("log")).unwrap();
+    let server = Server::start_logging(&data, log.into());
+    set(&["secret", "set", "socket"]);
+    let file = dir.path().join("value.txt");
+    std::fs::write(&file, value).unwrap();
+    set(&["secret", "set", "file", "--file", file.to_str().unwrap()]);
+    let api = ran(&data, &["token", "create", "--api", "--json"]);
+    set(&["secret", "set", "afar", "--url", &server.http, "--token", api["token"].as_str().unwrap()]);
+    let names = |list: &Value| {
+        list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let list = ran(&data, &["secret", "list", "--json"]);
+    assert_eq!(names(&list), ["afar", "file", "socket", "stopped"]);
+    assert!(list.as_array().unwrap().iter().all(|one| one["opens"] == true));
+    assert!(run(&data, &["secret", "remove", "file"]).status.success());
+    assert_eq!(run(&data, &["secret", "remove", "file"]).status.code(), Some(8));
+    assert_eq!(run(&data, &["secret", "set", "empty"]).status.code(), Some(2));
+    assert_eq!(run(&data, &["heartbeat", "url", "none"]).status.code(), Some(8));
+    assert_eq!(server.end(), 0);
+    let table = run(&data, &["secret", "list"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("stopped"), "{table:?}");
+    said.extend([table.stdout, table.stderr].concat());
+    said.extend(list.to_string().into_bytes());
+    for entry in std::fs::read_dir(&data).unwrap() {
+        said.extend(std::fs::read(entry.unwrap().path()).unwrap_or_default());
+    }
+    let log = std::fs::read(dir.path().join("log")).unwrap();
+    assert!(String::from_utf8_lossy(&log).contains("secret set"), "the log is where this looks");
+    said.extend(log);
+    assert!(!said.windows(value.len()).any(|window| window == value.as_bytes()));
+}
+
+#[test]
+fn a_job_calls_the_running_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let app = App::open(&data, clock::now()).unwrap();
+        app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+        app.close().await;
+    });
+    let server = Server::start(&data);
+    let url = ran(&data, &["heartbeat", "url", "backup", "--json"])["url"].as_str().unwrap().to_owned();
+    let authority = server.http.strip_prefix("http://").unwrap();
+    let path = url.strip_prefix(&server.http).unwrap();
+    let call = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(authority).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(call(path).starts_with("HTTP/1.1 200"));
+    let state = || {
+        let checks = ran(&data, &["checks", "--json"]);
+        checks[0]["agents"].as_array().unwrap().first().map(|one| one["state"].clone()).unwrap_or_default()
+    };
+    let wait = |wanted: &str| {
+        let until = clock::monotonic();
+        while state() != wanted {
+            assert!(clock::monotonic().since(until).as_secs() < 30, "never {wanted}: {}", state());
+        }
+    };
+    wait("up");
+    assert!(call(&format!("{path}/7")).starts_with("HTTP/1.1 200"));
+    wait("down");
+    let one = ran(&data, &["checks", "--json"])[0]["agents"][0].clone();
+    assert_eq!((&one["cause"], &one["facts"]["exit_status"]), (&json!("heartbeat_failed"), &json!(7)));
+    let agents = ran(&data, &["agents", "--json"]);
+    assert_eq!((&agents[0]["name"], &agents[0]["internal"]), (&json!("collector"), &json!(true)));
+    let table = run(&data, &["agents"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("built in"));
+    assert_eq!(run(&data, &["agents", "revoke", "collector"]).status.code(), Some(2));
+    assert_eq!(run(&data, &["run-now", "backup"]).status.code(), Some(2));
+    assert_eq!(server.end(), 0);
+}
+
+#[test]
+fn what_cannot_work_is_told_with_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none");
+    let nobody = run(&none, &["checks"]);
+    assert_eq!(nobody.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("sitepulse-collector serve"));
+    assert!(!none.exists(), "looking must not make a data directory");
+    let outside = run(&none, &["serve", "--http", "0.0.0.0:0", "--listen", "127.0.0.1:0"]);
+    assert_eq!(outside.status.code(), Some(3), "{}", String::from_utf8_lossy(&outside.stderr));
+    let config = dir.path().join("c.toml");
+    std::fs::write(&config, "htpp = 1\n").unwrap();
+    let unknown = run(&none, &["serve", "--config", config.to_str().unwrap()]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("c.toml:1:1"),
+        "{}",
+        String::from_utf8_lossy(&unknown.stderr)
+    );
+    let bad = dir.path().join("bad.toml");
+    std::fs::write(&bad, "[[check]]\nid = \"a\"\n").unwrap();
+    let bad = run(&none, &["apply", bad.to_str().unwrap()]);
+    assert_eq!(bad.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("bad.toml:1:1: check \"a\": \"kind\" is missing"));
+    assert_eq!(run(&none, &["apply", "/nonexistent.toml"]).status.code(), Some(3));
+    assert_eq!(run(&none, &["nonsense"]).status.code(), Some(2));
+}
