@@ -42,6 +42,7 @@ mod lexer;
 mod operand;
 mod parse;
 mod query;
+mod selector;
 
 use document::View;
 use operand::Source;

@@ -254,8 +254,8 @@ impl Operand {
                 Ok(value) => Some(query.find(value)).filter(|found| !found.is_empty()).map(Actual::Json),
                 Err(why) => return Found::Unreadable(why),
             },
-            (Source::Html, Argument::Html(query)) => match view.html() {
-                Ok(html) => query.find(html).map(owned),
+            (Source::Html, Argument::Html(query)) => match view.html().and_then(|html| query.find(html)) {
+                Ok(found) => found.map(owned),
                 Err(why) => return Found::Unreadable(why),
             },
             (Source::Xml, Argument::Xml(query)) => match view.xml() {
