@@ -31,7 +31,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::record::{Facts, Phases, ProbeState};
+use crate::record::{Facts, Phase, Phases, ProbeState};
 use crate::time::UtcMicros;
 
 mod condition;
@@ -129,6 +129,11 @@ impl Expectation {
     /// What it looks at.
     pub const fn condition(&self) -> &Condition {
         &self.condition
+    }
+
+    /// The phase that a run of `kind` failed in where this assertion is broken; [`Phase::Total`] where it is about the run as a whole.
+    pub fn phase(&self, kind: &str) -> Phase {
+        self.condition.operand.phase(kind)
     }
 
     fn is_about_body(&self) -> bool {

@@ -616,3 +616,35 @@ fn each_kind_offers_its_own_operands() {
         assert!(error.message.contains(part), "{error}");
     }
 }
+
+#[test]
+fn a_broken_assertion_names_the_phase_that_failed() {
+    for (kind, text, phase) in [
+        ("http", "status == 200", "first_byte"),
+        ("smtp", "status == 250", "transfer"),
+        ("http", "header 'a' exists", "first_byte"),
+        ("http", "http.version == 'HTTP/2'", "first_byte"),
+        ("http", "body contains 'x'", "transfer"),
+        ("http", "size < 1MB", "transfer"),
+        ("http", "json '$.a' exists", "transfer"),
+        ("http", "html 'a' exists", "transfer"),
+        ("http", "xml '/a' exists", "transfer"),
+        ("http", "latency < 1s", "total"),
+        ("http", "latency.dns < 1s", "dns"),
+        ("http", "latency.connect < 1s", "connect"),
+        ("http", "latency.first_byte < 1s", "first_byte"),
+        ("tls", "certificate.days > 3", "tls"),
+        ("tls", "ocsp == 'good'", "tls"),
+        ("tls", "tls.version == 'TLSv1.3'", "tls"),
+        ("dns", "answers >= 1", "first_byte"),
+        ("dns", "dns.rcode == 'NOERROR'", "first_byte"),
+        ("icmp", "loss < 10%", "total"),
+        ("icmp", "rtt < 10ms", "total"),
+        ("grpc", "grpc.status == 'SERVING'", "transfer"),
+        ("imap", "banner contains 'x'", "first_byte"),
+        ("domain", "domain.days > 3", "transfer"),
+        ("http", "redirects == 0", "total"),
+    ] {
+        assert_eq!(Expectation::parse(text, kind).unwrap().phase(kind).as_str(), phase, "{kind} {text}");
+    }
+}
