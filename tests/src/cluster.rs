@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -131,10 +132,18 @@ impl Cluster {
 
     /// Starts an enrolled agent.
     pub fn start_agent(&mut self, name: &str) {
-        let daemon = Daemon::start(
-            process::agent().args(["run", "--allow", "loopback"]).arg("--data-dir").arg(self.agent_dir(name)),
-            &self.dir.path().join(format!("agent-{name}.log")),
-        );
+        self.start_agent_with(name, &["--allow", "loopback"]);
+    }
+
+    /// Starts an enrolled agent with arguments of `run`.
+    pub fn start_agent_with(&mut self, name: &str, args: &[&str]) {
+        let mut command = process::agent();
+        self.start_agent_by(name, command.arg("run").args(args).arg("--data-dir").arg(self.agent_dir(name)));
+    }
+
+    /// Starts an enrolled agent by a command of the caller's.
+    pub fn start_agent_by(&mut self, name: &str, command: &mut Command) {
+        let daemon = Daemon::start(command, &self.dir.path().join(format!("agent-{name}.log")));
         let before = self.agents.insert(name.to_owned(), daemon);
         assert!(before.is_none(), "{name} runs already");
     }

@@ -17,6 +17,8 @@ pub struct Ledger {
     pub dropped: u64,
     /// Stored results by state.
     pub states: BTreeMap<ProbeState, u64>,
+    /// The longest of them, in microseconds.
+    pub longest_us: u64,
 }
 
 /// A store's content.
@@ -24,6 +26,8 @@ pub struct Ledger {
 pub struct Store {
     /// By (check number, agent number).
     pub ledgers: BTreeMap<(u32, u32), Ledger>,
+    /// The checks' ids by number.
+    pub checks: BTreeMap<u32, String>,
     /// Violations of I2 and I3 found while reading.
     pub broken: Vec<String>,
 }
@@ -58,6 +62,7 @@ pub fn read(data_dir: &Path, interval_us: i64) -> Store {
             Record::Result(result) => {
                 *ledger.results.entry(result.scheduled.0).or_default() += 1;
                 *ledger.states.entry(result.state).or_default() += 1;
+                ledger.longest_us = ledger.longest_us.max(result.phases.total.unwrap_or_default());
             }
             Record::Missed(missed) => {
                 let mut slot = missed.first.0;
@@ -74,6 +79,10 @@ pub fn read(data_dir: &Path, interval_us: i64) -> Store {
             }
         }
     }
+    let mut statement =
+        db.prepare("SELECT check_no, check_id FROM check_revision").expect("the checks' table is there");
+    let checks = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("checks can be read");
+    store.checks = checks.collect::<Result<_, _>>().expect("a check can be read");
     for (key, seqs) in &keys {
         let gone = tombstoned.get(key).cloned().unwrap_or_default();
         let last = seqs.iter().chain(&gone).max().copied().unwrap_or(-1);

@@ -101,6 +101,8 @@ pub struct Nginx {
     pub mutual: u16,
     /// HTTPS with a certificate that expired.
     pub expired: u16,
+    /// HTTPS with a certificate that ends in a few days.
+    pub expiring: u16,
 }
 
 impl Nginx {
@@ -110,6 +112,7 @@ impl Nginx {
         let dir = folder(parent, "nginx");
         let good = pki.server("localhost").write(&dir, "good");
         let expired = pki.expired("localhost").write(&dir, "expired");
+        let expiring = pki.expiring("localhost", 5).write(&dir, "expiring");
         write(&dir.join("ca.pem"), &pki.ca_pem());
         write(&dir.join("users"), "ana:{PLAIN}right\n");
         let site = folder(&dir, "site");
@@ -126,7 +129,8 @@ impl Nginx {
             &site.join("rdap/domain/shop.test"),
             r#"{"objectClassName":"domain","ldhName":"shop.test","status":["active"],"events":[{"eventAction":"registration","eventDate":"2001-01-01T00:00:00Z"},{"eventAction":"expiration","eventDate":"2099-01-01T00:00:00Z"}],"entities":[{"objectClassName":"entity","roles":["registrar"],"vcardArray":["vcard",[["version",{},"text","4.0"],["fn",{},"text","Example Registrar"]]]}]}"#,
         );
-        let (http, https, mutual, expired_port) = (free_port(), free_port(), free_port(), free_port());
+        let (http, https, mutual) = (free_port(), free_port(), free_port());
+        let (expired_port, expiring_port) = (free_port(), free_port());
         let locations = format!(
             "root {site}; default_type text/html;
              location /api {{ default_type application/json; }}
@@ -157,10 +161,12 @@ impl Nginx {
                server {{ listen 127.0.0.1:{https} ssl http2; server_name localhost; {good} {locations} }}
                server {{ listen 127.0.0.1:{mutual} ssl; server_name localhost; {good} ssl_client_certificate {dir}/ca.pem; ssl_verify_client on; {locations} }}
                server {{ listen 127.0.0.1:{expired_port} ssl; server_name localhost; {expired} {locations} }}
+               server {{ listen 127.0.0.1:{expiring_port} ssl; server_name localhost; {expiring} {locations} }}
              }}",
             dir = dir.display(),
             good = tls(&good),
             expired = tls(&expired),
+            expiring = tls(&expiring),
         );
         write(&dir.join("nginx.conf"), &config);
         // The workers change to nobody when the parent is root: what they read must be readable.
@@ -174,9 +180,9 @@ impl Nginx {
                 .arg("-p")
                 .arg(&dir)
                 .args(["-e", "stderr"]),
-            &[http, https, mutual, expired_port],
+            &[http, https, mutual, expired_port, expiring_port],
         );
-        Self { server, http, https, mutual, expired: expired_port }
+        Self { server, http, https, mutual, expired: expired_port, expiring: expiring_port }
     }
 }
 
@@ -189,15 +195,17 @@ fn is_root() -> bool {
     run(Command::new("id").arg("-u")).ok().trim() == "0"
 }
 
-/// caddy: HTTP/3 (quic-go) beside HTTP/2 and HTTP/1.1.
+/// caddy: HTTP/3 (quic-go) beside HTTP/2 and HTTP/1.1, on IPv4 and IPv6. `/zstd` and `/br` answer compressed so.
 pub fn caddy(parent: &Path, pki: &Pki) -> (Server, u16) {
     let dir = folder(parent, "caddy");
     let good = pki.server("localhost").write(&dir, "good");
     let port = free_port();
+    write(&dir.join("br"), &"Welcome ".repeat(2000));
+    run(Command::new("brotli").args(["--keep", "--force", "br"]).current_dir(&dir)).ok();
     write(
         &dir.join("Caddyfile"),
         &format!(
-            "{{\n admin off\n auto_https off\n storage file_system {dir}/data\n}}\nhttps://localhost:{port} {{\n bind 127.0.0.1\n tls {certificate} {key}\n respond /big \"{big}\"\n respond \"Welcome over {{http.request.proto}}\"\n}}\n",
+            "{{\n admin off\n auto_https off\n storage file_system {dir}/data\n}}\nhttps://localhost:{port} {{\n bind 127.0.0.1 ::1\n tls {certificate} {key}\n handle /zstd {{\n encode zstd\n respond \"{big}\"\n }}\n handle /br {{\n root * {dir}\n file_server {{\n precompressed br\n }}\n }}\n respond /big \"{big}\"\n respond \"Welcome over {{http.request.proto}}\"\n}}\n",
             dir = dir.display(),
             certificate = good.certificate.display(),
             key = good.key.display(),
@@ -232,6 +240,10 @@ impl Names {
              @ IN A 192.0.2.10\n@ IN A 192.0.2.11\n@ IN AAAA 2001:db8::10\n@ IN MX 10 mail.shop.test.\n@ IN TXT \"v=spf1 -all\"\n@ IN CAA 0 issue \"ca.test\"\n\
              www IN CNAME shop.test.\n_sip._tcp IN SRV 1 2 5060 sip.shop.test.\n",
         );
+        write(
+            &dir.join("reverse.zone"),
+            "$ORIGIN 2.0.192.in-addr.arpa.\n$TTL 300\n@ IN SOA ns.shop.test. hostmaster.shop.test. 1 3600 600 86400 60\n@ IN NS ns.shop.test.\n10 IN PTR shop.test.\n",
+        );
         let keygen =
             run(Command::new("ldns-keygen").args(["-a", "ECDSAP256SHA256", "-k", "shop.test"]).current_dir(&dir));
         let key = keygen.ok().trim().to_owned();
@@ -241,7 +253,7 @@ impl Names {
         write(
             &dir.join("nsd.conf"),
             &format!(
-                "server:\n ip-address: 127.0.0.1@{authority}\n username: \"\"\n zonesdir: \"{at}\"\n database: \"\"\n pidfile: \"\"\n zonelistfile: \"{at}/zone.list\"\n xfrdfile: \"\"\n xfrdir: \"{at}\"\nremote-control:\n control-enable: no\nzone:\n name: shop.test\n zonefile: shop.test.zone.signed\n"
+                "server:\n ip-address: 127.0.0.1@{authority}\n username: \"\"\n zonesdir: \"{at}\"\n database: \"\"\n pidfile: \"\"\n zonelistfile: \"{at}/zone.list\"\n xfrdfile: \"\"\n xfrdir: \"{at}\"\nremote-control:\n control-enable: no\nzone:\n name: shop.test\n zonefile: shop.test.zone.signed\nzone:\n name: 2.0.192.in-addr.arpa\n zonefile: reverse.zone\n"
             ),
         );
         write(
@@ -375,6 +387,23 @@ pub fn stapling(parent: &Path, pki: &Pki, revoked: bool) -> (Server, u16) {
     command
         .args(["s_server", "-quiet", "-www", "-status_file", "staple.der", "-accept", &format!("127.0.0.1:{port}")])
         .arg("-cert")
+        .arg(&leaf.certificate)
+        .arg("-key")
+        .arg(&leaf.key)
+        .current_dir(&dir);
+    (Server::start("s_server", &dir, &mut command, &[port]), port)
+}
+
+/// `openssl s_server` over TLS 1.2 that wants a client certificate of this authority: without one there is no handshake.
+pub fn mutual(parent: &Path, pki: &Pki) -> (Server, u16) {
+    let dir = folder(parent, "mutual");
+    let leaf = pki.server("localhost").write(&dir, "leaf");
+    write(&dir.join("ca.pem"), &pki.ca_pem());
+    let port = free_port();
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_server", "-quiet", "-www", "-tls1_2", "-Verify", "1", "-verify_return_error", "-CAfile", "ca.pem"])
+        .args(["-accept", &format!("127.0.0.1:{port}"), "-cert"])
         .arg(&leaf.certificate)
         .arg("-key")
         .arg(&leaf.key)

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::process::run;
 use sitepulse_tests::servers::pki::Pki;
 use sitepulse_tests::servers::{self, Imap, Names, Nginx, free_port};
 use sitepulse_tests::wait;
+
+mod ways;
 
 /// What a check is expected to say.
 struct Row {
@@ -23,6 +26,8 @@ struct Row {
     facts: &'static [(&'static str, &'static str)],
     /// Phases that must have happened.
     phases: &'static [&'static str],
+    /// The phase that failed.
+    failed: Option<&'static str>,
 }
 
 /// A check file, and what is expected of it.
@@ -36,7 +41,20 @@ impl Sheet {
     fn add(&mut self, id: &str, keys: &str) -> &mut Row {
         write!(self.toml, "[[check]]\nid = \"{id}\"\ninterval = \"2s\"\ntimeout = \"4s\"\n{keys}\n\n")
             .expect("a text grows");
-        self.rows.push(Row { id: id.to_owned(), state: "up", cause: None, says: &[], facts: &[], phases: &[] });
+        self.expect(id)
+    }
+
+    /// What is expected of a check that stands there already.
+    fn expect(&mut self, id: &str) -> &mut Row {
+        self.rows.push(Row {
+            id: id.to_owned(),
+            state: "up",
+            cause: None,
+            says: &[],
+            facts: &[],
+            phases: &[],
+            failed: None,
+        });
         self.rows.last_mut().expect("just pushed")
     }
 }
@@ -44,6 +62,17 @@ impl Sheet {
 impl Row {
     fn down(&mut self, cause: &'static str, says: &'static [&'static str]) -> &mut Self {
         (self.state, self.cause, self.says) = ("down", Some(cause), says);
+        self
+    }
+
+    /// Degraded by an assertion of its own.
+    fn degraded(&mut self, says: &'static [&'static str]) -> &mut Self {
+        (self.state, self.cause, self.says) = ("degraded", Some("soft_assertion"), says);
+        self
+    }
+
+    fn failed(&mut self, phase: &'static str) -> &mut Self {
+        self.failed = Some(phase);
         self
     }
 
@@ -71,6 +100,9 @@ impl Row {
             if !result["facts"][name].to_string().contains(part) {
                 return wrong(&format!("fact {name} lacks {part:?}"));
             }
+        }
+        if self.failed.is_some() && result["phase"].as_str() != self.failed {
+            return wrong(&format!("expected that {:?} failed", self.failed));
         }
         if let Some(phase) = self.phases.iter().find(|phase| result["phases_us"][**phase].as_u64().is_none()) {
             return wrong(&format!("phase {phase} is absent"));
@@ -152,21 +184,23 @@ fn http(sheet: &mut Sheet, nginx: &Nginx, ca: &str) {
             "content-broken",
             &format!("kind = \"http\"\nurl = \"{plain}/api\"\nexpect = [\"json '$.queue.depth' > 10\"]"),
         )
-        .down("assertion_failed", &["$.queue.depth", "3"]);
+        .down("assertion_failed", &["$.queue.depth", "3"])
+        .failed("transfer");
     sheet.add("feed", &format!("kind = \"http\"\nurl = \"{plain}/feed\"\nexpect = [\"xml '/rss/channel/title' == 'News'\", \"xml '/rss/channel/item/@id' == '7'\"]"));
     sheet.add("page", &format!("kind = \"http\"\nurl = \"{plain}/page\"\nexpect = [\"html 'h1.hero' == 'Welcome'\", \"html 'input[name=csrf]@value' matches /^tok-/\"]"));
     sheet
         .add("gzip", &format!("kind = \"http\"\nurl = \"{plain}/gzip\"\ncompression = true\nexpect = [\"size == 16000\", \"body contains 'Welcome Welcome'\"]"))
         .facts(&[("content_encoding", "gzip")]);
-    sheet.add(
-        "slow-is-degraded",
-        &format!("kind = \"http\"\nurl = \"{plain}/\"\nexpect = [\"degraded if latency > 1us\"]"),
-    );
-    let slow = sheet.rows.last_mut().expect("just added");
-    (slow.state, slow.cause) = ("degraded", Some("soft_assertion"));
+    sheet
+        .add(
+            "slow-is-degraded",
+            &format!("kind = \"http\"\nurl = \"{plain}/\"\nexpect = [\"degraded if latency > 1us\"]"),
+        )
+        .degraded(&["latency"]);
     sheet
         .add("retried", &format!("kind = \"http\"\nurl = \"{plain}/broken\"\nretries = 2"))
         .down("assertion_failed", &["status 503"])
+        .failed("first_byte")
         .facts(&[("attempts", "3"), ("failed_attempt", "503")]);
     sheet
         .add("flow", &format!("kind = \"flow\"\nsteps = [\n {{ name = \"login\", url = \"{plain}/login\", method = \"POST\", expect = [\"status == 200\"], capture = {{ token = \"json '$.token'\" }} }},\n {{ name = \"account\", url = \"{plain}/account\", headers = {{ X-Token = \"{{{{token}}}}\" }}, expect = [\"body contains 'Hello Ana'\"] }},\n]"))
@@ -353,6 +387,7 @@ struct Land {
     smtp: (servers::Server, u16, u16),
     grpc: (servers::Server, u16, u16),
     websocket: (servers::Server, u16, u16),
+    mutual: (servers::Server, u16),
     proxy: (servers::Server, u16),
     stapled: (servers::Server, u16),
     revoked: (servers::Server, u16),
@@ -370,6 +405,7 @@ impl Land {
             smtp: servers::smtp(dir, pki),
             grpc: servers::grpc(dir, pki),
             websocket: servers::websocket(dir, pki),
+            mutual: servers::mutual(dir, pki),
             proxy: servers::proxy(dir),
             stapled: servers::stapling(dir, pki, false),
             revoked: servers::stapling(dir, pki, true),
@@ -388,6 +424,7 @@ fn every_kind_says_what_real_servers_do() {
     http(&mut sheet, &land.nginx, &ca);
     names(&mut sheet, &land.names);
     others(&mut sheet, &land, &ca);
+    ways::add(&mut sheet, &land, &ca);
 
     let mut cluster = Cluster::start();
     let client = pki.server("agent");
@@ -466,4 +503,56 @@ fn a_job_that_calls_is_up_and_one_that_fails_or_stays_away_is_down() {
         let sla = cluster.sla("backup", &[]);
         if sla["availability"].is_number() { Ok(()) } else { Err(sla.to_string()) }
     });
+}
+
+#[test]
+fn a_log_line_is_no_verdict() {
+    let mut cluster = Cluster::start();
+    cluster
+        .apply("[[check]]\nid = \"job\"\nkind = \"heartbeat\"\nperiod = \"1h\"\ngrace = \"5m\"\ninterval = \"1s\"\n")
+        .ok();
+    let url = cluster.ctl(&["heartbeat", "url", "job"]).ok().trim().to_owned();
+    let call = |how: &str| {
+        run(Command::new("curl").args(["-fsS", "-m", "5", "-d", "half way", &format!("{url}{how}")])).ok();
+    };
+    // Judged again after now.
+    let judged = |cluster: &Cluster| {
+        let now = instant::format(clock::now());
+        wait::until("the job is judged again", 30, || {
+            let check = cluster.check("job");
+            let last = check["agents"][0]["last_scheduled"].as_str().unwrap_or_default().to_owned();
+            if last > now { Ok(check) } else { Err(check.to_string()) }
+        })
+    };
+    for (how, verdict) in [("", "up"), ("/fail", "down")] {
+        call(how);
+        cluster.wait_for_verdict("job", verdict, 30);
+        call("/log");
+        assert_eq!(judged(&cluster)["verdict"], verdict);
+    }
+    cluster.stop_collector();
+}
+
+#[test]
+fn a_job_is_due_by_the_clock_of_its_zone() {
+    let cluster = Cluster::start();
+    // Some time in the next minute but one, as Tokyo's clocks show it.
+    let at = instant::format(clock::now().plus_us(70_000_000));
+    let part = |range: std::ops::Range<usize>| at[range].parse::<u8>().expect("instants are RFC 3339");
+    let (hour, minute) = ((part(11..13) + 9) % 24, part(14..16));
+    let check = |id: &str, zone: &str| {
+        format!(
+            "[[check]]\nid = \"{id}\"\nkind = \"heartbeat\"\ncron = \"{minute} {hour} * * *\"\nzone = \"{zone}\"\ngrace = \"1s\"\ninterval = \"1s\"\n\n"
+        )
+    };
+    cluster.apply(&(check("tokyo", "Asia/Tokyo") + &check("utc", "UTC"))).ok();
+    for id in ["tokyo", "utc"] {
+        let url = cluster.ctl(&["heartbeat", "url", id]).ok().trim().to_owned();
+        run(Command::new("curl").args(["-fsS", "-m", "5", &url])).ok();
+    }
+    cluster.wait_for_verdict("tokyo", "up", 30);
+    cluster.wait_for_verdict("utc", "up", 30);
+    // Nobody calls when it is due in Tokyo; in UTC it is due nine hours later.
+    cluster.wait_for_verdict("tokyo", "down", 150);
+    assert_eq!(cluster.check("utc")["verdict"], "up");
 }

@@ -146,15 +146,17 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
             thresholds: None,
         };
         let judged = expect::evaluate(&self.step.expect, &observed);
+        let broken = judged.broken.as_ref().and_then(|broken| self.step.expect.get(broken.index));
+        let phase = broken.map_or(Phase::Total, |broken| broken.phase("http"));
         let explanation = judged.broken.map(|broken| match answer.truncated {
             true => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
             false => broken.explanation,
         });
-        let failed = |text: String| Failure::new(Cause::AssertionFailed, Phase::Total, text);
+        let failed = |phase| move |text: String| Failure::new(Cause::AssertionFailed, phase, text);
         if judged.state == ProbeState::Down {
-            return Err(failed(explanation.unwrap_or_default()));
+            return Err(failed(phase)(explanation.unwrap_or_default()));
         }
-        self.step.capture(&observed, &mut self.attempt.captured).map_err(failed)?;
+        self.step.capture(&observed, &mut self.attempt.captured).map_err(failed(Phase::Total))?;
         Ok(Outcome { answer, degraded: explanation })
     }
 

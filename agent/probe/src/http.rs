@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`fetch`] follows the redirects of one request; `headers`, [`Url`] and `redirect` say what is asked; `proxy` and
 //! `wire` are the way there; `h1`, `h2` and [`crate::http3`] each exchange one request for one answer; `body` and `coding` take the body
-//! in; `explain` says why there is none.
+//! in; `offer` asks DNS whether HTTP/3 is offered; `explain` says why there is none.
 //!
 //! Each hop resolves, asks the policy, dials and shakes hands anew; phases add up over the hops. A redirect's own body is not read.
 //!
@@ -19,6 +19,7 @@ mod explain;
 mod h1;
 mod h2;
 mod headers;
+mod offer;
 mod proxy;
 mod redirect;
 mod url;
@@ -94,7 +95,7 @@ impl HttpProbe {
 
 fn first_url(target: &HttpTarget) -> Result<Url, String> {
     let url = Url::parse(&target.url)?;
-    if target.http == HttpVersion::Http3 && !url.tls() {
+    if matches!(target.http, HttpVersion::Http3 | HttpVersion::Advertised) && !url.tls() {
         return Err(format!("HTTP/3 is always https://, {url} is not"));
     }
     Ok(url)
@@ -115,9 +116,31 @@ pub(crate) struct Route {
     http: HttpVersion,
     family: Family,
     proxy: Option<Box<Proxy>>,
-    tls: TlsClient,
-    /// For other origins than the first, where `tls` names a host or shows a certificate of its own.
-    tls_elsewhere: Option<Box<TlsClient>>,
+    tls: Clients,
+    /// For HTTP/3, where another one may be spoken too.
+    quic: Option<Box<Clients>>,
+}
+
+#[derive(Debug)]
+struct Clients {
+    home: TlsClient,
+    /// For other origins than the first, where the check names a host or shows a certificate of its own.
+    elsewhere: Option<Box<TlsClient>>,
+}
+
+impl Clients {
+    fn new(options: &TlsOptions, alpn: &[&str]) -> Result<Self, String> {
+        let is_bound = options.server_name.is_some() || options.client_certificate.is_some();
+        let bare = TlsOptions { ca: options.ca.clone(), insecure: options.insecure, ..TlsOptions::default() };
+        Ok(Self {
+            home: TlsClient::new(options, alpn)?,
+            elsewhere: is_bound.then(|| TlsClient::new(&bare, alpn)).transpose()?.map(Box::new),
+        })
+    }
+
+    fn of(&self, at_home: bool) -> &TlsClient {
+        self.elsewhere.as_deref().filter(|_| !at_home).unwrap_or(&self.home)
+    }
 }
 
 impl Route {
@@ -129,27 +152,22 @@ impl Route {
         options: &TlsOptions,
     ) -> Result<Self, String> {
         let alpn: &[&str] = match http {
-            HttpVersion::Auto => &["h2", "http/1.1"],
+            HttpVersion::Auto | HttpVersion::Advertised => &["h2", "http/1.1"],
             HttpVersion::Http1 => &["http/1.1"],
             HttpVersion::Http2 => &["h2"],
             HttpVersion::Http3 => http3::ALPN,
         };
-        if http == HttpVersion::Http3 && proxy.is_some() {
+        if matches!(http, HttpVersion::Http3 | HttpVersion::Advertised) && proxy.is_some() {
             return Err("HTTP/3 does not go through a proxy; drop one of the two".to_owned());
         }
-        let is_bound = options.server_name.is_some() || options.client_certificate.is_some();
-        let elsewhere = TlsOptions { ca: options.ca.clone(), insecure: options.insecure, ..TlsOptions::default() };
+        let is_advertised = http == HttpVersion::Advertised;
         Ok(Self {
             http,
             family,
             proxy: proxy.map(Proxy::parse).transpose()?.map(Box::new),
-            tls: TlsClient::new(options, alpn)?,
-            tls_elsewhere: is_bound.then(|| TlsClient::new(&elsewhere, alpn)).transpose()?.map(Box::new),
+            tls: Clients::new(options, alpn)?,
+            quic: is_advertised.then(|| Clients::new(options, http3::ALPN)).transpose()?.map(Box::new),
         })
-    }
-
-    fn tls_client(&self, at_home: bool) -> &TlsClient {
-        self.tls_elsewhere.as_deref().filter(|_| !at_home).unwrap_or(&self.tls)
     }
 }
 
@@ -276,12 +294,17 @@ async fn exchange(
         message.headers.insert(HOST, url.host_header());
     }
     if route.http == HttpVersion::Http3 {
-        let mut incoming = exchange_h3(attempt, url, route, at_home, message).await?;
-        let (mut parts, ()) = hyper::Response::new(()).into_parts();
-        parts.version = Version::HTTP_3;
-        parts.status = incoming.parts.status;
-        parts.headers = std::mem::take(&mut incoming.parts.headers);
-        return Ok((parts, Incoming::H3(Box::new(incoming))));
+        let at = (url.host(), url.port());
+        return exchange_h3(attempt, url, at, route.family, route.tls.of(at_home), message).await;
+    }
+    if let Some(quic) = route.quic.as_ref().filter(|_| url.tls())
+        && let Some((host, port)) = offer::ask(attempt, url).await?.h3
+    {
+        let exchanged = exchange_h3(attempt, url, (&host, port), route.family, quic.of(at_home), message).await;
+        return exchanged.map_err(|mut failure| {
+            failure.detail.push_str(" (HTTP/3, which its HTTPS record offers)");
+            failure
+        });
     }
     let is_plain_h2 = route.http == HttpVersion::Http2 && !url.tls();
     let tunnelled = url.tls() || is_plain_h2;
@@ -291,7 +314,7 @@ async fn exchange(
         Some(proxy) => proxy.open(attempt, route.family, url).await?,
     };
     let (stream, speaks_h2) = if url.tls() {
-        let stream = tls::handshake(attempt, stream, url.host(), route.tls_client(at_home)).await?;
+        let stream = tls::handshake(attempt, stream, url.host(), route.tls.of(at_home)).await?;
         let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if route.http == HttpVersion::Http2 && !speaks_h2 {
             let text = format!("TLS: {} does not offer HTTP/2", url.host());
@@ -326,15 +349,16 @@ async fn exchange(
 async fn exchange_h3(
     attempt: &mut Attempt<'_>,
     url: &Url,
-    route: &Route,
-    at_home: bool,
+    (host, port): (&str, u16),
+    family: Family,
+    tls: &TlsClient,
     message: Message,
-) -> Result<http3::Incoming, Failure> {
+) -> Result<(Parts, Incoming), Failure> {
     if !url.tls() {
         let text = format!("redirect: {url} is not https://, and HTTP/3 is nothing else");
         return Err(Failure::new(Cause::RedirectFailed, Phase::Total, text));
     }
-    let address = connect::pick(attempt, url.host(), url.port(), route.family).await?;
+    let address = connect::pick(attempt, host, port, family).await?;
     let uri = absolute(url, &message.headers)?;
     let length = message.body.len();
     let mut request = hyper::Request::new(message.body);
@@ -344,7 +368,12 @@ async fn exchange_h3(
     if length > 0 {
         request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
-    http3::send(attempt, address, url.host(), request, route.tls_client(at_home)).await
+    let mut incoming = http3::send(attempt, address, url.host(), request, tls).await?;
+    let (mut parts, ()) = hyper::Response::new(()).into_parts();
+    parts.version = Version::HTTP_3;
+    parts.status = incoming.parts.status;
+    parts.headers = std::mem::take(&mut incoming.parts.headers);
+    Ok((parts, Incoming::H3(Box::new(incoming))))
 }
 
 /// Notes over what the answer came. HTTP/1.1 only where somebody looks (at this result, or an assertion; a flow's steps may), or where an earlier hop said something else: it

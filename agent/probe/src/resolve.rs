@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::rdata::svcb::SVCB;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
@@ -33,6 +34,8 @@ use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
 
 /// How often the files are looked at for changes.
 const LOOK_EVERY_US: u64 = 1_000_000;
+/// Most aliases of HTTPS records that are followed.
+const ALIASES_MAX: usize = 4;
 /// The share of the time left that the question itself may take, in percent.
 const SHARE: u64 = 70;
 /// The share of the time left after it that the second question may take, in percent.
@@ -69,8 +72,8 @@ impl Default for Resolver {
 
 /// How a question ended.
 enum Outcome {
-    /// An answer, perhaps without addresses.
-    Addresses(Vec<IpAddr>),
+    /// An answer, perhaps without what was asked for.
+    Answer(Box<Message>),
     /// The server says that there is no such name.
     NoName,
     /// No server gave an answer that counts; the last code.
@@ -88,6 +91,54 @@ impl Resolver {
     /// Reads these files, and again when they change.
     pub fn with_files(resolv: impl Into<PathBuf>, hosts: impl Into<PathBuf>) -> Self {
         Self { source: Source::Files { resolv: resolv.into(), hosts: hosts.into(), read: Mutex::new(None) } }
+    }
+
+    /// The HTTPS records (RFC 9460) of a name and port, each with its owner; aliases are followed, up to [`ALIASES_MAX`]. None of a name
+    /// that nobody need be asked for.
+    pub(crate) async fn services(
+        &self,
+        name: &str,
+        absolute: bool,
+        port: u16,
+        deadline: Monotonic,
+    ) -> Result<Vec<(Name, SVCB)>, Failure> {
+        let system = self.system()?;
+        if known(&system, name, Family::Any).is_some() {
+            return Ok(Vec::new());
+        }
+        let until = Self::doubt_at(deadline);
+        let what = format!("the HTTPS record of {name}");
+        for candidate in system.candidates(name, absolute) {
+            let mut owner = match port {
+                443 => candidate,
+                _ => match Name::from_ascii(format!("_{port}._https")).and_then(|at| at.append_domain(&candidate)) {
+                    Ok(owner) => owner,
+                    Err(error) => {
+                        let text = format!("dns: {what} has too long a name ({error})");
+                        return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
+                    }
+                },
+            };
+            let mut found = Vec::new();
+            for _ in 0..=ALIASES_MAX {
+                let message = match ask(&system, &owner, RecordType::HTTPS, until).await? {
+                    Outcome::Answer(message) => message,
+                    Outcome::NoName => break,
+                    failed @ (Outcome::Code(_) | Outcome::Silence(_)) => {
+                        return Err(unresolved(&system, &what, failed, deadline).await);
+                    }
+                };
+                found = services(&message, &owner);
+                match found.iter().find(|(_, record)| record.svc_priority == 0) {
+                    Some((_, alias)) if !alias.target_name.is_root() => owner = alias.target_name.clone(),
+                    Some(_) | None => return Ok(found),
+                }
+            }
+            if !found.is_empty() {
+                return Ok(Vec::new());
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// The machine's first name server.
@@ -131,8 +182,10 @@ impl Resolver {
             };
             for record in records {
                 match ask(&system, &candidate, *record, until).await? {
-                    Outcome::Addresses(found) if found.is_empty() => no_name = false,
-                    Outcome::Addresses(found) => return Ok(found),
+                    Outcome::Answer(message) => match addresses(&message, &candidate, *record) {
+                        found if found.is_empty() => no_name = false,
+                        found => return Ok(found),
+                    },
                     Outcome::NoName => break,
                     failed @ (Outcome::Code(_) | Outcome::Silence(_)) if is_full => {
                         return Err(unresolved(&system, name, failed, deadline).await);
@@ -239,7 +292,7 @@ async fn ask(system: &System, name: &Name, record: RecordType, until: Monotonic)
         let heard = exchange(*server, name, record, share.min(system.timeout_us)).await?;
         match heard {
             Ok(message) => match message.metadata.response_code {
-                ResponseCode::NoError => return Ok(Outcome::Addresses(addresses(&message, name, record))),
+                ResponseCode::NoError => return Ok(Outcome::Answer(Box::new(message))),
                 ResponseCode::NXDomain => return Ok(Outcome::NoName),
                 code => outcome = Outcome::Code(code),
             },
@@ -290,7 +343,7 @@ async fn unresolved(system: &System, name: &str, failed: Outcome, deadline: Mono
             Some(lost) => return lost,
             None => format!("{reason}; the name server answers other questions"),
         },
-        Outcome::Addresses(_) | Outcome::NoName => "no answer".to_owned(),
+        Outcome::Answer(_) | Outcome::NoName => "no answer".to_owned(),
     };
     Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {name} does not resolve ({reason})"))
 }
@@ -304,7 +357,7 @@ async fn silence(system: &System, name: &str, reason: &str, deadline: Monotonic)
             let text = format!("network: this agent's name servers do not answer for {name} ({reason})");
             Some(Failure::new(Cause::NetworkLost, Phase::Dns, text))
         }
-        Ok(Outcome::Addresses(_) | Outcome::NoName | Outcome::Code(_)) => None,
+        Ok(Outcome::Answer(_) | Outcome::NoName | Outcome::Code(_)) => None,
         Err(failure) => Some(failure),
     }
 }
@@ -317,6 +370,15 @@ fn addresses(message: &Message, name: &Name, record: RecordType) -> Vec<IpAddr> 
         _ => None,
     };
     along_aliases(message, name, record).iter().filter_map(|found| address(&found.data)).collect()
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: nothing else was asked for")]
+fn services(message: &Message, name: &Name) -> Vec<(Name, SVCB)> {
+    let service = |record: &Record| match &record.data {
+        RData::HTTPS(service) => Some((record.name.clone(), service.0.clone())),
+        _ => None,
+    };
+    along_aliases(message, name, RecordType::HTTPS).into_iter().filter_map(service).collect()
 }
 
 /// Microseconds until `until`.

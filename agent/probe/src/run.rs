@@ -223,6 +223,10 @@ impl Probe {
             ProbeState::Down => Some(Cause::AssertionFailed),
             ProbeState::Unknown => Some(Cause::AgentFault),
         };
+        if outcome.state == ProbeState::Down {
+            let broken = outcome.broken.as_ref().and_then(|broken| self.expect.get(broken.index));
+            result.failed_phase = broken.map(|broken| broken.phase(self.name));
+        }
         match (outcome.broken, answer.truncated) {
             (Some(broken), true) => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
             (Some(broken), false) => broken.explanation,

@@ -91,8 +91,13 @@ pub(crate) fn pki() -> Pki {
 impl Pki {
     /// A server called `localhost` with a certificate that is valid from one year to another, and negotiates `alpn` (empty: nothing).
     pub(crate) fn server(&self, years: (i32, i32), alpn: &str) -> ServerConfig {
+        self.server_called("localhost", years, alpn)
+    }
+
+    /// As [`Pki::server`], by another name.
+    pub(crate) fn server_called(&self, name: &str, years: (i32, i32), alpn: &str) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
         params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
         let leaf = params.signed_by(&key, &self.issuer).unwrap();

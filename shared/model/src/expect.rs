@@ -32,7 +32,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::record::{Facts, Phases, ProbeState};
+use crate::record::{Facts, Phase, Phases, ProbeState};
 use crate::time::UtcMicros;
 use crate::vitals::profile::Thresholds;
 
@@ -44,6 +44,7 @@ mod lexer;
 mod operand;
 mod parse;
 mod query;
+mod selector;
 
 use document::View;
 use operand::Source;
@@ -130,6 +131,11 @@ impl Expectation {
     /// What it looks at.
     pub const fn condition(&self) -> &Condition {
         &self.condition
+    }
+
+    /// The phase that a run of `kind` failed in where this assertion is broken; [`Phase::Total`] where it is about the run as a whole.
+    pub fn phase(&self, kind: &str) -> Phase {
+        self.condition.operand.phase(kind)
     }
 
     fn is_about_body(&self) -> bool {

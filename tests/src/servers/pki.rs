@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use sitepulse_daemon::{clock, instant};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -58,13 +59,25 @@ impl Pki {
         self.leaf(name, (2020, 2021))
     }
 
+    /// One that is good for `days` more days, and some hours of another one.
+    pub fn expiring(&self, name: &str, days: i64) -> Leaf {
+        // It ends as that day begins.
+        let text = instant::format(clock::now().plus_us((days + 1) * 86_400_000_000));
+        let part = |range: std::ops::Range<usize>| text[range].parse::<u16>().expect("instants are RFC 3339");
+        self.leaf_until(name, 2020, (part(0..4).into(), part(5..7) as u8, part(8..10) as u8))
+    }
+
     /// A leaf for `name` between two years.
     pub fn leaf(&self, name: &str, (from, to): (i32, i32)) -> Leaf {
+        self.leaf_until(name, from, (to, 1, 1))
+    }
+
+    fn leaf_until(&self, name: &str, from: i32, (year, month, day): (i32, u8, u8)) -> Leaf {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a good name");
         params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
-        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, month, day);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("it signs");
         Leaf { certificate: certificate.pem(), key: key.serialize_pem() }

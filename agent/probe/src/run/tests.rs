@@ -64,6 +64,18 @@ fn a_run_that_needed_another_attempt_can_be_degraded_by_it() {
 }
 
 #[test]
+fn a_broken_assertion_tells_the_phase_that_failed() {
+    for (expect, phase) in [("status == 200", Phase::FirstByte), ("latency.connect < 1us", Phase::Connect)] {
+        let (address, server) = fails_once();
+        let check = check(CheckKind::http(&format!("http://{address}/")), 10_000_000, &["status < 600", expect]);
+        let result = run(&check, &tools(some_roots()));
+        run(&check, &tools(some_roots()));
+        server.join().unwrap();
+        assert_eq!((result.cause, result.failed_phase), (Some(Cause::AssertionFailed), Some(phase)), "{expect}");
+    }
+}
+
+#[test]
 fn a_target_that_brings_the_prober_down_does_not_bring_the_agent_down() {
     let check = check(CheckKind::Http(Box::new(HttpTarget::get("http://a.example/"))), 10_000_000, &[]);
     let mut probe = Probe::new(&check);

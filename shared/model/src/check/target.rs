@@ -96,6 +96,9 @@ pub enum HttpVersion {
     /// HTTP/3 alone, over QUIC.
     #[serde(rename = "3")]
     Http3,
+    /// HTTP/3 where the host's HTTPS record offers it, else as [`HttpVersion::Auto`].
+    #[serde(rename = "advertised")]
+    Advertised,
 }
 
 /// How TLS is done. An empty table is the default: verified against the agent's roots.

@@ -136,8 +136,11 @@ impl Faults {
             {
                 self.push("proxy", "a proxy is http://host:port, without a path");
             }
-            if target.http == HttpVersion::Http3 {
-                self.push("proxy", "HTTP/3 does not go through a proxy: leave out proxy, or http = \"3\"");
+            if let Some(version) = quic(target.http) {
+                self.push(
+                    "proxy",
+                    format!("HTTP/3 does not go through a proxy: leave out proxy, or http = {version:?}"),
+                );
             }
         }
         self.tls("tls", &target.tls);
@@ -508,8 +511,13 @@ impl Faults {
 
     fn version(&mut self, field: &str, version: HttpVersion, url: &str) {
         let plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
-        if version == HttpVersion::Http3 && plain {
-            self.push(field, "HTTP/3 is always encrypted: write an https:// URL, or leave out http = \"3\"");
+        if let Some(version) = quic(version)
+            && plain
+        {
+            self.push(
+                field,
+                format!("HTTP/3 is always encrypted: write an https:// URL, or leave out http = {version:?}"),
+            );
         }
     }
 
@@ -646,3 +654,12 @@ impl Faults {
 
 #[cfg(test)]
 mod tests;
+
+/// The version as it is written, where it may lead to HTTP/3.
+const fn quic(version: HttpVersion) -> Option<&'static str> {
+    match version {
+        HttpVersion::Http3 => Some("3"),
+        HttpVersion::Advertised => Some("advertised"),
+        HttpVersion::Auto | HttpVersion::Http1 | HttpVersion::Http2 => None,
+    }
+}

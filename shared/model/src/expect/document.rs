@@ -1,7 +1,7 @@
 //! What conditions and extractors look into: an answer, with its body read as JSON, HTML or XML when the first of them asks.
 //!
 //! A body comes from a hostile place. JSON nests at most as deep as serde_json allows (128). HTML and XML have at most [`NODES_MAX`]
-//! nodes and [`ATTRIBUTES_MAX`] attributes a tag: parsers and selectors take quadratic time in those.
+//! nodes, XML at most [`ATTRIBUTES_MAX`] attributes a tag (for HTML see [`html`]): parsers take quadratic time in those.
 
 use alloc::string::String;
 use core::cell::OnceCell;
@@ -13,8 +13,8 @@ use super::{Observed, html};
 
 /// Most nodes of an HTML or XML body.
 pub(super) const NODES_MAX: usize = 32_768;
-/// Most attributes of one HTML or XML tag.
-pub(super) const ATTRIBUTES_MAX: usize = 1024;
+/// Most attributes of one XML tag.
+const ATTRIBUTES_MAX: usize = 1024;
 /// Most namespaces that an XML body declares.
 const NAMESPACES_MAX: usize = 1024;
 

@@ -1,7 +1,7 @@
 //! HTML of a hostile place, read within limits.
 //!
-//! html5ever takes quadratic time in the attributes of a tag and in the depth of the tree, and one short tag can make it open hundreds
-//! of elements anew. So [`Watch`] stands between its tokenizer and its tree builder and ends the reading at the token that passes a limit.
+//! html5ever takes quadratic time in the attributes of a tag, in the depth of the tree and in names whose hashes collide, and one short
+//! tag can make it open hundreds of elements anew, each with all its attributes. So [`Watch`] stands between its tokenizer and its tree builder and ends the reading at the token that passes a limit.
 //! A tag that is still being read is no token yet: [`read`] follows it with [`Tag`], which counts its attributes the way the tokenizer
 //! finds them.
 //!
@@ -9,24 +9,37 @@
 //! once, so a `<` after which no token came is the start of a tag, a comment or a doctype that has not ended.
 
 use alloc::borrow::ToOwned as _;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
-use html5ever::TokenizerResult;
 use html5ever::buffer_queue::BufferQueue;
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 use html5ever::tree_builder::{TreeBuilder, TreeBuilderOpts, TreeSink};
-use scraper::{Html, HtmlTreeSink};
+use html5ever::{LocalName, TokenizerResult};
+use scraper::{Html, HtmlTreeSink, Node};
 
-use super::document::{ATTRIBUTES_MAX, NODES_MAX};
+use super::document::NODES_MAX;
 
 /// Most levels of an HTML body.
 const DEPTH_MAX: usize = 512;
+/// Most attributes of one tag: the tokenizer compares each with all before it.
+const ATTRIBUTES_MAX: usize = 256;
+/// Most attributes of all elements, those among them that the tree builder opens anew.
+const ALL_ATTRIBUTES_MAX: usize = 131_072;
 /// Most tags, each times the levels of the deepest element before it: for a tag the tree builder may look at every open element.
 const STEPS_MAX: usize = 6_000_000;
+/// Looks at open elements that cost as much as one piece of text.
+const LOOKS_A_TEXT: usize = 8;
+/// What comparing an attribute of a formatting element costs, in such steps: it is copied and sorted.
+const STEPS_AN_ATTRIBUTE: usize = 12;
+/// html5ever keeps names that are not HTML's own in a table of this many lists, one for the whole process.
+const NAME_LISTS: u64 = 4096;
+/// Most names of a body that go into one of those lists. A page of 20,000 names puts 5 into each.
+const NAMES_IN_LIST_MAX: usize = 64;
 /// The tokenizer gets no more than this at once, so that the limit on attributes strikes in time.
-const PIECE_BYTES: usize = 1024;
+const PIECE_BYTES: usize = 256;
 
 type Handle = <HtmlTreeSink as TreeSink>::Handle;
 
@@ -74,8 +87,11 @@ impl Reader {
             builder,
             tokens: Cell::new(0),
             deepest: Cell::new(0),
-            attributes: Cell::new(0),
+            all_attributes: Cell::new(0),
+            root_attributes: Cell::new(0),
             steps: Cell::new(0),
+            names: RefCell::default(),
+            name_lists: RefCell::default(),
             passed: Cell::new(None),
         };
         Self { tokenizer: Tokenizer::new(watch, TokenizerOpts::default()), queue: BufferQueue::default() }
@@ -104,6 +120,8 @@ enum Limit {
     Nodes,
     Depth,
     Steps,
+    AllAttributes,
+    Names,
 }
 
 /// Counts tokens on their way to the tree builder. Past a limit it swallows them.
@@ -111,9 +129,14 @@ struct Watch {
     builder: TreeBuilder<Handle, HtmlTreeSink>,
     tokens: Cell<usize>,
     deepest: Cell<usize>,
-    /// Most attributes of a formatting element so far.
-    attributes: Cell<usize>,
+    all_attributes: Cell<usize>,
+    /// Of all `<html>` and `<body>` tags.
+    root_attributes: Cell<usize>,
     steps: Cell<usize>,
+    /// Of tags and attributes. As long as they are here, they are in the process's table: their lists' lengths are known.
+    names: RefCell<BTreeSet<LocalName>>,
+    /// Names in each list of that table.
+    name_lists: RefCell<BTreeMap<u64, usize>>,
     passed: Cell<Option<Limit>>,
 }
 
@@ -124,7 +147,75 @@ impl Watch {
             Some(Limit::Nodes) => Err(alloc::format!("body has more than {NODES_MAX} HTML nodes")),
             Some(Limit::Depth) => Err(alloc::format!("body nests HTML deeper than {DEPTH_MAX} levels")),
             Some(Limit::Steps) => Err("body has too many HTML tags for how deep it nests".to_owned()),
+            Some(Limit::AllAttributes) => {
+                Err(alloc::format!("body has more than {ALL_ATTRIBUTES_MAX} HTML attributes"))
+            }
+            Some(Limit::Names) => Err("body has HTML names made to collide in a table".to_owned()),
         }
+    }
+}
+
+/// Elements that the tree builder keeps a list of, to open them anew in the next paragraph.
+const FORMATTING: [&str; 14] =
+    ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
+
+impl Watch {
+    fn pass(&self, limit: Limit) {
+        self.passed.set(Some(self.passed.get().unwrap_or(limit)));
+    }
+
+    fn walk(&self, steps: usize) {
+        self.steps.set(self.steps.get() + steps);
+        if self.steps.get() > STEPS_MAX {
+            self.pass(Limit::Steps);
+        }
+    }
+
+    /// Counts the names of a tag by the list they are kept in.
+    fn name(&self, name: &LocalName) {
+        // Shorter ones are kept in place.
+        if name.len() < 8 || !self.names.borrow_mut().insert(name.clone()) {
+            return;
+        }
+        let mut lists = self.name_lists.borrow_mut();
+        let names = lists.entry(name.get_hash() % NAME_LISTS).or_insert(0_usize);
+        *names += 1;
+        if *names > NAMES_IN_LIST_MAX {
+            self.pass(Limit::Names);
+        }
+    }
+
+    /// Counts what a token left in the tree, which had `nodes` before it.
+    fn count_new(&self, formatting: Option<&LocalName>, nodes: usize) {
+        let html = self.builder.sink.0.borrow();
+        let attributes = |node: &Node| node.as_element().map_or(0, |element| element.attrs.len());
+        let values = html.tree.values();
+        if values.len() == nodes {
+            return;
+        }
+        if values.len() > NODES_MAX {
+            return self.pass(Limit::Nodes);
+        }
+        let new: usize = values.skip(nodes).map(attributes).sum();
+        self.all_attributes.set(self.all_attributes.get() + new);
+        if self.all_attributes.get() > ALL_ATTRIBUTES_MAX {
+            self.pass(Limit::AllAttributes);
+        }
+        let Some(last) = html.tree.nodes().next_back() else { return };
+        // `<b>`, `<a>` and their like are compared with each open one of their name, attribute by attribute.
+        let own = attributes(last.value());
+        let mut depth = 1;
+        for ancestor in last.ancestors() {
+            depth += 1;
+            if depth > DEPTH_MAX {
+                return self.pass(Limit::Depth);
+            }
+            let is_alike = |name| ancestor.value().as_element().is_some_and(|element| &element.name.local == name);
+            if formatting.is_some_and(is_alike) {
+                self.walk((own + attributes(ancestor.value())) * STEPS_AN_ATTRIBUTE);
+            }
+        }
+        self.deepest.set(self.deepest.get().max(depth));
     }
 }
 
@@ -137,42 +228,30 @@ impl TokenSink for Watch {
             return TokenSinkResult::Continue;
         }
         self.tokens.set(self.tokens.get() + 1);
+        let mut formatting = None;
+        if let Token::TagToken(tag) = &token {
+            self.name(&tag.name);
+            for attribute in &tag.attrs {
+                self.name(&attribute.name.local);
+            }
+            self.walk(self.deepest.get());
+            // They add to the one <html> or <body> that there is, whose attributes are looked through.
+            if matches!(&tag.name[..], "html" | "body") {
+                self.root_attributes.set(self.root_attributes.get() + tag.attrs.len());
+                self.walk(self.root_attributes.get());
+            }
+            if FORMATTING.contains(&&tag.name[..]) {
+                formatting = Some(tag.name.clone());
+            }
+        } else {
+            self.walk(1 + self.deepest.get() / LOOKS_A_TEXT);
+        }
         if self.passed.get().is_some() {
             return TokenSinkResult::Continue;
         }
-        if let Token::TagToken(tag) = &token {
-            // `<b>`, `<a>` and their like are compared with the open ones, attribute by attribute.
-            if matches!(
-                &tag.name[..],
-                "a" | "b"
-                    | "big"
-                    | "code"
-                    | "em"
-                    | "font"
-                    | "i"
-                    | "nobr"
-                    | "s"
-                    | "small"
-                    | "strike"
-                    | "strong"
-                    | "tt"
-                    | "u"
-            ) {
-                self.attributes.set(self.attributes.get().max(tag.attrs.len()));
-            }
-            self.steps.set(self.steps.get() + self.deepest.get() * (1 + self.attributes.get() / 8));
-        }
+        let nodes = self.builder.sink.0.borrow().tree.values().len();
         let result = self.builder.process_token(token, line_number);
-        let html = self.builder.sink.0.borrow();
-        let depth = html.tree.nodes().next_back().map_or(0, |node| node.ancestors().take(DEPTH_MAX + 1).count());
-        self.deepest.set(self.deepest.get().max(depth));
-        if html.tree.values().len() > NODES_MAX {
-            self.passed.set(Some(Limit::Nodes));
-        } else if depth > DEPTH_MAX {
-            self.passed.set(Some(Limit::Depth));
-        } else if self.steps.get() > STEPS_MAX {
-            self.passed.set(Some(Limit::Steps));
-        }
+        self.count_new(formatting.as_ref(), nodes);
         result
     }
 

@@ -251,6 +251,24 @@ impl Operand {
         TABLE.iter().filter(move |row| row.kinds.contains(&kind)).map(|row| row.name)
     }
 
+    /// The phase that brings its value in a check of `kind`, where one does: it failed when the value is not as it should be.
+    pub(super) fn phase(&self, kind: &str) -> Phase {
+        if let Argument::Phase(phase) = self.argument {
+            return phase;
+        }
+        let name = self.row.name;
+        match name.split('.').next().unwrap_or(name) {
+            "certificate" | "tls" | "ocsp" => Phase::Tls,
+            // The last reply's, after all the others.
+            "status" if kind == "smtp" => Phase::Transfer,
+            "status" | "header" | "http" | "subprotocol" | "banner" => Phase::FirstByte,
+            "answers" | "answer" | "ttl" | "dns" => Phase::FirstByte,
+            "body" | "size" | "json" | "html" | "xml" | "grpc" | "domain" | "registrar" => Phase::Transfer,
+            // Of the run as a whole: losses, round trips, redirects, attempts.
+            _ => Phase::Total,
+        }
+    }
+
     /// Whether it asks for what may be there or not: `exists` is a test of it.
     pub(super) const fn may_be_absent(&self) -> bool {
         matches!(self.row.source, Source::Header | Source::Json | Source::Html | Source::Xml)
@@ -303,8 +321,8 @@ impl Operand {
                 Ok(value) => Some(query.find(value)).filter(|found| !found.is_empty()).map(Actual::Json),
                 Err(why) => return Found::Unreadable(why),
             },
-            (Source::Html, Argument::Html(query)) => match view.html() {
-                Ok(html) => query.find(html).map(owned),
+            (Source::Html, Argument::Html(query)) => match view.html().and_then(|html| query.find(html)) {
+                Ok(found) => found.map(owned),
                 Err(why) => return Found::Unreadable(why),
             },
             (Source::Xml, Argument::Xml(query)) => match view.xml() {

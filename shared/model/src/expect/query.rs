@@ -6,9 +6,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use scraper::{Html, Selector};
+use scraper::Html;
 use serde_json::Value;
 use serde_json_path::JsonPath;
+
+use super::selector::Compounds;
 
 /// An RFC 9535 path. Two are equal when they were written alike.
 #[derive(Debug, Clone)]
@@ -66,7 +68,7 @@ fn unquoted(text: &str) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct HtmlQuery {
     source: String,
-    selector: Box<Selector>,
+    selector: Box<Compounds>,
     attribute: Option<String>,
 }
 
@@ -90,17 +92,16 @@ impl HtmlQuery {
                 write [id='1a'] or [class~='1a'] for a name that needs an escape"
                 .to_owned());
         }
-        let selector = Selector::parse(css).map_err(|error| format!("{css:?} is no CSS selector: {error}"))?;
-        Ok(Self { source: text.to_owned(), selector: Box::new(selector), attribute })
+        Ok(Self { source: text.to_owned(), selector: Box::new(Compounds::parse(css)?), attribute })
     }
 
-    /// The text of the first match, spaces folded, or the value of its attribute.
-    pub(super) fn find(&self, html: &Html) -> Option<String> {
-        let element = html.select(&self.selector).next()?;
-        match &self.attribute {
+    /// The text of the first match, spaces folded, or the value of its attribute; or why looking for it ends early.
+    pub(super) fn find(&self, html: &Html) -> Result<Option<String>, &'static str> {
+        let Some(element) = self.selector.first(html)? else { return Ok(None) };
+        Ok(match &self.attribute {
             Some(name) => element.value().attr(name).map(ToOwned::to_owned),
             None => Some(folded(element.text())),
-        }
+        })
     }
 }
 

@@ -26,6 +26,8 @@ coded!(
         FinalUrl = 6, "final_url";
         /// The body's coding, `gzip`, `br` or `zstd`.
         ContentEncoding = 7, "content_encoding";
+        /// What the host's HTTPS record offers, where the check asks for it (`http = "advertised"`); for people.
+        HttpOffer = 8, "http_offer";
         /// `TLSv1.2` or `TLSv1.3`.
         TlsVersion = 16, "tls_version";
         /// The cipher suite's name.

@@ -69,7 +69,12 @@ fn micros(first: u64, last: u64) -> impl Strategy<Value = DurationUs> {
 }
 
 fn http() -> impl Strategy<Value = CheckKind> {
-    let version = prop_oneof![Just(HttpVersion::Auto), Just(HttpVersion::Http1), Just(HttpVersion::Http2)];
+    let version = prop_oneof![
+        Just(HttpVersion::Auto),
+        Just(HttpVersion::Http1),
+        Just(HttpVersion::Http2),
+        Just(HttpVersion::Advertised)
+    ];
     (
         (url("https://"), "[A-Z]{1,10}x?".prop_map(|method| method.replace('x', "-")), headers(), option::of(text())),
         (option::of(auth()), 0..=10_u8, version, family(), option::of(address()), any::<bool>(), tls()),
