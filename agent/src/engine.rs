@@ -311,7 +311,7 @@ impl Engine {
             self.note_spool(monotonic)?;
             self.remember_acked(monotonic);
             self.send()?;
-            let due = self.scheduler.poll_timeout().unwrap_or(UtcMicros::MAX);
+            let due = self.scheduler.wake_at().unwrap_or(UtcMicros::MAX);
             let sleep_us = u64::try_from(due.us_since(clock::now())).unwrap_or(0).min(SLEEP_US_MAX);
             // Not woken by the spool: it commits ten times a second, and nothing of that matters here within a second.
             tokio::select! {

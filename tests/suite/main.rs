@@ -9,5 +9,6 @@ mod kinds;
 mod main_job;
 mod outage;
 mod quickstart;
+mod scale;
 mod simulation;
 mod sums;
