@@ -67,7 +67,7 @@ impl Cluster {
         let runtime = self.collector_dir().join("runtime.json");
         std::fs::remove_file(&runtime).ok();
         let mut daemon = Daemon::start(
-            process::collector().arg("serve").arg("--data-dir").arg(self.collector_dir()).args([
+            process::collector_daemon().arg("serve").arg("--data-dir").arg(self.collector_dir()).args([
                 "--http",
                 &self.http,
                 "--listen",
@@ -132,7 +132,7 @@ impl Cluster {
     /// Starts an enrolled agent.
     pub fn start_agent(&mut self, name: &str) {
         let daemon = Daemon::start(
-            process::agent().args(["run", "--allow", "loopback"]).arg("--data-dir").arg(self.agent_dir(name)),
+            process::agent_daemon().args(["run", "--allow", "loopback"]).arg("--data-dir").arg(self.agent_dir(name)),
             &self.dir.path().join(format!("agent-{name}.log")),
         );
         let before = self.agents.insert(name.to_owned(), daemon);

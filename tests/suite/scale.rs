@@ -149,7 +149,7 @@ fn ten_times_overloaded_an_agent_sheds_the_lightest_and_still_runs_what_a_person
     cluster.join("a", "eu");
     let config = cluster.dir().join("a.toml");
     std::fs::write(&config, "max_in_flight = 4\n\n[network]\nallow = [\"loopback\"]\n").expect("it can be written");
-    let mut run = process::agent();
+    let mut run = process::agent_daemon();
     run.arg("run").arg("--config").arg(&config).arg("--data-dir").arg(cluster.agent_dir("a"));
     let daemon = Daemon::start(&mut run, &cluster.dir().join("agent-a.log"));
     cluster.agents.insert("a".to_owned(), daemon);
@@ -167,7 +167,7 @@ fn ten_times_overloaded_an_agent_sheds_the_lightest_and_still_runs_what_a_person
         let ran = cluster.agent_ctl("a", &["run-now", "heavy", "--json"]).json();
         assert_eq!(ran["state"], "up", "{ran}");
         let ran = cluster.ctl(&["run-now", "heavy", "--json"]).json();
-        assert_eq!(ran["runs"][0]["state"], "up", "{ran}");
+        assert_eq!(ran["runs"][0]["result"]["state"], "up", "{ran}");
     }
     let before = overloaded(41)["shed"].as_u64().unwrap_or(0);
     overloaded(before + 20);

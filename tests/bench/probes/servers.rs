@@ -30,7 +30,7 @@ pub(crate) fn may_ping() -> bool {
 pub(crate) fn again_in_own_network(name: &str) {
     // Built before: in there is no network.
     process::binaries();
-    let script = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range && ip link set lo up && exec \"$0\" \"$1\"";
+    let script = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range && ip link set lo up && exec setpriv --pdeathsig TERM \"$0\" \"$1\"";
     let exe = std::env::current_exe().expect("a running bench has a path");
     let done = Command::new("unshare").args(["-rn", "sh", "-c", script]).arg(exe).arg(name).status();
     assert!(
@@ -142,7 +142,7 @@ impl Nginx {
         );
         let file = site.write("nginx.conf", &config);
         let mut daemon = Daemon::start(
-            Command::new("nginx").arg("-e").arg("stderr").arg("-p").arg(site.dir.path()).arg("-c").arg(file),
+            process::bound("nginx").arg("-e").arg("stderr").arg("-p").arg(site.dir.path()).arg("-c").arg(file),
             &site.file("nginx.log"),
         );
         wait_for_port(&mut daemon, http);
@@ -194,7 +194,7 @@ impl Caddy {
         );
         let file = site.write("Caddyfile", &config);
         let mut daemon = Daemon::start(
-            Command::new("caddy")
+            process::bound("caddy")
                 .args(["run", "--adapter", "caddyfile", "--config"])
                 .arg(file)
                 .env("HOME", site.dir.path())
@@ -242,7 +242,7 @@ impl Blackbox {
         let file = site.write("blackbox.yml", &config);
         let port = free_port();
         let mut daemon = Daemon::start(
-            Command::new("prometheus-blackbox-exporter")
+            process::bound("prometheus-blackbox-exporter")
                 .arg(format!("--config.file={}", file.display()))
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"))
                 .arg("--log.level=error"),
