@@ -170,7 +170,8 @@ impl Drop for Prober {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+/// A number of the environment.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Without a name: all of them but `soak`, about an hour. Figures are worth something on a quiet machine alone. nginx, caddy (Debian's nginx has no
 //! HTTP/3), curl and blackbox_exporter are installed with apt where they are missing.
-//! `SITEPULSE_BENCH_S` sets the length of a window (default 15), `SITEPULSE_BENCH_PAIRS` the number of pairs (default 5).
+//! `SITEPULSE_BENCH_S` sets the length of a window (default 15), `SITEPULSE_BENCH_PAIRS` the number of pairs (default 5),
+//! `SITEPULSE_BENCH_CHECKS` the checks of `scale`, `mixed` and `soak` (default 10,000): small values try the benchmark out.
 //!
 //! Each process sleeps between its probes at the usual paces, and pays for waking; `tcp-fast` and `http-fast` are the same at a pace that keeps
 //! blackbox_exporter's core nearly busy. Compare within one pace alone.
@@ -20,7 +21,7 @@ mod floor;
 mod scale;
 mod servers;
 
-use contest::{Contender, Goals, contest};
+use contest::{Contender, Goals, contest, setting};
 use scale::Mix;
 use servers::{Blackbox, Caddy, Nginx, Site};
 use sitepulse_tests::cluster::Cluster;
@@ -57,14 +58,10 @@ fn main() {
             "scale" => scale::run(Mix::Https, 0),
             "mixed" => scale::run(Mix::Mixed, 0),
             "overload" => scale::overload(),
-            "soak" => scale::run(Mix::Mixed, seconds("SITEPULSE_BENCH_SOAK_S", 3600)),
+            "soak" => scale::run(Mix::Mixed, setting("SITEPULSE_BENCH_SOAK_S", 3600)),
             _ => curl::run(),
         }
     }
-}
-
-fn seconds(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// `count` checks a second, each every second.

@@ -9,10 +9,9 @@ use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::process::{self, Daemon};
 use sitepulse_tests::{usage, wait};
 
-use crate::contest::{all_up, start_agent, wait_for_runs};
+use crate::contest::{all_up, setting, start_agent, wait_for_runs};
 use crate::servers::{Nginx, Site, may_ping, slow_backend};
 
-const CHECKS: u64 = 10_000;
 const INTERVAL_S: u64 = 60;
 
 /// What the checks are.
@@ -46,13 +45,14 @@ pub(crate) fn run(mix: Mix, away_s: u64) {
     let nginx = Nginx::start(&site);
     let mut cluster = Cluster::start();
     let pings = may_ping();
-    cluster.apply(&(0..CHECKS).map(|n| mix.check(n, &nginx, pings)).collect::<String>()).ok();
+    let checks = setting("SITEPULSE_BENCH_CHECKS", 10_000);
+    cluster.apply(&(0..checks).map(|n| mix.check(n, &nginx, pings)).collect::<String>()).ok();
     cluster.join("a", "eu");
     let agent = start_agent(&cluster, &site, "a");
     let pid = agent.pid();
     process::run(Command::new("taskset").args(["-a", "-c", "-p", "0", &pid.to_string()])).ok();
     cluster.agents.insert("a".to_owned(), agent);
-    wait_for_runs(&cluster, "a", CHECKS);
+    wait_for_runs(&cluster, "a", checks);
     if away_s > 0 {
         println!("the collector is away for {away_s} s");
         cluster.stop_collector();

@@ -188,7 +188,7 @@ impl Caddy {
         let port = free_port();
         let (dir, log) = (site.dir.path().display(), site.file("access.log"));
         let config = format!(
-            "{{\n admin off\n auto_https disable_redirects\n servers {{\n  protocols h1 h2 h3\n }}\n}}\n\
+            "{{\n admin off\n default_sni 127.0.0.1\n auto_https disable_redirects\n servers {{\n  protocols h1 h2 h3\n }}\n}}\n\
             https://127.0.0.1:{port} {{\n tls {dir}/chain.pem {dir}/key.pem\n log {{\n  output file {}\n }}\n respond \"Welcome\"\n}}\n",
             log.display()
         );
