@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{exit::Exit, instant};
-use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{Change, ControlEvent, ControlLog, EventId, Scope, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
 use crate::engine::lag::LagView;
 use crate::state::{Identity, StateDb};
+use crate::summary::Summary;
 
 use self::result::ResultView;
 use self::view::{ChecksView, EventView, Last, SpoolView, StatusView};
@@ -101,7 +101,7 @@ pub struct Desk<'a> {
     /// Every event known here.
     pub log: &'a ControlLog,
     /// What it runs.
-    pub checks: Vec<(&'a AssignedCheck, Option<&'a Last>)>,
+    pub checks: Vec<(&'a Summary, Option<&'a Last>)>,
     /// The spool's figures.
     pub spool: SpoolView,
     /// `None` when the agent is stopped.
@@ -136,7 +136,7 @@ pub fn answer(request: &Request, desk: &mut Desk<'_>, now: UtcMicros) -> (Answer
         Request::Checks => (Answer::Checks(view::checks(desk, now)), None),
         Request::Spool => (Answer::Spool(desk.spool.clone()), None),
         Request::RunNow { check } => {
-            let known = desk.checks.iter().any(|(assigned, _)| assigned.definition.id.as_str() == check);
+            let known = desk.checks.iter().any(|(summary, _)| summary.id.as_str() == check);
             // A running agent answers this itself, before it comes to the desk.
             let text = "the agent does not run; start it, or run the check with `sitepulse-agent probe`";
             let answer = if known {
@@ -165,8 +165,8 @@ pub fn answer(request: &Request, desk: &mut Desk<'_>, now: UtcMicros) -> (Answer
 fn order(desk: &mut Desk<'_>, check: Option<&str>, change: Change, now: UtcMicros) -> (Answer, Option<ControlEvent>) {
     let scope = match check {
         None => Scope::Agent(desk.identity.agent),
-        Some(id) => match desk.checks.iter().find(|(assigned, _)| assigned.definition.id.as_str() == id) {
-            Some((assigned, _)) => Scope::AgentCheck(desk.identity.agent, assigned.number),
+        Some(id) => match desk.checks.iter().find(|(summary, _)| summary.id.as_str() == id) {
+            Some((summary, _)) => Scope::AgentCheck(desk.identity.agent, summary.plan.check),
             None => {
                 return (Answer::error(Exit::NotFound, no_such_check(id)), None);
             }

@@ -22,6 +22,7 @@ use sitepulse_daemon::notify::Progress as Heartbeat;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::check::{AssignedCheck, BROWSER, BROWSER_ALONE};
 use sitepulse_model::control::{ControlEvent, ControlLog, EventId};
+use sitepulse_model::expect::Pool;
 use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
 use sitepulse_model::schedule::{Action, HostLimit, MissedSlots, Plan, Scheduler};
@@ -43,6 +44,7 @@ use crate::spool::policy::{PendingRecord, Transitions};
 use crate::spool::schema::OpenSlots;
 use crate::spool::writer::{Begun, Figures, Gone, SpoolHandle, Submission};
 use crate::state::{Assignment, Identity, StateDb, StateError};
+use crate::summary::Summary;
 
 /// The agent's build, as provenance and handshakes name it.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");
@@ -215,20 +217,16 @@ enum Settled {
 
 struct Entry {
     /// Shared with answers to people: there may be ten thousand, and the schedule does not wait for copies.
-    assigned: Arc<AssignedCheck>,
+    summary: Arc<Summary>,
     bucket: Bucket,
     probe: Arc<Probe>,
     last: Option<Last>,
 }
 
 impl Entry {
-    fn new(assigned: AssignedCheck) -> Self {
-        Self {
-            bucket: assigned.definition.id.bucket(),
-            probe: Arc::new(Probe::new(&assigned)),
-            assigned: Arc::new(assigned),
-            last: None,
-        }
+    fn new(assigned: &AssignedCheck, summary: Summary, pool: &mut Pool) -> Self {
+        let probe = Arc::new(Probe::with_pool(assigned, pool));
+        Self { bucket: summary.bucket(), probe, summary: Arc::new(summary), last: None }
     }
 }
 
@@ -252,6 +250,11 @@ impl Engine {
         let figures = parts.spool.figures();
         let incarnation = figures.borrow().stats.incarnation;
         let (keeper, keeper_thread) = keeper::start(parts.state).map_err(EngineError::Thread)?;
+        let mut pool = Pool::default();
+        let mut entry = |check: AssignedCheck| {
+            (check.number, Entry::new(&check, Summary::of(&check, &parts.identity.name), &mut pool))
+        };
+        let checks = parts.assignment.checks.into_iter().map(&mut entry).collect();
         let now = clock::monotonic();
         // An agent that starts without a network must not wait for its first connection to doubt itself.
         parts.tools.network.collector_link(None);
@@ -262,7 +265,7 @@ impl Engine {
             addresses,
             revision: parts.assignment.revision,
             since: parts.assignment.since,
-            checks: parts.assignment.checks.into_iter().map(|check| (check.number, Entry::new(check))).collect(),
+            checks,
             retired: BTreeMap::new(),
             log,
             unacked,
@@ -315,7 +318,7 @@ impl Engine {
             self.note_spool(monotonic)?;
             self.remember_acked(monotonic);
             self.send()?;
-            let due = self.scheduler.poll_timeout().unwrap_or(UtcMicros::MAX);
+            let due = self.scheduler.wake_at().unwrap_or(UtcMicros::MAX);
             let sleep_us = u64::try_from(due.us_since(clock::now())).unwrap_or(0).min(SLEEP_US_MAX);
             // Not woken by the spool: it commits ten times a second, and nothing of that matters here within a second.
             tokio::select! {
@@ -366,7 +369,7 @@ impl Engine {
     }
 
     fn plans(&self) -> Vec<Plan> {
-        self.checks.values().map(|entry| Plan::of(&entry.assigned, &self.identity.name)).collect()
+        self.checks.values().map(|entry| entry.summary.plan).collect()
     }
 
     /// Starts runs and notes what is missed.
@@ -556,7 +559,7 @@ impl Engine {
     /// Answers the command line on the state file's thread, which alone may store an order.
     fn answer_person(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
         let (identity, log, now) = (self.identity.clone(), self.log.clone(), clock::now());
-        let checks: Vec<_> = self.checks.values().map(|entry| (entry.assigned.clone(), entry.last.clone())).collect();
+        let checks: Vec<_> = self.checks.values().map(|entry| (entry.summary.clone(), entry.last.clone())).collect();
         // At most a second old.
         let spool = SpoolView::of(&self.figures.borrow(), self.spool_bytes_max);
         let live = Some(Live {
@@ -571,7 +574,7 @@ impl Engine {
         });
         let settle = self.settle.clone();
         self.keeper.run(move |state| {
-            let checks = checks.iter().map(|(assigned, last)| (&**assigned, last.as_ref())).collect();
+            let checks = checks.iter().map(|(summary, last)| (&**summary, last.as_ref())).collect();
             let mut desk = Desk { identity: &identity, state, log: &log, checks, spool, live };
             let (answer, event) = control::answer(&request, &mut desk, now);
             drop(settle.send(Settled::Answered { answer: Box::new(answer), event, reply }));
@@ -677,8 +680,8 @@ impl Engine {
         for check in &checks {
             // The schedule keeps the place of a check that keeps its slots.
             let same = self.checks.get(&check.number).is_some_and(|entry| {
-                entry.assigned.definition.id == check.definition.id
-                    && entry.assigned.definition.interval_us == check.definition.interval_us
+                entry.summary.id == check.definition.id
+                    && entry.summary.plan.lattice.interval_us == check.definition.interval_us
             });
             let known = self.since.get(&check.number).filter(|_| same);
             since.insert(check.number, known.copied().unwrap_or(now.plus_us(1)));
@@ -703,10 +706,12 @@ impl Engine {
     fn take_assignment(&mut self, assignment: Assignment) {
         let from = self.storing.take().unwrap_or_else(clock::now);
         let mut entries = BTreeMap::new();
+        let mut pool = Pool::default();
         for check in assignment.checks {
             let number = check.number;
-            let kept = self.checks.remove(&number).filter(|entry| *entry.assigned == check);
-            entries.insert(number, kept.unwrap_or_else(|| Entry::new(check)));
+            let summary = Summary::of(&check, &self.identity.name);
+            let kept = self.checks.remove(&number).filter(|entry| *entry.summary == summary);
+            entries.insert(number, kept.unwrap_or_else(|| Entry::new(&check, summary, &mut pool)));
         }
         let gone = std::mem::replace(&mut self.checks, entries);
         self.retired.extend(gone.into_iter().map(|(number, entry)| (number, entry.bucket)));
@@ -724,8 +729,8 @@ impl Engine {
         let incarnation = self.figures.borrow().stats.incarnation;
         if incarnation != self.incarnation {
             self.incarnation = incarnation;
-            let checks: Vec<&AssignedCheck> = self.checks.values().map(|entry| &*entry.assigned).collect();
-            let records = recovery::lost(&checks, &self.since, &self.identity.name, self.acked_until, clock::now());
+            let checks = self.checks.values().map(|entry| (entry.summary.plan, entry.bucket));
+            let records = recovery::lost(checks, &self.since, self.acked_until, clock::now());
             self.spool.submit(Submission { records, ..Submission::default() })?;
             if self.noted != Noted::Saving {
                 self.noted = Noted::No { again: now };

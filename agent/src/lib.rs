@@ -7,6 +7,7 @@
 
 pub mod secrets;
 pub mod state;
+pub mod summary;
 
 pub mod engine;
 pub mod spool;

@@ -13,8 +13,8 @@ use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE};
 use sitepulse_daemon::notify::Notifier;
 use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::id::Incarnation;
+use sitepulse_model::schedule::Plan;
 use sitepulse_probe::network::Network;
 use sitepulse_probe::policy::Policy;
 use sitepulse_probe::tls::Tls;
@@ -93,9 +93,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let known = state.spool_incarnation().map_err(|error| Fatal::new(Exit::DataDir, error))?;
     let incarnation_noted = known == Some(incarnation);
     let (records, resume_after) = if known.is_some_and(|known| known != incarnation) {
-        let checks: Vec<&AssignedCheck> = assignment.checks.iter().collect();
+        let checks = assignment.checks.iter();
+        let checks = checks.map(|check| (Plan::of(check, &identity.name), check.definition.id.bucket()));
         let from = state.acked_until().map_err(|error| Fatal::new(Exit::DataDir, error))?;
-        (recovery::lost(&checks, &assignment.since, &identity.name, from, now), now)
+        (recovery::lost(checks, &assignment.since, from, now), now)
     } else {
         let recovered = recovery::recover(spool.progress(), &assignment, &identity.name, now);
         (recovered.records, recovered.resume_after)

@@ -246,20 +246,21 @@ impl StateDb {
 
     /// What the agent runs. One that this build cannot read, because another build stored it, is none: the collector sends it again.
     pub fn assignment(&self) -> Result<Assignment, StateError> {
-        type Rows = (Vec<(u64, Vec<u8>)>, Vec<(u32, i64)>);
-        let read = || -> rusqlite::Result<Rows> {
-            let mut parts = self.connection.prepare_cached("SELECT revision, frame FROM assignment ORDER BY part")?;
-            let parts = parts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let unavailable = |error| classify(&self.path, error);
+        let read = || -> rusqlite::Result<BTreeMap<CheckNo, UtcMicros>> {
             let mut since = self.connection.prepare_cached("SELECT check_no, since FROM assigned_since")?;
-            let since = since.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-            Ok((parts, since))
+            since.query_map([], |row| Ok((CheckNo(row.get(0)?), UtcMicros(row.get(1)?))))?.collect()
         };
-        let (parts, since) = read().map_err(|error| classify(&self.path, error))?;
-        let mut assignment = Assignment {
-            since: since.into_iter().map(|(check, at)| (CheckNo(check), UtcMicros(at))).collect(),
-            ..Assignment::default()
-        };
-        for (revision, frame) in parts {
+        let mut assignment = Assignment { since: read().map_err(unavailable)?, ..Assignment::default() };
+        // One part after the other: they may have megabytes.
+        let mut parts = self
+            .connection
+            .prepare_cached("SELECT revision, frame FROM assignment ORDER BY part")
+            .map_err(unavailable)?;
+        let parts =
+            parts.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?))).map_err(unavailable)?;
+        for part in parts {
+            let (revision, frame) = part.map_err(unavailable)?;
             let part = match self.decode::<ToAgent>(&frame) {
                 Ok(ToAgent::Assignment(part)) => part,
                 Ok(_) => return Err(self.damaged("an assignment is of another kind".to_owned())),

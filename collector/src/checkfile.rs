@@ -25,7 +25,7 @@ mod words;
 use reader::Reader;
 
 /// Largest check file, in bytes.
-pub const FILE_BYTES_MAX: usize = 8 << 20;
+pub const FILE_BYTES_MAX: usize = sitepulse_daemon::config::CHECKS_BYTES_MAX as usize;
 /// Most checks in one call.
 pub const CHECKS_MAX: usize = 20_000;
 /// Time between runs when a check does not say: 60 s.

@@ -68,7 +68,7 @@ impl Cluster {
         let runtime = self.collector_dir().join("runtime.json");
         std::fs::remove_file(&runtime).ok();
         let mut daemon = Daemon::start(
-            process::collector().arg("serve").arg("--data-dir").arg(self.collector_dir()).args([
+            process::collector_daemon().arg("serve").arg("--data-dir").arg(self.collector_dir()).args([
                 "--http",
                 &self.http,
                 "--listen",
@@ -137,7 +137,7 @@ impl Cluster {
 
     /// Starts an enrolled agent with arguments of `run`.
     pub fn start_agent_with(&mut self, name: &str, args: &[&str]) {
-        let mut command = process::agent();
+        let mut command = process::agent_daemon();
         self.start_agent_by(name, command.arg("run").args(args).arg("--data-dir").arg(self.agent_dir(name)));
     }
 

@@ -40,6 +40,25 @@ pub fn binaries() -> &'static Path {
     })
 }
 
+/// A program that is told to end (SIGTERM) when the thread that starts it ends, however it ends: nothing outlives a killed test or benchmark.
+pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
+}
+
+/// The agent as a daemon, see [`agent`] and [`bound`].
+pub fn agent_daemon() -> Command {
+    let mut command = bound(binaries().join("sitepulse-agent"));
+    command.env("SITEPULSE_ALLOW", "loopback");
+    command
+}
+
+/// The collector as a daemon, see [`bound`].
+pub fn collector_daemon() -> Command {
+    bound(binaries().join("sitepulse-collector"))
+}
+
 /// `sitepulse-agent ...`; an agent that runs may dial loopback, where the tests' sites are.
 pub fn agent() -> Command {
     let mut command = Command::new(binaries().join("sitepulse-agent"));

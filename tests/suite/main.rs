@@ -10,5 +10,6 @@ mod kinds;
 mod main_job;
 mod outage;
 mod quickstart;
+mod scale;
 mod simulation;
 mod sums;

@@ -99,6 +99,7 @@ pub(crate) struct Events {
 
 impl Events {
     /// The next one; none once the session or the browser ended, or there were more than could be kept.
+    #[cfg(test)]
     pub(crate) async fn recv(&mut self) -> Option<Event> {
         std::future::poll_fn(|task| self.poll_recv(task)).await
     }

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use hyper::HeaderMap;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
-use sitepulse_model::expect::{self, Expectation, Headers, Observed};
+use sitepulse_model::expect::{self, Expectation, Headers, Observed, Pool};
 use sitepulse_model::id::{CheckNo, Revision};
 use sitepulse_model::record::{Cause, FactKey, Phase, ProbeResult, ProbeState, detail};
 use sitepulse_model::time::UtcMicros;
@@ -45,29 +45,29 @@ pub struct Probe {
     name: &'static str,
     timeout_us: u64,
     retries: u8,
-    expect: Vec<Expectation>,
+    expect: Box<[Expectation]>,
     wants_body: bool,
     has_secrets: bool,
     /// A panic was logged: once for all runs.
     panicked: AtomicBool,
 }
 
-/// The prober of each kind, or why there is none.
+/// The prober of each kind, or why there is none. Boxed: ten thousand small ones should not each take the room of the largest.
 #[derive(Debug)]
 enum Kind {
-    Http(http::HttpProbe),
-    Tcp(tcp::TcpProbe),
-    Udp(udp::UdpProbe),
-    Icmp(icmp::IcmpProbe),
-    Certificate(certificate::CertificateProbe),
-    Dns(dns::DnsProbe),
-    Websocket(websocket::WebsocketProbe),
-    Grpc(grpc::GrpcProbe),
-    Smtp(smtp::SmtpProbe),
-    Imap(imap::ImapProbe),
-    Domain(domain::DomainProbe),
-    Flow(flow::FlowProbe),
-    WebVitals(web_vitals::WebVitalsProbe),
+    Http(Box<http::HttpProbe>),
+    Tcp(Box<tcp::TcpProbe>),
+    Udp(Box<udp::UdpProbe>),
+    Icmp(Box<icmp::IcmpProbe>),
+    Certificate(Box<certificate::CertificateProbe>),
+    Dns(Box<dns::DnsProbe>),
+    Websocket(Box<websocket::WebsocketProbe>),
+    Grpc(Box<grpc::GrpcProbe>),
+    Smtp(Box<smtp::SmtpProbe>),
+    Imap(Box<imap::ImapProbe>),
+    Domain(Box<domain::DomainProbe>),
+    Flow(Box<flow::FlowProbe>),
+    WebVitals(Box<web_vitals::WebVitalsProbe>),
     Unusable(String),
     /// A target that brings the prober down.
     #[cfg(test)]
@@ -77,8 +77,13 @@ enum Kind {
 impl Probe {
     /// Prepares a check. A target that cannot be used makes every run `unknown` with the reason.
     pub fn new(assigned: &AssignedCheck) -> Self {
+        Self::with_pool(assigned, &mut Pool::default())
+    }
+
+    /// As [`Probe::new`], one of many: what they all assert is kept once.
+    pub fn with_pool(assigned: &AssignedCheck, pool: &mut Pool) -> Self {
         let definition = &assigned.definition;
-        let expect = expect::with_defaults(definition.kind.as_str(), &definition.expect);
+        let expect = pool.with_defaults(definition.kind.as_str(), &definition.expect).into_boxed_slice();
         Self {
             wants_body: expect::needs_body(&expect),
             kind: Kind::new(definition, &expect),
@@ -250,21 +255,21 @@ fn fail(result: &mut ProbeResult, failure: Failure) -> String {
 impl Kind {
     fn new(definition: &CheckDefinition, expect: &[Expectation]) -> Self {
         let made = match &definition.kind {
-            CheckKind::Http(target) => http::HttpProbe::new(target).map(Self::Http),
-            CheckKind::Tcp(target) => tcp::TcpProbe::new(target).map(Self::Tcp),
-            CheckKind::Udp(target) => udp::UdpProbe::new(target).map(Self::Udp),
-            CheckKind::Icmp(target) => icmp::IcmpProbe::new(target).map(Self::Icmp),
-            CheckKind::Tls(target) => certificate::CertificateProbe::new(target).map(Self::Certificate),
-            CheckKind::Dns(target) => dns::DnsProbe::new(target).map(Self::Dns),
-            CheckKind::Websocket(target) => websocket::WebsocketProbe::new(target).map(Self::Websocket),
-            CheckKind::Grpc(target) => grpc::GrpcProbe::new(target).map(Self::Grpc),
-            CheckKind::Smtp(target) => smtp::SmtpProbe::new(target).map(Self::Smtp),
-            CheckKind::Imap(target) => imap::ImapProbe::new(target).map(Self::Imap),
-            CheckKind::Domain(target) => domain::DomainProbe::new(target).map(Self::Domain),
-            CheckKind::Flow(target) => flow::FlowProbe::new(target).map(Self::Flow),
+            CheckKind::Http(target) => http::HttpProbe::new(target).map(Box::new).map(Self::Http),
+            CheckKind::Tcp(target) => tcp::TcpProbe::new(target).map(Box::new).map(Self::Tcp),
+            CheckKind::Udp(target) => udp::UdpProbe::new(target).map(Box::new).map(Self::Udp),
+            CheckKind::Icmp(target) => icmp::IcmpProbe::new(target).map(Box::new).map(Self::Icmp),
+            CheckKind::Tls(target) => certificate::CertificateProbe::new(target).map(Box::new).map(Self::Certificate),
+            CheckKind::Dns(target) => dns::DnsProbe::new(target).map(Box::new).map(Self::Dns),
+            CheckKind::Websocket(target) => websocket::WebsocketProbe::new(target).map(Box::new).map(Self::Websocket),
+            CheckKind::Grpc(target) => grpc::GrpcProbe::new(target).map(Box::new).map(Self::Grpc),
+            CheckKind::Smtp(target) => smtp::SmtpProbe::new(target).map(Box::new).map(Self::Smtp),
+            CheckKind::Imap(target) => imap::ImapProbe::new(target).map(Box::new).map(Self::Imap),
+            CheckKind::Domain(target) => domain::DomainProbe::new(target).map(Box::new).map(Self::Domain),
+            CheckKind::Flow(target) => flow::FlowProbe::new(target).map(Box::new).map(Self::Flow),
             CheckKind::WebVitals(target) => {
                 let CheckDefinition { timeout_us, retries, .. } = *definition;
-                web_vitals::WebVitalsProbe::new(target, timeout_us, retries, expect).map(Self::WebVitals)
+                web_vitals::WebVitalsProbe::new(target, timeout_us, retries, expect).map(Box::new).map(Self::WebVitals)
             }
             CheckKind::Heartbeat(_) => Err("the collector itself watches heartbeats".to_owned()),
         };

@@ -12,6 +12,7 @@ use super::{Answer, Desk, Request, answer};
 use crate::spool::writer::Figures;
 use crate::spool::{self, Limits, Spool};
 use crate::state::StateDb;
+use crate::summary::Summary;
 
 /// Answers from the files. The caller holds the data directory's lock.
 pub fn answer_offline(
@@ -41,11 +42,12 @@ pub fn answer_offline(
         set_aside: opened.set_aside.map(|moved| moved.path.display().to_string()),
         ..Figures::default()
     };
+    let checks: Vec<_> = assignment.checks.iter().map(|check| Summary::of(check, &identity.name)).collect();
     let mut desk = Desk {
         identity: &identity,
         state: &mut state,
         log: &log,
-        checks: assignment.checks.iter().map(|check| (check, None)).collect(),
+        checks: checks.iter().map(|check| (check, None)).collect(),
         spool: SpoolView::of(&figures, limits.bytes_max),
         live: None,
     };

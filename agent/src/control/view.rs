@@ -256,14 +256,14 @@ pub(super) fn checks(desk: &Desk<'_>, now: UtcMicros) -> ChecksView {
     let mut checks: Vec<CheckLine> = desk
         .checks
         .iter()
-        .map(|(assigned, last)| CheckLine {
-            check: assigned.definition.id.to_string(),
-            revision: assigned.revision.0,
-            kind: assigned.definition.kind.as_str().to_owned(),
-            target: assigned.definition.kind.describe(),
-            interval_s: assigned.definition.interval_us as f64 / 1e6,
-            weight: desk.log.weight_at(agent, assigned.number, now).as_f64(),
-            suspended: desk.log.suspended_at(agent, assigned.number, now).map(suspension),
+        .map(|(summary, last)| CheckLine {
+            check: summary.id.to_string(),
+            revision: summary.plan.revision.0,
+            kind: summary.kind.to_owned(),
+            target: summary.target.to_string(),
+            interval_s: summary.plan.lattice.interval_us as f64 / 1e6,
+            weight: desk.log.weight_at(agent, summary.plan.check, now).as_f64(),
+            suspended: desk.log.suspended_at(agent, summary.plan.check, now).map(suspension),
             last: last.map(LastRun::of),
         })
         .collect();

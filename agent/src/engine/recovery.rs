@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sitepulse_model::check::AssignedCheck;
-use sitepulse_model::id::{AgentName, CheckNo};
+use sitepulse_model::id::{AgentName, Bucket, CheckNo};
 use sitepulse_model::record::{DropReason, Dropped, Missed, MissedCause, Record};
 use sitepulse_model::schedule::{Plan, resume};
 use sitepulse_model::time::UtcMicros;
@@ -73,16 +72,14 @@ pub fn recover(progress: &Progress, assignment: &Assignment, agent: &AgentName, 
 
 /// Tombstones for all that a lost spool may have held: every slot since `acked_until`, at most.
 pub fn lost(
-    checks: &[&AssignedCheck],
+    checks: impl Iterator<Item = (Plan, Bucket)>,
     since: &BTreeMap<CheckNo, UtcMicros>,
-    agent: &AgentName,
     acked_until: Option<UtcMicros>,
     now: UtcMicros,
 ) -> Vec<PendingRecord> {
     let mut records = Vec::new();
-    for check in checks {
-        let since = since.get(&check.number).copied().unwrap_or(now);
-        let lattice = Plan::of(check, agent).lattice;
+    for (Plan { check, revision, lattice, .. }, bucket) in checks {
+        let since = since.get(&check).copied().unwrap_or(now);
         let first = lattice.at_or_after(acked_until.unwrap_or(UtcMicros::MIN).max(since));
         let last = lattice.at_or_before(now);
         if first > last {
@@ -90,11 +87,11 @@ pub fn lost(
         }
         let count = lattice.count(first, last);
         records.push(PendingRecord {
-            bucket: check.definition.id.bucket(),
+            bucket,
             keep: Keep::Tombstone,
             record: Record::Dropped(Dropped {
-                check: check.number,
-                revision: check.revision,
+                check,
+                revision,
                 first,
                 last,
                 count,

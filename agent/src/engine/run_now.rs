@@ -4,13 +4,13 @@
 
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::Exit;
-use sitepulse_model::check::AssignedCheck;
 use sitepulse_probe::Run;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::handle::{CheckName, RanNow, RunNowRefused};
 use super::{Engine, Entry};
 use crate::control;
+use crate::summary::Summary;
 
 /// Runs at once besides the schedule.
 pub(super) const RUN_NOW_MAX: usize = 8;
@@ -25,9 +25,9 @@ impl Engine {
                 return;
             }
         };
-        let AssignedCheck { number, revision, definition } = &*entry.assigned;
-        let (id, target) = (definition.id.to_string(), definition.kind.describe());
-        let (check, revision) = (*number, *revision);
+        let Summary { id, target, plan, .. } = &*entry.summary;
+        let (id, target) = (id.to_string(), target.to_string());
+        let (check, revision) = (plan.check, plan.revision);
         let (probe, tools) = (entry.probe.clone(), self.tools.clone());
         self.tasks.spawn("run now", async move {
             let now = clock::now();
@@ -42,7 +42,7 @@ impl Engine {
         let refused = |exit, reason| Err(RunNowRefused { exit, reason });
         let entry = match check {
             CheckName::Number(number) => self.checks.get(number),
-            CheckName::Id(id) => self.checks.values().find(|entry| entry.assigned.definition.id.as_str() == id),
+            CheckName::Id(id) => self.checks.values().find(|entry| entry.summary.id.as_str() == id),
         };
         let Some(entry) = entry else {
             return refused(
@@ -53,10 +53,10 @@ impl Engine {
                 },
             );
         };
-        let number = entry.assigned.number;
+        let number = entry.summary.plan.check;
         if let Some(suspension) = self.log.suspended_at(self.identity.agent, number, clock::now()) {
             let until = sitepulse_daemon::instant::format(suspension.span.to);
-            let (id, author, why) = (&entry.assigned.definition.id, &suspension.author, &suspension.reason);
+            let (id, author, why) = (&entry.summary.id, &suspension.author, &suspension.reason);
             let reason = format!("check {id} is suspended until {until} by {author}: {why}; resume it first");
             return refused(Exit::Failure, reason);
         }

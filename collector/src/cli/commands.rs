@@ -28,6 +28,7 @@ use crate::present::dto::{
     SlaView, SuspensionView, TokenView,
 };
 use crate::present::figure;
+use crate::present::route::APPLY_BYTES_MAX;
 use crate::serve;
 
 /// An hour in seconds: the longest and the default life of a join token.
@@ -173,6 +174,13 @@ async fn sign_in(global: &Global) -> Result<(), Failure> {
 
 async fn apply(global: &Global, args: ApplyArgs) -> Result<(), Failure> {
     let files = args.files.iter().map(|path| read_checks(path)).collect::<Result<Vec<_>, _>>()?;
+    let bytes: usize = files.iter().map(|file| file.text.len()).sum();
+    if bytes > APPLY_BYTES_MAX {
+        let text = format!(
+            "the files have {bytes} bytes together, {APPLY_BYTES_MAX} are allowed in one call: apply them one after the other, without --prune"
+        );
+        return Err(Failure::new(Exit::Config, text));
+    }
     let request = ApplyBody { files, dry_run: args.dry_run, prune: args.prune };
     let plan: PlanView = with(global, Need::Directory, async |client| {
         let plan = client.post("/api/v1/apply", &request).await?;
@@ -196,7 +204,8 @@ fn read_checks(path: &Path) -> Result<FileBody, Failure> {
         read.map_err(|error| Failure::new(Exit::Config, format!("stdin: cannot read: {error}")))?;
         text
     } else {
-        config::read(path).map_err(|error| Failure::new(Exit::Config, error.to_string()))?
+        config::read_within(path, checkfile::FILE_BYTES_MAX as u64)
+            .map_err(|error| Failure::new(Exit::Config, error.to_string()))?
     };
     Ok(FileBody { name, text })
 }

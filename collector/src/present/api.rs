@@ -52,7 +52,10 @@ impl From<AppError> for Problem {
 
 fn body<T>(body: Body<T>) -> Answer<T> {
     body.map(|Json(value)| value).map_err(|rejection| {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::BadRequest };
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Problem::new(Code::TooLarge, "the body is longer than this path takes: send less at once");
+        }
+        let code = Code::BadRequest;
         Problem::new(code, format!("the body is not the JSON this path takes: {}", rejection.body_text()))
     })
 }

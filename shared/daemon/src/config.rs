@@ -1,4 +1,4 @@
-//! Configuration files: TOML, at most 1 MiB. Errors name file, line and column. The caller's types deny unknown keys
+//! Configuration files: TOML, at most 1 MiB; check files, which are TOML too, have their own bound. Errors name file, line and column. The caller's types deny unknown keys
 //! (`#[serde(deny_unknown_fields)]`).
 
 use std::io::Read;
@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// Largest configuration or check file.
+/// Largest configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Largest check file: room for 10,000 checks with 800 bytes each.
+pub const CHECKS_BYTES_MAX: u64 = 8 << 20;
 
 /// Why a file is no configuration.
 #[derive(Debug, Error)]
@@ -21,11 +23,13 @@ pub enum ConfigError {
         /// What the system says. Part of the text, so not a source: it would be told twice.
         reason: std::io::Error,
     },
-    /// It is larger than [`CONFIG_BYTES_MAX`].
-    #[error("{path}: longer than {CONFIG_BYTES_MAX} bytes: is it the right file?")]
+    /// It is larger than such files may be.
+    #[error("{path}: longer than {bytes_max} bytes: is it the right file? (split a check file in several)")]
     TooLong {
         /// The file.
         path: PathBuf,
+        /// What is allowed.
+        bytes_max: u64,
     },
     /// It is not UTF-8.
     #[error("{path}:{line}: not UTF-8 text: is it the right file?")]
@@ -54,14 +58,19 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     parse(&read(path)?, path)
 }
 
-/// Reads a file as text, bounded.
+/// Reads a configuration file as text.
 pub fn read(path: &Path) -> Result<String, ConfigError> {
+    read_within(path, CONFIG_BYTES_MAX)
+}
+
+/// Reads a file of at most `bytes_max` bytes as text.
+pub fn read_within(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     let unreadable = |reason| ConfigError::Unreadable { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        return Err(ConfigError::TooLong { path: path.to_owned() });
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(ConfigError::TooLong { path: path.to_owned(), bytes_max });
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -154,7 +163,10 @@ mod tests {
         std::fs::write(&path, b"a = 1\n\xff").unwrap();
         assert!(matches!(load::<Sample>(&path), Err(ConfigError::NotText { line: 2, .. })));
         std::fs::write(&path, vec![b'\n'; CONFIG_BYTES_MAX as usize + 1]).unwrap();
-        assert!(matches!(load::<Sample>(&path), Err(ConfigError::TooLong { .. })));
+        assert!(matches!(load::<Sample>(&path), Err(ConfigError::TooLong { bytes_max: CONFIG_BYTES_MAX, .. })));
+        assert!(read_within(&path, CHECKS_BYTES_MAX).is_ok());
+        let long = read_within(&path, 9).unwrap_err().to_string();
+        assert!(long.contains("longer than 9 bytes") && long.contains("split"), "{long}");
     }
 
     #[test]

@@ -28,7 +28,9 @@
 //! negated one if for none.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -43,6 +45,7 @@ mod html;
 mod lexer;
 mod operand;
 mod parse;
+mod pool;
 mod query;
 mod selector;
 
@@ -52,6 +55,7 @@ use operand::Source;
 pub use condition::{Bound, Comparison, Condition, Test, Value};
 pub use extract::{EXTRACT_BYTES_MAX, Extractor};
 pub use operand::{Operand, Type};
+pub use pool::Pool;
 
 /// Longest text of an assertion, in bytes.
 pub const EXPECTATION_BYTES_MAX: usize = 1000;
@@ -67,17 +71,20 @@ pub enum Rule {
     DegradedIf,
 }
 
-/// An assertion, parsed. It prints as it was written; two are equal when they were written alike.
+/// An assertion, parsed. It prints as it was written; two are equal when they were written alike. A clone is the same one: see [`Pool`].
 #[derive(Debug, Clone)]
-pub struct Expectation {
-    source: String,
+pub struct Expectation(Arc<Parsed>);
+
+#[derive(Debug)]
+struct Parsed {
+    source: Box<str>,
     rule: Rule,
     condition: Condition,
 }
 
 impl PartialEq for Expectation {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+        self.0.source == other.0.source
     }
 }
 
@@ -85,7 +92,7 @@ impl Eq for Expectation {}
 
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)
+        f.write_str(&self.0.source)
     }
 }
 
@@ -115,31 +122,36 @@ impl Expectation {
     /// Parses an assertion for a kind of check, named as [`crate::check::CheckKind::as_str`] does.
     pub fn parse(text: &str, kind: &str) -> Result<Self, ExpectError> {
         let (rule, condition) = parse::expectation(text, kind)?;
-        Ok(Self { source: String::from(text), rule, condition })
+        Ok(Self(Arc::new(Parsed { source: text.into(), rule, condition })))
     }
 
     /// The text as written.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0.source
     }
 
     /// What it does to the outcome.
-    pub const fn rule(&self) -> Rule {
-        self.rule
+    pub fn rule(&self) -> Rule {
+        self.0.rule
     }
 
     /// What it looks at.
-    pub const fn condition(&self) -> &Condition {
-        &self.condition
+    pub fn condition(&self) -> &Condition {
+        &self.0.condition
+    }
+
+    #[cfg(test)]
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The phase that a run of `kind` failed in where this assertion is broken; [`Phase::Total`] where it is about the run as a whole.
     pub fn phase(&self, kind: &str) -> Phase {
-        self.condition.operand.phase(kind)
+        self.0.condition.operand.phase(kind)
     }
 
     fn is_about_body(&self) -> bool {
-        self.condition.operand.reads_body() || self.condition.operand.row.source == Source::Size
+        self.0.condition.operand.reads_body() || self.0.condition.operand.row.source == Source::Size
     }
 }
 
@@ -235,20 +247,24 @@ const DEFAULTS: [KindDefault; 9] = [
 /// A soft assertion takes the place of a soft default alone: `degraded if status == 404` does not make a 503 good.
 /// Indexes of an [`Outcome`] then point into the list returned here.
 pub fn with_defaults(kind: &str, list: &[Expectation]) -> Vec<Expectation> {
-    let defaults = DEFAULTS.iter().filter(|default| default.kind == kind).filter_map(|default| {
-        let own = Expectation::parse(default.assertion, kind).expect("the default assertions parse; a test holds it");
+    Pool::default().with_defaults(kind, list)
+}
+
+/// The kind's own assertions, where the author gave nothing in their place.
+fn defaults_for<'l>(kind: &'l str, list: &'l [Expectation]) -> impl Iterator<Item = &'static str> + 'l {
+    DEFAULTS.iter().filter(move |default| default.kind == kind).filter_map(move |default| {
+        let is_soft = default.assertion.starts_with("degraded if");
         let replaced = list.iter().any(|expectation| {
-            default.replaced_by.contains(&expectation.condition.operand.name())
-                && (expectation.rule != Rule::DegradedIf || own.rule == Rule::DegradedIf)
+            default.replaced_by.contains(&expectation.0.condition.operand.name())
+                && (is_soft || expectation.0.rule != Rule::DegradedIf)
         });
-        (!replaced).then_some(own)
-    });
-    defaults.chain(list.iter().cloned()).collect()
+        (!replaced).then_some(default.assertion)
+    })
 }
 
 /// Whether some assertion looks into the body, so that it must be kept.
 pub fn needs_body(list: &[Expectation]) -> bool {
-    list.iter().any(|expectation| expectation.condition.operand.reads_body())
+    list.iter().any(|expectation| expectation.0.condition.operand.reads_body())
 }
 
 /// Whether some assertion, hard or soft, is about what the peer sends (its content or its size): then `tcp`, `udp` and `websocket`
@@ -280,8 +296,8 @@ pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
     let view = View::new(&observed);
     let mut all = true;
     for expectation in list.iter().filter(|expectation| expectation.is_about_body()) {
-        let holds = expectation.condition.holds(&view);
-        let good = match expectation.rule {
+        let holds = expectation.0.condition.holds(&view);
+        let good = match expectation.0.rule {
             Rule::Hard => holds,
             Rule::DownIf => !holds,
             Rule::DegradedIf => continue,
@@ -289,9 +305,9 @@ pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
         if good {
             continue;
         }
-        let found_for_good = expectation.condition.operand.row.source == Source::Body
-            && matches!(expectation.condition.test, Test::Contains { negated, .. }
-                if negated == (expectation.rule == Rule::Hard));
+        let found_for_good = expectation.0.condition.operand.row.source == Source::Body
+            && matches!(expectation.0.condition.test, Test::Contains { negated, .. }
+                if negated == (expectation.0.rule == Rule::Hard));
         if found_for_good {
             return true;
         }
@@ -305,8 +321,8 @@ pub fn evaluate(list: &[Expectation], observed: &Observed<'_>) -> Outcome {
     let view = View::new(observed);
     let mut degraded = None;
     for (index, expectation) in list.iter().enumerate() {
-        let holds = expectation.condition.holds(&view);
-        let (bad, state) = match expectation.rule {
+        let holds = expectation.0.condition.holds(&view);
+        let (bad, state) = match expectation.0.rule {
             Rule::Hard => (!holds, ProbeState::Down),
             Rule::DownIf => (holds, ProbeState::Down),
             Rule::DegradedIf => (holds, ProbeState::Degraded),
@@ -314,7 +330,7 @@ pub fn evaluate(list: &[Expectation], observed: &Observed<'_>) -> Outcome {
         if !bad || (state == ProbeState::Degraded && degraded.is_some()) {
             continue;
         }
-        let broken = Some(Broken { index, explanation: expectation.condition.explain(&view, holds) });
+        let broken = Some(Broken { index, explanation: expectation.0.condition.explain(&view, holds) });
         if state == ProbeState::Down {
             return Outcome { state, broken };
         }

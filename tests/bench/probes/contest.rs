@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use sitepulse_tests::cluster::Cluster;
@@ -90,7 +90,7 @@ pub(crate) fn start_agent(cluster: &Cluster, site: &Site, name: &str) -> Daemon 
     let text = "max_in_flight = 2000\n\n[network]\nallow = [\"loopback\"]\nper_host_max = 2000\n";
     std::fs::write(&config, text).expect("the configuration can be written");
     Daemon::start(
-        process::agent()
+        process::agent_daemon()
             .arg("run")
             .arg("--config")
             .arg(&config)
@@ -103,6 +103,12 @@ pub(crate) fn start_agent(cluster: &Cluster, site: &Site, name: &str) -> Daemon 
 
 /// Waits until the agent ran `runs` checks, and none of the last results is bad.
 pub(crate) fn wait_for_checks(cluster: &Cluster, name: &str, runs: u64) {
+    wait_for_runs(cluster, name, runs);
+    all_up(&cluster.agent_ctl(name, &["checks", "--json"]).json());
+}
+
+/// Waits until the agent ran `runs` checks.
+pub(crate) fn wait_for_runs(cluster: &Cluster, name: &str, runs: u64) {
     wait::until(&format!("{name} ran {runs} checks"), 180, || {
         let status = cluster.agent_ctl(name, &["status", "--json"]);
         if status.code != 0 {
@@ -111,10 +117,10 @@ pub(crate) fn wait_for_checks(cluster: &Cluster, name: &str, runs: u64) {
         let status = status.json();
         if status["lag_us"]["runs"].as_u64() >= Some(runs) { Ok(()) } else { Err(status.to_string()) }
     });
-    all_up(&cluster.agent_ctl(name, &["checks", "--json"]).json());
 }
 
-fn all_up(checks: &serde_json::Value) {
+/// Panics where a last result is bad.
+pub(crate) fn all_up(checks: &serde_json::Value) {
     let list = checks.as_array().expect("checks --json is a list");
     let bad = list.iter().find(|check| !check["last"].is_null() && check["last"]["state"] != "up");
     assert!(bad.is_none(), "a cost of failures would be no figure: {bad:?}");
@@ -128,7 +134,7 @@ pub(crate) struct Prober {
 impl Prober {
     pub(crate) fn start(site: &Site, pace: u32, words: &[&str]) -> Self {
         let exe = std::env::current_exe().expect("a running bench has a path");
-        let mut child = Command::new(exe)
+        let mut child = process::bound(exe)
             .arg("floor")
             .arg(pace.to_string())
             .arg(site.ca())
@@ -164,7 +170,8 @@ impl Drop for Prober {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+/// A number of the environment.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 

@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
+use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::process;
 use sitepulse_tests::usage;
 
+use crate::contest::{all_up, start_agent, wait_for_runs};
 use crate::servers::{Nginx, Site, slow_backend};
 
 const RUNS: usize = 50;
@@ -36,6 +38,39 @@ pub(crate) fn run() {
     run_one("https", &format!("https://{}/", nginx.https()), &site);
     // Phases that last: a wait for the first byte and a body that comes in two parts.
     run_one("https, slow", &format!("https://{}/slow", nginx.https()), &site);
+    scheduled(&site, &nginx);
+}
+
+/// Runs of a schedule share wake-ups, and they measure what a run measures that is alone: totals at a pace where nearly each wake-up has
+/// several, beside those at a pace where each run has its own.
+fn scheduled(site: &Site, nginx: &Nginx) {
+    let url = format!("https://{}/", nginx.https());
+    let median_at = |pace: u64| {
+        let mut cluster = Cluster::start();
+        let check = |n| {
+            format!("[[check]]\nid = \"c{n}\"\nkind = \"http\"\nhttp = \"1.1\"\nurl = \"{url}\"\ninterval = \"1s\"\n")
+        };
+        cluster.apply(&(0..pace).map(check).collect::<String>()).ok();
+        cluster.join("a", "eu");
+        let daemon = start_agent(&cluster, site, "a");
+        cluster.agents.insert("a".to_owned(), daemon);
+        let mut totals = Vec::new();
+        // A check shows its last run alone.
+        for look in 1..=10 {
+            wait_for_runs(&cluster, "a", look * pace);
+            let checks = cluster.agent_ctl("a", &["checks", "--json"]).json();
+            all_up(&checks);
+            let total = |check: &serde_json::Value| check["last"]["total_s"].as_f64().map(|s| s * 1000.0);
+            totals.extend(checks.as_array().into_iter().flatten().filter_map(total));
+        }
+        usage::median(&mut totals)
+    };
+    let alone = median_at(10);
+    for pace in [167, 333] {
+        let ours = median_at(pace);
+        let verdict = if (ours - alone).abs() <= 1.0 + alone * 0.05 { "agree" } else { "DIFFER" };
+        println!("https, scheduled at {pace}/s: total {ours:.3} ms, at 10/s {alone:.3} ms  {verdict}");
+    }
 }
 
 /// Of one run: each of [`PHASES`] in milliseconds. Ours begin the first byte's when the request is sent; curl's count the sending in.

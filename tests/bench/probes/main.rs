@@ -2,11 +2,15 @@
 //! that does the same on the wire, and beside Debian's blackbox_exporter. All against the same local server, at the same pace, in
 //! alternating windows; medians of pairs, told as ratios.
 //!
-//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [scale] [mixed] [soak] [curl] [kuma]
+//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [tcp-fast] [http-fast] [scale] [mixed] [overload] [soak] [curl] [kuma]
 //!
 //! Without a name: all of them but `soak`, about an hour. Figures are worth something on a quiet machine alone. nginx, caddy (Debian's nginx has no
 //! HTTP/3), curl and blackbox_exporter are installed with apt where they are missing.
-//! `SITEPULSE_BENCH_S` sets the length of a window (default 15), `SITEPULSE_BENCH_PAIRS` the number of pairs (default 5).
+//! `SITEPULSE_BENCH_S` sets the length of a window (default 15), `SITEPULSE_BENCH_PAIRS` the number of pairs (default 5),
+//! `SITEPULSE_BENCH_CHECKS` the checks of `scale`, `mixed` and `soak` (default 10,000): small values try the benchmark out.
+//!
+//! Each process sleeps between its probes at the usual paces, and pays for waking; `tcp-fast` and `http-fast` are the same at a pace that keeps
+//! blackbox_exporter's core nearly busy. Compare within one pace alone.
 //!
 //! [`contest`] makes the windows, [`floor`] holds the bare programs (this binary again, as child processes), [`servers`] what is probed.
 //! [`scale`] runs 10,000 checks on one agent (`scale`, `mixed`; `soak` with the collector away for `SITEPULSE_BENCH_SOAK_S`, default an hour); [`curl`] compares phases.
@@ -19,7 +23,7 @@ mod kuma;
 mod scale;
 mod servers;
 
-use contest::{Contender, Goals, contest};
+use contest::{Contender, Goals, contest, setting};
 use scale::Mix;
 use servers::{Blackbox, Caddy, Nginx, Site};
 use sitepulse_tests::cluster::Cluster;
@@ -31,7 +35,21 @@ fn main() {
         floor::run(&words[1..]);
         return;
     }
-    let all = ["tcp", "http", "https", "icmp", "h3", "scale", "mixed", "curl", "soak", "kuma"];
+    let all = [
+        "tcp",
+        "http",
+        "https",
+        "icmp",
+        "h3",
+        "tcp-fast",
+        "http-fast",
+        "scale",
+        "mixed",
+        "overload",
+        "curl",
+        "soak",
+        "kuma",
+    ];
     if let Some(unknown) = words.iter().find(|word| !all.contains(&word.as_str())) {
         eprintln!("{unknown:?} is no benchmark: use {}", all.join(", "));
         std::process::exit(2);
@@ -45,22 +63,21 @@ fn main() {
     {
         println!("\n== {name}");
         match *name {
-            "tcp" => tcp(),
-            "http" => http(),
+            "tcp" => tcp(1_000),
+            "http" => http(500),
+            "tcp-fast" => tcp(2_500),
+            "http-fast" => http(1_500),
             "https" => https(),
             "icmp" => icmp(),
             "h3" => h3(),
             "scale" => scale::run(Mix::Https, 0),
             "mixed" => scale::run(Mix::Mixed, 0),
-            "soak" => scale::run(Mix::Mixed, seconds("SITEPULSE_BENCH_SOAK_S", 3600)),
-            "kuma" => kuma::run(seconds("SITEPULSE_BENCH_S", 15), seconds("SITEPULSE_BENCH_PAIRS", 5)),
+            "overload" => scale::overload(),
+            "soak" => scale::run(Mix::Mixed, setting("SITEPULSE_BENCH_SOAK_S", 3600)),
+            "kuma" => kuma::run(setting("SITEPULSE_BENCH_S", 15), setting("SITEPULSE_BENCH_PAIRS", 5)),
             _ => curl::run(),
         }
     }
-}
-
-fn seconds(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// `count` checks a second, each every second.
@@ -68,8 +85,7 @@ fn checks(count: u32, keys: &str) -> String {
     (0..count).map(|n| format!("[[check]]\nid = \"c{n}\"\ninterval = \"1s\"\ntimeout = \"900ms\"\n{keys}\n")).collect()
 }
 
-fn tcp() {
-    let pace = 1000;
+fn tcp(pace: u32) {
     let site = Site::new();
     let nginx = Nginx::start(&site);
     let blackbox = Blackbox::start(&site);
@@ -83,8 +99,7 @@ fn tcp() {
     contest(agent, Some(floor), Some(other), &goals, &|| nginx.accepted());
 }
 
-fn http() {
-    let pace = 500;
+fn http(pace: u32) {
     let site = Site::new();
     let nginx = Nginx::start(&site);
     let blackbox = Blackbox::start(&site);

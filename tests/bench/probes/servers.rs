@@ -30,7 +30,7 @@ pub(crate) fn may_ping() -> bool {
 pub(crate) fn again_in_own_network(name: &str) {
     // Built before: in there is no network.
     process::binaries();
-    let script = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range && ip link set lo up && exec \"$0\" \"$1\"";
+    let script = "echo '0 0' > /proc/sys/net/ipv4/ping_group_range && ip link set lo up && exec setpriv --pdeathsig TERM \"$0\" \"$1\"";
     let exe = std::env::current_exe().expect("a running bench has a path");
     let done = Command::new("unshare").args(["-rn", "sh", "-c", script]).arg(exe).arg(name).status();
     assert!(
@@ -159,7 +159,7 @@ impl Nginx {
         );
         let file = site.write("nginx.conf", &config);
         let mut daemon = Daemon::start(
-            Command::new("nginx").arg("-e").arg("stderr").arg("-p").arg(site.dir.path()).arg("-c").arg(file),
+            process::bound("nginx").arg("-e").arg("stderr").arg("-p").arg(site.dir.path()).arg("-c").arg(file),
             &site.file("nginx.log"),
         );
         wait_for_port(&mut daemon, http);
@@ -205,13 +205,13 @@ impl Caddy {
         let port = free_port();
         let (dir, log) = (site.dir.path().display(), site.file("access.log"));
         let config = format!(
-            "{{\n admin off\n auto_https disable_redirects\n servers {{\n  protocols h1 h2 h3\n }}\n}}\n\
+            "{{\n admin off\n default_sni 127.0.0.1\n auto_https disable_redirects\n servers {{\n  protocols h1 h2 h3\n }}\n}}\n\
             https://127.0.0.1:{port} {{\n tls {dir}/chain.pem {dir}/key.pem\n log {{\n  output file {}\n }}\n respond \"Welcome\"\n}}\n",
             log.display()
         );
         let file = site.write("Caddyfile", &config);
         let mut daemon = Daemon::start(
-            Command::new("caddy")
+            process::bound("caddy")
                 .args(["run", "--adapter", "caddyfile", "--config"])
                 .arg(file)
                 .env("HOME", site.dir.path())
@@ -259,7 +259,7 @@ impl Blackbox {
         let file = site.write("blackbox.yml", &config);
         let port = free_port();
         let mut daemon = Daemon::start(
-            Command::new("prometheus-blackbox-exporter")
+            process::bound("prometheus-blackbox-exporter")
                 .arg(format!("--config.file={}", file.display()))
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"))
                 .arg("--log.level=error"),

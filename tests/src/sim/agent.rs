@@ -14,13 +14,14 @@ use sitepulse_agent::spool::policy::Transitions;
 use sitepulse_agent::spool::writer::{Begun, Submission, open_slots};
 use sitepulse_agent::spool::{FILE_NAME as SPOOL_FILE, Limits, Spool};
 use sitepulse_agent::state::{FILE_NAME as STATE_FILE, Identity, StateDb};
+use sitepulse_agent::summary::Summary;
 use sitepulse_daemon::clock::Monotonic;
 use sitepulse_model::backoff::Backoff;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::ControlLog;
 use sitepulse_model::id::{Bucket, CheckNo, Incarnation};
 use sitepulse_model::record::ProbeResult;
-use sitepulse_model::schedule::{Lattice, Scheduler};
+use sitepulse_model::schedule::{Lattice, Plan, Scheduler};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_wire::frame::{FrameDecoder, PUSH_BYTES_MAX};
 use sitepulse_wire::message::ToAgent;
@@ -295,9 +296,10 @@ impl Agent {
         let known = state.spool_incarnation().expect("the state reads");
         let name = &self.identity.name;
         let (records, resume_after) = if known.is_some_and(|known| known != incarnation) {
-            let checks: Vec<&AssignedCheck> = assignment.checks.iter().collect();
+            let checks = assignment.checks.iter();
+            let checks = checks.map(|check| (Plan::of(check, name), check.definition.id.bucket()));
             let from = state.acked_until().expect("the state reads");
-            (recovery::lost(&checks, &assignment.since, name, from, wall), wall)
+            (recovery::lost(checks, &assignment.since, from, wall), wall)
         } else {
             let recovered = recovery::recover(spool.progress(), &assignment, name, wall);
             (recovered.records, recovered.resume_after)
@@ -421,11 +423,13 @@ impl Agent {
             return;
         }
         let figures = process.spooler.figures();
+        let name = &self.identity.name;
+        let summaries: Vec<_> = process.checks.values().map(|entry| Summary::of(&entry.assigned, name)).collect();
         let mut desk = Desk {
             identity: &self.identity,
             state: &mut process.state,
             log: &process.log,
-            checks: process.checks.values().map(|entry| (&entry.assigned, None)).collect(),
+            checks: summaries.iter().map(|summary| (summary, None)).collect(),
             spool: SpoolView::of(&figures, self.limits.bytes_max),
             live: Some(Live::default()),
         };

@@ -28,8 +28,8 @@ pub(crate) struct TlsClient {
     options: Option<Box<TlsOptions>>,
     /// Protocols to offer, each after its length, as they travel.
     alpn: Box<[u8]>,
-    /// The configuration of the last run, and the client certificate it has.
-    last: Mutex<Option<(Option<Identity>, Arc<Prepared>)>>,
+    /// The configuration of the last run.
+    last: Mutex<Option<Arc<Prepared>>>,
 }
 
 /// Which client certificate: the SHA-256 of its PEM texts. A secret that changes makes another configuration.
@@ -47,6 +47,8 @@ pub(super) struct Wanted {
 /// A configuration that many checks share.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    /// The client certificate it has.
+    identity: Option<Identity>,
     config: ClientConfig,
     trust: Trust,
     certificate: Option<Arc<dyn ResolvesClientCert>>,
@@ -111,15 +113,13 @@ impl TlsClient {
         };
         let identity = pems.as_ref().map(Pems::identity);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, prepared)) = &*last
-            && *of == identity
-        {
+        if let Some(prepared) = last.as_ref().filter(|prepared| prepared.identity == identity) {
             return Ok(prepared.clone());
         }
         let tls = &attempt.tools.tls;
         let made = tls.prepared(&self.wanted(identity), || self.make(tls, pems.as_ref()));
         let made = made.map_err(|reason| Failure::new(Cause::AgentFault, Phase::Tls, format!("agent: {reason}")))?;
-        *last = Some((identity, made.clone()));
+        *last = Some(made.clone());
         Ok(made)
     }
 
@@ -152,7 +152,7 @@ impl TlsClient {
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
         config.alpn_protocols = protocols(&self.alpn);
-        Ok(Prepared { config, trust, certificate })
+        Ok(Prepared { identity: pems.map(Pems::identity), config, trust, certificate })
     }
 }
 

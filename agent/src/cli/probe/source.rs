@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use sitepulse_daemon::config::{self, CONFIG_BYTES_MAX};
+use sitepulse_daemon::config::{self, CHECKS_BYTES_MAX};
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_model::check::{
     AssignedCheck, CheckDefinition, CheckKind, EXPECTATIONS_MAX, Family, RETRIES_MAX, SecretText, TIMEOUT_US_MAX,
@@ -66,7 +66,8 @@ pub(super) fn given(target: &str, only: Option<&str>, options: &UrlOptions) -> R
     let (text, name) = if target == "-" {
         (stdin()?, Path::new("standard input"))
     } else if Path::new(target).exists() {
-        let text = config::read(Path::new(target)).map_err(|error| Fatal::new(Exit::Config, error))?;
+        let text = config::read_within(Path::new(target), CHECKS_BYTES_MAX)
+            .map_err(|error| Fatal::new(Exit::Config, error))?;
         (text, Path::new(target))
     } else {
         let text =
@@ -78,10 +79,10 @@ pub(super) fn given(target: &str, only: Option<&str>, options: &UrlOptions) -> R
 
 fn stdin() -> Result<String, Fatal> {
     let mut text = String::new();
-    let read = std::io::stdin().take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text);
+    let read = std::io::stdin().take(CHECKS_BYTES_MAX + 1).read_to_string(&mut text);
     read.map_err(|error| Fatal::new(Exit::Config, format!("standard input: {error}")))?;
-    if text.len() as u64 > CONFIG_BYTES_MAX {
-        return Err(Fatal::new(Exit::Config, format!("standard input: longer than {CONFIG_BYTES_MAX} bytes")));
+    if text.len() as u64 > CHECKS_BYTES_MAX {
+        return Err(Fatal::new(Exit::Config, format!("standard input: longer than {CHECKS_BYTES_MAX} bytes")));
     }
     Ok(text)
 }

@@ -298,3 +298,40 @@ fn a_host_may_have_limits_of_its_own() {
     let actions = scheduler.handle_now(later(4 * WAIT_US_MAX), 4 * WAIT_US_MAX);
     assert_eq!(missed(&actions), [(2, 1, MissedCause::Overloaded)]);
 }
+
+#[test]
+fn slots_close_to_each_other_share_a_wake_up_and_none_comes_early() {
+    let mut scheduler = Scheduler::new(1_000, 1_000);
+    assert_eq!(scheduler.wake_at(), None);
+    let plans: Vec<Plan> = (0..1_000).map(|check| plan(check, 1_000_000, 1_000)).collect();
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let (mut now, mut wakes, mut ran) = (START, 0, 0);
+    while now < START.plus_us(1_000_000) {
+        let due = scheduler.poll_timeout().unwrap();
+        let wake = scheduler.wake_at().unwrap();
+        assert!((0..WAKE_US).contains(&wake.us_since(due)), "{due:?} is served at {wake:?}");
+        now = wake;
+        let started = runs(&scheduler.handle_now(now, now.us_since(START) as u64));
+        for (_, slot) in &started {
+            assert!((0..WAKE_US).contains(&now.us_since(*slot)));
+            scheduler.finished(0);
+        }
+        (wakes, ran) = (wakes + 1, ran + started.len());
+    }
+    assert!((995..=1_005).contains(&ran), "{ran} of 1,000 slots");
+    assert!((200..=251).contains(&wakes), "{wakes} wake-ups for 1,000 slots");
+}
+
+#[test]
+fn what_is_overdue_is_not_put_off() {
+    let mut scheduler = Scheduler::new(1, 1);
+    let plans = [plan(1, MINUTE, 1_000), plan(2, MINUTE, 1_000)];
+    assert_eq!(scheduler.assign(&plans, START), []);
+    let both_due = START.plus_us(MINUTE as i64);
+    assert_eq!(runs(&scheduler.handle_now(both_due, 1)).len(), 1);
+    // The other one waits for a place; as soon as there is one, it is its turn.
+    scheduler.finished(0);
+    let now = both_due.plus_us(1_001);
+    assert_eq!(scheduler.wake_at(), Some(both_due));
+    assert_eq!(runs(&scheduler.handle_now(now, 1_002)).len(), 1);
+}

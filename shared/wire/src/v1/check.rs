@@ -8,7 +8,7 @@ use sitepulse_model::check::{
     TIMEOUT_US_MAX, TIMEOUT_US_MIN,
 };
 use sitepulse_model::control::Weight;
-use sitepulse_model::expect::{EXPECTATION_BYTES_MAX, Expectation};
+use sitepulse_model::expect::{EXPECTATION_BYTES_MAX, Pool};
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::quorum::Quorum;
 
@@ -63,7 +63,8 @@ impl AssignedCheckV1 {
         })
     }
 
-    pub(super) fn into_check(self) -> Result<AssignedCheck, FieldError> {
+    /// `pool` holds the assertions of the checks before it.
+    pub(super) fn into_check(self, pool: &mut Pool) -> Result<AssignedCheck, FieldError> {
         let id = CheckId::parse(&self.id).map_err(|error| field("assignment.check.id", error.to_string()))?;
         let error = |name: &str, message: String| field(&format!("assignment.check {id}.{name}"), message);
         let kind = CheckKind::from_target_json(&self.kind, &self.target)
@@ -99,7 +100,7 @@ impl AssignedCheckV1 {
             if source.len() > EXPECTATION_BYTES_MAX {
                 return Err(error(&name, format!("longer than {EXPECTATION_BYTES_MAX} bytes")));
             }
-            expect.push(Expectation::parse(source, kind.as_str()).map_err(|bad| error(&name, bad.to_string()))?);
+            expect.push(pool.parse(source, kind.as_str()).map_err(|bad| error(&name, bad.to_string()))?);
         }
         let check = AssignedCheck {
             number: CheckNo(self.number),

@@ -2,6 +2,7 @@
 
 use bincode::{Decode, Encode};
 use sitepulse_model::check::SECRET_NAME_BYTES_MAX;
+use sitepulse_model::expect::Pool;
 use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
 
@@ -189,11 +190,12 @@ pub(crate) fn decode(kind: u16, body: &[u8]) -> Result<ToAgent, DecodeError> {
         ASSIGNMENT => {
             let dto: AssignmentV1 = decode_body(body)?;
             validate_part(dto.part, dto.parts, dto.checks.len())?;
+            let mut pool = Pool::default();
             ToAgent::Assignment(AssignmentPart {
                 revision: dto.revision,
                 part: dto.part,
                 parts: dto.parts,
-                checks: dto.checks.into_iter().map(AssignedCheckV1::into_check).collect::<Result<_, _>>()?,
+                checks: dto.checks.into_iter().map(|check| check.into_check(&mut pool)).collect::<Result<_, _>>()?,
             })
         }
         ACK => {
