@@ -243,7 +243,7 @@ impl<'a> Reader<'a> {
             None => return,
         };
         let Err(fault) = kind.ends_in_time(timeout_us, retries) else { return };
-        let at = [fault.field.as_str(), "spacing", "timeout"].into_iter().find_map(|key| fields.get(key));
+        let at = [fault.field.as_str(), "spacing", "settle", "timeout"].into_iter().find_map(|key| fields.get(key));
         self.error(at.map_or(entry.start, |value| value.span().start), fault.message);
     }
 

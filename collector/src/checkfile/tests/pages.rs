@@ -239,7 +239,7 @@ fn mistakes_in_pages_are_told_with_place_and_remedy() {
                 r#"5:11: check "a": profile: "tv" is no profile: known are mobile, desktop; describe an own one in this file as [profile.NAME]"#,
                 r#"6:8: check "a": runs: 0 loads: allowed are 1 to 9"#,
                 r##"7:13: check "a": interact[0]: "" is no CSS selector: write one line, as in "#menu""##,
-                r#"7:29: check "a": interact[1]: write 1 to 500 characters to type"#,
+                r#"7:29: check "a": interact[1]: write 1 to 500 characters on one line to type; a key is pressed by { press = "Enter" }"#,
                 r#"7:52: check "a": interact[2]: "Enter it" is no key: write its name, as in "Enter" or "a""#,
                 r#"7:76: check "a": interact[3]: 1000000 pixels: at most 100000 are scrolled"#,
                 r#"7:98: check "a": interact[4]: 1h: allowed are 1ms to 10s"#,

@@ -1,9 +1,9 @@
-//! How long a run takes at most: what of it must fit into [`TIMEOUT_US_MAX`].
+//! How long a run takes at most, and whether that fits: all of it into [`TIMEOUT_US_MAX`], what it surely waits for into the timeout.
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 
-use super::{CheckKind, TIMEOUT_US_MAX, TargetError};
+use super::{CheckKind, Interact, TIMEOUT_US_MAX, TargetError};
 use crate::duration;
 
 impl CheckKind {
@@ -32,7 +32,7 @@ impl CheckKind {
         timeout_us.saturating_mul(self.deadlines() as u64)
     }
 
-    /// Whether all attempts of a run together, and the echoes of one, end in time.
+    /// Whether all attempts of a run together end in time, and the echoes or the waits of one.
     ///
     /// # Errors
     /// What takes too long, with the key at fault and the remedy.
@@ -60,6 +60,20 @@ impl CheckKind {
                     target.count
                 );
                 return Err(TargetError { field: "count".to_owned(), message });
+            }
+        }
+        if let Self::WebVitals(target) = self {
+            let waits = target.interact.iter().map(|action| match action {
+                Interact::Wait(duration) => duration.0,
+                Interact::Click(_) | Interact::Type(..) | Interact::Press(_) | Interact::Scroll(_) => 0,
+            });
+            let waiting_us = waits.fold(target.settle.0, u64::saturating_add);
+            if waiting_us >= timeout_us {
+                let [waiting, timeout] = [waiting_us, timeout_us].map(duration::format);
+                let message = format!(
+                    "settle and the waits of interact take {waiting}, the timeout of a load is {timeout}: lower them, or raise timeout"
+                );
+                return Err(TargetError { field: "interact".to_owned(), message });
             }
         }
         Ok(())

@@ -360,7 +360,12 @@ impl Faults {
                 }
             }
         }
-        if let Some(agent) = &profile.user_agent {
+        if profile.user_agent.as_deref() == Some("") {
+            self.push(
+                &format!("{within}user_agent"),
+                "there is nothing in it: leave it out, or write what the browser says it is",
+            );
+        } else if let Some(agent) = &profile.user_agent {
             self.check(&format!("{within}user_agent"), syntax::header_value(agent));
         }
         for vital in Vital::ALL {
@@ -378,9 +383,18 @@ impl Faults {
             Interact::Click(selector) => self.selector(field, selector),
             Interact::Type(selector, text) => {
                 self.selector(field, selector);
+                let selector = selector.to_ascii_lowercase();
+                if ["password", "passwd"].iter().any(|word| selector.contains(word)) {
+                    self.must_be_reference(field, text, "a password", false);
+                    return;
+                }
                 self.reference(field, Some(text));
-                if text.name().is_none() && (text.0.is_empty() || text.0.chars().count() > 500) {
-                    self.push(field, "write 1 to 500 characters to type");
+                let characters = text.0.chars().count();
+                if text.name().is_none() && (!(1..=500).contains(&characters) || text.0.chars().any(char::is_control)) {
+                    self.push(
+                        field,
+                        "write 1 to 500 characters on one line to type; a key is pressed by { press = \"Enter\" }",
+                    );
                 }
             }
             Interact::Press(key) => {

@@ -160,10 +160,11 @@ fn heartbeat() -> impl Strategy<Value = CheckKind> {
 }
 
 fn interact() -> impl Strategy<Value = Interact> {
-    let selector = "[#.]?[a-z]{1,20}( > [a-z]{1,5})?";
+    let selector = "[#.]?[a-o]{1,20}( > [a-z]{1,5})?";
     prop_oneof![
         selector.prop_map(Interact::Click),
-        (selector, text()).prop_map(|(selector, text)| Interact::Type(selector, text)),
+        (selector, prop_oneof![secret(), "[ -rt-z]{1,30}".prop_map(SecretText)])
+            .prop_map(|(selector, text)| Interact::Type(selector, text)),
         prop_oneof![Just("Enter"), Just("a"), Just("\u{e9}"), Just("F12")]
             .prop_map(|key| Interact::Press(key.to_owned())),
         (-100_000..=100_000_i32).prop_map(Interact::Scroll),
@@ -191,7 +192,7 @@ fn profile() -> impl Strategy<Value = ProfileChoice> {
     let link = link.prop_map(|(rtt, down_kbps, up_kbps)| Link { rtt, down_kbps, up_kbps });
     let own = (
         ("own-[a-z0-9-]{0,28}", 200..=4_000_u32, 200..=4_000_u32, 500..=4_000_u32, any::<bool>(), any::<bool>()),
-        (1_000..=20_000_u32, option::of(link), option::of("[ -rt-z]{0,40}"), thresholds()),
+        (1_000..=20_000_u32, option::of(link), option::of("[ -rt-z]{1,40}"), thresholds()),
     );
     prop_oneof![
         Just(ProfileChoice::default()),

@@ -1,5 +1,7 @@
 use super::*;
 
+mod pages;
+
 fn read(kind: &str, json: &str) -> Result<CheckKind, TargetError> {
     CheckKind::from_target_json(kind, json)
 }
