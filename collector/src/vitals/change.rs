@@ -24,7 +24,8 @@ pub struct Worse {
     pub vital: Vital,
     /// Since when and by how much.
     pub regression: Regression,
-    /// What was painted largest most often, before and since; absent where one of them is not known.
+    /// What was painted largest most often, before and since. Absent where one of them is not known, and of other vitals than
+    /// LCP where they are the same.
     pub lcp_element: Option<[String; 2]>,
 }
 
@@ -59,7 +60,10 @@ impl Watch {
                 .iter()
                 .filter_map(|seen| Some(Run { at: seen.at, value: seen.values[index]?, low_confidence: false }));
             let regression = regression(runs, &Rule::of(vital))?;
-            Some(Worse { vital, regression, lcp_element: self.elements(regression.since) })
+            let elements = self.elements(regression.since);
+            // Of other vitals it tells something where the page is another one since.
+            let lcp_element = elements.filter(|[before, after]| vital == Vital::Lcp || before != after);
+            Some(Worse { vital, regression, lcp_element })
         });
         found.collect()
     }

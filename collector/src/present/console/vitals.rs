@@ -212,11 +212,12 @@ fn row(group: &Group, vitals: &[Vital], t: &Texts) -> Row {
         shown: group.vitals.iter().find(|one| one.vital == *vital).map(|one| shown(one, t)),
     });
     let mut notes = Vec::new();
-    if group.graded < group.runs {
-        notes.push((t.vitals.not_graded)(group.runs - group.graded));
-    }
     if group.low_confidence > 0 {
         notes.push((t.vitals.under_pressure)(group.low_confidence));
+    }
+    let others = group.runs.saturating_sub(group.graded + group.low_confidence);
+    if others > 0 {
+        notes.push((t.vitals.without_values)(others));
     }
     Row { place, cells: cells.collect(), runs: group.runs, notes }
 }

@@ -30,7 +30,8 @@ pub struct Bench {
     pub app: App,
     pub router: Router,
     _stop: watch::Sender<bool>,
-    dir: std::sync::Arc<tempfile::TempDir>,
+    /// Removed with the last bench over it.
+    dir: Option<std::sync::Arc<tempfile::TempDir>>,
 }
 
 pub struct Answer {
@@ -48,20 +49,22 @@ impl Answer {
 
 impl Bench {
     pub fn new() -> Self {
-        Self::over(tempfile::tempdir().unwrap().into())
+        let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        Self { dir: Some(std::sync::Arc::clone(&dir)), ..Self::at(dir.path()) }
     }
 
     /// The same data directory, opened anew: this one is closed.
     pub async fn again(&self) -> Self {
         self.app.close().await;
-        Self::over(std::sync::Arc::clone(&self.dir))
+        Self { dir: self.dir.clone(), ..Self::at(self.app.data_dir()) }
     }
 
-    fn over(dir: std::sync::Arc<tempfile::TempDir>) -> Self {
-        let app = App::open(dir.path(), clock::now()).unwrap();
+    /// One whose data directory is there.
+    pub fn at(dir: &std::path::Path) -> Self {
+        let app = App::open(dir, clock::now()).unwrap();
         let (stop, stopping) = watch::channel(false);
         let router = router(Present::new(app.clone(), "https://console.example".into(), stopping));
-        Self { app, router, _stop: stop, dir }
+        Self { app, router, _stop: stop, dir: None }
     }
 
     pub async fn send(&self, door: Door, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {

@@ -46,7 +46,15 @@ pub struct Found {
 
 impl Pages {
     pub async fn new() -> Self {
-        let bench = Bench::new();
+        Self::over(Bench::new()).await
+    }
+
+    /// One whose data directory is there.
+    pub async fn at(dir: &std::path::Path) -> Self {
+        Self::over(Bench::at(dir)).await
+    }
+
+    async fn over(bench: Bench) -> Self {
         let now = clock::now();
         let mut check = backup();
         check.id = sitepulse_model::id::CheckId::parse("shop-vitals").unwrap();

@@ -10,6 +10,7 @@ use sitepulse_collector::app::App;
 use sitepulse_daemon::clock;
 
 use super::bench::{CHECK, backup, options};
+use super::pages::{Found, Pages};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
@@ -265,4 +266,41 @@ fn what_cannot_work_is_told_with_its_exit_code() {
     assert!(String::from_utf8_lossy(&bad.stderr).contains("bad.toml:1:1: check \"a\": \"kind\" is missing"));
     assert_eq!(run(&none, &["apply", "/nonexistent.toml"]).status.code(), Some(3));
     assert_eq!(run(&none, &["nonsense"]).status.code(), Some(2));
+}
+
+#[test]
+fn vitals_are_shown_by_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let pages = Pages::at(&data).await;
+        let west = pages.enrol("eu-west", "w").await;
+        for (minutes, ms) in [(20, 2600), (40, 2000), (60, 1000)] {
+            pages.ran(west, minutes, &Found { lcp: Some(ms * 1000), cls: Some(1234), ..Found::default() }).await;
+        }
+        pages.ran(west, 80, &Found { low_confidence: true, lcp: Some(9_000_000), ..Found::default() }).await;
+        pages.bench.apply(CHECK, json!({})).await;
+        pages.bench.app.close().await;
+    });
+    let shown = ran(&data, &["vitals", "shop-vitals", "--json"]);
+    assert_eq!((&shown["source"], &shown["groups"][1]["region"]), (&json!("lab"), &json!("eu-west")));
+    let table = run(&data, &["vitals", "shop-vitals", "--from", "-7d", "--region", "eu-west", "--by-agent"]);
+    let text = String::from_utf8(table.stdout).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let lcp =
+        ["mobile", "eu-west", "w", "LCP", "2.60", "s", "2.00", "s", "900", "ms", "2.86", "s", "needs", "improvement"];
+    assert!(lines.iter().any(|line| line.starts_with(&lcp)), "{text}");
+    assert!(
+        text.starts_with("Lab values of shop-vitals, ") && text.contains("3 of 4 runs are graded; 1 had a host"),
+        "{text}"
+    );
+    assert!(text.contains("0.123"), "{text}");
+    let ended = |args: &[&str]| run(&data, &[&["vitals"], args].concat()).status.code();
+    assert_eq!(
+        [ended(&["shop"]), ended(&["none"]), ended(&["shop-vitals", "--profile", "x"])],
+        [Some(2), Some(8), Some(8)]
+    );
+    let before = run(&data, &["vitals", "shop-vitals", "--from", "-6d", "--to", "-5d"]);
+    assert!(String::from_utf8_lossy(&before.stdout).starts_with("No run of shop-vitals"), "{before:?}");
 }

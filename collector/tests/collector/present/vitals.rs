@@ -200,11 +200,14 @@ async fn the_newest_screenshots_of_a_check_are_kept() {
     assert_eq!(told(&again.get("/api/v1/checks/shop-vitals").await.json()), live);
 }
 
+/// Makes the facts of a sane result senseless.
+type Change = dyn Fn(&mut Vec<sitepulse_model::record::Fact>);
+
 #[tokio::test]
 async fn vitals_that_cannot_be_are_set_aside_and_bound_in_size() {
     let pages = Pages::new().await;
     let agent = pages.enrol("eu-west", "w").await;
-    let refused = async |minutes: i64, change: &dyn Fn(&mut Vec<sitepulse_model::record::Fact>)| {
+    let refused = async |minutes: i64, change: &Change| {
         let mut result = pages.result(agent, minutes, &lcp(2000));
         change(&mut result.facts.more);
         let entry = pages.entry(result);
@@ -225,7 +228,7 @@ async fn vitals_that_cannot_be_are_set_aside_and_bound_in_size() {
         |key: FactKey| move |facts: &mut Vec<sitepulse_model::record::Fact>| facts.retain(|fact| fact.key != key);
     let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(FactKey::VitalsReport.bytes_max()));
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
-    let changes: Vec<Box<dyn Fn(&mut Vec<sitepulse_model::record::Fact>)>> = vec![
+    let changes: Vec<Box<Change>> = vec![
         Box::new(number(FactKey::Lcp, -1)),
         Box::new(number(FactKey::Lcp, 1)),
         Box::new(number(FactKey::LcpMax, i64::MAX)),
