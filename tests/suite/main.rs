@@ -7,6 +7,7 @@ mod edges;
 mod kill;
 mod kinds;
 mod main_job;
+mod network;
 mod outage;
 mod quickstart;
 mod simulation;
