@@ -77,7 +77,7 @@ fn ip(args: &[&str]) -> Result<(), String> {
 fn last(cluster: &Cluster, id: &str) -> Value {
     let all = cluster.agent_ctl("a", &["checks", "--json"]).json();
     let list = all.as_array().expect("checks --json is a list");
-    list.iter().find(|check| check["id"] == id).map_or(Value::Null, |check| check["last"].clone())
+    list.iter().find(|check| check["check"] == id).map_or(Value::Null, |check| check["last"].clone())
 }
 
 fn wait_for_lost(cluster: &Cluster, id: &str) {
@@ -133,7 +133,7 @@ fn an_agent_that_lost_its_network_says_unknown_and_ships_it_later() {
         for id in ["shop", "dead", "silent"] {
             wait_for_lost(&cluster, id);
         }
-        let told = last(&cluster, "shop")["explanation"].as_str().unwrap_or_default().to_owned();
+        let told = last(&cluster, "shop")["detail"].as_str().unwrap_or_default().to_owned();
         assert!(told.starts_with("network: this agent"), "{told}");
         cut(&cable, "up");
         wait::until("the site is reached again", 60, || {
