@@ -25,10 +25,15 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a collector on free ports of loopback.
     pub fn start() -> Self {
+        Self::start_on("127.0.0.1")
+    }
+
+    /// Starts a collector that agents reach at an address of this machine; its console is on loopback.
+    pub fn start_on(address: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("sitepulse-test-").tempdir().expect("a temporary folder can be made");
         let mut cluster = Self {
             dir,
-            listen: "127.0.0.1:0".to_owned(),
+            listen: format!("{address}:0"),
             http: "127.0.0.1:0".to_owned(),
             collector: None,
             agents: BTreeMap::new(),

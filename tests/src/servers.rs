@@ -195,7 +195,8 @@ fn is_root() -> bool {
     run(Command::new("id").arg("-u")).ok().trim() == "0"
 }
 
-/// caddy: HTTP/3 (quic-go) beside HTTP/2 and HTTP/1.1, on IPv4 and IPv6. `/zstd` and `/br` answer compressed so.
+/// caddy: HTTP/3 (quic-go) beside HTTP/2 and HTTP/1.1, on IPv4 and IPv6, as localhost and (with the same certificate)
+/// any name of shop.test. `/zstd` and `/br` answer compressed so.
 pub fn caddy(parent: &Path, pki: &Pki) -> (Server, u16) {
     let dir = folder(parent, "caddy");
     let good = pki.server("localhost").write(&dir, "good");
@@ -205,7 +206,7 @@ pub fn caddy(parent: &Path, pki: &Pki) -> (Server, u16) {
     write(
         &dir.join("Caddyfile"),
         &format!(
-            "{{\n admin off\n auto_https off\n storage file_system {dir}/data\n}}\nhttps://localhost:{port} {{\n bind 127.0.0.1 ::1\n tls {certificate} {key}\n handle /zstd {{\n encode zstd\n respond \"{big}\"\n }}\n handle /br {{\n root * {dir}\n file_server {{\n precompressed br\n }}\n }}\n respond /big \"{big}\"\n respond \"Welcome over {{http.request.proto}}\"\n}}\n",
+            "{{\n admin off\n auto_https off\n storage file_system {dir}/data\n}}\nhttps://localhost:{port}, https://*.shop.test:{port} {{\n bind 127.0.0.1 ::1\n tls {certificate} {key}\n handle /zstd {{\n encode zstd\n respond \"{big}\"\n }}\n handle /br {{\n root * {dir}\n file_server {{\n precompressed br\n }}\n }}\n respond /big \"{big}\"\n respond \"Welcome over {{http.request.proto}}\"\n}}\n",
             dir = dir.display(),
             certificate = good.certificate.display(),
             key = good.key.display(),
@@ -233,13 +234,17 @@ pub struct Names {
 impl Names {
     /// Starts both.
     pub fn start(parent: &Path) -> Self {
+        Self::start_with(parent, "", None)
+    }
+
+    /// Starts both with more lines of the zone; Unbound also at port 53 of an address of this machine, for those that know no other.
+    pub fn start_with(parent: &Path, records: &str, address: Option<&str>) -> Self {
         let dir = folder(parent, "names");
-        write(
-            &dir.join("shop.test.zone"),
-            "$ORIGIN shop.test.\n$TTL 300\n@ IN SOA ns.shop.test. hostmaster.shop.test. 7 3600 600 86400 60\n@ IN NS ns.shop.test.\nns IN A 127.0.0.1\n\
+        let interface = address.map_or_else(String::new, |address| format!(" interface: {address}@53\n"));
+        let zone = "$ORIGIN shop.test.\n$TTL 300\n@ IN SOA ns.shop.test. hostmaster.shop.test. 7 3600 600 86400 60\n@ IN NS ns.shop.test.\nns IN A 127.0.0.1\n\
              @ IN A 192.0.2.10\n@ IN A 192.0.2.11\n@ IN AAAA 2001:db8::10\n@ IN MX 10 mail.shop.test.\n@ IN TXT \"v=spf1 -all\"\n@ IN CAA 0 issue \"ca.test\"\n\
-             www IN CNAME shop.test.\n_sip._tcp IN SRV 1 2 5060 sip.shop.test.\n",
-        );
+             www IN CNAME shop.test.\n_sip._tcp IN SRV 1 2 5060 sip.shop.test.\n";
+        write(&dir.join("shop.test.zone"), &format!("{zone}{records}"));
         write(
             &dir.join("reverse.zone"),
             "$ORIGIN 2.0.192.in-addr.arpa.\n$TTL 300\n@ IN SOA ns.shop.test. hostmaster.shop.test. 1 3600 600 86400 60\n@ IN NS ns.shop.test.\n10 IN PTR shop.test.\n",
@@ -259,7 +264,7 @@ impl Names {
         write(
             &dir.join("unbound.conf"),
             &format!(
-                "server:\n interface: 127.0.0.1@{resolver}\n username: \"\"\n chroot: \"\"\n directory: \"{at}\"\n pidfile: \"\"\n use-syslog: no\n do-not-query-localhost: no\n access-control: 127.0.0.0/8 allow\n trust-anchor-file: \"{at}/{key}.ds\"\n module-config: \"validator iterator\"\n local-zone: \"test.\" nodefault\nremote-control:\n control-enable: no\nstub-zone:\n name: \"shop.test\"\n stub-addr: 127.0.0.1@{authority}\n"
+                "server:\n interface: 127.0.0.1@{resolver}\n{interface} username: \"\"\n chroot: \"\"\n directory: \"{at}\"\n pidfile: \"\"\n use-syslog: no\n do-not-query-localhost: no\n access-control: 127.0.0.0/8 allow\n trust-anchor-file: \"{at}/{key}.ds\"\n module-config: \"validator iterator\"\n local-zone: \"test.\" nodefault\nremote-control:\n control-enable: no\nstub-zone:\n name: \"shop.test\"\n stub-addr: 127.0.0.1@{authority}\n"
             ),
         );
         let nsd = Server::start(

@@ -36,7 +36,12 @@ pub struct Site {
 impl Site {
     /// Starts it on a free port of 127.0.0.1.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        Self::start_on("127.0.0.1")
+    }
+
+    /// Starts it on a free port of an address of this machine.
+    pub fn start_on(address: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("the address is this machine's and has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(State {
             mood: Mutex::new(Mood::Well),
@@ -57,7 +62,12 @@ impl Site {
         Self { address, state, thread: Some(thread) }
     }
 
-    /// `http://127.0.0.1:PORT/PATH`
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://ADDRESS:PORT/PATH`
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }

@@ -13,6 +13,7 @@ use sitepulse_tests::servers::pki::Pki;
 use sitepulse_tests::servers::{self, Imap, Names, Nginx, free_port};
 use sitepulse_tests::wait;
 
+mod advertised;
 mod ways;
 
 /// What a check is expected to say.

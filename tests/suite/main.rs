@@ -8,6 +8,7 @@ mod edges;
 mod kill;
 mod kinds;
 mod main_job;
+mod network;
 mod outage;
 mod quickstart;
 mod scale;

@@ -6,8 +6,8 @@
 //! - With reference targets (`host:port`, as the configuration names them): each is dialled, all at once, for [`REFERENCE_US_MAX`] at most. When one
 //!   answers, if only by refusing, the network is there and the failure stands. So it is when the collector answers meanwhile over its connection
 //!   ([`Witness`]): one that stays silent may be a connection that has not noticed yet. A collector on this machine or at a private address tells
-//!   nothing of the way out and is not asked. When nobody answers, the network is lost. The outcome holds for [`KNOWN_US`]; runs that fail
-//!   meanwhile wait for the same round.
+//!   nothing of the way out and is not asked. When nobody answers, the network is lost. The outcome holds for [`KNOWN_US`], an answer
+//!   only for runs that began before it came: the cable may have been cut since. Runs that fail meanwhile wait for the same round.
 //! - Without them, by what the agent's own runs saw ([`Outlook`]): the collector is away, and [`HOSTS_MIN`] different hosts failed that way within
 //!   [`WINDOW_US`], and nothing beyond this machine has answered since the first of them nor for [`QUIET_US`]. The collector's absence alone never
 //!   suffices: its own outage must not hide those of others. An agent that checks fewer hosts needs reference targets.
@@ -75,7 +75,7 @@ enum Round {
     /// A run asks them just now.
     Asking(watch::Receiver<Option<bool>>),
     /// They were asked.
-    Known { until: Monotonic, answered: bool },
+    Known { at: Monotonic, answered: bool },
 }
 
 /// Whom a run talked to, and how far it came.
@@ -132,20 +132,25 @@ impl Network {
                 None => failure,
             };
         }
-        if self.any_reference(resolver).await {
+        let began = Monotonic(clock::monotonic().0.saturating_sub(contact.phases.total.unwrap_or_default()));
+        if self.any_reference(resolver, began).await {
             return failure;
         }
         let reason = format!("this agent reaches none of its reference targets ({})", self.references.join(", "));
         not_judged(&failure, &reason)
     }
 
-    /// Whether any reference answers. One round at a time, shared by all who ask meanwhile.
-    async fn any_reference(&self, resolver: &Resolver) -> bool {
+    /// Whether any reference has answered since a run `began`. One round at a time, shared by all who ask meanwhile.
+    async fn any_reference(&self, resolver: &Resolver, began: Monotonic) -> bool {
         loop {
             let turn = {
                 let mut round = lock(&self.round);
                 match &*round {
-                    Round::Known { until, answered } if clock::monotonic() < *until => return *answered,
+                    Round::Known { at, answered }
+                        if clock::monotonic() < at.plus_us(KNOWN_US) && (!answered || *at >= began) =>
+                    {
+                        return *answered;
+                    }
                     Round::Asking(outcome) if outcome.has_changed().is_ok() => Err(outcome.clone()),
                     // Also where the run that asked was dropped half-way.
                     Round::Asking(_) | Round::Known { .. } | Round::None => {
@@ -158,8 +163,7 @@ impl Network {
             match turn {
                 Ok(sender) => {
                     let answered = self.ask_references(resolver).await;
-                    let until = clock::monotonic().plus_us(KNOWN_US);
-                    *lock(&self.round) = Round::Known { until, answered };
+                    *lock(&self.round) = Round::Known { at: clock::monotonic(), answered };
                     sender.send_replace(Some(answered));
                     return answered;
                 }

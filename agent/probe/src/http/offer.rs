@@ -63,11 +63,7 @@ fn choose(records: &[(Name, SVCB)], host: &str, port: u16) -> Offer {
         Some(bare) => bare.to_owned(),
         None => target,
     };
-    let at = parameter(record, SvcParamKey::Port).and_then(|value| match value {
-        SvcParamValue::Port(port) => Some(*port),
-        _ => None,
-    });
-    let at = at.unwrap_or(port);
+    let at = if let Some(SvcParamValue::Port(port)) = parameter(record, SvcParamKey::Port) { *port } else { port };
     let mut says = format!("its HTTPS record offers {}", protocols(record).join(", "));
     if (target.as_str(), at) != (host, port) {
         says.push_str(&format!(" at {target}:{at}"));
@@ -89,10 +85,10 @@ fn is_usable(record: &SVCB) -> bool {
 
 /// The protocols that a record offers; `http/1.1` among them unless it says otherwise (RFC 9460, 9.1).
 fn protocols(record: &SVCB) -> Vec<String> {
-    let mut names = match parameter(record, SvcParamKey::Alpn) {
-        Some(SvcParamValue::Alpn(alpn)) => alpn.0.clone(),
-        _ => Vec::new(),
-    };
+    let mut names = Vec::new();
+    if let Some(SvcParamValue::Alpn(alpn)) = parameter(record, SvcParamKey::Alpn) {
+        names.clone_from(&alpn.0);
+    }
     let default = "http/1.1";
     if parameter(record, SvcParamKey::NoDefaultAlpn).is_none() && !names.iter().any(|name| name == default) {
         names.push(default.to_owned());

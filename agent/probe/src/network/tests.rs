@@ -255,3 +255,21 @@ fn a_run_of_an_agent_without_a_network_is_unknown() {
     assert!(result.detail.contains("none of its reference targets"), "{}", result.detail);
     assert!(result.detail.contains("name servers do not answer for shop.example"), "{}", result.detail);
 }
+
+#[test]
+fn an_answer_from_before_a_run_says_nothing_of_it() {
+    block_on(async {
+        let silent = Silent::new().await;
+        let network = Network::new(vec![silent.address.to_string()]);
+        let answered = clock::monotonic();
+        *lock(&network.round) = Round::Known { at: answered, answered: true };
+        // It took so long that it began before the answer came.
+        let mut long = contact("a");
+        long.phases.total = Some(60_000_000);
+        assert_eq!(network.judge(&Resolver::default(), long, unreachable()).await, unreachable());
+        // The cable may have been cut since: asked anew, within the time that the answer would hold.
+        while clock::monotonic() == answered {}
+        let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
+        assert_eq!(judged.cause, Cause::NetworkLost, "{}", judged.detail);
+    });
+}

@@ -67,7 +67,7 @@ fn a_run_that_needed_another_attempt_can_be_degraded_by_it() {
 fn a_broken_assertion_tells_the_phase_that_failed() {
     for (expect, phase) in [("status == 200", Phase::FirstByte), ("latency.connect < 1us", Phase::Connect)] {
         let (address, server) = fails_once();
-        let check = check(CheckKind::http(&format!("http://{address}/")), 10_000_000, &["status < 600", expect]);
+        let check = check(CheckKind::http(format!("http://{address}/")), 10_000_000, &["status < 600", expect]);
         let result = run(&check, &tools(some_roots()));
         run(&check, &tools(some_roots()));
         server.join().unwrap();
