@@ -39,7 +39,7 @@ const SEATS_PER_CPU: u32 = 2;
 /// How often a browser with loads is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A load that has not ended by itself so long after its deadline is given up.
-const OVERDUE: Duration = Duration::from_millis(800);
+const OVERDUE: Duration = Duration::from_millis(900);
 
 /// An agent's browser. Dropping it ends what runs.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -98,10 +99,17 @@ pub(crate) struct Events {
 
 impl Events {
     /// The next one; none once the session or the browser ended, or there were more than could be kept.
+    pub(crate) fn poll_recv(&mut self, task: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.receiver.poll_recv(task).map(|told| {
+            let (event, bytes) = told?;
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            Some(event)
+        })
+    }
+
+    #[cfg(test)]
     pub(crate) async fn recv(&mut self) -> Option<Event> {
-        let (event, bytes) = self.receiver.recv().await?;
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(event)
+        std::future::poll_fn(|task| self.poll_recv(task)).await
     }
 }
 
