@@ -321,9 +321,7 @@ fn hostile_ways_of_the_window(form: &Form) {
                     screenshot: true,
                     ..job(format!("http://{}/{way}?{to}", own.address))
                 };
-                let t = std::time::SystemTime::now();
                 let outcome = world.browser.load(&seat, &job, &world.doors).await;
-                println!("{way} {to} {:?} {:?}", t.elapsed(), outcome.as_ref().map(|_| ()).map_err(|f| f.detail.clone()));
                 let page = match &outcome {
                     Ok(loaded) => &loaded.page,
                     Err(failed) => &failed.page,
