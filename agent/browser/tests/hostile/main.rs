@@ -9,7 +9,7 @@ mod sockets;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sitepulse_browser::{Browser, Form, Job, Options};
@@ -141,6 +141,8 @@ impl Watcher {
 
 /// Listeners that are denied, and two servers that are not: the page's own and the control.
 struct World {
+    /// Sockets are looked at below this process: one test at a time has a browser there.
+    _alone: MutexGuard<'static, ()>,
     denied: Denied,
     control: Arc<Server>,
     doors: Doors,
@@ -149,11 +151,13 @@ struct World {
 
 impl World {
     fn new(form: &Form) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let denied = Denied::new();
         denied.assert_that_they_notice();
         let control = Arc::new(Server::start(Arc::new(answer)));
         let browser = Browser::new(Options { form: form.clone(), ..Options::default() });
-        Self { denied, control, doors: Doors::new(&NAMES), browser }
+        Self { _alone: alone, denied, control, doors: Doors::new(&NAMES), browser }
     }
 
     /// Loads a page until it has tried everything, and tells what the browser's sockets were meanwhile.
