@@ -99,18 +99,17 @@ pub(crate) struct Events {
 
 impl Events {
     /// The next one; none once the session or the browser ended, or there were more than could be kept.
-    #[cfg(test)]
-    pub(crate) async fn recv(&mut self) -> Option<Event> {
-        std::future::poll_fn(|task| self.poll_recv(task)).await
-    }
-
-    /// The same, for whoever waits for several things at once.
     pub(crate) fn poll_recv(&mut self, task: &mut Context<'_>) -> Poll<Option<Event>> {
         self.receiver.poll_recv(task).map(|told| {
             let (event, bytes) = told?;
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             Some(event)
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn recv(&mut self) -> Option<Event> {
+        std::future::poll_fn(|task| self.poll_recv(task)).await
     }
 }
 

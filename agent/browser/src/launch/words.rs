@@ -61,11 +61,11 @@ fn tell(words: &str) -> Option<String> {
         );
     }
     // A headless browser always complains of a desktop that is not there, and tells its stack, which helps nobody here.
-    let lines = words.lines().map(str::trim).filter(|line| {
+    let mut lines = words.lines().map(str::trim).filter(|line| {
         !line.is_empty() && !line.starts_with('#') && !line.contains("dbus") && !line.contains("drmGetDevices")
     });
     let fatal = lines.clone().find(|line| line.contains("FATAL"));
-    let line = fatal.or_else(|| lines.last())?;
+    let line = fatal.or_else(|| lines.next_back())?;
     Some(line.chars().filter(|c| !c.is_control()).take(TOLD_CHARS).collect())
 }
 
