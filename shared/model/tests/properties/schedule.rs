@@ -206,8 +206,9 @@ impl Naive {
             let free =
                 |host: u64| host == 0 || running.iter().filter(|other| **other == host).count() < self.per_host_max;
             let turn = self.checks.iter_mut().filter(|check| check.waiting.is_some() && free(check.plan.host));
-            let Some(check) = turn.min_by_key(|check| (Reverse(check.plan.weight), check.waiting, check.plan.check))
-            else {
+            let Some(check) = turn.min_by_key(|check| {
+                (Reverse(check.plan.weight), check.waiting.map(|(slot, _)| slot), check.plan.check)
+            }) else {
                 break;
             };
             let (slot, _) = check.waiting.take().unwrap();

@@ -80,7 +80,8 @@ fn http() -> impl Strategy<Value = CheckKind> {
         (option::of(auth()), 0..=10_u8, version, family(), option::of(address()), any::<bool>(), tls()),
     )
         .prop_map(|((url, method, headers, body), (auth, redirects, http, family, proxy, compression, tls))| {
-            let proxy = proxy.map(|address| format!("http://{address}"));
+            // What a host offers is not spoken through a proxy.
+            let proxy = proxy.filter(|_| http != HttpVersion::Advertised).map(|address| format!("http://{address}"));
             CheckKind::Http(Box::new(HttpTarget {
                 url,
                 method,
