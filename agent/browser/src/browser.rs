@@ -1,31 +1,68 @@
-//! The one warm browser of an agent: started when it is first needed, replaced when it is worn, shared by loads that do not disturb each other.
+//! The one warm browser of an agent: started when it is first needed, replaced when it is worn, dead or hung, ended when nobody needs it, shared by loads that do
+//! not disturb each other.
+//!
+//! A browser that is replaced does its running loads to their end, while new ones go to the next; there are never more than those two. An agent without
+//! loads has none.
 
-use std::sync::Arc;
+mod lease;
+mod life;
+#[cfg(test)]
+mod tests;
 
-use serde_json::json;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use sitepulse_daemon::clock;
+use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::record::{Cause, Phase};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use crate::cdp::{CallError, Connection};
-use crate::gate::Gate;
-use crate::launch::{self, Process};
+use crate::browser::lease::Tenant;
+use crate::browser::life::{Life, Usage};
+use crate::gate::{Gate, is_web};
+use crate::launch::program::Program;
+use crate::launch::{self, Process, tree};
 use crate::load;
 use crate::options::Options;
 use crate::pressure::Watch;
 use crate::proxy::Proxy;
 use crate::{Failed, Job, Loaded};
 
+pub(crate) use crate::browser::lease::Lease;
+
 /// Seats of a processor: so many loads that measure times alone go on at once. A load on a slowed-down processor, or one whose blocking time counts, takes those of
 /// two processors.
 const SEATS_PER_CPU: u32 = 2;
+/// How often a browser with loads is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A load that has not ended by itself so long after its deadline is given up.
+const OVERDUE: Duration = Duration::from_millis(900);
 
-/// An agent's browser.
+/// An agent's browser. Dropping it ends what runs.
 #[derive(Debug)]
 pub struct Browser {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     options: Options,
-    running: Mutex<Option<Arc<Process>>>,
+    slot: tokio::sync::Mutex<Slot>,
+    life: Mutex<Life>,
+    tasks: TaskSet,
     seats: Arc<Semaphore>,
     seats_max: u32,
+}
+
+/// The browser that loads go to, and the one before it.
+#[derive(Debug, Default)]
+struct Slot {
+    current: Option<Arc<Process>>,
+    /// Lives as long as a load on it.
+    retired: Weak<Process>,
 }
 
 /// The right to load a page now.
@@ -34,23 +71,15 @@ pub struct Seat {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A fresh context of a running browser: no cookie, no cache, a proxy of its own. It must be [`Lease::dispose`]d of.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub(crate) process: Arc<Process>,
-    pub(crate) context: String,
-}
+/// Told how browsers fare.
+#[derive(Debug, Clone)]
+struct Keeper(Weak<Inner>);
 
-impl Lease {
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.process.connection
-    }
-
-    /// Ends the context with all its pages.
-    async fn dispose(self) {
-        let params = json!({ "browserContextId": self.context });
-        // A browser that is gone has no contexts.
-        drop(self.connection().call(None, "Target.disposeBrowserContext", params).await);
+impl Keeper {
+    fn served(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.life().served();
+        }
     }
 }
 
@@ -59,33 +88,58 @@ impl Browser {
     pub fn new(options: Options) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
         let seats_max = (cpus * SEATS_PER_CPU).max(1);
-        Self { options, running: Mutex::new(None), seats: Arc::new(Semaphore::new(seats_max as usize)), seats_max }
+        let inner = Inner {
+            options,
+            slot: tokio::sync::Mutex::default(),
+            life: Mutex::default(),
+            tasks: TaskSet::new(),
+            seats: Arc::new(Semaphore::new(seats_max as usize)),
+            seats_max,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The program that would be started; nothing is.
+    ///
+    /// # Errors
+    /// None is installed: with the remedy.
+    pub fn installed(options: &Options) -> Result<PathBuf, String> {
+        Program::of(&options.form).map(|program| program.path)
     }
 
     /// Waits for the right to load a page: `heavy` where the processor's time is measured or slowed down. First come, first served.
     pub async fn seat(&self, heavy: bool) -> Seat {
-        let seats = if heavy { (2 * SEATS_PER_CPU).min(self.seats_max) } else { 1 };
-        let permit = self.seats.clone().acquire_many_owned(seats).await;
+        let seats = if heavy { (2 * SEATS_PER_CPU).min(self.inner.seats_max) } else { 1 };
+        let permit = self.inner.seats.clone().acquire_many_owned(seats).await;
         Seat { _permit: permit.expect("the seats are never closed") }
     }
 
-    /// Loads a page and measures it, within the job's timeout.
+    /// Loads a page and measures it, within the job's timeout; a browser that must be started first has a deadline of its own. Dropped midway, the page is
+    /// closed all the same.
     ///
     /// # Errors
     /// What kept it from being measured: the page's fault, or the agent's (then the cause is an unknown one).
     pub async fn load(&self, _seat: &Seat, job: &Job, gate: &dyn Gate) -> Result<Loaded, Box<Failed>> {
-        let watch = Watch::begin(1);
+        if !is_web(&job.url) {
+            let detail = "policy: a page's address begins with http:// or https://";
+            return Err(Box::new(Failed::new(Cause::PolicyRefused, Phase::Total, detail)));
+        }
         let gone =
             |detail: String| Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {detail}")));
         let proxy = Proxy::bind().await.map_err(|error| gone(format!("no port for its proxy ({error})")))?;
-        let lease = self.lease(&proxy).await?;
+        let lease = self.inner.lease(&proxy.url()).await?;
+        let watch = Watch::begin(lease.process.leases.load(Ordering::Relaxed).max(1));
+        let deadline = Duration::from_micros(job.timeout_us) + OVERDUE;
         let outcome = tokio::select! {
-            outcome = load::load(&lease, job, &proxy) => outcome,
+            outcome = timeout(deadline, load::load(&lease, job, &proxy)) => outcome.unwrap_or_else(|_| {
+                let detail = format!("page: did not answer within {} s", job.timeout_us as f64 / 1e6);
+                Err(Box::new(Failed::new(Cause::Unresponsive, Phase::Total, detail)))
+            }),
             () = proxy.serve(gate) => Err(gone("its proxy ended".to_owned())),
         };
         let build = lease.process.build.clone();
-        lease.dispose().await;
         let host = watch.end();
+        lease.end().await;
         match outcome {
             Ok(mut loaded) => {
                 loaded.load.host = host;
@@ -100,29 +154,141 @@ impl Browser {
         }
     }
 
-    async fn lease(&self, proxy: &Proxy) -> Result<Lease, Box<Failed>> {
-        let missing =
-            |why: String| Box::new(Failed::new(Cause::BrowserMissing, Phase::Total, format!("browser: {why}")));
-        let process = self.process().await.map_err(missing)?;
-        let params = json!({ "disposeOnDetach": true, "proxyServer": proxy.url(), "proxyBypassList": "<-loopback>" });
-        let made = process.connection.call(None, "Target.createBrowserContext", params).await;
-        match made.map(|made| made["browserContextId"].as_str().unwrap_or_default().to_owned()) {
-            Ok(context) => Ok(Lease { process, context }),
-            Err(error @ (CallError::Gone | CallError::Refused { .. })) => {
-                Err(Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {error}"))))
-            }
+    /// Ends what runs, and waits until nothing is left of it. A load after that starts a browser anew.
+    pub async fn close(&self) {
+        let (current, retired) = {
+            let mut slot = self.inner.slot.lock().await;
+            (slot.current.take(), std::mem::take(&mut slot.retired).upgrade())
+        };
+        for process in current.into_iter().chain(retired) {
+            process.end().await;
         }
     }
+}
 
-    /// The browser that runs, or one that is started now.
-    async fn process(&self) -> Result<Arc<Process>, String> {
-        let mut running = self.running.lock().await;
-        if let Some(process) = running.as_ref().filter(|process| !process.connection.is_gone()) {
-            return Ok(process.clone());
+impl Inner {
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A context of a browser that answers. One that has died or hangs is replaced, once.
+    async fn lease(self: &Arc<Self>, proxy: &str) -> Result<Lease, Box<Failed>> {
+        let failed = |cause, why: String| Box::new(Failed::new(cause, Phase::Total, format!("browser: {why}")));
+        let mut why = String::new();
+        for _ in 0..2 {
+            let tenant = self.tenant().await.map_err(|why| failed(Cause::BrowserMissing, why))?;
+            match Lease::create(tenant, proxy, Keeper(Arc::downgrade(self)), &self.tasks).await {
+                Ok(lease) => return Ok(lease),
+                Err(error) => why = error,
+            }
         }
-        let process = Arc::new(launch::launch(&self.options).await?);
+        Err(failed(Cause::BrowserGone, why))
+    }
+
+    /// A place in the browser that runs, or in one that is started now.
+    async fn tenant(self: &Arc<Self>) -> Result<Tenant, String> {
+        let mut slot = self.slot.lock().await;
+        let now = clock::monotonic();
+        self.bury(&mut slot);
+        if let Some(process) = &slot.current {
+            let usage = Usage {
+                started: process.started,
+                loads: process.loads.load(Ordering::Relaxed),
+                memory: process.memory.load(Ordering::Relaxed),
+            };
+            match usage.worn(&self.options, now) {
+                Some(worn) if slot.retired.strong_count() == 0 => {
+                    let memory = usage.memory >> 20;
+                    tracing::info!("{} is replaced ({worn:?}): {} loads, {memory} MiB", process.build, usage.loads);
+                    slot.retired = Arc::downgrade(process);
+                    slot.current = None;
+                }
+                // Its predecessor still has a load: two are enough.
+                Some(_) | None => return Ok(Tenant::of(process)),
+            }
+        }
+        self.life().may_start(now)?;
+        let process = match launch::launch(&self.options, &self.tasks).await {
+            Ok(process) => Arc::new(process),
+            Err(why) => {
+                self.life().start_failed(clock::monotonic(), &why);
+                return Err(why);
+            }
+        };
         tracing::info!(pid = process.pid(), "{} runs", process.build);
-        *running = Some(process.clone());
-        Ok(process)
+        self.tasks.spawn("browser watch", watch(Arc::downgrade(self), Arc::downgrade(&process)));
+        let tenant = Tenant::of(&process);
+        slot.current = Some(process);
+        Ok(tenant)
+    }
+
+    /// Takes a browser that has ended by itself out of its place.
+    fn bury(&self, slot: &mut Slot) {
+        if let Some(process) = slot.current.take_if(|process| process.connection.is_gone()) {
+            tracing::warn!("{} ended by itself after {} loads", process.build, process.loads.load(Ordering::Relaxed));
+            self.life().died(clock::monotonic());
+        }
+    }
+}
+
+/// Keeps an eye on a browser: its end, its memory while there are loads, its idleness while there are none.
+async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
+    loop {
+        let (pause, connection, used) = {
+            let (Some(inner), Some(process)) = (inner.upgrade(), process.upgrade()) else { return };
+            let pause = if process.leases.load(Ordering::Relaxed) > 0 {
+                LOOK_EVERY
+            } else {
+                let idle = clock::monotonic().us_since(clock::Monotonic(process.touched_us.load(Ordering::Relaxed)));
+                let left_us = inner.options.idle_max_s.saturating_mul(1_000_000).saturating_sub(idle);
+                Duration::from_micros(left_us)
+            };
+            (pause, process.connection.clone(), process.used.clone())
+        };
+        tokio::select! {
+            () = connection.ended() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = used.notified() => continue,
+        }
+        let (Some(inner), Some(process)) = (inner.upgrade(), process.upgrade()) else { return };
+        if connection.is_gone() {
+            inner.bury(&mut *inner.slot.lock().await);
+            return;
+        }
+        if process.leases.load(Ordering::Relaxed) > 0 {
+            guard(&process, inner.options.memory_max).await;
+            continue;
+        }
+        let mut slot = inner.slot.lock().await;
+        let idle_us = clock::monotonic().us_since(clock::Monotonic(process.touched_us.load(Ordering::Relaxed)));
+        // Places are given under the same lock: none is taken now.
+        let idle = process.leases.load(Ordering::Relaxed) == 0
+            && idle_us >= inner.options.idle_max_s.saturating_mul(1_000_000);
+        if idle && slot.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &process)) {
+            tracing::info!("{} ends: no load for {} s", process.build, idle_us / 1_000_000);
+            slot.current = None;
+            return;
+        }
+    }
+}
+
+/// A page that takes more than the browser's limit twice over loses its renderer, and nobody else anything.
+async fn guard(process: &Arc<Process>, memory_max: u64) {
+    let seen = process.clone();
+    let Ok(members) = tokio::task::spawn_blocking(move || seen.look()).await else { return };
+    let memory = tree::memory(&members);
+    if memory <= memory_max.saturating_mul(2) {
+        return;
+    }
+    let mib = memory >> 20;
+    match tree::largest_renderer(&members) {
+        Some(renderer) => {
+            tracing::warn!("{} takes {mib} MiB: its largest renderer is ended", process.build);
+            tree::kill(renderer);
+        }
+        None => {
+            tracing::warn!("{} takes {mib} MiB: it is ended", process.build);
+            process.kill();
+        }
     }
 }

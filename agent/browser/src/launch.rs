@@ -1,23 +1,45 @@
-//! Starts a browser: as a user of its own where the agent may choose one, sandboxed, with an empty environment, a profile that is thrown away, and a pipe as
-//! the only way to command it. It ends with the pipe, and with its parent (`PR_SET_PDEATHSIG`).
+//! Starts a browser: as a user of its own where the agent may choose one, sandboxed, with an empty environment, a profile in memory that is thrown away, and one
+//! socket as the only way to command it (its descriptors 3 and 4). Or asks a socket unit of systemd for one.
+//!
+//! It ends with the socket, and with its parent: the kernel kills it when the *thread* that started it ends (`PR_SET_PDEATHSIG`). That is why each browser has
+//! a thread that starts it, waits for its end and does nothing else; a runtime's workers come and go. The children of a browser end when it does.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+mod profile;
+pub(crate) mod program;
+pub(crate) mod tree;
+mod words;
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
-use tokio::process::{Child, Command};
+use sitepulse_daemon::clock::{self, Monotonic};
+use sitepulse_daemon::task::TaskSet;
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
 
-use crate::cdp::Connection;
-use crate::options::{Form, Options};
+use crate::cdp::{CallError, Connection};
+use crate::launch::profile::ProfileDir;
+use crate::launch::program::Program;
+use crate::launch::words::Words;
+use crate::options::Options;
 
-/// Where Debian and others put them.
-const HEADLESS_SHELLS: [&str; 2] = ["/usr/lib/chromium/chromium-headless-shell", "/usr/bin/chromium-headless-shell"];
-const CHROMIUMS: [&str; 4] = [
-    "/usr/lib/chromium/chromium",
-    "/usr/lib64/chromium-browser/chromium-browser",
-    "/usr/bin/google-chrome-stable",
-    "/opt/google/chrome/chrome",
-];
+/// Processes and threads of the browser's own user, where it has one: a browser with a dozen pages has three hundred.
+const THREADS_MAX: u32 = 4_096;
+/// The thread of a browser calls nothing deep.
+const THREAD_STACK_BYTES: usize = 128 << 10;
+
+/// Puts the socket that is the shell's input where the browser reads commands (3) and answers them (4), and becomes it. When memory runs short, a browser
+/// goes before the agent does, and a renderer (Chromium gives it 300) before its browser.
+pub(crate) const BECOME: &str =
+    r#"echo 200 2>/dev/null >/proc/self/oom_score_adj; exec "$@" 3<&0 4>&0 </dev/null >/dev/null"#;
 
 /// A browser that runs. Dropping it ends it.
 #[derive(Debug)]
@@ -28,161 +50,261 @@ pub(crate) struct Process {
     pub(crate) build: String,
     /// Its own user agent.
     pub(crate) user_agent: String,
-    child: Child,
-    _profile: ProfileDir,
+    /// When it was up.
+    pub(crate) started: Monotonic,
+    /// Loads begun on it.
+    pub(crate) loads: AtomicU32,
+    /// Loads on it now.
+    pub(crate) leases: AtomicU32,
+    /// Resident memory when last looked at, in bytes; 0 where it cannot be seen.
+    pub(crate) memory: AtomicU64,
+    /// When its last load ended, on the monotonic clock, in microseconds.
+    pub(crate) touched_us: AtomicU64,
+    /// Told when a load begins.
+    pub(crate) used: Arc<Notify>,
+    own: Option<Own>,
 }
 
-/// A directory that goes with its browser.
+/// A browser that is this agent's child.
 #[derive(Debug)]
-struct ProfileDir(PathBuf);
+struct Own {
+    pid: i32,
+    /// Names the process for ever, whoever gets its number.
+    process: OwnedFd,
+    /// Closed when it has ended and its profile is gone.
+    ended: watch::Receiver<()>,
+}
 
-impl Drop for ProfileDir {
-    fn drop(&mut self) {
-        // Best effort: the next start clears what is left.
-        drop(std::fs::remove_dir_all(&self.0));
+impl Own {
+    /// The browser and what it started.
+    fn kill(&self) {
+        // Its children first seen: once it is gone they are nobody's.
+        let members = tree::tree(self.pid);
+        // An error says that it has ended by itself.
+        pidfd_send_signal(&self.process, Signal::KILL).ok();
+        members.iter().filter(|member| member.pid != self.pid).for_each(tree::kill);
     }
 }
 
-/// The program of a form, and whether it is the headless shell.
-pub(crate) fn program(form: &Form) -> Result<(PathBuf, bool), String> {
-    let first = |paths: &[&str]| paths.iter().map(PathBuf::from).find(|path| path.is_file());
-    let found = match form {
-        Form::Program(path) => {
-            let shell = path.to_string_lossy().contains("headless-shell");
-            path.is_file().then(|| (path.clone(), shell))
+impl Drop for Own {
+    fn drop(&mut self) {
+        if self.ended.has_changed().is_ok() {
+            self.kill();
         }
-        Form::HeadlessShell => first(&HEADLESS_SHELLS).map(|path| (path, true)),
-        Form::Chromium => first(&CHROMIUMS).map(|path| (path, false)),
-        Form::Auto => {
-            first(&HEADLESS_SHELLS).map(|path| (path, true)).or_else(|| first(&CHROMIUMS).map(|path| (path, false)))
-        }
-    };
-    found.ok_or_else(|| {
-        "no browser is installed; install one (on Debian: apt install chromium-headless-shell), or name it in the agent's configuration: [browser] program = \"...\"".to_owned()
-    })
+    }
 }
 
-/// Starts a browser.
-pub(crate) async fn launch(options: &Options) -> Result<Process, String> {
-    let (program, shell) = program(&options.form)?;
-    let base = options.dir.clone().unwrap_or_else(default_dir);
-    let profile = profile_dir(&base)?;
+/// A browser as an agent gets it: from its socket if it has one and somebody listens there, else started here.
+///
+/// # Errors
+/// Why there is none, with the remedy.
+pub(crate) async fn launch(options: &Options, tasks: &TaskSet) -> Result<Process, String> {
+    let mut absent = String::new();
+    if let Some(path) = &options.socket {
+        match UnixStream::connect(path).await {
+            Ok(socket) => {
+                let place = format!("the browser behind {}", path.display());
+                let end = "see: journalctl -u 'sitepulse-browser@*'";
+                return greet(socket, None, None, (options, tasks), (&place, end)).await;
+            }
+            Err(error) => {
+                absent = format!(
+                    "; nor does one come from {} ({error}): systemctl enable --now sitepulse-browser.socket",
+                    path.display()
+                );
+            }
+        }
+    }
+    start(options, tasks).await.map_err(|error| error + &absent)
+}
+
+async fn start(options: &Options, tasks: &TaskSet) -> Result<Process, String> {
+    let program = Program::of(&options.form)?;
+    let base = options.dir.clone().unwrap_or_else(program::default_dir);
+    profile::clear_stale(&base);
+    let user = program::user();
+    let profile = ProfileDir::create(&base, user)?;
+    let no_pipes = |error: std::io::Error| format!("the browser cannot be given its pipes ({error})");
+    let (ours, theirs) = StdStream::pair().map_err(no_pipes)?;
+    let (stderr, their_stderr) = StdStream::pair().map_err(no_pipes)?;
+    let command = command(&program, &profile.profile(), user, options.sandbox, theirs, their_stderr);
+    let own = spawn(command, profile, &program.path).await?;
+    let stream = |socket: StdStream| {
+        socket.set_nonblocking(true)?;
+        UnixStream::from_std(socket)
+    };
+    let (socket, stderr) = (stream(ours).map_err(no_pipes)?, stream(stderr).map_err(no_pipes)?);
+    let words = Words::default();
+    let listener = words.clone();
+    tasks.spawn("browser words", async move { listener.listen(stderr).await });
+    let place = program.path.display().to_string();
+    let hint = "run it by hand as the agent's user to see why";
+    greet(socket, Some(own), Some(words), (options, tasks), (&place, hint)).await
+}
+
+/// Begins to talk, and waits until the browser says who it is.
+async fn greet(
+    socket: UnixStream,
+    own: Option<Own>,
+    words: Option<Words>,
+    (options, tasks): (&Options, &TaskSet),
+    (place, else_see): (&str, &str),
+) -> Result<Process, String> {
+    let start_max = Duration::from_secs(options.start_max_s);
+    let (input, output) = socket.into_split();
+    let (connection, talk) = Connection::start(input, output);
+    tasks.spawn("browser", talk);
+    // Also when this future is dropped midway.
+    let process = Process {
+        connection,
+        build: String::new(),
+        user_agent: String::new(),
+        started: clock::monotonic(),
+        loads: AtomicU32::new(0),
+        leases: AtomicU32::new(0),
+        memory: AtomicU64::new(0),
+        touched_us: AtomicU64::new(clock::monotonic().0),
+        used: Arc::default(),
+        own,
+    };
+    let failed = |why: String, told: Option<String>| {
+        let told = told.map_or_else(|| else_see.to_owned(), |told| format!("its last words: {told}"));
+        format!("{place}: {why}; {told}")
+    };
+    let last_words = async {
+        match words {
+            Some(words) => words.told().await,
+            None => None,
+        }
+    };
+    match timeout(start_max, process.connection.call(None, "Browser.getVersion", json!({}))).await {
+        Ok(Ok(version)) => {
+            let text = |key: &str| version[key].as_str().unwrap_or_default().to_owned();
+            let (build, user_agent) = (text("product"), text("userAgent"));
+            process.look();
+            let mut process = process;
+            (process.build, process.user_agent, process.started) = (build, user_agent, clock::monotonic());
+            Ok(process)
+        }
+        Ok(Err(CallError::Gone)) => {
+            // What it wrote comes another way than its end.
+            process.end().await;
+            Err(failed("ended before it was up".to_owned(), last_words.await))
+        }
+        Ok(Err(error @ CallError::Refused { .. })) => Err(failed(error.to_string(), None)),
+        Err(_) => {
+            process.end().await;
+            Err(failed(format!("was not up within {} s", options.start_max_s), last_words.await))
+        }
+    }
+}
+
+fn command(
+    program: &Program,
+    profile: &Path,
+    user: Option<(u32, u32)>,
+    sandbox: bool,
+    socket: StdStream,
+    stderr: StdStream,
+) -> Command {
     let mut command = Command::new("/bin/sh");
-    // The browser reads commands at descriptor 3 and answers at 4: the shell puts the two pipes there and becomes it.
-    command.args([
-        "-c",
-        "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null",
-        "sh",
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "--no-new-privs",
-    ]);
-    if is_root() {
-        let (uid, gid) = browser_user();
-        std::os::unix::fs::chown(&profile.0, Some(uid), Some(gid))
-            .map_err(|error| format!("{}: cannot be given to the browser's user ({error})", profile.0.display()))?;
+    command.args(["-c", BECOME, "sh", "prlimit", "--core=0"]);
+    if user.is_some() {
+        command.arg(format!("--nproc={THREADS_MAX}"));
+    }
+    command.args(["setpriv", "--pdeathsig", "KILL", "--no-new-privs"]);
+    if let Some((uid, gid)) = user {
         command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()]);
     }
-    command.arg("--").arg(&program).args(flags(&profile.0, shell, options.sandbox));
+    command.arg("--").arg(&program.path).args(program.flags(profile, sandbox));
     command
         .env_clear()
-        .env("HOME", &profile.0)
-        .env("TMPDIR", &profile.0)
+        .env("HOME", profile)
+        .env("TMPDIR", profile)
         .env("PATH", "/usr/bin:/bin")
-        .env("LANG", "C.UTF-8");
-    command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| format!("{}: cannot be started ({error})", program.display()))?;
-    let (Some(input), Some(output)) = (child.stdout.take(), child.stdin.take()) else {
-        return Err("the browser has no pipes".to_owned());
+        .env("LANG", "C.UTF-8")
+        .current_dir("/")
+        .stdin(OwnedFd::from(socket))
+        .stdout(Stdio::null())
+        .stderr(OwnedFd::from(stderr));
+    command
+}
+
+/// Starts a command in a thread of its own, which stays until it has ended.
+async fn spawn(mut command: Command, profile: ProfileDir, program: &Path) -> Result<Own, String> {
+    let (told, hears) = oneshot::channel::<Result<Own, std::io::Error>>();
+    let (ending, ended) = watch::channel(());
+    let run = move || {
+        let spawned = command.spawn();
+        // The browser's ends of the sockets: with them here, its end would not be seen.
+        drop(command);
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                drop(told.send(Err(error)));
+                return;
+            }
+        };
+        let pid = i32::try_from(child.id()).unwrap_or(0);
+        let own = Pid::from_raw(pid)
+            .ok_or(rustix::io::Errno::SRCH)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
+            .map(|process| Own { pid, process, ended })
+            .map_err(std::io::Error::from);
+        if own.is_err() {
+            drop(child.kill());
+        }
+        // Nobody waits for it any more: it is dropped here, which ends it.
+        drop(told.send(own));
+        if let Err(error) = child.wait() {
+            tracing::warn!("the end of the browser {pid} cannot be seen: {error}");
+        }
+        drop(profile);
+        drop(ending);
     };
-    let (connection, talk) = Connection::start(input, output);
-    tokio::spawn(talk);
-    let version = connection.call(None, "Browser.getVersion", json!({})).await.map_err(|error| {
-        format!("{}: did not come up ({error}); run it by hand as the agent's user to see why", program.display())
-    })?;
-    let text = |key: &str| version[key].as_str().unwrap_or_default().to_owned();
-    Ok(Process { connection, build: text("product"), user_agent: text("userAgent"), child, _profile: profile })
+    let failed = |error: std::io::Error| format!("{}: cannot be started ({error})", program.display());
+    std::thread::Builder::new().name("browser".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(run).map_err(failed)?;
+    match hears.await {
+        Ok(own) => own.map_err(failed),
+        Err(_) => Err(failed(std::io::ErrorKind::Other.into())),
+    }
 }
 
 impl Process {
-    /// The process, as long as it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.id()
+    /// The process, where it is the agent's own.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.own.as_ref().map(|own| own.pid)
     }
-}
 
-fn default_dir() -> PathBuf {
-    let shm = Path::new("/dev/shm");
-    if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() }
-}
-
-fn profile_dir(base: &Path) -> Result<ProfileDir, String> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    for attempt in 0..100_u32 {
-        let path = base.join(format!("sitepulse-browser-{}-{attempt}", std::process::id()));
-        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return Ok(ProfileDir(path)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(format!("{}: no place for the browser's profile ({error})", base.display())),
+    /// Ends it, whoever uses it.
+    pub(crate) fn kill(&self) {
+        self.connection.end();
+        if let Some(own) = &self.own {
+            own.kill();
         }
     }
-    Err(format!("{}: a hundred profiles of this agent's browsers are there already", base.display()))
-}
 
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
-}
-
-/// `sitepulse-browser` where it exists, else `nobody`.
-fn browser_user() -> (u32, u32) {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let of = |name: &str| {
-        passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name)).then_some(())?;
-            Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
-        })
-    };
-    of("sitepulse-browser").or_else(|| of("nobody")).unwrap_or((65_534, 65_534))
-}
-
-fn flags(profile: &Path, shell: bool, sandbox: bool) -> Vec<String> {
-    let mut flags: Vec<String> = [
-        "--remote-debugging-pipe",
-        if shell { "--headless" } else { "--headless=new" },
-        "--no-first-run",
-        "--no-default-browser-check",
-        "--disable-background-networking",
-        "--disable-breakpad",
-        "--disable-client-side-phishing-detection",
-        "--disable-component-update",
-        "--disable-default-apps",
-        "--disable-domain-reliability",
-        "--disable-extensions",
-        "--disable-gpu",
-        "--disable-hang-monitor",
-        "--disable-quic",
-        "--disable-sync",
-        "--hide-scrollbars",
-        "--metrics-recording-only",
-        "--mute-audio",
-        "--password-store=basic",
-        // Measured pages are always in the foreground.
-        "--disable-background-timer-throttling",
-        "--disable-backgrounding-occluded-windows",
-        "--disable-renderer-backgrounding",
-        // The only way out is a proxy, given to each context. Whatever goes round it ends here.
-        "--proxy-server=socks5://127.0.0.1:1",
-        "--proxy-bypass-list=<-loopback>",
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    ]
-    .map(str::to_owned)
-    .into();
-    flags.push(format!("--user-data-dir={}", profile.display()));
-    if !sandbox {
-        flags.push("--no-sandbox".to_owned());
+    /// Ends it and waits until nothing is left of it, as far as that can be seen.
+    pub(crate) async fn end(&self) {
+        self.kill();
+        if let Some(own) = &self.own {
+            // An error says that the thread is done.
+            drop(own.ended.clone().changed().await);
+        }
     }
-    flags
+
+    /// Looks at what it takes: its processes, none where they cannot be seen.
+    pub(crate) fn look(&self) -> Vec<tree::Member> {
+        let Some(own) = &self.own else { return Vec::new() };
+        let members = tree::tree(own.pid);
+        self.memory.store(tree::memory(&members), Ordering::Relaxed);
+        members
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // `Own` ends the rest.
+        self.connection.end();
+    }
 }

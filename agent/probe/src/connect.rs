@@ -133,7 +133,7 @@ const fn is_of(address: IpAddr, family: Family) -> bool {
 }
 
 /// The first address that the policy allows; where it allows none, the refusal names them.
-fn choose(policy: &Policy, host: &str, found: &[IpAddr]) -> Result<IpAddr, Failure> {
+pub(crate) fn choose(policy: &Policy, host: &str, found: &[IpAddr]) -> Result<IpAddr, Failure> {
     let mut refusals = Vec::new();
     for address in found {
         match policy.judge(*address) {

@@ -1,5 +1,7 @@
 //! `web_vitals`: a page in a real browser, several times.
 
+mod gate;
+
 use sitepulse_model::check::WebVitalsTarget;
 use sitepulse_model::record::{Cause, Phase};
 

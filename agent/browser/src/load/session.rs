@@ -10,14 +10,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Value, json};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::vitals::report::TEXT_BYTES_MAX;
-use tokio::sync::mpsc::Receiver;
 
 use super::device::Call;
 use super::entries::cut;
 use super::settle::Rest;
 use super::story::{Errand, Stop, Story};
 use crate::browser::Lease;
-use crate::cdp::{CallError, Connection, Event};
+use crate::cdp::{CallError, Connection, Event, Events};
 
 /// The observer.
 const OBSERVER: &str = include_str!("observer.js");
@@ -51,8 +50,8 @@ pub(crate) struct Session {
     id: String,
     target: String,
     context: String,
-    events: Receiver<Event>,
-    children: Vec<Receiver<Event>>,
+    events: Events,
+    children: Vec<Events>,
     /// What each frame and worker with a session of its own is told.
     device: Vec<Call>,
     errands: FuturesUnordered<BoxFuture<'static, Done>>,

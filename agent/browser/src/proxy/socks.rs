@@ -98,7 +98,7 @@ pub(crate) fn request(bytes: &[u8]) -> Read<Request> {
         [] => return Read::Missing(4),
         [version, ..] if *version != VERSION => return Read::Wrong(Wrong::NotSocks),
         [_, command, _, kind, rest @ ..] => (*command, *kind, rest),
-        [some @ ..] => return Read::Missing(4 - some.len()),
+        some => return Read::Missing(4 - some.len()),
     };
     if command != CONNECT {
         return Read::Wrong(Wrong::Command);
