@@ -12,7 +12,7 @@ const BYTES_MAX: usize = 70_000;
 const TRIES: [(u32, f64); 4] = [(60, 1.0), (45, 0.7), (30, 0.45), (20, 0.25)];
 
 /// What the page looks like now; `None` where it does not show within the time, or is too large whatever is done.
-pub(crate) async fn take(session: &Session, width: u32, height: u32, within_us: u64) -> Option<Vec<u8>> {
+pub(crate) async fn take(session: &mut Session, width: u32, height: u32, within_us: u64) -> Option<Vec<u8>> {
     let begun = sitepulse_daemon::clock::monotonic();
     for (quality, scale) in TRIES {
         let left = within_us.saturating_sub(sitepulse_daemon::clock::monotonic().us_since(begun));

@@ -18,11 +18,28 @@ use super::story::{Errand, Stop, Story};
 use crate::browser::Lease;
 use crate::cdp::{CallError, Connection, Event, Events};
 
-/// The observer's functions, in its own world.
+/// The observer.
+const OBSERVER: &str = include_str!("observer.js");
+/// What hands it the errors of the page's own world.
+const ERRORS: &str = include_str!("errors.js");
+/// The observer's world, that no page sees.
+pub(crate) const WORLD: &str = "sitepulse";
+/// The observer's functions there.
 pub(crate) const API: &str = "sitepulse";
 
 /// Events taken at once before something else has its turn.
 const EVENTS_AT_ONCE: usize = 256;
+
+/// What came of an errand.
+#[derive(Debug)]
+enum Done {
+    /// Nothing to tell.
+    Quietly,
+    /// The observer's world is there.
+    World(u64),
+    /// The observer told something.
+    Told(Value),
+}
 
 /// A page and its session.
 #[derive(Debug)]
@@ -37,8 +54,10 @@ pub(crate) struct Session {
     children: Vec<Events>,
     /// What each frame and worker with a session of its own is told.
     device: Vec<Call>,
-    errands: FuturesUnordered<BoxFuture<'static, ()>>,
+    errands: FuturesUnordered<BoxFuture<'static, Done>>,
     deadline: Monotonic,
+    /// The observer with its configuration.
+    observer: String,
 }
 
 impl Session {
@@ -73,7 +92,17 @@ impl Session {
             device,
             errands: FuturesUnordered::new(),
             deadline,
+            observer: String::new(),
         })
+    }
+
+    /// The observer for its world, and what hands it errors for the page's; `consent` is what it clicks.
+    pub(crate) fn scripts(&mut self, consent: Option<&str>) -> [String; 2] {
+        // No page knows the target's number, which is long and random.
+        let errors = format!("{WORLD}-{}", self.target);
+        let config = json!({ "api": API, "text": TEXT_BYTES_MAX, "errors": errors, "consent": consent });
+        self.observer = format!("({})({config})", OBSERVER.trim_end());
+        [self.observer.clone(), format!("({})({})", ERRORS.trim_end(), json!(errors))]
     }
 
     /// When everything must be over.
@@ -163,8 +192,8 @@ impl Session {
         self.until(self.deadline, tokio::time::sleep(Duration::from_micros(us))).await.map(drop)
     }
 
-    /// Calls a method of a page that was given up, without listening.
-    pub(crate) async fn call_last(&self, within_us: u64, method: &'static str, params: Value) -> Option<Value> {
+    /// Calls a method of a page that was given up, without listening. (Unshared: what it holds is sent between threads, not seen by two.)
+    pub(crate) async fn call_last(&mut self, within_us: u64, method: &'static str, params: Value) -> Option<Value> {
         let call = self.connection.call(Some(&self.id), method, params);
         tokio::time::timeout(Duration::from_micros(within_us), call).await.ok()?.ok()
     }
@@ -220,10 +249,12 @@ impl Session {
     /// Takes what the browser tells: returns when something came.
     async fn listen(&mut self) {
         let mut taken = Vec::new();
+        let mut done = Vec::new();
         let (events, children, errands) = (&mut self.events, &mut self.children, &mut self.errands);
         std::future::poll_fn(|task| {
-            // Errands go on beside; their end is no news.
-            while let Poll::Ready(Some(())) = errands.poll_next_unpin(task) {}
+            while let Poll::Ready(Some(errand)) = errands.poll_next_unpin(task) {
+                done.push(errand);
+            }
             while taken.len() < EVENTS_AT_ONCE {
                 let Poll::Ready(event) = events.poll_recv(task) else { break };
                 let ended = !matches!(event, Some(Event::Told { .. }));
@@ -244,10 +275,25 @@ impl Session {
                     }
                 }
             });
-            if taken.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+            if taken.is_empty() && done.is_empty() { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
         let now = clock::monotonic();
+        for done in done {
+            match done {
+                Done::Quietly => {}
+                Done::World(world) => {
+                    self.story.world = Some(world);
+                    self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), world)));
+                }
+                Done::Told(entries) => {
+                    self.story.reported(entries, now);
+                    if let Some(world) = self.story.world {
+                        self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), world)));
+                    }
+                }
+            }
+        }
         for (own, event) in taken {
             match event {
                 Some(Event::Told { method, params }) => {
@@ -266,14 +312,34 @@ impl Session {
     /// Starts an errand; whatever comes of it is told by events.
     fn run(&mut self, errand: Errand) {
         let (connection, id) = (self.connection.clone(), self.id.clone());
-        let errand: BoxFuture<'static, ()> = match errand {
+        let errand: BoxFuture<'static, Done> = match errand {
+            Errand::Observe => {
+                let params = json!({ "frameId": self.target, "worldName": WORLD });
+                let observer = self.observer.clone();
+                Box::pin(async move {
+                    let world = connection.call(Some(&id), "Page.createIsolatedWorld", params).await;
+                    let Some(world) = world.ok().and_then(|world| world["executionContextId"].as_u64()) else {
+                        return Done::Quietly;
+                    };
+                    // The observer came there with the document, but into a document without scripts: then it comes now.
+                    let params = json!({ "expression": observer, "contextId": world });
+                    match connection.call(Some(&id), "Runtime.evaluate", params).await {
+                        Ok(_) => Done::World(world),
+                        Err(_) => Done::Quietly,
+                    }
+                })
+            }
             Errand::CloseDialog => Box::pin(async move {
                 let params = json!({ "accept": false });
                 drop(connection.call(Some(&id), "Page.handleJavaScriptDialog", params).await);
+                Done::Quietly
             }),
             Errand::ClosePopups => {
                 let (context, target) = (self.context.clone(), self.target.clone());
-                Box::pin(async move { close_popups(&connection, &context, &target).await })
+                Box::pin(async move {
+                    close_popups(&connection, &context, &target).await;
+                    Done::Quietly
+                })
             }
             Errand::Adopt(child) => {
                 self.children.push(self.connection.events(&child));
@@ -285,14 +351,29 @@ impl Session {
                     // A worker does not know all that a frame does.
                     join_all(calls.into_iter().map(|(method, params)| connection.call(Some(&child), method, params)))
                         .await;
+                    Done::Quietly
                 })
             }
             Errand::Release(child) => Box::pin(async move {
                 drop(connection.call(Some(&child), "Runtime.runIfWaitingForDebugger", json!({})).await);
+                Done::Quietly
             }),
         };
         self.errands.push(errand);
     }
+}
+
+/// Asks the observer for what it sees next. The page's end is no news: events tell it.
+async fn next(connection: Connection, id: String, world: u64) -> Done {
+    let params = json!({
+        "expression": format!("{API}.next()"),
+        "contextId": world,
+        "returnByValue": true,
+        "awaitPromise": true,
+    });
+    let Ok(answer) = connection.call(Some(&id), "Runtime.evaluate", params).await else { return Done::Quietly };
+    let entries = answer["result"]["value"].as_str().map(serde_json::from_str::<Value>);
+    entries.and_then(Result::ok).map_or(Done::Quietly, Done::Told)
 }
 
 /// Frames and workers with sessions of their own come to this one, and wait until they are part of the device.
