@@ -125,8 +125,7 @@ impl Drop for Turn<'_> {
 
 /// How long all attempts of a run may take, and the answer's way.
 pub fn patience(definition: &CheckDefinition) -> Duration {
-    let attempts = u64::from(definition.retries) + 1;
-    Duration::from_micros(definition.timeout_us.saturating_mul(attempts)) + SLACK
+    Duration::from_micros(definition.run_us_max()) + SLACK
 }
 
 /// Runs a check at once on every agent that it is assigned to, or on the named one.

@@ -11,3 +11,4 @@ mod outage;
 mod quickstart;
 mod simulation;
 mod sums;
+mod vitals;

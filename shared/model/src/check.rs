@@ -255,6 +255,14 @@ impl CheckDefinition {
         (self.interval_us * 2 + self.timeout_us) as i64
     }
 
+    /// How long a run takes at most, in microseconds: all attempts. A page may wait for its place first, and repeats what its host had no time for.
+    pub fn run_us_max(&self) -> u64 {
+        if matches!(self.kind, CheckKind::WebVitals(_)) {
+            return BROWSER_WAIT_US_MAX + TIMEOUT_US_MAX;
+        }
+        self.kind.attempt_us(self.timeout_us).saturating_mul(u64::from(self.retries) + 1)
+    }
+
     /// The host whose runs are limited together: [`CheckKind::host`], but for pages that need the browser to themselves, which have
     /// [`BROWSER_ALONE`].
     pub fn host(&self) -> Option<String> {
