@@ -45,10 +45,6 @@ use crate::{Failed, Job, Loaded};
 
 /// The observer.
 const OBSERVER: &str = include_str!("load/observer.js");
-/// Its world, that no page sees.
-const WORLD: &str = "sitepulse";
-/// What it reports to.
-const BINDING: &str = "sitepulseReport";
 /// Time for collecting at the end, in microseconds: a tenth of the timeout, within these.
 const COLLECT_US: std::ops::RangeInclusive<u64> = 100_000..=2_000_000;
 /// Time kept for each scripted interaction, in microseconds, as long as that leaves half of the timeout for the page.
@@ -133,7 +129,7 @@ impl From<Stop> for End {
 struct Flushed {
     now: f64,
     first_byte: f64,
-    entries: Vec<Value>,
+    entries: Value,
 }
 
 impl Visit<'_> {
@@ -152,7 +148,6 @@ impl Visit<'_> {
     /// Makes an empty window the device, and puts the observer in place.
     async fn prepare(&mut self, device: Vec<device::Call>, context: &str) -> Result<(), End> {
         let config = json!({
-            "binding": BINDING,
             "api": session::API,
             "text": TEXT_BYTES_MAX,
             "consent": match &self.job.consent {
@@ -166,10 +161,9 @@ impl Visit<'_> {
             // Bodies are not asked for, and not kept.
             ("Network.enable", json!({ "maxTotalBufferSize": 0, "maxResourceBufferSize": 0 })),
             ("Page.setInterceptFileChooserDialog", json!({ "enabled": true })),
-            ("Runtime.addBinding", json!({ "name": BINDING, "executionContextName": WORLD })),
             (
                 "Page.addScriptToEvaluateOnNewDocument",
-                json!({ "source": format!("({})({config})", OBSERVER.trim_end()), "worldName": WORLD }),
+                json!({ "source": format!("({})({config})", OBSERVER.trim_end()), "worldName": session::WORLD }),
             ),
         ];
         calls.extend(session::auto_attach());
@@ -252,10 +246,7 @@ impl Visit<'_> {
         let Ok(Flushed { now, first_byte, entries }) = serde_json::from_value(answer) else {
             return Err(Stop::Refused("its observer does not answer".to_owned()).into());
         };
-        let news = self.session.story.entries.take_list(entries);
-        if news.unrest {
-            self.session.story.settle.unrest(clock::monotonic());
-        }
+        self.session.story.reported(entries, clock::monotonic());
         if self.inputs.is_empty() {
             self.frozen_us = entries::us(now).unwrap_or_default();
         }

@@ -2,6 +2,7 @@
 //! finite or in order.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Times beyond this are nonsense: an hour.
 const TIME_MS_MAX: f64 = 3_600_000.0;
@@ -85,7 +86,6 @@ pub(crate) struct Entries {
 #[derive(Deserialize)]
 #[serde(tag = "k", rename_all = "lowercase")]
 enum Raw {
-    Hello,
     Fcp {
         t: f64,
     },
@@ -125,15 +125,6 @@ enum Raw {
     },
 }
 
-/// What a report brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct News {
-    /// The observer is in place.
-    pub(crate) hello: bool,
-    /// Something moved or kept the processor busy: the page is not at rest.
-    pub(crate) unrest: bool,
-}
-
 /// Milliseconds of a page's clock in microseconds.
 pub(crate) fn us(ms: f64) -> Option<u64> {
     (ms.is_finite() && (0.0..=TIME_MS_MAX).contains(&ms)).then(|| (ms * 1e3).round() as u64)
@@ -146,59 +137,45 @@ pub(crate) fn cut(text: &str, max: usize) -> String {
 }
 
 impl Entries {
-    /// Takes a report: a JSON list of entries. What is not understood is left out.
-    pub(crate) fn take(&mut self, json: &str) -> News {
-        serde_json::from_str::<Vec<serde_json::Value>>(json)
-            .map_or_else(|_| News::default(), |list| self.take_list(list))
+    /// Takes a report: a JSON list of entries, of which those that are not understood are left out. Whether something moved, was painted or kept the processor
+    /// busy: then the page is not at rest.
+    pub(crate) fn take(&mut self, report: Value) -> bool {
+        let Value::Array(list) = report else { return false };
+        let raws = list.into_iter().filter_map(|raw| serde_json::from_value(raw).ok());
+        raws.fold(false, |unrest, raw| self.take_raw(raw) || unrest)
     }
 
-    /// Takes entries.
-    pub(crate) fn take_list(&mut self, list: Vec<serde_json::Value>) -> News {
-        let mut news = News::default();
-        for raw in list {
-            if let Ok(raw) = serde_json::from_value(raw) {
-                self.take_raw(raw, &mut news);
-            }
-        }
-        news
-    }
-
-    fn take_raw(&mut self, raw: Raw, news: &mut News) {
+    fn take_raw(&mut self, raw: Raw) -> bool {
         use sitepulse_model::vitals::report::{LISTED_MAX, TEXT_BYTES_MAX};
         if self.kept >= ENTRIES_MAX {
-            news.unrest = true;
-            return;
+            return true;
         }
         self.kept += 1;
         let text = |text: &str| cut(text, TEXT_BYTES_MAX);
+        let unrest = !matches!(raw, Raw::Event { .. } | Raw::Error { .. });
         match raw {
-            Raw::Hello => news.hello = true,
             Raw::Fcp { t } => {
                 self.fcp_us = self.fcp_us.or(us(t));
-                news.unrest = true;
             }
             Raw::Lcp { t, size, url, element } => {
-                let (Some(at_us), true) = (us(t), (0.0..1e12).contains(&size)) else { return };
+                let (Some(at_us), true) = (us(t), (0.0..1e12).contains(&size)) else { return false };
                 // The whole address: its resource is looked up by it.
                 self.paints.push(Paint { at_us, area: size as u64, url: cut(&url, 2_000), element: text(&element) });
-                news.unrest = true;
             }
             Raw::Shift { t, score, recent_input, sources } => {
-                let (Some(at_us), true) = (us(t), (0.0..1e3).contains(&score)) else { return };
+                let (Some(at_us), true) = (us(t), (0.0..1e3).contains(&score)) else { return false };
                 let sources = sources.iter().take(3).map(|path| text(path)).filter(|path| !path.is_empty()).collect();
                 self.shifts.push(Shift { at_us, score, recent_input, sources });
-                news.unrest = true;
             }
             Raw::Task { t, d } => {
-                let (Some(at_us), Some(duration_us)) = (us(t), us(d)) else { return };
+                let (Some(at_us), Some(duration_us)) = (us(t), us(d)) else { return false };
                 self.tasks.push(Task { at_us, duration_us });
-                news.unrest = true;
             }
             Raw::Event { id, t, d, started, done, target } => {
                 let (Some(at_us), Some(duration_us), Some(started_us), Some(done_us)) =
                     (us(t), us(d), us(started), us(done))
                 else {
-                    return;
+                    return false;
                 };
                 let interaction = id as u64;
                 self.events.push(InputEvent {
@@ -218,9 +195,9 @@ impl Entries {
             }
             Raw::Consent { t } => {
                 self.consents_us.extend(us(t));
-                news.unrest = true;
             }
         }
+        unrest
     }
 }
 
@@ -228,18 +205,22 @@ impl Entries {
 mod tests {
     use super::*;
 
+    fn take(entries: &mut Entries, json: &str) -> bool {
+        entries.take(serde_json::from_str(json).unwrap())
+    }
+
     #[test]
     fn nonsense_is_left_out() {
         let mut entries = Entries::default();
-        let news = entries.take(
-            r#"[{"k":"hello"},{"k":"fcp","t":-3},{"k":"fcp","t":1e99},{"k":"shift","t":1,"score":-1,"recent_input":false},
+        let unrest = take(
+            &mut entries,
+            r#"[{"k":"fcp","t":-3},{"k":"fcp","t":1e99},{"k":"shift","t":1,"score":-1,"recent_input":false},
             {"k":"task","t":5,"d":null},{"k":"other"},7,null,{"k":"lcp","t":1,"size":"large"},{"k":"fcp","t":12.5},{"k":"fcp","t":99}]"#,
         );
-        assert_eq!(news, News { hello: true, unrest: true });
+        assert!(unrest);
         assert_eq!(entries.fcp_us, Some(12_500));
         assert!(entries.shifts.is_empty() && entries.tasks.is_empty() && entries.paints.is_empty());
-        assert_eq!(entries.take("{}"), News::default());
-        assert_eq!(entries.take("not json"), News::default());
+        assert!(!take(&mut entries, "{}") && !take(&mut entries, r#"[{"k":"error","message":"boom"}]"#));
     }
 
     #[test]
@@ -247,13 +228,13 @@ mod tests {
         let mut entries = Entries::default();
         let many = format!("[{}]", vec![r#"{"k":"task","t":1,"d":60}"#; 1_000].join(","));
         for _ in 0..40 {
-            entries.take(&many);
+            take(&mut entries, &many);
         }
         assert_eq!(entries.tasks.len(), ENTRIES_MAX);
-        assert!(entries.take(r#"[{"k":"task","t":1,"d":60}]"#).unrest);
+        assert!(take(&mut entries, r#"[{"k":"task","t":1,"d":60}]"#));
         entries = Entries::default();
         for _ in 0..9 {
-            entries.take(&format!(r#"[{{"k":"error","message":"{}"}}]"#, "\u{1F600}".repeat(500)));
+            take(&mut entries, &format!(r#"[{{"k":"error","message":"{}"}}]"#, "\u{1F600}".repeat(500)));
         }
         assert_eq!((entries.errors, entries.error_texts.len()), (9, 5));
         assert!(entries.error_texts.iter().all(|text| text.len() == 200));

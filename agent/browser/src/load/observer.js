@@ -1,12 +1,11 @@
-// Watches one page from its first instruction on, in a JavaScript world of its own: the page sees neither this nor the binding that it reports to,
-// and what the page does to its own prototypes does not reach here. Only the DOM is shared; what can be clobbered there (`document.querySelector`
+// Watches one page from its first instruction on, in a JavaScript world of its own: the page does not see it, and what the page does to its own prototypes
+// does not reach here. Only the DOM is shared; what can be clobbered there (`document.querySelector`
 // by `<img name=querySelector>`, `form.id`) is asked of the prototypes.
 //
-// It reports raw entries as they come and decides nothing. Times are the page's own, in milliseconds since its time origin.
+// It reports raw entries to whoever asks for the next ones, and decides nothing. Times are the page's own, in milliseconds since its time origin.
 (config => {
   'use strict';
   if (window !== window.top) return;
-  const binding = globalThis[config.binding];
   const performance = window.performance;
   const getter = (type, name) => {
     const { get } = Object.getOwnPropertyDescriptor(type.prototype, name);
@@ -80,8 +79,14 @@
   raw['first-input'] = raw.event;
 
   const rawOf = list => list.flatMap(entry => (raw[entry.entryType] ? raw[entry.entryType](entry) : []));
+  const queue = [];
+  let waiting = null;
+  const drain = () => queue.splice(0, 2000);
   const report = entries => {
-    if (entries.length) binding(JSON.stringify(entries));
+    queue.push(...entries);
+    if (!waiting || !queue.length) return;
+    waiting(JSON.stringify(drain()));
+    waiting = null;
   };
 
   const observers = [];
@@ -148,10 +153,12 @@
   const frames = ms => Promise.race([frame().then(frame).then(() => sleep(0)), sleep(ms)]);
 
   globalThis[config.api] = {
+    // Entries, as soon as there are any.
+    next: () => new Promise(resolve => (queue.length ? resolve(JSON.stringify(drain())) : (waiting = resolve))),
     now: () => JSON.stringify(performance.now()),
     async flush(ms) {
       await frames(ms);
-      const entries = observers.flatMap(observer => rawOf(observer.takeRecords()));
+      const entries = queue.splice(0).concat(observers.flatMap(observer => rawOf(observer.takeRecords())));
       const [navigation] = performance.getEntriesByType('navigation');
       return JSON.stringify({
         now: performance.now(),
@@ -192,5 +199,4 @@
       return JSON.stringify({ now: performance.now() });
     },
   };
-  binding(JSON.stringify([{ k: 'hello' }]));
 })

@@ -18,11 +18,24 @@ use super::story::{Errand, Stop, Story};
 use crate::browser::Lease;
 use crate::cdp::{CallError, Connection, Event, Events};
 
-/// The observer's functions, in its own world.
+/// The observer's world, that no page sees.
+pub(crate) const WORLD: &str = "sitepulse";
+/// The observer's functions there.
 pub(crate) const API: &str = "sitepulse";
 
 /// Events taken at once before something else has its turn.
 const EVENTS_AT_ONCE: usize = 256;
+
+/// What came of an errand.
+#[derive(Debug)]
+enum Done {
+    /// Nothing to tell.
+    Quietly,
+    /// The observer's world is there.
+    World(u64),
+    /// The observer told something.
+    Told(Value),
+}
 
 /// A page and its session.
 #[derive(Debug)]
@@ -37,7 +50,7 @@ pub(crate) struct Session {
     children: Vec<Events>,
     /// What each frame and worker with a session of its own is told.
     device: Vec<Call>,
-    errands: FuturesUnordered<BoxFuture<'static, ()>>,
+    errands: FuturesUnordered<BoxFuture<'static, Done>>,
     deadline: Monotonic,
 }
 
@@ -220,10 +233,12 @@ impl Session {
     /// Takes what the browser tells: returns when something came.
     async fn listen(&mut self) {
         let mut taken = Vec::new();
+        let mut done = Vec::new();
         let (events, children, errands) = (&mut self.events, &mut self.children, &mut self.errands);
         std::future::poll_fn(|task| {
-            // Errands go on beside; their end is no news.
-            while let Poll::Ready(Some(())) = errands.poll_next_unpin(task) {}
+            while let Poll::Ready(Some(errand)) = errands.poll_next_unpin(task) {
+                done.push(errand);
+            }
             while taken.len() < EVENTS_AT_ONCE {
                 let Poll::Ready(event) = events.poll_recv(task) else { break };
                 let ended = !matches!(event, Some(Event::Told { .. }));
@@ -244,10 +259,25 @@ impl Session {
                     }
                 }
             });
-            if taken.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+            if taken.is_empty() && done.is_empty() { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
         let now = clock::monotonic();
+        for done in done {
+            match done {
+                Done::Quietly => {}
+                Done::World(world) => {
+                    self.story.world = Some(world);
+                    self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), world)));
+                }
+                Done::Told(entries) => {
+                    self.story.reported(entries, now);
+                    if let Some(world) = self.story.world {
+                        self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), world)));
+                    }
+                }
+            }
+        }
         for (own, event) in taken {
             match event {
                 Some(Event::Told { method, params }) => {
@@ -266,14 +296,27 @@ impl Session {
     /// Starts an errand; whatever comes of it is told by events.
     fn run(&mut self, errand: Errand) {
         let (connection, id) = (self.connection.clone(), self.id.clone());
-        let errand: BoxFuture<'static, ()> = match errand {
+        let errand: BoxFuture<'static, Done> = match errand {
+            Errand::Observe => {
+                let params = json!({ "frameId": self.target, "worldName": WORLD });
+                Box::pin(async move {
+                    // The world that the observer was put in when the document began.
+                    let world = connection.call(Some(&id), "Page.createIsolatedWorld", params).await;
+                    let world = world.ok().and_then(|world| world["executionContextId"].as_u64());
+                    world.map_or(Done::Quietly, Done::World)
+                })
+            }
             Errand::CloseDialog => Box::pin(async move {
                 let params = json!({ "accept": false });
                 drop(connection.call(Some(&id), "Page.handleJavaScriptDialog", params).await);
+                Done::Quietly
             }),
             Errand::ClosePopups => {
                 let (context, target) = (self.context.clone(), self.target.clone());
-                Box::pin(async move { close_popups(&connection, &context, &target).await })
+                Box::pin(async move {
+                    close_popups(&connection, &context, &target).await;
+                    Done::Quietly
+                })
             }
             Errand::Adopt(child) => {
                 self.children.push(self.connection.events(&child));
@@ -285,14 +328,29 @@ impl Session {
                     // A worker does not know all that a frame does.
                     join_all(calls.into_iter().map(|(method, params)| connection.call(Some(&child), method, params)))
                         .await;
+                    Done::Quietly
                 })
             }
             Errand::Release(child) => Box::pin(async move {
                 drop(connection.call(Some(&child), "Runtime.runIfWaitingForDebugger", json!({})).await);
+                Done::Quietly
             }),
         };
         self.errands.push(errand);
     }
+}
+
+/// Asks the observer for what it sees next. The page's end is no news: events tell it.
+async fn next(connection: Connection, id: String, world: u64) -> Done {
+    let params = json!({
+        "expression": format!("{API}.next()"),
+        "contextId": world,
+        "returnByValue": true,
+        "awaitPromise": true,
+    });
+    let Ok(answer) = connection.call(Some(&id), "Runtime.evaluate", params).await else { return Done::Quietly };
+    let entries = answer["result"]["value"].as_str().map(serde_json::from_str::<Value>);
+    entries.and_then(Result::ok).map_or(Done::Quietly, Done::Told)
 }
 
 /// Frames and workers with sessions of their own come to this one, and wait until they are part of the device.

@@ -15,6 +15,8 @@ const CHILDREN_MAX: u32 = 64;
 /// What is to be done about an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Errand {
+    /// Listen to the observer of the page, which was reached.
+    Observe,
     /// Close the dialog, which stops the page.
     CloseDialog,
     /// Close all windows but the page's own.
@@ -54,7 +56,7 @@ pub(crate) enum Stop {
 }
 
 /// What happened to a page so far.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Story {
     /// When it came to rest, if it did.
     pub(crate) settle: Settle,
@@ -125,10 +127,6 @@ impl Story {
                 Some(Errand::CloseDialog)
             }
             _ if !own => None,
-            "Runtime.bindingCalled" => {
-                self.reported(params, now);
-                None
-            }
             "Page.loadEventFired" if self.reached.is_some() => {
                 self.loaded_s = self.loaded_s.or(params["timestamp"].as_f64());
                 self.settle.loaded(now);
@@ -143,10 +141,7 @@ impl Story {
                 params["reason"].as_str().unwrap_or_default().clone_into(&mut self.reason);
                 None
             }
-            "Page.frameNavigated" => {
-                self.navigated(&params["frame"], now);
-                None
-            }
+            "Page.frameNavigated" => self.navigated(&params["frame"], now),
             "Page.windowOpen" => {
                 self.popups = self.popups.saturating_add(1);
                 self.settle.unrest(now);
@@ -164,36 +159,31 @@ impl Story {
         }
     }
 
-    fn reported(&mut self, params: &Value, now: Monotonic) {
-        // The binding is there in the observer's world alone.
-        if self.reached.is_none() {
-            return;
-        }
-        let news = self.entries.take(params["payload"].as_str().unwrap_or_default());
-        if news.hello {
-            self.world = params["executionContextId"].as_u64();
-        }
-        if news.unrest {
+    /// Takes what the observer told.
+    pub(crate) fn reported(&mut self, entries: Value, now: Monotonic) {
+        if self.entries.take(entries) {
             self.settle.unrest(now);
         }
     }
 
-    fn navigated(&mut self, frame: &Value, now: Monotonic) {
+    fn navigated(&mut self, frame: &Value, now: Monotonic) -> Option<Errand> {
         let text = |key: &str| frame[key].as_str().unwrap_or_default();
         // Frames within the page do as they like; so do errors, which the navigation itself tells.
         if frame.get("parentId").is_some() || text("id") != self.frame || frame.get("unreachableUrl").is_some() {
-            return;
+            return None;
         }
         match self.reached {
             None => {
                 self.reached = Some(now);
                 text("loaderId").clone_into(&mut self.loader);
+                Some(Errand::Observe)
             }
             Some(reached) if text("loaderId") != self.loader => {
                 let (url, reason) = (cut(text("url"), TEXT_BYTES_MAX), cut(&self.reason, 40));
                 self.stop(Stop::Away { url, reason, after_us: now.us_since(reached) });
+                None
             }
-            Some(_) => {}
+            Some(_) => None,
         }
     }
 
@@ -217,14 +207,14 @@ mod tests {
         story.take(true, method, &params, Monotonic(10))
     }
 
-    fn navigated(story: &mut Story, loader: &str, url: &str) {
-        tell(story, "Page.frameNavigated", json!({ "frame": { "id": "F", "loaderId": loader, "url": url } }));
+    fn navigated(story: &mut Story, loader: &str, url: &str) -> Option<Errand> {
+        tell(story, "Page.frameNavigated", json!({ "frame": { "id": "F", "loaderId": loader, "url": url } }))
     }
 
     #[test]
     fn the_first_document_is_the_page_and_a_second_is_elsewhere() {
         let mut story = story();
-        navigated(&mut story, "1", "http://a/");
+        assert_eq!(navigated(&mut story, "1", "http://a/"), Some(Errand::Observe));
         let child = json!({ "frame": { "id": "C", "parentId": "F", "loaderId": "9", "url": "http://c/" } });
         tell(&mut story, "Page.frameNavigated", child);
         navigated(&mut story, "1", "http://a/#there");
@@ -247,18 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_or_reported_before_the_page_is_reached() {
+    fn nothing_is_loaded_before_the_page_is_reached() {
         let mut story = story();
         tell(&mut story, "Page.frameStoppedLoading", json!({ "frameId": "F" }));
         tell(&mut story, "Page.loadEventFired", json!({ "timestamp": 1.0 }));
-        let hello = json!({ "payload": r#"[{"k":"hello"}]"#, "executionContextId": 3 });
-        tell(&mut story, "Runtime.bindingCalled", hello.clone());
-        assert!(!story.settle.is_loaded() && story.world.is_none());
+        assert!(!story.settle.is_loaded());
         navigated(&mut story, "1", "http://a/");
-        tell(&mut story, "Runtime.bindingCalled", hello);
         tell(&mut story, "Page.loadEventFired", json!({ "timestamp": 1.0 }));
         assert!(story.settle.is_loaded());
-        assert_eq!(story.world, Some(3));
     }
 
     #[test]
@@ -274,8 +260,8 @@ mod tests {
             tell(&mut story, "Target.attachedToTarget", attached.clone());
         }
         assert_eq!(tell(&mut story, "Target.attachedToTarget", attached), Some(Errand::Release("S".to_owned())));
-        // A frame's binding is not the page's.
-        story.take(false, "Runtime.bindingCalled", &json!({ "payload": "[]" }), Monotonic(1));
-        assert_eq!(story.world, None);
+        // What a frame does with its own documents is not the page's.
+        story.take(false, "Page.frameNavigated", &json!({ "frame": { "id": "F", "loaderId": "1" } }), Monotonic(1));
+        assert_eq!(story.reached, None);
     }
 }
