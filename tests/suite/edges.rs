@@ -80,6 +80,68 @@ fn units_are_hardened_and_speak_the_documented_exit_codes() {
     }
 }
 
+/// What the browser's sandbox needs stays open, all else is closed: see the unit's comments.
+#[test]
+fn the_browsers_units_confine_it() {
+    let read = |name: &str| std::fs::read_to_string(root().join("systemd").join(name)).expect("the unit");
+    let unit = read("sitepulse-browser@.service");
+    for line in [
+        "StandardInput=socket\n",
+        "User=sitepulse-browser\n",
+        "KillMode=control-group\n",
+        "MemoryMax=",
+        "TasksMax=",
+        "CPUQuota=",
+        "RuntimeMaxSec=",
+        "NoNewPrivileges=yes\n",
+        "CapabilityBoundingSet=\n",
+        "ProtectSystem=strict\n",
+        "ProtectHome=yes\n",
+        "IPAddressDeny=any\n",
+        "IPAddressAllow=localhost\n",
+    ] {
+        assert!(unit.contains(line), "{line}");
+    }
+    // Chromium cannot lock its renderers in with these.
+    for line in ["--no-sandbox", "\nRestrictNamespaces=", "\nMemoryDenyWriteExecute=", "\nPrivateUsers="] {
+        assert!(!unit.contains(line), "{line}");
+    }
+    let socket = read("sitepulse-browser.socket");
+    for line in ["Accept=yes\n", "SocketUser=sitepulse-agent\n", "SocketMode=0600\n", "MaxConnections="] {
+        assert!(socket.contains(line), "{line}");
+    }
+    let users = std::fs::read_to_string(root().join("packaging/sysusers.d/sitepulse.conf")).expect("the users");
+    for user in ["sitepulse-agent", "sitepulse-browser", "sitepulse-collector"] {
+        assert!(users.contains(&format!("u {user} ")), "{user}");
+    }
+    // It may connect to the browser's socket.
+    assert!(read("sitepulse-agent.service").lines().any(|line| {
+        line.strip_prefix("RestrictAddressFamilies=").is_some_and(|families| families.contains("AF_UNIX"))
+    }));
+}
+
+/// What systemd itself says of the units, where it is installed.
+#[test]
+fn systemd_understands_the_units() {
+    let verify = std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .args(
+            [
+                "sitepulse-agent.service",
+                "sitepulse-collector.service",
+                "sitepulse-browser.socket",
+                "sitepulse-browser@.service",
+            ]
+            .map(|name| root().join("systemd").join(name)),
+        )
+        .output();
+    let Ok(output) = verify else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    // The programs are not installed where the tests run.
+    let complaints: Vec<&str> = said.lines().filter(|line| !line.contains("is not executable")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
 #[test]
 fn help_has_examples_and_needs_no_data() {
     for (program, subs) in [

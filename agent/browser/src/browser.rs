@@ -26,8 +26,6 @@ use crate::browser::life::{Life, Usage};
 use crate::gate::Gate;
 use crate::launch::program::Program;
 use crate::launch::{self, Process, tree};
-#[cfg(test)]
-use crate::launch::program;
 use crate::load;
 use crate::options::Options;
 use crate::pressure::{self, Crowd, Watch, is_pressed};
@@ -44,7 +42,7 @@ const PROCESSOR_TIME_MAX: Duration = Duration::from_millis(500);
 /// How often a browser with loads is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A load that has not ended by itself so long after its deadline is given up.
-const OVERDUE: Duration = Duration::from_millis(800);
+const OVERDUE: Duration = Duration::from_millis(900);
 
 /// An agent's browser. Dropping it ends what runs.
 #[derive(Debug)]
@@ -281,7 +279,8 @@ async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
         let mut slot = inner.slot.lock().await;
         let idle_us = clock::monotonic().us_since(clock::Monotonic(process.touched_us.load(Ordering::Relaxed)));
         // Places are given under the same lock: none is taken now.
-        let idle = process.leases.load(Ordering::Relaxed) == 0 && idle_us >= inner.options.idle_max_s.saturating_mul(1_000_000);
+        let idle = process.leases.load(Ordering::Relaxed) == 0
+            && idle_us >= inner.options.idle_max_s.saturating_mul(1_000_000);
         if idle && slot.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &process)) {
             tracing::info!("{} ends: no load for {} s", process.build, idle_us / 1_000_000);
             slot.current = None;
@@ -310,4 +309,3 @@ async fn guard(process: &Arc<Process>, memory_max: u64) {
         }
     }
 }
-

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
 use std::task::{Context, Poll};
 
 use serde::Deserialize;
@@ -101,14 +100,13 @@ pub(crate) struct Events {
 impl Events {
     /// The next one; none once the session or the browser ended, or there were more than could be kept.
     pub(crate) fn poll_recv(&mut self, task: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.receiver.poll_recv(task).map(|next| {
-            let (event, bytes) = next?;
+        self.receiver.poll_recv(task).map(|told| {
+            let (event, bytes) = told?;
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             Some(event)
         })
     }
 
-    /// As [`Events::poll_recv`], for one who waits for nothing else.
     #[cfg(test)]
     pub(crate) async fn recv(&mut self) -> Option<Event> {
         std::future::poll_fn(|task| self.poll_recv(task)).await
@@ -283,9 +281,10 @@ impl Shared {
     /// A message that was too long: an event is lost, a call is refused.
     fn pass_over(&self, head: &[u8]) {
         let digits = head.strip_prefix(b"{\"id\":").unwrap_or_default();
-        let id = digits.iter().take_while(|byte| byte.is_ascii_digit()).fold(0_u64, |id, digit| {
-            id.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-        });
+        let id = digits
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .fold(0_u64, |id, digit| id.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
         if let Some(call) = self.state().calls.remove(&id) {
             drop(call.send(Err(format!("its answer has more than {} MiB", MESSAGE_BYTES_MAX >> 20))));
         }
@@ -314,7 +313,10 @@ async fn read(mut input: impl tokio::io::AsyncBufRead + Unpin, shared: &Shared) 
             if bytes.len() < MESSAGE_BYTES_MAX || skip(&mut input).await.is_err() {
                 return;
             }
-            tracing::debug!("a message of the browser was too long, it begins {}", String::from_utf8_lossy(&bytes[..80]));
+            tracing::debug!(
+                "a message of the browser was too long, it begins {}",
+                String::from_utf8_lossy(&bytes[..80])
+            );
             shared.pass_over(&bytes);
             continue;
         }

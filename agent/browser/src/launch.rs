@@ -38,7 +38,8 @@ const THREAD_STACK_BYTES: usize = 128 << 10;
 
 /// Puts the socket that is the shell's input where the browser reads commands (3) and answers them (4), and becomes it. When memory runs short, a browser
 /// goes before the agent does, and a renderer (Chromium gives it 300) before its browser.
-pub(crate) const BECOME: &str = r#"echo 200 2>/dev/null >/proc/self/oom_score_adj; exec "$@" 3<&0 4>&0 </dev/null >/dev/null"#;
+pub(crate) const BECOME: &str =
+    r#"echo 200 2>/dev/null >/proc/self/oom_score_adj; exec "$@" 3<&0 4>&0 </dev/null >/dev/null"#;
 
 /// A browser that runs. Dropping it ends it.
 #[derive(Debug)]
@@ -262,11 +263,7 @@ async fn spawn(mut command: Command, profile: ProfileDir, program: &Path) -> Res
         drop(ending);
     };
     let failed = |error: std::io::Error| format!("{}: cannot be started ({error})", program.display());
-    std::thread::Builder::new()
-        .name("browser".to_owned())
-        .stack_size(THREAD_STACK_BYTES)
-        .spawn(run)
-        .map_err(failed)?;
+    std::thread::Builder::new().name("browser".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(run).map_err(failed)?;
     match hears.await {
         Ok(own) => own.map_err(failed),
         Err(_) => Err(failed(std::io::ErrorKind::Other.into())),
@@ -311,4 +308,3 @@ impl Drop for Process {
         self.connection.end();
     }
 }
-

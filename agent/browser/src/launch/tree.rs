@@ -110,8 +110,7 @@ mod tests {
 
     #[test]
     fn children_are_found_and_another_process_of_their_number_is_left_alone() {
-        let mut child =
-            std::process::Command::new("/bin/sh").args(["-c", "sleep 60 & wait"]).spawn().expect("a shell");
+        let mut child = std::process::Command::new("/bin/sh").args(["-c", "sleep 60 & wait"]).spawn().expect("a shell");
         let pid = i32::try_from(child.id()).expect("a number");
         let looks = std::iter::repeat_with(|| {
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -128,5 +127,4 @@ mod tests {
         child.wait().expect("its end");
         assert!(tree(pid).is_empty());
     }
-
 }

@@ -50,7 +50,10 @@ impl Words {
 }
 
 fn tell(words: &str) -> Option<String> {
-    if ["No usable sandbox", "Failed to move to new namespace", "credentials.cc"].iter().any(|sign| words.contains(sign)) {
+    if ["No usable sandbox", "Failed to move to new namespace", "credentials.cc"]
+        .iter()
+        .any(|sign| words.contains(sign))
+    {
         return Some(
             "its sandbox needs user namespaces, which this host does not allow it: allow them (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu \
              kernel.apparmor_restrict_unprivileged_userns=0 or a profile for the browser; in a container a seccomp profile that permits them)"
@@ -58,11 +61,11 @@ fn tell(words: &str) -> Option<String> {
         );
     }
     // A headless browser always complains of a desktop that is not there, and tells its stack, which helps nobody here.
-    let lines = words.lines().map(str::trim).filter(|line| {
+    let mut lines = words.lines().map(str::trim).filter(|line| {
         !line.is_empty() && !line.starts_with('#') && !line.contains("dbus") && !line.contains("drmGetDevices")
     });
     let fatal = lines.clone().find(|line| line.contains("FATAL"));
-    let line = fatal.or_else(|| lines.last())?;
+    let line = fatal.or_else(|| lines.next_back())?;
     Some(line.chars().filter(|c| !c.is_control()).take(TOLD_CHARS).collect())
 }
 
@@ -75,7 +78,10 @@ mod tests {
         assert_eq!(tell(""), None);
         assert_eq!(tell("[1:ERROR:dbus/bus.cc:405] Failed to connect to the bus\n"), None);
         assert_eq!(tell("a\n\x1b[1mb\x07\n#0 0x5617 <unknown>\n").as_deref(), Some("[1mb"));
-        assert_eq!(tell("x\n[1:FATAL:a.cc] out of it\nReceived signal 6\n").as_deref(), Some("[1:FATAL:a.cc] out of it"));
+        assert_eq!(
+            tell("x\n[1:FATAL:a.cc] out of it\nReceived signal 6\n").as_deref(),
+            Some("[1:FATAL:a.cc] out of it")
+        );
         assert_eq!(tell(&"y".repeat(1000)).map(|told| told.len()), Some(TOLD_CHARS));
         let sandbox = tell("[7:7:FATAL:zygote_host_impl_linux.cc(127)] No usable sandbox! ...").expect("words");
         assert!(sandbox.contains("sysctl kernel.unprivileged_userns_clone=1"), "{sandbox}");

@@ -80,7 +80,7 @@ pub(crate) struct Entries {
     pub(crate) error_texts: Vec<String>,
     /// When consent was given, in microseconds; more often where the first click had no effect.
     pub(crate) consents_us: Vec<u64>,
-    kept: usize,
+    pub(crate) kept: usize,
 }
 
 #[derive(Deserialize)]

@@ -89,6 +89,9 @@ const LOCAL = [
 
 let serial = 0;
 
+// What was told that must not be.
+const told = [];
+
 const peers = async (base) => {
   const [host, port] = base;
   const authority = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
@@ -96,14 +99,18 @@ const peers = async (base) => {
   for (const policy of ["all", "relay"]) {
     const peer = new RTCPeerConnection({ iceServers: [{ urls, username: "a", credential: "b" }], iceTransportPolicy: policy });
     peer.createDataChannel("a");
+    // Where this machine is: nobody's business either.
+    peer.onicecandidate = (event) => { if (event.candidate && event.candidate.candidate) told.push(`candidate ${event.candidate.candidate}`); };
     await peer.setLocalDescription(await peer.createOffer());
     const other = new RTCPeerConnection();
     await other.setRemoteDescription(peer.localDescription);
     const answer = await other.createAnswer();
     await peer.setRemoteDescription(answer);
     for (const [protocol, type] of [["udp", ""], ["tcp", " tcptype passive"]]) {
-      const candidate = `candidate:1 1 ${protocol} 2122260223 ${host} ${port} typ host${type}`;
-      await peer.addIceCandidate({ candidate, sdpMid: "0", sdpMLineIndex: 0 }).catch(() => {});
+      for (const at of [host, "denied.test", "canary.local", "localhost"]) {
+        const candidate = `candidate:1 1 ${protocol} 2122260223 ${at} ${port} typ host${type}`;
+        await peer.addIceCandidate({ candidate, sdpMid: "0", sdpMLineIndex: 0 }).catch(() => {});
+      }
     }
   }
 };
@@ -115,21 +122,21 @@ const attempt = async (what) => {
 
 const readsLocal = async (url) => {
   const found = [];
-  const told = (how, text) => { if (text && /root:|HOME=|PATH=|Chromium|<html/i.test(text)) found.push(`${how} ${url}`); };
-  await attempt(async () => told("fetch", await (await fetch(url)).text()));
+  const look = (how, text) => { if (text && /root:|HOME=|PATH=|Chromium|<html/i.test(text)) found.push(`${how} ${url}`); };
+  await attempt(async () => look("fetch", await (await fetch(url)).text()));
   await attempt(() => new Promise((done) => {
     const request = new XMLHttpRequest();
-    request.onload = () => { told("xhr", request.responseText); done(); };
+    request.onload = () => { look("xhr", request.responseText); done(); };
     request.onerror = done;
     request.open("GET", url);
     request.send();
   }));
   await attempt(() => new Promise((done) => {
     const inner = add("iframe", { src: url });
-    inner.onload = () => { try { told("iframe", inner.contentDocument.documentElement.outerHTML.replace(/^<html><head><\/head><body><\/body><\/html>$/, "")); } catch (error) { /* another origin */ } done(); };
+    inner.onload = () => { try { look("iframe", inner.contentDocument.documentElement.outerHTML.replace(/^<html><head><\/head><body><\/body><\/html>$/, "")); } catch (error) { /* another origin */ } done(); };
   }));
   await attempt(() => { add("script", { src: url }); add("object", { data: url }); new Image().src = url; });
-  await attempt(() => { const opened = window.open(url); try { told("open", opened.document.documentElement.outerHTML.replace(/^<html><head><\/head><body><\/body><\/html>$/, "")); } catch (error) { /* another origin */ } if (opened) opened.close(); });
+  await attempt(() => { const opened = window.open(url); try { look("open", opened.document.documentElement.outerHTML.replace(/^<html><head><\/head><body><\/body><\/html>$/, "")); } catch (error) { /* another origin */ } if (opened) opened.close(); });
   await attempt(() => new Promise((done) => { const worker = new Worker(url); worker.onerror = done; }));
   return found;
 };
@@ -142,7 +149,7 @@ const run = async () => {
     await Promise.all(BASES.slice(first, first + 4).flatMap(all));
   }
   if (!ONLY || ONLY.includes('peers')) await Promise.all(UDP.map((base) => attempt(() => peers(base))));
-  const found = (await Promise.all(LOCAL.map(readsLocal))).flat();
+  told.push(...(await Promise.all(LOCAL.map(readsLocal))).flat());
   for (const url of ["ftp://127.0.0.2/a", "ssh://127.0.0.2", "mailto:a@b.example", "gopher://127.0.0.2/", "intent://a#Intent;end", "smb://127.0.0.2/a", "ws://127.0.0.2:" + BASES_PORT]) {
     await attempt(() => { add("iframe", { src: url }); });
   }
@@ -152,6 +159,6 @@ const run = async () => {
     await pause(500);
   }
   await pause(1000);
-  await fetch(`/done?${encodeURIComponent(found.join("; "))}`);
+  await fetch(`/done?${encodeURIComponent(told.join("; "))}`);
 };
 run();

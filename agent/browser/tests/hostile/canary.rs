@@ -28,7 +28,8 @@ impl Denied {
         for _ in 0..100 {
             let first = TcpListener::bind((DENIED[0], 0)).unwrap();
             let port = first.local_addr().unwrap().port();
-            let rest: io::Result<Vec<_>> = DENIED[1..].iter().map(|address| TcpListener::bind((*address, port))).collect();
+            let rest: io::Result<Vec<_>> =
+                DENIED[1..].iter().map(|address| TcpListener::bind((*address, port))).collect();
             let udp: io::Result<Vec<_>> = DENIED.iter().map(|address| UdpSocket::bind((*address, port))).collect();
             if let (Ok(rest), Ok(udp)) = (rest, udp) {
                 let tcp: Vec<_> = std::iter::once(first).chain(rest).collect();
@@ -49,7 +50,11 @@ impl Denied {
                 stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
                 let mut said = [0; 256];
                 let length = stream.read(&mut said).unwrap_or(0);
-                came.push(format!("tcp {}: {:?}", listener.local_addr().unwrap(), String::from_utf8_lossy(&said[..length])));
+                came.push(format!(
+                    "tcp {}: {:?}",
+                    listener.local_addr().unwrap(),
+                    String::from_utf8_lossy(&said[..length])
+                ));
             }
         }
         for socket in &self.udp {
@@ -64,7 +69,8 @@ impl Denied {
     /// The listeners notice: a connection and a datagram to each of them.
     pub(crate) fn assert_that_they_notice(&self) {
         assert_eq!(self.came(), Vec::<String>::new());
-        let talker = |address: IpAddr| UdpSocket::bind((if address.is_ipv4() { DENIED[0] } else { DENIED[3] }, 0)).unwrap();
+        let talker =
+            |address: IpAddr| UdpSocket::bind((if address.is_ipv4() { DENIED[0] } else { DENIED[3] }, 0)).unwrap();
         for address in DENIED {
             TcpStream::connect((address, self.port)).unwrap().write_all(b"x").unwrap();
             talker(address).send_to(b"x", (address, self.port)).unwrap();
@@ -160,7 +166,8 @@ impl Shared {
             let done = self.done.lock().unwrap();
             drop(self.is_done.wait_timeout_while(done, Duration::from_secs(120), |done| !*done).unwrap());
         }
-        let (lines, body) = answers(path).unwrap_or_else(|| ("200 OK\r\ncontent-type: text/plain".to_owned(), Vec::new()));
+        let (lines, body) =
+            answers(path).unwrap_or_else(|| ("200 OK\r\ncontent-type: text/plain".to_owned(), Vec::new()));
         let length = body.len();
         let preflight = "access-control-allow-origin: *\r\naccess-control-allow-headers: *\r\naccess-control-allow-private-network: true";
         write!(stream, "HTTP/1.1 {lines}\r\n{preflight}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")?;

@@ -63,7 +63,8 @@ const NOT_IN_A_CONTROL: [&str; 8] =
 
 fn answer(path: &str) -> Option<(String, Vec<u8>)> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let html = |lines: String, text: &str| Some((format!("{lines}\r\ncontent-type: text/html"), text.as_bytes().to_vec()));
+    let html =
+        |lines: String, text: &str| Some((format!("{lines}\r\ncontent-type: text/html"), text.as_bytes().to_vec()));
     let script = |text: String| Some(("200 OK\r\ncontent-type: text/javascript".to_owned(), text.into_bytes()));
     match path {
         "/redirect" => Some((format!("302 Found\r\nlocation: {query}"), Vec::new())),
@@ -138,7 +139,8 @@ fn hostile_page(form: &Form) {
         serde_json::to_string(&bases).unwrap(),
         serde_json::to_string(&udp).unwrap(),
         denied.port,
-        include_str!("attacks.js").replace("const ONLY = ''", &format!("const ONLY = '{}'", std::env::var("ONLY").unwrap_or_default()))
+        include_str!("attacks.js")
+            .replace("const ONLY = ''", &format!("const ONLY = '{}'", std::env::var("ONLY").unwrap_or_default()))
     );
     let kinds: Vec<String> = kinds();
     let (wanted, arrived) = (kinds.clone(), control.clone());
@@ -174,8 +176,18 @@ fn hostile_page(form: &Form) {
     assert!(came.is_empty(), "reached what is denied: {} times, as {:?}", came.len(), &came[..came.len().min(20)]);
     println!("missing at control: {:?}", missing());
     println!("done: {}", done.lock().unwrap());
-    println!("asked: {:?}", doors.asked(denied.port).iter().map(|(h, o)| format!("{h}{}", if *o {"!"} else {""})).collect::<BTreeSet<_>>());
-    println!("sockets: {:?}", sockets.iter().map(|s| format!("{} {}>{} {}", s.protocol, s.local, s.remote, s.pid)).collect::<BTreeSet<_>>());
+    println!(
+        "asked: {:?}",
+        doors
+            .asked(denied.port)
+            .iter()
+            .map(|(h, o)| format!("{h}{}", if *o { "!" } else { "" }))
+            .collect::<BTreeSet<_>>()
+    );
+    println!(
+        "sockets: {:?}",
+        sockets.iter().map(|s| format!("{} {}>{} {}", s.protocol, s.local, s.remote, s.pid)).collect::<BTreeSet<_>>()
+    );
     println!("outcome: {:?}", outcome.err().map(|f| f.detail.chars().take(300).collect::<String>()));
 }
 

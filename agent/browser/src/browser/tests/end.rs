@@ -1,0 +1,110 @@
+//! An agent that is killed, or a thread of it that ends: the first takes its browser along, the second does not.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Says to a child of this test which form and which folder.
+const FORM: &str = "SITEPULSE_TEST_FORM";
+const BASE: &str = "SITEPULSE_TEST_BASE";
+
+/// How often an agent is killed, for each form.
+fn kills() -> usize {
+    std::env::var("SITEPULSE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
+#[test]
+#[ignore = "the agent that the next test kills, not a test"]
+fn an_agent_with_a_page() {
+    let Ok(base) = std::env::var(BASE) else { return };
+    let form = if std::env::var(FORM).is_ok_and(|form| form == "shell") { Form::HeadlessShell } else { Form::Chromium };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let browser = browser(&form, Path::new(&base));
+        let (one, two) = (lease(&browser).await, lease(&browser).await);
+        page(&one, "x").await;
+        let session = page(&two, HANGS).await;
+        hung(&two, &session).await;
+        println!("\npid={}", one.process.pid().expect("its own process"));
+        std::future::pending::<()>().await;
+    });
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_start() {
+    for form in FORMS {
+        let base = base();
+        for _ in 0..kills() {
+            let mut agent = Command::new(std::env::current_exe().expect("this test"))
+                .args(["--exact", "browser::tests::end::an_agent_with_a_page", "--ignored", "--nocapture"])
+                .env(FORM, if form == Form::HeadlessShell { "shell" } else { "full" })
+                .env(BASE, base.path())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("this test can be started");
+            let lines = BufReader::new(agent.stdout.take().expect("its output")).lines();
+            let pid: i32 = lines
+                .map_while(Result::ok)
+                .find_map(|line| line.strip_prefix("pid=").and_then(|pid| pid.parse().ok()))
+                .expect("a browser");
+            let members = tree::tree(pid);
+            assert!(members.len() > 4, "{form:?}: {members:?}");
+            agent.kill().expect("it runs");
+            agent.wait().expect("it ends");
+            all_gone(&members).await;
+            // Those that Chromium parts from itself (its crash handlers) name the folder.
+            let folder = base.path().to_string_lossy().into_owned();
+            until("nobody names the folder", || naming(&folder).is_empty()).await;
+            assert_eq!(left_in(base.path()), 1);
+        }
+        let browser = browser(&form, base.path());
+        let lease = lease(&browser).await;
+        assert_eq!(left_in(base.path()), 1, "{form:?}: its own");
+        lease.end().await;
+        browser.close().await;
+        assert_eq!(left_in(base.path()), 0);
+    }
+}
+
+/// Processes with this text in their command line.
+fn naming(text: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").expect("processes").flatten();
+    let lines = entries.filter(|entry| entry.file_name().to_string_lossy().parse::<i32>().is_ok()).map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).into_owned()
+    });
+    lines.filter(|line| line.contains(text)).collect()
+}
+
+/// The kernel tells a child of the end of the *thread* that made it. Threads of a runtime come and go.
+#[test]
+fn a_thread_that_ends_does_not_take_the_browser_along() {
+    let base = base();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_keep_alive(Duration::from_millis(1))
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let browser = Arc::new(browser(&Form::HeadlessShell, base.path()));
+    let handle = runtime.handle().clone();
+    let shared = browser.clone();
+    let leased = runtime
+        .block_on(runtime.spawn_blocking(move || {
+            let name = std::fs::read_link("/proc/thread-self").expect("this thread");
+            (handle.block_on(lease(&shared)), name)
+        }))
+        .expect("it does not panic");
+    let (lease, thread) = leased;
+    runtime.block_on(async {
+        let thread = Path::new("/proc").join(thread);
+        until("the thread is gone", || !thread.exists()).await;
+        page(&lease, "still here").await;
+        let members = lease.process.look();
+        assert!(members.iter().all(alive));
+        lease.end().await;
+        browser.close().await;
+        all_gone(&members).await;
+    });
+}

@@ -1,0 +1,128 @@
+//! The units of systemd: their command line gives the same browser over a socket as a start by the agent does.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+use crate::launch::BECOME;
+use crate::launch::program::Program;
+
+const UNIT: &str = include_str!("../../../../../systemd/sitepulse-browser@.service");
+
+/// The words of a unit's command line, as systemd takes them apart: quotes, `$$` and continued lines.
+fn command_line(profile: &str) -> Vec<String> {
+    let unit = UNIT.replace("\\\n", " ");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (Some(_) | None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    let given = |word: String| word.replace("$$", "$").replace("%%", "%").replace("${RUNTIME_DIRECTORY}", profile);
+    words.into_iter().map(given).collect()
+}
+
+#[test]
+fn the_unit_starts_the_browser_as_the_agent_does() {
+    let words = command_line("/profile");
+    let program = Program { path: "/usr/lib/chromium/chromium-headless-shell".into(), shell: true };
+    let mut want: Vec<String> = vec!["/bin/sh".into(), "-c".into(), BECOME.into(), "sh".into()];
+    want.push(program.path.to_string_lossy().into_owned());
+    want.extend(program.flags(Path::new("/profile"), true));
+    assert_eq!(words, want);
+}
+
+/// What systemd does for `Accept=yes`: one browser for each connection, which is its standard input.
+struct Acceptor {
+    children: Vec<Child>,
+}
+
+impl Acceptor {
+    fn accept(&mut self, listener: &UnixListener, profile: &Path) {
+        let (socket, _) = listener.accept().expect("a connection");
+        std::fs::create_dir_all(profile).expect("a folder");
+        let mut words = command_line(&profile.to_string_lossy());
+        let mut setpriv: Vec<String> = vec!["setpriv".into(), "--no-new-privs".into()];
+        if let Some((uid, gid)) = program::user() {
+            std::os::unix::fs::chown(profile, Some(uid), Some(gid)).expect("it can be given away");
+            setpriv.extend([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]);
+        }
+        setpriv.append(&mut words);
+        let mut command = Command::new(&setpriv[0]);
+        command.args(&setpriv[1..]).env_clear().env("HOME", profile).env("PATH", "/usr/bin:/bin");
+        command.stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+        self.children.push(command.spawn().expect("a shell"));
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            child.kill().expect("it can be ended");
+            child.wait().expect("its end");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_behind_a_socket_loads_and_ends_with_its_connection() {
+    let base = base();
+    let path = base.path().join("browser.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let folder = base.path().to_owned();
+    let acceptor = std::thread::spawn(move || {
+        let mut acceptor = Acceptor { children: Vec::new() };
+        for number in 0..2 {
+            acceptor.accept(&listener, &folder.join(format!("profile-{number}")));
+        }
+        acceptor
+    });
+    let dir = Some(base.path().join("nothing-is-started-here"));
+    let browser = browser_with(Options { socket: Some(path.clone()), dir, loads_max: 1, ..Options::default() });
+    let one = lease(&browser).await;
+    assert!(one.process.pid().is_none() && one.process.build.starts_with("HeadlessChrome/"), "{:?}", one.process);
+    let session = page(&one, HANGS).await;
+    hung(&one, &session).await;
+    // Worn: the next load is on another connection, the first one's browser ends.
+    let two = lease(&browser).await;
+    assert!(!Arc::ptr_eq(&one.process, &two.process));
+    one.end().await;
+    let session = page(&two, "x").await;
+    let answer = two.connection().call(Some(&session), "Runtime.evaluate", json!({ "expression": "1 + 1" })).await;
+    assert_eq!(answer.expect("an answer")["result"]["value"], 2);
+    let mut acceptor = acceptor.join().expect("it does not panic");
+    let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
+    until("the first browser ended", || ended(&mut acceptor.children[0])).await;
+    assert!(!ended(&mut acceptor.children[1]));
+    two.end().await;
+    drop(browser);
+    until("the second browser ended", || ended(&mut acceptor.children[1])).await;
+}
+
+#[tokio::test]
+async fn where_nobody_listens_the_browser_is_started_here_or_the_unit_is_named() {
+    let base = base();
+    let socket = Some(base.path().join("nobody.sock"));
+    let dir = Some(base.path().to_owned());
+    let here = browser_with(Options { socket: socket.clone(), dir: dir.clone(), ..Options::default() });
+    let lease = lease(&here).await;
+    assert!(lease.process.pid().is_some());
+    lease.end().await;
+    here.close().await;
+    let program = Form::Program("/nonexistent".into());
+    let nowhere = browser_with(Options { socket, dir, form: program, ..Options::default() });
+    let failed = nowhere.inner.lease(NO_PROXY).await.expect_err("no browser");
+    assert!(failed.detail.contains("nobody.sock"), "{}", failed.detail);
+    assert!(failed.detail.ends_with("systemctl enable --now sitepulse-browser.socket"), "{}", failed.detail);
+}
