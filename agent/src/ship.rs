@@ -21,10 +21,12 @@ use sitepulse_model::control::{ControlEvent, EventId};
 use sitepulse_model::id::{AgentNo, CheckNo, Incarnation};
 use sitepulse_model::record::{ProbeResult, detail};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::frame::BODY_BYTES_MAX;
 use sitepulse_wire::message::{
     Batch, EVENTS_MAX, Hello, Lane, PROTOCOL, PROTOCOL_MIN, Refusal, RefusalCode, SecretsPart, Status, ToAgent,
     ToCollector,
 };
+use sitepulse_wire::record::RECORD_BYTES_MAX;
 
 use crate::secrets::SecretValues;
 use crate::spool::Page;
@@ -35,6 +37,8 @@ pub const IN_FLIGHT_BATCHES_MAX: usize = 4;
 pub const BATCH_RECORDS: usize = 1024;
 /// About the most bytes of one batch (as spooled; the wire takes less).
 pub const BATCH_BYTES: usize = 256 << 10;
+// A batch ends with the record that fills it, and all of it goes into one frame.
+const _: () = assert!(BATCH_BYTES + RECORD_BYTES_MAX < BODY_BYTES_MAX);
 /// Least time between the reads of two fresh batches, unless the first left more behind: at a few records each, a batch costs both sides
 /// more than what is in it.
 pub const FRESH_PAUSE_US: u64 = 400_000;

@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 
 use sitepulse_model::record::{Cause, DropReason, MissedCause, Phase, Phases, ProbeResult, ProbeState, Record};
 
+use crate::record::carried;
+
 /// The bits that only [`crate::record`] uses.
 pub(crate) const SHORT_MASK: u64 = 0x1f << 16;
 
@@ -110,7 +112,7 @@ impl ResultHead {
             body_bytes: result.facts.body_bytes.is_some(),
             certificate: result.facts.certificate_expires.is_some(),
             detail: !result.detail.is_empty(),
-            more: !result.facts.more.is_empty(),
+            more: carried(&result.facts.more).next().is_some(),
             failed_phase: result.failed_phase,
             cause: result.cause,
         }

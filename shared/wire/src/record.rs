@@ -31,6 +31,9 @@ use crate::leb::{self, put, put_signed, unzigzag};
 /// The version byte that [`encode`] writes.
 pub const RECORD_VERSION: u8 = 1;
 
+/// No record takes more bytes: the largest are those of pages, with a report and a screenshot.
+pub const RECORD_BYTES_MAX: usize = 128 << 10;
+
 const MILLIS: u64 = 1 << 16;
 const CERTIFICATE_SECONDS: u64 = 1 << 17;
 const PORT_443: u64 = 1 << 18;
@@ -148,17 +151,26 @@ fn encode_result(result: &ProbeResult, out: &mut Vec<u8>) {
     if !result.detail.is_empty() {
         put_text(beginning(&result.detail, DETAIL_BYTES_MAX), out);
     }
-    if !result.facts.more.is_empty() {
-        put_facts(&result.facts.more, out);
-    }
+    put_facts(&result.facts.more, out);
 }
 
-/// Facts: how many, then each as its key's code and its value; a number zigzag, a text with its length. Of facts that nobody
-/// shortened, no more than the decoder takes.
+/// Of facts that nobody shortened, what the decoder takes: the first of them, and no document beyond its bound, for half of one is none.
+pub(crate) fn carried(facts: &[Fact]) -> impl Iterator<Item = &Fact> {
+    let whole = |fact: &&Fact| match &fact.value {
+        FactValue::Text(text) => !fact.key.is_document() || text.len() <= fact.key.bytes_max(),
+        FactValue::Number(_) => true,
+    };
+    facts.iter().filter(whole).take(FACTS_MAX)
+}
+
+/// Facts: how many, then each as its key's code and its value; a number zigzag, a text with its length. Of none, nothing: the head says so.
 pub(crate) fn put_facts(facts: &[Fact], out: &mut Vec<u8>) {
-    let facts = &facts[..facts.len().min(FACTS_MAX)];
-    put(facts.len() as u64, out);
-    for fact in facts {
+    let count = carried(facts).count();
+    if count == 0 {
+        return;
+    }
+    put(count as u64, out);
+    for fact in carried(facts) {
         put(u64::from(fact.key.code()), out);
         match &fact.value {
             FactValue::Number(value) => put_signed(*value, out),

@@ -4,6 +4,7 @@
 //! Durations are microseconds from the start of the navigation unless named otherwise. Lists are short and texts are cut by whoever makes
 //! them (see the constants); readers take what a newer build adds and leave it aside.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Vital;
 use super::profile::Profile;
+use crate::record::FactKey;
 
 /// Most shifts, interactions and refused hosts that a report names.
 pub const LISTED_MAX: usize = 5;
@@ -38,6 +40,45 @@ pub struct Report {
     /// What the page was made of, in that load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<Page>,
+}
+
+impl Report {
+    /// As JSON, with as much of it as a record has room for: first the longer lists go, then the texts that a page made, then all that is no figure.
+    pub fn to_json(&self) -> String {
+        let bytes_max = FactKey::VitalsReport.bytes_max();
+        let mut report = Cow::Borrowed(self);
+        let shorter: [fn(&mut Self); 4] = [
+            |report| report.keep_lists(1),
+            |report| report.keep_lists(0),
+            |report| (report.attribution, report.page) = (None, None),
+            |report| {
+                report.profile = None;
+                report.browser.clear();
+                report.loads.iter_mut().for_each(|load| load.failure.clear());
+            },
+        ];
+        let mut shorter = shorter.into_iter();
+        loop {
+            let json = serde_json::to_string(&*report).expect("texts, numbers and lists always serialize");
+            match shorter.next() {
+                Some(shorten) if json.len() > bytes_max => shorten(report.to_mut()),
+                Some(_) | None => return json,
+            }
+        }
+    }
+
+    /// Keeps the first of each list, and of the lists in them.
+    fn keep_lists(&mut self, listed: usize) {
+        if let Some(attribution) = &mut self.attribution {
+            attribution.shifts.truncate(listed);
+            attribution.shifts.iter_mut().for_each(|shift| shift.sources.truncate(listed));
+            attribution.interactions.truncate(listed);
+        }
+        if let Some(page) = &mut self.page {
+            page.js_error_texts.truncate(listed);
+            page.refused.truncate(listed);
+        }
+    }
 }
 
 /// One load of the page.
@@ -251,4 +292,78 @@ pub struct Page {
     /// Whether the consent that the check names was found and given; absent where the check names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consent: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned as _;
+    use alloc::vec;
+
+    use super::*;
+
+    /// As it is stored: read for ever.
+    const STORED: &str = concat!(
+        r#"{"browser":"HeadlessChrome/156.0.8078.79","profile":{"name":"kiosk","width":1080,"height":1920,"dpr":1.25,"mobile":false,"touch":true,"cpu":2,"#,
+        r#""network":{"rtt":"20ms","down_kbps":50000,"up_kbps":10000.5},"thresholds":{"lcp":["2s500ms","4s"],"cls":[0.1,0.25],"inp":["200ms","500ms"],"#,
+        r#""tbt":["200ms","600ms"],"fcp":["1s800ms","3s"],"ttfb":["800ms","1s800ms"]}},"#,
+        r#""loads":[{"values":{"lcp":2513400,"cls":0,"ttfb":310200},"low_confidence":true,"ended":"quiet","observed_us":4000000,"#,
+        r#""host":{"pressure_before":12,"pressure_during":400,"parallel":2,"cpus":4,"benchmark_us":5000}},"#,
+        r#"{"values":{},"low_confidence":false,"ended":"failed","observed_us":0,"host":{"parallel":1,"cpus":4,"benchmark_us":5100},"failure":"page: HTTP 500"}],"#,
+        r##""shown":0,"attribution":{"lcp":{"element":"main > img","url":"https://a/x.png","area":90000,"load_delay_us":1,"load_us":2,"render_delay_us":3},"##,
+        r##""shifts":[{"at_us":5,"score":1042,"sources":["#ad"]}],"interactions":[{"action":"click #menu","target":"#menu","duration_us":184000,"##,
+        r#""input_delay_us":1000,"processing_us":150000,"presentation_us":33000}],"ttfb":{"redirect_us":0,"dns_us":1,"connect_us":2,"tls_us":3,"wait_us":4}},"#,
+        r#""page":{"url":"https://a/","status":200,"protocol":"h2","address":"192.0.2.1:443","requests":84,"bytes":1510233,"failed_requests":1,"js_errors":1,"#,
+        r#""js_error_texts":["TypeError"],"dialogs":0,"downloads":0,"popups":0,"refused":["10.0.0.1"],"consent":true}}"#,
+    );
+
+    #[test]
+    fn what_is_stored_is_read_for_ever() {
+        let report: Report = serde_json::from_str(STORED).unwrap();
+        assert_eq!(report.to_json(), STORED);
+        assert_eq!(report.loads[0].values.get(Vital::Lcp), Some(2_513_400));
+        assert_eq!(report.loads[1].values.get(Vital::Lcp), None);
+        assert_eq!(report.profile.as_ref().map(|profile| profile.name.as_str()), Some("kiosk"));
+        assert_eq!(serde_json::from_str::<Report>("{}").unwrap(), Report::default());
+        let newer = r#"{"loads":[{"ended":"quiet","battery":7}],"weather":"fair"}"#;
+        assert_eq!(serde_json::from_str::<Report>(newer).unwrap().loads[0].ended, Ended::Quiet, "a newer build's");
+    }
+
+    #[test]
+    fn a_report_is_shortened_until_a_record_has_room_for_it() {
+        let bytes_max = FactKey::VitalsReport.bytes_max();
+        let stored: Report = serde_json::from_str(STORED).unwrap();
+        // A page may be full of quotes, which JSON writes as two bytes.
+        let text = "\"".repeat(TEXT_BYTES_MAX);
+        let shift = Shift { sources: vec![text.clone(); LISTED_MAX], ..Shift::default() };
+        let mut report = stored.clone();
+        report.loads = vec![stored.loads[0].clone(); 9];
+        let attribution = report.attribution.as_mut().unwrap();
+        attribution.shifts = vec![shift; LISTED_MAX];
+        let page = report.page.as_mut().unwrap();
+        page.js_error_texts = vec![text.clone(); LISTED_MAX];
+        page.refused = vec![text.clone(); LISTED_MAX];
+        let json = report.to_json();
+        let read: Report = serde_json::from_str(&json).unwrap();
+        assert!(json.len() <= bytes_max && serde_json::to_string(&report).unwrap().len() > bytes_max);
+        assert_eq!((&read.loads, &read.profile), (&report.loads, &report.profile));
+        let attribution = read.attribution.unwrap();
+        assert_eq!((attribution.shifts.len(), attribution.shifts[0].sources.len()), (1, 1), "the largest stays");
+        // Nobody cut anything.
+        let huge = "\"".repeat(bytes_max);
+        for spoil in [
+            |report: &mut Report, huge: &str| report.page.as_mut().unwrap().url = huge.to_owned(),
+            |report: &mut Report, huge: &str| {
+                report.attribution.as_mut().unwrap().lcp.as_mut().unwrap().url = huge.to_owned()
+            },
+            |report: &mut Report, huge: &str| report.loads[1].failure = huge.to_owned(),
+            |report: &mut Report, huge: &str| report.browser = huge.to_owned(),
+        ] {
+            let mut report = stored.clone();
+            spoil(&mut report, &huge);
+            let json = report.to_json();
+            assert!(json.len() <= bytes_max, "{} bytes", json.len());
+            let read: Report = serde_json::from_str(&json).unwrap();
+            assert_eq!((read.loads[0].values, read.shown), (stored.loads[0].values, Some(0)), "the figures stay");
+        }
+    }
 }

@@ -267,9 +267,7 @@ impl Columns {
         if !result.detail.is_empty() {
             put_text(&result.detail, &mut self.tail);
         }
-        if !result.facts.more.is_empty() {
-            put_facts(&result.facts.more, &mut self.tail);
-        }
+        put_facts(&result.facts.more, &mut self.tail);
     }
 
     fn pack(&self) -> Vec<u8> {

@@ -87,7 +87,13 @@ fn facts() -> impl Strategy<Value = Facts> {
 
 fn fact() -> impl Strategy<Value = (FactKey, i64, String)> {
     let number = (any::<i64>(), 0_u32..63).prop_map(|(value, shift)| value >> shift);
-    (prop::sample::select(FactKey::ALL), number, "\\PC{1,250}")
+    // Documents are longer than other texts; how long, where the bounds are tested.
+    let text = ("\\PC{1,25}", 1..40_usize);
+    let key_and_text = (prop::sample::select(FactKey::ALL), text).prop_map(|(key, (text, times))| {
+        let text = if key.is_document() { text.repeat(times) } else { text.repeat(times.div_ceil(4)) };
+        (key, text)
+    });
+    (key_and_text, number).prop_map(|((key, text), number)| (key, number, text))
 }
 
 fn result_alone() -> impl Strategy<Value = ProbeResult> {

@@ -7,9 +7,9 @@ use sitepulse_wire::frame::{
     BODY_BYTES_MAX, DecodeError, EncodeError, FrameDecoder, FrameError, HEADER_BYTES, Message, PUSH_BYTES_MAX,
 };
 use sitepulse_wire::message::{
-    BATCH_RECORDS_MAX, Batch, SECRET_BYTES_MAX, SECRETS_MAX, SecretsPart, ToAgent, ToCollector,
+    BATCH_RECORDS_MAX, Batch, Entry, SECRET_BYTES_MAX, SECRETS_MAX, SecretsPart, ToAgent, ToCollector,
 };
-use sitepulse_wire::record::{self, DecodeError as RecordError};
+use sitepulse_wire::record::{self, DecodeError as RecordError, RECORD_BYTES_MAX};
 
 use crate::{arbitrary, samples};
 
@@ -200,6 +200,82 @@ fn too_much_for_a_frame_is_refused_by_its_sender() {
     }
     batch.entries = vec![batch.entries[0].clone(); BATCH_RECORDS_MAX];
     assert!(matches!(ToCollector::Batch(batch).encode(), Err(EncodeError::TooLong { .. })));
+}
+
+/// A batch is read from the spool until it has 256 KiB: the last record comes on top, whole.
+#[test]
+fn a_batch_of_pages_fits_into_a_frame_with_its_last_record() {
+    const BATCH_BYTES: usize = 256 << 10;
+    let page = samples::largest();
+    let mut spooled = Vec::new();
+    record::encode(&page, &mut spooled);
+    assert!(spooled.len() > 112 << 10 && spooled.len() <= RECORD_BYTES_MAX, "{} bytes", spooled.len());
+    assert_eq!(record::decode(&spooled).as_ref(), Ok(&page));
+    let mut batch = sample_batch();
+    let entry = batch.entries[0].clone();
+    batch.entries.clear();
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES {
+        bytes += spooled.len();
+        batch.entries.push(Entry { seq: Seq(batch.entries.len() as u64 + 1), record: page.clone(), ..entry.clone() });
+    }
+    let message = ToCollector::Batch(batch.clone());
+    let frame = message.encode().unwrap();
+    assert!(frame.len() - HEADER_BYTES <= BATCH_BYTES + RECORD_BYTES_MAX, "{} bytes", frame.len());
+    let mut decoder = FrameDecoder::new();
+    for piece in frame.chunks(PUSH_BYTES_MAX) {
+        decoder.push(piece).unwrap();
+    }
+    assert_eq!(decoder.next(), Ok(Some(message)));
+    // Many more are refused by their sender, before anything is sent.
+    batch.entries = vec![batch.entries[0].clone(); BODY_BYTES_MAX / spooled.len() + 1];
+    assert!(matches!(ToCollector::Batch(batch).encode(), Err(EncodeError::TooLong { .. })));
+}
+
+#[test]
+fn a_document_beyond_its_bound_is_left_out_and_refused() {
+    for (key, code) in [(FactKey::VitalsReport, 164_u8), (FactKey::Screenshot, 165)] {
+        let with = |bytes: usize, more: bool| {
+            let mut result = samples::success();
+            if more {
+                result.facts.text(FactKey::Profile, "mobile");
+            }
+            result.facts.text(key, &"x".repeat(bytes));
+            result
+        };
+        let back = |result: &ProbeResult| {
+            let mut bytes = Vec::new();
+            record::encode(&Record::Result(result.clone()), &mut bytes);
+            let alone = match record::decode(&bytes).unwrap() {
+                Record::Result(result) => result,
+                other => panic!("{other:?}"),
+            };
+            let mut batch = sample_batch();
+            batch.entries.truncate(1);
+            batch.entries[0].record = Record::Result(result.clone());
+            let frame = ToCollector::Batch(batch).encode().unwrap();
+            let mut decoder = FrameDecoder::new();
+            frame.chunks(PUSH_BYTES_MAX).for_each(|piece| decoder.push(piece).unwrap());
+            match decoder.next().unwrap().unwrap() {
+                ToCollector::Batch(batch) => assert_eq!(batch.entries[0].record, Record::Result(alone.clone())),
+                other => panic!("{other:?}"),
+            }
+            alone
+        };
+        let most = key.bytes_max();
+        assert_eq!(back(&with(most, true)), with(most, true), "{key}: all of it is carried");
+        assert_eq!(back(&with(most + 1, true)).facts.more.len(), 1, "{key}: half of one is none");
+        assert_eq!(back(&with(most + 1, false)), samples::success(), "{key}: nothing is left");
+        // A peer that sends it all the same is refused.
+        let mut bytes = Vec::new();
+        record::encode(&Record::Result(with(most, false)), &mut bytes);
+        let at = bytes.windows(2).position(|pair| pair == [code, 1]).unwrap();
+        let length = |bytes: usize| [bytes as u8 | 0x80, (bytes >> 7) as u8 | 0x80, (bytes >> 14) as u8];
+        assert_eq!(bytes[at + 2..at + 5], length(most));
+        bytes.splice(at + 2..at + 5, length(most + 1));
+        bytes.push(b'x');
+        assert_eq!(record::decode(&bytes), Err(RecordError::Malformed { field: "facts" }), "{key}");
+    }
 }
 
 #[test]

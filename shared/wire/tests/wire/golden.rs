@@ -50,7 +50,7 @@ fn golden_messages_to_the_agent() {
 
 #[test]
 fn golden_records() {
-    for (name, record) in samples::records() {
+    for (name, record) in samples::records().into_iter().chain(samples::pages()) {
         let mut bytes = Vec::new();
         record::encode(&record, &mut bytes);
         let golden = check(name, &bytes);

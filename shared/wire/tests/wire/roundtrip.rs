@@ -1,7 +1,7 @@
 //! What goes in comes out: any message, any record, pushed in any pieces.
 
 use proptest::prelude::*;
-use sitepulse_wire::frame::{FrameDecoder, Message};
+use sitepulse_wire::frame::{FrameDecoder, Message, PUSH_BYTES_MAX};
 use sitepulse_wire::message::{ToAgent, ToCollector};
 use sitepulse_wire::record;
 
@@ -10,7 +10,7 @@ use crate::{arbitrary, samples};
 fn decode_all<M: Message>(pieces: &[&[u8]]) -> Vec<M> {
     let mut decoder = FrameDecoder::new();
     let mut messages = Vec::new();
-    for piece in pieces {
+    for piece in pieces.iter().flat_map(|piece| piece.chunks(PUSH_BYTES_MAX)) {
         decoder.push(piece).unwrap();
         while let Some(message) = decoder.next().unwrap() {
             messages.push(message);

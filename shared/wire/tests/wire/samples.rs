@@ -8,10 +8,11 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    Cause, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState,
-    Provenance, Record,
+    Cause, DETAIL_BYTES_MAX, DropReason, Dropped, FACTS_MAX, FactKey, Facts, Missed, MissedCause, Phase, Phases,
+    ProbeResult, ProbeState, Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
+use sitepulse_model::vitals::{Spread, Vital};
 use sitepulse_wire::message::*;
 
 pub(crate) const AT: UtcMicros = UtcMicros(1_795_341_600_000_000);
@@ -103,6 +104,96 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
     ]
 }
 
+/// What a page's run came to: measured, with its report; and failed, with a picture too.
+pub(crate) fn pages() -> Vec<(&'static str, Record)> {
+    let mut facts = Facts { status: Some(200), ..Facts::default() };
+    for (vital, median, min, max) in [
+        (Vital::Lcp, 2_513_400, 2_401_000, 2_888_000),
+        (Vital::Cls, 1_042, 0, 1_042),
+        (Vital::Inp, 184_000, 176_000, 240_000),
+        (Vital::Tbt, 0, 0, 12_000),
+        (Vital::Fcp, 1_204_000, 1_180_000, 1_260_000),
+        (Vital::Ttfb, 310_200, 301_000, 333_000),
+    ] {
+        Spread { median, min, max }.note(vital, &mut facts);
+    }
+    for (key, value) in [
+        (FactKey::LoadsCounted, 3),
+        (FactKey::LoadsLowConfidence, 1),
+        (FactKey::Requests, 84),
+        (FactKey::TransferBytes, 1_510_233),
+        (FactKey::FailedRequests, 1),
+        (FactKey::JsErrors, 0),
+        (FactKey::Dialogs, 0),
+    ] {
+        facts.number(key, value);
+    }
+    facts.text(FactKey::Profile, "mobile");
+    facts.text(FactKey::Browser, "HeadlessChrome/156.0.8078.79");
+    facts.text(FactKey::LcpElement, "main > img.hero");
+    facts.text(FactKey::LcpUrl, "https://cdn.shop.example/hero.avif");
+    let report =
+        r#"{"browser":"HeadlessChrome/156.0.8078.79","loads":[{"values":{"lcp":2513400},"ended":"quiet"}],"shown":0}"#;
+    facts.text(FactKey::VitalsReport, report);
+    let measured = ProbeResult {
+        state: ProbeState::Degraded,
+        cause: Some(Cause::SoftAssertion),
+        detail: "lcp 2.51 s is > good (2.5 s)".into(),
+        facts,
+        ..success()
+    };
+    let mut facts = Facts { status: Some(500), ..Facts::default() };
+    facts.text(FactKey::Profile, "mobile");
+    facts.text(FactKey::VitalsReport, r#"{"loads":[{"ended":"failed","failure":"page: HTTP 500"}]}"#);
+    facts.text(FactKey::Screenshot, "/9j/4AAQSkZJRgABAQAAAQABAAD/2Q==");
+    let failed = ProbeResult {
+        state: ProbeState::Down,
+        cause: Some(Cause::HttpStatus),
+        failed_phase: Some(Phase::FirstByte),
+        detail: "page: https://shop.example/ answered with HTTP 500".into(),
+        facts,
+        ..success()
+    };
+    vec![("record-page", Record::Result(measured)), ("record-page-failed", Record::Result(failed))]
+}
+
+/// A page whose record has all that fits into one.
+pub(crate) fn largest() -> Record {
+    let mut facts = Facts { status: Some(503), ..success().facts };
+    facts.number(FactKey::Attempts, i64::MIN);
+    facts.text(FactKey::VitalsReport, &"r".repeat(FactKey::VitalsReport.bytes_max()));
+    facts.text(FactKey::Screenshot, &"s".repeat(FactKey::Screenshot.bytes_max()));
+    while facts.more.len() < FACTS_MAX {
+        facts.text(FactKey::FailedAttempt, &"f".repeat(300));
+    }
+    facts.shorten();
+    let longest = |_| Some(u64::MAX);
+    let [dns, connect, tls, send, first_byte, transfer, total] = [(); 7].map(longest);
+    Record::Result(ProbeResult {
+        check: CheckNo(u32::MAX),
+        revision: Revision(u32::MAX),
+        scheduled: UtcMicros(i64::MAX),
+        started: UtcMicros(0),
+        phases: Phases { dns, connect, tls, send, first_byte, transfer, total },
+        state: ProbeState::Down,
+        cause: Some(Cause::InteractionFailed),
+        failed_phase: Some(Phase::Total),
+        detail: "d".repeat(DETAIL_BYTES_MAX),
+        address: Some("[2001:db8::7]:8080".parse().unwrap()),
+        facts,
+    })
+}
+
+fn page_batch() -> Batch {
+    let entries = (0..).zip(pages()).map(|(at, (_, record))| Entry {
+        bucket: Bucket(9),
+        seq: Seq(20 + at),
+        provenance: 0,
+        record,
+    });
+    Batch { number: 6, entries: entries.collect(), ..batch() }
+}
+
 fn batch() -> Batch {
     let entry = |(at, (_, record)): (usize, (&str, Record))| Entry {
         bucket: Bucket((at % 2) as u8 * 7),
@@ -182,6 +273,29 @@ fn flow() -> AssignedCheck {
     }
 }
 
+/// A page on a profile of its own, with actions.
+fn page() -> AssignedCheck {
+    let target = r##"{"url":"https://shop.example/","profile":{"name":"kiosk","width":1080,"height":1920,"dpr":1.25,"mobile":false,"touch":true,
+        "cpu":2,"network":{"rtt":"20ms","down_kbps":50000,"up_kbps":10000.5},"thresholds":{"lcp":["1s","2s"],"cls":[0.05,0.1]}},"runs":5,
+        "interact":[{"click":"#menu"},{"type":["#search","shoes"]},{"press":"Enter"},{"scroll":-300},{"wait":"200ms"}],"consent":{"click":"#accept"}}"##;
+    let plain = check();
+    AssignedCheck {
+        number: CheckNo(44),
+        definition: CheckDefinition {
+            id: CheckId::parse("shop-vitals").unwrap(),
+            kind: CheckKind::from_target_json("web_vitals", target).unwrap(),
+            interval_us: 900_000_000,
+            timeout_us: 30_000_000,
+            expect: ["degraded if lcp > good", "down if cls > 0.25", "inp <= poor"]
+                .iter()
+                .map(|text| Expectation::parse(text, "web_vitals").unwrap())
+                .collect(),
+            ..plain.definition
+        },
+        ..plain
+    }
+}
+
 pub(crate) fn to_collector() -> Vec<(&'static str, ToCollector)> {
     let hello = Hello {
         protocol_min: 1,
@@ -218,6 +332,7 @@ pub(crate) fn to_collector() -> Vec<(&'static str, ToCollector)> {
         ("join", ToCollector::Join(join)),
         ("renew", ToCollector::Renew { csr_der: vec![0x30, 0x01, 0x02] }),
         ("ran", ToCollector::Ran { ask: 77, outcome: Ok(Box::new(with_facts())) }),
+        ("batch-pages", ToCollector::Batch(page_batch())),
         ("ran-refused", ToCollector::Ran { ask: 78, outcome: Err("this agent does not run check 42".into()) }),
     ]
 }
@@ -239,6 +354,7 @@ pub(crate) fn to_agent() -> Vec<(&'static str, ToAgent)> {
         secrets: vec![("mail.password".into(), "corréct horse".into()), ("shop-token".into(), "Bearer abc".into())],
     };
     let refusal = Refusal { code: RefusalCode::Revoked, message: "agent eu-west-1 was revoked: join again".into() };
+    let pages = AssignmentPart { revision: 14, part: 0, parts: 1, checks: vec![page()] };
     let part = AssignmentPart { revision: 13, part: 0, parts: 1, checks: vec![check(), flow()] };
     let joined = Joined {
         agent: AgentNo(3),
@@ -253,6 +369,7 @@ pub(crate) fn to_agent() -> Vec<(&'static str, ToAgent)> {
         ("welcome", ToAgent::Welcome(welcome)),
         ("refusal", ToAgent::Refusal(refusal)),
         ("assignment", ToAgent::Assignment(part)),
+        ("assignment-pages", ToAgent::Assignment(pages)),
         ("ack", ToAgent::Ack(Ack { number: 5, backlog_per_s: 2000 })),
         ("control-to-agent", ToAgent::Control(events())),
         ("control-ack-to-agent", ToAgent::ControlAck(ids())),
