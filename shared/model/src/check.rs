@@ -30,7 +30,8 @@ pub use target::{
     TlsOptions, TlsTarget, UdpTarget, WebsocketTarget,
 };
 pub use web_vitals::{
-    BROWSER, BROWSER_ALONE, INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX, WebVitalsTarget,
+    BROWSER, BROWSER_ALONE, BROWSER_WAIT_US_MAX, INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX,
+    WebVitalsTarget,
 };
 
 pub use valid::{CAPTURES_MAX, HEADERS_MAX, PROTOCOLS_MAX, REDIRECTS_MAX, SEND_BYTES_MAX, STEPS_MAX};
