@@ -86,6 +86,14 @@ fn runs(pid: u32) -> bool {
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')))
 }
 
+/// Waits until none of these runs.
+fn gone(processes: &BTreeSet<u32>) {
+    wait::until("the browser is gone", PATIENCE_S, || {
+        let left: Vec<u32> = processes.iter().copied().filter(|pid| runs(*pid)).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+}
+
 #[test]
 fn pages_are_measured_shipped_and_kept_while_the_collector_is_away() {
     let site = Site::start();
@@ -179,10 +187,7 @@ fn a_killed_agent_leaves_no_browser_and_its_run_is_missed() {
     let browser = descendants(pid);
     assert!(!browser.is_empty(), "a browser runs");
     cluster.kill_agent("a");
-    wait::until("the browser is gone", PATIENCE_S, || {
-        let left: Vec<u32> = browser.iter().copied().filter(|pid| runs(*pid)).collect();
-        if left.is_empty() { Ok(()) } else { Err(left) }
-    });
+    gone(&browser);
     start_agent(&mut cluster, "a", "");
     wait::until("a page is measured again", PATIENCE_S, || {
         let all = stored(&cluster.collector_dir());
@@ -193,7 +198,7 @@ fn a_killed_agent_leaves_no_browser_and_its_run_is_missed() {
     });
     let browser = descendants(cluster.agents["a"].pid());
     cluster.stop_agent("a");
-    assert_eq!(browser.into_iter().filter(|pid| runs(*pid)).collect::<Vec<_>>(), [], "a stop leaves none either");
+    gone(&browser);
     cluster.stop_collector();
     let store = oracle::read(&cluster.collector_dir(), INTERVAL_US);
     assert_eq!(store.unaccounted(INTERVAL_US), Vec::<String>::new());
