@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::browser::lease::Tenant;
 use crate::browser::life::{Life, Usage};
-use crate::gate::Gate;
+use crate::gate::{Gate, is_web};
 use crate::launch::program::Program;
 use crate::launch::{self, Process, tree};
 use crate::load;
@@ -125,6 +125,10 @@ impl Browser {
     /// # Errors
     /// What kept it from being measured: the page's fault, or the agent's (then the cause is an unknown one).
     pub async fn load(&self, _seat: &Seat, job: &Job, gate: &dyn Gate) -> Result<Loaded, Box<Failed>> {
+        if !is_web(&job.url) {
+            let detail = "policy: a page's address begins with http:// or https://";
+            return Err(Box::new(Failed::new(Cause::PolicyRefused, Phase::Total, detail)));
+        }
         let gone =
             |detail: String| Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {detail}")));
         let proxy = Proxy::bind().await.map_err(|error| gone(format!("no port for its proxy ({error})")))?;

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Interact;
 use sitepulse_model::record::{Cause, Phase};
-use sitepulse_model::vitals::report::{Ended, TEXT_BYTES_MAX};
+use sitepulse_model::vitals::report::Ended;
 
 use self::act::Undone;
 use self::failure::Why;
@@ -43,8 +43,6 @@ use crate::browser::Lease;
 use crate::proxy::Proxy;
 use crate::{Failed, Job, Loaded};
 
-/// The observer.
-const OBSERVER: &str = include_str!("load/observer.js");
 /// Time for collecting at the end, in microseconds: a tenth of the timeout, within these.
 const COLLECT_US: std::ops::RangeInclusive<u64> = 100_000..=2_000_000;
 /// Time kept for each scripted interaction, in microseconds, as long as that leaves half of the timeout for the page.
@@ -147,24 +145,19 @@ impl Visit<'_> {
 
     /// Makes an empty window the device, and puts the observer in place.
     async fn prepare(&mut self, device: Vec<device::Call>, context: &str) -> Result<(), End> {
-        let config = json!({
-            "api": session::API,
-            "text": TEXT_BYTES_MAX,
-            "consent": match &self.job.consent {
-                Some(Interact::Click(selector)) => Some(selector),
-                _ => None,
-            },
-        });
+        let consent = match &self.job.consent {
+            Some(Interact::Click(selector)) => Some(selector.as_str()),
+            Some(Interact::Type(..) | Interact::Press(_) | Interact::Scroll(_) | Interact::Wait(_)) | None => None,
+        };
+        let [observer, errors] = self.session.scripts(consent);
         let mut calls = vec![
             ("Page.enable", json!({})),
             ("Inspector.enable", json!({})),
             // Bodies are not asked for, and not kept.
             ("Network.enable", json!({ "maxTotalBufferSize": 0, "maxResourceBufferSize": 0 })),
             ("Page.setInterceptFileChooserDialog", json!({ "enabled": true })),
-            (
-                "Page.addScriptToEvaluateOnNewDocument",
-                json!({ "source": format!("({})({config})", OBSERVER.trim_end()), "worldName": session::WORLD }),
-            ),
+            ("Page.addScriptToEvaluateOnNewDocument", json!({ "source": observer, "worldName": session::WORLD })),
+            ("Page.addScriptToEvaluateOnNewDocument", json!({ "source": errors })),
         ];
         calls.extend(session::auto_attach());
         calls.extend(device);
@@ -236,12 +229,16 @@ impl Visit<'_> {
     /// Two frames, and all entries until then. Whether something happened.
     async fn flush(&mut self) -> Result<bool, End> {
         let before = self.session.story.settle;
-        if self.session.story.world.is_none() {
+        if self.session.story.reached.is_none() {
             return Err(End::Why(self.late()));
         }
         let deadline = self.session.deadline();
-        let Some(Ok(answer)) = self.session.ask(deadline, "flush", &[json!(FRAMES_MS)]).await? else {
-            return Err(Stop::Deadline.into());
+        // A page whose frames do not come (it blocks its own rendering) still answers in time.
+        let frames_ms = (deadline.us_since(clock::monotonic()) / 2_000).min(FRAMES_MS);
+        let answer = match self.session.ask(deadline, "flush", &[json!(frames_ms)]).await? {
+            Some(Ok(answer)) => answer,
+            Some(Err(text)) => return Err(Stop::Refused(format!("its observer fails: {text}")).into()),
+            None => return Err(Stop::Deadline.into()),
         };
         let Ok(Flushed { now, first_byte, entries }) = serde_json::from_value(answer) else {
             return Err(Stop::Refused("its observer does not answer".to_owned()).into());

@@ -13,12 +13,12 @@ const CHROMIUMS: [&str; 4] = [
     "/opt/google/chrome/chrome",
 ];
 
-/// What switches off in the full browser what only people need; without it each window draws parts of its own (80 MB and half a second of a processor), and
-/// a renderer is started for the next page before there is one. And in both, that a page's WebRTC joins the multicast group of mDNS to hide local addresses: none
-/// is gathered.
+/// What is switched off, in one flag: of two the browser takes the last one alone. Most of it is what only people need of the full browser; without it each
+/// window draws parts of its own (80 MB and half a second of a processor), and a renderer is started for the next page before there is one.
+/// `WebRtcHideLocalIpsWithMdns`: with it a page's WebRTC joins the multicast group of mDNS. There are no addresses to hide: none is gathered.
 const FEATURES_OFF: &str = "--disable-features=AutofillServerCommunication,CertificateTransparencyComponentUpdater,DialMediaRouteProvider,GlobalMediaControls,\
-    InterestFeedContentSuggestions,MediaRouter,OptimizationHints,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,Translate,WebRtcHideLocalIpsWithMdns,\
-    WebUIOmniboxAimPopup,WebUIOmniboxPopup";
+    InterestFeedContentSuggestions,MediaRouter,OptimizationHints,PreloadTopChromeWebUI,SpareRendererForSitePerProcess,Translate,\
+    WebRtcHideLocalIpsWithMdns,WebUIOmniboxAimPopup,WebUIOmniboxPopup";
 
 /// A browser's program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,10 @@ mod tests {
             let program = Program { path: "/x".into(), shell };
             assert!(!program.flags(Path::new("/p"), true).iter().any(|flag| flag.contains("sandbox")));
             assert!(program.flags(Path::new("/p"), false).contains(&"--no-sandbox".to_owned()));
+            // Of two flags with one name the browser takes the last.
+            let flags = program.flags(Path::new("/p"), true);
+            let names: std::collections::BTreeSet<_> = flags.iter().map(|flag| flag.split('=').next()).collect();
+            assert_eq!(names.len(), flags.len(), "{flags:?}");
         }
     }
 }

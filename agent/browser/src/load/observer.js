@@ -5,7 +5,7 @@
 // It reports raw entries to whoever asks for the next ones, and decides nothing. Times are the page's own, in milliseconds since its time origin.
 (config => {
   'use strict';
-  if (window !== window.top) return;
+  if (window !== window.top || globalThis[config.api]) return;
   const performance = window.performance;
   const getter = (type, name) => {
     const { get } = Object.getOwnPropertyDescriptor(type.prototype, name);
@@ -108,18 +108,8 @@
     }
   }
 
-  const failed = message => report(take('error', { k: 'error', message: cut(message, config.text) }));
-  window.addEventListener('error', event => event.isTrusted && event instanceof ErrorEvent && failed(event.message), true);
-  window.addEventListener('unhandledrejection', event => {
-    if (!event.isTrusted) return;
-    let reason = '';
-    try {
-      reason = event.reason instanceof Error ? event.reason.message : String(event.reason);
-    } catch {
-      // Its text is code of the page, which may fail.
-    }
-    failed('in a promise: ' + reason);
-  });
+  // What errors.js hands on.
+  window.addEventListener(config.errors, event => report(take('error', { k: 'error', message: cut(event.detail, config.text) })), true);
 
   const visible = element => {
     const rect = rectOf(element);

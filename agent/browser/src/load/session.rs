@@ -18,6 +18,10 @@ use super::story::{Errand, Stop, Story};
 use crate::browser::Lease;
 use crate::cdp::{CallError, Connection, Event, Events};
 
+/// The observer.
+const OBSERVER: &str = include_str!("observer.js");
+/// What hands it the errors of the page's own world.
+const ERRORS: &str = include_str!("errors.js");
 /// The observer's world, that no page sees.
 pub(crate) const WORLD: &str = "sitepulse";
 /// The observer's functions there.
@@ -52,6 +56,8 @@ pub(crate) struct Session {
     device: Vec<Call>,
     errands: FuturesUnordered<BoxFuture<'static, Done>>,
     deadline: Monotonic,
+    /// The observer with its configuration.
+    observer: String,
 }
 
 impl Session {
@@ -86,7 +92,17 @@ impl Session {
             device,
             errands: FuturesUnordered::new(),
             deadline,
+            observer: String::new(),
         })
+    }
+
+    /// The observer for its world, and what hands it errors for the page's; `consent` is what it clicks.
+    pub(crate) fn scripts(&mut self, consent: Option<&str>) -> [String; 2] {
+        // No page knows the target's number, which is long and random.
+        let errors = format!("{WORLD}-{}", self.target);
+        let config = json!({ "api": API, "text": TEXT_BYTES_MAX, "errors": errors, "consent": consent });
+        self.observer = format!("({})({config})", OBSERVER.trim_end());
+        [self.observer.clone(), format!("({})({})", ERRORS.trim_end(), json!(errors))]
     }
 
     /// When everything must be over.
@@ -299,11 +315,18 @@ impl Session {
         let errand: BoxFuture<'static, Done> = match errand {
             Errand::Observe => {
                 let params = json!({ "frameId": self.target, "worldName": WORLD });
+                let observer = self.observer.clone();
                 Box::pin(async move {
-                    // The world that the observer was put in when the document began.
                     let world = connection.call(Some(&id), "Page.createIsolatedWorld", params).await;
-                    let world = world.ok().and_then(|world| world["executionContextId"].as_u64());
-                    world.map_or(Done::Quietly, Done::World)
+                    let Some(world) = world.ok().and_then(|world| world["executionContextId"].as_u64()) else {
+                        return Done::Quietly;
+                    };
+                    // The observer came there with the document, but into a document without scripts: then it comes now.
+                    let params = json!({ "expression": observer, "contextId": world });
+                    match connection.call(Some(&id), "Runtime.evaluate", params).await {
+                        Ok(_) => Done::World(world),
+                        Err(_) => Done::Quietly,
+                    }
                 })
             }
             Errand::CloseDialog => Box::pin(async move {

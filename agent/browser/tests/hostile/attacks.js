@@ -1,5 +1,5 @@
 // Every way that a page has to make its browser talk to somebody: each is tried on each base ("http://HOST:PORT"), and asks for "/KIND" there.
-// BASES (the control first), OWN (the port of the page's own server) and UDP (denied "HOST:PORT"s) are set by the page.
+// SETTINGS has the bases (the control first), denied [host, port]s for UDP, the denied port, and the base of a name that changes its mind.
 
 const body = () => document.body;
 const add = (tag, attributes, parent) => {
@@ -141,20 +141,21 @@ const readsLocal = async (url) => {
   return found;
 };
 
-const ONLY = '';
 const run = async () => {
-  if (ONLY) for (const kind of Object.keys(KINDS)) if (!ONLY.split(' ').includes(kind)) delete KINDS[kind];
   const all = (base) => Object.entries(KINDS).map(([kind, what]) => attempt(() => what(`${base}/${kind}`, kind)));
-  for (let first = 0; first < BASES.length; first += 4) {
-    await Promise.all(BASES.slice(first, first + 4).flatMap(all));
+  for (let first = 0; first < SETTINGS.bases.length; first += 4) {
+    await Promise.all(SETTINGS.bases.slice(first, first + 4).flatMap(all));
   }
-  if (!ONLY || ONLY.includes('peers')) await Promise.all(UDP.map((base) => attempt(() => peers(base))));
+  await Promise.all(SETTINGS.udp.map((base) => attempt(() => peers(base))));
   told.push(...(await Promise.all(LOCAL.map(readsLocal))).flat());
-  for (const url of ["ftp://127.0.0.2/a", "ssh://127.0.0.2", "mailto:a@b.example", "gopher://127.0.0.2/", "intent://a#Intent;end", "smb://127.0.0.2/a", "ws://127.0.0.2:" + BASES_PORT]) {
+  for (const url of ["ftp://127.0.0.2/a", "ssh://127.0.0.2", "mailto:a@b.example", "gopher://127.0.0.2/", "intent://a#Intent;end", "smb://127.0.0.2/a", "ws://127.0.0.2:" + SETTINGS.port]) {
     await attempt(() => { add("iframe", { src: url }); });
   }
+  // Both at once would be one question: the second waits for the first's end.
+  await attempt(() => fetch(`${SETTINGS.rebind}/rebind-first`, { mode: "no-cors" }));
+  await attempt(() => fetch(`${SETTINGS.rebind}/rebind-second`, { mode: "no-cors" }));
   // What comes late: the control's are waited for, and everything else has as long.
-  for (let turn = 0; turn < (ONLY ? 2 : 60); turn += 1) {
+  for (let turn = 0; turn < 60; turn += 1) {
     if ((await (await fetch("/missing")).text()) === "") break;
     await pause(500);
   }

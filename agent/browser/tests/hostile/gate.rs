@@ -11,16 +11,21 @@ use tokio::net::TcpStream;
 
 /// Judges as the agent does, by a list of its own.
 pub(crate) struct Doors {
-    allowed: Vec<SocketAddr>,
+    allowed: Mutex<Vec<SocketAddr>>,
     names: BTreeMap<&'static str, Vec<IpAddr>>,
     asked: Mutex<Vec<(String, u16, bool)>>,
 }
 
 impl Doors {
     /// A name leads to its addresses in turn, and stays with the last.
-    pub(crate) fn new(allowed: Vec<SocketAddr>, names: &[(&'static str, &[IpAddr])]) -> Self {
+    pub(crate) fn new(names: &[(&'static str, &[IpAddr])]) -> Self {
         let names = names.iter().map(|(name, addresses)| (*name, addresses.to_vec())).collect();
-        Self { allowed, names, asked: Mutex::default() }
+        Self { allowed: Mutex::default(), names, asked: Mutex::default() }
+    }
+
+    /// These addresses and no others.
+    pub(crate) fn allow(&self, addresses: &[SocketAddr]) {
+        *self.allowed.lock().unwrap() = addresses.to_vec();
     }
 
     /// The hosts that were asked for at `port`, and whether each was let through.
@@ -47,7 +52,7 @@ impl Gate for Doors {
     fn open<'a>(&'a self, host: &'a str, port: u16, _timeout_us: u64) -> BoxFuture<'a, Result<Dialled, Refusal>> {
         Box::pin(async move {
             let address = self.resolve(host).map(|ip| SocketAddr::new(ip, port));
-            let allowed = address.filter(|address| self.allowed.contains(address));
+            let allowed = address.filter(|address| self.allowed.lock().unwrap().contains(address));
             self.asked.lock().unwrap().push((host.to_owned(), port, allowed.is_some()));
             let refusal = |cause, detail| Refusal { cause, phase: Phase::Connect, detail, address };
             let Some(address) = allowed else {

@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// A socket of a browser's process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Socket {
-    pub(crate) pid: String,
     pub(crate) protocol: &'static str,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
@@ -50,18 +49,7 @@ pub(crate) fn of(pids: &BTreeSet<u32>) -> BTreeSet<Socket> {
             found.extend(table.lines().skip(1).filter_map(|line| {
                 let fields: Vec<&str> = line.split_whitespace().collect();
                 inodes.contains(*fields.get(9)?).then_some(())?;
-                Some(Socket {
-                    pid: std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                        .unwrap_or_default()
-                        .replace('\0', " ")
-                        .split(' ')
-                        .filter(|f| f.contains("type="))
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                    protocol,
-                    local: address(fields[1])?,
-                    remote: address(fields[2])?,
-                })
+                Some(Socket { protocol, local: address(fields[1])?, remote: address(fields[2])? })
             }));
         }
     }

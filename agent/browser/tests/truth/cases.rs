@@ -1,7 +1,11 @@
 //! What each page is known to be.
 
 use futures_util::future::BoxFuture;
-use sitepulse_model::vitals::report::Ended;
+use sitepulse_browser::{Failed, Loaded};
+use sitepulse_model::check::{DurationUs, Interact, SecretText};
+use sitepulse_model::record::{Cause, Phase};
+use sitepulse_model::vitals::profile::Profile;
+use sitepulse_model::vitals::report::{Ended, LargestPaint, Values};
 
 use super::Lab;
 
@@ -17,15 +21,398 @@ macro_rules! cases {
 }
 
 const MS: u64 = 1_000;
+/// The block of the shifting pages: half the width, a fifth of the height, moved by a fifth of the height of 940, in a width of 1350.
+const SHIFT: f64 = 0.5 * 0.4 * (0.2 * 940.0 / 1350.0) * 10_000.0;
+
+fn paint(loaded: &Loaded) -> &LargestPaint {
+    loaded.attribution.lcp.as_ref().expect("a largest paint")
+}
+
+/// Within two ten-thousandths: coordinates are whole pixels.
+fn is_about(cls: Option<u64>, expected: f64) -> bool {
+    cls.is_some_and(|cls| (cls as f64 - expected).abs() <= 20.0)
+}
+
+fn why(failed: &Failed) -> (Cause, Phase) {
+    assert_eq!(failed.load.values, Values::default(), "nothing is graded of what failed: {failed:?}");
+    assert_eq!(failed.load.ended, Ended::Failed);
+    assert!(!failed.detail.is_empty() && !failed.detail.contains('\n'), "{failed:?}");
+    (failed.cause, failed.phase)
+}
+
+fn click(selector: &str) -> Interact {
+    Interact::Click(selector.to_owned())
+}
 
 cases! {
     text(lab) {
         let loaded = lab.good(&lab.job("/text")).await;
         let values = loaded.load.values;
-        let lcp = loaded.attribution.lcp.as_ref().unwrap();
-        assert_eq!(lcp.element, "html > body > h1");
+        assert_eq!(paint(&loaded).element, "html > body > h1");
+        assert!(paint(&loaded).url.is_empty() && paint(&loaded).area > 0);
         assert!(values.lcp >= values.fcp && values.fcp >= values.ttfb && values.ttfb > Some(0), "{values:?}");
         assert_eq!((values.cls, values.inp, loaded.load.ended), (Some(0), None, Ended::Quiet));
-        println!("{loaded:#?}");
+        assert!(loaded.load.observed_us >= 700 * MS);
+        assert_eq!((loaded.page.status, loaded.page.requests, loaded.page.failed_requests), (Some(200), 1, 0));
+        assert_eq!(loaded.page.protocol, "http/1.1");
+        assert_eq!(loaded.address, Some(lab.server.address));
+        assert!(loaded.page.bytes > 100);
+        assert_eq!((loaded.phases.dns, loaded.phases.connect), (Some(1_500), Some(700)));
+    }
+
+    late_image(lab) {
+        let loaded = lab.good(&lab.job("/late-image")).await;
+        let lcp = loaded.load.values.lcp.unwrap();
+        assert!(lcp >= 600 * MS, "{loaded:?}");
+        // It is painted soon after it is there; the load event comes when it is there.
+        assert!(lcp <= loaded.phases.total.unwrap() + 2_000 * MS, "{loaded:?}");
+        let paint = paint(&loaded);
+        assert!(paint.element.ends_with("img#hero") && paint.url.ends_with("/picture?600"), "{paint:?}");
+        assert_eq!(paint.area, 60_000);
+        assert!(paint.load_us >= Some(590 * MS), "{paint:?}");
+        let parts = [paint.load_delay_us, paint.load_us, paint.render_delay_us, loaded.load.values.ttfb];
+        assert_eq!(parts.into_iter().flatten().sum::<u64>(), lcp, "the parts make all of it");
+    }
+
+    cached_image(lab) {
+        let loaded = lab.good(&lab.job("/cached-image")).await;
+        let lcp = loaded.load.values.lcp.unwrap();
+        assert!(lcp >= 400 * MS, "{loaded:?}");
+        assert!(paint(&loaded).element.ends_with("img#hero"), "{loaded:?}");
+        assert!(loaded.load.values.fcp.unwrap() < lcp, "{loaded:?}");
+        assert_eq!(loaded.page.requests, 2, "the second comes from the cache: {loaded:?}");
+    }
+
+    late_text(lab) {
+        let loaded = lab.good(&lab.job("/late-text")).await;
+        assert!(loaded.load.values.lcp.unwrap() >= 400 * MS, "{loaded:?}");
+        assert!(paint(&loaded).element.ends_with("h1"), "{loaded:?}");
+        assert_eq!(loaded.load.values.cls, Some(0));
+    }
+
+    overlay(lab) {
+        let loaded = lab.good(&lab.job("/overlay")).await;
+        let values = loaded.load.values;
+        assert!(values.lcp.unwrap() >= values.fcp.unwrap() + 400 * MS, "{loaded:?}");
+        assert!(paint(&loaded).element.contains("#cover"), "{loaded:?}");
+    }
+
+    single_shift(lab) {
+        let loaded = lab.good(&lab.job("/shift")).await;
+        assert!(is_about(loaded.load.values.cls, SHIFT), "{SHIFT}: {loaded:?}");
+        assert_eq!(loaded.attribution.shifts.len(), 1);
+        assert_eq!(loaded.attribution.shifts[0].sources, ["div#block"]);
+    }
+
+    late_shift(lab) {
+        let job = lab.job("/late-shift");
+        let loaded = lab.good(&sitepulse_browser::Job { settle_us: 3_000 * MS, ..job }).await;
+        assert!(is_about(loaded.load.values.cls, SHIFT), "{loaded:?}");
+        assert!(loaded.attribution.shifts[0].at_us >= 900 * MS);
+        assert!(loaded.load.observed_us >= 3_900 * MS, "a shift begins the wait anew: {loaded:?}");
+    }
+
+    session_shifts(lab) {
+        let job = lab.job("/session-shifts");
+        let loaded = lab.good(&sitepulse_browser::Job { settle_us: 4_000 * MS, ..job }).await;
+        assert_eq!(loaded.attribution.shifts.len(), 3, "{loaded:?}");
+        assert!(is_about(loaded.load.values.cls, 2.0 * SHIFT), "{loaded:?}");
+    }
+
+    long_tasks(lab) {
+        let loaded = lab.good(&lab.job("/long-tasks")).await;
+        let tbt = loaded.load.values.tbt.unwrap();
+        assert!(tbt >= 270 * MS, "{loaded:?}");
+        // What the page itself saw of its tasks, in milliseconds.
+        let told = lab.server.told();
+        let seen: f64 = told.iter().filter_map(|told| told.strip_prefix("blocked=")?.parse::<f64>().ok()).sum();
+        assert!(seen >= 270.0, "{told:?}");
+        assert!((tbt as f64 / 1e3 - seen).abs() < 3.0, "{tbt} {told:?}");
+    }
+
+    tasks_before_the_first_paint_do_not_block(lab) {
+        let loaded = lab.good(&lab.job("/task-before-paint")).await;
+        let values = loaded.load.values;
+        assert!(values.fcp.unwrap() >= 300 * MS, "{loaded:?}");
+        assert!(values.tbt.unwrap() < 250 * MS, "{loaded:?}");
+    }
+
+    slow_first_byte(lab) {
+        let loaded = lab.good(&lab.job("/slow-first-byte")).await;
+        assert!(loaded.load.values.ttfb.unwrap() >= 700 * MS, "{loaded:?}");
+        let ttfb = loaded.attribution.ttfb.as_ref().unwrap();
+        assert!(ttfb.wait_us >= 690 * MS && ttfb.redirect_us == 0, "{ttfb:?}");
+        assert_eq!((ttfb.dns_us, ttfb.connect_us), (1_500, 700));
+        assert!(loaded.phases.first_byte.unwrap() >= 690 * MS);
+    }
+
+    redirects(lab) {
+        let loaded = lab.good(&lab.job("/redirect")).await;
+        assert_eq!(loaded.page.url, lab.url("page.test", "/text"));
+        assert!(loaded.load.values.ttfb.unwrap() >= 600 * MS, "{loaded:?}");
+        assert!(loaded.attribution.ttfb.as_ref().unwrap().redirect_us >= 600 * MS, "{loaded:?}");
+        assert_eq!(loaded.page.requests, 3);
+    }
+
+    redirects_without_end(lab) {
+        let failed = lab.bad(&lab.job("/redirect-loop")).await;
+        assert_eq!(why(&failed).0, Cause::RedirectFailed, "{failed:?}");
+    }
+
+    blocking_handler(lab) {
+        let job = sitepulse_browser::Job { interact: vec![click("#blocking")], ..lab.job("/handlers") };
+        let loaded = lab.good(&job).await;
+        let inp = loaded.load.values.inp.unwrap();
+        assert!(inp >= 200 * MS, "{loaded:?}");
+        let slowest = &loaded.attribution.interactions[0];
+        assert_eq!(slowest.duration_us, inp);
+        assert!(slowest.processing_us >= 199 * MS, "{slowest:?}");
+        assert_eq!((slowest.action.as_str(), slowest.target.contains("#blocking")), ("click #blocking", true));
+        assert_eq!(slowest.input_delay_us + slowest.processing_us + slowest.presentation_us, inp);
+        // Frozen before.
+        assert!(loaded.load.values.tbt.unwrap() < 150 * MS, "{loaded:?}");
+    }
+
+    waiting_handler(lab) {
+        let job = sitepulse_browser::Job { interact: vec![click("#waiting")], ..lab.job("/handlers") };
+        let loaded = lab.good(&job).await;
+        assert!(loaded.load.values.inp.unwrap() < 2_000 * MS, "what it fetches is not what it answers: {loaded:?}");
+        assert!(loaded.load.observed_us >= 2_500 * MS, "but it is waited for: {loaded:?}");
+    }
+
+    typing(lab) {
+        let interact = vec![
+            Interact::Type("#field".to_owned(), SecretText("aB 9ü".to_owned())),
+            Interact::Press("Enter".to_owned()),
+            Interact::Scroll(100),
+            Interact::Wait(DurationUs(100 * MS)),
+        ];
+        let loaded = lab.good(&sitepulse_browser::Job { interact, ..lab.job("/handlers") }).await;
+        assert!(loaded.load.values.inp.is_some(), "{loaded:?}");
+        let told = lab.server.told();
+        assert!(told.iter().any(|told| told == "typed=aB%209%C3%BC&trusted=true"), "{told:?}");
+        assert!(told.iter().any(|told| told == "entered"), "{told:?}");
+        assert!(!format!("{loaded:?}").contains("aB 9"), "what is typed is told to nobody");
+    }
+
+    interactions_that_find_nothing(lab) {
+        for (path, interact, said) in [
+            ("/handlers", click("#nothing"), "#nothing is not there"),
+            ("/handlers", click("##"), "interact 1 (click ##)"),
+            ("/handlers", Interact::Press("Anykey".to_owned()), "no key is called Anykey"),
+            ("/covered", click("#below"), "covered by"),
+        ] {
+            let job = sitepulse_browser::Job { interact: vec![interact], timeout_us: 6_000 * MS, ..lab.job(path) };
+            let failed = lab.bad(&job).await;
+            assert_eq!(why(&failed).0, Cause::InteractionFailed, "{failed:?}");
+            assert!(failed.detail.contains(said), "{failed:?}");
+        }
+    }
+
+    consent(lab) {
+        let job = sitepulse_browser::Job {
+            consent: Some(click("#accept")),
+            settle_us: 2_000 * MS,
+            ..lab.job("/consent")
+        };
+        let loaded = lab.good(&job).await;
+        assert_eq!(loaded.page.consent, Some(true));
+        assert_eq!(lab.server.told(), ["consent"]);
+        let values = loaded.load.values;
+        assert_eq!((values.cls, values.inp), (Some(0), None), "what consent moves is not counted: {loaded:?}");
+        assert!(values.lcp.unwrap() >= 1_200 * MS, "what is painted after it is: {loaded:?}");
+        assert!(paint(&loaded).element.ends_with("h1"), "{loaded:?}");
+        let none = sitepulse_browser::Job { consent: Some(click("#nothing")), ..lab.job("/text") };
+        assert_eq!(lab.good(&none).await.page.consent, Some(false));
+    }
+
+    error_statuses(lab) {
+        for (path, status) in [("/error-500", 500), ("/error-404-empty", 404), ("/error-401", 401)] {
+            let job = sitepulse_browser::Job { screenshot: true, ..lab.job(path) };
+            let failed = lab.bad(&job).await;
+            assert_eq!(why(&failed), (Cause::HttpStatus, Phase::FirstByte), "{failed:?}");
+            assert_eq!(failed.page.status, Some(status), "{failed:?}");
+            if status == 500 {
+                let picture = failed.screenshot.unwrap();
+                assert!(picture.starts_with(&[0xff, 0xd8, 0xff]) && picture.len() <= 70_000);
+            }
+        }
+    }
+
+    broken_connections(lab) {
+        let failed = lab.bad(&lab.job("/reset")).await;
+        assert_eq!(why(&failed), (Cause::ConnectionReset, Phase::FirstByte), "{failed:?}");
+        let failed = lab.bad(&lab.job("/reset-inside")).await;
+        assert_eq!(why(&failed), (Cause::ConnectionReset, Phase::Transfer), "{failed:?}");
+        let failed = lab.bad(&lab.job("/not-http")).await;
+        assert_eq!(why(&failed).0, Cause::ProtocolError, "{failed:?}");
+    }
+
+    hosts_that_are_not_reached(lab) {
+        for (host, cause, phase) in [
+            ("denied.test", Cause::PolicyRefused, Phase::Connect),
+            ("nowhere.test", Cause::DnsFailed, Phase::Dns),
+            ("closed.test", Cause::ConnectionRefused, Phase::Connect),
+        ] {
+            let failed = lab.bad(&sitepulse_browser::Job { url: lab.url(host, "/"), ..lab.job("/") }).await;
+            assert_eq!(why(&failed), (cause, phase), "{failed:?}");
+            assert!(failed.detail.contains(": "), "{failed:?}");
+        }
+    }
+
+    not_pages(lab) {
+        for path in ["/download", "/pdf", "/json", "/no-content"] {
+            let failed = lab.bad(&lab.job(path)).await;
+            assert_eq!(why(&failed).0, Cause::NotAPage, "{path}: {failed:?}");
+        }
+    }
+
+    timeouts(lab) {
+        for (path, phase) in [("/silent", Phase::FirstByte), ("/drip", Phase::Transfer), ("/never-loaded", Phase::Total)] {
+            let failed = lab.bad(&sitepulse_browser::Job { timeout_us: 4_000 * MS, ..lab.job(path) }).await;
+            assert_eq!(why(&failed), (Cause::Timeout, phase), "{path}: {failed:?}");
+        }
+    }
+
+    hangs(lab) {
+        for path in ["/hang", "/hang-later"] {
+            let begun = std::time::Duration::from_micros(sitepulse_daemon::clock::monotonic().0);
+            let failed = lab.bad(&sitepulse_browser::Job { timeout_us: 4_000 * MS, ..lab.job(path) }).await;
+            assert_eq!(why(&failed).0, Cause::Unresponsive, "{path}: {failed:?}");
+            let took = std::time::Duration::from_micros(sitepulse_daemon::clock::monotonic().0) - begun;
+            assert!(took.as_secs() < 30, "{path}: {took:?}");
+            // The browser goes on.
+            lab.good(&lab.job("/text")).await;
+        }
+    }
+
+    downloads(lab) {
+        let loaded = lab.good(&lab.job("/downloads")).await;
+        assert_eq!(loaded.page.downloads, 1, "{loaded:?}");
+    }
+
+    dialogs(lab) {
+        let loaded = lab.good(&lab.job("/dialogs")).await;
+        assert_eq!(loaded.page.dialogs, 4, "{loaded:?}");
+        assert_eq!(lab.server.told(), ["alerted"]);
+    }
+
+    pages_that_go_elsewhere(lab) {
+        for (path, said) in [("/meta-refresh", "a meta refresh"), ("/goes-away", "by a script")] {
+            let failed = lab.bad(&lab.job(path)).await;
+            assert_eq!(why(&failed).0, Cause::NavigatedAway, "{path}: {failed:?}");
+            assert!(failed.detail.contains(said) && failed.detail.contains("/text"), "{failed:?}");
+        }
+        let loaded = lab.good(&lab.job("/moves-within")).await;
+        assert!(loaded.load.values.lcp.is_some());
+    }
+
+    popups(lab) {
+        let loaded = lab.good(&lab.job("/popup")).await;
+        assert!(loaded.page.popups >= 1, "{loaded:?}");
+    }
+
+    windows_that_close_themselves(lab) {
+        // Browsers may refuse.
+        match lab.load(&lab.job("/closes")).await {
+            Ok(loaded) => assert!(loaded.load.values.lcp.is_some(), "{loaded:?}"),
+            Err(failed) => assert_eq!(why(&failed).0, Cause::NavigatedAway, "{failed:?}"),
+        }
+    }
+
+    pages_without_rest(lab) {
+        let loaded = lab.good(&sitepulse_browser::Job { timeout_us: 4_000 * MS, ..lab.job("/never-quiet") }).await;
+        assert_eq!(loaded.load.ended, Ended::Deadline);
+        assert!(loaded.load.values.lcp.is_some() && loaded.load.observed_us >= 3_000 * MS, "{loaded:?}");
+        let loaded = lab.good(&lab.job("/streams")).await;
+        assert_eq!(loaded.load.ended, Ended::Quiet, "{loaded:?}");
+    }
+
+    errors_of_scripts(lab) {
+        let loaded = lab.good(&lab.job("/errors")).await;
+        assert_eq!(loaded.page.js_errors, 3, "{loaded:?}");
+        let texts = loaded.page.js_error_texts.join("\n");
+        assert!(texts.contains("boom") && texts.contains("unkept") && texts.contains("nothing"), "{texts}");
+    }
+
+    failed_requests(lab) {
+        let loaded = lab.good(&lab.job("/failed-requests")).await;
+        assert_eq!(loaded.page.failed_requests, 3, "{loaded:?}");
+        assert_eq!(loaded.page.refused, ["denied.test"]);
+        assert!(loaded.load.values.lcp.is_some());
+    }
+
+    a_flood_of_the_console(lab) {
+        let loaded = lab.good(&lab.job("/console")).await;
+        assert!(loaded.load.values.lcp.is_some(), "{loaded:?}");
+    }
+
+    frames_and_workers(lab) {
+        let loaded = lab.good(&lab.job("/workers")).await;
+        assert!(lab.server.told().iter().any(|told| told == "worked"), "a worker is let run");
+        assert_eq!(loaded.load.ended, Ended::Quiet, "{loaded:?}");
+        assert!(loaded.page.requests >= 3, "{loaded:?}");
+    }
+
+    a_page_that_lies(lab) {
+        let job = sitepulse_browser::Job { interact: vec![click("#real")], ..lab.job("/hostile") };
+        let loaded = lab.good(&job).await;
+        assert_eq!(lab.server.told(), Vec::<String>::new(), "the page sees nothing of the observer");
+        let values = loaded.load.values;
+        assert!(values.lcp.unwrap() >= 400 * MS && values.inp.unwrap() >= 150 * MS, "{loaded:?}");
+        assert!(paint(&loaded).element.ends_with("#real"), "{loaded:?}");
+        assert_eq!(loaded.page.js_errors, 0, "{loaded:?}");
+    }
+
+    a_blank_page(lab) {
+        // No script, no words.
+        let loaded = lab.good(&lab.job("/blank")).await;
+        assert_eq!((loaded.load.values.lcp, loaded.load.values.fcp, loaded.load.values.cls), (None, None, Some(0)));
+    }
+
+    a_page_without_scripts(lab) {
+        let loaded = lab.good(&lab.job("/plain")).await;
+        assert!(loaded.load.values.lcp.unwrap() >= 500 * MS && loaded.load.values.tbt.is_some(), "{loaded:?}");
+        assert!(paint(&loaded).element.ends_with("img"), "{loaded:?}");
+    }
+
+    mobile(lab) {
+        let profile = Profile::builtin("mobile").unwrap();
+        let job = sitepulse_browser::Job { profile, ..lab.job("/long-tasks") };
+        let loaded = lab.good(&job).await;
+        // Loops by the clock are not stretched; the network has its floor.
+        assert!(loaded.load.values.tbt.unwrap() >= 270 * MS, "{loaded:?}");
+        assert!(loaded.load.values.fcp.unwrap() >= 562 * MS, "{loaded:?}");
+        let profile = Profile::builtin("mobile").unwrap();
+        let job = sitepulse_browser::Job { profile: profile.clone(), ..lab.job("/late-image") };
+        let loaded = lab.good(&job).await;
+        // 180 kB at 1.6 Mbit/s, twice the latency.
+        assert!(loaded.load.values.lcp.unwrap() >= 2_000 * MS, "{loaded:?}");
+        let shift = sitepulse_browser::Job { profile, ..lab.job("/shift") };
+        let loaded = lab.good(&shift).await;
+        let expected = 0.5 * 0.4 * 0.2 * 10_000.0;
+        assert!(is_about(loaded.load.values.cls, expected), "emulation marks shifts as if there had been input: {loaded:?}");
+    }
+
+    tapping(lab) {
+        let profile = Profile::builtin("mobile").unwrap();
+        let job = sitepulse_browser::Job { profile, interact: vec![click("#blocking")], ..lab.job("/handlers") };
+        let loaded = lab.good(&job).await;
+        assert!(loaded.load.values.inp.unwrap() >= 200 * MS, "{loaded:?}");
+        assert!(loaded.attribution.interactions[0].processing_us >= 199 * MS, "{loaded:?}");
+    }
+
+    the_device_is_what_the_profile_says(lab) {
+        for name in Profile::NAMES {
+            lab.server.forget();
+            lab.good(&sitepulse_browser::Job { profile: Profile::builtin(name).unwrap(), ..lab.job("/device") }).await;
+            let told = lab.server.told().join(" ");
+            let expected = match name {
+                "mobile" => "412x823@1.75+5",
+                _ => "1350x940@1+0",
+            };
+            assert!(told.contains(expected) && !told.contains("Headless"), "{told}");
+            assert_eq!(told.contains("Android"), name == "mobile", "{told}");
+        }
     }
 }
