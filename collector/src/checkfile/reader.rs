@@ -238,10 +238,7 @@ impl<'a> Reader<'a> {
         retries: u8,
         targets: Option<&Targets>,
     ) {
-        let kind = match targets {
-            Some(Targets::One(kind) | Targets::Both([(_, kind), _])) => kind,
-            None => return,
-        };
+        let Some(Targets::One(kind) | Targets::Both([(_, kind), _])) = targets else { return };
         let Err(fault) = kind.ends_in_time(timeout_us, retries) else { return };
         let at = [fault.field.as_str(), "spacing", "settle", "timeout"].into_iter().find_map(|key| fields.get(key));
         self.error(at.map_or(entry.start, |value| value.span().start), fault.message);

@@ -7,10 +7,8 @@ use sitepulse_model::vitals::profile::{Milli, Profile, ProfileChoice, Threshold}
 use super::*;
 
 fn target(check: &CheckDefinition) -> &WebVitalsTarget {
-    match &check.kind {
-        CheckKind::WebVitals(target) => target,
-        other => panic!("a {}", other.as_str()),
-    }
+    let CheckKind::WebVitals(target) = &check.kind else { panic!("a check of kind {}", check.kind.as_str()) };
+    target
 }
 
 fn own(check: &CheckDefinition) -> &Profile {
@@ -382,5 +380,27 @@ fn the_page_tells_the_built_in_profiles() {
     }
     for key in ["base", "user_agent", "thresholds"] {
         assert!(page.contains(&format!("| `{key}` |")), "{key}");
+    }
+}
+
+/// However a file is cut or a sign of it lost: definitions, or errors that name a place in it.
+#[test]
+fn a_damaged_file_is_told_never_a_panic() {
+    let text = page(
+        "a",
+        "profile = \"kiosk\"\ninteract = [{ click = \"#a\" }, { type = [\"#q\", \"x\"] }]\nconsent = { click = \"#b\" }",
+    ) + "[profile.kiosk]\nbase = \"mobile\"\ndpr = 1.5\nnetwork = { rtt = \"5ms\" }\nthresholds = { lcp = [\"1s\", \"2s\"], cls = [0.1, 0.2] }\n";
+    let told = |damaged: &str| match one(damaged) {
+        Ok(checks) => assert!(checks.len() <= 1),
+        Err(errors) => {
+            let lines = damaged.lines().count() + 1;
+            assert!(!errors.0.is_empty() && errors.0.iter().all(|error| (1..=lines).contains(&error.line)), "{errors}");
+        }
+    };
+    assert!(one(&text).is_ok());
+    for at in 0..text.len() {
+        told(&text[..at]);
+        told(&format!("{}{}", &text[..at], &text[at + 1..]));
+        told(&format!("{}{}{}", &text[..at], "[", &text[at + 1..]));
     }
 }
