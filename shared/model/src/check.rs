@@ -267,10 +267,12 @@ impl CheckDefinition {
     /// The host whose runs are limited together: [`CheckKind::host`], but for pages that need the browser to themselves, which have
     /// [`BROWSER_ALONE`].
     pub fn host(&self) -> Option<String> {
-        match &self.kind {
-            CheckKind::WebVitals(target) if target.is_heavy(&self.expect) => Some(String::from(BROWSER_ALONE)),
-            kind => kind.host(),
+        if let CheckKind::WebVitals(target) = &self.kind
+            && target.is_heavy(&self.expect)
+        {
+            return Some(String::from(BROWSER_ALONE));
         }
+        self.kind.host()
     }
 
     /// Whether agents of `region` run it.
