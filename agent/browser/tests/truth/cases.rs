@@ -276,6 +276,16 @@ cases! {
         }
     }
 
+    certificates(lab) {
+        let url = lab.url("page.test", "/text").replace("http:", "https:");
+        let job = sitepulse_browser::Job { url, ..lab.job("/") };
+        let failed = lab.bad(&job).await;
+        assert_eq!(why(&failed), (Cause::CertificateInvalid, Phase::Tls), "{failed:?}");
+        let loaded = lab.good(&sitepulse_browser::Job { insecure: true, ..job }).await;
+        assert!(loaded.load.values.lcp.is_some() && loaded.phases.tls > Some(0), "{loaded:?}");
+        assert!(loaded.attribution.ttfb.as_ref().unwrap().tls_us > 0, "{loaded:?}");
+    }
+
     not_pages(lab) {
         for path in ["/download", "/pdf", "/json", "/no-content"] {
             let failed = lab.bad(&lab.job(path)).await;
