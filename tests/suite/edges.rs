@@ -24,7 +24,8 @@ fn crates_depend_only_along_the_edges() {
         ("shared/model", &[][..]),
         ("shared/wire", &["sitepulse-model"][..]),
         ("shared/daemon", &["sitepulse-model", "sitepulse-wire"][..]),
-        ("agent/probe", &["sitepulse-daemon", "sitepulse-model"][..]),
+        ("agent/browser", &["sitepulse-daemon", "sitepulse-model"][..]),
+        ("agent/probe", &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model"][..]),
         ("agent", &["sitepulse-daemon", "sitepulse-model", "sitepulse-probe", "sitepulse-wire"][..]),
         ("collector", &["sitepulse-daemon", "sitepulse-model", "sitepulse-wire"][..]),
     ] {

@@ -1,0 +1,124 @@
+//! The pages that are loaded: a light one, a heavy one, one that hangs. Served from memory on loopback, each answer after the same small wait.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+/// A server of them.
+pub(crate) struct Pages {
+    address: SocketAddr,
+}
+
+impl Pages {
+    /// Starts it, for as long as this program runs.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || serve(&stream));
+            }
+        });
+        Self { address }
+    }
+
+    /// `light`, `heavy`, `hangs`.
+    pub(crate) fn url(&self, page: &str) -> String {
+        format!("http://{}/{page}", self.address)
+    }
+}
+
+/// Answers until the browser hangs up, which is no error.
+fn serve(stream: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+        let path = line.split(' ').nth(1)?.to_owned();
+        while line.trim() != "" {
+            line.clear();
+            reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+        }
+        let (status, kind, body) = answer(&path);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let mut out = stream;
+        out.write_all(&[head.as_bytes(), &body].concat()).ok()?;
+    }
+}
+
+fn answer(path: &str) -> (&'static str, &'static str, Vec<u8>) {
+    let html = "text/html; charset=utf-8";
+    match path {
+        "/light" => ("200 OK", html, light().into_bytes()),
+        "/heavy" => ("200 OK", html, heavy().into_bytes()),
+        "/hangs" => (
+            "200 OK",
+            html,
+            b"<!doctype html><h1>hangs</h1><script>setTimeout(() => { for (;;); }, 100)</script>".to_vec(),
+        ),
+        "/style.css" => ("200 OK", "text/css", style().into_bytes()),
+        "/work.js" => ("200 OK", "text/javascript", work().into_bytes()),
+        "/hero.bmp" => ("200 OK", "image/bmp", picture(480, 320, 1)),
+        path if path.starts_with("/tile-") => {
+            let seed = path.bytes().fold(7_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(u32::from(byte)));
+            ("200 OK", "image/bmp", picture(160, 120, seed))
+        }
+        _ => ("404 Not Found", html, b"nothing here".to_vec()),
+    }
+}
+
+/// An article: text, a style sheet, one picture.
+fn light() -> String {
+    let text = "<p>Some words that fill a line or two, as an article has them, and then some more.</p>".repeat(20);
+    format!(
+        "<!doctype html><html lang=en><head><title>Light</title><meta name=viewport content=\"width=device-width\"><link rel=stylesheet href=/style.css></head>\
+         <body><h1>A light page</h1><img src=/hero.bmp width=480 height=320 alt=hero>{text}</body></html>"
+    )
+}
+
+/// A shop: forty pictures, a megabyte of script with long tasks, a large tree, a banner that pushes everything down.
+fn heavy() -> String {
+    let tiles: String = (0..40).map(|n| format!("<img src=/tile-{n}.bmp width=160 height=120 alt=t{n}>")).collect();
+    let rows: String =
+        (0..1_500).map(|n| format!("<div class=row><span>{n}</span><b>item</b><i>price</i></div>")).collect();
+    format!(
+        "<!doctype html><html lang=en><head><title>Heavy</title><meta name=viewport content=\"width=device-width\"><link rel=stylesheet href=/style.css></head>\
+         <body><div id=top></div><h1>A heavy page</h1><img src=/hero.bmp width=480 height=320 alt=hero><div>{tiles}</div><div id=rows>{rows}</div>\
+         <script src=/work.js></script></body></html>"
+    )
+}
+
+fn style() -> String {
+    let rules: String = (0..300).map(|n| format!(".rule-{n} {{ color: rgb({}, 0, 0) }}\n", n % 256)).collect();
+    format!("body {{ font: 16px sans-serif; margin: 16px }}\n.row {{ display: flex; gap: 8px }}\n{rules}")
+}
+
+/// Work is counted in steps, not in time: a processor that is slowed down takes longer for it.
+fn work() -> String {
+    let filler: String =
+        (0..12_000).map(|n| format!("function unused_{n}(a) {{ return a * {n} + a.length; }}\n")).collect();
+    format!(
+        "{filler}\nfunction churn(steps) {{ let x = 1; for (let n = 0; n < steps; n++) x = (x * 1103515245 + n) % 2147483647; return x; }}\n\
+         window.kept = [];\nfor (let n = 0; n < 6; n++) setTimeout(() => {{ kept.push(churn(12e6)); }}, 20 + n * 30);\n\
+         setTimeout(() => {{ const banner = document.createElement('div'); banner.style.height = '90px'; banner.textContent = 'Sale'; \
+         document.getElementById('top').append(banner); }}, 400);\n"
+    )
+}
+
+/// Noise: browsers do not count pictures without detail as contentful.
+fn picture(width: u32, height: u32, seed: u32) -> Vec<u8> {
+    let size = 54 + width * height * 3;
+    let mut bytes = Vec::with_capacity(size as usize);
+    bytes.extend_from_slice(b"BM");
+    for field in [size, 0, 54, 40, width, height, 1 | 24 << 16, 0, size - 54, 2_835, 2_835, 0, 0] {
+        bytes.extend_from_slice(&field.to_le_bytes());
+    }
+    let mut state = seed | 1;
+    while bytes.len() < size as usize {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        bytes.push(state.to_le_bytes()[1]);
+    }
+    bytes
+}
