@@ -20,7 +20,7 @@ use std::time::Duration;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::notify::Progress as Heartbeat;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_model::check::{AssignedCheck, BROWSER, BROWSER_ALONE};
+use sitepulse_model::check::{AssignedCheck, BROWSER, BROWSER_ALONE, BROWSER_WAIT_US_MAX};
 use sitepulse_model::control::{ControlEvent, ControlLog, EventId};
 use sitepulse_model::expect::Pool;
 use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
@@ -64,8 +64,6 @@ const RETRY_US: u64 = if cfg!(test) { 200_000 } else { 5_000_000 };
 const REFUSED_MAX: usize = 4096;
 /// Records that wait for an assignment to be stored. Beyond (the disk hangs for long), a kill just then could count a slot twice.
 const HELD_RECORDS_MAX: usize = 16_384;
-/// How long a due page waits for its place in the browser.
-const BROWSER_WAIT_US_MAX: u64 = 120_000_000;
 /// Pages that load at once for each processor, where only times are measured.
 const PAGES_PER_CPU: usize = 2;
 /// Processors that a page has for itself, where the processor's time is measured.

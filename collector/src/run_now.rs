@@ -125,9 +125,7 @@ impl Drop for Turn<'_> {
 
 /// How long all attempts of a run may take, and the answer's way.
 pub fn patience(definition: &CheckDefinition) -> Duration {
-    let attempts = u64::from(definition.retries) + 1;
-    let attempt_us = definition.kind.attempt_us(definition.timeout_us);
-    Duration::from_micros(attempt_us.saturating_mul(attempts)) + SLACK
+    Duration::from_micros(definition.run_us_max()) + SLACK
 }
 
 /// Runs a check at once on every agent that it is assigned to, or on the named one.

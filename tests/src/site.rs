@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How the site answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
-    /// 200 and a small page.
+    /// 200 and a small page; below `page`, one that a browser shows.
     Well,
     /// 503.
     Ill,
@@ -89,6 +89,8 @@ impl Site {
     }
 }
 
+const PAGE: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome to the shop</h1><p>Shoes, hats and gloves.</p>";
+
 fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -99,10 +101,15 @@ fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
-    *state.hits.lock().expect("no test panics while it holds this").entry(path).or_default() += 1;
+    *state.hits.lock().expect("no test panics while it holds this").entry(path.clone()).or_default() += 1;
     let mood = *state.mood.lock().expect("no test panics while it holds this");
     let mut stream = stream;
     match mood {
+        Mood::Well if path.starts_with("page") => write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{PAGE}",
+            PAGE.len()
+        ),
         Mood::Well => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nWelcome"),
         Mood::Ill => stream.write_all(b"HTTP/1.1 503 Nope\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
         Mood::Mute => Ok(()),

@@ -14,3 +14,4 @@ mod quickstart;
 mod scale;
 mod simulation;
 mod sums;
+mod vitals;

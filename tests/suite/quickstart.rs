@@ -50,6 +50,13 @@ fn quickstart_watches_a_site_and_goes_on_with_its_data() {
     )
     .json();
     assert_eq!(answer.as_array().expect("a list").len(), 3, "started again, it has the same three agents: {answer}");
+    let checks = process::run(
+        process::collector().args(["checks", "--json", "--data-dir"]).arg(dir.path().join("data/collector")),
+    )
+    .json();
+    let ids: Vec<&str> = checks.as_array().expect("a list").iter().filter_map(|check| check["id"].as_str()).collect();
+    let vitals = ids.iter().filter(|id| id.ends_with("-vitals")).count();
+    assert_eq!((ids.len(), vitals), (2, 1), "a browser is installed, so that the page's vitals are measured: {checks}");
 }
 
 #[test]

@@ -63,9 +63,10 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Load
         match Session::open(lease, job.settle_us, device::every(&job.profile, user_agent, build), deadline).await {
             Ok(session) => session,
             Err(stop) => {
-                let (cause, phase, detail) = match stop {
-                    Stop::Deadline => (Cause::BrowserGone, Phase::Total, "browser: opens no window".to_owned()),
-                    stop => failure::of_stop(&stop, &traffic::Document::default(), &[]),
+                let (cause, phase, detail) = if stop == Stop::Deadline {
+                    (Cause::BrowserGone, Phase::Total, "browser: opens no window".to_owned())
+                } else {
+                    failure::of_stop(&stop, &traffic::Document::default(), &[])
                 };
                 return Err(Box::new(Failed::new(cause, phase, detail)));
             }

@@ -3,6 +3,8 @@
 //! What a page does takes at least as long as it says, so lower bounds are sharp. How much longer it takes depends on how busy the machine is, so upper
 //! bounds are set by what the load itself says elsewhere, or are far away.
 
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
 #[path = "truth/cases.rs"]
 mod cases;
 #[path = "truth/pages.rs"]

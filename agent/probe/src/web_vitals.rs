@@ -3,7 +3,7 @@
 //! [`course`] decides which loads count and what they come to, [`gate`] what a page may reach, [`told`] what is noted of it all.
 //!
 //! The check's timeout is the deadline of one load. A run waits for its place in the browser first: the scheduler gives out no more places than there
-//! are, so that only runs besides the schedule wait here, for [`SEAT_US_MAX`] at most.
+//! are, so that only runs besides the schedule wait here, for [`BROWSER_WAIT_US_MAX`] at most.
 
 mod course;
 mod gate;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use sitepulse_browser::{Failed, Job, Loaded};
 use sitepulse_daemon::clock;
-use sitepulse_model::check::{Interact, TIMEOUT_US_MAX, WebVitalsTarget};
+use sitepulse_model::check::{BROWSER_WAIT_US_MAX, Interact, SecretText, TIMEOUT_US_MAX, WebVitalsTarget};
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::record::{Cause, FactKey, Phase};
 use sitepulse_model::vitals::profile::{Profile, Thresholds};
@@ -26,8 +26,6 @@ use crate::attempt::{Answer, Attempt, Failure};
 use crate::human_us;
 use crate::tools::{Progress, Secrets};
 
-/// Longest wait for a place in the browser.
-const SEAT_US_MAX: u64 = 120_000_000;
 /// What a load may take beyond its deadline, a browser's start included, before it is given up as the agent's own fault.
 const GRACE_US: u64 = 60_000_000;
 
@@ -59,7 +57,7 @@ impl WebVitalsProbe {
     /// How long an attempt may take: it keeps its own deadlines, and this one only if one of them fails.
     pub(crate) fn attempt_us(&self) -> u64 {
         let loads = 2 * self.plan.runs as u64;
-        SEAT_US_MAX + loads * (self.plan.timeout_us + GRACE_US)
+        BROWSER_WAIT_US_MAX + loads * (self.plan.timeout_us + GRACE_US)
     }
 
     /// What `good` and `poor` are.
@@ -76,11 +74,12 @@ impl WebVitalsProbe {
             tools.progress.send_replace(step);
         };
         progress(Progress::Waiting);
-        let seat = tokio::time::timeout(Duration::from_micros(SEAT_US_MAX), tools.browser.seat(self.heavy)).await;
+        let seat =
+            tokio::time::timeout(Duration::from_micros(BROWSER_WAIT_US_MAX), tools.browser.seat(self.heavy)).await;
         let Ok(seat) = seat else {
             let text = format!(
                 "browser: no place for the page within {}, others load theirs; let checks run less often, or give the host more processors",
-                human_us(SEAT_US_MAX)
+                human_us(BROWSER_WAIT_US_MAX)
             );
             return Err(Failure::new(Cause::HostPressure, Phase::Total, text));
         };
@@ -128,7 +127,7 @@ impl WebVitalsProbe {
         let mut resolve = |step: &Interact| match step {
             Interact::Type(selector, text) => {
                 typed_secrets |= text.name().is_some();
-                Ok(Interact::Type(selector.clone(), sitepulse_model::check::SecretText(secrets.resolve(text)?)))
+                Ok(Interact::Type(selector.clone(), SecretText(secrets.resolve(text)?)))
             }
             Interact::Click(_) | Interact::Press(_) | Interact::Scroll(_) | Interact::Wait(_) => Ok(step.clone()),
         };

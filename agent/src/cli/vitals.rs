@@ -1,13 +1,12 @@
 //! `sitepulse-agent vitals URL`: measures a page once, here and now, as a `web_vitals` check would.
 //!
-//! It needs no agent and touches no state. As with `probe`, loopback and private addresses may be dialled.
+//! It needs no agent and touches no state. As with `probe`, loopback and private addresses may be dialled unless a configuration file says what may.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use clap::Args;
-use sitepulse_browser::Options;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_model::check::{CheckKind, DurationUs, Interact, WebVitalsTarget};
@@ -61,9 +60,12 @@ pub(super) struct VitalsArgs {
     /// An assertion; may be repeated.
     #[arg(long, value_name = "ASSERTION")]
     expect: Vec<String>,
-    /// Which browser: auto, headless-shell, chromium, or the path of a program.
-    #[arg(long, value_name = "FORM|PATH", default_value = "auto")]
-    browser: String,
+    /// Which browser: auto, headless-shell, chromium, or the path of a program [default: auto, or as the configuration says].
+    #[arg(long, value_name = "FORM|PATH")]
+    browser: Option<String>,
+    /// What may be dialled and how the browser is run: this agent's configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Allow addresses: loopback, private, or a network as 10.0.0.0/8; may be repeated.
     #[arg(long, value_name = "ENTRY")]
     allow: Vec<String>,
@@ -107,11 +109,21 @@ pub(super) fn vitals(args: &VitalsArgs, runtime: &tokio::runtime::Runtime) -> an
     let target = args.target().map_err(usage)?;
     let kind = CheckKind::WebVitals(Box::new(target));
     let check = source::check_of(kind, args.timeout.as_deref(), &args.expect).map_err(usage)?;
-    let form = browser::form(&args.browser).map_err(|reason| usage(format!("--browser: {reason}")))?;
+    let config = args.config.as_deref().map(Config::load).transpose()?;
     let trusted = ["loopback".to_owned(), "private".to_owned()];
-    let policy = Config::default().policy(&[&trusted, args.allow.as_slice()].concat());
+    let policy = match &config {
+        Some(config) => config.policy(&args.allow),
+        None => Config::default().policy(&[&trusted, args.allow.as_slice()].concat()),
+    };
     let policy = policy.map_err(|reason| usage(format!("--allow: {reason}")))?;
-    let tools = runner::tools(policy, &[], Options { form, ..Options::default() })?;
+    let config = config.unwrap_or_default();
+    let mut options = config.browser.options();
+    if let Some(text) = &args.browser {
+        options.form = browser::form(text).map_err(|reason| usage(format!("--browser: {reason}")))?;
+        // One that is named is meant, not whatever a socket gives.
+        options.socket = None;
+    }
+    let tools = runner::tools(policy, &config.network.references, options)?;
     tools.secrets.replace(probe::secrets(std::slice::from_ref(&check), false)?);
     let now = clock::now();
     let run = Run { check: check.number, revision: check.revision, slot: now, started: now, note_all: true };

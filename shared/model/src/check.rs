@@ -30,7 +30,8 @@ pub use target::{
     TlsOptions, TlsTarget, UdpTarget, WebsocketTarget,
 };
 pub use web_vitals::{
-    BROWSER, BROWSER_ALONE, INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX, WebVitalsTarget,
+    BROWSER, BROWSER_ALONE, BROWSER_WAIT_US_MAX, INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX,
+    WebVitalsTarget,
 };
 
 pub use valid::{CAPTURES_MAX, HEADERS_MAX, PROTOCOLS_MAX, REDIRECTS_MAX, SEND_BYTES_MAX, STEPS_MAX};
@@ -255,13 +256,23 @@ impl CheckDefinition {
         (self.interval_us * 2 + self.timeout_us) as i64
     }
 
+    /// How long a run takes at most, in microseconds: all attempts. A page may wait for its place first, and repeats what its host had no time for.
+    pub fn run_us_max(&self) -> u64 {
+        if matches!(self.kind, CheckKind::WebVitals(_)) {
+            return BROWSER_WAIT_US_MAX + TIMEOUT_US_MAX;
+        }
+        self.kind.attempt_us(self.timeout_us).saturating_mul(u64::from(self.retries) + 1)
+    }
+
     /// The host whose runs are limited together: [`CheckKind::host`], but for pages that need the browser to themselves, which have
     /// [`BROWSER_ALONE`].
     pub fn host(&self) -> Option<String> {
-        match &self.kind {
-            CheckKind::WebVitals(target) if target.is_heavy(&self.expect) => Some(String::from(BROWSER_ALONE)),
-            kind => kind.host(),
+        if let CheckKind::WebVitals(target) = &self.kind
+            && target.is_heavy(&self.expect)
+        {
+            return Some(String::from(BROWSER_ALONE));
         }
+        self.kind.host()
     }
 
     /// Whether agents of `region` run it.

@@ -142,7 +142,8 @@ impl Entries {
     pub(crate) fn take(&mut self, report: Value) -> bool {
         let Value::Array(list) = report else { return false };
         let raws = list.into_iter().filter_map(|raw| serde_json::from_value(raw).ok());
-        raws.fold(false, |unrest, raw| self.take_raw(raw) || unrest)
+        // Every one of them is taken.
+        raws.map(|raw| self.take_raw(raw)).filter(|unrest| *unrest).count() > 0
     }
 
     fn take_raw(&mut self, raw: Raw) -> bool {

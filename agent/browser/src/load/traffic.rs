@@ -38,11 +38,14 @@ enum Kind {
     Answer,
     /// Not at all: nobody waits for what it brings.
     Aside,
+    /// The browser's own: the full one fetches the icon of the site for its tab. No part of the page.
+    Own,
 }
 
 impl Kind {
-    fn of(name: &str) -> Self {
-        match name {
+    fn of(params: &Value) -> Self {
+        match text(params, "type") {
+            "Other" if text(&params["initiator"], "type") == "other" => Self::Own,
             "EventSource" | "Media" => Self::Answer,
             "Ping" | "CSPViolationReport" | "Prefetch" => Self::Aside,
             _ => Self::Whole,
@@ -113,7 +116,9 @@ impl Traffic {
             "Network.requestWillBeSent" => self.sent(id, params, frame),
             "Network.responseReceived" => self.answered(id, params),
             "Network.loadingFinished" => {
-                self.bytes = self.bytes.saturating_add(bytes(params));
+                if self.followed.get(id).is_none_or(|followed| followed.kind != Kind::Own) {
+                    self.bytes = self.bytes.saturating_add(bytes(params));
+                }
                 if id == self.document.id {
                     self.document.finished_s = params["timestamp"].as_f64();
                 }
@@ -124,7 +129,9 @@ impl Traffic {
                 if id == self.document.id {
                     self.document.failure = Some(text(params, "errorText").to_owned());
                 }
-                if !canceled && self.followed.get(id).is_some_and(|followed| !followed.failed) {
+                if !canceled
+                    && self.followed.get(id).is_some_and(|followed| !followed.failed && followed.kind != Kind::Own)
+                {
                     self.failed += 1;
                 }
                 self.end(id);
@@ -138,13 +145,14 @@ impl Traffic {
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             return;
         }
-        self.requests = self.requests.saturating_add(1);
+        let kind = Kind::of(params);
+        self.requests = self.requests.saturating_add(u32::from(kind != Kind::Own));
         if let Some(redirect) = params.get("redirectResponse") {
             self.bytes = self.bytes.saturating_add(bytes(redirect));
         }
-        let kind = text(params, "type");
         let at_s = params["timestamp"].as_f64().unwrap_or_default();
-        let main = kind == "Document" && text(params, "frameId") == frame && text(params, "loaderId") == id;
+        let main =
+            text(params, "type") == "Document" && text(params, "frameId") == frame && text(params, "loaderId") == id;
         if main && (self.document.id.is_empty() || self.document.id == id) {
             if self.document.id.is_empty() {
                 self.document.first_s = at_s;
@@ -156,8 +164,7 @@ impl Traffic {
         if self.followed.len() >= FOLLOWED_MAX {
             return;
         }
-        let kind = Kind::of(kind);
-        let awaited = kind != Kind::Aside;
+        let awaited = matches!(kind, Kind::Whole | Kind::Answer);
         let url = super::entries::cut(url, 2_000);
         let old = self.followed.insert(id.to_owned(), Followed { url, kind, awaited, failed: false });
         self.awaited += usize::from(awaited);
@@ -177,7 +184,7 @@ impl Traffic {
             });
         }
         if let Some(followed) = self.followed.get_mut(id) {
-            if status >= 400 && !followed.failed {
+            if status >= 400 && !followed.failed && followed.kind != Kind::Own {
                 followed.failed = true;
                 self.failed += 1;
             }
@@ -269,6 +276,19 @@ mod tests {
         traffic.take("Network.responseReceived", &response, "F");
         assert_eq!(traffic.in_flight(), 1);
         assert_eq!(traffic.pending(), Some("http://a/poll"));
+    }
+
+    #[test]
+    fn the_icon_that_the_browser_fetches_for_itself_is_no_part_of_the_page() {
+        let mut traffic = Traffic::default();
+        let icon = json!({
+            "requestId": "1", "loaderId": "L", "frameId": "F", "type": "Other", "initiator": { "type": "other" },
+            "request": { "url": "http://a/favicon.ico" },
+        });
+        traffic.take("Network.requestWillBeSent", &icon, "F");
+        traffic.take("Network.responseReceived", &json!({ "requestId": "1", "response": { "status": 404 } }), "F");
+        traffic.take("Network.loadingFinished", &json!({ "requestId": "1", "encodedDataLength": 300 }), "F");
+        assert_eq!((traffic.requests, traffic.failed, traffic.bytes, traffic.in_flight()), (0, 0, 0, 0));
     }
 
     #[test]

@@ -44,6 +44,22 @@ fn click(selector: &str) -> Interact {
     Interact::Click(selector.to_owned())
 }
 
+/// The renderers of this test's browser, by number.
+fn renderers() -> Vec<u32> {
+    let parent_of = |pid: u32| -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
+    let ours =
+        |pid: &u32| std::iter::successors(Some(*pid), |&pid| parent_of(pid)).any(|pid| pid == std::process::id());
+    let renders = |pid: &u32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains("--type=renderer")
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(renders).filter(ours).collect()
+}
+
 cases! {
     text(lab) {
         let loaded = lab.good(&lab.job("/text")).await;
@@ -260,6 +276,16 @@ cases! {
         }
     }
 
+    certificates(lab) {
+        let url = lab.url("page.test", "/text").replace("http:", "https:");
+        let job = sitepulse_browser::Job { url, ..lab.job("/") };
+        let failed = lab.bad(&job).await;
+        assert_eq!(why(&failed), (Cause::CertificateInvalid, Phase::Tls), "{failed:?}");
+        let loaded = lab.good(&sitepulse_browser::Job { insecure: true, ..job }).await;
+        assert!(loaded.load.values.lcp.is_some() && loaded.phases.tls > Some(0), "{loaded:?}");
+        assert!(loaded.attribution.ttfb.as_ref().unwrap().tls_us > 0, "{loaded:?}");
+    }
+
     not_pages(lab) {
         for path in ["/download", "/pdf", "/json", "/no-content"] {
             let failed = lab.bad(&lab.job(path)).await;
@@ -284,6 +310,19 @@ cases! {
             // The browser goes on.
             lab.good(&lab.job("/text")).await;
         }
+    }
+
+    a_renderer_that_crashes(lab) {
+        let job = lab.job("/crash");
+        let kill = async {
+            lab.server.wait_for("here").await;
+            for pid in renderers() {
+                std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+            }
+        };
+        let (failed, ()) = tokio::join!(lab.bad(&job), kill);
+        assert_eq!(why(&failed).0, Cause::RendererCrashed, "{failed:?}");
+        lab.good(&lab.job("/text")).await;
     }
 
     downloads(lab) {

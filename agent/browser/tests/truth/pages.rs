@@ -137,7 +137,7 @@ pub(crate) fn site(path: &str) -> Answer {
         "/never-loaded" => page("<h1>Words</h1><img src='/silent'>"),
         "/hang" => page("<h1>Words</h1><script>while (true);</script>"),
         "/hang-later" => page("<h1>Words</h1><script>onload = () => after(100, () => { while (true); })</script>"),
-        "/crash" => page("<h1>Words</h1><script>onload = () => tell('here')</script><img src='/slow?60000'>"),
+        "/crash" => page("<h1>Words</h1><script>tell('here')</script><img src='/slow?60000'>"),
         "/download" => {
             Answer::new(200, "Content-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n", "bytes")
         }

@@ -7,9 +7,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sitepulse_browser::{Dialled, Gate, Refusal};
 use sitepulse_model::record::{Cause, Phase};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::server::TlsStream;
 
 /// What is sent, piece by piece.
 pub(crate) enum Step {
@@ -72,12 +76,28 @@ impl Server {
         let told = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
         let notes = told.clone();
+        let acceptor = acceptor();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let notes = notes.clone();
-                connections.spawn(async move { drop(serve(stream, site, &notes).await) });
+                let acceptor = acceptor.clone();
+                connections.spawn(async move {
+                    let mut first = [0];
+                    // Both at one port: a TLS handshake begins with 22.
+                    match stream.peek(&mut first).await {
+                        Ok(1) if first == [22] => match acceptor.accept(stream).await {
+                            Ok(stream) => drop(serve(stream, site, &notes).await),
+                            // The browser leaves where it does not like the certificate.
+                            Err(_) => {}
+                        },
+                        _ => {
+                            drop(stream.set_nodelay(true));
+                            drop(serve(stream, site, &notes).await);
+                        }
+                    }
+                });
             }
         });
         Self { address, told, _tasks: tasks }
@@ -100,8 +120,32 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, site: Site, told: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+/// With a certificate that nobody known has signed.
+fn acceptor() -> TlsAcceptor {
+    let own = rcgen::generate_simple_self_signed(["page.test".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key);
+    TlsAcceptor::from(Arc::new(config.unwrap()))
+}
+
+/// A connection that can be reset.
+trait Stream: AsyncRead + AsyncWrite + Unpin {
+    fn reset(self) -> std::io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn reset(self) -> std::io::Result<()> {
+        self.set_zero_linger()
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn reset(self) -> std::io::Result<()> {
+        self.get_ref().0.set_zero_linger()
+    }
+}
+
+async fn serve(mut stream: impl Stream, site: Site, told: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut head = Vec::new();
     loop {
         head.clear();
@@ -123,10 +167,7 @@ async fn serve(mut stream: TcpStream, site: Site, told: &Mutex<Vec<String>>) -> 
             match step {
                 Step::Send(bytes) => stream.write_all(&bytes).await?,
                 Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-                Step::Reset => {
-                    stream.set_zero_linger()?;
-                    return Ok(());
-                }
+                Step::Reset => return stream.reset(),
                 Step::Drip(bytes, ms) => loop {
                     stream.write_all(&bytes).await?;
                     tokio::time::sleep(Duration::from_millis(ms)).await;

@@ -154,10 +154,11 @@ mod tests {
     fn what_was_typed_is_in_no_report_and_breaks_none() {
         let secrets = Secrets::default();
         secrets.replace([("pin".to_owned(), "4711".to_owned()), ("word".to_owned(), "a\"b\\c".to_owned())].into());
-        let mut report = Report::default();
-        report.page =
-            Some(Page { js_error_texts: vec!["no user a\"b\\c".to_owned()], bytes: 14_711, ..Page::default() });
-        report.loads = vec![Load { failure: "pin 4711".to_owned(), observed_us: 4_711, ..Load::default() }];
+        let report = Report {
+            page: Some(Page { js_error_texts: vec!["no user a\"b\\c".to_owned()], bytes: 14_711, ..Page::default() }),
+            loads: vec![Load { failure: "pin 4711".to_owned(), observed_us: 4_711, ..Load::default() }],
+            ..Report::default()
+        };
         let read: Report = serde_json::from_str(&report_json(report, &secrets)).unwrap();
         let page = read.page.unwrap();
         assert_eq!((page.js_error_texts[0].as_str(), page.bytes), ("no user secret:word", 14_711));

@@ -95,6 +95,8 @@ impl WebVitalsTarget {
     }
 }
 
+/// How long a page that is due waits for its place in the browser, in microseconds.
+pub const BROWSER_WAIT_US_MAX: u64 = 120_000_000;
 /// The host of pages that share the browser with others: see [`CheckKind::host`](super::CheckKind::host).
 pub const BROWSER: &str = "browser";
 /// The host of pages that need two processors for themselves: see [`WebVitalsTarget::is_heavy`].
