@@ -64,8 +64,12 @@ impl Lab {
     }
 }
 
+/// One browser at a time: they would measure each other.
+static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// All cases, one after the other; `SITEPULSE_TRUTH` names those to run, by a part of their names.
 async fn run(form: Form) {
+    let _alone = ONE.lock().await;
     let options = Options { form, ..Options::default() };
     let lab = Lab { browser: Browser::new(options), server: Server::start(pages::site).await };
     let filter = std::env::var("SITEPULSE_TRUTH").unwrap_or_default();

@@ -87,11 +87,12 @@ impl Server {
                     let mut first = [0];
                     // Both at one port: a TLS handshake begins with 22.
                     match stream.peek(&mut first).await {
-                        Ok(1) if first == [22] => match acceptor.accept(stream).await {
-                            Ok(stream) => drop(serve(stream, site, &notes).await),
+                        Ok(1) if first == [22] => {
                             // The browser leaves where it does not like the certificate.
-                            Err(_) => {}
-                        },
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                drop(serve(stream, site, &notes).await);
+                            }
+                        }
                         _ => {
                             drop(stream.set_nodelay(true));
                             drop(serve(stream, site, &notes).await);
