@@ -94,7 +94,7 @@ pub(crate) fn site(path: &str) -> Answer {
         "/handlers" => page(
             "<h1>Words</h1><button id=blocking>blocking</button><button id=waiting>waiting</button><input id=field>
             <script>
-            blocking.onclick = () => { busy(200); blocking.textContent = 'done'; };
+            blocking.onclick = () => { busy(600); blocking.textContent = 'done'; };
             waiting.onclick = () => fetch('/slow?2500').then(() => { waiting.textContent = 'done'; });
             field.oninput = event => tell('typed=' + event.target.value + '&trusted=' + event.isTrusted);
             field.onkeydown = event => { if (event.key === 'Enter') tell('entered'); };
