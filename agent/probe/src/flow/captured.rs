@@ -139,4 +139,27 @@ mod tests {
         assert_eq!(facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/1.1"]);
         assert_eq!(facts.number_of(FactKey::Redirects), Some(1));
     }
+
+    #[test]
+    fn of_two_tokens_that_begin_alike_neither_is_left_over() {
+        let header = "eyJhbGciOiJIUzI1NiJ9.";
+        let captured = [("access", format!("{header}AAAAAAAAAAAA")), ("refresh", format!("{header}BBBBBBBBBBBB"))];
+        let captured = captured.map(|(name, value)| (name.to_owned(), value)).into();
+        for (text, told) in [
+            (format!("got '{header}BBBBBBBB…'"), "got '{{refresh}}…'"),
+            (format!("got '{header}AAAAAAAA…'"), "got '{{access}}…'"),
+            (format!("{header}BBBBBBBBBBBB {header}AAAAAAAAAAAA"), "{{refresh}} {{access}}"),
+        ] {
+            assert_eq!(redact(&Secrets::default(), &captured, &text), told);
+        }
+    }
+
+    #[test]
+    fn what_was_captured_of_a_secret_leaves_nothing_of_it_and_the_other_way_round() {
+        let secrets = Secrets::new([("api".to_owned(), "sk_live_AAAAAAAAAAAA".to_owned())].into());
+        let part = [("part".to_owned(), "sk_live_AA".to_owned())].into();
+        assert_eq!(redact(&secrets, &part, "no sk_live_AAAAAAAAAAAA"), "no secret:api");
+        let more = [("more".to_owned(), "user-7-sk_live_AAAAAAAAAAAA-x9".to_owned())].into();
+        assert_eq!(redact(&secrets, &more, "no user-7-sk_live_AAAAAAAAAAAA-x9"), "no {{more}}");
+    }
 }

@@ -24,11 +24,13 @@ pub(crate) struct Hidden {
     /// Each value with the number of its mark, sorted.
     values: Vec<(Box<str>, usize)>,
     marks: Vec<String>,
-    /// Whether a value begins with this byte: most places of a text are none.
-    begins: Vec<bool>,
+    /// Whether a value begins with these two bytes, a bit for each two: most places of a text are none.
+    begins: Vec<u64>,
     told: usize,
     /// The longest of the values that are found whole alone.
     short: usize,
+    /// The least that is found in base64, in bytes.
+    coded: usize,
 }
 
 /// Whole readings of a reading: a URL in JSON, a URL in a URL.
@@ -39,7 +41,7 @@ const CODED_BYTES_MIN: usize = 3;
 impl Hidden {
     /// Marks, each with the values it stands for.
     pub(crate) fn new(marks: impl IntoIterator<Item = (String, Vec<String>)>, told: usize) -> Self {
-        let mut new = Self { told, begins: vec![false; 256], ..Self::default() };
+        let mut new = Self { told, ..Self::default() };
         for (at, (mark, values)) in marks.into_iter().enumerate() {
             new.marks.push(mark);
             new.values
@@ -47,12 +49,23 @@ impl Hidden {
         }
         new.values.sort_unstable();
         new.values.dedup_by(|one, other| one.0 == other.0);
+        if !new.values.is_empty() {
+            new.begins = vec![0; (1 << 16) / 64];
+        }
         for (value, _) in &new.values {
-            if let Some(is_begin) = new.begins.get_mut(usize::from(value.as_bytes()[0])) {
-                *is_begin = true;
+            let (first, second) = match *value.as_bytes() {
+                [first, second, ..] => (first, second..=second),
+                [first] => (first, 0..=u8::MAX),
+                [] => continue,
+            };
+            for second in second {
+                let (word, bit) = pair(first, second);
+                new.begins[word] |= bit;
             }
         }
         new.short = new.values.iter().map(|(value, _)| value.len()).filter(|len| *len < told).max().unwrap_or(0);
+        let coded = new.values.iter().map(|(value, _)| value.len()).min().unwrap_or(0);
+        new.coded = coded.clamp(CODED_BYTES_MIN, told_coded(told).max(CODED_BYTES_MIN));
         new
     }
 
@@ -71,9 +84,8 @@ impl Hidden {
             }
         }
         // A login is coded with its user before it: the whole word goes.
-        reading.each_coded(|word, decoded| {
-            // As many characters of base64 as are told of a text.
-            let told = self.told / 4 * 3;
+        reading.each_coded(self.coded, |word, decoded| {
+            let told = told_coded(self.told);
             let found = (0..decoded.len()).filter_map(|at| self.at(&decoded[at..], told));
             if let Some((_, mark)) = found.max_by_key(|(len, _)| *len).filter(|(len, _)| *len >= CODED_BYTES_MIN) {
                 hits.push(Hit { place: reading.place(word), mark });
@@ -88,8 +100,11 @@ impl Hidden {
 
     /// The longest value, or beginning of one, that `bytes` begin with, and its mark.
     fn at(&self, bytes: &[u8], told: usize) -> Option<(usize, &str)> {
-        if !self.begins[usize::from(*bytes.first()?)] {
-            return None;
+        if let [first, second, ..] = *bytes {
+            let (word, bit) = pair(first, second);
+            if self.begins[word] & bit == 0 {
+                return None;
+            }
         }
         // The value that has most in common with the bytes is next to them in the order.
         let next = self.values.partition_point(|(value, _)| value.as_bytes() <= bytes);
@@ -120,6 +135,16 @@ impl Hidden {
             hits.push(Hit { place: at..text.len(), mark: &self.marks[mark] });
         }
     }
+}
+
+/// The bit of two bytes, and where it is.
+fn pair(first: u8, second: u8) -> (usize, u64) {
+    (usize::from(first) << 2 | usize::from(second >> 6), 1 << (second & 63))
+}
+
+/// As many characters of base64 as `told` is of a text, in bytes.
+fn told_coded(told: usize) -> usize {
+    told / 4 * 3
 }
 
 /// `text` with marks in the place of the hits. Of hits that overlap, the longest gives its mark to all.

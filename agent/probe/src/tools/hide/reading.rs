@@ -19,9 +19,6 @@ struct Escape {
 
 type Decode = fn(&[u8]) -> Option<Escape>;
 
-/// Words of base64 shorter than this hold nothing.
-const WORD_CHARS_MIN: usize = 4;
-
 impl<'a> Reading<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         Self { bytes: Cow::Borrowed(text.as_bytes()), places: None }
@@ -42,11 +39,8 @@ impl<'a> Reading<'a> {
     /// What this says once more decoded, in each way that changes it.
     pub(super) fn decoded(&self) -> impl Iterator<Item = Reading<'static>> {
         // Without a `+`, a form says what a URL says.
-        let form = self.bytes.contains(&b'+').then_some(form as Decode);
-        [Some(percent as Decode), form, Some(backslash), Some(entity)]
-            .into_iter()
-            .flatten()
-            .filter_map(|decode| self.decode(decode))
+        let ways: [(u8, Decode); 4] = [(b'%', percent), (b'+', form), (b'\\', backslash), (b'&', entity)];
+        ways.into_iter().filter_map(|(sign, decode)| self.bytes.contains(&sign).then(|| self.decode(decode))?)
     }
 
     fn decode(&self, decode: Decode) -> Option<Reading<'static>> {
@@ -64,9 +58,9 @@ impl<'a> Reading<'a> {
         Some(Reading { bytes: Cow::Owned(bytes), places: Some(places) })
     }
 
-    /// Calls back with the place of each word that may be base64, or base64url, with its padding, and with what it says from its first, second,
+    /// Calls back with the place of each word that may be `min` bytes in base64, or base64url, with its padding, and with what it says from its first, second,
     /// third and fourth character on: something else may stand right before it.
-    pub(super) fn each_coded(&self, mut f: impl FnMut(Range<usize>, &[u8])) {
+    pub(super) fn each_coded(&self, min: usize, mut f: impl FnMut(Range<usize>, &[u8])) {
         let mut decoded = Vec::new();
         for is_url in [false, true] {
             if is_url && !self.bytes.iter().any(|byte| b"-_".contains(byte)) {
@@ -75,9 +69,9 @@ impl<'a> Reading<'a> {
             let mut at = 0;
             while at < self.bytes.len() {
                 let len = self.bytes[at..].iter().take_while(|byte| sextet(**byte, is_url).is_some()).count();
-                if len >= WORD_CHARS_MIN {
+                if len * 6 / 8 >= min {
                     let padding = self.bytes[at + len..].iter().take(2).take_while(|byte| **byte == b'=').count();
-                    for skip in 0..4 {
+                    for skip in 0..len.min(4) {
                         decode_base64(&self.bytes[at + skip..at + len], is_url, &mut decoded);
                         f(at..at + len + padding, &decoded);
                     }
