@@ -141,8 +141,7 @@ mod tests {
 
     fn secrets() -> Secrets {
         let values = [("password", "open sesame"), ("key", "k-1"), ("broken", "a\nb")];
-        let secrets = Secrets::new(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        secrets
+        Secrets::new(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
     }
 
     #[test]

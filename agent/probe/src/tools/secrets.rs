@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde_json::Value;
 use sitepulse_model::check::SecretText;
 use sitepulse_model::record::{Cause, Phase};
 
@@ -78,9 +79,16 @@ impl Secrets {
 }
 
 /// What of a value tells it: its lines (texts have one, a key in PEM many), and their long words, as the token of `Bearer TOKEN`, that of
-/// `session=TOKEN; Path=/`, and the login in `Basic LOGIN`.
+/// `session=TOKEN; Path=/`, the login in `Basic LOGIN`, and the texts of a body in JSON.
 fn telling(value: &str) -> Vec<String> {
     let mut telling = Vec::new();
+    let json = value.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(value).ok()).flatten();
+    if let Some(json) = json {
+        // Its words are names like `"password":`, of which texts are full.
+        texts_of(json, &mut telling);
+        telling.extend(value.lines().map(|line| line.trim().to_owned()));
+        return telling;
+    }
     for line in value.lines() {
         let line = line.trim();
         telling.push(line.to_owned());
@@ -98,9 +106,17 @@ fn telling(value: &str) -> Vec<String> {
             telling.extend(login_parts(login));
         }
     }
-    telling.sort_unstable();
-    telling.dedup();
     telling
+}
+
+/// The long texts in `json`.
+fn texts_of(json: Value, telling: &mut Vec<String>) {
+    match json {
+        Value::String(text) if text.len() >= TOLD_BYTES_MIN => telling.push(text),
+        Value::Array(list) => list.into_iter().for_each(|value| texts_of(value, telling)),
+        Value::Object(map) => map.into_iter().for_each(|(_, value)| texts_of(value, telling)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The password of a login in base64, and the user where that is long enough to be a key: APIs take keys for either.

@@ -92,6 +92,7 @@ fn a_token_or_login_is_known_without_its_scheme() {
         ("key", &format!("basic {key}")),
         ("cookie", "session=5e55i0n5e55i0n; Path=/"),
         ("form", "user=me&password=f0rm-pa55w0rd"),
+        ("json", r#"{"user": "me", "password": "j5on \"pa55w0rd\""}"#),
     ]);
     for (text, told) in [
         ("no token t0ken-t0ken-t0ken here", "no token secret:bearer here"),
@@ -101,6 +102,8 @@ fn a_token_or_login_is_known_without_its_scheme() {
         ("no key sk_live_AAAAAAAA: extra", "no key secret:key: extra"),
         ("session 5e55i0n5e55i0n is over", "session secret:cookie is over"),
         ("wrong password f0rm-pa55w0rd", "wrong password secret:form"),
+        ("wrong password j5on \"pa55w0rd\"", "wrong password secret:json"),
+        ("wrong password j5on \"pa55", "wrong password secret:json"),
     ] {
         assert_eq!(secrets.redact(text), told);
     }
