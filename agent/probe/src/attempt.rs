@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hyper::HeaderMap;
 use sitepulse_daemon::clock::{self, Monotonic};
@@ -9,7 +10,7 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::record::{Cause, Facts, Phase, Phases};
 
 use crate::flow;
-use crate::tools::Tools;
+use crate::tools::{Secrets, Tools};
 
 /// What went wrong, where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Answer {
 pub(crate) struct Attempt<'a> {
     /// What all probes of the agent share.
     pub(crate) tools: &'a Tools,
+    /// The secrets it is made with: what it sends, and what it must not tell.
+    pub(crate) secrets: Arc<Secrets>,
     /// What the answer will be judged by.
     pub(crate) expect: &'a [Expectation],
     /// The kind that explanations begin with where a phase has no name of its own for it.
@@ -70,6 +73,7 @@ impl<'a> Attempt<'a> {
     pub(crate) fn new(tools: &'a Tools, expect: &'a [Expectation], wants_body: bool, deadline: Monotonic) -> Self {
         Self {
             tools,
+            secrets: tools.secrets.now(),
             expect,
             kind: "http",
             note_all: false,
@@ -110,7 +114,7 @@ impl<'a> Attempt<'a> {
     /// `text` without the values of secrets and without what a flow captured. For facts: noting cuts them, and a value that was cut
     /// is not found any more.
     pub(crate) fn redact(&self, text: &str) -> String {
-        flow::redact(&self.captured, &self.tools.secrets.redact(text))
+        flow::redact(&self.secrets, &self.captured, text)
     }
 
     /// The phase under way: where a deadline strikes.

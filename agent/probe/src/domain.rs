@@ -146,7 +146,7 @@ async fn get(attempt: &mut Attempt<'_>, route: &Route, headers: &Headers, url: &
     let request = Request {
         method: Method::GET,
         url,
-        headers: headers.resolve(&attempt.tools.secrets)?,
+        headers: headers.resolve(&attempt.secrets)?,
         body: Bytes::new(),
         secret_body: false,
         redirects: REDIRECTS,

@@ -121,6 +121,7 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
     fn new(run: &'r mut Attempt<'a>, step: &'s Step, wants_body: bool) -> Self {
         let mut attempt = Attempt::new(run.tools, &step.expect, wants_body, run.deadline);
         attempt.note_all = run.note_all;
+        attempt.secrets.clone_from(&run.secrets);
         attempt.captured = std::mem::take(&mut run.captured);
         Self { run, step, attempt, line: None }
     }

@@ -152,7 +152,7 @@ impl GrpcProbe {
     }
 
     fn request(&self, attempt: &Attempt<'_>) -> Result<Request<()>, Failure> {
-        let mut headers = self.headers.resolve(&attempt.tools.secrets)?;
+        let mut headers = self.headers.resolve(&attempt.secrets)?;
         for name in [HOST, ACCEPT, ACCEPT_ENCODING] {
             headers.remove(name);
         }

@@ -75,7 +75,7 @@ impl HttpProbe {
     }
 
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
-        let secrets = &attempt.tools.secrets;
+        let secrets = &attempt.secrets;
         let request = Request {
             method: self.method.clone(),
             url: &self.url,

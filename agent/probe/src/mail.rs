@@ -91,7 +91,7 @@ impl Mail {
     /// The login, before anything is dialled: a secret that is missing says nothing of the target.
     pub(crate) fn credentials(&self, attempt: &Attempt<'_>) -> Result<Option<Credentials>, Failure> {
         let Some(login) = &self.login else { return Ok(None) };
-        let password = Zeroizing::new(attempt.tools.secrets.resolve(&login.password)?);
+        let password = Zeroizing::new(attempt.secrets.resolve(&login.password)?);
         if password.contains('\0') {
             let text = "agent: the password has a NUL, which no mail login can carry";
             return Err(Failure::new(Cause::AgentFault, Phase::Total, text));

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -173,15 +174,10 @@ impl Probe {
             },
             Err(failure) => fail(&mut result, failure),
         };
-        // Before it is cut: of a value that was cut, too little may be left to be found.
-        let text = flow::redact(&attempt.captured, &text);
-        flow::redact_facts(&attempt.captured, &mut result.facts);
-        if self.has_secrets {
-            result.detail = detail(&tools.secrets.redact(&text));
-            tools.secrets.redact_facts(&mut result.facts);
-        } else {
-            result.detail = detail(&text);
-        }
+        // Before it is cut: of a value that was cut, too little may be left to be found. By the secrets that the attempt was made with.
+        let secrets = if self.has_secrets { Arc::clone(&attempt.secrets) } else { Arc::default() };
+        result.detail = detail(&flow::redact(&secrets, &attempt.captured, &text));
+        flow::redact_facts(&secrets, &attempt.captured, &mut result.facts);
         let worth_another = result.state == ProbeState::Down;
         (result, worth_another)
     }

@@ -41,7 +41,7 @@ impl TcpProbe {
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
         let reads = expect::asserts_body(attempt.expect);
         // Before the connection: one that cannot be used is not opened.
-        let send = self.send.as_ref().map(|send| attempt.tools.secrets.resolve(send)).transpose()?;
+        let send = self.send.as_ref().map(|send| attempt.secrets.resolve(send)).transpose()?;
         let mut stream = connect::open(attempt, &self.host, self.port, self.family).await?;
         if let Some(send) = send {
             attempt.begin(Phase::Send);

@@ -54,7 +54,7 @@ impl UdpProbe {
         let resolved;
         let send = match &self.send {
             Words::Text(text) => {
-                resolved = attempt.tools.secrets.resolve(text)?;
+                resolved = attempt.secrets.resolve(text)?;
                 resolved.as_bytes()
             }
             Words::Bytes(bytes) => bytes,

@@ -68,7 +68,7 @@ impl WebVitalsProbe {
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
         let host = self.target.url.parse::<url::Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
         attempt.host = host.unwrap_or_default();
-        let job = self.job(&attempt.tools.secrets)?;
+        let job = self.job(&attempt.secrets)?;
         let tools = attempt.tools;
         let progress = |step: Progress| {
             tools.progress.send_replace(step);
@@ -152,7 +152,7 @@ impl WebVitalsProbe {
         attempt.address = shown.address;
         let report =
             Report { shown: Some(place), attribution: Some(shown.attribution), page: Some(shown.page), ..report };
-        attempt.facts.text(FactKey::VitalsReport, &told::report_json(report, &attempt.tools.secrets));
+        attempt.facts.text(FactKey::VitalsReport, &told::report_json(report, &attempt.secrets));
     }
 
     fn failed(&self, attempt: &mut Attempt<'_>, failed: Option<Box<Failed>>, report: Report) {
@@ -170,6 +170,6 @@ impl WebVitalsProbe {
             page = Some(failed.page);
         }
         let report = Report { page, ..report };
-        attempt.facts.text(FactKey::VitalsReport, &told::report_json(report, &attempt.tools.secrets));
+        attempt.facts.text(FactKey::VitalsReport, &told::report_json(report, &attempt.secrets));
     }
 }

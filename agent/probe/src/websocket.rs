@@ -89,8 +89,8 @@ impl WebsocketProbe {
         stream: impl AsyncRead + AsyncWrite + Unpin,
     ) -> Result<Answer, Failure> {
         let host = self.url.host();
-        let words = self.send.as_ref().map(|text| attempt.tools.secrets.resolve(text)).transpose()?;
-        let mut headers = self.headers.resolve(&attempt.tools.secrets)?;
+        let words = self.send.as_ref().map(|text| attempt.secrets.resolve(text)).transpose()?;
+        let mut headers = self.headers.resolve(&attempt.secrets)?;
         if let Some(offered) = &self.offered {
             headers.insert("sec-websocket-protocol", offered.clone());
         }

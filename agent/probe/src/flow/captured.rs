@@ -6,81 +6,76 @@ use sitepulse_model::record::{FACT_BYTES_MAX, Fact, FactKey, FactValue, Facts};
 
 use super::template;
 use crate::http::Url;
+use crate::tools::Secrets;
+use crate::tools::hide::{self, Hidden};
 
 /// Shorter values, in characters, stay: they are no secrets, and their like stands everywhere.
 const HIDDEN_CHARS_MIN: usize = 6;
-/// The beginning of a longer value, in characters, that is taken for the value: explanations cut what they quote.
-const TOLD_CHARS_MIN: usize = 16;
+/// The beginning of a longer value, in bytes, that is taken for the value: explanations cut what they quote.
+const TOLD_BYTES_MIN: usize = 16;
 
-/// Puts `{{name}}` in the place of every captured value in `text`, be it as it came or as a URL holds it.
-pub(crate) fn redact(captured: &BTreeMap<String, String>, text: &str) -> String {
-    redact_cut(captured, text, false)
+/// Puts `{{name}}` in the place of every captured value in `text`, and `secret:NAME` in that of every secret. Both at once: each may hold a part
+/// of the other.
+pub(crate) fn redact(secrets: &Secrets, captured: &BTreeMap<String, String>, text: &str) -> String {
+    redact_with(secrets, &Captured::new(captured), text, false)
 }
 
-/// As [`redact`], in those texts of a run that tell where it went.
-pub(crate) fn redact_facts(captured: &BTreeMap<String, String>, facts: &mut Facts) {
-    if captured.is_empty() {
+/// As [`redact`], in every text of these facts; what was captured, in those that tell where a run went. Documents are no texts: whoever
+/// makes one leaves secrets out of it.
+pub(crate) fn redact_facts(secrets: &Secrets, captured: &BTreeMap<String, String>, facts: &mut Facts) {
+    if secrets.is_empty() && captured.is_empty() {
         return;
     }
+    let (captured, none) = (Captured::new(captured), Captured::default());
     for Fact { key, value } in std::mem::take(&mut facts.more) {
         match value {
             FactValue::Number(number) => facts.number(key, number),
+            FactValue::Text(text) if key.is_document() => facts.text(key, &text),
             FactValue::Text(text) if [FactKey::Hop, FactKey::FinalUrl, FactKey::Step].contains(&key) => {
                 // Noting may have cut a value that was captured only then.
                 let is_cut = text.len() + char::MAX.len_utf8() > FACT_BYTES_MAX;
-                facts.text(key, &redact_cut(captured, &text, is_cut));
+                facts.text(key, &redact_with(secrets, &captured, &text, is_cut));
             }
-            FactValue::Text(text) => facts.text(key, &text),
+            FactValue::Text(text) => facts.text(key, &redact_with(secrets, &none, &text, false)),
         }
     }
 }
 
-fn redact_cut(captured: &BTreeMap<String, String>, text: &str, is_cut: bool) -> String {
-    let mut forms = Vec::new();
-    for (name, value) in captured {
-        let as_path = place(value);
-        // The beginning of a path or a URL is that of others too.
-        let told = if as_path.is_some() { usize::MAX } else { TOLD_CHARS_MIN };
-        let same = [Some(value.clone()), Some(template::encode(value)), as_path];
-        forms.extend(same.into_iter().flatten().map(|form| (form, name, told)));
+/// What was captured, to be found.
+#[derive(Default)]
+struct Captured {
+    values: Hidden,
+    /// Paths and URLs: their beginnings are those of others too.
+    places: Hidden,
+}
+
+impl Captured {
+    fn new(captured: &BTreeMap<String, String>) -> Self {
+        let mut values = Vec::new();
+        let mut places = Vec::new();
+        for (name, value) in captured {
+            let mark = format!("{{{{{name}}}}}");
+            let place = place(value);
+            let into = if place.is_some() { &mut places } else { &mut values };
+            let mut same: Vec<String> =
+                [Some(value.clone()), Some(template::encode(value)), place].into_iter().flatten().collect();
+            same.retain(|form| form.chars().count() >= HIDDEN_CHARS_MIN);
+            into.push((mark, same));
+        }
+        Self { values: Hidden::new(values, TOLD_BYTES_MIN), places: Hidden::new(places, usize::MAX) }
     }
-    // A value may hold another one.
-    forms.sort_by_key(|(form, ..)| std::cmp::Reverse(form.len()));
-    let mut out = text.to_owned();
-    forms.retain(|(form, ..)| form.chars().count() >= HIDDEN_CHARS_MIN);
-    // Whole ones first: the forms of a value begin alike.
-    for (form, name, _) in &forms {
-        out = out.replace(form.as_str(), &format!("{{{{{name}}}}}"));
-    }
-    for (form, name, told) in &forms {
-        let mark = format!("{{{{{name}}}}}");
-        out = without(&out, form, *told, &mark);
-        if is_cut && let Some(at) = cut_at(&out, form) {
-            out.replace_range(at.., &mark);
+}
+
+fn redact_with(secrets: &Secrets, captured: &Captured, text: &str, is_cut: bool) -> String {
+    let mut hits = Vec::new();
+    secrets.find(text, &mut hits);
+    for hidden in [&captured.values, &captured.places] {
+        hidden.find(text, &mut hits);
+        if is_cut {
+            hidden.find_cut(text, HIDDEN_CHARS_MIN, &mut hits);
         }
     }
-    out
-}
-
-/// `text` with `mark` in the place of each `value`, and of each of its beginnings of at least `told` characters.
-fn without(text: &str, value: &str, told: usize, mark: &str) -> String {
-    let beginning = value.char_indices().nth(told).map_or(value, |(at, _)| &value[..at]);
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, from)) = rest.find(beginning).map(|at| rest.split_at(at)) {
-        let same = from.chars().zip(value.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
-        out.push_str(before);
-        out.push_str(mark);
-        rest = from.split_at(same).1;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Where `text` ends with a beginning of `value`.
-fn cut_at(text: &str, value: &str) -> Option<usize> {
-    let ends = text.char_indices().map(|(at, _)| at).find(|at| value.starts_with(&text[*at..]))?;
-    (text[ends..].chars().count() >= HIDDEN_CHARS_MIN).then_some(ends)
+    hide::replace(text, hits)
 }
 
 /// A value that leads somewhere, as the URL made of it holds it: see [`template::UrlTemplate`].
@@ -125,7 +120,7 @@ mod tests {
             ("to https://shop.example/orders/8", "to {{away}}"),
             ("to https://shop.example/orders/", "to https://shop.example/orders/"),
         ] {
-            assert_eq!(redact(&captured(), text), told);
+            assert_eq!(redact(&Secrets::default(), &captured(), text), told);
         }
     }
 
@@ -138,10 +133,33 @@ mod tests {
         let far = format!("302 http://a.example/{}?to=/orders/7?of=Jürgen", "x".repeat(200 - 21 - 4 - 12));
         facts.text(FactKey::Hop, &far);
         assert!(facts.texts_of(FactKey::Hop).all(|hop| hop.ends_with("?to=/orders/7?of")), "{facts:?}");
-        redact_facts(&captured(), &mut facts);
+        redact_facts(&Secrets::default(), &captured(), &mut facts);
         assert_eq!(facts.texts_of(FactKey::FinalUrl).collect::<Vec<_>>(), ["http://a.example/{{short}}"]);
         assert!(facts.texts_of(FactKey::Hop).all(|hop| hop.ends_with("?to={{next}}")), "{facts:?}");
         assert_eq!(facts.texts_of(FactKey::HttpVersion).collect::<Vec<_>>(), ["HTTP/1.1"]);
         assert_eq!(facts.number_of(FactKey::Redirects), Some(1));
+    }
+
+    #[test]
+    fn of_two_tokens_that_begin_alike_neither_is_left_over() {
+        let header = "eyJhbGciOiJIUzI1NiJ9.";
+        let captured = [("access", format!("{header}AAAAAAAAAAAA")), ("refresh", format!("{header}BBBBBBBBBBBB"))];
+        let captured = captured.map(|(name, value)| (name.to_owned(), value)).into();
+        for (text, told) in [
+            (format!("got '{header}BBBBBBBB…'"), "got '{{refresh}}…'"),
+            (format!("got '{header}AAAAAAAA…'"), "got '{{access}}…'"),
+            (format!("{header}BBBBBBBBBBBB {header}AAAAAAAAAAAA"), "{{refresh}} {{access}}"),
+        ] {
+            assert_eq!(redact(&Secrets::default(), &captured, &text), told);
+        }
+    }
+
+    #[test]
+    fn what_was_captured_of_a_secret_leaves_nothing_of_it_and_the_other_way_round() {
+        let secrets = Secrets::new([("api".to_owned(), "sk_live_AAAAAAAAAAAA".to_owned())].into());
+        let part = [("part".to_owned(), "sk_live_AA".to_owned())].into();
+        assert_eq!(redact(&secrets, &part, "no sk_live_AAAAAAAAAAAA"), "no secret:api");
+        let more = [("more".to_owned(), "user-7-sk_live_AAAAAAAAAAAA-x9".to_owned())].into();
+        assert_eq!(redact(&secrets, &more, "no user-7-sk_live_AAAAAAAAAAAA-x9"), "no {{more}}");
     }
 }

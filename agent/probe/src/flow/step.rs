@@ -173,7 +173,7 @@ impl Step {
         route: &Route,
         cookies: &mut Cookies,
     ) -> Result<Answer, Failure> {
-        let secrets = &attempt.tools.secrets;
+        let secrets = &attempt.secrets;
         let variables = &attempt.captured;
         let url = self.url.render(variables).map_err(|reason| unusable(format!("url: {reason}")))?;
         let mut headers = self.headers.resolve(secrets)?;

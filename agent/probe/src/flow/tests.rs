@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sitepulse_model::check::{Auth, CheckKind, Family, FlowStep, HttpVersion, SecretText, TlsOptions};
@@ -9,6 +10,7 @@ use sitepulse_model::record::ProbeResult;
 
 use super::*;
 use crate::testing::{self, some_roots};
+use crate::tools::Tools;
 
 /// What a server says to each request in turn.
 type Script = Vec<Box<dyn Fn(&str) -> String + Send>>;
@@ -345,4 +347,40 @@ fn a_flow_that_cannot_be_is_unusable() {
     }
     assert!(FlowProbe::new(&flow(Vec::new())).is_err());
     assert!(FlowProbe::new(&flow(vec![good()])).is_ok());
+}
+
+#[test]
+fn a_secret_that_is_replaced_during_a_run_is_in_nothing_told_of_it() {
+    const OLD: &str = "old-s3cret-old-s3cret";
+    let tools = Arc::new(testing::tools(some_roots()));
+    let set = |tools: &Tools, value: &str| tools.secrets.replace([("password".to_owned(), value.to_owned())].into());
+    set(&tools, OLD);
+    let tools_meanwhile = Arc::clone(&tools);
+    let (address, server) = serve(vec![
+        Box::new(move |request: &str| {
+            assert!(request.ends_with(OLD), "{request}");
+            set(&tools_meanwhile, "new-s3cret-new-s3cret");
+            answer("302 Found", &format!("Location: /?was={OLD}\r\n"), "")
+        }),
+        Box::new(|_: &str| answer("200 OK", "", "on")),
+        Box::new(|request: &str| {
+            // One run, one value.
+            assert!(request.ends_with(OLD), "{request}");
+            answer("200 OK", &format!("X-Was: {OLD}\r\n"), "")
+        }),
+    ]);
+    let mut one = step("one", format!("http://{address}/"));
+    one.method = "POST".to_owned();
+    one.body = Some(SecretText("secret:password".to_owned()));
+    let mut two = one.clone();
+    two.name = "two".to_owned();
+    two.expect = vec!["header 'x-was' == 'none'".to_owned()];
+    one.redirects = 1;
+    let result =
+        testing::run(&testing::check(CheckKind::Flow(Box::new(flow(vec![one, two]))), 20_000_000, &[]), &tools);
+    server.join().unwrap();
+    assert_eq!(result.state, ProbeState::Down);
+    let told = format!("{result:?}");
+    assert!(!told.contains("old-s3cr"), "{told}");
+    assert!(result.detail.contains("secret:password"), "{told}");
 }

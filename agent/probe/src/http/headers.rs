@@ -140,10 +140,8 @@ mod tests {
     }
 
     fn secrets() -> Secrets {
-        let secrets = Secrets::default();
         let values = [("password", "open sesame"), ("key", "k-1"), ("broken", "a\nb")];
-        secrets.replace(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        secrets
+        Secrets::new(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
     }
 
     #[test]

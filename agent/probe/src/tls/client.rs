@@ -164,7 +164,7 @@ struct Pems {
 
 impl Pems {
     fn resolve(attempt: &Attempt<'_>, certificate: &SecretText, key: &SecretText) -> Result<Self, Failure> {
-        let resolve = |text| attempt.tools.secrets.resolve(text).map(Zeroizing::new);
+        let resolve = |text| attempt.secrets.resolve(text).map(Zeroizing::new);
         Ok(Self { certificate: resolve(certificate)?, key: resolve(key)? })
     }
 

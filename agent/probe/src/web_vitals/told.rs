@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn what_was_typed_is_in_no_report_and_breaks_none() {
-        let secrets = Secrets::default();
-        secrets.replace([("pin".to_owned(), "4711".to_owned()), ("word".to_owned(), "a\"b\\c".to_owned())].into());
+        let secrets =
+            Secrets::new([("pin".to_owned(), "4711".to_owned()), ("word".to_owned(), "a\"b\\c".to_owned())].into());
         let report = Report {
             page: Some(Page { js_error_texts: vec!["no user a\"b\\c".to_owned()], bytes: 14_711, ..Page::default() }),
             loads: vec![Load { failure: "pin 4711".to_owned(), observed_us: 4_711, ..Load::default() }],
