@@ -315,15 +315,11 @@ fn a_connection_that_fell_silent_takes_an_answer_from_after_the_failure() {
     block_on(async {
         let silent = Silent::new().await;
         let network = Network::new(vec![silent.address.to_string()]);
-        *lock(&network.round) = Round::Known { at: clock::monotonic(), answered: true };
-        let (contact, [_, failure, ..]) = fell_silent("a");
         // The answer came while the run was under way, before the cable was cut.
-        while clock::monotonic()
-            == (match *lock(&network.round) {
-                Round::Known { at, .. } => at,
-                _ => unreachable!(),
-            })
-        {}
+        let answered = clock::monotonic();
+        *lock(&network.round) = Round::Known { at: answered, answered: true };
+        while clock::monotonic() == answered {}
+        let (contact, [_, failure, ..]) = fell_silent("a");
         let judged = network.judge(&Resolver::default(), contact, failure).await;
         assert_eq!(judged.cause, Cause::NetworkLost, "{}", judged.detail);
     });
