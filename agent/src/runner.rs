@@ -38,6 +38,10 @@ const CONTROL_CLIENTS_MAX: usize = 16;
 /// How long the tasks may take to end.
 const JOIN_MAX: Duration = Duration::from_secs(5);
 
+/// Told at each start without reference targets. There are none by default: nobody is called whom the operator did not name.
+const NO_REFERENCES: &str = "no reference targets are set: when this agent's own network is out, its checks may be down for 30 s or more before that \
+    is noticed; name two or three that are always there, HOST:PORT, in the configuration: [network] references";
+
 /// What `run` was told.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -125,6 +129,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::info!("{missed} ranges of runs were missed while the agent was stopped; they are recorded");
     }
 
+    if options.config.network.references.is_empty() {
+        tracing::warn!("{NO_REFERENCES}");
+    }
     let tools = tools(options.policy, &options.config.network.references, options.config.browser.options())?;
     let tools = Arc::new(tools);
     let vault = Vault::open(&dir);

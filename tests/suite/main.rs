@@ -15,3 +15,12 @@ mod scale;
 mod simulation;
 mod sums;
 mod vitals;
+
+/// For tests that take root, where it is missing: fails, unless somebody said that this will do.
+fn no_root(reason: &str) {
+    assert!(
+        std::env::var("SITEPULSE_SKIP_ROOT").is_ok_and(|skip| skip == "1"),
+        "{reason}; run it as root or by tests/run, or leave it out with SITEPULSE_SKIP_ROOT=1"
+    );
+    println!("skipped, as SITEPULSE_SKIP_ROOT=1 says: {reason}");
+}

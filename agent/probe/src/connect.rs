@@ -101,7 +101,8 @@ pub(crate) async fn pick(
 
 /// As [`pick`], where there are no ports (ICMP): the address is noted with port 0.
 pub(crate) async fn pick_host(attempt: &mut Attempt<'_>, host: &str, family: Family) -> Result<IpAddr, Failure> {
-    host.clone_into(&mut attempt.host);
+    // The dot at the end of a full name is for the resolver alone.
+    host.strip_suffix('.').unwrap_or(host).clone_into(&mut attempt.host);
     let tools = attempt.tools;
     let address = match Host::parse(host) {
         Err(reason) => return Err(Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {reason}"))),
@@ -117,7 +118,7 @@ pub(crate) async fn pick_host(attempt: &mut Attempt<'_>, host: &str, family: Fam
             attempt.begin(Phase::Dns);
             let resolved = tools.resolver.addresses(&name, absolute, family, attempt.deadline).await;
             attempt.end();
-            choose(&tools.policy, host, &resolved?)?
+            choose(&tools.policy, &name, &resolved?)?
         }
     };
     attempt.address = Some(SocketAddr::new(address, 0));

@@ -1,13 +1,15 @@
 //! The referee: whether the agent's own network is out. Then a failure says nothing of the target and is [`Cause::NetworkLost`], `unknown`.
 //!
-//! Asked only about failures that a lost network would look like ([`Evidence`]): a name that does not resolve, no route, silence where nothing
-//! had answered yet. Two ways to tell:
+//! Asked only about failures that a lost network would look like ([`Evidence`]): a name that does not resolve, no route, silence. Where the target
+//! had answered before it fell silent, a slow server is the likelier reason, and only the first of the two ways looks further:
 //!
 //! - With reference targets (`host:port`, as the configuration names them): each is dialled, all at once, for [`REFERENCE_US_MAX`] at most. When one
 //!   answers, if only by refusing, the network is there and the failure stands. So it is when the collector answers meanwhile over its connection
 //!   ([`Witness`]): one that stays silent may be a connection that has not noticed yet. A collector on this machine or at a private address tells
 //!   nothing of the way out and is not asked. When nobody answers, the network is lost. The outcome holds for [`KNOWN_US`], an answer
-//!   only for runs that began before it came: the cable may have been cut since. Runs that fail meanwhile wait for the same round.
+//!   only for runs whose silence began before it came: the cable may have been cut since. Where a connection fell silent, when it did is
+//!   not known: that takes an answer from after the failure. Runs that fail meanwhile wait for the same round, and there are [`APART_US`]
+//!   between one answered round and the next.
 //! - Without them, by what the agent's own runs saw ([`Outlook`]): the collector is away, and [`HOSTS_MIN`] different hosts failed that way within
 //!   [`WINDOW_US`], and nothing beyond this machine has answered since the first of them nor for [`QUIET_US`]. The collector's absence alone never
 //!   suffices: its own outage must not hide those of others. An agent that checks fewer hosts needs reference targets.
@@ -38,6 +40,8 @@ use crate::resolve::host::Host;
 const REFERENCE_US_MAX: u64 = 2_000_000;
 /// How long the references' outcome holds.
 const KNOWN_US: u64 = 5_000_000;
+/// Time between an answered round and the next one: however many targets fail, the references are not pestered.
+const APART_US: u64 = 200_000;
 /// How often it is looked whether the collector answered.
 const LOOK_US: u64 = 20_000;
 /// Different hosts that must have failed before the agent doubts itself.
@@ -78,6 +82,16 @@ enum Round {
     Known { at: Monotonic, answered: bool },
 }
 
+/// What who asks does.
+enum Turn {
+    /// Looks again in so many microseconds.
+    Wait(u64),
+    /// Asks the references, and tells the others.
+    Ask(watch::Sender<Option<bool>>),
+    /// Waits for who asks them already.
+    Join(watch::Receiver<Option<bool>>),
+}
+
 /// Whom a run talked to, and how far it came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Contact<'a> {
@@ -112,18 +126,19 @@ impl Network {
         }
     }
 
-    /// What a failure is really: itself, or [`Cause::NetworkLost`] with the reason. Takes up to 2 s with reference targets.
+    /// What a failure is really: itself, or [`Cause::NetworkLost`] with the reason. Takes up to 2.2 s with reference targets.
     pub(crate) async fn judge(&self, resolver: &Resolver, contact: Contact<'_>, failure: Failure) -> Failure {
         if !contact.is_outside() {
             return failure;
         }
         match evidence(&failure, &contact.phases) {
             Evidence::Nothing => return failure,
+            Evidence::FellSilent if self.references.is_empty() => return failure,
             Evidence::Answered => {
                 lock(&self.outlook).answered(clock::monotonic());
                 return failure;
             }
-            Evidence::Silence => {}
+            Evidence::Silence | Evidence::FellSilent => {}
         }
         if self.references.is_empty() {
             let lost = lock(&self.outlook).failed(contact.host, clock::monotonic());
@@ -132,42 +147,51 @@ impl Network {
                 None => failure,
             };
         }
-        let began = Monotonic(clock::monotonic().0.saturating_sub(contact.phases.total.unwrap_or_default()));
-        if self.any_reference(resolver, began).await {
+        // A phase before the request is silent as a whole. Of the later ones nobody knows since when: the question is then whether the network
+        // is there now.
+        let silent_us = match failure.phase {
+            Phase::Dns | Phase::Connect | Phase::Tls => contact.phases.get(failure.phase).unwrap_or_default(),
+            Phase::Send | Phase::FirstByte | Phase::Transfer | Phase::Total => 0,
+        };
+        let since = Monotonic(clock::monotonic().0.saturating_sub(silent_us));
+        if self.any_reference(resolver, since).await {
             return failure;
         }
         let reason = format!("this agent reaches none of its reference targets ({})", self.references.join(", "));
         not_judged(&failure, &reason)
     }
 
-    /// Whether any reference has answered since a run `began`. One round at a time, shared by all who ask meanwhile.
-    async fn any_reference(&self, resolver: &Resolver, began: Monotonic) -> bool {
+    /// Whether any reference has answered `since` then. One round at a time, shared by all who ask meanwhile.
+    async fn any_reference(&self, resolver: &Resolver, since: Monotonic) -> bool {
         loop {
+            let now = clock::monotonic();
             let turn = {
                 let mut round = lock(&self.round);
                 match &*round {
-                    Round::Known { at, answered }
-                        if clock::monotonic() < at.plus_us(KNOWN_US) && (!answered || *at >= began) =>
-                    {
+                    Round::Known { at, answered } if now < at.plus_us(KNOWN_US) && (!answered || *at >= since) => {
                         return *answered;
                     }
-                    Round::Asking(outcome) if outcome.has_changed().is_ok() => Err(outcome.clone()),
+                    Round::Known { at, answered: true } if now < at.plus_us(APART_US) => {
+                        Turn::Wait(at.plus_us(APART_US).us_since(now))
+                    }
+                    Round::Asking(outcome) if outcome.has_changed().is_ok() => Turn::Join(outcome.clone()),
                     // Also where the run that asked was dropped half-way.
                     Round::Asking(_) | Round::Known { .. } | Round::None => {
                         let (sender, outcome) = watch::channel(None);
                         *round = Round::Asking(outcome);
-                        Ok(sender)
+                        Turn::Ask(sender)
                     }
                 }
             };
             match turn {
-                Ok(sender) => {
+                Turn::Wait(us) => tokio::time::sleep(Duration::from_micros(us)).await,
+                Turn::Ask(sender) => {
                     let answered = self.ask_references(resolver).await;
                     *lock(&self.round) = Round::Known { at: clock::monotonic(), answered };
                     sender.send_replace(Some(answered));
                     return answered;
                 }
-                Err(mut outcome) => {
+                Turn::Join(mut outcome) => {
                     let waited = outcome.wait_for(Option::is_some).await;
                     if let Ok(Some(answered)) = waited.map(|answered| *answered) {
                         return answered;
@@ -237,6 +261,8 @@ fn not_judged(failure: &Failure, reason: &str) -> Failure {
 enum Evidence {
     /// Nothing came back: so would it look if the network were lost.
     Silence,
+    /// Something had come back before the connection fell silent or broke: a slow server, or a network that was lost meanwhile.
+    FellSilent,
     /// Somebody out there answered.
     Answered,
     /// Nothing at all.
@@ -252,7 +278,7 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
             Phase::Send | Phase::FirstByte | Phase::Total if phases.connect.is_none() && phases.tls.is_none() => {
                 Evidence::Silence
             }
-            Phase::Send | Phase::FirstByte | Phase::Transfer | Phase::Total => Evidence::Nothing,
+            Phase::Send | Phase::FirstByte | Phase::Transfer | Phase::Total => Evidence::FellSilent,
         },
         Cause::ConnectionRefused
         | Cause::TlsFailed
@@ -271,9 +297,9 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
         | Cause::NavigatedAway
         | Cause::InteractionFailed
         | Cause::SoftAssertion => Evidence::Answered,
-        // A reset may come from a box on the way, or from this machine as its network goes.
-        Cause::ConnectionReset
-        | Cause::HeartbeatMissing
+        // It may come from a box on the way, or from this machine as its network goes.
+        Cause::ConnectionReset => Evidence::FellSilent,
+        Cause::HeartbeatMissing
         | Cause::HeartbeatFailed
         | Cause::HeartbeatWaiting
         | Cause::PolicyRefused

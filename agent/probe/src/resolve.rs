@@ -16,6 +16,7 @@ pub(crate) mod system;
 use std::fs;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -88,6 +89,14 @@ impl Resolver {
         Self { source: Source::Fixed(Arc::new(System::with_server(server))) }
     }
 
+    /// As [`Resolver::with_server`], with the search list and options of a `resolv.conf`.
+    #[cfg(test)]
+    pub(crate) fn with_resolv(server: SocketAddr, resolv: &str) -> Self {
+        let mut system = System::parse(format!("nameserver 192.0.2.53\n{resolv}").as_bytes(), "").unwrap();
+        system.servers = vec![server];
+        Self { source: Source::Fixed(Arc::new(system)) }
+    }
+
     /// Reads these files, and again when they change.
     pub fn with_files(resolv: impl Into<PathBuf>, hosts: impl Into<PathBuf>) -> Self {
         Self { source: Source::Files { resolv: resolv.into(), hosts: hosts.into(), read: Mutex::new(None) } }
@@ -106,39 +115,20 @@ impl Resolver {
         if known(&system, name, Family::Any).is_some() {
             return Ok(Vec::new());
         }
-        let until = Self::doubt_at(deadline);
-        let what = format!("the HTTPS record of {name}");
-        for candidate in system.candidates(name, absolute) {
-            let mut owner = match port {
-                443 => candidate,
-                _ => match Name::from_ascii(format!("_{port}._https")).and_then(|at| at.append_domain(&candidate)) {
-                    Ok(owner) => owner,
-                    Err(error) => {
-                        let text = format!("dns: {what} has too long a name ({error})");
-                        return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
-                    }
-                },
-            };
-            let mut found = Vec::new();
-            for _ in 0..=ALIASES_MAX {
-                let message = match ask(&system, &owner, RecordType::HTTPS, until).await? {
-                    Outcome::Answer(message) => message,
-                    Outcome::NoName => break,
-                    failed @ (Outcome::Code(_) | Outcome::Silence(_)) => {
-                        return Err(unresolved(&system, &what, failed, deadline).await);
-                    }
-                };
-                found = services(&message, &owner);
-                match found.iter().find(|(_, record)| record.svc_priority == 0) {
-                    Some((_, alias)) if !alias.target_name.is_root() => owner = alias.target_name.clone(),
-                    Some(_) | None => return Ok(found),
-                }
-            }
-            if !found.is_empty() {
-                return Ok(Vec::new());
+        let mut search = Search::new(&system, name, absolute, deadline);
+        while let Some((candidate, until)) = search.next() {
+            let told = services_of(&system, &candidate, port, until).await?;
+            if let ControlFlow::Break(found) = search.told(candidate, told) {
+                return Ok(found);
             }
         }
-        Ok(Vec::new())
+        match search.trouble {
+            Some((asked, failed)) => {
+                let what = asked.naming(&format!("the HTTPS record of {name}"));
+                Err(unresolved(&system, &what, failed, deadline).await)
+            }
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The machine's first name server.
@@ -168,40 +158,17 @@ impl Resolver {
             Family::Ipv4 => &[RecordType::A],
             Family::Ipv6 => &[RecordType::AAAA],
         };
-        let until = Self::doubt_at(deadline);
-        let mut no_name = true;
-        // What went wrong with a domain of the search list is told last: the other names may be the ones that are meant.
-        let mut trouble = None;
-        let mut candidates = system.candidates(name, absolute).into_iter();
-        while let Some(candidate) = candidates.next() {
-            let is_full = candidate.iter().count() == name.split('.').count();
-            // A domain whose servers are silent leaves their time to the rest.
-            let until = match is_full {
-                true => until,
-                false => clock::monotonic().plus_us(left(until) / (candidates.len() as u64 + 1)),
-            };
-            for record in records {
-                match ask(&system, &candidate, *record, until).await? {
-                    Outcome::Answer(message) => match addresses(&message, &candidate, *record) {
-                        found if found.is_empty() => no_name = false,
-                        found => return Ok(found),
-                    },
-                    Outcome::NoName => break,
-                    failed @ (Outcome::Code(_) | Outcome::Silence(_)) if is_full => {
-                        return Err(unresolved(&system, name, failed, deadline).await);
-                    }
-                    failed @ (Outcome::Code(_) | Outcome::Silence(_)) => {
-                        trouble.get_or_insert((candidate, failed));
-                        break;
-                    }
-                }
+        let mut search = Search::new(&system, name, absolute, deadline);
+        while let Some((candidate, until)) = search.next() {
+            let told = addresses_of(&system, &candidate, records, until).await?;
+            if let ControlFlow::Break(found) = search.told(candidate, told) {
+                return Ok(found);
             }
         }
-        if let Some((candidate, failed)) = trouble {
-            let name = format!("{name} (as {})", candidate.to_ascii());
-            return Err(unresolved(&system, &name, failed, deadline).await);
+        if let Some((asked, failed)) = search.trouble {
+            return Err(unresolved(&system, &asked.naming(name), failed, deadline).await);
         }
-        let text = match (no_name, family) {
+        let text = match (search.no_name, family) {
             (true, _) => format!("dns: {name} does not exist (NXDOMAIN)"),
             (false, Family::Any) => format!("dns: {name} has no address"),
             (false, Family::Ipv4) => format!("dns: {name} has no IPv4 address"),
@@ -281,6 +248,143 @@ fn known(system: &System, name: &str, family: Family) -> Option<Vec<IpAddr>> {
     let is_local = name == "localhost" || name.ends_with(".localhost");
     let lists = [system.hosts(name), if is_local { &local } else { &[] }];
     lists.iter().flat_map(|list| [of(list, true), of(list, false)]).find(|found| !found.is_empty())
+}
+
+/// What asking for one full name came to.
+enum Told<T> {
+    Found(T),
+    /// There is such a name, without what was asked for.
+    Nothing,
+    NoName,
+    /// A code or silence.
+    Trouble(Outcome),
+}
+
+/// Which full name got into trouble.
+enum Asked {
+    /// The name as it is written.
+    Itself,
+    /// It in a domain of the search list.
+    As(Name),
+}
+
+impl Asked {
+    fn naming(&self, what: &str) -> String {
+        match self {
+            Self::Itself => what.to_owned(),
+            Self::As(candidate) => format!("{what} (as {})", candidate.to_ascii()),
+        }
+    }
+}
+
+/// The full names of a name, in the order of the search list, until one has what is asked for.
+struct Search {
+    until: Monotonic,
+    /// Labels of the name as it is written.
+    labels: usize,
+    candidates: std::vec::IntoIter<Name>,
+    /// None of them is there.
+    no_name: bool,
+    /// What went wrong with a domain of the search list is told last: the other names may be the ones that are meant.
+    trouble: Option<(Asked, Outcome)>,
+}
+
+impl Search {
+    fn new(system: &System, name: &str, absolute: bool, deadline: Monotonic) -> Self {
+        Self {
+            until: Resolver::doubt_at(deadline),
+            labels: name.split('.').count(),
+            candidates: system.candidates(name, absolute).into_iter(),
+            no_name: true,
+            trouble: None,
+        }
+    }
+
+    fn is_full(&self, candidate: &Name) -> bool {
+        candidate.iter().count() == self.labels
+    }
+
+    /// The next name to ask for, and until when.
+    fn next(&mut self) -> Option<(Name, Monotonic)> {
+        let candidate = self.candidates.next()?;
+        // A domain whose servers are silent leaves their time to the rest.
+        let until = match self.is_full(&candidate) {
+            true => self.until,
+            false => clock::monotonic().plus_us(left(self.until) / (self.candidates.len() as u64 + 1)),
+        };
+        Some((candidate, until))
+    }
+
+    /// What asking for that name came to.
+    fn told<T>(&mut self, candidate: Name, told: Told<T>) -> ControlFlow<T> {
+        match told {
+            Told::Found(found) => return ControlFlow::Break(found),
+            Told::Nothing => self.no_name = false,
+            Told::NoName => {}
+            // No other name may stand in for the one that is written.
+            Told::Trouble(failed) if self.is_full(&candidate) => {
+                self.trouble = Some((Asked::Itself, failed));
+                self.candidates = Vec::new().into_iter();
+            }
+            Told::Trouble(failed) => {
+                self.trouble.get_or_insert((Asked::As(candidate), failed));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The addresses of a full name.
+async fn addresses_of(
+    system: &System,
+    name: &Name,
+    records: &[RecordType],
+    until: Monotonic,
+) -> Result<Told<Vec<IpAddr>>, Failure> {
+    let mut is_there = false;
+    for record in records {
+        match ask(system, name, *record, until).await? {
+            Outcome::Answer(message) => match addresses(&message, name, *record) {
+                found if found.is_empty() => is_there = true,
+                found => return Ok(Told::Found(found)),
+            },
+            Outcome::NoName if is_there => break,
+            Outcome::NoName => return Ok(Told::NoName),
+            failed @ (Outcome::Code(_) | Outcome::Silence(_)) => return Ok(Told::Trouble(failed)),
+        }
+    }
+    Ok(Told::Nothing)
+}
+
+/// The HTTPS records of a full name and port; none where an alias leads to none.
+async fn services_of(
+    system: &System,
+    name: &Name,
+    port: u16,
+    until: Monotonic,
+) -> Result<Told<Vec<(Name, SVCB)>>, Failure> {
+    let mut owner = match port {
+        443 => name.clone(),
+        _ => match Name::from_ascii(format!("_{port}._https")).and_then(|at| at.append_domain(name)) {
+            Ok(owner) => owner,
+            // Too long to be anybody's.
+            Err(_) => return Ok(Told::NoName),
+        },
+    };
+    for hop in 0..=ALIASES_MAX {
+        let found = match ask(system, &owner, RecordType::HTTPS, until).await? {
+            Outcome::Answer(message) => services(&message, &owner),
+            Outcome::NoName if hop == 0 => return Ok(Told::NoName),
+            Outcome::NoName => return Ok(Told::Found(Vec::new())),
+            failed @ (Outcome::Code(_) | Outcome::Silence(_)) => return Ok(Told::Trouble(failed)),
+        };
+        match found.iter().find(|(_, record)| record.svc_priority == 0) {
+            Some((_, alias)) if !alias.target_name.is_root() => owner = alias.target_name.clone(),
+            None if found.is_empty() && hop == 0 => return Ok(Told::Nothing),
+            Some(_) | None => return Ok(Told::Found(found)),
+        }
+    }
+    Ok(Told::Found(Vec::new()))
 }
 
 /// Asks one server after the other until one gives an answer that counts.

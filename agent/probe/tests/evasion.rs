@@ -22,8 +22,8 @@ use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
 
-use crate::corpus::{Case, End, cases, every_kind, http};
-use crate::ground::{Ground, PUBLIC, chain, redirect, set};
+use crate::corpus::{Case, End, advertised, cases, every_kind, http};
+use crate::ground::{Ground, PUBLIC, alias, chain, redirect, service, set};
 
 /// Distinct targets that the corpus must have.
 const CASES_MIN: usize = 300;
@@ -73,6 +73,7 @@ fn complaint(case: &Case, result: &ProbeResult) -> Option<String> {
             Some(Cause::PolicyRefused | Cause::DnsFailed | Cause::AgentFault | Cause::RedirectFailed)
         ),
         End::Anyhow => true,
+        End::Led => result.cause != Some(Cause::PolicyRefused) && dialled == Some(PUBLIC.into()),
         End::Public => result.state == ProbeState::Up && dialled == Some(PUBLIC.into()),
     };
     let strayed = dialled.is_some_and(|address| address != PUBLIC);
@@ -118,6 +119,10 @@ fn with_the_loopback_allowed_the_same_ways_reach_the_canary() {
         "a.localhost.".to_owned(),
     ];
     ways.extend(names.iter().map(|name| http(&format!("http://{name}:{port}/"))));
+    let at_canary = service(&set(&[canary]), port);
+    for host in [alias(&at_canary), at_canary, service("localhost", port)] {
+        ways.push(advertised(&host, port));
+    }
     for host in ["[::ffff:127.0.0.1]", "2130706433", "127.1", "0x7f.1"] {
         ways.push(http(&format!("http://{host}:{port}/")));
     }

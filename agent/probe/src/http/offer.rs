@@ -4,7 +4,8 @@
 //! are asked for in the phase `dns`, at the host, or at `_PORT._https.HOST` for another port than 443. Of those that this agent can use,
 //! the first by priority that offers `h3` is dialled over QUIC, at its target and port, judged by the policy like any other address; the
 //! certificate is still the URL's host's. Where none does, TLS over TCP to the URL's own host negotiates HTTP/2 or HTTP/1.1. What was
-//! chosen is tried alone: an `h3` that is offered and does not answer is a failure. Address hints are not used, nor is encrypted client hello.
+//! chosen is tried alone: an `h3` that is offered and does not answer is a failure. Address hints are not used, nor is encrypted client hello,
+//! nor the addresses of an alias that leads to no other record. The hosts file's names and addresses are asked for nothing.
 
 use hickory_proto::rr::Name;
 use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamKey, SvcParamValue};
@@ -17,7 +18,8 @@ use crate::resolve::host::Host;
 /// What HTTPS records come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Offer {
-    /// Host and port to speak HTTP/3 to, where it is offered.
+    /// Host and port to speak HTTP/3 to, where it is offered. The host is a full name with the dot at its end: names in records are, and no
+    /// search list applies to them.
     pub(super) h3: Option<(String, u16)>,
     /// What was offered, for people.
     says: String,
@@ -57,7 +59,7 @@ fn choose(records: &[(Name, SVCB)], host: &str, port: u16) -> Offer {
         return Offer { h3: None, says: format!("its HTTPS record offers {}", protocols(first).join(", ")) };
     };
     let target = if record.target_name.is_root() { owner } else { &record.target_name };
-    let target = target.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+    let target = target.to_ascii().to_ascii_lowercase();
     // `_8443._https.shop.example` is where the record stands; who serves it is shop.example.
     let target = match target.strip_prefix(&format!("_{port}._https.")) {
         Some(bare) => bare.to_owned(),
@@ -65,9 +67,11 @@ fn choose(records: &[(Name, SVCB)], host: &str, port: u16) -> Offer {
     };
     let at = if let Some(SvcParamValue::Port(port)) = parameter(record, SvcParamKey::Port) { *port } else { port };
     let mut says = format!("its HTTPS record offers {}", protocols(record).join(", "));
-    if (target.as_str(), at) != (host, port) {
-        says.push_str(&format!(" at {target}:{at}"));
+    let shown = target.trim_end_matches('.');
+    if (shown, at) != (host, port) {
+        says.push_str(&format!(" at {shown}:{at}"));
     }
+    let target = if target.ends_with('.') { target } else { target + "." };
     Offer { h3: Some((target, at)), says }
 }
 

@@ -226,13 +226,16 @@ fn without_references_the_runs_themselves_are_the_evidence() {
 }
 
 #[test]
-fn only_silence_before_any_answer_looks_like_a_lost_network() {
+fn silence_before_any_answer_looks_like_a_lost_network_and_after_one_it_may() {
     let connected = Phases { connect: Some(1), ..Phases::default() };
     let of = |cause, phase, phases: &Phases| evidence(&Failure::new(cause, phase, ""), phases);
     for phase in [Phase::Dns, Phase::Connect, Phase::Tls] {
         assert_eq!(of(Cause::Timeout, phase, &connected), Evidence::Silence);
     }
-    assert_eq!(of(Cause::Timeout, Phase::FirstByte, &connected), Evidence::Nothing, "a slow server");
+    for phase in [Phase::Send, Phase::FirstByte, Phase::Transfer, Phase::Total] {
+        assert_eq!(of(Cause::Timeout, phase, &connected), Evidence::FellSilent, "a slow server, or a cut cable");
+        assert_eq!(of(Cause::ConnectionReset, phase, &connected), Evidence::FellSilent);
+    }
     assert_eq!(of(Cause::Timeout, Phase::FirstByte, &Phases::default()), Evidence::Silence, "UDP");
     assert_eq!(of(Cause::CertificateInvalid, Phase::Tls, &connected), Evidence::Answered);
     assert_eq!(of(Cause::PolicyRefused, Phase::Connect, &Phases::default()), Evidence::Nothing);
@@ -263,13 +266,79 @@ fn an_answer_from_before_a_run_says_nothing_of_it() {
         let network = Network::new(vec![silent.address.to_string()]);
         let answered = clock::monotonic();
         *lock(&network.round) = Round::Known { at: answered, answered: true };
-        // It took so long that it began before the answer came.
+        // It was silent for so long that the answer came meanwhile.
         let mut long = contact("a");
-        long.phases.total = Some(60_000_000);
+        long.phases.connect = Some(60_000_000);
         assert_eq!(network.judge(&Resolver::default(), long, unreachable()).await, unreachable());
         // The cable may have been cut since: asked anew, within the time that the answer would hold.
         while clock::monotonic() == answered {}
         let judged = network.judge(&Resolver::default(), contact("a"), unreachable()).await;
         assert_eq!(judged.cause, Cause::NetworkLost, "{}", judged.detail);
+    });
+}
+
+fn fell_silent(host: &str) -> (Contact<'_>, [Failure; 4]) {
+    let phases =
+        Phases { connect: Some(1), first_byte: Some(60_000_000), total: Some(60_000_001), ..Phases::default() };
+    let timeout = |phase: Phase| Failure::new(Cause::Timeout, phase, "http: no answer within 900 ms");
+    let reset = Failure::new(Cause::ConnectionReset, Phase::FirstByte, "http: a reset the connection");
+    let failures = [timeout(Phase::Send), timeout(Phase::FirstByte), timeout(Phase::Transfer), reset];
+    (Contact { phases, ..contact(host) }, failures)
+}
+
+#[test]
+fn a_cut_after_the_connection_is_the_networks_where_no_reference_answers() {
+    block_on(async {
+        let silent = Silent::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let lost = Network::new(vec![silent.address.to_string()]);
+        let there = Network::new(vec![listener.local_addr().unwrap().to_string()]);
+        let resolver = Resolver::default();
+        let (contact, failures) = fell_silent("a");
+        for failure in failures {
+            let judged = lost.judge(&resolver, contact, failure.clone()).await;
+            assert_eq!((judged.cause, judged.phase), (Cause::NetworkLost, failure.phase), "{}", judged.detail);
+            assert!(judged.detail.contains("the target was not judged (http: "), "{}", judged.detail);
+            assert_eq!(there.judge(&resolver, contact, failure.clone()).await, failure, "a slow server");
+            // Without references nothing is told by it, and it proves nothing either.
+            let alone = Network::default();
+            alone.collector_link(None);
+            for host in ["b", "c", "d"] {
+                assert_eq!(alone.judge(&resolver, Contact { host, ..contact }, failure.clone()).await, failure);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_fell_silent_takes_an_answer_from_after_the_failure() {
+    block_on(async {
+        let silent = Silent::new().await;
+        let network = Network::new(vec![silent.address.to_string()]);
+        // The answer came while the run was under way, before the cable was cut.
+        let answered = clock::monotonic();
+        *lock(&network.round) = Round::Known { at: answered, answered: true };
+        while clock::monotonic() == answered {}
+        let (contact, [_, failure, ..]) = fell_silent("a");
+        let judged = network.judge(&Resolver::default(), contact, failure).await;
+        assert_eq!(judged.cause, Cause::NetworkLost, "{}", judged.detail);
+    });
+}
+
+#[test]
+fn however_many_connections_fall_silent_the_references_are_not_pestered() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let network = Network::new(vec![listener.local_addr().unwrap().to_string()]);
+        let resolver = Resolver::default();
+        let (contact, [failure, ..]) = fell_silent("a");
+        let start = clock::monotonic();
+        for _ in 0..4 {
+            assert_eq!(network.judge(&resolver, contact, failure.clone()).await, failure);
+        }
+        assert!(
+            clock::monotonic().us_since(start) >= 3 * APART_US,
+            "each of them was asked about anew, with time between"
+        );
     });
 }

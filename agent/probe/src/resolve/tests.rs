@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_proto::op::{MessageType, OpCode, Query as Asked};
 use hickory_proto::rr::Record;
-use hickory_proto::rr::rdata::{A, CNAME};
+use hickory_proto::rr::rdata::{A, CNAME, HTTPS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -167,9 +167,7 @@ async fn with_a_broken_domain(resolv: &str, broken: Option<ResponseCode>, name: 
         Vec::from_iter(code.map(|code| reply(question, code, &records).to_vec().unwrap()))
     };
     beside(answers, async |_, server| {
-        let mut system = System::parse(format!("nameserver 192.0.2.53\n{resolv}").as_bytes(), "").unwrap();
-        system.servers = vec![server];
-        let resolver = Resolver { source: Source::Fixed(Arc::new(system)) };
+        let resolver = Resolver::with_resolv(server, resolv);
         resolver.addresses(name, false, Family::Any, clock::monotonic().plus_us(900_000)).await
     })
     .await
@@ -195,6 +193,56 @@ fn one_broken_domain_of_the_search_list_does_not_break_every_lookup() {
         // The name itself counts as before: no other name may stand in for it.
         let itself = with_a_broken_domain("search good.example\noptions ndots:0", None, "db.bad.example").await;
         assert_eq!(itself.unwrap_err().cause, Cause::DnsFailed);
+    });
+}
+
+/// What HTTPS records `name` has at port 8443. There is one of `db.good.example`; `bad.example` tells `broken`, and `empty.example` has the names
+/// without a record.
+async fn services_by(resolv: &str, broken: Option<ResponseCode>, name: &str) -> Result<Vec<String>, Failure> {
+    let answers = |question: &Message| {
+        let asked = question.queries[0].name.to_ascii();
+        let is_known = asked == "_8443._https.db.good.example.";
+        let code = match asked.as_str() {
+            _ if is_known => Some(ResponseCode::NoError),
+            "." => Some(ResponseCode::NoError),
+            _ if asked.ends_with(".bad.example.") => broken,
+            _ if asked.ends_with(".empty.example.") => Some(ResponseCode::NoError),
+            _ => Some(ResponseCode::NXDomain),
+        };
+        let service = RData::HTTPS(HTTPS(SVCB::new(1, Name::root(), vec![])));
+        let records = if is_known { vec![("_8443._https.db.good.example", service)] } else { vec![] };
+        Vec::from_iter(code.map(|code| reply(question, code, &records).to_vec().unwrap()))
+    };
+    beside(answers, async |_, server| {
+        let resolver = Resolver::with_resolv(server, resolv);
+        let found = resolver.services(name, false, 8443, clock::monotonic().plus_us(2_000_000)).await?;
+        Ok(found.iter().map(|(owner, _)| owner.to_ascii()).collect())
+    })
+    .await
+}
+
+#[test]
+fn services_are_searched_for_like_addresses() {
+    block_on(async {
+        let search = "search bad.example empty.example good.example";
+        for (broken, told) in [
+            (Some(ResponseCode::ServFail), "SERVFAIL)"),
+            // A third of the time is this domain's.
+            (None, "the name server answers other questions)"),
+        ] {
+            let found = services_by(search, broken, "db").await;
+            assert_eq!(found, Ok(vec!["_8443._https.db.good.example.".to_owned()]), "{broken:?}");
+            let failure = services_by(search, broken, "none").await.unwrap_err();
+            let begin = "dns: the HTTPS record of none (as none.bad.example.) does not resolve (";
+            assert!(failure.detail.starts_with(begin) && failure.detail.ends_with(told), "{failure:?}");
+            // The name itself counts as it is.
+            let itself = services_by("search good.example", broken, "db.bad.example").await.unwrap_err();
+            let begin = "dns: the HTTPS record of db.bad.example does not resolve (";
+            assert!(itself.detail.starts_with(begin) && itself.detail.ends_with(told), "{itself:?}");
+        }
+        assert_eq!(services_by("search empty.example", None, "db").await, Ok(vec![]));
+        let long = format!("{}.example", ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(45)].join("."));
+        assert_eq!(services_by("search good.example", None, &long).await, Ok(vec![]), "too long to have any");
     });
 }
 

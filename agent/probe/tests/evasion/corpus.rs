@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sitepulse_model::check::CheckKind;
 
-use crate::ground::{PUBLIC, chain, rebinding, redirect, set};
+use crate::ground::{PUBLIC, alias, chain, rebinding, redirect, service, set};
 
 /// How a run of a case must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum End {
     Anyhow,
     /// Up, having dialled the public address and nothing else.
     Public,
+    /// Anyhow, having dialled the public address and nothing else.
+    Led,
 }
 
 /// A target, and how it must end.
@@ -232,6 +234,11 @@ pub(crate) fn http(url: &str) -> CheckKind {
     made("http", &json!({ "url": url, "redirects": 10 }))
 }
 
+/// A page over HTTP/3 where DNS offers it.
+pub(crate) fn advertised(host: &str, port: u16) -> CheckKind {
+    made("http", &json!({ "url": url("https", host, port), "http": "advertised", "redirects": 10 }))
+}
+
 /// One target of every kind that dials `host`.
 pub(crate) fn every_kind(host: &str, port: u16) -> Vec<CheckKind> {
     let address = host_port(host, port);
@@ -342,6 +349,28 @@ pub(crate) fn cases(port: u16) -> Vec<Case> {
         add(vec![http(&format!("http://{hop}:{port}{path}"))], End::Refused);
         let back = rebinding(&format!("back-{tag}"), &[bad, public]);
         add(vec![http(&url("http", &back, port))], End::Refused);
+    }
+
+    // HTTPS records: of a public host, they lead elsewhere. Names in records are names: none of them is an address.
+    let nat64: IpAddr = "64:ff9b::7f00:1".parse().unwrap();
+    let private: IpAddr = "10.0.0.7".parse().unwrap();
+    for inside in [canary, v6, mapped, private, metadata, nat64] {
+        add(vec![advertised(&service(&set(&[inside]), port), port)], End::Refused);
+        add(vec![advertised(&alias(&service(&set(&[inside]), port)), port)], End::Refused);
+    }
+    for name in LOCAL_NAMES {
+        add(vec![advertised(&service(name, port), port)], End::Refused);
+    }
+    for odd in ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0"] {
+        add(vec![advertised(&service(odd, port), port)], End::Nowhere);
+    }
+    add(vec![advertised(&service(&chain(3, canary), port), port)], End::Refused);
+    add(vec![advertised(&service(&rebinding("service", &[canary, public]), port), port)], End::Refused);
+    for zero in [set(&[public]), set(&[canary])] {
+        add(vec![advertised(&service(&zero, 0), port)], End::Refused);
+    }
+    for mixed in [vec![canary, public], vec![metadata, private, public]] {
+        add(vec![advertised(&service(&set(&mixed), port), port)], End::Led);
     }
 
     // Redirects.

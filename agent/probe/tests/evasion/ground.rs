@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME};
+use hickory_proto::rr::rdata::svcb::{Alpn, SVCB, SvcParamKey, SvcParamValue};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 /// The one address that stands for the Internet.
@@ -145,6 +146,22 @@ pub(crate) fn chain(links: usize, address: IpAddr) -> String {
     format!("{}.{links}.chain.test", labels(&[address]))
 }
 
+/// A name whose HTTPS records, at whatever port, offer HTTP/3 at `target` and `port`.
+pub(crate) fn service(target: &str, port: u16) -> String {
+    format!("{}.{port}.service.test", spelt(target))
+}
+
+/// A name whose HTTPS records are an alias of `target`.
+pub(crate) fn alias(target: &str) -> String {
+    format!("{}.alias.test", spelt(target))
+}
+
+/// A name as the digits of its bytes, in labels that are not too long.
+fn spelt(name: &str) -> String {
+    let digits: Vec<String> = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    digits.chunks(30).map(<[String]>::concat).collect::<Vec<_>>().join(".")
+}
+
 fn labels(addresses: &[IpAddr]) -> String {
     let label = |address: &IpAddr| match address {
         IpAddr::V4(v4) => format!("a{:08x}", v4.to_bits()),
@@ -181,6 +198,26 @@ fn answer_names(socket: &UdpSocket) {
                 let last = addresses.len() - 1;
                 addresses = vec![addresses[last.min(*turn)]];
                 *turn += 1;
+            }
+            // The hosts themselves are public: only their records lead elsewhere.
+            "service.test" | "alias.test" => {
+                addresses = vec![IpAddr::V4(PUBLIC)];
+                if asked.query_type == RecordType::HTTPS {
+                    let (priority, port) = match zone.as_str() {
+                        "service.test" => (1, Some(labels.pop().unwrap().parse().unwrap())),
+                        _ => (0, None),
+                    };
+                    let digits: String = labels.iter().filter(|label| !label.starts_with('_')).copied().collect();
+                    let target =
+                        Name::from_ascii(format!("{}.", unhex(&digits).unwrap().trim_end_matches('.'))).unwrap();
+                    let offer = |port| {
+                        let alpn = SvcParamValue::Alpn(Alpn(vec!["h3".to_owned()]));
+                        vec![(SvcParamKey::Alpn, alpn), (SvcParamKey::Port, SvcParamValue::Port(port))]
+                    };
+                    let params = port.map(offer).unwrap_or_default();
+                    let record = RData::HTTPS(HTTPS(SVCB::new(priority, target, params)));
+                    answer.add_answer(Record::from_rdata(owner.clone(), 60, record));
+                }
             }
             "chain.test" => {
                 let links: usize = labels.last().unwrap().parse().unwrap();

@@ -41,7 +41,8 @@ fn port(port: u16) -> (SvcParamKey, SvcParamValue) {
 
 #[test]
 fn the_first_usable_record_that_offers_h3_is_taken() {
-    let at = |host: &str, port| Some((host.to_owned(), port));
+    // Names in records are absolute.
+    let at = |host: &str, port| Some((format!("{host}."), port));
     let no_default = || (SvcParamKey::NoDefaultAlpn, SvcParamValue::NoDefaultAlpn);
     let wants_ech = || (SvcParamKey::Mandatory, SvcParamValue::Mandatory(Mandatory(vec![SvcParamKey::EchConfigList])));
     let own = "shop.example";
@@ -211,6 +212,10 @@ fn https(priority: u16, target: &str, params: Vec<(SvcParamKey, SvcParamValue)>)
 }
 
 fn probe(pki: &Pki, servers: Servers, policy: &str, expect: &str) -> ProbeResult {
+    probe_by(Resolver::with_server(servers.dns), pki, servers, policy, expect)
+}
+
+fn probe_by(resolver: Resolver, pki: &Pki, servers: Servers, policy: &str, expect: &str) -> ProbeResult {
     let target = HttpTarget {
         http: HttpVersion::Advertised,
         redirects: 1,
@@ -219,7 +224,7 @@ fn probe(pki: &Pki, servers: Servers, policy: &str, expect: &str) -> ProbeResult
     let check = testing::check(CheckKind::Http(Box::new(target)), 20_000_000, &[expect]);
     let mut tools =
         Tools::new(Tls::with_roots(pki.roots.clone()).unwrap(), Policy::parse(&[policy.to_owned()]).unwrap());
-    tools.resolver = Resolver::with_server(servers.dns);
+    tools.resolver = resolver;
     testing::run(&check, &tools)
 }
 
@@ -268,6 +273,50 @@ fn h3_that_is_offered_is_spoken_and_else_tcp() {
 }
 
 #[test]
+fn no_search_list_applies_to_the_names_in_records() {
+    let pki = pki();
+    let zone = |servers: Servers| {
+        vec![
+            ("shop.example".to_owned(), a()),
+            (
+                format!("_{}._https.shop.example", servers.tls),
+                https(1, "cdn.example", vec![alpn(&["h3"]), port(servers.quic)]),
+            ),
+            ("cdn.example".to_owned(), a()),
+            // Who takes the record's name for a relative one is led here.
+            ("cdn.example.corp.example".to_owned(), RData::A(Ipv4Addr::new(127, 0, 0, 66).into())),
+        ]
+    };
+    let at = servers(&pki, zone, |_| None);
+    for resolv in ["search corp.example\noptions ndots:5", "search corp.example"] {
+        let resolver = Resolver::with_resolv(at.dns, resolv);
+        let result = probe_by(resolver, &pki, at, "loopback", "body == 'over quic'");
+        assert_eq!(result.state, ProbeState::Up, "{resolv}: {}", result.detail);
+        assert_eq!(result.address.unwrap().ip(), Ipv4Addr::LOCALHOST, "{resolv}");
+        let says = format!("its HTTPS record offers h3, http/1.1 at cdn.example:{}", at.quic);
+        assert_eq!(told(&result, FactKey::HttpOffer), [says], "the dot is not shown");
+    }
+}
+
+#[test]
+fn an_alias_without_services_leads_nowhere() {
+    let pki = pki();
+    for target in ["pool.example", "nowhere.example"] {
+        let zone = move |servers: Servers| {
+            vec![
+                ("shop.example".to_owned(), a()),
+                (format!("_{}._https.shop.example", servers.tls), https(0, target, vec![])),
+                ("pool.example".to_owned(), RData::A(Ipv4Addr::new(127, 0, 0, 66).into())),
+            ]
+        };
+        let result = probe(&pki, servers(&pki, zone, |_| None), "loopback", "body == 'over tcp'");
+        assert_eq!(result.state, ProbeState::Up, "{}", result.detail);
+        assert_eq!(result.address.unwrap().ip(), Ipv4Addr::LOCALHOST);
+        assert_eq!(told(&result, FactKey::HttpOffer), ["no HTTPS record"]);
+    }
+}
+
+#[test]
 fn each_hop_asks_anew() {
     let pki = pki();
     // The first port offers nothing, the one that it leads to offers HTTP/3.
@@ -306,6 +355,24 @@ fn nothing_falls_back_in_silence() {
     };
     let result = probe(&pki, servers(&pki, zone, |_| None), "loopback", "status == 200");
     assert_eq!(result.cause, Some(Cause::PolicyRefused), "{}", result.detail);
+    assert!(
+        result.detail.starts_with("policy: inside.example leads to refused addresses alone: "),
+        "{}",
+        result.detail
+    );
+
+    // The record of whom a redirect leads to does.
+    let zone = |servers: Servers| {
+        vec![
+            ("shop.example".to_owned(), a()),
+            ("inside.example".to_owned(), RData::A(Ipv4Addr::new(169, 254, 169, 254).into())),
+            (format!("_{}._https.shop.example", servers.quic), https(1, "inside.example", vec![alpn(&["h3"])])),
+        ]
+    };
+    let at = servers(&pki, zone, |servers| Some(servers.quic));
+    let result = probe(&pki, at, "loopback", "status == 200");
+    assert_eq!(result.cause, Some(Cause::PolicyRefused), "{}", result.detail);
+    assert_eq!(result.address.unwrap().port(), at.tls, "nothing after the first hop was dialled");
 
     // Nobody can say what is offered.
     let result = probe(&pki, servers(&pki, |_| Vec::new(), |_| None), "loopback", "status == 200");
