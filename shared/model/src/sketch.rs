@@ -236,6 +236,9 @@ impl Sketch {
                 let (first, last) = (*first, *last);
                 let (min, max) = (value()?, value()?);
                 let sum = next()?;
+                if min > max {
+                    return Err(damaged("its smallest value is larger than its largest"));
+                }
                 if bucket(max) != last || bucket(min).max(lowest(max)) != first {
                     return Err(damaged("its smallest and largest value lie in other buckets"));
                 }
