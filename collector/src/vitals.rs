@@ -14,7 +14,7 @@ pub mod figures;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sitepulse_model::check::{CheckDefinition, CheckKind};
+use sitepulse_model::check::{CheckDefinition, CheckKind, WebVitalsTarget};
 use sitepulse_model::id::{AgentNo, Revision};
 use sitepulse_model::record::{Cause, Fact, FactKey, FactValue, Facts, ProbeResult, ProbeState};
 use sitepulse_model::time::UtcMicros;
@@ -94,8 +94,13 @@ impl Row {
 
 /// The profile of a `web_vitals` check; `None` of other kinds.
 pub fn profile_of(definition: &CheckDefinition) -> Option<&ProfileChoice> {
+    target_of(definition).map(|target| &target.profile)
+}
+
+/// The target of a `web_vitals` check; `None` of other kinds.
+fn target_of(definition: &CheckDefinition) -> Option<&WebVitalsTarget> {
     match &definition.kind {
-        CheckKind::WebVitals(target) => Some(&target.profile),
+        CheckKind::WebVitals(target) => Some(target),
         CheckKind::Http(_)
         | CheckKind::Tcp(_)
         | CheckKind::Tls(_)

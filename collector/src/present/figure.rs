@@ -69,7 +69,10 @@ pub fn vital(vital: Vital, value: f64) -> String {
 pub fn rated_vital(vital: Vital, value: f64, thresholds: [f64; 2]) -> String {
     let above = |value: f64| thresholds.map(|limit| value > limit);
     let mut texts = (0..=EXTRA_DIGITS_MAX).map(|more| vital_with(vital, value, more));
-    texts.find(|(_, shown)| above(*shown) == above(value)).unwrap_or_else(|| vital_with(vital, value, EXTRA_DIGITS_MAX)).0
+    texts
+        .find(|(_, shown)| above(*shown) == above(value))
+        .unwrap_or_else(|| vital_with(vital, value, EXTRA_DIGITS_MAX))
+        .0
 }
 
 /// The text, with `more` digits than usual, and the value that it tells.
@@ -77,7 +80,9 @@ fn vital_with(vital: Vital, value: f64, more: usize) -> (String, f64) {
     let text = |value: f64, decimals: usize| format!("{value:.decimals$}");
     let (number, unit, scale) = match vital {
         Vital::Cls => (text(value, 4), "", 1.0),
-        Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb if value < 999.5 => (text(value, more), " ms", 1.0),
+        Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb if value < 999.5 => {
+            (text(value, more), " ms", 1.0)
+        }
         Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb => (text(value / 1e3, 2 + more), " s", 1e3),
     };
     let shown = number.parse().map_or(value, |number: f64| number * scale);

@@ -139,8 +139,16 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
 fn vitals(page: &mut Page, snapshot: &Snapshot) {
     let pairs = || snapshot.checks.iter().flat_map(|check| check.agents.iter().map(move |pair| (check, pair)));
     for (name, help, duration) in [
-        ("sitepulse_vitals_seconds", "Lab vitals of the newest run, where it is graded: the median of its loads.", true),
-        ("sitepulse_vitals_layout_shift_score", "Lab CLS of the newest run, where it is graded: the median of its loads.", false),
+        (
+            "sitepulse_vitals_seconds",
+            "Lab vitals of the newest run, where it is graded: the median of its loads.",
+            true,
+        ),
+        (
+            "sitepulse_vitals_layout_shift_score",
+            "Lab CLS of the newest run, where it is graded: the median of its loads.",
+            false,
+        ),
     ] {
         page.family(name, "gauge", help);
         for (check, pair) in pairs() {
@@ -160,8 +168,10 @@ fn vitals(page: &mut Page, snapshot: &Snapshot) {
             }
         }
     }
-    let (name, help) =
-        ("sitepulse_vitals_low_confidence", "Whether too few loads of the newest run count because the host was under pressure.");
+    let (name, help) = (
+        "sitepulse_vitals_low_confidence",
+        "Whether too few loads of the newest run count because the host was under pressure.",
+    );
     page.family(name, "gauge", help);
     for (check, pair) in pairs() {
         if let Some(run) = pair.vitals.as_deref() {
