@@ -152,7 +152,7 @@ mod tests {
         let inp = |value| rated_vital(Vital::Inp, value, [200.0, 500.0]);
         assert_eq!([inp(184.4), inp(200.0), inp(200.3), inp(500.04)], ["184 ms", "200 ms", "200.3 ms", "500.04 ms"]);
         let ttfb = |value| rated_vital(Vital::Ttfb, value, [999.4, 1800.0]);
-        assert_eq!(ttfb(999.45), "999.45 ms");
+        assert_eq!(ttfb(999.45), "999.5 ms");
         // A score has no digits beyond the fourth: the shown value is the value.
         assert_eq!(rated_vital(Vital::Cls, 0.1, [0.1, 0.25]), "0.1000");
         assert_eq!(rated_vital(Vital::Cls, 0.1001, [0.1, 0.25]), "0.1001");
