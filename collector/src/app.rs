@@ -11,6 +11,7 @@ mod vitals;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLockReadGuard};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use sitepulse_daemon::clock;
@@ -23,7 +24,7 @@ use sitepulse_model::control::{Change, ControlEvent, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::book::Book;
 use crate::engine::{Engine, Shared};
@@ -44,6 +45,8 @@ pub(crate) const CA_KEY: &str = "ca.key";
 const PEM_BYTES_MAX: u64 = 64 * 1024;
 /// Most reads of tables at a time.
 const READERS_MAX: usize = 2;
+/// How long a read waits for its turn.
+const READER_WAIT: Duration = Duration::from_secs(10);
 
 /// How to apply definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +222,7 @@ impl App {
         &self.inner.writer
     }
 
-    /// Reads tables that the book does not hold, beside the writer. At most [`READERS_MAX`] at a time; more wait.
+    /// Reads tables that the book does not hold, beside the writer. At most [`READERS_MAX`] at a time; more wait, for [`READER_WAIT`] at most.
     pub(crate) async fn read_store<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -229,7 +232,7 @@ impl App {
             // A store in memory has one connection.
             return Ok(self.inner.writer.run(move |engine| work(engine.store.read())).await??);
         }
-        let permit = Arc::clone(&self.inner.readers).acquire_owned().await;
+        let permit = turn(&self.inner.readers, READER_WAIT).await?;
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work(&Store::open_to_read(&dir)?)
@@ -420,4 +423,30 @@ fn open_authority(data_dir: &Path, now: UtcMicros) -> Result<CertificateAuthorit
     let text = |path: &Path, bytes: Vec<u8>| String::from_utf8(bytes).map_err(|error| bad(path, error.to_string()));
     let (certificate, key) = (text(&certificate_path, certificate)?, text(&key_path, key)?);
     CertificateAuthority::load(&certificate, &key).map_err(|error| bad(&key_path, error.to_string()))
+}
+
+/// A reader's turn.
+async fn turn(readers: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, AppError> {
+    match tokio::time::timeout(wait, Arc::clone(readers).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(Closed.into()),
+        Err(_) => Err(AppError::Unavailable(
+            "other questions keep the store's readers busy: try again, and ask for shorter periods".into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_waits_for_its_turn_no_longer_than_told() {
+        let readers = Arc::new(Semaphore::new(1));
+        let reading = turn(&readers, READER_WAIT).await.unwrap();
+        let late = turn(&readers, Duration::from_millis(1)).await.unwrap_err();
+        assert!(matches!(&late, AppError::Unavailable(what) if what.contains("try again")), "{late}");
+        drop(reading);
+        assert!(turn(&readers, READER_WAIT).await.is_ok());
+    }
 }

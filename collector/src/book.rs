@@ -19,7 +19,7 @@ use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 
 use crate::secret::Vault;
-use crate::vitals::ScreenshotKey;
+use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
@@ -207,6 +207,14 @@ impl Book {
     pub(crate) fn insert_record(&mut self, agent: AgentNo, record: Record) {
         if let Some(check) = self.checks.get_mut(&record.check()) {
             check.insert_record(agent, record);
+        }
+    }
+
+    /// Puts a stored report into the newest result of its agent, where it is that one's.
+    pub(crate) fn insert_report(&mut self, check: CheckNo, agent: AgentNo, scheduled: UtcMicros, json: String) {
+        let pair = self.checks.get_mut(&check).and_then(|check| check.pairs.get_mut(&agent));
+        if let Some(last) = pair.and_then(|pair| pair.last.as_deref_mut()).filter(|last| last.scheduled == scheduled) {
+            put_report(&mut last.facts, json);
         }
     }
 

@@ -179,6 +179,9 @@ impl Engine {
                 agent.presence.update(|presence| presence.last_seen = presence.last_seen.max(Some(started.min(now))));
             }
         }
+        crate::store::vitals::newest_reports(connection, |check, agent, scheduled, json| {
+            book.insert_report(check, agent, scheduled, json);
+        })?;
         for (check, key) in crate::store::vitals::screenshots(connection)? {
             book.insert_screenshot(check, key);
         }

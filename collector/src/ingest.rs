@@ -1,7 +1,7 @@
 //! Takes in batches: validates, regroups by bucket, dedupes by mark, writes everything in one transaction, then updates the book.
 //!
-//! What figures need of a `web_vitals` result goes into a table of its own in the same transaction, and so does a screenshot, which
-//! leaves its record ([`crate::vitals`]). The mark that dedupes the record dedupes them.
+//! What figures need of a `web_vitals` result goes into a table of its own in the same transaction, and so do its report and its screenshot, which
+//! leave its record ([`crate::vitals`]). The mark that dedupes the record dedupes them.
 //!
 //! A record that makes no sense never blocks its agent: it is set aside in the table `quarantine` with the reason, counted, and
 //! acknowledged like the rest, because its sender could only send it again.
@@ -22,7 +22,7 @@ use sitepulse_wire::message::{Batch, Entry};
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::store::{self, StoreError, rows};
-use crate::vitals::{Row, ScreenshotKey, profile_of, take_screenshot};
+use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
 
 pub use mark::{Inserted, Mark, MarkKey};
 pub use validate::SetAside;
@@ -79,8 +79,16 @@ struct Judged {
     /// The agent's bucket; `None` for an unknown agent.
     bucket: Option<Bucket>,
     verdicts: Vec<Result<CheckNo, SetAside>>,
-    /// The device profile of each entry that is a result of a `web_vitals` check.
-    profiles: BTreeMap<usize, String>,
+    /// Each entry that is a result of a `web_vitals` check.
+    pages: BTreeMap<usize, PageResult>,
+}
+
+/// What a result of a `web_vitals` check has beyond its record.
+struct PageResult {
+    /// The device profile's name.
+    profile: String,
+    /// What was taken out of the record.
+    documents: Documents,
 }
 
 impl Judged {
@@ -92,12 +100,27 @@ impl Judged {
             None => Err(SetAside::UnknownAgent),
         };
         let verdicts: Vec<_> = job.batch.entries.iter().map(judge).collect();
-        let profiles = (0..).zip(&job.batch.entries).zip(&verdicts).filter_map(|((index, entry), verdict)| {
+        let pages = (0..).zip(&job.batch.entries).zip(&verdicts).filter_map(|((index, entry), verdict)| {
             let (Record::Result(result), Ok(check)) = (&entry.record, verdict) else { return None };
             let revision = book.check(*check)?.revision(result.revision)?;
-            Some((index, profile_of(&revision.definition)?.name().to_owned()))
+            let profile = profile_of(&revision.definition)?.name().to_owned();
+            Some((index, PageResult { profile, documents: Documents::default() }))
         });
-        Self { bucket: agent.map(|agent| agent.name.bucket()), profiles: profiles.collect(), verdicts }
+        Self { bucket: agent.map(|agent| agent.name.bucket()), pages: pages.collect(), verdicts }
+    }
+
+    /// Takes the documents out of the results that bring some. Reads them, so it is for when nobody waits for a lock.
+    fn take_documents(&mut self, job: &mut IngestJob) {
+        let mut refused = 0;
+        for (index, page) in &mut self.pages {
+            if let Some(Entry { record: Record::Result(result), .. }) = job.batch.entries.get_mut(*index) {
+                page.documents = Documents::take(&mut result.facts);
+                refused += page.documents.refused;
+            }
+        }
+        if refused > 0 {
+            tracing::warn!(agent = %job.agent, refused, "reports or screenshots that are none: their results are kept without them");
+        }
     }
 }
 
@@ -118,10 +141,13 @@ impl Engine {
         let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
         let mut fresh: Vec<Vec<bool>> = jobs.iter().map(|job| vec![false; job.batch.entries.len()]).collect();
         // No guard is held while the disk works: readers would wait for it behind the next writer.
-        let judged: Vec<Judged> = {
+        let mut judged: Vec<Judged> = {
             let book = self.shared.book();
             jobs.iter().map(|job| Judged::of(&book, job)).collect()
         };
+        for (job, judged) in jobs.iter_mut().zip(&mut judged) {
+            judged.take_documents(job);
+        }
         let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, provenances: &self.provenances };
         self.store.write(|connection| {
             for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
@@ -140,8 +166,14 @@ impl Engine {
         }
         let set_aside = outcomes.iter().map(|outcome| outcome.set_aside).sum();
         let mut book = self.shared.book_mut();
-        for (job, fresh) in jobs.into_iter().zip(fresh) {
-            for (entry, _) in job.batch.entries.into_iter().zip(fresh).filter(|(_, fresh)| *fresh) {
+        for ((job, mut judged), fresh) in jobs.into_iter().zip(judged).zip(fresh) {
+            let entries = job.batch.entries.into_iter().enumerate().zip(fresh);
+            for ((index, mut entry), _) in entries.filter(|(_, fresh)| *fresh) {
+                // The newest result of each agent is shown whole.
+                let report = judged.pages.get_mut(&index).and_then(|page| page.documents.report.take());
+                if let (Record::Result(result), Some(json)) = (&mut entry.record, report) {
+                    put_report(&mut result.facts, json);
+                }
                 book.insert_record(job.agent, entry.record);
             }
         }
@@ -214,12 +246,14 @@ impl Known<'_> {
             }
             match (verdict, &mut entry.record) {
                 (Ok(check), Record::Result(result)) => {
-                    if let Some(profile) = judged.profiles.get(&index) {
+                    if let Some(PageResult { profile, documents }) = judged.pages.get(&index) {
                         let row = Row::of(agent_no, profile, result);
                         store::vitals::insert(connection, entry.bucket, check, (incarnation, entry.seq), &row)?;
-                        if let Some(jpeg) = take_screenshot(&mut result.facts) {
+                        let run = (agent_no, result.scheduled);
+                        store::vitals::set_report(connection, entry.bucket, check, run, documents.report.as_deref())?;
+                        if let Some(jpeg) = &documents.jpeg {
                             let key = ScreenshotKey { scheduled: result.scheduled, agent: agent_no };
-                            store::vitals::insert_screenshot(connection, entry.bucket, check, key, &jpeg)?;
+                            store::vitals::insert_screenshot(connection, entry.bucket, check, key, jpeg)?;
                             pending.screenshots.push((check, key));
                         }
                     }

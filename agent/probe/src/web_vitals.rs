@@ -109,7 +109,7 @@ impl WebVitalsProbe {
         match course.end() {
             Ending::Measured { spreads, counted, shown, place } => {
                 for (vital, spread) in spreads {
-                    spread.note(vital, &mut attempt.facts);
+                    told::vital_fact(&mut attempt.facts, vital, spread);
                 }
                 attempt.facts.number(FactKey::LoadsCounted, counted as i64);
                 self.measured(attempt, *shown, place, report);

@@ -51,7 +51,7 @@ pub enum SetAside {
     BadRange,
     /// Its sender leaves more gaps than a mark keeps.
     TooManyGaps,
-    /// Its vitals cannot be, its report is no JSON object, or its screenshot no JPEG; or it is of a check that loads no page.
+    /// Its vitals cannot be, or it is of a check that loads no page.
     BadVitals,
 }
 

@@ -1,18 +1,12 @@
-//! Which vitals make sense.
-//!
-//! A report that is JSON, but not in this build's words, is kept: a newer agent may say more. It is then shown to nobody.
+//! Which vitals make sense. Documents are not judged here: a fault in one costs the document, not the record ([`crate::vitals::Documents`]).
 
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::record::{FACT_BYTES_MAX, FactKey, FactValue, Facts, beginning};
-use sitepulse_model::vitals::{CLS_SCALE, Vital};
+use sitepulse_model::vitals::Vital;
 
 use super::SetAside;
-use crate::vitals::{jpeg_of, profile_of};
+use crate::vitals::profile_of;
 
-/// Longest duration of a vital, in microseconds: an hour, far beyond any deadline.
-const DURATION_US_MAX: i64 = 3_600 * 1_000_000;
-/// Largest layout shift. Scores of a session window add up; 100 screens in five seconds are no page.
-const CLS_MAX: i64 = 100 * CLS_SCALE as i64;
 /// Most loads of one run that are believed.
 const LOADS_MAX: i64 = 1_000;
 
@@ -31,7 +25,7 @@ pub(super) fn sane_vitals(definition: &CheckDefinition, facts: &Facts) -> Result
 
 /// All three or none, in order, within bounds.
 fn sane_values(vital: Vital, facts: &Facts) -> bool {
-    let most = if vital.is_duration() { DURATION_US_MAX } else { CLS_MAX };
+    let most = i64::try_from(vital.value_max()).unwrap_or(i64::MAX);
     match vital.facts().map(|key| facts.number_of(key)) {
         [Some(median), Some(min), Some(max)] => 0 <= min && min <= median && median <= max && max <= most,
         [None, None, None] => true,
@@ -44,12 +38,7 @@ fn sane_fact(fact: &sitepulse_model::record::Fact) -> bool {
         (FactKey::LoadsCounted | FactKey::LoadsLowConfidence, FactValue::Number(loads)) => {
             (0..=LOADS_MAX).contains(loads)
         }
-        (FactKey::VitalsReport, FactValue::Text(text)) => {
-            text.len() <= fact.key.bytes_max()
-                && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
-        }
-        (FactKey::Screenshot, FactValue::Text(text)) => text.len() <= fact.key.bytes_max() && jpeg_of(text).is_some(),
-        (key, FactValue::Number(_)) => key.is_number(),
+        (key, FactValue::Number(_)) => key.is_number() || key.is_document(),
         (key, FactValue::Text(_)) => !key.is_number(),
     }
 }

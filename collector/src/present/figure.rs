@@ -56,18 +56,37 @@ pub fn latency(seconds: f64) -> String {
     }
 }
 
-/// A vital in the API's unit: `2.31 s`, `87 ms`, a score `0.104`.
+/// Most digits that are shown beyond the usual: four of a second end in the microsecond.
+const EXTRA_DIGITS_MAX: usize = 4;
+
+/// A vital in the API's unit: `2.31 s`, `87 ms`, a score `0.1042` with all the digits it has.
 pub fn vital(vital: Vital, value: f64) -> String {
-    match vital {
-        Vital::Cls => format!("{value:.3}"),
-        Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb => {
-            if value < 999.5 {
-                format!("{value:.0} ms")
-            } else {
-                format!("{:.2} s", value / 1e3)
-            }
+    vital_with(vital, value, 0).0
+}
+
+/// A vital that is shown with its rating: with as many digits more as it takes to lie on the same side of both thresholds as the value does. 2.5004 s
+/// need improvement, which `2.50 s` would contradict.
+pub fn rated_vital(vital: Vital, value: f64, thresholds: [f64; 2]) -> String {
+    let above = |value: f64| thresholds.map(|limit| value > limit);
+    let mut texts = (0..=EXTRA_DIGITS_MAX).map(|more| vital_with(vital, value, more));
+    texts
+        .find(|(_, shown)| above(*shown) == above(value))
+        .unwrap_or_else(|| vital_with(vital, value, EXTRA_DIGITS_MAX))
+        .0
+}
+
+/// The text, with `more` digits than usual, and the value that it tells.
+fn vital_with(vital: Vital, value: f64, more: usize) -> (String, f64) {
+    let text = |value: f64, decimals: usize| format!("{value:.decimals$}");
+    let (number, unit, scale) = match vital {
+        Vital::Cls => (text(value, 4), "", 1.0),
+        Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb if value < 999.5 => {
+            (text(value, more), " ms", 1.0)
         }
-    }
+        Vital::Lcp | Vital::Inp | Vital::Tbt | Vital::Fcp | Vital::Ttfb => (text(value / 1e3, 2 + more), " s", 1e3),
+    };
+    let shown = number.parse().map_or(value, |number: f64| number * scale);
+    (format!("{number}{unit}"), shown)
 }
 
 /// A length of time, coarse: `12 s`, `5 min`, `3 h`, `2 d`.
@@ -123,6 +142,22 @@ mod tests {
         assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &FR), "[98,1 %; 99,9 %]");
         assert_eq!(bounds(None, None, &EN), "");
         assert_eq!(completeness(Some(0.982), &EN), "completeness 98.2 %");
+    }
+
+    #[test]
+    fn a_vital_is_never_shown_beside_a_rating_that_it_contradicts() {
+        let lcp = |value| rated_vital(Vital::Lcp, value, [2500.0, 4000.0]);
+        assert_eq!([lcp(2310.0), lcp(2500.0), lcp(2500.4), lcp(2504.0)], ["2.31 s", "2.50 s", "2.5004 s", "2.504 s"]);
+        assert_eq!([lcp(2500.001), lcp(3999.9), lcp(4000.2)], ["2.500001 s", "4.00 s", "4.0002 s"]);
+        let inp = |value| rated_vital(Vital::Inp, value, [200.0, 500.0]);
+        assert_eq!([inp(184.4), inp(200.0), inp(200.3), inp(500.04)], ["184 ms", "200 ms", "200.3 ms", "500.04 ms"]);
+        let ttfb = |value| rated_vital(Vital::Ttfb, value, [999.4, 1800.0]);
+        assert_eq!(ttfb(999.45), "999.5 ms");
+        // A score has no digits beyond the fourth: the shown value is the value.
+        assert_eq!(rated_vital(Vital::Cls, 0.1, [0.1, 0.25]), "0.1000");
+        assert_eq!(rated_vital(Vital::Cls, 0.1001, [0.1, 0.25]), "0.1001");
+        assert_eq!(vital(Vital::Cls, 0.104), "0.1040");
+        assert_eq!([vital(Vital::Lcp, 999.4), vital(Vital::Lcp, 999.6)], ["999 ms", "1.00 s"]);
     }
 
     #[test]

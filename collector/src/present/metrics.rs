@@ -139,8 +139,16 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
 fn vitals(page: &mut Page, snapshot: &Snapshot) {
     let pairs = || snapshot.checks.iter().flat_map(|check| check.agents.iter().map(move |pair| (check, pair)));
     for (name, help, duration) in [
-        ("sitepulse_vitals_seconds", "Lab vitals of the newest graded run: the median of its loads.", true),
-        ("sitepulse_vitals_layout_shift_score", "Lab CLS of the newest graded run: the median of its loads.", false),
+        (
+            "sitepulse_vitals_seconds",
+            "Lab vitals of the newest run, where it is graded: the median of its loads.",
+            true,
+        ),
+        (
+            "sitepulse_vitals_layout_shift_score",
+            "Lab CLS of the newest run, where it is graded: the median of its loads.",
+            false,
+        ),
     ] {
         page.family(name, "gauge", help);
         for (check, pair) in pairs() {
@@ -160,14 +168,15 @@ fn vitals(page: &mut Page, snapshot: &Snapshot) {
             }
         }
     }
-    let (name, help) =
-        ("sitepulse_vitals_low_confidence", "Whether the host was under pressure in every load of the newest run.");
+    let (name, help) = (
+        "sitepulse_vitals_low_confidence",
+        "Whether too few loads of the newest run count because the host was under pressure.",
+    );
     page.family(name, "gauge", help);
     for (check, pair) in pairs() {
         if let Some(run) = pair.vitals.as_deref() {
             let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region)];
-            let low = run.loads_counted == 0 && run.loads_low_confidence > 0;
-            page.sample(name, &labels, f64::from(u8::from(low)));
+            page.sample(name, &labels, f64::from(u8::from(run.low_confidence)));
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::present::dto::{
     SecondsView, SecretView, SlaView, SuspensionView, UnknownView,
 };
 use crate::run_now::{AgentRun, Outcome};
+use crate::vitals::profile_of;
 
 /// A clock offset above this is flagged: 2 s.
 const CLOCK_OFFSET_FLAGGED_US: u64 = 2_000_000;
@@ -204,11 +205,11 @@ fn pair_view(book: &Book, check: CheckNo, seen: &AgentNow, now: UtcMicros) -> Op
         cause: last.and_then(|last| last.cause).map(|cause| cause.to_string()),
         failed_phase: last.and_then(|last| last.failed_phase).map(|phase| phase.to_string()),
         detail: last.map(|last| last.detail.clone()).unwrap_or_default(),
-        latency_seconds: last
-            .and_then(round_trip)
-            .or_else(|| page.and_then(|(last, definition)| vitals::latency_us(definition, last)))
-            .or(phases.total)
-            .map(seconds_u),
+        latency_seconds: match page {
+            Some((last, definition)) if profile_of(definition).is_some() => vitals::latency_us(last),
+            Some(_) | None => last.and_then(round_trip).or(phases.total),
+        }
+        .map(seconds_u),
         phases_seconds: phases_view(&phases),
         status: last.and_then(|last| last.facts.status),
         address: last.and_then(ProbeResult::address_text),

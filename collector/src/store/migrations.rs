@@ -111,18 +111,25 @@ CREATE TABLE ping(
 
 /// Schema 3: web vitals.
 const V3: &str = "
--- What figures need of each web_vitals result, beside its record; durations in microseconds, CLS in ten-thousandths. state: as in
--- records. A vital that was not measured is null in all three columns.
+-- What figures need of each web_vitals result, beside its record; durations in microseconds, CLS in ten-thousandths. state, cause: as
+-- in records. A vital that was not measured is null in all three columns.
 CREATE TABLE vitals(
     bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL, agent_no INTEGER NOT NULL,
-    incarnation INTEGER NOT NULL, seq INTEGER NOT NULL,
-    state INTEGER NOT NULL, profile TEXT NOT NULL, loads_counted INTEGER NOT NULL, loads_low_confidence INTEGER NOT NULL,
+    incarnation INTEGER NOT NULL, seq INTEGER NOT NULL, revision INTEGER NOT NULL,
+    state INTEGER NOT NULL, cause INTEGER, profile TEXT NOT NULL, loads_counted INTEGER NOT NULL, loads_low_confidence INTEGER NOT NULL,
     lcp INTEGER, lcp_min INTEGER, lcp_max INTEGER, cls INTEGER, cls_min INTEGER, cls_max INTEGER,
     inp INTEGER, inp_min INTEGER, inp_max INTEGER, tbt INTEGER, tbt_min INTEGER, tbt_max INTEGER,
     fcp INTEGER, fcp_min INTEGER, fcp_max INTEGER, ttfb INTEGER, ttfb_min INTEGER, ttfb_max INTEGER,
     lcp_element TEXT NOT NULL,
     PRIMARY KEY (bucket, check_no, scheduled_us, agent_no, incarnation, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- The newest reports of each check from each agent, taken out of their records. body: JSON, see the model's vitals::report.
+CREATE TABLE report(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (bucket, check_no, agent_no, scheduled_us)
+) STRICT;
 
 -- The newest screenshots of each check's failures, taken out of their records. jpeg: the picture itself.
 CREATE TABLE screenshot(
@@ -171,7 +178,7 @@ mod tests {
         let count = |table: &str| -> i64 {
             connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
         };
-        assert_eq!([count("result"), count("ping"), count("vitals"), count("screenshot")], [1, 1, 0, 0]);
+        assert_eq!([count("result"), count("ping"), count("vitals"), count("report")], [1, 1, 0, 0]);
         // Once more changes nothing.
         migrate(&connection, 1).unwrap();
         assert_eq!((schema(&connection).unwrap(), count("result")), (NEWEST, 1));
@@ -189,7 +196,7 @@ mod tests {
             .unwrap();
         let keys = keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         let keys: Vec<(String, String)> = keys.map(Result::unwrap).collect();
-        assert!(keys.len() >= 14, "{keys:?}");
+        assert!(keys.len() >= 15, "{keys:?}");
         assert!(keys.iter().all(|(_, first)| first == "bucket"), "{keys:?}");
     }
 }

@@ -1,13 +1,13 @@
-//! The tables `vitals` and `screenshot`. Functions that write take the connection of a transaction begun by [`super::Store::write`].
+//! The tables `vitals`, `report` and `screenshot`. Functions that write take the connection of a transaction begun by [`super::Store::write`].
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, params_from_iter};
-use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
-use sitepulse_model::record::ProbeState;
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Revision, Seq};
+use sitepulse_model::record::{Cause, ProbeState};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vitals::{Spread, Vital};
 
 use super::StoreError;
-use crate::vitals::{Row, SCREENSHOTS_MAX, ScreenshotKey};
+use crate::vitals::{REPORTS_MAX, Row, SCREENSHOTS_MAX, ScreenshotKey};
 
 /// The columns of the values, in the order of [`Vital::ALL`]: median, smallest, largest.
 const VALUES: &str = "lcp, lcp_min, lcp_max, cls, cls_min, cls_max, inp, inp_min, inp_max, tbt, tbt_min, tbt_max, \
@@ -34,7 +34,9 @@ pub(crate) fn insert(
         Value::Integer(i64::from(row.agent.0)),
         Value::Integer(incarnation.0.cast_signed()),
         Value::Integer(seq.0.cast_signed()),
+        Value::Integer(i64::from(row.revision.0)),
         Value::Integer(i64::from(row.state.code())),
+        row.cause.map_or(Value::Null, |cause| Value::Integer(i64::from(cause.code()))),
         Value::Text(row.profile.clone()),
         Value::Integer(i64::from(row.loads_counted)),
         Value::Integer(i64::from(row.loads_low_confidence)),
@@ -49,8 +51,8 @@ pub(crate) fn insert(
     let places = vec!["?"; values.len()].join(", ");
     connection
         .prepare_cached(&format!(
-            "INSERT INTO vitals(bucket, check_no, scheduled_us, agent_no, incarnation, seq, state, profile, loads_counted, \
-             loads_low_confidence, {VALUES}, lcp_element) VALUES ({places})"
+            "INSERT INTO vitals(bucket, check_no, scheduled_us, agent_no, incarnation, seq, revision, state, cause, profile, \
+             loads_counted, loads_low_confidence, {VALUES}, lcp_element) VALUES ({places})"
         ))?
         .execute(params_from_iter(values))?;
     Ok(())
@@ -65,7 +67,7 @@ pub(crate) fn rows(
     mut each: impl FnMut(Row),
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, {VALUES} FROM vitals \
+        "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, revision, cause, {VALUES} FROM vitals \
          WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us >= ?3 AND scheduled_us < ?4 ORDER BY scheduled_us, agent_no"
     ))?;
     let mut rows = statement.query(params![bucket.0, check.0, span.from.0, span.to.0])?;
@@ -79,7 +81,7 @@ fn read(row: &SqlRow<'_>) -> Result<Row, StoreError> {
     let state: u8 = row.get(2)?;
     let mut values = [None; Vital::ALL.len()];
     for (index, value) in values.iter_mut().enumerate() {
-        let column = |nth: usize| row.get::<_, Option<i64>>(7 + 3 * index + nth).map(|n| n.map(i64::cast_unsigned));
+        let column = |nth: usize| row.get::<_, Option<i64>>(9 + 3 * index + nth).map(|n| n.map(i64::cast_unsigned));
         if let (Some(median), Some(min), Some(max)) = (column(0)?, column(1)?, column(2)?) {
             *value = Some(Spread { median, min, max });
         }
@@ -87,6 +89,8 @@ fn read(row: &SqlRow<'_>) -> Result<Row, StoreError> {
     Ok(Row {
         scheduled: UtcMicros(row.get(0)?),
         agent: AgentNo(row.get(1)?),
+        revision: Revision(row.get(7)?),
+        cause: row.get::<_, Option<u8>>(8)?.and_then(Cause::from_code),
         state: ProbeState::from_code(state).ok_or_else(|| bad(format!("state {state}")))?,
         profile: row.get(3)?,
         loads_counted: row.get(4)?,
@@ -94,6 +98,56 @@ fn read(row: &SqlRow<'_>) -> Result<Row, StoreError> {
         values,
         lcp_element: row.get(6)?,
     })
+}
+
+/// Keeps the report of a run, and of its check from its agent the newest [`REPORTS_MAX`]. A clock that leapt back may bring a slot twice: what the later
+/// run brought stays, be it nothing.
+pub(crate) fn set_report(
+    connection: &Connection,
+    bucket: Bucket,
+    check: CheckNo,
+    (agent, scheduled): (AgentNo, UtcMicros),
+    json: Option<&str>,
+) -> Result<(), StoreError> {
+    let Some(json) = json else {
+        connection
+            .prepare_cached(
+                "DELETE FROM report WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND scheduled_us = ?4",
+            )?
+            .execute(params![bucket.0, check.0, agent.0, scheduled.0])?;
+        return Ok(());
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO report(bucket, check_no, agent_no, scheduled_us, body) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (bucket, check_no, agent_no, scheduled_us) DO UPDATE SET body = excluded.body",
+        )?
+        .execute(params![bucket.0, check.0, agent.0, scheduled.0, json])?;
+    // Of fewer than that many the subquery finds none, and nothing is older than nothing.
+    connection
+        .prepare_cached(
+            "DELETE FROM report WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND scheduled_us <= (SELECT scheduled_us \
+             FROM report WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 ORDER BY scheduled_us DESC LIMIT 1 OFFSET ?4)",
+        )?
+        .execute(params![bucket.0, check.0, agent.0, REPORTS_MAX as i64])?;
+    Ok(())
+}
+
+/// Calls `each` with the newest report of each check from each agent: check, agent, slot, JSON. The others are not read.
+pub(crate) fn newest_reports(
+    connection: &Connection,
+    mut each: impl FnMut(CheckNo, AgentNo, UtcMicros, String),
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT r.check_no, r.agent_no, r.scheduled_us, r.body FROM (SELECT bucket, check_no, agent_no, max(scheduled_us) AS newest \
+         FROM report GROUP BY bucket, check_no, agent_no) AS n JOIN report AS r ON r.bucket = n.bucket AND r.check_no = n.check_no \
+         AND r.agent_no = n.agent_no AND r.scheduled_us = n.newest",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(CheckNo(row.get(0)?), AgentNo(row.get(1)?), UtcMicros(row.get(2)?), row.get(3)?);
+    }
+    Ok(())
 }
 
 /// Keeps a screenshot, and of its check the newest [`SCREENSHOTS_MAX`]. A clock that leapt back may bring a slot twice: the later one stays.

@@ -6,10 +6,15 @@ use sitepulse_model::vitals::profile::Threshold;
 
 /// Most values that are kept themselves.
 pub const EXACT_MAX: usize = 10_000;
+/// Most values that are kept themselves where there are many distributions: those of a trend's stretches.
+pub const EXACT_MAX_OF_MANY: usize = 500;
 
 /// Values of one vital.
 #[derive(Debug, Clone)]
-pub struct Distribution(Values);
+pub struct Distribution {
+    exact_max: usize,
+    values: Values,
+}
 
 #[derive(Debug, Clone)]
 enum Values {
@@ -19,7 +24,7 @@ enum Values {
 
 impl Default for Distribution {
     fn default() -> Self {
-        Self(Values::Few(Vec::new()))
+        Self { exact_max: EXACT_MAX, values: Values::Few(Vec::new()) }
     }
 }
 
@@ -65,15 +70,20 @@ impl Ratings {
 }
 
 impl Distribution {
+    /// One of many: it keeps [`EXACT_MAX_OF_MANY`] values themselves.
+    pub fn of_many() -> Self {
+        Self { exact_max: EXACT_MAX_OF_MANY, ..Self::default() }
+    }
+
     /// Adds a value.
     pub fn add(&mut self, value: u64) {
-        match &mut self.0 {
-            Values::Few(values) if values.len() < EXACT_MAX => values.push(value),
+        match &mut self.values {
+            Values::Few(values) if values.len() < self.exact_max => values.push(value),
             Values::Few(values) => {
                 let mut sketch = Sketch::new();
                 values.iter().for_each(|value| sketch.add(*value));
                 sketch.add(value);
-                self.0 = Values::Many(sketch);
+                self.values = Values::Many(sketch);
             }
             Values::Many(sketch) => sketch.add(value),
         }
@@ -82,7 +92,7 @@ impl Distribution {
     /// The value that at least `per_mille` of all values do not exceed, by the nearest rank: of few values one that was measured. `None` of no
     /// values. 500 gives the same median as a run's loads have: of an even number the lower of the two in the middle.
     pub fn quantile(&mut self, per_mille: u32) -> Option<u64> {
-        match &mut self.0 {
+        match &mut self.values {
             Values::Few(values) => {
                 let last = values.len().checked_sub(1)?;
                 let at = (per_mille as usize * values.len()).saturating_sub(1) / 1_000;
@@ -95,7 +105,7 @@ impl Distribution {
 
     /// How [`Self::quantile`] finds it.
     pub fn method(&self) -> Method {
-        match self.0 {
+        match self.values {
             Values::Few(_) => Method::Exact,
             Values::Many(_) => Method::Sketch,
         }
@@ -131,6 +141,16 @@ mod tests {
         let (exact, sketched) = (exact.quantile(750).unwrap(), sketched.quantile(750).unwrap());
         assert_eq!(exact, 750_000);
         assert!(sketched.abs_diff(exact) <= exact / 100, "{sketched}");
+    }
+
+    #[test]
+    fn one_of_many_keeps_few_values_themselves() {
+        let mut stretch = Distribution::of_many();
+        (1..=EXACT_MAX_OF_MANY as u64).for_each(|nth| stretch.add(nth * 1_000));
+        assert_eq!((stretch.method(), stretch.quantile(500)), (Method::Exact, Some(250_000)));
+        stretch.add(1_000);
+        assert_eq!(stretch.method(), Method::Sketch);
+        assert!(stretch.quantile(500).unwrap().abs_diff(250_000) <= 2_500);
     }
 
     proptest! {

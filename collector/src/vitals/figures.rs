@@ -1,7 +1,7 @@
 //! p75, median, spread, ratings and trend of each vital over a span: for each profile over all regions, and in each region (or on each agent).
 //!
-//! One value a run: the median of its loads. Runs that the agent could not tell of, that measured nothing, or whose host was under pressure
-//! in every load are counted, but not graded.
+//! One value a run: the median of its loads. Runs that the agent could not tell of (its host was under pressure, say) or that measured nothing
+//! are counted, but not graded.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::profile::{Threshold, Thresholds};
 
-use super::change::{LOOKBACK_US, Watch, Worse};
+use super::change::{Epochs, LOOKBACK_US, Watches, Worse};
 use super::distribution::{Distribution, Method, Ratings};
 use super::{Row, profile_of};
 use crate::book::{Book, Check};
@@ -44,6 +44,7 @@ pub struct Frame {
     span: Span,
     places: BTreeMap<AgentNo, (Region, AgentName)>,
     thresholds: BTreeMap<String, Thresholds>,
+    epochs: Epochs,
 }
 
 /// Whose runs a group holds.
@@ -79,11 +80,11 @@ pub struct Group {
     pub runs: u64,
     /// Those that count.
     pub graded: u64,
-    /// Those whose host was under pressure in every load.
+    /// Those of which too few loads count because the host was under pressure.
     pub low_confidence: u64,
     /// The vitals that any of them measured, in the order of [`Vital::ALL`].
     pub vitals: Vec<VitalFigures>,
-    /// What became worse there, as of the end of the span; not told of all places together, which cannot be compared run by run.
+    /// What became worse there, as of the end of the span; not told of all places together, nobody looks from everywhere.
     pub worse: Vec<Worse>,
 }
 
@@ -121,6 +122,7 @@ impl Frame {
             number: check.number,
             span: book.period(check, ask.from, ask.to, now),
             places: places.collect(),
+            epochs: Epochs::of(check.revisions.iter().map(|one| (one.revision, &one.definition))),
             thresholds: profiles.map(|profile| (profile.name.clone(), profile.thresholds)).collect(),
             ask,
         }
@@ -165,7 +167,7 @@ struct Gathered {
     graded: u64,
     low_confidence: u64,
     vitals: [Values; Vital::ALL.len()],
-    watch: Watch,
+    watches: Watches,
 }
 
 #[derive(Debug, Default)]
@@ -196,6 +198,7 @@ impl Gathering {
         let thresholds = self.frame.thresholds_of(&row.profile);
         let within = self.frame.span.contains(row.scheduled);
         let stretch = stretch(self.frame.span, row.scheduled);
+        let measured = self.frame.epochs.at(row.revision);
         for place in [Place::All, place] {
             let watched = place != Place::All && row.graded();
             let group = self.groups.entry((row.profile.clone(), place)).or_default();
@@ -203,7 +206,7 @@ impl Gathering {
                 group.add(row, &thresholds, stretch);
             }
             if watched {
-                group.watch.add(row);
+                group.watches.add(row, measured, within);
             }
         }
     }
@@ -239,17 +242,17 @@ impl Gathered {
             let Some(spread) = spread else { continue };
             values.all.add(spread.median);
             values.ratings.add(thresholds.of(vital), spread.median);
-            values.trend.entry(stretch).or_default().add(spread.median);
+            values.trend.entry(stretch).or_insert_with(Distribution::of_many).add(spread.median);
             let (min, max) = values.extremes.unwrap_or((spread.min, spread.max));
             values.extremes = Some((min.min(spread.min), max.max(spread.max)));
         }
     }
 
     fn finish(self, profile: String, place: Place, thresholds: &Thresholds) -> Group {
-        let Self { runs, graded, low_confidence, vitals, watch } = self;
+        let Self { runs, graded, low_confidence, vitals, watches } = self;
         let vitals = Vital::ALL.into_iter().zip(vitals);
         let vitals = vitals.filter_map(|(vital, values)| values.finish(vital, thresholds.of(vital))).collect();
-        Group { profile, place, runs, graded, low_confidence, vitals, worse: watch.worse() }
+        Group { profile, place, runs, graded, low_confidence, vitals, worse: watches.worse() }
     }
 }
 

@@ -236,6 +236,9 @@ impl Sketch {
                 let (first, last) = (*first, *last);
                 let (min, max) = (value()?, value()?);
                 let sum = next()?;
+                if min > max {
+                    return Err(damaged("its smallest value is larger than its largest"));
+                }
                 if bucket(max) != last || bucket(min).max(lowest(max)) != first {
                     return Err(damaged("its smallest and largest value lie in other buckets"));
                 }
@@ -377,12 +380,13 @@ mod tests {
         assert_eq!(Sketch::from_bytes(&longer), Err(SketchError::Length(longer.len())));
         assert_eq!(Sketch::from_bytes(&[2, 0]), Err(SketchError::Version(2)));
         for bytes in [
-            &[1, 0x81, 0x0a][..],               // 1281 buckets
-            &[1, 1, 5, 0, 5, 5, 5],             // nothing in a bucket
-            &[1, 2, 5, 1, 0, 1, 5, 5, 10],      // the same one twice
-            &[1, 1, 5, 1, 4, 5, 5],             // another smallest value
-            &[1, 1, 5, 1, 5, 6, 5],             // another largest value
-            &[1, 1, 0xff, 0xff, 4, 1, 5, 5, 5], // no such bucket
+            &[1, 0x81, 0x0a][..],                     // 1281 buckets
+            &[1, 1, 5, 0, 5, 5, 5],                   // nothing in a bucket
+            &[1, 2, 5, 1, 0, 1, 5, 5, 10],            // the same one twice
+            &[1, 1, 5, 1, 4, 5, 5],                   // another smallest value
+            &[1, 1, 5, 1, 5, 6, 5],                   // another largest value
+            &[1, 1, 0xff, 0xff, 4, 1, 5, 5, 5],       // no such bucket
+            &[1, 1, 0x80, 1, 1, 0x81, 1, 0x80, 1, 5], // the smallest above the largest, in one bucket
         ] {
             assert!(matches!(Sketch::from_bytes(bytes), Err(SketchError::Damaged(_))), "{bytes:?}");
         }

@@ -56,6 +56,12 @@ impl Vital {
         !matches!(self, Self::Cls)
     }
 
+    /// The largest value that is believed: an hour, far beyond any deadline; of CLS 1,000, far beyond what the shifts of a session window add up to
+    /// on a page that people could read. An agent tells no more, and a collector takes no more.
+    pub const fn value_max(self) -> u64 {
+        if self.is_duration() { 3_600 * 1_000_000 } else { 1_000 * CLS_SCALE }
+    }
+
     /// A value for people, rounded to three digits or so: `5.21 s`, `180 ms`, `0.1`.
     pub fn shown(self, value: u64) -> String {
         let decimals = |whole: u64, parts: u64, width: usize| {

@@ -4,6 +4,7 @@ use serde_json::Value;
 use sitepulse_browser::Loaded;
 use sitepulse_model::record::{FactKey, Facts};
 use sitepulse_model::vitals::report::{Page, Report};
+use sitepulse_model::vitals::{Spread, Vital};
 
 use crate::attempt::Attempt;
 use crate::tools::Secrets;
@@ -38,43 +39,16 @@ pub(super) fn paint_facts(facts: &mut Facts, shown: &Loaded) {
     }
 }
 
-/// The report as JSON, without the values of secrets, within what a record has room for: what says least goes first.
-pub(super) fn report_json(report: Report, secrets: &Secrets) -> String {
-    let bytes_max = FactKey::VitalsReport.bytes_max();
-    let mut report = without_secrets(report, secrets);
-    let mut json = written(&report);
-    for shorten in SHORTER {
-        if json.len() <= bytes_max {
-            break;
-        }
-        shorten(&mut report);
-        json = written(&report);
-    }
-    json
+/// Notes a vital, within what a collector believes: a page may make its shifts as many as it likes, and must not hide its result thereby.
+pub(super) fn vital_fact(facts: &mut Facts, vital: Vital, spread: Spread) {
+    let within = |value: u64| value.min(vital.value_max());
+    let spread = Spread { median: within(spread.median), min: within(spread.min), max: within(spread.max) };
+    spread.note(vital, facts);
 }
 
-/// Ways to make a report shorter, in the order they are gone.
-const SHORTER: [fn(&mut Report); 5] = [
-    |report| {
-        if let Some(page) = &mut report.page {
-            page.js_error_texts.truncate(1);
-            page.refused.truncate(1);
-        }
-    },
-    |report| {
-        if let Some(attribution) = &mut report.attribution {
-            attribution.shifts.truncate(1);
-            attribution.interactions.truncate(1);
-            attribution.shifts.iter_mut().for_each(|shift| shift.sources.truncate(1));
-        }
-    },
-    |report| report.loads.iter_mut().for_each(|load| load.failure.clear()),
-    |report| report.attribution = None,
-    |report| report.page = None,
-];
-
-fn written(report: &Report) -> String {
-    serde_json::to_string(report).expect("a report has no maps and no numbers that JSON lacks")
+/// The report as JSON, without the values of secrets, within what a record has room for.
+pub(super) fn report_json(report: Report, secrets: &Secrets) -> String {
+    without_secrets(report, secrets).to_json()
 }
 
 /// Pages echo what is typed into them. Taken out of each text by itself: a secret like `4711` is part of many a number, and one with quotes looks
@@ -140,14 +114,22 @@ mod tests {
     #[test]
     fn a_report_fits_its_record_and_still_is_one() {
         let bytes_max = FactKey::VitalsReport.bytes_max();
-        assert!(written(&large()).len() > bytes_max);
+        assert!(serde_json::to_string(&large()).unwrap().len() > bytes_max);
         let json = report_json(large(), &Secrets::default());
         assert!(json.len() <= bytes_max, "{}", json.len());
         let read: Report = serde_json::from_str(&json).unwrap();
         assert_eq!((read.loads.len(), read.shown), (18, Some(1)));
         assert_eq!(read.attribution.unwrap().shifts.len(), 1, "what says most stays");
         let small = Report { attribution: None, ..Report::default() };
-        assert_eq!(report_json(small.clone(), &Secrets::default()), written(&small));
+        assert_eq!(report_json(small.clone(), &Secrets::default()), serde_json::to_string(&small).unwrap());
+    }
+
+    #[test]
+    fn a_page_cannot_hide_its_result_behind_a_score_that_nobody_believes() {
+        let mut facts = Facts::default();
+        let most = Vital::Cls.value_max();
+        vital_fact(&mut facts, Vital::Cls, Spread { median: most + 1, min: 7, max: u64::MAX });
+        assert_eq!(Spread::from_facts(Vital::Cls, &facts), Some(Spread { median: most, min: 7, max: most }));
     }
 
     #[test]

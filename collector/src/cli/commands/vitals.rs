@@ -92,7 +92,8 @@ fn place(group: &GroupView) -> Vec<String> {
 fn row(group: &GroupView, vital: Vital, one: &FiguresView) -> Vec<String> {
     let mut row = place(group);
     row.push(vital.as_str().to_uppercase());
-    row.extend([one.p75, one.median, one.min, one.max].map(|value| figure::vital(vital, value)));
+    row.push(figure::rated_vital(vital, one.p75, one.thresholds));
+    row.extend([one.median, one.min, one.max].map(|value| figure::vital(vital, value)));
     row.push(one.rating.replace('_', " "));
     row.extend([one.good, one.needs_improvement, one.poor].map(|share| figure::percent_down(share, 0)));
     row.push(one.runs.to_string());

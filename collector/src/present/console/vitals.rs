@@ -8,6 +8,7 @@ pub(super) mod run;
 use askama::Template;
 use sitepulse_daemon::instant;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_model::vitals::profile::Threshold;
 use sitepulse_model::vitals::{Rating, Vital};
 
 use super::{age, broken_template};
@@ -117,6 +118,12 @@ pub(super) fn look(rating: Rating) -> (&'static str, &'static str) {
 /// A vital for people, in the language's own numbers.
 pub(super) fn amount(vital: Vital, raw: u64, t: &Texts) -> String {
     (t.number)(figure::vital(vital, value(vital, raw)))
+}
+
+/// A vital that stands beside its rating.
+fn rated(raw: u64, threshold: Threshold, vital: Vital, t: &Texts) -> String {
+    let thresholds = [threshold.good, threshold.poor].map(|limit| value(vital, limit));
+    (t.number)(figure::rated_vital(vital, value(vital, raw), thresholds))
 }
 
 /// `LCP`
@@ -240,7 +247,7 @@ fn shown(one: &VitalFigures, t: &Texts) -> Shown {
     Shown {
         class,
         shape,
-        p75: text(one.p75),
+        p75: rated(one.p75, one.threshold, one.vital, t),
         rating: (t.vitals.rating)(rating),
         median: text(one.median),
         spread: format!("{} – {}", text(one.min), text(one.max)),

@@ -55,6 +55,9 @@ pub struct RunVitalsView {
     pub loads_low_confidence: u32,
     /// Whether the values are graded: some load counts.
     pub graded: bool,
+    /// Whether too few loads count because the host was under pressure.
+    #[serde(default)]
+    pub low_confidence: bool,
     /// The vitals.
     #[serde(flatten)]
     pub vitals: PerVital<SpreadView>,
@@ -73,6 +76,8 @@ pub struct SpreadView {
     pub max: f64,
     /// How the median is to be taken: `good`, `needs_improvement`, `poor`; `null` where it is not graded.
     pub rating: Option<String>,
+    /// Good up to here, poor above there.
+    pub thresholds: [f64; 2],
 }
 
 /// A screenshot that is kept.
@@ -116,12 +121,13 @@ pub struct GroupView {
     pub runs: u64,
     /// Those that count.
     pub graded: u64,
-    /// Those whose host was under pressure in every load: not graded.
+    /// Those of which too few loads count because the host was under pressure: not graded.
     pub low_confidence: u64,
     /// The vitals.
     #[serde(flatten)]
     pub vitals: PerVital<FiguresView>,
-    /// What became worse there and still is at `to`, judged over the 7 days before it at least; empty of all places together.
+    /// What became worse there and still is at `to`, judged over the 7 days before it at least, agent by agent: a region tells what most of
+    /// its agents say. Empty of all places together.
     pub regressions: Vec<RegressionView>,
 }
 

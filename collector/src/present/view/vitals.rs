@@ -35,14 +35,16 @@ pub fn run_vitals(definition: &CheckDefinition, result: &ProbeResult) -> Option<
     if report.is_none() && row.values.iter().all(Option::is_none) {
         return None;
     }
-    let graded = row.graded();
+    let (graded, low_confidence) = (row.graded(), row.low_confidence());
     let vitals = PerVital::collect(|vital| {
         let spread = Vital::ALL.iter().zip(row.values).find(|(of, _)| **of == vital)?.1?;
+        let threshold = thresholds.of(vital);
         Some(SpreadView {
             median: value(vital, spread.median),
             min: value(vital, spread.min),
             max: value(vital, spread.max),
-            rating: graded.then(|| thresholds.of(vital).rate(spread.median).as_str().to_owned()),
+            rating: graded.then(|| threshold.rate(spread.median).as_str().to_owned()),
+            thresholds: [threshold.good, threshold.poor].map(|limit| value(vital, limit)),
         })
     });
     Some(Box::new(RunVitalsView {
@@ -51,14 +53,14 @@ pub fn run_vitals(definition: &CheckDefinition, result: &ProbeResult) -> Option<
         loads_counted: row.loads_counted,
         loads_low_confidence: row.loads_low_confidence,
         graded,
+        low_confidence,
         vitals,
         report,
     }))
 }
 
-/// What stands for a page's latency, in microseconds: its LCP, for the whole run holds several loads.
-pub fn latency_us(definition: &CheckDefinition, result: &ProbeResult) -> Option<u64> {
-    profile_of(definition)?;
+/// What stands for a page's latency, in microseconds: its LCP. Without one it has none: the whole run holds several loads.
+pub fn latency_us(result: &ProbeResult) -> Option<u64> {
     if result.state == ProbeState::Unknown {
         return None;
     }

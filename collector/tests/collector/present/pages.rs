@@ -109,8 +109,16 @@ impl Pages {
             scheduled,
             started: scheduled,
             phases: Phases { total: Some(12_000_000), ..Phases::default() },
-            state: if found.down { ProbeState::Down } else { ProbeState::Up },
-            cause: found.down.then_some(Cause::Timeout),
+            state: match (found.low_confidence, found.down) {
+                (_, true) => ProbeState::Down,
+                (true, false) => ProbeState::Unknown,
+                (false, false) => ProbeState::Up,
+            },
+            cause: match (found.low_confidence, found.down) {
+                (_, true) => Some(Cause::Timeout),
+                (true, false) => Some(Cause::HostPressure),
+                (false, false) => None,
+            },
             failed_phase: None,
             detail: String::new(),
             address: None,

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use serde_json::json;
 use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::present::door::Door;
-use sitepulse_collector::vitals::SCREENSHOTS_MAX;
+use sitepulse_collector::vitals::{REPORTS_MAX, SCREENSHOTS_MAX};
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::record::{FactKey, FactValue};
 
@@ -148,7 +148,7 @@ async fn documents_are_no_facts_and_stand_beside_them() {
     let vitals = &pair["vitals"];
     assert_eq!(
         vitals["lcp_ms"],
-        json!({"median": 2600.0, "min": 2340.0, "max": 2860.0, "rating": "needs_improvement"})
+        json!({"median": 2600.0, "min": 2340.0, "max": 2860.0, "rating": "needs_improvement", "thresholds": [2500.0, 4000.0]})
     );
     assert_eq!((&vitals["source"], &vitals["graded"]), (&json!("lab"), &json!(true)));
     assert_eq!(vitals["report"]["attribution"]["lcp"]["area"], 120_000);
@@ -227,7 +227,6 @@ async fn vitals_that_cannot_be_are_set_aside_and_bound_in_size() {
     let missing =
         |key: FactKey| move |facts: &mut Vec<sitepulse_model::record::Fact>| facts.retain(|fact| fact.key != key);
     let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(FactKey::VitalsReport.bytes_max()));
-    let deep = format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
     let changes: Vec<Box<Change>> = vec![
         Box::new(number(FactKey::Lcp, -1)),
         Box::new(number(FactKey::Lcp, 1)),
@@ -236,13 +235,10 @@ async fn vitals_that_cannot_be_are_set_aside_and_bound_in_size() {
         Box::new(number(FactKey::LoadsCounted, -1)),
         Box::new(missing(FactKey::LcpMin)),
         Box::new(missing(FactKey::Cls)),
-        Box::new(text(FactKey::VitalsReport, "no JSON".into())),
-        Box::new(text(FactKey::VitalsReport, "[1]".into())),
-        Box::new(text(FactKey::VitalsReport, huge)),
-        Box::new(text(FactKey::VitalsReport, deep)),
-        Box::new(text(FactKey::Screenshot, base64(b"<svg onload=alert(1)>"))),
-        Box::new(text(FactKey::Screenshot, "!".into())),
-        Box::new(text(FactKey::Screenshot, base64(&[jpeg(0), vec![0; 96 << 10]].concat()))),
+        Box::new(move |facts| {
+            number(FactKey::LoadsCounted, -1)(facts);
+            text(FactKey::VitalsReport, huge.clone())(facts);
+        }),
     ];
     let count = changes.len() as i64;
     for (nth, change) in changes.iter().enumerate() {
@@ -271,6 +267,143 @@ async fn vitals_that_cannot_be_are_set_aside_and_bound_in_size() {
     entry.bucket = shop.bucket();
     assert_eq!(pages.ingest(agent, vec![entry]).await.set_aside, 1);
     assert_eq!(rows(&pages, "quarantine WHERE reason = 'bad_vitals'").await, count + 1);
+}
+
+/// The page makes the report and is in the picture: what is wrong with them must not cost the verdict on it.
+#[tokio::test]
+async fn a_fault_in_a_document_costs_the_document_alone() {
+    let pages = Pages::new().await;
+    let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(FactKey::VitalsReport.bytes_max()));
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
+    let text = |text: &str| FactValue::Text(text.to_owned());
+    let faults = [
+        (FactKey::VitalsReport, text("no JSON")),
+        (FactKey::VitalsReport, text("[1]")),
+        (FactKey::VitalsReport, text(&huge)),
+        (FactKey::VitalsReport, text(&deep)),
+        (FactKey::VitalsReport, FactValue::Number(1)),
+        (FactKey::Screenshot, text(&base64(b"<svg onload=alert(1)>"))),
+        (FactKey::Screenshot, text("!")),
+        (FactKey::Screenshot, text(&base64(&[jpeg(0), vec![0; 96 << 10]].concat()))),
+    ];
+    for (nth, (key, value)) in faults.iter().cloned().enumerate() {
+        let agent = pages.enrol("eu-west", &format!("w{nth}")).await;
+        let other = match key == FactKey::VitalsReport {
+            true => (FactKey::Screenshot, base64(&jpeg(1))),
+            false => (FactKey::VitalsReport, hostile_report()),
+        };
+        let mut result = pages.result(agent, 0, &Found { down: true, more: vec![other], ..lcp(2000) });
+        result.facts.more.push(sitepulse_model::record::Fact { key, value });
+        let entry = pages.entry(result);
+        assert_eq!(pages.ingest(agent, vec![entry]).await.stored, 1, "fault {nth}");
+    }
+    let check = pages.bench.get("/api/v1/checks/shop-vitals").await.json();
+    assert_eq!(check["verdict"], "down");
+    for (nth, (key, _)) in faults.iter().enumerate() {
+        let pair = &check["agents"][nth];
+        assert_eq!((&pair["state"], &pair["facts"]["lcp_us"]), (&json!("down"), &json!(2_000_000)), "fault {nth}");
+        let (report, picture) = (!pair["vitals"]["report"].is_null(), !pair["screenshot"].is_null());
+        assert_eq!((report, picture), (*key == FactKey::Screenshot, *key == FactKey::VitalsReport), "fault {nth}");
+    }
+    assert_eq!(rows(&pages, "result WHERE length(body) > 2000").await, 0);
+    assert_eq!([rows(&pages, "report").await, rows(&pages, "screenshot").await], [3, 5]);
+    assert_eq!(pages.bench.get("/checks/shop-vitals").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_page_cannot_hide_its_result_by_shifting_more_than_anybody_expects() {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    let most = sitepulse_model::vitals::Vital::Cls.value_max();
+    let mut result = pages.result(agent, 20, &lcp(2000));
+    for key in [FactKey::Cls, FactKey::ClsMax] {
+        result.facts.number(key, most as i64);
+    }
+    let entry = pages.entry(result);
+    assert_eq!(pages.ingest(agent, vec![entry]).await.stored, 1);
+    let view = pages.bench.get("/api/v1/checks/shop-vitals/vitals").await.json();
+    assert_eq!(view["groups"][1]["cls"]["max"], 1000.0);
+}
+
+#[tokio::test]
+async fn a_report_leaves_the_ledger_and_the_newest_of_each_agent_are_kept() {
+    let pages = Pages::new().await;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    let found = |nth: i64| {
+        let report = json!({"browser": format!("Marked/{nth}"), "loads": []}).to_string();
+        Found { more: vec![(FactKey::VitalsReport, report)], ..lcp(2000) }
+    };
+    pages.ran(east, 20, &found(-1)).await;
+    let most = REPORTS_MAX as i64;
+    // The newest first, as a backlog may come, in several batches.
+    let entries: Vec<_> =
+        (0..most + 5).map(|nth| pages.entry(pages.result(west, 20 + 15 * nth, &found(nth)))).collect();
+    for batch in entries.chunks(50) {
+        assert_eq!(pages.ingest(west, batch.to_vec()).await.stored, batch.len() as u64);
+    }
+    assert_eq!(rows(&pages, "result WHERE instr(body, 'Marked') > 0").await, 0);
+    let counts = [rows(&pages, "result").await, rows(&pages, "vitals").await, rows(&pages, "report").await];
+    assert_eq!(counts, [most + 6, most + 6, most + 1], "figures are kept for ever");
+    let kept = "report WHERE instr(body, '\"Marked/";
+    assert_eq!(rows(&pages, &format!("{kept}{}\"') > 0", most - 1)).await, 1);
+    assert_eq!(rows(&pages, &format!("{kept}{}\"') > 0", most)).await, 0);
+    pages.ran(west, 4, &found(777)).await;
+    assert_eq!(rows(&pages, &format!("{kept}{}\"') > 0", most - 1)).await, 0);
+    let told = async |bench: &super::bench::Bench| {
+        let check = bench.get("/api/v1/checks/shop-vitals").await.json();
+        [0, 1].map(|at| check["agents"][at]["vitals"]["report"]["browser"].clone())
+    };
+    assert_eq!(told(&pages.bench).await, [json!("Marked/777"), json!("Marked/-1")]);
+    assert_eq!(told(&pages.bench.again().await).await, [json!("Marked/777"), json!("Marked/-1")]);
+}
+
+/// After its clock leapt back an agent may run a slot again.
+#[tokio::test]
+async fn a_report_is_never_shown_beside_another_run_of_its_slot() {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    pages.ran(agent, 20, &Found { more: vec![(FactKey::VitalsReport, hostile_report())], ..lcp(2000) }).await;
+    pages.ran(agent, 20, &lcp(3000)).await;
+    let told = async |bench: &super::bench::Bench| {
+        let check = bench.get("/api/v1/checks/shop-vitals").await.json();
+        let vitals = &check["agents"][0]["vitals"];
+        (vitals["lcp_ms"]["median"].clone(), vitals["report"].clone())
+    };
+    assert_eq!(told(&pages.bench).await, (json!(3000.0), json!(null)));
+    assert_eq!(told(&pages.bench.again().await).await, (json!(3000.0), json!(null)));
+}
+
+#[tokio::test]
+async fn a_page_that_fails_under_pressure_failed_and_is_not_excused() {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    let more = vec![(FactKey::VitalsReport, hostile_report())];
+    pages.ran(agent, 20, &Found { down: true, low_confidence: true, more, ..Found::default() }).await;
+    let view = pages.bench.get("/api/v1/checks/shop-vitals/vitals").await.json();
+    assert_eq!((&view["groups"][0]["runs"], &view["groups"][0]["low_confidence"]), (&json!(1), &json!(0)));
+    let metrics = pages.bench.get("/metrics").await.text;
+    assert!(metrics.lines().any(|line| line.starts_with("sitepulse_vitals_low_confidence{") && line.ends_with(" 0")));
+    let check = pages.bench.get("/api/v1/checks/shop-vitals").await.json();
+    assert_eq!(check["agents"][0]["vitals"]["low_confidence"], false);
+    assert!(!pages.bench.get("/checks/shop-vitals").await.text.contains("The host was under pressure: not graded."));
+    // It has no LCP, and how long all its loads took is no latency.
+    assert_eq!(check["agents"][0]["latency_seconds"], json!(null));
+}
+
+#[tokio::test]
+async fn a_question_is_bounded() {
+    let pages = Pages::new().await;
+    let mut old = pages.check.clone();
+    old.id = sitepulse_model::id::CheckId::parse("old-vitals").unwrap();
+    let start = pages.now.plus_us(-500 * 86_400 * 1_000_000);
+    pages.bench.app.apply(vec![old], super::bench::options(), start).await.unwrap();
+    let ask =
+        async |check: &str, from: &str| pages.bench.get(&format!("/api/v1/checks/{check}/vitals?from={from}")).await;
+    let refused = ask("old-vitals", "-401d").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("longer than 400 days"), "{}", refused.text);
+    assert_eq!(ask("old-vitals", "-399d").await.status, StatusCode::OK);
+    assert_eq!(ask("shop-vitals", "-401d").await.status, StatusCode::OK, "it has lived for ten days");
 }
 
 #[tokio::test]
@@ -316,7 +449,7 @@ async fn the_page_shows_vitals_in_both_languages_and_nothing_hostile_gets_out() 
 }
 
 #[tokio::test]
-async fn metrics_tell_the_newest_graded_run() {
+async fn metrics_tell_the_newest_run_where_it_is_graded() {
     let pages = Pages::new().await;
     let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
     pages.ran(west, 60, &lcp(9000)).await;

@@ -65,7 +65,7 @@ pub(in crate::present::console) fn render(run: &RunVitalsView, unkept_screenshot
     let report = run.report.as_ref().unwrap_or(&none);
     let attribution = report.attribution.clone().unwrap_or_default();
     let mut caveats = Vec::new();
-    if run.loads_counted == 0 && run.loads_low_confidence > 0 {
+    if run.low_confidence {
         caveats.push(t.vitals.low_confidence);
     }
     if unkept_screenshot {
@@ -102,13 +102,17 @@ fn one_value(vital: Vital, spread: &SpreadView, t: &Texts) -> Value {
     let rating = ratings.into_iter().find(|rating| spread.rating.as_deref() == Some(rating.as_str()));
     let (class, shape) = rating.map_or(("none", ""), look);
     let text = |value: f64| (t.number)(figure::vital(vital, value));
+    let median = match rating {
+        Some(_) => (t.number)(figure::rated_vital(vital, spread.median, spread.thresholds)),
+        None => text(spread.median),
+    };
     let alone = spread.min.total_cmp(&spread.max).is_eq();
     Value {
         short: short(vital),
         long: (t.vitals.name)(vital),
         class,
         shape,
-        median: text(spread.median),
+        median,
         rating: rating.map_or("", t.vitals.rating),
         spread: if alone { String::new() } else { format!("{} – {}", text(spread.min), text(spread.max)) },
     }

@@ -1,5 +1,3 @@
-use sitepulse_model::vitals::profile::Threshold;
-
 use super::*;
 use crate::present::text::{EN, FR};
 use crate::vitals::distribution::{Method, Ratings};
