@@ -290,7 +290,8 @@ pub fn restore(
     now: UtcMicros,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Held, BackupError> {
-    const AWAY: &str = "a restore overwrites nothing: move away all that was the old database, or choose another --data-dir";
+    const AWAY: &str =
+        "a restore overwrites nothing: move away all that was the old database, or choose another --data-dir";
     let to = data_dir.join(FILE);
     let ours = [""].iter().chain(&SIDES).map(|suffix| beside_name(&to, suffix));
     let paths: Vec<PathBuf> = ours.filter(|path| taken(path)).collect();

@@ -106,7 +106,7 @@ pub(super) fn restore(global: &Global, file: &Path) -> Result<(), Failure> {
          - Results that agents delivered since then show as unaccounted for.\n\
          - Agents that were enrolled since then must join again. Revoke again whom you revoked.\n\
          - Apply the check files again. Results that agents still hold of checks made or changed since then are set aside.\n\
-         - Suspensions and weights given since then are to be given again.\n",
+         - Agents obey suspensions and weights given since then, which this collector does not know: give them again, or resume.\n",
     );
     tell(global, file, &held, &text)
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sitepulse_collector::app::{Access, App, CredentialKind, PlanStep};
+use sitepulse_collector::app::{Access, App, ApplyOptions, CredentialKind, PlanStep};
 use sitepulse_collector::book::Filter;
+use sitepulse_collector::store::backup::{self, Beside};
+use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::ProbeState;
@@ -349,8 +351,7 @@ fn an_assignment_after_a_restore_has_another_revision_than_the_one_that_was_lost
 #[test]
 fn after_a_restore_no_number_and_no_revision_of_a_check_is_given_again() {
     let dir = tempfile::tempdir().unwrap();
-    let open = |path: &std::path::Path| Engine::open(path, authority(), 1, START).unwrap();
-    let mut engine = open(dir.path());
+    let mut engine = on_disk(dir.path());
     engine.apply(vec![definition("shop")], &options(), START).unwrap();
     drop(engine);
     for name in ["ca.pem", "ca.key"] {
@@ -359,10 +360,10 @@ fn after_a_restore_no_number_and_no_revision_of_a_check_is_given_again() {
     let file = dir.path().join("backup.db");
     let files = Beside { always: &["ca.pem", "ca.key"], sometimes: &["seal.key"] };
     backup::backup(dir.path(), &file, files.always, &mut |_, _| {}).unwrap();
-    // What is lost: revision 2 of check 1, and check 2.
+    // Lost since then: revision 2 of check 1, and check 2. Agents may hold results of both.
     let new = tempfile::tempdir().unwrap();
     backup::restore(&file, new.path(), files, at(50), &mut |_, _| {}).unwrap();
-    let mut engine = open(new.path());
+    let mut engine = on_disk(new.path());
     let shop = CheckDefinition { interval_us: 60_000_000, ..definition("shop") };
     engine.apply(vec![shop, definition("blog")], &options(), at(60)).unwrap();
     {
