@@ -97,3 +97,50 @@ fn a_backup_that_is_killed_leaves_no_file_of_its_name() {
     let kept = stored(&cluster);
     wait::until("results go on", 60, || if stored(&cluster) > kept { Ok(()) } else { Err(stored(&cluster)) });
 }
+
+/// What the collector gave out after the backup is lost with it, and agents remember it: new orders and definitions must not be taken for those.
+#[test]
+fn orders_given_after_a_restore_reach_the_agent_that_knows_the_lost_ones() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&site.check("shop")).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 60);
+    let file = cluster.dir().join("backup.db");
+    backup(&cluster, &file);
+
+    // Lost later: a suspension, another definition, another check.
+    cluster.apply(&format!("{}weight = 2\n{}", site.check("shop"), site.check("lost"))).ok();
+    cluster.wait_for_verdict("lost", "up", 60);
+    cluster.ctl(&["suspend", "--agent", "eu-west-1", "--for", "1h", "--reason", "lost order"]).ok();
+    let status = |cluster: &Cluster| cluster.agent_ctl("eu-west-1", &["status", "--json"]).json().to_string();
+    wait::until("the agent is suspended", 60, || {
+        if status(&cluster).contains("lost order") { Ok(()) } else { Err(status(&cluster)) }
+    });
+
+    cluster.stop_collector();
+    std::fs::rename(cluster.collector_dir(), cluster.dir().join("lost")).expect("the folder can be moved");
+    let said = cluster.ctl(&["restore", &file.display().to_string()]).ok();
+    for word in ["must join again", "Apply the check files again", "set aside", "or resume"] {
+        assert!(said.contains(word), "{word:?} is not in {said}");
+    }
+    cluster.start_collector();
+    cluster.ctl(&["resume", "--agent", "eu-west-1"]).ok();
+    wait::until("the agent is told to go on", 90, || {
+        if status(&cluster).contains("lost order") { Err(status(&cluster)) } else { Ok(()) }
+    });
+    // Definitions of the same revisions and numbers as the lost ones, were they given again.
+    cluster.apply(&format!("{}weight = 3\n{}", site.check("shop"), site.check("other"))).ok();
+    cluster.wait_for_verdict("other", "up", 90);
+    let checks = || cluster.agent_ctl("eu-west-1", &["checks", "--json"]).json();
+    wait::until("the agent runs the new definitions alone", 60, || {
+        let ids: Vec<String> =
+            checks().as_array().into_iter().flatten().map(|check| check["id"].as_str().unwrap_or("").into()).collect();
+        if ids == ["other", "shop"] || ids == ["shop", "other"] { Ok(()) } else { Err(ids) }
+    });
+    // No result of a lost check counts for one that came after it.
+    assert_eq!(cluster.sla("other", &[])["seconds"]["down"], 0.0);
+    let numbers: Vec<u64> =
+        checks().as_array().into_iter().flatten().filter_map(|check| check["number"].as_u64()).collect();
+    assert!(numbers.is_empty() || numbers.iter().any(|number| *number > 1_000_000), "{numbers:?}");
+}

@@ -30,7 +30,7 @@ impl Engine {
         let event = {
             let book = self.shared.book();
             exists(&book, scope)?;
-            let number = book.control().last_number(author) + 1;
+            let number = number_after(book.control().last_number(author), now);
             ControlEvent { id: EventId { author: author.to_owned(), number }, at: now, scope, change }
         };
         event.validate().map_err(|error| AppError::Invalid(error.to_string()))?;
@@ -94,6 +94,12 @@ impl Engine {
         shared.tick();
         Ok(())
     }
+}
+
+/// The number after `last` of a row that agents remember by its number. A store made from a backup does not know the numbers given since the backup, agents do: so it is the
+/// time, in microseconds, and grows even where the clock was set back.
+pub(super) fn number_after(last: u64, now: UtcMicros) -> u64 {
+    (last + 1).max(u64::try_from(now.0).unwrap_or(0))
 }
 
 fn exists(book: &Book, scope: Scope) -> Result<(), AppError> {

@@ -10,10 +10,12 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
 use sitepulse_wire::message::{AssignmentPart, ToAgent};
 
+use super::control::number_after;
 use super::{AppError, ApplyOptions};
 use crate::book::{Book, CheckRevision};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
+use crate::store::backup::META_NUMBERS_FROM;
 use crate::store::rows;
 
 /// What applying did, or would do.
@@ -88,7 +90,9 @@ impl Engine {
         }
         let shared = Arc::clone(&self.shared);
         let warnings = missing_secrets(&shared.book(), &wanted);
-        let (mut items, revisions) = plan(&shared.book(), wanted, options, now);
+        let floor = rows::meta(self.store.read(), META_NUMBERS_FROM)?;
+        let floor = floor.and_then(|floor| floor.parse().ok()).unwrap_or(1);
+        let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);
         if options.dry_run || revisions.is_empty() {
             if options.dry_run {
                 let book = shared.book();
@@ -146,14 +150,17 @@ fn usable(definition: &CheckDefinition) -> Result<(), AppError> {
     }
 }
 
+/// What is to be done. New check numbers, and new revisions of known checks, are `floor` at least (see [`META_NUMBERS_FROM`]).
 fn plan(
     book: &Book,
     wanted: BTreeMap<CheckId, CheckDefinition>,
     options: &ApplyOptions,
+    floor: u32,
     now: UtcMicros,
 ) -> (Vec<PlanItem>, Vec<(CheckNo, CheckRevision)>) {
-    let ordinal = 1 + book.checks().map(|check| check.newest().ordinal).max().unwrap_or(0);
-    let mut number_next = 1 + book.checks().map(|check| check.number.0).max().unwrap_or(0);
+    let ordinal = number_after(book.checks().map(|check| check.newest().ordinal).max().unwrap_or(0), now);
+    let mut number_next = floor.max(1 + book.checks().map(|check| check.number.0).max().unwrap_or(0));
+    let revision_after = |last: &CheckRevision| Revision(floor.max(last.revision.0 + 1));
     let mut items = Vec::new();
     let mut revisions = Vec::new();
     let ending: Vec<CheckId> = if options.prune {
@@ -168,7 +175,7 @@ fn plan(
         revisions.push((
             check.number,
             CheckRevision {
-                revision: Revision(last.revision.0 + 1),
+                revision: revision_after(last),
                 effective_from: now.max(last.effective_from.plus_us(1)),
                 retired: true,
                 author: options.author.clone(),
@@ -188,7 +195,7 @@ fn plan(
             |check| check.number,
         );
         let last = known.map(|check| check.newest());
-        let revision = Revision(last.map_or(0, |last| last.revision.0) + 1);
+        let revision = last.map_or(Revision(1), revision_after);
         let step = match last {
             Some(last) if !last.retired && last.definition == definition => PlanStep::Unchanged,
             Some(last) if !last.retired => PlanStep::Change { revision, fields: diff(&last.definition, &definition) },

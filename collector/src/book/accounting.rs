@@ -146,21 +146,28 @@ impl Book {
         }
     }
 
-    /// The intervals behind [`Self::account`], each with the agents that were assigned then. `None` for an unknown check.
-    pub fn explain(&self, check: CheckNo, filter: &Filter, period: Span) -> Option<Vec<ExplainedInterval>> {
-        let check = self.check(check)?;
+    /// The intervals behind [`Self::account`], each with the agents that were assigned then; none for an unknown check. `None` where `room` does not suffice, which
+    /// counts intervals, their agents and the evidence of those.
+    pub fn explain(
+        &self,
+        check: CheckNo,
+        filter: &Filter,
+        period: Span,
+        mut room: usize,
+    ) -> Option<Vec<ExplainedInterval>> {
+        let Some(check) = self.check(check) else { return Some(Vec::new()) };
         let (agents, voters): (Vec<AgentNo>, Vec<Voter<'_>>) = self.voters(check, filter).into_iter().unzip();
         let view = |life| CheckView { revisions: check.policies(), life };
-        let intervals = check.lives().into_iter().flat_map(|life| explain::explain(&view(life), &voters, &[], period));
         let named = |testimony: explain::Testimony| (agents[testimony.voter], testimony);
-        Some(
-            intervals
-                .map(|interval| ExplainedInterval {
-                    verdict: interval.verdict,
-                    testimonies: interval.testimonies.into_iter().map(named).collect(),
-                })
-                .collect(),
-        )
+        let mut explained = Vec::new();
+        for life in check.lives() {
+            let intervals = explain::explain(&view(life), &voters, &[], period, &mut room)?;
+            explained.extend(intervals.into_iter().map(|interval| ExplainedInterval {
+                verdict: interval.verdict,
+                testimonies: interval.testimonies.into_iter().map(named).collect(),
+            }));
+        }
+        Some(explained)
     }
 
     fn verdicts_of(&self, check: &Check, filter: &Filter, period: Span) -> Vec<VerdictSpan> {

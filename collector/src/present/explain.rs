@@ -1,21 +1,30 @@
 //! `explain`: the intervals behind a figure, with the votes and the records each rests on.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::explain::Evidence;
+use sitepulse_model::id::AgentNo;
 use sitepulse_model::series::Seen;
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vote::Standing;
+use tokio::sync::Semaphore;
 
 use crate::book::{Book, ExplainedInterval};
 use crate::present::Present;
 use crate::present::api::{Ask, SlaQuery, ask};
 use crate::present::dto::SlaView;
-use crate::present::problem::Answer;
+use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::sla_view;
+
+/// How much one answer tells: intervals, their agents and the evidence of those, all together. Tens of MiB of JSON at worst.
+const ROOM: usize = 100_000;
+/// Explanations at a time; more wait. Each holds the book's read lock for its computation, and its answer in memory.
+static SEATS: Semaphore = Semaphore::const_new(2);
 
 /// A figure and what it is made of. The intervals are contiguous within each life of the check, and their seconds add up to those of `figures`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,27 +96,53 @@ pub struct EvidenceView {
 pub async fn explain(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<ExplainView>> {
     let query = ask(query)?;
     let now = clock::now();
-    present.read(move |book| explained(book, &query, now)).await?.map(Json)
+    let failed = || Problem::new(Code::Internal, "the figures could not be explained; see the collector's log");
+    let seat = SEATS.acquire().await.map_err(|_| failed())?;
+    let app = present.app().clone();
+    let explained = tokio::task::spawn_blocking(move || {
+        // Also where nobody waits for the answer any more.
+        let _seat = seat;
+        let explained = Explained::read(&app.book(), &query, now, ROOM)?;
+        Ok(explained.view())
+    });
+    explained.await.map_err(|_| failed())?.map(Json)
 }
 
-fn explained(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<ExplainView> {
-    let check = query.one(book)?;
-    let (from, to, filter) = query.asked(book, now)?;
-    let period = book.period(check, from, to, now);
-    let intervals = book.explain(check.number, &filter, period).unwrap_or_default();
-    let account = Account::of(&intervals.iter().map(|interval| interval.verdict).collect::<Vec<_>>());
-    let views = intervals.iter().map(|interval| interval_view(book, interval)).collect();
-    Ok(ExplainView { figures: sla_view(check, period, &account), intervals: views })
+/// What is read of the book: the answer's texts are made without its lock.
+struct Explained {
+    figures: SlaView,
+    intervals: Vec<ExplainedInterval>,
+    agents: BTreeMap<AgentNo, (String, String)>,
 }
 
-fn interval_view(book: &Book, interval: &ExplainedInterval) -> IntervalView {
+impl Explained {
+    fn read(book: &Book, query: &SlaQuery, now: UtcMicros, room: usize) -> Answer<Self> {
+        let check = query.one(book)?;
+        let (from, to, filter) = query.asked(book, now)?;
+        let period = book.period(check, from, to, now);
+        let Some(intervals) = book.explain(check.number, &filter, period, room) else {
+            let what = format!(
+                "too much happened to explain at once (more than {room} intervals, votes and pieces of evidence): ask for a shorter period with from and to, or for one agent"
+            );
+            return Err(Problem::new(Code::BadRequest, what));
+        };
+        let account = Account::of(&intervals.iter().map(|interval| interval.verdict).collect::<Vec<_>>());
+        let agent =
+            |agent: &crate::book::Agent| (agent.number, (agent.name.to_string(), agent.region.as_str().to_owned()));
+        Ok(Self { figures: sla_view(check, period, &account), intervals, agents: book.agents().map(agent).collect() })
+    }
+
+    fn view(self) -> ExplainView {
+        let intervals = self.intervals.iter().map(|interval| interval_view(&self.agents, interval)).collect();
+        ExplainView { figures: self.figures, intervals }
+    }
+}
+
+fn interval_view(agents: &BTreeMap<AgentNo, (String, String)>, interval: &ExplainedInterval) -> IntervalView {
     let verdict = &interval.verdict;
     let (down, live) = verdict.share_down;
     let votes = interval.testimonies.iter().map(|(number, testimony)| {
-        let (name, region) = book.agent(*number).map_or_else(
-            || (format!("#{number}"), String::new()),
-            |agent| (agent.name.to_string(), agent.region.to_string()),
-        );
+        let (name, region) = agents.get(number).cloned().unwrap_or_else(|| (format!("#{number}"), String::new()));
         let (standing, vote, weight, cause) = match testimony.standing {
             Standing::Live { weight, vote } => {
                 ("live", Some(vote.as_str().to_owned()), Some(f64::from(weight.0) / 1000.0), None)
@@ -151,5 +186,33 @@ fn evidence_view(evidence: &Evidence) -> EvidenceView {
         count: evidence.count,
         first: instant::format(evidence.first),
         last: instant::format(evidence.last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sitepulse_daemon::identity::CertificateAuthority;
+
+    use super::*;
+    use crate::app::ApplyOptions;
+    use crate::checkfile::{self, Source};
+    use crate::engine::Engine;
+
+    #[test]
+    fn what_is_too_much_to_explain_is_refused_with_the_remedy() {
+        let now = clock::now();
+        let mut engine = Engine::in_memory(CertificateAuthority::create(now).unwrap(), now).unwrap();
+        let text = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\n".to_owned();
+        let checks = checkfile::parse(&[Source { name: "a.toml".into(), text }]).unwrap();
+        let options = ApplyOptions { prune: false, dry_run: false, author: "collector:cli".into() };
+        engine.apply(checks, &options, now).unwrap();
+        let query: SlaQuery = serde_json::from_str("{\"check\": \"shop\"}").unwrap();
+        let book = engine.shared().book();
+        let explained = |room| Explained::read(&book, &query, now.plus_us(60_000_000), room);
+        // One interval, which nobody watched.
+        assert_eq!(explained(1).unwrap().view().intervals.len(), 1);
+        let problem = explained(0).err().unwrap().view();
+        assert_eq!((problem.status, problem.code.as_str()), (400, "bad_request"));
+        assert!(problem.detail.contains("ask for a shorter period"), "{}", problem.detail);
     }
 }

@@ -2,18 +2,26 @@
 //!
 //! A backup is read within one transaction, page by page: the running collector writes on meanwhile and never waits. The copy is checked before it gets its name, so a
 //! file of that name is a whole backup. Restoring is the same way back, into a data directory that has no database yet.
+//!
+//! Agents remember what they were told and hold what they have not delivered, and a restored collector knows nothing of what came after its backup. No number that was
+//! given meanwhile may be given to something else: assignments and control events are numbered by the clock (`app/control.rs`), and a restore raises the floor of the
+//! numbers and revisions of checks ([`META_NUMBERS_FROM`]). A result of a revision that was lost is then set aside, never taken for another one's.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use sitepulse_daemon::files::{self, FileError};
+use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 
-use super::{APPLICATION_ID, FILE, migrations};
+use super::{APPLICATION_ID, FILE, migrations, rows};
 
 /// Pages copied between two reports of progress.
 const STEP_PAGES: i32 = if cfg!(test) { 100 } else { 4_000 };
@@ -21,15 +29,27 @@ const STEP_PAGES: i32 = if cfg!(test) { 100 } else { 4_000 };
 const BUSY: Duration = Duration::from_secs(10);
 /// Longest file that goes along with the database, in bytes.
 const BESIDE_BYTES_MAX: u64 = 64 << 10;
+/// What SQLite puts beside a database: it would take a leftover one for the new database's own.
+const SIDES: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// The data directory's lock (`sitepulse_daemon::lock`), which a restore as root makes too.
+const LOCK: &str = "lock";
+/// What a restore leaves of check numbers and revisions for those that were given after the backup.
+const NUMBERS_GAP: i64 = 1_000_000;
+/// Two restores of one backup leave different gaps: seconds of the clock, this many numbers apart, within a range of which 32 bits hold hundreds.
+const NUMBERS_STRIDE: i64 = 10_007;
+const NUMBERS_SPREAD: i64 = 1 << 24;
+
+/// Name in the table `meta`: the least number of a new check, and the least new revision of one, since the last restore.
+pub(crate) const META_NUMBERS_FROM: &str = "numbers_from";
 
 /// Why there is no backup, or nothing restored.
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// Something is in the way.
-    #[error("{path}: is there already; {remedy}")]
+    #[error("{}: {} there already; {remedy}", shown(paths), if paths.len() == 1 { "is" } else { "are" })]
     Exists {
         /// What.
-        path: PathBuf,
+        paths: Vec<PathBuf>,
         /// What to do.
         remedy: &'static str,
     },
@@ -52,6 +72,10 @@ pub enum BackupError {
     /// A file fails.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// What a backup holds.
@@ -92,22 +116,21 @@ fn open(path: &Path) -> Result<Connection, BackupError> {
     Ok(connection)
 }
 
-/// Copies what `from` is at this instant into the new file `to`, which only its owner may read.
-fn copy(from: &Connection, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Connection, BackupError> {
+/// Copies what `from`, which is the file `source`, is at this instant into `to`, an empty file.
+fn copy(
+    from: &Connection,
+    source: &Path,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Connection, BackupError> {
     // A reader's transaction: however long it takes, it sees one instant.
-    from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").map_err(at(to))?;
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(to)
-        .map_err(|error| FileError::from_io(to, "write", error))?;
+    from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").map_err(at(source))?;
     let mut copy = Connection::open(to).map_err(at(to))?;
-    // Nobody needs half a copy: no journal, one fsync at the end.
+    // Nobody needs half a copy: `settle` makes the whole one durable.
     copy.execute_batch("PRAGMA synchronous = OFF;").map_err(at(to))?;
     let backup = Backup::new(from, &mut copy).map_err(at(to))?;
-    while let StepResult::More | StepResult::Busy | StepResult::Locked = backup.step(STEP_PAGES).map_err(at(to))? {
+    let step = || backup.step(STEP_PAGES).map_err(|error| at(if of_the_source(&error) { source } else { to })(error));
+    while let StepResult::More | StepResult::Busy | StepResult::Locked = step()? {
         let state = backup.progress();
         let total = u64::try_from(state.pagecount).unwrap_or(0);
         progress(total.saturating_sub(u64::try_from(state.remaining).unwrap_or(0)), total);
@@ -115,10 +138,17 @@ fn copy(from: &Connection, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Res
     let total = u64::try_from(backup.progress().pagecount).unwrap_or(0);
     progress(total, total);
     drop(backup);
-    from.execute_batch("COMMIT").map_err(at(to))?;
+    from.execute_batch("COMMIT").map_err(at(source))?;
     // One file, without a write-ahead log.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(at(to))?;
     Ok(copy)
+}
+
+/// Whether a step failed at reading: the copy is only written, so what is damaged or cannot be read is the source.
+fn of_the_source(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || [rusqlite::ffi::SQLITE_IOERR_READ, rusqlite::ffi::SQLITE_IOERR_SHORT_READ].contains(&extended)
 }
 
 fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
@@ -135,17 +165,61 @@ fn settle(path: &Path) -> Result<(), FileError> {
     sync(path).map_err(|error| FileError::from_io(path, "write", error))
 }
 
-/// The file's name while it is not whole.
-fn partial(path: &Path) -> PathBuf {
+/// Something of that name is there, if only a dangling link.
+fn taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn beside_name(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
+    name.push(suffix);
     path.with_file_name(name)
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
-    settle(from)?;
-    fs::rename(from, to).map_err(|error| FileError::from_io(to, "write", error))?;
-    settle(to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+/// A file that is not whole yet: new, its owner's alone, and removed unless it gets its name.
+#[derive(Debug)]
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// Under a name of its own: others may write to the folder, and other backups be made there.
+    fn new(whole: &Path) -> Result<Self, FileError> {
+        let mut number = 0_u32;
+        loop {
+            let path = beside_name(whole, &format!(".{}-{number}.partial", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(_) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(FileError::from_io(&path, "write", error)),
+            }
+        }
+    }
+
+    /// Gives it its name, durably. Never replaces another file.
+    fn finish(self, whole: &Path, remedy: &'static str) -> Result<(), BackupError> {
+        settle(&self.0)?;
+        let named = match renameat_with(CWD, &self.0, CWD, whole, RenameFlags::NOREPLACE) {
+            // The file system has no such call: the temporary name goes with `self`.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(&self.0, whole),
+            named => named.map_err(io::Error::from),
+        };
+        match named {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(BackupError::Exists { paths: vec![whole.to_owned()], remedy });
+            }
+            Err(error) => return Err(FileError::from_io(whole, "write", error).into()),
+        }
+        Ok(settle(whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        for suffix in SIDES.iter().chain(&[""]) {
+            // Most are not there, and an error before is the one to tell.
+            drop(fs::remove_file(beside_name(&self.0, suffix)));
+        }
+    }
 }
 
 /// Writes the backup `to` of the collector in `data_dir`, which may be running, with the files named `beside` from its folder. `progress` is told the pages done and
@@ -159,18 +233,15 @@ pub fn backup(
     beside: &[&str],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Held, BackupError> {
-    if to.exists() {
-        return Err(BackupError::Exists { path: to.to_owned(), remedy: "choose another name, or move it away" });
+    const OTHER: &str = "choose another name, or move it away";
+    if taken(to) {
+        return Err(BackupError::Exists { paths: vec![to.to_owned()], remedy: OTHER });
     }
     let source = open(&data_dir.join(FILE))?;
-    let unfinished = partial(to);
-    let written = write(&source, data_dir, &unfinished, beside, progress);
-    let held = written.and_then(|held| rename(&unfinished, to).map(|()| held).map_err(BackupError::from));
-    if held.is_err() {
-        // The first error is the one to tell.
-        drop(fs::remove_file(&unfinished));
-    }
-    held
+    let unfinished = Unfinished::new(to)?;
+    let held = write(&source, data_dir, &unfinished.0, beside, progress)?;
+    unfinished.finish(to, OTHER)?;
+    Ok(held)
 }
 
 fn write(
@@ -180,7 +251,7 @@ fn write(
     beside: &[&str],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Held, BackupError> {
-    let copy = copy(source, to, progress)?;
+    let copy = copy(source, &data_dir.join(FILE), to, progress)?;
     copy.execute_batch("CREATE TABLE backup_file(name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
         .map_err(at(to))?;
     let mut kept = Vec::new();
@@ -197,58 +268,123 @@ fn write(
     Ok(Held { bytes, records: records.cast_unsigned(), files: kept })
 }
 
-/// Makes the data directory `data_dir`, which the caller has locked, from a backup. A restore that was cut short is repeated.
+/// Which files a backup has beside the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Those that every backup has.
+    pub always: &'a [&'a str],
+    /// Those that it may have.
+    pub sometimes: &'a [&'a str],
+}
+
+/// Makes the data directory `data_dir`, which the caller has locked, from a backup, at `now`. What root restores belongs to the folder's owner. A restore that was cut
+/// short is repeated.
 ///
 /// # Errors
-/// When there is a database already or other keys, when the backup is none or damaged, or something cannot be written; then there is no database.
-pub fn restore(from: &Path, data_dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Held, BackupError> {
-    const AWAY: &str = "a restore overwrites nothing: move it away, or choose another --data-dir";
+/// When there is a database already (or what SQLite had beside one) or other keys, when the backup is none or damaged, or something cannot be written; then there is no
+/// database.
+pub fn restore(
+    from: &Path,
+    data_dir: &Path,
+    files: Beside<'_>,
+    now: UtcMicros,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Held, BackupError> {
+    const AWAY: &str =
+        "a restore overwrites nothing: move away all that was the old database, or choose another --data-dir";
     let to = data_dir.join(FILE);
-    if to.exists() {
-        return Err(BackupError::Exists { path: to, remedy: AWAY });
+    let ours = [""].iter().chain(&SIDES).map(|suffix| beside_name(&to, suffix));
+    let paths: Vec<PathBuf> = ours.filter(|path| taken(path)).collect();
+    if !paths.is_empty() {
+        return Err(BackupError::Exists { paths, remedy: AWAY });
     }
     let source = open(from)?;
     check(&source, from)?;
+    let beside = read_beside(&source, from, files)?;
+    for (name, content) in &beside {
+        let path = data_dir.join(name);
+        if taken(&path) && files::read(&path, BESIDE_BYTES_MAX)? != *content {
+            return Err(BackupError::Exists { paths: vec![path], remedy: AWAY });
+        }
+    }
+    clear_leftovers(data_dir)?;
+    let unfinished = Unfinished::new(&to)?;
+    let copy = copy(&source, from, &unfinished.0, progress)?;
+    copy.execute_batch("DROP TABLE backup_file").map_err(at(&unfinished.0))?;
+    raise_numbers(&copy, now).map_err(at(&unfinished.0))?;
+    let records: i64 =
+        copy.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).map_err(at(&unfinished.0))?;
+    copy.close().map_err(|(_, error)| at(&unfinished.0)(error))?;
+    // The keys first: a database without them would get new ones, and no agent would know it.
+    for (name, content) in &beside {
+        files::write_atomic(&data_dir.join(name), content, 0o600)?;
+        give_away(&data_dir.join(name), data_dir)?;
+    }
+    give_away(&data_dir.join(LOCK), data_dir)?;
+    give_away(&unfinished.0, data_dir)?;
+    let metadata = fs::metadata(&unfinished.0).map_err(|error| FileError::from_io(&unfinished.0, "read", error))?;
+    unfinished.finish(&to, AWAY)?;
+    let files = beside.into_iter().map(|(name, _)| name).collect();
+    Ok(Held { bytes: metadata.len(), records: records.cast_unsigned(), files })
+}
+
+/// The files that a backup holds: those that it must, and none but those that it may.
+fn read_beside(source: &Connection, from: &Path, files: Beside<'_>) -> Result<Vec<(String, Vec<u8>)>, BackupError> {
+    let unfit = |what: String| BackupError::Unfit { path: from.to_owned(), what };
+    let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'backup_file'";
+    let tables: i64 = source.query_row(table, [], |row| row.get(0)).map_err(at(from))?;
+    if tables == 0 {
+        let what = "this is a collector's database, but no file of `sitepulse-collector backup`: copy it with its keys by hand";
+        return Err(unfit(what.to_owned()));
+    }
     let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
         let mut statement = source.prepare("SELECT name, content FROM backup_file ORDER BY name")?;
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
-    let beside = read().map_err(|_| BackupError::Unfit {
-        path: from.to_owned(),
-        what:
-            "this is a collector's database, but no file of `sitepulse-collector backup`: copy it with its keys by hand"
-                .to_owned(),
-    })?;
-    for (name, content) in &beside {
-        let path = data_dir.join(name);
-        if name.contains('/') || name == FILE {
-            let what = format!("it would write a file {name:?}: this is no file of `sitepulse-collector backup`");
-            return Err(BackupError::Unfit { path: from.to_owned(), what });
-        }
-        if path.exists() && files::read(&path, BESIDE_BYTES_MAX)? != *content {
-            return Err(BackupError::Exists { path, remedy: AWAY });
+    let beside = read().map_err(at(from))?;
+    let has = |name: &str| beside.iter().any(|(held, _)| held == name);
+    if let Some(name) = files.always.iter().find(|name| !has(name)) {
+        return Err(unfit(format!("it lacks {name}, without which no agent knows the collector: use another backup")));
+    }
+    let known = |name: &str| files.always.iter().chain(files.sometimes).any(|known| *known == name);
+    if let Some((name, _)) = beside.iter().find(|(name, _)| !known(name)) {
+        return Err(unfit(format!("it would write a file {name:?}: this is no file of `sitepulse-collector backup`")));
+    }
+    Ok(beside)
+}
+
+/// Removes what restores that were cut short left: the lock says that none of them is alive.
+fn clear_leftovers(data_dir: &Path) -> Result<(), FileError> {
+    let folder = fs::read_dir(data_dir).map_err(|error| FileError::from_io(data_dir, "read", error))?;
+    for entry in folder {
+        let path = entry.map_err(|error| FileError::from_io(data_dir, "read", error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&format!("{FILE}.")) && name.contains(".partial") {
+            fs::remove_file(&path).map_err(|error| FileError::from_io(&path, "write", error))?;
         }
     }
-    let unfinished = partial(&to);
-    let done = (|| {
-        let copy = copy(&source, &unfinished, progress)?;
-        copy.execute_batch("DROP TABLE backup_file").map_err(at(&unfinished))?;
-        let records: i64 =
-            copy.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).map_err(at(&unfinished))?;
-        copy.close().map_err(|(_, error)| at(&unfinished)(error))?;
-        // The keys first: a database without them would get new ones, and no agent would know it.
-        for (name, content) in &beside {
-            files::write_atomic(&data_dir.join(name), content, 0o600)?;
-        }
-        let bytes = fs::metadata(&unfinished).map_err(|error| FileError::from_io(&unfinished, "read", error))?.len();
-        rename(&unfinished, &to)?;
-        let files = beside.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Held { bytes, records: records.cast_unsigned(), files })
-    })();
-    if done.is_err() {
-        drop(fs::remove_file(&unfinished));
+    Ok(())
+}
+
+/// Sets [`META_NUMBERS_FROM`]: far beyond the backup's numbers, and elsewhere than another restore of the same backup set it.
+fn raise_numbers(copy: &Connection, now: UtcMicros) -> rusqlite::Result<()> {
+    let newest = "SELECT coalesce(max(max(check_no), max(revision)), 0) FROM check_revision";
+    let newest: i64 = copy.query_row(newest, [], |row| row.get(0))?;
+    let apart = (now.0 / 1_000_000).saturating_mul(NUMBERS_STRIDE).rem_euclid(NUMBERS_SPREAD);
+    let from = newest.saturating_add(NUMBERS_GAP + apart);
+    rows::set_meta(copy, META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
+        super::StoreError::Sqlite(error) => error,
+        super::StoreError::Fenced { .. } | super::StoreError::BadRow { .. } => rusqlite::Error::InvalidQuery,
+    })
+}
+
+/// Root's work belongs to the folder's owner: the collector runs as that user.
+fn give_away(path: &Path, folder: &Path) -> Result<(), FileError> {
+    if !rustix::process::geteuid().is_root() || !taken(path) {
+        return Ok(());
     }
-    done
+    let owner = fs::metadata(folder).map_err(|error| FileError::from_io(folder, "read", error))?;
+    lchown(path, Some(owner.uid()), Some(owner.gid())).map_err(|error| FileError::from_io(path, "give away", error))
 }
 
 #[cfg(test)]
@@ -257,6 +393,12 @@ mod tests {
 
     use super::super::Store;
     use super::*;
+
+    const FILES: Beside<'static> = Beside { always: &["ca.pem"], sometimes: &["seal.key"] };
+
+    fn restore(from: &Path, data_dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Held, BackupError> {
+        super::restore(from, data_dir, FILES, UtcMicros(1_800_000_000_000_000), progress)
+    }
 
     fn silent() -> impl FnMut(u64, u64) {
         |_, _| {}
@@ -282,6 +424,13 @@ mod tests {
                 Ok(())
             })
             .unwrap();
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
+        names.sort();
+        names
     }
 
     fn values(path: &Path) -> i64 {
@@ -326,12 +475,13 @@ mod tests {
         let new = tempfile::tempdir().unwrap();
         // A restore that was cut short left its keys and half a database.
         fs::write(new.path().join("ca.pem"), "certificate").unwrap();
-        fs::write(new.path().join("collector.db.partial"), "half").unwrap();
+        fs::write(new.path().join("collector.db.77-0.partial"), "half").unwrap();
+        fs::write(new.path().join("collector.db.77-0.partial-journal"), "half").unwrap();
         restore(&to, new.path(), &mut silent()).unwrap();
         assert_eq!(fs::read(new.path().join("ca.pem")).unwrap(), b"certificate");
         drop(Store::open(new.path(), 2, UtcMicros(0)).unwrap());
         assert_eq!(values(&new.path().join(FILE)), 100);
-        assert!(!new.path().join("collector.db.partial").exists());
+        assert_eq!(names(new.path()), ["ca.pem", FILE]);
     }
 
     #[test]
@@ -342,7 +492,7 @@ mod tests {
         let again = backup(dir.path(), &to, &[], &mut silent()).unwrap_err();
         assert!(again.to_string().contains("b.db: is there already; choose another name"), "{again}");
         let over = restore(&to, dir.path(), &mut silent()).unwrap_err();
-        assert!(over.to_string().contains("collector.db: is there already; a restore overwrites nothing"), "{over}");
+        assert!(over.to_string().contains("there already; a restore overwrites nothing"), "{over}");
         let new = tempfile::tempdir().unwrap();
         fs::write(new.path().join("ca.pem"), "another").unwrap();
         let keys = restore(&to, new.path(), &mut silent()).unwrap_err();
@@ -376,6 +526,116 @@ mod tests {
         assert_eq!(fs::read_dir(new.path()).unwrap().count(), 0, "nothing is left behind");
         let missing = backup(dir.path(), &dir.path().join("c.db"), &["ca.key"], &mut silent()).unwrap_err();
         assert!(missing.to_string().contains("ca.key: no such file"), "{missing}");
-        assert!(!dir.path().join("c.db").exists() && !dir.path().join("c.db.partial").exists());
+        assert_eq!(
+            names(dir.path()),
+            ["b.db", "ca.pem", FILE, "collector.db-shm", "collector.db-wal", "plain.db", "text"]
+        );
+    }
+
+    #[test]
+    fn a_write_ahead_log_that_was_left_behind_is_never_played_into_the_restored_database() {
+        let (dir, store) = filled(50);
+        let to = dir.path().join("b.db");
+        backup(dir.path(), &to, &["ca.pem"], &mut silent()).unwrap();
+        // The operator moves the database alone away.
+        let new = tempfile::tempdir().unwrap();
+        for side in ["-wal", "-shm"] {
+            let name = format!("{FILE}{side}");
+            fs::copy(dir.path().join(&name), new.path().join(&name)).unwrap();
+        }
+        drop(store);
+        let error = restore(&to, new.path(), &mut silent()).unwrap_err().to_string();
+        assert!(
+            error.contains("collector.db-wal, ") && error.contains("collector.db-shm: are there already"),
+            "{error}"
+        );
+        assert_eq!(names(new.path()), ["collector.db-shm", "collector.db-wal"]);
+        for side in ["-wal", "-shm"] {
+            fs::remove_file(new.path().join(format!("{FILE}{side}"))).unwrap();
+        }
+        std::os::unix::fs::symlink("nowhere", new.path().join("collector.db-journal")).unwrap();
+        let error = restore(&to, new.path(), &mut silent()).unwrap_err().to_string();
+        assert!(error.contains("collector.db-journal: is there already"), "{error}");
+        fs::remove_file(new.path().join("collector.db-journal")).unwrap();
+        restore(&to, new.path(), &mut silent()).unwrap();
+        assert_eq!(values(&new.path().join(FILE)), 50);
+    }
+
+    #[test]
+    fn an_unfinished_backup_follows_no_link_and_replaces_no_file() {
+        let (dir, _store) = filled(10);
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("b.db");
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let planted = format!("b.db.{}-0.partial", std::process::id());
+        std::os::unix::fs::symlink(&victim, folder.path().join(&planted)).unwrap();
+        backup(dir.path(), &to, &["ca.pem"], &mut silent()).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(names(folder.path()), ["b.db".to_owned(), planted.clone()]);
+        assert_eq!(values(&to), 10);
+
+        // Another backup of the same name is whole first.
+        let second = folder.path().join("c.db");
+        let mut first = true;
+        let error = backup(dir.path(), &second, &["ca.pem"], &mut |_, _| {
+            if std::mem::take(&mut first) {
+                backup(dir.path(), &second, &["ca.pem"], &mut silent()).unwrap();
+            }
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("c.db: is there already; choose another name"), "{error}");
+        assert_eq!(values(&second), 10);
+        assert_eq!(names(folder.path()), ["b.db".to_owned(), planted, "c.db".to_owned()]);
+    }
+
+    #[test]
+    fn only_the_keys_are_restored_and_none_may_be_missing() {
+        let (dir, _store) = filled(1);
+        let new = tempfile::tempdir().unwrap();
+        let bare = dir.path().join("bare.db");
+        backup(dir.path(), &bare, &[], &mut silent()).unwrap();
+        let error = restore(&bare, new.path(), &mut silent()).unwrap_err().to_string();
+        assert!(error.contains("bare.db: it lacks ca.pem"), "{error}");
+        for name in ["lock", "../ca.pem", "collector.db-wal"] {
+            let odd = dir.path().join(format!("odd-{}.db", name.len()));
+            backup(dir.path(), &odd, &["ca.pem"], &mut silent()).unwrap();
+            let connection = Connection::open(&odd).unwrap();
+            connection.execute("INSERT INTO backup_file(name, content) VALUES (?1, x'00')", [name]).unwrap();
+            drop(connection);
+            let error = restore(&odd, new.path(), &mut silent()).unwrap_err().to_string();
+            assert!(error.contains(&format!("it would write a file {name:?}")), "{error}");
+        }
+        assert!(names(new.path()).is_empty());
+    }
+
+    #[test]
+    fn what_root_restores_belongs_to_the_folders_owner() {
+        let (dir, _store) = filled(1);
+        let to = dir.path().join("b.db");
+        backup(dir.path(), &to, &["ca.pem"], &mut silent()).unwrap();
+        let new = tempfile::tempdir().unwrap();
+        let owner = if rustix::process::geteuid().is_root() { 65_534 } else { rustix::process::geteuid().as_raw() };
+        lchown(new.path(), Some(owner), None).unwrap();
+        fs::write(new.path().join(LOCK), "1\n").unwrap();
+        restore(&to, new.path(), &mut silent()).unwrap();
+        for name in ["ca.pem", FILE, LOCK] {
+            assert_eq!(fs::metadata(new.path().join(name)).unwrap().uid(), owner, "{name}");
+        }
+    }
+
+    #[test]
+    fn two_restores_of_one_backup_leave_numbers_apart() {
+        let (dir, _store) = filled(1);
+        let to = dir.path().join("b.db");
+        backup(dir.path(), &to, &["ca.pem"], &mut silent()).unwrap();
+        let from = |now: i64| {
+            let new = tempfile::tempdir().unwrap();
+            super::restore(&to, new.path(), FILES, UtcMicros(now * 1_000_000), &mut silent()).unwrap();
+            let connection = Connection::open(new.path().join(FILE)).unwrap();
+            rows::meta(&connection, META_NUMBERS_FROM).unwrap().unwrap().parse::<u32>().unwrap()
+        };
+        let (one, other) = (from(1_800_000_000), from(1_800_000_001));
+        assert!(one > 1_000_000 && one.abs_diff(other) > 10_000, "{one} and {other}");
     }
 }

@@ -42,8 +42,22 @@ pub struct Interval {
     pub testimonies: Vec<Testimony>,
 }
 
-/// Explains a check's verdicts over `period` clipped to its life. `windows` as for [`vote::verdicts`].
-pub fn explain(view: &CheckView<'_>, voters: &[Voter<'_>], windows: &[Span], period: Span) -> Vec<Interval> {
+impl Interval {
+    /// How much there is to tell: the interval, its voters, and their records.
+    fn size(&self) -> usize {
+        1 + self.testimonies.iter().map(|testimony| 1 + testimony.evidence.len()).sum::<usize>()
+    }
+}
+
+/// Explains a check's verdicts over `period` clipped to its life. `windows` as for [`vote::verdicts`]. `room` is how many intervals, voters of intervals and pieces of
+/// evidence there may be, all together: it shrinks by those that there are, and where it does not suffice there is no explanation (`None`).
+pub fn explain(
+    view: &CheckView<'_>,
+    voters: &[Voter<'_>],
+    windows: &[Span],
+    period: Span,
+    room: &mut usize,
+) -> Option<Vec<Interval>> {
     let verdicts = vote::verdicts(view, voters, windows, period);
     let standings: Vec<Vec<StandingSpan>> = voters.iter().map(|voter| vote::standings(view, voter, period)).collect();
     let mut cuts: Vec<UtcMicros> = standings.iter().flatten().map(|standing| standing.span.from).collect();
@@ -72,10 +86,12 @@ pub fn explain(view: &CheckView<'_>, voters: &[Voter<'_>], windows: &[Span], per
                     }),
                 }
             }
-            intervals.push(Interval { verdict: VerdictSpan { span, ..*verdict }, testimonies });
+            let interval = Interval { verdict: VerdictSpan { span, ..*verdict }, testimonies };
+            *room = room.checked_sub(interval.size())?;
+            intervals.push(interval);
         }
     }
-    intervals
+    Some(intervals)
 }
 
 /// The records that speak of `span`: the one that holds at its start, and those in it.
@@ -135,7 +151,12 @@ mod tests {
         }
         other.insert_missed(Revision(1), UtcMicros(52), UtcMicros(92), 10, MissedCause::Suspended).unwrap();
         let voter = |series| Voter { assigned: alloc::vec![life], suspended: Vec::new(), weights: Vec::new(), series };
-        let intervals = explain(&view, &[voter(&one), voter(&other)], &[], life);
+        let mut room = 1_000;
+        let intervals = explain(&view, &[voter(&one), voter(&other)], &[], life, &mut room).unwrap();
+        let told = 1_000 - room;
+        assert!(told > 15, "5 intervals of 2 voters: {told}");
+        let bounded = |mut room| explain(&view, &[voter(&one), voter(&other)], &[], life, &mut room);
+        assert_eq!((bounded(told - 1), bounded(told).map(|told| told.len())), (None, Some(5)));
         let told: Vec<_> = intervals
             .iter()
             .map(|interval| {

@@ -13,10 +13,13 @@ use sitepulse_daemon::seal::KEY_FILE;
 use super::{print, print_json};
 use crate::app::{CA_CERTIFICATE, CA_KEY};
 use crate::cli::{Failure, Global};
-use crate::store::backup::{self, BackupError, Held};
+use crate::store::backup::{self, BackupError, Beside, Held};
 
 /// How often progress is shown, in microseconds.
 const PROGRESS_US: u64 = 500_000;
+
+/// The files that every backup holds beside the database.
+const ALWAYS: [&str; 2] = [CA_CERTIFICATE, CA_KEY];
 
 /// What `--json` prints of both.
 #[derive(Debug, Serialize)]
@@ -69,7 +72,7 @@ fn tell(global: &Global, file: &Path, held: &Held, text: &str) -> Result<(), Fai
 
 pub(super) fn backup(global: &Global, file: &Path, with_seal_key: bool) -> Result<(), Failure> {
     let dir = global.data_dir();
-    let mut beside = vec![CA_CERTIFICATE, CA_KEY];
+    let mut beside = ALWAYS.to_vec();
     beside.extend(with_seal_key.then_some(KEY_FILE));
     let held = backup::backup(&dir, file, &beside, &mut progress("backup")).map_err(|error| failure(&error))?;
     let secrets = if with_seal_key {
@@ -89,7 +92,9 @@ pub(super) fn backup(global: &Global, file: &Path, with_seal_key: bool) -> Resul
 pub(super) fn restore(global: &Global, file: &Path) -> Result<(), Failure> {
     let dir = global.data_dir();
     let _lock = DataDirLock::acquire(&dir).map_err(|error| Failure::new(Exit::DataDir, error.to_string()))?;
-    let held = backup::restore(file, &dir, &mut progress("restore")).map_err(|error| failure(&error))?;
+    let files = Beside { always: &ALWAYS, sometimes: &[KEY_FILE] };
+    let held = backup::restore(file, &dir, files, clock::now(), &mut progress("restore"));
+    let held = held.map_err(|error| failure(&error))?;
     let mut text = format!("Restored {} records into {}.\n", held.records, dir.display());
     if !held.files.iter().any(|name| name == KEY_FILE) {
         text.push_str(&format!(
@@ -97,7 +102,11 @@ pub(super) fn restore(global: &Global, file: &Path) -> Result<(), Failure> {
         ));
     }
     text.push_str(
-        "What agents delivered after the backup was made is gone with the old files: it shows as unaccounted for. Revoke again whom you revoked since.\n",
+        "What came after the backup is gone with the old files:\n\
+         - Results that agents delivered since then show as unaccounted for.\n\
+         - Agents that were enrolled since then must join again. Revoke again whom you revoked.\n\
+         - Apply the check files again. Results that agents still hold of checks made or changed since then are set aside.\n\
+         - Agents obey suspensions and weights given since then, which this collector does not know: give them again, or resume.\n",
     );
     tell(global, file, &held, &text)
 }

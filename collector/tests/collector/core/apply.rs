@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sitepulse_collector::app::{Access, App, CredentialKind, PlanStep};
+use sitepulse_collector::app::{Access, App, ApplyOptions, CredentialKind, PlanStep};
 use sitepulse_collector::book::Filter;
+use sitepulse_collector::store::backup::{self, Beside};
+use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::ProbeState;
@@ -144,7 +146,11 @@ fn control_events_are_checked_and_numbered() {
     let weight = || Change::Weight(Weight(2500));
     let first = engine.control(Scope::Agent(agent), weight(), "collector:cli", at(1)).unwrap();
     let second = engine.control(Scope::AgentCheck(agent, CheckNo(1)), weight(), "collector:cli", at(1)).unwrap();
-    assert_eq!((first.id.number, second.id.number), (1, 2));
+    // No number is given again by a store that was made from an older backup: they follow the clock, and grow though it does not.
+    let clock = at(1).0.cast_unsigned();
+    assert_eq!((first.id.number, second.id.number), (clock, clock + 1));
+    let late = engine.control(Scope::Agent(agent), Change::Resume, "collector:cli", at(-60)).unwrap();
+    assert_eq!(late.id.number, clock + 2, "the clock was set back");
     assert!(engine.control(Scope::Check(CheckNo(1)), weight(), "collector:cli", at(1)).is_err());
     assert!(engine.control(Scope::Check(CheckNo(9)), Change::Resume, "collector:cli", at(1)).is_err());
 
@@ -164,9 +170,9 @@ fn control_events_are_checked_and_numbered() {
     ];
     let ids = engine.take_agent_events(agent, brought.clone(), at(10)).unwrap();
     assert_eq!(ids.len(), brought.len(), "all are acknowledged");
-    assert_eq!(engine.shared().book().control().len(), 3);
+    assert_eq!(engine.shared().book().control().len(), 4);
     engine.take_agent_events(agent, brought, at(10)).unwrap();
-    assert_eq!(engine.shared().book().control().len(), 3);
+    assert_eq!(engine.shared().book().control().len(), 4);
 }
 
 #[test]
@@ -322,4 +328,54 @@ fn a_database_with_definitions_of_an_older_build_opens() {
     let mut assigned: Vec<&str> = assigned.iter().map(|check| check.definition.id.as_str()).collect();
     assigned.sort_unstable();
     assert_eq!(assigned, ["old", "site"]);
+}
+
+#[test]
+fn an_assignment_after_a_restore_has_another_revision_than_the_one_that_was_lost() {
+    let region = Region::parse("eu-west").unwrap();
+    let changed = |interval_us| {
+        let mut engine = in_memory();
+        engine.apply(vec![definition("shop")], &options(), START).unwrap();
+        (engine, CheckDefinition { interval_us, ..definition("shop") })
+    };
+    // The same store twice: one goes on and is lost, the other one is its restored backup.
+    let (mut lost, change) = changed(60_000_000);
+    lost.apply(vec![change], &options(), at(10)).unwrap();
+    let (mut restored, change) = changed(120_000_000);
+    let held = lost.shared().book().assignment_revision(&region);
+    assert_ne!(restored.shared().book().assignment_revision(&region), held);
+    restored.apply(vec![change], &options(), at(20)).unwrap();
+    assert_ne!(restored.shared().book().assignment_revision(&region), held, "an agent that holds the lost one is told");
+}
+
+#[test]
+fn after_a_restore_no_number_and_no_revision_of_a_check_is_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    drop(engine);
+    for name in ["ca.pem", "ca.key"] {
+        std::fs::write(dir.path().join(name), name).unwrap();
+    }
+    let file = dir.path().join("backup.db");
+    let files = Beside { always: &["ca.pem", "ca.key"], sometimes: &["seal.key"] };
+    backup::backup(dir.path(), &file, files.always, &mut |_, _| {}).unwrap();
+    // Lost since then: revision 2 of check 1, and check 2. Agents may hold results of both.
+    let new = tempfile::tempdir().unwrap();
+    backup::restore(&file, new.path(), files, at(50), &mut |_, _| {}).unwrap();
+    let mut engine = on_disk(new.path());
+    let shop = CheckDefinition { interval_us: 60_000_000, ..definition("shop") };
+    engine.apply(vec![shop, definition("blog")], &options(), at(60)).unwrap();
+    {
+        let book = engine.shared().book();
+        let of = |id: &str| book.check_by_id(&CheckId::parse(id).unwrap()).unwrap();
+        let (shop, blog) = (of("shop"), of("blog"));
+        assert_eq!((shop.number, blog.newest().revision), (CheckNo(1), Revision(1)));
+        assert!(shop.newest().revision.0 > 1_000_000 && blog.number.0 > 1_000_000, "{shop:?} {blog:?}");
+    }
+    let retired = engine.apply(vec![definition("blog")], &ApplyOptions { prune: true, ..options() }, at(70)).unwrap();
+    assert_eq!(steps(&retired), [("blog".into(), "unchanged"), ("shop".into(), "retire")]);
+    let book = engine.shared().book();
+    let shop = book.check(CheckNo(1)).unwrap();
+    assert_eq!(shop.newest().revision.0, shop.revisions[1].revision.0 + 1, "from there on one by one");
 }

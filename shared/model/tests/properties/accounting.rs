@@ -377,7 +377,7 @@ proptest! {
         }
 
         // Explained: the same verdicts, cut where anybody's standing changes, with the records behind each.
-        let explained = explain(&view, &voters, &spans(&case.windows), period);
+        let explained = explain(&view, &voters, &spans(&case.windows), period, &mut usize::MAX.clone()).expect("there is room");
         let mut covered = clipped.from;
         for interval in &explained {
             let span = interval.verdict.span;
