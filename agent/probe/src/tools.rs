@@ -13,6 +13,7 @@ use crate::attempt::Failure;
 use crate::domain::Registry;
 use crate::http3::Endpoints;
 use crate::icmp::Hub;
+use crate::judge::Bench;
 use crate::network::Network;
 use crate::policy::Policy;
 use crate::resolve::Resolver;
@@ -39,6 +40,8 @@ pub struct Tools {
     pub registry: Registry,
     /// The browser of `web_vitals` checks; none is started before one is needed.
     pub browser: Browser,
+    /// Where large bodies are judged.
+    pub(crate) bench: Bench,
     /// How far the last page is, for whoever waits for it.
     pub progress: watch::Sender<Progress>,
 }
@@ -73,6 +76,7 @@ impl Tools {
             quic: Endpoints::default(),
             registry: Registry::default(),
             browser: Browser::new(Options::default()),
+            bench: Bench::default(),
             progress: watch::Sender::default(),
         }
     }
