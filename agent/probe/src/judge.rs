@@ -28,8 +28,7 @@ use crate::run::HeaderLines;
 const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Judgements beside that thread at once: they share the machine with it.
 const SEATS: usize = 2;
-/// Least time that a judgement has, however late its answer came. Over ten times what the most costly body of the hostile tables takes on
-/// one core.
+/// Least time that a judgement has, however late its answer came.
 const LEAST_US: u64 = 2_000_000;
 
 /// An answer, and all that it is judged with. It is its own: it may go to another thread.
