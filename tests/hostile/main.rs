@@ -7,6 +7,8 @@
 #[path = "../../agent/probe/tests/hostile/behaviour.rs"]
 #[allow(dead_code, reason = "the prober's own suite uses the rest")]
 mod behaviour;
+#[path = "../../agent/probe/tests/hostile/bodies.rs"]
+mod bodies;
 #[path = "../../agent/probe/tests/hostile/h2.rs"]
 mod h2;
 #[path = "../../agent/probe/tests/hostile/http.rs"]
@@ -33,6 +35,8 @@ const INTERVAL_US: i64 = 8_000_000;
 const HOSTILE_TIMEOUT_US: u64 = 3_000_000;
 /// Most that a run may take beyond its deadline, on a machine that does other things. A run that does not end takes for ever.
 const SLACK_US: u64 = 20_000_000;
+/// Most that 99 of 100 runs may start late, by what the agent tells. What is judged on the thread of all runs makes all of them late.
+const LAG_P99_US_MAX: u64 = 4_000_000;
 /// Most memory of the agent, built for debugging. Without its limits a bomb alone takes more.
 const PEAK_KIB_MAX: u64 = 150 << 10;
 
@@ -43,8 +47,9 @@ fn checks(index: usize, behaviour: &Behaviour, address: SocketAddr) -> String {
             0 => String::new(),
             bytes => format!("method = \"POST\"\nbody = \"{}\"\n", "x".repeat(bytes.min(10_000))),
         };
+        let expect = [&["body not contains 'canary'"], behaviour.expect].concat();
         format!(
-            "kind = \"http\"\nurl = \"{scheme}://{address}/\"\nredirects = {}\ncompression = true\n{body}{keys}expect = [\"body not contains 'canary'\"]",
+            "kind = \"http\"\nurl = \"{scheme}://{address}/\"\nredirects = {}\ncompression = true\n{body}{keys}expect = {expect:?}",
             behaviour.redirects
         )
     };
@@ -75,6 +80,12 @@ fn an_agent_of_hostile_checks_stays_small_and_misses_none_of_the_others() {
     let servers = Servers::start(&behaviours);
     let site = Site::start();
     let mut toml = String::new();
+    let costly: Vec<String> = behaviours
+        .iter()
+        .enumerate()
+        .filter(|(_, behaviour)| !behaviour.expect.is_empty())
+        .map(|(index, _)| format!("hostile-{index}-0"))
+        .collect();
     for (index, (behaviour, address)) in behaviours.iter().zip(servers.addresses()).enumerate() {
         toml.push_str(&checks(index, behaviour, *address));
     }
@@ -101,6 +112,7 @@ fn an_agent_of_hostile_checks_stays_small_and_misses_none_of_the_others() {
         if done { Ok(()) } else { Err(hits) }
     });
     let peak = usage::peak_kib(cluster.agents["a"].pid());
+    let lag = cluster.agent_ctl("a", &["status", "--json"]).json()["lag_us"].clone();
     cluster.wait_for_drain("a", 60);
     cluster.stop_agent("a");
     cluster.stop_collector();
@@ -124,14 +136,19 @@ fn an_agent_of_hostile_checks_stays_small_and_misses_none_of_the_others() {
             if ledger.longest_us > HOSTILE_TIMEOUT_US + SLACK_US {
                 wrong.push(format!("{id} took {} us", ledger.longest_us));
             }
-            // The target is what is wrong, not this agent.
-            if ledger.states.contains_key(&ProbeState::Unknown) {
+            // The target is what is wrong, not this agent; but costly bodies are judged in turn, and on a slow machine some turn does not come.
+            let is_costly = costly.iter().any(|prefix| id.starts_with(prefix));
+            if !is_costly && ledger.states.contains_key(&ProbeState::Unknown) {
                 wrong.push(format!("{id}: {:?}", ledger.states));
             }
         }
     }
-    println!("{hostile} hostile checks: peak {peak} KiB, longest run {longest_us} us, {} runs shed", store.missed());
+    println!(
+        "{hostile} hostile checks: peak {peak} KiB, longest run {longest_us} us, {} runs shed, lag {lag}",
+        store.missed()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(lag["p99"].as_u64().is_some_and(|p99| p99 <= LAG_P99_US_MAX), "{lag}");
     assert_eq!(seen, hostile, "each hostile check has run, or was shed and says so");
     assert!(peak > 0 && peak <= PEAK_KIB_MAX, "the agent took {peak} KiB");
 }

@@ -10,11 +10,11 @@
 //! Limits: the attempt's deadline over all steps; those of [`crate::http`] for each; captured values of 16 KiB.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sitepulse_daemon::clock;
+use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::FlowTarget;
-use sitepulse_model::expect::{self, Observed};
 use sitepulse_model::record::{Cause, FactKey, FactValue, Facts, Phase, Phases, ProbeState};
 
 pub(crate) use self::captured::{redact, redact_facts};
@@ -22,7 +22,8 @@ use self::jar::Cookies;
 use self::step::Step;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::http::Route;
-use crate::run::{HeaderLines, timeout_text};
+use crate::judge::{self, Case};
+use crate::run::{measured, timeout_text};
 use crate::{BODY_BYTES_MAX, human_us};
 
 mod captured;
@@ -79,26 +80,33 @@ impl FlowProbe {
         let Some(detail) = degraded else { return Ok(answer) };
         let mut phases = attempt.phases;
         phases.total = Some(clock::monotonic().us_since(begun));
-        let whole = expect::evaluate(
-            attempt.expect,
-            &Observed {
-                facts: &attempt.facts,
-                body: &answer.body,
-                body_bytes: answer.body_bytes,
-                body_truncated: answer.truncated,
-                headers: &HeaderLines(&answer.headers),
-                phases,
-                now: clock::now(),
-                thresholds: None,
-            },
-        );
+        let facts = Arc::new(std::mem::take(&mut attempt.facts));
+        let case = Case {
+            expect: attempt.expect.into(),
+            facts: facts.clone(),
+            answer,
+            phases,
+            now: clock::now(),
+            thresholds: None,
+        };
+        let bench = &attempt.tools.bench;
+        let whole = bench.judge(case, judge::until(attempt.deadline), attempt.wants_body, Case::evaluate).await;
+        let whole = whole.map(|(outcome, case)| (outcome.state, case.answer));
+        attempt.facts = Arc::unwrap_or_clone(facts);
+        let (state, answer) = whole.map_err(|unjudged| unjudged.failure(|| panicked(&attempt.host)))?;
         // What fails outranks what degrades.
-        if whole.state == ProbeState::Down {
+        if state == ProbeState::Down {
             Ok(answer)
         } else {
             Err(Failure::new(Cause::SoftAssertion, Phase::Total, detail))
         }
     }
+}
+
+/// What looks into the answer of `host` panicked.
+fn panicked(host: &str) -> Failure {
+    let text = format!("agent: the prober failed on what {host} sent; please report it");
+    Failure::new(Cause::AgentFault, Phase::Total, text)
 }
 
 /// What a step that did not fail came to.
@@ -136,28 +144,32 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
         let mut phases = self.attempt.phases;
         phases.total = Some(clock::monotonic().us_since(begun));
         self.line = Some(line(&self.step.name, &self.attempt.facts, phases));
-        let observed = Observed {
-            facts: &self.attempt.facts,
-            body: &answer.body,
-            body_bytes: answer.body_bytes,
-            body_truncated: answer.truncated,
-            headers: &HeaderLines(&answer.headers),
+        let facts = Arc::new(std::mem::take(&mut self.attempt.facts));
+        let case = Case {
+            expect: self.step.expect.clone(),
+            facts: facts.clone(),
+            answer,
             phases,
             now: clock::now(),
             thresholds: None,
         };
-        let judged = expect::evaluate(&self.step.expect, &observed);
+        // Within the run's deadline, as all of the step.
+        let until = Monotonic(self.run.deadline.0.saturating_sub(NAMING.as_micros() as u64));
+        let bench = &self.attempt.tools.bench;
+        let judged = bench.judge(case, until, self.step.wants_body, self.step.judgement()).await;
+        let judged = judged.map(|((outcome, found), case)| (outcome, found, case.answer));
+        self.attempt.facts = Arc::unwrap_or_clone(facts);
+        let (judged, found, answer) = judged.map_err(|unjudged| unjudged.failure(|| panicked(&self.attempt.host)))?;
         let broken = judged.broken.as_ref().and_then(|broken| self.step.expect.get(broken.index));
-        let phase = broken.map_or(Phase::Total, |broken| broken.phase("http"));
+        let phase = broken.map_or(Phase::Total, |broken| measured(broken.phase("http"), &phases));
         let explanation = judged.broken.map(|broken| match answer.truncated {
             true => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
             false => broken.explanation,
         });
-        let failed = |phase| move |text: String| Failure::new(Cause::AssertionFailed, phase, text);
         if judged.state == ProbeState::Down {
-            return Err(failed(phase)(explanation.unwrap_or_default()));
+            return Err(Failure::new(Cause::AssertionFailed, phase, explanation.unwrap_or_default()));
         }
-        self.step.capture(&observed, &mut self.attempt.captured).map_err(failed(Phase::Total))?;
+        self.step.keep(found, &phases, &mut self.attempt.captured)?;
         Ok(Outcome { answer, degraded: explanation })
     }
 

@@ -38,6 +38,7 @@ mod flow;
 mod grpc;
 pub mod icmp;
 mod imap;
+mod judge;
 mod mail;
 mod metered;
 mod smtp;

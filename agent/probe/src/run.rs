@@ -1,7 +1,7 @@
 //! A run: attempts within their deadlines, then the judgement.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,13 +10,14 @@ use futures_util::FutureExt as _;
 use hyper::HeaderMap;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
-use sitepulse_model::expect::{self, Expectation, Headers, Observed, Pool};
+use sitepulse_model::expect::{self, Expectation, Headers, Outcome, Pool};
 use sitepulse_model::id::{CheckNo, Revision};
-use sitepulse_model::record::{Cause, FactKey, Phase, ProbeResult, ProbeState, detail};
+use sitepulse_model::record::{Cause, FactKey, Phase, Phases, ProbeResult, ProbeState, detail};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::profile::Thresholds;
 
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::judge::{self, Case};
 use crate::network::Contact;
 use crate::tools::Tools;
 use crate::{BODY_BYTES_MAX, human_us};
@@ -46,7 +47,7 @@ pub struct Probe {
     name: &'static str,
     timeout_us: u64,
     retries: u8,
-    expect: Box<[Expectation]>,
+    expect: Arc<[Expectation]>,
     wants_body: bool,
     has_secrets: bool,
     /// A panic was logged: once for all runs.
@@ -84,7 +85,7 @@ impl Probe {
     /// As [`Probe::new`], one of many: what they all assert is kept once.
     pub fn with_pool(assigned: &AssignedCheck, pool: &mut Pool) -> Self {
         let definition = &assigned.definition;
-        let expect = pool.with_defaults(definition.kind.as_str(), &definition.expect).into_boxed_slice();
+        let expect: Arc<[Expectation]> = pool.with_defaults(definition.kind.as_str(), &definition.expect).into();
         Self {
             wants_body: expect::needs_body(&expect),
             kind: Kind::new(definition, &expect),
@@ -168,9 +169,11 @@ impl Probe {
             facts: std::mem::take(&mut attempt.facts),
         };
         let text = match failure {
-            Ok(answer) => match catch_unwind(AssertUnwindSafe(|| self.judge(&mut result, &answer))) {
+            Ok(answer) => match self.judge(&mut result, answer, &attempt).await {
                 Ok(text) => text,
-                Err(_) => fail(&mut result, self.panicked(run, Phase::Total, &attempt.host)),
+                Err(unjudged) => {
+                    fail(&mut result, unjudged.failure(|| self.panicked(run, Phase::Total, &attempt.host)))
+                }
             },
             Err(failure) => fail(&mut result, failure),
         };
@@ -203,20 +206,30 @@ impl Probe {
     }
 
     /// Judges an answer; tells what is wrong with it, or odd about it.
-    fn judge(&self, result: &mut ProbeResult, answer: &Answer) -> String {
-        let outcome = expect::evaluate(
-            &self.expect,
-            &Observed {
-                facts: &result.facts,
-                body: &answer.body,
-                body_bytes: answer.body_bytes,
-                body_truncated: answer.truncated,
-                headers: &HeaderLines(&answer.headers),
-                phases: result.phases,
-                now: result.started,
-                thresholds: self.thresholds(),
-            },
-        );
+    async fn judge(
+        &self,
+        result: &mut ProbeResult,
+        answer: Answer,
+        attempt: &Attempt<'_>,
+    ) -> Result<String, judge::Unjudged> {
+        let facts = Arc::new(std::mem::take(&mut result.facts));
+        let case = Case {
+            expect: self.expect.clone(),
+            facts: facts.clone(),
+            answer,
+            phases: result.phases,
+            now: result.started,
+            thresholds: self.thresholds().copied(),
+        };
+        let until = judge::until(attempt.deadline);
+        let judged = attempt.tools.bench.judge(case, until, self.wants_body, Case::evaluate).await;
+        let judged = judged.map(|(outcome, case)| (outcome, case.answer.truncated));
+        result.facts = Arc::unwrap_or_clone(facts);
+        judged.map(|(outcome, is_truncated)| self.conclude(result, outcome, is_truncated))
+    }
+
+    /// Puts a judgement into the result; tells what is wrong, or odd.
+    fn conclude(&self, result: &mut ProbeResult, outcome: Outcome, is_truncated: bool) -> String {
         result.state = outcome.state;
         result.cause = match outcome.state {
             ProbeState::Up => None,
@@ -226,9 +239,9 @@ impl Probe {
         };
         if outcome.state == ProbeState::Down {
             let broken = outcome.broken.as_ref().and_then(|broken| self.expect.get(broken.index));
-            result.failed_phase = broken.map(|broken| broken.phase(self.name));
+            result.failed_phase = broken.map(|broken| measured(broken.phase(self.name), &result.phases));
         }
-        match (outcome.broken, answer.truncated) {
+        match (outcome.broken, is_truncated) {
             (Some(broken), true) => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
             (Some(broken), false) => broken.explanation,
             (None, true) => format!("body cut after {BODY_BYTES_MAX} bytes"),
@@ -244,8 +257,15 @@ fn fail(result: &mut ProbeResult, failure: Failure) -> String {
         _ => ProbeState::Unknown,
     };
     result.cause = Some(failure.cause);
-    result.failed_phase = Some(failure.phase);
+    // Nothing failed in a run that is only not quite good.
+    result.failed_phase = (result.state != ProbeState::Degraded).then_some(failure.phase);
     failure.detail
+}
+
+/// The phase that an assertion is about, or the whole run where there was no such phase: a certificate is asked for over plain HTTP, a body
+/// of an answer without one.
+pub(crate) fn measured(phase: Phase, phases: &Phases) -> Phase {
+    if phases.get(phase).is_some() { phase } else { Phase::Total }
 }
 
 impl Kind {

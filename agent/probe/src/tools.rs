@@ -11,6 +11,7 @@ pub(crate) use self::secrets::Secrets;
 use crate::domain::Registry;
 use crate::http3::Endpoints;
 use crate::icmp::Hub;
+use crate::judge::Bench;
 use crate::network::Network;
 use crate::policy::Policy;
 use crate::resolve::Resolver;
@@ -37,6 +38,8 @@ pub struct Tools {
     pub registry: Registry,
     /// The browser of `web_vitals` checks; none is started before one is needed.
     pub browser: Browser,
+    /// Where large bodies are judged.
+    pub(crate) bench: Bench,
     /// How far the last page is, for whoever waits for it.
     pub progress: watch::Sender<Progress>,
 }
@@ -71,6 +74,7 @@ impl Tools {
             quic: Endpoints::default(),
             registry: Registry::default(),
             browser: Browser::new(Options::default()),
+            bench: Bench::default(),
             progress: watch::Sender::default(),
         }
     }

@@ -1,23 +1,27 @@
 //! One step of a flow, prepared once: its request with the places of its variables, its assertions, what it captures.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use sitepulse_model::check::{Auth, FlowStep, SecretText};
-use sitepulse_model::expect::{self, Expectation, Extractor, Observed};
-use sitepulse_model::record::{Cause, Phase};
+use sitepulse_model::expect::{self, Expectation, Extractor, Outcome};
+use sitepulse_model::record::{Cause, Phase, Phases, ProbeState};
 
 use super::Variables;
 use super::jar::Cookies;
 use super::template::{Template, UrlTemplate};
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::http::{self, Headers, Route};
+use crate::judge::Case;
+use crate::run::measured;
 use crate::tools::Secrets;
 
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) name: String,
-    pub(super) expect: Vec<Expectation>,
+    pub(super) expect: Arc<[Expectation]>,
     /// An assertion or a capture looks into the body.
     pub(super) wants_body: bool,
     url: UrlTemplate,
@@ -29,7 +33,7 @@ pub(super) struct Step {
     variable_auth: Option<VariableAuth>,
     body: Words,
     redirects: u8,
-    captures: Vec<(String, Extractor)>,
+    captures: Arc<[(String, Extractor)]>,
 }
 
 /// A reference to a secret, or a text with variables.
@@ -121,7 +125,7 @@ impl Step {
             .iter()
             .map(|text| Expectation::parse(text, "http").map_err(|error| format!("expect {text:?}: {}", error.message)))
             .collect();
-        let expect = expect::with_defaults("http", &written?);
+        let expect: Arc<[Expectation]> = expect::with_defaults("http", &written?).into();
         let captures: Result<Vec<(String, Extractor)>, String> = step
             .capture
             .iter()
@@ -150,7 +154,7 @@ impl Step {
             variable_auth: step.auth.as_ref().and_then(VariableAuth::parse),
             body: step.body.as_ref().map_or_else(|| Words::Text(Template::parse("")), Words::parse),
             redirects: step.redirects,
-            captures,
+            captures: captures.into(),
         };
         let unknown = prepared.names().find(|name| !known.iter().any(|one| one == name));
         if let Some(name) = unknown {
@@ -203,12 +207,33 @@ impl Step {
         http::fetch(attempt, route, request, Some(cookies)).await
     }
 
-    /// Captures its variables; says which one is not there.
-    pub(super) fn capture(&self, observed: &Observed<'_>, variables: &mut Variables) -> Result<(), String> {
-        let values = Extractor::extract_all(self.captures.iter().map(|(_, extractor)| extractor), observed);
-        for ((name, extractor), value) in self.captures.iter().zip(values) {
-            let value = value.ok_or_else(|| format!("{extractor} captured nothing"))?;
-            variables.insert(name.clone(), value);
+    /// What judges its answer, and finds the values to capture where it is not down.
+    pub(super) fn judgement(&self) -> impl FnOnce(&Case) -> (Outcome, Vec<Option<String>>) + Send + 'static {
+        let captures = self.captures.clone();
+        move |case| {
+            let outcome = case.evaluate();
+            if outcome.state == ProbeState::Down {
+                return (outcome, Vec::new());
+            }
+            let extractors = captures.iter().map(|(_, extractor)| extractor);
+            let found = case.observed(|observed| Extractor::extract_all(extractors, observed));
+            (outcome, found)
+        }
+    }
+
+    /// Keeps the values that were found for its variables; tells which one was not there, and the phase that should have brought it.
+    pub(super) fn keep(
+        &self,
+        found: Vec<Option<String>>,
+        phases: &Phases,
+        variables: &mut Variables,
+    ) -> Result<(), Failure> {
+        for ((name, extractor), value) in self.captures.iter().zip(found) {
+            let nothing = || {
+                let phase = measured(extractor.phase(), phases);
+                Failure::new(Cause::AssertionFailed, phase, format!("{extractor} captured nothing"))
+            };
+            variables.insert(name.clone(), value.ok_or_else(nothing)?);
         }
         Ok(())
     }

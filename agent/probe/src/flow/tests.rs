@@ -155,15 +155,17 @@ fn a_failed_step_ends_the_run_and_is_named() {
 
 #[test]
 fn what_is_not_captured_fails_its_step() {
-    for (capture, body, detail) in [
-        ("json '$.token'", "{}", "step login: json '$.token' captured nothing"),
-        ("body /token=(\\w+)/", "no", "step login: body /token=(\\w+)/ captured nothing"),
+    for (capture, body, detail, phase) in [
+        ("json '$.token'", "{}", "step login: json '$.token' captured nothing", Phase::Transfer),
+        ("body /token=(\\w+)/", "no", "step login: body /token=(\\w+)/ captured nothing", Phase::Transfer),
+        ("header 'x-token'", "no", "step login: header 'x-token' captured nothing", Phase::FirstByte),
     ] {
         let (address, server) = serve(vec![says("200 OK", body)]);
         let mut login = step("login", format!("http://{address}/"));
         login.capture.insert("token".to_owned(), capture.to_owned());
         let result = probe(vec![login], &[]);
         server.join().unwrap();
+        assert_eq!(result.failed_phase, Some(phase), "{capture}");
         assert_eq!((result.cause, result.detail.as_str()), (Some(Cause::AssertionFailed), detail));
     }
 }
@@ -282,6 +284,7 @@ fn the_first_soft_one_is_kept_and_a_later_hard_one_wins() {
     let result = probe(vec![soft(address, "one"), soft(address, "two")], &[]);
     server.join().unwrap();
     assert_eq!((result.state, result.cause), (ProbeState::Degraded, Some(Cause::SoftAssertion)));
+    assert_eq!(result.failed_phase, None, "nothing failed");
     assert!(result.detail.starts_with("step one: "), "{}", result.detail);
     let (address, server) = serve(vec![says("200 OK", ""), says("500 Oops", "")]);
     let result = probe(vec![soft(address, "one"), step("two", format!("http://{address}/"))], &[]);
@@ -383,4 +386,25 @@ fn a_secret_that_is_replaced_during_a_run_is_in_nothing_told_of_it() {
     let told = format!("{result:?}");
     assert!(!told.contains("old-s3cr"), "{told}");
     assert!(result.detail.contains("secret:password"), "{told}");
+}
+
+#[test]
+fn a_large_answer_is_judged_and_captured_from_like_a_small_one() {
+    // Beyond what is judged on the thread of all runs.
+    let page = format!("<h1>a</h1><input name=csrf value=t0k3n>{}", "word ".repeat(20_000));
+    let page: &'static str = page.leak();
+    let second = move |request: &str| {
+        let status = if request.starts_with("GET /?t=t0k3n ") { "200 OK" } else { "400 No token" };
+        answer(status, "", page)
+    };
+    let (address, server) = serve(vec![says("200 OK", page), Box::new(second)]);
+    let url = format!("http://{address}/");
+    let mut first = step("one", url.clone());
+    first.expect = vec!["html 'h1' == 'a'".to_owned()];
+    first.capture.insert("token".to_owned(), "html 'input@value'".to_owned());
+    let second = step("two", format!("{url}?t={{{{token}}}}"));
+    let result = probe(vec![first, second], &[]);
+    server.join().unwrap();
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Up, ""));
+    assert_eq!(lines(&result).len(), 2);
 }

@@ -65,7 +65,13 @@ fn a_run_that_needed_another_attempt_can_be_degraded_by_it() {
 
 #[test]
 fn a_broken_assertion_tells_the_phase_that_failed() {
-    for (expect, phase) in [("status == 200", Phase::FirstByte), ("latency.connect < 1us", Phase::Connect)] {
+    for (expect, phase) in [
+        ("status == 200", Phase::FirstByte),
+        ("latency.connect < 1us", Phase::Connect),
+        // There was no such phase.
+        ("latency.tls < 1s", Phase::Total),
+        ("certificate.days > 7", Phase::Total),
+    ] {
         let (address, server) = fails_once();
         let check = check(CheckKind::http(format!("http://{address}/")), 10_000_000, &["status < 600", expect]);
         let result = run(&check, &tools(some_roots()));

@@ -30,6 +30,8 @@ pub(crate) struct Behaviour {
     pub(crate) redirects: u8,
     pub(crate) post_bytes: usize,
     pub(crate) timeout: Duration,
+    /// What is asked of the body.
+    pub(crate) expect: &'static [&'static str],
     /// What a run may end as; `None` is up.
     pub(crate) outcomes: &'static [Option<Cause>],
     serve: Box<dyn Fn(TcpStream) -> Served + Send + Sync>,
@@ -46,11 +48,18 @@ impl Behaviour {
         let waits = outcomes == TIMEOUT;
         let timeout = if waits { Duration::from_millis(500) } else { Duration::from_secs(20) };
         let serve = Box::new(move |stream| Box::pin(serve(stream)) as Served);
-        Self { name, scheme, redirects: 0, post_bytes: 0, timeout, outcomes, serve }
+        Self { name, scheme, redirects: 0, post_bytes: 0, timeout, expect: &[], outcomes, serve }
     }
 
     pub(crate) fn redirects(mut self, redirects: u8) -> Self {
         self.redirects = redirects;
+        self
+    }
+
+    /// Asks this of the body. Looking for it is the work: it gets the time that it takes, on a machine that does other things too.
+    pub(crate) fn expect(mut self, expect: &'static [&'static str]) -> Self {
+        self.expect = expect;
+        self.timeout = Duration::from_secs(300);
         self
     }
 
@@ -75,6 +84,7 @@ pub(crate) fn table() -> Vec<Behaviour> {
     let mut table = super::http::table();
     table.extend(super::tls::table());
     table.extend(super::h2::table());
+    table.extend(super::bodies::table());
     table
 }
 

@@ -37,7 +37,7 @@ fn zstd_bomb(window_log: u8) -> Vec<u8> {
 }
 
 /// An answer that is sent once the request came, and then the connection is closed.
-fn answer(
+pub(crate) fn answer(
     name: &'static str,
     outcomes: &'static [Option<sitepulse_model::record::Cause>],
     bytes: impl Into<Vec<u8>>,

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod behaviour;
+mod bodies;
 mod h2;
 mod http;
 mod measure;
@@ -35,6 +36,8 @@ use crate::measure::{Memory, Witness};
 
 /// Probes of one behaviour at once.
 const CONCURRENT: usize = 100;
+/// The same of a behaviour whose body is costly to look into: they are judged in turn.
+const COSTLY: usize = 10;
 /// Most that a run may take beyond its deadline. Generous: the machine that runs the tests has other things to do.
 const SLACK: Duration = Duration::from_millis(500);
 /// Most memory of a probe, its server's side included, averaged over those at once.
@@ -59,11 +62,8 @@ fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
         target.body = Some(SecretText("x".repeat(behaviour.post_bytes)));
     }
     // The assertion on the body makes the prober keep it.
-    assigned(
-        CheckKind::Http(Box::new(target)),
-        behaviour.timeout,
-        &["status in 200..399", "body not contains 'canary'"],
-    )
+    let expect = [&["status in 200..399", "body not contains 'canary'"], behaviour.expect].concat();
+    assigned(CheckKind::Http(Box::new(target)), behaviour.timeout, &expect)
 }
 
 fn assigned(kind: CheckKind, timeout: Duration, expect: &[&str]) -> AssignedCheck {
@@ -98,11 +98,11 @@ fn a_run() -> Run {
     Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started, note_all: false }
 }
 
-/// Probes one behaviour, [`CONCURRENT`] times at once.
+/// Probes one behaviour, [`CONCURRENT`] or [`COSTLY`] times at once.
 async fn assault(behaviour: &Behaviour, address: SocketAddr, tools: &Arc<Tools>) -> Vec<ProbeResult> {
     let probe = Arc::new(Probe::new(&check(behaviour, address)));
     let mut runs = JoinSet::new();
-    for _ in 0..CONCURRENT {
+    for _ in 0..if behaviour.expect.is_empty() { CONCURRENT } else { COSTLY } {
         let (probe, tools) = (probe.clone(), tools.clone());
         runs.spawn(async move { probe.run(a_run(), &tools).await });
     }

@@ -19,6 +19,7 @@ use super::condition::json_text;
 use super::document::View;
 use super::operand::{Actual, Found, Operand};
 use super::{ExpectError, Observed, parse};
+use crate::record::Phase;
 
 /// Longest value that is captured, in bytes.
 pub const EXTRACT_BYTES_MAX: usize = 16 << 10;
@@ -51,6 +52,11 @@ impl Extractor {
     pub fn parse(text: &str) -> Result<Self, ExpectError> {
         let (operand, regex) = parse::extractor(text)?;
         Ok(Self { source: text.to_owned(), operand, regex })
+    }
+
+    /// The phase of an exchange that brings the value.
+    pub fn phase(&self) -> Phase {
+        self.operand.phase("http")
     }
 
     /// The value in an answer. `None` where there is none, where JSON says null, where the body cannot be read that way, and where the

@@ -28,6 +28,9 @@ const DEPTH_MAX: usize = 512;
 const ATTRIBUTES_MAX: usize = 256;
 /// Most attributes of all elements, those among them that the tree builder opens anew.
 const ALL_ATTRIBUTES_MAX: usize = 131_072;
+/// Most bytes in the values of those attributes. A body of 1 MiB has no more, unless one that is opened anew is long: it stands in the tree
+/// as often as that happens, and a selector looks through it as often.
+const ATTRIBUTE_BYTES_MAX: usize = 2 << 20;
 /// Most tags, each times the levels of the deepest element before it: for a tag the tree builder may look at every open element.
 const STEPS_MAX: usize = 6_000_000;
 /// Looks at open elements that cost as much as one piece of text.
@@ -88,6 +91,7 @@ impl Reader {
             tokens: Cell::new(0),
             deepest: Cell::new(0),
             all_attributes: Cell::new(0),
+            attribute_bytes: Cell::new(0),
             root_attributes: Cell::new(0),
             steps: Cell::new(0),
             names: RefCell::default(),
@@ -121,6 +125,7 @@ enum Limit {
     Depth,
     Steps,
     AllAttributes,
+    AttributeBytes,
     Names,
 }
 
@@ -130,6 +135,7 @@ struct Watch {
     tokens: Cell<usize>,
     deepest: Cell<usize>,
     all_attributes: Cell<usize>,
+    attribute_bytes: Cell<usize>,
     /// Of all `<html>` and `<body>` tags.
     root_attributes: Cell<usize>,
     steps: Cell<usize>,
@@ -149,6 +155,9 @@ impl Watch {
             Some(Limit::Steps) => Err("body has too many HTML tags for how deep it nests".to_owned()),
             Some(Limit::AllAttributes) => {
                 Err(alloc::format!("body has more than {ALL_ATTRIBUTES_MAX} HTML attributes"))
+            }
+            Some(Limit::AttributeBytes) => {
+                Err(alloc::format!("body has more than {} MiB in HTML attributes", ATTRIBUTE_BYTES_MAX >> 20))
             }
             Some(Limit::Names) => Err("body has HTML names made to collide in a table".to_owned()),
         }
@@ -190,16 +199,26 @@ impl Watch {
         let html = self.builder.sink.0.borrow();
         let attributes = |node: &Node| node.as_element().map_or(0, |element| element.attrs.len());
         let values = html.tree.values();
-        if values.len() == nodes {
+        let new = values.len() - nodes;
+        if new == 0 {
             return;
         }
         if values.len() > NODES_MAX {
             return self.pass(Limit::Nodes);
         }
-        let new: usize = values.skip(nodes).map(attributes).sum();
-        self.all_attributes.set(self.all_attributes.get() + new);
-        if self.all_attributes.get() > ALL_ATTRIBUTES_MAX {
+        let (mut all, mut bytes) = (self.all_attributes.get(), self.attribute_bytes.get());
+        // From the end: to skip the others takes a step for each, which is quadratic over a page.
+        for element in values.rev().take(new).filter_map(Node::as_element) {
+            all += element.attrs.len();
+            bytes += element.attrs.iter().map(|(_, value)| value.len()).sum::<usize>();
+        }
+        self.all_attributes.set(all);
+        self.attribute_bytes.set(bytes);
+        if all > ALL_ATTRIBUTES_MAX {
             self.pass(Limit::AllAttributes);
+        }
+        if bytes > ATTRIBUTE_BYTES_MAX {
+            self.pass(Limit::AttributeBytes);
         }
         let Some(last) = html.tree.nodes().next_back() else { return };
         // `<b>`, `<a>` and their like are compared with each open one of their name, attribute by attribute.

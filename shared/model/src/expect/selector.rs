@@ -5,8 +5,8 @@
 //! for each open element, which compounds it, its ancestors and its siblings matched. A combinator is then one look at a bit, and each
 //! element meets each compound at most once.
 //!
-//! Positions (`:nth-child()`, `:last-of-type` and their like) are counted by the engine, sibling by sibling. Those looks are counted here
-//! too, and past [`LOOKS_MAX`] the search ends with a reason.
+//! Positions (`:nth-child()`, `:last-of-type` and their like) are counted by the engine, sibling by sibling, over texts and comments too.
+//! Those looks are counted here as well, and past [`LOOKS_MAX`] the search ends with a reason.
 //!
 //! `.name` is asked as `[class~='name']`: the engine would keep each class of the document in a global table.
 
@@ -35,19 +35,18 @@ enum Combinator {
     LaterSibling,
 }
 
-/// How far from an element its position is counted.
+/// How often the engine walks from an element over its siblings, to find its position. Texts and comments are in its way like elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
-    Nothing,
-    SiblingsBefore,
-    AllSiblings,
+struct Walks {
+    back: usize,
+    ahead: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Compound {
     combinator: Combinator,
     selector: Selector,
-    counts: Counts,
+    walks: Walks,
     /// It ends an alternative: what it matches is found.
     is_last: bool,
 }
@@ -66,9 +65,9 @@ struct Frame {
     last_child: u32,
     /// By any child so far.
     children: u32,
-    /// Children so far.
+    /// Children so far, texts and comments among them.
     seen: usize,
-    /// All children, counted when somebody asks.
+    /// All of them, counted when somebody asks.
     total: Option<usize>,
 }
 
@@ -81,7 +80,7 @@ impl Compounds {
         for alternative in cut(css)? {
             for (combinator, text) in alternative {
                 let selector = Selector::parse(&text).map_err(|error| wrong(&text, error))?;
-                compounds.push(Compound { combinator, selector, counts: counts(&text), is_last: false });
+                compounds.push(Compound { combinator, selector, walks: walks(&text), is_last: false });
             }
             if let Some(last) = compounds.last_mut() {
                 last.is_last = true;
@@ -115,6 +114,8 @@ impl Compounds {
                 let around = parent.around | parent.matched;
                 frames.push(Frame { matched, around, ..Frame::default() });
                 is_open = true;
+            } else if let Some(parent) = frames.last_mut() {
+                parent.seen += 1;
             }
             if let Some(child) = node.first_child() {
                 node = child;
@@ -150,13 +151,12 @@ impl Compounds {
             if compound.combinator != Combinator::First && before & (1 << (at - 1)) == 0 {
                 continue;
             }
-            *looks += match compound.counts {
-                Counts::Nothing => 0,
-                Counts::SiblingsBefore => parent.seen,
-                Counts::AllSiblings => {
-                    *parent.total.get_or_insert_with(|| element.parent().map_or(0, |parent| parent.children().count()))
-                }
-            };
+            let Walks { back, ahead } = compound.walks;
+            *looks += back * parent.seen;
+            if ahead > 0 {
+                let total = || element.parent().map_or(0, |parent| parent.children().count());
+                *looks += ahead * parent.total.get_or_insert_with(total).saturating_sub(parent.seen);
+            }
             if *looks > LOOKS_MAX {
                 return (matched, false);
             }
@@ -171,18 +171,13 @@ impl Compounds {
     }
 }
 
-/// Which siblings the engine visits for a compound.
-fn counts(compound: &str) -> Counts {
+/// The walks that a compound makes: one for each position that it asks for.
+fn walks(compound: &str) -> Walks {
     let compound = compound.to_ascii_lowercase();
-    let has = |names: &[&str]| names.iter().any(|name| compound.contains(name));
     // Found in a quoted value they are counted for nothing; that is safe.
-    if has(&[":nth-last", ":last-of", ":only-of"]) {
-        Counts::AllSiblings
-    } else if has(&[":nth-", ":first-of"]) {
-        Counts::SiblingsBefore
-    } else {
-        Counts::Nothing
-    }
+    let asked = |name| compound.matches(name).count();
+    let (only, last) = (asked(":only-of"), asked(":nth-last"));
+    Walks { back: asked(":nth-") - last + asked(":first-of") + only, ahead: last + asked(":last-of") + only }
 }
 
 /// The alternatives of a selector as compounds with the combinator before each. The engine has taken the selector: its quotes, brackets

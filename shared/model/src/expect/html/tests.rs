@@ -252,3 +252,16 @@ fn pieces_of_text_under_a_deep_tree_are_bounded() {
     let body = "<div>".repeat(20) + &"\n".repeat(1_000_000);
     assert_eq!(outcome(&body).err(), None);
 }
+
+#[test]
+fn a_long_attribute_that_is_opened_anew_is_bounded() {
+    // Each paragraph opens the <b> again: a selector would look through gigabytes.
+    let body = "<p><b class='".to_string() + &"x ".repeat(475_000) + "'>" + &"</p><p>x".repeat(10_900);
+    assert_eq!(outcome(&body).err().as_deref(), Some("body has more than 2 MiB in HTML attributes"));
+    // As long as it is, once.
+    let body = "<p><b class='".to_string() + &"x ".repeat(475_000) + "'>y</b>" + &"</p><p>x".repeat(10_000);
+    assert_eq!(outcome(&body).err(), None);
+    // A link that was not closed is a common mistake.
+    let body = "<p><a href='".to_string() + &"x".repeat(150) + "'>" + &"</p><p>x".repeat(10_000);
+    assert_eq!(outcome(&body).err(), None);
+}

@@ -110,3 +110,22 @@ fn positions_among_many_siblings_are_counted_only_so_far() {
     let html = page(&("<ul>".to_string() + &"<li></li>".repeat(1000) + "</ul>"));
     assert!(Compounds::parse("li:nth-last-child(1)").unwrap().first(&html).unwrap().is_some());
 }
+
+#[test]
+fn positions_are_counted_over_texts_and_comments_and_once_for_each_pseudo_class() {
+    let looks_too_much = |css: &str, html: &Html| match Compounds::parse(css).unwrap().first(html) {
+        Ok(found) => panic!("{css}: {}", found.is_some()),
+        Err(why) => assert!(why.contains("too many siblings"), "{css}: {why}"),
+    };
+    // Few elements, with a thousand comments before each.
+    let comments = page(&("<!---->".repeat(1000) + "<i></i>").repeat(30).repeat(2));
+    for css in ["i:nth-child(4000)", "i:nth-last-child(4000)", "i:not(:nth-of-type(n))"] {
+        looks_too_much(css, &comments);
+    }
+    // Of a thousand elements one position is counted, of many each.
+    let elements = page(&"<i></i>".repeat(1200));
+    assert!(Compounds::parse("i:nth-child(4000)").unwrap().first(&elements).unwrap().is_none());
+    looks_too_much(&("i".to_string() + &":not(:nth-child(4000))".repeat(20) + ":nth-child(4000)"), &elements);
+    looks_too_much("i:nth-child(n):nth-of-type(n):nth-last-child(4000)", &elements);
+    looks_too_much("i:only-of-type:nth-child(n)", &elements);
+}
