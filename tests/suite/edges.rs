@@ -26,7 +26,10 @@ fn crates_depend_only_along_the_edges() {
         ("shared/daemon", &["sitepulse-model", "sitepulse-wire"][..]),
         ("agent/browser", &["sitepulse-daemon", "sitepulse-model"][..]),
         ("agent/probe", &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model"][..]),
-        ("agent", &["sitepulse-daemon", "sitepulse-model", "sitepulse-probe", "sitepulse-wire"][..]),
+        (
+            "agent",
+            &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model", "sitepulse-probe", "sitepulse-wire"][..],
+        ),
         ("collector", &["sitepulse-daemon", "sitepulse-model", "sitepulse-wire"][..]),
     ] {
         let ours: Vec<String> = dependencies(place).into_iter().filter(|name| name.starts_with("sitepulse-")).collect();
