@@ -77,7 +77,7 @@ pub(crate) struct Process {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Culls {
     pub(crate) count: u32,
-    /// Memory of the browser then, in bytes.
+    /// The limit that was passed, in bytes.
     pub(crate) limit: u64,
     /// Loads on it then, 1 where the page would have been ended without the others as well.
     pub(crate) loads: u32,
