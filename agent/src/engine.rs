@@ -64,10 +64,10 @@ const RETRY_US: u64 = if cfg!(test) { 200_000 } else { 5_000_000 };
 const REFUSED_MAX: usize = 4096;
 /// Records that wait for an assignment to be stored. Beyond (the disk hangs for long), a kill just then could count a slot twice.
 const HELD_RECORDS_MAX: usize = 16_384;
-/// Pages that load at once for each processor, where only times are measured.
+/// Pages that load at once for each processor, where only times are measured: the browser's places.
 const PAGES_PER_CPU: usize = 2;
-/// Processors that a page has for itself, where the processor's time is measured.
-const CPUS_PER_HEAVY_PAGE: usize = 2;
+/// Places that a page takes where the processor's time is measured: two processors.
+const PLACES_OF_HEAVY_PAGE: usize = 2 * PAGES_PER_CPU;
 /// How far a waiting record's slot may lie behind its place in the spool: the longest timeout and some queueing, twice for pages (here and at the
 /// browser).
 const SLOT_LAG_US_MAX: i64 = 600_000_000;
@@ -777,9 +777,8 @@ impl Engine {
 fn scheduler(in_flight_max: usize, per_host_max: usize) -> Scheduler {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut scheduler = Scheduler::new(in_flight_max, per_host_max);
-    for (host, runs_max) in [(BROWSER, PAGES_PER_CPU * cpus), (BROWSER_ALONE, cpus / CPUS_PER_HEAVY_PAGE)] {
-        scheduler.limit(host, HostLimit { runs_max, wait_us_max: BROWSER_WAIT_US_MAX });
-    }
+    scheduler.limit(BROWSER, HostLimit { runs_max: PAGES_PER_CPU * cpus, wait_us_max: BROWSER_WAIT_US_MAX });
+    scheduler.share(BROWSER_ALONE, BROWSER, PLACES_OF_HEAVY_PAGE);
     scheduler
 }
 

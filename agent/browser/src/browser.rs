@@ -25,7 +25,7 @@ use crate::browser::lease::Tenant;
 use crate::browser::life::{Life, Usage};
 use crate::gate::{Gate, is_web};
 use crate::launch::program::Program;
-use crate::launch::{self, Process, tree};
+use crate::launch::{self, Culls, Process, tree};
 use crate::load;
 use crate::options::Options;
 use crate::pressure::{self, Crowd, Watch, is_pressed};
@@ -72,6 +72,7 @@ struct Slot {
 /// The right to load a page now.
 #[derive(Debug)]
 pub struct Seat {
+    heavy: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -116,7 +117,7 @@ impl Browser {
     pub async fn seat(&self, heavy: bool) -> Seat {
         let seats = if heavy { (2 * SEATS_PER_CPU).min(self.inner.seats_max) } else { 1 };
         let permit = self.inner.seats.clone().acquire_many_owned(seats).await;
-        Seat { _permit: permit.expect("the seats are never closed") }
+        Seat { heavy, _permit: permit.expect("the seats are never closed") }
     }
 
     /// Loads a page and measures it, within the job's timeout; a browser that must be started first has a deadline of its own. Dropped midway, the page is
@@ -124,7 +125,7 @@ impl Browser {
     ///
     /// # Errors
     /// What kept it from being measured: the page's fault, or the agent's (then the cause is an unknown one).
-    pub async fn load(&self, _seat: &Seat, job: &Job, gate: &dyn Gate) -> Result<Loaded, Box<Failed>> {
+    pub async fn load(&self, seat: &Seat, job: &Job, gate: &dyn Gate) -> Result<Loaded, Box<Failed>> {
         if !is_web(&job.url) {
             let detail = "policy: a page's address begins with http:// or https://";
             return Err(Box::new(Failed::new(Cause::PolicyRefused, Phase::Total, detail)));
@@ -133,7 +134,10 @@ impl Browser {
             |detail: String| Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {detail}")));
         let proxy = Proxy::bind().await.map_err(|error| gone(format!("no port for its proxy ({error})")))?;
         let lease = self.inner.lease(&proxy.url()).await?;
-        let watch = Watch::begin(&self.inner.crowd, processor_us(&lease.process).await);
+        let culled = lease.process.culls().count;
+        let (crowd, own_us) = (self.inner.crowd.clone(), processor_us(&lease.process).await);
+        let fault = |error: tokio::task::JoinError| gone(format!("the host cannot be looked at ({error})"));
+        let watch = tokio::task::spawn_blocking(move || Watch::begin(&crowd, own_us)).await.map_err(fault)?;
         let deadline = Duration::from_micros(job.timeout_us) + OVERDUE;
         let outcome = tokio::select! {
             outcome = timeout(deadline, load::load(&lease, job, &proxy)) => outcome.unwrap_or_else(|_| {
@@ -144,8 +148,10 @@ impl Browser {
         };
         let build = lease.process.build.clone();
         // Before the page's processes are gone, whose time is the browser's own.
-        let host = watch.end(processor_us(&lease.process).await);
-        let low_confidence = is_pressed(&host, self.inner.options.pressure_max);
+        let own_us = processor_us(&lease.process).await;
+        let host = tokio::task::spawn_blocking(move || watch.end(own_us)).await.map_err(fault)?;
+        let low_confidence = is_pressed(&host, seat.heavy, self.inner.options.pressure_max);
+        let culls = lease.process.culls();
         lease.end().await;
         match outcome {
             Ok(mut loaded) => {
@@ -155,8 +161,11 @@ impl Browser {
                 Ok(loaded)
             }
             Err(mut failed) => {
+                if failed.cause == Cause::RendererCrashed && culls.count > culled {
+                    (failed.cause, failed.detail) = culled_why(culls);
+                }
                 failed.load.host = host;
-                failed.load.low_confidence = low_confidence;
+                failed.load.low_confidence = low_confidence || failed.cause == Cause::HostPressure;
                 failed.browser = build;
                 Err(failed)
             }
@@ -204,6 +213,7 @@ impl Inner {
                 started: process.started,
                 loads: process.loads.load(Ordering::Relaxed),
                 memory: process.memory.load(Ordering::Relaxed),
+                crowd: process.crowd.load(Ordering::Relaxed),
             };
             match usage.worn(&self.options, now) {
                 Some(worn) if slot.retired.strong_count() == 0 => {
@@ -243,13 +253,32 @@ impl Inner {
 /// The processor time that a browser has taken so far, in microseconds; `None` where it does not tell.
 async fn processor_us(process: &Process) -> Option<u64> {
     if let Some(pid) = process.pid() {
-        return pressure::tree_us(u32::try_from(pid).ok()?);
+        let pid = u32::try_from(pid).ok()?;
+        return tokio::task::spawn_blocking(move || pressure::tree_us(pid)).await.ok()?;
     }
-    // Another's child, maybe in a namespace of its own: it tells of its processes itself, those that ended excepted.
-    let asked = process.connection.call(None, "SystemInfo.getProcessInfo", json!({}));
-    let told = timeout(PROCESSOR_TIME_MAX, asked).await.ok()?.ok()?;
-    let seconds: f64 = told["processInfo"].as_array()?.iter().filter_map(|process| process["cpuTime"].as_f64()).sum();
-    Some((seconds * 1e6) as u64)
+    // Another's child, maybe in a namespace of its own: it tells of its processes itself.
+    let asked = async {
+        // One at a time: an answer that comes late would look like other processes.
+        let mut spent = process.spent.lock().await;
+        let told = process.connection.call(None, "SystemInfo.getProcessInfo", json!({})).await.ok()?;
+        spent.take(&told)
+    };
+    timeout(PROCESSOR_TIME_MAX, asked).await.ok()?
+}
+
+/// Why a page's renderer was ended by the agent.
+fn culled_why(culls: Culls) -> (Cause, String) {
+    let mib = culls.limit >> 20;
+    if culls.loads > 1 {
+        let detail = format!(
+            "browser: {} pages at once took more than {mib} MiB and the largest was ended; space the checks out, or raise [browser] memory_max if the host has the memory",
+            culls.loads
+        );
+        return (Cause::HostPressure, detail);
+    }
+    let detail =
+        format!("page: took more than {mib} MiB of memory and was ended (twice the agent's [browser] memory_max)");
+    (Cause::RendererCrashed, detail)
 }
 
 /// Keeps an eye on a browser: its end, its memory while there are loads, its idleness while there are none.
@@ -277,7 +306,11 @@ async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
             return;
         }
         if process.leases.load(Ordering::Relaxed) > 0 {
-            guard(&process, inner.options.memory_max).await;
+            guard(&process, &inner.options).await;
+            if process.pid().is_none() {
+                // Those of its processes that end are told of no more.
+                processor_us(&process).await;
+            }
             continue;
         }
         let mut slot = inner.slot.lock().await;
@@ -294,17 +327,26 @@ async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
 }
 
 /// A page that takes more than the browser's limit twice over loses its renderer, and nobody else anything.
-async fn guard(process: &Arc<Process>, memory_max: u64) {
+async fn guard(process: &Arc<Process>, options: &Options) {
     let seen = process.clone();
     let Ok(members) = tokio::task::spawn_blocking(move || seen.look()).await else { return };
     let memory = tree::memory(&members);
-    if memory <= memory_max.saturating_mul(2) {
+    let loads = process.leases.load(Ordering::Relaxed);
+    let limit = options.memory_max_of(loads).saturating_mul(2);
+    if memory <= limit {
         return;
     }
     let mib = memory >> 20;
     match tree::largest_renderer(&members) {
         Some(renderer) => {
-            tracing::warn!("{} takes {mib} MiB: its largest renderer is ended", process.build);
+            tracing::warn!("{} takes {mib} MiB with {loads} loads: its largest renderer is ended", process.build);
+            let alone = options.memory_max_of(1).saturating_mul(2);
+            // Before its page can tell that it crashed.
+            if renderer.own > alone {
+                process.cull(alone, 1);
+            } else {
+                process.cull(limit, loads);
+            }
             tree::kill(renderer);
         }
         None => {

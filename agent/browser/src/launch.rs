@@ -6,6 +6,7 @@
 
 mod profile;
 pub(crate) mod program;
+mod spent;
 pub(crate) mod tree;
 mod words;
 
@@ -13,8 +14,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -28,8 +29,9 @@ use tokio::time::timeout;
 use crate::cdp::{CallError, Connection};
 use crate::launch::profile::ProfileDir;
 use crate::launch::program::Program;
+use crate::launch::spent::Spent;
 use crate::launch::words::Words;
-use crate::options::Options;
+use crate::options::{Options, UNIT_SOCKET};
 
 /// Processes and threads of the browser's own user, where it has one: a browser with a dozen pages has three hundred.
 const THREADS_MAX: u32 = 4_096;
@@ -58,11 +60,27 @@ pub(crate) struct Process {
     pub(crate) leases: AtomicU32,
     /// Resident memory when last looked at, in bytes; 0 where it cannot be seen.
     pub(crate) memory: AtomicU64,
+    /// Loads on it then.
+    pub(crate) crowd: AtomicU32,
+    /// Its renderers that the agent ended, as they took too much memory.
+    pub(crate) culls: Mutex<Culls>,
+    /// What its processes took of the processors, where it tells that itself.
+    pub(crate) spent: tokio::sync::Mutex<Spent>,
     /// When its last load ended, on the monotonic clock, in microseconds.
     pub(crate) touched_us: AtomicU64,
     /// Told when a load begins.
     pub(crate) used: Arc<Notify>,
     own: Option<Own>,
+}
+
+/// Renderers that the agent ended: how many, and the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Culls {
+    pub(crate) count: u32,
+    /// The limit that was passed, in bytes.
+    pub(crate) limit: u64,
+    /// Loads on it then, 1 where the page would have been ended without the others as well.
+    pub(crate) loads: u32,
 }
 
 /// A browser that is this agent's child.
@@ -94,6 +112,14 @@ impl Drop for Own {
     }
 }
 
+/// Gives browsers a unit of their own.
+const ENABLE: &str = "systemctl enable --now sitepulse-browser.socket";
+
+/// Whether the agent is a service of systemd, whose unit is too narrow for a browser.
+fn under_systemd() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some()
+}
+
 /// A browser as an agent gets it: from its socket if it has one and somebody listens there, else started here.
 ///
 /// # Errors
@@ -107,13 +133,12 @@ pub(crate) async fn launch(options: &Options, tasks: &TaskSet) -> Result<Process
                 let end = "see: journalctl -u 'sitepulse-browser@*'";
                 return greet(socket, None, None, (options, tasks), (&place, end)).await;
             }
-            Err(error) => {
-                absent = format!(
-                    "; nor does one come from {} ({error}): systemctl enable --now sitepulse-browser.socket",
-                    path.display()
-                );
-            }
+            // The default, on a host that has no such units.
+            Err(_) if path == Path::new(UNIT_SOCKET) && !path.exists() && !under_systemd() => {}
+            Err(error) => absent = format!("; nor does one come from {} ({error}): {ENABLE}", path.display()),
         }
+    } else if under_systemd() {
+        absent = format!("; under systemd it is to have a unit of its own: {ENABLE}");
     }
     start(options, tasks).await.map_err(|error| error + &absent)
 }
@@ -163,6 +188,9 @@ async fn greet(
         loads: AtomicU32::new(0),
         leases: AtomicU32::new(0),
         memory: AtomicU64::new(0),
+        crowd: AtomicU32::new(0),
+        culls: Mutex::default(),
+        spent: tokio::sync::Mutex::default(),
         touched_us: AtomicU64::new(clock::monotonic().0),
         used: Arc::default(),
         own,
@@ -298,7 +326,19 @@ impl Process {
         let Some(own) = &self.own else { return Vec::new() };
         let members = tree::tree(own.pid);
         self.memory.store(tree::memory(&members), Ordering::Relaxed);
+        self.crowd.store(self.leases.load(Ordering::Relaxed), Ordering::Relaxed);
         members
+    }
+
+    /// What was ended of it so far.
+    pub(crate) fn culls(&self) -> Culls {
+        *self.culls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a renderer is ended.
+    pub(crate) fn cull(&self, limit: u64, loads: u32) {
+        let mut culls = self.culls.lock().unwrap_or_else(PoisonError::into_inner);
+        *culls = Culls { count: culls.count + 1, limit, loads };
     }
 }
 

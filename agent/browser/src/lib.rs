@@ -27,7 +27,7 @@ use sitepulse_model::vitals::report::{Attribution, Load, Page};
 
 pub use browser::Browser;
 pub use gate::{Dialled, Gate, Refusal};
-pub use options::{Form, Options};
+pub use options::{Form, Options, UNIT_SOCKET};
 
 /// What is to be loaded, and how.
 #[derive(Debug, Clone)]

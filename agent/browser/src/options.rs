@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+/// The socket of `systemd/sitepulse-browser.socket`.
+pub const UNIT_SOCKET: &str = "/run/sitepulse-browser.sock";
+/// Memory that each further load on a browser may add, in bytes: a large page and its frames.
+const LOAD_BYTES: u64 = 300 << 20;
+
 /// Which browser.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Form {
@@ -31,8 +36,8 @@ pub struct Options {
     pub sandbox: bool,
     /// Loads after which the browser is replaced.
     pub loads_max: u32,
-    /// Resident memory beyond which it is replaced, in bytes: that of all its processes, what they share counted once. Beyond twice as much the largest renderer
-    /// is ended at once. A browser that comes from a socket cannot be looked at: its unit limits it.
+    /// Resident memory beyond which it is replaced, in bytes: that of all its processes, what they share counted once, with one load on it; each further load
+    /// may add 300 MiB. Beyond twice as much the largest renderer is ended at once. A browser that comes from a socket cannot be looked at: its unit limits it.
     pub memory_max: u64,
     /// Seconds that it may take to come up.
     pub start_max_s: u64,
@@ -40,6 +45,13 @@ pub struct Options {
     pub idle_max_s: u64,
     /// Pressure on the processor beyond which figures are not graded, in thousandths of the time (Linux PSI).
     pub pressure_max: u32,
+}
+
+impl Options {
+    /// [`Options::memory_max`] of a browser with so many loads at once.
+    pub(crate) fn memory_max_of(&self, loads: u32) -> u64 {
+        self.memory_max.saturating_add(LOAD_BYTES.saturating_mul(u64::from(loads.saturating_sub(1))))
+    }
 }
 
 impl Default for Options {

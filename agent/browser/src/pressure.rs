@@ -3,11 +3,12 @@
 //! Linux tells for how much of the time some task waited for a processor (PSI). A page keeps processors busy by itself, and its own threads wait for
 //! each other: alone on two processors a heavy page can make half of the time such time. That is what the page is like, and no reason to doubt
 //! its figures. So the pressure that counts is the share of it that falls to others than the browser and this agent, as they have of the
-//! processors' time; what a hypervisor gave to other machines is added, since nothing here could run meanwhile:
+//! processors' time; what a hypervisor gave to other machines is added, and what a quota on the agent's control group took, since nothing here could run meanwhile:
 //!
-//! `others = some x (busy - own) / busy + stolen`
+//! `others = some x (busy - own) / busy + stolen + throttled`
 //!
-//! `own` is the processor time of the browser's processes, those included that ended, and of this one. Where the kernel has no PSI, waiting is taken to begin
+//! `own` is the processor time of the browser's processes, those included that ended, and of this one. Pages that load at once and share the processors cannot be told apart in it: for
+//! them all of `some` counts ([`is_pressed`]). Where the kernel has no PSI, waiting is taken to begin
 //! when half of the processors are busy. Where the browser's processes cannot be looked at, all pressure is
 //! others'. Elsewhere than on Linux nothing is known, and nothing is doubted.
 //!
@@ -15,6 +16,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sitepulse_daemon::clock::{self, Monotonic};
@@ -22,6 +24,8 @@ use sitepulse_model::vitals::report::Host;
 
 /// Most processes of a browser that are looked at.
 const PROCESSES_MAX: usize = 512;
+/// Where control groups are.
+const CGROUPS: &str = "/sys/fs/cgroup";
 /// Microseconds of a tick of `/proc/stat`.
 const TICK_US: u64 = 10_000;
 
@@ -92,10 +96,11 @@ impl Watch {
     }
 }
 
-/// Whether figures taken on this host are not to be graded: others than the browser kept it from running for longer than `pressure_max`, in thousandths
-/// of the time.
-pub(crate) fn is_pressed(host: &Host, pressure_max: u32) -> bool {
-    host.pressure_others.is_some_and(|pressure| pressure > pressure_max)
+/// Whether figures taken on this host are not to be graded: others than the page kept it from running for longer than `pressure_max`, in thousandths
+/// of the time. Pages that share the processors are each other's others: then all pressure counts. A `heavy` one has processors of its own.
+pub(crate) fn is_pressed(host: &Host, heavy: bool, pressure_max: u32) -> bool {
+    let more = |pressure: Option<u32>| pressure.is_some_and(|pressure| pressure > pressure_max);
+    more(host.pressure_others) || (!heavy && host.parallel > 1 && more(host.pressure_during))
 }
 
 /// Pressure between two samples, in thousandths of the time.
@@ -114,6 +119,8 @@ struct Sample {
     processors: Option<Processors>,
     /// Microseconds of the browser's processes and of this one.
     own_us: Option<u64>,
+    /// Microseconds for which a quota stopped this process's control group or one above it.
+    throttled_us: u64,
 }
 
 /// Microseconds of all processors.
@@ -133,6 +140,7 @@ impl Sample {
             waited_us: read("/proc/pressure/cpu").and_then(|text| waited(&text)),
             processors: read("/proc/stat").and_then(|text| processors(&text)),
             own_us,
+            throttled_us: read("/proc/self/cgroup").map_or(0, |text| throttled_within(Path::new(CGROUPS), &text)),
         }
     }
 
@@ -152,8 +160,9 @@ impl Sample {
             (None, _) | (_, None) => 1.0,
         };
         let stolen = share(now.stolen_us.saturating_sub(then.stolen_us), all_us);
+        let throttled = share(self.throttled_us.saturating_sub(before.throttled_us), passed_us);
         let thousandths = |share: f64| Some((share.clamp(0.0, 1.0) * 1e3).round() as u32);
-        Pressure { during: thousandths(some), others: thousandths(some * of_others + stolen) }
+        Pressure { during: thousandths(some), others: thousandths(some * of_others + stolen + throttled) }
     }
 }
 
@@ -183,6 +192,19 @@ fn processors(text: &str) -> Option<Processors> {
         stolen_us: stolen * TICK_US,
         all_us: (busy + idle + waiting + stolen) * TICK_US,
     })
+}
+
+/// What quotas took of a process whose `/proc/PID/cgroup` is `groups`, in microseconds; `root` is where control groups are.
+fn throttled_within(root: &Path, groups: &str) -> u64 {
+    let Some(group) = groups.lines().find_map(|line| line.strip_prefix("0::/")) else { return 0 };
+    let group = root.join(group);
+    let places = group.ancestors().take_while(|place| place.starts_with(root));
+    places.filter_map(|place| throttled_of(&fs::read_to_string(place.join("cpu.stat")).ok()?)).sum()
+}
+
+/// Of a group's `cpu.stat`.
+fn throttled_of(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("throttled_usec "))?.trim().parse().ok()
 }
 
 /// Processor time of a process: its own, and with that of its ended children.
@@ -260,7 +282,7 @@ mod tests {
     fn sample(at_us: u64, waited_us: Option<u64>, busy_us: u64, stolen_us: u64, own_us: Option<u64>) -> Sample {
         // Two processors.
         let processors = Some(Processors { busy_us, stolen_us, all_us: 2 * at_us });
-        Sample { at: Monotonic(at_us), waited_us, processors, own_us }
+        Sample { at: Monotonic(at_us), waited_us, processors, own_us, throttled_us: 0 }
     }
 
     #[test]
@@ -285,8 +307,39 @@ mod tests {
         assert_eq!(busy, Pressure { during: Some(900), others: Some(900) });
         let nothing = Sample { processors: None, ..before };
         assert_eq!(nothing.since(&nothing), Pressure::default());
-        assert!(!is_pressed(&Host::default(), 0), "what is not known is not held against the page");
-        assert!(is_pressed(&Host { pressure_others: Some(251), ..Host::default() }, 250));
+        assert!(!is_pressed(&Host::default(), false, 0), "what is not known is not held against the page");
+        assert!(is_pressed(&Host { pressure_others: Some(251), ..Host::default() }, true, 250));
+    }
+
+    #[test]
+    fn a_page_beside_others_is_pressed_by_them() {
+        let host =
+            |parallel| Host { pressure_during: Some(400), pressure_others: Some(10), parallel, ..Host::default() };
+        assert!(!is_pressed(&host(1), false, 250), "what it waits for alone is its own");
+        assert!(is_pressed(&host(2), false, 250), "whose it is nobody knows");
+        assert!(!is_pressed(&host(2), false, 400));
+        assert!(!is_pressed(&host(2), true, 250), "processors of its own");
+    }
+
+    #[test]
+    fn a_quota_that_stops_the_agent_is_pressure_by_others() {
+        let before = sample(0, Some(0), 0, 0, Some(0));
+        let throttled = Sample { throttled_us: 300_000, ..sample(1_000_000, Some(0), 700_000, 0, Some(700_000)) };
+        assert_eq!(throttled.since(&before), Pressure { during: Some(0), others: Some(300) });
+        let stat = "usage_usec 9\nnr_periods 4\nnr_throttled 1\nthrottled_usec 1234\n";
+        assert_eq!((throttled_of(stat), throttled_of("usage_usec 9\n")), (Some(1_234), None));
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a.slice/b.service")).unwrap();
+        assert_eq!(throttled_within(dir.path(), "0::/a.slice/b.service\n"), 0);
+        for place in ["a.slice", "a.slice/b.service"] {
+            std::fs::write(dir.path().join(place).join("cpu.stat"), stat).unwrap();
+        }
+        assert_eq!(
+            throttled_within(dir.path(), "1:name=x:/y\n0::/a.slice/b.service\n"),
+            2_468,
+            "either may have a quota"
+        );
+        assert_eq!(throttled_within(dir.path(), "4:cpu:/a.slice\n"), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`course`] decides which loads count and what they come to, [`gate`] what a page may reach, [`told`] what is noted of it all.
 //!
 //! The check's timeout is the deadline of one load. A run waits for its place in the browser first: the scheduler gives out no more places than there
-//! are, so that only runs besides the schedule wait here, for [`BROWSER_WAIT_US_MAX`] at most.
+//! are (a heavy page takes several), so that only runs besides the schedule wait here, and those that they keep waiting, for [`BROWSER_WAIT_US_MAX`] at most.
 
 mod course;
 mod gate;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use sitepulse_browser::{Form, Options};
+use sitepulse_browser::{Form, Options, UNIT_SOCKET};
 
 /// The keys of `[browser]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -11,7 +11,7 @@ use sitepulse_browser::{Form, Options};
 pub struct BrowserKeys {
     /// `auto`, `headless-shell`, `chromium`, or the path of a program: see [`form`].
     pub program: Option<String>,
-    /// A socket that gives a browser to whoever connects.
+    /// A socket that gives a browser to whoever connects; by default that of the packaged unit, unless a program is named; empty is none.
     pub socket: Option<PathBuf>,
     /// Where its profiles are while it runs.
     pub dir: Option<PathBuf>,
@@ -39,7 +39,12 @@ impl BrowserKeys {
         let default = Options::default();
         Options {
             form: self.program.as_deref().and_then(|text| form(text).ok()).unwrap_or(default.form),
-            socket: named(&self.socket).or(default.socket),
+            socket: match (&self.socket, self.program.as_deref()) {
+                (Some(_), _) => named(&self.socket),
+                (None, None | Some("auto")) => Some(PathBuf::from(UNIT_SOCKET)),
+                // What is behind the socket may be another.
+                (None, Some(_)) => default.socket,
+            },
             dir: named(&self.dir).or(default.dir),
             loads_max: self.loads_max.unwrap_or(default.loads_max),
             memory_max: self.memory_max.unwrap_or(default.memory_max),
@@ -106,7 +111,12 @@ mod tests {
 
     #[test]
     fn what_is_said_counts_and_the_rest_is_as_it_was() {
-        assert_eq!(parse("").unwrap(), Options::default());
+        let unit = Some(PathBuf::from("/run/sitepulse-browser.sock"));
+        assert_eq!(parse("").unwrap(), Options { socket: unit.clone(), ..Options::default() });
+        assert_eq!(parse("[browser]\nprogram = \"auto\"").unwrap().socket, unit);
+        for without in ["socket = \"\"", "program = \"chromium\""] {
+            assert_eq!(parse(&format!("[browser]\n{without}")).unwrap().socket, None, "{without}");
+        }
         let options =
             parse("[browser]\nprogram = \"/opt/chrome\"\nsocket = \"/run/b.sock\"\npressure_max = 40").unwrap();
         assert_eq!(options.form, Form::Program(PathBuf::from("/opt/chrome")));

@@ -180,7 +180,7 @@ struct Entry {
 /// The limits of one host, where they are not those of all hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostLimit {
-    /// Most runs at once; at least 1.
+    /// Most runs at once; at least 1. Where runs take several places: most places.
     pub runs_max: usize,
     /// Longest wait of a due slot for a place, in microseconds; it ends with the check's next slot all the same.
     pub wait_us_max: u64,
@@ -222,6 +222,11 @@ impl Scheduler {
     /// Gives a host limits of its own. For before the first [`Scheduler::assign`].
     pub fn limit(&mut self, host: &str, limit: HostLimit) {
         self.room.limit(host_key(host), limit);
+    }
+
+    /// The runs of `host` take so many places each of `of`, a host with a limit: one queue for both. A run that needs more places than there are runs alone.
+    pub fn share(&mut self, host: &str, of: &str, places: usize) {
+        self.room.share(host_key(host), host_key(of), places);
     }
 
     /// Replaces the set of checks. A new check, or one with another lattice, starts at its first slot after `wall_now`

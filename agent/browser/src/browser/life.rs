@@ -30,6 +30,8 @@ pub(super) struct Usage {
     pub(super) loads: u32,
     /// Resident memory, in bytes; 0 where unknown.
     pub(super) memory: u64,
+    /// Loads on it when that was seen.
+    pub(super) crowd: u32,
 }
 
 /// Why a browser is replaced.
@@ -45,7 +47,7 @@ impl Usage {
     pub(super) fn worn(&self, options: &Options, now: Monotonic) -> Option<Worn> {
         if self.loads >= options.loads_max.max(1) {
             Some(Worn::Loads)
-        } else if self.memory > options.memory_max {
+        } else if self.memory > options.memory_max_of(self.crowd) {
             Some(Worn::Memory)
         } else if now.us_since(self.started) > AGE_MAX_US {
             Some(Worn::Age)
@@ -136,12 +138,17 @@ mod tests {
     #[test]
     fn a_browser_wears_with_loads_memory_and_age() {
         let options = Options { loads_max: 3, memory_max: 100, ..Options::default() };
-        let fresh = Usage { started: START, loads: 2, memory: 100 };
+        let fresh = Usage { started: START, loads: 2, memory: 100, crowd: 1 };
         let hour = START.plus_us(AGE_MAX_US);
         assert_eq!(fresh.worn(&options, hour), None);
         assert_eq!(fresh.worn(&options, hour.plus_us(1)), Some(Worn::Age));
         assert_eq!(Usage { loads: 3, ..fresh }.worn(&options, START), Some(Worn::Loads));
         assert_eq!(Usage { memory: 101, ..fresh }.worn(&options, START), Some(Worn::Memory));
+        let crowded = Usage { memory: 101, crowd: 2, ..fresh };
+        assert_eq!(crowded.worn(&options, START), None, "two pages take more than one");
+        let limit = options.memory_max_of(2);
+        assert_eq!(Usage { memory: limit + 1, ..crowded }.worn(&options, START), Some(Worn::Memory));
+        assert_eq!((options.memory_max_of(0), options.memory_max_of(1)), (100, 100));
         // A limit of no loads at all would never load.
         let none = Options { loads_max: 0, ..options };
         assert_eq!(Usage { loads: 0, ..fresh }.worn(&none, START), None);

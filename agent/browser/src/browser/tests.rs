@@ -323,14 +323,32 @@ async fn memory_beyond_the_limit_wears_a_browser_and_twice_that_costs_a_page() {
             }
         }
         let process = first.process.clone();
+        let ended = Culls { count: 1, limit: 600 << 20, loads: 1 };
+        assert_eq!(process.culls(), ended, "{form:?}: the page would have been ended without others too");
         first.end().await;
         // As a load leaves it that took more than the limit.
         process.memory.store(301 << 20, Ordering::Relaxed);
+        process.crowd.store(2, Ordering::Relaxed);
+        let kept = lease(&browser).await;
+        assert_eq!(kept.process.pid(), process.pid(), "{form:?}: two pages at once may take more than one");
+        kept.end().await;
+        process.memory.store(301 << 20, Ordering::Relaxed);
+        process.crowd.store(1, Ordering::Relaxed);
         let second = lease(&browser).await;
         assert_ne!(second.process.pid(), process.pid(), "{form:?}");
         second.end().await;
         browser.close().await;
     }
+}
+
+#[test]
+fn a_page_ended_for_its_memory_is_at_fault_only_by_itself() {
+    let (cause, detail) = culled_why(Culls { count: 1, limit: 1_200 << 20, loads: 1 });
+    assert_eq!(cause, Cause::RendererCrashed);
+    assert!(detail.starts_with("page: took more than 1200 MiB of memory"), "{detail}");
+    let (cause, detail) = culled_why(Culls { count: 3, limit: 3_000 << 20, loads: 4 });
+    assert_eq!(cause, Cause::HostPressure);
+    assert!(detail.starts_with("browser: 4 pages at once took more than 3000 MiB"), "{detail}");
 }
 
 #[tokio::test]
@@ -391,8 +409,7 @@ async fn a_browser_that_does_not_come_up_is_explained_and_not_tried_in_a_busy_lo
     }
     let missing = Browser::new(Options { form: Form::Program("/nonexistent".into()), ..Options::default() });
     let failed = missing.inner.lease(NO_PROXY).await.expect_err("no browser");
-    assert_eq!(
-        failed.detail,
-        "browser: /nonexistent: is no program; mend [browser] program in the agent's configuration"
-    );
+    // Under systemd the unit is named as well.
+    let detail = "browser: /nonexistent: is no program; mend [browser] program in the agent's configuration";
+    assert!(failed.detail.starts_with(detail), "{}", failed.detail);
 }

@@ -45,6 +45,7 @@ impl Program {
                         path.display()
                     ));
                 }
+                let path = &unwrapped(path, Path::new("/usr/lib/chromium"))?;
                 let shell = path.to_string_lossy().contains("headless-shell");
                 (Some(Self { path: path.clone(), shell }), "")
             }
@@ -114,6 +115,27 @@ impl Program {
     }
 }
 
+/// The program behind a distribution's script (Debian's `/usr/bin/chromium`), which adds flags and closes descriptors; another program as it is.
+///
+/// # Errors
+/// What the script starts is not where Debian has it, `dir`: with the remedy.
+fn unwrapped(path: &Path, dir: &Path) -> Result<PathBuf, String> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut start = [0_u8; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+    if read.is_err() || &start != b"#!" || !name.starts_with("chromium") {
+        return Ok(path.to_owned());
+    }
+    let program = dir.join(&name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!(
+        "{}: is a script that starts a browser in its own way; name the browser itself at [browser] program in the agent's configuration, or take auto",
+        path.display()
+    ))
+}
+
 /// The user and group of the browser where the agent may choose: where it is root. `sitepulse-browser` if there is one, else `nobody`.
 pub(crate) fn user() -> Option<(u32, u32)> {
     let root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
@@ -155,6 +177,25 @@ mod tests {
                 Err(error) => assert!(error.contains("apt install chromium"), "{error}"),
             }
         }
+    }
+
+    #[test]
+    fn the_program_behind_a_distribution_s_script_is_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (bin, lib) = (dir.path().join("bin"), dir.path().join("lib"));
+        for folder in [&bin, &lib] {
+            std::fs::create_dir(folder).expect("a folder");
+        }
+        let script = bin.join("chromium");
+        std::fs::write(&script, "#!/bin/sh\nexec /elsewhere \"$@\"\n").expect("a script");
+        let error = unwrapped(&script, &lib).expect_err("nothing is behind it");
+        assert!(error.contains("is a script") && error.contains("[browser] program"), "{error}");
+        std::fs::write(lib.join("chromium"), b"\x7fELF").expect("a program");
+        assert_eq!(unwrapped(&script, &lib), Ok(lib.join("chromium")));
+        assert_eq!(unwrapped(&lib.join("chromium"), &bin), Ok(lib.join("chromium")));
+        let own = bin.join("my-browser");
+        std::fs::write(&own, "#!/bin/sh\n").expect("a script");
+        assert_eq!(unwrapped(&own, &lib), Ok(own), "somebody's own script is what they want");
     }
 
     #[test]

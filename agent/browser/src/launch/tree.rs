@@ -13,7 +13,7 @@ pub(crate) struct Member {
     /// When it started, in the kernel's ticks: with the number, it names the process for ever.
     started: u64,
     /// Resident memory of its own, in bytes.
-    own: u64,
+    pub(crate) own: u64,
     /// Resident memory that it may share, in bytes.
     shared: u64,
     /// Whether it renders pages.

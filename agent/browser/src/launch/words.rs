@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::{ENABLE, under_systemd};
+
 /// What is kept of them, in bytes.
 const KEPT_BYTES: usize = 4 << 10;
 /// What is told of them, in characters.
@@ -45,15 +47,18 @@ impl Words {
         // A helper that lives on holds it open: what is there is told.
         drop(timeout(LATE, silent.wait_for(|silent| *silent)).await);
         let kept: Vec<u8> = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-        tell(&String::from_utf8_lossy(&kept))
+        tell(&String::from_utf8_lossy(&kept), under_systemd())
     }
 }
 
-fn tell(words: &str) -> Option<String> {
+fn tell(words: &str, systemd: bool) -> Option<String> {
     if ["No usable sandbox", "Failed to move to new namespace", "credentials.cc"]
         .iter()
         .any(|sign| words.contains(sign))
     {
+        if systemd {
+            return Some(format!("its sandbox cannot work within the agent's own unit: {ENABLE}"));
+        }
         return Some(
             "its sandbox needs user namespaces, which this host does not allow it: allow them (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu \
              kernel.apparmor_restrict_unprivileged_userns=0 or a profile for the browser; in a container a seccomp profile that permits them)"
@@ -75,16 +80,20 @@ mod tests {
 
     #[test]
     fn the_line_that_tells_is_told() {
-        assert_eq!(tell(""), None);
-        assert_eq!(tell("[1:ERROR:dbus/bus.cc:405] Failed to connect to the bus\n"), None);
-        assert_eq!(tell("a\n\x1b[1mb\x07\n#0 0x5617 <unknown>\n").as_deref(), Some("[1mb"));
+        assert_eq!(tell("", false), None);
+        assert_eq!(tell("[1:ERROR:dbus/bus.cc:405] Failed to connect to the bus\n", false), None);
+        assert_eq!(tell("a\n\x1b[1mb\x07\n#0 0x5617 <unknown>\n", false).as_deref(), Some("[1mb"));
         assert_eq!(
-            tell("x\n[1:FATAL:a.cc] out of it\nReceived signal 6\n").as_deref(),
+            tell("x\n[1:FATAL:a.cc] out of it\nReceived signal 6\n", false).as_deref(),
             Some("[1:FATAL:a.cc] out of it")
         );
-        assert_eq!(tell(&"y".repeat(1000)).map(|told| told.len()), Some(TOLD_CHARS));
-        let sandbox = tell("[7:7:FATAL:zygote_host_impl_linux.cc(127)] No usable sandbox! ...").expect("words");
+        assert_eq!(tell(&"y".repeat(1000), false).map(|told| told.len()), Some(TOLD_CHARS));
+        let words = "[7:7:FATAL:zygote_host_impl_linux.cc(127)] No usable sandbox! ...";
+        let sandbox = tell(words, false).expect("words");
         assert!(sandbox.contains("sysctl kernel.unprivileged_userns_clone=1"), "{sandbox}");
+        let within_a_unit = tell(words, true).expect("words");
+        assert!(within_a_unit.ends_with("systemctl enable --now sitepulse-browser.socket"), "{within_a_unit}");
+        assert!(!within_a_unit.contains("sysctl"), "{within_a_unit}");
     }
 
     #[tokio::test]

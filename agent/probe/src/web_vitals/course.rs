@@ -5,6 +5,7 @@
 //!   and none that could end after the run's whole time. Where fewer than half of the loads that were asked for count in the end, the run is
 //!   `unknown`, cause `host_pressure`. So is a page that was too slow on such a host: the host may be why. A page that answered an error
 //!   did so for no want of time: that stands.
+//! - A load that was ended because many pages at once took too much memory says nothing of the page either, and is treated alike.
 //! - A load in which the browser ended says nothing of the page and is repeated in the same bounds.
 //! - Any other failure ends the run with its cause: one visit of so many failed, and visitors do not come in medians. It is not tried again behind anybody's
 //!   back; `retries` says where that is wanted, and `confirmations` when it matters.
@@ -113,7 +114,8 @@ impl Course {
                 }
                 let failure = if failed.load.failure.is_empty() { &failed.detail } else { &failed.load.failure };
                 self.loads.push(Load { failure: failure.clone(), ..failed.load.clone() });
-                let slow = failed.load.low_confidence && is_slowness(failed.cause);
+                let slow =
+                    failed.cause == Cause::HostPressure || failed.load.low_confidence && is_slowness(failed.cause);
                 self.pressed |= slow;
                 self.decided = !slow && failed.cause != Cause::BrowserGone;
                 self.failed = Some(failed);
@@ -170,11 +172,21 @@ impl Course {
                 let failure = Failure::new(failed.cause, failed.phase, failed.detail.clone());
                 Ending::Failed { failure, failed: Some(failed) }
             }
+            Some(failed) if failed.cause == Cause::HostPressure => {
+                let detail =
+                    format!("{} ({} of {all} loads count, {runs} were asked for)", failed.detail, self.counted.len());
+                let failure = Failure::new(failed.cause, failed.phase, detail);
+                Ending::Failed { failure, failed: Some(failed) }
+            }
             failed => {
-                let worst = self.loads.iter().filter(|load| load.low_confidence);
-                let worst = worst.filter_map(|load| load.host.pressure_others).max().unwrap_or(0);
+                // Of a load beside others nobody knows whose pressure it was.
+                let of = |load: &Load| {
+                    let shared = load.host.parallel > 1 && !self.plan.alone;
+                    load.host.pressure_others.max(load.host.pressure_during.filter(|_| shared))
+                };
+                let worst = self.loads.iter().filter(|load| load.low_confidence).filter_map(of).max().unwrap_or(0);
                 let detail = format!(
-                    "browser: the agent's host was too busy, {} of {all} loads count and {runs} were asked for (others kept the processor from the browser for up to {} % of a load); give the host more processors, space the checks out, or raise [browser] pressure_max",
+                    "browser: the agent's host was too busy, {} of {all} loads count and {runs} were asked for (others, or pages at the same time, kept the processor from the page for up to {} % of a load); give the host more processors, space the checks out, or raise [browser] pressure_max",
                     self.counted.len(),
                     worst / 10
                 );
@@ -309,6 +321,35 @@ mod tests {
         assert_eq!((never.next(0), cause(never).0), (None, Cause::HostPressure));
         let later = course(vec![slow(), Ok(loaded(1)), Ok(loaded(2)), Ok(loaded(3))]);
         assert!(matches!(later.end(), Ending::Measured { counted: 3, .. }));
+    }
+
+    #[test]
+    fn a_page_that_was_ended_for_the_memory_of_many_is_repeated_and_not_down() {
+        let ended = || Err(failed(Cause::HostPressure, true));
+        let back = course(vec![ended(), Ok(loaded(1)), Ok(loaded(2)), Ok(loaded(3))]);
+        assert_eq!(back.low_confidence(), 1);
+        assert!(matches!(back.end(), Ending::Measured { counted: 3, .. }));
+        let never = course(vec![ended(), ended(), ended(), ended(), ended(), ended()]);
+        let told = "browser: host_pressure (0 of 6 loads count, 3 were asked for)".to_owned();
+        assert_eq!((never.next(0), cause(never)), (None, (Cause::HostPressure, told)));
+        let alone = course(vec![Err(failed(Cause::RendererCrashed, false))]);
+        assert_eq!((alone.next(0), cause(alone).0), (None, Cause::RendererCrashed));
+    }
+
+    #[test]
+    fn pressure_by_pages_at_the_same_time_is_told() {
+        let beside = || {
+            let mut one = pressed(1);
+            one.load.host =
+                Host { pressure_others: Some(10), pressure_during: Some(700), parallel: 3, ..Host::default() };
+            Ok(one)
+        };
+        let mut light = Course::new(Plan { alone: false, runs: 1, ..PLAN });
+        light.take(beside());
+        light.take(beside());
+        let (why, detail) = cause(light);
+        assert_eq!(why, Cause::HostPressure);
+        assert!(detail.contains("70 %"), "{detail}");
     }
 
     #[test]

@@ -300,6 +300,26 @@ fn a_host_may_have_limits_of_its_own() {
 }
 
 #[test]
+fn heavy_runs_take_several_places_of_one_limit_and_are_missed_when_they_wait_long() {
+    let lattice = Lattice { offset_us: 0, interval_us: MINUTE };
+    let heavy = |check| Plan { lattice, host: host_key("alone"), ..plan(check, MINUTE, 1000) };
+    let light = |check| Plan { lattice, host: host_key("browser"), ..plan(check, MINUTE, 1000) };
+    let mut scheduler = Scheduler::new(100, 16);
+    scheduler.limit("browser", HostLimit { runs_max: 4, wait_us_max: 4 * WAIT_US_MAX });
+    scheduler.share("alone", "browser", 4);
+    assert_eq!(scheduler.assign(&[light(0), heavy(1), light(2), heavy(3)], START), []);
+    let slot = lattice.after(START);
+    let later = |us: u64| slot.plus_us(us as i64);
+    assert_eq!(runs(&scheduler.handle_now(slot, 0)), [(0, slot)], "what comes behind a heavy one waits for it");
+    scheduler.finished(host_key("browser"));
+    assert_eq!(runs(&scheduler.handle_now(later(1), 1)), [(1, slot)], "it has all places");
+    scheduler.finished(host_key("alone"));
+    assert_eq!(runs(&scheduler.handle_now(later(2), 2)), [(2, slot)]);
+    let actions = scheduler.handle_now(later(4 * WAIT_US_MAX), 4 * WAIT_US_MAX);
+    assert_eq!(missed(&actions), [(3, 1, MissedCause::Overloaded)]);
+}
+
+#[test]
 fn slots_close_to_each_other_share_a_wake_up_and_none_comes_early() {
     let mut scheduler = Scheduler::new(1_000, 1_000);
     assert_eq!(scheduler.wake_at(), None);

@@ -25,8 +25,10 @@ pub(super) struct Waiting {
 
 #[derive(Debug, Clone, Default)]
 struct Host {
+    /// Places taken.
     running: usize,
-    queue: BTreeSet<Turn>,
+    /// With the places that each takes.
+    queue: BTreeMap<Turn, usize>,
 }
 
 /// Who waits, and who runs on each host.
@@ -35,6 +37,8 @@ pub(super) struct WaitingRoom {
     per_host_max: usize,
     /// Hosts with a limit of their own.
     limits: BTreeMap<u64, HostLimit>,
+    /// Hosts whose runs take places of another host, and how many each.
+    shares: BTreeMap<u64, (u64, usize)>,
     /// Hosts with a run or a waiting slot. [`NO_HOST`] is without limit.
     hosts: BTreeMap<u64, Host>,
     /// The first of each host that has a place left.
@@ -53,7 +57,9 @@ fn turn(plan: &Plan, waiting: Waiting) -> Turn {
 
 impl Host {
     fn head(&self, running_max: usize) -> Option<Turn> {
-        if self.running < running_max { self.queue.first().copied() } else { None }
+        let (turn, places) = self.queue.first_key_value()?;
+        // One that waits for more places than are free holds up those behind it: else it would wait for ever.
+        (self.running == 0 || self.running + places <= running_max).then_some(*turn)
     }
 }
 
@@ -62,6 +68,7 @@ impl WaitingRoom {
         Self {
             per_host_max: per_host_max.max(1),
             limits: BTreeMap::new(),
+            shares: BTreeMap::new(),
             hosts: BTreeMap::new(),
             heads: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -74,8 +81,19 @@ impl WaitingRoom {
         self.limits.insert(host, limit);
     }
 
+    /// A host's runs take places of another one from now on. For before the first slot waits.
+    pub(super) fn share(&mut self, host: u64, of: u64, places: usize) {
+        self.shares.insert(host, (of, places.max(1)));
+    }
+
+    /// Whose places a host's runs take, and how many each.
+    fn places(&self, host: u64) -> (u64, usize) {
+        self.shares.get(&host).copied().unwrap_or((host, 1))
+    }
+
     /// How long a slot may wait for a place of this host.
     pub(super) fn wait_us_max(&self, host: u64) -> u64 {
+        let (host, _) = self.places(host);
         self.limits.get(&host).map_or(WAIT_US_MAX, |limit| limit.wait_us_max)
     }
 
@@ -88,11 +106,12 @@ impl WaitingRoom {
     }
 
     /// Changes a host, and who of it competes.
-    fn change(&mut self, key: u64, change: impl FnOnce(&mut Host)) {
+    fn change(&mut self, host: u64, change: impl FnOnce(&mut Host, usize)) {
+        let (key, places) = self.places(host);
         let running_max = self.running_max(key);
         let host = self.hosts.entry(key).or_default();
         let before = host.head(running_max);
-        change(host);
+        change(host, places);
         let after = host.head(running_max);
         if host.running == 0 && host.queue.is_empty() {
             self.hosts.remove(&key);
@@ -113,15 +132,15 @@ impl WaitingRoom {
 
     /// A slot goes on waiting after [`WaitingRoom::clear`].
     pub(super) fn rejoin(&mut self, plan: &Plan, waiting: Waiting) {
-        self.change(plan.host, |host| {
-            host.queue.insert(turn(plan, waiting));
+        self.change(plan.host, |host, places| {
+            host.queue.insert(turn(plan, waiting), places);
         });
         self.deadlines.insert((waiting.until_us, plan.check));
     }
 
     /// A slot waits no more, and does not run.
     pub(super) fn leave(&mut self, plan: &Plan, waiting: Waiting) {
-        self.change(plan.host, |host| {
+        self.change(plan.host, |host, _| {
             host.queue.remove(&turn(plan, waiting));
         });
         self.deadlines.remove(&(waiting.until_us, plan.check));
@@ -129,16 +148,16 @@ impl WaitingRoom {
 
     /// A slot's turn has come: it runs.
     pub(super) fn start(&mut self, plan: &Plan, waiting: Waiting) {
-        self.change(plan.host, |host| {
+        self.change(plan.host, |host, places| {
             host.queue.remove(&turn(plan, waiting));
-            host.running += 1;
+            host.running += places;
         });
         self.deadlines.remove(&(waiting.until_us, plan.check));
     }
 
     /// A run on this host ended.
     pub(super) fn finished(&mut self, host: u64) {
-        self.change(host, |host| host.running = host.running.saturating_sub(1));
+        self.change(host, |host, places| host.running = host.running.saturating_sub(places));
     }
 
     /// Nobody waits any more. The runs go on.
