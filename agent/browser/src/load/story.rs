@@ -150,6 +150,10 @@ impl Story {
             "Page.frameRequestedNavigation" if params["frameId"] == self.frame.as_str() => {
                 params["reason"].as_str().unwrap_or_default().clone_into(&mut self.reason);
                 params["url"].as_str().unwrap_or_default().clone_into(&mut self.requested);
+                // It waits without end for what the browser does not begin.
+                if let (Some(reached), true) = (self.reached, is_closed(&self.requested)) {
+                    self.away(&self.requested.clone(), now.us_since(reached));
+                }
                 None
             }
             "Page.frameNavigated" => self.navigated(&params["frame"], now),
@@ -200,18 +204,29 @@ impl Story {
                 let own = shown.starts_with("chrome-error:") || shown.starts_with("about:");
                 let wanted = [text("unreachableUrl"), if own { self.requested.as_str() } else { "" }, shown];
                 let url = wanted.into_iter().find(|url| !url.is_empty()).unwrap_or_default();
-                let (url, reason) = (cut(url, TEXT_BYTES_MAX), cut(&self.reason, 40));
-                self.stop(Stop::Away { url, reason, after_us: now.us_since(reached) });
+                self.away(&url.to_owned(), now.us_since(reached));
                 None
             }
             Some(_) => None,
         }
     }
 
+    fn away(&mut self, url: &str, after_us: u64) {
+        let (url, reason) = (cut(url, TEXT_BYTES_MAX), cut(&self.reason, 40));
+        self.stop(Stop::Away { url, reason, after_us });
+    }
+
     /// The first reason counts.
     pub(crate) fn stop(&mut self, stop: Stop) {
         self.stop.get_or_insert(stop);
     }
+}
+
+/// Whether an address is one that browsers open for their users alone.
+fn is_closed(url: &str) -> bool {
+    ["file:", "filesystem:", "chrome:", "chrome-untrusted:", "devtools:", "view-source:"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
 #[cfg(test)]
@@ -270,6 +285,17 @@ mod tests {
             tell(&mut story, "Page.frameNavigated", json!({ "frame": frame }));
             let Some(Stop::Away { url, .. }) = &story.stop else { panic!("{:?}", story.stop) };
             assert_eq!(url, "http://no/");
+        }
+    }
+
+    #[test]
+    fn a_page_that_asks_for_a_file_is_away_at_once() {
+        for (url, is_away) in [("file:///etc/passwd", true), ("Chrome://version/", true), ("mailto:a@b", false)] {
+            let mut story = story();
+            navigated(&mut story, "1", "http://a/");
+            let asked = json!({ "frameId": "F", "reason": "formSubmissionGet", "url": url });
+            tell(&mut story, "Page.frameRequestedNavigation", asked);
+            assert_eq!(matches!(story.stop, Some(Stop::Away { .. })), is_away, "{url}");
         }
     }
 

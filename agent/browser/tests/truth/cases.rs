@@ -376,7 +376,10 @@ cases! {
             for to in ["file:///etc/passwd", "chrome://version/"] {
                 // Browsers may refuse.
                 match lab.load(&lab.job(&format!("/goes-by?{way},{to}"))).await {
-                    Ok(loaded) => assert!(loaded.load.values.fcp.is_some(), "{way} {to}: {loaded:?}"),
+                    Ok(loaded) => {
+                        println!("{way} {to}: stays");
+                        assert!(loaded.load.values.fcp.is_some(), "{way} {to}: {loaded:?}");
+                    }
                     Err(failed) => {
                         println!("{way} {to}: {}", failed.detail);
                         assert_eq!(why(&failed).0, Cause::NavigatedAway, "{way} {to}: {failed:?}");
