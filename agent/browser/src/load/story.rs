@@ -152,7 +152,7 @@ impl Story {
                 params["url"].as_str().unwrap_or_default().clone_into(&mut self.requested);
                 // It waits without end for what the browser does not begin.
                 if let (Some(reached), true) = (self.reached, is_closed(&self.requested)) {
-                    self.away(&self.requested.clone(), now.us_since(reached));
+                    self.away(cut(&self.requested, TEXT_BYTES_MAX), now.us_since(reached));
                 }
                 None
             }
@@ -204,15 +204,16 @@ impl Story {
                 let own = shown.starts_with("chrome-error:") || shown.starts_with("about:");
                 let wanted = [text("unreachableUrl"), if own { self.requested.as_str() } else { "" }, shown];
                 let url = wanted.into_iter().find(|url| !url.is_empty()).unwrap_or_default();
-                self.away(&url.to_owned(), now.us_since(reached));
+                let url = cut(url, TEXT_BYTES_MAX);
+                self.away(url, now.us_since(reached));
                 None
             }
             Some(_) => None,
         }
     }
 
-    fn away(&mut self, url: &str, after_us: u64) {
-        let (url, reason) = (cut(url, TEXT_BYTES_MAX), cut(&self.reason, 40));
+    fn away(&mut self, url: String, after_us: u64) {
+        let reason = cut(&self.reason, 40);
         self.stop(Stop::Away { url, reason, after_us });
     }
 
