@@ -245,6 +245,13 @@ mod tests {
     }
 
     #[test]
+    fn consent_is_given_twice_at_most() {
+        let mut entries = Entries::default();
+        take(&mut entries, r#"[{"k":"consent","t":1},{"k":"consent","t":600},{"k":"consent","t":1200}]"#);
+        assert_eq!(entries.consents_us, [1_000, 600_000]);
+    }
+
+    #[test]
     fn texts_are_cut_between_characters() {
         assert_eq!(cut("a\nb", 10), "a b");
         assert_eq!(cut("ééé", 5), "éé");
