@@ -8,7 +8,8 @@
 //! # Time
 //!
 //! The job's timeout is the end of everything, a picture of a failure excepted ([`PICTURE_US`]). A tenth of it is kept for collecting, so that a page that
-//! never comes to rest still has figures; a page that has no load event by then has none, as what would be graded is not what the check is of.
+//! never comes to rest still has figures; a page that has no load event by then, or painted nothing, has none, as what would be graded is not what the check
+//! is of.
 //!
 //! # What is the page
 //!
@@ -81,6 +82,7 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Load
         navigated: begun,
         quiet: false,
         observed_us: 0,
+        framed: false,
         frozen_us: 0,
         first_byte_us: None,
         inputs: Vec::new(),
@@ -103,6 +105,8 @@ struct Visit<'a> {
     /// Whether the page came to rest.
     quiet: bool,
     observed_us: u64,
+    /// Whether frames came when it was last waited for them.
+    framed: bool,
     /// Until when LCP and TBT count, in the page's time.
     frozen_us: u64,
     first_byte_us: Option<u64>,
@@ -127,6 +131,7 @@ impl From<Stop> for End {
 #[derive(serde::Deserialize)]
 struct Flushed {
     now: f64,
+    framed: bool,
     first_byte: f64,
     entries: Value,
 }
@@ -210,8 +215,10 @@ impl Visit<'_> {
     async fn settle(&mut self, at: Monotonic) -> Result<(), End> {
         loop {
             self.quiet = self.session.settle(at).await?;
-            if !self.quiet && (self.session.story.world.is_none() || !self.session.story.settle.is_loaded()) {
-                // Nothing to interact with before it is loaded: all the time there is.
+            let story = &self.session.story;
+            let there = story.world.is_some() && story.settle.is_loaded() && story.settle.is_painted();
+            if !self.quiet && !there {
+                // Nothing to interact with before it is loaded and painted: all the time there is.
                 if at < self.observe_by {
                     return Box::pin(self.settle(self.observe_by)).await;
                 }
@@ -219,6 +226,9 @@ impl Visit<'_> {
             let unrest = self.flush().await?;
             if !self.session.story.settle.is_loaded() {
                 return Err(End::Why(self.late()));
+            }
+            if !self.session.story.settle.is_painted() {
+                return Err(End::Why(failure::of_blank(self.job.timeout_us)));
             }
             // What was in the pipe kept the page from rest after all.
             if !(self.quiet && unrest) || clock::monotonic() >= at {
@@ -241,9 +251,10 @@ impl Visit<'_> {
             Some(Err(text)) => return Err(Stop::Refused(format!("its observer fails: {text}")).into()),
             None => return Err(Stop::Deadline.into()),
         };
-        let Ok(Flushed { now, first_byte, entries }) = serde_json::from_value(answer) else {
+        let Ok(Flushed { now, framed, first_byte, entries }) = serde_json::from_value(answer) else {
             return Err(Stop::Refused("its observer does not answer".to_owned()).into());
         };
+        self.framed = framed;
         self.session.story.reported(entries, clock::monotonic());
         if self.inputs.is_empty() {
             self.frozen_us = entries::us(now).unwrap_or_default();

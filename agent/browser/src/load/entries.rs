@@ -8,6 +8,8 @@ use serde_json::Value;
 const TIME_MS_MAX: f64 = 3_600_000.0;
 /// Entries kept of a load, of all kinds.
 const ENTRIES_MAX: usize = 30_000;
+/// Clicks that give consent.
+const CONSENTS_MAX: usize = 2;
 
 /// A layout shift.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -78,7 +80,7 @@ pub(crate) struct Entries {
     pub(crate) errors: u32,
     /// The first of them.
     pub(crate) error_texts: Vec<String>,
-    /// When consent was given, in microseconds; more often where the first click had no effect.
+    /// When consent was given, in microseconds; a second time where the first click had no effect.
     pub(crate) consents_us: Vec<u64>,
     pub(crate) kept: usize,
 }
@@ -195,7 +197,8 @@ impl Entries {
                 }
             }
             Raw::Consent { t } => {
-                self.consents_us.extend(us(t));
+                // The observer makes no more, and each hides shifts.
+                self.consents_us.extend(us(t).filter(|_| self.consents_us.len() < CONSENTS_MAX));
             }
         }
         unrest
@@ -239,6 +242,13 @@ mod tests {
         }
         assert_eq!((entries.errors, entries.error_texts.len()), (9, 5));
         assert!(entries.error_texts.iter().all(|text| text.len() == 200));
+    }
+
+    #[test]
+    fn consent_is_given_twice_at_most() {
+        let mut entries = Entries::default();
+        take(&mut entries, r#"[{"k":"consent","t":1},{"k":"consent","t":600},{"k":"consent","t":1200}]"#);
+        assert_eq!(entries.consents_us, [1_000, 600_000]);
     }
 
     #[test]

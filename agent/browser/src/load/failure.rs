@@ -2,7 +2,7 @@
 
 use sitepulse_model::record::{Cause, Phase};
 
-use super::story::Stop;
+use super::story::{REDIRECTS_MAX, Stop};
 use super::traffic::{Answer, Document};
 use crate::proxy::Asked;
 
@@ -167,6 +167,20 @@ pub(crate) fn of_deadline(
     (Cause::Timeout, phase, text)
 }
 
+/// Why a page that came is none.
+pub(crate) fn of_blank(timeout_us: u64) -> Why {
+    let text = format!("page: nothing was painted within {}", seconds(timeout_us));
+    (Cause::NotAPage, Phase::Total, text)
+}
+
+/// Whether the policy refused a connection to where this address leads.
+fn is_denied(url: &str, asked: &[Asked]) -> bool {
+    let refused = |asked: &Asked| matches!(&asked.outcome, Some(Err(refusal)) if refusal.cause == Cause::PolicyRefused);
+    host_of(url).is_some_and(|(host, port)| {
+        asked.iter().any(|asked| asked.port == port && asked.host.eq_ignore_ascii_case(&host) && refused(asked))
+    })
+}
+
 /// Why a load could not go on.
 pub(crate) fn of_stop(stop: &Stop, document: &Document, asked: &[Asked]) -> Why {
     let page = |cause, text: String| (cause, Phase::Total, text);
@@ -178,7 +192,12 @@ pub(crate) fn of_stop(stop: &Stop, document: &Document, asked: &[Asked]) -> Why 
                 "page: went to {url} {} after it came ({}); check that address",
                 seconds(*after_us),
                 reason_text(reason)
-            ),
+            ) + if is_denied(url, asked) { "; the agent's policy refuses it" } else { "" },
+        ),
+        Stop::Redirects => (
+            Cause::RedirectFailed,
+            Phase::FirstByte,
+            format!("HTTP: the page redirects more than {REDIRECTS_MAX} times"),
         ),
         Stop::Closed => page(Cause::NavigatedAway, "page: closed its own window".to_owned()),
         Stop::Flooded => {

@@ -134,13 +134,13 @@ fn interaction(group: &[&InputEvent], inputs: &[Dispatched]) -> Option<Interacti
     })
 }
 
-/// INP in microseconds, of interactions from slowest to fastest: the slowest, but for one of each fifty. `dispatched` says that there were some: those too fast
-/// to be reported took at most 16 ms.
-pub(crate) fn inp(interactions: &[Interaction], dispatched: bool) -> Option<u64> {
+/// INP in microseconds, of interactions from slowest to fastest: the slowest, but for one of each fifty. `answered` says that there were some, and that
+/// frames came after them, so that those too fast to be reported took at most 16 ms. Where no frames came, nothing is known.
+pub(crate) fn inp(interactions: &[Interaction], answered: bool) -> Option<u64> {
     let skipped = (interactions.len() / INTERACTIONS_PER_OUTLIER).min(interactions.len().saturating_sub(1));
     match interactions.get(skipped) {
         Some(interaction) => Some(interaction.duration_us),
-        None => dispatched.then_some(UNREPORTED_US),
+        None => answered.then_some(UNREPORTED_US),
     }
 }
 

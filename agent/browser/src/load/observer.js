@@ -5,7 +5,8 @@
 // It reports raw entries to whoever asks for the next ones, and decides nothing. Times are the page's own, in milliseconds since its time origin.
 (config => {
   'use strict';
-  if (window !== window.top || globalThis[config.api]) return;
+  // Elements with an id and frames with a name look like globals too, but are none of its own.
+  if (window !== window.top || Object.hasOwn(globalThis, config.api)) return;
   const performance = window.performance;
   const getter = (type, name) => {
     const { get } = Object.getOwnPropertyDescriptor(type.prototype, name);
@@ -14,6 +15,7 @@
   const localName = getter(Element, 'localName');
   const parentElement = getter(Node, 'parentElement');
   const nodeType = getter(Node, 'nodeType');
+  const readyState = getter(Document, 'readyState');
   const attribute = (element, name) => Element.prototype.getAttribute.call(element, name) || '';
   const rectOf = element => Element.prototype.getBoundingClientRect.call(element);
   const query = selector => Document.prototype.querySelector.call(document, selector);
@@ -111,26 +113,37 @@
   // What errors.js hands on.
   window.addEventListener(config.errors, event => report(take('error', { k: 'error', message: cut(event.detail, config.text) })), true);
 
-  const visible = element => {
+  // What is there and wholly transparent can be acted on: controls are made so.
+  const visible = (element, opacityProperty = false) => {
     const rect = rectOf(element);
-    return rect.width > 0 && rect.height > 0 && Element.prototype.checkVisibility.call(element, { visibilityProperty: true });
+    const asked = { visibilityProperty: true, opacityProperty };
+    return rect.width > 0 && rect.height > 0 && Element.prototype.checkVisibility.call(element, asked);
   };
 
-  // Consent is given as soon as it can be, and again while its element stays: a banner is often there before its handlers. A click by script and not by
-  // input, as input would end the search for the largest paint.
+  // Consent is given as soon as it can be, and once more where that did nothing: a banner is often there before its handlers. So the second click waits for the
+  // load event. A click by script and not by input, as input would end the search for the largest paint.
   if (config.consent) {
-    let clicks = 0;
+    let clicked = null;
     let again = 0;
+    const watch = new MutationObserver(() => {});
+    // Handlers run within the call.
+    const click = element => {
+      watch.observe(document, { attributes: true, characterData: true, childList: true, subtree: true });
+      HTMLElement.prototype.click.call(element);
+      const changed = watch.takeRecords().length > 0;
+      watch.disconnect();
+      return changed;
+    };
     const timer = setInterval(() => {
       try {
-        const element = performance.now() >= again && query(config.consent);
-        if (element && visible(element)) {
-          report([{ k: 'consent', t: performance.now() }]);
-          HTMLElement.prototype.click.call(element);
-          clicks += 1;
-          again = performance.now() + 500;
-        }
-        if (clicks > 20) clearInterval(timer);
+        if (clicked && !visible(clicked, true)) return clearInterval(timer);
+        if (clicked && (performance.now() < again || readyState(document) !== 'complete')) return;
+        const element = query(config.consent);
+        if (!element || !visible(element, true)) return;
+        report([{ k: 'consent', t: performance.now() }]);
+        if (click(element) || clicked) clearInterval(timer);
+        clicked = element;
+        again = performance.now() + 500;
       } catch {
         clearInterval(timer);
       }
@@ -139,19 +152,23 @@
 
   const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
   const frame = () => new Promise(resolve => requestAnimationFrame(() => resolve()));
-  // Two frames: what was asked for until now has been painted, and told to observers.
-  const frames = ms => Promise.race([frame().then(frame).then(() => sleep(0)), sleep(ms)]);
+  // Two frames: what was asked for until now has been painted, and told to observers. Whether they came in time.
+  const frames = ms => {
+    const both = frame().then(frame).then(() => sleep(0)).then(() => true);
+    return Promise.race([both, sleep(ms).then(() => false)]);
+  };
 
-  globalThis[config.api] = {
+  const api = {
     // Entries, as soon as there are any.
     next: () => new Promise(resolve => (queue.length ? resolve(JSON.stringify(drain())) : (waiting = resolve))),
     now: () => JSON.stringify(performance.now()),
     async flush(ms) {
-      await frames(ms);
+      const framed = await frames(ms);
       const entries = queue.splice(0).concat(observers.flatMap(observer => rawOf(observer.takeRecords())));
       const [navigation] = performance.getEntriesByType('navigation');
       return JSON.stringify({
         now: performance.now(),
+        framed,
         first_byte: navigation ? navigation.responseStart : 0,
         entries,
       });
@@ -189,4 +206,5 @@
       return JSON.stringify({ now: performance.now() });
     },
   };
+  Object.defineProperty(globalThis, config.api, { value: api });
 })

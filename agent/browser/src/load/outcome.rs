@@ -22,7 +22,7 @@ pub(super) fn loaded(visit: &Visit<'_>, ended: Ended, resource: Option<(u64, u64
     let values = Values {
         lcp: paint.map(|paint| paint.at_us),
         cls: Some(figures::cls(entries, &visit.inputs)),
-        inp: figures::inp(&interactions, interacted(visit)),
+        inp: figures::inp(&interactions, interacted(visit) && visit.framed),
         tbt: entries.fcp_us.map(|fcp_us| figures::tbt(&entries.tasks, fcp_us, visit.frozen_us)),
         fcp: entries.fcp_us,
         ttfb: visit.first_byte_us,

@@ -24,11 +24,11 @@ const OBSERVER: &str = include_str!("observer.js");
 const ERRORS: &str = include_str!("errors.js");
 /// The observer's world, that no page sees.
 pub(crate) const WORLD: &str = "sitepulse";
-/// The observer's functions there.
-pub(crate) const API: &str = "sitepulse";
 
 /// Events taken at once before something else has its turn.
 const EVENTS_AT_ONCE: usize = 256;
+/// How long a refusal is not believed, in microseconds: a page that goes elsewhere takes the observer's world with it before that is told.
+const REFUSED_US: u64 = 2_000_000;
 
 /// What came of an errand.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(crate) struct Session {
     deadline: Monotonic,
     /// The observer with its configuration.
     observer: String,
+    /// The observer's functions in its world.
+    api: String,
 }
 
 impl Session {
@@ -82,6 +84,8 @@ impl Session {
         let id = text(&attached, "sessionId");
         let events = connection.events(&id);
         Ok(Self {
+            // No page knows the target's number, which is long and random, so that none has an element of that name.
+            api: format!("{WORLD}_{target}"),
             story: Story::new(target.clone(), rest_us, clock::monotonic()),
             connection,
             id,
@@ -98,9 +102,8 @@ impl Session {
 
     /// The observer for its world, and what hands it errors for the page's; `consent` is what it clicks.
     pub(crate) fn scripts(&mut self, consent: Option<&str>) -> [String; 2] {
-        // No page knows the target's number, which is long and random.
         let errors = format!("{WORLD}-{}", self.target);
-        let config = json!({ "api": API, "text": TEXT_BYTES_MAX, "errors": errors, "consent": consent });
+        let config = json!({ "api": self.api, "text": TEXT_BYTES_MAX, "errors": errors, "consent": consent });
         self.observer = format!("({})({config})", OBSERVER.trim_end());
         [self.observer.clone(), format!("({})({})", ERRORS.trim_end(), json!(errors))]
     }
@@ -209,12 +212,19 @@ impl Session {
         let Some(world) = self.story.world else { return Ok(None) };
         let parameters = parameters.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
         let params = json!({
-            "expression": format!("{API}.{function}({parameters})"),
+            "expression": format!("globalThis['{}'].{function}({parameters})", self.api),
             "contextId": world,
             "returnByValue": true,
             "awaitPromise": true,
         });
-        let Some(answer) = self.call_until(at, "Runtime.evaluate", params).await? else { return Ok(None) };
+        let answer = match self.attempt(at, "Runtime.evaluate", params).await? {
+            None => return Ok(None),
+            Some(Ok(answer)) => answer,
+            Some(Err(error)) => {
+                self.until(clock::monotonic().plus_us(REFUSED_US), std::future::pending::<()>()).await?;
+                return Err(stop(error));
+            }
+        };
         if let Some(thrown) = answer.get("exceptionDetails") {
             let text = thrown["exception"]["description"].as_str().or(thrown["text"].as_str()).unwrap_or_default();
             return Ok(Some(Err(cut(text.lines().next().unwrap_or_default(), TEXT_BYTES_MAX))));
@@ -284,12 +294,12 @@ impl Session {
                 Done::Quietly => {}
                 Done::World(world) => {
                     self.story.world = Some(world);
-                    self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), world)));
+                    self.observe(world);
                 }
                 Done::Told(entries) => {
                     self.story.reported(entries, now);
                     if let Some(world) = self.story.world {
-                        self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), world)));
+                        self.observe(world);
                     }
                 }
             }
@@ -307,6 +317,11 @@ impl Session {
                 None => self.story.stop(Stop::Flooded),
             }
         }
+    }
+
+    /// Asks the observer for what it sees next.
+    fn observe(&self, world: u64) {
+        self.errands.push(Box::pin(next(self.connection.clone(), self.id.clone(), self.api.clone(), world)));
     }
 
     /// Starts an errand; whatever comes of it is told by events.
@@ -364,9 +379,9 @@ impl Session {
 }
 
 /// Asks the observer for what it sees next. The page's end is no news: events tell it.
-async fn next(connection: Connection, id: String, world: u64) -> Done {
+async fn next(connection: Connection, id: String, api: String, world: u64) -> Done {
     let params = json!({
-        "expression": format!("{API}.next()"),
+        "expression": format!("globalThis['{api}'].next()"),
         "contextId": world,
         "returnByValue": true,
         "awaitPromise": true,

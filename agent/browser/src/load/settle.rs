@@ -1,4 +1,4 @@
-//! When a page is at rest: it is loaded, nothing is on its way, and for a while nothing moved, was painted larger or kept the processor busy.
+//! When a page is at rest: it is loaded, something was painted, nothing is on its way, and for a while nothing moved, was painted larger or kept the processor busy.
 
 use sitepulse_daemon::clock::Monotonic;
 
@@ -8,6 +8,7 @@ pub(crate) struct Settle {
     /// How long nothing may happen, in microseconds.
     rest_us: u64,
     loaded: bool,
+    painted: bool,
     in_flight: usize,
     last: Monotonic,
 }
@@ -26,7 +27,7 @@ pub(crate) enum Rest {
 impl Settle {
     /// A page that is about to be loaded.
     pub(crate) const fn new(rest_us: u64, now: Monotonic) -> Self {
-        Self { rest_us, loaded: false, in_flight: 0, last: now }
+        Self { rest_us, loaded: false, painted: false, in_flight: 0, last: now }
     }
 
     /// Its load event fired, or it stopped loading.
@@ -40,6 +41,16 @@ impl Settle {
     /// Whether it is loaded.
     pub(crate) const fn is_loaded(&self) -> bool {
         self.loaded
+    }
+
+    /// Something of it was painted: a page that makes itself by script is blank until then, and not at rest.
+    pub(crate) const fn painted(&mut self) {
+        self.painted = true;
+    }
+
+    /// Whether something was painted.
+    pub(crate) const fn is_painted(&self) -> bool {
+        self.painted
     }
 
     /// A paint, a shift, a long task, input.
@@ -57,7 +68,7 @@ impl Settle {
 
     /// Whether it is at rest.
     pub(crate) fn rest(&self, now: Monotonic) -> Rest {
-        if !self.loaded || self.in_flight > 0 {
+        if !self.loaded || !self.painted || self.in_flight > 0 {
             return Rest::NotYet;
         }
         let at = self.last.plus_us(self.rest_us);
@@ -77,6 +88,7 @@ mod tests {
         assert_eq!(settle.rest(AT(50_000)), Rest::NotYet, "not loaded");
         settle.in_flight(1, AT(100));
         settle.loaded(AT(60_000));
+        settle.painted();
         assert_eq!(settle.rest(AT(90_000)), Rest::NotYet, "a request is on its way");
         settle.in_flight(0, AT(90_000));
         assert_eq!(settle.rest(AT(90_500)), Rest::At(AT(91_000)));
@@ -89,6 +101,8 @@ mod tests {
     fn time_told_late_does_not_shorten_the_wait() {
         let mut settle = Settle::new(1_000, AT(5_000));
         settle.loaded(AT(6_000));
+        assert_eq!(settle.rest(AT(9_000)), Rest::NotYet, "blank");
+        settle.painted();
         settle.unrest(AT(5_500));
         assert_eq!(settle.rest(AT(6_900)), Rest::At(AT(7_000)));
         settle.loaded(AT(6_900));

@@ -11,6 +11,8 @@ use super::traffic::Traffic;
 
 /// Frames and workers with a session of their own that are followed.
 const CHILDREN_MAX: u32 = 64;
+/// Redirects of the page's own address that are followed.
+pub(crate) const REDIRECTS_MAX: u32 = 10;
 
 /// What is to be done about an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) enum Stop {
     Flooded,
     /// The browser is gone.
     Gone,
+    /// Its address redirects more often than is followed.
+    Redirects,
     /// The page itself broke off: `net::ERR_CONNECTION_RESET`.
     Broken(String),
     /// The browser refused to do what is needed.
@@ -81,6 +85,8 @@ pub(crate) struct Story {
     frame: String,
     loader: String,
     reason: String,
+    /// Where it last asked to go.
+    requested: String,
     children: u32,
 }
 
@@ -101,6 +107,7 @@ impl Story {
             frame,
             loader: String::new(),
             reason: String::new(),
+            requested: String::new(),
             children: 0,
         }
     }
@@ -113,6 +120,9 @@ impl Story {
                 self.settle.in_flight(self.traffic.in_flight(), now);
                 if let (Some(failure), Some(_)) = (&self.traffic.document.failure, self.reached) {
                     self.stop(Stop::Broken(failure.clone()));
+                }
+                if self.traffic.document.redirects > REDIRECTS_MAX {
+                    self.stop(Stop::Redirects);
                 }
                 None
             }
@@ -139,6 +149,11 @@ impl Story {
             }
             "Page.frameRequestedNavigation" if params["frameId"] == self.frame.as_str() => {
                 params["reason"].as_str().unwrap_or_default().clone_into(&mut self.reason);
+                params["url"].as_str().unwrap_or_default().clone_into(&mut self.requested);
+                // It waits without end for what the browser does not begin.
+                if let (Some(reached), true) = (self.reached, is_closed(&self.requested)) {
+                    self.away(cut(&self.requested, TEXT_BYTES_MAX), now.us_since(reached));
+                }
                 None
             }
             "Page.frameNavigated" => self.navigated(&params["frame"], now),
@@ -164,33 +179,55 @@ impl Story {
         if self.entries.take(entries) {
             self.settle.unrest(now);
         }
+        if self.entries.fcp_us.is_some() || !self.entries.paints.is_empty() {
+            self.settle.painted();
+        }
     }
 
     fn navigated(&mut self, frame: &Value, now: Monotonic) -> Option<Errand> {
         let text = |key: &str| frame[key].as_str().unwrap_or_default();
-        // Frames within the page do as they like; so do errors, which the navigation itself tells.
-        if frame.get("parentId").is_some() || text("id") != self.frame || frame.get("unreachableUrl").is_some() {
+        // Frames within the page do as they like.
+        if frame.get("parentId").is_some() || text("id") != self.frame {
             return None;
         }
         match self.reached {
+            // An error, which the navigation itself tells.
+            None if frame.get("unreachableUrl").is_some() => None,
             None => {
                 self.reached = Some(now);
                 text("loaderId").clone_into(&mut self.loader);
                 Some(Errand::Observe)
             }
             Some(reached) if text("loaderId") != self.loader => {
-                let (url, reason) = (cut(text("url"), TEXT_BYTES_MAX), cut(&self.reason, 40));
-                self.stop(Stop::Away { url, reason, after_us: now.us_since(reached) });
+                // Where it cannot go, the browser shows a page of its own.
+                let shown = text("url");
+                let own = shown.starts_with("chrome-error:") || shown.starts_with("about:");
+                let wanted = [text("unreachableUrl"), if own { self.requested.as_str() } else { "" }, shown];
+                let url = wanted.into_iter().find(|url| !url.is_empty()).unwrap_or_default();
+                let url = cut(url, TEXT_BYTES_MAX);
+                self.away(url, now.us_since(reached));
                 None
             }
             Some(_) => None,
         }
     }
 
+    fn away(&mut self, url: String, after_us: u64) {
+        let reason = cut(&self.reason, 40);
+        self.stop(Stop::Away { url, reason, after_us });
+    }
+
     /// The first reason counts.
     pub(crate) fn stop(&mut self, stop: Stop) {
         self.stop.get_or_insert(stop);
     }
+}
+
+/// Whether an address is one that browsers open for their users alone.
+fn is_closed(url: &str) -> bool {
+    ["file:", "filesystem:", "chrome:", "chrome-untrusted:", "devtools:", "view-source:"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
 #[cfg(test)]
@@ -234,6 +271,53 @@ mod tests {
             "id": "F", "loaderId": "1", "url": "chrome-error://chromewebdata/", "unreachableUrl": "http://a/" } });
         tell(&mut story, "Page.frameNavigated", error);
         assert_eq!(story.reached, None);
+    }
+
+    #[test]
+    fn a_page_that_goes_where_it_cannot_is_away() {
+        for frame in [
+            json!({ "id": "F", "loaderId": "2", "url": "chrome-error://chromewebdata/", "unreachableUrl": "http://no/" }),
+            json!({ "id": "F", "loaderId": "2", "url": "about:blank#blocked" }),
+        ] {
+            let mut story = story();
+            navigated(&mut story, "1", "http://a/");
+            let asked = json!({ "frameId": "F", "reason": "scriptInitiated", "url": "http://no/" });
+            tell(&mut story, "Page.frameRequestedNavigation", asked);
+            tell(&mut story, "Page.frameNavigated", json!({ "frame": frame }));
+            let Some(Stop::Away { url, .. }) = &story.stop else { panic!("{:?}", story.stop) };
+            assert_eq!(url, "http://no/");
+        }
+    }
+
+    #[test]
+    fn a_page_that_asks_for_a_file_is_away_at_once() {
+        for (url, is_away) in [("file:///etc/passwd", true), ("Chrome://version/", true), ("mailto:a@b", false)] {
+            let mut story = story();
+            navigated(&mut story, "1", "http://a/");
+            let asked = json!({ "frameId": "F", "reason": "formSubmissionGet", "url": url });
+            tell(&mut story, "Page.frameRequestedNavigation", asked);
+            assert_eq!(matches!(story.stop, Some(Stop::Away { .. })), is_away, "{url}");
+        }
+    }
+
+    #[test]
+    fn ten_redirects_are_followed() {
+        let mut story = story();
+        let mut hop = |redirected: bool| {
+            let mut params = json!({
+                "requestId": "L", "loaderId": "L", "frameId": "F", "type": "Document", "request": { "url": "http://a/" },
+            });
+            if redirected {
+                params["redirectResponse"] = json!({});
+            }
+            tell(&mut story, "Network.requestWillBeSent", params);
+            story.stop.clone()
+        };
+        assert_eq!(hop(false), None);
+        for _ in 0..REDIRECTS_MAX {
+            assert_eq!(hop(true), None);
+        }
+        assert_eq!(hop(true), Some(Stop::Redirects));
     }
 
     #[test]

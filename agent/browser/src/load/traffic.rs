@@ -60,6 +60,8 @@ pub(crate) struct Document {
     pub(crate) id: String,
     /// Where it led to.
     pub(crate) url: String,
+    /// Redirects that led there.
+    pub(crate) redirects: u32,
     /// When the first request was made.
     pub(crate) first_s: f64,
     /// When the last was.
@@ -157,6 +159,7 @@ impl Traffic {
             if self.document.id.is_empty() {
                 self.document.first_s = at_s;
             }
+            self.document.redirects += u32::from(params.get("redirectResponse").is_some());
             self.document.id = id.to_owned();
             self.document.url = url.to_owned();
             self.document.last_s = at_s;

@@ -171,8 +171,13 @@ cases! {
     }
 
     redirects_without_end(lab) {
-        let failed = lab.bad(&lab.job("/redirect-loop")).await;
-        assert_eq!(why(&failed).0, Cause::RedirectFailed, "{failed:?}");
+        for path in ["/redirect-loop", "/redirects?10"] {
+            let failed = lab.bad(&lab.job(path)).await;
+            assert_eq!(why(&failed), (Cause::RedirectFailed, Phase::FirstByte), "{failed:?}");
+            assert!(failed.detail.contains("more than 10 times"), "{failed:?}");
+        }
+        let loaded = lab.good(&lab.job("/redirects?9")).await;
+        assert_eq!(loaded.page.requests, 11, "ten are followed: {loaded:?}");
     }
 
     blocking_handler(lab) {
@@ -240,6 +245,19 @@ cases! {
         assert!(paint(&loaded).element.ends_with("h1"), "{loaded:?}");
         let none = sitepulse_browser::Job { consent: Some(click("#nothing")), ..lab.job("/text") };
         assert_eq!(lab.good(&none).await.page.consent, Some(false));
+    }
+
+    consent_that_nobody_can_give_hides_no_shifts(lab) {
+        let of = |path| sitepulse_browser::Job { consent: Some(click("#accept")), settle_us: 1_500 * MS, ..lab.job(path) };
+        let loaded = lab.good(&of("/transparent-consent")).await;
+        assert_eq!((loaded.page.consent, lab.server.told().len()), (Some(false), 0), "{loaded:?}");
+        assert!(is_about(loaded.load.values.cls, SHIFT), "{loaded:?}");
+        let loaded = lab.good(&of("/deaf-consent")).await;
+        assert!((1..=2).contains(&lab.server.told().len()), "{:?}", lab.server.told());
+        assert_eq!(loaded.page.consent, Some(true));
+        lab.server.forget();
+        lab.good(&of("/changing-consent")).await;
+        assert_eq!(lab.server.told(), ["consent"], "once is enough");
     }
 
     error_statuses(lab) {
@@ -346,6 +364,32 @@ cases! {
         assert!(loaded.load.values.lcp.is_some());
     }
 
+    pages_that_go_where_they_may_not(lab) {
+        for way in ["meta", "form", "script"] {
+            for to in [lab.url("denied.test", "/x"), lab.url("nowhere.test", "/x")] {
+                let failed = lab.bad(&lab.job(&format!("/goes-by?{way},{to}"))).await;
+                assert_eq!(why(&failed).0, Cause::NavigatedAway, "{way} {to}: {failed:?}");
+                assert!(failed.detail.contains(&to), "{way}: {failed:?}");
+                assert_eq!(failed.detail.contains("policy refuses"), to.contains("denied"), "{failed:?}");
+                assert!(failed.load.observed_us < 50_000 * MS, "at once: {failed:?}");
+            }
+            for to in ["file:///etc/passwd", "chrome://version/"] {
+                // Browsers may refuse.
+                match lab.load(&lab.job(&format!("/goes-by?{way},{to}"))).await {
+                    Ok(loaded) => {
+                        println!("{way} {to}: stays");
+                        assert!(loaded.load.values.fcp.is_some(), "{way} {to}: {loaded:?}");
+                    }
+                    Err(failed) => {
+                        println!("{way} {to}: {}", failed.detail);
+                        assert_eq!(why(&failed).0, Cause::NavigatedAway, "{way} {to}: {failed:?}");
+                        assert!(failed.load.observed_us < 50_000 * MS, "at once: {failed:?}");
+                    }
+                }
+            }
+        }
+    }
+
     popups(lab) {
         let loaded = lab.good(&lab.job("/popup")).await;
         assert!(loaded.page.popups >= 1, "{loaded:?}");
@@ -404,9 +448,20 @@ cases! {
     }
 
     a_blank_page(lab) {
-        // No script, no words.
-        let loaded = lab.good(&lab.job("/blank")).await;
-        assert_eq!((loaded.load.values.lcp, loaded.load.values.fcp, loaded.load.values.cls), (None, None, Some(0)));
+        for path in ["/blank", "/blank-script"] {
+            let job = sitepulse_browser::Job { timeout_us: 8_000 * MS, screenshot: true, ..lab.job(path) };
+            let failed = lab.bad(&job).await;
+            assert_eq!(why(&failed), (Cause::NotAPage, Phase::Total), "{failed:?}");
+            assert_eq!(failed.detail, "page: nothing was painted within 8 s");
+            assert!(failed.screenshot.is_some_and(|picture| picture.starts_with(&[0xff, 0xd8, 0xff])));
+        }
+        let loaded = lab.good(&lab.job("/painted-by-script")).await;
+        assert!(loaded.load.values.fcp.unwrap() >= 2_500 * MS, "a page that makes itself is waited for: {loaded:?}");
+    }
+
+    a_page_whose_elements_have_the_names_of_functions(lab) {
+        let loaded = lab.good(&lab.job("/clobbered")).await;
+        assert!(loaded.load.values.fcp.is_some() && loaded.load.values.lcp.is_some(), "{loaded:?}");
     }
 
     a_page_without_scripts(lab) {

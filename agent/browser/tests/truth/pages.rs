@@ -211,6 +211,39 @@ pub(crate) fn site(path: &str) -> Answer {
         ),
         "/plain" => Answer::html("<p>Words</p><img src='/picture?500' width=300 height=200>"),
         "/blank" => Answer::html(""),
+        "/blank-script" => Answer::html("<div id=root></div><script>throw new Error('boom')</script>"),
+        "/painted-by-script" => page(
+            "<div id=root></div><script>onload = () => after(2500, () => { root.textContent = 'Words'; })</script>",
+        ),
+        "/clobbered" => {
+            let names = ["sitepulse", "performance", "config", "PerformanceObserver", "requestAnimationFrame", "JSON"];
+            let elements = names.map(|name| format!("<i id={name}></i><form name={name}></form><iframe name={name}></iframe>"));
+            Answer::html(&format!("<h1>Words</h1>{}", elements.concat()))
+        }
+        "/redirects" => match ms {
+            0 => Answer::redirect("/text"),
+            more => Answer::redirect(&format!("/redirects?{}", more - 1)),
+        },
+        // Goes nowhere when clicked, and is there for no one: shifts all the while.
+        "/transparent-consent" => page(&format!(
+            "{BLOCK}<button id=accept style='position:fixed;bottom:0;opacity:0;pointer-events:none'>accept</button>
+            <script>accept.onclick = () => tell('consent'); painted(() => after(100, move))</script>"
+        )),
+        "/deaf-consent" => page(&format!(
+            "{BLOCK}<button id=accept style='position:fixed;bottom:0'>accept</button>
+            <script>accept.onclick = () => tell('consent'); painted(() => after(2500, move)); onload = () => fetch('/slow?3000')</script>"
+        )),
+        "/changing-consent" => page(
+            "<button id=accept>accept</button><script>accept.onclick = () => { accept.className = 'done'; tell('consent'); }</script>",
+        ),
+        "/goes-by" => {
+            let (way, to) = query.split_once(',').unwrap_or_default();
+            match way {
+                "meta" => page(&format!("<meta http-equiv=refresh content='0;url={to}'><h1>Words</h1>")),
+                "form" => page(&format!("<h1>Words</h1><form id=f action='{to}'></form><script>f.submit()</script>")),
+                _ => page(&format!("<h1>Words</h1><script>onload = () => after(100, () => {{ location = '{to}'; }})</script>")),
+            }
+        }
         _ => Answer::new(404, "Content-Type: text/plain\r\n", "not found"),
     }
 }
