@@ -87,7 +87,7 @@ fn answer(path: &str) -> Option<(String, Vec<u8>)> {
         "/redirect" => Some((format!("302 Found\r\nlocation: {query}"), Vec::new())),
         "/csp" => html(format!("200 OK\r\ncontent-security-policy: img-src 'none'; report-uri {query}"), "<img src=/a>"),
         "/link" => html(format!("200 OK\r\nlink: <{query}>; rel=preload; as=image"), ""),
-        "/refresh" => html(format!("200 OK\r\nrefresh: 0;url={query}"), ""),
+        "/refresh" => html(format!("200 OK\r\nrefresh: 0;url={query}"), "<h1>a</h1>"),
         "/worker.js" => script("fetch(decodeURIComponent(location.search.slice(1)), {mode: 'no-cors'})".to_owned()),
         "/service.js" => script(
             "self.oninstall = (event) => event.waitUntil(fetch(decodeURIComponent(location.search.slice(1)), {mode: 'no-cors'}))"
