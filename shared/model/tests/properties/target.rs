@@ -50,7 +50,7 @@ fn family() -> impl Strategy<Value = Family> {
 fn auth() -> impl Strategy<Value = Auth> {
     prop_oneof![
         secret().prop_map(Auth::Bearer),
-        ("[^:\\pC]{0,20}", secret()).prop_map(|(user, password)| Auth::Basic { user, password }),
+        ("[^:{\\pC]{0,20}", secret()).prop_map(|(user, password)| Auth::Basic { user, password }),
     ]
 }
 
