@@ -51,17 +51,24 @@ fn results(dir: &Path) -> Vec<ProbeResult> {
     stored(dir).into_iter().filter_map(of).collect()
 }
 
-fn report(result: &ProbeResult) -> Report {
-    let json = result.facts.texts_of(FactKey::VitalsReport).next().expect("every run of a page has a report");
-    serde_json::from_str(json).expect("a report")
+/// The report of a run: the store keeps it beside its record.
+fn report(dir: &Path, result: &ProbeResult) -> Report {
+    assert_eq!(result.facts.texts_of(FactKey::VitalsReport).count(), 0, "records stay small");
+    let db = Connection::open_with_flags(dir.join("collector.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("a store");
+    let json: String = db
+        .query_row(
+            "SELECT body FROM report WHERE check_no = ?1 AND scheduled_us = ?2",
+            (result.check.0, result.scheduled.0),
+            |row| row.get(0),
+        )
+        .expect("every run of a page has a report");
+    serde_json::from_str(&json).expect("a report")
 }
 
-/// Pictures that a store keeps: in their records, or taken out of them.
-fn screenshots(dir: &Path) -> usize {
+/// Pictures that a store keeps.
+fn screenshots(dir: &Path) -> i64 {
     let db = Connection::open_with_flags(dir.join("collector.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("a store");
-    let apart = db.query_row("SELECT count(*) FROM screenshot", [], |row| row.get::<_, i64>(0)).unwrap_or(0);
-    let within = results(dir).iter().filter(|result| result.facts.texts_of(FactKey::Screenshot).count() > 0).count();
-    within + usize::try_from(apart).expect("a count")
+    db.query_row("SELECT count(*) FROM screenshot", [], |row| row.get(0)).expect("a count")
 }
 
 /// The processes that come of `pid`, itself excepted, while they run.
@@ -150,7 +157,7 @@ fn pages_are_measured_shipped_and_kept_while_the_collector_is_away() {
     let all = results(&cluster.collector_dir());
     let of = |state: ProbeState| all.iter().filter(move |result| result.state == state);
     for result in of(ProbeState::Up).chain(of(ProbeState::Degraded)) {
-        let report = report(result);
+        let report = report(&cluster.collector_dir(), result);
         let lcp = Spread::from_facts(Vital::Lcp, &result.facts).expect("every page that is shown has an LCP");
         assert_eq!(report.loads[report.shown.expect("one is shown")].values.lcp, Some(lcp.median));
         assert!(report.attribution.is_some_and(|attribution| attribution.lcp.is_some_and(|lcp| lcp.area > 0)));
@@ -162,7 +169,7 @@ fn pages_are_measured_shipped_and_kept_while_the_collector_is_away() {
     for result in of(ProbeState::Down) {
         assert_eq!(result.cause, Some(Cause::HttpStatus), "{}", result.detail);
         assert_eq!(result.facts.number_of(FactKey::Lcp), None, "an error document is not graded");
-        assert!(!report(result).loads[0].failure.is_empty());
+        assert!(!report(&cluster.collector_dir(), result).loads[0].failure.is_empty());
     }
     assert!(screenshots(&cluster.collector_dir()) > 0, "failures have a picture");
     let store = oracle::read(&cluster.collector_dir(), INTERVAL_US);
