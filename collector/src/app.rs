@@ -13,7 +13,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::files::{self, FileError};
@@ -31,7 +30,7 @@ use crate::engine::{Engine, Shared};
 use crate::enrol::NewJoinToken;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
-use crate::store::{Store, StoreError, StoreOpenError};
+use crate::store::{Store, StoreError, StoreOpenError, Tables};
 use crate::writer::{Closed, Writer};
 
 pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
@@ -225,7 +224,7 @@ impl App {
     /// Reads tables that the book does not hold, beside the writer. At most [`READERS_MAX`] at a time; more wait, for [`READER_WAIT`] at most.
     pub(crate) async fn read_store<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(Tables<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, AppError> {
         let dir = self.inner.data_dir.clone();
         if dir.as_os_str().is_empty() {
@@ -235,7 +234,7 @@ impl App {
         let permit = turn(&self.inner.readers, READER_WAIT).await?;
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work(&Store::open_to_read(&dir)?)
+            work(Store::open_to_read(&dir)?.tables())
         });
         Ok(read.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))??)
     }

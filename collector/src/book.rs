@@ -8,6 +8,7 @@
 mod accounting;
 mod agent;
 mod check;
+mod objects;
 mod pair;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use crate::vitals::{ScreenshotKey, put_report};
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision};
+pub use objects::{Histories, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 
 /// Everything the collector knows, in memory.
@@ -36,6 +38,7 @@ pub struct Book {
     agents: BTreeMap<AgentNo, Agent>,
     agent_names: BTreeMap<AgentName, AgentNo>,
     control: ControlLog,
+    objects: Objects,
     vault: Vault,
     quarantined: u64,
     version: u64,
@@ -75,6 +78,11 @@ impl Book {
     /// Every control event ever given, and the histories they fold into.
     pub fn control(&self) -> &ControlLog {
         &self.control
+    }
+
+    /// What is written as code beside checks.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// How many records were set aside because they make no sense; see the table `quarantine`.

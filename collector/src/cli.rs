@@ -273,17 +273,23 @@ pub enum AgentsCommand {
     },
 }
 
-/// `sla`
+/// A period.
 #[derive(Debug, Clone, Args)]
-pub struct SlaArgs {
-    /// One check; absent: all.
-    pub check: Option<String>,
+pub struct PeriodArgs {
     /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
     #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
     pub from: Option<String>,
     /// First instant after the period.
     #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
     pub to: Option<String>,
+}
+
+/// A period, and whose votes count in it.
+#[derive(Debug, Clone, Args)]
+pub struct AskedArgs {
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
     /// With this agent alone as the voter.
     #[arg(long, value_name = "NAME", conflicts_with = "region")]
     pub agent: Option<String>,
@@ -292,23 +298,24 @@ pub struct SlaArgs {
     pub region: Option<String>,
 }
 
+/// `sla`
+#[derive(Debug, Clone, Args)]
+pub struct SlaArgs {
+    /// One check; absent: all.
+    pub check: Option<String>,
+    /// Of what time, by whose votes.
+    #[command(flatten)]
+    pub asked: AskedArgs,
+}
+
 /// `explain`
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
     /// The check.
     pub check: String,
-    /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
-    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// First instant after the period.
-    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
-    pub to: Option<String>,
-    /// With this agent alone as the voter.
-    #[arg(long, value_name = "NAME", conflicts_with = "region")]
-    pub agent: Option<String>,
-    /// With the agents of this region alone as voters.
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
+    /// Of what time, by whose votes.
+    #[command(flatten)]
+    pub asked: AskedArgs,
 }
 
 /// `vitals`
@@ -317,12 +324,9 @@ pub struct VitalsArgs {
     /// The check, of kind web_vitals.
     #[arg(value_name = "CHECK")]
     pub check: String,
-    /// First instant: RFC 3339, unix seconds, `now`, or back from now like `-7d`.
-    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// First instant after the period.
-    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
-    pub to: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
     /// This device profile alone.
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,

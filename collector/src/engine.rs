@@ -24,6 +24,7 @@ use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, ProvenanceCache};
 use crate::run_now::RunDesk;
 use crate::secret::Vault;
+use crate::store::rows::Arrival;
 use crate::store::{Store, StoreError, StoreOpenError, rows};
 
 /// Name of the addresses in the table `meta`: one a line.
@@ -114,6 +115,8 @@ pub struct Engine {
     pub(crate) authority: Arc<CertificateAuthority>,
     pub(crate) marks: HashMap<MarkKey, Mark>,
     pub(crate) provenances: HashMap<AgentNo, ProvenanceCache>,
+    /// The newest number of arrival given out.
+    pub(crate) arrival: Arrival,
     /// Rows in the table `quarantine`.
     pub(crate) quarantined_rows: u64,
     pub(crate) heartbeats: Heartbeats,
@@ -149,25 +152,25 @@ impl Engine {
         now: UtcMicros,
     ) -> Result<Self, StoreError> {
         let started = clock::monotonic();
-        let connection = store.read();
+        let tables = store.read();
         let mut book = Book::default();
-        for (name, sealed, set_at) in rows::secrets(connection)? {
+        for (name, sealed, set_at) in rows::secrets(tables)? {
             vault.insert(name, sealed, set_at);
         }
         vault.complain();
         *book.vault_mut() = vault;
-        for agent in rows::agents(connection)? {
+        for agent in rows::agents(tables)? {
             book.insert_agent(agent);
         }
-        for (number, revision) in rows::revisions(connection)? {
+        for (number, revision) in rows::revisions(tables)? {
             book.insert_revision(number, revision);
         }
         book.withhold_invalid();
-        for event in rows::events(connection)? {
+        for event in rows::events(tables)? {
             book.insert_event(event);
         }
         let mut newest: HashMap<AgentNo, UtcMicros> = HashMap::new();
-        let records = rows::results(connection, |agent, record| {
+        let records = rows::results(tables, |agent, record| {
             if let Record::Result(result) = &record {
                 newest.entry(agent).and_modify(|at| *at = result.started.max(*at)).or_insert(result.started);
             }
@@ -179,24 +182,25 @@ impl Engine {
                 agent.presence.update(|presence| presence.last_seen = presence.last_seen.max(Some(started.min(now))));
             }
         }
-        crate::store::vitals::newest_reports(connection, |check, agent, scheduled, json| {
+        crate::store::vitals::newest_reports(tables, |check, agent, scheduled, json| {
             book.insert_report(check, agent, scheduled, json);
         })?;
-        for (check, key) in crate::store::vitals::screenshots(connection)? {
+        for (check, key) in crate::store::vitals::screenshots(tables)? {
             book.insert_screenshot(check, key);
         }
-        let quarantined_rows = rows::quarantined(connection)?;
+        let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
-        let marks = rows::marks(connection)?.into_iter().collect();
-        let provenances = rows::provenance_counts(connection)?;
+        let arrival = rows::newest_arrival(tables)?;
+        let marks = rows::marks(tables)?.into_iter().collect();
+        let provenances = rows::provenance_counts(tables)?;
         let provenances =
             provenances.into_iter().map(|(agent, newest)| (agent, ProvenanceCache::after(newest))).collect();
         let credentials =
-            rows::credentials(connection)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
-        let addresses = rows::meta(connection, META_ADDRESSES)?.unwrap_or_default();
+            rows::credentials(tables)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
+        let addresses = rows::meta(tables, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(records, took_ms, "the book is rebuilt from the store");
-        let heartbeats = Heartbeats::rebuild(rows::heartbeats(connection)?);
+        let heartbeats = Heartbeats::rebuild(rows::heartbeats(tables)?);
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
@@ -217,6 +221,7 @@ impl Engine {
             authority: Arc::new(authority),
             marks,
             provenances,
+            arrival,
             quarantined_rows,
             heartbeats,
         })
@@ -251,7 +256,7 @@ impl Engine {
         if self.shared.addresses() == addresses {
             return Ok(());
         }
-        self.store.write(|connection| rows::set_meta(connection, META_ADDRESSES, &addresses.join("\n")))?;
+        self.store.write(|tables| rows::set_meta(tables, META_ADDRESSES, &addresses.join("\n")))?;
         *self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
         Ok(())
     }
@@ -262,7 +267,7 @@ impl Engine {
         // No guard is held while the disk works.
         let known = shared.book().agent(agent).cloned();
         if let Some(known) = known {
-            self.store.write(|connection| rows::note_agent(connection, &known, build, now))?;
+            self.store.write(|tables| rows::note_agent(tables, &known, build, now))?;
             known.presence.update(|presence| presence.last_seen = presence.last_seen.max(Some(now)));
             if known.build != build
                 && let Some(agent) = shared.book_mut().agent_mut(agent)

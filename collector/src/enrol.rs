@@ -67,7 +67,7 @@ impl Engine {
         let token = JoinToken::new(addresses, self.authority.pin(), secret)
             .map_err(|error| AppError::Invalid(error.to_string()))?;
         let expires = now.plus_us(ttl_us.cast_signed());
-        self.store.write(|connection| rows::insert_token(connection, &sha256(&secret), &region, now, expires))?;
+        self.store.write(|tables| rows::insert_token(tables, &sha256(&secret), &region, now, expires))?;
         tracing::info!(%region, "join token created");
         Ok(NewJoinToken { token, region, expires })
     }
@@ -148,9 +148,9 @@ impl Engine {
             Ok(joined) => joined,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        self.store.write(|connection| {
-            rows::insert_agent(connection, &agent)?;
-            rows::use_token(connection, &hash, &spki, agent.number, now)
+        self.store.write(|tables| {
+            rows::insert_agent(tables, &agent)?;
+            rows::use_token(tables, &hash, &spki, agent.number, now)
         })?;
         tracing::info!(agent = %agent.name, number = %agent.number, region = %agent.region, "agent enrolled");
         shared.book_mut().insert_agent(agent);
@@ -215,7 +215,7 @@ impl Engine {
             return Ok(number);
         }
         // No guard is held while the disk works.
-        self.store.write(|connection| rows::revoke_agent(connection, &known, now))?;
+        self.store.write(|tables| rows::revoke_agent(tables, &known, now))?;
         let mut book = shared.book_mut();
         if let Some(agent) = book.agent_mut(number) {
             agent.revoked_at = Some(now);

@@ -13,7 +13,6 @@ mod vitals;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
-use rusqlite::params;
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo};
 use sitepulse_model::record::{Provenance, Record};
 use sitepulse_model::time::UtcMicros;
@@ -21,7 +20,8 @@ use sitepulse_wire::message::{Batch, Entry};
 
 use crate::book::Book;
 use crate::engine::Engine;
-use crate::store::{self, StoreError, rows};
+use crate::store::rows::{Appender, Arrival, RecordKey};
+use crate::store::{self, StoreError, Tables, rows};
 use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
 
 pub use mark::{Inserted, Mark, MarkKey};
@@ -62,6 +62,8 @@ struct Pending {
     provenances: Vec<(AgentNo, u32, Provenance)>,
     screenshots: Vec<(CheckNo, ScreenshotKey)>,
     quarantined: u64,
+    /// The newest number of arrival given out.
+    arrival: Arrival,
 }
 
 impl Pending {
@@ -137,7 +139,7 @@ impl Engine {
     /// has all its records set aside.
     pub fn ingest(&mut self, jobs: Vec<IngestJob>) -> Result<Vec<IngestOutcome>, StoreError> {
         let mut jobs = jobs;
-        let mut pending = Pending::default();
+        let mut pending = Pending { arrival: self.arrival, ..Pending::default() };
         let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
         let mut fresh: Vec<Vec<bool>> = jobs.iter().map(|job| vec![false; job.batch.entries.len()]).collect();
         // No guard is held while the disk works: readers would wait for it behind the next writer.
@@ -149,16 +151,17 @@ impl Engine {
             judged.take_documents(job);
         }
         let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, provenances: &self.provenances };
-        self.store.write(|connection| {
+        self.store.write(|tables| {
             for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
-                known.take_in(connection, job, judged, &mut pending, outcome, fresh)?;
+                known.take_in(tables, job, judged, &mut pending, outcome, fresh)?;
             }
             for (key, mark) in &pending.marks {
-                rows::set_mark(connection, *key, mark)?;
+                rows::set_mark(tables, *key, mark)?;
             }
             Ok(())
         })?;
 
+        self.arrival = pending.arrival;
         self.quarantined_rows += pending.quarantined;
         self.marks.extend(pending.marks);
         for (agent, number, provenance) in pending.provenances {
@@ -197,7 +200,7 @@ impl Engine {
 impl Known<'_> {
     fn take_in(
         &self,
-        connection: &rusqlite::Connection,
+        tables: Tables<'_>,
         job: &mut IngestJob,
         judged: &Judged,
         pending: &mut Pending,
@@ -206,10 +209,8 @@ impl Known<'_> {
     ) -> Result<(), StoreError> {
         let agent_no = job.agent;
         let incarnation = job.batch.incarnation;
-        let incarnation_bits = incarnation.0.cast_signed();
         let mut provenances: Vec<Option<u32>> = vec![None; job.batch.provenances.len()];
-        let mut insert = connection.prepare_cached(rows::INSERT_RESULT)?;
-        let mut set_aside = connection.prepare_cached(rows::INSERT_QUARANTINE)?;
+        let mut appender = Appender::new(tables)?;
         let mut body = Vec::with_capacity(256);
         let mut bucket_now = None;
         let mut first_set_aside = None;
@@ -248,12 +249,12 @@ impl Known<'_> {
                 (Ok(check), Record::Result(result)) => {
                     if let Some(PageResult { profile, documents }) = judged.pages.get(&index) {
                         let row = Row::of(agent_no, profile, result);
-                        store::vitals::insert(connection, entry.bucket, check, (incarnation, entry.seq), &row)?;
+                        store::vitals::insert(tables, entry.bucket, check, (incarnation, entry.seq), &row)?;
                         let run = (agent_no, result.scheduled);
-                        store::vitals::set_report(connection, entry.bucket, check, run, documents.report.as_deref())?;
+                        store::vitals::set_report(tables, entry.bucket, check, run, documents.report.as_deref())?;
                         if let Some(jpeg) = &documents.jpeg {
                             let key = ScreenshotKey { scheduled: result.scheduled, agent: agent_no };
-                            store::vitals::insert_screenshot(connection, entry.bucket, check, key, jpeg)?;
+                            store::vitals::insert_screenshot(tables, entry.bucket, check, key, jpeg)?;
                             pending.screenshots.push((check, key));
                         }
                     }
@@ -261,6 +262,7 @@ impl Known<'_> {
                 (Err(_), Record::Result(result)) => vitals::cut_documents(&mut result.facts),
                 (Ok(_) | Err(_), Record::Missed(_) | Record::Dropped(_)) => {}
             }
+            let key = RecordKey { bucket: entry.bucket, agent: agent_no, incarnation, seq: entry.seq };
             body.clear();
             sitepulse_wire::record::encode(&entry.record, &mut body);
             match verdict {
@@ -270,34 +272,18 @@ impl Known<'_> {
                         Some(number) => number,
                         None => {
                             let provenance = &job.batch.provenances[at];
-                            self.provenance_number(connection, provenance, agent_no, judged.bucket, pending)?
+                            self.provenance_number(tables, provenance, agent_no, judged.bucket, pending)?
                         }
                     };
                     provenances[at] = Some(provenance);
-                    insert.execute(params![
-                        entry.bucket.0,
-                        agent_no.0,
-                        incarnation_bits,
-                        entry.seq.0.cast_signed(),
-                        check.0,
-                        entry.record.scheduled().0,
-                        provenance,
-                        body,
-                    ])?;
+                    pending.arrival = pending.arrival.next();
+                    appender.record(pending.arrival, key, check, entry.record.scheduled(), provenance, &body)?;
                     fresh[index] = true;
                     outcome.stored += 1;
                 }
                 Err(reason) => {
                     if self.quarantined + pending.quarantined < QUARANTINE_ROWS_MAX {
-                        set_aside.execute(params![
-                            entry.bucket.0,
-                            agent_no.0,
-                            incarnation_bits,
-                            entry.seq.0.cast_signed(),
-                            job.received_at.0,
-                            reason.to_string(),
-                            body,
-                        ])?;
+                        appender.set_aside(key, job.received_at, &reason.to_string(), &body)?;
                         pending.quarantined += 1;
                     }
                     outcome.set_aside += 1;
@@ -315,7 +301,7 @@ impl Known<'_> {
     /// The stored number of a provenance; adds one not seen lately. Only records that are stored ask for it.
     fn provenance_number(
         &self,
-        connection: &rusqlite::Connection,
+        tables: Tables<'_>,
         provenance: &Provenance,
         agent: AgentNo,
         bucket: Option<Bucket>,
@@ -329,7 +315,7 @@ impl Known<'_> {
         }
         let newest = pending.provenances.iter().filter(|(of, _, _)| *of == agent).map(|(_, number, _)| *number).max();
         let number = newest.or(known.map(|known| known.newest)).unwrap_or(0) + 1;
-        rows::insert_provenance(connection, bucket, agent, number, provenance)?;
+        rows::insert_provenance(tables, bucket, agent, number, provenance)?;
         pending.provenances.push((agent, number, provenance.clone()));
         Ok(number)
     }

@@ -143,7 +143,7 @@ impl Engine {
         };
         if own != noted {
             let own = own.unwrap_or_default();
-            self.store.write(|connection| rows::set_meta(connection, META_SEAL_KEY, &own))?;
+            self.store.write(|tables| rows::set_meta(tables, META_SEAL_KEY, &own))?;
         }
         Ok(())
     }
@@ -220,9 +220,9 @@ impl Engine {
         }
         let sealer = self.sealer()?;
         let sealed = sealer.seal(name, text.as_bytes()).map_err(|error| AppError::Unavailable(error.to_string()))?;
-        self.store.write(|connection| {
-            rows::set_meta(connection, META_SEAL_KEY, sealer.fingerprint())?;
-            rows::set_secret(connection, name, &sealed, now)
+        self.store.write(|tables| {
+            rows::set_meta(tables, META_SEAL_KEY, sealer.fingerprint())?;
+            rows::set_secret(tables, name, &sealed, now)
         })?;
         self.shared.book_mut().vault_mut().insert(name.to_owned(), sealed, now);
         tracing::info!(secret = name, "secret set");
@@ -246,7 +246,7 @@ impl Engine {
                 "secret {name} is used by {users}: change them first, or use --force and they say unknown"
             )));
         }
-        self.store.write(|connection| rows::delete_secret(connection, name))?;
+        self.store.write(|tables| rows::delete_secret(tables, name))?;
         self.shared.book_mut().vault_mut().remove(name);
         tracing::info!(secret = name, "secret removed");
         self.shared.tick();

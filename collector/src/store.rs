@@ -3,7 +3,8 @@
 //! Every primary and unique key begins with `bucket` (0 to 63), so that the same schema can be sharded. Results have no index of
 //! their own: [`crate::ingest::Mark`]s dedupe them in the same transaction. See `store/migrations.rs` for the tables.
 //!
-//! Architecture invariant: only this module and its children write SQL.
+//! Architecture invariant: only this module and its children name SQL or rusqlite. What the rest asks for is in the domain's words: records appended,
+//! histories read, a transaction in which all of it or nothing becomes durable.
 
 pub mod backup;
 pub mod definition;
@@ -17,7 +18,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OpenFlags, Params, Row, Statement, TransactionBehavior, params,
+};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_daemon::seal::SealError;
 use sitepulse_model::id::BUCKETS;
@@ -127,6 +130,45 @@ impl StoreError {
     }
 }
 
+/// The tables: to read, and within [`Store::write`] to change. What can be done with them is told by the verbs of this module's
+/// children, in the domain's words; SQL and its types stay behind them, so that another database can stand here.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'c>(&'c Connection);
+
+impl<'c> Tables<'c> {
+    fn prepare(self, sql: &str) -> rusqlite::Result<Statement<'c>> {
+        self.0.prepare(sql)
+    }
+
+    fn prepare_cached(self, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
+        self.0.prepare_cached(sql)
+    }
+
+    fn execute(self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+        self.0.execute(sql, params)
+    }
+
+    fn query_row<T>(
+        self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.0.query_row(sql, params, map)
+    }
+}
+
+/// A connection of its own beside the writer's, which cannot write.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+impl Reader {
+    /// The tables.
+    pub fn tables(&self) -> Tables<'_> {
+        Tables(&self.0)
+    }
+}
+
 /// How often a failing store says so.
 const LOG_EVERY_US: u64 = 60 * 1_000_000;
 
@@ -233,9 +275,9 @@ impl Store {
 
     /// Another connection to the file in `data_dir`, which reads beside the writer and sees what is committed. No transaction is to be
     /// held across an `await`: it would hold the write-ahead log.
-    pub(crate) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
+    pub(crate) fn open_to_read(data_dir: &Path) -> Result<Reader, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Connection::open_with_flags(data_dir.join(FILE), flags)?)
+        Ok(Reader(Connection::open_with_flags(data_dir.join(FILE), flags)?))
     }
 
     /// A store in memory, for tests and the simulator.
@@ -300,13 +342,13 @@ impl Store {
     }
 
     /// Runs `write` in one transaction that is durable when this returns `Ok`, and left no trace when it returns `Err`.
-    pub fn write<T>(&mut self, write: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn write<T>(&mut self, write: impl FnOnce(Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let outcome = self.transact(write);
         self.health.note(&outcome);
         outcome
     }
 
-    fn transact<T>(&mut self, write: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn transact<T>(&mut self, write: impl FnOnce(Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let held: i64 = transaction
             .prepare_cached("SELECT count(*) FROM lease WHERE owner = ?1")?
@@ -314,7 +356,7 @@ impl Store {
         if held != i64::from(BUCKETS) {
             return Err(StoreError::Fenced { missing: i64::from(BUCKETS) - held });
         }
-        let out = write(&transaction)?;
+        let out = write(Tables(&transaction))?;
         transaction.commit()?;
         Ok(out)
     }
@@ -324,8 +366,13 @@ impl Store {
         &self.health
     }
 
-    /// The connection, for reads.
-    pub fn read(&self) -> &Connection {
+    /// The tables, to read.
+    pub fn read(&self) -> Tables<'_> {
+        Tables(&self.connection)
+    }
+
+    /// The connection itself: for tests that count rows or damage them.
+    pub fn connection(&self) -> &Connection {
         &self.connection
     }
 

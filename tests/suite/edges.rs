@@ -45,6 +45,31 @@ fn crates_depend_only_along_the_edges() {
     assert!(model.contains("#![no_std]"), "the model is pure: no_std");
 }
 
+/// Another database can stand where SQLite stands: the collector speaks of it in `store` alone.
+#[test]
+fn the_collector_names_its_database_in_one_place() {
+    let source = root().join("collector/src");
+    let mut folders = vec![source.clone()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let place = path.strip_prefix(&source).expect("within").to_string_lossy().into_owned();
+            if place == "store" || place == "store.rs" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).expect("readable");
+            assert!(!text.contains("rusqlite"), "{place} names rusqlite: give the store a verb for what it needs");
+        }
+    }
+    assert!(files > 50, "{files} files were looked at");
+}
+
 /// Every commented-out setting of the sample configurations is a key the programs take.
 #[test]
 fn sample_configurations_are_taken() {

@@ -85,7 +85,7 @@ impl Engine {
         if new.is_empty() {
             return Ok(());
         }
-        self.store.write(|connection| new.iter().try_for_each(|event| rows::insert_event(connection, event, now)))?;
+        self.store.write(|tables| new.iter().try_for_each(|event| rows::insert_event(tables, event, now)))?;
         let mut book = shared.book_mut();
         for event in new {
             book.insert_event(event);

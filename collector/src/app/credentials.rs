@@ -164,9 +164,9 @@ impl Engine {
         }
         let made = make(kind, access, note, now.plus_us(ttl_us.cast_signed()))?;
         let hash = sha256(made.secret.as_bytes());
-        self.store.write(|connection| {
-            rows::delete_credentials_before(connection, now)?;
-            rows::insert_credential(connection, &hash, &made.credential, now)
+        self.store.write(|tables| {
+            rows::delete_credentials_before(tables, now)?;
+            rows::insert_credential(tables, &hash, &made.credential, now)
         })?;
         let mut credentials = self.shared.credentials_mut();
         credentials.retain(|_, credential| now < credential.expires);
@@ -189,9 +189,9 @@ impl Engine {
         let expires = now.plus_us(session_ttl_us.min(TTL_US_MAX).cast_signed());
         let session = make(CredentialKind::Session, link.access, &link.note, expires)?;
         let (used, hash) = (sha256(secret.as_bytes()), sha256(session.secret.as_bytes()));
-        self.store.write(|connection| {
-            rows::delete_credential(connection, &used)?;
-            rows::insert_credential(connection, &hash, &session.credential, now)
+        self.store.write(|tables| {
+            rows::delete_credential(tables, &used)?;
+            rows::insert_credential(tables, &hash, &session.credential, now)
         })?;
         let mut credentials = self.shared.credentials_mut();
         credentials.remove(&used);
@@ -206,7 +206,7 @@ impl Engine {
             return Ok(false);
         }
         let hash = sha256(secret.as_bytes());
-        self.store.write(|connection| rows::delete_credential(connection, &hash))?;
+        self.store.write(|tables| rows::delete_credential(tables, &hash))?;
         self.shared.credentials_mut().remove(&hash);
         Ok(true)
     }

@@ -103,11 +103,11 @@ impl Engine {
             return Ok(Plan { items, applied: !options.dry_run, warnings });
         }
         let newcomers = self.heartbeat_newcomers(&revisions, now)?;
-        self.store.write(|connection| {
-            revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(connection, *number, revision))?;
-            newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(connection, observer))?;
+        self.store.write(|tables| {
+            revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(tables, *number, revision))?;
+            newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(tables, observer))?;
             let mut tokens = newcomers.tokens.iter();
-            tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(connection, *bucket, *check, token))
+            tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(tables, *bucket, *check, token))
         })?;
         let mut book = shared.book_mut();
         if let Some(observer) = newcomers.observer.clone() {

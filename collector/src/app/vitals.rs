@@ -11,9 +11,9 @@ impl App {
     /// The figures of a check's vitals.
     pub async fn vitals(&self, frame: Frame) -> Result<Figures, AppError> {
         let (bucket, check, span) = (frame.check().bucket(), frame.number(), frame.span());
-        self.read_store(move |connection| {
+        self.read_store(move |tables| {
             let mut gathering = Gathering::new(frame);
-            store::vitals::rows(connection, bucket, check, span, |row| gathering.add(&row))?;
+            store::vitals::rows(tables, bucket, check, span, |row| gathering.add(&row))?;
             Ok(gathering.finish())
         })
         .await
@@ -26,6 +26,6 @@ impl App {
         check: CheckNo,
         key: ScreenshotKey,
     ) -> Result<Option<Vec<u8>>, AppError> {
-        self.read_store(move |connection| store::vitals::screenshot(connection, bucket, check, key)).await
+        self.read_store(move |tables| store::vitals::screenshot(tables, bucket, check, key)).await
     }
 }

@@ -20,8 +20,8 @@ use crate::checkfile;
 use crate::cli::client::{Client, Need, escape};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
-    AgentsCommand, ApplyArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs, SuspendArgs,
-    TokenCommand, TokenCreateArgs, WeightArgs, watch,
+    AgentsCommand, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs,
+    SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
 };
 use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView,
@@ -319,10 +319,14 @@ async fn checks(global: &Global, watched: bool) -> Result<(), Failure> {
     print(&watch::table(&checks).text())
 }
 
+/// What a question about figures asks for.
+fn figures_of(check: Option<String>, asked: AskedArgs) -> [(&'static str, Option<String>); 5] {
+    let AskedArgs { period, agent, region } = asked;
+    [("check", check), ("from", period.from), ("to", period.to), ("agent", agent), ("region", region)]
+}
+
 async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
-    let asked =
-        [("check", args.check), ("from", args.from), ("to", args.to), ("agent", args.agent), ("region", args.region)];
-    let path = with_query("/api/v1/sla", asked);
+    let path = with_query("/api/v1/sla", figures_of(args.check, args.asked));
     let figures: Vec<SlaView> =
         with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {

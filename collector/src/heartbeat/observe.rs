@@ -158,9 +158,9 @@ impl Engine {
         let mut memory = beat.memory;
         memory.add(ping);
         let stored = StoredPing { number: memory.pings, ping, body };
-        self.store.write(|connection| {
-            rows::insert_ping(connection, bucket, check, &stored, PINGS_KEPT)?;
-            rows::set_memory(connection, bucket, check, &memory)
+        self.store.write(|tables| {
+            rows::insert_ping(tables, bucket, check, &stored, PINGS_KEPT)?;
+            rows::set_memory(tables, bucket, check, &memory)
         })?;
         beat.memory = memory;
         Ok(true)

@@ -21,7 +21,7 @@ use sitepulse_daemon::files::{self, FileError};
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 
-use super::{APPLICATION_ID, FILE, migrations, rows};
+use super::{APPLICATION_ID, FILE, Tables, migrations, rows};
 
 /// Pages copied between two reports of progress.
 const STEP_PAGES: i32 = if cfg!(test) { 100 } else { 4_000 };
@@ -372,7 +372,7 @@ fn raise_numbers(copy: &Connection, now: UtcMicros) -> rusqlite::Result<()> {
     let newest: i64 = copy.query_row(newest, [], |row| row.get(0))?;
     let apart = (now.0 / 1_000_000).saturating_mul(NUMBERS_STRIDE).rem_euclid(NUMBERS_SPREAD);
     let from = newest.saturating_add(NUMBERS_GAP + apart);
-    rows::set_meta(copy, META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
+    rows::set_meta(Tables(copy), META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
         super::StoreError::Sqlite(error) => error,
         super::StoreError::Fenced { .. } | super::StoreError::BadRow { .. } => rusqlite::Error::InvalidQuery,
     })
@@ -633,7 +633,7 @@ mod tests {
             let new = tempfile::tempdir().unwrap();
             super::restore(&to, new.path(), FILES, UtcMicros(now * 1_000_000), &mut silent()).unwrap();
             let connection = Connection::open(new.path().join(FILE)).unwrap();
-            rows::meta(&connection, META_NUMBERS_FROM).unwrap().unwrap().parse::<u32>().unwrap()
+            rows::meta(Tables(&connection), META_NUMBERS_FROM).unwrap().unwrap().parse::<u32>().unwrap()
         };
         let (one, other) = (from(1_800_000_000), from(1_800_000_001));
         assert!(one > 1_000_000 && one.abs_diff(other) > 10_000, "{one} and {other}");

@@ -139,7 +139,75 @@ CREATE TABLE screenshot(
 ) STRICT;
 ";
 
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+/// Schema 4: the ledger of years.
+const V4: &str = "
+-- Results get a number of arrival that is never used twice, whatever is deleted or vacuumed: seals name it.
+ALTER TABLE result RENAME TO result_3;
+CREATE TABLE result(
+    arrival INTEGER PRIMARY KEY,
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    check_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL, provenance_no INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+INSERT INTO result(arrival, bucket, agent_no, incarnation, seq, check_no, scheduled_us, provenance_no, body)
+    SELECT rowid, bucket, agent_no, incarnation, seq, check_no, scheduled_us, provenance_no, body FROM result_3 ORDER BY rowid;
+DROP TABLE result_3;
+
+-- Up to which arrival a bucket's results stand in chunks, series and pairs instead of in result, where they may still lie.
+CREATE TABLE seal(
+    bucket INTEGER NOT NULL, upto INTEGER NOT NULL,
+    PRIMARY KEY (bucket)
+) STRICT, WITHOUT ROWID;
+
+-- Sealed records of one check from one agent, in columns, compressed (store/chunk.rs). Chunks of a pair may overlap in time. number: the
+-- arrival up to which they were sealed.
+CREATE TABLE chunk(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, first_us INTEGER NOT NULL, number INTEGER NOT NULL,
+    last_us INTEGER NOT NULL, records INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, agent_no, first_us, number)
+) STRICT;
+
+-- What timelines are made of, of the sealed records: kept for ever. month: months since 1970 of the slots' UTC.
+CREATE TABLE series(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, month INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, agent_no, month)
+) STRICT, WITHOUT ROWID;
+
+-- Counts of the sealed records, and the newest result.
+CREATE TABLE pair(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, agent_no)
+) STRICT, WITHOUT ROWID;
+
+-- Latencies of the sealed results as sketches (store/rollup.rs). day: days since 1970 of UTC. class: 1 by the hour, 2 the day as a whole.
+CREATE TABLE rollup(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, class INTEGER NOT NULL, day INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, agent_no, class, day)
+) STRICT;
+
+-- Where records that came late began to change the past and the amendment is not written yet: it tells the state before from the
+-- records that arrived up to before_arrival.
+CREATE TABLE late(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, before_arrival INTEGER NOT NULL, noted_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, check_no, agent_no)
+) STRICT, WITHOUT ROWID;
+
+-- What late records changed. body: JSON, see the model's amendment.
+CREATE TABLE amendment(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, number INTEGER NOT NULL,
+    noted_us INTEGER NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, check_no, number)
+) STRICT, WITHOUT ROWID;
+
+-- What is written as code beside checks, with its history. kind: 1 accounting policy, 2 service level objective, 3 maintenance window.
+CREATE TABLE object_revision(
+    bucket INTEGER NOT NULL, kind INTEGER NOT NULL, object_id TEXT NOT NULL, version INTEGER NOT NULL,
+    effective_from_us INTEGER NOT NULL, retired INTEGER NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, kind, object_id, version)
+) STRICT, WITHOUT ROWID;
+";
+
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
@@ -174,7 +242,7 @@ mod tests {
                     INSERT INTO ping VALUES (7, 1, 1, 5, 2, NULL, x'');";
         connection.execute_batch(rows).unwrap();
         migrate(&connection, 1).unwrap();
-        assert_eq!(schema(&connection).unwrap(), 3);
+        assert_eq!(schema(&connection).unwrap(), NEWEST);
         let count = |table: &str| -> i64 {
             connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
         };

@@ -1,24 +1,16 @@
-//! Rows to domain types and back. Functions that write take the connection of a transaction begun by [`super::Store::write`].
+//! Rows to domain types and back. Functions that write are given the tables within a transaction, by [`super::Store::write`].
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, params};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
-use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision};
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::record::{Provenance, Record};
 use sitepulse_model::time::UtcMicros;
 
-use super::{StoreError, definition};
+use super::{StoreError, Tables, definition};
 use crate::app::{Access, Credential, CredentialKind};
 use crate::book::{Agent, CheckRevision, Presence};
 use crate::heartbeat::{Memory, Ping, PingKind, StoredPing};
 use crate::ingest::{Mark, MarkKey};
-
-/// Inserts a result; its parameters in the order of the columns.
-pub(crate) const INSERT_RESULT: &str = "INSERT INTO result(bucket, agent_no, incarnation, seq, check_no, scheduled_us, \
-     provenance_no, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-
-/// Inserts a record that was set aside.
-pub(crate) const INSERT_QUARANTINE: &str = "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// The bucket of the collector's own rows.
 const OWN: Bucket = Bucket(0);
@@ -39,16 +31,16 @@ pub(crate) fn bucket_of_hash(hash: &[u8; 32]) -> Bucket {
 // ---- meta
 
 /// A small fact of the collector itself.
-pub(crate) fn meta(connection: &Connection, name: &str) -> Result<Option<String>, StoreError> {
-    Ok(connection
+pub(crate) fn meta(tables: Tables<'_>, name: &str) -> Result<Option<String>, StoreError> {
+    Ok(tables
         .prepare_cached("SELECT value FROM meta WHERE bucket = ?1 AND name = ?2")?
         .query_row(params![OWN.0, name], |row| row.get(0))
         .optional()?)
 }
 
 /// Sets a small fact of the collector itself.
-pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
-    connection
+pub(crate) fn set_meta(tables: Tables<'_>, name: &str, value: &str) -> Result<(), StoreError> {
+    tables
         .prepare_cached(
             "INSERT INTO meta(bucket, name, value) VALUES (?1, ?2, ?3) ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value",
         )?
@@ -59,13 +51,9 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> Resu
 // ---- checks
 
 /// Adds a revision of a check.
-pub(crate) fn insert_revision(
-    connection: &Connection,
-    number: CheckNo,
-    revision: &CheckRevision,
-) -> Result<(), StoreError> {
+pub(crate) fn insert_revision(tables: Tables<'_>, number: CheckNo, revision: &CheckRevision) -> Result<(), StoreError> {
     let id = &revision.definition.id;
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO check_revision(bucket, check_no, revision, check_id, effective_from_us, retired, author, ordinal, body) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -85,8 +73,8 @@ pub(crate) fn insert_revision(
 }
 
 /// Every revision of every check, oldest first within a check.
-pub(crate) fn revisions(connection: &Connection) -> Result<Vec<(CheckNo, CheckRevision)>, StoreError> {
-    let mut statement = connection.prepare(
+pub(crate) fn revisions(tables: Tables<'_>) -> Result<Vec<(CheckNo, CheckRevision)>, StoreError> {
+    let mut statement = tables.prepare(
         "SELECT check_no, revision, effective_from_us, retired, author, ordinal, body FROM check_revision ORDER BY check_no, revision",
     )?;
     let mut rows = statement.query([])?;
@@ -110,8 +98,8 @@ pub(crate) fn revisions(connection: &Connection) -> Result<Vec<(CheckNo, CheckRe
 // ---- agents
 
 /// Adds an agent.
-pub(crate) fn insert_agent(connection: &Connection, agent: &Agent) -> Result<(), StoreError> {
-    connection
+pub(crate) fn insert_agent(tables: Tables<'_>, agent: &Agent) -> Result<(), StoreError> {
+    tables
         .prepare_cached(
             "INSERT INTO agent(bucket, agent_no, name, region, spki_sha256, enrolled_at_us, build, internal) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -130,21 +118,16 @@ pub(crate) fn insert_agent(connection: &Connection, agent: &Agent) -> Result<(),
 }
 
 /// Notes a handshake.
-pub(crate) fn note_agent(
-    connection: &Connection,
-    agent: &Agent,
-    build: &str,
-    now: UtcMicros,
-) -> Result<(), StoreError> {
-    connection
+pub(crate) fn note_agent(tables: Tables<'_>, agent: &Agent, build: &str, now: UtcMicros) -> Result<(), StoreError> {
+    tables
         .prepare_cached("UPDATE agent SET build = ?1, last_seen_us = ?2 WHERE bucket = ?3 AND agent_no = ?4")?
         .execute(params![build, now.0, agent.name.bucket().0, agent.number.0])?;
     Ok(())
 }
 
 /// Revokes an agent.
-pub(crate) fn revoke_agent(connection: &Connection, agent: &Agent, now: UtcMicros) -> Result<(), StoreError> {
-    connection
+pub(crate) fn revoke_agent(tables: Tables<'_>, agent: &Agent, now: UtcMicros) -> Result<(), StoreError> {
+    tables
         .prepare_cached(
             "UPDATE agent SET revoked_at_us = ?1 WHERE bucket = ?2 AND agent_no = ?3 AND revoked_at_us IS NULL",
         )?
@@ -153,8 +136,8 @@ pub(crate) fn revoke_agent(connection: &Connection, agent: &Agent, now: UtcMicro
 }
 
 /// Every agent.
-pub(crate) fn agents(connection: &Connection) -> Result<Vec<Agent>, StoreError> {
-    let mut statement = connection.prepare(
+pub(crate) fn agents(tables: Tables<'_>) -> Result<Vec<Agent>, StoreError> {
+    let mut statement = tables.prepare(
         "SELECT agent_no, name, region, spki_sha256, enrolled_at_us, revoked_at_us, build, last_seen_us, internal FROM agent \
          ORDER BY agent_no",
     )?;
@@ -180,8 +163,8 @@ pub(crate) fn agents(connection: &Connection) -> Result<Vec<Agent>, StoreError> 
 // ---- secrets
 
 /// Sets a secret, sealed.
-pub(crate) fn set_secret(connection: &Connection, name: &str, sealed: &[u8], now: UtcMicros) -> Result<(), StoreError> {
-    connection
+pub(crate) fn set_secret(tables: Tables<'_>, name: &str, sealed: &[u8], now: UtcMicros) -> Result<(), StoreError> {
+    tables
         .prepare_cached(
             "INSERT INTO secret(bucket, name, sealed, set_at_us) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (bucket, name) DO UPDATE SET sealed = excluded.sealed, set_at_us = excluded.set_at_us",
@@ -191,14 +174,14 @@ pub(crate) fn set_secret(connection: &Connection, name: &str, sealed: &[u8], now
 }
 
 /// Removes a secret.
-pub(crate) fn delete_secret(connection: &Connection, name: &str) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM secret WHERE bucket = ?1 AND name = ?2")?.execute(params![OWN.0, name])?;
+pub(crate) fn delete_secret(tables: Tables<'_>, name: &str) -> Result<(), StoreError> {
+    tables.prepare_cached("DELETE FROM secret WHERE bucket = ?1 AND name = ?2")?.execute(params![OWN.0, name])?;
     Ok(())
 }
 
 /// Every secret, sealed: name, value, when it was set.
-pub(crate) fn secrets(connection: &Connection) -> Result<Vec<(String, Vec<u8>, UtcMicros)>, StoreError> {
-    let mut statement = connection.prepare("SELECT name, sealed, set_at_us FROM secret ORDER BY name")?;
+pub(crate) fn secrets(tables: Tables<'_>) -> Result<Vec<(String, Vec<u8>, UtcMicros)>, StoreError> {
+    let mut statement = tables.prepare("SELECT name, sealed, set_at_us FROM secret ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, UtcMicros(row.get(2)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -207,12 +190,12 @@ pub(crate) fn secrets(connection: &Connection) -> Result<Vec<(String, Vec<u8>, U
 
 /// Adds a heartbeat that was never called.
 pub(crate) fn insert_heartbeat(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     token: &str,
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached("INSERT INTO heartbeat(bucket, check_no, token, pings, failed) VALUES (?1, ?2, ?3, 0, 0)")?
         .execute(params![bucket.0, check.0, token])?;
     Ok(())
@@ -220,13 +203,13 @@ pub(crate) fn insert_heartbeat(
 
 /// Sets what a job told so far.
 pub(crate) fn set_memory(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     memory: &Memory,
 ) -> Result<(), StoreError> {
     let us = |at: Option<UtcMicros>| at.map(|at| at.0);
-    connection
+    tables
         .prepare_cached(
             "UPDATE heartbeat SET pings = ?1, last_ping_us = ?2, last_success_us = ?3, last_failure_us = ?4, started_us = ?5, \
              failed = ?6, exit_status = ?7, duration_us = ?8 WHERE bucket = ?9 AND check_no = ?10",
@@ -247,8 +230,8 @@ pub(crate) fn set_memory(
 }
 
 /// Every heartbeat: its check, its token, what the job told so far.
-pub(crate) fn heartbeats(connection: &Connection) -> Result<Vec<(CheckNo, String, Memory)>, StoreError> {
-    let mut statement = connection.prepare(
+pub(crate) fn heartbeats(tables: Tables<'_>) -> Result<Vec<(CheckNo, String, Memory)>, StoreError> {
+    let mut statement = tables.prepare(
         "SELECT check_no, token, pings, last_ping_us, last_success_us, last_failure_us, started_us, failed, exit_status, duration_us \
          FROM heartbeat ORDER BY check_no",
     )?;
@@ -271,13 +254,13 @@ pub(crate) fn heartbeats(connection: &Connection) -> Result<Vec<(CheckNo, String
 
 /// Adds a ping, and removes those that are `kept` or more older.
 pub(crate) fn insert_ping(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     ping: &StoredPing,
     kept: u64,
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO ping(bucket, check_no, number, at_us, kind, exit_status, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
@@ -290,15 +273,15 @@ pub(crate) fn insert_ping(
             ping.ping.exit_status,
             ping.body,
         ])?;
-    connection
+    tables
         .prepare_cached("DELETE FROM ping WHERE bucket = ?1 AND check_no = ?2 AND number <= ?3")?
         .execute(params![bucket.0, check.0, ping.number.saturating_sub(kept).cast_signed()])?;
     Ok(())
 }
 
 /// The pings kept of a check, newest first.
-pub(crate) fn pings(connection: &Connection, bucket: Bucket, check: CheckNo) -> Result<Vec<StoredPing>, StoreError> {
-    let mut statement = connection.prepare_cached(
+pub(crate) fn pings(tables: Tables<'_>, bucket: Bucket, check: CheckNo) -> Result<Vec<StoredPing>, StoreError> {
+    let mut statement = tables.prepare_cached(
         "SELECT number, at_us, kind, exit_status, body FROM ping WHERE bucket = ?1 AND check_no = ?2 ORDER BY number DESC",
     )?;
     let mut rows = statement.query(params![bucket.0, check.0])?;
@@ -327,13 +310,13 @@ pub(crate) struct TokenRow {
 
 /// Adds a join token.
 pub(crate) fn insert_token(
-    connection: &Connection,
+    tables: Tables<'_>,
     sha256: &[u8; 32],
     region: &Region,
     created: UtcMicros,
     expires: UtcMicros,
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO join_token(bucket, token_sha256, region, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
@@ -342,8 +325,8 @@ pub(crate) fn insert_token(
 }
 
 /// Finds a join token by its hash.
-pub(crate) fn token(connection: &Connection, sha256: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
-    let row: Option<TokenColumns> = connection
+pub(crate) fn token(tables: Tables<'_>, sha256: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
+    let row: Option<TokenColumns> = tables
         .prepare_cached(
             "SELECT region, expires_us, used_spki, agent_no FROM join_token WHERE bucket = ?1 AND token_sha256 = ?2",
         )?
@@ -371,13 +354,13 @@ pub(crate) fn token(connection: &Connection, sha256: &[u8; 32]) -> Result<Option
 
 /// Marks a join token as used by a key.
 pub(crate) fn use_token(
-    connection: &Connection,
+    tables: Tables<'_>,
     sha256: &[u8; 32],
     spki: &[u8; 32],
     agent: AgentNo,
     now: UtcMicros,
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached(
             "UPDATE join_token SET used_spki = ?1, used_at_us = ?2, agent_no = ?3 WHERE bucket = ?4 AND token_sha256 = ?5",
         )?
@@ -389,12 +372,12 @@ pub(crate) fn use_token(
 
 /// Adds a credential.
 pub(crate) fn insert_credential(
-    connection: &Connection,
+    tables: Tables<'_>,
     sha256: &[u8; 32],
     credential: &Credential,
     now: UtcMicros,
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO credential(bucket, sha256, kind, access, note, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
@@ -411,22 +394,22 @@ pub(crate) fn insert_credential(
 }
 
 /// Removes a credential; whether it was there.
-pub(crate) fn delete_credential(connection: &Connection, sha256: &[u8; 32]) -> Result<bool, StoreError> {
-    let deleted = connection
+pub(crate) fn delete_credential(tables: Tables<'_>, sha256: &[u8; 32]) -> Result<bool, StoreError> {
+    let deleted = tables
         .prepare_cached("DELETE FROM credential WHERE bucket = ?1 AND sha256 = ?2")?
         .execute(params![bucket_of_hash(sha256).0, sha256])?;
     Ok(deleted > 0)
 }
 
 /// Removes credentials that have ended.
-pub(crate) fn delete_credentials_before(connection: &Connection, now: UtcMicros) -> Result<(), StoreError> {
-    connection.execute("DELETE FROM credential WHERE expires_us <= ?1", params![now.0])?;
+pub(crate) fn delete_credentials_before(tables: Tables<'_>, now: UtcMicros) -> Result<(), StoreError> {
+    tables.execute("DELETE FROM credential WHERE expires_us <= ?1", params![now.0])?;
     Ok(())
 }
 
 /// Every credential by its hash.
-pub(crate) fn credentials(connection: &Connection) -> Result<Vec<([u8; 32], Credential)>, StoreError> {
-    let mut statement = connection.prepare("SELECT sha256, kind, access, note, expires_us FROM credential")?;
+pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<([u8; 32], Credential)>, StoreError> {
+    let mut statement = tables.prepare("SELECT sha256, kind, access, note, expires_us FROM credential")?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
@@ -448,11 +431,7 @@ pub(crate) fn credentials(connection: &Connection) -> Result<Vec<([u8; 32], Cred
 // ---- control events
 
 /// Adds an event; a known id changes nothing.
-pub(crate) fn insert_event(
-    connection: &Connection,
-    event: &ControlEvent,
-    received: UtcMicros,
-) -> Result<(), StoreError> {
+pub(crate) fn insert_event(tables: Tables<'_>, event: &ControlEvent, received: UtcMicros) -> Result<(), StoreError> {
     let (scope, agent, check) = match event.scope {
         Scope::Agent(agent) => (1, Some(agent.0), None),
         Scope::AgentCheck(agent, check) => (2, Some(agent.0), Some(check.0)),
@@ -463,7 +442,7 @@ pub(crate) fn insert_event(
         Change::Resume => (2, None, None, None),
         Change::Weight(weight) => (3, None, Some(weight.0), None),
     };
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO control_event(bucket, author, number, at_us, scope, agent_no, check_no, change, until_us, weight, reason, \
              received_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
@@ -486,8 +465,8 @@ pub(crate) fn insert_event(
 }
 
 /// Every event.
-pub(crate) fn events(connection: &Connection) -> Result<Vec<ControlEvent>, StoreError> {
-    let mut statement = connection.prepare(
+pub(crate) fn events(tables: Tables<'_>) -> Result<Vec<ControlEvent>, StoreError> {
+    let mut statement = tables.prepare(
         "SELECT author, number, at_us, scope, agent_no, check_no, change, until_us, weight, reason FROM control_event \
          ORDER BY at_us, author, number",
     )?;
@@ -530,13 +509,13 @@ fn event(row: &Row<'_>) -> Result<ControlEvent, StoreError> {
 
 /// Adds a provenance.
 pub(crate) fn insert_provenance(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     agent: AgentNo,
     number: u32,
     provenance: &Provenance,
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO provenance(bucket, agent_no, provenance_no, build, clock_offset_us, clock_uncertainty_us) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -553,15 +532,15 @@ pub(crate) fn insert_provenance(
 }
 
 /// The number of the newest provenance of each agent.
-pub(crate) fn provenance_counts(connection: &Connection) -> Result<Vec<(AgentNo, u32)>, StoreError> {
-    let mut statement = connection.prepare("SELECT agent_no, max(provenance_no) FROM provenance GROUP BY agent_no")?;
+pub(crate) fn provenance_counts(tables: Tables<'_>) -> Result<Vec<(AgentNo, u32)>, StoreError> {
+    let mut statement = tables.prepare("SELECT agent_no, max(provenance_no) FROM provenance GROUP BY agent_no")?;
     let rows = statement.query_map([], |row| Ok((AgentNo(row.get(0)?), row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Sets a mark.
-pub(crate) fn set_mark(connection: &Connection, key: MarkKey, mark: &Mark) -> Result<(), StoreError> {
-    connection
+pub(crate) fn set_mark(tables: Tables<'_>, key: MarkKey, mark: &Mark) -> Result<(), StoreError> {
+    tables
         .prepare_cached(
             "INSERT INTO mark(bucket, agent_no, incarnation, next_seq, gaps) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (bucket, agent_no, incarnation) DO UPDATE SET next_seq = excluded.next_seq, gaps = excluded.gaps",
@@ -577,8 +556,8 @@ pub(crate) fn set_mark(connection: &Connection, key: MarkKey, mark: &Mark) -> Re
 }
 
 /// Every mark.
-pub(crate) fn marks(connection: &Connection) -> Result<Vec<(MarkKey, Mark)>, StoreError> {
-    let mut statement = connection.prepare("SELECT bucket, agent_no, incarnation, next_seq, gaps FROM mark")?;
+pub(crate) fn marks(tables: Tables<'_>) -> Result<Vec<(MarkKey, Mark)>, StoreError> {
+    let mut statement = tables.prepare("SELECT bucket, agent_no, incarnation, next_seq, gaps FROM mark")?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
@@ -597,9 +576,97 @@ pub(crate) fn marks(connection: &Connection) -> Result<Vec<(MarkKey, Mark)>, Sto
 
 // ---- results
 
+/// Numbers records in the order they came in, over all buckets: never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Arrival(pub(crate) i64);
+
+impl Arrival {
+    /// The next number.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// The newest number of arrival that was ever given out.
+pub(crate) fn newest_arrival(tables: Tables<'_>) -> Result<Arrival, StoreError> {
+    let newest =
+        "SELECT max((SELECT coalesce(max(arrival), 0) FROM result), (SELECT coalesce(max(upto), 0) FROM seal))";
+    Ok(Arrival(tables.query_row(newest, [], |row| row.get(0))?))
+}
+
+/// Where a record comes from: with its bucket the key that dedupes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordKey {
+    pub(crate) bucket: Bucket,
+    pub(crate) agent: AgentNo,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) seq: Seq,
+}
+
+/// Appends records in their order of arrival.
+pub(crate) struct Appender<'t> {
+    result: CachedStatement<'t>,
+    quarantine: CachedStatement<'t>,
+}
+
+impl<'t> Appender<'t> {
+    pub(crate) fn new(tables: Tables<'t>) -> Result<Self, StoreError> {
+        let result = tables.prepare_cached(
+            "INSERT INTO result(arrival, bucket, agent_no, incarnation, seq, check_no, scheduled_us, provenance_no, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let quarantine = tables.prepare_cached(
+            "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        Ok(Self { result, quarantine })
+    }
+
+    /// Adds a record: its number of arrival, its key, of which check, for which slot, with which provenance; `body` is
+    /// [`sitepulse_wire::record`].
+    pub(crate) fn record(
+        &mut self,
+        arrival: Arrival,
+        key: RecordKey,
+        check: CheckNo,
+        scheduled: UtcMicros,
+        provenance: u32,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let RecordKey { bucket, agent, incarnation, seq } = key;
+        let (incarnation, seq) = (incarnation.0.cast_signed(), seq.0.cast_signed());
+        self.result.execute(params![
+            arrival.0,
+            bucket.0,
+            agent.0,
+            incarnation,
+            seq,
+            check.0,
+            scheduled.0,
+            provenance,
+            body
+        ])?;
+        Ok(())
+    }
+
+    /// Adds a record that is set aside.
+    pub(crate) fn set_aside(
+        &mut self,
+        key: RecordKey,
+        received: UtcMicros,
+        reason: &str,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let RecordKey { bucket, agent, incarnation, seq } = key;
+        let (incarnation, seq) = (incarnation.0.cast_signed(), seq.0.cast_signed());
+        self.quarantine.execute(params![bucket.0, agent.0, incarnation, seq, received.0, reason, body])?;
+        Ok(())
+    }
+}
+
 /// Calls `each` with every record in order of arrival, with its agent; how many there are.
-pub(crate) fn results(connection: &Connection, mut each: impl FnMut(AgentNo, Record)) -> Result<u64, StoreError> {
-    let mut statement = connection.prepare("SELECT agent_no, body FROM result ORDER BY rowid")?;
+pub(crate) fn results(tables: Tables<'_>, mut each: impl FnMut(AgentNo, Record)) -> Result<u64, StoreError> {
+    let mut statement = tables.prepare("SELECT agent_no, body FROM result ORDER BY arrival")?;
     let mut rows = statement.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
@@ -612,7 +679,7 @@ pub(crate) fn results(connection: &Connection, mut each: impl FnMut(AgentNo, Rec
 }
 
 /// How many records were set aside.
-pub(crate) fn quarantined(connection: &Connection) -> Result<u64, StoreError> {
-    let count: i64 = connection.query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?;
+pub(crate) fn quarantined(tables: Tables<'_>) -> Result<u64, StoreError> {
+    let count: i64 = tables.query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?;
     Ok(count.cast_unsigned())
 }

@@ -1,12 +1,13 @@
-//! The tables `vitals`, `report` and `screenshot`. Functions that write take the connection of a transaction begun by [`super::Store::write`].
+//! The tables `vitals`, `report` and `screenshot`. Functions that write are given the tables within a
+//! transaction, by [`super::Store::write`].
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row as SqlRow, params, params_from_iter};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Revision, Seq};
 use sitepulse_model::record::{Cause, ProbeState};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vitals::{Spread, Vital};
 
-use super::StoreError;
+use super::{StoreError, Tables};
 use crate::vitals::{REPORTS_MAX, Row, SCREENSHOTS_MAX, ScreenshotKey};
 
 /// The columns of the values, in the order of [`Vital::ALL`]: median, smallest, largest.
@@ -19,7 +20,7 @@ fn bad(what: String) -> StoreError {
 
 /// Adds what figures need of a result.
 pub(crate) fn insert(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     (incarnation, seq): (Incarnation, Seq),
@@ -49,7 +50,7 @@ pub(crate) fn insert(
     }
     values.push(Value::Text(row.lcp_element.clone()));
     let places = vec!["?"; values.len()].join(", ");
-    connection
+    tables
         .prepare_cached(&format!(
             "INSERT INTO vitals(bucket, check_no, scheduled_us, agent_no, incarnation, seq, revision, state, cause, profile, \
              loads_counted, loads_low_confidence, {VALUES}, lcp_element) VALUES ({places})"
@@ -60,13 +61,13 @@ pub(crate) fn insert(
 
 /// Calls `each` with every row of a check in a span, by slot.
 pub(crate) fn rows(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     span: Span,
     mut each: impl FnMut(Row),
 ) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
+    let mut statement = tables.prepare_cached(&format!(
         "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, revision, cause, {VALUES} FROM vitals \
          WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us >= ?3 AND scheduled_us < ?4 ORDER BY scheduled_us, agent_no"
     ))?;
@@ -103,28 +104,28 @@ fn read(row: &SqlRow<'_>) -> Result<Row, StoreError> {
 /// Keeps the report of a run, and of its check from its agent the newest [`REPORTS_MAX`]. A clock that leapt back may bring a slot twice: what the later
 /// run brought stays, be it nothing.
 pub(crate) fn set_report(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     (agent, scheduled): (AgentNo, UtcMicros),
     json: Option<&str>,
 ) -> Result<(), StoreError> {
     let Some(json) = json else {
-        connection
+        tables
             .prepare_cached(
                 "DELETE FROM report WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND scheduled_us = ?4",
             )?
             .execute(params![bucket.0, check.0, agent.0, scheduled.0])?;
         return Ok(());
     };
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO report(bucket, check_no, agent_no, scheduled_us, body) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (bucket, check_no, agent_no, scheduled_us) DO UPDATE SET body = excluded.body",
         )?
         .execute(params![bucket.0, check.0, agent.0, scheduled.0, json])?;
     // Of fewer than that many the subquery finds none, and nothing is older than nothing.
-    connection
+    tables
         .prepare_cached(
             "DELETE FROM report WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND scheduled_us <= (SELECT scheduled_us \
              FROM report WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 ORDER BY scheduled_us DESC LIMIT 1 OFFSET ?4)",
@@ -135,10 +136,10 @@ pub(crate) fn set_report(
 
 /// Calls `each` with the newest report of each check from each agent: check, agent, slot, JSON. The others are not read.
 pub(crate) fn newest_reports(
-    connection: &Connection,
+    tables: Tables<'_>,
     mut each: impl FnMut(CheckNo, AgentNo, UtcMicros, String),
 ) -> Result<(), StoreError> {
-    let mut statement = connection.prepare(
+    let mut statement = tables.prepare(
         "SELECT r.check_no, r.agent_no, r.scheduled_us, r.body FROM (SELECT bucket, check_no, agent_no, max(scheduled_us) AS newest \
          FROM report GROUP BY bucket, check_no, agent_no) AS n JOIN report AS r ON r.bucket = n.bucket AND r.check_no = n.check_no \
          AND r.agent_no = n.agent_no AND r.scheduled_us = n.newest",
@@ -152,19 +153,19 @@ pub(crate) fn newest_reports(
 
 /// Keeps a screenshot, and of its check the newest [`SCREENSHOTS_MAX`]. A clock that leapt back may bring a slot twice: the later one stays.
 pub(crate) fn insert_screenshot(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     key: ScreenshotKey,
     jpeg: &[u8],
 ) -> Result<(), StoreError> {
-    connection
+    tables
         .prepare_cached(
             "INSERT INTO screenshot(bucket, check_no, scheduled_us, agent_no, jpeg) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (bucket, check_no, scheduled_us, agent_no) DO UPDATE SET jpeg = excluded.jpeg",
         )?
         .execute(params![bucket.0, check.0, key.scheduled.0, key.agent.0, jpeg])?;
-    connection
+    tables
         .prepare_cached(
             "DELETE FROM screenshot WHERE bucket = ?1 AND check_no = ?2 AND (scheduled_us, agent_no) NOT IN (SELECT scheduled_us, \
              agent_no FROM screenshot WHERE bucket = ?1 AND check_no = ?2 ORDER BY scheduled_us DESC, agent_no DESC LIMIT ?3)",
@@ -174,8 +175,8 @@ pub(crate) fn insert_screenshot(
 }
 
 /// Of what there are screenshots.
-pub(crate) fn screenshots(connection: &Connection) -> Result<Vec<(CheckNo, ScreenshotKey)>, StoreError> {
-    let mut statement = connection.prepare("SELECT check_no, scheduled_us, agent_no FROM screenshot")?;
+pub(crate) fn screenshots(tables: Tables<'_>) -> Result<Vec<(CheckNo, ScreenshotKey)>, StoreError> {
+    let mut statement = tables.prepare("SELECT check_no, scheduled_us, agent_no FROM screenshot")?;
     let rows = statement.query_map([], |row| {
         let key = ScreenshotKey { scheduled: UtcMicros(row.get(1)?), agent: AgentNo(row.get(2)?) };
         Ok((CheckNo(row.get(0)?), key))
@@ -185,12 +186,12 @@ pub(crate) fn screenshots(connection: &Connection) -> Result<Vec<(CheckNo, Scree
 
 /// One screenshot.
 pub(crate) fn screenshot(
-    connection: &Connection,
+    tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     key: ScreenshotKey,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(connection
+    Ok(tables
         .prepare_cached(
             "SELECT jpeg FROM screenshot WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us = ?3 AND agent_no = ?4",
         )?

@@ -1,6 +1,6 @@
 //! `explain`: why a figure is what it is.
 
-use super::{hinted, length, print, print_json, whole, with, with_query};
+use super::{figures_of, hinted, length, print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{ExplainArgs, Failure, Global};
@@ -9,14 +9,7 @@ use crate::present::explain::{EvidenceView, ExplainView, IntervalView, VoteView}
 use crate::present::figure;
 
 pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<(), Failure> {
-    let asked = [
-        ("check", Some(args.check)),
-        ("from", args.from),
-        ("to", args.to),
-        ("agent", args.agent),
-        ("region", args.region),
-    ];
-    let path = with_query("/api/v1/explain", asked);
+    let path = with_query("/api/v1/explain", figures_of(Some(args.check), args.asked));
     let explained: ExplainView =
         with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {

@@ -11,8 +11,8 @@ use crate::present::figure;
 
 pub(super) async fn vitals(global: &Global, args: VitalsArgs) -> Result<(), Failure> {
     let asked = [
-        ("from", args.from),
-        ("to", args.to),
+        ("from", args.period.from),
+        ("to", args.period.to),
         ("profile", args.profile),
         ("region", args.region),
         ("agent", args.agent),

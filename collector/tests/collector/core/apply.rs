@@ -316,7 +316,7 @@ fn a_database_with_definitions_of_an_older_build_opens() {
     let older = "UPDATE check_revision SET body = replace(body, 'http://', 'gopher://') WHERE check_id = 'shop';
          UPDATE check_revision SET body = json_remove(json_set(body, '$.kind',
              json('{\"http\":{\"url\":\"http://127.0.0.1:1/\"}}')), '$.target', '$.retries') WHERE check_id = 'old';";
-    engine.store().read().execute_batch(older).unwrap();
+    engine.store().connection().execute_batch(older).unwrap();
     drop(engine);
     let engine = on_disk(dir.path());
     let book = engine.shared().book();

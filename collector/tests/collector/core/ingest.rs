@@ -19,7 +19,7 @@ fn world() -> (Engine, AgentNo, CheckNo) {
 }
 
 fn rows(engine: &mut Engine, table: &str) -> i64 {
-    engine.store().read().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    engine.store().connection().query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
 fn ingest(engine: &mut Engine, job: IngestJob) -> IngestOutcome {
@@ -174,8 +174,11 @@ fn senseless_records_are_set_aside_and_the_rest_goes_on() {
     // Sent again, only the one without a mark is written again.
     let outcome = ingest(&mut engine, job(agent, entries));
     assert_eq!((outcome.stored, outcome.set_aside), (0, 1));
-    let reasons: i64 =
-        engine.store().read().query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0)).unwrap();
+    let reasons: i64 = engine
+        .store()
+        .connection()
+        .query_row("SELECT count(DISTINCT reason) FROM quarantine", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(reasons, 9);
 }
 
@@ -220,7 +223,7 @@ fn the_quarantine_is_bounded() {
     engine.apply(vec![definition("shop")], &options(), START).unwrap();
     let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) \
                 INSERT INTO quarantine SELECT 0, 1, 1, i, 0, 'bad_range', x'' FROM n";
-    engine.store().read().execute(fill, []).unwrap();
+    engine.store().connection().execute(fill, []).unwrap();
     drop(engine);
     let mut engine = on_disk(dir.path());
     let senseless = |seq| entry(&engine, seq, result(CheckNo(1), -2 * 86_400, ProbeState::Up));
@@ -287,7 +290,7 @@ fn provenances_are_kept_once() {
     assert_eq!(rows(&mut engine, "provenance"), 2);
     let known: i64 = engine
         .store()
-        .read()
+        .connection()
         .query_row("SELECT count(*) FROM result JOIN provenance USING (agent_no, provenance_no)", [], |row| row.get(0))
         .unwrap();
     assert_eq!(known, 7);

@@ -70,7 +70,12 @@ async fn jobs_call_and_what_they_told_is_shown_to_administrators() {
 async fn the_list_of_checks_reads_no_pings() {
     let bench = Bench::new();
     bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
-    bench.app.writer().run(|engine| engine.store().read().execute_batch("DROP TABLE ping").unwrap()).await.unwrap();
+    bench
+        .app
+        .writer()
+        .run(|engine| engine.store().connection().execute_batch("DROP TABLE ping").unwrap())
+        .await
+        .unwrap();
     for path in ["/api/v1/checks", "/api/v1/checks/backup"] {
         let checks = bench.get(path).await.json();
         let check = if checks.is_array() { &checks[0] } else { &checks };

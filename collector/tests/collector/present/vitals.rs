@@ -43,7 +43,7 @@ fn hostile_report() -> String {
 async fn rows(pages: &Pages, what: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {what}");
     let count = move |engine: &mut sitepulse_collector::engine::Engine| {
-        engine.store().read().query_row(&sql, [], |row| row.get(0)).unwrap()
+        engine.store().connection().query_row(&sql, [], |row| row.get(0)).unwrap()
     };
     pages.bench.app.writer().run(count).await.unwrap()
 }
