@@ -28,11 +28,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::book::Book;
 use crate::engine::{Engine, Shared};
 use crate::enrol::NewJoinToken;
+use crate::exchange::Histories;
+use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
+use crate::ingest::import::{ImportedHistories, ImportedRecords};
 use crate::store::{Store, StoreError, StoreOpenError, Tables};
 use crate::writer::{Closed, Writer};
 
+pub(crate) use control::number_after;
 pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
 pub use plan::{FieldDiff, Plan, PlanItem, PlanStep};
 
@@ -272,6 +276,16 @@ impl App {
         now: UtcMicros,
     ) -> Result<Plan, AppError> {
         self.inner.writer.run(move |engine| engine.apply(definitions, &options, now)).await?
+    }
+
+    /// Takes exported histories in. See [`Engine::import_histories`].
+    pub async fn import_histories(&self, histories: Histories, author: String) -> Result<ImportedHistories, AppError> {
+        self.inner.writer.run(move |engine| engine.import_histories(&histories, &author, clock::now())).await?
+    }
+
+    /// Takes exported records in. See [`Engine::import_records`].
+    pub async fn import_records(&self, records: Vec<Named>, now: UtcMicros) -> Result<ImportedRecords, AppError> {
+        self.inner.writer.run(move |engine| engine.import_records(records, now)).await?
     }
 
     /// Suspends, resumes or weighs on behalf of `author` (`collector:cli`, `collector:USER`).

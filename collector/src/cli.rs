@@ -12,6 +12,7 @@ pub mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::exchange::Format;
 use clap::{Args, Parser, Subcommand};
 use sitepulse_daemon::exit::Exit;
 
@@ -196,6 +197,23 @@ pub enum Command {
         #[arg(long)]
         with_seal_key: bool,
     },
+    /// Writes records into a file for other programs: JSON Lines, CSV or Parquet.
+    #[command(after_help = "Examples:\n  sitepulse-collector export ledger.parquet\n  \
+                            sitepulse-collector export --check shop --from -30d shop.csv\n  \
+                            sitepulse-collector export --format jsonl - | head\n\n\
+                            JSON Lines and Parquet carry the histories of checks, agents, suspensions and weights too, so that `import` gives\n\
+                            the same figures elsewhere; CSV carries records alone. It reads the files at one instant, with or without a running\n\
+                            collector. Secrets are never in it.\n\n\
+                            Exit codes: 0 ok, 1 the file exists or cannot be written, 2 no format, 4 no data, 8 no such check.")]
+    Export(ExportArgs),
+    /// Takes records of an exported file in.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector import ledger.parquet\n  sitepulse-collector import shop.csv --json\n\n\
+                            Importing again changes nothing. Checks that are not known here come with their history and have ended with the\n\
+                            export; `apply` starts them again. What is refused is told, and is in the file still.\n\n\
+                            Exit codes: 0 all taken or known, 3 the file is damaged, 5 some were refused, 6 no collector, 8 no such file."
+    )]
+    Import(ImportArgs),
     /// Makes a new data directory from a backup.
     #[command(
         after_help = "Example:\n  sitepulse-collector restore /backup/sitepulse-2026-11-22.db --data-dir /var/lib/sitepulse-collector\n\n\
@@ -223,6 +241,37 @@ pub struct ServeArgs {
     /// An address agents are told to connect to; repeat it for several [default: the --listen address, or 127.0.0.1].
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Vec<String>,
+}
+
+/// `export`
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The file to write, which must not exist yet; `-` is stdout.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// One check alone; repeat it for several [default: all].
+    #[arg(long = "check", value_name = "CHECK")]
+    pub checks: Vec<String>,
+    /// Records of slots from here on [default: the first].
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Records of slots before this [default: the last].
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// The format [default: what the file's name tells].
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// `import`
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The file to read; `-` is stdin.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The format [default: what the file's name tells].
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
 }
 
 /// `token ...`

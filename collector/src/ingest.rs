@@ -6,6 +6,7 @@
 //! A record that makes no sense never blocks its agent: it is set aside in the table `quarantine` with the reason, counted, and
 //! acknowledged like the rest, because its sender could only send it again.
 
+pub mod import;
 mod mark;
 mod validate;
 mod vitals;

@@ -12,6 +12,7 @@ pub mod store;
 
 pub mod engine;
 pub mod enrol;
+pub mod exchange;
 pub mod heartbeat;
 pub mod ingest;
 pub mod secret;

@@ -8,6 +8,7 @@
 
 pub mod backup;
 pub mod definition;
+pub mod records;
 pub mod rows;
 pub mod vitals;
 
@@ -166,6 +167,12 @@ impl Reader {
     /// The tables.
     pub fn tables(&self) -> Tables<'_> {
         Tables(&self.0)
+    }
+
+    /// The tables as they are now, whatever is written from here on, until the reader is dropped. Holds the write-ahead log as long.
+    pub fn at_one_instant(&self) -> Result<Tables<'_>, StoreError> {
+        self.0.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")?;
+        Ok(self.tables())
     }
 }
 

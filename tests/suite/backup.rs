@@ -148,3 +148,43 @@ fn orders_given_after_a_restore_reach_the_agent_that_knows_the_lost_ones() {
     // No result of a lost check counts for one that came after it.
     assert_eq!(cluster.sla("other", &[])["seconds"]["down"], 0.0);
 }
+
+/// By the real commands: out beside a collector that runs, into another one, twice, with the same figures.
+#[test]
+fn what_is_exported_tells_the_same_elsewhere() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&site.check("shop")).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 60);
+    wait::until("results came in", 60, || if stored(&cluster) >= 5 { Ok(()) } else { Err(stored(&cluster)) });
+    let until = cluster.check("shop")["agents"][0]["last_scheduled"].clone();
+    let until = until.as_str().map_or_else(|| panic!("no last result"), str::to_owned);
+    let told = |cluster: &Cluster| cluster.sla("shop", &["--to", &until])["seconds"].clone();
+    let before = told(&cluster);
+    for name in ["ledger.jsonl", "ledger.parquet"] {
+        let file = cluster.dir().join(name).display().to_string();
+        let exported = cluster.ctl(&["export", &file, "--json"]).json();
+        let records = exported["records"].as_u64().expect("a number");
+        assert!(records >= 5, "{exported}");
+        let again = cluster.ctl(&["export", &file]);
+        assert_eq!(again.code, 1, "nothing is overwritten: {}", again.stderr);
+        let same = cluster.ctl(&["import", &file, "--json"]).json();
+        assert_eq!((&same["stored"], &same["known"]), (&serde_json::json!(0), &serde_json::json!(records)), "{same}");
+
+        let other = Cluster::start();
+        let imported = other.ctl(&["import", &file, "--json"]).json();
+        let counts = ["checks", "agents", "stored", "known", "refused"].map(|key| imported[key].as_u64());
+        assert_eq!(counts, [Some(1), Some(1), Some(records), Some(0), Some(0)], "{imported}");
+        assert_eq!(told(&other), before, "{name}");
+        let twice = other.ctl(&["import", &file, "--json"]).json();
+        assert_eq!(twice["known"].as_u64(), Some(records), "{twice}");
+    }
+    let csv = cluster.ctl(&["export", "--check", "shop", "--format", "csv", "-"]);
+    assert!(csv.stdout.starts_with("kind,check,revision,agent,"), "{}", csv.stdout);
+    let file = cluster.dir().join("alone.csv");
+    std::fs::write(&file, &csv.stdout).expect("writable");
+    let refused = Cluster::start().ctl(&["import", &file.display().to_string()]);
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    assert!(refused.stdout.contains("alone.csv") && refused.stdout.contains("CSV does not"), "{}", refused.stdout);
+}

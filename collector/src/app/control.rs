@@ -98,7 +98,7 @@ impl Engine {
 
 /// The number after `last` of a row that agents remember by its number. A store made from a backup does not know the numbers given since the backup, agents do: so it is the
 /// time, in microseconds, and grows even where the clock was set back.
-pub(super) fn number_after(last: u64, now: UtcMicros) -> u64 {
+pub(crate) fn number_after(last: u64, now: UtcMicros) -> u64 {
     (last + 1).max(u64::try_from(now.0).unwrap_or(0))
 }
 

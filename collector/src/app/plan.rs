@@ -16,7 +16,7 @@ use crate::book::{Book, CheckRevision};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
 use crate::store::backup::META_NUMBERS_FROM;
-use crate::store::rows;
+use crate::store::{StoreError, rows};
 
 /// What applying did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,12 @@ pub struct FieldDiff {
 }
 
 impl Engine {
+    /// The least number that a new check, or a new revision of a known one, may have (see [`META_NUMBERS_FROM`]).
+    pub(crate) fn numbers_from(&self) -> Result<u32, StoreError> {
+        let floor = rows::meta(self.store.read(), META_NUMBERS_FROM)?;
+        Ok(floor.and_then(|floor| floor.parse().ok()).unwrap_or(1))
+    }
+
     /// Applies definitions: all of them in one transaction, effective at `now` (later than the revision before in any case).
     /// Applying the same again changes nothing.
     pub fn apply(
@@ -90,8 +96,7 @@ impl Engine {
         }
         let shared = Arc::clone(&self.shared);
         let warnings = missing_secrets(&shared.book(), &wanted);
-        let floor = rows::meta(self.store.read(), META_NUMBERS_FROM)?;
-        let floor = floor.and_then(|floor| floor.parse().ok()).unwrap_or(1);
+        let floor = self.numbers_from()?;
         let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);
         if options.dry_run || revisions.is_empty() {
             if options.dry_run {

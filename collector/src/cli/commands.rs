@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod backup;
+mod exchange;
 mod explain;
 mod on_demand;
 mod vitals;
@@ -63,6 +64,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
         Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),
+        Command::Export(args) => exchange::export(&global, &args).map(|()| Exit::Ok),
+        Command::Import(args) => with_exit(exchange::import(&global, args)),
         Command::History(scope) => client_side(history(&global, scope)),
     }
 }

@@ -105,6 +105,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/history", Scope::Read, api::history),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
+        Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },
         change("/api/v1/control", Scope::Admin, api::control),
         change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
         change("/api/v1/join-tokens", Scope::Admin, api::join_token),

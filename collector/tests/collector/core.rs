@@ -2,6 +2,7 @@
 
 mod apply;
 mod enrol;
+mod exchange;
 mod heartbeats;
 mod ingest;
 mod listener;

@@ -1,0 +1,141 @@
+//! Out of the store: reads at one instant, beside a collector that runs or without one.
+
+use std::path::Path;
+
+use sitepulse_model::id::{CheckId, CheckNo};
+use sitepulse_model::record::Provenance;
+use sitepulse_model::time::{Span, UtcMicros};
+use thiserror::Error;
+
+use super::files::Writer;
+use super::row::Named;
+use super::{ExchangeError, Format, Histories, Row};
+use crate::book::Book;
+use crate::store::records::{provenances, records_of};
+use crate::store::{Store, StoreError, Tables, rows};
+
+/// What is to be exported.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The checks; all where there is none.
+    pub checks: Vec<CheckId>,
+    /// Records whose first slot lies here.
+    pub span: Span,
+}
+
+/// What was exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exported {
+    /// Checks with their histories.
+    pub checks: usize,
+    /// Records.
+    pub records: u64,
+}
+
+/// Why nothing was exported.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// A check that is not there.
+    #[error("there is no check {0}: see `sitepulse-collector checks`")]
+    NoCheck(CheckId),
+    /// The file or the store.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+}
+
+impl From<StoreError> for ExportError {
+    fn from(error: StoreError) -> Self {
+        Self::Exchange(error.into())
+    }
+}
+
+/// Writes records and histories of the data in `data_dir` into a new file. `progress` hears how many checks of how many are done.
+///
+/// # Errors
+/// A file that could not be ended is removed.
+pub fn export(
+    data_dir: &Path,
+    wanted: &Wanted,
+    path: &Path,
+    format: Format,
+    now: UtcMicros,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Exported, ExportError> {
+    let reader = Store::open_to_read(data_dir)?;
+    let tables = reader.at_one_instant()?;
+    let book = histories_of(tables)?;
+    let checks: Vec<CheckNo> = if wanted.checks.is_empty() {
+        book.checks().map(|check| check.number).collect()
+    } else {
+        let number = |id: &CheckId| book.check_by_id(id).map(|check| check.number);
+        let numbers = wanted.checks.iter().map(|id| number(id).ok_or_else(|| ExportError::NoCheck(id.clone())));
+        numbers.collect::<Result<_, _>>()?
+    };
+    let histories = Histories::of(&book, &checks, now);
+    let mut writer = Writer::create(path, format, &histories)?;
+    let written = write(tables, &book, &checks, wanted.span, &mut writer, progress)
+        .and_then(|exported| writer.finish().map(|()| exported).map_err(ExportError::from));
+    if written.is_err() && path != Path::new("-") {
+        // Half an export would pass for a whole one.
+        drop(std::fs::remove_file(path));
+    }
+    written
+}
+
+fn write(
+    tables: Tables<'_>,
+    book: &Book,
+    checks: &[CheckNo],
+    span: Span,
+    writer: &mut Writer,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Exported, ExportError> {
+    let provenances = provenances(tables)?;
+    let nobody = Provenance::default();
+    let mut exported = Exported { checks: checks.len(), records: 0 };
+    for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
+        progress(done as u64, checks.len() as u64);
+        let mut failed = None;
+        let read = records_of(tables, check.bucket(), check.number, span, |kept| {
+            let Some(agent) = book.agent(kept.agent) else { return Ok(()) };
+            let provenance = provenances.get(&(kept.agent, kept.provenance)).unwrap_or(&nobody).clone();
+            let row = Row::of(&Named {
+                check: check.id.to_string(),
+                agent: agent.name.to_string(),
+                region: agent.region.to_string(),
+                incarnation: kept.incarnation,
+                seq: kept.seq,
+                provenance,
+                record: kept.record,
+            });
+            exported.records += 1;
+            writer.write(row).map_err(|error| {
+                let stop = StoreError::BadRow { table: "result", what: error.to_string() };
+                failed = Some(error);
+                stop
+            })
+        });
+        match (failed, read) {
+            (Some(error), _) => return Err(error.into()),
+            (None, Err(error)) => return Err(error.into()),
+            (None, Ok(())) => {}
+        }
+    }
+    progress(checks.len() as u64, checks.len() as u64);
+    Ok(exported)
+}
+
+/// The book without its records.
+fn histories_of(tables: Tables<'_>) -> Result<Book, StoreError> {
+    let mut book = Book::default();
+    for agent in rows::agents(tables)? {
+        book.insert_agent(agent);
+    }
+    for (number, revision) in rows::revisions(tables)? {
+        book.insert_revision(number, revision);
+    }
+    for event in rows::events(tables)? {
+        book.insert_event(event);
+    }
+    Ok(book)
+}

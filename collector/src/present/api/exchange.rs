@@ -1,0 +1,43 @@
+//! `POST /api/v1/import`.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use sitepulse_daemon::clock;
+
+use super::{Answer, Body, body};
+use crate::present::Present;
+use crate::present::door::Caller;
+use crate::present::dto::exchange::{ImportBody, ImportView, RefusedView};
+
+/// Takes histories and records in. Doing it again changes nothing.
+pub async fn import(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    request: Body<ImportBody>,
+) -> Answer<Json<ImportView>> {
+    let request = body(request)?;
+    let mut view = ImportView::default();
+    if let Some(histories) = request.histories {
+        let imported = present.app().import_histories(histories, caller.author).await?;
+        (view.checks, view.agents, view.events) = (imported.checks, imported.agents, imported.events);
+    }
+    let mut records = Vec::with_capacity(request.records.len());
+    let mut places = Vec::with_capacity(request.records.len());
+    for (index, row) in request.records.into_iter().enumerate() {
+        match row.into_named() {
+            Ok(named) => {
+                records.push(named);
+                places.push(index);
+            }
+            Err(why) => view.refused.push(RefusedView { index, why }),
+        }
+    }
+    let imported = present.app().import_records(records, clock::now()).await?;
+    view.stored = imported.stored;
+    view.known = imported.known;
+    view.without_place = imported.without_place;
+    let refused = imported.refused.into_iter().map(|(index, why)| RefusedView { index: places[index], why });
+    view.refused.extend(refused);
+    view.refused.sort_by_key(|refused| refused.index);
+    Ok(Json(view))
+}

@@ -1,0 +1,170 @@
+//! What leaves a collector as a file comes into another one with the same figures.
+
+use sitepulse_collector::book::Filter;
+use sitepulse_collector::exchange::export::{Exported, Wanted, export};
+use sitepulse_collector::exchange::files::{Item, Reader};
+use sitepulse_collector::exchange::row::Named;
+use sitepulse_collector::exchange::{Format, Histories};
+use sitepulse_collector::ingest::import::{ImportedHistories, ImportedRecords};
+use sitepulse_model::control::{Change, Scope, Weight};
+use sitepulse_model::id::CheckId;
+use sitepulse_model::time::Span;
+
+use super::world::*;
+use sitepulse_collector::engine::Engine;
+use sitepulse_model::id::CheckNo;
+use sitepulse_model::record::ProbeState;
+use sitepulse_model::time::UtcMicros;
+
+/// Two checks, an agent that saw an outage, was away, lost records, was suspended and weighs 2.
+fn lived(engine: &mut Engine) {
+    let agent = enrol(engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop"), definition("blog")], &options(), START).unwrap();
+    let until = at(3000);
+    let suspend = Change::Suspend { until, reason: "moving".into() };
+    engine.control(Scope::Agent(agent), suspend, "collector:cli", at(2400)).unwrap();
+    engine
+        .control(Scope::AgentCheck(agent, CheckNo(1)), Change::Weight(Weight(2000)), "collector:cli", at(60))
+        .unwrap();
+    let mut entries = Vec::new();
+    for (seq, check) in [CheckNo(1), CheckNo(2)].into_iter().enumerate() {
+        let mut seq = seq as u64 * 1000;
+        let mut add = |engine: &Engine, record| {
+            entries.push(entry(engine, seq, record));
+            seq += 1;
+        };
+        for slot in 0..60 {
+            let state = if (20..25).contains(&slot) { ProbeState::Down } else { ProbeState::Up };
+            add(engine, result(check, slot * 30, state));
+        }
+        add(engine, missed(check, 1800, 10));
+        add(engine, dropped(check, 2100, 5, &[]));
+    }
+    engine.ingest(vec![job(agent, entries)]).unwrap();
+}
+
+/// What people see: seconds by verdict of each check over an hour, by id.
+fn figures(engine: &Engine) -> Vec<(String, String, u64)> {
+    let book = engine.shared().book();
+    let mut all: Vec<_> = book
+        .checks()
+        .map(|check| {
+            let period = book.period(check, Some(START), Some(at(3600)), at(3600));
+            let account = book.account(check.number, &Filter::All, period).unwrap();
+            let accounted = check.pairs.values().map(|pair| pair.ledger.accounted()).sum();
+            (check.id.to_string(), format!("{account:?}"), accounted)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn read(path: &std::path::Path) -> (Option<Histories>, Vec<Named>) {
+    let mut reader = Reader::open(path, Format::of(path).unwrap()).unwrap();
+    let (mut histories, mut records) = (None, Vec::new());
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Histories(read) => histories = Some(*read),
+            Item::Row(row) => records.push(row.into_named().unwrap()),
+        }
+    }
+    (histories, records)
+}
+
+fn wanted(checks: &[&str], span: Span) -> Wanted {
+    Wanted { checks: checks.iter().map(|id| CheckId::parse(id).unwrap()).collect(), span }
+}
+
+const ALWAYS: Span = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+
+#[test]
+fn an_export_gives_the_same_figures_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    lived(&mut engine);
+    let before = figures(&engine);
+    assert!(before[0].1.contains("down_us: 150000000,"), "{before:?}");
+    for name in ["all.jsonl", "all.parquet"] {
+        let path = dir.path().join(name);
+        let exported =
+            export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {});
+        assert_eq!(exported.unwrap(), Exported { checks: 2, records: 124 }, "{name}");
+        let (histories, records) = read(&path);
+        let histories = histories.unwrap();
+
+        // Into the collector it came from: nothing is new.
+        let same = engine.import_histories(&histories, "collector:cli", at(4000)).unwrap();
+        assert_eq!(same, ImportedHistories::default(), "{name}");
+        let known = engine.import_records(records.clone(), at(4000)).unwrap();
+        assert_eq!(known, ImportedRecords { known: 124, ..ImportedRecords::default() }, "{name}");
+        assert_eq!(figures(&engine), before);
+
+        // Into another one, twice, and that one started again.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut other = on_disk(elsewhere.path());
+        for (round, stored) in [(0, 124), (1, 0)] {
+            let new = other.import_histories(&histories, "collector:cli", at(4000)).unwrap();
+            assert_eq!((new.checks, new.agents), if round == 0 { (2, 1) } else { (0, 0) }, "{name}");
+            let imported = other.import_records(records.clone(), at(4000)).unwrap();
+            assert_eq!((imported.stored, imported.known, imported.refused.len()), (stored, 124 - stored, 0), "{name}");
+        }
+        assert_eq!(figures(&other), before, "{name}");
+        assert!(
+            other.shared().book().checks().all(|check| check.retired()),
+            "nothing starts to be probed by an import"
+        );
+        drop(other);
+        assert_eq!(figures(&on_disk(elsewhere.path())), before, "{name}");
+    }
+}
+
+#[test]
+fn a_part_and_a_table_of_records_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    lived(&mut engine);
+    let path = dir.path().join("shop.csv");
+    let span = Span::new(at(0), at(300));
+    let exported = export(dir.path(), &wanted(&["shop"], span), &path, Format::Csv, at(3600), &mut |_, _| {}).unwrap();
+    assert_eq!(exported, Exported { checks: 1, records: 10 });
+    let (histories, records) = read(&path);
+    assert!(histories.is_none());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut other = on_disk(elsewhere.path());
+    let refused = other.import_records(records.clone(), at(4000)).unwrap();
+    assert_eq!((refused.stored, refused.refused.len()), (0, 10));
+    assert!(refused.refused[0].1.contains("CSV does not"), "{:?}", refused.refused[0]);
+    // Without a check of that name, nothing is written.
+    let none = export(
+        dir.path(),
+        &wanted(&["nothing"], ALWAYS),
+        &dir.path().join("x.csv"),
+        Format::Csv,
+        at(0),
+        &mut |_, _| {},
+    );
+    assert!(none.unwrap_err().to_string().contains("there is no check nothing"));
+    assert!(!dir.path().join("x.csv").exists());
+}
+
+#[test]
+fn another_history_of_the_same_name_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    lived(&mut engine);
+    let path = dir.path().join("all.jsonl");
+    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {}).unwrap();
+    let (histories, _) = read(&path);
+    let histories = histories.unwrap();
+    let mut check = in_memory();
+    check.apply(vec![definition("shop")], &options(), at(10)).unwrap();
+    let error = check.import_histories(&histories, "collector:cli", at(4000)).unwrap_err().to_string();
+    assert!(error.contains("check shop has another history here"), "{error}");
+    let mut agent = in_memory();
+    enrol(&mut agent, "eu-west", None);
+    let error = agent.import_histories(&histories, "collector:cli", at(4000)).unwrap_err().to_string();
+    assert!(error.contains("agent eu-west-1 is another one here"), "{error}");
+    assert_eq!(agent.shared().book().checks().count(), 0, "all or nothing");
+    let error = in_memory().import_histories(&histories, "collector:cli", at(0)).unwrap_err().to_string();
+    assert!(error.contains("of the future"), "{error}");
+}
