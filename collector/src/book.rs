@@ -241,6 +241,15 @@ impl Book {
     }
 }
 
+impl Book {
+    /// Screenshots of runs before an instant are gone.
+    pub(crate) fn forget_screenshots_before(&mut self, at: UtcMicros) {
+        for check in self.checks.values_mut() {
+            check.screenshots.retain(|key| key.scheduled >= at);
+        }
+    }
+}
+
 /// Whether an agent must know an event of this scope.
 pub(crate) fn concerns(scope: Scope, agent: AgentNo) -> bool {
     match scope {

@@ -13,14 +13,16 @@ pub mod retention;
 pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::ControlFlow;
 
 use sitepulse_model::id::{CheckNo, Revision};
 use sitepulse_model::record::Record;
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::store::chunk::{self, Stored};
+use crate::store::records::{self, Kept};
 use crate::store::rows::Arrival;
 use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow};
 use crate::store::series::{self, Sealed};
@@ -119,23 +121,23 @@ pub(crate) fn last_slot(record: &Record) -> UtcMicros {
     }
 }
 
-/// Records in order of their slots to bodies of about [`CHUNK_RECORDS`]. No two begin with the same slot.
-pub(crate) fn chunks(records: &[Stored]) -> Vec<ChunkBody> {
+/// Records in order of arrival to bodies of about [`CHUNK_RECORDS`], by their slots.
+fn chunks(records: Vec<(Arrival, Stored)>) -> Vec<ChunkBody> {
+    let mut records = records;
+    records.sort_by_key(|(arrival, stored)| (stored.record.scheduled(), *arrival));
     let parts = records.len().div_ceil(CHUNK_RECORDS).max(1);
     let each = records.len().div_ceil(parts).max(1);
-    let mut bodies = Vec::with_capacity(parts);
-    let mut rest = records;
-    while let Some(first) = rest.first().map(|stored| stored.record.scheduled()) {
-        let mut length = each.min(rest.len());
-        while rest.get(length).is_some_and(|next| next.record.scheduled() == first) {
-            length += 1;
-        }
-        let (part, tail) = rest.split_at(length);
-        let last = part.iter().map(|stored| last_slot(&stored.record)).max().unwrap_or(first);
-        bodies.push(ChunkBody { first, last, records: part.len() as u64, body: chunk::encode(part) });
-        rest = tail;
-    }
-    bodies
+    let (arrivals, records): (Vec<Arrival>, Vec<Stored>) = records.into_iter().unzip();
+    let number = |arrivals: &[Arrival]| arrivals.iter().copied().max().unwrap_or_default();
+    let bodies = records.chunks(each).zip(arrivals.chunks(each));
+    bodies.map(|(records, arrivals)| chunk_of(records, number(arrivals))).collect()
+}
+
+/// The body of a chunk; `number` is the newest arrival among its records.
+pub(crate) fn chunk_of(records: &[Stored], number: Arrival) -> ChunkBody {
+    let first = records.iter().map(|stored| stored.record.scheduled()).min().unwrap_or_default();
+    let last = records.iter().map(|stored| last_slot(&stored.record)).max().unwrap_or(first);
+    ChunkBody { first, last, number, records: records.len() as u64, body: chunk::encode(records) }
 }
 
 /// The months whose slots a record adds to.
@@ -155,27 +157,25 @@ pub(crate) fn prepare(
     rows: &[RawRow],
     intervals: &Intervals,
 ) -> Result<Prepared, StoreError> {
-    let mut pairs: BTreeMap<PairKey, Vec<Stored>> = BTreeMap::new();
+    let mut pairs: BTreeMap<PairKey, Vec<(Arrival, Stored)>> = BTreeMap::new();
     for row in rows {
         let stored = row.decode()?;
         let key = PairKey { bucket: portion.bucket, check: stored.record.check(), agent: row.agent };
-        pairs.entry(key).or_default().push(stored);
+        pairs.entry(key).or_default().push((row.arrival, stored));
     }
     let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()) };
-    for (key, mut records) in pairs {
+    for (key, records) in pairs {
         let mut sealed: Sealed = seal::pair(tables, key)?.unwrap_or_default();
-        let touched: BTreeSet<i64> = records.iter().flat_map(|stored| months(&stored.record)).collect();
+        let touched: BTreeSet<i64> = records.iter().flat_map(|(_, stored)| months(&stored.record)).collect();
         for month in &touched {
             seal::load_segment(tables, key, *month, &mut sealed.pair.series)?;
         }
-        for stored in &records {
+        for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
-        // Stable: of two records of one slot, that which arrived first stays first.
-        records.sort_by_key(|stored| stored.record.scheduled());
         prepared.pairs.push(PreparedPair {
             key,
-            chunks: chunks(&records),
+            chunks: chunks(records),
             segments: segments(&sealed.pair.series),
             pair: series::encode_pair(&sealed),
         });
@@ -223,6 +223,22 @@ impl Engine {
     /// Deletes a slice of the rows that every bucket has sealed; how many went.
     pub(crate) fn delete_sealed(&mut self) -> Result<u64, StoreError> {
         self.store.write(|tables| seal::delete_sealed(tables, DELETE_ROWS))
+    }
+
+    /// Calls `each` with every record that is kept, once, by check and slot: for tests and the simulator.
+    pub fn each_record(&mut self, mut each: impl FnMut(CheckNo, Kept)) -> Result<(), StoreError> {
+        let checks: Vec<_> = self.shared.book().checks().map(|check| (check.bucket(), check.number)).collect();
+        let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+        for (bucket, check) in checks {
+            let told = records::records_of(self.store.read(), bucket, check, None, always, |kept| {
+                each(check, kept);
+                ControlFlow::Continue(())
+            })?;
+            if let Some(damaged) = told.damaged.first() {
+                return Err(StoreError::BadRow { table: "chunk", what: damaged.what.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// Seals everything there is up to now in the caller's thread, and deletes the rows: what the task does in steps, for tests and the simulator.

@@ -9,6 +9,7 @@
 pub mod backup;
 pub mod chunk;
 pub mod definition;
+pub(crate) mod expire;
 pub mod records;
 pub mod rows;
 pub mod seal;

@@ -13,6 +13,7 @@ use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
 
 use super::chunk::Stored;
+use super::records::Kept;
 use super::rows::Arrival;
 use super::series::{self, Sealed};
 use super::{StoreError, Tables};
@@ -79,6 +80,33 @@ fn is_sealed(sealed: &Upto, bucket: u8, arrival: i64) -> Result<bool, StoreError
     Ok(arrival <= upto.0)
 }
 
+/// Calls `each` with every record of a check that is not sealed, of one agent or of all, in order of arrival. A pass over all such rows.
+pub(crate) fn unsealed_of(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    check: CheckNo,
+    agent: Option<AgentNo>,
+    mut each: impl FnMut(Kept),
+) -> Result<(), StoreError> {
+    let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
+    let mut statement = tables.prepare_cached(
+        "SELECT agent_no, incarnation, seq, provenance_no, body FROM result \
+         WHERE arrival > ?1 AND bucket = ?2 AND check_no = ?3 AND (?4 IS NULL OR agent_no = ?4) ORDER BY arrival",
+    )?;
+    let mut rows = statement.query(params![from.0, bucket.0, check.0, agent.map(|agent| agent.0)])?;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?;
+        let stored = Stored {
+            incarnation: Incarnation(row.get::<_, i64>(1)?.cast_unsigned()),
+            seq: Seq(row.get::<_, i64>(2)?.cast_unsigned()),
+            provenance: row.get(3)?,
+            record: sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?,
+        };
+        each(Kept { agent: AgentNo(row.get(0)?), stored });
+    }
+    Ok(())
+}
+
 /// What is sealed next of one bucket: the records that arrived after `from`, up to `upto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Portion {
@@ -133,6 +161,7 @@ pub(crate) fn portions(tables: Tables<'_>, cut: Arrival) -> Result<Vec<Portion>,
 /// A record of `result`, not decoded yet.
 #[derive(Debug)]
 pub(crate) struct RawRow {
+    pub(crate) arrival: Arrival,
     pub(crate) agent: AgentNo,
     incarnation: Incarnation,
     seq: Seq,
@@ -167,6 +196,7 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
             continue;
         };
         let raw = RawRow {
+            arrival,
             agent: AgentNo(row.get(2)?),
             incarnation: Incarnation(row.get::<_, i64>(3)?.cast_unsigned()),
             seq: Seq(row.get::<_, i64>(4)?.cast_unsigned()),
@@ -234,6 +264,8 @@ pub(crate) fn load_segment(tables: Tables<'_>, key: PairKey, month: i64, into: &
 pub(crate) struct ChunkBody {
     pub(crate) first: UtcMicros,
     pub(crate) last: UtcMicros,
+    /// The newest arrival among its records: no two chunks have the same.
+    pub(crate) number: Arrival,
     pub(crate) records: u64,
     pub(crate) body: Vec<u8>,
 }
@@ -271,7 +303,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared) -> Result<bool, Stor
     }
     for pair in &prepared.pairs {
         for chunk in &pair.chunks {
-            insert_chunk(tables, pair.key, upto, chunk)?;
+            insert_chunk(tables, pair.key, chunk)?;
         }
         for (month, body) in &pair.segments {
             set_segment(tables, pair.key, *month, body)?;
@@ -287,12 +319,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared) -> Result<bool, Stor
 }
 
 /// Adds a chunk.
-pub(crate) fn insert_chunk(
-    tables: Tables<'_>,
-    key: PairKey,
-    number: Arrival,
-    chunk: &ChunkBody,
-) -> Result<(), StoreError> {
+pub(crate) fn insert_chunk(tables: Tables<'_>, key: PairKey, chunk: &ChunkBody) -> Result<(), StoreError> {
     tables
         .prepare_cached(
             "INSERT INTO chunk(bucket, check_no, agent_no, first_us, number, last_us, records, body) \
@@ -303,12 +330,40 @@ pub(crate) fn insert_chunk(
             key.check.0,
             key.agent.0,
             chunk.first.0,
-            number.0,
+            chunk.number.0,
             chunk.last.0,
             chunk.records.cast_signed(),
             chunk.body
         ])?;
     Ok(())
+}
+
+/// Puts a chunk in the place of others of its pair: everything, or nothing where one of them is gone. Tells which.
+pub(crate) fn replace_chunks(
+    tables: Tables<'_>,
+    key: PairKey,
+    replaced: &[i64],
+    merged: &ChunkBody,
+) -> Result<bool, StoreError> {
+    let (mut count, mut records) = (0, 0);
+    for rowid in replaced {
+        let found: Option<i64> = tables
+            .prepare_cached(
+                "SELECT records FROM chunk WHERE rowid = ?1 AND bucket = ?2 AND check_no = ?3 AND agent_no = ?4",
+            )?
+            .query_row(params![rowid, key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
+            .optional()?;
+        count += usize::from(found.is_some());
+        records += found.unwrap_or(0).unsigned_abs();
+    }
+    if count != replaced.len() || records != merged.records {
+        return Ok(false);
+    }
+    for rowid in replaced {
+        tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?.execute(params![rowid])?;
+    }
+    insert_chunk(tables, key, merged)?;
+    Ok(true)
 }
 
 /// Sets the segment of a month.
