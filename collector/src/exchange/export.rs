@@ -1,5 +1,6 @@
 //! Out of the store: reads at one instant, beside a collector that runs or without one.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use sitepulse_model::id::{CheckId, CheckNo};
@@ -11,7 +12,7 @@ use super::files::Writer;
 use super::row::Named;
 use super::{ExchangeError, Format, Histories, Row};
 use crate::book::Book;
-use crate::store::records::{provenances, records_of};
+use crate::store::records::{ReadBack, records_of};
 use crate::store::{Store, StoreError, Tables, rows};
 
 /// What is to be exported.
@@ -30,6 +31,8 @@ pub struct Exported {
     pub checks: usize,
     /// Records.
     pub records: u64,
+    /// Records in damaged chunks: they are not in the file.
+    pub unreadable: u64,
 }
 
 /// Why nothing was exported.
@@ -62,7 +65,22 @@ pub fn export(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
     let reader = Store::open_to_read(data_dir)?;
-    let tables = reader.at_one_instant()?;
+    let mut outcome = Ok(Exported::default());
+    reader.at_one_instant(|tables| {
+        outcome = export_from(tables, wanted, path, format, now, progress);
+        Ok(())
+    })?;
+    outcome
+}
+
+fn export_from(
+    tables: Tables<'_>,
+    wanted: &Wanted,
+    path: &Path,
+    format: Format,
+    now: UtcMicros,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Exported, ExportError> {
     let book = histories_of(tables)?;
     let checks: Vec<CheckNo> = if wanted.checks.is_empty() {
         book.checks().map(|check| check.number).collect()
@@ -90,36 +108,33 @@ fn write(
     writer: &mut Writer,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
-    let provenances = provenances(tables)?;
+    let provenances = rows::provenances(tables)?;
     let nobody = Provenance::default();
-    let mut exported = Exported { checks: checks.len(), records: 0 };
+    let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0 };
     for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
         progress(done as u64, checks.len() as u64);
-        let mut failed = None;
-        let read = records_of(tables, check.bucket(), check.number, span, |kept| {
-            let Some(agent) = book.agent(kept.agent) else { return Ok(()) };
-            let provenance = provenances.get(&(kept.agent, kept.provenance)).unwrap_or(&nobody).clone();
+        let mut outcome = Ok(());
+        let ReadBack { damaged } = records_of(tables, check.bucket(), check.number, None, span, |kept| {
+            // A range that began before the span belongs to the part before it: parts add up to the whole.
+            let Some(agent) = book.agent(kept.agent).filter(|_| kept.stored.record.scheduled() >= span.from) else {
+                return ControlFlow::Continue(());
+            };
+            let provenance = provenances.get(&(kept.agent, kept.stored.provenance)).unwrap_or(&nobody).clone();
             let row = Row::of(&Named {
                 check: check.id.to_string(),
                 agent: agent.name.to_string(),
                 region: agent.region.to_string(),
-                incarnation: kept.incarnation,
-                seq: kept.seq,
+                incarnation: kept.stored.incarnation,
+                seq: kept.stored.seq,
                 provenance,
-                record: kept.record,
+                record: kept.stored.record,
             });
             exported.records += 1;
-            writer.write(row).map_err(|error| {
-                let stop = StoreError::BadRow { table: "result", what: error.to_string() };
-                failed = Some(error);
-                stop
-            })
-        });
-        match (failed, read) {
-            (Some(error), _) => return Err(error.into()),
-            (None, Err(error)) => return Err(error.into()),
-            (None, Ok(())) => {}
-        }
+            outcome = writer.write(row);
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        outcome?;
+        exported.unreadable += damaged.iter().map(|chunk| chunk.records).sum::<u64>();
     }
     progress(checks.len() as u64, checks.len() as u64);
     Ok(exported)

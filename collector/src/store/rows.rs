@@ -1,9 +1,11 @@
 //! Rows to domain types and back. Functions that write are given the tables within a transaction, by [`super::Store::write`].
 
+use std::collections::HashMap;
+
 use rusqlite::{CachedStatement, OptionalExtension, Row, params};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision, Seq};
-use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::record::Provenance;
 use sitepulse_model::time::UtcMicros;
 
 use super::{StoreError, Tables, definition};
@@ -538,6 +540,21 @@ pub(crate) fn provenance_counts(tables: Tables<'_>) -> Result<Vec<(AgentNo, u32)
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Every provenance by agent and number.
+pub(crate) fn provenances(tables: Tables<'_>) -> Result<HashMap<(AgentNo, u32), Provenance>, StoreError> {
+    let mut statement = tables
+        .prepare("SELECT agent_no, provenance_no, build, clock_offset_us, clock_uncertainty_us FROM provenance")?;
+    let rows = statement.query_map([], |row| {
+        let provenance = Provenance {
+            build: row.get(2)?,
+            clock_offset_us: row.get(3)?,
+            clock_uncertainty_us: row.get::<_, i64>(4)?.cast_unsigned(),
+        };
+        Ok(((AgentNo(row.get(0)?), row.get(1)?), provenance))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Sets a mark.
 pub(crate) fn set_mark(tables: Tables<'_>, key: MarkKey, mark: &Mark) -> Result<(), StoreError> {
     tables
@@ -662,20 +679,6 @@ impl<'t> Appender<'t> {
         self.quarantine.execute(params![bucket.0, agent.0, incarnation, seq, received.0, reason, body])?;
         Ok(())
     }
-}
-
-/// Calls `each` with every record in order of arrival, with its agent; how many there are.
-pub(crate) fn results(tables: Tables<'_>, mut each: impl FnMut(AgentNo, Record)) -> Result<u64, StoreError> {
-    let mut statement = tables.prepare("SELECT agent_no, body FROM result ORDER BY arrival")?;
-    let mut rows = statement.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        let body = row.get_ref(1)?.as_blob().map_err(|error| bad("result", error))?;
-        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
-        each(AgentNo(row.get(0)?), record);
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// How many records were set aside.

@@ -6,6 +6,7 @@ mod exchange;
 mod heartbeats;
 mod ingest;
 mod listener;
+mod seal;
 mod secrets;
 mod session;
 mod world;

@@ -30,6 +30,7 @@ struct ExportView {
     format: Format,
     checks: usize,
     records: u64,
+    unreadable: u64,
 }
 
 /// What `import --json` prints.
@@ -111,9 +112,17 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> 
         return Ok(());
     }
     if global.json {
-        return print_json(&ExportView { file, format, checks: exported.checks, records: exported.records });
+        let (checks, records, unreadable) = (exported.checks, exported.records, exported.unreadable);
+        return print_json(&ExportView { file, format, checks, records, unreadable });
     }
-    print(&format!("Exported {} records of {} checks to {file}.\n", exported.records, exported.checks))
+    let mut text = format!("Exported {} records of {} checks to {file}.\n", exported.records, exported.checks);
+    if exported.unreadable > 0 {
+        text.push_str(&format!(
+            "{} records are not in it: their chunks are damaged, see the collector's log.\n",
+            exported.unreadable
+        ));
+    }
+    print(&text)
 }
 
 /// Records on their way, with the place of each in the file.
