@@ -21,7 +21,7 @@ use crate::app::{AppError, Credential};
 use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
-use crate::ingest::{Mark, MarkKey, ProvenanceCache};
+use crate::ingest::{Mark, MarkKey, SourceCache};
 use crate::run_now::RunDesk;
 use crate::secret::Vault;
 use crate::store::rows::Arrival;
@@ -118,7 +118,7 @@ pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) authority: Arc<CertificateAuthority>,
     pub(crate) marks: HashMap<MarkKey, Mark>,
-    pub(crate) provenances: HashMap<AgentNo, ProvenanceCache>,
+    pub(crate) sources: SourceCache,
     /// The newest number of arrival given out.
     pub(crate) arrival: Arrival,
     /// By when the records came in that were not sealed at the start, by their slots.
@@ -209,9 +209,7 @@ impl Engine {
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;
         let marks = rows::marks(tables)?.into_iter().collect();
-        let provenances = rows::provenance_counts(tables)?;
-        let provenances =
-            provenances.into_iter().map(|(agent, newest)| (agent, ProvenanceCache::after(newest))).collect();
+        let sources = SourceCache::after(rows::newest_source(tables)?);
         let credentials =
             rows::credentials(tables)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
         let addresses = rows::meta(tables, META_ADDRESSES)?.unwrap_or_default();
@@ -237,7 +235,7 @@ impl Engine {
             shared: Arc::new(shared),
             authority: Arc::new(authority),
             marks,
-            provenances,
+            sources,
             arrival,
             arrived_by: newest_slot.unwrap_or(now).min(now),
             quarantined_rows,

@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo};
-use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry};
 
 use crate::book::Book;
 use crate::engine::Engine;
-use crate::store::rows::{Appender, Arrival, RecordKey};
+use crate::store::rows::{Appender, Arrival, RecordKey, Source};
 use crate::store::{self, StoreError, Tables, rows};
 use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
 
@@ -60,7 +60,7 @@ pub struct IngestOutcome {
 struct Pending {
     marks: Vec<(MarkKey, Mark)>,
     mark_at: HashMap<MarkKey, usize>,
-    provenances: Vec<(AgentNo, u32, Provenance)>,
+    sources: Vec<(u32, Source)>,
     screenshots: Vec<(CheckNo, ScreenshotKey)>,
     quarantined: u64,
     /// The newest number of arrival given out.
@@ -131,7 +131,7 @@ impl Judged {
 struct Known<'a> {
     quarantined: u64,
     marks: &'a HashMap<MarkKey, Mark>,
-    provenances: &'a HashMap<AgentNo, ProvenanceCache>,
+    sources: &'a SourceCache,
 }
 
 impl Engine {
@@ -151,7 +151,7 @@ impl Engine {
         for (job, judged) in jobs.iter_mut().zip(&mut judged) {
             judged.take_documents(job);
         }
-        let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, provenances: &self.provenances };
+        let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, sources: &self.sources };
         self.store.write(|tables| {
             for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
                 known.take_in(tables, job, judged, &mut pending, outcome, fresh)?;
@@ -165,8 +165,8 @@ impl Engine {
         self.arrival = pending.arrival;
         self.quarantined_rows += pending.quarantined;
         self.marks.extend(pending.marks);
-        for (agent, number, provenance) in pending.provenances {
-            self.provenances.entry(agent).or_default().remember(number, provenance);
+        for (number, source) in pending.sources {
+            self.sources.remember(number, source);
         }
         let set_aside = outcomes.iter().map(|outcome| outcome.set_aside).sum();
         let mut book = self.shared.book_mut();
@@ -210,7 +210,7 @@ impl Known<'_> {
     ) -> Result<(), StoreError> {
         let agent_no = job.agent;
         let incarnation = job.batch.incarnation;
-        let mut provenances: Vec<Option<u32>> = vec![None; job.batch.provenances.len()];
+        let mut sources: Vec<Option<u32>> = vec![None; job.batch.provenances.len()];
         let mut appender = Appender::new(tables)?;
         let mut body = Vec::with_capacity(256);
         let mut bucket_now = None;
@@ -267,18 +267,19 @@ impl Known<'_> {
             body.clear();
             sitepulse_wire::record::encode(&entry.record, &mut body);
             match verdict {
-                Ok(check) => {
+                Ok(_) => {
                     let at = usize::from(entry.provenance);
-                    let provenance = match provenances[at] {
+                    let source = match sources[at] {
                         Some(number) => number,
                         None => {
-                            let provenance = &job.batch.provenances[at];
-                            self.provenance_number(tables, provenance, agent_no, judged.bucket, pending)?
+                            let provenance = job.batch.provenances[at].clone();
+                            let source = Source { agent: agent_no, incarnation, provenance };
+                            self.source_number(tables, source, judged.bucket, pending)?
                         }
                     };
-                    provenances[at] = Some(provenance);
+                    sources[at] = Some(source);
                     pending.arrival = pending.arrival.next();
-                    appender.record(pending.arrival, key, check, entry.record.scheduled(), provenance, &body)?;
+                    appender.record(pending.arrival, entry.bucket, source, entry.seq, &body)?;
                     fresh[index] = true;
                     outcome.stored += 1;
                 }
@@ -299,54 +300,53 @@ impl Known<'_> {
         Ok(())
     }
 
-    /// The stored number of a provenance; adds one not seen lately. Only records that are stored ask for it.
-    fn provenance_number(
+    /// The stored number of a source; adds one not seen lately. Only records that are stored ask for it.
+    fn source_number(
         &self,
         tables: Tables<'_>,
-        provenance: &Provenance,
-        agent: AgentNo,
+        source: Source,
         bucket: Option<Bucket>,
         pending: &mut Pending,
     ) -> Result<u32, StoreError> {
         let Some(bucket) = bucket else { return Ok(0) };
-        let known = self.provenances.get(&agent);
-        let pended = pending.provenances.iter().find(|(of, _, candidate)| *of == agent && candidate == provenance);
-        if let Some(number) = pended.map(|(_, number, _)| *number).or_else(|| known?.number(provenance)) {
+        let pended = pending.sources.iter().find(|(_, known)| *known == source).map(|(number, _)| *number);
+        if let Some(number) = pended.or_else(|| self.sources.number(&source)) {
             return Ok(number);
         }
-        let newest = pending.provenances.iter().filter(|(of, _, _)| *of == agent).map(|(_, number, _)| *number).max();
-        let number = newest.or(known.map(|known| known.newest)).unwrap_or(0) + 1;
-        rows::insert_provenance(tables, bucket, agent, number, provenance)?;
-        pending.provenances.push((agent, number, provenance.clone()));
+        let number = pending.sources.last().map_or(self.sources.newest, |(number, _)| *number) + 1;
+        rows::insert_source(tables, bucket, number, &source)?;
+        pending.sources.push((number, source));
         Ok(number)
     }
 }
 
-/// Most provenances of one agent that are compared with: older ones are written anew.
-const PROVENANCES_KEPT: usize = 16;
+/// Most sources of one agent that are compared with: older ones are written anew.
+const SOURCES_KEPT: usize = 16;
 
-/// The provenances of an agent that were used last.
+/// The sources that were used last.
 #[derive(Debug, Default)]
-pub(crate) struct ProvenanceCache {
-    pub(crate) newest: u32,
-    recent: Vec<(u32, Provenance)>,
+pub(crate) struct SourceCache {
+    newest: u32,
+    recent: HashMap<AgentNo, Vec<(u32, Source)>>,
 }
 
-impl ProvenanceCache {
+impl SourceCache {
     pub(crate) fn after(newest: u32) -> Self {
-        Self { newest, recent: Vec::new() }
+        Self { newest, recent: HashMap::new() }
     }
 
-    fn number(&self, provenance: &Provenance) -> Option<u32> {
-        self.recent.iter().rev().find(|(_, known)| known == provenance).map(|(number, _)| *number)
+    fn number(&self, source: &Source) -> Option<u32> {
+        let recent = self.recent.get(&source.agent)?;
+        recent.iter().rev().find(|(_, known)| known == source).map(|(number, _)| *number)
     }
 
-    fn remember(&mut self, number: u32, provenance: Provenance) {
+    fn remember(&mut self, number: u32, source: Source) {
         self.newest = self.newest.max(number);
-        if self.recent.len() >= PROVENANCES_KEPT {
-            self.recent.remove(0);
+        let recent = self.recent.entry(source.agent).or_default();
+        if recent.len() >= SOURCES_KEPT {
+            recent.remove(0);
         }
-        self.recent.push((number, provenance));
+        recent.push((number, source));
     }
 }
 

@@ -70,7 +70,7 @@ pub fn rows(db: &Connection) -> Vec<StoredRow> {
     // What is at or below its bucket's seal is dead, and stands in chunks.
     let mut statement = db
         .prepare(
-            "SELECT bucket, agent_no, incarnation, seq, body FROM result \
+            "SELECT result.bucket, agent_no, incarnation, seq, body FROM result JOIN source USING (source_no) \
              WHERE arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = result.bucket), 0) ORDER BY arrival",
         )
         .expect("the result table is there");

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use sitepulse_model::id::{CheckId, CheckNo};
-use sitepulse_model::record::Provenance;
 use sitepulse_model::time::{Span, UtcMicros};
 use thiserror::Error;
 
@@ -13,6 +12,7 @@ use super::row::Named;
 use super::{ExchangeError, Format, Histories, Row};
 use crate::book::Book;
 use crate::store::records::{ReadBack, records_of};
+use crate::store::rows::Sources;
 use crate::store::{Store, StoreError, Tables, rows};
 
 /// What is to be exported.
@@ -108,8 +108,7 @@ fn write(
     writer: &mut Writer,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
-    let provenances = rows::provenances(tables)?;
-    let nobody = Provenance::default();
+    let sources = Sources::read(tables)?;
     let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0 };
     for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
         progress(done as u64, checks.len() as u64);
@@ -119,14 +118,14 @@ fn write(
             let Some(agent) = book.agent(kept.agent).filter(|_| kept.stored.record.scheduled() >= span.from) else {
                 return ControlFlow::Continue(());
             };
-            let provenance = provenances.get(&(kept.agent, kept.stored.provenance)).unwrap_or(&nobody).clone();
+            let provenance = sources.of(kept.stored.provenance).map(|source| source.provenance.clone());
             let row = Row::of(&Named {
                 check: check.id.to_string(),
                 agent: agent.name.to_string(),
                 region: agent.region.to_string(),
                 incarnation: kept.stored.incarnation,
                 seq: kept.stored.seq,
-                provenance,
+                provenance: provenance.unwrap_or_default(),
                 record: kept.stored.record,
             });
             exported.records += 1;

@@ -49,7 +49,7 @@ pub struct Stored {
     pub incarnation: Incarnation,
     /// Its number there.
     pub seq: Seq,
-    /// The number of the agent's provenance.
+    /// The number of its source: who measured, with which clock.
     pub provenance: u32,
     /// The record.
     pub record: Record,

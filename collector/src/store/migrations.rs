@@ -141,16 +141,32 @@ CREATE TABLE screenshot(
 
 /// Schema 4: the ledger of years.
 const V4: &str = "
--- Results get a number of arrival that is never used twice, whatever is deleted or vacuumed: seals name it.
+-- From where records came: an agent's spool, its build and its clock.
+CREATE TABLE source(
+    bucket INTEGER NOT NULL, source_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL,
+    build TEXT NOT NULL, clock_offset_us INTEGER, clock_uncertainty_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, source_no)
+) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE source_of AS
+    SELECT row_number() OVER (ORDER BY agent_no, incarnation, provenance_no) AS source_no, agent_no, incarnation, provenance_no
+    FROM (SELECT DISTINCT agent_no, incarnation, provenance_no FROM result);
+INSERT INTO source
+    SELECT coalesce(p.bucket, 0), s.source_no, s.agent_no, s.incarnation, coalesce(p.build, ''), p.clock_offset_us,
+        coalesce(p.clock_uncertainty_us, 0)
+    FROM source_of s LEFT JOIN provenance p USING (agent_no, provenance_no);
+-- Results get a number of arrival that is never used twice, whatever is deleted or vacuumed: seals name it. What source and body say is
+-- not said again: most of a collector's bytes are in this table until they are sealed.
 ALTER TABLE result RENAME TO result_3;
 CREATE TABLE result(
     arrival INTEGER PRIMARY KEY,
-    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL, seq INTEGER NOT NULL,
-    check_no INTEGER NOT NULL, scheduled_us INTEGER NOT NULL, provenance_no INTEGER NOT NULL, body BLOB NOT NULL
+    bucket INTEGER NOT NULL, source_no INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
-INSERT INTO result(arrival, bucket, agent_no, incarnation, seq, check_no, scheduled_us, provenance_no, body)
-    SELECT rowid, bucket, agent_no, incarnation, seq, check_no, scheduled_us, provenance_no, body FROM result_3 ORDER BY rowid;
+INSERT INTO result(arrival, bucket, source_no, seq, body)
+    SELECT r.rowid, r.bucket, s.source_no, r.seq, r.body
+    FROM result_3 r JOIN source_of s USING (agent_no, incarnation, provenance_no) ORDER BY r.rowid;
 DROP TABLE result_3;
+DROP TABLE provenance;
+DROP TABLE source_of;
 
 -- Up to which arrival a bucket's results stand in chunks, series and pairs instead of in result, where they may still lie.
 CREATE TABLE seal(

@@ -507,52 +507,70 @@ fn event(row: &Row<'_>) -> Result<ControlEvent, StoreError> {
     })
 }
 
-// ---- provenances and marks
+// ---- sources and marks
 
-/// Adds a provenance.
-pub(crate) fn insert_provenance(
+/// From where records came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) agent: AgentNo,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) provenance: Provenance,
+}
+
+/// Adds a source under a number that no other has; `bucket` is its agent's.
+pub(crate) fn insert_source(
     tables: Tables<'_>,
     bucket: Bucket,
-    agent: AgentNo,
     number: u32,
-    provenance: &Provenance,
+    source: &Source,
 ) -> Result<(), StoreError> {
     tables
         .prepare_cached(
-            "INSERT INTO provenance(bucket, agent_no, provenance_no, build, clock_offset_us, clock_uncertainty_us) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO source(bucket, source_no, agent_no, incarnation, build, clock_offset_us, clock_uncertainty_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             bucket.0,
-            agent.0,
             number,
-            provenance.build,
-            provenance.clock_offset_us,
-            provenance.clock_uncertainty_us.cast_signed(),
+            source.agent.0,
+            source.incarnation.0.cast_signed(),
+            source.provenance.build,
+            source.provenance.clock_offset_us,
+            source.provenance.clock_uncertainty_us.cast_signed(),
         ])?;
     Ok(())
 }
 
-/// The number of the newest provenance of each agent.
-pub(crate) fn provenance_counts(tables: Tables<'_>) -> Result<Vec<(AgentNo, u32)>, StoreError> {
-    let mut statement = tables.prepare("SELECT agent_no, max(provenance_no) FROM provenance GROUP BY agent_no")?;
-    let rows = statement.query_map([], |row| Ok((AgentNo(row.get(0)?), row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// The number of the newest source.
+pub(crate) fn newest_source(tables: Tables<'_>) -> Result<u32, StoreError> {
+    Ok(tables.query_row("SELECT coalesce(max(source_no), 0) FROM source", [], |row| row.get(0))?)
 }
 
-/// Every provenance by agent and number.
-pub(crate) fn provenances(tables: Tables<'_>) -> Result<HashMap<(AgentNo, u32), Provenance>, StoreError> {
-    let mut statement = tables
-        .prepare("SELECT agent_no, provenance_no, build, clock_offset_us, clock_uncertainty_us FROM provenance")?;
-    let rows = statement.query_map([], |row| {
-        let provenance = Provenance {
-            build: row.get(2)?,
-            clock_offset_us: row.get(3)?,
-            clock_uncertainty_us: row.get::<_, i64>(4)?.cast_unsigned(),
-        };
-        Ok(((AgentNo(row.get(0)?), row.get(1)?), provenance))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// All sources by number.
+#[derive(Debug)]
+pub(crate) struct Sources(HashMap<u32, Source>);
+
+impl Sources {
+    pub(crate) fn read(tables: Tables<'_>) -> Result<Self, StoreError> {
+        let mut statement = tables.prepare_cached(
+            "SELECT source_no, agent_no, incarnation, build, clock_offset_us, clock_uncertainty_us FROM source",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let provenance = Provenance {
+                build: row.get(3)?,
+                clock_offset_us: row.get(4)?,
+                clock_uncertainty_us: row.get::<_, i64>(5)?.cast_unsigned(),
+            };
+            let incarnation = Incarnation(row.get::<_, i64>(2)?.cast_unsigned());
+            Ok((row.get(0)?, Source { agent: AgentNo(row.get(1)?), incarnation, provenance }))
+        })?;
+        Ok(Self(rows.collect::<Result<_, _>>()?))
+    }
+
+    /// The source of a record.
+    pub(crate) fn of(&self, number: u32) -> Result<&Source, StoreError> {
+        self.0.get(&number).ok_or_else(|| bad("source", format!("number {number} of a record is not there")))
+    }
 }
 
 /// Sets a mark.
@@ -628,10 +646,8 @@ pub(crate) struct Appender<'t> {
 
 impl<'t> Appender<'t> {
     pub(crate) fn new(tables: Tables<'t>) -> Result<Self, StoreError> {
-        let result = tables.prepare_cached(
-            "INSERT INTO result(arrival, bucket, agent_no, incarnation, seq, check_no, scheduled_us, provenance_no, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
+        let result = tables
+            .prepare_cached("INSERT INTO result(arrival, bucket, source_no, seq, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let quarantine = tables.prepare_cached(
             "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -639,30 +655,16 @@ impl<'t> Appender<'t> {
         Ok(Self { result, quarantine })
     }
 
-    /// Adds a record: its number of arrival, its key, of which check, for which slot, with which provenance; `body` is
-    /// [`sitepulse_wire::record`].
+    /// Adds a record: its number of arrival, its place, its source; `body` is [`sitepulse_wire::record`].
     pub(crate) fn record(
         &mut self,
         arrival: Arrival,
-        key: RecordKey,
-        check: CheckNo,
-        scheduled: UtcMicros,
-        provenance: u32,
+        bucket: Bucket,
+        source: u32,
+        seq: Seq,
         body: &[u8],
     ) -> Result<(), StoreError> {
-        let RecordKey { bucket, agent, incarnation, seq } = key;
-        let (incarnation, seq) = (incarnation.0.cast_signed(), seq.0.cast_signed());
-        self.result.execute(params![
-            arrival.0,
-            bucket.0,
-            agent.0,
-            incarnation,
-            seq,
-            check.0,
-            scheduled.0,
-            provenance,
-            body
-        ])?;
+        self.result.execute(params![arrival.0, bucket.0, source, seq.0.cast_signed(), body])?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::chunk::Stored;
 use super::records::Kept;
-use super::rows::Arrival;
+use super::rows::{Arrival, Sources};
 use super::series::{self, Sealed};
 use super::{StoreError, Tables};
 
@@ -58,8 +58,9 @@ fn least(upto: &Upto) -> Arrival {
 /// Calls `each` with every record that is not sealed, in order of arrival.
 pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Bucket, AgentNo, Record)) -> Result<u64, StoreError> {
     let sealed = upto(tables)?;
+    let sources = Sources::read(tables)?;
     let mut statement =
-        tables.prepare("SELECT arrival, bucket, agent_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
+        tables.prepare("SELECT arrival, bucket, source_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
     let mut rows = statement.query(params![least(&sealed).0])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
@@ -69,7 +70,7 @@ pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Bucket, AgentNo,
         }
         let body = row.get_ref(3)?.as_blob().map_err(|error| bad("result", error))?;
         let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
-        each(Bucket(bucket), AgentNo(row.get(2)?), record);
+        each(Bucket(bucket), sources.of(row.get(2)?)?.agent, record);
         count += 1;
     }
     Ok(count)
@@ -89,20 +90,25 @@ pub(crate) fn unsealed_of(
     mut each: impl FnMut(Kept),
 ) -> Result<(), StoreError> {
     let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
+    let sources = Sources::read(tables)?;
     let mut statement = tables.prepare_cached(
-        "SELECT agent_no, incarnation, seq, provenance_no, body FROM result \
-         WHERE arrival > ?1 AND bucket = ?2 AND check_no = ?3 AND (?4 IS NULL OR agent_no = ?4) ORDER BY arrival",
+        "SELECT source_no, seq, body FROM result WHERE arrival > ?1 AND bucket = ?2 ORDER BY arrival",
     )?;
-    let mut rows = statement.query(params![from.0, bucket.0, check.0, agent.map(|agent| agent.0)])?;
+    let mut rows = statement.query(params![from.0, bucket.0])?;
     while let Some(row) = rows.next()? {
-        let body = row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?;
-        let stored = Stored {
-            incarnation: Incarnation(row.get::<_, i64>(1)?.cast_unsigned()),
-            seq: Seq(row.get::<_, i64>(2)?.cast_unsigned()),
-            provenance: row.get(3)?,
-            record: sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?,
-        };
-        each(Kept { agent: AgentNo(row.get(0)?), stored });
+        let number = row.get(0)?;
+        let source = sources.of(number)?;
+        if agent.is_some_and(|agent| agent != source.agent) {
+            continue;
+        }
+        let body = row.get_ref(2)?.as_blob().map_err(|error| bad("result", error))?;
+        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
+        if record.check() != check {
+            continue;
+        }
+        let seq = Seq(row.get::<_, i64>(1)?.cast_unsigned());
+        let stored = Stored { incarnation: source.incarnation, seq, provenance: number, record };
+        each(Kept { agent: source.agent, stored });
     }
     Ok(())
 }
@@ -179,11 +185,12 @@ impl RawRow {
 
 /// The records of some portions by bucket, in order of arrival. One pass over the rows; as much memory as the portions' bytes.
 pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMap<Bucket, Vec<RawRow>>, StoreError> {
+    let sources = Sources::read(tables)?;
     let wanted: BTreeMap<u8, &Portion> = portions.iter().map(|portion| (portion.bucket.0, portion)).collect();
     let from = portions.iter().map(|portion| portion.from).min().unwrap_or_default();
     let upto = portions.iter().map(|portion| portion.upto).max().unwrap_or_default();
     let mut statement = tables.prepare_cached(
-        "SELECT arrival, bucket, agent_no, incarnation, seq, provenance_no, body FROM result \
+        "SELECT arrival, bucket, source_no, seq, body FROM result \
          WHERE arrival > ?1 AND arrival <= ?2 ORDER BY arrival",
     )?;
     let mut rows = statement.query(params![from.0, upto.0])?;
@@ -195,13 +202,15 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
         else {
             continue;
         };
+        let number = row.get(2)?;
+        let source = sources.of(number)?;
         let raw = RawRow {
             arrival,
-            agent: AgentNo(row.get(2)?),
-            incarnation: Incarnation(row.get::<_, i64>(3)?.cast_unsigned()),
-            seq: Seq(row.get::<_, i64>(4)?.cast_unsigned()),
-            provenance: row.get(5)?,
-            body: row.get_ref(6)?.as_blob().map_err(|error| bad("result", error))?.into(),
+            agent: source.agent,
+            incarnation: source.incarnation,
+            seq: Seq(row.get::<_, i64>(3)?.cast_unsigned()),
+            provenance: number,
+            body: row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?.into(),
         };
         gathered.entry(portion.bucket).or_default().push(raw);
     }

@@ -272,26 +272,26 @@ fn a_full_disk_refuses_heals_and_loses_nothing() {
 }
 
 #[test]
-fn provenances_are_kept_once() {
+fn sources_are_kept_once() {
     let (mut engine, agent, check) = world();
     for n in 0..5 {
         let entries = vec![entry(&engine, n, result(check, n.cast_signed() * 30, ProbeState::Up))];
         ingest(&mut engine, job(agent, entries));
     }
-    assert_eq!(rows(&mut engine, "provenance"), 1);
+    assert_eq!(rows(&mut engine, "source"), 1);
     let mut other = job(agent, vec![entry(&engine, 9, result(check, 900, ProbeState::Up))]);
     other.batch.provenances[0].clock_offset_us = None;
     ingest(&mut engine, other);
-    assert_eq!(rows(&mut engine, "provenance"), 2);
+    assert_eq!(rows(&mut engine, "source"), 2);
     // What nothing names, and what only a senseless record names, leaves no row.
     let mut unused = job(agent, vec![entry(&engine, 10, result(check, 990, ProbeState::Up))]);
     unused.batch.provenances.push(sitepulse_model::record::Provenance { build: "x".into(), ..Default::default() });
     ingest(&mut engine, unused);
-    assert_eq!(rows(&mut engine, "provenance"), 2);
+    assert_eq!(rows(&mut engine, "source"), 2);
     let known: i64 = engine
         .store()
         .connection()
-        .query_row("SELECT count(*) FROM result JOIN provenance USING (agent_no, provenance_no)", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM result JOIN source USING (source_no)", [], |row| row.get(0))
         .unwrap();
     assert_eq!(known, 7);
 }
