@@ -573,6 +573,22 @@ impl Sources {
     }
 }
 
+/// Who measured, with which clock, by the number of the source; `bucket` is the agent's.
+pub(crate) fn provenance(tables: Tables<'_>, bucket: Bucket, number: u32) -> Result<Option<Provenance>, StoreError> {
+    Ok(tables
+        .prepare_cached(
+            "SELECT build, clock_offset_us, clock_uncertainty_us FROM source WHERE bucket = ?1 AND source_no = ?2",
+        )?
+        .query_row(params![bucket.0, number], |row| {
+            Ok(Provenance {
+                build: row.get(0)?,
+                clock_offset_us: row.get(1)?,
+                clock_uncertainty_us: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })
+        .optional()?)
+}
+
 /// Sets a mark.
 pub(crate) fn set_mark(tables: Tables<'_>, key: MarkKey, mark: &Mark) -> Result<(), StoreError> {
     tables
