@@ -63,6 +63,10 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Refusals sent.
     pub refusals: AtomicU64,
+    /// Records sealed.
+    pub sealed: AtomicU64,
+    /// The longest transaction of sealing, merging or letting go, in microseconds.
+    pub pause_us_max: AtomicU64,
 }
 
 impl Shared {

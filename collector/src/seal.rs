@@ -15,7 +15,7 @@ pub mod task;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 
-use sitepulse_model::id::{CheckNo, Revision};
+use sitepulse_model::id::{BUCKETS, CheckNo, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
 
@@ -244,21 +244,32 @@ impl Engine {
     /// Seals everything there is up to now in the caller's thread, and deletes the rows: what the task does in steps, for tests and the simulator.
     /// How many records were sealed.
     pub fn seal_now(&mut self) -> Result<u64, StoreError> {
-        let intervals = Intervals::of(&self.shared.book());
         let mut records = 0;
         loop {
-            let portions = seal::portions(self.store.read(), self.arrival)?;
-            if portions.is_empty() {
+            let (buckets, sealed) = self.seal_buckets(usize::from(BUCKETS))?;
+            records += sealed;
+            if buckets == 0 {
                 break;
-            }
-            for prepared in prepare_batch(self.store.read(), batch(&portions), &intervals)? {
-                if !self.write_sealed(&prepared)? {
-                    return Ok(records);
-                }
-                records += prepared.portion.rows;
             }
         }
         while self.delete_sealed()? > 0 {}
         Ok(records)
+    }
+
+    /// Seals at most so many buckets and deletes nothing: what a kill may leave behind. How many there were, and records in them.
+    pub fn seal_buckets(&mut self, buckets: usize) -> Result<(usize, u64), StoreError> {
+        let intervals = Intervals::of(&self.shared.book());
+        let portions = seal::portions(self.store.read(), self.arrival)?;
+        let first = batch(&portions);
+        let mut records = 0;
+        let mut done = 0;
+        for prepared in prepare_batch(self.store.read(), &first[..buckets.min(first.len())], &intervals)? {
+            if !self.write_sealed(&prepared)? {
+                break;
+            }
+            done += 1;
+            records += prepared.portion.rows;
+        }
+        Ok((done, records))
     }
 }
