@@ -8,6 +8,8 @@
 //! its sketch has, the first one against that of the hour before, the steps between buckets and their counts; the smallest value above its
 //! bucket's first, the largest below its bucket's last, and the sum against what the buckets' middles add up to.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension, params};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::record::Phase;
@@ -17,7 +19,7 @@ use thiserror::Error;
 use super::range::{Coder, Cut, Decoder, Encoder, Number, unzigzag, zigzag};
 use super::seal::PairKey;
 use super::{StoreError, Tables};
-use crate::latency::{Day, DayLatencies, Latencies};
+use crate::latency::{Day, DayLatencies, Hour, Latencies, Sample};
 
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 9;
@@ -265,20 +267,7 @@ fn bad(what: impl ToString) -> StoreError {
     StoreError::BadRow { table: "rollup", what: what.to_string() }
 }
 
-/// Sets both rows of a day.
-pub(crate) fn set_rollup(tables: Tables<'_>, key: PairKey, day: Day, hours: &DayLatencies) -> Result<(), StoreError> {
-    set_body(tables, key, Class::Hours, day, &encode_hours(hours))?;
-    set_body(tables, key, Class::Whole, day, &encode_whole(&hours.whole()))
-}
-
-/// Sets a row to a body made before.
-pub(crate) fn set_body(
-    tables: Tables<'_>,
-    key: PairKey,
-    class: Class,
-    day: Day,
-    body: &[u8],
-) -> Result<(), StoreError> {
+fn set_body(tables: Tables<'_>, key: PairKey, class: Class, day: Day, body: &[u8]) -> Result<(), StoreError> {
     tables
         .prepare_cached(
             "INSERT INTO rollup(bucket, check_no, agent_no, class, day, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -297,13 +286,56 @@ fn body(tables: Tables<'_>, key: PairKey, class: Class, day: Day) -> Result<Opti
 }
 
 /// The sealed hours of a day; `None` where nothing is sealed, or its hours are no longer kept.
-pub(crate) fn hours(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<DayLatencies>, StoreError> {
+fn hours(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<DayLatencies>, StoreError> {
     body(tables, key, Class::Hours, day)?.map(|body| decode_hours(&body)).transpose().map_err(bad)
 }
 
 /// The sealed day as a whole.
-pub(crate) fn whole(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<Latencies>, StoreError> {
+fn whole(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<Latencies>, StoreError> {
     body(tables, key, Class::Whole, day)?.map(|body| decode_whole(&body)).transpose().map_err(bad)
+}
+
+/// What sealing sets of a day.
+#[derive(Debug)]
+pub(crate) struct DayBodies {
+    day: Day,
+    /// `None` where the day's hours are no longer kept, but the day as a whole is.
+    hours: Option<Vec<u8>>,
+    whole: Vec<u8>,
+}
+
+/// The days that results touch, with what is sealed of them so far and with these results: for whoever seals them, who sets the bodies in the
+/// transaction that moves the seal from where `tables` has it, so each result counts once.
+pub(crate) fn with_sealed(
+    tables: Tables<'_>,
+    key: PairKey,
+    samples: impl Iterator<Item = Sample>,
+) -> Result<Vec<DayBodies>, StoreError> {
+    let mut days: BTreeMap<Day, DayLatencies> = BTreeMap::new();
+    for sample in samples {
+        days.entry(Hour::of(sample.scheduled).day()).or_default().add(&sample);
+    }
+    days.into_iter()
+        .map(|(day, new)| {
+            let (hours_before, whole_before) = (hours(tables, key, day)?, whole(tables, key, day)?);
+            let hours_left = hours_before.is_some() || whole_before.is_none();
+            let mut whole = whole_before.unwrap_or_default();
+            whole.merge(&new.whole());
+            let mut hours = hours_before.unwrap_or_default();
+            for (hour, latencies) in &new.hours {
+                hours.hours.entry(*hour).or_default().merge(latencies);
+            }
+            Ok(DayBodies { day, hours: hours_left.then(|| encode_hours(&hours)), whole: encode_whole(&whole) })
+        })
+        .collect()
+}
+
+/// Sets the rows of a day.
+pub(crate) fn set(tables: Tables<'_>, key: PairKey, bodies: &DayBodies) -> Result<(), StoreError> {
+    if let Some(hours) = &bodies.hours {
+        set_body(tables, key, Class::Hours, bodies.day, hours)?;
+    }
+    set_body(tables, key, Class::Whole, bodies.day, &bodies.whole)
 }
 
 /// Calls `each` with the agent, the day and the body of every row of a check from `first` to `last`, by agent and day.
