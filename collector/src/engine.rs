@@ -22,6 +22,7 @@ use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
+use crate::latency::Sample;
 use crate::run_now::RunDesk;
 use crate::secret::Vault;
 use crate::store::rows::Arrival;
@@ -186,8 +187,9 @@ impl Engine {
             book.insert_sealed(key.check, key.agent, sealed.pair);
         })?;
         let mut newest_slot = None;
-        let unsealed = crate::store::seal::unsealed(tables, |_, agent, record| {
+        let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             if let Record::Result(result) = &record {
+                book.insert_latency(agent, arrival, result.check, Sample::of(result));
                 heard(agent, result.started);
             }
             newest_slot = newest_slot.max(Some(record.scheduled()));

@@ -21,6 +21,7 @@ use sitepulse_wire::message::{Batch, Entry};
 
 use crate::book::Book;
 use crate::engine::Engine;
+use crate::latency::Sample;
 use crate::store::rows::{Appender, Arrival, RecordKey, Source};
 use crate::store::{self, StoreError, Tables, rows};
 use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
@@ -62,6 +63,7 @@ struct Pending {
     mark_at: HashMap<MarkKey, usize>,
     sources: Vec<(u32, Source)>,
     screenshots: Vec<(CheckNo, ScreenshotKey)>,
+    latencies: Vec<(AgentNo, Arrival, CheckNo, Option<Sample>)>,
     quarantined: u64,
     /// The newest number of arrival given out.
     arrival: Arrival,
@@ -181,6 +183,9 @@ impl Engine {
                 book.insert_record(job.agent, entry.record);
             }
         }
+        for (agent, arrival, check, sample) in pending.latencies {
+            book.insert_latency(agent, arrival, check, sample);
+        }
         for (check, key) in pending.screenshots {
             book.insert_screenshot(check, key);
         }
@@ -267,7 +272,7 @@ impl Known<'_> {
             body.clear();
             sitepulse_wire::record::encode(&entry.record, &mut body);
             match verdict {
-                Ok(_) => {
+                Ok(check) => {
                     let at = usize::from(entry.provenance);
                     let source = match sources[at] {
                         Some(number) => number,
@@ -281,6 +286,9 @@ impl Known<'_> {
                     pending.arrival = pending.arrival.next();
                     appender.record(pending.arrival, entry.bucket, source, entry.seq, &body)?;
                     fresh[index] = true;
+                    if let Record::Result(result) = &entry.record {
+                        pending.latencies.push((agent_no, pending.arrival, check, Sample::of(result)));
+                    }
                     outcome.stored += 1;
                 }
                 Err(reason) => {

@@ -11,12 +11,14 @@ pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
 pub mod records;
+pub mod rollup;
 pub mod rows;
 pub mod seal;
 pub mod series;
 pub mod vitals;
 
 mod migrations;
+mod range;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
