@@ -17,6 +17,7 @@ use sitepulse_wire::message::ADDRESSES_MAX;
 use sitepulse_wire::token::ADDRESS_BYTES_MAX;
 use tokio::sync::watch;
 
+use crate::amend::Desk;
 use crate::app::{AppError, Credential};
 use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
@@ -25,7 +26,7 @@ use crate::ingest::{Mark, MarkKey, ProvenanceCache};
 use crate::run_now::RunDesk;
 use crate::secret::Vault;
 use crate::store::rows::Arrival;
-use crate::store::{Store, StoreError, StoreOpenError, rows};
+use crate::store::{Store, StoreError, StoreOpenError, amendments, rows};
 
 /// Name of the addresses in the table `meta`: one a line.
 const META_ADDRESSES: &str = "addresses";
@@ -120,6 +121,8 @@ pub struct Engine {
     /// Rows in the table `quarantine`.
     pub(crate) quarantined_rows: u64,
     pub(crate) heartbeats: Heartbeats,
+    /// The late data whose amendments are not written yet.
+    pub(crate) amend: Desk,
 }
 
 impl Engine {
@@ -170,7 +173,9 @@ impl Engine {
             book.insert_event(event);
         }
         let mut newest: HashMap<AgentNo, UtcMicros> = HashMap::new();
-        let records = rows::results(tables, |agent, record| {
+        let (mut amend, replay) = Desk::restore(amendments::under_way(tables)?, now);
+        let records = rows::results(tables, |arrival, agent, record| {
+            amend.replay(&replay, arrival, agent, &record, |key, revision| book.known(key, revision));
             if let Record::Result(result) = &record {
                 newest.entry(agent).and_modify(|at| *at = result.started.max(*at)).or_insert(result.started);
             }
@@ -188,6 +193,7 @@ impl Engine {
         for (check, key) in crate::store::vitals::screenshots(tables)? {
             book.insert_screenshot(check, key);
         }
+        amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
         let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;
@@ -224,6 +230,7 @@ impl Engine {
             arrival,
             quarantined_rows,
             heartbeats,
+            amend,
         })
     }
 

@@ -6,9 +6,10 @@ use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
-use sitepulse_model::vote::Policy;
+use sitepulse_model::vote::{CheckView, Policy};
 
 use super::agent::runs_in;
+use super::amended::Amended;
 use super::pair::Pair;
 use crate::vitals::{SCREENSHOTS_MAX, ScreenshotKey};
 
@@ -42,6 +43,8 @@ pub struct Check {
     pub pairs: BTreeMap<AgentNo, Pair>,
     /// Of which failed runs a screenshot is kept: the newest [`SCREENSHOTS_MAX`].
     pub screenshots: BTreeSet<ScreenshotKey>,
+    /// The amendments that are kept of it, oldest first.
+    pub amended: Vec<Amended>,
     bucket: Bucket,
     policies: Vec<(UtcMicros, Revision, Policy)>,
 }
@@ -50,7 +53,8 @@ impl Check {
     pub(super) fn new(number: CheckNo, id: CheckId) -> Self {
         let bucket = id.bucket();
         let (pairs, screenshots) = (BTreeMap::new(), BTreeSet::new());
-        Self { number, id, revisions: Vec::new(), pairs, screenshots, bucket, policies: Vec::new() }
+        let (revisions, policies, amended) = (Vec::new(), Vec::new(), Vec::new());
+        Self { number, id, revisions, pairs, screenshots, amended, bucket, policies }
     }
 
     pub(super) fn push(&mut self, revision: CheckRevision) {
@@ -75,6 +79,11 @@ impl Check {
     /// What accounting needs of each revision.
     pub fn policies(&self) -> &[(UtcMicros, Revision, Policy)] {
         &self.policies
+    }
+
+    /// How long results of a revision hold, in microseconds.
+    pub(crate) fn hold_us(&self, revision: Revision) -> i64 {
+        CheckView { revisions: &self.policies, life: Span::new(UtcMicros::MIN, UtcMicros::MAX) }.hold_us(revision)
     }
 
     /// The newest revision, a retirement too.

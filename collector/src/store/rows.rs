@@ -664,15 +664,15 @@ impl<'t> Appender<'t> {
     }
 }
 
-/// Calls `each` with every record in order of arrival, with its agent; how many there are.
-pub(crate) fn results(tables: Tables<'_>, mut each: impl FnMut(AgentNo, Record)) -> Result<u64, StoreError> {
-    let mut statement = tables.prepare("SELECT agent_no, body FROM result ORDER BY arrival")?;
+/// Calls `each` with every record in order of arrival, with its number of arrival and its agent; how many there are.
+pub(crate) fn results(tables: Tables<'_>, mut each: impl FnMut(Arrival, AgentNo, Record)) -> Result<u64, StoreError> {
+    let mut statement = tables.prepare("SELECT agent_no, body, arrival FROM result ORDER BY arrival")?;
     let mut rows = statement.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
         let body = row.get_ref(1)?.as_blob().map_err(|error| bad("result", error))?;
         let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
-        each(AgentNo(row.get(0)?), record);
+        each(Arrival(row.get(2)?), AgentNo(row.get(0)?), record);
         count += 1;
     }
     Ok(count)
