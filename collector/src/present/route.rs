@@ -103,6 +103,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/agents/{name}", Scope::Read, api::agent),
         read("/api/v1/sla", Scope::Read, api::sla),
         read("/api/v1/explain", Scope::Read, explain::explain),
+        read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
         read("/api/v1/history", Scope::Read, api::history),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
         change("/api/v1/control", Scope::Admin, api::control),
