@@ -366,6 +366,27 @@ pub struct MissedView {
     pub clock_step: u64,
 }
 
+impl MissedView {
+    /// Runs missed for any cause.
+    pub const fn total(&self) -> u64 {
+        self.agent_stopped + self.overloaded + self.suspended + self.maintenance + self.clock_step
+    }
+
+    /// The causes there are, by their stable names.
+    pub fn causes(&self) -> Vec<(&'static str, u64)> {
+        let Self { agent_stopped, overloaded, suspended, maintenance, clock_step } = *self;
+        let mut causes = vec![
+            ("agent_stopped", agent_stopped),
+            ("overloaded", overloaded),
+            ("suspended", suspended),
+            ("maintenance", maintenance),
+            ("clock_step", clock_step),
+        ];
+        causes.retain(|(_, count)| *count > 0);
+        causes
+    }
+}
+
 /// Conservation of one check on one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairConservationView {
