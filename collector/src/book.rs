@@ -7,6 +7,7 @@
 
 mod accounting;
 mod agent;
+mod amended;
 mod check;
 mod objects;
 mod pair;
@@ -17,6 +18,7 @@ use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
+use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
 
 use crate::latency::Sample;
@@ -25,6 +27,7 @@ use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
+pub use amended::Amended;
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision};
 pub use objects::{Histories, Objects, Revised};
@@ -225,6 +228,17 @@ impl Book {
         if let Some(check) = self.checks.get_mut(&check) {
             check.pairs.insert(agent, pair);
         }
+    }
+
+    /// What is known of a check from an agent, and how long results of a revision hold, in microseconds.
+    pub(crate) fn known(&self, (check, agent): (CheckNo, AgentNo), revision: Revision) -> (Option<&Series>, i64) {
+        let Some(check) = self.check(check) else { return (None, 0) };
+        (check.pairs.get(&agent).map(|pair| &pair.series), check.hold_us(revision))
+    }
+
+    /// How long results of a revision of a check hold, and those of its newest one, in microseconds.
+    pub(crate) fn holds(&self, check: CheckNo, revision: Revision) -> (i64, i64) {
+        self.check(check).map_or((0, 0), |check| (check.hold_us(revision), check.hold_us(check.newest().revision)))
     }
 
     /// Puts a stored report into the newest result of its agent, where it is that one's.

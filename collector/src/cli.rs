@@ -141,6 +141,16 @@ pub enum Command {
                             Exit codes: 0 ok, 2 bad arguments, 6 collector not reached, 8 no such check or agent."
     )]
     Results(ResultsArgs),
+    /// Shows what late data changed: the figures before and after, which agent was late, by how much.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector amendments\n  sitepulse-collector amendments shop\n  \
+                            sitepulse-collector amendments shop --from -30d --json\n  \
+                            sitepulse-collector amendments --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --limit 1000\n\n\
+                            The newest first. --from and --to are about the time whose figures changed. An agent that was cut off sends what it\n\
+                            kept: each figure is right at once, and half a minute after the last late record what changed is written down.\n\n\
+                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check."
+    )]
+    Amendments(AmendmentsArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -392,6 +402,23 @@ pub struct ResultsArgs {
     pub limit: usize,
 }
 
+/// `amendments`
+#[derive(Debug, Clone, Args)]
+pub struct AmendmentsArgs {
+    /// One check, told at length; absent: all.
+    #[arg(value_name = "CHECK")]
+    pub check: Option<String>,
+    /// Those that are about some of this time.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// At most so many: 1 to 1000 [default: 100].
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Goes on where another answer ended.
+    #[arg(long, value_name = "NEXT")]
+    pub after: Option<String>,
+}
+
 /// `vitals`
 #[derive(Debug, Clone, Args)]
 pub struct VitalsArgs {
@@ -567,6 +594,8 @@ mod tests {
             "sla shop --from -7d --to now --agent a --json",
             "sla --region eu",
             "explain shop --from -7d --region eu --json",
+            "amendments",
+            "amendments shop --from -30d --to now --limit 5 --after 1.2.3 --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",

@@ -17,6 +17,7 @@ use sitepulse_wire::message::ADDRESSES_MAX;
 use sitepulse_wire::token::ADDRESS_BYTES_MAX;
 use tokio::sync::watch;
 
+use crate::amend::Desk;
 use crate::app::{AppError, Credential};
 use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
@@ -26,7 +27,7 @@ use crate::latency::Sample;
 use crate::run_now::RunDesk;
 use crate::secret::Vault;
 use crate::store::rows::Arrival;
-use crate::store::{Store, StoreError, StoreOpenError, rows};
+use crate::store::{Store, StoreError, StoreOpenError, amendments, rows};
 
 /// Name of the addresses in the table `meta`: one a line.
 const META_ADDRESSES: &str = "addresses";
@@ -127,6 +128,8 @@ pub struct Engine {
     /// Rows in the table `quarantine`.
     pub(crate) quarantined_rows: u64,
     pub(crate) heartbeats: Heartbeats,
+    /// The late data whose amendments are not written yet.
+    pub(crate) amend: Desk,
 }
 
 impl Engine {
@@ -187,7 +190,9 @@ impl Engine {
             book.insert_sealed(key.check, key.agent, sealed.pair);
         })?;
         let mut newest_slot = None;
+        let (mut amend, replay) = Desk::restore(amendments::under_way(tables)?, now);
         let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
+            amend.replay(&replay, arrival, agent, &record, |key, revision| book.known(key, revision));
             if let Record::Result(result) = &record {
                 book.insert_latency(agent, arrival, result.check, Sample::of(result));
                 heard(agent, result.started);
@@ -207,6 +212,7 @@ impl Engine {
         for (check, key) in crate::store::vitals::screenshots(tables)? {
             book.insert_screenshot(check, key);
         }
+        amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
         let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;
@@ -242,6 +248,7 @@ impl Engine {
             arrived_by: newest_slot.unwrap_or(now).min(now),
             quarantined_rows,
             heartbeats,
+            amend,
         })
     }
 

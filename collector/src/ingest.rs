@@ -14,11 +14,13 @@ mod vitals;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
+use sitepulse_model::amendment::LATE_US_MIN;
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry};
 
+use crate::amend::Old;
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::latency::Sample;
@@ -67,6 +69,8 @@ struct Pending {
     quarantined: u64,
     /// The newest number of arrival given out.
     arrival: Arrival,
+    /// Records that may be late.
+    old: Vec<Old>,
 }
 
 impl Pending {
@@ -154,14 +158,21 @@ impl Engine {
             judged.take_documents(job);
         }
         let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, sources: &self.sources };
-        self.store.write(|tables| {
+        let late = self.store.write(|tables| {
             for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
                 known.take_in(tables, job, judged, &mut pending, outcome, fresh)?;
             }
             for (key, mark) in &pending.marks {
                 rows::set_mark(tables, *key, mark)?;
             }
-            Ok(())
+            let late = {
+                let book = self.shared.book();
+                self.amend.sort(&pending.old, |check, revision| book.holds(check, revision))
+            };
+            for (write, row) in late.rows(self.arrival) {
+                store::amendments::note(tables, write, &row)?;
+            }
+            Ok(late)
         })?;
 
         self.arrival = pending.arrival;
@@ -172,6 +183,7 @@ impl Engine {
         }
         let set_aside = outcomes.iter().map(|outcome| outcome.set_aside).sum();
         let mut book = self.shared.book_mut();
+        self.amend.take(&late, |(check, agent)| book.pair(check, agent).map(|pair| &pair.series));
         for ((job, mut judged), fresh) in jobs.into_iter().zip(judged).zip(fresh) {
             let entries = job.batch.entries.into_iter().enumerate().zip(fresh);
             for ((index, mut entry), _) in entries.filter(|(_, fresh)| *fresh) {
@@ -290,6 +302,9 @@ impl Known<'_> {
                         pending.latencies.push((agent_no, pending.arrival, check, Sample::of(result)));
                     }
                     outcome.stored += 1;
+                    if job.received_at.us_since(entry.record.scheduled()) > LATE_US_MIN {
+                        pending.old.extend(Old::of(entry.bucket, agent_no, &entry.record, job.received_at));
+                    }
                 }
                 Err(reason) => {
                     if self.quarantined + pending.quarantined < QUARANTINE_ROWS_MAX {

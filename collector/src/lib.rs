@@ -10,6 +10,7 @@
 
 pub mod store;
 
+pub mod amend;
 pub mod engine;
 pub mod enrol;
 pub mod exchange;

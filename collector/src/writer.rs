@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sitepulse_daemon::clock;
 use sitepulse_daemon::lock::DataDirLock;
+use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -127,6 +128,11 @@ impl Writer {
     }
 }
 
+/// How long to wait for an instant: a little at least, so that a clock that stands does not spin the thread.
+fn until(due: UtcMicros, now: UtcMicros) -> Duration {
+    Duration::from_micros(due.us_since(now).max(0).unsigned_abs()).max(Duration::from_millis(10))
+}
+
 fn run(mut engine: Engine, queue: &Receiver<Command>) {
     let mut held = None;
     let mut renewed = clock::monotonic();
@@ -137,6 +143,12 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             // The store's health notes the outcome.
             drop(engine.store.probe_write(clock::now()));
         }
+        let now = clock::now();
+        if engine.settle_due(now) {
+            // Tried again in a while; the store's health notes the outcome.
+            drop(engine.settle(now, false));
+        }
+        let wait = engine.next_settle().map_or(wait, |due| wait.min(until(due, now)));
         let command = match held.take().map_or_else(|| queue.recv_timeout(wait), Ok) {
             Ok(command) => command,
             Err(RecvTimeoutError::Timeout) => continue,
@@ -169,6 +181,9 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             Command::Run(work) => work(&mut engine),
             Command::Stop => break,
         }
+    }
+    if let Err(error) = engine.settle(clock::now(), true) {
+        tracing::warn!("what late data changed is written down at the next start: {error}");
     }
     if let Err(error) = engine.store.checkpoint() {
         tracing::warn!("the write-ahead log stays beside the database: {error}");

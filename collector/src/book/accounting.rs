@@ -172,12 +172,17 @@ impl Book {
 
     fn verdicts_of(&self, check: &Check, filter: &Filter, period: Span) -> Vec<VerdictSpan> {
         let voters: Vec<Voter<'_>> = self.voters(check, filter).into_iter().map(|(_, voter)| voter).collect();
+        self.judge(check, &voters, period)
+    }
+
+    /// What these voters say of a check.
+    pub(super) fn judge(&self, check: &Check, voters: &[Voter<'_>], period: Span) -> Vec<VerdictSpan> {
         let view = |life| CheckView { revisions: check.policies(), life };
-        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), &voters, &[], period)).collect()
+        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), voters, &[], period)).collect()
     }
 
     /// The agents whose votes count, by number.
-    fn voters<'b>(&'b self, check: &'b Check, filter: &Filter) -> Vec<(AgentNo, Voter<'b>)> {
+    pub(super) fn voters<'b>(&'b self, check: &'b Check, filter: &Filter) -> Vec<(AgentNo, Voter<'b>)> {
         let counts = |agent: &Agent| match filter {
             Filter::All => true,
             Filter::Agent(number) => agent.number == *number,

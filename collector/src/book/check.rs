@@ -6,9 +6,10 @@ use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
-use sitepulse_model::vote::Policy;
+use sitepulse_model::vote::{CheckView, Policy};
 
 use super::agent::runs_in;
+use super::amended::Amended;
 use super::pair::Pair;
 use crate::latency::open::OpenLatencies;
 use crate::vitals::{SCREENSHOTS_MAX, ScreenshotKey};
@@ -45,6 +46,8 @@ pub struct Check {
     pub screenshots: BTreeSet<ScreenshotKey>,
     /// How long each agent's results took that are not sealed yet.
     pub latencies: BTreeMap<AgentNo, OpenLatencies>,
+    /// The amendments that are kept of it, oldest first.
+    pub amended: Vec<Amended>,
     bucket: Bucket,
     policies: Vec<(UtcMicros, Revision, Policy)>,
 }
@@ -53,8 +56,9 @@ impl Check {
     pub(super) fn new(number: CheckNo, id: CheckId) -> Self {
         let bucket = id.bucket();
         let (pairs, screenshots) = (BTreeMap::new(), BTreeSet::new());
+        let (revisions, policies, amended) = (Vec::new(), Vec::new(), Vec::new());
         let latencies = BTreeMap::new();
-        Self { number, id, revisions: Vec::new(), pairs, screenshots, latencies, bucket, policies: Vec::new() }
+        Self { number, id, revisions, pairs, screenshots, latencies, amended, bucket, policies }
     }
 
     pub(super) fn push(&mut self, revision: CheckRevision) {
@@ -79,6 +83,11 @@ impl Check {
     /// What accounting needs of each revision.
     pub fn policies(&self) -> &[(UtcMicros, Revision, Policy)] {
         &self.policies
+    }
+
+    /// How long results of a revision hold, in microseconds.
+    pub(crate) fn hold_us(&self, revision: Revision) -> i64 {
+        CheckView { revisions: &self.policies, life: Span::new(UtcMicros::MIN, UtcMicros::MAX) }.hold_us(revision)
     }
 
     /// The newest revision, a retirement too.

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod amendments;
 mod backup;
 mod exchange;
 mod explain;
@@ -55,6 +56,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Results(args) => client_side(results::results(&global, args)),
+        Command::Amendments(args) => client_side(amendments::amendments(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
@@ -258,9 +260,11 @@ async fn agents(global: &Global) -> Result<(), Failure> {
         "WEIGHT",
         "SPOOL",
         "CLOCK",
+        "SCHEDULED",
         "STORED",
         "MISSED",
         "DROPPED",
+        "UNACCOUNTED",
         "BUILD",
         "SUSPENDED",
     ]);
@@ -276,9 +280,8 @@ async fn agents(global: &Global) -> Result<(), Failure> {
             (Some(at), false) => age(at, now),
             (None, false) => "never".to_string(),
         };
-        let missed = &agent.conservation.missed;
-        let missed =
-            missed.agent_stopped + missed.overloaded + missed.suspended + missed.maintenance + missed.clock_step;
+        let missed = agent.conservation.missed.causes();
+        let missed: Vec<String> = missed.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
         table.push(vec![
             agent.name.clone(),
             agent.region.clone(),
@@ -287,14 +290,27 @@ async fn agents(global: &Global) -> Result<(), Failure> {
             agent.weight.to_string(),
             agent.spool_records.map_or_else(|| "-".into(), |records| records.to_string()),
             agent.clock_offset_seconds.map_or_else(|| "-".into(), figure::offset),
+            agent.conservation.scheduled.to_string(),
             agent.conservation.stored.to_string(),
-            missed.to_string(),
+            if missed.is_empty() { "0".into() } else { missed.join(", ") },
             agent.conservation.dropped.to_string(),
+            agent.conservation.unaccounted.to_string(),
             agent.build.clone().unwrap_or_else(|| "-".into()),
             agent.suspended.as_ref().map_or_else(|| "-".into(), suspended),
         ]);
     }
-    print(&table.text())
+    print(&format!("{}{}", table.text(), agents.iter().map(lacking).collect::<String>()))
+}
+
+/// Which runs of an agent have no record, in words; empty where all are accounted for.
+fn lacking(agent: &AgentView) -> String {
+    if agent.conservation.unaccounted == 0 {
+        return String::new();
+    }
+    let each = agent.checks.iter().filter(|one| one.counts.unaccounted > 0);
+    let each: Vec<String> = each.map(|one| format!("{} of {}", one.counts.unaccounted, one.check)).collect();
+    let text = format!("{}: scheduled runs without a record, on their way still or lost: {}", agent.name, each.join(", "));
+    format!("{}\n", clean(&text))
 }
 
 fn suspended(one: &SuspensionView) -> String {
@@ -374,7 +390,16 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
             whole(&one.to),
         ]);
     }
-    print(&table.text())
+    print(&format!("{}{}", table.text(), figures.iter().map(amended).collect::<String>()))
+}
+
+/// That late data changed a figure, and where that is told; empty where none did.
+fn amended(one: &SlaView) -> String {
+    one.amended.as_ref().map_or_else(String::new, |amended| {
+        let times = if amended.count == 1 { String::new() } else { format!(" {} times", amended.count) };
+        let check = clean(&one.check);
+        format!("{check}: amended{times} by late data: `sitepulse-collector amendments {check}`\n")
+    })
 }
 
 fn length(seconds: f64) -> String {

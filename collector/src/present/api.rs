@@ -1,6 +1,7 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
 pub mod exchange;
+pub mod amendments;
 pub mod vitals;
 
 use axum::Json;

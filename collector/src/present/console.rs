@@ -4,6 +4,7 @@
 //! from elsewhere.
 
 mod check;
+mod ledger;
 mod stream;
 mod vitals;
 
@@ -16,6 +17,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
 
 pub use check::{check_page, run_page};
+pub use ledger::agents_page;
 
 use crate::app::CredentialKind;
 use crate::present::Present;
@@ -103,6 +105,8 @@ struct CheckRow {
     measured: bool,
     completeness: String,
     bounds: String,
+    /// That late data changed the figure; empty where none did.
+    amended: String,
     strip: Vec<Bar>,
 }
 
@@ -359,6 +363,7 @@ impl CheckRow {
             measured: check.sla.availability.is_some(),
             completeness: figure::completeness(check.sla.completeness, t),
             bounds: figure::bounds(check.sla.lower, check.sla.upper, t),
+            amended: check.sla.amended.as_ref().map(|one| (t.ledger.amended)(one.count)).unwrap_or_default(),
             strip: bars(strip),
         }
     }

@@ -3,10 +3,12 @@
 //! Instants are RFC 3339 in UTC, ratios 0 to 1, durations seconds as numbers; `null` where nothing was measured.
 
 pub mod exchange;
+pub mod amendments;
 pub mod vitals;
 
 use serde::{Deserialize, Serialize};
 
+use crate::present::dto::amendments::AmendedView;
 use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
 /// A check's figures over a period, as `sla --json` prints them.
@@ -30,6 +32,9 @@ pub struct SlaView {
     pub upper: Option<f64>,
     /// Seconds of each verdict.
     pub seconds: SecondsView,
+    /// Whether late data changed figures of the period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amended: Option<AmendedView>,
 }
 
 /// Seconds of each verdict; they add up to the period clipped to the check's life.
@@ -360,6 +365,27 @@ pub struct MissedView {
     pub maintenance: u64,
     /// The clock leapt.
     pub clock_step: u64,
+}
+
+impl MissedView {
+    /// Runs missed for any cause.
+    pub const fn total(&self) -> u64 {
+        self.agent_stopped + self.overloaded + self.suspended + self.maintenance + self.clock_step
+    }
+
+    /// The causes there are, by their stable names.
+    pub fn causes(&self) -> Vec<(&'static str, u64)> {
+        let Self { agent_stopped, overloaded, suspended, maintenance, clock_step } = *self;
+        let mut causes = vec![
+            ("agent_stopped", agent_stopped),
+            ("overloaded", overloaded),
+            ("suspended", suspended),
+            ("maintenance", maintenance),
+            ("clock_step", clock_step),
+        ];
+        causes.retain(|(_, count)| *count > 0);
+        causes
+    }
 }
 
 /// Conservation of one check on one agent.

@@ -1,5 +1,6 @@
 //! From the book to the shapes that the API, the console and the metrics show.
 
+pub mod amendments;
 pub mod vitals;
 
 use std::collections::BTreeMap;
@@ -430,19 +431,25 @@ pub fn sla_view(check: &Check, period: Span, account: &Account) -> SlaView {
         completeness: account.completeness(),
         lower: account.lower(),
         upper: account.upper(),
-        seconds: SecondsView {
-            up: seconds_i(account.up_us),
-            degraded: seconds_i(account.degraded_us),
-            regional: seconds_i(account.regional_us),
-            down: seconds_i(account.down_us),
-            maintenance: seconds_i(account.maintenance_us),
-            unknown: UnknownView {
-                agent_stopped: seconds_i(account.unknown.agent_stopped_us),
-                agent_offline: seconds_i(account.unknown.agent_offline_us),
-                suspended: seconds_i(account.unknown.suspended_us),
-                shed: seconds_i(account.unknown.shed_us),
-                unassigned: seconds_i(account.unknown.unassigned_us),
-            },
+        seconds: seconds_view(account),
+        amended: amendments::amended_view(check, period),
+    }
+}
+
+/// Seconds of each verdict.
+fn seconds_view(account: &Account) -> SecondsView {
+    SecondsView {
+        up: seconds_i(account.up_us),
+        degraded: seconds_i(account.degraded_us),
+        regional: seconds_i(account.regional_us),
+        down: seconds_i(account.down_us),
+        maintenance: seconds_i(account.maintenance_us),
+        unknown: UnknownView {
+            agent_stopped: seconds_i(account.unknown.agent_stopped_us),
+            agent_offline: seconds_i(account.unknown.agent_offline_us),
+            suspended: seconds_i(account.unknown.suspended_us),
+            shed: seconds_i(account.unknown.shed_us),
+            unassigned: seconds_i(account.unknown.unassigned_us),
         },
     }
 }

@@ -202,9 +202,10 @@ CREATE TABLE rollup(
 ) STRICT;
 
 -- Where records that came late began to change the past and the amendment is not written yet: it tells the state before from the
--- records that arrived up to before_arrival.
+-- records that arrived up to before_arrival. Later records of the pair are of the episode when their first slot is not after upto_us.
 CREATE TABLE late(
     bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, before_arrival INTEGER NOT NULL, noted_us INTEGER NOT NULL,
+    upto_us INTEGER NOT NULL,
     PRIMARY KEY (bucket, check_no, agent_no)
 ) STRICT, WITHOUT ROWID;
 
@@ -214,6 +215,7 @@ CREATE TABLE amendment(
     noted_us INTEGER NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (bucket, check_no, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX amendment_noted ON amendment(noted_us, from_us, to_us);
 
 -- What is written as code beside checks, with its history. kind: 1 accounting policy, 2 service level objective, 3 maintenance window.
 CREATE TABLE object_revision(

@@ -367,6 +367,22 @@ impl Series {
         self.runs.values().flat_map(|run| run.slots().map(|slot| (slot, run.obs)))
     }
 
+    /// The slots from `first` to `last`, both included, as a series of their own. Costs the runs that it gets.
+    pub fn between(&self, first: UtcMicros, last: UtcMicros) -> Self {
+        let mut part = Self::new();
+        for run in self.runs_in(Span::new(first, last.plus_us(1))).filter_map(|run| run.within(first, last)) {
+            part.place_after(run);
+        }
+        part
+    }
+
+    /// Adds every observation of another series.
+    pub fn absorb(&mut self, other: &Self) {
+        for run in other.runs() {
+            self.insert(*run);
+        }
+    }
+
     /// Number of slots.
     pub fn slot_count(&self) -> u64 {
         self.runs.values().map(|run| run.count).sum()

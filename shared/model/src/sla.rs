@@ -3,6 +3,8 @@
 //! Time is counted in whole microseconds and adds up to the period exactly. Ratios are `None` where their denominator is 0:
 //! nothing measured is never 100 %.
 
+use serde::{Deserialize, Serialize};
+
 use crate::control::Weight;
 use crate::record::MissedCause;
 use crate::series::{Run, Seen, Series};
@@ -11,7 +13,7 @@ use crate::timeline::UnknownCause;
 use crate::vote::{CheckView, Verdict, VerdictSpan};
 
 /// A check's time over a period by verdict, in microseconds, with the figures that follow from it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Account {
     /// Time up.
     pub up_us: i64,
@@ -30,7 +32,7 @@ pub struct Account {
 }
 
 /// Unknown time by cause, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct UnknownTime {
     /// The agents were not running.
     pub agent_stopped_us: i64,

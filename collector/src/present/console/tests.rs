@@ -60,6 +60,7 @@ fn check() -> CheckView {
             completeness: Some(0.982),
             lower: Some(0.981),
             upper: Some(0.999),
+            amended: Some(crate::present::dto::amendments::AmendedView { count: 2, noted: String::new() }),
             seconds: SecondsView {
                 up: 1.0,
                 degraded: 0.0,

@@ -1,0 +1,277 @@
+//! What late data changed of a check, and the page that tells where each agent's runs went.
+
+use askama::Template;
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use sitepulse_daemon::{clock, instant};
+use sitepulse_model::time::UtcMicros;
+
+use super::{Page, PageQuery, broken_template, clock_text, html, language};
+use crate::present::api::amendments::{AmendmentsQuery, page};
+use crate::present::door::Caller;
+use crate::present::dto::amendments::{AmendmentView, ChangeView, LateView, ToldView};
+use crate::present::dto::{AgentView, ConservationView, MissedView};
+use crate::present::problem::Answer;
+use crate::present::text::amendments::LedgerTexts;
+use crate::present::text::{Language, Texts};
+use crate::present::{Present, figure, view};
+
+/// How many amendments the page of a check shows: the newest.
+const SHOWN: usize = 5;
+
+/// The amendments of a check.
+#[derive(Template)]
+#[template(path = "amendments.html")]
+struct Section<'a> {
+    t: &'a Texts,
+    w: &'a LedgerTexts,
+    id: &'a str,
+    rows: Vec<AmendmentRow>,
+    more: String,
+}
+
+struct AmendmentRow {
+    noted: String,
+    from: String,
+    to: String,
+    late: Vec<LateRow>,
+    availability: String,
+    completeness: String,
+    summary: String,
+    changes: Vec<String>,
+}
+
+struct LateRow {
+    agent: String,
+    note: String,
+}
+
+/// The page of agents.
+#[derive(Template)]
+#[template(path = "agents.html")]
+struct Content<'a> {
+    t: &'a Texts,
+    w: &'a LedgerTexts,
+    agents: Vec<AgentRuns>,
+}
+
+struct AgentRuns {
+    name: String,
+    region: String,
+    note: String,
+    lacks: bool,
+    rows: Vec<RunsRow>,
+}
+
+struct RunsRow {
+    check: String,
+    scheduled: String,
+    stored: String,
+    missed: String,
+    causes: Vec<String>,
+    dropped: String,
+    unaccounted: String,
+    lacks: bool,
+}
+
+/// The amendments of a check, rendered; empty where there are none.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) async fn section(present: &Present, id: &str, t: &Texts) -> Answer<String> {
+    let query = AmendmentsQuery { check: Some(id.to_owned()), limit: Some(SHOWN), ..AmendmentsQuery::default() };
+    let found = page(present, &query, clock::now()).await?;
+    let more = if found.next.is_some() { "…".to_owned() } else { String::new() };
+    let rows = found.amendments.iter().map(|one| AmendmentRow::of(one, t)).collect();
+    Section { t, w: t.ledger, id, rows, more }.render().map_err(|_| broken_template())
+}
+
+/// An instant of ours for people, without the fraction of its second.
+fn at(text: &str) -> String {
+    instant::parse(text, UtcMicros(0)).map_or_else(
+        |_| text.to_owned(),
+        |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))),
+    )
+}
+
+impl AmendmentRow {
+    fn of(one: &AmendmentView, t: &Texts) -> Self {
+        let moved = |before: Option<f64>, after: Option<f64>| {
+            let text = |value: Option<f64>| {
+                value.map_or_else(|| t.nothing_measured.to_owned(), |value| (t.number)(figure::percent_down(value, 3)))
+            };
+            format!("{} → {}", text(before), text(after))
+        };
+        let late = |late: &LateView| LateRow {
+            agent: late.agent.clone(),
+            note: (t.ledger.late_records)(&figure::count(late.records), &figure::coarse(late.behind_seconds)),
+        };
+        let mut changes: Vec<String> = one.changes.iter().map(|change| changed(change, t)).collect();
+        if one.changes_more > 0 {
+            changes.push((t.ledger.more)(one.changes_more));
+        }
+        Self {
+            noted: at(&one.noted),
+            from: at(&one.from),
+            to: at(&one.to),
+            late: one.late.iter().map(late).collect(),
+            availability: moved(one.before.availability, one.after.availability),
+            completeness: format!("{} {}", t.completeness, moved(one.before.completeness, one.after.completeness)),
+            summary: (t.ledger.changes)(one.changes.len() as u64 + one.changes_more),
+            changes,
+        }
+    }
+}
+
+fn changed(change: &ChangeView, t: &Texts) -> String {
+    let told = |told: &ToldView| match (&told.unknown_cause, told.share_down) {
+        (Some(cause), _) => format!("{} ({})", t.state(&told.verdict), t.unknown_cause(cause)),
+        (None, Some(share)) if share < 1.0 => {
+            format!("{} ({})", t.state(&told.verdict), (t.number)(figure::percent_down(share, 1)))
+        }
+        (None, Some(_) | None) => t.state(&told.verdict).to_owned(),
+    };
+    format!(
+        "{}, {}: {} → {}",
+        at(&change.from),
+        figure::coarse(change.seconds),
+        told(&change.before),
+        told(&change.after)
+    )
+}
+
+/// `GET /agents`
+pub async fn agents_page(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Query(query): Query<PageQuery>,
+) -> Answer<Response> {
+    let lang = language(query.lang.as_deref(), &headers);
+    let agents = present.read(|book| view::agents(book, clock::now())).await?;
+    let content = render(&agents, lang)?;
+    let t = lang.texts();
+    let signed_in = caller.session.is_some();
+    let (title, path) = (t.ledger.runs.to_owned(), "/agents".to_owned());
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+}
+
+fn render(agents: &[AgentView], lang: Language) -> Answer<String> {
+    let t = lang.texts();
+    let agents = agents.iter().map(|agent| AgentRuns::of(agent, t)).collect();
+    Content { t, w: t.ledger, agents }.render().map_err(|_| broken_template())
+}
+
+impl AgentRuns {
+    fn of(agent: &AgentView, t: &Texts) -> Self {
+        let lacking = agent.conservation.unaccounted;
+        let mut rows: Vec<RunsRow> =
+            agent.checks.iter().map(|one| RunsRow::of(one.check.clone(), &one.counts, t)).collect();
+        rows.push(RunsRow::of(t.ledger.all_checks.to_owned(), &agent.conservation, t));
+        Self {
+            name: agent.name.clone(),
+            region: agent.region.clone(),
+            note: if lacking > 0 {
+                (t.ledger.some_unaccounted)(&figure::count(lacking))
+            } else {
+                t.ledger.all_accounted.to_owned()
+            },
+            lacks: lacking > 0,
+            rows,
+        }
+    }
+}
+
+impl RunsRow {
+    fn of(check: String, counts: &ConservationView, t: &Texts) -> Self {
+        let MissedView { agent_stopped, overloaded, suspended, maintenance, clock_step } = counts.missed;
+        let causes = [
+            (agent_stopped, t.agent_stopped),
+            (overloaded, t.ledger.overloaded),
+            (suspended, t.cause_suspended),
+            (maintenance, t.maintenance),
+            (clock_step, t.ledger.clock_step),
+        ];
+        let named = causes.iter().filter(|(count, _)| *count > 0);
+        Self {
+            check,
+            scheduled: figure::count(counts.scheduled),
+            stored: figure::count(counts.stored),
+            missed: figure::count(counts.missed.total()),
+            causes: named.map(|(count, cause)| format!("{} {cause}", figure::count(*count))).collect(),
+            dropped: figure::count(counts.dropped),
+            unaccounted: figure::count(counts.unaccounted),
+            lacks: counts.unaccounted > 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::dto::PairConservationView;
+
+    #[test]
+    fn the_agents_page_tells_where_the_runs_went_in_both_languages() {
+        let missed = MissedView { agent_stopped: 1200, suspended: 2, ..MissedView::default() };
+        let counts =
+            ConservationView { scheduled: 2205, stored: 1000, missed, dropped: 0, dropped_reported: 0, unaccounted: 3 };
+        let whole = ConservationView { scheduled: 7, stored: 7, ..ConservationView::default() };
+        let agent = |name: &str, counts: ConservationView| AgentView {
+            name: name.into(),
+            region: "<eu>".into(),
+            enrolled: String::new(),
+            revoked: None,
+            internal: false,
+            connected: true,
+            last_seen: None,
+            weight: 1.0,
+            suspended: None,
+            spool_records: None,
+            spool_bytes: None,
+            spool_oldest: None,
+            clock_offset_seconds: None,
+            clock_uncertainty_seconds: None,
+            clock_flagged: false,
+            build: None,
+            certificate_expires: None,
+            conservation: counts,
+            checks: vec![PairConservationView { check: "shop".into(), counts }],
+        };
+        let agents = [agent("eu-1", counts), agent("eu-2", whole)];
+        for language in Language::ALL {
+            let page = render(&agents, language).unwrap();
+            let w = language.texts().ledger;
+            for word in [w.scheduled, w.stored, w.missed, w.dropped, w.unaccounted, w.all_accounted, w.all_checks] {
+                assert!(page.contains(word), "{word}: {page}");
+            }
+            assert!(page.contains(&(w.some_unaccounted)("3")) && !page.contains("<eu>"), "{page}");
+            assert!(page.contains(&format!("1\u{202f}200 {}", language.texts().agent_stopped)), "{page}");
+        }
+    }
+
+    #[test]
+    fn an_amendment_reads_in_both_languages() {
+        let change = |cause: Option<&str>| ToldView {
+            verdict: if cause.is_some() { "unknown" } else { "regional" }.into(),
+            unknown_cause: cause.map(str::to_owned),
+            share_down: cause.is_none().then_some(0.5),
+        };
+        let change = ChangeView {
+            from: "2026-11-22T10:00:00.5Z".into(),
+            to: "2026-11-22T22:00:00Z".into(),
+            seconds: 43_200.0,
+            before: change(Some("agent_offline")),
+            after: change(None),
+        };
+        let said = Language::ALL.map(|language| changed(&change, language.texts()));
+        assert_eq!(
+            said,
+            [
+                "2026-11-22 10:00:00 UTC, 12 h: unknown (agent offline) → regional (50.0 %)",
+                "2026-11-22 10:00:00 UTC, 12 h: inconnu (agent hors ligne) → régional (50,0 %)"
+            ]
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! The words of amendments, and of where an agent's runs went.
+
+/// Every text about what late data changed, and about conservation.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "a field's name is its English text")]
+pub struct LedgerTexts {
+    pub amendments: &'static str,
+    pub amendments_what: &'static str,
+    /// Beside a figure.
+    pub amended: fn(usize) -> String,
+    pub noted: &'static str,
+    pub about: &'static str,
+    pub late: &'static str,
+    /// Records, and how far behind.
+    pub late_records: fn(&str, &str) -> String,
+    pub changes: fn(u64) -> String,
+    pub more: fn(u64) -> String,
+    pub runs: &'static str,
+    pub runs_what: &'static str,
+    pub scheduled: &'static str,
+    pub stored: &'static str,
+    pub missed: &'static str,
+    pub dropped: &'static str,
+    pub unaccounted: &'static str,
+    pub all_accounted: &'static str,
+    pub some_unaccounted: fn(&str) -> String,
+    pub all_checks: &'static str,
+    pub overloaded: &'static str,
+    pub clock_step: &'static str,
+}
+
+/// English.
+pub static EN: LedgerTexts = LedgerTexts {
+    amendments: "Amendments",
+    amendments_what: "Results that came in late changed these figures. Late data pages nobody.",
+    amended: |n| if n == 1 { "amended by late data".into() } else { format!("amended {n} times by late data") },
+    noted: "Noted",
+    about: "About",
+    late: "Late",
+    late_records: |records, behind| format!("{records} records, up to {behind} late"),
+    changes: |n| if n == 1 { "1 change".into() } else { format!("{n} changes") },
+    more: |n| format!("and {n} more"),
+    runs: "Where the runs went",
+    runs_what: "Scheduled = stored + missed + dropped + unaccounted, from each agent's first record to its last.",
+    scheduled: "Scheduled",
+    stored: "Stored",
+    missed: "Missed",
+    dropped: "Dropped",
+    unaccounted: "Unaccounted",
+    all_accounted: "Every scheduled run is accounted for.",
+    some_unaccounted: |n| format!("{n} scheduled runs have no record: on their way still, or lost."),
+    all_checks: "all checks",
+    overloaded: "agent overloaded",
+    clock_step: "clock stepped",
+};
+
+/// French.
+pub static FR: LedgerTexts = LedgerTexts {
+    amendments: "Rectifications",
+    amendments_what: "Des résultats arrivés en retard ont changé ces chiffres. Les données tardives n’alertent personne.",
+    amended: |n| {
+        if n == 1 {
+            "rectifié par des données tardives".into()
+        } else {
+            format!("rectifié {n} fois par des données tardives")
+        }
+    },
+    noted: "Noté",
+    about: "Période",
+    late: "En retard",
+    late_records: |records, behind| format!("{records} enregistrements, jusqu’à {behind} de retard"),
+    changes: |n| if n == 1 { "1 changement".into() } else { format!("{n} changements") },
+    more: |n| format!("et {n} de plus"),
+    runs: "Où sont passées les exécutions",
+    runs_what: "Prévues = enregistrées + manquées + abandonnées + inexpliquées, du premier au dernier enregistrement de chaque agent.",
+    scheduled: "Prévues",
+    stored: "Enregistrées",
+    missed: "Manquées",
+    dropped: "Abandonnées",
+    unaccounted: "Inexpliquées",
+    all_accounted: "Chaque exécution prévue est expliquée.",
+    some_unaccounted: |n| format!("{n} exécutions prévues n’ont pas d’enregistrement : encore en route, ou perdues."),
+    all_checks: "tous les contrôles",
+    overloaded: "agent surchargé",
+    clock_step: "saut d’horloge",
+};

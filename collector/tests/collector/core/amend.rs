@@ -1,0 +1,286 @@
+//! Late data amends the past: once for each check and episode, exactly, and a kill loses none of it.
+
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::ingest::IngestJob;
+use sitepulse_model::amendment::{Amendment, LateAgent};
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_wire::message::Entry;
+
+use super::world::*;
+
+const HOUR: i64 = 3600;
+/// When the agent is cut off, and when it is back, in seconds.
+const CUT: i64 = 600;
+const BACK: i64 = CUT + 12 * HOUR;
+/// Slots are this far apart.
+const STEP: i64 = 30;
+
+/// What the site is at a second: down for ten minutes within the outage, and for one run, which nobody confirms.
+fn state(second: i64) -> ProbeState {
+    if (2 * HOUR..2 * HOUR + 600).contains(&second) || second == 5 * HOUR { ProbeState::Down } else { ProbeState::Up }
+}
+
+/// An agent that probes its checks and numbers its records.
+struct Probe {
+    agent: AgentNo,
+    name: &'static str,
+    seqs: Vec<u64>,
+}
+
+impl Probe {
+    fn enrol(engine: &mut Engine, region: &str, name: &'static str) -> Self {
+        Self { agent: enrol(engine, region, Some(name)).agent, name, seqs: vec![0; 64] }
+    }
+
+    /// The records of a check's runs in `seconds`.
+    fn runs(&mut self, engine: &Engine, check: CheckNo, seconds: std::ops::Range<i64>) -> Vec<Entry> {
+        self.entries(engine, seconds.step_by(STEP as usize).map(|second| result(check, second, state(second))).collect())
+    }
+
+    fn entries(&mut self, engine: &Engine, records: Vec<Record>) -> Vec<Entry> {
+        let number = |record: Record| {
+            let mut entry = entry_of(engine, self.name, 0, record);
+            let seq = &mut self.seqs[usize::from(entry.bucket.0)];
+            entry.seq.0 = *seq;
+            *seq += 1;
+            entry
+        };
+        records.into_iter().map(number).collect()
+    }
+
+    fn job(&self, received: i64, entries: Vec<Entry>) -> IngestJob {
+        IngestJob { agent: self.agent, received_at: at(received), batch: batch(1, entries) }
+    }
+}
+
+fn take(engine: &mut Engine, job: IngestJob) {
+    let count = job.batch.entries.len() as u64;
+    let outcome = engine.ingest(vec![job]).unwrap()[0];
+    assert_eq!(outcome.stored, count);
+}
+
+/// Sends each record the second after its slot.
+fn in_time(engine: &mut Engine, probe: &mut Probe, check: CheckNo, seconds: std::ops::Range<i64>) {
+    for second in seconds.step_by(STEP as usize) {
+        let entries = probe.runs(engine, check, second..second + 1);
+        let job = probe.job(second + STEP, entries);
+        take(engine, job);
+    }
+}
+
+fn amendments(engine: &mut Engine) -> Vec<(u32, i64, Amendment)> {
+    let mut statement =
+        engine.store().connection().prepare("SELECT check_no, number, body FROM amendment ORDER BY check_no, number").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
+    rows.map(|row| row.map(|(check, number, body)| (check, number, serde_json::from_str(&body).unwrap())).unwrap()).collect()
+}
+
+fn open_rows(engine: &mut Engine) -> i64 {
+    engine.store().connection().query_row("SELECT count(*) FROM late", [], |row| row.get(0)).unwrap()
+}
+
+/// The batches of a drained backlog: fresh records come along with the first.
+fn drain(engine: &Engine, probe: &mut Probe, check: CheckNo) -> Vec<IngestJob> {
+    let backlog = probe.runs(engine, check, CUT..BACK);
+    let mut jobs = vec![];
+    for (index, entries) in backlog.chunks(300).enumerate() {
+        jobs.push(probe.job(BACK + 10 + index as i64, entries.to_vec()));
+        let second = BACK + index as i64 * STEP;
+        if index < 2 {
+            let fresh = probe.runs(engine, check, second..second + 1);
+            jobs.push(probe.job(second + 11, fresh));
+        }
+    }
+    jobs
+}
+
+#[test]
+fn a_drained_backlog_is_one_amendment_with_the_figures_before_and_after() {
+    let mut engine = in_memory();
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let check = CheckNo(1);
+    in_time(&mut engine, &mut probe, check, 0..CUT);
+    assert_eq!((engine.next_settle(), open_rows(&mut engine)), (None, 0), "records in time are no late data");
+    for job in drain(&engine, &mut probe, check) {
+        take(&mut engine, job);
+        assert_eq!(open_rows(&mut engine), 1);
+    }
+    let newest = BACK + 10 + 4;
+    assert_eq!(engine.next_settle(), Some(at(newest + 30)));
+    assert!(!engine.settle_due(at(newest + 29)));
+    assert_eq!(engine.settle(at(newest + 29), false).unwrap(), 0);
+    assert_eq!(engine.settle(at(newest + 30), false).unwrap(), 1);
+    assert_eq!((engine.next_settle(), open_rows(&mut engine)), (None, 0));
+
+    let written = amendments(&mut engine);
+    let [(1, 1, amendment)] = &written[..] else { panic!("{written:?}") };
+    // The last result before the cut held for two intervals and a timeout.
+    let hold = 2 * STEP + 10;
+    let known = BACK - STEP;
+    let unknown = known - (CUT - STEP + hold);
+    assert_eq!(amendment.before.unknown.agent_offline_us, unknown * SECOND);
+    assert_eq!((amendment.before.down_us, amendment.after.down_us), (0, 600 * SECOND));
+    assert_eq!(amendment.after.unknown.total_us(), 0);
+    assert_eq!(amendment.after.up_us, amendment.before.up_us + (unknown - 600) * SECOND);
+    assert_eq!(amendment.after.period_us(), amendment.before.period_us());
+    assert_eq!(amendment.noted_us, at(BACK + 10).0);
+    let late = LateAgent {
+        agent: probe.agent.0,
+        // The last run before the agent was back still held when it came in.
+        records: 12 * 120 - 1,
+        first_us: at(CUT).0,
+        last_us: at(BACK - 2 * STEP).0,
+        behind_us: (12 * HOUR + 10) * SECOND,
+    };
+    assert_eq!(amendment.late, [late]);
+    let told: Vec<_> = amendment
+        .changes
+        .iter()
+        .map(|one| ((one.from_us - START.0) / SECOND, (one.to_us - START.0) / SECOND, one.before.verdict.as_str(), one.after.verdict.as_str()))
+        .collect();
+    let from = CUT - STEP + hold;
+    assert_eq!(
+        told,
+        [
+            (from, 2 * HOUR, "unknown", "up"),
+            (2 * HOUR, 2 * HOUR + 600, "unknown", "down"),
+            (2 * HOUR + 600, known, "unknown", "up")
+        ]
+    );
+
+    // The book says what it would have said had everything come in time.
+    let other = {
+        let mut engine = in_memory();
+        let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+        engine.apply(vec![definition("shop")], &options(), START).unwrap();
+        in_time(&mut engine, &mut probe, check, 0..BACK + 2 * STEP);
+        assert_eq!(engine.next_settle(), None);
+        engine
+    };
+    let account = |engine: &Engine| {
+        let book = engine.shared().book();
+        let period = book.period(book.check(check).unwrap(), Some(START), None, at(BACK + 50));
+        book.account(check, &sitepulse_collector::book::Filter::All, period)
+    };
+    assert_eq!(account(&engine), account(&other));
+    let book = engine.shared().book();
+    let shop = book.check(check).unwrap();
+    let noted: Vec<u64> = shop.amended_in(amendment.span()).map(|one| one.number).collect();
+    assert_eq!(noted, [1]);
+    let clear = sitepulse_model::time::Span::new(START, at(CUT - STEP));
+    assert_eq!(shop.amended_in(clear).count(), 0);
+}
+
+#[test]
+fn a_kill_at_any_batch_leaves_the_same_amendment() {
+    let amended = |kill_after: Option<usize>| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = on_disk(dir.path());
+        let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+        let mut other = Probe::enrol(&mut engine, "us-east", "us-east-1");
+        engine.apply(vec![definition("shop"), definition("blog")], &options(), START).unwrap();
+        for check in [CheckNo(1), CheckNo(2)] {
+            in_time(&mut engine, &mut probe, check, 0..CUT);
+            in_time(&mut engine, &mut other, check, 0..CUT);
+        }
+        // One agent is back later than the other, within the same episode, and begins with its newest records.
+        let mut jobs = drain(&engine, &mut probe, CheckNo(1));
+        let mut late = drain(&engine, &mut other, CheckNo(1));
+        late.reverse();
+        jobs.extend(late);
+        jobs.extend(drain(&engine, &mut other, CheckNo(2)));
+        for (index, job) in jobs.into_iter().enumerate() {
+            take(&mut engine, job);
+            if kill_after == Some(index) {
+                drop(engine);
+                engine = on_disk(dir.path());
+            }
+        }
+        let count = engine.settle(at(BACK + 400), false).unwrap();
+        assert_eq!(count, 2, "killed after {kill_after:?}");
+        assert_eq!(open_rows(&mut engine), 0);
+        let live = amendments(&mut engine);
+        drop(engine);
+        let mut again = on_disk(dir.path());
+        assert_eq!((amendments(&mut again), again.next_settle()), (live.clone(), None));
+        assert_eq!(again.shared().book().check(CheckNo(2)).unwrap().amended.len(), 1);
+        live
+    };
+    let never = amended(None);
+    assert_eq!(never.iter().map(|(check, ..)| *check).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(never[0].2.late.len(), 2);
+    for kill_after in 0..21 {
+        assert_eq!(amended(Some(kill_after)), never, "killed after {kill_after}");
+    }
+}
+
+#[test]
+fn late_records_that_change_no_figure_leave_nothing() {
+    let mut engine = in_memory();
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    let mut other = Probe::enrol(&mut engine, "us-east", "us-east-1");
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let check = CheckNo(1);
+    in_time(&mut engine, &mut probe, check, 0..1800);
+    in_time(&mut engine, &mut other, check, 0..600);
+    // The site was up, and the other agent told so all the time.
+    let entries = other.runs(&engine, check, 600..1800);
+    let job = other.job(1800, entries);
+    take(&mut engine, job);
+    assert_eq!(open_rows(&mut engine), 1);
+    assert_eq!(engine.settle(at(1830), false).unwrap(), 0);
+    assert_eq!((open_rows(&mut engine), amendments(&mut engine).len()), (0, 0));
+}
+
+#[test]
+fn what_comes_again_is_no_late_data() {
+    let mut engine = in_memory();
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let entries = probe.runs(&engine, CheckNo(1), 0..600);
+    let job = probe.job(600, entries.clone());
+    take(&mut engine, job);
+    engine.settle(at(700), true).unwrap();
+    let again = probe.job(4000, entries);
+    assert_eq!(engine.ingest(vec![again]).unwrap()[0].duplicates, 20);
+    assert_eq!((engine.next_settle(), open_rows(&mut engine)), (None, 0));
+}
+
+#[test]
+fn an_agent_that_is_always_late_is_amended_every_five_minutes() {
+    let mut engine = in_memory();
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let check = CheckNo(1);
+    for second in (0..1200).step_by(STEP as usize) {
+        let entries = probe.runs(&engine, check, second..second + 1);
+        let received = second + 200;
+        while engine.settle_due(at(received)) {
+            engine.settle(at(received), false).unwrap();
+        }
+        let job = probe.job(received, entries);
+        take(&mut engine, job);
+    }
+    let spans: Vec<_> = amendments(&mut engine).iter().map(|(_, number, one)| (*number, one.late[0].records)).collect();
+    assert_eq!(spans, [(1, 1), (2, 10), (3, 10), (4, 10)]);
+}
+
+#[test]
+fn a_full_store_keeps_the_episode_for_later() {
+    let mut engine = in_memory();
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let entries = probe.runs(&engine, CheckNo(1), 0..600);
+    let job = probe.job(600, entries);
+    take(&mut engine, job);
+    engine.store().connection().execute("UPDATE lease SET owner = 99", []).unwrap();
+    assert!(engine.settle(at(640), false).is_err());
+    assert!(!engine.settle_due(at(641)), "it is not tried at once again");
+    engine.store().connection().execute("UPDATE lease SET owner = 1", []).unwrap();
+    assert!(engine.settle_due(at(643)));
+    assert_eq!(engine.settle(at(643), false).unwrap(), 1);
+    assert_eq!(amendments(&mut engine).len(), 1);
+}
+
