@@ -8,6 +8,7 @@ use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
 
 use super::Coded;
+use crate::maintenance;
 
 fn stored(object: &impl Serialize) -> String {
     serde_json::to_string(object).expect("texts and numbers always serialize")
@@ -158,8 +159,7 @@ impl Coded for MaintenanceWindow {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let names = [("checks", &self.checks), ("groups", &self.groups), ("tags", &self.tags)];
-        names.into_iter().flat_map(|(field, names)| names_faults(field, names)).collect()
+        maintenance::faults(self)
     }
 
     fn references(&self) -> Vec<Reference> {
