@@ -93,10 +93,10 @@ pub enum Command {
         after_help = "Example:\n  sitepulse-collector sign-in\n\nThe link works once, within 15 minutes."
     )]
     SignIn,
-    /// Applies checks written as code (TOML), and prints the plan. Idempotent.
+    /// Applies checks, policies, objectives and maintenance windows written as code (TOML), and prints the plan. Idempotent.
     #[command(after_help = "Examples:\n  sitepulse-collector apply checks.toml\n  \
                             sitepulse-collector apply --dry-run checks.toml more.toml\n  \
-                            sitepulse-collector apply --prune checks.toml      # retires every check the file does not name\n  \
+                            sitepulse-collector apply --prune checks.toml      # retires everything the file does not name\n  \
                             sitepulse-collector apply - < checks.toml\n\n\
                             Plan: + create, ~ change, = unchanged, - retire.")]
     Apply(ApplyArgs),
@@ -142,14 +142,12 @@ pub enum Command {
     )]
     Results(ResultsArgs),
     /// Shows what late data changed: the figures before and after, which agent was late, by how much.
-    #[command(
-        after_help = "Examples:\n  sitepulse-collector amendments\n  sitepulse-collector amendments shop\n  \
+    #[command(after_help = "Examples:\n  sitepulse-collector amendments\n  sitepulse-collector amendments shop\n  \
                             sitepulse-collector amendments shop --from -30d --json\n  \
                             sitepulse-collector amendments --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --limit 1000\n\n\
                             The newest first. --from and --to are about the time whose figures changed. An agent that was cut off sends what it\n\
                             kept: each figure is right at once, and half a minute after the last late record what changed is written down.\n\n\
-                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check."
-    )]
+                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check.")]
     Amendments(AmendmentsArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
@@ -326,7 +324,7 @@ pub struct ApplyArgs {
     /// Prints the plan and changes nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Retires the checks that the files do not name.
+    /// Retires the checks, policies, objectives and windows that the files do not name.
     #[arg(long)]
     pub prune: bool,
 }

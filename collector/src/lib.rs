@@ -22,6 +22,7 @@ pub mod writer;
 
 pub mod book;
 pub mod latency;
+pub mod maintenance;
 pub mod vitals;
 
 pub mod listener;

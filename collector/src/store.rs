@@ -11,6 +11,7 @@ pub mod backup;
 pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
+pub mod objects;
 pub mod records;
 pub mod rollup;
 pub mod rows;

@@ -105,11 +105,8 @@ pub fn without(view: &CheckView<'_>, series: &Series, touched: Touched, held: &S
             break;
         }
     }
-    let mut before = if touched.first > UtcMicros::MIN {
-        series.between(back, touched.first.plus_us(-1))
-    } else {
-        Series::new()
-    };
+    let mut before =
+        if touched.first > UtcMicros::MIN { series.between(back, touched.first.plus_us(-1)) } else { Series::new() };
     before.absorb(held);
     before.absorb(&series.between(touched.last.plus_us(1), UtcMicros::MAX));
     before
