@@ -1,0 +1,133 @@
+//! How each kind of object is written, judged and stored.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
+use sitepulse_model::coded::{Fault, Reference, Referent, names_faults};
+use sitepulse_model::duration;
+use sitepulse_model::maintenance::MaintenanceWindow;
+use sitepulse_model::slo::Slo;
+
+use super::Coded;
+use crate::service_hours;
+
+fn stored(object: &impl Serialize) -> String {
+    serde_json::to_string(object).expect("texts and numbers always serialize")
+}
+
+impl Coded for AccountingPolicy {
+    const KEYS: &'static [&'static str] =
+        &["id", "objective", "maintenance", "unknown", "degraded", "regional", "hours"];
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        // The text names the key first.
+        let fault = |error: PolicyError| {
+            let text = error.to_string();
+            let (field, message) = text.split_once(": ").unwrap_or(("", &text));
+            Fault::new(field, message)
+        };
+        service_hours::validate(self).err().map(fault).into_iter().collect()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "objective" => "\"99.9%\"",
+            _ => "\"business-hours\"",
+        }
+    }
+}
+
+impl Coded for Slo {
+    const KEYS: &'static [&'static str] = &["id", "checks", "groups", "policy", "period"];
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<Fault> =
+            names_faults("checks", &self.checks).chain(names_faults("groups", &self.groups)).collect();
+        if let Err(error) = duration::parse(&self.period) {
+            faults.push(Fault::new("period", error.to_string()));
+        }
+        faults
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let policy = self.policy.iter().map(|name| Reference {
+            field: "policy".to_owned(),
+            to: Referent::Policy,
+            name: name.clone(),
+        });
+        Reference::list("checks", Referent::Check, &self.checks)
+            .chain(Reference::list("groups", Referent::Group, &self.groups))
+            .chain(policy)
+            .collect()
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "period" => "\"30d\"",
+            _ => "\"shop\"",
+        }
+    }
+}
+
+impl Coded for MaintenanceWindow {
+    const KEYS: &'static [&'static str] = &["id", "checks", "groups", "tags", "from", "lasts", "zone", "rrule"];
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let names = [("checks", &self.checks), ("groups", &self.groups), ("tags", &self.tags)];
+        names.into_iter().flat_map(|(field, names)| names_faults(field, names)).collect()
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Reference::list("checks", Referent::Check, &self.checks)
+            .chain(Reference::list("groups", Referent::Group, &self.groups))
+            .chain(Reference::list("tags", Referent::Tag, &self.tags))
+            .collect()
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "from" => "\"2026-12-01T02:00\"",
+            "lasts" => "\"2h\"",
+            _ => "\"release\"",
+        }
+    }
+}
