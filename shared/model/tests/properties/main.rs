@@ -8,6 +8,7 @@ mod expect;
 mod schedule;
 mod series;
 mod target;
+mod terms;
 mod vitals;
 
 use proptest::prelude::ProptestConfig;
