@@ -7,6 +7,7 @@ mod control;
 mod credentials;
 mod latency;
 mod plan;
+mod sla_report;
 mod vitals;
 
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ use crate::secret::Vault;
 use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
 
-pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
+pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use amended::Amended;
 pub use check::{Check, CheckRevision, Labels};

@@ -43,7 +43,8 @@ impl Failure {
     after_help = "Examples:\n  sitepulse-collector serve\n  sitepulse-collector token create --region eu-west\n  \
                   sitepulse-collector apply checks.toml\n  sitepulse-collector checks --watch\n\n\
                   Exit codes: 0 ok, 1 failure, 2 usage, 3 bad configuration or check file, 4 data directory unusable, 5 refused,\n\
-                  6 collector not reached, 7 cannot listen, 8 not found, 9 down, 10 unknown (run-now)."
+                  6 collector not reached, 7 cannot listen, 8 not found, 9 down, 10 unknown (run-now),\n\
+                  11 figures changed (report verify)."
 )]
 pub struct Cli {
     /// What all commands share.
@@ -122,13 +123,15 @@ pub enum Command {
     },
     /// Shows availability with completeness and bounds.
     #[command(after_help = "Examples:\n  sitepulse-collector sla\n  sitepulse-collector sla shop --from -7d\n  \
-                            sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n\n\
+                            sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n  \
+                            sitepulse-collector sla shop pay --from -30d --policy contract      # each time by the version in force then\n  \
+                            sitepulse-collector sla shop --from -30d --policy contract@2        # all of it by version 2\n\n\
                             Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
     Sla(SlaArgs),
     /// Tells why a figure is what it is: the intervals behind it, with every agent's vote and the records it rests on.
     #[command(
         after_help = "Examples:\n  sitepulse-collector explain shop\n  sitepulse-collector explain shop --from -7d --json\n  \
-                            sitepulse-collector explain shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z\n\n\
+                            sitepulse-collector explain shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --policy contract\n\n\
                             The intervals add up to the figures that `sla` gives for the same period."
     )]
     Explain(ExplainArgs),
@@ -149,6 +152,26 @@ pub enum Command {
                             kept: each figure is right at once, and half a minute after the last late record what changed is written down.\n\n\
                             Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check.")]
     Amendments(AmendmentsArgs),
+    /// Lists the accounting policies with their versions, and what each says.
+    #[command(after_help = "Examples:\n  sitepulse-collector policies\n  sitepulse-collector policies --json\n\n\
+                      They are written as [[policy]] tables and applied with `sitepulse-collector apply`. A change makes the next version, in force\n\
+                      from then on; `default` is built in. `sla --policy ID` counts with them.\n\n\
+                      Exit codes: 0 ok, 6 collector not reached.")]
+    Policies,
+    /// Stores the figures of a period with all that is needed to make them again, and makes them again.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector report store november shop pay --from 2026-11-01 --to 2026-12-01 --policy contract\n  \
+                      sitepulse-collector report verify november\n  sitepulse-collector report show november --json\n  sitepulse-collector report list\n\n\
+                      A report names the versions of the policy that counted, and never changes. Wait until agents had time to send what\n\
+                      they held back: what comes later amends the figures, and `verify` says so.\n\n\
+                      Exit codes: 0 ok, and of verify: the same to the last digit; 11 verify: the figures changed, 5 the name is taken,\n\
+                      6 collector not reached, 8 no such check, policy or report."
+    )]
+    Report {
+        /// What to do.
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -367,11 +390,58 @@ pub struct AskedArgs {
 /// `sla`
 #[derive(Debug, Clone, Args)]
 pub struct SlaArgs {
-    /// One check; absent: all.
-    pub check: Option<String>,
+    /// These checks; none: all.
+    #[arg(value_name = "CHECK")]
+    pub checks: Vec<String>,
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
+    /// How it counts.
+    #[command(flatten)]
+    pub counted: CountedArgs,
+}
+
+/// `report ...`
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Stores the figures of checks over a period.
+    Store(ReportStoreArgs),
+    /// Counts a stored report again: the same digits, or what changed since.
+    Verify {
+        /// The report's name.
+        name: String,
+    },
+    /// Shows a stored report.
+    Show {
+        /// The report's name.
+        name: String,
+    },
+    /// Lists the stored reports, the newest first.
+    List,
+}
+
+/// `report store`
+#[derive(Debug, Clone, Args)]
+pub struct ReportStoreArgs {
+    /// The report's name, which no report has yet.
+    pub name: String,
+    /// These checks; none: all.
+    #[arg(value_name = "CHECK")]
+    pub checks: Vec<String>,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// How it counts [default: default].
+    #[command(flatten)]
+    pub counted: CountedArgs,
+}
+
+/// By which accounting policy.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CountedArgs {
+    /// Counts as this accounting policy says: ID counts each instant by the version in force then, ID@VERSION all of it by that one.
+    #[arg(long, value_name = "ID[@VERSION]")]
+    pub policy: Option<String>,
 }
 
 /// `explain`
@@ -382,6 +452,9 @@ pub struct ExplainArgs {
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
+    /// How it counts.
+    #[command(flatten)]
+    pub counted: CountedArgs,
 }
 
 /// `results`

@@ -17,6 +17,7 @@ pub mod rollup;
 pub mod rows;
 pub mod seal;
 pub mod series;
+pub mod sla_report;
 pub mod vitals;
 
 mod migrations;

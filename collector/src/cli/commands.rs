@@ -5,6 +5,8 @@ mod backup;
 mod exchange;
 mod explain;
 mod on_demand;
+mod policy;
+mod report;
 mod results;
 mod vitals;
 
@@ -57,6 +59,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Results(args) => client_side(results::results(&global, args)),
         Command::Amendments(args) => client_side(amendments::amendments(&global, args)),
+        Command::Policies => client_side(policy::policies(&global)),
+        Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
@@ -351,7 +355,9 @@ fn figures_of(check: Option<String>, asked: AskedArgs) -> [(&'static str, Option
 }
 
 async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
-    let path = with_query("/api/v1/sla", figures_of(args.check, args.asked));
+    let checks = (!args.checks.is_empty()).then(|| args.checks.join(","));
+    let path = with_query("/api/v1/sla", figures_of(checks, args.asked));
+    let path = policy::counted(path, args.counted);
     let figures: Vec<SlaView> =
         with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {
@@ -394,7 +400,8 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
             whole(&one.to),
         ]);
     }
-    print(&format!("{}{}", table.text(), figures.iter().map(amended).collect::<String>()))
+    let amended: String = figures.iter().map(amended).collect();
+    print(&format!("{}{}{amended}", table.text(), policy::table(&figures)))
 }
 
 /// That late data changed a figure, and where that is told; empty where none did.

@@ -128,8 +128,8 @@ impl Histories {
 
 impl RevisionHistory {
     fn of(revision: &CheckRevision) -> Self {
-        let definition =
-            serde_json::from_str(&definition::to_json(&revision.definition)).expect("it was JSON just now");
+        let definition = serde_json::from_str(&definition::to_json(&revision.definition, &revision.labels))
+            .expect("it was JSON just now");
         Self {
             revision: revision.revision.0,
             effective_from: Instant(revision.effective_from),
@@ -141,7 +141,8 @@ impl RevisionHistory {
 
     /// The revision; `ordinal` as for new ones.
     pub fn to_revision(&self, ordinal: u64) -> Result<CheckRevision, String> {
-        let definition = definition::from_json(&self.definition.to_string()).map_err(|error| error.to_string())?;
+        let (definition, labels) =
+            definition::from_json(&self.definition.to_string()).map_err(|error| error.to_string())?;
         definition.kind.validate().map_err(|error| error.to_string())?;
         if is_heartbeat(&definition) {
             return Err("a heartbeat belongs to its collector: apply it there instead".to_owned());
@@ -153,6 +154,7 @@ impl RevisionHistory {
             author: self.author.clone(),
             ordinal,
             definition,
+            labels,
         })
     }
 }

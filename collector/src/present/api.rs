@@ -14,18 +14,22 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
 use sitepulse_model::duration;
 use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::sla::Account;
+use sitepulse_model::time::{Span, UtcMicros};
 
-use crate::app::{Access, AppError, ApplyOptions, CredentialKind};
-use crate::book::{Book, Filter};
+use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind};
+use crate::book::{Book, Filter, period_asked};
 use crate::checkfile::{self, Source, WrittenCheck};
 use crate::heartbeat::timing::Timing;
+use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::door::Caller;
+use crate::present::dto::policy::SlaReportBody;
 use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
     PlanView, RunView, SecretView, SlaView, TokenView,
 };
+use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::{self, event_view, plan_view, sla_view};
 use crate::run_now;
@@ -37,7 +41,7 @@ const SIGN_IN_US: u64 = 15 * 60 * 1_000_000;
 /// Longest reason of a suspension, in bytes.
 const REASON_BYTES_MAX: usize = 500;
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(super) type Ask<T> = Result<Query<T>, QueryRejection>;
 
 impl From<AppError> for Problem {
@@ -53,7 +57,7 @@ impl From<AppError> for Problem {
     }
 }
 
-fn body<T>(body: Body<T>) -> Answer<T> {
+pub(super) fn body<T>(body: Body<T>) -> Answer<T> {
     body.map(|Json(value)| value).map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Problem::new(Code::TooLarge, "the body is longer than this path takes: send less at once");
@@ -219,13 +223,22 @@ pub struct SlaQuery {
     to: Option<String>,
     agent: Option<String>,
     region: Option<String>,
+    policy: Option<String>,
 }
 
 /// `GET /api/v1/sla`
 pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<Vec<SlaView>>> {
     let query = ask(query)?;
     let now = clock::now();
-    present.read(move |book| figures(book, &query, now)).await?.map(Json)
+    let app = present.app().clone();
+    present
+        .beside(move || {
+            let terms = query.terms(&app, now)?;
+            let book = app.book();
+            figures(&book, &query, terms.as_ref(), now)
+        })
+        .await?
+        .map(Json)
 }
 
 impl SlaQuery {
@@ -248,6 +261,40 @@ impl SlaQuery {
         Ok((from, to, filter))
     }
 
+    /// The question behind a report.
+    pub(super) fn of(report: &SlaReportBody) -> Self {
+        Self {
+            check: (!report.checks.is_empty()).then(|| report.checks.join(",")),
+            from: report.from.clone(),
+            to: report.to.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The period asked for, not clipped to any check's life.
+    pub(super) fn period(&self, book: &Book, now: UtcMicros) -> Answer<Span> {
+        let (from, to, _) = self.asked(book, now)?;
+        Ok(period_asked(from, to, now))
+    }
+
+    /// The terms of the policy asked for, for work beside the tasks.
+    pub(super) fn terms(&self, app: &App, now: UtcMicros) -> Answer<Option<Terms>> {
+        let Some(asked) = &self.policy else { return Ok(None) };
+        let period = self.period(&app.book(), now)?;
+        policy::terms_of(app, asked, period).map(Some)
+    }
+
+    /// The checks asked for, by id; else all living ones.
+    pub(super) fn checks<'b>(&self, book: &'b Book) -> Answer<Vec<&'b crate::book::Check>> {
+        let mut checks: Vec<_> = match &self.check {
+            Some(ids) => ids.split(',').map(|id| check_of(book, id)).collect::<Answer<_>>()?,
+            None => book.checks().filter(|check| !check.retired()).collect(),
+        };
+        checks.sort_by(|a, b| a.id.cmp(&b.id));
+        checks.dedup_by_key(|check| check.number);
+        Ok(checks)
+    }
+
     /// The one check asked for.
     pub(super) fn one<'b>(&self, book: &'b Book) -> Answer<&'b crate::book::Check> {
         let id = self.check.as_ref().ok_or_else(|| Problem::new(Code::BadRequest, "name the check: `check=ID`"))?;
@@ -255,16 +302,16 @@ impl SlaQuery {
     }
 }
 
-fn figures(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
+fn figures(book: &Book, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
     let (from, to, filter) = query.asked(book, now)?;
-    let mut checks: Vec<_> = match &query.check {
-        Some(id) => vec![check_of(book, id)?],
-        None => book.checks().filter(|check| !check.retired()).collect(),
-    };
-    checks.sort_by(|a, b| a.id.cmp(&b.id));
-    let views = checks.into_iter().filter_map(|check| {
+    let views = query.checks(book)?.into_iter().filter_map(|check| {
         let period = book.period(check, from, to, now);
-        book.account(check.number, &filter, period).map(|account| sla_view(check, period, &account))
+        let spans = book.verdicts(check.number, &filter, period)?;
+        let mut view = sla_view(check, period, &Account::of(&spans));
+        if let Some(terms) = terms {
+            policy::count(&mut view, terms, period, &spans);
+        }
+        Some(view)
     });
     Ok(views.collect())
 }

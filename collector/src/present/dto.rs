@@ -4,11 +4,13 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod policy;
 pub mod vitals;
 
 use serde::{Deserialize, Serialize};
 
 use crate::present::dto::amendments::AmendedView;
+use crate::present::dto::policy::CountedView;
 use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
 /// A check's figures over a period, as `sla --json` prints them.
@@ -35,6 +37,9 @@ pub struct SlaView {
     /// Whether late data changed figures of the period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amended: Option<AmendedView>,
+    /// Where a policy was asked for: how it counted. The figures above are then its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<CountedView>,
 }
 
 /// Seconds of each verdict; they add up to the period clipped to the check's life.

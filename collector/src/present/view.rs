@@ -435,6 +435,7 @@ pub fn sla_view(check: &Check, period: Span, account: &Account) -> SlaView {
         upper: account.upper(),
         seconds: seconds_view(account),
         amended: amendments::amended_view(check, period),
+        policy: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! How each kind of object is written, judged and stored.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use sitepulse_model::accounting::{AccountingPolicy, Counting, Objective, Rules};
+use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
 use sitepulse_model::coded::{Fault, Reference, Referent, names_faults};
 use sitepulse_model::duration;
 use sitepulse_model::maintenance::MaintenanceWindow;
@@ -9,78 +9,36 @@ use sitepulse_model::slo::Slo;
 
 use super::Coded;
 use crate::maintenance;
+use crate::service_hours;
 
 fn stored(object: &impl Serialize) -> String {
     serde_json::to_string(object).expect("texts and numbers always serialize")
 }
 
-/// A policy as it is written.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenPolicy {
-    id: String,
-    #[serde(default = "excluded")]
-    maintenance: String,
-    #[serde(default = "excluded")]
-    unknown: String,
-    #[serde(default = "up")]
-    degraded: String,
-    #[serde(default = "up")]
-    regional: String,
-    objective: String,
-}
-
-fn excluded() -> String {
-    Counting::Excluded.as_str().to_owned()
-}
-
-fn up() -> String {
-    Counting::Up.as_str().to_owned()
-}
-
 impl Coded for AccountingPolicy {
-    const KEYS: &'static [&'static str] = &["id", "objective", "maintenance", "unknown", "degraded", "regional"];
+    const KEYS: &'static [&'static str] =
+        &["id", "objective", "maintenance", "unknown", "degraded", "regional", "hours"];
 
     fn id(&self) -> &str {
-        &self.name
+        &self.id
     }
 
     fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        let written = WrittenPolicy::deserialize(reader)?;
-        let counting = |key: &str, text: &str| {
-            let known = "write excluded, up, down or by_share";
-            Counting::parse(text).ok_or_else(|| D::Error::custom(format!("{key}: {text:?} is not known: {known}")))
-        };
-        let objective = Objective::parse(&written.objective).ok_or_else(|| {
-            let text = &written.objective;
-            D::Error::custom(format!(
-                "objective: {text:?} is none: write a share with at most four decimals, as in 99.9%"
-            ))
-        })?;
-        let rules = Rules {
-            maintenance: counting("maintenance", &written.maintenance)?,
-            unknown: counting("unknown", &written.unknown)?,
-            degraded: counting("degraded", &written.degraded)?,
-            regional: counting("regional", &written.regional)?,
-        };
-        Ok(Self { name: written.id, version: 0, rules, objective })
+        Self::deserialize(reader)
     }
 
     fn json(&self) -> String {
-        let text = |counting: Counting| counting.as_str().to_owned();
-        stored(&WrittenPolicy {
-            id: self.name.clone(),
-            maintenance: text(self.rules.maintenance),
-            unknown: text(self.rules.unknown),
-            degraded: text(self.rules.degraded),
-            regional: text(self.rules.regional),
-            objective: self.objective.to_string(),
-        })
+        stored(self)
     }
 
     fn faults(&self) -> Vec<Fault> {
-        Vec::new()
+        // The text names the key first.
+        let fault = |error: PolicyError| {
+            let text = error.to_string();
+            let (field, message) = text.split_once(": ").unwrap_or(("", &text));
+            Fault::new(field, message)
+        };
+        service_hours::validate(self).err().map(fault).into_iter().collect()
     }
 
     fn references(&self) -> Vec<Reference> {
@@ -92,10 +50,6 @@ impl Coded for AccountingPolicy {
             "objective" => "\"99.9%\"",
             _ => "\"business-hours\"",
         }
-    }
-
-    fn numbered(self, version: u32) -> Self {
-        Self { version, ..self }
     }
 }
 

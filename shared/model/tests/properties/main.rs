@@ -9,6 +9,7 @@ mod expect;
 mod schedule;
 mod series;
 mod target;
+mod terms;
 mod vitals;
 
 use proptest::prelude::ProptestConfig;
