@@ -1,6 +1,8 @@
 //! Service level objectives: what was promised for which checks, over which period, counted by which accounting policy.
 //!
-//! This file holds the object as it is written as code.
+//! This file holds the object as it is written as code; [`status`] holds it against the evidence.
+
+pub mod status;
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
@@ -26,7 +28,7 @@ const ZONE_BYTES_MAX: usize = 64;
 
 /// A service level objective, as it is written as code: an `[[slo]]` table.
 ///
-/// It is a promise about all that it covers, taken together; a check with a promise of its own has its own `[[slo]]`. A check that no `[[slo]]`
+/// It is a promise about all that it covers, taken together (see [`status`]); a check with a promise of its own has its own `[[slo]]`. A check that no `[[slo]]`
 /// covers has none: no promise is made up for it, neither from the default policy's objective nor otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ mod control;
 mod expect;
 mod schedule;
 mod series;
+mod slo;
 mod target;
 mod vitals;
 
