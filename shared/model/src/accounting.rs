@@ -6,9 +6,14 @@
 //!
 //! The default policy gives the figures of [`crate::sla::Account`].
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::id::{SlugError, slug};
+use crate::service_hours::{HoursError, ServiceHours};
 use crate::time::{Span, UtcMicros, union};
 use crate::vote::{Verdict, VerdictSpan};
 
@@ -16,7 +21,8 @@ use crate::vote::{Verdict, VerdictSpan};
 const WHOLE: i128 = 1_000_000_000;
 
 /// How a kind of time counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum Counting {
     /// Not at all.
     Excluded,
@@ -42,6 +48,20 @@ impl Counting {
     /// The counting of a text.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Excluded, Self::Up, Self::Down, Self::ByShare].into_iter().find(|counting| counting.as_str() == text)
+    }
+}
+
+impl TryFrom<String> for Counting {
+    type Error = PolicyError;
+
+    fn try_from(text: String) -> Result<Self, PolicyError> {
+        Self::parse(&text).ok_or(PolicyError::Counting(text))
+    }
+}
+
+impl From<Counting> for &'static str {
+    fn from(counting: Counting) -> Self {
+        counting.as_str()
     }
 }
 
@@ -83,7 +103,8 @@ impl Rules {
 }
 
 /// What was promised: the availability, in millionths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Objective(pub u32);
 
 impl Objective {
@@ -122,30 +143,132 @@ impl core::fmt::Display for Objective {
     }
 }
 
-/// An accounting policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl TryFrom<String> for Objective {
+    type Error = PolicyError;
+
+    fn try_from(text: String) -> Result<Self, PolicyError> {
+        Self::parse(&text).ok_or(PolicyError::Objective(text))
+    }
+}
+
+impl From<Objective> for String {
+    fn from(objective: Objective) -> Self {
+        objective.to_string()
+    }
+}
+
+/// Why an accounting policy makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PolicyError {
+    /// The id is no slug.
+    #[error("id: {0}")]
+    Id(#[from] SlugError),
+    /// The id of the built-in policy.
+    #[error("id: {BUILT_IN:?} is the built-in policy: choose another id")]
+    BuiltIn,
+    /// The objective cannot be read.
+    #[error(
+        "objective: {0:?} is no share of the time: write a percentage above 0% of at most four decimals, like \"99.9%\""
+    )]
+    Objective(String),
+    /// How a kind of time counts cannot be read.
+    #[error("{0:?} says nothing about how time counts: write \"excluded\", \"up\", \"down\" or \"by_share\"")]
+    Counting(String),
+    /// Nobody votes down in that kind of time.
+    #[error("{0} = \"by_share\": nobody votes down in such time: write \"excluded\", \"up\" or \"down\"")]
+    Shareless(&'static str),
+    /// The service hours make no sense.
+    #[error(transparent)]
+    Hours(#[from] HoursError),
+}
+
+/// The id of the policy that is always there: [`AccountingPolicy::built_in`].
+pub const BUILT_IN: &str = "default";
+
+/// An accounting policy, as it is written as code: a `[[policy]]` table. Its version is not part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AccountingPolicy {
-    /// Its name: a slug.
-    pub name: String,
-    /// Its version, from 1; a change makes the next one.
-    pub version: u32,
-    /// How each kind of time counts.
-    pub rules: Rules,
-    /// What was promised.
+    /// Its id: a slug.
+    pub id: String,
+    /// What was promised. Must be written: a promise is never assumed.
     pub objective: Objective,
+    /// How time under maintenance counts; by share, the votes under it count. Time that nobody can vote in then counts as unknown does.
+    #[serde(default = "excluded")]
+    pub maintenance: Counting,
+    /// How time counts of which nothing is known.
+    #[serde(default = "excluded")]
+    pub unknown: Counting,
+    /// How time degraded counts.
+    #[serde(default = "up")]
+    pub degraded: Counting,
+    /// How time regional counts.
+    #[serde(default = "up")]
+    pub regional: Counting,
+    /// When the service is promised; always where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<ServiceHours>,
+}
+
+const fn excluded() -> Counting {
+    Counting::Excluded
+}
+
+const fn up() -> Counting {
+    Counting::Up
+}
+
+impl AccountingPolicy {
+    /// The policy `default`, which always is there, in its only version 1: the figures of [`crate::sla::Account`], at all hours. Its objective is 99.9 %, so that an
+    /// error budget exists where nobody has chosen.
+    pub fn built_in() -> Self {
+        let Rules { maintenance, unknown, degraded, regional } = Rules::default();
+        let objective = Objective(999_000);
+        Self { id: BUILT_IN.to_string(), objective, maintenance, unknown, degraded, regional, hours: None }
+    }
+
+    /// How each kind of time counts.
+    pub const fn rules(&self) -> Rules {
+        Rules { maintenance: self.maintenance, unknown: self.unknown, degraded: self.degraded, regional: self.regional }
+    }
+
+    /// Whether the policy makes sense; an error names the key and the remedy. Whether the zone of its hours exists is for the caller to look up.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        slug("policy", &self.id)?;
+        if self.id == BUILT_IN {
+            return Err(PolicyError::BuiltIn);
+        }
+        for (key, counting) in [("unknown", self.unknown), ("degraded", self.degraded)] {
+            if counting == Counting::ByShare {
+                return Err(PolicyError::Shareless(key));
+            }
+        }
+        Ok(self.hours.as_ref().map_or(Ok(()), ServiceHours::validate)?)
+    }
 }
 
 /// Time as a policy counts it.
+///
+/// Evidence does not become more by the way it is counted: time of which nothing is known stays so where the policy counts it as up or down. Completeness and
+/// bounds look at the time within the service hours that is known or unknown; time that the policy takes out for another reason is in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reckoning {
     /// Time that counts, in microseconds.
     pub counted_us: i64,
     /// Of it the bad time, in billionths of a microsecond.
     bad: i128,
+    /// The same where time down and regional costs the share of the votes that are down, however the policy counts it.
+    bad_weighted: i128,
     /// Time that does not count for its kind, in microseconds.
     pub excluded_us: i64,
     /// Time outside the service hours, in microseconds.
     pub outside_us: i64,
+    /// Time within the service hours of which nothing is known, in microseconds, whether it counts or not.
+    pub unknown_us: i64,
+    /// The part of it that counts, in microseconds.
+    pub unknown_counted_us: i64,
+    /// The part of it that counts as down, in microseconds.
+    pub unknown_down_us: i64,
 }
 
 impl Reckoning {
@@ -156,7 +279,7 @@ impl Reckoning {
         let mut next = 0;
         for span in spans {
             let Some(hours) = &hours else {
-                sum.add(span, span.span.us(), rules);
+                sum.count(span, span.span.us(), rules);
                 continue;
             };
             while hours.get(next).is_some_and(|hour| hour.to <= span.span.from) {
@@ -167,26 +290,45 @@ impl Reckoning {
                 inside += hour.clip(span.span).us();
             }
             sum.outside_us += span.span.us() - inside;
-            sum.add(span, inside, rules);
+            sum.count(span, inside, rules);
         }
         sum
     }
 
-    fn add(&mut self, span: &VerdictSpan, us: i64, rules: &Rules) {
-        let share = match rules.of(span.verdict) {
-            Counting::Excluded => {
-                self.excluded_us += us;
-                return;
-            }
-            Counting::Up => 0,
-            Counting::Down => WHOLE,
-            Counting::ByShare => match span.share_down {
-                (_, 0) => 0,
-                (down, live) => i128::from(down) * WHOLE / i128::from(live),
-            },
+    /// Time in which no policy was in force: outside.
+    pub fn outside(us: i64) -> Self {
+        Self { outside_us: us, ..Self::default() }
+    }
+
+    fn count(&mut self, span: &VerdictSpan, us: i64, rules: &Rules) {
+        let (down, live) = span.share_down;
+        let mut verdict = span.verdict;
+        if verdict == Verdict::Maintenance && rules.maintenance == Counting::ByShare && live == 0 {
+            verdict = Verdict::Unknown;
+        }
+        let share_down = if live == 0 { 0 } else { i128::from(down) * WHOLE / i128::from(live) };
+        let share = match rules.of(verdict) {
+            Counting::Excluded => None,
+            Counting::Up => Some(0),
+            Counting::Down => Some(WHOLE),
+            Counting::ByShare => Some(share_down),
+        };
+        if verdict == Verdict::Unknown {
+            self.unknown_us += us;
+            self.unknown_counted_us += if share.is_some() { us } else { 0 };
+            self.unknown_down_us += if share == Some(WHOLE) { us } else { 0 };
+        }
+        let Some(share) = share else {
+            self.excluded_us += us;
+            return;
+        };
+        let weighted = match verdict {
+            Verdict::Regional | Verdict::Down => share_down,
+            Verdict::Up | Verdict::Degraded | Verdict::Unknown | Verdict::Maintenance => share,
         };
         self.counted_us += us;
         self.bad += i128::from(us) * share;
+        self.bad_weighted += i128::from(us) * weighted;
     }
 
     /// Bad time, in microseconds, rounded down.
@@ -194,9 +336,60 @@ impl Reckoning {
         (self.bad / WHOLE) as i64
     }
 
+    /// Bad time exactly: whole microseconds, and billionths of one.
+    pub const fn bad_exactly(&self) -> (i64, i64) {
+        ((self.bad / WHOLE) as i64, (self.bad % WHOLE) as i64)
+    }
+
+    /// Bad time by the share of the votes that are down, exactly: whole microseconds, and billionths of one.
+    pub const fn bad_weighted_exactly(&self) -> (i64, i64) {
+        ((self.bad_weighted / WHOLE) as i64, (self.bad_weighted % WHOLE) as i64)
+    }
+
+    /// Counted time of which something is known, in microseconds.
+    pub const fn known_us(&self) -> i64 {
+        self.counted_us - self.unknown_counted_us
+    }
+
+    /// The whole time: what counts, what is excluded and what lies outside.
+    pub const fn period_us(&self) -> i64 {
+        self.counted_us + self.excluded_us + self.outside_us
+    }
+
     /// `1 - bad / counted`; `None` where nothing counts.
     pub fn availability(&self) -> Option<f64> {
-        (self.counted_us > 0).then(|| 1.0 - self.bad as f64 / (self.counted_us as f64 * WHOLE as f64))
+        good(self.counted_us, self.bad)
+    }
+
+    /// `1 - bad / counted`, where time down or regional costs the share of the votes that are down; `None` where nothing counts.
+    pub fn weighted_availability(&self) -> Option<f64> {
+        good(self.counted_us, self.bad_weighted)
+    }
+
+    /// `known / (known + unknown)` within the service hours; `None` where there is neither.
+    pub fn completeness(&self) -> Option<f64> {
+        let unknown = i128::from(self.unknown_us) * WHOLE;
+        good(self.known_us() + self.unknown_us, unknown)
+    }
+
+    /// Availability if all unknown time within the service hours had been down; `None` where nothing is known or unknown.
+    pub fn lower(&self) -> Option<f64> {
+        let unknown_not_down = self.unknown_us - self.unknown_down_us;
+        good(self.known_us() + self.unknown_us, self.bad + i128::from(unknown_not_down) * WHOLE)
+    }
+
+    /// Availability if all unknown time within the service hours had been up; `None` where nothing is known or unknown.
+    pub fn upper(&self) -> Option<f64> {
+        good(self.known_us() + self.unknown_us, self.bad - i128::from(self.unknown_down_us) * WHOLE)
+    }
+
+    /// Whether the objective is met; `None` where nothing counts.
+    pub const fn meets(&self, objective: Objective) -> Option<bool> {
+        if self.counted_us == 0 {
+            return None;
+        }
+        let allowed = self.counted_us as i128 * objective.allowed() as i128;
+        Some(self.bad * 1_000_000 <= allowed * WHOLE)
     }
 
     /// The error budget over this time: what may be bad, and what is left of it (below 0 where more was bad), in microseconds.
@@ -218,6 +411,32 @@ impl Reckoning {
             allowed => Some(bad / (f64::from(allowed) / 1e6)),
         }
     }
+}
+
+impl core::ops::AddAssign for Reckoning {
+    fn add_assign(&mut self, other: Self) {
+        self.counted_us += other.counted_us;
+        self.bad += other.bad;
+        self.bad_weighted += other.bad_weighted;
+        self.excluded_us += other.excluded_us;
+        self.outside_us += other.outside_us;
+        self.unknown_us += other.unknown_us;
+        self.unknown_counted_us += other.unknown_counted_us;
+        self.unknown_down_us += other.unknown_down_us;
+    }
+}
+
+/// `1 - bad / whole`, of microseconds and billionths of one. One division of integers that are exact where no share is broken, so the digits are the same on every
+/// machine.
+fn good(whole_us: i64, bad: i128) -> Option<f64> {
+    if whole_us <= 0 {
+        return None;
+    }
+    let whole = i128::from(whole_us) * WHOLE;
+    Some(match (bad % WHOLE, i64::try_from((whole - bad) / WHOLE)) {
+        (0, Ok(good_us)) => good_us as f64 / whole_us as f64,
+        _ => (whole - bad) as f64 / whole as f64,
+    })
 }
 
 /// An error budget.
@@ -280,7 +499,95 @@ mod tests {
         assert_eq!(reckoned.counted_us, account.measured_us());
         assert_eq!(reckoned.bad_us(), account.down_us);
         assert_eq!(reckoned.availability(), account.availability());
-        assert_eq!(reckoned.counted_us + reckoned.excluded_us, account.period_us());
+        let (ours, theirs) = (reckoned.weighted_availability().unwrap(), account.weighted_availability().unwrap());
+        assert!((ours - theirs).abs() < 1e-9, "a share is cut to billionths: {ours} {theirs}");
+        assert_eq!(reckoned.completeness(), account.completeness());
+        assert_eq!((reckoned.lower(), reckoned.upper()), (account.lower(), account.upper()));
+        assert_eq!(reckoned.period_us(), account.period_us());
+    }
+
+    #[test]
+    fn the_built_in_policy_counts_so_too() {
+        let policy = AccountingPolicy::built_in();
+        assert_eq!((policy.rules(), policy.hours.clone()), (Rules::default(), None));
+        assert_eq!(policy.validate(), Err(PolicyError::BuiltIn), "nobody writes another one");
+    }
+
+    #[test]
+    fn unknown_time_that_counts_is_no_evidence() {
+        let plain = Reckoning::of(&story(), &Rules::default(), None);
+        for (unknown, availability) in [(Counting::Up, 800.0 / 900.0), (Counting::Down, 750.0 / 900.0)] {
+            let rules = Rules { unknown, ..Rules::default() };
+            let sum = Reckoning::of(&story(), &rules, None);
+            assert_eq!(sum.availability(), Some(availability));
+            assert_eq!((sum.known_us(), sum.unknown_us), (plain.known_us(), 50));
+            assert_eq!(sum.completeness(), plain.completeness());
+            assert_eq!((sum.lower(), sum.upper()), (plain.lower(), plain.upper()));
+        }
+        let blind = [span(0, 10, Verdict::Maintenance, (0, 0)), span(10, 20, Verdict::Unknown, (0, 0))];
+        let rules = Rules { maintenance: Counting::ByShare, ..Rules::default() };
+        let sum = Reckoning::of(&blind, &rules, None);
+        assert_eq!((sum.counted_us, sum.unknown_us, sum.excluded_us), (0, 20, 20), "nobody could vote: unknown");
+        assert_eq!((sum.availability(), sum.completeness()), (None, Some(0.0)));
+        assert_eq!((sum.lower(), sum.upper()), (Some(0.0), Some(1.0)));
+    }
+
+    #[test]
+    fn a_regional_outage_costs_its_share_however_it_counts() {
+        let weighted = |regional| {
+            let rules = Rules { regional, ..Rules::default() };
+            Reckoning::of(&story(), &rules, None).bad_weighted_exactly()
+        };
+        let third = 333_333_333;
+        // 100 us down by 2/3 and 100 us regional by 1/3.
+        assert_eq!(weighted(Counting::Up), (99, 999_999_900));
+        assert_eq!(weighted(Counting::Down), weighted(Counting::Up));
+        assert_eq!(weighted(Counting::Excluded), (66, 666_666_600));
+        let rules = Rules { regional: Counting::ByShare, ..Rules::default() };
+        assert_eq!(Reckoning::of(&story(), &rules, None).bad_exactly(), (133, third * 100 % 1_000_000_000));
+    }
+
+    #[test]
+    fn objectives_are_met_to_the_microsecond() {
+        let spans = [span(0, 999, Verdict::Up, (0, 1)), span(999, 1000, Verdict::Down, (1, 1))];
+        let sum = Reckoning::of(&spans, &Rules::default(), None);
+        let meets = |text: &str| sum.meets(Objective::parse(text).unwrap());
+        assert_eq!((meets("99.9%"), meets("99.9001%"), meets("100%")), (Some(true), Some(false), Some(false)));
+        assert_eq!(Reckoning::outside(5).meets(Objective(1)), None);
+    }
+
+    #[test]
+    fn policies_read_as_they_are_written() {
+        let json = r#"{"id":"contract","objective":"99.95%","maintenance":"excluded","unknown":"down","degraded":"up",
+                       "regional":"by_share","hours":{"zone":"Europe/Paris","weekly":["mon-fri 08:00-20:00"],
+                       "except":["2026-12-25"]}}"#;
+        let policy: AccountingPolicy = serde_json::from_str(json).unwrap();
+        assert_eq!(policy.validate(), Ok(()));
+        assert_eq!((policy.unknown, policy.objective), (Counting::Down, Objective(999_500)));
+        let plain: String = json.split_whitespace().collect();
+        assert_eq!(serde_json::to_string(&policy).unwrap(), plain.replace("fri08", "fri 08"));
+        let short: AccountingPolicy = serde_json::from_str(r#"{"id":"a","objective":"99%"}"#).unwrap();
+        assert_eq!((short.rules(), short.validate()), (Rules::default(), Ok(())));
+        let refused = [
+            (r#"{"id":"a"}"#, "objective"),
+            (r#"{"id":"a","objective":"99"}"#, "percentage"),
+            (r#"{"id":"a","objective":"99%","unknown":"bad"}"#, "by_share"),
+            (r#"{"id":"a","objective":"99%","other":1}"#, "other"),
+            (r#"{"id":"a","objective":"99%","hours":{"zone":"UTC","weekly":["x"]}}"#, "hours.weekly: \"x\""),
+            (r#"{"id":"a","objective":"99%","hours":{"zone":"UTC","weekly":[],"except":["x"]}}"#, "hours.except"),
+        ];
+        for (json, what) in refused {
+            let error = serde_json::from_str::<AccountingPolicy>(json).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        let invalid = |change: fn(&mut AccountingPolicy)| {
+            let mut policy = short.clone();
+            change(&mut policy);
+            policy.validate().unwrap_err().to_string()
+        };
+        assert!(invalid(|policy| policy.id = "A b".into()).starts_with("id: "));
+        assert!(invalid(|policy| policy.unknown = Counting::ByShare).starts_with("unknown = \"by_share\""));
+        assert!(invalid(|policy| policy.degraded = Counting::ByShare).starts_with("degraded = \"by_share\""));
     }
 
     #[test]

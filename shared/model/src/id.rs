@@ -27,7 +27,8 @@ impl fmt::Display for SlugError {
 
 impl core::error::Error for SlugError {}
 
-fn slug(what: &'static str, text: &str) -> Result<String, SlugError> {
+/// Reads a slug; `what` names it in the error.
+pub(crate) fn slug(what: &'static str, text: &str) -> Result<String, SlugError> {
     let bytes = text.as_bytes();
     let ok = !bytes.is_empty()
         && bytes.len() <= SLUG_BYTES_MAX
