@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::accounting::Objective;
 use crate::duration::{self, DurationError};
-use crate::id::{CheckId, SlugError};
+use crate::id::{SlugError, slug};
 
 /// Most checks and groups that one objective names.
 pub const NAMES_MAX: usize = 1_000;
@@ -111,8 +111,8 @@ impl Period {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SloError {
     /// A name is no slug.
-    #[error("{0}")]
-    Slug(SlugError),
+    #[error(transparent)]
+    Slug(#[from] SlugError),
     /// Nothing is covered.
     #[error("it covers nothing: name checks, groups or both, as in checks = [\"shop\"]")]
     CoversNothing,
@@ -235,11 +235,6 @@ impl Slo {
     pub fn covers(&self, check: &str, group: Option<&str>) -> bool {
         self.checks.iter().any(|id| id == check) || group.is_some_and(|group| self.groups.iter().any(|id| id == group))
     }
-}
-
-/// Slugs of all sorts follow the rule of check ids.
-fn slug(what: &'static str, text: &str) -> Result<(), SloError> {
-    CheckId::parse(text).map(|_| ()).map_err(|error| SloError::Slug(SlugError { what, ..error }))
 }
 
 fn names(key: &'static str, what: &'static str, names: &[String]) -> Result<(), SloError> {

@@ -268,10 +268,10 @@ impl Taken {
     fn of(members: &[Member<'_>], terms: &Terms<'_>, within: Span) -> Self {
         let evidence = members.iter().map(|member| {
             let spans = cut(member.spans, within);
-            let reckoned = |unknown| Reckoning::of(&spans, &Rules { unknown, ..terms.rules }, terms.hours);
-            let known = reckoned(Counting::Excluded);
-            let unknown_us = reckoned(Counting::Up).counted_us - known.counted_us;
-            let known = Time { counted_us: known.counted_us, bad_us: known.bad_us() };
+            let rules = Rules { unknown: Counting::Excluded, ..terms.rules };
+            let reckoned = Reckoning::of(&spans, &rules, terms.hours);
+            let known = Time { counted_us: reckoned.counted_us, bad_us: reckoned.bad_us() };
+            let unknown_us = reckoned.unknown_us;
             Evidence { weight: member.weight, known, unknown_us }
         });
         Self { evidence: evidence.collect(), unknown: terms.rules.unknown }
