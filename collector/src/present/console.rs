@@ -4,6 +4,7 @@
 //! from elsewhere.
 
 mod check;
+mod slo;
 mod stream;
 mod vitals;
 
@@ -16,6 +17,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
 
 pub use check::{check_page, run_page};
+pub use slo::slos_page;
 
 use crate::app::CredentialKind;
 use crate::present::Present;

@@ -2,6 +2,7 @@
 //!
 //! Instants are RFC 3339 in UTC, ratios 0 to 1, durations seconds as numbers; `null` where nothing was measured.
 
+pub mod slo;
 pub mod vitals;
 
 use serde::{Deserialize, Serialize};

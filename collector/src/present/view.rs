@@ -1,5 +1,6 @@
 //! From the book to the shapes that the API, the console and the metrics show.
 
+pub mod slo;
 pub mod vitals;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, suspension, vitals};
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, slo, suspension, vitals};
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
@@ -33,6 +33,8 @@ struct Content<'a> {
     verdict_note: String,
     suspension: String,
     heartbeat: bool,
+    /// The promises that cover it, rendered.
+    slos: String,
     vitals: String,
     runs: Option<Vec<String>>,
     results: Vec<String>,
@@ -112,14 +114,22 @@ async fn respond(
     } else {
         String::new()
     };
-    let content = Content::of(&snapshot, lang, id, vitals, run)?.render().map_err(|_| broken_template())?;
+    let slos = slo::section(present, id, lang).await?;
+    let content = Content::of(&snapshot, lang, id, slos, vitals, run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
 }
 
 impl<'a> Content<'a> {
-    fn of(snapshot: &Snapshot, lang: Language, id: &str, vitals: String, run: Option<&RunView>) -> Answer<Self> {
+    fn of(
+        snapshot: &Snapshot,
+        lang: Language,
+        id: &str,
+        slos: String,
+        vitals: String,
+        run: Option<&RunView>,
+    ) -> Answer<Self> {
         let t = lang.texts();
         let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
         let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;
@@ -139,6 +149,7 @@ impl<'a> Content<'a> {
             verdict_note: row.verdict_note,
             suspension: row.suspension,
             heartbeat: check.kind == "heartbeat",
+            slos,
             vitals,
             runs: runs.transpose()?,
             results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
