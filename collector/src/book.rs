@@ -24,8 +24,8 @@ use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
-pub use check::{Check, CheckRevision};
-pub use objects::{Histories, Objects, Revised};
+pub use check::{Check, CheckRevision, Labels};
+pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 
 /// Everything the collector knows, in memory.
@@ -185,6 +185,11 @@ impl Book {
         let id = revision.definition.id.clone();
         self.check_ids.insert(id.clone(), number);
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
+    }
+
+    /// Adds the next version of an object as code. Agents need not hear of it.
+    pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
+        self.objects.push(revised);
     }
 
     /// The sealed secrets, for a change that sessions must hear of.

@@ -5,6 +5,7 @@ mod enrol;
 mod heartbeats;
 mod ingest;
 mod listener;
+mod objects;
 mod secrets;
 mod session;
 mod world;
