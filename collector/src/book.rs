@@ -22,7 +22,7 @@ use sitepulse_model::time::UtcMicros;
 use crate::secret::Vault;
 use crate::vitals::{ScreenshotKey, put_report};
 
-pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
+pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision, Labels};
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};

@@ -121,16 +121,24 @@ pub enum Command {
     },
     /// Shows availability with completeness and bounds.
     #[command(after_help = "Examples:\n  sitepulse-collector sla\n  sitepulse-collector sla shop --from -7d\n  \
-                            sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n\n\
+                            sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n  \
+                            sitepulse-collector sla shop pay --from -30d --policy contract      # each time by the version in force then\n  \
+                            sitepulse-collector sla shop --from -30d --policy contract@2        # all of it by version 2\n\n\
                             Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
     Sla(SlaArgs),
     /// Tells why a figure is what it is: the intervals behind it, with every agent's vote and the records it rests on.
     #[command(
         after_help = "Examples:\n  sitepulse-collector explain shop\n  sitepulse-collector explain shop --from -7d --json\n  \
-                            sitepulse-collector explain shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z\n\n\
+                            sitepulse-collector explain shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --policy contract\n\n\
                             The intervals add up to the figures that `sla` gives for the same period."
     )]
     Explain(ExplainArgs),
+    /// Lists the accounting policies with their versions, and what each says.
+    #[command(after_help = "Examples:\n  sitepulse-collector policies\n  sitepulse-collector policies --json\n\n\
+                      They are written as [[policy]] tables and applied with `sitepulse-collector apply`. A change makes the next version, in force\n\
+                      from then on; `default` is built in. `sla --policy ID` counts with them.\n\n\
+                      Exit codes: 0 ok, 6 collector not reached.")]
+    Policies,
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -301,11 +309,23 @@ pub struct AskedArgs {
 /// `sla`
 #[derive(Debug, Clone, Args)]
 pub struct SlaArgs {
-    /// One check; absent: all.
-    pub check: Option<String>,
+    /// These checks; none: all.
+    #[arg(value_name = "CHECK")]
+    pub checks: Vec<String>,
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
+    /// How it counts.
+    #[command(flatten)]
+    pub counted: CountedArgs,
+}
+
+/// By which accounting policy.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CountedArgs {
+    /// Counts as this accounting policy says: ID counts each instant by the version in force then, ID@VERSION all of it by that one.
+    #[arg(long, value_name = "ID[@VERSION]")]
+    pub policy: Option<String>,
 }
 
 /// `explain`
@@ -316,6 +336,9 @@ pub struct ExplainArgs {
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
+    /// How it counts.
+    #[command(flatten)]
+    pub counted: CountedArgs,
 }
 
 /// `vitals`

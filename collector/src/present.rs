@@ -14,6 +14,7 @@ pub mod route;
 pub mod dto;
 pub mod explain;
 pub mod figure;
+pub mod policy;
 pub mod problem;
 pub mod text;
 pub mod view;
@@ -127,7 +128,15 @@ impl Present {
     /// When it was cut short by a stop.
     pub async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Book) -> T + Send + 'static) -> Answer<T> {
         let app = self.app().clone();
-        tokio::task::spawn_blocking(move || work(&app.book()))
+        self.beside(move || work(&app.book())).await
+    }
+
+    /// Works beside the tasks.
+    ///
+    /// # Errors
+    /// When it was cut short by a stop.
+    pub async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+        tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| Problem::new(Code::Internal, "the figures could not be computed; see the collector's log"))
     }

@@ -10,8 +10,9 @@ mod calendar;
 use std::collections::BTreeMap;
 
 use sitepulse_model::accounting::{AccountingPolicy, BUILT_IN, Objective};
+use sitepulse_model::coded::Fault;
 use sitepulse_model::control::Weight;
-use sitepulse_model::id::{CheckId, CheckNo};
+use sitepulse_model::id::{CheckId, CheckNo, Group};
 use sitepulse_model::slo::status::{Amount, Bounded, LOOK_BACK_US, Member, Status, Terms, budget, status};
 use sitepulse_model::slo::{Period, Slo};
 use sitepulse_model::time::{Span, UtcMicros};
@@ -72,6 +73,13 @@ struct Case {
     objective: Objective,
     period: Span,
     members: Vec<(CheckNo, Weight)>,
+}
+
+/// What is wrong with a promise as it is written, its zone included, with the remedy.
+pub fn faults(slo: &Slo) -> Vec<Fault> {
+    let written = slo.validate().map_err(|error| error.to_string());
+    let known = written.and_then(|()| period_at(slo, UtcMicros(0)));
+    known.err().map(|error| Fault::new("", error)).into_iter().collect()
 }
 
 /// Every living promise, by id.
@@ -182,8 +190,7 @@ fn open(book: &Book, revised: &Revised<Slo>, now: UtcMicros) -> (Promise, Result
 
 /// The group that a check is in.
 fn group_of(check: &Check) -> Option<&str> {
-    let _ = check;
-    None
+    check.current()?.labels.group.as_ref().map(Group::as_str)
 }
 
 /// The newest version of a policy, by its number; of none, the built-in one.

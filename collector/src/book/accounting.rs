@@ -64,17 +64,22 @@ pub struct ExplainedInterval {
     pub testimonies: Vec<(AgentNo, explain::Testimony)>,
 }
 
+/// The period of a question: the last 24 h where nothing is said, clipped to `now`.
+pub fn period_asked(from: Option<UtcMicros>, to: Option<UtcMicros>, now: UtcMicros) -> Span {
+    let to = to.unwrap_or(now).min(now);
+    Span::new(from.unwrap_or_else(|| to.plus_us(-PERIOD_DEFAULT_US)), to)
+}
+
 impl Book {
     /// The period of a question: the last 24 h where nothing is said, clipped to the check's life and to `now`.
     /// Empty, its two ends equal, when the check did not live then.
     pub fn period(&self, check: &Check, from: Option<UtcMicros>, to: Option<UtcMicros>, now: UtcMicros) -> Span {
-        let to = to.unwrap_or(now).min(now);
-        let from = from.unwrap_or_else(|| to.plus_us(-PERIOD_DEFAULT_US));
+        let asked = period_asked(from, to, now);
         let lives = check.lives();
         let Some((first, last)) = lives.first().zip(lives.last()) else {
-            return Span::new(to, to);
+            return Span::new(asked.to, asked.to);
         };
-        let lived = Span::new(from, to).clip(Span::new(first.from, last.to));
+        let lived = asked.clip(Span::new(first.from, last.to));
         Span::new(lived.from.min(lived.to), lived.to)
     }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod explain;
 mod on_demand;
+mod policy;
 mod vitals;
 
 use std::io::{Read, Write};
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Checks { watch } => client_side(checks(&global, watch)),
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
+        Command::Policies => client_side(policy::policies(&global)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
@@ -329,7 +331,9 @@ fn figures_of(check: Option<String>, asked: AskedArgs) -> [(&'static str, Option
 }
 
 async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
-    let path = with_query("/api/v1/sla", figures_of(args.check, args.asked));
+    let checks = (!args.checks.is_empty()).then(|| args.checks.join(","));
+    let path = with_query("/api/v1/sla", figures_of(checks, args.asked));
+    let path = policy::counted(path, args.counted);
     let figures: Vec<SlaView> =
         with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {
@@ -372,7 +376,7 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
             whole(&one.to),
         ]);
     }
-    print(&table.text())
+    print(&format!("{}{}", table.text(), policy::table(&figures)))
 }
 
 fn length(seconds: f64) -> String {

@@ -13,18 +13,21 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
 use sitepulse_model::duration;
 use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
+use sitepulse_model::sla::Account;
 use sitepulse_model::time::UtcMicros;
 
-use crate::app::{Access, AppError, ApplyOptions, CredentialKind};
-use crate::book::{Book, Filter};
+use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind};
+use crate::book::{Book, Filter, period_asked};
 use crate::checkfile::{self, Source, WrittenCheck};
 use crate::heartbeat::timing::Timing;
+use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
     PlanView, RunView, SecretView, SlaView, TokenView,
 };
+use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::{self, event_view, plan_view, sla_view};
 use crate::run_now;
@@ -218,13 +221,22 @@ pub struct SlaQuery {
     to: Option<String>,
     agent: Option<String>,
     region: Option<String>,
+    policy: Option<String>,
 }
 
 /// `GET /api/v1/sla`
 pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<Vec<SlaView>>> {
     let query = ask(query)?;
     let now = clock::now();
-    present.read(move |book| figures(book, &query, now)).await?.map(Json)
+    let app = present.app().clone();
+    present
+        .beside(move || {
+            let terms = query.terms(&app, now)?;
+            let book = app.book();
+            figures(&book, &query, terms.as_ref(), now)
+        })
+        .await?
+        .map(Json)
 }
 
 impl SlaQuery {
@@ -247,6 +259,13 @@ impl SlaQuery {
         Ok((from, to, filter))
     }
 
+    /// The terms of the policy asked for, for work beside the tasks.
+    pub(super) fn terms(&self, app: &App, now: UtcMicros) -> Answer<Option<Terms>> {
+        let Some(asked) = &self.policy else { return Ok(None) };
+        let (from, to, _) = self.asked(&app.book(), now)?;
+        policy::terms_of(app, asked, period_asked(from, to, now)).map(Some)
+    }
+
     /// The one check asked for.
     pub(super) fn one<'b>(&self, book: &'b Book) -> Answer<&'b crate::book::Check> {
         let id = self.check.as_ref().ok_or_else(|| Problem::new(Code::BadRequest, "name the check: `check=ID`"))?;
@@ -254,16 +273,21 @@ impl SlaQuery {
     }
 }
 
-fn figures(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
+fn figures(book: &Book, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
     let (from, to, filter) = query.asked(book, now)?;
     let mut checks: Vec<_> = match &query.check {
-        Some(id) => vec![check_of(book, id)?],
+        Some(ids) => ids.split(',').map(|id| check_of(book, id)).collect::<Answer<_>>()?,
         None => book.checks().filter(|check| !check.retired()).collect(),
     };
     checks.sort_by(|a, b| a.id.cmp(&b.id));
     let views = checks.into_iter().filter_map(|check| {
         let period = book.period(check, from, to, now);
-        book.account(check.number, &filter, period).map(|account| sla_view(check, period, &account))
+        let spans = book.verdicts(check.number, &filter, period)?;
+        let mut view = sla_view(check, period, &Account::of(&spans));
+        if let Some(terms) = terms {
+            policy::count(&mut view, terms, period, &spans);
+        }
+        Some(view)
     });
     Ok(views.collect())
 }

@@ -2,11 +2,13 @@
 //!
 //! Instants are RFC 3339 in UTC, ratios 0 to 1, durations seconds as numbers; `null` where nothing was measured.
 
+pub mod policy;
 pub mod slo;
 pub mod vitals;
 
 use serde::{Deserialize, Serialize};
 
+use crate::present::dto::policy::CountedView;
 use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
 /// A check's figures over a period, as `sla --json` prints them.
@@ -30,6 +32,9 @@ pub struct SlaView {
     pub upper: Option<f64>,
     /// Seconds of each verdict.
     pub seconds: SecondsView,
+    /// Where a policy was asked for: how it counted. The figures above are then its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<CountedView>,
 }
 
 /// Seconds of each verdict; they add up to the period clipped to the check's life.

@@ -11,13 +11,16 @@ use sitepulse_model::id::AgentNo;
 use sitepulse_model::series::Seen;
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::UtcMicros;
-use sitepulse_model::vote::Standing;
+use sitepulse_model::vote::{Standing, VerdictSpan};
 use tokio::sync::Semaphore;
 
 use crate::book::{Book, ExplainedInterval};
+use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::api::{Ask, SlaQuery, ask};
 use crate::present::dto::SlaView;
+use crate::present::dto::policy::IntervalCountedView;
+use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::sla_view;
 
@@ -56,6 +59,9 @@ pub struct IntervalView {
     pub quorum_reduced: bool,
     /// The agents that were assigned.
     pub votes: Vec<VoteView>,
+    /// Where a policy was asked for: how it counts this, by each version that does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<IntervalCountedView>,
 }
 
 /// What an agent was in an interval.
@@ -102,7 +108,8 @@ pub async fn explain(State(present): State<Present>, query: Ask<SlaQuery>) -> An
     let explained = tokio::task::spawn_blocking(move || {
         // Also where nobody waits for the answer any more.
         let _seat = seat;
-        let explained = Explained::read(&app.book(), &query, now, ROOM)?;
+        let terms = query.terms(&app, now)?;
+        let explained = Explained::read(&app.book(), &query, terms, now, ROOM)?;
         Ok(explained.view())
     });
     explained.await.map_err(|_| failed())?.map(Json)
@@ -113,10 +120,11 @@ struct Explained {
     figures: SlaView,
     intervals: Vec<ExplainedInterval>,
     agents: BTreeMap<AgentNo, (String, String)>,
+    terms: Option<Terms>,
 }
 
 impl Explained {
-    fn read(book: &Book, query: &SlaQuery, now: UtcMicros, room: usize) -> Answer<Self> {
+    fn read(book: &Book, query: &SlaQuery, terms: Option<Terms>, now: UtcMicros, room: usize) -> Answer<Self> {
         let check = query.one(book)?;
         let (from, to, filter) = query.asked(book, now)?;
         let period = book.period(check, from, to, now);
@@ -126,15 +134,25 @@ impl Explained {
             );
             return Err(Problem::new(Code::BadRequest, what));
         };
-        let account = Account::of(&intervals.iter().map(|interval| interval.verdict).collect::<Vec<_>>());
+        let spans: Vec<VerdictSpan> = intervals.iter().map(|interval| interval.verdict).collect();
+        let mut figures = sla_view(check, period, &Account::of(&spans));
+        if let Some(terms) = &terms {
+            policy::count(&mut figures, terms, period, &spans);
+        }
         let agent =
             |agent: &crate::book::Agent| (agent.number, (agent.name.to_string(), agent.region.as_str().to_owned()));
-        Ok(Self { figures: sla_view(check, period, &account), intervals, agents: book.agents().map(agent).collect() })
+        Ok(Self { figures, intervals, agents: book.agents().map(agent).collect(), terms })
     }
 
     fn view(self) -> ExplainView {
-        let intervals = self.intervals.iter().map(|interval| interval_view(&self.agents, interval)).collect();
-        ExplainView { figures: self.figures, intervals }
+        let view = |interval: &ExplainedInterval| IntervalView {
+            counted: self
+                .terms
+                .as_ref()
+                .map_or_else(Vec::new, |terms| policy::interval_counted(terms, &interval.verdict)),
+            ..interval_view(&self.agents, interval)
+        };
+        ExplainView { intervals: self.intervals.iter().map(view).collect(), figures: self.figures }
     }
 }
 
@@ -172,6 +190,7 @@ fn interval_view(agents: &BTreeMap<AgentNo, (String, String)>, interval: &Explai
         weight_live: live as f64 / 1000.0,
         quorum_reduced: verdict.quorum_reduced,
         votes: votes.collect(),
+        counted: Vec::new(),
     }
 }
 
@@ -208,7 +227,7 @@ mod tests {
         engine.apply(checks, &options, now).unwrap();
         let query: SlaQuery = serde_json::from_str("{\"check\": \"shop\"}").unwrap();
         let book = engine.shared().book();
-        let explained = |room| Explained::read(&book, &query, now.plus_us(60_000_000), room);
+        let explained = |room| Explained::read(&book, &query, None, now.plus_us(60_000_000), room);
         // One interval, which nobody watched.
         assert_eq!(explained(1).unwrap().view().intervals.len(), 1);
         let problem = explained(0).err().unwrap().view();

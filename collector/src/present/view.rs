@@ -447,6 +447,7 @@ pub fn sla_view(check: &Check, period: Span, account: &Account) -> SlaView {
                 unassigned: seconds_i(account.unknown.unassigned_us),
             },
         },
+        policy: None,
     }
 }
 

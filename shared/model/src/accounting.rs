@@ -90,6 +90,14 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// What a span is taken for, and how that counts. Time under maintenance that counts by share and that nobody could vote in is taken for unknown.
+    pub fn counting(&self, span: &VerdictSpan) -> (Verdict, Counting) {
+        let blind =
+            span.verdict == Verdict::Maintenance && self.maintenance == Counting::ByShare && span.share_down.1 == 0;
+        let verdict = if blind { Verdict::Unknown } else { span.verdict };
+        (verdict, self.of(verdict))
+    }
+
     const fn of(&self, verdict: Verdict) -> Counting {
         match verdict {
             Verdict::Up => Counting::Up,
@@ -302,12 +310,9 @@ impl Reckoning {
 
     fn count(&mut self, span: &VerdictSpan, us: i64, rules: &Rules) {
         let (down, live) = span.share_down;
-        let mut verdict = span.verdict;
-        if verdict == Verdict::Maintenance && rules.maintenance == Counting::ByShare && live == 0 {
-            verdict = Verdict::Unknown;
-        }
+        let (verdict, counting) = rules.counting(span);
         let share_down = if live == 0 { 0 } else { i128::from(down) * WHOLE / i128::from(live) };
-        let share = match rules.of(verdict) {
+        let share = match counting {
             Counting::Excluded => None,
             Counting::Up => Some(0),
             Counting::Down => Some(WHOLE),
@@ -339,6 +344,11 @@ impl Reckoning {
     /// Bad time exactly: whole microseconds, and billionths of one.
     pub const fn bad_exactly(&self) -> (i64, i64) {
         ((self.bad / WHOLE) as i64, (self.bad % WHOLE) as i64)
+    }
+
+    /// Bad time in seconds.
+    pub fn down_seconds(&self) -> f64 {
+        self.bad as f64 / (WHOLE as f64 * 1e6)
     }
 
     /// Bad time by the share of the votes that are down, exactly: whole microseconds, and billionths of one.

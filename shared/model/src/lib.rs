@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
 //! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures, and [`explain`] says why; [`accounting`] counts
-//! them as a contract says ([`service_hours`]: and when), [`slo`] holds them against a promise, [`maintenance`] takes planned work out;
+//! them as a contract says ([`service_hours`]: and when; [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
 //! and suspensions; [`schedule`] says when a check runs.
 #![no_std]
@@ -36,6 +36,7 @@ pub mod service_hours;
 pub mod sketch;
 pub mod sla;
 pub mod slo;
+pub mod terms;
 
 pub mod backoff;
 pub mod schedule;

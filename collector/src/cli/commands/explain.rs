@@ -1,6 +1,6 @@
 //! `explain`: why a figure is what it is.
 
-use super::{figures_of, hinted, length, print, print_json, whole, with, with_query};
+use super::{figures_of, hinted, length, policy, print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{ExplainArgs, Failure, Global};
@@ -10,16 +10,27 @@ use crate::present::figure;
 
 pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<(), Failure> {
     let path = with_query("/api/v1/explain", figures_of(Some(args.check), args.asked));
+    let path = policy::counted(path, args.counted);
     let explained: ExplainView =
         with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&explained);
     }
+    let figures = &explained.figures;
+    if let Some(counted) = &figures.policy {
+        let mut table = Table::new(&["FROM", "LASTED", "VERDICT", "COUNTS", "DOWN / LIVE", "VOTES"]);
+        for interval in &explained.intervals {
+            let mut cells = row(interval);
+            cells.insert(3, policy::interval(&interval.counted));
+            table.push(cells);
+        }
+        return print(&format!("{}\n{}", policy::sum(figures, counted), table.text()));
+    }
     let mut table = Table::new(&["FROM", "LASTED", "VERDICT", "DOWN / LIVE", "VOTES"]);
     for interval in &explained.intervals {
         table.push(row(interval));
     }
-    print(&format!("{}\n{}", sum(&explained.figures), table.text()))
+    print(&format!("{}\n{}", sum(figures), table.text()))
 }
 
 /// The arithmetic of the figures, in words.

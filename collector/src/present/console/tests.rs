@@ -54,6 +54,7 @@ fn check() -> CheckView {
         }],
         screenshots: Vec::new(),
         sla: SlaView {
+            policy: None,
             check: "shop".into(),
             from: String::new(),
             to: String::new(),
