@@ -116,6 +116,12 @@ pub fn length(seconds: f64, day: &str) -> String {
     shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
 }
 
+/// A burn rate with one decimal, rounded up, and none from 100 on.
+pub fn burn_rate(rate: f64) -> String {
+    let up = |scale: f64| (rate * scale - 1e-6).ceil() / scale;
+    if rate < 99.95 { format!("{:.1}", up(10.0).max(0.0)) } else { format!("{:.0}", up(1.0)) }
+}
+
 /// A clock offset with its sign: `+0.3 ms`, `-2.41 s`.
 pub fn offset(seconds: f64) -> String {
     let sign = if seconds < 0.0 { '\u{2212}' } else { '+' };

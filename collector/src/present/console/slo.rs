@@ -225,13 +225,7 @@ fn rate(burn: &BurnView, t: &Texts) -> String {
 
 /// `14.4×`, rounded up: a rate is never shown smaller than it is.
 fn times(rate: f64, t: &Texts) -> String {
-    format!("{}×", (t.number)(burn_rate(rate)))
-}
-
-/// A burn rate with one decimal, rounded up, and none from 100 on.
-pub(crate) fn burn_rate(rate: f64) -> String {
-    let up = |scale: f64| (rate * scale - 1e-6).ceil() / scale;
-    if rate < 99.95 { format!("{:.1}", up(10.0).max(0.0)) } else { format!("{:.0}", up(1.0)) }
+    format!("{}×", (t.number)(figure::burn_rate(rate)))
 }
 
 /// A share of a budget as a percentage without decimals; below 0 where it is overdrawn.
