@@ -82,7 +82,7 @@ fn a_change_makes_a_version_and_the_old_one_stays() {
     };
     let periods = [period(at(-1)), period(at(5)), period(at(15)), period(at(25)), period(at(35))];
     assert_eq!(periods.map(|period| period.unwrap_or_default()), ["", "30d", "7d", "", "30d"]);
-    assert_eq!(engine.shared().book().objects().policies.version("gold", 3).unwrap().body.version, 3);
+    assert_eq!(engine.shared().book().objects().policies.version("gold", 3).unwrap().version, 3);
 }
 
 #[test]
