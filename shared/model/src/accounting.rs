@@ -165,7 +165,7 @@ impl From<Objective> for String {
     }
 }
 
-/// Why an accounting policy makes no sense.
+/// Why an accounting policy makes no sense. The text names the key, but for what is found while reading, whose place the reader knows.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PolicyError {
     /// The id is no slug.
@@ -175,15 +175,15 @@ pub enum PolicyError {
     #[error("id: {BUILT_IN:?} is the built-in policy: choose another id")]
     BuiltIn,
     /// The objective cannot be read.
-    #[error(
-        "objective: {0:?} is no share of the time: write a percentage above 0% of at most four decimals, like \"99.9%\""
-    )]
+    #[error("{0:?} is no share of the time: write a percentage above 0% of at most four decimals, like \"99.9%\"")]
     Objective(String),
     /// How a kind of time counts cannot be read.
     #[error("{0:?} says nothing about how time counts: write \"excluded\", \"up\", \"down\" or \"by_share\"")]
     Counting(String),
     /// Nobody votes down in that kind of time.
-    #[error("{0} = \"by_share\": nobody votes down in such time: write \"excluded\", \"up\" or \"down\"")]
+    #[error(
+        "{0}: \"by_share\" says nothing here, for nobody votes down in such time: write \"excluded\", \"up\" or \"down\""
+    )]
     Shareless(&'static str),
     /// The service hours make no sense.
     #[error(transparent)]
@@ -583,8 +583,8 @@ mod tests {
             (r#"{"id":"a","objective":"99"}"#, "percentage"),
             (r#"{"id":"a","objective":"99%","unknown":"bad"}"#, "by_share"),
             (r#"{"id":"a","objective":"99%","other":1}"#, "other"),
-            (r#"{"id":"a","objective":"99%","hours":{"zone":"UTC","weekly":["x"]}}"#, "hours.weekly: \"x\""),
-            (r#"{"id":"a","objective":"99%","hours":{"zone":"UTC","weekly":[],"except":["x"]}}"#, "hours.except"),
+            (r#"{"id":"a","objective":"99%","hours":{"zone":"UTC","weekly":["x"]}}"#, "\"x\" is no entry"),
+            (r#"{"id":"a","objective":"99%","hours":{"zone":"UTC","weekly":[],"except":["x"]}}"#, "\"x\" is no day"),
         ];
         for (json, what) in refused {
             let error = serde_json::from_str::<AccountingPolicy>(json).unwrap_err().to_string();
@@ -596,8 +596,8 @@ mod tests {
             policy.validate().unwrap_err().to_string()
         };
         assert!(invalid(|policy| policy.id = "A b".into()).starts_with("id: "));
-        assert!(invalid(|policy| policy.unknown = Counting::ByShare).starts_with("unknown = \"by_share\""));
-        assert!(invalid(|policy| policy.degraded = Counting::ByShare).starts_with("degraded = \"by_share\""));
+        assert!(invalid(|policy| policy.unknown = Counting::ByShare).starts_with("unknown: \"by_share\""));
+        assert!(invalid(|policy| policy.degraded = Counting::ByShare).starts_with("degraded: \"by_share\""));
     }
 
     #[test]

@@ -27,30 +27,26 @@ const DAY_US: i64 = DAY_MINUTES as i64 * MINUTE_US;
 /// Most entries of `weekly`, and most of `except`.
 const ENTRIES_MAX: usize = 1_000;
 
-/// Why service hours make no sense.
+/// Why service hours make no sense. The text names the key, but for what is found while reading, whose place the reader knows.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HoursError {
     /// An entry of `weekly` cannot be read.
-    #[error(
-        "hours.weekly: {0:?} is no entry: write days and times, like \"mon-fri 08:00-20:00\" or \"sat 09:00-24:00\""
-    )]
+    #[error("{0:?} is no entry: write days and times, like \"mon-fri 08:00-20:00\" or \"sat 09:00-24:00\"")]
     Weekly(String),
     /// An entry of `weekly` ends before it begins.
-    #[error(
-        "hours.weekly: {0:?} ends before it begins: for hours over midnight name both days, like \"fri 22:00-sat 06:00\""
-    )]
+    #[error("{0:?} ends before it begins: for hours over midnight name both days, like \"fri 22:00-sat 06:00\"")]
     Backwards(String),
     /// An entry of `except` is no day.
-    #[error("hours.except: {0:?} is no day: write year, month and day, like \"2026-12-25\"")]
+    #[error("{0:?} is no day: write year, month and day, like \"2026-12-25\"")]
     Except(String),
     /// There are no entries.
     #[error(
-        "hours.weekly is empty: write at least one entry, like \"mon-fri 08:00-20:00\", or leave out hours for always"
+        "hours.weekly: empty: write at least one entry, like \"mon-fri 08:00-20:00\", or leave out hours for always"
     )]
     Empty,
     /// There are too many entries.
     #[error(
-        "hours.{0} has more than {ENTRIES_MAX} entries: merge them, or make a new version of the policy every few years"
+        "hours.{0}: more than {ENTRIES_MAX} entries: merge them, or make a new version of the policy every few years"
     )]
     TooMany(&'static str),
     /// The zone's name is no name.

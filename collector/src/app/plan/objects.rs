@@ -122,6 +122,7 @@ impl<'k> Known<'k> {
         let objects = living.iter().filter(|_| !prune).map(|revised| &revised.body);
         let objects = objects.chain(written.objects.iter().map(|written| &written.object));
         known.policies.extend(objects.filter(|object| object.kind() == ObjectKind::Policy).map(Object::id));
+        known.policies.insert(sitepulse_model::accounting::BUILT_IN);
         known
     }
 

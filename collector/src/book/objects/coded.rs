@@ -1,7 +1,7 @@
 //! How each kind of object is written, judged and stored.
 
-use serde::{Deserialize as _, Deserializer, Serialize};
-use sitepulse_model::accounting::AccountingPolicy;
+use serde::{Deserialize, Deserializer, Serialize};
+use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
 use sitepulse_model::coded::{Fault, Reference, Referent, names_faults};
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
@@ -30,7 +30,13 @@ impl Coded for AccountingPolicy {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        service_hours::validate(self).err().map(|error| Fault::new("", error.to_string())).into_iter().collect()
+        // The text names the key first.
+        let fault = |error: PolicyError| {
+            let text = error.to_string();
+            let (field, message) = text.split_once(": ").unwrap_or(("", &text));
+            Fault::new(field, message)
+        };
+        service_hours::validate(self).err().map(fault).into_iter().collect()
     }
 
     fn references(&self) -> Vec<Reference> {

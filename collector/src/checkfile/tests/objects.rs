@@ -90,10 +90,46 @@ objective = "99.9"
             r#"checks.toml:12:2: unknown key "slo2": did you mean "slo"?"#,
             r#"checks.toml:13:3: unknown key "maintenances": did you mean "maintenance"?"#,
             r#"checks.toml:16:13: policy "gold": objective: found floating point 99.9, write a text in quotes, and for a time its unit, as in "10s""#,
-            r#"checks.toml:17:1: policy "gold": objective: "99.9" is none: write a share with at most four decimals, as in 99.9%"#,
+            r#"checks.toml:19:13: policy "gold": objective: "99.9" is no share of the time: write a percentage above 0% of at most four decimals, like "99.9%""#,
         ]
     );
     assert!(texts("slo = 7\n")[0].contains("write [[slo]] with two brackets"));
+}
+
+#[test]
+fn policies_tell_what_is_wrong_with_their_hours() {
+    let found = texts(
+        r#"[[policy]]
+id = "a"
+objective = "99%"
+hours = { zone = "Europe/Paris", weekly = ["mon-fri 22:00-06:00"] }
+[[policy]]
+id = "b"
+objective = "99%"
+hours = { zone = "Europe/Pari", weekly = ["mon-fri 08:00-20:00"], except = ["2026-12-25"] }
+[[policy]]
+id = "c"
+objective = "99%"
+unknown = "by_share"
+[[policy]]
+id = "d"
+objective = "99%"
+regional = "half"
+[[policy]]
+id = "default"
+objective = "99%"
+"#,
+    );
+    assert_eq!(
+        found,
+        [
+            r#"checks.toml:4:43: policy "a": hours.weekly: "mon-fri 22:00-06:00" ends before it begins: for hours over midnight name both days, like "fri 22:00-sat 06:00""#,
+            r#"checks.toml:8:18: policy "b": hours.zone: "Europe/Pari" is no IANA time zone: write a name like "Europe/Paris" or "UTC""#,
+            r#"checks.toml:12:11: policy "c": unknown: "by_share" says nothing here, for nobody votes down in such time: write "excluded", "up" or "down""#,
+            r#"checks.toml:16:12: policy "d": regional: "half" says nothing about how time counts: write "excluded", "up", "down" or "by_share""#,
+            r#"checks.toml:18:6: policy "default": id: "default" is the built-in policy: choose another id"#,
+        ]
+    );
 }
 
 #[test]
