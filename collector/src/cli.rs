@@ -172,6 +172,15 @@ pub enum Command {
         #[command(subcommand)]
         command: ReportCommand,
     },
+    /// Shows what was promised, the error budget that is left, and how fast it burns.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector slo\n  sitepulse-collector slo shop-99 --json\n  sitepulse-collector slo shop-99 --history\n\n\
+                            BURN is the rate over 1h, 6h and 3d, each with that of its last twelfth: 1x uses a period's budget up in that period. Where both\n\
+                            reach 14.4x (1h) or 6x (6h) it burns fast, worth a page; at 1x (3d) slowly, worth a ticket. Brackets are bounds: what if all\n\
+                            that is unknown had been down, or up.\n\n\
+                            Exit codes: 0 ok, 6 collector not reached, 8 no such objective."
+    )]
+    Slo(SloArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -488,6 +497,17 @@ pub struct AmendmentsArgs {
     /// Goes on where another answer ended.
     #[arg(long, value_name = "NEXT")]
     pub after: Option<String>,
+}
+
+/// `slo`
+#[derive(Debug, Clone, Args)]
+pub struct SloArgs {
+    /// One objective; absent: all.
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// The budget left at the end of each day of the period.
+    #[arg(long, requires = "id")]
+    pub history: bool,
 }
 
 /// `vitals`

@@ -2,8 +2,9 @@
 //!
 //! Reading order, along the flow: [`store`] is the disk; [`engine`] the one owner of all durable state, with [`ingest`], [`enrol`], [`mod@seal`],
 //! [`secret`], [`heartbeat`] and the operations of [`app`] as its verbs; [`writer`] the thread it lives on; [`book`] the aggregate in memory that everybody
-//! reads; [`vitals`] the figures of pages over time; [`policy`] which accounting policy counts when ([`service_hours`]: on which hours), [`sla_report`] figures that somebody was told; [`receive`] one agent's session as a machine without IO, [`listener`] its shell, [`run_now`] the
-//! way to ask an agent something at once; [`app`] the door for everything else.
+//! reads; [`vitals`] the figures of pages over time; [`policy`] which accounting policy counts when ([`service_hours`]: on which hours), [`slo`] what was
+//! promised, [`sla_report`] figures that somebody was told; [`receive`] one agent's session as a machine without IO, [`listener`] its shell,
+//! [`run_now`] the way to ask an agent something at once; [`app`] the door for everything else.
 //!
 //! Architecture invariant: nothing is acknowledged that is not committed with `synchronous=FULL`, and the book shows committed
 //! facts alone. Nothing calls the presentation half; it reads the book and calls [`app::App`].
@@ -33,6 +34,7 @@ pub mod receive;
 pub mod run_now;
 
 pub mod app;
+pub mod slo;
 
 pub mod checkfile;
 pub mod present;

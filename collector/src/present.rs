@@ -26,6 +26,7 @@ pub mod console;
 pub mod health;
 pub mod metrics;
 pub mod ping;
+pub mod slo;
 
 pub mod http;
 
@@ -53,6 +54,7 @@ struct Shared {
     console_url: Option<String>,
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Option<Cached>>,
+    slos: slo::Shelf,
 }
 
 /// The snapshot that serves all readers.
@@ -77,7 +79,7 @@ impl Present {
     }
 
     fn build(app: App, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let shared = Shared { app, console_url, stopping, snapshot: Mutex::new(None) };
+        let shared = Shared { app, console_url, stopping, snapshot: Mutex::new(None), slos: slo::Shelf::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -94,6 +96,11 @@ impl Present {
     /// Turns true when the server stops.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.shared.stopping.clone()
+    }
+
+    /// Where judged promises lie.
+    fn slo_shelf(&self) -> &slo::Shelf {
+        &self.shared.slos
     }
 
     /// All checks and agents with their figures: at most about a second old, and never older than a change of checks, agents or

@@ -8,6 +8,7 @@ mod on_demand;
 mod policy;
 mod report;
 mod results;
+mod slo;
 mod vitals;
 
 use std::io::{Read, Write};
@@ -61,6 +62,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Amendments(args) => client_side(amendments::amendments(&global, args)),
         Command::Policies => client_side(policy::policies(&global)),
         Command::Report { command } => with_exit(report::report(&global, command)),
+        Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),

@@ -2,6 +2,7 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod slo;
 pub mod vitals;
 
 use axum::Json;

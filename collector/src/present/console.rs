@@ -5,6 +5,7 @@
 
 mod check;
 mod ledger;
+mod slo;
 mod stream;
 mod vitals;
 
@@ -18,6 +19,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 pub use check::{check_page, run_page};
 pub use ledger::agents_page;
+pub use slo::slos_page;
 
 use crate::app::CredentialKind;
 use crate::present::Present;

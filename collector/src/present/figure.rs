@@ -103,6 +103,25 @@ pub fn coarse(seconds: f64) -> String {
     }
 }
 
+/// A length of time by its two largest units, cut: `43 min 12 s`; `day` is the sign of a day. Below a second in milliseconds.
+pub fn length(seconds: f64, day: &str) -> String {
+    let us = (seconds.max(0.0) * 1e6).round() as u64;
+    if (1..1_000_000).contains(&us) {
+        return format!("{:.1} ms", (us / 100) as f64 / 10.0);
+    }
+    let whole = us / 1_000_000;
+    let parts = [(whole / 86_400, day), (whole / 3600 % 24, "h"), (whole / 60 % 60, "min"), (whole % 60, "s")];
+    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
+    let shown = parts[first..].iter().take(2).filter(|(count, _)| *count > 0 || first == 3);
+    shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A burn rate with one decimal, rounded up, and none from 100 on.
+pub fn burn_rate(rate: f64) -> String {
+    let up = |scale: f64| (rate * scale - 1e-6).ceil() / scale;
+    if rate < 99.95 { format!("{:.1}", up(10.0).max(0.0)) } else { format!("{:.0}", up(1.0)) }
+}
+
 /// A clock offset with its sign: `+0.3 ms`, `-2.41 s`.
 pub fn offset(seconds: f64) -> String {
     let sign = if seconds < 0.0 { '\u{2212}' } else { '+' };
@@ -134,6 +153,13 @@ mod tests {
         assert_eq!(availability(Some(0.9987), &EN), "99.87 %");
         assert_eq!(availability(Some(0.9987), &FR), "99,87 %");
         assert_eq!(availability(None, &EN), "no evidence yet");
+    }
+
+    #[test]
+    fn lengths_have_two_units() {
+        let shown =
+            [2592.0, 0.0, 59.999_999, 0.0004, 90_000.0, 86_400.0 * 30.0, 3601.0, 3600.0].map(|s| length(s, "d"));
+        assert_eq!(shown, ["43 min 12 s", "0 s", "59 s", "0.4 ms", "1 d 1 h", "30 d", "1 h", "1 h"]);
     }
 
     #[test]

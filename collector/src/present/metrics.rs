@@ -2,16 +2,19 @@
 //!
 //! Free on the admin socket and straight from this machine to a loopback listener; elsewhere it needs a token.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sitepulse_daemon::instant;
+use sitepulse_model::slo::status::State as SloState;
 use sitepulse_model::vitals::Vital;
 
 use crate::app::Metrics;
 use crate::present::Present;
+use crate::present::dto::slo::{OutcomeView, SloView};
 use crate::present::dto::{AgentView, SlaView};
 use crate::present::problem::Answer;
 use crate::present::view::Snapshot;
@@ -27,7 +30,8 @@ type Family<T> = (&'static str, &'static str, fn(&T) -> Option<f64>);
 /// `GET /metrics`
 pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
-    let text = exposition(&snapshot, &present.app().metrics(), present.app().readiness().is_ok());
+    let slos = present.slos().await?;
+    let text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -55,13 +59,14 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-fn exposition(snapshot: &Snapshot, counters: &Metrics, ready: bool) -> String {
+fn exposition(snapshot: &Snapshot, slos: &[SloView], counters: &Metrics, ready: bool) -> String {
     let mut page = Page(String::new());
     page.family("sitepulse_build_info", "gauge", "The collector's build.");
     page.sample("sitepulse_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     checks(&mut page, snapshot);
     pairs(&mut page, snapshot);
     vitals(&mut page, snapshot);
+    promises(&mut page, slos);
     agents(&mut page, snapshot);
     ingest(&mut page, counters, ready);
     page.0
@@ -177,6 +182,57 @@ fn vitals(page: &mut Page, snapshot: &Snapshot) {
         if let Some(run) = pair.vitals.as_deref() {
             let labels = [("check", check.id.as_str()), ("agent", &pair.agent), ("region", &pair.region)];
             page.sample(name, &labels, f64::from(u8::from(run.low_confidence)));
+        }
+    }
+}
+
+fn promises(page: &mut Page, slos: &[SloView]) {
+    page.family("sitepulse_slo_state", "gauge", "1 for what an error budget calls for now, 0 for the others.");
+    for slo in slos {
+        for state in SloState::ALL {
+            let on = f64::from(u8::from(slo.state == state.as_str()));
+            page.sample("sitepulse_slo_state", &[("slo", &slo.id), ("state", state.as_str())], on);
+        }
+    }
+    let figures: [Family<OutcomeView>; 5] = [
+        ("sitepulse_slo_objective_ratio", "The availability that was promised.", |one| Some(one.objective_ratio)),
+        ("sitepulse_slo_availability_ratio", "Availability over the period so far; absent without evidence.", |one| {
+            one.availability
+        }),
+        ("sitepulse_slo_completeness_ratio", "Share of the period so far for which evidence exists.", |one| {
+            one.completeness
+        }),
+        (
+            "sitepulse_slo_error_budget_left_ratio",
+            "Share of the error budget that is left; below 0 overdrawn.",
+            |one| one.budget.left_ratio,
+        ),
+        ("sitepulse_slo_error_budget_left_seconds", "What is left of the error budget; below 0 overdrawn.", |one| {
+            one.budget.left_seconds
+        }),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for slo in slos {
+            if let Some(value) = slo.outcome.as_ref().and_then(figure) {
+                page.sample(name, &[("slo", &slo.id)], value);
+            }
+        }
+    }
+    let name = "sitepulse_slo_burn_rate";
+    page.family(
+        name,
+        "gauge",
+        "Times faster than evenly the error budget burns over a window; absent without evidence.",
+    );
+    for slo in slos {
+        let pairs = slo.outcome.iter().flat_map(|one| &one.burns);
+        // The short window of 3 d is the long one of 6 h: it is told once.
+        let mut told = BTreeSet::new();
+        for burn in pairs.flat_map(|pair| [&pair.long, &pair.short]) {
+            if let Some(rate) = burn.rate.filter(|_| told.insert(burn.window.as_str())) {
+                page.sample(name, &[("slo", &slo.id), ("window", &burn.window)], rate);
+            }
         }
     }
 }

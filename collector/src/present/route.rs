@@ -83,6 +83,7 @@ pub fn routes() -> Vec<Route> {
         read("/assets/icon.svg", Scope::Public, console::icon),
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
+        read("/slos", Scope::Read, console::slos_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
         change("/checks/{id}/run", Scope::Read, console::run_page),
         // A ping's own token is what it shows.
@@ -111,6 +112,9 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),
         read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
+        read("/api/v1/slos", Scope::Read, api::slo::slos),
+        read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
+        read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
         read("/api/v1/history", Scope::Read, api::history),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },
@@ -159,7 +163,8 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
 
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
-    method == Method::GET && (path == "/" || path == "/agents" || path.starts_with("/checks/"))
+    let pages = ["/", "/agents", "/slos"];
+    method == Method::GET && (pages.contains(&path) || path.starts_with("/checks/"))
 }
 
 /// What every answer carries: nothing may be framed, sniffed, cached or loaded from elsewhere.

@@ -1,11 +1,13 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
 pub mod amendments;
+pub mod slo;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
 use self::amendments::LedgerTexts;
+use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -158,6 +160,8 @@ pub struct Texts {
     pub fact_status: &'static str,
     pub fact_body_bytes: &'static str,
     pub fact_certificate_expires: &'static str,
+    /// The words of promises and their error budgets.
+    pub slo: &'static SloTexts,
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
@@ -279,6 +283,7 @@ pub static EN: Texts = Texts {
     fact_status: "Status",
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
+    slo: &slo::EN,
     vitals: &vitals::EN,
     ledger: &amendments::EN,
     phase: |phase| match phase {
@@ -453,6 +458,7 @@ pub static FR: Texts = Texts {
     fact_status: "Statut",
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
+    slo: &slo::FR,
     vitals: &vitals::FR,
     ledger: &amendments::FR,
     phase: |phase| match phase {

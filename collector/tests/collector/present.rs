@@ -7,4 +7,5 @@ mod heartbeats;
 mod pages;
 mod program;
 mod routes;
+mod slo;
 mod vitals;

@@ -1,11 +1,35 @@
-//! Service level objectives: what was promised for a check or a group, over which period, counted by which accounting policy.
+//! Service level objectives: what was promised for which checks, over which period, counted by which accounting policy.
+//!
+//! This file holds the object as it is written as code; [`status`] holds it against the evidence.
 
-use alloc::string::String;
+pub mod status;
+
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::accounting::Objective;
+use crate::duration::{self, DurationError};
+use crate::id::{SlugError, slug};
+
+/// Most checks and groups that one objective names.
+pub const NAMES_MAX: usize = 1_000;
+/// Longest description, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 1_000;
+/// The shortest rolling period, in microseconds: 1 h.
+const ROLLING_US_MIN: u64 = 3_600_000_000;
+/// The longest rolling period, in microseconds: 366 d.
+const ROLLING_US_MAX: u64 = 366 * 86_400_000_000;
+/// Longest zone name, in bytes.
+const ZONE_BYTES_MAX: usize = 64;
 
 /// A service level objective, as it is written as code: an `[[slo]]` table.
+///
+/// It is a promise about all that it covers, taken together (see [`status`]); a check with a promise of its own has its own `[[slo]]`. A check that no `[[slo]]`
+/// covers has none: no promise is made up for it, neither from the default policy's objective nor otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slo {
@@ -17,16 +41,283 @@ pub struct Slo {
     /// The groups it covers: all of their checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// The accounting policy's id; the default policy where there is none. Its objective is what was promised.
+    /// The accounting policy's id; the default policy where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// The rolling period, as a duration (`30d`).
+    /// What was promised (`99.9%`); the policy's objective where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<String>,
+    /// A duration (`30d`) is a rolling period up to now; `week` (from Monday), `month` and `quarter` are those of the calendar in `zone`.
     #[serde(default = "Slo::period_default")]
     pub period: String,
+    /// The IANA time zone of a calendar period; UTC where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// The time that a promise is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// So many microseconds up to now.
+    Rolling(i64),
+    /// What the calendar says, wherever its borders lie in time.
+    Calendar(Calendar),
+}
+
+/// A stretch of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calendar {
+    /// From Monday.
+    Week,
+    /// From the first.
+    Month,
+    /// From the first of January, April, July or October.
+    Quarter,
+}
+
+impl Calendar {
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+        }
+    }
+}
+
+impl Period {
+    /// Reads `30d`, `week`, `month` or `quarter`.
+    ///
+    /// # Errors
+    /// When it is neither, or a duration under 1 h or over 366 d.
+    pub fn parse(text: &str) -> Result<Self, SloError> {
+        let calendars = [Calendar::Week, Calendar::Month, Calendar::Quarter];
+        if let Some(calendar) = calendars.into_iter().find(|calendar| calendar.as_str() == text) {
+            return Ok(Self::Calendar(calendar));
+        }
+        let us = duration::parse(text).map_err(|error| SloError::Period { text: text.to_string(), error })?;
+        if !(ROLLING_US_MIN..=ROLLING_US_MAX).contains(&us) {
+            return Err(SloError::PeriodRange { text: text.to_string() });
+        }
+        Ok(Self::Rolling(us as i64))
+    }
+}
+
+/// Why a text is no objective.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SloError {
+    /// A name is no slug.
+    #[error(transparent)]
+    Slug(#[from] SlugError),
+    /// Nothing is covered.
+    #[error("it covers nothing: name checks, groups or both, as in checks = [\"shop\"]")]
+    CoversNothing,
+    /// Too many names.
+    #[error("it names {count} checks and groups, at most {NAMES_MAX} are allowed: put the checks into a group")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// A name is there twice.
+    #[error("{key} names {name:?} twice: leave one out")]
+    Twice {
+        /// `checks` or `groups`.
+        key: &'static str,
+        /// What is there twice.
+        name: String,
+    },
+    /// No objective.
+    #[error(
+        "objective {text:?} is not a percentage: write \"99.9%\", above 0 % and at most 100 %, with at most four decimals"
+    )]
+    Objective {
+        /// The text.
+        text: String,
+    },
+    /// No period.
+    #[error("period {text:?} is neither week, month or quarter nor a duration such as 30d: {error}")]
+    Period {
+        /// The text.
+        text: String,
+        /// Why it is no duration.
+        error: DurationError,
+    },
+    /// A duration out of range.
+    #[error("period {text:?} is out of range: a rolling period is 1h to 366d")]
+    PeriodRange {
+        /// The text.
+        text: String,
+    },
+    /// A zone without a calendar.
+    #[error(
+        "zone {zone:?} says nothing of a rolling period: leave it out, or take period = \"week\", \"month\" or \"quarter\""
+    )]
+    ZoneOfRolling {
+        /// The zone.
+        zone: String,
+    },
+    /// Not the name of a zone.
+    #[error("zone {zone:?} is not the name of a time zone: write one of the IANA database, such as \"Europe/Paris\"")]
+    Zone {
+        /// The zone.
+        zone: String,
+    },
+    /// Too long.
+    #[error("the description has {bytes} bytes, at most {DESCRIPTION_BYTES_MAX} are allowed: shorten it")]
+    Description {
+        /// How long.
+        bytes: usize,
+    },
 }
 
 impl Slo {
     fn period_default() -> String {
         String::from("30d")
+    }
+
+    /// Whether it makes sense by itself. Whether its checks, groups, policy and zone exist only who knows them can tell.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the remedy.
+    pub fn validate(&self) -> Result<(), SloError> {
+        slug("slo id", &self.id)?;
+        let count = self.checks.len() + self.groups.len();
+        if count == 0 {
+            return Err(SloError::CoversNothing);
+        }
+        if count > NAMES_MAX {
+            return Err(SloError::TooMany { count });
+        }
+        names("checks", "check id", &self.checks)?;
+        names("groups", "group", &self.groups)?;
+        if let Some(policy) = &self.policy {
+            slug("policy id", policy)?;
+        }
+        self.objective()?;
+        let period = self.period()?;
+        if let Some(zone) = &self.zone {
+            let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+');
+            if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || !zone.bytes().all(named) {
+                return Err(SloError::Zone { zone: zone.clone() });
+            }
+            if matches!(period, Period::Rolling(_)) {
+                return Err(SloError::ZoneOfRolling { zone: zone.clone() });
+            }
+        }
+        if self.description.len() > DESCRIPTION_BYTES_MAX {
+            return Err(SloError::Description { bytes: self.description.len() });
+        }
+        Ok(())
+    }
+
+    /// Its own objective; `None` leaves it to the policy.
+    ///
+    /// # Errors
+    /// When the text is no percentage.
+    pub fn objective(&self) -> Result<Option<Objective>, SloError> {
+        let parsed = |text: &String| Objective::parse(text).ok_or_else(|| SloError::Objective { text: text.clone() });
+        self.objective.as_ref().map(parsed).transpose()
+    }
+
+    /// Its period.
+    ///
+    /// # Errors
+    /// See [`Period::parse`].
+    pub fn period(&self) -> Result<Period, SloError> {
+        Period::parse(&self.period)
+    }
+
+    /// Whether it covers a check: by its id, or by the group it is in.
+    pub fn covers(&self, check: &str, group: Option<&str>) -> bool {
+        self.checks.iter().any(|id| id == check) || group.is_some_and(|group| self.groups.iter().any(|id| id == group))
+    }
+}
+
+fn names(key: &'static str, what: &'static str, names: &[String]) -> Result<(), SloError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        slug(what, name)?;
+        if !seen.insert(name) {
+            return Err(SloError::Twice { key, name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn shop() -> Slo {
+        Slo {
+            id: "shop-99".into(),
+            checks: vec!["shop".into()],
+            groups: Vec::new(),
+            policy: None,
+            objective: Some("99.9%".into()),
+            period: Slo::period_default(),
+            zone: None,
+            description: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_reads_and_writes_back() {
+        let slo: Slo = serde_json::from_str(r#"{"id": "shop-99", "checks": ["shop"], "objective": "99.9%"}"#).unwrap();
+        assert_eq!(slo, shop());
+        assert_eq!(slo.validate(), Ok(()));
+        assert_eq!(slo.objective().unwrap(), Some(Objective(999_000)));
+        assert_eq!(slo.period().unwrap(), Period::Rolling(30 * 86_400_000_000));
+        let text = serde_json::to_string(&slo).unwrap();
+        assert_eq!(text, r#"{"id":"shop-99","checks":["shop"],"objective":"99.9%","period":"30d"}"#);
+        assert!(serde_json::from_str::<Slo>(r#"{"id": "a", "checks": ["a"], "target": "99%"}"#).is_err());
+    }
+
+    #[test]
+    fn periods_are_rolling_or_the_calendars() {
+        assert_eq!(Period::parse("7d"), Ok(Period::Rolling(7 * 86_400_000_000)));
+        assert_eq!(Period::parse("month"), Ok(Period::Calendar(Calendar::Month)));
+        assert_eq!(Period::parse("week"), Ok(Period::Calendar(Calendar::Week)));
+        assert_eq!(Period::parse("quarter"), Ok(Period::Calendar(Calendar::Quarter)));
+        assert_eq!(Period::parse("1h"), Ok(Period::Rolling(3_600_000_000)));
+        assert!(Period::parse("59m").is_err() && Period::parse("367d").is_err() && Period::parse("year").is_err());
+    }
+
+    #[test]
+    fn what_it_covers() {
+        let slo = Slo { groups: vec!["front".into()], ..shop() };
+        assert!(slo.covers("shop", None) && slo.covers("api", Some("front")));
+        assert!(!slo.covers("api", Some("back")) && !slo.covers("front", None));
+    }
+
+    #[test]
+    fn mistakes_name_the_remedy() {
+        let zoned = |period: &str, zone: &str| Slo { period: period.into(), zone: Some(zone.into()), ..shop() };
+        assert_eq!(zoned("month", "Europe/Paris").validate(), Ok(()));
+        let cases = [
+            (Slo { id: "Shop".into(), ..shop() }, "slo id \"Shop\" is not a slug"),
+            (Slo { checks: Vec::new(), ..shop() }, "name checks, groups or both"),
+            (Slo { checks: vec!["a b".into()], ..shop() }, "check id \"a b\" is not a slug"),
+            (Slo { groups: vec!["".into()], ..shop() }, "group \"\" is not a slug"),
+            (Slo { checks: vec!["a".into(), "a".into()], ..shop() }, "checks names \"a\" twice"),
+            (Slo { checks: (0..1001).map(|n| n.to_string()).collect(), ..shop() }, "put the checks into a group"),
+            (Slo { policy: Some("-".into()), ..shop() }, "policy id \"-\" is not a slug"),
+            (Slo { objective: Some("99.9".into()), ..shop() }, "write \"99.9%\""),
+            (Slo { objective: Some("101%".into()), ..shop() }, "at most 100 %"),
+            (Slo { period: "30".into(), ..shop() }, "neither week, month or quarter nor a duration"),
+            (Slo { period: "10m".into(), ..shop() }, "1h to 366d"),
+            (zoned("30d", "Europe/Paris"), "says nothing of a rolling period"),
+            (zoned("month", "Europe Paris"), "IANA database"),
+            (Slo { description: "x".repeat(1001), ..shop() }, "shorten it"),
+        ];
+        for (slo, says) in cases {
+            let error = slo.validate().unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
-use sitepulse_model::coded::{Fault, Reference, Referent, names_faults};
-use sitepulse_model::duration;
+use sitepulse_model::coded::{Fault, Reference, Referent};
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
 
 use super::Coded;
-use crate::maintenance;
-use crate::service_hours;
+use crate::{maintenance, service_hours, slo};
 
 fn stored(object: &impl Serialize) -> String {
     serde_json::to_string(object).expect("texts and numbers always serialize")
@@ -54,7 +52,8 @@ impl Coded for AccountingPolicy {
 }
 
 impl Coded for Slo {
-    const KEYS: &'static [&'static str] = &["id", "checks", "groups", "policy", "period"];
+    const KEYS: &'static [&'static str] =
+        &["id", "checks", "groups", "policy", "objective", "period", "zone", "description"];
 
     fn id(&self) -> &str {
         &self.id
@@ -69,12 +68,7 @@ impl Coded for Slo {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> =
-            names_faults("checks", &self.checks).chain(names_faults("groups", &self.groups)).collect();
-        if let Err(error) = duration::parse(&self.period) {
-            faults.push(Fault::new("period", error.to_string()));
-        }
-        faults
+        slo::faults(self)
     }
 
     fn references(&self) -> Vec<Reference> {

@@ -9,7 +9,7 @@ use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, ledger, suspension, vitals};
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, ledger, slo, suspension, vitals};
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
@@ -33,6 +33,8 @@ struct Content<'a> {
     verdict_note: String,
     suspension: String,
     heartbeat: bool,
+    /// The promises that cover it, rendered.
+    slos: String,
     vitals: String,
     amendments: String,
     availability: String,
@@ -117,21 +119,23 @@ async fn respond(
         String::new()
     };
     let amendments = ledger::section(present, id, lang.texts()).await?;
-    let content =
-        Content::of(&snapshot, lang, id, (vitals, amendments), run)?.render().map_err(|_| broken_template())?;
+    let slos = slo::section(present, id, lang).await?;
+    let sections = Sections { slos, vitals, amendments };
+    let content = Content::of(&snapshot, lang, id, sections, run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
 }
 
+/// The parts of the page that are rendered apart; empty where they have nothing to say.
+struct Sections {
+    slos: String,
+    vitals: String,
+    amendments: String,
+}
+
 impl<'a> Content<'a> {
-    fn of(
-        snapshot: &Snapshot,
-        lang: Language,
-        id: &str,
-        (vitals, amendments): (String, String),
-        run: Option<&RunView>,
-    ) -> Answer<Self> {
+    fn of(snapshot: &Snapshot, lang: Language, id: &str, sections: Sections, run: Option<&RunView>) -> Answer<Self> {
         let t = lang.texts();
         let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
         let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;
@@ -151,8 +155,9 @@ impl<'a> Content<'a> {
             verdict_note: row.verdict_note,
             suspension: row.suspension,
             heartbeat: check.kind == "heartbeat",
-            vitals,
-            amendments,
+            slos: sections.slos,
+            vitals: sections.vitals,
+            amendments: sections.amendments,
             availability: row.availability,
             evidence: format!("{} {}", row.completeness, row.bounds),
             amended: row.amended,

@@ -8,6 +8,7 @@ mod control;
 mod expect;
 mod schedule;
 mod series;
+mod slo;
 mod target;
 mod terms;
 mod vitals;
