@@ -6,6 +6,7 @@
 //! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
 //! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures, and [`explain`] says why; [`accounting`] counts
 //! them as a contract says, [`slo`] holds them against a promise, [`maintenance`] takes planned work out;
+//! [`backtest`] replays the evidence under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
 //! and suspensions; [`schedule`] says when a check runs.
 #![no_std]
@@ -29,6 +30,7 @@ pub mod timeline;
 pub mod vote;
 
 pub mod accounting;
+pub mod backtest;
 pub mod explain;
 pub mod maintenance;
 pub mod sketch;
