@@ -7,6 +7,7 @@
 
 mod accounting;
 mod agent;
+mod backtest;
 mod check;
 mod objects;
 mod pair;
@@ -24,6 +25,7 @@ use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
+pub use backtest::{Altered, Backtest};
 pub use check::{Check, CheckRevision};
 pub use objects::{Histories, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};

@@ -177,7 +177,7 @@ impl Book {
     }
 
     /// The agents whose votes count, by number.
-    fn voters<'b>(&'b self, check: &'b Check, filter: &Filter) -> Vec<(AgentNo, Voter<'b>)> {
+    pub(super) fn voters<'b>(&'b self, check: &'b Check, filter: &Filter) -> Vec<(AgentNo, Voter<'b>)> {
         let counts = |agent: &Agent| match filter {
             Filter::All => true,
             Filter::Agent(number) => agent.number == *number,

@@ -252,6 +252,13 @@ impl SlaQuery {
     }
 }
 
+impl SlaQuery {
+    /// One check over a period, by all votes.
+    pub(super) fn plain(check: String, from: Option<String>, to: Option<String>) -> Self {
+        Self { check: Some(check), from, to, ..Self::default() }
+    }
+}
+
 fn figures(book: &Book, query: &SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
     let (from, to, filter) = query.asked(book, now)?;
     let mut checks: Vec<_> = match &query.check {
@@ -449,7 +456,7 @@ fn check_of<'b>(book: &'b Book, id: &str) -> Answer<&'b crate::book::Check> {
     CheckId::parse(id).ok().and_then(|id| book.check_by_id(&id)).ok_or_else(|| Problem::not_found("check", id))
 }
 
-fn agent_of(book: &Book, name: &str) -> Answer<sitepulse_model::id::AgentNo> {
+pub(super) fn agent_of(book: &Book, name: &str) -> Answer<sitepulse_model::id::AgentNo> {
     let agent = AgentName::parse(name).ok().and_then(|name| book.agent_by_name(&name));
     agent.map(|agent| agent.number).ok_or_else(|| Problem::not_found("agent", name))
 }
