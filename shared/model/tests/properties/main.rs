@@ -5,10 +5,12 @@
 mod accounting;
 mod control;
 mod expect;
+mod naive;
 mod schedule;
 mod series;
 mod target;
 mod vitals;
+mod world;
 
 use proptest::prelude::ProptestConfig;
 
