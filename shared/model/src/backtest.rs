@@ -473,6 +473,9 @@ mod tests {
         let eager = Knobs { confirmations: Some(1), ..Knobs::default() };
         let told = told(&[slots], eager, 2);
         assert_eq!(told, [("down", 0, Some(0), 1, 1), ("down", 6, Some(6), 19, 3)]);
+        // Five edges, but over more than 30 minutes.
+        let calm = alloc::format!("D{0}D{0}D{0}", "U".repeat(15));
+        assert_eq!(self::told(&[&calm], eager, 2).len(), 3);
     }
 
     #[test]
