@@ -34,17 +34,43 @@ static SEATS: Semaphore = Semaphore::const_new(2);
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BacktestQuery {
-    check: String,
-    from: Option<String>,
-    to: Option<String>,
-    quorum: Option<String>,
-    confirmations: Option<u32>,
-    recoveries: Option<u32>,
+    /// The check.
+    pub check: String,
+    /// First instant.
+    pub from: Option<String>,
+    /// First instant after.
+    pub to: Option<String>,
+    /// As in a check file.
+    pub quorum: Option<String>,
+    /// 1 to 100.
+    pub confirmations: Option<u32>,
+    /// 1 to 100.
+    pub recoveries: Option<u32>,
     /// `AGENT=WEIGHT`, several apart by commas.
-    weight: Option<String>,
+    pub weight: Option<String>,
     /// Agents, apart by commas.
-    without: Option<String>,
-    reopen: Option<String>,
+    pub without: Option<String>,
+    /// A duration; 5 minutes where nothing is said.
+    pub reopen: Option<String>,
+}
+
+impl BacktestQuery {
+    /// A check from an instant to now, as it was.
+    pub fn of(check: &str, from: String) -> Self {
+        Self { check: check.to_owned(), from: Some(from), ..Self::default() }
+    }
+
+    /// Confirmations or recoveries as people typed them; nothing is as it was.
+    ///
+    /// # Errors
+    /// It is no such number.
+    pub fn streak(name: &str, text: &str) -> Answer<Option<u32>> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|_| bad_streak(name))
+    }
 }
 
 /// A back-test: what is, what would be, and what becomes of each incident.
@@ -197,6 +223,10 @@ fn bad(what: impl Into<String>) -> Problem {
     Problem::new(Code::BadRequest, what)
 }
 
+fn bad_streak(name: &str) -> Problem {
+    bad(format!("{name}: use a whole number from 1 to {STREAK_MAX}"))
+}
+
 fn reopen(query: &BacktestQuery) -> Answer<i64> {
     let Some(text) = &query.reopen else { return Ok(REOPEN_US_DEFAULT) };
     let us = duration::parse(text).map_err(|error| bad(format!("reopen: {error}")))?;
@@ -212,7 +242,7 @@ fn altered(book: &Book, query: &BacktestQuery, reopen_us: i64) -> Answer<(Altere
         query.quorum.as_deref().map(Quorum::parse).transpose().map_err(|error| bad(format!("quorum: {error}")))?;
     for (name, value) in [("confirmations", query.confirmations), ("recoveries", query.recoveries)] {
         if value.is_some_and(|value| !(1..=STREAK_MAX).contains(&value)) {
-            return Err(bad(format!("{name}: use a whole number from 1 to {STREAK_MAX}")));
+            return Err(bad_streak(name));
         }
     }
     let knobs = Knobs { quorum, confirmations: query.confirmations, recoveries: query.recoveries };

@@ -3,6 +3,7 @@
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
 
+mod backtest;
 mod check;
 mod stream;
 mod vitals;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
 
+pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 
 use crate::app::CredentialKind;

@@ -82,6 +82,7 @@ pub fn routes() -> Vec<Route> {
         read("/assets/console.js", Scope::Public, console::js),
         read("/assets/icon.svg", Scope::Public, console::icon),
         read("/checks/{id}", Scope::Read, console::check_page),
+        read("/checks/{id}/backtest", Scope::Read, console::backtest_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
         change("/checks/{id}/run", Scope::Read, console::run_page),
         // A ping's own token is what it shows.

@@ -1,9 +1,11 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod backtest;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
+use self::backtest::BacktestTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -158,6 +160,7 @@ pub struct Texts {
     pub fact_certificate_expires: &'static str,
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
+    pub backtest: &'static BacktestTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -277,6 +280,7 @@ pub static EN: Texts = Texts {
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
     vitals: &vitals::EN,
+    backtest: &backtest::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -450,6 +454,7 @@ pub static FR: Texts = Texts {
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
     vitals: &vitals::FR,
+    backtest: &backtest::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

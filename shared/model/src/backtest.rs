@@ -19,7 +19,7 @@ use crate::control::Weight;
 use crate::id::Revision;
 use crate::quorum::Quorum;
 use crate::record::ProbeState;
-use crate::series::{Seen, Series};
+use crate::series::{Run, Seen, Series};
 use crate::time::{Span, UtcMicros};
 use crate::vote::{self, CheckView, Policy, Verdict, VerdictSpan, Voter};
 
@@ -119,7 +119,7 @@ pub struct Replay {
 /// Replays a check's evidence over `period` clipped to its life. `windows` as for [`vote::verdicts`]. `reopen_us` is the reopen window in microseconds.
 pub fn replay(view: &CheckView<'_>, voters: &[Voter<'_>], windows: &[Span], period: Span, reopen_us: i64) -> Replay {
     let verdicts = vote::verdicts(view, voters, windows, period);
-    let heard: Vec<Series> = voters.iter().map(|voter| heard(view, voter.series, period.to)).collect();
+    let heard: Vec<Series> = voters.iter().map(|voter| heard(view, voter.series, period)).collect();
     let live: Vec<Voter<'_>> =
         voters.iter().zip(&heard).map(|(voter, series)| Voter { series, ..voter.clone() }).collect();
     // Each result as heard speaks for itself: it is confirmed already.
@@ -131,19 +131,22 @@ pub fn replay(view: &CheckView<'_>, voters: &[Voter<'_>], windows: &[Span], peri
     Replay { verdicts, episodes }
 }
 
-/// The records before `to`, with the state of each result replaced by the vote as it stood with that result: not dated back.
-fn heard(view: &CheckView<'_>, series: &Series, to: UtcMicros) -> Series {
+/// The records that speak of `period`, with the state of each result replaced by the vote as it stood with that result: not dated back. It looks back only to the
+/// last run that leaves the vote where it is whatever came before.
+fn heard(view: &CheckView<'_>, series: &Series, period: Span) -> Series {
+    let mut start = UtcMicros::MIN;
+    for run in series.runs_in(Span::new(UtcMicros::MIN, period.from)).rev() {
+        if run.last() < period.from && settles(view, run) {
+            start = run.first;
+            break;
+        }
+    }
     let (mut degraded, mut down) = (Latch::default(), Latch::default());
     let mut out = Series::new();
-    for run in series.runs_in(Span::new(UtcMicros::MIN, to)) {
-        let hits = match run.obs.seen {
-            Seen::State(ProbeState::Up) => (false, false),
-            Seen::State(ProbeState::Degraded) => (true, false),
-            Seen::State(ProbeState::Down) => (true, true),
-            Seen::State(ProbeState::Unknown) | Seen::Missed(_) => {
-                out.insert(*run);
-                continue;
-            }
+    for run in series.runs_in(Span::new(start, period.to)) {
+        let Some(hits) = hits(run.obs.seen) else {
+            out.insert(*run);
+            continue;
         };
         let Some(policy) = view.policy(run.obs.revision) else { continue };
         let before = (degraded.on, down.on);
@@ -164,6 +167,26 @@ fn heard(view: &CheckView<'_>, series: &Series, to: UtcMicros) -> Series {
         }
     }
     out
+}
+
+/// Whether a result is at least degraded, and whether it is down; `None` where it says neither.
+const fn hits(seen: Seen) -> Option<(bool, bool)> {
+    match seen {
+        Seen::State(ProbeState::Up) => Some((false, false)),
+        Seen::State(ProbeState::Degraded) => Some((true, false)),
+        Seen::State(ProbeState::Down) => Some((true, true)),
+        Seen::State(ProbeState::Unknown) | Seen::Missed(_) => None,
+    }
+}
+
+/// Whether a run leaves the vote in one position, whichever it found.
+fn settles(view: &CheckView<'_>, run: &Run) -> bool {
+    let (Some(hits), Some(policy)) = (hits(run.obs.seen), view.policy(run.obs.revision)) else { return false };
+    let turns = |hit: bool| {
+        let mut against = Latch { on: !hit, streak: 0 };
+        against.feed(run.count, hit, policy).is_some()
+    };
+    turns(hits.0) && turns(hits.1)
 }
 
 /// One machine of a vote as it stands live: is it at least this bad?

@@ -102,3 +102,26 @@ async fn questions_that_make_no_sense_are_refused() {
         assert!(answer.text.contains(told), "{query}: {}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn the_console_asks_and_tells_in_both_languages() {
+    let pages = a_day().await;
+    let ask = async |query: &str| pages.bench.get(&format!("/checks/shop-vitals/backtest?{query}")).await;
+    let link = "href=\"/checks/shop-vitals/backtest?lang=fr\"";
+    assert!(pages.bench.get("/checks/shop-vitals?lang=fr").await.text.contains(link));
+    let page = ask("lang=en&span=24h&quorum=&confirmations=2&recoveries=&weight=&without=").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for words in ["4 → 3 · 1 spared or missed, 0 new", "page 15 min later", "<strong>gone</strong>", "value=\"2\""] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let page = ask("lang=fr&quorum=any").await.text;
+    for words in ["Simulation", "évitées ou manquées", "<strong>nouveau</strong>", "plus tard"] {
+        assert!(page.contains(words) == (words != "plus tard"), "{words}: {page}");
+    }
+    // What makes no sense is said, with the form still there; nothing typed comes back as markup.
+    let page = ask("quorum=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&confirmations=two").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("confirmations: use a whole number from 1 to 100"), "{}", page.text);
+    assert!(!page.text.contains("<script>alert"), "{}", page.text);
+    assert_eq!(pages.bench.get("/checks/none/backtest").await.status, StatusCode::NOT_FOUND);
+}
