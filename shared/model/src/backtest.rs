@@ -528,5 +528,7 @@ mod tests {
         );
         let totals = Totals { kept: 1, gone: 2, new: 2, pages_before: 3, pages_after: 2, pages_gone: 3, pages_new: 2 };
         assert_eq!(Totals::of(&changes), totals);
+        let apart = compare(&[one(Down, 0, 10, known)], &[one(Down, 10, 20, known)]);
+        assert!(matches!(apart[..], [Change::Gone(_), Change::New(_)]), "touching is not overlapping: {apart:?}");
     }
 }

@@ -111,7 +111,13 @@ async fn the_console_asks_and_tells_in_both_languages() {
     assert!(pages.bench.get("/checks/shop-vitals?lang=fr").await.text.contains(link));
     let page = ask("lang=en&span=24h&quorum=&confirmations=2&recoveries=&weight=&without=").await;
     assert_eq!(page.status, StatusCode::OK);
-    for words in ["4 → 3 · 2 spared or missed, 1 new", "seen in hindsight alone", "page 15 min later", "<strong>gone</strong>", "value=\"2\""] {
+    for words in [
+        "4 → 3 · 2 spared or missed, 1 new",
+        "seen in hindsight alone",
+        "page 15 min later",
+        "<strong>gone</strong>",
+        "value=\"2\"",
+    ] {
         assert!(page.text.contains(words), "{words}: {}", page.text);
     }
     let page = ask("lang=fr&quorum=any").await.text;
