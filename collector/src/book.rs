@@ -8,6 +8,7 @@
 mod accounting;
 mod agent;
 mod amended;
+mod backtest;
 mod check;
 mod objects;
 mod pair;
@@ -29,6 +30,7 @@ use crate::vitals::{ScreenshotKey, put_report};
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use amended::Amended;
+pub use backtest::{Altered, Backtest};
 pub use check::{Check, CheckRevision, Labels};
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};

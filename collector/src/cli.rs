@@ -181,6 +181,15 @@ pub enum Command {
                             Exit codes: 0 ok, 6 collector not reached, 8 no such objective."
     )]
     Slo(SloArgs),
+    /// Replays a check's evidence under another policy: which incidents would have opened, and which pages would be spared or missed.
+    #[command(after_help = "Examples:\n  sitepulse-collector backtest --check shop --confirmations 3 --from -30d\n  \
+                            sitepulse-collector backtest --check shop --quorum \"agents >= 2\" --recoveries 2 --from -7d --json\n  \
+                            sitepulse-collector backtest --check shop --weight us-east-1=0.5 --without ap-south-1 --from -7d\n\n\
+                            The policy asked for stands for the whole period; what is not named stays as it was. Without --from it covers 24\n\
+                            hours before --to (now). Nothing is changed. When results arrived is not kept: late ones are taken as if they had\n\
+                            come in time, so an agent that was cut off and caught up later may show pages that nobody got.\n\n\
+                            Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check or agent.")]
+    Backtest(BacktestArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -510,6 +519,35 @@ pub struct SloArgs {
     pub history: bool,
 }
 
+/// `backtest`
+#[derive(Debug, Clone, Args)]
+pub struct BacktestArgs {
+    /// The check.
+    #[arg(long, value_name = "ID")]
+    pub check: String,
+    /// When enough agents are down: any, majority, all, "share >= 0.6", "agents >= 2".
+    #[arg(long)]
+    pub quorum: Option<String>,
+    /// Consecutive bad results before an agent votes so, 1 to 100.
+    #[arg(long, value_name = "N")]
+    pub confirmations: Option<u32>,
+    /// Consecutive good results before it votes better again, 1 to 100.
+    #[arg(long, value_name = "N")]
+    pub recoveries: Option<u32>,
+    /// An agent's weight; again for each agent.
+    #[arg(long = "weight", value_name = "AGENT=WEIGHT")]
+    pub weights: Vec<String>,
+    /// Leaves an agent's votes out; again for each agent.
+    #[arg(long, value_name = "AGENT")]
+    pub without: Vec<String>,
+    /// An incident that begins within this time of the last one's end continues it [default: 5m].
+    #[arg(long, value_name = "DURATION")]
+    pub reopen: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+}
+
 /// `vitals`
 #[derive(Debug, Clone, Args)]
 pub struct VitalsArgs {
@@ -687,6 +725,7 @@ mod tests {
             "explain shop --from -7d --region eu --json",
             "amendments",
             "amendments shop --from -30d --to now --limit 5 --after 1.2.3 --json",
+            "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -713,6 +752,7 @@ mod tests {
             "apply",
             "sla --agent a --region b",
             "explain",
+            "backtest shop",
             "suspend --agent a --for 1h --until now --reason x",
             "suspend --agent a",
             "weight 1",

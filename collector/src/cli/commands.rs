@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod amendments;
+mod backtest;
 mod backup;
 mod exchange;
 mod explain;
@@ -63,6 +64,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Policies => client_side(policy::policies(&global)),
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
+        Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),

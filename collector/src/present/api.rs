@@ -303,6 +303,13 @@ impl SlaQuery {
     }
 }
 
+impl SlaQuery {
+    /// One check over a period, by all votes.
+    pub(super) fn plain(check: String, from: Option<String>, to: Option<String>) -> Self {
+        Self { check: Some(check), from, to, ..Self::default() }
+    }
+}
+
 fn figures(book: &Book, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
     let (from, to, filter) = query.asked(book, now)?;
     let views = query.checks(book)?.into_iter().filter_map(|check| {

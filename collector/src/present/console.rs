@@ -3,6 +3,7 @@
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
 
+mod backtest;
 mod check;
 mod ledger;
 mod slo;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
 
+pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use ledger::agents_page;
 pub use slo::slos_page;

@@ -13,7 +13,7 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
-use crate::present::{Present, api, console, explain, health, metrics, ping, policy, results, sla_report};
+use crate::present::{Present, api, backtest, console, explain, health, metrics, ping, policy, results, sla_report};
 
 /// Longest body of most requests, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -84,6 +84,7 @@ pub fn routes() -> Vec<Route> {
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/slos", Scope::Read, console::slos_page),
+        read("/checks/{id}/backtest", Scope::Read, console::backtest_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
         change("/checks/{id}/run", Scope::Read, console::run_page),
         // A ping's own token is what it shows.
@@ -115,6 +116,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
         read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
+        read("/api/v1/backtest", Scope::Read, backtest::backtest),
         read("/api/v1/history", Scope::Read, api::history),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },

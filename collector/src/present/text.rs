@@ -1,12 +1,14 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
 pub mod amendments;
+pub mod backtest;
 pub mod slo;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
 use self::amendments::LedgerTexts;
+use self::backtest::BacktestTexts;
 use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
 
@@ -165,6 +167,7 @@ pub struct Texts {
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
+    pub backtest: &'static BacktestTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -286,6 +289,7 @@ pub static EN: Texts = Texts {
     slo: &slo::EN,
     vitals: &vitals::EN,
     ledger: &amendments::EN,
+    backtest: &backtest::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -461,6 +465,7 @@ pub static FR: Texts = Texts {
     slo: &slo::FR,
     vitals: &vitals::FR,
     ledger: &amendments::FR,
+    backtest: &backtest::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

@@ -6,7 +6,8 @@
 //! Reading order: [`id`], [`time`] and [`duration`] name things; [`check`] says what to probe ([`quorum`], [`expect`]); [`record`] is what an
 //! agent reports; [`series`] keeps it, [`timeline`] turns it into time, [`vote`] into verdicts, [`sla`] into figures, and [`explain`] says why;
 //! [`amendment`] says what records that came late changed of them; [`accounting`] counts them as a contract says ([`service_hours`]: and when;
-//! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out;
+//! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out; [`backtest`] replays the evidence
+//! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
 //! and suspensions; [`schedule`] says when a check runs.
 #![no_std]
@@ -32,6 +33,7 @@ pub mod vote;
 
 pub mod accounting;
 pub mod amendment;
+pub mod backtest;
 pub mod explain;
 pub mod maintenance;
 pub mod service_hours;

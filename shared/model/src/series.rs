@@ -117,7 +117,7 @@ impl Run {
     }
 
     /// The slots `from..to` by index, `None` when there are none.
-    fn part(&self, from: u64, to: u64) -> Option<Self> {
+    pub(crate) fn part(&self, from: u64, to: u64) -> Option<Self> {
         let count = to.min(self.count).checked_sub(from).filter(|count| *count > 0)?;
         let step_us = if count == 1 { 0 } else { self.step_us };
         Some(Self { first: self.slot(from), step_us, count, obs: self.obs })
@@ -236,7 +236,8 @@ impl Series {
         sound.then(|| self.insert(run))
     }
 
-    fn insert(&mut self, new: Run) -> bool {
+    /// Adds a whole run.
+    pub(crate) fn insert(&mut self, new: Run) -> bool {
         let new_last = new.last();
         // The common cases first: it continues the run before it, or is known already.
         let next = self.runs.range(new.first..).next().map(|(_, run)| *run);

@@ -103,6 +103,12 @@ fn the_program_serves_and_its_commands_reach_it() {
     let text = run(&data, &["apply", file]);
     assert_eq!(String::from_utf8(text.stdout).unwrap(), "= shop\nCreated 0, changed 0, retired 0; 1 unchanged.\n");
     assert_eq!(run(&data, &["sla", "nothing"]).status.code(), Some(8));
+    let replay = ["backtest", "--check", "shop", "--quorum", "agents >= 2"];
+    assert_eq!(ran(&data, &[&replay[..], &["--json"]].concat())["policy"]["quorum"], "agents >= 2");
+    let told = String::from_utf8(run(&data, &replay).stdout).unwrap();
+    assert!(told.contains("quorum agents >= 2") && told.contains("pages         0 -> 0"), "{told}");
+    assert_eq!(run(&data, &["backtest", "--check", "shop", "--confirmations", "0"]).status.code(), Some(2));
+    assert_eq!(run(&data, &["backtest", "--check", "nothing"]).status.code(), Some(8));
     assert_eq!(run(&data, &["agents", "revoke", "nobody"]).status.code(), Some(8));
     assert_eq!(run(&data, &["suspend", "--reason", "x"]).status.code(), Some(2));
 

@@ -1,491 +1,328 @@
-//! Timelines, votes, verdicts and figures against the definitions, second by second.
+//! Timelines, votes, verdicts, figures, explanations and accounting policies against the naive model, second by second: ten thousand random worlds in every run.
 
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sitepulse_model::control::Weight;
+use proptest::sample::select;
+use proptest::test_runner::TestCaseResult;
+use sitepulse_model::accounting::{self, Counting, Reckoning, Rules};
 use sitepulse_model::explain::explain;
-use sitepulse_model::id::Revision;
-use sitepulse_model::quorum::Quorum;
-use sitepulse_model::record::{MissedCause, ProbeState};
-use sitepulse_model::series::{Obs, Seen, Series};
+use sitepulse_model::record::MissedCause;
+use sitepulse_model::series::Seen;
 use sitepulse_model::sla::{Account, Conservation};
-use sitepulse_model::time::{SECOND_US, Span, UtcMicros};
-use sitepulse_model::timeline::{self, Raw, UnknownCause};
-use sitepulse_model::vote::{self, CheckView, Policy, Standing, Verdict, VerdictSpan, Vote, Voter};
+use sitepulse_model::time::{SECOND_US, Span};
+use sitepulse_model::timeline::{self, UnknownCause};
+use sitepulse_model::vote::{self, Standing, Verdict, VerdictSpan, Voter};
 
 use crate::cases;
-use crate::series::{Put, seen};
+use crate::naive::{Answer, Records, inside};
+use crate::world::{END, Real, World, at, spans, world};
 
-/// Everything happens in whole seconds from 0 to here, and a little around.
-const END: i64 = 150;
-
-fn at(second: i64) -> UtcMicros {
-    UtcMicros(second * SECOND_US)
-}
-
-fn span(from: i64, to: i64) -> Span {
-    Span::new(at(from), at(to))
-}
-
-#[derive(Debug, Clone)]
-struct Agent {
-    /// In seconds.
-    puts: Vec<Put>,
-    assigned: Vec<(i64, i64)>,
-    suspended: Vec<(i64, i64)>,
-    weights: Vec<(i64, u32)>,
-}
-
-#[derive(Debug, Clone)]
-struct Case {
-    /// Instant in force from, interval, timeout, quorum, confirmations, recoveries.
-    revisions: Vec<(i64, u64, u64, Quorum, u32, u32)>,
-    agents: Vec<Agent>,
-    windows: Vec<(i64, i64)>,
-    life: (i64, i64),
-    period: (i64, i64),
-}
-
-fn spans(count: usize) -> impl Strategy<Value = Vec<(i64, i64)>> {
-    vec((-5..END, 0..60_i64).prop_map(|(from, length)| (from, from + length)), 0..=count)
-}
-
-fn quorum() -> impl Strategy<Value = Quorum> {
-    prop_oneof![
-        Just(Quorum::Any),
-        Just(Quorum::Majority),
-        Just(Quorum::All),
-        (1..=10_u32).prop_map(|tenths| Quorum::Share(tenths * 100_000)),
-        (1..5_u32).prop_map(Quorum::Agents),
-    ]
-}
-
-/// A steady beat of results with flaps, as a real agent gives, and loose ones of any revision anywhere.
-fn puts() -> impl Strategy<Value = Vec<Put>> {
-    let beat =
-        (1..4_u32, 0..6_i64, 3..7_u64, vec((seen(), 1..6_u64), 0..16)).prop_map(|(revision, start, step, pieces)| {
-            let mut first = start;
-            let mut puts = Vec::new();
-            for (seen, count) in pieces {
-                puts.push(Put { seen, revision, first, step, count });
-                first += (step * count) as i64;
-            }
-            puts
-        });
-    let loose =
-        vec(
-            (seen(), 0..5_u32, -20..END + 20, 1..30_u64, 1..4_u64)
-                .prop_map(|(seen, revision, first, step, count)| Put { seen, revision, first, step, count }),
-            0..8,
-        );
-    (beat, loose).prop_map(|(beat, loose)| beat.into_iter().chain(loose).collect())
-}
-
-fn agent() -> impl Strategy<Value = Agent> {
-    let assigned = prop_oneof![3 => Just(vec![(-5, END + 5)]), 1 => spans(2)];
-    let weights = vec((-5..END, 0..4_u32), 0..3);
-    (puts(), assigned, spans(2), weights).prop_flat_map(|(puts, assigned, suspended, mut weights)| {
-        weights.sort_unstable();
-        weights.dedup_by_key(|step| step.0);
-        let twice: Vec<Put> = puts.iter().chain(puts.iter().step_by(3)).copied().collect();
-        Just(twice).prop_shuffle().prop_map(move |puts| Agent {
-            puts,
-            assigned: assigned.clone(),
-            suspended: suspended.clone(),
-            weights: weights.clone(),
-        })
-    })
-}
-
-fn case() -> impl Strategy<Value = Case> {
-    let revisions = vec((1..60_i64, 2..9_u64, 1..5_u64, quorum(), 1..4_u32, 1..4_u32), 1..4);
-    let life = prop_oneof![2 => Just((0, END)), 1 => (0..40_i64, 60..END)];
-    let period = prop_oneof![1 => Just((0, END)), 2 => (0..100_i64, 0..100_i64).prop_map(|(from, length)| (from, from + length))];
-    (revisions, vec(agent(), 0..5), spans(1), life, period).prop_map(
-        |(mut revisions, agents, windows, life, period)| {
-            let mut from = life.0;
-            for revision in &mut revisions {
-                let gap = revision.0;
-                revision.0 = from;
-                from += gap;
-            }
-            Case { revisions, agents, windows, life, period }
-        },
-    )
-}
-
-/// The definitions, followed without a thought for cost.
-impl Case {
-    /// Revisions are numbered 1, 3, 5: 0, 2 and 4 are not known.
-    fn revision(&self, number: u32) -> (i64, u64, u64, Quorum, u32, u32) {
-        let known =
-            (0..self.revisions.len()).rev().find(|index| 2 * *index as u32 <= number.saturating_sub(1) && number > 0);
-        self.revisions[known.unwrap_or(0)]
-    }
-
-    fn in_force(&self, second: i64) -> Quorum {
-        self.revisions.iter().rev().find(|revision| revision.0 <= second).unwrap_or(&self.revisions[0]).3
-    }
-
-    fn hold(&self, number: u32) -> i64 {
-        let (_, interval, timeout, ..) = self.revision(number);
-        (interval * 2 + timeout) as i64
-    }
-
-    fn raw(&self, records: &BTreeMap<i64, Obs>, second: i64) -> Raw {
-        let Some((slot, obs)) = records.range(..=second).next_back() else {
-            return Raw::Unknown(UnknownCause::AgentOffline);
-        };
-        if second - slot >= self.hold(obs.revision.0) {
-            return Raw::Unknown(UnknownCause::AgentOffline);
-        }
-        match obs.seen {
-            Seen::State(ProbeState::Unknown) | Seen::Missed(MissedCause::ClockStep) => {
-                Raw::Unknown(UnknownCause::AgentOffline)
-            }
-            Seen::State(state) => Raw::State(state),
-            Seen::Missed(MissedCause::AgentStopped) => Raw::Unknown(UnknownCause::AgentStopped),
-            Seen::Missed(MissedCause::Overloaded) => Raw::Unknown(UnknownCause::Shed),
-            Seen::Missed(MissedCause::Suspended | MissedCause::Maintenance) => Raw::Unknown(UnknownCause::Suspended),
-        }
-    }
-
-    /// Whether the vote is at least this bad at an instant: each result is looked at in turn; where it speaks against the present
-    /// position, so many results after it must agree.
-    fn at_least(&self, records: &BTreeMap<i64, Obs>, level: ProbeState, second: i64) -> bool {
-        let results: Vec<(i64, bool, u32)> = records
-            .iter()
-            .filter_map(|(slot, obs)| match obs.seen {
-                Seen::State(ProbeState::Unknown) | Seen::Missed(_) => None,
-                Seen::State(state) => Some((*slot, state >= level, obs.revision.0)),
-            })
-            .collect();
-        let mut position = false;
-        for (index, (slot, hit, _)) in results.iter().enumerate() {
-            if *slot > second {
-                break;
-            }
-            let agree = results[index..].iter().take_while(|(_, other, _)| other == hit);
-            let turned = *hit != position
-                && agree.enumerate().any(|(more, (_, _, revision))| {
-                    let (.., confirmations, recoveries) = self.revision(*revision);
-                    more as u32 + 1 >= if position { recoveries } else { confirmations }
-                });
-            if turned {
-                position = *hit;
-            }
-        }
-        position
-    }
-
-    fn standing(&self, agent: &Agent, records: &BTreeMap<i64, Obs>, second: i64) -> Standing {
-        let inside = |spans: &[(i64, i64)]| spans.iter().any(|(from, to)| *from <= second && second < *to);
-        let weight = agent.weights.iter().rev().find(|(from, _)| *from <= second).map_or(1000, |(_, n)| n * 500);
-        if !inside(&agent.assigned) {
-            return Standing::Unassigned;
-        }
-        if weight == 0 {
-            return Standing::Weightless;
-        }
-        if inside(&agent.suspended) {
-            return Standing::Suspended;
-        }
-        let vote = if self.at_least(records, ProbeState::Down, second) {
-            Vote::Down
-        } else if self.at_least(records, ProbeState::Degraded, second) {
-            Vote::Degraded
-        } else {
-            Vote::Up
-        };
-        match self.raw(records, second) {
-            Raw::Unknown(cause) => Standing::Unknown(cause),
-            Raw::State(_) => Standing::Live { weight: Weight(weight), vote },
-        }
-    }
-
-    fn verdict(&self, standings: &[Standing], second: i64) -> VerdictSpan {
-        let live: Vec<(u64, Vote)> = standings
-            .iter()
-            .filter_map(|standing| match standing {
-                Standing::Live { weight, vote } => Some((u64::from(weight.0), *vote)),
-                Standing::Unassigned | Standing::Weightless | Standing::Suspended | Standing::Unknown(_) => None,
-            })
-            .collect();
-        let total: u64 = live.iter().map(|(weight, _)| weight).sum();
-        let bad = |vote: Vote| {
-            let bad: Vec<u64> = live.iter().filter(|(_, v)| *v == vote).map(|(weight, _)| *weight).collect();
-            (bad.len(), bad.iter().sum::<u64>())
-        };
-        let quorum = self.in_force(second);
-        let meets = |(count, weight): (usize, u64)| {
-            count > 0
-                && match quorum {
-                    Quorum::Any => true,
-                    Quorum::Majority => weight > total - weight,
-                    Quorum::All => count == live.len(),
-                    Quorum::Share(ppm) => weight * 1_000_000 >= u64::from(ppm) * total,
-                    Quorum::Agents(n) => count >= (n as usize).min(live.len()),
-                }
-        };
-        let (down, degraded) = (bad(Vote::Down), bad(Vote::Degraded));
-        let verdict = if self.windows.iter().any(|(from, to)| *from <= second && second < *to) {
-            Verdict::Maintenance
-        } else if live.is_empty() {
-            Verdict::Unknown
-        } else if meets(down) {
-            Verdict::Down
-        } else if down.0 > 0 {
-            Verdict::Regional
-        } else if meets(degraded) {
-            Verdict::Degraded
-        } else {
-            Verdict::Up
-        };
-        let has = |cause| {
-            standings.contains(&Standing::Unknown(cause))
-                || cause == UnknownCause::Suspended && standings.contains(&Standing::Suspended)
-        };
-        let causes =
-            [UnknownCause::AgentOffline, UnknownCause::AgentStopped, UnknownCause::Shed, UnknownCause::Suspended];
-        VerdictSpan {
-            span: span(second, second + 1),
-            verdict,
-            share_down: (down.1, total),
-            unknown_cause: (verdict == Verdict::Unknown)
-                .then(|| causes.into_iter().find(|cause| has(*cause)).unwrap_or(UnknownCause::Unassigned)),
-            quorum_reduced: matches!(quorum, Quorum::Agents(n) if n as usize > live.len()) && !live.is_empty(),
-        }
-    }
-}
-
-/// Scales seconds to microseconds.
-fn scaled(put: &Put) -> Put {
-    Put { first: put.first * SECOND_US, step: put.step * SECOND_US as u64, ..*put }
-}
+/// Half of the worlds of a run: the two halves are tests of their own, so that they run beside each other.
+const WORLDS_HALF: u32 = 5_000;
 
 /// Splits a span into its seconds.
 fn seconds(span: Span) -> impl Iterator<Item = i64> {
     span.from.0 / SECOND_US..span.to.0 / SECOND_US
 }
 
-proptest! {
-    #![proptest_config(cases(600))]
+/// How an accounting policy counts: rules, and service hours.
+#[derive(Debug, Clone)]
+struct Contract {
+    rules: Rules,
+    hours: Option<Vec<(i64, i64)>>,
+}
 
-    #[test]
-    fn verdicts_and_figures_follow_the_definitions(case in case()) {
-        let revisions: Vec<(UtcMicros, Revision, Policy)> = case
-            .revisions
-            .iter()
-            .enumerate()
-            .map(|(index, (from, interval, timeout, quorum, confirmations, recoveries))| {
-                let policy = Policy {
-                    interval_us: interval * SECOND_US as u64,
-                    timeout_us: timeout * SECOND_US as u64,
-                    weight: Weight::ONE,
-                    quorum: *quorum,
-                    confirmations: *confirmations,
-                    recoveries: *recoveries,
-                };
-                (at(*from), Revision(2 * index as u32 + 1), policy)
-            })
-            .collect();
-        let view = CheckView { revisions: &revisions, life: span(case.life.0, case.life.1) };
-        let mut series = Vec::new();
-        let mut records = Vec::new();
-        for agent in &case.agents {
-            let (mut one, mut map) = (Series::new(), BTreeMap::new());
-            for put in &agent.puts {
-                scaled(put).into_series(&mut one);
-                put.into_map(&mut map);
-            }
-            series.push(one);
-            records.push(map);
+fn contract() -> impl Strategy<Value = Contract> {
+    let plain = || select(&[Counting::Excluded, Counting::Up, Counting::Down][..]);
+    let by_share = || select(&[Counting::Excluded, Counting::Up, Counting::Down, Counting::ByShare][..]);
+    let rules = (by_share(), plain(), plain(), by_share())
+        .prop_map(|(maintenance, unknown, degraded, regional)| Rules { maintenance, unknown, degraded, regional });
+    let hours = vec((-5..END, 0..60_i64).prop_map(|(from, length)| (from, from + length)), 0..4);
+    let rules = prop_oneof![1 => Just(Rules::default()), 3 => rules];
+    (rules, proptest::option::of(hours)).prop_map(|(rules, hours)| Contract { rules, hours })
+}
+
+/// What the naive model says of each second of the period in which the check lived.
+struct Expected {
+    standings: BTreeMap<i64, Vec<Standing>>,
+    answers: BTreeMap<i64, Answer>,
+}
+
+impl Expected {
+    fn of(world: &World, records: &[Records]) -> Self {
+        let votes: Vec<_> = records.iter().map(|records| world.votes(records)).collect();
+        let (mut standings, mut answers) = (BTreeMap::new(), BTreeMap::new());
+        for second in (world.period.0..world.period.1).filter(|second| inside(&world.lives, *second)) {
+            let of = |(agent, records): (usize, &Records)| {
+                world.standing(agent, world.raw(agent, records, second), votes[agent].at(second), second)
+            };
+            let now: Vec<Standing> = records.iter().enumerate().map(of).collect();
+            answers.insert(second, world.answer(&now, second));
+            standings.insert(second, now);
         }
-        let spans = |spans: &[(i64, i64)]| spans.iter().map(|(from, to)| span(*from, *to)).collect::<Vec<_>>();
-        let voters: Vec<Voter<'_>> = case
-            .agents
-            .iter()
-            .zip(&series)
-            .map(|(agent, series)| Voter {
-                assigned: spans(&agent.assigned),
-                suspended: spans(&agent.suspended),
-                weights: agent.weights.iter().map(|(from, n)| (at(*from), Weight(n * 500))).collect(),
-                series,
-            })
-            .collect();
-        let period = span(case.period.0, case.period.1);
-        let clipped = period.clip(view.life);
+        Self { standings, answers }
+    }
+}
 
-        // Pair by pair: timeline and standing.
-        let mut standings: Vec<Vec<Standing>> = vec![Vec::new(); END as usize];
-        for ((agent, voter), records) in case.agents.iter().zip(&voters).zip(&records) {
-            let mut covered = clipped.from;
-            for raw in timeline::pair(&view, voter.series, &voter.assigned, period) {
-                prop_assert_eq!(raw.span.from, covered);
-                covered = raw.span.to;
-                for second in seconds(raw.span) {
-                    let assigned = agent.assigned.iter().any(|(from, to)| *from <= second && second < *to);
-                    let expected =
-                        if assigned { case.raw(records, second) } else { Raw::Unknown(UnknownCause::Unassigned) };
-                    prop_assert_eq!(raw.state, expected, "second {} of {:?}", second, agent);
-                }
-            }
-            prop_assert!(clipped.is_empty() || covered == clipped.to);
-            for standing in vote::standings(&view, voter, period) {
-                for second in seconds(standing.span) {
-                    let expected = case.standing(agent, records, second);
-                    prop_assert_eq!(standing.standing, expected, "second {} of {:?}", second, agent);
-                    standings[second as usize].push(expected);
-                }
-            }
-        }
+fn answer_of(span: &VerdictSpan) -> Answer {
+    Answer {
+        verdict: span.verdict,
+        share_down: span.share_down,
+        unknown_cause: span.unknown_cause,
+        quorum_reduced: span.quorum_reduced,
+    }
+}
 
-        // All together: verdicts.
-        let verdicts = vote::verdicts(&view, &voters, &spans(&case.windows), period);
+fn holds(world: &World, contract: &Contract) -> TestCaseResult {
+    let real = world.real();
+    let voters = real.voters(world);
+    let expected = Expected::of(world, &real.records);
+    let windows = spans(&world.windows);
+    let mut verdicts = Vec::new();
+    let mut explained = Vec::new();
+    for life in world.lives() {
+        let clipped = world.period().clip(life);
+        pairs_hold(world, &real, &voters, &expected, life)?;
+        let these = vote::verdicts(&real.view(life), &voters, &windows, world.period());
         let mut covered = clipped.from;
-        let mut expected_account = Account::default();
-        for verdict in &verdicts {
-            prop_assert_eq!(verdict.span.from, covered);
-            covered = verdict.span.to;
-            for second in seconds(verdict.span) {
-                let expected = case.verdict(&standings[second as usize], second);
-                prop_assert_eq!(VerdictSpan { span: expected.span, ..*verdict }, expected, "second {}", second);
-                let us = match (expected.verdict, expected.unknown_cause) {
-                    (Verdict::Up, _) => &mut expected_account.up_us,
-                    (Verdict::Degraded, _) => &mut expected_account.degraded_us,
-                    (Verdict::Regional, _) => &mut expected_account.regional_us,
-                    (Verdict::Down, _) => &mut expected_account.down_us,
-                    (Verdict::Maintenance, _) => &mut expected_account.maintenance_us,
-                    (Verdict::Unknown, Some(UnknownCause::AgentOffline)) => &mut expected_account.unknown.agent_offline_us,
-                    (Verdict::Unknown, Some(UnknownCause::AgentStopped)) => &mut expected_account.unknown.agent_stopped_us,
-                    (Verdict::Unknown, Some(UnknownCause::Shed)) => &mut expected_account.unknown.shed_us,
-                    (Verdict::Unknown, Some(UnknownCause::Suspended)) => &mut expected_account.unknown.suspended_us,
-                    (Verdict::Unknown, Some(UnknownCause::Unassigned) | None) => &mut expected_account.unknown.unassigned_us,
-                };
-                *us += SECOND_US;
-                if !matches!(expected.verdict, Verdict::Unknown | Verdict::Maintenance) {
-                    let (down, total) = expected.share_down;
-                    expected_account.down_share_us += SECOND_US as f64 * (down as f64 / total as f64);
-                }
+        for span in &these {
+            prop_assert!(!span.span.is_empty());
+            prop_assert_eq!(span.span.from, covered);
+            covered = span.span.to;
+            for second in seconds(span.span) {
+                prop_assert_eq!(answer_of(span), expected.answers[&second], "second {}", second);
             }
         }
-        prop_assert!(clipped.is_empty() || covered == clipped.to);
-        for pair in verdicts.windows(2) {
+        prop_assert!(clipped.is_empty() && these.is_empty() || covered == clipped.to);
+        for pair in these.windows(2) {
             prop_assert_ne!(VerdictSpan { span: pair[0].span, ..pair[1] }, pair[0], "neighbours are merged");
         }
+        let told = explain(&real.view(life), &voters, &windows, world.period(), &mut usize::MAX.clone());
+        let told: Vec<VerdictSpan> = explanation_holds(world, &real, &expected, clipped, told.expect("there is room"))?;
+        verdicts.extend(these);
+        explained.extend(told);
+    }
+    let account = Account::of(&verdicts);
+    figures_hold(&account, &Account::of(&explained), &expected)?;
+    contract_holds(contract, &verdicts, &expected)?;
 
-        // Explained: the same verdicts, cut where anybody's standing changes, with the records behind each.
-        let explained = explain(&view, &voters, &spans(&case.windows), period, &mut usize::MAX.clone()).expect("there is room");
+    // A period is the sum of its parts.
+    let middle = at((world.period.0 + world.period.1) / 2);
+    let whole = world.period();
+    let of = |part: Span| {
+        let lives = world.lives().into_iter();
+        Account::of(
+            &lives.flat_map(|life| vote::verdicts(&real.view(life), &voters, &windows, part)).collect::<Vec<_>>(),
+        )
+    };
+    let (one, other) = (of(Span::new(whole.from, middle)), of(Span::new(middle, whole.to)));
+    let parts = |account: &Account| {
+        let mut parts =
+            vec![account.up_us, account.degraded_us, account.regional_us, account.down_us, account.maintenance_us];
+        parts.extend(UnknownCause::ALL.iter().map(|cause| account.unknown.of(*cause)));
+        parts
+    };
+    let sum: Vec<i64> = parts(&one).iter().zip(parts(&other)).map(|(a, b)| a + b).collect();
+    prop_assert_eq!(sum, parts(&account));
+    Ok(())
+}
+
+/// Pair by pair: timeline, standing, and where each slot went.
+fn pairs_hold(world: &World, real: &Real, voters: &[Voter<'_>], expected: &Expected, life: Span) -> TestCaseResult {
+    let (view, period) = (real.view(life), world.period());
+    let clipped = period.clip(life);
+    for (agent, (voter, records)) in voters.iter().zip(&real.records).enumerate() {
         let mut covered = clipped.from;
-        for interval in &explained {
-            let span = interval.verdict.span;
-            prop_assert_eq!(span.from, covered);
-            covered = span.to;
-            for second in seconds(span) {
-                let expected = case.verdict(&standings[second as usize], second);
-                prop_assert_eq!(VerdictSpan { span: expected.span, ..interval.verdict }, expected);
-                let mut present = vec![Standing::Unassigned; voters.len()];
-                for testimony in &interval.testimonies {
-                    present[testimony.voter] = testimony.standing;
-                }
-                prop_assert_eq!(&present, &standings[second as usize], "second {}", second);
+        let raws = timeline::pair(&view, voter.series, &voter.assigned, period);
+        for raw in &raws {
+            prop_assert_eq!(raw.span.from, covered);
+            covered = raw.span.to;
+            for second in seconds(raw.span) {
+                prop_assert_eq!(raw.state, world.raw(agent, records, second), "agent {} second {}", agent, second);
             }
-            let (from, to) = (span.from.0 / SECOND_US, span.to.0 / SECOND_US);
-            for testimony in &interval.testimonies {
-                let records = &records[testimony.voter];
-                let before = records.range(..=from).next_back().filter(|(slot, obs)| from - **slot < case.hold(obs.revision.0));
-                let inside = records.range(from + 1..to);
-                let expected: Vec<(UtcMicros, Seen)> =
-                    before.into_iter().chain(inside).map(|(slot, obs)| (at(*slot), obs.seen)).collect();
-                prop_assert_eq!(testimony.evidence.iter().map(|one| one.count).sum::<u64>(), expected.len() as u64);
-                let mut rest = &expected[..];
-                for one in &testimony.evidence {
-                    let (these, others) = rest.split_at(one.count as usize);
-                    prop_assert!(these.iter().all(|(_, seen)| *seen == one.seen));
-                    prop_assert_eq!((these[0].0, these[these.len() - 1].0), (one.first, one.last));
-                    rest = others;
-                }
+        }
+        prop_assert!(clipped.is_empty() || covered == clipped.to);
+        prop_assert!(raws.windows(2).all(|pair| pair[0].state != pair[1].state), "neighbours are merged");
+
+        let mut covered = clipped.from;
+        for standing in vote::standings(&view, voter, period) {
+            prop_assert_eq!(standing.span.from, covered);
+            covered = standing.span.to;
+            for second in seconds(standing.span) {
+                prop_assert_eq!(
+                    standing.standing,
+                    expected.standings[&second][agent],
+                    "agent {} second {}",
+                    agent,
+                    second
+                );
             }
         }
         prop_assert!(clipped.is_empty() || covered == clipped.to);
 
-        // The figures.
-        let account = Account::of(&verdicts);
-        let again = Account::of(&explained.iter().map(|interval| interval.verdict).collect::<Vec<_>>());
-        prop_assert!((again.down_share_us - account.down_share_us).abs() < 1.0);
-        prop_assert_eq!(Account { down_share_us: 0.0, ..again }, Account { down_share_us: 0.0, ..account });
-        prop_assert_eq!(account.period_us(), clipped.us());
-        prop_assert!((account.down_share_us - expected_account.down_share_us).abs() < 1.0);
-        prop_assert_eq!(Account { down_share_us: 0.0, ..account }, Account { down_share_us: 0.0, ..expected_account });
-        let (measured, unknown) = (account.measured_us(), account.unknown.total_us());
-        let causes: i64 = UnknownCause::ALL.iter().map(|cause| account.unknown.of(*cause)).sum();
-        prop_assert_eq!(causes, unknown);
-        let near = |figure: Option<f64>, part: f64, whole: i64| match figure {
-            None => whole == 0,
-            Some(figure) => whole > 0 && (figure - part / whole as f64).abs() < 1e-9 && (0.0..=1.0).contains(&figure),
-        };
-        let up = (measured - account.down_us) as f64;
-        prop_assert!(near(account.availability(), up, measured));
-        prop_assert!(near(account.weighted_availability(), measured as f64 - expected_account.down_share_us, measured));
-        prop_assert!(near(account.completeness(), measured as f64, account.period_us() - account.maintenance_us));
-        prop_assert!(near(account.lower(), up, measured + unknown));
-        prop_assert!(near(account.upper(), up + unknown as f64, measured + unknown));
-        if let (Some(lower), Some(middle), Some(upper)) = (account.lower(), account.availability(), account.upper()) {
-            prop_assert!(lower <= middle && middle <= upper);
+        let dropped = world.agents[agent].dropped;
+        let count = Conservation::of(&view, voter.series, &voter.assigned, dropped);
+        let of = |wanted: &dyn Fn(Seen) -> bool| records.values().filter(|obs| wanted(obs.seen)).count() as u64;
+        let holes = world.holes(agent, records);
+        prop_assert_eq!(count.results, of(&|seen| matches!(seen, Seen::State(_))));
+        for cause in MissedCause::ALL {
+            prop_assert_eq!(count.missed_by(*cause), of(&|seen| seen == Seen::Missed(*cause)), "{}", cause);
         }
+        prop_assert_eq!(count.holes, holes, "agent {}", agent);
+        prop_assert_eq!(count.scheduled(), records.len() as u64 + holes);
+        prop_assert_eq!((count.dropped, count.unexplained()), (dropped, holes.saturating_sub(dropped)));
+    }
+    Ok(())
+}
 
-        // A period is the sum of its parts.
-        let middle = at((case.period.0 + case.period.1) / 2);
-        let halves = [Span::new(period.from, middle), Span::new(middle, period.to)].map(|half| {
-            let half = Account::of(&vote::verdicts(&view, &voters, &spans(&case.windows), half));
-            (half.up_us, half.degraded_us, half.regional_us, half.down_us, half.maintenance_us, half.unknown)
-        });
-        prop_assert_eq!(halves[0].0 + halves[1].0, account.up_us);
-        prop_assert_eq!(halves[0].1 + halves[1].1, account.degraded_us);
-        prop_assert_eq!(halves[0].2 + halves[1].2, account.regional_us);
-        prop_assert_eq!(halves[0].3 + halves[1].3, account.down_us);
-        prop_assert_eq!(halves[0].4 + halves[1].4, account.maintenance_us);
-        prop_assert_eq!(halves[0].5.total_us() + halves[1].5.total_us(), unknown);
+/// The same verdicts, cut where anybody's standing changes, with the records behind each.
+fn explanation_holds(
+    world: &World,
+    real: &Real,
+    expected: &Expected,
+    clipped: Span,
+    told: Vec<sitepulse_model::explain::Interval>,
+) -> Result<Vec<VerdictSpan>, TestCaseError> {
+    let mut covered = clipped.from;
+    for interval in &told {
+        let span = interval.verdict.span;
+        prop_assert_eq!(span.from, covered);
+        covered = span.to;
+        for second in seconds(span) {
+            prop_assert_eq!(answer_of(&interval.verdict), expected.answers[&second], "second {}", second);
+            let mut present = vec![Standing::Unassigned; world.agents.len()];
+            for testimony in &interval.testimonies {
+                prop_assert_ne!(testimony.standing, Standing::Unassigned);
+                present[testimony.voter] = testimony.standing;
+            }
+            prop_assert_eq!(&present, &expected.standings[&second], "second {}", second);
+        }
+        let (from, to) = (span.from.0 / SECOND_US, span.to.0 / SECOND_US);
+        for testimony in &interval.testimonies {
+            let records = &real.records[testimony.voter];
+            let before =
+                records.range(..=from).next_back().filter(|(slot, obs)| from - **slot < world.hold(obs.revision.0));
+            let behind: Vec<_> = before.into_iter().chain(records.range(from + 1..to)).collect();
+            prop_assert_eq!(testimony.evidence.iter().map(|one| one.count).sum::<u64>(), behind.len() as u64);
+            let mut rest = &behind[..];
+            for one in &testimony.evidence {
+                let (these, others) = rest.split_at(one.count as usize);
+                prop_assert!(these.iter().all(|(_, obs)| obs.seen == one.seen));
+                prop_assert_eq!((at(*these[0].0), at(*these[these.len() - 1].0)), (one.first, one.last));
+                prop_assert!(others.first().is_none_or(|(_, obs)| obs.seen != one.seen), "neighbours are one");
+                rest = others;
+            }
+        }
+    }
+    prop_assert!(clipped.is_empty() || covered == clipped.to);
+    Ok(told.into_iter().map(|interval| interval.verdict).collect())
+}
+
+/// Seconds by verdict, and what follows from them.
+fn figures_hold(account: &Account, explained: &Account, expected: &Expected) -> TestCaseResult {
+    let count =
+        |wanted: &dyn Fn(&Answer) -> bool| expected.answers.values().filter(|answer| wanted(answer)).count() as i64;
+    let of = |verdict| count(&|answer| answer.verdict == verdict) * SECOND_US;
+    for account in [account, explained] {
+        prop_assert_eq!(account.up_us, of(Verdict::Up));
+        prop_assert_eq!(account.degraded_us, of(Verdict::Degraded));
+        prop_assert_eq!(account.regional_us, of(Verdict::Regional));
+        prop_assert_eq!(account.down_us, of(Verdict::Down));
+        prop_assert_eq!(account.maintenance_us, of(Verdict::Maintenance));
+        for cause in UnknownCause::ALL {
+            let us = count(&|answer| answer.unknown_cause == Some(*cause)) * SECOND_US;
+            prop_assert_eq!(account.unknown.of(*cause), us, "{}", cause);
+        }
+    }
+    let (unknown, maintenance) = (of(Verdict::Unknown), of(Verdict::Maintenance));
+    prop_assert_eq!(account.unknown.total_us(), unknown);
+    prop_assert_eq!(account.period_us(), expected.answers.len() as i64 * SECOND_US);
+    let period = expected.answers.len() as i64 * SECOND_US;
+    let (measured, down) = (period - unknown - maintenance, of(Verdict::Down));
+    let share: f64 = expected
+        .answers
+        .values()
+        .filter(|answer| !matches!(answer.verdict, Verdict::Unknown | Verdict::Maintenance))
+        .map(|answer| SECOND_US as f64 * answer.share_down.0 as f64 / answer.share_down.1 as f64)
+        .sum();
+    prop_assert!((account.down_share_us - share).abs() < 1.0 && (explained.down_share_us - share).abs() < 1.0);
+    let near = |figure: Option<f64>, part: f64, whole: i64| match figure {
+        None => whole == 0,
+        Some(figure) => whole > 0 && (figure - part / whole as f64).abs() < 1e-9 && (0.0..=1.0).contains(&figure),
+    };
+    let up = (measured - down) as f64;
+    prop_assert!(near(account.availability(), up, measured));
+    prop_assert!(near(account.weighted_availability(), measured as f64 - share, measured));
+    prop_assert!(near(account.completeness(), measured as f64, period - maintenance));
+    prop_assert!(near(account.lower(), up, measured + unknown));
+    prop_assert!(near(account.upper(), up + unknown as f64, measured + unknown));
+    if let (Some(lower), Some(middle), Some(upper)) = (account.lower(), account.availability(), account.upper()) {
+        prop_assert!(lower <= middle && middle <= upper);
+    }
+    Ok(())
+}
+
+/// How a contract counts the same time.
+fn contract_holds(contract: &Contract, verdicts: &[VerdictSpan], expected: &Expected) -> TestCaseResult {
+    let Contract { rules, hours } = contract;
+    // Planned work that nobody could watch has no votes to count it by.
+    let blind = |answer: &Answer| answer.verdict == Verdict::Maintenance && answer.share_down.1 == 0;
+    if rules.maintenance == Counting::ByShare && expected.answers.values().any(blind) {
+        return Ok(());
+    }
+    let (mut counted, mut excluded, mut outside) = (0, 0, 0);
+    let mut bad = 0.0;
+    for (second, answer) in &expected.answers {
+        if hours.as_ref().is_some_and(|hours| !inside(hours, *second)) {
+            outside += SECOND_US;
+            continue;
+        }
+        let (down, live) = (answer.share_down.0 as f64, answer.share_down.1 as f64);
+        let rule = match answer.verdict {
+            Verdict::Up => Counting::Up,
+            Verdict::Down => Counting::Down,
+            Verdict::Degraded => rules.degraded,
+            Verdict::Regional => rules.regional,
+            Verdict::Unknown => rules.unknown,
+            Verdict::Maintenance => rules.maintenance,
+        };
+        match rule {
+            Counting::Excluded => excluded += SECOND_US,
+            Counting::Up => counted += SECOND_US,
+            Counting::Down => (counted, bad) = (counted + SECOND_US, bad + 1.0),
+            Counting::ByShare => (counted, bad) = (counted + SECOND_US, bad + down / live),
+        }
+    }
+    let hours = hours.as_ref().map(|hours| spans(hours));
+    let sum = Reckoning::of(verdicts, rules, hours.as_deref());
+    prop_assert_eq!((sum.counted_us, sum.excluded_us, sum.outside_us), (counted, excluded, outside));
+    let bad_us = bad * SECOND_US as f64;
+    prop_assert!((sum.bad_us() as f64 - bad_us).abs() < 2.0, "{} for {}", sum.bad_us(), bad_us);
+    match sum.availability() {
+        None => prop_assert_eq!(counted, 0),
+        Some(figure) => prop_assert!((figure - (1.0 - bad_us / counted as f64)).abs() < 1e-6, "{}", figure),
+    }
+    // A part of the period, cut out of the whole, is as if it had been asked for alone.
+    let inner = Span::new(at(END / 3), at(END / 2));
+    let cut = accounting::cut(verdicts, inner);
+    let mut cut_seconds = cut.iter().flat_map(|span| seconds(span.span).map(move |second| (second, answer_of(span))));
+    let wanted = expected.answers.range(END / 3..END / 2).map(|(second, answer)| (*second, *answer));
+    prop_assert!(wanted.eq(cut_seconds.by_ref()));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(WORLDS_HALF))]
+
+    #[test]
+    fn five_thousand_worlds_follow_the_definitions(world in world(), contract in contract()) {
+        holds(&world, &contract)?;
     }
 
     #[test]
-    fn conservation_counts_every_slot(
-        kinds in vec(proptest::option::weighted(0.8, seen()), 1..60),
-        assigned in spans(2),
-        dropped in 0..5_u64,
-    ) {
-        let policy = Policy {
-            interval_us: 2 * SECOND_US as u64,
-            timeout_us: 1,
-            weight: Weight::ONE,
-            quorum: Quorum::Majority,
-            confirmations: 2,
-            recoveries: 1,
-        };
-        let revisions = [(at(0), Revision(1), policy)];
-        let view = CheckView { revisions: &revisions, life: span(0, END) };
-        let assigned: Vec<Span> = assigned.iter().map(|(from, to)| span(*from, *to)).collect();
-        let mut series = Series::new();
-        for (index, seen) in kinds.iter().enumerate() {
-            if let Some(seen) = *seen {
-                Put { seen, revision: 1, first: at(2 * index as i64).0, step: 1, count: 1 }.into_series(&mut series);
-            }
-        }
-        let count = Conservation::of(&view, &series, &assigned, dropped);
-        let known = kinds.iter().flatten();
-        prop_assert_eq!(count.results, known.clone().filter(|seen| matches!(seen, Seen::State(_))).count() as u64);
-        for cause in MissedCause::ALL {
-            prop_assert_eq!(count.missed_by(*cause), known.clone().filter(|seen| **seen == Seen::Missed(*cause)).count() as u64);
-        }
-        let first = kinds.iter().position(Option::is_some).unwrap_or(0);
-        let last = kinds.iter().rposition(Option::is_some).unwrap_or(0);
-        let holes = (first..last)
-            .filter(|index| kinds[*index].is_none() && assigned.iter().any(|span| span.contains(at(2 * *index as i64))))
-            .count() as u64;
-        prop_assert_eq!(count.holes, holes);
-        prop_assert_eq!(count.scheduled(), count.results + count.missed() + holes);
-        prop_assert_eq!(count.unexplained(), holes.saturating_sub(dropped));
+    fn five_thousand_more_worlds_follow_the_definitions(world in world(), contract in contract()) {
+        holds(&world, &contract)?;
     }
 }

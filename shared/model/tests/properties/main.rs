@@ -4,14 +4,17 @@
 
 mod accounting;
 mod amendment;
+mod backtest;
 mod control;
 mod expect;
+mod naive;
 mod schedule;
 mod series;
 mod slo;
 mod target;
 mod terms;
 mod vitals;
+mod world;
 
 use proptest::prelude::ProptestConfig;
 

@@ -1,0 +1,118 @@
+//! `backtest`: which incidents another policy would have opened.
+
+use super::{hinted, length, print, print_json, whole, with, with_query};
+use crate::cli::client::Need;
+use crate::cli::table::Table;
+use crate::cli::{BacktestArgs, Failure, Global};
+use crate::present::backtest::{BacktestView, ChangeView, EpisodeView};
+use crate::present::dto::SlaView;
+use crate::present::figure;
+
+pub(super) async fn backtest(global: &Global, args: BacktestArgs) -> Result<(), Failure> {
+    let joined = |names: Vec<String>| (!names.is_empty()).then(|| names.join(","));
+    let asked = [
+        ("check", Some(args.check)),
+        ("from", args.period.from),
+        ("to", args.period.to),
+        ("quorum", args.quorum),
+        ("confirmations", args.confirmations.map(|n| n.to_string())),
+        ("recoveries", args.recoveries.map(|n| n.to_string())),
+        ("weight", joined(args.weights)),
+        ("without", joined(args.without)),
+        ("reopen", args.reopen),
+    ];
+    let path = with_query("/api/v1/backtest", asked);
+    let tested: BacktestView =
+        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+    if global.json {
+        return print_json(&tested);
+    }
+    let mut table = Table::new(&["INCIDENT", "KIND", "BEGAN", "LASTED", "PAGED", "IT WOULD"]);
+    for change in &tested.changes {
+        table.push(row(change));
+    }
+    let table = if tested.changes.is_empty() { String::new() } else { format!("\n{}", table.text()) };
+    print(&format!("{}{table}", sum(&tested)))
+}
+
+/// The totals, in words.
+fn sum(tested: &BacktestView) -> String {
+    let totals = &tested.totals;
+    let percent = |value: Option<f64>| value.map_or_else(|| "nothing".into(), |value| figure::percent_down(value, 4));
+    let pair =
+        |of: fn(&SlaView) -> Option<f64>| format!("{} -> {}", percent(of(&tested.before)), percent(of(&tested.after)));
+    format!(
+        "{}, {} to {}: {}\n\
+         pages         {} -> {}: {} spared or missed, {} new\n\
+         incidents     {} -> {}: {} kept, {} gone, {} new\n\
+         availability  {}, completeness {}\n\
+         A page is due at the slot of the result that confirms it. Late results are taken as if they had come in time.\n",
+        tested.before.check,
+        whole(&tested.before.from),
+        whole(&tested.before.to),
+        policy(tested),
+        totals.pages_before,
+        totals.pages_after,
+        totals.pages_gone,
+        totals.pages_new,
+        totals.kept + totals.gone,
+        totals.kept + totals.new,
+        totals.kept,
+        totals.gone,
+        totals.new,
+        pair(|figures| figures.availability),
+        pair(|figures| figures.completeness),
+    )
+}
+
+fn policy(tested: &BacktestView) -> String {
+    let policy = &tested.policy;
+    let mut told = Vec::new();
+    told.extend(policy.quorum.as_ref().map(|quorum| format!("quorum {quorum}")));
+    told.extend(policy.confirmations.map(|n| format!("confirmations {n}")));
+    told.extend(policy.recoveries.map(|n| format!("recoveries {n}")));
+    told.extend(policy.weights.iter().map(|(agent, weight)| format!("weight of {agent} {weight}")));
+    told.extend(policy.without.iter().map(|agent| format!("without {agent}")));
+    if told.is_empty() { "as it was".into() } else { told.join(", ") }
+}
+
+fn row(change: &ChangeView) -> Vec<String> {
+    let paged = |one: &EpisodeView| one.paged_at.as_deref().map_or_else(|| "-".into(), whole);
+    let shown = change.before.as_ref().or(change.after.as_ref());
+    let (began, lasted) = shown.map_or_else(Default::default, |one| {
+        let mut lasted = length(one.seconds);
+        lasted.push_str(if one.lasting { ", lasting" } else { "" });
+        lasted.push_str(if one.flapping { ", flapping" } else { "" });
+        (whole(&one.from), lasted)
+    });
+    vec![
+        change.outcome.clone(),
+        change.kind.clone(),
+        began,
+        lasted,
+        change.before.as_ref().map_or_else(|| "-".into(), paged),
+        would(change),
+    ]
+}
+
+/// What the other policy would do.
+fn would(change: &ChangeView) -> String {
+    let Some(after) = &change.after else {
+        return match change.page.as_str() {
+            "gone" => "not page".into(),
+            _ => "not be".into(),
+        };
+    };
+    let page = match (&after.paged_at, change.page_later_seconds) {
+        (None, _) => "page nobody (seen in hindsight alone)".to_owned(),
+        (Some(_), Some(0.0)) => "page as it did".to_owned(),
+        (Some(_), Some(later)) if later > 0.0 => format!("page {} later", length(later)),
+        (Some(_), Some(later)) => format!("page {} earlier", length(-later)),
+        (Some(at), None) => format!("page at {}", whole(at)),
+    };
+    match change.longer_seconds {
+        Some(longer) if longer > 0.0 => format!("{page}, last {} longer", length(longer)),
+        Some(longer) if longer < 0.0 => format!("{page}, last {} less", length(-longer)),
+        Some(_) | None => page,
+    }
+}
