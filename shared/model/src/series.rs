@@ -226,6 +226,11 @@ impl Series {
         Ok(self.insert(Run { first, step_us: interval_us, count, obs }))
     }
 
+    /// Adds slots at equal distances with the same observation; tells whether anything changed.
+    pub fn insert_run(&mut self, run: Run) -> bool {
+        self.insert(run)
+    }
+
     fn insert(&mut self, new: Run) -> bool {
         let new_last = new.last();
         // The common cases first: it continues the run before it, or is known already.
