@@ -234,7 +234,7 @@ impl App {
         let permit = turn(&self.inner.readers, READER_WAIT).await?;
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work(Store::open_to_read(&dir)?.tables())
+            Store::open_to_read(&dir)?.at_one_instant(work)
         });
         Ok(read.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))??)
     }

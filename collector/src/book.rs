@@ -218,6 +218,13 @@ impl Book {
         }
     }
 
+    /// Takes in what is sealed of a pair, before any of its records that are not. Of a check the book does not know it changes nothing.
+    pub(crate) fn insert_sealed(&mut self, check: CheckNo, agent: AgentNo, pair: Pair) {
+        if let Some(check) = self.checks.get_mut(&check) {
+            check.pairs.insert(agent, pair);
+        }
+    }
+
     /// Puts a stored report into the newest result of its agent, where it is that one's.
     pub(crate) fn insert_report(&mut self, check: CheckNo, agent: AgentNo, scheduled: UtcMicros, json: String) {
         let pair = self.checks.get_mut(&check).and_then(|check| check.pairs.get_mut(&agent));
@@ -230,6 +237,15 @@ impl Book {
     pub(crate) fn insert_screenshot(&mut self, check: CheckNo, key: ScreenshotKey) {
         if let Some(check) = self.checks.get_mut(&check) {
             check.insert_screenshot(key);
+        }
+    }
+}
+
+impl Book {
+    /// Screenshots of runs before an instant are gone.
+    pub(crate) fn forget_screenshots_before(&mut self, at: UtcMicros) {
+        for check in self.checks.values_mut() {
+            check.screenshots.retain(|key| key.scheduled >= at);
         }
     }
 }

@@ -117,6 +117,8 @@ pub struct Engine {
     pub(crate) provenances: HashMap<AgentNo, ProvenanceCache>,
     /// The newest number of arrival given out.
     pub(crate) arrival: Arrival,
+    /// By when the records came in that were not sealed at the start, by their slots.
+    pub(crate) arrived_by: UtcMicros,
     /// Rows in the table `quarantine`.
     pub(crate) quarantined_rows: u64,
     pub(crate) heartbeats: Heartbeats,
@@ -170,10 +172,21 @@ impl Engine {
             book.insert_event(event);
         }
         let mut newest: HashMap<AgentNo, UtcMicros> = HashMap::new();
-        let records = rows::results(tables, |agent, record| {
-            if let Record::Result(result) = &record {
-                newest.entry(agent).and_modify(|at| *at = result.started.max(*at)).or_insert(result.started);
+        let mut heard = |agent: AgentNo, started: UtcMicros| {
+            newest.entry(agent).and_modify(|at| *at = started.max(*at)).or_insert(started);
+        };
+        let sealed = crate::store::seal::sealed(tables, |key, sealed| {
+            if let Some(started) = sealed.newest_started {
+                heard(key.agent, started);
             }
+            book.insert_sealed(key.check, key.agent, sealed.pair);
+        })?;
+        let mut newest_slot = None;
+        let unsealed = crate::store::seal::unsealed(tables, |_, agent, record| {
+            if let Record::Result(result) = &record {
+                heard(agent, result.started);
+            }
+            newest_slot = newest_slot.max(Some(record.scheduled()));
             book.insert_record(agent, record);
         })?;
         // Only handshakes are noted as seen; what was stored since is newer. Agents' clocks may run ahead of ours.
@@ -199,7 +212,7 @@ impl Engine {
             rows::credentials(tables)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
         let addresses = rows::meta(tables, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
-        tracing::info!(records, took_ms, "the book is rebuilt from the store");
+        tracing::info!(sealed, unsealed, took_ms, "the book is rebuilt from the store");
         let heartbeats = Heartbeats::rebuild(rows::heartbeats(tables)?);
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
@@ -222,6 +235,7 @@ impl Engine {
             marks,
             provenances,
             arrival,
+            arrived_by: newest_slot.unwrap_or(now).min(now),
             quarantined_rows,
             heartbeats,
         })

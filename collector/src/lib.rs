@@ -1,6 +1,6 @@
 //! The collector: receives and keeps every result, computes verdicts and the SLA, serves the console and the API.
 //!
-//! Reading order, along the flow: [`store`] is the disk; [`engine`] the one owner of all durable state, with [`ingest`], [`enrol`],
+//! Reading order, along the flow: [`store`] is the disk; [`engine`] the one owner of all durable state, with [`ingest`], [`enrol`], [`mod@seal`],
 //! [`secret`], [`heartbeat`] and the operations of [`app`] as its verbs; [`writer`] the thread it lives on; [`book`] the aggregate in memory that everybody
 //! reads; [`vitals`] the figures of pages over time; [`receive`] one agent's session as a machine without IO, [`listener`] its shell, [`run_now`] the
 //! way to ask an agent something at once; [`app`] the door for everything else.
@@ -14,6 +14,7 @@ pub mod engine;
 pub mod enrol;
 pub mod heartbeat;
 pub mod ingest;
+pub mod seal;
 pub mod secret;
 pub mod writer;
 

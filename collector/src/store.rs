@@ -7,8 +7,13 @@
 //! histories read, a transaction in which all of it or nothing becomes durable.
 
 pub mod backup;
+pub mod chunk;
 pub mod definition;
+pub(crate) mod expire;
+pub mod records;
 pub mod rows;
+pub mod seal;
+pub mod series;
 pub mod vitals;
 
 mod migrations;
@@ -166,6 +171,13 @@ impl Reader {
     /// The tables.
     pub fn tables(&self) -> Tables<'_> {
         Tables(&self.0)
+    }
+
+    /// Runs `read` on the tables as they are at one instant, whatever the writer commits meanwhile: what moves from one table to another is
+    /// seen once. The write-ahead log cannot be reused while it runs.
+    pub fn at_one_instant<T>(&self, read: impl FnOnce(Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _view = self.0.unchecked_transaction()?;
+        read(Tables(&self.0))
     }
 }
 

@@ -10,7 +10,7 @@ use sitepulse_model::time::UtcMicros;
 pub type LastResult = ProbeResult;
 
 /// What one agent found of one check.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Pair {
     /// Every observation.
     pub series: Series,
@@ -86,7 +86,7 @@ fn cause_index(cause: MissedCause) -> usize {
 
 impl Pair {
     /// Takes in a record; `interval_us` is that of a missed record's revision.
-    pub(super) fn insert(&mut self, record: Record, interval_us: Option<u64>) {
+    pub(crate) fn insert(&mut self, record: Record, interval_us: Option<u64>) {
         match record {
             Record::Result(result) => {
                 self.series.insert_result(result.revision, result.scheduled, result.state);

@@ -159,7 +159,7 @@ CREATE TABLE seal(
 ) STRICT, WITHOUT ROWID;
 
 -- Sealed records of one check from one agent, in columns, compressed (store/chunk.rs). Chunks of a pair may overlap in time. number: the
--- arrival up to which they were sealed.
+-- newest arrival among them, which no other chunk has. last_us: the latest slot that any of them speaks of.
 CREATE TABLE chunk(
     bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, agent_no INTEGER NOT NULL, first_us INTEGER NOT NULL, number INTEGER NOT NULL,
     last_us INTEGER NOT NULL, records INTEGER NOT NULL, body BLOB NOT NULL,

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, OptionalExtension, Row, params};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision, Seq};
-use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::record::Provenance;
 use sitepulse_model::time::UtcMicros;
 
 use super::{StoreError, Tables, definition};
@@ -662,20 +662,6 @@ impl<'t> Appender<'t> {
         self.quarantine.execute(params![bucket.0, agent.0, incarnation, seq, received.0, reason, body])?;
         Ok(())
     }
-}
-
-/// Calls `each` with every record in order of arrival, with its agent; how many there are.
-pub(crate) fn results(tables: Tables<'_>, mut each: impl FnMut(AgentNo, Record)) -> Result<u64, StoreError> {
-    let mut statement = tables.prepare("SELECT agent_no, body FROM result ORDER BY arrival")?;
-    let mut rows = statement.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        let body = row.get_ref(1)?.as_blob().map_err(|error| bad("result", error))?;
-        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
-        each(AgentNo(row.get(0)?), record);
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// How many records were set aside.

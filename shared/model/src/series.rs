@@ -123,11 +123,13 @@ impl Run {
         Some(Self { first: self.slot(from), step_us, count, obs: self.obs })
     }
 
-    fn before(&self, at: UtcMicros) -> Option<Self> {
+    /// Its slots before `at`; `None` when there are none.
+    pub fn before(&self, at: UtcMicros) -> Option<Self> {
         self.part(0, self.count_before(at))
     }
 
-    fn starting(&self, at: UtcMicros) -> Option<Self> {
+    /// Its slots from `at` on; `None` when there are none.
+    pub fn starting(&self, at: UtcMicros) -> Option<Self> {
         self.part(self.count_before(at), self.count)
     }
 
@@ -226,9 +228,12 @@ impl Series {
         Ok(self.insert(Run { first, step_us: interval_us, count, obs }))
     }
 
-    /// Adds slots at equal distances with the same observation; tells whether anything changed.
-    pub fn insert_run(&mut self, run: Run) -> bool {
-        self.insert(run)
+    /// Adds a run as another series told it, such as a stored one; tells whether anything changed. `None` of a run that contradicts
+    /// itself: no slots, a step where there is one slot, none where there are several, or an end after the end of time.
+    pub fn insert_run(&mut self, run: Run) -> Option<bool> {
+        let length = run.step_us.checked_mul(run.count.checked_sub(1)?)?;
+        let sound = (run.count == 1) == (run.step_us == 0) && length <= run.first.0.abs_diff(i64::MAX);
+        sound.then(|| self.insert(run))
     }
 
     fn insert(&mut self, new: Run) -> bool {
@@ -498,6 +503,38 @@ mod tests {
         }
         assert_eq!((series.run_count(), series.slot_count()), (6, 4_000_001));
         assert_eq!(series.at(UtcMicros(30_000_000)).unwrap().seen, Seen::State(ProbeState::Up));
+    }
+
+    #[test]
+    fn runs_of_one_series_make_the_same_series_again() {
+        let mut series = Series::new();
+        for (k, state) in (0..500).zip([ProbeState::Up, ProbeState::Up, ProbeState::Down].into_iter().cycle()) {
+            series.insert_result(ONE, UtcMicros(k * 7 - 1000), state);
+        }
+        series.insert_missed(ONE, UtcMicros(5000), UtcMicros(9000), 10, MissedCause::AgentStopped).unwrap();
+        let (mut again, border) = (Series::new(), UtcMicros(7005));
+        for run in series.runs() {
+            for part in [run.before(border), run.starting(border)].into_iter().flatten() {
+                assert_eq!(again.insert_run(part), Some(true));
+                assert_eq!(again.insert_run(part), Some(false));
+            }
+        }
+        assert_eq!((again.slot_count(), again.run_count()), (series.slot_count(), series.run_count()));
+        assert_eq!(again, series);
+    }
+
+    #[test]
+    fn runs_that_contradict_themselves_are_refused() {
+        let obs = Obs { seen: Seen::State(ProbeState::Up), revision: ONE };
+        let mut series = Series::new();
+        let mut insert =
+            |first, step_us, count| series.insert_run(Run { first: UtcMicros(first), step_us, count, obs });
+        for (first, step, count) in
+            [(0, 0, 0), (0, 10, 1), (0, 0, 2), (i64::MAX, 1, 2), (0, u64::MAX, 2), (0, 3, u64::MAX)]
+        {
+            assert_eq!(insert(first, step, count), None, "{first} {step} {count}");
+        }
+        assert_eq!(insert(i64::MIN, u64::MAX, 2), Some(true));
     }
 
     #[test]

@@ -1,0 +1,264 @@
+//! The life of results after their arrival: sealed into chunks and series, merged, in the end dropped; the store's file neither grows
+//! without bound nor is read whole at a start.
+//!
+//! One background task does it all, one step at a time ([`task`]). It reads beside the writer, prepares whole bodies, and hands the writer short
+//! transactions; each of them checks that what it was prepared from still stands, so a kill between any two leaves nothing to repair.
+//! When to seal is decided by [`Arrivals`], a machine without IO.
+//!
+//! What is sealed describes exactly the records up to the seal, however much more the book knows: it is derived from what was sealed before and the
+//! records that are sealed now, never from the book.
+
+pub mod compact;
+pub mod retention;
+pub mod task;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::ControlFlow;
+
+use sitepulse_model::id::{CheckNo, Revision};
+use sitepulse_model::record::Record;
+use sitepulse_model::time::{Span, UtcMicros};
+
+use crate::book::Book;
+use crate::engine::Engine;
+use crate::store::chunk::{self, Stored};
+use crate::store::records::{self, Kept};
+use crate::store::rows::Arrival;
+use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow};
+use crate::store::series::{self, Sealed};
+use crate::store::{StoreError, Tables};
+
+/// Records of one chunk, about.
+pub(crate) const CHUNK_RECORDS: usize = 1000;
+/// Most bytes of the portions that are held at a time, before they are decoded.
+const GATHER_BYTES_MAX: u64 = 64 << 20;
+/// Most rows that one transaction deletes.
+pub(crate) const DELETE_ROWS: u64 = 10_000;
+
+/// When records are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// When the oldest of them came in this long ago, in microseconds; what came in within the last sixth of it waits for the next time.
+    pub after_us: i64,
+    /// When there are so many; the newest quarter waits.
+    pub records: u64,
+}
+
+impl Default for Sealing {
+    fn default() -> Self {
+        Self { after_us: 6 * 3600 * 1_000_000, records: 1_000_000 }
+    }
+}
+
+/// Remembers when records came in, and tells how far to seal.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    /// Instants with the newest arrival of then, oldest first.
+    seen: VecDeque<(UtcMicros, Arrival)>,
+}
+
+/// Most instants that are remembered: a few for each share of the waiting time.
+const SEEN_MAX: usize = 256;
+
+impl Arrivals {
+    /// Everything that is there at the start came in by `at`.
+    pub(crate) fn starting(at: UtcMicros, newest: Arrival) -> Self {
+        Self { seen: VecDeque::from([(at, newest)]) }
+    }
+
+    /// Notes the newest arrival. `sealed` is where the buckets are sealed to.
+    pub(crate) fn note(&mut self, now: UtcMicros, newest: Arrival, sealed: Arrival, sealing: Sealing) {
+        // The first instant that is not sealed tells how old the oldest is.
+        while self.seen.front().is_some_and(|(_, arrival)| *arrival <= sealed) {
+            self.seen.pop_front();
+        }
+        let step = sealing.after_us / SEEN_MAX as i64;
+        let known = self.seen.back().is_some_and(|(at, arrival)| *arrival == newest || now.us_since(*at) < step);
+        if newest > sealed && !known && self.seen.len() < SEEN_MAX {
+            self.seen.push_back((now, newest));
+        }
+    }
+
+    /// The arrival to seal up to now, if it is time.
+    pub(crate) fn cut(&self, now: UtcMicros, newest: Arrival, sealed: Arrival, sealing: Sealing) -> Option<Arrival> {
+        let unsealed = newest.0.saturating_sub(sealed.0).unsigned_abs();
+        let by_count = (unsealed >= sealing.records.max(1))
+            .then(|| Arrival(newest.0 - (sealing.records / 4).min(unsealed / 2).cast_signed()));
+        let (oldest, _) = self.seen.front()?;
+        let settled = now.plus_us(-sealing.after_us / 6);
+        let by_age = (now.us_since(*oldest) >= sealing.after_us)
+            .then(|| self.seen.iter().rev().find(|(at, _)| *at <= settled).map(|(_, arrival)| *arrival))
+            .flatten();
+        by_count.max(by_age).filter(|cut| *cut > sealed)
+    }
+}
+
+/// The interval of every revision of every check: what missed ranges are spread by.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Intervals(HashMap<(CheckNo, Revision), u64>);
+
+impl Intervals {
+    pub(crate) fn of(book: &Book) -> Self {
+        let revisions = book.checks().flat_map(|check| check.revisions.iter().map(move |one| (check.number, one)));
+        Self(revisions.map(|(check, one)| ((check, one.revision), one.definition.interval_us)).collect())
+    }
+
+    /// The interval that a record's slots are apart, for a missed range.
+    pub(crate) fn of_record(&self, record: &Record) -> Option<u64> {
+        match record {
+            Record::Missed(missed) => self.0.get(&(missed.check, missed.revision)).copied(),
+            Record::Result(_) | Record::Dropped(_) => None,
+        }
+    }
+}
+
+/// The latest slot that a record speaks of.
+pub(crate) fn last_slot(record: &Record) -> UtcMicros {
+    match record {
+        Record::Result(result) => result.scheduled,
+        Record::Missed(missed) => missed.last,
+        Record::Dropped(dropped) => dropped.last,
+    }
+}
+
+/// Records in order of arrival to bodies of about [`CHUNK_RECORDS`], by their slots.
+fn chunks(records: Vec<(Arrival, Stored)>) -> Vec<ChunkBody> {
+    let mut records = records;
+    records.sort_by_key(|(arrival, stored)| (stored.record.scheduled(), *arrival));
+    let parts = records.len().div_ceil(CHUNK_RECORDS).max(1);
+    let each = records.len().div_ceil(parts).max(1);
+    let (arrivals, records): (Vec<Arrival>, Vec<Stored>) = records.into_iter().unzip();
+    let number = |arrivals: &[Arrival]| arrivals.iter().copied().max().unwrap_or_default();
+    let bodies = records.chunks(each).zip(arrivals.chunks(each));
+    bodies.map(|(records, arrivals)| chunk_of(records, number(arrivals))).collect()
+}
+
+/// The body of a chunk; `number` is the newest arrival among its records.
+pub(crate) fn chunk_of(records: &[Stored], number: Arrival) -> ChunkBody {
+    let first = records.iter().map(|stored| stored.record.scheduled()).min().unwrap_or_default();
+    let last = records.iter().map(|stored| last_slot(&stored.record)).max().unwrap_or(first);
+    ChunkBody { first, last, number, records: records.len() as u64, body: chunk::encode(records) }
+}
+
+/// The months whose slots a record adds to.
+fn months(record: &Record) -> std::ops::RangeInclusive<i64> {
+    match record {
+        Record::Result(_) | Record::Missed(_) => {
+            series::month_of(record.scheduled())..=series::month_of(last_slot(record))
+        }
+        Record::Dropped(_) => std::ops::RangeInclusive::new(1, 0),
+    }
+}
+
+/// What a portion's transaction writes: from what is sealed before and the portion's records, in order of arrival.
+pub(crate) fn prepare(
+    tables: Tables<'_>,
+    portion: Portion,
+    rows: &[RawRow],
+    intervals: &Intervals,
+) -> Result<Prepared, StoreError> {
+    let mut pairs: BTreeMap<PairKey, Vec<(Arrival, Stored)>> = BTreeMap::new();
+    for row in rows {
+        let stored = row.decode()?;
+        let key = PairKey { bucket: portion.bucket, check: stored.record.check(), agent: row.agent };
+        pairs.entry(key).or_default().push((row.arrival, stored));
+    }
+    let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()) };
+    for (key, records) in pairs {
+        let mut sealed: Sealed = seal::pair(tables, key)?.unwrap_or_default();
+        let touched: BTreeSet<i64> = records.iter().flat_map(|(_, stored)| months(&stored.record)).collect();
+        for month in &touched {
+            seal::load_segment(tables, key, *month, &mut sealed.pair.series)?;
+        }
+        for (_, stored) in &records {
+            sealed.insert(&stored.record, intervals.of_record(&stored.record));
+        }
+        prepared.pairs.push(PreparedPair {
+            key,
+            chunks: chunks(records),
+            segments: segments(&sealed.pair.series),
+            pair: series::encode_pair(&sealed),
+        });
+    }
+    Ok(prepared)
+}
+
+/// A series to the bodies of its months.
+pub(crate) fn segments(series: &sitepulse_model::series::Series) -> Vec<(i64, Vec<u8>)> {
+    let mut months: BTreeMap<i64, Vec<sitepulse_model::series::Run>> = BTreeMap::new();
+    for run in series.runs() {
+        series::by_month(*run, |month, part| months.entry(month).or_default().push(part));
+    }
+    months.into_iter().map(|(month, runs)| (month, series::encode_segment(runs.iter()))).collect()
+}
+
+/// The first of `portions` that fit into memory together; at least one.
+fn batch(portions: &[Portion]) -> &[Portion] {
+    let mut bytes = 0;
+    let fits = portions.iter().take_while(|portion| {
+        bytes += portion.bytes;
+        bytes <= GATHER_BYTES_MAX
+    });
+    let count = fits.count().max(1).min(portions.len());
+    &portions[..count]
+}
+
+/// Everything of some portions, ready to be written.
+pub(crate) fn prepare_batch(
+    tables: Tables<'_>,
+    portions: &[Portion],
+    intervals: &Intervals,
+) -> Result<Vec<Prepared>, StoreError> {
+    let rows = seal::gather(tables, portions)?;
+    let of = |portion: &Portion| rows.get(&portion.bucket).map_or(&[][..], Vec::as_slice);
+    portions.iter().map(|portion| prepare(tables, *portion, of(portion), intervals)).collect()
+}
+
+impl Engine {
+    /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
+    pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
+        self.store.write(|tables| seal::seal(tables, prepared))
+    }
+
+    /// Deletes a slice of the rows that every bucket has sealed; how many went.
+    pub(crate) fn delete_sealed(&mut self) -> Result<u64, StoreError> {
+        self.store.write(|tables| seal::delete_sealed(tables, DELETE_ROWS))
+    }
+
+    /// Calls `each` with every record that is kept, once, by check and slot: for tests and the simulator.
+    pub fn each_record(&mut self, mut each: impl FnMut(CheckNo, Kept)) -> Result<(), StoreError> {
+        let checks: Vec<_> = self.shared.book().checks().map(|check| (check.bucket(), check.number)).collect();
+        let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+        for (bucket, check) in checks {
+            let told = records::records_of(self.store.read(), bucket, check, None, always, |kept| {
+                each(check, kept);
+                ControlFlow::Continue(())
+            })?;
+            if let Some(damaged) = told.damaged.first() {
+                return Err(StoreError::BadRow { table: "chunk", what: damaged.what.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals everything there is up to now in the caller's thread, and deletes the rows: what the task does in steps, for tests and the simulator.
+    /// How many records were sealed.
+    pub fn seal_now(&mut self) -> Result<u64, StoreError> {
+        let intervals = Intervals::of(&self.shared.book());
+        let mut records = 0;
+        loop {
+            let portions = seal::portions(self.store.read(), self.arrival)?;
+            if portions.is_empty() {
+                break;
+            }
+            for prepared in prepare_batch(self.store.read(), batch(&portions), &intervals)? {
+                if !self.write_sealed(&prepared)? {
+                    return Ok(records);
+                }
+                records += prepared.portion.rows;
+            }
+        }
+        while self.delete_sealed()? > 0 {}
+        Ok(records)
+    }
+}

@@ -1,0 +1,122 @@
+//! Compaction: small chunks of a pair that follow each other become one, of about [`CHUNK_RECORDS`].
+//!
+//! Late records and short waits make small chunks, and a chunk costs about as much as thirty records. A pair's chunks are looked at after it was
+//! sealed. A group is merged when it makes a whole chunk, or when it has become long: each record is written anew about once.
+
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::{CHUNK_RECORDS, chunk_of};
+use crate::engine::Engine;
+use crate::store::records::{self, ChunkHead};
+use crate::store::seal::{self, ChunkBody, PairKey};
+use crate::store::{StoreError, Tables};
+
+/// Chunks of at least so many records stay as they are.
+const WHOLE: u64 = CHUNK_RECORDS as u64 * 3 / 5;
+/// So many small chunks in a row are merged, however few records they have.
+const GROUP_MAX: usize = 12;
+/// Most records and bytes of one merged chunk.
+const MERGED_RECORDS_MAX: u64 = CHUNK_RECORDS as u64 * 2;
+const MERGED_BYTES_MAX: u64 = 512 << 10;
+
+/// Chunks of a pair that become one.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    key: PairKey,
+    replaced: Vec<i64>,
+    merged: ChunkBody,
+}
+
+/// The groups of chunks, by first slot, that are to be merged.
+fn groups(heads: &[ChunkHead]) -> Vec<&[ChunkHead]> {
+    let mut groups = Vec::new();
+    let mut rest = heads;
+    while let Some(start) = rest.iter().position(|head| head.records < WHOLE) {
+        rest = &rest[start..];
+        let (mut records, mut bytes) = (0, 0);
+        let fits = rest.iter().take(GROUP_MAX).take_while(|head| {
+            let fits = records < WHOLE && head.records < WHOLE;
+            records += head.records;
+            bytes += head.bytes;
+            fits && records <= MERGED_RECORDS_MAX && bytes <= MERGED_BYTES_MAX
+        });
+        let (group, tail) = rest.split_at(fits.count().max(1));
+        let merged: u64 = group.iter().map(|head| head.records).sum();
+        if group.len() > 1 && (merged >= WHOLE || group.len() == GROUP_MAX) {
+            groups.push(group);
+        }
+        rest = tail;
+    }
+    groups
+}
+
+/// The next merge of a pair; `None` when there is nothing to do. Chunks that cannot be read stay as they are.
+pub(crate) fn next(tables: Tables<'_>, key: PairKey) -> Result<Option<Merge>, StoreError> {
+    let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+    let heads = records::chunk_heads(tables, key.bucket, key.check, Some(key.agent), always)?;
+    'group: for group in groups(&heads) {
+        let mut stored = Vec::new();
+        for head in group {
+            match records::chunk_records(tables, head.rowid)? {
+                Ok(records) => stored.extend(records),
+                Err(_) => continue 'group,
+            }
+        }
+        stored.sort_by_key(|one| (one.record.scheduled(), one.incarnation, one.seq));
+        let number = group.iter().map(|head| head.number).max().unwrap_or_default();
+        let replaced = group.iter().map(|head| head.rowid).collect();
+        return Ok(Some(Merge { key, replaced, merged: chunk_of(&stored, number) }));
+    }
+    Ok(None)
+}
+
+impl Engine {
+    /// Puts a merged chunk in the place of its parts, all or none; whether these were all still there.
+    pub(crate) fn merge_chunks(&mut self, merge: &Merge) -> Result<bool, StoreError> {
+        self.store.write(|tables| seal::replace_chunks(tables, merge.key, &merge.replaced, &merge.merged))
+    }
+
+    /// Merges everything there is to merge in the caller's thread, for tests and the simulator. How many chunks were written.
+    pub fn compact_now(&mut self) -> Result<u64, StoreError> {
+        let mut merged = 0;
+        for key in records::sealed_pairs(self.store.read())? {
+            while let Some(merge) = next(self.store.read(), key)? {
+                merged += u64::from(self.merge_chunks(&merge)?);
+            }
+        }
+        Ok(merged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::rows::Arrival;
+    use sitepulse_model::id::AgentNo;
+
+    fn sizes(records: &[u64]) -> Vec<Vec<u64>> {
+        let head = |(n, records): (i64, &u64)| ChunkHead {
+            rowid: n,
+            agent: AgentNo(1),
+            first: UtcMicros(n),
+            last: UtcMicros(n),
+            number: Arrival(n),
+            records: *records,
+            bytes: records * 10,
+        };
+        let heads: Vec<ChunkHead> = (0..).zip(records).map(head).collect();
+        groups(&heads).iter().map(|group| group.iter().map(|head| head.records).collect()).collect()
+    }
+
+    #[test]
+    fn small_neighbours_are_merged_once_they_make_a_chunk() {
+        assert_eq!(sizes(&[300]), [[0; 0]; 0]);
+        assert_eq!(sizes(&[300, 200]), [[0; 0]; 0]);
+        assert_eq!(sizes(&[300, 300]), [[300, 300]]);
+        assert_eq!(sizes(&[1000, 300, 300, 1000, 200, 1000]), [[300, 300]]);
+        assert_eq!(sizes(&[599, 599, 599, 599]), [[599, 599], [599, 599]]);
+        // However few they are, there are never many in a row.
+        assert_eq!(sizes(&[1; 12]), [[1; 12]]);
+        assert_eq!(sizes(&[1; 11]), [[0; 0]; 0]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Retention: how long which class of data is kept, and the slices in which the rest goes.
+//!
+//! Raw records go by whole chunks, and with them the reports and screenshots that belong to them; what figures need of each page load goes with the
+//! hourly sketches. Series, counts and daily sketches are kept for ever: a timeline, a verdict and an SLA of years ago stay what they
+//! were, and what is gone is counted ([`crate::store::series::Sealed::expired`]) and told. The file's free pages are used again by what comes
+//! next: nothing is vacuumed.
+
+use sitepulse_model::duration;
+use sitepulse_model::time::UtcMicros;
+
+use crate::engine::Engine;
+use crate::store::StoreError;
+use crate::store::expire::{self, Slice};
+
+/// How long which class is kept, in microseconds; `None` for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Records, reports and screenshots.
+    pub raw_us: Option<u64>,
+    /// Latency sketches by the hour, and the figures of single page loads.
+    pub hourly_us: Option<u64>,
+    /// Latency sketches by the day.
+    pub daily_us: Option<u64>,
+}
+
+const DAY_US: u64 = 86_400 * 1_000_000;
+/// The least that can be kept: questions without a period look back 24 h.
+const LEAST_US: u64 = 2 * DAY_US;
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { raw_us: Some(90 * DAY_US), hourly_us: Some(400 * DAY_US), daily_us: None }
+    }
+}
+
+/// Reads `90d`, `400d`, `forever`; at least two days.
+pub fn parse(text: &str) -> Result<Option<u64>, String> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let us = duration::parse(text).map_err(|error| format!("{error}, or \"forever\""))?;
+    if us < LEAST_US {
+        return Err(String::from("at least 2d must be kept"));
+    }
+    Ok(Some(us))
+}
+
+impl Retention {
+    /// Before which instants each class goes.
+    pub(crate) fn limits(&self, now: UtcMicros) -> Limits {
+        let before = |kept: Option<u64>| match kept {
+            Some(us) => now.plus_us(-i64::try_from(us).unwrap_or(i64::MAX)),
+            None => UtcMicros::MIN,
+        };
+        Limits { raw: before(self.raw_us), hourly: before(self.hourly_us), daily: before(self.daily_us) }
+    }
+}
+
+/// What lies wholly before these instants goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) raw: UtcMicros,
+    pub(crate) hourly: UtcMicros,
+    pub(crate) daily: UtcMicros,
+}
+
+impl Engine {
+    /// Lets one slice of what is too old go, in one transaction.
+    pub(crate) fn let_go(&mut self, slice: &Slice, limits: Limits) -> Result<(), StoreError> {
+        self.store.write(|tables| expire::let_go(tables, slice, limits))?;
+        if matches!(slice, Slice::Rows(expire::Table::Screenshot, _)) {
+            self.shared.book_mut().forget_screenshots_before(limits.raw);
+        }
+        Ok(())
+    }
+
+    /// Lets everything that is too old go in the caller's thread, for tests and the simulator.
+    pub fn expire_now(&mut self, retention: Retention, now: UtcMicros) -> Result<(), StoreError> {
+        let limits = retention.limits(now);
+        loop {
+            let slices = expire::find(self.store.read(), limits)?;
+            if slices.is_empty() {
+                return Ok(());
+            }
+            for slice in &slices {
+                self.let_go(slice, limits)?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_is_read_and_has_a_floor() {
+        assert_eq!(parse("90d"), Ok(Some(90 * DAY_US)));
+        assert_eq!(parse("forever"), Ok(None));
+        for text in ["1d", "0s", "90", "for ever", ""] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let limits = Retention::default().limits(UtcMicros(0));
+        assert_eq!((limits.raw.0, limits.daily), (-90 * DAY_US.cast_signed(), UtcMicros::MIN));
+    }
+}

@@ -1,0 +1,133 @@
+//! Letting go of what is older than is kept. What that is, is looked for beside the writer, for it takes passes over whole tables; it goes in
+//! slices, each a short transaction that looks again at every row it deletes.
+
+use rusqlite::params;
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
+
+use super::seal::{self, PairKey};
+use super::{StoreError, Tables, series};
+use crate::seal::retention::Limits;
+
+/// Most chunks that one transaction deletes: each frees two or three pages.
+const CHUNKS: usize = 64;
+/// Most rows of another table that one transaction deletes.
+const ROWS: usize = 500;
+/// Most rows that are looked for at a time.
+const FOUND_MAX: i64 = 50_000;
+const DAY_US: i64 = 86_400 * 1_000_000;
+
+/// A table that loses single rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    HourlyRollup,
+    DailyRollup,
+    Report,
+    Screenshot,
+}
+
+impl Table {
+    const ALL: [Self; 4] = [Self::HourlyRollup, Self::DailyRollup, Self::Report, Self::Screenshot];
+
+    /// The rows that are too old: of which table, which condition on `?1`.
+    const fn too_old(self) -> (&'static str, &'static str) {
+        match self {
+            Self::HourlyRollup => ("rollup", "class = 1 AND day < ?1"),
+            Self::DailyRollup => ("rollup", "class = 2 AND day < ?1"),
+            Self::Report => ("report", "scheduled_us < ?1"),
+            Self::Screenshot => ("screenshot", "scheduled_us < ?1"),
+        }
+    }
+
+    const fn before(self, limits: Limits) -> i64 {
+        match self {
+            Self::HourlyRollup => limits.hourly.0.div_euclid(DAY_US),
+            Self::DailyRollup => limits.daily.0.div_euclid(DAY_US),
+            Self::Report | Self::Screenshot => limits.raw.0,
+        }
+    }
+}
+
+/// What one transaction lets go.
+#[derive(Debug)]
+pub(crate) enum Slice {
+    /// Whole chunks.
+    Chunks(Vec<i64>),
+    /// Rows of a table.
+    Rows(Table, Vec<i64>),
+    /// The oldest figures of page loads of a check.
+    Vitals(Bucket, CheckNo),
+}
+
+/// What lies wholly before the limits, in slices; not everything when that is very much.
+pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, StoreError> {
+    let mut slices = Vec::new();
+    // By pair, so that a pair's counts are written once in a slice.
+    let chunks = rowids(tables, "chunk", "last_us < ?1 ORDER BY bucket, check_no, agent_no", limits.raw.0)?;
+    slices.extend(chunks.chunks(CHUNKS).map(|slice| Slice::Chunks(slice.to_vec())));
+    for table in Table::ALL {
+        let (name, condition) = table.too_old();
+        let found = rowids(tables, name, condition, table.before(limits))?;
+        slices.extend(found.chunks(ROWS).map(|slice| Slice::Rows(table, slice.to_vec())));
+    }
+    let mut statement = tables
+        .prepare("SELECT bucket, check_no, count(*) FROM vitals WHERE scheduled_us < ?1 GROUP BY bucket, check_no")?;
+    let mut rows = statement.query(params![limits.hourly.0])?;
+    while let Some(row) = rows.next()? {
+        let count = row.get::<_, i64>(2)?.unsigned_abs() as usize;
+        let (bucket, check) = (Bucket(row.get(0)?), CheckNo(row.get(1)?));
+        slices.extend((0..count.div_ceil(ROWS)).map(|_| Slice::Vitals(bucket, check)));
+    }
+    Ok(slices)
+}
+
+fn rowids(tables: Tables<'_>, table: &str, condition: &str, before: i64) -> Result<Vec<i64>, StoreError> {
+    let mut statement = tables.prepare(&format!("SELECT rowid FROM {table} WHERE {condition} LIMIT ?2"))?;
+    let rows = statement.query_map(params![before, FOUND_MAX], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Lets a slice go.
+pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Result<(), StoreError> {
+    match slice {
+        Slice::Chunks(rowids) => chunks(tables, rowids, limits),
+        Slice::Rows(table, rowids) => {
+            let (name, condition) = table.too_old();
+            let mut delete = tables.prepare_cached(&format!("DELETE FROM {name} WHERE {condition} AND rowid = ?2"))?;
+            for rowid in rowids {
+                delete.execute(params![table.before(limits), rowid])?;
+            }
+            Ok(())
+        }
+        Slice::Vitals(bucket, check) => {
+            let key = "bucket, check_no, scheduled_us, agent_no, incarnation, seq";
+            tables
+                .prepare_cached(&format!(
+                    "DELETE FROM vitals WHERE ({key}) IN (SELECT {key} FROM vitals \
+                     WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us < ?3 ORDER BY scheduled_us LIMIT ?4)"
+                ))?
+                .execute(params![bucket.0, check.0, limits.hourly.0, ROWS as i64])?;
+            Ok(())
+        }
+    }
+}
+
+/// Whole chunks go, and their pairs tell how many records went.
+fn chunks(tables: Tables<'_>, rowids: &[i64], limits: Limits) -> Result<(), StoreError> {
+    let mut delete = tables.prepare_cached(
+        "DELETE FROM chunk WHERE rowid = ?1 AND last_us < ?2 RETURNING bucket, check_no, agent_no, records",
+    )?;
+    let mut gone: std::collections::BTreeMap<PairKey, u64> = std::collections::BTreeMap::new();
+    for rowid in rowids {
+        let mut rows = delete.query(params![rowid, limits.raw.0])?;
+        while let Some(row) = rows.next()? {
+            let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
+            *gone.entry(key).or_default() += row.get::<_, i64>(3)?.unsigned_abs();
+        }
+    }
+    for (key, records) in gone {
+        let mut sealed = seal::pair(tables, key)?.unwrap_or_default();
+        sealed.expired += records;
+        seal::set_pair(tables, key, &series::encode_pair(&sealed))?;
+    }
+    Ok(())
+}

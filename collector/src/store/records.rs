@@ -1,0 +1,194 @@
+//! Reading records back: out of chunks and out of the rows that are not sealed yet, each once, by slot.
+//!
+//! To be run at one instant ([`super::Reader::at_one_instant`]): between two reads a record could move from the one to the other.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+
+use rusqlite::params;
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
+use sitepulse_model::record::Record;
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::chunk::{self, Stored};
+use super::rows::Arrival;
+use super::seal::{self, PairKey};
+use super::{StoreError, Tables};
+
+fn bad(table: &'static str, what: impl ToString) -> StoreError {
+    StoreError::BadRow { table, what: what.to_string() }
+}
+
+/// A record as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its agent.
+    pub agent: AgentNo,
+    /// The record with its key.
+    pub stored: Stored,
+}
+
+/// A chunk without its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkHead {
+    pub(crate) rowid: i64,
+    pub(crate) agent: AgentNo,
+    pub(crate) first: UtcMicros,
+    pub(crate) last: UtcMicros,
+    pub(crate) number: Arrival,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A chunk that cannot be read: its records are not shown, everything else is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedChunk {
+    /// Whose records.
+    pub agent: AgentNo,
+    /// From its first slot until after its last.
+    pub span: Span,
+    /// How many records it held.
+    pub records: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What a span's records were besides those that were handed out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadBack {
+    /// Chunks that cannot be read.
+    pub damaged: Vec<DamagedChunk>,
+}
+
+/// The chunks of a check that speak of a span, of one agent or of all, by first slot.
+pub(crate) fn chunk_heads(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    check: CheckNo,
+    agent: Option<AgentNo>,
+    span: Span,
+) -> Result<Vec<ChunkHead>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk WHERE bucket = ?1 AND check_no = ?2 \
+         AND (?3 IS NULL OR agent_no = ?3) AND first_us < ?4 AND last_us >= ?5",
+    )?;
+    let agent = agent.map(|agent| agent.0);
+    let rows = statement.query_map(params![bucket.0, check.0, agent, span.to.0, span.from.0], |row| {
+        Ok(ChunkHead {
+            rowid: row.get(0)?,
+            agent: AgentNo(row.get(1)?),
+            first: UtcMicros(row.get(2)?),
+            last: UtcMicros(row.get(3)?),
+            number: Arrival(row.get(4)?),
+            records: row.get::<_, i64>(5)?.unsigned_abs(),
+            bytes: row.get::<_, i64>(6)?.unsigned_abs(),
+        })
+    })?;
+    let mut heads = rows.collect::<Result<Vec<_>, _>>()?;
+    heads.sort_unstable_by_key(|head| (head.first, head.number));
+    Ok(heads)
+}
+
+/// A chunk's records; the inner error tells that they cannot be read.
+pub(crate) fn chunk_records(
+    tables: Tables<'_>,
+    rowid: i64,
+) -> Result<Result<Vec<Stored>, chunk::ChunkError>, StoreError> {
+    let mut statement = tables.prepare_cached("SELECT body FROM chunk WHERE rowid = ?1")?;
+    let mut rows = statement.query(params![rowid])?;
+    let row = rows.next()?.ok_or_else(|| bad("chunk", "a chunk is gone"))?;
+    Ok(chunk::decode(row.get_ref(0)?.as_blob().map_err(|error| bad("chunk", error))?))
+}
+
+/// Whether a record speaks of a span.
+fn speaks_of(record: &Record, span: Span) -> bool {
+    record.scheduled() < span.to && crate::seal::last_slot(record) >= span.from
+}
+
+/// What orders records: the slot, and what makes them different.
+type Order = (UtcMicros, AgentNo, Incarnation, Seq);
+
+fn order(kept: &Kept) -> Order {
+    (kept.stored.record.scheduled(), kept.agent, kept.stored.incarnation, kept.stored.seq)
+}
+
+struct Waiting(Kept);
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        order(&self.0) == order(&other.0)
+    }
+}
+impl Eq for Waiting {}
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        order(&self.0).cmp(&order(&other.0))
+    }
+}
+
+/// Calls `each` with every record of a check that speaks of a span, of one agent or of all, once, by its first slot, until that breaks off.
+/// Holds the chunks that overlap an instant, and the check's records that are not sealed, in memory.
+pub(crate) fn records_of(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    check: CheckNo,
+    agent: Option<AgentNo>,
+    span: Span,
+    mut each: impl FnMut(Kept) -> ControlFlow<()>,
+) -> Result<ReadBack, StoreError> {
+    let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
+    seal::unsealed_of(tables, bucket, check, agent, |kept| {
+        if speaks_of(&kept.stored.record, span) {
+            waiting.push(Reverse(Waiting(kept)));
+        }
+    })?;
+    let mut told = ReadBack::default();
+    let mut heads = chunk_heads(tables, bucket, check, agent, span)?.into_iter().peekable();
+    loop {
+        let next = heads.peek().map_or(UtcMicros::MAX, |head| head.first);
+        while waiting.peek().is_some_and(|Reverse(first)| order(&first.0).0 < next || heads.peek().is_none()) {
+            let Some(Reverse(Waiting(kept))) = waiting.pop() else { break };
+            if each(kept).is_break() {
+                return Ok(told);
+            }
+        }
+        let Some(head) = heads.next() else { return Ok(told) };
+        match chunk_records(tables, head.rowid)? {
+            Ok(records) => waiting.extend(
+                records
+                    .into_iter()
+                    .filter(|stored| speaks_of(&stored.record, span))
+                    .map(|stored| Reverse(Waiting(Kept { agent: head.agent, stored }))),
+            ),
+            Err(error) => told.damaged.push(DamagedChunk {
+                agent: head.agent,
+                span: Span::new(head.first, head.last.plus_us(1)),
+                records: head.records,
+                what: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// Every pair that has anything sealed.
+pub(crate) fn sealed_pairs(tables: Tables<'_>) -> Result<Vec<PairKey>, StoreError> {
+    let mut statement = tables.prepare_cached("SELECT bucket, check_no, agent_no FROM pair")?;
+    let rows = statement.query_map([], |row| {
+        Ok(PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many records are kept: in chunks, and in rows that are not sealed.
+pub(crate) fn count(tables: Tables<'_>) -> Result<u64, StoreError> {
+    let sealed: i64 = tables.query_row("SELECT coalesce(sum(records), 0) FROM chunk", [], |row| row.get(0))?;
+    let rows = "SELECT count(*) FROM result r WHERE r.arrival > coalesce((SELECT s.upto FROM seal s WHERE s.bucket = r.bucket), 0)";
+    let unsealed: i64 = tables.query_row(rows, [], |row| row.get(0))?;
+    Ok(sealed.unsigned_abs() + unsealed.unsigned_abs())
+}

@@ -1,0 +1,402 @@
+//! Sealing: records move from `result`, where they lie in order of arrival, into chunks, series and pairs.
+//!
+//! The row `seal(bucket, upto)` is the truth. It is set in the transaction that puts the bucket's records up to there into the sealed
+//! tables, so at every instant each record counts once: rows of `result` at or below it are dead, wherever they still lie, and are deleted
+//! later in slices. A transaction names the `upto` that it was prepared from and does nothing where that has changed.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, params};
+use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo, Incarnation, Seq};
+use sitepulse_model::record::Record;
+use sitepulse_model::series::Series;
+use sitepulse_model::time::UtcMicros;
+
+use super::chunk::Stored;
+use super::records::Kept;
+use super::rows::Arrival;
+use super::series::{self, Sealed};
+use super::{StoreError, Tables};
+
+/// Most records of one bucket that are sealed in one transaction: bounds its length, and memory.
+pub(crate) const ROWS_MAX: u64 = 50_000;
+/// Most bytes of records of one bucket that are sealed in one transaction.
+const BYTES_MAX: u64 = 16 << 20;
+
+fn bad(table: &'static str, what: impl ToString) -> StoreError {
+    StoreError::BadRow { table, what: what.to_string() }
+}
+
+/// A check and an agent, with the check's bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PairKey {
+    pub(crate) bucket: Bucket,
+    pub(crate) check: CheckNo,
+    pub(crate) agent: AgentNo,
+}
+
+/// Up to where each bucket is sealed, by bucket; 0 where nothing is.
+pub(crate) type Upto = [Arrival; BUCKETS as usize];
+
+/// Up to where each bucket is sealed.
+pub(crate) fn upto(tables: Tables<'_>) -> Result<Upto, StoreError> {
+    let mut upto = [Arrival(0); BUCKETS as usize];
+    let mut statement = tables.prepare_cached("SELECT bucket, upto FROM seal")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let bucket: u8 = row.get(0)?;
+        *upto.get_mut(usize::from(bucket)).ok_or_else(|| bad("seal", format!("bucket {bucket}")))? =
+            Arrival(row.get(1)?);
+    }
+    Ok(upto)
+}
+
+fn least(upto: &Upto) -> Arrival {
+    upto.iter().copied().min().unwrap_or_default()
+}
+
+/// Calls `each` with every record that is not sealed, in order of arrival.
+pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Bucket, AgentNo, Record)) -> Result<u64, StoreError> {
+    let sealed = upto(tables)?;
+    let mut statement =
+        tables.prepare("SELECT arrival, bucket, agent_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
+    let mut rows = statement.query(params![least(&sealed).0])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let bucket: u8 = row.get(1)?;
+        if is_sealed(&sealed, bucket, row.get(0)?)? {
+            continue;
+        }
+        let body = row.get_ref(3)?.as_blob().map_err(|error| bad("result", error))?;
+        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
+        each(Bucket(bucket), AgentNo(row.get(2)?), record);
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn is_sealed(sealed: &Upto, bucket: u8, arrival: i64) -> Result<bool, StoreError> {
+    let upto = sealed.get(usize::from(bucket)).ok_or_else(|| bad("result", format!("bucket {bucket}")))?;
+    Ok(arrival <= upto.0)
+}
+
+/// Calls `each` with every record of a check that is not sealed, of one agent or of all, in order of arrival. A pass over all such rows.
+pub(crate) fn unsealed_of(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    check: CheckNo,
+    agent: Option<AgentNo>,
+    mut each: impl FnMut(Kept),
+) -> Result<(), StoreError> {
+    let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
+    let mut statement = tables.prepare_cached(
+        "SELECT agent_no, incarnation, seq, provenance_no, body FROM result \
+         WHERE arrival > ?1 AND bucket = ?2 AND check_no = ?3 AND (?4 IS NULL OR agent_no = ?4) ORDER BY arrival",
+    )?;
+    let mut rows = statement.query(params![from.0, bucket.0, check.0, agent.map(|agent| agent.0)])?;
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?;
+        let stored = Stored {
+            incarnation: Incarnation(row.get::<_, i64>(1)?.cast_unsigned()),
+            seq: Seq(row.get::<_, i64>(2)?.cast_unsigned()),
+            provenance: row.get(3)?,
+            record: sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?,
+        };
+        each(Kept { agent: AgentNo(row.get(0)?), stored });
+    }
+    Ok(())
+}
+
+/// What is sealed next of one bucket: the records that arrived after `from`, up to `upto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Portion {
+    pub(crate) bucket: Bucket,
+    pub(crate) from: Arrival,
+    pub(crate) upto: Arrival,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Up to where each bucket can be sealed, at most to `cut`: not further than a transaction holds, and not past an arrival that an amendment
+/// still needs to tell the state before it. One pass over the unsealed rows. Buckets that are there already are left out.
+pub(crate) fn portions(tables: Tables<'_>, cut: Arrival) -> Result<Vec<Portion>, StoreError> {
+    let sealed = upto(tables)?;
+    let mut limits = [cut; BUCKETS as usize];
+    let mut statement = tables.prepare_cached("SELECT bucket, min(before_arrival) FROM late GROUP BY bucket")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (bucket, before): (u8, i64) = (row.get(0)?, row.get(1)?);
+        let limit = limits.get_mut(usize::from(bucket)).ok_or_else(|| bad("late", format!("bucket {bucket}")))?;
+        *limit = (*limit).min(Arrival(before));
+    }
+    let portion = |bucket: u8| {
+        let at = usize::from(bucket);
+        Portion { bucket: Bucket(bucket), from: sealed[at], upto: limits[at], rows: 0, bytes: 0 }
+    };
+    let mut portions: Vec<Portion> = (0..BUCKETS).map(portion).collect();
+    let mut full = [false; BUCKETS as usize];
+    let mut statement = tables.prepare_cached(
+        "SELECT arrival, bucket, length(body) FROM result WHERE arrival > ?1 AND arrival <= ?2 ORDER BY arrival",
+    )?;
+    let mut rows = statement.query(params![least(&sealed).0, cut.0])?;
+    while let Some(row) = rows.next()? {
+        let (arrival, bucket): (i64, usize) = (row.get(0)?, usize::from(row.get::<_, u8>(1)?));
+        let bytes = row.get::<_, i64>(2)?.unsigned_abs();
+        let portion = portions.get_mut(bucket).ok_or_else(|| bad("result", format!("bucket {bucket}")))?;
+        if full[bucket] || arrival <= portion.from.0 || arrival > portion.upto.0 {
+            continue;
+        }
+        if portion.rows == ROWS_MAX || (portion.rows > 0 && portion.bytes + bytes > BYTES_MAX) {
+            full[bucket] = true;
+            portion.upto = Arrival(arrival - 1);
+            continue;
+        }
+        portion.rows += 1;
+        portion.bytes += bytes;
+    }
+    portions.retain(|portion| portion.from < portion.upto);
+    Ok(portions)
+}
+
+/// A record of `result`, not decoded yet.
+#[derive(Debug)]
+pub(crate) struct RawRow {
+    pub(crate) arrival: Arrival,
+    pub(crate) agent: AgentNo,
+    incarnation: Incarnation,
+    seq: Seq,
+    provenance: u32,
+    body: Box<[u8]>,
+}
+
+impl RawRow {
+    /// The record with its key.
+    pub(crate) fn decode(&self) -> Result<Stored, StoreError> {
+        let record = sitepulse_wire::record::decode(&self.body).map_err(|error| bad("result", error))?;
+        Ok(Stored { incarnation: self.incarnation, seq: self.seq, provenance: self.provenance, record })
+    }
+}
+
+/// The records of some portions by bucket, in order of arrival. One pass over the rows; as much memory as the portions' bytes.
+pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMap<Bucket, Vec<RawRow>>, StoreError> {
+    let wanted: BTreeMap<u8, &Portion> = portions.iter().map(|portion| (portion.bucket.0, portion)).collect();
+    let from = portions.iter().map(|portion| portion.from).min().unwrap_or_default();
+    let upto = portions.iter().map(|portion| portion.upto).max().unwrap_or_default();
+    let mut statement = tables.prepare_cached(
+        "SELECT arrival, bucket, agent_no, incarnation, seq, provenance_no, body FROM result \
+         WHERE arrival > ?1 AND arrival <= ?2 ORDER BY arrival",
+    )?;
+    let mut rows = statement.query(params![from.0, upto.0])?;
+    let mut gathered: BTreeMap<Bucket, Vec<RawRow>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let arrival = Arrival(row.get(0)?);
+        let bucket: u8 = row.get(1)?;
+        let Some(portion) = wanted.get(&bucket).filter(|portion| portion.from < arrival && arrival <= portion.upto)
+        else {
+            continue;
+        };
+        let raw = RawRow {
+            arrival,
+            agent: AgentNo(row.get(2)?),
+            incarnation: Incarnation(row.get::<_, i64>(3)?.cast_unsigned()),
+            seq: Seq(row.get::<_, i64>(4)?.cast_unsigned()),
+            provenance: row.get(5)?,
+            body: row.get_ref(6)?.as_blob().map_err(|error| bad("result", error))?.into(),
+        };
+        gathered.entry(portion.bucket).or_default().push(raw);
+    }
+    Ok(gathered)
+}
+
+/// What is sealed of a pair, without its series; `None` where nothing is.
+pub(crate) fn pair(tables: Tables<'_>, key: PairKey) -> Result<Option<Sealed>, StoreError> {
+    let body: Option<Vec<u8>> = tables
+        .prepare_cached("SELECT body FROM pair WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3")?
+        .query_row(params![key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
+        .optional()?;
+    body.map(|body| series::decode_pair(&body).map_err(|error| bad_pair(key, error))).transpose()
+}
+
+/// Calls `each` with everything that is sealed of every pair; how many records that is.
+pub(crate) fn sealed(tables: Tables<'_>, mut each: impl FnMut(PairKey, Sealed)) -> Result<u64, StoreError> {
+    let mut pairs =
+        tables.prepare("SELECT bucket, check_no, agent_no, body FROM pair ORDER BY bucket, check_no, agent_no")?;
+    let mut segments = tables.prepare(
+        "SELECT month, body FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 ORDER BY month",
+    )?;
+    let mut rows = pairs.query([])?;
+    let mut records = 0;
+    while let Some(row) = rows.next()? {
+        let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
+        let body = row.get_ref(3)?.as_blob().map_err(|error| bad("pair", error))?;
+        let mut sealed = series::decode_pair(body).map_err(|error| bad_pair(key, error))?;
+        let mut rows = segments.query(params![key.bucket.0, key.check.0, key.agent.0])?;
+        while let Some(row) = rows.next()? {
+            let month = row.get(0)?;
+            let body = row.get_ref(1)?.as_blob().map_err(|error| bad("series", error))?;
+            series::decode_segment(body, &mut sealed.pair.series).map_err(|error| bad_segment(key, month, error))?;
+        }
+        records += sealed.records;
+        each(key, sealed);
+    }
+    Ok(records)
+}
+
+fn bad_pair(key: PairKey, error: series::BodyError) -> StoreError {
+    bad("pair", format!("check {}, agent {}: {error}", key.check, key.agent))
+}
+
+fn bad_segment(key: PairKey, month: i64, error: series::BodyError) -> StoreError {
+    bad("series", format!("check {}, agent {}, month {month}: {error}", key.check, key.agent))
+}
+
+/// Puts the stored segment of a month into a series, where there is one.
+pub(crate) fn load_segment(tables: Tables<'_>, key: PairKey, month: i64, into: &mut Series) -> Result<(), StoreError> {
+    let body: Option<Vec<u8>> = tables
+        .prepare_cached("SELECT body FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND month = ?4")?
+        .query_row(params![key.bucket.0, key.check.0, key.agent.0, month], |row| row.get(0))
+        .optional()?;
+    body.map_or(Ok(()), |body| series::decode_segment(&body, into).map_err(|error| bad_segment(key, month, error)))
+}
+
+/// A body of the table `chunk`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChunkBody {
+    pub(crate) first: UtcMicros,
+    pub(crate) last: UtcMicros,
+    /// The newest arrival among its records: no two chunks have the same.
+    pub(crate) number: Arrival,
+    pub(crate) records: u64,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What sealing writes of one pair.
+#[derive(Debug)]
+pub(crate) struct PreparedPair {
+    pub(crate) key: PairKey,
+    pub(crate) chunks: Vec<ChunkBody>,
+    /// Whole segments by month.
+    pub(crate) segments: Vec<(i64, Vec<u8>)>,
+    pub(crate) pair: Vec<u8>,
+}
+
+/// One bucket's transaction, prepared beside the writer.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) portion: Portion,
+    pub(crate) pairs: Vec<PreparedPair>,
+}
+
+/// Seals a portion: everything or, where the bucket is no longer sealed up to where this was prepared from or an amendment needs the state in
+/// between, nothing. Tells which.
+pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared) -> Result<bool, StoreError> {
+    let Portion { bucket, from, upto, .. } = prepared.portion;
+    let sealed: Option<i64> = tables
+        .prepare_cached("SELECT upto FROM seal WHERE bucket = ?1")?
+        .query_row(params![bucket.0], |row| row.get(0))
+        .optional()?;
+    let needed: bool = tables
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM late WHERE bucket = ?1 AND before_arrival < ?2)")?
+        .query_row(params![bucket.0, upto.0], |row| row.get(0))?;
+    if Arrival(sealed.unwrap_or(0)) != from || needed {
+        return Ok(false);
+    }
+    for pair in &prepared.pairs {
+        for chunk in &pair.chunks {
+            insert_chunk(tables, pair.key, chunk)?;
+        }
+        for (month, body) in &pair.segments {
+            set_segment(tables, pair.key, *month, body)?;
+        }
+        set_pair(tables, pair.key, &pair.pair)?;
+    }
+    tables
+        .prepare_cached(
+            "INSERT INTO seal(bucket, upto) VALUES (?1, ?2) ON CONFLICT (bucket) DO UPDATE SET upto = excluded.upto",
+        )?
+        .execute(params![bucket.0, upto.0])?;
+    Ok(true)
+}
+
+/// Adds a chunk.
+pub(crate) fn insert_chunk(tables: Tables<'_>, key: PairKey, chunk: &ChunkBody) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(
+            "INSERT INTO chunk(bucket, check_no, agent_no, first_us, number, last_us, records, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            key.bucket.0,
+            key.check.0,
+            key.agent.0,
+            chunk.first.0,
+            chunk.number.0,
+            chunk.last.0,
+            chunk.records.cast_signed(),
+            chunk.body
+        ])?;
+    Ok(())
+}
+
+/// Puts a chunk in the place of others of its pair: everything, or nothing where one of them is gone. Tells which.
+pub(crate) fn replace_chunks(
+    tables: Tables<'_>,
+    key: PairKey,
+    replaced: &[i64],
+    merged: &ChunkBody,
+) -> Result<bool, StoreError> {
+    let (mut count, mut records) = (0, 0);
+    for rowid in replaced {
+        let found: Option<i64> = tables
+            .prepare_cached(
+                "SELECT records FROM chunk WHERE rowid = ?1 AND bucket = ?2 AND check_no = ?3 AND agent_no = ?4",
+            )?
+            .query_row(params![rowid, key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
+            .optional()?;
+        count += usize::from(found.is_some());
+        records += found.unwrap_or(0).unsigned_abs();
+    }
+    if count != replaced.len() || records != merged.records {
+        return Ok(false);
+    }
+    for rowid in replaced {
+        tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?.execute(params![rowid])?;
+    }
+    insert_chunk(tables, key, merged)?;
+    Ok(true)
+}
+
+/// Sets the segment of a month.
+pub(crate) fn set_segment(tables: Tables<'_>, key: PairKey, month: i64, body: &[u8]) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(
+            "INSERT INTO series(bucket, check_no, agent_no, month, body) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (bucket, check_no, agent_no, month) DO UPDATE SET body = excluded.body",
+        )?
+        .execute(params![key.bucket.0, key.check.0, key.agent.0, month, body])?;
+    Ok(())
+}
+
+/// Sets the counts of a pair.
+pub(crate) fn set_pair(tables: Tables<'_>, key: PairKey, body: &[u8]) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(
+            "INSERT INTO pair(bucket, check_no, agent_no, body) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (bucket, check_no, agent_no) DO UPDATE SET body = excluded.body",
+        )?
+        .execute(params![key.bucket.0, key.check.0, key.agent.0, body])?;
+    Ok(())
+}
+
+/// Deletes up to `rows_max` rows that every bucket has sealed; how many went.
+pub(crate) fn delete_sealed(tables: Tables<'_>, rows_max: u64) -> Result<u64, StoreError> {
+    let dead = least(&upto(tables)?);
+    // The rows lie in order of arrival: a slice is the beginning of the table.
+    let deleted = tables
+        .prepare_cached(
+            "DELETE FROM result WHERE arrival <= ?1 AND arrival <= \
+             coalesce((SELECT arrival FROM result ORDER BY arrival LIMIT 1 OFFSET ?2), ?1 + 1) - 1",
+        )?
+        .execute(params![dead.0, rows_max.cast_signed()])?;
+    Ok(deleted as u64)
+}

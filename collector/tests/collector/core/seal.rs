@@ -1,0 +1,279 @@
+//! Sealing, merging and letting go change where records lie, never what they say; each counts once through every restart.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use sitepulse_collector::book::{Filter, Pair};
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::seal::retention::Retention;
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::record::{MissedCause, ProbeState, Record};
+use sitepulse_model::time::Span;
+
+use super::world::*;
+
+const DAY: i64 = 86_400;
+
+fn rows(engine: &mut Engine, sql: &str) -> i64 {
+    engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Everything that a book says of results.
+fn says(engine: &Engine) -> (String, Vec<(CheckNo, AgentNo, Pair)>, String) {
+    let book = engine.shared().book();
+    let pairs = |check: &sitepulse_collector::book::Check| {
+        check.pairs.iter().map(|(agent, pair)| (check.number, *agent, pair.clone())).collect::<Vec<_>>()
+    };
+    let span = Span::new(at(-DAY), at(40 * DAY));
+    let figures = book.checks().map(|check| format!("{:?}\n", book.verdicts(check.number, &Filter::All, span)));
+    let figures: String = figures.chain([format!("{:?}", book.conservation())]).collect();
+    (picture(engine), book.checks().flat_map(pairs).collect(), figures)
+}
+
+/// Every record that is kept, with its key, sorted.
+fn kept(engine: &mut Engine) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    engine
+        .each_record(|check, mut one| {
+            // A restart gives the same provenance another number.
+            one.stored.provenance = 0;
+            kept.push(format!("{check} {one:?}"));
+        })
+        .unwrap();
+    kept.sort();
+    kept
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Results(u8, u8, i64, u8, u8),
+    Missed(u8, i64, u64, u8),
+    Seal,
+    Compact,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let check = 1_u8..=3;
+    // Slots over five weeks: a month ends in between, and much comes late.
+    let slot = prop_oneof![0_i64..200, 0_i64..100_000];
+    prop_oneof![
+        6 => (check.clone(), 0_u8..2, slot.clone(), 1_u8..=4, 1_u8..20)
+            .prop_map(|(check, agent, slot, state, count)| Step::Results(check, agent, slot, state, count)),
+        1 => (check, slot, 1_u64..2000, 1_u8..=5).prop_map(|(check, slot, count, cause)| Step::Missed(check, slot, count, cause)),
+        2 => Just(Step::Seal),
+        1 => Just(Step::Compact),
+        1 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// One store that seals, merges and restarts at random beside one that only takes in: they say the same.
+    #[test]
+    fn a_sealed_store_says_what_an_unsealed_one_says(steps in prop::collection::vec(step(), 1..60)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engines = [on_disk(dir.path()), in_memory()];
+        let mut seqs: BTreeMap<(u8, u8), u64> = BTreeMap::new();
+        let mut agents = Vec::new();
+        for engine in &mut engines {
+            agents = vec![enrol(engine, "eu-west", None).agent, enrol(engine, "us-east", Some("far")).agent];
+            engine.apply(vec![definition("shop"), definition("blog"), definition("api")], &options(), START).unwrap();
+        }
+        let send = |engines: &mut [Engine; 2], seqs: &mut BTreeMap<(u8, u8), u64>, check: u8, agent: u8, records: Vec<Record>| {
+            let name = ["eu-west-1", "far"][usize::from(agent)];
+            let bucket = engines[0].shared().book().check(CheckNo(u32::from(check))).unwrap().bucket().0;
+            let seq = seqs.entry((bucket, agent)).or_default();
+            let entries: Vec<_> = records.into_iter().map(|record| { *seq += 1; entry_of(&engines[0], name, *seq - 1, record) }).collect();
+            for engine in engines.iter_mut() {
+                let mut job = job(agents[usize::from(agent)], entries.clone());
+                job.received_at = at(60 * DAY);
+                let outcome = engine.ingest(vec![job]).unwrap()[0];
+                prop_assert_eq!(outcome.stored as usize, entries.len());
+            }
+            Ok(())
+        };
+        for step in &steps {
+            match step {
+                Step::Results(check, agent, slot, state, count) => {
+                    let state = ProbeState::from_code(*state).unwrap();
+                    let records = (0..i64::from(*count)).map(|n| result(CheckNo(u32::from(*check)), (slot + n) * 30, state)).collect();
+                    send(&mut engines, &mut seqs, *check, *agent, records)?;
+                }
+                Step::Missed(check, slot, count, cause) => {
+                    let mut record = missed(CheckNo(u32::from(*check)), slot * 30, *count);
+                    if let Record::Missed(missed) = &mut record {
+                        missed.cause = MissedCause::from_code(*cause).unwrap();
+                    }
+                    send(&mut engines, &mut seqs, *check, 0, vec![record])?;
+                }
+                Step::Seal => { engines[0].seal_now().unwrap(); }
+                Step::Compact => { engines[0].compact_now().unwrap(); }
+                Step::Restart => {
+                    let [sealed, plain] = engines;
+                    drop(sealed);
+                    engines = [on_disk(dir.path()), plain];
+                }
+            }
+        }
+        let [mut sealed, mut plain] = engines;
+        prop_assert_eq!(says(&sealed), says(&plain));
+        drop(sealed);
+        sealed = on_disk(dir.path());
+        prop_assert_eq!(says(&sealed), says(&plain));
+        prop_assert_eq!(kept(&mut sealed), kept(&mut plain));
+        sealed.seal_now().unwrap();
+        sealed.compact_now().unwrap();
+        prop_assert_eq!(rows(&mut sealed, "SELECT count(*) FROM result"), 0);
+        prop_assert_eq!(kept(&mut sealed), kept(&mut plain));
+        drop(sealed);
+        sealed = on_disk(dir.path());
+        prop_assert_eq!(says(&sealed), says(&plain));
+    }
+}
+
+fn filled(dir: &std::path::Path, from: i64, count: i64) -> (Engine, AgentNo, CheckNo) {
+    let mut engine = on_disk(dir);
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let entries =
+        (0..count).map(|n| entry(&engine, n.cast_unsigned(), result(CheckNo(1), (from + n) * 30, ProbeState::Up)));
+    let mut job = job(agent, entries.collect());
+    job.received_at = at(400 * DAY);
+    engine.ingest(vec![job]).unwrap();
+    (engine, agent, CheckNo(1))
+}
+
+#[test]
+fn arrivals_are_never_given_twice_though_every_row_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, agent, check) = filled(dir.path(), 0, 10);
+    assert_eq!(engine.seal_now().unwrap(), 10);
+    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 0);
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    let late = entry(&engine, 10, result(check, 300, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![late.clone()])]).unwrap();
+    assert_eq!(rows(&mut engine, "SELECT arrival FROM result"), 11);
+    // What is sealed is still recognised.
+    assert_eq!(engine.ingest(vec![job(agent, vec![late])]).unwrap()[0].duplicates, 1);
+    assert_eq!(engine.seal_now().unwrap(), 1);
+    assert_eq!(kept(&mut engine).len(), 11);
+}
+
+#[test]
+fn a_slot_in_two_chunks_counts_as_the_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, agent, check) = filled(dir.path(), 0, 3);
+    engine.seal_now().unwrap();
+    let again = entry(&engine, 3, result(check, 30, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![again])]).unwrap();
+    engine.seal_now().unwrap();
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    let book = engine.shared().book();
+    let pair = book.pair(check, agent).unwrap().clone();
+    drop(book);
+    assert_eq!((pair.ledger.stored, pair.series.slot_count()), (4, 3));
+    let slot = pair.series.slots().nth(1).unwrap();
+    assert_eq!(slot.1.seen, sitepulse_model::series::Seen::State(ProbeState::Down));
+    assert_eq!(kept(&mut engine).len(), 4);
+}
+
+#[test]
+fn nothing_is_sealed_past_what_an_amendment_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, _, _) = filled(dir.path(), 0, 10);
+    let bucket = engine.shared().book().check(CheckNo(1)).unwrap().bucket().0;
+    let insert = format!("INSERT INTO late VALUES ({bucket}, 1, 1, 4, 0)");
+    engine.store().connection().execute(&insert, []).unwrap();
+    assert_eq!(engine.seal_now().unwrap(), 4);
+    assert_eq!(engine.seal_now().unwrap(), 0);
+    assert_eq!(kept(&mut engine).len(), 10);
+    // The other buckets are sealed to the end, and no row that is needed went.
+    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 6);
+    engine.store().connection().execute("DELETE FROM late", []).unwrap();
+    assert_eq!(engine.seal_now().unwrap(), 6);
+    assert_eq!(kept(&mut engine).len(), 10);
+}
+
+#[test]
+fn a_deleted_or_dead_row_is_counted_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, _, _) = filled(dir.path(), 0, 10);
+    let before = says(&engine);
+    // As after a kill between the bucket's transaction and the deletion: the rows still lie there.
+    engine.store().connection().execute_batch("CREATE TABLE saved AS SELECT * FROM result").unwrap();
+    engine.seal_now().unwrap();
+    engine.store().connection().execute_batch("INSERT INTO result SELECT * FROM saved; DROP TABLE saved").unwrap();
+    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 10);
+    assert_eq!(kept(&mut engine).len(), 10);
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(says(&engine), before);
+    assert_eq!(engine.seal_now().unwrap(), 0);
+    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 0);
+    assert_eq!(kept(&mut engine).len(), 10);
+}
+
+#[test]
+fn what_is_too_old_goes_and_the_timeline_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    // 100 days of a result each half minute would be many: the first day, and the hundredth.
+    let (mut engine, agent, check) = filled(dir.path(), 0, 2880);
+    let fresh: Vec<_> = (0..2880)
+        .map(|n| entry(&engine, 2880 + n, result(check, 100 * DAY + n.cast_signed() * 30, ProbeState::Up)))
+        .collect();
+    let mut fresh = job(agent, fresh);
+    fresh.received_at = at(400 * DAY);
+    engine.ingest(vec![fresh]).unwrap();
+    let before = says(&engine);
+    engine.seal_now().unwrap();
+    engine.compact_now().unwrap();
+    assert_eq!(kept(&mut engine).len(), 5760);
+    engine.expire_now(Retention::default(), at(101 * DAY)).unwrap();
+    assert_eq!(kept(&mut engine).len(), 2880);
+    assert_eq!(says(&engine), before);
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(says(&engine), before);
+    // A record that comes for a day whose chunks are gone joins its timeline all the same.
+    let late = entry(&engine, 6000, result(check, 2880 * 30, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![late])]).unwrap();
+    let before = says(&engine);
+    engine.seal_now().unwrap();
+    drop(engine);
+    assert_eq!(says(&on_disk(dir.path())), before);
+}
+
+#[test]
+fn the_file_stops_growing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let mut pages = Vec::new();
+    let retention = Retention { raw_us: Some(3 * 86_400 * 1_000_000), ..Retention::default() };
+    for day in 0..20 {
+        let entries: Vec<_> = (0..2880)
+            .map(|n: i64| {
+                // What makes records differ in length and content.
+                let mut record = result(CheckNo(1), day * DAY + n * 30, ProbeState::Up);
+                if let Record::Result(result) = &mut record {
+                    result.phases.total = Some((n.cast_unsigned() * 2_654_435_761) % 1_000_000);
+                }
+                entry(&engine, (day * 2880 + n).cast_unsigned(), record)
+            })
+            .collect();
+        let mut job = job(agent, entries);
+        job.received_at = at(400 * DAY);
+        engine.ingest(vec![job]).unwrap();
+        engine.seal_now().unwrap();
+        engine.compact_now().unwrap();
+        engine.expire_now(retention, at((day + 1) * DAY)).unwrap();
+        pages.push(engine.store().pages().unwrap());
+    }
+    assert!(pages[19] <= pages[6], "{pages:?}");
+    let book = engine.shared().book();
+    assert_eq!(book.pair(CheckNo(1), agent).unwrap().ledger.stored, 20 * 2880);
+}
