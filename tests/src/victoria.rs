@@ -81,8 +81,13 @@ impl Victoria {
         answer["data"]["result"].clone()
     }
 
-    /// Bytes of its files.
-    pub fn disk_bytes(&self) -> u64 {
+    /// Ends it, which brings all it holds in memory to the disk, and gives the bytes of its files.
+    pub fn weigh(mut self) -> u64 {
+        self.daemon.stop();
+        self.disk_bytes()
+    }
+
+    fn disk_bytes(&self) -> u64 {
         usage::disk_bytes(&self.dir.path().join("data"))
     }
 

@@ -4,7 +4,7 @@ use sitepulse_model::control::Weight;
 use sitepulse_model::explain::{Interval, explain};
 use sitepulse_model::id::Revision;
 use sitepulse_model::series::Series;
-use sitepulse_model::sla::{Account, Conservation};
+use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::{CheckView, Policy, Voter, verdicts};
 
@@ -49,18 +49,5 @@ impl Bare {
     pub(crate) fn explain(&self, check: usize, period: Span) -> Vec<Interval> {
         let mut room = usize::MAX;
         explain(&self.view(), &self.voters(check), &[], period, &mut room).expect("there is room")
-    }
-
-    /// Where every slot went.
-    pub(crate) fn conservation(&self) -> u64 {
-        let view = self.view();
-        let each = |series| Conservation::of(&view, series, &[self.life], 0).scheduled();
-        self.series.iter().flatten().map(each).sum()
-    }
-
-    /// Memory of all series, in bytes, and their runs.
-    pub(crate) fn memory(&self) -> (usize, usize) {
-        let all = || self.series.iter().flatten();
-        (all().map(Series::memory_bytes).sum(), all().map(Series::run_count).sum())
     }
 }

@@ -74,7 +74,7 @@ impl Kuma {
                 }
             }
         }
-        self.base.execute_batch("COMMIT; PRAGMA cache_size = -16384;").expect("SQL");
+        self.base.execute_batch("COMMIT").expect("SQL");
     }
 
     /// The availability of one monitor.
@@ -88,7 +88,7 @@ impl Kuma {
     /// The availability of every monitor.
     pub(crate) fn all(&self, period: Span) -> Vec<f64> {
         let question =
-            format!("SELECT monitor_id, {SUMS} FROM heartbeat WHERE time >= ?1 AND time < ?2 GROUP BY monitor_id");
+            format!("SELECT monitor_id, {SUMS} FROM heartbeat WHERE time >= ?1 AND time < ?2 GROUP BY +monitor_id");
         let mut question = self.base.prepare_cached(&question).expect("SQL");
         let rows = question.query_map(params![time(period.from), time(period.to)], |row| row.get(1)).expect("SQL");
         rows.map(|one| one.expect("a number")).collect()

@@ -52,7 +52,7 @@ fn main() {
             "sla-all" => month.get_or_insert_with(|| queries::Month::new(below)).all(),
             "explain" => month.get_or_insert_with(|| queries::Month::new(below)).explain(),
             "growth" => queries::growth(below),
-            "year" => queries::year(),
+            "year" => queries::year(below),
             "bytes" => bytes::run(below),
             _ => amend::run(below),
         }

@@ -1,5 +1,6 @@
 //! The real collector, filled through its own door.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::RwLockReadGuard;
 
@@ -7,12 +8,14 @@ use sitepulse_collector::app::ApplyOptions;
 use sitepulse_collector::book::Book;
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
+use sitepulse_collector::store::{self, series::Sealed};
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::record::{
     Cause, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState, Provenance, Record,
 };
+use sitepulse_model::series::Run;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_tests::usage;
 use sitepulse_wire::message::{Batch, Entry, JoinRequest, PROTOCOL, PROTOCOL_MIN};
@@ -68,6 +71,67 @@ impl Ours {
     pub(crate) fn disk_bytes(&mut self) -> u64 {
         self.engine.store().checkpoint().expect("the store takes writes");
         usage::disk_bytes(self.dir.path())
+    }
+
+    /// Bytes of a copy that has only the pages in use.
+    pub(crate) fn packed_bytes(&mut self) -> u64 {
+        let copy = self.dir.path().join("packed.db");
+        let into = copy.to_str().expect("a path of plain letters");
+        self.engine.store().connection().execute("VACUUM INTO ?1", [into]).expect("there is room for a copy");
+        let bytes = usage::disk_bytes(&copy);
+        std::fs::remove_file(&copy).expect("it can be removed");
+        bytes
+    }
+
+    /// Bytes of the contents of each table that has any worth telling: rows and keys, without pages' spare room.
+    pub(crate) fn table_bytes(&mut self) -> Vec<(&'static str, u64)> {
+        let connection = self.engine.store().connection();
+        let of = |table: &'static str| {
+            let sum = format!("SELECT coalesce(sum(length(body)), 0) FROM {table}");
+            (table, connection.query_row(&sum, [], |row| row.get(0)).expect("the table has bodies"))
+        };
+        ["result", "chunk", "series", "pair", "rollup"].map(of).into_iter().filter(|(_, bytes)| *bytes > 0).collect()
+    }
+
+    /// Puts a whole ledger in as if it had been sealed long ago, its raw results gone: series and counts. Then starts the engine again over it, and
+    /// tells how long that took, in microseconds.
+    pub(crate) fn imprint(self, ledger: &Ledger) -> (Self, u64) {
+        let Self { mut engine, checks, agents, buckets, seqs, numbers, dir, .. } = self;
+        let mut stored = 0;
+        {
+            let connection = engine.store().connection();
+            connection.execute_batch("BEGIN").expect("SQL");
+            let mut segment = connection.prepare("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5)").expect("SQL");
+            let mut counts = connection.prepare("INSERT INTO pair VALUES (?1, ?2, ?3, ?4)").expect("SQL");
+            for ((index, check), bucket) in checks.iter().enumerate().zip(&buckets) {
+                for (place, agent) in agents.iter().enumerate() {
+                    let series = ledger.series(index, place);
+                    let mut months: BTreeMap<i64, Vec<Run>> = BTreeMap::new();
+                    for run in series.runs() {
+                        store::series::by_month(*run, |month, part| months.entry(month).or_default().push(part));
+                    }
+                    for (month, runs) in months {
+                        let body = store::series::encode_segment(runs.iter());
+                        let values = rusqlite::params![bucket.0, check.0, agent.0, month, body];
+                        segment.execute(values).expect("the table takes segments");
+                    }
+                    let slots = series.slot_count();
+                    stored += slots;
+                    let mut sealed = Sealed { records: slots, expired: slots, ..Sealed::default() };
+                    sealed.pair.ledger.stored = slots;
+                    let body = store::series::encode_pair(&sealed);
+                    counts.execute(rusqlite::params![bucket.0, check.0, agent.0, body]).expect("the table takes pairs");
+                }
+            }
+            connection.execute_batch("COMMIT").expect("SQL");
+        }
+        let authority = engine.authority();
+        let authority = CertificateAuthority::load(authority.certificate_pem(), authority.key_pem()).expect("its own");
+        drop(engine);
+        let began = clock::monotonic();
+        let engine = Engine::open(dir.path(), authority, 1, ledger.to()).expect("the store opens");
+        let took = clock::monotonic().us_since(began);
+        (Self { engine, checks, agents, buckets, seqs, numbers, stored, dir }, took)
     }
 
     /// A batch of records with their checks' indexes, as `agent` would send it.

@@ -161,12 +161,7 @@ impl Ledger {
                 Slot::Stopped => Seen::Missed(sitepulse_model::record::MissedCause::AgentStopped),
             };
             let step_us = if count == 1 { 0 } else { lattice.interval_us };
-            let run = Run {
-                first,
-                step_us,
-                count,
-                obs: Obs { seen, revision: sitepulse_model::id::Revision(1) },
-            };
+            let run = Run { first, step_us, count, obs: Obs { seen, revision: sitepulse_model::id::Revision(1) } };
             series.insert_run(run).expect("a sound run");
         }
         series
