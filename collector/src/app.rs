@@ -5,6 +5,7 @@
 
 mod control;
 mod credentials;
+mod latency;
 mod plan;
 mod vitals;
 

@@ -22,6 +22,7 @@ use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, ProvenanceCache};
+use crate::latency::Sample;
 use crate::run_now::RunDesk;
 use crate::seal::Intervals;
 use crate::secret::Vault;
@@ -263,8 +264,9 @@ impl Engine {
         })?;
         tell(&book, &damages);
         let mut newest_slot = None;
-        let unsealed = crate::store::seal::unsealed(tables, |_, agent, record| {
+        let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             if let Record::Result(result) = &record {
+                book.insert_latency(agent, arrival, result.check, Sample::of(result));
                 heard(agent, result.started);
             }
             newest_slot = newest_slot.max(Some(record.scheduled()));

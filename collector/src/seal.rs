@@ -21,12 +21,13 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
+use crate::latency::Sample;
 use crate::store::chunk::{self, Stored};
 use crate::store::records::{self, Kept};
 use crate::store::rows::Arrival;
 use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow};
 use crate::store::series::{self, Sealed};
-use crate::store::{StoreError, Tables};
+use crate::store::{StoreError, Tables, rollup};
 
 /// Records of one chunk, about.
 pub(crate) const CHUNK_RECORDS: usize = 1000;
@@ -173,14 +174,24 @@ pub(crate) fn prepare(
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
+        let samples = records.iter().filter_map(|(_, stored)| sample(&stored.record)).collect::<Vec<_>>().into_iter();
         prepared.pairs.push(PreparedPair {
             key,
+            rollups: rollup::with_sealed(tables, key, samples)?,
             chunks: chunks(records),
             segments: segments(&sealed.pair.series),
             pair: series::encode_pair(&sealed),
         });
     }
     Ok(prepared)
+}
+
+/// What latency figures need of a record.
+fn sample(record: &Record) -> Option<Sample> {
+    match record {
+        Record::Result(result) => Sample::of(result),
+        Record::Missed(_) | Record::Dropped(_) => None,
+    }
 }
 
 /// A series to the bodies of its months.
@@ -217,7 +228,12 @@ pub(crate) fn prepare_batch(
 impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
-        self.store.write(|tables| seal::seal(tables, prepared))
+        let sealed = self.store.write(|tables| seal::seal(tables, prepared))?;
+        if sealed {
+            // From here on the store's rollups tell of them.
+            self.shared.book_mut().forget_latencies(prepared.portion.bucket, prepared.portion.upto);
+        }
+        Ok(sealed)
     }
 
     /// Deletes a slice of the rows that every bucket has sealed; how many went.

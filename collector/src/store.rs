@@ -12,12 +12,14 @@ pub mod definition;
 pub(crate) mod expire;
 pub(crate) mod mend;
 pub mod records;
+pub mod rollup;
 pub mod rows;
 pub mod seal;
 pub mod series;
 pub mod vitals;
 
 mod migrations;
+mod range;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;

@@ -58,7 +58,7 @@ fn least(upto: &Upto) -> Arrival {
 }
 
 /// Calls `each` with every record that is not sealed, in order of arrival.
-pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Bucket, AgentNo, Record)) -> Result<u64, StoreError> {
+pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Arrival, AgentNo, Record)) -> Result<u64, StoreError> {
     let sealed = upto(tables)?;
     let mut statement =
         tables.prepare("SELECT arrival, bucket, agent_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
@@ -71,7 +71,7 @@ pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Bucket, AgentNo,
         }
         let body = row.get_ref(3)?.as_blob().map_err(|error| bad("result", error))?;
         let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
-        each(Bucket(bucket), AgentNo(row.get(2)?), record);
+        each(Arrival(row.get(0)?), AgentNo(row.get(2)?), record);
         count += 1;
     }
     Ok(count)
@@ -303,6 +303,8 @@ pub(crate) struct PreparedPair {
     /// Whole segments by month.
     pub(crate) segments: Vec<(i64, Vec<u8>)>,
     pub(crate) pair: Vec<u8>,
+    /// Latencies of the days that its results touch.
+    pub(crate) rollups: Vec<super::rollup::DayBodies>,
 }
 
 /// One bucket's transaction, prepared beside the writer.
@@ -334,6 +336,9 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared) -> Result<bool, Stor
             set_segment(tables, pair.key, *month, body)?;
         }
         set_pair(tables, pair.key, &pair.pair)?;
+        for day in &pair.rollups {
+            super::rollup::set(tables, pair.key, day)?;
+        }
     }
     tables
         .prepare_cached(
