@@ -4,14 +4,19 @@
 //! start does not read it. A damaged segment or pair is made anew from the chunks that are left; the start goes on in any case, for agents
 //! wait with new results.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
+use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::records::{self, ChunkHead};
+use super::rollup::{self, DayBodies};
 use super::seal::{self, PairKey};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
+use crate::latency::{Hour, Sample};
 use crate::seal::Intervals;
 
 /// A body that cannot be read.
@@ -28,12 +33,7 @@ pub(crate) struct Damage {
 }
 
 /// Every chunk of a pair that can be read, handed out record by record; whether that were all.
-fn replay(
-    tables: Tables<'_>,
-    key: PairKey,
-    span: Span,
-    mut each: impl FnMut(&sitepulse_model::record::Record),
-) -> Result<bool, StoreError> {
+fn replay(tables: Tables<'_>, key: PairKey, span: Span, mut each: impl FnMut(&Record)) -> Result<bool, StoreError> {
     let mut heads: Vec<ChunkHead> = records::chunk_heads(tables, key.bucket, key.check, Some(key.agent), span)?;
     // As they came in: of two results of one slot the later is the newest.
     heads.sort_unstable_by_key(|head| head.number);
@@ -88,6 +88,24 @@ pub(crate) fn pair(
     // How many went with their age stood in the body that is lost.
     let body = series::encode_pair(&sealed);
     Ok((sealed, Damage { key, month: None, why, whole: false, body }))
+}
+
+/// The latencies of the days of `new` from the chunks that are left and from what is sealed now, where the stored ones cannot be read.
+pub(crate) fn rollups(tables: Tables<'_>, key: PairKey, new: &[Sample]) -> Result<Vec<DayBodies>, StoreError> {
+    let day = |sample: &Sample| Hour::of(sample.scheduled).day();
+    let touched: BTreeSet<_> = new.iter().map(day).collect();
+    let mut samples = new.to_vec();
+    for touched in touched {
+        replay(tables, key, touched.span(), |record| {
+            if let Record::Result(result) = record
+                && let Some(sample) = Sample::of(result)
+                && day(&sample) == touched
+            {
+                samples.push(sample);
+            }
+        })?;
+    }
+    Ok(rollup::anew(samples.into_iter()))
 }
 
 /// Puts what was made anew in the damaged bodies' place: sealing could not go on over them.
