@@ -5,6 +5,7 @@
 
 mod control;
 mod credentials;
+mod latency;
 mod plan;
 mod vitals;
 
@@ -148,8 +149,14 @@ pub struct Metrics {
     pub connections: u64,
     /// Refusals sent.
     pub refusals: u64,
+    /// Records sealed.
+    pub sealed: u64,
+    /// The longest transaction of sealing, merging or letting go, in microseconds.
+    pub pause_us_max: u64,
     /// Agents that hold a connection now.
     pub agents_connected: u64,
+    /// Whether the database was found whole; `None` before it was looked through.
+    pub intact: Option<bool>,
 }
 
 /// The collector, open. Clones share it.
@@ -236,6 +243,19 @@ impl App {
             let _permit = permit;
             Store::open_to_read(&dir)?.at_one_instant(work)
         });
+        Ok(read.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))??)
+    }
+
+    /// Reads tables for the collector's own work, which takes nobody's turn.
+    pub(crate) async fn read_in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let dir = self.inner.data_dir.clone();
+        if dir.as_os_str().is_empty() {
+            return Ok(self.inner.writer.run(move |engine| work(engine.store.read())).await??);
+        }
+        let read = tokio::task::spawn_blocking(move || Store::open_to_read(&dir)?.at_one_instant(work));
         Ok(read.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))??)
     }
 
@@ -392,7 +412,10 @@ impl App {
             batches_waiting: self.inner.writer.batches_waiting() as u64,
             connections: counters.connections.load(Ordering::Relaxed),
             refusals: counters.refusals.load(Ordering::Relaxed),
+            sealed: counters.sealed.load(Ordering::Relaxed),
+            pause_us_max: counters.pause_us_max.load(Ordering::Relaxed),
             agents_connected: self.book().agents_connected() as u64,
+            intact: self.inner.shared.integrity.found().map(|found| found.is_ok()),
         }
     }
 

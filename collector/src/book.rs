@@ -16,12 +16,14 @@ use std::sync::Mutex;
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
-use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region, Revision};
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::sla::Counted;
 use sitepulse_model::time::UtcMicros;
 
+use crate::latency::Sample;
 use crate::secret::Vault;
+use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
@@ -250,6 +252,25 @@ impl Book {
     pub(crate) fn forget_screenshots_before(&mut self, at: UtcMicros) {
         for check in self.checks.values_mut() {
             check.screenshots.retain(|key| key.scheduled >= at);
+        }
+    }
+}
+
+impl Book {
+    /// Notes how long a result took that is durable and not sealed; `arrival` is newer than all before. `None`: nothing that counts.
+    pub(crate) fn insert_latency(&mut self, agent: AgentNo, arrival: Arrival, check: CheckNo, sample: Option<Sample>) {
+        if let (Some(check), Some(sample)) = (self.checks.get_mut(&check), sample) {
+            check.latencies.entry(agent).or_default().push(arrival, &sample);
+        }
+    }
+
+    /// Forgets the latencies of a bucket that are sealed: the store's rollups tell of them.
+    pub(crate) fn forget_latencies(&mut self, bucket: Bucket, upto: Arrival) {
+        for check in self.checks.values_mut().filter(|check| check.bucket() == bucket) {
+            check.latencies.retain(|_, open| {
+                open.drop_sealed(upto);
+                !open.is_empty()
+            });
         }
     }
 }

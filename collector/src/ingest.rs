@@ -20,6 +20,7 @@ use sitepulse_wire::message::{Batch, Entry};
 
 use crate::book::Book;
 use crate::engine::Engine;
+use crate::latency::Sample;
 use crate::store::rows::{Appender, Arrival, RecordKey};
 use crate::store::{self, StoreError, Tables, rows};
 use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
@@ -61,6 +62,7 @@ struct Pending {
     mark_at: HashMap<MarkKey, usize>,
     provenances: Vec<(AgentNo, u32, Provenance)>,
     screenshots: Vec<(CheckNo, ScreenshotKey)>,
+    latencies: Vec<(AgentNo, Arrival, CheckNo, Option<Sample>)>,
     quarantined: u64,
     /// The newest number of arrival given out.
     arrival: Arrival,
@@ -180,6 +182,9 @@ impl Engine {
                 book.insert_record(job.agent, entry.record);
             }
         }
+        for (agent, arrival, check, sample) in pending.latencies {
+            book.insert_latency(agent, arrival, check, sample);
+        }
         for (check, key) in pending.screenshots {
             book.insert_screenshot(check, key);
         }
@@ -279,6 +284,9 @@ impl Known<'_> {
                     pending.arrival = pending.arrival.next();
                     appender.record(pending.arrival, key, check, entry.record.scheduled(), provenance, &body)?;
                     fresh[index] = true;
+                    if let Record::Result(result) = &entry.record {
+                        pending.latencies.push((agent_no, pending.arrival, check, Sample::of(result)));
+                    }
                     outcome.stored += 1;
                 }
                 Err(reason) => {

@@ -19,6 +19,7 @@ pub mod secret;
 pub mod writer;
 
 pub mod book;
+pub mod latency;
 pub mod vitals;
 
 pub mod listener;

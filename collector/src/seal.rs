@@ -15,18 +15,19 @@ pub mod task;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 
-use sitepulse_model::id::{CheckNo, Revision};
+use sitepulse_model::id::{BUCKETS, CheckNo, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
+use crate::latency::Sample;
 use crate::store::chunk::{self, Stored};
 use crate::store::records::{self, Kept};
 use crate::store::rows::Arrival;
 use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow};
 use crate::store::series::{self, Sealed};
-use crate::store::{StoreError, Tables};
+use crate::store::{StoreError, Tables, mend, rollup};
 
 /// Records of one chunk, about.
 pub(crate) const CHUNK_RECORDS: usize = 1000;
@@ -173,14 +174,34 @@ pub(crate) fn prepare(
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
+        let samples: Vec<Sample> = records.iter().filter_map(|(_, stored)| sample(&stored.record)).collect();
+        let rollups = match rollup::with_sealed(tables, key, samples.iter().copied()) {
+            // Damage must not hold up what comes after it.
+            Err(StoreError::BadRow { table, what }) => {
+                tracing::error!(
+                    "table {table}: {what}; the latencies of these days are made anew from the records that are left"
+                );
+                mend::rollups(tables, key, &samples)?
+            }
+            rollups => rollups?,
+        };
         prepared.pairs.push(PreparedPair {
             key,
+            rollups,
             chunks: chunks(records),
             segments: segments(&sealed.pair.series),
             pair: series::encode_pair(&sealed),
         });
     }
     Ok(prepared)
+}
+
+/// What latency figures need of a record.
+fn sample(record: &Record) -> Option<Sample> {
+    match record {
+        Record::Result(result) => Sample::of(result),
+        Record::Missed(_) | Record::Dropped(_) => None,
+    }
 }
 
 /// A series to the bodies of its months.
@@ -217,7 +238,12 @@ pub(crate) fn prepare_batch(
 impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
-        self.store.write(|tables| seal::seal(tables, prepared))
+        let sealed = self.store.write(|tables| seal::seal(tables, prepared))?;
+        if sealed {
+            // From here on the store's rollups tell of them.
+            self.shared.book_mut().forget_latencies(prepared.portion.bucket, prepared.portion.upto);
+        }
+        Ok(sealed)
     }
 
     /// Deletes a slice of the rows that every bucket has sealed; how many went.
@@ -244,21 +270,32 @@ impl Engine {
     /// Seals everything there is up to now in the caller's thread, and deletes the rows: what the task does in steps, for tests and the simulator.
     /// How many records were sealed.
     pub fn seal_now(&mut self) -> Result<u64, StoreError> {
-        let intervals = Intervals::of(&self.shared.book());
         let mut records = 0;
         loop {
-            let portions = seal::portions(self.store.read(), self.arrival)?;
-            if portions.is_empty() {
+            let (buckets, sealed) = self.seal_buckets(usize::from(BUCKETS))?;
+            records += sealed;
+            if buckets == 0 {
                 break;
-            }
-            for prepared in prepare_batch(self.store.read(), batch(&portions), &intervals)? {
-                if !self.write_sealed(&prepared)? {
-                    return Ok(records);
-                }
-                records += prepared.portion.rows;
             }
         }
         while self.delete_sealed()? > 0 {}
         Ok(records)
+    }
+
+    /// Seals at most so many buckets and deletes nothing: what a kill may leave behind. How many there were, and records in them.
+    pub fn seal_buckets(&mut self, buckets: usize) -> Result<(usize, u64), StoreError> {
+        let intervals = Intervals::of(&self.shared.book());
+        let portions = seal::portions(self.store.read(), self.arrival)?;
+        let first = batch(&portions);
+        let mut records = 0;
+        let mut done = 0;
+        for prepared in prepare_batch(self.store.read(), &first[..buckets.min(first.len())], &intervals)? {
+            if !self.write_sealed(&prepared)? {
+                break;
+            }
+            done += 1;
+            records += prepared.portion.rows;
+        }
+        Ok((done, records))
     }
 }

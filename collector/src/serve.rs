@@ -14,6 +14,7 @@ use sitepulse_daemon::notify::{Notifier, Progress};
 use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::{clock, config, files, logging};
+use sitepulse_model::duration;
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -23,6 +24,8 @@ use crate::listener::Listener;
 use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
+use crate::seal::task::Life;
+use crate::seal::{self, retention};
 
 /// Where the console listens when nothing is said.
 const HTTP_DEFAULT: &str = "127.0.0.1:8080";
@@ -52,6 +55,60 @@ pub struct Config {
     pub log: Option<String>,
     /// TLS for the console and the API.
     pub http_tls: Option<HttpTls>,
+    /// How long what is kept.
+    pub retention: Option<RetentionTexts>,
+    /// When results are sealed.
+    pub sealing: Option<SealingTexts>,
+}
+
+/// How long each class of data is kept: a duration of at least two days, or `forever`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionTexts {
+    /// Records, reports, screenshots: 90d.
+    pub raw: Option<String>,
+    /// Latency sketches by the hour, figures of single page loads: 400d.
+    pub hourly: Option<String>,
+    /// Latency sketches by the day: forever.
+    pub daily: Option<String>,
+}
+
+/// When results are sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealingTexts {
+    /// When the oldest came in this long ago: 6h.
+    pub after: Option<String>,
+    /// When there are so many: 1,000,000.
+    pub records: Option<u64>,
+}
+
+impl Config {
+    /// What the life of results is ruled by.
+    fn life(&self, path: Option<&Path>) -> Result<Life, Failure> {
+        let bad = |key: &str, why: String| {
+            let (exit, place) = place(false, key, path);
+            Failure::new(exit, format!("{place}: {why}"))
+        };
+        let mut life = Life::default();
+        let texts = self.retention.clone().unwrap_or_default();
+        for (key, text, kept) in [
+            ("retention.raw", texts.raw, &mut life.retention.raw_us),
+            ("retention.hourly", texts.hourly, &mut life.retention.hourly_us),
+            ("retention.daily", texts.daily, &mut life.retention.daily_us),
+        ] {
+            if let Some(text) = text {
+                *kept = retention::parse(&text).map_err(|why| bad(key, why))?;
+            }
+        }
+        let texts = self.sealing.clone().unwrap_or_default();
+        if let Some(text) = texts.after {
+            let us = duration::parse(&text).map_err(|error| bad("sealing.after", error.to_string()))?;
+            life.sealing.after_us = i64::try_from(us).unwrap_or(i64::MAX);
+        }
+        life.sealing.records = texts.records.unwrap_or(life.sealing.records);
+        Ok(life)
+    }
 }
 
 /// TLS files, both PEM.
@@ -84,6 +141,7 @@ struct Settings {
     advertise: Vec<String>,
     tls: Option<TlsFiles>,
     log: Option<String>,
+    life: Life,
 }
 
 impl Settings {
@@ -95,6 +153,7 @@ impl Settings {
         let from = args.config.as_deref();
         let http = address("http", args.http.as_deref(), config.http.as_deref(), HTTP_DEFAULT, from)?;
         let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
+        let life = config.life(from)?;
         let flags = !args.advertise.is_empty();
         let advertise = if flags { args.advertise.clone() } else { config.advertise.unwrap_or_default() };
         for one in &advertise {
@@ -113,6 +172,7 @@ impl Settings {
             advertise,
             tls: config.http_tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key }),
             log: config.log,
+            life,
         })
     }
 }
@@ -216,6 +276,14 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
     let router = route::router(Present::new(app.clone(), url.clone(), stopping.clone()));
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
+    let (looking, stopped_looking) = (app.clone(), stopping.clone());
+    tasks.spawn("look through the store", async move {
+        tokio::select! {
+            () = seal::task::look_through(looking) => {}
+            () = until(stopped_looking) => {}
+        }
+    });
+    tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
     tasks.spawn("admin socket", socket.run(router, tasks.clone(), stopping.clone()));
     if let Some(interval) = notifier.watchdog_interval() {
@@ -399,6 +467,27 @@ mod tests {
                 && config.log.is_some()
                 && config.http_tls.is_some()
         );
+        assert_eq!(config.life(None).unwrap(), Life::default());
+        assert!(config.retention.is_some() && config.sealing.is_some());
+    }
+
+    #[test]
+    fn the_life_of_results_is_read_from_the_file() {
+        let settings = gather(
+            "[retention]\nraw = \"30d\"\ndaily = \"800d\"\n[sealing]\nafter = \"1s\"\nrecords = 5\n",
+            ServeArgs::default(),
+        )
+        .unwrap();
+        let day_us = 86_400 * 1_000_000;
+        let kept = settings.life.retention;
+        assert_eq!(
+            (kept.raw_us, kept.hourly_us, kept.daily_us),
+            (Some(30 * day_us), Some(400 * day_us), Some(800 * day_us))
+        );
+        assert_eq!((settings.life.sealing.after_us, settings.life.sealing.records), (1_000_000, 5));
+        assert_eq!(gather("", ServeArgs::default()).unwrap().life, Life::default());
+        let short = gather("[retention]\nraw = \"1h\"\n", ServeArgs::default()).unwrap_err();
+        assert!(short.ends_with("collector.toml: retention.raw: at least 2d must be kept"), "{short}");
     }
 
     #[test]

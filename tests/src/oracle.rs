@@ -1,9 +1,11 @@
-//! Reads a stopped collector's store with nothing of the collector's own code but the record's decoder, and says what is wrong with it.
+//! Reads a stopped collector's store with nothing of the collector's own code but the decoders of records and chunks, and says what is wrong
+//! with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
+use sitepulse_collector::store::chunk;
 use sitepulse_model::record::{ProbeState, Record};
 
 /// What one (check, agent) has in the store.
@@ -32,6 +34,65 @@ pub struct Store {
     pub broken: Vec<String>,
 }
 
+/// A record of a store.
+#[derive(Debug, Clone)]
+pub struct StoredRow {
+    /// Its bucket.
+    pub bucket: u8,
+    /// Its agent's number.
+    pub agent: u32,
+    /// The bits of its spool's incarnation.
+    pub incarnation: i64,
+    /// Its number there.
+    pub seq: i64,
+    /// The record.
+    pub record: Record,
+}
+
+/// Every record of a store, sealed or not, as often as it is there.
+pub fn rows(db: &Connection) -> Vec<StoredRow> {
+    let mut out = Vec::new();
+    let mut statement =
+        db.prepare("SELECT bucket, agent_no, body FROM chunk ORDER BY number").expect("the chunk table is there");
+    let mut rows = statement.query([]).expect("chunks can be read");
+    while let Some(row) = rows.next().expect("a row can be read") {
+        let body: Vec<u8> = row.get(2).expect("body");
+        for stored in chunk::decode(&body).expect("a chunk decodes") {
+            out.push(StoredRow {
+                bucket: row.get(0).expect("bucket"),
+                agent: row.get(1).expect("agent"),
+                incarnation: stored.incarnation.0 as i64,
+                seq: stored.seq.0 as i64,
+                record: stored.record,
+            });
+        }
+    }
+    // What is at or below its bucket's seal is dead, and stands in chunks.
+    let mut statement = db
+        .prepare(
+            "SELECT bucket, agent_no, incarnation, seq, body FROM result \
+             WHERE arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = result.bucket), 0) ORDER BY arrival",
+        )
+        .expect("the result table is there");
+    let mut rows = statement.query([]).expect("results can be read");
+    while let Some(row) = rows.next().expect("a row can be read") {
+        let body: Vec<u8> = row.get(4).expect("body");
+        out.push(StoredRow {
+            bucket: row.get(0).expect("bucket"),
+            agent: row.get(1).expect("agent"),
+            incarnation: row.get(2).expect("incarnation"),
+            seq: row.get(3).expect("seq"),
+            record: sitepulse_wire::record::decode(&body).expect("a stored record decodes"),
+        });
+    }
+    out
+}
+
+/// How many records stand in chunks, as the chunks' own counts have it.
+pub fn sealed(db: &Connection) -> i64 {
+    db.query_row("SELECT coalesce(sum(records), 0) FROM chunk", [], |row| row.get(0)).expect("chunks can be counted")
+}
+
 /// Reads `collector.db` in a collector's data folder.
 ///
 /// `interval_us` is the interval of all checks: a missed range is spread over its slots with it.
@@ -45,18 +106,11 @@ pub fn read(data_dir: &Path, interval_us: i64) -> Store {
     }
     let mut keys: BTreeMap<(u8, u32, i64), BTreeSet<i64>> = BTreeMap::new();
     let mut tombstoned: BTreeMap<(u8, u32, i64), BTreeSet<i64>> = BTreeMap::new();
-    let mut statement =
-        db.prepare("SELECT bucket, agent_no, incarnation, seq, body FROM result").expect("the result table is there");
-    let mut rows = statement.query([]).expect("results can be read");
-    while let Some(row) = rows.next().expect("a row can be read") {
-        let key: (u8, u32, i64) =
-            (row.get(0).expect("bucket"), row.get(1).expect("agent"), row.get(2).expect("incarnation"));
-        let seq: i64 = row.get(3).expect("seq");
+    for StoredRow { bucket, agent, incarnation, seq, record } in rows(&db) {
+        let key = (bucket, agent, incarnation);
         if !keys.entry(key).or_default().insert(seq) {
             store.broken.push(format!("I3: {key:?} seq {seq} is stored twice"));
         }
-        let body: Vec<u8> = row.get(4).expect("body");
-        let record = sitepulse_wire::record::decode(&body).expect("a stored record decodes");
         let ledger = store.ledgers.entry((record.check().0, key.1)).or_default();
         match record {
             Record::Result(result) => {

@@ -131,10 +131,9 @@ impl Slow {
 /// The results of the checks called `slow` whose request was sent and never answered, as the stopped collector has them: how they were judged.
 fn cut_short(cluster: &Cluster) -> Vec<(ProbeState, String)> {
     let store = Connection::open(cluster.collector_dir().join("collector.db")).expect("the store opens");
-    let mut statement = store.prepare("SELECT body FROM result").expect("the result table is there");
-    let bodies = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).expect("results can be read");
-    bodies
-        .filter_map(|body| match sitepulse_wire::record::decode(&body.expect("a row")).expect("a record decodes") {
+    sitepulse_tests::oracle::rows(&store)
+        .into_iter()
+        .filter_map(|row| match row.record {
             Record::Result(result) if result.failed_phase == Some(Phase::FirstByte) => {
                 Some((result.state, result.detail))
             }

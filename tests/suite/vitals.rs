@@ -41,9 +41,7 @@ fn start_agent(cluster: &mut Cluster, name: &str, browser: &str) {
 /// Every record in a collector's store.
 fn stored(dir: &Path) -> Vec<Record> {
     let db = Connection::open_with_flags(dir.join("collector.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("a store");
-    let mut rows = db.prepare("SELECT body FROM result ORDER BY arrival").expect("the result table is there");
-    let bodies = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).expect("results can be read");
-    bodies.map(|body| sitepulse_wire::record::decode(&body.expect("a row")).expect("a record")).collect()
+    sitepulse_tests::oracle::rows(&db).into_iter().map(|row| row.record).collect()
 }
 
 fn results(dir: &Path) -> Vec<ProbeResult> {

@@ -10,6 +10,7 @@ use sitepulse_model::vote::Policy;
 
 use super::agent::runs_in;
 use super::pair::Pair;
+use crate::latency::open::OpenLatencies;
 use crate::vitals::{SCREENSHOTS_MAX, ScreenshotKey};
 
 /// One definition and when it applies from.
@@ -42,6 +43,8 @@ pub struct Check {
     pub pairs: BTreeMap<AgentNo, Pair>,
     /// Of which failed runs a screenshot is kept: the newest [`SCREENSHOTS_MAX`].
     pub screenshots: BTreeSet<ScreenshotKey>,
+    /// How long each agent's results took that are not sealed yet.
+    pub latencies: BTreeMap<AgentNo, OpenLatencies>,
     bucket: Bucket,
     policies: Vec<(UtcMicros, Revision, Policy)>,
 }
@@ -50,7 +53,8 @@ impl Check {
     pub(super) fn new(number: CheckNo, id: CheckId) -> Self {
         let bucket = id.bucket();
         let (pairs, screenshots) = (BTreeMap::new(), BTreeSet::new());
-        Self { number, id, revisions: Vec::new(), pairs, screenshots, bucket, policies: Vec::new() }
+        let latencies = BTreeMap::new();
+        Self { number, id, revisions: Vec::new(), pairs, screenshots, latencies, bucket, policies: Vec::new() }
     }
 
     pub(super) fn push(&mut self, revision: CheckRevision) {

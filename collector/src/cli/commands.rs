@@ -3,6 +3,7 @@
 mod backup;
 mod explain;
 mod on_demand;
+mod results;
 mod vitals;
 
 use std::io::{Read, Write};
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Checks { watch } => client_side(checks(&global, watch)),
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
+        Command::Results(args) => client_side(results::results(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),

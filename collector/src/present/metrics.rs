@@ -227,6 +227,7 @@ fn ingest(page: &mut Page, counters: &Metrics, ready: bool) {
         ("sitepulse_ingest_set_aside_total", "Records set aside as senseless.", counters.set_aside),
         ("sitepulse_ingest_commits_total", "Transactions that stored batches.", counters.commits),
         ("sitepulse_store_write_failures_total", "Writes that failed.", counters.write_failures),
+        ("sitepulse_results_sealed_total", "Records moved into chunks and series.", counters.sealed),
         (
             "sitepulse_listener_connections_total",
             "Connections taken, of agents and of strangers.",
@@ -239,6 +240,21 @@ fn ingest(page: &mut Page, counters: &Metrics, ready: bool) {
     }
     page.family("sitepulse_ingest_batches_waiting", "gauge", "Batches that wait for the writer.");
     page.sample("sitepulse_ingest_batches_waiting", &[], counters.batches_waiting as f64);
+    let name = "sitepulse_store_pause_seconds_max";
+    page.family(
+        name,
+        "gauge",
+        "The longest transaction of sealing, merging or letting go: how long batches waited for it.",
+    );
+    page.sample(name, &[], counters.pause_us_max as f64 / 1e6);
+    if let Some(intact) = counters.intact {
+        page.family(
+            "sitepulse_store_intact",
+            "gauge",
+            "Whether a look through the database since the start found it whole.",
+        );
+        page.sample("sitepulse_store_intact", &[], f64::from(u8::from(intact)));
+    }
     page.family("sitepulse_ready", "gauge", "Whether the store takes writes.");
     page.sample("sitepulse_ready", &[], f64::from(u8::from(ready)));
 }

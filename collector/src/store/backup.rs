@@ -21,7 +21,7 @@ use sitepulse_daemon::files::{self, FileError};
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 
-use super::{APPLICATION_ID, FILE, Tables, migrations, rows};
+use super::{APPLICATION_ID, FILE, Tables, migrations, records, rows};
 
 /// Pages copied between two reports of progress.
 const STEP_PAGES: i32 = if cfg!(test) { 100 } else { 4_000 };
@@ -262,10 +262,18 @@ fn write(
         kept.push((*name).to_owned());
     }
     check(&copy, to)?;
-    let records: i64 = copy.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).map_err(at(to))?;
+    let records = count(&copy).map_err(at(to))?;
     copy.close().map_err(|(_, error)| at(to)(error))?;
     let bytes = fs::metadata(to).map_err(|error| FileError::from_io(to, "read", error))?.len();
-    Ok(Held { bytes, records: records.cast_unsigned(), files: kept })
+    Ok(Held { bytes, records, files: kept })
+}
+
+/// How many records a copy holds, of this schema or an older one.
+fn count(copy: &Connection) -> rusqlite::Result<u64> {
+    if migrations::schema(copy)? >= migrations::SEALED_FROM {
+        return records::count(copy);
+    }
+    copy.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).map(i64::cast_unsigned)
 }
 
 /// Which files a backup has beside the database.
@@ -312,8 +320,7 @@ pub fn restore(
     let copy = copy(&source, from, &unfinished.0, progress)?;
     copy.execute_batch("DROP TABLE backup_file").map_err(at(&unfinished.0))?;
     raise_numbers(&copy, now).map_err(at(&unfinished.0))?;
-    let records: i64 =
-        copy.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).map_err(at(&unfinished.0))?;
+    let records = count(&copy).map_err(at(&unfinished.0))?;
     copy.close().map_err(|(_, error)| at(&unfinished.0)(error))?;
     // The keys first: a database without them would get new ones, and no agent would know it.
     for (name, content) in &beside {
@@ -325,7 +332,7 @@ pub fn restore(
     let metadata = fs::metadata(&unfinished.0).map_err(|error| FileError::from_io(&unfinished.0, "read", error))?;
     unfinished.finish(&to, AWAY)?;
     let files = beside.into_iter().map(|(name, _)| name).collect();
-    Ok(Held { bytes: metadata.len(), records: records.cast_unsigned(), files })
+    Ok(Held { bytes: metadata.len(), records, files })
 }
 
 /// The files that a backup holds: those that it must, and none but those that it may.
@@ -374,7 +381,9 @@ fn raise_numbers(copy: &Connection, now: UtcMicros) -> rusqlite::Result<()> {
     let from = newest.saturating_add(NUMBERS_GAP + apart);
     rows::set_meta(Tables(copy), META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
         super::StoreError::Sqlite(error) => error,
-        super::StoreError::Fenced { .. } | super::StoreError::BadRow { .. } => rusqlite::Error::InvalidQuery,
+        super::StoreError::Fenced { .. } | super::StoreError::Integrity { .. } | super::StoreError::BadRow { .. } => {
+            rusqlite::Error::InvalidQuery
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 //! Records are taken apart: what hardly ever changes (check, revision, provenance, state, which phases there are, which facts, ...) is a
 //! *shape*, listed once; texts and addresses are *blobs*, listed once; what is left of a record is its shape and a few numbers, one of each
 //! *column* of the shape (`chunk/columns.rs`). Slots and sequence numbers are told against the step before, repeated values
-//! by a bit that costs next to nothing, durations by what was learnt of the earlier ones: all by a range coder (`chunk/range.rs`). That
+//! by a bit that costs next to nothing, durations by what was learnt of the earlier ones: all by a range coder (`store/range.rs`). That
 //! takes less room than columns under zstd and needs no C. Blobs are deflated.
 //!
 //! | bytes | what |
@@ -20,7 +20,6 @@
 //! mean. What is read is held to them before memory is taken.
 
 mod columns;
-mod range;
 
 use std::io::{Read, Write};
 
@@ -32,8 +31,8 @@ use sitepulse_model::record::Record;
 use sitepulse_wire::record::RECORD_BYTES_MAX;
 use thiserror::Error;
 
+use super::range::{Coder, Cut, Decoder, Encoder, Number};
 use columns::{Blobs, Row, Table};
-use range::{Coder, Cut, Decoder, Encoder, Number};
 
 /// The version byte that [`encode`] writes.
 pub const CHUNK_VERSION: u8 = 1;

@@ -212,6 +212,9 @@ const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
+/// The first schema whose results may stand in chunks.
+pub(super) const SEALED_FROM: i64 = 4;
+
 /// The file's schema, 0 for a new file.
 pub(super) fn schema(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))

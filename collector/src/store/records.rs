@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -176,6 +176,35 @@ pub(crate) fn records_of(
     }
 }
 
+/// Records of a pair that went with their age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) agent: AgentNo,
+    pub(crate) records: u64,
+    /// The first slot of which a sealed record is kept.
+    pub(crate) kept_from: Option<UtcMicros>,
+}
+
+/// Of which agents records of a check are gone. Pairs whose counts cannot be read are left out: the start tells of them.
+pub(crate) fn gone(tables: Tables<'_>, bucket: Bucket, check: CheckNo) -> Result<Vec<Gone>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT p.agent_no, p.body, (SELECT min(first_us) FROM chunk c WHERE c.bucket = p.bucket AND c.check_no = p.check_no \
+         AND c.agent_no = p.agent_no) FROM pair p WHERE p.bucket = ?1 AND p.check_no = ?2 ORDER BY p.agent_no",
+    )?;
+    let mut rows = statement.query(params![bucket.0, check.0])?;
+    let mut gone = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(1)?.as_blob().map_err(|error| bad("pair", error))?;
+        if let Ok(sealed) = super::series::decode_pair(body)
+            && sealed.expired > 0
+        {
+            let kept_from = row.get::<_, Option<i64>>(2)?.map(UtcMicros);
+            gone.push(Gone { agent: AgentNo(row.get(0)?), records: sealed.expired, kept_from });
+        }
+    }
+    Ok(gone)
+}
+
 /// Every pair that has anything sealed.
 pub(crate) fn sealed_pairs(tables: Tables<'_>) -> Result<Vec<PairKey>, StoreError> {
     let mut statement = tables.prepare_cached("SELECT bucket, check_no, agent_no FROM pair")?;
@@ -186,9 +215,8 @@ pub(crate) fn sealed_pairs(tables: Tables<'_>) -> Result<Vec<PairKey>, StoreErro
 }
 
 /// How many records are kept: in chunks, and in rows that are not sealed.
-pub(crate) fn count(tables: Tables<'_>) -> Result<u64, StoreError> {
-    let sealed: i64 = tables.query_row("SELECT coalesce(sum(records), 0) FROM chunk", [], |row| row.get(0))?;
-    let rows = "SELECT count(*) FROM result r WHERE r.arrival > coalesce((SELECT s.upto FROM seal s WHERE s.bucket = r.bucket), 0)";
-    let unsealed: i64 = tables.query_row(rows, [], |row| row.get(0))?;
-    Ok(sealed.unsigned_abs() + unsealed.unsigned_abs())
+pub(super) fn count(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT (SELECT coalesce(sum(records), 0) FROM chunk) + (SELECT count(*) FROM result \
+               WHERE arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = result.bucket), 0))";
+    connection.query_row(sql, [], |row| row.get(0)).map(i64::cast_unsigned)
 }

@@ -5,6 +5,7 @@ mod enrol;
 mod heartbeats;
 mod ingest;
 mod listener;
+mod migration;
 mod seal;
 mod secrets;
 mod session;

@@ -183,6 +183,37 @@ impl Sketch {
         Some((first + (last - first) / 2).clamp(self.min, self.max))
     }
 
+    /// Its buckets with their counts, ascending; the smallest and the largest value (of no value 0); the sum.
+    pub fn parts(&self) -> (&[(u16, u64)], u64, u64, u128) {
+        (&self.buckets, self.min, self.max, self.sum)
+    }
+
+    /// The sketch of what [`Sketch::parts`] told.
+    ///
+    /// # Errors
+    /// They contradict themselves.
+    pub fn from_parts(buckets: Vec<(u16, u64)>, min: u64, max: u64, sum: u128) -> Result<Self, SketchError> {
+        let damaged = SketchError::Damaged;
+        let (Some((first, _)), Some((last, _))) = (buckets.first(), buckets.last()) else {
+            return if (min, max, sum) == (0, 0, 0) { Ok(Self::new()) } else { Err(damaged("values of no count")) };
+        };
+        if buckets.iter().any(|(_, times)| *times == 0) || buckets.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return Err(damaged("an empty bucket, or the same one twice"));
+        }
+        if min > max {
+            return Err(damaged("its smallest value is larger than its largest"));
+        }
+        if bucket(max) != *last || bucket(min).max(lowest(max)) != *first {
+            return Err(damaged("its smallest and largest value lie in other buckets"));
+        }
+        Ok(Self { buckets, min, max, sum })
+    }
+
+    /// The values that a bucket of [`Sketch::parts`] counts: the smallest and the largest. `None` where there is no such bucket.
+    pub fn bucket_range(at: u16) -> Option<(u64, u64)> {
+        (at <= bucket(u64::MAX)).then(|| range(at))
+    }
+
     /// As bytes, at most [`SKETCH_BYTES_MAX`]. Equal sketches give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(8 + 3 * self.buckets.len());
@@ -231,20 +262,13 @@ impl Sketch {
             buckets.push((at, times));
         }
         let mut value = || u64::try_from(next()?).map_err(|_| damaged("a value too large"));
-        let sketch = match (buckets.first(), buckets.last()) {
-            (Some((first, _)), Some((last, _))) => {
-                let (first, last) = (*first, *last);
+        let sketch = match buckets.last() {
+            Some(_) => {
                 let (min, max) = (value()?, value()?);
                 let sum = next()?;
-                if min > max {
-                    return Err(damaged("its smallest value is larger than its largest"));
-                }
-                if bucket(max) != last || bucket(min).max(lowest(max)) != first {
-                    return Err(damaged("its smallest and largest value lie in other buckets"));
-                }
-                Self { buckets, min, max, sum }
+                Self::from_parts(buckets, min, max, sum)?
             }
-            _ => Self::new(),
+            None => Self::new(),
         };
         if rest.is_empty() { Ok(sketch) } else { Err(cut()) }
     }

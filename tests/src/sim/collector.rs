@@ -91,6 +91,8 @@ pub struct Collector {
     pub dies_after_commit: bool,
     /// The disk takes no growth.
     pub disk_full: bool,
+    /// How many transactions took batches in.
+    commits: u64,
     /// Results in the order of their commits.
     pub arrivals: Vec<Arrival>,
     /// What must never happen.
@@ -113,6 +115,7 @@ impl Collector {
             commit_at: None,
             dies_after_commit: false,
             disk_full: false,
+            commits: 0,
             arrivals: Vec::new(),
             broken: Vec::new(),
         }
@@ -298,6 +301,8 @@ impl Collector {
         let stored = engine.ingest(jobs);
         if stored.is_ok() {
             self.arrivals.extend(slots.into_iter().map(|scheduled| Arrival { scheduled, stored_us: now }));
+            self.commits += 1;
+            age(engine, self.commits);
             if std::mem::take(&mut self.dies_after_commit) {
                 return true;
             }
@@ -315,6 +320,16 @@ impl Collector {
             self.read(connection, now, rng, wishes);
         }
         false
+    }
+}
+
+/// Now and then seals a few buckets and leaves it there, as a kill would; seals all; merges. A full disk refuses, and that is all.
+fn age(engine: &mut Engine, commits: u64) {
+    match commits % 11 {
+        3 => drop(engine.seal_buckets(2)),
+        6 => drop(engine.seal_now()),
+        9 => drop(engine.compact_now()),
+        _ => {}
     }
 }
 

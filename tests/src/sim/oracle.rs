@@ -55,19 +55,14 @@ pub(super) fn judge(world: &mut World) -> Vec<String> {
 
 fn read(dir: &Path) -> Vec<Row> {
     let db = Connection::open(dir.join(FILE)).expect("the store opens");
-    let mut statement =
-        db.prepare("SELECT bucket, agent_no, incarnation, seq, body FROM result").expect("the table is there");
-    let rows = statement.query_map([], |row| {
-        let body: Vec<u8> = row.get(4)?;
-        Ok(Row {
-            bucket: row.get(0)?,
-            agent: AgentNo(row.get(1)?),
-            incarnation: Incarnation(row.get::<_, i64>(2)? as u64),
-            seq: row.get::<_, i64>(3)? as u64,
-            record: sitepulse_wire::record::decode(&body).expect("a stored record decodes"),
-        })
-    });
-    rows.expect("results read").map(|row| row.expect("a result reads")).collect()
+    let row = |row: crate::oracle::StoredRow| Row {
+        bucket: row.bucket,
+        agent: AgentNo(row.agent),
+        incarnation: Incarnation(row.incarnation as u64),
+        seq: row.seq as u64,
+        record: row.record,
+    };
+    crate::oracle::rows(&db).into_iter().map(row).collect()
 }
 
 /// I3: every key once; sequence numbers without gaps but for those a tombstone names.

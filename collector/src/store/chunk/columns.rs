@@ -10,8 +10,8 @@ use sitepulse_model::record::{
 };
 use sitepulse_model::time::UtcMicros;
 
-use super::range::{Coder, Hit, Number, unzigzag, zigzag};
 use super::{ChunkError, RECORDS_MAX, Stored};
+use crate::store::range::{Coder, Hit, Number, unzigzag, zigzag};
 
 /// Most blobs or shapes that are read: each record can bring a few texts of its own.
 pub(super) const LISTED_MAX: u64 = (RECORDS_MAX * 64) as u64;

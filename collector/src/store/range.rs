@@ -13,6 +13,17 @@ const LEARNT_BITS: u32 = 4;
 /// After so many bits a chance is as slow to change as it gets: it follows what changes over hours.
 const MEMORY: u8 = 100;
 
+/// What the next bit counts for after so many, of 65,536: 1/2, 1/3, 1/4, ...
+const SHARES: [u32; MEMORY as usize + 1] = {
+    let mut shares = [0; MEMORY as usize + 1];
+    let mut seen = 0;
+    while seen < shares.len() {
+        shares[seen] = (1 << 16) / (seen as u32 + 2);
+        seen += 1;
+    }
+    shares
+};
+
 /// The chance of a bit to be 0, of 65,536.
 #[derive(Clone, Copy)]
 pub(super) struct Chance {
@@ -29,10 +40,12 @@ impl Chance {
     }
 
     /// Learns a bit: after few of them much from each, as one who counts both does.
+    #[inline]
     fn learn(&mut self, bit: bool) {
-        let target = if bit { 0 } else { i32::from(u16::MAX) };
-        let zero = i32::from(self.zero);
-        self.zero = (zero + (target - zero) / (i32::from(self.seen) + 2)) as u16;
+        let share = SHARES[usize::from(self.seen)];
+        let zero = u32::from(self.zero);
+        let off = if bit { zero } else { u32::from(u16::MAX) - zero } * share >> 16;
+        self.zero = if bit { zero - off } else { zero + off } as u16;
         self.seen = (self.seen + 1).min(MEMORY);
     }
 }

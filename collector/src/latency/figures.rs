@@ -1,0 +1,209 @@
+//! Latencies of a check over a span: of all that was asked for, and apart by region or agent.
+//!
+//! Figures are exact to the hour: the span is widened to full hours of UTC, and to full days where hours are no longer kept; which it became is told.
+//!
+//! Each result counts once, though sealing may go on meanwhile: [`Frame::of`] takes what is not sealed from the book *first*; [`Frame::gather`]
+//! then reads the store at one instant, with where its seal stands, and leaves out what that has sealed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region};
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::open::OpenLatencies;
+use super::{Day, Hour, Latencies};
+use crate::book::{Book, Check};
+use crate::store::rollup::{self, Class};
+use crate::store::{StoreError, Tables, seal};
+use crate::vitals::figures::Place;
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// From when; absent: 24 hours before its end.
+    pub from: Option<UtcMicros>,
+    /// Until when; absent: now.
+    pub to: Option<UtcMicros>,
+    /// This region alone.
+    pub region: Option<Region>,
+    /// This agent alone.
+    pub agent: Option<AgentNo>,
+    /// Apart by agent instead of by region.
+    pub by_agent: bool,
+}
+
+/// What the figures of a check are made of besides the store's rollups: taken from the book.
+#[derive(Debug)]
+pub struct Frame {
+    check: CheckId,
+    number: CheckNo,
+    bucket: Bucket,
+    asked: Span,
+    now: UtcMicros,
+    by_agent: bool,
+    /// The agents asked for.
+    places: BTreeMap<AgentNo, (Region, AgentName)>,
+    open: Vec<(AgentNo, OpenLatencies)>,
+}
+
+/// Latencies of a check.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// The check.
+    pub check: CheckId,
+    /// The span asked for, clipped to the check's life.
+    pub asked: Span,
+    /// The span they cover: that one in full hours, or days where hours are no longer kept; no further than now.
+    pub covered: Span,
+    /// First all places together, then each place that has any.
+    pub groups: Vec<Group>,
+}
+
+/// Latencies in one place.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Where.
+    pub place: Place,
+    /// What was counted.
+    pub latencies: Latencies,
+}
+
+/// Whole hours that a span touches, from the first to before the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hours {
+    from: Hour,
+    to: Hour,
+}
+
+impl Hours {
+    fn touched_by(span: Span) -> Self {
+        let from = Hour::of(span.from);
+        if span.is_empty() {
+            return Self { from, to: from };
+        }
+        Self { from, to: Hour(Hour::of(span.to.plus_us(-1)).0 + 1) }
+    }
+
+    fn contains(self, hour: Hour) -> bool {
+        self.from <= hour && hour < self.to
+    }
+
+    /// Whether all of a day lies inside.
+    fn contains_day(self, day: Day) -> bool {
+        self.from <= day.hour(0) && day.hour(24) <= self.to
+    }
+
+    /// The first and the last day that it touches; `None` of no hours.
+    fn days(self) -> Option<(Day, Day)> {
+        (self.from < self.to).then(|| (self.from.day(), Hour(self.to.0 - 1).day()))
+    }
+
+    fn widened_to(self, day: Day) -> Self {
+        Self { from: self.from.min(day.hour(0)), to: self.to.max(day.hour(24)) }
+    }
+
+    fn span(self) -> Span {
+        Span::new(self.from.start(), self.to.start())
+    }
+}
+
+impl Frame {
+    /// Looks up what the figures of `check` need. Without a beginning they cover 24 h, clipped to the check's life.
+    pub fn of(book: &Book, check: &Check, ask: &Ask, now: UtcMicros) -> Self {
+        let asked_for = |agent: AgentNo, region: &Region| {
+            ask.agent.is_none_or(|wanted| wanted == agent) && ask.region.as_ref().is_none_or(|wanted| wanted == region)
+        };
+        let agents = book.agents().filter(|agent| asked_for(agent.number, &agent.region));
+        let places: BTreeMap<_, _> =
+            agents.map(|agent| (agent.number, (agent.region.clone(), agent.name.clone()))).collect();
+        let open = check.latencies.iter().filter(|(agent, _)| places.contains_key(agent));
+        Self {
+            check: check.id.clone(),
+            number: check.number,
+            bucket: check.bucket(),
+            asked: book.period(check, ask.from, ask.to, now),
+            now,
+            by_agent: ask.by_agent,
+            open: open.map(|(agent, open)| (*agent, open.clone())).collect(),
+            places,
+        }
+    }
+
+    /// The figures. `tables` must be of one instant, after the frame was made.
+    pub(crate) fn gather(self, tables: Tables<'_>) -> Result<Figures, StoreError> {
+        let asked_hours = Hours::touched_by(self.asked);
+        let mut hours = asked_hours;
+        let mut found: BTreeMap<AgentNo, Latencies> = BTreeMap::new();
+        if let Some(days) = asked_hours.days() {
+            let of = (self.bucket, self.number);
+            let mut by_hour = BTreeSet::new();
+            for edge in BTreeSet::from([days.0, days.1]).into_iter().filter(|day| !asked_hours.contains_day(*day)) {
+                rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, day, body| {
+                    by_hour.insert((agent, day));
+                    if self.places.contains_key(&agent) {
+                        for (at, latencies) in rollup::decode_hours(body)?.hours {
+                            if asked_hours.contains(day.hour(at)) {
+                                found.entry(agent).or_default().merge(&latencies);
+                            }
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
+            rollup::rollups_of(tables, of, Class::Whole, days, |agent, day, body| {
+                if self.places.contains_key(&agent) && !by_hour.contains(&(agent, day)) {
+                    hours = hours.widened_to(day);
+                    found.entry(agent).or_default().merge(&rollup::decode_whole(body)?);
+                }
+                Ok(())
+            })?;
+        }
+        let sealed = seal::upto(tables)?.get(usize::from(self.bucket.0)).copied().unwrap_or_default();
+        for (agent, open) in &self.open {
+            let left = open.iter().filter(|(arrival, _)| *arrival > sealed);
+            for (_, sample) in left.filter(|(_, sample)| hours.contains(Hour::of(sample.scheduled))) {
+                found.entry(*agent).or_default().add(&sample);
+            }
+        }
+        Ok(self.finish(hours, &found))
+    }
+
+    fn finish(self, hours: Hours, found: &BTreeMap<AgentNo, Latencies>) -> Figures {
+        let mut groups: BTreeMap<Place, Latencies> = BTreeMap::new();
+        for (agent, latencies) in found.iter().filter(|(_, latencies)| !latencies.is_empty()) {
+            let Some((region, name)) = self.places.get(agent) else { continue };
+            let place =
+                if self.by_agent { Place::Agent(region.clone(), name.clone()) } else { Place::Region(region.clone()) };
+            for place in [Place::All, place] {
+                groups.entry(place).or_default().merge(latencies);
+            }
+        }
+        let covered = hours.span();
+        let covered = Span::new(covered.from, covered.to.min(self.now.max(covered.from)));
+        let groups = groups.into_iter().map(|(place, latencies)| Group { place, latencies }).collect();
+        Figures { check: self.check, asked: self.asked, covered, groups }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::HOUR_US;
+
+    #[test]
+    fn a_span_is_widened_to_full_hours() {
+        let hours = |from: i64, to: i64| {
+            let hours = Hours::touched_by(Span::new(UtcMicros(from), UtcMicros(to)));
+            (hours.from.0, hours.to.0)
+        };
+        assert_eq!(hours(0, 1), (0, 1));
+        assert_eq!(hours(0, HOUR_US), (0, 1));
+        assert_eq!(hours(HOUR_US - 1, HOUR_US + 1), (0, 2));
+        assert_eq!(hours(5, 5), (0, 0));
+        assert_eq!(hours(-1, 0), (-1, 0));
+        let hours = Hours { from: Hour(20), to: Hour(49) };
+        assert_eq!(hours.days(), Some((Day(0), Day(2))));
+        assert_eq!([0, 1, 2].map(|day| hours.contains_day(Day(day))), [false, true, false]);
+        assert_eq!(Hours { from: Hour(3), to: Hour(3) }.days(), None);
+    }
+}
