@@ -14,12 +14,14 @@ mod objects;
 mod pair;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
+use sitepulse_model::sla::Counted;
 use sitepulse_model::time::UtcMicros;
 
 use crate::latency::Sample;
@@ -49,6 +51,8 @@ pub struct Book {
     vault: Vault,
     quarantined: u64,
     version: u64,
+    /// Where every run went, as far as it was counted: see [`Book::conservation`].
+    counted: Mutex<BTreeMap<(CheckNo, AgentNo), Counted>>,
 }
 
 impl Book {

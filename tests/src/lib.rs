@@ -10,4 +10,5 @@ pub mod servers;
 pub mod sim;
 pub mod site;
 pub mod usage;
+pub mod victoria;
 pub mod wait;

@@ -1,5 +1,8 @@
 //! What a process has used, as Linux counts it.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 /// CPU time of all threads of a process, user and system, in microseconds. 0 when it is gone.
 pub fn cpu_us(pid: u32) -> u64 {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
@@ -29,6 +32,13 @@ pub fn rss_kib(pid: u32) -> u64 {
 /// Resident memory in KiB, at most so far (`VmHWM`).
 pub fn peak_kib(pid: u32) -> u64 {
     field(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+/// Bytes that the files below `path` take on disk, as far as they can be read: blocks, not lengths.
+pub fn disk_bytes(path: &Path) -> u64 {
+    let Ok(about) = std::fs::symlink_metadata(path) else { return 0 };
+    let below = std::fs::read_dir(path).into_iter().flatten().flatten();
+    about.blocks() * 512 + below.map(|entry| disk_bytes(&entry.path())).sum::<u64>()
 }
 
 fn field(path: &str, name: &str) -> u64 {

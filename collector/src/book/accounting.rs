@@ -1,11 +1,13 @@
 //! From the book to verdicts and figures: gathers the voters of a check and asks the model.
 
+use std::sync::PoisonError;
+
 use sitepulse_model::control::Weight;
 use sitepulse_model::explain;
 use sitepulse_model::id::{AgentNo, CheckNo, Region};
 use sitepulse_model::record::ProbeState;
 use sitepulse_model::series::Series;
-use sitepulse_model::sla::{Account, Conservation};
+use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::timeline::{self, Raw, UnknownCause};
 use sitepulse_model::vote::{self, CheckView, VerdictSpan, Voter};
@@ -121,17 +123,23 @@ impl Book {
     }
 
     /// Where every scheduled run went, for each check and agent that were ever heard of together: scheduled = stored + missed +
-    /// dropped, or the difference is shown.
+    /// dropped, or the difference is shown. Counts on from where it was last asked.
     pub fn conservation(&self) -> Vec<ConservationRow> {
-        let row = |check: &Check, agent: &Agent| {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut row = |check: &Check, agent: &Agent| {
             let pair = check.pairs.get(&agent.number)?;
             let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
             let view = CheckView { revisions: check.policies(), life };
-            let slots = Conservation::of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
+            let counted = counted.entry((check.number, agent.number)).or_default();
+            let slots = counted.of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
             let scheduled = slots.scheduled();
             Some(ConservationRow { check: check.number, agent: agent.number, scheduled, counts: pair.ledger, slots })
         };
-        self.checks.values().flat_map(|check| self.agents.values().filter_map(move |agent| row(check, agent))).collect()
+        let mut rows = Vec::new();
+        for check in self.checks.values() {
+            rows.extend(self.agents.values().filter_map(|agent| row(check, agent)));
+        }
+        rows
     }
 
     fn agent_now(&self, check: &Check, agent: &Agent, now: UtcMicros) -> AgentNow {

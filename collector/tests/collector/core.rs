@@ -7,6 +7,7 @@ mod exchange;
 mod heartbeats;
 mod ingest;
 mod listener;
+mod migration;
 mod objects;
 mod seal;
 mod secrets;

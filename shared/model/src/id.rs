@@ -153,7 +153,16 @@ impl AgentName {
 
 /// FNV-1a, 64 bit: a small stable hash for keys and schedule offsets. Not for secrets.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fnv1a_of(&[bytes])
+}
+
+/// [`fnv1a`] of some pieces as if they were one.
+pub fn fnv1a_of(pieces: &[&[u8]]) -> u64 {
+    pieces
+        .iter()
+        .copied()
+        .flatten()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -174,6 +183,7 @@ mod tests {
     fn buckets_never_move() {
         assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a_of(&[b"shop", b"@", b"eu-1"]), fnv1a(b"shop@eu-1"));
         assert_eq!(Bucket::of("a"), Bucket(0x0c));
     }
 }

@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 use self::waiting::{Waiting, WaitingRoom};
 use crate::check::AssignedCheck;
 use crate::control::Weight;
-use crate::id::{AgentName, CheckId, CheckNo, Revision, fnv1a};
+use crate::id::{AgentName, CheckId, CheckNo, Revision, fnv1a, fnv1a_of};
 use crate::record::MissedCause;
 use crate::series::RANGE_SLOTS_MAX;
 use crate::time::UtcMicros;
@@ -57,7 +57,7 @@ impl Lattice {
     /// The lattice of a check on an agent. Stable for ever: the same after every restart.
     pub fn new(check: &CheckId, agent: &AgentName, interval_us: u64) -> Self {
         let interval_ms = (interval_us / 1000).max(1);
-        let offset_ms = fnv1a(alloc::format!("{check}@{agent}").as_bytes()) % interval_ms;
+        let offset_ms = fnv1a_of(&[check.as_str().as_bytes(), b"@", agent.as_str().as_bytes()]) % interval_ms;
         Self { offset_us: offset_ms * 1000, interval_us: interval_ms * 1000 }
     }
 

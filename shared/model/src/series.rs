@@ -188,12 +188,14 @@ impl core::error::Error for RangeError {}
 #[derive(Debug, Clone, Default)]
 pub struct Series {
     runs: BTreeMap<UtcMicros, Run>,
+    /// See [`Series::edits`].
+    edits: u64,
 }
 
 impl Series {
     /// A series without observations.
     pub const fn new() -> Self {
-        Self { runs: BTreeMap::new() }
+        Self { runs: BTreeMap::new(), edits: 0 }
     }
 
     /// Adds a result; tells whether anything changed. O(log runs), without an allocation where it continues a run.
@@ -238,8 +240,18 @@ impl Series {
 
     /// Adds a whole run.
     pub(crate) fn insert(&mut self, new: Run) -> bool {
+        // The common case first: it comes after everything else.
+        if let Some(mut last) = self.runs.last_entry()
+            && last.get().last() < new.first
+        {
+            if !last.get_mut().join(&new) {
+                self.runs.insert(new.first, new);
+            }
+            return true;
+        }
+        self.edits += 1;
         let new_last = new.last();
-        // The common cases first: it continues the run before it, or is known already.
+        // Then those of a backlog: it continues the run before it, or is known already.
         let next = self.runs.range(new.first..).next().map(|(_, run)| *run);
         let next_is_clear = next.is_none_or(|next| next.first > new_last);
         if let Some((_, before)) = self.runs.range_mut(..new.first).next_back() {
@@ -349,6 +361,17 @@ impl Series {
     pub fn at(&self, slot: UtcMicros) -> Option<Obs> {
         let (_, run) = self.runs.range(..=slot).next_back()?;
         run.holds(slot).then_some(run.obs)
+    }
+
+    /// Counts what was put in anywhere but at the end. While it stays the same, all runs but the last stay the same, so what was derived from them
+    /// need not be derived again.
+    pub fn edits(&self) -> u64 {
+        self.edits
+    }
+
+    /// The runs in order whose first slot is at or after `from`, and the one before them.
+    pub(crate) fn runs_from(&self, from: UtcMicros) -> (Option<&Run>, impl Iterator<Item = &Run>) {
+        (self.runs.range(..from).next_back().map(|(_, run)| run), self.runs.range(from..).map(|(_, run)| run))
     }
 
     /// The runs in order.
@@ -482,6 +505,20 @@ mod tests {
         assert!(!series.insert_result(ONE, UtcMicros(120), ProbeState::Up));
         assert_eq!((series.run_count(), series.slot_count()), (1, 10_000));
         assert_eq!(series.last_result(), Some((UtcMicros(9_999 * 60), ProbeState::Up)));
+    }
+
+    #[test]
+    fn only_what_is_not_put_at_the_end_is_an_edit() {
+        let mut series = Series::new();
+        series.insert_result(ONE, UtcMicros(0), ProbeState::Up);
+        let edits = series.edits();
+        for (k, state) in [(1, ProbeState::Up), (2, ProbeState::Down), (5, ProbeState::Down), (6, ProbeState::Up)] {
+            series.insert_result(ONE, UtcMicros(k * 60), state);
+        }
+        series.insert_missed(ONE, UtcMicros(420), UtcMicros(600), 60, MissedCause::AgentStopped).unwrap();
+        assert_eq!((series.edits(), series.run_count()), (edits, 4));
+        series.insert_result(ONE, UtcMicros(180), ProbeState::Down);
+        assert_ne!(series.edits(), edits);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Time is counted in whole microseconds and adds up to the period exactly. Ratios are `None` where their denominator is 0:
 //! nothing measured is never 100 %.
 
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Weight;
@@ -187,28 +188,39 @@ impl Conservation {
     /// two name revisions with other intervals, the longer of both), and counted where the pair was assigned. Slots after the last
     /// record are not holes: they may be under way.
     pub fn of(view: &CheckView<'_>, series: &Series, assigned: &[Span], dropped: u64) -> Self {
-        let mut count = Self { dropped, ..Self::default() };
-        let interval = |run: &Run| view.policy(run.obs.revision).map_or(u64::MAX, |policy| policy.interval_us);
         let assigned = &union(assigned.to_vec())[..];
-        let mut before: Option<&Run> = None;
-        for run in series.runs() {
-            *count.bin(run.obs.seen) += run.count;
+        let mut count = Self { dropped, ..Self::default() };
+        count.add(view, None, series.runs(), assigned);
+        count
+    }
+
+    /// Adds runs, of which `before` is the neighbour on the left. `assigned` do not overlap.
+    fn add<'r>(
+        &mut self,
+        view: &CheckView<'_>,
+        before: Option<&'r Run>,
+        runs: impl Iterator<Item = &'r Run>,
+        assigned: &[Span],
+    ) {
+        let interval = |run: &Run| view.policy(run.obs.revision).map_or(u64::MAX, |policy| policy.interval_us);
+        let mut before = before;
+        for run in runs {
+            *self.bin(run.obs.seen) += run.count;
             if let Some(before) = before {
-                count.holes += holes(before.last(), run.first, interval(before).max(interval(run)), assigned);
+                self.holes += holes(before.last(), run.first, interval(before).max(interval(run)), assigned);
             }
             let step = interval(run);
             if run.step_us <= step {
                 // No room for a hole.
             } else if assigned.iter().any(|span| span.from <= run.first && run.last() <= span.to) {
-                count.holes += (run.count - 1) * ((run.step_us - 1) / step.max(1));
+                self.holes += (run.count - 1) * ((run.step_us - 1) / step.max(1));
             } else {
                 for (slot, next) in run.slots().zip(run.slots().skip(1)) {
-                    count.holes += holes(slot, next, step, assigned);
+                    self.holes += holes(slot, next, step, assigned);
                 }
             }
             before = Some(run);
         }
-        count
     }
 
     const fn bin(&mut self, seen: Seen) -> &mut u64 {
@@ -250,6 +262,50 @@ impl Conservation {
     /// Holes that no tombstone explains: 0, or something was lost.
     pub const fn unexplained(&self) -> u64 {
         self.holes.saturating_sub(self.dropped)
+    }
+}
+
+/// A [`Conservation`] that goes on where it was left: what was counted once is not counted again while only newer records come. Anything else (a late
+/// record, a new revision, another assignment) has it count from the beginning.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    edits: u64,
+    revisions: usize,
+    assigned: Vec<Span>,
+    /// The first slot of the first run that is not in `count`: the last one may still grow.
+    upto: UtcMicros,
+    count: Conservation,
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        let count = Conservation::default();
+        Self { edits: 0, revisions: 0, assigned: Vec::new(), upto: UtcMicros::MIN, count }
+    }
+}
+
+impl Counted {
+    /// What [`Conservation::of`] gives. It must always be of the same pair.
+    pub fn of(&mut self, view: &CheckView<'_>, series: &Series, assigned: &[Span], dropped: u64) -> Conservation {
+        let (assigned, edits, revisions) = (union(assigned.to_vec()), series.edits(), view.revisions.len());
+        if (self.edits, self.revisions) != (edits, revisions) || self.assigned != assigned {
+            *self = Self { edits, revisions, assigned, ..Self::default() };
+        }
+        let (before, mut runs) = series.runs_from(self.upto);
+        let Some(mut last) = runs.next() else {
+            return Conservation { dropped, ..Conservation::default() };
+        };
+        // All but the last.
+        let mut before = before;
+        for run in runs {
+            self.count.add(view, before, core::iter::once(last), &self.assigned);
+            before = Some(last);
+            last = run;
+        }
+        self.upto = last.first;
+        let mut count = Conservation { dropped, ..self.count };
+        count.add(view, before, core::iter::once(last), &self.assigned);
+        count
     }
 }
 
@@ -335,5 +391,45 @@ mod tests {
         assert_eq!((count.scheduled(), count.unexplained()), (11, 1));
         let apart = [Span::new(UtcMicros(0), UtcMicros(40)), Span::new(UtcMicros(50), UtcMicros(200))];
         assert_eq!(Conservation::of(&view, &series, &apart, 0).holes, 2);
+    }
+
+    #[test]
+    fn counting_on_gives_what_counting_anew_gives() {
+        let policy = |interval_us| Policy {
+            interval_us,
+            timeout_us: 5,
+            weight: Weight::ONE,
+            quorum: Quorum::Majority,
+            confirmations: 2,
+            recoveries: 1,
+        };
+        let all = [(UtcMicros(0), Revision(1), policy(10)), (UtcMicros(2000), Revision(2), policy(20))];
+        let life = Span::new(UtcMicros(0), UtcMicros(10_000));
+        let apart = [Span::new(UtcMicros(0), UtcMicros(700)), Span::new(UtcMicros(900), UtcMicros(9_000))];
+        let (mut series, mut counted) = (Series::new(), Counted::default());
+        let view = |revisions: usize| CheckView { revisions: &all[..revisions], life };
+        assert_eq!(counted.of(&view(1), &series, &[life], 3), Conservation::of(&view(1), &series, &[life], 3));
+        for step in 0..300_i64 {
+            // Mostly the next slot, in runs of either state; some are left out and some of those come late.
+            let slot = UtcMicros(if step % 23 == 22 { step * 10 - 150 } else { step * 10 });
+            let state = if step / 7 % 3 == 1 { ProbeState::Down } else { ProbeState::Up };
+            if step % 5 != 4 {
+                series.insert_result(Revision(1 + u32::from(step > 200)), slot, state);
+            }
+            if step % 31 == 30 {
+                let (first, last) = (slot.plus_us(10), slot.plus_us(30));
+                series.insert_missed(Revision(1), first, last, 10, MissedCause::Overloaded).unwrap();
+            }
+            let view = view(if step < 190 { 1 } else { 2 });
+            let assigned = if step < 100 { &[life][..] } else { &apart[..] };
+            let anew = Conservation::of(&view, &series, assigned, 3);
+            assert_eq!(counted.of(&view, &series, assigned, 3), anew, "at step {step}");
+        }
+        assert!(series.run_count() > 50 && series.edits() > 5);
+        // Where only newer ones come, what was counted is not looked at again.
+        let edits = series.edits();
+        series.insert_result(Revision(2), UtcMicros(3_100), ProbeState::Up);
+        counted.of(&view(2), &series, &apart, 3);
+        assert_eq!((series.edits(), counted.upto), (edits, UtcMicros(3_100)));
     }
 }
