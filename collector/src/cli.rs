@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::exchange::Format;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use sitepulse_daemon::exit::Exit;
 
 /// A command that did not work: its exit code and what to tell people.
@@ -190,6 +190,15 @@ pub enum Command {
                             come in time, so an agent that was cut off and caught up later may show pages that nobody got.\n\n\
                             Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check or agent.")]
     Backtest(BacktestArgs),
+    /// Shows how long each phase of a check took: p50, p75, p95, p99, smallest and largest, over all regions and in each.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector latency shop\n  sitepulse-collector latency shop --from -7d --region eu-west\n  \
+                            sitepulse-collector latency shop --from -30d --by agent --json\n\n\
+                            Without --from it covers 24 hours before --to (now). The period is widened to full hours of UTC, which are told.\n\
+                            Results that were up or degraded count; those that were down are counted beside. Percentiles are off by less than 1 %.\n\n\
+                            Exit codes: 0 ok, 2 an empty period, 6 collector not reached, 8 no such check, region or agent."
+    )]
+    Latency(LatencyArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -548,6 +557,36 @@ pub struct BacktestArgs {
     pub period: PeriodArgs,
 }
 
+/// Apart by what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// By region.
+    #[default]
+    Region,
+    /// By agent.
+    Agent,
+}
+
+/// `latency`
+#[derive(Debug, Clone, Args)]
+pub struct LatencyArgs {
+    /// The check.
+    #[arg(value_name = "CHECK")]
+    pub check: String,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// This region alone.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// This agent alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Apart by what.
+    #[arg(long, value_enum, default_value_t)]
+    pub by: Split,
+}
+
 /// `vitals`
 #[derive(Debug, Clone, Args)]
 pub struct VitalsArgs {
@@ -726,6 +765,7 @@ mod tests {
             "amendments",
             "amendments shop --from -30d --to now --limit 5 --after 1.2.3 --json",
             "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
+            "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -753,6 +793,7 @@ mod tests {
             "sla --agent a --region b",
             "explain",
             "backtest shop",
+            "latency shop --by phase",
             "suspend --agent a --for 1h --until now --reason x",
             "suspend --agent a",
             "weight 1",

@@ -5,6 +5,7 @@ mod backtest;
 mod backup;
 mod exchange;
 mod explain;
+mod latency;
 mod on_demand;
 mod policy;
 mod report;
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
+        Command::Latency(args) => client_side(latency::latency(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),

@@ -13,6 +13,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use super::open::OpenLatencies;
 use super::{Day, Hour, Latencies};
 use crate::book::{Book, Check};
+use crate::engine::Engine;
 use crate::store::rollup::{self, Class};
 use crate::store::{StoreError, Tables, seal};
 use crate::vitals::figures::Place;
@@ -182,6 +183,17 @@ impl Frame {
         let covered = Span::new(covered.from, covered.to.min(self.now.max(covered.from)));
         let groups = groups.into_iter().map(|(place, latencies)| Group { place, latencies }).collect();
         Figures { check: self.check, asked: self.asked, covered, groups }
+    }
+}
+
+impl Engine {
+    /// The latencies of a check in the caller's thread: for tests and the simulator. `None` of no such check.
+    pub fn latency(&mut self, check: CheckNo, ask: &Ask, now: UtcMicros) -> Result<Option<Figures>, StoreError> {
+        let frame = {
+            let book = self.shared.book();
+            book.check(check).map(|check| Frame::of(&book, check, ask, now))
+        };
+        frame.map(|frame| frame.gather(self.store.read())).transpose()
     }
 }
 

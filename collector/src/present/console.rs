@@ -5,6 +5,7 @@
 
 mod backtest;
 mod check;
+mod latency;
 mod ledger;
 mod slo;
 mod stream;

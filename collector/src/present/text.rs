@@ -2,6 +2,7 @@
 
 pub mod amendments;
 pub mod backtest;
+pub mod latency;
 pub mod slo;
 pub mod vitals;
 
@@ -9,6 +10,7 @@ use sitepulse_model::record::{FactKey, Phase};
 
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
+use self::latency::LatencyTexts;
 use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
 
@@ -164,6 +166,8 @@ pub struct Texts {
     pub fact_certificate_expires: &'static str,
     /// The words of promises and their error budgets.
     pub slo: &'static SloTexts,
+    /// The words of latencies.
+    pub latency: &'static LatencyTexts,
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
@@ -287,6 +291,7 @@ pub static EN: Texts = Texts {
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
     slo: &slo::EN,
+    latency: &latency::EN,
     vitals: &vitals::EN,
     ledger: &amendments::EN,
     backtest: &backtest::EN,
@@ -463,6 +468,7 @@ pub static FR: Texts = Texts {
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
     slo: &slo::FR,
+    latency: &latency::FR,
     vitals: &vitals::FR,
     ledger: &amendments::FR,
     backtest: &backtest::FR,

@@ -114,11 +114,11 @@ fn code_parts<C: Coder>(
             None => unzigzag(models.first.code(coder, zigzag(u64::from(bucket).wrapping_sub(u64::from(*before))))?)
                 .wrapping_add(u64::from(*before)),
             Some(last) => {
-                let step = models.steps.code(coder, u64::from(bucket).wrapping_sub(last).wrapping_sub(1))?;
+                let step = models.steps.code_small(coder, u64::from(bucket).wrapping_sub(last).wrapping_sub(1))?;
                 step.wrapping_add(last).wrapping_add(1)
             }
         };
-        let times = models.times.code(coder, times.wrapping_sub(1))?.wrapping_add(1);
+        let times = models.times.code_small(coder, times.wrapping_sub(1))?.wrapping_add(1);
         let Some((bucket, (low, high))) = u16::try_from(step).ok().and_then(|at| Some((at, Sketch::bucket_range(at)?)))
         else {
             *fault = Some("a bucket too high");

@@ -6,6 +6,7 @@ mod enrol;
 mod exchange;
 mod heartbeats;
 mod ingest;
+mod latency;
 mod listener;
 mod migration;
 mod objects;

@@ -5,6 +5,7 @@ mod backtest;
 mod bench;
 mod checks;
 mod heartbeats;
+mod latency;
 mod pages;
 mod program;
 mod routes;

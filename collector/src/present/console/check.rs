@@ -9,7 +9,10 @@ use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, ledger, slo, suspension, vitals};
+use super::{
+    CheckRow, Page, PageQuery, age, broken_template, class, html, language, latency, ledger, slo, suspension, vitals,
+};
+use crate::present::api::latency::figures_of;
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
@@ -35,7 +38,8 @@ struct Content<'a> {
     heartbeat: bool,
     /// The promises that cover it, rendered.
     slos: String,
-    vitals: String,
+    /// Figures over a span, rendered: vitals of a page, latencies of what is none.
+    figures: String,
     amendments: String,
     availability: String,
     evidence: String,
@@ -118,9 +122,17 @@ async fn respond(
     } else {
         String::new()
     };
+    let latency = if ["web_vitals", "heartbeat"].contains(&check.kind.as_str()) {
+        // A page's run is several loads long, a heartbeat's is no run of ours.
+        String::new()
+    } else {
+        let (span, length) = vitals::span_of(span);
+        let asked = crate::latency::figures::Ask { from: Some(snapshot.now.plus_us(-length)), ..Default::default() };
+        latency::section(&figures_of(present, id, &asked, snapshot.now).await?, span, lang)?
+    };
     let amendments = ledger::section(present, id, lang.texts()).await?;
     let slos = slo::section(present, id, lang).await?;
-    let sections = Sections { slos, vitals, amendments };
+    let sections = Sections { slos, figures: format!("{vitals}{latency}"), amendments };
     let content = Content::of(&snapshot, lang, id, sections, run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
@@ -130,7 +142,7 @@ async fn respond(
 /// The parts of the page that are rendered apart; empty where they have nothing to say.
 struct Sections {
     slos: String,
-    vitals: String,
+    figures: String,
     amendments: String,
 }
 
@@ -156,7 +168,7 @@ impl<'a> Content<'a> {
             suspension: row.suspension,
             heartbeat: check.kind == "heartbeat",
             slos: sections.slos,
-            vitals: sections.vitals,
+            figures: sections.figures,
             amendments: sections.amendments,
             availability: row.availability,
             evidence: format!("{} {}", row.completeness, row.bounds),
