@@ -25,8 +25,8 @@ use crate::secret::Vault;
 use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
-pub use amended::Amended;
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
+pub use amended::Amended;
 pub use check::{Check, CheckRevision};
 pub use objects::{Histories, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};

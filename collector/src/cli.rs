@@ -132,14 +132,12 @@ pub enum Command {
     )]
     Explain(ExplainArgs),
     /// Shows what late data changed: the figures before and after, which agent was late, by how much.
-    #[command(
-        after_help = "Examples:\n  sitepulse-collector amendments\n  sitepulse-collector amendments shop\n  \
+    #[command(after_help = "Examples:\n  sitepulse-collector amendments\n  sitepulse-collector amendments shop\n  \
                             sitepulse-collector amendments shop --from -30d --json\n  \
                             sitepulse-collector amendments --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --limit 1000\n\n\
                             The newest first. --from and --to are about the time whose figures changed. An agent that was cut off sends what it\n\
                             kept: each figure is right at once, and half a minute after the last late record what changed is written down.\n\n\
-                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check."
-    )]
+                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check.")]
     Amendments(AmendmentsArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(

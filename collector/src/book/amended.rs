@@ -60,11 +60,11 @@ impl Book {
                 (*agent, amendment::without(&view, series, *touched, held, span.from))
             })
             .collect();
-        let (told, tells) = (self.verdicts_with(check, &before, span), self.verdicts_with(check, &BTreeMap::new(), span));
-        let late_agent =
-            |(agent, pair, _, touched, _): &(AgentNo, &LatePair, &Series, Touched, &Series)| {
-                LateAgent::of(*agent, pair.records, *touched, pair.noted)
-            };
+        let (told, tells) =
+            (self.verdicts_with(check, &before, span), self.verdicts_with(check, &BTreeMap::new(), span));
+        let late_agent = |(agent, pair, _, touched, _): &(AgentNo, &LatePair, &Series, Touched, &Series)| {
+            LateAgent::of(*agent, pair.records, *touched, pair.noted)
+        };
         let noted = touched.iter().map(|(_, pair, ..)| pair.noted).min()?;
         // A check's life may end, or begin, within.
         let first = tells.first().map_or(span.from, |first| first.span.from);

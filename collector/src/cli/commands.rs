@@ -304,7 +304,8 @@ fn lacking(agent: &AgentView) -> String {
     }
     let each = agent.checks.iter().filter(|one| one.counts.unaccounted > 0);
     let each: Vec<String> = each.map(|one| format!("{} of {}", one.counts.unaccounted, one.check)).collect();
-    let text = format!("{}: scheduled runs without a record, on their way still or lost: {}", agent.name, each.join(", "));
+    let text =
+        format!("{}: scheduled runs without a record, on their way still or lost: {}", agent.name, each.join(", "));
     format!("{}\n", clean(&text))
 }
 

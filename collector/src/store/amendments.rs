@@ -69,7 +69,8 @@ pub(crate) fn note(tables: Tables<'_>, write: Write, row: &LateRow) -> Result<()
 
 /// The rows of every episode under way.
 pub(crate) fn under_way(tables: Tables<'_>) -> Result<Vec<LateRow>, StoreError> {
-    let mut statement = tables.prepare("SELECT check_no, agent_no, before_arrival, noted_us, upto_us, bucket FROM late")?;
+    let mut statement =
+        tables.prepare("SELECT check_no, agent_no, before_arrival, noted_us, upto_us, bucket FROM late")?;
     let rows = statement.query_map([], |row| {
         Ok(LateRow {
             bucket: Bucket(row.get(5)?),
@@ -84,7 +85,9 @@ pub(crate) fn under_way(tables: Tables<'_>) -> Result<Vec<LateRow>, StoreError> 
 
 /// Ends a check's episode.
 pub(crate) fn close(tables: Tables<'_>, bucket: Bucket, check: CheckNo) -> Result<(), StoreError> {
-    tables.prepare_cached("DELETE FROM late WHERE bucket = ?1 AND check_no = ?2")?.execute(params![bucket.0, check.0])?;
+    tables
+        .prepare_cached("DELETE FROM late WHERE bucket = ?1 AND check_no = ?2")?
+        .execute(params![bucket.0, check.0])?;
     Ok(())
 }
 
@@ -117,10 +120,7 @@ pub(crate) fn insert(
 }
 
 /// Calls `each` with every amendment's check, number, span and when it was noted, oldest first within a check. No body is read.
-pub(crate) fn marks(
-    tables: Tables<'_>,
-    mut each: impl FnMut(CheckNo, u64, Span, UtcMicros),
-) -> Result<(), StoreError> {
+pub(crate) fn marks(tables: Tables<'_>, mut each: impl FnMut(CheckNo, u64, Span, UtcMicros)) -> Result<(), StoreError> {
     let mut statement = tables.prepare(
         "SELECT check_no, number, from_us, to_us, noted_us FROM amendment INDEXED BY amendment_noted ORDER BY check_no, number",
     )?;

@@ -1,6 +1,7 @@
 //! What people and scripts see: the router behind each door, and the real program.
 
 mod access;
+mod amendments;
 mod bench;
 mod checks;
 mod heartbeats;

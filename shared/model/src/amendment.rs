@@ -66,7 +66,7 @@ const fn tells(run: &Run) -> bool {
 /// The time in which the verdicts of a check can depend on the late records of a pair. `series` has them in it.
 ///
 /// It begins before them, where failing results waited for a confirmation that they may give or deny, and ends where they hold no
-/// more and later results, which both sides know, leave no doubt about the vote; [`UtcMicros::MAX`] where there are no such ones yet.
+/// more and later results, which both sides know, leave no doubt about the vote; [`UtcMicros::MAX`] where they leave some.
 pub fn reach(view: &CheckView<'_>, series: &Series, touched: Touched) -> Span {
     let settle = results_to_settle(view);
     let mut from = touched.first;
@@ -82,12 +82,16 @@ pub fn reach(view: &CheckView<'_>, series: &Series, touched: Touched) -> Span {
         }
     }
     let after = touched.last.plus_us(1);
-    let mut to = UtcMicros::MAX;
+    // Where no later result tells anything, the voter is not live once their hold is over, and its vote counts for nothing.
+    let mut to = touched.end;
     for run in series.runs_in(Span::new(after, UtcMicros::MAX)).filter(|run| tells(run)) {
         let begun = run.count_before(after);
         if run.count - begun >= settle {
             to = run.slot(begun + settle - 1);
             break;
+        }
+        if run.count > begun {
+            to = UtcMicros::MAX;
         }
     }
     Span::new(from, to.max(touched.end))
@@ -105,11 +109,8 @@ pub fn without(view: &CheckView<'_>, series: &Series, touched: Touched, held: &S
             break;
         }
     }
-    let mut before = if touched.first > UtcMicros::MIN {
-        series.between(back, touched.first.plus_us(-1))
-    } else {
-        Series::new()
-    };
+    let mut before =
+        if touched.first > UtcMicros::MIN { series.between(back, touched.first.plus_us(-1)) } else { Series::new() };
     before.absorb(held);
     before.absorb(&series.between(touched.last.plus_us(1), UtcMicros::MAX));
     before

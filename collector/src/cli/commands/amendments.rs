@@ -33,7 +33,8 @@ pub(super) async fn amendments(global: &Global, args: AmendmentsArgs) -> Result<
             text.push('\n');
         }
     } else {
-        let mut table = Table::new(&["NOTED", "CHECK", "FROM", "TO", "AVAILABILITY", "COMPLETENESS", "CHANGES", "LATE"]);
+        let mut table =
+            Table::new(&["NOTED", "CHECK", "FROM", "TO", "AVAILABILITY", "COMPLETENESS", "CHANGES", "LATE"]);
         for one in &page.amendments {
             table.push(row(one));
         }
@@ -111,7 +112,13 @@ fn figures(figures: &FiguresView) -> String {
 }
 
 fn change_line(change: &ChangeView) -> String {
-    format!("{}  {:<10}  {} -> {}", whole(&change.from), length(change.seconds), told(&change.before), told(&change.after))
+    format!(
+        "{}  {:<10}  {} -> {}",
+        whole(&change.from),
+        length(change.seconds),
+        told(&change.before),
+        told(&change.after)
+    )
 }
 
 fn told(told: &ToldView) -> String {

@@ -31,10 +31,7 @@ pub struct AmendmentsQuery {
 }
 
 /// `GET /api/v1/amendments`: the newest first.
-pub async fn amendments(
-    State(present): State<Present>,
-    query: Ask<AmendmentsQuery>,
-) -> Answer<Json<AmendmentsView>> {
+pub async fn amendments(State(present): State<Present>, query: Ask<AmendmentsQuery>) -> Answer<Json<AmendmentsView>> {
     page(&present, &ask(query)?, clock::now()).await.map(Json)
 }
 

@@ -117,14 +117,21 @@ async fn respond(
         String::new()
     };
     let amendments = ledger::section(present, id, lang.texts()).await?;
-    let content = Content::of(&snapshot, lang, id, (vitals, amendments), run)?.render().map_err(|_| broken_template())?;
+    let content =
+        Content::of(&snapshot, lang, id, (vitals, amendments), run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
 }
 
 impl<'a> Content<'a> {
-    fn of(snapshot: &Snapshot, lang: Language, id: &str, (vitals, amendments): (String, String), run: Option<&RunView>) -> Answer<Self> {
+    fn of(
+        snapshot: &Snapshot,
+        lang: Language,
+        id: &str,
+        (vitals, amendments): (String, String),
+        run: Option<&RunView>,
+    ) -> Answer<Self> {
         let t = lang.texts();
         let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
         let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;

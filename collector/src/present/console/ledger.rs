@@ -89,10 +89,8 @@ pub(super) async fn section(present: &Present, id: &str, t: &Texts) -> Answer<St
 
 /// An instant of ours for people, without the fraction of its second.
 fn at(text: &str) -> String {
-    instant::parse(text, UtcMicros(0)).map_or_else(
-        |_| text.to_owned(),
-        |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))),
-    )
+    instant::parse(text, UtcMicros(0))
+        .map_or_else(|_| text.to_owned(), |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))))
 }
 
 impl AmendmentRow {

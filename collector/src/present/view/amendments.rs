@@ -7,9 +7,7 @@ use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::{Book, Check};
-use crate::present::dto::amendments::{
-    AmendedView, AmendmentView, ChangeView, FiguresView, LateView, ToldView,
-};
+use crate::present::dto::amendments::{AmendedView, AmendmentView, ChangeView, FiguresView, LateView, ToldView};
 use crate::present::view::seconds_view;
 use crate::store::amendments::Stored;
 

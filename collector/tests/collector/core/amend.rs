@@ -35,7 +35,10 @@ impl Probe {
 
     /// The records of a check's runs in `seconds`.
     fn runs(&mut self, engine: &Engine, check: CheckNo, seconds: std::ops::Range<i64>) -> Vec<Entry> {
-        self.entries(engine, seconds.step_by(STEP as usize).map(|second| result(check, second, state(second))).collect())
+        self.entries(
+            engine,
+            seconds.step_by(STEP as usize).map(|second| result(check, second, state(second))).collect(),
+        )
     }
 
     fn entries(&mut self, engine: &Engine, records: Vec<Record>) -> Vec<Entry> {
@@ -70,10 +73,14 @@ fn in_time(engine: &mut Engine, probe: &mut Probe, check: CheckNo, seconds: std:
 }
 
 fn amendments(engine: &mut Engine) -> Vec<(u32, i64, Amendment)> {
-    let mut statement =
-        engine.store().connection().prepare("SELECT check_no, number, body FROM amendment ORDER BY check_no, number").unwrap();
+    let mut statement = engine
+        .store()
+        .connection()
+        .prepare("SELECT check_no, number, body FROM amendment ORDER BY check_no, number")
+        .unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
-    rows.map(|row| row.map(|(check, number, body)| (check, number, serde_json::from_str(&body).unwrap())).unwrap()).collect()
+    rows.map(|row| row.map(|(check, number, body)| (check, number, serde_json::from_str(&body).unwrap())).unwrap())
+        .collect()
 }
 
 fn open_rows(engine: &mut Engine) -> i64 {
@@ -138,7 +145,14 @@ fn a_drained_backlog_is_one_amendment_with_the_figures_before_and_after() {
     let told: Vec<_> = amendment
         .changes
         .iter()
-        .map(|one| ((one.from_us - START.0) / SECOND, (one.to_us - START.0) / SECOND, one.before.verdict.as_str(), one.after.verdict.as_str()))
+        .map(|one| {
+            (
+                (one.from_us - START.0) / SECOND,
+                (one.to_us - START.0) / SECOND,
+                one.before.verdict.as_str(),
+                one.after.verdict.as_str(),
+            )
+        })
         .collect();
     let from = CUT - STEP + hold;
     assert_eq!(
@@ -283,4 +297,3 @@ fn a_full_store_keeps_the_episode_for_later() {
     assert_eq!(engine.settle(at(643), false).unwrap(), 1);
     assert_eq!(amendments(&mut engine).len(), 1);
 }
-

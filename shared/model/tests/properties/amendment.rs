@@ -57,7 +57,9 @@ fn alike(one: &VerdictSpan, other: &VerdictSpan) -> bool {
             span.share_down.0 as f64 / span.share_down.1 as f64
         }
     };
-    one.verdict == other.verdict && one.unknown_cause == other.unknown_cause && (share(one) - share(other)).abs() < 1e-12
+    one.verdict == other.verdict
+        && one.unknown_cause == other.unknown_cause
+        && (share(one) - share(other)).abs() < 1e-12
 }
 
 fn add(sums: &mut [i64; 11], told: &Told, us: i64) {
