@@ -324,3 +324,6 @@ pub(crate) fn ended(due: UtcMicros, now: UtcMicros) -> bool {
 /// Which records of a restart's replay belong to an episode: of which pair, after which arrival, up to which slot.
 #[derive(Debug, Default)]
 pub(crate) struct Replay(HashMap<PairKey, (Arrival, UtcMicros)>);
+
+#[cfg(test)]
+mod tests;

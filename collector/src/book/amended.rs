@@ -51,7 +51,8 @@ impl Book {
                 Some((*agent, pair, &check.pairs.get(agent)?.series, *touched, held))
             })
             .collect();
-        let reaches = touched.iter().map(|(_, _, series, touched, _)| amendment::reach(&view, series, *touched));
+        let reaches =
+            touched.iter().map(|(_, _, series, touched, held)| amendment::reach(&view, series, *touched, held));
         let span = reaches.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)))?;
         let span = span.clip(Span::new(UtcMicros::MIN, now));
         let before: BTreeMap<AgentNo, Series> = touched

@@ -2,6 +2,7 @@
 
 mod access;
 mod backtest;
+mod amendments;
 mod bench;
 mod checks;
 mod heartbeats;

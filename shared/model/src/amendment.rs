@@ -63,11 +63,12 @@ const fn tells(run: &Run) -> bool {
     }
 }
 
-/// The time in which the verdicts of a check can depend on the late records of a pair. `series` has them in it.
+/// The time in which the verdicts of a check can depend on the late records of a pair. `series` has them in it; `held` is what it held of their stretch
+/// before.
 ///
 /// It begins before them, where failing results waited for a confirmation that they may give or deny, and ends where they hold no
-/// more and later results, which both sides know, leave no doubt about the vote; [`UtcMicros::MAX`] where there are no such ones yet.
-pub fn reach(view: &CheckView<'_>, series: &Series, touched: Touched) -> Span {
+/// more and later results, which both sides know, leave no doubt about the vote; [`UtcMicros::MAX`] where they leave some.
+pub fn reach(view: &CheckView<'_>, series: &Series, touched: Touched, held: &Series) -> Span {
     let settle = results_to_settle(view);
     let mut from = touched.first;
     let mut waiting = settle - 1;
@@ -82,15 +83,25 @@ pub fn reach(view: &CheckView<'_>, series: &Series, touched: Touched) -> Span {
         }
     }
     let after = touched.last.plus_us(1);
-    let mut to = UtcMicros::MAX;
+    // A late record also ends the holds of records before it, which may be longer than its own where the definition changed.
+    let stretch = Span::new(touched.first.plus_us(-1), after);
+    let end = series.runs_in(stretch).chain(held.runs()).fold(touched.end, |end, run| {
+        let last = run.slot(run.count_before(after).max(1) - 1);
+        end.max(last.plus_us(view.hold_us(run.obs.revision)))
+    });
+    // Where no later result tells anything, the voter is not live once their hold is over, and its vote counts for nothing.
+    let mut to = end;
     for run in series.runs_in(Span::new(after, UtcMicros::MAX)).filter(|run| tells(run)) {
         let begun = run.count_before(after);
         if run.count - begun >= settle {
             to = run.slot(begun + settle - 1);
             break;
         }
+        if run.count > begun {
+            to = UtcMicros::MAX;
+        }
     }
-    Span::new(from, to.max(touched.end))
+    Span::new(from, to.max(end))
 }
 
 /// A series as it was without what came in late: `held` is what it held of the slots from `touched.first` to `touched.last` before. As far back
@@ -303,5 +314,98 @@ impl Amendment {
     /// The time whose figures it is about.
     pub const fn span(&self) -> Span {
         Span::new(UtcMicros(self.from_us), UtcMicros(self.to_us))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Weight;
+    use crate::id::Revision;
+    use crate::quorum::Quorum;
+    use crate::record::{MissedCause, ProbeState};
+    use crate::vote::Policy;
+
+    const ALWAYS: Span = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+
+    fn policy(interval_us: u64, confirmations: u32, recoveries: u32) -> Policy {
+        let (weight, quorum) = (Weight::ONE, Quorum::Majority);
+        Policy { interval_us, timeout_us: 5, weight, quorum, confirmations, recoveries }
+    }
+
+    fn touched(first: i64, last: i64, hold: i64) -> Touched {
+        Touched { first: UtcMicros(first), last: UtcMicros(last), end: UtcMicros(last + hold) }
+    }
+
+    #[test]
+    fn a_late_record_reaches_as_far_as_the_longer_hold_that_it_ends() {
+        let revisions = [(UtcMicros(0), Revision(1), policy(50, 1, 1)), (UtcMicros(60), Revision(2), policy(10, 1, 1))];
+        let view = CheckView { revisions: &revisions, life: ALWAYS };
+        let mut series = Series::new();
+        series.insert_result(Revision(1), UtcMicros(50), ProbeState::Up);
+        series.insert_missed(Revision(2), UtcMicros(70), UtcMicros(70), 10, MissedCause::AgentStopped).unwrap();
+        let reach = reach(&view, &series, touched(70, 70, 25), &Series::new());
+        assert_eq!((reach.from.0, reach.to.0), (70, 50 + 105));
+    }
+
+    #[test]
+    fn it_reaches_back_to_what_waited_and_on_to_what_leaves_no_doubt() {
+        let revisions = [(UtcMicros(0), Revision(1), policy(10, 3, 2))];
+        let view = CheckView { revisions: &revisions, life: ALWAYS };
+        let series = |after: &[ProbeState]| {
+            let mut series = Series::new();
+            for slot in 0..10 {
+                series.insert_result(Revision(1), UtcMicros(slot * 10), ProbeState::Up);
+            }
+            for (slot, state) in (10..).zip(after) {
+                series.insert_result(Revision(1), UtcMicros(slot * 10), *state);
+            }
+            series
+        };
+        let of = |after: &[ProbeState]| {
+            let reach = reach(&view, &series(after), touched(50, 90, 25), &Series::new());
+            (reach.from.0, reach.to.0)
+        };
+        use ProbeState::{Down, Unknown, Up};
+        assert_eq!(of(&[]), (30, 115), "two results may wait for a third; without later ones its hold is the end");
+        assert_eq!(of(&[Up, Up, Up, Up]), (30, 120), "three in a row settle the vote");
+        assert_eq!(of(&[Up, Down, Up, Down]), (30, i64::MAX), "these leave some doubt");
+        assert_eq!(of(&[Unknown, Down, Down, Down]), (30, 130), "an unknown one tells nothing");
+    }
+
+    #[test]
+    fn an_amendment_lists_its_longest_changes_in_order() {
+        let span = |from: i64, to: i64, verdict, unknown_cause| VerdictSpan {
+            span: Span::new(UtcMicros(from), UtcMicros(to)),
+            verdict,
+            share_down: (0, u64::from(verdict == Verdict::Up) * 1000),
+            unknown_cause,
+            quorum_reduced: false,
+        };
+        let offline = Some(UnknownCause::AgentOffline);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        // Sixty stretches that grow by one each, with time that did not change between them.
+        let mut at = 0;
+        for length in 1..=60 {
+            before.extend([
+                span(at, at + length, Verdict::Unknown, offline),
+                span(at + length, at + 100, Verdict::Up, None),
+            ]);
+            after.push(span(at, at + 100, Verdict::Up, None));
+            at += 100;
+        }
+        let whole = Span::new(UtcMicros(0), UtcMicros(at));
+        let amendment = Amendment::of(whole, UtcMicros(at), Vec::new(), &before, &after).unwrap();
+        let lengths: Vec<i64> = amendment.changes.iter().map(|change| change.to_us - change.from_us).collect();
+        assert_eq!((lengths, amendment.changes_more), ((11..=60).collect(), 10));
+        assert_eq!(amendment.after.up_us - amendment.before.up_us, (1..=60).sum::<i64>());
+        let text = serde_json::to_string(&amendment).unwrap();
+        assert_eq!(serde_json::from_str::<Amendment>(&text).unwrap(), amendment);
+        // One more live agent changes no figure.
+        let mut more = before.clone();
+        for span in more.iter_mut().filter(|span| span.verdict == Verdict::Up) {
+            span.share_down.1 += 1000;
+        }
+        assert_eq!(Amendment::of(whole, UtcMicros(at), Vec::new(), &before, &more), None);
     }
 }

@@ -26,11 +26,11 @@ fn at(second: i64) -> UtcMicros {
 /// A beat of an agent: some records came in time (0), some late (1), some never (2), and of some it was first said that they were missed (3).
 fn agent() -> impl Strategy<Value = Vec<(Put, u8)>> {
     let came = prop_oneof![3 => Just(0_u8), 3 => Just(1_u8), 1 => Just(2_u8), 1 => Just(3_u8)];
-    (0..6_i64, 3..6_u64, vec((seen(), 1..4_u64, came), 0..24)).prop_map(|(start, step, pieces)| {
+    (0..6_i64, 3..6_u64, vec((seen(), 1..4_u64, came, any::<bool>()), 0..24)).prop_map(|(start, step, pieces)| {
         let mut first = start;
         let mut puts = Vec::new();
-        for (seen, count, came) in pieces {
-            let put = Put { seen, revision: 1 + 2 * (u32::from(first > 70)), first, step, count };
+        for (seen, count, came, newer) in pieces {
+            let put = Put { seen, revision: if newer { 3 } else { 1 }, first, step, count };
             puts.push((Put { first: first * SECOND_US, step: step * SECOND_US as u64, ..put }, came));
             first += (step * count) as i64;
         }
@@ -141,10 +141,11 @@ proptest! {
         let (told_seconds, tells_seconds) = (by_second(&told), by_second(&tells));
 
         // Nothing changes out of reach.
-        let reaches: Vec<Span> = late
-            .iter()
-            .zip(&after)
-            .filter_map(|(touched, series)| touched.map(|touched| amendment::reach(&view, series, touched)))
+        let reaches: Vec<Span> = (0..agents.len())
+            .filter_map(|one| {
+                let held = before[one].between(late[one]?.first, late[one]?.last);
+                Some(amendment::reach(&view, &after[one], late[one]?, &held))
+            })
             .collect();
         for (second, (told, tells)) in told_seconds.iter().zip(&tells_seconds).enumerate() {
             let (told, tells) = (told.expect("the life is covered"), tells.expect("the life is covered"));
