@@ -8,6 +8,7 @@
 mod accounting;
 mod agent;
 mod check;
+mod groups;
 mod objects;
 mod pair;
 mod windows;
@@ -24,9 +25,10 @@ use sitepulse_model::time::UtcMicros;
 use crate::secret::Vault;
 use crate::vitals::{ScreenshotKey, put_report};
 
-pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
+pub use accounting::{AgentNow, ExplainedInterval, Filter, PERIOD_DEFAULT_US, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision, Labels};
+pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
 pub use windows::{Covered, Occurrence};

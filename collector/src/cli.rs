@@ -120,9 +120,11 @@ pub enum Command {
         watch: bool,
     },
     /// Shows availability with completeness and bounds.
-    #[command(after_help = "Examples:\n  sitepulse-collector sla\n  sitepulse-collector sla shop --from -7d\n  \
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector sla\n  sitepulse-collector sla shop --from -7d\n  sitepulse-collector sla --by-group --from -30d\n  sitepulse-collector sla --group web --json\n  \
                             sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n\n\
-                            Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null.")]
+                            Without --from it covers 24 hours before --to (now). Never 100 % without evidence: no measurement is null."
+    )]
     Sla(SlaArgs),
     /// Tells why a figure is what it is: the intervals behind it, with every agent's vote and the records it rests on.
     #[command(
@@ -131,6 +133,15 @@ pub enum Command {
                             The intervals add up to the figures that `sla` gives for the same period."
     )]
     Explain(ExplainArgs),
+    /// Shows when maintenance windows were, are and will be open, and which checks they cover.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector windows\n  sitepulse-collector windows shop --from now --to 2027-01-01\n  \
+                            sitepulse-collector windows --from -30d --json\n\n\
+                            Without --from it begins 7 days ago, without --to it ends in 30 days. A window is written as [[maintenance]] and applied; a\n\
+                            change makes a new version (NAME@VERSION) from then on and leaves the past as it was.\n\n\
+                            Exit codes: 0 ok, 2 no such period, 6 collector not reached, 8 no such check."
+    )]
+    Windows(WindowsArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -302,7 +313,14 @@ pub struct AskedArgs {
 #[derive(Debug, Clone, Args)]
 pub struct SlaArgs {
     /// One check; absent: all.
+    #[arg(conflicts_with_all = ["group", "by_group"])]
     pub check: Option<String>,
+    /// The mean of one group's checks, weighted.
+    #[arg(long, value_name = "GROUP", conflicts_with = "by_group")]
+    pub group: Option<String>,
+    /// The means of every group and of all checks together, weighted.
+    #[arg(long)]
+    pub by_group: bool,
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
@@ -316,6 +334,16 @@ pub struct ExplainArgs {
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
+}
+
+/// `windows`
+#[derive(Debug, Clone, Args)]
+pub struct WindowsArgs {
+    /// One check; absent: all.
+    pub check: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
 }
 
 /// `vitals`
@@ -492,7 +520,10 @@ mod tests {
             "sla",
             "sla shop --from -7d --to now --agent a --json",
             "sla --region eu",
+            "sla --group web --from -7d --json",
+            "sla --by-group",
             "explain shop --from -7d --region eu --json",
+            "windows shop --from -7d --to 2027-01-01 --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -518,6 +549,8 @@ mod tests {
             "token create --api --region eu",
             "apply",
             "sla --agent a --region b",
+            "sla shop --group web",
+            "sla --group web --by-group",
             "explain",
             "suspend --agent a --for 1h --until now --reason x",
             "suspend --agent a",

@@ -14,9 +14,11 @@ pub mod route;
 pub mod dto;
 pub mod explain;
 pub mod figure;
+pub mod groups;
 pub mod problem;
 pub mod text;
 pub mod view;
+pub mod windows;
 
 pub mod api;
 pub mod console;

@@ -17,7 +17,7 @@ use super::{Agent, Book, Check};
 static SILENT: Series = Series::new();
 
 /// A figure asked without a period covers this much.
-const PERIOD_DEFAULT_US: i64 = 24 * 3600 * 1_000_000;
+pub const PERIOD_DEFAULT_US: i64 = 24 * 3600 * 1_000_000;
 
 /// Whose votes count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

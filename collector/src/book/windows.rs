@@ -237,8 +237,11 @@ impl Book {
     pub fn occurrences(&self, check: Option<CheckNo>, within: Span, room: usize) -> Option<Vec<Occurrence>> {
         let index = self.window_index();
         let mut covered: BTreeMap<usize, Vec<(CheckNo, Vec<Span>)>> = BTreeMap::new();
-        for (number, covers) in index.by_check.iter().filter(|(number, _)| check.is_none_or(|check| check == **number))
-        {
+        let asked = match check {
+            Some(check) => index.by_check.range(check..=check),
+            None => index.by_check.range(..),
+        };
+        for (number, covers) in asked {
             let lives = self.check(*number).map(Check::lives).unwrap_or_default();
             for Cover { version, during } in &covers.covers {
                 let lived = during.iter().flat_map(|during| lives.iter().map(|life| life.clip(*during)));

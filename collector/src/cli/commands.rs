@@ -2,8 +2,10 @@
 
 mod backup;
 mod explain;
+mod groups;
 mod on_demand;
 mod vitals;
+mod windows;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -50,8 +52,10 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agents { command: None } => client_side(agents(&global)),
         Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
         Command::Checks { watch } => client_side(checks(&global, watch)),
+        Command::Sla(args) if args.by_group || args.group.is_some() => client_side(groups::sla(&global, args)),
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
+        Command::Windows(args) => client_side(windows::windows(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),

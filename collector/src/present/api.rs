@@ -227,6 +227,16 @@ pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer
 }
 
 impl SlaQuery {
+    /// A question about no check alone.
+    pub(super) fn of_period(
+        from: Option<String>,
+        to: Option<String>,
+        agent: Option<String>,
+        region: Option<String>,
+    ) -> Self {
+        Self { check: None, from, to, agent, region }
+    }
+
     /// The period asked for, as far as it is told, and whose votes count.
     pub(super) fn asked(&self, book: &Book, now: UtcMicros) -> Answer<(Option<UtcMicros>, Option<UtcMicros>, Filter)> {
         let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
@@ -446,11 +456,11 @@ pub async fn sign_in_link(State(present): State<Present>) -> Answer<Json<LinkVie
     }))
 }
 
-fn instant_of(text: &str, now: UtcMicros) -> Answer<UtcMicros> {
+pub(super) fn instant_of(text: &str, now: UtcMicros) -> Answer<UtcMicros> {
     instant::parse(text, now).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))
 }
 
-fn check_of<'b>(book: &'b Book, id: &str) -> Answer<&'b crate::book::Check> {
+pub(super) fn check_of<'b>(book: &'b Book, id: &str) -> Answer<&'b crate::book::Check> {
     CheckId::parse(id).ok().and_then(|id| book.check_by_id(&id)).ok_or_else(|| Problem::not_found("check", id))
 }
 
