@@ -10,11 +10,13 @@ mod agent;
 mod amended;
 mod backtest;
 mod check;
+mod groups;
 mod objects;
 mod pair;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
@@ -29,13 +31,15 @@ use crate::secret::Vault;
 use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
 
-pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow, period_asked};
+pub use accounting::{AgentNow, ExplainedInterval, Filter, PERIOD_DEFAULT_US, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use amended::Amended;
 pub use backtest::{Altered, Backtest};
 pub use check::{Check, CheckRevision, Labels};
+pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
+pub use windows::{Covered, Occurrence};
 
 /// Everything the collector knows, in memory.
 #[derive(Debug, Default)]
@@ -48,6 +52,8 @@ pub struct Book {
     agent_names: BTreeMap<AgentName, AgentNo>,
     control: ControlLog,
     objects: Objects,
+    /// What the windows among them cover; found when it is first asked for after a change.
+    windows: OnceLock<windows::WindowIndex>,
     vault: Vault,
     quarantined: u64,
     version: u64,
@@ -193,6 +199,7 @@ impl Book {
 
     pub(crate) fn insert_revision(&mut self, number: CheckNo, revision: CheckRevision) {
         self.changed();
+        self.windows.take();
         let id = revision.definition.id.clone();
         self.check_ids.insert(id.clone(), number);
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
@@ -200,6 +207,7 @@ impl Book {
 
     /// Adds the next version of an object as code. Agents need not hear of it.
     pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
+        self.windows.take();
         self.objects.push(revised);
     }
 

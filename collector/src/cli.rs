@@ -123,6 +123,7 @@ pub enum Command {
     },
     /// Shows availability with completeness and bounds.
     #[command(after_help = "Examples:\n  sitepulse-collector sla\n  sitepulse-collector sla shop --from -7d\n  \
+                            sitepulse-collector sla --by-group --from -30d\n  sitepulse-collector sla --group web --json\n  \
                             sitepulse-collector sla shop --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --region eu-west --json\n  \
                             sitepulse-collector sla shop pay --from -30d --policy contract      # each time by the version in force then\n  \
                             sitepulse-collector sla shop --from -30d --policy contract@2        # all of it by version 2\n\n\
@@ -199,6 +200,15 @@ pub enum Command {
                             Exit codes: 0 ok, 2 an empty period, 6 collector not reached, 8 no such check, region or agent."
     )]
     Latency(LatencyArgs),
+    /// Shows when maintenance windows were, are and will be open, and which checks they cover.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector windows\n  sitepulse-collector windows shop --from now --to 2027-01-01\n  \
+                            sitepulse-collector windows --from -30d --json\n\n\
+                            Without --from it begins 7 days ago, without --to it ends in 30 days. A window is written as [[maintenance]] and applied; a\n\
+                            change makes a new version (NAME@VERSION) from then on and leaves the past as it was.\n\n\
+                            Exit codes: 0 ok, 2 no such period, 6 collector not reached, 8 no such check."
+    )]
+    Windows(WindowsArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -418,8 +428,14 @@ pub struct AskedArgs {
 #[derive(Debug, Clone, Args)]
 pub struct SlaArgs {
     /// These checks; none: all.
-    #[arg(value_name = "CHECK")]
+    #[arg(value_name = "CHECK", conflicts_with_all = ["group", "by_group"])]
     pub checks: Vec<String>,
+    /// The mean of one group's checks, weighted.
+    #[arg(long, value_name = "GROUP", conflicts_with = "by_group")]
+    pub group: Option<String>,
+    /// The means of every group and of all checks together, weighted.
+    #[arg(long)]
+    pub by_group: bool,
     /// Of what time, by whose votes.
     #[command(flatten)]
     pub asked: AskedArgs,
@@ -585,6 +601,16 @@ pub struct LatencyArgs {
     /// Apart by what.
     #[arg(long, value_enum, default_value_t)]
     pub by: Split,
+}
+
+/// `windows`
+#[derive(Debug, Clone, Args)]
+pub struct WindowsArgs {
+    /// One check; absent: all.
+    pub check: Option<String>,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
 }
 
 /// `vitals`
@@ -761,11 +787,14 @@ mod tests {
             "sla",
             "sla shop --from -7d --to now --agent a --json",
             "sla --region eu",
+            "sla --group web --from -7d --json",
+            "sla --by-group",
             "explain shop --from -7d --region eu --json",
             "amendments",
             "amendments shop --from -30d --to now --limit 5 --after 1.2.3 --json",
             "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
             "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
+            "windows shop --from -7d --to 2027-01-01 --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -791,6 +820,8 @@ mod tests {
             "token create --api --region eu",
             "apply",
             "sla --agent a --region b",
+            "sla shop --group web",
+            "sla --group web --by-group",
             "explain",
             "backtest shop",
             "latency shop --by phase",

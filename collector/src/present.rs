@@ -15,12 +15,14 @@ pub mod backtest;
 pub mod dto;
 pub mod explain;
 pub mod figure;
+pub mod groups;
 pub mod policy;
 pub mod problem;
 pub mod results;
 pub mod sla_report;
 pub mod text;
 pub mod view;
+pub mod windows;
 
 pub mod api;
 pub mod console;

@@ -107,9 +107,10 @@ impl Engine {
                 )));
             }
         }
-        let warnings = missing_secrets(&shared.book(), &wanted);
+        let mut warnings = missing_secrets(&shared.book(), &wanted);
         let floor = self.numbers_from()?;
         let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
+        warnings.extend(revised.iter().filter_map(|revised| objects::late(revised, now)));
         let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);
         if options.dry_run || (revisions.is_empty() && revised.is_empty()) {
             if options.dry_run {

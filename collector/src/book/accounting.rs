@@ -19,7 +19,7 @@ use super::{Agent, Book, Check};
 static SILENT: Series = Series::new();
 
 /// A figure asked without a period covers this much.
-const PERIOD_DEFAULT_US: i64 = 24 * 3600 * 1_000_000;
+pub const PERIOD_DEFAULT_US: i64 = 24 * 3600 * 1_000_000;
 
 /// Whose votes count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -172,9 +172,10 @@ impl Book {
         let (agents, voters): (Vec<AgentNo>, Vec<Voter<'_>>) = self.voters(check, filter).into_iter().unzip();
         let view = |life| CheckView { revisions: check.policies(), life };
         let named = |testimony: explain::Testimony| (agents[testimony.voter], testimony);
+        let windows = self.windows(check.number, period);
         let mut explained = Vec::new();
         for life in check.lives() {
-            let intervals = explain::explain(&view(life), &voters, &[], period, &mut room)?;
+            let intervals = explain::explain(&view(life), &voters, windows.spans(), period, &mut room)?;
             explained.extend(intervals.into_iter().map(|interval| ExplainedInterval {
                 verdict: interval.verdict,
                 testimonies: interval.testimonies.into_iter().map(named).collect(),
@@ -191,7 +192,9 @@ impl Book {
     /// What these voters say of a check.
     pub(super) fn judge(&self, check: &Check, voters: &[Voter<'_>], period: Span) -> Vec<VerdictSpan> {
         let view = |life| CheckView { revisions: check.policies(), life };
-        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), voters, &[], period)).collect()
+        let windows = self.windows(check.number, period);
+        let verdicts = |life| vote::verdicts(&view(life), voters, windows.spans(), period);
+        check.lives().into_iter().flat_map(verdicts).collect()
     }
 
     /// The agents whose votes count, by number.

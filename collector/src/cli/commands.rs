@@ -5,6 +5,7 @@ mod backtest;
 mod backup;
 mod exchange;
 mod explain;
+mod groups;
 mod latency;
 mod on_demand;
 mod policy;
@@ -12,6 +13,7 @@ mod report;
 mod results;
 mod slo;
 mod vitals;
+mod windows;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -58,6 +60,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agents { command: None } => client_side(agents(&global)),
         Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
         Command::Checks { watch } => client_side(checks(&global, watch)),
+        Command::Sla(args) if args.by_group || args.group.is_some() => client_side(groups::sla(&global, args)),
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Results(args) => client_side(results::results(&global, args)),
@@ -67,6 +70,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
         Command::Latency(args) => client_side(latency::latency(&global, args)),
+        Command::Windows(args) => client_side(windows::windows(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),

@@ -55,7 +55,12 @@ pub fn figures(
 
 /// The checks as a table.
 pub fn table(checks: &[CheckView]) -> Table {
-    let mut table = Table::new(&["CHECK", "VERDICT", "AVAILABILITY", "COMPLETENESS", "BOUNDS", "REGIONS"]);
+    let mut heads = vec!["CHECK", "VERDICT", "AVAILABILITY", "COMPLETENESS", "BOUNDS", "REGIONS"];
+    let grouped = checks.iter().any(|check| check.group.is_some());
+    if grouped {
+        heads.insert(1, "GROUP");
+    }
+    let mut table = Table::new(&heads);
     for check in checks {
         let [availability, completeness, bounds] =
             figures(check.sla.availability, check.sla.completeness, check.sla.lower, check.sla.upper);
@@ -65,7 +70,11 @@ pub fn table(checks: &[CheckView]) -> Table {
         }
         let verdict =
             if check.suspended.is_some() { format!("{} (suspended)", check.verdict) } else { check.verdict.clone() };
-        table.push(vec![check.id.clone(), verdict, availability, completeness, bounds, regions]);
+        let mut row = vec![check.id.clone(), verdict, availability, completeness, bounds, regions];
+        if grouped {
+            row.insert(1, check.group.clone().unwrap_or_else(|| "-".into()));
+        }
+        table.push(row);
     }
     table
 }

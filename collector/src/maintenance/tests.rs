@@ -1,5 +1,7 @@
 use super::*;
 
+mod naive;
+
 fn window(from: &str, lasts: &str, zone: Option<&str>, rrule: Option<&str>) -> MaintenanceWindow {
     MaintenanceWindow {
         id: "w".into(),

@@ -244,6 +244,16 @@ pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer
 }
 
 impl SlaQuery {
+    /// A question about no check alone.
+    pub(super) fn of_period(
+        from: Option<String>,
+        to: Option<String>,
+        agent: Option<String>,
+        region: Option<String>,
+    ) -> Self {
+        Self { from, to, agent, region, ..Self::default() }
+    }
+
     /// The period asked for, as far as it is told, and whose votes count.
     pub(super) fn asked(&self, book: &Book, now: UtcMicros) -> Answer<(Option<UtcMicros>, Option<UtcMicros>, Filter)> {
         let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();

@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
+use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 
 pub use backtest::backtest_page;
@@ -94,6 +95,15 @@ struct Overall {
     completeness: String,
     bounds: String,
     agents: String,
+    groups: Vec<GroupRow>,
+}
+
+struct GroupRow {
+    name: String,
+    availability: String,
+    measured: bool,
+    completeness: String,
+    bounds: String,
 }
 
 struct CheckRow {
@@ -336,6 +346,19 @@ impl Overall {
             completeness: figure::completeness(global.completeness, t),
             bounds: figure::bounds(global.lower, global.upper, t),
             agents: (t.agents_connected)(connected, living.len()),
+            groups: snapshot.groups.iter().map(|(name, together)| GroupRow::of(name, together, t)).collect(),
+        }
+    }
+}
+
+impl GroupRow {
+    fn of(name: &str, together: &Together, t: &Texts) -> Self {
+        Self {
+            name: name.to_owned(),
+            availability: figure::availability(together.availability, t),
+            measured: together.availability.is_some(),
+            completeness: figure::completeness(together.completeness, t),
+            bounds: figure::bounds(together.lower, together.upper, t),
         }
     }
 }
@@ -345,6 +368,9 @@ impl CheckRow {
         let mut note = (t.every)(&figure::coarse(check.interval_seconds));
         if (check.weight - 1.0).abs() > f64::EPSILON {
             note.push_str(&format!(" · {} {}", t.weight.to_lowercase(), (t.number)(check.weight.to_string())));
+        }
+        for label in check.group.iter().cloned().chain(check.tags.iter().map(|tag| format!("#{tag}"))) {
+            note.push_str(&format!(" · {label}"));
         }
         let mut verdict_note =
             check.since.as_deref().map(|since| (t.since)(&figure::coarse(age(since, now)))).unwrap_or_default();

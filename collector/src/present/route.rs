@@ -13,7 +13,9 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
-use crate::present::{Present, api, backtest, console, explain, health, metrics, ping, policy, results, sla_report};
+use crate::present::{
+    Present, api, backtest, console, explain, groups, health, metrics, ping, policy, results, sla_report, windows,
+};
 
 /// Longest body of most requests, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -111,6 +113,8 @@ pub fn routes() -> Vec<Route> {
         change("/api/v1/sla-reports", Scope::Admin, sla_report::store),
         read("/api/v1/sla-reports/{name}", Scope::Read, sla_report::one),
         read("/api/v1/sla-reports/{name}/verify", Scope::Read, sla_report::verify),
+        read("/api/v1/sla/groups", Scope::Read, groups::groups),
+        read("/api/v1/windows", Scope::Read, windows::windows),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),
         read("/api/v1/amendments", Scope::Read, api::amendments::amendments),

@@ -12,12 +12,12 @@ use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{FactKey, FactValue, Facts, MissedCause, Phases, ProbeResult};
-use sitepulse_model::sla::{Account, weighted_mean};
+use sitepulse_model::sla::{Account, Together};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
 use crate::app::{FieldDiff, Plan, PlanStep};
-use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, last_seen};
+use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, Gathered, last_seen};
 use crate::heartbeat::StoredPing;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::present::dto::{
@@ -43,7 +43,9 @@ pub struct Snapshot {
     /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`agents`]).
     pub agents: Vec<AgentView>,
     /// All checks together, weighted, over the last 24 h.
-    pub global: Global,
+    pub global: Together,
+    /// Each group over the last 24 h, by name.
+    pub groups: Vec<(String, Together)>,
 }
 
 /// The verdicts of a period.
@@ -53,19 +55,6 @@ pub struct Strip {
     pub period: Span,
     /// What is known of it.
     pub spans: Vec<VerdictSpan>,
-}
-
-/// Means over all checks with evidence, weighted by check weight.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Global {
-    /// Availability.
-    pub availability: Option<f64>,
-    /// Completeness.
-    pub completeness: Option<f64>,
-    /// Lower bound.
-    pub lower: Option<f64>,
-    /// Upper bound.
-    pub upper: Option<f64>,
 }
 
 /// The suspension of exactly this scope at an instant.
@@ -85,17 +74,25 @@ impl Snapshot {
         living.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
         let mut checks = Vec::with_capacity(living.len());
         let mut strips = Vec::with_capacity(living.len());
-        let mut figures = Vec::with_capacity(living.len());
+        let mut gathered = Gathered::default();
         for (check, current) in living {
             let period = book.period(check, None, None, now);
             let spans = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
             let account = Account::of(&spans);
-            figures.push((current.definition.weight, account));
+            gathered.add(current, account);
             checks.push(check_view(book, check, current, (period, &spans), &account, now));
             strips.push(Strip { period, spans });
         }
+        for check in book.checks().filter(|check| check.retired()) {
+            let period = book.period(check, None, None, now);
+            let counting = check.counting(period);
+            if let Some((counting, account)) = counting.zip(book.account(check.number, &Filter::All, period)) {
+                gathered.add(counting, account);
+            }
+        }
         let agents = agents_with(book, &ByAgent::new(), now);
-        Self { now, checks, strips, agents, global: Global::of(&figures) }
+        let groups = gathered.groups().map(|(group, together)| (group.to_string(), together)).collect();
+        Self { now, checks, strips, agents, global: gathered.whole(), groups }
     }
 }
 
@@ -112,25 +109,6 @@ fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<Agent
     let mut agents: Vec<&Agent> = book.agents().collect();
     agents.sort_by(|a, b| (a.revoked_at.is_some(), &a.name).cmp(&(b.revoked_at.is_some(), &b.name)));
     agents.into_iter().map(|agent| agent_view(book, conservation, agent, now)).collect()
-}
-
-impl Global {
-    fn of(figures: &[(Weight, Account)]) -> Self {
-        let mean = |figure: fn(&Account) -> Option<f64>| {
-            weighted_mean(
-                figures
-                    .iter()
-                    .filter(|(_, account)| account.measured_us() > 0)
-                    .map(|(weight, account)| (*weight, figure(account))),
-            )
-        };
-        Self {
-            availability: mean(Account::availability),
-            completeness: mean(Account::completeness),
-            lower: mean(Account::lower),
-            upper: mean(Account::upper),
-        }
-    }
 }
 
 fn check_view(

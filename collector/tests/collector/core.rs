@@ -13,4 +13,5 @@ mod objects;
 mod seal;
 mod secrets;
 mod session;
+mod windows;
 mod world;

@@ -1,8 +1,8 @@
 //! What people and scripts see: the router behind each door, and the real program.
 
 mod access;
-mod backtest;
 mod amendments;
+mod backtest;
 mod bench;
 mod checks;
 mod heartbeats;

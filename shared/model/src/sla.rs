@@ -159,6 +159,48 @@ pub fn weighted_mean(figures: impl IntoIterator<Item = (Weight, Option<f64>)>) -
     (weights > 0.0).then(|| sum / weights)
 }
 
+/// The figures of several checks together: a group's, or all of them.
+///
+/// Each is a mean weighted by check weight, and a check of weight 0 adds nothing. Availabilities are means over the checks that have measured time. Completeness and
+/// bounds are means over all checks with time outside maintenance: one of which nothing is known has a completeness of 0 and bounds of 0 and 1, so it widens them instead
+/// of vanishing, and the availability always lies within its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Together {
+    /// Checks of a weight above 0.
+    pub checks: usize,
+    /// Those of them with measured time.
+    pub measured: usize,
+    /// Mean availability.
+    pub availability: Option<f64>,
+    /// Mean of the availabilities to which a regional outage costs its share.
+    pub weighted_availability: Option<f64>,
+    /// Mean completeness.
+    pub completeness: Option<f64>,
+    /// Mean lower bound.
+    pub lower: Option<f64>,
+    /// Mean upper bound.
+    pub upper: Option<f64>,
+}
+
+impl Together {
+    /// The figures of checks with these weights and accounts.
+    pub fn of(checks: &[(Weight, Account)]) -> Self {
+        let mean = |figure: fn(&Account) -> Option<f64>| {
+            weighted_mean(checks.iter().map(|(weight, account)| (*weight, figure(account))))
+        };
+        let counted = checks.iter().filter(|(weight, _)| weight.0 > 0);
+        Self {
+            checks: counted.clone().count(),
+            measured: counted.filter(|(_, account)| account.measured_us() > 0).count(),
+            availability: mean(Account::availability),
+            weighted_availability: mean(Account::weighted_availability),
+            completeness: mean(Account::completeness),
+            lower: mean(Account::lower),
+            upper: mean(Account::upper),
+        }
+    }
+}
+
 /// Where each scheduled slot of a (check, agent) went: `scheduled = results + missed + holes`, and tombstones explain `dropped` of
 /// the holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -358,6 +400,17 @@ mod tests {
         assert_eq!((blind.completeness(), blind.lower(), blind.upper()), (Some(0.0), Some(0.0), Some(1.0)));
         let paused = account(0, 0, 0, 5);
         assert_eq!((paused.completeness(), paused.lower(), paused.upper()), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_not_known_widens_the_bounds_of_a_mean() {
+        let (well, blind, paused) = (account(75, 25, 0, 0), account(0, 0, 10, 5), account(0, 0, 0, 5));
+        let mean =
+            Together::of(&[(Weight(3000), well), (Weight(1000), blind), (Weight(1000), paused), (Weight(0), blind)]);
+        assert_eq!((mean.checks, mean.measured), (3, 1));
+        assert_eq!((mean.availability, mean.completeness), (Some(0.75), Some(0.75)));
+        assert_eq!((mean.lower, mean.upper), (Some(0.5625), Some(0.8125)));
+        assert_eq!(Together::of(&[(Weight(0), well)]), Together::default());
     }
 
     #[test]

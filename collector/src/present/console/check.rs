@@ -18,8 +18,12 @@ use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunVi
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::view::Snapshot;
-use crate::present::{Present, api, figure};
+use crate::present::windows::WindowView;
+use crate::present::{Present, api, figure, windows};
 use crate::vitals::figures::Ask;
+
+/// Most maintenance windows that are shown ahead.
+const WINDOWS_SHOWN: usize = 5;
 
 /// The content of the page.
 #[derive(Template)]
@@ -46,6 +50,26 @@ struct Content<'a> {
     amended: String,
     runs: Option<Vec<String>>,
     results: Vec<String>,
+    windows: Vec<WindowRow>,
+}
+
+/// A maintenance window that is open or to come.
+struct WindowRow {
+    name: String,
+    when: String,
+}
+
+impl WindowRow {
+    fn of(window: &WindowView, t: &Texts) -> Self {
+        let (from, to) = (minute(&window.from), minute(&window.to));
+        let when = if window.state == "open" { (t.window_open)(&to) } else { (t.window_span)(&from, &to) };
+        Self { name: window.window.clone(), when }
+    }
+}
+
+/// An instant to the minute: `2026-12-01 02:00 UTC`.
+fn minute(at: &str) -> String {
+    at.get(..16).map_or_else(|| at.to_owned(), |at| format!("{} UTC", at.replace('T', " ")))
 }
 
 /// One agent's result.
@@ -132,7 +156,13 @@ async fn respond(
     };
     let amendments = ledger::section(present, id, lang.texts()).await?;
     let slos = slo::section(present, id, lang).await?;
-    let sections = Sections { slos, figures: format!("{vitals}{latency}"), amendments };
+    let (asked, now) = (id.to_owned(), snapshot.now);
+    let windows = present.read(move |book| {
+        let check = api::check_of(book, &asked)?;
+        Ok::<_, Problem>(windows::next_of(book, check, now, WINDOWS_SHOWN))
+    });
+    let windows = windows.await??.iter().map(|window| WindowRow::of(window, lang.texts())).collect();
+    let sections = Sections { slos, figures: format!("{vitals}{latency}"), amendments, windows };
     let content = Content::of(&snapshot, lang, id, sections, run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
@@ -144,6 +174,7 @@ struct Sections {
     slos: String,
     figures: String,
     amendments: String,
+    windows: Vec<WindowRow>,
 }
 
 impl<'a> Content<'a> {
@@ -175,6 +206,7 @@ impl<'a> Content<'a> {
             amended: row.amended,
             runs: runs.transpose()?,
             results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
+            windows: sections.windows,
         })
     }
 }

@@ -3,7 +3,6 @@ use sitepulse_model::vote::Verdict;
 use super::*;
 use crate::present::dto::{PhasesView, SecondsView, SlaView, UnknownView};
 use crate::present::text::{EN, FR};
-use crate::present::view::Global;
 
 const NOW: UtcMicros = UtcMicros(1_795_341_600_000_000);
 const HOSTILE: &str = "\"><script>alert('x')</script>";
@@ -84,7 +83,8 @@ fn snapshot() -> Snapshot {
         checks: vec![check()],
         strips: vec![Strip { period, spans: vec![span] }],
         agents: Vec::new(),
-        global: Global::default(),
+        global: sitepulse_model::sla::Together::default(),
+        groups: Vec::new(),
     }
 }
 

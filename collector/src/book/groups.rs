@@ -1,0 +1,73 @@
+//! Figures of groups, and of all checks together.
+
+use std::collections::BTreeMap;
+
+use sitepulse_model::control::Weight;
+use sitepulse_model::id::Group;
+use sitepulse_model::sla::{Account, Together};
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::{Book, Check, CheckRevision, Filter};
+
+/// The accounts of several checks, gathered for means by group and over all.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    whole: Vec<(Weight, Account)>,
+    groups: BTreeMap<Group, Vec<(Weight, Account)>>,
+}
+
+impl Gathered {
+    /// Adds a check's account, in the group and with the weight of this revision.
+    pub fn add(&mut self, revision: &CheckRevision, account: Account) {
+        let counted = (revision.definition.weight, account);
+        self.whole.push(counted);
+        if let Some(group) = &revision.labels.group {
+            self.groups.entry(group.clone()).or_default().push(counted);
+        }
+    }
+
+    /// All checks together.
+    pub fn whole(&self) -> Together {
+        Together::of(&self.whole)
+    }
+
+    /// Each group, by name.
+    pub fn groups(&self) -> impl Iterator<Item = (&Group, Together)> {
+        self.groups.iter().map(|(group, accounts)| (group, Together::of(accounts)))
+    }
+}
+
+impl Check {
+    /// The revision by which a check counts in means over a period: the last one in it that was no retirement. A check belongs to the group, and has the weight, that it
+    /// had at the end of the period, or of its life where that ended within; so what is asked of a past period is answered alike for ever. `None` of a check that
+    /// did not live then.
+    pub fn counting(&self, period: Span) -> Option<&CheckRevision> {
+        let lived = self.lives().iter().any(|life| !life.clip(period).is_empty());
+        let living = self.revisions.iter().rev().filter(|revision| !revision.retired);
+        living.into_iter().find(|revision| revision.effective_from < period.to).filter(|_| lived)
+    }
+}
+
+impl Book {
+    /// The accounts of all checks that lived in a period, or of one group's. Ends of the period as for [`Self::period`].
+    pub fn gathered(
+        &self,
+        group: Option<&Group>,
+        filter: &Filter,
+        (from, to): (Option<UtcMicros>, Option<UtcMicros>),
+        now: UtcMicros,
+    ) -> Gathered {
+        let mut gathered = Gathered::default();
+        for check in self.checks() {
+            let period = self.period(check, from, to, now);
+            let Some(counting) = check.counting(period) else { continue };
+            if group.is_some() && counting.labels.group.as_ref() != group {
+                continue;
+            }
+            if let Some(account) = self.account(check.number, filter, period) {
+                gathered.add(counting, account);
+            }
+        }
+        gathered
+    }
+}

@@ -1,0 +1,37 @@
+//! `sla --by-group` and `sla --group`: figures of groups and of all checks together.
+
+use super::{figures_of, hinted, print, print_json, whole, with, with_query};
+use crate::cli::client::Need;
+use crate::cli::table::Table;
+use crate::cli::{Failure, Global, SlaArgs, watch};
+use crate::present::figure;
+use crate::present::groups::{GroupsView, TogetherView};
+
+pub(super) async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
+    let [_, from, to, agent, region] = figures_of(None, args.asked);
+    let path = with_query("/api/v1/sla/groups", [("group", args.group), from, to, agent, region]);
+    let figures: GroupsView = with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+    if global.json {
+        return print_json(&figures);
+    }
+    let mut table =
+        Table::new(&["GROUP", "AVAILABILITY", "COMPLETENESS", "BOUNDS", "WEIGHTED", "MEASURED", "FROM", "TO"]);
+    for one in figures.groups.iter().chain(&figures.whole) {
+        table.push(row(one, &figures));
+    }
+    print(&table.text())
+}
+
+fn row(one: &TogetherView, figures: &GroupsView) -> Vec<String> {
+    let [availability, completeness, bounds] = watch::figures(one.availability, one.completeness, one.lower, one.upper);
+    vec![
+        one.group.clone().unwrap_or_else(|| "(all checks)".into()),
+        availability,
+        completeness,
+        bounds,
+        one.weighted_availability.map_or_else(|| "-".into(), |value| figure::percent_down(value, 2)),
+        format!("{} of {}", one.measured, one.checks),
+        whole(&figures.from),
+        whole(&figures.to),
+    ]
+}

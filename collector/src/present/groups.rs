@@ -1,0 +1,99 @@
+//! Figures of groups and of all checks together: `GET /api/v1/sla/groups`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use sitepulse_daemon::{clock, instant};
+use sitepulse_model::id::Group;
+use sitepulse_model::sla::Together;
+use sitepulse_model::time::UtcMicros;
+
+use crate::book::{Book, PERIOD_DEFAULT_US};
+use crate::present::Present;
+use crate::present::api::{Ask, SlaQuery, ask};
+use crate::present::problem::{Answer, Code, Problem};
+
+/// What is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupsQuery {
+    group: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    agent: Option<String>,
+    region: Option<String>,
+}
+
+/// Figures of groups over a period.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupsView {
+    /// First instant.
+    pub from: String,
+    /// First instant after.
+    pub to: String,
+    /// All checks together; absent where one group was asked for.
+    pub whole: Option<TogetherView>,
+    /// Each group, by name.
+    pub groups: Vec<TogetherView>,
+}
+
+/// Means over several checks, weighted by check weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TogetherView {
+    /// The group; `null` of the whole.
+    pub group: Option<String>,
+    /// Checks of a weight above 0 that lived in the period.
+    pub checks: usize,
+    /// Those of them with measured time: the availabilities are means over these.
+    pub measured: usize,
+    /// Availability.
+    pub availability: Option<f64>,
+    /// The same with the share of a regional outage.
+    pub weighted_availability: Option<f64>,
+    /// Completeness.
+    pub completeness: Option<f64>,
+    /// With every unknown second as down.
+    pub lower: Option<f64>,
+    /// With every unknown second as up.
+    pub upper: Option<f64>,
+}
+
+/// `GET /api/v1/sla/groups`
+pub async fn groups(State(present): State<Present>, query: Ask<GroupsQuery>) -> Answer<Json<GroupsView>> {
+    let query = ask(query)?;
+    let now = clock::now();
+    present.read(move |book| figures(book, query, now)).await?.map(Json)
+}
+
+fn figures(book: &Book, query: GroupsQuery, now: UtcMicros) -> Answer<GroupsView> {
+    let GroupsQuery { group, from, to, agent, region } = query;
+    let (from, to, filter) = SlaQuery::of_period(from, to, agent, region).asked(book, now)?;
+    let named = |name: &String| -> Answer<Group> {
+        let group = Group::parse(name).ok();
+        let known = |group: &Group| {
+            book.checks()
+                .flat_map(|check| &check.revisions)
+                .any(|revision| revision.labels.group.as_ref() == Some(group))
+        };
+        group.filter(known).ok_or_else(|| {
+            let what =
+                format!("no check is or was in group {name:?}: `sitepulse-collector sla --by-group` lists the groups");
+            Problem::new(Code::NotFound, what)
+        })
+    };
+    let group = group.as_ref().map(named).transpose()?;
+    let gathered = book.gathered(group.as_ref(), &filter, (from, to), now);
+    let to = to.unwrap_or(now).min(now);
+    Ok(GroupsView {
+        from: instant::format(from.unwrap_or(to.plus_us(-PERIOD_DEFAULT_US))),
+        to: instant::format(to),
+        whole: group.is_none().then(|| view(None, &gathered.whole())),
+        groups: gathered.groups().map(|(group, together)| view(Some(group.to_string()), &together)).collect(),
+    })
+}
+
+/// Means as JSON.
+pub fn view(group: Option<String>, together: &Together) -> TogetherView {
+    let Together { checks, measured, availability, weighted_availability, completeness, lower, upper } = *together;
+    TogetherView { group, checks, measured, availability, weighted_availability, completeness, lower, upper }
+}
