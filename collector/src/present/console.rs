@@ -4,6 +4,7 @@
 //! from elsewhere.
 
 mod check;
+mod policy;
 mod stream;
 mod vitals;
 
@@ -39,6 +40,7 @@ pub struct PageQuery {
     lang: Option<String>,
     token: Option<String>,
     span: Option<String>,
+    policy: Option<String>,
 }
 
 /// A page: the frame around its content.

@@ -9,7 +9,7 @@ use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, suspension, vitals};
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, policy, suspension, vitals};
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
@@ -77,7 +77,7 @@ pub async fn check_page(
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
-    respond(&present, &caller, lang, &id, query.span.as_deref(), None).await
+    respond(&present, &caller, lang, &id, &query, None).await
 }
 
 /// `POST /checks/{id}/run`: the same page with what the agents said.
@@ -90,7 +90,7 @@ pub async fn run_page(
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
     let run = api::run_now(&present, &id, None).await?;
-    respond(&present, &caller, lang, &id, query.span.as_deref(), Some(&run)).await
+    respond(&present, &caller, lang, &id, &query, Some(&run)).await
 }
 
 async fn respond(
@@ -98,13 +98,13 @@ async fn respond(
     caller: &Caller,
     lang: Language,
     id: &str,
-    span: Option<&str>,
+    query: &PageQuery,
     run: Option<&RunView>,
 ) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
     let check = snapshot.checks.iter().find(|check| check.id == id).ok_or_else(|| Problem::not_found("check", id))?;
     let vitals = if check.kind == "web_vitals" {
-        let (span, length) = vitals::span_of(span);
+        let (span, length) = vitals::span_of(query.span.as_deref());
         let now = snapshot.now;
         let asked = Ask { from: Some(now.plus_us(-length)), ..Ask::default() };
         let figures = api::vitals::figures_of(present, id, asked, now).await?;
@@ -113,6 +113,7 @@ async fn respond(
         String::new()
     };
     let content = Content::of(&snapshot, lang, id, vitals, run)?.render().map_err(|_| broken_template())?;
+    let content = content + &policy::section(present, id, query.policy.as_deref(), snapshot.now, lang).await?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
