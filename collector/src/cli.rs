@@ -448,18 +448,26 @@ pub struct SlaArgs {
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
     /// Stores the figures of checks over a period.
+    #[command(
+        after_help = "Example:\n  sitepulse-collector report store november shop pay --from 2026-11-01 --to 2026-12-01 --policy contract"
+    )]
     Store(ReportStoreArgs),
     /// Counts a stored report again: the same digits, or what changed since.
+    #[command(
+        after_help = "Example:\n  sitepulse-collector report verify november\n\nExit codes: 0 the same to the last digit, 11 the figures changed."
+    )]
     Verify {
         /// The report's name.
         name: String,
     },
     /// Shows a stored report.
+    #[command(after_help = "Example:\n  sitepulse-collector report show november --json")]
     Show {
         /// The report's name.
         name: String,
     },
     /// Lists the stored reports, the newest first.
+    #[command(after_help = "Example:\n  sitepulse-collector report list")]
     List,
 }
 

@@ -7,6 +7,7 @@ mod backtest;
 mod check;
 mod latency;
 mod ledger;
+mod policy;
 mod slo;
 mod stream;
 mod vitals;
@@ -47,6 +48,7 @@ pub struct PageQuery {
     lang: Option<String>,
     token: Option<String>,
     span: Option<String>,
+    policy: Option<String>,
 }
 
 /// A page: the frame around its content.

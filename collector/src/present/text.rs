@@ -3,6 +3,7 @@
 pub mod amendments;
 pub mod backtest;
 pub mod latency;
+pub mod policy;
 pub mod slo;
 pub mod vitals;
 
@@ -11,6 +12,7 @@ use sitepulse_model::record::{FactKey, Phase};
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::latency::LatencyTexts;
+use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
 
@@ -172,6 +174,8 @@ pub struct Texts {
     pub slo: &'static SloTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
+    /// The words of accounting policies.
+    pub policies: &'static PolicyTexts,
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
@@ -300,6 +304,7 @@ pub static EN: Texts = Texts {
     fact_certificate_expires: "Certificate expires",
     slo: &slo::EN,
     latency: &latency::EN,
+    policies: &policy::EN,
     vitals: &vitals::EN,
     ledger: &amendments::EN,
     backtest: &backtest::EN,
@@ -481,6 +486,7 @@ pub static FR: Texts = Texts {
     fact_certificate_expires: "Expiration du certificat",
     slo: &slo::FR,
     latency: &latency::FR,
+    policies: &policy::FR,
     vitals: &vitals::FR,
     ledger: &amendments::FR,
     backtest: &backtest::FR,

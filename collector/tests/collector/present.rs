@@ -8,6 +8,7 @@ mod checks;
 mod heartbeats;
 mod latency;
 mod pages;
+mod policies;
 mod program;
 mod routes;
 mod slo;

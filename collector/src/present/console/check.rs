@@ -10,7 +10,8 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
 use super::{
-    CheckRow, Page, PageQuery, age, broken_template, class, html, language, latency, ledger, slo, suspension, vitals,
+    CheckRow, Page, PageQuery, age, broken_template, class, html, language, latency, ledger, policy, slo, suspension,
+    vitals,
 };
 use crate::present::api::latency::figures_of;
 use crate::present::door::Caller;
@@ -111,7 +112,7 @@ pub async fn check_page(
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
-    respond(&present, &caller, lang, &id, query.span.as_deref(), None).await
+    respond(&present, &caller, lang, &id, &query, None).await
 }
 
 /// `POST /checks/{id}/run`: the same page with what the agents said.
@@ -124,7 +125,7 @@ pub async fn run_page(
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
     let run = api::run_now(&present, &id, None).await?;
-    respond(&present, &caller, lang, &id, query.span.as_deref(), Some(&run)).await
+    respond(&present, &caller, lang, &id, &query, Some(&run)).await
 }
 
 async fn respond(
@@ -132,13 +133,13 @@ async fn respond(
     caller: &Caller,
     lang: Language,
     id: &str,
-    span: Option<&str>,
+    query: &PageQuery,
     run: Option<&RunView>,
 ) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
     let check = snapshot.checks.iter().find(|check| check.id == id).ok_or_else(|| Problem::not_found("check", id))?;
     let vitals = if check.kind == "web_vitals" {
-        let (span, length) = vitals::span_of(span);
+        let (span, length) = vitals::span_of(query.span.as_deref());
         let now = snapshot.now;
         let asked = Ask { from: Some(now.plus_us(-length)), ..Ask::default() };
         let figures = api::vitals::figures_of(present, id, asked, now).await?;
@@ -164,6 +165,7 @@ async fn respond(
     let windows = windows.await??.iter().map(|window| WindowRow::of(window, lang.texts())).collect();
     let sections = Sections { slos, figures: format!("{vitals}{latency}"), amendments, windows };
     let content = Content::of(&snapshot, lang, id, sections, run)?.render().map_err(|_| broken_template())?;
+    let content = content + &policy::section(present, id, query.policy.as_deref(), snapshot.now, lang).await?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })

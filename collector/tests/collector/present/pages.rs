@@ -138,6 +138,11 @@ impl Pages {
         self.bench.app.writer().run(move |engine| engine.ingest(vec![job])).await.unwrap().unwrap()[0]
     }
 
+    /// Leaves numbers out, which another bench over the same data has given.
+    pub fn skip(&self, count: u64) {
+        self.seq.set(self.seq.get() + count);
+    }
+
     /// One run, taken in.
     pub async fn ran(&self, agent: AgentNo, minutes_ago: i64, found: &Found) {
         let entry = self.entry(self.result(agent, minutes_ago, found));

@@ -11,6 +11,7 @@ use sitepulse_daemon::clock;
 
 use super::bench::{CHECK, backup, options};
 use super::pages::{Found, Pages};
+use super::policies::Story;
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
@@ -309,4 +310,55 @@ fn vitals_are_shown_by_the_program() {
     );
     let before = run(&data, &["vitals", "shop-vitals", "--from", "-6d", "--to", "-5d"]);
     assert!(String::from_utf8_lossy(&before.stdout).starts_with("No run of shop-vitals"), "{before:?}");
+}
+
+#[test]
+fn policies_and_reports_work_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (from, to) = runtime.block_on(async {
+        let story = Story::new(Pages::at(&data).await).await;
+        story.pages.bench.app.close().await;
+        (story.ago(1200), story.ago(30))
+    });
+    let period = ["--from", from.as_str(), "--to", to.as_str()];
+    let text = |args: &[&str]| {
+        let output = run(&data, args);
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        (output.status.code().unwrap(), format!("{out}{err}"))
+    };
+    let (code, listed) = text(&["policies"]);
+    assert_eq!(code, 0, "{listed}");
+    assert!(listed.contains("default@1") && listed.contains("contract@2") && listed.contains("by_share"), "{listed}");
+    let (_, sla) = text(&[&["sla", "shop-vitals", "--policy", "contract"], &period[..]].concat());
+    assert!(sla.contains("Counted by policy contract: contract@1 from ") && sla.contains("contract@2 from "), "{sla}");
+    let json = ran(&data, &[&["sla", "shop-vitals", "--policy", "contract@2", "--json"], &period[..]].concat());
+    assert_eq!((&json[0]["policy"]["version"], &json[0]["policy"]["met"]), (&json!(2), &json!(false)));
+    let (_, explained) = text(&[&["explain", "shop-vitals", "--policy", "contract@2"], &period[..]].concat());
+    assert!(explained.contains("objective 99.9%: MISSED") && explained.contains("COUNTS"), "{explained}");
+    assert_eq!(text(&["sla", "--policy", "none"]).0, 8);
+    assert_eq!(text(&["sla", "--policy", "contract@x"]).0, 2);
+
+    let (code, none) = text(&["report", "list"]);
+    assert_eq!((code, none.starts_with("No reports yet")), (0, true));
+    let store = [&["report", "store", "may", "shop-vitals", "--policy", "contract"], &period[..]].concat();
+    let (code, stored) = text(&store);
+    assert_eq!((code, stored.starts_with("Stored.\nmay: ")), (0, true), "{stored}");
+    assert_eq!(text(&store).0, 5, "a report never changes");
+    assert_eq!(text(&["report", "verify", "may"]), (0, "Report may: the same to the last digit.\n".to_owned()));
+    assert!(text(&["report", "show", "may"]).1.contains("contract (versions 1, 2)"));
+    assert!(text(&["report", "list"]).1.contains("may"));
+    assert_eq!(text(&["report", "verify", "june"]).0, 8);
+    runtime.block_on(async {
+        let pages = Pages::at(&data).await;
+        let west = pages.bench.app.book().agents().next().unwrap().number;
+        // Numbers go on where the story's ended.
+        pages.skip(1000);
+        pages.ran(west, 195, &Found::default()).await;
+        pages.bench.app.close().await;
+    });
+    let (code, changed) = text(&["report", "verify", "may"]);
+    assert_eq!(code, 11, "{changed}");
+    assert!(changed.contains("the figures CHANGED") && changed.contains("unknown: stored "), "{changed}");
 }

@@ -56,7 +56,10 @@ fn verdicts() -> impl Strategy<Value = Vec<VerdictSpan>> {
     })
 }
 
-fn term() -> impl Strategy<Value = (i64, Rules, u32, Option<Vec<(i64, i64)>>)> {
+/// Stretches of time: from when, how long, in seconds.
+type Stretches = Vec<(i64, i64)>;
+
+fn term() -> impl Strategy<Value = (i64, Rules, u32, Option<Stretches>)> {
     let hours = vec((0..END * 2, 0..60_i64), 0..6);
     (1..120_i64, rules(), 0..=1_000_000_u32, prop::option::of(hours))
 }
