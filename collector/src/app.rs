@@ -6,6 +6,7 @@
 mod control;
 mod credentials;
 mod plan;
+mod sla_report;
 mod vitals;
 
 use std::path::{Path, PathBuf};

@@ -42,7 +42,8 @@ impl Failure {
     after_help = "Examples:\n  sitepulse-collector serve\n  sitepulse-collector token create --region eu-west\n  \
                   sitepulse-collector apply checks.toml\n  sitepulse-collector checks --watch\n\n\
                   Exit codes: 0 ok, 1 failure, 2 usage, 3 bad configuration or check file, 4 data directory unusable, 5 refused,\n\
-                  6 collector not reached, 7 cannot listen, 8 not found, 9 down, 10 unknown (run-now)."
+                  6 collector not reached, 7 cannot listen, 8 not found, 9 down, 10 unknown (run-now),\n\
+                  11 figures changed (report verify)."
 )]
 pub struct Cli {
     /// What all commands share.
@@ -139,6 +140,20 @@ pub enum Command {
                       from then on; `default` is built in. `sla --policy ID` counts with them.\n\n\
                       Exit codes: 0 ok, 6 collector not reached.")]
     Policies,
+    /// Stores the figures of a period with all that is needed to make them again, and makes them again.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector report store november shop pay --from 2026-11-01 --to 2026-12-01 --policy contract\n  \
+                      sitepulse-collector report verify november\n  sitepulse-collector report show november --json\n  sitepulse-collector report list\n\n\
+                      A report names the versions of the policy that counted, and never changes. Wait until agents had time to send what\n\
+                      they held back: what comes later amends the figures, and `verify` says so.\n\n\
+                      Exit codes: 0 ok, and of verify: the same to the last digit; 11 verify: the figures changed, 5 the name is taken,\n\
+                      6 collector not reached, 8 no such check, policy or report."
+    )]
+    Report {
+        /// What to do.
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Shows what was promised, the error budget that is left, and how fast it burns.
     #[command(
         after_help = "Examples:\n  sitepulse-collector slo\n  sitepulse-collector slo shop-99 --json\n  sitepulse-collector slo shop-99 --history\n\n\
@@ -326,6 +341,41 @@ pub struct SlaArgs {
     #[command(flatten)]
     pub asked: AskedArgs,
     /// How it counts.
+    #[command(flatten)]
+    pub counted: CountedArgs,
+}
+
+/// `report ...`
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Stores the figures of checks over a period.
+    Store(ReportStoreArgs),
+    /// Counts a stored report again: the same digits, or what changed since.
+    Verify {
+        /// The report's name.
+        name: String,
+    },
+    /// Shows a stored report.
+    Show {
+        /// The report's name.
+        name: String,
+    },
+    /// Lists the stored reports, the newest first.
+    List,
+}
+
+/// `report store`
+#[derive(Debug, Clone, Args)]
+pub struct ReportStoreArgs {
+    /// The report's name, which no report has yet.
+    pub name: String,
+    /// These checks; none: all.
+    #[arg(value_name = "CHECK")]
+    pub checks: Vec<String>,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// How it counts [default: default].
     #[command(flatten)]
     pub counted: CountedArgs,
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order, along the flow: [`store`] is the disk; [`engine`] the one owner of all durable state, with [`ingest`], [`enrol`],
 //! [`secret`], [`heartbeat`] and the operations of [`app`] as its verbs; [`writer`] the thread it lives on; [`book`] the aggregate in memory that everybody
-//! reads; [`vitals`] the figures of pages over time; [`policy`] which accounting policy counts when ([`service_hours`]: on which hours); [`receive`] one agent's session as a machine without IO, [`listener`] its shell, [`run_now`] the
+//! reads; [`vitals`] the figures of pages over time; [`policy`] which accounting policy counts when ([`service_hours`]: on which hours), [`sla_report`] figures that somebody was told; [`receive`] one agent's session as a machine without IO, [`listener`] its shell, [`run_now`] the
 //! way to ask an agent something at once; [`app`] the door for everything else, [`slo`] holds promises against the book.
 //!
 //! Architecture invariant: nothing is acknowledged that is not committed with `synchronous=FULL`, and the book shows committed
@@ -20,6 +20,7 @@ pub mod writer;
 pub mod book;
 pub mod policy;
 pub mod service_hours;
+pub mod sla_report;
 pub mod vitals;
 
 pub mod listener;

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod figure;
 pub mod policy;
 pub mod problem;
+pub mod sla_report;
 pub mod text;
 pub mod view;
 

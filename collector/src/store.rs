@@ -10,6 +10,7 @@ pub mod backup;
 pub mod definition;
 pub mod objects;
 pub mod rows;
+pub mod sla_report;
 pub mod vitals;
 
 mod migrations;

@@ -4,6 +4,7 @@ mod backup;
 mod explain;
 mod on_demand;
 mod policy;
+mod report;
 mod slo;
 mod vitals;
 
@@ -55,6 +56,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Policies => client_side(policy::policies(&global)),
+        Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),

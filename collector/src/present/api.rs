@@ -14,7 +14,7 @@ use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX,
 use sitepulse_model::duration;
 use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
 use sitepulse_model::sla::Account;
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind};
 use crate::book::{Book, Filter, period_asked};
@@ -23,6 +23,7 @@ use crate::heartbeat::timing::Timing;
 use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::door::Caller;
+use crate::present::dto::policy::SlaReportBody;
 use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
     PlanView, RunView, SecretView, SlaView, TokenView,
@@ -39,7 +40,7 @@ const SIGN_IN_US: u64 = 15 * 60 * 1_000_000;
 /// Longest reason of a suspension, in bytes.
 const REASON_BYTES_MAX: usize = 500;
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 pub(super) type Ask<T> = Result<Query<T>, QueryRejection>;
 
 impl From<AppError> for Problem {
@@ -55,7 +56,7 @@ impl From<AppError> for Problem {
     }
 }
 
-fn body<T>(body: Body<T>) -> Answer<T> {
+pub(super) fn body<T>(body: Body<T>) -> Answer<T> {
     body.map(|Json(value)| value).map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Problem::new(Code::TooLarge, "the body is longer than this path takes: send less at once");
@@ -259,11 +260,38 @@ impl SlaQuery {
         Ok((from, to, filter))
     }
 
+    /// The question behind a report.
+    pub(super) fn of(report: &SlaReportBody) -> Self {
+        Self {
+            check: (!report.checks.is_empty()).then(|| report.checks.join(",")),
+            from: report.from.clone(),
+            to: report.to.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The period asked for, not clipped to any check's life.
+    pub(super) fn period(&self, book: &Book, now: UtcMicros) -> Answer<Span> {
+        let (from, to, _) = self.asked(book, now)?;
+        Ok(period_asked(from, to, now))
+    }
+
     /// The terms of the policy asked for, for work beside the tasks.
     pub(super) fn terms(&self, app: &App, now: UtcMicros) -> Answer<Option<Terms>> {
         let Some(asked) = &self.policy else { return Ok(None) };
-        let (from, to, _) = self.asked(&app.book(), now)?;
-        policy::terms_of(app, asked, period_asked(from, to, now)).map(Some)
+        let period = self.period(&app.book(), now)?;
+        policy::terms_of(app, asked, period).map(Some)
+    }
+
+    /// The checks asked for, by id; else all living ones.
+    pub(super) fn checks<'b>(&self, book: &'b Book) -> Answer<Vec<&'b crate::book::Check>> {
+        let mut checks: Vec<_> = match &self.check {
+            Some(ids) => ids.split(',').map(|id| check_of(book, id)).collect::<Answer<_>>()?,
+            None => book.checks().filter(|check| !check.retired()).collect(),
+        };
+        checks.sort_by(|a, b| a.id.cmp(&b.id));
+        checks.dedup_by_key(|check| check.number);
+        Ok(checks)
     }
 
     /// The one check asked for.
@@ -275,12 +303,7 @@ impl SlaQuery {
 
 fn figures(book: &Book, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
     let (from, to, filter) = query.asked(book, now)?;
-    let mut checks: Vec<_> = match &query.check {
-        Some(ids) => ids.split(',').map(|id| check_of(book, id)).collect::<Answer<_>>()?,
-        None => book.checks().filter(|check| !check.retired()).collect(),
-    };
-    checks.sort_by(|a, b| a.id.cmp(&b.id));
-    let views = checks.into_iter().filter_map(|check| {
+    let views = query.checks(book)?.into_iter().filter_map(|check| {
         let period = book.period(check, from, to, now);
         let spans = book.verdicts(check.number, &filter, period)?;
         let mut view = sla_view(check, period, &Account::of(&spans));

@@ -98,7 +98,7 @@ pub fn counted_view(terms: &Terms, period: Span, reckoned: &Reckoned) -> Counted
     }
 }
 
-fn term_view(term: &Term, period: Span) -> TermView {
+pub(super) fn term_view(term: &Term, period: Span) -> TermView {
     let span = term.span.clip(period);
     TermView {
         version: term.version,
@@ -122,7 +122,7 @@ pub fn interval_counted(terms: &Terms, verdict: &VerdictSpan) -> Vec<IntervalCou
     shares.into_iter().map(view).collect()
 }
 
-fn seconds_view(counts: &Reckoning) -> CountedSecondsView {
+pub(super) fn seconds_view(counts: &Reckoning) -> CountedSecondsView {
     CountedSecondsView {
         counted: seconds(counts.counted_us),
         down: counts.down_seconds(),
@@ -132,6 +132,6 @@ fn seconds_view(counts: &Reckoning) -> CountedSecondsView {
     }
 }
 
-fn seconds(us: i64) -> f64 {
+pub(super) fn seconds(us: i64) -> f64 {
     us as f64 / 1e6
 }

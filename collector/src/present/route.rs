@@ -13,7 +13,7 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
-use crate::present::{Present, api, console, explain, health, metrics, ping, policy};
+use crate::present::{Present, api, console, explain, health, metrics, ping, policy, sla_report};
 
 /// Longest body of most requests, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -104,6 +104,10 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/agents/{name}", Scope::Read, api::agent),
         read("/api/v1/sla", Scope::Read, api::sla),
         read("/api/v1/policies", Scope::Read, policy::policies),
+        read("/api/v1/sla-reports", Scope::Read, sla_report::list),
+        change("/api/v1/sla-reports", Scope::Admin, sla_report::store),
+        read("/api/v1/sla-reports/{name}", Scope::Read, sla_report::one),
+        read("/api/v1/sla-reports/{name}/verify", Scope::Read, sla_report::verify),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),

@@ -205,6 +205,12 @@ CREATE TABLE object_revision(
     effective_from_us INTEGER NOT NULL, retired INTEGER NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (bucket, kind, object_id, version)
 ) STRICT, WITHOUT ROWID;
+
+-- Figures that somebody was told, with all that is needed to make them again. body: JSON, see sla_report.
+CREATE TABLE sla_report(
+    bucket INTEGER NOT NULL, name TEXT NOT NULL, made_us INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, name)
+) STRICT;
 ";
 
 const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];

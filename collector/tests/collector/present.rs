@@ -5,6 +5,7 @@ mod bench;
 mod checks;
 mod heartbeats;
 mod pages;
+mod policies;
 mod program;
 mod routes;
 mod slo;

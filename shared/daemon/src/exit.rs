@@ -35,11 +35,13 @@ pub enum Exit {
     Down = 9,
     /// A check that was run on demand is unknown: this machine cannot tell.
     Unknown = 10,
+    /// A stored report, counted again, has other figures.
+    Changed = 11,
 }
 
 impl Exit {
     /// Every code, ascending.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -51,6 +53,7 @@ impl Exit {
         Self::NotFound,
         Self::Down,
         Self::Unknown,
+        Self::Changed,
     ];
 
     /// The number the shell sees.
@@ -72,6 +75,7 @@ impl Exit {
             Self::NotFound => "not found",
             Self::Down => "the check is down",
             Self::Unknown => "the check is unknown",
+            Self::Changed => "the figures changed",
         }
     }
 

@@ -66,7 +66,8 @@ impl From<Counting> for &'static str {
 }
 
 /// How each kind of time counts. Time up is up and time down is down, whatever the policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Time under maintenance.
     pub maintenance: Counting,
@@ -259,7 +260,8 @@ impl AccountingPolicy {
 ///
 /// Evidence does not become more by the way it is counted: time of which nothing is known stays so where the policy counts it as up or down. Completeness and
 /// bounds look at the time within the service hours that is known or unknown; time that the policy takes out for another reason is in neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
 pub struct Reckoning {
     /// Time that counts, in microseconds.
     pub counted_us: i64,
@@ -419,6 +421,50 @@ impl Reckoning {
             0 if self.bad == 0 => Some(0.0),
             0 => None,
             allowed => Some(bad / (f64::from(allowed) / 1e6)),
+        }
+    }
+}
+
+/// A reckoning as it is kept: exactly, in numbers that every reader of JSON has.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    counted_us: i64,
+    bad: (i64, i64),
+    bad_weighted: (i64, i64),
+    excluded_us: i64,
+    outside_us: i64,
+    unknown_us: i64,
+    unknown_counted_us: i64,
+    unknown_down_us: i64,
+}
+
+impl From<Kept> for Reckoning {
+    fn from(kept: Kept) -> Self {
+        let whole = |(us, billionths): (i64, i64)| i128::from(us) * WHOLE + i128::from(billionths);
+        Self {
+            counted_us: kept.counted_us,
+            bad: whole(kept.bad),
+            bad_weighted: whole(kept.bad_weighted),
+            excluded_us: kept.excluded_us,
+            outside_us: kept.outside_us,
+            unknown_us: kept.unknown_us,
+            unknown_counted_us: kept.unknown_counted_us,
+            unknown_down_us: kept.unknown_down_us,
+        }
+    }
+}
+
+impl From<Reckoning> for Kept {
+    fn from(counts: Reckoning) -> Self {
+        Self {
+            counted_us: counts.counted_us,
+            bad: counts.bad_exactly(),
+            bad_weighted: counts.bad_weighted_exactly(),
+            excluded_us: counts.excluded_us,
+            outside_us: counts.outside_us,
+            unknown_us: counts.unknown_us,
+            unknown_counted_us: counts.unknown_counted_us,
+            unknown_down_us: counts.unknown_down_us,
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::accounting::{Budget, Objective, Reckoning, Rules, cut};
 use crate::time::Span;
 use crate::vote::VerdictSpan;
@@ -35,7 +37,8 @@ pub struct Share {
 }
 
 /// What verdicts come to under terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
 pub struct Reckoned {
     /// The time as it is counted.
     pub counts: Reckoning,
@@ -71,6 +74,28 @@ impl Reckoned {
         // In millionths; what is left of a microsecond below a millionth is more than nothing.
         let bad = bad_us as i128 * 1_000_000 + (billionths as i128 + 999) / 1_000;
         Some(bad <= self.allowed)
+    }
+}
+
+/// The same as it is kept: exactly, in numbers that every reader of JSON has.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    counts: Reckoning,
+    /// Whole microseconds, and millionths of one.
+    allowed: (i64, i64),
+}
+
+impl From<Kept> for Reckoned {
+    fn from(kept: Kept) -> Self {
+        let (us, millionths) = kept.allowed;
+        Self { counts: kept.counts, allowed: i128::from(us) * 1_000_000 + i128::from(millionths) }
+    }
+}
+
+impl From<Reckoned> for Kept {
+    fn from(reckoned: Reckoned) -> Self {
+        let allowed = ((reckoned.allowed / 1_000_000) as i64, (reckoned.allowed % 1_000_000) as i64);
+        Self { counts: reckoned.counts, allowed }
     }
 }
 
@@ -141,6 +166,8 @@ mod tests {
         assert_eq!(sum.budget(), Budget { allowed_us: 40 + 200, left_us: 240 - 400 });
         assert_eq!(sum.met(), Some(false));
         assert_eq!(Reckoned::of(&[], &spans).met(), None);
+        let kept = serde_json::to_string(&sum).unwrap();
+        assert_eq!(serde_json::from_str::<Reckoned>(&kept).unwrap(), sum, "{kept}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn objective(counted: &CountedView) -> String {
     counted.objective.clone().unwrap_or_else(|| if counted.terms.is_empty() { "-".into() } else { "several".into() })
 }
 
-const fn met(met: Option<bool>) -> &'static str {
+pub(super) const fn met(met: Option<bool>) -> &'static str {
     match met {
         Some(true) => "yes",
         Some(false) => "NO",
@@ -121,7 +121,7 @@ const fn met(met: Option<bool>) -> &'static str {
     }
 }
 
-fn left(seconds: f64) -> String {
+pub(super) fn left(seconds: f64) -> String {
     if seconds < 0.0 { format!("-{}", length(-seconds)) } else { length(seconds) }
 }
 

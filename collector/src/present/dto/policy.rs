@@ -90,3 +90,130 @@ pub struct IntervalCountedView {
     /// The seconds.
     pub seconds: CountedSecondsView,
 }
+
+/// Asks for a report to be stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlaReportBody {
+    /// Its name: a slug that no report has yet.
+    pub name: String,
+    /// The checks; none: all living ones.
+    #[serde(default)]
+    pub checks: Vec<String>,
+    /// First instant.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// First instant after.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The policy, like `contract` or `contract@2`; absent: the built-in one.
+    #[serde(default)]
+    pub policy: Option<String>,
+}
+
+/// A stored report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlaReportView {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub made: String,
+    /// Who made it.
+    pub author: String,
+    /// The build that made it.
+    pub build: String,
+    /// First instant.
+    pub from: String,
+    /// First instant after.
+    pub to: String,
+    /// The policy as it was asked for.
+    pub policy: String,
+    /// The versions that counted, in order.
+    pub terms: Vec<TermView>,
+    /// The mean of the checks' availabilities, by the checks' weights.
+    pub availability: Option<f64>,
+    /// The checks, by id.
+    pub checks: Vec<ReportedCheckView>,
+}
+
+/// A check in a stored report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedCheckView {
+    /// Its id.
+    pub check: String,
+    /// Its weight at the period's end.
+    pub weight: f64,
+    /// First instant of the period clipped to its life.
+    pub from: String,
+    /// First instant after.
+    pub to: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: ReportedView,
+    /// What they were made of: SHA-256 of the verdicts, the definitions, the weights and suspensions.
+    pub digests: DigestsView,
+}
+
+/// Figures as a policy counted them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedView {
+    /// `1 - down / counted`.
+    pub availability: Option<f64>,
+    /// The same where time down and regional costs its share of the votes.
+    pub weighted_availability: Option<f64>,
+    /// The share of the time within the service hours of which something is known.
+    pub completeness: Option<f64>,
+    /// Availability if all unknown time was down.
+    pub lower: Option<f64>,
+    /// Availability if all unknown time was up.
+    pub upper: Option<f64>,
+    /// Whether the objective was kept.
+    pub met: Option<bool>,
+    /// What the objective allows to be down, in seconds.
+    pub budget_seconds: f64,
+    /// What is left of it, in seconds.
+    pub budget_left_seconds: f64,
+    /// The seconds.
+    pub seconds: CountedSecondsView,
+}
+
+/// Digests, in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestsView {
+    /// Of the verdicts.
+    pub verdicts: String,
+    /// Of the definitions that were in force.
+    pub definitions: String,
+    /// Of the weights and suspensions that counted.
+    pub control: String,
+}
+
+/// A stored report counted again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlaVerificationView {
+    /// The report's name.
+    pub name: String,
+    /// Whether every digit is the same.
+    pub same: bool,
+    /// Whether its policy, laid out by today's time zone database, would count other instants. The digits above do not depend on it.
+    pub hours_moved: bool,
+    /// Each check.
+    pub checks: Vec<VerifiedCheckView>,
+}
+
+/// A check of a report counted again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifiedCheckView {
+    /// Its id.
+    pub check: String,
+    /// Whether every digit is the same.
+    pub same: bool,
+    /// The figures as stored.
+    pub stored: ReportedView,
+    /// The figures now; `null` where the check is gone.
+    pub now: Option<ReportedView>,
+    /// What changed since: `late_data`, `definitions`, `control`, `verdicts`, `counting`, `gone`.
+    pub changed: Vec<String>,
+    /// Amendments that are about its time and came since: `sitepulse-collector amendments` tells them.
+    pub amendments: usize,
+}

@@ -9,6 +9,7 @@ mod schedule;
 mod series;
 mod slo;
 mod target;
+mod terms;
 mod vitals;
 
 use proptest::prelude::ProptestConfig;
