@@ -10,8 +10,10 @@ mod agent;
 mod check;
 mod objects;
 mod pair;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
@@ -27,6 +29,7 @@ pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use check::{Check, CheckRevision, Labels};
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
+pub use windows::{Covered, Occurrence};
 
 /// Everything the collector knows, in memory.
 #[derive(Debug, Default)]
@@ -39,6 +42,8 @@ pub struct Book {
     agent_names: BTreeMap<AgentName, AgentNo>,
     control: ControlLog,
     objects: Objects,
+    /// What the windows among them cover; found when it is first asked for after a change.
+    windows: OnceLock<windows::WindowIndex>,
     vault: Vault,
     quarantined: u64,
     version: u64,
@@ -182,6 +187,7 @@ impl Book {
 
     pub(crate) fn insert_revision(&mut self, number: CheckNo, revision: CheckRevision) {
         self.changed();
+        self.windows.take();
         let id = revision.definition.id.clone();
         self.check_ids.insert(id.clone(), number);
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
@@ -189,6 +195,7 @@ impl Book {
 
     /// Adds the next version of an object as code. Agents need not hear of it.
     pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
+        self.windows.take();
         self.objects.push(revised);
     }
 

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod writer;
 
 pub mod book;
+pub mod maintenance;
 pub mod policy;
 pub mod service_hours;
 pub mod sla_report;

@@ -101,10 +101,11 @@ impl Engine {
                 )));
             }
         }
-        let warnings = missing_secrets(&shared.book(), &wanted);
+        let mut warnings = missing_secrets(&shared.book(), &wanted);
         let floor = rows::meta(self.store.read(), META_NUMBERS_FROM)?;
         let floor = floor.and_then(|floor| floor.parse().ok()).unwrap_or(1);
         let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
+        warnings.extend(revised.iter().filter_map(|revised| objects::late(revised, now)));
         let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);
         if options.dry_run || (revisions.is_empty() && revised.is_empty()) {
             if options.dry_run {

@@ -55,7 +55,12 @@ impl Reader<'_> {
         for (key, value) in keys {
             let name = key.get_ref().as_ref();
             if kind.keys().contains(&name) {
-                known.insert(key.clone(), value.clone());
+                // TOML's own dates mean the same as the texts that objects hold.
+                let value = match value.get_ref() {
+                    DeValue::Datetime(at) => Spanned::new(value.span(), DeValue::String(at.to_string().into())),
+                    other => Spanned::new(value.span(), other.clone()),
+                };
+                known.insert(key.clone(), value);
                 continue;
             }
             good = false;

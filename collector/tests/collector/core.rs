@@ -8,4 +8,5 @@ mod listener;
 mod objects;
 mod secrets;
 mod session;
+mod windows;
 mod world;

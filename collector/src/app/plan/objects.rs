@@ -11,6 +11,7 @@ use crate::app::{AppError, ApplyOptions};
 use crate::book::{Book, Object, ObjectKind, Revised};
 use crate::checkfile::words::nearest;
 use crate::checkfile::{OBJECTS_MAX, Written, WrittenObject};
+use crate::maintenance::Timetable;
 
 /// What happens to one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,22 @@ pub(super) fn plan(
         }
     }
     Ok((items, revised))
+}
+
+/// What a window cannot cover any more, for it was applied too late.
+pub(super) fn late(revised: &Revised<Object>, now: UtcMicros) -> Option<String> {
+    let Object::Maintenance(window) = &revised.body else { return None };
+    let timetable = Timetable::of(window).ok().filter(|_| !revised.retired)?;
+    let id = &window.id;
+    match timetable.open_after(now).next() {
+        None => {
+            Some(format!("maintenance {id} is over already: it covers nothing, for the past stays as it was accounted"))
+        }
+        Some(open) if open.from < now && revised.version == 1 => Some(format!(
+            "maintenance {id} began before it was applied: it covers from now on, the past stays as it was accounted"
+        )),
+        Some(_) => None,
+    }
 }
 
 fn diff(old: &Object, new: &Object) -> Vec<FieldDiff> {

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
-use sitepulse_model::coded::{Fault, Reference, Referent, names_faults};
+use sitepulse_model::coded::{Fault, Reference, Referent};
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
 
 use super::Coded;
-use crate::{service_hours, slo};
+use crate::{maintenance, service_hours, slo};
 
 fn stored(object: &impl Serialize) -> String {
     serde_json::to_string(object).expect("texts and numbers always serialize")
@@ -107,8 +107,7 @@ impl Coded for MaintenanceWindow {
     }
 
     fn faults(&self) -> Vec<Fault> {
-        let names = [("checks", &self.checks), ("groups", &self.groups), ("tags", &self.tags)];
-        names.into_iter().flat_map(|(field, names)| names_faults(field, names)).collect()
+        maintenance::faults(self)
     }
 
     fn references(&self) -> Vec<Reference> {
