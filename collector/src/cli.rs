@@ -587,6 +587,8 @@ mod tests {
             "sla shop --from -7d --to now --agent a --json",
             "sla --region eu",
             "explain shop --from -7d --region eu --json",
+            "slo",
+            "slo shop --history --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -617,6 +619,7 @@ mod tests {
             "suspend --agent a",
             "weight 1",
             "run-now",
+            "slo --history",
             "secret set shop.token hunter2",
             "heartbeat url",
         ] {
