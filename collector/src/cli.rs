@@ -176,9 +176,10 @@ pub enum Command {
     /// Shows what was promised, the error budget that is left, and how fast it burns.
     #[command(
         after_help = "Examples:\n  sitepulse-collector slo\n  sitepulse-collector slo shop-99 --json\n  sitepulse-collector slo shop-99 --history\n\n\
-                            BURN is the rate over 1h, 6h and 3d, each with that of its last twelfth: 1x uses a period's budget up in that period. Where both\n\
-                            reach 14.4x (1h) or 6x (6h) it burns fast, worth a page; at 1x (3d) slowly, worth a ticket. Brackets are bounds: what if all\n\
-                            that is unknown had been down, or up.\n\n\
+                            BURN is the rate over 1h, 6h and 3d, each with that of its last twelfth: 1x uses a period's\n\
+                            budget up in that period. Where both reach 14.4x (1h) or 6x (6h), marked !, it burns fast,\n\
+                            worth a page; at 1x (3d) slowly, worth a ticket. Brackets are bounds: what if all that is\n\
+                            unknown had been down, or up.\n\n\
                             Exit codes: 0 ok, 6 collector not reached, 8 no such objective."
     )]
     Slo(SloArgs),
@@ -803,6 +804,8 @@ mod tests {
             "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
             "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
             "windows shop --from -7d --to 2027-01-01 --json",
+            "slo",
+            "slo shop --history --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -837,6 +840,7 @@ mod tests {
             "suspend --agent a",
             "weight 1",
             "run-now",
+            "slo --history",
             "secret set shop.token hunter2",
             "heartbeat url",
         ] {

@@ -75,11 +75,10 @@ struct Case {
     members: Vec<(CheckNo, Weight)>,
 }
 
-/// What is wrong with a promise as it is written, its zone included, with the remedy.
+/// What is wrong with a promise as it is written, its zone included, with the remedy; but for its id.
 pub fn faults(slo: &Slo) -> Vec<Fault> {
-    let written = slo.validate().map_err(|error| error.to_string());
-    let known = written.and_then(|()| period_at(slo, UtcMicros(0)));
-    known.err().map(|error| Fault::new("", error)).into_iter().collect()
+    let zone = slo.zone.as_deref().and_then(|zone| calendar::zone_of(Some(zone)).err());
+    slo.faults().into_iter().chain(zone.map(|error| Fault::new("zone", error))).collect()
 }
 
 /// Every living promise, by id.

@@ -116,10 +116,19 @@ pub fn length(seconds: f64, day: &str) -> String {
     shown.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(" ")
 }
 
-/// A burn rate with one decimal, rounded up, and none from 100 on.
-pub fn burn_rate(rate: f64) -> String {
-    let up = |scale: f64| (rate * scale - 1e-6).ceil() / scale;
-    if rate < 99.95 { format!("{:.1}", up(10.0).max(0.0)) } else { format!("{:.0}", up(1.0)) }
+/// A burn rate with one decimal, rounded up, and none from 100 on; with more where it would else seem to reach a threshold that it does not.
+pub fn burn_rate(rate: f64, threshold: f64) -> String {
+    let shown = |decimals: usize| {
+        let scale = 10_f64.powi(decimals as i32);
+        // 14.4 is a little less than 14.4 in binary.
+        format!("{:.decimals$}", (rate * scale - 1e-6).ceil().max(0.0) / scale + 0.0)
+    };
+    if rate >= 99.95 {
+        return shown(0);
+    }
+    let honest = |text: &String| (text.parse::<f64>().is_ok_and(|value| value >= threshold)) == (rate >= threshold);
+    let decimals = 1..=1 + EXTRA_DIGITS_MAX;
+    decimals.map(shown).find(honest).unwrap_or_else(|| shown(1))
 }
 
 /// A clock offset with its sign: `+0.3 ms`, `-2.41 s`.
@@ -160,6 +169,13 @@ mod tests {
         let shown =
             [2592.0, 0.0, 59.999_999, 0.0004, 90_000.0, 86_400.0 * 30.0, 3601.0, 3600.0].map(|s| length(s, "d"));
         assert_eq!(shown, ["43 min 12 s", "0 s", "59 s", "0.4 ms", "1 d 1 h", "30 d", "1 h", "1 h"]);
+    }
+
+    #[test]
+    fn a_burn_rate_never_seems_to_reach_what_it_does_not() {
+        let shown = [0.0, 0.01, 14.36, 14.4, 14.41, 99.97, 1000.2].map(|rate| burn_rate(rate, 14.4));
+        assert_eq!(shown, ["0.0", "0.1", "14.36", "14.4", "14.5", "100", "1001"]);
+        assert_eq!([burn_rate(0.9, 1.0), burn_rate(0.96, 1.0), burn_rate(1.0, 1.0)], ["0.9", "0.96", "1.0"]);
     }
 
     #[test]

@@ -52,10 +52,13 @@ pub(super) fn day_ends(zone: Option<&str>, within: Span) -> Result<Vec<UtcMicros
     }
 }
 
-fn zone_of(name: Option<&str>) -> Result<TimeZone, String> {
+/// The zone of a name; of none, UTC.
+///
+/// # Errors
+/// When it is not in the time zone database.
+pub(super) fn zone_of(name: Option<&str>) -> Result<TimeZone, String> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
-    let unknown =
-        |_| format!("zone {name:?} is not in the time zone database: write an IANA name, such as \"Europe/Paris\"");
+    let unknown = |_| format!("{name:?} is no IANA time zone: write a name like \"Europe/Paris\" or \"UTC\"");
     TimeZone::get(name).map_err(unknown)
 }
 
@@ -138,6 +141,6 @@ mod tests {
     #[test]
     fn a_zone_that_nobody_knows_is_told() {
         let error = around(Calendar::Week, Some("Europe/Pari"), at("2026-10-25T12:00:00Z")).unwrap_err();
-        assert!(error.contains("\"Europe/Pari\" is not in the time zone database"), "{error}");
+        assert!(error.contains("\"Europe/Pari\" is no IANA time zone"), "{error}");
     }
 }

@@ -4,7 +4,6 @@
 
 pub mod status;
 
-use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
@@ -12,19 +11,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::accounting::Objective;
+use crate::coded::{Fault, names_faults};
 use crate::duration::{self, DurationError};
-use crate::id::{SlugError, slug};
 
-/// Most checks and groups that one objective names.
-pub const NAMES_MAX: usize = 1_000;
 /// Longest description, in bytes.
 pub const DESCRIPTION_BYTES_MAX: usize = 1_000;
 /// The shortest rolling period, in microseconds: 1 h.
 const ROLLING_US_MIN: u64 = 3_600_000_000;
 /// The longest rolling period, in microseconds: 366 d.
 const ROLLING_US_MAX: u64 = 366 * 86_400_000_000;
-/// Longest zone name, in bytes.
-const ZONE_BYTES_MAX: usize = 64;
 
 /// A service level objective, as it is written as code: an `[[slo]]` table.
 ///
@@ -99,79 +94,26 @@ impl Period {
         if let Some(calendar) = calendars.into_iter().find(|calendar| calendar.as_str() == text) {
             return Ok(Self::Calendar(calendar));
         }
-        let us = duration::parse(text).map_err(|error| SloError::Period { text: text.to_string(), error })?;
+        let us = duration::parse(text)?;
         if !(ROLLING_US_MIN..=ROLLING_US_MAX).contains(&us) {
-            return Err(SloError::PeriodRange { text: text.to_string() });
+            return Err(SloError::PeriodRange(text.to_string()));
         }
         Ok(Self::Rolling(us as i64))
     }
 }
 
-/// Why a text is no objective.
+/// Why a value of an objective makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SloError {
-    /// A name is no slug.
-    #[error(transparent)]
-    Slug(#[from] SlugError),
-    /// Nothing is covered.
-    #[error("it covers nothing: name checks, groups or both, as in checks = [\"shop\"]")]
-    CoversNothing,
-    /// Too many names.
-    #[error("it names {count} checks and groups, at most {NAMES_MAX} are allowed: put the checks into a group")]
-    TooMany {
-        /// How many.
-        count: usize,
-    },
-    /// A name is there twice.
-    #[error("{key} names {name:?} twice: leave one out")]
-    Twice {
-        /// `checks` or `groups`.
-        key: &'static str,
-        /// What is there twice.
-        name: String,
-    },
     /// No objective.
-    #[error(
-        "objective {text:?} is not a percentage: write \"99.9%\", above 0 % and at most 100 %, with at most four decimals"
-    )]
-    Objective {
-        /// The text.
-        text: String,
-    },
+    #[error("{0:?} is not a percentage: write \"99.9%\", above 0 % and at most 100 %, with at most four decimals")]
+    Objective(String),
     /// No period.
-    #[error("period {text:?} is neither week, month or quarter nor a duration such as 30d: {error}")]
-    Period {
-        /// The text.
-        text: String,
-        /// Why it is no duration.
-        error: DurationError,
-    },
+    #[error("{0}; or write \"week\", \"month\" or \"quarter\"")]
+    Period(#[from] DurationError),
     /// A duration out of range.
-    #[error("period {text:?} is out of range: a rolling period is 1h to 366d")]
-    PeriodRange {
-        /// The text.
-        text: String,
-    },
-    /// A zone without a calendar.
-    #[error(
-        "zone {zone:?} says nothing of a rolling period: leave it out, or take period = \"week\", \"month\" or \"quarter\""
-    )]
-    ZoneOfRolling {
-        /// The zone.
-        zone: String,
-    },
-    /// Not the name of a zone.
-    #[error("zone {zone:?} is not the name of a time zone: write one of the IANA database, such as \"Europe/Paris\"")]
-    Zone {
-        /// The zone.
-        zone: String,
-    },
-    /// Too long.
-    #[error("the description has {bytes} bytes, at most {DESCRIPTION_BYTES_MAX} are allowed: shorten it")]
-    Description {
-        /// How long.
-        bytes: usize,
-    },
+    #[error("{0:?} is out of range: a rolling period is 1h to 366d")]
+    PeriodRange(String),
 }
 
 impl Slo {
@@ -179,39 +121,28 @@ impl Slo {
         String::from("30d")
     }
 
-    /// Whether it makes sense by itself. Whether its checks, groups, policy and zone exist only who knows them can tell.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, with the remedy.
-    pub fn validate(&self) -> Result<(), SloError> {
-        slug("slo id", &self.id)?;
-        let count = self.checks.len() + self.groups.len();
-        if count == 0 {
-            return Err(SloError::CoversNothing);
+    /// What is wrong with it by itself, but for its id. Whether its checks, groups, policy and zone exist only who knows them can tell.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<Fault> =
+            names_faults("checks", &self.checks).chain(names_faults("groups", &self.groups)).collect();
+        if self.checks.is_empty() && self.groups.is_empty() {
+            faults.push(Fault::new("", "it covers nothing: name checks, groups or both, as in checks = [\"shop\"]"));
         }
-        if count > NAMES_MAX {
-            return Err(SloError::TooMany { count });
-        }
-        names("checks", "check id", &self.checks)?;
-        names("groups", "group", &self.groups)?;
-        if let Some(policy) = &self.policy {
-            slug("policy id", policy)?;
-        }
-        self.objective()?;
-        let period = self.period()?;
-        if let Some(zone) = &self.zone {
-            let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+');
-            if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || !zone.bytes().all(named) {
-                return Err(SloError::Zone { zone: zone.clone() });
+        faults.extend(self.objective().err().map(|error| Fault::new("objective", error.to_string())));
+        match (self.period(), &self.zone) {
+            (Err(error), _) => faults.push(Fault::new("period", error.to_string())),
+            (Ok(Period::Rolling(_)), Some(_)) => {
+                let remedy = "leave it out, or take period = \"week\", \"month\" or \"quarter\"";
+                faults.push(Fault::new("zone", alloc::format!("a rolling period has no zone: {remedy}")));
             }
-            if matches!(period, Period::Rolling(_)) {
-                return Err(SloError::ZoneOfRolling { zone: zone.clone() });
-            }
+            (Ok(Period::Rolling(_) | Period::Calendar(_)), _) => {}
         }
-        if self.description.len() > DESCRIPTION_BYTES_MAX {
-            return Err(SloError::Description { bytes: self.description.len() });
+        let bytes = self.description.len();
+        if bytes > DESCRIPTION_BYTES_MAX {
+            let text = alloc::format!("{bytes} bytes are more than {DESCRIPTION_BYTES_MAX}: shorten it");
+            faults.push(Fault::new("description", text));
         }
-        Ok(())
+        faults
     }
 
     /// Its own objective; `None` leaves it to the policy.
@@ -219,7 +150,7 @@ impl Slo {
     /// # Errors
     /// When the text is no percentage.
     pub fn objective(&self) -> Result<Option<Objective>, SloError> {
-        let parsed = |text: &String| Objective::parse(text).ok_or_else(|| SloError::Objective { text: text.clone() });
+        let parsed = |text: &String| Objective::parse(text).ok_or_else(|| SloError::Objective(text.clone()));
         self.objective.as_ref().map(parsed).transpose()
     }
 
@@ -235,17 +166,6 @@ impl Slo {
     pub fn covers(&self, check: &str, group: Option<&str>) -> bool {
         self.checks.iter().any(|id| id == check) || group.is_some_and(|group| self.groups.iter().any(|id| id == group))
     }
-}
-
-fn names(key: &'static str, what: &'static str, names: &[String]) -> Result<(), SloError> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        slug(what, name)?;
-        if !seen.insert(name) {
-            return Err(SloError::Twice { key, name: name.clone() });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -270,7 +190,7 @@ mod tests {
     fn a_table_reads_and_writes_back() {
         let slo: Slo = serde_json::from_str(r#"{"id": "shop-99", "checks": ["shop"], "objective": "99.9%"}"#).unwrap();
         assert_eq!(slo, shop());
-        assert_eq!(slo.validate(), Ok(()));
+        assert_eq!(slo.faults(), []);
         assert_eq!(slo.objective().unwrap(), Some(Objective(999_000)));
         assert_eq!(slo.period().unwrap(), Period::Rolling(30 * 86_400_000_000));
         let text = serde_json::to_string(&slo).unwrap();
@@ -298,26 +218,21 @@ mod tests {
     #[test]
     fn mistakes_name_the_remedy() {
         let zoned = |period: &str, zone: &str| Slo { period: period.into(), zone: Some(zone.into()), ..shop() };
-        assert_eq!(zoned("month", "Europe/Paris").validate(), Ok(()));
+        assert_eq!(zoned("month", "Europe/Paris").faults(), []);
         let cases = [
-            (Slo { id: "Shop".into(), ..shop() }, "slo id \"Shop\" is not a slug"),
-            (Slo { checks: Vec::new(), ..shop() }, "name checks, groups or both"),
-            (Slo { checks: vec!["a b".into()], ..shop() }, "check id \"a b\" is not a slug"),
-            (Slo { groups: vec!["".into()], ..shop() }, "group \"\" is not a slug"),
-            (Slo { checks: vec!["a".into(), "a".into()], ..shop() }, "checks names \"a\" twice"),
-            (Slo { checks: (0..1001).map(|n| n.to_string()).collect(), ..shop() }, "put the checks into a group"),
-            (Slo { policy: Some("-".into()), ..shop() }, "policy id \"-\" is not a slug"),
-            (Slo { objective: Some("99.9".into()), ..shop() }, "write \"99.9%\""),
+            (Slo { checks: Vec::new(), ..shop() }, "it covers nothing: name checks, groups or both"),
+            (Slo { checks: vec!["a".into(), "a".into()], ..shop() }, "checks[1]: \"a\" is named twice"),
+            (Slo { checks: (0..1001).map(|n| n.to_string()).collect(), ..shop() }, "checks: 1001 names"),
+            (Slo { objective: Some("99.9".into()), ..shop() }, "objective: \"99.9\" is not a percentage: write"),
             (Slo { objective: Some("101%".into()), ..shop() }, "at most 100 %"),
-            (Slo { period: "30".into(), ..shop() }, "neither week, month or quarter nor a duration"),
-            (Slo { period: "10m".into(), ..shop() }, "1h to 366d"),
-            (zoned("30d", "Europe/Paris"), "says nothing of a rolling period"),
-            (zoned("month", "Europe Paris"), "IANA database"),
+            (Slo { period: "30".into(), ..shop() }, "as in 30s; or write \"week\", \"month\" or \"quarter\""),
+            (Slo { period: "10m".into(), ..shop() }, "period: \"10m\" is out of range: a rolling period is 1h to 366d"),
+            (zoned("30d", "Europe/Paris"), "zone: a rolling period has no zone: leave it out"),
             (Slo { description: "x".repeat(1001), ..shop() }, "shorten it"),
         ];
         for (slo, says) in cases {
-            let error = slo.validate().unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+            let faults = slo.faults();
+            assert!(faults.len() == 1 && faults[0].to_string().contains(says), "{faults:?}");
         }
     }
 }

@@ -81,8 +81,9 @@ objective = "99.9"
     assert_eq!(
         found,
         [
+            r#"checks.toml:1:1: slo "a": it covers nothing: name checks, groups or both, as in checks = ["shop"]"#,
             r#"checks.toml:3:1: slo "a": unknown key "check": did you mean "checks"?"#,
-            r#"checks.toml:4:10: slo "a": period: duration "30" has no unit after 30: use one of us, ms, s, m, h, d, as in 30s"#,
+            r#"checks.toml:4:10: slo "a": period: duration "30" has no unit after 30: use one of us, ms, s, m, h, d, as in 30s; or write "week", "month" or "quarter""#,
             r#"checks.toml:6:6: slo "a": the id is already used at checks.toml:2:6: give each slo an id of its own"#,
             r#"checks.toml:7:16: slo "a": groups[1]: "x" is named twice: once is enough"#,
             r#"checks.toml:9:6: slo "B": id "B" is not a slug: use 1 to 64 of a-z, 0-9, '-', '_' and '.', starting with a letter or digit"#,
@@ -134,6 +135,6 @@ objective = "99%"
 
 #[test]
 fn too_many_objects_are_refused() {
-    let file: String = (0..=OBJECTS_MAX).map(|n| format!("[[slo]]\nid = \"s{n}\"\n")).collect();
+    let file: String = (0..=OBJECTS_MAX).map(|n| format!("[[slo]]\nid = \"s{n}\"\nchecks = [\"a\"]\n")).collect();
     assert_eq!(texts(&file), ["checks.toml:1:1: 2001 [[slo]] tables are more than the 2000 that one collector takes"]);
 }

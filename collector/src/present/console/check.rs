@@ -151,7 +151,7 @@ async fn respond(
         // A page's run is several loads long, a heartbeat's is no run of ours.
         String::new()
     } else {
-        let (span, length) = vitals::span_of(span);
+        let (span, length) = vitals::span_of(query.span.as_deref());
         let asked = crate::latency::figures::Ask { from: Some(snapshot.now.plus_us(-length)), ..Default::default() };
         latency::section(&figures_of(present, id, &asked, snapshot.now).await?, span, lang)?
     };

@@ -50,9 +50,8 @@ struct Shown {
     bounds: String,
     budget: String,
     share: String,
-    /// Of 1000: what is left, and what may be left at least and at most.
+    /// Of 1000: what is left, and what may be left at most.
     left: String,
-    lower: String,
     upper: String,
     overdrawn: bool,
     between: String,
@@ -62,9 +61,11 @@ struct Shown {
 
 struct Burning {
     class: &'static str,
-    window: String,
+    /// The long window and the short one.
+    windows: String,
     rates: String,
     threshold: String,
+    speaks: bool,
 }
 
 /// `GET /slos`
@@ -152,7 +153,7 @@ impl Shown {
         let budget = &outcome.budget;
         let units = |ratio: Option<f64>| format!("{:.1}", ratio.unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0);
         let between = match (budget.left_ratio_lower, budget.left_ratio_upper) {
-            (Some(lower), Some(upper)) if lower < upper => {
+            (Some(lower), Some(upper)) if lower < upper && budget.left_ratio.is_some() => {
                 (t.slo.between)(&share(lower, f64::floor, t), &share(upper, f64::ceil, t))
             }
             (Some(_) | None, _) => String::new(),
@@ -165,7 +166,6 @@ impl Shown {
             budget: budget_text(budget, t),
             share: budget.left_ratio.map_or_else(String::new, |left| share(left, f64::floor, t)),
             left: units(budget.left_ratio),
-            lower: units(budget.left_ratio_lower),
             upper: units(budget.left_ratio_upper),
             overdrawn: budget.left_seconds.is_some_and(|left| left < 0.0),
             between,
@@ -205,27 +205,24 @@ impl Burning {
             (true, _) => "regional",
             (false, _) => "",
         };
+        let both = |of: &dyn Fn(&BurnView) -> String| format!("{} / {}", of(&pair.long), of(&pair.short));
         Self {
             class,
-            window: span_text(&pair.long.window, t),
-            rates: (t.slo.pair)(&rate(&pair.long, t), &rate(&pair.short, t)),
-            threshold: (t.slo.speaks_from)(&times(pair.threshold, t)),
+            windows: both(&|burn| span_text(&burn.window, t)),
+            rates: both(&|burn| rate(burn, pair.threshold, t)),
+            threshold: (t.slo.threshold)(&(t.number)(pair.threshold.to_string())),
+            speaks: pair.speaks,
         }
     }
 }
 
-fn rate(burn: &BurnView, t: &Texts) -> String {
+fn rate(burn: &BurnView, threshold: f64, t: &Texts) -> String {
     match burn.rate {
-        Some(rate) => times(rate, t),
+        Some(rate) => format!("{}×", (t.number)(figure::burn_rate(rate, threshold))),
         // Where nothing is allowed and something was bad.
         None if burn.reached => t.slo.endless.to_owned(),
         None => "–".to_owned(),
     }
-}
-
-/// `14.4×`, rounded up: a rate is never shown smaller than it is.
-fn times(rate: f64, t: &Texts) -> String {
-    format!("{}×", (t.number)(figure::burn_rate(rate)))
 }
 
 /// A share of a budget as a percentage without decimals; below 0 where it is overdrawn.

@@ -15,6 +15,8 @@ pub struct SloTexts {
     pub state: &'static str,
     pub budget: &'static str,
     pub burn: &'static str,
+    /// What a pair of rates and its threshold mean.
+    pub burn_what: &'static str,
     pub rolling: fn(&str) -> String,
     /// The sign of a day.
     pub day: &'static str,
@@ -30,10 +32,8 @@ pub struct SloTexts {
     pub between: fn(&str, &str) -> String,
     pub exhausted_at: fn(&str, &str) -> String,
     pub not_in_sight: &'static str,
-    /// A rate over a window, with that of its short companion, against the threshold.
-    pub pair: fn(&str, &str) -> String,
-    pub speaks_from: fn(&str) -> String,
     pub endless: &'static str,
+    pub threshold: fn(&str) -> String,
     pub missing: fn(&str) -> String,
     /// The word for a state, and what it calls for.
     pub word: fn(State) -> (&'static str, &'static str),
@@ -50,6 +50,7 @@ pub static EN: SloTexts = SloTexts {
     state: "State",
     budget: "Error budget",
     burn: "Burn rate",
+    burn_what: "Over a long window / over its last twelfth; where both reach the threshold the budget burns fast, over 3 d slowly.",
     rolling: |length| format!("over the last {length}"),
     day: "d",
     week: "this week",
@@ -63,9 +64,8 @@ pub static EN: SloTexts = SloTexts {
     between: |lower, upper| format!("between {lower} and {upper} with what is unknown"),
     exhausted_at: |at, window| format!("used up on {at} at the rate of the last {window}"),
     not_in_sight: "not used up within the period at the present rate",
-    pair: |long, short| format!("{long}, lately {short}"),
-    speaks_from: |threshold| format!("speaks from {threshold}"),
     endless: "endless",
+    threshold: |rate| format!("limit {rate}×"),
     missing: |names| format!("not found: {names}"),
     word: |state| match state {
         State::Unknown => ("no evidence", "nothing was measured"),
@@ -87,6 +87,7 @@ pub static FR: SloTexts = SloTexts {
     state: "État",
     budget: "Budget d’erreur",
     burn: "Vitesse de consommation",
+    burn_what: "Sur une fenêtre longue / sur son dernier douzième ; quand les deux atteignent le seuil, le budget brûle vite, sur 3 j lentement.",
     rolling: |length| format!("sur {length} glissants"),
     day: "j",
     week: "cette semaine",
@@ -100,9 +101,8 @@ pub static FR: SloTexts = SloTexts {
     between: |lower, upper| format!("entre {lower} et {upper} avec ce qui est inconnu"),
     exhausted_at: |at, window| format!("épuisé le {at} au rythme observé sur {window}"),
     not_in_sight: "pas d’épuisement dans la période au rythme actuel",
-    pair: |long, short| format!("{long}, dernièrement {short}"),
-    speaks_from: |threshold| format!("alerte dès {threshold}"),
     endless: "sans limite",
+    threshold: |rate| format!("seuil {rate}×"),
     missing: |names| format!("introuvable : {names}"),
     word: |state| match state {
         State::Unknown => ("sans mesure", "rien n’a été mesuré"),

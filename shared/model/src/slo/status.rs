@@ -9,7 +9,7 @@
 //! the *share* that is left.)
 //!
 //! **Calendar periods** are still running: their budget looks at what they will be if all goes well from now on. Each check's time to come, within the service hours, counts
-//! as good. So a month's budget is a month's from its first day, and used up when the promise cannot be kept any more. Rolling periods have no time to come.
+//! as good (planned maintenance too, until it is there). So a month's budget is a month's from its first day, and used up when the promise cannot be kept any more. Rolling periods have no time to come.
 //!
 //! **Burn rates** are `(1 - availability) / (1 - objective)` over a window up to now: 1 uses a period's budget up in exactly that period. Three pairs of windows are looked
 //! at; a pair speaks when both of its windows reach its threshold, the long one as proof that it matters, the short one (a twelfth) that it still goes on. Thresholds are
