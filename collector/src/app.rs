@@ -18,7 +18,6 @@ use sitepulse_daemon::exit::Exit;
 use sitepulse_daemon::files::{self, FileError};
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE, LockError};
-use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
@@ -26,6 +25,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::book::Book;
+use crate::checkfile::Written;
 use crate::engine::{Engine, Shared};
 use crate::enrol::NewJoinToken;
 use crate::heartbeat::PingKind;
@@ -34,7 +34,7 @@ use crate::store::{Store, StoreError, StoreOpenError, Tables};
 use crate::writer::{Closed, Writer};
 
 pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
-pub use plan::{FieldDiff, Plan, PlanItem, PlanStep};
+pub use plan::{FieldDiff, ObjectItem, Plan, PlanItem, PlanStep};
 
 /// The authority's certificate, in the data directory.
 pub(crate) const CA_CERTIFICATE: &str = "ca.pem";
@@ -47,10 +47,10 @@ const READERS_MAX: usize = 2;
 /// How long a read waits for its turn.
 const READER_WAIT: Duration = Duration::from_secs(10);
 
-/// How to apply definitions.
+/// How to apply files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApplyOptions {
-    /// Whether checks that the definitions do not name are retired.
+    /// Whether checks and objects that the files do not name are retired.
     pub prune: bool,
     /// Whether to plan only.
     pub dry_run: bool,
@@ -110,6 +110,9 @@ pub enum AppError {
     /// Something else is in its way.
     #[error("{0}")]
     Conflict(String),
+    /// Check files that refer to what would not be there: every fault.
+    #[error("{}", .0.join("\n"))]
+    BadFiles(Vec<String>),
     /// The collector cannot do it now: the disk is full, or it is shutting down.
     #[error("{0}")]
     Unavailable(String),
@@ -264,14 +267,15 @@ impl App {
         self.inner.writer.run(move |engine| engine.create_join_token(region, ttl_us, now)).await?
     }
 
-    /// Applies definitions, or plans to.
+    /// Applies what files say, or plans to. See [`Engine::apply`].
     pub async fn apply(
         &self,
-        definitions: Vec<CheckDefinition>,
+        written: impl Into<Written>,
         options: ApplyOptions,
         now: UtcMicros,
     ) -> Result<Plan, AppError> {
-        self.inner.writer.run(move |engine| engine.apply(definitions, &options, now)).await?
+        let written = written.into();
+        self.inner.writer.run(move |engine| engine.apply(written, &options, now)).await?
     }
 
     /// Suspends, resumes or weighs on behalf of `author` (`collector:cli`, `collector:USER`).

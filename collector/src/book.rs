@@ -11,8 +11,10 @@ mod backtest;
 mod check;
 mod objects;
 mod pair;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, ControlLog, Scope};
@@ -26,9 +28,10 @@ use crate::vitals::{ScreenshotKey, put_report};
 pub use accounting::{AgentNow, ExplainedInterval, Filter, VerdictNow};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use backtest::{Altered, Backtest};
-pub use check::{Check, CheckRevision};
-pub use objects::{Histories, Objects, Revised};
+pub use check::{Check, CheckRevision, Labels};
+pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
+pub use windows::{Covered, Occurrence};
 
 /// Everything the collector knows, in memory.
 #[derive(Debug, Default)]
@@ -41,6 +44,8 @@ pub struct Book {
     agent_names: BTreeMap<AgentName, AgentNo>,
     control: ControlLog,
     objects: Objects,
+    /// What the windows among them cover; found when it is first asked for after a change.
+    windows: OnceLock<windows::WindowIndex>,
     vault: Vault,
     quarantined: u64,
     version: u64,
@@ -184,9 +189,16 @@ impl Book {
 
     pub(crate) fn insert_revision(&mut self, number: CheckNo, revision: CheckRevision) {
         self.changed();
+        self.windows.take();
         let id = revision.definition.id.clone();
         self.check_ids.insert(id.clone(), number);
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
+    }
+
+    /// Adds the next version of an object as code. Agents need not hear of it.
+    pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
+        self.windows.take();
+        self.objects.push(revised);
     }
 
     /// The sealed secrets, for a change that sessions must hear of.

@@ -92,10 +92,10 @@ pub enum Command {
         after_help = "Example:\n  sitepulse-collector sign-in\n\nThe link works once, within 15 minutes."
     )]
     SignIn,
-    /// Applies checks written as code (TOML), and prints the plan. Idempotent.
+    /// Applies checks, policies, objectives and maintenance windows written as code (TOML), and prints the plan. Idempotent.
     #[command(after_help = "Examples:\n  sitepulse-collector apply checks.toml\n  \
                             sitepulse-collector apply --dry-run checks.toml more.toml\n  \
-                            sitepulse-collector apply --prune checks.toml      # retires every check the file does not name\n  \
+                            sitepulse-collector apply --prune checks.toml      # retires everything the file does not name\n  \
                             sitepulse-collector apply - < checks.toml\n\n\
                             Plan: + create, ~ change, = unchanged, - retire.")]
     Apply(ApplyArgs),
@@ -267,7 +267,7 @@ pub struct ApplyArgs {
     /// Prints the plan and changes nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Retires the checks that the files do not name.
+    /// Retires the checks, policies, objectives and windows that the files do not name.
     #[arg(long)]
     pub prune: bool,
 }

@@ -166,6 +166,9 @@ impl Engine {
             book.insert_revision(number, revision);
         }
         book.withhold_invalid();
+        for revised in crate::store::objects::versions(tables)? {
+            book.insert_object(revised);
+        }
         for event in rows::events(tables)? {
             book.insert_event(event);
         }

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod writer;
 
 pub mod book;
+pub mod maintenance;
 pub mod vitals;
 
 pub mod listener;

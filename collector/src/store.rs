@@ -8,6 +8,7 @@
 
 pub mod backup;
 pub mod definition;
+pub mod objects;
 pub mod rows;
 pub mod vitals;
 

@@ -5,24 +5,31 @@ use std::sync::Arc;
 
 use sitepulse_model::check::{AssignedCheck, CheckDefinition};
 use sitepulse_model::duration;
-use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
+use sitepulse_model::id::{CheckId, CheckNo, Group, Region, Revision, Tag};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
 use sitepulse_wire::message::{AssignmentPart, ToAgent};
 
 use super::control::number_after;
 use super::{AppError, ApplyOptions};
-use crate::book::{Book, CheckRevision};
+use crate::book::{Book, CheckRevision, Labels};
+use crate::checkfile::{Written, WrittenCheck};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
 use crate::store::backup::META_NUMBERS_FROM;
-use crate::store::rows;
+use crate::store::{objects as stored, rows};
+
+mod objects;
+
+pub use objects::ObjectItem;
 
 /// What applying did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// One item per check concerned, by id.
     pub items: Vec<PlanItem>,
+    /// One item per object concerned, by kind and id.
+    pub objects: Vec<ObjectItem>,
     /// Whether it was carried out: false for a dry run.
     pub applied: bool,
     /// What will not work as it is, though it may be applied: secrets that are not set.
@@ -47,14 +54,14 @@ pub enum PlanStep {
     Create,
     /// A new revision.
     Change {
-        /// The revision it becomes.
+        /// The revision it becomes; of an object: the version.
         revision: Revision,
         /// What differs, in the definition's order.
         fields: Vec<FieldDiff>,
     },
     /// Nothing differs: no revision is made.
     Unchanged,
-    /// The check ends: it is not among the definitions and `prune` was asked for.
+    /// It ends: the files do not name it and `prune` was asked for.
     Retire,
 }
 
@@ -70,41 +77,49 @@ pub struct FieldDiff {
 }
 
 impl Engine {
-    /// Applies definitions: all of them in one transaction, effective at `now` (later than the revision before in any case).
+    /// Applies what files say: all of it in one transaction, effective at `now` (later than the revision before in any case).
     /// Applying the same again changes nothing.
     pub fn apply(
         &mut self,
-        definitions: Vec<CheckDefinition>,
+        written: impl Into<Written>,
         options: &ApplyOptions,
         now: UtcMicros,
     ) -> Result<Plan, AppError> {
+        let written = written.into();
+        let shared = Arc::clone(&self.shared);
+        let faults = objects::unresolved(&shared.book(), &written, options.prune);
+        if !faults.is_empty() {
+            return Err(AppError::BadFiles(faults));
+        }
         let mut wanted = BTreeMap::new();
-        for definition in definitions {
-            usable(&definition)?;
-            if let Some(double) = wanted.insert(definition.id.clone(), definition) {
+        for check in written.checks {
+            usable(&check.definition)?;
+            if let Some(double) = wanted.insert(check.definition.id.clone(), check) {
                 return Err(AppError::Invalid(format!(
                     "check {} is defined twice: give each check an id of its own",
-                    double.id
+                    double.definition.id
                 )));
             }
         }
-        let shared = Arc::clone(&self.shared);
-        let warnings = missing_secrets(&shared.book(), &wanted);
+        let mut warnings = missing_secrets(&shared.book(), &wanted);
         let floor = rows::meta(self.store.read(), META_NUMBERS_FROM)?;
         let floor = floor.and_then(|floor| floor.parse().ok()).unwrap_or(1);
+        let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
+        warnings.extend(revised.iter().filter_map(|revised| objects::late(revised, now)));
         let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);
-        if options.dry_run || revisions.is_empty() {
+        if options.dry_run || (revisions.is_empty() && revised.is_empty()) {
             if options.dry_run {
                 let book = shared.book();
                 for item in &mut items {
                     item.number = book.check_by_id(&item.id).map(|check| check.number);
                 }
             }
-            return Ok(Plan { items, applied: !options.dry_run, warnings });
+            return Ok(Plan { items, objects, applied: !options.dry_run, warnings });
         }
         let newcomers = self.heartbeat_newcomers(&revisions, now)?;
         self.store.write(|tables| {
             revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(tables, *number, revision))?;
+            revised.iter().try_for_each(|revised| stored::insert_version(tables, revised))?;
             newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(tables, observer))?;
             let mut tokens = newcomers.tokens.iter();
             tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(tables, *bucket, *check, token))
@@ -116,17 +131,20 @@ impl Engine {
         for (number, revision) in revisions {
             book.insert_revision(number, revision);
         }
+        for revised in revised {
+            book.insert_object(revised);
+        }
         drop(book);
         self.welcome_newcomers(newcomers, now);
         shared.tick();
-        Ok(Plan { items, applied: true, warnings })
+        Ok(Plan { items, objects, applied: true, warnings })
     }
 }
 
 /// The secrets that checks refer to and nobody has set.
-fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, CheckDefinition>) -> Vec<String> {
+fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, WrittenCheck>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for definition in wanted.values() {
+    for WrittenCheck { definition, .. } in wanted.values() {
         for name in definition.kind.secrets().into_iter().filter(|name| !book.vault().contains(name)) {
             let id = &definition.id;
             warnings.push(format!(
@@ -153,7 +171,7 @@ fn usable(definition: &CheckDefinition) -> Result<(), AppError> {
 /// What is to be done. New check numbers, and new revisions of known checks, are `floor` at least (see [`META_NUMBERS_FROM`]).
 fn plan(
     book: &Book,
-    wanted: BTreeMap<CheckId, CheckDefinition>,
+    wanted: BTreeMap<CheckId, WrittenCheck>,
     options: &ApplyOptions,
     floor: u32,
     now: UtcMicros,
@@ -181,11 +199,12 @@ fn plan(
                 author: options.author.clone(),
                 ordinal,
                 definition: last.definition.clone(),
+                labels: last.labels.clone(),
             },
         ));
         items.push(PlanItem { id, number: Some(check.number), step: PlanStep::Retire });
     }
-    for (id, definition) in wanted {
+    for (id, WrittenCheck { definition, labels }) in wanted {
         let known = book.check_by_id(&id);
         let number = known.map_or_else(
             || {
@@ -197,8 +216,13 @@ fn plan(
         let last = known.map(|check| check.newest());
         let revision = last.map_or(Revision(1), revision_after);
         let step = match last {
-            Some(last) if !last.retired && last.definition == definition => PlanStep::Unchanged,
-            Some(last) if !last.retired => PlanStep::Change { revision, fields: diff(&last.definition, &definition) },
+            Some(last) if !last.retired && last.definition == definition && last.labels == labels => {
+                PlanStep::Unchanged
+            }
+            Some(last) if !last.retired => {
+                let fields = differing(&fields(&last.definition, &last.labels), &fields(&definition, &labels));
+                PlanStep::Change { revision, fields }
+            }
             Some(_) | None => PlanStep::Create,
         };
         if step != PlanStep::Unchanged {
@@ -206,7 +230,7 @@ fn plan(
             let author = options.author.clone();
             revisions.push((
                 number,
-                CheckRevision { revision, effective_from, retired: false, author, ordinal, definition },
+                CheckRevision { revision, effective_from, retired: false, author, ordinal, definition, labels },
             ));
         }
         items.push(PlanItem { id, number: Some(number), step });
@@ -215,15 +239,14 @@ fn plan(
     (items, revisions)
 }
 
-/// What differs between two definitions, as a check file writes it: in the file's order, the target key by key.
-fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
-    let (old, new) = (fields(old), fields(new));
+/// What differs, as a check file writes it: in the file's order, tables key by key.
+fn differing(old: &[(String, String)], new: &[(String, String)]) -> Vec<FieldDiff> {
     let mut diffs: Vec<FieldDiff> = Vec::new();
     let value = |fields: &[(String, String)], name: &str| {
         fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
     };
-    for (field, _) in new.iter().chain(old.iter().filter(|(field, _)| value(&new, field).is_none())) {
-        let (from, to) = (value(&old, field), value(&new, field));
+    for (field, _) in new.iter().chain(old.iter().filter(|(field, _)| value(new, field).is_none())) {
+        let (from, to) = (value(old, field), value(new, field));
         if from != to {
             let absent = || ABSENT.to_owned();
             let diff =
@@ -237,7 +260,7 @@ fn diff(old: &CheckDefinition, new: &CheckDefinition) -> Vec<FieldDiff> {
 /// How a key that is not there is shown.
 const ABSENT: &str = "(default)";
 
-fn fields(definition: &CheckDefinition) -> Vec<(String, String)> {
+fn fields(definition: &CheckDefinition, labels: &Labels) -> Vec<(String, String)> {
     let list =
         |texts: Vec<&str>| format!("[{}]", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "));
     let mut fields = vec![("kind".to_owned(), definition.kind.as_str().to_owned())];
@@ -248,6 +271,8 @@ fn fields(definition: &CheckDefinition) -> Vec<(String, String)> {
         ("timeout", duration::format(definition.timeout_us)),
         ("retries", definition.retries.to_string()),
         ("weight", definition.weight.to_string()),
+        ("group", labels.group.as_ref().map_or_else(|| "none".to_owned(), Group::to_string)),
+        ("tags", list(labels.tags.iter().map(Tag::as_str).collect())),
         (
             "regions",
             match &definition.regions {

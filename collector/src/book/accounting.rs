@@ -159,9 +159,10 @@ impl Book {
         let (agents, voters): (Vec<AgentNo>, Vec<Voter<'_>>) = self.voters(check, filter).into_iter().unzip();
         let view = |life| CheckView { revisions: check.policies(), life };
         let named = |testimony: explain::Testimony| (agents[testimony.voter], testimony);
+        let windows = self.windows(check.number, period);
         let mut explained = Vec::new();
         for life in check.lives() {
-            let intervals = explain::explain(&view(life), &voters, &[], period, &mut room)?;
+            let intervals = explain::explain(&view(life), &voters, windows.spans(), period, &mut room)?;
             explained.extend(intervals.into_iter().map(|interval| ExplainedInterval {
                 verdict: interval.verdict,
                 testimonies: interval.testimonies.into_iter().map(named).collect(),
@@ -173,7 +174,9 @@ impl Book {
     fn verdicts_of(&self, check: &Check, filter: &Filter, period: Span) -> Vec<VerdictSpan> {
         let voters: Vec<Voter<'_>> = self.voters(check, filter).into_iter().map(|(_, voter)| voter).collect();
         let view = |life| CheckView { revisions: check.policies(), life };
-        check.lives().into_iter().flat_map(|life| vote::verdicts(&view(life), &voters, &[], period)).collect()
+        let windows = self.windows(check.number, period);
+        let verdicts = |life| vote::verdicts(&view(life), &voters, windows.spans(), period);
+        check.lives().into_iter().flat_map(verdicts).collect()
     }
 
     /// The agents whose votes count, by number.

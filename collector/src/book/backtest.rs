@@ -51,11 +51,12 @@ impl Book {
                 voter
             })
             .collect();
+        let windows = self.windows(check.number, period);
         let (mut before, mut after) = (Vec::new(), Vec::new());
         let mut changes = Vec::new();
         for life in check.lives() {
             let replay = |revisions, voters: &[Voter<'_>]| -> Replay {
-                backtest::replay(&CheckView { revisions, life }, voters, &[], period, reopen_us)
+                backtest::replay(&CheckView { revisions, life }, voters, windows.spans(), period, reopen_us)
             };
             let (was, would_be) = (replay(check.policies(), &as_it_was), replay(&revisions, &as_it_would_be));
             changes.extend(backtest::compare(&was.episodes, &would_be.episodes));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::CheckDefinition;
-use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Region, Revision};
+use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Group, Region, Revision, Tag};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Policy;
@@ -11,6 +11,15 @@ use sitepulse_model::vote::Policy;
 use super::agent::runs_in;
 use super::pair::Pair;
 use crate::vitals::{SCREENSHOTS_MAX, ScreenshotKey};
+
+/// What a check belongs to. The collector alone knows: agents are not told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels {
+    /// Its group.
+    pub group: Option<Group>,
+    /// Its tags.
+    pub tags: BTreeSet<Tag>,
+}
 
 /// One definition and when it applies from.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +36,8 @@ pub struct CheckRevision {
     pub ordinal: u64,
     /// The definition.
     pub definition: CheckDefinition,
+    /// What it belongs to.
+    pub labels: Labels,
 }
 
 /// A check, its histories, and what agents found.

@@ -1,13 +1,20 @@
 //! What is written as code beside checks, with its history: accounting policies, service level objectives, maintenance windows.
 //!
 //! A change makes a new version that applies from its own instant on; old versions stay, so that an old report can be made again.
+//!
+//! A kind of object is a structure that says how it is written and judged ([`Coded`]), and one line in the list of `kinds!` below: reading files, planning,
+//! storing and loading are the same for all.
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize as _, Deserializer};
 use sitepulse_model::accounting::AccountingPolicy;
+use sitepulse_model::coded::{Fault, Reference};
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
 use sitepulse_model::time::UtcMicros;
+
+mod coded;
 
 /// One version of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +29,14 @@ pub struct Revised<T> {
     pub author: String,
     /// What it says.
     pub body: T,
+}
+
+impl<T> Revised<T> {
+    /// The same version of another body.
+    pub fn map<U>(self, body: impl FnOnce(T) -> U) -> Revised<U> {
+        let Self { version, effective_from, retired, author, body: old } = self;
+        Revised { version, effective_from, retired, author, body: body(old) }
+    }
 }
 
 /// The histories of all objects of one kind, by id.
@@ -47,6 +62,12 @@ impl<T> Histories<T> {
         self.by_id.iter().map(|(id, versions)| (id.as_str(), versions.as_slice()))
     }
 
+    /// The objects that apply now, by id.
+    pub fn living(&self) -> impl Iterator<Item = (&str, &Revised<T>)> {
+        let newest = self.by_id.iter().filter_map(|(id, versions)| Some((id.as_str(), versions.last()?)));
+        newest.filter(|(_, revised)| !revised.retired)
+    }
+
     /// The versions of an object, oldest first; none of an unknown one.
     pub fn versions(&self, id: &str) -> &[Revised<T>] {
         self.by_id.get(id).map_or(&[], Vec::as_slice)
@@ -68,13 +89,193 @@ impl<T> Histories<T> {
     }
 }
 
-/// All objects.
-#[derive(Debug, Clone, Default)]
-pub struct Objects {
+/// What a kind of object says about itself.
+pub trait Coded: Clone {
+    /// The keys of its table, in the order they are documented.
+    const KEYS: &'static [&'static str];
+
+    /// Its id.
+    fn id(&self) -> &str;
+
+    /// Reads a table, or what [`Self::json`] wrote, in this build or an earlier one. The values are not judged: a build with stricter rules must still open the
+    /// database.
+    ///
+    /// # Errors
+    /// What the structure cannot take.
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error>;
+
+    /// As stored, without its version. Two objects are the same where this is.
+    fn json(&self) -> String;
+
+    /// Everything that is wrong with its values, but for what it refers to.
+    fn faults(&self) -> Vec<Fault>;
+
+    /// The names that must lead to something.
+    fn references(&self) -> Vec<Reference>;
+
+    /// What to write for a missing key.
+    fn sample(key: &str) -> &'static str;
+
+    /// Told its version, for objects that carry it.
+    #[must_use]
+    fn numbered(self, _version: u32) -> Self {
+        self
+    }
+}
+
+/// Makes of one line for each kind of object all that must know the kinds.
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $kind:ident => $histories:ident: $object:ty, $table:literal, $code:literal;)+) => {
+        /// A kind of object.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum ObjectKind {
+            $($(#[$doc])+ $kind,)+
+        }
+
+        impl ObjectKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// The name of its tables in check files: `slo`.
+            pub const fn table(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $table,)+
+                }
+            }
+
+            /// How it is stored. Fixed once released.
+            pub const fn code(self) -> u8 {
+                match self {
+                    $(Self::$kind => $code,)+
+                }
+            }
+
+            /// The kind of a stored code.
+            pub fn from_code(code: u8) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.code() == code)
+            }
+
+            /// The keys of its table.
+            pub const fn keys(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$kind => <$object as Coded>::KEYS,)+
+                }
+            }
+
+            /// What to write for a missing key.
+            pub fn sample(self, key: &str) -> &'static str {
+                match self {
+                    $(Self::$kind => <$object as Coded>::sample(key),)+
+                }
+            }
+
+            /// Reads an object. See [`Coded::read`].
+            ///
+            /// # Errors
+            /// What the structure cannot take.
+            pub fn read<'de, D: Deserializer<'de>>(self, reader: D) -> Result<Object, D::Error> {
+                match self {
+                    $(Self::$kind => <$object as Coded>::read(reader).map(Object::$kind),)+
+                }
+            }
+        }
+
+        /// An object of any kind.
+        #[derive(Debug, Clone)]
+        pub enum Object {
+            $($(#[$doc])+ $kind($object),)+
+        }
+
+        impl Object {
+            /// Its kind.
+            pub const fn kind(&self) -> ObjectKind {
+                match self {
+                    $(Self::$kind(_) => ObjectKind::$kind,)+
+                }
+            }
+
+            /// Its id.
+            pub fn id(&self) -> &str {
+                match self {
+                    $(Self::$kind(object) => Coded::id(object),)+
+                }
+            }
+
+            /// As stored. See [`Coded::json`].
+            pub fn json(&self) -> String {
+                match self {
+                    $(Self::$kind(object) => object.json(),)+
+                }
+            }
+
+            /// Everything that is wrong with its values.
+            pub fn faults(&self) -> Vec<Fault> {
+                match self {
+                    $(Self::$kind(object) => Coded::faults(object),)+
+                }
+            }
+
+            /// The names that must lead to something.
+            pub fn references(&self) -> Vec<Reference> {
+                match self {
+                    $(Self::$kind(object) => Coded::references(object),)+
+                }
+            }
+        }
+
+        /// All objects.
+        #[derive(Debug, Clone, Default)]
+        pub struct Objects {
+            $($(#[$doc])+ pub $histories: Histories<$object>,)+
+        }
+
+        impl Objects {
+            /// Adds the next version of an object.
+            pub(crate) fn push(&mut self, revised: Revised<Object>) {
+                let version = revised.version;
+                match &revised.body {
+                    $(Object::$kind(object) => {
+                        let (id, object) = (Coded::id(object).to_owned(), object.clone().numbered(version));
+                        self.$histories.push(&id, revised.map(|_| object));
+                    })+
+                }
+            }
+
+            /// The newest version of an object, its end too.
+            pub fn newest(&self, kind: ObjectKind, id: &str) -> Option<Revised<Object>> {
+                match kind {
+                    $(ObjectKind::$kind => {
+                        self.$histories.versions(id).last().cloned().map(|revised| revised.map(Object::$kind))
+                    })+
+                }
+            }
+
+            /// Every object that applies now, by kind and id.
+            pub fn living(&self) -> Vec<Revised<Object>> {
+                let mut living = Vec::new();
+                $(living.extend(self.$histories.living().map(|(_, revised)| revised.clone().map(Object::$kind)));)+
+                living
+            }
+        }
+    };
+}
+
+kinds! {
     /// How time counts.
-    pub policies: Histories<AccountingPolicy>,
+    Policy => policies: AccountingPolicy, "policy", 1;
     /// What was promised.
-    pub slos: Histories<Slo>,
+    Slo => slos: Slo, "slo", 2;
     /// When work is planned.
-    pub windows: Histories<MaintenanceWindow>,
+    Maintenance => windows: MaintenanceWindow, "maintenance", 3;
+}
+
+impl Object {
+    /// Reads what [`Self::json`] wrote.
+    ///
+    /// # Errors
+    /// What the structure cannot take.
+    pub fn from_json(kind: ObjectKind, json: &str) -> Result<Self, serde_json::Error> {
+        let value = serde_json::Value::deserialize(&mut serde_json::Deserializer::from_str(json))?;
+        kind.read(value)
+    }
 }

@@ -24,9 +24,9 @@ impl Reader<'_> {
                 self.error(at, format!("{name:?} is {found}: a profile is a table, write [profile.NAME]"));
                 continue;
             };
-            self.profile = Some(name.clone());
+            self.object = Some(format!("profile {name:?}"));
             let profile = self.profile(&name, at, keys);
-            self.profile = None;
+            self.object = None;
             self.own_profiles.insert(name, profile);
         }
     }

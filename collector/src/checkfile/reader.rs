@@ -1,6 +1,6 @@
 //! Reads one file: its tables, and the common keys of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use sitepulse_model::check::{
@@ -16,13 +16,15 @@ use sitepulse_model::vitals::profile::Profile;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::objects::SeenObjects;
 use super::target::Targets;
 use super::words::{a_type, nearest};
 use super::{
     CONFIRMATIONS_DEFAULT, CheckFileError, FILE_BYTES_MAX, HEARTBEAT_CONFIRMATIONS_DEFAULT,
     HEARTBEAT_INTERVAL_US_DEFAULT, INTERVAL_US_DEFAULT, KEYS, KEYS_NOT_OF_HEARTBEATS, RECOVERIES_DEFAULT, Source,
-    TIMEOUT_US_DEFAULT,
+    TIMEOUT_US_DEFAULT, Written, WrittenCheck,
 };
+use crate::book::{Labels, ObjectKind};
 
 /// The values of a table by key.
 pub(super) type Fields<'t, 'i> = BTreeMap<&'t str, &'t Spanned<DeValue<'i>>>;
@@ -34,8 +36,8 @@ pub(super) struct Reader<'a> {
     lines: Vec<usize>,
     /// The check being read.
     check: Option<String>,
-    /// The profile being read.
-    pub(super) profile: Option<String>,
+    /// What else is being read: `profile "slow"`.
+    pub(super) object: Option<String>,
     /// The profiles that the file describes; `None` where something is wrong with one.
     pub(super) own_profiles: BTreeMap<String, Option<Profile>>,
     errors: Vec<CheckFileError>,
@@ -45,7 +47,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
         let after = source.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after).collect();
-        Self { source, lines, check: None, profile: None, own_profiles: BTreeMap::new(), errors: Vec::new() }
+        Self { source, lines, check: None, object: None, own_profiles: BTreeMap::new(), errors: Vec::new() }
     }
 
     pub(super) fn into_errors(self) -> Vec<CheckFileError> {
@@ -53,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Line and column, from 1, of a place in the text.
-    fn place(&self, at: usize) -> (usize, usize) {
+    pub(super) fn place(&self, at: usize) -> (usize, usize) {
         let text = &self.source.text;
         let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let line = self.lines.partition_point(|start| *start <= at);
@@ -69,14 +71,19 @@ impl<'a> Reader<'a> {
             line,
             column,
             check: self.check.clone(),
-            message: match &self.profile {
-                Some(profile) => format!("profile {profile:?}: {message}"),
+            message: match &self.object {
+                Some(object) => format!("{object}: {message}"),
                 None => message,
             },
         });
     }
 
-    pub(super) fn file(&mut self, seen: &mut BTreeMap<CheckId, String>, definitions: &mut Vec<CheckDefinition>) {
+    pub(super) fn file(
+        &mut self,
+        seen: &mut BTreeMap<CheckId, String>,
+        seen_objects: &mut SeenObjects,
+        written: &mut Written,
+    ) {
         if self.source.text.len() > FILE_BYTES_MAX {
             self.error(0, format!("the file has more than {FILE_BYTES_MAX} bytes: split it"));
             return;
@@ -98,14 +105,22 @@ impl<'a> Reader<'a> {
             if key.get_ref() == "profile" {
                 continue;
             }
-            if key.get_ref() != "check" {
-                self.error(
-                    key.span().start,
-                    format!(
-                        "unknown key {:?}: a check file holds [[check]] and [profile.NAME] tables only",
-                        key.get_ref()
-                    ),
+            let name = key.get_ref().as_ref();
+            if let Some(kind) = ObjectKind::ALL.iter().find(|kind| kind.table() == name) {
+                self.objects(*kind, value, key.span().start, seen_objects, &mut written.objects);
+                continue;
+            }
+            if name != "check" {
+                let tables = || ["check", "profile"].into_iter().chain(ObjectKind::ALL.iter().map(|kind| kind.table()));
+                let hint = nearest(name, tables()).map_or_else(
+                    || {
+                        let lists: Vec<String> =
+                            tables().filter(|name| *name != "profile").map(|name| format!("[[{name}]]")).collect();
+                        format!("a check file holds {} and [profile.NAME] tables only", lists.join(", "))
+                    },
+                    |near| format!("did you mean {near:?}?"),
                 );
+                self.error(key.span().start, format!("unknown key {name:?}: {hint}"));
                 continue;
             }
             let DeValue::Array(entries) = value.get_ref() else {
@@ -118,7 +133,7 @@ impl<'a> Reader<'a> {
             for entry in entries.iter() {
                 self.check = None;
                 if let DeValue::Table(table) = entry.get_ref() {
-                    self.entry(&entry.span(), table, seen, definitions);
+                    self.entry(&entry.span(), table, seen, &mut written.checks);
                 } else {
                     self.error(entry.span().start, format!("a check is a table, not {}", a_type(entry.get_ref())));
                 }
@@ -132,7 +147,7 @@ impl<'a> Reader<'a> {
         span: &Range<usize>,
         table: &DeTable<'_>,
         seen: &mut BTreeMap<CheckId, String>,
-        definitions: &mut Vec<CheckDefinition>,
+        checks: &mut Vec<WrittenCheck>,
     ) {
         let errors_before = self.errors.len();
         let fields: Fields<'_, '_> = table.iter().map(|(key, value)| (key.get_ref().as_ref(), value)).collect();
@@ -172,6 +187,11 @@ impl<'a> Reader<'a> {
             .map_or(Some(confirmations_default), |value| self.streak(value, "confirmations"));
         let recoveries =
             fields.get("recoveries").map_or(Some(RECOVERIES_DEFAULT), |value| self.streak(value, "recoveries"));
+        let group = match fields.get("group") {
+            None => Some(None),
+            Some(value) => self.group(value).map(Some),
+        };
+        let tags = fields.get("tags").map_or_else(|| Some(BTreeSet::new()), |value| self.tags(value));
         // Which assertions there are depends on the kind.
         let expect = match (kind, fields.get("expect")) {
             (_, None) | (None, Some(_)) => Some(Vec::new()),
@@ -199,30 +219,51 @@ impl<'a> Reader<'a> {
             Some(confirmations),
             Some(recoveries),
             Some(expect),
-        ) = (id, targets, interval_us, timeout_us, retries, weight, regions, quorum, confirmations, recoveries, expect)
-        else {
-            return;
-        };
-        let definition = |id: CheckId, kind: CheckKind| CheckDefinition {
+            Some(group),
+            Some(tags),
+        ) = (
             id,
-            kind,
+            targets,
             interval_us,
             timeout_us,
             retries,
             weight,
-            regions: regions.clone(),
+            regions,
             quorum,
             confirmations,
             recoveries,
-            expect: expect.clone(),
+            expect,
+            group,
+            tags,
+        )
+        else {
+            return;
+        };
+        let labels = Labels { group, tags };
+        let written = |id: CheckId, kind: CheckKind| {
+            let (regions, expect) = (regions.clone(), expect.clone());
+            let definition = CheckDefinition {
+                id,
+                kind,
+                interval_us,
+                timeout_us,
+                retries,
+                weight,
+                regions,
+                quorum,
+                confirmations,
+                recoveries,
+                expect,
+            };
+            WrittenCheck { definition, labels: labels.clone() }
         };
         let at = fields.get("id").map_or(span.start, |value| value.span().start);
         match targets {
-            Targets::One(kind) => definitions.push(definition(id, kind)),
+            Targets::One(kind) => checks.push(written(id, kind)),
             Targets::Both(kinds) => {
                 for (family, kind) in kinds {
                     if let Some(id) = self.new_id(&format!("{id}-{}", family.as_str()), at, seen) {
-                        definitions.push(definition(id, kind));
+                        checks.push(written(id, kind));
                     }
                 }
             }

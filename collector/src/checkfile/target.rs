@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::KEYS;
 use super::reader::Reader;
 use super::words::{either, nearest};
+use crate::book::ObjectKind;
 
 /// What one table asks to probe.
 pub(super) enum Targets {
@@ -162,6 +163,9 @@ fn action_remedy(path: &str, message: &str) -> Option<&'static str> {
 
 /// What to write for a missing key.
 fn sample(kind: &str, key: &str) -> &'static str {
+    if let Some(object) = ObjectKind::ALL.iter().find(|object| object.table() == kind) {
+        return object.sample(key);
+    }
     match (kind, key) {
         ("websocket", "url") => "\"wss://shop.example/socket\"",
         ("grpc", "url") => "\"https://shop.example:443\"",

@@ -6,14 +6,14 @@ use sitepulse_model::check::{EXPECTATIONS_MAX, RETRIES_MAX};
 use sitepulse_model::control::Weight;
 use sitepulse_model::duration;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::Region;
+use sitepulse_model::id::{Group, Region, Tag};
 use sitepulse_model::quorum::Quorum;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::STREAK_MAX;
 use super::reader::Reader;
 use super::words::a_type;
+use super::{STREAK_MAX, TAGS_MAX};
 
 impl Reader<'_> {
     pub(super) fn duration(&mut self, value: &Spanned<DeValue<'_>>, key: &str, min: u64, max: u64) -> Option<u64> {
@@ -99,6 +99,49 @@ impl Reader<'_> {
             }
         }
         good.then_some(regions)
+    }
+
+    pub(super) fn group(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Group> {
+        let group = Group::parse(self.text(value, "group", "\"shop\"")?);
+        if let Err(error) = &group {
+            self.error(value.span().start, error.to_string());
+        }
+        group.ok()
+    }
+
+    pub(super) fn tags(&mut self, value: &Spanned<DeValue<'_>>) -> Option<BTreeSet<Tag>> {
+        let DeValue::Array(entries) = value.get_ref() else {
+            let found = a_type(value.get_ref());
+            self.error(value.span().start, format!("tags is {found}: write a list, like [\"checkout\", \"eu\"]"));
+            return None;
+        };
+        if entries.len() > TAGS_MAX {
+            self.error(
+                value.span().start,
+                format!("tags has {} entries: at most {TAGS_MAX} are allowed", entries.len()),
+            );
+            return None;
+        }
+        let mut tags = BTreeSet::new();
+        let mut good = true;
+        for entry in entries.iter() {
+            let fault = match self.text(entry, "a tag", "\"checkout\"").map(Tag::parse) {
+                None => {
+                    good = false;
+                    continue;
+                }
+                Some(Err(error)) => error.to_string(),
+                Some(Ok(tag)) => {
+                    if tags.insert(tag.clone()) {
+                        continue;
+                    }
+                    format!("tag \"{tag}\" is named twice: once is enough")
+                }
+            };
+            self.error(entry.span().start, fault);
+            good = false;
+        }
+        good.then_some(tags)
     }
 
     pub(super) fn quorum(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Quorum> {

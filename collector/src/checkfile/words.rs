@@ -15,7 +15,7 @@ pub(super) fn a_type(value: &DeValue<'_>) -> &'static str {
 }
 
 /// The known key that a mistyped one most likely means.
-pub(super) fn nearest<'k>(key: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(key: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let nearby = known.into_iter().map(|known| (distance(key, known), known)).filter(|(distance, _)| *distance <= 2);
     nearby.min().map(|(_, known)| known)
 }

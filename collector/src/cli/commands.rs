@@ -215,16 +215,19 @@ fn read_checks(path: &Path) -> Result<FileBody, Failure> {
 fn plan_text(plan: &PlanView) -> String {
     let mut text = String::new();
     let mut counts = [0_usize; 4];
-    for item in &plan.items {
-        let (index, sign) = match item.action.as_str() {
+    let checks = plan.items.iter().map(|item| (clean(&item.check), &item.action, &item.fields));
+    let objects =
+        plan.objects.iter().map(|item| (clean(&format!("{} {}", item.kind, item.id)), &item.action, &item.fields));
+    for (name, action, fields) in checks.chain(objects) {
+        let (index, sign) = match action.as_str() {
             "create" => (0, '+'),
             "change" => (1, '~'),
             "retire" => (2, '-'),
             _ => (3, '='),
         };
         counts[index] += 1;
-        text.push_str(&format!("{sign} {}\n", clean(&item.check)));
-        for field in &item.fields {
+        text.push_str(&format!("{sign} {name}\n"));
+        for field in fields {
             text.push_str(&format!("    {}: {} -> {}\n", field.field, clean(&field.from), clean(&field.to)));
         }
     }

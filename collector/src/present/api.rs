@@ -16,7 +16,7 @@ use sitepulse_model::time::UtcMicros;
 
 use crate::app::{Access, AppError, ApplyOptions, CredentialKind};
 use crate::book::{Book, Filter};
-use crate::checkfile::{self, Source};
+use crate::checkfile::{self, Source, WrittenCheck};
 use crate::heartbeat::timing::Timing;
 use crate::present::Present;
 use crate::present::door::Caller;
@@ -45,6 +45,7 @@ impl From<AppError> for Problem {
             AppError::Invalid(_) => Code::BadRequest,
             AppError::Conflict(_) => Code::Conflict,
             AppError::Unavailable(_) => Code::Unavailable,
+            AppError::BadFiles(faults) => return bad_checks(faults.clone()),
         };
         Self::new(code, error.to_string())
     }
@@ -304,6 +305,12 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
     Ok(Json(events.into_iter().map(|(_, view)| view).collect()))
 }
 
+/// What is wrong in check files.
+fn bad_checks(lines: Vec<String>) -> Problem {
+    let count = if lines.len() == 1 { "1 fault".to_string() } else { format!("{} faults", lines.len()) };
+    Problem::new(Code::BadChecks, format!("{count}; nothing was applied")).with_errors(lines)
+}
+
 /// `POST /api/v1/apply`
 pub async fn apply(
     State(present): State<Present>,
@@ -313,14 +320,12 @@ pub async fn apply(
     let request = body(request)?;
     let sources: Vec<Source> =
         request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
-    let definitions = checkfile::parse(&sources).map_err(|errors| {
-        let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
-        let count = if lines.len() == 1 { "1 fault".to_string() } else { format!("{} faults", lines.len()) };
-        Problem::new(Code::BadChecks, format!("{count}; nothing was applied")).with_errors(lines)
-    })?;
-    let unusable: Vec<String> = definitions
+    let written =
+        checkfile::parse(&sources).map_err(|errors| bad_checks(errors.0.iter().map(ToString::to_string).collect()))?;
+    let unusable: Vec<String> = written
+        .checks
         .iter()
-        .filter_map(|definition| {
+        .filter_map(|WrittenCheck { definition, .. }| {
             let what = Timing::of_kind(&definition.kind)?.err()?;
             Some(format!("check {}: {what}", definition.id))
         })
@@ -329,7 +334,7 @@ pub async fn apply(
         return Err(Problem::new(Code::BadChecks, "nothing was applied").with_errors(unusable));
     }
     let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
-    let plan = present.app().apply(definitions, options, clock::now()).await?;
+    let plan = present.app().apply(written, options, clock::now()).await?;
     Ok(Json(plan_view(&plan)))
 }
 

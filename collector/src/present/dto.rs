@@ -292,6 +292,12 @@ pub struct CheckView {
     pub confirmations: u32,
     /// Consecutive good results before it votes up again.
     pub recoveries: u32,
+    /// Its group.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// Assertions.
     pub expect: Vec<String>,
     /// The definition's revision.
@@ -459,7 +465,7 @@ pub struct ApplyBody {
     /// Only tell the plan.
     #[serde(default)]
     pub dry_run: bool,
-    /// Retire the checks that the files do not name.
+    /// Retire the checks and objects that the files do not name.
     #[serde(default)]
     pub prune: bool,
 }
@@ -471,6 +477,9 @@ pub struct PlanView {
     pub dry_run: bool,
     /// One line for each check, by id.
     pub items: Vec<PlanItemView>,
+    /// One line for each object beside the checks, by kind and id.
+    #[serde(default)]
+    pub objects: Vec<PlanObjectView>,
     /// What will not work as it is: secrets that are not set.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -481,6 +490,19 @@ pub struct PlanView {
 pub struct PlanItemView {
     /// The check's id.
     pub check: String,
+    /// `create`, `change`, `unchanged` or `retire`.
+    pub action: String,
+    /// The fields that change.
+    pub fields: Vec<FieldView>,
+}
+
+/// What happens to one object beside the checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanObjectView {
+    /// `policy`, `slo` or `maintenance`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
     /// `create`, `change`, `unchanged` or `retire`.
     pub action: String,
     /// The fields that change.

@@ -14,14 +14,14 @@ use sitepulse_model::sla::{Account, weighted_mean};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
-use crate::app::{Plan, PlanStep};
+use crate::app::{FieldDiff, Plan, PlanStep};
 use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, last_seen};
 use crate::heartbeat::StoredPing;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::present::dto::{
     AgentRunView, AgentView, CheckView, ConservationView, EventView, FactsView, FieldView, HeartbeatView, MissedView,
-    PairConservationView, PairView, PhasesUsView, PhasesView, PingView, PlanItemView, PlanView, ResultView, RunView,
-    SecondsView, SecretView, SlaView, SuspensionView, UnknownView,
+    PairConservationView, PairView, PhasesUsView, PhasesView, PingView, PlanItemView, PlanObjectView, PlanView,
+    ResultView, RunView, SecondsView, SecretView, SlaView, SuspensionView, UnknownView,
 };
 use crate::run_now::{AgentRun, Outcome};
 use crate::vitals::profile_of;
@@ -161,6 +161,8 @@ fn check_view(
         quorum: definition.quorum.to_string(),
         confirmations: definition.confirmations,
         recoveries: definition.recoveries,
+        group: current.labels.group.as_ref().map(ToString::to_string),
+        tags: current.labels.tags.iter().map(ToString::to_string).collect(),
         expect: definition.expect.iter().map(ToString::to_string).collect(),
         revision: current.revision.0,
         verdict: verdict.map_or("unknown", |span| span.verdict.as_str()).to_string(),
@@ -501,30 +503,28 @@ pub fn revocation_view(agent: &Agent) -> Option<EventView> {
 
 /// A plan as JSON.
 pub fn plan_view(plan: &Plan) -> PlanView {
-    let items = plan
-        .items
-        .iter()
-        .map(|item| {
-            let (action, fields) = match &item.step {
-                PlanStep::Create => ("create", Vec::new()),
-                PlanStep::Change { revision: _, fields } => (
-                    "change",
-                    fields
-                        .iter()
-                        .map(|diff| FieldView {
-                            field: diff.field.clone(),
-                            from: diff.old.clone(),
-                            to: diff.new.clone(),
-                        })
-                        .collect(),
-                ),
-                PlanStep::Unchanged => ("unchanged", Vec::new()),
-                PlanStep::Retire => ("retire", Vec::new()),
-            };
-            PlanItemView { check: item.id.to_string(), action: action.to_string(), fields }
-        })
-        .collect();
-    PlanView { dry_run: !plan.applied, items, warnings: plan.warnings.clone() }
+    let items = plan.items.iter().map(|item| {
+        let (action, fields) = step_view(&item.step);
+        PlanItemView { check: item.id.to_string(), action, fields }
+    });
+    let objects = plan.objects.iter().map(|item| {
+        let (action, fields) = step_view(&item.step);
+        PlanObjectView { kind: item.kind.table().to_owned(), id: item.id.clone(), action, fields }
+    });
+    let (items, objects) = (items.collect(), objects.collect());
+    PlanView { dry_run: !plan.applied, items, objects, warnings: plan.warnings.clone() }
+}
+
+fn step_view(step: &PlanStep) -> (String, Vec<FieldView>) {
+    let (action, fields) = match step {
+        PlanStep::Create => ("create", &[][..]),
+        PlanStep::Change { revision: _, fields } => ("change", &fields[..]),
+        PlanStep::Unchanged => ("unchanged", &[][..]),
+        PlanStep::Retire => ("retire", &[][..]),
+    };
+    let field =
+        |diff: &FieldDiff| FieldView { field: diff.field.clone(), from: diff.old.clone(), to: diff.new.clone() };
+    (action.to_owned(), fields.iter().map(field).collect())
 }
 
 fn open_end(until: UtcMicros) -> Option<String> {

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::{CheckId, Region};
+use sitepulse_model::id::{CheckId, Group, Region, Tag};
 use sitepulse_model::quorum::Quorum;
 
 use super::StoreError;
+use crate::book::Labels;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +31,10 @@ struct Stored {
     confirmations: u32,
     recoveries: u32,
     expect: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,7 +52,7 @@ enum WholeKind {
 }
 
 /// The definition as stored.
-pub fn to_json(definition: &CheckDefinition) -> String {
+pub fn to_json(definition: &CheckDefinition, labels: &Labels) -> String {
     let stored = Stored {
         id: definition.id.to_string(),
         kind: StoredKind::Name(definition.kind.as_str().to_owned()),
@@ -61,13 +66,15 @@ pub fn to_json(definition: &CheckDefinition) -> String {
         confirmations: definition.confirmations,
         recoveries: definition.recoveries,
         expect: definition.expect.iter().map(|expectation| expectation.source().to_owned()).collect(),
+        group: labels.group.as_ref().map(Group::to_string),
+        tags: labels.tags.iter().map(Tag::to_string).collect(),
     };
     serde_json::to_string(&stored).expect("numbers and texts always serialize")
 }
 
 /// Reads what [`to_json`] wrote, in this build or an earlier one. The target is read without being judged: a build with stricter rules
 /// must still open the database. See [`crate::book::Book::assignment`].
-pub fn from_json(json: &str) -> Result<CheckDefinition, StoreError> {
+pub fn from_json(json: &str) -> Result<(CheckDefinition, Labels), StoreError> {
     let bad = |what: String| StoreError::BadRow { table: "check_revision", what };
     let stored: Stored = serde_json::from_str(json).map_err(|error| bad(error.to_string()))?;
     let kind = match &stored.kind {
@@ -88,7 +95,16 @@ pub fn from_json(json: &str) -> Result<CheckDefinition, StoreError> {
         .map(|text| Expectation::parse(text, kind.as_str()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(error.to_string()))?;
-    Ok(CheckDefinition {
+    let labels = Labels {
+        group: stored.group.map(|group| Group::parse(&group)).transpose().map_err(|error| bad(error.to_string()))?,
+        tags: stored
+            .tags
+            .iter()
+            .map(|tag| Tag::parse(tag))
+            .collect::<Result<_, _>>()
+            .map_err(|error| bad(error.to_string()))?,
+    };
+    let definition = CheckDefinition {
         id: CheckId::parse(&stored.id).map_err(|error| bad(error.to_string()))?,
         kind,
         interval_us: stored.interval_us,
@@ -100,7 +116,8 @@ pub fn from_json(json: &str) -> Result<CheckDefinition, StoreError> {
         confirmations: stored.confirmations,
         recoveries: stored.recoveries,
         expect,
-    })
+    };
+    Ok((definition, labels))
 }
 
 #[cfg(test)]
@@ -111,17 +128,29 @@ mod tests {
     fn definitions_of_the_first_builds_are_read() {
         let stored = r#"{"id":"shop","kind":{"http":{"url":"https://shop.example/"}},"interval_us":30000000,"timeout_us":10000000,
             "weight_thousandths":1000,"regions":["eu"],"quorum":"majority","confirmations":2,"recoveries":1,"expect":["status == 200"]}"#;
-        let read = from_json(stored).unwrap();
+        let (read, labels) = from_json(stored).unwrap();
+        assert_eq!(labels, Labels::default());
         assert_eq!((read.kind.clone(), read.retries), (CheckKind::http("https://shop.example/"), 0));
-        assert_eq!(from_json(&to_json(&read)).unwrap(), read);
+        assert_eq!(from_json(&to_json(&read, &labels)).unwrap(), (read, labels));
     }
 
     #[test]
     fn definitions_that_are_no_longer_valid_are_read() {
         let stored = r#"{"id":"shop","kind":"http","target":{"url":"gopher://shop.example"},"interval_us":30000000,"timeout_us":10000000,
             "weight_thousandths":1000,"regions":null,"quorum":"majority","confirmations":2,"recoveries":1,"expect":[]}"#;
-        let read = from_json(stored).unwrap();
+        let (read, labels) = from_json(stored).unwrap();
         assert!(read.kind.validate().is_err(), "{:?}", read.kind);
-        assert_eq!(from_json(&to_json(&read)).unwrap(), read);
+        assert_eq!(from_json(&to_json(&read, &labels)).unwrap(), (read, labels));
+    }
+
+    #[test]
+    fn labels_are_stored_with_the_definition() {
+        let stored = r#"{"id":"shop","kind":"http","target":{"url":"https://shop.example"},"interval_us":30000000,"timeout_us":10000000,
+            "weight_thousandths":1000,"regions":null,"quorum":"majority","confirmations":2,"recoveries":1,"expect":[],
+            "group":"web","tags":["checkout","eu"]}"#;
+        let (read, labels) = from_json(stored).unwrap();
+        let tags: Vec<&str> = labels.tags.iter().map(Tag::as_str).collect();
+        assert_eq!((labels.group.as_ref().map(Group::as_str), tags), (Some("web"), vec!["checkout", "eu"]));
+        assert_eq!(from_json(&to_json(&read, &labels)).unwrap(), (read, labels));
     }
 }

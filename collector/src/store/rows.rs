@@ -67,7 +67,7 @@ pub(crate) fn insert_revision(tables: Tables<'_>, number: CheckNo, revision: &Ch
             revision.retired,
             revision.author,
             revision.ordinal.cast_signed(),
-            definition::to_json(&revision.definition),
+            definition::to_json(&revision.definition, &revision.labels),
         ])?;
     Ok(())
 }
@@ -80,6 +80,7 @@ pub(crate) fn revisions(tables: Tables<'_>) -> Result<Vec<(CheckNo, CheckRevisio
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
+        let (definition, labels) = definition::from_json(&row.get::<_, String>(6)?)?;
         out.push((
             CheckNo(row.get(0)?),
             CheckRevision {
@@ -88,7 +89,8 @@ pub(crate) fn revisions(tables: Tables<'_>) -> Result<Vec<(CheckNo, CheckRevisio
                 retired: row.get(3)?,
                 author: row.get(4)?,
                 ordinal: row.get::<_, i64>(5)?.cast_unsigned(),
-                definition: definition::from_json(&row.get::<_, String>(6)?)?,
+                definition,
+                labels,
             },
         ));
     }

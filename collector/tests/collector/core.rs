@@ -1,10 +1,13 @@
 //! The core half: store, ingest, enrolment, sessions, the listener.
 
 mod apply;
+mod backtest;
 mod enrol;
 mod heartbeats;
 mod ingest;
 mod listener;
+mod objects;
 mod secrets;
 mod session;
+mod windows;
 mod world;

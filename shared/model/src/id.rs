@@ -74,6 +74,18 @@ slug_type!(
     /// An agent's name, unique in a collector: `eu-west-1`.
     AgentName, "agent name"
 );
+slug_type!(
+    /// A group of checks: `shop`. A check is in one at most.
+    Group, "group"
+);
+slug_type!(
+    /// A word that checks carry: `checkout`. A check may carry several.
+    Tag, "tag"
+);
+slug_type!(
+    /// The id of what is written as code beside checks: `business-hours`.
+    ObjectId, "id"
+);
 
 macro_rules! number_type {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {

@@ -24,6 +24,7 @@ pub mod quorum;
 pub mod record;
 pub mod vitals;
 
+pub mod coded;
 pub mod control;
 pub mod series;
 pub mod timeline;

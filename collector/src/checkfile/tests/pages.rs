@@ -119,7 +119,8 @@ fn a_profile_belongs_to_its_file() {
     let source = |name: &str, text: String| Source { name: name.into(), text };
     let one = source("one.toml", page("a", "profile = \"tablet\"") + "[profile.tablet]\nwidth = 800\n");
     let two = source("two.toml", page("b", "profile = \"tablet\"") + "[profile.tablet]\nwidth = 900\n");
-    let widths: Vec<u32> = parse(&[one.clone(), two]).unwrap().iter().map(|check| own(check).width).collect();
+    let widths: Vec<u32> =
+        parse(&[one.clone(), two]).unwrap().checks.iter().map(|check| own(&check.definition).width).collect();
     assert_eq!(widths, [800, 900]);
     let without = source("three.toml", page("c", "profile = \"tablet\"") + "[profile.kiosk]\n");
     let error = parse(&[one, without]).unwrap_err();
@@ -206,7 +207,7 @@ profile = "slow"
             r#"checks.toml:35:16: profile "w8": unknown key "lpc" in thresholds: did you mean "lcp"?"#,
             r#"checks.toml:36:10: profile "mobile": name: mobile is built in and stays what it is: give yours a name of its own"#,
             r#"checks.toml:38:10: profile "Big": name: "Big" is no name: use 1 to 32 of a-z, 0-9 and '-'"#,
-            r#"checks.toml:48:1: check "b": unknown key "profile" of kind "http": known are id, kind, interval, timeout, retries, weight, regions, quorum, confirmations, recoveries, expect, url, method, headers, body, auth, redirects, http, family, proxy, compression, tls"#,
+            r#"checks.toml:48:1: check "b": unknown key "profile" of kind "http": known are id, kind, interval, timeout, retries, weight, group, tags, regions, quorum, confirmations, recoveries, expect, url, method, headers, body, auth, redirects, http, family, proxy, compression, tls"#,
         ]
     );
     assert_eq!(

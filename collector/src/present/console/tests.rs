@@ -22,6 +22,8 @@ fn check() -> CheckView {
         quorum: "majority".into(),
         confirmations: 2,
         recoveries: 1,
+        group: None,
+        tags: Vec::new(),
         expect: Vec::new(),
         revision: 1,
         verdict: "down".into(),

@@ -101,7 +101,7 @@ fn many_secrets_come_in_parts_that_can_be_sent() {
     let agent = enrol(&mut engine, "eu-west", None).agent;
     let count = SECRETS_MAX * 2 + 3;
     let names: Vec<String> = (0..count).map(|n| format!("secret-{n:03}")).collect();
-    let checks = names.iter().enumerate().map(|(n, name)| with_secret(&format!("check-{n}"), name)).collect();
+    let checks: Vec<_> = names.iter().enumerate().map(|(n, name)| with_secret(&format!("check-{n}"), name)).collect();
     engine.apply(checks, &options(), START).unwrap();
     for name in &names {
         engine.set_secret(name, "x".repeat(8192).as_bytes(), START).unwrap();

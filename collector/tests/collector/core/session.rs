@@ -271,7 +271,7 @@ fn a_silent_peer_is_closed() {
 #[test]
 fn large_assignments_come_in_parts() {
     let (mut engine, agent, _) = world();
-    let checks = (0..1200).map(|n| definition(&format!("check-{n}"))).collect();
+    let checks: Vec<_> = (0..1200).map(|n| definition(&format!("check-{n}"))).collect();
     engine.apply(checks, &options(), at(1)).unwrap();
     let mut session = session(Some(certificate(&engine, agent)));
     let (sent, _) = say(&mut engine, &mut session, CONTROL, hello(0), at(2));
