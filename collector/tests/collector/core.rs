@@ -2,6 +2,7 @@
 
 mod amend;
 mod apply;
+mod backtest;
 mod enrol;
 mod exchange;
 mod heartbeats;

@@ -116,3 +116,50 @@ fn would(change: &ChangeView) -> String {
         Some(_) | None => page,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(
+        before: Option<&str>,
+        after: Option<Option<&str>>,
+        later: Option<f64>,
+        longer: Option<f64>,
+    ) -> ChangeView {
+        let episode = |paged: Option<&str>| EpisodeView {
+            from: "2026-11-21T12:00:30.5Z".into(),
+            to: "2026-11-21T12:05:30.5Z".into(),
+            seconds: 300.0,
+            lasting: true,
+            paged_at: paged.map(Into::into),
+            counted_seconds: 300.0,
+            flapping: true,
+        };
+        ChangeView {
+            kind: "down".into(),
+            outcome: "kept".into(),
+            page: if after.is_none() { "gone".into() } else { "kept".into() },
+            before: before.map(|at| episode(Some(at))),
+            after: after.map(episode),
+            page_later_seconds: later,
+            longer_seconds: longer,
+        }
+    }
+
+    #[test]
+    fn a_row_says_what_the_other_policy_would_do() {
+        let at = "2026-11-21T12:01:00Z";
+        let told = |change: &ChangeView| row(change).pop().unwrap_or_default();
+        assert_eq!(told(&change(Some(at), Some(Some(at)), Some(0.0), Some(0.0))), "page as it did");
+        assert_eq!(told(&change(Some(at), Some(Some(at)), Some(60.0), Some(-90.0))), "page 1m later, last 1m30s less");
+        assert_eq!(
+            told(&change(Some(at), Some(Some(at)), Some(-30.0), Some(30.0))),
+            "page 30s earlier, last 30s longer"
+        );
+        assert_eq!(told(&change(None, Some(Some(at)), None, None)), "page at 2026-11-21T12:01:00Z");
+        assert_eq!(told(&change(Some(at), Some(None), None, Some(0.0))), "page nobody (seen in hindsight alone)");
+        let gone = row(&change(Some(at), None, None, None));
+        assert_eq!(gone[2..], ["2026-11-21T12:00:30Z", "5m, lasting, flapping", at, "not page"]);
+    }
+}
