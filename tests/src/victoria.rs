@@ -58,9 +58,14 @@ impl Victoria {
         assert!(answer.0 == 204, "VictoriaMetrics refuses lines: {answer:?}; {}", self.daemon.log());
     }
 
+    /// Makes what was taken in visible to queries.
+    pub fn flush(&self) {
+        self.get("/internal/force_flush");
+    }
+
     /// Makes what was taken in visible to queries, and merges its parts into few, as it would in time.
     pub fn settle(&self) {
-        self.get("/internal/force_flush");
+        self.flush();
         self.get("/internal/force_merge");
         // The merge goes on in the background; it is done when the bytes on disk no longer change.
         let mut before = 0;
