@@ -155,6 +155,8 @@ pub struct Metrics {
     pub pause_us_max: u64,
     /// Agents that hold a connection now.
     pub agents_connected: u64,
+    /// Whether the database was found whole; `None` before it was looked through.
+    pub intact: Option<bool>,
 }
 
 /// The collector, open. Clones share it.
@@ -413,6 +415,7 @@ impl App {
             sealed: counters.sealed.load(Ordering::Relaxed),
             pause_us_max: counters.pause_us_max.load(Ordering::Relaxed),
             agents_connected: self.book().agents_connected() as u64,
+            intact: self.inner.shared.integrity.found().map(|found| found.is_ok()),
         }
     }
 

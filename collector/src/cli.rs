@@ -140,6 +140,15 @@ pub enum Command {
                             Exit codes: 0 ok, 2 an empty period, 6 collector not reached, 8 no such check, region or agent."
     )]
     Latency(LatencyArgs),
+    /// Lists the records of a check one by one: results, missed runs, tombstones, with all that is kept of each.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector results shop\n  sitepulse-collector results shop --agent eu-west-1 --from -1h --json\n  \
+                            sitepulse-collector results shop --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --limit 5000\n\n\
+                            Without --from it covers 24 hours before --to (now). The ID is that which `explain` counts: agent@slot. Records older than\n\
+                            the collector keeps (90 days unless set) are gone, which is told; the timeline stays.\n\n\
+                            Exit codes: 0 ok, 2 bad arguments, 6 collector not reached, 8 no such check or agent."
+    )]
+    Results(ResultsArgs),
     /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -355,6 +364,22 @@ pub struct LatencyArgs {
     /// Apart by what.
     #[arg(long, value_enum, default_value_t)]
     pub by: Split,
+}
+
+/// `results`
+#[derive(Debug, Clone, Args)]
+pub struct ResultsArgs {
+    /// The check.
+    pub check: String,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// This agent's alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// At most so many, the oldest first.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub limit: usize,
 }
 
 /// `vitals`

@@ -24,9 +24,15 @@ use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, ProvenanceCache};
 use crate::latency::Sample;
 use crate::run_now::RunDesk;
+use crate::seal::Intervals;
 use crate::secret::Vault;
+use crate::store::mend::{self, Damage};
 use crate::store::rows::Arrival;
+use crate::store::series::month_span;
 use crate::store::{Store, StoreError, StoreOpenError, rows};
+
+/// A file of at most so many bytes is looked through before it is used.
+const CHECKED_AT_START_BYTES_MAX: u64 = 32 << 20;
 
 /// Name of the addresses in the table `meta`: one a line.
 const META_ADDRESSES: &str = "addresses";
@@ -45,6 +51,31 @@ pub struct Shared {
     pub runs: RunDesk,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
+    /// Whether the database was found whole since the start of the process.
+    pub integrity: Integrity,
+}
+
+/// What a look through the whole database found. Shared with readers.
+#[derive(Debug, Default)]
+pub struct Integrity(std::sync::Mutex<Option<Result<(), String>>>);
+
+impl Integrity {
+    /// `None` before it was looked through, then what was found.
+    pub fn found(&self) -> Option<Result<(), String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note(&self, outcome: Result<Option<String>, StoreError>) {
+        let found = match outcome {
+            Ok(None) => Ok(()),
+            Ok(Some(what)) => Err(format!("the database is damaged: {what}; make a copy of it, and restore a backup")),
+            Err(error) => Err(format!("the database cannot be looked through: {error}")),
+        };
+        if let Err(what) = &found {
+            tracing::error!("{what}");
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
 }
 
 /// Counters from the start of the process.
@@ -112,6 +143,33 @@ impl Shared {
     }
 }
 
+/// Tells what could not be read, and what to do.
+fn tell(book: &Book, damages: &[Damage]) {
+    for Damage { key, month, why, whole, .. } in damages {
+        let check = book.check(key.check).map_or_else(|| key.check.to_string(), |check| check.id.to_string());
+        let agent = book.agent(key.agent).map_or_else(|| key.agent.to_string(), |agent| agent.name.to_string());
+        match (month, whole) {
+            (Some(month), true) => {
+                let from = sitepulse_daemon::instant::format(month_span(*month).from);
+                tracing::warn!(
+                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from its records, nothing is lost"
+                );
+            }
+            (Some(month), false) => {
+                let from = sitepulse_daemon::instant::format(month_span(*month).from);
+                tracing::error!(
+                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from the records that are left: restore a backup if older ones matter"
+                );
+            }
+            (None, _) => {
+                tracing::error!(
+                    "table pair: check {check}, agent {agent}: {why}; counted anew from the records that are left: restore a backup if the counts of older ones matter"
+                );
+            }
+        }
+    }
+}
+
 /// The owner of all durable state.
 #[derive(Debug)]
 pub struct Engine {
@@ -139,8 +197,22 @@ impl Engine {
     ) -> Result<Self, StoreOpenError> {
         let store = Store::open(data_dir, owner, now)?;
         let vault = Vault::open(data_dir)?;
-        let path = data_dir.join(crate::store::FILE).display().to_string();
-        Self::rebuild(store, vault, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })
+        let file = data_dir.join(crate::store::FILE);
+        let path = file.display().to_string();
+        // A big file is looked through beside the service (`seal/task.rs`).
+        let small = std::fs::metadata(&file).is_ok_and(|file| file.len() <= CHECKED_AT_START_BYTES_MAX);
+        if small {
+            let damaged = |source| StoreOpenError::Damaged { path: path.clone(), source };
+            if let Some(what) = mend::quick_check(store.read()).map_err(damaged)? {
+                return Err(damaged(StoreError::Integrity { what }));
+            }
+        }
+        let engine =
+            Self::rebuild(store, vault, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })?;
+        if small {
+            engine.shared.integrity.note(Ok(None));
+        }
+        Ok(engine)
     }
 
     /// An engine over a store in memory.
@@ -153,7 +225,7 @@ impl Engine {
 
     /// Reads everything: the book is a function of the tables.
     fn rebuild(
-        store: Store,
+        mut store: Store,
         mut vault: Vault,
         authority: CertificateAuthority,
         now: UtcMicros,
@@ -180,12 +252,17 @@ impl Engine {
         let mut heard = |agent: AgentNo, started: UtcMicros| {
             newest.entry(agent).and_modify(|at| *at = started.max(*at)).or_insert(started);
         };
-        let sealed = crate::store::seal::sealed(tables, |key, sealed| {
+        if let Some(misfit) = mend::misfit(tables)? {
+            tracing::error!("{misfit}: the database is damaged or was mixed from two; restore a backup");
+        }
+        let intervals = Intervals::of(&book);
+        let (sealed, damages) = crate::store::seal::sealed(tables, &intervals, |key, sealed| {
             if let Some(started) = sealed.newest_started {
                 heard(key.agent, started);
             }
             book.insert_sealed(key.check, key.agent, sealed.pair);
         })?;
+        tell(&book, &damages);
         let mut newest_slot = None;
         let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             if let Record::Result(result) = &record {
@@ -220,6 +297,9 @@ impl Engine {
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(sealed, unsealed, took_ms, "the book is rebuilt from the store");
         let heartbeats = Heartbeats::rebuild(rows::heartbeats(tables)?);
+        if !damages.is_empty() {
+            store.write(|tables| mend::write(tables, &damages))?;
+        }
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
@@ -233,6 +313,7 @@ impl Engine {
             pings,
             runs: RunDesk::default(),
             counters: Counters::default(),
+            integrity: Integrity::default(),
         };
         Ok(Self {
             store,

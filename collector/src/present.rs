@@ -15,6 +15,7 @@ pub mod dto;
 pub mod explain;
 pub mod figure;
 pub mod problem;
+pub mod results;
 pub mod text;
 pub mod view;
 

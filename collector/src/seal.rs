@@ -27,7 +27,7 @@ use crate::store::records::{self, Kept};
 use crate::store::rows::Arrival;
 use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow};
 use crate::store::series::{self, Sealed};
-use crate::store::{StoreError, Tables, rollup};
+use crate::store::{StoreError, Tables, mend, rollup};
 
 /// Records of one chunk, about.
 pub(crate) const CHUNK_RECORDS: usize = 1000;
@@ -174,10 +174,20 @@ pub(crate) fn prepare(
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
-        let samples = records.iter().filter_map(|(_, stored)| sample(&stored.record)).collect::<Vec<_>>().into_iter();
+        let samples: Vec<Sample> = records.iter().filter_map(|(_, stored)| sample(&stored.record)).collect();
+        let rollups = match rollup::with_sealed(tables, key, samples.iter().copied()) {
+            // Damage must not hold up what comes after it.
+            Err(StoreError::BadRow { table, what }) => {
+                tracing::error!(
+                    "table {table}: {what}; the latencies of these days are made anew from the records that are left"
+                );
+                mend::rollups(tables, key, &samples)?
+            }
+            rollups => rollups?,
+        };
         prepared.pairs.push(PreparedPair {
             key,
-            rollups: rollup::with_sealed(tables, key, samples)?,
+            rollups,
             chunks: chunks(records),
             segments: segments(&sealed.pair.series),
             pair: series::encode_pair(&sealed),

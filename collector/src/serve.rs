@@ -276,6 +276,13 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
     let router = route::router(Present::new(app.clone(), url.clone(), stopping.clone()));
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
+    let (looking, stopped_looking) = (app.clone(), stopping.clone());
+    tasks.spawn("look through the store", async move {
+        tokio::select! {
+            () = seal::task::look_through(looking) => {}
+            () = until(stopped_looking) => {}
+        }
+    });
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
     tasks.spawn("admin socket", socket.run(router, tasks.clone(), stopping.clone()));

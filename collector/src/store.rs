@@ -10,6 +10,7 @@ pub mod backup;
 pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
+pub(crate) mod mend;
 pub mod records;
 pub mod rollup;
 pub mod rows;
@@ -117,6 +118,12 @@ pub enum StoreError {
         /// How many buckets are not held.
         missing: i64,
     },
+    /// SQLite's own look through the file found damage.
+    #[error("PRAGMA quick_check finds: {what}")]
+    Integrity {
+        /// The first of it.
+        what: String,
+    },
     /// A row makes no sense.
     #[error("table {table}: {what}")]
     BadRow {
@@ -132,7 +139,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
-            Self::Fenced { .. } | Self::BadRow { .. } => false,
+            Self::Fenced { .. } | Self::Integrity { .. } | Self::BadRow { .. } => false,
         }
     }
 }

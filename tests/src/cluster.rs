@@ -16,6 +16,8 @@ pub struct Cluster {
     dir: TempDir,
     listen: String,
     http: String,
+    /// A configuration file of the collector's.
+    config: Option<PathBuf>,
     /// The collector, when it runs.
     pub collector: Option<Daemon>,
     /// The running agents, by name.
@@ -35,11 +37,19 @@ impl Cluster {
             dir,
             listen: format!("{address}:0"),
             http: "127.0.0.1:0".to_owned(),
+            config: None,
             collector: None,
             agents: BTreeMap::new(),
         };
         cluster.start_collector();
         cluster
+    }
+
+    /// From its next start on, the collector has this configuration.
+    pub fn configure(&mut self, toml: &str) {
+        let path = self.dir.path().join("collector.toml");
+        std::fs::write(&path, toml).expect("the configuration can be written");
+        self.config = Some(path);
     }
 
     /// Its folder.
@@ -73,12 +83,12 @@ impl Cluster {
         let runtime = self.collector_dir().join("runtime.json");
         std::fs::remove_file(&runtime).ok();
         let mut daemon = Daemon::start(
-            process::collector_daemon().arg("serve").arg("--data-dir").arg(self.collector_dir()).args([
-                "--http",
-                &self.http,
-                "--listen",
-                &self.listen,
-            ]),
+            process::collector_daemon()
+                .arg("serve")
+                .arg("--data-dir")
+                .arg(self.collector_dir())
+                .args(["--http", &self.http, "--listen", &self.listen])
+                .args(self.config.iter().flat_map(|path| [std::ffi::OsStr::new("--config"), path.as_os_str()])),
             &self.dir.path().join("collector.log"),
         );
         let facts: Value = wait::until("collector is up", 30, || {

@@ -88,6 +88,11 @@ pub fn rows(db: &Connection) -> Vec<StoredRow> {
     out
 }
 
+/// How many records stand in chunks, as the chunks' own counts have it.
+pub fn sealed(db: &Connection) -> i64 {
+    db.query_row("SELECT coalesce(sum(records), 0) FROM chunk", [], |row| row.get(0)).expect("chunks can be counted")
+}
+
 /// Reads `collector.db` in a collector's data folder.
 ///
 /// `interval_us` is the interval of all checks: a missed range is spread over its slots with it.

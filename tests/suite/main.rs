@@ -12,6 +12,7 @@ mod network;
 mod outage;
 mod quickstart;
 mod scale;
+mod sealing;
 mod simulation;
 mod sums;
 mod vitals;

@@ -442,15 +442,15 @@ pub async fn sign_in_link(State(present): State<Present>) -> Answer<Json<LinkVie
     }))
 }
 
-fn instant_of(text: &str, now: UtcMicros) -> Answer<UtcMicros> {
+pub(super) fn instant_of(text: &str, now: UtcMicros) -> Answer<UtcMicros> {
     instant::parse(text, now).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))
 }
 
-fn check_of<'b>(book: &'b Book, id: &str) -> Answer<&'b crate::book::Check> {
+pub(super) fn check_of<'b>(book: &'b Book, id: &str) -> Answer<&'b crate::book::Check> {
     CheckId::parse(id).ok().and_then(|id| book.check_by_id(&id)).ok_or_else(|| Problem::not_found("check", id))
 }
 
-fn agent_of(book: &Book, name: &str) -> Answer<sitepulse_model::id::AgentNo> {
+pub(super) fn agent_of(book: &Book, name: &str) -> Answer<sitepulse_model::id::AgentNo> {
     let agent = AgentName::parse(name).ok().and_then(|name| book.agent_by_name(&name));
     agent.map(|agent| agent.number).ok_or_else(|| Problem::not_found("agent", name))
 }

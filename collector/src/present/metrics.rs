@@ -288,6 +288,14 @@ fn ingest(page: &mut Page, counters: &Metrics, ready: bool) {
         "The longest transaction of sealing, merging or letting go: how long batches waited for it.",
     );
     page.sample(name, &[], counters.pause_us_max as f64 / 1e6);
+    if let Some(intact) = counters.intact {
+        page.family(
+            "sitepulse_store_intact",
+            "gauge",
+            "Whether a look through the database since the start found it whole.",
+        );
+        page.sample("sitepulse_store_intact", &[], f64::from(u8::from(intact)));
+    }
     page.family("sitepulse_ready", "gauge", "Whether the store takes writes.");
     page.sample("sitepulse_ready", &[], f64::from(u8::from(ready)));
 }

@@ -13,7 +13,7 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
-use crate::present::{Present, api, console, explain, health, metrics, ping};
+use crate::present::{Present, api, console, explain, health, metrics, ping, results};
 
 /// Longest body of most requests, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -104,6 +104,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/agents/{name}", Scope::Read, api::agent),
         read("/api/v1/sla", Scope::Read, api::sla),
         read("/api/v1/explain", Scope::Read, explain::explain),
+        read("/api/v1/results", Scope::Read, results::results),
         read("/api/v1/history", Scope::Read, api::history),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
         change("/api/v1/control", Scope::Admin, api::control),

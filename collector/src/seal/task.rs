@@ -17,7 +17,7 @@ use crate::app::{App, AppError};
 use crate::engine::Engine;
 use crate::store::rows::{self, Arrival};
 use crate::store::seal::{self, PairKey};
-use crate::store::{StoreError, expire};
+use crate::store::{StoreError, expire, mend};
 use crate::writer::Closed;
 
 /// How often it looks whether there is something to seal, at most and at least.
@@ -43,6 +43,14 @@ enum Left {
     Read(#[from] AppError),
     #[error(transparent)]
     Closed(#[from] Closed),
+}
+
+/// Looks through the database once, where the start left that to be done beside the service.
+pub async fn look_through(app: App) {
+    if app.shared().integrity.found().is_none() {
+        let found = app.read_in_background(mend::quick_check).await;
+        app.shared().integrity.note(found.map_err(|error| StoreError::Integrity { what: error.to_string() }));
+    }
 }
 
 /// Seals, merges and lets go until `stopping` turns true or the writer is gone.

@@ -381,7 +381,9 @@ fn raise_numbers(copy: &Connection, now: UtcMicros) -> rusqlite::Result<()> {
     let from = newest.saturating_add(NUMBERS_GAP + apart);
     rows::set_meta(Tables(copy), META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
         super::StoreError::Sqlite(error) => error,
-        super::StoreError::Fenced { .. } | super::StoreError::BadRow { .. } => rusqlite::Error::InvalidQuery,
+        super::StoreError::Fenced { .. } | super::StoreError::Integrity { .. } | super::StoreError::BadRow { .. } => {
+            rusqlite::Error::InvalidQuery
+        }
     })
 }
 

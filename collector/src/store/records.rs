@@ -176,6 +176,35 @@ pub(crate) fn records_of(
     }
 }
 
+/// Records of a pair that went with their age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) agent: AgentNo,
+    pub(crate) records: u64,
+    /// The first slot of which a sealed record is kept.
+    pub(crate) kept_from: Option<UtcMicros>,
+}
+
+/// Of which agents records of a check are gone. Pairs whose counts cannot be read are left out: the start tells of them.
+pub(crate) fn gone(tables: Tables<'_>, bucket: Bucket, check: CheckNo) -> Result<Vec<Gone>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT p.agent_no, p.body, (SELECT min(first_us) FROM chunk c WHERE c.bucket = p.bucket AND c.check_no = p.check_no \
+         AND c.agent_no = p.agent_no) FROM pair p WHERE p.bucket = ?1 AND p.check_no = ?2 ORDER BY p.agent_no",
+    )?;
+    let mut rows = statement.query(params![bucket.0, check.0])?;
+    let mut gone = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(1)?.as_blob().map_err(|error| bad("pair", error))?;
+        if let Ok(sealed) = super::series::decode_pair(body)
+            && sealed.expired > 0
+        {
+            let kept_from = row.get::<_, Option<i64>>(2)?.map(UtcMicros);
+            gone.push(Gone { agent: AgentNo(row.get(0)?), records: sealed.expired, kept_from });
+        }
+    }
+    Ok(gone)
+}
+
 /// Every pair that has anything sealed.
 pub(crate) fn sealed_pairs(tables: Tables<'_>) -> Result<Vec<PairKey>, StoreError> {
     let mut statement = tables.prepare_cached("SELECT bucket, check_no, agent_no FROM pair")?;

@@ -330,6 +330,20 @@ pub(crate) fn with_sealed(
         .collect()
 }
 
+/// The days that samples touch, from these samples alone: where what was sealed of them cannot be read.
+pub(crate) fn anew(samples: impl Iterator<Item = Sample>) -> Vec<DayBodies> {
+    let mut days: BTreeMap<Day, DayLatencies> = BTreeMap::new();
+    for sample in samples {
+        days.entry(Hour::of(sample.scheduled).day()).or_default().add(&sample);
+    }
+    let bodies = |(day, new): (Day, DayLatencies)| DayBodies {
+        day,
+        hours: Some(encode_hours(&new)),
+        whole: encode_whole(&new.whole()),
+    };
+    days.into_iter().map(bodies).collect()
+}
+
 /// Sets the rows of a day.
 pub(crate) fn set(tables: Tables<'_>, key: PairKey, bodies: &DayBodies) -> Result<(), StoreError> {
     if let Some(hours) = &bodies.hours {

@@ -531,6 +531,28 @@ pub(crate) fn insert_provenance(
     Ok(())
 }
 
+/// An agent's provenance by its number; `bucket` is the agent's.
+pub(crate) fn provenance(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    agent: AgentNo,
+    number: u32,
+) -> Result<Option<Provenance>, StoreError> {
+    Ok(tables
+        .prepare_cached(
+            "SELECT build, clock_offset_us, clock_uncertainty_us FROM provenance WHERE bucket = ?1 AND agent_no = ?2 \
+             AND provenance_no = ?3",
+        )?
+        .query_row(params![bucket.0, agent.0, number], |row| {
+            Ok(Provenance {
+                build: row.get(0)?,
+                clock_offset_us: row.get(1)?,
+                clock_uncertainty_us: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })
+        .optional()?)
+}
+
 /// The number of the newest provenance of each agent.
 pub(crate) fn provenance_counts(tables: Tables<'_>) -> Result<Vec<(AgentNo, u32)>, StoreError> {
     let mut statement = tables.prepare("SELECT agent_no, max(provenance_no) FROM provenance GROUP BY agent_no")?;

@@ -13,10 +13,12 @@ use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
 
 use super::chunk::Stored;
+use super::mend::{self, Damage};
 use super::records::Kept;
 use super::rows::Arrival;
-use super::series::{self, Sealed};
+use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
+use crate::seal::Intervals;
 
 /// Most records of one bucket that are sealed in one transaction: bounds its length, and memory.
 pub(crate) const ROWS_MAX: u64 = 50_000;
@@ -217,8 +219,12 @@ pub(crate) fn pair(tables: Tables<'_>, key: PairKey) -> Result<Option<Sealed>, S
     body.map(|body| series::decode_pair(&body).map_err(|error| bad_pair(key, error))).transpose()
 }
 
-/// Calls `each` with everything that is sealed of every pair; how many records that is.
-pub(crate) fn sealed(tables: Tables<'_>, mut each: impl FnMut(PairKey, Sealed)) -> Result<u64, StoreError> {
+/// Calls `each` with everything that is sealed of every pair; how many records that is, and which bodies could not be read and were made anew.
+pub(crate) fn sealed(
+    tables: Tables<'_>,
+    intervals: &Intervals,
+    mut each: impl FnMut(PairKey, Sealed),
+) -> Result<(u64, Vec<Damage>), StoreError> {
     let mut pairs =
         tables.prepare("SELECT bucket, check_no, agent_no, body FROM pair ORDER BY bucket, check_no, agent_no")?;
     let mut segments = tables.prepare(
@@ -226,20 +232,39 @@ pub(crate) fn sealed(tables: Tables<'_>, mut each: impl FnMut(PairKey, Sealed)) 
     )?;
     let mut rows = pairs.query([])?;
     let mut records = 0;
+    let mut damages = Vec::new();
     while let Some(row) = rows.next()? {
         let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
         let body = row.get_ref(3)?.as_blob().map_err(|error| bad("pair", error))?;
-        let mut sealed = series::decode_pair(body).map_err(|error| bad_pair(key, error))?;
+        let mut sealed = match series::decode_pair(body) {
+            Ok(sealed) => sealed,
+            Err(BodyError::Version(version)) => return Err(bad_pair(key, BodyError::Version(version))),
+            Err(why) => {
+                let (sealed, damage) = mend::pair(tables, key, intervals, why)?;
+                damages.push(damage);
+                sealed
+            }
+        };
         let mut rows = segments.query(params![key.bucket.0, key.check.0, key.agent.0])?;
         while let Some(row) = rows.next()? {
             let month = row.get(0)?;
             let body = row.get_ref(1)?.as_blob().map_err(|error| bad("series", error))?;
-            series::decode_segment(body, &mut sealed.pair.series).map_err(|error| bad_segment(key, month, error))?;
+            // Not into the pair's own series: what a damaged body says is not to be believed by half.
+            let mut of_month = Series::new();
+            match series::decode_segment(body, &mut of_month) {
+                Ok(()) => {
+                    for run in of_month.runs() {
+                        sealed.pair.series.insert_run(*run);
+                    }
+                }
+                Err(BodyError::Version(version)) => return Err(bad_segment(key, month, BodyError::Version(version))),
+                Err(why) => damages.push(mend::segment(tables, &mut sealed, (key, month), intervals, why)?),
+            }
         }
         records += sealed.records;
         each(key, sealed);
     }
-    Ok(records)
+    Ok((records, damages))
 }
 
 fn bad_pair(key: PairKey, error: series::BodyError) -> StoreError {

@@ -6,6 +6,7 @@ mod heartbeats;
 mod ingest;
 mod latency;
 mod listener;
+mod migration;
 mod seal;
 mod secrets;
 mod session;

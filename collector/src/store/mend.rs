@@ -1,0 +1,139 @@
+//! What is damaged in the sealed tables, found at the start: told, and where records still say it, made anew.
+//!
+//! SQLite has no checksums of its own; each body has one. A damaged chunk loses its records for whoever asks for them, and nothing else: the
+//! start does not read it. A damaged segment or pair is made anew from the chunks that are left; the start goes on in any case, for agents
+//! wait with new results.
+
+use std::collections::BTreeSet;
+
+use rusqlite::params;
+use sitepulse_model::record::Record;
+use sitepulse_model::series::Series;
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::records::{self, ChunkHead};
+use super::rollup::{self, DayBodies};
+use super::seal::{self, PairKey};
+use super::series::{self, BodyError, Sealed};
+use super::{StoreError, Tables};
+use crate::latency::{Hour, Sample};
+use crate::seal::Intervals;
+
+/// A body that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Damage {
+    pub(crate) key: PairKey,
+    /// The month of a segment; `None` of a pair's counts.
+    pub(crate) month: Option<i64>,
+    pub(crate) why: BodyError,
+    /// Whether every record that went into it is still there, so that what was made anew is what it was.
+    pub(crate) whole: bool,
+    /// What was made anew.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Every chunk of a pair that can be read, handed out record by record; whether that were all.
+fn replay(tables: Tables<'_>, key: PairKey, span: Span, mut each: impl FnMut(&Record)) -> Result<bool, StoreError> {
+    let mut heads: Vec<ChunkHead> = records::chunk_heads(tables, key.bucket, key.check, Some(key.agent), span)?;
+    // As they came in: of two results of one slot the later is the newest.
+    heads.sort_unstable_by_key(|head| head.number);
+    let mut all = true;
+    for head in heads {
+        match records::chunk_records(tables, head.rowid)? {
+            Ok(records) => records.iter().for_each(|stored| each(&stored.record)),
+            Err(_) => all = false,
+        }
+    }
+    Ok(all)
+}
+
+/// The segment of a month from the chunks that are left, put into `into` as well.
+pub(crate) fn segment(
+    tables: Tables<'_>,
+    sealed: &mut Sealed,
+    (key, month): (PairKey, i64),
+    intervals: &Intervals,
+    why: BodyError,
+) -> Result<Damage, StoreError> {
+    let span = series::month_span(month);
+    let mut fresh = Sealed::default();
+    let all = replay(tables, key, span, |record| fresh.insert(record, intervals.of_record(record)))?;
+    let mut of_month = Series::new();
+    for run in fresh.pair.series.runs() {
+        series::by_month(*run, |found, part| {
+            if found == month {
+                of_month.insert_run(part);
+            }
+        });
+    }
+    for run in of_month.runs() {
+        sealed.pair.series.insert_run(*run);
+    }
+    let body = series::encode_segment(of_month.runs());
+    Ok(Damage { key, month: Some(month), why, whole: all && sealed.expired == 0, body })
+}
+
+/// A pair's counts and last result from the chunks that are left.
+pub(crate) fn pair(
+    tables: Tables<'_>,
+    key: PairKey,
+    intervals: &Intervals,
+    why: BodyError,
+) -> Result<(Sealed, Damage), StoreError> {
+    let mut sealed = Sealed::default();
+    let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+    replay(tables, key, always, |record| sealed.insert(record, intervals.of_record(record)))?;
+    // The segments tell the series; what the chunks said of it is a part of that.
+    sealed.pair.series = Series::new();
+    // How many went with their age stood in the body that is lost.
+    let body = series::encode_pair(&sealed);
+    Ok((sealed, Damage { key, month: None, why, whole: false, body }))
+}
+
+/// The latencies of the days of `new` from the chunks that are left and from what is sealed now, where the stored ones cannot be read.
+pub(crate) fn rollups(tables: Tables<'_>, key: PairKey, new: &[Sample]) -> Result<Vec<DayBodies>, StoreError> {
+    let day = |sample: &Sample| Hour::of(sample.scheduled).day();
+    let touched: BTreeSet<_> = new.iter().map(day).collect();
+    let mut samples = new.to_vec();
+    for touched in touched {
+        replay(tables, key, touched.span(), |record| {
+            if let Record::Result(result) = record
+                && let Some(sample) = Sample::of(result)
+                && day(&sample) == touched
+            {
+                samples.push(sample);
+            }
+        })?;
+    }
+    Ok(rollup::anew(samples.into_iter()))
+}
+
+/// Puts what was made anew in the damaged bodies' place: sealing could not go on over them.
+pub(crate) fn write(tables: Tables<'_>, damages: &[Damage]) -> Result<(), StoreError> {
+    for damage in damages {
+        match damage.month {
+            Some(month) => seal::set_segment(tables, damage.key, month, &damage.body)?,
+            None => seal::set_pair(tables, damage.key, &damage.body)?,
+        }
+    }
+    Ok(())
+}
+
+/// What `PRAGMA quick_check` finds: nothing, or what is wrong in a few lines.
+pub(crate) fn quick_check(tables: Tables<'_>) -> Result<Option<String>, StoreError> {
+    let mut statement = tables.prepare("PRAGMA quick_check(5)")?;
+    let lines = statement.query_map(params![], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok((lines != ["ok"]).then(|| lines.join("; ")))
+}
+
+/// Cheap signs that the sealed tables do not fit together; `None` where they do.
+pub(crate) fn misfit(tables: Tables<'_>) -> Result<Option<String>, StoreError> {
+    let mut statement = tables.prepare(
+        "SELECT c.bucket, c.newest, coalesce(s.upto, 0) FROM (SELECT bucket, max(number) AS newest FROM chunk GROUP BY bucket) c \
+         LEFT JOIN seal s ON s.bucket = c.bucket WHERE c.newest > coalesce(s.upto, 0) LIMIT 1",
+    )?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let (bucket, newest, upto): (u8, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    Ok(Some(format!("a chunk of bucket {bucket} holds arrival {newest}, but the bucket is sealed up to {upto}")))
+}

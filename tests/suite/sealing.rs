@@ -1,0 +1,295 @@
+//! `kill -9` of a collector that seals, merges, lets go or migrates; and a backup of one that seals. Each record is there once, before and after.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use sitepulse_collector::app::App;
+use sitepulse_collector::ingest::IngestJob;
+use sitepulse_daemon::clock;
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Incarnation, Revision, Seq};
+use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
+use sitepulse_model::schedule::Lattice;
+use sitepulse_model::time::UtcMicros;
+use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::oracle;
+use sitepulse_tests::site::Site;
+use sitepulse_tests::wait;
+use sitepulse_wire::message::{Batch, Entry};
+
+const INTERVAL_US: i64 = 60_000_000;
+const DAY_US: i64 = 86_400_000_000;
+/// Seals at once, and again and again.
+const HASTY: &str = "[sealing]\nafter = \"300ms\"\nrecords = 2000\n";
+
+fn open(dir: &Path) -> Connection {
+    Connection::open(dir.join("collector.db")).expect("the store opens")
+}
+
+/// What is stored: every key with its slot.
+type Keys = BTreeSet<(u8, u32, i64, i64, i64)>;
+
+/// Every record, none twice.
+fn keys(dir: &Path) -> Keys {
+    let db = open(dir);
+    let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("the store is readable");
+    assert_eq!(verdict, "ok");
+    let rows = oracle::rows(&db);
+    let keys: Keys =
+        rows.iter().map(|row| (row.bucket, row.agent, row.incarnation, row.seq, row.record.scheduled().0)).collect();
+    assert_eq!(keys.len(), rows.len(), "a record is stored twice");
+    keys
+}
+
+/// A collector that is not running, with an agent, some checks, and `days` of a record a minute of each, none sealed.
+fn filled(checks: u32, days: i64) -> Cluster {
+    let mut cluster = Cluster::start();
+    let file: String = (0..checks)
+        .map(|n| format!("[[check]]\nid = \"c{n}\"\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\ninterval = \"1m\"\n"))
+        .collect();
+    cluster.apply(&file).ok();
+    cluster.join("eu-west-1", "eu-west");
+    cluster.stop_collector();
+    // It was enrolled long ago.
+    let db = open(&cluster.collector_dir());
+    db.execute("UPDATE agent SET enrolled_at_us = enrolled_at_us - ?1", [(days + 2) * DAY_US]).expect("an agent");
+    db.execute("UPDATE check_revision SET effective_from_us = effective_from_us - ?1", [(days + 1) * DAY_US])
+        .expect("the checks");
+    drop(db);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let now = clock::now();
+        let app = App::open(&cluster.collector_dir(), now).expect("the data directory opens");
+        let name = AgentName::parse("eu-west-1").expect("a name");
+        let agent = app.book().agent_by_name(&name).expect("the agent is enrolled").number;
+        for n in 0..checks {
+            let id = CheckId::parse(&format!("c{n}")).expect("an id");
+            let number = app.book().check_by_id(&id).expect("the check is there").number;
+            let job = job(agent, number, &id, &name, now.plus_us(-days * DAY_US), days * DAY_US / INTERVAL_US);
+            let outcome = app.writer().run(move |engine| engine.ingest(vec![job])).await.expect("the writer runs");
+            assert_eq!(outcome.expect("the store writes")[0].set_aside, 0);
+        }
+        app.close().await;
+    });
+    cluster
+}
+
+fn job(agent: AgentNo, check: CheckNo, id: &CheckId, name: &AgentName, from: UtcMicros, count: i64) -> IngestJob {
+    let first = Lattice::new(id, name, INTERVAL_US.unsigned_abs()).at_or_after(from);
+    let entry = |n: i64| {
+        let scheduled = first.plus_us(n * INTERVAL_US);
+        let result = ProbeResult {
+            check,
+            revision: Revision(1),
+            scheduled,
+            started: scheduled.plus_us(700),
+            phases: Phases { total: Some(40_000 + (n as u64 * 2_654_435_761) % 9_000), ..Phases::default() },
+            state: ProbeState::Up,
+            cause: None,
+            failed_phase: None,
+            detail: String::new(),
+            address: None,
+            facts: Facts::default(),
+        };
+        // Numbered apart for each check, as several of them may share a bucket.
+        let seq = Seq(u64::from(check.0) * 1_000_000 + n as u64);
+        Entry { bucket: id.bucket(), seq, provenance: 0, record: Record::Result(result) }
+    };
+    let provenances = vec![Provenance { build: "0.0.0".into(), clock_offset_us: Some(0), clock_uncertainty_us: 0 }];
+    let batch = Batch { number: 1, incarnation: Incarnation(7), provenances, entries: (0..count).map(entry).collect() };
+    IngestJob { agent, received_at: clock::now(), batch }
+}
+
+/// A small fixed generator: the instants of the kills are spread, and the same in each run.
+fn pause(n: u64, most_ms: u64) -> Duration {
+    Duration::from_millis((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % most_ms)
+}
+
+fn told(cluster: &Cluster) -> String {
+    let agents = cluster.ctl(&["agents", "--json"]).json();
+    let sla = cluster.ctl(&["sla", "--from", "-2d", "--to", "-1h", "--json"]).json();
+    let figures = sla.as_array().expect("a list").iter().map(|one| one["availability"].to_string());
+    format!("{} {}", agents[0]["conservation"], figures.collect::<String>())
+}
+
+#[test]
+fn killing_a_collector_that_seals_loses_and_doubles_no_record() {
+    let mut cluster = filled(12, 2);
+    let dir = cluster.collector_dir();
+    let before = keys(&dir);
+    let figures = told(&cluster);
+    assert_eq!(oracle::sealed(&open(&dir)), 0);
+    cluster.configure(HASTY);
+    let mut seen = BTreeSet::new();
+    for n in 0..40 {
+        cluster.start_collector();
+        // Not a wait for a state: the instant of the blow is the input of this test.
+        std::thread::sleep(pause(n, 400));
+        cluster.kill_collector();
+        seen.insert(oracle::sealed(&open(&dir)));
+        assert_eq!(keys(&dir), before);
+        if seen.last() == Some(&(before.len() as i64)) && seen.len() > 2 {
+            break;
+        }
+    }
+    cluster.start_collector();
+    wait::until("everything is sealed and its rows are gone", 60, || {
+        let db = open(&dir);
+        let rows: i64 = db.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).expect("a count");
+        if (rows, oracle::sealed(&db)) == (0, before.len() as i64) { Ok(()) } else { Err(rows) }
+    });
+    cluster.stop_collector();
+    assert_eq!(keys(&dir), before);
+    assert_eq!(told(&cluster), figures);
+    println!("sealed after each kill: {seen:?}");
+}
+
+#[test]
+fn killing_a_collector_that_lets_go_keeps_the_counts_and_the_timeline() {
+    let mut cluster = filled(12, 5);
+    let dir = cluster.collector_dir();
+    let before = keys(&dir);
+    cluster.configure(HASTY);
+    cluster.start_collector();
+    let sealed = |dir: &Path| oracle::sealed(&open(dir));
+    wait::until("everything is sealed", 60, || {
+        if sealed(&dir) == before.len() as i64 { Ok(()) } else { Err(sealed(&dir)) }
+    });
+    cluster.stop_collector();
+    let figures = told(&cluster);
+    cluster.configure(&format!("{HASTY}[retention]\nraw = \"2d\"\n"));
+    let limit = |days: i64| clock::now().plus_us(-days * DAY_US).0;
+    for n in 0..12 {
+        cluster.start_collector();
+        std::thread::sleep(pause(n, 200));
+        cluster.kill_collector();
+        let left = keys(&dir);
+        assert!(left.is_subset(&before));
+        // Only whole chunks of the wrong age go.
+        assert!(before.difference(&left).all(|key| key.4 < limit(2)));
+    }
+    cluster.start_collector();
+    wait::until("what is too old is gone", 60, || {
+        let db = open(&dir);
+        let oldest: i64 = db.query_row("SELECT min(last_us) FROM chunk", [], |row| row.get(0)).expect("a chunk");
+        if oldest >= limit(2) { Ok(()) } else { Err(oldest) }
+    });
+    // What is gone is told, and the figures stand.
+    let listed = cluster.ctl(&["results", "c3", "--from", "-5d", "--limit", "3", "--json"]).json();
+    let gone = listed["gone"][0]["records"].as_u64().expect("a number");
+    cluster.stop_collector();
+    assert_eq!(told(&cluster), figures);
+    let left = keys(&dir);
+    let of_check = |keys: &Keys| keys.iter().filter(|key| key.3 / 1_000_000 == number(&dir, "c3")).count() as u64;
+    assert_eq!(gone, of_check(&before) - of_check(&left));
+    assert!(gone > 2 * 1440, "{gone}");
+}
+
+fn number(dir: &Path, id: &str) -> i64 {
+    let sql = "SELECT check_no FROM check_revision WHERE check_id = ?1";
+    open(dir).query_row(sql, [id], |row| row.get(0)).expect("the check is there")
+}
+
+#[test]
+fn killing_a_collector_that_migrates_loses_nothing() {
+    let mut cluster = Cluster::start();
+    cluster.stop_collector();
+    let dir = cluster.collector_dir();
+    for name in ["collector.db", "collector.db-wal", "collector.db-shm"] {
+        std::fs::remove_file(dir.join(name)).ok();
+    }
+    let fixture = sitepulse_tests::process::root().join("collector/tests/fixtures/schema-3/collector.db");
+    std::fs::copy(fixture, dir.join("collector.db")).expect("the fixture can be copied");
+    // Many of its records, all to be moved.
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) \
+                  INSERT INTO result SELECT bucket, agent_no, incarnation, seq + i * 1000, check_no, scheduled_us, provenance_no, body \
+                  FROM (SELECT * FROM result), n";
+    let db = open(&dir);
+    db.execute_batch(copies).expect("the records are copied");
+    let count = |db: &Connection| -> i64 {
+        db.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).expect("a count")
+    };
+    let before = count(&db);
+    drop(db);
+    let schema =
+        |dir: &Path| -> i64 { open(dir).pragma_query_value(None, "user_version", |row| row.get(0)).expect("a schema") };
+    let mut cut = 0;
+    for n in 0..20 {
+        if schema(&dir) == 4 {
+            break;
+        }
+        let mut daemon = sitepulse_tests::process::Daemon::start(
+            sitepulse_tests::process::collector_daemon().arg("serve").arg("--data-dir").arg(&dir).args([
+                "--http",
+                "127.0.0.1:0",
+                "--listen",
+                "127.0.0.1:0",
+            ]),
+            &cluster.dir().join("migrating.log"),
+        );
+        std::thread::sleep(Duration::from_millis(20) + pause(n, 150) * 2);
+        daemon.kill_hard();
+        let db = open(&dir);
+        cut += i32::from(schema(&dir) == 3);
+        assert_eq!(count(&db), before, "after kill {n}, schema {}", schema(&dir));
+    }
+    println!("killed before the migration's commit: {cut} times");
+    cluster.start_collector();
+    assert_eq!(schema(&dir), 4);
+    let shop = cluster.ctl(&["agents", "--json"]).json();
+    assert_eq!(shop[0]["conservation"]["unaccounted"], 0);
+    cluster.stop_collector();
+    assert_eq!(count(&open(&dir)), before);
+}
+
+#[test]
+fn a_backup_of_a_collector_that_seals_holds_each_record_once() {
+    let mut cluster = filled(12, 2);
+    let dir = cluster.collector_dir();
+    let before = keys(&dir);
+    cluster.configure(HASTY);
+    cluster.start_collector();
+    let mut sealed = BTreeSet::new();
+    for n in 0..200 {
+        let file = cluster.dir().join(format!("backup-{n}.db"));
+        let held = cluster.ctl(&["backup", &file.display().to_string(), "--json"]).json();
+        assert_eq!(held["records"], before.len());
+        let copy = tempfile::tempdir().expect("a folder");
+        std::fs::rename(&file, copy.path().join("collector.db")).expect("a backup");
+        assert_eq!(keys(copy.path()), before);
+        sealed.insert(oracle::sealed(&open(copy.path())));
+        if sealed.last() == Some(&(before.len() as i64)) {
+            break;
+        }
+    }
+    println!("sealed in each backup: {sealed:?}");
+    assert_eq!(sealed.last(), Some(&(before.len() as i64)));
+    cluster.stop_collector();
+}
+
+#[test]
+fn a_collector_that_seals_all_the_time_serves_its_agents() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.kill_collector();
+    cluster.configure("[sealing]\nafter = \"300ms\"\nrecords = 3\n");
+    cluster.start_collector();
+    cluster.apply(&(0..4).map(|n| site.check(&format!("c{n}"))).collect::<String>()).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    for n in 0..10 {
+        std::thread::sleep(pause(n, 900));
+        cluster.kill_collector();
+        cluster.start_collector();
+    }
+    wait::until("results are sealed", 30, || {
+        let sealed = oracle::sealed(&open(&cluster.collector_dir()));
+        if sealed > 20 { Ok(()) } else { Err(sealed) }
+    });
+    cluster.wait_for_drain("eu-west-1", 60);
+    cluster.stop_agent("eu-west-1");
+    cluster.stop_collector();
+    let store = oracle::read(&cluster.collector_dir(), 1_000_000);
+    assert_eq!(store.unaccounted(1_000_000), Vec::<String>::new());
+    assert_eq!(store.ledgers.len(), 4);
+}
