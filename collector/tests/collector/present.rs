@@ -6,5 +6,6 @@ mod checks;
 mod heartbeats;
 mod pages;
 mod program;
+mod results;
 mod routes;
 mod vitals;
