@@ -7,5 +7,6 @@ mod heartbeats;
 mod latency;
 mod pages;
 mod program;
+mod results;
 mod routes;
 mod vitals;
