@@ -14,7 +14,10 @@ pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use sitepulse_daemon::clock;
 use sitepulse_model::id::{BUCKETS, CheckNo, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -238,7 +241,10 @@ pub(crate) fn prepare_batch(
 impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
+        let started = clock::monotonic();
         let sealed = self.store.write(|tables| seal::seal(tables, prepared))?;
+        let us = clock::monotonic().us_since(started);
+        self.shared.counters.pause_us_max.fetch_max(us, Ordering::Relaxed);
         if sealed {
             // From here on the store's rollups tell of them.
             self.shared.book_mut().forget_latencies(prepared.portion.bucket, prepared.portion.upto);
@@ -249,6 +255,11 @@ impl Engine {
     /// Deletes a slice of the rows that every bucket has sealed; how many went.
     pub(crate) fn delete_sealed(&mut self) -> Result<u64, StoreError> {
         self.store.write(|tables| seal::delete_sealed(tables, DELETE_ROWS))
+    }
+
+    /// The longest transaction of sealing so far.
+    pub fn pauses(&self) -> Duration {
+        Duration::from_micros(self.shared.counters.pause_us_max.load(Ordering::Relaxed))
     }
 
     /// Calls `each` with every record that is kept, once, by check and slot: for tests and the simulator.

@@ -2,8 +2,8 @@
 //!
 //! A result's record stays in the ledger like any other. [`Row`] is the little that figures need of it, in a table of its own, written in
 //! the same transaction; [`figures`] reads those rows. [`Documents`] (the report, the screenshot) are taken out of the record before it is stored,
-//! because a ledger that is read whole at each start must stay small: the newest [`REPORTS_MAX`] reports of a check from each agent and the
-//! newest [`SCREENSHOTS_MAX`] screenshots of a check are kept in tables of their own. Figures are kept for ever.
+//! because records must stay small: the newest [`REPORTS_MAX`] reports of a check from each agent and the
+//! newest [`SCREENSHOTS_MAX`] screenshots of a check are kept in tables of their own, no longer than the retention says (`seal/retention.rs`).
 //!
 //! All values are lab values: what one browser on one device profile measured, the median of a run's loads. The p75 over runs is a figure
 //! of the laboratory, too, and is nowhere passed off as what visitors met.

@@ -11,11 +11,12 @@ use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::open::OpenLatencies;
-use super::{Day, Hour, Latencies};
+use super::{Day, DayLatencies, Hour, Latencies};
 use crate::book::{Book, Check};
 use crate::engine::Engine;
 use crate::store::rollup::{self, Class};
-use crate::store::{StoreError, Tables, seal};
+use crate::store::seal::PairKey;
+use crate::store::{StoreError, Tables, mend, seal};
 use crate::vitals::figures::Place;
 
 /// What is asked.
@@ -139,25 +140,32 @@ impl Frame {
             let of = (self.bucket, self.number);
             let mut by_hour = BTreeSet::new();
             for edge in BTreeSet::from([days.0, days.1]).into_iter().filter(|day| !asked_hours.contains_day(*day)) {
-                rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, day, body| {
+                let mut take = |agent: AgentNo, day: Day, latencies: DayLatencies| {
+                    for (_, hour) in latencies.hours.iter().filter(|(at, _)| asked_hours.contains(day.hour(**at))) {
+                        found.entry(agent).or_default().merge(hour);
+                    }
+                };
+                let damaged = rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, day, body| {
                     by_hour.insert((agent, day));
                     if self.places.contains_key(&agent) {
-                        for (at, latencies) in rollup::decode_hours(body)?.hours {
-                            if asked_hours.contains(day.hour(at)) {
-                                found.entry(agent).or_default().merge(&latencies);
-                            }
-                        }
+                        take(agent, day, rollup::decode_hours(body)?);
                     }
                     Ok(())
                 })?;
+                for (agent, day) in damaged {
+                    take(agent, day, mend::latencies(tables, self.key(agent), day)?);
+                }
             }
-            rollup::rollups_of(tables, of, Class::Whole, days, |agent, day, body| {
+            let damaged = rollup::rollups_of(tables, of, Class::Whole, days, |agent, day, body| {
                 if self.places.contains_key(&agent) && !by_hour.contains(&(agent, day)) {
                     hours = hours.widened_to(day);
                     found.entry(agent).or_default().merge(&rollup::decode_whole(body)?);
                 }
                 Ok(())
             })?;
+            for (agent, day) in damaged {
+                found.entry(agent).or_default().merge(&mend::latencies(tables, self.key(agent), day)?.whole());
+            }
         }
         let sealed = seal::upto(tables)?.get(usize::from(self.bucket.0)).copied().unwrap_or_default();
         for (agent, open) in &self.open {
@@ -167,6 +175,10 @@ impl Frame {
             }
         }
         Ok(self.finish(hours, &found))
+    }
+
+    fn key(&self, agent: AgentNo) -> PairKey {
+        PairKey { bucket: self.bucket, check: self.number, agent }
     }
 
     fn finish(self, hours: Hours, found: &BTreeMap<AgentNo, Latencies>) -> Figures {

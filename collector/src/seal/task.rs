@@ -101,15 +101,16 @@ impl Rounds {
         // What lags behind has an amendment to wait for; that must not bring everything else in a hurry.
         let sealed = upto.iter().copied().max().unwrap_or_default();
         let now = clock::now();
-        let cut = if let Some(arrivals) = &mut self.arrivals {
-            arrivals.note(now, newest, sealed, sealing);
-            arrivals.cut(now, newest, sealed, sealing)
-        } else {
+        let mut begun = None;
+        if self.arrivals.is_none() {
             let arrived_by = self.app.writer().run(|engine| engine.arrived_by).await?;
             self.arrivals = Some(Arrivals::starting(arrived_by, newest));
             // A round that a kill ended goes on.
-            upto.iter().any(|upto| *upto < sealed).then_some(sealed)
-        };
+            begun = upto.iter().any(|upto| *upto < sealed).then_some(sealed);
+        }
+        let arrivals = self.arrivals.get_or_insert_default();
+        arrivals.note(now, newest, sealed, sealing);
+        let cut = begun.max(arrivals.cut(now, newest, sealed, sealing));
         let mut touched = BTreeSet::new();
         if let Some(cut) = cut {
             self.seal_to(cut, &mut touched).await?;

@@ -44,7 +44,8 @@ impl Chance {
     fn learn(&mut self, bit: bool) {
         let share = SHARES[usize::from(self.seen)];
         let zero = u32::from(self.zero);
-        let off = if bit { zero } else { u32::from(u16::MAX) - zero } * share >> 16;
+        let left = if bit { zero } else { u32::from(u16::MAX) - zero };
+        let off = (left * share) >> 16;
         self.zero = if bit { zero - off } else { zero + off } as u16;
         self.seen = (self.seen + 1).min(MEMORY);
     }

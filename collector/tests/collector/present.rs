@@ -10,6 +10,7 @@ mod latency;
 mod pages;
 mod policies;
 mod program;
+mod results;
 mod routes;
 mod slo;
 mod vitals;

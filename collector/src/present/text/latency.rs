@@ -18,7 +18,7 @@ pub struct LatencyTexts {
 
 pub(super) const EN: LatencyTexts = LatencyTexts {
     title: "Latency",
-    what: "Of results that were up or degraded. Percentiles are off by less than 1 %.",
+    what: "Of results that were up or degraded. Percentiles are off by less than 1 %.",
     covered: |from, to| format!("Full hours from {from} to {to} UTC"),
     nothing: "No result in this time has a latency.",
     phase: "Phase",
@@ -34,7 +34,7 @@ pub(super) const EN: LatencyTexts = LatencyTexts {
 
 pub(super) const FR: LatencyTexts = LatencyTexts {
     title: "Latence",
-    what: "Des résultats disponibles ou dégradés. Les centiles sont justes à moins de 1 % près.",
+    what: "Des résultats en service ou dégradés. Les centiles sont justes à moins de 1 % près.",
     covered: |from, to| format!("Heures entières du {from} au {to} UTC"),
     nothing: "Aucun résultat de cette période n’a de latence.",
     phase: "Phase",

@@ -180,12 +180,22 @@ fn where_hours_are_gone_the_whole_day_is_told_and_said_to_be() {
 }
 
 #[test]
-fn a_damaged_rollup_is_named() {
+fn a_damaged_rollup_is_told_from_the_records() {
     let mut ledger = Ledger::new();
-    ledger.take_in(1, 10, ProbeState::Up, None, 50_000);
+    for slot in 0..2_880 + 300 {
+        ledger.take_in(1, slot, ProbeState::Up, None, 50_000 + slot.unsigned_abs());
+    }
     ledger.engine.seal_now().unwrap();
     ledger.engine.store().connection().execute("UPDATE rollup SET body = x'01020304050607080900'", []).unwrap();
-    let ask = Ask { from: Some(at(0)), to: Some(at(2 * DAY)), ..Ask::default() };
-    let error = ledger.engine.latency(CHECK, &ask, at(NOW)).unwrap_err().to_string();
-    assert!(error.contains("rollup") && error.contains("checksum"), "{error}");
+    // Edges by the hour, and days as a whole.
+    for (from, to) in [(3 * 3_600, 5 * 3_600), (-DAY, 3 * DAY), (3_600, DAY + 3_600)] {
+        let figures = ledger.figures(from, to, true);
+        assert!(!figures.groups.is_empty());
+        agree(&figures, &ledger.known).unwrap();
+    }
+    // What is sealed next sets them right.
+    ledger.take_in(1, 20_000, ProbeState::Up, None, 70_000);
+    ledger.engine.seal_now().unwrap();
+    let figures = ledger.figures(-DAY, 20 * DAY, true);
+    agree(&figures, &ledger.known).unwrap();
 }

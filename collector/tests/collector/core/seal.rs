@@ -368,3 +368,53 @@ fn a_torn_file_is_refused_with_the_remedy() {
     let error = Engine::open(dir.path(), authority, 1, START).unwrap_err().to_string();
     assert!(error.contains("restore a backup"), "{error}");
 }
+
+/// How long the writer is held, and how big it all is: one bucket's 60 pairs with 720 results each. Prints; a figure of the machine, not a test.
+#[test]
+#[ignore = "a measurement"]
+fn measure_pauses() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let mut agents: Vec<AgentNo> = Vec::new();
+    for n in 0..60 {
+        agents.push(enrol(&mut engine, "eu-west", Some(&format!("a{n}"))).agent);
+    }
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    for round in 0..4_i64 {
+        for (n, agent) in agents.iter().enumerate() {
+            let entries = (0..720_i64).map(|slot| {
+                let slot = round * 720 + slot;
+                let state = if slot % 97 == 0 { ProbeState::Down } else { ProbeState::Up };
+                let mut record = result(CheckNo(1), slot * 30, state);
+                if let Record::Result(result) = &mut record {
+                    let noise = |k: u64| (slot.unsigned_abs() * 2_654_435_761 + k * 40_503 + n as u64 * 97) % 9_000;
+                    result.phases.dns = Some(800 + noise(1) / 9);
+                    result.phases.connect = Some(11_000 + noise(2) / 3);
+                    result.phases.tls = Some(23_000 + noise(3));
+                    result.phases.first_byte = Some(40_000 + noise(4) * 3);
+                    result.phases.total = Some(80_000 + noise(5) * 4);
+                }
+                entry_of(&engine, &format!("a{n}"), slot.unsigned_abs(), record)
+            });
+            let mut job = job(*agent, entries.collect());
+            job.received_at = at(400 * DAY);
+            engine.ingest(vec![job]).unwrap();
+        }
+        let bytes = rows(&mut engine, "SELECT sum(length(body)) FROM result");
+        let started = sitepulse_daemon::clock::monotonic();
+        let (_, records) = engine.seal_buckets(64).unwrap();
+        let all = sitepulse_daemon::clock::monotonic().since(started);
+        let pauses = engine.pauses();
+        let started = sitepulse_daemon::clock::monotonic();
+        engine.seal_now().unwrap();
+        let deletion = sitepulse_daemon::clock::monotonic().since(started);
+        println!(
+            "round {round}: {records} records of {bytes} bytes, prepared and written in {all:?}, longest transaction {pauses:?}; all slices of deletion {deletion:?}"
+        );
+    }
+    engine.compact_now().unwrap();
+    for table in ["chunk", "series", "pair", "rollup"] {
+        let sizes = rows(&mut engine, &format!("SELECT sum(length(body)) FROM {table}"));
+        println!("{table}: {sizes} bytes, {:.2} a record", sizes as f64 / (4.0 * 60.0 * 720.0));
+    }
+}

@@ -1,0 +1,110 @@
+//! `/api/v1/results`: every record once, page by page, sealed or not; what is gone is told.
+
+use axum::http::StatusCode;
+use serde_json::Value;
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::seal::retention::Retention;
+
+use super::pages::{Found, Pages};
+
+async fn on_the_writer<T: Send + 'static>(pages: &Pages, work: impl FnOnce(&mut Engine) -> T + Send + 'static) -> T {
+    pages.bench.app.writer().run(work).await.unwrap()
+}
+
+/// The records of all pages of three, as `(id, seq, state)`.
+async fn listed(pages: &Pages, query: &str) -> Vec<(String, u64, String)> {
+    let mut all = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = pages.bench.get(&format!("/api/v1/results?check=shop-vitals&limit=3{query}{after}")).await.json();
+        let records = page["records"].as_array().unwrap();
+        assert!(records.len() <= 3);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        all.extend(
+            records
+                .iter()
+                .map(|record| (text(&record["id"]), record["seq"].as_u64().unwrap(), text(&record["result"]["state"]))),
+        );
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return all,
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_every_record_once_sealed_or_not() {
+    let pages = Pages::new().await;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    let found = Found { lcp: Some(2_000_000), ..Found::default() };
+    for minutes in [400, 300, 200, 100, 50, 20] {
+        pages.ran(west, minutes, &found).await;
+        pages.ran(east, minutes, &Found { down: minutes == 200, ..Found::default() }).await;
+        if minutes == 200 {
+            on_the_writer(&pages, |engine| engine.seal_now().unwrap()).await;
+        }
+    }
+    // Late, of a time that is sealed.
+    pages.ran(west, 350, &found).await;
+    let all = listed(&pages, "").await;
+    assert_eq!(all.len(), 13);
+    let seqs: std::collections::BTreeSet<u64> = all.iter().map(|(_, seq, _)| *seq).collect();
+    assert_eq!(seqs.len(), 13);
+    let slots: Vec<&str> = all.iter().map(|(id, ..)| id.split_once('@').unwrap().1).collect();
+    assert!(slots.is_sorted(), "{slots:?}");
+    assert_eq!(all.iter().filter(|(.., state)| state == "down").count(), 1);
+    let of_west = listed(&pages, "&agent=w").await;
+    assert_eq!(of_west.len(), 7);
+    assert!(of_west.iter().all(|(id, ..)| id.starts_with("w@")));
+    assert_eq!(listed(&pages, "&from=-150m").await.len(), 6);
+    on_the_writer(&pages, |engine| engine.seal_now().unwrap()).await;
+    assert_eq!(listed(&pages, "").await, all);
+    let first = pages.bench.get("/api/v1/results?check=shop-vitals&limit=1").await.json();
+    assert_eq!((&first["records"][0]["build"], &first["records"][0]["kind"]), (&"0.0.0".into(), &"result".into()));
+    assert!(first["gone"].as_array().unwrap().is_empty() && first["damaged"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_gone_by_its_age_is_told() {
+    let pages = Pages::new().await;
+    let west = pages.enrol("eu-west", "w").await;
+    for days in [8, 7, 1] {
+        pages.ran(west, days * 24 * 60, &Found::default()).await;
+        on_the_writer(&pages, |engine| engine.seal_now().unwrap()).await;
+    }
+    let now = pages.now;
+    let raw_us = Some(3 * 86_400 * 1_000_000);
+    on_the_writer(&pages, move |engine| {
+        engine.expire_now(Retention { raw_us, ..Retention::default() }, now).unwrap();
+    })
+    .await;
+    let told = pages.bench.get("/api/v1/results?check=shop-vitals&from=-9d").await.json();
+    assert_eq!(told["records"].as_array().unwrap().len(), 1);
+    assert_eq!((&told["gone"][0]["agent"], &told["gone"][0]["records"]), (&"w".into(), &2.into()));
+    assert_eq!(told["gone"][0]["kept_from"], told["records"][0]["scheduled"]);
+    // Of a period that is kept there is nothing to tell.
+    let told = pages.bench.get("/api/v1/results?check=shop-vitals&from=-2h").await.json();
+    assert!(told["gone"].as_array().unwrap().is_empty(), "{told}");
+    // The figures still stand on all three.
+    let agents = pages.bench.get("/api/v1/agents").await.json();
+    assert_eq!(agents[0]["conservation"]["stored"], 3);
+}
+
+#[tokio::test]
+async fn bad_questions_are_told() {
+    let pages = Pages::new().await;
+    for (query, says) in [
+        ("", "name the check"),
+        ("?check=shop-vitals&limit=0", "1 to 1000"),
+        ("?check=shop-vitals&limit=1001", "1 to 1000"),
+        ("?check=shop-vitals&after=x", "`next`"),
+        ("?check=shop-vitals&from=now&to=-1d", "empty"),
+    ] {
+        let answer = pages.bench.get(&format!("/api/v1/results{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{query}: {}", answer.json());
+    }
+    for query in ["?check=none", "?check=shop-vitals&agent=none"] {
+        assert_eq!(pages.bench.get(&format!("/api/v1/results{query}")).await.status, StatusCode::NOT_FOUND);
+    }
+}
