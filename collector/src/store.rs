@@ -16,6 +16,7 @@ pub mod rollup;
 pub mod rows;
 pub mod seal;
 pub mod series;
+pub(crate) mod verify;
 pub mod vitals;
 
 mod migrations;

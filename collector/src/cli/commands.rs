@@ -4,6 +4,7 @@ mod backup;
 mod explain;
 mod on_demand;
 mod results;
+mod verify;
 mod vitals;
 
 use std::io::{Read, Write};
@@ -63,6 +64,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Heartbeat { command: HeartbeatCommand::Url { check } } => {
             client_side(on_demand::heartbeat_url(&global, check))
         }
+        Command::Verify => verify::verify(&global),
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
         Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),
         Command::History(scope) => client_side(history(&global, scope)),
