@@ -12,7 +12,7 @@ pub mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use sitepulse_daemon::exit::Exit;
 
 /// A command that did not work: its exit code and what to tell people.
@@ -131,6 +131,15 @@ pub enum Command {
                             The intervals add up to the figures that `sla` gives for the same period."
     )]
     Explain(ExplainArgs),
+    /// Shows how long each phase of a check took: p50, p75, p95, p99, smallest and largest, over all regions and in each.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector latency shop\n  sitepulse-collector latency shop --from -7d --region eu-west\n  \
+                            sitepulse-collector latency shop --from -30d --by agent --json\n\n\
+                            Without --from it covers 24 hours before --to (now). The period is widened to full hours of UTC, which are told.\n\
+                            Results that were up or degraded count; those that were down are counted beside. Percentiles are off by less than 1 %.\n\n\
+                            Exit codes: 0 ok, 2 an empty period, 6 collector not reached, 8 no such check, region or agent."
+    )]
+    Latency(LatencyArgs),
     /// Lists the records of a check one by one: results, missed runs, tombstones, with all that is kept of each.
     #[command(
         after_help = "Examples:\n  sitepulse-collector results shop\n  sitepulse-collector results shop --agent eu-west-1 --from -1h --json\n  \
@@ -334,6 +343,36 @@ pub struct ExplainArgs {
     pub asked: AskedArgs,
 }
 
+/// Apart by what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// By region.
+    #[default]
+    Region,
+    /// By agent.
+    Agent,
+}
+
+/// `latency`
+#[derive(Debug, Clone, Args)]
+pub struct LatencyArgs {
+    /// The check.
+    #[arg(value_name = "CHECK")]
+    pub check: String,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// This region alone.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// This agent alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Apart by what.
+    #[arg(long, value_enum, default_value_t)]
+    pub by: Split,
+}
+
 /// `results`
 #[derive(Debug, Clone, Args)]
 pub struct ResultsArgs {
@@ -525,6 +564,7 @@ mod tests {
             "sla shop --from -7d --to now --agent a --json",
             "sla --region eu",
             "explain shop --from -7d --region eu --json",
+            "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",
@@ -551,6 +591,7 @@ mod tests {
             "apply",
             "sla --agent a --region b",
             "explain",
+            "latency shop --by phase",
             "suspend --agent a --for 1h --until now --reason x",
             "suspend --agent a",
             "weight 1",

@@ -2,6 +2,7 @@
 
 mod backup;
 mod explain;
+mod latency;
 mod on_demand;
 mod results;
 mod verify;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Checks { watch } => client_side(checks(&global, watch)),
         Command::Sla(args) => client_side(sla(&global, args)),
         Command::Explain(args) => client_side(explain::explain(&global, args)),
+        Command::Latency(args) => client_side(latency::latency(&global, args)),
         Command::Results(args) => client_side(results::results(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),

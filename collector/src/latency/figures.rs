@@ -11,10 +11,12 @@ use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::open::OpenLatencies;
-use super::{Day, Hour, Latencies};
+use super::{Day, DayLatencies, Hour, Latencies};
 use crate::book::{Book, Check};
+use crate::engine::Engine;
 use crate::store::rollup::{self, Class};
-use crate::store::{StoreError, Tables, seal};
+use crate::store::seal::PairKey;
+use crate::store::{StoreError, Tables, mend, seal};
 use crate::vitals::figures::Place;
 
 /// What is asked.
@@ -138,25 +140,32 @@ impl Frame {
             let of = (self.bucket, self.number);
             let mut by_hour = BTreeSet::new();
             for edge in BTreeSet::from([days.0, days.1]).into_iter().filter(|day| !asked_hours.contains_day(*day)) {
-                rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, day, body| {
+                let mut take = |agent: AgentNo, day: Day, latencies: DayLatencies| {
+                    for (_, hour) in latencies.hours.iter().filter(|(at, _)| asked_hours.contains(day.hour(**at))) {
+                        found.entry(agent).or_default().merge(hour);
+                    }
+                };
+                let damaged = rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, day, body| {
                     by_hour.insert((agent, day));
                     if self.places.contains_key(&agent) {
-                        for (at, latencies) in rollup::decode_hours(body)?.hours {
-                            if asked_hours.contains(day.hour(at)) {
-                                found.entry(agent).or_default().merge(&latencies);
-                            }
-                        }
+                        take(agent, day, rollup::decode_hours(body)?);
                     }
                     Ok(())
                 })?;
+                for (agent, day) in damaged {
+                    take(agent, day, mend::latencies(tables, self.key(agent), day)?);
+                }
             }
-            rollup::rollups_of(tables, of, Class::Whole, days, |agent, day, body| {
+            let damaged = rollup::rollups_of(tables, of, Class::Whole, days, |agent, day, body| {
                 if self.places.contains_key(&agent) && !by_hour.contains(&(agent, day)) {
                     hours = hours.widened_to(day);
                     found.entry(agent).or_default().merge(&rollup::decode_whole(body)?);
                 }
                 Ok(())
             })?;
+            for (agent, day) in damaged {
+                found.entry(agent).or_default().merge(&mend::latencies(tables, self.key(agent), day)?.whole());
+            }
         }
         let sealed = seal::upto(tables)?.get(usize::from(self.bucket.0)).copied().unwrap_or_default();
         for (agent, open) in &self.open {
@@ -166,6 +175,10 @@ impl Frame {
             }
         }
         Ok(self.finish(hours, &found))
+    }
+
+    fn key(&self, agent: AgentNo) -> PairKey {
+        PairKey { bucket: self.bucket, check: self.number, agent }
     }
 
     fn finish(self, hours: Hours, found: &BTreeMap<AgentNo, Latencies>) -> Figures {
@@ -182,6 +195,17 @@ impl Frame {
         let covered = Span::new(covered.from, covered.to.min(self.now.max(covered.from)));
         let groups = groups.into_iter().map(|(place, latencies)| Group { place, latencies }).collect();
         Figures { check: self.check, asked: self.asked, covered, groups }
+    }
+}
+
+impl Engine {
+    /// The latencies of a check in the caller's thread: for tests and the simulator. `None` of no such check.
+    pub fn latency(&mut self, check: CheckNo, ask: &Ask, now: UtcMicros) -> Result<Option<Figures>, StoreError> {
+        let frame = {
+            let book = self.shared.book();
+            book.check(check).map(|check| Frame::of(&book, check, ask, now))
+        };
+        frame.map(|frame| frame.gather(self.store.read())).transpose()
     }
 }
 

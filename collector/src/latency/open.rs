@@ -4,6 +4,7 @@
 //! here, less than sketches of an hour do until hundreds are in one; memory is bounded by how many results wait to be sealed.
 
 use sitepulse_model::record::{Phase, Phases};
+use sitepulse_model::sketch::Sketch;
 use sitepulse_model::time::UtcMicros;
 
 use super::Sample;
@@ -56,6 +57,14 @@ impl OpenLatencies {
     /// All of them, in order of arrival.
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter { bytes: &self.bytes, last: Last::default() }
+    }
+
+    /// The whole runs' durations of those due at `from` or later.
+    pub fn totals_since(&self, from: UtcMicros) -> Sketch {
+        let mut totals = Sketch::new();
+        let recent = self.iter().filter(|(_, sample)| sample.scheduled >= from);
+        recent.filter_map(|(_, sample)| sample.phases.total).for_each(|us| totals.add(us));
+        totals
     }
 
     /// Whether all is sealed.

@@ -1,5 +1,6 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
+pub mod latency;
 pub mod vitals;
 
 use axum::Json;

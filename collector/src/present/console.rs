@@ -4,6 +4,7 @@
 //! from elsewhere.
 
 mod check;
+mod latency;
 mod stream;
 mod vitals;
 

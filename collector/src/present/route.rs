@@ -92,6 +92,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/checks", Scope::Read, api::checks),
         read("/api/v1/checks/{id}", Scope::Read, api::check),
         read("/api/v1/checks/{id}/heartbeat", Scope::Admin, api::heartbeat),
+        read("/api/v1/checks/{id}/latency", Scope::Read, api::latency::latency),
         read("/api/v1/checks/{id}/vitals", Scope::Read, api::vitals::vitals),
         read("/api/v1/checks/{id}/screenshots/{agent}/{slot}", Scope::Read, api::vitals::screenshot),
         change("/api/v1/checks/{id}/run", Scope::Read, api::run),

@@ -1,9 +1,11 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod latency;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
+use self::latency::LatencyTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -156,6 +158,8 @@ pub struct Texts {
     pub fact_status: &'static str,
     pub fact_body_bytes: &'static str,
     pub fact_certificate_expires: &'static str,
+    /// The words of latencies.
+    pub latency: &'static LatencyTexts,
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     /// The word for a phase.
@@ -276,6 +280,7 @@ pub static EN: Texts = Texts {
     fact_status: "Status",
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
+    latency: &latency::EN,
     vitals: &vitals::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
@@ -449,6 +454,7 @@ pub static FR: Texts = Texts {
     fact_status: "Statut",
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
+    latency: &latency::FR,
     vitals: &vitals::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",

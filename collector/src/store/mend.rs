@@ -16,7 +16,7 @@ use super::rollup::{self, DayBodies};
 use super::seal::{self, PairKey};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
-use crate::latency::{Hour, Sample};
+use crate::latency::{Day, DayLatencies, Hour, Sample};
 use crate::seal::Intervals;
 
 /// A body that cannot be read.
@@ -106,6 +106,19 @@ pub(crate) fn rollups(tables: Tables<'_>, key: PairKey, new: &[Sample]) -> Resul
         })?;
     }
     Ok(rollup::anew(samples.into_iter()))
+}
+
+/// The sealed latencies of a day from the chunks that are left, for figures whose rollup cannot be read.
+pub(crate) fn latencies(tables: Tables<'_>, key: PairKey, day: Day) -> Result<DayLatencies, StoreError> {
+    let mut found = DayLatencies::default();
+    replay(tables, key, day.span(), |record| {
+        if let Record::Result(result) = record
+            && let Some(sample) = Sample::of(result).filter(|sample| Hour::of(sample.scheduled).day() == day)
+        {
+            found.add(&sample);
+        }
+    })?;
+    Ok(found)
 }
 
 /// Puts what was made anew in the damaged bodies' place: sealing could not go on over them.

@@ -44,7 +44,8 @@ impl Chance {
     fn learn(&mut self, bit: bool) {
         let share = SHARES[usize::from(self.seen)];
         let zero = u32::from(self.zero);
-        let off = if bit { zero } else { u32::from(u16::MAX) - zero } * share >> 16;
+        let left = if bit { zero } else { u32::from(u16::MAX) - zero };
+        let off = (left * share) >> 16;
         self.zero = if bit { zero - off } else { zero + off } as u16;
         self.seen = (self.seen + 1).min(MEMORY);
     }
@@ -232,7 +233,20 @@ impl Number {
     /// Codes a number: its digits (0 to 64), the first ones below the leading 1, the rest.
     pub(super) fn code<C: Coder>(&mut self, coder: &mut C, value: u64) -> Result<u64, C::Error> {
         let digits = tree(coder, &mut self.digits, 7, u64::from(u64::BITS - value.leading_zeros()))?;
-        let digits = (digits as u32).min(64);
+        self.code_digits(coder, value, (digits as u32).min(64))
+    }
+
+    /// Likewise, in less time where most are small: how many digits is asked from 0 upwards. Not of one kind with [`Self::code`].
+    pub(super) fn code_small<C: Coder>(&mut self, coder: &mut C, value: u64) -> Result<u64, C::Error> {
+        let told = u64::BITS - value.leading_zeros();
+        let mut digits = 0;
+        while digits < 64 && coder.bit(&mut self.digits[digits as usize], told != digits)? {
+            digits += 1;
+        }
+        self.code_digits(coder, value, digits)
+    }
+
+    fn code_digits<C: Coder>(&mut self, coder: &mut C, value: u64, digits: u32) -> Result<u64, C::Error> {
         let Some(below) = digits.checked_sub(1) else {
             return Ok(0);
         };
@@ -296,14 +310,17 @@ mod tests {
             let mut values: Vec<u64> = numbers.iter().map(|(value, shift)| value >> (shift % 64)).collect();
             values.extend(std::iter::repeat_n(7, same));
             let (mut encoder, mut number) = (Encoder::new(), Number::new());
+            let mut small = Number::new();
             for value in &values {
                 let Ok(told) = number.code(&mut encoder, *value);
                 prop_assert_eq!(told, *value);
+                prop_assert_eq!(small.code_small(&mut encoder, *value), Ok(*value));
             }
             let (raw, coded) = encoder.finish();
-            let (mut decoder, mut number) = (Decoder::new(&raw, &coded).unwrap(), Number::new());
+            let (mut decoder, mut number, mut small) = (Decoder::new(&raw, &coded).unwrap(), Number::new(), Number::new());
             for value in &values {
                 prop_assert_eq!(number.code(&mut decoder, 0), Ok(*value));
+                prop_assert_eq!(small.code_small(&mut decoder, 0), Ok(*value));
             }
             prop_assert!(decoder.is_at_end());
         }

@@ -114,11 +114,11 @@ fn code_parts<C: Coder>(
             None => unzigzag(models.first.code(coder, zigzag(u64::from(bucket).wrapping_sub(u64::from(*before))))?)
                 .wrapping_add(u64::from(*before)),
             Some(last) => {
-                let step = models.steps.code(coder, u64::from(bucket).wrapping_sub(last).wrapping_sub(1))?;
+                let step = models.steps.code_small(coder, u64::from(bucket).wrapping_sub(last).wrapping_sub(1))?;
                 step.wrapping_add(last).wrapping_add(1)
             }
         };
-        let times = models.times.code(coder, times.wrapping_sub(1))?.wrapping_add(1);
+        let times = models.times.code_small(coder, times.wrapping_sub(1))?.wrapping_add(1);
         let Some((bucket, (low, high))) = u16::try_from(step).ok().and_then(|at| Some((at, Sketch::bucket_range(at)?)))
         else {
             *fault = Some("a bucket too high");
@@ -352,14 +352,16 @@ pub(crate) fn set(tables: Tables<'_>, key: PairKey, bodies: &DayBodies) -> Resul
     set_body(tables, key, Class::Whole, bodies.day, &bodies.whole)
 }
 
-/// Calls `each` with the agent, the day and the body of every row of a check from `first` to `last`, by agent and day.
+/// Calls `each` with the agent, the day and the body of every row of a check from `first` to `last`, by agent and day. Whose body it finds
+/// damaged are returned, and told in the log.
 pub(crate) fn rollups_of(
     tables: Tables<'_>,
     (bucket, check): (Bucket, CheckNo),
     class: Class,
     (first, last): (Day, Day),
     mut each: impl FnMut(AgentNo, Day, &[u8]) -> Result<(), RollupError>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<(AgentNo, Day)>, StoreError> {
+    let mut damaged = Vec::new();
     // The key goes by agent before day: a seek for each agent.
     let mut agents =
         tables.prepare_cached("SELECT DISTINCT agent_no FROM rollup WHERE bucket = ?1 AND check_no = ?2")?;
@@ -373,11 +375,15 @@ pub(crate) fn rollups_of(
         while let Some(row) = rows.next()? {
             let body = row.get_ref(1)?.as_blob().map_err(bad)?;
             let day: i64 = row.get(0)?;
-            let named = |error| bad(format!("check {check}, agent {agent}, day {day}: {error}"));
-            each(AgentNo(agent), Day(day), body).map_err(named)?;
+            if let Err(error) = each(AgentNo(agent), Day(day), body) {
+                tracing::error!(
+                    "table rollup: check {check}, agent {agent}, day {day}: {error}; its latencies are told from the records that are left"
+                );
+                damaged.push((AgentNo(agent), Day(day)));
+            }
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
 #[cfg(test)]

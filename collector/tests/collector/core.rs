@@ -4,6 +4,7 @@ mod apply;
 mod enrol;
 mod heartbeats;
 mod ingest;
+mod latency;
 mod listener;
 mod migration;
 mod seal;

@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod checks;
 mod heartbeats;
+mod latency;
 mod pages;
 mod program;
 mod results;

@@ -375,6 +375,30 @@ mod tests {
         assert!(sketch.to_bytes().len() <= SKETCH_BYTES_MAX);
     }
 
+    #[test]
+    fn a_sketch_comes_back_from_its_parts_and_no_other_does() {
+        let mut sketch = Sketch::new();
+        [7, 7, 3_000, 0, u64::from(u32::MAX)].into_iter().for_each(|value| sketch.add(value));
+        let (buckets, min, max, sum) = sketch.parts();
+        assert_eq!(Sketch::from_parts(buckets.to_vec(), min, max, sum).as_ref(), Ok(&sketch));
+        for (at, _) in buckets {
+            let (first, last) = Sketch::bucket_range(*at).unwrap();
+            assert_eq!((bucket(first), bucket(last)), (*at, *at));
+        }
+        assert_eq!(Sketch::from_parts(Vec::new(), 0, 0, 0), Ok(Sketch::new()));
+        let twice = [buckets, buckets].concat();
+        for (buckets, min, max, sum) in [
+            (Vec::new(), 0, 5, 0),
+            (twice, min, max, sum),
+            (buckets.to_vec(), max, min, sum),
+            (buckets[1..].to_vec(), min, max, sum),
+            (Vec::from([(7, 0)]), 7, 7, 0),
+        ] {
+            assert!(matches!(Sketch::from_parts(buckets, min, max, sum), Err(SketchError::Damaged(_))));
+        }
+        assert_eq!(Sketch::bucket_range(u16::MAX), None);
+    }
+
     /// These bytes are stored: they are read for ever.
     #[test]
     fn golden_bytes() {

@@ -9,7 +9,8 @@ use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, suspension, vitals};
+use super::{CheckRow, Page, PageQuery, age, broken_template, class, html, language, latency, suspension, vitals};
+use crate::present::api::latency::figures_of;
 use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
 use crate::present::problem::{Answer, Problem};
@@ -33,7 +34,8 @@ struct Content<'a> {
     verdict_note: String,
     suspension: String,
     heartbeat: bool,
-    vitals: String,
+    /// Figures over a span, rendered: vitals of a page, latencies of what is none.
+    figures: String,
     runs: Option<Vec<String>>,
     results: Vec<String>,
 }
@@ -112,14 +114,23 @@ async fn respond(
     } else {
         String::new()
     };
-    let content = Content::of(&snapshot, lang, id, vitals, run)?.render().map_err(|_| broken_template())?;
+    let latency = if ["web_vitals", "heartbeat"].contains(&check.kind.as_str()) {
+        // A page's run is several loads long, a heartbeat's is no run of ours.
+        String::new()
+    } else {
+        let (span, length) = vitals::span_of(span);
+        let asked = crate::latency::figures::Ask { from: Some(snapshot.now.plus_us(-length)), ..Default::default() };
+        latency::section(&figures_of(present, id, &asked, snapshot.now).await?, span, lang)?
+    };
+    let figures = format!("{vitals}{latency}");
+    let content = Content::of(&snapshot, lang, id, figures, run)?.render().map_err(|_| broken_template())?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
 }
 
 impl<'a> Content<'a> {
-    fn of(snapshot: &Snapshot, lang: Language, id: &str, vitals: String, run: Option<&RunView>) -> Answer<Self> {
+    fn of(snapshot: &Snapshot, lang: Language, id: &str, figures: String, run: Option<&RunView>) -> Answer<Self> {
         let t = lang.texts();
         let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
         let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;
@@ -139,7 +150,7 @@ impl<'a> Content<'a> {
             verdict_note: row.verdict_note,
             suspension: row.suspension,
             heartbeat: check.kind == "heartbeat",
-            vitals,
+            figures,
             runs: runs.transpose()?,
             results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
         })

@@ -235,7 +235,7 @@ fn https(count: u64, seed: u64) -> Vec<Stored> {
             seq += if dice.roll() < 0.05 { 4 } else { 3 };
             let scheduled = UtcMicros(1_795_341_612_345_000 + n as i64 * 60_000_000);
             let phases = Phases {
-                dns: (dice.roll() < 0.5 && seed % 2 == 0).then(|| dice.around(1_200.0, 0.2)),
+                dns: (dice.roll() < 0.5 && seed.is_multiple_of(2)).then(|| dice.around(1_200.0, 0.2)),
                 connect: Some(dice.around(21_000.0, 0.02)),
                 tls: Some(dice.around(44_000.0, 0.02)),
                 send: Some(dice.around(45.0, 0.1)),

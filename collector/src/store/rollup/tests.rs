@@ -59,7 +59,11 @@ fn sealed_latencies_are_set_and_read_by_agent_and_day() {
     store
         .write(|tables| {
             for (agent, day, times) in [(1, 5, 1), (1, 6, 2), (2, 5, 3), (1, 5, 4)] {
-                set_rollup(tables, key(agent), Day(day), &day_of(&vec![one; times]))?;
+                let scheduled = Day(day).hour(2).start();
+                let samples = vec![Sample { scheduled, ..one }; times];
+                for bodies in with_sealed(tables, key(agent), samples.into_iter())? {
+                    set(tables, key(agent), &bodies)?;
+                }
             }
             Ok(())
         })
@@ -70,8 +74,11 @@ fn sealed_latencies_are_set_and_read_by_agent_and_day() {
         Ok(())
     })
     .unwrap();
-    assert_eq!(found, [(1, 5, 4), (1, 6, 2), (2, 5, 3)], "set, not added to");
-    assert_eq!(hours(store.read(), key(2), Day(5)).unwrap(), Some(day_of(&[one; 3])));
+    assert_eq!(found, [(1, 5, 5), (1, 6, 2), (2, 5, 3)], "with what was sealed before");
+    assert_eq!(
+        hours(store.read(), key(2), Day(5)).unwrap(),
+        Some(day_of(&[Sample { scheduled: Day(5).hour(2).start(), ..one }; 3]))
+    );
     assert_eq!(whole(store.read(), key(2), Day(6)).unwrap(), None);
 }
 
