@@ -303,7 +303,7 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
     let down = entry(&engine, 2000, result(check, 300, ProbeState::Down));
-    engine.ingest(vec![job(agent, vec![down, entry(&engine, 2001, missed(check, 90_000, 50))])]).unwrap();
+    engine.ingest(vec![job(agent, vec![down, entry(&engine, 2001, missed(check, 69_990, 50))])]).unwrap();
     engine.seal_now().unwrap();
     let before = says(&engine);
     drop(engine);
@@ -368,7 +368,7 @@ fn verify_finds_what_is_damaged_and_nothing_else() {
     let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
     engine.seal_now().unwrap();
     let more = vec![
-        entry(&engine, 2000, missed(check, 90_000, 50)),
+        entry(&engine, 2000, missed(check, 69_990, 50)),
         entry(&engine, 2001, result(check, 30, ProbeState::Down)),
     ];
     engine.ingest(vec![job(agent, more)]).unwrap();
