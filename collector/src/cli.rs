@@ -262,6 +262,13 @@ pub enum Command {
         after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json"
     )]
     History(ScopeArgs),
+    /// Looks through the whole store: every body can be read, counts and timelines are those of the records.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector verify\n  sitepulse-collector verify --data-dir ./data --json\n\n\
+                            It reads the file as it is at one instant, and changes nothing; the collector may run meanwhile.\n\n\
+                            Exit codes: 0 all is well, 4 something is damaged or the store cannot be read."
+    )]
+    Verify,
     /// Writes everything the collector knows into one file, at one instant, while it runs.
     #[command(after_help = "Examples:\n  sitepulse-collector backup /backup/sitepulse-2026-11-22.db\n  \
                             sitepulse-collector backup --with-seal-key /safe/sitepulse.db --json\n\n\

@@ -37,7 +37,7 @@ pub(crate) const CHUNK_RECORDS: usize = 1000;
 /// Most bytes of the portions that are held at a time, before they are decoded.
 const GATHER_BYTES_MAX: u64 = 64 << 20;
 /// Most rows that one transaction deletes.
-pub(crate) const DELETE_ROWS: u64 = 10_000;
+pub(crate) const DELETE_ROWS: u64 = 5_000;
 
 /// When records are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,11 @@ impl Intervals {
     pub(crate) fn of(book: &Book) -> Self {
         let revisions = book.checks().flat_map(|check| check.revisions.iter().map(move |one| (check.number, one)));
         Self(revisions.map(|(check, one)| ((check, one.revision), one.definition.interval_us)).collect())
+    }
+
+    /// Learns of a revision.
+    pub(crate) fn learn(&mut self, check: CheckNo, revision: Revision, interval_us: u64) {
+        self.0.insert((check, revision), interval_us);
     }
 
     /// The interval that a record's slots are apart, for a missed range.
@@ -308,5 +313,64 @@ impl Engine {
             records += prepared.portion.rows;
         }
         Ok((done, records))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600 * 1_000_000;
+    const SEALING: Sealing = Sealing { after_us: 6 * HOUR, records: 1000 };
+
+    fn at(hours: i64) -> UtcMicros {
+        UtcMicros(hours * HOUR)
+    }
+
+    #[test]
+    fn what_is_six_hours_old_is_sealed_with_all_but_the_last_hour() {
+        let mut arrivals = Arrivals::starting(at(0), Arrival(0));
+        for hour in 0..6 {
+            arrivals.note(at(hour), Arrival(10 * hour + 10), Arrival(0), SEALING);
+            assert_eq!(arrivals.cut(at(hour), Arrival(10 * hour + 10), Arrival(0), SEALING), None, "{hour}");
+        }
+        arrivals.note(at(6), Arrival(70), Arrival(0), SEALING);
+        // What came in by five o'clock.
+        assert_eq!(arrivals.cut(at(6), Arrival(70), Arrival(0), SEALING), Some(Arrival(60)));
+        arrivals.note(at(6), Arrival(70), Arrival(60), SEALING);
+        assert_eq!(arrivals.cut(at(7), Arrival(70), Arrival(60), SEALING), None);
+        assert_eq!(arrivals.cut(at(12), Arrival(70), Arrival(60), SEALING), Some(Arrival(70)));
+    }
+
+    #[test]
+    fn many_are_sealed_at_once_but_for_the_newest() {
+        let arrivals = Arrivals::starting(at(0), Arrival(1999));
+        assert_eq!(arrivals.cut(at(0), Arrival(1999), Arrival(1000), SEALING), None);
+        assert_eq!(arrivals.cut(at(0), Arrival(2000), Arrival(1000), SEALING), Some(Arrival(1750)));
+        // Nobody may ask for a seal without an end.
+        let none = Sealing { records: 0, ..SEALING };
+        assert_eq!(arrivals.cut(at(0), Arrival(1000), Arrival(1000), none), None);
+    }
+
+    #[test]
+    fn nothing_new_is_nothing_to_seal_whatever_the_clock_does() {
+        let mut arrivals = Arrivals::starting(at(0), Arrival(5));
+        for hour in [1, 100, 50, 1000] {
+            arrivals.note(at(hour), Arrival(5), Arrival(5), SEALING);
+            assert_eq!(arrivals.cut(at(hour), Arrival(5), Arrival(5), SEALING), None);
+        }
+        // A clock that leapt back only delays.
+        arrivals.note(at(500), Arrival(6), Arrival(5), SEALING);
+        assert_eq!(arrivals.cut(at(0), Arrival(6), Arrival(5), SEALING), None);
+        assert_eq!(arrivals.cut(at(506), Arrival(6), Arrival(5), SEALING), Some(Arrival(6)));
+    }
+
+    #[test]
+    fn memory_of_arrivals_is_bounded() {
+        let mut arrivals = Arrivals::starting(at(0), Arrival(0));
+        for n in 0..100_000 {
+            arrivals.note(UtcMicros(n * SEALING.after_us), Arrival(n), Arrival(-1), SEALING);
+        }
+        assert!(arrivals.seen.len() <= SEEN_MAX);
     }
 }

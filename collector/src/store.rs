@@ -19,6 +19,7 @@ pub mod rows;
 pub mod seal;
 pub mod series;
 pub mod sla_report;
+pub(crate) mod verify;
 pub mod vitals;
 
 mod migrations;

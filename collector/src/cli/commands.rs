@@ -12,6 +12,7 @@ mod policy;
 mod report;
 mod results;
 mod slo;
+mod verify;
 mod vitals;
 mod windows;
 
@@ -80,6 +81,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Heartbeat { command: HeartbeatCommand::Url { check } } => {
             client_side(on_demand::heartbeat_url(&global, check))
         }
+        Command::Verify => verify::verify(&global),
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
         Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),
         Command::Export(args) => exchange::export(&global, &args).map(|()| Exit::Ok),

@@ -21,7 +21,7 @@ use super::{StoreError, Tables};
 use crate::seal::Intervals;
 
 /// Most records of one bucket that are sealed in one transaction: bounds its length, and memory.
-pub(crate) const ROWS_MAX: u64 = 50_000;
+pub(crate) const ROWS_MAX: u64 = 32_000;
 /// Most bytes of records of one bucket that are sealed in one transaction.
 const BYTES_MAX: u64 = 16 << 20;
 

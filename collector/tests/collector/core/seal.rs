@@ -303,7 +303,7 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
     let down = entry(&engine, 2000, result(check, 300, ProbeState::Down));
-    engine.ingest(vec![job(agent, vec![down, entry(&engine, 2001, missed(check, 90_000, 50))])]).unwrap();
+    engine.ingest(vec![job(agent, vec![down, entry(&engine, 2001, missed(check, 69_990, 50))])]).unwrap();
     engine.seal_now().unwrap();
     let before = says(&engine);
     drop(engine);
@@ -350,6 +350,52 @@ fn a_damaged_chunk_stops_neither_the_start_nor_the_rest() {
     assert_eq!(rows(&mut engine, "SELECT sum(records) FROM chunk"), 60);
     drop(engine);
     assert_eq!(says(&on_disk(dir.path())), before);
+}
+
+/// What `verify` says of a store, with its exit code.
+fn verified(dir: &std::path::Path) -> (Option<i32>, serde_json::Value) {
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"))
+        .args(["verify", "--json", "--data-dir"])
+        .arg(dir)
+        .output()
+        .unwrap();
+    (program.status.code(), serde_json::from_slice(&program.stdout).unwrap())
+}
+
+#[test]
+fn verify_finds_what_is_damaged_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
+    engine.seal_now().unwrap();
+    let more = vec![
+        entry(&engine, 2000, missed(check, 69_990, 50)),
+        entry(&engine, 2001, result(check, 30, ProbeState::Down)),
+    ];
+    engine.ingest(vec![job(agent, more)]).unwrap();
+    engine.seal_now().unwrap();
+    engine.ingest(vec![job(agent, vec![entry(&engine, 2002, result(check, 60, ProbeState::Down))])]).unwrap();
+    let (code, told) = verified(dir.path());
+    assert_eq!((code, &told["problems"]), (Some(0), &serde_json::json!([])));
+    assert_eq!((&told["records_sealed"], &told["records_unsealed"]), (&2002.into(), &1.into()));
+    // The same bodies, with sound checksums, of another pair: found by what they say.
+    let db = engine.store().connection();
+    db.execute_batch("CREATE TABLE saved AS SELECT * FROM series; DELETE FROM series").unwrap();
+    let (code, told) = verified(dir.path());
+    assert_eq!(code, Some(4));
+    assert!(told["problems"][0].as_str().unwrap().contains("the timeline is not that of its records"), "{told}");
+    db.execute_batch("INSERT INTO series SELECT * FROM saved; DELETE FROM chunk WHERE rowid = 1").unwrap();
+    let (code, told) = verified(dir.path());
+    assert_eq!(code, Some(4));
+    assert!(told["problems"][0].as_str().unwrap().contains("2002 records were sealed"), "{told}");
+    drop(engine);
+    damage(dir.path(), "chunk");
+    damage(dir.path(), "series");
+    damage(dir.path(), "pair");
+    let (_, told) = verified(dir.path());
+    let problems = told["problems"].to_string();
+    for table in ["table chunk", "table series", "table pair"] {
+        assert!(problems.contains(table), "{problems}");
+    }
 }
 
 #[test]

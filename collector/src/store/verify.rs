@@ -1,0 +1,162 @@
+//! Looks through a whole store: whether every body can be read, and whether the parts say the same.
+//!
+//! Where no record of a pair went by its age, its counts and its timeline are computed again from its records and compared; where some went, that many are
+//! counted. It reads at one instant, beside a running collector, as much as the store holds.
+
+use std::collections::BTreeMap;
+
+use rusqlite::params;
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
+use sitepulse_model::series::Series;
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::seal::{self, PairKey};
+use super::series::{self, Sealed};
+use super::{StoreError, Tables, mend, records, rows};
+use crate::seal::{Intervals, last_slot};
+
+/// Most problems that are told; more are counted.
+const PROBLEMS_MAX: usize = 100;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// Pairs of a check and an agent that have anything sealed.
+    pub(crate) pairs: u64,
+    /// Chunks, and records in them.
+    pub(crate) chunks: u64,
+    pub(crate) sealed: u64,
+    /// Records that went with their age.
+    pub(crate) expired: u64,
+    /// Records that are not sealed.
+    pub(crate) unsealed: u64,
+    /// What is wrong: the first of it, and how much in all.
+    pub(crate) problems: Vec<String>,
+    pub(crate) problems_count: u64,
+}
+
+impl Verified {
+    fn problem(&mut self, what: String) {
+        self.problems_count += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(what);
+        }
+    }
+}
+
+/// Looks through everything.
+pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
+    let mut found = Verified::default();
+    if let Some(what) = mend::quick_check(tables)? {
+        found.problem(format!("the file is torn: {what}"));
+    }
+    if let Some(what) = mend::misfit(tables)? {
+        found.problem(what);
+    }
+    let mut intervals = Intervals::default();
+    for (check, revision) in rows::revisions(tables)? {
+        intervals.learn(check, revision.revision, revision.definition.interval_us);
+    }
+    let upto = seal::upto(tables)?;
+    let mut known = BTreeMap::new();
+    for key in records::sealed_pairs(tables)? {
+        found.pairs += 1;
+        known.insert(key, ());
+        let upto = upto.get(usize::from(key.bucket.0)).copied().unwrap_or_default();
+        pair(tables, key, upto.0, &intervals, &mut found)?;
+    }
+    for table in ["chunk", "series"] {
+        let mut statement = tables.prepare(&format!("SELECT DISTINCT bucket, check_no, agent_no FROM {table}"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
+            if !known.contains_key(&key) {
+                found.problem(format!("table {table}: check {}, agent {} has no counts", key.check, key.agent));
+            }
+        }
+    }
+    match seal::unsealed(tables, |_, _, _| ()) {
+        Ok(count) => found.unsealed = count,
+        Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
+        Err(error) => return Err(error),
+    }
+    Ok(found)
+}
+
+fn pair(
+    tables: Tables<'_>,
+    key: PairKey,
+    upto: i64,
+    intervals: &Intervals,
+    found: &mut Verified,
+) -> Result<(), StoreError> {
+    let name = format!("check {}, agent {}", key.check, key.agent);
+    let mut from_records = Sealed::default();
+    let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+    let mut readable = true;
+    let mut heads = records::chunk_heads(tables, key.bucket, key.check, Some(key.agent), always)?;
+    heads.sort_unstable_by_key(|head| head.number);
+    for head in &heads {
+        found.chunks += 1;
+        let from = sitepulse_daemon::instant::format(head.first);
+        if head.number.0 > upto {
+            found.problem(format!("table chunk: {name}, from {from}: newer than its bucket's seal"));
+        }
+        let stored = match records::chunk_records(tables, head.rowid)? {
+            Ok(stored) => stored,
+            Err(error) => {
+                readable = false;
+                found.problem(format!("table chunk: {name}, {} records from {from}: {error}", head.records));
+                continue;
+            }
+        };
+        let first = stored.iter().map(|one| one.record.scheduled()).min();
+        let last = stored.iter().map(|one| last_slot(&one.record)).max();
+        if (stored.len() as u64, first, last) != (head.records, Some(head.first), Some(head.last))
+            || stored.iter().any(|one| one.record.check() != key.check)
+        {
+            found.problem(format!("table chunk: {name}, from {from}: it holds other records than its row says"));
+        }
+        found.sealed += stored.len() as u64;
+        stored.iter().for_each(|one| from_records.insert(&one.record, intervals.of_record(&one.record)));
+    }
+    let mut timeline = Series::new();
+    let mut statement = tables.prepare_cached(
+        "SELECT month, body FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 ORDER BY month",
+    )?;
+    let mut rows = statement.query(params![key.bucket.0, key.check.0, key.agent.0])?;
+    let mut timeline_readable = true;
+    while let Some(row) = rows.next()? {
+        let (month, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        if let Err(error) = series::decode_segment(&body, &mut timeline) {
+            timeline_readable = false;
+            let from = sitepulse_daemon::instant::format(series::month_span(month).from);
+            found.problem(format!("table series: {name}, the month from {from}: {error}; a start makes it anew"));
+        }
+    }
+    let counts = match seal::pair(tables, key) {
+        Ok(counts) => counts.unwrap_or_default(),
+        Err(StoreError::BadRow { table, what }) => {
+            found.problem(format!("table {table}: {what}; a start counts anew"));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    found.expired += counts.expired;
+    let kept: u64 = heads.iter().map(|head| head.records).sum();
+    if kept + counts.expired != counts.records {
+        found.problem(format!(
+            "{name}: {} records were sealed, {kept} are in chunks and {} went by their age",
+            counts.records, counts.expired
+        ));
+    }
+    if readable && counts.expired == 0 {
+        if counts.pair.ledger != from_records.pair.ledger {
+            found.problem(format!("table pair: {name}: its counts are not those of its records"));
+        }
+        if timeline_readable && timeline != from_records.pair.series {
+            found.problem(format!("table series: {name}: the timeline is not that of its records"));
+        }
+    }
+    Ok(())
+}
