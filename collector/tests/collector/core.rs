@@ -2,6 +2,7 @@
 
 mod apply;
 mod enrol;
+mod groups;
 mod heartbeats;
 mod ingest;
 mod listener;

@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod checks;
 mod heartbeats;
+mod objects;
 mod pages;
 mod program;
 mod routes;
