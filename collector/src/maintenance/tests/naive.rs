@@ -219,13 +219,12 @@ proptest! {
         let wall = Wall::kept(zone_name, origin);
         let until = parts.until_days.filter(|_| parts.count.is_none());
         let mut open = vec![false; usize::try_from((DAYS + DAYS_BEFORE) * 1440).unwrap()];
-        let mut begun = 0;
-        for date in calendar.iter().copied().filter(|date| *date >= first && parts.takes(first, *date)) {
+        let dates = calendar.iter().copied().filter(|date| *date >= first && parts.takes(first, *date));
+        for (begun, date) in (0_u32..).zip(dates) {
             let over = until.is_some_and(|days| date > first.checked_add(days.days()).unwrap());
             if over || parts.count.is_some_and(|count| begun >= count) {
                 break;
             }
-            begun += 1;
             let minute = wall.means(date.to_datetime(time)).unwrap() - origin;
             for minute in minute..minute + lasts_minutes {
                 if let Some(open) = usize::try_from(minute).ok().and_then(|minute| open.get_mut(minute)) {
