@@ -115,12 +115,11 @@ impl Timetable {
         let earliest = Timestamp::from_microsecond(earliest).map_or(self.first, |at| self.zone.to_datetime(at));
         let skip_to = if counted { self.first.date() } else { earliest.date() };
         let dates = (1_u32..).zip(rule.dates(self.first.date(), skip_to));
-        let beginnings = dates.map_while(move |(number, date)| {
+        dates.map_while(move |(number, date)| {
             let wall = date.to_datetime(self.first.time());
             let at = instant(&self.zone, wall)?;
             rule.goes_on(number, wall, at).then_some(at)
-        });
-        beginnings
+        })
     }
 }
 

@@ -56,9 +56,10 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             if kind.keys().contains(&name) {
                 // TOML's own dates mean the same as the texts that objects hold.
-                let value = match value.get_ref() {
-                    DeValue::Datetime(at) => Spanned::new(value.span(), DeValue::String(at.to_string().into())),
-                    other => Spanned::new(value.span(), other.clone()),
+                let value = if let DeValue::Datetime(at) = value.get_ref() {
+                    Spanned::new(value.span(), DeValue::String(at.to_string().into()))
+                } else {
+                    value.clone()
                 };
                 known.insert(key.clone(), value);
                 continue;

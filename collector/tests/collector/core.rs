@@ -5,6 +5,7 @@ mod apply;
 mod backtest;
 mod enrol;
 mod exchange;
+mod groups;
 mod heartbeats;
 mod ingest;
 mod latency;

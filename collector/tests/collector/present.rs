@@ -7,6 +7,7 @@ mod bench;
 mod checks;
 mod heartbeats;
 mod latency;
+mod objects;
 mod pages;
 mod policies;
 mod program;
