@@ -145,7 +145,7 @@ pub(crate) fn frequency(below: &Path) {
         let mut ours = Ours::new(&ledger, below);
         ours.fill(&mut Feed::new(&ledger), ledger.to());
         let (period, book) = (ledger.month(), ours.book());
-        let all = || ours.checks.iter().map(|check| book.account(*check, &Filter::All, period)).last();
+        let all = || ours.checks.iter().filter_map(|check| book.account(*check, &Filter::All, period)).count();
         let took = wall_us(ASKED, all) / checks as f64;
         let runs: usize = ours
             .checks
@@ -177,15 +177,16 @@ pub(crate) fn growth(below: &Path) {
         let before = ours.stored;
         let ingest = ours.fill(&mut feed, ledger.to()) as f64 / (ours.stored - before).max(1) as f64;
         let (period, book) = (ledger.month(), ours.book());
-        let accounts = || ours.checks.iter().map(|check| book.account(*check, &Filter::All, period)).last();
-        let explained = || ours.checks.iter().map(|check| book.explain(*check, &Filter::All, period, ROOM)).last();
+        let accounts = || ours.checks.iter().filter_map(|check| book.account(*check, &Filter::All, period)).count();
+        let explained =
+            || ours.checks.iter().filter_map(|check| book.explain(*check, &Filter::All, period, ROOM)).count();
         [
             ("ingest, us of CPU per result", ingest),
             ("sla of a check, us", wall_us(ASKED, accounts) / checks as f64),
             ("explain a check, us", wall_us(ASKED, explained) / checks as f64),
             (
                 "verdict now of a check, us",
-                wall_us(ASKED, || ours.checks.iter().map(|check| book.verdict_now(*check, ledger.to())).last())
+                wall_us(ASKED, || ours.checks.iter().filter_map(|check| book.verdict_now(*check, ledger.to())).count())
                     / checks as f64,
             ),
             ("conservation of all, us", wall_us(ASKED_ALL, || book.conservation())),
@@ -234,9 +235,9 @@ pub(crate) fn year(below: &Path) {
     );
     for (what, period) in [("30 days", ledger.month()), ("the year", Span::new(ledger.from, ledger.to()))] {
         let account = |check: &CheckNo| book.account(*check, &Filter::All, period);
-        let all = wall_us(ASKED_ALL, || ours.checks.iter().map(account).last()) / 1000.0;
+        let all = wall_us(ASKED_ALL, || ours.checks.iter().filter_map(account).count()) / 1000.0;
         let explain = |check: &CheckNo| book.explain(*check, &Filter::All, period, ROOM).map(|told| told.len());
-        let explained = wall_us(3, || ours.checks.iter().map(explain).last()) / 1000.0;
+        let explained = wall_us(3, || ours.checks.iter().filter_map(explain).count()) / 1000.0;
         let each = |all: f64| all * 1000.0 / size.checks as f64;
         println!(
             "{what:<10} sla of a check {:>8.1} us, of all {all:>8.2} ms; explain a check {:>8.3} ms",
