@@ -284,8 +284,14 @@ impl Engine {
     }
 
     /// Seals everything there is up to now in the caller's thread, and deletes the rows: what the task does in steps, for tests and the simulator.
-    /// How many records were sealed.
+    /// Amendments under way are written first, as they would be in time. How many records were sealed.
     pub fn seal_now(&mut self) -> Result<u64, StoreError> {
+        self.settle(clock::now(), true)?;
+        self.seal_what_can_be()
+    }
+
+    /// [`Self::seal_now`] without what amendments under way need.
+    pub fn seal_what_can_be(&mut self) -> Result<u64, StoreError> {
         let mut records = 0;
         loop {
             let (buckets, sealed) = self.seal_buckets(usize::from(BUCKETS))?;

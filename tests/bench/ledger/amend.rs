@@ -50,6 +50,8 @@ pub(crate) fn run(below: &Path) {
         }
     }
     ours.take(jobs);
+    let taken = (usage::own_cpu_us() - began) as f64 / 1e6;
+    let amendments = ours.engine.settle(now, true).expect("amendments are written");
     let took = (usage::own_cpu_us() - began) as f64 / 1e6;
     let late = ours.stored - known;
     let again = completeness(&ours, period);
@@ -59,11 +61,14 @@ pub(crate) fn run(below: &Path) {
     );
     assert!(again > told + 0.5, "the late results changed nothing");
     let scratch = (all + fresh) as f64 / 1e6 * ours.stored as f64 / known.max(before) as f64;
-    println!("taken in and amended    {took:>8.2} s of CPU; goal <= 5 s: {}", verdict(took <= 5.0));
+    println!("taken in                {taken:>8.2} s of CPU");
+    println!("{amendments:>5} amendments written {:>7.2} s of CPU", took - taken);
+    println!("both                    {took:>8.2} s of CPU; goal <= 5 s: {}", verdict(took <= 5.0));
     println!(
-        "all of {} days anew     {scratch:>8.2} s of CPU; the backlog is 1/{:.1} of it",
+        "all of {} days anew     {scratch:>8.2} s of CPU; the backlog is 1/{:.1} of it, its amendments 1/{:.0}; goal <= 1/20",
         size.days,
-        scratch / took
+        scratch / took,
+        scratch / (took - taken)
     );
     let account = || completeness(&ours, Span::new(ledger.from, ledger.to()));
     println!("figures of all checks   {:>8.2} ms", wall_us(3, account) / 1000.0);
