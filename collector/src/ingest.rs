@@ -47,6 +47,15 @@ pub struct IngestJob {
     pub batch: Batch,
 }
 
+/// From where batches come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From their agent, which forgets them once they are acknowledged.
+    Agent,
+    /// From a collector's export: tombstones were settled there, and what is refused is in the file still.
+    Import,
+}
+
 /// What became of a batch's records: their sum is the batch's length.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IngestOutcome {
@@ -145,6 +154,15 @@ impl Engine {
     /// returns `Err`. Each job's outcome in order. An agent the book does not know is a programming error of the session's and
     /// has all its records set aside.
     pub fn ingest(&mut self, jobs: Vec<IngestJob>) -> Result<Vec<IngestOutcome>, StoreError> {
+        self.ingest_from(jobs, Origin::Agent)
+    }
+
+    /// [`Self::ingest`] of batches that come another way.
+    pub(crate) fn ingest_from(
+        &mut self,
+        jobs: Vec<IngestJob>,
+        origin: Origin,
+    ) -> Result<Vec<IngestOutcome>, StoreError> {
         let mut jobs = jobs;
         let mut pending = Pending { arrival: self.arrival, ..Pending::default() };
         let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
@@ -160,7 +178,7 @@ impl Engine {
         let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, sources: &self.sources };
         let late = self.store.write(|tables| {
             for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
-                known.take_in(tables, job, judged, &mut pending, outcome, fresh)?;
+                known.take_in(tables, origin, job, judged, &mut pending, outcome, fresh)?;
             }
             for (key, mark) in &pending.marks {
                 rows::set_mark(tables, *key, mark)?;
@@ -216,9 +234,11 @@ impl Engine {
 }
 
 impl Known<'_> {
+    #[allow(clippy::too_many_arguments, reason = "each is another owner's")]
     fn take_in(
         &self,
         tables: Tables<'_>,
+        origin: Origin,
         job: &mut IngestJob,
         judged: &Judged,
         pending: &mut Pending,
@@ -247,15 +267,26 @@ impl Known<'_> {
                     }
                 };
                 let mark = &mut pending.marks[at].1;
-                match mark.insert(entry.seq) {
+                let inserted = match origin {
+                    Origin::Agent => mark.insert(entry.seq),
+                    // The agent may live and need what is left.
+                    Origin::Import if mark.is_half_full() => mark.insert_without_gap(entry.seq),
+                    Origin::Import => mark.insert(entry.seq),
+                };
+                match inserted {
                     Inserted::New => {}
                     Inserted::Known => {
                         outcome.duplicates += 1;
                         continue;
                     }
+                    Inserted::Full if origin == Origin::Import => {
+                        outcome.set_aside += 1;
+                        continue;
+                    }
                     Inserted::Full => verdict = Err(SetAside::TooManyGaps),
                 }
                 if verdict.is_ok()
+                    && origin == Origin::Agent
                     && let Record::Dropped(dropped) = &mut entry.record
                 {
                     // What came in after all, though its sender never heard the ack, is stored and not dropped.
@@ -336,14 +367,20 @@ impl Known<'_> {
         if let Some(number) = pended.or_else(|| self.sources.number(&source)) {
             return Ok(number);
         }
-        let number = pending.sources.last().map_or(self.sources.newest, |(number, _)| *number) + 1;
+        // Not used lately: after a start, or where many take turns.
+        if let Some(number) = rows::source_number(tables, bucket, &source)? {
+            pending.sources.push((number, source));
+            return Ok(number);
+        }
+        let newest = pending.sources.iter().map(|(number, _)| *number).max();
+        let number = newest.unwrap_or(0).max(self.sources.newest) + 1;
         rows::insert_source(tables, bucket, number, &source)?;
         pending.sources.push((number, source));
         Ok(number)
     }
 }
 
-/// Most sources of one agent that are compared with: older ones are written anew.
+/// Most sources of one agent that are compared with before they are looked for in the table.
 const SOURCES_KEPT: usize = 16;
 
 /// The sources that were used last.

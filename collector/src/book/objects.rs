@@ -115,12 +115,6 @@ pub trait Coded: Clone {
 
     /// What to write for a missing key.
     fn sample(key: &str) -> &'static str;
-
-    /// Told its version, for objects that carry it.
-    #[must_use]
-    fn numbered(self, _version: u32) -> Self {
-        self
-    }
 }
 
 /// Makes of one line for each kind of object all that must know the kinds.
@@ -232,10 +226,9 @@ macro_rules! kinds {
         impl Objects {
             /// Adds the next version of an object.
             pub(crate) fn push(&mut self, revised: Revised<Object>) {
-                let version = revised.version;
                 match &revised.body {
                     $(Object::$kind(object) => {
-                        let (id, object) = (Coded::id(object).to_owned(), object.clone().numbered(version));
+                        let (id, object) = (Coded::id(object).to_owned(), object.clone());
                         self.$histories.push(&id, revised.map(|_| object));
                     })+
                 }
@@ -248,6 +241,24 @@ macro_rules! kinds {
                         self.$histories.versions(id).last().cloned().map(|revised| revised.map(Object::$kind))
                     })+
                 }
+            }
+
+            /// Every version of an object, oldest first.
+            pub fn versions(&self, kind: ObjectKind, id: &str) -> Vec<Revised<Object>> {
+                match kind {
+                    $(ObjectKind::$kind => {
+                        self.$histories.versions(id).iter().map(|revised| revised.clone().map(Object::$kind)).collect()
+                    })+
+                }
+            }
+
+            /// Every version of every object, by kind and id, oldest first.
+            pub fn all(&self) -> Vec<Revised<Object>> {
+                let mut all = Vec::new();
+                $(for (_, versions) in self.$histories.iter() {
+                    all.extend(versions.iter().map(|revised| revised.clone().map(Object::$kind)));
+                })+
+                all
             }
 
             /// Every object that applies now, by kind and id.

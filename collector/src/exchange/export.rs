@@ -13,7 +13,7 @@ use super::{ExchangeError, Format, Histories, Row};
 use crate::book::Book;
 use crate::store::records::{ReadBack, records_of};
 use crate::store::rows::Sources;
-use crate::store::{Store, StoreError, Tables, rows};
+use crate::store::{Store, StoreError, Tables, objects, rows};
 
 /// What is to be exported.
 #[derive(Debug, Clone)]
@@ -108,7 +108,7 @@ fn write(
     writer: &mut Writer,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
-    let sources = Sources::read(tables)?;
+    let mut sources = Sources::of_tables(tables);
     let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0 };
     for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
         progress(done as u64, checks.len() as u64);
@@ -150,6 +150,9 @@ fn histories_of(tables: Tables<'_>) -> Result<Book, StoreError> {
     }
     for event in rows::events(tables)? {
         book.insert_event(event);
+    }
+    for revised in objects::versions(tables)? {
+        book.insert_object(revised);
     }
     Ok(book)
 }

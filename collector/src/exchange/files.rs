@@ -167,7 +167,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the file cannot be read, or what stands there makes no sense.
-    pub fn next(&mut self) -> Result<Option<Item>, ExchangeError> {
+    pub fn read(&mut self) -> Result<Option<Item>, ExchangeError> {
         self.at += 1;
         let row = match &mut self.from {
             From::Jsonl(lines) => {

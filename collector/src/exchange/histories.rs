@@ -1,4 +1,4 @@
-//! What records alone do not say: the definitions of their checks, the lives of their agents, suspensions and weights.
+//! What records alone do not say: the definitions of their checks, the lives of their agents, suspensions and weights, policies and windows.
 
 use serde::{Deserialize, Serialize};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
@@ -6,7 +6,7 @@ use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region, Revision
 use sitepulse_model::time::UtcMicros;
 
 use super::row::Instant;
-use crate::book::{Agent, Book, CheckRevision, is_heartbeat};
+use crate::book::{Agent, Book, CheckRevision, Object, ObjectKind, Revised, is_heartbeat};
 use crate::store::definition;
 
 /// The histories behind some records, in names instead of a collector's own numbers.
@@ -21,6 +21,9 @@ pub struct Histories {
     pub agents: Vec<AgentHistory>,
     /// Suspensions, resumptions and weights of these checks and agents.
     pub events: Vec<EventHistory>,
+    /// The accounting policies and maintenance windows, which figures rest on too.
+    #[serde(default)]
+    pub objects: Vec<ObjectHistory>,
 }
 
 /// A check and its definitions.
@@ -47,6 +50,61 @@ pub struct RevisionHistory {
     pub author: String,
     /// The definition, as the store keeps it.
     pub definition: serde_json::Value,
+}
+
+/// A version of an accounting policy or a maintenance window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectHistory {
+    /// The name of its table in check files.
+    pub kind: String,
+    /// Its number.
+    pub version: u32,
+    /// Applied from here on.
+    pub effective_from: Instant,
+    /// Whether the object ended here.
+    pub retired: bool,
+    /// Who applied it.
+    pub author: String,
+    /// What it says, as the store keeps it.
+    pub body: serde_json::Value,
+}
+
+impl ObjectHistory {
+    /// The kinds that figures rest on.
+    const KINDS: [ObjectKind; 2] = [ObjectKind::Policy, ObjectKind::Maintenance];
+
+    fn of(revised: &Revised<Object>) -> Option<Self> {
+        let kind = revised.body.kind();
+        Self::KINDS.contains(&kind).then(|| Self {
+            kind: kind.table().to_owned(),
+            version: revised.version,
+            effective_from: Instant(revised.effective_from),
+            retired: revised.retired,
+            author: revised.author.clone(),
+            body: serde_json::from_str(&revised.body.json()).expect("it was JSON just now"),
+        })
+    }
+
+    /// The version.
+    ///
+    /// # Errors
+    /// When it is of another kind, or makes no sense.
+    pub fn to_revised(&self) -> Result<Revised<Object>, String> {
+        let kind = Self::KINDS.into_iter().find(|kind| kind.table() == self.kind);
+        let kind = kind.ok_or_else(|| format!("{:?} is no kind of object that an export holds", self.kind))?;
+        let body = Object::from_json(kind, &self.body.to_string()).map_err(|error| error.to_string())?;
+        if let Some(fault) = body.faults().first() {
+            return Err(format!("{} {}: {}", self.kind, body.id(), fault.message));
+        }
+        Ok(Revised {
+            version: self.version,
+            effective_from: self.effective_from.0,
+            retired: self.retired,
+            author: self.author.clone(),
+            body,
+        })
+    }
 }
 
 /// An agent's life.
@@ -122,6 +180,7 @@ impl Histories {
                 .collect(),
             agents: agents.iter().map(|agent| AgentHistory::of(agent)).collect(),
             events: events.iter().map(|event| EventHistory::of(book, event)).collect(),
+            objects: book.objects().all().iter().filter_map(ObjectHistory::of).collect(),
         }
     }
 }

@@ -344,7 +344,6 @@ impl Row {
             body_bytes: self.body_bytes.map(|bytes| natural(bytes, "body_bytes")).transpose()?,
             certificate_expires: self.certificate_expires.map(|at| at.0),
             more: facts(self.facts.as_deref().unwrap_or(""))?,
-            ..Facts::default()
         };
         // Held by no agent's limits: a file may say anything.
         facts.shorten();

@@ -16,13 +16,13 @@ use sitepulse_model::record::{Provenance, Record};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry};
 
-use super::{IngestJob, validate};
+use super::{IngestJob, Origin, validate};
 use crate::app::AppError;
-use crate::book::{Agent, Book, CheckRevision};
+use crate::book::{Agent, Book, CheckRevision, Object, ObjectKind, Revised};
 use crate::engine::Engine;
 use crate::exchange::histories::{CheckHistory, Histories};
 use crate::exchange::row::Named;
-use crate::store::rows;
+use crate::store::{objects, rows};
 
 /// What became of histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +33,8 @@ pub struct ImportedHistories {
     pub agents: usize,
     /// Events that were not known.
     pub events: usize,
+    /// Policies and maintenance windows that were not known.
+    pub objects: usize,
 }
 
 /// What became of records.
@@ -44,7 +46,7 @@ pub struct ImportedRecords {
     pub known: u64,
     /// Which of them, counted from 0, were refused, and why.
     pub refused: Vec<(usize, String)>,
-    /// How many more found no place in their mark.
+    /// How many more found no place in their mark: nothing was written of them.
     pub without_place: u64,
 }
 
@@ -54,6 +56,7 @@ struct News {
     revisions: Vec<(CheckNo, CheckRevision)>,
     agents: Vec<Agent>,
     events: Vec<ControlEvent>,
+    objects: Vec<Revised<Object>>,
     checks: BTreeMap<CheckId, CheckNo>,
 }
 
@@ -71,8 +74,12 @@ impl Engine {
         let floor = self.numbers_from()?;
         let shared = Arc::clone(&self.shared);
         let news = news(&shared.book(), histories, author, floor, now).map_err(AppError::Conflict)?;
-        let imported =
-            ImportedHistories { checks: news.checks.len(), agents: news.agents.len(), events: news.events.len() };
+        let imported = ImportedHistories {
+            checks: news.checks.len(),
+            agents: news.agents.len(),
+            events: news.events.len(),
+            objects: news.objects.iter().filter(|revised| revised.version == 1).count(),
+        };
         if imported == ImportedHistories::default() {
             return Ok(imported);
         }
@@ -84,6 +91,7 @@ impl Engine {
                 rows::insert_agent(tables, agent)?;
                 agent.revoked_at.iter().try_for_each(|at| rows::revoke_agent(tables, agent, *at))?;
             }
+            news.objects.iter().try_for_each(|revised| objects::insert_version(tables, revised))?;
             news.events.iter().try_for_each(|event| rows::insert_event(tables, event, now))
         })?;
         let mut book = shared.book_mut();
@@ -95,6 +103,9 @@ impl Engine {
         }
         for event in news.events {
             book.insert_event(event);
+        }
+        for revised in news.objects {
+            book.insert_object(revised);
         }
         drop(book);
         shared.tick();
@@ -133,7 +144,7 @@ impl Engine {
             entries.sort_by_key(|entry| (entry.bucket, entry.seq));
             IngestJob { agent, received_at: now, batch: Batch { number: 0, incarnation, provenances, entries } }
         });
-        for outcome in self.ingest(jobs.collect())? {
+        for outcome in self.ingest_from(jobs.collect(), Origin::Import)? {
             imported.stored += outcome.stored;
             imported.known += outcome.duplicates;
             imported.without_place += outcome.set_aside;
@@ -232,7 +243,66 @@ fn news(book: &Book, histories: &Histories, author: &str, floor: u32, now: UtcMi
             news.events.push(event);
         }
     }
+    news.objects = objects_of(book, histories, author)?;
     Ok(news)
+}
+
+/// The objects that are not known, each ended at the instant of the export: `apply` begins it again.
+fn objects_of(book: &Book, histories: &Histories, author: &str) -> Result<Vec<Revised<Object>>, String> {
+    let mut histories_of: BTreeMap<(ObjectKind, String), Vec<Revised<Object>>> = BTreeMap::new();
+    for history in &histories.objects {
+        let revised = history.to_revised()?;
+        let versions = histories_of.entry((revised.body.kind(), revised.body.id().to_owned())).or_default();
+        let after = versions.last().map_or((0, UtcMicros::MIN), |last| (last.version, last.effective_from));
+        if revised.version != after.0 + 1 || revised.effective_from <= after.1 {
+            return Err(format!("{} {}: its versions are out of order", history.kind, revised.body.id()));
+        }
+        versions.push(revised);
+    }
+    let mut news = Vec::new();
+    for ((kind, id), mut versions) in histories_of {
+        let known = book.objects().versions(kind, &id);
+        let same = |(ours, theirs): (&Revised<Object>, &Revised<Object>)| {
+            (ours.version, ours.effective_from, ours.retired) == (theirs.version, theirs.effective_from, theirs.retired)
+                && ours.body.json() == theirs.body.json()
+        };
+        if !known.is_empty() {
+            if known.len() < versions.len() || !known.iter().zip(&versions).all(same) {
+                let table = kind.table();
+                return Err(format!(
+                    "[[{table}]] {id} has another history here: import into a collector that does not know it"
+                ));
+            }
+            continue;
+        }
+        if let Some(stranger) = versions.iter().find_map(|revised| covers_others(book, histories, &revised.body)) {
+            return Err(format!(
+                "maintenance window {id} covers check {stranger} here too, whose past it would rewrite: import into another collector"
+            ));
+        }
+        if let Some(last) = versions.last().filter(|last| !last.retired).cloned() {
+            let effective_from = histories.exported.0.max(last.effective_from.plus_us(1));
+            let (version, author) = (last.version + 1, author.to_owned());
+            versions.push(Revised { version, effective_from, retired: true, author, ..last });
+        }
+        news.append(&mut versions);
+    }
+    Ok(news)
+}
+
+/// A check that is not the file's and that a window covers.
+fn covers_others<'b>(book: &'b Book, histories: &Histories, object: &Object) -> Option<&'b CheckId> {
+    let Object::Maintenance(window) = object else { return None };
+    let foreign = |id: &CheckId| !histories.checks.iter().any(|check| check.id == id.as_str());
+    let covered = |check: &&crate::book::Check| {
+        check.revisions.iter().any(|revision| {
+            let labels = &revision.labels;
+            window.checks.iter().any(|id| id == check.id.as_str())
+                || labels.group.as_ref().is_some_and(|group| window.groups.iter().any(|of| of == group.as_str()))
+                || labels.tags.iter().any(|tag| window.tags.iter().any(|of| of == tag.as_str()))
+        })
+    };
+    book.checks().filter(|check| foreign(&check.id)).find(covered).map(|check| &check.id)
 }
 
 /// A check's definitions, ascending in number and in time.

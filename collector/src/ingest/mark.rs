@@ -80,6 +80,17 @@ impl Mark {
         Inserted::New
     }
 
+    /// Whether half of the gaps that it may keep are there.
+    pub fn is_half_full(&self) -> bool {
+        self.gaps.len() >= GAPS_MAX / 2
+    }
+
+    /// Adds a number where no gap more is opened.
+    pub fn insert_without_gap(&mut self, seq: Seq) -> Inserted {
+        let splits = self.gaps.iter().any(|(first, last)| *first < seq.0 && seq.0 < *last);
+        if seq.0 > self.next || splits { Inserted::Full } else { self.insert(seq) }
+    }
+
     /// Adds `first..=last`; how many of them were seen before. A full mark takes no range that would open one more gap.
     pub fn insert_range(&mut self, first: Seq, last: Seq) -> u64 {
         let (first, last) = (first.0, last.0);

@@ -22,6 +22,9 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest body of `apply`: check files as JSON text.
 pub const APPLY_BYTES_MAX: usize = 2 * checkfile::FILE_BYTES_MAX;
 
+/// Longest body of `import`: the histories of a whole collector, or a batch of records.
+pub const IMPORT_BYTES_MAX: usize = 64 << 20;
+
 /// Longest body of a secret: its value and a line's end.
 pub const SECRET_BODY_BYTES_MAX: usize = SECRET_BYTES_MAX + 2;
 
@@ -124,7 +127,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/backtest", Scope::Read, backtest::backtest),
         read("/api/v1/history", Scope::Read, api::history),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
-        Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },
+        Route { body_max: IMPORT_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },
         change("/api/v1/control", Scope::Admin, api::control),
         change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
         change("/api/v1/join-tokens", Scope::Admin, api::join_token),

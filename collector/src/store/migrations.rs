@@ -147,6 +147,7 @@ CREATE TABLE source(
     build TEXT NOT NULL, clock_offset_us INTEGER, clock_uncertainty_us INTEGER NOT NULL,
     PRIMARY KEY (bucket, source_no)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX source_by_number ON source(source_no);
 CREATE TEMP TABLE source_of AS
     SELECT row_number() OVER (ORDER BY agent_no, incarnation, provenance_no) AS source_no, agent_no, incarnation, provenance_no
     FROM (SELECT DISTINCT agent_no, incarnation, provenance_no FROM result);

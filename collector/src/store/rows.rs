@@ -1,6 +1,7 @@
 //! Rows to domain types and back. Functions that write are given the tables within a transaction, by [`super::Store::write`].
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{CachedStatement, OptionalExtension, Row, params};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
@@ -548,31 +549,63 @@ pub(crate) fn newest_source(tables: Tables<'_>) -> Result<u32, StoreError> {
     Ok(tables.query_row("SELECT coalesce(max(source_no), 0) FROM source", [], |row| row.get(0))?)
 }
 
-/// All sources by number.
-#[derive(Debug)]
-pub(crate) struct Sources(HashMap<u32, Source>);
+/// The number of a source that is there; `bucket` is its agent's.
+pub(crate) fn source_number(tables: Tables<'_>, bucket: Bucket, source: &Source) -> Result<Option<u32>, StoreError> {
+    Ok(tables
+        .prepare_cached(
+            "SELECT source_no FROM source WHERE bucket = ?1 AND agent_no = ?2 AND incarnation = ?3 AND build = ?4 \
+             AND clock_offset_us IS ?5 AND clock_uncertainty_us = ?6 LIMIT 1",
+        )?
+        .query_row(
+            params![
+                bucket.0,
+                source.agent.0,
+                source.incarnation.0.cast_signed(),
+                source.provenance.build,
+                source.provenance.clock_offset_us,
+                source.provenance.clock_uncertainty_us.cast_signed(),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
 
-impl Sources {
-    pub(crate) fn read(tables: Tables<'_>) -> Result<Self, StoreError> {
-        let mut statement = tables.prepare_cached(
-            "SELECT source_no, agent_no, incarnation, build, clock_offset_us, clock_uncertainty_us FROM source",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let provenance = Provenance {
-                build: row.get(3)?,
-                clock_offset_us: row.get(4)?,
-                clock_uncertainty_us: row.get::<_, i64>(5)?.cast_unsigned(),
-            };
-            let incarnation = Incarnation(row.get::<_, i64>(2)?.cast_unsigned());
-            Ok((row.get(0)?, Source { agent: AgentNo(row.get(1)?), incarnation, provenance }))
-        })?;
-        Ok(Self(rows.collect::<Result<_, _>>()?))
+/// Sources by number, read when they are first asked for.
+pub(crate) struct Sources<'c> {
+    tables: Tables<'c>,
+    read: HashMap<u32, Source>,
+}
+
+impl<'c> Sources<'c> {
+    pub(crate) fn of_tables(tables: Tables<'c>) -> Self {
+        Self { tables, read: HashMap::new() }
     }
 
     /// The source of a record.
-    pub(crate) fn of(&self, number: u32) -> Result<&Source, StoreError> {
-        self.0.get(&number).ok_or_else(|| bad("source", format!("number {number} of a record is not there")))
+    pub(crate) fn of(&mut self, number: u32) -> Result<&Source, StoreError> {
+        Ok(match self.read.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(source(self.tables, number)?),
+        })
     }
+}
+
+fn source(tables: Tables<'_>, number: u32) -> Result<Source, StoreError> {
+    let source = tables
+        .prepare_cached(
+            "SELECT agent_no, incarnation, build, clock_offset_us, clock_uncertainty_us FROM source WHERE source_no = ?1",
+        )?
+        .query_row(params![number], |row| {
+            let provenance = Provenance {
+                build: row.get(2)?,
+                clock_offset_us: row.get(3)?,
+                clock_uncertainty_us: row.get::<_, i64>(4)?.cast_unsigned(),
+            };
+            let incarnation = Incarnation(row.get::<_, i64>(1)?.cast_unsigned());
+            Ok(Source { agent: AgentNo(row.get(0)?), incarnation, provenance })
+        })
+        .optional()?;
+    source.ok_or_else(|| bad("source", format!("number {number} of a record is not there")))
 }
 
 /// Who measured, with which clock, by the number of the source; `bucket` is the agent's.

@@ -60,7 +60,7 @@ fn least(upto: &Upto) -> Arrival {
 /// Calls `each` with every record that is not sealed, in order of arrival.
 pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Arrival, AgentNo, Record)) -> Result<u64, StoreError> {
     let sealed = upto(tables)?;
-    let sources = Sources::read(tables)?;
+    let mut sources = Sources::of_tables(tables);
     let mut statement =
         tables.prepare("SELECT arrival, bucket, source_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
     let mut rows = statement.query(params![least(&sealed).0])?;
@@ -92,7 +92,7 @@ pub(crate) fn unsealed_of(
     mut each: impl FnMut(Kept),
 ) -> Result<(), StoreError> {
     let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
-    let sources = Sources::read(tables)?;
+    let mut sources = Sources::of_tables(tables);
     let mut statement = tables.prepare_cached(
         "SELECT source_no, seq, body FROM result WHERE arrival > ?1 AND bucket = ?2 ORDER BY arrival",
     )?;
@@ -187,7 +187,7 @@ impl RawRow {
 
 /// The records of some portions by bucket, in order of arrival. One pass over the rows; as much memory as the portions' bytes.
 pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMap<Bucket, Vec<RawRow>>, StoreError> {
-    let sources = Sources::read(tables)?;
+    let mut sources = Sources::of_tables(tables);
     let wanted: BTreeMap<u8, &Portion> = portions.iter().map(|portion| (portion.bucket.0, portion)).collect();
     let from = portions.iter().map(|portion| portion.from).min().unwrap_or_default();
     let upto = portions.iter().map(|portion| portion.upto).max().unwrap_or_default();

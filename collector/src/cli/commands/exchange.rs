@@ -17,8 +17,10 @@ use crate::exchange::files::{Item, Reader};
 use crate::exchange::{ExchangeError, Format, Histories, Row};
 use crate::present::dto::exchange::{ImportBody, ImportView, RefusedView};
 
-/// Records that are sent in one go.
+/// Most records that are sent in one go.
 const BATCH: usize = 2_000;
+/// Most bytes of them, about.
+const BATCH_BYTES: usize = 8 << 20;
 /// Refusals that are told one by one.
 const REFUSALS_TOLD: usize = 20;
 /// How often progress is shown, in microseconds.
@@ -40,6 +42,7 @@ struct ImportedView {
     checks: usize,
     agents: usize,
     events: usize,
+    objects: usize,
     stored: u64,
     known: u64,
     refused: u64,
@@ -129,6 +132,8 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> 
 struct Sender<'c> {
     client: &'c Client,
     waiting: Vec<Row>,
+    /// What those take, about.
+    bytes: usize,
     places: Vec<String>,
     sum: ImportedView,
 }
@@ -138,12 +143,14 @@ impl Sender<'_> {
         if self.waiting.is_empty() && histories.is_none() {
             return Ok(());
         }
+        self.bytes = 0;
         let records = std::mem::take(&mut self.waiting);
         let places = std::mem::take(&mut self.places);
         let view: ImportView = self.client.post("/api/v1/import", &ImportBody { histories, records }).await?;
         self.sum.checks += view.checks;
         self.sum.agents += view.agents;
         self.sum.events += view.events;
+        self.sum.objects += view.objects;
         self.sum.stored += view.stored;
         self.sum.known += view.known;
         self.sum.refused += view.without_place;
@@ -172,23 +179,26 @@ pub(super) async fn import(global: &Global, args: ImportArgs) -> Result<Exit, Fa
     let format = format(&args.file, args.format)?;
     let mut reader = Reader::open(&args.file, format).map_err(|error| failure(&error))?;
     let client = Client::open(global, Need::Directory).await?;
-    let mut sender = Sender { client: &client, waiting: Vec::new(), places: Vec::new(), sum: ImportedView::default() };
+    let mut sender =
+        Sender { client: &client, waiting: Vec::new(), bytes: 0, places: Vec::new(), sum: ImportedView::default() };
     let mut progress = shown("import", "records");
     let mut done = 0;
     let outcome = async {
-        while let Some(item) = reader.next().map_err(|error| failure(&error))? {
+        while let Some(item) = reader.read().map_err(|error| failure(&error))? {
             match item {
                 Item::Histories(histories) => {
                     sender.send(None).await?;
                     sender.send(Some(*histories)).await?;
                 }
                 Item::Row(row) => {
+                    sender.bytes += 1_000 + row.facts.as_ref().map_or(0, |facts| 2 * facts.len());
+                    sender.bytes += row.seqs.as_ref().map_or(0, String::len);
                     sender.waiting.push(*row);
                     sender.places.push(reader.place());
                     done += 1;
                 }
             }
-            if sender.waiting.len() >= BATCH {
+            if sender.waiting.len() >= BATCH || sender.bytes >= BATCH_BYTES {
                 sender.send(None).await?;
                 progress(done, None);
             }
@@ -214,8 +224,8 @@ pub(super) async fn import(global: &Global, args: ImportArgs) -> Result<Exit, Fa
         return Ok(exit);
     }
     let mut text = format!(
-        "Imported {} records from {}; {} were known, {} refused. New here: {} checks, {} agents, {} events.\n",
-        sum.stored, sum.file, sum.known, sum.refused, sum.checks, sum.agents, sum.events
+        "Imported {} records from {}; {} were known, {} refused. New here: {} checks, {} agents, {} events, {} policies and windows.\n",
+        sum.stored, sum.file, sum.known, sum.refused, sum.checks, sum.agents, sum.events, sum.objects
     );
     for RefusalView { place, why } in &sum.refusals {
         text.push_str(&format!("refused: {place}: {why}\n"));

@@ -117,13 +117,13 @@ fn named() -> impl Strategy<Value = Named> {
 
 fn nothing() -> Histories {
     let exported = Instant(UtcMicros(1_790_000_000_000_000));
-    Histories { exported, checks: Vec::new(), agents: Vec::new(), events: Vec::new() }
+    Histories { exported, checks: Vec::new(), agents: Vec::new(), events: Vec::new(), objects: Vec::new() }
 }
 
 fn read(path: &Path, format: Format) -> Result<(Vec<Row>, usize), ExchangeError> {
     let mut reader = Reader::open(path, format)?;
     let (mut rows, mut histories) = (Vec::new(), 0);
-    while let Some(item) = reader.next()? {
+    while let Some(item) = reader.read()? {
         match item {
             Item::Row(row) => rows.push(*row),
             Item::Histories(read) => {

@@ -19,7 +19,8 @@ pub async fn import(
     let mut view = ImportView::default();
     if let Some(histories) = request.histories {
         let imported = present.app().import_histories(histories, caller.author).await?;
-        (view.checks, view.agents, view.events) = (imported.checks, imported.agents, imported.events);
+        (view.checks, view.agents) = (imported.checks, imported.agents);
+        (view.events, view.objects) = (imported.events, imported.objects);
     }
     let mut records = Vec::with_capacity(request.records.len());
     let mut places = Vec::with_capacity(request.records.len());

@@ -25,6 +25,8 @@ pub struct ImportView {
     pub agents: usize,
     /// Events that were not known.
     pub events: usize,
+    /// Policies and maintenance windows that were not known.
+    pub objects: usize,
     /// Records that are new.
     pub stored: u64,
     /// Records that were known.

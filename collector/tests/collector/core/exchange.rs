@@ -7,7 +7,7 @@ use sitepulse_collector::exchange::row::Named;
 use sitepulse_collector::exchange::{Format, Histories};
 use sitepulse_collector::ingest::import::{ImportedHistories, ImportedRecords};
 use sitepulse_model::control::{Change, Scope, Weight};
-use sitepulse_model::id::CheckId;
+use sitepulse_model::id::{AgentNo, CheckId};
 use sitepulse_model::time::Span;
 
 use super::world::*;
@@ -20,6 +20,12 @@ use sitepulse_model::time::UtcMicros;
 fn lived(engine: &mut Engine) {
     let agent = enrol(engine, "eu-west", None).agent;
     engine.apply(vec![definition("shop"), definition("blog")], &options(), START).unwrap();
+    let window = sitepulse_daemon::instant::format(at(1200).plus_us(19_000));
+    let objects = format!(
+        "[[policy]]\nid = \"contract\"\nobjective = \"99%\"\nregional = \"by_share\"\n\
+         [[maintenance]]\nid = \"patch\"\nchecks = [\"shop\"]\nfrom = \"{window}\"\nlasts = \"5m\"\n"
+    );
+    engine.apply(written(&objects), &options(), at(1)).unwrap();
     let until = at(3000);
     let suspend = Change::Suspend { until, reason: "moving".into() };
     engine.control(Scope::Agent(agent), suspend, "collector:cli", at(2400)).unwrap();
@@ -59,10 +65,15 @@ fn figures(engine: &Engine) -> Vec<(String, String, u64)> {
     all
 }
 
+fn written(text: &str) -> sitepulse_collector::checkfile::Written {
+    let source = sitepulse_collector::checkfile::Source { name: "objects.toml".into(), text: text.into() };
+    sitepulse_collector::checkfile::parse(&[source]).unwrap()
+}
+
 fn read(path: &std::path::Path) -> (Option<Histories>, Vec<Named>) {
     let mut reader = Reader::open(path, Format::of(path).unwrap()).unwrap();
     let (mut histories, mut records) = (None, Vec::new());
-    while let Some(item) = reader.next().unwrap() {
+    while let Some(item) = reader.read().unwrap() {
         match item {
             Item::Histories(read) => histories = Some(*read),
             Item::Row(row) => records.push(row.into_named().unwrap()),
@@ -84,6 +95,7 @@ fn an_export_gives_the_same_figures_elsewhere() {
     lived(&mut engine);
     let before = figures(&engine);
     assert!(before[0].1.contains("down_us: 150000000,"), "{before:?}");
+    assert!(before[1].1.contains("maintenance_us: 300000000,"), "{before:?}");
     for name in ["all.jsonl", "all.parquet"] {
         let path = dir.path().join(name);
         let exported =
@@ -104,7 +116,8 @@ fn an_export_gives_the_same_figures_elsewhere() {
         let mut other = on_disk(elsewhere.path());
         for (round, stored) in [(0, 124), (1, 0)] {
             let new = other.import_histories(&histories, "collector:cli", at(4000)).unwrap();
-            assert_eq!((new.checks, new.agents), if round == 0 { (2, 1) } else { (0, 0) }, "{name}");
+            let expected = if round == 0 { (2, 1, 2) } else { (0, 0, 0) };
+            assert_eq!((new.checks, new.agents, new.objects), expected, "{name}");
             let imported = other.import_records(records.clone(), at(4000)).unwrap();
             assert_eq!((imported.stored, imported.known, imported.refused.len()), (stored, 124 - stored, 0), "{name}");
         }
@@ -167,4 +180,48 @@ fn another_history_of_the_same_name_is_refused() {
     assert_eq!(agent.shared().book().checks().count(), 0, "all or nothing");
     let error = in_memory().import_histories(&histories, "collector:cli", at(0)).unwrap_err().to_string();
     assert!(error.contains("of the future"), "{error}");
+}
+
+/// A tombstone was settled where it was stored: it neither hides a record that stands behind it in the file, nor is it counted down again.
+#[test]
+fn a_tombstone_hides_nothing_and_is_not_settled_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    // The ack of number 5 was lost: its agent dropped 3 to 7, though 5 had come in.
+    let stored = entry(&engine, 5, result(CheckNo(1), 150, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![stored])]).unwrap();
+    let tombstone = entry(&engine, 20, dropped(CheckNo(1), 90, 5, &[(3, 7)]));
+    engine.ingest(vec![job(agent, vec![tombstone])]).unwrap();
+    let before = figures(&engine);
+    let path = dir.path().join("all.jsonl");
+    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {}).unwrap();
+    let (histories, records) = read(&path);
+    assert_eq!(records.len(), 2);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut other = on_disk(elsewhere.path());
+    other.import_histories(&histories.unwrap(), "collector:cli", at(4000)).unwrap();
+    for record in records {
+        let imported = other.import_records(vec![record], at(4000)).unwrap();
+        assert_eq!((imported.stored, imported.known), (1, 0));
+    }
+    assert_eq!(figures(&other), before);
+    let ledger = other.shared().book().pair(CheckNo(1), AgentNo(1)).unwrap().ledger;
+    assert_eq!((ledger.stored, ledger.dropped), (1, 4));
+}
+
+/// A window would rewrite the past of checks that the file does not know.
+#[test]
+fn a_window_that_covers_others_here_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    lived(&mut engine);
+    let path = dir.path().join("blog.jsonl");
+    export(dir.path(), &wanted(&["blog"], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {}).unwrap();
+    let (histories, _) = read(&path);
+    let mut other = in_memory();
+    other.apply(vec![definition("shop")], &options(), at(10)).unwrap();
+    let error = other.import_histories(&histories.unwrap(), "collector:cli", at(4000)).unwrap_err().to_string();
+    assert!(error.contains("maintenance window patch covers check shop here too"), "{error}");
 }
