@@ -28,6 +28,8 @@ const INTERVALS_MAX: usize = 200;
 const VOTES_MAX: usize = 20;
 /// Most runs of like records of an agent's vote.
 const EVIDENCE_MAX: usize = 5;
+/// Intervals whose votes stand open.
+const OPEN: usize = 3;
 
 /// The content of the page.
 #[derive(Template)]
@@ -79,7 +81,9 @@ struct Sum {
 
 struct Row {
     class: &'static str,
-    verdict: String,
+    verdict: &'static str,
+    /// Why nothing is known, and that the quorum was reduced.
+    note: String,
     from: String,
     to: String,
     lasted: String,
@@ -258,18 +262,15 @@ fn gone_line(gone: &GoneView, t: &Texts) -> String {
 impl Row {
     fn of(interval: &IntervalView, t: &Texts) -> Self {
         let w = t.explain;
-        let mut verdict = t.state(&interval.verdict).to_owned();
-        if let Some(cause) = &interval.unknown_cause {
-            verdict = format!("{verdict} · {}", t.unknown_cause(cause));
-        }
-        if interval.quorum_reduced {
-            verdict = format!("{verdict} · {}", t.quorum_reduced);
-        }
+        let cause = interval.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause));
+        let reduced = interval.quorum_reduced.then_some(t.quorum_reduced);
+        let note = cause.into_iter().chain(reduced).collect::<Vec<_>>().join(" · ");
         let number = |weight: f64| (t.number)(weight.to_string());
         let hidden = interval.votes.len().saturating_sub(VOTES_MAX);
         Self {
             class: class(&interval.verdict),
-            verdict,
+            verdict: t.state(&interval.verdict),
+            note,
             from: at(&interval.from),
             to: at(&interval.to),
             lasted: exact(micros(interval.seconds), t),
