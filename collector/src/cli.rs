@@ -289,7 +289,7 @@ pub enum Command {
                             JSON Lines and Parquet carry the histories of checks, agents, suspensions and weights too, so that `import` gives\n\
                             the same figures elsewhere; CSV carries records alone. It reads the files at one instant, with or without a running\n\
                             collector. Secrets are never in it.\n\n\
-                            Exit codes: 0 ok, 1 the file exists or cannot be written, 2 no format, 4 no data, 8 no such check.")]
+                            Exit codes: 0 ok, 1 the file cannot be written, 2 no format, 4 no data, 5 the file exists, 8 no such check.")]
     Export(ExportArgs),
     /// Takes records of an exported file in.
     #[command(
@@ -813,6 +813,23 @@ mod tests {
             "windows shop --from -7d --to 2027-01-01 --json",
             "slo",
             "slo shop --history --json",
+            "slo --json",
+            "windows",
+            "sla shop --from -30d --policy contract@2 --json",
+            "explain shop --policy contract",
+            "policies",
+            "policies --json",
+            "report store november shop pay --from 2026-11-01 --to 2026-12-01 --policy contract",
+            "report verify november --json",
+            "report show november --json",
+            "report list",
+            "results shop --agent eu-1 --from -1h --to now --json",
+            "export ledger.parquet",
+            "export --check shop --format csv --from -7d --to now -",
+            "import ledger.parquet",
+            "import shop.csv --format csv --json",
+            "verify",
+            "verify --data-dir d --json",
             "suspend --agent a --check c --for 2h --reason why",
             "resume --check c",
             "weight 0.5 --agent a",

@@ -413,7 +413,15 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
         ]);
     }
     let amended: String = figures.iter().map(amended).collect();
-    print(&format!("{}{}{amended}", table.text(), policy::table(&figures)))
+    let unknown: String = figures.iter().map(unknown).collect();
+    print(&format!("{}{unknown}{}{amended}", table.text(), policy::table(&figures)))
+}
+
+/// Why nothing is known of some time; empty where all is known.
+fn unknown(one: &SlaView) -> String {
+    let causes = one.seconds.unknown.by_cause().into_iter().filter(|(_, seconds)| *seconds > 0.0);
+    let causes: Vec<String> = causes.map(|(cause, seconds)| format!("{} {cause}", length(seconds))).collect();
+    if causes.is_empty() { String::new() } else { format!("{}: unknown: {}\n", clean(&one.check), causes.join(", ")) }
 }
 
 /// That late data changed a figure, and where that is told; empty where none did.

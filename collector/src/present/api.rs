@@ -315,6 +315,11 @@ impl SlaQuery {
 }
 
 impl SlaQuery {
+    /// One check over a period, as a policy counts it.
+    pub(super) fn counted(check: String, from: String, to: String, policy: Option<String>) -> Self {
+        Self { policy, ..Self::plain(check, Some(from), Some(to)) }
+    }
+
     /// One check over a period, by all votes.
     pub(super) fn plain(check: String, from: Option<String>, to: Option<String>) -> Self {
         Self { check: Some(check), from, to, ..Self::default() }

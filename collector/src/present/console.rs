@@ -5,6 +5,7 @@
 
 mod backtest;
 mod check;
+mod explain;
 mod latency;
 mod ledger;
 mod policy;
@@ -23,6 +24,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
+pub use explain::explain_page;
 pub use ledger::agents_page;
 pub use slo::slos_page;
 
@@ -325,6 +327,8 @@ impl Overall {
             ("regional", count("regional"), t.some_regional),
             ("degraded", count("degraded"), t.some_degraded),
             ("unknown", count("unknown"), t.some_unknown),
+            // Nothing is wrong with those, but nobody can tell that they are up either.
+            ("maintenance", count("maintenance"), t.some_maintenance),
         ] {
             if n > 0 {
                 found.push((class, words(n)));

@@ -75,6 +75,20 @@ pub struct UnknownView {
     pub unassigned: f64,
 }
 
+impl UnknownView {
+    /// The seconds by the name of their cause.
+    pub const fn by_cause(&self) -> [(&'static str, f64); 5] {
+        let Self { agent_stopped, agent_offline, suspended, shed, unassigned } = *self;
+        [
+            ("agent_stopped", agent_stopped),
+            ("agent_offline", agent_offline),
+            ("suspended", suspended),
+            ("shed", shed),
+            ("unassigned", unassigned),
+        ]
+    }
+}
+
 /// A suspension in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuspensionView {

@@ -14,7 +14,7 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vote::{Standing, VerdictSpan};
 use tokio::sync::Semaphore;
 
-use crate::book::{Book, ExplainedInterval};
+use crate::book::{Book, ExplainedInterval, Filter};
 use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::api::{Ask, SlaQuery, ask};
@@ -22,7 +22,9 @@ use crate::present::dto::SlaView;
 use crate::present::dto::policy::IntervalCountedView;
 use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::results::{GoneView, gone_view};
 use crate::present::view::sla_view;
+use crate::store::records::{self, Gone};
 
 /// How much one answer tells: intervals, their agents and the evidence of those, all together. Tens of MiB of JSON at worst.
 const ROOM: usize = 100_000;
@@ -36,6 +38,9 @@ pub struct ExplainView {
     pub figures: SlaView,
     /// Time in which neither the verdict nor any agent's standing changed, in order.
     pub intervals: Vec<IntervalView>,
+    /// Whose records of some of the period went with their age. The timeline stays: the intervals and counts stand without them.
+    #[serde(default)]
+    pub gone: Vec<GoneView>,
 }
 
 /// Time in which nothing changed.
@@ -100,19 +105,28 @@ pub struct EvidenceView {
 
 /// `GET /api/v1/explain?check=...`
 pub async fn explain(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<ExplainView>> {
-    let query = ask(query)?;
-    let now = clock::now();
+    explained(&present, ask(query)?, clock::now()).await.map(Json)
+}
+
+/// The same for the console.
+pub(super) async fn explained(present: &Present, query: SlaQuery, now: UtcMicros) -> Answer<ExplainView> {
     let failed = || Problem::new(Code::Internal, "the figures could not be explained; see the collector's log");
     let seat = SEATS.acquire().await.map_err(|_| failed())?;
     let app = present.app().clone();
+    let (bucket, check) = {
+        let book = app.book();
+        let check = query.one(&book)?;
+        (check.bucket(), check.number)
+    };
+    let gone = app.read_store(move |tables| records::gone(tables, bucket, check)).await?;
     let explained = tokio::task::spawn_blocking(move || {
         // Also where nobody waits for the answer any more.
         let _seat = seat;
         let terms = query.terms(&app, now)?;
-        let explained = Explained::read(&app.book(), &query, terms, now, ROOM)?;
+        let explained = Explained::read(&app.book(), &query, terms, &gone, now, ROOM)?;
         Ok(explained.view())
     });
-    explained.await.map_err(|_| failed())?.map(Json)
+    explained.await.map_err(|_| failed())?
 }
 
 /// What is read of the book: the answer's texts are made without its lock.
@@ -121,10 +135,18 @@ struct Explained {
     intervals: Vec<ExplainedInterval>,
     agents: BTreeMap<AgentNo, (String, String)>,
     terms: Option<Terms>,
+    gone: Vec<GoneView>,
 }
 
 impl Explained {
-    fn read(book: &Book, query: &SlaQuery, terms: Option<Terms>, now: UtcMicros, room: usize) -> Answer<Self> {
+    fn read(
+        book: &Book,
+        query: &SlaQuery,
+        terms: Option<Terms>,
+        gone: &[Gone],
+        now: UtcMicros,
+        room: usize,
+    ) -> Answer<Self> {
         let check = query.one(book)?;
         let (from, to, filter) = query.asked(book, now)?;
         let period = book.period(check, from, to, now);
@@ -141,7 +163,14 @@ impl Explained {
         }
         let agent =
             |agent: &crate::book::Agent| (agent.number, (agent.name.to_string(), agent.region.as_str().to_owned()));
-        Ok(Self { figures, intervals, agents: book.agents().map(agent).collect(), terms })
+        let votes = |gone: &Gone| match &filter {
+            Filter::All => true,
+            Filter::Agent(agent) => *agent == gone.agent,
+            Filter::Region(region) => book.agent(gone.agent).is_some_and(|agent| agent.region == *region),
+        };
+        let concerns = |gone: &&Gone| votes(gone) && gone.kept_from.is_none_or(|kept| period.from < kept);
+        let gone = gone.iter().filter(concerns).map(|gone| gone_view(book, gone)).collect();
+        Ok(Self { figures, intervals, agents: book.agents().map(agent).collect(), terms, gone })
     }
 
     fn view(self) -> ExplainView {
@@ -152,7 +181,7 @@ impl Explained {
                 .map_or_else(Vec::new, |terms| policy::interval_counted(terms, &interval.verdict)),
             ..interval_view(&self.agents, interval)
         };
-        ExplainView { intervals: self.intervals.iter().map(view).collect(), figures: self.figures }
+        ExplainView { intervals: self.intervals.iter().map(view).collect(), figures: self.figures, gone: self.gone }
     }
 }
 
@@ -227,7 +256,7 @@ mod tests {
         engine.apply(checks, &options, now).unwrap();
         let query: SlaQuery = serde_json::from_str("{\"check\": \"shop\"}").unwrap();
         let book = engine.shared().book();
-        let explained = |room| Explained::read(&book, &query, None, now.plus_us(60_000_000), room);
+        let explained = |room| Explained::read(&book, &query, None, &[], now.plus_us(60_000_000), room);
         // One interval, which nobody watched.
         assert_eq!(explained(1).unwrap().view().intervals.len(), 1);
         let problem = explained(0).err().unwrap().view();

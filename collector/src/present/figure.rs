@@ -35,10 +35,16 @@ pub fn completeness(value: Option<f64>, texts: &Texts) -> String {
 
 /// `[98.1 %, 99.9 %]`: the lower bound cut, the upper one rounded up.
 pub fn bounds(lower: Option<f64>, upper: Option<f64>, texts: &Texts) -> String {
+    bounds_to(lower, upper, 1, texts)
+}
+
+/// The same to other decimals, beside a figure that has as many.
+pub fn bounds_to(lower: Option<f64>, upper: Option<f64>, decimals: u32, texts: &Texts) -> String {
     match (lower, upper) {
         (Some(lower), Some(upper)) => {
             let separator = if (texts.number)("0.5".into()).contains(',') { ";" } else { "," };
-            format!("[{}{separator} {}]", (texts.number)(percent_down(lower, 1)), (texts.number)(percent_up(upper, 1)))
+            let (lower, upper) = (percent_down(lower, decimals), percent_up(upper, decimals));
+            format!("[{}{separator} {}]", (texts.number)(lower), (texts.number)(upper))
         }
         (Some(_) | None, None) | (None, Some(_)) => String::new(),
     }

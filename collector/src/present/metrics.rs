@@ -121,7 +121,7 @@ fn checks(page: &mut Page, snapshot: &Snapshot) {
             page.sample("sitepulse_check_verdict", &[("check", &check.id), ("verdict", verdict)], on);
         }
     }
-    let figures: [Family<SlaView>; 3] = [
+    let figures: [Family<SlaView>; 5] = [
         ("sitepulse_check_availability_ratio", "Availability over the last 24 h; absent without evidence.", |sla| {
             sla.availability
         }),
@@ -131,6 +131,16 @@ fn checks(page: &mut Page, snapshot: &Snapshot) {
         ("sitepulse_check_completeness_ratio", "Share of the last 24 h for which evidence exists.", |sla| {
             sla.completeness
         }),
+        (
+            "sitepulse_check_availability_lower_ratio",
+            "Availability over the last 24 h if all unknown time was down.",
+            |sla| sla.lower,
+        ),
+        (
+            "sitepulse_check_availability_upper_ratio",
+            "Availability over the last 24 h if all unknown time was up.",
+            |sla| sla.upper,
+        ),
     ];
     for (name, help, figure) in figures {
         page.family(name, "gauge", help);
@@ -235,7 +245,7 @@ fn promises(page: &mut Page, slos: &[SloView]) {
             page.sample("sitepulse_slo_state", &[("slo", &slo.id), ("state", state.as_str())], on);
         }
     }
-    let figures: [Family<OutcomeView>; 5] = [
+    let figures: [Family<OutcomeView>; 9] = [
         ("sitepulse_slo_objective_ratio", "The availability that was promised.", |one| Some(one.objective_ratio)),
         ("sitepulse_slo_availability_ratio", "Availability over the period so far; absent without evidence.", |one| {
             one.availability
@@ -244,10 +254,26 @@ fn promises(page: &mut Page, slos: &[SloView]) {
             one.completeness
         }),
         (
+            "sitepulse_slo_availability_lower_ratio",
+            "Availability of the period so far if all unknown time was down.",
+            |one| one.lower,
+        ),
+        (
+            "sitepulse_slo_availability_upper_ratio",
+            "Availability of the period so far if all unknown time was up.",
+            |one| one.upper,
+        ),
+        (
             "sitepulse_slo_error_budget_left_ratio",
             "Share of the error budget that is left; below 0 overdrawn.",
             |one| one.budget.left_ratio,
         ),
+        ("sitepulse_slo_error_budget_left_lower_ratio", "The same if all unknown time was down.", |one| {
+            one.budget.left_ratio_lower
+        }),
+        ("sitepulse_slo_error_budget_left_upper_ratio", "The same if all unknown time was up.", |one| {
+            one.budget.left_ratio_upper
+        }),
         ("sitepulse_slo_error_budget_left_seconds", "What is left of the error budget; below 0 overdrawn.", |one| {
             one.budget.left_seconds
         }),

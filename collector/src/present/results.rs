@@ -246,15 +246,7 @@ fn view(book: &Book, check: &Check, period: Span, page: &Page) -> ResultsView {
         to: instant::format(period.to),
         records: page.kept.iter().map(|kept| record_view(book, check, kept, page)).collect(),
         next,
-        gone: page
-            .gone
-            .iter()
-            .map(|gone| GoneView {
-                agent: name(gone.agent),
-                records: gone.records,
-                kept_from: gone.kept_from.map(instant::format),
-            })
-            .collect(),
+        gone: page.gone.iter().map(|gone| gone_view(book, gone)).collect(),
         damaged: page
             .told
             .damaged
@@ -267,6 +259,16 @@ fn view(book: &Book, check: &Check, period: Span, page: &Page) -> ResultsView {
                 what: chunk.what.clone(),
             })
             .collect(),
+    }
+}
+
+/// Records that went with their age, as JSON.
+pub(super) fn gone_view(book: &Book, gone: &Gone) -> GoneView {
+    let agent = book.agent(gone.agent);
+    GoneView {
+        agent: agent.map_or_else(|| format!("#{}", gone.agent), |agent| agent.name.to_string()),
+        records: gone.records,
+        kept_from: gone.kept_from.map(instant::format),
     }
 }
 

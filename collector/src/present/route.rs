@@ -89,6 +89,7 @@ pub fn routes() -> Vec<Route> {
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/slos", Scope::Read, console::slos_page),
+        read("/checks/{id}/explain", Scope::Read, console::explain_page),
         read("/checks/{id}/backtest", Scope::Read, console::backtest_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
         change("/checks/{id}/run", Scope::Read, console::run_page),

@@ -2,6 +2,7 @@
 
 pub mod amendments;
 pub mod backtest;
+pub mod explain;
 pub mod latency;
 pub mod policy;
 pub mod slo;
@@ -11,6 +12,7 @@ use sitepulse_model::record::{FactKey, Phase};
 
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
+use self::explain::ExplainTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
@@ -103,6 +105,7 @@ pub struct Texts {
     pub some_regional: fn(usize) -> String,
     pub some_degraded: fn(usize) -> String,
     pub some_unknown: fn(usize) -> String,
+    pub some_maintenance: fn(usize) -> String,
     pub no_checks: &'static str,
     pub no_checks_how: &'static str,
     pub no_agents: &'static str,
@@ -153,6 +156,7 @@ pub struct Texts {
     pub window_open: fn(&str) -> String,
     pub window_span: fn(&str, &str) -> String,
     pub unknown: &'static str,
+    pub unknown_time: fn(&str) -> String,
     pub agent_stopped: &'static str,
     pub agent_offline: &'static str,
     pub cause_suspended: &'static str,
@@ -180,6 +184,7 @@ pub struct Texts {
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
     pub backtest: &'static BacktestTexts,
+    pub explain: &'static ExplainTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -235,6 +240,7 @@ pub static EN: Texts = Texts {
     },
     some_degraded: |n| if n == 1 { "1 check is degraded".into() } else { format!("{n} checks are degraded") },
     some_unknown: |n| if n == 1 { "1 check without evidence".into() } else { format!("{n} checks without evidence") },
+    some_maintenance: |n| if n == 1 { "1 check in maintenance".into() } else { format!("{n} checks in maintenance") },
     no_checks: "No checks yet",
     no_checks_how: "Write one in a file and apply it:",
     no_agents: "No agents yet",
@@ -285,6 +291,7 @@ pub static EN: Texts = Texts {
     window_open: |until| format!("open until {until}"),
     window_span: |from, to| format!("{from} to {to}"),
     unknown: "unknown",
+    unknown_time: |causes| format!("Nothing is known of {causes}."),
     agent_stopped: "agent stopped",
     agent_offline: "agent offline",
     cause_suspended: "suspended",
@@ -308,6 +315,7 @@ pub static EN: Texts = Texts {
     vitals: &vitals::EN,
     ledger: &amendments::EN,
     backtest: &backtest::EN,
+    explain: &explain::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -417,6 +425,9 @@ pub static FR: Texts = Texts {
     },
     some_degraded: |n| if n == 1 { "1 contrôle dégradé".into() } else { format!("{n} contrôles dégradés") },
     some_unknown: |n| if n == 1 { "1 contrôle sans mesure".into() } else { format!("{n} contrôles sans mesure") },
+    some_maintenance: |n| {
+        if n == 1 { "1 contrôle en maintenance".into() } else { format!("{n} contrôles en maintenance") }
+    },
     no_checks: "Aucun contrôle",
     no_checks_how: "Écrivez-en un dans un fichier et appliquez-le :",
     no_agents: "Aucun agent",
@@ -467,6 +478,7 @@ pub static FR: Texts = Texts {
     window_open: |until| format!("en cours jusqu’au {until}"),
     window_span: |from, to| format!("du {from} au {to}"),
     unknown: "inconnu",
+    unknown_time: |causes| format!("Rien n’est connu de {causes}."),
     agent_stopped: "agent arrêté",
     agent_offline: "agent hors ligne",
     cause_suspended: "suspendu",
@@ -490,6 +502,7 @@ pub static FR: Texts = Texts {
     vitals: &vitals::FR,
     ledger: &amendments::FR,
     backtest: &backtest::FR,
+    explain: &explain::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

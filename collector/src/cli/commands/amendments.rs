@@ -7,6 +7,7 @@ use crate::cli::{AmendmentsArgs, Failure, Global};
 use crate::present::dto::SecondsView;
 use crate::present::dto::amendments::{AmendmentView, AmendmentsView, ChangeView, FiguresView, LateView, ToldView};
 use crate::present::figure;
+use crate::present::text::EN;
 
 pub(super) async fn amendments(global: &Global, args: AmendmentsArgs) -> Result<(), Failure> {
     let detailed = args.check.is_some();
@@ -34,7 +35,7 @@ pub(super) async fn amendments(global: &Global, args: AmendmentsArgs) -> Result<
         }
     } else {
         let mut table =
-            Table::new(&["NOTED", "CHECK", "FROM", "TO", "AVAILABILITY", "COMPLETENESS", "CHANGES", "LATE"]);
+            Table::new(&["NOTED", "CHECK", "FROM", "TO", "AVAILABILITY", "COMPLETENESS", "BOUNDS", "CHANGES", "LATE"]);
         for one in &page.amendments {
             table.push(row(one));
         }
@@ -54,6 +55,7 @@ fn row(one: &AmendmentView) -> Vec<String> {
         whole(&one.to),
         moved(one.before.availability, one.after.availability),
         moved(one.before.completeness, one.after.completeness),
+        format!("{} -> {}", bounds(&one.before), bounds(&one.after)),
         (one.changes.len() as u64 + one.changes_more).to_string(),
         one.late.iter().map(late).collect::<Vec<_>>().join("; "),
     ]
@@ -65,6 +67,12 @@ fn percent(value: Option<f64>) -> String {
 
 fn moved(before: Option<f64>, after: Option<f64>) -> String {
     format!("{} -> {}", percent(before), percent(after))
+}
+
+/// Where an availability lies, for all that is unknown.
+fn bounds(figures: &FiguresView) -> String {
+    let bounds = figure::bounds_to(figures.lower, figures.upper, 3, &EN);
+    if bounds.is_empty() { "nothing".to_owned() } else { bounds }
 }
 
 fn late(late: &LateView) -> String {
@@ -94,6 +102,7 @@ fn story(one: &AmendmentView) -> String {
     text.push_str(&format!("  after         {}\n", figures(&one.after)));
     text.push_str(&format!("  availability  {}\n", moved(one.before.availability, one.after.availability)));
     text.push_str(&format!("  completeness  {}\n", moved(one.before.completeness, one.after.completeness)));
+    text.push_str(&format!("  bounds        {} -> {}\n", bounds(&one.before), bounds(&one.after)));
     for change in &one.changes {
         text.push_str(&format!("  {}\n", change_line(change)));
     }

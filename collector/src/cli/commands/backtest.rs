@@ -7,6 +7,7 @@ use crate::cli::{BacktestArgs, Failure, Global};
 use crate::present::backtest::{BacktestView, ChangeView, EpisodeView};
 use crate::present::dto::SlaView;
 use crate::present::figure;
+use crate::present::text::EN;
 
 pub(super) async fn backtest(global: &Global, args: BacktestArgs) -> Result<(), Failure> {
     let joined = |names: Vec<String>| (!names.is_empty()).then(|| names.join(","));
@@ -46,6 +47,7 @@ fn sum(tested: &BacktestView) -> String {
          pages         {} -> {}: {} spared or missed, {} new\n\
          incidents     {} -> {}: {} kept, {} gone, {} new\n\
          availability  {}, completeness {}\n\
+         it lies in    {} -> {}\n\
          A page is due at the slot of the result that confirms it. Late results are taken as if they had come in time.\n",
         tested.before.check,
         whole(&tested.before.from),
@@ -62,7 +64,15 @@ fn sum(tested: &BacktestView) -> String {
         totals.new,
         pair(|figures| figures.availability),
         pair(|figures| figures.completeness),
+        bounds(&tested.before),
+        bounds(&tested.after),
     )
+}
+
+/// Where an availability lies, for all that is unknown.
+fn bounds(figures: &SlaView) -> String {
+    let bounds = figure::bounds_to(figures.lower, figures.upper, 4, &EN);
+    if bounds.is_empty() { "nothing".to_owned() } else { bounds }
 }
 
 fn policy(tested: &BacktestView) -> String {

@@ -59,6 +59,7 @@ struct RefusalView {
 fn failure(error: &ExchangeError) -> Failure {
     let exit = match error {
         ExchangeError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
+        ExchangeError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => Exit::Refused,
         ExchangeError::File { .. } => Exit::Failure,
         ExchangeError::Content { .. } => Exit::Config,
         ExchangeError::Store(_) => Exit::DataDir,

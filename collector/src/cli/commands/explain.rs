@@ -1,6 +1,6 @@
 //! `explain`: why a figure is what it is.
 
-use super::{figures_of, hinted, length, policy, print, print_json, whole, with, with_query};
+use super::{figures_of, hinted, length, policy, print, print_json, results, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{ExplainArgs, Failure, Global};
@@ -24,13 +24,18 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<(), Fa
             cells.insert(3, policy::interval(&interval.counted));
             table.push(cells);
         }
-        return print(&format!("{}\n{}", policy::sum(figures, counted), table.text()));
+        return print(&format!("{}\n{}{}", policy::sum(figures, counted), table.text(), gone(&explained)));
     }
     let mut table = Table::new(&["FROM", "LASTED", "VERDICT", "DOWN / LIVE", "VOTES"]);
     for interval in &explained.intervals {
         table.push(row(interval));
     }
-    print(&format!("{}\n{}", sum(figures), table.text()))
+    print(&format!("{}\n{}{}", sum(figures), table.text(), gone(&explained)))
+}
+
+/// That records behind the intervals are no longer kept; empty where all are.
+fn gone(explained: &ExplainView) -> String {
+    explained.gone.iter().map(results::gone).collect()
 }
 
 /// The arithmetic of the figures, in words.
@@ -59,7 +64,7 @@ fn sum(figures: &SlaView) -> String {
         percent(figures.availability),
         percent(figures.completeness),
         percent(figures.lower),
-        percent(figures.upper),
+        figures.upper.map_or_else(|| "nothing measured".into(), |value| figure::percent_up(value, 4)),
     )
 }
 

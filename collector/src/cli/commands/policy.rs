@@ -157,7 +157,7 @@ pub(super) fn sum(figures: &SlaView, counted: &CountedView) -> String {
         },
         percent(figures.completeness),
         percent(figures.lower),
-        percent(figures.upper),
+        figures.upper.map_or_else(|| "nothing counts".into(), |value| figure::percent_up(value, 4)),
     )
 }
 

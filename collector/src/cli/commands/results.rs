@@ -4,7 +4,7 @@ use super::{hinted, print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{Failure, Global, ResultsArgs};
-use crate::present::results::{RecordView, ResultsView};
+use crate::present::results::{GoneView, RecordView, ResultsView};
 
 /// Most records of one page.
 const PAGE: usize = 1000;
@@ -79,13 +79,8 @@ fn notes(found: &ResultsView) -> String {
     if found.next.is_some() {
         text.push_str("there are more: raise --limit, or ask for a later --from\n");
     }
-    for gone in &found.gone {
-        let kept =
-            gone.kept_from.as_ref().map_or_else(|| "none is kept".into(), |at| format!("kept from {}", whole(at)));
-        text.push_str(&format!(
-            "{}: {} records are gone by their age ({kept}); the timeline and the figures still stand on them\n",
-            gone.agent, gone.records
-        ));
+    for one in &found.gone {
+        text.push_str(&gone(one));
     }
     for damaged in &found.damaged {
         text.push_str(&format!(
@@ -98,4 +93,13 @@ fn notes(found: &ResultsView) -> String {
         ));
     }
     text
+}
+
+/// A line that tells of records that went with their age.
+pub(super) fn gone(gone: &GoneView) -> String {
+    let kept = gone.kept_from.as_ref().map_or_else(|| "none is kept".into(), |at| format!("kept from {}", whole(at)));
+    format!(
+        "{}: {} records are gone by their age ({kept}); the timeline and the figures still stand on them\n",
+        gone.agent, gone.records
+    )
 }

@@ -56,6 +56,8 @@ struct Found {
     incidents: String,
     availability: String,
     completeness: String,
+    /// Where the availability lies, for all that is unknown.
+    bounds: String,
     rows: Vec<Row>,
     more: String,
 }
@@ -140,6 +142,9 @@ impl Found {
             incidents: format!("{before} → {after} · {incidents}"),
             availability: both(|figures| figures.availability),
             completeness: both(|figures| figures.completeness),
+            bounds: [&view.before, &view.after]
+                .map(|figures| figure::bounds_to(figures.lower, figures.upper, 4, t))
+                .join(" → "),
             // The newest ones, which people remember.
             rows: view.changes.iter().rev().take(ROWS_MAX).map(|change| Row::of(change, t)).collect(),
             more: if hidden == 0 { String::new() } else { (t.backtest.more)(hidden) },

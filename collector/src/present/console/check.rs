@@ -15,7 +15,7 @@ use super::{
 };
 use crate::present::api::latency::figures_of;
 use crate::present::door::Caller;
-use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView};
+use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::view::Snapshot;
@@ -48,6 +48,8 @@ struct Content<'a> {
     amendments: String,
     availability: String,
     evidence: String,
+    /// Why nothing is known of some of the time; empty where all is known.
+    unknown: String,
     amended: String,
     runs: Option<Vec<String>>,
     results: Vec<String>,
@@ -205,12 +207,22 @@ impl<'a> Content<'a> {
             amendments: sections.amendments,
             availability: row.availability,
             evidence: format!("{} {}", row.completeness, row.bounds),
+            unknown: unknown_line(&check.sla, t),
             amended: row.amended,
             runs: runs.transpose()?,
             results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
             windows: sections.windows,
         })
     }
+}
+
+/// `nothing known for: 12 min agent offline, 3 s agent stopped`
+fn unknown_line(figures: &SlaView, t: &Texts) -> String {
+    let causes = figures.seconds.unknown.by_cause().into_iter().filter(|(_, seconds)| *seconds > 0.0);
+    let causes: Vec<String> = causes
+        .map(|(cause, seconds)| format!("{} {}", figure::length(seconds, t.slo.day), t.unknown_cause(cause)))
+        .collect();
+    if causes.is_empty() { String::new() } else { (t.unknown_time)(&causes.join(", ")) }
 }
 
 impl<'a> Card<'a> {

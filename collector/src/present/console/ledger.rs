@@ -38,6 +38,7 @@ struct AmendmentRow {
     late: Vec<LateRow>,
     availability: String,
     completeness: String,
+    bounds: String,
     summary: String,
     changes: Vec<String>,
 }
@@ -116,6 +117,12 @@ impl AmendmentRow {
             late: one.late.iter().map(late).collect(),
             availability: moved(one.before.availability, one.after.availability),
             completeness: format!("{} {}", t.completeness, moved(one.before.completeness, one.after.completeness)),
+            bounds: [&one.before, &one.after]
+                .map(|figures| figure::bounds_to(figures.lower, figures.upper, 3, t))
+                .into_iter()
+                .filter(|bounds| !bounds.is_empty())
+                .collect::<Vec<_>>()
+                .join(" → "),
             summary: (t.ledger.changes)(one.changes.len() as u64 + one.changes_more),
             changes,
         }

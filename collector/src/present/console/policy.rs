@@ -29,13 +29,16 @@ struct Section<'a> {
     rows: Vec<Row>,
 }
 
-struct Choice {
-    value: String,
-    label: String,
-    chosen: bool,
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) chosen: bool,
 }
 
 struct Row {
+    /// What the explanation of the row is asked for.
+    span: &'static str,
+    policy: String,
     period: &'static str,
     versions: String,
     availability: String,
@@ -63,7 +66,7 @@ pub(super) async fn section(
     if let Some(name) = chosen {
         let (app, check, asked) = (present.app().clone(), id.to_owned(), name.clone());
         match present.beside(move || figures(&app, &check, &asked, now)).await? {
-            Ok(views) => rows = views.iter().filter_map(|(span, view)| row(span, view, t)).collect(),
+            Ok(views) => rows = views.iter().filter_map(|(span, view)| row(span, &name, view, t)).collect(),
             // Somebody changed the address by hand, or the policy is of another collector.
             Err(_) => fault = (t.policies.unknown_policy)(&name),
         }
@@ -71,7 +74,8 @@ pub(super) async fn section(
     Section { t, lang, id, choices, fault, rows }.render().map_err(|_| broken_template())
 }
 
-fn choices(app: &App, chosen: Option<&str>, t: &Texts) -> Vec<Choice> {
+/// Every policy, and every version of it.
+pub(super) fn choices(app: &App, chosen: Option<&str>, t: &Texts) -> Vec<Choice> {
     let choice = |value: String, label: String| Choice { chosen: chosen == Some(value.as_str()), value, label };
     let mut choices = Vec::new();
     for policy in policy_views(&app.book()) {
@@ -103,7 +107,7 @@ fn figures(app: &App, id: &str, policy: &str, now: UtcMicros) -> Answer<Vec<(&'s
     Ok(vitals::SPANS.into_iter().filter_map(one).collect())
 }
 
-fn row(span: &str, view: &SlaView, t: &Texts) -> Option<Row> {
+fn row(span: &'static str, policy: &str, view: &SlaView, t: &Texts) -> Option<Row> {
     let counted = view.policy.as_ref()?;
     let (met, class) = match counted.met {
         Some(true) => (t.policies.met, "up"),
@@ -113,6 +117,8 @@ fn row(span: &str, view: &SlaView, t: &Texts) -> Option<Row> {
     let time = |seconds: f64| (t.number)(figure::coarse(seconds));
     let left = counted.budget_left_seconds;
     Some(Row {
+        span,
+        policy: policy.to_owned(),
         period: match span {
             "7d" => t.vitals.last_7_d,
             "30d" => t.vitals.last_30_d,
