@@ -210,12 +210,14 @@ pub enum Command {
                             Exit codes: 0 ok, 2 no such period, 6 collector not reached, 8 no such check."
     )]
     Windows(WindowsArgs),
-    /// Shows the vitals of a page: p75, median, spread and ratings, for each device profile and region. Lab values.
+    /// Shows the vitals of a page: p75, p50, p95, p99, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
                             sitepulse-collector vitals shop-vitals --from -30d --profile mobile --by-agent --json\n\n\
                             Without --from it covers 24 hours before --to (now). One value a run, the median of its loads; runs whose host was\n\
                             under pressure are counted, not graded. RATING is that of the p75, by the thresholds of the profile.\n\
+                            Percentiles of many or old runs are off by less than 1 %; a period is widened to full days where single runs are no\n\
+                            longer kept ([retention] hourly).\n\
                             A budget is an assertion of the check, like \"down if lcp > 8s\".\n\n\
                             Exit codes: 0 ok, 2 the check loads no page, 6 collector not reached, 8 no such check, profile, region or agent."
     )]

@@ -58,6 +58,7 @@ struct Shared {
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Option<Cached>>,
     slos: slo::Shelf,
+    latencies: metrics::LatencyShelf,
 }
 
 /// The snapshot that serves all readers.
@@ -82,7 +83,8 @@ impl Present {
     }
 
     fn build(app: App, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let shared = Shared { app, console_url, stopping, snapshot: Mutex::new(None), slos: slo::Shelf::default() };
+        let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
+        let shared = Shared { app, console_url, stopping, snapshot: Mutex::new(None), slos, latencies };
         Self { shared: Arc::new(shared) }
     }
 
@@ -104,6 +106,11 @@ impl Present {
     /// Where judged promises lie.
     fn slo_shelf(&self) -> &slo::Shelf {
         &self.shared.slos
+    }
+
+    /// Where the latencies of `/metrics` lie.
+    fn latency_shelf(&self) -> &metrics::LatencyShelf {
+        &self.shared.latencies
     }
 
     /// All checks and agents with their figures: at most about a second old, and never older than a change of checks, agents or

@@ -20,6 +20,7 @@ pub mod seal;
 pub mod series;
 pub mod sla_report;
 pub(crate) mod verify;
+pub mod vital_days;
 pub mod vitals;
 
 mod migrations;

@@ -9,6 +9,7 @@
 //! of the laboratory, too, and is nowhere passed off as what visitors met.
 
 pub mod change;
+pub mod day;
 pub mod distribution;
 pub mod figures;
 

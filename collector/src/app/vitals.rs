@@ -9,10 +9,21 @@ use crate::vitals::figures::{Figures, Frame, Gathering};
 
 impl App {
     /// The figures of a check's vitals.
-    pub async fn vitals(&self, frame: Frame) -> Result<Figures, AppError> {
-        let (bucket, check, span) = (frame.check().bucket(), frame.number(), frame.span());
+    pub async fn vitals(&self, mut frame: Frame) -> Result<Figures, AppError> {
+        let (bucket, check) = (frame.check().bucket(), frame.number());
         self.read_store(move |tables| {
+            let days = frame.days();
+            let known = days.map(|days| store::vital_days::known(tables, (bucket, check), days)).transpose()?.flatten();
+            if let Some((first, last)) = known {
+                frame.widen_to(first);
+                frame.widen_to(last);
+            }
+            let span = frame.span();
             let mut gathering = Gathering::new(frame);
+            if let Some(days) = known {
+                let add = |agent, day, sketches| gathering.add_day(agent, day, &sketches);
+                store::vital_days::days(tables, (bucket, check), days, add)?;
+            }
             store::vitals::rows(tables, bucket, check, span, |row| gathering.add(&row))?;
             Ok(gathering.finish())
         })

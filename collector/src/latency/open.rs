@@ -19,6 +19,22 @@ pub struct OpenLatencies {
     /// Of each: which phases; the arrival and the slot against the one before, the slot zigzag; the phases.
     bytes: Vec<u8>,
     last: Last,
+    marks: Vec<Mark>,
+    count: usize,
+    /// The newest slot of all.
+    newest: i64,
+}
+
+/// Samples between two marks.
+const MARK_EVERY: usize = 128;
+
+/// A place to begin at: what is due in the last hour is read without all that came before.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: usize,
+    last: Last,
+    /// The newest slot before it.
+    newest: i64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +47,11 @@ impl OpenLatencies {
     /// Adds a result that arrived after all that are there.
     pub(crate) fn push(&mut self, arrival: Arrival, sample: &Sample) {
         let at = self.bytes.len();
+        if self.count > 0 && self.count.is_multiple_of(MARK_EVERY) {
+            self.marks.push(Mark { at, last: self.last, newest: self.newest });
+        }
+        self.newest = if self.count == 0 { sample.scheduled.0 } else { self.newest.max(sample.scheduled.0) };
+        self.count += 1;
         self.bytes.push(if sample.reached { REACHED } else { 0 });
         put(arrival.0.wrapping_sub(self.last.arrival).cast_unsigned(), &mut self.bytes);
         let step = sample.scheduled.0.wrapping_sub(self.last.scheduled);
@@ -51,6 +72,7 @@ impl OpenLatencies {
             kept.push(arrival, &sample);
         }
         kept.bytes.shrink_to_fit();
+        kept.marks.shrink_to_fit();
         *self = kept;
     }
 
@@ -59,17 +81,36 @@ impl OpenLatencies {
         Iter { bytes: &self.bytes, last: Last::default() }
     }
 
-    /// The whole runs' durations of those due at `from` or later.
-    pub fn totals_since(&self, from: UtcMicros) -> Sketch {
-        let mut totals = Sketch::new();
-        let recent = self.iter().filter(|(_, sample)| sample.scheduled >= from);
-        recent.filter_map(|(_, sample)| sample.phases.total).for_each(|us| totals.add(us));
-        totals
+    /// A copy of those due at `from` or later, and of the few that lie between them.
+    pub fn recent(&self, from: UtcMicros) -> Recent {
+        let older = self.marks.partition_point(|mark| mark.newest < from.0);
+        let begin = older.checked_sub(1).and_then(|before| self.marks.get(before));
+        let (at, last) = begin.map_or((0, Last::default()), |mark| (mark.at, mark.last));
+        Recent { bytes: self.bytes[at..].into(), last, from }
     }
 
     /// Whether all is sealed.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+/// See [`OpenLatencies::recent`].
+#[derive(Debug)]
+pub struct Recent {
+    bytes: Box<[u8]>,
+    last: Last,
+    from: UtcMicros,
+}
+
+impl Recent {
+    /// The whole runs' durations.
+    pub fn totals(&self) -> Sketch {
+        let mut totals = Sketch::new();
+        let samples = Iter { bytes: &self.bytes, last: self.last };
+        let due = samples.filter(|(_, sample)| sample.scheduled >= self.from);
+        due.filter_map(|(_, sample)| sample.phases.total).for_each(|us| totals.add(us));
+        totals
     }
 }
 
@@ -129,6 +170,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_recent_is_read_without_what_came_before() {
+        let mut open = OpenLatencies::default();
+        let slots: Vec<i64> = (0..5_000).map(|nth: i64| if nth % 700 == 699 { 4_990 - nth } else { nth }).collect();
+        for (nth, slot) in slots.iter().enumerate() {
+            let phases = Phases { total: Some(slot.unsigned_abs()), ..Phases::default() };
+            open.push(Arrival(nth as i64), &Sample { scheduled: UtcMicros(*slot), reached: true, phases });
+        }
+        for from in [-1, 0, 127, 128, 2_000, 4_900, 4_999, 5_000] {
+            let recent = open.recent(UtcMicros(from));
+            let mut expected = Sketch::new();
+            slots.iter().filter(|slot| **slot >= from).for_each(|slot| expected.add(slot.unsigned_abs()));
+            assert_eq!(recent.totals(), expected, "{from}");
+        }
+        // All but what a late one has in between is left out.
+        assert!(open.recent(UtcMicros(4_900)).bytes.len() < open.bytes.len() / 5);
+    }
 
     proptest! {
         #[test]

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use sitepulse_daemon::instant;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::slo::status::State as SloState;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
@@ -16,7 +17,7 @@ use sitepulse_model::vitals::Vital;
 use crate::app::Metrics;
 use crate::book::Book;
 use crate::latency::HOUR_US;
-use crate::latency::open::OpenLatencies;
+use crate::latency::open::Recent;
 use crate::present::Present;
 use crate::present::dto::slo::{OutcomeView, SloView};
 use crate::present::dto::{AgentView, SlaView};
@@ -36,35 +37,68 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
     let slos = present.slos().await?;
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
-    let recent = recent_latencies(&present.app().book());
-    let now = snapshot.now;
-    let latency = tokio::task::spawn_blocking(move || latency_exposition(recent, now)).await;
-    text.push_str(&latency.map_err(|_| Problem::new(Code::Unavailable, "the collector is shutting down"))?);
+    text.push_str(&present.latency_lines(snapshot.now).await?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
+/// How long the latencies' lines serve every scrape.
+const LATENCIES_US: u64 = 15 * 1_000_000;
+
+/// The latencies' lines that serve every scrape; its guard is held while they are made anew, so that is done once.
+#[derive(Default)]
+pub(super) struct LatencyShelf(tokio::sync::Mutex<Option<Lines>>);
+
+struct Lines {
+    /// On the monotonic clock.
+    made: u64,
+    /// The book's version.
+    version: u64,
+    text: Arc<str>,
+}
+
+impl Present {
+    /// The latencies of the last hour: at most 15 s old, and never older than a change of checks or agents.
+    async fn latency_lines(&self, now: UtcMicros) -> Answer<Arc<str>> {
+        let mut shelf = self.latency_shelf().0.lock().await;
+        let made = clock::monotonic().0;
+        let version = self.app().book().version();
+        if let Some(lines) = shelf.as_ref()
+            && lines.version == version
+            && made.saturating_sub(lines.made) < LATENCIES_US
+        {
+            return Ok(Arc::clone(&lines.text));
+        }
+        let recent = self.read(move |book| recent_latencies(book, now.plus_us(-HOUR_US))).await?;
+        let text = tokio::task::spawn_blocking(move || latency_exposition(recent)).await;
+        let text: Arc<str> =
+            text.map_err(|_| Problem::new(Code::Unavailable, "the collector is shutting down"))?.into();
+        *shelf = Some(Lines { made, version, text: Arc::clone(&text) });
+        Ok(text)
+    }
+}
+
 /// Latencies of one check from one agent: their ids, and what is not sealed. Sealing leaves the last hour alone but for very much arriving.
-type Recent = (String, String, String, OpenLatencies);
+type RecentOf = (String, String, String, Recent);
 
 /// Those of living checks: copied, so that the book is free while they are counted.
-fn recent_latencies(book: &Book) -> Vec<Recent> {
+fn recent_latencies(book: &Book, from: UtcMicros) -> Vec<RecentOf> {
     let living = book.checks().filter(|check| !check.retired());
     let pairs = living.flat_map(|check| check.latencies.iter().map(move |(agent, open)| (check, agent, open)));
     pairs
         .filter_map(|(check, agent, open)| {
             let agent = book.agent(*agent)?;
-            Some((check.id.to_string(), agent.name.to_string(), agent.region.to_string(), open.clone()))
+            Some((check.id.to_string(), agent.name.to_string(), agent.region.to_string(), open.recent(from)))
         })
         .collect()
 }
 
-fn latency_exposition(recent: Vec<Recent>, now: UtcMicros) -> String {
+fn latency_exposition(recent: Vec<RecentOf>) -> String {
     let name = "sitepulse_probe_latency_seconds";
     let mut page = Page(String::new());
     let help = "Whole runs that were up or degraded and due in the last hour, by quantile; off by less than 1 %.";
     page.family(name, "gauge", help);
-    for (check, agent, region, open) in recent {
-        let total = open.totals_since(now.plus_us(-HOUR_US));
+    for (check, agent, region, recent) in recent {
+        let total = recent.totals();
         for (quantile, per_mille) in [("0.5", 500), ("0.75", 750), ("0.95", 950), ("0.99", 990)] {
             if let Some(us) = total.quantile(per_mille) {
                 let labels =

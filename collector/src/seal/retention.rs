@@ -1,7 +1,7 @@
 //! Retention: how long which class of data is kept, and the slices in which the rest goes.
 //!
-//! Raw records go by whole chunks, and with them the reports and screenshots that belong to them; what figures need of each page load goes with the
-//! hourly sketches. Series, counts and daily sketches are kept for ever: a timeline, a verdict and an SLA of years ago stay what they
+//! Raw records go by whole chunks, and with them the reports and screenshots that belong to them; what figures need of each page load becomes
+//! a sketch of its day when the hourly ones go. Series, counts and daily sketches are kept for ever: a timeline, a verdict and an SLA of years ago stay what they
 //! were, and what is gone is counted ([`crate::store::series::Sealed::expired`]) and told. The file's free pages are used again by what comes
 //! next: nothing is vacuumed.
 
@@ -19,7 +19,7 @@ pub struct Retention {
     pub raw_us: Option<u64>,
     /// Latency sketches by the hour, and the figures of single page loads.
     pub hourly_us: Option<u64>,
-    /// Latency sketches by the day.
+    /// Latency sketches by the day, and those of page loads.
     pub daily_us: Option<u64>,
 }
 

@@ -5,7 +5,8 @@ use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, series};
+use super::{StoreError, Tables, series, vital_days};
+use crate::latency::{Day, Hour};
 use crate::seal::retention::Limits;
 
 /// Most chunks that one transaction deletes: each frees two or three pages.
@@ -21,18 +22,20 @@ const DAY_US: i64 = 86_400 * 1_000_000;
 pub(crate) enum Table {
     HourlyRollup,
     DailyRollup,
+    DailyVitals,
     Report,
     Screenshot,
 }
 
 impl Table {
-    const ALL: [Self; 4] = [Self::HourlyRollup, Self::DailyRollup, Self::Report, Self::Screenshot];
+    const ALL: [Self; 5] = [Self::HourlyRollup, Self::DailyRollup, Self::DailyVitals, Self::Report, Self::Screenshot];
 
     /// The rows that are too old: of which table, which condition on `?1`.
     const fn too_old(self) -> (&'static str, &'static str) {
         match self {
             Self::HourlyRollup => ("rollup", "class = 1 AND day < ?1"),
             Self::DailyRollup => ("rollup", "class = 2 AND day < ?1"),
+            Self::DailyVitals => ("rollup", "class = 3 AND day < ?1"),
             Self::Report => ("report", "scheduled_us < ?1"),
             Self::Screenshot => ("screenshot", "scheduled_us < ?1"),
         }
@@ -41,7 +44,7 @@ impl Table {
     const fn before(self, limits: Limits) -> i64 {
         match self {
             Self::HourlyRollup => limits.hourly.0.div_euclid(DAY_US),
-            Self::DailyRollup => limits.daily.0.div_euclid(DAY_US),
+            Self::DailyRollup | Self::DailyVitals => limits.daily.0.div_euclid(DAY_US),
             Self::Report | Self::Screenshot => limits.raw.0,
         }
     }
@@ -54,8 +57,8 @@ pub(crate) enum Slice {
     Chunks(Vec<i64>),
     /// Rows of a table.
     Rows(Table, Vec<i64>),
-    /// The oldest figures of page loads of a check.
-    Vitals(Bucket, CheckNo),
+    /// The figures of single page loads of a day: they become sketches.
+    Vitals(PairKey, Day),
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -70,12 +73,15 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
         slices.extend(found.chunks(ROWS).map(|slice| Slice::Rows(table, slice.to_vec())));
     }
     let mut statement = tables
-        .prepare("SELECT bucket, check_no, count(*) FROM vitals WHERE scheduled_us < ?1 GROUP BY bucket, check_no")?;
-    let mut rows = statement.query(params![limits.hourly.0])?;
+        // By whole days of UTC, rounded down before 1970 as well.
+        .prepare(
+            "SELECT DISTINCT bucket, check_no, agent_no, (scheduled_us - (scheduled_us % ?2 + ?2) % ?2) / ?2 FROM vitals \
+             WHERE scheduled_us < ?1 LIMIT ?3",
+        )?;
+    let mut rows = statement.query(params![Hour::of(limits.hourly).day().span().from.0, DAY_US, FOUND_MAX])?;
     while let Some(row) = rows.next()? {
-        let count = row.get::<_, i64>(2)?.unsigned_abs() as usize;
-        let (bucket, check) = (Bucket(row.get(0)?), CheckNo(row.get(1)?));
-        slices.extend((0..count.div_ceil(ROWS)).map(|_| Slice::Vitals(bucket, check)));
+        let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
+        slices.push(Slice::Vitals(key, Day(row.get(3)?)));
     }
     Ok(slices)
 }
@@ -98,16 +104,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Resul
             }
             Ok(())
         }
-        Slice::Vitals(bucket, check) => {
-            let key = "bucket, check_no, scheduled_us, agent_no, incarnation, seq";
-            tables
-                .prepare_cached(&format!(
-                    "DELETE FROM vitals WHERE ({key}) IN (SELECT {key} FROM vitals \
-                     WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us < ?3 ORDER BY scheduled_us LIMIT ?4)"
-                ))?
-                .execute(params![bucket.0, check.0, limits.hourly.0, ROWS as i64])?;
-            Ok(())
-        }
+        Slice::Vitals(key, day) => vital_days::fold(tables, *key, *day),
     }
 }
 

@@ -261,13 +261,21 @@ pub enum Class {
     Hours = 1,
     /// The day as a whole.
     Whole = 2,
+    /// The page loads of a day (`store/vital_days.rs`).
+    Pages = 3,
 }
 
 fn bad(what: impl ToString) -> StoreError {
     StoreError::BadRow { table: "rollup", what: what.to_string() }
 }
 
-fn set_body(tables: Tables<'_>, key: PairKey, class: Class, day: Day, body: &[u8]) -> Result<(), StoreError> {
+pub(super) fn set_body(
+    tables: Tables<'_>,
+    key: PairKey,
+    class: Class,
+    day: Day,
+    body: &[u8],
+) -> Result<(), StoreError> {
     tables
         .prepare_cached(
             "INSERT INTO rollup(bucket, check_no, agent_no, class, day, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -277,7 +285,7 @@ fn set_body(tables: Tables<'_>, key: PairKey, class: Class, day: Day, body: &[u8
     Ok(())
 }
 
-fn body(tables: Tables<'_>, key: PairKey, class: Class, day: Day) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn body(tables: Tables<'_>, key: PairKey, class: Class, day: Day) -> Result<Option<Vec<u8>>, StoreError> {
     let mut statement = tables.prepare_cached(
         "SELECT body FROM rollup WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND class = ?4 AND day = ?5",
     )?;
@@ -376,9 +384,7 @@ pub(crate) fn rollups_of(
             let body = row.get_ref(1)?.as_blob().map_err(bad)?;
             let day: i64 = row.get(0)?;
             if let Err(error) = each(AgentNo(agent), Day(day), body) {
-                tracing::error!(
-                    "table rollup: check {check}, agent {agent}, day {day}: {error}; its latencies are told from the records that are left"
-                );
+                tracing::error!("table rollup: check {check}, agent {agent}, day {day}: {error}");
                 damaged.push((AgentNo(agent), Day(day)));
             }
         }

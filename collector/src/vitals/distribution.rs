@@ -61,10 +61,23 @@ pub struct Ratings {
 impl Ratings {
     /// Counts one more value.
     pub fn add(&mut self, threshold: Threshold, value: u64) {
+        self.add_many(threshold, value, 1);
+    }
+
+    /// Counts all that a sketch has counted, each by the middle of its bucket: a value within 0.8 % of a threshold may fall on its other side.
+    pub fn add_sketch(&mut self, threshold: Threshold, sketch: &Sketch) {
+        let (buckets, min, max, _) = sketch.parts();
+        for (at, times) in buckets {
+            let (first, last) = Sketch::bucket_range(*at).unwrap_or_default();
+            self.add_many(threshold, (first + (last - first) / 2).clamp(min, max), *times);
+        }
+    }
+
+    fn add_many(&mut self, threshold: Threshold, value: u64, times: u64) {
         match threshold.rate(value) {
-            Rating::Good => self.good += 1,
-            Rating::NeedsImprovement => self.needs_improvement += 1,
-            Rating::Poor => self.poor += 1,
+            Rating::Good => self.good += times,
+            Rating::NeedsImprovement => self.needs_improvement += times,
+            Rating::Poor => self.poor += times,
         }
     }
 }
@@ -87,6 +100,23 @@ impl Distribution {
             }
             Values::Many(sketch) => sketch.add(value),
         }
+    }
+
+    /// Adds what a sketch has counted.
+    pub fn add_sketch(&mut self, added: &Sketch) {
+        if added.is_empty() {
+            return;
+        }
+        let mut sketch = match &mut self.values {
+            Values::Few(values) => {
+                let mut sketch = Sketch::new();
+                values.iter().for_each(|value| sketch.add(*value));
+                sketch
+            }
+            Values::Many(sketch) => std::mem::take(sketch),
+        };
+        sketch.merge(added);
+        self.values = Values::Many(sketch);
     }
 
     /// The value that at least `per_mille` of all values do not exceed, by the nearest rank: of few values one that was measured. `None` of no

@@ -1,7 +1,10 @@
-//! p75, median, spread, ratings and trend of each vital over a span: for each profile over all regions, and in each region (or on each agent).
+//! p75, median, p95, p99, spread, ratings and trend of each vital over a span: for each profile over all regions, and in each region (or on each agent).
 //!
 //! One value a run: the median of its loads. Runs that the agent could not tell of (its host was under pressure, say) or that measured nothing
 //! are counted, but not graded.
+//!
+//! Of days whose rows are gone the sketches are asked ([`DayVitals`]): such a day counts as a whole, so the span is widened to it, and it tells of no
+//! regression.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +14,11 @@ use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::profile::{Threshold, Thresholds};
 
 use super::change::{Epochs, LOOKBACK_US, Watches, Worse};
+use super::day::{DayVitals, ProfileDay};
 use super::distribution::{Distribution, Method, Ratings};
 use super::{Row, profile_of};
 use crate::book::{Book, Check};
+use crate::latency::{Day, Hour};
 
 /// Stretches that a trend has.
 pub const TREND_POINTS: usize = 48;
@@ -63,7 +68,7 @@ pub enum Place {
 pub struct Figures {
     /// The check.
     pub check: CheckId,
-    /// The span they cover.
+    /// The span they cover: that asked for, widened to the days of which only sketches are left.
     pub span: Span,
     /// By profile; in each first all places together, then each place.
     pub groups: Vec<Group>,
@@ -97,6 +102,10 @@ pub struct VitalFigures {
     pub p75: u64,
     /// The median of the runs.
     pub median: u64,
+    /// The value that 95 of 100 runs do not exceed.
+    pub p95: u64,
+    /// The value that 99 of 100 runs do not exceed.
+    pub p99: u64,
     /// The smallest value of any load.
     pub min: u64,
     /// The largest value of any load.
@@ -105,7 +114,7 @@ pub struct VitalFigures {
     pub ratings: Ratings,
     /// What they are rated by.
     pub threshold: Threshold,
-    /// How p75 and median were found.
+    /// How p75, median, p95 and p99 were found.
     pub method: Method,
     /// The median of each of [`TREND_POINTS`] equal stretches of the span.
     pub trend: Vec<Option<u64>>,
@@ -143,14 +152,33 @@ impl Frame {
         Span::new(self.span.from.min(self.span.to.plus_us(-LOOKBACK_US)), self.span.to)
     }
 
+    /// The first and the last day of UTC that the figures' span touches.
+    pub fn days(&self) -> Option<(Day, Day)> {
+        let last = self.span.to.plus_us(-1);
+        (!self.span.is_empty()).then(|| (Hour::of(self.span.from).day(), Hour::of(last).day()))
+    }
+
+    /// Widens the span to a day that can be told as a whole only.
+    pub fn widen_to(&mut self, day: Day) {
+        let day = day.span();
+        self.span = Span::new(self.span.from.min(day.from), self.span.to.max(day.to));
+    }
+
     fn thresholds_of(&self, profile: &str) -> Thresholds {
         self.thresholds.get(profile).copied().unwrap_or_default()
     }
 
-    fn asked_for(&self, row: &Row, region: &Region) -> bool {
-        self.ask.profile.as_ref().is_none_or(|profile| *profile == row.profile)
+    /// The place whose group an agent's runs on a profile belong to, where they are asked for.
+    fn place(&self, agent: AgentNo, profile: &str) -> Option<Place> {
+        let (region, name) = self.places.get(&agent)?;
+        let asked_for = self.ask.profile.as_ref().is_none_or(|wanted| wanted == profile)
             && self.ask.region.as_ref().is_none_or(|wanted| wanted == region)
-            && self.ask.agent.is_none_or(|agent| agent == row.agent)
+            && self.ask.agent.is_none_or(|wanted| wanted == agent);
+        let place = || match self.ask.by_agent {
+            true => Place::Agent(region.clone(), name.clone()),
+            false => Place::Region(region.clone()),
+        };
+        asked_for.then(place)
     }
 }
 
@@ -186,15 +214,7 @@ impl Gathering {
 
     /// Takes a row in.
     pub fn add(&mut self, row: &Row) {
-        let Some((region, name)) = self.frame.places.get(&row.agent) else { return };
-        if !self.frame.asked_for(row, region) {
-            return;
-        }
-        let place = if self.frame.ask.by_agent {
-            Place::Agent(region.clone(), name.clone())
-        } else {
-            Place::Region(region.clone())
-        };
+        let Some(place) = self.frame.place(row.agent, &row.profile) else { return };
         let thresholds = self.frame.thresholds_of(&row.profile);
         let within = self.frame.span.contains(row.scheduled);
         let stretch = stretch(self.frame.span, row.scheduled);
@@ -207,6 +227,19 @@ impl Gathering {
             }
             if watched {
                 group.watches.add(row, measured, within);
+            }
+        }
+    }
+
+    /// Takes in a day of which only sketches are left.
+    pub fn add_day(&mut self, agent: AgentNo, day: Day, sketches: &DayVitals) {
+        let span = day.span();
+        let stretch = stretch(self.frame.span, span.from.plus_us(span.us() / 2));
+        for (profile, of_day) in &sketches.profiles {
+            let Some(place) = self.frame.place(agent, profile) else { continue };
+            let thresholds = self.frame.thresholds_of(profile);
+            for place in [Place::All, place] {
+                self.groups.entry((profile.clone(), place)).or_default().add_day(of_day, &thresholds, stretch);
             }
         }
     }
@@ -248,6 +281,22 @@ impl Gathered {
         }
     }
 
+    fn add_day(&mut self, day: &ProfileDay, thresholds: &Thresholds, stretch: usize) {
+        self.runs += day.runs;
+        self.graded += day.graded;
+        self.low_confidence += day.low_confidence;
+        for ((vital, of_day), values) in Vital::ALL.into_iter().zip(&day.vitals).zip(&mut self.vitals) {
+            if of_day.medians.is_empty() {
+                continue;
+            }
+            values.all.add_sketch(&of_day.medians);
+            values.ratings.add_sketch(thresholds.of(vital), &of_day.medians);
+            values.trend.entry(stretch).or_insert_with(Distribution::of_many).add_sketch(&of_day.medians);
+            let ((min, max), of_day) = (values.extremes.unwrap_or(of_day.extremes), of_day.extremes);
+            values.extremes = Some((min.min(of_day.0), max.max(of_day.1)));
+        }
+    }
+
     fn finish(self, profile: String, place: Place, thresholds: &Thresholds) -> Group {
         let Self { runs, graded, low_confidence, vitals, watches } = self;
         let vitals = Vital::ALL.into_iter().zip(vitals);
@@ -267,6 +316,8 @@ impl Values {
             vital,
             p75: self.all.quantile(750)?,
             median: self.all.quantile(500)?,
+            p95: self.all.quantile(950)?,
+            p99: self.all.quantile(990)?,
             min,
             max,
             ratings: self.ratings,

@@ -30,8 +30,8 @@ fn text(found: &VitalsView) -> String {
         return format!("No run of {check} from {span}.\n");
     }
     let mut table = Table::new(&[
-        "PROFILE", "REGION", "AGENT", "VITAL", "P75", "MEDIAN", "MIN", "MAX", "RATING", "GOOD", "BETWEEN", "POOR",
-        "RUNS",
+        "PROFILE", "REGION", "AGENT", "VITAL", "P75", "P50", "P95", "P99", "MIN", "MAX", "RATING", "GOOD", "BETWEEN",
+        "POOR", "RUNS",
     ]);
     for group in &found.groups {
         for vital in Vital::ALL {
@@ -41,12 +41,12 @@ fn text(found: &VitalsView) -> String {
         }
         if group.graded == 0 {
             let mut row = place(group);
-            row.extend(std::iter::repeat_n("-".to_owned(), 9));
+            row.extend(std::iter::repeat_n("-".to_owned(), 11));
             row.push(group.runs.to_string());
             table.push(row);
         }
     }
-    let mut text = format!("Lab values of {check}, {span}; p75 and median of the runs' medians.\n{}", table.text());
+    let mut text = format!("Lab values of {check}, {span}; percentiles of the runs' medians.\n{}", table.text());
     for group in &found.groups {
         for worse in &group.regressions {
             text.push_str(&regression(group, worse));
@@ -93,7 +93,7 @@ fn row(group: &GroupView, vital: Vital, one: &FiguresView) -> Vec<String> {
     let mut row = place(group);
     row.push(vital.as_str().to_uppercase());
     row.push(figure::rated_vital(vital, one.p75, one.thresholds));
-    row.extend([one.median, one.min, one.max].map(|value| figure::vital(vital, value)));
+    row.extend([one.median, one.p95, one.p99, one.min, one.max].map(|value| figure::vital(vital, value)));
     row.push(one.rating.replace('_', " "));
     row.extend([one.good, one.needs_improvement, one.poor].map(|share| figure::percent_down(share, 0)));
     row.push(one.runs.to_string());

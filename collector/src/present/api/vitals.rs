@@ -15,10 +15,6 @@ use crate::present::view::vitals::vitals_view;
 use crate::vitals::figures::{self, Figures, Frame};
 use crate::vitals::profile_of;
 
-/// Longest period of one question, in days, as far as the check lived: every row in it is read.
-const SPAN_DAYS_MAX: i64 = 400;
-const SPAN_US_MAX: i64 = SPAN_DAYS_MAX * 86_400 * 1_000_000;
-
 /// What the vitals of a check are asked.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +62,7 @@ pub async fn vitals(
 /// The figures of a check.
 ///
 /// # Errors
-/// When there is no such check, it loads no page, or the period is too long.
+/// When there is no such check, or it loads no page.
 pub async fn figures_of(present: &Present, id: &str, asked: figures::Ask, now: UtcMicros) -> Answer<Figures> {
     let frame = {
         let book = present.app().book();
@@ -81,13 +77,7 @@ pub async fn figures_of(present: &Present, id: &str, asked: figures::Ask, now: U
         {
             return Err(Problem::not_found("profile of the check", profile));
         }
-        let frame = Frame::of(&book, check, asked, now);
-        if frame.span().us() > SPAN_US_MAX {
-            let what =
-                format!("the period is longer than {SPAN_DAYS_MAX} days: ask for less at a time, with `from` and `to`");
-            return Err(Problem::new(Code::BadRequest, what));
-        }
-        frame
+        Frame::of(&book, check, asked, now)
     };
     Ok(present.app().vitals(frame).await?)
 }

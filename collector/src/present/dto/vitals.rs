@@ -98,7 +98,7 @@ pub struct ScreenshotView {
 pub struct VitalsView {
     /// The check's id.
     pub check: String,
-    /// First instant.
+    /// First instant: the period asked for is widened to full days of UTC where only sketches are left.
     pub from: String,
     /// First instant after.
     pub to: String,
@@ -155,8 +155,12 @@ pub struct RegressionView {
 pub struct FiguresView {
     /// What three quarters of the runs do not exceed.
     pub p75: f64,
-    /// The median of the runs.
+    /// The median of the runs: the p50.
     pub median: f64,
+    /// What 95 of 100 runs do not exceed.
+    pub p95: f64,
+    /// What 99 of 100 runs do not exceed.
+    pub p99: f64,
     /// The smallest value of any load.
     pub min: f64,
     /// The largest value of any load.
@@ -173,6 +177,6 @@ pub struct FiguresView {
     pub poor: f64,
     /// Good up to here, poor above there.
     pub thresholds: [f64; 2],
-    /// How p75 and median were found: `exact`, or from a `sketch` of many runs, off by 0.8 % at most.
+    /// How p75, median, p95 and p99 were found: `exact`, or from a `sketch` of many or old runs, off by 0.8 % at most.
     pub method: String,
 }

@@ -143,6 +143,8 @@ fn figures_view(one: &VitalFigures) -> FiguresView {
     FiguresView {
         p75: shown(one.p75),
         median: shown(one.median),
+        p95: shown(one.p95),
+        p99: shown(one.p99),
         min: shown(one.min),
         max: shown(one.max),
         rating: one.threshold.rate(one.p75).as_str().to_owned(),

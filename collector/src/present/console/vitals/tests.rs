@@ -7,6 +7,8 @@ fn figures(trend: Vec<Option<u64>>) -> VitalFigures {
         vital: Vital::Lcp,
         p75: 2_610_000,
         median: 2_310_000,
+        p95: 3_900_000,
+        p99: 4_100_000,
         min: 2_180_000,
         max: 4_120_000,
         ratings: Ratings { good: 1, needs_improvement: 2, poor: 1 },
@@ -23,6 +25,7 @@ fn a_rating_is_a_shape_and_a_word_beside_its_colour() {
     let cell = shown(&figures(Vec::new()), &FR);
     assert_eq!((cell.class, cell.shape, cell.rating), ("between", "▲", "à améliorer"));
     assert_eq!((&*cell.p75, &*cell.spread), ("2,61 s", "2,18 s – 4,12 s"));
+    assert_eq!(cell.tail, "p95 3,90 s · p99 4,10 s");
     assert_eq!(cell.shares, "bon 25 %, à améliorer 50 %, mauvais 25 %");
     let parts: Vec<(&str, &str)> = cell.parts.iter().map(|part| (&*part.x, &*part.width)).collect();
     assert_eq!(parts, [("0.00", "25.00"), ("25.00", "50.00"), ("75.00", "25.00")]);
