@@ -174,10 +174,10 @@ pub(crate) fn prepare(
     }
     let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()) };
     for (key, records) in pairs {
-        let mut sealed: Sealed = seal::pair(tables, key)?.unwrap_or_default();
+        let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals)?.unwrap_or_default();
         let touched: BTreeSet<i64> = records.iter().flat_map(|(_, stored)| months(&stored.record)).collect();
         for month in &touched {
-            seal::load_segment(tables, key, *month, &mut sealed.pair.series)?;
+            mend::load_or_anew(tables, (key, *month), intervals, &mut sealed)?;
         }
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));

@@ -1,4 +1,4 @@
-//! What is damaged in the sealed tables, found at the start: told, and where records still say it, made anew.
+//! What is damaged in the sealed tables, found at the start or when it is written next: told, and where records still say it, made anew.
 //!
 //! SQLite has no checksums of its own; each body has one. A damaged chunk loses its records for whoever asks for them, and nothing else: the
 //! start does not read it. A damaged segment or pair is made anew from the chunks that are left; the start goes on in any case, for agents
@@ -88,6 +88,46 @@ pub(crate) fn pair(
     // How many went with their age stood in the body that is lost.
     let body = series::encode_pair(&sealed);
     Ok((sealed, Damage { key, month: None, why, whole: false, body }))
+}
+
+/// What is sealed of a pair without its series, as the collector found it while it runs: where it cannot be read it is told and counted anew, for
+/// damage must not hold up what comes after it. `None` where nothing is sealed.
+pub(crate) fn pair_or_anew(
+    tables: Tables<'_>,
+    key: PairKey,
+    intervals: &Intervals,
+) -> Result<Option<Sealed>, StoreError> {
+    match seal::pair(tables, key)? {
+        None => Ok(None),
+        Some(Ok(sealed)) => Ok(Some(sealed)),
+        Some(Err(why)) => {
+            tracing::error!(
+                "table pair: check {}, agent {}: {why}; counted anew from the records that are left: restore a backup if the counts of older ones matter",
+                key.check,
+                key.agent
+            );
+            Ok(Some(pair(tables, key, intervals, why)?.0))
+        }
+    }
+}
+
+/// Puts the stored segment of a month into a pair's series; where it cannot be read it is told and made anew, as in [`pair_or_anew`].
+pub(crate) fn load_or_anew(
+    tables: Tables<'_>,
+    (key, month): (PairKey, i64),
+    intervals: &Intervals,
+    into: &mut Sealed,
+) -> Result<(), StoreError> {
+    if let Err(why) = seal::load_segment(tables, key, month, &mut into.pair.series)? {
+        let damage = segment(tables, into, (key, month), intervals, why)?;
+        let left = if damage.whole { "nothing is lost" } else { "older ones are missing: restore a backup" };
+        tracing::error!(
+            "table series: check {}, agent {}, month {month}: {why}; made anew from the records that are left, {left}",
+            key.check,
+            key.agent
+        );
+    }
+    Ok(())
 }
 
 /// The latencies of the days of `new` from the chunks that are left and from what is sealed now, where the stored ones cannot be read.

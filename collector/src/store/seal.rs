@@ -219,13 +219,16 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
     Ok(gathered)
 }
 
-/// What is sealed of a pair, without its series; `None` where nothing is.
-pub(crate) fn pair(tables: Tables<'_>, key: PairKey) -> Result<Option<Sealed>, StoreError> {
+/// What is sealed of a pair, without its series; `None` where nothing is. The inner error tells that it is damaged.
+pub(crate) fn pair(tables: Tables<'_>, key: PairKey) -> Result<Option<Result<Sealed, BodyError>>, StoreError> {
     let body: Option<Vec<u8>> = tables
         .prepare_cached("SELECT body FROM pair WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3")?
         .query_row(params![key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
         .optional()?;
-    body.map(|body| series::decode_pair(&body).map_err(|error| bad_pair(key, error))).transpose()
+    match body.map(|body| series::decode_pair(&body)) {
+        Some(Err(BodyError::Version(version))) => Err(bad_pair(key, BodyError::Version(version))),
+        read => Ok(read),
+    }
 }
 
 /// Calls `each` with everything that is sealed of every pair; how many records that is, and which bodies could not be read and were made anew.
@@ -284,13 +287,29 @@ fn bad_segment(key: PairKey, month: i64, error: series::BodyError) -> StoreError
     bad("series", format!("check {}, agent {}, month {month}: {error}", key.check, key.agent))
 }
 
-/// Puts the stored segment of a month into a series, where there is one.
-pub(crate) fn load_segment(tables: Tables<'_>, key: PairKey, month: i64, into: &mut Series) -> Result<(), StoreError> {
+/// Puts the stored segment of a month into a series, where there is one. The inner error tells that it is damaged: then nothing was put.
+pub(crate) fn load_segment(
+    tables: Tables<'_>,
+    key: PairKey,
+    month: i64,
+    into: &mut Series,
+) -> Result<Result<(), BodyError>, StoreError> {
     let body: Option<Vec<u8>> = tables
         .prepare_cached("SELECT body FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND month = ?4")?
         .query_row(params![key.bucket.0, key.check.0, key.agent.0, month], |row| row.get(0))
         .optional()?;
-    body.map_or(Ok(()), |body| series::decode_segment(&body, into).map_err(|error| bad_segment(key, month, error)))
+    let Some(body) = body else { return Ok(Ok(())) };
+    let mut of_month = Series::new();
+    match series::decode_segment(&body, &mut of_month) {
+        Ok(()) => {
+            for run in of_month.runs() {
+                into.insert_run(*run);
+            }
+            Ok(Ok(()))
+        }
+        Err(BodyError::Version(version)) => Err(bad_segment(key, month, BodyError::Version(version))),
+        Err(why) => Ok(Err(why)),
+    }
 }
 
 /// A body of the table `chunk`.
