@@ -79,7 +79,7 @@ pub struct RetentionTexts {
 pub struct SealingTexts {
     /// When the oldest came in this long ago: 6h.
     pub after: Option<String>,
-    /// When there are so many: 1,000,000.
+    /// When there are so many: 250,000.
     pub records: Option<u64>,
 }
 
@@ -100,6 +100,11 @@ impl Config {
             if let Some(text) = text {
                 *kept = retention::parse(&text).map_err(|why| bad(key, why))?;
             }
+        }
+        let days = |kept: Option<u64>| kept.unwrap_or(u64::MAX);
+        if days(life.retention.daily_us) < days(life.retention.hourly_us) {
+            let why = "days must be kept at least as long as hours (`hourly`)".to_owned();
+            return Err(bad("retention.daily", why));
         }
         let texts = self.sealing.clone().unwrap_or_default();
         if let Some(text) = texts.after {

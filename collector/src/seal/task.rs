@@ -22,6 +22,7 @@ use crate::writer::Closed;
 
 /// How often it looks whether there is something to seal, at most and at least.
 const LOOK_US: (i64, i64) = (50_000, 60_000_000);
+const DAY_US: i64 = 86_400 * 1_000_000;
 /// How often it looks for what is too old.
 const RETENTION_EVERY_US: u64 = 3_600 * 1_000_000;
 
@@ -125,8 +126,9 @@ impl Rounds {
         }
         let monotonic = clock::monotonic().0;
         if self.retention_at.is_none_or(|at| at <= monotonic) {
-            self.let_go(now).await?;
+            // Also where it fails: it looks through whole tables.
             self.retention_at = Some(monotonic + RETENTION_EVERY_US);
+            self.let_go(now).await?;
         }
         Ok(())
     }
@@ -164,6 +166,8 @@ impl Rounds {
                 records += rows;
                 self.app.shared().counters.sealed.fetch_add(rows, Ordering::Relaxed);
             }
+            // What is dead is not read again.
+            while self.write(Engine::delete_sealed).await? > 0 {}
         }
         if records > 0 {
             let took_ms = clock::monotonic().since(started).as_millis();
@@ -182,7 +186,9 @@ impl Rounds {
     }
 
     async fn let_go(&mut self, now: UtcMicros) -> Result<(), Left> {
-        let limits = self.life.retention.limits(now);
+        // A clock that runs far ahead takes nothing away: what is old is so against the newest slot too.
+        let newest = self.app.book().newest_slot();
+        let limits = self.life.retention.limits(now.min(newest.unwrap_or(UtcMicros::MIN).plus_us(DAY_US)));
         loop {
             let slices = self.app.read_in_background(move |tables| expire::find(tables, limits)).await?;
             if slices.is_empty() {

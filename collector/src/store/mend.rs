@@ -4,15 +4,12 @@
 //! start does not read it. A damaged segment or pair is made anew from the chunks that are left; the start goes on in any case, for agents
 //! wait with new results.
 
-use std::collections::BTreeSet;
-
 use rusqlite::params;
 use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::records::{self, ChunkHead};
-use super::rollup::{self, DayBodies};
 use super::seal::{self, PairKey};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
@@ -85,7 +82,15 @@ pub(crate) fn pair(
     replay(tables, key, always, |record| sealed.insert(record, intervals.of_record(record)))?;
     // The segments tell the series; what the chunks said of it is a part of that.
     sealed.pair.series = Series::new();
-    // How many went with their age stood in the body that is lost.
+    // How many went with their age stood in the body that is lost: that there were any, the timeline tells.
+    let earliest: Option<i64> = tables
+        .prepare_cached("SELECT min(month) FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3")?
+        .query_row(params![key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))?;
+    let first = sealed.pair.ledger.first.unwrap_or(UtcMicros::MAX);
+    if earliest.is_some_and(|month| month < series::month_of(first)) {
+        sealed.expired = 1;
+        sealed.records += 1;
+    }
     let body = series::encode_pair(&sealed);
     Ok((sealed, Damage { key, month: None, why, whole: false, body }))
 }
@@ -130,22 +135,18 @@ pub(crate) fn load_or_anew(
     Ok(())
 }
 
-/// The latencies of the days of `new` from the chunks that are left and from what is sealed now, where the stored ones cannot be read.
-pub(crate) fn rollups(tables: Tables<'_>, key: PairKey, new: &[Sample]) -> Result<Vec<DayBodies>, StoreError> {
-    let day = |sample: &Sample| Hour::of(sample.scheduled).day();
-    let touched: BTreeSet<_> = new.iter().map(day).collect();
-    let mut samples = new.to_vec();
-    for touched in touched {
-        replay(tables, key, touched.span(), |record| {
-            if let Record::Result(result) = record
-                && let Some(sample) = Sample::of(result)
-                && day(&sample) == touched
-            {
-                samples.push(sample);
-            }
-        })?;
+/// Whether every sealed record of a pair from `from` on is kept: none went with its age, or one that is older is there still.
+pub(crate) fn is_kept(tables: Tables<'_>, key: PairKey, from: UtcMicros) -> Result<bool, StoreError> {
+    if let Some(Ok(sealed)) = seal::pair(tables, key)?
+        && sealed.expired == 0
+    {
+        return Ok(true);
     }
-    Ok(rollup::anew(samples.into_iter()))
+    Ok(tables
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM chunk WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND last_us < ?4)",
+        )?
+        .query_row(params![key.bucket.0, key.check.0, key.agent.0, from.0], |row| row.get(0))?)
 }
 
 /// The sealed latencies of a day from the chunks that are left, for figures whose rollup cannot be read.

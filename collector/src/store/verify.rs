@@ -76,7 +76,12 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
         }
     }
     match seal::unsealed(tables, |_, _, _| ()) {
-        Ok(count) => found.unsealed = count,
+        Ok(unsealed) => {
+            found.unsealed = unsealed.records;
+            for what in unsealed.damaged {
+                found.problem(what);
+            }
+        }
         Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
         Err(error) => return Err(error),
     }
