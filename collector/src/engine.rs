@@ -282,7 +282,9 @@ impl Engine {
         })?;
         if let Some(first) = unsealed.damaged.first() {
             let count = unsealed.damaged.len();
-            tracing::error!("{count} records cannot be read and will be set aside in the table quarantine, the first: {first}");
+            tracing::error!(
+                "{count} records cannot be read and will be set aside in the table quarantine, the first: {first}"
+            );
         }
         let unsealed = unsealed.records;
         // Only handshakes are noted as seen; what was stored since is newer. Agents' clocks may run ahead of ours.

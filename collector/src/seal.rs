@@ -172,7 +172,10 @@ pub(crate) fn prepare(
         let stored = match row.decode() {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::error!("{error}: the record with arrival {} is set aside in the table quarantine", row.arrival.0);
+                tracing::error!(
+                    "{error}: the record with arrival {} is set aside in the table quarantine",
+                    row.arrival.0
+                );
                 damaged.push(row.set_aside(portion.bucket));
                 continue;
             }
@@ -190,7 +193,8 @@ pub(crate) fn prepare(
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
-        let rollups = rollup::with_sealed(tables, key, records.iter().filter_map(|(_, stored)| sample(&stored.record)))?;
+        let rollups =
+            rollup::with_sealed(tables, key, records.iter().filter_map(|(_, stored)| sample(&stored.record)))?;
         prepared.pairs.push(PreparedPair {
             key,
             rollups,

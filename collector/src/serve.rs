@@ -493,6 +493,8 @@ mod tests {
         assert_eq!(gather("", ServeArgs::default()).unwrap().life, Life::default());
         let short = gather("[retention]\nraw = \"1h\"\n", ServeArgs::default()).unwrap_err();
         assert!(short.ends_with("collector.toml: retention.raw: at least 2d must be kept"), "{short}");
+        let days = gather("[retention]\ndaily = \"300d\"\n", ServeArgs::default()).unwrap_err();
+        assert!(days.contains("retention.daily: days must be kept at least as long"), "{days}");
     }
 
     #[test]

@@ -22,7 +22,6 @@ use crate::writer::Closed;
 
 /// How often it looks whether there is something to seal, at most and at least.
 const LOOK_US: (i64, i64) = (50_000, 60_000_000);
-const DAY_US: i64 = 86_400 * 1_000_000;
 /// How often it looks for what is too old.
 const RETENTION_EVERY_US: u64 = 3_600 * 1_000_000;
 
@@ -186,9 +185,7 @@ impl Rounds {
     }
 
     async fn let_go(&mut self, now: UtcMicros) -> Result<(), Left> {
-        // A clock that runs far ahead takes nothing away: what is old is so against the newest slot too.
-        let newest = self.app.book().newest_slot();
-        let limits = self.life.retention.limits(now.min(newest.unwrap_or(UtcMicros::MIN).plus_us(DAY_US)));
+        let limits = self.life.retention.limits(now, self.app.book().newest_slot());
         loop {
             let slices = self.app.read_in_background(move |tables| expire::find(tables, limits)).await?;
             if slices.is_empty() {

@@ -328,7 +328,11 @@ pub(crate) fn with_sealed(
         let records = match damaged {
             Some(error) => {
                 tracing::error!("table rollup: check {}, agent {}, day {}: {error}", key.check, key.agent, day.0);
-                if mend::is_kept(tables, key, day.span().from)? { Some(mend::latencies(tables, key, day)?) } else { None }
+                if mend::is_kept(tables, key, day.span().from)? {
+                    Some(mend::latencies(tables, key, day)?)
+                } else {
+                    None
+                }
             }
             None => None,
         };
