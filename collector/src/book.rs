@@ -67,6 +67,11 @@ impl Book {
         self.checks.values()
     }
 
+    /// The newest slot that a record speaks of.
+    pub fn newest_slot(&self) -> Option<UtcMicros> {
+        self.checks().flat_map(|check| check.pairs.values()).filter_map(|pair| pair.ledger.last).max()
+    }
+
     /// A check by number.
     pub fn check(&self, number: CheckNo) -> Option<&Check> {
         self.checks.get(&number)

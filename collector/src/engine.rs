@@ -280,6 +280,13 @@ impl Engine {
             newest_slot = newest_slot.max(Some(record.scheduled()));
             book.insert_record(agent, record);
         })?;
+        if let Some(first) = unsealed.damaged.first() {
+            let count = unsealed.damaged.len();
+            tracing::error!(
+                "{count} records cannot be read and will be set aside in the table quarantine, the first: {first}"
+            );
+        }
+        let unsealed = unsealed.records;
         // Only handshakes are noted as seen; what was stored since is newer. Agents' clocks may run ahead of ours.
         for (agent, started) in newest {
             if let Some(agent) = book.agent(agent) {

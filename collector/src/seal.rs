@@ -50,7 +50,7 @@ pub struct Sealing {
 
 impl Default for Sealing {
     fn default() -> Self {
-        Self { after_us: 6 * 3600 * 1_000_000, records: 1_000_000 }
+        Self { after_us: 6 * 3600 * 1_000_000, records: 250_000 }
     }
 }
 
@@ -167,32 +167,34 @@ pub(crate) fn prepare(
     intervals: &Intervals,
 ) -> Result<Prepared, StoreError> {
     let mut pairs: BTreeMap<PairKey, Vec<(Arrival, Stored)>> = BTreeMap::new();
+    let mut damaged = Vec::new();
     for row in rows {
-        let stored = row.decode()?;
+        let stored = match row.decode() {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(
+                    "{error}: the record with arrival {} is set aside in the table quarantine",
+                    row.arrival.0
+                );
+                damaged.push(row.set_aside(portion.bucket));
+                continue;
+            }
+        };
         let key = PairKey { bucket: portion.bucket, check: stored.record.check(), agent: row.agent };
         pairs.entry(key).or_default().push((row.arrival, stored));
     }
-    let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()) };
+    let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()), damaged };
     for (key, records) in pairs {
-        let mut sealed: Sealed = seal::pair(tables, key)?.unwrap_or_default();
+        let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals)?.unwrap_or_default();
         let touched: BTreeSet<i64> = records.iter().flat_map(|(_, stored)| months(&stored.record)).collect();
         for month in &touched {
-            seal::load_segment(tables, key, *month, &mut sealed.pair.series)?;
+            mend::load_or_anew(tables, (key, *month), intervals, &mut sealed)?;
         }
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
-        let samples: Vec<Sample> = records.iter().filter_map(|(_, stored)| sample(&stored.record)).collect();
-        let rollups = match rollup::with_sealed(tables, key, samples.iter().copied()) {
-            // Damage must not hold up what comes after it.
-            Err(StoreError::BadRow { table, what }) => {
-                tracing::error!(
-                    "table {table}: {what}; the latencies of these days are made anew from the records that are left"
-                );
-                mend::rollups(tables, key, &samples)?
-            }
-            rollups => rollups?,
-        };
+        let rollups =
+            rollup::with_sealed(tables, key, records.iter().filter_map(|(_, stored)| sample(&stored.record)))?;
         prepared.pairs.push(PreparedPair {
             key,
             rollups,
@@ -247,12 +249,17 @@ impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
         let started = clock::monotonic();
-        let sealed = self.store.write(|tables| seal::seal(tables, prepared))?;
+        let sealed = self.store.write(|tables| seal::seal(tables, prepared, clock::now()))?;
         let us = clock::monotonic().us_since(started);
         self.shared.counters.pause_us_max.fetch_max(us, Ordering::Relaxed);
         if sealed {
             // From here on the store's rollups tell of them.
-            self.shared.book_mut().forget_latencies(prepared.portion.bucket, prepared.portion.upto);
+            let mut book = self.shared.book_mut();
+            book.forget_latencies(prepared.portion.bucket, prepared.portion.upto);
+            let set_aside = prepared.damaged.len() as u64;
+            book.count_quarantined(set_aside);
+            drop(book);
+            self.quarantined_rows += set_aside;
         }
         Ok(sealed)
     }

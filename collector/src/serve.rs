@@ -79,7 +79,7 @@ pub struct RetentionTexts {
 pub struct SealingTexts {
     /// When the oldest came in this long ago: 6h.
     pub after: Option<String>,
-    /// When there are so many: 1,000,000.
+    /// When there are so many: 250,000.
     pub records: Option<u64>,
 }
 
@@ -100,6 +100,11 @@ impl Config {
             if let Some(text) = text {
                 *kept = retention::parse(&text).map_err(|why| bad(key, why))?;
             }
+        }
+        let days = |kept: Option<u64>| kept.unwrap_or(u64::MAX);
+        if days(life.retention.daily_us) < days(life.retention.hourly_us) {
+            let why = "days must be kept at least as long as hours (`hourly`)".to_owned();
+            return Err(bad("retention.daily", why));
         }
         let texts = self.sealing.clone().unwrap_or_default();
         if let Some(text) = texts.after {
@@ -488,6 +493,8 @@ mod tests {
         assert_eq!(gather("", ServeArgs::default()).unwrap().life, Life::default());
         let short = gather("[retention]\nraw = \"1h\"\n", ServeArgs::default()).unwrap_err();
         assert!(short.ends_with("collector.toml: retention.raw: at least 2d must be kept"), "{short}");
+        let days = gather("[retention]\ndaily = \"300d\"\n", ServeArgs::default()).unwrap_err();
+        assert!(days.contains("retention.daily: days must be kept at least as long"), "{days}");
     }
 
     #[test]

@@ -44,6 +44,11 @@ fn keys(dir: &Path) -> Keys {
 
 /// A collector that is not running, with an agent, some checks, and `days` of a record a minute of each, none sealed.
 fn filled(checks: u32, days: i64) -> Cluster {
+    filled_by(checks, days, None)
+}
+
+/// [`filled`]; with `sealed_by`, each so many records of a check are sealed when they are there, and nothing is merged.
+fn filled_by(checks: u32, days: i64, sealed_by: Option<usize>) -> Cluster {
     let mut cluster = Cluster::start();
     let file: String = (0..checks)
         .map(|n| format!("[[check]]\nid = \"c{n}\"\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\ninterval = \"1m\"\n"))
@@ -67,12 +72,30 @@ fn filled(checks: u32, days: i64) -> Cluster {
             let id = CheckId::parse(&format!("c{n}")).expect("an id");
             let number = app.book().check_by_id(&id).expect("the check is there").number;
             let job = job(agent, number, &id, &name, now.plus_us(-days * DAY_US), days * DAY_US / INTERVAL_US);
-            let outcome = app.writer().run(move |engine| engine.ingest(vec![job])).await.expect("the writer runs");
-            assert_eq!(outcome.expect("the store writes")[0].set_aside, 0);
+            for part in parts(job, sealed_by) {
+                let outcome = app.writer().run(move |engine| engine.ingest(vec![part])).await.expect("the writer runs");
+                assert_eq!(outcome.expect("the store writes")[0].set_aside, 0);
+                if sealed_by.is_some() {
+                    let outcome = app.writer().run(sitepulse_collector::engine::Engine::seal_now).await;
+                    outcome.expect("the writer runs").expect("the store writes");
+                }
+            }
         }
         app.close().await;
     });
     cluster
+}
+
+/// A job in batches of so many records.
+fn parts(job: IngestJob, of: Option<usize>) -> Vec<IngestJob> {
+    let IngestJob { agent, received_at, batch } = job;
+    let Batch { incarnation, provenances, entries, .. } = batch;
+    let part = |(n, entries): (usize, &[Entry])| {
+        let (number, provenances) = (n as u64 + 1, provenances.clone());
+        let batch = Batch { number, incarnation, provenances, entries: entries.to_vec() };
+        IngestJob { agent, received_at, batch }
+    };
+    entries.chunks(of.unwrap_or(usize::MAX)).enumerate().map(part).collect()
 }
 
 fn job(agent: AgentNo, check: CheckNo, id: &CheckId, name: &AgentName, from: UtcMicros, count: i64) -> IngestJob {
@@ -221,8 +244,9 @@ fn killing_a_collector_that_migrates_loses_nothing() {
     drop(db);
     let schema =
         |dir: &Path| -> i64 { open(dir).pragma_query_value(None, "user_version", |row| row.get(0)).expect("a schema") };
+    let spilled = |dir: &Path| std::fs::metadata(dir.join("collector.db-wal")).is_ok_and(|file| file.len() > 1 << 20);
     let mut cut = 0;
-    for n in 0..20 {
+    for n in 0..12 {
         if schema(&dir) == 4 {
             break;
         }
@@ -235,13 +259,16 @@ fn killing_a_collector_that_migrates_loses_nothing() {
             ]),
             &cluster.dir().join("migrating.log"),
         );
-        std::thread::sleep(Duration::from_millis(20) + pause(n, 150) * 2);
+        // The migration is one transaction that does not fit into memory: what it wrote so far lies in the write-ahead log.
+        wait::until("the migration is under way", 60, || if spilled(&dir) { Ok(()) } else { Err(daemon.log()) });
+        std::thread::sleep(pause(n, 100) * u32::try_from(n).unwrap_or(1));
         daemon.kill_hard();
         let db = open(&dir);
         cut += i32::from(schema(&dir) == 3);
         assert_eq!(count(&db), before, "after kill {n}, schema {}", schema(&dir));
     }
     println!("killed before the migration's commit: {cut} times");
+    assert!(cut > 0, "no blow fell before the migration's commit");
     cluster.start_collector();
     assert_eq!(schema(&dir), 4);
     let shop = cluster.ctl(&["agents", "--json"]).json();
@@ -273,6 +300,85 @@ fn a_backup_of_a_collector_that_seals_holds_each_record_once() {
     println!("sealed in each backup: {sealed:?}");
     assert_eq!(sealed.last(), Some(&(before.len() as i64)));
     cluster.stop_collector();
+}
+
+#[test]
+fn killing_a_collector_that_merges_loses_and_doubles_no_record() {
+    let mut cluster = filled_by(6, 2, Some(160));
+    let dir = cluster.collector_dir();
+    let before = keys(&dir);
+    let figures = told(&cluster);
+    let one = |sql: &str| -> i64 { open(&dir).query_row(sql, [], |row| row.get(0)).expect("a figure") };
+    let chunks = || one("SELECT count(*) FROM chunk");
+    let first = chunks();
+    assert_eq!((first, one("SELECT count(*) FROM result")), (6 * 18, 0));
+    // Nothing is sealed any more: what was left to merge is found at the start.
+    let mut seen = Vec::new();
+    for n in 0..30 {
+        let were = chunks();
+        cluster.start_collector();
+        let merged = || if chunks() < were || were <= 6 * 3 { Ok(()) } else { Err(were) };
+        wait::until("chunks are merged", 60, merged);
+        std::thread::sleep(pause(n, 12));
+        cluster.kill_collector();
+        assert_eq!(keys(&dir), before);
+        seen.push(chunks());
+        if chunks() <= 6 * 5 {
+            break;
+        }
+    }
+    println!("chunks after each kill: {first}, {seen:?}");
+    let last = seen.last().copied().expect("there was a kill");
+    assert!(seen.iter().any(|chunks| (last + 1..first).contains(chunks)), "no blow fell between two merges: {seen:?}");
+    assert!(one("SELECT max(records) FROM chunk") >= 600);
+    assert_eq!(told(&cluster), figures);
+}
+
+#[test]
+fn a_backup_that_a_kill_meets_is_whole_or_absent() {
+    let mut cluster = filled(12, 2);
+    let dir = cluster.collector_dir();
+    let before = keys(&dir);
+    cluster.configure(HASTY);
+    let (mut whole, mut met) = (0, 0);
+    for n in 0..12_u64 {
+        cluster.start_collector();
+        let file = cluster.dir().join(format!("met-{n}.db"));
+        let mut child = sitepulse_tests::process::collector()
+            .args(["backup", &file.display().to_string(), "--data-dir"])
+            .arg(&dir)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let partial = || {
+            let files = std::fs::read_dir(cluster.dir()).expect("a folder").flatten();
+            let mut names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+            names.any(|name| name.contains(&format!("met-{n}.")) && name.ends_with(".partial"))
+        };
+        wait::until("the backup is under way or done", 60, || if partial() || file.exists() { Ok(()) } else { Err(n) });
+        std::thread::sleep(pause(n, 8));
+        met += i32::from(!file.exists());
+        // Of the collector, and of the command.
+        if n % 2 == 0 {
+            cluster.kill_collector();
+        } else {
+            child.kill().expect("it can be killed");
+        }
+        child.wait().expect("it ends");
+        if n % 2 == 1 {
+            cluster.kill_collector();
+        }
+        if file.exists() {
+            whole += 1;
+            let copy = tempfile::tempdir().expect("a folder");
+            std::fs::rename(&file, copy.path().join("collector.db")).expect("a backup");
+            assert_eq!(keys(copy.path()), before);
+        }
+        assert_eq!(keys(&dir), before);
+    }
+    println!("{met} kills met an unfinished backup; {whole} became whole");
+    assert!(met > 0, "no blow fell while a backup was made");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Compaction: small chunks of a pair that follow each other become one, of about [`CHUNK_RECORDS`].
 //!
 //! Late records and short waits make small chunks, and a chunk costs about as much as thirty records. A pair's chunks are looked at after it was
-//! sealed. A group is merged when it makes a whole chunk, or when it has become long: each record is written anew about once.
+//! sealed, and at the start, as a kill may have come between. A group is merged when it makes a whole chunk, or when it has become long: each
+//! record is written anew about once.
 
 use sitepulse_model::time::{Span, UtcMicros};
 
@@ -68,6 +69,32 @@ pub(crate) fn next(tables: Tables<'_>, key: PairKey) -> Result<Option<Merge>, St
         return Ok(Some(Merge { key, replaced, merged: chunk_of(&stored, number) }));
     }
     Ok(None)
+}
+
+/// Pairs that are looked at in one read at the start.
+const PAIRS: usize = 256;
+/// Newest chunks of each that are looked at: what a round that a kill ended had added. What lies deeper waits for the pair's next seal.
+const NEWEST: usize = GROUP_MAX * 2;
+
+/// Pairs with something to merge, as far as was looked.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) found: Vec<PairKey>,
+    /// After which pair to go on; `None` when all were looked at.
+    pub(crate) next: Option<PairKey>,
+}
+
+/// The pairs whose newest chunks are to be merged, among those that follow `after`: a slice of them.
+pub(crate) fn waiting(tables: Tables<'_>, after: Option<PairKey>) -> Result<Waiting, StoreError> {
+    let pairs = records::sealed_pairs_after(tables, after, PAIRS)?;
+    let next = (pairs.len() == PAIRS).then(|| pairs.last().copied()).flatten();
+    let mut found = Vec::new();
+    for key in pairs {
+        if !groups(&records::newest_chunk_heads(tables, key, NEWEST)?).is_empty() {
+            found.push(key);
+        }
+    }
+    Ok(Waiting { found, next })
 }
 
 impl Engine {

@@ -46,8 +46,9 @@ pub fn parse(text: &str) -> Result<Option<u64>, String> {
 }
 
 impl Retention {
-    /// Before which instants each class goes.
-    pub(crate) fn limits(&self, now: UtcMicros) -> Limits {
+    /// Before which instants each class goes. A clock that runs far ahead takes nothing away: what is old is so against the newest slot too.
+    pub(crate) fn limits(&self, now: UtcMicros, newest_slot: Option<UtcMicros>) -> Limits {
+        let now = now.min(newest_slot.unwrap_or(UtcMicros::MIN).plus_us(DAY_US.cast_signed()));
         let before = |kept: Option<u64>| match kept {
             Some(us) => now.plus_us(-i64::try_from(us).unwrap_or(i64::MAX)),
             None => UtcMicros::MIN,
@@ -76,7 +77,7 @@ impl Engine {
 
     /// Lets everything that is too old go in the caller's thread, for tests and the simulator.
     pub fn expire_now(&mut self, retention: Retention, now: UtcMicros) -> Result<(), StoreError> {
-        let limits = retention.limits(now);
+        let limits = retention.limits(now, self.shared.book().newest_slot());
         loop {
             let slices = expire::find(self.store.read(), limits)?;
             if slices.is_empty() {
@@ -100,7 +101,7 @@ mod tests {
         for text in ["1d", "0s", "90", "for ever", ""] {
             assert!(parse(text).is_err(), "{text}");
         }
-        let limits = Retention::default().limits(UtcMicros(0));
+        let limits = Retention::default().limits(UtcMicros(0), Some(UtcMicros(0)));
         assert_eq!((limits.raw.0, limits.daily), (-90 * DAY_US.cast_signed(), UtcMicros::MIN));
     }
 }

@@ -56,7 +56,8 @@ pub async fn look_through(app: App) {
 /// Seals, merges and lets go until `stopping` turns true or the writer is gone.
 pub async fn run(app: App, life: Life, mut stopping: watch::Receiver<bool>) {
     let every = Duration::from_micros((life.sealing.after_us / 8).clamp(LOOK_US.0, LOOK_US.1).unsigned_abs());
-    let mut rounds = Rounds { app, life, arrivals: None, retention_at: None, complained: false };
+    let mut rounds =
+        Rounds { app, life, arrivals: None, to_merge: BTreeSet::new(), retention_at: None, complained: false };
     loop {
         let stopped = async {
             // A sender that is gone stops it too.
@@ -82,6 +83,8 @@ struct Rounds {
     life: Life,
     /// `None` before the first round.
     arrivals: Option<Arrivals>,
+    /// Pairs that were sealed and whose chunks were not looked at since.
+    to_merge: BTreeSet<PairKey>,
     /// When to look for what is too old, in monotonic microseconds.
     retention_at: Option<u64>,
     complained: bool,
@@ -105,29 +108,43 @@ impl Rounds {
         if self.arrivals.is_none() {
             let arrived_by = self.app.writer().run(|engine| engine.arrived_by).await?;
             self.arrivals = Some(Arrivals::starting(arrived_by, newest));
-            // A round that a kill ended goes on.
+            // A round that a kill ended goes on, with its merging too.
+            self.find_what_waits().await?;
             begun = upto.iter().any(|upto| *upto < sealed).then_some(sealed);
         }
         let arrivals = self.arrivals.get_or_insert_default();
         arrivals.note(now, newest, sealed, sealing);
         let cut = begun.max(arrivals.cut(now, newest, sealed, sealing));
-        let mut touched = BTreeSet::new();
         if let Some(cut) = cut {
-            self.seal_to(cut, &mut touched).await?;
+            self.seal_to(cut).await?;
         }
         while self.write(Engine::delete_sealed).await? > 0 {}
-        for key in touched {
+        while let Some(key) = self.to_merge.first().copied() {
             self.merge(key).await?;
+            self.to_merge.remove(&key);
         }
         let monotonic = clock::monotonic().0;
         if self.retention_at.is_none_or(|at| at <= monotonic) {
-            self.let_go(now).await?;
+            // Also where it fails: it looks through whole tables.
             self.retention_at = Some(monotonic + RETENTION_EVERY_US);
+            self.let_go(now).await?;
         }
         Ok(())
     }
 
-    async fn seal_to(&mut self, cut: Arrival, touched: &mut BTreeSet<PairKey>) -> Result<(), Left> {
+    async fn find_what_waits(&mut self) -> Result<(), Left> {
+        let mut after = None;
+        loop {
+            let page = self.app.read_in_background(move |tables| compact::waiting(tables, after)).await?;
+            self.to_merge.extend(page.found);
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn seal_to(&mut self, cut: Arrival) -> Result<(), Left> {
         let started = clock::monotonic();
         let intervals = Intervals::of(&self.app.book());
         let mut records = 0;
@@ -139,7 +156,7 @@ impl Rounds {
             let (batch, intervals) = (batch(&portions).to_vec(), intervals.clone());
             let prepared = self.app.read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
             for prepared in prepared {
-                touched.extend(prepared.pairs.iter().map(|pair| pair.key));
+                self.to_merge.extend(prepared.pairs.iter().map(|pair| pair.key));
                 let rows = prepared.portion.rows;
                 if !self.write(move |engine| engine.write_sealed(&prepared)).await? {
                     // An amendment came in between: the next round sees it.
@@ -148,6 +165,8 @@ impl Rounds {
                 records += rows;
                 self.app.shared().counters.sealed.fetch_add(rows, Ordering::Relaxed);
             }
+            // What is dead is not read again.
+            while self.write(Engine::delete_sealed).await? > 0 {}
         }
         if records > 0 {
             let took_ms = clock::monotonic().since(started).as_millis();
@@ -166,7 +185,7 @@ impl Rounds {
     }
 
     async fn let_go(&mut self, now: UtcMicros) -> Result<(), Left> {
-        let limits = self.life.retention.limits(now);
+        let limits = self.life.retention.limits(now, self.app.book().newest_slot());
         loop {
             let slices = self.app.read_in_background(move |tables| expire::find(tables, limits)).await?;
             if slices.is_empty() {

@@ -1,12 +1,15 @@
 //! Letting go of what is older than is kept. What that is, is looked for beside the writer, for it takes passes over whole tables; it goes in
 //! slices, each a short transaction that looks again at every row it deletes.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, series, vital_days};
+use super::{StoreError, Tables, mend, series, vital_days};
 use crate::latency::{Day, Hour};
+use crate::seal::Intervals;
 use crate::seal::retention::Limits;
 
 /// Most chunks that one transaction deletes: each frees two or three pages.
@@ -110,21 +113,27 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Resul
 
 /// Whole chunks go, and their pairs tell how many records went.
 fn chunks(tables: Tables<'_>, rowids: &[i64], limits: Limits) -> Result<(), StoreError> {
-    let mut delete = tables.prepare_cached(
-        "DELETE FROM chunk WHERE rowid = ?1 AND last_us < ?2 RETURNING bucket, check_no, agent_no, records",
-    )?;
-    let mut gone: std::collections::BTreeMap<PairKey, u64> = std::collections::BTreeMap::new();
+    let mut find = tables
+        .prepare_cached("SELECT bucket, check_no, agent_no, records FROM chunk WHERE rowid = ?1 AND last_us < ?2")?;
+    let mut gone: BTreeMap<PairKey, (u64, Vec<i64>)> = BTreeMap::new();
     for rowid in rowids {
-        let mut rows = delete.query(params![rowid, limits.raw.0])?;
+        let mut rows = find.query(params![rowid, limits.raw.0])?;
         while let Some(row) = rows.next()? {
             let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
-            *gone.entry(key).or_default() += row.get::<_, i64>(3)?.unsigned_abs();
+            let (records, chunks) = gone.entry(key).or_default();
+            *records += row.get::<_, i64>(3)?.unsigned_abs();
+            chunks.push(*rowid);
         }
     }
-    for (key, records) in gone {
-        let mut sealed = seal::pair(tables, key)?.unwrap_or_default();
+    let mut delete = tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?;
+    for (key, (records, chunks)) in gone {
+        // Before its chunks go: damaged counts are made of them. Counts need no intervals.
+        let mut sealed = mend::pair_or_anew(tables, key, &Intervals::default())?.unwrap_or_default();
         sealed.expired += records;
         seal::set_pair(tables, key, &series::encode_pair(&sealed))?;
+        for rowid in chunks {
+            delete.execute(params![rowid])?;
+        }
     }
     Ok(())
 }

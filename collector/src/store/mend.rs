@@ -1,10 +1,8 @@
-//! What is damaged in the sealed tables, found at the start: told, and where records still say it, made anew.
+//! What is damaged in the sealed tables, found at the start or when it is written next: told, and where records still say it, made anew.
 //!
 //! SQLite has no checksums of its own; each body has one. A damaged chunk loses its records for whoever asks for them, and nothing else: the
 //! start does not read it. A damaged segment or pair is made anew from the chunks that are left; the start goes on in any case, for agents
 //! wait with new results.
-
-use std::collections::BTreeSet;
 
 use rusqlite::params;
 use sitepulse_model::record::Record;
@@ -12,7 +10,6 @@ use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::records::{self, ChunkHead};
-use super::rollup::{self, DayBodies};
 use super::seal::{self, PairKey};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
@@ -85,27 +82,71 @@ pub(crate) fn pair(
     replay(tables, key, always, |record| sealed.insert(record, intervals.of_record(record)))?;
     // The segments tell the series; what the chunks said of it is a part of that.
     sealed.pair.series = Series::new();
-    // How many went with their age stood in the body that is lost.
+    // How many went with their age stood in the body that is lost: that there were any, the timeline tells.
+    let earliest: Option<i64> = tables
+        .prepare_cached("SELECT min(month) FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3")?
+        .query_row(params![key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))?;
+    let first = sealed.pair.ledger.first.unwrap_or(UtcMicros::MAX);
+    if earliest.is_some_and(|month| month < series::month_of(first)) {
+        sealed.expired = 1;
+        sealed.records += 1;
+    }
     let body = series::encode_pair(&sealed);
     Ok((sealed, Damage { key, month: None, why, whole: false, body }))
 }
 
-/// The latencies of the days of `new` from the chunks that are left and from what is sealed now, where the stored ones cannot be read.
-pub(crate) fn rollups(tables: Tables<'_>, key: PairKey, new: &[Sample]) -> Result<Vec<DayBodies>, StoreError> {
-    let day = |sample: &Sample| Hour::of(sample.scheduled).day();
-    let touched: BTreeSet<_> = new.iter().map(day).collect();
-    let mut samples = new.to_vec();
-    for touched in touched {
-        replay(tables, key, touched.span(), |record| {
-            if let Record::Result(result) = record
-                && let Some(sample) = Sample::of(result)
-                && day(&sample) == touched
-            {
-                samples.push(sample);
-            }
-        })?;
+/// What is sealed of a pair without its series, as the collector found it while it runs: where it cannot be read it is told and counted anew, for
+/// damage must not hold up what comes after it. `None` where nothing is sealed.
+pub(crate) fn pair_or_anew(
+    tables: Tables<'_>,
+    key: PairKey,
+    intervals: &Intervals,
+) -> Result<Option<Sealed>, StoreError> {
+    match seal::pair(tables, key)? {
+        None => Ok(None),
+        Some(Ok(sealed)) => Ok(Some(sealed)),
+        Some(Err(why)) => {
+            tracing::error!(
+                "table pair: check {}, agent {}: {why}; counted anew from the records that are left: restore a backup if the counts of older ones matter",
+                key.check,
+                key.agent
+            );
+            Ok(Some(pair(tables, key, intervals, why)?.0))
+        }
     }
-    Ok(rollup::anew(samples.into_iter()))
+}
+
+/// Puts the stored segment of a month into a pair's series; where it cannot be read it is told and made anew, as in [`pair_or_anew`].
+pub(crate) fn load_or_anew(
+    tables: Tables<'_>,
+    (key, month): (PairKey, i64),
+    intervals: &Intervals,
+    into: &mut Sealed,
+) -> Result<(), StoreError> {
+    if let Err(why) = seal::load_segment(tables, key, month, &mut into.pair.series)? {
+        let damage = segment(tables, into, (key, month), intervals, why)?;
+        let left = if damage.whole { "nothing is lost" } else { "older ones are missing: restore a backup" };
+        tracing::error!(
+            "table series: check {}, agent {}, month {month}: {why}; made anew from the records that are left, {left}",
+            key.check,
+            key.agent
+        );
+    }
+    Ok(())
+}
+
+/// Whether every sealed record of a pair from `from` on is kept: none went with its age, or one that is older is there still.
+pub(crate) fn is_kept(tables: Tables<'_>, key: PairKey, from: UtcMicros) -> Result<bool, StoreError> {
+    if let Some(Ok(sealed)) = seal::pair(tables, key)?
+        && sealed.expired == 0
+    {
+        return Ok(true);
+    }
+    Ok(tables
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM chunk WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND last_us < ?4)",
+        )?
+        .query_row(params![key.bucket.0, key.check.0, key.agent.0, from.0], |row| row.get(0))?)
 }
 
 /// The sealed latencies of a day from the chunks that are left, for figures whose rollup cannot be read.

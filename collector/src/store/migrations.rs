@@ -182,6 +182,8 @@ CREATE TABLE chunk(
     last_us INTEGER NOT NULL, records INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (bucket, check_no, agent_no, first_us, number)
 ) STRICT;
+-- What goes with its age is looked for each hour.
+CREATE INDEX chunk_last ON chunk(last_us);
 
 -- What timelines are made of, of the sealed records: kept for ever. month: months since 1970 of the slots' UTC.
 CREATE TABLE series(

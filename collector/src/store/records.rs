@@ -74,19 +74,33 @@ pub(crate) fn chunk_heads(
          AND (?3 IS NULL OR agent_no = ?3) AND first_us < ?4 AND last_us >= ?5",
     )?;
     let agent = agent.map(|agent| agent.0);
-    let rows = statement.query_map(params![bucket.0, check.0, agent, span.to.0, span.from.0], |row| {
-        Ok(ChunkHead {
-            rowid: row.get(0)?,
-            agent: AgentNo(row.get(1)?),
-            first: UtcMicros(row.get(2)?),
-            last: UtcMicros(row.get(3)?),
-            number: Arrival(row.get(4)?),
-            records: row.get::<_, i64>(5)?.unsigned_abs(),
-            bytes: row.get::<_, i64>(6)?.unsigned_abs(),
-        })
-    })?;
+    let rows = statement.query_map(params![bucket.0, check.0, agent, span.to.0, span.from.0], head)?;
     let mut heads = rows.collect::<Result<Vec<_>, _>>()?;
     heads.sort_unstable_by_key(|head| (head.first, head.number));
+    Ok(heads)
+}
+
+fn head(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChunkHead> {
+    Ok(ChunkHead {
+        rowid: row.get(0)?,
+        agent: AgentNo(row.get(1)?),
+        first: UtcMicros(row.get(2)?),
+        last: UtcMicros(row.get(3)?),
+        number: Arrival(row.get(4)?),
+        records: row.get::<_, i64>(5)?.unsigned_abs(),
+        bytes: row.get::<_, i64>(6)?.unsigned_abs(),
+    })
+}
+
+/// The last chunks of a pair by first slot, at most so many, in order.
+pub(crate) fn newest_chunk_heads(tables: Tables<'_>, key: PairKey, most: usize) -> Result<Vec<ChunkHead>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk WHERE bucket = ?1 AND check_no = ?2 \
+         AND agent_no = ?3 ORDER BY first_us DESC, number DESC LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![key.bucket.0, key.check.0, key.agent.0, most as i64], head)?;
+    let mut heads = rows.collect::<Result<Vec<_>, _>>()?;
+    heads.reverse();
     Ok(heads)
 }
 
@@ -209,6 +223,24 @@ pub(crate) fn gone(tables: Tables<'_>, bucket: Bucket, check: CheckNo) -> Result
 pub(crate) fn sealed_pairs(tables: Tables<'_>) -> Result<Vec<PairKey>, StoreError> {
     let mut statement = tables.prepare_cached("SELECT bucket, check_no, agent_no FROM pair")?;
     let rows = statement.query_map([], |row| {
+        Ok(PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The next pairs in order that have anything sealed, at most so many.
+pub(crate) fn sealed_pairs_after(
+    tables: Tables<'_>,
+    after: Option<PairKey>,
+    most: usize,
+) -> Result<Vec<PairKey>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT bucket, check_no, agent_no FROM pair WHERE (bucket, check_no, agent_no) > (?1, ?2, ?3) \
+         ORDER BY bucket, check_no, agent_no LIMIT ?4",
+    )?;
+    let (bucket, check, agent) =
+        after.map_or((-1, -1, -1), |key| (i64::from(key.bucket.0), i64::from(key.check.0), i64::from(key.agent.0)));
+    let rows = statement.query_map(params![bucket, check, agent, most as i64], |row| {
         Ok(PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::range::{Coder, Cut, Decoder, Encoder, Number, unzigzag, zigzag};
 use super::seal::PairKey;
-use super::{StoreError, Tables};
+use super::{StoreError, Tables, mend};
 use crate::latency::{Day, DayLatencies, Hour, Latencies, Sample};
 
 const VERSION: u8 = 1;
@@ -293,21 +293,25 @@ pub(super) fn body(tables: Tables<'_>, key: PairKey, class: Class, day: Day) -> 
     Ok(statement.query_row(row, |row| row.get(0)).optional()?)
 }
 
-/// The sealed hours of a day; `None` where nothing is sealed, or its hours are no longer kept.
-fn hours(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<DayLatencies>, StoreError> {
-    body(tables, key, Class::Hours, day)?.map(|body| decode_hours(&body)).transpose().map_err(bad)
-}
-
-/// The sealed day as a whole.
-fn whole(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<Latencies>, StoreError> {
-    body(tables, key, Class::Whole, day)?.map(|body| decode_whole(&body)).transpose().map_err(bad)
+/// A row of a day; the inner error tells that it is damaged. What a newer build wrote is no damage.
+fn row<T>(
+    tables: Tables<'_>,
+    key: PairKey,
+    class: Class,
+    day: Day,
+    decode: impl FnOnce(&[u8]) -> Result<T, RollupError>,
+) -> Result<Result<Option<T>, RollupError>, StoreError> {
+    match body(tables, key, class, day)?.map(|body| decode(&body)).transpose() {
+        Err(RollupError::Version(version)) => Err(bad(RollupError::Version(version))),
+        read => Ok(read),
+    }
 }
 
 /// What sealing sets of a day.
 #[derive(Debug)]
 pub(crate) struct DayBodies {
     day: Day,
-    /// `None` where the day's hours are no longer kept, but the day as a whole is.
+    /// `None` where the day's hours are no longer kept or cannot be told any more, but the day as a whole is.
     hours: Option<Vec<u8>>,
     whole: Vec<u8>,
 }
@@ -323,33 +327,46 @@ pub(crate) fn with_sealed(
     for sample in samples {
         days.entry(Hour::of(sample.scheduled).day()).or_default().add(&sample);
     }
-    days.into_iter()
-        .map(|(day, new)| {
-            let (hours_before, whole_before) = (hours(tables, key, day)?, whole(tables, key, day)?);
-            let hours_left = hours_before.is_some() || whole_before.is_none();
-            let mut whole = whole_before.unwrap_or_default();
-            whole.merge(&new.whole());
-            let mut hours = hours_before.unwrap_or_default();
+    let mut bodies = Vec::with_capacity(days.len());
+    for (day, new) in days {
+        let hours = row(tables, key, Class::Hours, day, decode_hours)?;
+        let whole = row(tables, key, Class::Whole, day, decode_whole)?;
+        let damaged = hours.as_ref().err().or(whole.as_ref().err()).copied();
+        // What its records can tell of a damaged row, where they are all there still.
+        let records = match damaged {
+            Some(error) => {
+                tracing::error!("table rollup: check {}, agent {}, day {}: {error}", key.check, key.agent, day.0);
+                if mend::is_kept(tables, key, day.span().from)? {
+                    Some(mend::latencies(tables, key, day)?)
+                } else {
+                    None
+                }
+            }
+            None => None,
+        };
+        // One that can be read is never given up for one that cannot; what nothing can tell any more stays as it lies.
+        let Some((hours, mut whole)) = (match (hours, whole) {
+            (Ok(Some(hours)), Ok(Some(whole))) => Some((Some(hours), whole)),
+            (Ok(Some(hours)), Ok(None) | Err(_)) => Some((Some(hours.clone()), hours.whole())),
+            // Its hours are no longer kept.
+            (Ok(None), Ok(Some(whole))) => Some((None, whole)),
+            (Ok(None), Ok(None)) => Some((Some(DayLatencies::default()), Latencies::default())),
+            (Err(_), Ok(Some(whole))) => Some((records, whole)),
+            (Ok(None), Err(_)) => records.map(|day| (None, day.whole())),
+            (Err(_), Ok(None) | Err(_)) => records.map(|day| (Some(day.clone()), day.whole())),
+        }) else {
+            continue;
+        };
+        whole.merge(&new.whole());
+        let hours = hours.map(|mut hours| {
             for (hour, latencies) in &new.hours {
                 hours.hours.entry(*hour).or_default().merge(latencies);
             }
-            Ok(DayBodies { day, hours: hours_left.then(|| encode_hours(&hours)), whole: encode_whole(&whole) })
-        })
-        .collect()
-}
-
-/// The days that samples touch, from these samples alone: where what was sealed of them cannot be read.
-pub(crate) fn anew(samples: impl Iterator<Item = Sample>) -> Vec<DayBodies> {
-    let mut days: BTreeMap<Day, DayLatencies> = BTreeMap::new();
-    for sample in samples {
-        days.entry(Hour::of(sample.scheduled).day()).or_default().add(&sample);
+            encode_hours(&hours)
+        });
+        bodies.push(DayBodies { day, hours, whole: encode_whole(&whole) });
     }
-    let bodies = |(day, new): (Day, DayLatencies)| DayBodies {
-        day,
-        hours: Some(encode_hours(&new)),
-        whole: encode_whole(&new.whole()),
-    };
-    days.into_iter().map(bodies).collect()
+    Ok(bodies)
 }
 
 /// Sets the rows of a day.

@@ -15,7 +15,7 @@ use sitepulse_model::time::UtcMicros;
 use super::chunk::Stored;
 use super::mend::{self, Damage};
 use super::records::Kept;
-use super::rows::{Arrival, Sources};
+use super::rows::{Appender, Arrival, RecordKey, Sources};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
 use crate::seal::Intervals;
@@ -57,25 +57,43 @@ fn least(upto: &Upto) -> Arrival {
     upto.iter().copied().min().unwrap_or_default()
 }
 
+/// Records that are not sealed, as they were read.
+#[derive(Debug, Default)]
+pub(crate) struct Unsealed {
+    pub(crate) records: u64,
+    /// Rows that cannot be read, and why: left out here, set aside when their bucket is sealed.
+    pub(crate) damaged: Vec<String>,
+}
+
 /// Calls `each` with every record that is not sealed, in order of arrival.
-pub(crate) fn unsealed(tables: Tables<'_>, mut each: impl FnMut(Arrival, AgentNo, Record)) -> Result<u64, StoreError> {
+pub(crate) fn unsealed(
+    tables: Tables<'_>,
+    mut each: impl FnMut(Arrival, AgentNo, Record),
+) -> Result<Unsealed, StoreError> {
     let sealed = upto(tables)?;
     let mut sources = Sources::of_tables(tables);
     let mut statement =
         tables.prepare("SELECT arrival, bucket, source_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
     let mut rows = statement.query(params![least(&sealed).0])?;
-    let mut count = 0;
+    let mut read = Unsealed::default();
     while let Some(row) = rows.next()? {
+        let arrival: i64 = row.get(0)?;
         let bucket: u8 = row.get(1)?;
-        if is_sealed(&sealed, bucket, row.get(0)?)? {
+        if is_sealed(&sealed, bucket, arrival)? {
             continue;
         }
         let body = row.get_ref(3)?.as_blob().map_err(|error| bad("result", error))?;
-        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
-        each(Arrival(row.get(0)?), sources.of(row.get(2)?)?.agent, record);
-        count += 1;
+        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error));
+        let source = sources.of(row.get(2)?);
+        match (record, source) {
+            (Ok(record), Ok(source)) => {
+                each(Arrival(arrival), source.agent, record);
+                read.records += 1;
+            }
+            (Err(error), _) | (Ok(_), Err(error)) => read.damaged.push(format!("{error}, arrival {arrival}")),
+        }
     }
-    Ok(count)
+    Ok(read)
 }
 
 fn is_sealed(sealed: &Upto, bucket: u8, arrival: i64) -> Result<bool, StoreError> {
@@ -99,12 +117,13 @@ pub(crate) fn unsealed_of(
     let mut rows = statement.query(params![from.0, bucket.0])?;
     while let Some(row) = rows.next()? {
         let number = row.get(0)?;
-        let source = sources.of(number)?;
+        let Ok(source) = sources.of(number) else { continue };
         if agent.is_some_and(|agent| agent != source.agent) {
             continue;
         }
         let body = row.get_ref(2)?.as_blob().map_err(|error| bad("result", error))?;
-        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error))?;
+        // Whose record it was nobody can tell: the start and sealing do tell that it is damaged.
+        let Ok(record) = sitepulse_wire::record::decode(body) else { continue };
         if record.check() != check {
             continue;
         }
@@ -157,6 +176,9 @@ pub(crate) fn portions(tables: Tables<'_>, cut: Arrival) -> Result<Vec<Portion>,
         if portion.rows == ROWS_MAX || (portion.rows > 0 && portion.bytes + bytes > BYTES_MAX) {
             full[bucket] = true;
             portion.upto = Arrival(arrival - 1);
+            if full.iter().all(|full| *full) {
+                break;
+            }
             continue;
         }
         portion.rows += 1;
@@ -174,13 +196,30 @@ pub(crate) struct RawRow {
     incarnation: Incarnation,
     seq: Seq,
     provenance: u32,
+    has_source: bool,
+    body: Box<[u8]>,
+}
+
+/// A record that cannot be read.
+#[derive(Debug)]
+pub(crate) struct DamagedRow {
+    key: RecordKey,
     body: Box<[u8]>,
 }
 
 impl RawRow {
+    /// For the table `quarantine`, when it cannot be read.
+    pub(crate) fn set_aside(&self, bucket: Bucket) -> DamagedRow {
+        let key = RecordKey { bucket, agent: self.agent, incarnation: self.incarnation, seq: self.seq };
+        DamagedRow { key, body: self.body.clone() }
+    }
+
     /// The record with its key.
     pub(crate) fn decode(&self) -> Result<Stored, StoreError> {
         let record = sitepulse_wire::record::decode(&self.body).map_err(|error| bad("result", error))?;
+        if !self.has_source {
+            return Err(bad("source", format!("number {} is not there", self.provenance)));
+        }
         Ok(Stored { incarnation: self.incarnation, seq: self.seq, provenance: self.provenance, record })
     }
 }
@@ -205,11 +244,12 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
             continue;
         };
         let number = row.get(2)?;
-        let source = sources.of(number)?;
+        let source = sources.of(number).ok();
         let raw = RawRow {
             arrival,
-            agent: source.agent,
-            incarnation: source.incarnation,
+            agent: source.map(|source| source.agent).unwrap_or_default(),
+            incarnation: source.map(|source| source.incarnation).unwrap_or_default(),
+            has_source: source.is_some(),
             seq: Seq(row.get::<_, i64>(3)?.cast_unsigned()),
             provenance: number,
             body: row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?.into(),
@@ -219,13 +259,16 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
     Ok(gathered)
 }
 
-/// What is sealed of a pair, without its series; `None` where nothing is.
-pub(crate) fn pair(tables: Tables<'_>, key: PairKey) -> Result<Option<Sealed>, StoreError> {
+/// What is sealed of a pair, without its series; `None` where nothing is. The inner error tells that it is damaged.
+pub(crate) fn pair(tables: Tables<'_>, key: PairKey) -> Result<Option<Result<Sealed, BodyError>>, StoreError> {
     let body: Option<Vec<u8>> = tables
         .prepare_cached("SELECT body FROM pair WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3")?
         .query_row(params![key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
         .optional()?;
-    body.map(|body| series::decode_pair(&body).map_err(|error| bad_pair(key, error))).transpose()
+    match body.map(|body| series::decode_pair(&body)) {
+        Some(Err(BodyError::Version(version))) => Err(bad_pair(key, BodyError::Version(version))),
+        read => Ok(read),
+    }
 }
 
 /// Calls `each` with everything that is sealed of every pair; how many records that is, and which bodies could not be read and were made anew.
@@ -284,13 +327,29 @@ fn bad_segment(key: PairKey, month: i64, error: series::BodyError) -> StoreError
     bad("series", format!("check {}, agent {}, month {month}: {error}", key.check, key.agent))
 }
 
-/// Puts the stored segment of a month into a series, where there is one.
-pub(crate) fn load_segment(tables: Tables<'_>, key: PairKey, month: i64, into: &mut Series) -> Result<(), StoreError> {
+/// Puts the stored segment of a month into a series, where there is one. The inner error tells that it is damaged: then nothing was put.
+pub(crate) fn load_segment(
+    tables: Tables<'_>,
+    key: PairKey,
+    month: i64,
+    into: &mut Series,
+) -> Result<Result<(), BodyError>, StoreError> {
     let body: Option<Vec<u8>> = tables
         .prepare_cached("SELECT body FROM series WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 AND month = ?4")?
         .query_row(params![key.bucket.0, key.check.0, key.agent.0, month], |row| row.get(0))
         .optional()?;
-    body.map_or(Ok(()), |body| series::decode_segment(&body, into).map_err(|error| bad_segment(key, month, error)))
+    let Some(body) = body else { return Ok(Ok(())) };
+    let mut of_month = Series::new();
+    match series::decode_segment(&body, &mut of_month) {
+        Ok(()) => {
+            for run in of_month.runs() {
+                into.insert_run(*run);
+            }
+            Ok(Ok(()))
+        }
+        Err(BodyError::Version(version)) => Err(bad_segment(key, month, BodyError::Version(version))),
+        Err(why) => Ok(Err(why)),
+    }
 }
 
 /// A body of the table `chunk`.
@@ -321,11 +380,13 @@ pub(crate) struct PreparedPair {
 pub(crate) struct Prepared {
     pub(crate) portion: Portion,
     pub(crate) pairs: Vec<PreparedPair>,
+    /// Records that cannot be read: set aside, so that they hold up no other.
+    pub(crate) damaged: Vec<DamagedRow>,
 }
 
 /// Seals a portion: everything or, where the bucket is no longer sealed up to where this was prepared from or an amendment needs the state in
 /// between, nothing. Tells which.
-pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared) -> Result<bool, StoreError> {
+pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> Result<bool, StoreError> {
     let Portion { bucket, from, upto, .. } = prepared.portion;
     let sealed: Option<i64> = tables
         .prepare_cached("SELECT upto FROM seal WHERE bucket = ?1")?
@@ -348,6 +409,10 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared) -> Result<bool, Stor
         for day in &pair.rollups {
             super::rollup::set(tables, pair.key, day)?;
         }
+    }
+    let mut appender = Appender::new(tables)?;
+    for row in &prepared.damaged {
+        appender.set_aside(row.key, now, "damaged", &row.body)?;
     }
     tables
         .prepare_cached(

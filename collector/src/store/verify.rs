@@ -76,7 +76,12 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
         }
     }
     match seal::unsealed(tables, |_, _, _| ()) {
-        Ok(count) => found.unsealed = count,
+        Ok(unsealed) => {
+            found.unsealed = unsealed.records;
+            for what in unsealed.damaged {
+                found.problem(what);
+            }
+        }
         Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
         Err(error) => return Err(error),
     }
@@ -134,13 +139,12 @@ fn pair(
             found.problem(format!("table series: {name}, the month from {from}: {error}; a start makes it anew"));
         }
     }
-    let counts = match seal::pair(tables, key) {
+    let counts = match seal::pair(tables, key)?.transpose() {
         Ok(counts) => counts.unwrap_or_default(),
-        Err(StoreError::BadRow { table, what }) => {
-            found.problem(format!("table {table}: {what}; a start counts anew"));
+        Err(why) => {
+            found.problem(format!("table pair: {name}: {why}; a start counts anew"));
             return Ok(());
         }
-        Err(error) => return Err(error),
     };
     found.expired += counts.expired;
     let kept: u64 = heads.iter().map(|head| head.records).sum();

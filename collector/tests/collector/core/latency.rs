@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::latency::figures::{Ask, Figures};
 use sitepulse_collector::latency::{DAY_US, HOUR_US};
+use sitepulse_collector::seal::retention::Retention;
 use sitepulse_collector::vitals::figures::Place;
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{Phase, Phases, ProbeState, Record};
@@ -198,4 +199,25 @@ fn a_damaged_rollup_is_told_from_the_records() {
     ledger.engine.seal_now().unwrap();
     let figures = ledger.figures(-DAY, 20 * DAY, true);
     agree(&figures, &ledger.known).unwrap();
+}
+
+#[test]
+fn a_damaged_row_costs_no_readable_one_where_the_records_are_gone() {
+    for class in [1, 2] {
+        let mut ledger = Ledger::new();
+        for slot in 0..2_880 {
+            ledger.take_in(0, slot, ProbeState::Up, None, 50_000 + slot.unsigned_abs());
+        }
+        ledger.take_in(0, 50 * 2_880, ProbeState::Up, None, 60_000);
+        ledger.engine.seal_now().unwrap();
+        let retention = Retention { raw_us: Some(3 * DAY_US.unsigned_abs()), ..Retention::default() };
+        ledger.engine.expire_now(retention, at(51 * DAY)).unwrap();
+        let damage = format!("UPDATE rollup SET body = x'01020304050607080900' WHERE class = {class}");
+        ledger.engine.store().connection().execute(&damage, []).unwrap();
+        ledger.take_in(0, 400, ProbeState::Up, None, 9_000_000);
+        ledger.engine.seal_now().unwrap();
+        let figures = ledger.figures(-DAY, 20 * DAY, true);
+        assert_eq!(figures.groups[0].latencies.phase(Phase::Total).count(), 2_881, "class {class}");
+        assert_eq!(figures.groups[0].latencies.phase(Phase::Total).max(), Some(9_000_000));
+    }
 }

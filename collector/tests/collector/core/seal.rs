@@ -321,6 +321,59 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
 }
 
 #[test]
+fn what_goes_bad_while_it_runs_holds_up_neither_sealing_nor_retention() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
+    engine.seal_now().unwrap();
+    damage(dir.path(), "series");
+    damage(dir.path(), "pair");
+    let late = entry(&engine, 2000, result(check, 330, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![late])]).unwrap();
+    let before = says(&engine);
+    assert_eq!(engine.seal_now().unwrap(), 1);
+    drop(engine);
+    assert_eq!(says(&on_disk(dir.path())), before);
+    let mut engine = on_disk(dir.path());
+    damage(dir.path(), "pair");
+    let newest = entry(&engine, 2001, result(check, 200 * DAY, ProbeState::Up));
+    let mut newest = job(agent, vec![newest]);
+    newest.received_at = at(201 * DAY);
+    engine.ingest(vec![newest]).unwrap();
+    engine.expire_now(Retention::default(), at(201 * DAY)).unwrap();
+    assert_eq!(kept(&mut engine).len(), 1);
+    let before = says(&engine);
+    drop(engine);
+    assert_eq!(says(&on_disk(dir.path())), before);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_stops_neither_the_start_nor_sealing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, ..) = filled(dir.path(), 0, 10);
+    engine.store().connection().execute("UPDATE result SET body = x'ff00' WHERE arrival = 4", []).unwrap();
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(kept(&mut engine).len(), 9);
+    engine.seal_now().unwrap();
+    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 0);
+    let set_aside = "SELECT count(*) FROM quarantine WHERE reason = 'damaged' AND body = x'ff00' AND seq = 3";
+    assert_eq!(rows(&mut engine, set_aside), 1);
+    assert_eq!(kept(&mut engine).len(), 9);
+    let before = says(&engine);
+    drop(engine);
+    assert_eq!(says(&on_disk(dir.path())), before);
+}
+
+#[test]
+fn a_clock_that_leapt_ahead_takes_nothing_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, ..) = filled(dir.path(), 0, 2880);
+    engine.seal_now().unwrap();
+    engine.expire_now(Retention::default(), at(1000 * DAY)).unwrap();
+    assert_eq!(kept(&mut engine).len(), 2880);
+}
+
+#[test]
 fn damaged_counts_are_counted_anew() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, ..) = filled(dir.path(), 0, 2000);
