@@ -105,10 +105,27 @@ impl Drawn {
     /// # Errors
     /// When there is no such policy or version.
     pub fn of(book: &Book, asked: PolicyAsked, period: Span) -> Result<Self, PolicyAskedError> {
+        let versions = versions(book.objects(), &asked.id);
+        Self::drawn(book, asked, period, versions)
+    }
+
+    /// What counts `period` as far as it is known at an instant: without the versions that came later, and nothing where there was none yet.
+    pub fn known(book: &Book, id: &str, period: Span, at: UtcMicros) -> Self {
+        let asked = PolicyAsked { id: id.to_owned(), version: None };
+        let mut versions = versions(book.objects(), id);
+        versions.retain(|version| version.effective_from <= at);
+        Self::drawn(book, asked.clone(), period, versions).unwrap_or(Self { asked, parts: Vec::new() })
+    }
+
+    fn drawn(
+        book: &Book,
+        asked: PolicyAsked,
+        period: Span,
+        versions: Vec<Revised<AccountingPolicy>>,
+    ) -> Result<Self, PolicyAskedError> {
         let born = book.checks().filter_map(|check| check.lives().first().map(|life| life.from)).min();
         // Nothing was counted before the first check; the zone's calendar may be long before that.
         let period = Span::new(period.from.max(born.unwrap_or(period.to)), period.to);
-        let versions = versions(book.objects(), &asked.id);
         let Some(newest) = versions.last().map(|newest| newest.version) else {
             return Err(PolicyAskedError::Unknown(asked.id));
         };

@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::accounting::{Objective, Rules};
 use sitepulse_model::control::Weight;
-use sitepulse_model::sla::weighted_mean;
+use sitepulse_model::sla::{Figures, Together};
 use sitepulse_model::terms::{Reckoned, Term};
-use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::time::{Span, UtcMicros, union};
 use sitepulse_model::vote::VerdictSpan;
 
 use crate::book::{Book, Check, Filter};
@@ -243,9 +243,10 @@ impl SlaReport {
         self.terms.iter().map(KeptTerm::term).collect()
     }
 
-    /// The mean of the checks' availabilities, weighted by the checks' weights.
-    pub fn availability(&self) -> Option<f64> {
-        weighted_mean(self.checks.iter().map(|check| (Weight(check.weight), check.reckoned.counts.availability())))
+    /// The means of the checks' figures, weighted by the checks' weights.
+    pub fn together(&self) -> Together {
+        let counted = |check: &KeptCheck| (Weight(check.weight), Figures::from(&check.reckoned.counts));
+        Together::of(&self.checks.iter().map(counted).collect::<Vec<_>>())
     }
 
     /// Counts its checks again, in their order. `amendments` are how many of each are about its time and came since.
@@ -255,10 +256,20 @@ impl SlaReport {
         checks.map(|(kept, amendments)| kept.verify(book, find(book, &kept.id), &terms, amendments)).collect()
     }
 
-    /// Whether the same policy would count by other terms now: its hours fall on other instants by today's time zone database, for versions never change.
-    pub fn terms_differ(&self, fresh: &Terms) -> bool {
-        let fresh: Vec<KeptTerm> = fresh.terms.iter().map(KeptTerm::of).collect();
-        fresh != self.terms
+    /// Whether the policy's service hours, laid out by today's time zone database, fall on other instants than they did. Only what both laid out is compared:
+    /// fresh terms begin with the oldest check of now, which may be older than the oldest of then.
+    pub fn hours_moved(&self, fresh: &[Term]) -> bool {
+        let within = |term: &Term, span: Span| {
+            let hours = term.hours.as_ref()?;
+            Some(union(hours.iter().map(|hour| hour.clip(span)).filter(|hour| !hour.is_empty()).collect()))
+        };
+        let moved = |kept: &Term, fresh: &Term| {
+            let both = kept.span.clip(fresh.span);
+            !both.is_empty() && within(kept, both) != within(fresh, both)
+        };
+        let elsewhere =
+            |kept: &Term| fresh.iter().filter(|fresh| fresh.version == kept.version).any(|fresh| moved(kept, fresh));
+        self.terms().iter().any(elsewhere)
     }
 }
 
@@ -329,4 +340,51 @@ fn control_lines(book: &Book, check: &Check, period: Span) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term(from: i64, to: i64, hours: Option<&[(i64, i64)]>) -> Term {
+        let span = |(from, to): (i64, i64)| Span::new(UtcMicros(from), UtcMicros(to));
+        Term {
+            span: span((from, to)),
+            version: 1,
+            rules: Rules::default(),
+            objective: Objective(999_000),
+            hours: hours.map(|hours| hours.iter().map(|hour| span(*hour)).collect()),
+        }
+    }
+
+    fn report(terms: &[Term]) -> SlaReport {
+        SlaReport {
+            name: "november".into(),
+            made_us: 1000,
+            author: "collector:cli".into(),
+            build: "0".into(),
+            policy: "contract".into(),
+            from_us: 0,
+            to_us: 1000,
+            terms: terms.iter().map(KeptTerm::of).collect(),
+            checks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_older_check_that_came_later_is_not_blamed_on_the_time_zones() {
+        // The oldest check was born at 400 when the report was made; one that was born at 150 was imported since.
+        assert!(!report(&[term(400, 1000, None)]).hours_moved(&[term(150, 1000, None)]));
+        let (kept, fresh) = ([(400, 450), (600, 700)], [(150, 170), (300, 450), (600, 700)]);
+        let report = report(&[term(400, 1000, Some(&kept))]);
+        assert!(!report.hours_moved(&[term(150, 1000, Some(&fresh))]));
+        assert!(!report.hours_moved(&[]));
+    }
+
+    #[test]
+    fn hours_that_fall_elsewhere_are_told() {
+        let report = report(&[term(400, 1000, Some(&[(400, 450), (600, 700)]))]);
+        assert!(report.hours_moved(&[term(150, 1000, Some(&[(300, 450), (610, 710)]))]));
+        assert!(report.hours_moved(&[term(400, 1000, Some(&[(400, 450)]))]));
+    }
 }

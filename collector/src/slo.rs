@@ -1,26 +1,29 @@
-//! Service level objectives held against the book: which checks one covers now, over which period, under which policy; then the model judges.
+//! Service level objectives held against the book: which checks one covers, over which period, under which policy; then the model judges.
 //!
-//! Everything is as it is now: the promise's and the policy's newest versions, the checks that are covered today with their weights of today, each with its evidence over
-//! the whole period. (What a report said under an older version is the report's to keep.)
+//! Nothing of it rewrites the past, so that a budget agrees with the figures of its group: each instant is counted by the version of the policy in force then, and a check is
+//! a member by the group and weight that it had at the period's end, or at its own ([`Check::counting`]): who is retired takes nothing of what it used up with it. What was
+//! promised is said by the versions at the period's end, which is now; of a day in the past, by those of that day.
 //!
 //! The book's guard is taken anew for each check, so that judging a thousand promises keeps nobody waiting.
 
 mod calendar;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use sitepulse_model::accounting::{AccountingPolicy, BUILT_IN, Objective};
+use sitepulse_model::accounting::{BUILT_IN, Objective};
 use sitepulse_model::coded::Fault;
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{CheckId, CheckNo, Group};
 use sitepulse_model::slo::status::{Amount, Bounded, LOOK_BACK_US, Member, Status, Terms, budget, status};
 use sitepulse_model::slo::{Period, Slo};
+use sitepulse_model::terms::Term;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
 use crate::app::App;
-use crate::book::{Book, Check, Filter, Revised};
-use crate::service_hours;
+use crate::book::{Book, Check, CheckRevision, Filter, Revised};
+use crate::policy::{self, Drawn};
 
 /// A promise, what it covers now, and what became of it.
 #[derive(Debug, Clone)]
@@ -31,12 +34,12 @@ pub struct Held {
     pub outcome: Result<Outcome, String>,
 }
 
-/// A promise and what it covers now.
+/// A promise and what it covers.
 #[derive(Debug, Clone)]
 pub struct Promise {
     /// As it was written, with its version.
     pub slo: Revised<Slo>,
-    /// The living checks that it covers, by id.
+    /// The checks that it covers in the period so far, by id; those that were retired in it too.
     pub checks: Vec<CheckId>,
     /// The checks and groups that it names and that nothing living answers to.
     pub missing: Vec<String>,
@@ -45,7 +48,7 @@ pub struct Promise {
 /// What became of a promise.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The policy's id and version.
+    /// The policy's id, and its version in force.
     pub policy: (String, u32),
     /// What was promised.
     pub objective: Objective,
@@ -67,12 +70,20 @@ pub struct Day {
 /// A promise that is ready to be judged, without the book.
 #[derive(Debug)]
 struct Case {
-    slo: Slo,
-    policy: AccountingPolicy,
+    policy: String,
     version: u32,
     objective: Objective,
     period: Span,
-    members: Vec<(CheckNo, Weight)>,
+    drawn: Drawn,
+    members: Vec<Covered>,
+}
+
+/// A check that a promise covers.
+#[derive(Debug, Clone, Copy)]
+struct Covered {
+    check: CheckNo,
+    weight: Weight,
+    lives: bool,
 }
 
 /// What is wrong with a promise as it is written, its zone included, with the remedy; but for its id.
@@ -91,8 +102,8 @@ pub fn all(app: &App, now: UtcMicros) -> Vec<Held> {
     // Of a check that several promises cover, the longest evidence that one of them asks for serves all.
     let mut since: BTreeMap<CheckNo, UtcMicros> = BTreeMap::new();
     for case in opened.iter().filter_map(|(_, case)| case.as_ref().ok()) {
-        for (check, _) in &case.members {
-            let from = since.entry(*check).or_insert(now);
+        for member in &case.members {
+            let from = since.entry(member.check).or_insert(now);
             *from = (*from).min(case.evidence_from(now));
         }
     }
@@ -115,26 +126,38 @@ pub fn one(app: &App, id: &str, now: UtcMicros) -> Option<Held> {
 pub fn history(app: &App, id: &str, now: UtcMicros) -> Option<Result<(Promise, Vec<Day>), String>> {
     let (promise, case) = opened(app, id, now)?;
     Some(case.and_then(|case| {
-        let ends = calendar::day_ends(case.slo.zone.as_deref(), Span::new(case.period.from, now))?;
-        let periods = ends.into_iter().chain([now]).map(|at| Ok((at, period_at(&case.slo, at)?)));
-        let periods = periods.collect::<Result<Vec<(UtcMicros, Span)>, String>>()?;
-        let first = periods.iter().map(|(_, period)| period.from).min().unwrap_or(now);
-        let evidence = case.evidence(app, first, now);
-        let hours = case.hours(Span::new(first, case.period.to.max(now)))?;
-        let terms = case.terms(hours.as_deref());
-        let members = case.members(&evidence);
-        let days = periods.into_iter().map(|(at, period)| Day { at, budget: budget(&members, &terms, period, at) });
-        Ok((promise, days.collect()))
+        let ends = calendar::day_ends(promise.slo.body.zone.as_deref(), Span::new(case.period.from, now))?;
+        let mut days = Vec::with_capacity(ends.len() + 1);
+        for at in ends {
+            days.push((at, opened(app, id, at).ok_or("the objective has just ended: list what there is")?.1?));
+        }
+        days.push((now, case));
+        let mut evidence = Evidence::new();
+        let since = days.iter().map(|(_, case)| case.period.from).min().unwrap_or(now);
+        for member in days.iter().flat_map(|(_, case)| &case.members) {
+            evidence.entry(member.check).or_insert_with(|| verdicts(app, member.check, since, now));
+        }
+        let day = |(at, case): (UtcMicros, Case)| {
+            let terms = case.terms()?;
+            let terms = Terms { objective: case.objective, terms: &terms };
+            Ok(Day { at, budget: budget(&case.members(&evidence), &terms, case.period, at) })
+        };
+        let days = days.into_iter().map(day).collect::<Result<_, String>>()?;
+        Ok((promise, days))
     }))
 }
 
 /// The verdicts of each check.
 type Evidence = BTreeMap<CheckNo, Vec<VerdictSpan>>;
 
-fn opened(app: &App, id: &str, now: UtcMicros) -> Option<(Promise, Result<Case, String>)> {
+/// The promise as it was at an instant; before its first version, as that one says.
+fn opened(app: &App, id: &str, at: UtcMicros) -> Option<(Promise, Result<Case, String>)> {
     let book = app.book();
-    let revised = book.objects().slos.current(id)?;
-    Some(open(&book, revised, now))
+    let slos = &book.objects().slos;
+    slos.current(id)?;
+    let versions = slos.versions(id);
+    let revised = versions.iter().rfind(|revised| revised.effective_from <= at).or(versions.first())?;
+    Some(open(&book, revised, at))
 }
 
 fn verdicts(app: &App, check: CheckNo, from: UtcMicros, now: UtcMicros) -> Vec<VerdictSpan> {
@@ -143,63 +166,73 @@ fn verdicts(app: &App, check: CheckNo, from: UtcMicros, now: UtcMicros) -> Vec<V
 
 fn judged(promise: Promise, case: Result<Case, String>, evidence: &Evidence, now: UtcMicros) -> Held {
     let outcome = case.and_then(|case| {
-        let ahead = now.plus_us(case.period.us());
-        let hours = case.hours(Span::new(case.evidence_from(now), case.period.to.max(ahead)))?;
-        let status = status(&case.members(evidence), &case.terms(hours.as_deref()), case.period, now);
-        Ok(Outcome { policy: (case.policy.id, case.version), objective: case.objective, period: case.period, status })
+        let terms = case.terms()?;
+        let terms = Terms { objective: case.objective, terms: &terms };
+        let status = status(&case.members(evidence), &terms, case.period, now);
+        Ok(Outcome { policy: (case.policy, case.version), objective: case.objective, period: case.period, status })
     });
     Held { promise, outcome }
 }
 
-/// Finds what a promise refers to.
-fn open(book: &Book, revised: &Revised<Slo>, now: UtcMicros) -> (Promise, Result<Case, String>) {
+/// Finds what a promise refers to, as it was at an instant.
+fn open(book: &Book, revised: &Revised<Slo>, at: UtcMicros) -> (Promise, Result<Case, String>) {
     let slo = &revised.body;
-    let mut covered: Vec<(&Check, Weight)> = book
+    let period = period_at(slo, at);
+    let from = period.as_ref().map_or(at, |period| period.from);
+    // Burn rates may look back behind the period's start: what counted then alone adds nothing to the period.
+    let mut covered: Vec<(&Check, &CheckRevision)> = book
         .checks()
-        .filter_map(|check| {
-            let current = check.current()?;
-            slo.covers(check.id.as_str(), group_of(check)).then_some((check, current.definition.weight))
-        })
+        .filter(|check| check.revisions.iter().any(|revision| slo.covers(check.id.as_str(), group_of(revision))))
+        .filter_map(|check| Some((check, counting(book, check, from.min(at.plus_us(-LOOK_BACK_US)), at)?)))
+        .filter(|(check, revision)| slo.covers(check.id.as_str(), group_of(revision)))
         .collect();
     covered.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-    let answered =
-        |name: &String, of: fn(&Check) -> Option<&str>| covered.iter().any(|(check, _)| of(check) == Some(name));
-    let checks = slo.checks.iter().filter(|name| !answered(name, |check| Some(check.id.as_str())));
-    let groups = slo.groups.iter().filter(|name| !answered(name, group_of));
+    let living: Vec<(&str, Option<&str>)> =
+        covered.iter().filter_map(|(check, _)| Some((check.id.as_str(), group_of(check.current()?)))).collect();
+    let checks = slo.checks.iter().filter(|name| !living.iter().any(|(id, _)| id == name));
+    let groups = slo.groups.iter().filter(|name| !living.iter().any(|(_, group)| *group == Some(name.as_str())));
+    let in_period = covered.iter().filter(|(check, _)| counting(book, check, from, at).is_some());
     let promise = Promise {
         slo: revised.clone(),
-        checks: covered.iter().map(|(check, _)| check.id.clone()).collect(),
+        checks: in_period.map(|(check, _)| check.id.clone()).collect(),
         missing: checks.chain(groups).cloned().collect(),
     };
     // A promise about one check is about that check, also where it does not count among others.
     let alone = slo.groups.is_empty() && slo.checks.len() == 1;
-    let weighed = covered.iter().map(|(check, weight)| (check.number, if alone { Weight::ONE } else { *weight }));
-    let case = policy_of(book, slo.policy.as_deref()).and_then(|(policy, version)| {
+    let member = |(check, revision): &(&Check, &CheckRevision)| Covered {
+        check: check.number,
+        weight: if alone { Weight::ONE } else { revision.definition.weight },
+        lives: check.at(at).is_some_and(|revision| !revision.retired),
+    };
+    let members = covered.iter().map(member).collect();
+    let case = period.and_then(|period| {
+        let policy = slo.policy.as_deref().unwrap_or(BUILT_IN);
+        let versions = policy::versions(book.objects(), policy);
+        if versions.last().is_none_or(|newest| newest.retired) {
+            return Err(format!("there is no policy {policy:?}: apply a [[policy]] with that id, or name another"));
+        }
+        let in_force = versions.iter().rfind(|version| version.effective_from <= at).unwrap_or(&versions[0]);
+        let within = Span::new(period.from.min(at.plus_us(-LOOK_BACK_US)), period.to.max(at.plus_us(period.us())));
         Ok(Case {
-            objective: slo.objective().map_err(|error| error.to_string())?.unwrap_or(policy.objective),
-            period: period_at(slo, now)?,
-            members: weighed.collect(),
-            slo: slo.clone(),
-            policy,
-            version,
+            objective: slo.objective().map_err(|error| error.to_string())?.unwrap_or(in_force.body.objective),
+            drawn: Drawn::known(book, policy, within, at),
+            policy: policy.to_owned(),
+            version: in_force.version,
+            period,
+            members,
         })
     });
     (promise, case)
 }
 
-/// The group that a check is in.
-fn group_of(check: &Check) -> Option<&str> {
-    check.current()?.labels.group.as_ref().map(Group::as_str)
+/// The revision by which a check counts from an instant to another.
+fn counting<'b>(book: &Book, check: &'b Check, from: UtcMicros, to: UtcMicros) -> Option<&'b CheckRevision> {
+    check.counting(book.period(check, Some(from), Some(to), to))
 }
 
-/// The newest version of a policy, by its number; of none, the built-in one.
-fn policy_of(book: &Book, id: Option<&str>) -> Result<(AccountingPolicy, u32), String> {
-    let id = id.unwrap_or(BUILT_IN);
-    match book.objects().policies.current(id) {
-        Some(revised) => Ok((revised.body.clone(), revised.version)),
-        None if id == BUILT_IN => Ok((AccountingPolicy::built_in(), 1)),
-        None => Err(format!("there is no policy {id:?}: apply a [[policy]] with that id, or name another")),
-    }
+/// The group that a revision puts its check in.
+fn group_of(revision: &CheckRevision) -> Option<&str> {
+    revision.labels.group.as_ref().map(Group::as_str)
 }
 
 fn period_at(slo: &Slo, now: UtcMicros) -> Result<Span, String> {
@@ -215,20 +248,16 @@ impl Case {
     }
 
     fn evidence(&self, app: &App, from: UtcMicros, now: UtcMicros) -> Evidence {
-        self.members.iter().map(|(check, _)| (*check, verdicts(app, *check, from, now))).collect()
+        self.members.iter().map(|member| (member.check, verdicts(app, member.check, from, now))).collect()
     }
 
     fn members<'e>(&self, evidence: &'e Evidence) -> Vec<Member<'e>> {
         let spans = |check: &CheckNo| evidence.get(check).map_or(&[][..], Vec::as_slice);
-        self.members.iter().map(|(check, weight)| Member { weight: *weight, spans: spans(check) }).collect()
+        let member = |one: &Covered| Member { weight: one.weight, spans: spans(&one.check), lives: one.lives };
+        self.members.iter().map(member).collect()
     }
 
-    fn hours(&self, within: Span) -> Result<Option<Vec<Span>>, String> {
-        let expand = |hours| service_hours::expand(hours, within).map_err(|error| error.to_string());
-        self.policy.hours.as_ref().map(expand).transpose()
-    }
-
-    fn terms<'h>(&self, hours: Option<&'h [Span]>) -> Terms<'h> {
-        Terms { rules: self.policy.rules(), objective: self.objective, hours }
+    fn terms(&self) -> Result<Arc<[Term]>, String> {
+        self.drawn.clone().terms().map(|terms| terms.terms).map_err(|error| error.to_string())
     }
 }

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::Group;
-use sitepulse_model::sla::{Account, Together};
+use sitepulse_model::sla::{Account, Figures, Together};
+use sitepulse_model::terms::{Reckoned, Term};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::{Book, Check, CheckRevision, Filter};
 
-/// The accounts of several checks, gathered for means by group and over all.
+/// The figures of several checks, gathered for means by group and over all.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    whole: Vec<(Weight, Account)>,
-    groups: BTreeMap<Group, Vec<(Weight, Account)>>,
+    whole: Vec<(Weight, Figures)>,
+    groups: BTreeMap<Group, Vec<(Weight, Figures)>>,
 }
 
 impl Gathered {
-    /// Adds a check's account, in the group and with the weight of this revision.
-    pub fn add(&mut self, revision: &CheckRevision, account: Account) {
-        let counted = (revision.definition.weight, account);
+    /// Adds a check's figures, in the group and with the weight of this revision.
+    pub fn add(&mut self, revision: &CheckRevision, figures: Figures) {
+        let counted = (revision.definition.weight, figures);
         self.whole.push(counted);
         if let Some(group) = &revision.labels.group {
             self.groups.entry(group.clone()).or_default().push(counted);
@@ -49,11 +50,12 @@ impl Check {
 }
 
 impl Book {
-    /// The accounts of all checks that lived in a period, or of one group's. Ends of the period as for [`Self::period`].
+    /// The figures of all checks that lived in a period, or of one group's, counted by terms where there are some. Ends of the period as for [`Self::period`].
     pub fn gathered(
         &self,
         group: Option<&Group>,
         filter: &Filter,
+        terms: Option<&[Term]>,
         (from, to): (Option<UtcMicros>, Option<UtcMicros>),
         now: UtcMicros,
     ) -> Gathered {
@@ -64,8 +66,12 @@ impl Book {
             if group.is_some() && counting.labels.group.as_ref() != group {
                 continue;
             }
-            if let Some(account) = self.account(check.number, filter, period) {
-                gathered.add(counting, account);
+            if let Some(spans) = self.verdicts(check.number, filter, period) {
+                let figures = match terms {
+                    Some(terms) => Figures::from(&Reckoned::of(terms, &spans).counts),
+                    None => Figures::from(&Account::of(&spans)),
+                };
+                gathered.add(counting, figures);
             }
         }
         gathered

@@ -250,8 +250,9 @@ impl SlaQuery {
         to: Option<String>,
         agent: Option<String>,
         region: Option<String>,
+        policy: Option<String>,
     ) -> Self {
-        Self { from, to, agent, region, ..Self::default() }
+        Self { check: None, from, to, agent, region, policy }
     }
 
     /// The period asked for, as far as it is told, and whose votes count.
@@ -304,6 +305,18 @@ impl SlaQuery {
         };
         checks.sort_by(|a, b| a.id.cmp(&b.id));
         checks.dedup_by_key(|check| check.number);
+        Ok(checks)
+    }
+
+    /// The checks asked for, by id; else all that counted in the period, retired ones too, as in the figures of all checks together.
+    pub(super) fn checks_then<'b>(&self, book: &'b Book, now: UtcMicros) -> Answer<Vec<&'b crate::book::Check>> {
+        if self.check.is_some() {
+            return self.checks(book);
+        }
+        let (from, to, _) = self.asked(book, now)?;
+        let counted = |check: &&crate::book::Check| check.counting(book.period(check, from, to, now)).is_some();
+        let mut checks: Vec<_> = book.checks().filter(counted).collect();
+        checks.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(checks)
     }
 

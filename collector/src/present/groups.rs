@@ -9,6 +9,7 @@ use sitepulse_model::sla::Together;
 use sitepulse_model::time::UtcMicros;
 
 use crate::book::{Book, PERIOD_DEFAULT_US};
+use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::api::{Ask, SlaQuery, ask};
 use crate::present::problem::{Answer, Code, Problem};
@@ -22,6 +23,7 @@ pub struct GroupsQuery {
     to: Option<String>,
     agent: Option<String>,
     region: Option<String>,
+    policy: Option<String>,
 }
 
 /// Figures of groups over a period.
@@ -31,6 +33,8 @@ pub struct GroupsView {
     pub from: String,
     /// First instant after.
     pub to: String,
+    /// The policy that counted, as it was asked for; `null` of the plain figures.
+    pub policy: Option<String>,
     /// All checks together; absent where one group was asked for.
     pub whole: Option<TogetherView>,
     /// Each group, by name.
@@ -62,12 +66,27 @@ pub struct TogetherView {
 pub async fn groups(State(present): State<Present>, query: Ask<GroupsQuery>) -> Answer<Json<GroupsView>> {
     let query = ask(query)?;
     let now = clock::now();
-    present.read(move |book| figures(book, query, now)).await?.map(Json)
+    let app = present.app().clone();
+    present
+        .beside(move || {
+            let GroupsQuery { group, from, to, agent, region, policy } = query;
+            let asked = SlaQuery::of_period(from, to, agent, region, policy);
+            let terms = asked.terms(&app, now)?;
+            let book = app.book();
+            figures(&book, group.as_ref(), &asked, terms.as_ref(), now)
+        })
+        .await?
+        .map(Json)
 }
 
-fn figures(book: &Book, query: GroupsQuery, now: UtcMicros) -> Answer<GroupsView> {
-    let GroupsQuery { group, from, to, agent, region } = query;
-    let (from, to, filter) = SlaQuery::of_period(from, to, agent, region).asked(book, now)?;
+fn figures(
+    book: &Book,
+    group: Option<&String>,
+    asked: &SlaQuery,
+    terms: Option<&Terms>,
+    now: UtcMicros,
+) -> Answer<GroupsView> {
+    let (from, to, filter) = asked.asked(book, now)?;
     let named = |name: &String| -> Answer<Group> {
         let group = Group::parse(name).ok();
         let known = |group: &Group| {
@@ -81,12 +100,13 @@ fn figures(book: &Book, query: GroupsQuery, now: UtcMicros) -> Answer<GroupsView
             Problem::new(Code::NotFound, what)
         })
     };
-    let group = group.as_ref().map(named).transpose()?;
-    let gathered = book.gathered(group.as_ref(), &filter, (from, to), now);
+    let group = group.map(named).transpose()?;
+    let gathered = book.gathered(group.as_ref(), &filter, terms.map(|terms| &*terms.terms), (from, to), now);
     let to = to.unwrap_or(now).min(now);
     Ok(GroupsView {
         from: instant::format(from.unwrap_or(to.plus_us(-PERIOD_DEFAULT_US))),
         to: instant::format(to),
+        policy: terms.map(|terms| terms.asked.to_string()),
         whole: group.is_none().then(|| view(None, &gathered.whole())),
         groups: gathered.groups().map(|(group, together)| view(Some(group.to_string()), &together)).collect(),
     })

@@ -31,7 +31,7 @@ pub async fn store(
     let period = query.period(&present.app().book(), now)?;
     let numbers = {
         let book = present.app().book();
-        let checks = query.checks(&book)?;
+        let checks = query.checks_then(&book, now)?;
         checks.iter().map(|check| number(check)).collect::<Vec<_>>()
     };
     // Read first: an amendment that comes in between is told as one too many, never as none.
@@ -75,7 +75,7 @@ pub async fn verify(State(present): State<Present>, Path(name): Path<String>) ->
         .beside(move || {
             // A policy that nobody finds any more counts as kept.
             let fresh = terms_of(&app, &report.policy, report.period()).ok();
-            let hours_moved = fresh.is_some_and(|fresh| report.terms_differ(&fresh));
+            let hours_moved = fresh.is_some_and(|fresh| report.hours_moved(&fresh.terms));
             let verified = report.verify(&app.book(), &amendments);
             (report, verified, hours_moved)
         })
@@ -105,6 +105,7 @@ fn number(check: &Check) -> (Bucket, CheckNo) {
 fn report_view(report: &SlaReport) -> SlaReportView {
     let at = |us: i64| instant::format(sitepulse_model::time::UtcMicros(us));
     let terms: Vec<Term> = report.terms();
+    let together = report.together();
     SlaReportView {
         name: report.name.clone(),
         made: at(report.made_us),
@@ -114,7 +115,10 @@ fn report_view(report: &SlaReport) -> SlaReportView {
         to: at(report.to_us),
         policy: report.policy.clone(),
         terms: terms.iter().map(|term| term_view(term, report.period())).collect(),
-        availability: report.availability(),
+        availability: together.availability,
+        completeness: together.completeness,
+        lower: together.lower,
+        upper: together.upper,
         checks: report
             .checks
             .iter()

@@ -12,7 +12,7 @@ use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{FactKey, FactValue, Facts, MissedCause, Phases, ProbeResult};
-use sitepulse_model::sla::{Account, Together};
+use sitepulse_model::sla::{Account, Figures, Together};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
@@ -79,7 +79,7 @@ impl Snapshot {
             let period = book.period(check, None, None, now);
             let spans = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
             let account = Account::of(&spans);
-            gathered.add(current, account);
+            gathered.add(current, Figures::from(&account));
             checks.push(check_view(book, check, current, (period, &spans), &account, now));
             strips.push(Strip { period, spans });
         }
@@ -87,7 +87,7 @@ impl Snapshot {
             let period = book.period(check, None, None, now);
             let counting = check.counting(period);
             if let Some((counting, account)) = counting.zip(book.account(check.number, &Filter::All, period)) {
-                gathered.add(counting, account);
+                gathered.add(counting, Figures::from(&account));
             }
         }
         let agents = agents_with(book, &ByAgent::new(), now);

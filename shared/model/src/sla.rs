@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::accounting::Reckoning;
 use crate::control::Weight;
 use crate::record::MissedCause;
 use crate::series::{Run, Seen, Series};
@@ -182,21 +183,60 @@ pub struct Together {
     pub upper: Option<f64>,
 }
 
+/// The figures of one check that make a mean, by whichever policy they were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Figures {
+    /// Availability; `None` where nothing counts.
+    pub availability: Option<f64>,
+    /// The availability to which a regional outage costs its share.
+    pub weighted_availability: Option<f64>,
+    /// Completeness.
+    pub completeness: Option<f64>,
+    /// Lower bound.
+    pub lower: Option<f64>,
+    /// Upper bound.
+    pub upper: Option<f64>,
+}
+
+impl From<&Account> for Figures {
+    fn from(account: &Account) -> Self {
+        Self {
+            availability: account.availability(),
+            weighted_availability: account.weighted_availability(),
+            completeness: account.completeness(),
+            lower: account.lower(),
+            upper: account.upper(),
+        }
+    }
+}
+
+impl From<&Reckoning> for Figures {
+    fn from(counts: &Reckoning) -> Self {
+        Self {
+            availability: counts.availability(),
+            weighted_availability: counts.weighted_availability(),
+            completeness: counts.completeness(),
+            lower: counts.lower(),
+            upper: counts.upper(),
+        }
+    }
+}
+
 impl Together {
-    /// The figures of checks with these weights and accounts.
-    pub fn of(checks: &[(Weight, Account)]) -> Self {
-        let mean = |figure: fn(&Account) -> Option<f64>| {
-            weighted_mean(checks.iter().map(|(weight, account)| (*weight, figure(account))))
+    /// The means of checks with these weights and figures.
+    pub fn of(checks: &[(Weight, Figures)]) -> Self {
+        let mean = |figure: fn(&Figures) -> Option<f64>| {
+            weighted_mean(checks.iter().map(|(weight, figures)| (*weight, figure(figures))))
         };
         let counted = checks.iter().filter(|(weight, _)| weight.0 > 0);
         Self {
             checks: counted.clone().count(),
-            measured: counted.filter(|(_, account)| account.measured_us() > 0).count(),
-            availability: mean(Account::availability),
-            weighted_availability: mean(Account::weighted_availability),
-            completeness: mean(Account::completeness),
-            lower: mean(Account::lower),
-            upper: mean(Account::upper),
+            measured: counted.filter(|(_, figures)| figures.availability.is_some()).count(),
+            availability: mean(|figures| figures.availability),
+            weighted_availability: mean(|figures| figures.weighted_availability),
+            completeness: mean(|figures| figures.completeness),
+            lower: mean(|figures| figures.lower),
+            upper: mean(|figures| figures.upper),
         }
     }
 }
@@ -404,7 +444,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_widens_the_bounds_of_a_mean() {
-        let (well, blind, paused) = (account(75, 25, 0, 0), account(0, 0, 10, 5), account(0, 0, 0, 5));
+        let [well, blind, paused] =
+            [account(75, 25, 0, 0), account(0, 0, 10, 5), account(0, 0, 0, 5)].map(|one| Figures::from(&one));
         let mean =
             Together::of(&[(Weight(3000), well), (Weight(1000), blind), (Weight(1000), paused), (Weight(0), blind)]);
         assert_eq!((mean.checks, mean.measured), (3, 1));

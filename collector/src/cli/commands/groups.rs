@@ -1,5 +1,6 @@
 //! `sla --by-group` and `sla --group`: figures of groups and of all checks together.
 
+use super::policy::counted;
 use super::{figures_of, hinted, print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::Table;
@@ -10,6 +11,7 @@ use crate::present::groups::{GroupsView, TogetherView};
 pub(super) async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
     let [_, from, to, agent, region] = figures_of(None, args.asked);
     let path = with_query("/api/v1/sla/groups", [("group", args.group), from, to, agent, region]);
+    let path = counted(path, args.counted);
     let figures: GroupsView = with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&figures);

@@ -45,7 +45,18 @@ async fn list(global: &Global) -> Result<(), Failure> {
     if reports.is_empty() {
         return print("No reports yet: `sitepulse-collector report store NAME --from ... --to ...` stores one.\n");
     }
-    let mut table = Table::new(&["REPORT", "FROM", "TO", "POLICY", "CHECKS", "AVAILABILITY", "MADE", "AUTHOR"]);
+    let mut table = Table::new(&[
+        "REPORT",
+        "FROM",
+        "TO",
+        "POLICY",
+        "CHECKS",
+        "AVAILABILITY",
+        "COMPLETENESS",
+        "BOUNDS",
+        "MADE",
+        "AUTHOR",
+    ]);
     for report in &reports {
         table.push(vec![
             report.name.clone(),
@@ -54,6 +65,8 @@ async fn list(global: &Global) -> Result<(), Failure> {
             versions(report),
             report.checks.len().to_string(),
             percent(report.availability),
+            percent(report.completeness),
+            bounds(report.lower, report.upper),
             whole(&report.made),
             report.author.clone(),
         ]);
@@ -146,12 +159,7 @@ fn text(report: &SlaReportView) -> String {
             check.check.clone(),
             percent(one.availability),
             percent(one.completeness),
-            match (one.lower, one.upper) {
-                (Some(lower), Some(upper)) => {
-                    format!("[{}, {}]", figure::percent_down(lower, 4), figure::percent_up(upper, 4))
-                }
-                (Some(_) | None, None) | (None, Some(_)) => "-".into(),
-            },
+            bounds(one.lower, one.upper),
             percent(one.weighted_availability),
             met(one.met).to_owned(),
             length(one.seconds.counted),
@@ -162,13 +170,16 @@ fn text(report: &SlaReportView) -> String {
         ]);
     }
     format!(
-        "{}: {} to {}, by policy {}, made {} by {}\n{}",
+        "{}: {} to {}, by policy {}, made {} by {}\nAll together, weighted: {}, completeness {}, bounds {}\n{}",
         report.name,
         whole(&report.from),
         whole(&report.to),
         versions(report),
         whole(&report.made),
         report.author,
+        percent(report.availability),
+        percent(report.completeness),
+        bounds(report.lower, report.upper),
         table.text()
     )
 }
@@ -184,6 +195,13 @@ fn versions(report: &SlaReportView) -> String {
         [one] => format!("{}@{one}", report.policy),
         _ => format!("{} (versions {})", report.policy, versions.join(", ")),
     }
+}
+
+fn bounds(lower: Option<f64>, upper: Option<f64>) -> String {
+    lower.zip(upper).map_or_else(
+        || "-".into(),
+        |(lower, upper)| format!("[{}, {}]", figure::percent_down(lower, 4), figure::percent_up(upper, 4)),
+    )
 }
 
 fn percent(value: Option<f64>) -> String {

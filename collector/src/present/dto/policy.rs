@@ -97,7 +97,7 @@ pub struct IntervalCountedView {
 pub struct SlaReportBody {
     /// Its name: a slug that no report has yet.
     pub name: String,
-    /// The checks; none: all living ones.
+    /// The checks; none: all that counted in the period.
     #[serde(default)]
     pub checks: Vec<String>,
     /// First instant.
@@ -132,6 +132,12 @@ pub struct SlaReportView {
     pub terms: Vec<TermView>,
     /// The mean of the checks' availabilities, by the checks' weights.
     pub availability: Option<f64>,
+    /// The mean of their completenesses.
+    pub completeness: Option<f64>,
+    /// The mean of their lower bounds.
+    pub lower: Option<f64>,
+    /// The mean of their upper bounds.
+    pub upper: Option<f64>,
     /// The checks, by id.
     pub checks: Vec<ReportedCheckView>,
 }

@@ -23,7 +23,7 @@ fn check(id: &str, labels: &str) -> String {
 fn figures(engine: &Engine, group: Option<&str>, to: i64) -> Together {
     let group = group.map(|group| Group::parse(group).unwrap());
     let period = (Some(at(60)), Some(at(660)));
-    let gathered = engine.shared().book().gathered(group.as_ref(), &Filter::All, period, at(to));
+    let gathered = engine.shared().book().gathered(group.as_ref(), &Filter::All, None, period, at(to));
     if group.is_some() { gathered.groups().next().map(|(_, one)| one).unwrap_or_default() } else { gathered.whole() }
 }
 

@@ -18,11 +18,15 @@
 //! **Bounds** count every unknown microsecond as down and as up; a check that is not measured at all is among them, though the figure itself leaves it out. They hold the
 //! availability and the share of the budget that is left between them. (A budget's time at a bound is that of another mean length, so of several checks compare shares.)
 //! Nothing measured is `None`, never all well.
+//!
+//! **Changes** rewrite nothing: each instant is counted by the version of the policy in force then ([`Term`]), and a check whose life ended within the period stays a member,
+//! with what it used up, though nothing of it is to come.
 
 use alloc::vec::Vec;
 
-use crate::accounting::{Counting, Objective, Reckoning, Rules, cut, window};
+use crate::accounting::{Objective, cut, window};
 use crate::control::Weight;
+use crate::terms::{Reckoned, Term};
 use crate::time::{Span, UtcMicros, union};
 use crate::vote::VerdictSpan;
 
@@ -44,17 +48,17 @@ pub struct Member<'a> {
     pub weight: Weight,
     /// Its verdicts in their order, canonical, up to now; see [`LOOK_BACK_US`].
     pub spans: &'a [VerdictSpan],
+    /// Whether it still lives: else no time of it is to come.
+    pub lives: bool,
 }
 
 /// What was promised, and how time counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// How each kind of time counts.
-    pub rules: Rules,
-    /// What was promised.
+    /// What was promised; the terms' own objectives are not looked at.
     pub objective: Objective,
-    /// The service hours as spans in any order, over all that is asked and a period's length ahead; `None` is always.
-    pub hours: Option<&'a [Span]>,
+    /// How time counts, over all that is asked and a period's length ahead: in order, not overlapping. Time without a term does not count.
+    pub terms: &'a [Term],
 }
 
 /// An error budget, in microseconds.
@@ -252,55 +256,65 @@ fn ceil(a: i128, b: i128) -> i128 {
 #[derive(Debug, Clone, Copy)]
 struct Evidence {
     weight: Weight,
+    lives: bool,
     known: Time,
     unknown_us: i64,
+    /// What of the unknown time the policy counts.
+    unknown: Time,
+}
+
+/// How unknown time is looked at.
+#[derive(Debug, Clone, Copy)]
+enum Unknown {
+    AsCounted,
+    Down,
+    Up,
+}
+
+impl Evidence {
+    fn time(&self, unknown: Unknown) -> Time {
+        let more = match unknown {
+            Unknown::AsCounted => self.unknown,
+            Unknown::Down => Time { counted_us: self.unknown_us, bad_us: self.unknown_us },
+            Unknown::Up => Time { counted_us: self.unknown_us, bad_us: 0 },
+        };
+        Time { counted_us: self.known.counted_us + more.counted_us, bad_us: self.known.bad_us + more.bad_us }
+    }
 }
 
 /// What is known of several checks within a span.
 #[derive(Debug)]
 struct Taken {
     evidence: Vec<Evidence>,
-    /// How the policy counts what is unknown.
-    unknown: Counting,
 }
 
 impl Taken {
     fn of(members: &[Member<'_>], terms: &Terms<'_>, within: Span) -> Self {
         let evidence = members.iter().map(|member| {
-            let spans = cut(member.spans, within);
-            let rules = Rules { unknown: Counting::Excluded, ..terms.rules };
-            let reckoned = Reckoning::of(&spans, &rules, terms.hours);
-            let known = Time { counted_us: reckoned.counted_us, bad_us: reckoned.bad_us() };
-            let unknown_us = reckoned.unknown_us;
-            Evidence { weight: member.weight, known, unknown_us }
+            let counts = Reckoned::of(terms.terms, &cut(member.spans, within)).counts;
+            let unknown = Time { counted_us: counts.unknown_counted_us, bad_us: counts.unknown_down_us };
+            let known = Time { counted_us: counts.known_us(), bad_us: counts.bad_us() - unknown.bad_us };
+            Evidence { weight: member.weight, lives: member.lives, known, unknown_us: counts.unknown_us, unknown }
         });
-        Self { evidence: evidence.collect(), unknown: terms.rules.unknown }
+        Self { evidence: evidence.collect() }
     }
 
-    /// Taken together, with so much more good time of each; `None` where nothing else counts.
+    /// Taken together, with so much more good time of each that lives; `None` where nothing else counts.
     fn together(&self, to_come_us: i64) -> Bounded<Together> {
-        let with = |unknown: Counting| {
-            let time = |one: &Evidence| {
-                let Evidence { weight, known: Time { counted_us, bad_us }, unknown_us } = *one;
-                let (counted_us, bad_us) = match unknown {
-                    Counting::Excluded => (counted_us, bad_us),
-                    // Nobody votes in unknown time, so no share of it is down.
-                    Counting::Up | Counting::ByShare => (counted_us + unknown_us, bad_us),
-                    Counting::Down => (counted_us + unknown_us, bad_us + unknown_us),
-                };
-                (weight, Time { counted_us, bad_us })
-            };
-            Together::of(self.evidence.iter().map(time)).and_then(|so_far| {
+        let with = |unknown: Unknown| {
+            Together::of(self.evidence.iter().map(|one| (one.weight, one.time(unknown)))).and_then(|so_far| {
                 if to_come_us == 0 {
                     return Some(so_far);
                 }
-                let more = |(weight, time): (Weight, Time)| {
-                    (weight, Time { counted_us: time.counted_us + to_come_us, ..time })
+                let more = |one: &Evidence| {
+                    let time = one.time(unknown);
+                    let to_come_us = if one.lives { to_come_us } else { 0 };
+                    (one.weight, Time { counted_us: time.counted_us + to_come_us, ..time })
                 };
-                Together::of(self.evidence.iter().map(time).map(more))
+                Together::of(self.evidence.iter().map(more))
             })
         };
-        Bounded { value: with(self.unknown), unknown_down: with(Counting::Down), unknown_up: with(Counting::Up) }
+        Bounded { value: with(Unknown::AsCounted), unknown_down: with(Unknown::Down), unknown_up: with(Unknown::Up) }
     }
 
     /// The mean of the completenesses.
@@ -314,18 +328,24 @@ impl Taken {
 }
 
 /// The time of `within` that lies in the service hours.
-fn in_hours(within: Span, hours: Option<&[Span]>) -> Vec<Span> {
-    match hours {
-        None => union(alloc::vec![within]),
-        Some(hours) => union(hours.iter().map(|hour| hour.clip(within)).collect()),
+fn in_hours(within: Span, terms: &[Term]) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for term in terms {
+        let inside = term.span.clip(within);
+        match &term.hours {
+            None => spans.push(inside),
+            Some(hours) => spans.extend(hours.iter().map(|hour| hour.clip(inside))),
+        }
     }
+    spans.retain(|span| !span.is_empty());
+    union(spans)
 }
 
 /// What is known of a period at an instant, with its time still to come.
 fn taken(members: &[Member<'_>], terms: &Terms<'_>, period: Span, now: UtcMicros) -> (Taken, i64) {
     let so_far = Taken::of(members, terms, period.clip(Span::new(UtcMicros::MIN, now)));
     let to_come = period.clip(Span::new(now, UtcMicros::MAX));
-    (so_far, in_hours(to_come, terms.hours).iter().map(|span| span.us()).sum())
+    (so_far, in_hours(to_come, terms.terms).iter().map(|span| span.us()).sum())
 }
 
 /// The error budget of `period` as it stood at `now`, with its bounds.
@@ -358,7 +378,7 @@ pub fn status(members: &[Member<'_>], terms: &Terms<'_>, period: Span, now: UtcM
         .long
         .share
         .filter(|share| *share > 0 && left_us > 0)
-        .and_then(|share| after(now, horizon, ceil(i128::from(left_us) * WHOLE, share), terms.hours));
+        .and_then(|share| after(now, horizon, ceil(i128::from(left_us) * WHOLE, share), terms.terms));
     Status {
         availability: Bounded::of(&together, |together| Some(together.availability())),
         completeness: taken.completeness(),
@@ -385,9 +405,9 @@ fn burn(members: &[Member<'_>], terms: &Terms<'_>, window: Span, threshold_tenth
 }
 
 /// When `us` of service hours will have passed from `now` on; `None` where that is after `horizon`.
-fn after(now: UtcMicros, horizon: UtcMicros, us: i128, hours: Option<&[Span]>) -> Option<UtcMicros> {
+fn after(now: UtcMicros, horizon: UtcMicros, us: i128, terms: &[Term]) -> Option<UtcMicros> {
     let mut rest = us;
-    for span in in_hours(Span::new(now, horizon), hours) {
+    for span in in_hours(Span::new(now, horizon), terms) {
         let here = i128::from(span.us());
         if rest <= here {
             return Some(span.from.plus_us(rest as i64));

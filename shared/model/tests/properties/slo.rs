@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use sitepulse_model::accounting::{Counting, Objective, Reckoning, Rules};
 use sitepulse_model::control::Weight;
 use sitepulse_model::slo::status::{Amount, Bounded, Member, State, Terms, budget, status};
+use sitepulse_model::terms::Term;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::timeline::UnknownCause;
 use sitepulse_model::vote::{Verdict, VerdictSpan};
@@ -187,12 +188,15 @@ impl Case {
             .checks
             .iter()
             .zip(&spans)
-            .map(|(check, spans)| Member { weight: Weight(check.weight), spans })
+            .map(|(check, spans)| Member { weight: Weight(check.weight), spans, lives: true })
             .collect();
         let hours: Option<Vec<Span>> =
             self.hours.as_ref().map(|hours| hours.iter().map(|(from, to)| span(*from, *to)).collect());
-        let terms = Terms { rules: self.rules, objective: Objective(self.objective), hours: hours.as_deref() };
-        ask(&members, &terms)
+        let objective = Objective(self.objective);
+        let hours = hours.map(sitepulse_model::time::union);
+        let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+        let terms = [Term { span: always, version: 1, rules: self.rules, objective, hours }];
+        ask(&members, &Terms { objective, terms: &terms })
     }
 
     fn budget(&self) -> Bounded<Amount> {
@@ -362,8 +366,11 @@ proptest! {
             spans.push(piece(from + bad_us, from + hour_us, Verdict::Up));
         }
         let members: Vec<Member<'_>> =
-            weights.iter().map(|weight| Member { weight: Weight(*weight * 1000), spans: &spans }).collect();
-        let terms = Terms { rules: Rules::default(), objective: Objective(objective), hours: None };
+            weights.iter().map(|weight| Member { weight: Weight(*weight * 1000), spans: &spans, lives: true }).collect();
+        let objective = Objective(objective);
+        let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+        let terms = [Term { span: always, version: 1, rules: Rules::default(), objective, hours: None }];
+        let terms = Terms { objective, terms: &terms };
         let now = UtcMicros(72 * hour_us);
         let got = status(&members, &terms, Span::new(UtcMicros(0), now), now);
         prop_assert!(near(got.burns[2].long.rate.value, Some(1.0), 1e-12), "{got:?}");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::accounting::{Counting, Rules};
 use crate::timeline::UnknownCause;
 use crate::vote::Verdict;
 
@@ -24,16 +25,26 @@ fn spans(pieces: &[(Verdict, i64)]) -> Vec<VerdictSpan> {
     spans
 }
 
-fn terms(objective: u32) -> Terms<'static> {
-    Terms { rules: Rules::default(), objective: Objective(objective), hours: None }
+fn term(from: i64, to: i64, hours: Option<Vec<Span>>) -> Term {
+    let span = Span::new(UtcMicros(from), UtcMicros(to));
+    Term { span, version: 1, rules: Rules::default(), objective: Objective(500_000), hours }
+}
+
+/// The built-in policy, always.
+fn always() -> [Term; 1] {
+    [term(i64::MIN, i64::MAX, None)]
+}
+
+fn promised(terms: &[Term], objective: u32) -> Terms<'_> {
+    Terms { objective: Objective(objective), terms }
 }
 
 fn alone(spans: &[VerdictSpan]) -> [Member<'_>; 1] {
-    [Member { weight: Weight::ONE, spans }]
+    [Member { weight: Weight::ONE, spans, lives: true }]
 }
 
 fn at(pieces: &[(Verdict, i64)], objective: u32) -> Status {
-    status(&alone(&spans(pieces)), &terms(objective), PERIOD, NOW)
+    status(&alone(&spans(pieces)), &promised(&always(), objective), PERIOD, NOW)
 }
 
 use Verdict::{Down, Maintenance, Unknown, Up};
@@ -128,7 +139,7 @@ fn a_promise_of_everything_allows_nothing() {
 fn a_month_has_its_budget_from_its_first_day() {
     let month = Span::new(NOW.plus_us(-DAY_US), NOW.plus_us(29 * DAY_US));
     let spans = spans(&[(Down, MINUTE_US), (Up, DAY_US - MINUTE_US)]);
-    let status = status(&alone(&spans), &terms(999_000), month, NOW);
+    let status = status(&alone(&spans), &promised(&always(), 999_000), month, NOW);
     assert_eq!(status.to_come_us, 29 * DAY_US);
     assert_eq!(status.budget.value, Some(Amount { allowed_us: 30 * DAY_US / 1000, used_us: MINUTE_US }));
     assert_eq!(status.counted_us, DAY_US);
@@ -141,18 +152,18 @@ fn service_hours_bound_all_of_it() {
     // Every second day counts, today not.
     let hours: Vec<Span> =
         (0..60).step_by(2).map(|day| Span::new(UtcMicros(day * DAY_US), UtcMicros((day + 1) * DAY_US))).collect();
-    let terms = Terms { hours: Some(&hours), ..terms(990_000) };
+    let terms = [term(i64::MIN, i64::MAX, Some(hours))];
     let mut pieces = alloc::vec![(Up, 27 * DAY_US)];
     // Down in the night of day 27 (odd, outside) and for 0.5 % of day 28.
     pieces.extend([(Down, DAY_US), (Down, DAY_US / 200), (Up, DAY_US - DAY_US / 200), (Up, DAY_US)]);
     let spans = spans(&pieces);
-    let status = status(&alone(&spans), &terms, PERIOD, NOW);
+    let status = status(&alone(&spans), &promised(&terms, 990_000), PERIOD, NOW);
     assert_eq!(status.budget.value, Some(Amount { allowed_us: 15 * DAY_US / 100, used_us: DAY_US / 200 }));
     assert_eq!(status.burns[0].long.rate.value, None, "the last hour is outside");
     assert_eq!(status.burns[2].long.rate.value, Some(0.5));
     // 0.145 d are left, which burn at 0.005: 29 d of service, of which the next 30 d hold 15.
     assert_eq!(status.exhausted_at, None);
-    let instant = after(NOW, NOW.plus_us(30 * DAY_US), i128::from(DAY_US + HOUR_US), Some(&hours));
+    let instant = after(NOW, NOW.plus_us(30 * DAY_US), i128::from(DAY_US + HOUR_US), &terms);
     assert_eq!(instant, Some(NOW.plus_us(2 * DAY_US + HOUR_US)));
 }
 
@@ -162,12 +173,12 @@ fn groups_are_means_of_availabilities() {
     let short = spans(&[(Down, DAY_US), (Up, 9 * DAY_US)]);
     let long = spans(&[(Up, 30 * DAY_US)]);
     let members = [
-        Member { weight: Weight(1000), spans: &short },
-        Member { weight: Weight(3000), spans: &long },
-        Member { weight: Weight(9000), spans: &[] },
-        Member { weight: Weight::ZERO, spans: &short },
+        Member { weight: Weight(1000), spans: &short, lives: true },
+        Member { weight: Weight(3000), spans: &long, lives: true },
+        Member { weight: Weight(9000), spans: &[], lives: true },
+        Member { weight: Weight::ZERO, spans: &short, lives: true },
     ];
-    let status = status(&members, &terms(950_000), PERIOD, NOW);
+    let status = status(&members, &promised(&always(), 950_000), PERIOD, NOW);
     assert_eq!(status.availability.value, Some(0.975));
     // The mean of what was measured is 25 d.
     assert_eq!(status.budget.value, Some(Amount { allowed_us: 25 * DAY_US / 20, used_us: 25 * DAY_US / 40 }));
@@ -178,10 +189,42 @@ fn groups_are_means_of_availabilities() {
 fn a_silent_member_widens_the_bounds() {
     let well = spans(&[(Up, 30 * DAY_US)]);
     let silent = spans(&[(Unknown, 30 * DAY_US)]);
-    let members = [Member { weight: Weight::ONE, spans: &well }, Member { weight: Weight::ONE, spans: &silent }];
-    let status = status(&members, &terms(999_000), PERIOD, NOW);
+    let members = [
+        Member { weight: Weight::ONE, spans: &well, lives: true },
+        Member { weight: Weight::ONE, spans: &silent, lives: true },
+    ];
+    let status = status(&members, &promised(&always(), 999_000), PERIOD, NOW);
     let Bounded { value, unknown_down, unknown_up } = status.availability;
     assert_eq!((value, unknown_down, unknown_up), (Some(1.0), Some(0.5), Some(1.0)));
     assert_eq!((status.completeness, status.state), (Some(0.5), State::Ok));
     assert!(status.budget.unknown_down.unwrap().left_us() < 0);
+}
+
+#[test]
+fn each_version_of_the_policy_counts_its_own_time() {
+    // The second version takes unknown time for down, from day 20 on; before day 5 there was none.
+    let spans = spans(&[(Down, 5 * DAY_US), (Up, 5 * DAY_US), (Unknown, 15 * DAY_US), (Up, 5 * DAY_US)]);
+    let mut terms = [term(5 * DAY_US, 20 * DAY_US, None), term(20 * DAY_US, i64::MAX, None)];
+    terms[1].rules.unknown = Counting::Down;
+    let status = status(&alone(&spans), &promised(&terms, 500_000), PERIOD, NOW);
+    assert_eq!(status.budget.value, Some(Amount { allowed_us: 15 * DAY_US / 2, used_us: 5 * DAY_US }));
+    let up = Amount { allowed_us: 25 * DAY_US / 2, used_us: 0 };
+    assert_eq!((status.budget.unknown_up, status.completeness), (Some(up), Some(0.4)));
+}
+
+#[test]
+fn of_a_check_that_ended_nothing_is_to_come() {
+    // Ten days bad of one that was retired then, thirty good of the other, and thirty to come.
+    let bad = [VerdictSpan { span: Span::new(UtcMicros(0), UtcMicros(10 * DAY_US)), ..spans(&[(Down, DAY_US)])[0] }];
+    let well = spans(&[(Up, 30 * DAY_US)]);
+    let members = [
+        Member { weight: Weight::ONE, spans: &bad, lives: false },
+        Member { weight: Weight::ONE, spans: &well, lives: true },
+    ];
+    let period = Span::new(UtcMicros(0), UtcMicros(60 * DAY_US));
+    let status = status(&members, &promised(&always(), 500_000), period, NOW);
+    assert_eq!((status.availability.value, status.to_come_us), (Some(0.5), 30 * DAY_US));
+    // Half of the mean of 10 d and 60 d.
+    assert_eq!(status.budget.value, Some(Amount { allowed_us: 35 * DAY_US / 2, used_us: 35 * DAY_US / 2 }));
+    assert_eq!(status.state, State::Exhausted);
 }
