@@ -5,7 +5,7 @@ use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, series};
+use super::{StoreError, Tables, amendments, series};
 use crate::seal::retention::Limits;
 
 /// Most chunks that one transaction deletes: each frees two or three pages.
@@ -56,6 +56,8 @@ pub(crate) enum Slice {
     Rows(Table, Vec<i64>),
     /// The oldest figures of page loads of a check.
     Vitals(Bucket, CheckNo),
+    /// The oldest amendments.
+    Amendments,
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -77,6 +79,8 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
         let (bucket, check) = (Bucket(row.get(0)?), CheckNo(row.get(1)?));
         slices.extend((0..count.div_ceil(ROWS)).map(|_| Slice::Vitals(bucket, check)));
     }
+    let old = amendments::count_before(tables, limits.hourly)?;
+    slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Amendments));
     Ok(slices)
 }
 
@@ -98,6 +102,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Resul
             }
             Ok(())
         }
+        Slice::Amendments => amendments::delete_before(tables, limits.hourly, ROWS),
         Slice::Vitals(bucket, check) => {
             let key = "bucket, check_no, scheduled_us, agent_no, incarnation, seq";
             tables
