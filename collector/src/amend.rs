@@ -2,8 +2,11 @@
 //!
 //! The book takes a late record in like any other: every figure is right at once. Beside it, a [`Desk`] keeps an *episode* for each check that
 //! late records come in for: the slots that the book held of their stretch before, and counts. When no late record of the check came for
-//! [`QUIET_US`], after [`EPISODE_US_MAX`] at most, and before the program ends, the verdicts of the stretch are derived twice, without those
-//! records and with them ([`sitepulse_model::amendment`]), and where a figure differs one amendment is kept.
+//! [`QUIET_US`], after [`EPISODE_US_MAX`] at most ([`PATIENT_US`] for who is always late), and before the program ends, the verdicts of the stretch
+//! are derived twice, without those records and with them ([`sitepulse_model::amendment`]), and where a figure differs one amendment is kept.
+//!
+//! That is done in short turns on the thread that writes, check by check; what has no time left before the program ends waits in its rows.
+//! Imported records are late data like any other: a check that is imported whole is derived twice over its life, as for two questions.
 //!
 //! A kill loses no amendment. When an episode begins for a pair, its first late records bring a row along in their own transaction: up to which arrival
 //! the book was as it was before. A restart replays the records in their order, so the same machine takes the same notes.
@@ -15,6 +18,8 @@
 //! data pages nobody.
 
 mod settle;
+
+pub(crate) use settle::{STOP_US, TURN_US};
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,8 +34,12 @@ use crate::store::rows::Arrival;
 /// An episode ends when no late record of its check came for this long.
 pub const QUIET_US: i64 = 30 * 1_000_000;
 /// An episode ends after this long at most: an agent that is always late has its amendments too. One that begins sooner than that after the
-/// check's last one lasts this long, so that such an agent brings no more than one every five minutes.
+/// check's last one lasts this long.
 pub const EPISODE_US_MAX: i64 = 5 * 60 * 1_000_000;
+/// After [`IN_A_ROW_MAX`] that followed so soon an episode lasts this long, in microseconds: who is always late brings one amendment an hour.
+pub const PATIENT_US: i64 = 60 * 60 * 1_000_000;
+/// So many episodes in a row are those of a backlog; then it is how the agent is.
+pub const IN_A_ROW_MAX: u32 = 4;
 /// How long a store that failed is left alone.
 const RETRY_US: i64 = 3 * 1_000_000;
 
@@ -151,15 +160,18 @@ impl LatePair {
 struct Episode {
     began: UtcMicros,
     newest: UtcMicros,
-    /// Whether it follows another so soon that quiet does not end it.
-    patient: bool,
+    /// How many others it follows, each so soon that quiet does not end it.
+    follows: u32,
     pairs: BTreeMap<AgentNo, LatePair>,
 }
 
 impl Episode {
     fn due(&self) -> UtcMicros {
-        let end = self.began.plus_us(EPISODE_US_MAX);
-        if self.patient { end } else { end.min(self.newest.plus_us(QUIET_US)) }
+        match self.follows {
+            0 => self.began.plus_us(EPISODE_US_MAX).min(self.newest.plus_us(QUIET_US)),
+            1..IN_A_ROW_MAX => self.began.plus_us(EPISODE_US_MAX),
+            IN_A_ROW_MAX.. => self.began.plus_us(PATIENT_US),
+        }
     }
 }
 
@@ -167,8 +179,8 @@ impl Episode {
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     episodes: BTreeMap<CheckNo, Episode>,
-    /// When the newest episodes of checks ended, for as long as it matters.
-    ended: BTreeMap<CheckNo, UtcMicros>,
+    /// When the newest episodes of checks ended, and the how manieth in a row they were, for as long as it matters.
+    ended: BTreeMap<CheckNo, (UtcMicros, u32)>,
     not_before: Option<UtcMicros>,
     /// The next instant anything is due: looked at for each command.
     next: Option<UtcMicros>,
@@ -268,8 +280,9 @@ impl Desk {
     }
 
     fn episode(&mut self, check: CheckNo, now: UtcMicros) -> &mut Episode {
-        let patient = self.ended.get(&check).is_some_and(|at| now.us_since(*at).abs() < EPISODE_US_MAX);
-        let fresh = || Episode { began: now, newest: now, patient, pairs: BTreeMap::new() };
+        let before = self.ended.get(&check).filter(|(at, _)| now.us_since(*at).abs() < EPISODE_US_MAX);
+        let follows = before.map_or(0, |(_, in_a_row)| *in_a_row);
+        let fresh = || Episode { began: now, newest: now, follows, pairs: BTreeMap::new() };
         self.episodes.entry(check).or_insert_with(fresh)
     }
 
@@ -300,10 +313,10 @@ impl Desk {
 
     /// Ends episodes whose amendments are durable.
     pub(crate) fn settled(&mut self, checks: &[CheckNo], now: UtcMicros) {
-        self.ended.retain(|_, at| now.us_since(*at).abs() < EPISODE_US_MAX);
+        self.ended.retain(|_, (at, _)| now.us_since(*at).abs() < EPISODE_US_MAX);
         for check in checks {
-            self.episodes.remove(check);
-            self.ended.insert(*check, now);
+            let follows = self.episodes.remove(check).map_or(0, |episode| episode.follows);
+            self.ended.insert(*check, (now, follows.saturating_add(1)));
         }
         self.not_before = None;
         self.plan();
@@ -318,7 +331,7 @@ impl Desk {
 
 /// Whether what is due at an instant is to be done now: also where a clock that leapt back puts it further ahead than it can be.
 pub(crate) fn ended(due: UtcMicros, now: UtcMicros) -> bool {
-    due <= now || due.us_since(now) > EPISODE_US_MAX
+    due <= now || due.us_since(now) > PATIENT_US
 }
 
 /// Which records of a restart's replay belong to an episode: of which pair, after which arrival, up to which slot.

@@ -150,7 +150,9 @@ pub enum Command {
                             sitepulse-collector amendments shop --from -30d --json\n  \
                             sitepulse-collector amendments --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --limit 1000\n\n\
                             The newest first. --from and --to are about the time whose figures changed. An agent that was cut off sends what it\n\
-                            kept: each figure is right at once, and half a minute after the last late record what changed is written down.\n\n\
+                            kept: each figure is right at once, and half a minute after the last late record what changed is written down (an hour\n\
+                            after the first where it is always late). Records alone amend: a suspension or weight that an agent brings late\n\
+                            changes figures without an amendment, see `history`.\n\n\
                             Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check.")]
     Amendments(AmendmentsArgs),
     /// Lists the accounting policies with their versions, and what each says.

@@ -16,6 +16,7 @@ use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::amend::{STOP_US, TURN_US};
 use crate::engine::Engine;
 use crate::ingest::{IngestJob, IngestOutcome};
 use crate::store::Health;
@@ -146,7 +147,7 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
         let now = clock::now();
         if engine.settle_due(now) {
             // Tried again in a while; the store's health notes the outcome.
-            drop(engine.settle(now, false));
+            drop(engine.settle_within(now, false, TURN_US));
         }
         let wait = engine.next_settle().map_or(wait, |due| wait.min(until(due, now)));
         let command = match held.take().map_or_else(|| queue.recv_timeout(wait), Ok) {
@@ -182,8 +183,12 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             Command::Stop => break,
         }
     }
-    if let Err(error) = engine.settle(clock::now(), true) {
-        tracing::warn!("what late data changed is written down at the next start: {error}");
+    match engine.settle_within(clock::now(), true, STOP_US) {
+        Ok(_) if engine.next_settle().is_some() => {
+            tracing::info!("what late data changed is written down in part; the rest after the next start");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!("what late data changed is written down after the next start: {error}"),
     }
     if let Err(error) = engine.store.checkpoint() {
         tracing::warn!("the write-ahead log stays beside the database: {error}");

@@ -1,5 +1,6 @@
 //! Ends episodes: derives what they changed, and keeps it.
 
+use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::amendment::Amendment;
 use sitepulse_model::id::{Bucket, CheckNo};
 use sitepulse_model::time::UtcMicros;
@@ -7,8 +8,12 @@ use sitepulse_model::time::UtcMicros;
 use crate::engine::Engine;
 use crate::store::{StoreError, amendments};
 
-/// Most checks in one transaction: bounds how long the writer is kept from its batches.
+/// Most checks in one transaction.
 const CHECKS_MAX: usize = 64;
+/// How long a turn derives, in microseconds, give or take one check: bounds how long the writer is kept from its batches, and from its pulse.
+pub(crate) const TURN_US: u64 = 100_000;
+/// How long the end of the program derives, in microseconds. What is left stays in the table `late` and is settled after the next start.
+pub(crate) const STOP_US: u64 = 5_000_000;
 
 /// What one check's episode came to.
 struct Settled {
@@ -29,21 +34,36 @@ impl Engine {
         self.amend.next_due()
     }
 
-    /// Writes the amendments of episodes that have ended: those of at most 64 checks, or of all checks that have any (`all`, for the end of the
-    /// program). How many amendments were written.
+    /// Writes the amendments of all episodes that have ended, or of all that there are (`all`). How many amendments were written. For tests, the
+    /// simulator and measurements: it takes as long as it takes.
     pub fn settle(&mut self, now: UtcMicros, all: bool) -> Result<usize, StoreError> {
-        let mut ended = self.amend.due(now, all);
-        if !all {
-            ended.truncate(CHECKS_MAX);
-        }
-        let mut written = 0;
-        for checks in ended.chunks(CHECKS_MAX) {
-            written += self.settle_some(checks, now).inspect_err(|_| self.amend.hold_off(now))?;
+        self.settle_within(now, all, u64::MAX)
+    }
+
+    /// [`Self::settle`] until `budget_us` microseconds have gone, and of one check at least: others wait for the thread. What is left is still due.
+    pub fn settle_within(&mut self, now: UtcMicros, all: bool, budget_us: u64) -> Result<usize, StoreError> {
+        let until = clock::monotonic().plus_us(budget_us);
+        let ended = self.amend.due(now, all);
+        let (mut written, mut left) = (0, &ended[..]);
+        while !left.is_empty() {
+            let (done, wrote) = self.settle_some(left, now, until).inspect_err(|_| self.amend.hold_off(now))?;
+            written += wrote;
+            left = left.get(done..).unwrap_or_default();
+            if clock::monotonic() >= until {
+                break;
+            }
         }
         Ok(written)
     }
 
-    fn settle_some(&mut self, checks: &[CheckNo], now: UtcMicros) -> Result<usize, StoreError> {
+    /// Settles the first of these checks in one transaction: how many it took on before `until`, and how many amendments were written.
+    fn settle_some(
+        &mut self,
+        checks: &[CheckNo],
+        now: UtcMicros,
+        until: Monotonic,
+    ) -> Result<(usize, usize), StoreError> {
+        let mut done = 0;
         // No guard is held while the disk works.
         let settled: Vec<Settled> = {
             let book = self.shared.book();
@@ -53,8 +73,17 @@ impl Engine {
                 let amendment = amendment.map(|amendment| (check.next_amendment(), amendment));
                 Some(Settled { check: *number, bucket: check.bucket(), amendment })
             };
-            checks.iter().filter_map(of).collect()
+            let mut settled = Vec::new();
+            for check in checks.iter().take(CHECKS_MAX) {
+                settled.extend(of(check));
+                done += 1;
+                if clock::monotonic() >= until {
+                    break;
+                }
+            }
+            settled
         };
+        let checks = checks.get(..done).unwrap_or(checks);
         self.store.write(|tables| {
             for one in &settled {
                 if let Some((number, amendment)) = &one.amendment {
@@ -77,6 +106,6 @@ impl Engine {
         if written > 0 {
             self.shared.tick();
         }
-        Ok(written)
+        Ok((done, written))
     }
 }

@@ -153,8 +153,8 @@ fn a_clock_that_leaps_back_ends_an_episode() {
     let mut world = World::default();
     world.take(5000, &[(1, result(1200))]);
     let due = world.desk.next_due().unwrap();
-    assert!(!ended(due, at(4900)) && ended(due, at(4000)));
-    assert_eq!(world.desk.due(at(4000), false), [CHECK]);
+    assert!(!ended(due, at(4900)) && ended(due, at(1000)));
+    assert_eq!(world.desk.due(at(1000), false), [CHECK]);
 }
 
 #[test]

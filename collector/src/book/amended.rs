@@ -88,6 +88,14 @@ impl Book {
         self.judge(check, &voters.map(voter).collect::<Vec<_>>(), period)
     }
 
+    /// Forgets the amendments noted before an instant, but for each check's newest: numbers go on from it.
+    pub(crate) fn forget_amended_before(&mut self, before: UtcMicros) {
+        for check in self.checks.values_mut() {
+            let newest = check.amended.last().map(|newest| newest.number);
+            check.amended.retain(|one| one.noted >= before || Some(one.number) == newest);
+        }
+    }
+
     /// Notes an amendment that is durable.
     pub(crate) fn insert_amended(&mut self, check: CheckNo, number: u64, span: Span, noted: UtcMicros) {
         if let Some(check) = self.checks.get_mut(&check) {

@@ -17,7 +17,7 @@ use crate::store::expire::{self, Slice};
 pub struct Retention {
     /// Records, reports and screenshots.
     pub raw_us: Option<u64>,
-    /// Latency sketches by the hour, and the figures of single page loads.
+    /// Latency sketches by the hour, the figures of single page loads, and amendments.
     pub hourly_us: Option<u64>,
     /// Latency sketches by the day, and those of page loads.
     pub daily_us: Option<u64>,
@@ -71,6 +71,9 @@ impl Engine {
         self.store.write(|tables| expire::let_go(tables, slice, limits))?;
         if matches!(slice, Slice::Rows(expire::Table::Screenshot, _)) {
             self.shared.book_mut().forget_screenshots_before(limits.raw);
+        }
+        if matches!(slice, Slice::Amendments) {
+            self.shared.book_mut().forget_amended_before(limits.hourly);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::rows::Arrival;
 use super::{StoreError, Tables};
 use crate::amend::{LateRow, Write};
 
-/// How many amendments of a check are kept: the newest. More than a month of them without a break, one every five minutes.
+/// How many amendments of a check are kept at most: the newest. One an hour for 400 days, as an agent brings that is always late, are fewer.
 pub const KEPT_MAX: usize = 10_000;
 
 /// A stored amendment.
@@ -116,6 +116,29 @@ pub(crate) fn insert(
     tables
         .prepare_cached("DELETE FROM amendment WHERE bucket = ?1 AND check_no = ?2 AND number <= ?3")?
         .execute(params![bucket.0, check.0, number.saturating_sub(KEPT_MAX as u64).cast_signed()])?;
+    Ok(())
+}
+
+/// Those noted before `?1`. The newest one of a check stays whatever its age, for numbers go on from it: reports name them.
+const OLD: &str = "noted_us < ?1 AND number < (SELECT max(newest.number) FROM amendment newest \
+                   WHERE newest.bucket = amendment.bucket AND newest.check_no = amendment.check_no)";
+
+/// How many amendments were noted before an instant, but for each check's newest.
+pub(crate) fn count_before(tables: Tables<'_>, before: UtcMicros) -> Result<usize, StoreError> {
+    let count: i64 =
+        tables
+            .query_row(&format!("SELECT count(*) FROM amendment WHERE {OLD}"), params![before.0], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Deletes at most so many of the oldest amendments of [`count_before`].
+pub(crate) fn delete_before(tables: Tables<'_>, before: UtcMicros, most: usize) -> Result<(), StoreError> {
+    let key = "bucket, check_no, number";
+    tables
+        .prepare_cached(&format!(
+            "DELETE FROM amendment WHERE ({key}) IN (SELECT {key} FROM amendment WHERE {OLD} ORDER BY noted_us LIMIT ?2)"
+        ))?
+        .execute(params![before.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, mend, series, vital_days};
+use super::{StoreError, Tables, amendments, mend, series, vital_days};
 use crate::latency::{Day, Hour};
 use crate::seal::Intervals;
 use crate::seal::retention::Limits;
@@ -62,6 +62,8 @@ pub(crate) enum Slice {
     Rows(Table, Vec<i64>),
     /// The figures of single page loads of a day: they become sketches.
     Vitals(PairKey, Day),
+    /// The oldest amendments.
+    Amendments,
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -86,6 +88,8 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
         let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
         slices.push(Slice::Vitals(key, Day(row.get(3)?)));
     }
+    let old = amendments::count_before(tables, limits.hourly)?;
+    slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Amendments));
     Ok(slices)
 }
 
@@ -108,6 +112,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Resul
             Ok(())
         }
         Slice::Vitals(key, day) => vital_days::fold(tables, *key, *day),
+        Slice::Amendments => amendments::delete_before(tables, limits.hourly, ROWS),
     }
 }
 

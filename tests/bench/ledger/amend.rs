@@ -60,6 +60,7 @@ pub(crate) fn run(below: &Path) {
         size.checks
     );
     assert!(again > told + 0.5, "the late results changed nothing");
+    assert!(amendments > 0, "no amendment tells what they changed");
     let scratch = (all + fresh) as f64 / 1e6 * ours.stored as f64 / known.max(before) as f64;
     println!("taken in                {taken:>8.2} s of CPU");
     println!("{amendments:>5} amendments written {:>7.2} s of CPU", took - taken);

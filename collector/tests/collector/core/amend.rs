@@ -263,12 +263,12 @@ fn what_comes_again_is_no_late_data() {
 }
 
 #[test]
-fn an_agent_that_is_always_late_is_amended_every_five_minutes() {
+fn an_agent_that_is_always_late_is_amended_once_an_hour() {
     let mut engine = in_memory();
     let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
     engine.apply(vec![definition("shop")], &options(), START).unwrap();
     let check = CheckNo(1);
-    for second in (0..1200).step_by(STEP as usize) {
+    for second in (0..2 * HOUR + 1200).step_by(STEP as usize) {
         let entries = probe.runs(&engine, check, second..second + 1);
         let received = second + 200;
         while engine.settle_due(at(received)) {
@@ -278,7 +278,66 @@ fn an_agent_that_is_always_late_is_amended_every_five_minutes() {
         take(&mut engine, job);
     }
     let spans: Vec<_> = amendments(&mut engine).iter().map(|(_, number, one)| (*number, one.late[0].records)).collect();
-    assert_eq!(spans, [(1, 1), (2, 10), (3, 10), (4, 10)]);
+    assert_eq!(spans, [(1, 1), (2, 10), (3, 10), (4, 10), (5, 120), (6, 120)]);
+}
+
+#[test]
+fn settling_takes_turns_and_what_is_left_waits_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    engine.apply(vec![definition("a"), definition("b"), definition("c")], &options(), START).unwrap();
+    for check in 1..=3 {
+        let entries = probe.runs(&engine, CheckNo(check), 0..600);
+        let job = probe.job(1000, entries);
+        take(&mut engine, job);
+    }
+    assert_eq!(engine.settle_within(at(1030), false, 0).unwrap(), 1, "one check at least");
+    assert!(engine.settle_due(at(1030)), "the others are due still");
+    assert_eq!(open_rows(&mut engine), 2);
+    // The end of the program has no time for all.
+    assert_eq!(engine.settle_within(at(1031), true, 0).unwrap(), 1);
+    assert_eq!((engine.next_settle().is_some(), open_rows(&mut engine)), (true, 1));
+    drop(engine);
+    let mut again = on_disk(dir.path());
+    assert_eq!(again.settle(at(1031), true).unwrap(), 1);
+    assert_eq!((again.next_settle(), open_rows(&mut again)), (None, 0));
+    let checks: Vec<u32> = amendments(&mut again).iter().map(|(check, ..)| *check).collect();
+    assert_eq!(checks, [1, 2, 3]);
+}
+
+#[test]
+fn amendments_go_with_the_hourly_class_and_numbers_go_on() {
+    use sitepulse_collector::seal::retention::Retention;
+    const DAY: i64 = 24 * HOUR;
+    let mut engine = in_memory();
+    let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let late = |engine: &mut Engine, probe: &mut Probe, second: i64| {
+        let entries = probe.runs(engine, CheckNo(1), second..second + 1);
+        let job = probe.job(second + 200, entries);
+        take(engine, job);
+        assert_eq!(engine.settle(at(second + 230), true).unwrap(), 1);
+    };
+    for second in [0, DAY, 5 * DAY] {
+        late(&mut engine, &mut probe, second);
+    }
+    let numbers = |engine: &mut Engine| {
+        let kept: Vec<i64> = amendments(engine).iter().map(|(_, number, _)| *number).collect();
+        let book = engine.shared().book();
+        let known: Vec<i64> = book.check(CheckNo(1)).unwrap().amended.iter().map(|one| one.number as i64).collect();
+        assert_eq!(kept, known, "the book knows what the store has");
+        kept
+    };
+    let keep = Retention { hourly_us: Some(3 * DAY as u64 * SECOND as u64), ..Retention::default() };
+    engine.expire_now(keep, at(4 * DAY + 200)).unwrap();
+    assert_eq!(numbers(&mut engine), [2, 3], "what was noted exactly so long ago is kept");
+    engine.expire_now(keep, at(100 * DAY)).unwrap();
+    assert_eq!(numbers(&mut engine), [3], "the newest stays");
+    late(&mut engine, &mut probe, 100 * DAY);
+    assert_eq!(numbers(&mut engine), [3, 4]);
+    engine.expire_now(Retention { hourly_us: None, ..keep }, at(1000 * DAY)).unwrap();
+    assert_eq!(numbers(&mut engine), [3, 4], "kept for ever where it says so");
 }
 
 #[test]
