@@ -216,11 +216,11 @@ impl<'a> Content<'a> {
     }
 }
 
-/// `nothing known for: 12 min agent offline, 3 s agent stopped`
+/// `nothing known for: 12 min (agent offline), 3 s (agent stopped)`
 fn unknown_line(figures: &SlaView, t: &Texts) -> String {
     let causes = figures.seconds.unknown.by_cause().into_iter().filter(|(_, seconds)| *seconds > 0.0);
     let causes: Vec<String> = causes
-        .map(|(cause, seconds)| format!("{} {}", figure::length(seconds, t.slo.day), t.unknown_cause(cause)))
+        .map(|(cause, seconds)| format!("{} ({})", figure::length(seconds, t.slo.day), t.unknown_cause(cause)))
         .collect();
     if causes.is_empty() { String::new() } else { (t.unknown_time)(&causes.join(", ")) }
 }

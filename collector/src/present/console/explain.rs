@@ -8,6 +8,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use sitepulse_daemon::instant;
+use sitepulse_model::time::UtcMicros;
 
 use super::policy::{Choice, choices};
 use super::{Page, PageQuery, broken_template, class, clock_text, html, language, vitals};
@@ -159,10 +160,8 @@ fn exact(us: i64, t: &Texts) -> String {
 
 /// An instant of ours with what it has of milliseconds.
 fn at(text: &str) -> String {
-    instant::parse(text, sitepulse_model::time::UtcMicros(0)).map_or_else(
-        |_| text.to_owned(),
-        |at| clock_text(sitepulse_model::time::UtcMicros(at.0 - at.0.rem_euclid(1000))),
-    )
+    instant::parse(text, UtcMicros(0))
+        .map_or_else(|_| text.to_owned(), |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1000))))
 }
 
 /// What is on each side of the sum: the verdicts' time by the figures, and by the intervals.
@@ -217,6 +216,13 @@ impl Found {
         let whole: i64 = view.intervals.iter().map(|one| micros(one.seconds)).sum();
         let told: i64 = by_figures(figures).iter().sum();
         adds_up &= whole == told;
+        // Between two lives of a check, as between its removal and its return, there is no time to judge.
+        let end = |text: &str| instant::parse(text, UtcMicros(0)).unwrap_or(UtcMicros(0));
+        let rest = end(&figures.to).us_since(end(&figures.from)) - whole;
+        if rest > 0 {
+            let label = t.explain.no_life.to_owned();
+            sums.push(Sum { class: "", label, intervals: String::new(), time: exact(rest, t) });
+        }
         let hidden = view.intervals.len().saturating_sub(INTERVALS_MAX);
         let hidden_us: i64 = view.intervals[..hidden].iter().map(|one| micros(one.seconds)).sum();
         Self {
@@ -328,7 +334,7 @@ impl VoteRow {
     }
 }
 
-/// `12 × up: eu-1@2026-11-22T10:00:00Z … eu-1@2026-11-22T10:05:30Z`
+/// `12 × up · eu-1@2026-11-22T10:00:00Z … eu-1@2026-11-22T10:05:30Z`
 fn evidence(vote: &VoteView, evidence: &EvidenceView, t: &Texts) -> String {
     let what = match &evidence.missed_cause {
         Some(cause) => format!("{} ({})", t.explain.missed, (t.explain.missed_cause)(cause)),
@@ -340,7 +346,7 @@ fn evidence(vote: &VoteView, evidence: &EvidenceView, t: &Texts) -> String {
     } else {
         format!("{} … {}", id(&evidence.first), id(&evidence.last))
     };
-    format!("{} × {what}: {ids}", figure::count(evidence.count))
+    format!("{} × {what} · {ids}", figure::count(evidence.count))
 }
 
 #[cfg(test)]

@@ -149,3 +149,17 @@ fn verdict_notes_say_how_long_and_why() {
     let row = CheckRow::of(&snapshot.checks[0], &snapshot.strips[0], NOW, &FR);
     assert_eq!(row.note, "toutes les 30 s · poids 2,5");
 }
+
+#[test]
+fn checks_in_maintenance_are_not_called_up() {
+    for (lang, words) in
+        [(Language::English, "1 check in maintenance"), (Language::French, "1 contrôle en maintenance")]
+    {
+        let mut snapshot = snapshot();
+        snapshot.checks[0].verdict = "maintenance".into();
+        let overall = Overall::of(&snapshot, lang.texts());
+        assert_eq!((overall.class, overall.headline.as_str()), ("maintenance", words));
+        snapshot.checks[0].verdict = "up".into();
+        assert_eq!(Overall::of(&snapshot, lang.texts()).headline, lang.texts().all_up);
+    }
+}

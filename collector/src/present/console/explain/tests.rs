@@ -99,7 +99,7 @@ fn a_long_list_is_cut_and_tells_what_is_missing() {
     assert_eq!(found.more, "and 102 more, earlier: 10.200 s in all.");
     let vote = &found.rows[1].votes[0];
     assert_eq!((vote.says.as_str(), vote.evidence.len(), vote.more.as_str()), ("down × 0.5", 5, "and 2 more"));
-    assert_eq!(vote.evidence[0], "2 × missed (suspended): <eu-1>@2026-11-22T10:00:00Z … <eu-1>@2026-11-22T10:00:30Z");
+    assert_eq!(vote.evidence[0], "2 × missed (suspended) · <eu-1>@2026-11-22T10:00:00Z … <eu-1>@2026-11-22T10:00:30Z");
 }
 
 #[test]
