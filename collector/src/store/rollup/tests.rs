@@ -76,10 +76,10 @@ fn sealed_latencies_are_set_and_read_by_agent_and_day() {
     .unwrap();
     assert_eq!(found, [(1, 5, 5), (1, 6, 2), (2, 5, 3)], "with what was sealed before");
     assert_eq!(
-        hours(store.read(), key(2), Day(5)).unwrap(),
+        row(store.read(), key(2), Class::Hours, Day(5), decode_hours).unwrap().unwrap(),
         Some(day_of(&[Sample { scheduled: Day(5).hour(2).start(), ..one }; 3]))
     );
-    assert_eq!(whole(store.read(), key(2), Day(6)).unwrap(), None);
+    assert_eq!(row(store.read(), key(2), Class::Whole, Day(6), decode_whole).unwrap().unwrap(), None);
 }
 
 #[test]
