@@ -106,7 +106,7 @@ impl Drawn {
     /// When there is no such policy or version.
     pub fn of(book: &Book, asked: PolicyAsked, period: Span) -> Result<Self, PolicyAskedError> {
         let versions = versions(book.objects(), &asked.id);
-        Self::drawn(book, asked, period, versions)
+        Self::of_versions(book, asked, period, versions)
     }
 
     /// What counts `period` as far as it is known at an instant: without the versions that came later, and nothing where there was none yet.
@@ -114,10 +114,10 @@ impl Drawn {
         let asked = PolicyAsked { id: id.to_owned(), version: None };
         let mut versions = versions(book.objects(), id);
         versions.retain(|version| version.effective_from <= at);
-        Self::drawn(book, asked.clone(), period, versions).unwrap_or(Self { asked, parts: Vec::new() })
+        Self::of_versions(book, asked.clone(), period, versions).unwrap_or(Self { asked, parts: Vec::new() })
     }
 
-    fn drawn(
+    fn of_versions(
         book: &Book,
         asked: PolicyAsked,
         period: Span,

@@ -137,6 +137,7 @@ impl ParquetReader {
         self.histories.take()
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the format's other types are none of ours, new ones too")]
     pub(super) fn next(&mut self) -> Option<Result<Row, String>> {
         let read = match self.rows.next()? {
             Ok(read) => read,
@@ -149,10 +150,6 @@ impl ParquetReader {
                 Field::Str(text) => Cell::Text(Some(text.clone())),
                 Field::Long(number) => Cell::Number(Some(*number)),
                 Field::TimestampMicros(instant) => Cell::Instant(Some(UtcMicros(*instant))),
-                #[allow(
-                    clippy::wildcard_enum_match_arm,
-                    reason = "the format's other types are none of ours, new ones too"
-                )]
                 _ => return Some(Err(format!("column {name} holds something that no row has"))),
             };
             if !row.set(name, cell) {
