@@ -31,7 +31,10 @@ const INTERVAL_US: u64 = 60_000_000;
 /// Most checks of one file.
 const CHECKS_MAX: usize = 1000;
 /// Keys of a `[[check]]` that every kind has, and that say nothing of one run.
-const SCHEDULE_KEYS: [&str; 6] = ["interval", "weight", "regions", "quorum", "confirmations", "recoveries"];
+const SCHEDULE_KEYS: [&str; 8] =
+    ["interval", "weight", "group", "tags", "regions", "quorum", "confirmations", "recoveries"];
+/// What a check file may hold besides checks and profiles: the collector's alone.
+const COLLECTOR_TABLES: [&str; 3] = ["policy", "slo", "maintenance"];
 
 /// What `probe` was given.
 #[derive(Debug)]
@@ -343,10 +346,13 @@ fn file_checks(text: &str, path: &Path, only: Option<&str>) -> Result<FileChecks
     let wrong = |reason: String| Fatal::new(Exit::Config, format!("{}: {reason}", path.display()));
     let mut document: toml::Table = config::parse(text, path).map_err(|error| Fatal::new(Exit::Config, error))?;
     let profiles = document.remove("profile").map_or_else(|| Ok(BTreeMap::new()), profiles).map_err(wrong)?;
+    let others = COLLECTOR_TABLES.into_iter().filter(|name| document.remove(*name).is_some()).count();
     let tables = match document.remove("check") {
         Some(toml::Value::Array(tables)) if document.is_empty() => tables,
+        None if others > 0 && document.is_empty() => return Err(wrong("it has no check: nothing to probe".to_owned())),
         Some(_) | None => {
-            return Err(wrong("a check file holds [[check]] and [profile.NAME] tables only".to_owned()));
+            let tables = COLLECTOR_TABLES.map(|name| format!("[[{name}]]")).join(", ");
+            return Err(wrong(format!("a check file holds [[check]], [profile.NAME], {tables} tables only")));
         }
     };
     if tables.is_empty() || tables.len() > CHECKS_MAX {
@@ -555,7 +561,8 @@ mod tests {
         assert_eq!((checks[0].definition.timeout_us, checks[1].definition.retries), (2_000_000, 1));
         assert_eq!(checks[0].definition.kind.target_json(), r#"{"url":"https://a/","headers":{"X-A":"1"}}"#);
         for (text, why) in [
-            ("", "holds [[check]] and [profile.NAME] tables only"),
+            ("", "holds [[check]], [profile.NAME], [[policy]], [[slo]], [[maintenance]] tables only"),
+            ("[[policy]]\nid = \"gold\"\nobjective = \"99%\"\n", "it has no check: nothing to probe"),
             ("[[check]]\nkind = \"http\"\nurl = 3\n", "checks.toml: check 1 (\"check-1\"): "),
             (
                 "[[check]]\nid = \"x\"\nkind = \"http\"\nurl = \"https://a/\"\nurll = 1\n",
@@ -580,7 +587,7 @@ mod tests {
     fn every_sample_of_the_page_can_be_probed() {
         let page = include_str!("../../../../docs/checks.md");
         let mut kinds = BTreeSet::new();
-        let mut heartbeats = 0;
+        let (mut heartbeats, mut others) = (0, 0);
         for sample in page.split("```toml\n").skip(1) {
             let sample = sample.split("```").next().unwrap();
             let only_heartbeats = !sample.replace("kind = \"heartbeat\"", "").contains("kind = ");
@@ -591,12 +598,12 @@ mod tests {
                 }
                 Err(error) => {
                     assert!(only_heartbeats && error.to_string().contains("nothing to probe"), "{error}: {sample}");
-                    heartbeats += 1;
+                    *(if sample.contains("[[check]]") { &mut heartbeats } else { &mut others }) += 1;
                 }
             }
         }
         let all: BTreeSet<&str> = CheckKind::NAMES.into_iter().filter(|name| *name != "heartbeat").collect();
-        assert_eq!((kinds, heartbeats), (all, 1));
+        assert_eq!((kinds, heartbeats, others > 0), (all, 1, true));
     }
 
     #[test]
