@@ -232,7 +232,7 @@ fn killing_a_collector_that_migrates_loses_nothing() {
     let fixture = sitepulse_tests::process::root().join("collector/tests/fixtures/schema-3/collector.db");
     std::fs::copy(fixture, dir.join("collector.db")).expect("the fixture can be copied");
     // Many of its records, all to be moved.
-    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) \
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16000) \
                   INSERT INTO result SELECT bucket, agent_no, incarnation, seq + i * 1000, check_no, scheduled_us, provenance_no, body \
                   FROM (SELECT * FROM result), n";
     let db = open(&dir);
@@ -317,13 +317,13 @@ fn killing_a_collector_that_merges_loses_and_doubles_no_record() {
     for n in 0..30 {
         let were = chunks();
         cluster.start_collector();
-        let merged = || if chunks() < were || were <= 6 * 3 { Ok(()) } else { Err(were) };
+        let merged = || if chunks() < were || were <= 6 * 6 { Ok(()) } else { Err(were) };
         wait::until("chunks are merged", 60, merged);
         std::thread::sleep(pause(n, 12));
         cluster.kill_collector();
         assert_eq!(keys(&dir), before);
         seen.push(chunks());
-        if chunks() <= 6 * 5 {
+        if chunks() <= 6 * 6 {
             break;
         }
     }
