@@ -549,3 +549,22 @@ fn region_of(book: &Book, region: &str) -> Answer<Region> {
     let known = Region::parse(region).ok().filter(|region| book.agents().any(|agent| agent.region == *region));
     known.ok_or_else(|| Problem::not_found("region", region))
 }
+
+/// The ends of a period that figures are asked of.
+fn period_of(from: Option<&str>, to: Option<&str>, now: UtcMicros) -> Answer<(Option<UtcMicros>, Option<UtcMicros>)> {
+    let at = |text: Option<&str>| text.map(|text| instant_of(text, now)).transpose();
+    let (from, to) = (at(from)?, at(to)?);
+    if from.is_some_and(|from| from >= to.unwrap_or(now).min(now)) {
+        return Err(Problem::new(Code::BadRequest, "the period is empty: `from` must lie before `to`, and before now"));
+    }
+    Ok((from, to))
+}
+
+/// Whether figures are asked apart by agent, and not by region.
+fn is_by_agent(by: Option<&str>) -> Answer<bool> {
+    match by {
+        None | Some("region") => Ok(false),
+        Some("agent") => Ok(true),
+        Some(other) => Err(Problem::new(Code::BadRequest, format!("by={other:?}: use region or agent"))),
+    }
+}

@@ -8,10 +8,10 @@ use sitepulse_model::record::Phase;
 use sitepulse_model::sketch::Sketch;
 use sitepulse_model::time::UtcMicros;
 
-use super::{Ask, agent_of, ask, check_of, instant_of, region_of};
+use super::{Ask, agent_of, ask, check_of, is_by_agent, period_of, region_of};
 use crate::latency::figures::{self, Figures, Frame, Group};
 use crate::present::Present;
-use crate::present::problem::{Answer, Code, Problem};
+use crate::present::problem::Answer;
 use crate::vitals::figures::Place;
 
 /// The latencies of a check over a span.
@@ -86,16 +86,8 @@ pub async fn latency(
 ) -> Answer<Json<LatencyView>> {
     let query = ask(query)?;
     let now = clock::now();
-    let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
-    let (from, to) = (at(&query.from)?, at(&query.to)?);
-    if from.is_some_and(|from| from >= to.unwrap_or(now).min(now)) {
-        return Err(Problem::new(Code::BadRequest, "the period is empty: `from` must lie before `to`, and before now"));
-    }
-    let by_agent = match query.by.as_deref() {
-        None | Some("region") => false,
-        Some("agent") => true,
-        Some(other) => return Err(Problem::new(Code::BadRequest, format!("by={other:?}: use region or agent"))),
-    };
+    let (from, to) = period_of(query.from.as_deref(), query.to.as_deref(), now)?;
+    let by_agent = is_by_agent(query.by.as_deref())?;
     let asked = {
         let book = present.app().book();
         figures::Ask {
