@@ -26,7 +26,6 @@ use sitepulse_model::series::Series;
 use sitepulse_model::sla::Counted;
 use sitepulse_model::time::UtcMicros;
 
-use crate::latency::Sample;
 use crate::secret::Vault;
 use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
@@ -240,10 +239,10 @@ impl Book {
         self.quarantined += count;
     }
 
-    /// Takes in one record that is durable, new and valid. Records of checks the book does not know change nothing.
-    pub(crate) fn insert_record(&mut self, agent: AgentNo, record: Record) {
+    /// Takes in one record that is durable, new, valid and not sealed; `arrival` is newer than all before. Records of checks the book does not know change nothing.
+    pub(crate) fn insert_record(&mut self, agent: AgentNo, arrival: Arrival, record: Record) {
         if let Some(check) = self.checks.get_mut(&record.check()) {
-            check.insert_record(agent, record);
+            check.insert_record(agent, arrival, record);
         }
     }
 
@@ -291,13 +290,6 @@ impl Book {
 }
 
 impl Book {
-    /// Notes how long a result took that is durable and not sealed; `arrival` is newer than all before. `None`: nothing that counts.
-    pub(crate) fn insert_latency(&mut self, agent: AgentNo, arrival: Arrival, check: CheckNo, sample: Option<Sample>) {
-        if let (Some(check), Some(sample)) = (self.checks.get_mut(&check), sample) {
-            check.latencies.entry(agent).or_default().push(arrival, &sample);
-        }
-    }
-
     /// Forgets the latencies of a bucket that are sealed: the store's rollups tell of them.
     pub(crate) fn forget_latencies(&mut self, bucket: Bucket, upto: Arrival) {
         for check in self.checks.values_mut().filter(|check| check.bucket() == bucket) {

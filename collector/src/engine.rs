@@ -23,7 +23,6 @@ use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
-use crate::latency::Sample;
 use crate::run_now::RunDesk;
 use crate::seal::Intervals;
 use crate::secret::Vault;
@@ -274,11 +273,10 @@ impl Engine {
         let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             amend.replay(&replay, arrival, agent, &record, |key, revision| book.known(key, revision));
             if let Record::Result(result) = &record {
-                book.insert_latency(agent, arrival, result.check, Sample::of(result));
                 heard(agent, result.started);
             }
             newest_slot = newest_slot.max(Some(record.scheduled()));
-            book.insert_record(agent, record);
+            book.insert_record(agent, arrival, record);
         })?;
         if let Some(first) = unsealed.damaged.first() {
             let count = unsealed.damaged.len();

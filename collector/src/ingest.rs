@@ -23,13 +23,14 @@ use sitepulse_wire::message::{Batch, Entry};
 use crate::amend::Old;
 use crate::book::Book;
 use crate::engine::Engine;
-use crate::latency::Sample;
-use crate::store::rows::{Appender, Arrival, RecordKey, Source};
+use crate::store::block::Place;
+use crate::store::rows::{Appender, Arrival, Quarantine, RecordKey, Source};
 use crate::store::{self, StoreError, Tables, rows};
 use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
 
 pub use mark::{Inserted, Mark, MarkKey};
 pub use validate::SetAside;
+use validate::Sound;
 
 /// Largest sequence number that is taken: beyond it a sender is broken.
 const SEQ_MAX: u64 = 1 << 62;
@@ -74,10 +75,7 @@ struct Pending {
     mark_at: HashMap<MarkKey, usize>,
     sources: Vec<(u32, Source)>,
     screenshots: Vec<(CheckNo, ScreenshotKey)>,
-    latencies: Vec<(AgentNo, Arrival, CheckNo, Option<Sample>)>,
     quarantined: u64,
-    /// The newest number of arrival given out.
-    arrival: Arrival,
     /// Records that may be late.
     old: Vec<Old>,
 }
@@ -117,14 +115,19 @@ impl Judged {
             Some(agent) => validate::entry(book, agent, entry, provenances, job.received_at),
             None => Err(SetAside::UnknownAgent),
         };
-        let verdicts: Vec<_> = job.batch.entries.iter().map(judge).collect();
-        let pages = (0..).zip(&job.batch.entries).zip(&verdicts).filter_map(|((index, entry), verdict)| {
-            let (Record::Result(result), Ok(check)) = (&entry.record, verdict) else { return None };
-            let revision = book.check(*check)?.revision(result.revision)?;
-            let profile = profile_of(&revision.definition)?.name().to_owned();
-            Some((index, PageResult { profile, documents: Documents::default() }))
-        });
-        Self { bucket: agent.map(|agent| agent.name.bucket()), pages: pages.collect(), verdicts }
+        let mut pages = BTreeMap::new();
+        let mut verdicts = Vec::with_capacity(job.batch.entries.len());
+        for (index, entry) in job.batch.entries.iter().enumerate() {
+            let sound = judge(entry);
+            if let (Record::Result(_), Ok(Sound { revision: Some(revision), .. })) = (&entry.record, &sound)
+                && let Some(profile) = profile_of(&revision.definition)
+            {
+                let profile = profile.name().to_owned();
+                pages.insert(index, PageResult { profile, documents: Documents::default() });
+            }
+            verdicts.push(sound.map(|sound| sound.check));
+        }
+        Self { bucket: agent.map(|agent| agent.name.bucket()), pages, verdicts }
     }
 
     /// Takes the documents out of the results that bring some. Reads them, so it is for when nobody waits for a lock.
@@ -164,9 +167,10 @@ impl Engine {
         origin: Origin,
     ) -> Result<Vec<IngestOutcome>, StoreError> {
         let mut jobs = jobs;
-        let mut pending = Pending { arrival: self.arrival, ..Pending::default() };
+        let mut pending = Pending::default();
         let mut outcomes = vec![IngestOutcome::default(); jobs.len()];
-        let mut fresh: Vec<Vec<bool>> = jobs.iter().map(|job| vec![false; job.batch.entries.len()]).collect();
+        // Of what is stored its number of arrival.
+        let mut fresh: Vec<Vec<Option<Arrival>>> = jobs.iter().map(|job| vec![None; job.batch.entries.len()]).collect();
         // No guard is held while the disk works: readers would wait for it behind the next writer.
         let mut judged: Vec<Judged> = {
             let book = self.shared.book();
@@ -176,10 +180,12 @@ impl Engine {
             judged.take_documents(job);
         }
         let known = Known { quarantined: self.quarantined_rows, marks: &self.marks, sources: &self.sources };
-        let late = self.store.write(|tables| {
+        let (arrival, late) = self.store.write(|tables| {
+            let mut appender = Appender::new(tables, self.arrival)?;
             for (((job, judged), outcome), fresh) in jobs.iter_mut().zip(&judged).zip(&mut outcomes).zip(&mut fresh) {
-                known.take_in(tables, origin, job, judged, &mut pending, outcome, fresh)?;
+                known.take_in(tables, origin, job, judged, &mut appender, &mut pending, outcome, fresh)?;
             }
+            let arrival = appender.finish()?;
             for (key, mark) in &pending.marks {
                 rows::set_mark(tables, *key, mark)?;
             }
@@ -190,10 +196,10 @@ impl Engine {
             for (write, row) in late.rows(self.arrival) {
                 store::amendments::note(tables, write, &row)?;
             }
-            Ok(late)
+            Ok((arrival, late))
         })?;
 
-        self.arrival = pending.arrival;
+        self.arrival = arrival;
         self.quarantined_rows += pending.quarantined;
         self.marks.extend(pending.marks);
         for (number, source) in pending.sources {
@@ -204,17 +210,15 @@ impl Engine {
         self.amend.take(&late, |(check, agent)| book.pair(check, agent).map(|pair| &pair.series));
         for ((job, mut judged), fresh) in jobs.into_iter().zip(judged).zip(fresh) {
             let entries = job.batch.entries.into_iter().enumerate().zip(fresh);
-            for ((index, mut entry), _) in entries.filter(|(_, fresh)| *fresh) {
+            for ((index, mut entry), fresh) in entries {
+                let Some(arrival) = fresh else { continue };
                 // The newest result of each agent is shown whole.
                 let report = judged.pages.get_mut(&index).and_then(|page| page.documents.report.take());
                 if let (Record::Result(result), Some(json)) = (&mut entry.record, report) {
                     put_report(&mut result.facts, json);
                 }
-                book.insert_record(job.agent, entry.record);
+                book.insert_record(job.agent, arrival, entry.record);
             }
-        }
-        for (agent, arrival, check, sample) in pending.latencies {
-            book.insert_latency(agent, arrival, check, sample);
         }
         for (check, key) in pending.screenshots {
             book.insert_screenshot(check, key);
@@ -241,15 +245,14 @@ impl Known<'_> {
         origin: Origin,
         job: &mut IngestJob,
         judged: &Judged,
+        appender: &mut Appender<'_>,
         pending: &mut Pending,
         outcome: &mut IngestOutcome,
-        fresh: &mut [bool],
+        fresh: &mut [Option<Arrival>],
     ) -> Result<(), StoreError> {
         let agent_no = job.agent;
         let incarnation = job.batch.incarnation;
         let mut sources: Vec<Option<u32>> = vec![None; job.batch.provenances.len()];
-        let mut appender = Appender::new(tables)?;
-        let mut body = Vec::with_capacity(256);
         let mut bucket_now = None;
         let mut first_set_aside = None;
 
@@ -311,11 +314,8 @@ impl Known<'_> {
                 (Err(_), Record::Result(result)) => vitals::cut_documents(&mut result.facts),
                 (Ok(_) | Err(_), Record::Missed(_) | Record::Dropped(_)) => {}
             }
-            let key = RecordKey { bucket: entry.bucket, agent: agent_no, incarnation, seq: entry.seq };
-            body.clear();
-            sitepulse_wire::record::encode(&entry.record, &mut body);
             match verdict {
-                Ok(check) => {
+                Ok(_) => {
                     let at = usize::from(entry.provenance);
                     let source = match sources[at] {
                         Some(number) => number,
@@ -326,12 +326,8 @@ impl Known<'_> {
                         }
                     };
                     sources[at] = Some(source);
-                    pending.arrival = pending.arrival.next();
-                    appender.record(pending.arrival, entry.bucket, source, entry.seq, &body)?;
-                    fresh[index] = true;
-                    if let Record::Result(result) = &entry.record {
-                        pending.latencies.push((agent_no, pending.arrival, check, Sample::of(result)));
-                    }
+                    let place = Place { bucket: entry.bucket, source, seq: entry.seq };
+                    fresh[index] = Some(appender.record(place, &entry.record)?);
                     outcome.stored += 1;
                     if job.received_at.us_since(entry.record.scheduled()) > LATE_US_MIN {
                         pending.old.extend(Old::of(entry.bucket, agent_no, &entry.record, job.received_at));
@@ -339,7 +335,10 @@ impl Known<'_> {
                 }
                 Err(reason) => {
                     if self.quarantined + pending.quarantined < QUARANTINE_ROWS_MAX {
-                        appender.set_aside(key, job.received_at, &reason.to_string(), &body)?;
+                        let key = RecordKey { bucket: entry.bucket, agent: agent_no, incarnation, seq: entry.seq };
+                        let mut body = Vec::new();
+                        sitepulse_wire::record::encode(&entry.record, &mut body);
+                        Quarantine::new(tables)?.set_aside(key, job.received_at, reason.as_str(), &body)?;
                         pending.quarantined += 1;
                     }
                     outcome.set_aside += 1;

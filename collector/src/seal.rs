@@ -36,8 +36,8 @@ use crate::store::{StoreError, Tables, mend, rollup};
 pub(crate) const CHUNK_RECORDS: usize = 1000;
 /// Most bytes of the portions that are held at a time, before they are decoded.
 const GATHER_BYTES_MAX: u64 = 64 << 20;
-/// Most rows that one transaction deletes.
-pub(crate) const DELETE_ROWS: u64 = 5_000;
+/// Most rows that one transaction deletes: blocks, each about a page.
+pub(crate) const DELETE_ROWS: u64 = 500;
 
 /// When records are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

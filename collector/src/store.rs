@@ -8,6 +8,7 @@
 
 pub mod amendments;
 pub mod backup;
+pub mod block;
 pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
@@ -340,7 +341,7 @@ impl Store {
         connection.pragma_update(None, "cache_size", -16_384).map_err(sqlite)?;
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(64);
-        migrations::migrate(&connection, APPLICATION_ID).map_err(sqlite)?;
+        migrations::migrate(&connection, APPLICATION_ID, now).map_err(sqlite)?;
         let mut store = Self { connection, owner: owner.cast_signed(), health: Arc::default() };
         store.take_leases(now).map_err(sqlite)?;
         Ok(store)

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
+use sitepulse_collector::store::block::{self, Place};
 use sitepulse_collector::store::chunk;
+use sitepulse_collector::store::rows::Arrival;
 use sitepulse_model::record::{ProbeState, Record};
 
 /// What one (check, agent) has in the store.
@@ -67,23 +69,34 @@ pub fn rows(db: &Connection) -> Vec<StoredRow> {
             });
         }
     }
-    // What is at or below its bucket's seal is dead, and stands in chunks.
-    let mut statement = db
-        .prepare(
-            "SELECT result.bucket, agent_no, incarnation, seq, body FROM result JOIN source USING (source_no) \
-             WHERE arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = result.bucket), 0) ORDER BY arrival",
-        )
-        .expect("the result table is there");
+    let numbered = |sql: &str| -> BTreeMap<i64, i64> {
+        let mut statement = db.prepare(sql).expect("the table is there");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("it can be read");
+        rows.collect::<Result<_, _>>().expect("it can be read")
+    };
+    let seals = numbered("SELECT bucket, upto FROM seal");
+    let agents = numbered("SELECT source_no, agent_no FROM source");
+    let incarnations = numbered("SELECT source_no, incarnation FROM source");
+    let mut statement =
+        db.prepare("SELECT arrival, records, body FROM result ORDER BY arrival").expect("the result table is there");
     let mut rows = statement.query([]).expect("results can be read");
     while let Some(row) = rows.next().expect("a row can be read") {
-        let body: Vec<u8> = row.get(4).expect("body");
-        out.push(StoredRow {
-            bucket: row.get(0).expect("bucket"),
-            agent: row.get(1).expect("agent"),
-            incarnation: row.get(2).expect("incarnation"),
-            seq: row.get(3).expect("seq"),
-            record: sitepulse_wire::record::decode(&body).expect("a stored record decodes"),
-        });
+        let body: Vec<u8> = row.get(2).expect("body");
+        for raw in block::Reader::new(Arrival(row.get(0).expect("arrival")), row.get(1).expect("records"), &body) {
+            // What is at or below its bucket's seal is dead, and stands in chunks.
+            let Place { bucket, source, seq } = raw.place;
+            if raw.arrival.0 <= seals.get(&i64::from(bucket.0)).copied().unwrap_or(0) {
+                continue;
+            }
+            let source = i64::from(source);
+            out.push(StoredRow {
+                bucket: bucket.0,
+                agent: u32::try_from(agents[&source]).expect("a number"),
+                incarnation: incarnations[&source],
+                seq: seq.0 as i64,
+                record: raw.record().expect("a stored record decodes"),
+            });
+        }
     }
     out
 }

@@ -11,7 +11,9 @@ use sitepulse_model::vote::{CheckView, Policy};
 use super::agent::runs_in;
 use super::amended::Amended;
 use super::pair::Pair;
+use crate::latency::Sample;
 use crate::latency::open::OpenLatencies;
+use crate::store::rows::Arrival;
 use crate::vitals::{SCREENSHOTS_MAX, ScreenshotKey};
 
 /// What a check belongs to. The collector alone knows: agents are not told.
@@ -183,10 +185,16 @@ impl Check {
         }
     }
 
-    pub(super) fn insert_record(&mut self, agent: AgentNo, record: Record) {
+    pub(super) fn insert_record(&mut self, agent: AgentNo, arrival: Arrival, record: Record) {
         let interval_us = match &record {
             Record::Missed(missed) => self.revision(missed.revision).map(|revision| revision.definition.interval_us),
-            Record::Result(_) | Record::Dropped(_) => None,
+            Record::Result(result) => {
+                if let Some(sample) = Sample::of(result) {
+                    self.latencies.entry(agent).or_default().push(arrival, &sample);
+                }
+                None
+            }
+            Record::Dropped(_) => None,
         };
         self.pairs.entry(agent).or_default().insert(record, interval_us);
     }

@@ -83,14 +83,22 @@ impl fmt::Display for SetAside {
     }
 }
 
-/// The check of a record that makes sense.
-pub(super) fn entry(
-    book: &Book,
+/// A record that makes sense.
+pub(super) struct Sound<'b> {
+    /// Its check.
+    pub(super) check: CheckNo,
+    /// The definition that it speaks of; `None` of a tombstone.
+    pub(super) revision: Option<&'b CheckRevision>,
+}
+
+/// Judges a record.
+pub(super) fn entry<'b>(
+    book: &'b Book,
     agent: &Agent,
     entry: &Entry,
     provenances: usize,
     now: UtcMicros,
-) -> Result<CheckNo, SetAside> {
+) -> Result<Sound<'b>, SetAside> {
     let check = book.check(entry.record.check()).ok_or(SetAside::UnknownCheck)?;
     if entry.bucket != check.bucket() {
         return Err(SetAside::WrongBucket);
@@ -139,7 +147,7 @@ pub(super) fn entry(
             return Err(SetAside::OffLattice);
         }
     }
-    Ok(check.number)
+    Ok(Sound { check: check.number, revision })
 }
 
 /// The last slot is a whole number of intervals after the first, so one of them on the lattice is enough.

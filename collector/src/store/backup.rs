@@ -21,7 +21,7 @@ use sitepulse_daemon::files::{self, FileError};
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 
-use super::{APPLICATION_ID, FILE, Tables, migrations, records, rows};
+use super::{APPLICATION_ID, FILE, StoreError, Tables, migrations, records, rows};
 
 /// Pages copied between two reports of progress.
 const STEP_PAGES: i32 = if cfg!(test) { 100 } else { 4_000 };
@@ -262,18 +262,23 @@ fn write(
         kept.push((*name).to_owned());
     }
     check(&copy, to)?;
-    let records = count(&copy).map_err(at(to))?;
+    let records = count(&copy, to)?;
     copy.close().map_err(|(_, error)| at(to)(error))?;
     let bytes = fs::metadata(to).map_err(|error| FileError::from_io(to, "read", error))?.len();
     Ok(Held { bytes, records, files: kept })
 }
 
 /// How many records a copy holds, of this schema or an older one.
-fn count(copy: &Connection) -> rusqlite::Result<u64> {
-    if migrations::schema(copy)? >= migrations::SEALED_FROM {
-        return records::count(copy);
+fn count(copy: &Connection, path: &Path) -> Result<u64, BackupError> {
+    if migrations::schema(copy).map_err(at(path))? >= migrations::BLOCKS_FROM {
+        return records::count(Tables(copy)).map_err(|error| match error {
+            StoreError::Sqlite(source) => at(path)(source),
+            error @ (StoreError::Fenced { .. } | StoreError::Integrity { .. } | StoreError::BadRow { .. }) => {
+                BackupError::Unfit { path: path.to_owned(), what: error.to_string() }
+            }
+        });
     }
-    copy.query_row("SELECT count(*) FROM result", [], |row| row.get(0)).map(i64::cast_unsigned)
+    migrations::count_rows(copy).map_err(at(path))
 }
 
 /// Which files a backup has beside the database.
@@ -320,7 +325,7 @@ pub fn restore(
     let copy = copy(&source, from, &unfinished.0, progress)?;
     copy.execute_batch("DROP TABLE backup_file").map_err(at(&unfinished.0))?;
     raise_numbers(&copy, now).map_err(at(&unfinished.0))?;
-    let records = count(&copy).map_err(at(&unfinished.0))?;
+    let records = count(&copy, &unfinished.0)?;
     copy.close().map_err(|(_, error)| at(&unfinished.0)(error))?;
     // The keys first: a database without them would get new ones, and no agent would know it.
     for (name, content) in &beside {

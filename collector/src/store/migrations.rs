@@ -2,7 +2,11 @@
 //!
 //! Unsigned 64-bit numbers (incarnations) are stored as the signed number of the same bits. Instants are microseconds of UTC.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use sitepulse_model::id::{Bucket, Seq};
+use sitepulse_model::time::UtcMicros;
+
+use super::block::{self, Place};
 
 /// Schema 1.
 const V1: &str = "
@@ -234,32 +238,113 @@ CREATE TABLE sla_report(
 ) STRICT;
 ";
 
-const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
+/// Schema 5, of results: see store/block.rs.
+const V5_RESULTS: &str = "
+-- Records that came in and are not sealed yet: as many as a page holds, in order of arrival. arrival: the number of the first, which is never used
+-- twice, whatever is deleted or vacuumed: seals name it; the others' follow. body: store/block.rs.
+ALTER TABLE result RENAME TO result_4;
+CREATE TABLE result(
+    arrival INTEGER PRIMARY KEY, records INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+";
+
+/// What is left to do once the blocks are written.
+const V5_RESULTS_END: &str = "DROP TABLE result_4;";
+
+const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5_RESULTS];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// The first schema whose results may stand in chunks.
-pub(super) const SEALED_FROM: i64 = 4;
+const SEALED_FROM: i64 = 4;
+
+/// The first schema whose unsealed results stand in blocks.
+pub(super) const BLOCKS_FROM: i64 = 5;
 
 /// The file's schema, 0 for a new file.
 pub(super) fn schema(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Brings the file to [`NEWEST`], each step in a transaction of its own.
-pub(super) fn migrate(connection: &Connection, application_id: i32) -> Result<(), rusqlite::Error> {
+/// How many records a file holds whose schema is older than [`BLOCKS_FROM`].
+pub(super) fn count_rows(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = if schema(connection)? < SEALED_FROM {
+        "SELECT count(*) FROM result"
+    } else {
+        "SELECT (SELECT coalesce(sum(records), 0) FROM chunk) + (SELECT count(*) FROM result \
+         WHERE arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = result.bucket), 0))"
+    };
+    connection.query_row(sql, [], |row| row.get(0)).map(i64::cast_unsigned)
+}
+
+/// Brings the file to [`NEWEST`], each step in a transaction of its own; `now` stands beside what has to be set aside.
+pub(super) fn migrate(connection: &Connection, application_id: i32, now: UtcMicros) -> Result<(), rusqlite::Error> {
     let found = schema(connection)?;
     for (number, migration) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > found) {
-        connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {migration} PRAGMA application_id = {application_id}; PRAGMA user_version = {number}; COMMIT;"
-        ))?;
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        connection.execute_batch(migration)?;
+        if number == BLOCKS_FROM {
+            rows_to_blocks(connection, now)?;
+            connection.execute_batch(V5_RESULTS_END)?;
+        }
+        connection.pragma_update(None, "application_id", application_id)?;
+        connection.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
     }
     Ok(())
 }
 
+/// Schema 4 had a row for each record. What is sealed already is left behind, and what cannot be read is set aside: sealing would do that to it.
+fn rows_to_blocks(connection: &Connection, now: UtcMicros) -> Result<(), rusqlite::Error> {
+    let mut rows = connection.prepare(
+        "SELECT r.arrival, r.bucket, r.source_no, r.seq, r.body, coalesce(s.agent_no, 0), coalesce(s.incarnation, 0) \
+         FROM result_4 r LEFT JOIN source s USING (source_no) \
+         WHERE r.arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = r.bucket), 0) ORDER BY r.arrival",
+    )?;
+    let mut insert = connection.prepare("INSERT INTO result(arrival, records, body) VALUES (?1, ?2, ?3)")?;
+    let mut set_aside = connection.prepare(
+        "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'damaged', ?6)",
+    )?;
+    let mut block = block::Builder::default();
+    // After the newest record of the block.
+    let mut next = 0;
+    let mut write = |block: &mut block::Builder, next: i64| -> Result<(), rusqlite::Error> {
+        if let Some((records, body)) = block.block() {
+            insert.execute(params![next - i64::from(records), records, body])?;
+            block.clear();
+        }
+        Ok(())
+    };
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let (arrival, bucket, source, seq): (i64, u8, u32, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let body = row.get_ref(4)?.as_bytes()?;
+        let Ok(record) = sitepulse_wire::record::decode(body) else {
+            let (agent, incarnation): (u32, i64) = (row.get(5)?, row.get(6)?);
+            set_aside.execute(params![bucket, agent, incarnation, seq, now.0, body])?;
+            continue;
+        };
+        // Numbers of arrival are kept: seals and amendments under way name them.
+        if arrival != next {
+            write(&mut block, next)?;
+        }
+        let place = Place { bucket: Bucket(bucket), source, seq: Seq(seq.cast_unsigned()) };
+        if !block.push(place, &record) {
+            write(&mut block, arrival)?;
+            block.push(place, &record);
+        }
+        next = arrival + 1;
+    }
+    write(&mut block, next)
+}
+
 #[cfg(test)]
 mod tests {
+    use sitepulse_model::id::{CheckNo, Revision};
+    use sitepulse_model::record::{Missed, MissedCause, Record};
+
     use super::*;
 
     #[test]
@@ -268,24 +353,34 @@ mod tests {
         for (number, migration) in [(1, V1), (2, V2)] {
             connection.execute_batch(&format!("{migration} PRAGMA user_version = {number};")).unwrap();
         }
-        let rows = "INSERT INTO result VALUES (7, 1, 2, 3, 4, 5, 6, x'0102');
+        // The second of them is no record.
+        let mut body = Vec::new();
+        let (check, revision) = (CheckNo(4), Revision(1));
+        let (first, last) = (UtcMicros(5), UtcMicros(5));
+        let missed = Missed { check, revision, first, last, count: 1, cause: MissedCause::Overloaded };
+        sitepulse_wire::record::encode(&Record::Missed(missed), &mut body);
+        let insert = "INSERT INTO result VALUES (7, 1, 2, 3, 4, 5, 6, ?1)";
+        connection.execute(insert, [&body]).unwrap();
+        connection.execute(insert, [[1, 2]]).unwrap();
+        let rows = "
                     INSERT INTO ping VALUES (7, 1, 1, 5, 2, NULL, x'');";
         connection.execute_batch(rows).unwrap();
-        migrate(&connection, 1).unwrap();
+        migrate(&connection, 1, UtcMicros(0)).unwrap();
         assert_eq!(schema(&connection).unwrap(), NEWEST);
         let count = |table: &str| -> i64 {
             connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
         };
         assert_eq!([count("result"), count("ping"), count("vitals"), count("report")], [1, 1, 0, 0]);
+        assert_eq!(count("quarantine WHERE reason = 'damaged' AND body = x'0102' AND agent_no = 1 AND seq = 3"), 1);
         // Once more changes nothing.
-        migrate(&connection, 1).unwrap();
+        migrate(&connection, 1, UtcMicros(0)).unwrap();
         assert_eq!((schema(&connection).unwrap(), count("result")), (NEWEST, 1));
     }
 
     #[test]
     fn every_key_begins_with_the_bucket() {
         let connection = Connection::open_in_memory().unwrap();
-        migrate(&connection, 1).unwrap();
+        migrate(&connection, 1, UtcMicros(0)).unwrap();
         let mut keys = connection
             .prepare(
                 "SELECT m.name || '.' || i.name, c.name FROM sqlite_schema m, pragma_index_list(m.name) i, \

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -246,9 +246,8 @@ pub(crate) fn sealed_pairs_after(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// How many records are kept: in chunks, and in rows that are not sealed.
-pub(super) fn count(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT (SELECT coalesce(sum(records), 0) FROM chunk) + (SELECT count(*) FROM result \
-               WHERE arrival > coalesce((SELECT upto FROM seal WHERE seal.bucket = result.bucket), 0))";
-    connection.query_row(sql, [], |row| row.get(0)).map(i64::cast_unsigned)
+/// How many records are kept: in chunks, and in blocks that are not sealed.
+pub(super) fn count(tables: Tables<'_>) -> Result<u64, StoreError> {
+    let sealed: i64 = tables.query_row("SELECT coalesce(sum(records), 0) FROM chunk", [], |row| row.get(0))?;
+    Ok(sealed.cast_unsigned() + seal::unsealed_count(tables)?)
 }

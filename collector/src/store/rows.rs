@@ -6,9 +6,10 @@ use std::collections::hash_map::Entry;
 use rusqlite::{CachedStatement, OptionalExtension, Row, params};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Region, Revision, Seq};
-use sitepulse_model::record::Provenance;
+use sitepulse_model::record::{Provenance, Record};
 use sitepulse_model::time::UtcMicros;
 
+use super::block::{self, Place};
 use super::{StoreError, Tables, definition};
 use crate::app::{Access, Credential, CredentialKind};
 use crate::book::{Agent, CheckRevision, Presence};
@@ -664,7 +665,7 @@ pub(crate) fn marks(tables: Tables<'_>) -> Result<Vec<(MarkKey, Mark)>, StoreErr
 
 /// Numbers records in the order they came in, over all buckets: never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Arrival(pub(crate) i64);
+pub struct Arrival(pub i64);
 
 impl Arrival {
     /// The next number.
@@ -675,8 +676,8 @@ impl Arrival {
 
 /// The newest number of arrival that was ever given out.
 pub(crate) fn newest_arrival(tables: Tables<'_>) -> Result<Arrival, StoreError> {
-    let newest =
-        "SELECT max((SELECT coalesce(max(arrival), 0) FROM result), (SELECT coalesce(max(upto), 0) FROM seal))";
+    let newest = "SELECT max(coalesce((SELECT arrival + records - 1 FROM result ORDER BY arrival DESC LIMIT 1), 0), \
+                  (SELECT coalesce(max(upto), 0) FROM seal))";
     Ok(Arrival(tables.query_row(newest, [], |row| row.get(0))?))
 }
 
@@ -689,34 +690,56 @@ pub(crate) struct RecordKey {
     pub(crate) seq: Seq,
 }
 
-/// Appends records in their order of arrival.
+/// Appends records in their order of arrival: what is added is there once [`Self::finish`] was called.
 pub(crate) struct Appender<'t> {
     result: CachedStatement<'t>,
-    quarantine: CachedStatement<'t>,
+    /// The newest number of arrival given out.
+    arrival: Arrival,
+    block: block::Builder,
 }
 
 impl<'t> Appender<'t> {
-    pub(crate) fn new(tables: Tables<'t>) -> Result<Self, StoreError> {
-        let result = tables
-            .prepare_cached("INSERT INTO result(arrival, bucket, source_no, seq, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        let quarantine = tables.prepare_cached(
-            "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        Ok(Self { result, quarantine })
+    /// `arrival` is the newest number of arrival given out.
+    pub(crate) fn new(tables: Tables<'t>, arrival: Arrival) -> Result<Self, StoreError> {
+        let result = tables.prepare_cached("INSERT INTO result(arrival, records, body) VALUES (?1, ?2, ?3)")?;
+        Ok(Self { result, arrival, block: block::Builder::default() })
     }
 
-    /// Adds a record: its number of arrival, its place, its source; `body` is [`sitepulse_wire::record`].
-    pub(crate) fn record(
-        &mut self,
-        arrival: Arrival,
-        bucket: Bucket,
-        source: u32,
-        seq: Seq,
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        self.result.execute(params![arrival.0, bucket.0, source, seq.0.cast_signed(), body])?;
+    /// Adds a record; its number of arrival.
+    pub(crate) fn record(&mut self, place: Place, record: &Record) -> Result<Arrival, StoreError> {
+        if !self.block.push(place, record) {
+            self.flush()?;
+            self.block.push(place, record);
+        }
+        self.arrival = self.arrival.next();
+        Ok(self.arrival)
+    }
+
+    /// Writes what was added; the newest number of arrival given out.
+    pub(crate) fn finish(mut self) -> Result<Arrival, StoreError> {
+        self.flush()?;
+        Ok(self.arrival)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        if let Some((records, body)) = self.block.block() {
+            let first = self.arrival.0 - i64::from(records) + 1;
+            self.result.execute(params![first, records, body])?;
+            self.block.clear();
+        }
         Ok(())
+    }
+}
+
+/// Takes what is set aside.
+pub(crate) struct Quarantine<'t>(CachedStatement<'t>);
+
+impl<'t> Quarantine<'t> {
+    pub(crate) fn new(tables: Tables<'t>) -> Result<Self, StoreError> {
+        Ok(Self(tables.prepare_cached(
+            "INSERT INTO quarantine(bucket, agent_no, incarnation, seq, received_us, reason, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?))
     }
 
     /// Adds a record that is set aside.
@@ -729,7 +752,7 @@ impl<'t> Appender<'t> {
     ) -> Result<(), StoreError> {
         let RecordKey { bucket, agent, incarnation, seq } = key;
         let (incarnation, seq) = (incarnation.0.cast_signed(), seq.0.cast_signed());
-        self.quarantine.execute(params![bucket.0, agent.0, incarnation, seq, received.0, reason, body])?;
+        self.0.execute(params![bucket.0, agent.0, incarnation, seq, received.0, reason, body])?;
         Ok(())
     }
 }

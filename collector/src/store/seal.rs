@@ -5,17 +5,20 @@
 //! later in slices. A transaction names the `upto` that it was prepared from and does nothing where that has changed.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use rusqlite::{OptionalExtension, params};
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::record::DecodeError;
 
+use super::block::{self, Place, Raw};
 use super::chunk::Stored;
 use super::mend::{self, Damage};
 use super::records::Kept;
-use super::rows::{Appender, Arrival, RecordKey, Sources};
+use super::rows::{Arrival, Quarantine, RecordKey, Sources};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
 use crate::seal::Intervals;
@@ -72,33 +75,64 @@ pub(crate) fn unsealed(
 ) -> Result<Unsealed, StoreError> {
     let sealed = upto(tables)?;
     let mut sources = Sources::of_tables(tables);
-    let mut statement =
-        tables.prepare("SELECT arrival, bucket, source_no, body FROM result WHERE arrival > ?1 ORDER BY arrival")?;
-    let mut rows = statement.query(params![least(&sealed).0])?;
     let mut read = Unsealed::default();
-    while let Some(row) = rows.next()? {
-        let arrival: i64 = row.get(0)?;
-        let bucket: u8 = row.get(1)?;
-        if is_sealed(&sealed, bucket, arrival)? {
-            continue;
+    each_raw(tables, least(&sealed), Arrival(i64::MAX), |raw| {
+        if is_sealed(&sealed, raw) {
+            return Ok(ControlFlow::Continue(()));
         }
-        let body = row.get_ref(3)?.as_blob().map_err(|error| bad("result", error))?;
-        let record = sitepulse_wire::record::decode(body).map_err(|error| bad("result", error));
-        let source = sources.of(row.get(2)?);
-        match (record, source) {
-            (Ok(record), Ok(source)) => {
-                each(Arrival(arrival), source.agent, record);
+        let record = raw.record().map_err(|error| bad("result", error));
+        let source = record.and_then(|record| Ok((record, sources.of(raw.place.source)?)));
+        match source {
+            Ok((record, source)) => {
+                each(raw.arrival, source.agent, record);
                 read.records += 1;
             }
-            (Err(error), _) | (Ok(_), Err(error)) => read.damaged.push(format!("{error}, arrival {arrival}")),
+            Err(error) => read.damaged.push(format!("{error}, arrival {}", raw.arrival.0)),
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(read)
 }
 
-fn is_sealed(sealed: &Upto, bucket: u8, arrival: i64) -> Result<bool, StoreError> {
-    let upto = sealed.get(usize::from(bucket)).ok_or_else(|| bad("result", format!("bucket {bucket}")))?;
-    Ok(arrival <= upto.0)
+/// Calls `each` with every record that arrived after `from` and up to `upto`, sealed or not, in order of arrival, until that breaks off. What is
+/// torn off a block comes as one.
+fn each_raw(
+    tables: Tables<'_>,
+    from: Arrival,
+    upto: Arrival,
+    mut each: impl FnMut(&Raw<'_>) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    // The block that begins at or before `from` may reach beyond it.
+    let mut statement = tables.prepare_cached(
+        "SELECT arrival, records, body FROM result \
+         WHERE arrival >= coalesce((SELECT max(arrival) FROM result WHERE arrival <= ?1), 0) AND arrival <= ?2 ORDER BY arrival",
+    )?;
+    let mut rows = statement.query(params![from.0, upto.0])?;
+    while let Some(row) = rows.next()? {
+        let block = row.get_ref(2)?.as_blob().map_err(|error| bad("result", error))?;
+        for raw in block::Reader::new(Arrival(row.get(0)?), row.get(1)?, block) {
+            if raw.arrival > from && raw.arrival <= upto && each(&raw)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many records are not sealed.
+pub(crate) fn unsealed_count(tables: Tables<'_>) -> Result<u64, StoreError> {
+    let sealed = upto(tables)?;
+    let mut count = 0;
+    each_raw(tables, least(&sealed), Arrival(i64::MAX), |raw| {
+        count += u64::from(!is_sealed(&sealed, raw) && !raw.is_torn());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
+}
+
+fn is_sealed(sealed: &Upto, raw: &Raw<'_>) -> bool {
+    // A block names no bucket that cannot be.
+    sealed.get(usize::from(raw.place.bucket.0)).is_some_and(|upto| raw.arrival <= *upto)
 }
 
 /// Calls `each` with every record of a check that is not sealed, of one agent or of all, in order of arrival. A pass over all such rows.
@@ -111,27 +145,20 @@ pub(crate) fn unsealed_of(
 ) -> Result<(), StoreError> {
     let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
     let mut sources = Sources::of_tables(tables);
-    let mut statement = tables.prepare_cached(
-        "SELECT source_no, seq, body FROM result WHERE arrival > ?1 AND bucket = ?2 ORDER BY arrival",
-    )?;
-    let mut rows = statement.query(params![from.0, bucket.0])?;
-    while let Some(row) = rows.next()? {
-        let number = row.get(0)?;
-        let Ok(source) = sources.of(number) else { continue };
-        if agent.is_some_and(|agent| agent != source.agent) {
-            continue;
+    each_raw(tables, from, Arrival(i64::MAX), |raw| {
+        if raw.place.bucket == bucket
+            && let Ok(source) = sources.of(raw.place.source)
+            && agent.is_none_or(|agent| agent == source.agent)
+            // Whose record it was nobody can tell: the start and sealing do tell that it is damaged.
+            && let Ok(record) = raw.record()
+            && record.check() == check
+        {
+            let Place { source: number, seq, .. } = raw.place;
+            let stored = Stored { incarnation: source.incarnation, seq, provenance: number, record };
+            each(Kept { agent: source.agent, stored });
         }
-        let body = row.get_ref(2)?.as_blob().map_err(|error| bad("result", error))?;
-        // Whose record it was nobody can tell: the start and sealing do tell that it is damaged.
-        let Ok(record) = sitepulse_wire::record::decode(body) else { continue };
-        if record.check() != check {
-            continue;
-        }
-        let seq = Seq(row.get::<_, i64>(1)?.cast_unsigned());
-        let stored = Stored { incarnation: source.incarnation, seq, provenance: number, record };
-        each(Kept { agent: source.agent, stored });
-    }
-    Ok(())
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 /// What is sealed next of one bucket: the records that arrived after `from`, up to `upto`.
@@ -162,28 +189,23 @@ pub(crate) fn portions(tables: Tables<'_>, cut: Arrival) -> Result<Vec<Portion>,
     };
     let mut portions: Vec<Portion> = (0..BUCKETS).map(portion).collect();
     let mut full = [false; BUCKETS as usize];
-    let mut statement = tables.prepare_cached(
-        "SELECT arrival, bucket, length(body) FROM result WHERE arrival > ?1 AND arrival <= ?2 ORDER BY arrival",
-    )?;
-    let mut rows = statement.query(params![least(&sealed).0, cut.0])?;
-    while let Some(row) = rows.next()? {
-        let (arrival, bucket): (i64, usize) = (row.get(0)?, usize::from(row.get::<_, u8>(1)?));
-        let bytes = row.get::<_, i64>(2)?.unsigned_abs();
+    each_raw(tables, least(&sealed), cut, |raw| {
+        let (arrival, bucket) = (raw.arrival, usize::from(raw.place.bucket.0));
+        let bytes = raw.bytes.len() as u64;
         let portion = portions.get_mut(bucket).ok_or_else(|| bad("result", format!("bucket {bucket}")))?;
-        if full[bucket] || arrival <= portion.from.0 || arrival > portion.upto.0 {
-            continue;
+        if full[bucket] || arrival <= portion.from || arrival > portion.upto {
+            return Ok(ControlFlow::Continue(()));
         }
         if portion.rows == ROWS_MAX || (portion.rows > 0 && portion.bytes + bytes > BYTES_MAX) {
             full[bucket] = true;
-            portion.upto = Arrival(arrival - 1);
-            if full.iter().all(|full| *full) {
-                break;
-            }
-            continue;
+            portion.upto = Arrival(arrival.0 - 1);
+            let all = full.iter().all(|full| *full);
+            return Ok(if all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
         }
         portion.rows += 1;
         portion.bytes += bytes;
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     portions.retain(|portion| portion.from < portion.upto);
     Ok(portions)
 }
@@ -197,7 +219,9 @@ pub(crate) struct RawRow {
     seq: Seq,
     provenance: u32,
     has_source: bool,
+    base: UtcMicros,
     body: Box<[u8]>,
+    torn: Option<DecodeError>,
 }
 
 /// A record that cannot be read.
@@ -216,7 +240,11 @@ impl RawRow {
 
     /// The record with its key.
     pub(crate) fn decode(&self) -> Result<Stored, StoreError> {
-        let record = sitepulse_wire::record::decode(&self.body).map_err(|error| bad("result", error))?;
+        if let Some(error) = &self.torn {
+            return Err(bad("result", error));
+        }
+        let record =
+            sitepulse_wire::record::decode_from(self.base, &self.body).map_err(|error| bad("result", error))?;
         if !self.has_source {
             return Err(bad("source", format!("number {} is not there", self.provenance)));
         }
@@ -230,32 +258,26 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
     let wanted: BTreeMap<u8, &Portion> = portions.iter().map(|portion| (portion.bucket.0, portion)).collect();
     let from = portions.iter().map(|portion| portion.from).min().unwrap_or_default();
     let upto = portions.iter().map(|portion| portion.upto).max().unwrap_or_default();
-    let mut statement = tables.prepare_cached(
-        "SELECT arrival, bucket, source_no, seq, body FROM result \
-         WHERE arrival > ?1 AND arrival <= ?2 ORDER BY arrival",
-    )?;
-    let mut rows = statement.query(params![from.0, upto.0])?;
     let mut gathered: BTreeMap<Bucket, Vec<RawRow>> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let arrival = Arrival(row.get(0)?);
-        let bucket: u8 = row.get(1)?;
-        let Some(portion) = wanted.get(&bucket).filter(|portion| portion.from < arrival && arrival <= portion.upto)
-        else {
-            continue;
-        };
-        let number = row.get(2)?;
+    each_raw(tables, from, upto, |raw| {
+        let Place { bucket, source: number, seq } = raw.place;
+        let is_of = |portion: &&&Portion| portion.from < raw.arrival && raw.arrival <= portion.upto;
+        let Some(portion) = wanted.get(&bucket.0).filter(is_of) else { return Ok(ControlFlow::Continue(())) };
         let source = sources.of(number).ok();
         let raw = RawRow {
-            arrival,
+            arrival: raw.arrival,
             agent: source.map(|source| source.agent).unwrap_or_default(),
             incarnation: source.map(|source| source.incarnation).unwrap_or_default(),
             has_source: source.is_some(),
-            seq: Seq(row.get::<_, i64>(3)?.cast_unsigned()),
+            seq,
             provenance: number,
-            body: row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?.into(),
+            base: raw.base,
+            body: raw.bytes.into(),
+            torn: raw.is_torn().then(|| raw.record().err()).flatten(),
         };
         gathered.entry(portion.bucket).or_default().push(raw);
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(gathered)
 }
 
@@ -410,9 +432,9 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
             super::rollup::set(tables, pair.key, day)?;
         }
     }
-    let mut appender = Appender::new(tables)?;
+    let mut quarantine = Quarantine::new(tables)?;
     for row in &prepared.damaged {
-        appender.set_aside(row.key, now, "damaged", &row.body)?;
+        quarantine.set_aside(row.key, now, "damaged", &row.body)?;
     }
     tables
         .prepare_cached(
@@ -498,7 +520,7 @@ pub(crate) fn delete_sealed(tables: Tables<'_>, rows_max: u64) -> Result<u64, St
     // The rows lie in order of arrival: a slice is the beginning of the table.
     let deleted = tables
         .prepare_cached(
-            "DELETE FROM result WHERE arrival <= ?1 AND arrival <= \
+            "DELETE FROM result WHERE arrival <= ?1 AND arrival + records - 1 <= ?1 AND arrival <= \
              coalesce((SELECT arrival FROM result ORDER BY arrival LIMIT 1 OFFSET ?2), ?1 + 1) - 1",
         )?
         .execute(params![dead.0, rows_max.cast_signed()])?;

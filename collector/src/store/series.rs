@@ -241,7 +241,7 @@ fn content(version: u8, body: &[u8]) -> Result<&[u8], BodyError> {
     Ok(content)
 }
 
-fn put(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -253,7 +253,7 @@ fn put_signed(value: i64, out: &mut Vec<u8>) {
     put(((value << 1) ^ (value >> 63)).cast_unsigned(), out);
 }
 
-fn take(input: &mut &[u8]) -> Result<u64, BodyError> {
+pub(super) fn take(input: &mut &[u8]) -> Result<u64, BodyError> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = input.split_first().ok_or(BodyError::Senseless)?;

@@ -14,6 +14,9 @@
 //! bytes, port, scope of IPv6); status; body bytes; certificate expiry; detail (length and UTF-8);
 //! more facts (how many; then key and value, a number zigzag or a text with its length).
 //! Missed: last - first; count. Dropped: last - first; count; number of ranges, then each as gap from the one before and length.
+//!
+//! Among others whose bytes say once what holds for all of them ([`encode_from`]), a record has no version byte, and `scheduled` counts from an
+//! instant that they share.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -75,17 +78,22 @@ pub enum DecodeError {
 /// Appends a record. A detail longer than [`DETAIL_BYTES_MAX`] is cut; the flow label of an IPv6 address is dropped.
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
     out.push(RECORD_VERSION);
+    encode_from(UtcMicros(0), record, out);
+}
+
+/// Appends a record without its version ([`RECORD_VERSION`]), its slot counted from `base`: for whoever keeps both beside it.
+pub fn encode_from(base: UtcMicros, record: &Record, out: &mut Vec<u8>) {
     match record {
-        Record::Result(result) => encode_result(result, out),
+        Record::Result(result) => encode_result(base, result, out),
         Record::Missed(missed) => {
             let head = Head::Missed(missed.cause).bits();
-            encode_start(head, missed.check, missed.revision, missed.first, out);
+            encode_start(head, missed.check, missed.revision, since(missed.first, base), out);
             put_signed(missed.last.0.wrapping_sub(missed.first.0), out);
             put(missed.count, out);
         }
         Record::Dropped(dropped) => {
             let head = Head::Dropped(dropped.reason).bits();
-            encode_start(head, dropped.check, dropped.revision, dropped.first, out);
+            encode_start(head, dropped.check, dropped.revision, since(dropped.first, base), out);
             put_signed(dropped.last.0.wrapping_sub(dropped.first.0), out);
             put(dropped.count, out);
             put(dropped.seqs.len() as u64, out);
@@ -94,15 +102,20 @@ pub fn encode(record: &Record, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_start(head: u64, check: CheckNo, revision: Revision, scheduled: UtcMicros, out: &mut Vec<u8>) {
-    let millis = scheduled.0 % MILLI_US == 0;
+/// Wrapping, so that every instant comes back from every base.
+fn since(at: UtcMicros, base: UtcMicros) -> i64 {
+    at.0.wrapping_sub(base.0)
+}
+
+fn encode_start(head: u64, check: CheckNo, revision: Revision, scheduled: i64, out: &mut Vec<u8>) {
+    let millis = scheduled % MILLI_US == 0;
     put(if millis { head | MILLIS } else { head }, out);
     put(u64::from(check.0), out);
     put(u64::from(revision.0), out);
-    put_signed(if millis { scheduled.0 / MILLI_US } else { scheduled.0 }, out);
+    put_signed(if millis { scheduled / MILLI_US } else { scheduled }, out);
 }
 
-fn encode_result(result: &ProbeResult, out: &mut Vec<u8>) {
+fn encode_result(base: UtcMicros, result: &ProbeResult, out: &mut Vec<u8>) {
     let mut head = Head::Result(ResultHead::of(result)).bits();
     let port = result.address.map(|address| address.port());
     if port == Some(443) {
@@ -116,7 +129,7 @@ fn encode_result(result: &ProbeResult, out: &mut Vec<u8>) {
     if result.facts.certificate_expires.is_some_and(|at| at.0 % SECOND_US == 0) {
         head |= CERTIFICATE_SECONDS;
     }
-    encode_start(head, result.check, result.revision, result.scheduled, out);
+    encode_start(head, result.check, result.revision, since(result.scheduled, base), out);
     put_signed(result.started.0.wrapping_sub(result.scheduled.0), out);
     let [steps @ .., total] = phases_array(&result.phases);
     for step in steps.into_iter().flatten() {
@@ -204,11 +217,17 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     if *version != RECORD_VERSION {
         return Err(DecodeError::Version { found: *version });
     }
-    let mut input = Input { bytes: rest };
+    decode_from(UtcMicros(0), rest)
+}
+
+/// Reads what [`encode_from`] wrote with the same `base`; the bytes must end with it.
+pub fn decode_from(base: UtcMicros, bytes: &[u8]) -> Result<Record, DecodeError> {
+    let mut input = Input { bytes };
     let head_bits = input.number("head")?;
     let check = CheckNo(input.small("check")?);
     let revision = Revision(input.small("revision")?);
-    let scheduled = UtcMicros(input.scaled("scheduled", head_bits & MILLIS != 0, MILLI_US)?);
+    let scheduled = input.scaled("scheduled", head_bits & MILLIS != 0, MILLI_US)?;
+    let scheduled = UtcMicros(base.0.wrapping_add(scheduled));
     let record = match Head::parse(head_bits).map_err(DecodeError::Invalid)? {
         Head::Result(head) => Record::Result(input.result(head, head_bits, check, revision, scheduled)?),
         Head::Missed(cause) => Record::Missed(input.missed(cause, check, revision, scheduled)?),

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use sitepulse_collector::book::{Filter, Pair};
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::seal::retention::Retention;
+use sitepulse_collector::store::block;
+use sitepulse_collector::store::rows::Arrival;
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{MissedCause, ProbeState, Record};
 use sitepulse_model::time::Span;
@@ -192,7 +194,7 @@ fn nothing_is_sealed_past_what_an_amendment_needs() {
     assert_eq!(engine.seal_what_can_be().unwrap(), 0);
     assert_eq!(kept(&mut engine).len(), 10);
     // The other buckets are sealed to the end, and no row that is needed went.
-    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 6);
+    assert_eq!(rows(&mut engine, "SELECT sum(records) FROM result"), 10);
     engine.store().connection().execute("DELETE FROM late", []).unwrap();
     assert_eq!(engine.seal_what_can_be().unwrap(), 6);
     assert_eq!(kept(&mut engine).len(), 10);
@@ -207,7 +209,7 @@ fn a_deleted_or_dead_row_is_counted_by_nobody() {
     engine.store().connection().execute_batch("CREATE TABLE saved AS SELECT * FROM result").unwrap();
     engine.seal_now().unwrap();
     engine.store().connection().execute_batch("INSERT INTO result SELECT * FROM saved; DROP TABLE saved").unwrap();
-    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 10);
+    assert_eq!(rows(&mut engine, "SELECT sum(records) FROM result"), 10);
     assert_eq!(kept(&mut engine).len(), 10);
     drop(engine);
     let mut engine = on_disk(dir.path());
@@ -346,18 +348,73 @@ fn what_goes_bad_while_it_runs_holds_up_neither_sealing_nor_retention() {
     assert_eq!(says(&on_disk(dir.path())), before);
 }
 
+/// Writes a byte over the one `before` a record that is not sealed, of the only block that there is; the bytes from the record on.
+fn damage(engine: &mut Engine, arrival: i64, before: usize, byte: u8) -> Vec<u8> {
+    let connection = engine.store().connection();
+    let mut body: Vec<u8> = connection.query_row("SELECT body FROM result", [], |row| row.get(0)).unwrap();
+    let mut records = block::Reader::new(Arrival(1), u32::MAX, &body);
+    let record = records.find(|raw| raw.arrival == Arrival(arrival)).unwrap();
+    let (at, length) = (record.bytes.as_ptr().addr() - body.as_ptr().addr(), record.bytes.len());
+    body[at - before] = byte;
+    connection.execute("UPDATE result SET body = ?1", [&body]).unwrap();
+    body[at - before..if before == 0 { at + length } else { body.len() }].to_vec()
+}
+
+#[test]
+fn a_block_whose_end_makes_no_sense_keeps_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, ..) = filled(dir.path(), 0, 10);
+    // The fourth record's length.
+    let rest = damage(&mut engine, 4, 1, 0x7f);
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(kept(&mut engine).len(), 3);
+    // New ones arrive after what is lost.
+    let next = entry(&engine, 10, result(CheckNo(1), 300, ProbeState::Up));
+    let agent = engine.shared().book().agents().next().unwrap().number;
+    engine.ingest(vec![job(agent, vec![next])]).unwrap();
+    assert_eq!(rows(&mut engine, "SELECT max(arrival) FROM result"), 11);
+    engine.seal_now().unwrap();
+    assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 0);
+    // All that is left of it, as one.
+    let set_aside: Vec<u8> = engine
+        .store()
+        .connection()
+        .query_row("SELECT body FROM quarantine WHERE reason = 'damaged' AND seq = 3", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(set_aside, rest);
+    assert_eq!(kept(&mut engine).len(), 4);
+}
+
+#[test]
+fn a_block_that_is_none_stops_neither_the_start_nor_sealing() {
+    for body in ["x''", "x'09'", "x'01ff'", "x'0102ff'"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut engine, ..) = filled(dir.path(), 0, 10);
+        engine.store().connection().execute(&format!("UPDATE result SET body = {body}"), []).unwrap();
+        drop(engine);
+        let mut engine = on_disk(dir.path());
+        assert_eq!(kept(&mut engine).len(), 0);
+        engine.seal_now().unwrap();
+        assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 0);
+        assert_eq!(rows(&mut engine, "SELECT count(*) FROM quarantine WHERE reason = 'damaged'"), 1, "{body}");
+    }
+}
+
 #[test]
 fn a_record_that_cannot_be_read_stops_neither_the_start_nor_sealing() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, ..) = filled(dir.path(), 0, 10);
-    engine.store().connection().execute("UPDATE result SET body = x'ff00' WHERE arrival = 4", []).unwrap();
+    // The first byte of its head, so that nothing follows that could be one.
+    let body = damage(&mut engine, 4, 0, 0x03);
     drop(engine);
     let mut engine = on_disk(dir.path());
     assert_eq!(kept(&mut engine).len(), 9);
     engine.seal_now().unwrap();
     assert_eq!(rows(&mut engine, "SELECT count(*) FROM result"), 0);
-    let set_aside = "SELECT count(*) FROM quarantine WHERE reason = 'damaged' AND body = x'ff00' AND seq = 3";
-    assert_eq!(rows(&mut engine, set_aside), 1);
+    let set_aside = "SELECT count(*) FROM quarantine WHERE reason = 'damaged' AND seq = 3 AND body = ?1";
+    let found: i64 = engine.store().connection().query_row(set_aside, [&body], |row| row.get(0)).unwrap();
+    assert_eq!(found, 1);
     assert_eq!(kept(&mut engine).len(), 9);
     let before = says(&engine);
     drop(engine);

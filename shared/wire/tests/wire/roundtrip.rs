@@ -1,6 +1,7 @@
 //! What goes in comes out: any message, any record, pushed in any pieces.
 
 use proptest::prelude::*;
+use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::{FrameDecoder, Message, PUSH_BYTES_MAX};
 use sitepulse_wire::message::{ToAgent, ToCollector};
 use sitepulse_wire::record;
@@ -39,6 +40,13 @@ proptest! {
         record::encode(&record, &mut bytes);
         prop_assert_eq!(bytes[0], 0xaa);
         prop_assert_eq!(record::decode(&bytes[1..]).unwrap(), record);
+    }
+
+    #[test]
+    fn records_come_back_from_whatever_instant_they_count(record in arbitrary::record(), base: i64) {
+        let mut bytes = Vec::new();
+        record::encode_from(UtcMicros(base), &record, &mut bytes);
+        prop_assert_eq!(record::decode_from(UtcMicros(base), &bytes).unwrap(), record);
     }
 
     #[test]
