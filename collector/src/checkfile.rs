@@ -56,7 +56,7 @@ pub const HEARTBEAT_INTERVAL_US_DEFAULT: u64 = 30_000_000;
 pub const HEARTBEAT_CONFIRMATIONS_DEFAULT: u32 = 1;
 
 /// The keys that a `[[check]]` of any kind may have, in the order they are documented.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 16] = [
     "id",
     "kind",
     "interval",
@@ -65,6 +65,9 @@ pub const KEYS: [&str; 13] = [
     "weight",
     "group",
     "tags",
+    "class",
+    "parents",
+    "escalation",
     "regions",
     "quorum",
     "confirmations",

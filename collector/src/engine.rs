@@ -17,12 +17,14 @@ use sitepulse_wire::message::ADDRESSES_MAX;
 use sitepulse_wire::token::ADDRESS_BYTES_MAX;
 use tokio::sync::watch;
 
+use crate::alert;
 use crate::amend::Desk;
 use crate::app::{AppError, Credential};
 use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
+use crate::outbox::Bell;
 use crate::run_now::RunDesk;
 use crate::seal::Intervals;
 use crate::secret::Vault;
@@ -49,6 +51,8 @@ pub struct Shared {
     pub pings: PingDoor,
     /// The connections that a run-now can be asked over.
     pub runs: RunDesk,
+    /// Wakes the task that sends messages.
+    pub outbox: Bell,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
@@ -187,6 +191,8 @@ pub struct Engine {
     pub(crate) heartbeats: Heartbeats,
     /// The late data whose amendments are not written yet.
     pub(crate) amend: Desk,
+    /// The incidents.
+    pub(crate) alert: alert::Desk,
 }
 
 impl Engine {
@@ -298,6 +304,8 @@ impl Engine {
             book.insert_screenshot(check, key);
         }
         amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
+        let ended_after = now.plus_us(-alert::Desk::looks_back_us());
+        let alert = alert::Desk::restore(crate::store::incidents::standing(tables, ended_after)?, now);
         let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;
@@ -312,6 +320,9 @@ impl Engine {
         if !damages.is_empty() {
             store.write(|tables| mend::write(tables, &damages))?;
         }
+        if crate::store::outbox::any_leased(store.read())? {
+            store.write(|tables| crate::store::outbox::release_all(tables, now))?;
+        }
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
@@ -324,6 +335,7 @@ impl Engine {
             versions: watch::channel(0).0,
             pings,
             runs: RunDesk::default(),
+            outbox: Bell::default(),
             counters: Counters::default(),
             integrity: Integrity::default(),
         };
@@ -338,6 +350,7 @@ impl Engine {
             quarantined_rows,
             heartbeats,
             amend,
+            alert,
         })
     }
 

@@ -217,6 +217,7 @@ impl Engine {
                 if let (Record::Result(result), Some(json)) = (&mut entry.record, report) {
                     put_report(&mut result.facts, json);
                 }
+                self.alert.note(job.agent, &entry.record, job.received_at);
                 book.insert_record(job.agent, arrival, entry.record);
             }
         }

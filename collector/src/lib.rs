@@ -11,12 +11,14 @@
 
 pub mod store;
 
+pub mod alert;
 pub mod amend;
 pub mod engine;
 pub mod enrol;
 pub mod exchange;
 pub mod heartbeat;
 pub mod ingest;
+pub mod outbox;
 pub mod seal;
 pub mod secret;
 pub mod writer;

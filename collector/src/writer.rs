@@ -149,7 +149,12 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             // Tried again in a while; the store's health notes the outcome.
             drop(engine.settle_within(now, false, TURN_US));
         }
-        let wait = engine.next_settle().map_or(wait, |due| wait.min(until(due, now)));
+        if engine.watch_due(now) {
+            // Tried again in a second; the store's health notes the outcome.
+            drop(engine.watch(now));
+        }
+        let dues = [engine.next_settle(), engine.next_watch()].into_iter().flatten();
+        let wait = dues.map(|due| until(due, now)).fold(wait, Duration::min);
         let command = match held.take().map_or_else(|| queue.recv_timeout(wait), Ok) {
             Ok(command) => command,
             Err(RecvTimeoutError::Timeout) => continue,

@@ -24,21 +24,24 @@ fn crates_depend_only_along_the_edges() {
         ("shared/model", &[][..]),
         ("shared/wire", &["sitepulse-model"][..]),
         ("shared/daemon", &["sitepulse-model", "sitepulse-wire"][..]),
+        ("shared/notify", &["sitepulse-daemon", "sitepulse-model"][..]),
         ("agent/browser", &["sitepulse-daemon", "sitepulse-model"][..]),
         ("agent/probe", &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model"][..]),
         (
             "agent",
             &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model", "sitepulse-probe", "sitepulse-wire"][..],
         ),
-        ("collector", &["sitepulse-daemon", "sitepulse-model", "sitepulse-wire"][..]),
+        ("collector", &["sitepulse-daemon", "sitepulse-model", "sitepulse-notify", "sitepulse-wire"][..]),
     ] {
         let ours: Vec<String> = dependencies(place).into_iter().filter(|name| name.starts_with("sitepulse-")).collect();
         assert_eq!(ours, allowed, "{place}");
     }
-    for place in ["shared/model", "shared/daemon", "agent", "agent/browser", "agent/probe", "collector"] {
+    for place in
+        ["shared/model", "shared/daemon", "shared/notify", "agent", "agent/browser", "agent/probe", "collector"]
+    {
         assert!(!dependencies(place).contains(&"bincode".to_owned()), "only shared/wire names bincode, not {place}");
     }
-    for place in ["shared/model", "shared/wire", "shared/daemon", "agent/browser", "agent/probe"] {
+    for place in ["shared/model", "shared/wire", "shared/daemon", "shared/notify", "agent/browser", "agent/probe"] {
         assert!(!dependencies(place).contains(&"rusqlite".to_owned()), "{place} may not know SQLite");
     }
     let model = std::fs::read_to_string(root().join("shared/model/src/lib.rs")).expect("the model is there");

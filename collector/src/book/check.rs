@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::CheckDefinition;
-use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Group, Region, Revision, Tag};
+use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Group, ObjectId, Region, Revision, Tag};
+use sitepulse_model::incident::CheckClass;
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::{CheckView, Policy};
@@ -23,6 +24,12 @@ pub struct Labels {
     pub group: Option<Group>,
     /// Its tags.
     pub tags: BTreeSet<Tag>,
+    /// How much it matters: what the severity of its incidents is made from.
+    pub class: CheckClass,
+    /// While one of these is down, it opens no incident of its own.
+    pub parents: BTreeSet<CheckId>,
+    /// Whom its incidents are told to; the default policy where there is none.
+    pub escalation: Option<ObjectId>,
 }
 
 /// One definition and when it applies from.

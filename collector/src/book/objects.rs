@@ -1,4 +1,4 @@
-//! What is written as code beside checks, with its history: accounting policies, service level objectives, maintenance windows.
+//! What is written as code beside checks, with its history: accounting policies, service level objectives, maintenance windows, channels, escalation policies.
 //!
 //! A change makes a new version that applies from its own instant on; old versions stay, so that an old report can be made again.
 //!
@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize as _, Deserializer};
 use sitepulse_model::accounting::AccountingPolicy;
+use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference};
+use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
 use sitepulse_model::time::UtcMicros;
@@ -278,6 +280,10 @@ kinds! {
     Slo => slos: Slo, "slo", 2;
     /// When work is planned.
     Maintenance => windows: MaintenanceWindow, "maintenance", 3;
+    /// By which way messages go out.
+    Channel => channels: Channel, "channel", 4;
+    /// Whom to tell of incidents.
+    Escalation => escalations: EscalationPolicy, "escalation", 5;
 }
 
 impl Object {

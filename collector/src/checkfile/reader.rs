@@ -10,6 +10,7 @@ use sitepulse_model::check::{
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::CheckId;
+use sitepulse_model::incident::CheckClass;
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::profile::Profile;
@@ -192,6 +193,12 @@ impl<'a> Reader<'a> {
             Some(value) => self.group(value).map(Some),
         };
         let tags = fields.get("tags").map_or_else(|| Some(BTreeSet::new()), |value| self.tags(value));
+        let class = fields.get("class").map_or(Some(CheckClass::default()), |value| self.class(value));
+        let parents = fields.get("parents").map_or_else(|| Some(BTreeSet::new()), |value| self.parents(value));
+        let escalation = match fields.get("escalation") {
+            None => Some(None),
+            Some(value) => self.escalation(value).map(Some),
+        };
         // Which assertions there are depends on the kind.
         let expect = match (kind, fields.get("expect")) {
             (_, None) | (None, Some(_)) => Some(Vec::new()),
@@ -221,6 +228,9 @@ impl<'a> Reader<'a> {
             Some(expect),
             Some(group),
             Some(tags),
+            Some(class),
+            Some(parents),
+            Some(escalation),
         ) = (
             id,
             targets,
@@ -235,11 +245,14 @@ impl<'a> Reader<'a> {
             expect,
             group,
             tags,
+            class,
+            parents,
+            escalation,
         )
         else {
             return;
         };
-        let labels = Labels { group, tags };
+        let labels = Labels { group, tags, class, parents, escalation };
         let written = |id: CheckId, kind: CheckKind| {
             let (regions, expect) = (regions.clone(), expect.clone());
             let definition = CheckDefinition {

@@ -6,7 +6,8 @@ use sitepulse_model::check::{EXPECTATIONS_MAX, RETRIES_MAX};
 use sitepulse_model::control::Weight;
 use sitepulse_model::duration;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::{Group, Region, Tag};
+use sitepulse_model::id::{CheckId, Group, ObjectId, Region, Tag};
+use sitepulse_model::incident::CheckClass;
 use sitepulse_model::quorum::Quorum;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -107,6 +108,44 @@ impl Reader<'_> {
             self.error(value.span().start, error.to_string());
         }
         group.ok()
+    }
+
+    pub(super) fn class(&mut self, value: &Spanned<DeValue<'_>>) -> Option<CheckClass> {
+        let text = self.text(value, "class", "\"critical\"")?;
+        let class = CheckClass::parse(text);
+        if class.is_none() {
+            let known: Vec<&str> = CheckClass::ALL.iter().map(|class| class.as_str()).collect();
+            self.error(value.span().start, format!("class {text:?} is unknown: write one of {}", known.join(", ")));
+        }
+        class
+    }
+
+    pub(super) fn escalation(&mut self, value: &Spanned<DeValue<'_>>) -> Option<ObjectId> {
+        let policy = ObjectId::parse(self.text(value, "escalation", "\"default\"")?);
+        if let Err(error) = &policy {
+            self.error(value.span().start, error.to_string());
+        }
+        policy.ok()
+    }
+
+    pub(super) fn parents(&mut self, value: &Spanned<DeValue<'_>>) -> Option<BTreeSet<CheckId>> {
+        let DeValue::Array(entries) = value.get_ref() else {
+            let found = a_type(value.get_ref());
+            self.error(value.span().start, format!("parents is {found}: write a list of checks, like [\"gateway\"]"));
+            return None;
+        };
+        let mut parents = BTreeSet::new();
+        for entry in entries.iter() {
+            let parent = CheckId::parse(self.text(entry, "a parent", "\"gateway\"")?);
+            match parent {
+                Ok(parent) => drop(parents.insert(parent)),
+                Err(error) => {
+                    self.error(entry.span().start, error.to_string());
+                    return None;
+                }
+            }
+        }
+        Some(parents)
     }
 
     pub(super) fn tags(&mut self, value: &Spanned<DeValue<'_>>) -> Option<BTreeSet<Tag>> {

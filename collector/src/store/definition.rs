@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::{CheckId, Group, Region, Tag};
+use sitepulse_model::id::{CheckId, Group, ObjectId, Region, Tag};
+use sitepulse_model::incident::CheckClass;
 use sitepulse_model::quorum::Quorum;
 
 use super::StoreError;
@@ -35,6 +36,12 @@ struct Stored {
     group: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<CheckClass>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    escalation: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,6 +75,9 @@ pub fn to_json(definition: &CheckDefinition, labels: &Labels) -> String {
         expect: definition.expect.iter().map(|expectation| expectation.source().to_owned()).collect(),
         group: labels.group.as_ref().map(Group::to_string),
         tags: labels.tags.iter().map(Tag::to_string).collect(),
+        class: Some(labels.class).filter(|class| *class != CheckClass::default()),
+        parents: labels.parents.iter().map(CheckId::to_string).collect(),
+        escalation: labels.escalation.as_ref().map(ObjectId::to_string),
     };
     serde_json::to_string(&stored).expect("numbers and texts always serialize")
 }
@@ -102,6 +112,18 @@ pub fn from_json(json: &str) -> Result<(CheckDefinition, Labels), StoreError> {
             .iter()
             .map(|tag| Tag::parse(tag))
             .collect::<Result<_, _>>()
+            .map_err(|error| bad(error.to_string()))?,
+        class: stored.class.unwrap_or_default(),
+        parents: stored
+            .parents
+            .iter()
+            .map(|parent| CheckId::parse(parent))
+            .collect::<Result<_, _>>()
+            .map_err(|error| bad(error.to_string()))?,
+        escalation: stored
+            .escalation
+            .map(|policy| ObjectId::parse(&policy))
+            .transpose()
             .map_err(|error| bad(error.to_string()))?,
     };
     let definition = CheckDefinition {

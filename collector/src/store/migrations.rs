@@ -224,7 +224,7 @@ CREATE TABLE amendment(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX amendment_noted ON amendment(noted_us, from_us, to_us);
 
--- What is written as code beside checks, with its history. kind: 1 accounting policy, 2 service level objective, 3 maintenance window.
+-- What is written as code beside checks, with its history. kind: see book/objects.rs.
 CREATE TABLE object_revision(
     bucket INTEGER NOT NULL, kind INTEGER NOT NULL, object_id TEXT NOT NULL, version INTEGER NOT NULL,
     effective_from_us INTEGER NOT NULL, retired INTEGER NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
@@ -238,7 +238,51 @@ CREATE TABLE sla_report(
 ) STRICT;
 ";
 
-/// Schema 5, of results: see store/block.rs.
+/// Schema 5: incidents and their messages.
+const V5: &str = "
+-- Incidents. subject: 1 check, 2 agent, 3 objective, 4 a person's; object_id: of the objective. state, kind: words of the model. due_us: the
+-- timer, when something is due without any evidence. life, about: JSON, see the model's incident::machine and alert::About.
+CREATE TABLE incident(
+    bucket INTEGER NOT NULL, incident_id TEXT NOT NULL, subject INTEGER NOT NULL, check_no INTEGER, agent_no INTEGER, object_id TEXT,
+    kind TEXT NOT NULL, state TEXT NOT NULL, suspected_us INTEGER NOT NULL, opened_us INTEGER, resolved_us INTEGER, due_us INTEGER,
+    life TEXT NOT NULL, about TEXT NOT NULL,
+    PRIMARY KEY (bucket, incident_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incident_by_id ON incident(incident_id);
+CREATE INDEX incident_suspected ON incident(suspected_us);
+
+-- The history of each incident. author: who, `evidence` where nobody did. body: JSON, see alert::Record. hash: over the entry before and this one.
+CREATE TABLE incident_entry(
+    bucket INTEGER NOT NULL, incident_id TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, author TEXT NOT NULL,
+    body TEXT NOT NULL, hash BLOB NOT NULL,
+    PRIMARY KEY (bucket, incident_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- Messages that go out, or went. state: 1 due, 2 leased, 3 delivered, 4 given up. Of one incident and channel none is leased while an
+-- earlier step is due or leased. notice: JSON, see the model's notice.
+CREATE TABLE outbox(
+    bucket INTEGER NOT NULL, incident_id TEXT NOT NULL, channel_id TEXT NOT NULL, step INTEGER NOT NULL,
+    state INTEGER NOT NULL, attempts INTEGER NOT NULL, created_us INTEGER NOT NULL, due_us INTEGER NOT NULL, notice TEXT NOT NULL,
+    PRIMARY KEY (bucket, incident_id, channel_id, step)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_due ON outbox(state, due_us);
+
+-- Every attempt to deliver. outcome: 1 delivered, 2 to be tried again, 3 given up. note: what the provider said.
+CREATE TABLE delivery(
+    bucket INTEGER NOT NULL, incident_id TEXT NOT NULL, channel_id TEXT NOT NULL, step INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    at_us INTEGER NOT NULL, took_us INTEGER NOT NULL, outcome INTEGER NOT NULL, note TEXT NOT NULL,
+    PRIMARY KEY (bucket, incident_id, channel_id, step, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_at ON delivery(at_us);
+
+-- What keeps pages still until an instant. body: JSON, see alert::silence.
+CREATE TABLE silence(
+    bucket INTEGER NOT NULL, silence_id TEXT NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, silence_id)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Schema 5 too: results in blocks, see store/block.rs. Between this and what comes after it the records are moved.
 const V5_RESULTS: &str = "
 -- Records that came in and are not sealed yet: as many as a page holds, in order of arrival. arrival: the number of the first, which is never used
 -- twice, whatever is deleted or vacuumed: seals name it; the others' follow. body: store/block.rs.
@@ -251,7 +295,7 @@ CREATE TABLE result(
 /// What is left to do once the blocks are written.
 const V5_RESULTS_END: &str = "DROP TABLE result_4;";
 
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5_RESULTS];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
@@ -285,6 +329,7 @@ pub(super) fn migrate(connection: &Connection, application_id: i32, now: UtcMicr
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         connection.execute_batch(migration)?;
         if number == BLOCKS_FROM {
+            connection.execute_batch(V5_RESULTS)?;
             rows_to_blocks(connection, now)?;
             connection.execute_batch(V5_RESULTS_END)?;
         }

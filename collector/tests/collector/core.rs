@@ -1,5 +1,6 @@
 //! The core half: store, ingest, enrolment, sessions, the listener.
 
+mod alert;
 mod amend;
 mod apply;
 mod backtest;

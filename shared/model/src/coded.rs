@@ -41,6 +41,14 @@ pub enum Referent {
     Tag,
     /// An accounting policy, by id.
     Policy,
+    /// A channel that messages go out by, by id.
+    Channel,
+    /// A user, by id.
+    User,
+    /// An on-call schedule, by id.
+    Schedule,
+    /// An escalation policy, by id.
+    Escalation,
 }
 
 impl Referent {
@@ -51,6 +59,10 @@ impl Referent {
             Self::Group => "group",
             Self::Tag => "tag",
             Self::Policy => "policy",
+            Self::Channel => "channel",
+            Self::User => "user",
+            Self::Schedule => "schedule",
+            Self::Escalation => "escalation",
         }
     }
 }

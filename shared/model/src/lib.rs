@@ -9,7 +9,7 @@
 //! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out; [`backtest`] replays the evidence
 //! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
-//! and suspensions; [`schedule`] says when a check runs.
+//! and suspensions; [`schedule`] says when a check runs; [`incident`] is the life of a bad verdict, [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way.
 #![no_std]
 
 extern crate alloc;
@@ -41,6 +41,11 @@ pub mod sketch;
 pub mod sla;
 pub mod slo;
 pub mod terms;
+
+pub mod channel;
+pub mod escalation;
+pub mod incident;
+pub mod notice;
 
 pub mod backoff;
 pub mod schedule;

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 pub const SECOND_US: i64 = 1_000_000;
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z, without leap seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct UtcMicros(pub i64);
 
 impl UtcMicros {

@@ -116,17 +116,21 @@ fn diff(old: &Object, new: &Object) -> Vec<FieldDiff> {
 }
 
 /// What would be there after applying.
+#[derive(Default)]
 struct Known<'k> {
     checks: BTreeSet<&'k str>,
     groups: BTreeSet<&'k str>,
     tags: BTreeSet<&'k str>,
     policies: BTreeSet<&'k str>,
+    channels: BTreeSet<&'k str>,
+    users: BTreeSet<&'k str>,
+    schedules: BTreeSet<&'k str>,
+    escalations: BTreeSet<&'k str>,
 }
 
 impl<'k> Known<'k> {
     fn of(book: &'k Book, written: &'k Written, living: &'k [Revised<Object>], prune: bool) -> Self {
-        let mut known =
-            Self { checks: BTreeSet::new(), groups: BTreeSet::new(), tags: BTreeSet::new(), policies: BTreeSet::new() };
+        let mut known = Self::default();
         let own = written.checks.iter().map(|check| (check.definition.id.as_str(), &check.labels));
         let own: BTreeMap<&str, _> = own.collect();
         let stays = |id: &str| !prune && !own.contains_key(id);
@@ -138,7 +142,15 @@ impl<'k> Known<'k> {
         }
         let objects = living.iter().filter(|_| !prune).map(|revised| &revised.body);
         let objects = objects.chain(written.objects.iter().map(|written| &written.object));
-        known.policies.extend(objects.filter(|object| object.kind() == ObjectKind::Policy).map(Object::id));
+        for object in objects {
+            let names = match object.kind() {
+                ObjectKind::Policy => &mut known.policies,
+                ObjectKind::Channel => &mut known.channels,
+                ObjectKind::Escalation => &mut known.escalations,
+                ObjectKind::Slo | ObjectKind::Maintenance => continue,
+            };
+            names.insert(object.id());
+        }
         known.policies.insert(sitepulse_model::accounting::BUILT_IN);
         known
     }
@@ -149,6 +161,10 @@ impl<'k> Known<'k> {
             Referent::Group => &self.groups,
             Referent::Tag => &self.tags,
             Referent::Policy => &self.policies,
+            Referent::Channel => &self.channels,
+            Referent::User => &self.users,
+            Referent::Schedule => &self.schedules,
+            Referent::Escalation => &self.escalations,
         }
     }
 
@@ -165,7 +181,9 @@ impl<'k> Known<'k> {
                 Referent::Check => "write it as a [[check]], or leave it out".to_owned(),
                 Referent::Group => format!("put a check into it with group = {name:?}, or leave it out"),
                 Referent::Tag => format!("give it to a check with tags = [{name:?}], or leave it out"),
-                Referent::Policy => "write it as a [[policy]], or leave it out".to_owned(),
+                Referent::Policy | Referent::Channel | Referent::User | Referent::Schedule | Referent::Escalation => {
+                    format!("write it as a [[{to}]], or leave it out")
+                }
             },
         };
         Some(format!("{}: there is no {to} {name:?}: {remedy}", reference.field))

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
+use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference, Referent};
+use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::slo::Slo;
 
@@ -122,6 +124,69 @@ impl Coded for MaintenanceWindow {
             "from" => "\"2026-12-01T02:00\"",
             "lasts" => "\"2h\"",
             _ => "\"release\"",
+        }
+    }
+}
+
+impl Coded for Channel {
+    const KEYS: &'static [&'static str] = Self::KEYS;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Self::faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "kind" => "\"webhook\"",
+            "url" => "\"https://ops.example/hook\"",
+            _ => "\"ops-hook\"",
+        }
+    }
+}
+
+impl Coded for EscalationPolicy {
+    const KEYS: &'static [&'static str] = &["id", "default", "levels", "repeat", "ack_pause"];
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Self::faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Self::references(self)
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "levels" => "[{ after = \"0s\", notify = [\"ops-hook\"] }]",
+            _ => "\"default\"",
         }
     }
 }

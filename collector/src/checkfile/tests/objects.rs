@@ -10,7 +10,7 @@ fn checks_carry_a_group_and_tags() {
     let shown: Vec<(&str, Option<&str>, Vec<&str>)> = checks
         .iter()
         .map(|check| {
-            let Labels { group, tags } = &check.labels;
+            let Labels { group, tags, .. } = &check.labels;
             (
                 check.definition.id.as_str(),
                 group.as_ref().map(|group| group.as_str()),

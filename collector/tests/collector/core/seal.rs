@@ -349,7 +349,7 @@ fn what_goes_bad_while_it_runs_holds_up_neither_sealing_nor_retention() {
 }
 
 /// Writes a byte over the one `before` a record that is not sealed, of the only block that there is; the bytes from the record on.
-fn damage(engine: &mut Engine, arrival: i64, before: usize, byte: u8) -> Vec<u8> {
+fn overwrite(engine: &mut Engine, arrival: i64, before: usize, byte: u8) -> Vec<u8> {
     let connection = engine.store().connection();
     let mut body: Vec<u8> = connection.query_row("SELECT body FROM result", [], |row| row.get(0)).unwrap();
     let mut records = block::Reader::new(Arrival(1), u32::MAX, &body);
@@ -365,7 +365,7 @@ fn a_block_whose_end_makes_no_sense_keeps_its_beginning() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, ..) = filled(dir.path(), 0, 10);
     // The fourth record's length.
-    let rest = damage(&mut engine, 4, 1, 0x7f);
+    let rest = overwrite(&mut engine, 4, 1, 0x7f);
     drop(engine);
     let mut engine = on_disk(dir.path());
     assert_eq!(kept(&mut engine).len(), 3);
@@ -406,7 +406,7 @@ fn a_record_that_cannot_be_read_stops_neither_the_start_nor_sealing() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, ..) = filled(dir.path(), 0, 10);
     // The first byte of its head, so that nothing follows that could be one.
-    let body = damage(&mut engine, 4, 0, 0x03);
+    let body = overwrite(&mut engine, 4, 0, 0x03);
     drop(engine);
     let mut engine = on_disk(dir.path());
     assert_eq!(kept(&mut engine).len(), 9);

@@ -1,0 +1,167 @@
+//! Messages on their way out: written with what they are about, leased, sent, marked.
+//!
+//! A row of the table `outbox` is written in the transaction of the step that it tells of. [`Engine::lease`] hands due rows out, the task sends them, and
+//! [`Engine::mark`] writes what became of it. A kill between the two sends once more, with the same key. Of one incident and channel nothing is handed out while an
+//! earlier step waits: a resolve never overtakes its trigger.
+
+use std::fmt;
+
+use sitepulse_model::id::Bucket;
+use sitepulse_model::incident::IncidentId;
+use sitepulse_model::notice::Notice;
+use sitepulse_model::time::UtcMicros;
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::store::{StoreError, outbox as stored};
+
+/// Which message.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeliveryKey {
+    /// The incident's.
+    pub bucket: Bucket,
+    /// The incident.
+    pub incident: IncidentId,
+    /// The channel's id.
+    pub channel: String,
+    /// The incident's step.
+    pub step: u32,
+}
+
+impl fmt::Display for DeliveryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.incident, self.step, self.channel)
+    }
+}
+
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waits for its instant.
+    Due,
+    /// Handed out.
+    Leased,
+    /// The provider has it.
+    Delivered,
+    /// It is not tried again: a dead letter.
+    GivenUp,
+}
+
+/// A message and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Which.
+    pub key: DeliveryKey,
+    /// Where it is.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When its step was.
+    pub created: UtcMicros,
+    /// When it is tried next.
+    pub due: UtcMicros,
+    /// What it says.
+    pub notice: Notice,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider has it.
+    Delivered,
+    /// Try again.
+    Again {
+        /// When.
+        at: UtcMicros,
+    },
+    /// Trying again would not help, or was tried long enough.
+    GivenUp,
+}
+
+/// An attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began.
+    pub at: UtcMicros,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What the provider said, in one line without secrets.
+    pub note: String,
+}
+
+/// A line of the delivery log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// The incident.
+    pub incident: IncidentId,
+    /// The channel's id.
+    pub channel: String,
+    /// The incident's step.
+    pub step: u32,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub at: UtcMicros,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// Whether it was delivered; `None`: it is tried again.
+    pub delivered: Option<bool>,
+    /// What the provider said.
+    pub note: String,
+}
+
+/// Wakes the task that sends.
+#[derive(Debug)]
+pub struct Bell(watch::Sender<u64>);
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self(watch::channel(0).0)
+    }
+}
+
+impl Bell {
+    /// Something is due.
+    pub(crate) fn wake(&self) {
+        self.0.send_modify(|rings| *rings += 1);
+    }
+
+    /// Changes with every call of [`Self::wake`].
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+impl Engine {
+    /// Hands out messages that are due, at most `limit`.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn lease(&mut self, now: UtcMicros, limit: usize) -> Result<Vec<Message>, StoreError> {
+        self.store.write(|tables| stored::lease(tables, now, limit))
+    }
+
+    /// Notes what became of a leased message.
+    ///
+    /// # Errors
+    /// When that cannot be written: the message is sent again after a start.
+    pub fn mark(&mut self, mut message: Message, attempt: &Attempt) -> Result<(), StoreError> {
+        message.attempts += 1;
+        match attempt.outcome {
+            Outcome::Delivered => message.state = DeliveryState::Delivered,
+            Outcome::GivenUp => message.state = DeliveryState::GivenUp,
+            Outcome::Again { at } => (message.state, message.due) = (DeliveryState::Due, at),
+        }
+        self.store.write(|tables| stored::mark(tables, &message, attempt))
+    }
+
+    /// When the next message is due; `None` when none waits.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn next_delivery(&self) -> Result<Option<UtcMicros>, StoreError> {
+        stored::next_due(self.store.read())
+    }
+}

@@ -1,0 +1,182 @@
+//! The tables `incident` and `incident_entry`. Functions that write are given the tables within a transaction, by [`super::Store::write`].
+
+use rusqlite::{OptionalExtension, Row, params};
+use sha2::{Digest as _, Sha256};
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
+use sitepulse_model::incident::machine::{Incident, Life};
+use sitepulse_model::incident::{IncidentId, IncidentKind, Subject};
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::{StoreError, Tables};
+use crate::alert::{About, Record, Standing, StoredEntry};
+
+fn bad(table: &'static str, what: impl ToString) -> StoreError {
+    StoreError::BadRow { table, what: what.to_string() }
+}
+
+/// An incident's subject as columns: its code, check, agent, object.
+fn columns(subject: &Subject) -> (u8, Option<u32>, Option<u32>, Option<&str>) {
+    match subject {
+        Subject::Check(check) => (1, Some(check.0), None, None),
+        Subject::Agent(agent) => (2, None, Some(agent.0), None),
+        Subject::Slo(id) => (3, None, None, Some(id)),
+        Subject::Manual(_) => (4, None, None, None),
+    }
+}
+
+/// Writes an incident as it is now.
+pub(crate) fn set(tables: Tables<'_>, standing: &Standing, due: Option<UtcMicros>) -> Result<(), StoreError> {
+    let Standing { bucket, incident, about, .. } = standing;
+    let Incident { id, subject, kind, life } = incident;
+    let (code, check, agent, object) = columns(subject);
+    let json = |value: serde_json::Result<String>| value.map_err(|error| bad("incident", error));
+    tables
+        .prepare_cached(
+            "INSERT INTO incident(bucket, incident_id, subject, check_no, agent_no, object_id, kind, state, suspected_us, opened_us, \
+             resolved_us, due_us, life, about) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+             ON CONFLICT (bucket, incident_id) DO UPDATE SET state = excluded.state, opened_us = excluded.opened_us, \
+             resolved_us = excluded.resolved_us, due_us = excluded.due_us, life = excluded.life, about = excluded.about",
+        )?
+        .execute(params![
+            bucket.0,
+            id.0,
+            code,
+            check,
+            agent,
+            object,
+            kind.as_str(),
+            life.state.as_str(),
+            life.suspected_at.0,
+            life.opened_at.map(|at| at.0),
+            life.resolved_at.map(|at| at.0),
+            due.map(|at| at.0),
+            json(serde_json::to_string(life))?,
+            json(serde_json::to_string(about))?,
+        ])?;
+    Ok(())
+}
+
+/// Removes a suspicion that came to nothing.
+pub(crate) fn remove(tables: Tables<'_>, standing: &Standing) -> Result<(), StoreError> {
+    let id = &standing.incident.id.0;
+    for sql in [
+        "DELETE FROM incident_entry WHERE bucket = ?1 AND incident_id = ?2",
+        "DELETE FROM incident WHERE bucket = ?1 AND incident_id = ?2",
+    ] {
+        tables.prepare_cached(sql)?.execute(params![standing.bucket.0, id])?;
+    }
+    Ok(())
+}
+
+const COLUMNS: &str = "bucket, incident_id, subject, check_no, agent_no, object_id, kind, life, about, \
+                       (SELECT max(number) FROM incident_entry e WHERE e.bucket = i.bucket AND e.incident_id = i.incident_id)";
+
+fn read(row: &Row<'_>) -> Result<Standing, StoreError> {
+    let id = IncidentId(row.get(1)?);
+    let subject = match row.get::<_, u8>(2)? {
+        1 => Subject::Check(CheckNo(row.get(3)?)),
+        2 => Subject::Agent(AgentNo(row.get(4)?)),
+        3 => Subject::Slo(row.get(5)?),
+        4 => Subject::Manual(id.clone()),
+        code => return Err(bad("incident", format!("{id}: subject {code}"))),
+    };
+    let kind: String = row.get(6)?;
+    let kind = IncidentKind::parse(&kind).ok_or_else(|| bad("incident", format!("{id}: kind {kind:?}")))?;
+    let json = |error: serde_json::Error| bad("incident", format!("{id}: {error}"));
+    let life: Life = serde_json::from_str(&row.get::<_, String>(7)?).map_err(json)?;
+    let about: About = serde_json::from_str(&row.get::<_, String>(8)?).map_err(json)?;
+    let entries: Option<i64> = row.get(9)?;
+    let incident = Incident { id, subject, kind, life };
+    Ok(Standing { bucket: Bucket(row.get(0)?), incident, about, entries: entries.unwrap_or(0).cast_unsigned() })
+}
+
+fn many(tables: Tables<'_>, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Standing>, StoreError> {
+    let mut statement = tables.prepare(&format!("SELECT {COLUMNS} FROM incident i WHERE {condition}"))?;
+    let mut rows = statement.query(params)?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(read(row)?);
+    }
+    Ok(out)
+}
+
+/// The incidents that are not over, and those that ended after an instant.
+pub(crate) fn standing(tables: Tables<'_>, ended_after: UtcMicros) -> Result<Vec<Standing>, StoreError> {
+    many(tables, "resolved_us IS NULL OR resolved_us > ?1 ORDER BY suspected_us, incident_id", params![ended_after.0])
+}
+
+/// The incidents that opened before the end of a period and were not over before its start, newest first, at most `limit`; suspicions too.
+pub(crate) fn in_period(tables: Tables<'_>, period: Span, limit: usize) -> Result<Vec<Standing>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    many(
+        tables,
+        "suspected_us < ?1 AND (resolved_us IS NULL OR resolved_us >= ?2) ORDER BY suspected_us DESC, incident_id DESC LIMIT ?3",
+        params![period.to.0, period.from.0, limit],
+    )
+}
+
+/// An incident by its id.
+pub(crate) fn one(tables: Tables<'_>, id: &IncidentId) -> Result<Option<Standing>, StoreError> {
+    Ok(many(tables, "incident_id = ?1", params![id.0])?.pop())
+}
+
+/// The hash of an entry: over that of the entry before (none of the first), its number, instant, author and body.
+pub(crate) fn entry_hash(before: &[u8], number: u64, at: UtcMicros, author: &str, body: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(before);
+    hash.update(number.to_le_bytes());
+    hash.update(at.0.to_le_bytes());
+    hash.update((author.len() as u64).to_le_bytes());
+    hash.update(author);
+    hash.update(body);
+    hash.finalize().into()
+}
+
+/// Adds an entry to an incident's history.
+pub(crate) fn append_entry(
+    tables: Tables<'_>,
+    (bucket, id): (Bucket, &IncidentId),
+    number: u64,
+    at: UtcMicros,
+    author: &str,
+    record: &Record,
+) -> Result<(), StoreError> {
+    let body = serde_json::to_string(record).map_err(|error| bad("incident_entry", error))?;
+    let before: Option<Vec<u8>> = tables
+        .prepare_cached("SELECT hash FROM incident_entry WHERE bucket = ?1 AND incident_id = ?2 AND number = ?3")?
+        .query_row(params![bucket.0, id.0, number.cast_signed() - 1], |row| row.get(0))
+        .optional()?;
+    let hash = entry_hash(&before.unwrap_or_default(), number, at, author, &body);
+    tables
+        .prepare_cached(
+            "INSERT INTO incident_entry(bucket, incident_id, number, at_us, author, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![bucket.0, id.0, number.cast_signed(), at.0, author, body, hash])?;
+    Ok(())
+}
+
+/// An incident's history, oldest first.
+pub(crate) fn entries(tables: Tables<'_>, id: &IncidentId) -> Result<Vec<StoredEntry>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT e.number, e.at_us, e.author, e.body, e.hash FROM incident i JOIN incident_entry e USING (bucket, incident_id) \
+         WHERE i.incident_id = ?1 ORDER BY e.number",
+    )?;
+    let mut rows = statement.query(params![id.0])?;
+    let mut out = Vec::new();
+    let mut before: Vec<u8> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (number, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (author, body, hash): (String, String, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
+        let expected = entry_hash(&before, number.cast_unsigned(), UtcMicros(at), &author, &body);
+        let record = serde_json::from_str(&body).map_err(|error| bad("incident_entry", format!("{id}: {error}")))?;
+        out.push(StoredEntry {
+            number: number.cast_unsigned(),
+            at: UtcMicros(at),
+            author,
+            record,
+            intact: expected.as_slice() == hash.as_slice(),
+        });
+        before = hash;
+    }
+    Ok(out)
+}

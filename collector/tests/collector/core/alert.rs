@@ -1,0 +1,71 @@
+//! From results to incidents and messages.
+
+use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::outbox::{Attempt, Outcome};
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::incident::{IncidentKind, NoticeEvent};
+use sitepulse_model::record::ProbeState;
+
+use super::world::{at, enrol, entry, in_memory, job, options, result};
+
+const FILE: &str = r#"
+[[check]]
+id = "shop"
+kind = "http"
+url = "http://127.0.0.1:1/"
+interval = "30s"
+
+[[channel]]
+id = "ops-hook"
+kind = "webhook"
+url = "https://ops.example/hook"
+
+[[escalation]]
+id = "default"
+default = true
+levels = [ { after = "0s", notify = ["ops-hook"] }, { after = "10m", notify = ["ops-hook"] } ]
+"#;
+
+/// A collector with one agent and the file's check.
+fn watched(file: &str) -> (Engine, AgentNo, CheckNo) {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", Some("eu-west-1")).agent;
+    let written = checkfile::parse(&[Source { name: "checks.toml".into(), text: file.into() }]).unwrap();
+    engine.apply(written, &options(), at(0)).unwrap();
+    let check = engine.shared().book().checks().next().unwrap().number;
+    (engine, agent, check)
+}
+
+fn report(engine: &mut Engine, agent: AgentNo, check: CheckNo, seq: u64, seconds: i64, state: ProbeState) {
+    let entry = entry(engine, seq, result(check, seconds, state));
+    let received_at = entry.record.scheduled().plus_us(200_000);
+    let mut job = job(agent, vec![entry]);
+    job.received_at = received_at;
+    engine.ingest(vec![job]).unwrap();
+    engine.watch(received_at).unwrap();
+}
+
+#[test]
+fn a_confirmed_outage_opens_one_incident_and_its_end_resolves_it() {
+    let (mut engine, agent, check) = watched(FILE);
+    let mut seen = Vec::new();
+    for (seq, state) in [ProbeState::Up, ProbeState::Down, ProbeState::Down, ProbeState::Up].into_iter().enumerate() {
+        let seconds = 30 * i64::try_from(seq).unwrap();
+        report(&mut engine, agent, check, seq as u64, seconds, state);
+        let now = at(seconds + 40);
+        for message in engine.lease(now, 10).unwrap() {
+            seen.push((seq, message.notice.incident.kind, message.notice.event, message.key.to_string()));
+            let attempt = Attempt { at: now, took_us: 1, outcome: Outcome::Delivered, note: "HTTP 200".into() };
+            engine.mark(message, &attempt).unwrap();
+        }
+    }
+    let id = seen[0].3.split('/').next().unwrap().to_owned();
+    assert_eq!(
+        seen,
+        [
+            (2, IncidentKind::Down, NoticeEvent::Opened, format!("{id}/1/ops-hook")),
+            (3, IncidentKind::Down, NoticeEvent::Resolved, format!("{id}/2/ops-hook")),
+        ]
+    );
+}

@@ -1,0 +1,540 @@
+//! The life of one incident: a machine that is handed what the present says and what people do, and hands back what to write down and whom to tell.
+//!
+//! - A suspicion that is confirmed opens; one that is not is gone without a trace.
+//! - Open, it climbs its ladder ([`Ladder`]) until somebody acknowledges or it resolves. What holds it (maintenance, a silence, a parent that is down) stops the
+//!   ladder's clock: what is still due when the hold ends goes out then, and later levels keep their distance.
+//! - An acknowledgement pauses the ladder for the policy's `ack_pause`; then the incident is open again and the level that was reached is due again.
+//! - It resolves when the present is fine, and opens again when that does not last ([`Rules::reopen_window_us`]). More than [`FLAPS_MAX`] edges within
+//!   [`FLAP_WINDOW_US`] make it flapping: it stays open over later edges, in silence, until they get fewer.
+//! - Who resolves it by hand while the evidence is still bad is believed until the evidence was fine once.
+//!
+//! Everything is a function of the calls in their order; instants that go back (a clock that was set) change no order and fire nothing twice.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, HoldReason, IncidentId, IncidentKind, IncidentState, NoticeEvent, Severity, Subject};
+use crate::escalation::{EscalationPolicy, Ladder};
+use crate::time::UtcMicros;
+
+/// Edges are counted over this long, in microseconds: 30 min.
+pub const FLAP_WINDOW_US: i64 = 30 * 60 * 1_000_000;
+/// More edges than this within the window are flapping.
+pub const FLAPS_MAX: usize = 4;
+/// Within this long a resolved incident opens again, where nothing else is said, in microseconds: 5 min.
+pub const REOPEN_WINDOW_US: i64 = 5 * 60 * 1_000_000;
+
+/// What an incident is judged by at a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Within this long after it resolved it opens again instead of a new one, in microseconds.
+    pub reopen_window_us: i64,
+    /// Whom to tell; `None`: nobody.
+    pub policy: Option<&'a EscalationPolicy>,
+}
+
+/// Something that happens to an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// The present says this.
+    Condition(Condition),
+    /// Its pages wait for this, or for nothing.
+    Hold(Option<HoldReason>),
+    /// Somebody takes it.
+    Acknowledge {
+        /// Who.
+        by: &'a str,
+    },
+    /// Somebody says it is over.
+    Resolve {
+        /// Who.
+        by: &'a str,
+    },
+    /// Somebody opens it again.
+    Reopen {
+        /// Who.
+        by: &'a str,
+    },
+    /// Time has passed.
+    Time,
+}
+
+/// What comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A row of its history.
+    Entry(Entry),
+    /// A step of the ladder: the targets of a level are told.
+    Page {
+        /// Counts the incident's messages from 1: part of their keys.
+        step: u32,
+        /// What for.
+        event: NoticeEvent,
+        /// The level, from 0.
+        level: u32,
+        /// The round, from 0.
+        round: u32,
+    },
+    /// Whoever was told of it before is told this.
+    Tell {
+        /// As in a page.
+        step: u32,
+        /// What.
+        event: NoticeEvent,
+    },
+    /// It was a suspicion and is none any more.
+    Gone,
+}
+
+/// A row of an incident's history, but for the messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "entry")]
+pub enum Entry {
+    /// It opened.
+    Opened {
+        /// How severe.
+        severity: Severity,
+    },
+    /// It opened again.
+    Reopened {
+        /// Who did; `None`: the evidence.
+        by: Option<String>,
+    },
+    /// It matters more than before.
+    Severity {
+        /// How much.
+        to: Severity,
+    },
+    /// It flaps from here on.
+    Flapping,
+    /// It flaps no more.
+    Settled,
+    /// Its pages wait.
+    Held {
+        /// For what.
+        reason: HoldReason,
+    },
+    /// They wait no more.
+    Released,
+    /// Somebody took it.
+    Acknowledged {
+        /// Who.
+        by: String,
+    },
+    /// The acknowledgement's pause is over and it is not.
+    AcknowledgementExpired,
+    /// It is over.
+    Resolved {
+        /// Who says so; `None`: the evidence.
+        by: Option<String>,
+    },
+}
+
+/// Why something cannot be done to an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nobody was told of it yet.
+    #[error("it is only suspected: it opens when it is confirmed")]
+    Suspected,
+    /// It is over.
+    #[error("it is resolved")]
+    Resolved,
+    /// Somebody took it before.
+    #[error("it is acknowledged already")]
+    Acknowledged,
+    /// It is open.
+    #[error("it is open")]
+    Open,
+}
+
+/// One incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// What it is about.
+    pub subject: Subject,
+    /// What kind of trouble.
+    pub kind: IncidentKind,
+    /// All else.
+    pub life: Life,
+}
+
+/// What changes about an incident: as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// How much it matters: the most it ever did.
+    pub severity: Severity,
+    /// Where it is in its life.
+    pub state: IncidentState,
+    /// Since when the evidence is bad: the first failing result.
+    pub since: UtcMicros,
+    /// When it was suspected.
+    pub suspected_at: UtcMicros,
+    /// When it was confirmed first.
+    pub opened_at: Option<UtcMicros>,
+    /// When it was taken; `None` again when that expired or it opened again.
+    pub acknowledged_at: Option<UtcMicros>,
+    /// By whom.
+    pub acknowledged_by: Option<String>,
+    /// When somebody took it for the first time: what MTTA is made of.
+    pub first_acknowledged_at: Option<UtcMicros>,
+    /// When it was over; `None` again when it opened again.
+    pub resolved_at: Option<UtcMicros>,
+    /// Who said so; `None`: the evidence.
+    pub resolved_by: Option<String>,
+    /// How often it opened again.
+    pub reopened: u32,
+    /// Whether the evidence was bad when it was last looked at.
+    pub bad: bool,
+    /// When that changed lately.
+    pub edges: Vec<UtcMicros>,
+    /// Whether it flaps.
+    pub flapping: bool,
+    /// Where it stands on its ladder.
+    pub ladder: Ladder,
+    /// Until when an acknowledgement keeps the ladder still.
+    pub paused_until: Option<UtcMicros>,
+    /// What holds its pages, and since when.
+    pub held: Option<(HoldReason, UtcMicros)>,
+    /// The newest message's number.
+    pub step: u32,
+    /// Whether anybody was told since it opened, or opened again.
+    pub announced: bool,
+    /// Whether anybody was ever told.
+    pub told: bool,
+}
+
+impl Incident {
+    /// A suspicion. `edges` are those of the incident before it of the same subject and kind.
+    pub fn suspected(
+        id: IncidentId,
+        subject: Subject,
+        kind: IncidentKind,
+        severity: Severity,
+        since: UtcMicros,
+        edges: Vec<UtcMicros>,
+        now: UtcMicros,
+    ) -> Self {
+        let life = Life {
+            severity,
+            state: IncidentState::Suspected,
+            since,
+            suspected_at: now,
+            opened_at: None,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            first_acknowledged_at: None,
+            resolved_at: None,
+            resolved_by: None,
+            reopened: 0,
+            bad: false,
+            edges,
+            flapping: false,
+            ladder: Ladder::starting(now),
+            paused_until: None,
+            held: None,
+            step: 0,
+            announced: false,
+            told: false,
+        };
+        Self { id, subject, kind, life }
+    }
+
+    /// Takes something in, then does what is due.
+    ///
+    /// # Errors
+    /// When a person asks for what its state does not allow: nothing changed then.
+    pub fn handle(&mut self, input: Input<'_>, rules: &Rules<'_>, now: UtcMicros) -> Result<Vec<Output>, Refusal> {
+        let mut out = Vec::new();
+        let life = &mut self.life;
+        match input {
+            Input::Condition(condition) => life.condition(condition, rules, now, &mut out),
+            Input::Hold(reason) => life.hold(reason, now, &mut out),
+            Input::Acknowledge { by } => life.acknowledge(by, rules, now, &mut out)?,
+            Input::Resolve { by } => life.resolve_by(by, now, &mut out)?,
+            Input::Reopen { by } => match life.state {
+                IncidentState::Resolved => life.reopen(Some(by.into()), now, &mut out),
+                IncidentState::Suspected => return Err(Refusal::Suspected),
+                IncidentState::Open | IncidentState::Acknowledged => return Err(Refusal::Open),
+            },
+            Input::Time => {}
+        }
+        life.timers(rules, now, &mut out);
+        Ok(out)
+    }
+
+    /// When something is due without any input; `None`: nothing is.
+    pub fn poll_timeout(&self, rules: &Rules<'_>) -> Option<UtcMicros> {
+        let life = &self.life;
+        let settles = || life.edges.iter().rev().nth(FLAPS_MAX).map(|edge| edge.plus_us(FLAP_WINDOW_US));
+        let flap = if life.flapping { settles() } else { None };
+        let ladder = match life.state {
+            IncidentState::Open if life.held.is_none() => rules.policy.and_then(|policy| life.ladder.due(policy)),
+            IncidentState::Acknowledged => life.paused_until,
+            IncidentState::Open | IncidentState::Suspected | IncidentState::Resolved => None,
+        };
+        [flap, ladder].into_iter().flatten().min()
+    }
+
+    /// Whether nothing that comes later can be about it: over for longer than edges and reopening look back.
+    pub fn is_past(&self, rules: &Rules<'_>, now: UtcMicros) -> bool {
+        let keep = rules.reopen_window_us.max(FLAP_WINDOW_US);
+        // Who resolved it by hand is believed for as long as the evidence is bad.
+        !(self.life.bad && self.life.resolved_by.is_some())
+            && self.life.resolved_at.is_some_and(|at| now.us_since(at) > keep)
+    }
+}
+
+impl Life {
+    fn condition(&mut self, condition: Condition, rules: &Rules<'_>, now: UtcMicros, out: &mut Vec<Output>) {
+        match (self.state, condition) {
+            (IncidentState::Suspected, Condition::Bad { since, severity }) => {
+                (self.since, self.severity) = (since, severity);
+                self.edge(true, now);
+                self.state = IncidentState::Open;
+                self.opened_at = Some(now);
+                self.start_ladder(now);
+                out.push(Output::Entry(Entry::Opened { severity }));
+                self.note_flapping(out);
+            }
+            (IncidentState::Suspected, Condition::Suspect { since, severity }) => {
+                (self.since, self.severity) = (since, severity);
+            }
+            (IncidentState::Suspected, Condition::Good | Condition::Unknown) => out.push(Output::Gone),
+            (IncidentState::Open | IncidentState::Acknowledged, Condition::Bad { severity, .. }) => {
+                self.edge(true, now);
+                if severity > self.severity {
+                    self.severity = severity;
+                    out.push(Output::Entry(Entry::Severity { to: severity }));
+                }
+            }
+            (IncidentState::Open | IncidentState::Acknowledged, Condition::Good) => {
+                self.edge(false, now);
+                if !self.flapping {
+                    self.resolve(None, now, out);
+                }
+            }
+            (IncidentState::Resolved, Condition::Bad { severity, .. }) => {
+                let dismissed = self.bad && self.resolved_by.is_some();
+                let recent = self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us);
+                if !dismissed && recent {
+                    self.edge(true, now);
+                    self.severity = self.severity.max(severity);
+                    self.reopen(None, now, out);
+                }
+            }
+            (IncidentState::Resolved, Condition::Good) => self.bad = false,
+            (
+                IncidentState::Open | IncidentState::Acknowledged | IncidentState::Resolved,
+                Condition::Suspect { .. } | Condition::Unknown,
+            ) => {}
+        }
+    }
+
+    fn hold(&mut self, reason: Option<HoldReason>, now: UtcMicros, out: &mut Vec<Output>) {
+        match (self.held, reason) {
+            (None, Some(reason)) => {
+                self.held = Some((reason, now));
+                if self.state.is_open() {
+                    out.push(Output::Entry(Entry::Held { reason }));
+                }
+            }
+            (Some((_, since)), None) => {
+                self.held = None;
+                if self.state.is_open() {
+                    self.ladder.base = self.ladder.base.plus_us(now.us_since(since).max(0));
+                    out.push(Output::Entry(Entry::Released));
+                }
+            }
+            (Some((before, since)), Some(reason)) => {
+                self.held = Some((reason, since));
+                if before != reason && self.state.is_open() {
+                    out.push(Output::Entry(Entry::Held { reason }));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        by: &str,
+        rules: &Rules<'_>,
+        now: UtcMicros,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Refusal> {
+        match self.state {
+            IncidentState::Suspected => return Err(Refusal::Suspected),
+            IncidentState::Resolved => return Err(Refusal::Resolved),
+            IncidentState::Acknowledged => return Err(Refusal::Acknowledged),
+            IncidentState::Open => {}
+        }
+        self.state = IncidentState::Acknowledged;
+        self.acknowledged_at = Some(now);
+        self.acknowledged_by = Some(by.into());
+        self.first_acknowledged_at.get_or_insert(now);
+        self.paused_until = rules.policy.map(|policy| now.plus_us(policy.ack_pause_us()));
+        out.push(Output::Entry(Entry::Acknowledged { by: by.into() }));
+        self.tell(NoticeEvent::Acknowledged, out);
+        Ok(())
+    }
+
+    fn resolve_by(&mut self, by: &str, now: UtcMicros, out: &mut Vec<Output>) -> Result<(), Refusal> {
+        match self.state {
+            IncidentState::Suspected => Err(Refusal::Suspected),
+            IncidentState::Resolved => Err(Refusal::Resolved),
+            IncidentState::Open | IncidentState::Acknowledged => {
+                self.resolve(Some(by.into()), now, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn resolve(&mut self, by: Option<String>, now: UtcMicros, out: &mut Vec<Output>) {
+        self.state = IncidentState::Resolved;
+        self.resolved_at = Some(now);
+        self.resolved_by.clone_from(&by);
+        self.paused_until = None;
+        self.ladder.ended = true;
+        self.flapping = false;
+        out.push(Output::Entry(Entry::Resolved { by }));
+        if self.announced {
+            self.tell(NoticeEvent::Resolved, out);
+        }
+    }
+
+    fn reopen(&mut self, by: Option<String>, now: UtcMicros, out: &mut Vec<Output>) {
+        self.state = IncidentState::Open;
+        (self.resolved_at, self.resolved_by) = (None, None);
+        (self.acknowledged_at, self.acknowledged_by) = (None, None);
+        self.reopened += 1;
+        self.announced = false;
+        self.start_ladder(now);
+        out.push(Output::Entry(Entry::Reopened { by }));
+        self.note_flapping(out);
+    }
+
+    fn start_ladder(&mut self, now: UtcMicros) {
+        self.ladder = Ladder::starting(now);
+        self.held = self.held.map(|(reason, _)| (reason, now));
+    }
+
+    /// Notes that the evidence turned.
+    fn edge(&mut self, bad: bool, now: UtcMicros) {
+        if self.bad != bad {
+            self.bad = bad;
+            self.edges.push(now);
+        }
+        self.edges.retain(|edge| now.us_since(*edge) < FLAP_WINDOW_US);
+    }
+
+    fn note_flapping(&mut self, out: &mut Vec<Output>) {
+        if !self.flapping && self.edges.len() > FLAPS_MAX {
+            self.flapping = true;
+            out.push(Output::Entry(Entry::Flapping));
+        }
+    }
+
+    fn tell(&mut self, event: NoticeEvent, out: &mut Vec<Output>) {
+        if self.told {
+            self.step += 1;
+            out.push(Output::Tell { step: self.step, event });
+        }
+    }
+
+    fn timers(&mut self, rules: &Rules<'_>, now: UtcMicros, out: &mut Vec<Output>) {
+        if self.flapping {
+            self.edges.retain(|edge| now.us_since(*edge) < FLAP_WINDOW_US);
+            if self.edges.len() <= FLAPS_MAX {
+                self.flapping = false;
+                out.push(Output::Entry(Entry::Settled));
+                if !self.bad {
+                    self.resolve(None, now, out);
+                }
+            }
+        }
+        let Some(policy) = rules.policy else { return };
+        if self.state == IncidentState::Acknowledged && self.paused_until.is_some_and(|until| until <= now) {
+            self.state = IncidentState::Open;
+            (self.acknowledged_at, self.acknowledged_by, self.paused_until) = (None, None, None);
+            self.ladder.resume(policy, now);
+            out.push(Output::Entry(Entry::AcknowledgementExpired));
+        }
+        while self.state == IncidentState::Open
+            && self.held.is_none()
+            && self.ladder.due(policy).is_some_and(|due| due <= now)
+        {
+            let (level, round) = (self.ladder.next, self.ladder.round);
+            let at_least = policy.levels.get(level as usize).and_then(|level| level.at_least);
+            if at_least.is_none_or(|least| self.severity >= least) {
+                let event = if self.announced { NoticeEvent::Escalated } else { NoticeEvent::Opened };
+                (self.announced, self.told) = (true, true);
+                self.step += 1;
+                out.push(Output::Page { step: self.step, event, level, round });
+            }
+            self.ladder.advance(policy);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::escalation::Level;
+    use crate::id::CheckNo;
+
+    const S: i64 = 1_000_000;
+
+    fn policy() -> EscalationPolicy {
+        let level = |after: &str| Level { after: after.into(), notify: alloc::vec!["ops".into()], at_least: None };
+        let levels = alloc::vec![level("0s"), level("10m")];
+        EscalationPolicy { id: "p".into(), default: true, levels, repeat: 1, ack_pause: "60m".into() }
+    }
+
+    fn at(seconds: i64) -> UtcMicros {
+        UtcMicros(seconds * S)
+    }
+
+    fn suspected() -> Incident {
+        let (id, subject) = (IncidentId("i".into()), Subject::Check(CheckNo(1)));
+        Incident::suspected(id, subject, IncidentKind::Down, Severity::Major, at(0), Vec::new(), at(0))
+    }
+
+    fn bad() -> Input<'static> {
+        Input::Condition(Condition::Bad { since: at(0), severity: Severity::Major })
+    }
+
+    fn steps(out: &[Output]) -> Vec<(u32, NoticeEvent)> {
+        out.iter()
+            .filter_map(|output| match output {
+                Output::Page { step, event, .. } | Output::Tell { step, event } => Some((*step, *event)),
+                Output::Entry(_) | Output::Gone => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_acknowledgement_pauses_the_ladder_at_the_level_it_had_reached() {
+        let policy = policy();
+        let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy: Some(&policy) };
+        let mut incident = suspected();
+        let mut go = |input, now| incident.handle(input, &rules, now).map(|out| steps(&out));
+        assert_eq!(go(bad(), at(10)).unwrap(), [(1, NoticeEvent::Opened)]);
+        assert_eq!(go(Input::Time, at(609)).unwrap(), []);
+        assert_eq!(go(Input::Time, at(610)).unwrap(), [(2, NoticeEvent::Escalated)]);
+        assert_eq!(go(Input::Acknowledge { by: "ana" }, at(700)).unwrap(), [(3, NoticeEvent::Acknowledged)]);
+        assert_eq!(go(Input::Time, at(700 + 3_599)).unwrap(), []);
+        assert_eq!(go(Input::Time, at(700 + 3_600)).unwrap(), [(4, NoticeEvent::Escalated)]);
+        assert_eq!(go(Input::Condition(Condition::Good), at(5_000)).unwrap(), [(5, NoticeEvent::Resolved)]);
+    }
+
+    #[test]
+    fn a_suspicion_that_is_not_confirmed_is_gone() {
+        let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy: None };
+        let mut incident = suspected();
+        assert_eq!(incident.handle(Input::Condition(Condition::Good), &rules, at(1)).unwrap(), [Output::Gone]);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a message about an incident says: facts alone, ready for any channel's template. Kept in the outbox, so a message is the same however often it is sent.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::incident::{IncidentKind, IncidentState, NoticeEvent, Severity};
+use crate::time::UtcMicros;
+
+/// One message's facts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What it is sent for.
+    pub event: NoticeEvent,
+    /// `INCIDENT/STEP/CHANNEL`: the same for every attempt; who receives it twice can tell.
+    pub key: String,
+    /// The step within the incident, from 1; 0 of a test.
+    pub step: u32,
+    /// When the step was.
+    pub at: UtcMicros,
+    /// The incident as it was then.
+    pub incident: IncidentFacts,
+    /// What else a woken person needs.
+    pub context: Context,
+}
+
+/// An incident's facts, as every list and message tells them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentFacts {
+    /// Its id.
+    pub id: String,
+    /// The check's id, where it is about one.
+    pub check: Option<String>,
+    /// The agent's name, where it is about one.
+    pub agent: Option<String>,
+    /// The objective's id, where it is about one.
+    pub slo: Option<String>,
+    /// What kind of trouble.
+    pub kind: IncidentKind,
+    /// Where it is in its life.
+    pub state: IncidentState,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Since when the evidence is bad.
+    pub since: UtcMicros,
+    /// When it was confirmed.
+    pub opened_at: Option<UtcMicros>,
+    /// When it was taken.
+    pub acknowledged_at: Option<UtcMicros>,
+    /// When it was over.
+    pub resolved_at: Option<UtcMicros>,
+    /// Whether it flaps.
+    pub flapping: bool,
+}
+
+/// What a woken person needs beside the incident itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Context {
+    /// What is checked, for people: `https://shop.example/`.
+    pub target: Option<String>,
+    /// Where it is seen from: regions whose agents say so.
+    pub regions: Vec<String>,
+    /// In how many regions it is watched.
+    pub regions_of: u32,
+    /// The first failing phase: `connect`.
+    pub phase: Option<String>,
+    /// The cause, of the closed list: `connection_refused`.
+    pub cause: Option<String>,
+    /// One line that explains it.
+    pub explanation: Option<String>,
+    /// For a manual incident, or what somebody wrote.
+    pub title: Option<String>,
+    /// Checks that an agent's silence leaves unwatched, or that hang on this one.
+    pub checks: Vec<String>,
+    /// Who acknowledged or resolved it.
+    pub by: Option<String>,
+    /// The incident's page.
+    pub link: Option<String>,
+    /// Acknowledges it: signed, for this incident alone.
+    pub acknowledge_link: Option<String>,
+}
