@@ -41,8 +41,10 @@ fn hostile_report() -> String {
     .to_string()
 }
 
+/// Rows of a table; of results, which share rows, the records.
 async fn rows(pages: &Pages, what: &str) -> i64 {
-    let sql = format!("SELECT count(*) FROM {what}");
+    let count = if what.starts_with("result") { "coalesce(sum(records), 0)" } else { "count(*)" };
+    let sql = format!("SELECT {count} FROM {what}");
     let count = move |engine: &mut sitepulse_collector::engine::Engine| {
         engine.store().connection().query_row(&sql, [], |row| row.get(0)).unwrap()
     };
