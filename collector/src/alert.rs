@@ -131,8 +131,8 @@ pub(crate) struct Desk {
     /// Every incident that is not past.
     standing: BTreeMap<IncidentId, Standing>,
     by_key: BTreeMap<(Subject, IncidentKind), IncidentId>,
-    /// Checks that live results came in for since the last look.
-    touched: BTreeSet<CheckNo>,
+    /// Checks that live results came in for since the last look, perhaps several times.
+    touched: Vec<CheckNo>,
     /// What is needed to tell the present from the past.
     pub(crate) present: signals::Present,
     sweep_due: Option<UtcMicros>,
@@ -179,7 +179,12 @@ impl Desk {
     /// A record of an agent is stored that was new.
     pub(crate) fn note(&mut self, agent: AgentNo, record: &record::Record, received: UtcMicros) {
         self.present.note(agent, record, received);
-        self.touched.insert(record.check());
+        // A result pays for a push, a look for the order.
+        if self.touched.len() == self.touched.capacity() {
+            self.touched.sort_unstable();
+            self.touched.dedup();
+        }
+        self.touched.push(record.check());
     }
 
     /// Everything may have changed: definitions, orders, silences.
@@ -360,7 +365,8 @@ impl Engine {
         let changes = {
             let book = shared.book();
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
-            let checks = if everything { None } else { Some(&self.alert.touched) };
+            let touched: BTreeSet<CheckNo> = self.alert.touched.iter().copied().collect();
+            let checks = if everything { None } else { Some(&touched) };
             signals::each(&book, &self.alert, checks, now, |signal| look.signal(signal));
             let timers: Vec<Standing> = self.alert.standing.values().cloned().collect();
             for standing in timers {

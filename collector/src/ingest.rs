@@ -186,9 +186,7 @@ impl Engine {
                 known.take_in(tables, origin, job, judged, &mut appender, &mut pending, outcome, fresh)?;
             }
             let arrival = appender.finish()?;
-            for (key, mark) in &pending.marks {
-                rows::set_mark(tables, *key, mark)?;
-            }
+            rows::set_marks(tables, &pending.marks)?;
             let late = {
                 let book = self.shared.book();
                 self.amend.sort(&pending.old, |check, revision| book.holds(check, revision))
@@ -208,9 +206,8 @@ impl Engine {
         let set_aside = outcomes.iter().map(|outcome| outcome.set_aside).sum();
         let mut book = self.shared.book_mut();
         self.amend.take(&late, |(check, agent)| book.pair(check, agent).map(|pair| &pair.series));
-        for ((job, mut judged), fresh) in jobs.into_iter().zip(judged).zip(fresh) {
-            let entries = job.batch.entries.into_iter().enumerate().zip(fresh);
-            for ((index, mut entry), fresh) in entries {
+        for ((job, judged), fresh) in jobs.iter_mut().zip(&mut judged).zip(fresh) {
+            for ((index, entry), fresh) in job.batch.entries.iter_mut().enumerate().zip(fresh) {
                 let Some(arrival) = fresh else { continue };
                 // The newest result of each agent is shown whole.
                 let report = judged.pages.get_mut(&index).and_then(|page| page.documents.report.take());
@@ -218,7 +215,7 @@ impl Engine {
                     put_report(&mut result.facts, json);
                 }
                 self.alert.note(job.agent, &entry.record, job.received_at);
-                book.insert_record(job.agent, arrival, entry.record);
+                book.insert_record(job.agent, arrival, &entry.record);
             }
         }
         for (check, key) in pending.screenshots {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sitepulse_daemon::clock;
+use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_daemon::lock::DataDirLock;
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
@@ -31,6 +31,8 @@ const GROUP_RECORDS_MAX: usize = 16_384;
 const RETRY: Duration = Duration::from_secs(3);
 /// How often a healthy store renews its leases.
 const RENEW: Duration = Duration::from_secs(10);
+/// How long results gather before the checks that they came in for are looked at: a backlog brings the same ones with every batch.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The writer is gone: the program is ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -137,6 +139,7 @@ fn until(due: UtcMicros, now: UtcMicros) -> Duration {
 fn run(mut engine: Engine, queue: &Receiver<Command>) {
     let mut held = None;
     let mut renewed = clock::monotonic();
+    let mut looked: Option<Monotonic> = None;
     loop {
         let wait = if engine.store.health().readiness().is_ok() { RENEW } else { RETRY };
         if clock::monotonic().since(renewed) >= wait {
@@ -149,9 +152,16 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             // Tried again in a while; the store's health notes the outcome.
             drop(engine.settle_within(now, false, TURN_US));
         }
+        let mut wait = wait;
         if engine.watch_due(now) {
-            // Tried again in a second; the store's health notes the outcome.
-            drop(engine.watch(now));
+            let rest = LOOK.saturating_sub(looked.map_or(LOOK, |at| clock::monotonic().since(at)));
+            if rest.is_zero() {
+                looked = Some(clock::monotonic());
+                // Tried again in a second; the store's health notes the outcome.
+                drop(engine.watch(now));
+            } else {
+                wait = wait.min(rest);
+            }
         }
         let dues = [engine.next_settle(), engine.next_watch()].into_iter().flatten();
         let wait = dues.map(|due| until(due, now)).fold(wait, Duration::min);

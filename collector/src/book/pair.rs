@@ -86,7 +86,7 @@ fn cause_index(cause: MissedCause) -> usize {
 
 impl Pair {
     /// Takes in a record; `interval_us` is that of a missed record's revision.
-    pub(crate) fn insert(&mut self, record: Record, interval_us: Option<u64>) {
+    pub(crate) fn insert(&mut self, record: &Record, interval_us: Option<u64>) {
         match record {
             Record::Result(result) => {
                 self.series.insert_result(result.revision, result.scheduled, result.state);
@@ -94,8 +94,8 @@ impl Pair {
                 self.ledger.saw(result.scheduled, result.scheduled);
                 match &mut self.last {
                     Some(last) if last.scheduled > result.scheduled => {}
-                    Some(last) => **last = result,
-                    None => self.last = Some(Box::new(result)),
+                    Some(last) => result.clone_into(last),
+                    None => self.last = Some(Box::new(result.clone())),
                 }
             }
             Record::Missed(missed) => {

@@ -52,16 +52,20 @@ impl OpenLatencies {
         }
         self.newest = if self.count == 0 { sample.scheduled.0 } else { self.newest.max(sample.scheduled.0) };
         self.count += 1;
-        self.bytes.push(if sample.reached { REACHED } else { 0 });
-        put(arrival.0.wrapping_sub(self.last.arrival).cast_unsigned(), &mut self.bytes);
+        // Gathered apart: a list that may have to grow is asked for room once.
+        let mut one = Bytes { room: [0; SAMPLE_BYTES_MAX], length: 1 };
+        let mut present = if sample.reached { REACHED } else { 0 };
+        one.put(arrival.0.wrapping_sub(self.last.arrival).cast_unsigned());
         let step = sample.scheduled.0.wrapping_sub(self.last.scheduled);
-        put(((step << 1) ^ (step >> 63)).cast_unsigned(), &mut self.bytes);
+        one.put(((step << 1) ^ (step >> 63)).cast_unsigned());
         for (bit, phase) in Phase::ALL.iter().enumerate() {
             if let Some(us) = sample.phases.get(*phase) {
-                self.bytes[at] |= 1 << bit;
-                put(us, &mut self.bytes);
+                present |= 1 << bit;
+                one.put(us);
             }
         }
+        one.room[0] = present;
+        self.bytes.extend_from_slice(&one.room[..one.length]);
         self.last = Last { arrival: arrival.0, scheduled: sample.scheduled.0 };
     }
 
@@ -141,14 +145,27 @@ impl Iterator for Iter<'_> {
     }
 }
 
-/// Seven bits a byte, low first.
-#[inline]
-fn put(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+/// Bytes of one sample at most: which phases, and a number of at most ten bytes for the arrival, the slot and each phase.
+const SAMPLE_BYTES_MAX: usize = 1 + 10 * (2 + Phase::ALL.len());
+
+/// The bytes of one sample.
+struct Bytes {
+    room: [u8; SAMPLE_BYTES_MAX],
+    length: usize,
+}
+
+impl Bytes {
+    /// Seven bits a byte, low first.
+    #[inline]
+    fn put(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.room[self.length] = value as u8 | 0x80;
+            self.length += 1;
+            value >>= 7;
+        }
+        self.room[self.length] = value as u8;
+        self.length += 1;
     }
-    out.push(value as u8);
 }
 
 #[inline]

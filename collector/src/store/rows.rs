@@ -625,20 +625,21 @@ pub(crate) fn provenance(tables: Tables<'_>, bucket: Bucket, number: u32) -> Res
         .optional()?)
 }
 
-/// Sets a mark.
-pub(crate) fn set_mark(tables: Tables<'_>, key: MarkKey, mark: &Mark) -> Result<(), StoreError> {
-    tables
-        .prepare_cached(
-            "INSERT INTO mark(bucket, agent_no, incarnation, next_seq, gaps) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (bucket, agent_no, incarnation) DO UPDATE SET next_seq = excluded.next_seq, gaps = excluded.gaps",
-        )?
-        .execute(params![
+/// Sets marks.
+pub(crate) fn set_marks(tables: Tables<'_>, marks: &[(MarkKey, Mark)]) -> Result<(), StoreError> {
+    let mut statement = tables.prepare_cached(
+        "INSERT INTO mark(bucket, agent_no, incarnation, next_seq, gaps) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (bucket, agent_no, incarnation) DO UPDATE SET next_seq = excluded.next_seq, gaps = excluded.gaps",
+    )?;
+    for (key, mark) in marks {
+        statement.execute(params![
             key.bucket.0,
             key.agent.0,
             key.incarnation.0.cast_signed(),
             mark.next().cast_signed(),
             mark.gaps_to_bytes(),
         ])?;
+    }
     Ok(())
 }
 

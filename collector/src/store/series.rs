@@ -171,7 +171,7 @@ impl Sealed {
         if let Record::Result(result) = record {
             self.newest_started = self.newest_started.max(Some(result.started));
         }
-        self.pair.insert(record.clone(), interval_us);
+        self.pair.insert(record, interval_us);
     }
 }
 

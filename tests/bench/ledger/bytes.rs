@@ -11,6 +11,9 @@ use crate::ours::{Feed, Ours};
 use crate::synthetic::Size;
 use crate::{SEED, ledger, setting, verdict};
 
+/// How much of the ledger comes in a few results at a time.
+const SPARSE_US: i64 = 6 * 3_600_000_000;
+
 /// Much less is not told of how a file of years is laid out.
 const RESULTS_MIN: u64 = 500_000;
 
@@ -32,6 +35,14 @@ pub(crate) fn run(below: &Path) {
     let stored = ours.stored as f64;
     let unsealed = (ours.disk_bytes() - empty) as f64 / stored;
     println!("unsealed                {unsealed:>8.1} B; goal <= 45 B: {}", verdict(unsealed <= 45.0));
+
+    // What comes in a second from an agent of 1,000 checks.
+    let mut sparse = Ours::new(&ledger, below);
+    let empty_sparse = sparse.disk_bytes();
+    sparse.fill_by(&mut Feed::new(&ledger), ledger.from.plus_us(SPARSE_US), 17, 1);
+    let bytes = (sparse.disk_bytes() - empty_sparse) as f64 / sparse.stored as f64;
+    println!("unsealed, 17 at a time  {bytes:>8.1} B; goal <= 45 B: {}", verdict(bytes <= 45.0));
+    drop(sparse);
 
     let before = usage::own_cpu_us();
     ours.engine.seal_now().expect("the store takes writes");

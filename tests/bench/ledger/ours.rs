@@ -162,19 +162,24 @@ impl Ours {
 
     /// Takes a part of a ledger in, as it would have arrived. The CPU time that the engine used, in microseconds.
     pub(crate) fn fill(&mut self, feed: &mut Feed<'_>, until: UtcMicros) -> u64 {
+        self.fill_by(feed, until, BATCH, GROUP)
+    }
+
+    /// [`Self::fill`] with at most so many records in a batch, and about so many batches in a transaction.
+    pub(crate) fn fill_by(&mut self, feed: &mut Feed<'_>, until: UtcMicros, batch: usize, group: usize) -> u64 {
         let mut used = 0;
         let mut jobs = Vec::new();
         while let Some(round) = feed.next(until) {
             for (agent, found) in round.found {
-                for part in found.chunks(BATCH) {
+                for part in found.chunks(batch) {
                     let records = part.iter().map(|one| (one.check, self.record(one))).collect();
                     jobs.push(self.job(agent, records, round.at));
+                    if jobs.len() >= group {
+                        let before = usage::own_cpu_us();
+                        self.take(std::mem::take(&mut jobs));
+                        used += usage::own_cpu_us() - before;
+                    }
                 }
-            }
-            if jobs.len() >= GROUP {
-                let before = usage::own_cpu_us();
-                self.take(std::mem::take(&mut jobs));
-                used += usage::own_cpu_us() - before;
             }
         }
         let before = usage::own_cpu_us();
