@@ -54,6 +54,30 @@ pub struct Shared {
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
     pub integrity: Integrity,
+    /// Damage that readers met and the log has told.
+    pub(crate) told: Told,
+}
+
+/// Most things that are told once each; what comes beyond is not told.
+const TOLD_MAX: usize = 1_000;
+
+/// What was told in the log and is not told again with each question.
+#[derive(Debug, Default)]
+pub(crate) struct Told(std::sync::Mutex<std::collections::BTreeSet<String>>);
+
+impl Told {
+    /// Whether this is new.
+    pub(crate) fn first_time(&self, what: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < TOLD_MAX && told.insert(what.to_owned())
+    }
+
+    /// Tells it as an error, the first time.
+    pub(crate) fn error(&self, what: &str) {
+        if self.first_time(what) {
+            tracing::error!("{what}");
+        }
+    }
 }
 
 /// What a look through the whole database found. Shared with readers.
@@ -153,18 +177,18 @@ fn tell(book: &Book, damages: &[Damage]) {
             (Some(month), true) => {
                 let from = sitepulse_daemon::instant::format(month_span(*month).from);
                 tracing::warn!(
-                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from its records, nothing is lost"
+                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from its records, nothing is lost (the table quarantine keeps what stood there)"
                 );
             }
             (Some(month), false) => {
                 let from = sitepulse_daemon::instant::format(month_span(*month).from);
                 tracing::error!(
-                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from the records that are left: restore a backup if older ones matter"
+                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from the records that are left, the table quarantine keeps what stood there: restore a backup if older ones matter"
                 );
             }
             (None, _) => {
                 tracing::error!(
-                    "table pair: check {check}, agent {agent}: {why}; counted anew from the records that are left: restore a backup if the counts of older ones matter"
+                    "table pair: check {check}, agent {agent}: {why}; counted anew from the records that are left, the table quarantine keeps what stood there: restore a backup if the counts of older ones matter"
                 );
             }
         }
@@ -312,7 +336,7 @@ impl Engine {
         tracing::info!(sealed, unsealed, took_ms, "the book is rebuilt from the store");
         let heartbeats = Heartbeats::rebuild(rows::heartbeats(tables)?);
         if !damages.is_empty() {
-            store.write(|tables| mend::write(tables, &damages))?;
+            store.write(|tables| mend::write(tables, &damages, now))?;
         }
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
@@ -328,6 +352,7 @@ impl Engine {
             runs: RunDesk::default(),
             counters: Counters::default(),
             integrity: Integrity::default(),
+            told: Told::default(),
         };
         Ok(Self {
             store,

@@ -7,6 +7,7 @@
 //! histories read, a transaction in which all of it or nothing becomes durable.
 
 pub mod amendments;
+pub(crate) mod aside;
 pub mod backup;
 pub mod chunk;
 pub mod definition;

@@ -3,7 +3,7 @@
 //! To be run at one instant ([`super::Reader::at_one_instant`]): between two reads a record could move from the one to the other.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 
 use rusqlite::{Connection, params};
@@ -13,7 +13,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::chunk::{self, Stored};
 use super::rows::Arrival;
-use super::seal::{self, PairKey};
+use super::seal::{self, PairKey, Unreadable};
 use super::{StoreError, Tables};
 
 fn bad(table: &'static str, what: impl ToString) -> StoreError {
@@ -59,6 +59,55 @@ pub struct DamagedChunk {
 pub struct ReadBack {
     /// Chunks that cannot be read.
     pub damaged: Vec<DamagedChunk>,
+    /// Records that lie outside of chunks and cannot be read. Of the check's whole bucket: which check they were of is lost with them.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Records that are not sealed, by check, in few bytes: for whoever reads many checks at one instant.
+#[derive(Debug, Default)]
+pub(crate) struct Unsealed {
+    checks: BTreeMap<CheckNo, Vec<u8>>,
+    /// What cannot be read, of all checks.
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// Bytes before a record's body: agent, incarnation, number, provenance, length.
+const UNSEALED_HEAD: usize = 28;
+
+impl Unsealed {
+    /// All of them. One pass over the rows; memory: their bodies and [`UNSEALED_HEAD`] bytes each.
+    pub(crate) fn read(tables: Tables<'_>) -> Result<Self, StoreError> {
+        let mut checks: BTreeMap<CheckNo, Vec<u8>> = BTreeMap::new();
+        let mut unreadable = seal::unsealed_kept(tables, None, None, |Kept { agent, stored }| {
+            let out = checks.entry(stored.record.check()).or_default();
+            let at = out.len();
+            out.extend_from_slice(&agent.0.to_le_bytes());
+            out.extend_from_slice(&stored.incarnation.0.to_le_bytes());
+            out.extend_from_slice(&stored.seq.0.to_le_bytes());
+            out.extend_from_slice(&stored.provenance.to_le_bytes());
+            out.extend_from_slice(&[0; 4]);
+            sitepulse_wire::record::encode(&stored.record, out);
+            let length = (out.len() - at - UNSEALED_HEAD) as u32;
+            out[at + UNSEALED_HEAD - 4..at + UNSEALED_HEAD].copy_from_slice(&length.to_le_bytes());
+        })?;
+        unreadable.extend(seal::set_aside(tables, None, None)?);
+        Ok(Self { checks, unreadable })
+    }
+
+    /// Those of a check, in order of arrival.
+    fn of(&self, check: CheckNo) -> impl Iterator<Item = Kept> {
+        let mut rest = self.checks.get(&check).map_or(&[][..], Vec::as_slice);
+        std::iter::from_fn(move || {
+            let (head, bodies) = rest.split_first_chunk::<UNSEALED_HEAD>()?;
+            let four = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+            let eight = |at: usize| u64::from(four(at)) | u64::from(four(at + 4)) << 32;
+            let (body, next) = bodies.split_at_checked(four(24) as usize)?;
+            rest = next;
+            let record = sitepulse_wire::record::decode(body).ok()?;
+            let stored = Stored { incarnation: Incarnation(eight(4)), seq: Seq(eight(12)), provenance: four(20), record };
+            Some(Kept { agent: AgentNo(four(0)), stored })
+        })
+    }
 }
 
 /// The chunks of a check that speak of a span, of one agent or of all, by first slot.
@@ -156,12 +205,39 @@ pub(crate) fn records_of(
     span: Span,
     mut each: impl FnMut(Kept) -> ControlFlow<()>,
 ) -> Result<ReadBack, StoreError> {
-    let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
-    seal::unsealed_of(tables, bucket, check, agent, |kept| {
-        if speaks_of(&kept.stored.record, span) {
-            waiting.push(Reverse(Waiting(kept)));
+    let mut unsealed = Vec::new();
+    let mut unreadable = seal::unsealed_kept(tables, Some(bucket), agent, |kept| {
+        if kept.stored.record.check() == check {
+            unsealed.push(kept);
         }
     })?;
+    unreadable.extend(seal::set_aside(tables, Some(bucket), agent)?);
+    let mut told = merged(tables, (bucket, check), agent, span, unsealed.into_iter(), &mut each)?;
+    told.unreadable = unreadable;
+    Ok(told)
+}
+
+/// [`records_of`] all agents, with what is not sealed as it was read for many checks at the same instant; what of that cannot be read stands there.
+pub(crate) fn records_with(
+    tables: Tables<'_>,
+    unsealed: &Unsealed,
+    (bucket, check): (Bucket, CheckNo),
+    span: Span,
+    mut each: impl FnMut(Kept) -> ControlFlow<()>,
+) -> Result<ReadBack, StoreError> {
+    merged(tables, (bucket, check), None, span, unsealed.of(check), &mut each)
+}
+
+fn merged(
+    tables: Tables<'_>,
+    (bucket, check): (Bucket, CheckNo),
+    agent: Option<AgentNo>,
+    span: Span,
+    unsealed: impl Iterator<Item = Kept>,
+    each: &mut dyn FnMut(Kept) -> ControlFlow<()>,
+) -> Result<ReadBack, StoreError> {
+    let unsealed = unsealed.filter(|kept| speaks_of(&kept.stored.record, span));
+    let mut waiting: BinaryHeap<Reverse<Waiting>> = unsealed.map(|kept| Reverse(Waiting(kept))).collect();
     let mut told = ReadBack::default();
     let mut heads = chunk_heads(tables, bucket, check, agent, span)?.into_iter().peekable();
     loop {

@@ -12,6 +12,7 @@ use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
 
+use super::aside::{self, Aside};
 use super::chunk::Stored;
 use super::mend::{self, Damage};
 use super::records::Kept;
@@ -24,6 +25,9 @@ use crate::seal::Intervals;
 pub(crate) const ROWS_MAX: u64 = 32_000;
 /// Most bytes of records of one bucket that are sealed in one transaction.
 const BYTES_MAX: u64 = 16 << 20;
+
+/// Why a record lies in the table `quarantine` that could not be read when it was to be sealed.
+const SET_ASIDE: &str = "damaged";
 
 fn bad(table: &'static str, what: impl ToString) -> StoreError {
     StoreError::BadRow { table, what: what.to_string() }
@@ -101,37 +105,71 @@ fn is_sealed(sealed: &Upto, bucket: u8, arrival: i64) -> Result<bool, StoreError
     Ok(arrival <= upto.0)
 }
 
-/// Calls `each` with every record of a check that is not sealed, of one agent or of all, in order of arrival. A pass over all such rows.
-pub(crate) fn unsealed_of(
+/// Rows of `result` that are left out because they cannot be read: whose check's they were, and of when, nobody can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Who sent them; `None` where their source is lost.
+    pub agent: Option<AgentNo>,
+    /// How many.
+    pub records: u64,
+    /// Whether they lie in the table `quarantine` by now, else still in `result`.
+    pub set_aside: bool,
+}
+
+/// Calls `each` with every record that is not sealed, of one bucket or of all, of one agent or of all, in order of arrival. What cannot be read
+/// is told. A pass over all such rows.
+pub(crate) fn unsealed_kept(
     tables: Tables<'_>,
-    bucket: Bucket,
-    check: CheckNo,
+    bucket: Option<Bucket>,
     agent: Option<AgentNo>,
     mut each: impl FnMut(Kept),
-) -> Result<(), StoreError> {
-    let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
+) -> Result<Vec<Unreadable>, StoreError> {
+    let sealed = upto(tables)?;
+    let from = bucket.map_or_else(|| least(&sealed), |bucket| sealed.get(usize::from(bucket.0)).copied().unwrap_or_default());
     let mut sources = Sources::of_tables(tables);
     let mut statement = tables.prepare_cached(
-        "SELECT source_no, seq, body FROM result WHERE arrival > ?1 AND bucket = ?2 ORDER BY arrival",
+        "SELECT arrival, bucket, source_no, seq, body FROM result WHERE arrival > ?1 AND (?2 IS NULL OR bucket = ?2) ORDER BY arrival",
     )?;
-    let mut rows = statement.query(params![from.0, bucket.0])?;
+    let mut rows = statement.query(params![from.0, bucket.map(|bucket| bucket.0)])?;
+    let mut unreadable: BTreeMap<Option<AgentNo>, u64> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let number = row.get(0)?;
-        let Ok(source) = sources.of(number) else { continue };
-        if agent.is_some_and(|agent| agent != source.agent) {
+        if is_sealed(&sealed, row.get(1)?, row.get(0)?)? {
             continue;
         }
-        let body = row.get_ref(2)?.as_blob().map_err(|error| bad("result", error))?;
-        // Whose record it was nobody can tell: the start and sealing do tell that it is damaged.
-        let Ok(record) = sitepulse_wire::record::decode(body) else { continue };
-        if record.check() != check {
+        let number = row.get(2)?;
+        let source = sources.of(number).ok();
+        let of = source.map(|source| source.agent);
+        if agent.is_some() && of.is_some() && agent != of {
             continue;
         }
-        let seq = Seq(row.get::<_, i64>(1)?.cast_unsigned());
+        let body = row.get_ref(4)?.as_blob().map_err(|error| bad("result", error))?;
+        let (Some(source), Ok(record)) = (source, sitepulse_wire::record::decode(body)) else {
+            *unreadable.entry(of).or_default() += 1;
+            continue;
+        };
+        let seq = Seq(row.get::<_, i64>(3)?.cast_unsigned());
         let stored = Stored { incarnation: source.incarnation, seq, provenance: number, record };
         each(Kept { agent: source.agent, stored });
     }
-    Ok(())
+    Ok(unreadable.into_iter().map(|(agent, records)| Unreadable { agent, records, set_aside: false }).collect())
+}
+
+/// What was set aside of one bucket, or of all, when it was sealed, of one agent or of all.
+pub(crate) fn set_aside(
+    tables: Tables<'_>,
+    bucket: Option<Bucket>,
+    agent: Option<AgentNo>,
+) -> Result<Vec<Unreadable>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT agent_no, count(*) FROM quarantine WHERE (?1 IS NULL OR bucket = ?1) AND reason = ?2 AND (?3 IS NULL OR agent_no IN (0, ?3)) \
+         GROUP BY agent_no",
+    )?;
+    let rows = statement.query_map(params![bucket.map(|bucket| bucket.0), SET_ASIDE, agent.map(|agent| agent.0)], |row| {
+        // 0 is nobody's number.
+        let agent = Some(AgentNo(row.get(0)?)).filter(|agent| agent.0 > 0);
+        Ok(Unreadable { agent, records: row.get::<_, i64>(1)?.unsigned_abs(), set_aside: true })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// What is sealed next of one bucket: the records that arrived after `from`, up to `upto`.
@@ -382,6 +420,8 @@ pub(crate) struct Prepared {
     pub(crate) pairs: Vec<PreparedPair>,
     /// Records that cannot be read: set aside, so that they hold up no other.
     pub(crate) damaged: Vec<DamagedRow>,
+    /// Bodies that cannot be read and that this writes over: kept before.
+    pub(crate) asides: Vec<Aside>,
 }
 
 /// Seals a portion: everything or, where the bucket is no longer sealed up to where this was prepared from or an amendment needs the state in
@@ -398,6 +438,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
     if Arrival(sealed.unwrap_or(0)) != from || needed {
         return Ok(false);
     }
+    aside::keep(tables, &prepared.asides, now)?;
     for pair in &prepared.pairs {
         for chunk in &pair.chunks {
             insert_chunk(tables, pair.key, chunk)?;
@@ -412,7 +453,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
     }
     let mut appender = Appender::new(tables)?;
     for row in &prepared.damaged {
-        appender.set_aside(row.key, now, "damaged", &row.body)?;
+        appender.set_aside(row.key, now, SET_ASIDE, &row.body)?;
     }
     tables
         .prepare_cached(

@@ -320,6 +320,70 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
     assert_eq!(says(&on_disk(dir.path())), before);
 }
 
+/// Every body of a table.
+fn bodies(engine: &mut Engine, table: &str) -> Vec<Vec<u8>> {
+    let mut statement = engine.store().connection().prepare(&format!("SELECT body FROM {table} ORDER BY body")).unwrap();
+    let bodies = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    bodies
+}
+
+#[test]
+fn a_damaged_body_is_kept_before_another_takes_its_place() {
+    // At the start.
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
+    engine.seal_now().unwrap();
+    drop(engine);
+    damage(dir.path(), "series");
+    damage(dir.path(), "pair");
+    let damaged = |engine: &mut Engine, tables: &[&str]| {
+        let mut all: Vec<_> = tables.iter().flat_map(|table| bodies(engine, table)).collect();
+        all.sort();
+        all
+    };
+    let mut lost = {
+        let db = rusqlite::Connection::open(dir.path().join("collector.db")).unwrap();
+        let mut statement = db.prepare("SELECT body FROM series UNION ALL SELECT body FROM pair").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect::<Vec<Vec<u8>>>()
+    };
+    lost.sort();
+    let mut engine = on_disk(dir.path());
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+    assert_eq!(engine.shared().book().quarantined(), 0, "they are no records");
+    let reasons = "SELECT count(*) FROM quarantine WHERE reason LIKE 'table series, check 1, month 680: %checksum%' \
+                   OR reason LIKE 'table pair, check 1: %checksum%'";
+    assert_eq!(rows(&mut engine, reasons), 2);
+    // Each once: what was made anew is sound.
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+    engine.store().connection().execute("DELETE FROM quarantine", []).unwrap();
+
+    // When it is sealed over.
+    for table in ["series", "pair", "rollup"] {
+        damage(dir.path(), table);
+    }
+    let mut lost = damaged(&mut engine, &["series", "pair", "rollup"]);
+    let late = entry(&engine, 2000, result(check, 330, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![late])]).unwrap();
+    assert_eq!(engine.seal_now().unwrap(), 1);
+    // The day without a late record was not touched.
+    let left = bodies(&mut engine, "rollup");
+    lost.retain(|body| !left.contains(body));
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+    assert!(lost.len() >= 4, "{}", lost.len());
+    engine.store().connection().execute("DELETE FROM quarantine", []).unwrap();
+
+    // When records go by their age.
+    damage(dir.path(), "pair");
+    let lost = damaged(&mut engine, &["pair"]);
+    let mut newest = job(agent, vec![entry(&engine, 2001, result(check, 200 * DAY, ProbeState::Up))]);
+    newest.received_at = at(201 * DAY);
+    engine.ingest(vec![newest]).unwrap();
+    engine.expire_now(Retention::default(), at(201 * DAY)).unwrap();
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+}
+
 #[test]
 fn what_goes_bad_while_it_runs_holds_up_neither_sealing_nor_retention() {
     let dir = tempfile::tempdir().unwrap();
