@@ -33,8 +33,9 @@ use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, PERIOD_DEFAULT_US, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
+pub(crate) use amended::{Stretch, Verdicts};
 pub use amended::Amended;
-pub use backtest::{Altered, Backtest};
+pub use backtest::{Altered, Backtest, Evidence};
 pub use check::{Check, CheckRevision, Labels};
 pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};

@@ -46,7 +46,7 @@ pub struct Evidence {
 
 /// What is known of an agent's votes.
 #[derive(Debug, Clone)]
-struct Voted {
+pub(super) struct Voted {
     assigned: Vec<Span>,
     suspended: Vec<Span>,
     weights: Vec<(UtcMicros, Weight)>,
@@ -54,7 +54,13 @@ struct Voted {
 }
 
 impl Voted {
-    fn voter(&self) -> Voter<'_> {
+    /// A voter as it is, but for its series.
+    pub(super) fn of(voter: Voter<'_>, series: Series) -> Self {
+        let Voter { assigned, suspended, weights, .. } = voter;
+        Self { assigned, suspended, weights, series }
+    }
+
+    pub(super) fn voter(&self) -> Voter<'_> {
         let Self { assigned, suspended, weights, series } = self;
         Voter { assigned: assigned.clone(), suspended: suspended.clone(), weights: weights.clone(), series }
     }
@@ -65,8 +71,8 @@ impl Book {
     pub fn evidence(&self, check: CheckNo, period: Span) -> Option<Evidence> {
         let check = self.check(check)?;
         let voted = |(agent, voter): (AgentNo, Voter<'_>)| {
-            let Voter { assigned, suspended, weights, series } = voter;
-            (agent, Voted { assigned, suspended, weights, series: series.clone() })
+            let series = voter.series.clone();
+            (agent, Voted::of(voter, series))
         };
         Some(Evidence {
             policies: check.policies().to_vec(),

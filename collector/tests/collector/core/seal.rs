@@ -517,6 +517,45 @@ fn verify_finds_what_is_damaged_and_nothing_else() {
 }
 
 #[test]
+fn verify_reads_every_sketch_and_names_the_damaged_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, ..) = filled(dir.path(), 0, 3000);
+    engine.seal_now().unwrap();
+    let (code, told) = verified(dir.path());
+    assert_eq!((code, &told["problems"], &told["rollups"]), (Some(0), &serde_json::json!([]), &4.into()), "{told}");
+    let db = engine.store().connection();
+    db.execute_batch("CREATE TABLE saved AS SELECT * FROM rollup").unwrap();
+    let again = |db: &rusqlite::Connection| {
+        db.execute_batch("DELETE FROM rollup; INSERT INTO rollup SELECT * FROM saved").unwrap();
+    };
+    for (damage, says) in [
+        ("UPDATE rollup SET body = x'01020304' WHERE class = 1 AND day = 20717", "latencies by the hour 2026-09-21: "),
+        ("UPDATE rollup SET body = substr(body, 1, length(body) - 1) WHERE class = 2 AND day = 20718", "latencies of the day 2026-09-22: "),
+        // Sound bodies of another day.
+        (
+            "UPDATE rollup SET body = (SELECT body FROM saved WHERE class = 2 AND day = 20718) WHERE class = 2 AND day = 20717",
+            "latencies of the day 2026-09-21: they are not those of its records",
+        ),
+        ("UPDATE rollup SET class = 3 WHERE class = 1 AND day = 20718", "vitals of the day 2026-09-22: "),
+    ] {
+        db.execute_batch(damage).unwrap();
+        let (code, told) = verified(dir.path());
+        let problem = told["problems"][0].as_str().unwrap_or_default();
+        assert!(code == Some(4) && problem.starts_with("table rollup: check 1, agent 1, ") && problem.contains(says), "{damage}: {told}");
+        assert_eq!(told["problems_count"], 1, "{told}");
+        again(db);
+    }
+    // Where records are gone, the hours of a day tell of the day.
+    engine.expire_now(Retention { raw_us: Some(0), ..Retention::default() }, at(30 * DAY)).unwrap();
+    let db = engine.store().connection();
+    db.execute_batch("DELETE FROM chunk; UPDATE pair SET body = body").unwrap();
+    db.execute_batch("UPDATE rollup SET body = (SELECT body FROM saved WHERE class = 2 AND day = 20718) WHERE class = 2 AND day = 20717")
+        .unwrap();
+    let (_, told) = verified(dir.path());
+    assert!(told["problems"].to_string().contains("they are not those of the day's hours"), "{told}");
+}
+
+#[test]
 fn a_torn_file_is_refused_with_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let (mut engine, ..) = filled(dir.path(), 0, 3000);
