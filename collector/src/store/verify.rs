@@ -164,9 +164,9 @@ fn pair(
             return Ok(());
         }
     };
-    sketches(tables, key, Some(days).filter(|_| readable && counts.expired == 0), found)?;
     found.expired += counts.expired;
     let kept: u64 = heads.iter().map(|head| head.records).sum();
+    sketches(tables, key, Some(days).filter(|_| readable && counts.expired == 0 && kept == counts.records), found)?;
     if kept + counts.expired != counts.records {
         found.problem(format!(
             "{name}: {} records were sealed, {kept} are in chunks and {} went by their age",

@@ -231,6 +231,8 @@ fn without_records() -> Ledger {
             ledger.take_in(agent, slot, ProbeState::Up, None, 50_000 + slot.unsigned_abs());
         }
     }
+    // A chunk of its own, so that the others go.
+    ledger.engine.seal_now().unwrap();
     for agent in [0, 1] {
         ledger.take_in(agent, 50 * 2_880, ProbeState::Up, None, 60_000);
     }
