@@ -19,8 +19,8 @@
 
 mod settle;
 
-pub(crate) use settle::{STOP_US, TURN_US};
 use settle::{Deriving, Settled};
+pub(crate) use settle::{STOP_US, TURN_US};
 
 use std::collections::{BTreeMap, HashMap};
 

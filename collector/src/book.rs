@@ -33,8 +33,8 @@ use crate::vitals::{ScreenshotKey, put_report};
 
 pub use accounting::{AgentNow, ExplainedInterval, Filter, PERIOD_DEFAULT_US, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
-pub(crate) use amended::{Stretch, Verdicts};
 pub use amended::Amended;
+pub(crate) use amended::{Stretch, Verdicts};
 pub use backtest::{Altered, Backtest, Evidence};
 pub use check::{Check, CheckRevision, Labels};
 pub use groups::Gathered;

@@ -153,7 +153,9 @@ impl Frame {
                 if widened {
                     hours = hours.widened_to(edge);
                 }
-                for (agent, day) in by_hour.iter().filter(|(agent, _)| !widened || !whole.contains_key(&(**agent, edge))) {
+                for (agent, day) in
+                    by_hour.iter().filter(|(agent, _)| !widened || !whole.contains_key(&(**agent, edge)))
+                {
                     let within = day.hours.iter().filter(|(at, _)| widened || asked_hours.contains(edge.hour(**at)));
                     within.for_each(|(_, hour)| found.entry(*agent).or_default().merge(hour));
                 }

@@ -42,11 +42,9 @@ pub(crate) fn keep(tables: Tables<'_>, asides: &[Aside], now: UtcMicros) -> Resu
         let check = key.check;
         let (table, rest, reason) = match place {
             Place::Pair => ("pair", String::new(), format!("table pair, check {check}: {why}")),
-            Place::Segment(month) => (
-                "series",
-                format!("AND month = {month}"),
-                format!("table series, check {check}, month {month}: {why}"),
-            ),
+            Place::Segment(month) => {
+                ("series", format!("AND month = {month}"), format!("table series, check {check}, month {month}: {why}"))
+            }
             Place::Rollup(class, day) => {
                 let (class, day) = (*class as u8, day.0);
                 let reason = format!("table rollup, check {check}, class {class}, day {day}: {why}");

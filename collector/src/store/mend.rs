@@ -172,9 +172,7 @@ pub(crate) fn latencies(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Op
 
 /// Puts what was made anew in the damaged bodies' place, for sealing could not go on over them; these are kept aside.
 pub(crate) fn write(tables: Tables<'_>, damages: &[Damage], now: UtcMicros) -> Result<(), StoreError> {
-    let aside = |damage: &Damage| {
-        Aside::new(damage.key, damage.month.map_or(Place::Pair, Place::Segment), damage.why)
-    };
+    let aside = |damage: &Damage| Aside::new(damage.key, damage.month.map_or(Place::Pair, Place::Segment), damage.why);
     aside::keep(tables, &damages.iter().map(aside).collect::<Vec<_>>(), now)?;
     for damage in damages {
         match damage.month {

@@ -104,7 +104,8 @@ impl Unsealed {
             let (body, next) = bodies.split_at_checked(four(24) as usize)?;
             rest = next;
             let record = sitepulse_wire::record::decode(body).ok()?;
-            let stored = Stored { incarnation: Incarnation(eight(4)), seq: Seq(eight(12)), provenance: four(20), record };
+            let stored =
+                Stored { incarnation: Incarnation(eight(4)), seq: Seq(eight(12)), provenance: four(20), record };
             Some(Kept { agent: AgentNo(four(0)), stored })
         })
     }

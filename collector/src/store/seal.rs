@@ -125,7 +125,8 @@ pub(crate) fn unsealed_kept(
     mut each: impl FnMut(Kept),
 ) -> Result<Vec<Unreadable>, StoreError> {
     let sealed = upto(tables)?;
-    let from = bucket.map_or_else(|| least(&sealed), |bucket| sealed.get(usize::from(bucket.0)).copied().unwrap_or_default());
+    let from =
+        bucket.map_or_else(|| least(&sealed), |bucket| sealed.get(usize::from(bucket.0)).copied().unwrap_or_default());
     let mut sources = Sources::of_tables(tables);
     let mut statement = tables.prepare_cached(
         "SELECT arrival, bucket, source_no, seq, body FROM result WHERE arrival > ?1 AND (?2 IS NULL OR bucket = ?2) ORDER BY arrival",
@@ -164,11 +165,12 @@ pub(crate) fn set_aside(
         "SELECT agent_no, count(*) FROM quarantine WHERE (?1 IS NULL OR bucket = ?1) AND reason = ?2 AND (?3 IS NULL OR agent_no IN (0, ?3)) \
          GROUP BY agent_no",
     )?;
-    let rows = statement.query_map(params![bucket.map(|bucket| bucket.0), SET_ASIDE, agent.map(|agent| agent.0)], |row| {
-        // 0 is nobody's number.
-        let agent = Some(AgentNo(row.get(0)?)).filter(|agent| agent.0 > 0);
-        Ok(Unreadable { agent, records: row.get::<_, i64>(1)?.unsigned_abs(), set_aside: true })
-    })?;
+    let rows =
+        statement.query_map(params![bucket.map(|bucket| bucket.0), SET_ASIDE, agent.map(|agent| agent.0)], |row| {
+            // 0 is nobody's number.
+            let agent = Some(AgentNo(row.get(0)?)).filter(|agent| agent.0 > 0);
+            Ok(Unreadable { agent, records: row.get::<_, i64>(1)?.unsigned_abs(), set_aside: true })
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

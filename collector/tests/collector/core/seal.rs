@@ -322,7 +322,8 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
 
 /// Every body of a table.
 fn bodies(engine: &mut Engine, table: &str) -> Vec<Vec<u8>> {
-    let mut statement = engine.store().connection().prepare(&format!("SELECT body FROM {table} ORDER BY body")).unwrap();
+    let mut statement =
+        engine.store().connection().prepare(&format!("SELECT body FROM {table} ORDER BY body")).unwrap();
     let bodies = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     bodies
 }
@@ -530,7 +531,10 @@ fn verify_reads_every_sketch_and_names_the_damaged_row() {
     };
     for (damage, says) in [
         ("UPDATE rollup SET body = x'01020304' WHERE class = 1 AND day = 20717", "latencies by the hour 2026-09-21: "),
-        ("UPDATE rollup SET body = substr(body, 1, length(body) - 1) WHERE class = 2 AND day = 20718", "latencies of the day 2026-09-22: "),
+        (
+            "UPDATE rollup SET body = substr(body, 1, length(body) - 1) WHERE class = 2 AND day = 20718",
+            "latencies of the day 2026-09-22: ",
+        ),
         // Sound bodies of another day.
         (
             "UPDATE rollup SET body = (SELECT body FROM saved WHERE class = 2 AND day = 20718) WHERE class = 2 AND day = 20717",
@@ -541,7 +545,10 @@ fn verify_reads_every_sketch_and_names_the_damaged_row() {
         db.execute_batch(damage).unwrap();
         let (code, told) = verified(dir.path());
         let problem = told["problems"][0].as_str().unwrap_or_default();
-        assert!(code == Some(4) && problem.starts_with("table rollup: check 1, agent 1, ") && problem.contains(says), "{damage}: {told}");
+        assert!(
+            code == Some(4) && problem.starts_with("table rollup: check 1, agent 1, ") && problem.contains(says),
+            "{damage}: {told}"
+        );
         assert_eq!(told["problems_count"], 1, "{told}");
         again(db);
     }

@@ -138,5 +138,8 @@ async fn what_cannot_be_read_before_it_is_sealed_is_told_with_where_it_lies() {
     assert_eq!(told("&agent=w").await, (2, serde_json::json!([one(None, "result"), one(Some("w"), "result")])));
     on_the_writer(&pages, |engine| engine.seal_now().unwrap()).await;
     assert_eq!(told("").await, (3, all("quarantine")));
-    assert_eq!(told("&agent=e&limit=1").await, (1, serde_json::json!([one(None, "quarantine"), one(Some("e"), "quarantine")])));
+    assert_eq!(
+        told("&agent=e&limit=1").await,
+        (1, serde_json::json!([one(None, "quarantine"), one(Some("e"), "quarantine")]))
+    );
 }
