@@ -456,7 +456,7 @@ impl Telling {
     fn told<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
         read.inspect_err(|error| match error {
             StoreError::BadRow { .. } => self.0.told.error(&error.to_string()),
-            StoreError::Sqlite(_) | StoreError::Fenced { .. } | StoreError::Integrity { .. } => {}
+            StoreError::Database(_) | StoreError::Fenced { .. } | StoreError::Integrity { .. } => {}
         })
     }
 }

@@ -25,7 +25,7 @@ use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
 use crate::latency::Sample;
 use crate::run_now::RunDesk;
-use crate::seal::Intervals;
+use crate::seal::{Intervals, UNSEALED_AT_START_MAX, seal_excess};
 use crate::secret::Vault;
 use crate::store::mend::{self, Damage};
 use crate::store::rows::Arrival;
@@ -234,8 +234,8 @@ impl Engine {
                 return Err(damaged(StoreError::Integrity { what }));
             }
         }
-        let engine =
-            Self::rebuild(store, vault, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })?;
+        let engine = Self::rebuild(store, vault, authority, now, UNSEALED_AT_START_MAX)
+            .map_err(|source| StoreOpenError::Damaged { path, source })?;
         if small {
             engine.shared.integrity.note(Ok(None));
         }
@@ -246,18 +246,24 @@ impl Engine {
     pub fn in_memory(authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreOpenError> {
         let store = Store::in_memory(1, now)?;
         let path = String::from(":memory:");
-        Self::rebuild(store, Vault::default(), authority, now)
+        Self::rebuild(store, Vault::default(), authority, now, UNSEALED_AT_START_MAX)
             .map_err(|source| StoreOpenError::Damaged { path, source })
     }
 
-    /// Reads everything: the book is a function of the tables.
-    fn rebuild(
+    /// Reads everything: the book is a function of the tables. At most so many records are left unsealed before.
+    pub(crate) fn rebuild(
         mut store: Store,
         mut vault: Vault,
         authority: CertificateAuthority,
         now: UtcMicros,
+        unsealed_max: u64,
     ) -> Result<Self, StoreError> {
         let started = clock::monotonic();
+        let mut intervals = Intervals::default();
+        for (check, revision) in rows::revisions(store.read())? {
+            intervals.learn(check, revision.revision, revision.definition.interval_us);
+        }
+        seal_excess(&mut store, &intervals, unsealed_max, now)?;
         let tables = store.read();
         let mut book = Book::default();
         for (name, sealed, set_at) in rows::secrets(tables)? {

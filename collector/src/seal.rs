@@ -9,8 +9,11 @@
 //! records that are sealed now, never from the book.
 
 pub mod compact;
+mod excess;
 pub mod retention;
 pub mod task;
+
+pub(crate) use excess::{UNSEALED_AT_START_MAX, seal_excess};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;

@@ -37,7 +37,7 @@ fn replay(tables: Tables<'_>, key: PairKey, span: Span, mut each: impl FnMut(&Re
     heads.sort_unstable_by_key(|head| head.number);
     let mut all = true;
     for head in heads {
-        match records::chunk_records(tables, head.rowid)? {
+        match records::chunk_records(tables, head.id)? {
             Ok(records) => records.iter().for_each(|stored| each(&stored.record)),
             Err(_) => all = false,
         }

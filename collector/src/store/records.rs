@@ -29,10 +29,14 @@ pub struct Kept {
     pub stored: Stored,
 }
 
+/// Names a chunk as long as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkId(pub(crate) i64);
+
 /// A chunk without its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkHead {
-    pub(crate) rowid: i64,
+    pub(crate) id: ChunkId,
     pub(crate) agent: AgentNo,
     pub(crate) first: UtcMicros,
     pub(crate) last: UtcMicros,
@@ -132,7 +136,7 @@ pub(crate) fn chunk_heads(
 
 fn head(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChunkHead> {
     Ok(ChunkHead {
-        rowid: row.get(0)?,
+        id: ChunkId(row.get(0)?),
         agent: AgentNo(row.get(1)?),
         first: UtcMicros(row.get(2)?),
         last: UtcMicros(row.get(3)?),
@@ -157,10 +161,10 @@ pub(crate) fn newest_chunk_heads(tables: Tables<'_>, key: PairKey, most: usize) 
 /// A chunk's records; the inner error tells that they cannot be read.
 pub(crate) fn chunk_records(
     tables: Tables<'_>,
-    rowid: i64,
+    id: ChunkId,
 ) -> Result<Result<Vec<Stored>, chunk::ChunkError>, StoreError> {
     let mut statement = tables.prepare_cached("SELECT body FROM chunk WHERE rowid = ?1")?;
-    let mut rows = statement.query(params![rowid])?;
+    let mut rows = statement.query(params![id.0])?;
     let row = rows.next()?.ok_or_else(|| bad("chunk", "a chunk is gone"))?;
     Ok(chunk::decode(row.get_ref(0)?.as_blob().map_err(|error| bad("chunk", error))?))
 }
@@ -250,7 +254,7 @@ fn merged(
             }
         }
         let Some(head) = heads.next() else { return Ok(told) };
-        match chunk_records(tables, head.rowid)? {
+        match chunk_records(tables, head.id)? {
             Ok(records) => waiting.extend(
                 records
                     .into_iter()

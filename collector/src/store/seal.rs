@@ -15,7 +15,7 @@ use sitepulse_model::time::UtcMicros;
 use super::aside::{self, Aside};
 use super::chunk::Stored;
 use super::mend::{self, Damage};
-use super::records::Kept;
+use super::records::{ChunkId, Kept};
 use super::rows::{Appender, Arrival, RecordKey, Sources};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
@@ -489,16 +489,16 @@ pub(crate) fn insert_chunk(tables: Tables<'_>, key: PairKey, chunk: &ChunkBody) 
 pub(crate) fn replace_chunks(
     tables: Tables<'_>,
     key: PairKey,
-    replaced: &[i64],
+    replaced: &[ChunkId],
     merged: &ChunkBody,
 ) -> Result<bool, StoreError> {
     let (mut count, mut records) = (0, 0);
-    for rowid in replaced {
+    for id in replaced {
         let found: Option<i64> = tables
             .prepare_cached(
                 "SELECT records FROM chunk WHERE rowid = ?1 AND bucket = ?2 AND check_no = ?3 AND agent_no = ?4",
             )?
-            .query_row(params![rowid, key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
+            .query_row(params![id.0, key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
             .optional()?;
         count += usize::from(found.is_some());
         records += found.unwrap_or(0).unsigned_abs();
@@ -506,8 +506,8 @@ pub(crate) fn replace_chunks(
     if count != replaced.len() || records != merged.records {
         return Ok(false);
     }
-    for rowid in replaced {
-        tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?.execute(params![rowid])?;
+    for id in replaced {
+        tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?.execute(params![id.0])?;
     }
     insert_chunk(tables, key, merged)?;
     Ok(true)

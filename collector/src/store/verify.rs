@@ -117,7 +117,7 @@ fn pair(
         if head.number.0 > upto {
             found.problem(format!("table chunk: {name}, from {from}: newer than its bucket's seal"));
         }
-        let stored = match records::chunk_records(tables, head.rowid)? {
+        let stored = match records::chunk_records(tables, head.id)? {
             Ok(stored) => stored,
             Err(error) => {
                 readable = false;
