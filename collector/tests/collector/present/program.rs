@@ -455,7 +455,7 @@ fn reading_commands_say_the_same_on_the_files_over_the_socket_and_from_afar() {
         plain(&["amendments"]),
         with_period(&["backtest", "--check", "shop", "--confirmations", "1"]),
         with_period(&["latency", "shop"]),
-        with_period(&["latency", "shop", "--by-agent"]),
+        with_period(&["latency", "shop", "--agent", "w"]),
         with_period(&["sla", "--group", "front", "--policy", "contract@2"]),
         with_period(&["sla", "shop", "--policy", "contract"]),
         with_period(&["explain", "shop"]),

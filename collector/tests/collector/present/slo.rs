@@ -199,7 +199,10 @@ async fn with_a_past() -> Pages {
             "[[policy]]\nid = \"contract\"\nobjective = \"{objective}\"\nunknown = \"{unknown}\"\nregional = \"by_share\"\n"
         )
     };
-    let at = |days_ago: i64| instant::format(pages.now.plus_us(-days_ago * DAY_US + 2 * 3_600_000_000));
+    let at = |days_ago: i64| {
+        let at = pages.now.plus_us(-days_ago * DAY_US + 2 * 3_600_000_000);
+        instant::format(at.plus_us(-(at.0 % 1_000_000)))
+    };
     let maintenance =
         format!("[[maintenance]]\nid = \"release\"\nchecks = [\"stays\"]\nfrom = {}\nlasts = \"3h\"\n", at(3));
     let slo = "[[slo]]\nid = \"front\"\ngroups = [\"front\"]\npolicy = \"contract\"\nperiod = \"7d\"\n";
@@ -211,7 +214,7 @@ async fn with_a_past() -> Pages {
                 check("leaves", "front", "2.0"),
                 check("comes", "back", "3.0"),
                 check("stays", "front", "0.5"),
-                policy("99%", "exclude"),
+                policy("99%", "excluded"),
                 maintenance.clone(),
                 slo.into(),
             ],
@@ -238,7 +241,7 @@ async fn with_a_past() -> Pages {
         pages.check.id = sitepulse_model::id::CheckId::parse(id).unwrap();
         for (second, agent) in agents.into_iter().enumerate() {
             let nth = nth as i64;
-            let entries = (1..8 * 96).rev().filter(|run| run % 50 != nth).map(|run| {
+            let entries = (1..8 * 96).rev().filter(|run| run % 100 >= 5 + nth).map(|run| {
                 // Each check has an outage of its own, of which the second agent sees the half.
                 let down = (run + 37 * nth) % 150 < 12 - 6 * second as i64;
                 let mut result = pages.result(agent, run * 15, &Found { down, ..Found::default() });
