@@ -19,6 +19,7 @@
 
 mod settle;
 
+use settle::{Deriving, Settled};
 pub(crate) use settle::{STOP_US, TURN_US};
 
 use std::collections::{BTreeMap, HashMap};
@@ -181,6 +182,10 @@ pub(crate) struct Desk {
     episodes: BTreeMap<CheckNo, Episode>,
     /// When the newest episodes of checks ended, and the how manieth in a row they were, for as long as it matters.
     ended: BTreeMap<CheckNo, (UtcMicros, u32)>,
+    /// The episode that has ended and is being derived, in pieces.
+    deriving: Option<Deriving>,
+    /// What was derived and is not durable.
+    unwritten: Vec<Settled>,
     not_before: Option<UtcMicros>,
     /// The next instant anything is due: looked at for each command.
     next: Option<UtcMicros>,
@@ -292,32 +297,55 @@ impl Desk {
     }
 
     fn plan(&mut self) {
+        let begun = self.deriving.is_some() || !self.unwritten.is_empty();
         let earliest = self.episodes.values().map(Episode::due).min();
+        let earliest = if begun { Some(UtcMicros::MIN) } else { earliest };
         self.next = earliest.map(|due| due.max(self.not_before.unwrap_or(UtcMicros::MIN)));
+    }
+
+    /// Whether the store failed a moment ago.
+    pub(crate) fn is_held_off(&self, now: UtcMicros) -> bool {
+        self.not_before.is_some_and(|at| now < at && at.us_since(now) <= RETRY_US)
     }
 
     /// The checks whose episodes have ended; all of them where `all`.
     pub(crate) fn due(&self, now: UtcMicros, all: bool) -> Vec<CheckNo> {
-        let held_off = self.not_before.is_some_and(|at| now < at && at.us_since(now) <= RETRY_US);
-        if held_off && !all {
+        if self.is_held_off(now) && !all {
             return Vec::new();
         }
         let ended = |episode: &Episode| all || ended(episode.due(), now);
         self.episodes.iter().filter(|(_, episode)| ended(episode)).map(|(check, _)| *check).collect()
     }
 
-    /// What came late of a check.
+    /// What came late of a check in the episode that goes on.
     pub(crate) fn pairs(&self, check: CheckNo) -> Option<&BTreeMap<AgentNo, LatePair>> {
         self.episodes.get(&check).map(|episode| &episode.pairs)
     }
 
-    /// Ends episodes whose amendments are durable.
-    pub(crate) fn settled(&mut self, checks: &[CheckNo], now: UtcMicros) {
+    /// Ends a check's episode: what comes late from here on is of another.
+    pub(crate) fn end(&mut self, check: CheckNo, now: UtcMicros) -> Option<BTreeMap<AgentNo, LatePair>> {
         self.ended.retain(|_, (at, _)| now.us_since(*at).abs() < EPISODE_US_MAX);
-        for check in checks {
-            let follows = self.episodes.remove(check).map_or(0, |episode| episode.follows);
-            self.ended.insert(*check, (now, follows.saturating_add(1)));
-        }
+        let episode = self.episodes.remove(&check)?;
+        self.ended.insert(check, (now, episode.follows.saturating_add(1)));
+        self.plan();
+        Some(episode.pairs)
+    }
+
+    /// The rows of a check's episode that goes on, where those of the one before go: the book knew it with the records up to `before`.
+    fn rows(&self, bucket: Bucket, check: CheckNo, before: Arrival) -> Vec<LateRow> {
+        let row = |(agent, pair): (&AgentNo, &LatePair)| LateRow {
+            bucket,
+            key: (check, *agent),
+            before_arrival: before,
+            noted: pair.noted,
+            upto: pair.upto,
+        };
+        self.pairs(check).into_iter().flatten().map(row).collect()
+    }
+
+    /// What was derived is durable.
+    fn written(&mut self) {
+        self.unwritten.clear();
         self.not_before = None;
         self.plan();
     }

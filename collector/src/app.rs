@@ -254,6 +254,11 @@ impl App {
         Ok(read.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))??)
     }
 
+    /// For reads that may meet damage.
+    fn telling(&self) -> Telling {
+        Telling(Arc::clone(&self.inner.shared))
+    }
+
     /// Reads tables for the collector's own work, which takes nobody's turn.
     pub(crate) async fn read_in_background<T: Send + 'static>(
         &self,
@@ -441,6 +446,18 @@ impl App {
     /// Does what was asked before, ends the writer and gives the data directory back. Later calls are `Unavailable`.
     pub async fn close(&self) {
         self.inner.writer.close().await;
+    }
+}
+
+/// Tells in the log of damaged rows that a question met: once, however often it is asked.
+struct Telling(Arc<Shared>);
+
+impl Telling {
+    fn told<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        read.inspect_err(|error| match error {
+            StoreError::BadRow { .. } => self.0.told.error(&error.to_string()),
+            StoreError::Database(_) | StoreError::Fenced { .. } | StoreError::Integrity { .. } => {}
+        })
     }
 }
 

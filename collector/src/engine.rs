@@ -26,7 +26,7 @@ use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
 use crate::outbox::Bell;
 use crate::run_now::RunDesk;
-use crate::seal::Intervals;
+use crate::seal::{Intervals, UNSEALED_AT_START_MAX, seal_excess};
 use crate::secret::Vault;
 use crate::store::mend::{self, Damage};
 use crate::store::rows::Arrival;
@@ -57,6 +57,30 @@ pub struct Shared {
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
     pub integrity: Integrity,
+    /// Damage that readers met and the log has told.
+    pub(crate) told: Told,
+}
+
+/// Most things that are told once each; what comes beyond is not told.
+const TOLD_MAX: usize = 1_000;
+
+/// What was told in the log and is not told again with each question.
+#[derive(Debug, Default)]
+pub(crate) struct Told(std::sync::Mutex<std::collections::BTreeSet<String>>);
+
+impl Told {
+    /// Whether this is new.
+    pub(crate) fn first_time(&self, what: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < TOLD_MAX && told.insert(what.to_owned())
+    }
+
+    /// Tells it as an error, the first time.
+    pub(crate) fn error(&self, what: &str) {
+        if self.first_time(what) {
+            tracing::error!("{what}");
+        }
+    }
 }
 
 /// What a look through the whole database found. Shared with readers.
@@ -156,18 +180,18 @@ fn tell(book: &Book, damages: &[Damage]) {
             (Some(month), true) => {
                 let from = sitepulse_daemon::instant::format(month_span(*month).from);
                 tracing::warn!(
-                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from its records, nothing is lost"
+                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from its records, nothing is lost (the table quarantine keeps what stood there)"
                 );
             }
             (Some(month), false) => {
                 let from = sitepulse_daemon::instant::format(month_span(*month).from);
                 tracing::error!(
-                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from the records that are left: restore a backup if older ones matter"
+                    "table series: check {check}, agent {agent}, the month from {from}: {why}; made anew from the records that are left, the table quarantine keeps what stood there: restore a backup if older ones matter"
                 );
             }
             (None, _) => {
                 tracing::error!(
-                    "table pair: check {check}, agent {agent}: {why}; counted anew from the records that are left: restore a backup if the counts of older ones matter"
+                    "table pair: check {check}, agent {agent}: {why}; counted anew from the records that are left, the table quarantine keeps what stood there: restore a backup if the counts of older ones matter"
                 );
             }
         }
@@ -215,8 +239,8 @@ impl Engine {
                 return Err(damaged(StoreError::Integrity { what }));
             }
         }
-        let engine =
-            Self::rebuild(store, vault, authority, now).map_err(|source| StoreOpenError::Damaged { path, source })?;
+        let engine = Self::rebuild(store, vault, authority, now, UNSEALED_AT_START_MAX)
+            .map_err(|source| StoreOpenError::Damaged { path, source })?;
         if small {
             engine.shared.integrity.note(Ok(None));
         }
@@ -227,18 +251,24 @@ impl Engine {
     pub fn in_memory(authority: CertificateAuthority, now: UtcMicros) -> Result<Self, StoreOpenError> {
         let store = Store::in_memory(1, now)?;
         let path = String::from(":memory:");
-        Self::rebuild(store, Vault::default(), authority, now)
+        Self::rebuild(store, Vault::default(), authority, now, UNSEALED_AT_START_MAX)
             .map_err(|source| StoreOpenError::Damaged { path, source })
     }
 
-    /// Reads everything: the book is a function of the tables.
-    fn rebuild(
+    /// Reads everything: the book is a function of the tables. At most so many records are left unsealed before.
+    pub(crate) fn rebuild(
         mut store: Store,
         mut vault: Vault,
         authority: CertificateAuthority,
         now: UtcMicros,
+        unsealed_max: u64,
     ) -> Result<Self, StoreError> {
         let started = clock::monotonic();
+        let mut intervals = Intervals::default();
+        for (check, revision) in rows::revisions(store.read())? {
+            intervals.learn(check, revision.revision, revision.definition.interval_us);
+        }
+        seal_excess(&mut store, &intervals, unsealed_max, now)?;
         let tables = store.read();
         let mut book = Book::default();
         for (name, sealed, set_at) in rows::secrets(tables)? {
@@ -318,7 +348,7 @@ impl Engine {
         tracing::info!(sealed, unsealed, took_ms, "the book is rebuilt from the store");
         let heartbeats = Heartbeats::rebuild(rows::heartbeats(tables)?);
         if !damages.is_empty() {
-            store.write(|tables| mend::write(tables, &damages))?;
+            store.write(|tables| mend::write(tables, &damages, now))?;
         }
         if crate::store::outbox::any_leased(store.read())? {
             store.write(|tables| crate::store::outbox::release_all(tables, now))?;
@@ -338,6 +368,7 @@ impl Engine {
             outbox: Bell::default(),
             counters: Counters::default(),
             integrity: Integrity::default(),
+            told: Told::default(),
         };
         Ok(Self {
             store,

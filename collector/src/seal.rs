@@ -9,8 +9,11 @@
 //! records that are sealed now, never from the book.
 
 pub mod compact;
+mod excess;
 pub mod retention;
 pub mod task;
+
+pub(crate) use excess::{UNSEALED_AT_START_MAX, seal_excess};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -183,18 +186,18 @@ pub(crate) fn prepare(
         let key = PairKey { bucket: portion.bucket, check: stored.record.check(), agent: row.agent };
         pairs.entry(key).or_default().push((row.arrival, stored));
     }
-    let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()), damaged };
+    let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()), damaged, asides: Vec::new() };
     for (key, records) in pairs {
-        let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals)?.unwrap_or_default();
+        let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals, &mut prepared.asides)?.unwrap_or_default();
         let touched: BTreeSet<i64> = records.iter().flat_map(|(_, stored)| months(&stored.record)).collect();
         for month in &touched {
-            mend::load_or_anew(tables, (key, *month), intervals, &mut sealed)?;
+            mend::load_or_anew(tables, (key, *month), intervals, &mut sealed, &mut prepared.asides)?;
         }
         for (_, stored) in &records {
             sealed.insert(&stored.record, intervals.of_record(&stored.record));
         }
-        let rollups =
-            rollup::with_sealed(tables, key, records.iter().filter_map(|(_, stored)| sample(&stored.record)))?;
+        let samples = records.iter().filter_map(|(_, stored)| sample(&stored.record));
+        let rollups = rollup::with_sealed(tables, key, samples, &mut prepared.asides)?;
         prepared.pairs.push(PreparedPair {
             key,
             rollups,

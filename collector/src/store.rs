@@ -7,6 +7,7 @@
 //! histories read, a transaction in which all of it or nothing becomes durable.
 
 pub mod amendments;
+pub(crate) mod aside;
 pub mod backup;
 pub mod block;
 pub mod chunk;
@@ -58,16 +59,21 @@ const CHECKPOINT_PAGES: u32 = 4000;
 /// How long a lease is held without a write.
 const LEASE_US: i64 = 30 * 1_000_000;
 
+/// What the database itself says. Whose words these are is nobody's business outside of the store.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct DatabaseError(rusqlite::Error);
+
 /// Why the store cannot be opened.
 #[derive(Debug, Error)]
 pub enum StoreOpenError {
-    /// SQLite itself says no.
+    /// The database itself says no.
     #[error("cannot open {path}: {source}; check that the data directory is writable and the disk is not full")]
-    Sqlite {
+    Database {
         /// The file.
         path: String,
-        /// What SQLite says.
-        source: rusqlite::Error,
+        /// What it says.
+        source: DatabaseError,
     },
     /// The file cannot be made, or kept from other users.
     #[error("cannot open {path}: {source}; check that the data directory is writable and the disk is not full")]
@@ -117,9 +123,9 @@ pub enum StoreOpenError {
 /// Why a read or a write failed. A write that failed left nothing behind.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// SQLite says no: disk full, IO error, ...
+    /// The database says no: disk full, IO error, ...
     #[error("the database fails: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(#[source] DatabaseError),
     /// Another collector took the lease over.
     #[error("another collector holds the lease of {missing} buckets; restart this one")]
     Fenced {
@@ -142,11 +148,17 @@ pub enum StoreError {
     },
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(DatabaseError(error))
+    }
+}
+
 impl StoreError {
     /// Whether the disk (or the page limit) is full: heals by itself when space comes back.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Database(DatabaseError(error)) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
             Self::Fenced { .. } | Self::Integrity { .. } | Self::BadRow { .. } => false,
         }
     }
@@ -298,7 +310,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         keep_private(&path).map_err(|source| StoreOpenError::Mode { path: shown.clone(), source })?;
         let connection = Connection::open_with_flags(&path, flags)
-            .map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
+            .map_err(|error| StoreOpenError::Database { path: shown.clone(), source: DatabaseError(error) })?;
         Self::set_up(connection, shown, owner, now)
     }
 
@@ -312,8 +324,8 @@ impl Store {
     /// A store in memory, for tests and the simulator.
     pub fn in_memory(owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
         let shown = String::from(":memory:");
-        let connection =
-            Connection::open_in_memory().map_err(|source| StoreOpenError::Sqlite { path: shown.clone(), source })?;
+        let connection = Connection::open_in_memory()
+            .map_err(|error| StoreOpenError::Database { path: shown.clone(), source: DatabaseError(error) })?;
         Self::set_up(connection, shown, owner, now)
     }
 
@@ -321,9 +333,9 @@ impl Store {
         if rusqlite::version_number() < SQLITE_MIN.0 {
             return Err(StoreOpenError::OldSqlite { found: rusqlite::version() });
         }
-        let sqlite = |source: rusqlite::Error| match source.sqlite_error_code() {
+        let sqlite = |error: rusqlite::Error| match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => StoreOpenError::Foreign { path: path.clone() },
-            _ => StoreOpenError::Sqlite { path: path.clone(), source },
+            _ => StoreOpenError::Database { path: path.clone(), source: DatabaseError(error) },
         };
         let application_id: i32 =
             connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(sqlite)?;

@@ -137,12 +137,12 @@ fn an_older_record_than_the_episode_began_with_widens_it() {
 fn an_episode_that_soon_follows_another_is_patient() {
     let mut world = World::default();
     world.take(5000, &[(1, result(1200))]);
-    world.desk.settled(&[CHECK], at(5030));
+    world.desk.end(CHECK, at(5030));
     world.rows.clear();
     assert_eq!(world.desk.next_due(), None);
     world.take(5100, &[(1, result(1260))]);
     assert_eq!(world.desk.next_due(), Some(at(5100 + 300)));
-    world.desk.settled(&[CHECK], at(5400));
+    world.desk.end(CHECK, at(5400));
     world.rows.clear();
     world.take(5700, &[(1, result(1320))]);
     assert_eq!(world.desk.next_due(), Some(at(5730)), "much later than the last");

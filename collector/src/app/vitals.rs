@@ -11,6 +11,7 @@ impl App {
     /// The figures of a check's vitals.
     pub async fn vitals(&self, mut frame: Frame) -> Result<Figures, AppError> {
         let (bucket, check) = (frame.check().bucket(), frame.number());
+        let told = self.telling();
         self.read_store(move |tables| {
             let days = frame.days();
             let known = days.map(|days| store::vital_days::known(tables, (bucket, check), days)).transpose()?.flatten();
@@ -22,7 +23,7 @@ impl App {
             let mut gathering = Gathering::new(frame);
             if let Some(days) = known {
                 let add = |agent, day, sketches| gathering.add_day(agent, day, &sketches);
-                store::vital_days::days(tables, (bucket, check), days, add)?;
+                told.told(store::vital_days::days(tables, (bucket, check), days, add))?;
             }
             store::vitals::rows(tables, bucket, check, span, |row| gathering.add(&row))?;
             Ok(gathering.finish())

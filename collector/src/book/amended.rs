@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use sitepulse_model::amendment::{self, Amendment, LateAgent, Touched};
-use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::id::{AgentNo, CheckNo, Revision};
 use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
-use sitepulse_model::vote::{CheckView, Voter};
+use sitepulse_model::vote::{self, CheckView, Policy, VerdictSpan, Voter};
 
+use super::backtest::Voted;
 use super::{Book, Check, Filter};
 use crate::amend::LatePair;
 
@@ -34,14 +35,79 @@ impl Check {
     }
 }
 
+/// What an amendment is derived from, taken out of the book: the derivation of a long stretch takes turns with others, and what comes in
+/// meanwhile is of the next one.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    policies: Vec<(UtcMicros, Revision, Policy)>,
+    lives: Vec<Span>,
+    windows: Vec<Span>,
+    span: Span,
+    /// Who votes: with what is known, and, where some of that came late, what was known without it.
+    voters: Vec<(Voted, Option<Series>)>,
+    late: Vec<LateAgent>,
+    noted: UtcMicros,
+    /// How long a piece is.
+    piece_us: i64,
+}
+
+/// Slots of all voters in one piece of a derivation, about: bounds how long one takes, by the most often changing series.
+const PIECE_SLOTS: i64 = 20_000;
+
+/// The verdicts of a stretch, piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    told: Vec<VerdictSpan>,
+    tells: Vec<VerdictSpan>,
+}
+
+/// Puts verdicts of a later time after others, as if all were derived at once.
+fn join(spans: &mut Vec<VerdictSpan>, more: Vec<VerdictSpan>) {
+    for next in more {
+        match spans.last_mut() {
+            Some(last) if last.span.to == next.span.from && (VerdictSpan { span: next.span, ..*last }) == next => {
+                last.span.to = next.span.to;
+            }
+            Some(_) | None => spans.push(next),
+        }
+    }
+}
+
+impl Stretch {
+    /// Derives the next piece; whether that was the last.
+    pub(crate) fn derive_piece(&self, at: &mut UtcMicros, verdicts: &mut Verdicts) -> bool {
+        let from = self.span.from.max(*at);
+        let to = from.plus_us(self.piece_us).min(self.span.to);
+        let piece = Span::new(from, to.max(from));
+        let derive = |voters: &[Voter<'_>]| -> Vec<VerdictSpan> {
+            let view = |life| CheckView { revisions: &self.policies, life };
+            self.lives.iter().flat_map(|life| vote::verdicts(&view(*life), voters, &self.windows, piece)).collect()
+        };
+        let tells: Vec<Voter<'_>> = self.voters.iter().map(|(voted, _)| voted.voter()).collect();
+        let told = self.voters.iter().map(|(voted, before)| match before {
+            Some(series) => Voter { series, ..voted.voter() },
+            None => voted.voter(),
+        });
+        let told: Vec<Voter<'_>> = told.collect();
+        join(&mut verdicts.told, derive(&told));
+        join(&mut verdicts.tells, derive(&tells));
+        *at = to;
+        to >= self.span.to
+    }
+
+    /// The amendment of verdicts that were derived to the end; `None` where no figure changed.
+    pub(crate) fn amendment(self, verdicts: &Verdicts) -> Option<Amendment> {
+        let Verdicts { told, tells } = verdicts;
+        // A check's life may end, or begin, within.
+        let first = tells.first().map_or(self.span.from, |first| first.span.from);
+        let last = tells.last().map_or(first, |last| last.span.to);
+        Amendment::of(Span::new(first, last), self.noted, self.late, told, tells)
+    }
+}
+
 impl Book {
-    /// What late records changed of a check's verdicts so far; `None` where no figure did.
-    pub(crate) fn amendment(
-        &self,
-        check: &Check,
-        late: &BTreeMap<AgentNo, LatePair>,
-        now: UtcMicros,
-    ) -> Option<Amendment> {
+    /// What late records may have changed of a check's verdicts so far; `None` where they changed nothing.
+    pub(crate) fn stretch(&self, check: &Check, late: &BTreeMap<AgentNo, LatePair>, now: UtcMicros) -> Option<Stretch> {
         let life = Span::new(UtcMicros::MIN, UtcMicros::MAX);
         let view = CheckView { revisions: check.policies(), life };
         let touched: Vec<(AgentNo, &LatePair, &Series, Touched, &Series)> = late
@@ -55,37 +121,35 @@ impl Book {
             touched.iter().map(|(_, _, series, touched, held)| amendment::reach(&view, series, *touched, held));
         let span = reaches.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)))?;
         let span = span.clip(Span::new(UtcMicros::MIN, now));
-        let before: BTreeMap<AgentNo, Series> = touched
+        let mut before: BTreeMap<AgentNo, Series> = touched
             .iter()
             .map(|(agent, _, series, touched, held)| {
                 (*agent, amendment::without(&view, series, *touched, held, span.from))
             })
             .collect();
-        let (told, tells) =
-            (self.verdicts_with(check, &before, span), self.verdicts_with(check, &BTreeMap::new(), span));
         let late_agent = |(agent, pair, _, touched, _): &(AgentNo, &LatePair, &Series, Touched, &Series)| {
             LateAgent::of(*agent, pair.records, *touched, pair.noted)
         };
-        let noted = touched.iter().map(|(_, pair, ..)| pair.noted).min()?;
-        // A check's life may end, or begin, within.
-        let first = tells.first().map_or(span.from, |first| first.span.from);
-        let last = tells.last().map_or(first, |last| last.span.to);
-        Amendment::of(Span::new(first, last), noted, touched.iter().map(late_agent).collect(), &told, &tells)
-    }
-
-    /// The verdicts of a check with other series than those of some of its agents.
-    fn verdicts_with(
-        &self,
-        check: &Check,
-        instead: &BTreeMap<AgentNo, Series>,
-        period: Span,
-    ) -> Vec<sitepulse_model::vote::VerdictSpan> {
-        let voters = self.voters(check, &Filter::All).into_iter();
-        let voter = |(agent, voter): (AgentNo, _)| match instead.get(&agent) {
-            Some(series) => Voter { series, ..voter },
-            None => voter,
-        };
-        self.judge(check, &voters.map(voter).collect::<Vec<_>>(), period)
+        let voters: Vec<_> = self
+            .voters(check, &Filter::All)
+            .into_iter()
+            .map(|(agent, voter)| {
+                let series = amendment::tail(&view, voter.series, span.from);
+                (Voted::of(voter, series), before.remove(&agent))
+            })
+            .collect();
+        let slots_us = check.policies().iter().map(|(.., policy)| policy.interval_us).min().unwrap_or(1);
+        let slots_us = i64::try_from(slots_us).unwrap_or(i64::MAX).max(1);
+        Some(Stretch {
+            policies: check.policies().to_vec(),
+            lives: check.lives(),
+            windows: self.windows(check.number, span).spans().to_vec(),
+            span,
+            late: touched.iter().map(late_agent).collect(),
+            noted: touched.iter().map(|(_, pair, ..)| pair.noted).min()?,
+            piece_us: slots_us.saturating_mul(PIECE_SLOTS / (voters.len() as i64).clamp(1, PIECE_SLOTS)),
+            voters,
+        })
     }
 
     /// Forgets the amendments noted before an instant, but for each check's newest: numbers go on from it.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::backtest::{self, Change, Knobs, Replay, weigh};
 use sitepulse_model::control::Weight;
-use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::id::{AgentNo, CheckNo, Revision};
+use sitepulse_model::series::Series;
 use sitepulse_model::sla::Account;
-use sitepulse_model::time::Span;
-use sitepulse_model::vote::{CheckView, Voter};
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::{CheckView, Policy, Voter};
 
 use super::{Book, Filter};
 
@@ -33,36 +34,83 @@ pub struct Backtest {
     pub changes: Vec<Change>,
 }
 
+/// All that a back-test needs of the book, taken out of it: it may compute for long, and nobody waits for it meanwhile.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    policies: Vec<(UtcMicros, Revision, Policy)>,
+    lives: Vec<Span>,
+    windows: Vec<Span>,
+    voters: Vec<(AgentNo, Voted)>,
+    period: Span,
+}
+
+/// What is known of an agent's votes.
+#[derive(Debug, Clone)]
+pub(super) struct Voted {
+    assigned: Vec<Span>,
+    suspended: Vec<Span>,
+    weights: Vec<(UtcMicros, Weight)>,
+    series: Series,
+}
+
+impl Voted {
+    /// A voter as it is, but for its series.
+    pub(super) fn of(voter: Voter<'_>, series: Series) -> Self {
+        let Voter { assigned, suspended, weights, .. } = voter;
+        Self { assigned, suspended, weights, series }
+    }
+
+    pub(super) fn voter(&self) -> Voter<'_> {
+        let Self { assigned, suspended, weights, series } = self;
+        Voter { assigned: assigned.clone(), suspended: suspended.clone(), weights: weights.clone(), series }
+    }
+}
+
 impl Book {
-    /// Replays a check over a period (see [`Self::period`]) as it was and as it would have been; `None` for an unknown check. `reopen_us` is the reopen window,
-    /// in microseconds. Lives of the check are apart: no episode spans two.
-    pub fn backtest(&self, check: CheckNo, altered: &Altered, period: Span, reopen_us: i64) -> Option<Backtest> {
+    /// What is known of a check over a period (see [`Self::period`]); `None` for an unknown check.
+    pub fn evidence(&self, check: CheckNo, period: Span) -> Option<Evidence> {
         let check = self.check(check)?;
-        let voters = self.voters(check, &Filter::All);
-        let revisions = altered.knobs.applied(check.policies());
-        let as_it_was: Vec<Voter<'_>> = voters.iter().map(|(_, voter)| voter.clone()).collect();
-        let as_it_would_be: Vec<Voter<'_>> = voters
-            .into_iter()
-            .filter(|(agent, _)| !altered.without.contains(agent))
-            .map(|(agent, mut voter)| {
-                if let Some(weight) = altered.weights.get(&agent) {
+        let voted = |(agent, voter): (AgentNo, Voter<'_>)| {
+            let series = voter.series.clone();
+            (agent, Voted::of(voter, series))
+        };
+        Some(Evidence {
+            policies: check.policies().to_vec(),
+            lives: check.lives(),
+            windows: self.windows(check.number, period).spans().to_vec(),
+            voters: self.voters(check, &Filter::All).into_iter().map(voted).collect(),
+            period,
+        })
+    }
+}
+
+impl Evidence {
+    /// Replays it as it was and as it would have been. `reopen_us` is the reopen window, in microseconds. Lives of the check are apart: no episode
+    /// spans two.
+    pub fn backtest(&self, altered: &Altered, reopen_us: i64) -> Backtest {
+        let revisions = altered.knobs.applied(&self.policies);
+        let as_it_was: Vec<Voter<'_>> = self.voters.iter().map(|(_, voted)| voted.voter()).collect();
+        let counted = self.voters.iter().filter(|(agent, _)| !altered.without.contains(agent));
+        let as_it_would_be: Vec<Voter<'_>> = counted
+            .map(|(agent, voted)| {
+                let mut voter = voted.voter();
+                if let Some(weight) = altered.weights.get(agent) {
                     weigh(&mut voter, *weight);
                 }
                 voter
             })
             .collect();
-        let windows = self.windows(check.number, period);
         let (mut before, mut after) = (Vec::new(), Vec::new());
         let mut changes = Vec::new();
-        for life in check.lives() {
+        for life in self.lives.iter().copied() {
             let replay = |revisions, voters: &[Voter<'_>]| -> Replay {
-                backtest::replay(&CheckView { revisions, life }, voters, windows.spans(), period, reopen_us)
+                backtest::replay(&CheckView { revisions, life }, voters, &self.windows, self.period, reopen_us)
             };
-            let (was, would_be) = (replay(check.policies(), &as_it_was), replay(&revisions, &as_it_would_be));
+            let (was, would_be) = (replay(&self.policies, &as_it_was), replay(&revisions, &as_it_would_be));
             changes.extend(backtest::compare(&was.episodes, &would_be.episodes));
             before.extend(was.verdicts);
             after.extend(would_be.verdicts);
         }
-        Some(Backtest { before: Account::of(&before), after: Account::of(&after), changes })
+        Backtest { before: Account::of(&before), after: Account::of(&after), changes }
     }
 }

@@ -351,16 +351,6 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Failure {
     Failure::new(exit, message)
 }
 
-/// Writes a text so that it may stand in a path or query: everything but letters, digits, `-`, `_`, `.` and `~` as `%XX`.
-pub fn escape(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,10 +367,5 @@ mod tests {
             assert!(remote(bad, Some("t")).is_err_and(|failure| failure.exit == Exit::Usage), "{bad}");
         }
         assert!(remote("https://a", None).is_err_and(|failure| failure.message.contains("token create --api")));
-    }
-
-    #[test]
-    fn names_are_escaped() {
-        assert_eq!(escape("a/b c&é"), "a%2Fb%20c%26%C3%A9");
     }
 }

@@ -28,7 +28,7 @@ use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
 use crate::checkfile;
-use crate::cli::client::{Client, Need, escape};
+use crate::cli::client::{Client, Need};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
     AgentsCommand, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs,
@@ -39,6 +39,7 @@ use crate::present::dto::{
     SlaView, SuspensionView, TokenView,
 };
 use crate::present::figure;
+use crate::present::http::escape;
 use crate::present::route::APPLY_BYTES_MAX;
 use crate::serve;
 
@@ -555,5 +556,5 @@ fn whole(at: &str) -> String {
 
 fn age(at: &str, now: UtcMicros) -> String {
     instant::parse(at, now)
-        .map_or_else(|_| at.to_string(), |at| format!("{} ago", figure::coarse(now.us_since(at) as f64 / 1e6)))
+        .map_or_else(|_| at.to_string(), |at| format!("{} ago", figure::coarse(now.us_since(at) as f64 / 1e6, "d")))
 }

@@ -11,7 +11,7 @@ use super::files::Writer;
 use super::row::Named;
 use super::{ExchangeError, Format, Histories, Row};
 use crate::book::Book;
-use crate::store::records::{ReadBack, records_of};
+use crate::store::records::{Unsealed, records_with};
 use crate::store::rows::Sources;
 use crate::store::{Store, StoreError, Tables, objects, rows};
 
@@ -33,6 +33,8 @@ pub struct Exported {
     pub records: u64,
     /// Records in damaged chunks: they are not in the file.
     pub unreadable: u64,
+    /// Records outside of chunks that cannot be read, of all checks: whose they were is lost with them.
+    pub set_aside: u64,
 }
 
 /// Why nothing was exported.
@@ -109,11 +111,14 @@ fn write(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
     let mut sources = Sources::of_tables(tables);
-    let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0 };
+    let unsealed = Unsealed::read(tables)?;
+    // Whose they were nobody can tell: they are missing in whatever is exported.
+    let set_aside = unsealed.unreadable.iter().map(|one| one.records).sum();
+    let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0, set_aside };
     for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
         progress(done as u64, checks.len() as u64);
         let mut outcome = Ok(());
-        let ReadBack { damaged } = records_of(tables, check.bucket(), check.number, None, span, |kept| {
+        let told = records_with(tables, &unsealed, (check.bucket(), check.number), span, |kept| {
             // A range that began before the span belongs to the part before it: parts add up to the whole.
             let Some(agent) = book.agent(kept.agent).filter(|_| kept.stored.record.scheduled() >= span.from) else {
                 return ControlFlow::Continue(());
@@ -133,7 +138,7 @@ fn write(
             if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         outcome?;
-        exported.unreadable += damaged.iter().map(|chunk| chunk.records).sum::<u64>();
+        exported.unreadable += told.damaged.iter().map(|chunk| chunk.records).sum::<u64>();
     }
     progress(checks.len() as u64, checks.len() as u64);
     Ok(exported)

@@ -14,7 +14,7 @@ use super::open::OpenLatencies;
 use super::{Day, DayLatencies, Hour, Latencies};
 use crate::book::{Book, Check};
 use crate::engine::Engine;
-use crate::store::rollup::{self, Class};
+use crate::store::rollup::{self, Class, DamagedRow};
 use crate::store::seal::PairKey;
 use crate::store::{StoreError, Tables, mend, seal};
 use crate::vitals::figures::Place;
@@ -59,6 +59,8 @@ pub struct Figures {
     pub covered: Span,
     /// First all places together, then each place that has any.
     pub groups: Vec<Group>,
+    /// Rows that could not be read; what they told was told by others, so the figures are whole.
+    pub damaged: Vec<DamagedRow>,
 }
 
 /// Latencies in one place.
@@ -132,39 +134,37 @@ impl Frame {
     }
 
     /// The figures. `tables` must be of one instant, after the frame was made.
+    ///
+    /// # Errors
+    /// A row cannot be read and nothing else tells of its results: no figure is better than one without them.
     pub(crate) fn gather(self, tables: Tables<'_>) -> Result<Figures, StoreError> {
         let asked_hours = Hours::touched_by(self.asked);
         let mut hours = asked_hours;
         let mut found: BTreeMap<AgentNo, Latencies> = BTreeMap::new();
+        let mut damaged = Vec::new();
         if let Some(days) = asked_hours.days() {
-            let of = (self.bucket, self.number);
-            let mut by_hour = BTreeSet::new();
-            for edge in BTreeSet::from([days.0, days.1]).into_iter().filter(|day| !asked_hours.contains_day(*day)) {
-                let mut take = |agent: AgentNo, day: Day, latencies: DayLatencies| {
-                    for (_, hour) in latencies.hours.iter().filter(|(at, _)| asked_hours.contains(day.hour(**at))) {
-                        found.entry(agent).or_default().merge(hour);
-                    }
-                };
-                let damaged = rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, day, body| {
-                    by_hour.insert((agent, day));
-                    if self.places.contains_key(&agent) {
-                        take(agent, day, rollup::decode_hours(body)?);
-                    }
-                    Ok(())
-                })?;
-                for (agent, day) in damaged {
-                    take(agent, day, mend::latencies(tables, self.key(agent), day)?);
+            let edges = BTreeSet::from([days.0, days.1]);
+            let edges: Vec<Day> = edges.into_iter().filter(|day| !asked_hours.contains_day(*day)).collect();
+            let whole = self.wholes(tables, days, &edges, &mut damaged)?;
+            for edge in edges {
+                let by_hour = self.hours_of(tables, edge, &whole, &mut damaged)?;
+                // Of an edge the hours asked for, or for all agents the day as a whole: what is covered is one span.
+                let widened = whole.iter().any(|((agent, day), _)| *day == edge && !by_hour.contains_key(agent));
+                if widened {
+                    hours = hours.widened_to(edge);
+                }
+                for (agent, day) in
+                    by_hour.iter().filter(|(agent, _)| !widened || !whole.contains_key(&(**agent, edge)))
+                {
+                    let within = day.hours.iter().filter(|(at, _)| widened || asked_hours.contains(edge.hour(**at)));
+                    within.for_each(|(_, hour)| found.entry(*agent).or_default().merge(hour));
+                }
+                for ((agent, _), latencies) in whole.iter().filter(|((_, day), _)| widened && *day == edge) {
+                    found.entry(*agent).or_default().merge(latencies);
                 }
             }
-            let damaged = rollup::rollups_of(tables, of, Class::Whole, days, |agent, day, body| {
-                if self.places.contains_key(&agent) && !by_hour.contains(&(agent, day)) {
-                    hours = hours.widened_to(day);
-                    found.entry(agent).or_default().merge(&rollup::decode_whole(body)?);
-                }
-                Ok(())
-            })?;
-            for (agent, day) in damaged {
-                found.entry(agent).or_default().merge(&mend::latencies(tables, self.key(agent), day)?.whole());
+            for ((agent, _), latencies) in whole.iter().filter(|((_, day), _)| asked_hours.contains_day(*day)) {
+                found.entry(*agent).or_default().merge(latencies);
             }
         }
         let sealed = seal::upto(tables)?.get(usize::from(self.bucket.0)).copied().unwrap_or_default();
@@ -174,14 +174,86 @@ impl Frame {
                 found.entry(*agent).or_default().add(&sample);
             }
         }
-        Ok(self.finish(hours, &found))
+        Ok(self.finish(hours, &found, damaged))
+    }
+
+    /// The days as a whole by agent and day; of one that cannot be read what its hours say, or its records. On an edge it is left out then: the
+    /// hours are asked for there.
+    fn wholes(
+        &self,
+        tables: Tables<'_>,
+        days: (Day, Day),
+        edges: &[Day],
+        damaged: &mut Vec<DamagedRow>,
+    ) -> Result<BTreeMap<(AgentNo, Day), Latencies>, StoreError> {
+        let mut whole = BTreeMap::new();
+        let rows = rollup::rollups_of(tables, (self.bucket, self.number), Class::Whole, days, |agent, day, body| {
+            if self.places.contains_key(&agent) {
+                whole.insert((agent, day), rollup::decode_whole(body)?);
+            }
+            Ok(())
+        })?;
+        for row in rows.iter().filter(|row| !edges.contains(&row.day)) {
+            let day = match rollup::hours_of(tables, self.key(row.agent), row.day)? {
+                Some(day) => day,
+                None => self.from_records(tables, row)?,
+            };
+            whole.insert((row.agent, row.day), day.whole());
+        }
+        damaged.extend(rows);
+        Ok(whole)
+    }
+
+    /// The hours of an edge by agent; of one whose row cannot be read what its records say, or nothing where its day as a whole is in `whole`.
+    fn hours_of(
+        &self,
+        tables: Tables<'_>,
+        edge: Day,
+        whole: &BTreeMap<(AgentNo, Day), Latencies>,
+        damaged: &mut Vec<DamagedRow>,
+    ) -> Result<BTreeMap<AgentNo, DayLatencies>, StoreError> {
+        let mut by_hour = BTreeMap::new();
+        let of = (self.bucket, self.number);
+        let rows = rollup::rollups_of(tables, of, Class::Hours, (edge, edge), |agent, _, body| {
+            if self.places.contains_key(&agent) {
+                by_hour.insert(agent, rollup::decode_hours(body)?);
+            }
+            Ok(())
+        })?;
+        for row in &rows {
+            match self.from_records(tables, row) {
+                Ok(day) => drop(by_hour.insert(row.agent, day)),
+                Err(_) if whole.contains_key(&(row.agent, edge)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // A day as a whole that cannot be read, where its hours are no longer kept or cannot be read either.
+        let lost: Vec<DamagedRow> = damaged
+            .iter()
+            .filter(|row| row.class == Class::Whole && row.day == edge && !by_hour.contains_key(&row.agent))
+            .copied()
+            .collect();
+        for row in lost {
+            by_hour.insert(row.agent, self.from_records(tables, &row)?);
+        }
+        damaged.extend(rows);
+        Ok(by_hour)
+    }
+
+    /// What the records of a damaged row's day say.
+    fn from_records(&self, tables: Tables<'_>, row: &DamagedRow) -> Result<DayLatencies, StoreError> {
+        if let Some(day) = mend::latencies(tables, self.key(row.agent), row.day)? {
+            return Ok(day);
+        }
+        let what = format!("{row}, and its records are gone; ask for a period without that day, or restore a backup");
+        Err(StoreError::BadRow { table: "rollup", what })
     }
 
     fn key(&self, agent: AgentNo) -> PairKey {
         PairKey { bucket: self.bucket, check: self.number, agent }
     }
 
-    fn finish(self, hours: Hours, found: &BTreeMap<AgentNo, Latencies>) -> Figures {
+    fn finish(self, hours: Hours, found: &BTreeMap<AgentNo, Latencies>, damaged: Vec<DamagedRow>) -> Figures {
         let mut groups: BTreeMap<Place, Latencies> = BTreeMap::new();
         for (agent, latencies) in found.iter().filter(|(_, latencies)| !latencies.is_empty()) {
             let Some((region, name)) = self.places.get(agent) else { continue };
@@ -194,7 +266,7 @@ impl Frame {
         let covered = hours.span();
         let covered = Span::new(covered.from, covered.to.min(self.now.max(covered.from)));
         let groups = groups.into_iter().map(|(place, latencies)| Group { place, latencies }).collect();
-        Figures { check: self.check, asked: self.asked, covered, groups }
+        Figures { check: self.check, asked: self.asked, covered, groups, damaged }
     }
 }
 

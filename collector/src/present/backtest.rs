@@ -13,6 +13,7 @@ use sitepulse_model::quorum::Quorum;
 use sitepulse_model::time::UtcMicros;
 use tokio::sync::Semaphore;
 
+use crate::app::App;
 use crate::book::{Altered, Book};
 use crate::checkfile::STREAK_MAX;
 use crate::present::Present;
@@ -27,7 +28,7 @@ const CHANGES_MAX: usize = 20_000;
 const AGENTS_MAX: usize = 1_000;
 /// Longest reopen window: a day, in microseconds.
 const REOPEN_US_MAX: u64 = 86_400 * 1_000_000;
-/// Back-tests at a time; more wait. Each holds the book's read lock for its computation.
+/// Back-tests at a time; more wait. Each computes on what it took out of the book.
 static SEATS: Semaphore = Semaphore::const_new(2);
 
 /// What `/api/v1/backtest` is asked.
@@ -180,21 +181,28 @@ pub async fn replayed(present: &Present, query: BacktestQuery) -> Answer<Backtes
     let replayed = tokio::task::spawn_blocking(move || {
         // Also where nobody waits for the answer any more.
         let _seat = seat;
-        view(&app.book(), &query, now)
+        view(&app, &query, now)
     });
     replayed.await.map_err(|_| failed())?
 }
 
-fn view(book: &Book, query: &BacktestQuery, now: UtcMicros) -> Answer<BacktestView> {
+fn view(app: &App, query: &BacktestQuery, now: UtcMicros) -> Answer<BacktestView> {
     let asked = SlaQuery::plain(query.check.clone(), query.from.clone(), query.to.clone());
-    let check = asked.one(book)?;
-    let (from, to, _) = asked.asked(book, now)?;
-    let period = book.period(check, from, to, now);
     let reopen_us = reopen(query)?;
-    let (altered, policy) = altered(book, query, reopen_us)?;
-    let tested = book
-        .backtest(check.number, &altered, period, reopen_us)
-        .ok_or_else(|| Problem::not_found("check", &query.check))?;
+    let not_found = || Problem::not_found("check", &query.check);
+    let (number, period, altered, policy, evidence) = {
+        let book = app.book();
+        let check = asked.one(&book)?;
+        let (from, to, _) = asked.asked(&book, now)?;
+        let period = book.period(check, from, to, now);
+        let (altered, policy) = altered(&book, query, reopen_us)?;
+        let evidence = book.evidence(check.number, period).ok_or_else(not_found)?;
+        (check.number, period, altered, policy, evidence)
+    };
+    // Without the book: those who take results in need it.
+    let tested = evidence.backtest(&altered, reopen_us);
+    let book = app.book();
+    let check = book.check(number).ok_or_else(not_found)?;
     if tested.changes.len() > CHANGES_MAX {
         let what = format!(
             "there are more than {CHANGES_MAX} incidents to tell of: ask for a shorter period with from and to"

@@ -33,6 +33,7 @@ use crate::present::Present;
 use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, secure};
 use crate::present::dto::{AgentView, CheckView, PairView, SuspensionView};
 use crate::present::figure;
+use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::view::{Snapshot, Strip};
@@ -53,6 +54,19 @@ pub struct PageQuery {
     policy: Option<String>,
 }
 
+/// A question's parameters, to go on with in another language: `&span=7d&policy=contract`. Empty ones are left out.
+fn kept<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let given =
+        parameters.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
+    given.map(|(name, value)| format!("&{name}={}", escape(value))).collect()
+}
+
+impl PageQuery {
+    fn kept(&self) -> String {
+        kept([("span", self.span.as_deref()), ("policy", self.policy.as_deref())])
+    }
+}
+
 /// A page: the frame around its content.
 #[derive(Template)]
 #[template(path = "page.html")]
@@ -62,6 +76,8 @@ struct Page<'a> {
     title: String,
     /// Where the page is, without its query.
     path: String,
+    /// What else the page was asked, for the language switch: see [`kept`].
+    asked: String,
     /// What is within, rendered.
     content: String,
     /// Whether the content is kept live.
@@ -172,7 +188,8 @@ pub async fn page(
     let title = main.overall.headline.clone();
     let content = main.render().map_err(|_| broken_template())?;
     let signed_in = caller.session.is_some();
-    let page = Page { t: lang.texts(), lang, title, path: "/".into(), content, live: true, signed_in };
+    let page =
+        Page { t: lang.texts(), lang, title, path: "/".into(), asked: String::new(), content, live: true, signed_in };
     html(StatusCode::OK, lang, &page)
 }
 
@@ -371,15 +388,18 @@ impl GroupRow {
 
 impl CheckRow {
     fn of(check: &CheckView, strip: &Strip, now: UtcMicros, t: &Texts) -> Self {
-        let mut note = (t.every)(&figure::coarse(check.interval_seconds));
+        let mut note = (t.every)(&figure::coarse(check.interval_seconds, t.slo.day));
         if (check.weight - 1.0).abs() > f64::EPSILON {
             note.push_str(&format!(" · {} {}", t.weight.to_lowercase(), (t.number)(check.weight.to_string())));
         }
         for label in check.group.iter().cloned().chain(check.tags.iter().map(|tag| format!("#{tag}"))) {
             note.push_str(&format!(" · {label}"));
         }
-        let mut verdict_note =
-            check.since.as_deref().map(|since| (t.since)(&figure::coarse(age(since, now)))).unwrap_or_default();
+        let mut verdict_note = check
+            .since
+            .as_deref()
+            .map(|since| (t.since)(&figure::coarse(age(since, now), t.slo.day)))
+            .unwrap_or_default();
         if let Some(cause) = &check.unknown_cause {
             verdict_note = format!("{} · {verdict_note}", t.unknown_cause(cause));
         }
@@ -465,7 +485,7 @@ impl AgentRow {
         };
         let last_seen = match (&agent.last_seen, agent.connected) {
             (_, true) => t.now.to_string(),
-            (Some(at), false) => (t.ago)(&figure::coarse(age(at, now))),
+            (Some(at), false) => (t.ago)(&figure::coarse(age(at, now), t.slo.day)),
             (None, false) => t.never.to_string(),
         };
         let waiting = agent.spool_records.unwrap_or(0);

@@ -95,8 +95,8 @@ fn vital_with(vital: Vital, value: f64, more: usize) -> (String, f64) {
     (format!("{number}{unit}"), shown)
 }
 
-/// A length of time, coarse: `12 s`, `5 min`, `3 h`, `2 d`.
-pub fn coarse(seconds: f64) -> String {
+/// A length of time, coarse: `12 s`, `5 min`, `3 h`, `2 d`; `day` is the sign of a day.
+pub fn coarse(seconds: f64, day: &str) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 60.0 {
         format!("{seconds:.0} s")
@@ -105,7 +105,7 @@ pub fn coarse(seconds: f64) -> String {
     } else if seconds < 48.0 * 3600.0 {
         format!("{:.0} h", (seconds / 3600.0).floor())
     } else {
-        format!("{:.0} d", (seconds / 86_400.0).floor())
+        format!("{:.0} {day}", (seconds / 86_400.0).floor())
     }
 }
 
@@ -213,9 +213,9 @@ mod tests {
         assert_eq!(latency(0.000_42), "0.4 ms");
         assert_eq!(latency(0.0874), "87 ms");
         assert_eq!(latency(1.236), "1.24 s");
-        assert_eq!(coarse(59.0), "59 s");
-        assert_eq!(coarse(3599.0), "59 min");
-        assert_eq!(coarse(200_000.0), "2 d");
+        assert_eq!(coarse(59.0, "d"), "59 s");
+        assert_eq!(coarse(3599.0, "d"), "59 min");
+        assert_eq!(coarse(200_000.0, "d"), "2 d");
         assert_eq!(offset(-2.41), "\u{2212}2.41 s");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
     }

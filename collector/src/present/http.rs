@@ -289,3 +289,23 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, HttpError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
+
+/// Writes a text so that it may stand in a path or query: everything but letters, digits, `-`, `_`, `.` and `~` as `%XX`.
+pub fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escape("a/b c&é"), "a%2Fb%20c%26%C3%A9");
+    }
+}

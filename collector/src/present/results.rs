@@ -42,6 +42,9 @@ pub struct ResultsView {
     pub gone: Vec<GoneView>,
     /// Where records cannot be read because the store is damaged.
     pub damaged: Vec<DamagedView>,
+    /// Records left out because they cannot be read and nobody can tell whose they were: of this check or of one that shares its bucket.
+    #[serde(default)]
+    pub unreadable: Vec<UnreadableView>,
 }
 
 /// One record.
@@ -105,6 +108,17 @@ pub struct DamagedView {
     pub records: u64,
     /// What is wrong, and what to do.
     pub what: String,
+}
+
+/// Records that cannot be read, of no known check and slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnreadableView {
+    /// The agent's name; absent where that is lost too.
+    pub agent: Option<String>,
+    /// How many.
+    pub records: u64,
+    /// Where they lie: `quarantine`, or `result` until they are sealed, which sets them aside.
+    pub table: String,
 }
 
 /// What `/api/v1/results` is asked.
@@ -257,6 +271,16 @@ fn view(book: &Book, check: &Check, period: Span, page: &Page) -> ResultsView {
                 to: instant::format(chunk.span.to),
                 records: chunk.records,
                 what: chunk.what.clone(),
+            })
+            .collect(),
+        unreadable: page
+            .told
+            .unreadable
+            .iter()
+            .map(|one| UnreadableView {
+                agent: one.agent.map(name),
+                records: one.records,
+                table: if one.set_aside { "quarantine" } else { "result" }.to_owned(),
             })
             .collect(),
     }

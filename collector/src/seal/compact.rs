@@ -8,7 +8,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::{CHUNK_RECORDS, chunk_of};
 use crate::engine::Engine;
-use crate::store::records::{self, ChunkHead};
+use crate::store::records::{self, ChunkHead, ChunkId};
 use crate::store::seal::{self, ChunkBody, PairKey};
 use crate::store::{StoreError, Tables};
 
@@ -24,7 +24,7 @@ const MERGED_BYTES_MAX: u64 = 512 << 10;
 #[derive(Debug)]
 pub(crate) struct Merge {
     key: PairKey,
-    replaced: Vec<i64>,
+    replaced: Vec<ChunkId>,
     merged: ChunkBody,
 }
 
@@ -58,14 +58,14 @@ pub(crate) fn next(tables: Tables<'_>, key: PairKey) -> Result<Option<Merge>, St
     'group: for group in groups(&heads) {
         let mut stored = Vec::new();
         for head in group {
-            match records::chunk_records(tables, head.rowid)? {
+            match records::chunk_records(tables, head.id)? {
                 Ok(records) => stored.extend(records),
                 Err(_) => continue 'group,
             }
         }
         stored.sort_by_key(|one| (one.record.scheduled(), one.incarnation, one.seq));
         let number = group.iter().map(|head| head.number).max().unwrap_or_default();
-        let replaced = group.iter().map(|head| head.rowid).collect();
+        let replaced = group.iter().map(|head| head.id).collect();
         return Ok(Some(Merge { key, replaced, merged: chunk_of(&stored, number) }));
     }
     Ok(None)
@@ -123,7 +123,7 @@ mod tests {
 
     fn sizes(records: &[u64]) -> Vec<Vec<u64>> {
         let head = |(n, records): (i64, &u64)| ChunkHead {
-            rowid: n,
+            id: ChunkId(n),
             agent: AgentNo(1),
             first: UtcMicros(n),
             last: UtcMicros(n),

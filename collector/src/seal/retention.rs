@@ -5,6 +5,7 @@
 //! were, and what is gone is counted ([`crate::store::series::Sealed::expired`]) and told. The file's free pages are used again by what comes
 //! next: nothing is vacuumed.
 
+use sitepulse_daemon::clock;
 use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
@@ -68,7 +69,7 @@ pub(crate) struct Limits {
 impl Engine {
     /// Lets one slice of what is too old go, in one transaction.
     pub(crate) fn let_go(&mut self, slice: &Slice, limits: Limits) -> Result<(), StoreError> {
-        self.store.write(|tables| expire::let_go(tables, slice, limits))?;
+        self.store.write(|tables| expire::let_go(tables, slice, limits, clock::now()))?;
         if matches!(slice, Slice::Rows(expire::Table::Screenshot, _)) {
             self.shared.book_mut().forget_screenshots_before(limits.raw);
         }

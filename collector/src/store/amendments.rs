@@ -51,17 +51,19 @@ fn bad(what: impl ToString) -> StoreError {
     StoreError::BadRow { table: "amendment", what: what.to_string() }
 }
 
-/// Writes what an episode's beginning or growth asks for.
+/// Writes what an episode's beginning or growth asks for. A row that is there still, while the episode before is derived, serves both: after a kill
+/// they are one.
 pub(crate) fn note(tables: Tables<'_>, write: Write, row: &LateRow) -> Result<(), StoreError> {
     let LateRow { bucket, key: (check, agent), .. } = *row;
     match write {
         Write::Open => tables
             .prepare_cached(
-                "INSERT INTO late(bucket, check_no, agent_no, before_arrival, noted_us, upto_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO late(bucket, check_no, agent_no, before_arrival, noted_us, upto_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                 ON CONFLICT (bucket, check_no, agent_no) DO UPDATE SET upto_us = max(upto_us, excluded.upto_us)",
             )?
             .execute(params![bucket.0, check.0, agent.0, row.before_arrival.0, row.noted.0, row.upto.0])?,
         Write::Extend => tables
-            .prepare_cached("UPDATE late SET upto_us = ?1 WHERE bucket = ?2 AND check_no = ?3 AND agent_no = ?4")?
+            .prepare_cached("UPDATE late SET upto_us = max(upto_us, ?1) WHERE bucket = ?2 AND check_no = ?3 AND agent_no = ?4")?
             .execute(params![row.upto.0, bucket.0, check.0, agent.0])?,
     };
     Ok(())

@@ -63,11 +63,11 @@ pub enum BackupError {
     },
     /// SQLite says no.
     #[error("{path}: {source}; check that it can be read and written, and that the disk is not full")]
-    Sqlite {
+    Database {
         /// Which file.
         path: PathBuf,
         /// What it says.
-        source: rusqlite::Error,
+        source: super::DatabaseError,
     },
     /// A file fails.
     #[error(transparent)]
@@ -90,7 +90,7 @@ pub struct Held {
 }
 
 fn at<'p>(path: &'p Path) -> impl Fn(rusqlite::Error) -> BackupError + 'p {
-    |source| BackupError::Sqlite { path: path.to_owned(), source }
+    |error| BackupError::Database { path: path.to_owned(), source: super::DatabaseError(error) }
 }
 
 /// Opens a file that must be a collector's database of a schema that this build knows.
@@ -272,7 +272,7 @@ fn write(
 fn count(copy: &Connection, path: &Path) -> Result<u64, BackupError> {
     if migrations::schema(copy).map_err(at(path))? >= migrations::BLOCKS_FROM {
         return records::count(Tables(copy)).map_err(|error| match error {
-            StoreError::Sqlite(source) => at(path)(source),
+            StoreError::Database(super::DatabaseError(source)) => at(path)(source),
             error @ (StoreError::Fenced { .. } | StoreError::Integrity { .. } | StoreError::BadRow { .. }) => {
                 BackupError::Unfit { path: path.to_owned(), what: error.to_string() }
             }
@@ -385,7 +385,7 @@ fn raise_numbers(copy: &Connection, now: UtcMicros) -> rusqlite::Result<()> {
     let apart = (now.0 / 1_000_000).saturating_mul(NUMBERS_STRIDE).rem_euclid(NUMBERS_SPREAD);
     let from = newest.saturating_add(NUMBERS_GAP + apart);
     rows::set_meta(Tables(copy), META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
-        super::StoreError::Sqlite(error) => error,
+        super::StoreError::Database(super::DatabaseError(error)) => error,
         super::StoreError::Fenced { .. } | super::StoreError::Integrity { .. } | super::StoreError::BadRow { .. } => {
             rusqlite::Error::InvalidQuery
         }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
+use sitepulse_model::time::UtcMicros;
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, amendments, mend, series, vital_days};
+use super::{StoreError, Tables, amendments, aside, mend, series, vital_days};
 use crate::latency::{Day, Hour};
 use crate::seal::Intervals;
 use crate::seal::retention::Limits;
@@ -100,9 +101,9 @@ fn rowids(tables: Tables<'_>, table: &str, condition: &str, before: i64) -> Resu
 }
 
 /// Lets a slice go.
-pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Result<(), StoreError> {
+pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits, now: UtcMicros) -> Result<(), StoreError> {
     match slice {
-        Slice::Chunks(rowids) => chunks(tables, rowids, limits),
+        Slice::Chunks(rowids) => chunks(tables, rowids, limits, now),
         Slice::Rows(table, rowids) => {
             let (name, condition) = table.too_old();
             let mut delete = tables.prepare_cached(&format!("DELETE FROM {name} WHERE {condition} AND rowid = ?2"))?;
@@ -111,13 +112,13 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Resul
             }
             Ok(())
         }
-        Slice::Vitals(key, day) => vital_days::fold(tables, *key, *day),
+        Slice::Vitals(key, day) => vital_days::fold(tables, *key, *day, now),
         Slice::Amendments => amendments::delete_before(tables, limits.hourly, ROWS),
     }
 }
 
 /// Whole chunks go, and their pairs tell how many records went.
-fn chunks(tables: Tables<'_>, rowids: &[i64], limits: Limits) -> Result<(), StoreError> {
+fn chunks(tables: Tables<'_>, rowids: &[i64], limits: Limits, now: UtcMicros) -> Result<(), StoreError> {
     let mut find = tables
         .prepare_cached("SELECT bucket, check_no, agent_no, records FROM chunk WHERE rowid = ?1 AND last_us < ?2")?;
     let mut gone: BTreeMap<PairKey, (u64, Vec<i64>)> = BTreeMap::new();
@@ -133,8 +134,10 @@ fn chunks(tables: Tables<'_>, rowids: &[i64], limits: Limits) -> Result<(), Stor
     let mut delete = tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?;
     for (key, (records, chunks)) in gone {
         // Before its chunks go: damaged counts are made of them. Counts need no intervals.
-        let mut sealed = mend::pair_or_anew(tables, key, &Intervals::default())?.unwrap_or_default();
+        let mut asides = Vec::new();
+        let mut sealed = mend::pair_or_anew(tables, key, &Intervals::default(), &mut asides)?.unwrap_or_default();
         sealed.expired += records;
+        aside::keep(tables, &asides, now)?;
         seal::set_pair(tables, key, &series::encode_pair(&sealed))?;
         for rowid in chunks {
             delete.execute(params![rowid])?;

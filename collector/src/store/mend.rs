@@ -2,13 +2,14 @@
 //!
 //! SQLite has no checksums of its own; each body has one. A damaged chunk loses its records for whoever asks for them, and nothing else: the
 //! start does not read it. A damaged segment or pair is made anew from the chunks that are left; the start goes on in any case, for agents
-//! wait with new results.
+//! wait with new results. What could not be read is kept ([`super::aside`]): chunks that are left may tell less than it does.
 
 use rusqlite::params;
 use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
 
+use super::aside::{self, Aside, Place};
 use super::records::{self, ChunkHead};
 use super::seal::{self, PairKey};
 use super::series::{self, BodyError, Sealed};
@@ -36,7 +37,7 @@ fn replay(tables: Tables<'_>, key: PairKey, span: Span, mut each: impl FnMut(&Re
     heads.sort_unstable_by_key(|head| head.number);
     let mut all = true;
     for head in heads {
-        match records::chunk_records(tables, head.rowid)? {
+        match records::chunk_records(tables, head.id)? {
             Ok(records) => records.iter().for_each(|stored| each(&stored.record)),
             Err(_) => all = false,
         }
@@ -96,21 +97,23 @@ pub(crate) fn pair(
 }
 
 /// What is sealed of a pair without its series, as the collector found it while it runs: where it cannot be read it is told and counted anew, for
-/// damage must not hold up what comes after it. `None` where nothing is sealed.
+/// damage must not hold up what comes after it. `None` where nothing is sealed. `asides`: what must be kept before the pair is written.
 pub(crate) fn pair_or_anew(
     tables: Tables<'_>,
     key: PairKey,
     intervals: &Intervals,
+    asides: &mut Vec<Aside>,
 ) -> Result<Option<Sealed>, StoreError> {
     match seal::pair(tables, key)? {
         None => Ok(None),
         Some(Ok(sealed)) => Ok(Some(sealed)),
         Some(Err(why)) => {
             tracing::error!(
-                "table pair: check {}, agent {}: {why}; counted anew from the records that are left: restore a backup if the counts of older ones matter",
+                "table pair: check {}, agent {}: {why}; counted anew from the records that are left, the table quarantine keeps what stood there: restore a backup if the counts of older ones matter",
                 key.check,
                 key.agent
             );
+            asides.push(Aside::new(key, Place::Pair, why));
             Ok(Some(pair(tables, key, intervals, why)?.0))
         }
     }
@@ -122,21 +125,23 @@ pub(crate) fn load_or_anew(
     (key, month): (PairKey, i64),
     intervals: &Intervals,
     into: &mut Sealed,
+    asides: &mut Vec<Aside>,
 ) -> Result<(), StoreError> {
     if let Err(why) = seal::load_segment(tables, key, month, &mut into.pair.series)? {
         let damage = segment(tables, into, (key, month), intervals, why)?;
         let left = if damage.whole { "nothing is lost" } else { "older ones are missing: restore a backup" };
         tracing::error!(
-            "table series: check {}, agent {}, month {month}: {why}; made anew from the records that are left, {left}",
+            "table series: check {}, agent {}, month {month}: {why}; made anew from the records that are left, {left}; the table quarantine keeps what stood there",
             key.check,
             key.agent
         );
+        asides.push(Aside::new(key, Place::Segment(month), why));
     }
     Ok(())
 }
 
 /// Whether every sealed record of a pair from `from` on is kept: none went with its age, or one that is older is there still.
-pub(crate) fn is_kept(tables: Tables<'_>, key: PairKey, from: UtcMicros) -> Result<bool, StoreError> {
+fn is_kept(tables: Tables<'_>, key: PairKey, from: UtcMicros) -> Result<bool, StoreError> {
     if let Some(Ok(sealed)) = seal::pair(tables, key)?
         && sealed.expired == 0
     {
@@ -149,21 +154,26 @@ pub(crate) fn is_kept(tables: Tables<'_>, key: PairKey, from: UtcMicros) -> Resu
         .query_row(params![key.bucket.0, key.check.0, key.agent.0, from.0], |row| row.get(0))?)
 }
 
-/// The sealed latencies of a day from the chunks that are left, for figures whose rollup cannot be read.
-pub(crate) fn latencies(tables: Tables<'_>, key: PairKey, day: Day) -> Result<DayLatencies, StoreError> {
+/// The sealed latencies of a day from its records, for figures whose rollup cannot be read; `None` where they are not all there and readable.
+pub(crate) fn latencies(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<DayLatencies>, StoreError> {
+    if !is_kept(tables, key, day.span().from)? {
+        return Ok(None);
+    }
     let mut found = DayLatencies::default();
-    replay(tables, key, day.span(), |record| {
+    let all = replay(tables, key, day.span(), |record| {
         if let Record::Result(result) = record
             && let Some(sample) = Sample::of(result).filter(|sample| Hour::of(sample.scheduled).day() == day)
         {
             found.add(&sample);
         }
     })?;
-    Ok(found)
+    Ok(all.then_some(found))
 }
 
-/// Puts what was made anew in the damaged bodies' place: sealing could not go on over them.
-pub(crate) fn write(tables: Tables<'_>, damages: &[Damage]) -> Result<(), StoreError> {
+/// Puts what was made anew in the damaged bodies' place, for sealing could not go on over them; these are kept aside.
+pub(crate) fn write(tables: Tables<'_>, damages: &[Damage], now: UtcMicros) -> Result<(), StoreError> {
+    let aside = |damage: &Damage| Aside::new(damage.key, damage.month.map_or(Place::Pair, Place::Segment), damage.why);
+    aside::keep(tables, &damages.iter().map(aside).collect::<Vec<_>>(), now)?;
     for damage in damages {
         match damage.month {
             Some(month) => seal::set_segment(tables, damage.key, month, &damage.body)?,

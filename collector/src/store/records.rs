@@ -3,7 +3,7 @@
 //! To be run at one instant ([`super::Reader::at_one_instant`]): between two reads a record could move from the one to the other.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 
 use rusqlite::params;
@@ -13,7 +13,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::chunk::{self, Stored};
 use super::rows::Arrival;
-use super::seal::{self, PairKey};
+use super::seal::{self, PairKey, Unreadable};
 use super::{StoreError, Tables};
 
 fn bad(table: &'static str, what: impl ToString) -> StoreError {
@@ -29,10 +29,14 @@ pub struct Kept {
     pub stored: Stored,
 }
 
+/// Names a chunk as long as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkId(pub(crate) i64);
+
 /// A chunk without its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkHead {
-    pub(crate) rowid: i64,
+    pub(crate) id: ChunkId,
     pub(crate) agent: AgentNo,
     pub(crate) first: UtcMicros,
     pub(crate) last: UtcMicros,
@@ -59,6 +63,56 @@ pub struct DamagedChunk {
 pub struct ReadBack {
     /// Chunks that cannot be read.
     pub damaged: Vec<DamagedChunk>,
+    /// Records that lie outside of chunks and cannot be read. Of the check's whole bucket: which check they were of is lost with them.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Records that are not sealed, by check, in few bytes: for whoever reads many checks at one instant.
+#[derive(Debug, Default)]
+pub(crate) struct Unsealed {
+    checks: BTreeMap<CheckNo, Vec<u8>>,
+    /// What cannot be read, of all checks.
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// Bytes before a record's body: agent, incarnation, number, provenance, length.
+const UNSEALED_HEAD: usize = 28;
+
+impl Unsealed {
+    /// All of them. One pass over the rows; memory: their bodies and [`UNSEALED_HEAD`] bytes each.
+    pub(crate) fn read(tables: Tables<'_>) -> Result<Self, StoreError> {
+        let mut checks: BTreeMap<CheckNo, Vec<u8>> = BTreeMap::new();
+        let mut unreadable = seal::unsealed_kept(tables, None, None, |Kept { agent, stored }| {
+            let out = checks.entry(stored.record.check()).or_default();
+            let at = out.len();
+            out.extend_from_slice(&agent.0.to_le_bytes());
+            out.extend_from_slice(&stored.incarnation.0.to_le_bytes());
+            out.extend_from_slice(&stored.seq.0.to_le_bytes());
+            out.extend_from_slice(&stored.provenance.to_le_bytes());
+            out.extend_from_slice(&[0; 4]);
+            sitepulse_wire::record::encode(&stored.record, out);
+            let length = (out.len() - at - UNSEALED_HEAD) as u32;
+            out[at + UNSEALED_HEAD - 4..at + UNSEALED_HEAD].copy_from_slice(&length.to_le_bytes());
+        })?;
+        unreadable.extend(seal::set_aside(tables, None, None)?);
+        Ok(Self { checks, unreadable })
+    }
+
+    /// Those of a check, in order of arrival.
+    fn of(&self, check: CheckNo) -> impl Iterator<Item = Kept> {
+        let mut rest = self.checks.get(&check).map_or(&[][..], Vec::as_slice);
+        std::iter::from_fn(move || {
+            let (head, bodies) = rest.split_first_chunk::<UNSEALED_HEAD>()?;
+            let four = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+            let eight = |at: usize| u64::from(four(at)) | u64::from(four(at + 4)) << 32;
+            let (body, next) = bodies.split_at_checked(four(24) as usize)?;
+            rest = next;
+            let record = sitepulse_wire::record::decode(body).ok()?;
+            let stored =
+                Stored { incarnation: Incarnation(eight(4)), seq: Seq(eight(12)), provenance: four(20), record };
+            Some(Kept { agent: AgentNo(four(0)), stored })
+        })
+    }
 }
 
 /// The chunks of a check that speak of a span, of one agent or of all, by first slot.
@@ -82,7 +136,7 @@ pub(crate) fn chunk_heads(
 
 fn head(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChunkHead> {
     Ok(ChunkHead {
-        rowid: row.get(0)?,
+        id: ChunkId(row.get(0)?),
         agent: AgentNo(row.get(1)?),
         first: UtcMicros(row.get(2)?),
         last: UtcMicros(row.get(3)?),
@@ -107,10 +161,10 @@ pub(crate) fn newest_chunk_heads(tables: Tables<'_>, key: PairKey, most: usize) 
 /// A chunk's records; the inner error tells that they cannot be read.
 pub(crate) fn chunk_records(
     tables: Tables<'_>,
-    rowid: i64,
+    id: ChunkId,
 ) -> Result<Result<Vec<Stored>, chunk::ChunkError>, StoreError> {
     let mut statement = tables.prepare_cached("SELECT body FROM chunk WHERE rowid = ?1")?;
-    let mut rows = statement.query(params![rowid])?;
+    let mut rows = statement.query(params![id.0])?;
     let row = rows.next()?.ok_or_else(|| bad("chunk", "a chunk is gone"))?;
     Ok(chunk::decode(row.get_ref(0)?.as_blob().map_err(|error| bad("chunk", error))?))
 }
@@ -156,12 +210,39 @@ pub(crate) fn records_of(
     span: Span,
     mut each: impl FnMut(Kept) -> ControlFlow<()>,
 ) -> Result<ReadBack, StoreError> {
-    let mut waiting: BinaryHeap<Reverse<Waiting>> = BinaryHeap::new();
-    seal::unsealed_of(tables, bucket, check, agent, |kept| {
-        if speaks_of(&kept.stored.record, span) {
-            waiting.push(Reverse(Waiting(kept)));
+    let mut unsealed = Vec::new();
+    let mut unreadable = seal::unsealed_kept(tables, Some(bucket), agent, |kept| {
+        if kept.stored.record.check() == check {
+            unsealed.push(kept);
         }
     })?;
+    unreadable.extend(seal::set_aside(tables, Some(bucket), agent)?);
+    let mut told = merged(tables, (bucket, check), agent, span, unsealed.into_iter(), &mut each)?;
+    told.unreadable = unreadable;
+    Ok(told)
+}
+
+/// [`records_of`] all agents, with what is not sealed as it was read for many checks at the same instant; what of that cannot be read stands there.
+pub(crate) fn records_with(
+    tables: Tables<'_>,
+    unsealed: &Unsealed,
+    (bucket, check): (Bucket, CheckNo),
+    span: Span,
+    mut each: impl FnMut(Kept) -> ControlFlow<()>,
+) -> Result<ReadBack, StoreError> {
+    merged(tables, (bucket, check), None, span, unsealed.of(check), &mut each)
+}
+
+fn merged(
+    tables: Tables<'_>,
+    (bucket, check): (Bucket, CheckNo),
+    agent: Option<AgentNo>,
+    span: Span,
+    unsealed: impl Iterator<Item = Kept>,
+    each: &mut dyn FnMut(Kept) -> ControlFlow<()>,
+) -> Result<ReadBack, StoreError> {
+    let unsealed = unsealed.filter(|kept| speaks_of(&kept.stored.record, span));
+    let mut waiting: BinaryHeap<Reverse<Waiting>> = unsealed.map(|kept| Reverse(Waiting(kept))).collect();
     let mut told = ReadBack::default();
     let mut heads = chunk_heads(tables, bucket, check, agent, span)?.into_iter().peekable();
     loop {
@@ -173,7 +254,7 @@ pub(crate) fn records_of(
             }
         }
         let Some(head) = heads.next() else { return Ok(told) };
-        match chunk_records(tables, head.rowid)? {
+        match chunk_records(tables, head.id)? {
             Ok(records) => waiting.extend(
                 records
                     .into_iter()

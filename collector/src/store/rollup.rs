@@ -16,6 +16,7 @@ use sitepulse_model::record::Phase;
 use sitepulse_model::sketch::{BUCKETS_MAX, Sketch, SketchError};
 use thiserror::Error;
 
+use super::aside::{Aside, Place};
 use super::range::{Coder, Cut, Decoder, Encoder, Number, unzigzag, zigzag};
 use super::seal::PairKey;
 use super::{StoreError, Tables, mend};
@@ -255,7 +256,7 @@ pub fn decode_whole(bytes: &[u8]) -> Result<Latencies, RollupError> {
 }
 
 /// How fine a row is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// The hours of a day.
     Hours = 1,
@@ -307,6 +308,11 @@ fn row<T>(
     }
 }
 
+/// The hours of a day; `None` where they are not kept or cannot be read.
+pub(crate) fn hours_of(tables: Tables<'_>, key: PairKey, day: Day) -> Result<Option<DayLatencies>, StoreError> {
+    Ok(row(tables, key, Class::Hours, day, decode_hours)?.ok().flatten())
+}
+
 /// What sealing sets of a day.
 #[derive(Debug)]
 pub(crate) struct DayBodies {
@@ -317,11 +323,12 @@ pub(crate) struct DayBodies {
 }
 
 /// The days that results touch, with what is sealed of them so far and with these results: for whoever seals them, who sets the bodies in the
-/// transaction that moves the seal from where `tables` has it, so each result counts once.
+/// transaction that moves the seal from where `tables` has it, so each result counts once. `asides`: what must be kept before they are set.
 pub(crate) fn with_sealed(
     tables: Tables<'_>,
     key: PairKey,
     samples: impl Iterator<Item = Sample>,
+    asides: &mut Vec<Aside>,
 ) -> Result<Vec<DayBodies>, StoreError> {
     let mut days: BTreeMap<Day, DayLatencies> = BTreeMap::new();
     for sample in samples {
@@ -332,15 +339,12 @@ pub(crate) fn with_sealed(
         let hours = row(tables, key, Class::Hours, day, decode_hours)?;
         let whole = row(tables, key, Class::Whole, day, decode_whole)?;
         let damaged = hours.as_ref().err().or(whole.as_ref().err()).copied();
+        let unreadable = [(Class::Hours, hours.as_ref().err().copied()), (Class::Whole, whole.as_ref().err().copied())];
         // What its records can tell of a damaged row, where they are all there still.
         let records = match damaged {
             Some(error) => {
                 tracing::error!("table rollup: check {}, agent {}, day {}: {error}", key.check, key.agent, day.0);
-                if mend::is_kept(tables, key, day.span().from)? {
-                    Some(mend::latencies(tables, key, day)?)
-                } else {
-                    None
-                }
+                mend::latencies(tables, key, day)?
             }
             None => None,
         };
@@ -357,6 +361,9 @@ pub(crate) fn with_sealed(
         }) else {
             continue;
         };
+        // Only what is about to be written over.
+        let written = unreadable.into_iter().filter(|(class, _)| *class == Class::Whole || hours.is_some());
+        asides.extend(written.filter_map(|(class, why)| Some(Aside::new(key, Place::Rollup(class, day), why?))));
         whole.merge(&new.whole());
         let hours = hours.map(|mut hours| {
             for (hour, latencies) in &new.hours {
@@ -377,15 +384,38 @@ pub(crate) fn set(tables: Tables<'_>, key: PairKey, bodies: &DayBodies) -> Resul
     set_body(tables, key, Class::Whole, bodies.day, &bodies.whole)
 }
 
+/// A row that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DamagedRow {
+    pub(crate) check: CheckNo,
+    pub(crate) agent: AgentNo,
+    pub(crate) class: Class,
+    pub(crate) day: Day,
+    pub(crate) why: RollupError,
+}
+
+impl std::fmt::Display for DamagedRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { check, agent, class, day, why } = self;
+        let what = match class {
+            Class::Hours => "latencies by the hour",
+            Class::Whole => "latencies of the day",
+            Class::Pages => "vitals of the day",
+        };
+        let from = sitepulse_daemon::instant::format(day.span().from);
+        write!(f, "check {check}, agent {agent}, {what} from {from}: {why}")
+    }
+}
+
 /// Calls `each` with the agent, the day and the body of every row of a check from `first` to `last`, by agent and day. Whose body it finds
-/// damaged are returned, and told in the log.
+/// damaged are returned.
 pub(crate) fn rollups_of(
     tables: Tables<'_>,
     (bucket, check): (Bucket, CheckNo),
     class: Class,
     (first, last): (Day, Day),
     mut each: impl FnMut(AgentNo, Day, &[u8]) -> Result<(), RollupError>,
-) -> Result<Vec<(AgentNo, Day)>, StoreError> {
+) -> Result<Vec<DamagedRow>, StoreError> {
     let mut damaged = Vec::new();
     // The key goes by agent before day: a seek for each agent.
     let mut agents =
@@ -400,9 +430,8 @@ pub(crate) fn rollups_of(
         while let Some(row) = rows.next()? {
             let body = row.get_ref(1)?.as_blob().map_err(bad)?;
             let day: i64 = row.get(0)?;
-            if let Err(error) = each(AgentNo(agent), Day(day), body) {
-                tracing::error!("table rollup: check {check}, agent {agent}, day {day}: {error}");
-                damaged.push((AgentNo(agent), Day(day)));
+            if let Err(why) = each(AgentNo(agent), Day(day), body) {
+                damaged.push(DamagedRow { check, agent: AgentNo(agent), class, day: Day(day), why });
             }
         }
     }

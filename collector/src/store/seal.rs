@@ -14,10 +14,11 @@ use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::record::DecodeError;
 
+use super::aside::{self, Aside};
 use super::block::{self, Place, Raw};
 use super::chunk::Stored;
 use super::mend::{self, Damage};
-use super::records::Kept;
+use super::records::{ChunkId, Kept};
 use super::rows::{Arrival, Quarantine, RecordKey, Sources};
 use super::series::{self, BodyError, Sealed};
 use super::{StoreError, Tables};
@@ -27,6 +28,9 @@ use crate::seal::Intervals;
 pub(crate) const ROWS_MAX: u64 = 32_000;
 /// Most bytes of records of one bucket that are sealed in one transaction.
 const BYTES_MAX: u64 = 16 << 20;
+
+/// Why a record lies in the table `quarantine` that could not be read when it was to be sealed.
+const SET_ASIDE: &str = "damaged";
 
 fn bad(table: &'static str, what: impl ToString) -> StoreError {
     StoreError::BadRow { table, what: what.to_string() }
@@ -135,30 +139,68 @@ fn is_sealed(sealed: &Upto, raw: &Raw<'_>) -> bool {
     sealed.get(usize::from(raw.place.bucket.0)).is_some_and(|upto| raw.arrival <= *upto)
 }
 
-/// Calls `each` with every record of a check that is not sealed, of one agent or of all, in order of arrival. A pass over all such rows.
-pub(crate) fn unsealed_of(
+/// Rows of `result` that are left out because they cannot be read: whose check's they were, and of when, nobody can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Who sent them; `None` where their source is lost.
+    pub agent: Option<AgentNo>,
+    /// How many.
+    pub records: u64,
+    /// Whether they lie in the table `quarantine` by now, else still in `result`.
+    pub set_aside: bool,
+}
+
+/// Calls `each` with every record that is not sealed, of one bucket or of all, of one agent or of all, in order of arrival. What cannot be read
+/// is told. A pass over all such rows.
+pub(crate) fn unsealed_kept(
     tables: Tables<'_>,
-    bucket: Bucket,
-    check: CheckNo,
+    bucket: Option<Bucket>,
     agent: Option<AgentNo>,
     mut each: impl FnMut(Kept),
-) -> Result<(), StoreError> {
-    let from = upto(tables)?.get(usize::from(bucket.0)).copied().unwrap_or_default();
+) -> Result<Vec<Unreadable>, StoreError> {
+    let sealed = upto(tables)?;
+    let from =
+        bucket.map_or_else(|| least(&sealed), |bucket| sealed.get(usize::from(bucket.0)).copied().unwrap_or_default());
     let mut sources = Sources::of_tables(tables);
+    let mut unreadable: BTreeMap<Option<AgentNo>, u64> = BTreeMap::new();
     each_raw(tables, from, Arrival(i64::MAX), |raw| {
-        if raw.place.bucket == bucket
-            && let Ok(source) = sources.of(raw.place.source)
-            && agent.is_none_or(|agent| agent == source.agent)
-            // Whose record it was nobody can tell: the start and sealing do tell that it is damaged.
-            && let Ok(record) = raw.record()
-            && record.check() == check
-        {
-            let Place { source: number, seq, .. } = raw.place;
-            let stored = Stored { incarnation: source.incarnation, seq, provenance: number, record };
-            each(Kept { agent: source.agent, stored });
+        if is_sealed(&sealed, raw) || bucket.is_some_and(|bucket| bucket != raw.place.bucket) {
+            return Ok(ControlFlow::Continue(()));
         }
+        let source = sources.of(raw.place.source).ok();
+        let of = source.map(|source| source.agent);
+        if agent.is_some() && of.is_some() && agent != of {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let (Some(source), Ok(record)) = (source, raw.record()) else {
+            *unreadable.entry(of).or_default() += 1;
+            return Ok(ControlFlow::Continue(()));
+        };
+        let Place { source: number, seq, .. } = raw.place;
+        let stored = Stored { incarnation: source.incarnation, seq, provenance: number, record };
+        each(Kept { agent: source.agent, stored });
         Ok(ControlFlow::Continue(()))
-    })
+    })?;
+    Ok(unreadable.into_iter().map(|(agent, records)| Unreadable { agent, records, set_aside: false }).collect())
+}
+
+/// What was set aside of one bucket, or of all, when it was sealed, of one agent or of all.
+pub(crate) fn set_aside(
+    tables: Tables<'_>,
+    bucket: Option<Bucket>,
+    agent: Option<AgentNo>,
+) -> Result<Vec<Unreadable>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT agent_no, count(*) FROM quarantine WHERE (?1 IS NULL OR bucket = ?1) AND reason = ?2 AND (?3 IS NULL OR agent_no IN (0, ?3)) \
+         GROUP BY agent_no",
+    )?;
+    let rows =
+        statement.query_map(params![bucket.map(|bucket| bucket.0), SET_ASIDE, agent.map(|agent| agent.0)], |row| {
+            // 0 is nobody's number.
+            let agent = Some(AgentNo(row.get(0)?)).filter(|agent| agent.0 > 0);
+            Ok(Unreadable { agent, records: row.get::<_, i64>(1)?.unsigned_abs(), set_aside: true })
+        })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// What is sealed next of one bucket: the records that arrived after `from`, up to `upto`.
@@ -404,6 +446,8 @@ pub(crate) struct Prepared {
     pub(crate) pairs: Vec<PreparedPair>,
     /// Records that cannot be read: set aside, so that they hold up no other.
     pub(crate) damaged: Vec<DamagedRow>,
+    /// Bodies that cannot be read and that this writes over: kept before.
+    pub(crate) asides: Vec<Aside>,
 }
 
 /// Seals a portion: everything or, where the bucket is no longer sealed up to where this was prepared from or an amendment needs the state in
@@ -420,6 +464,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
     if Arrival(sealed.unwrap_or(0)) != from || needed {
         return Ok(false);
     }
+    aside::keep(tables, &prepared.asides, now)?;
     for pair in &prepared.pairs {
         for chunk in &pair.chunks {
             insert_chunk(tables, pair.key, chunk)?;
@@ -434,7 +479,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
     }
     let mut quarantine = Quarantine::new(tables)?;
     for row in &prepared.damaged {
-        quarantine.set_aside(row.key, now, "damaged", &row.body)?;
+        quarantine.set_aside(row.key, now, SET_ASIDE, &row.body)?;
     }
     tables
         .prepare_cached(
@@ -468,16 +513,16 @@ pub(crate) fn insert_chunk(tables: Tables<'_>, key: PairKey, chunk: &ChunkBody) 
 pub(crate) fn replace_chunks(
     tables: Tables<'_>,
     key: PairKey,
-    replaced: &[i64],
+    replaced: &[ChunkId],
     merged: &ChunkBody,
 ) -> Result<bool, StoreError> {
     let (mut count, mut records) = (0, 0);
-    for rowid in replaced {
+    for id in replaced {
         let found: Option<i64> = tables
             .prepare_cached(
                 "SELECT records FROM chunk WHERE rowid = ?1 AND bucket = ?2 AND check_no = ?3 AND agent_no = ?4",
             )?
-            .query_row(params![rowid, key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
+            .query_row(params![id.0, key.bucket.0, key.check.0, key.agent.0], |row| row.get(0))
             .optional()?;
         count += usize::from(found.is_some());
         records += found.unwrap_or(0).unsigned_abs();
@@ -485,8 +530,8 @@ pub(crate) fn replace_chunks(
     if count != replaced.len() || records != merged.records {
         return Ok(false);
     }
-    for rowid in replaced {
-        tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?.execute(params![rowid])?;
+    for id in replaced {
+        tables.prepare_cached("DELETE FROM chunk WHERE rowid = ?1")?.execute(params![id.0])?;
     }
     insert_chunk(tables, key, merged)?;
     Ok(true)

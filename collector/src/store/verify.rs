@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
+use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::seal::{self, PairKey};
 use super::series::{self, Sealed};
-use super::{StoreError, Tables, mend, records, rows};
+use super::{StoreError, Tables, mend, records, rollup, rows, vital_days};
+use crate::latency::{Day, DayLatencies, Hour, Sample};
 use crate::seal::{Intervals, last_slot};
 
 /// Most problems that are told; more are counted.
@@ -30,6 +32,8 @@ pub(crate) struct Verified {
     pub(crate) expired: u64,
     /// Records that are not sealed.
     pub(crate) unsealed: u64,
+    /// Rows of sketches: latencies of days by the hour and as a whole, vitals of days.
+    pub(crate) rollups: u64,
     /// What is wrong: the first of it, and how much in all.
     pub(crate) problems: Vec<String>,
     pub(crate) problems_count: u64,
@@ -65,12 +69,17 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
         let upto = upto.get(usize::from(key.bucket.0)).copied().unwrap_or_default();
         pair(tables, key, upto.0, &intervals, &mut found)?;
     }
-    for table in ["chunk", "series"] {
+    for table in ["chunk", "series", "rollup"] {
         let mut statement = tables.prepare(&format!("SELECT DISTINCT bucket, check_no, agent_no FROM {table}"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let key = PairKey { bucket: Bucket(row.get(0)?), check: CheckNo(row.get(1)?), agent: AgentNo(row.get(2)?) };
-            if !known.contains_key(&key) {
+            if known.contains_key(&key) {
+                continue;
+            }
+            if table == "rollup" {
+                sketches(tables, key, None, &mut found)?;
+            } else {
                 found.problem(format!("table {table}: check {}, agent {} has no counts", key.check, key.agent));
             }
         }
@@ -99,6 +108,7 @@ fn pair(
     let mut from_records = Sealed::default();
     let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
     let mut readable = true;
+    let mut days: BTreeMap<Day, DayLatencies> = BTreeMap::new();
     let mut heads = records::chunk_heads(tables, key.bucket, key.check, Some(key.agent), always)?;
     heads.sort_unstable_by_key(|head| head.number);
     for head in &heads {
@@ -107,7 +117,7 @@ fn pair(
         if head.number.0 > upto {
             found.problem(format!("table chunk: {name}, from {from}: newer than its bucket's seal"));
         }
-        let stored = match records::chunk_records(tables, head.rowid)? {
+        let stored = match records::chunk_records(tables, head.id)? {
             Ok(stored) => stored,
             Err(error) => {
                 readable = false;
@@ -123,7 +133,14 @@ fn pair(
             found.problem(format!("table chunk: {name}, from {from}: it holds other records than its row says"));
         }
         found.sealed += stored.len() as u64;
-        stored.iter().for_each(|one| from_records.insert(&one.record, intervals.of_record(&one.record)));
+        for one in &stored {
+            from_records.insert(&one.record, intervals.of_record(&one.record));
+            if let Record::Result(result) = &one.record
+                && let Some(sample) = Sample::of(result)
+            {
+                days.entry(Hour::of(sample.scheduled).day()).or_default().add(&sample);
+            }
+        }
     }
     let mut timeline = Series::new();
     let mut statement = tables.prepare_cached(
@@ -143,11 +160,13 @@ fn pair(
         Ok(counts) => counts.unwrap_or_default(),
         Err(why) => {
             found.problem(format!("table pair: {name}: {why}; a start counts anew"));
+            sketches(tables, key, None, found)?;
             return Ok(());
         }
     };
     found.expired += counts.expired;
     let kept: u64 = heads.iter().map(|head| head.records).sum();
+    sketches(tables, key, Some(days).filter(|_| readable && counts.expired == 0 && kept == counts.records), found)?;
     if kept + counts.expired != counts.records {
         found.problem(format!(
             "{name}: {} records were sealed, {kept} are in chunks and {} went by their age",
@@ -164,3 +183,62 @@ fn pair(
     }
     Ok(())
 }
+
+/// The sketches of a pair: whether each can be read, whether the hours of a day are the day, and whether they are those of its records, where all
+/// of those are known.
+fn sketches(
+    tables: Tables<'_>,
+    key: PairKey,
+    records: Option<BTreeMap<Day, DayLatencies>>,
+    found: &mut Verified,
+) -> Result<(), StoreError> {
+    let name = format!("check {}, agent {}", key.check, key.agent);
+    let mut statement = tables.prepare_cached(
+        "SELECT day, class, body FROM rollup WHERE bucket = ?1 AND check_no = ?2 AND agent_no = ?3 ORDER BY day, class",
+    )?;
+    let mut rows = statement.query(params![key.bucket.0, key.check.0, key.agent.0])?;
+    let mut hours: Option<(Day, DayLatencies)> = None;
+    while let Some(row) = rows.next()? {
+        found.rollups += 1;
+        let (day, class, body): (i64, u8, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let day = Day(day);
+        let date = sitepulse_daemon::instant::format(day.span().from);
+        let date = date.split('T').next().unwrap_or_default();
+        let known = records.as_ref().map(|days| days.get(&day).cloned().unwrap_or_default());
+        let (what, problem) = match class {
+            1 => {
+                let read = rollup::decode_hours(&body);
+                let problem = match &read {
+                    Err(error) => Some(error.to_string()),
+                    Ok(read) if known.as_ref().is_some_and(|known| known != read) => Some(String::from(NOT_OF_RECORDS)),
+                    Ok(_) => None,
+                };
+                hours = read.ok().map(|read| (day, read));
+                ("latencies by the hour", problem)
+            }
+            2 => {
+                let of_hours = hours.as_ref().filter(|(of, _)| *of == day).map(|(_, hours)| hours.whole());
+                let problem = match rollup::decode_whole(&body) {
+                    Err(error) => Some(error.to_string()),
+                    Ok(read) if known.as_ref().is_some_and(|known| known.whole() != read) => {
+                        Some(String::from(NOT_OF_RECORDS))
+                    }
+                    Ok(read) if of_hours.is_some_and(|hours| hours != read) => {
+                        Some(String::from("they are not those of the day's hours"))
+                    }
+                    Ok(_) => None,
+                };
+                ("latencies of the day", problem)
+            }
+            3 => ("vitals of the day", vital_days::decode(&body).err().map(|error| error.to_string())),
+            _ => ("sketches", Some(format!("class {class} is not known"))),
+        };
+        if let Some(problem) = problem {
+            found.problem(format!("table rollup: {name}, {what} {date}: {problem}"));
+        }
+    }
+    Ok(())
+}
+
+/// Sketches can be read and say something else than the records do.
+const NOT_OF_RECORDS: &str = "they are not those of its records";

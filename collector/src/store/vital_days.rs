@@ -8,7 +8,9 @@
 use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::sketch::Sketch;
+use sitepulse_model::time::UtcMicros;
 
+use super::aside::{self, Aside, Place};
 use super::rollup::{self, Class, RollupError};
 use super::seal::PairKey;
 use super::{StoreError, Tables, vitals};
@@ -94,16 +96,18 @@ fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Puts the rows of a day of a pair into its sketches and deletes them.
-pub(crate) fn fold(tables: Tables<'_>, key: PairKey, day: Day) -> Result<(), StoreError> {
+pub(crate) fn fold(tables: Tables<'_>, key: PairKey, day: Day, now: UtcMicros) -> Result<(), StoreError> {
     let stored = rollup::body(tables, key, Class::Pages, day)?.map(|body| decode(&body)).transpose();
+    let mut asides = Vec::new();
     let mut sketches = stored.unwrap_or_else(|error| {
         // Damage must not hold up what comes after it.
         tracing::error!(
-            "table rollup: check {}, agent {}, vitals of day {}: {error}; they are begun anew with the runs that are left",
+            "table rollup: check {}, agent {}, vitals of day {}: {error}; they are begun anew with the runs that are left, the table quarantine keeps what stood there",
             key.check,
             key.agent,
             day.0
         );
+        asides.push(Aside::new(key, Place::Rollup(Class::Pages, day), error));
         None
     });
     let mut found = false;
@@ -114,6 +118,7 @@ pub(crate) fn fold(tables: Tables<'_>, key: PairKey, day: Day) -> Result<(), Sto
         }
     })?;
     let Some(sketches) = sketches.filter(|_| found) else { return Ok(()) };
+    aside::keep(tables, &asides, now)?;
     rollup::set_body(tables, key, Class::Pages, day, &encode(&sketches))?;
     tables
         .prepare_cached(
@@ -153,12 +158,8 @@ pub(crate) fn days(
     })?;
     match damaged.first() {
         None => Ok(()),
-        Some((agent, day)) => {
-            let what = format!(
-                "check {}, agent {agent}: the vitals of {} cannot be read; ask for a period without it, or restore a backup",
-                of.1,
-                sitepulse_daemon::instant::format(day.hour(0).start())
-            );
+        Some(damaged) => {
+            let what = format!("{damaged}; ask for a period without it, or restore a backup");
             Err(StoreError::BadRow { table: "rollup", what })
         }
     }
@@ -169,7 +170,6 @@ mod tests {
     use proptest::prelude::*;
     use sitepulse_model::id::Revision;
     use sitepulse_model::record::ProbeState;
-    use sitepulse_model::time::UtcMicros;
     use sitepulse_model::vitals::{Spread, Vital};
 
     use super::*;

@@ -104,18 +104,27 @@ pub fn reach(view: &CheckView<'_>, series: &Series, touched: Touched, held: &Ser
     Span::new(from, to.max(end))
 }
 
-/// A series as it was without what came in late: `held` is what it held of the slots from `touched.first` to `touched.last` before. As far back
-/// as verdicts from `from` on need it.
-pub fn without(view: &CheckView<'_>, series: &Series, touched: Touched, held: &Series, from: UtcMicros) -> Series {
+/// From which slot on verdicts from `from` on need a series.
+fn back(view: &CheckView<'_>, series: &Series, from: UtcMicros) -> UtcMicros {
     let settle = results_to_settle(view);
-    let mut back = UtcMicros::MIN;
     for run in series.runs_in(Span::new(UtcMicros::MIN, from)).rev().filter(|run| tells(run)) {
         let begun = run.count_before(from);
         if begun >= settle {
-            back = run.slot(begun - settle);
-            break;
+            return run.slot(begun - settle);
         }
     }
+    UtcMicros::MIN
+}
+
+/// A series as far back as verdicts from `from` on need it.
+pub fn tail(view: &CheckView<'_>, series: &Series, from: UtcMicros) -> Series {
+    series.between(back(view, series, from), UtcMicros::MAX)
+}
+
+/// A series as it was without what came in late: `held` is what it held of the slots from `touched.first` to `touched.last` before. As far back
+/// as verdicts from `from` on need it.
+pub fn without(view: &CheckView<'_>, series: &Series, touched: Touched, held: &Series, from: UtcMicros) -> Series {
+    let back = back(view, series, from);
     let mut before =
         if touched.first > UtcMicros::MIN { series.between(back, touched.first.plus_us(-1)) } else { Series::new() };
     before.absorb(held);

@@ -77,7 +77,7 @@ fn bounds(figures: &FiguresView) -> String {
 
 fn late(late: &LateView) -> String {
     let records = if late.records == 1 { "1 record".to_owned() } else { format!("{} records", late.records) };
-    format!("{}: {records}, up to {} late", late.agent, figure::coarse(late.behind_seconds))
+    format!("{}: {records}, up to {} late", late.agent, figure::coarse(late.behind_seconds, "d"))
 }
 
 /// One amendment, whole.

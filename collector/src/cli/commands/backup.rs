@@ -34,7 +34,7 @@ struct BackupView<'a> {
 fn failure(error: &BackupError) -> Failure {
     let exit = match error {
         BackupError::Exists { .. } | BackupError::Unfit { .. } => Exit::Refused,
-        BackupError::Sqlite { .. } => Exit::DataDir,
+        BackupError::Database { .. } => Exit::DataDir,
         BackupError::File(FileError::NotFound { .. }) => Exit::NotFound,
         BackupError::File(_) => Exit::DataDir,
     };

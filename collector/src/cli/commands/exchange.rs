@@ -12,7 +12,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use super::{print, print_json};
 use crate::cli::client::{Client, Need};
 use crate::cli::{ExportArgs, Failure, Global, ImportArgs};
-use crate::exchange::export::{ExportError, Wanted, export as write_export};
+use crate::exchange::export::{ExportError, Exported, Wanted, export as write_export};
 use crate::exchange::files::{Item, Reader};
 use crate::exchange::{ExchangeError, Format, Histories, Row};
 use crate::present::dto::exchange::{ImportBody, ImportView, RefusedView};
@@ -33,6 +33,7 @@ struct ExportView {
     checks: usize,
     records: u64,
     unreadable: u64,
+    set_aside: u64,
 }
 
 /// What `import --json` prints.
@@ -116,14 +117,20 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> 
         return Ok(());
     }
     if global.json {
-        let (checks, records, unreadable) = (exported.checks, exported.records, exported.unreadable);
-        return print_json(&ExportView { file, format, checks, records, unreadable });
+        let Exported { checks, records, unreadable, set_aside } = exported;
+        return print_json(&ExportView { file, format, checks, records, unreadable, set_aside });
     }
     let mut text = format!("Exported {} records of {} checks to {file}.\n", exported.records, exported.checks);
     if exported.unreadable > 0 {
         text.push_str(&format!(
             "{} records are not in it: their chunks are damaged, see the collector's log.\n",
             exported.unreadable
+        ));
+    }
+    if exported.set_aside > 0 {
+        text.push_str(&format!(
+            "{} records that came in damaged are not in it, and nobody can tell which checks they were of: the collector keeps them in the table quarantine.\n",
+            exported.set_aside
         ));
     }
     print(&text)

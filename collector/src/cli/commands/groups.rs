@@ -21,7 +21,12 @@ pub(super) async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
     for one in figures.groups.iter().chain(&figures.whole) {
         table.push(row(one, &figures));
     }
-    print(&table.text())
+    let policy = match &figures.policy {
+        Some(policy) if policy.contains('@') => format!("Counted by policy {policy}.\n"),
+        Some(policy) => format!("Counted by policy {policy}: each instant by the version in force then.\n"),
+        None => String::new(),
+    };
+    print(&format!("{}{policy}", table.text()))
 }
 
 fn row(one: &TogetherView, figures: &GroupsView) -> Vec<String> {

@@ -1,11 +1,12 @@
 //! `latency`.
 
 use super::{hinted, print, print_json, whole, with, with_query};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, LatencyArgs, Split};
 use crate::present::api::latency::{LatencyGroupView, LatencyView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn latency(global: &Global, args: LatencyArgs) -> Result<(), Failure> {
     let by = match args.by {

@@ -8,11 +8,12 @@ use sitepulse_daemon::exit::Exit;
 use sitepulse_wire::message::SECRET_BYTES_MAX;
 
 use super::{hinted, print, print_json, whole, with, with_query};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, RunNowArgs, SecretCommand};
 use crate::present::dto::{AgentRunView, HeartbeatView, PhasesUsView, ResultView, RunView, SecretView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn run_now(global: &Global, args: RunNowArgs) -> Result<Exit, Failure> {
     let path = with_query(&format!("/api/v1/checks/{}/run", escape(&args.check)), [("agent", args.agent)]);

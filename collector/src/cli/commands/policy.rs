@@ -1,12 +1,13 @@
 //! `policies`, and what `sla` and `explain` print of a policy.
 
 use super::{length, print, print_json, whole, with};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{CountedArgs, Failure, Global};
 use crate::present::dto::SlaView;
 use crate::present::dto::policy::{CountedView, IntervalCountedView, PolicyVersionView, PolicyView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn policies(global: &Global) -> Result<(), Failure> {
     let policies: Vec<PolicyView> =

@@ -4,11 +4,12 @@ use sitepulse_daemon::exit::Exit;
 
 use super::policy::{left, met};
 use super::{hinted, length, print, print_json, whole, with};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{Failure, Global, ReportCommand, ReportStoreArgs};
 use crate::present::dto::policy::{ReportedView, SlaReportBody, SlaReportView, SlaVerificationView, VerifiedCheckView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn report(global: &Global, command: ReportCommand) -> Result<Exit, Failure> {
     match command {

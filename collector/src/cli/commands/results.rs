@@ -28,6 +28,8 @@ pub(super) async fn results(global: &Global, args: ResultsArgs) -> Result<(), Fa
                 Some(all) => {
                     all.records.extend(page.records);
                     all.next = page.next;
+                    // Each page tells all of them; the newest is the truth.
+                    all.unreadable = page.unreadable;
                     for damaged in page.damaged {
                         if !all.damaged.contains(&damaged) {
                             all.damaged.push(damaged);
@@ -90,6 +92,17 @@ fn notes(found: &ResultsView) -> String {
             whole(&damaged.from),
             whole(&damaged.to),
             damaged.what
+        ));
+    }
+    for one in &found.unreadable {
+        let agent = one.agent.as_deref().unwrap_or("an unknown agent");
+        let lie = match one.table.as_str() {
+            "quarantine" => "are kept in the table quarantine",
+            _ => "will be kept in the table quarantine once they are sealed",
+        };
+        text.push_str(&format!(
+            "{agent}: {} records are left out: they cannot be read, so nobody can tell whether they were this check's, or when they were due; they {lie}\n",
+            one.records
         ));
     }
     text

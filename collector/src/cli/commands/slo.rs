@@ -3,11 +3,12 @@
 use sitepulse_daemon::exit::Exit;
 
 use super::{print, print_json, whole, with};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, SloArgs, watch};
 use crate::present::dto::slo::{BudgetView, BurnPairView, BurnView, OutcomeView, SloHistoryView, SloView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn slo(global: &Global, args: SloArgs) -> Result<(), Failure> {
     let Some(id) = args.id else {

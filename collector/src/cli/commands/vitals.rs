@@ -3,11 +3,12 @@
 use sitepulse_model::vitals::Vital;
 
 use super::{hinted, print, print_json, whole, with, with_query};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, VitalsArgs};
 use crate::present::dto::vitals::{FiguresView, GroupView, RegressionView, VitalsView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn vitals(global: &Global, args: VitalsArgs) -> Result<(), Failure> {
     let asked = [

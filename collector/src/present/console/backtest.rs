@@ -30,6 +30,21 @@ pub struct Asked {
     without: String,
 }
 
+impl Asked {
+    /// For the page in another language.
+    fn kept(&self) -> String {
+        let Self { lang: _, span, quorum, confirmations, recoveries, weight, without } = self;
+        super::kept([
+            ("span", Some(span.as_str())),
+            ("quorum", Some(quorum)),
+            ("confirmations", Some(confirmations)),
+            ("recoveries", Some(recoveries)),
+            ("weight", Some(weight)),
+            ("without", Some(without)),
+        ])
+    }
+}
+
 /// The content of the page.
 #[derive(Template)]
 #[template(path = "backtest.html")]
@@ -98,7 +113,7 @@ pub async fn backtest_page(
     let content = content.render().map_err(|_| broken_template())?;
     let title = format!("{} · {id}", t.backtest.title);
     let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: asked.kept(), content, live: false, signed_in })
 }
 
 impl Asked {
@@ -157,7 +172,7 @@ impl Row {
         let words = t.backtest;
         let shown = change.before.as_ref().or(change.after.as_ref());
         let lasted = |one: &EpisodeView| {
-            let mut lasted = figure::coarse(one.seconds);
+            let mut lasted = figure::coarse(one.seconds, t.slo.day);
             for (is, word) in [(one.lasting, words.lasting), (one.flapping, words.flapping)] {
                 lasted.push_str(&if is { format!(", {word}") } else { String::new() });
             }
@@ -178,8 +193,8 @@ impl Row {
             page: match (&change.after, change.page_later_seconds) {
                 (None, _) => words.no_page.to_owned(),
                 (Some(_), Some(0.0)) => words.same_page.to_owned(),
-                (Some(_), Some(later)) if later > 0.0 => (words.later)(&figure::coarse(later)),
-                (Some(_), Some(later)) => (words.earlier)(&figure::coarse(-later)),
+                (Some(_), Some(later)) if later > 0.0 => (words.later)(&figure::coarse(later, t.slo.day)),
+                (Some(_), Some(later)) => (words.earlier)(&figure::coarse(-later, t.slo.day)),
                 (Some(after), None) => after
                     .paged_at
                     .as_deref()

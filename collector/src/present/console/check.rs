@@ -155,7 +155,11 @@ async fn respond(
     } else {
         let (span, length) = vitals::span_of(query.span.as_deref());
         let asked = crate::latency::figures::Ask { from: Some(snapshot.now.plus_us(-length)), ..Default::default() };
-        latency::section(&figures_of(present, id, &asked, snapshot.now).await?, span, lang)?
+        match figures_of(present, id, &asked, snapshot.now).await {
+            Ok(figures) => latency::section(&figures, span, lang)?,
+            // Damage of some day's sketches must not take the whole page.
+            Err(problem) => latency::refused(&problem, span, id, lang)?,
+        }
     };
     let amendments = ledger::section(present, id, lang.texts()).await?;
     let slos = slo::section(present, id, lang).await?;
@@ -170,7 +174,11 @@ async fn respond(
     let content = content + &policy::section(present, id, query.policy.as_deref(), snapshot.now, lang).await?;
     let (title, path) = (id.to_owned(), format!("/checks/{id}"));
     let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t: lang.texts(), lang, title, path, content, live: false, signed_in })
+    html(
+        StatusCode::OK,
+        lang,
+        &Page { t: lang.texts(), lang, title, path, asked: query.kept(), content, live: false, signed_in },
+    )
 }
 
 /// The parts of the page that are rendered apart; empty where they have nothing to say.
@@ -231,7 +239,11 @@ impl<'a> Card<'a> {
         if let Some(cause) = &pair.unknown_cause {
             state = format!("{state} · {}", t.unknown_cause(cause));
         }
-        let when = pair.last_scheduled.as_deref().map(|at| (t.ago)(&figure::coarse(age(at, now)))).unwrap_or_default();
+        let when = pair
+            .last_scheduled
+            .as_deref()
+            .map(|at| (t.ago)(&figure::coarse(age(at, now), t.slo.day)))
+            .unwrap_or_default();
         let mut explanation = explained(pair.cause.as_deref(), &pair.detail);
         if pair.suspended.is_some() {
             explanation = format!("{} {explanation}", suspension(pair.suspended.as_ref(), t));

@@ -143,7 +143,7 @@ pub async fn explain_page(
     let content = content.render().map_err(|_| broken_template())?;
     let title = format!("{} · {id}", w.title);
     let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: query.kept(), content, live: false, signed_in })
 }
 
 /// Seconds that were cut from whole microseconds, as those again: they add up without a rest.

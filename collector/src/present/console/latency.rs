@@ -8,7 +8,7 @@ use sitepulse_model::time::UtcMicros;
 use super::{broken_template, clock_text, vitals};
 use crate::latency::figures::{Figures, Group};
 use crate::present::figure;
-use crate::present::problem::Answer;
+use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
 use crate::vitals::figures::Place;
 
@@ -18,6 +18,8 @@ struct Section<'a> {
     t: &'a Texts,
     lang: Language,
     path: String,
+    /// Why there is nothing to show.
+    refused: String,
     covered: String,
     spans: Vec<SpanLink>,
     places: Vec<PlaceTable>,
@@ -46,20 +48,39 @@ struct Cell {
     value: String,
 }
 
+fn spans(span: &str, t: &Texts) -> Vec<SpanLink> {
+    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d];
+    let spans = vitals::SPANS.into_iter().zip(labels);
+    spans.map(|((name, _), label)| SpanLink { name, label, current: name == span }).collect()
+}
+
+/// Renders the section of figures that there are none of, and says why: another span may have some.
+pub(super) fn refused(problem: &Problem, span: &str, check: &str, lang: Language) -> Answer<String> {
+    let t = lang.texts();
+    let section = Section {
+        t,
+        lang,
+        path: format!("/checks/{check}"),
+        refused: problem.view().detail,
+        covered: String::new(),
+        spans: spans(span, t),
+        places: Vec::new(),
+    };
+    section.render().map_err(|_| broken_template())
+}
+
 /// Renders the section.
 pub(super) fn section(figures: &Figures, span: &str, lang: Language) -> Answer<String> {
     let t = lang.texts();
-    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d];
-    let spans = vitals::SPANS.into_iter().zip(labels);
-    let spans = spans.map(|((name, _), label)| SpanLink { name, label, current: name == span });
     // The table of all says what a single region's says already.
     let places = if figures.groups.len() == 2 { &figures.groups[1..] } else { &figures.groups };
     let section = Section {
         t,
         lang,
         path: format!("/checks/{}", figures.check),
+        refused: String::new(),
         covered: (t.latency.covered)(&minute(figures.covered.from), &minute(figures.covered.to)),
-        spans: spans.collect(),
+        spans: spans(span, t),
         places: places.iter().map(|group| table(group, t)).collect(),
     };
     section.render().map_err(|_| broken_template())

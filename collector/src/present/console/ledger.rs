@@ -104,7 +104,10 @@ impl AmendmentRow {
         };
         let late = |late: &LateView| LateRow {
             agent: late.agent.clone(),
-            note: (t.ledger.late_records)(&figure::count(late.records), &figure::coarse(late.behind_seconds)),
+            note: (t.ledger.late_records)(
+                &figure::count(late.records),
+                &figure::coarse(late.behind_seconds, t.slo.day),
+            ),
         };
         let mut changes: Vec<String> = one.changes.iter().map(|change| changed(change, t)).collect();
         if one.changes_more > 0 {
@@ -140,7 +143,7 @@ fn changed(change: &ChangeView, t: &Texts) -> String {
     format!(
         "{}, {}: {} → {}",
         at(&change.from),
-        figure::coarse(change.seconds),
+        figure::coarse(change.seconds, t.slo.day),
         told(&change.before),
         told(&change.after)
     )
@@ -159,7 +162,7 @@ pub async fn agents_page(
     let t = lang.texts();
     let signed_in = caller.session.is_some();
     let (title, path) = (t.ledger.runs.to_owned(), "/agents".to_owned());
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
 }
 
 fn render(agents: &[AgentView], lang: Language) -> Answer<String> {

@@ -114,7 +114,7 @@ fn row(span: &'static str, policy: &str, view: &SlaView, t: &Texts) -> Option<Ro
         Some(false) => (t.policies.missed, "down"),
         None => ("", ""),
     };
-    let time = |seconds: f64| (t.number)(figure::coarse(seconds));
+    let time = |seconds: f64| (t.number)(figure::coarse(seconds, t.slo.day));
     let left = counted.budget_left_seconds;
     Some(Row {
         span,

@@ -81,7 +81,7 @@ pub async fn slos_page(
     let content = render(slos.iter(), true, lang)?;
     let (title, path) = (t.slo.title.to_owned(), "/slos".to_owned());
     let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
 }
 
 /// The promises that cover a check, for its page; empty where there are none.

@@ -145,7 +145,7 @@ pub(super) fn section(
     let spans = SPANS.into_iter().zip(labels);
     let spans = spans.map(|((name, _), label)| SpanLink { name, label, current: name == span });
     let mut shots = check.screenshots.iter().map(|shot| {
-        let when = (t.ago)(&figure::coarse(age(&shot.scheduled, now)));
+        let when = (t.ago)(&figure::coarse(age(&shot.scheduled, now), t.slo.day));
         Shot {
             place: format!("{} · {}", shot.region, shot.agent),
             alt: (t.vitals.screenshot_alt)(&shot.agent, &whole(&shot.scheduled)),
@@ -200,7 +200,7 @@ fn worse(group: &Group, one: &Worse, now: UtcMicros, t: &Texts) -> WorseRow {
     let v = t.vitals;
     let text = |raw| amount(one.vital, raw, t);
     let regression = &one.regression;
-    let age = figure::coarse(now.us_since(regression.since) as f64 / 1e6);
+    let age = figure::coarse(now.us_since(regression.since) as f64 / 1e6, t.slo.day);
     WorseRow {
         headline: (v.regression)(&short(one.vital), &text(regression.baseline), &text(regression.median)),
         place: place(group, t),

@@ -61,7 +61,7 @@ fn sealed_latencies_are_set_and_read_by_agent_and_day() {
             for (agent, day, times) in [(1, 5, 1), (1, 6, 2), (2, 5, 3), (1, 5, 4)] {
                 let scheduled = Day(day).hour(2).start();
                 let samples = vec![Sample { scheduled, ..one }; times];
-                for bodies in with_sealed(tables, key(agent), samples.into_iter())? {
+                for bodies in with_sealed(tables, key(agent), samples.into_iter(), &mut Vec::new())? {
                     set(tables, key(agent), &bodies)?;
                 }
             }

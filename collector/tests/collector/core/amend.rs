@@ -356,3 +356,66 @@ fn a_full_store_keeps_the_episode_for_later() {
     assert_eq!(engine.settle(at(643), false).unwrap(), 1);
     assert_eq!(amendments(&mut engine).len(), 1);
 }
+
+#[test]
+fn a_long_derivation_goes_on_in_pieces_and_what_comes_late_meanwhile_is_of_the_next() {
+    const DAYS_20: i64 = 20 * 24 * HOUR;
+    /// Two agents of which one was cut off for 20 days and tells so; the site was down when it was back.
+    fn cut_off(dir: &std::path::Path) -> (Engine, Probe) {
+        let mut engine = on_disk(dir);
+        let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+        engine.apply(vec![definition("shop")], &options(), START).unwrap();
+        in_time(&mut engine, &mut probe, CheckNo(1), 0..CUT);
+        let slots = (DAYS_20 - CUT) / STEP;
+        let entries = probe.entries(&engine, vec![missed(CheckNo(1), CUT, slots.unsigned_abs())]);
+        let job = probe.job(DAYS_20, entries);
+        take(&mut engine, job);
+        (engine, probe)
+    }
+    /// A record of a slot within, which comes in a second later: down, where the other said that nothing was run.
+    fn one_more(engine: &mut Engine, probe: &mut Probe) {
+        let records = [100, 101].map(|slot| result(CheckNo(1), 5 * 24 * HOUR + slot * STEP, ProbeState::Down)).to_vec();
+        let entries = probe.entries(engine, records);
+        let job = probe.job(DAYS_20 + 61, entries);
+        take(engine, job);
+    }
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (mut whole, mut probe) = cut_off(dirs[0].path());
+    assert_eq!(whole.settle(at(DAYS_20 + 60), false).unwrap(), 1);
+    one_more(&mut whole, &mut probe);
+    assert_eq!(whole.settle(at(DAYS_20 + 600), false).unwrap(), 1);
+    let expected = amendments(&mut whole);
+    assert_eq!(expected.len(), 2);
+
+    let begun = |dir: &std::path::Path| {
+        let (mut engine, mut probe) = cut_off(dir);
+        assert_eq!(engine.settle_within(at(DAYS_20 + 60), false, 0).unwrap(), 0, "one piece of several");
+        assert!(engine.settle_due(at(DAYS_20 + 60)), "it goes on at once");
+        assert_eq!(open_rows(&mut engine), 1);
+        one_more(&mut engine, &mut probe);
+        engine
+    };
+    let mut engine = begun(dirs[1].path());
+    let mut turns = 1;
+    while engine.settle_within(at(DAYS_20 + 61), false, 0).unwrap() == 0 {
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert!(turns >= 2, "{turns}");
+    assert_eq!(amendments(&mut engine), expected[..1], "as if it had been derived at once");
+    assert_eq!(open_rows(&mut engine), 1, "the next one's episode survives a kill");
+    drop(engine);
+    let mut engine = on_disk(dirs[1].path());
+    assert_eq!(engine.settle(at(DAYS_20 + 700), true).unwrap(), 1);
+    let told = amendments(&mut engine);
+    assert_eq!((told[1].2.late[0].records, &told[1].2.changes), (2, &expected[1].2.changes));
+    assert_eq!(open_rows(&mut engine), 0);
+
+    // A kill in the middle of it: both come back as one.
+    drop(begun(dirs[2].path()));
+    let mut engine = on_disk(dirs[2].path());
+    assert_eq!(engine.settle(at(DAYS_20 + 700), true).unwrap(), 1);
+    let told = amendments(&mut engine);
+    assert_eq!((told[0].2.late[0].records, told[0].2.after.down_us), (3, expected[1].2.after.down_us));
+    assert_eq!(open_rows(&mut engine), 0);
+}

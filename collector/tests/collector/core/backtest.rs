@@ -33,7 +33,7 @@ fn an_outage_in_a_window_pages_nobody() {
     let period = Span::new(START, at(3600));
     let knobs = Knobs { confirmations: Some(3), ..Knobs::default() };
     let altered = Altered { knobs, ..Altered::default() };
-    let tested = book.backtest(shop, &altered, period, REOPEN_US_DEFAULT).unwrap();
+    let tested = book.evidence(shop, period).unwrap().backtest(&altered, REOPEN_US_DEFAULT);
     assert_eq!(Some(tested.before), book.account(shop, &Filter::All, period));
     assert_eq!(tested.before, tested.after, "votes are dated back");
     let [Change::Kept { before, after }] = tested.changes[..] else { panic!("{:?}", tested.changes) };
@@ -41,5 +41,29 @@ fn an_outage_in_a_window_pages_nobody() {
     assert_eq!((before.known, after.known), (slot(1), slot(2)));
     assert_eq!((before.span, before.bad_us), (after.span, 120 * SECOND));
     assert!(before.span.from >= at(1800) && before.span.us() == 120 * SECOND, "{before:?}");
-    assert_eq!(book.backtest(CheckNo(9), &altered, period, 0), None);
+    assert!(book.evidence(CheckNo(9), period).is_none());
+}
+
+#[test]
+fn a_backtest_computes_without_the_book() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop")], &options(), START).unwrap();
+    let shop = CheckNo(1);
+    let down = |n: i64| if (60..64).contains(&n) { ProbeState::Down } else { ProbeState::Up };
+    let entries = (0..120_i64).map(|n| entry(&engine, n.cast_unsigned(), result(shop, n * 30, down(n)))).collect();
+    engine.ingest(vec![job(agent, entries)]).unwrap();
+    let period = Span::new(START, at(3600));
+    let evidence = engine.shared().book().evidence(shop, period).unwrap();
+    let altered = Altered { knobs: Knobs { confirmations: Some(1), ..Knobs::default() }, ..Altered::default() };
+    // Nobody who takes results in waits for it, and it tells what it took out.
+    let late = entry(&engine, 120, result(shop, 30, ProbeState::Down));
+    let tested = std::thread::scope(|scope| {
+        let tested = scope.spawn(|| evidence.backtest(&altered, REOPEN_US_DEFAULT));
+        engine.ingest(vec![job(agent, vec![late])]).unwrap();
+        tested.join().unwrap()
+    });
+    assert_eq!(tested.changes.len(), 1);
+    let again = engine.shared().book().evidence(shop, period).unwrap().backtest(&altered, REOPEN_US_DEFAULT);
+    assert_eq!(again.changes.len(), 2);
 }

@@ -100,7 +100,7 @@ fn an_export_gives_the_same_figures_elsewhere() {
         let path = dir.path().join(name);
         let exported =
             export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {});
-        assert_eq!(exported.unwrap(), Exported { checks: 2, records: 124, unreadable: 0 }, "{name}");
+        assert_eq!(exported.unwrap(), Exported { checks: 2, records: 124, unreadable: 0, set_aside: 0 }, "{name}");
         let (histories, records) = read(&path);
         let histories = histories.unwrap();
 
@@ -139,7 +139,7 @@ fn a_part_and_a_table_of_records_alone() {
     let path = dir.path().join("shop.csv");
     let span = Span::new(at(0), at(300));
     let exported = export(dir.path(), &wanted(&["shop"], span), &path, Format::Csv, at(3600), &mut |_, _| {}).unwrap();
-    assert_eq!(exported, Exported { checks: 1, records: 10, unreadable: 0 });
+    assert_eq!(exported, Exported { checks: 1, records: 10, unreadable: 0, set_aside: 0 });
     let (histories, records) = read(&path);
     assert!(histories.is_none());
     let elsewhere = tempfile::tempdir().unwrap();
@@ -224,4 +224,26 @@ fn a_window_that_covers_others_here_is_refused() {
     other.apply(vec![definition("shop")], &options(), at(10)).unwrap();
     let error = other.import_histories(&histories.unwrap(), "collector:cli", at(4000)).unwrap_err().to_string();
     assert!(error.contains("maintenance window patch covers check shop here too"), "{error}");
+}
+
+#[test]
+fn an_export_tells_once_what_it_leaves_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    lived(&mut engine);
+    let path = |name: &str| dir.path().join(name);
+    let export = |name: &str| {
+        export(dir.path(), &wanted(&[], ALWAYS), &path(name), Format::Jsonl, at(3600), &mut |_, _| {}).unwrap()
+    };
+    engine.store().connection().execute("UPDATE result SET body = x'ff00' WHERE arrival = 4", []).unwrap();
+    let expected = Exported { checks: 2, records: 123, unreadable: 0, set_aside: 1 };
+    assert_eq!(export("waiting.jsonl"), expected, "of whichever check it was");
+    engine.seal_now().unwrap();
+    assert_eq!(export("sealed.jsonl"), expected, "it lies in the table quarantine");
+    let records = |name: &str| {
+        let mut records: Vec<String> = read(&path(name)).1.iter().map(|record| format!("{record:?}")).collect();
+        records.sort();
+        records
+    };
+    assert_eq!(records("waiting.jsonl"), records("sealed.jsonl"));
 }

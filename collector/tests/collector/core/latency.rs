@@ -222,3 +222,71 @@ fn a_damaged_row_costs_no_readable_one_where_the_records_are_gone() {
         assert_eq!(figures.groups[0].latencies.phase(Phase::Total).max(), Some(9_000_000));
     }
 }
+
+/// A ledger of two agents over two days, whose records are gone by their age.
+fn without_records() -> Ledger {
+    let mut ledger = Ledger::new();
+    for slot in (0..2 * 2_880).step_by(7) {
+        for agent in [0, 1] {
+            ledger.take_in(agent, slot, ProbeState::Up, None, 50_000 + slot.unsigned_abs());
+        }
+    }
+    // A chunk of its own, so that the others go.
+    ledger.engine.seal_now().unwrap();
+    for agent in [0, 1] {
+        ledger.take_in(agent, 50 * 2_880, ProbeState::Up, None, 60_000);
+    }
+    ledger.engine.seal_now().unwrap();
+    let retention = Retention { raw_us: Some(3 * DAY_US.unsigned_abs()), ..Retention::default() };
+    ledger.engine.expire_now(retention, at(51 * DAY)).unwrap();
+    ledger
+}
+
+fn spoil(ledger: &mut Ledger, which: &str) {
+    let sql = format!("UPDATE rollup SET body = x'01020304050607080900' WHERE {which}");
+    assert!(ledger.engine.store().connection().execute(&sql, []).unwrap() > 0);
+}
+
+#[test]
+fn where_the_hours_of_one_agent_cannot_be_read_the_day_is_told_for_all() {
+    let mut ledger = without_records();
+    let (from, to) = (DAY, DAY + 3 * 3_600);
+    assert!(ledger.figures(from, to, true).covered.us() < DAY_US);
+    spoil(&mut ledger, "class = 1 AND agent_no = 2");
+    let figures = ledger.figures(from, to, true);
+    assert_eq!(figures.covered.us(), DAY_US, "{:?}", figures.covered);
+    agree(&figures, &ledger.known).unwrap();
+    assert_eq!(figures.groups.len(), 3);
+    assert_eq!(figures.damaged.len(), 1);
+    // Over an edge and a day in between.
+    let figures = ledger.figures(-3_600, 2 * DAY, false);
+    agree(&figures, &ledger.known).unwrap();
+}
+
+#[test]
+fn a_day_as_a_whole_that_cannot_be_read_is_told_from_its_hours() {
+    let mut ledger = without_records();
+    spoil(&mut ledger, "class = 2");
+    for (from, to) in [(-DAY, 20 * DAY), (DAY, DAY + 3 * 3_600), (3_600, DAY + 3_600)] {
+        let figures = ledger.figures(from, to, true);
+        assert!(!figures.groups.is_empty());
+        agree(&figures, &ledger.known).unwrap();
+    }
+}
+
+#[test]
+fn where_nothing_tells_of_a_day_there_is_no_figure_but_the_rows_name() {
+    let mut ledger = without_records();
+    spoil(&mut ledger, "agent_no = 2 AND day = 20718");
+    let ask = |from: i64, to: i64| Ask { from: Some(at(from)), to: Some(at(to)), ..Ask::default() };
+    for (from, to) in [(-DAY, 20 * DAY), (DAY, DAY + 3_600)] {
+        let error = ledger.engine.latency(CHECK, &ask(from, to), at(NOW)).unwrap_err().to_string();
+        assert!(error.contains("check 1, agent 2, latencies ") && error.contains("from 2026-09-22"), "{error}");
+        assert!(error.contains("restore a backup"), "{error}");
+    }
+    // Neither another time nor another agent is touched by it.
+    let figures = ledger.figures(-DAY, 3_600, true);
+    agree(&figures, &ledger.known).unwrap();
+    let west = Ask { agent: Some(ledger.agents[0]), ..ask(-DAY, 20 * DAY) };
+    assert!(!ledger.engine.latency(CHECK, &west, at(NOW)).unwrap().unwrap().groups.is_empty());
+}

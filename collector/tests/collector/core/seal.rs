@@ -288,7 +288,7 @@ fn damage(dir: &std::path::Path, table: &str) {
     let db = rusqlite::Connection::open(dir.join("collector.db")).unwrap();
     let select = format!("SELECT rowid, body FROM {table}");
     let (key, select) = match table {
-        "chunk" => ("rowid", select),
+        "chunk" | "rollup" => ("rowid", select),
         _ => ("check_no", format!("SELECT check_no, body FROM {table}")),
     };
     let rows: Vec<(i64, Vec<u8>)> = {
@@ -320,6 +320,71 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
     engine.seal_now().unwrap();
     drop(engine);
     assert_eq!(says(&on_disk(dir.path())), before);
+}
+
+/// Every body of a table.
+fn bodies(engine: &mut Engine, table: &str) -> Vec<Vec<u8>> {
+    let mut statement =
+        engine.store().connection().prepare(&format!("SELECT body FROM {table} ORDER BY body")).unwrap();
+    let bodies = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    bodies
+}
+
+#[test]
+fn a_damaged_body_is_kept_before_another_takes_its_place() {
+    // At the start.
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, agent, check) = filled(dir.path(), 0, 2000);
+    engine.seal_now().unwrap();
+    drop(engine);
+    damage(dir.path(), "series");
+    damage(dir.path(), "pair");
+    let damaged = |engine: &mut Engine, tables: &[&str]| {
+        let mut all: Vec<_> = tables.iter().flat_map(|table| bodies(engine, table)).collect();
+        all.sort();
+        all
+    };
+    let mut lost = {
+        let db = rusqlite::Connection::open(dir.path().join("collector.db")).unwrap();
+        let mut statement = db.prepare("SELECT body FROM series UNION ALL SELECT body FROM pair").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect::<Vec<Vec<u8>>>()
+    };
+    lost.sort();
+    let mut engine = on_disk(dir.path());
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+    assert_eq!(engine.shared().book().quarantined(), 0, "they are no records");
+    let reasons = "SELECT count(*) FROM quarantine WHERE reason LIKE 'table series, check 1, month 680: %checksum%' \
+                   OR reason LIKE 'table pair, check 1: %checksum%'";
+    assert_eq!(rows(&mut engine, reasons), 2);
+    // Each once: what was made anew is sound.
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+    engine.store().connection().execute("DELETE FROM quarantine", []).unwrap();
+
+    // When it is sealed over.
+    for table in ["series", "rollup"] {
+        damage(dir.path(), table);
+    }
+    let mut lost = damaged(&mut engine, &["series", "rollup"]);
+    let late = entry(&engine, 2000, result(check, 330, ProbeState::Down));
+    engine.ingest(vec![job(agent, vec![late])]).unwrap();
+    assert_eq!(engine.seal_now().unwrap(), 1);
+    // The day without a late record was not touched.
+    let left = bodies(&mut engine, "rollup");
+    lost.retain(|body| !left.contains(body));
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
+    assert_eq!(lost.len(), 3);
+    engine.store().connection().execute("DELETE FROM quarantine", []).unwrap();
+
+    // When records go by their age.
+    damage(dir.path(), "pair");
+    let lost = damaged(&mut engine, &["pair"]);
+    let mut newest = job(agent, vec![entry(&engine, 2001, result(check, 200 * DAY, ProbeState::Up))]);
+    newest.received_at = at(201 * DAY);
+    engine.ingest(vec![newest]).unwrap();
+    engine.expire_now(Retention::default(), at(201 * DAY)).unwrap();
+    assert_eq!(bodies(&mut engine, "quarantine"), lost);
 }
 
 #[test]
@@ -507,6 +572,51 @@ fn verify_finds_what_is_damaged_and_nothing_else() {
     for table in ["table chunk", "table series", "table pair"] {
         assert!(problems.contains(table), "{problems}");
     }
+}
+
+#[test]
+fn verify_reads_every_sketch_and_names_the_damaged_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut engine, ..) = filled(dir.path(), 0, 3000);
+    engine.seal_now().unwrap();
+    let (code, told) = verified(dir.path());
+    assert_eq!((code, &told["problems"], &told["rollups"]), (Some(0), &serde_json::json!([]), &4.into()), "{told}");
+    let db = engine.store().connection();
+    db.execute_batch("CREATE TABLE saved AS SELECT * FROM rollup").unwrap();
+    let again = |db: &rusqlite::Connection| {
+        db.execute_batch("DELETE FROM rollup; INSERT INTO rollup SELECT * FROM saved").unwrap();
+    };
+    for (damage, says) in [
+        ("UPDATE rollup SET body = x'01020304' WHERE class = 1 AND day = 20717", "latencies by the hour 2026-09-21: "),
+        (
+            "UPDATE rollup SET body = substr(body, 1, length(body) - 1) WHERE class = 2 AND day = 20718",
+            "latencies of the day 2026-09-22: ",
+        ),
+        // Sound bodies of another day.
+        (
+            "UPDATE rollup SET body = (SELECT body FROM saved WHERE class = 2 AND day = 20718) WHERE class = 2 AND day = 20717",
+            "latencies of the day 2026-09-21: they are not those of its records",
+        ),
+        ("UPDATE rollup SET class = 3 WHERE class = 1 AND day = 20718", "vitals of the day 2026-09-22: "),
+    ] {
+        db.execute_batch(damage).unwrap();
+        let (code, told) = verified(dir.path());
+        let problem = told["problems"][0].as_str().unwrap_or_default();
+        assert!(
+            code == Some(4) && problem.starts_with("table rollup: check 1, agent 1, ") && problem.contains(says),
+            "{damage}: {told}"
+        );
+        assert_eq!(told["problems_count"], 1, "{told}");
+        again(db);
+    }
+    // Where records are gone, the hours of a day tell of the day.
+    engine.expire_now(Retention { raw_us: Some(0), ..Retention::default() }, at(30 * DAY)).unwrap();
+    let db = engine.store().connection();
+    db.execute_batch("DELETE FROM chunk; UPDATE pair SET body = body").unwrap();
+    db.execute_batch("UPDATE rollup SET body = (SELECT body FROM saved WHERE class = 2 AND day = 20718) WHERE class = 2 AND day = 20717")
+        .unwrap();
+    let (_, told) = verified(dir.path());
+    assert!(told["problems"].to_string().contains("they are not those of the day's hours"), "{told}");
 }
 
 #[test]

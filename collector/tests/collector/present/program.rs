@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use sitepulse_collector::app::App;
-use sitepulse_daemon::clock;
+use sitepulse_daemon::{clock, instant};
 
 use super::bench::{CHECK, backup, options};
 use super::pages::{Found, Pages};
@@ -379,4 +379,175 @@ fn policies_and_reports_work_from_the_command_line() {
     let (code, changed) = text(&["report", "verify", "may"]);
     assert_eq!(code, 11, "{changed}");
     assert!(changed.contains("the figures CHANGED") && changed.contains("unknown: stored "), "{changed}");
+}
+
+/// A data directory with a history of everything that is read: policies, promises, amendments, groups, latencies.
+fn with_a_history(data: &Path) -> [String; 2] {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let story = Story::new(Pages::at(data).await).await;
+        let text = "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\ngroup = \"front\"\n\
+                    [[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"15m\"\ngroup = \"front\"\n\
+                    [[slo]]\nid = \"tight\"\ngroups = [\"front\"]\nobjective = \"99%\"\n";
+        let at = story.pages.now.plus_us(-2 * 86_400_000_000);
+        let sources = [sitepulse_collector::checkfile::Source { name: "all.toml".into(), text: text.into() }];
+        let written = sitepulse_collector::checkfile::parse(&sources).unwrap();
+        story.pages.bench.app.apply(written, options(), at).await.unwrap();
+        let mut pages = story.pages;
+        pages.check.id = sitepulse_model::id::CheckId::parse("shop").unwrap();
+        let entries = (2..90).map(|quarter| {
+            let mut result = pages.result(story.west, quarter * 15, &Found { down: (40..44).contains(&quarter), ..Found::default() });
+            result.facts = Default::default();
+            pages.entry(result)
+        });
+        let entries: Vec<_> = entries.collect();
+        assert_eq!(pages.ingest(story.west, entries).await.stored, 88);
+        let now = pages.now;
+        pages.bench.app.writer().run(move |engine| engine.settle(now, true).and_then(|_| engine.seal_now())).await.unwrap().unwrap();
+        pages.bench.app.close().await;
+        [1200, 30].map(|minutes| instant::format(now.plus_us(-minutes * super::pages::MINUTE)))
+    })
+}
+
+/// Numbers that move with the clock are left out; everything else is compared.
+fn steady(mut told: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                // A rolling period moves with now.
+                for moving in ["as_of", "outcome"] {
+                    fields.remove(moving);
+                }
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(list) => list.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    strip(&mut told);
+    told
+}
+
+#[test]
+fn reading_commands_say_the_same_on_the_files_over_the_socket_and_from_afar() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let [from, to] = with_a_history(&data);
+    let period = ["--from", from.as_str(), "--to", to.as_str()];
+    let with_period =
+        |args: &[&'static str]| -> Vec<String> { args.iter().chain(&period).map(|arg| (*arg).to_owned()).collect() };
+    let plain = |args: &[&'static str]| -> Vec<String> { args.iter().map(|arg| (*arg).to_owned()).collect() };
+    let store = |name: &str, more: &[&str]| {
+        let args = [&["report", "store", name], more, &period[..], &["--json"]].concat();
+        ran(&data, &args)
+    };
+    // Of one check, and of none by name: of all that lived.
+    store("one", &["shop", "--policy", "contract"]);
+    let all = store("all", &[]);
+    let mut named: Vec<&str> =
+        all["checks"].as_array().unwrap().iter().map(|check| check["check"].as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(named, ["shop", "shop-vitals"], "{all}");
+
+    let commands = [
+        plain(&["policies"]),
+        plain(&["slo"]),
+        plain(&["amendments"]),
+        with_period(&["backtest", "--check", "shop", "--confirmations", "1"]),
+        with_period(&["latency", "shop"]),
+        with_period(&["latency", "shop", "--agent", "w"]),
+        with_period(&["sla", "--group", "front", "--policy", "contract@2"]),
+        with_period(&["sla", "shop", "--policy", "contract"]),
+        with_period(&["explain", "shop"]),
+        with_period(&["results", "shop"]),
+        plain(&["report", "list"]),
+        plain(&["report", "show", "one"]),
+        plain(&["report", "verify", "all"]),
+    ];
+    let through = |args: &[String], door: &[&str]| {
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(["--json"]).chain(door.iter().copied()).collect();
+        steady(ran(&data, &args))
+    };
+    let on_files: Vec<Value> = commands.iter().map(|args| through(args, &[])).collect();
+    let export = |name: &str| {
+        let path = dir.path().join(name);
+        let told = ran(&data, &["export", path.to_str().unwrap(), "--json"]);
+        (
+            told["records"].clone(),
+            std::fs::read_to_string(path).unwrap().lines().skip(1).map(str::to_owned).collect::<Vec<_>>(),
+        )
+    };
+    let exported = export("stopped.jsonl");
+    assert!(exported.0.as_u64().unwrap() > 200, "{}", exported.0);
+
+    let server = Server::start(&data);
+    let api = ran(&data, &["token", "create", "--api", "--json"]);
+    let afar = ["--url", server.http.as_str(), "--token", api["token"].as_str().unwrap()];
+    for (args, expected) in commands.iter().zip(&on_files) {
+        assert!(expected.as_array().is_none_or(|list| !list.is_empty()), "{args:?} tells nothing");
+        assert_eq!(&through(args, &[]), expected, "{args:?} over the socket");
+        assert_eq!(&through(args, &afar), expected, "{args:?} from afar");
+    }
+    assert_eq!(export("running.jsonl"), exported, "beside a running collector");
+    let refused = run(&data, &[&["export", "x.jsonl"], &afar[..]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("without --url"));
+    // A report is stored from afar too, and a reader's token stores none.
+    let stored = ran(&data, &[&["report", "store", "afar", "shop", "--json"], &period[..], &afar[..]].concat());
+    assert_eq!(stored["checks"][0]["check"], "shop");
+    assert_eq!(run(&data, &[&["report", "verify", "afar"], &afar[..]].concat()).status.code(), Some(0));
+    let group = run(&data, &[&["sla", "--group", "front", "--policy", "contract@2"], &period[..], &afar[..]].concat());
+    let told = String::from_utf8(group.stdout).unwrap();
+    assert!(told.contains("front") && told.ends_with("Counted by policy contract@2.\n"), "{told}");
+    let told = String::from_utf8(run(&data, &["sla", "--by-group", "--policy", "contract"]).stdout).unwrap();
+    assert!(told.contains("Counted by policy contract: each instant by the version in force then."), "{told}");
+    let told = String::from_utf8(run(&data, &["sla", "--by-group"]).stdout).unwrap();
+    assert!(!told.contains("Counted by"), "{told}");
+
+    // The explanation as a page, with the figure that the command has.
+    let session = ran(&data, &["sign-in", "--json"])["url"].as_str().unwrap().to_owned();
+    let authority = server.http.strip_prefix("http://").unwrap();
+    let ask = |path: &str, cookie: &str| {
+        let mut stream = std::net::TcpStream::connect(authority).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\n{cookie}connection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let opened = ask(session.strip_prefix(&server.http).unwrap(), "");
+    let cookie =
+        opened.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{opened}"));
+    let cookie = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let page = ask("/checks/shop/explain?span=7d&policy=contract&lang=fr", &cookie);
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<html lang=\"fr\">"), "{page}");
+    assert!(page.contains("contract") && page.contains("eu-west"), "{page}");
+    let again = "/checks/shop/explain?lang=en&#38;span=7d&#38;policy=contract\" lang=\"en\"";
+    assert!(page.contains(again), "the language switch keeps what was asked: {page}");
+    assert!(ask("/checks/none/explain", &cookie).starts_with("HTTP/1.1 404"));
+    assert!(!ask("/checks/shop/explain", "").starts_with("HTTP/1.1 200"));
+    assert_eq!(server.end(), 0);
+}
+
+#[test]
+fn a_damaged_sketch_is_told_in_the_log_once_however_often_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let [from, to] = with_a_history(&data);
+    let db = rusqlite::Connection::open(data.join("collector.db")).unwrap();
+    assert!(db.execute("UPDATE rollup SET body = x'01020304050607080900' WHERE class IN (1, 2)", []).unwrap() > 0);
+    drop(db);
+    let log = dir.path().join("log");
+    let server = Server::start_logging(&data, std::fs::File::create(&log).unwrap().into());
+    let ask = ["latency", "shop", "--from", from.as_str(), "--to", to.as_str(), "--json"];
+    let told = ran(&data, &ask);
+    assert!(told["groups"].as_array().is_some_and(|groups| !groups.is_empty()), "its records tell: {told}");
+    for _ in 0..3 {
+        assert_eq!(ran(&data, &ask), told);
+    }
+    assert_eq!(server.end(), 0);
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("table rollup")).collect();
+    let distinct: std::collections::BTreeSet<&str> =
+        lines.iter().filter_map(|line| line.split_once("table rollup").map(|(_, what)| what)).collect();
+    assert!(!lines.is_empty() && lines.len() == distinct.len(), "{lines:#?}");
 }

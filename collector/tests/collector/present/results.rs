@@ -108,3 +108,38 @@ async fn bad_questions_are_told() {
         assert_eq!(pages.bench.get(&format!("/api/v1/results{query}")).await.status, StatusCode::NOT_FOUND);
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_before_it_is_sealed_is_told_with_where_it_lies() {
+    let pages = Pages::new().await;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    for minutes in [60, 40, 20] {
+        pages.ran(west, minutes, &Found::default()).await;
+        pages.ran(east, minutes, &Found::default()).await;
+    }
+    on_the_writer(&pages, |engine| {
+        engine.store().connection().execute("UPDATE result SET body = x'ff' WHERE arrival IN (3, 4, 6)", []).unwrap();
+        // Nobody knows any more who sent that one.
+        engine.store().connection().execute("UPDATE result SET source_no = 99 WHERE arrival = 6", []).unwrap();
+    })
+    .await;
+    let told = |query: &str| {
+        let path = format!("/api/v1/results?check=shop-vitals{query}");
+        let pages = &pages;
+        async move {
+            let told = pages.bench.get(&path).await.json();
+            (told["records"].as_array().unwrap().len(), told["unreadable"].clone())
+        }
+    };
+    let one = |agent: Option<&str>, table: &str| serde_json::json!({"agent": agent, "records": 1, "table": table});
+    let all = |table: &str| serde_json::json!([one(None, table), one(Some("w"), table), one(Some("e"), table)]);
+    assert_eq!(told("").await, (3, all("result")));
+    // It may have been this agent's.
+    assert_eq!(told("&agent=w").await, (2, serde_json::json!([one(None, "result"), one(Some("w"), "result")])));
+    on_the_writer(&pages, |engine| engine.seal_now().unwrap()).await;
+    assert_eq!(told("").await, (3, all("quarantine")));
+    assert_eq!(
+        told("&agent=e&limit=1").await,
+        (1, serde_json::json!([one(None, "quarantine"), one(Some("e"), "quarantine")]))
+    );
+}

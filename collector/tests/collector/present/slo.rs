@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_daemon::instant;
 use sitepulse_model::id::AgentNo;
 
 use super::bench::{NETWORK, options};
@@ -181,4 +182,99 @@ async fn the_console_and_the_metrics_tell_the_same() {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
     assert_eq!(metrics.matches("slo=\"loose\",window=\"6h\"").count(), 1);
+}
+
+/// A group with a history: one check that is retired, one that moved away, one that came, one with maintenance; a policy that changed.
+async fn with_a_past() -> Pages {
+    const DAY_US: i64 = 86_400_000_000;
+    let mut pages = Pages::new().await;
+    let agents = [pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await];
+    let check = |id: &str, group: &str, weight: &str| {
+        format!(
+            "[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"15m\"\ngroup = \"{group}\"\nweight = {weight}\n"
+        )
+    };
+    let policy = |objective: &str, unknown: &str| {
+        format!(
+            "[[policy]]\nid = \"contract\"\nobjective = \"{objective}\"\nunknown = \"{unknown}\"\nregional = \"by_share\"\n"
+        )
+    };
+    let at = |days_ago: i64| {
+        let at = pages.now.plus_us(-days_ago * DAY_US + 2 * 3_600_000_000);
+        instant::format(at.plus_us(-(at.0 % 1_000_000)))
+    };
+    let maintenance =
+        format!("[[maintenance]]\nid = \"release\"\nchecks = [\"stays\"]\nfrom = {}\nlasts = \"3h\"\n", at(3));
+    let slo = "[[slo]]\nid = \"front\"\ngroups = [\"front\"]\npolicy = \"contract\"\nperiod = \"7d\"\n";
+    let stories = [
+        (
+            9,
+            vec![
+                check("ends", "front", "1.0"),
+                check("leaves", "front", "2.0"),
+                check("comes", "back", "3.0"),
+                check("stays", "front", "0.5"),
+                policy("99%", "excluded"),
+                maintenance.clone(),
+                slo.into(),
+            ],
+        ),
+        (
+            2,
+            vec![
+                check("leaves", "back", "2.0"),
+                check("comes", "front", "3.0"),
+                check("stays", "front", "1.5"),
+                policy("99.9%", "down"),
+                maintenance,
+                slo.into(),
+            ],
+        ),
+    ];
+    for (days_ago, texts) in stories {
+        let sources = [Source { name: "all.toml".into(), text: texts.concat() }];
+        let written = checkfile::parse(&sources).unwrap();
+        let options = sitepulse_collector::app::ApplyOptions { prune: true, ..options() };
+        pages.bench.app.apply(written, options, pages.now.plus_us(-days_ago * DAY_US)).await.unwrap();
+    }
+    for (nth, id) in ["ends", "leaves", "comes", "stays"].into_iter().enumerate() {
+        pages.check.id = sitepulse_model::id::CheckId::parse(id).unwrap();
+        for (second, agent) in agents.into_iter().enumerate() {
+            let nth = nth as i64;
+            let entries = (1..8 * 96).rev().filter(|run| run % 100 >= 5 + nth).map(|run| {
+                // Each check has an outage of its own, of which the second agent sees the half.
+                let down = (run + 37 * nth) % 150 < 12 - 6 * second as i64;
+                let mut result = pages.result(agent, run * 15, &Found { down, ..Found::default() });
+                result.facts = Default::default();
+                pages.entry(result)
+            });
+            let entries: Vec<_> = entries.collect();
+            let sent = entries.len() as u64;
+            assert_eq!(pages.ingest(agent, entries).await.stored, sent);
+        }
+    }
+    pages
+}
+
+#[tokio::test]
+async fn a_promise_of_a_group_and_the_groups_figures_agree_through_every_change() {
+    let pages = with_a_past().await;
+    let slo = slo(&pages, "front").await;
+    assert_eq!(slo["checks"], json!(["comes", "ends", "stays"]));
+    let outcome = &slo["outcome"];
+    let (from, to) = (outcome["from"].as_str().unwrap(), slo["as_of"].as_str().unwrap());
+    let asked = format!("/api/v1/sla/groups?group=front&policy=contract&from={from}&to={to}");
+    let group = &pages.bench.get(&asked).await.json()["groups"][0];
+    assert_eq!((&group["checks"], &group["measured"]), (&json!(3), &json!(3)));
+    for figure in ["availability", "completeness", "lower", "upper"] {
+        let [promise, figures] = [outcome, group].map(|view| view[figure].as_f64().unwrap());
+        assert!(promise > 0.5 && promise < 1.0, "{figure}: {promise}");
+        assert!((promise - figures).abs() < 1e-9, "{figure}: {promise} and {figures}");
+    }
+    // The same of a time that is past for ever: each day of the history as of its end.
+    let history = pages.bench.get("/api/v1/slos/front/history").await.json();
+    assert!(history["days"].as_array().unwrap().len() >= 7);
+    // Another policy would have said something else: it is the policy's history that agrees.
+    let plain = asked.replace("policy=contract&", "");
+    assert_ne!(pages.bench.get(&plain).await.json()["groups"][0]["lower"], group["lower"]);
 }
