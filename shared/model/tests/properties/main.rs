@@ -9,6 +9,7 @@ mod control;
 mod expect;
 mod incident;
 mod naive;
+mod present;
 mod schedule;
 mod series;
 mod slo;
