@@ -9,7 +9,7 @@
 //! Architecture invariant: only what is present is asked here. A result that came in late counts for figures, and pages nobody.
 
 pub(crate) mod recipients;
-pub(crate) mod signals;
+pub mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -361,6 +361,7 @@ impl Engine {
             return Ok(());
         }
         let everything = self.alert.sweep_due.is_none_or(|due| due <= now);
+        self.gather(everything, now);
         let shared = std::sync::Arc::clone(&self.shared);
         let changes = {
             let book = shared.book();

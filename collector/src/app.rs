@@ -26,6 +26,7 @@ use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::alert::signals;
 use crate::book::Book;
 use crate::checkfile::Written;
 use crate::engine::{Engine, Shared};
@@ -185,11 +186,17 @@ struct Inner {
 impl App {
     /// Opens the data directory, creating it and the authority when they are missing. Blocks; takes the directory's lock.
     pub fn open(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError> {
+        Self::open_with(data_dir, signals::Settings::default(), now)
+    }
+
+    /// [`Self::open`] with what the configuration says of incidents.
+    pub fn open_with(data_dir: &Path, incidents: signals::Settings, now: UtcMicros) -> Result<Self, OpenError> {
         let lock = DataDirLock::acquire_within(data_dir, LOCK_PATIENCE)?;
         let authority = open_authority(data_dir, now)?;
         let owner = crate::enrol::random().map_err(|error| OpenError::System(error.to_string()))?;
         let owner = u64::from_le_bytes(*owner.first_chunk().expect("32 bytes hold 8"));
-        let engine = Engine::open(data_dir, authority, owner, now)?;
+        let mut engine = Engine::open(data_dir, authority, owner, now)?;
+        engine.set_incidents(incidents);
         Self::start(engine, data_dir.to_owned(), Some(lock))
     }
 

@@ -305,7 +305,9 @@ impl Engine {
         })?;
         tell(&book, &damages);
         let mut newest_slot = None;
-        let (mut amend, replay) = Desk::restore(amendments::under_way(tables)?, now);
+        let under_way = amendments::under_way(tables)?;
+        let late: Vec<_> = under_way.iter().map(|row| (row.key, row.upto)).collect();
+        let (mut amend, replay) = Desk::restore(under_way, now);
         let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             amend.replay(&replay, arrival, agent, &record, |key, revision| book.known(key, revision));
             if let Record::Result(result) = &record {
@@ -335,7 +337,8 @@ impl Engine {
         }
         amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
         let ended_after = now.plus_us(-alert::Desk::looks_back_us());
-        let alert = alert::Desk::restore(crate::store::incidents::standing(tables, ended_after)?, now);
+        let mut alert = alert::Desk::restore(crate::store::incidents::standing(tables, ended_after)?, now);
+        alert.present.restore_late(late);
         let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;

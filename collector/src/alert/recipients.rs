@@ -79,7 +79,7 @@ pub(super) fn notice(
         title: standing.about.title.clone(),
         by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
         link: desk.console.as_ref().map(|url| format!("{url}/incidents/{}", incident.id)),
-        ..Context::default()
+        ..super::signals::context(book, desk, &standing.incident.subject, standing.incident.kind, now)
     };
     Notice { event, key: key.to_string(), step: key.step, at: now, incident, context }
 }
