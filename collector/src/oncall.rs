@@ -1,7 +1,8 @@
 //! Whom a target leads to: users, and who is on call by the wall clock of a schedule's zone.
 //!
-//! The rules are the model's ([`sitepulse_model::oncall`], [`sitepulse_model::user`]); here they meet the time zone database ([`zone`]).
+//! The rules are the model's ([`sitepulse_model::oncall`], [`sitepulse_model::user`]); here they meet the time zone database ([`zone`]) and what was given on the spot ([`duty`]).
 
+pub mod duty;
 pub mod zone;
 
 use sitepulse_model::coded::Fault;
