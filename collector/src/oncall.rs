@@ -3,6 +3,7 @@
 //! The rules are the model's ([`sitepulse_model::oncall`], [`sitepulse_model::user`]); here they meet the time zone database ([`zone`]) and what was given on the spot ([`duty`]).
 
 pub mod duty;
+pub mod feed;
 pub mod zone;
 
 use sitepulse_model::coded::Fault;

@@ -25,7 +25,8 @@ pub(crate) struct Reach {
 /// What targets come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reached {
-    /// The channels, each once, in order. Of several ways to one channel the earliest counts.
+    /// The channels, each once, in order. Of several ways to one channel the earliest counts, of those the one that is for
+    /// nobody by name.
     pub(crate) to: Vec<Reach>,
     /// Targets that lead nowhere, and why.
     pub(crate) unreached: Vec<String>,
@@ -34,7 +35,7 @@ pub(crate) struct Reached {
 impl Reached {
     fn add(&mut self, reach: Reach) {
         match self.to.iter_mut().find(|known| known.channel == reach.channel) {
-            Some(known) if reach.due < known.due => *known = reach,
+            Some(known) if reach.due < known.due || (reach.due == known.due && reach.user.is_none()) => *known = reach,
             Some(_) => {}
             None => self.to.push(reach),
         }

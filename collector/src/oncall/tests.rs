@@ -87,8 +87,22 @@ fn is_on(days: &[String], from: &str, to: &str, shown: DateTime) -> bool {
     }
 }
 
+/// The first handoff of a layer: minute by minute from the start.
+fn first_handoff(layer: &Layer) -> DateTime {
+    let (day, time) = layer.handoff.split_once(' ').unwrap_or(("", &layer.handoff));
+    let mut first = read(&layer.start);
+    let fits = |at: DateTime| {
+        let minute = i64::from(at.hour()) * 60 + i64::from(at.minute());
+        minute == minute_of(time) && (day.is_empty() || DAYS[at.weekday().to_monday_zero_offset() as usize] == day)
+    };
+    while !fits(first) {
+        first = first.checked_add(jiff::SignedDuration::from_mins(1)).unwrap();
+    }
+    first
+}
+
 /// Who is on call when the clock has shown a time.
-fn naive(schedule: &Schedule, shown: DateTime) -> Option<(String, By)> {
+fn naive(schedule: &Schedule, firsts: &[DateTime], shown: DateTime) -> Option<(String, By)> {
     for (at, one) in schedule.overrides.iter().enumerate().rev() {
         if read(&one.from) <= shown && shown < read(&one.to) {
             return Some((one.user.clone(), By::Override(at + 1)));
@@ -102,17 +116,7 @@ fn naive(schedule: &Schedule, shown: DateTime) -> Option<(String, By)> {
         {
             continue;
         }
-        // The first handoff: minute by minute from the start.
-        let start = read(&layer.start);
-        let (day, time) = layer.handoff.split_once(' ').unwrap_or(("", &layer.handoff));
-        let mut first = start;
-        let fits = |at: DateTime| {
-            let minute = i64::from(at.hour()) * 60 + i64::from(at.minute());
-            minute == minute_of(time) && (day.is_empty() || DAYS[at.weekday().to_monday_zero_offset() as usize] == day)
-        };
-        while !fits(first) {
-            first = first.checked_add(jiff::SignedDuration::from_mins(1)).unwrap();
-        }
+        let first = firsts[at];
         if shown < first {
             continue;
         }
@@ -210,12 +214,13 @@ proptest! {
         prop_assert_eq!(shifts[0].0.from, span.from);
         prop_assert_eq!(shifts[shifts.len() - 1].0.to, span.to);
         prop_assert!(shifts.windows(2).all(|pair| pair[0].0.to == pair[1].0.from && !pair[0].0.is_empty()));
+        let firsts: Vec<DateTime> = schedule.layers.iter().map(first_handoff).collect();
         let mut place = 0;
         for (at, shown) in shown(&schedule.zone, span) {
             while shifts[place].0.to <= at {
                 place += 1;
             }
-            prop_assert_eq!(&shifts[place].1, &naive(&schedule, shown), "at {} ({})", at.0, shown);
+            prop_assert_eq!(&shifts[place].1, &naive(&schedule, &firsts, shown), "at {} ({})", at.0, shown);
         }
         // A part is asked about as the whole is, and one instant too.
         let middle = span.from.plus_us(span.us() / 2);
