@@ -50,6 +50,19 @@ pub struct About {
     pub post_mortem: Option<String>,
     /// The channels that were told of it.
     pub told: BTreeSet<String>,
+    /// For which user a channel was told of it, where it was for one.
+    pub told_for: BTreeMap<String, String>,
+    /// The message that quiet hours hold back, by channel: the newest alone waits.
+    pub held: BTreeMap<String, HeldMessage>,
+}
+
+/// A message that quiet hours hold back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldMessage {
+    /// Its step.
+    pub step: u32,
+    /// Until when.
+    pub until: UtcMicros,
 }
 
 /// A row of an incident's history.
@@ -72,6 +85,12 @@ pub enum Record {
         channels: Vec<String>,
         /// What could not be told, and why.
         unreached: Vec<String>,
+        /// Those of the channels whose message quiet hours hold back, and until when.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        held: BTreeMap<String, UtcMicros>,
+        /// Messages of earlier steps that were still held back and go out no more: the channel, and the step.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        withdrawn: BTreeMap<String, u32>,
     },
     /// Somebody wrote something.
     Comment {
@@ -117,6 +136,8 @@ struct Changes {
     gone: Vec<IncidentId>,
     entries: Vec<(IncidentId, u64, String, Record)>,
     messages: Vec<Message>,
+    /// Held messages that go out no more.
+    withdrawn: Vec<DeliveryKey>,
 }
 
 impl Changes {
@@ -299,12 +320,12 @@ impl Look<'_> {
                 let record = match output {
                     Output::Entry(entry) => Record::Life(entry),
                     Output::Page { step, event, level, round } => {
-                        let reached = recipients::of_level(self.book, policy, level, self.now);
+                        let reached =
+                            recipients::of_level(self.book, policy, level, standing.incident.life.severity, self.now);
                         self.send(&mut standing, step, event, Some(level), round, reached)
                     }
                     Output::Tell { step, event } => {
-                        let channels = standing.about.told.iter().cloned().collect();
-                        let reached = recipients::Reached { channels, unreached: Vec::new() };
+                        let reached = recipients::told_before(self.book, &mut standing, self.now);
                         self.send(&mut standing, step, event, None, 0, reached)
                     }
                     Output::Gone => {
@@ -335,19 +356,20 @@ impl Look<'_> {
         round: u32,
         reached: recipients::Reached,
     ) -> Record {
-        for channel in &reached.channels {
-            standing.about.told.insert(channel.clone());
-            let key = DeliveryKey {
-                bucket: standing.bucket,
-                incident: standing.incident.id.clone(),
-                channel: channel.clone(),
-                step,
-            };
-            let notice = recipients::notice(self.book, self.desk, standing, &key, event, self.now);
-            let (state, attempts) = (DeliveryState::Due, 0);
-            self.changes.messages.push(Message { key, state, attempts, created: self.now, due: self.now, notice });
+        let (bucket, incident) = (standing.bucket, standing.incident.id.clone());
+        let key =
+            |channel: &str, step| DeliveryKey { bucket, incident: incident.clone(), channel: channel.into(), step };
+        let (held, withdrawn) = recipients::settle(&mut standing.about, &reached, step, self.now, level.is_none());
+        self.changes.withdrawn.extend(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
+        for recipients::Reach { channel, user, due } in &reached.to {
+            let key = key(channel, step);
+            let mut notice = recipients::notice(self.book, self.desk, standing, &key, event, self.now);
+            notice.context.recipient = recipients::recipient(self.book, user.as_deref());
+            let (state, attempts, due) = (DeliveryState::Due, 0, *due);
+            self.changes.messages.push(Message { key, state, attempts, created: self.now, due, notice });
         }
-        Record::Step { step, event, level, round, channels: reached.channels, unreached: reached.unreached }
+        let channels = reached.to.into_iter().map(|reach| reach.channel).collect();
+        Record::Step { step, event, level, round, channels, unreached: reached.unreached, held, withdrawn }
     }
 }
 
@@ -449,6 +471,7 @@ impl Engine {
         let desk = &self.alert;
         self.store.write(|tables| write(tables, desk, &changes, &due, now))?;
         let told = !changes.messages.is_empty();
+        recipients::complain(changes.entries.iter().map(|(id, _, _, record)| (id, record)));
         for id in &changes.gone {
             self.alert.take_out(id);
         }
@@ -480,5 +503,6 @@ fn write(
         let Some(standing) = changes.set.get(id) else { continue };
         store::incidents::append_entry(tables, (standing.bucket, id), *number, now, author, record)?;
     }
-    changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))
+    changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))?;
+    changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))
 }

@@ -6,6 +6,7 @@
 mod control;
 mod credentials;
 mod latency;
+mod oncall;
 mod plan;
 mod sla_report;
 mod vitals;

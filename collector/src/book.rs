@@ -27,6 +27,7 @@ use sitepulse_model::series::Series;
 use sitepulse_model::sla::Counted;
 use sitepulse_model::time::UtcMicros;
 
+use crate::oncall::duty::Duty;
 use crate::secret::Vault;
 use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
@@ -55,6 +56,8 @@ pub struct Book {
     objects: Objects,
     /// What the windows among them cover; found when it is first asked for after a change.
     windows: OnceLock<windows::WindowIndex>,
+    /// Who is on call.
+    duty: Duty,
     vault: Vault,
     quarantined: u64,
     version: u64,
@@ -214,7 +217,17 @@ impl Book {
     /// Adds the next version of an object as code. Agents need not hear of it.
     pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
         self.windows.take();
+        self.duty.insert_object(&revised);
         self.objects.push(revised);
+    }
+
+    /// Who is on call.
+    pub fn duty(&self) -> &Duty {
+        &self.duty
+    }
+
+    pub(crate) fn duty_mut(&mut self) -> &mut Duty {
+        &mut self.duty
     }
 
     /// The sealed secrets, for a change that sessions must hear of.

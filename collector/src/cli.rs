@@ -266,6 +266,33 @@ pub enum Command {
         after_help = "Examples:\n  sitepulse-collector history\n  sitepulse-collector history --agent eu-west-1 --json"
     )]
     History(ScopeArgs),
+    /// Shows who is on call, until when, and who is next; has somebody stand in; prints calendars and their address.
+    #[command(
+        name = "oncall",
+        after_help = "Examples:\n  sitepulse-collector oncall\n  sitepulse-collector oncall primary --at 2026-12-24T20:00\n  \
+                            sitepulse-collector oncall calendar primary --from 2026-12-01 --to 2027-01-01\n  \
+                            sitepulse-collector oncall override primary bob --from 2026-12-24T18:00 --to 2026-12-26\n  \
+                            sitepulse-collector oncall feed primary --user ana\n\n\
+                            A time without a zone is on the wall of the schedule's zone. A schedule is written as [[schedule]] and applied, see\n\
+                            docs/oncall.md.\n\n\
+                            Exit codes: 0 ok, 2 bad arguments, 5 the override is over, 6 collector not reached, 8 no such schedule, user or override.",
+        args_conflicts_with_subcommands = true
+    )]
+    Oncall {
+        /// What to do instead of showing who is on call.
+        #[command(subcommand)]
+        command: Option<OncallCommand>,
+        /// What to show.
+        #[command(flatten)]
+        args: OncallArgs,
+    },
+    /// Shows the escalation policies, and whom each level would tell right now.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector escalations\n  sitepulse-collector escalations default --severity minor --json\n\n\
+                            Quiet hours hold messages back by the incident's severity: --severity says of which [default: critical].\n\n\
+                            Exit codes: 0 ok, 2 no such severity, 6 collector not reached, 8 no such policy."
+    )]
+    Escalations(EscalationsArgs),
     /// Looks through the whole store: every body can be read, counts and timelines are those of the records.
     #[command(
         after_help = "Examples:\n  sitepulse-collector verify\n  sitepulse-collector verify --data-dir ./data --json\n\n\
@@ -330,6 +357,101 @@ pub struct ServeArgs {
     /// An address agents are told to connect to; repeat it for several [default: the --listen address, or 127.0.0.1].
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Vec<String>,
+}
+
+/// `oncall`
+#[derive(Debug, Clone, Default, Args)]
+pub struct OncallArgs {
+    /// One schedule alone.
+    #[arg(value_name = "SCHEDULE")]
+    pub schedule: Option<String>,
+    /// When [default: now].
+    #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+    pub at: Option<String>,
+}
+
+/// `oncall ...`
+#[derive(Debug, Subcommand)]
+pub enum OncallCommand {
+    /// Shows who is on call over a time, gaps too.
+    #[command(after_help = "Examples:\n  sitepulse-collector oncall calendar primary\n  \
+                      sitepulse-collector oncall calendar primary --from 2026-12-01 --to 2027-01-01 --json")]
+    Calendar {
+        /// The schedule.
+        #[arg(value_name = "SCHEDULE")]
+        schedule: String,
+        /// The time [default: from now on for 31 days].
+        #[command(flatten)]
+        period: PeriodArgs,
+    },
+    /// Has somebody stand in, above all that is written as code.
+    #[command(after_help = "Examples:\n  sitepulse-collector oncall override primary bob --to +4h\n  \
+                      sitepulse-collector oncall override primary bob --from 2026-12-24T18:00 --to 2026-12-26")]
+    Override {
+        /// The schedule.
+        #[arg(value_name = "SCHEDULE")]
+        schedule: String,
+        /// Who stands in.
+        #[arg(value_name = "USER")]
+        user: String,
+        /// First instant, not before now [default: now].
+        #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+        from: Option<String>,
+        /// First instant after.
+        #[arg(long, value_name = "INSTANT", allow_hyphen_values = true)]
+        to: String,
+    },
+    /// Lists who stood, stands or will stand in.
+    #[command(after_help = "Example:\n  sitepulse-collector oncall overrides primary")]
+    Overrides {
+        /// The schedule.
+        #[arg(value_name = "SCHEDULE")]
+        schedule: String,
+    },
+    /// Takes an override back, from now on.
+    #[command(
+        name = "end-override",
+        after_help = "Example:\n  sitepulse-collector oncall end-override primary 3    # its number in `oncall overrides primary`"
+    )]
+    EndOverride {
+        /// The schedule.
+        #[arg(value_name = "SCHEDULE")]
+        schedule: String,
+        /// The number.
+        #[arg(value_name = "NUMBER")]
+        number: u32,
+    },
+    /// Prints the address of a schedule's calendar (iCalendar), for calendar programs.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector oncall feed primary\n  sitepulse-collector oncall feed primary --user ana\n  \
+                      sitepulse-collector oncall feed primary --rotate    # every address printed before is void\n\n\
+                      Whoever has the address can read this calendar, and nothing else."
+    )]
+    Feed {
+        /// The schedule.
+        #[arg(value_name = "SCHEDULE")]
+        schedule: String,
+        /// The shifts of one user alone.
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// Makes all addresses of the schedule void that were printed before.
+        #[arg(long)]
+        rotate: bool,
+    },
+    /// Lists the users: how they are told, whether they rest, where they are on call.
+    #[command(after_help = "Example:\n  sitepulse-collector oncall users --json")]
+    Users,
+}
+
+/// `escalations`
+#[derive(Debug, Clone, Args)]
+pub struct EscalationsArgs {
+    /// One policy alone.
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// For an incident of this severity: info, minor, major or critical.
+    #[arg(long, value_name = "SEVERITY")]
+    pub severity: Option<String>,
 }
 
 /// `export`

@@ -286,6 +286,12 @@ impl Engine {
         for revised in crate::store::objects::versions(tables)? {
             book.insert_object(revised);
         }
+        for one in crate::store::oncall::overrides(tables)? {
+            book.duty_mut().insert_override(one);
+        }
+        for (schedule, key) in crate::store::oncall::feeds(tables)? {
+            book.duty_mut().insert_feed(schedule, key);
+        }
         for event in rows::events(tables)? {
             book.insert_event(event);
         }

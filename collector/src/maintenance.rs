@@ -139,7 +139,8 @@ fn instant(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
     zone.to_ambiguous_timestamp(wall).compatible().ok()
 }
 
-fn zone(name: &str) -> Result<TimeZone, String> {
+/// A zone of the time zone database; the error is what to write instead.
+pub(crate) fn zone(name: &str) -> Result<TimeZone, String> {
     if let Ok(zone) = TimeZone::get(name) {
         return Ok(zone);
     }

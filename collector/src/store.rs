@@ -16,6 +16,7 @@ pub(crate) mod expire;
 pub mod incidents;
 pub(crate) mod mend;
 pub mod objects;
+pub mod oncall;
 pub mod outbox;
 pub mod records;
 pub mod rollup;

@@ -1,40 +1,176 @@
 //! Who is told of a step, and what.
 
+use std::collections::BTreeMap;
+
 use sitepulse_model::escalation::{EscalationPolicy, Target};
-use sitepulse_model::incident::{NoticeEvent, Subject};
-use sitepulse_model::notice::{Context, IncidentFacts, Notice};
+use sitepulse_model::incident::{IncidentId, NoticeEvent, Severity, Subject};
+use sitepulse_model::notice::{Context, IncidentFacts, Notice, Recipient};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Desk, Standing};
+use super::{About, Desk, HeldMessage, Record, Standing};
 use crate::book::Book;
 use crate::outbox::DeliveryKey;
+
+/// A channel that a step goes out by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Its id.
+    pub(crate) channel: String,
+    /// The user it is for; `None`: whoever reads the channel.
+    pub(crate) user: Option<String>,
+    /// When it goes out: later than now where quiet hours hold it back.
+    pub(crate) due: UtcMicros,
+}
 
 /// What targets come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reached {
-    /// The channels, each once, in order.
-    pub(crate) channels: Vec<String>,
+    /// The channels, each once, in order. Of several ways to one channel the earliest counts, of those the one that is for
+    /// nobody by name.
+    pub(crate) to: Vec<Reach>,
     /// Targets that lead nowhere, and why.
     pub(crate) unreached: Vec<String>,
 }
 
+impl Reached {
+    fn add(&mut self, reach: Reach) {
+        match self.to.iter_mut().find(|known| known.channel == reach.channel) {
+            Some(known) if reach.due < known.due || (reach.due == known.due && reach.user.is_none()) => *known = reach,
+            Some(_) => {}
+            None => self.to.push(reach),
+        }
+    }
+
+    fn target(&mut self, book: &Book, text: &str, severity: Severity, now: UtcMicros) {
+        match Target::parse(text) {
+            Ok(Target::Channel(channel)) if book.objects().channels.current(&channel).is_some() => {
+                self.add(Reach { channel, user: None, due: now });
+            }
+            Ok(Target::Channel(_)) => self.unreached.push(format!("{text}: there is no such channel any more")),
+            Ok(Target::User(user)) => self.user(book, text, &user, severity, now),
+            Ok(Target::OnCall(schedule)) if book.objects().schedules.current(&schedule).is_none() => {
+                self.unreached.push(format!("{text}: there is no such schedule any more"));
+            }
+            Ok(Target::OnCall(schedule)) => match book.on_call(&schedule, now) {
+                Some(on_call) => self.user(book, &format!("{text} ({})", on_call.user), &on_call.user, severity, now),
+                None => self.unreached.push(format!("{text}: nobody is on call")),
+            },
+            Err(why) => self.unreached.push(why),
+        }
+    }
+
+    fn user(&mut self, book: &Book, text: &str, id: &str, severity: Severity, now: UtcMicros) {
+        let Some(user) = book.objects().users.current(id).map(|revised| &revised.body) else {
+            self.unreached.push(format!("{text}: there is no such user any more"));
+            return;
+        };
+        if user.notify.is_empty() {
+            self.unreached.push(format!("{text}: the user has no channel: write notify = [...] in its [[user]]"));
+        }
+        let due = book.quiet_until(user, severity, now).unwrap_or(now);
+        for channel in &user.notify {
+            if book.objects().channels.current(channel).is_some() {
+                self.add(Reach { channel: channel.clone(), user: Some(id.to_owned()), due });
+            } else {
+                self.unreached.push(format!("{text}: there is no channel {channel:?} any more"));
+            }
+        }
+    }
+}
+
+/// Where a target leads at an instant, for an incident of a severity.
+pub(crate) fn of_target(book: &Book, target: &str, severity: Severity, now: UtcMicros) -> Reached {
+    let mut reached = Reached::default();
+    reached.target(book, target, severity, now);
+    reached
+}
+
 /// The channels of a level of a policy at an instant.
-pub(crate) fn of_level(book: &Book, policy: Option<&EscalationPolicy>, level: u32, _now: UtcMicros) -> Reached {
+pub(crate) fn of_level(
+    book: &Book,
+    policy: Option<&EscalationPolicy>,
+    level: u32,
+    severity: Severity,
+    now: UtcMicros,
+) -> Reached {
     let mut reached = Reached::default();
     let targets = policy.and_then(|policy| policy.levels.get(level as usize)).map(|level| level.notify.as_slice());
     for text in targets.unwrap_or_default() {
-        match Target::parse(text) {
-            Ok(Target::Channel(id)) if book.objects().channels.current(&id).is_some() => {
-                if !reached.channels.contains(&id) {
-                    reached.channels.push(id);
-                }
-            }
-            Ok(Target::Channel(_)) => reached.unreached.push(format!("{text}: there is no such channel any more")),
-            Ok(Target::User(_) | Target::OnCall(_)) => reached.unreached.push(format!("{text}: not known")),
-            Err(why) => reached.unreached.push(why),
-        }
+        reached.target(book, text, severity, now);
     }
     reached
+}
+
+/// Everybody who was told of an incident before: they are told that it is taken, or over. A page that quiet hours still hold back is not heard of any more by then, so
+/// it goes out no more, and who was told nothing but that is not told this either.
+pub(super) fn told_before(book: &Book, standing: &mut Standing, now: UtcMicros) -> Reached {
+    let severity = standing.incident.life.severity;
+    let about = &mut standing.about;
+    let out = about.held.iter().filter(|(_, held)| held.until <= now).map(|(channel, _)| channel.clone());
+    about.told.extend(out.collect::<Vec<_>>());
+    about.held.retain(|_, held| held.until > now);
+    let reach = |channel: &String| {
+        let user = about.told_for.get(channel);
+        let known = user.and_then(|user| book.objects().users.current(user));
+        let due = known.and_then(|user| book.quiet_until(&user.body, severity, now)).unwrap_or(now);
+        Reach { channel: channel.clone(), user: user.cloned(), due }
+    };
+    Reached { to: about.told.iter().map(reach).collect(), unreached: Vec::new() }
+}
+
+/// Notes whom a step tells: which of its messages are held back until when, and which held ones of earlier steps go out no more. A channel that is told something new
+/// needs no older page any more, and would get it out of order.
+pub(super) fn settle(
+    about: &mut About,
+    reached: &Reached,
+    step: u32,
+    now: UtcMicros,
+    over: bool,
+) -> (BTreeMap<String, UtcMicros>, BTreeMap<String, u32>) {
+    let (mut held, mut withdrawn) = (BTreeMap::new(), BTreeMap::new());
+    let replaced = |channel: &String| over || reached.to.iter().any(|reach| reach.channel == *channel);
+    for (channel, message) in &about.held {
+        if message.until <= now {
+            about.told.insert(channel.clone());
+        } else if replaced(channel) {
+            withdrawn.insert(channel.clone(), message.step);
+        }
+    }
+    about.held.retain(|channel, message| message.until > now && !replaced(channel));
+    for Reach { channel, user, due } in &reached.to {
+        match user {
+            Some(user) => about.told_for.insert(channel.clone(), user.clone()),
+            None => about.told_for.remove(channel),
+        };
+        if *due > now {
+            held.insert(channel.clone(), *due);
+            about.held.insert(channel.clone(), HeldMessage { step, until: *due });
+        } else {
+            about.told.insert(channel.clone());
+        }
+    }
+    (held, withdrawn)
+}
+
+/// Whom a message is for.
+pub(super) fn recipient(book: &Book, user: Option<&str>) -> Option<Recipient> {
+    let user = &book.objects().users.current(user?)?.body;
+    Some(Recipient {
+        user: user.id.clone(),
+        name: user.display_name().to_owned(),
+        language: user.language.clone(),
+        zone: user.zone.clone(),
+    })
+}
+
+/// Tells in the log what could not be told to anybody.
+pub(super) fn complain<'r>(records: impl Iterator<Item = (&'r IncidentId, &'r Record)>) {
+    for (incident, record) in records {
+        let Record::Step { step, unreached, channels, .. } = record else { continue };
+        for what in unreached {
+            tracing::warn!(%incident, step, reached = channels.len(), "a target of the escalation was not reached: {what}");
+        }
+    }
 }
 
 /// An incident's facts for people.

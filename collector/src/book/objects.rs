@@ -13,8 +13,10 @@ use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference};
 use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::maintenance::MaintenanceWindow;
+use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_model::user::User;
 
 mod coded;
 
@@ -284,6 +286,10 @@ kinds! {
     Channel => channels: Channel, "channel", 4;
     /// Whom to tell of incidents.
     Escalation => escalations: EscalationPolicy, "escalation", 5;
+    /// Who is on call when.
+    Schedule => schedules: Schedule, "schedule", 6;
+    /// Who is told.
+    User => users: User, "user", 7;
 }
 
 impl Object {

@@ -8,6 +8,7 @@ mod explain;
 mod groups;
 mod latency;
 mod on_demand;
+mod oncall;
 mod policy;
 mod report;
 mod results;
@@ -82,6 +83,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Heartbeat { command: HeartbeatCommand::Url { check } } => {
             client_side(on_demand::heartbeat_url(&global, check))
         }
+        Command::Oncall { command: None, args } => client_side(oncall::oncall(&global, args)),
+        Command::Oncall { command: Some(command), .. } => client_side(oncall::command(&global, command)),
+        Command::Escalations(args) => client_side(oncall::escalations(&global, args)),
         Command::Verify => verify::verify(&global),
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
         Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),

@@ -14,7 +14,8 @@ use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, api, backtest, console, explain, groups, health, metrics, ping, policy, results, sla_report, windows,
+    Present, api, backtest, console, explain, groups, health, metrics, oncall, ping, policy, results, sla_report,
+    windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -127,6 +128,19 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
         read("/api/v1/backtest", Scope::Read, backtest::backtest),
         read("/api/v1/history", Scope::Read, api::history),
+        read("/api/v1/oncall", Scope::Read, oncall::oncall),
+        read("/api/v1/schedules", Scope::Read, oncall::schedules),
+        read("/api/v1/schedules/{id}", Scope::Read, oncall::schedule),
+        read("/api/v1/schedules/{id}/calendar", Scope::Read, oncall::calendar),
+        // A calendar's token is what its reader shows.
+        read("/api/v1/schedules/{id}/calendar.ics", Scope::Public, oncall::feed),
+        change("/api/v1/schedules/{id}/feed", Scope::Admin, oncall::feed_address),
+        read("/api/v1/schedules/{id}/overrides", Scope::Read, oncall::overrides),
+        change("/api/v1/schedules/{id}/overrides", Scope::Admin, oncall::give_override),
+        remove("/api/v1/schedules/{id}/overrides/{number}", Scope::Admin, oncall::end_override),
+        read("/api/v1/users", Scope::Read, oncall::users),
+        read("/api/v1/escalations", Scope::Read, oncall::escalations),
+        read("/api/v1/escalations/{id}", Scope::Read, oncall::escalation),
         Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Admin, api::apply) },
         Route { body_max: IMPORT_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },
         change("/api/v1/control", Scope::Admin, api::control),

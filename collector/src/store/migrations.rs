@@ -275,6 +275,20 @@ CREATE TABLE delivery(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivery_at ON delivery(at_us);
 
+-- Who stands in on call, as given on the spot; what is written as code is in object_revision. ended_us: when it was taken back.
+CREATE TABLE oncall_override(
+    bucket INTEGER NOT NULL, schedule_id TEXT NOT NULL, number INTEGER NOT NULL, user_id TEXT NOT NULL,
+    from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, given_us INTEGER NOT NULL, author TEXT NOT NULL,
+    ended_us INTEGER, ended_by TEXT,
+    PRIMARY KEY (bucket, schedule_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- What the calendars of a schedule are signed with; another key makes their addresses void.
+CREATE TABLE oncall_feed(
+    bucket INTEGER NOT NULL, schedule_id TEXT NOT NULL, key BLOB NOT NULL, made_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, schedule_id)
+) STRICT, WITHOUT ROWID;
+
 -- What keeps pages still until an instant. body: JSON, see alert::silence.
 CREATE TABLE silence(
     bucket INTEGER NOT NULL, silence_id TEXT NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, body TEXT NOT NULL,

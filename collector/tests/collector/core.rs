@@ -13,6 +13,7 @@ mod latency;
 mod listener;
 mod migration;
 mod objects;
+mod oncall;
 mod seal;
 mod secrets;
 mod session;

@@ -8,6 +8,7 @@ mod checks;
 mod heartbeats;
 mod latency;
 mod objects;
+mod oncall;
 mod pages;
 mod policies;
 mod program;

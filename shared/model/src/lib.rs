@@ -9,7 +9,9 @@
 //! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out; [`backtest`] replays the evidence
 //! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
-//! and suspensions; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict, [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way.
+//! and suspensions; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict,
+//! [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way; [`user`] and [`oncall`] lead from a target to people, by the time on the
+//! wall ([`wall`]).
 #![no_std]
 
 extern crate alloc;
@@ -47,6 +49,10 @@ pub mod channel;
 pub mod escalation;
 pub mod incident;
 pub mod notice;
+
+pub mod oncall;
+pub mod user;
+pub mod wall;
 
 pub mod backoff;
 pub mod schedule;

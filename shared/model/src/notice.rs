@@ -54,6 +54,19 @@ pub struct IncidentFacts {
     pub flapping: bool,
 }
 
+/// Whom a message is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The user's id.
+    pub user: String,
+    /// What people call them.
+    pub name: String,
+    /// The language they read, `en` or `fr`; that of the channel where there is none.
+    pub language: Option<String>,
+    /// The IANA time zone they live by.
+    pub zone: Option<String>,
+}
+
 /// What a woken person needs beside the incident itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -80,4 +93,7 @@ pub struct Context {
     pub link: Option<String>,
     /// Acknowledges it: signed, for this incident alone.
     pub acknowledge_link: Option<String>,
+    /// Whom it is for; nobody where a channel itself is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Recipient>,
 }

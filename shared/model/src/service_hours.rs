@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::time::{SECOND_US, Span, UtcMicros, union};
 
 /// Days, as they are written; Monday is the first.
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Minutes of a day.
 const DAY_MINUTES: u32 = 24 * 60;
 /// Minutes of a week.
@@ -125,7 +125,7 @@ impl WeeklyHours {
 }
 
 /// `08:00` as minutes of the day, up to `24:00`.
-fn minutes(text: &str) -> Option<u16> {
+pub(crate) fn minutes(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let number = |part: &str| {
         let good = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -174,6 +174,11 @@ pub struct Day {
 }
 
 impl Day {
+    /// Days since 1970-01-01.
+    pub const fn since_1970(self) -> i64 {
+        self.since_1970
+    }
+
     /// Reads `2026-12-25`.
     pub fn parse(text: &str) -> Result<Self, HoursError> {
         let number = |part: &str, digits: usize| {

@@ -147,6 +147,8 @@ impl<'k> Known<'k> {
                 ObjectKind::Policy => &mut known.policies,
                 ObjectKind::Channel => &mut known.channels,
                 ObjectKind::Escalation => &mut known.escalations,
+                ObjectKind::Schedule => &mut known.schedules,
+                ObjectKind::User => &mut known.users,
                 ObjectKind::Slo | ObjectKind::Maintenance => continue,
             };
             names.insert(object.id());

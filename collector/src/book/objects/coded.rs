@@ -6,10 +6,12 @@ use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference, Referent};
 use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::maintenance::MaintenanceWindow;
+use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
+use sitepulse_model::user::User;
 
 use super::Coded;
-use crate::{maintenance, service_hours, slo};
+use crate::{maintenance, oncall, service_hours, slo};
 
 fn stored(object: &impl Serialize) -> String {
     serde_json::to_string(object).expect("texts and numbers always serialize")
@@ -187,6 +189,78 @@ impl Coded for EscalationPolicy {
         match key {
             "levels" => "[{ after = \"0s\", notify = [\"ops-hook\"] }]",
             _ => "\"default\"",
+        }
+    }
+}
+
+impl Coded for Schedule {
+    const KEYS: &'static [&'static str] = Self::KEYS;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        oncall::schedule_faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Self::references(self)
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "zone" => "\"Europe/Paris\"",
+            "layers" => {
+                "[{ users = [\"ana\", \"bob\"], rotation = \"weekly\", handoff = \"mon 09:00\", start = \"2026-11-02\" }]"
+            }
+            "users" => "[\"ana\", \"bob\"]",
+            "rotation" => "\"weekly\"",
+            "handoff" => "\"mon 09:00\"",
+            "start" | "from" => "\"2026-11-02\"",
+            "to" => "\"2026-11-09\"",
+            "user" => "\"ana\"",
+            _ => "\"primary\"",
+        }
+    }
+}
+
+impl Coded for User {
+    const KEYS: &'static [&'static str] = Self::KEYS;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
+
+    fn json(&self) -> String {
+        stored(self)
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        oncall::user_faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Self::references(self)
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "from" => "\"22:00\"",
+            "to" => "\"07:00\"",
+            _ => "\"ana\"",
         }
     }
 }

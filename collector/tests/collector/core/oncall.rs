@@ -1,0 +1,294 @@
+//! From a level's targets to users, whoever is on call, and their channels.
+
+use std::collections::BTreeMap;
+
+use sitepulse_collector::app::AppError;
+use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::oncall::duty::SpotOverride;
+use sitepulse_collector::outbox::{Attempt, Outcome};
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::incident::NoticeEvent;
+use sitepulse_model::incident::machine::Input;
+use sitepulse_model::oncall::roster::By;
+use sitepulse_model::record::ProbeState;
+use sitepulse_model::time::{Span, UtcMicros};
+
+use super::world::{at, enrol, entry, in_memory, job, options, result};
+
+/// The world begins at 08:33:01 UTC on a Monday, 2026-09-21. Ana rests from 08:00 to 10:00.
+const FILE: &str = r#"
+[[check]]
+id = "shop"
+kind = "http"
+url = "http://127.0.0.1:1/"
+interval = "30s"
+
+[[channel]]
+id = "ops"
+kind = "webhook"
+url = "https://ops.example/hook"
+
+[[channel]]
+id = "ana-hook"
+kind = "webhook"
+url = "https://ana.example/hook"
+
+[[channel]]
+id = "bob-hook"
+kind = "webhook"
+url = "https://bob.example/hook"
+
+[[user]]
+id = "ana"
+name = "Ana Silva"
+notify = ["ana-hook"]
+language = "fr"
+quiet = { from = "08:00", to = "10:00" }
+
+[[user]]
+id = "bob"
+notify = ["bob-hook", "ops"]
+zone = "Europe/Paris"
+
+[[user]]
+id = "cleo"
+
+[[schedule]]
+id = "primary"
+zone = "UTC"
+layers = [ { users = ["ana"], rotation = "daily", handoff = "00:00", start = "2026-09-01" } ]
+
+[[schedule]]
+id = "nights"
+zone = "UTC"
+layers = [
+    { users = ["bob"], rotation = "daily", handoff = "00:00", start = "2026-09-01", hours = [{ from = "20:00", to = "06:00" }] },
+]
+
+[[escalation]]
+id = "default"
+default = true
+levels = [
+    { after = "0s", notify = ["oncall:primary", "oncall:nights", "user:cleo"] },
+    { after = "10m", notify = ["user:bob", "ops"] },
+    { after = "20m", notify = ["ana-hook"] },
+]
+"#;
+
+const CHECK: &str = "class = \"critical\"\n";
+
+struct World {
+    engine: Engine,
+    agent: AgentNo,
+    check: CheckNo,
+    seq: u64,
+}
+
+impl World {
+    fn new(file: &str) -> Self {
+        let mut engine = in_memory();
+        let agent = enrol(&mut engine, "eu-west", Some("eu-west-1")).agent;
+        engine.apply(written(file), &options(), at(0)).unwrap();
+        let check = engine.shared().book().checks().next().unwrap().number;
+        Self { engine, agent, check, seq: 0 }
+    }
+
+    fn report(&mut self, seconds: i64, state: ProbeState) {
+        let entry = entry(&self.engine, self.seq, result(self.check, seconds, state));
+        self.seq += 1;
+        let received_at = entry.record.scheduled().plus_us(200_000);
+        let mut job = job(self.agent, vec![entry]);
+        job.received_at = received_at;
+        self.engine.ingest(vec![job]).unwrap();
+        self.engine.watch(received_at).unwrap();
+    }
+
+    /// Sends what is due: channel, what for, for whom.
+    fn sent(&mut self, seconds: i64) -> Vec<(String, NoticeEvent, Option<String>)> {
+        let now = at(seconds);
+        self.engine.watch(now).unwrap();
+        let mut sent = Vec::new();
+        loop {
+            let leased = self.engine.lease(now, 10).unwrap();
+            if leased.is_empty() {
+                sent.sort_by(|a: &(String, _, _), b| a.0.cmp(&b.0));
+                return sent;
+            }
+            for message in leased {
+                let recipient = message.notice.context.recipient.clone();
+                sent.push((message.key.channel.clone(), message.notice.event, recipient.map(|one| one.user)));
+                let attempt = Attempt { at: now, took_us: 1, outcome: Outcome::Delivered, note: String::new() };
+                self.engine.mark(message, &attempt).unwrap();
+            }
+        }
+    }
+}
+
+fn written(file: &str) -> checkfile::Written {
+    checkfile::parse(&[Source { name: "checks.toml".into(), text: file.into() }]).unwrap()
+}
+
+fn to(channel: &str, event: NoticeEvent, user: Option<&str>) -> (String, NoticeEvent, Option<String>) {
+    (channel.into(), event, user.map(str::to_owned))
+}
+
+/// The clock shows 10:00 then.
+const TEN: i64 = 5_219;
+
+#[test]
+fn quiet_hours_hold_a_page_back_and_a_channel_that_two_ways_lead_to_is_told_once() {
+    let mut world = World::new(FILE);
+    world.report(0, ProbeState::Up);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    assert_eq!(world.sent(70), [], "Ana rests, Bob is on call by night, Cleo has no channel");
+    assert_eq!(
+        world.sent(661),
+        [to("bob-hook", NoticeEvent::Escalated, Some("bob")), to("ops", NoticeEvent::Escalated, None)]
+    );
+    // The third level names her channel itself: that goes out at once, and the page that waits is not needed any more.
+    assert_eq!(world.sent(1_261), [to("ana-hook", NoticeEvent::Escalated, None)]);
+    assert_eq!(world.sent(TEN + 1), []);
+}
+
+#[test]
+fn a_page_that_waited_goes_out_when_quiet_hours_end() {
+    let file = FILE.replace("    { after = \"20m\", notify = [\"ana-hook\"] },\n", "");
+    let mut world = World::new(&file);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    world.report(90, ProbeState::Down);
+    assert_eq!(world.sent(661).len(), 2);
+    assert_eq!(world.sent(TEN - 1), []);
+    assert_eq!(world.sent(TEN), [to("ana-hook", NoticeEvent::Opened, Some("ana"))]);
+    world.report(5_250, ProbeState::Up);
+    let resolved = |channel, user| to(channel, NoticeEvent::Resolved, user);
+    let all = [resolved("ana-hook", Some("ana")), resolved("bob-hook", Some("bob")), resolved("ops", None)];
+    assert_eq!(world.sent(5_260), all);
+}
+
+#[test]
+fn a_page_that_waited_is_taken_back_when_the_incident_is_over() {
+    let file = FILE.replace("    { after = \"20m\", notify = [\"ana-hook\"] },\n", "");
+    let mut world = World::new(&file);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    world.report(90, ProbeState::Down);
+    assert!(world.engine.next_delivery().unwrap().is_some());
+    world.report(120, ProbeState::Up);
+    assert_eq!(world.engine.next_delivery().unwrap(), None, "nobody was told, so nobody is told that it is over");
+}
+
+#[test]
+fn a_page_that_waited_is_taken_back_when_somebody_takes_the_incident() {
+    let file = FILE.replace("\"oncall:primary\", ", "\"oncall:primary\", \"ops\", ");
+    let mut world = World::new(&file);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    world.report(90, ProbeState::Down);
+    let message = world.engine.lease(at(95), 10).unwrap().remove(0);
+    let id = message.key.incident.clone();
+    let attempt = Attempt { at: at(95), took_us: 1, outcome: Outcome::Delivered, note: String::new() };
+    world.engine.mark(message, &attempt).unwrap();
+    world.engine.act(&id, Input::Acknowledge { by: "bob" }, "bob", at(120)).unwrap();
+    assert_eq!(world.sent(121), [to("ops", NoticeEvent::Acknowledged, None)]);
+    assert_eq!(world.engine.next_delivery().unwrap(), None);
+    // The pause is over, and Ana still rests: the page waits again.
+    assert_eq!(world.sent(120 + 3_600), [to("ops", NoticeEvent::Escalated, None)]);
+    assert_eq!(world.sent(TEN)[0], to("ana-hook", NoticeEvent::Escalated, Some("ana")));
+}
+
+#[test]
+fn a_critical_incident_wakes_who_rests() {
+    let mut world = World::new(&FILE.replace("interval", &format!("{CHECK}interval")));
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    world.report(90, ProbeState::Down);
+    assert_eq!(world.sent(100), [to("ana-hook", NoticeEvent::Opened, Some("ana"))]);
+}
+
+fn on_call(world: &World, seconds: i64) -> Option<(String, By)> {
+    let on_call = world.engine.shared().book().on_call("primary", at(seconds));
+    on_call.map(|on_call| (on_call.user, on_call.by))
+}
+
+#[test]
+fn who_stands_in_on_the_spot_is_on_call_until_it_ends_or_is_taken_back() {
+    let mut world = World::new(FILE);
+    let ana = Some(("ana".to_owned(), By::Layer(1)));
+    let bob = Some(("bob".to_owned(), By::OnTheSpot(1)));
+    let span = |from, to| Span::new(at(from), at(to));
+    let given = world.engine.override_on_call("primary", "bob", span(-500, 1_000), "collector:cli", at(10)).unwrap();
+    assert_eq!((given.number, given.span), (1, span(10, 1_000)), "the past stays as it was");
+    assert_eq!(
+        [on_call(&world, 9), on_call(&world, 10), on_call(&world, 999)],
+        [ana.clone(), bob.clone(), bob.clone()]
+    );
+    assert_eq!(on_call(&world, 1_000), ana);
+    world.engine.override_on_call("primary", "cleo", span(100, 200), "collector:cli", at(20)).unwrap();
+    assert_eq!(on_call(&world, 150), Some(("cleo".to_owned(), By::OnTheSpot(2))));
+    let ended = world.engine.end_override("primary", 1, "collector:cli", at(500)).unwrap();
+    assert_eq!(ended.counts(), span(10, 500));
+    assert_eq!([on_call(&world, 499), on_call(&world, 500)], [bob, ana]);
+    let refused = [
+        world.engine.end_override("primary", 1, "x", at(600)).unwrap_err(),
+        world.engine.override_on_call("primary", "dan", span(700, 800), "x", at(600)).unwrap_err(),
+        world.engine.override_on_call("second", "bob", span(700, 800), "x", at(600)).unwrap_err(),
+        world.engine.override_on_call("primary", "bob", span(500, 600), "x", at(600)).unwrap_err(),
+    ];
+    let kind = |error: &AppError| match error {
+        AppError::NotFound(_) => "not found",
+        AppError::Invalid(_) => "invalid",
+        AppError::Conflict(_) => "conflict",
+        AppError::BadFiles(_) | AppError::Unavailable(_) => "other",
+    };
+    assert_eq!(refused.iter().map(kind).collect::<Vec<_>>(), ["conflict", "not found", "not found", "invalid"]);
+    let known: BTreeMap<u32, SpotOverride> = {
+        let book = world.engine.shared().book();
+        book.duty().overrides("primary").iter().map(|one| (one.number, one.clone())).collect()
+    };
+    assert_eq!(known.keys().copied().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_changed_schedule_leaves_the_past_as_it_was() {
+    let mut world = World::new(FILE);
+    let changed = FILE.replace("users = [\"ana\"]", "users = [\"bob\"]");
+    world.engine.apply(written(&changed), &options(), at(1_000)).unwrap();
+    let book = world.engine.shared().book();
+    let shifts = book.shifts("primary", Span::new(at(-10), at(2_000)));
+    let told: Vec<(UtcMicros, Option<String>)> =
+        shifts.iter().map(|shift| (shift.span.from, shift.on_call.as_ref().map(|one| one.user.clone()))).collect();
+    assert_eq!(
+        told,
+        [(at(-10), None), (at(0), Some("ana".to_owned())), (at(1_000), Some("bob".to_owned()))],
+        "before it was applied nobody was"
+    );
+}
+
+#[test]
+fn what_refers_to_nobody_is_refused_when_it_is_applied_and_when_it_is_taken_away() {
+    let mut world = World::new(FILE);
+    let mut options = options();
+    options.prune = true;
+    let without = |begin: &str| {
+        let (before, after) = FILE.split_once(begin).unwrap();
+        let rest = after.split_once("\n[[").map_or(String::new(), |(_, rest)| format!("[[{rest}"));
+        format!("{before}{rest}")
+    };
+    let mut faults = |file: &str| match world.engine.apply(written(file), &options, at(10)) {
+        Err(AppError::BadFiles(faults)) => faults,
+        other => panic!("{other:?}"),
+    };
+    let user = faults(&without("[[user]]\nid = \"ana\""));
+    assert_eq!(user.len(), 1, "{user:?}");
+    assert!(user[0].contains("schedule \"primary\": layers[0].users[0]: there is no user \"ana\""), "{user:?}");
+    assert!(user[0].contains("write it as a [[user]]"), "{user:?}");
+    let channel = faults(&without("[[channel]]\nid = \"bob-hook\""));
+    assert!(channel[0].contains("user \"bob\": notify[0]: there is no channel \"bob-hook\""), "{channel:?}");
+    let schedule = faults(&without("[[schedule]]\nid = \"nights\""));
+    assert!(schedule[0].contains("levels[0].notify[1]: there is no schedule \"nights\""), "{schedule:?}");
+    let misspelt = faults(&FILE.replace("user:cleo", "user:cleoo"));
+    assert!(misspelt[0].contains("did you mean \"cleo\"?"), "{misspelt:?}");
+}
