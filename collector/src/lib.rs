@@ -11,6 +11,8 @@
 
 pub mod store;
 
+mod failpoint;
+
 pub mod alert;
 pub mod amend;
 pub mod engine;
@@ -19,6 +21,7 @@ pub mod exchange;
 pub mod heartbeat;
 pub mod ingest;
 pub mod outbox;
+pub mod pulse;
 pub mod seal;
 pub mod secret;
 pub mod writer;

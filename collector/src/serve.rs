@@ -15,12 +15,14 @@ use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::{clock, config, files, logging};
 use sitepulse_model::duration;
+use sitepulse_notify::Sender;
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::listener::Listener;
+use crate::outbox;
 use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
@@ -289,6 +291,7 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
         }
     });
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
+    tasks.spawn("outbox", outbox::task::run(app.clone(), Sender::default(), stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
     tasks.spawn("admin socket", socket.run(router, tasks.clone(), stopping.clone()));
     if let Some(interval) = notifier.watchdog_interval() {
