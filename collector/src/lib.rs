@@ -24,6 +24,7 @@ pub mod outbox;
 pub mod pulse;
 pub mod seal;
 pub mod secret;
+pub mod watchdog;
 pub mod writer;
 
 pub mod book;

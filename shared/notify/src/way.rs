@@ -37,7 +37,7 @@ pub(crate) trait OverHttp {
 }
 
 /// Sends over HTTP.
-async fn over_http(way: &dyn OverHttp, task: &Task<'_>) -> Result<Sent, Trouble> {
+async fn over_http(way: &(dyn OverHttp + Sync), task: &Task<'_>) -> Result<Sent, Trouble> {
     let outgoing = way.request(task)?;
     let answer = http::post(task.egress, &outgoing, task.until).await?;
     Ok(way.judge(&answer))
