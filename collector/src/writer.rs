@@ -151,7 +151,9 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
         }
         if engine.watch_due(now) {
             // Tried again in a second; the store's health notes the outcome.
-            drop(engine.watch(now));
+            if engine.watch(now).is_ok() {
+                engine.shared.pulses.watched.beat();
+            }
         }
         let dues = [engine.next_settle(), engine.next_watch()].into_iter().flatten();
         let wait = dues.map(|due| until(due, now)).fold(wait, Duration::min);

@@ -7,7 +7,7 @@ use rusqlite::params;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, amendments, mend, series, vital_days};
+use super::{StoreError, Tables, amendments, mend, outbox, series, vital_days};
 use crate::latency::{Day, Hour};
 use crate::seal::Intervals;
 use crate::seal::retention::Limits;
@@ -64,6 +64,8 @@ pub(crate) enum Slice {
     Vitals(PairKey, Day),
     /// The oldest amendments.
     Amendments,
+    /// The oldest messages that are over, and their attempts.
+    Messages,
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -90,6 +92,8 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
     }
     let old = amendments::count_before(tables, limits.hourly)?;
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Amendments));
+    let old = outbox::count_before(tables, limits.raw)?.into_iter().max().unwrap_or_default();
+    slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Messages));
     Ok(slices)
 }
 
@@ -113,6 +117,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits) -> Resul
         }
         Slice::Vitals(key, day) => vital_days::fold(tables, *key, *day),
         Slice::Amendments => amendments::delete_before(tables, limits.hourly, ROWS),
+        Slice::Messages => outbox::delete_before(tables, limits.raw, ROWS),
     }
 }
 
