@@ -153,7 +153,9 @@ pub(crate) struct Desk {
     standing: BTreeMap<IncidentId, Standing>,
     by_key: BTreeMap<(Subject, IncidentKind), IncidentId>,
     /// Checks that live results came in for since the last look, perhaps several times.
-    touched: Vec<CheckNo>,
+    arrived: Vec<CheckNo>,
+    /// Checks to look at, those among them.
+    touched: BTreeSet<CheckNo>,
     /// What is needed to tell the present from the past.
     pub(crate) present: signals::Present,
     sweep_due: Option<UtcMicros>,
@@ -201,11 +203,11 @@ impl Desk {
     pub(crate) fn note(&mut self, agent: AgentNo, record: &record::Record, received: UtcMicros) {
         self.present.note(agent, record, received);
         // A result pays for a push, a look for the order.
-        if self.touched.len() == self.touched.capacity() {
-            self.touched.sort_unstable();
-            self.touched.dedup();
+        if self.arrived.len() == self.arrived.capacity() {
+            self.arrived.sort_unstable();
+            self.arrived.dedup();
         }
-        self.touched.push(record.check());
+        self.arrived.push(record.check());
     }
 
     /// Everything may have changed: definitions, orders, silences.
@@ -383,13 +385,14 @@ impl Engine {
             return Ok(());
         }
         let everything = self.alert.sweep_due.is_none_or(|due| due <= now);
+        let arrived = std::mem::take(&mut self.alert.arrived);
+        self.alert.touched.extend(&arrived);
         self.gather(everything, now);
         let shared = std::sync::Arc::clone(&self.shared);
         let changes = {
             let book = shared.book();
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
-            let touched: BTreeSet<CheckNo> = self.alert.touched.iter().copied().collect();
-            let checks = if everything { None } else { Some(&touched) };
+            let checks = if everything { None } else { Some(&self.alert.touched) };
             signals::each(&book, &self.alert, checks, now, |signal| look.signal(signal));
             let timers: Vec<Standing> = self.alert.standing.values().cloned().collect();
             for standing in timers {
@@ -427,7 +430,7 @@ impl Engine {
         }
         // A clock that was set back must not stop the sweep for as long.
         let swept_lately = desk.sweep_due.is_some_and(|due| now < due && due.us_since(now) <= SWEEP_US);
-        !swept_lately || !desk.touched.is_empty()
+        !swept_lately || !desk.touched.is_empty() || !desk.arrived.is_empty()
     }
 
     /// When [`Self::watch`] has something to do without any result.

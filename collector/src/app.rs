@@ -37,7 +37,9 @@ use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::ingest::import::{ImportedHistories, ImportedRecords};
-use crate::store::{Store, StoreError, StoreOpenError, Tables};
+use crate::outbox::DeliveryKey;
+use crate::outbox::figures::ChannelFigures;
+use crate::store::{Store, StoreError, StoreOpenError, Tables, outbox as stored_outbox};
 use crate::writer::{Closed, Writer};
 
 pub(crate) use control::number_after;
@@ -424,6 +426,18 @@ impl App {
     ) -> Result<bool, AppError> {
         let secret = secret.to_owned();
         self.inner.writer.run(move |engine| engine.revoke_credential(kind, &secret, now)).await?
+    }
+
+    /// Tries a message again. See [`Engine::retry_delivery`].
+    pub async fn retry_delivery(&self, key: DeliveryKey, now: UtcMicros) -> Result<(), AppError> {
+        self.inner.writer.run(move |engine| engine.retry_delivery(&key, now)).await?
+    }
+
+    /// What waits for every channel, and what became of the rest since the start of the process.
+    pub async fn channel_figures(&self) -> Result<Vec<ChannelFigures>, AppError> {
+        let waiting = self.read_store(stored_outbox::waiting).await?;
+        let known: Vec<String> = self.book().objects().channels.living().map(|(id, _)| id.to_owned()).collect();
+        Ok(self.inner.shared.deliveries.figures(waiting, known.into_iter()))
     }
 
     /// Whether the store takes writes; else why not.

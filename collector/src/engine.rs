@@ -25,6 +25,8 @@ use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
 use crate::outbox::Bell;
+use crate::outbox::figures::Deliveries;
+use crate::pulse::Pulses;
 use crate::run_now::RunDesk;
 use crate::seal::{Intervals, UNSEALED_AT_START_MAX, seal_excess};
 use crate::secret::Vault;
@@ -53,6 +55,10 @@ pub struct Shared {
     pub runs: RunDesk,
     /// Wakes the task that sends messages.
     pub outbox: Bell,
+    /// What became of messages since the start of the process.
+    pub deliveries: Deliveries,
+    /// What must go on, and when it did last.
+    pub pulses: Pulses,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
@@ -375,6 +381,8 @@ impl Engine {
             pings,
             runs: RunDesk::default(),
             outbox: Bell::default(),
+            deliveries: Deliveries::default(),
+            pulses: Pulses::default(),
             counters: Counters::default(),
             integrity: Integrity::default(),
             told: Told::default(),

@@ -11,6 +11,8 @@
 
 pub mod store;
 
+mod failpoint;
+
 pub mod alert;
 pub mod amend;
 pub mod engine;
@@ -19,8 +21,10 @@ pub mod exchange;
 pub mod heartbeat;
 pub mod ingest;
 pub mod outbox;
+pub mod pulse;
 pub mod seal;
 pub mod secret;
+pub mod watchdog;
 pub mod writer;
 
 pub mod book;

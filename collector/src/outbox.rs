@@ -1,8 +1,17 @@
 //! Messages on their way out: written with what they are about, leased, sent, marked.
 //!
-//! A row of the table `outbox` is written in the transaction of the step that it tells of. [`Engine::lease`] hands due rows out, the task sends them, and
-//! [`Engine::mark`] writes what became of it. A kill between the two sends once more, with the same key. Of one incident and channel nothing is handed out while an
-//! earlier step waits: a resolve never overtakes its trigger.
+//! A row of the table `outbox` is written in the transaction of the step that it tells of. [`task`] has due rows handed out ([`engine`]), sends them, and has
+//! written down what became of each. A kill between the two sends once more, with the same key. Of one incident and channel nothing is handed out while an
+//! earlier step waits: a resolve never overtakes its trigger. What cannot be delivered becomes a dead letter, which frees the order: told at ERROR, counted,
+//! and taken up again when the channel or its secrets change ([`Engine::set_secret`], [`Engine::apply`]) or by hand ([`Engine::retry_delivery`]).
+//!
+//! [`Engine::set_secret`]: crate::engine::Engine::set_secret
+//! [`Engine::apply`]: crate::engine::Engine::apply
+//! [`Engine::retry_delivery`]: crate::engine::Engine::retry_delivery
+
+mod engine;
+pub mod figures;
+pub mod task;
 
 use std::fmt;
 
@@ -12,8 +21,11 @@ use sitepulse_model::notice::Notice;
 use sitepulse_model::time::UtcMicros;
 use tokio::sync::watch;
 
-use crate::engine::Engine;
-use crate::store::{StoreError, outbox as stored};
+use crate::failpoint;
+
+pub use engine::{Done, OUT_MAX, OUT_OF_CHANNEL_MAX, Turn};
+pub(crate) use engine::{changed, mend, users_of_secret};
+pub use figures::Waiting;
 
 /// Which message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +49,7 @@ impl fmt::Display for DeliveryKey {
 /// Where a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Waits for its instant.
+    /// Waits for its instant, or for an earlier step.
     Due,
     /// Handed out.
     Leased,
@@ -123,45 +135,14 @@ impl Default for Bell {
 }
 
 impl Bell {
-    /// Something is due.
+    /// Something is due, and durable.
     pub(crate) fn wake(&self) {
+        failpoint::pass("outbox.committed");
         self.0.send_modify(|rings| *rings += 1);
     }
 
     /// Changes with every call of [`Self::wake`].
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
-    }
-}
-
-impl Engine {
-    /// Hands out messages that are due, at most `limit`.
-    ///
-    /// # Errors
-    /// When that cannot be written.
-    pub fn lease(&mut self, now: UtcMicros, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.store.write(|tables| stored::lease(tables, now, limit))
-    }
-
-    /// Notes what became of a leased message.
-    ///
-    /// # Errors
-    /// When that cannot be written: the message is sent again after a start.
-    pub fn mark(&mut self, mut message: Message, attempt: &Attempt) -> Result<(), StoreError> {
-        message.attempts += 1;
-        match attempt.outcome {
-            Outcome::Delivered => message.state = DeliveryState::Delivered,
-            Outcome::GivenUp => message.state = DeliveryState::GivenUp,
-            Outcome::Again { at } => (message.state, message.due) = (DeliveryState::Due, at),
-        }
-        self.store.write(|tables| stored::mark(tables, &message, attempt))
-    }
-
-    /// When the next message is due; `None` when none waits.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn next_delivery(&self) -> Result<Option<UtcMicros>, StoreError> {
-        stored::next_due(self.store.read())
     }
 }

@@ -22,6 +22,7 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 
 use crate::app::AppError;
 use crate::engine::Engine;
+use crate::outbox;
 use crate::store::{StoreError, rows};
 
 /// Most secrets of one collector.
@@ -220,12 +221,15 @@ impl Engine {
         }
         let sealer = self.sealer()?;
         let sealed = sealer.seal(name, text.as_bytes()).map_err(|error| AppError::Unavailable(error.to_string()))?;
+        let channels = outbox::users_of_secret(&self.shared.book(), name);
         self.store.write(|tables| {
             rows::set_meta(tables, META_SEAL_KEY, sealer.fingerprint())?;
-            rows::set_secret(tables, name, &sealed, now)
+            rows::set_secret(tables, name, &sealed, now)?;
+            outbox::mend(tables, &channels, now)
         })?;
         self.shared.book_mut().vault_mut().insert(name.to_owned(), sealed, now);
         tracing::info!(secret = name, "secret set");
+        self.mended(&channels);
         self.shared.tick();
         Ok(())
     }

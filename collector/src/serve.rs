@@ -15,6 +15,7 @@ use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::{clock, config, files, logging};
 use sitepulse_model::duration;
+use sitepulse_notify::Sender;
 use tokio::sync::watch;
 
 use crate::alert::signals;
@@ -22,11 +23,13 @@ use crate::app::App;
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::listener::Listener;
+use crate::outbox;
 use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
 use crate::seal::task::Life;
 use crate::seal::{self, retention};
+use crate::watchdog::{self, Watchdog};
 
 /// Where the console listens when nothing is said.
 const HTTP_DEFAULT: &str = "127.0.0.1:8080";
@@ -62,6 +65,18 @@ pub struct Config {
     pub sealing: Option<SealingTexts>,
     /// When something is an incident that no check says of itself.
     pub incidents: Option<IncidentTexts>,
+    /// Who is told, from outside, that this collector is well.
+    pub watchdog: Option<WatchdogTexts>,
+}
+
+/// Who is told that this collector is well.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchdogTexts {
+    /// `https://...`, or `secret:NAME`.
+    pub url: String,
+    /// How often: 1m.
+    pub every: Option<String>,
 }
 
 /// How long each class of data is kept: a duration of at least two days, or `forever`.
@@ -190,6 +205,7 @@ struct Settings {
     log: Option<String>,
     life: Life,
     incidents: signals::Settings,
+    watchdog: Option<Watchdog>,
 }
 
 impl Settings {
@@ -203,6 +219,11 @@ impl Settings {
         let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
         let life = config.life(from)?;
         let incidents = config.incidents(from)?;
+        let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
+        let watchdog = watchdog.map_err(|(key, why)| {
+            let (exit, place) = place(false, &format!("watchdog.{key}"), from);
+            Failure::new(exit, format!("{place}: {why}"))
+        })?;
         let flags = !args.advertise.is_empty();
         let advertise = if flags { args.advertise.clone() } else { config.advertise.unwrap_or_default() };
         for one in &advertise {
@@ -223,6 +244,7 @@ impl Settings {
             log: config.log,
             life,
             incidents,
+            watchdog,
         })
     }
 }
@@ -335,6 +357,11 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
         }
     });
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
+    let sender = Sender::default();
+    if let Some(watchdog) = settings.watchdog.clone() {
+        tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
+    }
+    tasks.spawn("outbox", outbox::task::run(app.clone(), sender, stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
     tasks.spawn("admin socket", socket.run(router, tasks.clone(), stopping.clone()));
     if let Some(interval) = notifier.watchdog_interval() {
@@ -519,7 +546,7 @@ mod tests {
                 && config.http_tls.is_some()
         );
         assert_eq!(config.life(None).unwrap(), Life::default());
-        assert!(config.retention.is_some() && config.sealing.is_some());
+        assert!(config.retention.is_some() && config.sealing.is_some() && config.watchdog.is_some());
     }
 
     #[test]
@@ -539,6 +566,8 @@ mod tests {
         assert_eq!(gather("", ServeArgs::default()).unwrap().life, Life::default());
         let short = gather("[retention]\nraw = \"1h\"\n", ServeArgs::default()).unwrap_err();
         assert!(short.ends_with("collector.toml: retention.raw: at least 2d must be kept"), "{short}");
+        let watchdog = gather("[watchdog]\nurl = \"hc.example\"\n", ServeArgs::default()).unwrap_err();
+        assert!(watchdog.contains("collector.toml: watchdog.url: write https://"), "{watchdog}");
         let days = gather("[retention]\ndaily = \"300d\"\n", ServeArgs::default()).unwrap_err();
         assert!(days.contains("retention.daily: days must be kept at least as long"), "{days}");
     }

@@ -158,7 +158,9 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             if rest.is_zero() {
                 looked = Some(clock::monotonic());
                 // Tried again in a second; the store's health notes the outcome.
-                drop(engine.watch(now));
+                if engine.watch(now).is_ok() {
+                    engine.shared.pulses.watched.beat();
+                }
             } else {
                 wait = wait.min(rest);
             }

@@ -16,6 +16,7 @@ use crate::book::{Book, CheckRevision, Labels};
 use crate::checkfile::{Written, WrittenCheck};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
+use crate::outbox;
 use crate::store::backup::META_NUMBERS_FROM;
 use crate::store::{StoreError, objects as stored, rows};
 
@@ -124,12 +125,14 @@ impl Engine {
             return Ok(Plan { items, objects, applied: !options.dry_run, warnings });
         }
         let newcomers = self.heartbeat_newcomers(&revisions, now)?;
+        let channels = outbox::changed(&revised);
         self.store.write(|tables| {
             revisions.iter().try_for_each(|(number, revision)| rows::insert_revision(tables, *number, revision))?;
             revised.iter().try_for_each(|revised| stored::insert_version(tables, revised))?;
             newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(tables, observer))?;
             let mut tokens = newcomers.tokens.iter();
-            tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(tables, *bucket, *check, token))
+            tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(tables, *bucket, *check, token))?;
+            outbox::mend(tables, &channels, now)
         })?;
         let mut book = shared.book_mut();
         if let Some(observer) = newcomers.observer.clone() {
@@ -143,6 +146,7 @@ impl Engine {
         }
         drop(book);
         self.welcome_newcomers(newcomers, now);
+        self.mended(&channels);
         shared.tick();
         Ok(Plan { items, objects, applied: true, warnings })
     }

@@ -18,6 +18,7 @@ use crate::app::Metrics;
 use crate::book::Book;
 use crate::latency::HOUR_US;
 use crate::latency::open::Recent;
+use crate::outbox::figures::ChannelFigures;
 use crate::present::Present;
 use crate::present::dto::slo::{OutcomeView, SloView};
 use crate::present::dto::{AgentView, SlaView};
@@ -37,6 +38,7 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
     let slos = present.slos().await?;
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
+    text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
     text.push_str(&present.latency_lines(snapshot.now).await?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
@@ -374,6 +376,41 @@ fn agents(page: &mut Page, snapshot: &Snapshot) {
             );
         }
     }
+}
+
+/// Messages about incidents, by channel.
+fn outbox(channels: &[ChannelFigures], now: UtcMicros) -> String {
+    let mut page = Page(String::new());
+    let figures: [(&str, &str, &str, fn(&ChannelFigures, UtcMicros) -> f64); 5] = [
+        ("sitepulse_outbox_waiting", "gauge", "Messages of a channel that are not delivered yet.", |one, _| {
+            one.waiting.map_or(0.0, |waiting| waiting.messages as f64)
+        }),
+        (
+            "sitepulse_outbox_oldest_age_seconds",
+            "gauge",
+            "Age of the oldest message of a channel that is not delivered yet; 0 when none waits.",
+            |one, now| one.waiting.map_or(0.0, |waiting| now.us_since(waiting.oldest).max(0) as f64 / 1e6),
+        ),
+        ("sitepulse_outbox_delivered_total", "counter", "Messages that a channel's provider took.", |one, _| {
+            one.counts.delivered as f64
+        }),
+        ("sitepulse_outbox_retried_total", "counter", "Attempts that failed and are made again.", |one, _| {
+            one.counts.retried as f64
+        }),
+        (
+            "sitepulse_outbox_dead_total",
+            "counter",
+            "Messages that were given up: refused, or tried for a day. Somebody was not told.",
+            |one, _| one.counts.dead as f64,
+        ),
+    ];
+    for (name, kind, help, figure) in figures {
+        page.family(name, kind, help);
+        for one in channels {
+            page.sample(name, &[("channel", &one.channel)], figure(one, now));
+        }
+    }
+    page.0
 }
 
 fn ingest(page: &mut Page, counters: &Metrics, ready: bool) {

@@ -16,7 +16,7 @@ use crate::store::expire::{self, Slice};
 /// How long which class is kept, in microseconds; `None` for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Records, reports and screenshots.
+    /// Records, reports and screenshots; messages that are over, and the log of their delivery.
     pub raw_us: Option<u64>,
     /// Latency sketches by the hour, the figures of single page loads, and amendments.
     pub hourly_us: Option<u64>,

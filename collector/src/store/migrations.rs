@@ -258,14 +258,15 @@ CREATE TABLE incident_entry(
     PRIMARY KEY (bucket, incident_id, number)
 ) STRICT, WITHOUT ROWID;
 
--- Messages that go out, or went. state: 1 due, 2 leased, 3 delivered, 4 given up. Of one incident and channel none is leased while an
--- earlier step is due or leased. notice: JSON, see the model's notice.
+-- Messages that go out, or went. state: 1 due, 2 leased, 3 delivered, 4 given up, 5 behind an earlier step of its incident and channel that is in
+-- state 1, 2 or 5. tries: attempts since it was new or was taken up again; tried_us: when the first of them was. notice: JSON, see the model's notice.
 CREATE TABLE outbox(
     bucket INTEGER NOT NULL, incident_id TEXT NOT NULL, channel_id TEXT NOT NULL, step INTEGER NOT NULL,
     state INTEGER NOT NULL, attempts INTEGER NOT NULL, created_us INTEGER NOT NULL, due_us INTEGER NOT NULL, notice TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0, tried_us INTEGER,
     PRIMARY KEY (bucket, incident_id, channel_id, step)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX outbox_due ON outbox(state, due_us);
+CREATE INDEX outbox_due ON outbox(state, channel_id, due_us);
 
 -- Every attempt to deliver. outcome: 1 delivered, 2 to be tried again, 3 given up. note: what the provider said.
 CREATE TABLE delivery(

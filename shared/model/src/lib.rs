@@ -10,8 +10,8 @@
 //! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
 //! and suspensions; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict,
-//! [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way; [`user`] and [`oncall`] lead from a target to people, by the time on the
-//! wall ([`wall`]).
+//! [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way, [`delivery`] when again; [`user`] and [`oncall`] lead from a target to
+//! people, by the time on the wall ([`wall`]).
 #![no_std]
 
 extern crate alloc;
@@ -46,6 +46,7 @@ pub mod slo;
 pub mod terms;
 
 pub mod channel;
+pub mod delivery;
 pub mod escalation;
 pub mod incident;
 pub mod notice;

@@ -1,11 +1,28 @@
-//! How messages go out. A [`Notice`] holds the facts; a channel's kind says how they are put into words and how they reach its provider: one small file a kind.
+//! How messages go out. A [`Notice`] holds the facts; a channel's kind says how they are put into words and how they reach its provider: one small file a kind
+//! in `way`, one line each in its table.
 //!
 //! The collector sends what its outbox holds; an agent sends one message of its own when the collector stays away. Both call [`Sender::send`].
+//!
+//! Reading order: [`egress`] decides what may be dialled, `http` makes one request, `opened` knows the secrets and keeps them out of what is told, `letter` puts a
+//! notice into words in both languages, `escape` keeps those words from being more than words.
+
+pub mod egress;
+mod escape;
+pub mod http;
+mod letter;
+mod opened;
+mod way;
 
 use std::time::Duration;
 
+use sitepulse_daemon::clock;
 use sitepulse_model::channel::Channel;
 use sitepulse_model::notice::Notice;
+use tokio::time::Instant;
+
+use crate::egress::Egress;
+use crate::opened::Opened;
+use crate::way::Task;
 
 /// What became of an attempt to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +36,7 @@ pub enum Sent {
     Again {
         /// Why it did not, in one line without secrets.
         why: String,
-        /// How long the provider wants to be left alone (`Retry-After`).
+        /// How long the provider wants to be left alone (`Retry-After`); an hour at most.
         after: Option<Duration>,
     },
     /// It will not work as it is: the provider refuses the message or the credentials.
@@ -29,11 +46,52 @@ pub enum Sent {
     },
 }
 
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) why: String,
+    /// Whether it may work later.
+    pub(crate) again: bool,
+}
+
+impl Trouble {
+    pub(crate) fn again(why: impl Into<String>) -> Self {
+        Self { why: why.into(), again: true }
+    }
+
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
+        Self { why: why.into(), again: false }
+    }
+}
+
+impl From<Trouble> for Sent {
+    fn from(trouble: Trouble) -> Self {
+        let Trouble { why, again } = trouble;
+        if again { Self::Again { why, after: None } } else { Self::Refused { why } }
+    }
+}
+
 /// Sends messages. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Sender;
+#[derive(Debug, Clone)]
+pub struct Sender {
+    egress: Egress,
+}
+
+/// Sends to public addresses, this machine and private networks.
+impl Default for Sender {
+    fn default() -> Self {
+        Self::new(
+            Egress::new(None, None).expect("without a list and a file only rustls' own defaults could be refused"),
+        )
+    }
+}
 
 impl Sender {
+    /// Sends over this way out.
+    pub const fn new(egress: Egress) -> Self {
+        Self { egress }
+    }
+
     /// Makes one attempt, within `deadline`. `secret` gives a secret's value by its name.
     pub async fn send(
         &self,
@@ -42,7 +100,13 @@ impl Sender {
         notice: &Notice,
         deadline: Duration,
     ) -> Sent {
-        let _ = (secret, notice, deadline);
-        Sent::Refused { why: format!("this build cannot send by {} yet", channel.kind()) }
+        let opened = match Opened::of(channel, secret) {
+            Ok(opened) => opened,
+            Err(sent) => return sent,
+        };
+        let until = Instant::now() + deadline;
+        let task = Task { egress: &self.egress, channel, opened: &opened, notice, now: clock::now(), until };
+        let sent = task.send().await;
+        opened.redacted(sent)
     }
 }

@@ -1,7 +1,8 @@
 //! `oncall` and `escalations`: who is told.
 
 use super::{print, print_json, whole, with, with_query};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
+use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{EscalationsArgs, Failure, Global, OncallArgs, OncallCommand};
 use crate::present::dto::oncall::{
