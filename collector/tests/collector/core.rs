@@ -13,6 +13,7 @@ mod latency;
 mod listener;
 mod migration;
 mod objects;
+mod outbox;
 mod seal;
 mod secrets;
 mod session;
