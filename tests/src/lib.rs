@@ -1,11 +1,12 @@
 //! What the end-to-end tests and the simulator stand on.
 //!
-//! [`site`] is a web site that can be told to fail, [`servers`] are real servers of every kind; [`cluster`] runs the real binaries against it and kills them for real; [`oracle`]
+//! [`site`] is a web site that can be told to fail, [`servers`] are real servers of every kind, [`provider`] takes the collector's messages; [`cluster`] runs the real binaries against it and kills them for real; [`oracle`]
 //! reads the collector's store afterwards and says whether anything was lost, doubled or invented.
 
 pub mod cluster;
 pub mod oracle;
 pub mod process;
+pub mod provider;
 pub mod servers;
 pub mod sim;
 pub mod site;

@@ -14,6 +14,7 @@ mod listener;
 mod migration;
 mod objects;
 mod oncall;
+mod outbox;
 mod seal;
 mod secrets;
 mod session;

@@ -1,0 +1,424 @@
+//! Messages: handed out in order, decided, taken up again; across crashes, full disks and restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::outbox::{DeliveryKey, Done, Message, Turn};
+use sitepulse_collector::seal::retention::Retention;
+use sitepulse_model::delivery::Answer;
+use sitepulse_model::id::{AgentNo, CheckNo};
+use sitepulse_model::incident::NoticeEvent;
+use sitepulse_model::incident::machine::Input;
+use sitepulse_model::record::ProbeState;
+use sitepulse_model::time::UtcMicros;
+
+use super::world::{at, enrol, entry, in_memory, job, on_disk, options, result};
+
+const LATER: Answer = Answer::Later { after_us: None };
+
+/// Channels `a` and `b`, told at once; `a` again after 10 min.
+const CHANNELS: &str = r#"
+[[channel]]
+id = "a"
+kind = "webhook"
+url = "https://a.example/hook"
+
+[[channel]]
+id = "b"
+kind = "webhook"
+url = "secret:b-hook"
+
+[[escalation]]
+id = "default"
+default = true
+levels = [ { after = "0s", notify = ["a", "b"] }, { after = "10m", notify = ["a"] } ]
+"#;
+
+fn check(id: &str) -> String {
+    format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n")
+}
+
+/// An agent that watches some checks.
+struct World {
+    engine: Engine,
+    agent: AgentNo,
+    checks: Vec<CheckNo>,
+    seq: u64,
+    slot: i64,
+}
+
+impl World {
+    fn over(mut engine: Engine, checks: usize) -> Self {
+        let agent = enrol(&mut engine, "eu-west", Some("eu-west-1")).agent;
+        let file: String = (0..checks).map(|n| check(&format!("c{n}"))).collect();
+        apply(&mut engine, &format!("{file}{CHANNELS}"), 0);
+        let checks = engine.shared().book().checks().map(|check| check.number).collect();
+        Self { engine, agent, checks, seq: 0, slot: 0 }
+    }
+
+    fn now(&self) -> UtcMicros {
+        at(30 * self.slot)
+    }
+
+    /// The next results of every check, and a look at them.
+    fn report(&mut self, state: ProbeState) {
+        for check in self.checks.clone() {
+            self.seq += 1;
+            let entry = entry(&self.engine, self.seq, result(check, 30 * self.slot, state));
+            let received_at = entry.record.scheduled().plus_us(200_000);
+            let mut job = job(self.agent, vec![entry]);
+            job.received_at = received_at;
+            self.engine.ingest(vec![job]).unwrap();
+            self.engine.watch(received_at).unwrap();
+        }
+        self.slot += 1;
+    }
+
+    fn go_down(&mut self) {
+        self.report(ProbeState::Down);
+        self.report(ProbeState::Down);
+    }
+
+    fn turn(&mut self, done: Vec<Done>, out: &[&Message], now: UtcMicros) -> Turn {
+        let out = out.iter().map(|message| message.key.clone()).collect();
+        self.engine.take_turn(done, &out, now).unwrap()
+    }
+}
+
+fn apply(engine: &mut Engine, file: &str, seconds: i64) {
+    let written = checkfile::parse(&[Source { name: "checks.toml".into(), text: file.into() }]).unwrap();
+    engine.apply(written, &options(), at(seconds)).unwrap();
+}
+
+fn done(message: &Message, answer: Answer, now: UtcMicros) -> Done {
+    Done { message: message.clone(), began: now, took_us: 1_000, answer, note: "as the test says".into() }
+}
+
+fn told(messages: &[Message]) -> Vec<(&str, u32, NoticeEvent)> {
+    messages.iter().map(|one| (one.key.channel.as_str(), one.key.step, one.notice.event)).collect()
+}
+
+/// An outage of one check, told to both channels.
+fn outage() -> (World, Message, Message) {
+    let mut world = World::over(in_memory(), 1);
+    world.go_down();
+    let now = world.now();
+    let mut handed = world.turn(Vec::new(), &[], now).handed;
+    assert_eq!(told(&handed), [("a", 1, NoticeEvent::Opened), ("b", 1, NoticeEvent::Opened)]);
+    let b = handed.pop().unwrap();
+    (world, handed.pop().unwrap(), b)
+}
+
+#[test]
+fn a_resolve_waits_for_its_trigger_and_what_is_blocked_is_not_due() {
+    let (mut world, a, b) = outage();
+    world.report(ProbeState::Up);
+    let now = world.now();
+    // `a` could not send; its resolve is committed and due since.
+    let turn = world.turn(vec![done(&a, LATER, now)], &[&b], now);
+    assert_eq!(told(&turn.handed), []);
+    let next = turn.next.expect("the trigger is tried again");
+    assert!((1_500_000..=2_500_000).contains(&next.us_since(now)), "{}", next.us_since(now));
+    // `b` is done: its resolve goes out at once.
+    let turn = world.turn(vec![done(&b, Answer::Taken, now)], &[], now);
+    assert_eq!(told(&turn.handed), [("b", 2, NoticeEvent::Resolved)]);
+    let resolve = turn.handed[0].clone();
+    let turn = world.turn(vec![done(&resolve, Answer::Taken, next)], &[], next);
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)]);
+    assert_eq!(turn.handed[0].key, a.key, "the same message, with the same key");
+    assert_eq!(turn.handed[0].notice, a.notice);
+    let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, next)], &[], next);
+    assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved)]);
+    let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, next)], &[], next);
+    assert_eq!((told(&turn.handed), turn.next), (vec![], None));
+}
+
+#[test]
+fn one_message_of_a_channel_is_out_and_a_slow_channel_holds_nobody_up() {
+    let mut world = World::over(in_memory(), 5);
+    world.go_down();
+    let now = world.now();
+    let first = world.turn(Vec::new(), &[], now).handed;
+    assert_eq!(first.iter().map(|one| one.key.channel.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    // `a` is slow: all five go out by `b`, one after the other.
+    let (slow, mut quick) = (first[0].clone(), first[1].clone());
+    for left in (0..5).rev() {
+        let turn = world.turn(vec![done(&quick, Answer::Taken, now)], &[&slow], now);
+        assert_eq!(turn.handed.len(), usize::from(left > 0));
+        if let Some(next) = turn.handed.first() {
+            assert_eq!(next.key.channel, "b");
+            quick = next.clone();
+        } else {
+            assert_eq!(turn.next, None, "what waits for a busy channel wakes nobody");
+        }
+    }
+}
+
+#[test]
+fn a_dead_letter_frees_the_order_and_never_comes_after_what_overtook_it() {
+    let (mut world, a, b) = outage();
+    world.report(ProbeState::Up);
+    let now = world.now();
+    let turn = world.turn(vec![done(&a, Answer::Refused, now)], &[&b], now);
+    assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved)]);
+    let refused = world.engine.retry_delivery(&a.key, now).unwrap_err().to_string();
+    assert!(refused.contains("must not come after it"), "{refused}");
+    world.turn(vec![done(&turn.handed[0], Answer::Taken, now)], &[&b], now);
+    let refused = world.engine.retry_delivery(&a.key, now).unwrap_err().to_string();
+    assert!(refused.contains("must not come after it"), "{refused}");
+    apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
+    assert_eq!(told(&world.turn(Vec::new(), &[&b], now.plus_us(600_000_000)).handed), []);
+}
+
+#[test]
+fn dead_letters_are_taken_up_by_hand_and_when_their_channel_is_mended() {
+    let (mut world, a, b) = outage();
+    let now = world.now();
+    assert!(world.engine.retry_delivery(&a.key, now).unwrap_err().to_string().contains("being sent"));
+    world.turn(vec![done(&a, Answer::Refused, now), done(&b, LATER, now)], &[], now);
+    // By hand.
+    world.engine.retry_delivery(&a.key, now).unwrap();
+    let turn = world.turn(Vec::new(), &[], now);
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)]);
+    // The log goes on counting.
+    assert_eq!(turn.handed[0].attempts, 1);
+    world.turn(vec![done(&turn.handed[0], Answer::Refused, now)], &[], now);
+    // The resolve is a dead letter too; a mended channel tells both, in their order.
+    world.report(ProbeState::Up);
+    let later = world.now();
+    let turn = world.turn(Vec::new(), &[], later);
+    assert_eq!(told(&turn.handed), [("b", 1, NoticeEvent::Opened), ("a", 2, NoticeEvent::Resolved)]);
+    let all = turn.handed.iter().map(|one| done(one, Answer::Refused, later)).collect();
+    let b2 = world.turn(all, &[], later).handed;
+    assert_eq!(told(&b2), [("b", 2, NoticeEvent::Resolved)]);
+    world.turn(vec![done(&b2[0], Answer::Refused, later)], &[], later);
+    assert_eq!(world.turn(Vec::new(), &[], later.plus_us(60_000_000)).handed, []);
+    apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
+    let turn = world.turn(Vec::new(), &[], at(300));
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)]);
+    let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, at(300))], &[], at(300));
+    assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved)]);
+    let key = turn.handed[0].key.clone();
+    world.turn(vec![done(&turn.handed[0], Answer::Taken, at(300))], &[], at(300));
+    assert!(world.engine.retry_delivery(&key, at(300)).unwrap_err().to_string().contains("was delivered"));
+    let unknown = DeliveryKey { step: 77, ..key };
+    assert!(world.engine.retry_delivery(&unknown, at(300)).unwrap_err().to_string().contains("there is no message"));
+}
+
+#[test]
+fn a_secret_that_is_set_anew_sends_what_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::over(on_disk(dir.path()), 1);
+    world.go_down();
+    let now = world.now();
+    let handed = world.turn(Vec::new(), &[], now).handed;
+    world.turn(handed.iter().map(|one| done(one, LATER, now)).collect(), &[], now);
+    world.engine.set_secret("b-hook", b"https://b.example/hook", now).unwrap();
+    assert_eq!(told(&world.turn(Vec::new(), &[], now).handed), [("b", 1, NoticeEvent::Opened)]);
+}
+
+#[test]
+fn while_the_disk_is_full_messages_go_out_and_none_twice() {
+    let (mut world, a, b) = outage();
+    world.report(ProbeState::Up);
+    let now = world.now();
+    // Of `b` the trigger went out and is written down; its resolve is due.
+    let pages = world.engine.store().pages().unwrap();
+    let resolve = world.turn(vec![done(&b, Answer::Taken, now)], &[&a], now).handed;
+    world.turn(vec![done(&resolve[0], LATER, now)], &[&a], now);
+    let store = world.engine.store();
+    store.limit_pages(pages.max(1)).unwrap();
+    let note = "x".repeat(4 << 20);
+    let full = Done { note, ..done(&a, Answer::Taken, now) };
+    let soon = now.plus_us(10_000_000);
+    let turn = world.turn(vec![full], &[], soon);
+    assert_eq!(turn.unwritten.len(), 1, "it cannot be written down");
+    assert_eq!(told(&turn.handed), [("b", 2, NoticeEvent::Resolved)], "what is due goes out all the same");
+    let resolve = turn.handed[0].clone();
+    let mut unwritten = turn.unwritten;
+    unwritten.push(done(&resolve, Answer::Taken, soon));
+    let turn = world.turn(unwritten, &[], soon);
+    assert_eq!((turn.unwritten.len(), told(&turn.handed)), (2, vec![]), "nothing is sent twice");
+    world.engine.store().limit_pages(0).unwrap();
+    let turn = world.turn(turn.unwritten, &[], soon);
+    assert_eq!((turn.unwritten.len(), told(&turn.handed)), (0, vec![("a", 2, NoticeEvent::Resolved)]));
+    let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, soon)], &[], soon);
+    assert_eq!((told(&turn.handed), turn.next), (vec![], None));
+}
+
+#[test]
+fn a_lease_that_nobody_holds_ends() {
+    let (mut world, a, b) = outage();
+    let now = world.now();
+    assert_eq!(told(&world.turn(Vec::new(), &[&a, &b], now).handed), []);
+    let again = world.turn(Vec::new(), &[&b], now).handed;
+    assert_eq!(again.iter().map(|one| &one.key).collect::<Vec<_>>(), [&a.key]);
+}
+
+#[test]
+fn leases_of_a_dead_process_end_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::over(on_disk(dir.path()), 1);
+    world.go_down();
+    let now = world.now();
+    let handed = world.turn(Vec::new(), &[], now).handed;
+    drop(world.engine);
+    world.engine = on_disk(dir.path());
+    let again = world.turn(Vec::new(), &[], now).handed;
+    let what = |handed: &[Message]| handed.iter().map(|one| (one.key.clone(), one.notice.clone())).collect::<Vec<_>>();
+    assert_eq!(what(&again), what(&handed));
+}
+
+#[test]
+fn an_overdue_level_runs_once_after_a_restart_and_never_after_an_acknowledgement() {
+    for acknowledged in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = World::over(on_disk(dir.path()), 1);
+        world.go_down();
+        let now = world.now();
+        let handed = world.turn(Vec::new(), &[], now).handed;
+        let incident = handed[0].key.incident.clone();
+        world.turn(handed.iter().map(|one| done(one, Answer::Taken, now)).collect(), &[], now);
+        if acknowledged {
+            let by = Input::Acknowledge { by: "ana" };
+            // The last instant before the level is due.
+            world.engine.act(&incident, by, "ana", now.plus_us(9 * 60_000_000)).unwrap();
+        }
+        drop(world.engine);
+        world.engine = on_disk(dir.path());
+        // Back after the level was due: the first look brings it, and the next ones do not.
+        let back = now.plus_us(15 * 60_000_000);
+        let mut seen = Vec::new();
+        for second in 0..40 {
+            let now = back.plus_us(second * 1_000_000);
+            world.engine.watch(now).unwrap();
+            for message in world.turn(Vec::new(), &[], now).handed {
+                seen.push((second, message.key.channel.clone(), message.notice.event));
+                world.turn(vec![done(&message, Answer::Taken, now)], &[], now);
+            }
+        }
+        let escalated: Vec<_> = seen.iter().filter(|(_, _, event)| *event == NoticeEvent::Escalated).collect();
+        if acknowledged {
+            assert!(escalated.is_empty(), "{seen:?}");
+        } else {
+            assert_eq!(escalated, [&(0, String::from("a"), NoticeEvent::Escalated)], "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_over_goes_with_the_raw_results_and_what_waits_stays() {
+    let (mut world, a, b) = outage();
+    world.report(ProbeState::Up);
+    let now = world.now();
+    world.turn(vec![done(&a, Answer::Taken, now), done(&b, LATER, now)], &[], now);
+    let counts = |world: &mut World| {
+        let mut count = |table: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM {table}");
+            world.engine.store().connection().query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        [count("outbox"), count("delivery")]
+    };
+    assert_eq!(counts(&mut world), [4, 2]);
+    let retention = Retention { raw_us: Some(2 * 86_400_000_000), ..Retention::default() };
+    world.engine.expire_now(retention, at(86_400)).unwrap();
+    assert_eq!(counts(&mut world), [4, 2]);
+    // The newest slot says what is old: it must be young itself.
+    let days = 4 * 86_400 / 30;
+    world.slot = days;
+    world.report(ProbeState::Up);
+    world.engine.expire_now(retention, at(4 * 86_400)).unwrap();
+    assert_eq!(counts(&mut world), [3, 0], "the delivered one is gone, the others wait still");
+}
+
+/// What a crash, a provider and a clock can do, in any order.
+#[test]
+fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_most() {
+    let mut crashes_of_all = 0;
+    for seed in 1..=25_u64 {
+        let mut state = seed;
+        let mut draw = move |below: u64| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z ^ (z >> 31)) % below
+        };
+        let mut world = World::over(in_memory(), 3);
+        let mut out: BTreeMap<DeliveryKey, Message> = BTreeMap::new();
+        // What the provider recorded, in the order of arrival.
+        let mut seen: Vec<DeliveryKey> = Vec::new();
+        let mut crashes = 0;
+        let mut unheard: BTreeMap<String, usize> = BTreeMap::new();
+        let mut now = world.now();
+        let mut done_now = Vec::new();
+        for round in 0..160 {
+            if round % 16 == 0 && round < 96 {
+                let state = if round % 32 == 0 { ProbeState::Down } else { ProbeState::Up };
+                world.report(state);
+                world.report(state);
+            }
+            now = now.max(world.now()).plus_us(draw(40_000_000).cast_signed());
+            let held: BTreeSet<DeliveryKey> = out.keys().cloned().collect();
+            let turn = world.engine.take_turn(std::mem::take(&mut done_now), &held, now).unwrap();
+            for message in turn.handed {
+                assert!(out.keys().all(|key| key.channel != message.key.channel), "two of a channel are out");
+                out.insert(message.key.clone(), message);
+            }
+            for message in out.clone().into_values() {
+                let calm = round >= 120;
+                match draw(if calm { 3 } else { 8 }) {
+                    0..3 => {
+                        seen.push(message.key.clone());
+                        done_now.push(done(&message, Answer::Taken, now));
+                    }
+                    // It has the message, and we do not hear of it.
+                    3 => {
+                        seen.push(message.key.clone());
+                        *unheard.entry(message.key.channel.clone()).or_default() += 1;
+                        done_now.push(done(&message, LATER, now));
+                    }
+                    4 | 5 => done_now.push(done(&message, LATER, now)),
+                    // It takes longer.
+                    _ => continue,
+                }
+                out.remove(&message.key);
+            }
+            if round < 120 && draw(12) == 0 {
+                // What was answered and not written down is lost, and so is what is out.
+                crashes += 1;
+                out.clear();
+                done_now.clear();
+            }
+        }
+        crashes_of_all += crashes;
+        let turn = world.engine.take_turn(done_now, &BTreeSet::new(), now.plus_us(3_600_000_000)).unwrap();
+        assert!(turn.handed.is_empty() && turn.next.is_none(), "seed {seed}: {} are left", turn.handed.len());
+        let stored: BTreeSet<String> = {
+            let connection = world.engine.store().connection();
+            let mut rows =
+                connection.prepare("SELECT incident_id || '/' || step || '/' || channel_id FROM outbox").unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        assert!(stored.len() >= 12, "{stored:?}");
+        let arrived: BTreeSet<String> = seen.iter().map(ToString::to_string).collect();
+        assert_eq!(stored, arrived, "seed {seed}: every step that was committed arrived");
+        for channel in ["a", "b"] {
+            let of_channel: Vec<&DeliveryKey> = seen.iter().filter(|key| key.channel == channel).collect();
+            let twice = of_channel.len() - of_channel.iter().collect::<BTreeSet<_>>().len();
+            let reasons = crashes + unheard.get(channel).copied().unwrap_or_default();
+            assert!(twice <= reasons, "seed {seed}: {twice} duplicates on {channel}, {reasons} reasons");
+        }
+        // First arrivals of an incident on a channel are in the order of its steps.
+        let mut first: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
+        for key in &seen {
+            let steps = first.entry((key.incident.to_string(), key.channel.clone())).or_default();
+            if !steps.contains(&key.step) {
+                assert!(steps.last().is_none_or(|last| *last < key.step), "seed {seed}: {key} came too late");
+                steps.push(key.step);
+            }
+        }
+    }
+    assert!(crashes_of_all > 100, "{crashes_of_all}");
+}
