@@ -121,6 +121,8 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/windows", Scope::Read, windows::windows),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),
+        read("/api/v1/incidents", Scope::Read, api::incidents::incidents),
+        read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
         read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
