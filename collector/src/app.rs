@@ -5,6 +5,7 @@
 
 mod control;
 mod credentials;
+mod incidents;
 mod latency;
 mod plan;
 mod sla_report;

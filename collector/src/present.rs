@@ -11,6 +11,7 @@
 pub mod door;
 pub mod route;
 
+pub mod acknowledge;
 pub mod backtest;
 pub mod dto;
 pub mod explain;

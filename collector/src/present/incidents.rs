@@ -61,6 +61,17 @@ pub async fn one(app: &App, id: &str, now: UtcMicros) -> Answer<IncidentDetailVi
     Ok(detail_view(&book, &standing, &entries, &messages, &attempts, now))
 }
 
+/// An incident as lists tell it.
+///
+/// # Errors
+/// When there is none of that id, or the store cannot be read.
+pub async fn brief(app: &App, id: &IncidentId, now: UtcMicros) -> Answer<IncidentView> {
+    let asked = id.clone();
+    let found = app.read_store(move |tables| stored::one(tables, &asked)).await?;
+    let standing = found.ok_or_else(|| Problem::not_found("incident", &id.0))?;
+    Ok(incident_view(&app.book(), &standing, now))
+}
+
 fn at(at: Option<UtcMicros>) -> Option<String> {
     at.map(instant::format)
 }

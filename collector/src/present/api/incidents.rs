@@ -1,15 +1,18 @@
 //! `/api/v1/incidents`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use serde::Deserialize;
 use sitepulse_daemon::clock;
-use sitepulse_model::incident::IncidentKind;
+use sitepulse_model::id::CheckId;
+use sitepulse_model::incident::{IncidentId, IncidentKind, Severity};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Ask, agent_of, ask, check_of, instant_of};
+use super::{Ask, Body, agent_of, ask, body, check_of, instant_of};
+use crate::alert::people::{Act, Manual};
 use crate::present::Present;
-use crate::present::dto::incidents::{IncidentDetailView, IncidentView};
+use crate::present::door::Caller;
+use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody};
 use crate::present::incidents::{self, LIST_DEFAULT, LIST_MAX};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::Asked;
@@ -69,4 +72,36 @@ pub async fn incidents(State(present): State<Present>, query: Ask<IncidentsQuery
 /// `GET /api/v1/incidents/{id}`
 pub async fn incident(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<IncidentDetailView>> {
     incidents::one(present.app(), &id, clock::now()).await.map(Json)
+}
+
+/// `POST /api/v1/incidents`: opens one that nothing measured tells of.
+pub async fn open(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    request: Body<OpenBody>,
+) -> Answer<Json<IncidentView>> {
+    let OpenBody { title, check, severity } = body(request)?;
+    let bad = |what: String| Problem::new(Code::BadRequest, what);
+    let check = check.map(|id| CheckId::parse(&id).map_err(|_| Problem::not_found("check", &id))).transpose()?;
+    let severity = severity.map(|text| {
+        let all: Vec<&str> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
+        Severity::parse(&text).ok_or_else(|| bad(format!("severity={text:?}: use one of {}", all.join(", "))))
+    });
+    let manual = Manual { title, check, severity: severity.transpose()? };
+    let now = clock::now();
+    let id = present.app().open_incident(manual, &caller.author, now).await?;
+    incidents::brief(present.app(), &id, now).await.map(Json)
+}
+
+/// `POST /api/v1/incidents/{id}/acts`: does something to it.
+pub async fn act(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    request: Body<Act>,
+) -> Answer<Json<IncidentView>> {
+    let act = body(request)?;
+    let now = clock::now();
+    present.app().act(&id, act, &caller.author, now).await?;
+    incidents::brief(present.app(), &IncidentId(id), now).await.map(Json)
 }

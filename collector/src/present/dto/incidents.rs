@@ -198,3 +198,74 @@ pub struct IntegrityView {
     /// The hash of the newest entry, as hexadecimal digits: noted elsewhere, it shows later whether anything before it was changed.
     pub head: Option<String>,
 }
+
+/// An incident that somebody opens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenBody {
+    /// What it is called.
+    pub title: String,
+    /// A check that it has to do with: its escalation policy is used.
+    #[serde(default)]
+    pub check: Option<String>,
+    /// `critical`, `major`, `minor` or `info`.
+    #[serde(default)]
+    pub severity: Option<String>,
+}
+
+/// A silence that somebody asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SilenceBody {
+    /// Checks by id.
+    #[serde(default)]
+    pub checks: Vec<String>,
+    /// Groups of checks.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Tags of checks.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Agents by name: incidents about the agents themselves.
+    #[serde(default)]
+    pub agents: Vec<String>,
+    /// Everything, with no names beside it.
+    #[serde(default)]
+    pub everything: bool,
+    /// First instant; absent: now.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// First instant after; at most 90 days later.
+    pub until: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A silence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceView {
+    /// Its id.
+    pub id: String,
+    /// `planned`, `active`, `over`, or `ended` before its time.
+    pub state: String,
+    /// Checks by id.
+    pub checks: Vec<String>,
+    /// Groups of checks.
+    pub groups: Vec<String>,
+    /// Tags of checks.
+    pub tags: Vec<String>,
+    /// Agents by name.
+    pub agents: Vec<String>,
+    /// Everything.
+    pub everything: bool,
+    /// First instant.
+    pub from: String,
+    /// First instant after.
+    pub until: String,
+    /// Why.
+    pub reason: String,
+    /// Who made it.
+    pub author: String,
+    /// Who ended it before its time.
+    pub ended_by: Option<String>,
+}
