@@ -141,6 +141,13 @@ pub(crate) fn one(tables: Tables<'_>, id: &IncidentId) -> Result<Option<Standing
     Ok(many(tables, "incident_id = ?1", params![id.0])?.pop())
 }
 
+/// Every incident's id.
+pub(crate) fn ids(tables: Tables<'_>) -> Result<Vec<IncidentId>, StoreError> {
+    let mut statement = tables.prepare("SELECT incident_id FROM incident ORDER BY incident_id")?;
+    let ids = statement.query_map([], |row| row.get(0).map(IncidentId))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
 /// Whether an incident has this id.
 pub(crate) fn is_taken(tables: Tables<'_>, id: &IncidentId) -> Result<bool, StoreError> {
     Ok(tables

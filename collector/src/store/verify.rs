@@ -12,7 +12,8 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::seal::{self, PairKey};
 use super::series::{self, Sealed};
-use super::{StoreError, Tables, mend, records, rows};
+use super::{StoreError, Tables, incidents, mend, records, rows};
+use crate::alert::integrity;
 use crate::seal::{Intervals, last_slot};
 
 /// Most problems that are told; more are counted.
@@ -30,6 +31,8 @@ pub(crate) struct Verified {
     pub(crate) expired: u64,
     /// Records that are not sealed.
     pub(crate) unsealed: u64,
+    /// Incidents, whose histories were looked through.
+    pub(crate) incidents: u64,
     /// What is wrong: the first of it, and how much in all.
     pub(crate) problems: Vec<String>,
     pub(crate) problems_count: u64,
@@ -84,6 +87,19 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
         }
         Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
         Err(error) => return Err(error),
+    }
+    for id in incidents::ids(tables)? {
+        found.incidents += 1;
+        match incidents::one(tables, &id) {
+            Ok(Some(standing)) => {
+                if let Some(fault) = integrity::of(&standing, &incidents::entries(tables, &id)?).fault {
+                    found.problem(format!("incident {id}: {fault}"));
+                }
+            }
+            Ok(None) => {}
+            Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
+            Err(error) => return Err(error),
+        }
     }
     Ok(found)
 }

@@ -1,5 +1,7 @@
 //! `incidents` and `incident`: what is wrong, and what happened.
 
+pub(super) mod acts;
+
 use sitepulse_daemon::exit::Exit;
 
 use super::{print, print_json, whole, with, with_query};

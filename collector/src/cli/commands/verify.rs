@@ -18,6 +18,7 @@ struct VerifiedView {
     records_sealed: u64,
     records_expired: u64,
     records_unsealed: u64,
+    incidents: u64,
     problems: Vec<String>,
     problems_count: u64,
 }
@@ -40,13 +41,14 @@ pub(super) fn verify(global: &Global) -> Result<Exit, Failure> {
             records_sealed: found.sealed,
             records_expired: found.expired,
             records_unsealed: found.unsealed,
+            incidents: found.incidents,
             problems: found.problems,
             problems_count: found.problems_count,
         })?;
     } else {
         let mut text = format!(
-            "{file}\n{} records in {} chunks of {} pairs, {} not sealed yet, {} gone by their age\n",
-            found.sealed, found.chunks, found.pairs, found.unsealed, found.expired
+            "{file}\n{} records in {} chunks of {} pairs, {} not sealed yet, {} gone by their age\n{} incidents with their histories\n",
+            found.sealed, found.chunks, found.pairs, found.unsealed, found.expired, found.incidents
         );
         for problem in &found.problems {
             text.push_str(&format!("- {problem}\n"));
