@@ -14,7 +14,7 @@ pub mod integrity;
 pub mod link;
 pub mod people;
 pub(crate) mod recipients;
-pub(crate) mod signals;
+pub mod signals;
 pub mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -463,6 +463,7 @@ impl Engine {
             return Ok(());
         }
         let everything = self.alert.sweep_due.is_none_or(|due| due <= now);
+        self.gather(everything, now);
         let shared = std::sync::Arc::clone(&self.shared);
         let changes = {
             let book = shared.book();

@@ -13,6 +13,7 @@ mod check;
 mod groups;
 mod objects;
 mod pair;
+mod present;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,7 +9,7 @@
 //!
 //! A profile belongs to the file that describes it: a file means the same whatever it is applied with. A check that names one carries all of it.
 //!
-//! Names that objects refer to are judged when they are applied, for they may be there already.
+//! Names that checks and objects refer to are judged when they are applied, for they may be there already.
 //!
 //! Limits: [`FILE_BYTES_MAX`] a file, [`CHECKS_MAX`] checks and [`OBJECTS_MAX`] objects of each kind in one call.
 
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use sitepulse_model::check::CheckDefinition;
-use sitepulse_model::coded::Reference;
+use sitepulse_model::coded::{Reference, Referent};
 use sitepulse_model::id::CheckId;
 
 use crate::book::{Labels, Object, ObjectKind};
@@ -103,6 +103,23 @@ pub struct WrittenCheck {
     pub definition: CheckDefinition,
     /// What it belongs to.
     pub labels: Labels,
+    /// What it refers to, and where that is written.
+    pub references: Vec<(Reference, Place)>,
+}
+
+/// What a check refers to.
+pub(crate) fn references_of(labels: &Labels) -> Vec<Reference> {
+    let parents = labels.parents.iter().enumerate().map(|(at, parent)| Reference {
+        field: format!("parents[{at}]"),
+        to: Referent::Check,
+        name: parent.to_string(),
+    });
+    let escalation = labels.escalation.as_ref().map(|policy| Reference {
+        field: "escalation".into(),
+        to: Referent::Escalation,
+        name: policy.to_string(),
+    });
+    parents.chain(escalation).collect()
 }
 
 /// An object as it is written.
@@ -133,7 +150,7 @@ impl fmt::Display for Place {
 
 impl From<Vec<CheckDefinition>> for Written {
     fn from(definitions: Vec<CheckDefinition>) -> Self {
-        let bare = |definition| WrittenCheck { definition, labels: Labels::default() };
+        let bare = |definition| WrittenCheck { definition, labels: Labels::default(), references: Vec::new() };
         Self { checks: definitions.into_iter().map(bare).collect(), objects: Vec::new() }
     }
 }

@@ -280,7 +280,9 @@ impl Engine {
         })?;
         tell(&book, &damages);
         let mut newest_slot = None;
-        let (mut amend, replay) = Desk::restore(amendments::under_way(tables)?, now);
+        let under_way = amendments::under_way(tables)?;
+        let late: Vec<_> = under_way.iter().map(|row| (row.key, row.upto)).collect();
+        let (mut amend, replay) = Desk::restore(under_way, now);
         let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             amend.replay(&replay, arrival, agent, &record, |key, revision| book.known(key, revision));
             if let Record::Result(result) = &record {
@@ -331,7 +333,8 @@ impl Engine {
             store.write(|tables| crate::store::outbox::release_all(tables, now))?;
         }
         let links = Links::of_store(&mut store)?;
-        let alert = alert::Desk::restore(standing, Silences::new(silences), links.clone(), now);
+        let mut alert = alert::Desk::restore(standing, Silences::new(silences), links.clone(), now);
+        alert.present.restore_late(late);
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);

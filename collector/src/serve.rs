@@ -17,6 +17,7 @@ use sitepulse_daemon::{clock, config, files, logging};
 use sitepulse_model::duration;
 use tokio::sync::watch;
 
+use crate::alert::signals;
 use crate::app::App;
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
@@ -61,6 +62,8 @@ pub struct Config {
     pub sealing: Option<SealingTexts>,
     /// The console, as people reach it.
     pub console: Option<ConsoleTexts>,
+    /// When something is an incident that no check says of itself.
+    pub incidents: Option<IncidentTexts>,
 }
 
 /// The console, as people reach it.
@@ -81,6 +84,18 @@ pub struct RetentionTexts {
     pub hourly: Option<String>,
     /// Latency sketches by the day: forever.
     pub daily: Option<String>,
+}
+
+/// When something is an incident that no check says of itself: durations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IncidentTexts {
+    /// An agent was not heard of for so long: 2m.
+    pub agent_silent_after: Option<String>,
+    /// A certificate expires sooner: 14d.
+    pub certificate_within: Option<String>,
+    /// A domain's registration ends sooner: 30d.
+    pub domain_within: Option<String>,
 }
 
 /// When results are sealed.
@@ -141,6 +156,33 @@ impl Config {
     }
 }
 
+impl Config {
+    /// When something is an incident.
+    fn incidents(&self, path: Option<&Path>) -> Result<signals::Settings, Failure> {
+        let mut settings = signals::Settings::default();
+        let texts = self.incidents.clone().unwrap_or_default();
+        let ten_seconds_us = 10_000_000;
+        for (key, text, least_us, us) in [
+            ("agent_silent_after", texts.agent_silent_after, ten_seconds_us, &mut settings.agent_silent_after_us),
+            ("certificate_within", texts.certificate_within, 0, &mut settings.certificate_within_us),
+            ("domain_within", texts.domain_within, 0, &mut settings.domain_within_us),
+        ] {
+            let Some(text) = text else { continue };
+            let read = duration::parse(&text).map_err(|error| error.to_string());
+            let read = read.and_then(|us| match i64::try_from(us) {
+                Ok(us) if us >= least_us => Ok(us),
+                Ok(_) => Err(format!("at least {} is needed", duration::format(least_us.unsigned_abs()))),
+                Err(_) => Err("this is too long".to_owned()),
+            });
+            *us = read.map_err(|why| {
+                let (exit, place) = place(false, &format!("incidents.{key}"), path);
+                Failure::new(exit, format!("{place}: {why}"))
+            })?;
+        }
+        Ok(settings)
+    }
+}
+
 /// TLS files, both PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,6 +215,7 @@ struct Settings {
     log: Option<String>,
     life: Life,
     console: Option<String>,
+    incidents: signals::Settings,
 }
 
 impl Settings {
@@ -186,6 +229,7 @@ impl Settings {
         let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
         let life = config.life(from)?;
         let console = config.console_url(from)?;
+        let incidents = config.incidents(from)?;
         let flags = !args.advertise.is_empty();
         let advertise = if flags { args.advertise.clone() } else { config.advertise.unwrap_or_default() };
         for one in &advertise {
@@ -206,6 +250,7 @@ impl Settings {
             log: config.log,
             life,
             console,
+            incidents,
         })
     }
 }
@@ -270,7 +315,8 @@ async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error.to_string());
     let mut signals = Signals::install().map_err(|error| failed(&format!("cannot listen for signals: {error}")))?;
     let data_dir = settings.data_dir.clone();
-    let mut opening = tokio::task::spawn_blocking(move || App::open(&data_dir, clock::now()));
+    let incidents = settings.incidents;
+    let mut opening = tokio::task::spawn_blocking(move || App::open_with(&data_dir, incidents, clock::now()));
     // Reading a large store takes longer than systemd waits by itself.
     let opened = loop {
         tokio::select! {

@@ -261,3 +261,70 @@ impl Case {
         self.drawn.clone().terms().map(|terms| terms.terms).map_err(|error| error.to_string())
     }
 }
+
+/// How fast a budget burns, as pairs of windows tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Nothing that counts was measured.
+    Unknown,
+    /// No pair speaks.
+    Calm,
+    /// The 3 d pair speaks alone.
+    Slow,
+    /// The 1 h or the 6 h pair speaks.
+    Fast,
+}
+
+/// Whether a promise's budget burns too fast, found out check by check.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    case: Case,
+    at: UtcMicros,
+    evidence: Evidence,
+    ahead: Vec<CheckNo>,
+}
+
+impl Trial {
+    /// Of a living promise; `None` where there is none of this id.
+    ///
+    /// # Errors
+    /// Why it cannot be told, with the remedy.
+    pub(crate) fn of(book: &Book, id: &str, now: UtcMicros) -> Option<Result<Self, String>> {
+        let revised = book.objects().slos.current(id)?;
+        let case = open(book, revised, now).1;
+        Some(case.map(|case| {
+            let ahead = case.members.iter().map(|member| member.check).collect();
+            Self { case, at: now, evidence: Evidence::new(), ahead }
+        }))
+    }
+
+    /// Takes the evidence of one check in; whether that was all of them.
+    pub(crate) fn step(&mut self, book: &Book) -> bool {
+        if let Some(check) = self.ahead.pop() {
+            let recent = Span::new(self.at.plus_us(-LOOK_BACK_US), self.at);
+            self.evidence.insert(check, book.verdicts(check, &Filter::All, recent).unwrap_or_default());
+        }
+        self.ahead.is_empty()
+    }
+
+    /// What the windows say. The period's own figures are not asked: they need more evidence.
+    ///
+    /// # Errors
+    /// When the policy's hours cannot be told.
+    pub(crate) fn pace(self) -> Result<Pace, String> {
+        let terms = self.case.terms()?;
+        let terms = Terms { objective: self.case.objective, terms: &terms };
+        let recent = Span::new(self.at.plus_us(-LOOK_BACK_US), self.at);
+        let burns = status(&self.case.members(&self.evidence), &terms, recent, self.at).burns;
+        let [hour, hours, days] = &burns;
+        Ok(if hour.speaks() || hours.speaks() {
+            Pace::Fast
+        } else if days.speaks() {
+            Pace::Slow
+        } else if burns.iter().all(|pair| pair.long.completeness.is_none_or(|share| share <= 0.0)) {
+            Pace::Unknown
+        } else {
+            Pace::Calm
+        })
+    }
+}

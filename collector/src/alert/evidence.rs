@@ -173,18 +173,18 @@ fn result(agent: &Agent, last: &LastResult) -> ResultEvidence {
 fn of_agent(book: &Book, number: AgentNo, now: UtcMicros) -> Evidence {
     let Some(agent) = book.agent(number) else { return Evidence::default() };
     let seen = last_seen(agent, now).map_or_else(|| "never".to_owned(), instant::format);
-    let unwatched = unwatched(book, agent);
+    let theirs = runs(book, agent);
     let mut notes = vec![
         format!("agent {} in region {}, build {}", agent.name, agent.region, agent.build),
         format!("last seen: {seen}"),
-        format!("{} checks run on it", unwatched.len()),
+        format!("{} checks run on it", theirs.len()),
     ];
-    notes.extend(unwatched.iter().take(NAMES_MAX).map(|check| format!("check {check}")));
+    notes.extend(theirs.iter().take(NAMES_MAX).map(|check| format!("check {check}")));
     Evidence { notes, ..Evidence::default() }
 }
 
 /// The checks that an agent runs.
-pub(super) fn unwatched(book: &Book, agent: &Agent) -> Vec<String> {
+pub(super) fn runs(book: &Book, agent: &Agent) -> Vec<String> {
     let living = book.checks().filter_map(|check| Some((check, check.current()?)));
     living.filter(|(_, current)| agent.runs(&current.definition)).map(|(check, _)| check.id.to_string()).collect()
 }

@@ -8,8 +8,8 @@ use sitepulse_model::incident::{IncidentKind, NoticeEvent, Subject};
 use sitepulse_model::notice::{Context, IncidentFacts, Notice};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Desk, Standing, evidence};
-use crate::book::{Book, Check};
+use super::{Desk, Standing, evidence, signals};
+use crate::book::Book;
 use crate::outbox::DeliveryKey;
 
 /// Most checks that a message names.
@@ -87,7 +87,7 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
         title: standing.about.title.clone(),
         by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
         link: desk.links.incident(&incident.id.0),
-        ..Context::default()
+        ..signals::context(book, desk, &incident.subject, incident.kind, now)
     };
     match &incident.subject {
         Subject::Check(_) => {
@@ -106,27 +106,19 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
                 context.cause.clone_from(&result.cause);
                 context.explanation = Some(result.detail.clone()).filter(|detail| !detail.is_empty());
             }
-            context.checks = check.map(|check| children(book, check)).unwrap_or_default();
         }
         Subject::Agent(number) => {
             if let Some(agent) = book.agent(*number) {
                 context.regions = vec![agent.region.to_string()];
-                context.checks = evidence::unwatched(book, agent);
+                if context.checks.is_empty() {
+                    context.checks = evidence::runs(book, agent);
+                }
             }
         }
         Subject::Slo(_) | Subject::Manual(_) => {}
     }
     context.checks.truncate(CHECKS_MAX);
     context
-}
-
-/// The checks that hang on this one.
-fn children(book: &Book, parent: &Check) -> Vec<String> {
-    let living = book.checks().filter(|check| !check.retired());
-    living
-        .filter(|check| check.newest().labels.parents.contains(&parent.id))
-        .map(|check| check.id.to_string())
-        .collect()
 }
 
 /// What a message says to a channel.

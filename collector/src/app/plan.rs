@@ -20,6 +20,7 @@ use crate::store::backup::META_NUMBERS_FROM;
 use crate::store::{StoreError, objects as stored, rows};
 
 mod objects;
+mod parents;
 
 pub use objects::ObjectItem;
 
@@ -93,7 +94,8 @@ impl Engine {
     ) -> Result<Plan, AppError> {
         let written = written.into();
         let shared = Arc::clone(&self.shared);
-        let faults = objects::unresolved(&shared.book(), &written, options.prune);
+        let mut faults = objects::unresolved(&shared.book(), &written, options.prune);
+        faults.extend(parents::circles(&shared.book(), &written, options.prune));
         if !faults.is_empty() {
             return Err(AppError::BadFiles(faults));
         }
@@ -209,7 +211,7 @@ fn plan(
         ));
         items.push(PlanItem { id, number: Some(check.number), step: PlanStep::Retire });
     }
-    for (id, WrittenCheck { definition, labels }) in wanted {
+    for (id, WrittenCheck { definition, labels, .. }) in wanted {
         let known = book.check_by_id(&id);
         let number = known.map_or_else(
             || {

@@ -16,7 +16,7 @@ use super::pair::ConservationRow;
 use super::{Agent, Book, Check};
 
 /// The series of an agent that was never heard of a check.
-static SILENT: Series = Series::new();
+pub(super) static SILENT: Series = Series::new();
 
 /// A figure asked without a period covers this much.
 pub const PERIOD_DEFAULT_US: i64 = 24 * 3600 * 1_000_000;

@@ -106,7 +106,7 @@ impl Reader<'_> {
         good.then_some(WrittenObject { object, references })
     }
 
-    fn placed(&self, at: usize) -> Place {
+    pub(super) fn placed(&self, at: usize) -> Place {
         let (line, column) = self.place(at);
         Place { file: self.source.name.clone(), line, column }
     }

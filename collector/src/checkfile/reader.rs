@@ -7,6 +7,7 @@ use sitepulse_model::check::{
     CheckDefinition, CheckKind, INTERVAL_US_MAX, INTERVAL_US_MIN, Interact, TIMEOUT_US_MAX, TIMEOUT_US_MIN,
     WebVitalsTarget,
 };
+use sitepulse_model::coded::{Reference, Referent};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::CheckId;
@@ -22,8 +23,8 @@ use super::target::Targets;
 use super::words::{a_type, nearest};
 use super::{
     CONFIRMATIONS_DEFAULT, CheckFileError, FILE_BYTES_MAX, HEARTBEAT_CONFIRMATIONS_DEFAULT,
-    HEARTBEAT_INTERVAL_US_DEFAULT, INTERVAL_US_DEFAULT, KEYS, KEYS_NOT_OF_HEARTBEATS, RECOVERIES_DEFAULT, Source,
-    TIMEOUT_US_DEFAULT, Written, WrittenCheck,
+    HEARTBEAT_INTERVAL_US_DEFAULT, INTERVAL_US_DEFAULT, KEYS, KEYS_NOT_OF_HEARTBEATS, Place, RECOVERIES_DEFAULT,
+    Source, TIMEOUT_US_DEFAULT, Written, WrittenCheck, references_of,
 };
 use crate::book::{Labels, ObjectKind};
 
@@ -42,6 +43,24 @@ pub(super) struct Reader<'a> {
     /// The profiles that the file describes; `None` where something is wrong with one.
     pub(super) own_profiles: BTreeMap<String, Option<Profile>>,
     errors: Vec<CheckFileError>,
+}
+
+/// Where the name of a reference is written.
+fn named(fields: &Fields<'_, '_>, reference: &Reference) -> Option<usize> {
+    let is_it = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str() == Some(reference.name.as_str());
+    match reference.to {
+        Referent::Escalation => fields.get("escalation").map(|value| value.span().start),
+        Referent::Check => {
+            let parents = fields.get("parents").and_then(|value| value.get_ref().as_array())?;
+            parents.iter().find(|value| is_it(value)).map(|value| value.span().start)
+        }
+        Referent::Group
+        | Referent::Tag
+        | Referent::Policy
+        | Referent::Channel
+        | Referent::User
+        | Referent::Schedule => None,
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -253,6 +272,13 @@ impl<'a> Reader<'a> {
             return;
         };
         let labels = Labels { group, tags, class, parents, escalation };
+        let references: Vec<(Reference, Place)> = references_of(&labels)
+            .into_iter()
+            .map(|reference| {
+                let place = self.placed(named(&fields, &reference).unwrap_or(span.start));
+                (reference, place)
+            })
+            .collect();
         let written = |id: CheckId, kind: CheckKind| {
             let (regions, expect) = (regions.clone(), expect.clone());
             let definition = CheckDefinition {
@@ -268,7 +294,7 @@ impl<'a> Reader<'a> {
                 recoveries,
                 expect,
             };
-            WrittenCheck { definition, labels: labels.clone() }
+            WrittenCheck { definition, labels: labels.clone(), references: references.clone() }
         };
         let at = fields.get("id").map_or(span.start, |value| value.span().start);
         match targets {

@@ -9,7 +9,7 @@
 //! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out; [`backtest`] replays the evidence
 //! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
-//! and suspensions; [`schedule`] says when a check runs; [`incident`] is the life of a bad verdict, [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way.
+//! and suspensions; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict, [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way.
 #![no_std]
 
 extern crate alloc;
@@ -36,6 +36,7 @@ pub mod amendment;
 pub mod backtest;
 pub mod explain;
 pub mod maintenance;
+pub mod present;
 pub mod service_hours;
 pub mod sketch;
 pub mod sla;

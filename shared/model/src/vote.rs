@@ -264,9 +264,16 @@ fn settles(run: &Run, policy: &Policy) -> bool {
     }
 }
 
-/// What a series votes over `period`, as steps; the first is at or before the period's start. It looks back only to the last
-/// run that settles the vote, and ahead only as far as failing results of the period are confirmed.
-fn votes(view: &CheckView<'_>, series: &Series, period: Span) -> Vec<(UtcMicros, Vote)> {
+/// Both machines of a voter.
+struct Levels {
+    /// From where on results were looked at.
+    start: UtcMicros,
+    degraded: Level,
+    down: Level,
+}
+
+/// Both machines over `period`. They look back only to the last run that settles the vote, and ahead only as far as failing results of the period are confirmed.
+fn levels(view: &CheckView<'_>, series: &Series, period: Span) -> Levels {
     let mut start = UtcMicros::MIN;
     for run in series.runs_in(Span::new(UtcMicros::MIN, period.from)).rev() {
         if run.last() < period.from && view.policy(run.obs.revision).is_some_and(|policy| settles(run, policy)) {
@@ -290,6 +297,12 @@ fn votes(view: &CheckView<'_>, series: &Series, period: Span) -> Vec<(UtcMicros,
             down.feed(run, hits.1, policy);
         }
     }
+    Levels { start, degraded, down }
+}
+
+/// What a series votes over `period`, as steps; the first is at or before the period's start.
+fn votes(view: &CheckView<'_>, series: &Series, period: Span) -> Vec<(UtcMicros, Vote)> {
+    let Levels { degraded, down, .. } = levels(view, series, period);
     let mut instants: Vec<UtcMicros> = degraded.switches.iter().chain(&down.switches).map(|(at, _)| *at).collect();
     instants.sort_unstable();
     instants.dedup();
@@ -469,6 +482,38 @@ impl Tally {
             quorum_reduced: down.reduced,
         }
     }
+}
+
+/// Where a voter's machines stand at an instant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ballot {
+    /// What it votes.
+    pub(crate) vote: Vote,
+    /// Since when, as far as results were looked at: the first result of the streak that made it so.
+    pub(crate) since: UtcMicros,
+    /// The first of the newest results that are at least degraded, and down, where the newest are.
+    pub(crate) bad_since: (UtcMicros, UtcMicros),
+}
+
+/// A voter's vote at an instant: what [`standings`] says of it while it is live.
+pub(crate) fn ballot(view: &CheckView<'_>, series: &Series, now: UtcMicros) -> Ballot {
+    let Levels { start, degraded, down } = levels(view, series, Span::new(now.plus_us(1), now.plus_us(1)));
+    let position = |level: &Level| level.switches.iter().rfind(|(at, _)| *at <= now).copied().unwrap_or((start, false));
+    let bad_since = |level: &Level, (at, on): (UtcMicros, bool)| if on { at } else { level.since };
+    let (degraded_now, down_now) = (position(&degraded), position(&down));
+    let (vote, since) = match (down_now, degraded_now) {
+        ((at, true), _) => (Vote::Down, at),
+        ((off, false), (at, true)) => (Vote::Degraded, at.max(off)),
+        ((off, false), (at, false)) => (Vote::Up, at.max(off)),
+    };
+    Ballot { vote, since, bad_since: (bad_since(&degraded, degraded_now), bad_since(&down, down_now)) }
+}
+
+/// The verdict of live voters, windows aside.
+pub(crate) fn decide(quorum: Quorum, votes: impl Iterator<Item = (Weight, Vote)>) -> Verdict {
+    let mut tally = Tally::default();
+    votes.for_each(|(weight, vote)| tally.change(Standing::Live { weight, vote }, true));
+    tally.verdict(Span::new(UtcMicros::MIN, UtcMicros::MIN), quorum, false).verdict
 }
 
 /// A check's verdicts over `period` clipped to its life: contiguous, adding up to it exactly, no two equal neighbours.

@@ -10,7 +10,7 @@ use super::{FieldDiff, PlanStep, differing, flatten};
 use crate::app::{AppError, ApplyOptions};
 use crate::book::{Book, Object, ObjectKind, Revised};
 use crate::checkfile::words::nearest;
-use crate::checkfile::{OBJECTS_MAX, Written, WrittenObject};
+use crate::checkfile::{OBJECTS_MAX, Written, WrittenObject, references_of};
 use crate::maintenance::Timetable;
 
 /// What happens to one object.
@@ -190,11 +190,25 @@ impl<'k> Known<'k> {
     }
 }
 
-/// What objects would refer to though it would not be there: those of the files with their places, and those applied before that stay.
+/// What checks and objects would refer to though it would not be there: those of the files with their places, and those applied before that stay.
 pub(super) fn unresolved(book: &Book, written: &Written, prune: bool) -> Vec<String> {
     let living = book.objects().living();
     let known = Known::of(book, written, &living, prune);
     let mut faults = Vec::new();
+    for check in &written.checks {
+        for (reference, place) in &check.references {
+            if let Some(fault) = known.fault(reference) {
+                faults.push(format!("{place}: check {:?}: {fault}", check.definition.id.as_str()));
+            }
+        }
+    }
+    let names: BTreeSet<&str> = written.checks.iter().map(|check| check.definition.id.as_str()).collect();
+    for check in book.checks().filter(|check| !prune && !names.contains(check.id.as_str())) {
+        let references = check.current().map(|current| references_of(&current.labels)).unwrap_or_default();
+        for fault in references.iter().filter_map(|reference| known.fault(reference)) {
+            faults.push(format!("check {:?}, applied before: {fault}", check.id.as_str()));
+        }
+    }
     for WrittenObject { object, references } in &written.objects {
         for (reference, place) in references {
             if let Some(fault) = known.fault(reference) {

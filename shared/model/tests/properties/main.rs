@@ -8,6 +8,7 @@ mod backtest;
 mod control;
 mod expect;
 mod naive;
+mod present;
 mod schedule;
 mod series;
 mod slo;

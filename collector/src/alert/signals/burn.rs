@@ -1,0 +1,95 @@
+//! Error budgets that burn too fast: the multi-window rule of [`sitepulse_model::slo::status`], promise after promise, all of them once a minute where that takes no longer.
+//!
+//! The verdicts of three days of every check that a promise covers are needed, so a turn takes a few checks alone ([`STEPS`]): judging a promise over
+//! ten thousand checks takes more than a minute, and keeps nobody waiting.
+//!
+//! The 1 h and the 6 h pair are a page (`major`), the 3 d pair is a ticket (`minor`). What burnt is fine once no pair has spoken for [`SETTLE_US`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use sitepulse_model::incident::{Condition, IncidentKind, Severity, Subject};
+use sitepulse_model::time::{SECOND_US, UtcMicros};
+
+use super::{Look, Signal};
+use crate::engine::Engine;
+use crate::slo::{Pace, Trial};
+
+/// How many checks' verdicts a turn takes.
+const STEPS: usize = 128;
+/// How often every promise is judged, in microseconds.
+const ROUND_US: i64 = 60 * SECOND_US;
+/// How long no pair must have spoken, in microseconds: 5 min.
+const SETTLE_US: i64 = 300 * SECOND_US;
+
+/// What is known of promises.
+#[derive(Debug, Default)]
+pub(super) struct Burns {
+    round: Option<UtcMicros>,
+    ahead: VecDeque<String>,
+    trial: Option<(String, Trial)>,
+    /// How fast each burns, and since when it does so.
+    found: BTreeMap<String, (Pace, UtcMicros)>,
+}
+
+impl Burns {
+    fn note(&mut self, id: String, pace: Pace, now: UtcMicros) {
+        let burns = |pace: Pace| matches!(pace, Pace::Slow | Pace::Fast);
+        let since = self.found.get(&id).filter(|(before, _)| burns(*before) == burns(pace)).map(|(_, since)| *since);
+        self.found.insert(id, (pace, since.unwrap_or(now)));
+    }
+}
+
+/// Goes on judging.
+pub(super) fn gather(engine: &mut Engine, now: UtcMicros) {
+    let shared = Arc::clone(&engine.shared);
+    let burns = &mut engine.alert.present.burns;
+    let resting = burns.round.is_some_and(|round| (0..ROUND_US).contains(&now.us_since(round)));
+    if burns.trial.is_none() && burns.ahead.is_empty() && !resting {
+        let book = shared.book();
+        burns.ahead = book.objects().slos.living().map(|(id, _)| id.to_owned()).collect();
+        burns.found.retain(|id, _| book.objects().slos.current(id).is_some());
+        burns.round = Some(now);
+    }
+    for _ in 0..STEPS {
+        if let Some((_, trial)) = &mut burns.trial {
+            let over = trial.step(&shared.book());
+            if over && let Some((id, trial)) = burns.trial.take() {
+                let pace = trial.pace().unwrap_or_else(|why| {
+                    tracing::debug!("slo {id}: {why}");
+                    Pace::Unknown
+                });
+                burns.note(id, pace, now);
+            }
+        } else if let Some(id) = burns.ahead.pop_front() {
+            match Trial::of(&shared.book(), &id, now) {
+                Some(Ok(trial)) => burns.trial = Some((id, trial)),
+                Some(Err(why)) => {
+                    tracing::debug!("slo {id}: {why}");
+                    burns.note(id, Pace::Unknown, now);
+                }
+                None => {}
+            }
+        } else {
+            return;
+        }
+    }
+}
+
+pub(super) fn each<T: FnMut(Signal)>(look: &mut Look<'_, T>) {
+    for (id, (pace, since)) in &look.desk.present.burns.found {
+        let subject = Subject::Slo(id.clone());
+        let condition = match pace {
+            Pace::Fast => Condition::Bad { since: *since, severity: Severity::Major },
+            Pace::Slow => Condition::Bad { since: *since, severity: Severity::Minor },
+            Pace::Calm => Condition::Good,
+            Pace::Unknown => Condition::Unknown,
+        };
+        let calm = matches!(pace, Pace::Calm | Pace::Unknown);
+        if calm && look.standing(&subject, IncidentKind::SloBurn).is_none() {
+            continue;
+        }
+        let condition = look.settled(&subject, IncidentKind::SloBurn, condition, SETTLE_US);
+        look.tell(&subject, IncidentKind::SloBurn, condition, None);
+    }
+}

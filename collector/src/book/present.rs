@@ -1,0 +1,52 @@
+//! The present of a check: its witnesses out of the book, and what they say now.
+
+use sitepulse_model::id::AgentNo;
+use sitepulse_model::present::{Present, Witness};
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::{self, CheckView, Verdict, Voter};
+
+use super::accounting::SILENT;
+use super::{Book, Check, Filter};
+
+impl Book {
+    /// What is so of a check at an instant; [`Present::next`] knows of suspensions that end, too. `late` tells up to which slot an agent's results came late.
+    pub(crate) fn present(
+        &self,
+        check: &Check,
+        now: UtcMicros,
+        late: impl Fn(AgentNo) -> Option<UtcMicros>,
+    ) -> Present {
+        let mut ends: Option<UtcMicros> = None;
+        let mut witnesses: Vec<Witness<'_>> = Vec::new();
+        let in_force = check.at(now).filter(|revision| !revision.retired);
+        if let Some(revision) = in_force {
+            let there = self.agents.values().filter(|agent| agent.life().contains(now));
+            for agent in there.filter(|agent| agent.runs(&revision.definition)) {
+                if let Some(suspension) = self.control.suspended_at(agent.number, check.number, now) {
+                    ends = Some(ends.map_or(suspension.span.to, |end| end.min(suspension.span.to)));
+                    continue;
+                }
+                let series = check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series);
+                let (agent, weight) = (agent.number, self.control.weight_at(agent.number, check.number, now));
+                witnesses.push(Witness { agent, weight, series, late_upto: late(agent) });
+            }
+        }
+        let whole = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+        let view = CheckView { revisions: check.policies(), life: whole };
+        let mut present = Present::at(&view, witnesses, now);
+        present.next = [present.next, ends].into_iter().flatten().min();
+        present
+    }
+
+    /// When a check that is not down now was down last, windows aside: the end of that. Not looked for before `from`.
+    pub(crate) fn down_until(&self, check: &Check, from: UtcMicros, now: UtcMicros) -> Option<UtcMicros> {
+        let voters: Vec<Voter<'_>> = self.voters(check, &Filter::All).into_iter().map(|(_, voter)| voter).collect();
+        let recent = Span::new(from, now.plus_us(1));
+        let spans = check.lives().into_iter().flat_map(|life| {
+            let view = CheckView { revisions: check.policies(), life };
+            vote::verdicts(&view, &voters, &[], recent)
+        });
+        let last = spans.filter(|span| span.verdict == Verdict::Down).last()?;
+        (last.span.to <= now).then_some(last.span.to)
+    }
+}
