@@ -8,8 +8,14 @@
 //!
 //! Architecture invariant: only what is present is asked here. A result that came in late counts for figures, and pages nobody.
 
+pub mod evidence;
+mod idle;
+pub mod integrity;
+pub mod link;
+pub mod people;
 pub(crate) mod recipients;
 pub mod signals;
+pub mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,15 +25,17 @@ use sitepulse_model::id::{AgentNo, Bucket, CheckNo, fnv1a_of};
 use sitepulse_model::incident::machine::{
     Entry, FLAP_WINDOW_US, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules,
 };
-use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, NoticeEvent, Subject};
+use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
+use sitepulse_model::notice::Context;
 use sitepulse_model::record;
 use sitepulse_model::time::UtcMicros;
 
-use crate::app::AppError;
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::outbox::{DeliveryKey, DeliveryState, Message};
 use crate::store::{self, StoreError, Tables};
+use evidence::Evidence;
+pub(crate) use recipients::facts;
 use signals::Signal;
 
 /// The author of what nobody did.
@@ -50,6 +58,9 @@ pub struct About {
     pub post_mortem: Option<String>,
     /// The channels that were told of it.
     pub told: BTreeSet<String>,
+    /// Of a manual incident: the number of the check that was named with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<u32>,
     /// For which user a channel was told of it, where it was for one.
     pub told_for: BTreeMap<String, String>,
     /// The message that quiet hours hold back, by channel: the newest alone waits.
@@ -66,7 +77,7 @@ pub struct HeldMessage {
 }
 
 /// A row of an incident's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
 pub enum Record {
     /// What its machine did.
@@ -97,10 +108,22 @@ pub enum Record {
         /// What.
         text: String,
     },
+    /// Somebody works on it from here on.
+    Assigned {
+        /// Who; `None`: nobody any more.
+        to: Option<String>,
+    },
+    /// What was learned is written down, instead of what was before.
+    PostMortem {
+        /// What.
+        text: String,
+    },
+    /// What was known then.
+    Evidence(Box<Evidence>),
 }
 
 /// A row of an incident's history as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredEntry {
     /// Counts from 1.
     pub number: u64,
@@ -108,8 +131,10 @@ pub struct StoredEntry {
     pub at: UtcMicros,
     /// Who; [`EVIDENCE`] where nobody did.
     pub author: String,
-    /// What.
-    pub record: Record,
+    /// What; `None` where the row cannot be read.
+    pub record: Option<Record>,
+    /// Over the entry before and this one.
+    pub hash: Vec<u8>,
     /// Whether it and all before it are as they were written.
     pub intact: bool,
 }
@@ -138,6 +163,8 @@ struct Changes {
     messages: Vec<Message>,
     /// Held messages that go out no more.
     withdrawn: Vec<DeliveryKey>,
+    /// Those of `set` that are past: written, and left off the desk.
+    filed: BTreeSet<IncidentId>,
 }
 
 impl Changes {
@@ -158,16 +185,27 @@ pub(crate) struct Desk {
     touched: BTreeSet<CheckNo>,
     /// What is needed to tell the present from the past.
     pub(crate) present: signals::Present,
+    /// The silences that are not over.
+    pub(crate) silences: silence::Silences,
     sweep_due: Option<UtcMicros>,
+    /// When everything was looked at last.
+    looked: Option<UtcMicros>,
     not_before: Option<UtcMicros>,
-    /// Where the console is, for links in messages.
-    pub(crate) console: Option<String>,
+    /// Nothing is looked at: no server runs.
+    pub(crate) still: bool,
+    /// Makes the links in messages.
+    pub(crate) links: link::Links,
 }
 
 impl Desk {
     /// The desk of a store. The agents have until `signals` says so to come back after a start.
-    pub(crate) fn restore(standing: Vec<Standing>, now: UtcMicros) -> Self {
-        let mut desk = Self { present: signals::Present::starting(now), ..Self::default() };
+    pub(crate) fn restore(
+        standing: Vec<Standing>,
+        silences: silence::Silences,
+        links: link::Links,
+        now: UtcMicros,
+    ) -> Self {
+        let mut desk = Self { present: signals::Present::starting(now), silences, links, ..Self::default() };
         for one in standing {
             desk.put(one);
         }
@@ -192,11 +230,6 @@ impl Desk {
                 self.by_key.remove(&key);
             }
         }
-    }
-
-    /// Every incident that is not past: what is shown as open now.
-    pub(crate) fn standing(&self) -> impl Iterator<Item = &Standing> {
-        self.standing.values()
     }
 
     /// A record of an agent is stored that was new.
@@ -231,23 +264,28 @@ impl Desk {
 
 /// `20261122-4f7k2`: the day, and five characters of a hash of what, when.
 fn incident_id(subject: &str, now: UtcMicros, nonce: u32) -> IncidentId {
+    let hash = fnv1a_of(&[subject.as_bytes(), &now.0.to_le_bytes(), &nonce.to_le_bytes()]);
+    let day = sitepulse_daemon::instant::format(now).get(..10).unwrap_or_default().replace('-', "");
+    IncidentId(format!("{day}-{}", short(hash, 5)))
+}
+
+/// So many characters of a hash, 12 at most, that people can read out.
+pub(crate) fn short(mut hash: u64, characters: u32) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut hash = fnv1a_of(&[subject.as_bytes(), &now.0.to_le_bytes(), &nonce.to_le_bytes()]);
     // The low bits of FNV-1a alone are weak.
     hash ^= hash >> 32;
-    let tail: String = (0..5).map(|at| char::from(ALPHABET[(hash >> (5 * at)) as usize & 31])).collect();
-    let day = sitepulse_daemon::instant::format(now).get(..10).unwrap_or_default().replace('-', "");
-    IncidentId(format!("{day}-{tail}"))
+    (0..characters).map(|at| char::from(ALPHABET[(hash >> (5 * at)) as usize & 31])).collect()
 }
 
 /// The policy that applies to an incident: its check's, else the default one; `None`: nobody is told.
-pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject) -> Option<&'b EscalationPolicy> {
-    let named = match subject {
-        Subject::Check(check) => {
-            book.check(*check).and_then(|check| check.newest().labels.escalation.as_ref()).map(|id| id.as_str())
-        }
-        Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_) => None,
+pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject, about: &About) -> Option<&'b EscalationPolicy> {
+    let check = match subject {
+        Subject::Check(check) => Some(*check),
+        Subject::Manual(_) => about.check.map(CheckNo),
+        Subject::Agent(_) | Subject::Slo(_) => None,
     };
+    let check = check.and_then(|check| book.check(check));
+    let named = check.and_then(|check| check.newest().labels.escalation.as_ref()).map(|id| id.as_str());
     let escalations = &book.objects().escalations;
     named
         .and_then(|id| escalations.current(id))
@@ -255,8 +293,22 @@ pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject) -> Option<&'b Esc
         .map(|revised| &revised.body)
 }
 
-fn rules<'b>(book: &'b Book, subject: &Subject) -> Rules<'b> {
-    Rules { reopen_window_us: REOPEN_WINDOW_US, policy: policy_of(book, subject) }
+/// When the next step of an incident's ladder is due; `None`: none is, or its pages are held.
+pub(crate) fn next_step(book: &Book, standing: &Standing) -> Option<UtcMicros> {
+    let life = &standing.incident.life;
+    match life.state {
+        IncidentState::Open if life.held.is_none() => {
+            let policy = policy_of(book, &standing.incident.subject, &standing.about)?;
+            life.ladder.due(policy, life.severity)
+        }
+        IncidentState::Acknowledged => life.paused_until,
+        IncidentState::Open | IncidentState::Suspected | IncidentState::Resolved => None,
+    }
+}
+
+fn rules<'b>(book: &'b Book, standing: &Standing) -> Rules<'b> {
+    let policy = policy_of(book, &standing.incident.subject, &standing.about);
+    Rules { reopen_window_us: REOPEN_WINDOW_US, policy }
 }
 
 /// The bucket that holds everything about a subject.
@@ -279,31 +331,34 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn current(&self, id: &IncidentId) -> Option<Standing> {
-        self.changes.set.get(id).or_else(|| self.desk.standing.get(id)).cloned()
-    }
-
     /// What the present says.
     fn signal(&mut self, signal: Signal) {
         let Signal { subject, kind, condition, hold } = signal;
-        let known = self.desk.by_key.get(&(subject.clone(), kind)).and_then(|id| self.current(id));
-        let past = known.as_ref().is_some_and(|standing| {
-            let rules = rules(self.book, &subject);
-            let life = &standing.incident.life;
-            let ended = life.resolved_at.is_some_and(|at| self.now.us_since(at) > rules.reopen_window_us);
-            // Who resolved it by hand is believed until the evidence was fine once.
-            ended && !(life.bad && life.resolved_by.is_some())
-        });
-        let standing = match (known, condition) {
-            (Some(standing), _) if !past => standing,
-            (before, Condition::Bad { since, severity } | Condition::Suspect { since, severity }) => {
+        let key = (subject, kind);
+        let known = self.desk.by_key.get(&key);
+        let (subject, kind) = key;
+        let known = known.and_then(|id| self.changes.set.get(id).or_else(|| self.desk.standing.get(id)));
+        // Most of the time there is nothing wrong, and nothing new about what is.
+        if known.is_none() && matches!(condition, Condition::Good | Condition::Unknown) {
+            return;
+        }
+        let silenced = || self.desk.silences.hold(self.book, &subject, None, self.now);
+        let hold = hold.or_else(silenced);
+        if known.is_some_and(|standing| idle::is_idle(&standing.incident, condition, hold)) {
+            return;
+        }
+        let current =
+            known.filter(|standing| standing.incident.concerns(&rules(self.book, standing), self.now)).cloned();
+        let standing = match (current, condition) {
+            (Some(standing), _) => standing,
+            (None, Condition::Bad { since, severity } | Condition::Suspect { since, severity }) => {
+                let edges = known.map(|before| before.incident.life.edges.clone()).unwrap_or_default();
                 let id = self.desk.free_id(&self.changes, &subject, kind, self.now);
-                let edges = before.map(|before| before.incident.life.edges).unwrap_or_default();
                 let bucket = bucket_of(self.book, &subject);
                 let incident = Incident::suspected(id, subject, kind, severity, since, edges, self.now);
                 Standing { bucket, incident, about: About::default(), entries: 0 }
             }
-            (Some(_) | None, Condition::Good | Condition::Unknown) => return,
+            (None, Condition::Good | Condition::Unknown) => return,
         };
         // The hold first: what opens within it pages nobody.
         let inputs = [Input::Hold(hold), Input::Condition(condition)];
@@ -311,24 +366,61 @@ impl Look<'_> {
         self.handle(standing, &inputs, EVIDENCE).ok();
     }
 
+    /// Hands an incident the passing of time, and what holds it where no signal tells: a person's own has none.
+    fn time(&mut self, id: &IncidentId, turned_back: bool) {
+        let Some(standing) = self.changes.set.get(id).or_else(|| self.desk.standing.get(id)) else { return };
+        let due = standing.incident.poll_timeout(&rules(self.book, standing)).is_some_and(|due| due <= self.now);
+        let life = &standing.incident.life;
+        let hold = match &standing.incident.subject {
+            Subject::Manual(_) if life.state != IncidentState::Resolved => {
+                Some(self.desk.silences.hold(self.book, &standing.incident.subject, standing.about.check, self.now))
+            }
+            Subject::Manual(_) | Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) => None,
+        };
+        let hold = hold.filter(|hold| *hold != life.held.map(|(reason, _)| reason));
+        if !due && !turned_back && hold.is_none() {
+            return;
+        }
+        let standing = standing.clone();
+        let hold = hold.map(Input::Hold);
+        let inputs: Vec<Input<'_>> = hold.into_iter().chain([Input::Time]).collect();
+        // Time is never refused.
+        self.handle(standing, &inputs, EVIDENCE).ok();
+    }
+
+    /// Notes an entry of an incident's history.
+    fn note(&mut self, standing: &mut Standing, author: &str, record: Record) {
+        standing.entries += 1;
+        self.changes.entries.push((standing.incident.id.clone(), standing.entries, author.to_owned(), record));
+    }
+
     /// Hands inputs to an incident, and notes what comes of it.
     fn handle(&mut self, mut standing: Standing, inputs: &[Input<'_>], author: &str) -> Result<(), Refusal> {
         let before = standing.clone();
-        let policy = policy_of(self.book, &standing.incident.subject);
+        let policy = policy_of(self.book, &standing.incident.subject, &standing.about);
         let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy };
         let id = standing.incident.id.clone();
         for input in inputs {
             for output in standing.incident.handle(*input, &rules, self.now)? {
-                let record = match output {
-                    Output::Entry(entry) => Record::Life(entry),
+                match output {
+                    Output::Entry(entry) => {
+                        let turns = is_turn(&entry);
+                        self.note(&mut standing, author, Record::Life(entry));
+                        if turns {
+                            let found = evidence::of(self.book, &standing, self.now);
+                            self.note(&mut standing, EVIDENCE, Record::Evidence(Box::new(found)));
+                        }
+                    }
                     Output::Page { step, event, level, round } => {
-                        let reached =
-                            recipients::of_level(self.book, policy, level, standing.incident.life.severity, self.now);
-                        self.send(&mut standing, step, event, Some(level), round, reached)
+                        let severity = standing.incident.life.severity;
+                        let reached = recipients::of_level(self.book, policy, level, severity, self.now);
+                        let record = self.send(&mut standing, step, event, Some(level), round, reached);
+                        self.note(&mut standing, author, record);
                     }
                     Output::Tell { step, event } => {
                         let reached = recipients::told_before(self.book, &mut standing, self.now);
-                        self.send(&mut standing, step, event, None, 0, reached)
+                        let record = self.send(&mut standing, step, event, None, 0, reached);
+                        self.note(&mut standing, author, record);
                     }
                     Output::Gone => {
                         self.changes.set.remove(&id);
@@ -337,9 +429,7 @@ impl Look<'_> {
                         }
                         return Ok(());
                     }
-                };
-                standing.entries += 1;
-                self.changes.entries.push((id.clone(), standing.entries, author.to_owned(), record));
+                }
             }
         }
         if standing != before || !self.desk.standing.contains_key(&id) {
@@ -363,15 +453,32 @@ impl Look<'_> {
             |channel: &str, step| DeliveryKey { bucket, incident: incident.clone(), channel: channel.into(), step };
         let (held, withdrawn) = recipients::settle(&mut standing.about, &reached, step, self.now, level.is_none());
         self.changes.withdrawn.extend(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
+        let context = match reached.to.as_slice() {
+            [] => Context::default(),
+            _ => recipients::context(self.book, self.desk, standing, self.now),
+        };
         for recipients::Reach { channel, user, due } in &reached.to {
             let key = key(channel, step);
-            let mut notice = recipients::notice(self.book, self.desk, standing, &key, event, self.now);
+            let mut notice = recipients::notice(self.book, self.desk, (standing, &context), &key, event, self.now);
             notice.context.recipient = recipients::recipient(self.book, user.as_deref());
             let (state, attempts, due) = (DeliveryState::Due, 0, *due);
             self.changes.messages.push(Message { key, state, attempts, created: self.now, due, notice });
         }
         let channels = reached.to.into_iter().map(|reach| reach.channel).collect();
         Record::Step { step, event, level, round, channels, unreached: reached.unreached, held, withdrawn }
+    }
+}
+
+/// Whether what was known then is kept: it opened, again too, got worse, or ended.
+const fn is_turn(entry: &Entry) -> bool {
+    match entry {
+        Entry::Opened { .. } | Entry::Reopened { .. } | Entry::Severity { .. } | Entry::Resolved { .. } => true,
+        Entry::Flapping
+        | Entry::Settled
+        | Entry::Held { .. }
+        | Entry::Released
+        | Entry::Acknowledged { .. }
+        | Entry::AcknowledgementExpired => false,
     }
 }
 
@@ -394,15 +501,11 @@ impl Engine {
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
             let checks = if everything { None } else { Some(&self.alert.touched) };
             signals::each(&book, &self.alert, checks, now, |signal| look.signal(signal));
-            let timers: Vec<Standing> = self.alert.standing.values().cloned().collect();
-            for standing in timers {
-                let rules = rules(&book, &standing.incident.subject);
-                if standing.incident.poll_timeout(&rules).is_some_and(|due| due <= now)
-                    && let Some(standing) = look.current(&standing.incident.id)
-                {
-                    // Time is never refused.
-                    look.handle(standing, &[Input::Time], EVIDENCE).ok();
-                }
+            // Timers are looked at each second, whatever results come in between.
+            if everything {
+                // After the clock was set back every timer is measured anew.
+                let turned_back = self.alert.looked.is_some_and(|looked| now < looked);
+                self.alert.standing.keys().for_each(|id| look.time(id, turned_back));
             }
             look.changes
         };
@@ -411,8 +514,10 @@ impl Engine {
         self.alert.touched.clear();
         if everything {
             self.alert.sweep_due = Some(now.plus_us(SWEEP_US));
+            self.alert.looked = Some(now);
+            self.alert.silences.forget_over(now);
             let book = shared.book();
-            let past = |standing: &&Standing| standing.incident.is_past(&rules(&book, &standing.incident.subject), now);
+            let past = |standing: &&Standing| standing.incident.is_past(&rules(&book, standing), now);
             let past: Vec<IncidentId> =
                 self.alert.standing.values().filter(past).map(|standing| standing.incident.id.clone()).collect();
             for id in past {
@@ -425,6 +530,9 @@ impl Engine {
     /// Whether [`Self::watch`] has anything to do.
     pub(crate) fn watch_due(&self, now: UtcMicros) -> bool {
         let desk = &self.alert;
+        if desk.still {
+            return false;
+        }
         if desk.not_before.is_some_and(|at| now < at) {
             return false;
         }
@@ -435,27 +543,10 @@ impl Engine {
 
     /// When [`Self::watch`] has something to do without any result.
     pub(crate) fn next_watch(&self) -> Option<UtcMicros> {
+        if self.alert.still {
+            return None;
+        }
         self.alert.not_before.or(self.alert.sweep_due)
-    }
-
-    /// Hands what a person does to an incident.
-    ///
-    /// # Errors
-    /// When there is no such incident, its state does not allow it, or it cannot be written.
-    pub fn act(&mut self, id: &IncidentId, input: Input<'_>, author: &str, now: UtcMicros) -> Result<(), AppError> {
-        let shared = std::sync::Arc::clone(&self.shared);
-        let changes = {
-            let book = shared.book();
-            let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
-            let standing = look.current(id).ok_or_else(|| {
-                AppError::NotFound(format!("there is no incident {id} that is open or ended lately: see `incidents`"))
-            })?;
-            look.handle(standing, &[input], author)
-                .map_err(|refusal| AppError::Conflict(format!("incident {id}: {refusal}")))?;
-            look.changes
-        };
-        self.commit(changes, now)?;
-        Ok(())
     }
 
     /// Writes changes, then takes them over.
@@ -463,12 +554,17 @@ impl Engine {
         if changes.is_empty() {
             return Ok(());
         }
+        let known = |id: &IncidentId| self.alert.standing.contains_key(id) || changes.filed.contains(id);
+        for id in changes.set.keys().filter(|id| !known(id)) {
+            // The next try finds another id: the instant is part of it.
+            if store::incidents::is_taken(self.store.read(), id)? {
+                return Err(StoreError::BadRow { table: "incident", what: format!("id {id} is taken: tried again") });
+            }
+        }
         let shared = std::sync::Arc::clone(&self.shared);
         let due: BTreeMap<&IncidentId, Option<UtcMicros>> = {
             let book = shared.book();
-            let due = |(id, standing): (_, &Standing)| {
-                (id, standing.incident.poll_timeout(&rules(&book, &standing.incident.subject)))
-            };
+            let due = |(id, standing): (_, &Standing)| (id, standing.incident.poll_timeout(&rules(&book, standing)));
             changes.set.iter().map(due).collect()
         };
         let desk = &self.alert;
@@ -478,8 +574,10 @@ impl Engine {
         for id in &changes.gone {
             self.alert.take_out(id);
         }
-        for (_, standing) in changes.set {
-            self.alert.put(standing);
+        for (id, standing) in changes.set {
+            if !changes.filed.contains(&id) {
+                self.alert.put(standing);
+            }
         }
         if told {
             shared.outbox.wake();

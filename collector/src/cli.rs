@@ -224,6 +224,86 @@ pub enum Command {
                             Exit codes: 0 ok, 2 the check loads no page, 6 collector not reached, 8 no such check, profile, region or agent."
     )]
     Vitals(VitalsArgs),
+    /// Lists incidents: what is suspected, open or acknowledged; with --all what is over too.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector incidents\n  sitepulse-collector incidents --all --from -7d --check shop\n  \
+                            sitepulse-collector incidents --json\n\n\
+                            The newest first. With --all it covers 30 days before --to (now) unless --from is given. A suspicion is not confirmed\n\
+                            yet: nobody was told, and it leaves no trace when it is not. --json prints a list; instants are RFC 3339 or null.\n\n\
+                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check or agent."
+    )]
+    Incidents(IncidentsArgs),
+    /// Shows one incident: its evidence, its history, its messages with every attempt to deliver them.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector incident 20261122-4f7k2\n  sitepulse-collector incident 20261122-4f7k2 --json\n  \
+                            sitepulse-collector incident 20261122-4f7k2 --verify\n\n\
+                            Exit codes: 0 ok, 4 --verify: the history is not as it was written, 6 collector not reached, 8 no such incident."
+    )]
+    Incident(IncidentArgs),
+    /// Acknowledges an incident: the ladder of pages pauses.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector ack 20261122-4f7k2\n  sitepulse-collector ack 20261122-4f7k2 --by ana --json\n\n\
+                            Exit codes: 0 ok, 5 it is only suspected, acknowledged already, or over, 6 collector not reached, 8 no such incident."
+    )]
+    Ack(AckArgs),
+    /// Says that an incident is over. It opens again by itself once the evidence was fine and is bad again.
+    #[command(after_help = "Examples:\n  sitepulse-collector resolve 20261122-4f7k2 --by ana\n\n\
+                            Exit codes: 0 ok, 5 it is only suspected, or over, 6 collector not reached, 8 no such incident.")]
+    Resolve(AckArgs),
+    /// Opens an incident again that somebody said was over.
+    #[command(after_help = "Examples:\n  sitepulse-collector reopen 20261122-4f7k2 --by ana\n\n\
+                            Exit codes: 0 ok, 5 it is open, or the evidence is fine and would end it at once, 6 collector not reached,\n\
+                            8 no such incident.")]
+    Reopen(AckArgs),
+    /// Writes a comment into an incident's history.
+    #[command(after_help = "Examples:\n  sitepulse-collector comment 20261122-4f7k2 \"the switch in rack 4\"\n\n\
+                            Exit codes: 0 ok, 2 no text, or too long, 5 it is only suspected, 6 collector not reached, 8 no such incident.")]
+    Comment(CommentArgs),
+    /// Says who works on an incident.
+    #[command(after_help = "Examples:\n  sitepulse-collector assign 20261122-4f7k2 ana\n  \
+                            sitepulse-collector assign 20261122-4f7k2            # nobody any more\n\n\
+                            Exit codes: 0 ok, 5 it is only suspected, 6 collector not reached, 8 no such incident.")]
+    Assign(AssignArgs),
+    /// Writes down what was learned from an incident, instead of what was written before.
+    #[command(
+        name = "post-mortem",
+        after_help = "Examples:\n  sitepulse-collector post-mortem 20261122-4f7k2 learned.md\n  \
+                      sitepulse-collector post-mortem 20261122-4f7k2 < learned.md\n\n\
+                      Each version stays in the history.\n\n\
+                      Exit codes: 0 ok, 2 no text, or too long, 5 it is only suspected, 6 collector not reached, 8 no such incident or file."
+    )]
+    PostMortem(PostMortemArgs),
+    /// Opens an incident that nothing measured tells of.
+    #[command(after_help = "Examples:\n  sitepulse-collector open --title \"mail to customers bounces\"\n  \
+                            sitepulse-collector open --title \"checkout shows wrong prices\" --check shop --severity critical --json\n\n\
+                            It pages by the policy of the check that is named, else by the default one, until somebody resolves it.\n\n\
+                            Exit codes: 0 ok, 2 no title, or no such severity, 6 collector not reached, 8 no such check.")]
+    Open(OpenArgs),
+    /// Keeps pages still for a time, with a reason. Incidents open all the same; what is still due goes out when it ends.
+    #[command(after_help = "Examples:\n  sitepulse-collector silence --check shop --for 2h --reason \"release\"\n  \
+                            sitepulse-collector silence --group web --tag eu --until 2026-11-23T06:00:00Z --reason \"provider works\"\n  \
+                            sitepulse-collector silence --everything --for 30m --reason \"moving the collector\"\n\n\
+                            Whatever one of the names names is silent. --agent is about incidents of the agents themselves. At most 90d.\n\n\
+                            Exit codes: 0 ok, 2 no end, no reason, or nothing named, 5 there are too many, 6 collector not reached, 8 no such\n\
+                            check, group, tag or agent.")]
+    Silence(SilenceArgs),
+    /// Lists silences: those that are not over; with --all every one there was.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector silences\n  sitepulse-collector silences --all --json\n\n\
+                            Exit codes: 0 ok, 6 collector not reached."
+    )]
+    Silences {
+        /// Those that are over too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Ends a silence before its time.
+    #[command(after_help = "Example:\n  sitepulse-collector unsilence s-4f7k2mq\n\n\
+                            Exit codes: 0 ok, 5 it is over, 6 collector not reached, 8 no such silence.")]
+    Unsilence {
+        /// The silence.
+        id: String,
+    },
     /// Stops runs of an agent, a check, or one check on one agent, for a time (1h unless told).
     #[command(
         after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
@@ -293,7 +373,7 @@ pub enum Command {
                             Exit codes: 0 ok, 2 no such severity, 6 collector not reached, 8 no such policy."
     )]
     Escalations(EscalationsArgs),
-    /// Looks through the whole store: every body can be read, counts and timelines are those of the records.
+    /// Looks through the whole store: every body can be read, counts and timelines are those of the records, histories of incidents as written.
     #[command(
         after_help = "Examples:\n  sitepulse-collector verify\n  sitepulse-collector verify --data-dir ./data --json\n\n\
                             It reads the file as it is at one instant, and changes nothing; the collector may run meanwhile.\n\n\
@@ -778,6 +858,132 @@ pub struct VitalsArgs {
     pub by_agent: bool,
 }
 
+/// `incidents`
+#[derive(Debug, Clone, Args)]
+pub struct IncidentsArgs {
+    /// Those that are over too.
+    #[arg(long)]
+    pub all: bool,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// This check's alone.
+    #[arg(long, value_name = "ID")]
+    pub check: Option<String>,
+    /// This agent's alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// This kind's alone: down, regional, degraded, agent_silent, certificate, web_vitals, slo_burn or manual.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub limit: usize,
+}
+
+/// `ack`, `resolve`, `reopen`
+#[derive(Debug, Clone, Args)]
+pub struct AckArgs {
+    /// The incident.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Who does [default: whoever calls: collector:cli, or the token's name].
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `comment`
+#[derive(Debug, Clone, Args)]
+pub struct CommentArgs {
+    /// The incident.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// What to write.
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+}
+
+/// `assign`
+#[derive(Debug, Clone, Args)]
+pub struct AssignArgs {
+    /// The incident.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Who works on it; absent: nobody any more.
+    #[arg(value_name = "USER")]
+    pub to: Option<String>,
+}
+
+/// `post-mortem`
+#[derive(Debug, Clone, Args)]
+pub struct PostMortemArgs {
+    /// The incident.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Where the text is; `-` is stdin.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+}
+
+/// `open`
+#[derive(Debug, Clone, Args)]
+pub struct OpenArgs {
+    /// What it is called, on one line.
+    #[arg(long, value_name = "TEXT")]
+    pub title: String,
+    /// A check that it has to do with.
+    #[arg(long, value_name = "ID")]
+    pub check: Option<String>,
+    /// critical, major, minor or info [default: as the check that is named, when down; else major].
+    #[arg(long, value_name = "SEVERITY")]
+    pub severity: Option<String>,
+}
+
+/// `silence`
+#[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["checks", "groups", "tags", "agents", "everything"])),
+          group(clap::ArgGroup::new("end").required(true).args(["duration", "until"])))]
+pub struct SilenceArgs {
+    /// A check; repeat it for several.
+    #[arg(long = "check", value_name = "ID", conflicts_with = "everything")]
+    pub checks: Vec<String>,
+    /// A group of checks; repeat it for several.
+    #[arg(long = "group", value_name = "GROUP", conflicts_with = "everything")]
+    pub groups: Vec<String>,
+    /// Checks with a tag; repeat it for several.
+    #[arg(long = "tag", value_name = "TAG", conflicts_with = "everything")]
+    pub tags: Vec<String>,
+    /// An agent's own incidents; repeat it for several.
+    #[arg(long = "agent", value_name = "NAME", conflicts_with = "everything")]
+    pub agents: Vec<String>,
+    /// Everything.
+    #[arg(long)]
+    pub everything: bool,
+    /// From when on [default: now].
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<String>,
+    /// For how long, like `2h`: at most 90d.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<String>,
+    /// Until when: at most 90 days after it begins.
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<String>,
+    /// Why; it is shown wherever the silence is.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// `incident`
+#[derive(Debug, Clone, Args)]
+pub struct IncidentArgs {
+    /// The incident.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Tells only whether its history is as it was written, and its newest hash.
+    #[arg(long)]
+    pub verify: bool,
+}
+
 /// What a control event is about.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ScopeArgs {
@@ -937,6 +1143,22 @@ mod tests {
             "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
             "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
             "windows shop --from -7d --to 2027-01-01 --json",
+            "incidents",
+            "incidents --all --from -7d --to now --check shop --agent eu-1 --kind down --limit 5 --json",
+            "incident 20261122-4f7k2 --verify --json",
+            "ack 20261122-4f7k2 --by ana --json",
+            "resolve 20261122-4f7k2",
+            "reopen 20261122-4f7k2",
+            "comment 20261122-4f7k2 text",
+            "assign 20261122-4f7k2 ana",
+            "assign 20261122-4f7k2",
+            "post-mortem 20261122-4f7k2 learned.md",
+            "post-mortem 20261122-4f7k2",
+            "open --title t --check shop --severity critical --json",
+            "silence --check shop --group web --tag eu --agent eu-1 --from now --for 2h --reason r",
+            "silence --everything --until 2027-01-01 --reason r",
+            "silences --all --json",
+            "unsilence s-4f7k2mq",
             "slo",
             "slo shop --history --json",
             "slo --json",
@@ -991,6 +1213,13 @@ mod tests {
             "weight 1",
             "run-now",
             "slo --history",
+            "open",
+            "ack",
+            "silence --for 2h --reason r",
+            "silence --check shop --reason r",
+            "silence --check shop --for 2h",
+            "silence --check shop --everything --for 2h --reason r",
+            "silence --check shop --for 2h --until now --reason r",
             "secret set shop.token hunter2",
             "heartbeat url",
         ] {

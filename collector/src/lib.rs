@@ -28,6 +28,7 @@ pub mod watchdog;
 pub mod writer;
 
 pub mod book;
+pub(crate) mod facts;
 pub mod latency;
 pub mod maintenance;
 pub mod oncall;

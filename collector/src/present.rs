@@ -11,12 +11,14 @@
 pub mod door;
 pub mod route;
 
+pub mod acknowledge;
 pub mod backtest;
 pub mod dto;
 pub mod explain;
 pub mod figure;
 pub mod groups;
 pub mod oncall;
+pub mod incidents;
 pub mod policy;
 pub mod problem;
 pub mod results;

@@ -63,6 +63,8 @@ pub struct Config {
     pub retention: Option<RetentionTexts>,
     /// When results are sealed.
     pub sealing: Option<SealingTexts>,
+    /// The console, as people reach it.
+    pub console: Option<ConsoleTexts>,
     /// When something is an incident that no check says of itself.
     pub incidents: Option<IncidentTexts>,
     /// Who is told, from outside, that this collector is well.
@@ -77,6 +79,14 @@ pub struct WatchdogTexts {
     pub url: String,
     /// How often: 1m.
     pub every: Option<String>,
+}
+
+/// The console, as people reach it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleTexts {
+    /// Its address, for links in messages: `https://status.example`.
+    pub url: Option<String>,
 }
 
 /// How long each class of data is kept: a duration of at least two days, or `forever`.
@@ -114,6 +124,21 @@ pub struct SealingTexts {
 }
 
 impl Config {
+    /// Where people reach the console, if that is told.
+    fn console_url(&self, path: Option<&Path>) -> Result<Option<String>, Failure> {
+        let Some(url) = self.console.as_ref().and_then(|console| console.url.clone()) else { return Ok(None) };
+        let uri: Option<axum::http::Uri> = url.parse().ok();
+        let fits = uri.is_some_and(|uri| {
+            let scheme = matches!(uri.scheme_str(), Some("https" | "http"));
+            scheme && uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'))
+        });
+        if !fits || url.contains('#') {
+            let (exit, place) = place(false, "console.url", path);
+            return Err(Failure::new(exit, format!("{place}: {url:?} is no address, like https://status.example")));
+        }
+        Ok(Some(url))
+    }
+
     /// What the life of results is ruled by.
     fn life(&self, path: Option<&Path>) -> Result<Life, Failure> {
         let bad = |key: &str, why: String| {
@@ -204,6 +229,7 @@ struct Settings {
     tls: Option<TlsFiles>,
     log: Option<String>,
     life: Life,
+    console: Option<String>,
     incidents: signals::Settings,
     watchdog: Option<Watchdog>,
 }
@@ -218,6 +244,7 @@ impl Settings {
         let http = address("http", args.http.as_deref(), config.http.as_deref(), HTTP_DEFAULT, from)?;
         let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
         let life = config.life(from)?;
+        let console = config.console_url(from)?;
         let incidents = config.incidents(from)?;
         let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
         let watchdog = watchdog.map_err(|(key, why)| {
@@ -243,6 +270,7 @@ impl Settings {
             tls: config.http_tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key }),
             log: config.log,
             life,
+            console,
             incidents,
             watchdog,
         })
@@ -346,6 +374,7 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
     let tasks = TaskSet::new();
     let notifier = Notifier::from_env();
     let url = http.url();
+    app.shared().links.set_console(Some(settings.console.as_deref().unwrap_or(&url)));
     let router = route::router(Present::new(app.clone(), url.clone(), stopping.clone()));
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));

@@ -1,15 +1,19 @@
 //! Who is told of a step, and what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::escalation::{EscalationPolicy, Target};
-use sitepulse_model::incident::{IncidentId, NoticeEvent, Severity, Subject};
+use sitepulse_model::id::CheckNo;
+use sitepulse_model::incident::{IncidentId, IncidentKind, NoticeEvent, Severity, Subject};
 use sitepulse_model::notice::{Context, IncidentFacts, Notice, Recipient};
 use sitepulse_model::time::UtcMicros;
 
-use super::{About, Desk, HeldMessage, Record, Standing};
+use super::{About, Desk, HeldMessage, Record, Standing, evidence, signals};
 use crate::book::Book;
 use crate::outbox::DeliveryKey;
+
+/// Most checks that a message names.
+const CHECKS_MAX: usize = 100;
 
 /// A channel that a step goes out by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +185,10 @@ pub(crate) fn facts(book: &Book, standing: &Standing) -> IncidentFacts {
         Subject::Check(number) => check = book.check(*number).map(|check| check.id.to_string()),
         Subject::Agent(number) => agent = book.agent(*number).map(|agent| agent.name.to_string()),
         Subject::Slo(id) => slo = Some(id.clone()),
-        Subject::Manual(_) => {}
+        Subject::Manual(_) => {
+            let named = standing.about.check.and_then(|number| book.check(CheckNo(number)));
+            check = named.map(|check| check.id.to_string());
+        }
     }
     let life = &incident.life;
     IncidentFacts {
@@ -200,22 +207,71 @@ pub(crate) fn facts(book: &Book, standing: &Standing) -> IncidentFacts {
     }
 }
 
-/// What a message says.
+/// What a woken person needs beside the incident, but for what each channel has of its own.
+pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMicros) -> Context {
+    let incident = &standing.incident;
+    let check = match &incident.subject {
+        Subject::Check(number) => book.check(*number),
+        Subject::Manual(_) => standing.about.check.and_then(|number| book.check(CheckNo(number))),
+        Subject::Agent(_) | Subject::Slo(_) => None,
+    };
+    let life = &incident.life;
+    let mut context = Context {
+        target: check.map(|check| check.newest().definition.kind.describe()),
+        title: standing.about.title.clone(),
+        by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
+        link: desk.links.incident(&incident.id.0),
+        ..signals::context(book, desk, &incident.subject, incident.kind, now)
+    };
+    match &incident.subject {
+        Subject::Check(_) => {
+            let evidence = evidence::of(book, standing, now);
+            let all: BTreeSet<&str> = evidence.votes.iter().map(|vote| vote.region.as_str()).collect();
+            context.regions_of = u32::try_from(all.len()).unwrap_or(u32::MAX);
+            let wanted = if incident.kind == IncidentKind::Degraded { "degraded" } else { "down" };
+            let theirs = || evidence.votes.iter().filter(|vote| vote.vote == wanted);
+            let regions: BTreeSet<&str> = theirs().map(|vote| vote.region.as_str()).collect();
+            context.regions = regions.into_iter().map(str::to_owned).collect();
+            // The oldest of the newest failing results: the others may be of what followed.
+            let mut results: Vec<_> = theirs().filter_map(|vote| vote.result.as_ref()).collect();
+            results.sort_by(|a, b| a.slot.cmp(&b.slot));
+            if let Some(result) = results.iter().find(|result| result.cause.is_some()) {
+                context.phase.clone_from(&result.phase);
+                context.cause.clone_from(&result.cause);
+                context.explanation = Some(result.detail.clone()).filter(|detail| !detail.is_empty());
+            }
+        }
+        Subject::Agent(number) => {
+            if let Some(agent) = book.agent(*number) {
+                context.regions = vec![agent.region.to_string()];
+                if context.checks.is_empty() {
+                    context.checks = evidence::runs(book, agent);
+                }
+            }
+        }
+        Subject::Slo(_) | Subject::Manual(_) => {}
+    }
+    context.checks.truncate(CHECKS_MAX);
+    context
+}
+
+/// What a message says to a channel.
 pub(super) fn notice(
     book: &Book,
     desk: &Desk,
-    standing: &Standing,
+    (standing, context): (&Standing, &Context),
     key: &DeliveryKey,
     event: NoticeEvent,
     now: UtcMicros,
 ) -> Notice {
     let incident = facts(book, standing);
-    let life = &standing.incident.life;
-    let context = Context {
-        title: standing.about.title.clone(),
-        by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
-        link: desk.console.as_ref().map(|url| format!("{url}/incidents/{}", incident.id)),
-        ..super::signals::context(book, desk, &standing.incident.subject, standing.incident.kind, now)
+    let asks = match event {
+        NoticeEvent::Opened | NoticeEvent::Escalated => true,
+        NoticeEvent::Acknowledged | NoticeEvent::Resolved | NoticeEvent::Test => false,
     };
+    let mut context = context.clone();
+    if asks {
+        context.acknowledge_link = desk.links.acknowledge(&standing.incident.id, &key.channel, now);
+    }
     Notice { event, key: key.to_string(), step: key.step, at: now, incident, context }
 }

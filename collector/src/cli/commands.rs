@@ -6,12 +6,14 @@ mod backup;
 mod exchange;
 mod explain;
 mod groups;
+mod incidents;
 mod latency;
 mod on_demand;
 mod oncall;
 mod policy;
 mod report;
 mod results;
+mod silences;
 mod slo;
 mod verify;
 mod vitals;
@@ -75,6 +77,18 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Latency(args) => client_side(latency::latency(&global, args)),
         Command::Windows(args) => client_side(windows::windows(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
+        Command::Incidents(args) => client_side(incidents::incidents(&global, args)),
+        Command::Incident(args) => with_exit(incidents::incident(&global, args)),
+        Command::Ack(args) => client_side(incidents::acts::ack(&global, args)),
+        Command::Resolve(args) => client_side(incidents::acts::resolve(&global, args)),
+        Command::Reopen(args) => client_side(incidents::acts::reopen(&global, args)),
+        Command::Comment(args) => client_side(incidents::acts::comment(&global, args)),
+        Command::Assign(args) => client_side(incidents::acts::assign(&global, args)),
+        Command::PostMortem(args) => client_side(incidents::acts::post_mortem(&global, args)),
+        Command::Open(args) => client_side(incidents::acts::open(&global, args)),
+        Command::Silence(args) => client_side(silences::silence(&global, args)),
+        Command::Silences { all } => client_side(silences::silences(&global, all)),
+        Command::Unsilence { id } => client_side(silences::unsilence(&global, id)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
         Command::Weight(args) => client_side(weight(&global, args)),

@@ -2,7 +2,9 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod incidents;
 pub mod latency;
+pub mod silences;
 pub mod slo;
 pub mod vitals;
 

@@ -273,7 +273,7 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=300")], text).into_response()
 }
 
-fn html(status: StatusCode, lang: Language, page: &impl Template) -> Answer<Response> {
+pub(super) fn html(status: StatusCode, lang: Language, page: &impl Template) -> Answer<Response> {
     let text = page.render().map_err(|_| broken_template())?;
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -293,7 +293,7 @@ fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue>
         .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))
 }
 
-fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
+pub(super) fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
     asked.and_then(Language::of_tag).unwrap_or_else(|| {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         Language::negotiate(accepted.unwrap_or_default())

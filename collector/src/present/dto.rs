@@ -5,6 +5,7 @@
 pub mod amendments;
 pub mod exchange;
 pub mod oncall;
+pub mod incidents;
 pub mod policy;
 pub mod slo;
 pub mod vitals;

@@ -63,6 +63,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Whether it says that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        self.code == Code::NotFound
+    }
+
     /// A problem with one sentence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new() }

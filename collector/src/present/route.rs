@@ -14,7 +14,8 @@ use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, api, backtest, console, explain, groups, health, metrics, oncall, ping, policy, results, sla_report,
+    Present, acknowledge, api, backtest, console, explain, groups, health, metrics, oncall, ping, policy, results,
+    sla_report,
     windows,
 };
 
@@ -99,6 +100,9 @@ pub fn routes() -> Vec<Route> {
         change("/ping/{token}", Scope::Public, ping::success),
         read("/ping/{token}/{action}", Scope::Public, ping::action),
         change("/ping/{token}/{action}", Scope::Public, ping::action),
+        // The signed token in the path is the authority.
+        read("/a/{token}", Scope::Public, acknowledge::show),
+        change("/a/{token}", Scope::Public, acknowledge::take),
         read("/api/v1/checks", Scope::Read, api::checks),
         read("/api/v1/checks/{id}", Scope::Read, api::check),
         read("/api/v1/checks/{id}/heartbeat", Scope::Admin, api::heartbeat),
@@ -122,6 +126,13 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/windows", Scope::Read, windows::windows),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),
+        read("/api/v1/incidents", Scope::Read, api::incidents::incidents),
+        read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
+        change("/api/v1/incidents", Scope::Admin, api::incidents::open),
+        change("/api/v1/incidents/{id}/acts", Scope::Admin, api::incidents::act),
+        read("/api/v1/silences", Scope::Read, api::silences::silences),
+        change("/api/v1/silences", Scope::Admin, api::silences::silence),
+        remove("/api/v1/silences/{id}", Scope::Admin, api::silences::unsilence),
         read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),

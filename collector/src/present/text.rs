@@ -3,6 +3,7 @@
 pub mod amendments;
 pub mod backtest;
 pub mod explain;
+pub mod incidents;
 pub mod latency;
 pub mod policy;
 pub mod slo;
@@ -13,6 +14,7 @@ use sitepulse_model::record::{FactKey, Phase};
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
+use self::incidents::IncidentTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
@@ -183,6 +185,8 @@ pub struct Texts {
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
+    /// Incidents.
+    pub incidents: &'static IncidentTexts,
     pub backtest: &'static BacktestTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
@@ -314,6 +318,7 @@ pub static EN: Texts = Texts {
     policies: &policy::EN,
     vitals: &vitals::EN,
     ledger: &amendments::EN,
+    incidents: &incidents::EN,
     backtest: &backtest::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
@@ -501,6 +506,7 @@ pub static FR: Texts = Texts {
     policies: &policy::FR,
     vitals: &vitals::FR,
     ledger: &amendments::FR,
+    incidents: &incidents::FR,
     backtest: &backtest::FR,
     explain: &explain::FR,
     phase: |phase| match phase {

@@ -13,7 +13,8 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::seal::{self, PairKey};
 use super::series::{self, Sealed};
-use super::{StoreError, Tables, mend, records, rollup, rows, vital_days};
+use super::{StoreError, Tables, incidents, mend, records, rollup, rows, vital_days};
+use crate::alert::integrity;
 use crate::latency::{Day, DayLatencies, Hour, Sample};
 use crate::seal::{Intervals, last_slot};
 
@@ -34,6 +35,8 @@ pub(crate) struct Verified {
     pub(crate) unsealed: u64,
     /// Rows of sketches: latencies of days by the hour and as a whole, vitals of days.
     pub(crate) rollups: u64,
+    /// Incidents, whose histories were looked through.
+    pub(crate) incidents: u64,
     /// What is wrong: the first of it, and how much in all.
     pub(crate) problems: Vec<String>,
     pub(crate) problems_count: u64,
@@ -93,6 +96,19 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
         }
         Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
         Err(error) => return Err(error),
+    }
+    for id in incidents::ids(tables)? {
+        found.incidents += 1;
+        match incidents::one(tables, &id) {
+            Ok(Some(standing)) => {
+                if let Some(fault) = integrity::of(&standing, &incidents::entries(tables, &id)?).fault {
+                    found.problem(format!("incident {id}: {fault}"));
+                }
+            }
+            Ok(None) => {}
+            Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
+            Err(error) => return Err(error),
+        }
     }
     Ok(found)
 }

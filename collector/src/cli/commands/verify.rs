@@ -19,6 +19,7 @@ struct VerifiedView {
     records_expired: u64,
     records_unsealed: u64,
     rollups: u64,
+    incidents: u64,
     problems: Vec<String>,
     problems_count: u64,
 }
@@ -42,13 +43,14 @@ pub(super) fn verify(global: &Global) -> Result<Exit, Failure> {
             records_expired: found.expired,
             records_unsealed: found.unsealed,
             rollups: found.rollups,
+            incidents: found.incidents,
             problems: found.problems,
             problems_count: found.problems_count,
         })?;
     } else {
         let mut text = format!(
-            "{file}\n{} records in {} chunks of {} pairs, {} not sealed yet, {} gone by their age; {} days of sketches\n",
-            found.sealed, found.chunks, found.pairs, found.unsealed, found.expired, found.rollups
+            "{file}\n{} records in {} chunks of {} pairs, {} not sealed yet, {} gone by their age; {} days of sketches\n{} incidents with their histories\n",
+            found.sealed, found.chunks, found.pairs, found.unsealed, found.expired, found.rollups, found.incidents
         );
         for problem in &found.problems {
             text.push_str(&format!("- {problem}\n"));

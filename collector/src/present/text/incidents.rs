@@ -1,0 +1,247 @@
+//! The words of incidents.
+
+use crate::present::dto::incidents::{EntryView, StepView};
+
+/// Every text about incidents.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "a field's name is its English text")]
+pub struct IncidentTexts {
+    pub incidents: &'static str,
+    pub incident: &'static str,
+    pub none: &'static str,
+    /// By the word of the JSON, which is given back where it is none of them.
+    pub kind: fn(&str) -> String,
+    pub state: fn(&str) -> String,
+    pub severity: fn(&str) -> String,
+    /// What pages wait for.
+    pub held: fn(&str) -> String,
+    pub flapping: &'static str,
+    pub reopened: fn(u32) -> String,
+    /// An entry of the history as a sentence.
+    pub entry: fn(&EntryView) -> String,
+    /// Who wrote an entry.
+    pub author: fn(&str) -> String,
+    pub since: &'static str,
+    pub opened: &'static str,
+    pub acknowledged: &'static str,
+    pub resolved: &'static str,
+    pub lasted: &'static str,
+    pub assignee: &'static str,
+    pub nobody: &'static str,
+    pub post_mortem: &'static str,
+    pub history: &'static str,
+    pub messages: &'static str,
+    pub evidence: &'static str,
+    pub intact: fn(u64) -> String,
+    /// Of the page behind an acknowledge link.
+    pub acknowledge: &'static str,
+    pub acknowledge_what: &'static str,
+    pub acknowledge_done: &'static str,
+    pub acknowledge_was: fn(&str) -> String,
+    pub acknowledge_over: &'static str,
+    pub acknowledge_dead: &'static str,
+    pub acknowledge_later: &'static str,
+    pub check: &'static str,
+    pub agent: &'static str,
+}
+
+/// The one of a list of (word, text) that a word has, else the word.
+fn of(word: &str, texts: &[(&str, &str)]) -> String {
+    texts.iter().find(|(known, _)| *known == word).map_or(word, |(_, text)| text).to_owned()
+}
+
+fn step_en(step: &StepView) -> String {
+    let told = match step.channels.as_slice() {
+        [] => "nobody was reached".to_owned(),
+        channels => format!("told {}", channels.join(", ")),
+    };
+    let level = step.level.map_or_else(String::new, |level| match step.round {
+        0 | 1 => format!(", level {level}"),
+        round => format!(", level {level}, round {round}"),
+    });
+    let unreached = step.unreached.iter().map(|why| format!("; not told: {why}")).collect::<String>();
+    format!("Step {} ({}{level}): {told}{unreached}", step.number, step.event)
+}
+
+fn step_fr(step: &StepView) -> String {
+    let event = of(
+        &step.event,
+        &[
+            ("opened", "ouverture"),
+            ("escalated", "escalade"),
+            ("acknowledged", "prise en charge"),
+            ("resolved", "résolution"),
+        ],
+    );
+    let told = match step.channels.as_slice() {
+        [] => "personne n’a été joint".to_owned(),
+        channels => format!("prévenus : {}", channels.join(", ")),
+    };
+    let level = step.level.map_or_else(String::new, |level| match step.round {
+        0 | 1 => format!(", niveau {level}"),
+        round => format!(", niveau {level}, tour {round}"),
+    });
+    let unreached = step.unreached.iter().map(|why| format!(" ; non prévenu : {why}")).collect::<String>();
+    format!("Étape {} ({event}{level}) : {told}{unreached}", step.number)
+}
+
+fn entry_en(entry: &EntryView) -> String {
+    let text = entry.text.as_deref();
+    let by = |what: &str| {
+        entry.by.as_ref().map_or_else(|| format!("{what} by the evidence"), |by| format!("{what} by {by}"))
+    };
+    match entry.action.as_str() {
+        "opened" => format!("Opened, {}", entry.severity.as_deref().unwrap_or_default()),
+        "reopened" => by("Opened again"),
+        "severity" => format!("Got worse: {}", entry.severity.as_deref().unwrap_or_default()),
+        "flapping" => "Flaps: it stays open and pages once".into(),
+        "settled" => "Flaps no more".into(),
+        "held" => format!("Pages wait: {}", (EN.held)(entry.reason.as_deref().unwrap_or_default())),
+        "released" => "Pages wait no more".into(),
+        "acknowledged" => by("Acknowledged"),
+        "acknowledgement_expired" => "The acknowledgement's pause is over: the ladder goes on".into(),
+        "resolved" => by("Resolved"),
+        "step" => entry.step.as_ref().map(step_en).unwrap_or_default(),
+        "evidence" => "Evidence kept".into(),
+        "comment" => text.unwrap_or_default().to_owned(),
+        "assigned" => text.map_or_else(|| "Assigned to nobody".into(), |to| format!("Assigned to {to}")),
+        "post_mortem" => "Post-mortem written".into(),
+        _ => "This row cannot be read: it was damaged or changed".into(),
+    }
+}
+
+fn entry_fr(entry: &EntryView) -> String {
+    let text = entry.text.as_deref();
+    let by = |what: &str| {
+        entry.by.as_ref().map_or_else(|| format!("{what} d’après les mesures"), |by| format!("{what} par {by}"))
+    };
+    let severity = || (FR.severity)(entry.severity.as_deref().unwrap_or_default());
+    match entry.action.as_str() {
+        "opened" => format!("Ouvert, {}", severity()),
+        "reopened" => by("Rouvert"),
+        "severity" => format!("Aggravé : {}", severity()),
+        "flapping" => "Instable : reste ouvert et n’alerte qu’une fois".into(),
+        "settled" => "N’est plus instable".into(),
+        "held" => format!("Alertes retenues : {}", (FR.held)(entry.reason.as_deref().unwrap_or_default())),
+        "released" => "Alertes libérées".into(),
+        "acknowledged" => by("Pris en charge"),
+        "acknowledgement_expired" => "La pause de la prise en charge est finie : l’escalade reprend".into(),
+        "resolved" => by("Résolu"),
+        "step" => entry.step.as_ref().map(step_fr).unwrap_or_default(),
+        "evidence" => "Preuves conservées".into(),
+        "comment" => text.unwrap_or_default().to_owned(),
+        "assigned" => text.map_or_else(|| "Attribué à personne".into(), |to| format!("Attribué à {to}")),
+        "post_mortem" => "Post-mortem rédigé".into(),
+        _ => "Cette ligne est illisible : elle a été abîmée ou modifiée".into(),
+    }
+}
+
+/// English.
+pub static EN: IncidentTexts = IncidentTexts {
+    incidents: "Incidents",
+    incident: "Incident",
+    none: "No incident is open.",
+    kind: |word| {
+        of(
+            word,
+            &[
+                ("agent_silent", "agent silent"),
+                ("certificate", "certificate expires"),
+                ("web_vitals", "web vitals"),
+                ("slo_burn", "error budget burns"),
+            ],
+        )
+    },
+    state: str::to_owned,
+    severity: str::to_owned,
+    held: |word| of(word, &[("maintenance", "maintenance"), ("silence", "silenced"), ("parent", "a parent is down")]),
+    flapping: "flapping",
+    reopened: |n| if n == 1 { "opened again once".into() } else { format!("opened again {n} times") },
+    entry: entry_en,
+    author: |author| of(author, &[("evidence", "evidence")]),
+    since: "Since",
+    opened: "Opened",
+    acknowledged: "Acknowledged",
+    resolved: "Resolved",
+    lasted: "Lasted",
+    assignee: "Assignee",
+    nobody: "nobody",
+    post_mortem: "Post-mortem",
+    history: "History",
+    messages: "Messages",
+    evidence: "Evidence",
+    intact: |n| format!("All {n} entries are as they were written."),
+    acknowledge: "Acknowledge",
+    acknowledge_what: "Whoever acknowledges takes the incident: nobody else is paged for now.",
+    acknowledge_done: "It is yours: the escalation pauses.",
+    acknowledge_was: |by| format!("{by} has it already."),
+    acknowledge_over: "The incident is over: there is nothing to acknowledge.",
+    acknowledge_dead: "This link does not work, or no longer.",
+    acknowledge_later: "The collector could not write it down. Try again in a moment.",
+    check: "Check",
+    agent: "Agent",
+};
+
+/// French.
+pub static FR: IncidentTexts = IncidentTexts {
+    incidents: "Incidents",
+    incident: "Incident",
+    none: "Aucun incident n’est ouvert.",
+    kind: |word| {
+        of(
+            word,
+            &[
+                ("down", "en panne"),
+                ("regional", "régional"),
+                ("degraded", "dégradé"),
+                ("agent_silent", "agent muet"),
+                ("certificate", "certificat expirant"),
+                ("web_vitals", "signaux web"),
+                ("slo_burn", "budget d’erreur consommé"),
+                ("manual", "manuel"),
+            ],
+        )
+    },
+    state: |word| {
+        of(
+            word,
+            &[
+                ("suspected", "suspecté"),
+                ("open", "ouvert"),
+                ("acknowledged", "pris en charge"),
+                ("resolved", "résolu"),
+            ],
+        )
+    },
+    severity: |word| {
+        of(word, &[("critical", "critique"), ("major", "majeur"), ("minor", "mineur"), ("info", "information")])
+    },
+    held: |word| {
+        of(word, &[("maintenance", "maintenance"), ("silence", "mis en silence"), ("parent", "un parent est en panne")])
+    },
+    flapping: "instable",
+    reopened: |n| if n == 1 { "rouvert une fois".into() } else { format!("rouvert {n} fois") },
+    entry: entry_fr,
+    author: |author| of(author, &[("evidence", "mesures")]),
+    since: "Depuis",
+    opened: "Ouvert",
+    acknowledged: "Pris en charge",
+    resolved: "Résolu",
+    lasted: "Durée",
+    assignee: "Attribué à",
+    nobody: "personne",
+    post_mortem: "Post-mortem",
+    history: "Historique",
+    messages: "Messages",
+    evidence: "Preuves",
+    intact: |n| format!("Les {n} entrées sont telles qu’elles ont été écrites."),
+    acknowledge: "Prendre en charge",
+    acknowledge_what: "Qui prend en charge l’incident s’en occupe : personne d’autre n’est alerté pour l’instant.",
+    acknowledge_done: "Il est à vous : l’escalade est en pause.",
+    acknowledge_was: |by| format!("{by} s’en occupe déjà."),
+    acknowledge_over: "L’incident est terminé : il n’y a plus rien à prendre en charge.",
+    acknowledge_dead: "Ce lien ne fonctionne pas, ou plus.",
+    acknowledge_later: "Le collecteur n’a pas pu l’enregistrer. Réessayez dans un instant.",
+    check: "Contrôle",
+    agent: "Agent",
+};
