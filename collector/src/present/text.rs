@@ -3,6 +3,7 @@
 pub mod amendments;
 pub mod backtest;
 pub mod explain;
+pub mod incidents;
 pub mod latency;
 pub mod policy;
 pub mod slo;
@@ -15,6 +16,7 @@ use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
+use self::incidents::IncidentTexts;
 use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
 
@@ -175,6 +177,7 @@ pub struct Texts {
     pub fact_body_bytes: &'static str,
     pub fact_certificate_expires: &'static str,
     /// The words of promises and their error budgets.
+    pub incidents: &'static IncidentTexts,
     pub slo: &'static SloTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
@@ -309,6 +312,7 @@ pub static EN: Texts = Texts {
     fact_status: "Status",
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
+    incidents: &incidents::EN,
     slo: &slo::EN,
     latency: &latency::EN,
     policies: &policy::EN,
@@ -496,6 +500,7 @@ pub static FR: Texts = Texts {
     fact_status: "Statut",
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
+    incidents: &incidents::FR,
     slo: &slo::FR,
     latency: &latency::FR,
     policies: &policy::FR,
