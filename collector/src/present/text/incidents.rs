@@ -2,6 +2,8 @@
 
 use sitepulse_model::incident::{HoldReason, IncidentKind, IncidentState, NoticeEvent, Severity};
 
+use crate::present::dto::incidents::EntryView;
+
 /// Every text about incidents.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "a field's name is its English text")]
@@ -54,6 +56,7 @@ pub struct IncidentTexts {
     pub mttr: &'static str,
     pub votes: &'static str,
     pub vote: &'static str,
+    pub french: bool,
     pub kind: fn(IncidentKind) -> &'static str,
     pub severity: fn(Severity) -> &'static str,
     pub in_state: fn(IncidentState) -> &'static str,
@@ -140,6 +143,7 @@ pub static EN: IncidentTexts = IncidentTexts {
     mttr: "Time to resolve, mean",
     votes: "Votes",
     vote: "Vote",
+    french: false,
     kind: |kind| match kind {
         IncidentKind::Down => "down",
         IncidentKind::Regional => "regional outage",
@@ -257,6 +261,7 @@ pub static FR: IncidentTexts = IncidentTexts {
     mttr: "Délai moyen de résolution",
     votes: "Votes",
     vote: "Vote",
+    french: true,
     kind: |kind| match kind {
         IncidentKind::Down => "en panne",
         IncidentKind::Regional => "panne régionale",
@@ -319,3 +324,42 @@ pub static FR: IncidentTexts = IncidentTexts {
     silences: "Mises en sourdine",
     no_silences: "Rien n’est en sourdine",
 };
+
+impl IncidentTexts {
+    /// A row of the history as a sentence.
+    pub fn action(&self, entry: &EntryView) -> String {
+        let words = |en: &str, fr: &str| if self.french { fr.to_owned() } else { en.to_owned() };
+        let severity = || entry.severity.as_deref().and_then(Severity::parse).map_or("", self.severity);
+        match entry.action.as_str() {
+            "opened" => format!("{}, {}", words("Confirmed", "Confirmé"), severity()),
+            "reopened" => words("Opened again", "Rouvert"),
+            "severity" => format!("{} {}", words("Now", "Désormais"), severity()),
+            "flapping" => words("Flaps: stays open over later edges", "Instable : reste ouvert malgré les alternances"),
+            "settled" => words("Flaps no more", "De nouveau stable"),
+            "held" => entry
+                .reason
+                .as_deref()
+                .and_then(HoldReason::parse)
+                .map_or_else(String::new, |reason| (self.held)(reason).to_owned()),
+            "released" => words("Pages go out again", "Les alertes repartent"),
+            "acknowledged" => words("Acknowledged", "Pris en charge"),
+            "acknowledgement_expired" => words(
+                "The acknowledgement’s pause is over: the escalation goes on",
+                "La pause de prise en charge est finie : l’escalade reprend",
+            ),
+            "resolved" => words("Resolved", "Résolu"),
+            "step" => {
+                let event = entry.step.as_ref().and_then(|step| NoticeEvent::parse(&step.event)).map_or("", self.event);
+                let level = entry.step.as_ref().and_then(|step| step.level);
+                let level = level.map(|level| format!(", {}", (self.level)(level as usize).to_lowercase()));
+                format!("{} ({event}{})", words("Message", "Message"), level.unwrap_or_default())
+            }
+            "evidence" => words("Evidence kept", "Éléments de preuve conservés"),
+            "comment" => words("Comment", "Commentaire"),
+            "assigned" => words("Assigned", "Attribué"),
+            "post_mortem" => words("Post-mortem written", "Retour d’expérience rédigé"),
+            "unreadable" => words("This row cannot be read", "Cette ligne est illisible"),
+            other => other.replace('_', " "),
+        }
+    }
+}
