@@ -8,6 +8,8 @@
 //!
 //! Architecture invariant: only what is present is asked here. A result that came in late counts for figures, and pages nobody.
 
+pub mod evidence;
+pub mod integrity;
 pub(crate) mod recipients;
 pub(crate) mod signals;
 
@@ -19,7 +21,7 @@ use sitepulse_model::id::{AgentNo, Bucket, CheckNo, fnv1a_of};
 use sitepulse_model::incident::machine::{
     Entry, FLAP_WINDOW_US, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules,
 };
-use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, NoticeEvent, Subject};
+use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
 use sitepulse_model::record;
 use sitepulse_model::time::UtcMicros;
 
@@ -28,6 +30,8 @@ use crate::book::Book;
 use crate::engine::Engine;
 use crate::outbox::{DeliveryKey, DeliveryState, Message};
 use crate::store::{self, StoreError, Tables};
+use evidence::Evidence;
+pub(crate) use recipients::facts;
 use signals::Signal;
 
 /// The author of what nobody did.
@@ -50,10 +54,13 @@ pub struct About {
     pub post_mortem: Option<String>,
     /// The channels that were told of it.
     pub told: BTreeSet<String>,
+    /// Of a manual incident: the number of the check that was named with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<u32>,
 }
 
 /// A row of an incident's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
 pub enum Record {
     /// What its machine did.
@@ -78,10 +85,22 @@ pub enum Record {
         /// What.
         text: String,
     },
+    /// Somebody works on it from here on.
+    Assigned {
+        /// Who; `None`: nobody any more.
+        to: Option<String>,
+    },
+    /// What was learned is written down, instead of what was before.
+    PostMortem {
+        /// What.
+        text: String,
+    },
+    /// What was known then.
+    Evidence(Box<Evidence>),
 }
 
 /// A row of an incident's history as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredEntry {
     /// Counts from 1.
     pub number: u64,
@@ -89,8 +108,10 @@ pub struct StoredEntry {
     pub at: UtcMicros,
     /// Who; [`EVIDENCE`] where nobody did.
     pub author: String,
-    /// What.
-    pub record: Record,
+    /// What; `None` where the row cannot be read.
+    pub record: Option<Record>,
+    /// Over the entry before and this one.
+    pub hash: Vec<u8>,
     /// Whether it and all before it are as they were written.
     pub intact: bool,
 }
@@ -137,6 +158,8 @@ pub(crate) struct Desk {
     pub(crate) present: signals::Present,
     sweep_due: Option<UtcMicros>,
     not_before: Option<UtcMicros>,
+    /// Nothing is looked at: no server runs.
+    pub(crate) still: bool,
     /// Where the console is, for links in messages.
     pub(crate) console: Option<String>,
 }
@@ -225,6 +248,16 @@ pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject) -> Option<&'b Esc
         .and_then(|id| escalations.current(id))
         .or_else(|| escalations.living().map(|(_, policy)| policy).find(|policy| policy.body.default))
         .map(|revised| &revised.body)
+}
+
+/// When the next step of an incident's ladder is due; `None`: none is, or its pages are held.
+pub(crate) fn next_step(book: &Book, incident: &Incident) -> Option<UtcMicros> {
+    let life = &incident.life;
+    match life.state {
+        IncidentState::Open if life.held.is_none() => life.ladder.due(policy_of(book, &incident.subject)?),
+        IncidentState::Acknowledged => life.paused_until,
+        IncidentState::Open | IncidentState::Suspected | IncidentState::Resolved => None,
+    }
 }
 
 fn rules<'b>(book: &'b Book, subject: &Subject) -> Rules<'b> {
@@ -393,6 +426,9 @@ impl Engine {
     /// Whether [`Self::watch`] has anything to do.
     pub(crate) fn watch_due(&self, now: UtcMicros) -> bool {
         let desk = &self.alert;
+        if desk.still {
+            return false;
+        }
         if desk.not_before.is_some_and(|at| now < at) {
             return false;
         }
@@ -403,6 +439,9 @@ impl Engine {
 
     /// When [`Self::watch`] has something to do without any result.
     pub(crate) fn next_watch(&self) -> Option<UtcMicros> {
+        if self.alert.still {
+            return None;
+        }
         self.alert.not_before.or(self.alert.sweep_due)
     }
 

@@ -185,11 +185,22 @@ struct Inner {
 impl App {
     /// Opens the data directory, creating it and the authority when they are missing. Blocks; takes the directory's lock.
     pub fn open(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError> {
+        Self::open_as(data_dir, now, true)
+    }
+
+    /// As [`Self::open`], for one command while no server runs: nothing is concluded from a present that nobody watches. No incident opens or ends by itself, and
+    /// no step of a ladder is taken; what is due is done by the next server.
+    pub fn open_still(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError> {
+        Self::open_as(data_dir, now, false)
+    }
+
+    fn open_as(data_dir: &Path, now: UtcMicros, watching: bool) -> Result<Self, OpenError> {
         let lock = DataDirLock::acquire_within(data_dir, LOCK_PATIENCE)?;
         let authority = open_authority(data_dir, now)?;
         let owner = crate::enrol::random().map_err(|error| OpenError::System(error.to_string()))?;
         let owner = u64::from_le_bytes(*owner.first_chunk().expect("32 bytes hold 8"));
-        let engine = Engine::open(data_dir, authority, owner, now)?;
+        let mut engine = Engine::open(data_dir, authority, owner, now)?;
+        engine.alert.still = !watching;
         Self::start(engine, data_dir.to_owned(), Some(lock))
     }
 

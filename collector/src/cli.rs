@@ -224,6 +224,22 @@ pub enum Command {
                             Exit codes: 0 ok, 2 the check loads no page, 6 collector not reached, 8 no such check, profile, region or agent."
     )]
     Vitals(VitalsArgs),
+    /// Lists incidents: what is suspected, open or acknowledged; with --all what is over too.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector incidents\n  sitepulse-collector incidents --all --from -7d --check shop\n  \
+                            sitepulse-collector incidents --json\n\n\
+                            The newest first. With --all it covers 30 days before --to (now) unless --from is given. A suspicion is not confirmed\n\
+                            yet: nobody was told, and it leaves no trace when it is not. --json prints a list; instants are RFC 3339 or null.\n\n\
+                            Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check or agent."
+    )]
+    Incidents(IncidentsArgs),
+    /// Shows one incident: its evidence, its history, its messages with every attempt to deliver them.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector incident 20261122-4f7k2\n  sitepulse-collector incident 20261122-4f7k2 --json\n  \
+                            sitepulse-collector incident 20261122-4f7k2 --verify\n\n\
+                            Exit codes: 0 ok, 4 --verify: the history is not as it was written, 6 collector not reached, 8 no such incident."
+    )]
+    Incident(IncidentArgs),
     /// Stops runs of an agent, a check, or one check on one agent, for a time (1h unless told).
     #[command(
         after_help = "Examples:\n  sitepulse-collector suspend --agent eu-west-1 --for 2h --reason \"moving the rack\"\n  \
@@ -656,6 +672,40 @@ pub struct VitalsArgs {
     pub by_agent: bool,
 }
 
+/// `incidents`
+#[derive(Debug, Clone, Args)]
+pub struct IncidentsArgs {
+    /// Those that are over too.
+    #[arg(long)]
+    pub all: bool,
+    /// When.
+    #[command(flatten)]
+    pub period: PeriodArgs,
+    /// This check's alone.
+    #[arg(long, value_name = "ID")]
+    pub check: Option<String>,
+    /// This agent's alone.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// This kind's alone: down, regional, degraded, agent_silent, certificate, web_vitals, slo_burn or manual.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub limit: usize,
+}
+
+/// `incident`
+#[derive(Debug, Clone, Args)]
+pub struct IncidentArgs {
+    /// The incident.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Tells only whether its history is as it was written, and its newest hash.
+    #[arg(long)]
+    pub verify: bool,
+}
+
 /// What a control event is about.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ScopeArgs {
@@ -815,6 +865,9 @@ mod tests {
             "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
             "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
             "windows shop --from -7d --to 2027-01-01 --json",
+            "incidents",
+            "incidents --all --from -7d --to now --check shop --agent eu-1 --kind down --limit 5 --json",
+            "incident 20261122-4f7k2 --verify --json",
             "slo",
             "slo shop --history --json",
             "slo --json",

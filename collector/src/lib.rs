@@ -24,6 +24,7 @@ pub mod secret;
 pub mod writer;
 
 pub mod book;
+pub(crate) mod facts;
 pub mod latency;
 pub mod maintenance;
 pub mod policy;

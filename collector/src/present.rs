@@ -16,6 +16,7 @@ pub mod dto;
 pub mod explain;
 pub mod figure;
 pub mod groups;
+pub mod incidents;
 pub mod policy;
 pub mod problem;
 pub mod results;

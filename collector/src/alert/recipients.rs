@@ -1,6 +1,7 @@
 //! Who is told of a step, and what.
 
 use sitepulse_model::escalation::{EscalationPolicy, Target};
+use sitepulse_model::id::CheckNo;
 use sitepulse_model::incident::{NoticeEvent, Subject};
 use sitepulse_model::notice::{Context, IncidentFacts, Notice};
 use sitepulse_model::time::UtcMicros;
@@ -45,7 +46,10 @@ pub(crate) fn facts(book: &Book, standing: &Standing) -> IncidentFacts {
         Subject::Check(number) => check = book.check(*number).map(|check| check.id.to_string()),
         Subject::Agent(number) => agent = book.agent(*number).map(|agent| agent.name.to_string()),
         Subject::Slo(id) => slo = Some(id.clone()),
-        Subject::Manual(_) => {}
+        Subject::Manual(_) => {
+            let named = standing.about.check.and_then(|number| book.check(CheckNo(number)));
+            check = named.map(|check| check.id.to_string());
+        }
     }
     let life = &incident.life;
     IncidentFacts {

@@ -106,7 +106,7 @@ impl Client {
             return Err(Failure::new(Exit::Unreachable, message));
         }
         let owned = dir.to_path_buf();
-        let app = tokio::task::spawn_blocking(move || App::open(&owned, clock::now()))
+        let app = tokio::task::spawn_blocking(move || App::open_still(&owned, clock::now()))
             .await
             .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?
             .map_err(|error| Failure::new(error.exit(), error.to_string()))?;

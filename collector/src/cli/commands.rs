@@ -6,6 +6,7 @@ mod backup;
 mod exchange;
 mod explain;
 mod groups;
+mod incidents;
 mod latency;
 mod on_demand;
 mod policy;
@@ -73,6 +74,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Latency(args) => client_side(latency::latency(&global, args)),
         Command::Windows(args) => client_side(windows::windows(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
+        Command::Incidents(args) => client_side(incidents::incidents(&global, args)),
+        Command::Incident(args) => with_exit(incidents::incident(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),
         Command::Resume(scope) => client_side(resume(&global, scope)),
         Command::Weight(args) => client_side(weight(&global, args)),

@@ -2,6 +2,7 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod incidents;
 pub mod latency;
 pub mod slo;
 pub mod vitals;

@@ -4,6 +4,7 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod incidents;
 pub mod policy;
 pub mod slo;
 pub mod vitals;

@@ -89,6 +89,9 @@ pub fn routes() -> Vec<Route> {
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/slos", Scope::Read, console::slos_page),
+        read("/incidents", Scope::Read, console::incidents_page),
+        read("/incidents/{id}", Scope::Read, console::incident_page),
+        change("/incidents/{id}/{action}", Scope::Admin, console::act_on_incident),
         read("/checks/{id}/explain", Scope::Read, console::explain_page),
         read("/checks/{id}/backtest", Scope::Read, console::backtest_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
@@ -121,6 +124,8 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/windows", Scope::Read, windows::windows),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),
+        read("/api/v1/incidents", Scope::Read, api::incidents::incidents),
+        read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
         read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),

@@ -1,5 +1,6 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod alerting;
 pub mod amendments;
 pub mod backtest;
 pub mod explain;
@@ -14,9 +15,10 @@ use sitepulse_model::record::{FactKey, Phase};
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
+use self::alerting::AlertingTexts;
+use self::incidents::IncidentTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
-use self::incidents::IncidentTexts;
 use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
 
@@ -177,7 +179,7 @@ pub struct Texts {
     pub fact_body_bytes: &'static str,
     pub fact_certificate_expires: &'static str,
     /// The words of promises and their error budgets.
-    pub incidents: &'static IncidentTexts,
+    pub alerting: &'static AlertingTexts,
     pub slo: &'static SloTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
@@ -186,6 +188,8 @@ pub struct Texts {
     /// The words of a page's vitals.
     pub vitals: &'static VitalsTexts,
     pub ledger: &'static LedgerTexts,
+    /// Incidents.
+    pub incidents: &'static IncidentTexts,
     pub backtest: &'static BacktestTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
@@ -312,12 +316,13 @@ pub static EN: Texts = Texts {
     fact_status: "Status",
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
-    incidents: &incidents::EN,
+    alerting: &alerting::EN,
     slo: &slo::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
     ledger: &amendments::EN,
+    incidents: &incidents::EN,
     backtest: &backtest::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
@@ -500,12 +505,13 @@ pub static FR: Texts = Texts {
     fact_status: "Statut",
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
-    incidents: &incidents::FR,
+    alerting: &alerting::FR,
     slo: &slo::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,
     ledger: &amendments::FR,
+    incidents: &incidents::FR,
     backtest: &backtest::FR,
     explain: &explain::FR,
     phase: |phase| match phase {

@@ -6,18 +6,18 @@ pub mod vitals;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use sitepulse_daemon::instant;
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, Scope, Suspension, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
-use sitepulse_model::record::{FactKey, FactValue, Facts, MissedCause, Phases, ProbeResult};
+use sitepulse_model::record::{FactKey, Facts, MissedCause, Phases, ProbeResult};
 use sitepulse_model::sla::{Account, Figures, Together};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
 use crate::app::{FieldDiff, Plan, PlanStep};
 use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, Gathered, last_seen};
+use crate::facts;
 use crate::heartbeat::StoredPing;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::present::dto::{
@@ -223,36 +223,7 @@ fn phases_us_view(phases: &Phases) -> PhasesUsView {
 
 /// What the protocol told, by name, but for documents; a fact that may come several times is a list.
 pub fn facts_view(facts: &Facts) -> FactsView {
-    let mut view = FactsView::new();
-    let mut set = |key: &str, value: Value| view.insert(key.to_owned(), value);
-    if let Some(status) = facts.status {
-        set("status", status.into());
-    }
-    if let Some(bytes) = facts.body_bytes {
-        set("body_bytes", bytes.into());
-    }
-    if let Some(at) = facts.certificate_expires {
-        set("certificate_expires", instant::format(at).into());
-    }
-    for fact in facts.more.iter().filter(|fact| !fact.key.is_document()) {
-        let value = match &fact.value {
-            FactValue::Number(seconds) if fact.key.is_instant() => {
-                instant::format(UtcMicros(seconds.saturating_mul(1_000_000))).into()
-            }
-            FactValue::Number(number) => Value::from(*number),
-            FactValue::Text(text) => Value::from(text.clone()),
-        };
-        match view.get_mut(fact.key.as_str()) {
-            Some(Value::Array(list)) => list.push(value),
-            Some(_) | None if fact.key.is_list() => {
-                view.insert(fact.key.to_string(), Value::Array(vec![value]));
-            }
-            Some(_) | None => {
-                view.insert(fact.key.to_string(), value);
-            }
-        }
-    }
-    view
+    facts::by_name(facts)
 }
 
 /// What a run found, as JSON.

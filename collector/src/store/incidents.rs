@@ -9,18 +9,19 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::{StoreError, Tables};
 use crate::alert::{About, Record, Standing, StoredEntry};
+use crate::outbox::Logged;
 
 fn bad(table: &'static str, what: impl ToString) -> StoreError {
     StoreError::BadRow { table, what: what.to_string() }
 }
 
-/// An incident's subject as columns: its code, check, agent, object.
-fn columns(subject: &Subject) -> (u8, Option<u32>, Option<u32>, Option<&str>) {
+/// An incident's subject as columns: its code, check, agent, object. A manual incident's check is the one that was named with it.
+fn columns<'s>(subject: &'s Subject, about: &About) -> (u8, Option<u32>, Option<u32>, Option<&'s str>) {
     match subject {
         Subject::Check(check) => (1, Some(check.0), None, None),
         Subject::Agent(agent) => (2, None, Some(agent.0), None),
         Subject::Slo(id) => (3, None, None, Some(id)),
-        Subject::Manual(_) => (4, None, None, None),
+        Subject::Manual(_) => (4, about.check, None, None),
     }
 }
 
@@ -28,7 +29,7 @@ fn columns(subject: &Subject) -> (u8, Option<u32>, Option<u32>, Option<&str>) {
 pub(crate) fn set(tables: Tables<'_>, standing: &Standing, due: Option<UtcMicros>) -> Result<(), StoreError> {
     let Standing { bucket, incident, about, .. } = standing;
     let Incident { id, subject, kind, life } = incident;
-    let (code, check, agent, object) = columns(subject);
+    let (code, check, agent, object) = columns(subject, about);
     let json = |value: serde_json::Result<String>| value.map_err(|error| bad("incident", error));
     tables
         .prepare_cached(
@@ -105,14 +106,34 @@ pub(crate) fn standing(tables: Tables<'_>, ended_after: UtcMicros) -> Result<Vec
     many(tables, "resolved_us IS NULL OR resolved_us > ?1 ORDER BY suspected_us, incident_id", params![ended_after.0])
 }
 
-/// The incidents that opened before the end of a period and were not over before its start, newest first, at most `limit`; suspicions too.
-pub(crate) fn in_period(tables: Tables<'_>, period: Span, limit: usize) -> Result<Vec<Standing>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    many(
-        tables,
-        "suspected_us < ?1 AND (resolved_us IS NULL OR resolved_us >= ?2) ORDER BY suspected_us DESC, incident_id DESC LIMIT ?3",
-        params![period.to.0, period.from.0, limit],
-    )
+/// What a list of incidents is asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Those that were suspected before its end, and were not over before its start.
+    pub period: Span,
+    /// Those that are over, too.
+    pub resolved: bool,
+    /// This check's alone.
+    pub check: Option<CheckNo>,
+    /// This agent's alone.
+    pub agent: Option<AgentNo>,
+    /// This kind's alone.
+    pub kind: Option<IncidentKind>,
+    /// At most so many, the newest.
+    pub limit: usize,
+}
+
+/// Incidents, suspicions too, the newest first.
+pub(crate) fn list(tables: Tables<'_>, asked: &Asked) -> Result<Vec<Standing>, StoreError> {
+    let over = if asked.resolved { "(resolved_us IS NULL OR resolved_us >= ?2)" } else { "resolved_us IS NULL" };
+    let condition = format!(
+        "suspected_us < ?1 AND ?2 = ?2 AND {over} AND (?3 IS NULL OR check_no = ?3) AND (?4 IS NULL OR agent_no = ?4) \
+         AND (?5 IS NULL OR kind = ?5) ORDER BY suspected_us DESC, incident_id DESC LIMIT ?6"
+    );
+    let limit = i64::try_from(asked.limit).unwrap_or(i64::MAX);
+    let (check, agent) = (asked.check.map(|check| check.0), asked.agent.map(|agent| agent.0));
+    let kind = asked.kind.map(IncidentKind::as_str);
+    many(tables, &condition, params![asked.period.to.0, asked.period.from.0, check, agent, kind, limit])
 }
 
 /// An incident by its id.
@@ -164,19 +185,50 @@ pub(crate) fn entries(tables: Tables<'_>, id: &IncidentId) -> Result<Vec<StoredE
     let mut rows = statement.query(params![id.0])?;
     let mut out = Vec::new();
     let mut before: Vec<u8> = Vec::new();
+    let mut sound = true;
     while let Some(row) = rows.next()? {
         let (number, at): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (author, body, hash): (String, String, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
         let expected = entry_hash(&before, number.cast_unsigned(), UtcMicros(at), &author, &body);
-        let record = serde_json::from_str(&body).map_err(|error| bad("incident_entry", format!("{id}: {error}")))?;
+        // An entry is as good as the chain up to it; its number shows what is missing before it.
+        sound &= expected.as_slice() == hash.as_slice() && number.cast_unsigned() == out.len() as u64 + 1;
         out.push(StoredEntry {
             number: number.cast_unsigned(),
             at: UtcMicros(at),
             author,
-            record,
-            intact: expected.as_slice() == hash.as_slice(),
+            record: serde_json::from_str(&body).ok(),
+            hash: hash.clone(),
+            intact: sound,
         });
         before = hash;
+    }
+    Ok(out)
+}
+
+/// Every attempt to deliver a message of an incident: channel, step and the attempt, the oldest first.
+pub(crate) fn deliveries(tables: Tables<'_>, id: &IncidentId) -> Result<Vec<Logged>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT channel_id, step, attempt, at_us, took_us, outcome, note FROM delivery \
+         WHERE (bucket, incident_id) IN (SELECT bucket, incident_id FROM incident WHERE incident_id = ?1) ORDER BY step, channel_id, attempt",
+    )?;
+    let mut rows = statement.query(params![id.0])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(Logged {
+            incident: id.clone(),
+            channel: row.get(0)?,
+            step: row.get(1)?,
+            attempt: row.get(2)?,
+            at: UtcMicros(row.get(3)?),
+            took_us: row.get::<_, i64>(4)?.cast_unsigned(),
+            delivered: match row.get::<_, u8>(5)? {
+                1 => Some(true),
+                2 => None,
+                3 => Some(false),
+                code => return Err(bad("delivery", format!("{id}: outcome {code}"))),
+            },
+            note: row.get(6)?,
+        });
     }
     Ok(out)
 }

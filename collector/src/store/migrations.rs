@@ -246,6 +246,7 @@ CREATE TABLE incident(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX incident_by_id ON incident(incident_id);
 CREATE INDEX incident_suspected ON incident(suspected_us);
+CREATE INDEX incident_resolved ON incident(resolved_us);
 
 -- The history of each incident. author: who, `evidence` where nobody did. body: JSON, see alert::Record. hash: over the entry before and this one.
 CREATE TABLE incident_entry(

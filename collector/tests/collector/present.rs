@@ -6,6 +6,7 @@ mod backtest;
 mod bench;
 mod checks;
 mod heartbeats;
+mod incidents;
 mod latency;
 mod objects;
 mod pages;

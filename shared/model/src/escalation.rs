@@ -24,6 +24,8 @@ pub const REPEAT_MAX: u32 = 100;
 const AFTER_US_MAX: u64 = 7 * 86_400_000_000;
 /// The shortest pause of an acknowledgement, in microseconds: 1 min.
 const PAUSE_US_MIN: u64 = 60_000_000;
+/// How long an acknowledgement pauses the ladder where nothing is said, in microseconds: 60 min.
+pub const ACK_PAUSE_US: i64 = 3_600_000_000;
 /// The shortest time between the last level of a round and the first of the next, in microseconds: 5 min.
 const ROUND_GAP_US_MIN: i64 = 300_000_000;
 
@@ -54,7 +56,7 @@ pub struct Level {
     pub after: String,
     /// Channels by id, `user:ID`, `oncall:SCHEDULE`.
     pub notify: Vec<String>,
-    /// Incidents less severe than this pass the level by.
+    /// Incidents less severe than this pass the level by; one that becomes so severe later in the round is told of then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Severity>,
 }
@@ -99,9 +101,15 @@ impl EscalationPolicy {
         Some(duration::parse(&level.after).ok()?.cast_signed())
     }
 
+    /// Whether an incident is severe enough for a level that there is.
+    fn suits(&self, level: u32, severity: Severity) -> bool {
+        let at_least = self.levels.get(level as usize).and_then(|level| level.at_least);
+        at_least.is_none_or(|least| severity >= least)
+    }
+
     /// How long an acknowledgement pauses the ladder, in microseconds.
     pub fn ack_pause_us(&self) -> i64 {
-        duration::parse(&self.ack_pause).map_or(3_600_000_000, u64::cast_signed)
+        duration::parse(&self.ack_pause).map_or(ACK_PAUSE_US, u64::cast_signed)
     }
 
     /// How long a round lasts, in microseconds: up to the last level, and then as long as between the last two, 5 min at least.
@@ -180,61 +188,106 @@ impl EscalationPolicy {
 }
 
 /// Where an incident stands on its ladder: all of it is in its row, so a restart forgets no timer.
+///
+/// It holds no instant to come, only past ones: what is due follows from them and from the policy that is in force when it is asked. A policy that is mended
+/// mid-incident (levels more or fewer, other delays, more rounds after the last one) is used as mended, level by level as they are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ladder {
-    /// When the round began, moved on by what it was held or paused.
+    /// When the round began, moved on by what it was held, paused or late. Never later than now.
     pub base: UtcMicros,
     /// Rounds that are over.
     pub round: u32,
-    /// The level that is due next, from 0.
+    /// The level of the round that is due next, from 0; as many as there are levels when the round is over.
     pub next: u32,
-    /// Nothing is due any more: every round is over, or the incident is.
-    pub ended: bool,
+    /// The furthest step that was told: its round and level.
+    pub reached: Option<(u32, u32)>,
+    /// The levels of the round that it passed by, because it was not severe enough for them: a bit each.
+    pub passed: u32,
+}
+
+/// A step that is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upcoming {
+    /// When.
+    pub due: UtcMicros,
+    /// The level, from 0.
+    pub level: u32,
+    /// The round, from 0.
+    pub round: u32,
+}
+
+const fn bit(level: u32) -> u32 {
+    match 1_u32.checked_shl(level) {
+        Some(bit) => bit,
+        None => 0,
+    }
 }
 
 impl Ladder {
     /// A ladder that starts now.
     pub const fn starting(now: UtcMicros) -> Self {
-        Self { base: now, round: 0, next: 0, ended: false }
+        Self { base: now, round: 0, next: 0, reached: None, passed: 0 }
     }
 
-    /// When the next step is due by a policy; `None` when there is none.
-    pub fn due(&self, policy: &EscalationPolicy) -> Option<UtcMicros> {
-        if self.ended {
-            return None;
+    /// The next step by a policy; `None` when every round is over.
+    fn upcoming(&self, policy: &EscalationPolicy) -> Option<Upcoming> {
+        if let Some(after) = policy.after_us(self.next as usize) {
+            return Some(Upcoming { due: self.base.plus_us(after), level: self.next, round: self.round });
         }
-        Some(self.base.plus_us(policy.after_us(self.next as usize)?))
+        let after = policy.after_us(0).filter(|_| self.round < policy.repeat)?;
+        Some(Upcoming { due: self.base.plus_us(policy.round_us()).plus_us(after), level: 0, round: self.round + 1 })
     }
 
-    /// Goes on to the step after the one that was due.
-    pub fn advance(&mut self, policy: &EscalationPolicy) {
-        self.next += 1;
-        if (self.next as usize) < policy.levels.len() {
-            return;
-        }
-        if self.round < policy.repeat {
-            self.base = self.base.plus_us(policy.round_us());
-            self.round += 1;
-            self.next = 0;
-        } else {
-            self.ended = true;
-        }
+    /// Levels that it passed by and that the incident is severe enough for by now.
+    fn caught_up(&self, policy: &EscalationPolicy, severity: Severity) -> impl Iterator<Item = u32> {
+        let (passed, levels) = (self.passed, policy.levels.len() as u32);
+        (0..self.next.min(levels)).filter(move |level| passed & bit(*level) != 0 && policy.suits(*level, severity))
     }
 
-    /// Goes on at `now` from the level that was reached: that one is due at once, later ones as far behind it as ever. With none reached it starts.
-    pub fn resume(&mut self, policy: &EscalationPolicy, now: UtcMicros) {
-        let last = (policy.levels.len() as u32).saturating_sub(1);
-        let reached = match (self.ended, self.next, self.round) {
-            (true, _, _) => last,
-            // The round before ended with the last level.
-            (false, 0, round) if round > 0 => {
-                self.round -= 1;
-                last
+    /// When there is something to do for an incident that is so severe; `None`: every round is over.
+    pub fn due(&self, policy: &EscalationPolicy, severity: Severity) -> Option<UtcMicros> {
+        if self.caught_up(policy, severity).next().is_some() {
+            return Some(self.base);
+        }
+        self.upcoming(policy).map(|step| step.due)
+    }
+
+    /// Does what is due by now, and hands back the levels to tell, each with its round.
+    ///
+    /// - A level that the incident is not severe enough for is passed by. When it becomes severe enough within the round, the level is told then.
+    /// - Where more than one step is overdue (the collector was away, a policy came late, the clock was set forward), one goes out and the others keep their
+    ///   distance from it: somebody must have the time to answer before the next is woken.
+    pub fn climb(&mut self, policy: &EscalationPolicy, severity: Severity, now: UtcMicros) -> Vec<(u32, u32)> {
+        let mut told: Vec<(u32, u32)> = self.caught_up(policy, severity).map(|level| (level, self.round)).collect();
+        for (level, _) in &told {
+            self.passed &= !bit(*level);
+            self.reached = self.reached.max(Some((self.round, *level)));
+        }
+        while let Some(step) = self.upcoming(policy).filter(|step| step.due <= now) {
+            if step.round > self.round {
+                self.base = self.base.plus_us(policy.round_us());
+                (self.round, self.passed) = (step.round, 0);
             }
-            (false, next, _) => next.saturating_sub(1),
-        };
-        self.ended = false;
-        self.next = reached;
-        self.base = now.plus_us(-policy.after_us(reached as usize).unwrap_or(0));
+            self.next = step.level + 1;
+            if !policy.suits(step.level, severity) {
+                self.passed |= bit(step.level);
+                continue;
+            }
+            self.reached = self.reached.max(Some((step.round, step.level)));
+            told.push((step.level, step.round));
+            if self.upcoming(policy).is_some_and(|next| next.due <= now) {
+                self.base = now.plus_us(-policy.after_us(step.level as usize).unwrap_or(0));
+            }
+        }
+        told
+    }
+
+    /// Goes on at `now` from the furthest level that was told: that one is due at once, later ones as far behind it as ever. With none told it is the first.
+    pub fn resume(&mut self, policy: &EscalationPolicy, severity: Severity, now: UtcMicros) {
+        let (round, level) = self.reached.unwrap_or((0, 0));
+        self.round = round;
+        self.next = level.min((policy.levels.len() as u32).saturating_sub(1));
+        self.passed = (0..self.next).filter(|level| !policy.suits(*level, severity)).map(bit).sum();
+        self.base = now.plus_us(-policy.after_us(self.next as usize).unwrap_or(0));
     }
 }

@@ -10,16 +10,17 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::incident::machine::Input;
-use sitepulse_model::incident::{HoldReason, IncidentId, IncidentKind, IncidentState, NoticeEvent, Severity};
+use sitepulse_model::incident::{IncidentId, IncidentState, NoticeEvent, Severity};
 use sitepulse_model::time::UtcMicros;
 
 use super::{Page, PageQuery, broken_template, class as state_class, clock_text, html, language};
-use crate::app::Access;
+use crate::app::{Access, AppError};
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{
-    EntryView, EvidenceView, IncidentDetailView, IncidentView, MessageView, StepView,
+    EntryView, EvidenceView, IncidentDetailView, IncidentView, MessageView,
 };
 use crate::present::problem::Answer;
+use crate::present::text::alerting::AlertingTexts;
 use crate::present::text::incidents::IncidentTexts;
 use crate::present::text::{Language, Texts};
 use crate::present::{Present, figure, incidents};
@@ -29,15 +30,14 @@ use crate::store::incidents::Asked;
 const OVER_MAX: usize = 200;
 /// Most rows of a history on the page: the newest.
 const HISTORY_MAX: usize = 300;
-/// Most open incidents that the page of all checks names.
-const BANNER_MAX: usize = 3;
 
 /// The list.
 #[derive(Template)]
 #[template(path = "incidents.html")]
 struct List<'a> {
     t: &'a Texts,
-    w: &'a IncidentTexts,
+    w: &'a AlertingTexts,
+    i: &'a IncidentTexts,
     lang: Language,
     open: Vec<Row>,
     over: Vec<Row>,
@@ -49,10 +49,10 @@ struct List<'a> {
 struct Row {
     id: String,
     class: &'static str,
-    state: &'static str,
-    severity: &'static str,
+    state: String,
+    severity: String,
     severity_class: String,
-    kind: &'static str,
+    kind: String,
     about: String,
     link: String,
     since: String,
@@ -65,7 +65,8 @@ struct Row {
 #[template(path = "incident.html")]
 struct One<'a> {
     t: &'a Texts,
-    w: &'a IncidentTexts,
+    w: &'a AlertingTexts,
+    i: &'a IncidentTexts,
     lang: Language,
     row: Row,
     may_act: bool,
@@ -79,6 +80,7 @@ struct One<'a> {
     history: Vec<Line>,
     messages: Vec<Sent>,
     intact: bool,
+    intact_words: String,
     fault: String,
     head: String,
     as_of: String,
@@ -108,7 +110,6 @@ struct Line {
     at: String,
     who: String,
     what: String,
-    text: String,
     broken: bool,
 }
 
@@ -139,12 +140,20 @@ pub async fn incidents_page(
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
     let (t, now) = (lang.texts(), clock::now());
-    let w = t.incidents;
-    let all = incidents::list(&present, Asked { limit: incidents::LIST_MAX, ..Asked::all(now) }, now).await?;
+    let asked = Asked {
+        period: incidents::period(None, None, now),
+        resolved: true,
+        check: None,
+        agent: None,
+        kind: None,
+        limit: incidents::LIST_MAX,
+    };
+    let all = incidents::list(&present, asked, now).await?;
     let (over, open): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.state == "resolved");
     let content = List {
         t,
-        w,
+        w: t.alerting,
+        i: t.incidents,
         lang,
         open: by_weight(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
         over: over.into_iter().take(OVER_MAX).map(|one| Row::of(one, now, t)).collect(),
@@ -152,7 +161,7 @@ pub async fn incidents_page(
         as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
     };
     let content = content.render().map_err(|_| broken_template())?;
-    let (title, path) = (w.title.to_owned(), "/incidents".to_owned());
+    let (title, path) = (t.incidents.incidents.to_owned(), "/incidents".to_owned());
     let signed_in = caller.session.is_some();
     html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
 }
@@ -193,7 +202,16 @@ pub async fn act(
     Form(form): Form<ActForm>,
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
-    incidents::act_by_name(&present, &IncidentId(id.clone()), &action, &form.text, &caller.author).await?;
+    let (author, now) = (caller.author, clock::now());
+    let incident = IncidentId(id.clone());
+    let done = present.app().writer().run(move |engine| match action.as_str() {
+        "ack" => engine.act(&incident, Input::Acknowledge { by: &author }, &author, now),
+        "resolve" => engine.act(&incident, Input::Resolve { by: &author }, &author, now),
+        "reopen" => engine.act(&incident, Input::Reopen { by: &author }, &author, now),
+        "comment" => engine.comment(&incident, &form.text, &author, now),
+        _ => Err(AppError::NotFound(format!("nothing can be done to an incident by {action:?}"))),
+    });
+    done.await.map_err(AppError::from)??;
     let to = format!("/incidents/{id}?lang={}", lang.tag());
     let to = HeaderValue::from_str(&to).unwrap_or(HeaderValue::from_static("/incidents"));
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
@@ -213,11 +231,10 @@ impl Row {
                 (title.clone().unwrap_or_default(), link)
             }
         };
-        let held = one.held.as_ref().and_then(|held| HoldReason::ALL.iter().find(|one| one.as_str() == held.reason));
         let notes = [
             one.flapping.then(|| w.flapping.to_owned()),
             (one.reopened > 0).then(|| (w.reopened)(one.reopened)),
-            held.map(|reason| (w.held)(*reason).to_owned()),
+            one.held.as_ref().map(|held| (w.held)(&held.reason)),
             one.acknowledged_by.as_ref().filter(|_| one.state == "acknowledged").map(|by| format!("{} {}", t.by, who(by, w))),
             one.assignee.as_ref().map(|who| format!("{}: {who}", w.assignee)),
         ];
@@ -230,10 +247,10 @@ impl Row {
                 IncidentState::Open if severity >= Severity::Major => "down",
                 IncidentState::Open => "degraded",
             },
-            state: (w.in_state)(state),
-            severity: (w.severity)(severity),
+            state: (w.state)(&one.state),
+            severity: (w.severity)(&one.severity),
             severity_class: format!("severity {severity}"),
-            kind: IncidentKind::parse(&one.kind).map_or("", w.kind),
+            kind: (w.kind)(&one.kind),
             about,
             link,
             since: moment(&one.since, now),
@@ -246,30 +263,31 @@ impl Row {
 impl<'a> One<'a> {
     fn of(found: &IncidentDetailView, lang: Language, may_act: bool, now: UtcMicros) -> Self {
         let t = lang.texts();
-        let w = t.incidents;
+        let (w, i) = (t.alerting, t.incidents);
         let one = &found.incident;
         let state = IncidentState::parse(&one.state).unwrap_or(IncidentState::Open);
         let shown = |at: &Option<String>| at.as_ref().map(|at| moment(at, now));
         let by = |at: Option<String>, by: &Option<String>| {
-            at.map(|at| by.as_ref().map_or(at.clone(), |by| format!("{at} · {}", who(by, w))))
+            at.map(|at| by.as_ref().map_or(at.clone(), |by| format!("{at} · {}", who(by, i))))
         };
         let facts = [
-            (w.since, Some(moment(&one.since, now))),
-            (w.opened, shown(&one.opened_at)),
-            (w.acknowledged, by(shown(&one.acknowledged_at), &one.acknowledged_by)),
-            (w.resolved, by(shown(&one.resolved_at), &one.resolved_by)),
-            (w.assignee, one.assignee.clone()),
+            (i.since, Some(moment(&one.since, now))),
+            (i.opened, shown(&one.opened_at)),
+            (i.acknowledged, by(shown(&one.acknowledged_at), &one.acknowledged_by)),
+            (i.resolved, by(shown(&one.resolved_at), &one.resolved_by)),
+            (i.assignee, one.assignee.clone()),
             (w.escalations, found.escalation.clone().or_else(|| Some(w.nobody_told.to_owned()))),
         ];
         let hints = [
             found.next_step_at.as_ref().map(|at| (w.next_step)(&moment(at, now))),
             found.paused_until.as_ref().map(|at| (w.paused_until)(&moment(at, now))),
-            (!found.told.is_empty()).then(|| (w.told)(&found.told.join(", "))),
+            (!found.told.is_empty()).then(|| format!("{}: {}", w.channels, found.told.join(", "))),
         ];
-        let history = found.history.iter().rev().take(HISTORY_MAX).map(|entry| Line::of(entry, now, w)).collect();
+        let history = found.history.iter().rev().take(HISTORY_MAX).map(|entry| Line::of(entry, now, i)).collect();
         Self {
             t,
             w,
+            i,
             lang,
             row: Row::of(one, now, t),
             may_act,
@@ -283,6 +301,7 @@ impl<'a> One<'a> {
             history,
             messages: found.messages.iter().rev().map(|message| Sent::of(message, now, w)).collect(),
             intact: found.integrity.intact,
+            intact_words: (i.intact)(found.integrity.entries),
             fault: found.integrity.fault.clone().unwrap_or_default(),
             head: found.integrity.head.as_ref().map(|head| head.chars().take(16).collect()).unwrap_or_default(),
             as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
@@ -324,25 +343,18 @@ impl Turn {
 }
 
 impl Line {
-    fn of(entry: &EntryView, now: UtcMicros, w: &IncidentTexts) -> Self {
-        let step = entry.step.as_ref().map(|step| step_text(step, w));
+    fn of(entry: &EntryView, now: UtcMicros, i: &IncidentTexts) -> Self {
         Self {
             at: moment(&entry.at, now),
-            who: who(&entry.author, w),
-            what: w.action(entry),
-            text: step.or_else(|| entry.text.clone()).unwrap_or_default(),
+            who: who(&entry.author, i),
+            what: (i.entry)(entry),
             broken: !entry.intact,
         }
     }
 }
 
-fn step_text(step: &StepView, w: &IncidentTexts) -> String {
-    let told = if step.channels.is_empty() { w.told_nobody.to_owned() } else { (w.told)(&step.channels.join(", ")) };
-    [vec![told], step.unreached.clone()].concat().join(" · ")
-}
-
 impl Sent {
-    fn of(message: &MessageView, now: UtcMicros, w: &IncidentTexts) -> Self {
+    fn of(message: &MessageView, now: UtcMicros, w: &AlertingTexts) -> Self {
         let last = message.deliveries.last();
         Self {
             step: message.step,
@@ -362,11 +374,9 @@ impl Sent {
 }
 
 /// Who did something, for people.
-fn who(author: &str, w: &IncidentTexts) -> String {
-    match author {
-        crate::alert::EVIDENCE => w.evidence_itself.to_owned(),
-        other => other.strip_prefix("collector:").unwrap_or(other).to_owned(),
-    }
+fn who(author: &str, i: &IncidentTexts) -> String {
+    let who = (i.author)(author);
+    who.strip_prefix("collector:").unwrap_or(&who).to_owned()
 }
 
 /// An instant of ours for people, to the second.

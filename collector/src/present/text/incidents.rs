@@ -1,365 +1,247 @@
-//! The words of incidents: of their list, of one of them, of who is told.
+//! The words of incidents.
 
-use sitepulse_model::incident::{HoldReason, IncidentKind, IncidentState, NoticeEvent, Severity};
-
-use crate::present::dto::incidents::EntryView;
+use crate::present::dto::incidents::{EntryView, StepView};
 
 /// Every text about incidents.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "a field's name is its English text")]
 pub struct IncidentTexts {
-    pub title: &'static str,
-    pub open_now: &'static str,
-    pub over: &'static str,
-    pub all_fine: &'static str,
-    pub none_ever: &'static str,
-    pub nobody_told: &'static str,
-    pub nobody_told_how: &'static str,
+    pub incidents: &'static str,
     pub incident: &'static str,
-    pub state: &'static str,
-    pub about: &'static str,
+    pub none: &'static str,
+    /// By the word of the JSON, which is given back where it is none of them.
+    pub kind: fn(&str) -> String,
+    pub state: fn(&str) -> String,
+    pub severity: fn(&str) -> String,
+    /// What pages wait for.
+    pub held: fn(&str) -> String,
+    pub flapping: &'static str,
+    pub reopened: fn(u32) -> String,
+    /// An entry of the history as a sentence.
+    pub entry: fn(&EntryView) -> String,
+    /// Who wrote an entry.
+    pub author: fn(&str) -> String,
     pub since: &'static str,
-    pub lasted: &'static str,
-    pub lasts: &'static str,
     pub opened: &'static str,
     pub acknowledged: &'static str,
     pub resolved: &'static str,
+    pub lasted: &'static str,
     pub assignee: &'static str,
-    pub flapping: &'static str,
-    pub reopened: fn(u32) -> String,
-    pub held: fn(HoldReason) -> &'static str,
+    pub nobody: &'static str,
+    pub post_mortem: &'static str,
     pub history: &'static str,
-    pub intact: &'static str,
-    pub broken: &'static str,
     pub messages: &'static str,
     pub evidence: &'static str,
-    pub post_mortem: &'static str,
-    pub channel: &'static str,
-    pub step: &'static str,
-    pub attempts: &'static str,
-    pub what: &'static str,
-    pub when: &'static str,
-    pub who: &'static str,
-    pub said: &'static str,
+    pub intact: fn(u64) -> String,
+    /// Of the page behind an acknowledge link.
     pub acknowledge: &'static str,
-    pub resolve: &'static str,
-    pub reopen: &'static str,
-    pub comment: &'static str,
-    pub comment_hint: &'static str,
-    pub acknowledge_sure: &'static str,
-    pub evidence_itself: &'static str,
-    pub told: fn(&str) -> String,
-    pub told_nobody: &'static str,
-    pub next_step: fn(&str) -> String,
-    pub paused_until: fn(&str) -> String,
-    pub mtta: &'static str,
-    pub mttr: &'static str,
-    pub votes: &'static str,
-    pub vote: &'static str,
-    pub french: bool,
-    pub kind: fn(IncidentKind) -> &'static str,
-    pub severity: fn(Severity) -> &'static str,
-    pub in_state: fn(IncidentState) -> &'static str,
-    pub event: fn(NoticeEvent) -> &'static str,
-    /// What became of a message: `due`, `leased`, `delivered`, `given_up`.
-    pub delivery: fn(&str) -> &'static str,
-    pub channels: &'static str,
-    pub channels_what: &'static str,
-    pub no_channels: &'static str,
-    pub no_channels_how: &'static str,
-    pub used_by: &'static str,
-    pub unused: &'static str,
-    pub last_delivery: &'static str,
-    pub never_used: &'static str,
-    pub test: &'static str,
-    pub log: &'static str,
-    pub on_call: &'static str,
-    pub on_call_what: &'static str,
-    pub no_schedules: &'static str,
-    pub no_schedules_how: &'static str,
-    pub nobody: &'static str,
-    pub until: fn(&str) -> String,
-    pub next: fn(&str, &str) -> String,
-    pub escalations: &'static str,
-    pub level: fn(usize) -> String,
-    pub after: fn(&str) -> String,
-    pub default: &'static str,
-    pub repeats: fn(u32) -> String,
-    pub silences: &'static str,
-    pub no_silences: &'static str,
+    pub acknowledge_what: &'static str,
+    pub acknowledge_done: &'static str,
+    pub acknowledge_was: fn(&str) -> String,
+    pub acknowledge_over: &'static str,
+    pub acknowledge_dead: &'static str,
+    pub acknowledge_later: &'static str,
+    pub check: &'static str,
+    pub agent: &'static str,
+}
+
+/// The one of a list of (word, text) that a word has, else the word.
+fn of(word: &str, texts: &[(&str, &str)]) -> String {
+    texts.iter().find(|(known, _)| *known == word).map_or(word, |(_, text)| text).to_owned()
+}
+
+fn step_en(step: &StepView) -> String {
+    let told = match step.channels.as_slice() {
+        [] => "nobody was reached".to_owned(),
+        channels => format!("told {}", channels.join(", ")),
+    };
+    let level = step.level.map_or_else(String::new, |level| match step.round {
+        0 | 1 => format!(", level {level}"),
+        round => format!(", level {level}, round {round}"),
+    });
+    let unreached = step.unreached.iter().map(|why| format!("; not told: {why}")).collect::<String>();
+    format!("Step {} ({}{level}): {told}{unreached}", step.number, step.event)
+}
+
+fn step_fr(step: &StepView) -> String {
+    let event = of(
+        &step.event,
+        &[
+            ("opened", "ouverture"),
+            ("escalated", "escalade"),
+            ("acknowledged", "prise en charge"),
+            ("resolved", "résolution"),
+        ],
+    );
+    let told = match step.channels.as_slice() {
+        [] => "personne n’a été joint".to_owned(),
+        channels => format!("prévenus : {}", channels.join(", ")),
+    };
+    let level = step.level.map_or_else(String::new, |level| match step.round {
+        0 | 1 => format!(", niveau {level}"),
+        round => format!(", niveau {level}, tour {round}"),
+    });
+    let unreached = step.unreached.iter().map(|why| format!(" ; non prévenu : {why}")).collect::<String>();
+    format!("Étape {} ({event}{level}) : {told}{unreached}", step.number)
+}
+
+fn entry_en(entry: &EntryView) -> String {
+    let text = entry.text.as_deref();
+    let by = |what: &str| {
+        entry.by.as_ref().map_or_else(|| format!("{what} by the evidence"), |by| format!("{what} by {by}"))
+    };
+    match entry.action.as_str() {
+        "opened" => format!("Opened, {}", entry.severity.as_deref().unwrap_or_default()),
+        "reopened" => by("Opened again"),
+        "severity" => format!("Got worse: {}", entry.severity.as_deref().unwrap_or_default()),
+        "flapping" => "Flaps: it stays open and pages once".into(),
+        "settled" => "Flaps no more".into(),
+        "held" => format!("Pages wait: {}", (EN.held)(entry.reason.as_deref().unwrap_or_default())),
+        "released" => "Pages wait no more".into(),
+        "acknowledged" => by("Acknowledged"),
+        "acknowledgement_expired" => "The acknowledgement's pause is over: the ladder goes on".into(),
+        "resolved" => by("Resolved"),
+        "step" => entry.step.as_ref().map(step_en).unwrap_or_default(),
+        "evidence" => "Evidence kept".into(),
+        "comment" => text.unwrap_or_default().to_owned(),
+        "assigned" => text.map_or_else(|| "Assigned to nobody".into(), |to| format!("Assigned to {to}")),
+        "post_mortem" => "Post-mortem written".into(),
+        _ => "This row cannot be read: it was damaged or changed".into(),
+    }
+}
+
+fn entry_fr(entry: &EntryView) -> String {
+    let text = entry.text.as_deref();
+    let by = |what: &str| {
+        entry.by.as_ref().map_or_else(|| format!("{what} d’après les mesures"), |by| format!("{what} par {by}"))
+    };
+    let severity = || (FR.severity)(entry.severity.as_deref().unwrap_or_default());
+    match entry.action.as_str() {
+        "opened" => format!("Ouvert, {}", severity()),
+        "reopened" => by("Rouvert"),
+        "severity" => format!("Aggravé : {}", severity()),
+        "flapping" => "Instable : reste ouvert et n’alerte qu’une fois".into(),
+        "settled" => "N’est plus instable".into(),
+        "held" => format!("Alertes retenues : {}", (FR.held)(entry.reason.as_deref().unwrap_or_default())),
+        "released" => "Alertes libérées".into(),
+        "acknowledged" => by("Pris en charge"),
+        "acknowledgement_expired" => "La pause de la prise en charge est finie : l’escalade reprend".into(),
+        "resolved" => by("Résolu"),
+        "step" => entry.step.as_ref().map(step_fr).unwrap_or_default(),
+        "evidence" => "Preuves conservées".into(),
+        "comment" => text.unwrap_or_default().to_owned(),
+        "assigned" => text.map_or_else(|| "Attribué à personne".into(), |to| format!("Attribué à {to}")),
+        "post_mortem" => "Post-mortem rédigé".into(),
+        _ => "Cette ligne est illisible : elle a été abîmée ou modifiée".into(),
+    }
 }
 
 /// English.
 pub static EN: IncidentTexts = IncidentTexts {
-    title: "Incidents",
-    open_now: "Open now",
-    over: "Over in the last 30 days",
-    all_fine: "Nothing is open",
-    none_ever: "No incident in the last 30 days",
-    nobody_told: "Nobody is told of incidents",
-    nobody_told_how: "Write a [[channel]] and an [[escalation]] with default = true in a check file and apply it:",
+    incidents: "Incidents",
     incident: "Incident",
-    state: "State",
-    about: "About",
+    none: "No incident is open.",
+    kind: |word| {
+        of(
+            word,
+            &[
+                ("agent_silent", "agent silent"),
+                ("certificate", "certificate expires"),
+                ("web_vitals", "web vitals"),
+                ("slo_burn", "error budget burns"),
+            ],
+        )
+    },
+    state: str::to_owned,
+    severity: str::to_owned,
+    held: |word| of(word, &[("maintenance", "maintenance"), ("silence", "silenced"), ("parent", "a parent is down")]),
+    flapping: "flapping",
+    reopened: |n| if n == 1 { "opened again once".into() } else { format!("opened again {n} times") },
+    entry: entry_en,
+    author: |author| of(author, &[("evidence", "evidence")]),
     since: "Since",
-    lasted: "Lasted",
-    lasts: "Lasts",
-    opened: "Confirmed",
+    opened: "Opened",
     acknowledged: "Acknowledged",
     resolved: "Resolved",
+    lasted: "Lasted",
     assignee: "Assignee",
-    flapping: "flapping",
-    reopened: |n| if n == 1 { "reopened once".into() } else { format!("reopened {n} times") },
-    held: |reason| match reason {
-        HoldReason::Maintenance => "pages held by a maintenance window",
-        HoldReason::Silence => "pages held by a silence",
-        HoldReason::Parent => "pages held while a parent is down",
-    },
+    nobody: "nobody",
+    post_mortem: "Post-mortem",
     history: "History",
-    intact: "Unaltered: each line is sealed with the ones before it",
-    broken: "Altered after it was written: the lines from here on do not fit the ones before",
     messages: "Messages",
     evidence: "Evidence",
-    post_mortem: "Post-mortem",
-    channel: "Channel",
-    step: "Step",
-    attempts: "Attempts",
-    what: "What",
-    when: "When",
-    who: "Who",
-    said: "What it said",
+    intact: |n| format!("All {n} entries are as they were written."),
     acknowledge: "Acknowledge",
-    resolve: "Resolve",
-    reopen: "Open again",
-    comment: "Comment",
-    comment_hint: "What did you see, what did you do?",
-    acknowledge_sure: "Stops further pages for now; everybody who was told hears that you have taken it.",
-    evidence_itself: "the evidence",
-    told: |channels| format!("told: {channels}"),
-    told_nobody: "nobody could be told",
-    next_step: |at| format!("next step of the escalation at {at}"),
-    paused_until: |at| format!("the escalation pauses until {at}"),
-    mtta: "Time to acknowledge, mean",
-    mttr: "Time to resolve, mean",
-    votes: "Votes",
-    vote: "Vote",
-    french: false,
-    kind: |kind| match kind {
-        IncidentKind::Down => "down",
-        IncidentKind::Regional => "regional outage",
-        IncidentKind::Degraded => "degraded",
-        IncidentKind::AgentSilent => "silent agent",
-        IncidentKind::Certificate => "certificate or domain expires",
-        IncidentKind::WebVitals => "web vitals got worse",
-        IncidentKind::SloBurn => "error budget burns",
-        IncidentKind::Manual => "opened by hand",
-    },
-    severity: |severity| match severity {
-        Severity::Critical => "critical",
-        Severity::Major => "major",
-        Severity::Minor => "minor",
-        Severity::Info => "info",
-    },
-    in_state: |state| match state {
-        IncidentState::Suspected => "suspected",
-        IncidentState::Open => "open",
-        IncidentState::Acknowledged => "acknowledged",
-        IncidentState::Resolved => "resolved",
-    },
-    event: |event| match event {
-        NoticeEvent::Opened => "opened",
-        NoticeEvent::Escalated => "escalated",
-        NoticeEvent::Acknowledged => "acknowledged",
-        NoticeEvent::Resolved => "resolved",
-        NoticeEvent::Test => "test",
-    },
-    delivery: |state| match state {
-        "due" => "waits",
-        "leased" => "being sent",
-        "delivered" => "delivered",
-        "given_up" => "given up",
-        "dropped" => "not needed any more",
-        _ => "–",
-    },
-    channels: "Channels",
-    channels_what: "By which ways messages go out, and what became of the last ones. A test sends one message at once.",
-    no_channels: "No channels yet",
-    no_channels_how: "Write a [[channel]] in a check file and apply it:",
-    used_by: "Used by",
-    unused: "no escalation policy names it",
-    last_delivery: "Last message",
-    never_used: "none yet",
-    test: "Send a test",
-    log: "Delivery log",
-    on_call: "On call",
-    on_call_what: "Who is told now by each schedule, and by each level of each escalation policy.",
-    no_schedules: "No schedules yet",
-    no_schedules_how: "Write a [[schedule]] in a check file and apply it:",
-    nobody: "nobody",
-    until: |at| format!("until {at}"),
-    next: |who, at| format!("then {who} from {at}"),
-    escalations: "Escalation policies",
-    level: |n| format!("Level {n}"),
-    after: |delay| if delay == "0s" { "at once".into() } else { format!("after {delay}") },
-    default: "default",
-    repeats: |n| if n == 1 { "then once more".into() } else { format!("then {n} times more") },
-    silences: "Silences",
-    no_silences: "Nothing is silenced",
+    acknowledge_what: "Whoever acknowledges takes the incident: nobody else is paged for now.",
+    acknowledge_done: "It is yours: the escalation pauses.",
+    acknowledge_was: |by| format!("{by} has it already."),
+    acknowledge_over: "The incident is over: there is nothing to acknowledge.",
+    acknowledge_dead: "This link does not work, or no longer.",
+    acknowledge_later: "The collector could not write it down. Try again in a moment.",
+    check: "Check",
+    agent: "Agent",
 };
 
 /// French.
 pub static FR: IncidentTexts = IncidentTexts {
-    title: "Incidents",
-    open_now: "En cours",
-    over: "Terminés ces 30 derniers jours",
-    all_fine: "Aucun incident en cours",
-    none_ever: "Aucun incident ces 30 derniers jours",
-    nobody_told: "Personne n’est prévenu des incidents",
-    nobody_told_how: "Écrivez un [[channel]] et un [[escalation]] avec default = true dans un fichier de contrôles et appliquez-le :",
+    incidents: "Incidents",
     incident: "Incident",
-    state: "État",
-    about: "Objet",
-    since: "Depuis",
-    lasted: "Durée",
-    lasts: "Dure depuis",
-    opened: "Confirmé",
-    acknowledged: "Pris en charge",
-    resolved: "Résolu",
-    assignee: "Responsable",
+    none: "Aucun incident n’est ouvert.",
+    kind: |word| {
+        of(
+            word,
+            &[
+                ("down", "en panne"),
+                ("regional", "régional"),
+                ("degraded", "dégradé"),
+                ("agent_silent", "agent muet"),
+                ("certificate", "certificat expirant"),
+                ("web_vitals", "signaux web"),
+                ("slo_burn", "budget d’erreur consommé"),
+                ("manual", "manuel"),
+            ],
+        )
+    },
+    state: |word| {
+        of(
+            word,
+            &[
+                ("suspected", "suspecté"),
+                ("open", "ouvert"),
+                ("acknowledged", "pris en charge"),
+                ("resolved", "résolu"),
+            ],
+        )
+    },
+    severity: |word| {
+        of(word, &[("critical", "critique"), ("major", "majeur"), ("minor", "mineur"), ("info", "information")])
+    },
+    held: |word| {
+        of(word, &[("maintenance", "maintenance"), ("silence", "mis en silence"), ("parent", "un parent est en panne")])
+    },
     flapping: "instable",
     reopened: |n| if n == 1 { "rouvert une fois".into() } else { format!("rouvert {n} fois") },
-    held: |reason| match reason {
-        HoldReason::Maintenance => "alertes retenues par une fenêtre de maintenance",
-        HoldReason::Silence => "alertes retenues par une mise en sourdine",
-        HoldReason::Parent => "alertes retenues tant qu’un parent est en panne",
-    },
-    history: "Historique",
-    intact: "Inaltéré : chaque ligne est scellée avec les précédentes",
-    broken: "Modifié après écriture : à partir d’ici les lignes ne correspondent plus aux précédentes",
-    messages: "Messages",
-    evidence: "Éléments de preuve",
-    post_mortem: "Retour d’expérience",
-    channel: "Canal",
-    step: "Étape",
-    attempts: "Essais",
-    what: "Quoi",
-    when: "Quand",
-    who: "Qui",
-    said: "Réponse",
-    acknowledge: "Prendre en charge",
-    resolve: "Résoudre",
-    reopen: "Rouvrir",
-    comment: "Commenter",
-    comment_hint: "Qu’avez-vous vu, qu’avez-vous fait ?",
-    acknowledge_sure: "Suspend les alertes suivantes ; tous ceux qui ont été prévenus apprennent que vous vous en occupez.",
-    evidence_itself: "les mesures",
-    told: |channels| format!("prévenus : {channels}"),
-    told_nobody: "personne n’a pu être prévenu",
-    next_step: |at| format!("prochaine étape de l’escalade à {at}"),
-    paused_until: |at| format!("l’escalade est suspendue jusqu’à {at}"),
-    mtta: "Délai moyen de prise en charge",
-    mttr: "Délai moyen de résolution",
-    votes: "Votes",
-    vote: "Vote",
-    french: true,
-    kind: |kind| match kind {
-        IncidentKind::Down => "en panne",
-        IncidentKind::Regional => "panne régionale",
-        IncidentKind::Degraded => "dégradé",
-        IncidentKind::AgentSilent => "agent muet",
-        IncidentKind::Certificate => "certificat ou domaine bientôt expiré",
-        IncidentKind::WebVitals => "web vitals en baisse",
-        IncidentKind::SloBurn => "budget d’erreur en combustion",
-        IncidentKind::Manual => "ouvert à la main",
-    },
-    severity: |severity| match severity {
-        Severity::Critical => "critique",
-        Severity::Major => "majeur",
-        Severity::Minor => "mineur",
-        Severity::Info => "information",
-    },
-    in_state: |state| match state {
-        IncidentState::Suspected => "soupçonné",
-        IncidentState::Open => "ouvert",
-        IncidentState::Acknowledged => "pris en charge",
-        IncidentState::Resolved => "résolu",
-    },
-    event: |event| match event {
-        NoticeEvent::Opened => "ouverture",
-        NoticeEvent::Escalated => "escalade",
-        NoticeEvent::Acknowledged => "prise en charge",
-        NoticeEvent::Resolved => "résolution",
-        NoticeEvent::Test => "essai",
-    },
-    delivery: |state| match state {
-        "due" => "en attente",
-        "leased" => "envoi en cours",
-        "delivered" => "remis",
-        "given_up" => "abandonné",
-        "dropped" => "devenu inutile",
-        _ => "–",
-    },
-    channels: "Canaux",
-    channels_what: "Par où partent les messages, et ce que sont devenus les derniers. Un essai envoie un message aussitôt.",
-    no_channels: "Aucun canal",
-    no_channels_how: "Écrivez un [[channel]] dans un fichier de contrôles et appliquez-le :",
-    used_by: "Utilisé par",
-    unused: "aucune politique d’escalade ne le nomme",
-    last_delivery: "Dernier message",
-    never_used: "aucun",
-    test: "Envoyer un essai",
-    log: "Journal des envois",
-    on_call: "Astreintes",
-    on_call_what: "Qui est prévenu maintenant par chaque planning, et à chaque niveau de chaque politique d’escalade.",
-    no_schedules: "Aucun planning",
-    no_schedules_how: "Écrivez un [[schedule]] dans un fichier de contrôles et appliquez-le :",
+    entry: entry_fr,
+    author: |author| of(author, &[("evidence", "mesures")]),
+    since: "Depuis",
+    opened: "Ouvert",
+    acknowledged: "Pris en charge",
+    resolved: "Résolu",
+    lasted: "Durée",
+    assignee: "Attribué à",
     nobody: "personne",
-    until: |at| format!("jusqu’à {at}"),
-    next: |who, at| format!("puis {who} à partir de {at}"),
-    escalations: "Politiques d’escalade",
-    level: |n| format!("Niveau {n}"),
-    after: |delay| if delay == "0s" { "aussitôt".into() } else { format!("après {delay}") },
-    default: "par défaut",
-    repeats: |n| if n == 1 { "puis encore une fois".into() } else { format!("puis encore {n} fois") },
-    silences: "Mises en sourdine",
-    no_silences: "Rien n’est en sourdine",
+    post_mortem: "Post-mortem",
+    history: "Historique",
+    messages: "Messages",
+    evidence: "Preuves",
+    intact: |n| format!("Les {n} entrées sont telles qu’elles ont été écrites."),
+    acknowledge: "Prendre en charge",
+    acknowledge_what: "Qui prend en charge l’incident s’en occupe : personne d’autre n’est alerté pour l’instant.",
+    acknowledge_done: "Il est à vous : l’escalade est en pause.",
+    acknowledge_was: |by| format!("{by} s’en occupe déjà."),
+    acknowledge_over: "L’incident est terminé : il n’y a plus rien à prendre en charge.",
+    acknowledge_dead: "Ce lien ne fonctionne pas, ou plus.",
+    acknowledge_later: "Le collecteur n’a pas pu l’enregistrer. Réessayez dans un instant.",
+    check: "Contrôle",
+    agent: "Agent",
 };
-
-impl IncidentTexts {
-    /// A row of the history as a sentence.
-    pub fn action(&self, entry: &EntryView) -> String {
-        let words = |en: &str, fr: &str| if self.french { fr.to_owned() } else { en.to_owned() };
-        let severity = || entry.severity.as_deref().and_then(Severity::parse).map_or("", self.severity);
-        match entry.action.as_str() {
-            "opened" => format!("{}, {}", words("Confirmed", "Confirmé"), severity()),
-            "reopened" => words("Opened again", "Rouvert"),
-            "severity" => format!("{} {}", words("Now", "Désormais"), severity()),
-            "flapping" => words("Flaps: stays open over later edges", "Instable : reste ouvert malgré les alternances"),
-            "settled" => words("Flaps no more", "De nouveau stable"),
-            "held" => entry
-                .reason
-                .as_deref()
-                .and_then(HoldReason::parse)
-                .map_or_else(String::new, |reason| (self.held)(reason).to_owned()),
-            "released" => words("Pages go out again", "Les alertes repartent"),
-            "acknowledged" => words("Acknowledged", "Pris en charge"),
-            "acknowledgement_expired" => words(
-                "The acknowledgement’s pause is over: the escalation goes on",
-                "La pause de prise en charge est finie : l’escalade reprend",
-            ),
-            "resolved" => words("Resolved", "Résolu"),
-            "step" => {
-                let event = entry.step.as_ref().and_then(|step| NoticeEvent::parse(&step.event)).map_or("", self.event);
-                let level = entry.step.as_ref().and_then(|step| step.level);
-                let level = level.map(|level| format!(", {}", (self.level)(level as usize).to_lowercase()));
-                format!("{} ({event}{})", words("Message", "Message"), level.unwrap_or_default())
-            }
-            "evidence" => words("Evidence kept", "Éléments de preuve conservés"),
-            "comment" => words("Comment", "Commentaire"),
-            "assigned" => words("Assigned", "Attribué"),
-            "post_mortem" => words("Post-mortem written", "Retour d’expérience rédigé"),
-            "unreadable" => words("This row cannot be read", "Cette ligne est illisible"),
-            other => other.replace('_', " "),
-        }
-    }
-}

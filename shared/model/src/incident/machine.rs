@@ -3,12 +3,19 @@
 //! - A suspicion that is confirmed opens; one that is not is gone without a trace.
 //! - Open, it climbs its ladder ([`Ladder`]) until somebody acknowledges or it resolves. What holds it (maintenance, a silence, a parent that is down) stops the
 //!   ladder's clock: what is still due when the hold ends goes out then, and later levels keep their distance.
-//! - An acknowledgement pauses the ladder for the policy's `ack_pause`; then the incident is open again and the level that was reached is due again.
-//! - It resolves when the present is fine, and opens again when that does not last ([`Rules::reopen_window_us`]). More than [`FLAPS_MAX`] edges within
-//!   [`FLAP_WINDOW_US`] make it flapping: it stays open over later edges, in silence, until they get fewer.
-//! - Who resolves it by hand while the evidence is still bad is believed until the evidence was fine once.
+//! - An acknowledgement pauses the ladder for the `ack_pause` of the policy that was in force then; after it the incident is open again, and the furthest level
+//!   that was told is due again. A step that is due at the very instant of an acknowledgement does not go out.
+//! - It resolves when the evidence turns fine, and opens again when that does not last ([`Rules::reopen_window_us`]). Then the ladder starts anew, and an
+//!   acknowledgement of before is void.
+//! - More than [`FLAPS_MAX`] edges (the evidence turns bad, or fine) within [`FLAP_WINDOW_US`] make it flapping: it stays open over later edges, in silence, until
+//!   they get fewer. Its ladder goes on: it is open. Edges count beyond the end of an incident, for the next one.
+//! - Who resolves it by hand while the evidence is bad is believed until the evidence was fine once; who opens it again while the evidence is fine, until it was
+//!   bad once.
+//! - Who is told that it is taken or over was told that it is open: where nobody was (all of it happened within a hold), nobody is.
+//! - Its severity is the most it ever was. When it rises, the levels that it passed by are told.
 //!
-//! Everything is a function of the calls in their order; instants that go back (a clock that was set) change no order and fire nothing twice.
+//! Everything is a function of the calls in their order. All timers count from instants in the past. A clock that is set back lets them count from there: nothing
+//! fires twice, and nothing waits longer than it may. One that is set forward fires what is due then, of an overdue ladder one step.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,7 +23,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{Condition, HoldReason, IncidentId, IncidentKind, IncidentState, NoticeEvent, Severity, Subject};
-use crate::escalation::{EscalationPolicy, Ladder};
+use crate::escalation::{ACK_PAUSE_US, EscalationPolicy, Ladder};
 use crate::time::UtcMicros;
 
 /// Edges are counted over this long, in microseconds: 30 min.
@@ -40,7 +47,8 @@ pub struct Rules<'a> {
 pub enum Input<'a> {
     /// The present says this.
     Condition(Condition),
-    /// Its pages wait for this, or for nothing.
+    /// Its pages wait for this, or for nothing. It sends nothing by itself: what the present says goes with it, and may be that all is fine. A call for that, or
+    /// for [`Input::Time`], follows.
     Hold(Option<HoldReason>),
     /// Somebody takes it.
     Acknowledge {
@@ -77,7 +85,7 @@ pub enum Output {
         /// The round, from 0.
         round: u32,
     },
-    /// Whoever was told of it before is told this.
+    /// Whoever was told since it opened, or opened again, is told this.
     Tell {
         /// As in a page.
         step: u32,
@@ -189,7 +197,7 @@ pub struct Life {
     pub reopened: u32,
     /// Whether the evidence was bad when it was last looked at.
     pub bad: bool,
-    /// When that changed lately.
+    /// When that changed lately, oldest first: as many as flapping is made of, at most. Of a new incident those of the one before it.
     pub edges: Vec<UtcMicros>,
     /// Whether it flaps.
     pub flapping: bool,
@@ -203,8 +211,6 @@ pub struct Life {
     pub step: u32,
     /// Whether anybody was told since it opened, or opened again.
     pub announced: bool,
-    /// Whether anybody was ever told.
-    pub told: bool,
 }
 
 impl Incident {
@@ -238,7 +244,6 @@ impl Incident {
             held: None,
             step: 0,
             announced: false,
-            told: false,
         };
         Self { id, subject, kind, life }
     }
@@ -249,7 +254,9 @@ impl Incident {
     /// When a person asks for what its state does not allow: nothing changed then.
     pub fn handle(&mut self, input: Input<'_>, rules: &Rules<'_>, now: UtcMicros) -> Result<Vec<Output>, Refusal> {
         let mut out = Vec::new();
-        let life = &mut self.life;
+        let mut life = self.life.clone();
+        life.clock(now);
+        life.expire(rules, now, &mut out);
         match input {
             Input::Condition(condition) => life.condition(condition, rules, now, &mut out),
             Input::Hold(reason) => life.hold(reason, now, &mut out),
@@ -262,75 +269,122 @@ impl Incident {
             },
             Input::Time => {}
         }
-        life.timers(rules, now, &mut out);
+        if !matches!(input, Input::Hold(_)) {
+            life.settle(now, &mut out);
+            life.climb(rules, now, &mut out);
+        }
+        self.life = life;
         Ok(out)
     }
 
-    /// When something is due without any input; `None`: nothing is.
+    /// When something is due without any input; `None`: nothing is. [`Input::Time`] before it does nothing, at it something; only after the clock was set back
+    /// it is found earlier, at any call.
     pub fn poll_timeout(&self, rules: &Rules<'_>) -> Option<UtcMicros> {
         let life = &self.life;
-        let settles = || life.edges.iter().rev().nth(FLAPS_MAX).map(|edge| edge.plus_us(FLAP_WINDOW_US));
-        let flap = if life.flapping { settles() } else { None };
-        let ladder = match life.state {
-            IncidentState::Open if life.held.is_none() => rules.policy.and_then(|policy| life.ladder.due(policy)),
+        let flap = if life.flapping { Some(life.settles_at()) } else { None };
+        let ladder = rules.policy.and_then(|policy| match life.state {
+            IncidentState::Open if life.held.is_none() => life.ladder.due(policy, life.severity),
             IncidentState::Acknowledged => life.paused_until,
             IncidentState::Open | IncidentState::Suspected | IncidentState::Resolved => None,
-        };
+        });
         [flap, ladder].into_iter().flatten().min()
+    }
+
+    /// Whether what the present says is about this incident. If not it is over, and what is bad from now on is a new one, which is given this one's edges.
+    pub fn concerns(&self, rules: &Rules<'_>, now: UtcMicros) -> bool {
+        self.life.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us) || self.life.is_dismissed()
     }
 
     /// Whether nothing that comes later can be about it: over for longer than edges and reopening look back.
     pub fn is_past(&self, rules: &Rules<'_>, now: UtcMicros) -> bool {
         let keep = rules.reopen_window_us.max(FLAP_WINDOW_US);
-        // Who resolved it by hand is believed for as long as the evidence is bad.
-        !(self.life.bad && self.life.resolved_by.is_some())
-            && self.life.resolved_at.is_some_and(|at| now.us_since(at) > keep)
+        !self.life.is_dismissed() && self.life.resolved_at.is_some_and(|at| now.us_since(at) > keep)
     }
 }
 
 impl Life {
+    /// Whether somebody resolved it by hand while the evidence was bad, and it is so still.
+    pub const fn is_dismissed(&self) -> bool {
+        self.bad && self.resolved_by.is_some()
+    }
+
+    /// Nothing that timers count from is to come: after the clock was set back they count from now, so none is longer away than it may be.
+    fn clock(&mut self, now: UtcMicros) {
+        self.edges.iter_mut().for_each(|edge| *edge = (*edge).min(now));
+        if let Some((_, since)) = &mut self.held
+            && *since > now
+        {
+            // The ladder's clock stands: it shows what it showed.
+            self.ladder.base = self.ladder.base.plus_us(now.us_since(*since));
+            *since = now;
+        }
+        self.ladder.base = self.ladder.base.min(now);
+        self.resolved_at = self.resolved_at.map(|at| at.min(now));
+        if let Some(at) = self.acknowledged_at.filter(|at| *at > now) {
+            self.paused_until = self.paused_until.map(|until| now.plus_us(until.us_since(at)));
+            self.acknowledged_at = Some(now);
+        }
+    }
+
+    /// The acknowledgement's pause is over. Without a policy there is nothing to go on with, and it stays.
+    fn expire(&mut self, rules: &Rules<'_>, now: UtcMicros, out: &mut Vec<Output>) {
+        let Some(policy) = rules.policy else { return };
+        if self.state == IncidentState::Acknowledged && self.paused_until.is_some_and(|until| until <= now) {
+            self.state = IncidentState::Open;
+            (self.acknowledged_at, self.acknowledged_by, self.paused_until) = (None, None, None);
+            self.ladder.resume(policy, self.severity, now);
+            self.hold_from(now);
+            out.push(Output::Entry(Entry::AcknowledgementExpired));
+        }
+    }
+
     fn condition(&mut self, condition: Condition, rules: &Rules<'_>, now: UtcMicros, out: &mut Vec<Output>) {
         match (self.state, condition) {
             (IncidentState::Suspected, Condition::Bad { since, severity }) => {
                 (self.since, self.severity) = (since, severity);
-                self.edge(true, now);
                 self.state = IncidentState::Open;
                 self.opened_at = Some(now);
-                self.start_ladder(now);
                 out.push(Output::Entry(Entry::Opened { severity }));
-                self.note_flapping(out);
+                self.start_ladder(now, out);
+                self.edge(true, now, out);
             }
             (IncidentState::Suspected, Condition::Suspect { since, severity }) => {
                 (self.since, self.severity) = (since, severity);
             }
             (IncidentState::Suspected, Condition::Good | Condition::Unknown) => out.push(Output::Gone),
             (IncidentState::Open | IncidentState::Acknowledged, Condition::Bad { severity, .. }) => {
-                self.edge(true, now);
-                if severity > self.severity {
-                    self.severity = severity;
-                    out.push(Output::Entry(Entry::Severity { to: severity }));
-                }
+                self.edge(true, now, out);
+                self.rise(severity, out);
             }
             (IncidentState::Open | IncidentState::Acknowledged, Condition::Good) => {
-                self.edge(false, now);
-                if !self.flapping {
+                // One that was opened again by hand while all was fine waits for the next edge.
+                if self.edge(false, now, out) && !self.flapping {
                     self.resolve(None, now, out);
                 }
             }
             (IncidentState::Resolved, Condition::Bad { severity, .. }) => {
-                let dismissed = self.bad && self.resolved_by.is_some();
-                let recent = self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us);
-                if !dismissed && recent {
-                    self.edge(true, now);
-                    self.severity = self.severity.max(severity);
+                if !self.is_dismissed()
+                    && self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us)
+                {
                     self.reopen(None, now, out);
+                    self.edge(true, now, out);
+                    self.rise(severity, out);
                 }
             }
-            (IncidentState::Resolved, Condition::Good) => self.bad = false,
+            (IncidentState::Resolved, Condition::Good) => {
+                self.turn(false, now);
+            }
             (
                 IncidentState::Open | IncidentState::Acknowledged | IncidentState::Resolved,
                 Condition::Suspect { .. } | Condition::Unknown,
             ) => {}
+        }
+    }
+
+    fn rise(&mut self, severity: Severity, out: &mut Vec<Output>) {
+        if severity > self.severity {
+            self.severity = severity;
+            out.push(Output::Entry(Entry::Severity { to: severity }));
         }
     }
 
@@ -345,7 +399,7 @@ impl Life {
             (Some((_, since)), None) => {
                 self.held = None;
                 if self.state.is_open() {
-                    self.ladder.base = self.ladder.base.plus_us(now.us_since(since).max(0));
+                    self.ladder.base = self.ladder.base.plus_us(now.us_since(since));
                     out.push(Output::Entry(Entry::Released));
                 }
             }
@@ -376,7 +430,7 @@ impl Life {
         self.acknowledged_at = Some(now);
         self.acknowledged_by = Some(by.into());
         self.first_acknowledged_at.get_or_insert(now);
-        self.paused_until = rules.policy.map(|policy| now.plus_us(policy.ack_pause_us()));
+        self.paused_until = Some(now.plus_us(rules.policy.map_or(ACK_PAUSE_US, EscalationPolicy::ack_pause_us)));
         out.push(Output::Entry(Entry::Acknowledged { by: by.into() }));
         self.tell(NoticeEvent::Acknowledged, out);
         Ok(())
@@ -398,12 +452,9 @@ impl Life {
         self.resolved_at = Some(now);
         self.resolved_by.clone_from(&by);
         self.paused_until = None;
-        self.ladder.ended = true;
         self.flapping = false;
         out.push(Output::Entry(Entry::Resolved { by }));
-        if self.announced {
-            self.tell(NoticeEvent::Resolved, out);
-        }
+        self.tell(NoticeEvent::Resolved, out);
     }
 
     fn reopen(&mut self, by: Option<String>, now: UtcMicros, out: &mut Vec<Output>) {
@@ -412,70 +463,81 @@ impl Life {
         (self.acknowledged_at, self.acknowledged_by) = (None, None);
         self.reopened += 1;
         self.announced = false;
-        self.start_ladder(now);
         out.push(Output::Entry(Entry::Reopened { by }));
-        self.note_flapping(out);
+        self.start_ladder(now, out);
     }
 
-    fn start_ladder(&mut self, now: UtcMicros) {
+    fn start_ladder(&mut self, now: UtcMicros, out: &mut Vec<Output>) {
         self.ladder = Ladder::starting(now);
+        self.hold_from(now);
+        if let Some((reason, _)) = self.held {
+            out.push(Output::Entry(Entry::Held { reason }));
+        }
+    }
+
+    /// The ladder counts from now, so what holds it counts from now too.
+    fn hold_from(&mut self, now: UtcMicros) {
         self.held = self.held.map(|(reason, _)| (reason, now));
     }
 
-    /// Notes that the evidence turned.
-    fn edge(&mut self, bad: bool, now: UtcMicros) {
-        if self.bad != bad {
-            self.bad = bad;
-            self.edges.push(now);
+    /// Notes what the evidence is. Returns whether it turned.
+    fn turn(&mut self, bad: bool, now: UtcMicros) -> bool {
+        if self.bad == bad {
+            return false;
         }
+        self.bad = bad;
         self.edges.retain(|edge| now.us_since(*edge) < FLAP_WINDOW_US);
+        self.edges.push(now);
+        // Older ones can make no difference.
+        let surplus = self.edges.len().saturating_sub(FLAPS_MAX + 1);
+        self.edges.drain(..surplus);
+        true
     }
 
-    fn note_flapping(&mut self, out: &mut Vec<Output>) {
-        if !self.flapping && self.edges.len() > FLAPS_MAX {
+    /// Notes what the evidence is, while it is open. Returns whether it turned.
+    fn edge(&mut self, bad: bool, now: UtcMicros, out: &mut Vec<Output>) -> bool {
+        let turned = self.turn(bad, now);
+        if turned && !self.flapping && self.edges.len() > FLAPS_MAX {
             self.flapping = true;
             out.push(Output::Entry(Entry::Flapping));
         }
+        turned
     }
 
+    /// Tells whoever was told that it is open.
     fn tell(&mut self, event: NoticeEvent, out: &mut Vec<Output>) {
-        if self.told {
+        if self.announced {
             self.step += 1;
             out.push(Output::Tell { step: self.step, event });
         }
     }
 
-    fn timers(&mut self, rules: &Rules<'_>, now: UtcMicros, out: &mut Vec<Output>) {
-        if self.flapping {
-            self.edges.retain(|edge| now.us_since(*edge) < FLAP_WINDOW_US);
-            if self.edges.len() <= FLAPS_MAX {
-                self.flapping = false;
-                out.push(Output::Entry(Entry::Settled));
-                if !self.bad {
-                    self.resolve(None, now, out);
-                }
+    /// When the edges within the window are few enough, where no other comes.
+    fn settles_at(&self) -> UtcMicros {
+        let oldest = self.edges.len().checked_sub(FLAPS_MAX + 1).and_then(|oldest| self.edges.get(oldest));
+        oldest.map_or(UtcMicros::MIN, |edge| edge.plus_us(FLAP_WINDOW_US))
+    }
+
+    fn settle(&mut self, now: UtcMicros, out: &mut Vec<Output>) {
+        if self.flapping && self.settles_at() <= now {
+            self.flapping = false;
+            out.push(Output::Entry(Entry::Settled));
+            if !self.bad {
+                self.resolve(None, now, out);
             }
         }
+    }
+
+    fn climb(&mut self, rules: &Rules<'_>, now: UtcMicros, out: &mut Vec<Output>) {
         let Some(policy) = rules.policy else { return };
-        if self.state == IncidentState::Acknowledged && self.paused_until.is_some_and(|until| until <= now) {
-            self.state = IncidentState::Open;
-            (self.acknowledged_at, self.acknowledged_by, self.paused_until) = (None, None, None);
-            self.ladder.resume(policy, now);
-            out.push(Output::Entry(Entry::AcknowledgementExpired));
+        if self.state != IncidentState::Open || self.held.is_some() {
+            return;
         }
-        while self.state == IncidentState::Open
-            && self.held.is_none()
-            && self.ladder.due(policy).is_some_and(|due| due <= now)
-        {
-            let (level, round) = (self.ladder.next, self.ladder.round);
-            let at_least = policy.levels.get(level as usize).and_then(|level| level.at_least);
-            if at_least.is_none_or(|least| self.severity >= least) {
-                let event = if self.announced { NoticeEvent::Escalated } else { NoticeEvent::Opened };
-                (self.announced, self.told) = (true, true);
-                self.step += 1;
-                out.push(Output::Page { step: self.step, event, level, round });
-            }
-            self.ladder.advance(policy);
+        for (level, round) in self.ladder.climb(policy, self.severity, now) {
+            let event = if self.announced { NoticeEvent::Escalated } else { NoticeEvent::Opened };
+            self.announced = true;
+            self.step += 1;
+            out.push(Output::Page { step: self.step, event, level, round });
         }
     }
 }

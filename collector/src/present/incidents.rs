@@ -1,0 +1,248 @@
+//! From stored incidents to the shapes that the API, the console and the command line show.
+
+use sitepulse_daemon::instant;
+use sitepulse_model::incident::machine::Entry;
+use sitepulse_model::incident::{IncidentId, IncidentState};
+use sitepulse_model::time::{Span, UtcMicros};
+
+use crate::alert::{self, Record, Standing, StoredEntry, integrity};
+use crate::app::App;
+use crate::book::Book;
+use crate::outbox::{DeliveryState, Logged, Message};
+use crate::present::Present;
+use crate::present::dto::incidents::{
+    DeliveryView, EntryView, EvidenceView, HeldView, IncidentDetailView, IncidentView, IntegrityView, MessageView,
+    StepView,
+};
+use crate::present::problem::{Answer, Problem};
+use crate::store::incidents::{self as stored, Asked};
+use crate::store::outbox;
+
+/// How far back resolved incidents are listed where nothing is said, in microseconds: 30 days.
+pub const PERIOD_DEFAULT_US: i64 = 30 * 86_400 * 1_000_000;
+/// Most incidents of a list.
+pub const LIST_MAX: usize = 10_000;
+/// How many a list has at most where nothing is said.
+pub const LIST_DEFAULT: usize = 1_000;
+
+/// The period of a list.
+pub fn period(from: Option<UtcMicros>, to: Option<UtcMicros>, now: UtcMicros) -> Span {
+    // What is suspected at this very instant belongs to it.
+    let to = to.unwrap_or(now.plus_us(1));
+    Span::new(from.unwrap_or_else(|| to.plus_us(-PERIOD_DEFAULT_US)), to)
+}
+
+/// A list of incidents, the newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn list(present: &Present, asked: Asked, now: UtcMicros) -> Answer<Vec<IncidentView>> {
+    let found = present.app().read_store(move |tables| stored::list(tables, &asked)).await?;
+    let book = present.app().book();
+    Ok(found.iter().map(|standing| incident_view(&book, standing, now)).collect())
+}
+
+/// An incident with all that belongs to it; `None` where there is none of that id.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn one(app: &App, id: &str, now: UtcMicros) -> Answer<IncidentDetailView> {
+    let asked = IncidentId(id.to_owned());
+    let found = app
+        .read_store(move |tables| {
+            let Some(standing) = stored::one(tables, &asked)? else { return Ok(None) };
+            let entries = stored::entries(tables, &asked)?;
+            let messages = outbox::of_incident(tables, &asked)?;
+            Ok(Some((standing, entries, messages, stored::deliveries(tables, &asked)?)))
+        })
+        .await?;
+    let (standing, entries, messages, attempts) = found.ok_or_else(|| Problem::not_found("incident", id))?;
+    let book = app.book();
+    Ok(detail_view(&book, &standing, &entries, &messages, &attempts, now))
+}
+
+fn at(at: Option<UtcMicros>) -> Option<String> {
+    at.map(instant::format)
+}
+
+/// An incident as lists tell it.
+pub fn incident_view(book: &Book, standing: &Standing, now: UtcMicros) -> IncidentView {
+    let facts = alert::facts(book, standing);
+    let (life, about) = (&standing.incident.life, &standing.about);
+    let until = life.resolved_at.unwrap_or(now);
+    IncidentView {
+        id: facts.id,
+        check: facts.check,
+        agent: facts.agent,
+        slo: facts.slo,
+        kind: facts.kind.to_string(),
+        state: facts.state.to_string(),
+        severity: facts.severity.to_string(),
+        title: about.title.clone(),
+        since: instant::format(facts.since),
+        opened_at: at(facts.opened_at),
+        acknowledged_at: at(facts.acknowledged_at),
+        acknowledged_by: life.acknowledged_by.clone(),
+        resolved_at: at(facts.resolved_at),
+        resolved_by: life.resolved_by.clone(),
+        flapping: facts.flapping,
+        reopened: life.reopened,
+        assignee: about.assignee.clone(),
+        held: life
+            .held
+            .filter(|_| life.state != IncidentState::Resolved)
+            .map(|(reason, since)| HeldView { reason: reason.to_string(), since: instant::format(since) }),
+        duration_seconds: until.us_since(life.since).max(0) as f64 / 1e6,
+    }
+}
+
+fn detail_view(
+    book: &Book,
+    standing: &Standing,
+    entries: &[StoredEntry],
+    messages: &[Message],
+    attempts: &[Logged],
+    now: UtcMicros,
+) -> IncidentDetailView {
+    let life = &standing.incident.life;
+    let integrity = integrity::of(standing, entries);
+    IncidentDetailView {
+        incident: incident_view(book, standing, now),
+        suspected_at: instant::format(life.suspected_at),
+        first_acknowledged_at: at(life.first_acknowledged_at),
+        paused_until: at(life.paused_until),
+        escalation: alert::policy_of(book, &standing.incident.subject).map(|policy| policy.id.clone()),
+        next_step_at: at(alert::next_step(book, &standing.incident)),
+        told: standing.about.told.iter().cloned().collect(),
+        post_mortem: standing.about.post_mortem.clone(),
+        evidence: entries.iter().filter_map(evidence_view).collect(),
+        history: entries.iter().map(entry_view).collect(),
+        messages: messages.iter().map(|message| message_view(message, attempts)).collect(),
+        integrity: IntegrityView {
+            intact: integrity.fault.is_none(),
+            broken_at: integrity.broken_at,
+            fault: integrity.fault,
+            entries: entries.len() as u64,
+            head: entries.last().map(|entry| hex(&entry.hash)),
+        },
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn evidence_view(entry: &StoredEntry) -> Option<EvidenceView> {
+    let Some(Record::Evidence(evidence)) = &entry.record else { return None };
+    Some(EvidenceView { entry: entry.number, at: instant::format(entry.at), evidence: (**evidence).clone() })
+}
+
+fn entry_view(entry: &StoredEntry) -> EntryView {
+    let mut view = EntryView {
+        number: entry.number,
+        at: instant::format(entry.at),
+        author: entry.author.clone(),
+        intact: entry.intact,
+        hash: hex(&entry.hash),
+        ..EntryView::default()
+    };
+    let mut named = |action: &str| action.clone_into(&mut view.action);
+    match &entry.record {
+        None => named("unreadable"),
+        Some(Record::Life(life)) => match life {
+            Entry::Opened { severity } => {
+                named("opened");
+                view.severity = Some(severity.to_string());
+            }
+            Entry::Reopened { by } => {
+                named("reopened");
+                view.by.clone_from(by);
+            }
+            Entry::Severity { to } => {
+                named("severity");
+                view.severity = Some(to.to_string());
+            }
+            Entry::Flapping => named("flapping"),
+            Entry::Settled => named("settled"),
+            Entry::Held { reason } => {
+                named("held");
+                view.reason = Some(reason.to_string());
+            }
+            Entry::Released => named("released"),
+            Entry::Acknowledged { by } => {
+                named("acknowledged");
+                view.by = Some(by.clone());
+            }
+            Entry::AcknowledgementExpired => named("acknowledgement_expired"),
+            Entry::Resolved { by } => {
+                named("resolved");
+                view.by.clone_from(by);
+            }
+        },
+        Some(Record::Step { step, event, level, round, channels, unreached }) => {
+            named("step");
+            view.step = Some(StepView {
+                number: *step,
+                event: event.to_string(),
+                level: level.map(|level| level + 1),
+                round: round + 1,
+                channels: channels.clone(),
+                unreached: unreached.clone(),
+            });
+        }
+        Some(Record::Comment { text }) => {
+            named("comment");
+            view.text = Some(text.clone());
+        }
+        Some(Record::Assigned { to }) => {
+            named("assigned");
+            view.text.clone_from(to);
+        }
+        Some(Record::PostMortem { text }) => {
+            named("post_mortem");
+            view.text = Some(text.clone());
+        }
+        Some(Record::Evidence(_)) => named("evidence"),
+    }
+    view
+}
+
+fn message_view(message: &Message, attempts: &[Logged]) -> MessageView {
+    let Message { key, state, created, due, notice, .. } = message;
+    let waits = match state {
+        DeliveryState::Due | DeliveryState::Leased => true,
+        DeliveryState::Delivered | DeliveryState::GivenUp => false,
+    };
+    let theirs = attempts.iter().filter(|one| one.step == key.step && one.channel == key.channel);
+    MessageView {
+        step: key.step,
+        channel: key.channel.clone(),
+        event: notice.event.to_string(),
+        state: match state {
+            DeliveryState::Due => "due",
+            DeliveryState::Leased => "leased",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::GivenUp => "given_up",
+        }
+        .to_owned(),
+        created: instant::format(*created),
+        due: waits.then(|| instant::format(*due)),
+        key: key.to_string(),
+        deliveries: theirs.map(delivery_view).collect(),
+    }
+}
+
+fn delivery_view(logged: &Logged) -> DeliveryView {
+    DeliveryView {
+        attempt: logged.attempt,
+        at: instant::format(logged.at),
+        seconds: logged.took_us as f64 / 1e6,
+        outcome: match logged.delivered {
+            Some(true) => "delivered",
+            Some(false) => "given_up",
+            None => "again",
+        }
+        .to_owned(),
+        note: logged.note.clone(),
+    }
+}
