@@ -9,9 +9,13 @@
 //! Architecture invariant: only what is present is asked here. A result that came in late counts for figures, and pages nobody.
 
 pub mod evidence;
+mod idle;
 pub mod integrity;
+pub mod link;
+pub mod people;
 pub(crate) mod recipients;
 pub(crate) mod signals;
+pub mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,10 +26,10 @@ use sitepulse_model::incident::machine::{
     Entry, FLAP_WINDOW_US, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules,
 };
 use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
+use sitepulse_model::notice::Context;
 use sitepulse_model::record;
 use sitepulse_model::time::UtcMicros;
 
-use crate::app::AppError;
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::outbox::{DeliveryKey, DeliveryState, Message};
@@ -138,6 +142,8 @@ struct Changes {
     gone: Vec<IncidentId>,
     entries: Vec<(IncidentId, u64, String, Record)>,
     messages: Vec<Message>,
+    /// Those of `set` that are past: written, and left off the desk.
+    filed: BTreeSet<IncidentId>,
 }
 
 impl Changes {
@@ -156,18 +162,27 @@ pub(crate) struct Desk {
     touched: BTreeSet<CheckNo>,
     /// What is needed to tell the present from the past.
     pub(crate) present: signals::Present,
+    /// The silences that are not over.
+    pub(crate) silences: silence::Silences,
     sweep_due: Option<UtcMicros>,
+    /// When everything was looked at last.
+    looked: Option<UtcMicros>,
     not_before: Option<UtcMicros>,
     /// Nothing is looked at: no server runs.
     pub(crate) still: bool,
-    /// Where the console is, for links in messages.
-    pub(crate) console: Option<String>,
+    /// Makes the links in messages.
+    pub(crate) links: link::Links,
 }
 
 impl Desk {
     /// The desk of a store. The agents have until `signals` says so to come back after a start.
-    pub(crate) fn restore(standing: Vec<Standing>, now: UtcMicros) -> Self {
-        let mut desk = Self { present: signals::Present::starting(now), ..Self::default() };
+    pub(crate) fn restore(
+        standing: Vec<Standing>,
+        silences: silence::Silences,
+        links: link::Links,
+        now: UtcMicros,
+    ) -> Self {
+        let mut desk = Self { present: signals::Present::starting(now), silences, links, ..Self::default() };
         for one in standing {
             desk.put(one);
         }
@@ -192,11 +207,6 @@ impl Desk {
                 self.by_key.remove(&key);
             }
         }
-    }
-
-    /// Every incident that is not past: what is shown as open now.
-    pub(crate) fn standing(&self) -> impl Iterator<Item = &Standing> {
-        self.standing.values()
     }
 
     /// A record of an agent is stored that was new.
@@ -226,23 +236,28 @@ impl Desk {
 
 /// `20261122-4f7k2`: the day, and five characters of a hash of what, when.
 fn incident_id(subject: &str, now: UtcMicros, nonce: u32) -> IncidentId {
+    let hash = fnv1a_of(&[subject.as_bytes(), &now.0.to_le_bytes(), &nonce.to_le_bytes()]);
+    let day = sitepulse_daemon::instant::format(now).get(..10).unwrap_or_default().replace('-', "");
+    IncidentId(format!("{day}-{}", short(hash, 5)))
+}
+
+/// So many characters of a hash, 12 at most, that people can read out.
+pub(crate) fn short(mut hash: u64, characters: u32) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut hash = fnv1a_of(&[subject.as_bytes(), &now.0.to_le_bytes(), &nonce.to_le_bytes()]);
     // The low bits of FNV-1a alone are weak.
     hash ^= hash >> 32;
-    let tail: String = (0..5).map(|at| char::from(ALPHABET[(hash >> (5 * at)) as usize & 31])).collect();
-    let day = sitepulse_daemon::instant::format(now).get(..10).unwrap_or_default().replace('-', "");
-    IncidentId(format!("{day}-{tail}"))
+    (0..characters).map(|at| char::from(ALPHABET[(hash >> (5 * at)) as usize & 31])).collect()
 }
 
 /// The policy that applies to an incident: its check's, else the default one; `None`: nobody is told.
-pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject) -> Option<&'b EscalationPolicy> {
-    let named = match subject {
-        Subject::Check(check) => {
-            book.check(*check).and_then(|check| check.newest().labels.escalation.as_ref()).map(|id| id.as_str())
-        }
-        Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_) => None,
+pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject, about: &About) -> Option<&'b EscalationPolicy> {
+    let check = match subject {
+        Subject::Check(check) => Some(*check),
+        Subject::Manual(_) => about.check.map(CheckNo),
+        Subject::Agent(_) | Subject::Slo(_) => None,
     };
+    let check = check.and_then(|check| book.check(check));
+    let named = check.and_then(|check| check.newest().labels.escalation.as_ref()).map(|id| id.as_str());
     let escalations = &book.objects().escalations;
     named
         .and_then(|id| escalations.current(id))
@@ -251,17 +266,21 @@ pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject) -> Option<&'b Esc
 }
 
 /// When the next step of an incident's ladder is due; `None`: none is, or its pages are held.
-pub(crate) fn next_step(book: &Book, incident: &Incident) -> Option<UtcMicros> {
-    let life = &incident.life;
+pub(crate) fn next_step(book: &Book, standing: &Standing) -> Option<UtcMicros> {
+    let life = &standing.incident.life;
     match life.state {
-        IncidentState::Open if life.held.is_none() => life.ladder.due(policy_of(book, &incident.subject)?),
+        IncidentState::Open if life.held.is_none() => {
+            let policy = policy_of(book, &standing.incident.subject, &standing.about)?;
+            life.ladder.due(policy, life.severity)
+        }
         IncidentState::Acknowledged => life.paused_until,
         IncidentState::Open | IncidentState::Suspected | IncidentState::Resolved => None,
     }
 }
 
-fn rules<'b>(book: &'b Book, subject: &Subject) -> Rules<'b> {
-    Rules { reopen_window_us: REOPEN_WINDOW_US, policy: policy_of(book, subject) }
+fn rules<'b>(book: &'b Book, standing: &Standing) -> Rules<'b> {
+    let policy = policy_of(book, &standing.incident.subject, &standing.about);
+    Rules { reopen_window_us: REOPEN_WINDOW_US, policy }
 }
 
 /// The bucket that holds everything about a subject.
@@ -284,31 +303,34 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn current(&self, id: &IncidentId) -> Option<Standing> {
-        self.changes.set.get(id).or_else(|| self.desk.standing.get(id)).cloned()
-    }
-
     /// What the present says.
     fn signal(&mut self, signal: Signal) {
         let Signal { subject, kind, condition, hold } = signal;
-        let known = self.desk.by_key.get(&(subject.clone(), kind)).and_then(|id| self.current(id));
-        let past = known.as_ref().is_some_and(|standing| {
-            let rules = rules(self.book, &subject);
-            let life = &standing.incident.life;
-            let ended = life.resolved_at.is_some_and(|at| self.now.us_since(at) > rules.reopen_window_us);
-            // Who resolved it by hand is believed until the evidence was fine once.
-            ended && !(life.bad && life.resolved_by.is_some())
-        });
-        let standing = match (known, condition) {
-            (Some(standing), _) if !past => standing,
-            (before, Condition::Bad { since, severity } | Condition::Suspect { since, severity }) => {
+        let key = (subject, kind);
+        let known = self.desk.by_key.get(&key);
+        let (subject, kind) = key;
+        let known = known.and_then(|id| self.changes.set.get(id).or_else(|| self.desk.standing.get(id)));
+        // Most of the time there is nothing wrong, and nothing new about what is.
+        if known.is_none() && matches!(condition, Condition::Good | Condition::Unknown) {
+            return;
+        }
+        let silenced = || self.desk.silences.hold(self.book, &subject, None, self.now);
+        let hold = hold.or_else(silenced);
+        if known.is_some_and(|standing| idle::is_idle(&standing.incident, condition, hold)) {
+            return;
+        }
+        let current =
+            known.filter(|standing| standing.incident.concerns(&rules(self.book, standing), self.now)).cloned();
+        let standing = match (current, condition) {
+            (Some(standing), _) => standing,
+            (None, Condition::Bad { since, severity } | Condition::Suspect { since, severity }) => {
+                let edges = known.map(|before| before.incident.life.edges.clone()).unwrap_or_default();
                 let id = self.desk.free_id(&self.changes, &subject, kind, self.now);
-                let edges = before.map(|before| before.incident.life.edges).unwrap_or_default();
                 let bucket = bucket_of(self.book, &subject);
                 let incident = Incident::suspected(id, subject, kind, severity, since, edges, self.now);
                 Standing { bucket, incident, about: About::default(), entries: 0 }
             }
-            (Some(_) | None, Condition::Good | Condition::Unknown) => return,
+            (None, Condition::Good | Condition::Unknown) => return,
         };
         // The hold first: what opens within it pages nobody.
         let inputs = [Input::Hold(hold), Input::Condition(condition)];
@@ -316,24 +338,61 @@ impl Look<'_> {
         self.handle(standing, &inputs, EVIDENCE).ok();
     }
 
+    /// Hands an incident the passing of time, and what holds it where no signal tells: a person's own has none.
+    fn time(&mut self, id: &IncidentId, turned_back: bool) {
+        let Some(standing) = self.changes.set.get(id).or_else(|| self.desk.standing.get(id)) else { return };
+        let due = standing.incident.poll_timeout(&rules(self.book, standing)).is_some_and(|due| due <= self.now);
+        let life = &standing.incident.life;
+        let hold = match &standing.incident.subject {
+            Subject::Manual(_) if life.state != IncidentState::Resolved => {
+                Some(self.desk.silences.hold(self.book, &standing.incident.subject, standing.about.check, self.now))
+            }
+            Subject::Manual(_) | Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) => None,
+        };
+        let hold = hold.filter(|hold| *hold != life.held.map(|(reason, _)| reason));
+        if !due && !turned_back && hold.is_none() {
+            return;
+        }
+        let standing = standing.clone();
+        let hold = hold.map(Input::Hold);
+        let inputs: Vec<Input<'_>> = hold.into_iter().chain([Input::Time]).collect();
+        // Time is never refused.
+        self.handle(standing, &inputs, EVIDENCE).ok();
+    }
+
+    /// Notes an entry of an incident's history.
+    fn note(&mut self, standing: &mut Standing, author: &str, record: Record) {
+        standing.entries += 1;
+        self.changes.entries.push((standing.incident.id.clone(), standing.entries, author.to_owned(), record));
+    }
+
     /// Hands inputs to an incident, and notes what comes of it.
     fn handle(&mut self, mut standing: Standing, inputs: &[Input<'_>], author: &str) -> Result<(), Refusal> {
         let before = standing.clone();
-        let policy = policy_of(self.book, &standing.incident.subject);
+        let policy = policy_of(self.book, &standing.incident.subject, &standing.about);
         let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy };
         let id = standing.incident.id.clone();
         for input in inputs {
             for output in standing.incident.handle(*input, &rules, self.now)? {
-                let record = match output {
-                    Output::Entry(entry) => Record::Life(entry),
+                match output {
+                    Output::Entry(entry) => {
+                        let turns = is_turn(&entry);
+                        self.note(&mut standing, author, Record::Life(entry));
+                        if turns {
+                            let found = evidence::of(self.book, &standing, self.now);
+                            self.note(&mut standing, EVIDENCE, Record::Evidence(Box::new(found)));
+                        }
+                    }
                     Output::Page { step, event, level, round } => {
                         let reached = recipients::of_level(self.book, policy, level, self.now);
-                        self.send(&mut standing, step, event, Some(level), round, reached)
+                        let record = self.send(&mut standing, step, event, Some(level), round, reached);
+                        self.note(&mut standing, author, record);
                     }
                     Output::Tell { step, event } => {
                         let channels = standing.about.told.iter().cloned().collect();
                         let reached = recipients::Reached { channels, unreached: Vec::new() };
-                        self.send(&mut standing, step, event, None, 0, reached)
+                        let record = self.send(&mut standing, step, event, None, 0, reached);
+                        self.note(&mut standing, author, record);
                     }
                     Output::Gone => {
                         self.changes.set.remove(&id);
@@ -342,9 +401,7 @@ impl Look<'_> {
                         }
                         return Ok(());
                     }
-                };
-                standing.entries += 1;
-                self.changes.entries.push((id.clone(), standing.entries, author.to_owned(), record));
+                }
             }
         }
         if standing != before || !self.desk.standing.contains_key(&id) {
@@ -363,6 +420,10 @@ impl Look<'_> {
         round: u32,
         reached: recipients::Reached,
     ) -> Record {
+        let context = match reached.channels.as_slice() {
+            [] => Context::default(),
+            _ => recipients::context(self.book, self.desk, standing, self.now),
+        };
         for channel in &reached.channels {
             standing.about.told.insert(channel.clone());
             let key = DeliveryKey {
@@ -371,11 +432,24 @@ impl Look<'_> {
                 channel: channel.clone(),
                 step,
             };
-            let notice = recipients::notice(self.book, self.desk, standing, &key, event, self.now);
+            let notice = recipients::notice(self.book, self.desk, (standing, &context), &key, event, self.now);
             let (state, attempts) = (DeliveryState::Due, 0);
             self.changes.messages.push(Message { key, state, attempts, created: self.now, due: self.now, notice });
         }
         Record::Step { step, event, level, round, channels: reached.channels, unreached: reached.unreached }
+    }
+}
+
+/// Whether what was known then is kept: it opened, again too, got worse, or ended.
+const fn is_turn(entry: &Entry) -> bool {
+    match entry {
+        Entry::Opened { .. } | Entry::Reopened { .. } | Entry::Severity { .. } | Entry::Resolved { .. } => true,
+        Entry::Flapping
+        | Entry::Settled
+        | Entry::Held { .. }
+        | Entry::Released
+        | Entry::Acknowledged { .. }
+        | Entry::AcknowledgementExpired => false,
     }
 }
 
@@ -395,15 +469,11 @@ impl Engine {
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
             let checks = if everything { None } else { Some(&self.alert.touched) };
             signals::each(&book, &self.alert, checks, now, |signal| look.signal(signal));
-            let timers: Vec<Standing> = self.alert.standing.values().cloned().collect();
-            for standing in timers {
-                let rules = rules(&book, &standing.incident.subject);
-                if standing.incident.poll_timeout(&rules).is_some_and(|due| due <= now)
-                    && let Some(standing) = look.current(&standing.incident.id)
-                {
-                    // Time is never refused.
-                    look.handle(standing, &[Input::Time], EVIDENCE).ok();
-                }
+            // Timers are looked at each second, whatever results come in between.
+            if everything {
+                // After the clock was set back every timer is measured anew.
+                let turned_back = self.alert.looked.is_some_and(|looked| now < looked);
+                self.alert.standing.keys().for_each(|id| look.time(id, turned_back));
             }
             look.changes
         };
@@ -412,8 +482,10 @@ impl Engine {
         self.alert.touched.clear();
         if everything {
             self.alert.sweep_due = Some(now.plus_us(SWEEP_US));
+            self.alert.looked = Some(now);
+            self.alert.silences.forget_over(now);
             let book = shared.book();
-            let past = |standing: &&Standing| standing.incident.is_past(&rules(&book, &standing.incident.subject), now);
+            let past = |standing: &&Standing| standing.incident.is_past(&rules(&book, standing), now);
             let past: Vec<IncidentId> =
                 self.alert.standing.values().filter(past).map(|standing| standing.incident.id.clone()).collect();
             for id in past {
@@ -445,37 +517,22 @@ impl Engine {
         self.alert.not_before.or(self.alert.sweep_due)
     }
 
-    /// Hands what a person does to an incident.
-    ///
-    /// # Errors
-    /// When there is no such incident, its state does not allow it, or it cannot be written.
-    pub fn act(&mut self, id: &IncidentId, input: Input<'_>, author: &str, now: UtcMicros) -> Result<(), AppError> {
-        let shared = std::sync::Arc::clone(&self.shared);
-        let changes = {
-            let book = shared.book();
-            let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
-            let standing = look.current(id).ok_or_else(|| {
-                AppError::NotFound(format!("there is no incident {id} that is open or ended lately: see `incidents`"))
-            })?;
-            look.handle(standing, &[input], author)
-                .map_err(|refusal| AppError::Conflict(format!("incident {id}: {refusal}")))?;
-            look.changes
-        };
-        self.commit(changes, now)?;
-        Ok(())
-    }
-
     /// Writes changes, then takes them over.
     fn commit(&mut self, changes: Changes, now: UtcMicros) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
+        let known = |id: &IncidentId| self.alert.standing.contains_key(id) || changes.filed.contains(id);
+        for id in changes.set.keys().filter(|id| !known(id)) {
+            // The next try finds another id: the instant is part of it.
+            if store::incidents::is_taken(self.store.read(), id)? {
+                return Err(StoreError::BadRow { table: "incident", what: format!("id {id} is taken: tried again") });
+            }
+        }
         let shared = std::sync::Arc::clone(&self.shared);
         let due: BTreeMap<&IncidentId, Option<UtcMicros>> = {
             let book = shared.book();
-            let due = |(id, standing): (_, &Standing)| {
-                (id, standing.incident.poll_timeout(&rules(&book, &standing.incident.subject)))
-            };
+            let due = |(id, standing): (_, &Standing)| (id, standing.incident.poll_timeout(&rules(&book, standing)));
             changes.set.iter().map(due).collect()
         };
         let desk = &self.alert;
@@ -484,8 +541,10 @@ impl Engine {
         for id in &changes.gone {
             self.alert.take_out(id);
         }
-        for (_, standing) in changes.set {
-            self.alert.put(standing);
+        for (id, standing) in changes.set {
+            if !changes.filed.contains(&id) {
+                self.alert.put(standing);
+            }
         }
         if told {
             shared.outbox.wake();

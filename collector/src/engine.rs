@@ -18,6 +18,8 @@ use sitepulse_wire::token::ADDRESS_BYTES_MAX;
 use tokio::sync::watch;
 
 use crate::alert;
+use crate::alert::link::Links;
+use crate::alert::silence::Silences;
 use crate::amend::Desk;
 use crate::app::{AppError, Credential};
 use crate::book::Book;
@@ -54,6 +56,8 @@ pub struct Shared {
     pub runs: RunDesk,
     /// Wakes the task that sends messages.
     pub outbox: Bell,
+    /// Makes and reads the links in messages.
+    pub links: Links,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
@@ -307,7 +311,8 @@ impl Engine {
         }
         amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
         let ended_after = now.plus_us(-alert::Desk::looks_back_us());
-        let alert = alert::Desk::restore(crate::store::incidents::standing(tables, ended_after)?, now);
+        let standing = crate::store::incidents::standing(tables, ended_after)?;
+        let silences = crate::store::silences::list(tables, Some(now), usize::MAX)?;
         let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;
@@ -325,6 +330,8 @@ impl Engine {
         if crate::store::outbox::any_leased(store.read())? {
             store.write(|tables| crate::store::outbox::release_all(tables, now))?;
         }
+        let links = Links::of_store(&mut store)?;
+        let alert = alert::Desk::restore(standing, Silences::new(silences), links.clone(), now);
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
@@ -338,6 +345,7 @@ impl Engine {
             pings,
             runs: RunDesk::default(),
             outbox: Bell::default(),
+            links,
             counters: Counters::default(),
             integrity: Integrity::default(),
         };

@@ -20,6 +20,7 @@ pub mod rollup;
 pub mod rows;
 pub mod seal;
 pub mod series;
+pub(crate) mod silences;
 pub mod sla_report;
 pub(crate) mod verify;
 pub mod vital_days;

@@ -1,14 +1,19 @@
 //! Who is told of a step, and what.
 
+use std::collections::BTreeSet;
+
 use sitepulse_model::escalation::{EscalationPolicy, Target};
 use sitepulse_model::id::CheckNo;
-use sitepulse_model::incident::{NoticeEvent, Subject};
+use sitepulse_model::incident::{IncidentKind, NoticeEvent, Subject};
 use sitepulse_model::notice::{Context, IncidentFacts, Notice};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Desk, Standing};
-use crate::book::Book;
+use super::{Desk, Standing, evidence};
+use crate::book::{Book, Check};
 use crate::outbox::DeliveryKey;
+
+/// Most checks that a message names.
+const CHECKS_MAX: usize = 100;
 
 /// What targets come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,22 +73,79 @@ pub(crate) fn facts(book: &Book, standing: &Standing) -> IncidentFacts {
     }
 }
 
-/// What a message says.
+/// What a woken person needs beside the incident, but for what each channel has of its own.
+pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMicros) -> Context {
+    let incident = &standing.incident;
+    let check = match &incident.subject {
+        Subject::Check(number) => book.check(*number),
+        Subject::Manual(_) => standing.about.check.and_then(|number| book.check(CheckNo(number))),
+        Subject::Agent(_) | Subject::Slo(_) => None,
+    };
+    let life = &incident.life;
+    let mut context = Context {
+        target: check.map(|check| check.newest().definition.kind.describe()),
+        title: standing.about.title.clone(),
+        by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
+        link: desk.links.incident(&incident.id.0),
+        ..Context::default()
+    };
+    match &incident.subject {
+        Subject::Check(_) => {
+            let evidence = evidence::of(book, standing, now);
+            let all: BTreeSet<&str> = evidence.votes.iter().map(|vote| vote.region.as_str()).collect();
+            context.regions_of = u32::try_from(all.len()).unwrap_or(u32::MAX);
+            let wanted = if incident.kind == IncidentKind::Degraded { "degraded" } else { "down" };
+            let theirs = || evidence.votes.iter().filter(|vote| vote.vote == wanted);
+            let regions: BTreeSet<&str> = theirs().map(|vote| vote.region.as_str()).collect();
+            context.regions = regions.into_iter().map(str::to_owned).collect();
+            // The oldest of the newest failing results: the others may be of what followed.
+            let mut results: Vec<_> = theirs().filter_map(|vote| vote.result.as_ref()).collect();
+            results.sort_by(|a, b| a.slot.cmp(&b.slot));
+            if let Some(result) = results.iter().find(|result| result.cause.is_some()) {
+                context.phase.clone_from(&result.phase);
+                context.cause.clone_from(&result.cause);
+                context.explanation = Some(result.detail.clone()).filter(|detail| !detail.is_empty());
+            }
+            context.checks = check.map(|check| children(book, check)).unwrap_or_default();
+        }
+        Subject::Agent(number) => {
+            if let Some(agent) = book.agent(*number) {
+                context.regions = vec![agent.region.to_string()];
+                context.checks = evidence::unwatched(book, agent);
+            }
+        }
+        Subject::Slo(_) | Subject::Manual(_) => {}
+    }
+    context.checks.truncate(CHECKS_MAX);
+    context
+}
+
+/// The checks that hang on this one.
+fn children(book: &Book, parent: &Check) -> Vec<String> {
+    let living = book.checks().filter(|check| !check.retired());
+    living
+        .filter(|check| check.newest().labels.parents.contains(&parent.id))
+        .map(|check| check.id.to_string())
+        .collect()
+}
+
+/// What a message says to a channel.
 pub(super) fn notice(
     book: &Book,
     desk: &Desk,
-    standing: &Standing,
+    (standing, context): (&Standing, &Context),
     key: &DeliveryKey,
     event: NoticeEvent,
     now: UtcMicros,
 ) -> Notice {
     let incident = facts(book, standing);
-    let life = &standing.incident.life;
-    let context = Context {
-        title: standing.about.title.clone(),
-        by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
-        link: desk.console.as_ref().map(|url| format!("{url}/incidents/{}", incident.id)),
-        ..Context::default()
+    let asks = match event {
+        NoticeEvent::Opened | NoticeEvent::Escalated => true,
+        NoticeEvent::Acknowledged | NoticeEvent::Resolved | NoticeEvent::Test => false,
     };
+    let mut context = context.clone();
+    if asks {
+        context.acknowledge_link = desk.links.acknowledge(&standing.incident.id, &key.channel, now);
+    }
     Notice { event, key: key.to_string(), step: key.step, at: now, incident, context }
 }

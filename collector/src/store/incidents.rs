@@ -141,6 +141,13 @@ pub(crate) fn one(tables: Tables<'_>, id: &IncidentId) -> Result<Option<Standing
     Ok(many(tables, "incident_id = ?1", params![id.0])?.pop())
 }
 
+/// Whether an incident has this id.
+pub(crate) fn is_taken(tables: Tables<'_>, id: &IncidentId) -> Result<bool, StoreError> {
+    Ok(tables
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM incident WHERE incident_id = ?1)")?
+        .query_row(params![id.0], |row| row.get(0))?)
+}
+
 /// The hash of an entry: over that of the entry before (none of the first), its number, instant, author and body.
 pub(crate) fn entry_hash(before: &[u8], number: u64, at: UtcMicros, author: &str, body: &str) -> [u8; 32] {
     let mut hash = Sha256::new();

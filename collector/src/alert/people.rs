@@ -1,0 +1,254 @@
+//! What people do to incidents: take them, end them, write about them, open their own.
+//!
+//! Everything is a row of the incident's history, with who did it. An incident that is past, so off the desk, is read from the store, written back, and stays off it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sitepulse_model::id::{Bucket, CheckId};
+use sitepulse_model::incident::machine::{Incident, Input, Refusal};
+use sitepulse_model::incident::{CheckClass, Condition, IncidentId, IncidentKind, Severity, Subject};
+use sitepulse_model::time::UtcMicros;
+
+use super::{About, Changes, Look, Record, Standing};
+use crate::app::AppError;
+use crate::engine::Engine;
+use crate::store::incidents as stored;
+
+/// Longest title, in bytes.
+pub const TITLE_BYTES_MAX: usize = 200;
+/// Longest name of a person, in bytes.
+pub const NAME_BYTES_MAX: usize = 100;
+/// Longest comment, in bytes.
+pub const COMMENT_BYTES_MAX: usize = 16 << 10;
+/// Longest post-mortem, in bytes.
+pub const POST_MORTEM_BYTES_MAX: usize = 256 << 10;
+/// An incident of so many entries takes no more comments.
+const ENTRIES_MAX: u64 = 10_000;
+
+/// What somebody does to an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "act")]
+pub enum Act {
+    /// Takes it: the ladder pauses.
+    Acknowledge {
+        /// Who; `None`: the author.
+        by: Option<String>,
+    },
+    /// Says it is over.
+    Resolve {
+        /// Who; `None`: the author.
+        by: Option<String>,
+    },
+    /// Opens it again.
+    Reopen {
+        /// Who; `None`: the author.
+        by: Option<String>,
+    },
+    /// Writes something.
+    Comment {
+        /// What.
+        text: String,
+    },
+    /// Says who works on it.
+    Assign {
+        /// Who; `None`: nobody any more.
+        to: Option<String>,
+    },
+    /// Writes down what was learned, instead of what was written before.
+    PostMortem {
+        /// What.
+        text: String,
+    },
+}
+
+/// An incident that somebody opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manual {
+    /// What it is called.
+    pub title: String,
+    /// A check that it has to do with: its escalation policy is used.
+    pub check: Option<CheckId>,
+    /// How much it matters; `None`: as a check of its class that is down, else major.
+    pub severity: Option<Severity>,
+}
+
+fn line(what: &str, text: &str, bytes_max: usize) -> Result<String, AppError> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > bytes_max || text.chars().any(char::is_control) {
+        return Err(AppError::Invalid(format!("{what} is one line of 1 to {bytes_max} bytes")));
+    }
+    Ok(text.to_owned())
+}
+
+fn prose(what: &str, text: &str, bytes_max: usize) -> Result<String, AppError> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > bytes_max {
+        return Err(AppError::Invalid(format!("{what} has 1 to {bytes_max} bytes, this one has {}", text.len())));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(AppError::Invalid(format!("{what} is plain text: take the control characters out")));
+    }
+    Ok(text.to_owned())
+}
+
+impl Engine {
+    /// Hands what a person does to an incident's machine.
+    ///
+    /// # Errors
+    /// When there is no such incident, its state does not allow it, or it cannot be written.
+    pub fn act(&mut self, id: &IncidentId, input: Input<'_>, author: &str, now: UtcMicros) -> Result<(), AppError> {
+        let shared = Arc::clone(&self.shared);
+        let (standing, past) = self.find(id)?;
+        let manual = matches!(standing.incident.subject, Subject::Manual(_));
+        if matches!(input, Input::Reopen { .. }) {
+            may_reopen(id, &standing, past)?;
+        }
+        let changes = {
+            let book = shared.book();
+            let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
+            let mut inputs = vec![input];
+            if manual && matches!(input, Input::Resolve { .. }) {
+                // No evidence says so of what a person opened: the person does.
+                inputs.push(Input::Condition(Condition::Good));
+            }
+            look.handle(standing, &inputs, author).map_err(|refusal| refused(id, refusal))?;
+            look.changes
+        };
+        self.commit(changes, now)?;
+        self.alert.touch_all();
+        Ok(())
+    }
+
+    /// Does what a person asks to an incident.
+    ///
+    /// # Errors
+    /// When there is no such incident, its state does not allow it, what is written does not fit, or it cannot be stored.
+    pub fn act_on(&mut self, id: &IncidentId, act: &Act, author: &str, now: UtcMicros) -> Result<(), AppError> {
+        let who = |by: &Option<String>| match by {
+            Some(by) => line("a name", by, NAME_BYTES_MAX),
+            None => Ok(author.to_owned()),
+        };
+        match act {
+            Act::Acknowledge { by } => self.act(id, Input::Acknowledge { by: &who(by)? }, author, now),
+            Act::Resolve { by } => self.act(id, Input::Resolve { by: &who(by)? }, author, now),
+            Act::Reopen { by } => self.act(id, Input::Reopen { by: &who(by)? }, author, now),
+            Act::Comment { text } => {
+                let text = prose("a comment", text, COMMENT_BYTES_MAX)?;
+                self.write_about(id, author, now, |_| Record::Comment { text })
+            }
+            Act::Assign { to } => {
+                let to = to.as_deref().map(|to| line("a name", to, NAME_BYTES_MAX)).transpose()?;
+                self.write_about(id, author, now, |about| {
+                    about.assignee.clone_from(&to);
+                    Record::Assigned { to }
+                })
+            }
+            Act::PostMortem { text } => {
+                let text = prose("a post-mortem", text, POST_MORTEM_BYTES_MAX)?;
+                self.write_about(id, author, now, |about| {
+                    about.post_mortem = Some(text.clone());
+                    Record::PostMortem { text }
+                })
+            }
+        }
+    }
+
+    /// Opens an incident that nothing measured tells of.
+    ///
+    /// # Errors
+    /// When what is written does not fit, the check is not there, or it cannot be stored.
+    pub fn open_manual(&mut self, manual: &Manual, author: &str, now: UtcMicros) -> Result<IncidentId, AppError> {
+        let shared = Arc::clone(&self.shared);
+        let title = line("a title", &manual.title, TITLE_BYTES_MAX)?;
+        let (changes, id) = {
+            let book = shared.book();
+            let check = manual.check.as_ref().map(|id| {
+                let found = book.check_by_id(id).filter(|check| !check.retired());
+                found.ok_or_else(|| AppError::NotFound(format!("no check {id}: see `sitepulse-collector checks`")))
+            });
+            let check = check.transpose()?;
+            let class = check.map_or(CheckClass::Standard, |check| check.newest().labels.class);
+            let severity = manual.severity.unwrap_or(class.severity(IncidentKind::Manual));
+            let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
+            // Not known before: the title stands for it.
+            let named = Subject::Manual(IncidentId(title.clone()));
+            let id = self.alert.free_id(&look.changes, &named, IncidentKind::Manual, now);
+            let subject = Subject::Manual(id.clone());
+            let about = About { title: Some(title), check: check.map(|check| check.number.0), ..About::default() };
+            let hold = self.alert.silences.hold(&book, &subject, about.check, now);
+            let incident =
+                Incident::suspected(id.clone(), subject, IncidentKind::Manual, severity, now, Vec::new(), now);
+            let standing = Standing { bucket: Bucket::of(&id.0), incident, about, entries: 0 };
+            let inputs = [Input::Hold(hold), Input::Condition(Condition::Bad { since: now, severity })];
+            look.handle(standing, &inputs, author).map_err(|refusal| refused(&id, refusal))?;
+            (look.changes, id)
+        };
+        self.commit(changes, now)?;
+        self.alert.touch_all();
+        Ok(id)
+    }
+
+    /// Changes what people added to an incident, with a row of its history.
+    fn write_about(
+        &mut self,
+        id: &IncidentId,
+        author: &str,
+        now: UtcMicros,
+        change: impl FnOnce(&mut About) -> Record,
+    ) -> Result<(), AppError> {
+        let (mut standing, past) = self.find(id)?;
+        if standing.incident.life.opened_at.is_none() {
+            return Err(refused(id, Refusal::Suspected));
+        }
+        if standing.entries >= ENTRIES_MAX {
+            return Err(AppError::Conflict(format!("incident {id} has {ENTRIES_MAX} entries: no more are kept")));
+        }
+        let record = change(&mut standing.about);
+        standing.entries += 1;
+        let mut changes = Changes::default();
+        changes.entries.push((id.clone(), standing.entries, author.to_owned(), record));
+        if past {
+            changes.filed.insert(id.clone());
+        }
+        changes.set.insert(id.clone(), standing);
+        self.commit(changes, now)?;
+        Ok(())
+    }
+
+    /// An incident, and whether it is past.
+    fn find(&self, id: &IncidentId) -> Result<(Standing, bool), AppError> {
+        if let Some(standing) = self.alert.standing.get(id) {
+            return Ok((standing.clone(), false));
+        }
+        let found = stored::one(self.store.read(), id)?;
+        found.map(|standing| (standing, true)).ok_or_else(|| {
+            AppError::NotFound(format!("no incident {id}: `sitepulse-collector incidents --all` lists what there is"))
+        })
+    }
+}
+
+fn refused(id: &IncidentId, refusal: Refusal) -> AppError {
+    AppError::Conflict(format!("incident {id}: {refusal}"))
+}
+
+/// Whether opening an incident again means anything: evidence that is fine would end it at once.
+fn may_reopen(id: &IncidentId, standing: &Standing, past: bool) -> Result<(), AppError> {
+    let life = &standing.incident.life;
+    match standing.incident.subject {
+        Subject::Manual(_) => Ok(()),
+        Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) => {
+            let ended = life.resolved_at.is_some();
+            let why = if ended && past {
+                "it is past, and what is wrong now opens another one by itself"
+            } else if ended && !life.bad {
+                "the evidence is fine, and would end it at once"
+            } else {
+                return Ok(());
+            };
+            Err(AppError::Conflict(format!(
+                "incident {id}: {why}; `sitepulse-collector open --title TEXT` opens one of your own"
+            )))
+        }
+    }
+}
