@@ -12,10 +12,10 @@ pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
+use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
-use self::alerting::AlertingTexts;
 use self::incidents::IncidentTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;

@@ -9,17 +9,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::incident::machine::Input;
 use sitepulse_model::incident::{IncidentId, IncidentState, NoticeEvent, Severity};
 use sitepulse_model::time::UtcMicros;
 
 use super::{Page, PageQuery, broken_template, class as state_class, clock_text, html, language};
+use crate::alert::people::Act;
 use crate::app::{Access, AppError};
 use crate::present::door::Caller;
-use crate::present::dto::incidents::{
-    EntryView, EvidenceView, IncidentDetailView, IncidentView, MessageView,
-};
-use crate::present::problem::Answer;
+use crate::present::dto::incidents::{EntryView, EvidenceView, IncidentDetailView, IncidentView, MessageView};
+use crate::present::problem::{Answer, Problem};
 use crate::present::text::alerting::AlertingTexts;
 use crate::present::text::incidents::IncidentTexts;
 use crate::present::text::{Language, Texts};
@@ -202,15 +200,15 @@ pub async fn act(
     Form(form): Form<ActForm>,
 ) -> Answer<Response> {
     let lang = language(query.lang.as_deref(), &headers);
-    let (author, now) = (caller.author, clock::now());
-    let incident = IncidentId(id.clone());
-    let done = present.app().writer().run(move |engine| match action.as_str() {
-        "ack" => engine.act(&incident, Input::Acknowledge { by: &author }, &author, now),
-        "resolve" => engine.act(&incident, Input::Resolve { by: &author }, &author, now),
-        "reopen" => engine.act(&incident, Input::Reopen { by: &author }, &author, now),
-        "comment" => engine.comment(&incident, &form.text, &author, now),
-        _ => Err(AppError::NotFound(format!("nothing can be done to an incident by {action:?}"))),
-    });
+    let act = match action.as_str() {
+        "ack" => Act::Acknowledge { by: None },
+        "resolve" => Act::Resolve { by: None },
+        "reopen" => Act::Reopen { by: None },
+        "comment" => Act::Comment { text: form.text },
+        _ => return Err(Problem::not_found("action", &action)),
+    };
+    let (incident, author, now) = (IncidentId(id.clone()), caller.author, clock::now());
+    let done = present.app().writer().run(move |engine| engine.act_on(&incident, &act, &author, now));
     done.await.map_err(AppError::from)??;
     let to = format!("/incidents/{id}?lang={}", lang.tag());
     let to = HeaderValue::from_str(&to).unwrap_or(HeaderValue::from_static("/incidents"));
@@ -235,7 +233,10 @@ impl Row {
             one.flapping.then(|| w.flapping.to_owned()),
             (one.reopened > 0).then(|| (w.reopened)(one.reopened)),
             one.held.as_ref().map(|held| (w.held)(&held.reason)),
-            one.acknowledged_by.as_ref().filter(|_| one.state == "acknowledged").map(|by| format!("{} {}", t.by, who(by, w))),
+            one.acknowledged_by
+                .as_ref()
+                .filter(|_| one.state == "acknowledged")
+                .map(|by| format!("{} {}", t.by, who(by, w))),
             one.assignee.as_ref().map(|who| format!("{}: {who}", w.assignee)),
         ];
         Self {
@@ -315,10 +316,17 @@ impl Turn {
         let votes = evidence.votes.iter().map(|vote| {
             let result = vote.result.as_ref();
             let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let facts = result.map(|result| result.facts.iter().map(|(name, value)| (name.clone(), text(value))).collect());
+            let facts =
+                result.map(|result| result.facts.iter().map(|(name, value)| (name.clone(), text(value))).collect());
             let of_result = |result: &crate::alert::evidence::ResultEvidence| {
                 let seconds = result.seconds.map(|seconds| (t.number)(figure::latency(seconds)));
-                let parts = [Some(moment(&result.slot, now)), result.phase.clone(), result.cause.clone(), result.address.clone(), seconds];
+                let parts = [
+                    Some(moment(&result.slot, now)),
+                    result.phase.clone(),
+                    result.cause.clone(),
+                    result.address.clone(),
+                    seconds,
+                ];
                 parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
             };
             VoteRow {
@@ -344,12 +352,7 @@ impl Turn {
 
 impl Line {
     fn of(entry: &EntryView, now: UtcMicros, i: &IncidentTexts) -> Self {
-        Self {
-            at: moment(&entry.at, now),
-            who: who(&entry.author, i),
-            what: (i.entry)(entry),
-            broken: !entry.intact,
-        }
+        Self { at: moment(&entry.at, now), who: who(&entry.author, i), what: (i.entry)(entry), broken: !entry.intact }
     }
 }
 
@@ -381,5 +384,6 @@ fn who(author: &str, i: &IncidentTexts) -> String {
 
 /// An instant of ours for people, to the second.
 fn moment(at: &str, now: UtcMicros) -> String {
-    instant::parse(at, now).map_or_else(|_| at.to_owned(), |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))))
+    instant::parse(at, now)
+        .map_or_else(|_| at.to_owned(), |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))))
 }

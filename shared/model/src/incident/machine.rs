@@ -363,8 +363,7 @@ impl Life {
                 }
             }
             (IncidentState::Resolved, Condition::Bad { severity, .. }) => {
-                if !self.is_dismissed()
-                    && self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us)
+                if !self.is_dismissed() && self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us)
                 {
                     self.reopen(None, now, out);
                     self.edge(true, now, out);
