@@ -6,6 +6,7 @@
 mod backtest;
 mod check;
 mod explain;
+mod incidents;
 mod latency;
 mod ledger;
 mod policy;
@@ -25,6 +26,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use explain::explain_page;
+pub use incidents::{act as act_on_incident, incident_page, incidents_page};
 pub use ledger::agents_page;
 pub use slo::slos_page;
 

@@ -91,6 +91,9 @@ pub fn routes() -> Vec<Route> {
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/slos", Scope::Read, console::slos_page),
+        read("/incidents", Scope::Read, console::incidents_page),
+        read("/incidents/{id}", Scope::Read, console::incident_page),
+        change("/incidents/{id}/{action}", Scope::Admin, console::act_on_incident),
         read("/checks/{id}/explain", Scope::Read, console::explain_page),
         read("/checks/{id}/backtest", Scope::Read, console::backtest_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.

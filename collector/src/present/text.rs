@@ -1,5 +1,6 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod alerting;
 pub mod amendments;
 pub mod backtest;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
+use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
@@ -177,6 +179,7 @@ pub struct Texts {
     pub fact_body_bytes: &'static str,
     pub fact_certificate_expires: &'static str,
     /// The words of promises and their error budgets.
+    pub alerting: &'static AlertingTexts,
     pub slo: &'static SloTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
@@ -313,6 +316,7 @@ pub static EN: Texts = Texts {
     fact_status: "Status",
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
+    alerting: &alerting::EN,
     slo: &slo::EN,
     latency: &latency::EN,
     policies: &policy::EN,
@@ -501,6 +505,7 @@ pub static FR: Texts = Texts {
     fact_status: "Statut",
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
+    alerting: &alerting::FR,
     slo: &slo::FR,
     latency: &latency::FR,
     policies: &policy::FR,
