@@ -9,7 +9,7 @@
 //! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out; [`backtest`] replays the evidence
 //! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
-//! and suspensions; [`schedule`] says when a check runs; [`incident`] is the life of a bad verdict, [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way.
+//! and suspensions; [`schedule`] says when a check runs; [`incident`] is the life of a bad verdict, [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way, [`pager`] when an agent does it by itself.
 #![no_std]
 
 extern crate alloc;
@@ -46,6 +46,7 @@ pub mod channel;
 pub mod escalation;
 pub mod incident;
 pub mod notice;
+pub mod pager;
 
 pub mod backoff;
 pub mod schedule;
