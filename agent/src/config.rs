@@ -5,9 +5,9 @@ pub mod browser;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sitepulse_daemon::address::Policy;
 use sitepulse_daemon::config::{self, ConfigError};
 use sitepulse_daemon::logging;
-use sitepulse_probe::policy::Policy;
 
 use self::browser::BrowserKeys;
 use crate::engine::{IN_FLIGHT_DEFAULT, PER_HOST_MAX_DEFAULT};

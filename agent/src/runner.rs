@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sitepulse_browser::Browser;
+use sitepulse_daemon::address::Policy;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_daemon::lock::{DataDirLock, LOCK_PATIENCE};
@@ -17,7 +18,6 @@ use sitepulse_model::id::Incarnation;
 use sitepulse_model::schedule::Plan;
 use sitepulse_notify::Sender;
 use sitepulse_probe::network::Network;
-use sitepulse_probe::policy::Policy;
 use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;
 use tokio::io::BufReader;

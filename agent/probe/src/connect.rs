@@ -10,12 +10,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use sitepulse_daemon::address::Policy;
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
 use tokio::net::TcpStream;
 
 use crate::attempt::{Attempt, Failure};
-use crate::policy::{Policy, refused};
+use crate::policy::{self, refused};
 use crate::resolve::host::Host;
 
 /// Refused addresses that an explanation names.
@@ -111,7 +112,7 @@ pub(crate) async fn pick_host(attempt: &mut Attempt<'_>, host: &str, family: Fam
             return Err(Failure::new(Cause::DnsFailed, Phase::Dns, text));
         }
         Ok(Host::Address(address)) => {
-            tools.policy.check_host(address)?;
+            policy::check_host(&tools.policy, address)?;
             address
         }
         Ok(Host::Name { name, absolute }) => {
@@ -150,7 +151,7 @@ pub(crate) fn choose(policy: &Policy, host: &str, found: &[IpAddr]) -> Result<Ip
         reasons.push(format!("{} more", refusals.len() - REFUSED_NAMED));
     }
     let reasons = reasons.join(", ");
-    Err(refused(&format!("{host} leads to refused addresses alone: {reasons}; {}", first.remedy())))
+    Err(refused(&format!("{host} leads to refused addresses alone: {reasons}; {}", policy::remedy(first))))
 }
 
 /// Dials one address.

@@ -1,7 +1,7 @@
 //! Probes: one run of one check, measured and judged.
 //!
 //! Reading order: [`run`] is a run from its start to its result; [`attempt`] is what an attempt notes on its way; [`tools`] is what all probes
-//! of an agent share: [`policy`] (which addresses may be dialled), [`connect`] (names and connections), [`tls`]. Then one file a kind.
+//! of an agent share: `policy` (which addresses may be dialled), [`connect`] (names and connections), [`tls`]. Then one file a kind.
 //!
 //! A failed probe is data, not an error: [`Probe::run`] always gives a result. What the agent itself could not do is
 //! `unknown`, with a cause of its own, never `down`.
@@ -21,7 +21,7 @@ mod testing;
 pub mod tools;
 
 pub mod network;
-pub mod policy;
+mod policy;
 mod query;
 pub mod resolve;
 

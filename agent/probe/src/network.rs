@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sitepulse_daemon::address::{Scope, scope};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase, Phases};
@@ -32,7 +33,6 @@ use tokio::sync::watch;
 
 use self::outlook::Outlook;
 use crate::attempt::Failure;
-use crate::policy::{Scope, scope};
 use crate::resolve::Resolver;
 use crate::resolve::host::Host;
 

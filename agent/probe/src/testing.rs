@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use sitepulse_daemon::address::Policy;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
@@ -14,7 +15,6 @@ use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::ProbeResult;
 use sitepulse_model::time::UtcMicros;
 
-use crate::policy::Policy;
 use crate::tls::Tls;
 use crate::tools::Tools;
 use crate::{Probe, Run};

@@ -8,12 +8,13 @@ use tokio::sync::watch;
 
 pub use self::secrets::SecretStore;
 pub(crate) use self::secrets::Secrets;
+use sitepulse_daemon::address::Policy;
+
 use crate::domain::Registry;
 use crate::http3::Endpoints;
 use crate::icmp::Hub;
 use crate::judge::Bench;
 use crate::network::Network;
-use crate::policy::Policy;
 use crate::resolve::Resolver;
 use crate::tls::Tls;
 

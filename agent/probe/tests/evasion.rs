@@ -10,13 +10,13 @@ mod ground;
 
 use std::collections::BTreeSet;
 
+use sitepulse_daemon::address::Policy;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{Cause, ProbeResult, ProbeState};
-use sitepulse_probe::policy::Policy;
 use sitepulse_probe::resolve::Resolver;
 use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;

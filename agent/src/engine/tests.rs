@@ -3,12 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use sitepulse_daemon::address::Policy;
 use sitepulse_daemon::exit::Exit;
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Region};
 use sitepulse_model::quorum::Quorum;
-use sitepulse_probe::policy::Policy;
 use sitepulse_probe::tls::Tls;
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! IO that the agent and the collector share.
 //!
 //! Reading order: [`clock`] is the one place that reads time, [`task`] the one place that starts tasks, [`exit`] says how a program
-//! ends. [`instant`] is time as people write it; [`config`], [`files`], [`lock`] and [`logging`] are what a
+//! ends. [`instant`] is time as people write it; [`address`] says which addresses may be dialled; [`config`], [`files`], [`lock`] and [`logging`] are what a
 //! daemon needs on its machine; [`notify`] and [`shutdown`] tie it to its service manager. [`identity`] is the collector's own
 //! certificate authority, [`transport`] carries frames over QUIC between the two programs.
 //!
@@ -13,6 +13,8 @@ pub mod task;
 pub mod exit;
 
 pub mod instant;
+
+pub mod address;
 
 pub mod config;
 pub mod files;

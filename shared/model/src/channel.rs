@@ -1,65 +1,69 @@
 //! Channels: by which ways messages go out. A channel is written as code; how each kind talks to its provider is not told here.
+//!
+//! A kind is an entry in the list of [`way`]: its settings with their types. A key of another kind is refused, a credential is a reference to a secret.
+
+pub mod setting;
+pub mod way;
 
 use alloc::collections::BTreeSet;
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
+use self::way::Way;
 use crate::check::is_secret_name;
 use crate::coded::Fault;
 
-/// What marks a value as a secret's name: `secret:ops-hook`.
-const SECRET: &str = "secret:";
-
 /// A channel, as it is written as code: a `[[channel]]` table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Channel {
     /// Its id: a slug.
     pub id: String,
     /// The language of its messages: `en` or `fr`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// Where it leads.
     #[serde(flatten)]
     pub way: Way,
 }
 
-/// A kind of channel with its settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Way {
-    /// A POST of JSON, signed as the Standard Webhooks specification says.
-    Webhook(Webhook),
-}
-
-/// Where a webhook goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Webhook {
-    /// `https://...` or `http://...`; may be a secret.
-    pub url: String,
-    /// The signing secret; a reference to one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
+impl<'de> Deserialize<'de> for Channel {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            id: String,
+            kind: String,
+            #[serde(default)]
+            language: Option<String>,
+            #[serde(flatten)]
+            settings: Map<String, Value>,
+        }
+        let Written { id, kind, language, settings } = Written::deserialize(reader)?;
+        let way = Way::read(&kind, settings).map_err(D::Error::custom)?;
+        Ok(Self { id, language, way })
+    }
 }
 
 impl Channel {
-    /// The keys of its table, of all kinds.
-    pub const KEYS: &'static [&'static str] = &["id", "kind", "language", "url", "secret"];
+    /// The keys of its table, of all kinds; which of them a kind takes [`Way::keys`] tells.
+    pub const KEYS: &'static [&'static str] = &[
+        "id", "kind", "language", "account", "api", "channel", "chat", "device", "from", "key", "password", "secret",
+        "security", "server", "team", "to", "token", "topic", "url", "user",
+    ];
 
     /// The kind's word.
     pub const fn kind(&self) -> &'static str {
-        match self.way {
-            Way::Webhook(_) => "webhook",
-        }
+        self.way.kind()
     }
 
     /// The names of the secrets it refers to.
     pub fn secrets(&self) -> BTreeSet<String> {
-        let values: [Option<&str>; 2] = match &self.way {
-            Way::Webhook(webhook) => [Some(&webhook.url), webhook.secret.as_deref()],
-        };
-        values.into_iter().flatten().filter_map(|value| value.strip_prefix(SECRET)).map(String::from).collect()
+        let settings = self.way.settings();
+        settings.into_iter().filter_map(|(_, setting)| setting.secret().map(ToString::to_string)).collect()
     }
 
     /// What is wrong with it by itself, but for its id.
@@ -68,19 +72,20 @@ impl Channel {
         if self.language.as_deref().is_some_and(|language| !["en", "fr"].contains(&language)) {
             faults.push(Fault::new("language", "write \"en\" or \"fr\""));
         }
-        for name in self.secrets() {
-            if !is_secret_name(&name) {
-                faults.push(Fault::new("secret", alloc::format!("{name:?} is no secret's name")));
+        for (key, setting) in self.way.settings() {
+            if let Some(why) = setting.fault(&self.id) {
+                faults.push(Fault::new(key, why));
+            } else if let Some(name) = setting.secret().filter(|name| !is_secret_name(name)) {
+                faults.push(Fault::new(
+                    key,
+                    format!("{name:?} is no secret's name: use lower case letters, digits, '-', '_' and '.'"),
+                ));
             }
         }
-        match &self.way {
-            Way::Webhook(webhook) => {
-                let good = ["https://", "http://", SECRET].iter().any(|start| webhook.url.starts_with(start));
-                if !good {
-                    faults.push(Fault::new("url", "write https://..., http://... or \"secret:NAME\""));
-                }
-            }
-        }
+        faults.extend(self.way.faults());
         faults
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,11 @@ use std::thread;
 
 use hickory_proto::op::{MessageType, OpCode, Query as Asked, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CAA, CNAME, MX, NS, PTR, SOA, SRV, TXT};
+use sitepulse_daemon::address::Policy;
 use sitepulse_model::check::CheckKind;
 use sitepulse_model::record::{ProbeResult, ProbeState};
 
 use super::*;
-use crate::policy::Policy;
 use crate::resolve::Resolver;
 use crate::testing::{check, run, some_roots, tools};
 use crate::tls::Tls;

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::url::Url;
 use crate::attempt::{Attempt, Failure};
 use crate::connect;
+use crate::policy;
 
 /// Longest answer to `CONNECT`, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 << 10;
@@ -46,7 +47,7 @@ impl Proxy {
         url: &Url,
     ) -> Result<TcpStream, Failure> {
         if let Ok(ip) = url.host().parse::<IpAddr>() {
-            attempt.tools.policy.check(SocketAddr::new(ip, url.port()))?;
+            policy::check(&attempt.tools.policy, SocketAddr::new(ip, url.port()))?;
         }
         let stream = connect::open(attempt, &self.host, self.port, family).await.map_err(|failure| {
             // So looks a lost network, which the referee tells by the cause.

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::attempt::Failure;
 use crate::connect;
-use crate::policy::refused;
+use crate::policy::{self, refused};
 use crate::resolve::host::Host;
 use crate::tools::Tools;
 
@@ -49,7 +49,7 @@ impl<'a> LoadGate<'a> {
         let (address, dns_us) = match Host::parse(host) {
             Err(reason) => return Err(Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {reason}"))),
             Ok(Host::Address(address)) => {
-                self.tools.policy.check_host(address)?;
+                policy::check_host(&self.tools.policy, address)?;
                 (address, None)
             }
             Ok(Host::Name { name, absolute }) => {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use sitepulse_daemon::address::Policy;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget, HttpVersion, SecretText};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
@@ -25,7 +26,6 @@ use sitepulse_model::id::{CheckId, CheckNo, Revision};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{Cause, ProbeResult, ProbeState};
 use sitepulse_model::time::UtcMicros;
-use sitepulse_probe::policy::Policy;
 use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};

@@ -154,7 +154,6 @@ impl Coded for Channel {
     fn sample(key: &str) -> &'static str {
         match key {
             "kind" => "\"webhook\"",
-            "url" => "\"https://ops.example/hook\"",
             _ => "\"ops-hook\"",
         }
     }

@@ -9,13 +9,13 @@ use hickory_proto::rr::rdata::HTTPS;
 use hickory_proto::rr::rdata::svcb::{Alpn, Mandatory};
 use hickory_proto::rr::{RData, Record};
 use quinn::crypto::rustls::QuicServerConfig;
+use sitepulse_daemon::address::Policy;
 use sitepulse_model::check::{CheckKind, HttpTarget, HttpVersion};
 use sitepulse_model::record::{Cause, ProbeResult, ProbeState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
-use crate::policy::Policy;
 use crate::resolve::Resolver;
 use crate::testing::{self, Pki, pki};
 use crate::tls::Tls;

@@ -6,8 +6,9 @@ use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::{TcpListener, UdpSocket};
 
+use sitepulse_daemon::address::Policy;
+
 use super::*;
-use crate::policy::Policy;
 use crate::resolve::Resolver;
 use crate::tls::Tls;
 
