@@ -210,9 +210,12 @@ impl Book {
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
     }
 
-    /// Adds the next version of an object as code. Agents need not hear of it.
+    /// Adds the next version of an object as code. Agents need not hear of it, but for the channels that they page by.
     pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
         self.windows.take();
+        if revised.body.kind() == ObjectKind::Channel {
+            self.changed();
+        }
         self.objects.push(revised);
     }
 
