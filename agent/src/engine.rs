@@ -39,7 +39,8 @@ use self::keeper::Keeper;
 use self::lag::Punctuality;
 use crate::control::view::{Last, SpoolView};
 use crate::control::{self, Answer, Desk, Live, Request};
-use crate::secrets::Vault;
+use crate::pager::{self, News};
+use crate::secrets::{SecretValues, Vault};
 use crate::spool::policy::{PendingRecord, Transitions};
 use crate::spool::schema::OpenSlots;
 use crate::spool::writer::{Begun, Figures, Gone, SpoolHandle, Submission};
@@ -122,6 +123,8 @@ pub struct Parts {
     pub tools: Arc<Tools>,
     /// Seals the secrets that the state file keeps.
     pub vault: Vault,
+    /// Hears of the collector, and of the order to page when it stays away.
+    pub pager: watch::Sender<News>,
     /// Where probes run.
     pub tasks: TaskSet,
     /// Ticks at least every second.
@@ -149,6 +152,7 @@ pub struct Engine {
     spool_bytes_max: u64,
     tools: Arc<Tools>,
     vault: Vault,
+    pager: watch::Sender<News>,
     tasks: TaskSet,
     heartbeat: Heartbeat,
     punctuality: Punctuality,
@@ -274,6 +278,7 @@ impl Engine {
             spool_bytes_max: parts.spool_bytes_max,
             tools: parts.tools,
             vault: parts.vault,
+            pager: parts.pager,
             tasks: parts.tasks,
             heartbeat: parts.heartbeat,
             punctuality: Punctuality::default(),
@@ -518,7 +523,7 @@ impl Engine {
             }
             Ask::StoreSecrets(secrets) => {
                 // At once: a disk that takes nothing costs them with the next restart alone.
-                self.tools.secrets.replace(secrets.0.clone());
+                self.use_secrets(&secrets);
                 let vault = self.vault.clone();
                 self.keeper.run(move |state| vault.store(state, &secrets));
             }
@@ -535,6 +540,7 @@ impl Engine {
             }
             Ask::Link(link) => {
                 self.tools.network.collector_link(link.pulse.clone().map(|pulse| pulse as Arc<dyn Witness>));
+                self.pager.send_modify(|news| news.connected = link.collector.is_some());
                 self.link = link;
             }
             Ask::Status(reply) => {
@@ -552,6 +558,13 @@ impl Engine {
             Ask::Control { request, reply } => self.answer_person(request, reply),
         }
         Ok(())
+    }
+
+    /// Hands out the secrets: to the probes, and the order that is among them to the pager.
+    fn use_secrets(&mut self, secrets: &SecretValues) {
+        let (order, values) = pager::split(secrets.clone());
+        self.tools.secrets.replace(values.0);
+        self.pager.send_modify(|news| news.order = order);
     }
 
     /// Answers the command line on the state file's thread, which alone may store an order.

@@ -19,4 +19,5 @@ pub mod control;
 pub mod cli;
 pub mod config;
 pub mod join;
+pub mod pager;
 pub mod runner;

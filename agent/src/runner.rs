@@ -16,6 +16,7 @@ use sitepulse_daemon::shutdown::Signals;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::id::Incarnation;
 use sitepulse_model::schedule::Plan;
+use sitepulse_notify::Sender;
 use sitepulse_probe::network::Network;
 use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::control::{Answer, offline, socket};
 use crate::engine::handle::EngineHandle;
 use crate::engine::{self, Engine, Parts, recovery};
+use crate::pager;
 use crate::secrets::Vault;
 use crate::ship::io::{Ended, Shipper};
 use crate::spool::writer::{self, Submission, open_slots};
@@ -135,8 +137,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let tools = tools(options.policy, &options.config.network.references, options.config.browser.options())?;
     let tools = Arc::new(tools);
     let vault = Vault::open(&dir);
-    tools.secrets.replace(vault.load(&state).0);
     let (stop, stopped) = watch::channel(false);
+    let (order, secrets) = pager::split(vault.load(&state));
+    tools.secrets.replace(secrets.0);
+    let (pager_news, news) = watch::channel(pager::News { order, connected: false });
+    let paging = pager::run(dir.clone(), identity.clone(), Sender::default(), news, stopped.clone());
+    tasks.spawn("pager", paging);
     let name = identity.name.clone();
     let checks = assignment.checks.len();
     let (mut engine, handle, local_events) = Engine::new(Parts {
@@ -151,6 +157,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         per_host_max: options.config.per_host_max(),
         tools: tools.clone(),
         vault,
+        pager: pager_news,
         tasks: tasks.clone(),
         heartbeat: notifier.progress("scheduler"),
     })?;

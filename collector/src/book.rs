@@ -214,10 +214,13 @@ impl Book {
         self.checks.entry(number).or_insert_with(|| Check::new(number, id)).push(revision);
     }
 
-    /// Adds the next version of an object as code. Agents need not hear of it.
+    /// Adds the next version of an object as code. Agents need not hear of it, but for the channels that they page by.
     pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
         self.windows.take();
         self.duty.insert_object(&revised);
+        if revised.body.kind() == ObjectKind::Channel {
+            self.changed();
+        }
         self.objects.push(revised);
     }
 

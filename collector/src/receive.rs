@@ -8,6 +8,7 @@
 //! Limits: [`BATCHES_WAITING_MAX`] batches wait for the store ([`ReceiveSession::can_take_batch`] tells the shell to stop
 //! reading), [`LANES_MAX`] lanes, [`HANDSHAKE_US_MAX`] until the peer has said who it is.
 
+mod pager;
 mod push;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -270,7 +271,7 @@ impl ReceiveSession {
         let agent = book.agent(open.agent);
         match agent {
             Some(agent) if agent.revoked_at.is_none() => {
-                open.push.update(agent, book);
+                open.push.update(agent, book, self.addresses.first().map_or("", String::as_str));
                 self.flush_push();
             }
             Some(agent) => self.refuse_with(enrol::revoked(Some(&agent.name))),
@@ -367,7 +368,7 @@ impl ReceiveSession {
             return self.actions.push_back(Action::Send(CONTROL, ToAgent::Refusal(refusal)));
         }
         let mut push = push::Push::new(hello.assignment_revision);
-        push.update(agent, book);
+        push.update(agent, book, self.addresses.first().map_or("", String::as_str));
         let assignment_revision = push.assignment_revision();
         self.actions.push_back(Action::Send(
             CONTROL,

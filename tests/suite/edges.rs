@@ -29,7 +29,14 @@ fn crates_depend_only_along_the_edges() {
         ("agent/probe", &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model"][..]),
         (
             "agent",
-            &["sitepulse-browser", "sitepulse-daemon", "sitepulse-model", "sitepulse-probe", "sitepulse-wire"][..],
+            &[
+                "sitepulse-browser",
+                "sitepulse-daemon",
+                "sitepulse-model",
+                "sitepulse-notify",
+                "sitepulse-probe",
+                "sitepulse-wire",
+            ][..],
         ),
         ("collector", &["sitepulse-daemon", "sitepulse-model", "sitepulse-notify", "sitepulse-wire"][..]),
     ] {

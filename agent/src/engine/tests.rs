@@ -102,6 +102,7 @@ fn rig(checks: Vec<AssignedCheck>) -> Rig {
         per_host_max: 10,
         tools: Arc::new(Tools::new(Tls::from_system().unwrap(), Policy::parse(&["loopback".to_owned()]).unwrap())),
         vault: Vault::open(dir.path()),
+        pager: watch::channel(crate::pager::News::default()).0,
         tasks: TaskSet::new(),
         heartbeat: Heartbeat::default(),
     };

@@ -1,7 +1,7 @@
 //! What an agent must be told without asking: its secrets, its assignment and the control events about it.
 //!
 //! Secrets go out before the assignment that refers to them: after every welcome, and whenever the set or a value changes. They are
-//! exactly those that its checks refer to, unsealed here and nowhere else.
+//! exactly those that its checks refer to, unsealed here and nowhere else; among them travels the order to page when the collector stays away.
 //!
 //! Every event is sent once per connection, old ones too: an agent that lost its state gets its history back. The agent knows by
 //! the event's id what it has already.
@@ -10,8 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::EventId;
+use sitepulse_model::id::fnv1a;
+use sitepulse_model::pager::SECRET;
 use sitepulse_wire::message::{ASSIGNMENT_PART_MAX, AssignmentPart, EVENTS_MAX, SECRETS_MAX, SecretsPart, ToAgent};
 
+use super::pager;
 use crate::book::{Agent, Book, concerns};
 
 /// About how many bytes of definitions go into one part: well below a frame's limit.
@@ -45,12 +48,14 @@ impl Push {
         self.told.extend(ids.cloned());
     }
 
-    /// Finds out what the agent does not know yet.
-    pub(super) fn update(&mut self, agent: &Agent, book: &Book) {
+    /// Finds out what the agent does not know yet. `collector` names this one, the same to all its agents.
+    pub(super) fn update(&mut self, agent: &Agent, book: &Book, collector: &str) {
         let stamp = |name: String| book.vault().stamp(&name).map(|stamp| (name, stamp));
-        let secrets: BTreeMap<String, u64> = book.secrets_in(&agent.region).into_iter().filter_map(stamp).collect();
+        let mut secrets: BTreeMap<String, u64> = book.secrets_in(&agent.region).into_iter().filter_map(stamp).collect();
+        let order = pager::order(book, agent, collector);
+        secrets.extend(order.as_ref().map(|order| (SECRET.to_owned(), fnv1a(order.as_bytes()))));
         if self.secrets.as_ref() != Some(&secrets) {
-            self.waiting.extend(secret_parts(book, secrets.keys()).into_iter().map(ToAgent::Secrets));
+            self.waiting.extend(secret_parts(book, secrets.keys(), order).into_iter().map(ToAgent::Secrets));
             self.secrets = Some(secrets);
         }
         if book.assignment_revision(&agent.region) != self.assignment_revision {
@@ -75,9 +80,9 @@ impl Push {
 }
 
 /// Unseals secrets into parts that fit a frame. None at all is one part too: the agent forgets what it had.
-fn secret_parts<'a>(book: &Book, names: impl Iterator<Item = &'a String>) -> Vec<SecretsPart> {
-    let values: Vec<(String, String)> =
-        names.filter_map(|name| Some((name.clone(), book.vault().value(name)?))).collect();
+fn secret_parts<'a>(book: &Book, names: impl Iterator<Item = &'a String>, order: Option<String>) -> Vec<SecretsPart> {
+    let values = names.filter_map(|name| Some((name.clone(), book.vault().value(name)?)));
+    let values: Vec<(String, String)> = values.chain(order.map(|order| (SECRET.to_owned(), order))).collect();
     let mut chunks: Vec<Vec<(String, String)>> = values.chunks(SECRETS_MAX).map(<[_]>::to_vec).collect();
     if chunks.is_empty() {
         chunks.push(Vec::new());

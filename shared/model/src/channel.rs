@@ -17,6 +17,8 @@ use serde_json::{Map, Value};
 use self::way::Way;
 use crate::check::is_secret_name;
 use crate::coded::Fault;
+use crate::duration;
+use crate::pager::{AFTER_US_MAX, AFTER_US_MIN};
 
 /// A channel, as it is written as code: a `[[channel]]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +28,9 @@ pub struct Channel {
     /// The language of its messages: `en` or `fr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// When the collector stays away this long, agents send by it by themselves, see [`crate::pager`]. A duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agents_after: Option<String>,
     /// Where it leads.
     #[serde(flatten)]
     pub way: Way,
@@ -39,25 +44,51 @@ impl<'de> Deserialize<'de> for Channel {
             kind: String,
             #[serde(default)]
             language: Option<String>,
+            #[serde(default)]
+            agents_after: Option<String>,
             #[serde(flatten)]
             settings: Map<String, Value>,
         }
-        let Written { id, kind, language, settings } = Written::deserialize(reader)?;
+        let Written { id, kind, language, agents_after, settings } = Written::deserialize(reader)?;
         let way = Way::read(&kind, settings).map_err(D::Error::custom)?;
-        Ok(Self { id, language, way })
+        Ok(Self { id, language, agents_after, way })
     }
 }
 
 impl Channel {
     /// The keys of its table, of all kinds; which of them a kind takes [`Way::keys`] tells.
     pub const KEYS: &'static [&'static str] = &[
-        "id", "kind", "language", "account", "api", "channel", "chat", "device", "from", "key", "password", "secret",
-        "security", "server", "team", "to", "token", "topic", "url", "user",
+        "id",
+        "kind",
+        "language",
+        "agents_after",
+        "account",
+        "api",
+        "channel",
+        "chat",
+        "device",
+        "from",
+        "key",
+        "password",
+        "secret",
+        "security",
+        "server",
+        "team",
+        "to",
+        "token",
+        "topic",
+        "url",
+        "user",
     ];
 
     /// The kind's word.
     pub const fn kind(&self) -> &'static str {
         self.way.kind()
+    }
+
+    /// How long the collector must stay away before agents send by it, in microseconds; `None`: they do not.
+    pub fn agents_after_us(&self) -> Option<u64> {
+        duration::parse(self.agents_after.as_deref()?).ok()
     }
 
     /// The names of the secrets it refers to.
@@ -71,6 +102,13 @@ impl Channel {
         let mut faults = Vec::new();
         if self.language.as_deref().is_some_and(|language| !["en", "fr"].contains(&language)) {
             faults.push(Fault::new("language", "write \"en\" or \"fr\""));
+        }
+        match self.agents_after.as_deref().map(duration::parse) {
+            Some(Err(error)) => faults.push(Fault::new("agents_after", error.to_string())),
+            Some(Ok(us)) if !(AFTER_US_MIN..=AFTER_US_MAX).contains(&us) => {
+                faults.push(Fault::new("agents_after", "write 1m to 7d: a restart of the collector takes seconds"));
+            }
+            Some(Ok(_)) | None => {}
         }
         for (key, setting) in self.way.settings() {
             if let Some(why) = setting.fault(&self.id) {

@@ -11,7 +11,7 @@
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
 //! and suspensions; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict,
 //! [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way, [`delivery`] when again; [`user`] and [`oncall`] lead from a target to
-//! people, by the time on the wall ([`wall`]).
+//! people, by the time on the wall ([`wall`]); [`pager`] is when an agent pages by itself.
 #![no_std]
 
 extern crate alloc;
@@ -50,6 +50,7 @@ pub mod delivery;
 pub mod escalation;
 pub mod incident;
 pub mod notice;
+pub mod pager;
 
 pub mod oncall;
 pub mod user;
