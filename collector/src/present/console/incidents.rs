@@ -161,7 +161,7 @@ pub async fn incidents_page(
     let content = content.render().map_err(|_| broken_template())?;
     let (title, path) = (t.incidents.incidents.to_owned(), "/incidents".to_owned());
     let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
 }
 
 /// What is worst first, then what is open longest.
@@ -187,7 +187,7 @@ pub async fn incident_page(
     let content = One::of(&found, lang, caller.access == Access::Admin, now).render().map_err(|_| broken_template())?;
     let (title, path) = (format!("{} {id}", t.incidents.incident), format!("/incidents/{id}"));
     let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, content, live: false, signed_in })
+    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
 }
 
 /// `POST /incidents/{id}/{action}`: `ack`, `resolve`, `reopen` or `comment`; then the page again.
