@@ -354,6 +354,9 @@ fn same(line: &Line, naive: &Naive) {
             (life.state, life.severity, life.step, life.reopened, life.flapping),
             (episode.state, episode.severity, episode.step, episode.reopened, episode.flapping)
         );
+        assert_eq!((life.acknowledged_at.is_some(), life.acknowledged_by.is_some()), (episode.taken, episode.taken));
+        assert_eq!(life.resolved_at.is_some(), episode.state == IncidentState::Resolved);
+        assert_eq!(life.resolved_by.is_some(), episode.by_hand);
     }
 }
 
