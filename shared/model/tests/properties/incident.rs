@@ -19,10 +19,11 @@ use sitepulse_model::time::{SECOND_US, UtcMicros};
 use crate::cases;
 use naive::{Naive, Plan, Terms};
 
-pub(crate) mod naive;
+mod fleet;
+mod naive;
 
 /// A tick, in seconds.
-pub(crate) const TICK_S: i64 = 30;
+const TICK_S: i64 = 30;
 /// A timeline, in ticks: 80 min.
 const END: i64 = 160;
 /// Ticks in a year.
@@ -67,7 +68,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
-pub(crate) fn plan() -> impl Strategy<Value = Option<Plan>> {
+fn plan() -> impl Strategy<Value = Option<Plan>> {
     let level = (1..25_i64, prop::option::weighted(0.3, severity()));
     let plan = (any::<bool>(), vec(level, 0..5), 0..4_u32, 2..50_i64).prop_map(|(at_once, levels, repeat, pause)| {
         let mut after = if at_once { -levels.first().map_or(0, |level| level.0) } else { 0 };
@@ -123,7 +124,7 @@ fn policy(plan: &Plan) -> EscalationPolicy {
     }
 }
 
-pub(crate) fn instant(wall: i64) -> UtcMicros {
+fn instant(wall: i64) -> UtcMicros {
     UtcMicros(1_795_341_600 * SECOND_US + wall * TICK_S * SECOND_US)
 }
 
@@ -353,6 +354,9 @@ fn same(line: &Line, naive: &Naive) {
             (life.state, life.severity, life.step, life.reopened, life.flapping),
             (episode.state, episode.severity, episode.step, episode.reopened, episode.flapping)
         );
+        assert_eq!((life.acknowledged_at.is_some(), life.acknowledged_by.is_some()), (episode.taken, episode.taken));
+        assert_eq!(life.resolved_at.is_some(), episode.state == IncidentState::Resolved);
+        assert_eq!(life.resolved_by.is_some(), episode.by_hand);
     }
 }
 

@@ -43,8 +43,10 @@ pub(crate) struct Episode {
     pub(crate) step: u32,
     pub(crate) reopened: u32,
     pub(crate) flapping: bool,
+    /// Somebody has it, or had it when it was over.
+    pub(crate) taken: bool,
     bad: bool,
-    by_hand: bool,
+    pub(crate) by_hand: bool,
     held: Option<HoldReason>,
     /// What was told since it opened, or opened again: round and level.
     told: Vec<(u32, u32)>,
@@ -115,6 +117,7 @@ impl Episode {
             step: 0,
             reopened: 0,
             flapping: false,
+            taken: false,
             bad: false,
             by_hand: false,
             held: None,
@@ -152,6 +155,7 @@ impl Episode {
         }
         if expired && let Some(plan) = terms.plan {
             self.state = IncidentState::Open;
+            self.taken = false;
             let (round, level) = self.told.iter().copied().max().unwrap_or_default();
             let last = (plan.levels.len() as u32).saturating_sub(1);
             (self.round, self.next) = (round, level.min(last));
@@ -170,6 +174,7 @@ impl Episode {
             }
             Input::Acknowledge { by } => {
                 self.state = IncidentState::Acknowledged;
+                self.taken = true;
                 self.pause = terms.plan.map_or(120, |plan| plan.pause);
                 self.since_taken = 0;
                 out.push(Output::Entry(Entry::Acknowledged { by: by.into() }));
@@ -274,7 +279,7 @@ impl Episode {
 
     fn reopen(&mut self, by: Option<&str>, out: &mut Vec<Output>) {
         self.state = IncidentState::Open;
-        self.by_hand = false;
+        (self.by_hand, self.taken) = (false, false);
         self.reopened += 1;
         out.push(Output::Entry(Entry::Reopened { by: by.map(Into::into) }));
         self.start(out);
