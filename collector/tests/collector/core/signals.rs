@@ -433,3 +433,37 @@ fn what_checks_hang_on_must_be_there_and_lead_in_no_circle() {
     let closed = faults(&check("shop", "parents = [\"blog\"]"), false);
     assert_eq!(closed.len(), 1, "{closed:?}");
 }
+
+#[test]
+fn a_page_that_stays_worse_is_told_of_and_one_slow_run_is_not() {
+    use sitepulse_model::record::FactKey;
+    let page = "[[check]]\nid = \"page\"\nkind = \"web_vitals\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"5m\"\n";
+    let mut site = Site::new(1, page);
+    let number = site.number("page");
+    let lattice = Lattice::new(&CheckId::parse("page").unwrap(), &site.agents[0].0, 300_000_000);
+    let first = lattice.at_or_after(at(0));
+    let lcp_ms = [
+        2_000, 2_010, 1_990, 2_000, 2_005, 1_995, 2_000, 2_000, 9_000, 2_000, 2_600, 2_600, 2_600, 2_000, 2_000, 2_000,
+    ];
+    let mut told = Vec::new();
+    for (nth, ms) in (0..).zip(lcp_ms) {
+        let slot = first.plus_us(nth * 300_000_000);
+        let Record::Result(mut result) = scheduled(result(number, 0, ProbeState::Up), slot) else { panic!("none") };
+        for key in [FactKey::Lcp, FactKey::LcpMin, FactKey::LcpMax] {
+            result.facts.number(key, ms * 1_000);
+        }
+        let second = slot.us_since(at(0)) / SECOND + 1;
+        site.report(0, vec![Record::Result(result)], second);
+        site.send(second);
+        let sent = site.told();
+        let news = sent.into_iter().filter(|told| told.starts_with("web_vitals")).map(|told| (nth, told));
+        told.extend(news);
+        site.sent.clear();
+    }
+    told.retain(|(_, what)| !what.contains("escalated"));
+    assert_eq!(
+        told,
+        [(12, "web_vitals opened page".to_owned()), (15, "web_vitals resolved page".to_owned())],
+        "the third in a row says so, and the third of those that are back ends it"
+    );
+}
