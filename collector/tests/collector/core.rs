@@ -18,5 +18,6 @@ mod outbox;
 mod seal;
 mod secrets;
 mod session;
+mod signals;
 mod windows;
 mod world;
