@@ -228,7 +228,7 @@ proptest! {
         prop_assert_eq!(&later[later.len() - 1].1, &shifts[shifts.len() - 1].1);
         let (now, next) = around(middle, |within| roster.over(&zone, within));
         prop_assert!(now.span.contains(middle));
-        prop_assert_eq!(&flat(&[now.clone()])[0].1, &later[0].1);
+        prop_assert_eq!(&flat(std::slice::from_ref(&now))[0].1, &later[0].1);
         if let Some(next) = next {
             prop_assert!(next.span.from >= now.span.to && next.on_call.is_some());
         }

@@ -199,6 +199,20 @@ fn a_page_that_waited_is_taken_back_when_somebody_takes_the_incident() {
     assert_eq!(world.sent(REST_ENDS)[0], to("ana-hook", NoticeEvent::Escalated, Some("ana")));
 }
 
+/// The collector was away when both levels became due.
+#[test]
+fn a_page_that_waits_gives_way_to_one_of_the_same_moment() {
+    let (before, _) = FILE.split_once("levels = [").unwrap();
+    let levels = "{ after = \"0s\", notify = [\"ops\"] }, { after = \"10m\", notify = [\"user:ana\"] }, { after = \"20m\", notify = [\"ana-hook\"] }";
+    let mut world = World::new(&format!("{before}levels = [ {levels} ]\n"));
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    world.report(90, ProbeState::Down);
+    assert_eq!(world.sent(100), [to("ops", NoticeEvent::Opened, None)]);
+    assert_eq!(world.sent(1_400), [to("ana-hook", NoticeEvent::Escalated, None)]);
+    assert_eq!(world.sent(REST_ENDS), []);
+}
+
 #[test]
 fn a_critical_incident_wakes_who_rests() {
     let mut world = World::new(&FILE.replace("interval", &format!("{CHECK}interval")));
