@@ -171,6 +171,17 @@ impl Changes {
     fn is_empty(&self) -> bool {
         self.set.is_empty() && self.gone.is_empty()
     }
+
+    /// Takes held messages back: those of this look are not even written.
+    fn withdraw(&mut self, keys: impl Iterator<Item = DeliveryKey>) {
+        for key in keys {
+            let before = self.messages.len();
+            self.messages.retain(|message| message.key != key);
+            if self.messages.len() == before {
+                self.withdrawn.push(key);
+            }
+        }
+    }
 }
 
 /// What the desk knows between two looks.
@@ -452,7 +463,7 @@ impl Look<'_> {
         let key =
             |channel: &str, step| DeliveryKey { bucket, incident: incident.clone(), channel: channel.into(), step };
         let (held, withdrawn) = recipients::settle(&mut standing.about, &reached, step, self.now, level.is_none());
-        self.changes.withdrawn.extend(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
+        self.changes.withdraw(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
         let context = match reached.to.as_slice() {
             [] => Context::default(),
             _ => recipients::context(self.book, self.desk, standing, self.now),
@@ -604,6 +615,7 @@ fn write(
         let Some(standing) = changes.set.get(id) else { continue };
         store::incidents::append_entry(tables, (standing.bucket, id), *number, now, author, record)?;
     }
-    changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))?;
-    changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))
+    // First what goes out no more: what takes its place must not wait for it.
+    changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))?;
+    changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))
 }

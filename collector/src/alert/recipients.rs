@@ -110,9 +110,7 @@ pub(crate) fn of_level(
 pub(super) fn told_before(book: &Book, standing: &mut Standing, now: UtcMicros) -> Reached {
     let severity = standing.incident.life.severity;
     let about = &mut standing.about;
-    let out = about.held.iter().filter(|(_, held)| held.until <= now).map(|(channel, _)| channel.clone());
-    about.told.extend(out.collect::<Vec<_>>());
-    about.held.retain(|_, held| held.until > now);
+    release(about, now);
     let reach = |channel: &String| {
         let user = about.told_for.get(channel);
         let known = user.and_then(|user| book.objects().users.current(user));
@@ -122,8 +120,20 @@ pub(super) fn told_before(book: &Book, standing: &mut Standing, now: UtcMicros) 
     Reached { to: about.told.iter().map(reach).collect(), unreached: Vec::new() }
 }
 
+/// Notes which messages that were held back went out meanwhile.
+fn release(about: &mut About, now: UtcMicros) {
+    let told = &mut about.told;
+    about.held.retain(|channel, held| {
+        let waits = held.until > now;
+        if !waits {
+            told.insert(channel.clone());
+        }
+        waits
+    });
+}
+
 /// Notes whom a step tells: which of its messages are held back until when, and which held ones of earlier steps go out no more. A channel that is told something new
-/// needs no older page any more, and would get it out of order.
+/// needs no older page any more, and would get it out of order. A step that takes the incident or ends it (`over`) withdraws all that are held.
 pub(super) fn settle(
     about: &mut About,
     reached: &Reached,
@@ -132,15 +142,14 @@ pub(super) fn settle(
     over: bool,
 ) -> (BTreeMap<String, UtcMicros>, BTreeMap<String, u32>) {
     let (mut held, mut withdrawn) = (BTreeMap::new(), BTreeMap::new());
-    let replaced = |channel: &String| over || reached.to.iter().any(|reach| reach.channel == *channel);
-    for (channel, message) in &about.held {
-        if message.until <= now {
-            about.told.insert(channel.clone());
-        } else if replaced(channel) {
+    release(about, now);
+    about.held.retain(|channel, message| {
+        let waits = !over && !reached.to.iter().any(|reach| reach.channel == *channel);
+        if !waits {
             withdrawn.insert(channel.clone(), message.step);
         }
-    }
-    about.held.retain(|channel, message| message.until > now && !replaced(channel));
+        waits
+    });
     for Reach { channel, user, due } in &reached.to {
         match user {
             Some(user) => about.told_for.insert(channel.clone(), user.clone()),
@@ -275,3 +284,6 @@ pub(super) fn notice(
     }
     Notice { event, key: key.to_string(), step: key.step, at: now, incident, context }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,13 +55,7 @@ impl Reader<'_> {
         for (key, value) in keys {
             let name = key.get_ref().as_ref();
             if kind.keys().contains(&name) {
-                // TOML's own dates mean the same as the texts that objects hold.
-                let value = if let DeValue::Datetime(at) = value.get_ref() {
-                    Spanned::new(value.span(), DeValue::String(at.to_string().into()))
-                } else {
-                    value.clone()
-                };
-                known.insert(key.clone(), value);
+                known.insert(key.clone(), with_texts(value));
                 continue;
             }
             good = false;
@@ -110,4 +104,17 @@ impl Reader<'_> {
         let (line, column) = self.place(at);
         Place { file: self.source.name.clone(), line, column }
     }
+}
+
+/// A value in which TOML's own dates are texts: they mean the same as the texts that objects hold.
+fn with_texts<'i>(value: &Spanned<DeValue<'i>>) -> Spanned<DeValue<'i>> {
+    let inside = match value.get_ref() {
+        DeValue::Datetime(at) => DeValue::String(at.to_string().into()),
+        DeValue::Array(list) => DeValue::Array(list.iter().map(with_texts).collect()),
+        DeValue::Table(keys) => {
+            DeValue::Table(keys.iter().map(|(key, value)| (key.clone(), with_texts(value))).collect())
+        }
+        other @ (DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => other.clone(),
+    };
+    Spanned::new(value.span(), inside)
 }

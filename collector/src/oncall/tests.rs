@@ -228,7 +228,7 @@ proptest! {
         prop_assert_eq!(&later[later.len() - 1].1, &shifts[shifts.len() - 1].1);
         let (now, next) = around(middle, |within| roster.over(&zone, within));
         prop_assert!(now.span.contains(middle));
-        prop_assert_eq!(&flat(&[now.clone()])[0].1, &later[0].1);
+        prop_assert_eq!(&flat(std::slice::from_ref(&now))[0].1, &later[0].1);
         if let Some(next) = next {
             prop_assert!(next.span.from >= now.span.to && next.on_call.is_some());
         }
@@ -319,5 +319,20 @@ fn what_is_wrong_names_its_key_and_the_remedy() {
     bad.layers[0].hours = vec![Hours { days: vec!["may".into()], from: "9:00".into(), to: "18:00".into() }];
     bad.overrides = vec![Override { user: "ana".into(), from: "2026-11-02".into(), to: "2026-11-02".into() }];
     let faults: Vec<String> = schedule_faults(&bad).iter().map(ToString::to_string).collect();
-    assert_eq!(faults, ["layers[0].users: 0 users: name 1 to 1000, in the order of their turns",]);
+    assert_eq!(
+        faults,
+        [
+            "layers[0].users: 0 users: name 1 to 1000, in the order of their turns",
+            r#"layers[0].hours[0].days[0]: "may" is no day: write one of mon, tue, wed, thu, fri, sat, sun"#,
+            r#"layers[0].hours[0].from: "9:00" is no time of day: write hours and minutes, like "09:00""#,
+            r#"layers[0].start: "soon" is no time on the wall: write "2026-11-01" or "2026-11-01T09:00""#,
+            r#"layers[0].handoff: a weekly rotation needs a day too: write "mon 09:00""#,
+            "layers[1].rotation: 10m: allowed are 1h to 366d, in whole minutes",
+            r#"layers[1].handoff: only a weekly rotation has a day: write "09:00", and the first day as `start`"#,
+            r#"layers[2].handoff: a day begins at "00:00""#,
+            "layers[3].until: the layer ends before its first turn begins: write a later end",
+            "overrides[0].to: it must lie after `from`",
+            r#"zone: "Europe/Pariss" is no IANA time zone: did you mean "Europe/Paris"?"#,
+        ]
+    );
 }

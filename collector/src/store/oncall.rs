@@ -75,11 +75,11 @@ pub(crate) fn feeds(tables: Tables<'_>) -> Result<Vec<(String, FeedKey)>, StoreE
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Takes a message back that was never tried.
+/// Takes a message back that waits: neither leased, delivered nor given up.
 pub(crate) fn withdraw(tables: Tables<'_>, key: &DeliveryKey) -> Result<(), StoreError> {
     tables
         .prepare_cached(
-            "DELETE FROM outbox WHERE bucket = ?1 AND incident_id = ?2 AND channel_id = ?3 AND step = ?4 AND state = 1 AND attempts = 0",
+            "DELETE FROM outbox WHERE bucket = ?1 AND incident_id = ?2 AND channel_id = ?3 AND step = ?4 AND state NOT IN (2, 3, 4)",
         )?
         .execute(params![key.bucket.0, key.incident.0, key.channel, key.step])?;
     Ok(())

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn days_are_read_one_by_one_and_from_one_to_another() {
-        let days = |texts: &[&str]| days_of_week(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let days = |texts: &[&str]| days_of_week(&texts.iter().map(|text| String::from(*text)).collect::<Vec<_>>());
         assert_eq!(days(&[]), Ok([true; 7]));
         assert_eq!(days(&["mon", "fri-sun"]), Ok([true, false, false, false, true, true, true]));
         assert_eq!(days(&["sat-mon"]), Ok([true, false, false, false, false, true, true]));

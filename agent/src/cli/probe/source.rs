@@ -31,10 +31,21 @@ const INTERVAL_US: u64 = 60_000_000;
 /// Most checks of one file.
 const CHECKS_MAX: usize = 1000;
 /// Keys of a `[[check]]` that every kind has, and that say nothing of one run.
-const SCHEDULE_KEYS: [&str; 8] =
-    ["interval", "weight", "group", "tags", "regions", "quorum", "confirmations", "recoveries"];
+const SCHEDULE_KEYS: [&str; 11] = [
+    "interval",
+    "weight",
+    "group",
+    "tags",
+    "regions",
+    "quorum",
+    "confirmations",
+    "recoveries",
+    "class",
+    "parents",
+    "escalation",
+];
 /// What a check file may hold besides checks and profiles: the collector's alone.
-const COLLECTOR_TABLES: [&str; 3] = ["policy", "slo", "maintenance"];
+const COLLECTOR_TABLES: [&str; 7] = ["policy", "slo", "maintenance", "channel", "escalation", "schedule", "user"];
 
 /// What `probe` was given.
 #[derive(Debug)]
@@ -561,7 +572,7 @@ mod tests {
         assert_eq!((checks[0].definition.timeout_us, checks[1].definition.retries), (2_000_000, 1));
         assert_eq!(checks[0].definition.kind.target_json(), r#"{"url":"https://a/","headers":{"X-A":"1"}}"#);
         for (text, why) in [
-            ("", "holds [[check]], [profile.NAME], [[policy]], [[slo]], [[maintenance]] tables only"),
+            ("", "holds [[check]], [profile.NAME], [[policy]], [[slo]], [[maintenance]], [[channel]], "),
             ("[[policy]]\nid = \"gold\"\nobjective = \"99%\"\n", "it has no check: nothing to probe"),
             ("[[check]]\nkind = \"http\"\nurl = 3\n", "checks.toml: check 1 (\"check-1\"): "),
             (
@@ -577,6 +588,15 @@ mod tests {
             assert!(error.to_string().contains(why), "{text}: {error}");
             assert_eq!(error.exit, Exit::Config);
         }
+    }
+
+    /// What tells the collector whom to wake is no matter of a probe.
+    #[test]
+    fn a_file_with_channels_users_and_schedules_can_be_probed() {
+        let page = include_str!("../../../../docs/oncall.md");
+        let sample = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let check = "[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\nclass = \"critical\"\nparents = []\nescalation = \"default\"\n";
+        assert_eq!(of_file(&format!("{check}{sample}"), None).unwrap().checks.len(), 1);
     }
 
     fn of_file(text: &str, only: Option<&str>) -> Result<FileChecks, Fatal> {

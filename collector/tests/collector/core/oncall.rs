@@ -16,7 +16,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::world::{at, enrol, entry, in_memory, job, options, result};
 
-/// The world begins at 08:33:01 UTC on a Monday, 2026-09-21. Ana rests from 08:00 to 10:00.
+/// The world begins at 14:13:01 UTC on a Monday, 2026-09-21. Ana rests from 14:00 to 15:40.
 const FILE: &str = r#"
 [[check]]
 id = "shop"
@@ -44,7 +44,7 @@ id = "ana"
 name = "Ana Silva"
 notify = ["ana-hook"]
 language = "fr"
-quiet = { from = "08:00", to = "10:00" }
+quiet = { from = "14:00", to = "15:40" }
 
 [[user]]
 id = "bob"
@@ -133,8 +133,8 @@ fn to(channel: &str, event: NoticeEvent, user: Option<&str>) -> (String, NoticeE
     (channel.into(), event, user.map(str::to_owned))
 }
 
-/// The clock shows 10:00 then.
-const TEN: i64 = 5_219;
+/// The clock shows 15:40 then.
+const REST_ENDS: i64 = 5_219;
 
 #[test]
 fn quiet_hours_hold_a_page_back_and_a_channel_that_two_ways_lead_to_is_told_once() {
@@ -149,7 +149,7 @@ fn quiet_hours_hold_a_page_back_and_a_channel_that_two_ways_lead_to_is_told_once
     );
     // The third level names her channel itself: that goes out at once, and the page that waits is not needed any more.
     assert_eq!(world.sent(1_261), [to("ana-hook", NoticeEvent::Escalated, None)]);
-    assert_eq!(world.sent(TEN + 1), []);
+    assert_eq!(world.sent(REST_ENDS + 1), []);
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn a_page_that_waited_goes_out_when_quiet_hours_end() {
     world.report(60, ProbeState::Down);
     world.report(90, ProbeState::Down);
     assert_eq!(world.sent(661).len(), 2);
-    assert_eq!(world.sent(TEN - 1), []);
-    assert_eq!(world.sent(TEN), [to("ana-hook", NoticeEvent::Opened, Some("ana"))]);
+    assert_eq!(world.sent(REST_ENDS - 1), []);
+    assert_eq!(world.sent(REST_ENDS), [to("ana-hook", NoticeEvent::Opened, Some("ana"))]);
     world.report(5_250, ProbeState::Up);
     let resolved = |channel, user| to(channel, NoticeEvent::Resolved, user);
     let all = [resolved("ana-hook", Some("ana")), resolved("bob-hook", Some("bob")), resolved("ops", None)];
@@ -196,7 +196,21 @@ fn a_page_that_waited_is_taken_back_when_somebody_takes_the_incident() {
     assert_eq!(world.engine.next_delivery().unwrap(), None);
     // The pause is over, and Ana still rests: the page waits again.
     assert_eq!(world.sent(120 + 3_600), [to("ops", NoticeEvent::Escalated, None)]);
-    assert_eq!(world.sent(TEN)[0], to("ana-hook", NoticeEvent::Escalated, Some("ana")));
+    assert_eq!(world.sent(REST_ENDS)[0], to("ana-hook", NoticeEvent::Escalated, Some("ana")));
+}
+
+/// The collector was away when both levels became due.
+#[test]
+fn a_page_that_waits_gives_way_to_one_of_the_same_moment() {
+    let (before, _) = FILE.split_once("levels = [").unwrap();
+    let levels = "{ after = \"0s\", notify = [\"ops\"] }, { after = \"10m\", notify = [\"user:ana\"] }, { after = \"20m\", notify = [\"ana-hook\"] }";
+    let mut world = World::new(&format!("{before}levels = [ {levels} ]\n"));
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    world.report(90, ProbeState::Down);
+    assert_eq!(world.sent(100), [to("ops", NoticeEvent::Opened, None)]);
+    assert_eq!(world.sent(1_400), [to("ana-hook", NoticeEvent::Escalated, None)]);
+    assert_eq!(world.sent(REST_ENDS), []);
 }
 
 #[test]

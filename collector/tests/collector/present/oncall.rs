@@ -12,7 +12,7 @@ use super::bench::{Bench, CHECK, NETWORK};
 const PAGE: &str = include_str!("../../../../docs/oncall.md");
 
 /// The page's samples.
-fn samples() -> String {
+pub(super) fn samples() -> String {
     let samples = PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     samples.collect::<Vec<_>>().join("\n")
 }

@@ -551,3 +551,42 @@ fn a_damaged_sketch_is_told_in_the_log_once_however_often_it_is_asked_for() {
         lines.iter().filter_map(|line| line.split_once("table rollup").map(|(_, what)| what)).collect();
     assert!(!lines.is_empty() && lines.len() == distinct.len(), "{lines:#?}");
 }
+
+#[test]
+fn duty_is_told_and_changed_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("checks.toml"), dir.path().join("data"));
+    std::fs::write(&file, format!("{CHECK}{}", super::oncall::samples())).unwrap();
+    ran(&data, &["apply", file.to_str().unwrap(), "--json"]);
+    let mut feeds = Vec::new();
+    for live in [false, true] {
+        let server = live.then(|| Server::start(&data));
+        let noon = ran(&data, &["oncall", "primary", "--at", "2030-06-03T12:00", "--json"]);
+        assert_eq!((&noon[0]["user"]["id"], &noon[0]["until"]), (&json!("bob"), &json!("2030-06-03T16:00:00Z")));
+        let days = ["--from", "2030-06-10", "--to", "2030-06-11", "--json"];
+        let calendar = ran(&data, &[&["oncall", "calendar", "primary"][..], &days[..]].concat());
+        assert_eq!(calendar["shifts"].as_array().unwrap().len(), 3, "{calendar}");
+        let given = ran(&data, &["oncall", "override", "primary", "ana", "--to", "+1h", "--json"]);
+        let number = given["number"].to_string();
+        let on_call = String::from_utf8(run(&data, &["oncall"]).stdout).unwrap();
+        assert!(on_call.contains(&format!("override {number} on the spot")), "{on_call}");
+        let ended = ran(&data, &["oncall", "end-override", "primary", &number, "--json"]);
+        assert_eq!(ended["state"], "past");
+        assert_eq!(
+            ran(&data, &["oncall", "overrides", "primary", "--json"]).as_array().unwrap().len(),
+            1 + usize::from(live)
+        );
+        assert_eq!(run(&data, &["oncall", "end-override", "primary", &number]).status.code(), Some(5));
+        assert_eq!(run(&data, &["oncall", "nope"]).status.code(), Some(8));
+        assert_eq!(ran(&data, &["oncall", "users", "--json"])[0]["name"], "Ana Silva");
+        let policy = ran(&data, &["escalations", "default", "--severity", "minor", "--json"]);
+        assert_eq!((&policy["severity"], &policy["levels"][1]["after"]), (&json!("minor"), &json!("10m")));
+        let table = String::from_utf8(run(&data, &["escalations"]).stdout).unwrap();
+        assert!(table.contains("default@1, the default: ") && table.contains("oncall:primary"), "{table}");
+        let feed = ran(&data, &["oncall", "feed", "primary", "--user", "ana", "--json"]);
+        assert_eq!(feed["url"].is_string(), live);
+        feeds.push(feed["path"].clone());
+        drop(server);
+    }
+    assert_eq!(feeds[0], feeds[1], "an address is good for as long as its key is");
+}
