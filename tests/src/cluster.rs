@@ -18,6 +18,8 @@ pub struct Cluster {
     http: String,
     /// A configuration file of the collector's.
     config: Option<PathBuf>,
+    /// Of the collector's environment.
+    env: BTreeMap<String, String>,
     /// The collector, when it runs.
     pub collector: Option<Daemon>,
     /// The running agents, by name.
@@ -38,6 +40,7 @@ impl Cluster {
             listen: format!("{address}:0"),
             http: "127.0.0.1:0".to_owned(),
             config: None,
+            env: BTreeMap::new(),
             collector: None,
             agents: BTreeMap::new(),
         };
@@ -50,6 +53,16 @@ impl Cluster {
         let path = self.dir.path().join("collector.toml");
         std::fs::write(&path, toml).expect("the configuration can be written");
         self.config = Some(path);
+    }
+
+    /// From its next start on, the collector has this in its environment.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// From its next start on, the collector has the tests' environment.
+    pub fn clear_env(&mut self) {
+        self.env.clear();
     }
 
     /// Its folder.
@@ -88,6 +101,7 @@ impl Cluster {
                 .arg("--data-dir")
                 .arg(self.collector_dir())
                 .args(["--http", &self.http, "--listen", &self.listen])
+                .envs(&self.env)
                 .args(self.config.iter().flat_map(|path| [std::ffi::OsStr::new("--config"), path.as_os_str()])),
             &self.dir.path().join("collector.log"),
         );
