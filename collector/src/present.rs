@@ -58,7 +58,7 @@ struct Shared {
     app: App,
     console_url: Option<String>,
     /// Tries channels out.
-    sender: Sender,
+    sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Option<Cached>>,
     slos: slo::Shelf,
@@ -77,16 +77,16 @@ struct Cached {
 impl Present {
     /// For a server whose console is at `console_url`; its event streams end when `stopping` turns true.
     pub fn new(app: App, sender: Sender, console_url: String, stopping: watch::Receiver<bool>) -> Self {
-        Self::build(app, sender, Some(console_url), stopping)
+        Self::build(app, Some(sender), Some(console_url), stopping)
     }
 
     /// For calls within this process, while no server runs.
     pub fn in_process(app: App) -> Self {
         let (_, stopping) = watch::channel(false);
-        Self::build(app, Sender::default(), None, stopping)
+        Self::build(app, None, None, stopping)
     }
 
-    fn build(app: App, sender: Sender, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
+    fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
         let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies };
         Self { shared: Arc::new(shared) }
@@ -103,8 +103,8 @@ impl Present {
     }
 
     /// What channels are tried out with.
-    pub fn sender(&self) -> &Sender {
-        &self.shared.sender
+    pub fn sender(&self) -> Sender {
+        self.shared.sender.clone().unwrap_or_default()
     }
 
     /// Turns true when the server stops.

@@ -174,7 +174,7 @@ fn one_receiver_that_is_gone_keeps_nobody_asleep() {
 }
 
 /// Says these parts, each after something came.
-fn scripted(parts: &'static [&'static [u8]], settings: Value) -> Sent {
+fn scripted(parts: &[&[u8]], settings: Value) -> Sent {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut all =
