@@ -60,6 +60,10 @@ pub(crate) struct Letter {
     pub(crate) subject: String,
     /// One line with the first facts, for a text message or the first line of a card.
     pub(crate) lead: String,
+    /// The fewest words beside the subject, for a text message; may be empty.
+    brief: String,
+    /// Between a label and its value: French has a space there.
+    colon: &'static str,
     /// What is known, each with its label.
     pub(crate) facts: Vec<(&'static str, String)>,
     /// The incident's page, with what to call it.
@@ -78,7 +82,8 @@ impl Letter {
     /// At most 160 characters, or as few as its link allows: the links are never cut.
     pub(crate) fn short(&self) -> String {
         let link = self.acknowledge.as_ref().or(self.link.as_ref()).map(|(_, link)| link.as_str());
-        let text = format!("{}. {}", self.subject, self.lead);
+        let text =
+            if self.brief.is_empty() { self.subject.clone() } else { format!("{} - {}", self.subject, self.brief) };
         match link {
             None => cut(&text, SHORT_CHARS_MAX),
             Some(link) => {
@@ -96,13 +101,23 @@ impl Letter {
         if !self.facts.is_empty() {
             out.push('\n');
         }
-        for (label, value) in &self.facts {
-            out.push_str(&format!("{label}: {value}\n"));
+        for line in self.lines() {
+            out.push_str(&format!("{line}\n"));
         }
         for (label, link) in self.links() {
-            out.push_str(&format!("\n{label}: {link}\n"));
+            out.push_str(&format!("\n{}{link}\n", self.label(label)));
         }
         out
+    }
+
+    /// The facts, each as one line.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.facts.iter().map(|(label, value)| format!("{}{value}", self.label(label)))
+    }
+
+    /// A label as it stands before its value.
+    pub(crate) fn label(&self, label: &str) -> String {
+        format!("{label}{}", self.colon)
     }
 
     /// The links that there are, the acknowledging one first.
@@ -159,6 +174,8 @@ impl Writer<'_> {
             tone: self.tone(),
             subject: cut(&self.subject(), SUBJECT_CHARS_MAX),
             lead: self.lead(),
+            brief: self.brief(),
+            colon: words.colon,
             facts: self.facts(),
             link: link(words.open_incident, &notice.context.link),
             acknowledge: link(words.acknowledge, &notice.context.acknowledge_link)
@@ -223,17 +240,22 @@ impl Writer<'_> {
         Some(if context.regions.is_empty() {
             fraction
         } else {
-            value(&format!("{fraction}: {}", context.regions.join(", ")))
+            value(&format!("{fraction}{}{}", self.words.colon, context.regions.join(", ")))
         })
+    }
+
+    /// How it failed.
+    fn how(&self) -> Option<String> {
+        let context = &self.notice.context;
+        let how = context.explanation.as_deref().map(said);
+        how.or_else(|| context.cause.as_deref().map(|cause| said(&cause.replace('_', " "))))
     }
 
     /// Why: what failed first, and how.
     fn why(&self) -> Option<String> {
         let context = &self.notice.context;
-        let how = context.explanation.as_deref().map(said);
-        let how = how.or_else(|| context.cause.as_deref().map(|cause| said(&cause.replace('_', " "))));
-        match (context.phase.as_deref().map(|phase| self.words.phase(phase)), how) {
-            (Some(phase), Some(how)) => Some(format!("{phase}: {how}")),
+        match (context.phase.as_deref().map(|phase| self.words.phase(phase)), self.how()) {
+            (Some(phase), Some(how)) => Some(format!("{phase}{}{how}", self.words.colon)),
             (Some(phase), None) => Some(phase),
             (None, how) => how,
         }
@@ -260,6 +282,25 @@ impl Writer<'_> {
         }
         parts.extend(self.why());
         format!("{}.", parts.join(", ").trim_end_matches('.'))
+    }
+
+    fn brief(&self) -> String {
+        let (words, context) = (self.words, &self.notice.context);
+        match self.notice.event {
+            NoticeEvent::Test => words.test_lead.to_owned(),
+            NoticeEvent::Resolved => {
+                context.by.as_deref().map_or_else(String::new, |by| fill(words.resolved_by, &[("by", &value(by))]))
+            }
+            NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {
+                let since = instant::format(self.notice.incident.since);
+                let mut parts = vec![format!("{} UTC ({})", since.get(11..16).unwrap_or_default(), self.lasted())];
+                if context.regions_of > 0 {
+                    parts.push(format!("{}/{} {}", context.regions.len(), context.regions_of, words.regions_short));
+                }
+                parts.extend(self.how());
+                parts.join(", ")
+            }
+        }
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {

@@ -14,6 +14,8 @@ pub(super) struct Words {
     pub(super) resolved_lead: &'static str,
     pub(super) resolved_by: &'static str,
     pub(super) regions: &'static str,
+    pub(super) regions_short: &'static str,
+    pub(super) colon: &'static str,
     pub(super) more: &'static str,
     pub(super) step: &'static str,
     pub(super) flapping: &'static str,
@@ -34,7 +36,7 @@ pub(super) struct Words {
     /// Days, hours, minutes, seconds.
     units: [&'static str; 4],
     severities: [&'static str; 4],
-    subjects: [&'static str; 3],
+    subjects: [&'static str; 4],
     troubles: fn(IncidentKind) -> (&'static str, &'static str),
     phases: [(&'static str, &'static str); 6],
 }
@@ -46,10 +48,12 @@ pub(super) const EN: Words = Words {
     somebody: "somebody",
     test_subject: "Test from SitePulse",
     test_lead: "This channel works. Nothing is wrong, there is nothing to do.",
-    since_lead: "since {since} ({lasted})",
+    since_lead: "Since {since} ({lasted})",
     resolved_lead: "It began {since} and lasted {took}.",
     resolved_by: "Resolved by {by}.",
     regions: "{count} of {of} regions",
+    regions_short: "regions",
+    colon: ": ",
     more: "{count} more",
     step: "{step}: nobody has acknowledged it yet",
     flapping: "it opened and ended several times within a short while",
@@ -68,15 +72,22 @@ pub(super) const EN: Words = Words {
     key: "Key",
     units: ["d", "h", "min", "s"],
     severities: ["info", "minor", "major", "critical"],
-    subjects: ["[{severity}] {sentence}", "Acknowledged by {by}: {sentence}", "Resolved after {took}: {sentence}"],
+    subjects: [
+        "[{severity}] {sentence}",
+        "[{severity}] still open: {sentence}",
+        "Acknowledged by {by}: {sentence}",
+        "Resolved after {took}: {sentence}",
+    ],
     troubles: |kind| match kind {
         IncidentKind::Down => ("{what} is down", "{what} was down"),
         IncidentKind::Regional => ("{what} fails in some regions", "{what} failed in some regions"),
         IncidentKind::Degraded => ("{what} is degraded", "{what} was degraded"),
         IncidentKind::AgentSilent => ("agent {what} is silent", "agent {what} was silent"),
-        IncidentKind::Certificate => ("{what} expires soon", "{what} was about to expire"),
+        IncidentKind::Certificate => {
+            ("a certificate or domain of {what} expires soon", "a certificate or domain of {what} was about to expire")
+        }
         IncidentKind::WebVitals => ("{what} got slower for visitors", "{what} was slower for visitors"),
-        IncidentKind::SloBurn => ("{what} burns its error budget", "{what} burned its error budget"),
+        IncidentKind::SloBurn => ("{what} burns its error budget too fast", "{what} burned its error budget too fast"),
         IncidentKind::Manual => ("{what}", "{what}"),
     },
     phases: [
@@ -96,10 +107,12 @@ pub(super) const FR: Words = Words {
     somebody: "quelqu'un",
     test_subject: "Essai de SitePulse",
     test_lead: "Ce canal fonctionne. Tout va bien, il n'y a rien à faire.",
-    since_lead: "depuis le {since} ({lasted})",
+    since_lead: "Depuis le {since} ({lasted})",
     resolved_lead: "Début le {since}, durée {took}.",
     resolved_by: "Résolu par {by}.",
     regions: "{count} régions sur {of}",
+    regions_short: "régions",
+    colon: " : ",
     more: "{count} de plus",
     step: "{step} : personne ne l'a encore pris en charge",
     flapping: "ouvert et terminé plusieurs fois en peu de temps",
@@ -118,15 +131,24 @@ pub(super) const FR: Words = Words {
     key: "Clé",
     units: ["j", "h", "min", "s"],
     severities: ["information", "mineur", "majeur", "critique"],
-    subjects: ["[{severity}] {sentence}", "Pris en charge par {by} : {sentence}", "Résolu après {took} : {sentence}"],
+    subjects: [
+        "[{severity}] {sentence}",
+        "[{severity}] toujours ouvert : {sentence}",
+        "Pris en charge par {by} : {sentence}",
+        "Résolu après {took} : {sentence}",
+    ],
     troubles: |kind| match kind {
         IncidentKind::Down => ("{what} est en panne", "{what} était en panne"),
         IncidentKind::Regional => ("{what} échoue dans certaines régions", "{what} échouait dans certaines régions"),
         IncidentKind::Degraded => ("{what} est dégradé", "{what} était dégradé"),
         IncidentKind::AgentSilent => ("l'agent {what} est muet", "l'agent {what} était muet"),
-        IncidentKind::Certificate => ("{what} expire bientôt", "{what} allait expirer"),
+        IncidentKind::Certificate => {
+            ("un certificat ou domaine de {what} expire sous peu", "un certificat ou domaine de {what} allait expirer")
+        }
         IncidentKind::WebVitals => ("{what} ralentit pour les visiteurs", "{what} était plus lent pour les visiteurs"),
-        IncidentKind::SloBurn => ("{what} brûle son budget d'erreur", "{what} brûlait son budget d'erreur"),
+        IncidentKind::SloBurn => {
+            ("{what} consomme trop vite son budget d'erreur", "{what} consommait trop vite son budget d'erreur")
+        }
         IncidentKind::Manual => ("{what}", "{what}"),
     },
     phases: [
@@ -143,9 +165,10 @@ impl Words {
     /// The subject of an event; a test has its own.
     pub(super) const fn subject(&self, event: NoticeEvent) -> &'static str {
         match event {
-            NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Test => self.subjects[0],
-            NoticeEvent::Acknowledged => self.subjects[1],
-            NoticeEvent::Resolved => self.subjects[2],
+            NoticeEvent::Opened | NoticeEvent::Test => self.subjects[0],
+            NoticeEvent::Escalated => self.subjects[1],
+            NoticeEvent::Acknowledged => self.subjects[2],
+            NoticeEvent::Resolved => self.subjects[3],
         }
     }
 

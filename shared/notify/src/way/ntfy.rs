@@ -20,7 +20,7 @@ impl OverHttp for Ntfy {
             Tone::Info => (3, "information_source"),
             Tone::Good => (3, "white_check_mark"),
         };
-        let facts: Vec<String> = letter.facts.iter().map(|(label, value)| format!("{label}: {value}")).collect();
+        let facts: Vec<String> = letter.lines().collect();
         let actions: Vec<Value> =
             letter.links().map(|(label, link)| json!({"action": "view", "label": label, "url": link})).collect();
         let mut body = json!({

@@ -21,7 +21,7 @@ impl OverHttp for Pushover {
             Tone::Critical | Tone::Major => "1",
             Tone::Minor | Tone::Info | Tone::Good => "0",
         };
-        let facts: Vec<String> = letter.facts.iter().map(|(label, value)| format!("{label}: {value}")).collect();
+        let facts: Vec<String> = letter.lines().collect();
         let message = cut(&format!("{}\n{}", letter.lead, facts.join("\n")), MESSAGE_CHARS_MAX);
         let timestamp = task.notice.at.0.div_euclid(1_000_000).to_string();
         let mut fields = vec![

@@ -25,7 +25,7 @@ impl OverHttp for Teams {
             block(vec![run(&letter.lead)]),
         ];
         body.extend(letter.facts.iter().map(|(label, value)| {
-            block(vec![json!({"type": "TextRun", "text": format!("{label}: "), "weight": "Bolder"}), run(value)])
+            block(vec![json!({"type": "TextRun", "text": letter.label(label), "weight": "Bolder"}), run(value)])
         }));
         let actions: Vec<Value> =
             letter.links().map(|(label, link)| json!({"type": "Action.OpenUrl", "title": label, "url": link})).collect();

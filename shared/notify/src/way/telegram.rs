@@ -16,9 +16,9 @@ impl OverHttp for Telegram {
         let letter = task.letter();
         // As code, where Telegram looks for no links, mentions and commands.
         let code = |text: &str| format!("<code>{}</code>", escape::html(text));
-        let mut text = format!("<b>{}</b>\n{}\n", code(&letter.subject), code(&letter.lead));
+        let mut text = format!("{}\n{}\n", code(&letter.subject), code(&letter.lead));
         for (label, value) in &letter.facts {
-            text.push_str(&format!("\n<b>{}</b>: {}", escape::html(label), code(value)));
+            text.push_str(&format!("\n<b>{}</b>{}", escape::html(&letter.label(label)), code(value)));
         }
         for (label, link) in letter.links() {
             text.push_str(&format!("\n\n<a href=\"{}\">{}</a>", escape::html(link), escape::html(label)));
