@@ -379,7 +379,7 @@ impl Look<'_> {
                         let turns = is_turn(&entry);
                         self.note(&mut standing, author, Record::Life(entry));
                         if turns {
-                            let found = evidence::of(self.book, &standing, self.now);
+                            let found = evidence::of(self.book, self.desk, &standing, self.now);
                             self.note(&mut standing, EVIDENCE, Record::Evidence(Box::new(found)));
                         }
                     }
