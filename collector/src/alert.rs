@@ -142,7 +142,7 @@ struct Changes {
     gone: Vec<IncidentId>,
     entries: Vec<(IncidentId, u64, String, Record)>,
     messages: Vec<Message>,
-    /// Those of `set` that are past: written, and left off the desk.
+    /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
     filed: BTreeSet<IncidentId>,
 }
 
@@ -543,7 +543,7 @@ impl Engine {
             self.alert.take_out(id);
         }
         for (id, standing) in changes.set {
-            if !changes.filed.contains(&id) {
+            if !changes.filed.contains(&id) || standing.incident.life.state.is_open() {
                 self.alert.put(standing);
             }
         }

@@ -107,6 +107,9 @@ impl Engine {
         let changes = {
             let book = shared.book();
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
+            if past {
+                look.changes.filed.insert(id.clone());
+            }
             let mut inputs = vec![input];
             if manual && matches!(input, Input::Resolve { .. }) {
                 // No evidence says so of what a person opened: the person does.
