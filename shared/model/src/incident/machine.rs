@@ -363,8 +363,7 @@ impl Life {
                 }
             }
             (IncidentState::Resolved, Condition::Bad { severity, .. }) => {
-                if !self.is_dismissed()
-                    && self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us)
+                if !self.is_dismissed() && self.resolved_at.is_none_or(|at| now.us_since(at) <= rules.reopen_window_us)
                 {
                     self.reopen(None, now, out);
                     self.edge(true, now, out);
@@ -543,60 +542,4 @@ impl Life {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::escalation::Level;
-    use crate::id::CheckNo;
-
-    const S: i64 = 1_000_000;
-
-    fn policy() -> EscalationPolicy {
-        let level = |after: &str| Level { after: after.into(), notify: alloc::vec!["ops".into()], at_least: None };
-        let levels = alloc::vec![level("0s"), level("10m")];
-        EscalationPolicy { id: "p".into(), default: true, levels, repeat: 1, ack_pause: "60m".into() }
-    }
-
-    fn at(seconds: i64) -> UtcMicros {
-        UtcMicros(seconds * S)
-    }
-
-    fn suspected() -> Incident {
-        let (id, subject) = (IncidentId("i".into()), Subject::Check(CheckNo(1)));
-        Incident::suspected(id, subject, IncidentKind::Down, Severity::Major, at(0), Vec::new(), at(0))
-    }
-
-    fn bad() -> Input<'static> {
-        Input::Condition(Condition::Bad { since: at(0), severity: Severity::Major })
-    }
-
-    fn steps(out: &[Output]) -> Vec<(u32, NoticeEvent)> {
-        out.iter()
-            .filter_map(|output| match output {
-                Output::Page { step, event, .. } | Output::Tell { step, event } => Some((*step, *event)),
-                Output::Entry(_) | Output::Gone => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn an_acknowledgement_pauses_the_ladder_at_the_level_it_had_reached() {
-        let policy = policy();
-        let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy: Some(&policy) };
-        let mut incident = suspected();
-        let mut go = |input, now| incident.handle(input, &rules, now).map(|out| steps(&out));
-        assert_eq!(go(bad(), at(10)).unwrap(), [(1, NoticeEvent::Opened)]);
-        assert_eq!(go(Input::Time, at(609)).unwrap(), []);
-        assert_eq!(go(Input::Time, at(610)).unwrap(), [(2, NoticeEvent::Escalated)]);
-        assert_eq!(go(Input::Acknowledge { by: "ana" }, at(700)).unwrap(), [(3, NoticeEvent::Acknowledged)]);
-        assert_eq!(go(Input::Time, at(700 + 3_599)).unwrap(), []);
-        assert_eq!(go(Input::Time, at(700 + 3_600)).unwrap(), [(4, NoticeEvent::Escalated)]);
-        assert_eq!(go(Input::Condition(Condition::Good), at(5_000)).unwrap(), [(5, NoticeEvent::Resolved)]);
-    }
-
-    #[test]
-    fn a_suspicion_that_is_not_confirmed_is_gone() {
-        let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy: None };
-        let mut incident = suspected();
-        assert_eq!(incident.handle(Input::Condition(Condition::Good), &rules, at(1)).unwrap(), [Output::Gone]);
-    }
-}
+mod tests;

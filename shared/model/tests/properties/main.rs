@@ -7,6 +7,7 @@ mod amendment;
 mod backtest;
 mod control;
 mod expect;
+mod incident;
 mod naive;
 mod present;
 mod schedule;

@@ -207,6 +207,7 @@ impl World {
 }
 
 /// An agent's votes.
+#[derive(Debug)]
 pub(crate) struct Votes {
     down: Vec<(i64, bool)>,
     degraded: Vec<(i64, bool)>,

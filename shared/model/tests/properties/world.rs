@@ -310,7 +310,7 @@ pub(crate) struct Real {
 }
 
 /// Scales seconds to microseconds.
-fn scaled(put: &Put) -> Put {
+pub(crate) fn scaled(put: &Put) -> Put {
     Put { first: put.first * SECOND_US, step: put.step * SECOND_US as u64, ..*put }
 }
 
