@@ -41,7 +41,12 @@ impl Site {
 
     /// Starts it on a free port of an address of this machine.
     pub fn start_on(address: &str) -> Self {
-        let listener = TcpListener::bind((address, 0)).expect("the address is this machine's and has a free port");
+        Self::start_at(address, 0)
+    }
+
+    /// Starts it on a port of an address of this machine.
+    pub fn start_at(address: &str, port: u16) -> Self {
+        let listener = TcpListener::bind((address, port)).expect("the address is this machine's and has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(State {
             mood: Mutex::new(Mood::Well),

@@ -5,6 +5,7 @@ mod backup;
 mod bad_input;
 mod console;
 mod edges;
+mod incidents;
 mod kill;
 mod kinds;
 mod main_job;

@@ -227,23 +227,25 @@ pub(super) fn each(
     now: UtcMicros,
     take: impl FnMut(Signal),
 ) {
-    let mut memory = desk.present.known.borrow_mut();
-    let mut look = Look { book, desk, now, memory: &mut memory, kin: HashMap::new(), take };
-    match checks {
-        Some(checks) => checks.iter().filter_map(|number| book.check(*number)).for_each(|check| look.check(check)),
-        None => look.everything(),
-    }
+    let signals = {
+        let mut memory = desk.present.known.borrow_mut();
+        let mut look = Look { book, desk, now, memory: &mut memory, kin: HashMap::new(), signals: Vec::new() };
+        match checks {
+            Some(checks) => checks.iter().filter_map(|number| book.check(*number)).for_each(|check| look.check(check)),
+            None => look.everything(),
+        }
+        look.signals
+    };
+    // Who takes them may ask what was found.
+    signals.into_iter().for_each(take);
 }
 
 /// What a message says beside the incident itself, as far as the present tells: the checks that a silent agent leaves unwatched, those that hang on a check.
 pub(super) fn context(book: &Book, desk: &Desk, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> Context {
     let checks = match (subject, kind) {
-        (Subject::Agent(agent), IncidentKind::AgentSilent) => desk
-            .present
-            .known
-            .try_borrow()
-            .map(|memory| agents::unwatched(book, &desk.present, &memory, *agent, now))
-            .unwrap_or_default(),
+        (Subject::Agent(agent), IncidentKind::AgentSilent) => {
+            agents::unwatched(book, &desk.present, &desk.present.known.borrow(), *agent, now)
+        }
         (Subject::Check(check), IncidentKind::Down) => kin::children(book, *check),
         (Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_), _) => Vec::new(),
     };
@@ -255,17 +257,17 @@ pub(super) fn context(book: &Book, desk: &Desk, subject: &Subject, kind: Inciden
 const CHECKS_NAMED_MAX: usize = 50;
 
 /// A look at the present under way.
-struct Look<'a, T> {
+struct Look<'a> {
     book: &'a Book,
     desk: &'a Desk,
     now: UtcMicros,
     memory: &'a mut Memory,
     /// What checks that others hang on say.
     kin: HashMap<CheckNo, Kin>,
-    take: T,
+    signals: Vec<Signal>,
 }
 
-impl<T: FnMut(Signal)> Look<'_, T> {
+impl Look<'_> {
     fn everything(&mut self) {
         let version = Some(self.book.version());
         let back = self.memory.looked.is_some_and(|looked| self.now < looked);
@@ -301,14 +303,18 @@ impl<T: FnMut(Signal)> Look<'_, T> {
 
     /// Tells a signal where it can matter.
     fn tell(&mut self, subject: &Subject, kind: IncidentKind, condition: Condition, hold: Option<HoldReason>) {
-        (self.take)(Signal { subject: subject.clone(), kind, condition, hold });
+        self.signals.push(Signal { subject: subject.clone(), kind, condition, hold });
     }
 
     /// What was bad must be fine for a while before it is said to be.
     fn settled(&mut self, subject: &Subject, kind: IncidentKind, condition: Condition, after_us: i64) -> Condition {
         let key = (subject.clone(), kind);
-        if condition != Condition::Good || self.standing(subject, kind) != Some(true) {
+        let bad = matches!(condition, Condition::Bad { .. } | Condition::Suspect { .. });
+        if bad || self.standing(subject, kind) != Some(true) {
             self.memory.fine.remove(&key);
+        }
+        // Not to know makes nothing bad again.
+        if condition != Condition::Good || self.standing(subject, kind) != Some(true) {
             return condition;
         }
         let since = *self.memory.fine.entry(key.clone()).or_insert(self.now);
@@ -341,7 +347,7 @@ impl<T: FnMut(Signal)> Look<'_, T> {
             self.tell(&subject, kind, condition, hold.or(parent));
         }
         let mut next = present.next.unwrap_or(UtcMicros::MAX).min(now.plus_us(LOOK_US));
-        let expiry = expiry::of(book, &desk.present.settings, check, &present, now);
+        let expiry = expiry::of(&desk.present.settings, check, &present, now);
         next = expiry.next.map_or(next, |at| next.min(at));
         for (kind, condition, settle_us) in [
             (IncidentKind::Certificate, expiry.condition, expiry::SETTLE_US),

@@ -17,5 +17,6 @@ mod objects;
 mod seal;
 mod secrets;
 mod session;
+mod signals;
 mod windows;
 mod world;

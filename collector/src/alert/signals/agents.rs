@@ -8,7 +8,7 @@ use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::incident::{Condition, IncidentKind, Severity, Subject};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
-use super::{Look, Memory, Present, Signal};
+use super::{Look, Memory, Present};
 use crate::book::{Agent, Book};
 
 /// How often it is looked for what a silent agent leaves unwatched.
@@ -72,7 +72,7 @@ pub(super) fn unwatched(
     found
 }
 
-pub(super) fn each<T: FnMut(Signal)>(look: &mut Look<'_, T>) {
+pub(super) fn each(look: &mut Look<'_>) {
     let (book, present, now) = (look.book, &look.desk.present, look.now);
     for agent in book.agents().filter(|agent| !agent.internal) {
         let subject = Subject::Agent(agent.number);

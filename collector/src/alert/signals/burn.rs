@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sitepulse_model::incident::{Condition, IncidentKind, Severity, Subject};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
-use super::{Look, Signal};
+use super::Look;
 use crate::engine::Engine;
 use crate::slo::{Pace, Trial};
 
@@ -76,7 +76,7 @@ pub(super) fn gather(engine: &mut Engine, now: UtcMicros) {
     }
 }
 
-pub(super) fn each<T: FnMut(Signal)>(look: &mut Look<'_, T>) {
+pub(super) fn each(look: &mut Look<'_>) {
     for (id, (pace, since)) in &look.desk.present.burns.found {
         let subject = Subject::Slo(id.clone());
         let condition = match pace {

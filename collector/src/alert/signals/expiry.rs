@@ -10,7 +10,7 @@ use sitepulse_model::time::{SECOND_US, UtcMicros};
 use sitepulse_model::vote::Vote;
 
 use super::{DAY_US, Settings};
-use crate::book::{Book, Check};
+use crate::book::Check;
 
 /// How long it must not be seen any more, in microseconds: 10 min.
 pub(super) const SETTLE_US: i64 = 600 * SECOND_US;
@@ -34,7 +34,7 @@ fn told(settings: &Settings, check: &Check, agent: AgentNo, slot: UtcMicros) -> 
     certificate.into_iter().chain(domain).collect()
 }
 
-pub(super) fn of(_book: &Book, settings: &Settings, check: &Check, present: &Present, now: UtcMicros) -> Expiry {
+pub(super) fn of(settings: &Settings, check: &Check, present: &Present, now: UtcMicros) -> Expiry {
     let voices = present.voices.iter();
     let seen: Vec<(UtcMicros, i64)> = voices.flat_map(|voice| told(settings, check, voice.agent, voice.slot)).collect();
     // Who cannot connect sees no certificate: that says nothing. Who is well without one needs none.

@@ -14,7 +14,7 @@ use sitepulse_model::present::Present;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use sitepulse_model::vote::Verdict;
 
-use super::{Look, Signal, bad_voice};
+use super::{Look, bad_voice};
 use crate::book::{Book, Check};
 
 /// How far back the end of a parent's outage is looked for at least: an hour, in microseconds.
@@ -52,7 +52,7 @@ pub(super) fn children(book: &Book, check: CheckNo) -> Vec<CheckNo> {
     book.checks().filter(hangs).map(|child| child.number).collect()
 }
 
-impl<T: FnMut(Signal)> Look<'_, T> {
+impl Look<'_> {
     fn kin(&mut self, number: CheckNo, look_us: i64) -> Option<&Kin> {
         if self.kin.get(&number).is_none_or(|kin| kin.looked_us < look_us) {
             let (book, desk, now) = (self.book, self.desk, self.now);

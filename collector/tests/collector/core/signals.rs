@@ -1,0 +1,469 @@
+//! What the present says, as people would be told of it: from results of a fleet, second by second, to the messages in the outbox.
+
+use std::collections::BTreeMap;
+
+use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::outbox::{Attempt, Message, Outcome};
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo};
+use sitepulse_model::incident::Severity;
+use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::schedule::Lattice;
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::Verdict;
+use sitepulse_wire::message::Entry;
+
+use super::world::{INTERVAL_US, SECOND, at, batch, enrol, in_memory, job, options, result};
+use sitepulse_collector::book::Filter;
+use sitepulse_model::id::Seq;
+
+const TOLD: &str = r#"
+[[channel]]
+id = "ops-hook"
+kind = "webhook"
+url = "https://ops.example/hook"
+
+[[escalation]]
+id = "default"
+default = true
+levels = [ { after = "0s", notify = ["ops-hook"] }, { after = "10m", notify = ["ops-hook"] } ]
+"#;
+
+fn check(id: &str, more: &str) -> String {
+    format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n{more}\n")
+}
+
+/// A collector, its fleet, and what was sent.
+struct Site {
+    engine: Engine,
+    agents: Vec<(AgentName, AgentNo)>,
+    seqs: BTreeMap<AgentNo, u64>,
+    /// Everything that was sent.
+    sent: Vec<Message>,
+}
+
+impl Site {
+    /// Agents in regions of their own, and checks.
+    fn new(agents: usize, checks: &str) -> Self {
+        let mut engine = in_memory();
+        let agents = (0..agents).map(|index| {
+            let name = format!("region-{index}-1");
+            let number = enrol(&mut engine, &format!("region-{index}"), Some(&name)).agent;
+            (AgentName::parse(&name).unwrap(), number)
+        });
+        let agents = agents.collect();
+        let mut site = Self { engine, agents, seqs: BTreeMap::new(), sent: Vec::new() };
+        site.apply(checks, 0);
+        site
+    }
+
+    fn apply(&mut self, checks: &str, seconds: i64) {
+        let source = Source { name: "all.toml".into(), text: format!("{checks}{TOLD}") };
+        self.engine.apply(checkfile::parse(&[source]).unwrap(), &options(), at(seconds)).unwrap();
+    }
+
+    fn number(&self, id: &str) -> CheckNo {
+        self.engine.shared().book().check_by_id(&CheckId::parse(id).unwrap()).unwrap().number
+    }
+
+    /// The fleet reports from a second to another what `state` says of (agent, check, second); `None`: it is not heard of.
+    fn run(&mut self, from: i64, to: i64, state: impl Fn(usize, &str, i64) -> Option<ProbeState>) {
+        let checks: Vec<(CheckId, CheckNo)> = {
+            let book = self.engine.shared().book();
+            book.checks().map(|check| (check.id.clone(), check.number)).collect()
+        };
+        let interval = INTERVAL_US.cast_signed() / SECOND;
+        // By the second they come in, by agent.
+        let mut due: BTreeMap<i64, BTreeMap<usize, Vec<Record>>> = BTreeMap::new();
+        for (index, (name, _)) in self.agents.iter().enumerate() {
+            for (id, number) in &checks {
+                let lattice = Lattice::new(id, name, INTERVAL_US);
+                let first = lattice.at_or_after(at(from)).us_since(at(0));
+                for slot in (0..).map(|nth| first + nth * interval * SECOND).take_while(|slot| *slot < to * SECOND) {
+                    let second = slot.div_euclid(SECOND);
+                    if let Some(state) = state(index, id.as_str(), second) {
+                        let record = scheduled(result(*number, 0, state), at(0).plus_us(slot));
+                        due.entry(second + 1).or_default().entry(index).or_default().push(record);
+                    }
+                }
+            }
+        }
+        for second in from + 1..=to {
+            for (agent, records) in due.remove(&second).unwrap_or_default() {
+                self.report(agent, records, second);
+            }
+            self.engine.watch(at(second)).unwrap();
+            self.send(second);
+        }
+    }
+
+    /// Records of an agent come in at a second.
+    fn report(&mut self, agent: usize, records: Vec<Record>, second: i64) {
+        let agent = self.agents[agent].1;
+        let seq = self.seqs.entry(agent).or_default();
+        let entries = records.into_iter().map(|record| {
+            *seq += 1;
+            let bucket = self.engine.shared().book().check(record.check()).unwrap().bucket();
+            Entry { bucket, seq: Seq(*seq), provenance: 0, record }
+        });
+        let entries: Vec<Entry> = entries.collect();
+        for entries in entries.chunks(500) {
+            let mut job = job(agent, Vec::new());
+            (job.batch, job.received_at) = (batch(1, entries.to_vec()), at(second));
+            let outcome = self.engine.ingest(vec![job]).unwrap();
+            assert_eq!(outcome[0].set_aside, 0);
+        }
+        self.engine.watch(at(second)).unwrap();
+    }
+
+    fn send(&mut self, second: i64) {
+        loop {
+            let messages = self.engine.lease(at(second), 1_000).unwrap();
+            if messages.is_empty() {
+                return;
+            }
+            for message in messages {
+                let attempt =
+                    Attempt { at: at(second), took_us: 1, outcome: Outcome::Delivered, note: "HTTP 200".into() };
+                self.sent.push(message.clone());
+                self.engine.mark(message, &attempt).unwrap();
+            }
+        }
+    }
+
+    /// `down opened shop` for each message.
+    fn told(&self) -> Vec<String> {
+        let told = |message: &Message| {
+            let incident = &message.notice.incident;
+            let subject = [&incident.check, &incident.agent, &incident.slo].into_iter().flatten().next().unwrap();
+            format!("{} {} {subject}", incident.kind, message.notice.event)
+        };
+        self.sent.iter().map(told).collect()
+    }
+
+    fn verdict_at(&self, id: &str, second: i64) -> Verdict {
+        let span = Span::new(at(second), at(second).plus_us(1));
+        self.engine.shared().book().verdicts(self.number(id), &Filter::All, span).unwrap()[0].verdict
+    }
+}
+
+fn scheduled(record: Record, slot: UtcMicros) -> Record {
+    let Record::Result(mut result) = record else { panic!("no result") };
+    (result.scheduled, result.started) = (slot, slot.plus_us(150));
+    Record::Result(result)
+}
+
+/// Down within a span of seconds.
+fn down(from: i64, to: i64, second: i64) -> Option<ProbeState> {
+    Some(if (from..to).contains(&second) { ProbeState::Down } else { ProbeState::Up })
+}
+
+#[test]
+fn one_region_of_three_down_is_one_regional_incident_and_all_three_are_one_outage() {
+    for offset in 0..30 {
+        let (from, to) = (70 + offset, 145 + offset);
+        let mut site = Site::new(3, &check("shop", ""));
+        site.run(0, 300, |agent, _, second| if agent == 1 { down(from, to, second) } else { Some(ProbeState::Up) });
+        assert_eq!(site.told(), ["regional opened shop", "regional resolved shop"], "from {from}");
+        assert_eq!(site.sent[0].notice.incident.severity, Severity::Minor);
+
+        let mut site = Site::new(3, &check("shop", ""));
+        site.run(0, 300, |_, _, second| down(from, to, second));
+        assert_eq!(site.told(), ["down opened shop", "down resolved shop"], "from {from}");
+        let incident = &site.sent[0].notice.incident;
+        let noticed_us = incident.opened_at.unwrap().us_since(at(from));
+        // The second of three finds out within an interval, and is sure one later; then its result travels.
+        assert!(noticed_us <= (30 + 30 + 2) * SECOND, "from {from}: {noticed_us}");
+        assert_eq!(incident.severity, Severity::Major);
+    }
+}
+
+#[test]
+fn one_blip_is_nobodys_business() {
+    let mut site = Site::new(3, &check("shop", ""));
+    site.run(0, 300, |_, _, second| down(100, 130, second));
+    assert_eq!(site.told(), [""; 0]);
+    assert_eq!(site.engine.lease(at(300), 10).unwrap(), []);
+}
+
+#[test]
+fn twelve_hours_of_failures_that_come_late_page_nobody() {
+    for more in ["", "recoveries = 3"] {
+        let mut site = Site::new(1, &check("shop", more));
+        site.run(0, 60, |_, _, _| Some(ProbeState::Up));
+        let late = 12 * 3600;
+        site.run(60, 90, |_, _, _| None);
+        let shop = site.number("shop");
+        let name = site.agents[0].0.clone();
+        let lattice = Lattice::new(&CheckId::parse("shop").unwrap(), &name, INTERVAL_US);
+        let first = lattice.at_or_after(at(60));
+        let slots = (0..).map(|nth| first.plus_us(nth * INTERVAL_US.cast_signed()));
+        let slots: Vec<UtcMicros> = slots.take_while(|slot| *slot < at(late - 120)).collect();
+        site.engine.watch(at(late)).unwrap();
+        site.report(0, slots.iter().map(|slot| scheduled(result(shop, 0, ProbeState::Down), *slot)).collect(), late);
+        site.run(late, late + 300, |_, _, _| Some(ProbeState::Up));
+        let about_the_check = site.told().into_iter().filter(|told| !told.starts_with("agent_silent"));
+        assert_eq!(about_the_check.collect::<Vec<_>>(), [""; 0], "{more}");
+        assert_eq!(site.verdict_at("shop", 6 * 3600), Verdict::Down, "history knows");
+
+        // What is so now is told at once.
+        site.sent.clear();
+        site.run(late + 300, late + 400, |_, _, _| Some(ProbeState::Down));
+        assert_eq!(site.told(), ["down opened shop"], "{more}");
+    }
+}
+
+#[test]
+fn a_thousand_checks_behind_one_parent_are_one_page() {
+    let mut checks = check("gateway", "");
+    for child in 0..1_000 {
+        checks.push_str(&check(&format!("child-{child}"), "parents = [\"gateway\"]"));
+    }
+    let mut site = Site::new(1, &checks);
+    site.run(0, 360, |_, _, second| down(100, 260, second));
+    assert_eq!(site.told(), ["down opened gateway", "down resolved gateway"]);
+    assert_eq!(site.sent[0].notice.context.checks.len(), 50, "the first of those that hang on it");
+    for child in [0, 500, 999] {
+        assert_eq!(site.verdict_at(&format!("child-{child}"), 220), Verdict::Down, "the truth stays");
+    }
+}
+
+#[test]
+fn a_child_is_paged_for_by_itself_and_when_it_stays_down_after_its_parents_return() {
+    let checks =
+        [check("router", ""), check("gateway", "parents = [\"router\"]"), check("shop", "parents = [\"gateway\"]")]
+            .concat();
+    let mut site = Site::new(1, &checks);
+    site.run(0, 300, |_, id, second| if id == "shop" { down(100, 200, second) } else { Some(ProbeState::Up) });
+    assert_eq!(site.told(), ["down opened shop", "down resolved shop"]);
+
+    // The router takes both along, though the gateway itself is seen well; the shop has a trouble of its own.
+    site.run(300, 700, |_, _, _| Some(ProbeState::Up));
+    site.sent.clear();
+    site.run(700, 1300, |_, id, second| match id {
+        "router" => down(800, 1000, second),
+        "shop" => down(800, 1200, second),
+        _ => Some(ProbeState::Up),
+    });
+    assert_eq!(site.told(), ["down opened router", "down resolved router", "down opened shop", "down resolved shop"]);
+    let opened = site.sent[2].notice.incident.opened_at.unwrap();
+    let back = site.sent[1].notice.incident.resolved_at.unwrap();
+    assert!(opened > back, "on results from after the router's return");
+}
+
+#[test]
+fn an_open_incident_is_held_while_its_parent_is_down() {
+    let checks = [check("gateway", ""), check("shop", "parents = [\"gateway\"]")].concat();
+    let mut site = Site::new(1, &checks);
+    let state = |_: usize, id: &str, second: i64| match id {
+        "gateway" => down(400, 1000, second),
+        _ => down(100, 1300, second),
+    };
+    site.run(0, 1000, state);
+    assert_eq!(
+        site.told(),
+        ["down opened shop", "down opened gateway"],
+        "ten minutes are over, and nobody is told more"
+    );
+    site.run(1000, 1200, state);
+    assert_eq!(site.told()[2..], ["down resolved gateway"]);
+    site.run(1200, 1500, state);
+    assert_eq!(site.told()[3..], ["down resolved shop"], "the ladder stood still for ten minutes");
+}
+
+#[test]
+fn an_agent_that_is_not_heard_of_is_one_incident_whatever_it_watched() {
+    let checks: String = (0..5).map(|nth| check(&format!("shop-{nth}"), "")).collect();
+    let mut site = Site::new(2, &checks);
+    site.run(0, 200, |_, _, _| Some(ProbeState::Up));
+    site.run(200, 500, |agent, _, _| (agent == 0).then_some(ProbeState::Up));
+    assert_eq!(site.told(), ["agent_silent opened region-1-1"]);
+    let notice = &site.sent[0].notice;
+    assert_eq!((notice.incident.severity, notice.context.checks.len()), (Severity::Minor, 0));
+    let heard = notice.incident.since;
+    assert!(notice.at.us_since(heard) >= 120 * SECOND && heard >= at(170), "{heard:?}");
+
+    site.run(500, 800, |_, _, _| None);
+    assert_eq!(site.told()[1..], ["agent_silent opened region-0-1"]);
+    let notice = &site.sent[1].notice;
+    assert_eq!((notice.incident.severity, notice.context.checks.len()), (Severity::Major, 5));
+
+    site.run(800, 900, |_, _, _| Some(ProbeState::Up));
+    let mut back = site.told().split_off(2);
+    back.sort();
+    assert_eq!(back, ["agent_silent resolved region-0-1", "agent_silent resolved region-1-1"]);
+}
+
+#[test]
+fn nobody_is_silent_for_a_collector_that_was_not_there_to_hear() {
+    use sitepulse_daemon::identity::CertificateAuthority;
+    let dir = tempfile::tempdir().unwrap();
+    let open = |seconds: i64| {
+        let authority = CertificateAuthority::create(at(0)).unwrap();
+        Engine::open(dir.path(), authority, 1, at(seconds)).unwrap()
+    };
+    let mut engine = open(0);
+    engine.set_addresses(vec!["127.0.0.1:8443".into()]).unwrap();
+    enrol(&mut engine, "eu-west", Some("eu-west-1"));
+    let source = Source { name: "all.toml".into(), text: format!("{}{TOLD}", check("shop", "")) };
+    engine.apply(checkfile::parse(&[source]).unwrap(), &options(), at(0)).unwrap();
+    drop(engine);
+    let mut engine = open(10_000);
+    for second in 10_000..10_120 {
+        engine.watch(at(second)).unwrap();
+    }
+    assert_eq!(engine.lease(at(10_120), 10).unwrap(), []);
+    engine.watch(at(10_121)).unwrap();
+    assert_eq!(engine.lease(at(10_121), 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_suspended_agent_is_not_silent_and_a_retired_check_has_no_incident() {
+    use sitepulse_model::control::{Change, Scope};
+    let checks = [check("shop", ""), check("blog", "")].concat();
+    let mut site = Site::new(1, &checks);
+    site.run(0, 200, |_, id, second| if id == "shop" { down(100, 900, second) } else { Some(ProbeState::Up) });
+    assert_eq!(site.told(), ["down opened shop"]);
+    let written = checkfile::parse(&[Source { name: "a".into(), text: format!("{}{TOLD}", check("blog", "")) }]);
+    let prune = sitepulse_collector::app::ApplyOptions { prune: true, ..options() };
+    site.engine.apply(written.unwrap(), &prune, at(200)).unwrap();
+    let agent = site.agents[0].1;
+    let (until, reason) = (at(5_000), "moved".to_owned());
+    let change = Change::Suspend { until, reason };
+    site.engine.control(Scope::Agent(agent), change, "ana", at(200)).unwrap();
+    site.run(200, 900, |_, _, _| None);
+    assert_eq!(site.told()[1..], ["down resolved shop"]);
+}
+
+#[test]
+fn a_window_holds_the_pages_of_its_checks_and_lets_go_of_those_still_due() {
+    // In the zone's own wall-clock time, to the second.
+    let from = sitepulse_daemon::instant::format(at(60));
+    let window =
+        format!("[[maintenance]]\nid = \"move\"\nchecks = [\"shop\"]\nfrom = \"{}\"\nlasts = \"340s\"\n", &from[..19]);
+    let mut site = Site::new(1, &format!("{}{window}", check("shop", "")));
+    site.run(0, 399, |_, _, second| down(100, 600, second));
+    assert_eq!(site.told(), [""; 0]);
+    assert_eq!(site.verdict_at("shop", 300), Verdict::Maintenance);
+    site.run(399, 405, |_, _, second| down(100, 600, second));
+    assert_eq!(site.told(), ["down opened shop"]);
+}
+
+#[test]
+fn a_certificate_is_told_of_before_it_expires_and_again_when_it_is_urgent() {
+    let day = 86_400 * SECOND;
+    let mut site = Site::new(1, &check("shop", ""));
+    let shop = site.number("shop");
+    let told_at = |site: &mut Site, second: i64, expires: UtcMicros| {
+        let lattice = Lattice::new(&CheckId::parse("shop").unwrap(), &site.agents[0].0, INTERVAL_US);
+        for slot in [lattice.at_or_after(at(second)), lattice.at_or_after(at(second + 30))] {
+            let Record::Result(mut result) = scheduled(result(shop, 0, ProbeState::Up), slot) else { panic!("none") };
+            result.facts.certificate_expires = Some(expires);
+            site.report(0, vec![Record::Result(result)], slot.us_since(at(0)) / SECOND + 1);
+        }
+        site.send(second + 61);
+        let told = site.sent.drain(..).map(|message| message.notice);
+        let told = told.filter(|notice| notice.incident.agent.is_none());
+        told.map(|notice| format!("{} {} {}", notice.incident.kind, notice.event, notice.incident.severity))
+            .collect::<Vec<_>>()
+    };
+    let expires = at(0).plus_us(15 * day);
+    assert_eq!(told_at(&mut site, 100, expires), [""; 0]);
+    let soon = 86_400 + 100;
+    assert_eq!(told_at(&mut site, soon, expires), ["certificate opened minor"]);
+    // The new one and the old one take turns behind one name: nothing is over.
+    assert_eq!(told_at(&mut site, soon + 100, expires.plus_us(90 * day)), [""; 0]);
+    assert_eq!(told_at(&mut site, soon + 200, expires), [""; 0]);
+    let later = told_at(&mut site, soon + 700, expires.plus_us(90 * day));
+    assert_eq!(later, ["certificate escalated minor"], "nobody has taken it for ten minutes");
+    assert_eq!(told_at(&mut site, soon + 1400, expires.plus_us(90 * day)), ["certificate resolved minor"]);
+    let near = 13 * 86_400;
+    assert_eq!(told_at(&mut site, near, expires), ["certificate opened major"]);
+}
+
+#[test]
+fn a_budget_that_burns_is_told_of() {
+    let slo = "[[slo]]\nid = \"gold\"\nobjective = \"99.9 %\"\nchecks = [\"shop\"]\nperiod = \"30d\"\n";
+    let mut site = Site::new(1, &format!("{}{slo}", check("shop", "")));
+    site.run(0, 900, |_, _, second| down(300, 600, second));
+    let told = site.told();
+    assert!(told.contains(&"slo_burn opened gold".to_owned()), "{told:?}");
+    let burn = site.sent.iter().find(|message| message.notice.incident.slo.is_some()).unwrap();
+    assert_eq!(burn.notice.incident.severity, Severity::Major);
+    let about_the_promise = told.iter().filter(|told| told.starts_with("slo_burn"));
+    assert_eq!(about_the_promise.count(), 1, "the six hours pair goes on: {told:?}");
+}
+
+#[test]
+fn what_checks_hang_on_must_be_there_and_lead_in_no_circle() {
+    use sitepulse_collector::app::AppError;
+    let mut site = Site::new(0, &check("shop", ""));
+    let mut faults = |text: &str, prune: bool| {
+        let written = checkfile::parse(&[Source { name: "a.toml".into(), text: text.into() }]).unwrap();
+        let options = sitepulse_collector::app::ApplyOptions { prune, ..options() };
+        match site.engine.apply(written, &options, at(10)) {
+            Ok(_) => Vec::new(),
+            Err(AppError::BadFiles(faults)) => faults,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let blog = check("blog", "parents = [\"shop\", \"gatewoy\"]\nescalation = \"night\"");
+    assert_eq!(
+        faults(&blog, false),
+        [
+            r#"a.toml:6:12: check "blog": parents[0]: there is no check "gatewoy": write it as a [[check]], or leave it out"#,
+            r#"a.toml:7:14: check "blog": escalation: there is no escalation "night": write it as a [[escalation]], or leave it out"#,
+        ]
+        .map(|fault| fault.replace("6:12: check \"blog\": parents[0]", "6:20: check \"blog\": parents[0]"))
+    );
+    let circle =
+        [check("a", "parents = [\"b\"]"), check("b", "parents = [\"c\", \"shop\"]"), check("c", "parents = [\"a\"]")];
+    assert_eq!(
+        faults(&circle.concat(), false),
+        [
+            r#"a.toml:6:12: check "a": parents[0]: a check cannot hang on itself (a -> b -> c -> a): leave one of these parents out"#
+        ]
+    );
+    assert_eq!(faults(&check("self", "parents = [\"self\"]"), false).len(), 1);
+    assert_eq!(faults(&check("blog", "parents = [\"shop\"]"), false), [""; 0]);
+    // A parent that ends takes its children along, or they let go of it.
+    let orphan = faults(&check("blog", "parents = [\"shop\"]"), true);
+    assert_eq!(orphan.len(), 1, "{orphan:?}");
+    // A circle that a file closes with what is there already.
+    let closed = faults(&check("shop", "parents = [\"blog\"]"), false);
+    assert_eq!(closed.len(), 1, "{closed:?}");
+}
+
+#[test]
+fn a_page_that_stays_worse_is_told_of_and_one_slow_run_is_not() {
+    use sitepulse_model::record::FactKey;
+    let page = "[[check]]\nid = \"page\"\nkind = \"web_vitals\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"5m\"\n";
+    let mut site = Site::new(1, page);
+    let number = site.number("page");
+    let lattice = Lattice::new(&CheckId::parse("page").unwrap(), &site.agents[0].0, 300_000_000);
+    let first = lattice.at_or_after(at(0));
+    let lcp_ms = [
+        2_000, 2_010, 1_990, 2_000, 2_005, 1_995, 2_000, 2_000, 9_000, 2_000, 2_600, 2_600, 2_600, 2_000, 2_000, 2_000,
+    ];
+    let mut told = Vec::new();
+    for (nth, ms) in (0..).zip(lcp_ms) {
+        let slot = first.plus_us(nth * 300_000_000);
+        let Record::Result(mut result) = scheduled(result(number, 0, ProbeState::Up), slot) else { panic!("none") };
+        for key in [FactKey::Lcp, FactKey::LcpMin, FactKey::LcpMax] {
+            result.facts.number(key, ms * 1_000);
+        }
+        let second = slot.us_since(at(0)) / SECOND + 1;
+        site.report(0, vec![Record::Result(result)], second);
+        site.send(second);
+        let sent = site.told();
+        let news = sent.into_iter().filter(|told| told.starts_with("web_vitals")).map(|told| (nth, told));
+        told.extend(news);
+        site.sent.clear();
+    }
+    told.retain(|(_, what)| !what.contains("escalated"));
+    assert_eq!(
+        told,
+        [(12, "web_vitals opened page".to_owned()), (15, "web_vitals resolved page".to_owned())],
+        "the third in a row says so, and the third of those that are back ends it"
+    );
+}
