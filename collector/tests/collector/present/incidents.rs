@@ -307,6 +307,26 @@ async fn an_acknowledge_link_acts_on_post_alone() {
     }
 }
 
+#[tokio::test]
+async fn a_summary_tells_how_long_incidents_took() {
+    let (bench, agent) = down().await;
+    let id = id_of(&bench).await;
+    let open = bench.get("/api/v1/incidents/summary").await.json();
+    assert_eq!((&open["all"]["opened"], &open["all"]["open"]), (&json!(1), &json!(1)));
+    assert_eq!((&open["open_now"]["major"], &open["critical"]["opened"]), (&json!(1), &json!(0)));
+    assert_eq!((&open["all"]["mtta_seconds"], &open["all"]["mttr_seconds"]), (&json!(null), &json!(null)));
+    let act = json!({"act": "acknowledge"});
+    assert_eq!(bench.post(&format!("/api/v1/incidents/{id}/acts"), &act).await.status, StatusCode::OK);
+    recover(&bench, agent).await;
+    let one = bench.get(&format!("/api/v1/incidents/{id}")).await.json();
+    let over = bench.get("/api/v1/incidents/summary?check=shop").await.json();
+    assert_eq!((&over["all"]["resolved"], &over["all"]["open"]), (&json!(1), &json!(0)));
+    let at = |field: &str| sitepulse_daemon::instant::parse(one[field].as_str().unwrap(), clock::now()).unwrap();
+    let took = |to: &str| at(to).us_since(at("opened_at")) as f64 / 1e6;
+    assert_eq!(over["all"]["mtta_seconds"], json!(took("first_acknowledged_at")));
+    assert_eq!(over["all"]["mttr_seconds"], json!(took("resolved_at")));
+}
+
 fn program(dir: &std::path::Path, args: &[&str]) -> std::process::Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
     for name in ["SITEPULSE_URL", "SITEPULSE_TOKEN", "SITEPULSE_COLLECTOR_DATA_DIR", "NOTIFY_SOCKET", "SITEPULSE_LOG"] {
