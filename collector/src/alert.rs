@@ -163,7 +163,7 @@ struct Changes {
     messages: Vec<Message>,
     /// Held messages that go out no more.
     withdrawn: Vec<DeliveryKey>,
-    /// Those of `set` that are past: written, and left off the desk.
+    /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
     filed: BTreeSet<IncidentId>,
 }
 
@@ -418,7 +418,7 @@ impl Look<'_> {
                         let turns = is_turn(&entry);
                         self.note(&mut standing, author, Record::Life(entry));
                         if turns {
-                            let found = evidence::of(self.book, &standing, self.now);
+                            let found = evidence::of(self.book, self.desk, &standing, self.now);
                             self.note(&mut standing, EVIDENCE, Record::Evidence(Box::new(found)));
                         }
                     }
@@ -586,7 +586,7 @@ impl Engine {
             self.alert.take_out(id);
         }
         for (id, standing) in changes.set {
-            if !changes.filed.contains(&id) {
+            if !changes.filed.contains(&id) || standing.incident.life.state.is_open() {
                 self.alert.put(standing);
             }
         }

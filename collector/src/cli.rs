@@ -247,7 +247,7 @@ pub enum Command {
     /// Lists incidents: what is suspected, open or acknowledged; with --all what is over too.
     #[command(
         after_help = "Examples:\n  sitepulse-collector incidents\n  sitepulse-collector incidents --all --from -7d --check shop\n  \
-                            sitepulse-collector incidents --json\n\n\
+                            sitepulse-collector incidents --json\n  sitepulse-collector incidents --summary --from -7d\n\n\
                             The newest first. With --all it covers 30 days before --to (now) unless --from is given. A suspicion is not confirmed\n\
                             yet: nobody was told, and it leaves no trace when it is not. --json prints a list; instants are RFC 3339 or null.\n\n\
                             Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check or agent."
@@ -270,10 +270,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sitepulse-collector resolve 20261122-4f7k2 --by ana\n\n\
                             Exit codes: 0 ok, 5 it is only suspected, or over, 6 collector not reached, 8 no such incident.")]
     Resolve(AckArgs),
-    /// Opens an incident again that somebody said was over.
+    /// Opens an incident again. Where the evidence is fine it stays open until somebody resolves it, or it was bad and fine again.
     #[command(after_help = "Examples:\n  sitepulse-collector reopen 20261122-4f7k2 --by ana\n\n\
-                            Exit codes: 0 ok, 5 it is open, or the evidence is fine and would end it at once, 6 collector not reached,\n\
-                            8 no such incident.")]
+                            Exit codes: 0 ok, 5 it is open, or a newer one of the same check and kind is there, 6 collector not\n\
+                            reached, 8 no such incident.")]
     Reopen(AckArgs),
     /// Writes a comment into an incident's history.
     #[command(after_help = "Examples:\n  sitepulse-collector comment 20261122-4f7k2 \"the switch in rack 4\"\n\n\
@@ -903,6 +903,9 @@ pub struct IncidentsArgs {
     /// Those that are over too.
     #[arg(long)]
     pub all: bool,
+    /// How many there were, and how long they took (MTTA, MTTR), instead of a list.
+    #[arg(long, conflicts_with_all = ["all", "agent", "kind"])]
+    pub summary: bool,
     /// When.
     #[command(flatten)]
     pub period: PeriodArgs,
@@ -1189,6 +1192,7 @@ mod tests {
             "incidents",
             "incidents --all --from -7d --to now --check shop --agent eu-1 --kind down --limit 5 --json",
             "incident 20261122-4f7k2 --verify --json",
+            "incidents --summary --check shop --from -7d --json",
             "ack 20261122-4f7k2 --by ana --json",
             "resolve 20261122-4f7k2",
             "reopen 20261122-4f7k2",

@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use sitepulse_daemon::instant;
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::incident::Subject;
+use sitepulse_model::present::Voice;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote;
 
-use super::Standing;
-use crate::book::{Agent, Book, Check, ExplainedInterval, Filter, LastResult, last_seen};
+use super::{Desk, Standing, signals};
+use crate::book::{Agent, Book, Check, Filter, LastResult, last_seen};
 use crate::facts;
 
 /// The longest evidence, in bytes of JSON.
@@ -44,7 +45,7 @@ pub struct VoteEvidence {
     pub agent: String,
     /// Its region.
     pub region: String,
-    /// The weight of its vote.
+    /// The weight of its vote; 0 where it does not count.
     pub weight: f64,
     /// What it votes: `up`, `degraded`, `down`, `unknown`.
     pub vote: String,
@@ -83,13 +84,13 @@ pub struct ResultEvidence {
 }
 
 /// What is known of an incident's subject at an instant.
-pub(crate) fn of(book: &Book, standing: &Standing, now: UtcMicros) -> Evidence {
+pub(super) fn of(book: &Book, desk: &Desk, standing: &Standing, now: UtcMicros) -> Evidence {
     let mut evidence = match &standing.incident.subject {
-        Subject::Check(number) => of_check(book, *number, now),
+        Subject::Check(number) => of_check(book, desk, *number, now),
         Subject::Agent(number) => of_agent(book, *number, now),
         Subject::Slo(id) => Evidence { notes: vec![format!("objective {id}")], ..Evidence::default() },
         Subject::Manual(_) => match standing.about.check {
-            Some(number) => of_check(book, CheckNo(number), now),
+            Some(number) => of_check(book, desk, CheckNo(number), now),
             None => Evidence { notes: vec!["a person says so: nothing is measured".into()], ..Evidence::default() },
         },
     };
@@ -97,31 +98,31 @@ pub(crate) fn of(book: &Book, standing: &Standing, now: UtcMicros) -> Evidence {
     evidence
 }
 
-fn of_check(book: &Book, number: CheckNo, now: UtcMicros) -> Evidence {
+fn of_check(book: &Book, desk: &Desk, number: CheckNo, now: UtcMicros) -> Evidence {
     let Some(check) = book.check(number) else { return Evidence::default() };
-    let instant = Span::new(now, now.plus_us(1));
-    let explained = book.explain(number, &Filter::All, instant, usize::MAX).unwrap_or_default().into_iter().next();
-    let Some(ExplainedInterval { verdict, testimonies }) = explained else { return Evidence::default() };
-    let (down, live) = verdict.share_down;
+    let present = signals::present_of(book, desk, check, now);
+    let weight = |voices: &mut dyn Iterator<Item = &Voice>| voices.map(|voice| voice.weight.as_f64()).sum::<f64>();
+    let live = weight(&mut present.voices.iter());
+    let down = weight(&mut present.voices.iter().filter(|voice| voice.vote == vote::Vote::Down));
     let mut evidence = Evidence {
-        verdict: Some(verdict.verdict.to_string()),
+        verdict: Some(present.confirmed.verdict.to_string()),
         quorum: Some(check.newest().definition.quorum.to_string()),
-        share_down: (live > 0).then(|| down as f64 / live as f64),
+        share_down: (live > 0.0).then_some(down / live),
         ..Evidence::default()
     };
-    if verdict.quorum_reduced {
-        evidence.notes.push("the quorum asks for more voters than are live, and was reduced to those".into());
-    }
-    if let Some(cause) = verdict.unknown_cause {
-        evidence.notes.push(format!("nobody can tell: {cause}"));
-    }
-    let votes = testimonies.into_iter().filter_map(|(agent, testimony)| {
-        let agent = book.agent(agent)?;
-        Some(vote(book, check, agent, testimony.standing, now))
-    });
-    evidence.votes = votes.collect();
+    let instant = Span::new(now, now.plus_us(1));
+    let explained = book.explain(number, &Filter::All, instant, usize::MAX).unwrap_or_default().into_iter().next();
+    let testimonies = explained.map(|explained| explained.testimonies).unwrap_or_default();
+    evidence.votes = testimonies
+        .into_iter()
+        .filter_map(|(number, testimony)| {
+            let agent = book.agent(number)?;
+            let voice = present.voices.iter().find(|voice| voice.agent == number);
+            Some(vote_of(book, check, agent, voice, testimony.standing))
+        })
+        .collect();
     // Who says that it is bad comes first: they have the room.
-    evidence.votes.sort_by(|a, b| (badness(&b.vote), &a.agent).cmp(&(badness(&a.vote), &b.agent)));
+    evidence.votes.sort_by(|a, b| badness(&b.vote).cmp(&badness(&a.vote)).then_with(|| a.agent.cmp(&b.agent)));
     evidence
 }
 
@@ -133,15 +134,18 @@ fn badness(vote: &str) -> u8 {
     }
 }
 
-fn vote(book: &Book, check: &Check, agent: &Agent, standing: vote::Standing, now: UtcMicros) -> VoteEvidence {
-    let weight = book.control().weight_at(agent.number, check.number, now).as_f64();
-    let (vote, why_not) = match standing {
-        vote::Standing::Live { vote, .. } => (vote.as_str().to_owned(), None),
-        vote::Standing::Unassigned => ("unknown".to_owned(), Some("unassigned".to_owned())),
-        vote::Standing::Weightless => ("unknown".to_owned(), Some("weight 0".to_owned())),
-        vote::Standing::Suspended => ("unknown".to_owned(), Some("suspended".to_owned())),
-        vote::Standing::Unknown(cause) => ("unknown".to_owned(), Some(cause.to_string())),
+fn vote_of(book: &Book, check: &Check, agent: &Agent, voice: Option<&Voice>, standing: vote::Standing) -> VoteEvidence {
+    let why_not = match (voice, standing) {
+        (Some(_), _) => None,
+        // It has a vote in the figures, and none in the present.
+        (None, vote::Standing::Live { .. }) => Some("its newest results came late".to_owned()),
+        (None, vote::Standing::Unassigned) => Some("unassigned".to_owned()),
+        (None, vote::Standing::Weightless) => Some("weight 0".to_owned()),
+        (None, vote::Standing::Suspended) => Some("suspended".to_owned()),
+        (None, vote::Standing::Unknown(cause)) => Some(cause.to_string()),
     };
+    let weight = voice.map_or(0.0, |voice| voice.weight.as_f64());
+    let vote = voice.map_or("unknown", |voice| voice.vote.as_str()).to_owned();
     let last = book.pair(check.number, agent.number).and_then(|pair| pair.last.as_deref());
     VoteEvidence {
         agent: agent.name.to_string(),

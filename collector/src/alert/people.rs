@@ -101,12 +101,20 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         let (standing, past) = self.find(id)?;
         let manual = matches!(standing.incident.subject, Subject::Manual(_));
-        if matches!(input, Input::Reopen { .. }) {
-            may_reopen(id, &standing, past)?;
+        if past && matches!(input, Input::Reopen { .. }) {
+            let key = (standing.incident.subject.clone(), standing.incident.kind);
+            if let Some(other) = self.alert.by_key.get(&key) {
+                return Err(AppError::Conflict(format!(
+                    "incident {id}: another one of the same kind is newer: see to {other}, or open that one again"
+                )));
+            }
         }
         let changes = {
             let book = shared.book();
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
+            if past {
+                look.changes.filed.insert(id.clone());
+            }
             let mut inputs = vec![input];
             if manual && matches!(input, Input::Resolve { .. }) {
                 // No evidence says so of what a person opened: the person does.
@@ -230,25 +238,4 @@ impl Engine {
 
 fn refused(id: &IncidentId, refusal: Refusal) -> AppError {
     AppError::Conflict(format!("incident {id}: {refusal}"))
-}
-
-/// Whether opening an incident again means anything: evidence that is fine would end it at once.
-fn may_reopen(id: &IncidentId, standing: &Standing, past: bool) -> Result<(), AppError> {
-    let life = &standing.incident.life;
-    match standing.incident.subject {
-        Subject::Manual(_) => Ok(()),
-        Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) => {
-            let ended = life.resolved_at.is_some();
-            let why = if ended && past {
-                "it is past, and what is wrong now opens another one by itself"
-            } else if ended && !life.bad {
-                "the evidence is fine, and would end it at once"
-            } else {
-                return Ok(());
-            };
-            Err(AppError::Conflict(format!(
-                "incident {id}: {why}; `sitepulse-collector open --title TEXT` opens one of your own"
-            )))
-        }
-    }
 }

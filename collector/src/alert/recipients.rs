@@ -234,7 +234,7 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
     };
     match &incident.subject {
         Subject::Check(_) => {
-            let evidence = evidence::of(book, standing, now);
+            let evidence = evidence::of(book, desk, standing, now);
             let all: BTreeSet<&str> = evidence.votes.iter().map(|vote| vote.region.as_str()).collect();
             context.regions_of = u32::try_from(all.len()).unwrap_or(u32::MAX);
             let wanted = if incident.kind == IncidentKind::Degraded { "degraded" } else { "down" };

@@ -214,6 +214,11 @@ pub(super) fn hold_of(book: &Book, _desk: &Desk, check: CheckNo, now: UtcMicros)
     }
 }
 
+/// What is so of a check, as its incidents see it: without windows, and without what came late.
+pub(super) fn present_of(book: &Book, desk: &Desk, check: &Check, now: UtcMicros) -> present::Present {
+    book.present(check, now, |agent| desk.present.late_upto(book, (check.number, agent)))
+}
+
 /// Calls `take` with every signal that can matter: of these checks, or of everything. What is fine and has no incident is not told.
 pub(super) fn each(
     book: &Book,

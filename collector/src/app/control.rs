@@ -91,6 +91,7 @@ impl Engine {
             book.insert_event(event);
         }
         drop(book);
+        self.alert.touch_all();
         shared.tick();
         Ok(())
     }

@@ -149,6 +149,7 @@ impl Engine {
         drop(book);
         self.welcome_newcomers(newcomers, now);
         self.mended(&channels);
+        self.alert.touch_all();
         shared.tick();
         Ok(Plan { items, objects, applied: true, warnings })
     }

@@ -1,8 +1,10 @@
 //! From stored incidents to the shapes that the API, the console and the command line show.
 
 use sitepulse_daemon::instant;
+use sitepulse_model::id::CheckNo;
 use sitepulse_model::incident::machine::Entry;
-use sitepulse_model::incident::{IncidentId, IncidentState};
+use sitepulse_model::incident::times::{Times, times};
+use sitepulse_model::incident::{IncidentId, IncidentState, Severity};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::alert::{self, Record, Standing, StoredEntry, integrity};
@@ -12,7 +14,7 @@ use crate::outbox::{DeliveryState, Logged, Message};
 use crate::present::Present;
 use crate::present::dto::incidents::{
     DeliveryView, EntryView, EvidenceView, HeldView, IncidentDetailView, IncidentView, IntegrityView, MessageView,
-    StepView,
+    OpenNowView, StepView, SummaryView, TimesView,
 };
 use crate::present::problem::{Answer, Problem};
 use crate::store::incidents::{self as stored, Asked};
@@ -59,6 +61,42 @@ pub async fn one(app: &App, id: &str, now: UtcMicros) -> Answer<IncidentDetailVi
     let (standing, entries, messages, attempts) = found.ok_or_else(|| Problem::not_found("incident", id))?;
     let book = app.book();
     Ok(detail_view(&book, &standing, &entries, &messages, &attempts, now))
+}
+
+/// How many incidents there were in a period, and how long they took.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn summary(app: &App, period: Span, check: Option<CheckNo>) -> Answer<SummaryView> {
+    let lives = app.read_store(move |tables| stored::lives(tables, period, check)).await?;
+    let open_now = |severity: Severity| {
+        lives.iter().filter(|life| life.severity == severity && life.state.is_open()).count() as u64
+    };
+    Ok(SummaryView {
+        from: instant::format(period.from),
+        to: instant::format(period.to),
+        all: times_view(&times(&lives, Severity::Info, period)),
+        critical: times_view(&times(&lives, Severity::Critical, period)),
+        open_now: OpenNowView {
+            critical: open_now(Severity::Critical),
+            major: open_now(Severity::Major),
+            minor: open_now(Severity::Minor),
+            info: open_now(Severity::Info),
+        },
+    })
+}
+
+fn times_view(times: &Times) -> TimesView {
+    let seconds = |us: Option<i64>| us.map(|us| us as f64 / 1e6);
+    TimesView {
+        opened: times.opened,
+        acknowledged: times.acknowledged,
+        resolved: times.resolved,
+        resolved_untaken: times.resolved_untaken,
+        open: times.open,
+        mtta_seconds: seconds(times.mtta_us),
+        mttr_seconds: seconds(times.mttr_us),
+    }
 }
 
 /// An incident as lists tell it.

@@ -133,6 +133,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),
         read("/api/v1/incidents", Scope::Read, api::incidents::incidents),
+        read("/api/v1/incidents/summary", Scope::Read, api::incidents::summary),
         read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
         change("/api/v1/incidents", Scope::Admin, api::incidents::open),
         change("/api/v1/incidents/{id}/acts", Scope::Admin, api::incidents::act),

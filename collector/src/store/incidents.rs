@@ -141,6 +141,22 @@ pub(crate) fn one(tables: Tables<'_>, id: &IncidentId) -> Result<Option<Standing
     Ok(many(tables, "incident_id = ?1", params![id.0])?.pop())
 }
 
+/// The lives of the incidents that a period is about, as in [`list`], those that are over too.
+pub(crate) fn lives(tables: Tables<'_>, period: Span, check: Option<CheckNo>) -> Result<Vec<Life>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT incident_id, life FROM incident WHERE suspected_us < ?1 AND (resolved_us IS NULL OR resolved_us >= ?2) \
+         AND (?3 IS NULL OR check_no = ?3)",
+    )?;
+    let mut rows = statement.query(params![period.to.0, period.from.0, check.map(|check| check.0)])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let life = row.get_ref(1)?.as_str().map_err(|error| bad("incident", format!("{id}: {error}")))?;
+        out.push(serde_json::from_str(life).map_err(|error| bad("incident", format!("{id}: {error}")))?);
+    }
+    Ok(out)
+}
+
 /// Every incident's id.
 pub(crate) fn ids(tables: Tables<'_>) -> Result<Vec<IncidentId>, StoreError> {
     let mut statement = tables.prepare("SELECT incident_id FROM incident ORDER BY incident_id")?;

@@ -8,6 +8,7 @@ mod enrol;
 mod exchange;
 mod groups;
 mod heartbeats;
+mod incidents;
 mod ingest;
 mod latency;
 mod listener;

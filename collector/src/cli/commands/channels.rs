@@ -3,7 +3,8 @@
 use sitepulse_daemon::exit::Exit;
 
 use super::{print, print_json, whole, with, with_query};
-use crate::cli::client::{Need, escape};
+use crate::cli::client::Need;
+use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{DeliveriesArgs, Failure, Global, TestChannelArgs};
 use crate::present::channels::{ChannelView, DeliveryView};

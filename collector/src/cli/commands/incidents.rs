@@ -10,11 +10,16 @@ use crate::cli::client::Need;
 use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, IncidentArgs, IncidentsArgs};
-use crate::present::dto::incidents::{EvidenceView, IncidentDetailView, IncidentView, MessageView};
+use crate::present::dto::incidents::{
+    EvidenceView, IncidentDetailView, IncidentView, MessageView, OpenNowView, SummaryView,
+};
 use crate::present::figure;
 use crate::present::text::incidents::EN;
 
 pub(super) async fn incidents(global: &Global, args: IncidentsArgs) -> Result<(), Failure> {
+    if args.summary {
+        return summary(global, args).await;
+    }
     let limit = args.limit;
     let asked = [
         ("state", args.all.then(|| "all".to_owned())),
@@ -45,6 +50,33 @@ pub(super) async fn incidents(global: &Global, args: IncidentsArgs) -> Result<()
         String::new()
     };
     print(&format!("{}{more}", table.text()))
+}
+
+async fn summary(global: &Global, args: IncidentsArgs) -> Result<(), Failure> {
+    let asked = [("from", args.period.from), ("to", args.period.to), ("check", args.check)];
+    let path = with_query("/api/v1/incidents/summary", asked);
+    let found: SummaryView =
+        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(super::hinted)?;
+    if global.json {
+        return print_json(&found);
+    }
+    let mut table = Table::new(&["", "OPENED", "ACKNOWLEDGED", "RESOLVED", "UNTAKEN", "OPEN", "MTTA", "MTTR"]);
+    for (name, times) in [("all", &found.all), ("critical", &found.critical)] {
+        let length = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| figure::coarse(seconds, "d"));
+        table.push(vec![
+            name.to_owned(),
+            times.opened.to_string(),
+            times.acknowledged.to_string(),
+            times.resolved.to_string(),
+            times.resolved_untaken.to_string(),
+            times.open.to_string(),
+            length(times.mtta_seconds),
+            length(times.mttr_seconds),
+        ]);
+    }
+    let OpenNowView { critical, major, minor, info } = found.open_now;
+    let now = format!("Open now: {critical} critical, {major} major, {minor} minor, {info} info.\n");
+    print(&format!("{} to {}\n{}{now}", whole(&found.from), whole(&found.to), table.text()))
 }
 
 /// What an incident is about, in short.

@@ -12,7 +12,7 @@ use super::{Ask, Body, agent_of, ask, body, check_of, instant_of};
 use crate::alert::people::{Act, Manual};
 use crate::present::Present;
 use crate::present::door::Caller;
-use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody};
+use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody, SummaryView};
 use crate::present::incidents::{self, LIST_DEFAULT, LIST_MAX};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::Asked;
@@ -67,6 +67,24 @@ pub async fn incidents(State(present): State<Present>, query: Ask<IncidentsQuery
     let now = clock::now();
     let asked = ask(query)?.asked(&present, now)?;
     incidents::list(&present, asked, now).await.map(Json)
+}
+
+/// What a summary is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SummaryQuery {
+    from: Option<String>,
+    to: Option<String>,
+    check: Option<String>,
+}
+
+/// `GET /api/v1/incidents/summary`
+pub async fn summary(State(present): State<Present>, query: Ask<SummaryQuery>) -> Answer<Json<SummaryView>> {
+    let SummaryQuery { from, to, check } = ask(query)?;
+    let now = clock::now();
+    let query = IncidentsQuery { from, to, check, ..IncidentsQuery::default() };
+    let asked = query.asked(&present, now)?;
+    incidents::summary(present.app(), asked.period, asked.check).await.map(Json)
 }
 
 /// `GET /api/v1/incidents/{id}`

@@ -277,3 +277,50 @@ pub struct SilenceView {
     /// Who ended it before its time.
     pub ended_by: Option<String>,
 }
+
+/// How many incidents there were in a period, and how long they took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SummaryView {
+    /// First instant.
+    pub from: String,
+    /// First instant after.
+    pub to: String,
+    /// Of every severity.
+    pub all: TimesView,
+    /// Of the critical ones.
+    pub critical: TimesView,
+    /// Those open or acknowledged now, of those that the period is about.
+    pub open_now: OpenNowView,
+}
+
+/// Counts and means of incidents in a period.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TimesView {
+    /// Opened within it.
+    pub opened: u32,
+    /// Taken for the first time within it.
+    pub acknowledged: u32,
+    /// Over since an instant within it.
+    pub resolved: u32,
+    /// Of these the ones that nobody ever took.
+    pub resolved_untaken: u32,
+    /// Not over at its end.
+    pub open: u32,
+    /// The mean from opening to the first acknowledgement; `null` where none was taken.
+    pub mtta_seconds: Option<f64>,
+    /// The mean from the first opening to the last resolve; `null` where none ended.
+    pub mttr_seconds: Option<f64>,
+}
+
+/// Incidents that are open or acknowledged, by severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenNowView {
+    /// Critical ones.
+    pub critical: u64,
+    /// Major ones.
+    pub major: u64,
+    /// Minor ones.
+    pub minor: u64,
+    /// Those to be known.
+    pub info: u64,
+}

@@ -9,7 +9,7 @@ use sitepulse_model::record::ProbeState;
 
 use super::world::{at, enrol, entry, in_memory, job, options, result};
 
-const FILE: &str = r#"
+pub(super) const FILE: &str = r#"
 [[check]]
 id = "shop"
 kind = "http"
@@ -28,7 +28,7 @@ levels = [ { after = "0s", notify = ["ops-hook"] }, { after = "10m", notify = ["
 "#;
 
 /// A collector with one agent and the file's check.
-fn watched(file: &str) -> (Engine, AgentNo, CheckNo) {
+pub(super) fn watched(file: &str) -> (Engine, AgentNo, CheckNo) {
     let mut engine = in_memory();
     let agent = enrol(&mut engine, "eu-west", Some("eu-west-1")).agent;
     let written = checkfile::parse(&[Source { name: "checks.toml".into(), text: file.into() }]).unwrap();
@@ -37,7 +37,7 @@ fn watched(file: &str) -> (Engine, AgentNo, CheckNo) {
     (engine, agent, check)
 }
 
-fn report(engine: &mut Engine, agent: AgentNo, check: CheckNo, seq: u64, seconds: i64, state: ProbeState) {
+pub(super) fn report(engine: &mut Engine, agent: AgentNo, check: CheckNo, seq: u64, seconds: i64, state: ProbeState) {
     let entry = entry(engine, seq, result(check, seconds, state));
     let received_at = entry.record.scheduled().plus_us(200_000);
     let mut job = job(agent, vec![entry]);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::outbox::{Attempt, Outcome};
+use sitepulse_collector::present::door::Door;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Incarnation, Region, Revision, Seq};
@@ -80,6 +81,7 @@ fn observe(engine: &mut Engine, agent: AgentNo, states: &[ProbeState], back: i64
 /// A collector whose check `shop` is down; the agent that says so.
 pub async fn down() -> (Bench, AgentNo) {
     let bench = Bench::new();
+    bench.app.shared().links.set_console(Some("https://console.example"));
     bench.app.set_addresses(vec!["127.0.0.1:8443".into()]).await.unwrap();
     let long_ago = clock::now().plus_us(-3_600_000_000);
     let written = sitepulse_collector::checkfile::parse(&[sitepulse_collector::checkfile::Source {
@@ -172,4 +174,254 @@ async fn an_incident_tells_its_history_its_messages_and_what_became_of_them() {
     assert_eq!(one["messages"][0]["deliveries"][0]["note"], "HTTP 200");
     assert_eq!(one["integrity"]["intact"], true);
     assert_eq!(bench.get("/api/v1/incidents/20000101-aaaaa").await.status, StatusCode::NOT_FOUND);
+}
+
+async fn id_of(bench: &Bench) -> String {
+    list(bench, "").await[0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_people_do_is_told_in_the_history_with_who_did_it() {
+    let (bench, _) = down().await;
+    let id = id_of(&bench).await;
+    let path = format!("/api/v1/incidents/{id}/acts");
+    for (act, state) in [
+        (json!({"act": "acknowledge", "by": "ana"}), "acknowledged"),
+        (json!({"act": "assign", "to": "ben"}), "acknowledged"),
+        (json!({"act": "comment", "text": "the switch\nin rack 4"}), "acknowledged"),
+        (json!({"act": "resolve"}), "resolved"),
+        (json!({"act": "reopen"}), "open"),
+        (json!({"act": "post_mortem", "text": "a cable"}), "open"),
+    ] {
+        let answer = bench.post(&path, &act).await;
+        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!(state)), "{act}: {}", answer.text);
+    }
+    let one = bench.get(&format!("/api/v1/incidents/{id}")).await.json();
+    let of = |action: &str| {
+        let history = one["history"].as_array().unwrap();
+        history.iter().find(|entry| entry["action"] == action).unwrap_or_else(|| panic!("no {action}")).clone()
+    };
+    assert_eq!((&of("acknowledged")["by"], &of("acknowledged")["author"]), (&json!("ana"), &json!("collector:cli")));
+    assert_eq!(of("assigned")["text"], "ben");
+    assert_eq!(of("comment")["text"], "the switch\nin rack 4");
+    assert_eq!(of("reopened")["by"], "collector:cli");
+    assert_eq!((&one["assignee"], &one["post_mortem"]), (&json!("ben"), &json!("a cable")));
+    let evidence = one["evidence"].as_array().unwrap();
+    assert_eq!(evidence.len(), 3, "at the opening, the resolve and the opening again");
+    let vote = &evidence[0]["votes"][0];
+    for (field, value) in [("agent", "eu-1"), ("region", "eu-west"), ("vote", "down")] {
+        assert_eq!(vote[field], value, "{field}");
+    }
+    for (field, value) in [
+        ("cause", "connection_refused"),
+        ("phase", "connect"),
+        ("detail", "nobody listens"),
+        ("address", "127.0.0.1:1"),
+        ("state", "down"),
+    ] {
+        assert_eq!(vote["result"][field], value, "{field}");
+    }
+    assert!(vote["result"]["key"].as_str().unwrap().starts_with("eu-1@"));
+    assert_eq!(one["integrity"]["intact"], true, "{}", one["integrity"]);
+    for (act, status) in [
+        (json!({"act": "reopen"}), StatusCode::CONFLICT),
+        (json!({"act": "dance"}), StatusCode::BAD_REQUEST),
+        (json!({"act": "comment", "text": ""}), StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(bench.post(&path, &act).await.status, status, "{act}");
+    }
+}
+
+#[tokio::test]
+async fn incidents_of_ones_own_and_silences_go_over_the_api() {
+    let (bench, _) = down().await;
+    let opened = bench.post("/api/v1/incidents", &json!({"title": "mail bounces", "severity": "critical"})).await;
+    assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
+    let opened = opened.json();
+    assert_eq!((&opened["kind"], &opened["severity"]), (&json!("manual"), &json!("critical")));
+    assert_eq!((&opened["title"], &opened["state"]), (&json!("mail bounces"), &json!("open")));
+    for bad in [json!({"title": ""}), json!({"title": "t", "severity": "loud"})] {
+        assert_eq!(bench.post("/api/v1/incidents", &bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let missing = json!({"title": "t", "check": "nowhere"});
+    assert_eq!(bench.post("/api/v1/incidents", &missing).await.status, StatusCode::NOT_FOUND);
+
+    let until = sitepulse_daemon::instant::format(clock::now().plus_us(3_600_000_000));
+    let wanted = json!({"groups": ["web"], "until": until, "reason": "release"});
+    let made = bench.post("/api/v1/silences", &wanted).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(made.json()["state"], "active");
+    bench.app.writer().run(|engine: &mut Engine| engine.watch(clock::now()).unwrap()).await.unwrap();
+    let held = list(&bench, "?check=shop").await;
+    assert_eq!(held[0]["held"]["reason"], "silence", "{held:?}");
+    assert_eq!(bench.get("/api/v1/silences").await.json().as_array().unwrap().len(), 1);
+    let path = format!("/api/v1/silences/{id}");
+    for status in [StatusCode::NO_CONTENT, StatusCode::CONFLICT] {
+        assert_eq!(bench.send(Door::Local, "DELETE", &path, &[], "").await.status, status);
+    }
+    assert_eq!(bench.get("/api/v1/silences").await.json(), json!([]));
+    assert_eq!(bench.get("/api/v1/silences?all=true").await.json()[0]["ended_by"], "collector:cli");
+}
+
+#[tokio::test]
+async fn an_acknowledge_link_acts_on_post_alone() {
+    let (bench, agent) = down().await;
+    let work = |engine: &mut Engine| engine.lease(clock::now(), 10).unwrap().remove(0);
+    let message = bench.app.writer().run(work).await.unwrap();
+    let link = message.notice.context.acknowledge_link.unwrap();
+    let path = link.strip_prefix("https://console.example").unwrap().to_owned();
+    let stranger = super::bench::NETWORK;
+    let french = [("accept-language", "fr")];
+    let id = id_of(&bench).await;
+    let state = || async { bench.get(&format!("/api/v1/incidents/{id}")).await.json() };
+
+    let shown = bench.send(stranger, "GET", &path, &french, "").await;
+    assert_eq!(shown.status, StatusCode::OK);
+    assert!(shown.text.contains("<button") && shown.text.contains("Prendre en charge"), "{}", shown.text);
+    assert!(shown.text.contains("shop") && shown.text.contains("method=\"post\""));
+    assert_eq!(bench.send(stranger, "HEAD", &path, &[], "").await.status, StatusCode::OK);
+    assert_eq!(state().await["state"], "open", "who looks takes nothing over");
+
+    let taken = bench.send(stranger, "POST", &path, &[], "").await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.text);
+    assert!(taken.text.contains("It is yours") && !taken.text.contains("<button"), "{}", taken.text);
+    let now = state().await;
+    assert_eq!((&now["state"], &now["acknowledged_by"]), (&json!("acknowledged"), &json!("ops-hook")));
+    let again = bench.send(stranger, "POST", &path, &[], "").await;
+    assert!(again.text.contains("ops-hook has it already"), "{}", again.text);
+
+    recover(&bench, agent).await;
+    let over = bench.send(stranger, "GET", &path, &[], "").await;
+    assert!(over.text.contains("is over") && !over.text.contains("<button"), "{}", over.text);
+
+    let mut forged = path.clone();
+    let last = if forged.ends_with('A') { 'B' } else { 'A' };
+    forged.replace_range(20..21, if &forged[20..21] == "A" { "B" } else { "A" });
+    for bad in [forged, format!("{path}{last}"), "/a/x".to_owned()] {
+        for method in ["GET", "POST"] {
+            let answer = bench.send(stranger, method, &bad, &[], "").await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {bad}");
+            assert!(!answer.text.contains("shop") && !answer.text.contains(&id), "{}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_summary_tells_how_long_incidents_took() {
+    let (bench, agent) = down().await;
+    let id = id_of(&bench).await;
+    let open = bench.get("/api/v1/incidents/summary").await.json();
+    assert_eq!((&open["all"]["opened"], &open["all"]["open"]), (&json!(1), &json!(1)));
+    assert_eq!((&open["open_now"]["major"], &open["critical"]["opened"]), (&json!(1), &json!(0)));
+    assert_eq!((&open["all"]["mtta_seconds"], &open["all"]["mttr_seconds"]), (&json!(null), &json!(null)));
+    let act = json!({"act": "acknowledge"});
+    assert_eq!(bench.post(&format!("/api/v1/incidents/{id}/acts"), &act).await.status, StatusCode::OK);
+    recover(&bench, agent).await;
+    let one = bench.get(&format!("/api/v1/incidents/{id}")).await.json();
+    let over = bench.get("/api/v1/incidents/summary?check=shop").await.json();
+    assert_eq!((&over["all"]["resolved"], &over["all"]["open"]), (&json!(1), &json!(0)));
+    let at = |field: &str| sitepulse_daemon::instant::parse(one[field].as_str().unwrap(), clock::now()).unwrap();
+    let took = |to: &str| at(to).us_since(at("opened_at")) as f64 / 1e6;
+    assert_eq!(over["all"]["mtta_seconds"], json!(took("first_acknowledged_at")));
+    assert_eq!(over["all"]["mttr_seconds"], json!(took("resolved_at")));
+}
+
+fn program(dir: &std::path::Path, args: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
+    for name in ["SITEPULSE_URL", "SITEPULSE_TOKEN", "SITEPULSE_COLLECTOR_DATA_DIR", "NOTIFY_SOCKET", "SITEPULSE_LOG"] {
+        command.env_remove(name);
+    }
+    command.args(args).arg("--data-dir").arg(dir).stdin(std::process::Stdio::null()).output().unwrap()
+}
+
+fn printed(dir: &std::path::Path, args: &[&str]) -> Value {
+    let output = program(dir, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_changed_breaks_the_history_from_there_on() {
+    let (bench, _) = down().await;
+    let id = id_of(&bench).await;
+    for text in ["one", "two", "three"] {
+        let act = json!({"act": "comment", "text": text});
+        assert_eq!(bench.post(&format!("/api/v1/incidents/{id}/acts"), &act).await.status, StatusCode::OK);
+    }
+    bench.app.close().await;
+    let dir = bench.app.data_dir();
+    let verify = |exit: i32| {
+        let one = program(dir, &["incident", &id, "--verify", "--json"]);
+        let whole = program(dir, &["verify", "--json"]);
+        assert_eq!((one.status.code(), whole.status.code()), (Some(exit), Some(exit)));
+        let whole: Value = serde_json::from_slice(&whole.stdout).unwrap();
+        assert_eq!(whole["incidents"], 1);
+        (serde_json::from_slice::<Value>(&one.stdout).unwrap(), whole)
+    };
+    let (sound, _) = verify(0);
+    assert_eq!((&sound["intact"], &sound["broken_at"]), (&json!(true), &json!(null)));
+    let entries = sound["entries"].as_i64().unwrap();
+
+    let db = rusqlite::Connection::open(dir.join("collector.db")).unwrap();
+    let changed = "UPDATE incident_entry SET body = replace(body, 'two', 'TWO') WHERE body LIKE '%two%'";
+    assert_eq!(db.execute(changed, []).unwrap(), 1);
+    drop(db);
+    let (broken, whole) = verify(4);
+    assert_eq!((&broken["intact"], &broken["broken_at"]), (&json!(false), &json!(entries - 1)));
+    assert!(whole["problems"][0].as_str().unwrap().contains(&id), "{whole}");
+    let one = printed(dir, &["incident", &id, "--json"]);
+    let intact: Vec<bool> = one["history"].as_array().unwrap().iter().map(|e| e["intact"].as_bool().unwrap()).collect();
+    let expected: Vec<bool> = (1..=entries).map(|number| number < entries - 1).collect();
+    assert_eq!(intact, expected);
+
+    // A row that is gone, in the midst and at the end.
+    let db = rusqlite::Connection::open(dir.join("collector.db")).unwrap();
+    db.execute("UPDATE incident_entry SET body = replace(body, 'TWO', 'two')", []).unwrap();
+    db.execute("DELETE FROM incident_entry WHERE number = 2", []).unwrap();
+    drop(db);
+    assert_eq!(verify(4).0["broken_at"], 2);
+    let db = rusqlite::Connection::open(dir.join("collector.db")).unwrap();
+    db.execute("DELETE FROM incident_entry WHERE number >= 2", []).unwrap();
+    drop(db);
+    assert_eq!(verify(4).0["broken_at"], 2, "the incident counts a step that no entry tells of");
+}
+
+#[tokio::test]
+async fn the_command_line_works_without_a_server_and_concludes_nothing_by_itself() {
+    let (bench, _) = down().await;
+    let id = id_of(&bench).await;
+    bench.app.close().await;
+    let dir = bench.app.data_dir();
+    let listed = printed(dir, &["incidents", "--json"]);
+    assert_eq!((&listed[0]["id"], &listed[0]["state"]), (&json!(id), &json!("open")));
+    assert_eq!(printed(dir, &["ack", &id, "--by", "ana", "--json"])["acknowledged_by"], "ana");
+    let again = program(dir, &["ack", &id]);
+    assert_eq!(again.status.code(), Some(5), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(program(dir, &["resolve", "20000101-aaaaa"]).status.code(), Some(8));
+    assert_eq!(printed(dir, &["resolve", &id, "--json"])["state"], "resolved");
+    assert_eq!(printed(dir, &["reopen", &id, "--json"])["state"], "open");
+    assert_eq!(printed(dir, &["assign", &id, "ben", "--json"])["assignee"], "ben");
+    printed(dir, &["comment", &id, "a cable", "--json"]);
+    let file = dir.join("learned.md");
+    std::fs::write(&file, "a cable\n").unwrap();
+    printed(dir, &["post-mortem", &id, file.to_str().unwrap(), "--json"]);
+    assert_eq!(program(dir, &["post-mortem", &id, "nowhere.md"]).status.code(), Some(8));
+    assert_eq!(program(dir, &["comment", &id, " "]).status.code(), Some(2));
+    let own = printed(dir, &["open", "--title", "mail bounces", "--check", "shop", "--json"]);
+    assert_eq!((&own["kind"], &own["check"]), (&json!("manual"), &json!("shop")));
+    let silence = printed(dir, &["silence", "--check", "shop", "--for", "2h", "--reason", "release", "--json"]);
+    let silence = silence["id"].as_str().unwrap();
+    assert_eq!(printed(dir, &["silences", "--json"])[0]["id"], silence);
+    printed(dir, &["unsilence", silence, "--json"]);
+    assert_eq!(program(dir, &["unsilence", silence]).status.code(), Some(5));
+    assert_eq!(printed(dir, &["silences", "--json"]), json!([]));
+    assert_eq!(printed(dir, &["silences", "--all", "--json"])[0]["state"], "ended");
+    let text = String::from_utf8(program(dir, &["incident", &id]).stdout).unwrap();
+    for told in ["History", "Evidence of", "connection_refused", "Resolved by collector:cli", "a cable", "Post-mortem"]
+    {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let all = printed(dir, &["incidents", "--all", "--json"]);
+    assert_eq!(all.as_array().unwrap().len(), 2, "no agent was called silent meanwhile: {all}");
 }
