@@ -67,6 +67,8 @@ struct AgentRuns {
 
 struct RunsRow {
     check: String,
+    /// Of all checks.
+    sum: bool,
     scheduled: String,
     stored: String,
     missed: String,
@@ -176,7 +178,11 @@ impl AgentRuns {
         let lacking = agent.conservation.unaccounted;
         let mut rows: Vec<RunsRow> =
             agent.checks.iter().map(|one| RunsRow::of(one.check.clone(), &one.counts, t)).collect();
-        rows.push(RunsRow::of(t.ledger.all_checks.to_owned(), &agent.conservation, t));
+        // A sum of one says nothing new.
+        if rows.len() != 1 {
+            let sum = RunsRow::of(t.ledger.all_checks.to_owned(), &agent.conservation, t);
+            rows.push(RunsRow { sum: true, ..sum });
+        }
         Self {
             name: agent.name.clone(),
             region: agent.region.clone(),
@@ -204,6 +210,7 @@ impl RunsRow {
         let named = causes.iter().filter(|(count, _)| *count > 0);
         Self {
             check,
+            sum: false,
             scheduled: figure::count(counts.scheduled),
             stored: figure::count(counts.stored),
             missed: figure::count(counts.missed.total()),
