@@ -254,13 +254,16 @@ mod tests {
             conservation: counts,
             checks: vec![PairConservationView { check: "shop".into(), counts }],
         };
-        let agents = [agent("eu-1", counts), agent("eu-2", whole)];
+        let mut agents = [agent("eu-1", counts), agent("eu-2", whole)];
+        // A sum stands under several checks alone.
+        agents[0].checks.push(PairConservationView { check: "api".into(), counts: ConservationView::default() });
         for language in Language::ALL {
             let page = render(&agents, language).unwrap();
             let w = language.texts().ledger;
             for word in [w.scheduled, w.stored, w.missed, w.dropped, w.unaccounted, w.all_accounted, w.all_checks] {
                 assert!(page.contains(word), "{word}: {page}");
             }
+            assert_eq!(page.matches("class=\"sum\"").count(), 1, "{page}");
             assert!(page.contains(&(w.some_unaccounted)("3")) && !page.contains("<eu>"), "{page}");
             assert!(page.contains(&format!("1\u{202f}200 {}", language.texts().agent_stopped)), "{page}");
         }

@@ -551,3 +551,38 @@ fn a_damaged_sketch_is_told_in_the_log_once_however_often_it_is_asked_for() {
         lines.iter().filter_map(|line| line.split_once("table rollup").map(|(_, what)| what)).collect();
     assert!(!lines.is_empty() && lines.len() == distinct.len(), "{lines:#?}");
 }
+
+#[test]
+fn results_and_export_say_how_many_records_they_leave_out_and_where_those_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    with_a_history(&data);
+    let db = rusqlite::Connection::open(data.join("collector.db")).unwrap();
+    let bucket = sitepulse_model::id::CheckId::parse("shop").unwrap().bucket().0;
+    let set_aside = format!("INSERT INTO quarantine VALUES ({bucket}, 1, 1, 7, 0, 'damaged', x'ff')");
+    // What agents sent and makes no sense was never a record; a body of a timeline is none.
+    let others = format!(
+        "INSERT INTO quarantine VALUES ({bucket}, 1, 1, 8, 0, 'of no revision', x'ff'), ({bucket}, 1, 0, 0, 0, 'table series, check 2', x'ff')"
+    );
+    db.execute_batch(&format!("{set_aside}; {others}")).unwrap();
+    let waiting =
+        format!("INSERT INTO result(arrival, bucket, source_no, seq, body) VALUES (100000, {bucket}, 1, 9, x'ff')");
+    db.execute_batch(&waiting).unwrap();
+    drop(db);
+    let text = |args: &[&str]| {
+        let output = run(&data, args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = text(&["results", "shop"]);
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("1 records are left out")).collect();
+    assert!(
+        lines.len() == 2
+            && lines[0].ends_with("they will be kept in the table quarantine once they are sealed")
+            && lines[1].ends_with("they are kept in the table quarantine"),
+        "{told}"
+    );
+    let path = dir.path().join("all.csv");
+    let told = text(&["export", path.to_str().unwrap()]);
+    assert!(told.contains("2 records that came in damaged are not in it"), "{told}");
+}
