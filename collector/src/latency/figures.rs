@@ -196,7 +196,7 @@ impl Frame {
         for row in rows.iter().filter(|row| !edges.contains(&row.day)) {
             let day = match rollup::hours_of(tables, self.key(row.agent), row.day)? {
                 Some(day) => day,
-                None => self.from_records(tables, row)?,
+                None => self.records_say(tables, row)?,
             };
             whole.insert((row.agent, row.day), day.whole());
         }
@@ -221,7 +221,7 @@ impl Frame {
             Ok(())
         })?;
         for row in &rows {
-            match self.from_records(tables, row) {
+            match self.records_say(tables, row) {
                 Ok(day) => drop(by_hour.insert(row.agent, day)),
                 Err(_) if whole.contains_key(&(row.agent, edge)) => {}
                 Err(error) => return Err(error),
@@ -234,14 +234,14 @@ impl Frame {
             .copied()
             .collect();
         for row in lost {
-            by_hour.insert(row.agent, self.from_records(tables, &row)?);
+            by_hour.insert(row.agent, self.records_say(tables, &row)?);
         }
         damaged.extend(rows);
         Ok(by_hour)
     }
 
     /// What the records of a damaged row's day say.
-    fn from_records(&self, tables: Tables<'_>, row: &DamagedRow) -> Result<DayLatencies, StoreError> {
+    fn records_say(&self, tables: Tables<'_>, row: &DamagedRow) -> Result<DayLatencies, StoreError> {
         if let Some(day) = mend::latencies(tables, self.key(row.agent), row.day)? {
             return Ok(day);
         }

@@ -164,7 +164,8 @@ pub(crate) fn unsealed_kept(
     let mut sources = Sources::of_tables(tables);
     let mut unreadable: BTreeMap<Option<AgentNo>, u64> = BTreeMap::new();
     each_raw(tables, from, Arrival(i64::MAX), |raw| {
-        if is_sealed(&sealed, raw) || bucket.is_some_and(|bucket| bucket != raw.place.bucket) {
+        // Where what is torn belongs nobody can tell.
+        if is_sealed(&sealed, raw) || bucket.is_some_and(|bucket| bucket != raw.place.bucket && !raw.is_torn()) {
             return Ok(ControlFlow::Continue(()));
         }
         let source = sources.of(raw.place.source).ok();

@@ -67,6 +67,8 @@ struct AgentRuns {
 
 struct RunsRow {
     check: String,
+    /// Of all checks.
+    sum: bool,
     scheduled: String,
     stored: String,
     missed: String,
@@ -176,7 +178,11 @@ impl AgentRuns {
         let lacking = agent.conservation.unaccounted;
         let mut rows: Vec<RunsRow> =
             agent.checks.iter().map(|one| RunsRow::of(one.check.clone(), &one.counts, t)).collect();
-        rows.push(RunsRow::of(t.ledger.all_checks.to_owned(), &agent.conservation, t));
+        // A sum of one says nothing new.
+        if rows.len() != 1 {
+            let sum = RunsRow::of(t.ledger.all_checks.to_owned(), &agent.conservation, t);
+            rows.push(RunsRow { sum: true, ..sum });
+        }
         Self {
             name: agent.name.clone(),
             region: agent.region.clone(),
@@ -204,6 +210,7 @@ impl RunsRow {
         let named = causes.iter().filter(|(count, _)| *count > 0);
         Self {
             check,
+            sum: false,
             scheduled: figure::count(counts.scheduled),
             stored: figure::count(counts.stored),
             missed: figure::count(counts.missed.total()),
@@ -247,13 +254,16 @@ mod tests {
             conservation: counts,
             checks: vec![PairConservationView { check: "shop".into(), counts }],
         };
-        let agents = [agent("eu-1", counts), agent("eu-2", whole)];
+        let mut agents = [agent("eu-1", counts), agent("eu-2", whole)];
+        // A sum stands under several checks alone.
+        agents[0].checks.push(PairConservationView { check: "api".into(), counts: ConservationView::default() });
         for language in Language::ALL {
             let page = render(&agents, language).unwrap();
             let w = language.texts().ledger;
             for word in [w.scheduled, w.stored, w.missed, w.dropped, w.unaccounted, w.all_accounted, w.all_checks] {
                 assert!(page.contains(word), "{word}: {page}");
             }
+            assert_eq!(page.matches("class=\"sum\"").count(), 1, "{page}");
             assert!(page.contains(&(w.some_unaccounted)("3")) && !page.contains("<eu>"), "{page}");
             assert!(page.contains(&format!("1\u{202f}200 {}", language.texts().agent_stopped)), "{page}");
         }

@@ -326,8 +326,7 @@ fn a_damaged_segment_is_made_anew_from_its_records() {
 fn bodies(engine: &mut Engine, table: &str) -> Vec<Vec<u8>> {
     let mut statement =
         engine.store().connection().prepare(&format!("SELECT body FROM {table} ORDER BY body")).unwrap();
-    let bodies = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    bodies
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
 #[test]
