@@ -135,18 +135,18 @@ fn conditions(world: &World, said: &[Says], class: CheckClass, second: i64) -> [
         those.iter().all(|says| says.slot >= last)
     };
     let parted = heard(&fine, &down) && heard(&down, &fine);
-    let worse = |verdict: Verdict, kind: IncidentKind| match kind {
-        IncidentKind::Down => false,
-        IncidentKind::Regional => verdict == Verdict::Down,
-        _ => verdict == Verdict::Down || verdict == Verdict::Regional,
+    let worse = |verdict: Verdict, bad: Verdict| {
+        let order = [Verdict::Degraded, Verdict::Regional, Verdict::Down];
+        let place = |of: Verdict| order.iter().position(|one| *one == of);
+        place(verdict) > place(bad)
     };
     KINDS.map(|(kind, bad)| {
         let (since, severity) = (UtcMicros(0), severity(class, kind));
         if confirmed == Verdict::Unknown {
             Condition::Unknown
-        } else if confirmed == bad && !worse(newest, kind) && (kind != IncidentKind::Regional || parted) {
+        } else if confirmed == bad && !worse(newest, bad) && (kind != IncidentKind::Regional || parted) {
             Condition::Bad { since, severity }
-        } else if confirmed == bad || newest == bad && !worse(confirmed, kind) {
+        } else if confirmed == bad || newest == bad && !worse(confirmed, bad) {
             Condition::Suspect { since, severity }
         } else {
             Condition::Good
@@ -294,7 +294,7 @@ fn note(out: &[Output], kind: IncidentKind, met: &mut BTreeSet<String>) {
 }
 
 proptest! {
-    #![proptest_config(cases(3_000))]
+    #![proptest_config(cases(5_000))]
 
     #[test]
     fn from_results_to_pages(fleet in fleet()) {
