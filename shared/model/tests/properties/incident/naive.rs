@@ -322,7 +322,10 @@ impl Episode {
                 self.passed.push(level);
             }
         }
-        while levels > 0 {
+        if levels == 0 {
+            return;
+        }
+        loop {
             let over = self.next >= levels;
             if over && self.round >= plan.repeat {
                 break;
