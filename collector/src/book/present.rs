@@ -42,11 +42,11 @@ impl Book {
     pub(crate) fn down_until(&self, check: &Check, from: UtcMicros, now: UtcMicros) -> Option<UtcMicros> {
         let voters: Vec<Voter<'_>> = self.voters(check, &Filter::All).into_iter().map(|(_, voter)| voter).collect();
         let recent = Span::new(from, now.plus_us(1));
-        let spans = check.lives().into_iter().flat_map(|life| {
+        let mut spans = check.lives().into_iter().flat_map(|life| {
             let view = CheckView { revisions: check.policies(), life };
             vote::verdicts(&view, &voters, &[], recent)
         });
-        let last = spans.filter(|span| span.verdict == Verdict::Down).last()?;
+        let last = spans.rfind(|span| span.verdict == Verdict::Down)?;
         (last.span.to <= now).then_some(last.span.to)
     }
 }
