@@ -35,8 +35,8 @@ use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::ingest::import::{ImportedHistories, ImportedRecords};
-use crate::outbox::DeliveryKey;
 use crate::outbox::figures::ChannelFigures;
+use crate::outbox::{DeliveryKey, Logged};
 use crate::store::{Store, StoreError, StoreOpenError, Tables, outbox as stored_outbox};
 use crate::writer::{Closed, Writer};
 
@@ -418,6 +418,32 @@ impl App {
     /// Tries a message again. See [`Engine::retry_delivery`].
     pub async fn retry_delivery(&self, key: DeliveryKey, now: UtcMicros) -> Result<(), AppError> {
         self.inner.writer.run(move |engine| engine.retry_delivery(&key, now)).await?
+    }
+
+    /// Writes down that a channel was tried out.
+    pub async fn log_test(&self, line: Logged) -> Result<(), AppError> {
+        self.inner
+            .writer
+            .run(move |engine| engine.store.write(|tables| stored_outbox::log_test(tables, &line)))
+            .await??;
+        Ok(())
+    }
+
+    /// The newest attempts to deliver, of one channel or all, newest first.
+    pub async fn deliveries(&self, channel: Option<String>, limit: usize) -> Result<Vec<Logged>, AppError> {
+        self.read_store(move |tables| stored_outbox::log(tables, channel.as_deref(), limit)).await
+    }
+
+    /// The newest attempt by each of these channels that was ever tried.
+    pub async fn last_deliveries(&self, channels: Vec<String>) -> Result<Vec<Logged>, AppError> {
+        self.read_store(move |tables| {
+            let mut last = Vec::new();
+            for channel in &channels {
+                last.extend(stored_outbox::log(tables, Some(channel), 1)?);
+            }
+            Ok(last)
+        })
+        .await
     }
 
     /// What waits for every channel, and what became of the rest since the start of the process.

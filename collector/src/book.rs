@@ -61,6 +61,15 @@ pub struct Book {
     counted: Mutex<BTreeMap<(CheckNo, AgentNo), Counted>>,
 }
 
+/// Who refers to a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretUsers {
+    /// Living checks, by id.
+    pub checks: BTreeSet<CheckId>,
+    /// Channels, by id.
+    pub channels: BTreeSet<String>,
+}
+
 impl Book {
     /// All checks by number, retired ones too.
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
@@ -171,12 +180,17 @@ impl Book {
         theirs.flat_map(|current| current.definition.kind.secrets()).collect()
     }
 
-    /// Every secret that living checks refer to, with those checks by id. Costs a pass over all checks.
-    pub fn users_of_secrets(&self) -> BTreeMap<String, BTreeSet<CheckId>> {
-        let mut users: BTreeMap<String, BTreeSet<CheckId>> = BTreeMap::new();
+    /// Every secret that living checks and channels refer to, with those. Costs a pass over all checks.
+    pub fn users_of_secrets(&self) -> BTreeMap<String, SecretUsers> {
+        let mut users: BTreeMap<String, SecretUsers> = BTreeMap::new();
         for (check, now) in self.checks.values().filter_map(|check| Some((check, check.current()?))) {
             for name in now.definition.kind.secrets() {
-                users.entry(name).or_default().insert(check.id.clone());
+                users.entry(name).or_default().checks.insert(check.id.clone());
+            }
+        }
+        for (id, channel) in self.objects.channels.living() {
+            for name in channel.body.secrets() {
+                users.entry(name).or_default().channels.insert(id.to_owned());
             }
         }
         users

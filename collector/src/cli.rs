@@ -203,6 +203,26 @@ pub enum Command {
                             Exit codes: 0 ok, 2 an empty period, 6 collector not reached, 8 no such check, region or agent."
     )]
     Latency(LatencyArgs),
+    /// Shows the channels that messages go out by: their kind, who uses them, and what became of the last message.
+    #[command(after_help = "Examples:\n  sitepulse-collector channels\n  sitepulse-collector channels --json\n\n\
+                            A channel is written as [[channel]] and applied. Its secrets are never shown; those that are not set are named.\n\n\
+                            Exit codes: 0 ok, 6 collector not reached.")]
+    Channels,
+    /// Sends a test message by a channel at once, and tells what its provider said.
+    #[command(
+        name = "test-channel",
+        after_help = "Examples:\n  sitepulse-collector test-channel ops-hook\n  sitepulse-collector test-channel ops-hook --json\n\n\
+                            The running collector sends it, once, the way that it sends pages, and writes it to the delivery log. By PagerDuty and Opsgenie\n\
+                            it opens an alert of the lowest severity: close it there.\n\n\
+                            Exit codes: 0 delivered, 1 not delivered, 5 the token may not, 6 collector not reached, 8 no such channel."
+    )]
+    TestChannel(TestChannelArgs),
+    /// Shows the delivery log: every attempt to send a message, newest first, with what the provider said.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector deliveries\n  sitepulse-collector deliveries --channel ops-hook --limit 20 --json\n\n\
+                            Exit codes: 0 ok, 2 no such limit, 6 collector not reached, 8 no such channel."
+    )]
+    Deliveries(DeliveriesArgs),
     /// Shows when maintenance windows were, are and will be open, and which checks they cover.
     #[command(
         after_help = "Examples:\n  sitepulse-collector windows\n  sitepulse-collector windows shop --from now --to 2027-01-01\n  \
@@ -633,6 +653,25 @@ pub struct WindowsArgs {
     pub period: PeriodArgs,
 }
 
+/// `test-channel`
+#[derive(Debug, Clone, Args)]
+pub struct TestChannelArgs {
+    /// The channel.
+    #[arg(value_name = "CHANNEL")]
+    pub channel: String,
+}
+
+/// `deliveries`
+#[derive(Debug, Clone, Args)]
+pub struct DeliveriesArgs {
+    /// This channel alone.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// At most so many: 1 to 1000.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+}
+
 /// `vitals`
 #[derive(Debug, Clone, Args)]
 pub struct VitalsArgs {
@@ -814,6 +853,10 @@ mod tests {
             "amendments shop --from -30d --to now --limit 5 --after 1.2.3 --json",
             "backtest --check shop --quorum any --confirmations 3 --recoveries 2 --weight a=0.5 --weight b=0 --without c --from -7d --json",
             "latency shop --from -7d --to now --region eu --agent eu-1 --by agent --json",
+            "channels --json",
+            "test-channel ops-hook --json",
+            "deliveries",
+            "deliveries --channel ops-hook --limit 5 --json",
             "windows shop --from -7d --to 2027-01-01 --json",
             "slo",
             "slo shop --history --json",

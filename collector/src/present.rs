@@ -25,6 +25,7 @@ pub mod view;
 pub mod windows;
 
 pub mod api;
+pub mod channels;
 pub mod console;
 pub mod health;
 pub mod metrics;
@@ -36,6 +37,7 @@ pub mod http;
 use std::sync::Arc;
 
 use sitepulse_daemon::clock;
+use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
 use crate::app::App;
@@ -55,6 +57,8 @@ pub struct Present {
 struct Shared {
     app: App,
     console_url: Option<String>,
+    /// Tries channels out.
+    sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Option<Cached>>,
     slos: slo::Shelf,
@@ -72,19 +76,19 @@ struct Cached {
 
 impl Present {
     /// For a server whose console is at `console_url`; its event streams end when `stopping` turns true.
-    pub fn new(app: App, console_url: String, stopping: watch::Receiver<bool>) -> Self {
-        Self::build(app, Some(console_url), stopping)
+    pub fn new(app: App, sender: Sender, console_url: String, stopping: watch::Receiver<bool>) -> Self {
+        Self::build(app, Some(sender), Some(console_url), stopping)
     }
 
     /// For calls within this process, while no server runs.
     pub fn in_process(app: App) -> Self {
         let (_, stopping) = watch::channel(false);
-        Self::build(app, None, stopping)
+        Self::build(app, None, None, stopping)
     }
 
-    fn build(app: App, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
+    fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
-        let shared = Shared { app, console_url, stopping, snapshot: Mutex::new(None), slos, latencies };
+        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies };
         Self { shared: Arc::new(shared) }
     }
 
@@ -96,6 +100,11 @@ impl Present {
     /// Where browsers reach the console; `None` when no server runs.
     pub fn console_url(&self) -> Option<&str> {
         self.shared.console_url.as_deref()
+    }
+
+    /// What channels are tried out with.
+    pub fn sender(&self) -> Sender {
+        self.shared.sender.clone().unwrap_or_default()
     }
 
     /// Turns true when the server stops.

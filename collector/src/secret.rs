@@ -9,18 +9,19 @@
 //!
 //! Limits: [`SECRETS_KEPT_MAX`] secrets, names of 1 to 64 of a-z, 0-9, `-`, `_` and `.`, values of 1 to 8192 bytes of UTF-8.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sitepulse_daemon::seal::{KEY_FILE, SealError, Sealer};
 use sitepulse_model::check::{SECRET_NAME_BYTES_MAX, is_secret_name};
-use sitepulse_model::id::CheckId;
+
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::SECRET_BYTES_MAX;
 
 use crate::app::AppError;
+use crate::book::SecretUsers;
 use crate::engine::Engine;
 use crate::outbox;
 use crate::store::{StoreError, rows};
@@ -234,20 +235,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a secret. One that living checks refer to stays, unless `force` is set: their runs say unknown then.
+    /// Removes a secret. One that living checks or channels refer to stays, unless `force` is set: their runs say unknown then, their messages wait.
     pub fn remove_secret(&mut self, name: &str, force: bool) -> Result<(), AppError> {
-        let users: BTreeSet<CheckId> = {
+        let users: SecretUsers = {
             let book = self.shared.book();
             if !book.vault().contains(name) {
                 return Err(AppError::NotFound(format!("no secret {name:?}: see `sitepulse-collector secret list`")));
             }
             book.users_of_secrets().remove(name).unwrap_or_default()
         };
-        if !users.is_empty() && !force {
-            let users: Vec<&str> = users.iter().map(CheckId::as_str).collect();
-            let users = users.join(", ");
+        if users != SecretUsers::default() && !force {
+            let checks = users.checks.iter().map(ToString::to_string);
+            let channels = users.channels.iter().map(|channel| format!("channel {channel}"));
+            let named: Vec<String> = checks.chain(channels).collect();
+            let what = if users.channels.is_empty() { "they say unknown" } else { "checks say unknown, messages wait" };
             return Err(AppError::Conflict(format!(
-                "secret {name} is used by {users}: change them first, or use --force and they say unknown"
+                "secret {name} is used by {}: change them first, or use --force and {what}",
+                named.join(", ")
             )));
         }
         self.store.write(|tables| rows::delete_secret(tables, name))?;

@@ -16,6 +16,7 @@ use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::{clock, config, files, logging};
 use sitepulse_model::duration;
 use sitepulse_notify::Sender;
+use sitepulse_notify::egress::Egress;
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -62,8 +63,20 @@ pub struct Config {
     pub retention: Option<RetentionTexts>,
     /// When results are sealed.
     pub sealing: Option<SealingTexts>,
+    /// Where messages may go.
+    pub egress: Option<EgressTexts>,
     /// Who is told, from outside, that this collector is well.
     pub watchdog: Option<WatchdogTexts>,
+}
+
+/// Where messages may go, and whom they trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressTexts {
+    /// What may be reached beside public addresses: `loopback`, `private`, prefixes, addresses. Absent: the first two.
+    pub allow: Option<Vec<String>>,
+    /// Certificate authorities that are trusted beside the system's: a file of PEM.
+    pub ca: Option<PathBuf>,
 }
 
 /// Who is told that this collector is well.
@@ -162,6 +175,7 @@ struct Settings {
     tls: Option<TlsFiles>,
     log: Option<String>,
     life: Life,
+    egress: EgressTexts,
     watchdog: Option<Watchdog>,
 }
 
@@ -198,6 +212,7 @@ impl Settings {
             advertise,
             tls: config.http_tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key }),
             log: config.log,
+            egress: config.egress.unwrap_or_default(),
             life,
             watchdog,
         })
@@ -263,6 +278,8 @@ pub fn run(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error.to_string());
     let mut signals = Signals::install().map_err(|error| failed(&format!("cannot listen for signals: {error}")))?;
+    let egress = Egress::new(settings.egress.allow.as_deref(), settings.egress.ca.as_deref());
+    let sender = Sender::new(egress.map_err(|error| Failure::new(Exit::Config, error.to_string()))?);
     let data_dir = settings.data_dir.clone();
     let mut opening = tokio::task::spawn_blocking(move || App::open(&data_dir, clock::now()));
     // Reading a large store takes longer than systemd waits by itself.
@@ -274,7 +291,7 @@ async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
     };
     let app = opened.map_err(|error| failed(&error))?.map_err(|error| Failure::new(error.exit(), error.to_string()))?;
     app.adopt_seal_key().await;
-    let ended = serve_with(&settings, &app, &mut signals, json).await;
+    let ended = serve_with(&settings, &app, sender, &mut signals, json).await;
     app.close().await;
     ended
 }
@@ -287,7 +304,13 @@ fn extend_start() {
     }
 }
 
-async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json: bool) -> Result<(), Failure> {
+async fn serve_with(
+    settings: &Settings,
+    app: &App,
+    sender: Sender,
+    signals: &mut Signals,
+    json: bool,
+) -> Result<(), Failure> {
     let http = HttpListener::bind(settings.http, settings.tls.as_ref()).await.map_err(http_failure)?;
     let listener =
         Listener::bind(app, settings.listen).map_err(|error| Failure::new(Exit::of(&error), error.to_string()))?;
@@ -300,7 +323,7 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
     let tasks = TaskSet::new();
     let notifier = Notifier::from_env();
     let url = http.url();
-    let router = route::router(Present::new(app.clone(), url.clone(), stopping.clone()));
+    let router = route::router(Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone()));
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
     let (looking, stopped_looking) = (app.clone(), stopping.clone());
@@ -311,7 +334,6 @@ async fn serve_with(settings: &Settings, app: &App, signals: &mut Signals, json:
         }
     });
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
-    let sender = Sender::default();
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }

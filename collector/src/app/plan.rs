@@ -12,8 +12,9 @@ use sitepulse_wire::message::{AssignmentPart, ToAgent};
 
 use super::control::number_after;
 use super::{AppError, ApplyOptions};
+use crate::book::Object;
 use crate::book::{Book, CheckRevision, Labels};
-use crate::checkfile::{Written, WrittenCheck};
+use crate::checkfile::{Written, WrittenCheck, WrittenObject};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
 use crate::outbox;
@@ -109,6 +110,7 @@ impl Engine {
             }
         }
         let mut warnings = missing_secrets(&shared.book(), &wanted);
+        warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
         let floor = self.numbers_from()?;
         let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
         warnings.extend(revised.iter().filter_map(|revised| objects::late(revised, now)));
@@ -158,6 +160,21 @@ fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, WrittenCheck>) -> Vec
             let id = &definition.id;
             warnings.push(format!(
                 "check {id} refers to secret {name}, which is not set: `sitepulse-collector secret set {name}`"
+            ));
+        }
+    }
+    warnings
+}
+
+/// The secrets that channels refer to and nobody has set.
+fn missing_secrets_of_channels(book: &Book, objects: &[WrittenObject]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for written in objects {
+        let Object::Channel(channel) = &written.object else { continue };
+        for name in channel.secrets().into_iter().filter(|name| !book.vault().contains(name)) {
+            let id = &channel.id;
+            warnings.push(format!(
+                "channel {id} refers to secret {name}, which is not set, and its messages wait: `sitepulse-collector secret set {name}`"
             ));
         }
     }

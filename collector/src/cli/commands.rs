@@ -3,6 +3,7 @@
 mod amendments;
 mod backtest;
 mod backup;
+mod channels;
 mod exchange;
 mod explain;
 mod groups;
@@ -71,6 +72,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
         Command::Latency(args) => client_side(latency::latency(&global, args)),
+        Command::Channels => client_side(channels::channels(&global)),
+        Command::TestChannel(args) => with_exit(channels::test(&global, args)),
+        Command::Deliveries(args) => client_side(channels::deliveries(&global, args)),
         Command::Windows(args) => client_side(windows::windows(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Suspend(args) => client_side(suspend(&global, args)),

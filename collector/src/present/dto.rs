@@ -206,6 +206,8 @@ pub struct SecretView {
     pub set_at: String,
     /// The living checks that refer to it.
     pub checks: Vec<String>,
+    /// The channels that refer to it.
+    pub channels: Vec<String>,
     /// Whether it opens with this machine's key.
     pub opens: bool,
 }

@@ -14,7 +14,8 @@ use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, api, backtest, console, explain, groups, health, metrics, ping, policy, results, sla_report, windows,
+    Present, api, backtest, channels, console, explain, groups, health, metrics, ping, policy, results, sla_report,
+    windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -118,6 +119,9 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/sla-reports/{name}", Scope::Read, sla_report::one),
         read("/api/v1/sla-reports/{name}/verify", Scope::Read, sla_report::verify),
         read("/api/v1/sla/groups", Scope::Read, groups::groups),
+        read("/api/v1/channels", Scope::Read, channels::channels),
+        change("/api/v1/channels/{id}/test", Scope::Admin, channels::test),
+        read("/api/v1/deliveries", Scope::Read, channels::deliveries),
         read("/api/v1/windows", Scope::Read, windows::windows),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),

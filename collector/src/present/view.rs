@@ -290,11 +290,15 @@ pub fn secrets(book: &Book) -> Vec<SecretView> {
     let mut users = book.users_of_secrets();
     let names = book.vault().names();
     names
-        .map(|(name, set_at)| SecretView {
-            name: name.to_owned(),
-            set_at: instant::format(set_at),
-            checks: users.remove(name).unwrap_or_default().iter().map(ToString::to_string).collect(),
-            opens: book.vault().opens(name),
+        .map(|(name, set_at)| {
+            let users = users.remove(name).unwrap_or_default();
+            SecretView {
+                name: name.to_owned(),
+                set_at: instant::format(set_at),
+                checks: users.checks.iter().map(ToString::to_string).collect(),
+                channels: users.channels.into_iter().collect(),
+                opens: book.vault().opens(name),
+            }
         })
         .collect()
 }

@@ -389,6 +389,32 @@ pub(crate) fn log(tables: Tables<'_>, channel: Option<&str>, limit: usize) -> Re
     Ok(out)
 }
 
+/// Writes a line of the log that belongs to no message of the outbox: a channel was tried out.
+pub(crate) fn log_test(tables: Tables<'_>, line: &Logged) -> Result<(), StoreError> {
+    let outcome = match line.delivered {
+        Some(true) => 1,
+        None => 2,
+        Some(false) => 3,
+    };
+    tables
+        .prepare_cached(
+            "INSERT INTO delivery(bucket, incident_id, channel_id, step, attempt, at_us, took_us, outcome, note) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            Bucket::of(&line.incident.0).0,
+            line.incident.0,
+            line.channel,
+            line.step,
+            line.attempt,
+            line.at.0,
+            line.took_us.cast_signed(),
+            outcome,
+            line.note,
+        ])?;
+    Ok(())
+}
+
 /// What is over and too old: messages by their steps, lines of the log by their instants.
 const OLD_MESSAGES: &str = "FROM outbox WHERE state IN (3, 4) AND created_us < ?1";
 const OLD_LINES: &str = "FROM delivery WHERE at_us < ?1";

@@ -4,6 +4,7 @@ mod access;
 mod amendments;
 mod backtest;
 mod bench;
+mod channels;
 mod checks;
 mod heartbeats;
 mod latency;

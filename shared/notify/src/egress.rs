@@ -69,8 +69,9 @@ impl Egress {
         };
         let mut roots = rustls_native_certs::load_native_certs().certs;
         let mut store = RootCertStore::empty();
-        let (usable, _) = store.add_parsable_certificates(roots.iter().cloned());
-        let mozilla = usable == 0;
+        // Old systems hold certificates that cannot be read: the others count.
+        roots.retain(|certificate| store.add(certificate.clone()).is_ok());
+        let mozilla = roots.is_empty();
         if mozilla {
             store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }

@@ -101,11 +101,6 @@ impl Answer {
     pub(crate) fn told(&self) -> String {
         if self.encoded { String::new() } else { line(&self.body, TOLD_CHARS_MAX) }
     }
-
-    /// How long the provider wants to be left alone.
-    pub(crate) const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
 }
 
 /// One line of at most so many printable characters.

@@ -7,7 +7,9 @@
 //! notice into words in both languages, `escape` keeps those words from being more than words.
 
 pub mod egress;
+mod escape;
 pub mod http;
+mod letter;
 mod opened;
 mod way;
 

@@ -1,7 +1,5 @@
 //! One file for each kind of channel: how its message looks and where it goes. A new kind is one file and one line in the table below.
 
-mod webhook;
-
 use sitepulse_model::channel::Channel;
 use sitepulse_model::channel::way::Way;
 use sitepulse_model::notice::Notice;
@@ -10,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::egress::Egress;
 use crate::http::{self, Answer, Outgoing};
+use crate::letter::Letter;
 use crate::opened::Opened;
 use crate::{Sent, Trouble};
 
@@ -36,20 +35,59 @@ pub(crate) trait OverHttp {
     }
 }
 
-/// Sends over HTTP.
-async fn over_http(way: &(dyn OverHttp + Sync), task: &Task<'_>) -> Result<Sent, Trouble> {
-    let outgoing = way.request(task)?;
-    let answer = http::post(task.egress, &outgoing, task.until).await?;
-    Ok(way.judge(&answer))
+/// Declares the kinds' files, and leads each kind to its own. Mail is the one that is not HTTP.
+macro_rules! over_http {
+    ($($module:ident: $kind:ident;)+) => {
+        mod email;
+        $(mod $module;)+
+
+        impl Task<'_> {
+            /// The way over HTTP; `None` of mail.
+            fn over_http(&self) -> Option<&(dyn OverHttp + Sync)> {
+                match &self.channel.way {
+                    Way::Email(_) => None,
+                    $(Way::$kind(way) => Some(way),)+
+                }
+            }
+        }
+    };
+}
+
+over_http! {
+    webhook: Webhook;
+    slack: Slack;
+    teams: Teams;
+    discord: Discord;
+    mattermost: Mattermost;
+    google_chat: GoogleChat;
+    telegram: Telegram;
+    ntfy: Ntfy;
+    gotify: Gotify;
+    pushover: Pushover;
+    pagerduty: PagerDuty;
+    opsgenie: Opsgenie;
+    twilio: Twilio;
 }
 
 impl Task<'_> {
+    /// The notice in the channel's words.
+    pub(crate) fn letter(&self) -> Letter {
+        Letter::of(self.notice, self.channel.language.as_deref())
+    }
+
     /// Sends it by its channel's kind.
     pub(crate) async fn send(&self) -> Sent {
-        let way: &(dyn OverHttp + Sync) = match &self.channel.way {
-            Way::Webhook(way) => way,
-            _ => return Sent::Refused { why: "not yet".into() },
+        let sent = match (&self.channel.way, self.over_http()) {
+            (Way::Email(way), _) => email::send(way, self).await,
+            (_, Some(way)) => self.post(way).await,
+            (_, None) => Err(Trouble::refused(format!("this build cannot send by {}", self.channel.kind()))),
         };
-        over_http(way, self).await.unwrap_or_else(Sent::from)
+        sent.unwrap_or_else(Sent::from)
+    }
+
+    async fn post(&self, way: &(dyn OverHttp + Sync)) -> Result<Sent, Trouble> {
+        let outgoing = way.request(self)?;
+        let answer = http::post(self.egress, &outgoing, self.until).await?;
+        Ok(way.judge(&answer))
     }
 }

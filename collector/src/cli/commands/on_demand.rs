@@ -134,11 +134,12 @@ fn list(global: &Global, secrets: &[SecretView]) -> Result<(), Failure> {
     if secrets.is_empty() {
         return print("No secrets yet: set one with `sitepulse-collector secret set NAME < FILE`.\n");
     }
-    let mut table = Table::new(&["SECRET", "SET", "CHECKS", "KEY"]);
+    let mut table = Table::new(&["SECRET", "SET", "CHECKS", "CHANNELS", "KEY"]);
     for secret in secrets {
-        let checks = if secret.checks.is_empty() { "-".to_owned() } else { secret.checks.join(", ") };
+        let listed = |ids: &[String]| if ids.is_empty() { "-".to_owned() } else { ids.join(", ") };
+        let (checks, channels) = (listed(&secret.checks), listed(&secret.channels));
         let key = if secret.opens { "ok" } else { "sealed with another key: set it anew" };
-        table.push(vec![secret.name.clone(), whole(&secret.set_at), checks, key.into()]);
+        table.push(vec![secret.name.clone(), whole(&secret.set_at), checks, channels, key.into()]);
     }
     print(&table.text())
 }

@@ -63,7 +63,12 @@ impl Bench {
     pub fn at(dir: &std::path::Path) -> Self {
         let app = App::open(dir, clock::now()).unwrap();
         let (stop, stopping) = watch::channel(false);
-        let router = router(Present::new(app.clone(), "https://console.example".into(), stopping));
+        let router = router(Present::new(
+            app.clone(),
+            sitepulse_notify::Sender::default(),
+            "https://console.example".into(),
+            stopping,
+        ));
         Self { app, router, _stop: stop, dir: None }
     }
 

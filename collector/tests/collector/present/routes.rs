@@ -8,6 +8,7 @@ use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::checkfile::{self, Source};
 use sitepulse_collector::present::door::Scope;
 use sitepulse_collector::present::route::routes;
+use sitepulse_model::channel::way::Way;
 use sitepulse_model::check::CheckKind;
 use sitepulse_model::expect::Operand;
 use tower::ServiceExt;
@@ -110,6 +111,28 @@ fn the_samples_of_the_checks_page_parse() {
         for operand in Operand::names_for(kind) {
             let told = [format!("`{operand}`"), format!("`{operand} '")];
             assert!(told.iter().any(|told| page.contains(told)), "docs/checks.md does not describe {operand}");
+        }
+    }
+}
+
+#[test]
+fn the_samples_of_the_channels_page_parse_and_name_every_kind_with_its_keys() {
+    let page = include_str!("../../../../docs/channels.md");
+    let samples = page.split("```toml\n").skip(1).enumerate();
+    let samples: Vec<Source> = samples
+        .map(|(index, rest)| Source { name: format!("sample {index}"), text: rest.split("```").next().unwrap().into() })
+        .collect();
+    let written = checkfile::parse(&samples).unwrap();
+    assert_eq!(written.objects.len(), Way::KINDS.len());
+    for kind in Way::KINDS {
+        let sections = page.split("\n## ").skip(1);
+        let section = sections.into_iter().find(|section| section.starts_with(kind));
+        let section = section.unwrap_or_else(|| panic!("docs/channels.md has no section for kind {kind}"));
+        assert!(section.contains(&format!("kind = \"{kind}\"")), "docs/channels.md has no example of kind {kind}");
+        for key in Way::keys(kind) {
+            let told = section.contains(&format!("\n{key} = ")) || section.contains(&format!("\n# {key} = "));
+            // Where a service of one's own may stand in is told once for kinds that few would run themselves.
+            assert!(told || *key == "api", "docs/channels.md does not show {key} of kind {kind}");
         }
     }
 }

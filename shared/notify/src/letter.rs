@@ -1,0 +1,346 @@
+//! A notice in words: what a woken person needs, in the channel's language. Kinds of channels arrange these words; none makes its own.
+//!
+//! What comes from outside (names, targets, explanations) is cut, loses control characters and characters that change how others are shown, and an explanation, which
+//! the target writes, loses its addresses' power to become links: `https[:]//`. Escaping for a format is [`crate::escape`]'s.
+
+mod words;
+
+use sitepulse_daemon::instant;
+use sitepulse_model::incident::{NoticeEvent, Severity};
+use sitepulse_model::notice::Notice;
+use sitepulse_model::time::UtcMicros;
+
+use crate::http::line;
+use words::{Words, fill};
+
+/// Longest value of a fact, in characters.
+const VALUE_CHARS_MAX: usize = 300;
+/// Longest subject, in characters.
+const SUBJECT_CHARS_MAX: usize = 140;
+/// Longest short form but for its link, in characters: with one of 60 it fits a text message.
+const SHORT_CHARS_MAX: usize = 160;
+/// Most checks that are named.
+const CHECKS_MAX: usize = 10;
+
+/// What a message is about, at a glance: colours and priorities are made from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// It burns.
+    Critical,
+    /// Soon.
+    Major,
+    /// Can wait.
+    Minor,
+    /// To be known: an acknowledgement, a test.
+    Info,
+    /// It is over.
+    Good,
+}
+
+impl Tone {
+    /// As `RRGGBB`.
+    pub(crate) const fn colour(self) -> u32 {
+        match self {
+            Self::Critical => 0x00c6_2828,
+            Self::Major => 0x00ef_6c00,
+            Self::Minor => 0x00f9_a825,
+            Self::Info => 0x0015_65c0,
+            Self::Good => 0x002e_7d32,
+        }
+    }
+}
+
+/// A notice in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    /// `en` or `fr`.
+    pub(crate) language: &'static str,
+    pub(crate) tone: Tone,
+    /// One line: `[critical] shop is down`.
+    pub(crate) subject: String,
+    /// One line with the first facts, for a text message or the first line of a card.
+    pub(crate) lead: String,
+    /// The fewest words beside the subject, for a text message; may be empty.
+    brief: String,
+    /// Between a label and its value: French has a space there.
+    colon: &'static str,
+    /// What is known, each with its label.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// The incident's page, with what to call it.
+    pub(crate) link: Option<(&'static str, String)>,
+    /// The link that acknowledges, with what to call it.
+    pub(crate) acknowledge: Option<(&'static str, String)>,
+}
+
+impl Letter {
+    /// Puts a notice into words; `language` is `en` or `fr`, `en` where nothing is said.
+    pub(crate) fn of(notice: &Notice, language: Option<&str>) -> Self {
+        let words = if language == Some("fr") { &words::FR } else { &words::EN };
+        Writer { words, notice }.letter()
+    }
+
+    /// At most 160 characters, or as few as its link allows: the links are never cut.
+    pub(crate) fn short(&self) -> String {
+        let link = self.acknowledge.as_ref().or(self.link.as_ref()).map(|(_, link)| link.as_str());
+        let text =
+            if self.brief.is_empty() { self.subject.clone() } else { format!("{} - {}", self.subject, self.brief) };
+        match link {
+            None => cut(&text, SHORT_CHARS_MAX),
+            Some(link) => {
+                let left = SHORT_CHARS_MAX.saturating_sub(link.chars().count() + 1);
+                // A link so long that nothing is left goes in a message of more than one part.
+                let text = cut(&text, if left < 60 { SHORT_CHARS_MAX } else { left });
+                format!("{text} {link}")
+            }
+        }
+    }
+
+    /// All of it as plain text, a fact a line.
+    pub(crate) fn text(&self) -> String {
+        let mut out = format!("{}\n", self.lead);
+        if !self.facts.is_empty() {
+            out.push('\n');
+        }
+        for line in self.lines() {
+            out.push_str(&format!("{line}\n"));
+        }
+        for (label, link) in self.links() {
+            out.push_str(&format!("\n{}{link}\n", self.label(label)));
+        }
+        out
+    }
+
+    /// The facts, each as one line.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.facts.iter().map(|(label, value)| format!("{}{value}", self.label(label)))
+    }
+
+    /// A label as it stands before its value.
+    pub(crate) fn label(&self, label: &str) -> String {
+        format!("{label}{}", self.colon)
+    }
+
+    /// The links that there are, the acknowledging one first.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &(&'static str, String)> {
+        self.acknowledge.iter().chain(self.link.iter())
+    }
+}
+
+/// Whether a link is one: it goes out as it is.
+fn is_link(text: &str) -> bool {
+    let scheme = text.starts_with("https://") || text.starts_with("http://");
+    scheme && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"|\\^`{}".contains(&byte))
+}
+
+/// At most so many characters.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    // Three dots: the one character for them would cost a text message half its length.
+    let kept: String = text.chars().take(chars_max.saturating_sub(3)).collect();
+    format!("{}...", kept.trim_end())
+}
+
+fn value(text: &str) -> String {
+    line(text.as_bytes(), VALUE_CHARS_MAX)
+}
+
+/// What a target writes: without links.
+fn said(text: &str) -> String {
+    value(text).replace("://", "[:]//")
+}
+
+/// `2026-11-22 10:00:00 UTC`.
+fn moment(at: UtcMicros) -> String {
+    let text = instant::format(at);
+    format!("{} UTC", text.get(..19).unwrap_or(&text).replace('T', " "))
+}
+
+struct Writer<'a> {
+    words: &'static Words,
+    notice: &'a Notice,
+}
+
+impl Writer<'_> {
+    fn letter(&self) -> Letter {
+        let (words, notice) = (self.words, self.notice);
+        let link = |label: &'static str, link: &Option<String>| {
+            link.as_ref().filter(|link| is_link(link)).map(|link| (label, link.clone()))
+        };
+        let open = notice.incident.state.is_open() && notice.event != NoticeEvent::Test;
+        Letter {
+            language: words.language,
+            tone: self.tone(),
+            subject: cut(&self.subject(), SUBJECT_CHARS_MAX),
+            lead: self.lead(),
+            brief: self.brief(),
+            colon: words.colon,
+            facts: self.facts(),
+            link: link(words.open_incident, &notice.context.link),
+            acknowledge: link(words.acknowledge, &notice.context.acknowledge_link)
+                .filter(|_| open && notice.event != NoticeEvent::Acknowledged),
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.notice.event {
+            NoticeEvent::Opened | NoticeEvent::Escalated => match self.notice.incident.severity {
+                Severity::Critical => Tone::Critical,
+                Severity::Major => Tone::Major,
+                Severity::Minor => Tone::Minor,
+                Severity::Info => Tone::Info,
+            },
+            NoticeEvent::Acknowledged | NoticeEvent::Test => Tone::Info,
+            NoticeEvent::Resolved => Tone::Good,
+        }
+    }
+
+    /// What it is about.
+    fn what(&self) -> String {
+        let incident = &self.notice.incident;
+        let named = incident.check.as_ref().or(incident.agent.as_ref()).or(incident.slo.as_ref());
+        let title = self.notice.context.title.as_ref();
+        value(named.or(title).unwrap_or(&incident.id))
+    }
+
+    fn subject(&self) -> String {
+        let (words, notice) = (self.words, self.notice);
+        if notice.event == NoticeEvent::Test {
+            return words.test_subject.to_owned();
+        }
+        let (is, was) = words.trouble(notice.incident.kind);
+        let what = self.what();
+        let severity = words.severity(notice.incident.severity);
+        let sentence = fill(if notice.event == NoticeEvent::Resolved { was } else { is }, &[("what", &what)]);
+        let by = self.by();
+        let took = self.lasted();
+        let values = [("severity", severity), ("sentence", &sentence), ("by", &by), ("took", &took)];
+        fill(words.subject(notice.event), &values)
+    }
+
+    fn by(&self) -> String {
+        self.notice.context.by.as_deref().map_or_else(|| self.words.somebody.to_owned(), value)
+    }
+
+    /// How long it lasted by now, or until it was over.
+    fn lasted(&self) -> String {
+        let end = self.notice.incident.resolved_at.unwrap_or(self.notice.at);
+        self.words.duration(end.us_since(self.notice.incident.since).max(0).cast_unsigned() / 1_000_000)
+    }
+
+    /// Where it is seen from.
+    fn regions(&self) -> Option<String> {
+        let context = &self.notice.context;
+        if context.regions.is_empty() && context.regions_of == 0 {
+            return None;
+        }
+        let (count, of) = (context.regions.len().to_string(), context.regions_of.to_string());
+        let fraction = fill(self.words.regions, &[("count", &count), ("of", &of)]);
+        Some(if context.regions.is_empty() {
+            fraction
+        } else {
+            value(&format!("{fraction}{}{}", self.words.colon, context.regions.join(", ")))
+        })
+    }
+
+    /// How it failed.
+    fn how(&self) -> Option<String> {
+        let context = &self.notice.context;
+        let how = context.explanation.as_deref().map(said);
+        how.or_else(|| context.cause.as_deref().map(|cause| said(&cause.replace('_', " "))))
+    }
+
+    /// Why: what failed first, and how.
+    fn why(&self) -> Option<String> {
+        let context = &self.notice.context;
+        match (context.phase.as_deref().map(|phase| self.words.phase(phase)), self.how()) {
+            (Some(phase), Some(how)) => Some(format!("{phase}{}{how}", self.words.colon)),
+            (Some(phase), None) => Some(phase),
+            (None, how) => how,
+        }
+    }
+
+    fn lead(&self) -> String {
+        let (words, notice) = (self.words, self.notice);
+        match notice.event {
+            NoticeEvent::Test => return words.test_lead.to_owned(),
+            NoticeEvent::Resolved => {
+                let (since, took) = (moment(notice.incident.since), self.lasted());
+                let by = notice.context.by.as_deref().map(value);
+                let lead = fill(words.resolved_lead, &[("since", &since), ("took", &took)]);
+                return by.map_or(lead.clone(), |by| format!("{lead} {}", fill(words.resolved_by, &[("by", &by)])));
+            }
+            NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {}
+        }
+        let (since, lasted) = (moment(notice.incident.since), self.lasted());
+        let mut parts = vec![fill(words.since_lead, &[("since", &since), ("lasted", &lasted)])];
+        let context = &notice.context;
+        if context.regions_of > 0 {
+            let (count, of) = (context.regions.len().to_string(), context.regions_of.to_string());
+            parts.push(fill(words.regions, &[("count", &count), ("of", &of)]));
+        }
+        parts.extend(self.why());
+        format!("{}.", parts.join(", ").trim_end_matches('.'))
+    }
+
+    fn brief(&self) -> String {
+        let (words, context) = (self.words, &self.notice.context);
+        match self.notice.event {
+            NoticeEvent::Test => words.test_lead.to_owned(),
+            NoticeEvent::Resolved => {
+                context.by.as_deref().map_or_else(String::new, |by| fill(words.resolved_by, &[("by", &value(by))]))
+            }
+            NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {
+                let since = instant::format(self.notice.incident.since);
+                let mut parts = vec![format!("{} UTC ({})", since.get(11..16).unwrap_or_default(), self.lasted())];
+                if context.regions_of > 0 {
+                    parts.push(format!("{}/{} {}", context.regions.len(), context.regions_of, words.regions_short));
+                }
+                parts.extend(self.how());
+                parts.join(", ")
+            }
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let (words, notice) = (self.words, self.notice);
+        let (incident, context) = (&notice.incident, &notice.context);
+        if notice.event == NoticeEvent::Test {
+            return vec![(words.key, value(&notice.key))];
+        }
+        let mut facts = Vec::new();
+        let what = self.what();
+        let target = context.target.as_deref().map(value).filter(|target| *target != what);
+        facts.push((words.what, target.map_or(what.clone(), |target| format!("{what} ({target})"))));
+        // A manual incident is named by its title already.
+        facts.extend(
+            context.title.as_deref().map(value).filter(|title| *title != what).map(|title| (words.title, title)),
+        );
+        facts.push((words.since, format!("{} ({})", moment(incident.since), self.lasted())));
+        facts.extend(incident.resolved_at.map(|at| (words.until, moment(at))));
+        facts.extend(self.regions().map(|regions| (words.seen_from, regions)));
+        facts.extend(self.why().map(|why| (words.why, why)));
+        facts.push((words.severity_label, words.severity(incident.severity).to_owned()));
+        if incident.flapping {
+            facts.push((words.flapping_label, words.flapping.to_owned()));
+        }
+        if notice.event == NoticeEvent::Escalated {
+            facts.push((words.step_label, fill(words.step, &[("step", &notice.step.to_string())])));
+        }
+        if matches!(notice.event, NoticeEvent::Acknowledged) {
+            let at = incident.acknowledged_at.unwrap_or(notice.at);
+            facts.push((words.acknowledged_by, format!("{}, {}", self.by(), moment(at))));
+        }
+        if !context.checks.is_empty() {
+            let mut named: Vec<String> = context.checks.iter().take(CHECKS_MAX).map(|check| value(check)).collect();
+            let more = context.checks.len().saturating_sub(CHECKS_MAX);
+            if more > 0 {
+                named.push(fill(words.more, &[("count", &more.to_string())]));
+            }
+            facts.push((words.checks, named.join(", ")));
+        }
+        facts.push((words.incident, value(&incident.id)));
+        facts
+    }
+}

@@ -1,0 +1,221 @@
+//! The words of messages in English and French. A sentence with `{name}` is filled by [`fill`].
+
+use sitepulse_model::incident::{IncidentKind, NoticeEvent, Severity};
+
+/// One language's words.
+pub(super) struct Words {
+    pub(super) language: &'static str,
+    pub(super) open_incident: &'static str,
+    pub(super) acknowledge: &'static str,
+    pub(super) somebody: &'static str,
+    pub(super) test_subject: &'static str,
+    pub(super) test_lead: &'static str,
+    pub(super) since_lead: &'static str,
+    pub(super) resolved_lead: &'static str,
+    pub(super) resolved_by: &'static str,
+    pub(super) regions: &'static str,
+    pub(super) regions_short: &'static str,
+    pub(super) colon: &'static str,
+    pub(super) more: &'static str,
+    pub(super) step: &'static str,
+    pub(super) flapping: &'static str,
+    // Labels.
+    pub(super) what: &'static str,
+    pub(super) title: &'static str,
+    pub(super) since: &'static str,
+    pub(super) until: &'static str,
+    pub(super) seen_from: &'static str,
+    pub(super) why: &'static str,
+    pub(super) severity_label: &'static str,
+    pub(super) flapping_label: &'static str,
+    pub(super) step_label: &'static str,
+    pub(super) acknowledged_by: &'static str,
+    pub(super) checks: &'static str,
+    pub(super) incident: &'static str,
+    pub(super) key: &'static str,
+    /// Days, hours, minutes, seconds.
+    units: [&'static str; 4],
+    severities: [&'static str; 4],
+    subjects: [&'static str; 4],
+    troubles: fn(IncidentKind) -> (&'static str, &'static str),
+    phases: [(&'static str, &'static str); 6],
+}
+
+pub(super) const EN: Words = Words {
+    language: "en",
+    open_incident: "Open the incident",
+    acknowledge: "Acknowledge",
+    somebody: "somebody",
+    test_subject: "Test from SitePulse",
+    test_lead: "This channel works. Nothing is wrong, there is nothing to do.",
+    since_lead: "Since {since} ({lasted})",
+    resolved_lead: "It began {since} and lasted {took}.",
+    resolved_by: "Resolved by {by}.",
+    regions: "{count} of {of} regions",
+    regions_short: "regions",
+    colon: ": ",
+    more: "{count} more",
+    step: "{step}: nobody has acknowledged it yet",
+    flapping: "it opened and ended several times within a short while",
+    what: "What",
+    title: "Title",
+    since: "Since",
+    until: "Until",
+    seen_from: "Seen from",
+    why: "First failure",
+    severity_label: "Severity",
+    flapping_label: "Flapping",
+    step_label: "Step",
+    acknowledged_by: "Acknowledged by",
+    checks: "Checks concerned",
+    incident: "Incident",
+    key: "Key",
+    units: ["d", "h", "min", "s"],
+    severities: ["info", "minor", "major", "critical"],
+    subjects: [
+        "[{severity}] {sentence}",
+        "[{severity}] still open: {sentence}",
+        "Acknowledged by {by}: {sentence}",
+        "Resolved after {took}: {sentence}",
+    ],
+    troubles: |kind| match kind {
+        IncidentKind::Down => ("{what} is down", "{what} was down"),
+        IncidentKind::Regional => ("{what} fails in some regions", "{what} failed in some regions"),
+        IncidentKind::Degraded => ("{what} is degraded", "{what} was degraded"),
+        IncidentKind::AgentSilent => ("agent {what} is silent", "agent {what} was silent"),
+        IncidentKind::Certificate => {
+            ("a certificate or domain of {what} expires soon", "a certificate or domain of {what} was about to expire")
+        }
+        IncidentKind::WebVitals => ("{what} got slower for visitors", "{what} was slower for visitors"),
+        IncidentKind::SloBurn => ("{what} burns its error budget too fast", "{what} burned its error budget too fast"),
+        IncidentKind::Manual => ("{what}", "{what}"),
+    },
+    phases: [
+        ("dns", "name resolution"),
+        ("connect", "connection"),
+        ("tls", "TLS"),
+        ("send", "sending"),
+        ("first_byte", "first byte"),
+        ("transfer", "transfer"),
+    ],
+};
+
+pub(super) const FR: Words = Words {
+    language: "fr",
+    open_incident: "Ouvrir l'incident",
+    acknowledge: "Prendre en charge",
+    somebody: "quelqu'un",
+    test_subject: "Essai de SitePulse",
+    test_lead: "Ce canal fonctionne. Tout va bien, il n'y a rien à faire.",
+    since_lead: "Depuis le {since} ({lasted})",
+    resolved_lead: "Début le {since}, durée {took}.",
+    resolved_by: "Résolu par {by}.",
+    regions: "{count} régions sur {of}",
+    regions_short: "régions",
+    colon: " : ",
+    more: "{count} de plus",
+    step: "{step} : personne ne l'a encore pris en charge",
+    flapping: "ouvert et terminé plusieurs fois en peu de temps",
+    what: "Quoi",
+    title: "Titre",
+    since: "Depuis",
+    until: "Jusqu'à",
+    seen_from: "Vu depuis",
+    why: "Premier échec",
+    severity_label: "Gravité",
+    flapping_label: "Instable",
+    step_label: "Étape",
+    acknowledged_by: "Pris en charge par",
+    checks: "Contrôles concernés",
+    incident: "Incident",
+    key: "Clé",
+    units: ["j", "h", "min", "s"],
+    severities: ["information", "mineur", "majeur", "critique"],
+    subjects: [
+        "[{severity}] {sentence}",
+        "[{severity}] toujours ouvert : {sentence}",
+        "Pris en charge par {by} : {sentence}",
+        "Résolu après {took} : {sentence}",
+    ],
+    troubles: |kind| match kind {
+        IncidentKind::Down => ("{what} est en panne", "{what} était en panne"),
+        IncidentKind::Regional => ("{what} échoue dans certaines régions", "{what} échouait dans certaines régions"),
+        IncidentKind::Degraded => ("{what} est dégradé", "{what} était dégradé"),
+        IncidentKind::AgentSilent => ("l'agent {what} est muet", "l'agent {what} était muet"),
+        IncidentKind::Certificate => {
+            ("un certificat ou domaine de {what} expire sous peu", "un certificat ou domaine de {what} allait expirer")
+        }
+        IncidentKind::WebVitals => ("{what} ralentit pour les visiteurs", "{what} était plus lent pour les visiteurs"),
+        IncidentKind::SloBurn => {
+            ("{what} consomme trop vite son budget d'erreur", "{what} consommait trop vite son budget d'erreur")
+        }
+        IncidentKind::Manual => ("{what}", "{what}"),
+    },
+    phases: [
+        ("dns", "résolution du nom"),
+        ("connect", "connexion"),
+        ("tls", "TLS"),
+        ("send", "envoi"),
+        ("first_byte", "premier octet"),
+        ("transfer", "transfert"),
+    ],
+};
+
+impl Words {
+    /// The subject of an event; a test has its own.
+    pub(super) const fn subject(&self, event: NoticeEvent) -> &'static str {
+        match event {
+            NoticeEvent::Opened | NoticeEvent::Test => self.subjects[0],
+            NoticeEvent::Escalated => self.subjects[1],
+            NoticeEvent::Acknowledged => self.subjects[2],
+            NoticeEvent::Resolved => self.subjects[3],
+        }
+    }
+
+    /// What is wrong, and what was.
+    pub(super) fn trouble(&self, kind: IncidentKind) -> (&'static str, &'static str) {
+        (self.troubles)(kind)
+    }
+
+    pub(super) const fn severity(&self, severity: Severity) -> &'static str {
+        match severity {
+            Severity::Info => self.severities[0],
+            Severity::Minor => self.severities[1],
+            Severity::Major => self.severities[2],
+            Severity::Critical => self.severities[3],
+        }
+    }
+
+    /// A phase's word; one that is not known stays as it is.
+    pub(super) fn phase(&self, phase: &str) -> String {
+        let known = self.phases.iter().find(|(name, _)| *name == phase).map(|(_, word)| (*word).to_owned());
+        known.unwrap_or_else(|| super::said(phase))
+    }
+
+    /// Two units at most: `3 h 5 min`.
+    pub(super) fn duration(&self, seconds: u64) -> String {
+        let [d, h, min, s] = self.units;
+        let parts = [(seconds / 86_400, d), (seconds / 3_600 % 24, h), (seconds / 60 % 60, min), (seconds % 60, s)];
+        let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
+        // Minutes are exact enough once there are any.
+        let last = if first == 2 { 2 } else { (first + 1).min(3) };
+        let shown = parts[first..=last].iter().enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
+        let shown: Vec<String> = shown.map(|(_, (count, unit))| format!("{count} {unit}")).collect();
+        shown.join(" ")
+    }
+}
+
+/// Puts values in the places of their names. What a value holds is not looked at again.
+pub(super) fn fill(sentence: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        let value = values.iter().find(|(known, _)| *known == name);
+        out.push_str(value.map_or("", |(_, value)| value));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,202 @@
+//! What each kind sends, byte for byte: `tests/golden/KIND.LANGUAGE.txt`. Run with `UPDATE_GOLDEN=1` to write them anew, and read what changed.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sitepulse_model::channel::way::Way;
+use sitepulse_model::incident::{IncidentKind, NoticeEvent, Severity};
+use sitepulse_notify::Sent;
+
+use super::provider::{Provider, Taken};
+use super::{block_on, channel, notice, send};
+
+/// Holds a text against its file.
+pub(crate) fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "{name} differs; set UPDATE_GOLDEN=1, and read what changed:\n{text}");
+}
+
+/// The settings of a kind for a provider at `base`, and the secrets they name.
+fn settings(kind: &str, base: &str) -> (Value, Vec<(&'static str, String)>) {
+    let hook = |path: &str| (json!({"url": "secret:hook"}), vec![("hook", format!("{base}/{path}"))]);
+    let token = |value: Value| (value, vec![("token", "hunter2token".to_owned())]);
+    match kind {
+        "webhook" => (
+            json!({"url": format!("{base}/hook?a=b"), "secret": "secret:sign"}),
+            vec![("sign", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned())],
+        ),
+        "slack" => hook("services/T0/B0/hunter2"),
+        "teams" => hook("workflows/hunter2?sig=x"),
+        "discord" => hook("api/webhooks/1/hunter2"),
+        "google_chat" => hook("v1/spaces/A/messages?key=k&token=hunter2"),
+        "mattermost" => {
+            let (mut settings, secrets) = hook("hooks/hunter2");
+            settings["channel"] = json!("town-square");
+            (settings, secrets)
+        }
+        "telegram" => (
+            json!({"token": "secret:token", "chat": "-1001234567890", "api": base}),
+            vec![("token", "123456:hunter2".to_owned())],
+        ),
+        "ntfy" => token(json!({"topic": "ops-alerts", "token": "secret:token", "api": base})),
+        "gotify" => token(json!({"token": "secret:token", "api": base})),
+        "pushover" => token(json!({"token": "secret:token", "user": "u123", "device": "phone", "api": base})),
+        "pagerduty" => token(json!({"key": "secret:token", "api": base})),
+        "opsgenie" => token(json!({"key": "secret:token", "team": "SRE", "api": base})),
+        "twilio" => token(
+            json!({"account": "AC1", "token": "secret:token", "from": "+15005550006", "to": "+33612345678", "api": base}),
+        ),
+        kind => panic!("give {kind} settings here"),
+    }
+}
+
+/// A request for people: what changes from run to run is named.
+fn shown(taken: &Taken, port: u16) -> String {
+    let mut out = format!("{}\n", taken.line);
+    for (name, value) in &taken.headers {
+        let changes = ["content-length", "host", "webhook-timestamp", "webhook-signature", "user-agent"];
+        let value = if changes.contains(&name.as_str()) { "..." } else { value };
+        writeln!(out, "{name}: {value}").unwrap();
+    }
+    let body = match serde_json::from_slice::<Value>(&taken.body) {
+        Ok(body) => serde_json::to_string_pretty(&body).unwrap(),
+        Err(_) => String::from_utf8(taken.body.clone()).unwrap().replace('&', "\n&"),
+    };
+    format!("{out}\n{body}\n").replace(&port.to_string(), "PORT")
+}
+
+async fn exchange(kind: &str, language: &str, event: NoticeEvent) -> (Taken, u16) {
+    let provider = Provider::start().await;
+    let base = format!("http://{}", provider.address());
+    let (mut settings, secrets) = settings(kind, &base);
+    settings["language"] = json!(language);
+    let channel = channel(kind, settings);
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let notice = notice(event);
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"ok\":true}";
+    let (taken, sent) = tokio::join!(provider.take(ok), send(&channel, &secrets, &notice));
+    assert_eq!(sent, Sent::Delivered { note: "HTTP 200".into() });
+    (taken.unwrap(), provider.address().port())
+}
+
+#[test]
+fn each_kind_says_it_in_its_provider_s_words() {
+    block_on(async {
+        for kind in Way::KINDS.iter().filter(|kind| **kind != "email") {
+            for language in ["en", "fr"] {
+                let (taken, port) = exchange(kind, language, NoticeEvent::Opened).await;
+                golden(&format!("{kind}.{language}.txt"), &shown(&taken, port));
+            }
+        }
+    });
+}
+
+#[test]
+fn what_ends_and_what_is_tried_is_told_too() {
+    block_on(async {
+        for kind in ["webhook", "pagerduty", "opsgenie", "slack"] {
+            let mut all = String::new();
+            for event in [NoticeEvent::Escalated, NoticeEvent::Acknowledged, NoticeEvent::Resolved, NoticeEvent::Test] {
+                let (taken, port) = exchange(kind, "en", event).await;
+                writeln!(all, "=== {event}\n{}", shown(&taken, port)).unwrap();
+            }
+            golden(&format!("{kind}.life.txt"), &all);
+        }
+    });
+}
+
+/// The words: every kind of trouble and every event, as Gotify's text and Twilio's short form have them.
+#[test]
+fn every_trouble_is_told_in_both_languages() {
+    block_on(async {
+        for language in ["en", "fr"] {
+            let mut all = String::new();
+            for kind in IncidentKind::ALL {
+                for event in NoticeEvent::ALL {
+                    // The events of one kind say them all; of the others the beginning and the end do.
+                    if *kind != IncidentKind::Down && !matches!(event, NoticeEvent::Opened | NoticeEvent::Resolved) {
+                        continue;
+                    }
+                    let mut notice = notice(*event);
+                    notice.incident.kind = *kind;
+                    notice.incident.severity =
+                        if *kind == IncidentKind::Down { Severity::Critical } else { Severity::Minor };
+                    notice.context.explanation = Some("no answer within 10 s".into());
+                    let about = (&mut notice.incident.check, &mut notice.context.target);
+                    match kind {
+                        IncidentKind::AgentSilent => {
+                            (*about.0, *about.1) = (None, None);
+                            notice.incident.agent = Some("eu-west-1".into());
+                            (notice.context.regions, notice.context.regions_of) = (vec![], 0);
+                            (notice.context.phase, notice.context.cause, notice.context.explanation) =
+                                (None, None, None);
+                            notice.context.checks = (1..=14).map(|n| format!("check-{n}")).collect();
+                            notice.incident.flapping = true;
+                        }
+                        IncidentKind::SloBurn => {
+                            (*about.0, *about.1) = (None, None);
+                            notice.incident.slo = Some("checkout-99.9".into());
+                        }
+                        IncidentKind::Manual => {
+                            (*about.0, *about.1) = (None, None);
+                            notice.context.title = Some("Payments are slow {what} @everyone".into());
+                            (notice.context.by, notice.context.link) = (None, None);
+                        }
+                        IncidentKind::Down
+                        | IncidentKind::Regional
+                        | IncidentKind::Degraded
+                        | IncidentKind::Certificate
+                        | IncidentKind::WebVitals => {}
+                    }
+                    let text = said(language, "gotify", &notice).await;
+                    let text: Value = serde_json::from_slice(&text).unwrap();
+                    let short = String::from_utf8(said(language, "twilio", &notice).await).unwrap();
+                    let short = short.split("&Body=").nth(1).unwrap();
+                    let short = decoded(short);
+                    let of = short.chars().count();
+                    assert!(of <= 160, "{of}: {short}");
+                    writeln!(
+                        all,
+                        "=== {kind} {event}\nSubject: {}\nShort ({of}): {short}\n\n{}",
+                        text["title"].as_str().unwrap(),
+                        text["message"].as_str().unwrap()
+                    )
+                    .unwrap();
+                }
+            }
+            golden(&format!("words.{language}.txt"), &all);
+        }
+    });
+}
+
+async fn said(language: &str, kind: &str, notice: &sitepulse_model::notice::Notice) -> Vec<u8> {
+    let provider = Provider::start().await;
+    let (mut settings, secrets) = settings(kind, &format!("http://{}", provider.address()));
+    settings["language"] = json!(language);
+    let channel = channel(kind, settings);
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let (taken, _) = tokio::join!(provider.take(ok), send(&channel, &secrets, notice));
+    taken.unwrap().body
+}
+
+fn decoded(text: &str) -> String {
+    let mut out = Vec::new();
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'%' {
+            out.push(u8::from_str_radix(&text[at + 1..at + 3], 16).unwrap());
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
