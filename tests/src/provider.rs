@@ -151,8 +151,11 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let (mut key, mut length) = (String::new(), 0);
     loop {
         line.clear();
-        if reader.read_line(&mut line)? <= 2 {
-            break;
+        match reader.read_line(&mut line)? {
+            // The sender died before it had said everything: nothing was received.
+            0 => return Ok(()),
+            1 | 2 => break,
+            _ => {}
         }
         if let Some((name, value)) = line.split_once(':') {
             match name.to_ascii_lowercase().as_str() {

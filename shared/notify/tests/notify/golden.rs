@@ -147,7 +147,11 @@ fn every_trouble_is_told_in_both_languages() {
                             notice.context.title = Some("Payments are slow {what} @everyone".into());
                             (notice.context.by, notice.context.link) = (None, None);
                         }
-                        _ => {}
+                        IncidentKind::Down
+                        | IncidentKind::Regional
+                        | IncidentKind::Degraded
+                        | IncidentKind::Certificate
+                        | IncidentKind::WebVitals => {}
                     }
                     let text = said(language, "gotify", &notice).await;
                     let text: Value = serde_json::from_slice(&text).unwrap();

@@ -1,4 +1,5 @@
 //! Messages over real sockets: to fake providers, good and hostile, and to a real mail server.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 mod failures;
 mod golden;
