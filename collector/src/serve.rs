@@ -598,6 +598,7 @@ mod tests {
         );
         assert_eq!(config.life(None).unwrap(), Life::default());
         assert!(config.retention.is_some() && config.sealing.is_some() && config.watchdog.is_some());
+        assert!(config.egress.is_some_and(|egress| egress.allow.is_some() && egress.ca.is_some()));
     }
 
     #[test]
