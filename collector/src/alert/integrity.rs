@@ -65,7 +65,7 @@ pub fn of(standing: &Standing, entries: &[StoredEntry]) -> Integrity {
 
 /// The state that a history comes to.
 fn state_told(entries: &[StoredEntry]) -> IncidentState {
-    let turns = entries.iter().filter_map(|entry| match &entry.record {
+    let mut turns = entries.iter().filter_map(|entry| match &entry.record {
         Some(Record::Life(life)) => match life {
             Entry::Opened { .. } | Entry::Reopened { .. } | Entry::AcknowledgementExpired => Some(IncidentState::Open),
             Entry::Acknowledged { .. } => Some(IncidentState::Acknowledged),
@@ -81,5 +81,5 @@ fn state_told(entries: &[StoredEntry]) -> IncidentState {
         )
         | None => None,
     });
-    turns.last().unwrap_or(IncidentState::Suspected)
+    turns.next_back().unwrap_or(IncidentState::Suspected)
 }
