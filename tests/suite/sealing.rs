@@ -232,7 +232,7 @@ fn killing_a_collector_that_migrates_loses_nothing() {
     let fixture = sitepulse_tests::process::root().join("collector/tests/fixtures/schema-3/collector.db");
     std::fs::copy(fixture, dir.join("collector.db")).expect("the fixture can be copied");
     // Many of its records, all to be moved.
-    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16000) \
+    let copies = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) \
                   INSERT INTO result SELECT bucket, agent_no, incarnation, seq + i * 1000, check_no, scheduled_us, provenance_no, body \
                   FROM (SELECT * FROM result), n";
     let db = open(&dir);
