@@ -50,6 +50,7 @@ fn notice(event: NoticeEvent) -> Notice {
             flapping: false,
         },
         context: Context {
+            recipient: None,
             target: Some("https://shop.example/".into()),
             regions: vec!["eu-west".into(), "us-east".into()],
             regions_of: 3,
