@@ -243,7 +243,7 @@ mod tests {
         assert!(json_bytes(&evidence) <= BYTES_MAX, "{}", json_bytes(&evidence));
         assert_eq!(evidence.votes.len() + evidence.votes_more as usize, 400);
         assert!(!evidence.votes[0].result.as_ref().unwrap().facts.is_empty());
-        assert!(evidence.votes.last().unwrap().result.as_ref().unwrap().facts.is_empty());
+        assert!(evidence.votes_more > 0);
     }
 
     #[test]

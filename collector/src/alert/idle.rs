@@ -70,7 +70,7 @@ mod tests {
         let policy = policy();
         let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy: Some(&policy) };
         let mut skipped = 0;
-        for seed in 0..400 {
+        for seed in 0..1_000 {
             let mut dice = Dice(seed);
             let mut now = UtcMicros(1_000 * SECOND);
             let (id, subject) = (IncidentId("i".into()), Subject::Check(CheckNo(1)));
