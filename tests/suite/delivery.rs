@@ -184,7 +184,7 @@ fn killing_the_collector_again_and_again_loses_no_message() {
 }
 
 /// Kills where nothing else is said.
-const KILLS: usize = 200;
+const KILLS: usize = 100;
 
 #[test]
 fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
