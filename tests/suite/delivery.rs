@@ -184,7 +184,7 @@ fn killing_the_collector_again_and_again_loses_no_message() {
 }
 
 /// Kills where nothing else is said.
-const KILLS: usize = 200;
+const KILLS: usize = 100;
 
 #[test]
 fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
@@ -193,7 +193,8 @@ fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
     let mut world = World::start(24, &channels);
     let mut lives = vec![UtcMicros(0)];
     for place in ["insert", "committed", "turn", "turned", "send", "sent"] {
-        for count in [1, 2, 3] {
+        // Both flips may be committed at once.
+        for count in 1..=if place == "committed" { 1 } else { 3 } {
             // With nothing on its way, it does not pass the place before it is seen to be up.
             world.settle(60);
             world.cluster.stop_collector();

@@ -33,6 +33,9 @@ const STATES: [&str; 4] = ["up", "degraded", "down", "unknown"];
 /// A family of one value for each thing: its name, its help, the value where there is one.
 type Family<T> = (&'static str, &'static str, fn(&T) -> Option<f64>);
 
+/// A family of one value for each channel: its name, its type, its help, the value at an instant.
+type ChannelFamily = (&'static str, &'static str, &'static str, fn(&ChannelFigures, UtcMicros) -> f64);
+
 /// `GET /metrics`
 pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
@@ -381,7 +384,7 @@ fn agents(page: &mut Page, snapshot: &Snapshot) {
 /// Messages about incidents, by channel.
 fn outbox(channels: &[ChannelFigures], now: UtcMicros) -> String {
     let mut page = Page(String::new());
-    let figures: [(&str, &str, &str, fn(&ChannelFigures, UtcMicros) -> f64); 5] = [
+    let figures: [ChannelFamily; 5] = [
         ("sitepulse_outbox_waiting", "gauge", "Messages of a channel that are not delivered yet.", |one, _| {
             one.waiting.map_or(0.0, |waiting| waiting.messages as f64)
         }),
