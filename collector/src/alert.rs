@@ -183,6 +183,8 @@ impl Desk {
         if self.touched.len() == self.touched.capacity() {
             self.touched.sort_unstable();
             self.touched.dedup();
+            // At least as many again before the next time.
+            self.touched.reserve(self.touched.len() + 64);
         }
         self.touched.push(record.check());
     }
