@@ -238,7 +238,13 @@ impl Desk {
         if let Some(gone) = self.standing.remove(id) {
             let key = (gone.incident.subject, gone.incident.kind);
             if self.by_key.get(&key) == Some(id) {
-                self.by_key.remove(&key);
+                // The one before it, if that is not past: it may open again, and its edges count.
+                let same = |one: &&Standing| one.incident.subject == key.0 && one.incident.kind == key.1;
+                let before = self.standing.values().filter(same).max_by_key(|one| one.incident.life.suspected_at);
+                match before.map(|before| before.incident.id.clone()) {
+                    Some(before) => drop(self.by_key.insert(key, before)),
+                    None => drop(self.by_key.remove(&key)),
+                }
             }
         }
     }
@@ -250,6 +256,8 @@ impl Desk {
         if self.arrived.len() == self.arrived.capacity() {
             self.arrived.sort_unstable();
             self.arrived.dedup();
+            // At least as many again before the next time.
+            self.arrived.reserve(self.arrived.len() + 64);
         }
         self.arrived.push(record.check());
     }
@@ -415,6 +423,11 @@ impl Look<'_> {
             for output in standing.incident.handle(*input, &rules, self.now)? {
                 match output {
                     Output::Entry(entry) => {
+                        if matches!(entry, Entry::Reopened { .. }) {
+                            // They heard of the end; who is not told again has nothing to hear of the next one.
+                            standing.about.told.clear();
+                            standing.about.told_for.clear();
+                        }
                         let turns = is_turn(&entry);
                         self.note(&mut standing, author, Record::Life(entry));
                         if turns {
@@ -503,8 +516,8 @@ impl Engine {
             return Ok(());
         }
         let everything = self.alert.sweep_due.is_none_or(|due| due <= now);
-        let arrived = std::mem::take(&mut self.alert.arrived);
-        self.alert.touched.extend(&arrived);
+        let desk = &mut self.alert;
+        desk.touched.extend(desk.arrived.drain(..));
         self.gather(everything, now);
         let shared = std::sync::Arc::clone(&self.shared);
         let changes = {

@@ -101,9 +101,14 @@ fn many(tables: Tables<'_>, condition: &str, params: impl rusqlite::Params) -> R
     Ok(out)
 }
 
-/// The incidents that are not over, and those that ended after an instant.
+/// The incidents that are not over, those that ended after an instant, and those that somebody resolved by hand while the evidence was bad and is so still.
 pub(crate) fn standing(tables: Tables<'_>, ended_after: UtcMicros) -> Result<Vec<Standing>, StoreError> {
-    many(tables, "resolved_us IS NULL OR resolved_us > ?1 ORDER BY suspected_us, incident_id", params![ended_after.0])
+    many(
+        tables,
+        "resolved_us IS NULL OR resolved_us > ?1 \
+         OR (json_extract(life, '$.bad') AND json_extract(life, '$.resolved_by') IS NOT NULL) ORDER BY suspected_us, incident_id",
+        params![ended_after.0],
+    )
 }
 
 /// What a list of incidents is asked.
