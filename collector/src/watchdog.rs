@@ -56,7 +56,10 @@ impl Watchdog {
             return Err(("every", String::from("1s at least, 1d at most")));
         }
         let way = Way::Webhook(Webhook { url, secret: None });
-        Ok(Self { channel: Channel { id: ID.to_owned(), language: None, agents_after: None, way }, every: Duration::from_micros(us) })
+        Ok(Self {
+            channel: Channel { id: ID.to_owned(), language: None, agents_after: None, way },
+            every: Duration::from_micros(us),
+        })
     }
 }
 

@@ -4,8 +4,8 @@
 
 pub mod amendments;
 pub mod exchange;
-pub mod oncall;
 pub mod incidents;
+pub mod oncall;
 pub mod policy;
 pub mod slo;
 pub mod vitals;

@@ -15,8 +15,7 @@ use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
     Present, acknowledge, api, backtest, channels, console, explain, groups, health, metrics, oncall, ping, policy,
-    results, sla_report,
-    windows,
+    results, sla_report, windows,
 };
 
 /// Longest body of most requests, in bytes.

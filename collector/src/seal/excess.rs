@@ -65,8 +65,8 @@ mod tests {
     use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Record};
 
     use super::*;
-    use crate::store::block::Place;
     use crate::engine::Engine;
+    use crate::store::block::Place;
 
     fn count(store: &Store, what: &str) -> i64 {
         store.connection().query_row(&format!("SELECT {what}"), [], |row| row.get(0)).unwrap()
@@ -112,7 +112,11 @@ mod tests {
         store.connection().execute(source, []).unwrap();
         drop(store);
         let whole = open(5_000);
-        assert_eq!(count(&whole.store, "coalesce(sum(records), 0) FROM result"), 3_000, "not too many: they are read as they are");
+        assert_eq!(
+            count(&whole.store, "coalesce(sum(records), 0) FROM result"),
+            3_000,
+            "not too many: they are read as they are"
+        );
         drop(whole);
         let some = open(500);
         assert_eq!(seal::unsealed_count(some.store.read()).unwrap(), 500);

@@ -4,11 +4,11 @@ use sitepulse_daemon::exit::Exit;
 
 use super::{print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
-use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{DeliveriesArgs, Failure, Global, TestChannelArgs};
 use crate::present::channels::{ChannelView, DeliveryView};
 use crate::present::figure;
+use crate::present::http::escape;
 
 pub(super) async fn channels(global: &Global) -> Result<(), Failure> {
     let channels: Vec<ChannelView> =

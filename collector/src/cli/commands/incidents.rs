@@ -7,13 +7,13 @@ use sitepulse_daemon::exit::Exit;
 use super::{print, print_json, whole, with, with_query};
 use crate::alert::evidence::VoteEvidence;
 use crate::cli::client::Need;
-use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, IncidentArgs, IncidentsArgs};
 use crate::present::dto::incidents::{
     EvidenceView, IncidentDetailView, IncidentView, MessageView, OpenNowView, SummaryView,
 };
 use crate::present::figure;
+use crate::present::http::escape;
 use crate::present::text::incidents::EN;
 
 pub(super) async fn incidents(global: &Global, args: IncidentsArgs) -> Result<(), Failure> {
@@ -62,7 +62,8 @@ async fn summary(global: &Global, args: IncidentsArgs) -> Result<(), Failure> {
     }
     let mut table = Table::new(&["", "OPENED", "ACKNOWLEDGED", "RESOLVED", "UNTAKEN", "OPEN", "MTTA", "MTTR"]);
     for (name, times) in [("all", &found.all), ("critical", &found.critical)] {
-        let length = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| figure::coarse(seconds, "d"));
+        let length =
+            |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| figure::coarse(seconds, "d"));
         table.push(vec![
             name.to_owned(),
             times.opened.to_string(),

@@ -2,13 +2,13 @@
 
 use super::{print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
-use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{EscalationsArgs, Failure, Global, OncallArgs, OncallCommand};
 use crate::present::dto::oncall::{
     ByView, CalendarView, EscalationView, FeedBody, FeedView, OnCallView, OverrideBody, OverrideView, ShiftView,
     UserName, UserView,
 };
+use crate::present::http::escape;
 
 const NO_SCHEDULE: &str = "No on-call schedule is there: write one as [[schedule]] and apply it.\n";
 

@@ -7,10 +7,10 @@ use sitepulse_model::duration;
 use super::{hinted, print, print_json, whole, with};
 use crate::alert::silence::SILENCE_US_MAX;
 use crate::cli::client::Need;
-use crate::present::http::escape;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, SilenceArgs};
 use crate::present::dto::incidents::{SilenceBody, SilenceView};
+use crate::present::http::escape;
 
 pub(super) async fn silence(global: &Global, args: SilenceArgs) -> Result<(), Failure> {
     let until = match (args.duration, args.until) {

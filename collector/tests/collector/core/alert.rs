@@ -69,3 +69,68 @@ fn a_confirmed_outage_opens_one_incident_and_its_end_resolves_it() {
         ]
     );
 }
+
+/// Everything that is due goes out: the steps' events with their channels.
+fn sent(engine: &mut Engine, seconds: i64) -> Vec<(NoticeEvent, String)> {
+    let now = at(seconds);
+    let mut sent = Vec::new();
+    loop {
+        let leased = engine.lease(now, 10).unwrap();
+        if leased.is_empty() {
+            return sent;
+        }
+        for message in leased {
+            sent.push((message.notice.event, message.key.channel.clone()));
+            let attempt = Attempt { at: now, took_us: 1, outcome: Outcome::Delivered, note: "HTTP 200".into() };
+            engine.mark(message, &attempt).unwrap();
+        }
+    }
+}
+
+/// One that was told of the first episode alone heard of its end then.
+#[test]
+fn who_is_not_told_of_the_reopening_hears_nothing_of_its_end() {
+    let second = "[[channel]]\nid = \"boss\"\nkind = \"webhook\"\nurl = \"https://ops.example/boss\"\n[[escalation]]";
+    let file = FILE
+        .replacen("[[escalation]]", second, 1)
+        .replace("\"10m\", notify = [\"ops-hook\"]", "\"10m\", notify = [\"boss\"]");
+    let (mut engine, agent, check) = watched(&file);
+    let mut told = Vec::new();
+    for slot in 0..30_i64 {
+        let state = if (1..24).contains(&slot) || (26..28).contains(&slot) { ProbeState::Down } else { ProbeState::Up };
+        report(&mut engine, agent, check, slot.unsigned_abs(), 30 * slot, state);
+        told.extend(sent(&mut engine, 30 * slot + 40));
+    }
+    let said = |event, channel: &str| (event, channel.to_owned());
+    assert_eq!(
+        told,
+        [
+            said(NoticeEvent::Opened, "ops-hook"),
+            said(NoticeEvent::Escalated, "boss"),
+            said(NoticeEvent::Resolved, "boss"),
+            said(NoticeEvent::Resolved, "ops-hook"),
+            said(NoticeEvent::Opened, "ops-hook"),
+            said(NoticeEvent::Resolved, "ops-hook"),
+        ]
+    );
+}
+
+/// A suspicion after the reopen window that comes to nothing must not hide the edges of the incident before it.
+#[test]
+fn a_suspicion_that_came_to_nothing_leaves_the_incident_before_it_in_place() {
+    let (mut engine, agent, check) = watched(FILE);
+    let mut pages = 0;
+    // Three outages of two results within half an hour, each over for longer than the reopen window, with a blip between.
+    for slot in 0..60_i64 {
+        let down = [2, 3, 18, 19, 34, 35].contains(&slot) || [10, 27].contains(&slot);
+        let state = if down { ProbeState::Down } else { ProbeState::Up };
+        report(&mut engine, agent, check, slot.unsigned_abs(), 30 * slot, state);
+        pages += sent(&mut engine, 30 * slot + 40).iter().filter(|(event, _)| *event == NoticeEvent::Opened).count();
+    }
+    assert_eq!(pages, 3);
+    let connection = engine.store().connection();
+    let flapping: i64 = connection
+        .query_row("SELECT count(*) FROM incident WHERE json_extract(life, '$.flapping')", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(flapping, 1, "the fifth edge within half an hour is flapping, whatever was suspected in between");
+}

@@ -9,11 +9,11 @@ use sitepulse_daemon::exit::Exit;
 use super::{hinted, what};
 use crate::alert::people::{Act, POST_MORTEM_BYTES_MAX};
 use crate::cli::client::Need;
-use crate::present::http::escape;
 use crate::cli::commands::{print, print_json, with};
 use crate::cli::table::clean;
 use crate::cli::{AckArgs, AssignArgs, CommentArgs, Failure, Global, OpenArgs, PostMortemArgs};
 use crate::present::dto::incidents::{IncidentView, OpenBody};
+use crate::present::http::escape;
 
 async fn act(global: &Global, id: &str, act: Act, done: &str) -> Result<(), Failure> {
     let path = format!("/api/v1/incidents/{}/acts", escape(id));
