@@ -253,9 +253,6 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
         Subject::Agent(number) => {
             if let Some(agent) = book.agent(*number) {
                 context.regions = vec![agent.region.to_string()];
-                if context.checks.is_empty() {
-                    context.checks = evidence::runs(book, agent);
-                }
             }
         }
         Subject::Slo(_) | Subject::Manual(_) => {}

@@ -192,7 +192,7 @@ pub(crate) fn set_aside(
     agent: Option<AgentNo>,
 ) -> Result<Vec<Unreadable>, StoreError> {
     let mut statement = tables.prepare_cached(
-        "SELECT agent_no, count(*) FROM quarantine WHERE (?1 IS NULL OR bucket = ?1) AND reason = ?2 AND (?3 IS NULL OR agent_no IN (0, ?3)) \
+        "SELECT agent_no, count(*) FROM quarantine WHERE (?1 IS NULL OR bucket = ?1 OR agent_no = 0) AND reason = ?2 AND (?3 IS NULL OR agent_no IN (0, ?3)) \
          GROUP BY agent_no",
     )?;
     let rows =

@@ -21,4 +21,4 @@ mod secrets;
 mod session;
 mod signals;
 mod windows;
-mod world;
+pub(super) mod world;

@@ -98,6 +98,7 @@ impl World {
         let entry = entry(&self.engine, self.seq, result(self.check, seconds, state));
         self.seq += 1;
         let received_at = entry.record.scheduled().plus_us(200_000);
+        self.engine.note_handshake(self.agent, "0.0.0", received_at).unwrap();
         let mut job = job(self.agent, vec![entry]);
         job.received_at = received_at;
         self.engine.ingest(vec![job]).unwrap();
@@ -107,6 +108,8 @@ impl World {
     /// Sends what is due: channel, what for, for whom.
     fn sent(&mut self, seconds: i64) -> Vec<(String, NoticeEvent, Option<String>)> {
         let now = at(seconds);
+        // An agent that is silent is another story.
+        self.engine.note_handshake(self.agent, "0.0.0", now).unwrap();
         self.engine.watch(now).unwrap();
         let mut sent = Vec::new();
         loop {
@@ -199,9 +202,9 @@ fn a_page_that_waited_is_taken_back_when_somebody_takes_the_incident() {
     assert_eq!(world.sent(REST_ENDS)[0], to("ana-hook", NoticeEvent::Escalated, Some("ana")));
 }
 
-/// The collector was away when both levels became due.
+/// The collector was away when both levels became due: one goes out, and the next at its distance.
 #[test]
-fn a_page_that_waits_gives_way_to_one_of_the_same_moment() {
+fn a_page_that_waits_gives_way_to_a_later_one_of_the_same_channel() {
     let (before, _) = FILE.split_once("levels = [").unwrap();
     let levels = "{ after = \"0s\", notify = [\"ops\"] }, { after = \"10m\", notify = [\"user:ana\"] }, { after = \"20m\", notify = [\"ana-hook\"] }";
     let mut world = World::new(&format!("{before}levels = [ {levels} ]\n"));
@@ -209,7 +212,12 @@ fn a_page_that_waits_gives_way_to_one_of_the_same_moment() {
     world.report(60, ProbeState::Down);
     world.report(90, ProbeState::Down);
     assert_eq!(world.sent(100), [to("ops", NoticeEvent::Opened, None)]);
-    assert_eq!(world.sent(1_400), [to("ana-hook", NoticeEvent::Escalated, None)]);
+    assert_eq!(
+        world.sent(1_400),
+        [],
+        "the second level is late and waits for the morning, the third keeps its distance"
+    );
+    assert_eq!(world.sent(2_000), [to("ana-hook", NoticeEvent::Escalated, None)]);
     assert_eq!(world.sent(REST_ENDS), []);
 }
 

@@ -287,14 +287,17 @@ fn an_overdue_level_runs_once_after_a_restart_and_never_after_an_acknowledgement
         }
         drop(world.engine);
         world.engine = on_disk(dir.path());
-        // Back after the level was due: the first look brings it, and the next ones do not.
+        // Back after the level was due: the first looks bring it, and the next ones do not.
         let back = now.plus_us(15 * 60_000_000);
         let mut seen = Vec::new();
         for second in 0..40 {
             let now = back.plus_us(second * 1_000_000);
             world.engine.watch(now).unwrap();
             for message in world.turn(Vec::new(), &[], now).handed {
-                seen.push((second, message.key.channel.clone(), message.notice.event));
+                // Its agent is silent by then: that is another incident.
+                if message.key.incident == incident {
+                    seen.push((second, message.key.channel.clone(), message.notice.event));
+                }
                 world.turn(vec![done(&message, Answer::Taken, now)], &[], now);
             }
         }
@@ -302,7 +305,7 @@ fn an_overdue_level_runs_once_after_a_restart_and_never_after_an_acknowledgement
         if acknowledged {
             assert!(escalated.is_empty(), "{seen:?}");
         } else {
-            assert_eq!(escalated, [&(0, String::from("a"), NoticeEvent::Escalated)], "{seen:?}");
+            assert!(matches!(escalated.as_slice(), [(0..=2, channel, _)] if channel == "a"), "{seen:?}");
         }
     }
 }

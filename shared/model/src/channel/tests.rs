@@ -15,7 +15,7 @@ fn faults(value: Value) -> Vec<String> {
 
 #[test]
 fn the_keys_are_those_of_all_kinds() {
-    let mut keys: BTreeSet<&str> = ["id", "kind", "language"].into();
+    let mut keys: BTreeSet<&str> = ["id", "kind", "language", "agents_after"].into();
     for kind in Way::KINDS {
         let of_kind = Way::keys(kind);
         assert!(!of_kind.is_empty(), "{kind}");
