@@ -91,9 +91,13 @@ pub enum Command {
     /// Prints a one-time link that signs a browser in to the console.
     #[command(
         name = "sign-in",
-        after_help = "Example:\n  sitepulse-collector sign-in\n\nThe link works once, within 15 minutes."
+        after_help = "Examples:\n  sitepulse-collector sign-in\n  sitepulse-collector sign-in --admin\n\nThe link works once, within 15 minutes."
     )]
-    SignIn,
+    SignIn {
+        /// The session may change things too: acknowledge, resolve and comment incidents in the console.
+        #[arg(long)]
+        admin: bool,
+    },
     /// Applies checks, policies, objectives and maintenance windows written as code (TOML), and prints the plan. Idempotent.
     #[command(after_help = "Examples:\n  sitepulse-collector apply checks.toml\n  \
                             sitepulse-collector apply --dry-run checks.toml more.toml\n  \

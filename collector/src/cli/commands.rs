@@ -61,7 +61,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Serve(args) => serve::run(&global, &args).map(|()| Exit::Ok),
         Command::Token { command: TokenCommand::Create(args) } => client_side(token_create(&global, args)),
-        Command::SignIn => client_side(sign_in(&global)),
+        Command::SignIn { admin } => client_side(sign_in(&global, admin)),
         Command::Apply(args) => client_side(apply(&global, args)),
         Command::Agents { command: None } => client_side(agents(&global)),
         Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
@@ -208,9 +208,9 @@ async fn token_create(global: &Global, args: TokenCreateArgs) -> Result<(), Fail
     ))
 }
 
-async fn sign_in(global: &Global) -> Result<(), Failure> {
-    let made: LinkView =
-        with(global, Need::Server, async |client| client.post("/api/v1/sign-in-links", &()).await).await?;
+async fn sign_in(global: &Global, admin: bool) -> Result<(), Failure> {
+    let path = if admin { "/api/v1/sign-in-links?admin=true" } else { "/api/v1/sign-in-links" };
+    let made: LinkView = with(global, Need::Server, async |client| client.post(path, &()).await).await?;
     if global.json {
         print_json(&made)
     } else {

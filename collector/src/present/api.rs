@@ -515,19 +515,26 @@ pub async fn api_token(State(present): State<Present>, request: Body<ApiTokenBod
     Ok(Json(TokenView { token: made.secret, region: None, expires: instant::format(made.credential.expires) }))
 }
 
+/// What a sign-in link is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkQuery {
+    /// Whether its session may change things: take and end incidents, ...
+    #[serde(default)]
+    admin: bool,
+}
+
 /// `POST /api/v1/sign-in-links`
-pub async fn sign_in_link(State(present): State<Present>) -> Answer<Json<LinkView>> {
+pub async fn sign_in_link(State(present): State<Present>, query: Ask<LinkQuery>) -> Answer<Json<LinkView>> {
+    let access = if ask(query)?.admin { Access::Admin } else { Access::Read };
     let Some(console) = present.console_url().map(str::to_string) else {
         return Err(Problem::new(
             Code::Unavailable,
             "there is no console to sign in to: start it with `sitepulse-collector serve`",
         ));
     };
-    // The console only shows things: its sessions need no more than that.
-    let made = present
-        .app()
-        .create_credential(CredentialKind::SignIn, Access::Read, "console", SIGN_IN_US, clock::now())
-        .await?;
+    let made =
+        present.app().create_credential(CredentialKind::SignIn, access, "console", SIGN_IN_US, clock::now()).await?;
     Ok(Json(LinkView {
         url: format!("{}/sign-in?token={}", console.trim_end_matches('/'), made.secret),
         expires: instant::format(made.credential.expires),

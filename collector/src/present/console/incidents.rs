@@ -108,6 +108,8 @@ struct Line {
     at: String,
     who: String,
     what: String,
+    /// Whether somebody wrote it.
+    prose: bool,
     broken: bool,
 }
 
@@ -352,7 +354,13 @@ impl Turn {
 
 impl Line {
     fn of(entry: &EntryView, now: UtcMicros, i: &IncidentTexts) -> Self {
-        Self { at: moment(&entry.at, now), who: who(&entry.author, i), what: (i.entry)(entry), broken: !entry.intact }
+        Self {
+            at: moment(&entry.at, now),
+            who: who(&entry.author, i),
+            what: (i.entry)(entry),
+            prose: entry.action == "comment",
+            broken: !entry.intact,
+        }
     }
 }
 

@@ -50,6 +50,11 @@ fn of(word: &str, texts: &[(&str, &str)]) -> String {
     texts.iter().find(|(known, _)| *known == word).map_or(word, |(_, text)| text).to_owned()
 }
 
+/// A name as people say it: `collector:ana` is ana.
+fn person(name: &str) -> &str {
+    name.strip_prefix("collector:").unwrap_or(name)
+}
+
 fn step_en(step: &StepView) -> String {
     let told = match step.channels.as_slice() {
         [] => "nobody was reached".to_owned(),
@@ -88,7 +93,7 @@ fn step_fr(step: &StepView) -> String {
 fn entry_en(entry: &EntryView) -> String {
     let text = entry.text.as_deref();
     let by = |what: &str| {
-        entry.by.as_ref().map_or_else(|| format!("{what} by the evidence"), |by| format!("{what} by {by}"))
+        entry.by.as_ref().map_or_else(|| format!("{what} by the evidence"), |by| format!("{what} by {}", person(by)))
     };
     match entry.action.as_str() {
         "opened" => format!("Opened, {}", entry.severity.as_deref().unwrap_or_default()),
@@ -113,7 +118,10 @@ fn entry_en(entry: &EntryView) -> String {
 fn entry_fr(entry: &EntryView) -> String {
     let text = entry.text.as_deref();
     let by = |what: &str| {
-        entry.by.as_ref().map_or_else(|| format!("{what} d’après les mesures"), |by| format!("{what} par {by}"))
+        entry
+            .by
+            .as_ref()
+            .map_or_else(|| format!("{what} d’après les mesures"), |by| format!("{what} par {}", person(by)))
     };
     let severity = || (FR.severity)(entry.severity.as_deref().unwrap_or_default());
     match entry.action.as_str() {

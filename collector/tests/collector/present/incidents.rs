@@ -425,3 +425,63 @@ async fn the_command_line_works_without_a_server_and_concludes_nothing_by_itself
     let all = printed(dir, &["incidents", "--all", "--json"]);
     assert_eq!(all.as_array().unwrap().len(), 2, "no agent was called silent meanwhile: {all}");
 }
+
+/// What a sign-in link gives a browser.
+async fn session(bench: &Bench, link: &str) -> String {
+    let link = bench.post(link, &Value::Null).await.json();
+    let path = link["url"].as_str().unwrap().strip_prefix("https://console.example").unwrap().to_owned();
+    let opened = bench.send(super::bench::NETWORK, "GET", &path, &[], "").await;
+    opened.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_console_shows_incidents_to_every_session_and_takes_acts_from_those_that_may() {
+    let bench = Bench::new();
+    let (looks, acts) =
+        (session(&bench, "/api/v1/sign-in-links").await, session(&bench, "/api/v1/sign-in-links?admin=true").await);
+    let empty = bench.get("/incidents").await;
+    assert!(
+        empty.text.contains("Nothing is open") && empty.text.contains("Nobody is told of incidents"),
+        "{}",
+        empty.text
+    );
+    assert_eq!(bench.apply(FILE, json!({})).await.status, StatusCode::OK);
+    let opened =
+        bench.post("/api/v1/incidents", &json!({"title": "<b>Payment provider</b>", "check": "shop"})).await.json();
+    let id = opened["id"].as_str().unwrap();
+    let from = [("origin", "https://console.example"), ("host", "console.example")];
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let send = async |method: &str, path: &str, cookie: &str, body: &str| {
+        let headers = [("cookie", cookie), from[0], from[1], form];
+        bench.send(super::bench::NETWORK, method, path, &headers, body).await
+    };
+    let list = send("GET", "/incidents?lang=fr", &looks, "").await;
+    assert!(list.text.contains("&#60;b&#62;Payment provider") && list.text.contains("ouvert"), "{}", list.text);
+    let page = format!("/incidents/{id}");
+    let seen = send("GET", &page, &looks, "").await;
+    assert!(
+        seen.status == StatusCode::OK && !seen.text.contains("/ack?"),
+        "who may only look is offered nothing: {}",
+        seen.text
+    );
+    assert_eq!(send("POST", &format!("{page}/ack"), &looks, "").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        bench.send(super::bench::NETWORK, "POST", &format!("{page}/ack"), &[], "").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    let evil = [("cookie", acts.as_str()), ("origin", "https://evil.example"), ("host", "console.example"), form];
+    let crossed = bench.send(super::bench::NETWORK, "POST", &format!("{page}/ack"), &evil, "").await;
+    assert_eq!(crossed.status, StatusCode::FORBIDDEN, "another site's form takes nothing");
+
+    assert!(send("GET", &page, &acts, "").await.text.contains("/ack?"));
+    assert_eq!(send("POST", &format!("{page}/ack"), &acts, "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(send("POST", &format!("{page}/ack"), &acts, "").await.status, StatusCode::CONFLICT);
+    let said = send("POST", &format!("{page}/comment?lang=fr"), &acts, "text=On+regarde+%3Cscript%3E").await;
+    assert_eq!(said.headers["location"].to_str().unwrap(), format!("{page}?lang=fr"));
+    assert_eq!(send("POST", &format!("{page}/resolve"), &acts, "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(send("POST", &format!("{page}/burn"), &acts, "").await.status, StatusCode::NOT_FOUND);
+    let over = send("GET", &format!("{page}?lang=fr"), &acts, "").await.text;
+    assert!(over.contains("On regarde &#60;script&#62;") && over.contains("Pris en charge par console"), "{over}");
+    assert!(over.contains("résolu") && over.contains("telles qu’elles ont été écrites"), "{over}");
+    assert_eq!(bench.get("/incidents/20260101-zzzzz").await.status, StatusCode::NOT_FOUND);
+}
