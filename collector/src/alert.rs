@@ -230,7 +230,17 @@ impl Desk {
 
     fn put(&mut self, standing: Standing) {
         let incident = &standing.incident;
-        self.by_key.insert((incident.subject.clone(), incident.kind), incident.id.clone());
+        let key = (incident.subject.clone(), incident.kind);
+        let holder = self.by_key.get(&key).filter(|id| **id != incident.id).and_then(|id| self.standing.get(id));
+        // One that is over gives way to one that is not, or that is newer: people write about it still.
+        let yields = incident.life.state == IncidentState::Resolved
+            && holder.is_some_and(|other| {
+                let other = &other.incident.life;
+                other.state != IncidentState::Resolved || other.suspected_at > incident.life.suspected_at
+            });
+        if !yields {
+            self.by_key.insert(key, incident.id.clone());
+        }
         self.standing.insert(incident.id.clone(), standing);
     }
 
@@ -281,11 +291,11 @@ impl Desk {
     }
 }
 
-/// `20261122-4f7k2`: the day, and five characters of a hash of what, when.
+/// `20261122-4f7k2zq`: the day, and seven characters of a hash of what, when.
 fn incident_id(subject: &str, now: UtcMicros, nonce: u32) -> IncidentId {
     let hash = fnv1a_of(&[subject.as_bytes(), &now.0.to_le_bytes(), &nonce.to_le_bytes()]);
     let day = sitepulse_daemon::instant::format(now).get(..10).unwrap_or_default().replace('-', "");
-    IncidentId(format!("{day}-{}", short(hash, 5)))
+    IncidentId(format!("{day}-{}", short(hash, 7)))
 }
 
 /// So many characters of a hash, 12 at most, that people can read out.

@@ -190,12 +190,24 @@ struct Inner {
 impl App {
     /// Opens the data directory, creating it and the authority when they are missing. Blocks; takes the directory's lock.
     pub fn open(data_dir: &Path, now: UtcMicros) -> Result<Self, OpenError> {
-        Self::open_with(data_dir, signals::Settings::default(), now)
+        Self::open_as(data_dir, signals::Settings::default(), now, true)
     }
 
-    /// [`Self::open`] with what the configuration says of incidents.
+    /// [`Self::open`] with what the configuration says of incidents. The present is not looked at before [`Self::watch`]: messages have links, and where the
+    /// console is must be known.
     pub fn open_with(data_dir: &Path, incidents: signals::Settings, now: UtcMicros) -> Result<Self, OpenError> {
-        Self::open_as(data_dir, incidents, now, true)
+        Self::open_as(data_dir, incidents, now, false)
+    }
+
+    /// Looks at the present from now on.
+    pub async fn watch(&self) {
+        let begin = |engine: &mut Engine| {
+            engine.alert.still = false;
+            engine.alert.touch_all();
+        };
+        if self.inner.writer.run(begin).await.is_err() {
+            tracing::warn!("the collector ends before it began to watch");
+        }
     }
 
     /// As [`Self::open`], for one command while no server runs: nothing is concluded from a present that nobody watches. No incident opens or ends by itself, and

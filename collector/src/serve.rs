@@ -398,6 +398,7 @@ async fn serve_with(
     let notifier = Notifier::from_env();
     let url = http.url();
     app.shared().links.set_console(Some(settings.console.as_deref().unwrap_or(&url)));
+    app.watch().await;
     let router = route::router(Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone()));
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));

@@ -101,9 +101,9 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         let (standing, past) = self.find(id)?;
         let manual = matches!(standing.incident.subject, Subject::Manual(_));
-        if past && matches!(input, Input::Reopen { .. }) {
+        if matches!(input, Input::Reopen { .. }) {
             let key = (standing.incident.subject.clone(), standing.incident.kind);
-            if let Some(other) = self.alert.by_key.get(&key) {
+            if let Some(other) = self.alert.by_key.get(&key).filter(|other| *other != id) {
                 return Err(AppError::Conflict(format!(
                     "incident {id}: another one of the same kind is newer: see to {other}, or open that one again"
                 )));

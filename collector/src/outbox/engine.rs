@@ -248,6 +248,9 @@ fn decide_all(tables: Tables<'_>, done: &[Done], now: UtcMicros) -> Result<Vec<A
         };
         let attempt = Attempt { at: one.began, took_us: one.took_us, outcome, note: one.note.clone() };
         mark(tables, one.message.clone(), &attempt)?;
+        if let (Answer::Later { after_us: Some(_) }, Outcome::Again { at }) = (one.answer, outcome) {
+            stored::leave_alone(tables, &key.channel, at)?;
+        }
         decided.push(attempt);
     }
     Ok(decided)

@@ -41,6 +41,8 @@ pub struct ChannelFigures {
 #[derive(Debug, Default)]
 struct State {
     counts: BTreeMap<String, Counts>,
+    /// Whether the last attempt by each channel went through.
+    last: BTreeMap<String, bool>,
     failing_since: Option<Monotonic>,
 }
 
@@ -61,15 +63,16 @@ impl Deliveries {
             Decision::Again { .. } => counts.retried += 1,
             Decision::GivenUp => counts.dead += 1,
         }
-        match decision {
-            Decision::Delivered => state.failing_since = None,
-            Decision::Again { .. } | Decision::GivenUp => {
-                state.failing_since.get_or_insert_with(clock::monotonic);
-            }
+        // One channel that fails is that channel's trouble; all of them are this collector's.
+        state.last.insert(channel.to_owned(), matches!(decision, Decision::Delivered));
+        if state.last.values().any(|went_through| *went_through) {
+            state.failing_since = None;
+        } else {
+            state.failing_since.get_or_insert_with(clock::monotonic);
         }
     }
 
-    /// Since when no attempt by any channel has gone through, where one was made; `None` after one that did.
+    /// Since when the last attempt of no channel has gone through, where one was made; `None` while one's did.
     pub fn failing_since(&self) -> Option<Monotonic> {
         self.state().failing_since
     }
@@ -92,5 +95,22 @@ impl Deliveries {
                 channel,
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_is_refused_is_no_trouble_of_the_collector_while_another_goes_through() {
+        let deliveries = Deliveries::default();
+        deliveries.note("a", Decision::Delivered);
+        deliveries.note("b", Decision::GivenUp);
+        assert_eq!(deliveries.failing_since(), None);
+        deliveries.note("a", Decision::Again { at: sitepulse_model::time::UtcMicros(0) });
+        assert!(deliveries.failing_since().is_some(), "now none goes through");
+        deliveries.note("b", Decision::Delivered);
+        assert_eq!(deliveries.failing_since(), None);
     }
 }

@@ -205,8 +205,8 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
 
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
-    let pages = ["/", "/agents", "/slos"];
-    method == Method::GET && (pages.contains(&path) || path.starts_with("/checks/"))
+    let (pages, families) = (["/", "/agents", "/slos", "/incidents"], ["/checks/", "/incidents/"]);
+    method == Method::GET && (pages.contains(&path) || families.iter().any(|family| path.starts_with(family)))
 }
 
 /// What every answer carries: nothing may be framed, sniffed, cached or loaded from elsewhere.

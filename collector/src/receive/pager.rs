@@ -13,7 +13,9 @@ const PAGERS_MAX: usize = 2;
 
 /// The agents that do.
 fn chosen(book: &Book) -> Vec<AgentNo> {
-    let living: Vec<&Agent> = book.agents().filter(|agent| !agent.internal && agent.revoked_at.is_none()).collect();
+    let mut living: Vec<&Agent> = book.agents().filter(|agent| !agent.internal && agent.revoked_at.is_none()).collect();
+    // One that is not there pages nobody.
+    living.sort_by_key(|agent| (!agent.presence.is_connected(), agent.number));
     let mut chosen: Vec<&Agent> = Vec::new();
     let elsewhere = |agent: &&&Agent, chosen: &[&Agent]| chosen.iter().all(|one| one.region != agent.region);
     while chosen.len() < PAGERS_MAX {

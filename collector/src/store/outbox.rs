@@ -234,6 +234,16 @@ pub(crate) fn tries(tables: Tables<'_>, key: &DeliveryKey) -> Result<Tries, Stor
     Ok(tries.unwrap_or_default())
 }
 
+/// A provider wants to be left alone until an instant: every message of its channel that waits is due then at the earliest.
+pub(crate) fn leave_alone(tables: Tables<'_>, channel: &str, until: UtcMicros) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(&format!(
+            "UPDATE outbox SET due_us = ?1 WHERE state = {DUE} AND channel_id = ?2 AND due_us < ?1"
+        ))?
+        .execute(params![until.0, channel])?;
+    Ok(())
+}
+
 /// Writes what became of an attempt, with its line in the log. What waited behind a message that is over is due.
 pub(crate) fn mark(tables: Tables<'_>, message: &Message, attempt: &Attempt) -> Result<(), StoreError> {
     set(tables, message)?;

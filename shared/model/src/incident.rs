@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentNo, CheckNo};
 use crate::time::UtcMicros;
 
-/// An incident's id, for people and keys: `20261122-4f7k2`, the day (UTC) it was suspected and five characters.
+/// An incident's id, for people and keys: `20261122-4f7k2zq`, the day (UTC) it was suspected and seven characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct IncidentId(pub String);

@@ -70,9 +70,10 @@ over_http! {
 }
 
 impl Task<'_> {
-    /// The notice in the channel's words.
+    /// The notice in the words of whom it is for, else in the channel's.
     pub(crate) fn letter(&self) -> Letter {
-        Letter::of(self.notice, self.channel.language.as_deref())
+        let theirs = self.notice.context.recipient.as_ref().and_then(|recipient| recipient.language.as_deref());
+        Letter::of(self.notice, theirs.or(self.channel.language.as_deref()))
     }
 
     /// Sends it by its channel's kind.

@@ -134,3 +134,33 @@ fn a_suspicion_that_came_to_nothing_leaves_the_incident_before_it_in_place() {
         .unwrap();
     assert_eq!(flapping, 1, "the fifth edge within half an hour is flapping, whatever was suspected in between");
 }
+
+/// Somebody writes about the incident before, while the next one is open: that one stays the one that evidence is about.
+#[test]
+fn a_comment_on_the_incident_before_opens_nothing_and_it_cannot_be_opened_beside_the_next() {
+    let (mut engine, agent, check) = watched(FILE);
+    let mut ids = Vec::new();
+    let mut told = Vec::new();
+    for slot in 0..40_i64 {
+        let state = if [1, 2].contains(&slot) || (20..30).contains(&slot) { ProbeState::Down } else { ProbeState::Up };
+        report(&mut engine, agent, check, slot.unsigned_abs(), 30 * slot, state);
+        let now = at(30 * slot + 40);
+        for message in engine.lease(now, 10).unwrap() {
+            ids.push(message.key.incident.clone());
+            told.push(message.notice.event);
+            let attempt = Attempt { at: now, took_us: 1, outcome: Outcome::Delivered, note: "HTTP 200".into() };
+            engine.mark(message, &attempt).unwrap();
+        }
+        if slot == 24 {
+            let before = ids[0].clone();
+            let comment = sitepulse_collector::alert::people::Act::Comment { text: "the same again?".into() };
+            engine.act_on(&before, &comment, "ana", now).unwrap();
+            let by = sitepulse_model::incident::machine::Input::Reopen { by: "ana" };
+            let refused = engine.act(&before, by, "ana", now).unwrap_err().to_string();
+            assert!(refused.contains("another one of the same kind is newer"), "{refused}");
+        }
+    }
+    use NoticeEvent::{Opened, Resolved};
+    assert_eq!(told, [Opened, Resolved, Opened, Resolved]);
+    assert!(ids[0] == ids[1] && ids[2] == ids[3] && ids[0] != ids[2], "{ids:?}");
+}

@@ -425,3 +425,22 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
     }
     assert!(crashes_of_all > 100, "{crashes_of_all}");
 }
+
+/// A provider that asks to be left alone means all that goes to it.
+#[test]
+fn retry_after_holds_every_message_of_the_channel() {
+    let mut world = World::over(in_memory(), 3);
+    world.go_down();
+    let now = world.now();
+    let first: Vec<Message> = world.turn(Vec::new(), &[], now).handed;
+    let a = first.iter().find(|message| message.key.channel == "a").unwrap();
+    let b = first.iter().find(|message| message.key.channel == "b").unwrap();
+    let later = done(a, Answer::Later { after_us: Some(60_000_000) }, now);
+    let next = world.turn(vec![later, done(b, Answer::Taken, now)], &[], now).handed;
+    assert_eq!(told(&next), [("b", 1, NoticeEvent::Opened)], "the other channel's go on, this one's wait");
+    let soon = now.plus_us(59_000_000);
+    let next = world.turn(vec![done(&next[0], Answer::Taken, now)], &[], soon).handed;
+    assert_eq!(told(&next), [("b", 1, NoticeEvent::Opened)]);
+    let then = world.turn(Vec::new(), &[&next[0]], now.plus_us(61_000_000)).handed;
+    assert_eq!(told(&then), [("a", 1, NoticeEvent::Opened)]);
+}

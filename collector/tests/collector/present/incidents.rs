@@ -418,8 +418,7 @@ async fn the_command_line_works_without_a_server_and_concludes_nothing_by_itself
     assert_eq!(printed(dir, &["silences", "--json"]), json!([]));
     assert_eq!(printed(dir, &["silences", "--all", "--json"])[0]["state"], "ended");
     let text = String::from_utf8(program(dir, &["incident", &id]).stdout).unwrap();
-    for told in ["History", "Evidence of", "connection_refused", "Resolved by collector:cli", "a cable", "Post-mortem"]
-    {
+    for told in ["History", "Evidence of", "connection_refused", "Resolved by cli", "a cable", "Post-mortem"] {
         assert!(text.contains(told), "{told}: {text}");
     }
     let all = printed(dir, &["incidents", "--all", "--json"]);
@@ -468,6 +467,11 @@ async fn the_console_shows_incidents_to_every_session_and_takes_acts_from_those_
     assert_eq!(
         bench.send(super::bench::NETWORK, "POST", &format!("{page}/ack"), &[], "").await.status,
         StatusCode::UNAUTHORIZED
+    );
+    let stranger = bench.send(super::bench::NETWORK, "GET", &page, &[], "").await;
+    assert!(
+        stranger.status == StatusCode::UNAUTHORIZED && stranger.text.starts_with("<!doctype html>"),
+        "the link of a message leads to the sign-in page"
     );
     let evil = [("cookie", acts.as_str()), ("origin", "https://evil.example"), ("host", "console.example"), form];
     let crossed = bench.send(super::bench::NETWORK, "POST", &format!("{page}/ack"), &evil, "").await;
