@@ -38,8 +38,8 @@ use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::ingest::import::{ImportedHistories, ImportedRecords};
+use crate::outbox::Logged;
 use crate::outbox::figures::ChannelFigures;
-use crate::outbox::{DeliveryKey, Logged};
 use crate::store::{Store, StoreError, StoreOpenError, Tables, outbox as stored_outbox};
 use crate::writer::{Closed, Writer};
 
@@ -458,8 +458,8 @@ impl App {
     }
 
     /// Tries a message again. See [`Engine::retry_delivery`].
-    pub async fn retry_delivery(&self, key: DeliveryKey, now: UtcMicros) -> Result<(), AppError> {
-        self.inner.writer.run(move |engine| engine.retry_delivery(&key, now)).await?
+    pub async fn retry_delivery(&self, key: String, now: UtcMicros) -> Result<(), AppError> {
+        self.inner.writer.run(move |engine| engine.retry_delivery_of(&key, now)).await?
     }
 
     /// Writes down that a channel was tried out.

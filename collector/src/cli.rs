@@ -227,6 +227,18 @@ pub enum Command {
                             Exit codes: 0 ok, 2 no such limit, 6 collector not reached, 8 no such channel."
     )]
     Deliveries(DeliveriesArgs),
+    /// Tries a message again now: one that was given up, or that waits to be tried again.
+    #[command(
+        name = "retry-delivery",
+        after_help = "Examples:\n  sitepulse-collector retry-delivery 20261122-4f7k2zq/1/ops-hook\n\n\
+                            `incident ID` shows the keys of its messages. One that a later message of the incident has overtaken stays as it is.\n\n\
+                            Exit codes: 0 it is tried again, 5 it was delivered, waits for its first try, or is overtaken, 6 collector not reached, 8 no such message."
+    )]
+    RetryDelivery {
+        /// The message: INCIDENT/STEP/CHANNEL.
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
     /// Shows when maintenance windows were, are and will be open, and which checks they cover.
     #[command(
         after_help = "Examples:\n  sitepulse-collector windows\n  sitepulse-collector windows shop --from now --to 2027-01-01\n  \
@@ -1192,6 +1204,7 @@ mod tests {
             "test-channel ops-hook --json",
             "deliveries",
             "deliveries --channel ops-hook --limit 5 --json",
+            "retry-delivery 20261122-4f7k2zq/1/ops-hook --json",
             "windows shop --from -7d --to 2027-01-01 --json",
             "incidents",
             "incidents --all --from -7d --to now --check shop --agent eu-1 --kind down --limit 5 --json",

@@ -79,6 +79,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Channels => client_side(channels::channels(&global)),
         Command::TestChannel(args) => with_exit(channels::test(&global, args)),
         Command::Deliveries(args) => client_side(channels::deliveries(&global, args)),
+        Command::RetryDelivery { key } => client_side(channels::retry(&global, key)),
         Command::Windows(args) => client_side(windows::windows(&global, args)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Incidents(args) => client_side(incidents::incidents(&global, args)),

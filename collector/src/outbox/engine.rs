@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sitepulse_model::delivery::{self, Answer, Decision, PATIENCE_US};
+use sitepulse_model::incident::IncidentId;
 use sitepulse_model::time::UtcMicros;
 
 use super::{Attempt, DeliveryKey, DeliveryState, Message, Outcome};
@@ -197,6 +198,23 @@ impl Engine {
         stored::next_due(self.store.read(), &BTreeSet::new())
     }
 
+    /// [`Self::retry_delivery`] of the message with this key: `INCIDENT/STEP/CHANNEL`.
+    ///
+    /// # Errors
+    /// As there, and when the text is no key.
+    pub fn retry_delivery_of(&mut self, key: &str, now: UtcMicros) -> Result<(), AppError> {
+        let unknown = || AppError::NotFound(format!("there is no message {key:?} (INCIDENT/STEP/CHANNEL)"));
+        let mut parts = key.splitn(3, '/');
+        let (Some(incident), Some(step), Some(channel)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(unknown());
+        };
+        let incident = IncidentId(incident.to_owned());
+        let step = step.parse().map_err(|_| unknown())?;
+        let found = crate::store::incidents::one(self.store.read(), &incident)?.ok_or_else(unknown)?;
+        let key = DeliveryKey { bucket: found.bucket, incident, channel: channel.to_owned(), step };
+        self.retry_delivery(&key, now)
+    }
+
     /// Tries a message again on somebody's behalf, now: a dead letter, or one that waits to be tried again.
     ///
     /// # Errors
@@ -205,6 +223,11 @@ impl Engine {
         let found = stored::standing(self.store.read(), key)?;
         let (state, overtaken) =
             found.ok_or_else(|| AppError::NotFound(format!("there is no message {key} (INCIDENT/STEP/CHANNEL)")))?;
+        if state == DeliveryState::Due && stored::tries(self.store.read(), key)?.count == 0 {
+            return Err(AppError::Conflict(format!(
+                "message {key} waits to be sent for the first time: there is nothing to try again"
+            )));
+        }
         match state {
             DeliveryState::Delivered => return Err(AppError::Conflict(format!("message {key} was delivered"))),
             DeliveryState::Leased => return Err(AppError::Conflict(format!("message {key} is being sent right now"))),

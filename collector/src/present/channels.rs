@@ -145,6 +145,25 @@ pub async fn deliveries(
     Ok(Json(lines.iter().map(delivery).collect()))
 }
 
+/// A message that is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetriedView {
+    /// Its key: `INCIDENT/STEP/CHANNEL`.
+    pub key: String,
+}
+
+/// `POST /api/v1/deliveries/{incident}/{step}/{channel}/retry`: a dead letter, or what waits to be tried again, is tried now.
+pub async fn retry(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    Path((incident, step, channel)): Path<(String, String, String)>,
+) -> Answer<Json<RetriedView>> {
+    let key = format!("{incident}/{step}/{channel}");
+    tracing::info!(message = key, "{} has it tried again", caller.author);
+    present.app().retry_delivery(key.clone(), clock::now()).await?;
+    Ok(Json(RetriedView { key }))
+}
+
 /// `POST /api/v1/channels/{id}/test`: sends once, and answers with what the provider said.
 pub async fn test(
     State(present): State<Present>,

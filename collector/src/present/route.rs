@@ -128,6 +128,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/channels", Scope::Read, channels::channels),
         change("/api/v1/channels/{id}/test", Scope::Admin, channels::test),
         read("/api/v1/deliveries", Scope::Read, channels::deliveries),
+        change("/api/v1/deliveries/{incident}/{step}/{channel}/retry", Scope::Admin, channels::retry),
         read("/api/v1/windows", Scope::Read, windows::windows),
         read("/api/v1/explain", Scope::Read, explain::explain),
         read("/api/v1/results", Scope::Read, results::results),

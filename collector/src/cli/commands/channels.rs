@@ -6,7 +6,7 @@ use super::{print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{DeliveriesArgs, Failure, Global, TestChannelArgs};
-use crate::present::channels::{ChannelView, DeliveryView};
+use crate::present::channels::{ChannelView, DeliveryView, RetriedView};
 use crate::present::figure;
 use crate::present::http::escape;
 
@@ -88,6 +88,16 @@ pub(super) async fn deliveries(global: &Global, args: DeliveriesArgs) -> Result<
         ]);
     }
     print(&table.text())
+}
+
+pub(super) async fn retry(global: &Global, key: String) -> Result<(), Failure> {
+    let parts: Vec<&str> = key.splitn(3, '/').collect();
+    let [incident, step, channel] = parts.as_slice() else {
+        return Err(Failure::new(Exit::Usage, format!("{key:?} is no message: write INCIDENT/STEP/CHANNEL")));
+    };
+    let path = format!("/api/v1/deliveries/{}/{}/{}/retry", escape(incident), escape(step), escape(channel));
+    let told: RetriedView = with(global, Need::Server, async |client| client.post(&path, &()).await).await?;
+    if global.json { print_json(&told) } else { print(&clean(&format!("{} is tried again now.\n", told.key))) }
 }
 
 /// Says where the names are found.

@@ -489,3 +489,36 @@ async fn the_console_shows_incidents_to_every_session_and_takes_acts_from_those_
     assert!(over.contains("résolu") && over.contains("telles qu’elles ont été écrites"), "{over}");
     assert_eq!(bench.get("/incidents/20260101-zzzzz").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_dead_letter_is_tried_again_by_hand() {
+    let bench = Bench::new();
+    assert_eq!(bench.apply(FILE, json!({})).await.status, StatusCode::OK);
+    let id =
+        bench.post("/api/v1/incidents", &json!({"title": "Provider"})).await.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/deliveries/{id}/1/ops-hook/retry");
+    let early = bench.post(&path, &Value::Null).await;
+    assert!(early.status == StatusCode::CONFLICT && early.text.contains("for the first time"), "{}", early.text);
+    let give_up = |engine: &mut Engine| {
+        let now = clock::now();
+        let message = engine.lease(now, 10).unwrap().remove(0);
+        engine
+            .mark(message, &Attempt { at: now, took_us: 1, outcome: Outcome::GivenUp, note: "HTTP 404".into() })
+            .unwrap();
+        assert!(engine.lease(now, 10).unwrap().is_empty());
+    };
+    bench.app.writer().run(give_up).await.unwrap();
+    let read =
+        bench.token(sitepulse_collector::app::CredentialKind::ApiToken, sitepulse_collector::app::Access::Read).await;
+    let bearer = format!("Bearer {read}");
+    let refused = bench.send(super::bench::NETWORK, "POST", &path, &[("authorization", &bearer)], "").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(bench.post(&path, &Value::Null).await.json()["key"], format!("{id}/1/ops-hook"));
+    let again =
+        bench.app.writer().run(|engine| engine.lease(clock::now(), 10).unwrap().remove(0).key.to_string()).await;
+    assert_eq!(again.unwrap(), format!("{id}/1/ops-hook"));
+    for unknown in [format!("{id}/9/ops-hook"), format!("{id}/x/ops-hook"), "20260101-zzzzz/1/ops-hook".into()] {
+        let answer = bench.post(&format!("/api/v1/deliveries/{unknown}/retry"), &Value::Null).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{unknown}: {}", answer.text);
+    }
+}
