@@ -339,7 +339,8 @@ fn killing_a_collector_that_merges_loses_and_doubles_no_record() {
 
 #[test]
 fn a_backup_that_a_kill_meets_is_whole_or_absent() {
-    let mut cluster = filled(12, 2);
+    // Long enough to be met: results take little room.
+    let mut cluster = filled(12, 12);
     let dir = cluster.collector_dir();
     let before = keys(&dir);
     cluster.configure(HASTY);
@@ -360,7 +361,7 @@ fn a_backup_that_a_kill_meets_is_whole_or_absent() {
             names.any(|name| name.contains(&format!("met-{n}.")) && name.ends_with(".partial"))
         };
         wait::until("the backup is under way or done", 60, || if partial() || file.exists() { Ok(()) } else { Err(n) });
-        std::thread::sleep(pause(n, 8));
+        std::thread::sleep(pause(n, 4));
         met += i32::from(!file.exists());
         // Of the collector, and of the command.
         if n % 2 == 0 {
