@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize as _, Deserializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer, Serialize};
 use sitepulse_model::accounting::AccountingPolicy;
 use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference};
@@ -94,7 +95,7 @@ impl<T> Histories<T> {
 }
 
 /// What a kind of object says about itself.
-pub trait Coded: Clone {
+pub trait Coded: Clone + Serialize + DeserializeOwned {
     /// The keys of its table, in the order they are documented.
     const KEYS: &'static [&'static str];
 
@@ -106,10 +107,14 @@ pub trait Coded: Clone {
     ///
     /// # Errors
     /// What the structure cannot take.
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error>;
+    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::deserialize(reader)
+    }
 
     /// As stored, without its version. Two objects are the same where this is.
-    fn json(&self) -> String;
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers always serialize")
+    }
 
     /// Everything that is wrong with its values, but for what it refers to.
     fn faults(&self) -> Vec<Fault>;

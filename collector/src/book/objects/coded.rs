@@ -1,6 +1,5 @@
 //! How each kind of object is written, judged and stored.
 
-use serde::{Deserialize, Deserializer, Serialize};
 use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
 use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference, Referent};
@@ -13,24 +12,12 @@ use sitepulse_model::user::User;
 use super::Coded;
 use crate::{maintenance, oncall, service_hours, slo};
 
-fn stored(object: &impl Serialize) -> String {
-    serde_json::to_string(object).expect("texts and numbers always serialize")
-}
-
 impl Coded for AccountingPolicy {
     const KEYS: &'static [&'static str] =
         &["id", "objective", "maintenance", "unknown", "degraded", "regional", "hours"];
 
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -61,14 +48,6 @@ impl Coded for Slo {
 
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -102,14 +81,6 @@ impl Coded for MaintenanceWindow {
         &self.id
     }
 
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
-    }
-
     fn faults(&self) -> Vec<Fault> {
         maintenance::faults(self)
     }
@@ -137,14 +108,6 @@ impl Coded for Channel {
         &self.id
     }
 
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
-    }
-
     fn faults(&self) -> Vec<Fault> {
         Self::faults(self)
     }
@@ -168,14 +131,6 @@ impl Coded for EscalationPolicy {
         &self.id
     }
 
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
-    }
-
     fn faults(&self) -> Vec<Fault> {
         Self::faults(self)
     }
@@ -197,14 +152,6 @@ impl Coded for Schedule {
 
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -237,14 +184,6 @@ impl Coded for User {
 
     fn id(&self) -> &str {
         &self.id
-    }
-
-    fn read<'de, D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Self::deserialize(reader)
-    }
-
-    fn json(&self) -> String {
-        stored(self)
     }
 
     fn faults(&self) -> Vec<Fault> {
