@@ -616,6 +616,7 @@ impl Engine {
         if told {
             shared.outbox.wake();
         }
+        shared.pulses.incident_changed();
         shared.tick();
         Ok(())
     }

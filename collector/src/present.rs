@@ -35,6 +35,8 @@ pub mod metrics;
 pub mod ping;
 pub mod slo;
 
+pub mod live;
+
 pub mod http;
 
 use std::sync::Arc;
@@ -43,13 +45,14 @@ use sitepulse_daemon::clock;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
-use crate::app::App;
+use crate::app::{App, CredentialKind};
 use crate::book::Book;
+use crate::present::door::Caller;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::Snapshot;
 
 /// How long one snapshot serves, in microseconds.
-const SNAPSHOT_US: u64 = 900_000;
+const SNAPSHOT_US: u64 = 400_000;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +69,7 @@ struct Shared {
     snapshot: Mutex<Option<Cached>>,
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
+    live: live::Live,
 }
 
 /// The snapshot that serves all readers.
@@ -90,8 +94,8 @@ impl Present {
     }
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies };
+        let (slos, latencies, live) = Default::default();
+        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies, live };
         Self { shared: Arc::new(shared) }
     }
 
@@ -113,6 +117,17 @@ impl Present {
     /// Turns true when the server stops.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.shared.stopping.clone()
+    }
+
+    /// What changed, for whoever listens.
+    fn live(&self) -> &live::Live {
+        &self.shared.live
+    }
+
+    /// Whether what a caller came in by still holds.
+    fn still_holds(&self, caller: &Caller) -> bool {
+        let Some(session) = &caller.session else { return true };
+        self.app().verify(CredentialKind::Session, session, clock::now()).is_some()
     }
 
     /// Where judged promises lie.

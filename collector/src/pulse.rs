@@ -26,8 +26,21 @@ impl Pulse {
 /// What must go on.
 #[derive(Debug, Default)]
 pub struct Pulses {
+    incidents: AtomicU64,
     /// The present was looked at, and what came of it is durable.
     pub watched: Pulse,
     /// The dispatcher had a turn.
     pub dispatched: Pulse,
+}
+
+impl Pulses {
+    /// Something of some incident changed.
+    pub(crate) fn incident_changed(&self) {
+        self.incidents.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something of some incident changed, since the start of the process.
+    pub fn incidents(&self) -> u64 {
+        self.incidents.load(Ordering::Relaxed)
+    }
 }

@@ -62,31 +62,46 @@ impl CredentialKind {
 /// What a credential lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
-    /// Look at everything.
-    Read = 1,
-    /// Look and change everything.
-    Admin = 2,
+    /// Look at everything: the role `viewer`.
+    Read,
+    /// And act on what happens: incidents, silences, on-call overrides, suspensions; the role `responder`.
+    Respond,
+    /// And change what is watched: checks, objects as code, weights; the role `editor`.
+    Edit,
+    /// And everything else: agents, secrets, tokens, users; the role `admin`.
+    Admin,
 }
 
 impl Access {
+    /// Every access, each reaches further than those before.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Respond, Self::Edit, Self::Admin];
+
     /// The stored number.
     pub const fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Read => 1,
+            Self::Admin => 2,
+            Self::Respond => 3,
+            Self::Edit => 4,
+        }
     }
 
     /// The access of a stored number.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Read),
-            2 => Some(Self::Admin),
-            _ => None,
-        }
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|access| access.code() == code)
+    }
+
+    /// The access of its text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|access| access.as_str() == text)
     }
 
     /// The text in configuration and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Respond => "respond",
+            Self::Edit => "edit",
             Self::Admin => "admin",
         }
     }

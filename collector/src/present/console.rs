@@ -1,4 +1,4 @@
-//! The console: the page of all checks, kept live by server-sent events that carry its `<main>` rendered anew, and a page a check.
+//! The console: one file a page, [`frame`] around each. Live pages hear of changes by server-sent events ([`crate::present::live`]) and fetch what changed.
 //!
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
@@ -6,12 +6,12 @@
 mod backtest;
 mod check;
 mod explain;
+pub mod frame;
 mod incidents;
 mod latency;
 mod ledger;
 mod policy;
 mod slo;
-mod stream;
 mod vitals;
 
 use askama::Template;
@@ -26,6 +26,9 @@ use sitepulse_model::time::{Span, UtcMicros};
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use explain::explain_page;
+pub use frame::appearance;
+pub(super) use frame::language;
+use frame::{Frame, Place};
 pub use incidents::{act as act_on_incident, incident_page, incidents_page};
 pub use ledger::agents_page;
 pub use slo::slos_page;
@@ -35,7 +38,6 @@ use crate::present::Present;
 use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, secure};
 use crate::present::dto::{AgentView, CheckView, PairView, SuspensionView};
 use crate::present::figure;
-use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::view::{Snapshot, Strip};
@@ -43,48 +45,21 @@ use crate::present::view::{Snapshot, Strip};
 /// How long a console session lasts, in microseconds: 12 hours.
 const SESSION_US: u64 = 12 * 3600 * 1_000_000;
 
-const CSS: &str = include_str!("../../templates/console.css");
-const JS: &str = include_str!("../../templates/console.js");
+const CSS: &str = concat!(
+    include_str!("../../templates/css/tokens.css"),
+    include_str!("../../templates/css/frame.css"),
+    include_str!("../../templates/css/pages.css"),
+);
+const JS: &str = include_str!("../../templates/js/live.js");
 const ICON: &str = include_str!("../../templates/icon.svg");
 
 /// What a page may be asked.
 #[derive(Debug, Default, Deserialize)]
 pub struct PageQuery {
-    lang: Option<String>,
+    pub(super) lang: Option<String>,
     token: Option<String>,
     span: Option<String>,
     policy: Option<String>,
-}
-
-/// A question's parameters, to go on with in another language: `&span=7d&policy=contract`. Empty ones are left out.
-fn kept<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
-    let given =
-        parameters.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)));
-    given.map(|(name, value)| format!("&{name}={}", escape(value))).collect()
-}
-
-impl PageQuery {
-    fn kept(&self) -> String {
-        kept([("span", self.span.as_deref()), ("policy", self.policy.as_deref())])
-    }
-}
-
-/// A page: the frame around its content.
-#[derive(Template)]
-#[template(path = "page.html")]
-struct Page<'a> {
-    t: &'a Texts,
-    lang: Language,
-    title: String,
-    /// Where the page is, without its query.
-    path: String,
-    /// What else the page was asked, for the language switch: see [`kept`].
-    asked: String,
-    /// What is within, rendered.
-    content: String,
-    /// Whether the content is kept live.
-    live: bool,
-    signed_in: bool,
 }
 
 /// The live part of the page.
@@ -178,41 +153,10 @@ struct AgentRow {
 }
 
 /// `GET /`
-pub async fn page(
-    State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
+pub async fn page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
-    let main = Main::of(&snapshot, lang);
-    let title = main.overall.headline.clone();
-    let content = main.render().map_err(|_| broken_template())?;
-    let signed_in = caller.session.is_some();
-    let page =
-        Page { t: lang.texts(), lang, title, path: "/".into(), asked: String::new(), content, live: true, signed_in };
-    html(StatusCode::OK, lang, &page)
-}
-
-/// `GET /events`: the live part again, whenever it changed.
-pub async fn events(
-    State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Response {
-    let lang = language(query.lang.as_deref(), &headers);
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    (headers, stream::body(present, caller.session, lang)).into_response()
-}
-
-/// The live part as text.
-///
-/// # Errors
-/// When the template fails, which only a broken build does.
-fn render_main(snapshot: &Snapshot, lang: Language) -> Answer<String> {
-    Main::of(snapshot, lang).render().map_err(|_| broken_template())
+    let main = Main::of(&snapshot, frame.lang);
+    frame.page(Place::Home, &main.overall.headline, Some("check agent incident figures"), &main)
 }
 
 /// `GET /sign-in?token=...`: spends the one-time link, opens a session, goes on to the console.
@@ -293,13 +237,6 @@ fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue>
     let (name, flag) = if secure(door) { (COOKIE_SECURE, "; Secure") } else { (COOKIE, "") };
     HeaderValue::from_str(&format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{flag}"))
         .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))
-}
-
-pub(super) fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
-    asked.and_then(Language::of_tag).unwrap_or_else(|| {
-        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        Language::negotiate(accepted.unwrap_or_default())
-    })
 }
 
 impl<'a> Main<'a> {

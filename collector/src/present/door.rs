@@ -38,8 +38,37 @@ pub enum Scope {
     Machine,
     /// A session or token that may look.
     Read,
-    /// A token that may change things.
+    /// One that may act on what happens.
+    Respond,
+    /// One that may change what is watched.
+    Edit,
+    /// One that may do everything.
     Admin,
+}
+
+impl Scope {
+    /// Its word in the documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Machine => "machine",
+            Self::Read => "read",
+            Self::Respond => "respond",
+            Self::Edit => "edit",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The access it asks for; `None`: nothing.
+    pub const fn access(self) -> Option<Access> {
+        match self {
+            Self::Public => None,
+            Self::Machine | Self::Read => Some(Access::Read),
+            Self::Respond => Some(Access::Respond),
+            Self::Edit => Some(Access::Edit),
+            Self::Admin => Some(Access::Admin),
+        }
+    }
 }
 
 /// Who asks.
@@ -75,8 +104,11 @@ pub fn authorize(
             "send \"Authorization: Bearer TOKEN\" (from `sitepulse-collector token create --api`), or sign in to the console",
         ));
     };
-    if scope == Scope::Admin && caller.access != Access::Admin {
-        return Err(Problem::new(Code::Forbidden, "this credential may look, but not change anything"));
+    if let Some(needed) = scope.access()
+        && caller.access < needed
+    {
+        let text = format!("this credential reaches as far as {}; this asks for {needed}", caller.access);
+        return Err(Problem::new(Code::Forbidden, text));
     }
     let changes = method != Method::GET && method != Method::HEAD;
     if changes && caller.session.is_some() && !same_origin(headers) {
@@ -163,7 +195,7 @@ fn same_origin(headers: &HeaderMap) -> bool {
 }
 
 /// The value of a cookie.
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(header::COOKIE)
         .iter()

@@ -4,6 +4,7 @@ pub mod alerting;
 pub mod amendments;
 pub mod backtest;
 pub mod explain;
+pub mod frame;
 pub mod incidents;
 pub mod latency;
 pub mod policy;
@@ -16,6 +17,7 @@ use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
+use self::frame::FrameTexts;
 use self::incidents::IncidentTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
@@ -180,6 +182,8 @@ pub struct Texts {
     pub fact_certificate_expires: &'static str,
     /// The words of promises and their error budgets.
     pub alerting: &'static AlertingTexts,
+    /// The words around every page.
+    pub frame: &'static FrameTexts,
     pub slo: &'static SloTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
@@ -317,6 +321,7 @@ pub static EN: Texts = Texts {
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
     alerting: &alerting::EN,
+    frame: &frame::EN,
     slo: &slo::EN,
     latency: &latency::EN,
     policies: &policy::EN,
@@ -506,6 +511,7 @@ pub static FR: Texts = Texts {
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
     alerting: &alerting::FR,
+    frame: &frame::FR,
     slo: &slo::FR,
     latency: &latency::FR,
     policies: &policy::FR,

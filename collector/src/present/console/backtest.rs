@@ -1,14 +1,13 @@
 //! A check's back-test: a form that asks for another policy, and what would have come of it. It works without scripts.
 
 use askama::Template;
-use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::{Page, broken_template, class, html, language};
+use super::class;
+use super::frame::{Frame, Place};
 use crate::present::backtest::{BacktestQuery, BacktestView, ChangeView, EpisodeView, replayed};
-use crate::present::door::Caller;
 use crate::present::dto::SlaView;
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
@@ -28,21 +27,6 @@ pub struct Asked {
     recoveries: String,
     weight: String,
     without: String,
-}
-
-impl Asked {
-    /// For the page in another language.
-    fn kept(&self) -> String {
-        let Self { lang: _, span, quorum, confirmations, recoveries, weight, without } = self;
-        super::kept([
-            ("span", Some(span.as_str())),
-            ("quorum", Some(quorum)),
-            ("confirmations", Some(confirmations)),
-            ("recoveries", Some(recoveries)),
-            ("weight", Some(weight)),
-            ("without", Some(without)),
-        ])
-    }
 }
 
 /// The content of the page.
@@ -90,13 +74,11 @@ struct Row {
 /// `GET /checks/{id}/backtest`
 pub async fn backtest_page(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    frame: Frame,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<Response> {
-    let lang = language(asked.lang.as_deref(), &headers);
-    let t = lang.texts();
+    let (lang, t) = (frame.lang, frame.t);
     if !present.snapshot().await?.checks.iter().any(|check| check.id == id) {
         return Err(Problem::not_found("check", &id));
     }
@@ -110,10 +92,7 @@ pub async fn backtest_page(
     };
     let path = format!("/checks/{id}/backtest");
     let content = Content { t, lang, id: &id, path: &path, asked: &asked, spans: asked.spans(t), refused, found };
-    let content = content.render().map_err(|_| broken_template())?;
-    let title = format!("{} · {id}", t.backtest.title);
-    let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: asked.kept(), content, live: false, signed_in })
+    frame.page(Place::Home, &format!("{} · {id}", t.backtest.title), None, &content)
 }
 
 impl Asked {

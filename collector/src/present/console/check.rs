@@ -1,20 +1,17 @@
 //! One check's page: what each agent found last, phase by phase, and a button that runs it at once.
 
 use askama::Template;
-use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use super::{
-    CheckRow, Page, PageQuery, age, broken_template, class, html, language, latency, ledger, policy, slo, suspension,
-    vitals,
-};
+use super::frame::{Frame, Place};
+use super::{CheckRow, PageQuery, age, broken_template, class, latency, ledger, policy, slo, suspension, vitals};
 use crate::present::api::latency::figures_of;
-use crate::present::door::Caller;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
@@ -108,36 +105,32 @@ pub(super) struct FactRow {
 /// `GET /checks/{id}`
 pub async fn check_page(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    frame: Frame,
     Path(id): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    respond(&present, &caller, lang, &id, &query, None).await
+    respond(&present, &frame, &id, &query, None).await
 }
 
 /// `POST /checks/{id}/run`: the same page with what the agents said.
 pub async fn run_page(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    frame: Frame,
     Path(id): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
     let run = api::run_now(&present, &id, None).await?;
-    respond(&present, &caller, lang, &id, &query, Some(&run)).await
+    respond(&present, &frame, &id, &query, Some(&run)).await
 }
 
 async fn respond(
     present: &Present,
-    caller: &Caller,
-    lang: Language,
+    frame: &Frame,
     id: &str,
     query: &PageQuery,
     run: Option<&RunView>,
 ) -> Answer<Response> {
+    let lang = frame.lang;
     let snapshot = present.snapshot().await?;
     let check = snapshot.checks.iter().find(|check| check.id == id).ok_or_else(|| Problem::not_found("check", id))?;
     let vitals = if check.kind == "web_vitals" {
@@ -172,13 +165,7 @@ async fn respond(
     let sections = Sections { slos, figures: format!("{vitals}{latency}"), amendments, windows };
     let content = Content::of(&snapshot, lang, id, sections, run)?.render().map_err(|_| broken_template())?;
     let content = content + &policy::section(present, id, query.policy.as_deref(), snapshot.now, lang).await?;
-    let (title, path) = (id.to_owned(), format!("/checks/{id}"));
-    let signed_in = caller.session.is_some();
-    html(
-        StatusCode::OK,
-        lang,
-        &Page { t: lang.texts(), lang, title, path, asked: query.kept(), content, live: false, signed_in },
-    )
+    frame.around(StatusCode::OK, Place::Home, id, None, content)
 }
 
 /// The parts of the page that are rendered apart; empty where they have nothing to say.

@@ -4,16 +4,15 @@
 //! holds for what is on the page.
 
 use askama::Template;
-use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use sitepulse_daemon::instant;
 use sitepulse_model::time::UtcMicros;
 
+use super::frame::{Frame, Place};
 use super::policy::{Choice, choices};
-use super::{Page, PageQuery, broken_template, class, clock_text, html, language, vitals};
+use super::{PageQuery, class, clock_text, vitals};
 use crate::present::api::SlaQuery;
-use crate::present::door::Caller;
 use crate::present::dto::SlaView;
 use crate::present::dto::policy::{CountedSecondsView, IntervalCountedView};
 use crate::present::explain::{EvidenceView, ExplainView, IntervalView, VoteView, explained};
@@ -107,13 +106,11 @@ struct VoteRow {
 /// `GET /checks/{id}/explain`
 pub async fn explain_page(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    frame: Frame,
     Path(id): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    let t = lang.texts();
+    let (lang, t) = (frame.lang, frame.t);
     let snapshot = present.snapshot().await?;
     if !snapshot.checks.iter().any(|check| check.id == id) {
         return Err(Problem::not_found("check", &id));
@@ -140,10 +137,7 @@ pub async fn explain_page(
     let policy = policy.filter(|_| choices.iter().any(|choice| choice.chosen)).unwrap_or_default();
     let w = t.explain;
     let content = Content { t, w, lang, id: &id, path: &path, span, spans, policy, choices, refused, found };
-    let content = content.render().map_err(|_| broken_template())?;
-    let title = format!("{} · {id}", w.title);
-    let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: query.kept(), content, live: false, signed_in })
+    frame.page(Place::Home, &format!("{} · {id}", w.title), None, &content)
 }
 
 /// Seconds that were cut from whole microseconds, as those again: they add up without a rest.

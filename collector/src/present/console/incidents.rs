@@ -4,15 +4,16 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::incident::{IncidentId, IncidentState, NoticeEvent, Severity};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Page, PageQuery, broken_template, class as state_class, clock_text, html, language};
+use super::frame::{Frame, Place};
+use super::{class as state_class, clock_text};
 use crate::alert::people::Act;
 use crate::app::{Access, AppError};
 use crate::present::door::Caller;
@@ -132,14 +133,8 @@ pub struct ActForm {
 }
 
 /// `GET /incidents`
-pub async fn incidents_page(
-    State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    let (t, now) = (lang.texts(), clock::now());
+pub async fn incidents_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
+    let (lang, t, now) = (frame.lang, frame.t, clock::now());
     let asked = Asked {
         period: incidents::period(None, None, now),
         resolved: true,
@@ -160,10 +155,7 @@ pub async fn incidents_page(
         silent: !present.app().book().objects().escalations.living().any(|(_, policy)| policy.body.default),
         as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
     };
-    let content = content.render().map_err(|_| broken_template())?;
-    let (title, path) = (t.incidents.incidents.to_owned(), "/incidents".to_owned());
-    let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
+    frame.page(Place::Incidents, t.incidents.incidents, None, &content)
 }
 
 /// What is worst first, then what is open longest.
@@ -176,32 +168,20 @@ fn by_weight(mut open: Vec<&IncidentView>) -> Vec<&IncidentView> {
 }
 
 /// `GET /incidents/{id}`
-pub async fn incident_page(
-    State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    let (t, now) = (lang.texts(), clock::now());
+pub async fn incident_page(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
+    let now = clock::now();
     let found = incidents::one(present.app(), &id, now).await?;
-    let content = One::of(&found, lang, caller.access == Access::Admin, now).render().map_err(|_| broken_template())?;
-    let (title, path) = (format!("{} {id}", t.incidents.incident), format!("/incidents/{id}"));
-    let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
+    let content = One::of(&found, frame.lang, frame.may(Access::Respond), now);
+    frame.page(Place::Incidents, &format!("{} {id}", frame.t.incidents.incident), None, &content)
 }
 
 /// `POST /incidents/{id}/{action}`: `ack`, `resolve`, `reopen` or `comment`; then the page again.
 pub async fn act(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
     Path((id, action)): Path<(String, String)>,
-    Query(query): Query<PageQuery>,
     Form(form): Form<ActForm>,
 ) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
     let act = match action.as_str() {
         "ack" => Act::Acknowledge { by: None },
         "resolve" => Act::Resolve { by: None },
@@ -212,8 +192,7 @@ pub async fn act(
     let (incident, author, now) = (IncidentId(id.clone()), caller.author, clock::now());
     let done = present.app().writer().run(move |engine| engine.act_on(&incident, &act, &author, now));
     done.await.map_err(AppError::from)??;
-    let to = format!("/incidents/{id}?lang={}", lang.tag());
-    let to = HeaderValue::from_str(&to).unwrap_or(HeaderValue::from_static("/incidents"));
+    let to = HeaderValue::from_str(&format!("/incidents/{id}")).unwrap_or(HeaderValue::from_static("/incidents"));
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
 }
 

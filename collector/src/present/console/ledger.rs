@@ -1,15 +1,15 @@
 //! What late data changed of a check, and the page that tells where each agent's runs went.
 
 use askama::Template;
-use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Page, PageQuery, broken_template, clock_text, html, language};
+use super::frame::{Frame, Place};
+use super::{broken_template, clock_text};
 use crate::present::api::amendments::{AmendmentsQuery, page};
-use crate::present::door::Caller;
 use crate::present::dto::amendments::{AmendmentView, ChangeView, LateView, ToldView};
 use crate::present::dto::{AgentView, ConservationView, MissedView};
 use crate::present::problem::Answer;
@@ -152,19 +152,10 @@ fn changed(change: &ChangeView, t: &Texts) -> String {
 }
 
 /// `GET /agents`
-pub async fn agents_page(
-    State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
+pub async fn agents_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
     let agents = present.read(|book| view::agents(book, clock::now())).await?;
-    let content = render(&agents, lang)?;
-    let t = lang.texts();
-    let signed_in = caller.session.is_some();
-    let (title, path) = (t.ledger.runs.to_owned(), "/agents".to_owned());
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
+    let content = render(&agents, frame.lang)?;
+    frame.around(StatusCode::OK, Place::Agents, frame.t.ledger.runs, None, content)
 }
 
 fn render(agents: &[AgentView], lang: Language) -> Answer<String> {

@@ -1,15 +1,15 @@
 //! Promises: a page of all, and on a check's page those that cover it. What a bar shows stands beside it in words.
 
 use askama::Template;
-use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use sitepulse_daemon::instant;
 use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
-use super::{Page, PageQuery, broken_template, clock_text, html, language};
-use crate::present::door::Caller;
+use super::frame::{Frame, Place};
+use super::{broken_template, clock_text};
 use crate::present::dto::slo::{BudgetView, BurnPairView, BurnView, OutcomeView, SloView};
 use crate::present::problem::Answer;
 use crate::present::text::{Language, Texts};
@@ -69,19 +69,10 @@ struct Burning {
 }
 
 /// `GET /slos`
-pub async fn slos_page(
-    State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    let t = lang.texts();
+pub async fn slos_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
     let slos = present.slos().await?;
-    let content = render(slos.iter(), true, lang)?;
-    let (title, path) = (t.slo.title.to_owned(), "/slos".to_owned());
-    let signed_in = caller.session.is_some();
-    html(StatusCode::OK, lang, &Page { t, lang, title, path, asked: String::new(), content, live: false, signed_in })
+    let content = render(slos.iter(), true, frame.lang)?;
+    frame.around(StatusCode::OK, Place::Objectives, frame.t.slo.title, None, content)
 }
 
 /// The promises that cover a check, for its page; empty where there are none.

@@ -104,20 +104,20 @@ impl VerdictSpanOf {
 
 #[test]
 fn nothing_hostile_gets_out_of_its_place() {
-    let text = render_main(&snapshot(), Language::English).unwrap();
+    let text = Main::of(&snapshot(), Language::English).render().unwrap();
     assert!(!text.contains("<script"), "{text}");
     assert!(text.contains("&#34;&#62;&#60;script&#62;"), "{text}");
 }
 
 #[test]
 fn figures_stand_with_their_evidence() {
-    let text = render_main(&snapshot(), Language::English).unwrap();
+    let text = Main::of(&snapshot(), Language::English).render().unwrap();
     assert!(text.contains("99.87 %"), "{text}");
     assert!(text.contains("completeness 98.2 % [98.1 %, 99.9 %]"), "{text}");
     assert!(text.contains("1 check is down"), "{text}");
     // The collector has no evidence for all checks together here, and says so.
     assert!(text.contains("no evidence yet"), "{text}");
-    let french = render_main(&snapshot(), Language::French).unwrap();
+    let french = Main::of(&snapshot(), Language::French).render().unwrap();
     assert!(french.contains("99,87 %") && french.contains("[98,1 %; 99,9 %]"), "{french}");
 }
 

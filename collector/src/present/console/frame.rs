@@ -1,0 +1,252 @@
+//! The frame around every page: who looks, in which language and colours, where in the console they are.
+//!
+//! A handler takes a [`Frame`] as its argument and answers with [`Frame::page`]. The choice of language and colours lies in two
+//! cookies that hold nothing else, so it needs no account; `?lang=fr` in an address outweighs it.
+
+use std::convert::Infallible;
+
+use askama::Template;
+use axum::extract::{Extension, Form, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::{broken_template, html};
+use crate::present::door::{Caller, Door, cookie, secure};
+use crate::present::problem::{Answer, Code, Problem};
+use crate::present::text::{Language, Texts};
+
+/// The reader's language.
+const LANGUAGE_COOKIE: &str = "sitepulse_lang";
+/// The reader's colours.
+const THEME_COOKIE: &str = "sitepulse_theme";
+/// How long a choice is remembered, in seconds: a year.
+const CHOICE_SECONDS: u64 = 365 * 86_400;
+/// A request for the content alone, by the page itself, to stay live.
+const PART: &str = "x-part";
+
+/// A place in the console, as its navigation lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// What there is, at a glance.
+    Home,
+    /// Agents and where their runs went.
+    Agents,
+    /// Incidents.
+    Incidents,
+    /// Service level objectives.
+    Objectives,
+}
+
+impl Place {
+    /// In the order of the navigation.
+    pub const ALL: [Self; 4] = [Self::Home, Self::Incidents, Self::Agents, Self::Objectives];
+
+    /// Where it is.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Home => "/",
+            Self::Agents => "/agents",
+            Self::Incidents => "/incidents",
+            Self::Objectives => "/slos",
+        }
+    }
+
+    /// What it is called.
+    const fn label(self, t: &Texts) -> &'static str {
+        match self {
+            Self::Home => t.frame.home,
+            Self::Agents => t.agents,
+            Self::Incidents => t.incidents.incidents,
+            Self::Objectives => t.slo.short,
+        }
+    }
+}
+
+/// Who looks, and how.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The language.
+    pub lang: Language,
+    /// Its words.
+    pub t: &'static Texts,
+    /// Who asks; nobody on public pages.
+    pub caller: Option<Caller>,
+    /// `light`, `dark`; else as the system says.
+    theme: Option<&'static str>,
+    /// The address of this page without its language, to come back to.
+    back: String,
+    /// Whether the content alone is asked for.
+    part: bool,
+}
+
+struct Choosable {
+    name: &'static str,
+    label: &'static str,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    t: &'a Texts,
+    lang: Language,
+    theme: Option<&'static str>,
+    themes: [Choosable; 3],
+    place: Place,
+    title: &'a str,
+    back: &'a str,
+    /// What is within, rendered.
+    content: String,
+    /// The topics of [`crate::present::live`] that change it.
+    live: Option<&'static str>,
+    signed_in: bool,
+}
+
+impl Frame {
+    fn of(parts: &Parts) -> Self {
+        let asked = parts.uri.query().unwrap_or_default();
+        let given = asked.split('&').find_map(|pair| pair.strip_prefix("lang="));
+        let lang = language(given, &parts.headers);
+        let theme = cookie(&parts.headers, THEME_COOKIE).and_then(theme);
+        let kept: Vec<&str> = asked.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang=")).collect();
+        let path = parts.uri.path();
+        let back = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
+        let (caller, part) = (parts.extensions.get::<Caller>().cloned(), parts.headers.contains_key(PART));
+        Self { lang, t: lang.texts(), caller, theme, back, part }
+    }
+
+    /// Whether who looks may do what asks for this access.
+    pub fn may(&self, access: crate::app::Access) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.access >= access)
+    }
+
+    /// The page. `live`: the topics of [`crate::present::live`], separated by spaces, that change what it shows; a live page's
+    /// content is a row of elements with an id each, which are replaced one by one.
+    ///
+    /// # Errors
+    /// When a template fails, which only a broken build does.
+    pub fn page(
+        &self,
+        place: Place,
+        title: &str,
+        live: Option<&'static str>,
+        content: &impl Template,
+    ) -> Answer<Response> {
+        let content = content.render().map_err(|_| broken_template())?;
+        self.around(StatusCode::OK, place, title, live, content)
+    }
+
+    /// [`Self::page`] around content that is rendered already.
+    ///
+    /// # Errors
+    /// When a template fails, which only a broken build does.
+    pub fn around(
+        &self,
+        status: StatusCode,
+        place: Place,
+        title: &str,
+        live: Option<&'static str>,
+        content: String,
+    ) -> Answer<Response> {
+        if self.part {
+            return Ok((status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], content).into_response());
+        }
+        let (t, f) = (self.t, self.t.frame);
+        let chosen = self.theme.unwrap_or("auto");
+        let themes = [("auto", f.auto), ("light", f.light), ("dark", f.dark)].map(|(name, label)| Choosable {
+            name,
+            label,
+            chosen: name == chosen,
+        });
+        let signed_in = self.caller.as_ref().is_some_and(|caller| caller.session.is_some());
+        let Self { lang, theme, back, .. } = self;
+        let page = Page { t, lang: *lang, theme: *theme, themes, place, title, back, content, live, signed_in };
+        html(status, self.lang, &page)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Frame {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
+
+fn theme(name: &str) -> Option<&'static str> {
+    ["light", "dark"].into_iter().find(|known| *known == name)
+}
+
+/// The language asked for, else chosen before, else the browser's.
+pub fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
+    let chosen = || cookie(headers, LANGUAGE_COOKIE).and_then(Language::of_tag);
+    asked.and_then(Language::of_tag).or_else(chosen).unwrap_or_else(|| {
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Language::negotiate(accepted.unwrap_or_default())
+    })
+}
+
+/// A choice of language or colours.
+#[derive(Debug, Deserialize)]
+pub struct Choice {
+    theme: Option<String>,
+    lang: Option<String>,
+    #[serde(default)]
+    back: String,
+}
+
+/// `POST /appearance`: remembers a choice in a cookie and goes back.
+///
+/// # Errors
+/// On a choice that the console does not offer.
+pub async fn appearance(Extension(door): Extension<Door>, Form(choice): Form<Choice>) -> Answer<Response> {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let flag = if secure(door) { "; Secure" } else { "" };
+    let mut remember = |name: &str, value: Option<&str>| {
+        let (value, seconds) = value.map_or(("", 0), |value| (value, CHOICE_SECONDS));
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{flag}");
+        let value = HeaderValue::from_str(&text).map_err(|_| unknown("choice"))?;
+        response.headers_mut().append(header::SET_COOKIE, value);
+        Ok::<_, Problem>(())
+    };
+    if let Some(name) = &choice.theme {
+        let known = theme(name);
+        if known.is_none() && name != "auto" {
+            return Err(unknown("theme: auto, light or dark"));
+        }
+        remember(THEME_COOKIE, known)?;
+    }
+    if let Some(tag) = &choice.lang {
+        let known = Language::of_tag(tag).ok_or_else(|| unknown("language: en or fr"))?;
+        remember(LANGUAGE_COOKIE, Some(known.tag()))?;
+    }
+    let location = HeaderValue::from_str(here(&choice.back)).unwrap_or(HeaderValue::from_static("/"));
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+fn unknown(what: &str) -> Problem {
+    Problem::new(Code::BadRequest, format!("the console has no such {what}"))
+}
+
+/// A path of this very console; `/` in place of anything else.
+pub fn here(back: &str) -> &str {
+    let local = back.starts_with('/') && !back.starts_with("//") && !back.contains(['\\', '\r', '\n']);
+    if local { back } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        assert_eq!(here("/checks?x=1"), "/checks?x=1");
+        for other in ["https://evil.example", "//evil.example", "/\\evil.example", "", "checks", "/a\r\nSet-Cookie: x"]
+        {
+            assert_eq!(here(other), "/", "{other}");
+        }
+    }
+}

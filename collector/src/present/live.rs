@@ -1,0 +1,308 @@
+//! What changed, told to whoever listens: server-sent events at `/api/v1/events` (scripts) and `/events` (open pages).
+//!
+//! No task runs: the first stream that wakes after a change looks once for all streams, notes each difference as a numbered event,
+//! and every stream hands out those it has not handed out yet. A stream that comes back says its last number (`Last-Event-ID`);
+//! where that lies too far back, `reset` tells it to read everything anew. A stream ends with the server, and with the session or
+//! token it was opened by.
+//!
+//! | topic | says |
+//! |---|---|
+//! | `check` | a check came, went, or got another verdict or suspension |
+//! | `agent` | an agent came, went, connected, was cut off, suspended or got another weight |
+//! | `incident` | something of some incident changed |
+//! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
+//! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
+//! | `reset` | events were missed: read everything anew |
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use sitepulse_daemon::clock;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::present::Present;
+use crate::present::door::Caller;
+use crate::present::dto::{AgentView, CheckView};
+use crate::present::http::stopped;
+use crate::present::view::Snapshot;
+
+/// Least time between two looks of a stream.
+const EVERY_MIN: Duration = Duration::from_millis(250);
+/// States change without any change of the book (a hold runs out): look again after this.
+const EVERY_MAX: Duration = Duration::from_secs(2);
+/// A comment after so long without an event keeps the connection alive, and finds out when nobody listens.
+const QUIET_US: u64 = 15_000_000;
+/// Least time between two `figures`, in microseconds.
+const FIGURES_US: u64 = 10_000_000;
+/// Events that are kept for streams that come back.
+const KEPT_MAX: usize = 4_096;
+/// More differences than these at once are told as a `reset`.
+const BURST_MAX: usize = 512;
+
+/// What streams share.
+#[derive(Debug, Default)]
+pub(super) struct Live(Mutex<Story>);
+
+#[derive(Debug, Default)]
+struct Story {
+    /// Number of the newest event.
+    newest: u64,
+    /// The newest last; consecutive numbers.
+    events: VecDeque<Arc<Event>>,
+    known: Option<Known>,
+}
+
+/// One event.
+#[derive(Debug)]
+struct Event {
+    number: u64,
+    topic: &'static str,
+    data: Value,
+}
+
+/// What was seen last.
+#[derive(Debug)]
+struct Known {
+    version: u64,
+    ticks: u64,
+    incidents: u64,
+    figures_at: u64,
+    checks: BTreeMap<String, Value>,
+    agents: BTreeMap<String, Value>,
+}
+
+fn check_state(check: &CheckView) -> Value {
+    json!({ "check": check.id, "verdict": check.verdict, "since": check.since, "suspended": check.suspended.is_some() })
+}
+
+fn agent_state(agent: &AgentView) -> Value {
+    json!({
+        "agent": agent.name, "region": agent.region, "connected": agent.connected, "weight": agent.weight,
+        "suspended": agent.suspended.is_some(), "revoked": agent.revoked.is_some(),
+    })
+}
+
+/// What is there now, and the names of those that are not any more, as events.
+fn differences(known: &mut BTreeMap<String, Value>, now: BTreeMap<String, Value>, name: &str) -> Vec<Value> {
+    let gone = known.keys().filter(|id| !now.contains_key(*id)).map(|id| json!({ name: id, "gone": true }));
+    let mut found: Vec<Value> = gone.collect();
+    found.extend(now.iter().filter(|(id, state)| known.get(*id) != Some(state)).map(|(_, state)| state.clone()));
+    *known = now;
+    found
+}
+
+impl Story {
+    fn tell(&mut self, topic: &'static str, data: Value) {
+        self.newest += 1;
+        self.events.push_back(Arc::new(Event { number: self.newest, topic, data }));
+        if self.events.len() > KEPT_MAX {
+            self.events.pop_front();
+        }
+    }
+
+    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, incidents: u64, now: u64) {
+        let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
+        let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
+        let Some(mut known) = self.known.take() else {
+            self.known = Some(Known { version, ticks, incidents, figures_at: now, checks, agents });
+            return;
+        };
+        let checks = differences(&mut known.checks, checks, "check");
+        let agents = differences(&mut known.agents, agents, "agent");
+        if checks.len() + agents.len() > BURST_MAX {
+            self.tell("reset", json!({}));
+        } else {
+            checks.into_iter().for_each(|state| self.tell("check", state));
+            agents.into_iter().for_each(|state| self.tell("agent", state));
+        }
+        if std::mem::replace(&mut known.incidents, incidents) != incidents {
+            self.tell("incident", json!({}));
+        }
+        if std::mem::replace(&mut known.version, version) != version {
+            self.tell("objects", json!({ "version": version }));
+        }
+        if known.ticks != ticks && now.saturating_sub(known.figures_at) >= FIGURES_US {
+            (known.ticks, known.figures_at) = (ticks, now);
+            self.tell("figures", json!({}));
+        }
+        self.known = Some(known);
+    }
+
+    /// What came after an event; `None`: that cannot be told any more.
+    fn after(&self, number: u64) -> Option<Vec<Arc<Event>>> {
+        let first = self.events.front().map_or(self.newest + 1, |event| event.number);
+        let known = number <= self.newest && number + 1 >= first;
+        known.then(|| self.events.iter().filter(|event| event.number > number).map(Arc::clone).collect())
+    }
+}
+
+/// One listener.
+struct Listener {
+    present: Present,
+    caller: Caller,
+    ticks: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+    /// The event it heard last; `None` before it heard where the story stands.
+    heard: Option<u64>,
+    /// Where it stood before it was cut off.
+    resumed: Option<u64>,
+    /// When it was told anything last, on the monotonic clock.
+    told: u64,
+}
+
+type Next = Pin<Box<dyn Future<Output = Option<(Listener, Bytes)>> + Send>>;
+
+struct Events {
+    next: Option<Next>,
+}
+
+impl hyper::body::Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(next) = self.next.as_mut() else { return Poll::Ready(None) };
+        match next.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                self.next = None;
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some((listener, bytes))) => {
+                self.next = Some(Box::pin(listen(listener)));
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+        }
+    }
+}
+
+/// `GET /events`, `GET /api/v1/events`
+pub async fn events(
+    State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let listener = Listener {
+        ticks: present.app().subscribe(),
+        stopping: present.stopping(),
+        present,
+        caller,
+        heard: None,
+        resumed: last,
+        told: clock::monotonic().0,
+    };
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, Body::new(Events { next: Some(Box::pin(listen(listener))) })).into_response()
+}
+
+impl Present {
+    /// Looks for all listeners, and what came after an event; without one, where the story stands.
+    async fn heard_since(&self, heard: Option<u64>) -> Option<(u64, Option<Vec<Arc<Event>>>)> {
+        let app = self.app();
+        let ticks = *app.subscribe().borrow();
+        let incidents = app.shared().pulses.incidents();
+        let version = app.book().version();
+        let snapshot = self.snapshot().await.ok()?;
+        let mut live = self.live().0.lock().await;
+        live.look(&snapshot, version, ticks, incidents, clock::monotonic().0);
+        let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));
+        Some((live.newest, after))
+    }
+}
+
+async fn listen(mut listener: Listener) -> Option<(Listener, Bytes)> {
+    loop {
+        let first = listener.heard.is_none();
+        if !first {
+            wait(&mut listener).await?;
+        }
+        if !listener.present.still_holds(&listener.caller) {
+            return None;
+        }
+        let since = listener.heard.or(listener.resumed);
+        let (newest, after) = listener.present.heard_since(since).await?;
+        listener.heard = Some(newest);
+        let mut out = String::new();
+        if first {
+            // Named at once, so that whoever is cut off now comes back to here. Browsers come back after a second.
+            out.push_str(&format!("retry: 1000\nid: {newest}\nevent: hello\ndata: {{}}\n\n"));
+        }
+        match after {
+            None => out.push_str(&format!("id: {newest}\nevent: reset\ndata: {{}}\n\n")),
+            Some(events) => events.iter().for_each(|event| {
+                out.push_str(&format!("id: {}\nevent: {}\ndata: {}\n\n", event.number, event.topic, event.data));
+            }),
+        }
+        let now = clock::monotonic().0;
+        if out.is_empty() && now.saturating_sub(listener.told) >= QUIET_US {
+            out.push_str(": still here\n\n");
+        }
+        if !out.is_empty() {
+            listener.told = now;
+            return Some((listener, Bytes::from(out)));
+        }
+    }
+}
+
+/// Waits until it is worth looking again. `None`: the server stops.
+async fn wait(listener: &mut Listener) -> Option<()> {
+    let Listener { ticks, stopping, .. } = listener;
+    let look = async {
+        sleep(EVERY_MIN).await;
+        // Time running out and a closed channel both mean: look again.
+        drop(timeout(EVERY_MAX - EVERY_MIN, ticks.changed()).await);
+    };
+    tokio::select! {
+        biased;
+        () = stopped(stopping) => None,
+        () = look => Some(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(state: &Story, after: u64) -> Option<Vec<(&'static str, String)>> {
+        state.after(after).map(|events| events.iter().map(|event| (event.topic, event.data.to_string())).collect())
+    }
+
+    #[test]
+    fn what_is_too_long_ago_or_was_never_told_asks_for_a_reset() {
+        let mut state = Story::default();
+        assert_eq!(told(&state, 0), Some(vec![]));
+        assert_eq!(told(&state, 7), None, "a number of another life of the collector");
+        for _ in 0..=KEPT_MAX {
+            state.tell("figures", json!({}));
+        }
+        assert_eq!(told(&state, 0), None);
+        assert_eq!(state.after(1).map(|events| events.len()), Some(KEPT_MAX));
+    }
+
+    #[test]
+    fn what_came_went_and_changed_is_told_and_nothing_else() {
+        let mut known =
+            BTreeMap::from([("a".to_owned(), json!(1)), ("b".to_owned(), json!(1)), ("c".to_owned(), json!(1))]);
+        let now = BTreeMap::from([("a".to_owned(), json!(1)), ("b".to_owned(), json!(2)), ("d".to_owned(), json!(1))]);
+        assert_eq!(
+            differences(&mut known, now.clone(), "check"),
+            [json!({"check": "c", "gone": true}), json!(2), json!(1)]
+        );
+        assert_eq!(known, now);
+        assert!(differences(&mut known, now, "check").is_empty());
+    }
+}
