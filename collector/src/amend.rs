@@ -11,6 +11,9 @@
 //! A kill loses no amendment. When an episode begins for a pair, its first late records bring a row along in their own transaction: up to which arrival
 //! the book was as it was before. A restart replays the records in their order, so the same machine takes the same notes.
 //!
+//! Control events that an agent was given while it was cut off are late data likewise ([`Acts`]): from its instant until it came in, what was told was
+//! told without it. They are told from others by when they came in, which their own rows say, so a kill loses them neither.
+//!
 //! A record of the episode is one whose first slot is not after the pair's `upto`: what was late already when the episode began, and each late
 //! record since. Where an agent comes and goes within one episode, a record in time between two late ones may count as one of them.
 //!
@@ -22,9 +25,10 @@ mod settle;
 use settle::{Deriving, Settled};
 pub(crate) use settle::{STOP_US, TURN_US};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sitepulse_model::amendment::{Touched, late_after_us};
+use sitepulse_model::amendment::{LATE_US_MIN, Touched, late_after_us};
+use sitepulse_model::control::{ControlEvent, EventId, Scope};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
@@ -88,6 +92,36 @@ pub(crate) struct LateRow {
     pub(crate) upto: UtcMicros,
 }
 
+/// Control events of an agent that came in late, as far as they touch a pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Acts {
+    /// Which.
+    pub(crate) ids: BTreeSet<EventId>,
+    /// The instant of the first of them.
+    pub(crate) first: UtcMicros,
+    /// The instant of the last of them.
+    pub(crate) last: UtcMicros,
+    /// When the last of them came in: from here on all was told with them.
+    pub(crate) known_from: UtcMicros,
+}
+
+impl Acts {
+    /// Adds an event that came in at `received`.
+    fn add(acts: &mut Option<Self>, event: &ControlEvent, received: UtcMicros) {
+        let fresh = || Self { ids: BTreeSet::new(), first: event.at, last: event.at, known_from: received };
+        let acts = acts.get_or_insert_with(fresh);
+        acts.ids.insert(event.id.clone());
+        acts.first = acts.first.min(event.at);
+        acts.last = acts.last.max(event.at);
+        acts.known_from = acts.known_from.max(received);
+    }
+}
+
+/// Whether a control event came in so late that something was told without it.
+pub(crate) fn late_act(event: &ControlEvent, received: UtcMicros) -> bool {
+    received.us_since(event.at) > LATE_US_MIN
+}
+
 /// What late records of a pair came in with one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arrived {
@@ -134,6 +168,8 @@ pub(crate) struct LatePair {
     pub(crate) records: u64,
     /// Of what they speak, and the slots that were known of that stretch before.
     pub(crate) stretch: Option<(Touched, Series)>,
+    /// The control events that came in late.
+    pub(crate) acts: Option<Acts>,
 }
 
 impl LatePair {
@@ -197,7 +233,7 @@ impl Desk {
         let mut desk = Self::default();
         let mut replay = Replay::default();
         for row in rows {
-            let pair = LatePair { noted: row.noted, upto: row.upto, records: 0, stretch: None };
+            let pair = LatePair { noted: row.noted, upto: row.upto, records: 0, stretch: None, acts: None };
             desk.episode(row.key.0, now).pairs.insert(row.key.1, pair);
             replay.0.insert(row.key, (row.before_arrival, row.upto));
         }
@@ -252,12 +288,51 @@ impl Desk {
         for (key, arrived) in &arrivals.0 {
             let episode = self.episode(key.0, arrived.received);
             episode.newest = episode.newest.max(arrived.received);
-            let fresh = || LatePair { noted: arrived.noted, upto: arrived.upto, records: 0, stretch: None };
+            let fresh = || LatePair { noted: arrived.noted, upto: arrived.upto, records: 0, stretch: None, acts: None };
             let pair = episode.pairs.entry(key.1).or_insert_with(fresh);
             pair.upto = arrived.upto;
             pair.touch(arrived.touched, arrived.records, series(*key));
         }
         self.plan();
+    }
+
+    /// The row to write with a control event that came in late for a pair, where the pair has none. Nothing of its records is late by that.
+    pub(crate) fn row_of_act(
+        &self,
+        bucket: Bucket,
+        key: PairKey,
+        before: Arrival,
+        received: UtcMicros,
+    ) -> Option<LateRow> {
+        let known = self.pairs(key.0).is_some_and(|pairs| pairs.contains_key(&key.1));
+        (!known).then_some(LateRow { bucket, key, before_arrival: before, noted: received, upto: UtcMicros::MIN })
+    }
+
+    /// Takes in a control event that came in late for a pair and is durable.
+    pub(crate) fn take_act(&mut self, key: PairKey, event: &ControlEvent, received: UtcMicros) {
+        let episode = self.episode(key.0, received);
+        episode.newest = episode.newest.max(received);
+        let fresh = || LatePair { noted: received, upto: UtcMicros::MIN, records: 0, stretch: None, acts: None };
+        Acts::add(&mut episode.pairs.entry(key.1).or_insert_with(fresh).acts, event, received);
+        self.plan();
+    }
+
+    /// Takes in a control event of a restart's replay if it belongs to an episode.
+    pub(crate) fn replay_act(&mut self, event: &ControlEvent, received: UtcMicros) {
+        if !late_act(event, received) {
+            return;
+        }
+        let (agent, only) = match event.scope {
+            Scope::Agent(agent) => (agent, None),
+            Scope::AgentCheck(agent, check) => (agent, Some(check)),
+            Scope::Check(_) => return,
+        };
+        for (check, episode) in &mut self.episodes {
+            let pair = episode.pairs.get_mut(&agent).filter(|pair| pair.noted <= received);
+            if let Some(pair) = pair.filter(|_| only.is_none_or(|only| only == *check)) {
+                Acts::add(&mut pair.acts, event, received);
+            }
+        }
     }
 
     /// Takes in a record of a restart's replay if it belongs to an episode; `series` is what was replayed of its pair so far.

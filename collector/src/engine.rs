@@ -302,8 +302,9 @@ impl Engine {
         for (schedule, key) in crate::store::oncall::feeds(tables)? {
             book.duty_mut().insert_feed(schedule, key);
         }
-        for event in rows::events(tables)? {
-            book.insert_event(event);
+        let events = rows::events(tables)?;
+        for (event, _) in &events {
+            book.insert_event(event.clone());
         }
         let mut newest: HashMap<AgentNo, UtcMicros> = HashMap::new();
         let mut heard = |agent: AgentNo, started: UtcMicros| {
@@ -324,6 +325,7 @@ impl Engine {
         let under_way = amendments::under_way(tables)?;
         let late: Vec<_> = under_way.iter().map(|row| (row.key, row.upto)).collect();
         let (mut amend, replay) = Desk::restore(under_way, now);
+        events.iter().for_each(|(event, received)| amend.replay_act(event, *received));
         let unsealed = crate::store::seal::unsealed(tables, |arrival, agent, record| {
             amend.replay(&replay, arrival, agent, &record, |key, revision| book.known(key, revision));
             if let Record::Result(result) = &record {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sitepulse_model::control::{Change, ControlEvent, EventId, SUSPENSION_US_MAX, Scope};
-use sitepulse_model::id::{AgentName, AgentNo, CheckNo};
+use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
 use super::AppError;
+use crate::amend::{PairKey, Write, late_act};
 use crate::book::Book;
 use crate::engine::Engine;
-use crate::store::{StoreError, rows};
+use crate::store::{StoreError, amendments, rows};
 
 /// Most events of one agent that are kept: beyond it an agent is broken.
 const AGENT_EVENTS_MAX: usize = 10_000;
@@ -85,7 +86,20 @@ impl Engine {
         if new.is_empty() {
             return Ok(());
         }
-        self.store.write(|tables| new.iter().try_for_each(|event| rows::insert_event(tables, event, now)))?;
+        // What was told of a pair since an event's instant was told without it: see [`crate::amend`].
+        let late: Vec<(Bucket, PairKey, &ControlEvent)> = {
+            let book = shared.book();
+            new.iter().filter(|event| late_act(event, now)).flat_map(|event| touched(&book, event)).collect()
+        };
+        let arrival = self.arrival;
+        self.store.write(|tables| {
+            new.iter().try_for_each(|event| rows::insert_event(tables, event, now))?;
+            let rows = late.iter().filter_map(|(bucket, key, _)| self.amend.row_of_act(*bucket, *key, arrival, now));
+            rows.into_iter().try_for_each(|row| amendments::note(tables, Write::Open, &row))
+        })?;
+        for (_, key, event) in &late {
+            self.amend.take_act(*key, event, now);
+        }
         let mut book = shared.book_mut();
         for event in new {
             book.insert_event(event);
@@ -95,6 +109,18 @@ impl Engine {
         shared.tick();
         Ok(())
     }
+}
+
+/// The pairs that an event of an agent is about, with the buckets of their checks.
+fn touched<'e>(book: &Book, event: &'e ControlEvent) -> Vec<(Bucket, PairKey, &'e ControlEvent)> {
+    let (agent, only) = match event.scope {
+        Scope::Agent(agent) => (agent, None),
+        Scope::AgentCheck(agent, check) => (agent, Some(check)),
+        Scope::Check(_) => return Vec::new(),
+    };
+    let checks = book.checks().filter(|check| only.is_none_or(|only| only == check.number));
+    let pairs = checks.filter(|check| check.pairs.contains_key(&agent));
+    pairs.map(|check| (check.bucket(), (check.number, agent), event)).collect()
 }
 
 /// The number after `last` of a row that agents remember by its number. A store made from a backup does not know the numbers given since the backup, agents do: so it is the

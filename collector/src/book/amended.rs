@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sitepulse_model::amendment::{self, Amendment, LateAgent, Touched};
+use sitepulse_model::control::Weight;
 use sitepulse_model::id::{AgentNo, CheckNo, Revision};
 use sitepulse_model::series::Series;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -10,7 +11,7 @@ use sitepulse_model::vote::{self, CheckView, Policy, VerdictSpan, Voter};
 
 use super::backtest::Voted;
 use super::{Book, Check, Filter};
-use crate::amend::LatePair;
+use crate::amend::{Acts, LatePair};
 
 /// That an amendment is kept, and of what time. The amendment itself is in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +45,37 @@ pub(crate) struct Stretch {
     windows: Vec<Span>,
     span: Span,
     /// Who votes: with what is known, and, where some of that came late, what was known without it.
-    voters: Vec<(Voted, Option<Series>)>,
+    voters: Vec<Sitting>,
+    /// From here on all was told with the control events that came late.
+    acts_known: UtcMicros,
     late: Vec<LateAgent>,
     noted: UtcMicros,
     /// How long a piece is.
     piece_us: i64,
+}
+
+/// A voter of a stretch.
+#[derive(Debug)]
+struct Sitting {
+    voted: Voted,
+    /// What was known of its runs, where some came late.
+    before: Option<Series>,
+    /// When it was suspended and what its vote weighed as far as was known, where control events came late.
+    ruled: Option<(Vec<Span>, Vec<(UtcMicros, Weight)>)>,
+}
+
+impl Sitting {
+    /// As it was told; `ruled`: before its late control events were known.
+    fn told(&self, ruled: bool) -> Voter<'_> {
+        let mut voter = self.voted.voter();
+        if let Some(series) = &self.before {
+            voter.series = series;
+        }
+        if let Some((suspended, weights)) = self.ruled.as_ref().filter(|_| ruled) {
+            (voter.suspended, voter.weights) = (suspended.clone(), weights.clone());
+        }
+        voter
+    }
 }
 
 /// Slots of all voters in one piece of a derivation, about: bounds how long one takes, by the most often changing series.
@@ -77,18 +104,18 @@ impl Stretch {
     /// Derives the next piece; whether that was the last.
     pub(crate) fn derive_piece(&self, at: &mut UtcMicros, verdicts: &mut Verdicts) -> bool {
         let from = self.span.from.max(*at);
-        let to = from.plus_us(self.piece_us).min(self.span.to);
+        let mut to = from.plus_us(self.piece_us).min(self.span.to);
+        let ruled = from < self.acts_known;
+        if ruled {
+            to = to.min(self.acts_known);
+        }
         let piece = Span::new(from, to.max(from));
         let derive = |voters: &[Voter<'_>]| -> Vec<VerdictSpan> {
             let view = |life| CheckView { revisions: &self.policies, life };
             self.lives.iter().flat_map(|life| vote::verdicts(&view(*life), voters, &self.windows, piece)).collect()
         };
-        let tells: Vec<Voter<'_>> = self.voters.iter().map(|(voted, _)| voted.voter()).collect();
-        let told = self.voters.iter().map(|(voted, before)| match before {
-            Some(series) => Voter { series, ..voted.voter() },
-            None => voted.voter(),
-        });
-        let told: Vec<Voter<'_>> = told.collect();
+        let tells: Vec<Voter<'_>> = self.voters.iter().map(|one| one.voted.voter()).collect();
+        let told: Vec<Voter<'_>> = self.voters.iter().map(|one| one.told(ruled)).collect();
         join(&mut verdicts.told, derive(&told));
         join(&mut verdicts.tells, derive(&tells));
         *at = to;
@@ -106,7 +133,7 @@ impl Stretch {
 }
 
 impl Book {
-    /// What late records may have changed of a check's verdicts so far; `None` where they changed nothing.
+    /// What late records and control events may have changed of a check's verdicts so far; `None` where they changed nothing.
     pub(crate) fn stretch(&self, check: &Check, late: &BTreeMap<AgentNo, LatePair>, now: UtcMicros) -> Option<Stretch> {
         let life = Span::new(UtcMicros::MIN, UtcMicros::MAX);
         let view = CheckView { revisions: check.policies(), life };
@@ -119,7 +146,11 @@ impl Book {
             .collect();
         let reaches =
             touched.iter().map(|(_, _, series, touched, held)| amendment::reach(&view, series, *touched, held));
-        let span = reaches.reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)))?;
+        let acts = late.iter().filter_map(|(agent, pair)| Some((*agent, pair.acts.as_ref()?)));
+        let acts: BTreeMap<AgentNo, &Acts> = acts.collect();
+        let ruled = acts.values().map(|acts| Span::new(acts.first, acts.known_from));
+        let span =
+            reaches.chain(ruled).reduce(|one, other| Span::new(one.from.min(other.from), one.to.max(other.to)))?;
         let span = span.clip(Span::new(UtcMicros::MIN, now));
         let mut before: BTreeMap<AgentNo, Series> = touched
             .iter()
@@ -127,15 +158,27 @@ impl Book {
                 (*agent, amendment::without(&view, series, *touched, held, span.from))
             })
             .collect();
-        let late_agent = |(agent, pair, _, touched, _): &(AgentNo, &LatePair, &Series, Touched, &Series)| {
-            LateAgent::of(*agent, pair.records, *touched, pair.noted)
-        };
+        let late_agents = late.iter().filter_map(|(agent, pair)| {
+            let acts = pair.acts.as_ref().map(|acts| Touched { first: acts.first, last: acts.last, end: acts.last });
+            let records = pair.stretch.as_ref().map(|(touched, _)| *touched);
+            let count = pair.acts.as_ref().map_or(0, |acts| acts.ids.len() as u64);
+            Some(LateAgent::of(
+                *agent,
+                (pair.records, count),
+                records.into_iter().chain(acts).reduce(Touched::and)?,
+                pair.noted,
+            ))
+        });
         let voters: Vec<_> = self
             .voters(check, &Filter::All)
             .into_iter()
             .map(|(agent, voter)| {
                 let series = amendment::tail(&view, voter.series, span.from);
-                (Voted::of(voter, series), before.remove(&agent))
+                let ruled = acts.get(&agent).map(|acts| {
+                    let known = self.control.without(agent, check.number, &acts.ids);
+                    (known.suspended_spans(agent, check.number), known.weights(agent, check.number))
+                });
+                Sitting { voted: Voted::of(voter, series), before: before.remove(&agent), ruled }
             })
             .collect();
         let slots_us = check.policies().iter().map(|(.., policy)| policy.interval_us).min().unwrap_or(1);
@@ -145,8 +188,9 @@ impl Book {
             lives: check.lives(),
             windows: self.windows(check.number, span).spans().to_vec(),
             span,
-            late: touched.iter().map(late_agent).collect(),
-            noted: touched.iter().map(|(_, pair, ..)| pair.noted).min()?,
+            late: late_agents.collect(),
+            noted: late.values().map(|pair| pair.noted).min()?,
+            acts_known: acts.values().map(|acts| acts.known_from).max().unwrap_or(UtcMicros::MIN),
             piece_us: slots_us.saturating_mul(PIECE_SLOTS / (voters.len() as i64).clamp(1, PIECE_SLOTS)),
             voters,
         })

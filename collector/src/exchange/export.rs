@@ -153,7 +153,7 @@ fn histories_of(tables: Tables<'_>) -> Result<Book, StoreError> {
     for (number, revision) in rows::revisions(tables)? {
         book.insert_revision(number, revision);
     }
-    for event in rows::events(tables)? {
+    for (event, _) in rows::events(tables)? {
         book.insert_event(event);
     }
     for revised in objects::versions(tables)? {

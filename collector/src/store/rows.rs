@@ -470,16 +470,16 @@ pub(crate) fn insert_event(tables: Tables<'_>, event: &ControlEvent, received: U
     Ok(())
 }
 
-/// Every event.
-pub(crate) fn events(tables: Tables<'_>) -> Result<Vec<ControlEvent>, StoreError> {
+/// Every event, and when it came in.
+pub(crate) fn events(tables: Tables<'_>) -> Result<Vec<(ControlEvent, UtcMicros)>, StoreError> {
     let mut statement = tables.prepare(
-        "SELECT author, number, at_us, scope, agent_no, check_no, change, until_us, weight, reason FROM control_event \
+        "SELECT author, number, at_us, scope, agent_no, check_no, change, until_us, weight, reason, received_us FROM control_event \
          ORDER BY at_us, author, number",
     )?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
-        out.push(event(row)?);
+        out.push((event(row)?, UtcMicros(row.get(10)?)));
     }
     Ok(out)
 }

@@ -2,7 +2,8 @@
 //!
 //! A record is *late* when it comes in after its own hold is over (`interval x 2 + timeout` after its slot, see [`crate::timeline`]), and a minute at
 //! least: all the time it can speak for is past, and was told as unknown, or by other agents alone. What comes in earlier only
-//! settles the edge of the present.
+//! settles the edge of the present. So is a control event late that an agent was given while it was cut off, when it comes in more than
+//! [`LATE_US_MIN`] after its instant: it applies from its instant on, and what was told of the time since was told without it.
 //!
 //! Late records change no verdict outside of their [`reach`], so nothing else is derived again. What was told before is derived, not kept:
 //! the slots that the late records' stretch held, put between those before and after it (see [`without`]).
@@ -226,12 +227,20 @@ pub struct LateAgent {
     pub agent: u32,
     /// How many of its records were late; a range of missed runs is one.
     pub records: u64,
-    /// The first slot they speak of.
+    /// How many of its suspensions, resumptions and weights were late.
+    #[serde(default, skip_serializing_if = "none")]
+    pub acts: u64,
+    /// The first instant they speak of: a slot, or a control event's.
     pub first_us: i64,
-    /// The last slot they speak of.
+    /// The last instant they speak of.
     pub last_us: i64,
     /// How old the first one was when the agent began to be late.
     pub behind_us: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A [`Change`] with the stable texts of its verdicts and causes.
@@ -271,11 +280,12 @@ impl StoredTold {
 }
 
 impl LateAgent {
-    /// An agent whose late records speak of `touched`, the first of them noted at `noted`.
-    pub const fn of(agent: AgentNo, records: u64, touched: Touched, noted: UtcMicros) -> Self {
+    /// An agent whose late records and control events speak of `touched`, the first of them noted at `noted`.
+    pub const fn of(agent: AgentNo, (records, acts): (u64, u64), touched: Touched, noted: UtcMicros) -> Self {
         Self {
             agent: agent.0,
             records,
+            acts,
             first_us: touched.first.0,
             last_us: touched.last.0,
             behind_us: noted.us_since(touched.first),

@@ -3,7 +3,7 @@
 //! An event applies from its own instant on and never rewrites the past. Two sides may give events while cut off from each other;
 //! the union is ordered by time, then author, then number, so every side folds the same history and nobody's event is lost.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -417,6 +417,19 @@ impl ControlLog {
     /// One scope's suspensions in order; stretches do not overlap.
     pub fn suspensions_of(&self, scope: Scope) -> &[Suspension] {
         self.scopes.get(&scope).map_or(&[], |folded| &folded.suspensions)
+    }
+
+    /// The events that touch `check` on `agent`, but for these: what was known before they came in.
+    #[must_use]
+    pub fn without(&self, agent: AgentNo, check: CheckNo, left_out: &BTreeSet<EventId>) -> Self {
+        let mut known = Self::new();
+        for scope in pair_scopes(agent, check) {
+            let Some(folded) = self.scopes.get(&scope) else { continue };
+            for ((at, id), change) in folded.events.iter().filter(|((_, id), _)| !left_out.contains(id)) {
+                known.insert(ControlEvent { id: id.clone(), at: *at, scope, change: change.clone() });
+            }
+        }
+        known
     }
 
     /// Every suspension that touches `check` on `agent`, scope by scope: the agent's, the pair's, the check's.

@@ -77,7 +77,12 @@ fn bounds(figures: &FiguresView) -> String {
 
 fn late(late: &LateView) -> String {
     let records = if late.records == 1 { "1 record".to_owned() } else { format!("{} records", late.records) };
-    format!("{}: {records}, up to {} late", late.agent, figure::coarse(late.behind_seconds, "d"))
+    let acts = match late.acts {
+        0 => String::new(),
+        1 => ", 1 control event".to_owned(),
+        more => format!(", {more} control events"),
+    };
+    format!("{}: {records}{acts}, up to {} late", late.agent, figure::coarse(late.behind_seconds, "d"))
 }
 
 /// One amendment, whole.

@@ -108,6 +108,7 @@ impl AmendmentRow {
             agent: late.agent.clone(),
             note: (t.ledger.late_records)(
                 &figure::count(late.records),
+                late.acts,
                 &figure::coarse(late.behind_seconds, t.slo.day),
             ),
         };

@@ -47,9 +47,11 @@ pub struct LateView {
     pub region: String,
     /// How many of its records were late.
     pub records: u64,
-    /// The first slot they speak of.
+    /// How many suspensions, resumptions and weights, given on its machine while it was cut off, were late.
+    pub acts: u64,
+    /// The first instant they speak of.
     pub first: String,
-    /// The last slot they speak of.
+    /// The last instant they speak of.
     pub last: String,
     /// How old the first one was when the agent began to be late.
     pub behind_seconds: f64,

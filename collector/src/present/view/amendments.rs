@@ -36,6 +36,7 @@ fn late_view(book: &Book, late: &LateAgent) -> LateView {
         agent: agent.map_or_else(|| format!("#{}", late.agent), |agent| agent.name.to_string()),
         region: agent.map_or_else(String::new, |agent| agent.region.to_string()),
         records: late.records,
+        acts: late.acts,
         first: instant::format(UtcMicros(late.first_us)),
         last: instant::format(UtcMicros(late.last_us)),
         behind_seconds: late.behind_us as f64 / 1e6,

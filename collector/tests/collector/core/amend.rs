@@ -3,6 +3,7 @@
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_model::amendment::{Amendment, LateAgent};
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{ProbeState, Record};
 use sitepulse_wire::message::Entry;
@@ -137,6 +138,7 @@ fn a_drained_backlog_is_one_amendment_with_the_figures_before_and_after() {
         agent: probe.agent.0,
         // The last run before the agent was back still held when it came in.
         records: 12 * 120 - 1,
+        acts: 0,
         first_us: at(CUT).0,
         last_us: at(BACK - 2 * STEP).0,
         behind_us: (12 * HOUR + 10) * SECOND,
@@ -418,4 +420,99 @@ fn a_long_derivation_goes_on_in_pieces_and_what_comes_late_meanwhile_is_of_the_n
     let told = amendments(&mut engine);
     assert_eq!((told[0].2.late[0].records, told[0].2.after.down_us), (3, expected[1].2.after.down_us));
     assert_eq!(open_rows(&mut engine), 0);
+}
+
+/// An event that an agent was given on its own machine.
+fn act(probe: &Probe, number: u64, second: i64, change: Change) -> ControlEvent {
+    let id = EventId { author: format!("agent:{}", probe.name), number };
+    ControlEvent { id, at: at(second), scope: Scope::Agent(probe.agent), change }
+}
+
+#[test]
+fn a_weight_given_while_cut_off_amends_what_was_told_without_it() {
+    let amended = |killed: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = on_disk(dir.path());
+        let mut sees = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+        let mut blind = Probe::enrol(&mut engine, "us-east", "us-east-1");
+        engine.apply(vec![definition("shop")], &options(), START).unwrap();
+        let check = CheckNo(1);
+        for second in (0..3 * HOUR).step_by(STEP as usize) {
+            let seen = sees.runs(&engine, check, second..second + 1);
+            let up = blind.entries(&engine, vec![result(check, second, ProbeState::Up)]);
+            for (probe, entries) in [(&sees, seen), (&blind, up)] {
+                take(&mut engine, probe.job(second + STEP, entries));
+            }
+        }
+        let prompt = act(&blind, 1, 3 * HOUR - 50, Change::Weight(Weight::parse("1").unwrap()));
+        engine.take_agent_events(blind.agent, vec![prompt], at(3 * HOUR)).unwrap();
+        assert_eq!((engine.next_settle(), open_rows(&mut engine)), (None, 0), "within a minute nothing is late");
+        // Since second 1000 nobody was to listen to this agent; the collector hears of it two hours later.
+        let late = act(&blind, 2, 1000, Change::Weight(Weight::parse("0").unwrap()));
+        engine.take_agent_events(blind.agent, vec![late.clone()], at(3 * HOUR)).unwrap();
+        assert_eq!(open_rows(&mut engine), 1);
+        if killed {
+            drop(engine);
+            engine = on_disk(dir.path());
+        }
+        assert_eq!(engine.settle(at(3 * HOUR + 400), killed).unwrap(), 1);
+        assert_eq!(open_rows(&mut engine), 0);
+        engine.take_agent_events(blind.agent, vec![late], at(4 * HOUR)).unwrap();
+        assert_eq!(engine.next_settle(), None, "what comes again is no late data");
+        (amendments(&mut engine).remove(0).2, blind.agent)
+    };
+    let (amendment, blind) = amended(false);
+    assert_eq!(amended(true).0, amendment);
+    assert_eq!((amendment.from_us, amendment.to_us), (at(1000).0, at(3 * HOUR).0));
+    let behind_us = (3 * HOUR - 1000) * SECOND;
+    let told = at(1000).0;
+    let late = LateAgent { agent: blind.0, records: 0, acts: 1, first_us: told, last_us: told, behind_us };
+    assert_eq!(amendment.late, [late]);
+    // Half of the votes were no majority; alone, the other agent's was.
+    assert_eq!((amendment.before.down_us, amendment.before.regional_us), (0, 600 * SECOND));
+    assert_eq!((amendment.after.down_us, amendment.after.regional_us), (600 * SECOND, 0));
+    let [change] = &amendment.changes[..] else { panic!("{:?}", amendment.changes) };
+    assert_eq!((change.before.verdict.as_str(), change.after.verdict.as_str()), ("regional", "down"));
+    assert_eq!((change.from_us, change.to_us), (at(2 * HOUR).0, at(2 * HOUR + 600).0));
+}
+
+#[test]
+fn a_suspension_and_the_backlog_of_one_absence_are_one_amendment_whatever_is_killed() {
+    let amended = |kill_after: Option<usize>| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = on_disk(dir.path());
+        let mut probe = Probe::enrol(&mut engine, "eu-west", "eu-west-1");
+        engine.apply(vec![definition("shop")], &options(), START).unwrap();
+        in_time(&mut engine, &mut probe, CheckNo(1), 0..CUT);
+        let until = at(2 * HOUR + 300);
+        let pause = Change::Suspend { until, reason: "cable".into() };
+        let events = vec![act(&probe, 1, 2 * HOUR - 600, pause)];
+        engine.take_agent_events(probe.agent, events, at(BACK + 2)).unwrap();
+        let kill = |engine: &mut Engine| {
+            let old = std::mem::replace(engine, in_memory());
+            drop(old);
+            *engine = on_disk(dir.path());
+        };
+        if kill_after == Some(0) {
+            kill(&mut engine);
+        }
+        for (index, job) in drain(&engine, &mut probe, CheckNo(1)).into_iter().enumerate() {
+            take(&mut engine, job);
+            if kill_after == Some(index + 1) {
+                kill(&mut engine);
+            }
+        }
+        assert_eq!(engine.settle(at(BACK + 400), kill_after.is_some()).unwrap(), 1, "killed after {kill_after:?}");
+        amendments(&mut engine)
+    };
+    let never = amended(None);
+    let [(_, _, amendment)] = &never[..] else { panic!("{never:?}") };
+    assert_eq!((amendment.late[0].acts, amendment.late[0].records), (1, 12 * 120 - 1));
+    // The site was down for ten minutes, of which the agent was to be silent for the first five.
+    assert_eq!((amendment.before.down_us, amendment.after.down_us), (0, 300 * SECOND));
+    assert_eq!(amendment.after.unknown.suspended_us, 900 * SECOND);
+    assert_eq!(amendment.before.unknown.suspended_us, 0);
+    for kill_after in 0..=6 {
+        assert_eq!(amended(Some(kill_after)), never, "killed after {kill_after}");
+    }
 }
