@@ -61,7 +61,14 @@ struct Sitting {
     /// What was known of its runs, where some came late.
     before: Option<Series>,
     /// When it was suspended and what its vote weighed as far as was known, where control events came late.
-    ruled: Option<(Vec<Span>, Vec<(UtcMicros, Weight)>)>,
+    ruled: Option<Ruled>,
+}
+
+/// What control events say of a voter.
+#[derive(Debug)]
+struct Ruled {
+    suspended: Vec<Span>,
+    weights: Vec<(UtcMicros, Weight)>,
 }
 
 impl Sitting {
@@ -71,8 +78,8 @@ impl Sitting {
         if let Some(series) = &self.before {
             voter.series = series;
         }
-        if let Some((suspended, weights)) = self.ruled.as_ref().filter(|_| ruled) {
-            (voter.suspended, voter.weights) = (suspended.clone(), weights.clone());
+        if let Some(known) = self.ruled.as_ref().filter(|_| ruled) {
+            (voter.suspended, voter.weights) = (known.suspended.clone(), known.weights.clone());
         }
         voter
     }
@@ -176,7 +183,8 @@ impl Book {
                 let series = amendment::tail(&view, voter.series, span.from);
                 let ruled = acts.get(&agent).map(|acts| {
                     let known = self.control.without(agent, check.number, &acts.ids);
-                    (known.suspended_spans(agent, check.number), known.weights(agent, check.number))
+                    let suspended = known.suspended_spans(agent, check.number);
+                    Ruled { suspended, weights: known.weights(agent, check.number) }
                 });
                 Sitting { voted: Voted::of(voter, series), before: before.remove(&agent), ruled }
             })
