@@ -6,6 +6,8 @@
 //!
 //! Architecture invariant: a task lives only while a probe runs; between runs a check is one entry of a map and one of the schedule.
 
+mod answer;
+mod durable;
 pub mod handle;
 pub mod keeper;
 pub mod lag;
@@ -27,20 +29,19 @@ use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
 use sitepulse_model::schedule::{Action, HostLimit, MissedSlots, Plan, Scheduler};
 use sitepulse_model::time::UtcMicros;
-use sitepulse_probe::network::Witness;
 use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
-use sitepulse_wire::message::Status;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use self::handle::{ASKS_MAX, Ask, EngineHandle, Handover, Link};
+use self::durable::{Noted, Settled, Wanted};
+use self::handle::{ASKS_MAX, Ask, EngineHandle, Link};
 use self::keeper::Keeper;
 use self::lag::Punctuality;
-use crate::control::view::{Last, SpoolView};
-use crate::control::{self, Answer, Desk, Live, Request};
-use crate::pager::{self, News};
-use crate::secrets::{SecretValues, Vault};
+use crate::control;
+use crate::control::view::Last;
+use crate::pager::News;
+use crate::secrets::Vault;
 use crate::spool::policy::{PendingRecord, Transitions};
 use crate::spool::schema::OpenSlots;
 use crate::spool::writer::{Begun, Figures, Gone, SpoolHandle, Submission};
@@ -189,32 +190,6 @@ struct Done {
     /// For [`Scheduler::finished`].
     host: u64,
     result: ProbeResult,
-}
-
-/// An assignment that is not taken yet.
-struct Wanted {
-    revision: u64,
-    checks: Vec<AssignedCheck>,
-    due: clock::Monotonic,
-    /// People know that the disk refused it.
-    told: bool,
-}
-
-/// Whether the state file names the spool's incarnation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Noted {
-    Yes,
-    Saving,
-    No { again: clock::Monotonic },
-}
-
-/// What became of something that had to be durable.
-enum Settled {
-    Assigned { assignment: Assignment, refusal: Option<(String, bool)> },
-    Events { events: Vec<ControlEvent>, refusal: Option<String>, reply: Option<oneshot::Sender<Vec<EventId>>> },
-    Answered { answer: Box<Answer>, event: Option<ControlEvent>, reply: oneshot::Sender<Answer> },
-    Noted { incarnation: Incarnation, durable: bool },
-    Acked(Option<UtcMicros>),
 }
 
 struct Entry {
@@ -482,306 +457,6 @@ impl Engine {
         let record = Record::Result(result);
         let keep = self.transitions.keep(&record);
         self.pending.records.push(PendingRecord { bucket, keep, record });
-    }
-
-    fn answer(&mut self, ask: Ask) -> Result<(), EngineError> {
-        match ask {
-            Ask::Handover(reply) => {
-                let handover = Handover {
-                    identity: self.identity.clone(),
-                    addresses: self.addresses.clone(),
-                    events: self.unacked.values().cloned().collect(),
-                    assignment_revision: self.revision,
-                };
-                drop(reply.send(handover));
-            }
-            Ask::Assign { revision, checks } => {
-                self.wanted = Some(Wanted { revision, checks, due: clock::monotonic(), told: false });
-            }
-            Ask::StoreEvents { events, reply } => {
-                let (good, bad): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.validate().is_ok());
-                for event in bad {
-                    tracing::warn!(
-                        author = event.id.author,
-                        number = event.id.number,
-                        "a control event is invalid and ignored"
-                    );
-                }
-                self.store_events(good, Some(reply));
-            }
-            Ask::EventsAcked(ids) => {
-                for id in &ids {
-                    self.unacked.remove(id);
-                }
-                self.keeper.write(move |state| state.mark_acked(&ids));
-            }
-            Ask::StoreAddresses(addresses) => {
-                if self.addresses != addresses {
-                    self.addresses.clone_from(&addresses);
-                    self.keeper.write(move |state| state.save_addresses(&addresses));
-                }
-            }
-            Ask::StoreSecrets(secrets) => {
-                // At once: a disk that takes nothing costs them with the next restart alone.
-                self.use_secrets(&secrets);
-                let vault = self.vault.clone();
-                self.keeper.run(move |state| vault.store(state, &secrets));
-            }
-            Ask::RunNow { check, reply } => self.run_now(&check, reply),
-            Ask::StoreCertificate { certificate_der, expires } => {
-                self.identity.certificate_der.clone_from(&certificate_der);
-                self.identity.certificate_expires = expires;
-                self.keeper.write(move |state| state.save_certificate(&certificate_der, expires));
-                tracing::info!("the certificate was renewed until {}", sitepulse_daemon::instant::format(expires));
-            }
-            Ask::Clock { offset_us, uncertainty_us } => {
-                self.clock = Some((offset_us, uncertainty_us));
-                self.spool.set_provenance(provenance(self.clock))?;
-            }
-            Ask::Link(link) => {
-                self.tools.network.collector_link(link.pulse.clone().map(|pulse| pulse as Arc<dyn Witness>));
-                self.pager.send_modify(|news| news.connected = link.collector.is_some());
-                self.link = link;
-            }
-            Ask::Status(reply) => {
-                // At most a second old; a disk that hangs must not hold up the schedule.
-                let figures = self.figures.borrow().clone();
-                let status = Status {
-                    spool_records: figures.stats.records + figures.queued as u64,
-                    spool_bytes: figures.stats.bytes,
-                    spool_oldest: figures.stats.oldest,
-                    in_flight: u32::try_from(self.scheduler.in_flight()).unwrap_or(u32::MAX),
-                    ..Status::default()
-                };
-                drop(reply.send(status));
-            }
-            Ask::Control { request, reply } => self.answer_person(request, reply),
-        }
-        Ok(())
-    }
-
-    /// Hands out the secrets: to the probes, and the order that is among them to the pager.
-    fn use_secrets(&mut self, secrets: &SecretValues) {
-        let (order, values) = pager::split(secrets.clone());
-        self.tools.secrets.replace(values.0);
-        self.pager.send_modify(|news| news.order = order);
-    }
-
-    /// Answers the command line on the state file's thread, which alone may store an order.
-    fn answer_person(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
-        let (identity, log, now) = (self.identity.clone(), self.log.clone(), clock::now());
-        let checks: Vec<_> = self.checks.values().map(|entry| (entry.summary.clone(), entry.last.clone())).collect();
-        // At most a second old.
-        let spool = SpoolView::of(&self.figures.borrow(), self.spool_bytes_max);
-        let live = Some(Live {
-            collector: self.link.collector.clone(),
-            trouble: self.link.trouble.clone(),
-            in_flight: self.scheduler.in_flight(),
-            clock: self.clock,
-            lag_us: self.punctuality.lag(clock::monotonic()),
-            missed: self.punctuality.missed_by_cause(),
-            shed: self.scheduler.shed_slots(),
-            waiting: self.scheduler.waiting(),
-        });
-        let settle = self.settle.clone();
-        self.keeper.run(move |state| {
-            let checks = checks.iter().map(|(summary, last)| (&**summary, last.as_ref())).collect();
-            let mut desk = Desk { identity: &identity, state, log: &log, checks, spool, live };
-            let (answer, event) = control::answer(&request, &mut desk, now);
-            drop(settle.send(Settled::Answered { answer: Box::new(answer), event, reply }));
-        });
-    }
-
-    /// What the state file's thread and the spool have to say.
-    fn settle(&mut self, settled: Settled) {
-        match settled {
-            Settled::Assigned { assignment, refusal: None } => self.take_assignment(assignment),
-            Settled::Assigned { assignment, refusal: Some((reason, told)) } => {
-                self.storing = None;
-                if !told {
-                    tracing::warn!(
-                        "{reason}; the new assignment is not taken yet, it is tried again every few seconds"
-                    );
-                }
-                let due = clock::monotonic().plus_us(RETRY_US);
-                let Assignment { revision, checks, .. } = assignment;
-                // A newer one goes before.
-                self.wanted.get_or_insert(Wanted { revision, checks, due, told: true });
-            }
-            Settled::Events { events, refusal: None, reply } => {
-                let ids = events.iter().map(|event| event.id.clone()).collect();
-                for event in events {
-                    self.log.insert(event);
-                }
-                if let Some(reply) = reply {
-                    drop(reply.send(ids));
-                }
-            }
-            Settled::Events { events, refusal: Some(reason), reply } => {
-                if let Some(reply) = reply {
-                    tracing::warn!(
-                        "{reason}; the collector's orders are not taken yet, it is tried again every few seconds"
-                    );
-                    // Unacknowledged, they come again with the next connection; they need not wait for it.
-                    drop(reply.send(Vec::new()));
-                }
-                for event in events {
-                    if self.refused.len() < REFUSED_MAX {
-                        self.refused.insert(event.id.clone(), event);
-                    }
-                }
-                self.refused_again = clock::monotonic().plus_us(RETRY_US);
-            }
-            Settled::Answered { answer, event, reply } => {
-                if let Some(event) = event {
-                    self.log.insert(event.clone());
-                    self.unacked.insert(event.id.clone(), event.clone());
-                    // Without a connection it waits in the state file.
-                    drop(self.local_events.send(event));
-                }
-                drop(reply.send(*answer));
-            }
-            Settled::Noted { incarnation, durable } => {
-                self.noted = if durable && incarnation == self.incarnation {
-                    Noted::Yes
-                } else {
-                    Noted::No { again: clock::monotonic().plus_us(RETRY_US) }
-                };
-            }
-            Settled::Acked(until) => {
-                self.acked_saving = false;
-                self.acked_until = until.or(self.acked_until);
-            }
-        }
-    }
-
-    fn store_events(&self, events: Vec<ControlEvent>, reply: Option<oneshot::Sender<Vec<EventId>>>) {
-        let settle = self.settle.clone();
-        self.keeper.run(move |state| {
-            let refusal = state.save_events(&events, true).err().map(|error| error.to_string());
-            drop(settle.send(Settled::Events { events, refusal, reply }));
-        });
-    }
-
-    /// Tries the orders again that the disk did not take.
-    fn store_refused(&mut self, now: clock::Monotonic) {
-        if !self.refused.is_empty() && now >= self.refused_again {
-            let events = std::mem::take(&mut self.refused);
-            self.store_events(events.into_values().collect(), None);
-        }
-    }
-
-    /// Stores the newest assignment that is not taken yet, from this instant on. What was due before belongs to the old one, durably.
-    ///
-    /// The old one goes on meanwhile, but the spool hears nothing of it until the new one is stored or refused: a kill in between then finds
-    /// each slot either before the frontier, or missed once under whichever of the two is in the file.
-    fn store_assignment(&mut self, monotonic: clock::Monotonic) -> Result<(), EngineError> {
-        if self.storing.is_some() {
-            return Ok(());
-        }
-        let Some(Wanted { revision, checks, told, .. }) = self.wanted.take_if(|wanted| wanted.due <= monotonic) else {
-            return Ok(());
-        };
-        let now = clock::now();
-        let actions = self.scheduler.handle_now(now, clock::monotonic().0);
-        self.carry_out(actions);
-        self.send_all(now)?;
-        self.storing = Some(now);
-        let mut since = BTreeMap::new();
-        for check in &checks {
-            // The schedule keeps the place of a check that keeps its slots.
-            let same = self.checks.get(&check.number).is_some_and(|entry| {
-                entry.summary.id == check.definition.id
-                    && entry.summary.plan.lattice.interval_us == check.definition.interval_us
-            });
-            let known = self.since.get(&check.number).filter(|_| same);
-            since.insert(check.number, known.copied().unwrap_or(now.plus_us(1)));
-        }
-        let assignment = Assignment { revision, checks, since };
-        let (spool, keeper, settle) = (self.spool.clone(), self.keeper.clone(), self.settle.clone());
-        self.tasks.spawn("assignment", async move {
-            if !matches!(spool.flush().await, Ok(true)) {
-                let refusal = Some(("the disk takes nothing".to_owned(), told));
-                drop(settle.send(Settled::Assigned { assignment, refusal }));
-                return;
-            }
-            keeper.run(move |state| {
-                let refusal = state.save_assignment(&assignment).err().map(|error| (error.to_string(), told));
-                drop(settle.send(Settled::Assigned { assignment, refusal }));
-            });
-        });
-        Ok(())
-    }
-
-    /// Runs an assignment that is stored, from the instant it was stored for.
-    fn take_assignment(&mut self, assignment: Assignment) {
-        let from = self.storing.take().unwrap_or_else(clock::now);
-        let mut entries = BTreeMap::new();
-        let mut pool = Pool::default();
-        for check in assignment.checks {
-            let number = check.number;
-            let summary = Summary::of(&check, &self.identity.name);
-            let kept = self.checks.remove(&number).filter(|entry| *entry.summary == summary);
-            entries.insert(number, kept.unwrap_or_else(|| Entry::new(&check, summary, &mut pool)));
-        }
-        let gone = std::mem::replace(&mut self.checks, entries);
-        self.retired.extend(gone.into_iter().map(|(number, entry)| (number, entry.bucket)));
-        self.since = assignment.since;
-        self.revision = assignment.revision;
-        let checks = &self.checks;
-        self.transitions.retain(|check| checks.contains_key(check));
-        let actions = self.scheduler.assign(&self.plans(), from);
-        self.carry_out(actions);
-        tracing::info!("{} checks are assigned (revision {})", self.checks.len(), self.revision);
-    }
-
-    /// When the spool's file was damaged while running, tells what may be lost; remembers the new one once that is durable.
-    fn note_spool(&mut self, now: clock::Monotonic) -> Result<(), EngineError> {
-        let incarnation = self.figures.borrow().stats.incarnation;
-        if incarnation != self.incarnation {
-            self.incarnation = incarnation;
-            let checks = self.checks.values().map(|entry| (entry.summary.plan, entry.bucket));
-            let records = recovery::lost(checks, &self.since, self.acked_until, clock::now());
-            self.spool.submit(Submission { records, ..Submission::default() })?;
-            if self.noted != Noted::Saving {
-                self.noted = Noted::No { again: now };
-            }
-        }
-        if !matches!(self.noted, Noted::No { again } if again <= now) {
-            return Ok(());
-        }
-        self.noted = Noted::Saving;
-        let (spool, keeper, settle) = (self.spool.clone(), self.keeper.clone(), self.settle.clone());
-        self.tasks.spawn("spool note", async move {
-            if !matches!(spool.flush().await, Ok(true)) {
-                drop(settle.send(Settled::Noted { incarnation, durable: false }));
-                return;
-            }
-            keeper.run(move |state| {
-                let durable = state.save_spool_incarnation(incarnation).is_ok();
-                drop(settle.send(Settled::Noted { incarnation, durable }));
-            });
-        });
-        Ok(())
-    }
-
-    /// Keeps a lower bound of what is acknowledged, in case the spool is damaged.
-    fn remember_acked(&mut self, now: clock::Monotonic) {
-        if self.acked_saving || now.us_since(self.acked_saved) < ACKED_EVERY_US {
-            return;
-        }
-        self.acked_saved = now;
-        self.acked_saving = true;
-        let oldest = self.figures.borrow().stats.oldest;
-        let until = oldest.unwrap_or(UtcMicros::MAX).min(clock::now()).plus_us(-SLOT_LAG_US_MAX);
-        let settle = self.settle.clone();
-        self.keeper.run(move |state| {
-            let saved = state.save_acked_until(until);
-            if let Err(error) = &saved {
-                tracing::warn!("{error}");
-            }
-            drop(settle.send(Settled::Acked(saved.ok().map(|()| until))));
-        });
     }
 }
 

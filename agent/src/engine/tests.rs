@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::handle::CheckName;
 use super::run_now::RUN_NOW_MAX;
 use super::*;
+use crate::control::{Answer, Request};
 use crate::secrets::SecretValues;
 use crate::spool::writer;
 use crate::spool::{FILE_NAME, Limits, Spool};
