@@ -97,7 +97,7 @@ pub async fn backtest_page(
 ) -> Answer<Response> {
     let lang = language(asked.lang.as_deref(), &headers);
     let t = lang.texts();
-    if !present.snapshot().await?.checks.iter().any(|check| check.id == id) {
+    if present.snapshot().await?.check(&id).is_none() {
         return Err(Problem::not_found("check", &id));
     }
     let answer = match asked.query(&id) {

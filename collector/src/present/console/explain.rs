@@ -115,7 +115,7 @@ pub async fn explain_page(
     let lang = language(query.lang.as_deref(), &headers);
     let t = lang.texts();
     let snapshot = present.snapshot().await?;
-    if !snapshot.checks.iter().any(|check| check.id == id) {
+    if snapshot.check(&id).is_none() {
         return Err(Problem::not_found("check", &id));
     }
     let (span, us) = vitals::span_of(query.span.as_deref());
