@@ -14,6 +14,8 @@ mod policy;
 mod slo;
 mod vitals;
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -412,7 +414,7 @@ fn bars(strip: &Strip) -> Vec<Bar> {
 }
 
 impl AgentRow {
-    fn of(agent: &AgentView, checks: &[CheckView], now: UtcMicros, t: &Texts) -> Self {
+    fn of(agent: &AgentView, checks: &[Arc<CheckView>], now: UtcMicros, t: &Texts) -> Self {
         let (class, connection) = if agent.revoked.is_some() {
             ("maintenance", t.revoked)
         } else if agent.internal && agent.connected {
@@ -450,7 +452,7 @@ impl AgentRow {
 }
 
 /// The agent's own suspension; else those of single checks on it.
-fn agent_suspension(agent: &AgentView, checks: &[CheckView], t: &Texts) -> String {
+fn agent_suspension(agent: &AgentView, checks: &[Arc<CheckView>], t: &Texts) -> String {
     if agent.suspended.is_some() {
         return suspension(agent.suspended.as_ref(), t);
     }
