@@ -10,6 +10,7 @@ pub mod frame;
 mod incidents;
 mod latency;
 mod ledger;
+pub mod parts;
 mod policy;
 mod slo;
 mod vitals;
@@ -51,8 +52,9 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/tokens.css"),
     include_str!("../../templates/css/frame.css"),
     include_str!("../../templates/css/pages.css"),
+    include_str!("../../templates/css/parts.css"),
 );
-const JS: &str = include_str!("../../templates/js/live.js");
+const JS: &str = concat!(include_str!("../../templates/js/live.js"), include_str!("../../templates/js/dialog.js"));
 const ICON: &str = include_str!("../../templates/icon.svg");
 
 /// What a page may be asked.
