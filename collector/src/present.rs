@@ -18,6 +18,7 @@ pub mod explain;
 pub mod figure;
 pub mod groups;
 pub mod incidents;
+pub mod kpi;
 pub mod oncall;
 pub mod policy;
 pub mod problem;
@@ -66,6 +67,7 @@ struct Shared {
     snapshot: Mutex<Option<Cached>>,
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
+    kpis: kpi::Shelf,
 }
 
 /// The snapshot that serves all readers.
@@ -91,7 +93,8 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies };
+        let kpis = kpi::Shelf::default();
+        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies, kpis };
         Self { shared: Arc::new(shared) }
     }
 
@@ -118,6 +121,11 @@ impl Present {
     /// Where judged promises lie.
     fn slo_shelf(&self) -> &slo::Shelf {
         &self.shared.slos
+    }
+
+    /// Where the SLA of the KPI banner lies.
+    fn kpi_shelf(&self) -> &kpi::Shelf {
+        &self.shared.kpis
     }
 
     /// Where the latencies of `/metrics` lie.

@@ -5,6 +5,7 @@ pub mod amendments;
 pub mod backtest;
 pub mod explain;
 pub mod incidents;
+pub mod kpi;
 pub mod latency;
 pub mod policy;
 pub mod slo;
@@ -17,6 +18,7 @@ use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
 use self::incidents::IncidentTexts;
+use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
@@ -181,6 +183,7 @@ pub struct Texts {
     /// The words of promises and their error budgets.
     pub alerting: &'static AlertingTexts,
     pub slo: &'static SloTexts,
+    pub kpi: &'static KpiTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -318,6 +321,7 @@ pub static EN: Texts = Texts {
     fact_certificate_expires: "Certificate expires",
     alerting: &alerting::EN,
     slo: &slo::EN,
+    kpi: &kpi::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -507,6 +511,7 @@ pub static FR: Texts = Texts {
     fact_certificate_expires: "Expiration du certificat",
     alerting: &alerting::FR,
     slo: &slo::FR,
+    kpi: &kpi::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,
