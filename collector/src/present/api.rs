@@ -3,6 +3,7 @@
 pub mod amendments;
 pub mod exchange;
 pub mod incidents;
+pub mod kpi;
 pub mod latency;
 pub mod silences;
 pub mod slo;

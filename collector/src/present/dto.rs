@@ -5,6 +5,7 @@
 pub mod amendments;
 pub mod exchange;
 pub mod incidents;
+pub mod kpi;
 pub mod oncall;
 pub mod policy;
 pub mod slo;

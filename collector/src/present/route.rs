@@ -146,6 +146,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
         read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
+        read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         read("/api/v1/backtest", Scope::Read, backtest::backtest),
         read("/api/v1/history", Scope::Read, api::history),
         read("/api/v1/oncall", Scope::Read, oncall::oncall),

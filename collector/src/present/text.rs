@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod explain;
 pub mod frame;
 pub mod incidents;
+pub mod kpi;
 pub mod latency;
 pub mod policy;
 pub mod slo;
@@ -19,6 +20,7 @@ use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
 use self::frame::FrameTexts;
 use self::incidents::IncidentTexts;
+use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
@@ -185,6 +187,7 @@ pub struct Texts {
     /// The words around every page.
     pub frame: &'static FrameTexts,
     pub slo: &'static SloTexts,
+    pub kpi: &'static KpiTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -323,6 +326,7 @@ pub static EN: Texts = Texts {
     alerting: &alerting::EN,
     frame: &frame::EN,
     slo: &slo::EN,
+    kpi: &kpi::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -513,6 +517,7 @@ pub static FR: Texts = Texts {
     alerting: &alerting::FR,
     frame: &frame::FR,
     slo: &slo::FR,
+    kpi: &kpi::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,
