@@ -10,7 +10,8 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
 use super::frame::{Frame, Place};
-use super::{CheckRow, PageQuery, age, broken_template, class, latency, ledger, policy, slo, suspension, vitals};
+use super::row::CheckRow;
+use super::{PageQuery, age, broken_template, class, latency, ledger, policy, slo, suspension, vitals};
 use crate::present::api::latency::figures_of;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::problem::{Answer, Problem};
@@ -179,8 +180,8 @@ struct Sections {
 impl<'a> Content<'a> {
     fn of(snapshot: &Snapshot, lang: Language, id: &str, sections: Sections, run: Option<&RunView>) -> Answer<Self> {
         let t = lang.texts();
-        let list::Row { check, strip } = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
-        let row = CheckRow::of(check, strip, snapshot.now, t);
+        let list::Row { check, .. } = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
+        let row = CheckRow::of(check, snapshot.now, t);
         let render = |card: Card<'_>| card.render().map_err(|_| broken_template());
         let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), snapshot.now, t)?);
         let runs = run.map(|run| run.runs.iter().map(|run| render(Card::ran(run, t)?)).collect::<Answer<_>>());
