@@ -189,6 +189,15 @@ pub enum Command {
                             Exit codes: 0 ok, 6 collector not reached, 8 no such objective."
     )]
     Slo(SloArgs),
+    /// Shows how things stand: availability of all checks, open incidents, maintenance debt, and how long critical incidents took.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector kpi\n  sitepulse-collector kpi --period 30d --zone Europe/Paris\n  \
+                            sitepulse-collector kpi --period 7d --json\n\n\
+                            7d and 30d are days of the calendar: they reach back to the same time on the wall. The change is against as many days before.\n\
+                            Terms of the debt that nothing tells of yet are shown as absent; they are not 0.\n\n\
+                            Exit codes: 0 ok, 2 no such period or zone, 6 collector not reached."
+    )]
+    Kpi(KpiArgs),
     /// Replays a check's evidence under another policy: which incidents would have opened, and which pages would be spared or missed.
     #[command(after_help = "Examples:\n  sitepulse-collector backtest --check shop --confirmations 3 --from -30d\n  \
                             sitepulse-collector backtest --check shop --quorum \"agents >= 2\" --recoveries 2 --from -7d --json\n  \
@@ -800,6 +809,17 @@ pub struct SloArgs {
     /// The budget left at the end of each day of the period.
     #[arg(long, requires = "id")]
     pub history: bool,
+}
+
+/// `kpi`
+#[derive(Debug, Clone, Args)]
+pub struct KpiArgs {
+    /// 24h, 7d or 30d.
+    #[arg(long, value_name = "PERIOD", default_value = "24h")]
+    pub period: String,
+    /// The IANA time zone whose days are counted [default: UTC].
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
 }
 
 /// `backtest`

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod figure;
 pub mod groups;
 pub mod incidents;
+pub mod kpi;
 pub mod oncall;
 pub mod policy;
 pub mod problem;
@@ -70,6 +71,7 @@ struct Shared {
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
     live: live::Live,
+    kpis: kpi::Shelf,
 }
 
 /// The snapshot that serves all readers.
@@ -94,8 +96,9 @@ impl Present {
     }
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let (slos, latencies, live) = Default::default();
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies, live };
+        let (slos, latencies, live, kpis) = Default::default();
+        let snapshot = Mutex::new(None);
+        let shared = Shared { app, console_url, sender, stopping, snapshot, slos, latencies, live, kpis };
         Self { shared: Arc::new(shared) }
     }
 
@@ -133,6 +136,11 @@ impl Present {
     /// Where judged promises lie.
     fn slo_shelf(&self) -> &slo::Shelf {
         &self.shared.slos
+    }
+
+    /// Where the SLA of the KPI banner lies.
+    fn kpi_shelf(&self) -> &kpi::Shelf {
+        &self.shared.kpis
     }
 
     /// Where the latencies of `/metrics` lie.

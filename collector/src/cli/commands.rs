@@ -8,6 +8,7 @@ mod exchange;
 mod explain;
 mod groups;
 mod incidents;
+mod kpi;
 mod latency;
 mod on_demand;
 mod oncall;
@@ -74,6 +75,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Policies => client_side(policy::policies(&global)),
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
+        Command::Kpi(args) => client_side(kpi::kpi(&global, args)),
         Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
         Command::Latency(args) => client_side(latency::latency(&global, args)),
         Command::Channels => client_side(channels::channels(&global)),

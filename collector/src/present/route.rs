@@ -89,6 +89,7 @@ pub fn routes() -> Vec<Route> {
         read("/assets/console.css", Scope::Public, console::css),
         read("/assets/console.js", Scope::Public, console::js),
         read("/assets/icon.svg", Scope::Public, console::icon),
+        read("/checks", Scope::Read, console::checks_page),
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/slos", Scope::Read, console::slos_page),
@@ -146,6 +147,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
         read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
+        read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         read("/api/v1/backtest", Scope::Read, backtest::backtest),
         read("/api/v1/history", Scope::Read, api::history),
         read("/api/v1/oncall", Scope::Read, oncall::oncall),
@@ -208,7 +210,7 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
 
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
-    let (pages, families) = (["/", "/agents", "/slos", "/incidents"], ["/checks/", "/incidents/"]);
+    let (pages, families) = (["/", "/checks", "/agents", "/slos", "/incidents"], ["/checks/", "/incidents/"]);
     method == Method::GET && (pages.contains(&path) || families.iter().any(|family| path.starts_with(family)))
 }
 

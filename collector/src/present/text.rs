@@ -3,9 +3,12 @@
 pub mod alerting;
 pub mod amendments;
 pub mod backtest;
+pub mod checks;
 pub mod explain;
 pub mod frame;
+pub mod home;
 pub mod incidents;
+pub mod kpi;
 pub mod latency;
 pub mod policy;
 pub mod slo;
@@ -16,9 +19,12 @@ use sitepulse_model::record::{FactKey, Phase};
 use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
+use self::checks::ChecksTexts;
 use self::explain::ExplainTexts;
 use self::frame::FrameTexts;
+use self::home::HomeTexts;
 use self::incidents::IncidentTexts;
+use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
@@ -184,7 +190,12 @@ pub struct Texts {
     pub alerting: &'static AlertingTexts,
     /// The words around every page.
     pub frame: &'static FrameTexts,
+    /// The words of the overview.
+    pub home: &'static HomeTexts,
+    /// The words of the list of checks.
+    pub list: &'static ChecksTexts,
     pub slo: &'static SloTexts,
+    pub kpi: &'static KpiTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -322,7 +333,10 @@ pub static EN: Texts = Texts {
     fact_certificate_expires: "Certificate expires",
     alerting: &alerting::EN,
     frame: &frame::EN,
+    home: &home::EN,
+    list: &checks::EN,
     slo: &slo::EN,
+    kpi: &kpi::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -512,7 +526,10 @@ pub static FR: Texts = Texts {
     fact_certificate_expires: "Expiration du certificat",
     alerting: &alerting::FR,
     frame: &frame::FR,
+    home: &home::FR,
+    list: &checks::FR,
     slo: &slo::FR,
+    kpi: &kpi::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

@@ -8,6 +8,7 @@ mod channels;
 mod checks;
 mod heartbeats;
 mod incidents;
+mod kpi;
 mod latency;
 mod objects;
 mod oncall;

@@ -31,6 +31,8 @@ const PART: &str = "x-part";
 pub enum Place {
     /// What there is, at a glance.
     Home,
+    /// Checks.
+    Checks,
     /// Agents and where their runs went.
     Agents,
     /// Incidents.
@@ -41,12 +43,13 @@ pub enum Place {
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 4] = [Self::Home, Self::Incidents, Self::Agents, Self::Objectives];
+    pub const ALL: [Self; 5] = [Self::Home, Self::Checks, Self::Incidents, Self::Agents, Self::Objectives];
 
     /// Where it is.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Home => "/",
+            Self::Checks => "/checks",
             Self::Agents => "/agents",
             Self::Incidents => "/incidents",
             Self::Objectives => "/slos",
@@ -57,6 +60,7 @@ impl Place {
     const fn label(self, t: &Texts) -> &'static str {
         match self {
             Self::Home => t.frame.home,
+            Self::Checks => t.checks,
             Self::Agents => t.agents,
             Self::Incidents => t.incidents.incidents,
             Self::Objectives => t.slo.short,

@@ -313,7 +313,7 @@ pub struct TimesView {
 }
 
 /// Incidents that are open or acknowledged, by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OpenNowView {
     /// Critical ones.
     pub critical: u64,

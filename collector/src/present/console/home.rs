@@ -1,0 +1,467 @@
+//! The overview: how things stand in four figures, what to do first, and each group at a glance. Empty, it leads to the first check
+//! and the first agent.
+//!
+//! What it costs does not grow with the number of checks that are well: groups are counted, and of what is wrong the worst is shown.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use serde::Deserialize;
+use sitepulse_daemon::clock;
+use sitepulse_model::sla::Together;
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::Verdict;
+
+use super::frame::{Frame, Place};
+use super::parts::{Chip, Chips, Sparkline, Stat, StatLine};
+use super::row::{age, class, clock_text};
+use crate::app::Access;
+use crate::present::dto::incidents::IncidentView;
+use crate::present::dto::kpi::KpiView;
+use crate::present::dto::slo::SloView;
+use crate::present::dto::{AgentView, CheckView};
+use crate::present::http::escape;
+use crate::present::kpi::banner::{Banner, Tile};
+use crate::present::kpi::period::Period;
+use crate::present::problem::Answer;
+use crate::present::text::Texts;
+use crate::present::view::list::{Facets, Totals, WORST_FIRST, verdict};
+use crate::present::view::{Snapshot, Strip};
+use crate::present::{Present, figure, incidents};
+use crate::store::incidents::Asked as AskedIncidents;
+
+/// Things to do that are shown.
+const TODO_MAX: usize = 12;
+/// Of one kind: incidents may be many, and the rest is to be seen too.
+const TODO_OF_KIND_MAX: usize = 6;
+/// Groups that are shown, the worst first.
+const GROUPS_MAX: usize = 24;
+/// Open incidents that are looked at.
+const INCIDENTS_MAX: usize = 100;
+/// An error budget with less left than this is nearly spent.
+const BUDGET_LOW: f64 = 0.25;
+/// An agent that is silent for longer is told of, in seconds: a restart is none of anybody's business.
+const SILENT_SECONDS: f64 = 60.0;
+/// Hours of a group's sparkline.
+const HOURS: usize = 24;
+
+/// What the overview is asked.
+#[derive(Debug, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    period: String,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Content<'a> {
+    t: &'a Texts,
+    overall: Overall,
+    periods: Chips,
+    stats: Vec<Stat>,
+    todo: Vec<Todo>,
+    more: String,
+    groups: Vec<Group>,
+    more_groups: String,
+    as_of: String,
+}
+
+#[derive(Template)]
+#[template(path = "welcome.html")]
+struct Welcome<'a> {
+    t: &'a Texts,
+    has_checks: bool,
+    has_agents: bool,
+    may_edit: bool,
+    all: String,
+}
+
+/// How all of it stands, in a sentence.
+pub(super) struct Overall {
+    pub(super) class: &'static str,
+    pub(super) headline: String,
+    others: Vec<(String, String)>,
+    agents: String,
+}
+
+/// Something that needs somebody.
+struct Todo {
+    class: &'static str,
+    kind: &'static str,
+    what: String,
+    href: String,
+    why: String,
+}
+
+struct Group {
+    name: String,
+    href: String,
+    class: &'static str,
+    availability: String,
+    measured: bool,
+    completeness: String,
+    counts: Vec<(&'static str, String, String)>,
+    spark: Sparkline,
+}
+
+/// `GET /`
+pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Query<Asked>) -> Answer<Response> {
+    let (snapshot, t) = (present.snapshot().await?, frame.t);
+    let topics = Some("check agent incident figures");
+    let agents = snapshot.agents.iter().any(|agent| agent.revoked.is_none() && !agent.internal);
+    // Heartbeats need no agent, so a collector of theirs alone is no empty one.
+    let watched = snapshot.checks.iter().any(|check| !check.agents.is_empty());
+    if snapshot.checks.is_empty() || (!agents && !watched) {
+        let checks = snapshot.checks.len();
+        let welcome = Welcome {
+            t,
+            has_checks: checks > 0,
+            has_agents: agents,
+            may_edit: frame.may(Access::Edit),
+            all: (t.home.checks_in)(checks),
+        };
+        return frame.page(Place::Home, t.home.welcome, topics, &welcome);
+    }
+    let period = Period::parse(&asked.period).unwrap_or_default();
+    let kpi = present.kpi(period, None).await?;
+    let slos = present.slos().await?;
+    let open = open_incidents(&present).await?;
+    let todo = todo(&snapshot, &open, &kpi, &slos, t);
+    let (groups, more) = groups(&snapshot, t);
+    let content = Content {
+        t,
+        overall: Overall::of(&snapshot, t),
+        periods: periods(period, t),
+        stats: Banner::of(&kpi, t).tiles.into_iter().map(|tile| stat(tile, period)).collect(),
+        more: if todo.len() > TODO_MAX { (t.home.more_to_do)(todo.len() - TODO_MAX) } else { String::new() },
+        todo: todo.into_iter().take(TODO_MAX).collect(),
+        groups,
+        more_groups: if more > 0 { (t.home.more_groups)(more) } else { String::new() },
+        as_of: clock_text(UtcMicros(snapshot.now.0 - snapshot.now.0.rem_euclid(1_000_000))),
+    };
+    frame.page(Place::Home, &content.overall.headline, topics, &content)
+}
+
+async fn open_incidents(present: &Present) -> Answer<Vec<IncidentView>> {
+    let now = clock::now();
+    let period = incidents::period(None, None, now);
+    let asked = AskedIncidents { period, resolved: false, check: None, agent: None, kind: None, limit: INCIDENTS_MAX };
+    let mut open = incidents::list(present, asked, now).await?;
+    open.retain(|one| one.state == "open" || one.state == "acknowledged");
+    open.sort_by_key(|one| (severity_rank(&one.severity), one.acknowledged_at.is_some(), one.since.clone()));
+    Ok(open)
+}
+
+fn severity_rank(severity: &str) -> usize {
+    ["critical", "major", "minor", "info"].iter().position(|one| *one == severity).unwrap_or(4)
+}
+
+fn periods(current: Period, t: &Texts) -> Chips {
+    let chip = |period: Period| Chip {
+        label: (t.kpi.period)(period.as_str()).to_owned(),
+        href: format!("/?period={}", period.as_str()),
+        current: period == current,
+        ..Chip::default()
+    };
+    Chips { label: t.home.period.to_owned(), chips: Period::ALL.map(chip).into(), tabs: false }
+}
+
+fn stat(tile: Tile, period: Period) -> Stat {
+    let line = |line: crate::present::kpi::banner::Line| StatLine {
+        text: line.text,
+        value: line.value,
+        href: line.href.unwrap_or_default(),
+    };
+    let href = match tile.id {
+        "sla" => "/checks?sort=availability".to_owned(),
+        "debt" => format!("/api/v1/kpi?period={}", period.as_str()),
+        _ => tile.href,
+    };
+    Stat {
+        title: tile.title.to_owned(),
+        measured: tile.value.chars().next().is_some_and(|first| first.is_ascii_digit()),
+        value: tile.value,
+        tone: tile.tone.class(),
+        note: tile.note,
+        change: tile.change.map(|(tone, text)| (tone.class(), text)).unwrap_or_default(),
+        href,
+        lines: tile.lines.into_iter().map(line).collect(),
+    }
+}
+
+impl Overall {
+    pub(super) fn of(snapshot: &Snapshot, t: &Texts) -> Self {
+        let totals = snapshot.facets().totals;
+        let mut found: Vec<(&'static str, String, String)> = Vec::new();
+        for (state, words) in [
+            (Verdict::Down, t.some_down),
+            (Verdict::Regional, t.some_regional),
+            (Verdict::Degraded, t.some_degraded),
+            (Verdict::Unknown, t.some_unknown),
+            // Nothing is wrong with those, but nobody can tell that they are up either.
+            (Verdict::Maintenance, t.some_maintenance),
+        ] {
+            if totals.of(state) > 0 {
+                let href = format!("/checks?state={}", state.as_str());
+                found.push((class(state.as_str()), words(totals.of(state)), href));
+            }
+        }
+        let (class, headline) = match found.first() {
+            _ if totals.checks() == 0 => ("unknown", t.no_checks.to_owned()),
+            Some((class, words, _)) => (*class, words.clone()),
+            None => ("up", t.all_up.to_owned()),
+        };
+        let counted = |agent: &&AgentView| agent.revoked.is_none() && !agent.internal;
+        let living: Vec<&AgentView> = snapshot.agents.iter().filter(counted).collect();
+        let connected = living.iter().filter(|agent| agent.connected).count();
+        Self {
+            class,
+            headline,
+            others: found.into_iter().skip(1).map(|(_, words, href)| (words, href)).collect(),
+            agents: (t.agents_connected)(connected, living.len()),
+        }
+    }
+}
+
+/// All that needs somebody, the worst first.
+fn todo(snapshot: &Snapshot, open: &[IncidentView], kpi: &KpiView, slos: &[SloView], t: &Texts) -> Vec<Todo> {
+    let mut all = Vec::new();
+    all.extend(open.iter().take(TODO_OF_KIND_MAX).map(|one| of_incident(one, t)));
+    let told: BTreeSet<&str> = open.iter().filter_map(|one| one.check.as_deref()).collect();
+    let mut bad: Vec<&CheckView> = snapshot
+        .checks
+        .iter()
+        .map(|check| &**check)
+        .filter(|check| !matches!(verdict(check), Verdict::Up | Verdict::Maintenance))
+        .filter(|check| check.suspended.is_none() && !told.contains(check.id.as_str()))
+        .collect();
+    let rank = |check: &CheckView| WORST_FIRST.iter().position(|one| *one == verdict(check));
+    bad.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.weight.total_cmp(&a.weight)).then(a.id.cmp(&b.id)));
+    all.extend(bad.into_iter().take(TODO_OF_KIND_MAX).map(|check| of_check(check, snapshot.now, t)));
+    let silent: BTreeSet<&str> = open.iter().filter_map(|one| one.agent.as_deref()).collect();
+    let quiet = snapshot.agents.iter().filter(|agent| {
+        let counts = agent.revoked.is_none() && !agent.internal && !agent.connected && agent.suspended.is_none();
+        counts && !silent.contains(agent.name.as_str())
+    });
+    all.extend(quiet.filter_map(|agent| of_agent(agent, snapshot.now, t)).take(TODO_OF_KIND_MAX));
+    all.extend(slos.iter().filter_map(|slo| of_slo(slo, t)).take(TODO_OF_KIND_MAX));
+    let expiring = kpi.debt.terms.iter().filter(|term| term.term == "expiring").flat_map(|term| &term.named);
+    all.extend(expiring.filter_map(|id| expiry(snapshot, id, t)).take(TODO_OF_KIND_MAX));
+    all
+}
+
+fn of_incident(one: &IncidentView, t: &Texts) -> Todo {
+    let about = one.title.as_ref().or(one.check.as_ref()).or(one.agent.as_ref()).or(one.slo.as_ref());
+    let state = one.acknowledged_by.as_ref().map(|by| format!(" · {by}")).unwrap_or_default();
+    let (kind, severity) = ((t.incidents.kind)(&one.kind), (t.incidents.severity)(&one.severity));
+    Todo {
+        class: match one.severity.as_str() {
+            "critical" => "down",
+            "major" => "regional",
+            "minor" => "degraded",
+            _ => "unknown",
+        },
+        kind: t.home.kind_incident,
+        what: about.cloned().unwrap_or_else(|| one.id.clone()),
+        href: format!("/incidents/{}", escape(&one.id)),
+        why: format!("{severity} · {kind} · {}{state}", (t.since)(&figure::coarse(one.duration_seconds, t.slo.day))),
+    }
+}
+
+fn of_check(check: &CheckView, now: UtcMicros, t: &Texts) -> Todo {
+    let since = check.since.as_deref().map(|at| (t.since)(&figure::coarse(age(at, now), t.slo.day)));
+    let mut why = (t.home.check_is)(t.state(&check.verdict), &since.unwrap_or_default());
+    if let Some(cause) = &check.unknown_cause {
+        why = format!("{why} · {}", t.unknown_cause(cause));
+    }
+    let said = check.agents.iter().find(|pair| !pair.detail.is_empty() && ["down", "degraded"].contains(&&*pair.state));
+    if let Some(pair) = said {
+        why = format!("{why} · {}", pair.detail);
+    }
+    Todo {
+        class: class(&check.verdict),
+        kind: t.home.kind_check,
+        what: check.id.clone(),
+        href: format!("/checks/{}", check.id),
+        why,
+    }
+}
+
+fn of_agent(agent: &AgentView, now: UtcMicros, t: &Texts) -> Option<Todo> {
+    let why = match &agent.last_seen {
+        Some(at) => {
+            let silent = age(at, now);
+            if silent < SILENT_SECONDS {
+                return None;
+            }
+            (t.home.silent)(&figure::coarse(silent, t.slo.day))
+        }
+        None => t.home.never_heard.to_owned(),
+    };
+    let (what, class, kind) = (format!("{} · {}", agent.name, agent.region), "degraded", t.home.kind_agent);
+    Some(Todo { class, kind, what, href: "/agents".into(), why })
+}
+
+fn of_slo(slo: &SloView, t: &Texts) -> Option<Todo> {
+    let left = slo.outcome.as_ref().and_then(|outcome| outcome.budget.left_ratio)?;
+    if left >= BUDGET_LOW && !["burning_fast", "exhausted"].contains(&slo.state.as_str()) {
+        return None;
+    }
+    let share = (t.number)(figure::percent_down(left, 0));
+    Some(Todo {
+        class: if left <= 0.0 { "down" } else { "degraded" },
+        kind: t.home.kind_budget,
+        what: slo.id.clone(),
+        href: "/slos".into(),
+        why: if left <= 0.0 { t.home.budget_spent.to_owned() } else { (t.home.budget)(&share) },
+    })
+}
+
+/// A certificate or a domain of a check that expires soon.
+fn expiry(snapshot: &Snapshot, id: &str, t: &Texts) -> Option<Todo> {
+    let check = snapshot.check(id)?.check;
+    let soonest = |name: &str| {
+        let facts = check.agents.iter().filter_map(|pair| pair.facts.get(name)?.as_str());
+        facts.min().map(|at| -age(at, snapshot.now))
+    };
+    let (class, why) = match soonest("certificate_expires") {
+        Some(left) if left <= 0.0 => ("down", t.home.certificate_over.to_owned()),
+        Some(left) => ("degraded", (t.home.certificate)(&figure::coarse(left, t.slo.day))),
+        None => {
+            let seconds = check.agents.iter().filter_map(|pair| pair.facts.get("domain_expires")?.as_i64()).min()?;
+            let left = seconds as f64 - snapshot.now.0 as f64 / 1e6;
+            ("degraded", (t.home.domain)(&figure::coarse(left, t.slo.day)))
+        }
+    };
+    let (what, href) = (check.id.clone(), format!("/checks/{}", check.id));
+    Some(Todo { class, kind: t.home.kind_certificate, what, href, why })
+}
+
+/// The groups, the worst first, and how many are not shown.
+fn groups(snapshot: &Snapshot, t: &Texts) -> (Vec<Group>, usize) {
+    let facets: &Facets = snapshot.facets();
+    let mut found: Vec<(Option<&str>, &Totals)> =
+        facets.groups.iter().map(|(name, totals)| (Some(name.as_str()), totals)).collect();
+    if facets.ungrouped.checks() > 0 {
+        found.push((None, &facets.ungrouped));
+    }
+    let rank = |totals: &Totals| totals.worst().and_then(|worst| WORST_FIRST.iter().position(|one| *one == worst));
+    found.sort_by_key(|(name, totals)| (rank(totals), name.is_none(), *name));
+    let more = found.len().saturating_sub(GROUPS_MAX);
+    found.truncate(GROUPS_MAX);
+    let alone = facets.groups.is_empty();
+    (found.into_iter().map(|(name, totals)| Group::of(snapshot, name, totals, alone, t)).collect(), more)
+}
+
+impl Group {
+    fn of(snapshot: &Snapshot, name: Option<&str>, totals: &Totals, alone: bool, t: &Texts) -> Self {
+        let named = |name: &str| snapshot.groups.iter().find(|(one, _)| one == name).map(|(_, together)| together);
+        let together: Option<&Together> = match name {
+            Some(name) => named(name),
+            None if alone => Some(&snapshot.global),
+            None => None,
+        };
+        let availability = together.and_then(|together| together.availability);
+        let rows = snapshot.checks.iter().zip(&snapshot.strips).filter(|(check, _)| check.group.as_deref() == name);
+        let hours = hours(rows.map(|(check, strip)| (check.weight, strip)), snapshot.now);
+        // A line at the top where all was up, so that what is low stands out.
+        let low = hours.iter().flatten().fold(0.95_f64, |low, one| low.min(*one));
+        let shown = figure::availability(availability, t);
+        let count = |verdict: Verdict| {
+            let (state, count) = (verdict.as_str(), totals.of(verdict));
+            (count > 0).then(|| (class(state), figure::count(count as u64), t.state(state).to_owned()))
+        };
+        Self {
+            name: match name {
+                Some(name) => name.to_owned(),
+                None if alone => t.home.all_checks.to_owned(),
+                None => t.home.ungrouped.to_owned(),
+            },
+            href: match name {
+                Some(name) => format!("/checks?group={}", escape(name)),
+                None if alone => "/checks".to_owned(),
+                None => "/checks?group=-".to_owned(),
+            },
+            class: totals.worst().map_or("unknown", |worst| class(worst.as_str())),
+            spark: Sparkline::of(&hours, low, 1.0, (t.home.trend)(&shown)),
+            availability: if together.is_some() { shown } else { String::new() },
+            measured: availability.is_some(),
+            completeness: together.map_or_else(String::new, |one| figure::completeness(one.completeness, t)),
+            counts: WORST_FIRST.into_iter().filter_map(count).collect(),
+        }
+    }
+}
+
+/// The weighted mean availability of each of the last 24 hours; `None` where nothing was measured.
+fn hours<'s>(strips: impl Iterator<Item = (f64, &'s Strip)>, now: UtcMicros) -> Vec<Option<f64>> {
+    const HOUR_US: i64 = 3_600_000_000;
+    let from = now.plus_us(-(HOURS as i64) * HOUR_US);
+    let mut sums = [(0.0_f64, 0.0_f64); HOURS];
+    for (weight, strip) in strips {
+        let mut us = [(0_i64, 0_i64); HOURS];
+        for one in &strip.spans {
+            let (down, measured) = match one.verdict {
+                Verdict::Down => (true, true),
+                Verdict::Up | Verdict::Degraded | Verdict::Regional => (false, true),
+                Verdict::Maintenance | Verdict::Unknown => (false, false),
+            };
+            let shown = one.span.clip(Span::new(from, now));
+            if !measured || shown.is_empty() {
+                continue;
+            }
+            let (first, last) = (shown.from.us_since(from) / HOUR_US, (shown.to.us_since(from) - 1) / HOUR_US);
+            for hour in first..=last.min(HOURS as i64 - 1) {
+                let begin = from.plus_us(hour * HOUR_US);
+                let part = shown.clip(Span::new(begin, begin.plus_us(HOUR_US))).us();
+                let slot = &mut us[hour as usize];
+                slot.1 += part;
+                slot.0 += if down { part } else { 0 };
+            }
+        }
+        for (sum, (down, measured)) in sums.iter_mut().zip(us) {
+            if measured > 0 {
+                sum.0 += weight * (1.0 - down as f64 / measured as f64);
+                sum.1 += weight;
+            }
+        }
+    }
+    sums.iter().map(|(sum, weight)| (*weight > 0.0).then(|| sum / weight)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sitepulse_model::vote::VerdictSpan;
+
+    fn span(from: i64, to: i64, verdict: Verdict) -> VerdictSpan {
+        let at = |minutes: i64| UtcMicros(minutes * 60_000_000);
+        VerdictSpan {
+            span: Span::new(at(from), at(to)),
+            verdict,
+            share_down: (0, 1000),
+            unknown_cause: None,
+            quorum_reduced: false,
+        }
+    }
+
+    #[test]
+    fn the_course_of_a_group_is_the_weighted_mean_of_each_hour() {
+        let day = 24 * 60;
+        let now = UtcMicros(day * 60_000_000);
+        let strip = |spans| Strip { period: Span::new(UtcMicros(0), now), spans };
+        let sound = strip(vec![span(60, day, Verdict::Up)]);
+        let ill = strip(vec![
+            span(60, 90, Verdict::Down),
+            span(90, day - 60, Verdict::Up),
+            span(day - 60, day, Verdict::Unknown),
+        ]);
+        let hours = hours([(3.0, &sound), (1.0, &ill)].into_iter(), now);
+        assert_eq!(hours.len(), HOURS);
+        assert_eq!(hours[0], None, "nothing was measured");
+        assert_eq!(hours[1], Some((3.0 + 0.5) / 4.0));
+        assert_eq!(hours[2], Some(1.0));
+        assert_eq!(hours[23], Some(1.0), "what is unknown has no part in it");
+    }
+}
