@@ -47,6 +47,7 @@ use crate::app::App;
 use crate::book::Book;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::Snapshot;
+use crate::present::view::keep::Keeper;
 
 /// How long one snapshot serves, in microseconds.
 const SNAPSHOT_US: u64 = 900_000;
@@ -63,18 +64,20 @@ struct Shared {
     /// Tries channels out.
     sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
-    snapshot: Mutex<Option<Cached>>,
+    snapshot: Mutex<Cached>,
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
 }
 
-/// The snapshot that serves all readers.
+/// The snapshot that serves all readers, and what the next one is made from.
+#[derive(Default)]
 struct Cached {
     /// On the monotonic clock.
     made: u64,
     /// The book's version: whoever changed checks, agents or control events sees the change.
     version: u64,
-    snapshot: Arc<Snapshot>,
+    snapshot: Option<Arc<Snapshot>>,
+    keeper: Keeper,
 }
 
 impl Present {
@@ -91,7 +94,7 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies };
+        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::default(), slos, latencies };
         Self { shared: Arc::new(shared) }
     }
 
@@ -134,15 +137,19 @@ impl Present {
         let mut cached = self.shared.snapshot.lock().await;
         let monotonic = clock::monotonic().0;
         let version = self.app().book().version();
-        if let Some(cached) = cached.as_ref()
+        if let Some(snapshot) = &cached.snapshot
             && monotonic.saturating_sub(cached.made) < SNAPSHOT_US
             && cached.version == version
         {
-            return Ok(Arc::clone(&cached.snapshot));
+            return Ok(Arc::clone(snapshot));
         }
-        let (version, snapshot) = self.read(|book| (book.version(), Snapshot::take(book, clock::now()))).await?;
-        let snapshot = Arc::new(snapshot);
-        *cached = Some(Cached { made: monotonic, version, snapshot: Arc::clone(&snapshot) });
+        let (app, mut keeper) = (self.app().clone(), std::mem::take(&mut cached.keeper));
+        let made = self.beside(move || {
+            let (version, snapshot) = keeper.snapshot(|| app.book(), clock::now());
+            (version, Arc::new(snapshot), keeper)
+        });
+        let (version, snapshot, keeper) = made.await?;
+        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)), keeper };
         Ok(snapshot)
     }
 

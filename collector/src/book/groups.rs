@@ -20,10 +20,18 @@ pub struct Gathered {
 impl Gathered {
     /// Adds a check's figures, in the group and with the weight of this revision.
     pub fn add(&mut self, revision: &CheckRevision, figures: Figures) {
-        let counted = (revision.definition.weight, figures);
+        self.add_to(revision.labels.group.as_ref(), revision.definition.weight, figures);
+    }
+
+    /// Adds a check's figures, in this group and with this weight.
+    pub fn add_to(&mut self, group: Option<&Group>, weight: Weight, figures: Figures) {
+        let counted = (weight, figures);
         self.whole.push(counted);
-        if let Some(group) = &revision.labels.group {
-            self.groups.entry(group.clone()).or_default().push(counted);
+        if let Some(group) = group {
+            match self.groups.get_mut(group) {
+                Some(checks) => checks.push(counted),
+                None => self.groups.entry(group.clone()).or_default().push(counted),
+            }
         }
     }
 
