@@ -36,6 +36,7 @@ pub mod ping;
 pub mod slo;
 
 pub mod http;
+pub mod weight;
 
 use std::sync::Arc;
 

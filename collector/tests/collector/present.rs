@@ -18,3 +18,4 @@ mod results;
 mod routes;
 mod slo;
 mod vitals;
+mod weight;
