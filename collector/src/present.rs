@@ -23,6 +23,7 @@ pub mod policy;
 pub mod problem;
 pub mod results;
 pub mod sla_report;
+pub mod slices;
 pub mod text;
 pub mod view;
 pub mod windows;
@@ -41,12 +42,15 @@ pub mod weight;
 use std::sync::Arc;
 
 use sitepulse_daemon::clock;
+use sitepulse_model::id::CheckNo;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
 use crate::app::App;
 use crate::book::Book;
+use crate::present::dto::AgentView;
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::slices::in_slices;
 use crate::present::view::Snapshot;
 use crate::present::view::keep::Keeper;
 
@@ -161,6 +165,21 @@ impl Present {
     pub async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Book) -> T + Send + 'static) -> Answer<T> {
         let app = self.app().clone();
         self.beside(move || work(&app.book())).await
+    }
+
+    /// Every agent with the account of where its runs went.
+    ///
+    /// # Errors
+    /// When it was cut short by a stop.
+    pub async fn agents(&self) -> Answer<Vec<AgentView>> {
+        let app = self.app().clone();
+        self.beside(move || {
+            let mut counted = view::Counted::default();
+            let checks: Vec<CheckNo> = app.book().checks().map(|check| check.number).collect();
+            in_slices(|| app.book(), checks, |book, check| counted.add(book.conservation_of(check)));
+            counted.agents(&app.book(), clock::now())
+        })
+        .await
     }
 
     /// Works beside the tasks.

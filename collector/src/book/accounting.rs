@@ -126,6 +126,12 @@ impl Book {
     /// Where every scheduled run went, for each check and agent that were ever heard of together: scheduled = stored + missed +
     /// dropped, or the difference is shown. Counts on from where it was last asked.
     pub fn conservation(&self) -> Vec<ConservationRow> {
+        self.checks.keys().flat_map(|check| self.conservation_of(*check)).collect()
+    }
+
+    /// [`Self::conservation`] of one check.
+    pub fn conservation_of(&self, check: CheckNo) -> Vec<ConservationRow> {
+        let Some(check) = self.check(check) else { return Vec::new() };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let mut row = |check: &Check, agent: &Agent| {
             let pair = check.pairs.get(&agent.number)?;
@@ -136,11 +142,7 @@ impl Book {
             let scheduled = slots.scheduled();
             Some(ConservationRow { check: check.number, agent: agent.number, scheduled, counts: pair.ledger, slots })
         };
-        let mut rows = Vec::new();
-        for check in self.checks.values() {
-            rows.extend(self.agents.values().filter_map(|agent| row(check, agent)));
-        }
-        rows
+        self.agents.values().filter_map(|agent| row(check, agent)).collect()
     }
 
     /// One agent's view of a check, and until when its state stays so while nothing new comes in: looked ahead no further than `ahead`.

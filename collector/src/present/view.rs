@@ -106,11 +106,27 @@ impl Snapshot {
 
 /// All agents with the account of where their runs went. Costs a pass over all that was ever stored.
 pub fn agents(book: &Book, now: UtcMicros) -> Vec<AgentView> {
-    let mut by_agent = ByAgent::new();
-    for row in book.conservation() {
-        by_agent.entry(row.agent).or_default().push(row);
+    let mut counted = Counted::default();
+    counted.add(book.conservation());
+    counted.agents(book, now)
+}
+
+/// Where runs went, gathered check by check.
+#[derive(Debug, Default)]
+pub struct Counted(ByAgent);
+
+impl Counted {
+    /// Adds the account of a check, or of several.
+    pub fn add(&mut self, rows: Vec<ConservationRow>) {
+        for row in rows {
+            self.0.entry(row.agent).or_default().push(row);
+        }
     }
-    agents_with(book, &by_agent, now)
+
+    /// All agents with what was gathered.
+    pub fn agents(&self, book: &Book, now: UtcMicros) -> Vec<AgentView> {
+        agents_with(book, &self.0, now)
+    }
 }
 
 fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<AgentView> {

@@ -15,7 +15,7 @@
 //! - A clock that went back makes all of it anew.
 //!
 //! # The book is free
-//! The book is held to compare counters, which is a fraction of a millisecond, and then for slices of at most [`SLICE_US`] (give or take a check): whoever writes waits no longer.
+//! The book is held to compare counters, which is a fraction of a millisecond, and then in slices of a millisecond ([`in_slices`]): whoever writes waits no longer.
 //! So the evidence of two checks may be some milliseconds apart; what one check shows is always of one instant. Figures are added up with the book free.
 
 use std::collections::BTreeMap;
@@ -32,9 +32,8 @@ use sitepulse_model::vote::VerdictSpan;
 use super::{ByAgent, Snapshot, Strip, agents_with, amendments, check_base, list, pair_view, show_verdict, sla_of};
 use crate::book::{Amended, Book, Check, Filter, Gathered, Mark, PERIOD_DEFAULT_US, period_asked};
 use crate::present::dto::{AgentView, CheckView, PairView};
+use crate::present::slices::in_slices;
 
-/// How long the book is held at a time, about, in microseconds.
-const SLICE_US: u64 = 1_000;
 /// Verdicts are derived so far ahead at least, in microseconds: half an hour.
 const AHEAD_US: i64 = 1_800_000_000;
 /// Most that is added to that, in steps of a minute by the check's number: so that not all are due at once.
@@ -118,19 +117,8 @@ impl Keeper {
             (book.version(), agents_with(&book, &ByAgent::new(), now), self.stale(&book, now))
         };
         effort.held_us_max = clock::monotonic().us_since(began);
-        let mut stale = stale.into_iter().peekable();
-        while stale.peek().is_some() {
-            let book = book();
-            let taken = clock::monotonic();
-            for number in stale.by_ref() {
-                self.look(&book, number, now, &mut effort);
-                if clock::monotonic().us_since(taken) >= SLICE_US {
-                    break;
-                }
-            }
-            drop(book);
-            effort.held_us_max = effort.held_us_max.max(clock::monotonic().us_since(taken));
-        }
+        let held = in_slices(&book, stale, |book, number| self.look(book, number, now, &mut effort));
+        effort.held_us_max = effort.held_us_max.max(held);
         let mut snapshot = self.assemble(agents, now);
         effort.took_us = clock::monotonic().us_since(began);
         snapshot.effort = effort;
