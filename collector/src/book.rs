@@ -14,6 +14,8 @@ mod groups;
 mod objects;
 mod pair;
 mod present;
+mod touched;
+mod until;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +43,7 @@ pub use check::{Check, CheckRevision, Labels};
 pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
+pub(crate) use until::Mark;
 pub use windows::{Covered, Occurrence};
 
 /// Everything the collector knows, in memory.
@@ -61,6 +64,8 @@ pub struct Book {
     vault: Vault,
     quarantined: u64,
     version: u64,
+    /// Counts what may have changed every check: see [`touched`].
+    touched_all: u64,
     /// Where every run went, as far as it was counted: see [`Book::conservation`].
     counted: Mutex<BTreeMap<(CheckNo, AgentNo), Counted>>,
 }
@@ -212,11 +217,13 @@ impl Book {
 
     pub(crate) fn insert_agent(&mut self, agent: Agent) {
         self.changed();
+        self.touch_all();
         self.agent_names.insert(agent.name.clone(), agent.number);
         self.agents.insert(agent.number, agent);
     }
 
     pub(crate) fn agent_mut(&mut self, number: AgentNo) -> Option<&mut Agent> {
+        self.touch_all();
         self.agents.get_mut(&number)
     }
 
@@ -230,6 +237,7 @@ impl Book {
 
     /// Adds the next version of an object as code. Agents need not hear of it, but for the channels that they page by.
     pub(crate) fn insert_object(&mut self, revised: Revised<Object>) {
+        self.touch_for(revised.body.kind());
         self.windows.take();
         self.duty.insert_object(&revised);
         if revised.body.kind() == ObjectKind::Channel {
@@ -255,6 +263,7 @@ impl Book {
 
     pub(crate) fn insert_event(&mut self, event: ControlEvent) -> bool {
         self.changed();
+        self.touch_scope(event.scope);
         self.control.insert(event)
     }
 
@@ -281,6 +290,7 @@ impl Book {
     /// Takes in what is sealed of a pair, before any of its records that are not. Of a check the book does not know it changes nothing.
     pub(crate) fn insert_sealed(&mut self, check: CheckNo, agent: AgentNo, pair: Pair) {
         if let Some(check) = self.checks.get_mut(&check) {
+            check.touched.pair(agent);
             check.pairs.insert(agent, pair);
         }
     }
@@ -298,7 +308,9 @@ impl Book {
 
     /// Puts a stored report into the newest result of its agent, where it is that one's.
     pub(crate) fn insert_report(&mut self, check: CheckNo, agent: AgentNo, scheduled: UtcMicros, json: String) {
-        let pair = self.checks.get_mut(&check).and_then(|check| check.pairs.get_mut(&agent));
+        let Some(check) = self.checks.get_mut(&check) else { return };
+        check.touched.pair(agent);
+        let pair = check.pairs.get_mut(&agent);
         if let Some(last) = pair.and_then(|pair| pair.last.as_deref_mut()).filter(|last| last.scheduled == scheduled) {
             put_report(&mut last.facts, json);
         }
@@ -316,7 +328,11 @@ impl Book {
     /// Screenshots of runs before an instant are gone.
     pub(crate) fn forget_screenshots_before(&mut self, at: UtcMicros) {
         for check in self.checks.values_mut() {
+            let before = check.screenshots.len();
             check.screenshots.retain(|key| key.scheduled >= at);
+            if check.screenshots.len() < before {
+                check.touched.own();
+            }
         }
     }
 }

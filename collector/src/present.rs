@@ -24,6 +24,7 @@ pub mod policy;
 pub mod problem;
 pub mod results;
 pub mod sla_report;
+pub mod slices;
 pub mod text;
 pub mod view;
 pub mod windows;
@@ -39,18 +40,23 @@ pub mod slo;
 pub mod live;
 
 pub mod http;
+pub mod weight;
 
 use std::sync::Arc;
 
 use sitepulse_daemon::clock;
+use sitepulse_model::id::CheckNo;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
 use crate::app::{App, CredentialKind};
 use crate::book::Book;
 use crate::present::door::Caller;
+use crate::present::dto::AgentView;
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::slices::in_slices;
 use crate::present::view::Snapshot;
+use crate::present::view::keep::Keeper;
 
 /// How long one snapshot serves, in microseconds.
 const SNAPSHOT_US: u64 = 400_000;
@@ -67,20 +73,22 @@ struct Shared {
     /// Tries channels out.
     sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
-    snapshot: Mutex<Option<Cached>>,
+    snapshot: Mutex<Cached>,
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
     live: live::Live,
     kpis: kpi::Shelf,
 }
 
-/// The snapshot that serves all readers.
+/// The snapshot that serves all readers, and what the next one is made from.
+#[derive(Default)]
 struct Cached {
     /// On the monotonic clock.
     made: u64,
     /// The book's version: whoever changed checks, agents or control events sees the change.
     version: u64,
-    snapshot: Arc<Snapshot>,
+    snapshot: Option<Arc<Snapshot>>,
+    keeper: Keeper,
 }
 
 impl Present {
@@ -96,8 +104,7 @@ impl Present {
     }
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let (slos, latencies, live, kpis) = Default::default();
-        let snapshot = Mutex::new(None);
+        let (slos, latencies, live, kpis, snapshot) = Default::default();
         let shared = Shared { app, console_url, sender, stopping, snapshot, slos, latencies, live, kpis };
         Self { shared: Arc::new(shared) }
     }
@@ -157,15 +164,19 @@ impl Present {
         let mut cached = self.shared.snapshot.lock().await;
         let monotonic = clock::monotonic().0;
         let version = self.app().book().version();
-        if let Some(cached) = cached.as_ref()
+        if let Some(snapshot) = &cached.snapshot
             && monotonic.saturating_sub(cached.made) < SNAPSHOT_US
             && cached.version == version
         {
-            return Ok(Arc::clone(&cached.snapshot));
+            return Ok(Arc::clone(snapshot));
         }
-        let (version, snapshot) = self.read(|book| (book.version(), Snapshot::take(book, clock::now()))).await?;
-        let snapshot = Arc::new(snapshot);
-        *cached = Some(Cached { made: monotonic, version, snapshot: Arc::clone(&snapshot) });
+        let (app, mut keeper) = (self.app().clone(), std::mem::take(&mut cached.keeper));
+        let made = self.beside(move || {
+            let (version, snapshot) = keeper.snapshot(|| app.book(), clock::now());
+            (version, Arc::new(snapshot), keeper)
+        });
+        let (version, snapshot, keeper) = made.await?;
+        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)), keeper };
         Ok(snapshot)
     }
 
@@ -176,6 +187,21 @@ impl Present {
     pub async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Book) -> T + Send + 'static) -> Answer<T> {
         let app = self.app().clone();
         self.beside(move || work(&app.book())).await
+    }
+
+    /// Every agent with the account of where its runs went.
+    ///
+    /// # Errors
+    /// When it was cut short by a stop.
+    pub async fn agents(&self) -> Answer<Vec<AgentView>> {
+        let app = self.app().clone();
+        self.beside(move || {
+            let mut counted = view::Counted::default();
+            let checks: Vec<CheckNo> = app.book().checks().map(|check| check.number).collect();
+            in_slices(|| app.book(), checks, |book, check| counted.add(book.conservation_of(check)));
+            counted.agents(&app.book(), clock::now())
+        })
+        .await
     }
 
     /// Works beside the tasks.

@@ -102,13 +102,14 @@ impl Book {
         check.current()?;
         let recent = Span::new(now.plus_us(-PERIOD_DEFAULT_US), now.plus_us(1));
         let verdict = self.verdicts_of(check, &Filter::All, recent).into_iter().next_back()?;
-        let agents = self
-            .agents
-            .values()
-            .filter(|agent| assigned(check, agent).iter().any(|span| span.contains(now)))
-            .map(|agent| self.agent_now(check, agent, now))
-            .collect();
+        let agents = self.assigned_now(check, now).map(|agent| self.agent_now(check, agent, now, now).0).collect();
         Some(VerdictNow { verdict, agents })
+    }
+
+    /// The agents that are assigned to a check at an instant, by number.
+    pub(crate) fn assigned_now<'b>(&'b self, check: &'b Check, now: UtcMicros) -> impl Iterator<Item = &'b Agent> {
+        let there = move |agent: &&Agent| assigned(check, agent).iter().any(|span| span.contains(now));
+        self.agents.values().filter(there)
     }
 
     /// The raw timeline of one agent's view of a check over a period, before any vote: what "its own figures" are made of.
@@ -125,6 +126,12 @@ impl Book {
     /// Where every scheduled run went, for each check and agent that were ever heard of together: scheduled = stored + missed +
     /// dropped, or the difference is shown. Counts on from where it was last asked.
     pub fn conservation(&self) -> Vec<ConservationRow> {
+        self.checks.keys().flat_map(|check| self.conservation_of(*check)).collect()
+    }
+
+    /// [`Self::conservation`] of one check.
+    pub fn conservation_of(&self, check: CheckNo) -> Vec<ConservationRow> {
+        let Some(check) = self.check(check) else { return Vec::new() };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let mut row = |check: &Check, agent: &Agent| {
             let pair = check.pairs.get(&agent.number)?;
@@ -135,28 +142,34 @@ impl Book {
             let scheduled = slots.scheduled();
             Some(ConservationRow { check: check.number, agent: agent.number, scheduled, counts: pair.ledger, slots })
         };
-        let mut rows = Vec::new();
-        for check in self.checks.values() {
-            rows.extend(self.agents.values().filter_map(|agent| row(check, agent)));
-        }
-        rows
+        self.agents.values().filter_map(|agent| row(check, agent)).collect()
     }
 
-    fn agent_now(&self, check: &Check, agent: &Agent, now: UtcMicros) -> AgentNow {
-        let instant = Span::new(now, now.plus_us(1));
-        let raw = self.timeline(check.number, agent.number, instant).first().map(|span| span.state);
+    /// One agent's view of a check, and until when its state stays so while nothing new comes in: looked ahead no further than `ahead`.
+    pub(crate) fn agent_now(
+        &self,
+        check: &Check,
+        agent: &Agent,
+        now: UtcMicros,
+        ahead: UtcMicros,
+    ) -> (AgentNow, UtcMicros) {
+        let period = Span::new(now, ahead.max(now.plus_us(1)));
+        let first = self.timeline(check.number, agent.number, period).into_iter().next();
+        let until = first.map_or(period.to, |span| span.span.to);
+        let raw = first.map(|span| span.state);
         let (state, unknown_cause) = match raw {
             Some(Raw::State(state)) => (Some(state), None),
             Some(Raw::Unknown(cause)) => (None, Some(cause)),
             None => (None, None),
         };
-        AgentNow {
+        let seen = AgentNow {
             agent: agent.number,
             state,
             unknown_cause,
             weight: self.control.weight_at(agent.number, check.number, now),
             suspended: self.control.suspended_at(agent.number, check.number, now).is_some(),
-        }
+        };
+        (seen, until)
     }
 
     /// The intervals behind [`Self::account`], each with the agents that were assigned then; none for an unknown check. `None` where `room` does not suffice, which

@@ -208,13 +208,18 @@ impl Book {
     pub(crate) fn forget_amended_before(&mut self, before: UtcMicros) {
         for check in self.checks.values_mut() {
             let newest = check.amended.last().map(|newest| newest.number);
+            let kept = check.amended.len();
             check.amended.retain(|one| one.noted >= before || Some(one.number) == newest);
+            if check.amended.len() < kept {
+                check.touched.own();
+            }
         }
     }
 
     /// Notes an amendment that is durable.
     pub(crate) fn insert_amended(&mut self, check: CheckNo, number: u64, span: Span, noted: UtcMicros) {
         if let Some(check) = self.checks.get_mut(&check) {
+            check.touched.own();
             check.amended.push(Amended { number, span, noted });
             if check.amended.len() > crate::store::amendments::KEPT_MAX {
                 check.amended.remove(0);

@@ -12,6 +12,7 @@ use sitepulse_model::vote::{CheckView, Policy};
 use super::agent::runs_in;
 use super::amended::Amended;
 use super::pair::Pair;
+use super::touched::Touched;
 use crate::latency::Sample;
 use crate::latency::open::OpenLatencies;
 use crate::store::rows::Arrival;
@@ -68,6 +69,8 @@ pub struct Check {
     pub latencies: BTreeMap<AgentNo, OpenLatencies>,
     /// The amendments that are kept of it, oldest first.
     pub amended: Vec<Amended>,
+    /// Counts its changes.
+    pub(crate) touched: Touched,
     bucket: Bucket,
     policies: Vec<(UtcMicros, Revision, Policy)>,
 }
@@ -77,11 +80,12 @@ impl Check {
         let bucket = id.bucket();
         let (pairs, screenshots) = (BTreeMap::new(), BTreeSet::new());
         let (revisions, policies, amended) = (Vec::new(), Vec::new(), Vec::new());
-        let latencies = BTreeMap::new();
-        Self { number, id, revisions, pairs, screenshots, latencies, amended, bucket, policies }
+        let (latencies, touched) = (BTreeMap::new(), Touched::default());
+        Self { number, id, revisions, pairs, screenshots, latencies, amended, touched, bucket, policies }
     }
 
     pub(super) fn push(&mut self, revision: CheckRevision) {
+        self.touched.own();
         let definition = &revision.definition;
         let policy = Policy {
             interval_us: definition.interval_us,
@@ -186,6 +190,7 @@ impl Check {
 
     /// As the table does it.
     pub(super) fn insert_screenshot(&mut self, key: ScreenshotKey) {
+        self.touched.own();
         self.screenshots.insert(key);
         if self.screenshots.len() > SCREENSHOTS_MAX {
             self.screenshots.pop_first();
@@ -203,6 +208,7 @@ impl Check {
             }
             Record::Dropped(_) => None,
         };
+        self.touched.pair(agent);
         self.pairs.entry(agent).or_default().insert(record, interval_us);
     }
 }

@@ -20,10 +20,18 @@ pub struct Gathered {
 impl Gathered {
     /// Adds a check's figures, in the group and with the weight of this revision.
     pub fn add(&mut self, revision: &CheckRevision, figures: Figures) {
-        let counted = (revision.definition.weight, figures);
+        self.add_to(revision.labels.group.as_ref(), revision.definition.weight, figures);
+    }
+
+    /// Adds a check's figures, in this group and with this weight.
+    pub fn add_to(&mut self, group: Option<&Group>, weight: Weight, figures: Figures) {
+        let counted = (weight, figures);
         self.whole.push(counted);
-        if let Some(group) = &revision.labels.group {
-            self.groups.entry(group.clone()).or_default().push(counted);
+        if let Some(group) = group {
+            match self.groups.get_mut(group) {
+                Some(checks) => checks.push(counted),
+                None => self.groups.entry(group.clone()).or_default().push(counted),
+            }
         }
     }
 
@@ -61,19 +69,31 @@ impl Book {
     ) -> Gathered {
         let mut gathered = Gathered::default();
         for check in self.checks() {
-            let period = self.period(check, from, to, now);
-            let Some(counting) = check.counting(period) else { continue };
-            if group.is_some() && counting.labels.group.as_ref() != group {
-                continue;
-            }
-            if let Some(spans) = self.verdicts(check.number, filter, period) {
-                let figures = match terms {
-                    Some(terms) => Figures::from(&Reckoned::of(terms, &spans).counts),
-                    None => Figures::from(&Account::of(&spans)),
-                };
-                gathered.add(counting, figures);
-            }
+            self.gather(&mut gathered, check, group, filter, terms, self.period(check, from, to, now));
         }
         gathered
+    }
+
+    /// Adds a check to means, where it counted in its part of the period: see [`Self::gathered`].
+    pub fn gather(
+        &self,
+        gathered: &mut Gathered,
+        check: &Check,
+        group: Option<&Group>,
+        filter: &Filter,
+        terms: Option<&[Term]>,
+        period: Span,
+    ) {
+        let Some(counting) = check.counting(period) else { return };
+        if group.is_some() && counting.labels.group.as_ref() != group {
+            return;
+        }
+        if let Some(spans) = self.verdicts(check.number, filter, period) {
+            let figures = match terms {
+                Some(terms) => Figures::from(&Reckoned::of(terms, &spans).counts),
+                None => Figures::from(&Account::of(&spans)),
+            };
+            gathered.add(counting, figures);
+        }
     }
 }

@@ -38,6 +38,7 @@ use crate::present::dto::{
 };
 use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::slices::in_slices;
 use crate::present::view::{self, event_view, plan_view, sla_view};
 use crate::run_now;
 
@@ -212,12 +213,12 @@ pub async fn remove_secret(
 
 /// `GET /api/v1/agents`
 pub async fn agents(State(present): State<Present>) -> Answer<Json<Vec<AgentView>>> {
-    Ok(Json(present.read(|book| view::agents(book, clock::now())).await?))
+    Ok(Json(present.agents().await?))
 }
 
 /// `GET /api/v1/agents/{name}`
 pub async fn agent(State(present): State<Present>, Path(name): Path<String>) -> Answer<Json<AgentView>> {
-    let agents = present.read(|book| view::agents(book, clock::now())).await?;
+    let agents = present.agents().await?;
     let found = agents.into_iter().find(|agent| agent.name == name);
     found.map(Json).ok_or_else(|| Problem::not_found("agent", &name))
 }
@@ -242,8 +243,7 @@ pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer
     present
         .beside(move || {
             let terms = query.terms(&app, now)?;
-            let book = app.book();
-            figures(&book, &query, terms.as_ref(), now)
+            figures(&app, &query, terms.as_ref(), now)
         })
         .await?
         .map(Json)
@@ -345,18 +345,28 @@ impl SlaQuery {
     }
 }
 
-fn figures(book: &Book, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
-    let (from, to, filter) = query.asked(book, now)?;
-    let views = query.checks(book)?.into_iter().filter_map(|check| {
-        let period = book.period(check, from, to, now);
-        let spans = book.verdicts(check.number, &filter, period)?;
-        let mut view = sla_view(check, period, &Account::of(&spans));
-        if let Some(terms) = terms {
-            policy::count(&mut view, terms, period, &spans);
-        }
-        Some(view)
-    });
-    Ok(views.collect())
+fn figures(app: &App, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
+    let ((from, to, filter), checks) = {
+        let book = app.book();
+        let checks = query.checks(&book)?.into_iter().map(|check| check.number);
+        (query.asked(&book, now)?, checks.collect::<Vec<CheckNo>>())
+    };
+    let mut views = Vec::with_capacity(checks.len());
+    in_slices(
+        || app.book(),
+        checks,
+        |book, check| {
+            let Some(check) = book.check(check) else { return };
+            let period = book.period(check, from, to, now);
+            let Some(spans) = book.verdicts(check.number, &filter, period) else { return };
+            let mut view = sla_view(check, period, &Account::of(&spans));
+            if let Some(terms) = terms {
+                policy::count(&mut view, terms, period, &spans);
+            }
+            views.push(view);
+        },
+    );
+    Ok(views)
 }
 
 /// What `/api/v1/history` is asked.

@@ -18,6 +18,8 @@ mod row;
 mod slo;
 mod vitals;
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -133,6 +135,15 @@ pub async fn js() -> Response {
 /// `GET /assets/icon.svg`
 pub async fn icon() -> Response {
     asset("image/svg+xml", ICON)
+}
+
+/// Names the contents of the assets: their addresses in pages end with it, so that browsers keep them until they change.
+pub fn assets_version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let hash = crate::enrol::sha256([CSS, JS, ICON].concat().as_bytes());
+        hash[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    });
+    &VERSION
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {

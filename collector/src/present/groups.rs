@@ -4,15 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::id::Group;
+use sitepulse_model::id::{CheckNo, Group};
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::UtcMicros;
 
-use crate::book::{Book, PERIOD_DEFAULT_US};
+use crate::app::App;
+use crate::book::{Gathered, PERIOD_DEFAULT_US};
 use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::api::{Ask, SlaQuery, ask};
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::slices::in_slices;
 
 /// What is asked.
 #[derive(Debug, Default, Deserialize)]
@@ -72,25 +74,25 @@ pub async fn groups(State(present): State<Present>, query: Ask<GroupsQuery>) -> 
             let GroupsQuery { group, from, to, agent, region, policy } = query;
             let asked = SlaQuery::of_period(from, to, agent, region, policy);
             let terms = asked.terms(&app, now)?;
-            let book = app.book();
-            figures(&book, group.as_ref(), &asked, terms.as_ref(), now)
+            figures(&app, group.as_ref(), &asked, terms.as_ref(), now)
         })
         .await?
         .map(Json)
 }
 
 fn figures(
-    book: &Book,
+    app: &App,
     group: Option<&String>,
     asked: &SlaQuery,
     terms: Option<&Terms>,
     now: UtcMicros,
 ) -> Answer<GroupsView> {
-    let (from, to, filter) = asked.asked(book, now)?;
+    let (from, to, filter) = asked.asked(&app.book(), now)?;
     let named = |name: &String| -> Answer<Group> {
         let group = Group::parse(name).ok();
         let known = |group: &Group| {
-            book.checks()
+            app.book()
+                .checks()
                 .flat_map(|check| &check.revisions)
                 .any(|revision| revision.labels.group.as_ref() == Some(group))
         };
@@ -101,7 +103,17 @@ fn figures(
         })
     };
     let group = group.map(named).transpose()?;
-    let gathered = book.gathered(group.as_ref(), &filter, terms.map(|terms| &*terms.terms), (from, to), now);
+    let checks: Vec<CheckNo> = app.book().checks().map(|check| check.number).collect();
+    let mut gathered = Gathered::default();
+    in_slices(
+        || app.book(),
+        checks,
+        |book, check| {
+            let Some(check) = book.check(check) else { return };
+            let (terms, period) = (terms.map(|terms| &*terms.terms), book.period(check, from, to, now));
+            book.gather(&mut gathered, check, group.as_ref(), &filter, terms, period);
+        },
+    );
     let to = to.unwrap_or(now).min(now);
     Ok(GroupsView {
         from: instant::format(from.unwrap_or(to.plus_us(-PERIOD_DEFAULT_US))),

@@ -10,12 +10,12 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use sitepulse_daemon::{clock, instant};
+use sitepulse_model::id::CheckNo;
 use sitepulse_model::slo::status::State as SloState;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use crate::app::Metrics;
-use crate::book::Book;
+use crate::app::{App, Metrics};
 use crate::latency::HOUR_US;
 use crate::latency::open::Recent;
 use crate::outbox::figures::ChannelFigures;
@@ -23,6 +23,7 @@ use crate::present::Present;
 use crate::present::dto::slo::{OutcomeView, SloView};
 use crate::present::dto::{AgentView, SlaView};
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::slices::in_slices;
 use crate::present::view::Snapshot;
 
 /// Every verdict, for the state set.
@@ -73,7 +74,8 @@ impl Present {
         {
             return Ok(Arc::clone(&lines.text));
         }
-        let recent = self.read(move |book| recent_latencies(book, now.plus_us(-HOUR_US))).await?;
+        let app = self.app().clone();
+        let recent = self.beside(move || recent_latencies(&app, now.plus_us(-HOUR_US))).await?;
         let text = tokio::task::spawn_blocking(move || latency_exposition(recent)).await;
         let text: Arc<str> =
             text.map_err(|_| Problem::new(Code::Unavailable, "the collector is shutting down"))?.into();
@@ -86,15 +88,21 @@ impl Present {
 type RecentOf = (String, String, String, Recent);
 
 /// Those of living checks: copied, so that the book is free while they are counted.
-fn recent_latencies(book: &Book, from: UtcMicros) -> Vec<RecentOf> {
-    let living = book.checks().filter(|check| !check.retired());
-    let pairs = living.flat_map(|check| check.latencies.iter().map(move |(agent, open)| (check, agent, open)));
-    pairs
-        .filter_map(|(check, agent, open)| {
-            let agent = book.agent(*agent)?;
-            Some((check.id.to_string(), agent.name.to_string(), agent.region.to_string(), open.recent(from)))
-        })
-        .collect()
+fn recent_latencies(app: &App, from: UtcMicros) -> Vec<RecentOf> {
+    let living: Vec<CheckNo> = app.book().checks().filter(|check| !check.retired()).map(|check| check.number).collect();
+    let mut found = Vec::new();
+    in_slices(
+        || app.book(),
+        living,
+        |book, check| {
+            let Some(check) = book.check(check) else { return };
+            found.extend(check.latencies.iter().filter_map(|(agent, open)| {
+                let agent = book.agent(*agent)?;
+                Some((check.id.to_string(), agent.name.to_string(), agent.region.to_string(), open.recent(from)))
+            }));
+        },
+    );
+    found
 }
 
 fn latency_exposition(recent: Vec<RecentOf>) -> String {

@@ -15,7 +15,7 @@ use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
     Present, acknowledge, api, backtest, channels, console, explain, groups, health, live, metrics, oncall, ping,
-    policy, results, sla_report, windows,
+    policy, results, sla_report, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -187,6 +187,7 @@ pub fn router(present: Present) -> Router {
             Problem::new(Code::MethodNotAllowed, "docs/api.md lists paths and methods")
         })
         .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn(weight::lighten))
         .with_state(present)
 }
 

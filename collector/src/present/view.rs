@@ -1,6 +1,7 @@
 //! From the book to the shapes that the API, the console and the metrics show.
 
 pub mod amendments;
+pub mod keep;
 pub mod list;
 pub mod slo;
 pub mod vitals;
@@ -22,6 +23,7 @@ use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, 
 use crate::facts;
 use crate::heartbeat::StoredPing;
 use crate::heartbeat::observe::HeartbeatNow;
+use crate::present::dto::amendments::AmendedView;
 use crate::present::dto::{
     AgentRunView, AgentView, CheckView, ConservationView, EventView, FactsView, FieldView, HeartbeatView, MissedView,
     PairConservationView, PairView, PhasesUsView, PhasesView, PingView, PlanItemView, PlanObjectView, PlanView,
@@ -50,6 +52,8 @@ pub struct Snapshot {
     pub groups: Vec<(String, Together)>,
     /// What is worked out of it once for all who ask.
     pub shelf: list::Shelf,
+    /// What it cost.
+    pub effort: keep::Effort,
 }
 
 /// The verdicts of a period.
@@ -71,7 +75,7 @@ fn suspension_view(one: &Suspension) -> SuspensionView {
 }
 
 impl Snapshot {
-    /// Takes it. Costs a pass over the last 24 h of every check.
+    /// Takes it from scratch, which costs a pass over the last 24 h of every check: what [`keep::Keeper::snapshot`] is measured by.
     pub fn take(book: &Book, now: UtcMicros) -> Self {
         let mut living: Vec<(&Check, &CheckRevision)> =
             book.checks().filter_map(|check| check.current().map(|current| (check, current))).collect();
@@ -96,17 +100,33 @@ impl Snapshot {
         }
         let agents = agents_with(book, &ByAgent::new(), now);
         let groups = gathered.groups().map(|(group, together)| (group.to_string(), together)).collect();
-        Self { now, checks, strips, agents, global: gathered.whole(), groups, shelf: list::Shelf::default() }
+        Self { now, checks, strips, agents, global: gathered.whole(), groups, ..Self::default() }
     }
 }
 
 /// All agents with the account of where their runs went. Costs a pass over all that was ever stored.
 pub fn agents(book: &Book, now: UtcMicros) -> Vec<AgentView> {
-    let mut by_agent = ByAgent::new();
-    for row in book.conservation() {
-        by_agent.entry(row.agent).or_default().push(row);
+    let mut counted = Counted::default();
+    counted.add(book.conservation());
+    counted.agents(book, now)
+}
+
+/// Where runs went, gathered check by check.
+#[derive(Debug, Default)]
+pub struct Counted(ByAgent);
+
+impl Counted {
+    /// Adds the account of a check, or of several.
+    pub fn add(&mut self, rows: Vec<ConservationRow>) {
+        for row in rows {
+            self.0.entry(row.agent).or_default().push(row);
+        }
     }
-    agents_with(book, &by_agent, now)
+
+    /// All agents with what was gathered.
+    pub fn agents(&self, book: &Book, now: UtcMicros) -> Vec<AgentView> {
+        agents_with(book, &self.0, now)
+    }
 }
 
 fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<AgentView> {
@@ -115,23 +135,9 @@ fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<Agent
     agents.into_iter().map(|agent| agent_view(book, conservation, agent, now)).collect()
 }
 
-fn check_view(
-    book: &Book,
-    check: &Check,
-    current: &CheckRevision,
-    (period, spans): (Span, &[VerdictSpan]),
-    account: &Account,
-    now: UtcMicros,
-) -> CheckView {
+/// The view of a check, but for its verdict, its figures and what its agents see.
+fn check_base(book: &Book, check: &Check, current: &CheckRevision, now: UtcMicros) -> CheckView {
     let definition = &current.definition;
-    let answer = book.verdict_now(check.number, now);
-    let verdict = answer.as_ref().map(|answer| &answer.verdict);
-    let mut agents: Vec<Arc<PairView>> = answer
-        .iter()
-        .flat_map(|answer| &answer.agents)
-        .filter_map(|seen| pair_view(book, check.number, seen, now).map(Arc::new))
-        .collect();
-    agents.sort_by(|a, b| (&a.region, &a.agent).cmp(&(&b.region, &b.agent)));
     CheckView {
         id: check.id.to_string(),
         kind: definition.kind.as_str().to_string(),
@@ -149,19 +155,48 @@ fn check_view(
         tags: current.labels.tags.iter().map(ToString::to_string).collect(),
         expect: definition.expect.iter().map(ToString::to_string).collect(),
         revision: current.revision.0,
-        verdict: verdict.map_or("unknown", |span| span.verdict.as_str()).to_string(),
-        since: verdict.map(|span| instant::format(began(spans, span))),
-        unknown_cause: verdict.and_then(|span| span.unknown_cause).map(|cause| cause.as_str().to_string()),
-        share_down: verdict.and_then(|span| {
-            let (down, total) = span.share_down;
-            (total > 0).then(|| down as f64 / total as f64)
-        }),
-        quorum_reduced: verdict.is_some_and(|span| span.quorum_reduced),
+        verdict: String::new(),
+        since: None,
+        unknown_cause: None,
+        share_down: None,
+        quorum_reduced: false,
         suspended: suspension(book, Scope::Check(check.number), now),
-        agents,
+        agents: Vec::new(),
         screenshots: vitals::screenshots(book, check),
-        sla: sla_view(check, period, account),
+        sla: sla_of("", [String::new(), String::new()], &Account::default(), None),
     }
+}
+
+/// Shows the verdict of now; `spans` are those of the figures' period.
+fn show_verdict(view: &mut CheckView, spans: &[VerdictSpan], verdict: Option<&VerdictSpan>) {
+    view.verdict = verdict.map_or("unknown", |span| span.verdict.as_str()).to_string();
+    view.since = verdict.map(|span| instant::format(began(spans, span)));
+    view.unknown_cause = verdict.and_then(|span| span.unknown_cause).map(|cause| cause.as_str().to_string());
+    view.share_down = verdict.and_then(|span| {
+        let (down, total) = span.share_down;
+        (total > 0).then(|| down as f64 / total as f64)
+    });
+    view.quorum_reduced = verdict.is_some_and(|span| span.quorum_reduced);
+}
+
+fn check_view(
+    book: &Book,
+    check: &Check,
+    current: &CheckRevision,
+    (period, spans): (Span, &[VerdictSpan]),
+    account: &Account,
+    now: UtcMicros,
+) -> CheckView {
+    let answer = book.verdict_now(check.number, now);
+    let mut agents: Vec<Arc<PairView>> = answer
+        .iter()
+        .flat_map(|answer| &answer.agents)
+        .filter_map(|seen| pair_view(book, check.number, seen, now).map(Arc::new))
+        .collect();
+    agents.sort_by(|a, b| (&a.region, &a.agent).cmp(&(&b.region, &b.agent)));
+    let mut view = CheckView { agents, sla: sla_view(check, period, account), ..check_base(book, check, current, now) };
+    show_verdict(&mut view, spans, answer.as_ref().map(|answer| &answer.verdict));
+    view
 }
 
 /// When the verdict of now began: spans also change where only the votes behind the verdict did.
@@ -382,17 +417,22 @@ fn agent_weight(book: &Book, agent: AgentNo, now: UtcMicros) -> Weight {
 
 /// The figures of a check over a period.
 pub fn sla_view(check: &Check, period: Span, account: &Account) -> SlaView {
+    let ends = [instant::format(period.from), instant::format(period.to)];
+    sla_of(check.id.as_str(), ends, account, amendments::amended_view(check, period))
+}
+
+fn sla_of(id: &str, [from, to]: [String; 2], account: &Account, amended: Option<AmendedView>) -> SlaView {
     SlaView {
-        check: check.id.to_string(),
-        from: instant::format(period.from),
-        to: instant::format(period.to),
+        check: id.to_owned(),
+        from,
+        to,
         availability: account.availability(),
         weighted_availability: account.weighted_availability(),
         completeness: account.completeness(),
         lower: account.lower(),
         upper: account.upper(),
         seconds: seconds_view(account),
-        amended: amendments::amended_view(check, period),
+        amended,
         policy: None,
     }
 }

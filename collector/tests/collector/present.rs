@@ -19,3 +19,4 @@ mod results;
 mod routes;
 mod slo;
 mod vitals;
+mod weight;

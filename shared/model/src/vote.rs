@@ -264,6 +264,16 @@ fn settles(run: &Run, policy: &Policy) -> bool {
     }
 }
 
+/// Whether more results like a series' newest ones leave every vote as it is: the newest run settles it alone, or is of slots that say nothing of it.
+pub fn calm(view: &CheckView<'_>, series: &Series) -> bool {
+    series.runs().next_back().is_none_or(|run| match run.obs.seen {
+        Seen::State(ProbeState::Unknown) | Seen::Missed(_) => true,
+        Seen::State(ProbeState::Up | ProbeState::Degraded | ProbeState::Down) => {
+            view.policy(run.obs.revision).is_some_and(|policy| settles(run, policy))
+        }
+    })
+}
+
 /// Both machines of a voter.
 struct Levels {
     /// From where on results were looked at.

@@ -6,7 +6,7 @@ use sitepulse_model::id::AgentNo;
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 
-use crate::book::{Book, Check};
+use crate::book::{Amended, Book, Check};
 use crate::present::dto::amendments::{AmendedView, AmendmentView, ChangeView, FiguresView, LateView, ToldView};
 use crate::present::view::seconds_view;
 use crate::store::amendments::Stored;
@@ -74,7 +74,12 @@ fn told_view(told: &StoredTold) -> ToldView {
 
 /// Whether late data changed figures of a period.
 pub fn amended_view(check: &Check, period: Span) -> Option<AmendedView> {
-    let mut amended = check.amended_in(period);
+    amended_of(&check.amended, period)
+}
+
+/// [`amended_view`] of these amendments.
+pub fn amended_of(amended: &[Amended], period: Span) -> Option<AmendedView> {
+    let mut amended = amended.iter().filter(|one| !one.span.clip(period).is_empty());
     let first = amended.next()?;
     let (count, noted) = amended.fold((1, first.noted), |(count, noted), one| (count + 1, noted.max(one.noted)));
     Some(AmendedView { count, noted: instant::format(noted) })
