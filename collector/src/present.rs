@@ -34,10 +34,11 @@ pub mod health;
 pub mod metrics;
 pub mod ping;
 pub mod slo;
+pub mod status;
 
 pub mod http;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sitepulse_daemon::clock;
 use sitepulse_notify::Sender;
@@ -65,6 +66,9 @@ struct Shared {
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Option<Cached>>,
     slos: slo::Shelf,
+    statuses: status::Shelf,
+    /// Where the public reaches status pages, if that is elsewhere.
+    public_url: OnceLock<String>,
     latencies: metrics::LatencyShelf,
 }
 
@@ -91,7 +95,9 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies };
+        let (statuses, public_url) = (status::Shelf::default(), OnceLock::new());
+        let snapshot = Mutex::new(None);
+        let shared = Shared { app, console_url, sender, stopping, snapshot, slos, statuses, public_url, latencies };
         Self { shared: Arc::new(shared) }
     }
 
@@ -113,6 +119,25 @@ impl Present {
     /// Turns true when the server stops.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.shared.stopping.clone()
+    }
+
+    /// Has status pages reached at another address than the console, from the start on.
+    #[must_use]
+    pub fn public_at(self, url: &str) -> Self {
+        // Said once: a second time would change what readers have.
+        self.shared.public_url.get_or_init(|| url.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Where the public reaches status pages, without a slash at its end; empty where no server runs.
+    pub fn public_url(&self) -> &str {
+        let console = || self.console_url().unwrap_or_default().trim_end_matches('/');
+        self.shared.public_url.get().map_or_else(console, String::as_str)
+    }
+
+    /// Where status pages lie.
+    fn status_shelf(&self) -> &status::Shelf {
+        &self.shared.statuses
     }
 
     /// Where judged promises lie.

@@ -6,6 +6,7 @@ pub mod incidents;
 pub mod latency;
 pub mod silences;
 pub mod slo;
+pub mod status_pages;
 pub mod vitals;
 
 use axum::Json;

@@ -8,6 +8,7 @@ pub mod incidents;
 pub mod oncall;
 pub mod policy;
 pub mod slo;
+pub mod status;
 pub mod vitals;
 
 use serde::{Deserialize, Serialize};

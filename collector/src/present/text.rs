@@ -8,6 +8,7 @@ pub mod incidents;
 pub mod latency;
 pub mod policy;
 pub mod slo;
+pub mod status;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
@@ -20,6 +21,7 @@ use self::incidents::IncidentTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
+use self::status::StatusTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -67,6 +69,11 @@ impl Language {
 
     /// The best language for an `Accept-Language` header: the highest quality first, then the order given; English without a match.
     pub fn negotiate(header: &str) -> Self {
+        Self::preferred(header).unwrap_or(Self::English)
+    }
+
+    /// The same; `None` where the header names no language that there is.
+    pub fn preferred(header: &str) -> Option<Self> {
         let mut best: Option<(u32, Self)> = None;
         for part in header.split(',').take(32) {
             let mut pieces = part.split(';');
@@ -80,7 +87,7 @@ impl Language {
                 best = Some((quality, language));
             }
         }
-        best.map_or(Self::English, |(_, language)| language)
+        best.map(|(_, language)| language)
     }
 }
 
@@ -190,6 +197,7 @@ pub struct Texts {
     pub ledger: &'static LedgerTexts,
     /// Incidents.
     pub incidents: &'static IncidentTexts,
+    pub status: &'static StatusTexts,
     pub backtest: &'static BacktestTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
@@ -323,6 +331,7 @@ pub static EN: Texts = Texts {
     vitals: &vitals::EN,
     ledger: &amendments::EN,
     incidents: &incidents::EN,
+    status: &status::EN,
     backtest: &backtest::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
@@ -512,6 +521,7 @@ pub static FR: Texts = Texts {
     vitals: &vitals::FR,
     ledger: &amendments::FR,
     incidents: &incidents::FR,
+    status: &status::FR,
     backtest: &backtest::FR,
     explain: &explain::FR,
     phase: |phase| match phase {

@@ -17,4 +17,5 @@ mod program;
 mod results;
 mod routes;
 mod slo;
+mod status;
 mod vitals;
