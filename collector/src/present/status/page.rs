@@ -90,6 +90,8 @@ struct Bar {
 
 struct DayView {
     date: String,
+    /// Of several days on end, the first.
+    since: Option<String>,
     class: &'static str,
     state: &'static str,
     text: String,
@@ -235,18 +237,32 @@ impl<'a> ItemView<'a> {
             evidence: evidence(whole.completeness, t),
             label: format!("{}. {}", (words.bars)(name, DAYS), counted.join(", ")),
             bars: days().map(|(at, (day, found))| Bar::of(at, &day.date, found, figures, t)).collect(),
-            days: days()
-                .rev()
-                .filter(|(_, (_, found))| !is_fine(found))
-                .map(|(_, (day, found))| DayView {
-                    date: day.date.clone(),
-                    class: found.state.as_str(),
-                    state: (words.state)(found.state),
-                    text: day_text(found, figures, t),
-                })
-                .collect(),
+            days: told(facts, found, t),
         }
     }
+}
+
+/// The days that were not fully operational, the newest first; those on end of which nothing is known in one line.
+fn told(facts: &Facts, found: &ItemFacts, t: &Texts) -> Vec<DayView> {
+    let mut views: Vec<DayView> = Vec::new();
+    let mut silent = false;
+    for (day, found) in facts.days.iter().zip(&found.days).rev() {
+        let unknown = found.state == Condition::Unknown;
+        let date = day.date.clone();
+        match views.last_mut() {
+            Some(last) if silent && unknown => last.since = Some(date),
+            Some(_) | None if !is_fine(found) => views.push(DayView {
+                date,
+                since: None,
+                class: found.state.as_str(),
+                state: (t.status.state)(found.state),
+                text: day_text(found, facts.page.figures, t),
+            }),
+            Some(_) | None => {}
+        }
+        silent = unknown;
+    }
+    views
 }
 
 /// A day that needs no words: up, and observed but for a thousandth of it.
@@ -275,7 +291,6 @@ fn day_text(day: &DayFacts, figures: bool, t: &Texts) -> String {
     }
     match day.completeness {
         Some(share) if share > 0.0 => parts.push(evidence(Some(share), t)),
-        Some(_) | None if day.maintenance_us == 0 => parts.push(words.no_evidence.to_owned()),
         Some(_) | None => {}
     }
     for (us, told) in [
@@ -318,7 +333,10 @@ impl Bar {
             y: text(y),
             height: text(height),
             empty: (filled > 0.0 && filled < whole).then(|| (text(TALL - whole), text(whole - filled))),
-            title: format!("{date} · {} · {}", (t.status.state)(day.state), day_text(day, figures, t)),
+            title: match day_text(day, figures, t) {
+                text if text.is_empty() => format!("{date} · {}", (t.status.state)(day.state)),
+                text => format!("{date} · {} · {text}", (t.status.state)(day.state)),
+            },
         }
     }
 }

@@ -162,12 +162,17 @@ impl World {
         self.bench.app.writer().run(work).await.unwrap();
     }
 
-    /// Everything fine for four days.
+    /// Everything fine for four days, the newest slot not told yet.
     async fn fine() -> Self {
+        Self::fine_but(1).await
+    }
+
+    /// The same, so many slots not told yet.
+    async fn fine_but(slots: i64) -> Self {
         let world = Self::new().await;
         for check in ["secret-check", "other-check"] {
             for agent in [world.berlin, world.oslo] {
-                world.observe(agent, check, ProbeState::Up, (4 * DAY, 0)).await;
+                world.observe(agent, check, ProbeState::Up, (4 * DAY, slots)).await;
             }
         }
         world
@@ -257,12 +262,12 @@ async fn a_page_tells_what_the_owner_chose_in_both_languages() {
     for english in ["Operational", "evidence", "today", "Incidents of", "Ongoing", "outage", "no information"] {
         assert!(!french.contains(english), "{english} stands on the French page");
     }
-    let german = world.with("/status/public", &[("accept-language", "fr-CH, en;q=0.5")]).await;
+    let swiss = world.with("/status/public", &[("accept-language", "fr-CH, en;q=0.5")]).await;
     assert_eq!(
-        (&german.headers[header::CONTENT_LANGUAGE], german.text.contains("Vitrine")),
+        (&swiss.headers[header::CONTENT_LANGUAGE], swiss.text.contains("Vitrine")),
         (&"fr".parse().unwrap(), true)
     );
-    assert_eq!(german.headers[header::VARY], "Accept-Encoding, Accept-Language");
+    assert_eq!(swiss.headers[header::VARY], "Accept-Encoding, Accept-Language");
     assert_eq!(world.get("/status/public/look.css").await.text, ":root { --own: #aa3366; }\n");
 }
 
@@ -276,8 +281,8 @@ async fn nothing_private_is_told_by_anything_public() {
     );
     let applied = world.bench.apply(&window, json!({})).await;
     assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
-    world.observe(world.berlin, "secret-check", ProbeState::Down, (0, -1)).await;
-    world.observe(world.oslo, "secret-check", ProbeState::Down, (0, -1)).await;
+    world.observe(world.berlin, "secret-check", ProbeState::Down, (1, 0)).await;
+    world.observe(world.oslo, "secret-check", ProbeState::Down, (1, 0)).await;
     let list = world.bench.get("/api/v1/incidents").await.json();
     let id = list[0]["id"].as_str().unwrap().to_owned();
     let acts = format!("/api/v1/incidents/{id}/acts");
@@ -349,6 +354,7 @@ async fn days_without_evidence_are_never_green() {
     assert_eq!(page.matches("<rect class=\"unknown\" x=").count(), 180);
     assert!(!page.contains("100.00 %"), "{page}");
     // Of two items one was looked at for two days.
+    let world = World::new().await;
     world.observe(world.berlin, "other-check", ProbeState::Up, (2 * DAY, 0)).await;
     let page = world.until("/status/public", "No problem is known; one service cannot be fully observed").await;
     let up = page.matches("<rect class=\"up\" x=").count();
@@ -372,11 +378,11 @@ async fn a_regional_outage_is_told_and_never_reads_as_all_fine() {
     let world = World::new().await;
     for agent in [world.berlin, world.oslo] {
         world.observe(agent, "secret-check", ProbeState::Up, (4 * DAY, 2 * DAY)).await;
-        world.observe(agent, "other-check", ProbeState::Up, (4 * DAY, 0)).await;
+        world.observe(agent, "other-check", ProbeState::Up, (4 * DAY, 1)).await;
     }
     // One of two agents: no majority.
     world.observe(world.berlin, "secret-check", ProbeState::Down, (2 * DAY, 2 * DAY - 4)).await;
-    world.observe(world.berlin, "secret-check", ProbeState::Up, (2 * DAY - 4, 0)).await;
+    world.observe(world.berlin, "secret-check", ProbeState::Up, (2 * DAY - 4, 1)).await;
     world.observe(world.oslo, "secret-check", ProbeState::Up, (2 * DAY, 0)).await;
     let page = world.get("/status/public").await.text;
     assert!(page.contains("Everything is operational"), "{page}");
@@ -387,9 +393,9 @@ async fn a_regional_outage_is_told_and_never_reads_as_all_fine() {
     assert!(!badge.contains("100.00 %") && badge.contains("99."), "{badge}");
     assert!(world.get("/status/public/badge/back.svg?show=90d").await.text.contains("100.00 %"));
     // And now again.
-    world.observe(world.berlin, "secret-check", ProbeState::Down, (0, -1)).await;
-    let page = world.until("/status/public", "Some services are partly out of order").await;
-    assert!(page.contains("Partial outage: Front"), "{page}");
+    world.observe(world.berlin, "secret-check", ProbeState::Down, (1, 0)).await;
+    let page = world.until("/status/public", "Partial outage: Front").await;
+    assert!(page.contains("Some services are partly out of order"), "{page}");
     let badge = world.get("/status/public/badge/front.svg").await.text;
     assert!(badge.contains("partial outage"), "{badge}");
 }
@@ -508,13 +514,13 @@ async fn a_pasted_link_becomes_a_card() {
 
 #[tokio::test]
 async fn the_feed_is_atom_whose_ids_last() {
-    let world = World::fine().await;
+    let world = World::fine_but(2).await;
     let empty = world.get("/status/public/feed.atom").await;
     assert_eq!(empty.headers[header::CONTENT_TYPE], "application/atom+xml; charset=utf-8");
     assert_well_formed(&empty.text);
     assert!(!empty.text.contains("<entry>"));
     for agent in [world.berlin, world.oslo] {
-        world.observe(agent, "secret-check", ProbeState::Down, (0, -1)).await;
+        world.observe(agent, "secret-check", ProbeState::Down, (2, 1)).await;
     }
     let open = world.until("/status/public/feed.atom", "<entry>").await;
     assert_well_formed(&open);
@@ -531,7 +537,7 @@ async fn the_feed_is_atom_whose_ids_last() {
         part(&open, "updated").iter().chain(&part(&open, "published")).all(|at| at.len() == 20 && at.ends_with('Z'))
     );
     for agent in [world.berlin, world.oslo] {
-        world.observe(agent, "secret-check", ProbeState::Up, (-1, -2)).await;
+        world.observe(agent, "secret-check", ProbeState::Up, (1, 0)).await;
     }
     let over = world.until("/status/public/feed.atom", "Resolved").await;
     assert_eq!(part(&over, "id"), ids);
