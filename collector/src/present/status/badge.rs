@@ -69,8 +69,9 @@ pub async fn badge(
     let key = format!("badge {} {negotiated} {word} {item}", lang.tag());
     let body = present.rendered(&taken, key, move |facts| {
         let (label, value, class) = told(facts, &item, show, lang);
-        Ok(Body::new("image/svg+xml; charset=utf-8", SERVES_S, svg(&label, &value, class))
-            .in_language(lang, negotiated))
+        let title = (lang.texts().status.of)(&label, &value);
+        let picture = svg(&title, &label, &value, class);
+        Ok(Body::new("image/svg+xml; charset=utf-8", SERVES_S, picture).in_language(lang, negotiated))
     });
     Ok(body.await?.answer(&headers))
 }
@@ -154,13 +155,13 @@ fn cut(text: &str) -> String {
     text.chars().take(TEXT_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-fn svg(label: &str, value: &str, state: Condition) -> String {
+fn svg(title: &str, label: &str, value: &str, state: Condition) -> String {
     let (label, value) = (cut(label), cut(value));
     let (left, right) = (width(&label), width(&value));
     let (left_box, right_box) = (left + 2 * PADDING, right + 2 * PADDING);
     let whole = left_box + right_box;
     let px = |tenths: u32| format!("{}.{}", tenths / 10, tenths % 10);
-    let title = markup(&format!("{label}: {value}"));
+    let title = markup(title);
     let text = |x: u32, length: u32, text: &str| {
         let text = markup(text);
         format!(
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn hostile_names_stay_texts() {
-        let made = svg("</title><script>alert(1)</script>", "\"'&", Condition::Up);
+        let made = svg("</title><script>", "</title><script>alert(1)</script>", "\"'&", Condition::Up);
         assert!(!made.contains("<script") && made.contains("&lt;script&gt;") && made.contains("&quot;&#39;&amp;"));
         assert_eq!(made.matches("<title>").count(), 1);
     }

@@ -8,6 +8,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::body::Body;
 use super::oembed::markup;
+use super::page::what;
 use super::{StatusQuery, Wall, language, names, nothing_here};
 use crate::present::Present;
 use crate::present::figure;
@@ -51,7 +52,6 @@ struct Entry {
 impl Entry {
     fn of_episode(one: &Episode, facts: &Facts, wall: &Wall, lang: Language) -> Self {
         let words = lang.texts().status;
-        let what = one.title.clone().unwrap_or_else(|| (words.kind)(one.kind.as_str()).to_owned());
         let mut lines = vec![match one.resolved {
             Some(end) => {
                 let length = figure::length(end.us_since(one.since).max(0) as f64 / 1e6, words.day_sign);
@@ -63,7 +63,7 @@ impl Entry {
         lines.extend(one.notes.iter().rev().map(|(at, text)| format!("{}: {text}", wall.text(*at))));
         Self {
             key: one.key,
-            title: format!("{what}: {}", names(&facts.page, &one.items, lang)),
+            title: (words.of)(&what(one, words), &names(&facts.page, &one.items, lang)),
             published: one.since,
             updated: one.updated,
             anchor: format!("e-{}", super::hex(&one.key[..6])),

@@ -14,6 +14,7 @@ use crate::present::Present;
 use crate::present::figure;
 use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::text::status::StatusTexts;
 use crate::present::text::{Language, Texts};
 use crate::status::{DAYS, DayFacts, Episode, Facts, ItemFacts, State as Condition, named};
 
@@ -43,6 +44,7 @@ struct Page<'a> {
     also_unknown: String,
     as_of: Instant,
     ongoing: Vec<EpisodeView>,
+    open: Vec<PlannedView>,
     planned: Vec<PlannedView>,
     groups: Vec<GroupView<'a>>,
     past: Vec<EpisodeView>,
@@ -97,11 +99,10 @@ struct DayView {
     text: String,
 }
 
-pub(super) struct EpisodeView {
-    pub(super) id: String,
-    pub(super) class: &'static str,
-    pub(super) title: String,
-    pub(super) items: String,
+struct EpisodeView {
+    id: String,
+    class: &'static str,
+    title: String,
     since: Instant,
     resolved: Option<Instant>,
     lasted: String,
@@ -176,6 +177,7 @@ fn render(facts: &Facts, lang: Language, public: &str) -> Answer<String> {
         from: Instant::of(one.span.from, &wall),
         to: Instant::of(one.span.to, &wall),
     });
+    let (open, planned): (Vec<_>, Vec<_>) = planned.partition(|one: &PlannedView| one.open);
     let path = escape(&page.id);
     let states = [Condition::Up, Condition::Degraded, Condition::Partial, Condition::Down, Condition::Maintenance];
     let legend = states.into_iter().chain([Condition::Unknown]).map(|state| (state.as_str(), (words.state)(state)));
@@ -196,7 +198,8 @@ fn render(facts: &Facts, lang: Language, public: &str) -> Answer<String> {
         },
         as_of: Instant::of(facts.as_of, &wall),
         ongoing: ongoing.into_iter().map(episode).collect(),
-        planned: planned.collect(),
+        open,
+        planned,
         groups: groups.collect(),
         past: past.into_iter().map(episode).collect(),
         shows_past: !page.incidents.is_empty(),
@@ -265,6 +268,11 @@ fn told(facts: &Facts, found: &ItemFacts, t: &Texts) -> Vec<DayView> {
     views
 }
 
+/// What an incident is called.
+pub(super) fn what(one: &Episode, words: &StatusTexts) -> String {
+    one.title.clone().unwrap_or_else(|| (words.kind)(one.kind.as_str()).to_owned())
+}
+
 /// A day that needs no words: up, and observed but for a thousandth of it.
 fn is_fine(day: &DayFacts) -> bool {
     day.state == Condition::Up && day.completeness.is_some_and(|share| share >= 0.999)
@@ -310,7 +318,8 @@ impl Bar {
     fn of(at: usize, date: &str, day: &DayFacts, figures: bool, t: &Texts) -> Self {
         // The worse the taller: who sees no colours sees this.
         let whole = match day.state {
-            Condition::Up | Condition::Unknown => 24.0,
+            Condition::Unknown => 6.0,
+            Condition::Up => 24.0,
             Condition::Maintenance | Condition::Degraded => 28.0,
             Condition::Partial => 31.0,
             Condition::Down => TALL,
@@ -342,7 +351,7 @@ impl Bar {
 }
 
 impl EpisodeView {
-    pub(super) fn of(one: &Episode, facts: &Facts, wall: &Wall, t: &Texts, lang: Language) -> Self {
+    fn of(one: &Episode, facts: &Facts, wall: &Wall, t: &Texts, lang: Language) -> Self {
         let words = t.status;
         let class = match one.kind.as_str() {
             "down" => "down",
@@ -356,8 +365,7 @@ impl EpisodeView {
         Self {
             id: super::hex(&one.key[..6]),
             class,
-            title: one.title.clone().unwrap_or_else(|| (words.kind)(one.kind.as_str()).to_owned()),
-            items: names(&facts.page, &one.items, lang),
+            title: (words.of)(&what(one, words), &names(&facts.page, &one.items, lang)),
             since: Instant::of(one.since, wall),
             resolved: one.resolved.map(|at| Instant::of(at, wall)),
             lasted: lasted.unwrap_or_default(),
