@@ -63,8 +63,16 @@ pub struct About {
     pub check: Option<u32>,
     /// For which user a channel was told of it, where it was for one.
     pub told_for: BTreeMap<String, String>,
+    /// How many notes for the public its history has.
+    #[serde(skip_serializing_if = "no_notes")]
+    pub public_notes: u32,
     /// The message that quiet hours hold back, by channel: the newest alone waits.
     pub held: BTreeMap<String, HeldMessage>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn no_notes(notes: &u32) -> bool {
+    *notes == 0
 }
 
 /// A message that quiet hours hold back.
@@ -105,6 +113,11 @@ pub enum Record {
     },
     /// Somebody wrote something.
     Comment {
+        /// What.
+        text: String,
+    },
+    /// Somebody wrote something for the public.
+    PublicNote {
         /// What.
         text: String,
     },

@@ -257,6 +257,15 @@ pub enum Command {
                             Exit codes: 0 ok, 2 no such period, 6 collector not reached, 8 no such check."
     )]
     Windows(WindowsArgs),
+    /// Shows the public status pages: their addresses, their states, and the checks behind each item.
+    #[command(
+        name = "status-pages",
+        after_help = "Examples:\n  sitepulse-collector status-pages\n  sitepulse-collector status-pages --json\n\n\
+                            A page is written as [[status_page]] and applied. AVAILABILITY is what the public is told: the lower of availability and\n\
+                            weighted availability.\n\n\
+                            Exit codes: 0 ok, 6 collector not reached."
+    )]
+    StatusPages,
     /// Shows the vitals of a page: p75, p50, p95, p99, spread and ratings, for each device profile and region. Lab values.
     #[command(
         after_help = "Examples:\n  sitepulse-collector vitals shop-vitals\n  sitepulse-collector vitals shop-vitals --from -7d --region eu-west\n  \
@@ -301,7 +310,8 @@ pub enum Command {
                             reached, 8 no such incident.")]
     Reopen(AckArgs),
     /// Writes a comment into an incident's history.
-    #[command(after_help = "Examples:\n  sitepulse-collector comment 20261122-4f7k2 \"the switch in rack 4\"\n\n\
+    #[command(after_help = "Examples:\n  sitepulse-collector comment 20261122-4f7k2 \"the switch in rack 4\"\n  \
+                            sitepulse-collector comment 20261122-4f7k2 --public \"We are replacing a part.\"\n\n\
                             Exit codes: 0 ok, 2 no text, or too long, 5 it is only suspected, 6 collector not reached, 8 no such incident.")]
     Comment(CommentArgs),
     /// Says who works on an incident.
@@ -979,6 +989,9 @@ pub struct CommentArgs {
     /// What to write.
     #[arg(value_name = "TEXT")]
     pub text: String,
+    /// Publishes it: every status page that tells of the incident shows it.
+    #[arg(long)]
+    pub public: bool,
 }
 
 /// `assign`
@@ -1247,6 +1260,8 @@ mod tests {
             "slo shop --history --json",
             "slo --json",
             "windows",
+            "status-pages --json",
+            "comment 20261122-4f7k2 text --public",
             "sla shop --from -30d --policy contract@2 --json",
             "explain shop --policy contract",
             "policies",

@@ -43,6 +43,7 @@ pub mod run_now;
 
 pub mod app;
 pub mod slo;
+pub mod status;
 
 pub mod checkfile;
 pub mod present;

@@ -36,13 +36,14 @@ pub mod health;
 pub mod metrics;
 pub mod ping;
 pub mod slo;
+pub mod status;
 
 pub mod live;
 
 pub mod http;
 pub mod weight;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sitepulse_daemon::clock;
 use sitepulse_model::id::CheckNo;
@@ -75,6 +76,9 @@ struct Shared {
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Cached>,
     slos: slo::Shelf,
+    statuses: status::Shelf,
+    /// Where the public reaches status pages, if that is elsewhere.
+    public_url: OnceLock<String>,
     latencies: metrics::LatencyShelf,
     live: live::Live,
     kpis: kpi::Shelf,
@@ -104,8 +108,21 @@ impl Present {
     }
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let (slos, latencies, live, kpis, snapshot) = Default::default();
-        let shared = Shared { app, console_url, sender, stopping, snapshot, slos, latencies, live, kpis };
+        let (slos, latencies, live, kpis, snapshot, statuses) = Default::default();
+        let public_url = OnceLock::new();
+        let shared = Shared {
+            app,
+            console_url,
+            sender,
+            stopping,
+            snapshot,
+            slos,
+            statuses,
+            public_url,
+            latencies,
+            live,
+            kpis,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -138,6 +155,25 @@ impl Present {
     fn still_holds(&self, caller: &Caller) -> bool {
         let Some(session) = &caller.session else { return true };
         self.app().verify(CredentialKind::Session, session, clock::now()).is_some()
+    }
+
+    /// Has status pages reached at another address than the console, from the start on.
+    #[must_use]
+    pub fn public_at(self, url: &str) -> Self {
+        // Said once: a second time would change what readers have.
+        self.shared.public_url.get_or_init(|| url.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Where the public reaches status pages, without a slash at its end; empty where no server runs.
+    pub fn public_url(&self) -> &str {
+        let console = || self.console_url().unwrap_or_default().trim_end_matches('/');
+        self.shared.public_url.get().map_or_else(console, String::as_str)
+    }
+
+    /// Where status pages lie.
+    fn status_shelf(&self) -> &status::Shelf {
+        &self.shared.statuses
     }
 
     /// Where judged promises lie.

@@ -100,6 +100,8 @@ pub struct WatchdogTexts {
 pub struct ConsoleTexts {
     /// Its address, for links in messages: `https://status.example`.
     pub url: Option<String>,
+    /// Where the public reaches status pages, if that is elsewhere: `https://status.example`.
+    pub status_url: Option<String>,
 }
 
 /// How long each class of data is kept: a duration of at least two days, or `forever`.
@@ -139,14 +141,29 @@ pub struct SealingTexts {
 impl Config {
     /// Where people reach the console, if that is told.
     fn console_url(&self, path: Option<&Path>) -> Result<Option<String>, Failure> {
-        let Some(url) = self.console.as_ref().and_then(|console| console.url.clone()) else { return Ok(None) };
+        self.address(path, "console.url", |console| console.url.clone())
+    }
+
+    /// Where the public reaches status pages, if that is told: where it reaches the console, unless it is told apart.
+    fn status_url(&self, path: Option<&Path>) -> Result<Option<String>, Failure> {
+        let own = self.address(path, "console.status_url", |console| console.status_url.clone())?;
+        own.map_or_else(|| self.console_url(path), |own| Ok(Some(own)))
+    }
+
+    fn address(
+        &self,
+        path: Option<&Path>,
+        key: &str,
+        of: impl FnOnce(&ConsoleTexts) -> Option<String>,
+    ) -> Result<Option<String>, Failure> {
+        let Some(url) = self.console.as_ref().and_then(of) else { return Ok(None) };
         let uri: Option<axum::http::Uri> = url.parse().ok();
         let fits = uri.is_some_and(|uri| {
             let scheme = matches!(uri.scheme_str(), Some("https" | "http"));
             scheme && uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'))
         });
         if !fits || url.contains('#') {
-            let (exit, place) = place(false, "console.url", path);
+            let (exit, place) = place(false, key, path);
             return Err(Failure::new(exit, format!("{place}: {url:?} is no address, like https://status.example")));
         }
         Ok(Some(url))
@@ -243,6 +260,7 @@ struct Settings {
     log: Option<String>,
     life: Life,
     console: Option<String>,
+    status_url: Option<String>,
     incidents: signals::Settings,
     egress: EgressTexts,
     watchdog: Option<Watchdog>,
@@ -259,6 +277,7 @@ impl Settings {
         let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
         let life = config.life(from)?;
         let console = config.console_url(from)?;
+        let status_url = config.status_url(from)?;
         let incidents = config.incidents(from)?;
         let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
         let watchdog = watchdog.map_err(|(key, why)| {
@@ -286,6 +305,7 @@ impl Settings {
             egress: config.egress.unwrap_or_default(),
             life,
             console,
+            status_url,
             incidents,
             watchdog,
         })
@@ -399,7 +419,12 @@ async fn serve_with(
     let url = http.url();
     app.shared().links.set_console(Some(settings.console.as_deref().unwrap_or(&url)));
     app.watch().await;
-    let router = route::router(Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone()));
+    let present = Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone());
+    let present = match &settings.status_url {
+        Some(public) => present.public_at(public),
+        None => present,
+    };
+    let router = route::router(present);
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
     let (looking, stopped_looking) = (app.clone(), stopping.clone());

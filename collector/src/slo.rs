@@ -6,7 +6,7 @@
 //!
 //! The book's guard is taken anew for each check, so that judging a thousand promises keeps nobody waiting.
 
-mod calendar;
+pub(crate) mod calendar;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -46,6 +46,7 @@ pub fn of(standing: &Standing, entries: &[StoredEntry]) -> Integrity {
         Some(
             Record::Life(_)
             | Record::Comment { .. }
+            | Record::PublicNote { .. }
             | Record::Assigned { .. }
             | Record::PostMortem { .. }
             | Record::Evidence(_),
@@ -75,6 +76,7 @@ fn state_told(entries: &[StoredEntry]) -> IncidentState {
         Some(
             Record::Step { .. }
             | Record::Comment { .. }
+            | Record::PublicNote { .. }
             | Record::Assigned { .. }
             | Record::PostMortem { .. }
             | Record::Evidence(_),

@@ -21,6 +21,8 @@ pub const TITLE_BYTES_MAX: usize = 200;
 pub const NAME_BYTES_MAX: usize = 100;
 /// Longest comment, in bytes.
 pub const COMMENT_BYTES_MAX: usize = 16 << 10;
+/// Longest note for the public, in bytes.
+pub const PUBLIC_NOTE_BYTES_MAX: usize = 4 << 10;
 /// Longest post-mortem, in bytes.
 pub const POST_MORTEM_BYTES_MAX: usize = 256 << 10;
 /// An incident of so many entries takes no more comments.
@@ -47,6 +49,11 @@ pub enum Act {
     },
     /// Writes something.
     Comment {
+        /// What.
+        text: String,
+    },
+    /// Writes something for the public: status pages that tell of the incident show it.
+    PublicNote {
         /// What.
         text: String,
     },
@@ -144,6 +151,13 @@ impl Engine {
             Act::Comment { text } => {
                 let text = prose("a comment", text, COMMENT_BYTES_MAX)?;
                 self.write_about(id, author, now, |_| Record::Comment { text })
+            }
+            Act::PublicNote { text } => {
+                let text = prose("a note", text, PUBLIC_NOTE_BYTES_MAX)?;
+                self.write_about(id, author, now, |about| {
+                    about.public_notes += 1;
+                    Record::PublicNote { text }
+                })
             }
             Act::Assign { to } => {
                 let to = to.as_deref().map(|to| line("a name", to, NAME_BYTES_MAX)).transpose()?;

@@ -16,6 +16,7 @@ use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
+use sitepulse_model::status_page::StatusPage;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::user::User;
 
@@ -295,6 +296,8 @@ kinds! {
     Schedule => schedules: Schedule, "schedule", 6;
     /// Who is told.
     User => users: User, "user", 7;
+    /// What everybody is shown.
+    StatusPage => status_pages: StatusPage, "status_page", 8;
 }
 
 impl Object {

@@ -17,6 +17,7 @@ mod report;
 mod results;
 mod silences;
 mod slo;
+mod status_pages;
 mod verify;
 mod vitals;
 mod windows;
@@ -83,6 +84,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Deliveries(args) => client_side(channels::deliveries(&global, args)),
         Command::RetryDelivery { key } => client_side(channels::retry(&global, key)),
         Command::Windows(args) => client_side(windows::windows(&global, args)),
+        Command::StatusPages => client_side(status_pages::status_pages(&global)),
         Command::Vitals(args) => client_side(vitals::vitals(&global, args)),
         Command::Incidents(args) => client_side(incidents::incidents(&global, args)),
         Command::Incident(args) => with_exit(incidents::incident(&global, args)),

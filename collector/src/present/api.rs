@@ -7,6 +7,7 @@ pub mod kpi;
 pub mod latency;
 pub mod silences;
 pub mod slo;
+pub mod status_pages;
 pub mod vitals;
 
 use std::sync::Arc;

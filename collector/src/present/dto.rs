@@ -9,6 +9,7 @@ pub mod kpi;
 pub mod oncall;
 pub mod policy;
 pub mod slo;
+pub mod status;
 pub mod vitals;
 
 use std::sync::Arc;

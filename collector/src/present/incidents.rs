@@ -245,6 +245,10 @@ fn entry_view(entry: &StoredEntry) -> EntryView {
             named("comment");
             view.text = Some(text.clone());
         }
+        Some(Record::PublicNote { text }) => {
+            named("public_note");
+            view.text = Some(text.clone());
+        }
         Some(Record::Assigned { to }) => {
             named("assigned");
             view.text.clone_from(to);

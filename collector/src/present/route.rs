@@ -15,7 +15,7 @@ use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
     Present, acknowledge, api, backtest, channels, console, explain, groups, health, live, metrics, oncall, ping,
-    policy, results, sla_report, weight, windows,
+    policy, results, sla_report, status, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -108,6 +108,16 @@ pub fn routes() -> Vec<Route> {
         // The signed token in the path is the authority.
         read("/a/{token}", Scope::Public, acknowledge::show),
         change("/a/{token}", Scope::Public, acknowledge::take),
+        // What the owner chose to publish.
+        read("/status/{id}", Scope::Public, status::page),
+        read("/status/{id}/look.css", Scope::Public, status::look),
+        read("/status/{id}/card", Scope::Public, status::card),
+        read("/status/{id}/feed.atom", Scope::Public, status::feed),
+        read("/status/{id}/badge/{item}", Scope::Public, status::badge),
+        read("/oembed", Scope::Public, status::oembed),
+        read("/assets/status.css", Scope::Public, status::css),
+        read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),
+        read("/api/v1/status-pages/{id}", Scope::Read, api::status_pages::status_page),
         read("/api/v1/checks", Scope::Read, api::checks),
         read("/api/v1/checks/{id}", Scope::Read, api::check),
         read("/api/v1/checks/{id}/heartbeat", Scope::Admin, api::heartbeat),
@@ -215,10 +225,15 @@ fn is_page(method: &Method, path: &str) -> bool {
     method == Method::GET && (pages.contains(&path) || families.iter().any(|family| path.starts_with(family)))
 }
 
-/// What every answer carries: nothing may be framed, sniffed, cached or loaded from elsewhere.
+/// What the cards of status pages carry instead: pages of others may frame them, and they do nothing.
+const FRAMABLE: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors *";
+
+/// What every answer carries: nothing may be framed (but cards), sniffed, cached or loaded from elsewhere.
 async fn headers(request: Request, next: Next) -> Response {
     let secure = request.extensions().get::<Door>().is_some_and(|door| secure(*door));
     let mut response = next.run(request).await;
+    let framable = response.extensions().get::<status::Framable>().is_some();
     let headers = response.headers_mut();
     let set = [
         (
@@ -232,6 +247,10 @@ async fn headers(request: Request, next: Next) -> Response {
     ];
     for (name, value) in set {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if framable {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FRAMABLE));
+        headers.remove(header::X_FRAME_OPTIONS);
     }
     if secure {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));

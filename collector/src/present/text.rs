@@ -12,6 +12,7 @@ pub mod kpi;
 pub mod latency;
 pub mod policy;
 pub mod slo;
+pub mod status;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
@@ -28,6 +29,7 @@ use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
+use self::status::StatusTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -75,6 +77,11 @@ impl Language {
 
     /// The best language for an `Accept-Language` header: the highest quality first, then the order given; English without a match.
     pub fn negotiate(header: &str) -> Self {
+        Self::preferred(header).unwrap_or(Self::English)
+    }
+
+    /// The same; `None` where the header names no language that there is.
+    pub fn preferred(header: &str) -> Option<Self> {
         let mut best: Option<(u32, Self)> = None;
         for part in header.split(',').take(32) {
             let mut pieces = part.split(';');
@@ -88,7 +95,7 @@ impl Language {
                 best = Some((quality, language));
             }
         }
-        best.map_or(Self::English, |(_, language)| language)
+        best.map(|(_, language)| language)
     }
 }
 
@@ -205,6 +212,7 @@ pub struct Texts {
     pub ledger: &'static LedgerTexts,
     /// Incidents.
     pub incidents: &'static IncidentTexts,
+    pub status: &'static StatusTexts,
     pub backtest: &'static BacktestTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
@@ -342,6 +350,7 @@ pub static EN: Texts = Texts {
     vitals: &vitals::EN,
     ledger: &amendments::EN,
     incidents: &incidents::EN,
+    status: &status::EN,
     backtest: &backtest::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
@@ -535,6 +544,7 @@ pub static FR: Texts = Texts {
     vitals: &vitals::FR,
     ledger: &amendments::FR,
     incidents: &incidents::FR,
+    status: &status::FR,
     backtest: &backtest::FR,
     explain: &explain::FR,
     phase: |phase| match phase {

@@ -36,7 +36,7 @@ pub(super) fn around(calendar: Calendar, zone: Option<&str>, at: UtcMicros) -> R
 ///
 /// # Errors
 /// As [`around`].
-pub(super) fn day_ends(zone: Option<&str>, within: Span) -> Result<Vec<UtcMicros>, String> {
+pub(crate) fn day_ends(zone: Option<&str>, within: Span) -> Result<Vec<UtcMicros>, String> {
     let zone = zone_of(zone)?;
     let mut ends = Vec::new();
     let mut day = date_at(&zone, within.from)?;
@@ -56,19 +56,26 @@ pub(super) fn day_ends(zone: Option<&str>, within: Span) -> Result<Vec<UtcMicros
 ///
 /// # Errors
 /// When it is not in the time zone database.
-pub(super) fn zone_of(name: Option<&str>) -> Result<TimeZone, String> {
+pub(crate) fn zone_of(name: Option<&str>) -> Result<TimeZone, String> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
     let unknown = |_| format!("{name:?} is no IANA time zone: write a name like \"Europe/Paris\" or \"UTC\"");
     TimeZone::get(name).map_err(unknown)
 }
 
-fn date_at(zone: &TimeZone, at: UtcMicros) -> Result<Date, String> {
+/// The date at an instant.
+///
+/// # Errors
+/// When the calendar ends.
+pub(crate) fn date_at(zone: &TimeZone, at: UtcMicros) -> Result<Date, String> {
     let at = Timestamp::from_microsecond(at.0).map_err(|error| format!("the calendar ends: {error}"))?;
     Ok(zone.to_datetime(at).date())
 }
 
 /// The first instant of a day: where its midnight is skipped, the first that there is.
-fn start_of(zone: &TimeZone, day: Date) -> Result<UtcMicros, String> {
+///
+/// # Errors
+/// When the calendar ends.
+pub(crate) fn start_of(zone: &TimeZone, day: Date) -> Result<UtcMicros, String> {
     let start = day.to_zoned(zone.clone()).map_err(|error| format!("the calendar ends: {error}"))?;
     Ok(UtcMicros(start.timestamp().as_microsecond()))
 }

@@ -18,5 +18,6 @@ mod program;
 mod results;
 mod routes;
 mod slo;
+mod status;
 mod vitals;
 mod weight;

@@ -44,6 +44,7 @@ pub mod service_hours;
 pub mod sketch;
 pub mod sla;
 pub mod slo;
+pub mod status_page;
 pub mod terms;
 
 pub mod channel;

@@ -7,10 +7,11 @@ use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
+use sitepulse_model::status_page::StatusPage;
 use sitepulse_model::user::User;
 
 use super::Coded;
-use crate::{maintenance, oncall, service_hours, slo};
+use crate::{maintenance, oncall, service_hours, slo, status};
 
 impl Coded for AccountingPolicy {
     const KEYS: &'static [&'static str] =
@@ -199,6 +200,32 @@ impl Coded for User {
             "from" => "\"22:00\"",
             "to" => "\"07:00\"",
             _ => "\"ana\"",
+        }
+    }
+}
+
+impl Coded for StatusPage {
+    const KEYS: &'static [&'static str] = Self::KEYS;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        status::faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Self::references(self)
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "title" => "\"Example\"",
+            "groups" => "[{ name = \"Web\", items = [{ id = \"shop\", name = \"Shop\", checks = [\"shop\"] }] }]",
+            "items" => "[{ id = \"shop\", name = \"Shop\", checks = [\"shop\"] }]",
+            "name" => "\"Shop\"",
+            _ => "\"public\"",
         }
     }
 }

@@ -337,7 +337,7 @@ impl Line {
             at: moment(&entry.at, now),
             who: who(&entry.author, i),
             what: (i.entry)(entry),
-            prose: entry.action == "comment",
+            prose: ["comment", "public_note"].contains(&entry.action.as_str()),
             broken: !entry.intact,
         }
     }

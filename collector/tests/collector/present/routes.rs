@@ -21,6 +21,7 @@ const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 fn concrete(path: &str) -> String {
     let path = path.replace("{number}", "1");
     let named = path.replace("{id}", "shop").replace("{name}", "agent-1").replace("{token}", "forged");
+    let named = named.replace("{item}", "all.svg");
     named.replace("{action}", "start").replace("{agent}", "agent-1").replace("{slot}", "1")
 }
 

@@ -43,7 +43,11 @@ pub(in crate::cli::commands) async fn reopen(global: &Global, args: AckArgs) -> 
 }
 
 pub(in crate::cli::commands) async fn comment(global: &Global, args: CommentArgs) -> Result<(), Failure> {
-    act(global, &args.id, Act::Comment { text: args.text }, "Commented on").await
+    let text = args.text;
+    if args.public {
+        return act(global, &args.id, Act::PublicNote { text }, "Published a note on").await;
+    }
+    act(global, &args.id, Act::Comment { text }, "Commented on").await
 }
 
 pub(in crate::cli::commands) async fn assign(global: &Global, args: AssignArgs) -> Result<(), Failure> {
