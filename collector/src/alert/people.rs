@@ -124,7 +124,7 @@ impl Engine {
             look.changes
         };
         self.commit(changes, now)?;
-        self.alert.touch_all();
+        self.alert.hurry();
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Engine {
             (look.changes, id)
         };
         self.commit(changes, now)?;
-        self.alert.touch_all();
+        self.alert.hurry();
         Ok(id)
     }
 

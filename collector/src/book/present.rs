@@ -16,14 +16,15 @@ impl Book {
         now: UtcMicros,
         late: impl Fn(AgentNo) -> Option<UtcMicros>,
     ) -> Present {
-        let mut ends: Option<UtcMicros> = None;
+        let mut ordered: Option<UtcMicros> = None;
         let mut witnesses: Vec<Witness<'_>> = Vec::new();
         let in_force = check.at(now).filter(|revision| !revision.retired);
         if let Some(revision) = in_force {
             let there = self.agents.values().filter(|agent| agent.life().contains(now));
             for agent in there.filter(|agent| agent.runs(&revision.definition)) {
-                if let Some(suspension) = self.control.suspended_at(agent.number, check.number, now) {
-                    ends = Some(ends.map_or(suspension.span.to, |end| end.min(suspension.span.to)));
+                let next = self.control.next_change(agent.number, check.number, now);
+                ordered = [ordered, next].into_iter().flatten().min();
+                if self.control.suspended_at(agent.number, check.number, now).is_some() {
                     continue;
                 }
                 let series = check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series);
@@ -34,7 +35,7 @@ impl Book {
         let whole = Span::new(UtcMicros::MIN, UtcMicros::MAX);
         let view = CheckView { revisions: check.policies(), life: whole };
         let mut present = Present::at(&view, witnesses, now);
-        present.next = [present.next, ends].into_iter().flatten().min();
+        present.next = [present.next, ordered].into_iter().flatten().min();
         present
     }
 
