@@ -636,6 +636,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Forgets what looks found, so that the next look at all that is due looks at everything. That costs time and changes nothing: tests compare.
+    pub fn forget_looks(&mut self) {
+        self.alert.all = true;
+    }
+
     /// Whether [`Self::watch`] has anything to do.
     pub(crate) fn watch_due(&self, now: UtcMicros) -> bool {
         let desk = &self.alert;

@@ -281,7 +281,7 @@ impl Look<'_> {
         due.extend(behind.into_iter().filter(|check| self.desk.incidents_of(*check).next().is_some()));
         self.checks(&due);
         let others = (Bound::Included((Subject::Agent(AgentNo(0)), IncidentKind::ALL[0])), Bound::Unbounded);
-        let concerned = touched.iter().flat_map(|check| self.desk.incidents_of(*check)).cloned();
+        let concerned = due.iter().flat_map(|check| self.desk.incidents_of(*check)).cloned();
         let concerned = concerned.chain(self.desk.by_key.range(others).map(|(key, _)| key.clone()));
         self.rest(&concerned.collect::<Vec<_>>());
     }
@@ -342,14 +342,16 @@ impl Look<'_> {
         let bounds = covered.spans().iter().flat_map(|span| [span.from, span.to]);
         let window = bounds.filter(|at| *at > now).min();
         let order = book.control().next_change_of(Scope::Check(check), now);
-        let over = desk.incidents_of(check).filter_map(|key| desk.standing.get(desk.by_key.get(key)?)?.incident.life.resolved_at);
+        let over = desk
+            .incidents_of(check)
+            .filter_map(|key| desk.standing.get(desk.by_key.get(key)?)?.incident.life.resolved_at);
         let over = over.map(|at| at.plus_us(REOPEN_WINDOW_US + 1)).filter(|at| *at > now).min();
         [silence, window, order, over].into_iter().flatten().min()
     }
 
     fn check(&mut self, check: &Check) {
         let Some(current) = check.current() else {
-            self.memory.drop(check.number);
+            self.retired(check.number);
             return;
         };
         let (book, desk, now) = (self.book, self.desk, self.now);
@@ -395,6 +397,17 @@ impl Look<'_> {
         }
         let live = present.voices.iter().map(|voice| voice.agent).collect();
         self.memory.note(check.number, next, live);
+    }
+
+    /// A check that is retired says nothing; what holds its incidents changes with time all the same.
+    fn retired(&mut self, check: CheckNo) {
+        if self.desk.incidents_of(check).next().is_none() {
+            self.memory.drop(check);
+            return;
+        }
+        let next = self.now.plus_us(LOOK_US);
+        let next = self.turns(check).map_or(next, |turn| turn.min(next));
+        self.memory.note(check, next, Vec::new());
     }
 
     /// What ended of these is fine: a check that is retired, an agent that is gone, a promise that nobody makes any more.

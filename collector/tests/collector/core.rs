@@ -20,5 +20,6 @@ mod seal;
 mod secrets;
 mod session;
 mod signals;
+mod watch;
 mod windows;
 pub(super) mod world;

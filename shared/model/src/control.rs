@@ -302,7 +302,8 @@ impl Folded {
     /// The first instant after `at` at which a suspension begins or ends, or a weight is another.
     fn next_change(&self, at: UtcMicros) -> Option<UtcMicros> {
         let ends = self.suspensions.partition_point(|suspension| suspension.span.to <= at);
-        let ahead = self.suspensions.get(ends).map(|Suspension { span, .. }| if span.from > at { span.from } else { span.to });
+        let ahead =
+            self.suspensions.get(ends).map(|Suspension { span, .. }| if span.from > at { span.from } else { span.to });
         let weights = self.weights.partition_point(|(from, _)| *from <= at);
         [ahead, self.weights.get(weights).map(|(from, _)| *from)].into_iter().flatten().min()
     }
