@@ -297,6 +297,11 @@ impl Desk {
         self.all = true;
     }
 
+    /// Whether all that is due is to be looked at. A clock that was set back must not stop that for as long.
+    fn is_sweep_due(&self, now: UtcMicros) -> bool {
+        self.sweep_due.is_none_or(|due| due <= now || due.us_since(now) > SWEEP_US)
+    }
+
     /// An incident changed: what it asks for is looked at soon.
     fn hurry(&mut self) {
         self.sweep_due = None;
@@ -564,7 +569,7 @@ impl Engine {
         if !self.watch_due(now) {
             return Ok(());
         }
-        let everything = self.alert.sweep_due.is_none_or(|due| due <= now);
+        let everything = self.alert.is_sweep_due(now);
         let shared = std::sync::Arc::clone(&self.shared);
         let desk = &mut self.alert;
         desk.touched.extend(desk.arrived.drain(..));
@@ -650,9 +655,7 @@ impl Engine {
         if desk.not_before.is_some_and(|at| now < at) {
             return false;
         }
-        // A clock that was set back must not stop the sweep for as long.
-        let swept_lately = desk.sweep_due.is_some_and(|due| now < due && due.us_since(now) <= SWEEP_US);
-        !swept_lately || !desk.touched.is_empty() || !desk.arrived.is_empty()
+        desk.is_sweep_due(now) || !desk.touched.is_empty() || !desk.arrived.is_empty()
     }
 
     /// When [`Self::watch`] has something to do without any result.

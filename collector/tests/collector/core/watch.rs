@@ -129,9 +129,10 @@ impl Twins {
             }
             found
         });
-        let other = lazy.iter().zip(&eager).find(|(lazy, eager)| lazy != eager);
-        assert_eq!(other, None, "{what}");
-        assert_eq!(lazy.len(), eager.len(), "{what}");
+        let others = |these: &[String], those: &[String]| {
+            these.iter().filter(|row| !those.contains(row)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(others(&lazy, &eager), others(&eager, &lazy), "{what}");
         lazy.len()
     }
 
@@ -337,7 +338,8 @@ fn looking_at_what_is_due_says_what_looking_at_everything_would() {
     let (mut messages, mut rows) = (0, 0);
     // As many as one likes, by hand.
     let worlds = std::env::var("SITEPULSE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
-    for seed in 1..=worlds {
+    let first = std::env::var("SITEPULSE_FIRST_WORLD").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    for seed in first..first + worlds {
         let said = world(seed);
         (messages, rows) = (messages + said.0, rows + said.1);
     }
