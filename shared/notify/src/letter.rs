@@ -297,7 +297,9 @@ impl Writer<'_> {
                 if context.regions_of > 0 {
                     parts.push(format!("{}/{} {}", context.regions.len(), context.regions_of, words.regions_short));
                 }
-                parts.extend(self.how());
+                // A text message has no room for both, nor for quotation marks beyond its alphabet.
+                let known = context.cause.as_deref().and_then(|cause| self.words.known_cause(cause));
+                parts.extend(known.map(str::to_owned).or_else(|| self.how()));
                 parts.join(", ")
             }
         }

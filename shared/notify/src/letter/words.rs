@@ -229,8 +229,12 @@ impl Words {
 
     /// A cause's word; one that is not known stays as it is.
     pub(super) fn cause(&self, cause: &str) -> String {
-        let known = self.causes.iter().find(|(name, _)| *name == cause).map(|(_, word)| (*word).to_owned());
-        known.unwrap_or_else(|| super::said(&cause.replace('_', " ")))
+        self.known_cause(cause).map_or_else(|| super::said(&cause.replace('_', " ")), str::to_owned)
+    }
+
+    /// The word of a cause that has one.
+    pub(super) fn known_cause(&self, cause: &str) -> Option<&'static str> {
+        self.causes.iter().find(|(name, _)| *name == cause).map(|(_, word)| *word)
     }
 
     /// A phase's word; one that is not known stays as it is.

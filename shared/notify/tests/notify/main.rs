@@ -56,7 +56,7 @@ fn notice(event: NoticeEvent) -> Notice {
             regions: vec!["eu-west".into(), "us-east".into()],
             regions_of: 3,
             phase: Some("first_byte".into()),
-            cause: Some("bad_status".into()),
+            cause: Some("http_status".into()),
             explanation: Some(
                 "HTTP 500: <a href=\"https://evil.example\">log in</a> [x](https://evil.example) @everyone <!channel> `*_~ \r\nBcc: a@b\u{202e}"
                     .into(),
