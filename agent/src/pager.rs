@@ -99,7 +99,8 @@ async fn send(sender: &Sender, order: &Order, message: Message, identity: &Ident
     let secret = |name: &str| order.secrets.get(name).cloned();
     let channel = &order.channel;
     match sender.send(channel, &secret, &notice, DEADLINE).await {
-        Sent::Delivered { note } => {
+        // Who does not have the mail yet does not wait for it alone: the page is told.
+        Sent::Delivered { note } | Sent::Partly { note, .. } => {
             tracing::warn!("{}: told by channel {} ({note})", notice.context.title.unwrap_or_default(), channel.id);
             Ok(())
         }
@@ -110,7 +111,7 @@ async fn send(sender: &Sender, order: &Order, message: Message, identity: &Ident
             );
             Err(after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)))
         }
-        Sent::Refused { why } => {
+        Sent::Denied { why } | Sent::Refused { why } => {
             tracing::error!("the collector is away, and channel {} refuses the page: {why}", channel.id);
             Err(None)
         }

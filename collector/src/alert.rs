@@ -16,6 +16,7 @@ pub mod people;
 pub(crate) mod recipients;
 pub mod signals;
 pub mod silence;
+mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,6 +208,14 @@ pub(crate) struct Desk {
     arrived: Vec<CheckNo>,
     /// Checks to look at, those among them.
     touched: BTreeSet<CheckNo>,
+    /// Checks whose incidents are others than they were: they are looked at when all that is due is.
+    turned: BTreeSet<CheckNo>,
+    /// When incidents have something to do by themselves.
+    timers: timers::Timers,
+    /// Everything is to be looked at, whatever was found before.
+    all: bool,
+    /// The book's version by which everything was looked at.
+    version: Option<u64>,
     /// What is needed to tell the present from the past.
     pub(crate) present: signals::Present,
     /// The silences that are not over.
@@ -229,7 +238,8 @@ impl Desk {
         links: link::Links,
         now: UtcMicros,
     ) -> Self {
-        let mut desk = Self { present: signals::Present::starting(now), silences, links, ..Self::default() };
+        let present = signals::Present::starting(now);
+        let mut desk = Self { present, silences, links, all: true, ..Self::default() };
         for one in standing {
             desk.put(one);
         }
@@ -254,11 +264,20 @@ impl Desk {
         if !yields {
             self.by_key.insert(key, incident.id.clone());
         }
-        self.standing.insert(incident.id.clone(), standing);
+        self.turn(&incident.subject.clone());
+        self.standing.insert(standing.incident.id.clone(), standing);
+    }
+
+    fn turn(&mut self, subject: &Subject) {
+        if let Subject::Check(check) = subject {
+            self.turned.insert(*check);
+        }
     }
 
     fn take_out(&mut self, id: &IncidentId) {
+        self.timers.set(id, None);
         if let Some(gone) = self.standing.remove(id) {
+            self.turn(&gone.incident.subject);
             let key = (gone.incident.subject, gone.incident.kind);
             if self.by_key.get(&key) == Some(id) {
                 // The one before it, if that is not past: it may open again, and its edges count.
@@ -288,6 +307,24 @@ impl Desk {
     /// Everything may have changed: definitions, orders, silences.
     pub(crate) fn touch_all(&mut self) {
         self.sweep_due = None;
+        self.all = true;
+    }
+
+    /// Whether all that is due is to be looked at. A clock that was set back must not stop that for as long.
+    fn is_sweep_due(&self, now: UtcMicros) -> bool {
+        self.sweep_due.is_none_or(|due| due <= now || due.us_since(now) > SWEEP_US)
+    }
+
+    /// An incident changed: what it asks for is looked at soon.
+    fn hurry(&mut self) {
+        self.sweep_due = None;
+    }
+
+    /// The newest incidents of a check, one of each kind.
+    fn incidents_of(&self, check: CheckNo) -> impl Iterator<Item = &(Subject, IncidentKind)> {
+        let first = IncidentKind::ALL[0];
+        let from = (Subject::Check(check), first);
+        self.by_key.range(from..).map(|(key, _)| key).take_while(move |(subject, _)| *subject == Subject::Check(check))
     }
 
     fn free_id(&self, changes: &Changes, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> IncidentId {
@@ -351,6 +388,13 @@ pub(crate) fn next_step(book: &Book, standing: &Standing) -> Option<UtcMicros> {
 fn rules<'b>(book: &'b Book, standing: &Standing) -> Rules<'b> {
     let policy = policy_of(book, &standing.incident.subject, &standing.about);
     Rules { reopen_window_us: REOPEN_WINDOW_US, policy }
+}
+
+/// When an incident has something to do by itself: its machine's timers, and the instant at which it is past.
+fn timer(book: &Book, standing: &Standing) -> Option<UtcMicros> {
+    let rules = rules(book, standing);
+    let timer = standing.incident.poll_timeout(&rules);
+    [timer, standing.incident.past_at(&rules)].into_iter().flatten().min()
 }
 
 /// The bucket that holds everything about a subject.
@@ -538,40 +582,81 @@ impl Engine {
         if !self.watch_due(now) {
             return Ok(());
         }
-        let everything = self.alert.sweep_due.is_none_or(|due| due <= now);
+        let everything = self.alert.is_sweep_due(now);
+        let shared = std::sync::Arc::clone(&self.shared);
         let desk = &mut self.alert;
         desk.touched.extend(desk.arrived.drain(..));
+        // After the clock was set back every timer is measured anew.
+        let turned_back = desk.looked.is_some_and(|looked| now < looked);
+        let mut all = false;
+        if everything {
+            desk.touched.append(&mut desk.turned);
+            let book = shared.book();
+            let version = book.version();
+            all = desk.all || turned_back || desk.version != Some(version);
+            if all {
+                (desk.all, desk.version) = (true, Some(version));
+                desk.standing.values().for_each(|standing| {
+                    desk.timers.set(&standing.incident.id, timer(&book, standing));
+                });
+            }
+        }
         self.gather(everything, now);
-        let shared = std::sync::Arc::clone(&self.shared);
+        let mut due = BTreeSet::new();
         let changes = {
             let book = shared.book();
             let mut look = Look { book: &book, desk: &self.alert, now, changes: Changes::default() };
-            let checks = if everything { None } else { Some(&self.alert.touched) };
-            signals::each(&book, &self.alert, checks, now, |signal| look.signal(signal));
+            let extent = match everything {
+                true if all => signals::Extent::All,
+                true => signals::Extent::Due(&self.alert.touched),
+                false => signals::Extent::Checks(&self.alert.touched),
+            };
+            signals::each(&book, &self.alert, extent, now, |signal| look.signal(signal));
             // Timers are looked at each second, whatever results come in between.
             if everything {
-                // After the clock was set back every timer is measured anew.
-                let turned_back = self.alert.looked.is_some_and(|looked| now < looked);
-                self.alert.standing.keys().for_each(|id| look.time(id, turned_back));
+                due = self.alert.timers.due(now);
+                // No signal tells what holds a person's own.
+                let manual = (Subject::Manual(IncidentId(String::new())), IncidentKind::ALL[0]);
+                due.extend(self.alert.by_key.range(manual..).map(|(_, id)| id.clone()));
+                if turned_back {
+                    due.extend(self.alert.standing.keys().cloned());
+                }
+                due.iter().for_each(|id| look.time(id, turned_back));
             }
             look.changes
         };
-        self.commit(changes, now).inspect_err(|_| self.alert.not_before = Some(now.plus_us(RETRY_US)))?;
-        self.alert.not_before = None;
-        self.alert.touched.clear();
+        if let Err(error) = self.commit(changes, now) {
+            let desk = &mut self.alert;
+            desk.not_before = Some(now.plus_us(RETRY_US));
+            // What was seen is not known: it is looked at again.
+            let looked = signals::looked(desk);
+            desk.touched.extend(looked);
+            return Err(error);
+        }
+        let desk = &mut self.alert;
+        desk.not_before = None;
+        desk.touched.clear();
         if everything {
-            self.alert.sweep_due = Some(now.plus_us(SWEEP_US));
-            self.alert.looked = Some(now);
-            self.alert.silences.forget_over(now);
+            desk.all = false;
+            desk.sweep_due = Some(now.plus_us(SWEEP_US));
+            desk.looked = Some(now);
+            desk.silences.forget_over(now);
             let book = shared.book();
-            let past = |standing: &&Standing| standing.incident.is_past(&rules(&book, standing), now);
-            let past: Vec<IncidentId> =
-                self.alert.standing.values().filter(past).map(|standing| standing.incident.id.clone()).collect();
-            for id in past {
-                self.alert.take_out(&id);
+            for id in due {
+                let Some(standing) = desk.standing.get(&id) else { continue };
+                if standing.incident.is_past(&rules(&book, standing), now) {
+                    desk.take_out(&id);
+                } else {
+                    desk.timers.set(&id, timer(&book, standing));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Forgets what looks found, so that the next look at all that is due looks at everything. That costs time and changes nothing: tests compare.
+    pub fn forget_looks(&mut self) {
+        self.alert.all = true;
     }
 
     /// Whether [`Self::watch`] has anything to do.
@@ -583,9 +668,7 @@ impl Engine {
         if desk.not_before.is_some_and(|at| now < at) {
             return false;
         }
-        // A clock that was set back must not stop the sweep for as long.
-        let swept_lately = desk.sweep_due.is_some_and(|due| now < due && due.us_since(now) <= SWEEP_US);
-        !swept_lately || !desk.touched.is_empty() || !desk.arrived.is_empty()
+        desk.is_sweep_due(now) || !desk.touched.is_empty() || !desk.arrived.is_empty()
     }
 
     /// When [`Self::watch`] has something to do without any result.
@@ -609,10 +692,11 @@ impl Engine {
             }
         }
         let shared = std::sync::Arc::clone(&self.shared);
-        let due: BTreeMap<&IncidentId, Option<UtcMicros>> = {
+        let (due, timers): (BTreeMap<&IncidentId, Option<UtcMicros>>, Vec<(IncidentId, Option<UtcMicros>)>) = {
             let book = shared.book();
             let due = |(id, standing): (_, &Standing)| (id, standing.incident.poll_timeout(&rules(&book, standing)));
-            changes.set.iter().map(due).collect()
+            let timer = |(id, standing): (&IncidentId, _)| (id.clone(), timer(&book, standing));
+            (changes.set.iter().map(due).collect(), changes.set.iter().map(timer).collect())
         };
         let desk = &self.alert;
         self.store.write(|tables| write(tables, desk, &changes, &due, now))?;
@@ -625,6 +709,9 @@ impl Engine {
             if !changes.filed.contains(&id) || standing.incident.life.state.is_open() {
                 self.alert.put(standing);
             }
+        }
+        for (id, timer) in timers.into_iter().filter(|(id, _)| self.alert.standing.contains_key(id)) {
+            self.alert.timers.set(&id, timer);
         }
         if told {
             shared.outbox.wake();

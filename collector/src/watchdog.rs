@@ -147,8 +147,10 @@ async fn ping(app: &App, sender: &Sender, channel: &Channel) -> Result<(), Strin
     let value = channel.secrets().into_iter().find_map(|name| app.book().vault().value(&name));
     let secret = move |_: &str| value.clone();
     match sender.send(channel, &secret, &alive(clock::now()), DEADLINE).await {
-        Sent::Delivered { .. } => Ok(()),
-        Sent::Again { why, .. } | Sent::Refused { why } => Err(format!("a ping did not go through: {why}")),
+        Sent::Delivered { .. } | Sent::Partly { .. } => Ok(()),
+        Sent::Again { why, .. } | Sent::Denied { why } | Sent::Refused { why } => {
+            Err(format!("a ping did not go through: {why}"))
+        }
     }
 }
 

@@ -23,6 +23,10 @@ pub enum Reply {
     Broken,
     /// 401.
     Unauthorized,
+    /// 404.
+    NotFound,
+    /// 422.
+    Unprocessable,
     /// Recorded, then silence until the sender goes away.
     TakeInSilence,
     /// The connection is reset before a byte is read.
@@ -36,7 +40,12 @@ impl Reply {
     pub const fn takes(self) -> bool {
         match self {
             Self::Take | Self::TakeAfter(_) | Self::TakeInSilence | Self::TakeAndReset => true,
-            Self::TooMany | Self::Broken | Self::Unauthorized | Self::ResetAtOnce => false,
+            Self::TooMany
+            | Self::Broken
+            | Self::Unauthorized
+            | Self::NotFound
+            | Self::Unprocessable
+            | Self::ResetAtOnce => false,
         }
     }
 }
@@ -186,6 +195,8 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Reply::TooMany => answer("429 Too Many Requests", "Retry-After: 1\r\n"),
         Reply::Broken => answer("500 Internal Server Error", ""),
         Reply::Unauthorized => answer("401 Unauthorized", ""),
+        Reply::NotFound => answer("404 Not Found", ""),
+        Reply::Unprocessable => answer("422 Unprocessable Content", ""),
         Reply::TakeInSilence => {
             // Ends when the sender closes the connection.
             let mut rest = Vec::new();

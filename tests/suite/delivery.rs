@@ -149,16 +149,35 @@ fn pause(n: u64) -> Duration {
     Duration::from_millis((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 900)
 }
 
+/// Kills where nothing else is said.
+const KILLS: usize = 200;
+/// Kills of one store. A store that has met more of them shows nothing more, and costs more at each start.
+const KILLS_OF_A_STORE: usize = 25;
+/// Flips in a life.
+const FLIPS_OF_A_LIFE: usize = 2;
+
+/// Many stores, each killed a few times and judged for itself: so a kill costs the same however many there are, and what is wrong is told as soon as its store is.
 #[test]
 fn killing_the_collector_again_and_again_loses_no_message() {
     let kills: usize = std::env::var("SITEPULSE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let began = clock::monotonic();
+    let (mut sent, mut twice) = (0, 0);
+    for first in (0..kills).step_by(KILLS_OF_A_STORE) {
+        let (messages, doubles) = kill_one_store(first, KILLS_OF_A_STORE.min(kills - first));
+        (sent, twice) = (sent + messages, twice + doubles);
+        let took_s = clock::monotonic().since(began).as_secs();
+        println!("{} kills, {sent} messages, {twice} came twice, {took_s} s", (first + KILLS_OF_A_STORE).min(kills));
+    }
+}
+
+/// How many messages there were, and how many of them came twice.
+fn kill_one_store(first: usize, kills: usize) -> (usize, usize) {
     let provider = Provider::start();
     let channels = [("a", provider.url("a")), ("b", provider.url("b"))];
-    // Three flips a life.
-    let jobs = (3 * kills).div_ceil(FLIPS) + 1;
+    let jobs = (FLIPS_OF_A_LIFE * kills).div_ceil(FLIPS) + 1;
     let mut world = World::start(jobs, &channels);
     let mut lives = vec![UtcMicros(0)];
-    for n in 0..kills {
+    for n in first..first + kills {
         // Some lives have a provider that is slow, or hangs up.
         if n % 5 == 0 {
             provider.script(&[
@@ -167,7 +186,7 @@ fn killing_the_collector_again_and_again_loses_no_message() {
                 Reply::TakeAfter(pause(n as u64)),
             ]);
         }
-        for _ in 0..3 {
+        for _ in 0..FLIPS_OF_A_LIFE {
             assert!(world.flip(), "the collector takes pings");
         }
         // Not a wait for a state: the instant of the blow is the input of this test.
@@ -180,11 +199,8 @@ fn killing_the_collector_again_and_again_loses_no_message() {
     world.cluster.stop_collector();
     let twice = judge(&messages, &provider.received(), &lives);
     assert!(messages.len() >= kills, "only {} messages", messages.len());
-    println!("{kills} kills, {} messages, {twice} came twice", messages.len());
+    (messages.len(), twice)
 }
-
-/// Kills where nothing else is said.
-const KILLS: usize = 100;
 
 #[test]
 fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
@@ -269,10 +285,33 @@ fn whatever_the_provider_does_each_message_arrives_with_one_key_and_in_order() {
     );
 }
 
+/// A provider that is being deployed says 401 and 404 for a while: no page may be lost by it, and somebody must hear of it at once.
 #[test]
-fn refused_credentials_make_a_dead_letter_that_is_sent_when_they_are_mended() {
+fn a_provider_that_turns_everybody_away_for_a_while_gets_each_message_afterwards() {
+    let provider = Provider::start();
+    provider.script(&[Reply::NotFound, Reply::Unauthorized]);
+    let mut world = World::start(1, &[("a", provider.url("a"))]);
+    assert!(world.flip());
+    let messages = world.settle(60);
+    assert!(messages.len() == 1 && messages.values().all(|state| *state == 3), "{messages:?}");
+    let received = provider.received();
+    assert_eq!(
+        received.iter().map(|one| one.reply).collect::<Vec<_>>(),
+        [Reply::NotFound, Reply::Unauthorized, Reply::Take]
+    );
+    assert!(received.iter().all(|one| one.key == received[0].key), "{received:?}");
+    let log = world.cluster.collector.as_ref().expect("it runs").log();
+    assert!(log.contains("TURNED AWAY by channel a: HTTP 404"), "{log}");
+    let metrics = metrics(&world.cluster);
+    for line in ["sitepulse_outbox_denied_total{channel=\"a\"} 2", "sitepulse_outbox_dead_total{channel=\"a\"} 0"] {
+        assert!(metrics.lines().any(|told| told == line), "no {line:?} in {metrics}");
+    }
+}
+
+#[test]
+fn what_a_provider_refuses_is_a_dead_letter_that_is_sent_when_the_channel_is_mended() {
     let (good, strict) = (Provider::start(), Provider::start());
-    strict.script(&[Reply::Unauthorized]);
+    strict.script(&[Reply::Unprocessable]);
     let mut world = World::start(1, &[("a", good.url("a")), ("b", strict.url("b"))]);
     assert!(world.flip());
     wait::until("b is a dead letter and a has it", 60, || {

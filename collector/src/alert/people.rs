@@ -131,7 +131,7 @@ impl Engine {
             look.changes
         };
         self.commit(changes, now)?;
-        self.alert.touch_all();
+        self.alert.hurry();
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl Engine {
             (look.changes, id)
         };
         self.commit(changes, now)?;
-        self.alert.touch_all();
+        self.alert.hurry();
         Ok(id)
     }
 

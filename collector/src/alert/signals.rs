@@ -8,9 +8,10 @@
 //! | `web_vitals` | regressions over runs ([`pages`]) |
 //! | `slo_burn` | multi-window burn rates ([`burn`]) |
 //!
-//! **What a look costs.** A check is looked at when results of it came in, when it has an incident, when its present would change without results (a hold or a
-//! suspension ends: [`Known::next`]), and each [`LOOK_US`] in any case; all are after a change of definitions or orders, and after a write that failed. So a second costs
-//! about what its results do.
+//! **What a look costs.** A check is looked at when results of it came in, when what it hangs on was looked at (where it has an incident), when its incident is another
+//! one than it was, when what would be said of it changes without any of that (a hold, a suspension, a window, a silence or a wait ends: [`Look::check`] adds up when), and
+//! each [`LOOK_US`] in any case; all are after a change of definitions or orders. So a second costs about what its results do, however many incidents are open: that
+//! looking at all of it each second says the same is tried out with random fleets.
 //!
 //! **Late data.** [`Present::note`] remembers up to which slot each pair's results came late (`late_after_us` in the model), for as long as that can matter: until a
 //! hundred more came in time, for no check asks for more recoveries. A start takes them from the episodes of late data that are still under way
@@ -21,14 +22,17 @@ mod agents;
 mod burn;
 mod expiry;
 mod kin;
+mod memory;
 mod pages;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
 use sitepulse_model::amendment::{LATE_US_MIN, late_after_us};
 use sitepulse_model::control::Scope;
 use sitepulse_model::id::{AgentNo, CheckNo, Revision};
+use sitepulse_model::incident::machine::REOPEN_WINDOW_US;
 use sitepulse_model::incident::{Condition, HoldReason, IncidentKind, Subject};
 use sitepulse_model::notice::Context;
 use sitepulse_model::present;
@@ -39,6 +43,7 @@ use super::Desk;
 use crate::book::{Book, Check};
 use crate::engine::Engine;
 use kin::Kin;
+use memory::Memory;
 
 /// A check is looked at this often, whatever happens.
 const LOOK_US: i64 = 60 * SECOND_US;
@@ -101,26 +106,6 @@ pub(crate) struct Present {
     burns: burn::Burns,
     /// What the last looks found. A cache: without it everything is looked at.
     known: RefCell<Memory>,
-}
-
-/// What the last look at a check found.
-#[derive(Debug, Clone)]
-struct Known {
-    /// When to look again.
-    next: UtcMicros,
-    /// Its live voters.
-    live: Vec<AgentNo>,
-}
-
-#[derive(Debug, Default)]
-struct Memory {
-    /// The book's version that all of it is of.
-    version: Option<u64>,
-    looked: Option<UtcMicros>,
-    checks: HashMap<CheckNo, Known>,
-    /// Since when what has an open incident is fine.
-    fine: HashMap<(Subject, IncidentKind), UtcMicros>,
-    silent: HashMap<AgentNo, agents::Silent>,
 }
 
 impl Present {
@@ -219,25 +204,38 @@ pub(super) fn present_of(book: &Book, desk: &Desk, check: &Check, now: UtcMicros
     book.present(check, now, |agent| desk.present.late_upto(book, (check.number, agent)))
 }
 
-/// Calls `take` with every signal that can matter: of these checks, or of everything. What is fine and has no incident is not told.
-pub(super) fn each(
-    book: &Book,
-    desk: &Desk,
-    checks: Option<&BTreeSet<CheckNo>>,
-    now: UtcMicros,
-    take: impl FnMut(Signal),
-) {
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Extent<'a> {
+    /// These checks.
+    Checks(&'a BTreeSet<CheckNo>),
+    /// All that is due, these checks among it.
+    Due(&'a BTreeSet<CheckNo>),
+    /// Everything: nothing that was found before counts.
+    All,
+}
+
+/// Calls `take` with every signal that can matter. What is fine and has no incident is not told.
+pub(super) fn each(book: &Book, desk: &Desk, extent: Extent<'_>, now: UtcMicros, take: impl FnMut(Signal)) {
     let signals = {
         let mut memory = desk.present.known.borrow_mut();
-        let mut look = Look { book, desk, now, memory: &mut memory, kin: HashMap::new(), signals: Vec::new() };
-        match checks {
-            Some(checks) => checks.iter().filter_map(|number| book.check(*number)).for_each(|check| look.check(check)),
-            None => look.everything(),
+        memory.looked.clear();
+        let mut look =
+            Look { book, desk, now, memory: &mut memory, kin: HashMap::new(), turn: None, signals: Vec::new() };
+        match extent {
+            Extent::Checks(checks) => look.checks(checks),
+            Extent::Due(checks) => look.due(checks),
+            Extent::All => look.everything(),
         }
         look.signals
     };
     // Who takes them may ask what was found.
     signals.into_iter().for_each(take);
+}
+
+/// The checks that the last look looked at.
+pub(super) fn looked(desk: &Desk) -> Vec<CheckNo> {
+    desk.present.known.borrow().looked.clone()
 }
 
 /// What a message says beside the incident itself, as far as the present tells: the checks that a silent agent leaves unwatched, those that hang on a check.
@@ -264,35 +262,40 @@ struct Look<'a> {
     memory: &'a mut Memory,
     /// What checks that others hang on say.
     kin: HashMap<CheckNo, Kin>,
+    /// When a silence begins or ends next, once asked.
+    turn: Option<Option<UtcMicros>>,
     signals: Vec<Signal>,
 }
 
 impl Look<'_> {
     fn everything(&mut self) {
-        let version = Some(self.book.version());
-        let back = self.memory.looked.is_some_and(|looked| self.now < looked);
-        if self.memory.version != version || back || self.desk.not_before.is_some() {
-            self.memory.checks.clear();
-        }
-        (self.memory.version, self.memory.looked) = (version, Some(self.now));
-        let concerned: HashSet<CheckNo> = self
-            .desk
-            .by_key
-            .keys()
-            .filter_map(|(subject, _)| match subject {
-                Subject::Check(check) => Some(*check),
-                Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_) => None,
-            })
-            .collect();
-        for check in self.book.checks() {
-            let due = self.memory.checks.get(&check.number).is_none_or(|known| known.next <= self.now);
-            if due || concerned.contains(&check.number) || self.desk.touched.contains(&check.number) {
-                self.check(check);
-            }
-        }
+        self.memory.forget(self.book);
+        let all: BTreeSet<CheckNo> = self.book.checks().map(|check| check.number).collect();
+        self.checks(&all);
+        self.rest(&self.desk.by_key.keys().cloned().collect::<Vec<_>>());
+    }
+
+    fn due(&mut self, touched: &BTreeSet<CheckNo>) {
+        let mut due: BTreeSet<CheckNo> = self.memory.due(self.now).chain(touched.iter().copied()).collect();
+        let behind = self.memory.behind(&due);
+        due.extend(behind.into_iter().filter(|check| self.desk.incidents_of(*check).next().is_some()));
+        self.checks(&due);
+        let others = (Bound::Included((Subject::Agent(AgentNo(0)), IncidentKind::ALL[0])), Bound::Unbounded);
+        let concerned = due.iter().flat_map(|check| self.desk.incidents_of(*check)).cloned();
+        let concerned = concerned.chain(self.desk.by_key.range(others).map(|(key, _)| key.clone()));
+        self.rest(&concerned.collect::<Vec<_>>());
+    }
+
+    fn checks(&mut self, checks: &BTreeSet<CheckNo>) {
+        let book = self.book;
+        checks.iter().filter_map(|number| book.check(*number)).for_each(|check| self.check(check));
+    }
+
+    /// What is no check's, and which of these subjects ended.
+    fn rest(&mut self, known: &[(Subject, IncidentKind)]) {
         agents::each(self);
         burn::each(self);
-        self.ended();
+        self.ended(known);
     }
 
     /// Whether there is an incident of this subject and kind, and whether that is open.
@@ -306,8 +309,15 @@ impl Look<'_> {
         self.signals.push(Signal { subject: subject.clone(), kind, condition, hold });
     }
 
-    /// What was bad must be fine for a while before it is said to be.
-    fn settled(&mut self, subject: &Subject, kind: IncidentKind, condition: Condition, after_us: i64) -> Condition {
+    /// What was bad must be fine for a while before it is said to be; the instant: when that is over. It is remembered until it is written down that the incident is over:
+    /// a write that fails must not have it wait anew.
+    fn settled(
+        &mut self,
+        subject: &Subject,
+        kind: IncidentKind,
+        condition: Condition,
+        after_us: i64,
+    ) -> (Condition, Option<UtcMicros>) {
         let key = (subject.clone(), kind);
         let bad = matches!(condition, Condition::Bad { .. } | Condition::Suspect { .. });
         if bad || self.standing(subject, kind) != Some(true) {
@@ -315,24 +325,43 @@ impl Look<'_> {
         }
         // Not to know makes nothing bad again.
         if condition != Condition::Good || self.standing(subject, kind) != Some(true) {
-            return condition;
+            return (condition, None);
         }
-        let since = *self.memory.fine.entry(key.clone()).or_insert(self.now);
+        let since = *self.memory.fine.entry(key).or_insert(self.now);
         if (0..after_us).contains(&self.now.us_since(since)) {
-            return Condition::Unknown;
+            return (Condition::Unknown, Some(since.plus_us(after_us)));
         }
-        self.memory.fine.remove(&key);
-        condition
+        (condition, None)
+    }
+
+    /// When what holds a check's incidents, or whether one that is over is meant, is another next though nothing is said of the check.
+    fn turns(&mut self, check: CheckNo) -> Option<UtcMicros> {
+        let (book, desk, now) = (self.book, self.desk, self.now);
+        let silence = *self.turn.get_or_insert_with(|| desk.silences.next_turn(now));
+        let covered = book.windows(check, Span::new(now, now.plus_us(LOOK_US)));
+        let bounds = covered.spans().iter().flat_map(|span| [span.from, span.to]);
+        let window = bounds.filter(|at| *at > now).min();
+        let order = book.control().next_change_of(Scope::Check(check), now);
+        let over = desk
+            .incidents_of(check)
+            .filter_map(|key| desk.standing.get(desk.by_key.get(key)?)?.incident.life.resolved_at);
+        let over = over.map(|at| at.plus_us(REOPEN_WINDOW_US + 1)).filter(|at| *at > now).min();
+        [silence, window, order, over].into_iter().flatten().min()
     }
 
     fn check(&mut self, check: &Check) {
-        let Some(current) = check.current() else { return };
+        let Some(current) = check.current() else {
+            self.retired(check.number);
+            return;
+        };
         let (book, desk, now) = (self.book, self.desk, self.now);
         let late = |agent| desk.present.late_upto(book, (check.number, agent));
         let present = book.present(check, now, late);
         let subject = Subject::Check(check.number);
         let mut held: Option<Option<HoldReason>> = None;
         let class = current.labels.class;
+        let mut next = present.next.unwrap_or(UtcMicros::MAX).min(now.plus_us(LOOK_US));
+        let mut by = |at: Option<UtcMicros>| next = at.map_or(next, |at| next.min(at));
         for (kind, condition) in present.conditions(class) {
             let standing = self.standing(&subject, kind);
             if standing.is_none() && matches!(condition, Condition::Good | Condition::Unknown) {
@@ -342,13 +371,14 @@ impl Look<'_> {
             let (condition, parent) = if current.labels.parents.is_empty() {
                 (condition, None)
             } else {
-                self.behind(check, &present, condition, standing == Some(true))
+                let (condition, parent, wait) = self.behind(check, &present, condition, standing == Some(true));
+                by(wait);
+                (condition, parent)
             };
             self.tell(&subject, kind, condition, hold.or(parent));
         }
-        let mut next = present.next.unwrap_or(UtcMicros::MAX).min(now.plus_us(LOOK_US));
         let expiry = expiry::of(&desk.present.settings, check, &present, now);
-        next = expiry.next.map_or(next, |at| next.min(at));
+        by(expiry.next);
         for (kind, condition, settle_us) in [
             (IncidentKind::Certificate, expiry.condition, expiry::SETTLE_US),
             (IncidentKind::WebVitals, desk.present.pages.condition(check, class), 0),
@@ -357,29 +387,43 @@ impl Look<'_> {
             if self.standing(&subject, kind).is_none() && calm {
                 continue;
             }
-            let condition = self.settled(&subject, kind, condition, settle_us);
+            let (condition, wait) = self.settled(&subject, kind, condition, settle_us);
+            by(wait);
             let hold = *held.get_or_insert_with(|| hold_of(book, desk, check.number, now));
             self.tell(&subject, kind, condition, hold);
         }
+        if held.is_some() {
+            by(self.turns(check.number));
+        }
         let live = present.voices.iter().map(|voice| voice.agent).collect();
-        self.memory.checks.insert(check.number, Known { next, live });
+        self.memory.note(check.number, next, live);
     }
 
-    /// What ended is fine: a check that is retired, an agent that is gone, a promise that nobody makes any more.
-    fn ended(&mut self) {
-        let book = self.book;
-        let gone = |subject: &Subject| match subject {
-            Subject::Check(check) => book.check(*check).is_none_or(Check::retired),
-            Subject::Agent(agent) => book.agent(*agent).is_none(),
-            Subject::Slo(id) => book.objects().slos.current(id).is_none(),
-            Subject::Manual(_) => false,
-        };
-        let gone = |(subject, kind): &&(Subject, IncidentKind)| *kind != IncidentKind::Manual && gone(subject);
-        let ended: Vec<(Subject, IncidentKind)> = self.desk.by_key.keys().filter(gone).cloned().collect();
-        for (subject, kind) in ended {
-            self.tell(&subject, kind, Condition::Good, None);
+    /// A check that is retired says nothing; what holds its incidents changes with time all the same.
+    fn retired(&mut self, check: CheckNo) {
+        if self.desk.incidents_of(check).next().is_none() {
+            self.memory.drop(check);
+            return;
         }
-        self.memory.checks.retain(|check, _| book.check(*check).is_some_and(|check| !check.retired()));
+        let next = self.now.plus_us(LOOK_US);
+        let next = self.turns(check).map_or(next, |turn| turn.min(next));
+        self.memory.note(check, next, Vec::new());
+    }
+
+    /// What ended of these is fine: a check that is retired, an agent that is gone, a promise that nobody makes any more.
+    fn ended(&mut self, known: &[(Subject, IncidentKind)]) {
+        let book = self.book;
+        for (subject, kind) in known {
+            let gone = match subject {
+                Subject::Check(check) => book.check(*check).is_none_or(Check::retired),
+                Subject::Agent(agent) => book.agent(*agent).is_none(),
+                Subject::Slo(id) => book.objects().slos.current(id).is_none(),
+                Subject::Manual(_) => false,
+            };
+            if gone && *kind != IncidentKind::Manual {
+                self.tell(subject, *kind, Condition::Good, None);
+            }
+        }
     }
 }
 

@@ -120,6 +120,12 @@ impl Silences {
         silenced.then_some(HoldReason::Silence)
     }
 
+    /// When a silence begins or ends next.
+    pub(crate) fn next_turn(&self, now: UtcMicros) -> Option<UtcMicros> {
+        let turns = self.0.values().flat_map(|silence| [silence.span.from, silence.span.to]);
+        turns.filter(|at| *at > now).min()
+    }
+
     pub(crate) fn forget_over(&mut self, now: UtcMicros) {
         self.0.retain(|_, silence| now < silence.span.to);
     }

@@ -9,21 +9,29 @@ use super::accounting::SILENT;
 use super::{Book, Check, Filter};
 
 impl Book {
-    /// What is so of a check at an instant; [`Present::next`] knows of suspensions that end, too. `late` tells up to which slot an agent's results came late.
+    /// What is so of a check at an instant; [`Present::next`] knows of orders, revisions and agents that begin or end, too. `late` tells up to which slot an agent's results came late.
     pub(crate) fn present(
         &self,
         check: &Check,
         now: UtcMicros,
         late: impl Fn(AgentNo) -> Option<UtcMicros>,
     ) -> Present {
-        let mut ends: Option<UtcMicros> = None;
+        let sooner = |a: Option<UtcMicros>, b: Option<UtcMicros>| a.into_iter().chain(b).min();
+        // After the clock was set back, what applies since lies ahead.
+        let ahead = |at: UtcMicros| Some(at).filter(|at| *at > now);
+        let mut other = check.revisions.iter().rev().map_while(|revision| ahead(revision.effective_from)).last();
         let mut witnesses: Vec<Witness<'_>> = Vec::new();
         let in_force = check.at(now).filter(|revision| !revision.retired);
         if let Some(revision) = in_force {
-            let there = self.agents.values().filter(|agent| agent.life().contains(now));
-            for agent in there.filter(|agent| agent.runs(&revision.definition)) {
-                if let Some(suspension) = self.control.suspended_at(agent.number, check.number, now) {
-                    ends = Some(ends.map_or(suspension.span.to, |end| end.min(suspension.span.to)));
+            for agent in self.agents.values().filter(|agent| agent.runs(&revision.definition)) {
+                let life = agent.life();
+                if !life.contains(now) {
+                    other = sooner(other, ahead(life.from));
+                    continue;
+                }
+                other = sooner(other, ahead(life.to));
+                other = sooner(other, self.control.next_change(agent.number, check.number, now));
+                if self.control.suspended_at(agent.number, check.number, now).is_some() {
                     continue;
                 }
                 let series = check.pairs.get(&agent.number).map_or(&SILENT, |pair| &pair.series);
@@ -34,7 +42,7 @@ impl Book {
         let whole = Span::new(UtcMicros::MIN, UtcMicros::MAX);
         let view = CheckView { revisions: check.policies(), life: whole };
         let mut present = Present::at(&view, witnesses, now);
-        present.next = [present.next, ends].into_iter().flatten().min();
+        present.next = sooner(present.next, other);
         present
     }
 

@@ -33,6 +33,8 @@ pub struct Done {
     pub answer: Answer,
     /// What it said, in one line without secrets.
     pub note: String,
+    /// Of a mail that some have: who does not have it yet. The next attempt is for them alone.
+    pub left: Vec<String>,
 }
 
 /// What a turn came to.
@@ -136,7 +138,13 @@ impl Engine {
                 Outcome::Again { at } => {
                     let at = *at;
                     let text = sitepulse_daemon::instant::format(at);
-                    if done.message.attempts == 0 {
+                    if done.answer == Answer::Denied {
+                        tracing::warn!(
+                            message = %key,
+                            "TURNED AWAY by channel {}: {note}; tried again at {text}, for a day at most: look whether its address and its secrets are right",
+                            key.channel
+                        );
+                    } else if done.message.attempts == 0 {
                         tracing::warn!(message = %key, "not delivered, tried again at {text}: {note}");
                     } else {
                         tracing::info!(message = %key, "not delivered, tried again at {text}: {note}");
@@ -151,7 +159,7 @@ impl Engine {
                     Decision::GivenUp
                 }
             };
-            self.shared.deliveries.note(&key.channel, decision);
+            self.shared.deliveries.note(&key.channel, decision, done.answer == Answer::Denied);
         }
     }
 
@@ -269,8 +277,14 @@ fn decide_all(tables: Tables<'_>, done: &[Done], now: UtcMicros) -> Result<Vec<A
             Decision::Again { at } => Outcome::Again { at },
             Decision::GivenUp => Outcome::GivenUp,
         };
-        let attempt = Attempt { at: one.began, took_us: one.took_us, outcome, note: one.note.clone() };
+        let note = if one.answer == Answer::Denied { format!("turned away: {}", one.note) } else { one.note.clone() };
+        let attempt = Attempt { at: one.began, took_us: one.took_us, outcome, note };
         mark(tables, one.message.clone(), &attempt)?;
+        if !one.left.is_empty() {
+            let mut message = one.message.clone();
+            message.notice.context.only.clone_from(&one.left);
+            stored::set_notice(tables, &message)?;
+        }
         if let (Answer::Later { after_us: Some(_) }, Outcome::Again { at }) = (one.answer, outcome) {
             stored::leave_alone(tables, &key.channel, at)?;
         }

@@ -23,6 +23,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Attempts that are to be repeated.
     pub retried: u64,
+    /// Those of them that the provider turned away: it does not know this sender or this address.
+    pub denied: u64,
     /// Messages that became dead letters.
     pub dead: u64,
 }
@@ -55,12 +57,15 @@ impl Deliveries {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn note(&self, channel: &str, decision: Decision) {
+    pub(crate) fn note(&self, channel: &str, decision: Decision, denied: bool) {
         let mut state = self.state();
         let counts = state.counts.entry(channel.to_owned()).or_default();
         match decision {
             Decision::Delivered => counts.delivered += 1,
-            Decision::Again { .. } => counts.retried += 1,
+            Decision::Again { .. } => {
+                counts.retried += 1;
+                counts.denied += u64::from(denied);
+            }
             Decision::GivenUp => counts.dead += 1,
         }
         // One channel that fails is that channel's trouble; all of them are this collector's.
@@ -105,12 +110,12 @@ mod tests {
     #[test]
     fn a_channel_that_is_refused_is_no_trouble_of_the_collector_while_another_goes_through() {
         let deliveries = Deliveries::default();
-        deliveries.note("a", Decision::Delivered);
-        deliveries.note("b", Decision::GivenUp);
+        deliveries.note("a", Decision::Delivered, false);
+        deliveries.note("b", Decision::GivenUp, false);
         assert_eq!(deliveries.failing_since(), None);
-        deliveries.note("a", Decision::Again { at: sitepulse_model::time::UtcMicros(0) });
+        deliveries.note("a", Decision::Again { at: sitepulse_model::time::UtcMicros(0) }, false);
         assert!(deliveries.failing_since().is_some(), "now none goes through");
-        deliveries.note("b", Decision::Delivered);
+        deliveries.note("b", Decision::Delivered, false);
         assert_eq!(deliveries.failing_since(), None);
     }
 }

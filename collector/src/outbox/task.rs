@@ -139,8 +139,8 @@ fn prepare(book: &Book, message: &Message) -> Prepared {
 /// Makes one attempt.
 async fn attempt(sender: Sender, message: Message, prepared: Prepared) -> Done {
     let (began, started) = (clock::now(), clock::monotonic());
-    let (answer, note) = match prepared {
-        Err(why) => why,
+    let (answer, note, left) = match prepared {
+        Err((answer, why)) => (answer, why, Vec::new()),
         Ok((channel, secrets)) => {
             failpoint::pass("outbox.send");
             let secret = |name: &str| secrets.get(name).cloned();
@@ -152,25 +152,30 @@ async fn attempt(sender: Sender, message: Message, prepared: Prepared) -> Done {
                 Ok(Err(())) => (
                     Answer::Later { after_us: None },
                     String::from("internal error: the transport panicked, see the log"),
+                    Vec::new(),
                 ),
                 Err(_) => (
                     Answer::Later { after_us: None },
                     String::from("internal error: the transport did not keep its deadline"),
+                    Vec::new(),
                 ),
             }
         }
     };
-    Done { message, began, took_us: clock::monotonic().us_since(started), answer, note }
+    Done { message, began, took_us: clock::monotonic().us_since(started), answer, note, left }
 }
 
-fn answer(sent: Sent) -> (Answer, String) {
+/// What the provider made of it, what it said, and who does not have it yet where some do.
+fn answer(sent: Sent) -> (Answer, String, Vec<String>) {
     match sent {
-        Sent::Delivered { note } => (Answer::Taken, note),
+        Sent::Delivered { note } => (Answer::Taken, note, Vec::new()),
+        Sent::Partly { note, left } => (Answer::Later { after_us: None }, note, left),
         Sent::Again { why, after } => {
             let after_us = after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
-            (Answer::Later { after_us }, why)
+            (Answer::Later { after_us }, why, Vec::new())
         }
-        Sent::Refused { why } => (Answer::Refused, why),
+        Sent::Denied { why } => (Answer::Denied, why, Vec::new()),
+        Sent::Refused { why } => (Answer::Refused, why, Vec::new()),
     }
 }
 

@@ -187,7 +187,8 @@ pub async fn test(
     let (delivered, note) = match sent {
         Sent::Delivered { note } => (Some(true), note),
         Sent::Again { why, .. } => (None, why),
-        Sent::Refused { why } => (Some(false), why),
+        Sent::Partly { note, .. } => (Some(true), note),
+        Sent::Denied { why } | Sent::Refused { why } => (Some(false), why),
     };
     let took_us = clock::monotonic().us_since(began);
     let incident = IncidentId(notice.incident.id);

@@ -392,7 +392,7 @@ fn agents(page: &mut Page, snapshot: &Snapshot) {
 /// Messages about incidents, by channel.
 fn outbox(channels: &[ChannelFigures], now: UtcMicros) -> String {
     let mut page = Page(String::new());
-    let figures: [ChannelFamily; 5] = [
+    let figures: [ChannelFamily; 6] = [
         ("sitepulse_outbox_waiting", "gauge", "Messages of a channel that are not delivered yet.", |one, _| {
             one.waiting.map_or(0.0, |waiting| waiting.messages as f64)
         }),
@@ -408,6 +408,12 @@ fn outbox(channels: &[ChannelFigures], now: UtcMicros) -> String {
         ("sitepulse_outbox_retried_total", "counter", "Attempts that failed and are made again.", |one, _| {
             one.counts.retried as f64
         }),
+        (
+            "sitepulse_outbox_denied_total",
+            "counter",
+            "Attempts that a provider turned away (401, 403, 404, 405, 410), made again: the channel may be written wrongly.",
+            |one, _| one.counts.denied as f64,
+        ),
         (
             "sitepulse_outbox_dead_total",
             "counter",

@@ -222,6 +222,23 @@ fn set(tables: Tables<'_>, message: &Message) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Writes what a message says: to whom it is still to go changed.
+pub(crate) fn set_notice(tables: Tables<'_>, message: &Message) -> Result<(), StoreError> {
+    let key = &message.key;
+    tables
+        .prepare_cached(
+            "UPDATE outbox SET notice = ?1 WHERE bucket = ?2 AND incident_id = ?3 AND channel_id = ?4 AND step = ?5",
+        )?
+        .execute(params![
+            serde_json::to_string(&message.notice).map_err(bad)?,
+            key.bucket.0,
+            key.incident.0,
+            key.channel,
+            key.step
+        ])?;
+    Ok(())
+}
+
 /// How a message has fared since it was new or was taken up again.
 pub(crate) fn tries(tables: Tables<'_>, key: &DeliveryKey) -> Result<Tries, StoreError> {
     let read = |row: &Row<'_>| Ok(Tries { count: row.get(0)?, since: row.get::<_, Option<i64>>(1)?.map(UtcMicros) });

@@ -21,5 +21,6 @@ mod secrets;
 mod session;
 mod signals;
 mod snapshot;
+mod watch;
 mod windows;
 pub(super) mod world;

@@ -298,6 +298,15 @@ impl Folded {
         let after = self.suspensions.partition_point(|suspension| suspension.span.from <= at);
         self.suspensions[..after].last().filter(|suspension| suspension.span.contains(at))
     }
+
+    /// The first instant after `at` at which a suspension begins or ends, or a weight is another.
+    fn next_change(&self, at: UtcMicros) -> Option<UtcMicros> {
+        let ends = self.suspensions.partition_point(|suspension| suspension.span.to <= at);
+        let ahead =
+            self.suspensions.get(ends).map(|Suspension { span, .. }| if span.from > at { span.from } else { span.to });
+        let weights = self.weights.partition_point(|(from, _)| *from <= at);
+        [ahead, self.weights.get(weights).map(|(from, _)| *from)].into_iter().flatten().min()
+    }
 }
 
 /// A set of control events with what they fold into. A pure function of the set: order and duplicates do not matter.
@@ -456,6 +465,16 @@ impl ControlLog {
             .max_by_key(|suspension| suspension.span.to)
     }
 
+    /// The first instant after `at` at which time alone changes who is suspended there, or how much its vote weighs; `None`: never.
+    pub fn next_change(&self, agent: AgentNo, check: CheckNo, at: UtcMicros) -> Option<UtcMicros> {
+        pair_scopes(agent, check).into_iter().filter_map(|scope| self.next_change_of(scope, at)).min()
+    }
+
+    /// As [`Self::next_change`], of one scope alone.
+    pub fn next_change_of(&self, scope: Scope, at: UtcMicros) -> Option<UtcMicros> {
+        self.scopes.get(&scope)?.next_change(at)
+    }
+
     /// The suspension of one scope alone at an instant.
     pub fn scope_suspended_at(&self, scope: Scope, at: UtcMicros) -> Option<&Suspension> {
         self.scopes.get(&scope)?.suspended_at(at)
@@ -504,6 +523,34 @@ mod tests {
         assert_eq!(Weight::parse("2.50").unwrap(), Weight(2500));
         for bad in ["", "-1", "1.", ".5", "1000.001", "0.0001", "1e3", "NaN", "10000", "+1", " 1"] {
             assert!(Weight::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    /// The instants that it names are all at which anything changes.
+    #[test]
+    fn the_next_change_is_the_next_instant_at_which_anything_is_another() {
+        let mut log = ControlLog::new();
+        let pair = Scope::AgentCheck(AGENT, CHECK);
+        for event in [
+            event("a", 1, 100, Scope::Agent(AGENT), suspend(500, "update")),
+            event("b", 1, 200, Scope::Agent(AGENT), suspend(400, "network")),
+            event("a", 2, 300, pair, suspend(450, "noisy")),
+            event("c", 1, 450, Scope::Check(CHECK), suspend(470, "broken")),
+            event("a", 3, 600, Scope::Agent(AGENT), Change::Weight(Weight(2000))),
+            event("a", 4, 700, pair, Change::Weight(Weight(500))),
+        ] {
+            log.insert(event);
+        }
+        let says = |at: i64| {
+            let at = UtcMicros(at);
+            let scopes = pair_scopes(AGENT, CHECK).map(|scope| log.scope_suspended_at(scope, at).cloned());
+            (scopes, log.weight_at(AGENT, CHECK, at))
+        };
+        for at in 0..800 {
+            let next = log.next_change(AGENT, CHECK, UtcMicros(at)).map_or(801, |next| next.0);
+            assert!(next > at);
+            assert!((at..next).all(|between| says(between) == says(at)), "nothing changes between {at} and {next}");
+            assert!(next > 800 || says(next) != says(next - 1), "something does at {next}");
         }
     }
 

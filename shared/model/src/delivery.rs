@@ -5,9 +5,11 @@
 //!   for [`RETRY_AFTER_US_MAX`] at most: a page must not wait for a day because somebody says so.
 //! - It is given up when it has been tried for [`PATIENCE_US`]: counted from the first attempt, not from the incident, so that a collector that was away
 //!   for longer gives the provider its time still.
-//! - What the provider refuses is given up at once. The same bytes to the same address with the same credentials are refused again, and what waits behind it (a
-//!   resolve, a later page) may be fine. An engineer wants to see that at once and to mend it: the outbox tries again when the channel or its secrets change,
-//!   or by hand.
+//! - Where the provider turns the sender or the address away (401, 403, 404, 405, 410), nobody can tell a channel that is written wrongly from a provider that is being
+//!   deployed for a minute. A lost page is worse than a page that waits, so it is tried again as long as anything else; it is told at once (`Denied` in the log, in
+//!   `deliveries` and `/metrics`), and what mends it (a change of the channel or its secrets, or a person) has it tried at once.
+//! - What the provider refuses as it stands (400, 413, 422) is given up at once. The same bytes are refused again, and what waits behind it (a resolve, a later
+//!   page) may be fine. An engineer wants to see that at once and to mend it: the outbox tries again when the channel or its secrets change, or by hand.
 
 use crate::id::fnv1a_of;
 use crate::time::UtcMicros;
@@ -31,6 +33,8 @@ pub enum Answer {
         /// For how long the provider wants to be left alone, in microseconds.
         after_us: Option<u64>,
     },
+    /// The sender or the address is turned away: for now, or until somebody mends the channel.
+    Denied,
     /// It will not work as it is.
     Refused,
 }
@@ -63,6 +67,7 @@ pub fn decide(key: &str, tries: Tries, answer: Answer, now: UtcMicros) -> Decisi
     let after_us = match answer {
         Answer::Taken => return Decision::Delivered,
         Answer::Refused => return Decision::GivenUp,
+        Answer::Denied => 0,
         Answer::Later { after_us } => after_us.unwrap_or(0).min(RETRY_AFTER_US_MAX),
     };
     // A clock that was set back makes a message younger, never older.
@@ -108,6 +113,19 @@ mod tests {
     fn an_answer_that_is_final_ends_it() {
         assert_eq!(decide("a", Tries::default(), Answer::Taken, T0), Decision::Delivered);
         assert_eq!(decide("a", Tries::default(), Answer::Refused, T0), Decision::GivenUp);
+    }
+
+    /// A provider that answers 404 for a quarter of an hour at its deploy, even after an hour of 503, loses nothing.
+    #[test]
+    fn who_is_turned_away_is_tried_again_for_as_long_as_anything_else() {
+        let (mut now, mut tries) = (T0, Tries::default());
+        for answer in core::iter::repeat_n(LATER, 20).chain(core::iter::repeat_n(Answer::Denied, 12)) {
+            now = again(decide("a", tries, answer, now));
+            tries = tried(tries.count + 1, T0);
+        }
+        assert!(now.us_since(T0) > 75 * 60 * 1_000_000, "{now:?}");
+        let day = PATIENCE_US.cast_signed();
+        assert_eq!(decide("a", tried(300, T0), Answer::Denied, T0.plus_us(day)), Decision::GivenUp);
     }
 
     #[test]

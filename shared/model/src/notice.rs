@@ -93,6 +93,9 @@ pub struct Context {
     pub link: Option<String>,
     /// Acknowledges it: signed, for this incident alone.
     pub acknowledge_link: Option<String>,
+    /// Of a mail that some have: who does not have it yet. Empty: everybody is sent it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
     /// Whom it is for; nobody where a channel itself is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Recipient>,

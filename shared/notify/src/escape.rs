@@ -44,6 +44,23 @@ pub(crate) fn markdown(text: &str) -> String {
     out
 }
 
+/// [`markdown`] of as much of a text as fits into so many characters with the escapes: a provider that takes 256 refuses a title of 257.
+pub(crate) fn title(text: &str, chars_max: usize) -> String {
+    let whole = markdown(text);
+    if whole.chars().count() <= chars_max {
+        return whole;
+    }
+    let mut out = String::new();
+    let mut left = chars_max.saturating_sub(3);
+    for c in text.chars() {
+        let next = markdown(c.encode_utf8(&mut [0; 4]));
+        let Some(rest) = left.checked_sub(next.chars().count()) else { break };
+        out.push_str(&next);
+        left = rest;
+    }
+    format!("{}...", out.trim_end())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +74,20 @@ mod tests {
         );
         assert_eq!(code("`@everyone` [a](https://evil.example)"), "`'@everyone' [a](https://evil.example)`");
         assert_eq!(markdown("@here [a](b) *c*"), "\\@\u{2060}here \\[a\\]\\(b\\) \\*c\\*");
+    }
+
+    /// Discord refuses a message whose title has more than 256 characters, and with it the page.
+    #[test]
+    fn a_title_fits_with_its_escapes_and_none_of_them_is_cut() {
+        let nasty = "[critical] ".to_owned() + &"@:#_*".repeat(26);
+        assert!(nasty.chars().count() <= 141 && markdown(&nasty).chars().count() > 256);
+        for max in 3..300 {
+            let title = title(&nasty, max);
+            assert!(title.chars().count() <= max, "{title}");
+            let kept = title.strip_suffix("...").unwrap_or(&title);
+            assert!(markdown(&nasty).starts_with(kept), "{title}");
+            assert!(!kept.ends_with('\\') || kept.ends_with("\\\\"), "{title}");
+        }
+        assert_eq!(super::title("shop is down", 256), "shop is down");
     }
 }

@@ -92,6 +92,8 @@ impl Answer {
                     ),
                 }
             }
+            // A provider that is being deployed, or whose gateway lost its way, says so too.
+            401 | 403 | 404 | 405 | 410 => Sent::Denied { why },
             408 | 425 | 429 | 500.. => Sent::Again { why, after: self.retry_after },
             _ => Sent::Refused { why },
         }

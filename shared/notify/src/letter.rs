@@ -3,14 +3,14 @@
 //! What comes from outside (names, targets, explanations) is cut, loses control characters and characters that change how others are shown, and an explanation, which
 //! the target writes, loses its addresses' power to become links: `https[:]//`. Escaping for a format is [`crate::escape`]'s.
 
+mod clock;
 mod words;
 
-use sitepulse_daemon::instant;
 use sitepulse_model::incident::{NoticeEvent, Severity};
 use sitepulse_model::notice::Notice;
-use sitepulse_model::time::UtcMicros;
 
 use crate::http::line;
+use clock::Clock;
 use words::{Words, fill};
 
 /// Longest value of a fact, in characters.
@@ -76,7 +76,8 @@ impl Letter {
     /// Puts a notice into words; `language` is `en` or `fr`, `en` where nothing is said.
     pub(crate) fn of(notice: &Notice, language: Option<&str>) -> Self {
         let words = if language == Some("fr") { &words::FR } else { &words::EN };
-        Writer { words, notice }.letter()
+        let zone = notice.context.recipient.as_ref().and_then(|recipient| recipient.zone.as_deref());
+        Writer { words, notice, clock: Clock::of(zone) }.letter()
     }
 
     /// At most 160 characters, or as few as its link allows: the links are never cut.
@@ -151,15 +152,10 @@ fn said(text: &str) -> String {
     value(text).replace("://", "[:]//")
 }
 
-/// `2026-11-22 10:00:00 UTC`.
-fn moment(at: UtcMicros) -> String {
-    let text = instant::format(at);
-    format!("{} UTC", text.get(..19).unwrap_or(&text).replace('T', " "))
-}
-
 struct Writer<'a> {
     words: &'static Words,
     notice: &'a Notice,
+    clock: Clock,
 }
 
 impl Writer<'_> {
@@ -244,11 +240,15 @@ impl Writer<'_> {
         })
     }
 
-    /// How it failed.
+    /// How it failed: the cause in the reader's language, and the agent's own line, which is English, as a quotation where that is another one.
     fn how(&self) -> Option<String> {
         let context = &self.notice.context;
-        let how = context.explanation.as_deref().map(said);
-        how.or_else(|| context.cause.as_deref().map(|cause| said(&cause.replace('_', " "))))
+        let cause = context.cause.as_deref().map(|cause| self.words.cause(cause));
+        let line = context.explanation.as_deref().map(said);
+        match (cause, line) {
+            (Some(cause), Some(line)) => Some(fill(self.words.how, &[("cause", &cause), ("line", &line)])),
+            (cause, line) => line.or(cause),
+        }
     }
 
     /// Why: what failed first, and how.
@@ -266,14 +266,14 @@ impl Writer<'_> {
         match notice.event {
             NoticeEvent::Test => return words.test_lead.to_owned(),
             NoticeEvent::Resolved => {
-                let (since, took) = (moment(notice.incident.since), self.lasted());
+                let (since, took) = (self.clock.moment(notice.incident.since), self.lasted());
                 let by = notice.context.by.as_deref().map(value);
                 let lead = fill(words.resolved_lead, &[("since", &since), ("took", &took)]);
                 return by.map_or(lead.clone(), |by| format!("{lead} {}", fill(words.resolved_by, &[("by", &by)])));
             }
             NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {}
         }
-        let (since, lasted) = (moment(notice.incident.since), self.lasted());
+        let (since, lasted) = (self.clock.moment(notice.incident.since), self.lasted());
         let mut parts = vec![fill(words.since_lead, &[("since", &since), ("lasted", &lasted)])];
         let context = &notice.context;
         if context.regions_of > 0 {
@@ -292,12 +292,14 @@ impl Writer<'_> {
                 context.by.as_deref().map_or_else(String::new, |by| fill(words.resolved_by, &[("by", &value(by))]))
             }
             NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {
-                let since = instant::format(self.notice.incident.since);
-                let mut parts = vec![format!("{} UTC ({})", since.get(11..16).unwrap_or_default(), self.lasted())];
+                let since = self.clock.minute(self.notice.incident.since);
+                let mut parts = vec![format!("{since} ({})", self.lasted())];
                 if context.regions_of > 0 {
                     parts.push(format!("{}/{} {}", context.regions.len(), context.regions_of, words.regions_short));
                 }
-                parts.extend(self.how());
+                // A text message has no room for both, nor for quotation marks beyond its alphabet.
+                let known = context.cause.as_deref().and_then(|cause| self.words.known_cause(cause));
+                parts.extend(known.map(str::to_owned).or_else(|| self.how()));
                 parts.join(", ")
             }
         }
@@ -317,8 +319,8 @@ impl Writer<'_> {
         facts.extend(
             context.title.as_deref().map(value).filter(|title| *title != what).map(|title| (words.title, title)),
         );
-        facts.push((words.since, format!("{} ({})", moment(incident.since), self.lasted())));
-        facts.extend(incident.resolved_at.map(|at| (words.until, moment(at))));
+        facts.push((words.since, format!("{} ({})", self.clock.moment(incident.since), self.lasted())));
+        facts.extend(incident.resolved_at.map(|at| (words.until, self.clock.moment(at))));
         facts.extend(self.regions().map(|regions| (words.seen_from, regions)));
         facts.extend(self.why().map(|why| (words.why, why)));
         facts.push((words.severity_label, words.severity(incident.severity).to_owned()));
@@ -330,7 +332,7 @@ impl Writer<'_> {
         }
         if matches!(notice.event, NoticeEvent::Acknowledged) {
             let at = incident.acknowledged_at.unwrap_or(notice.at);
-            facts.push((words.acknowledged_by, format!("{}, {}", self.by(), moment(at))));
+            facts.push((words.acknowledged_by, format!("{}, {}", self.by(), self.clock.moment(at))));
         }
         if !context.checks.is_empty() {
             let mut named: Vec<String> = context.checks.iter().take(CHECKS_MAX).map(|check| value(check)).collect();

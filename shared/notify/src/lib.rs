@@ -32,12 +32,26 @@ pub enum Sent {
         /// What it said, in one line without secrets: `HTTP 202`.
         note: String,
     },
+    /// Some of a mail's receivers have it; the server wants the others to be tried again.
+    Partly {
+        /// What it said, in one line without secrets.
+        note: String,
+        /// Who does not have it yet: the next attempt is for them alone ([`Context::only`]).
+        ///
+        /// [`Context::only`]: sitepulse_model::notice::Context::only
+        left: Vec<String>,
+    },
     /// It may work later.
     Again {
         /// Why it did not, in one line without secrets.
         why: String,
         /// How long the provider wants to be left alone (`Retry-After`); an hour at most.
         after: Option<Duration>,
+    },
+    /// The provider turns this sender or this address away: a mistake in the channel, or a provider that is being deployed. Only time tells which.
+    Denied {
+        /// Why, in one line without secrets.
+        why: String,
     },
     /// It will not work as it is: the provider refuses the message or the credentials.
     Refused {
@@ -50,24 +64,44 @@ pub enum Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
     pub(crate) why: String,
-    /// Whether it may work later.
-    pub(crate) again: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Again,
+    Denied,
+    Refused,
 }
 
 impl Trouble {
     pub(crate) fn again(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: true }
+        Self { why: why.into(), kind: Kind::Again }
     }
 
     pub(crate) fn refused(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: false }
+        Self { why: why.into(), kind: Kind::Refused }
+    }
+
+    /// Whether it may work later.
+    #[cfg(test)]
+    pub(crate) fn is_again(&self) -> bool {
+        self.kind == Kind::Again
+    }
+
+    pub(crate) fn denied(why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind: Kind::Denied }
     }
 }
 
 impl From<Trouble> for Sent {
     fn from(trouble: Trouble) -> Self {
-        let Trouble { why, again } = trouble;
-        if again { Self::Again { why, after: None } } else { Self::Refused { why } }
+        let Trouble { why, kind } = trouble;
+        match kind {
+            Kind::Again => Self::Again { why, after: None },
+            Kind::Denied => Self::Denied { why },
+            Kind::Refused => Self::Refused { why },
+        }
     }
 }
 

@@ -59,6 +59,8 @@ impl Opened {
         match sent {
             Sent::Delivered { note } => Sent::Delivered { note: self.redact(note) },
             Sent::Again { why, after } => Sent::Again { why: self.redact(why), after },
+            Sent::Partly { note, left } => Sent::Partly { note: self.redact(note), left },
+            Sent::Denied { why } => Sent::Denied { why: self.redact(why) },
             Sent::Refused { why } => Sent::Refused { why: self.redact(why) },
         }
     }

@@ -3,22 +3,32 @@
 //! An agent is silent that holds no connection and sent nothing for `[incidents] agent_silent_after`, counted from the collector's start at the earliest: who could not be
 //! heard is not silent. A graceful stop is silence too, for nobody watches meanwhile; who means it suspends the agent, and that is none.
 
+use std::collections::{HashMap, HashSet};
+
 use sitepulse_model::control::{Scope, Weight};
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::incident::{Condition, IncidentKind, Severity, Subject};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
 use super::{Look, Memory, Present};
-use crate::book::{Agent, Book};
+use crate::book::{Agent, Book, Check};
 
 /// How often it is looked for what a silent agent leaves unwatched.
 const LOOK_US: i64 = 10 * SECOND_US;
 
-/// A silent agent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Silent {
-    looked: UtcMicros,
-    severity: Severity,
+/// What silent agents leave unwatched: found out for all of them at once.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    looked: Option<UtcMicros>,
+    /// The checks that nobody watches who can be heard.
+    lost: Vec<CheckNo>,
+    severities: HashMap<AgentNo, Severity>,
+}
+
+impl Silence {
+    fn is_fresh(&self, now: UtcMicros) -> bool {
+        self.looked.is_some_and(|looked| (0..LOOK_US).contains(&now.us_since(looked)))
+    }
 }
 
 /// When an agent was heard of last; `None`: it is connected.
@@ -44,6 +54,24 @@ fn condition(book: &Book, present: &Present, agent: &Agent, now: UtcMicros) -> R
     Err(if heard >= started { Condition::Good } else { Condition::Unknown })
 }
 
+/// The checks that no agent watches who can be heard; `but` is not asked.
+fn lost(book: &Book, present: &Present, memory: &Memory, but: Option<AgentNo>, now: UtcMicros) -> Vec<CheckNo> {
+    let heard = |agent: &&Agent| agent.internal || condition(book, present, agent, now).is_err();
+    let heard: HashSet<AgentNo> =
+        book.agents().filter(heard).map(|agent| agent.number).filter(|agent| Some(*agent) != but).collect();
+    let watched = |check: CheckNo| memory.live(check).iter().any(|agent| heard.contains(agent));
+    book.checks().map(|check| check.number).filter(|check| !watched(*check)).collect()
+}
+
+/// Whether an agent is to watch a check now, with a vote.
+fn is_to_watch(book: &Book, agent: &Agent, number: CheckNo, now: UtcMicros) -> bool {
+    let Some(current) = book.check(number).and_then(Check::current) else { return false };
+    agent.runs(&current.definition)
+        && current.definition.weight != Weight::ZERO
+        && book.control().weight_at(agent.number, number, now) != Weight::ZERO
+        && book.control().suspended_at(agent.number, number, now).is_none()
+}
+
 /// The checks that an agent is to run and no other agent that can be heard watches now.
 pub(super) fn unwatched(
     book: &Book,
@@ -53,47 +81,44 @@ pub(super) fn unwatched(
     now: UtcMicros,
 ) -> Vec<CheckNo> {
     let Some(agent) = book.agent(number) else { return Vec::new() };
-    let heard = |other: &AgentNo| {
-        let other = book.agent(*other);
-        other.is_some_and(|other| other.internal || condition(book, present, other, now).is_err())
-    };
-    let (control, mut found) = (book.control(), Vec::new());
-    for check in book.checks() {
-        let Some(current) = check.current().filter(|current| agent.runs(&current.definition)) else { continue };
-        let known = memory.checks.get(&check.number);
-        let watched = known.is_some_and(|known| known.live.iter().any(|other| *other != number && heard(other)));
-        let counts = current.definition.weight != Weight::ZERO
-            && control.weight_at(number, check.number, now) != Weight::ZERO
-            && control.suspended_at(number, check.number, now).is_none();
-        if !watched && counts {
-            found.push(check.number);
-        }
-    }
-    found
+    let silent = memory.silence.severities.contains_key(&number) && memory.silence.is_fresh(now);
+    let found = if silent { None } else { Some(lost(book, present, memory, Some(number), now)) };
+    let lost = found.as_deref().unwrap_or(&memory.silence.lost);
+    lost.iter().copied().filter(|check| is_to_watch(book, agent, *check, now)).collect()
 }
 
 pub(super) fn each(look: &mut Look<'_>) {
     let (book, present, now) = (look.book, &look.desk.present, look.now);
-    for agent in book.agents().filter(|agent| !agent.internal) {
+    let conditions: Vec<(&Agent, Result<UtcMicros, Condition>)> = book
+        .agents()
+        .filter(|agent| !agent.internal)
+        .map(|agent| (agent, condition(book, present, agent, now)))
+        .collect();
+    let silent: Vec<&Agent> =
+        conditions.iter().filter(|(_, condition)| condition.is_ok()).map(|(agent, _)| *agent).collect();
+    let silence = &look.memory.silence;
+    let same = silent.len() == silence.severities.len()
+        && silent.iter().all(|agent| silence.severities.contains_key(&agent.number));
+    if silent.is_empty() {
+        look.memory.silence = Silence::default();
+    } else if !same || !silence.is_fresh(now) {
+        let lost = lost(book, present, look.memory, None, now);
+        let severity = |agent: &&Agent| {
+            let alone = lost.iter().any(|check| is_to_watch(book, agent, *check, now));
+            (agent.number, if alone { Severity::Major } else { Severity::Minor })
+        };
+        let severities = silent.iter().map(severity).collect();
+        look.memory.silence = Silence { looked: Some(now), lost, severities };
+    }
+    for (agent, condition) in conditions {
         let subject = Subject::Agent(agent.number);
-        let condition = match condition(book, present, agent, now) {
+        let condition = match condition {
             Ok(since) => {
-                let known = look.memory.silent.get(&agent.number).copied();
-                let fresh = known.filter(|silent| (0..LOOK_US).contains(&now.us_since(silent.looked)));
-                let silent = fresh.unwrap_or_else(|| {
-                    let watched = unwatched(book, present, look.memory, agent.number, now).is_empty();
-                    Silent { looked: now, severity: if watched { Severity::Minor } else { Severity::Major } }
-                });
-                look.memory.silent.insert(agent.number, silent);
-                Condition::Bad { since, severity: silent.severity }
+                let severity = look.memory.silence.severities.get(&agent.number);
+                Condition::Bad { since, severity: severity.copied().unwrap_or(Severity::Major) }
             }
-            Err(condition) => {
-                look.memory.silent.remove(&agent.number);
-                if look.standing(&subject, IncidentKind::AgentSilent).is_none() {
-                    continue;
-                }
-                condition
-            }
+            Err(_) if look.standing(&subject, IncidentKind::AgentSilent).is_none() => continue,
+            Err(condition) => condition,
         };
         look.tell(&subject, IncidentKind::AgentSilent, condition, None);
     }

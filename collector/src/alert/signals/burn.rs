@@ -89,7 +89,7 @@ pub(super) fn each(look: &mut Look<'_>) {
         if calm && look.standing(&subject, IncidentKind::SloBurn).is_none() {
             continue;
         }
-        let condition = look.settled(&subject, IncidentKind::SloBurn, condition, SETTLE_US);
+        let (condition, _) = look.settled(&subject, IncidentKind::SloBurn, condition, SETTLE_US);
         look.tell(&subject, IncidentKind::SloBurn, condition, None);
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Kin {
 }
 
 /// Everything that a check hangs on, however far up; not itself, though somebody made a circle of it.
-fn ancestors(book: &Book, check: &Check) -> BTreeSet<CheckNo> {
+pub(super) fn ancestors(book: &Book, check: &Check) -> BTreeSet<CheckNo> {
     let parents = |check: &Check| check.current().map(|current| current.labels.parents.clone()).unwrap_or_default();
     let mut found = BTreeSet::new();
     let mut ahead: Vec<CheckId> = parents(check).into_iter().collect();
@@ -73,14 +73,14 @@ impl Look<'_> {
         self.kin.get(&number)
     }
 
-    /// A child's condition as its parents leave it, and whether they hold its pages.
+    /// A child's condition as its parents leave it, whether they hold its pages, and when a parent has had the time to notice.
     pub(super) fn behind(
         &mut self,
         check: &Check,
         present: &Present,
         condition: Condition,
         open: bool,
-    ) -> (Condition, Option<HoldReason>) {
+    ) -> (Condition, Option<HoldReason>, Option<UtcMicros>) {
         let now = self.now;
         let since = match condition {
             Condition::Bad { since, .. } | Condition::Suspect { since, .. } => Some(since),
@@ -90,11 +90,13 @@ impl Look<'_> {
         let heard = present.voices.iter().filter(|voice| bad_voice(voice)).map(|voice| voice.slot).min();
         let look_us = LOOK_BACK_US.max(check.hold_us(check.newest().revision));
         let (mut waits, mut held) = (false, false);
+        let mut noticed: Option<UtcMicros> = None;
         for parent in ancestors(self.book, check) {
             let Some(kin) = self.kin(parent, look_us) else { continue };
             let before_it_was_back = kin.back.is_some_and(|back| heard.is_some_and(|heard| heard < back));
-            let may_notice =
-                since.is_some_and(|since| !kin.present.heard_since(since) && now < since.plus_us(kin.notices_us));
+            let by = since.map(|since| since.plus_us(kin.notices_us)).filter(|by| now < *by);
+            let may_notice = by.is_some() && since.is_some_and(|since| !kin.present.heard_since(since));
+            noticed = [noticed, by].into_iter().flatten().min();
             waits |= kin.present.down_or_suspected() || before_it_was_back || may_notice;
             held |= kin.present.confirmed.verdict == Verdict::Down || before_it_was_back;
         }
@@ -102,6 +104,6 @@ impl Look<'_> {
             Condition::Bad { since, severity } if waits && !open => Condition::Suspect { since, severity },
             Condition::Bad { .. } | Condition::Suspect { .. } | Condition::Good | Condition::Unknown => condition,
         };
-        (condition, (open && held).then_some(HoldReason::Parent))
+        (condition, (open && held).then_some(HoldReason::Parent), noticed)
     }
 }

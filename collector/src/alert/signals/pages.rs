@@ -1,13 +1,13 @@
 //! Web vitals that became worse and stayed so, by the rule of [`sitepulse_model::vitals::regression`]: over several runs, never one, and over only after as many.
 //!
 //! Rows are read when a result of a `web_vitals` check came in, one check a turn, and once for each such check after a start. That is a query by the primary
-//! key over the days that regressions look back.
+//! key over the days that regressions look back. Rows that cannot be read are read again a while later; until then the page is as it was known.
 
 use std::collections::{BTreeSet, HashMap};
 
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::incident::{CheckClass, Condition, IncidentKind};
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{SECOND_US, UtcMicros};
 
 use crate::book::Check;
 use crate::engine::Engine;
@@ -15,13 +15,18 @@ use crate::store;
 use crate::vitals::figures::{Ask, Frame, Gathering};
 use crate::vitals::profile_of;
 
+/// After how long rows that could not be read are read again, in microseconds: 10 s.
+const UNREAD_US: i64 = 10 * SECOND_US;
+
 /// What is known of pages.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     /// Those whose rows are to be read.
     due: BTreeSet<CheckNo>,
-    /// Since when something of a page is worse; `None`: nothing is.
+    /// Since when something of a page is worse; `None`: nothing is. Of a page that is not in here nobody knows yet.
     worse: HashMap<CheckNo, Option<UtcMicros>>,
+    /// Pages whose rows could not be read, and when that is tried again.
+    unread: HashMap<CheckNo, UtcMicros>,
 }
 
 impl Pages {
@@ -49,7 +54,9 @@ pub(super) fn gather(engine: &mut Engine, everything: bool, now: UtcMicros) {
         if everything {
             let fresh = book.checks().filter(|check| !pages.worse.contains_key(&check.number) && page(check));
             let fresh: Vec<CheckNo> = fresh.map(|check| check.number).collect();
-            pages.due.extend(fresh);
+            pages.due.extend(fresh.into_iter().filter(|number| !pages.unread.contains_key(number)));
+            let again = |at: UtcMicros| at <= now || at.us_since(now) > UNREAD_US;
+            pages.due.extend(pages.unread.extract_if(|_, at| again(*at)).map(|(number, _)| number));
         }
         let Some(number) = pages.due.pop_first() else { return };
         let Some(check) = book.check(number) else { return };
@@ -65,10 +72,9 @@ pub(super) fn gather(engine: &mut Engine, everything: bool, now: UtcMicros) {
             engine.alert.touched.insert(number);
         }
         Err(error) => {
-            tracing::warn!(
-                "the vitals of {number} cannot be read, its regressions are looked for when it reports next: {error}"
-            );
-            engine.alert.present.pages.worse.entry(number).or_insert(None);
+            // What was known of it stays known, and what was not is not: nothing is fine because the disk fails.
+            engine.alert.present.pages.unread.insert(number, now.plus_us(UNREAD_US));
+            tracing::warn!("the vitals of {number} cannot be read, that is tried again in 10 s: {error}");
         }
     }
 }

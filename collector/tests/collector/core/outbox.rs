@@ -92,7 +92,14 @@ fn apply(engine: &mut Engine, file: &str, seconds: i64) {
 }
 
 fn done(message: &Message, answer: Answer, now: UtcMicros) -> Done {
-    Done { message: message.clone(), began: now, took_us: 1_000, answer, note: "as the test says".into() }
+    Done {
+        message: message.clone(),
+        began: now,
+        took_us: 1_000,
+        answer,
+        note: "as the test says".into(),
+        left: Vec::new(),
+    }
 }
 
 fn told(messages: &[Message]) -> Vec<(&str, u32, NoticeEvent)> {

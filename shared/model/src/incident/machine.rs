@@ -297,8 +297,13 @@ impl Incident {
 
     /// Whether nothing that comes later can be about it: over for longer than edges and reopening look back.
     pub fn is_past(&self, rules: &Rules<'_>, now: UtcMicros) -> bool {
+        self.past_at(rules).is_some_and(|at| at <= now)
+    }
+
+    /// From when on it is past, if nothing happens to it before; `None`: it is not over, or somebody dismissed it.
+    pub fn past_at(&self, rules: &Rules<'_>) -> Option<UtcMicros> {
         let keep = rules.reopen_window_us.max(FLAP_WINDOW_US);
-        !self.life.is_dismissed() && self.life.resolved_at.is_some_and(|at| now.us_since(at) > keep)
+        self.life.resolved_at.filter(|_| !self.life.is_dismissed()).map(|at| at.plus_us(keep + 1))
     }
 }
 

@@ -39,6 +39,10 @@ pub(super) struct Words {
     subjects: [&'static str; 4],
     troubles: fn(IncidentKind) -> (&'static str, &'static str),
     phases: [(&'static str, &'static str); 6],
+    /// How the cause and the agent's line go together.
+    pub(super) how: &'static str,
+    /// Causes of the closed list; one that is not in here is told by its name.
+    causes: &'static [(&'static str, &'static str)],
 }
 
 pub(super) const EN: Words = Words {
@@ -98,6 +102,9 @@ pub(super) const EN: Words = Words {
         ("first_byte", "first byte"),
         ("transfer", "transfer"),
     ],
+    // The line says all of it, in the same language.
+    how: "{line}",
+    causes: &[],
 };
 
 pub(super) const FR: Words = Words {
@@ -159,6 +166,40 @@ pub(super) const FR: Words = Words {
         ("first_byte", "premier octet"),
         ("transfer", "transfert"),
     ],
+    how: "{cause} (« {line} »)",
+    causes: &[
+        ("dns_failed", "le nom ne se résout pas"),
+        ("connection_refused", "connexion refusée"),
+        ("unreachable", "adresse injoignable"),
+        ("connection_reset", "connexion coupée par le serveur"),
+        ("timeout", "délai dépassé"),
+        ("tls_failed", "échec de la négociation TLS"),
+        ("certificate_invalid", "certificat non valide"),
+        ("protocol_error", "réponse contraire au protocole"),
+        ("assertion_failed", "une assertion n'est pas vérifiée"),
+        ("redirect_failed", "redirection sans issue"),
+        ("login_refused", "connexion au compte refusée"),
+        ("not_serving", "le service se déclare hors service"),
+        ("not_registered", "domaine non enregistré"),
+        ("heartbeat_missing", "la tâche n'a pas donné signe de vie à temps"),
+        ("heartbeat_failed", "la tâche a signalé un échec"),
+        ("proxy_failed", "échec du proxy"),
+        ("http_status", "statut HTTP d'erreur"),
+        ("not_a_page", "la réponse n'est pas une page"),
+        ("unresponsive", "la page ne répond plus"),
+        ("renderer_crashed", "la page a fait planter le moteur de rendu"),
+        ("navigated_away", "la page est partie ailleurs avant la mesure"),
+        ("interaction_failed", "une interaction n'a rien trouvé"),
+        ("soft_assertion", "un seuil de dégradation est franchi"),
+        ("policy_refused", "adresse refusée par la politique de l'agent"),
+        ("network_lost", "réseau de l'agent perdu"),
+        ("agent_fault", "l'agent n'a pas pu exécuter le contrôle"),
+        ("secret_missing", "secret absent"),
+        ("heartbeat_waiting", "on ne peut pas encore savoir si la tâche tourne"),
+        ("browser_missing", "pas de navigateur sur la machine de l'agent"),
+        ("browser_gone", "le navigateur s'est arrêté en cours de mesure"),
+        ("host_pressure", "machine de l'agent trop chargée pour mesurer"),
+    ],
 };
 
 impl Words {
@@ -184,6 +225,16 @@ impl Words {
             Severity::Major => self.severities[2],
             Severity::Critical => self.severities[3],
         }
+    }
+
+    /// A cause's word; one that is not known stays as it is.
+    pub(super) fn cause(&self, cause: &str) -> String {
+        self.known_cause(cause).map_or_else(|| super::said(&cause.replace('_', " ")), str::to_owned)
+    }
+
+    /// The word of a cause that has one.
+    pub(super) fn known_cause(&self, cause: &str) -> Option<&'static str> {
+        self.causes.iter().find(|(name, _)| *name == cause).map(|(_, word)| *word)
     }
 
     /// A phase's word; one that is not known stays as it is.
@@ -218,4 +269,23 @@ pub(super) fn fill(sentence: &str, values: &[(&str, &str)]) -> String {
     }
     out.push_str(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use sitepulse_model::record::Cause;
+
+    use super::*;
+
+    #[test]
+    fn every_cause_of_the_closed_list_has_french_words() {
+        let missing: Vec<&str> = Cause::ALL
+            .iter()
+            .map(|cause| cause.as_str())
+            .filter(|cause| FR.causes.iter().all(|(name, _)| name != cause))
+            .collect();
+        assert_eq!(missing, [""; 0]);
+        assert_eq!(FR.causes.len(), Cause::ALL.len());
+        assert_eq!(EN.cause("connection_refused"), "connection refused");
+    }
 }

@@ -8,6 +8,9 @@ use super::{OverHttp, Task};
 use crate::http::Outgoing;
 use crate::{Trouble, escape};
 
+/// Longest title of an embed, in characters. Source: <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>.
+const TITLE_CHARS_MAX: usize = 256;
+
 impl OverHttp for Discord {
     fn request(&self, task: &Task<'_>) -> Result<Outgoing, Trouble> {
         let letter = task.letter();
@@ -17,7 +20,7 @@ impl OverHttp for Discord {
         // In angle brackets, so that Discord makes no preview.
         fields.extend(letter.links().map(|(label, link)| field(label, format!("[{label}](<{link}>)"))));
         let embed = json!({
-            "title": escape::markdown(&letter.subject),
+            "title": escape::title(&letter.subject, TITLE_CHARS_MAX),
             "description": escape::code(&letter.lead),
             "color": letter.tone.colour(),
             "timestamp": instant::format(task.notice.at),

@@ -1,4 +1,7 @@
-//! Mail over SMTP: text and HTML. Its id is made from the notice's key, so that a mailbox can tell what comes twice; it refers to its incident, which becomes one thread.
+//! Mail over SMTP: text and HTML. One mail goes to every receiver. Where the server takes some of them and wants others to be tried later (4xx: greylisting, a full
+//! mailbox), the next attempt is for those alone.
+//!
+//! Its id is made from the notice's key, so that a mailbox can tell what comes twice; it refers to its incident, which becomes one thread.
 
 mod lines;
 
@@ -70,7 +73,13 @@ impl Written {
                 html(&letter),
             )))
             .map_err(|error| Trouble::refused(format!("no mail can be written: {error}")))?;
-        let to = receivers.into_iter().map(|receiver| receiver.email).collect();
+        let only = &task.notice.context.only;
+        let left = |address: &Address| only.is_empty() || only.contains(&address.to_string());
+        let mut to: Vec<Address> = receivers.into_iter().map(|receiver| receiver.email).collect();
+        // Whom a changed channel names no more needs nothing; one that names others only is told as a whole.
+        if to.iter().any(left) {
+            to.retain(left);
+        }
         Ok(Self { from: from.email, to, bytes: mail.formatted() })
     }
 }
@@ -136,7 +145,12 @@ async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, 
     if let (Some(user), Some(password)) = (&way.user, &way.password) {
         let user = task.opened.phrase(user).to_owned();
         let credentials = Credentials::new(user, task.opened.credential(password).to_owned());
-        server.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(failed("signing in"))?;
+        let denied = |error: Error| match trouble(&way.server, "signing in", &error) {
+            // A mail server whose directory is away for a minute says the same as one that was given a wrong password.
+            said if error.is_permanent() => Trouble::denied(said.why),
+            said => said,
+        };
+        server.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(denied)?;
     }
     let mut parameters = Vec::new();
     if mail.to.iter().chain([&mail.from]).any(|address| !address.to_string().is_ascii()) {
@@ -168,6 +182,11 @@ async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, 
     if !refused.is_empty() {
         let named: Vec<String> = refused.iter().map(|(who, error)| format!("{who} ({})", told(error))).collect();
         note = format!("{note}; refused: {}", line(named.join(", ").as_bytes(), TOLD_CHARS_MAX));
+    }
+    let left: Vec<String> =
+        refused.iter().filter(|(_, error)| error.is_transient()).map(|(who, _)| who.to_string()).collect();
+    if !left.is_empty() {
+        return Ok(Sent::Partly { note: format!("{note}; tried again for {}", left.join(", ")), left });
     }
     Ok(Sent::Delivered { note })
 }

@@ -7,6 +7,9 @@ use super::{OverHttp, Task};
 use crate::http::Outgoing;
 use crate::{Trouble, escape};
 
+/// As much of a title as clients show, in characters.
+const TITLE_CHARS_MAX: usize = 256;
+
 impl OverHttp for Mattermost {
     fn request(&self, task: &Task<'_>) -> Result<Outgoing, Trouble> {
         let letter = task.letter();
@@ -18,9 +21,9 @@ impl OverHttp for Mattermost {
             fields.push(json!({"short": false, "title": "", "value": links.join("   ")}));
         }
         let attachment = json!({
-            "fallback": escape::markdown(&letter.subject),
+            "fallback": escape::title(&letter.subject, TITLE_CHARS_MAX),
             "color": format!("#{:06x}", letter.tone.colour()),
-            "title": escape::markdown(&letter.subject),
+            "title": escape::title(&letter.subject, TITLE_CHARS_MAX),
             "text": escape::code(&letter.lead),
             "fields": fields,
         });

@@ -48,7 +48,11 @@ impl OverHttp for Telegram {
             Sent::Delivered { .. } if said.as_ref().is_some_and(|said| said["ok"] == false) => {
                 Sent::Refused { why: answer.told() }
             }
-            sent @ (Sent::Delivered { .. } | Sent::Again { .. } | Sent::Refused { .. }) => sent,
+            sent @ (Sent::Delivered { .. }
+            | Sent::Partly { .. }
+            | Sent::Again { .. }
+            | Sent::Denied { .. }
+            | Sent::Refused { .. }) => sent,
         }
     }
 }

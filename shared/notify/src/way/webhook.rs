@@ -88,6 +88,6 @@ mod tests {
             sign("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap(),
             sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap()
         );
-        assert!(!sign("whsec_!").unwrap_err().again);
+        assert!(!sign("whsec_!").unwrap_err().is_again());
     }
 }

@@ -33,7 +33,12 @@ fn a_status_decides_whether_it_is_tried_again() {
         let sent = answered(format!("HTTP/1.1 {status} X\r\ncontent-length: 4\r\n\r\nbusy").as_bytes());
         assert_eq!(sent, Sent::Again { why: format!("HTTP {status}: busy"), after: None });
     }
-    for status in [400, 401, 403, 404, 410, 413, 422] {
+    // It may be a deploy, it may be the channel.
+    for status in [401, 403, 404, 405, 410] {
+        let sent = answered(format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nno").as_bytes());
+        assert_eq!(sent, Sent::Denied { why: format!("HTTP {status}: no") });
+    }
+    for status in [400, 402, 406, 413, 422] {
         let sent = answered(format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nno").as_bytes());
         assert_eq!(sent, Sent::Refused { why: format!("HTTP {status}: no") });
     }
@@ -70,7 +75,7 @@ fn no_redirect_is_followed() {
 #[test]
 fn a_secret_that_the_provider_repeats_is_not_told() {
     let sent = answered(b"HTTP/1.1 404 X\r\n\r\nno such hook: /hooks/hunter2\r\n\x1b[31m");
-    assert_eq!(sent, Sent::Refused { why: "HTTP 404: no such hook: /*** [31m".into() });
+    assert_eq!(sent, Sent::Denied { why: "HTTP 404: no such hook: /*** [31m".into() });
     let sent = answered(b"HTTP/1.1 301 X\r\nlocation: https://new.example/hooks/hunter2\r\n\r\n");
     assert!(!format!("{sent:?}").contains("hunter2"), "{sent:?}");
 }

@@ -200,3 +200,27 @@ fn decoded(text: &str) -> String {
     }
     String::from_utf8(out).unwrap()
 }
+
+#[test]
+fn times_are_those_of_whom_it_is_for() {
+    let shown = |zone: Option<&str>| {
+        let mut notice = notice(NoticeEvent::Opened);
+        notice.context.recipient = Some(sitepulse_model::notice::Recipient {
+            user: "ana".into(),
+            name: "Ana".into(),
+            language: None,
+            zone: zone.map(str::to_owned),
+        });
+        block_on(async {
+            let provider = Provider::start().await;
+            let base = format!("http://{}", provider.address());
+            let (settings, secrets) = settings("ntfy", &base);
+            let channel = channel("ntfy", settings);
+            let secrets: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let (taken, _) = tokio::join!(provider.take(b"HTTP/1.1 200 OK\r\n\r\n"), send(&channel, &secrets, &notice));
+            String::from_utf8(taken.unwrap().body).unwrap()
+        })
+    };
+    assert!(shown(Some("Asia/Kathmandu")).contains("2026-11-22 15:45:00 +05:45"), "{}", shown(Some("Asia/Kathmandu")));
+    assert!(shown(None).contains("2026-11-22 10:00:00 UTC"));
+}

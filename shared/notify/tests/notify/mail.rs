@@ -137,7 +137,7 @@ fn mail_goes_by_starttls_with_a_password() {
     assert!(matches!(sent, Sent::Delivered { .. }), "{sent:?}");
     golden("email.fr.txt", &shown(server.mail()["mail"].as_str().unwrap()));
     let sent = server.send(json!({"user": "ana", "password": "secret:wrong"}), NoticeEvent::Opened);
-    let Sent::Refused { why } = sent else { panic!("{sent:?}") };
+    let Sent::Denied { why } = sent else { panic!("{sent:?}") };
     assert!(why.contains("signing in") && why.contains("535") && !why.contains("hunter3"), "{why}");
     // A server whose certificate nobody vouches for gets no password.
     server.sender = Sender::default();
@@ -158,11 +158,17 @@ fn one_receiver_that_is_gone_keeps_nobody_asleep() {
     let mut server = Server::start("plain");
     let to = |to: &[&str]| json!({"security": "plain", "to": to});
     let sent = server.send(to(&["gone@example.com", "ana@example.com", "later@example.com"]), NoticeEvent::Opened);
-    let Sent::Delivered { note } = sent else { panic!("{sent:?}") };
+    let Sent::Partly { note, left } = sent else { panic!("{sent:?}") };
     assert!(
-        note.contains("refused: gone@example.com (") && note.contains("550") && note.contains("later@example.com"),
+        note.contains("refused: gone@example.com (")
+            && note.contains("550")
+            && note.ends_with("tried again for later@example.com"),
         "{note}"
     );
+    assert_eq!(left, ["later@example.com"]);
+    assert_eq!(server.mail()["to"], json!(["ana@example.com"]));
+    let sent = server.send(to(&["gone@example.com", "ana@example.com"]), NoticeEvent::Opened);
+    assert!(matches!(&sent, Sent::Delivered { note } if note.contains("refused: gone@example.com (")), "{sent:?}");
     assert_eq!(server.mail()["to"], json!(["ana@example.com"]));
     let sent = server.send(to(&["gone@example.com"]), NoticeEvent::Opened);
     assert!(matches!(&sent, Sent::Refused { why } if why.contains("no such user")), "{sent:?}");

@@ -51,11 +51,12 @@ fn notice(event: NoticeEvent) -> Notice {
         },
         context: Context {
             recipient: None,
+            only: Vec::new(),
             target: Some("https://shop.example/".into()),
             regions: vec!["eu-west".into(), "us-east".into()],
             regions_of: 3,
             phase: Some("first_byte".into()),
-            cause: Some("bad_status".into()),
+            cause: Some("http_status".into()),
             explanation: Some(
                 "HTTP 500: <a href=\"https://evil.example\">log in</a> [x](https://evil.example) @everyone <!channel> `*_~ \r\nBcc: a@b\u{202e}"
                     .into(),
