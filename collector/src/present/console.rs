@@ -3,11 +3,14 @@
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
 
+mod acts;
+mod agents;
 mod backtest;
 mod check;
 mod explain;
 pub mod frame;
 mod incidents;
+mod join;
 mod latency;
 mod ledger;
 mod policy;
@@ -23,6 +26,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 
+pub use agents::{agent_page, agents_page, revoke_agent, steer_agent, weigh_agent};
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use explain::explain_page;
@@ -30,7 +34,7 @@ pub use frame::appearance;
 pub(super) use frame::language;
 use frame::{Frame, Place};
 pub use incidents::{act as act_on_incident, incident_page, incidents_page};
-pub use ledger::agents_page;
+pub use join::{join, join_page};
 pub use slo::slos_page;
 
 use crate::app::CredentialKind;
@@ -49,6 +53,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/tokens.css"),
     include_str!("../../templates/css/frame.css"),
     include_str!("../../templates/css/pages.css"),
+    include_str!("../../templates/css/desk.css"),
 );
 const JS: &str = include_str!("../../templates/js/live.js");
 const ICON: &str = include_str!("../../templates/icon.svg");

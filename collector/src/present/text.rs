@@ -3,6 +3,7 @@
 pub mod alerting;
 pub mod amendments;
 pub mod backtest;
+pub mod desk;
 pub mod explain;
 pub mod frame;
 pub mod incidents;
@@ -16,6 +17,7 @@ use sitepulse_model::record::{FactKey, Phase};
 use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
+use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
 use self::frame::FrameTexts;
 use self::incidents::IncidentTexts;
@@ -195,6 +197,8 @@ pub struct Texts {
     /// Incidents.
     pub incidents: &'static IncidentTexts,
     pub backtest: &'static BacktestTexts,
+    /// Pages on which people act.
+    pub desk: &'static DeskTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
@@ -329,6 +333,7 @@ pub static EN: Texts = Texts {
     ledger: &amendments::EN,
     incidents: &incidents::EN,
     backtest: &backtest::EN,
+    desk: &desk::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
@@ -519,6 +524,7 @@ pub static FR: Texts = Texts {
     ledger: &amendments::FR,
     incidents: &incidents::FR,
     backtest: &backtest::FR,
+    desk: &desk::FR,
     explain: &explain::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
