@@ -8,6 +8,8 @@ pub mod silences;
 pub mod slo;
 pub mod vitals;
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
@@ -79,7 +81,7 @@ pub(super) fn ask<T>(query: Ask<T>) -> Answer<T> {
 pub async fn checks(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
-) -> Answer<Json<Vec<CheckView>>> {
+) -> Answer<Json<Vec<Arc<CheckView>>>> {
     let mut checks = present.snapshot().await?.checks.clone();
     show_doors(&present, &caller, &mut checks).await?;
     Ok(Json(checks))
@@ -90,21 +92,21 @@ pub async fn check(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Answer<Json<CheckView>> {
+) -> Answer<Json<Arc<CheckView>>> {
     let snapshot = present.snapshot().await?;
-    let found = snapshot.checks.iter().find(|check| check.id == id);
-    let mut found = [found.cloned().ok_or_else(|| Problem::not_found("check", &id))?];
+    let found = snapshot.check(&id).map(|row| Arc::clone(row.check));
+    let mut found = [found.ok_or_else(|| Problem::not_found("check", &id))?];
     show_doors(&present, &caller, &mut found).await?;
     let [found] = found;
     Ok(Json(found))
 }
 
 /// Tells administrators what the jobs of heartbeats call: who knows that can speak for the job.
-async fn show_doors(present: &Present, caller: &Caller, checks: &mut [CheckView]) -> Answer<()> {
+async fn show_doors(present: &Present, caller: &Caller, checks: &mut [Arc<CheckView>]) -> Answer<()> {
     if caller.access != Access::Admin {
         return Ok(());
     }
-    let (beats, numbers): (Vec<&mut CheckView>, Vec<CheckNo>) = {
+    let (beats, numbers): (Vec<&mut Arc<CheckView>>, Vec<CheckNo>) = {
         let book = present.app().book();
         let beats = checks.iter_mut().filter(|view| view.kind == "heartbeat");
         beats
@@ -117,7 +119,8 @@ async fn show_doors(present: &Present, caller: &Caller, checks: &mut [CheckView]
     }
     let tokens = present.app().heartbeat_tokens(numbers).await?;
     for (view, token) in beats.into_iter().zip(tokens) {
-        view.ping_url = token.map(|token| view::ping_url(present.console_url().unwrap_or_default(), &token));
+        Arc::make_mut(view).ping_url =
+            token.map(|token| view::ping_url(present.console_url().unwrap_or_default(), &token));
     }
     Ok(())
 }

@@ -13,9 +13,13 @@ mod incidents;
 mod join;
 mod latency;
 mod ledger;
+pub mod parts;
 mod policy;
+mod sheet;
 mod slo;
 mod vitals;
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Extension, Query, State};
@@ -26,7 +30,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 
-pub use agents::{agent_page, agents_page, revoke_agent, steer_agent, weigh_agent};
+pub use agents::{agent_page, agents_page, revoke_agent, resume_agent, revoke_page, suspend_agent, suspend_page, weigh_agent};
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use explain::explain_page;
@@ -53,9 +57,10 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/tokens.css"),
     include_str!("../../templates/css/frame.css"),
     include_str!("../../templates/css/pages.css"),
+    include_str!("../../templates/css/parts.css"),
     include_str!("../../templates/css/desk.css"),
 );
-const JS: &str = include_str!("../../templates/js/live.js");
+const JS: &str = concat!(include_str!("../../templates/js/live.js"), include_str!("../../templates/js/dialog.js"));
 const ICON: &str = include_str!("../../templates/icon.svg");
 
 /// What a page may be asked.
@@ -417,7 +422,7 @@ fn bars(strip: &Strip) -> Vec<Bar> {
 }
 
 impl AgentRow {
-    fn of(agent: &AgentView, checks: &[CheckView], now: UtcMicros, t: &Texts) -> Self {
+    fn of(agent: &AgentView, checks: &[Arc<CheckView>], now: UtcMicros, t: &Texts) -> Self {
         let (class, connection) = if agent.revoked.is_some() {
             ("maintenance", t.revoked)
         } else if agent.internal && agent.connected {
@@ -455,7 +460,7 @@ impl AgentRow {
 }
 
 /// The agent's own suspension; else those of single checks on it.
-fn agent_suspension(agent: &AgentView, checks: &[CheckView], t: &Texts) -> String {
+fn agent_suspension(agent: &AgentView, checks: &[Arc<CheckView>], t: &Texts) -> String {
     if agent.suspended.is_some() {
         return suspension(agent.suspended.as_ref(), t);
     }

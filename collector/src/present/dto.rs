@@ -10,6 +10,8 @@ pub mod policy;
 pub mod slo;
 pub mod vitals;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::present::dto::amendments::AmendedView;
@@ -345,7 +347,7 @@ pub struct CheckView {
     /// The suspension of the whole check.
     pub suspended: Option<SuspensionView>,
     /// What each assigned agent sees.
-    pub agents: Vec<PairView>,
+    pub agents: Vec<Arc<PairView>>,
     /// Of a page: the screenshots that are kept of its failures, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub screenshots: Vec<ScreenshotView>,
@@ -355,7 +357,7 @@ pub struct CheckView {
 
 impl PairView {
     /// The region, with the agent's name where `all` of the check have several in it.
-    pub fn place(&self, all: &[Self]) -> String {
+    pub fn place(&self, all: &[Arc<Self>]) -> String {
         if all.iter().filter(|other| other.region == self.region).count() > 1 {
             format!("{}/{}", self.region, self.agent)
         } else {

@@ -1,10 +1,12 @@
 //! From the book to the shapes that the API, the console and the metrics show.
 
 pub mod amendments;
+pub mod list;
 pub mod slo;
 pub mod vitals;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sitepulse_daemon::instant;
 use sitepulse_model::check::CheckDefinition;
@@ -33,13 +35,13 @@ use crate::vitals::profile_of;
 /// A clock offset above this is flagged: 2 s.
 const CLOCK_OFFSET_FLAGGED_US: u64 = 2_000_000;
 
-/// All checks and agents at one instant.
-#[derive(Debug, Clone)]
+/// All checks and agents at one instant. Questions about them are in [`list`].
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// When.
     pub now: UtcMicros,
     /// Living checks by id.
-    pub checks: Vec<CheckView>,
+    pub checks: Vec<Arc<CheckView>>,
     /// The verdicts behind each check's figures, in the order of `checks`.
     pub strips: Vec<Strip>,
     /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`agents`]).
@@ -48,6 +50,8 @@ pub struct Snapshot {
     pub global: Together,
     /// Each group over the last 24 h, by name.
     pub groups: Vec<(String, Together)>,
+    /// What is worked out of it once for all who ask.
+    pub shelf: list::Shelf,
 }
 
 /// The verdicts of a period.
@@ -82,7 +86,7 @@ impl Snapshot {
             let spans = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
             let account = Account::of(&spans);
             gathered.add(current, Figures::from(&account));
-            checks.push(check_view(book, check, current, (period, &spans), &account, now));
+            checks.push(Arc::new(check_view(book, check, current, (period, &spans), &account, now)));
             strips.push(Strip { period, spans });
         }
         for check in book.checks().filter(|check| check.retired()) {
@@ -94,7 +98,7 @@ impl Snapshot {
         }
         let agents = agents_with(book, &ByAgent::new(), now);
         let groups = gathered.groups().map(|(group, together)| (group.to_string(), together)).collect();
-        Self { now, checks, strips, agents, global: gathered.whole(), groups }
+        Self { now, checks, strips, agents, global: gathered.whole(), groups, shelf: list::Shelf::default() }
     }
 }
 
@@ -124,10 +128,10 @@ fn check_view(
     let definition = &current.definition;
     let answer = book.verdict_now(check.number, now);
     let verdict = answer.as_ref().map(|answer| &answer.verdict);
-    let mut agents: Vec<PairView> = answer
+    let mut agents: Vec<Arc<PairView>> = answer
         .iter()
         .flat_map(|answer| &answer.agents)
-        .filter_map(|seen| pair_view(book, check.number, seen, now))
+        .filter_map(|seen| pair_view(book, check.number, seen, now).map(Arc::new))
         .collect();
     agents.sort_by(|a, b| (&a.region, &a.agent).cmp(&(&b.region, &b.agent)));
     CheckView {

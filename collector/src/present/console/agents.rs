@@ -14,6 +14,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::acts::{self, Until};
 use super::frame::{Frame, Place};
+use super::sheet::{Sheet, line, until_fields};
 use super::{age, class as state_class, clock_text, ledger, suspension};
 use crate::app::Access;
 use crate::present::door::Caller;
@@ -138,15 +139,66 @@ pub async fn agent_page(State(present): State<Present>, frame: Frame, Path(name)
     one(&present, &frame, &name).await
 }
 
-/// `POST /agents/{name}/suspend` and `resume`
-pub async fn steer_agent(
+/// `GET /agents/{name}/suspend`: the form.
+pub async fn suspend_page(frame: Frame, Path(name): Path<String>) -> Answer<Response> {
+    suspend_sheet(&frame, &name, &AgentForm::default())
+}
+
+/// `GET /agents/{name}/revoke`: the form.
+pub async fn revoke_page(frame: Frame, Path(name): Path<String>) -> Answer<Response> {
+    revoke_sheet(&frame, &name)
+}
+
+fn suspend_sheet(frame: &Frame, name: &str, form: &AgentForm) -> Answer<Response> {
+    let d = frame.t.desk;
+    let [lasts, until] = until_fields(&form.r#for, &form.until, frame.t);
+    let sheet = Sheet {
+        title: format!("{} {name}", d.suspend),
+        intro: d.suspend_what.into(),
+        from: (format!("/agents/{name}"), name.to_owned()),
+        action: format!("/agents/{name}/suspend"),
+        fields: vec![line("reason", d.reason, &form.reason), lasts, until],
+        submit: d.suspend,
+        ..Sheet::default()
+    };
+    sheet.page(frame, Place::Agents)
+}
+
+fn revoke_sheet(frame: &Frame, name: &str) -> Answer<Response> {
+    let d = frame.t.desk;
+    let sheet = Sheet {
+        title: format!("{} {name}", d.revoke),
+        intro: d.revoke_what.into(),
+        from: (format!("/agents/{name}"), name.to_owned()),
+        action: format!("/agents/{name}/revoke"),
+        fields: vec![line("name", d.type_name, "")],
+        submit: d.revoke,
+        danger: true,
+        ..Sheet::default()
+    };
+    sheet.page(frame, Place::Agents)
+}
+
+/// `POST /agents/{name}/suspend`
+pub async fn suspend_agent(
     state: State<Present>,
     frame: Frame,
     caller: Extension<Caller>,
-    Path((name, action)): Path<(String, String)>,
+    Path(name): Path<String>,
     form: Form<AgentForm>,
 ) -> Answer<Response> {
-    act(state, frame, caller, &name, &action, form).await
+    act(state, frame, caller, &name, "suspend", form).await
+}
+
+/// `POST /agents/{name}/resume`
+pub async fn resume_agent(
+    state: State<Present>,
+    frame: Frame,
+    caller: Extension<Caller>,
+    Path(name): Path<String>,
+    form: Form<AgentForm>,
+) -> Answer<Response> {
+    act(state, frame, caller, &name, "resume", form).await
 }
 
 /// `POST /agents/{name}/weight`
@@ -183,6 +235,8 @@ async fn act(
     let to = if form.back == "/agents" { "/agents" } else { own.as_str() };
     match done(&present, &caller, name, action, &form).await {
         Ok(()) => Ok(acts::see(to)),
+        Err(why) if action == "suspend" => suspend_sheet(&frame.refused(own, why), name, &form),
+        Err(why) if action == "revoke" => revoke_sheet(&frame.refused(own, why), name),
         Err(why) if to == "/agents" => list(&present, &frame.refused(to, why)).await,
         Err(why) => one(&present, &frame.refused(to, why), name).await,
     }

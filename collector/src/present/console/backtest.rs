@@ -79,7 +79,7 @@ pub async fn backtest_page(
     Query(asked): Query<Asked>,
 ) -> Answer<Response> {
     let (lang, t) = (frame.lang, frame.t);
-    if !present.snapshot().await?.checks.iter().any(|check| check.id == id) {
+    if present.snapshot().await?.check(&id).is_none() {
         return Err(Problem::not_found("check", &id));
     }
     let answer = match asked.query(&id) {

@@ -15,7 +15,7 @@ use crate::present::api::latency::figures_of;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
-use crate::present::view::Snapshot;
+use crate::present::view::{Snapshot, list};
 use crate::present::windows::WindowView;
 use crate::present::{Present, api, figure, windows};
 use crate::vitals::figures::Ask;
@@ -132,7 +132,7 @@ async fn respond(
 ) -> Answer<Response> {
     let lang = frame.lang;
     let snapshot = present.snapshot().await?;
-    let check = snapshot.checks.iter().find(|check| check.id == id).ok_or_else(|| Problem::not_found("check", id))?;
+    let check = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?.check;
     let vitals = if check.kind == "web_vitals" {
         let (span, length) = vitals::span_of(query.span.as_deref());
         let now = snapshot.now;
@@ -179,8 +179,7 @@ struct Sections {
 impl<'a> Content<'a> {
     fn of(snapshot: &Snapshot, lang: Language, id: &str, sections: Sections, run: Option<&RunView>) -> Answer<Self> {
         let t = lang.texts();
-        let found = snapshot.checks.iter().zip(&snapshot.strips).find(|(check, _)| check.id == id);
-        let (check, strip) = found.ok_or_else(|| Problem::not_found("check", id))?;
+        let list::Row { check, strip } = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
         let row = CheckRow::of(check, strip, snapshot.now, t);
         let render = |card: Card<'_>| card.render().map_err(|_| broken_template());
         let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), snapshot.now, t)?);
@@ -205,7 +204,7 @@ impl<'a> Content<'a> {
             unknown: unknown_line(&check.sla, t),
             amended: row.amended,
             runs: runs.transpose()?,
-            results: check.agents.iter().map(stored).collect::<Answer<_>>()?,
+            results: check.agents.iter().map(|pair| stored(pair)).collect::<Answer<_>>()?,
             windows: sections.windows,
         })
     }

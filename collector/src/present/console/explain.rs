@@ -112,7 +112,7 @@ pub async fn explain_page(
 ) -> Answer<Response> {
     let (lang, t) = (frame.lang, frame.t);
     let snapshot = present.snapshot().await?;
-    if !snapshot.checks.iter().any(|check| check.id == id) {
+    if snapshot.check(&id).is_none() {
         return Err(Problem::not_found("check", &id));
     }
     let (span, us) = vitals::span_of(query.span.as_deref());

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::parts::Notice;
 use super::{broken_template, html};
 use crate::present::door::{Caller, Door, cookie, secure};
 use crate::present::problem::{Answer, Code, Problem};
@@ -113,15 +114,6 @@ pub struct Frame {
     refusal: Option<Problem>,
 }
 
-/// What could not be done, above the page on which it was tried.
-#[derive(Template)]
-#[template(path = "refusal.html")]
-struct Refusal<'a> {
-    t: &'a Texts,
-    detail: &'a str,
-    errors: &'a [String],
-}
-
 struct Choosable {
     name: &'static str,
     label: &'static str,
@@ -205,7 +197,8 @@ impl Frame {
             None => (status, live, content),
             Some(problem) => {
                 let view = problem.view();
-                let above = Refusal { t, detail: &view.detail, errors: &view.errors };
+                let text = format!("{} {}", t.desk.not_done, view.detail);
+                let above = Notice { tone: "critical", text, lines: view.errors };
                 let above = above.render().map_err(|_| broken_template())?;
                 // The address is that of a form: what it would be asked for again is not this page.
                 (StatusCode::from_u16(view.status).unwrap_or(status), None, above + &content)

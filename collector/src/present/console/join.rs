@@ -12,6 +12,8 @@ use sitepulse_model::time::UtcMicros;
 use super::acts;
 use super::frame::{Frame, Place};
 use super::clock_text;
+use super::parts::{Field, Input};
+use super::sheet::choice;
 use crate::present::dto::TokenView;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
@@ -27,9 +29,7 @@ struct Content<'a> {
     t: &'a Texts,
     d: &'a DeskTexts,
     made: Option<Made>,
-    regions: Vec<String>,
-    region: String,
-    ttl: String,
+    fields: [Field; 2],
     /// Agents that joined after this are the one that is waited for; microseconds of UTC.
     since: i64,
     waiting: bool,
@@ -119,6 +119,17 @@ fn show(
             .collect();
         (regions, joined)
     };
+    let d = t.desk;
+    let known = if regions.is_empty() { String::new() } else { (d.regions_known)(&regions.join(", ")) };
+    let region = Field {
+        label: t.region.into(),
+        hint: format!("{} {known}", d.region_what),
+        placeholder: "eu-west".into(),
+        required: true,
+        ..Field::text("region", &form.region)
+    };
+    let spans = d.token_spans.iter().map(|(value, label)| choice(value, label)).collect();
+    let lasts = Field { label: d.token_lasts.into(), input: Input::Select(spans), ..Field::text("ttl", &form.ttl) };
     let content = Content {
         t,
         d: t.desk,
@@ -128,9 +139,7 @@ fn show(
             expires: instant::parse(&made.expires, now)
                 .map_or(made.expires, |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000)))),
         }),
-        regions,
-        region: form.region,
-        ttl: form.ttl,
+        fields: [region, lasts],
         since: since.unwrap_or(now.0),
         waiting: since.is_some(),
         joined,

@@ -31,26 +31,29 @@ fn check() -> CheckView {
         share_down: Some(1.0),
         quorum_reduced: true,
         suspended: Some(SuspensionView { until: None, reason: HOSTILE.into(), author: HOSTILE.into() }),
-        agents: vec![PairView {
-            agent: "eu-1".into(),
-            region: "eu-west".into(),
-            state: "down".into(),
-            unknown_cause: None,
-            last_scheduled: None,
-            cause: Some("timeout".into()),
-            failed_phase: None,
-            detail: HOSTILE.into(),
-            latency_seconds: None,
-            phases_seconds: PhasesView::default(),
-            status: None,
-            address: None,
-            phases_us: crate::present::dto::PhasesUsView::default(),
-            facts: crate::present::dto::FactsView::new(),
-            vitals: None,
-            screenshot: None,
-            weight: 1.0,
-            suspended: None,
-        }],
+        agents: vec![
+            PairView {
+                agent: "eu-1".into(),
+                region: "eu-west".into(),
+                state: "down".into(),
+                unknown_cause: None,
+                last_scheduled: None,
+                cause: Some("timeout".into()),
+                failed_phase: None,
+                detail: HOSTILE.into(),
+                latency_seconds: None,
+                phases_seconds: PhasesView::default(),
+                status: None,
+                address: None,
+                phases_us: crate::present::dto::PhasesUsView::default(),
+                facts: crate::present::dto::FactsView::new(),
+                vitals: None,
+                screenshot: None,
+                weight: 1.0,
+                suspended: None,
+            }
+            .into(),
+        ],
         screenshots: Vec::new(),
         sla: SlaView {
             policy: None,
@@ -80,11 +83,11 @@ fn snapshot() -> Snapshot {
     let span = VerdictSpanOf(Span::new(NOW.plus_us(-125_000_000), NOW), Verdict::Down).build();
     Snapshot {
         now: NOW,
-        checks: vec![check()],
+        checks: vec![check().into()],
         strips: vec![Strip { period, spans: vec![span] }],
         agents: Vec::new(),
         global: sitepulse_model::sla::Together::default(),
-        groups: Vec::new(),
+        ..Snapshot::default()
     }
 }
 
@@ -125,8 +128,10 @@ fn figures_stand_with_their_evidence() {
 fn agents_of_one_region_are_told_apart() {
     let mut check = check();
     let mut other = check.agents[0].clone();
-    (check.agents[0].agent, check.agents[0].region) = ("a".into(), "eu".into());
-    (other.agent, other.region) = ("b".into(), "eu".into());
+    for (pair, name) in [(&mut check.agents[0], "a"), (&mut other, "b")] {
+        let pair = Arc::make_mut(pair);
+        (pair.agent, pair.region) = (name.into(), "eu".into());
+    }
     assert_eq!(check.agents[0].place(&check.agents), "eu");
     check.agents.push(other);
     let row = CheckRow::of(&check, &snapshot().strips[0], NOW, &EN);
@@ -156,10 +161,10 @@ fn checks_in_maintenance_are_not_called_up() {
         [(Language::English, "1 check in maintenance"), (Language::French, "1 contrôle en maintenance")]
     {
         let mut snapshot = snapshot();
-        snapshot.checks[0].verdict = "maintenance".into();
+        Arc::make_mut(&mut snapshot.checks[0]).verdict = "maintenance".into();
         let overall = Overall::of(&snapshot, lang.texts());
         assert_eq!((overall.class, overall.headline.as_str()), ("maintenance", words));
-        snapshot.checks[0].verdict = "up".into();
+        Arc::make_mut(&mut snapshot.checks[0]).verdict = "up".into();
         assert_eq!(Overall::of(&snapshot, lang.texts()).headline, lang.texts().all_up);
     }
 }
