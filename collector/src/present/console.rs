@@ -6,16 +6,20 @@
 mod acts;
 mod agents;
 mod backtest;
+mod calendar;
 mod check;
 mod explain;
 pub mod frame;
+mod incident;
 mod incidents;
 mod join;
 mod latency;
 mod ledger;
+mod oncall;
 pub mod parts;
 mod policy;
 mod sheet;
+mod silences;
 mod slo;
 mod vitals;
 
@@ -27,18 +31,24 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
+use sitepulse_model::incident::{IncidentState, Severity};
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 
-pub use agents::{agent_page, agents_page, revoke_agent, resume_agent, revoke_page, suspend_agent, suspend_page, weigh_agent};
+pub use agents::{
+    agent_page, agents_page, resume_agent, revoke_agent, revoke_page, suspend_agent, suspend_page, weigh_agent,
+};
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;
 use frame::{Frame, Place};
-pub use incidents::{act as act_on_incident, incident_page, incidents_page};
+pub use incident::incident_page;
+pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
 pub use join::{join, join_page};
+pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
+pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
 pub use slo::slos_page;
 
 use crate::app::CredentialKind;
@@ -271,6 +281,17 @@ impl<'a> Main<'a> {
 /// `2026-11-22 10:00:00 UTC`
 fn clock_text(at: UtcMicros) -> String {
     instant::format(at).replace('T', " ").replace('Z', " UTC")
+}
+
+/// The colour of an incident.
+fn class_of_incident(state: IncidentState, severity: Severity) -> &'static str {
+    match state {
+        IncidentState::Resolved => "up",
+        IncidentState::Suspected => "unknown",
+        IncidentState::Acknowledged => "maintenance",
+        IncidentState::Open if severity >= Severity::Major => "down",
+        IncidentState::Open => "degraded",
+    }
 }
 
 fn class(state: &str) -> &'static str {

@@ -96,7 +96,12 @@ pub(super) async fn unsilence(present: &Present, caller: &Caller, id: &str) -> A
 }
 
 /// Gives an override.
-pub(super) async fn give_override(present: &Present, caller: &Caller, schedule: &str, body: OverrideBody) -> Answer<()> {
+pub(super) async fn give_override(
+    present: &Present,
+    caller: &Caller,
+    schedule: &str,
+    body: OverrideBody,
+) -> Answer<()> {
     let path = Path(schedule.to_owned());
     oncall::give_override(State(present.clone()), Extension(caller.clone()), path, Ok(Json(body))).await.map(|_| ())
 }

@@ -21,8 +21,8 @@ use crate::present::door::Caller;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::{AgentView, CheckView, ControlBody, EventView, PairView};
 use crate::present::problem::{Answer, Code, Problem};
-use crate::present::text::desk::DeskTexts;
 use crate::present::text::Texts;
+use crate::present::text::desk::DeskTexts;
 use crate::present::{Present, api, figure, incidents, view};
 use crate::store::incidents::Asked;
 
@@ -55,8 +55,6 @@ struct RegionRows {
 struct Row {
     name: String,
     region: String,
-    /// Its own page.
-    page: String,
     /// Whether it may be steered.
     living: bool,
     internal: bool,
@@ -297,7 +295,7 @@ async fn one(present: &Present, frame: &Frame, name: &str) -> Answer<Response> {
     let checks: Vec<(&CheckView, &PairView)> = snapshot
         .checks
         .iter()
-        .filter_map(|check| Some((check, check.agents.iter().find(|pair| pair.agent == name)?)))
+        .filter_map(|check| Some((&**check, &**check.agents.iter().find(|pair| pair.agent == name)?)))
         .collect();
     let events = api::events_of_agent(&present.app().book(), name);
     let content = One::of(agent, newest, &checks, &cut_offs, &events, frame, now)?;
@@ -334,10 +332,7 @@ impl<'a> List<'a> {
             may_respond: frame.may(Access::Respond),
             may_edit: frame.may(Access::Edit),
             may_admin: frame.may(Access::Admin),
-            regions: regions
-                .into_iter()
-                .map(|(name, agents)| RegionRows { name: name.to_owned(), agents })
-                .collect(),
+            regions: regions.into_iter().map(|(name, agents)| RegionRows { name: name.to_owned(), agents }).collect(),
         }
     }
 }
@@ -381,7 +376,6 @@ impl Row {
         Self {
             name: agent.name.clone(),
             region: agent.region.clone(),
-            page: format!("/agents/{}", agent.name),
             living: agent.revoked.is_none(),
             internal: agent.internal,
             class,
@@ -492,10 +486,7 @@ impl CheckOf {
             class: state_class(&pair.state),
             state: t.state(&pair.state),
             weight: (t.number)(pair.weight.to_string()),
-            when: last.map_or_else(
-                || t.never.to_owned(),
-                |at| (t.ago)(&figure::coarse(age(at, now), t.slo.day)),
-            ),
+            when: last.map_or_else(|| t.never.to_owned(), |at| (t.ago)(&figure::coarse(age(at, now), t.slo.day))),
             detail: detail.collect::<Vec<_>>().join(" · "),
         }
     }
@@ -506,10 +497,10 @@ impl Line {
         let d = t.desk;
         let what = match event.action.as_str() {
             "suspend" => {
-                let until = event.until.as_deref().map_or_else(
-                    || t.suspended_open.to_owned(),
-                    |until| (t.suspended_until)(&moment(until, now)),
-                );
+                let until = event
+                    .until
+                    .as_deref()
+                    .map_or_else(|| t.suspended_open.to_owned(), |until| (t.suspended_until)(&moment(until, now)));
                 format!("{} {until}: {}", d.suspended_event, event.reason.as_deref().unwrap_or_default())
             }
             "resume" => d.resumed_event.to_owned(),

@@ -112,6 +112,8 @@ pub struct Frame {
     part: bool,
     /// Why what was asked for was not done.
     refusal: Option<Problem>,
+    /// Whether the page is none that its address would show again.
+    once: bool,
 }
 
 struct Choosable {
@@ -147,7 +149,7 @@ impl Frame {
         let path = parts.uri.path();
         let back = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
         let (caller, part) = (parts.extensions.get::<Caller>().cloned(), parts.headers.contains_key(PART));
-        Self { lang, t: lang.texts(), caller, theme, back, part, refusal: None }
+        Self { lang, t: lang.texts(), caller, theme, back, part, refusal: None, once: false }
     }
 
     /// Whether who looks may do what asks for this access.
@@ -159,6 +161,12 @@ impl Frame {
     #[must_use]
     pub fn refused(self, path: impl Into<String>, why: Problem) -> Self {
         Self { back: path.into(), part: false, refusal: Some(why), ..self }
+    }
+
+    /// The same reader on the page at `path`, which says something this once: it is not to be fetched again by itself.
+    #[must_use]
+    pub fn once(self, path: impl Into<String>) -> Self {
+        Self { back: path.into(), part: false, once: true, ..self }
     }
 
     /// The page. `live`: the topics of [`crate::present::live`], separated by spaces, that change what it shows; a live page's
@@ -194,7 +202,7 @@ impl Frame {
         }
         let (t, f) = (self.t, self.t.frame);
         let (status, live, content) = match &self.refusal {
-            None => (status, live, content),
+            None => (status, live.filter(|_| !self.once), content),
             Some(problem) => {
                 let view = problem.view();
                 let text = format!("{} {}", t.desk.not_done, view.detail);

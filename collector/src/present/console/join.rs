@@ -10,15 +10,15 @@ use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
 use super::acts;
-use super::frame::{Frame, Place};
 use super::clock_text;
+use super::frame::{Frame, Place};
 use super::parts::{Field, Input};
 use super::sheet::choice;
+use crate::present::Present;
 use crate::present::dto::TokenView;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::desk::DeskTexts;
-use crate::present::Present;
 
 /// How long a token is good for where nothing is chosen.
 const TTL: &str = "15m";
@@ -66,7 +66,11 @@ pub struct JoinForm {
 }
 
 /// `GET /agents/new`; with `since` it tells who joined after that.
-pub async fn join_page(State(present): State<Present>, frame: Frame, Query(query): Query<JoinQuery>) -> Answer<Response> {
+pub async fn join_page(
+    State(present): State<Present>,
+    frame: Frame,
+    Query(query): Query<JoinQuery>,
+) -> Answer<Response> {
     let form = JoinForm { region: query.region.unwrap_or_default(), ttl: TTL.to_owned() };
     show(&present, &frame, query.since, None, form)
 }

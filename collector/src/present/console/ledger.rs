@@ -9,8 +9,8 @@ use crate::present::api::amendments::{AmendmentsQuery, page};
 use crate::present::dto::amendments::{AmendmentView, ChangeView, LateView, ToldView};
 use crate::present::dto::{AgentView, ConservationView, MissedView};
 use crate::present::problem::Answer;
-use crate::present::text::amendments::LedgerTexts;
 use crate::present::text::Texts;
+use crate::present::text::amendments::LedgerTexts;
 use crate::present::{Present, figure};
 
 /// How many amendments the page of a check shows: the newest.
