@@ -366,9 +366,10 @@ impl Shell {
                     }
                 }
                 Action::Status(agent, status) => {
+                    let now = clock::now();
                     self.update(agent, |presence| {
-                        presence.status = Some(status);
-                        presence.last_seen = Some(clock::now());
+                        presence.tell(status, now);
+                        presence.last_seen = Some(now);
                     });
                     self.app.shared().tick();
                 }

@@ -41,6 +41,8 @@ pub struct Presence {
     pub last_seen: Option<UtcMicros>,
     /// Its last status message.
     pub status: Option<Status>,
+    /// When that came; and of the one before it when it came, and how many records waited.
+    pub spool_before: Option<(UtcMicros, UtcMicros, u64)>,
     /// Where it connects from.
     pub peer: Option<String>,
     /// Its spool's incarnation.
@@ -49,6 +51,24 @@ pub struct Presence {
     pub assignment_revision: Option<u64>,
     /// When its certificate expires.
     pub certificate_expires: Option<UtcMicros>,
+}
+
+impl Presence {
+    /// Takes in how the agent fares.
+    pub fn tell(&mut self, status: Status, now: UtcMicros) {
+        let before = self.status.as_ref().map(|before| before.spool_records);
+        let at = self.spool_before.map(|(at, ..)| at);
+        self.spool_before = Some((now, at.unwrap_or(now), before.unwrap_or(status.spool_records)));
+        self.status = Some(status);
+    }
+
+    /// How many records less wait each second, by the last two messages; negative where they become more. `None`: not known.
+    pub fn drain_per_second(&self) -> Option<f64> {
+        let (at, before, records) = self.spool_before?;
+        let seconds = at.us_since(before) as f64 / 1e6;
+        let now = self.status.as_ref()?.spool_records;
+        (seconds > 0.0).then(|| (records as f64 - now as f64) / seconds)
+    }
 }
 
 /// A [`Presence`] under a lock of its own, so that sessions never wait for the book. Clones share it.

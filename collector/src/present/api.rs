@@ -388,17 +388,26 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
     if let Some(id) = &query.check {
         check_of(&book, id)?;
     }
+    Ok(Json(events(&book, &query)))
+}
+
+/// What was done about an agent, oldest first.
+pub(super) fn events_of_agent(book: &Book, name: &str) -> Vec<EventView> {
+    events(book, &HistoryQuery { agent: Some(name.to_owned()), check: None })
+}
+
+fn events(book: &Book, query: &HistoryQuery) -> Vec<EventView> {
     let revocations = book.agents().filter_map(|agent| Some((agent.revoked_at?, view::revocation_view(agent)?)));
     let mut events: Vec<(UtcMicros, EventView)> = book
         .control()
         .events()
-        .map(|event| (event.at, event_view(&book, &event)))
+        .map(|event| (event.at, event_view(book, &event)))
         .chain(revocations)
         .filter(|(_, view)| query.agent.as_ref().is_none_or(|agent| view.agent.as_ref() == Some(agent)))
         .filter(|(_, view)| query.check.as_ref().is_none_or(|check| view.check.as_ref() == Some(check)))
         .collect();
     events.sort_by_key(|(at, _)| *at);
-    Ok(Json(events.into_iter().map(|(_, view)| view).collect()))
+    events.into_iter().map(|(_, view)| view).collect()
 }
 
 /// What is wrong in check files.

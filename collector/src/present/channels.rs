@@ -108,7 +108,8 @@ fn views(book: &Book) -> Vec<ChannelView> {
         .collect()
 }
 
-fn delivery(line: &Logged) -> DeliveryView {
+/// An attempt as JSON.
+pub fn delivery(line: &Logged) -> DeliveryView {
     let outcome = match line.delivered {
         Some(true) => "delivered",
         None => "again",

@@ -3,18 +3,26 @@
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
 
+mod acts;
+mod agents;
 mod backtest;
+mod calendar;
 mod check;
 mod checks;
 mod explain;
 pub mod frame;
 mod home;
+mod incident;
 mod incidents;
+mod join;
 mod latency;
 mod ledger;
+mod oncall;
 pub mod parts;
 mod policy;
 mod row;
+mod sheet;
+mod silences;
 mod slo;
 mod vitals;
 
@@ -26,7 +34,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_daemon::clock;
+use sitepulse_model::incident::{IncidentState, Severity};
 
+pub use agents::{
+    agent_page, agents_page, resume_agent, revoke_agent, revoke_page, suspend_agent, suspend_page, weigh_agent,
+};
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use checks::checks_page;
@@ -34,9 +46,13 @@ pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;
 pub use home::page;
-pub use incidents::{act as act_on_incident, incident_page, incidents_page};
-pub use ledger::agents_page;
 use row::{age, class, clock_text, suspension};
+pub use incident::incident_page;
+pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
+pub use join::{join, join_page};
+pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
+pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
+use frame::{Frame, Place};
 pub use slo::slos_page;
 
 use crate::app::CredentialKind;
@@ -55,6 +71,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/parts.css"),
     include_str!("../../templates/css/home.css"),
     include_str!("../../templates/css/checks.css"),
+    include_str!("../../templates/css/desk.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),
@@ -168,6 +185,17 @@ fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue>
     let (name, flag) = if secure(door) { (COOKIE_SECURE, "; Secure") } else { (COOKIE, "") };
     HeaderValue::from_str(&format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{flag}"))
         .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))
+}
+
+/// The colour of an incident.
+fn class_of_incident(state: IncidentState, severity: Severity) -> &'static str {
+    match state {
+        IncidentState::Resolved => "up",
+        IncidentState::Suspected => "unknown",
+        IncidentState::Acknowledged => "maintenance",
+        IncidentState::Open if severity >= Severity::Major => "down",
+        IncidentState::Open => "degraded",
+    }
 }
 
 #[cfg(test)]

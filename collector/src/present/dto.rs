@@ -458,6 +458,9 @@ pub struct AgentView {
     pub spool_records: Option<u64>,
     /// The spool file's bytes.
     pub spool_bytes: Option<u64>,
+    /// How long the spool needs to run empty as fast as it did between the agent's last two messages, in seconds; `null`: not known, or it does not become less.
+    #[serde(default)]
+    pub spool_drain_seconds: Option<f64>,
     /// The oldest waiting record's slot.
     pub spool_oldest: Option<String>,
     /// Collector's clock minus the agent's.

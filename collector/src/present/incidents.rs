@@ -1,6 +1,7 @@
 //! From stored incidents to the shapes that the API, the console and the command line show.
 
 use sitepulse_daemon::instant;
+use sitepulse_model::escalation::LEVELS_MAX;
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::incident::machine::Entry;
 use sitepulse_model::incident::times::{Times, times};
@@ -14,8 +15,9 @@ use crate::outbox::{DeliveryState, Logged, Message};
 use crate::present::Present;
 use crate::present::dto::incidents::{
     DeliveryView, EntryView, EvidenceView, HeldView, IncidentDetailView, IncidentView, IntegrityView, MessageView,
-    OpenNowView, StepView, SummaryView, TimesView,
+    NextView, OpenNowView, StepView, SummaryView, TimesView,
 };
+use crate::present::oncall::target_view;
 use crate::present::problem::{Answer, Problem};
 use crate::store::incidents::{self as stored, Asked};
 use crate::store::outbox;
@@ -26,6 +28,9 @@ pub const PERIOD_DEFAULT_US: i64 = 30 * 86_400 * 1_000_000;
 pub const LIST_MAX: usize = 10_000;
 /// How many a list has at most where nothing is said.
 pub const LIST_DEFAULT: usize = 1_000;
+
+/// How many steps that are passed by are looked beyond.
+const STEPS_AHEAD_MAX: usize = LEVELS_MAX * 2;
 
 /// The period of a list.
 pub fn period(from: Option<UtcMicros>, to: Option<UtcMicros>, now: UtcMicros) -> Span {
@@ -162,6 +167,7 @@ fn detail_view(
         paused_until: at(life.paused_until),
         escalation: alert::policy_of(book, &standing.incident.subject, &standing.about).map(|policy| policy.id.clone()),
         next_step_at: at(alert::next_step(book, standing)),
+        next: next_view(book, standing, now),
         told: standing.about.told.iter().cloned().collect(),
         post_mortem: standing.about.post_mortem.clone(),
         evidence: entries.iter().filter_map(evidence_view).collect(),
@@ -175,6 +181,30 @@ fn detail_view(
             head: entries.last().map(|entry| hex(&entry.hash)),
         },
     }
+}
+
+/// Whom the ladder tells next: as it would climb by itself, with the policy and the people of now.
+fn next_view(book: &Book, standing: &Standing, now: UtcMicros) -> Option<NextView> {
+    let mut at = alert::next_step(book, standing)?;
+    let life = &standing.incident.life;
+    let policy = alert::policy_of(book, &standing.incident.subject, &standing.about)?;
+    let mut ladder = life.ladder;
+    if life.state == IncidentState::Acknowledged {
+        ladder.resume(policy, life.severity, at);
+    }
+    for _ in 0..STEPS_AHEAD_MAX {
+        if let Some((level, round)) = ladder.climb(policy, life.severity, at).first() {
+            let targets = policy.levels.get(*level as usize).map(|level| level.notify.as_slice()).unwrap_or_default();
+            return Some(NextView {
+                at: instant::format(at),
+                level: level + 1,
+                round: round + 1,
+                targets: targets.iter().map(|text| target_view(book, text, life.severity, at.max(now))).collect(),
+            });
+        }
+        at = ladder.due(policy, life.severity)?;
+    }
+    None
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -257,7 +257,8 @@ fn wall_or_instant(book: &Book, schedule: &Schedule, text: &str, now: UtcMicros)
     }
 }
 
-fn user_name(book: &Book, id: &str) -> UserName {
+/// What people call a user.
+pub fn user_name(book: &Book, id: &str) -> UserName {
     let name = book.objects().users.versions(id).last().map(|revised| revised.body.display_name().to_owned());
     UserName { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()) }
 }
@@ -326,7 +327,8 @@ fn calendar_view(book: &Book, schedule: &Schedule, span: Span) -> CalendarView {
     }
 }
 
-fn override_view(book: &Book, one: &SpotOverride, now: UtcMicros) -> OverrideView {
+/// An override that was given on the spot.
+pub fn override_view(book: &Book, one: &SpotOverride, now: UtcMicros) -> OverrideView {
     let counts = one.counts();
     let state = match counts {
         span if span.is_empty() || span.to <= now => "past",
@@ -362,22 +364,26 @@ fn user_view(book: &Book, user: &User, duty: &[(&str, Option<String>)], now: Utc
     }
 }
 
-fn escalation_view(
+/// Where a target leads at an instant, for an incident of a severity.
+pub fn target_view(book: &Book, text: &str, severity: Severity, at: UtcMicros) -> TargetView {
+    let reached = of_target(book, text, severity, at);
+    let reaches = reached.to.iter().map(|reach| ReachView {
+        channel: reach.channel.clone(),
+        user: reach.user.as_deref().map(|user| user_name(book, user)),
+        held_until: (reach.due > at).then(|| instant::format(reach.due)),
+    });
+    TargetView { target: text.to_owned(), reaches: reaches.collect(), unreached: reached.unreached }
+}
+
+/// A policy, and whom it would tell now of an incident of a severity.
+pub fn escalation_view(
     book: &Book,
     revised: &Revised<EscalationPolicy>,
     severity: Severity,
     now: UtcMicros,
 ) -> EscalationView {
     let policy = &revised.body;
-    let target = |text: &String| {
-        let reached = of_target(book, text, severity, now);
-        let reaches = reached.to.iter().map(|reach| ReachView {
-            channel: reach.channel.clone(),
-            user: reach.user.as_deref().map(|user| user_name(book, user)),
-            held_until: (reach.due > now).then(|| instant::format(reach.due)),
-        });
-        TargetView { target: text.clone(), reaches: reaches.collect(), unreached: reached.unreached }
-    };
+    let target = |text: &String| target_view(book, text, severity, now);
     let levels = policy.levels.iter().map(|level| LevelView {
         after: level.after.clone(),
         at_least: level.at_least.map(|least| least.as_str().to_owned()),

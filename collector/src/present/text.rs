@@ -4,6 +4,7 @@ pub mod alerting;
 pub mod amendments;
 pub mod backtest;
 pub mod checks;
+pub mod desk;
 pub mod explain;
 pub mod frame;
 pub mod home;
@@ -21,6 +22,7 @@ use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::checks::ChecksTexts;
+use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
@@ -214,6 +216,8 @@ pub struct Texts {
     pub incidents: &'static IncidentTexts,
     pub status: &'static StatusTexts,
     pub backtest: &'static BacktestTexts,
+    /// Pages on which people act.
+    pub desk: &'static DeskTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
@@ -352,6 +356,7 @@ pub static EN: Texts = Texts {
     incidents: &incidents::EN,
     status: &status::EN,
     backtest: &backtest::EN,
+    desk: &desk::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
@@ -546,6 +551,7 @@ pub static FR: Texts = Texts {
     incidents: &incidents::FR,
     status: &status::FR,
     backtest: &backtest::FR,
+    desk: &desk::FR,
     explain: &explain::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",

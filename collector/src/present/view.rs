@@ -19,7 +19,9 @@ use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
 use crate::app::{FieldDiff, Plan, PlanStep};
-use crate::book::{Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, Gathered, last_seen};
+use crate::book::{
+    Agent, AgentNow, Book, Check, CheckRevision, ConservationRow, Filter, Gathered, Presence, last_seen,
+};
 use crate::facts;
 use crate::heartbeat::StoredPing;
 use crate::heartbeat::observe::HeartbeatNow;
@@ -398,6 +400,7 @@ fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros
         suspended: suspension(book, Scope::Agent(agent.number), now),
         spool_records: status.map(|status| status.spool_records),
         spool_bytes: status.map(|status| status.spool_bytes),
+        spool_drain_seconds: drain_seconds(&presence),
         spool_oldest: status.and_then(|status| status.spool_oldest).map(instant::format),
         clock_offset_seconds: offset_us.map(seconds_i),
         clock_uncertainty_seconds: offset_us.and(status).map(|status| seconds_u(status.clock_uncertainty_us)),
@@ -407,6 +410,13 @@ fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros
         conservation: total,
         checks,
     }
+}
+
+/// How long a spool needs to run empty at the pace of the last two messages.
+fn drain_seconds(presence: &Presence) -> Option<f64> {
+    let waiting = presence.status.as_ref().filter(|_| presence.connected)?.spool_records;
+    let rate = presence.drain_per_second().filter(|rate| *rate > 0.0);
+    if waiting == 0 { Some(0.0) } else { rate.map(|rate| waiting as f64 / rate) }
 }
 
 /// The weight of an agent's votes where no check says otherwise.

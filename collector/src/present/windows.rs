@@ -50,6 +50,14 @@ pub async fn windows(State(present): State<Present>, query: Ask<WindowsQuery>) -
     present.read(move |book| asked(book, &query, now)).await?.map(Json)
 }
 
+/// The windows of the last 7 and the coming 30 days.
+///
+/// # Errors
+/// When they are too many to tell.
+pub fn around(book: &Book, now: UtcMicros) -> Answer<Vec<WindowView>> {
+    asked(book, &WindowsQuery::default(), now)
+}
+
 fn asked(book: &Book, query: &WindowsQuery, now: UtcMicros) -> Answer<Vec<WindowView>> {
     let check = query.check.as_ref().map(|id| check_of(book, id)).transpose()?;
     let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();

@@ -388,6 +388,21 @@ pub(crate) fn of_incident(tables: Tables<'_>, id: &IncidentId) -> Result<Vec<Mes
     Ok(out)
 }
 
+/// Dead letters that no later message of their incident and channel has overtaken, the newest first.
+pub(crate) fn dead(tables: Tables<'_>, limit: usize) -> Result<Vec<Message>, StoreError> {
+    let mut statement = tables.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM outbox o WHERE state = {GIVEN_UP} AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.bucket = o.bucket \
+         AND e.incident_id = o.incident_id AND e.channel_id = o.channel_id AND e.step > o.step AND e.state IN ({LEASED}, {DELIVERED})) \
+         ORDER BY created_us DESC LIMIT ?1"
+    ))?;
+    let mut rows = statement.query(params![i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(read(row)?);
+    }
+    Ok(out)
+}
+
 /// The newest attempts, of one channel or all, newest first.
 pub(crate) fn log(tables: Tables<'_>, channel: Option<&str>, limit: usize) -> Result<Vec<Logged>, StoreError> {
     let mut statement = tables.prepare_cached(

@@ -28,7 +28,7 @@
       const open = new Set([...part.querySelectorAll("details[open][id]")].map((one) => one.id));
       open.forEach((id) => there[n].querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", ""));
       const focus = part.contains(document.activeElement) && document.activeElement.id;
-      if (part.outerHTML === there[n].outerHTML || busy(part)) return;
+      if (part.outerHTML === there[n].outerHTML || "keep" in part.dataset || busy(part)) return;
       part.replaceWith(there[n]);
       if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
     });

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::parts::Notice;
 use super::{broken_template, html};
 use crate::present::door::{Caller, Door, cookie, secure};
 use crate::present::problem::{Answer, Code, Problem};
@@ -39,11 +40,32 @@ pub enum Place {
     Incidents,
     /// Service level objectives.
     Objectives,
+    /// Who is on call.
+    OnCall,
+    /// Escalation policies.
+    Escalations,
+    /// Channels and what went out by them.
+    Channels,
+    /// Silences.
+    Silences,
+    /// Maintenance windows.
+    Windows,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 5] = [Self::Home, Self::Checks, Self::Incidents, Self::Agents, Self::Objectives];
+    pub const ALL: [Self; 10] = [
+        Self::Home,
+        Self::Checks,
+        Self::Incidents,
+        Self::Agents,
+        Self::Objectives,
+        Self::OnCall,
+        Self::Escalations,
+        Self::Channels,
+        Self::Silences,
+        Self::Windows,
+    ];
 
     /// Where it is.
     pub const fn path(self) -> &'static str {
@@ -53,6 +75,11 @@ impl Place {
             Self::Agents => "/agents",
             Self::Incidents => "/incidents",
             Self::Objectives => "/slos",
+            Self::OnCall => "/on-call",
+            Self::Escalations => "/escalations",
+            Self::Channels => "/channels",
+            Self::Silences => "/silences",
+            Self::Windows => "/windows",
         }
     }
 
@@ -64,6 +91,11 @@ impl Place {
             Self::Agents => t.agents,
             Self::Incidents => t.incidents.incidents,
             Self::Objectives => t.slo.short,
+            Self::OnCall => t.alerting.on_call,
+            Self::Escalations => t.alerting.escalations,
+            Self::Channels => t.alerting.channels,
+            Self::Silences => t.alerting.silences,
+            Self::Windows => t.desk.windows,
         }
     }
 }
@@ -83,6 +115,10 @@ pub struct Frame {
     back: String,
     /// Whether the content alone is asked for.
     part: bool,
+    /// Why what was asked for was not done.
+    refusal: Option<Problem>,
+    /// Whether the page is none that its address would show again.
+    once: bool,
 }
 
 struct Choosable {
@@ -118,12 +154,24 @@ impl Frame {
         let path = parts.uri.path();
         let back = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
         let (caller, part) = (parts.extensions.get::<Caller>().cloned(), parts.headers.contains_key(PART));
-        Self { lang, t: lang.texts(), caller, theme, back, part }
+        Self { lang, t: lang.texts(), caller, theme, back, part, refusal: None, once: false }
     }
 
     /// Whether who looks may do what asks for this access.
     pub fn may(&self, access: crate::app::Access) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.access >= access)
+    }
+
+    /// The same reader on the page at `path`, which tells first why something was not done.
+    #[must_use]
+    pub fn refused(self, path: impl Into<String>, why: Problem) -> Self {
+        Self { back: path.into(), part: false, refusal: Some(why), ..self }
+    }
+
+    /// The same reader on the page at `path`, which says something this once: it is not to be fetched again by itself.
+    #[must_use]
+    pub fn once(self, path: impl Into<String>) -> Self {
+        Self { back: path.into(), part: false, once: true, ..self }
     }
 
     /// The page. `live`: the topics of [`crate::present::live`], separated by spaces, that change what it shows; a live page's
@@ -158,6 +206,17 @@ impl Frame {
             return Ok((status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], content).into_response());
         }
         let (t, f) = (self.t, self.t.frame);
+        let (status, live, content) = match &self.refusal {
+            None => (status, live.filter(|_| !self.once), content),
+            Some(problem) => {
+                let view = problem.view();
+                let text = format!("{} {}", t.desk.not_done, view.detail);
+                let above = Notice { tone: "critical", text, lines: view.errors };
+                let above = above.render().map_err(|_| broken_template())?;
+                // The address is that of a form: what it would be asked for again is not this page.
+                (StatusCode::from_u16(view.status).unwrap_or(status), None, above + &content)
+            }
+        };
         let chosen = self.theme.unwrap_or("auto");
         let themes = [("auto", f.auto), ("light", f.light), ("dark", f.dark)].map(|(name, label)| Choosable {
             name,

@@ -1,34 +1,38 @@
-//! Incidents: the list with what is open on top, and the page of one with its evidence, its history and what became of each message.
+//! Incidents: what is open on top, the rest by filters, how long they took; and what people do to them.
 //!
-//! What a person does here (acknowledge, resolve, open again, comment) is a form of its own that works without scripts.
+//! Every act is a form that works without scripts. The page of one incident is [`super::incident`].
+
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{Extension, Path, Query, State};
+use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::incident::{IncidentId, IncidentState, NoticeEvent, Severity};
+use sitepulse_model::incident::{IncidentKind, IncidentState, Severity};
 use sitepulse_model::time::UtcMicros;
 
+use super::acts::{self, Until};
 use super::frame::{Frame, Place};
-use super::{class as state_class, clock_text};
+use super::incident;
+use super::parts::{Chip, Chips, Field, Input, Stat, StatLine};
+use super::sheet::{Sheet, choice, line, until_fields};
+use super::{class_of_incident, clock_text};
 use crate::alert::people::Act;
-use crate::app::{Access, AppError};
+use crate::app::Access;
 use crate::present::door::Caller;
-use crate::present::dto::incidents::{EntryView, EvidenceView, IncidentDetailView, IncidentView, MessageView};
+use crate::present::dto::incidents::{IncidentView, OpenBody, SilenceBody, SummaryView};
 use crate::present::problem::{Answer, Problem};
+use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
+use crate::present::text::desk::DeskTexts;
 use crate::present::text::incidents::IncidentTexts;
-use crate::present::text::{Language, Texts};
-use crate::present::{Present, figure, incidents};
+use crate::present::{Present, api, figure, incidents};
 use crate::store::incidents::Asked;
 
 /// Most incidents of the list that are over: the newest.
 const OVER_MAX: usize = 200;
-/// Most rows of a history on the page: the newest.
-const HISTORY_MAX: usize = 300;
 
 /// The list.
 #[derive(Template)]
@@ -37,7 +41,14 @@ struct List<'a> {
     t: &'a Texts,
     w: &'a AlertingTexts,
     i: &'a IncidentTexts,
-    lang: Language,
+    d: &'a DeskTexts,
+    may_act: bool,
+    stats: Vec<Stat>,
+    states: Chips,
+    fields: Vec<Field>,
+    all: bool,
+    /// Whether some filter is set.
+    filtered: bool,
     open: Vec<Row>,
     over: Vec<Row>,
     /// Whether incidents of checks would be told to nobody.
@@ -45,117 +56,68 @@ struct List<'a> {
     as_of: String,
 }
 
-struct Row {
-    id: String,
-    class: &'static str,
+/// An incident, as lists and its own page tell it.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) class: &'static str,
+    pub(super) state: String,
+    pub(super) severity: String,
+    pub(super) severity_class: String,
+    pub(super) kind: String,
+    pub(super) about: String,
+    pub(super) link: String,
+    pub(super) since: String,
+    pub(super) length: String,
+    pub(super) notes: Vec<String>,
+}
+
+/// What is shown of the list.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct ListQuery {
     state: String,
-    severity: String,
-    severity_class: String,
     kind: String,
-    about: String,
-    link: String,
-    since: String,
-    length: String,
-    notes: Vec<String>,
-}
-
-/// One incident.
-#[derive(Template)]
-#[template(path = "incident.html")]
-struct One<'a> {
-    t: &'a Texts,
-    w: &'a AlertingTexts,
-    i: &'a IncidentTexts,
-    lang: Language,
-    row: Row,
-    may_act: bool,
-    open: bool,
-    acknowledgeable: bool,
-    resolved: bool,
-    facts: Vec<(&'static str, String)>,
-    hints: Vec<String>,
-    post_mortem: String,
-    evidence: Vec<Turn>,
-    history: Vec<Line>,
-    messages: Vec<Sent>,
-    intact: bool,
-    intact_words: String,
-    fault: String,
-    head: String,
-    as_of: String,
-}
-
-/// The evidence of a turn.
-struct Turn {
-    at: String,
-    verdict: String,
-    votes: Vec<VoteRow>,
-    notes: Vec<String>,
-}
-
-struct VoteRow {
-    agent: String,
-    region: String,
-    class: &'static str,
-    vote: String,
-    weight: String,
-    why_not: String,
-    result: String,
-    detail: String,
-    facts: Vec<(String, String)>,
-}
-
-struct Line {
-    at: String,
-    who: String,
-    what: String,
-    /// Whether somebody wrote it.
-    prose: bool,
-    broken: bool,
-}
-
-struct Sent {
-    step: u32,
-    channel: String,
-    event: &'static str,
-    class: &'static str,
-    state: &'static str,
-    attempts: usize,
-    said: String,
-    at: String,
+    severity: String,
+    check: String,
 }
 
 /// A form's fields.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct ActForm {
-    #[serde(default)]
-    text: String,
+    pub(super) text: String,
+    title: String,
+    check: String,
+    severity: String,
+    to: String,
+    reason: String,
+    step: String,
+    channel: String,
+    r#for: String,
+    until: String,
 }
 
 /// `GET /incidents`
-pub async fn incidents_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
-    let (lang, t, now) = (frame.lang, frame.t, clock::now());
-    let asked = Asked {
-        period: incidents::period(None, None, now),
-        resolved: true,
-        check: None,
-        agent: None,
-        kind: None,
-        limit: incidents::LIST_MAX,
+pub async fn incidents_page(
+    State(present): State<Present>,
+    frame: Frame,
+    Query(query): Query<ListQuery>,
+) -> Answer<Response> {
+    let now = clock::now();
+    let check = match query.check.trim() {
+        "" => None,
+        id => Some(api::check_of(&present.app().book(), id)?.number),
     };
-    let all = incidents::list(&present, asked, now).await?;
-    let (over, open): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.state == "resolved");
-    let content = List {
-        t,
-        w: t.alerting,
-        i: t.incidents,
-        lang,
-        open: by_weight(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
-        over: over.into_iter().take(OVER_MAX).map(|one| Row::of(one, now, t)).collect(),
-        silent: !present.app().book().objects().escalations.living().any(|(_, policy)| policy.body.default),
-        as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
-    };
-    frame.page(Place::Incidents, t.incidents.incidents, None, &content)
+    let period = incidents::period(None, None, now);
+    let kind = IncidentKind::parse(&query.kind);
+    let asked = Asked { period, resolved: true, check, agent: None, kind, limit: incidents::LIST_MAX };
+    let severity = Severity::parse(&query.severity);
+    let mut all = incidents::list(&present, asked, now).await?;
+    all.retain(|one| severity.is_none_or(|least| Severity::parse(&one.severity) == Some(least)));
+    let summary = incidents::summary(present.app(), period, check).await?;
+    let silent = !present.app().book().objects().escalations.living().any(|(_, policy)| policy.body.default);
+    let content = List::of(&all, &summary, &query, silent, &frame, now);
+    frame.page(Place::Incidents, frame.t.incidents.incidents, Some("incident check"), &content)
 }
 
 /// What is worst first, then what is open longest.
@@ -167,43 +129,266 @@ fn by_weight(mut open: Vec<&IncidentView>) -> Vec<&IncidentView> {
     open
 }
 
-/// `GET /incidents/{id}`
-pub async fn incident_page(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
-    let now = clock::now();
-    let found = incidents::one(present.app(), &id, now).await?;
-    let content = One::of(&found, frame.lang, frame.may(Access::Respond), now);
-    frame.page(Place::Incidents, &format!("{} {id}", frame.t.incidents.incident), None, &content)
+/// `GET /incidents/new`: the form.
+pub async fn new_incident(frame: Frame, Query(query): Query<ListQuery>) -> Answer<Response> {
+    new_sheet(&frame, &ActForm { check: query.check, ..ActForm::default() })
 }
 
-/// `POST /incidents/{id}/{action}`: `ack`, `resolve`, `reopen` or `comment`; then the page again.
+/// `POST /incidents/new`: opens one, then its page.
+pub async fn open_incident(
+    State(present): State<Present>,
+    frame: Frame,
+    Extension(caller): Extension<Caller>,
+    Form(form): Form<ActForm>,
+) -> Answer<Response> {
+    let told = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let body = OpenBody { title: form.title.clone(), check: told(&form.check), severity: told(&form.severity) };
+    match acts::open(&present, &caller, body).await {
+        Ok(made) => Ok(acts::see(&format!("/incidents/{}", made.id))),
+        Err(why) => new_sheet(&frame.refused("/incidents/new", why), &form),
+    }
+}
+
+fn new_sheet(frame: &Frame, form: &ActForm) -> Answer<Response> {
+    let (t, d) = (frame.t, frame.t.desk);
+    let check =
+        Field { label: d.which_check.into(), hint: d.which_check_what.into(), ..Field::text("check", &form.check) };
+    let severities = severities(t, d.any).into_iter().skip(1).collect();
+    let chosen = if form.severity.is_empty() { "major" } else { &form.severity };
+    let severity =
+        Field { label: d.severity.into(), input: Input::Select(severities), ..Field::text("severity", chosen) };
+    let sheet = Sheet {
+        title: d.new_incident.into(),
+        intro: d.new_incident_what.into(),
+        from: ("/incidents".into(), t.incidents.incidents.into()),
+        action: "/incidents/new".into(),
+        fields: vec![line("title", d.what_is_wrong, &form.title), severity, check],
+        submit: d.new_incident,
+        ..Sheet::default()
+    };
+    sheet.page(frame, Place::Incidents)
+}
+
+/// Every severity with a first choice for none of them.
+pub(super) fn severities(t: &Texts, any: &str) -> Vec<super::parts::Choice> {
+    let words = Severity::ALL.iter().rev().map(|one| choice(one.as_str(), &(t.incidents.severity)(one.as_str())));
+    std::iter::once(choice("", any)).chain(words).collect()
+}
+
+/// `GET /incidents/{id}/{action}`: the form of an act that has one.
+pub async fn act_page(
+    State(present): State<Present>,
+    frame: Frame,
+    Path((id, action)): Path<(String, String)>,
+) -> Answer<Response> {
+    let found = incidents::one(present.app(), &id, clock::now()).await?;
+    let form = match action.as_str() {
+        "assign" => ActForm { to: found.incident.assignee.unwrap_or_default(), ..ActForm::default() },
+        "post-mortem" => ActForm { text: found.post_mortem.unwrap_or_default(), ..ActForm::default() },
+        _ => ActForm::default(),
+    };
+    let names = user_ids(&present);
+    act_sheet(&frame, &id, &action, &form, &names)
+}
+
+fn user_ids(present: &Present) -> Vec<String> {
+    present.app().book().objects().users.living().map(|(id, _)| id.to_owned()).collect()
+}
+
+fn act_sheet(frame: &Frame, id: &str, action: &str, form: &ActForm, users: &[String]) -> Answer<Response> {
+    let (t, d) = (frame.t, frame.t.desk);
+    let (title, intro, fields, submit) = match action {
+        "assign" => {
+            let hint =
+                if users.is_empty() { d.assign_what.into() } else { format!("{} {}", users.join(", "), d.assign_what) };
+            let to = Field { label: d.assign_to.into(), wide: true, hint, ..Field::text("to", &form.to) };
+            (d.assign, "", vec![to], d.assign)
+        }
+        "post-mortem" => {
+            let text = Field { input: Input::Lines(12), ..line("text", t.incidents.post_mortem, &form.text) };
+            (d.write_post_mortem, d.post_mortem_what, vec![text], d.save)
+        }
+        "silence" => {
+            let [lasts, until] = until_fields(&form.r#for, &form.until, t);
+            (d.silence, d.silence_what, vec![line("reason", d.reason, &form.reason), lasts, until], d.silence)
+        }
+        other => return Err(Problem::not_found("action", other)),
+    };
+    let sheet = Sheet {
+        title: format!("{title} · {id}"),
+        intro: intro.into(),
+        from: (format!("/incidents/{id}"), id.to_owned()),
+        action: format!("/incidents/{id}/{action}"),
+        fields,
+        submit,
+        ..Sheet::default()
+    };
+    sheet.page(frame, Place::Incidents)
+}
+
+/// `POST /incidents/{id}/{action}`: `ack`, `resolve`, `reopen`, `comment`, `assign`, `post-mortem`, `silence` or `retry` (a message); then the page again.
 pub async fn act(
     State(present): State<Present>,
+    frame: Frame,
     Extension(caller): Extension<Caller>,
     Path((id, action)): Path<(String, String)>,
     Form(form): Form<ActForm>,
 ) -> Answer<Response> {
-    let act = match action.as_str() {
+    let own = format!("/incidents/{id}");
+    match done(&present, &caller, &id, &action, &form).await {
+        Ok(()) => Ok(acts::see(&own)),
+        Err(why) if ["assign", "post-mortem", "silence"].contains(&action.as_str()) => {
+            act_sheet(&frame.refused(own, why), &id, &action, &form, &user_ids(&present))
+        }
+        Err(why) => incident::show(&present, &frame.refused(own, why), &id, &form.text).await,
+    }
+}
+
+async fn done(present: &Present, caller: &Caller, id: &str, action: &str, form: &ActForm) -> Answer<()> {
+    let told = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let act = match action {
         "ack" => Act::Acknowledge { by: None },
         "resolve" => Act::Resolve { by: None },
         "reopen" => Act::Reopen { by: None },
-        "comment" => Act::Comment { text: form.text },
-        _ => return Err(Problem::not_found("action", &action)),
+        "comment" => Act::Comment { text: form.text.clone() },
+        "assign" => Act::Assign { to: told(&form.to) },
+        "post-mortem" => Act::PostMortem { text: form.text.clone() },
+        "retry" => return acts::retry(present, caller, id, &form.step, &form.channel).await,
+        "silence" => {
+            let until = Until { r#for: form.r#for.clone(), until: form.until.clone() }.instant(clock::now())?;
+            let about = incidents::one(present.app(), id, clock::now()).await?.incident;
+            let (checks, agents) = (about.check.into_iter().collect(), about.agent.into_iter().collect());
+            let body = SilenceBody { checks, agents, until, reason: form.reason.clone(), ..SilenceBody::default() };
+            return acts::silence(present, caller, body).await;
+        }
+        _ => return Err(Problem::not_found("action", action)),
     };
-    let (incident, author, now) = (IncidentId(id.clone()), caller.author, clock::now());
-    let done = present.app().writer().run(move |engine| engine.act_on(&incident, &act, &author, now));
-    done.await.map_err(AppError::from)??;
-    let to = HeaderValue::from_str(&format!("/incidents/{id}")).unwrap_or(HeaderValue::from_static("/incidents"));
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
+    acts::incident(present, caller, id, act).await
+}
+
+impl<'a> List<'a> {
+    fn of(
+        all: &[IncidentView],
+        summary: &SummaryView,
+        query: &ListQuery,
+        silent: bool,
+        frame: &'a Frame,
+        now: UtcMicros,
+    ) -> Self {
+        let (t, i, d) = (frame.t, frame.t.incidents, frame.t.desk);
+        let (over, open): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.state == "resolved");
+        let kinds = IncidentKind::ALL.iter().map(|kind| choice(kind.as_str(), &(i.kind)(kind.as_str())));
+        let kinds = std::iter::once(choice("", d.any)).chain(kinds).collect();
+        let fields = vec![
+            Field {
+                label: d.severity.into(),
+                input: Input::Select(severities(t, d.any)),
+                ..Field::text("severity", &query.severity)
+            },
+            Field { label: d.kind.into(), input: Input::Select(kinds), ..Field::text("kind", &query.kind) },
+            Field { label: t.check.into(), ..Field::text("check", &query.check) },
+        ];
+        let shown = query.state == "all";
+        let chip = |state: &str, label: &str, count: usize| Chip {
+            label: label.to_owned(),
+            href: query.href(state),
+            current: (state == "all") == shown,
+            count: figure::count(count as u64),
+            class: "",
+        };
+        let chips = vec![chip("open", d.only_open, open.len()), chip("all", d.all_30, all.len())];
+        Self {
+            t,
+            w: t.alerting,
+            i,
+            d,
+            may_act: frame.may(Access::Respond),
+            stats: stats(summary, query, t),
+            states: Chips { label: t.alerting.state.into(), chips, tabs: true },
+            fields,
+            all: shown,
+            filtered: [&query.kind, &query.severity, &query.check].iter().any(|text| !text.is_empty()),
+            open: by_weight(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
+            over: over.into_iter().take(OVER_MAX).map(|one| Row::of(one, now, t)).collect(),
+            silent,
+            as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
+        }
+    }
+}
+
+impl ListQuery {
+    /// The list with these filters in another state.
+    fn href(&self, state: &str) -> String {
+        let filters = BTreeMap::from([("kind", &self.kind), ("severity", &self.severity), ("check", &self.check)]);
+        let told = filters.into_iter().filter(|(_, text)| !text.is_empty());
+        // Words of ours and ids need no escaping; anything else finds nothing.
+        let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let told = told.filter(|(_, text)| plain(text)).map(|(name, text)| format!("&{name}={text}"));
+        format!("/incidents?state={state}{}", told.collect::<String>())
+    }
+}
+
+/// How long incidents took, with a way to those that are counted.
+fn stats(summary: &SummaryView, query: &ListQuery, t: &Texts) -> Vec<Stat> {
+    let d = t.desk;
+    let counted = query.href("all");
+    let time = |seconds: Option<f64>| {
+        seconds.map_or_else(|| d.none_yet.to_owned(), |seconds| figure::length(seconds, t.slo.day))
+    };
+    let critical = |seconds: Option<f64>| {
+        vec![StatLine {
+            text: d.of_critical.into(),
+            value: time(seconds),
+            href: "/incidents?state=all&severity=critical".into(),
+        }]
+    };
+    let (all, worst) = (&summary.all, &summary.critical);
+    vec![
+        Stat {
+            title: d.mtta.into(),
+            value: time(all.mtta_seconds),
+            measured: all.mtta_seconds.is_some(),
+            tone: "plain",
+            note: (d.of_acknowledged)(all.acknowledged),
+            href: counted.clone(),
+            lines: critical(worst.mtta_seconds),
+            ..Stat::default()
+        },
+        Stat {
+            title: d.mttr.into(),
+            value: time(all.mttr_seconds),
+            measured: all.mttr_seconds.is_some(),
+            tone: "plain",
+            note: (d.of_resolved)(all.resolved),
+            href: counted.clone(),
+            lines: critical(worst.mttr_seconds),
+            ..Stat::default()
+        },
+        Stat {
+            title: d.opened_30.into(),
+            value: figure::count(u64::from(all.opened)),
+            measured: true,
+            tone: "plain",
+            note: d.in_30.into(),
+            href: counted,
+            lines: vec![StatLine {
+                text: d.of_critical.into(),
+                value: figure::count(u64::from(worst.opened)),
+                href: "/incidents?state=all&severity=critical".into(),
+            }],
+            ..Stat::default()
+        },
+    ]
 }
 
 impl Row {
-    fn of(one: &IncidentView, now: UtcMicros, t: &Texts) -> Self {
+    pub(super) fn of(one: &IncidentView, now: UtcMicros, t: &Texts) -> Self {
         let w = t.incidents;
         let state = IncidentState::parse(&one.state).unwrap_or(IncidentState::Open);
         let severity = Severity::parse(&one.severity).unwrap_or(Severity::Info);
         let (about, link) = match (&one.check, &one.agent, &one.slo, &one.title) {
             (Some(check), _, _, None) => (check.clone(), format!("/checks/{check}")),
-            (_, Some(agent), _, None) => (agent.clone(), "/agents".to_owned()),
+            (_, Some(agent), _, None) => (agent.clone(), format!("/agents/{agent}")),
             (_, _, Some(slo), None) => (slo.clone(), "/slos".to_owned()),
             (check, _, _, title) => {
                 let link = check.as_ref().map(|check| format!("/checks/{check}")).unwrap_or_default();
@@ -222,13 +407,7 @@ impl Row {
         ];
         Self {
             id: one.id.clone(),
-            class: match state {
-                IncidentState::Resolved => "up",
-                IncidentState::Suspected => "unknown",
-                IncidentState::Acknowledged => "maintenance",
-                IncidentState::Open if severity >= Severity::Major => "down",
-                IncidentState::Open => "degraded",
-            },
+            class: class_of_incident(state, severity),
             state: (w.state)(&one.state),
             severity: (w.severity)(&one.severity),
             severity_class: format!("severity {severity}"),
@@ -242,135 +421,14 @@ impl Row {
     }
 }
 
-impl<'a> One<'a> {
-    fn of(found: &IncidentDetailView, lang: Language, may_act: bool, now: UtcMicros) -> Self {
-        let t = lang.texts();
-        let (w, i) = (t.alerting, t.incidents);
-        let one = &found.incident;
-        let state = IncidentState::parse(&one.state).unwrap_or(IncidentState::Open);
-        let shown = |at: &Option<String>| at.as_ref().map(|at| moment(at, now));
-        let by = |at: Option<String>, by: &Option<String>| {
-            at.map(|at| by.as_ref().map_or(at.clone(), |by| format!("{at} · {}", who(by, i))))
-        };
-        let facts = [
-            (i.since, Some(moment(&one.since, now))),
-            (i.opened, shown(&one.opened_at)),
-            (i.acknowledged, by(shown(&one.acknowledged_at), &one.acknowledged_by)),
-            (i.resolved, by(shown(&one.resolved_at), &one.resolved_by)),
-            (i.assignee, one.assignee.clone()),
-            (w.escalations, found.escalation.clone().or_else(|| Some(w.nobody_told.to_owned()))),
-        ];
-        let hints = [
-            found.next_step_at.as_ref().map(|at| (w.next_step)(&moment(at, now))),
-            found.paused_until.as_ref().map(|at| (w.paused_until)(&moment(at, now))),
-            (!found.told.is_empty()).then(|| format!("{}: {}", w.channels, found.told.join(", "))),
-        ];
-        let history = found.history.iter().rev().take(HISTORY_MAX).map(|entry| Line::of(entry, now, i)).collect();
-        Self {
-            t,
-            w,
-            i,
-            lang,
-            row: Row::of(one, now, t),
-            may_act,
-            open: state.is_open(),
-            acknowledgeable: state == IncidentState::Open,
-            resolved: state == IncidentState::Resolved,
-            facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-            hints: hints.into_iter().flatten().collect(),
-            post_mortem: found.post_mortem.clone().unwrap_or_default(),
-            evidence: found.evidence.iter().rev().map(|turn| Turn::of(turn, now, t)).collect(),
-            history,
-            messages: found.messages.iter().rev().map(|message| Sent::of(message, now, w)).collect(),
-            intact: found.integrity.intact,
-            intact_words: (i.intact)(found.integrity.entries),
-            fault: found.integrity.fault.clone().unwrap_or_default(),
-            head: found.integrity.head.as_ref().map(|head| head.chars().take(16).collect()).unwrap_or_default(),
-            as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
-        }
-    }
-}
-
-impl Turn {
-    fn of(turn: &EvidenceView, now: UtcMicros, t: &Texts) -> Self {
-        let evidence = &turn.evidence;
-        let votes = evidence.votes.iter().map(|vote| {
-            let result = vote.result.as_ref();
-            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let facts =
-                result.map(|result| result.facts.iter().map(|(name, value)| (name.clone(), text(value))).collect());
-            let of_result = |result: &crate::alert::evidence::ResultEvidence| {
-                let seconds = result.seconds.map(|seconds| (t.number)(figure::latency(seconds)));
-                let parts = [
-                    Some(moment(&result.slot, now)),
-                    result.phase.clone(),
-                    result.cause.clone(),
-                    result.address.clone(),
-                    seconds,
-                ];
-                parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
-            };
-            VoteRow {
-                agent: vote.agent.clone(),
-                region: vote.region.clone(),
-                class: state_class(&vote.vote),
-                vote: t.state(&vote.vote).to_owned(),
-                weight: (t.number)(vote.weight.to_string()),
-                why_not: vote.why_not.clone().unwrap_or_default(),
-                result: result.map(of_result).unwrap_or_default(),
-                detail: result.map(|result| result.detail.clone()).unwrap_or_default(),
-                facts: facts.unwrap_or_default(),
-            }
-        });
-        Self {
-            at: moment(&turn.at, now),
-            verdict: evidence.verdict.as_deref().map(|verdict| t.state(verdict).to_owned()).unwrap_or_default(),
-            votes: votes.collect(),
-            notes: evidence.notes.clone(),
-        }
-    }
-}
-
-impl Line {
-    fn of(entry: &EntryView, now: UtcMicros, i: &IncidentTexts) -> Self {
-        Self {
-            at: moment(&entry.at, now),
-            who: who(&entry.author, i),
-            what: (i.entry)(entry),
-            prose: ["comment", "public_note"].contains(&entry.action.as_str()),
-            broken: !entry.intact,
-        }
-    }
-}
-
-impl Sent {
-    fn of(message: &MessageView, now: UtcMicros, w: &AlertingTexts) -> Self {
-        let last = message.deliveries.last();
-        Self {
-            step: message.step,
-            channel: message.channel.clone(),
-            event: NoticeEvent::parse(&message.event).map_or("", w.event),
-            class: match message.state.as_str() {
-                "delivered" => "up",
-                "given_up" => "down",
-                _ => "unknown",
-            },
-            state: (w.delivery)(&message.state),
-            attempts: message.deliveries.len(),
-            said: last.map(|last| last.note.clone()).unwrap_or_default(),
-            at: moment(last.map_or(&message.created, |last| &last.at), now),
-        }
-    }
-}
-
 /// Who did something, for people.
-fn who(author: &str, i: &IncidentTexts) -> String {
+pub(super) fn who(author: &str, i: &IncidentTexts) -> String {
     let who = (i.author)(author);
     who.strip_prefix("collector:").unwrap_or(&who).to_owned()
 }
 
 /// An instant of ours for people, to the second.
-fn moment(at: &str, now: UtcMicros) -> String {
+pub(super) fn moment(at: &str, now: UtcMicros) -> String {
     instant::parse(at, now)
         .map_or_else(|_| at.to_owned(), |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))))
 }

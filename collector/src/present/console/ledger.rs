@@ -1,21 +1,17 @@
-//! What late data changed of a check, and the page that tells where each agent's runs went.
+//! What late data changed of a check, and where an agent's runs went.
 
 use askama::Template;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::UtcMicros;
 
-use super::frame::{Frame, Place};
 use super::{broken_template, clock_text};
 use crate::present::api::amendments::{AmendmentsQuery, page};
 use crate::present::dto::amendments::{AmendmentView, ChangeView, LateView, ToldView};
 use crate::present::dto::{AgentView, ConservationView, MissedView};
 use crate::present::problem::Answer;
+use crate::present::text::Texts;
 use crate::present::text::amendments::LedgerTexts;
-use crate::present::text::{Language, Texts};
-use crate::present::{Present, figure, view};
+use crate::present::{Present, figure};
 
 /// How many amendments the page of a check shows: the newest.
 const SHOWN: usize = 5;
@@ -48,18 +44,16 @@ struct LateRow {
     note: String,
 }
 
-/// The page of agents.
+/// Where an agent's runs went.
 #[derive(Template)]
-#[template(path = "agents.html")]
+#[template(path = "desk/runs.html")]
 struct Content<'a> {
     t: &'a Texts,
     w: &'a LedgerTexts,
-    agents: Vec<AgentRuns>,
+    agent: AgentRuns,
 }
 
 struct AgentRuns {
-    name: String,
-    region: String,
     note: String,
     lacks: bool,
     rows: Vec<RunsRow>,
@@ -152,17 +146,12 @@ fn changed(change: &ChangeView, t: &Texts) -> String {
     )
 }
 
-/// `GET /agents`
-pub async fn agents_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
-    let agents = present.read(|book| view::agents(book, clock::now())).await?;
-    let content = render(&agents, frame.lang)?;
-    frame.around(StatusCode::OK, Place::Agents, frame.t.ledger.runs, None, content)
-}
-
-fn render(agents: &[AgentView], lang: Language) -> Answer<String> {
-    let t = lang.texts();
-    let agents = agents.iter().map(|agent| AgentRuns::of(agent, t)).collect();
-    Content { t, w: t.ledger, agents }.render().map_err(|_| broken_template())
+/// Where an agent's runs went, rendered.
+///
+/// # Errors
+/// When the template fails, which only a broken build does.
+pub(super) fn runs_of(agent: &AgentView, t: &Texts) -> Answer<String> {
+    Content { t, w: t.ledger, agent: AgentRuns::of(agent, t) }.render().map_err(|_| broken_template())
 }
 
 impl AgentRuns {
@@ -176,8 +165,6 @@ impl AgentRuns {
             rows.push(RunsRow { sum: true, ..sum });
         }
         Self {
-            name: agent.name.clone(),
-            region: agent.region.clone(),
             note: if lacking > 0 {
                 (t.ledger.some_unaccounted)(&figure::count(lacking))
             } else {
@@ -218,9 +205,10 @@ impl RunsRow {
 mod tests {
     use super::*;
     use crate::present::dto::PairConservationView;
+    use crate::present::text::Language;
 
     #[test]
-    fn the_agents_page_tells_where_the_runs_went_in_both_languages() {
+    fn it_is_told_where_an_agents_runs_went_in_both_languages() {
         let missed = MissedView { agent_stopped: 1200, suspended: 2, ..MissedView::default() };
         let counts =
             ConservationView { scheduled: 2205, stored: 1000, missed, dropped: 0, dropped_reported: 0, unaccounted: 3 };
@@ -237,6 +225,7 @@ mod tests {
             suspended: None,
             spool_records: None,
             spool_bytes: None,
+            spool_drain_seconds: None,
             spool_oldest: None,
             clock_offset_seconds: None,
             clock_uncertainty_seconds: None,
@@ -250,14 +239,14 @@ mod tests {
         // A sum stands under several checks alone.
         agents[0].checks.push(PairConservationView { check: "api".into(), counts: ConservationView::default() });
         for language in Language::ALL {
-            let page = render(&agents, language).unwrap();
-            let w = language.texts().ledger;
+            let (t, w) = (language.texts(), language.texts().ledger);
+            let page = runs_of(&agents[0], t).unwrap() + &runs_of(&agents[1], t).unwrap();
             for word in [w.scheduled, w.stored, w.missed, w.dropped, w.unaccounted, w.all_accounted, w.all_checks] {
                 assert!(page.contains(word), "{word}: {page}");
             }
             assert_eq!(page.matches("class=\"sum\"").count(), 1, "{page}");
             assert!(page.contains(&(w.some_unaccounted)("3")) && !page.contains("<eu>"), "{page}");
-            assert!(page.contains(&format!("1\u{202f}200 {}", language.texts().agent_stopped)), "{page}");
+            assert!(page.contains(&format!("1\u{202f}200 {}", t.agent_stopped)), "{page}");
         }
     }
 

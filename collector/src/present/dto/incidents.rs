@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::oncall::TargetView;
 use crate::alert::evidence::Evidence;
 
 /// An incident, as lists tell it.
@@ -74,6 +75,9 @@ pub struct IncidentDetailView {
     pub escalation: Option<String>,
     /// When the next step of the ladder is due, if it is.
     pub next_step_at: Option<String>,
+    /// Whom that step tells, as it stands now; `null`: no step is to come.
+    #[serde(default)]
+    pub next: Option<NextView>,
     /// The channels that were told of it.
     pub told: Vec<String>,
     /// What was learned.
@@ -86,6 +90,19 @@ pub struct IncidentDetailView {
     pub messages: Vec<MessageView>,
     /// Whether the history is as it was written.
     pub integrity: IntegrityView,
+}
+
+/// A step of the ladder that is to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextView {
+    /// When: that of `next_step_at`, or later where the levels until then are passed by.
+    pub at: String,
+    /// The level, from 1.
+    pub level: u32,
+    /// The round, from 1.
+    pub round: u32,
+    /// Where its targets lead now.
+    pub targets: Vec<TargetView>,
 }
 
 /// What was known at a turn of an incident.

@@ -13,8 +13,29 @@ const TEXT_BYTES_MAX: usize = 2_000;
 /// Most receivers of a channel.
 const RECEIVERS_MAX: usize = 50;
 
+/// What a setting holds, for forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A text, perhaps a secret's name.
+    Text,
+    /// A secret's name.
+    Credential,
+    /// Texts.
+    List,
+    /// A word of [`Security`].
+    Security,
+}
+
 /// A setting of some type.
 pub trait Setting {
+    /// What it holds.
+    fn holds() -> Holds
+    where
+        Self: Sized,
+    {
+        Holds::Text
+    }
+
     /// The name of the secret that it refers to.
     fn secret(&self) -> Option<&str> {
         None
@@ -47,6 +68,10 @@ impl core::fmt::Debug for Credential {
 }
 
 impl Setting for Credential {
+    fn holds() -> Holds {
+        Holds::Credential
+    }
+
     fn secret(&self) -> Option<&str> {
         self.0.strip_prefix(SECRET)
     }
@@ -109,6 +134,10 @@ impl Setting for String {
 
 /// Mail addresses: `ops@example.com` or `Ops <ops@example.com>`.
 impl Setting for Vec<String> {
+    fn holds() -> Holds {
+        Holds::List
+    }
+
     fn fault(&self, id: &str) -> Option<String> {
         if self.is_empty() || self.len() > RECEIVERS_MAX {
             return Some(format!("{} addresses: write 1 to {RECEIVERS_MAX}", self.len()));
@@ -130,6 +159,10 @@ pub enum Security {
 }
 
 impl Setting for Security {
+    fn holds() -> Holds {
+        Holds::Security
+    }
+
     fn fault(&self, _id: &str) -> Option<String> {
         None
     }

@@ -8,8 +8,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::setting::{Address, Credential, Phrase, Security, Setting, mailbox};
+use super::setting::{Address, Credential, Holds, Phrase, Security, Setting, mailbox};
 use crate::coded::Fault;
+
+/// A key of a kind, for forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WayField {
+    /// The key.
+    pub key: &'static str,
+    /// Whether it must be there.
+    pub needed: bool,
+    /// An example as code; empty of a key that may be missing.
+    pub sample: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+}
 
 /// Makes of an entry for each kind its structure, and all that must know the kinds. `needs` are keys that must be there, `takes` may be.
 macro_rules! ways {
@@ -49,6 +62,17 @@ macro_rules! ways {
                 match kind {
                     $($word => &[$(stringify!($need),)* $(stringify!($take),)*],)+
                     _ => &[],
+                }
+            }
+
+            /// What a form must know of [`Self::keys`], in their order; none of an unknown kind.
+            pub fn fields(kind: &str) -> Vec<WayField> {
+                match kind {
+                    $($word => alloc::vec![
+                        $(WayField { key: stringify!($need), needed: true, sample: $need_sample, holds: <$need_type>::holds() },)*
+                        $(WayField { key: stringify!($take), needed: false, sample: "", holds: <$take_type>::holds() },)*
+                    ],)+
+                    _ => Vec::new(),
                 }
             }
 

@@ -35,6 +35,10 @@ pub enum Input {
     Lines(u32),
     /// One of some.
     Select(Vec<Choice>),
+    /// A day and a time.
+    When,
+    /// A line that is not shown.
+    Secret,
 }
 
 /// What a field can be set to.
