@@ -52,7 +52,6 @@ pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incide
 pub use join::{join, join_page};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
-use frame::{Frame, Place};
 pub use slo::slos_page;
 
 use crate::app::CredentialKind;
