@@ -14,11 +14,15 @@ pub mod route;
 pub mod acknowledge;
 pub mod backtest;
 pub mod dto;
+pub mod etag;
 pub mod explain;
 pub mod figure;
 pub mod groups;
+pub mod idempotency;
 pub mod incidents;
+pub mod list;
 pub mod oncall;
+pub mod openapi;
 pub mod policy;
 pub mod problem;
 pub mod results;
@@ -42,6 +46,7 @@ pub mod http;
 use std::sync::Arc;
 
 use sitepulse_daemon::clock;
+use sitepulse_daemon::task::TaskSet;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
@@ -70,6 +75,8 @@ struct Shared {
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
     live: live::Live,
+    under_way: idempotency::UnderWay,
+    tasks: TaskSet,
 }
 
 /// The snapshot that serves all readers.
@@ -94,8 +101,9 @@ impl Present {
     }
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
-        let (slos, latencies, live) = Default::default();
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::new(None), slos, latencies, live };
+        let (slos, latencies, live, under_way, tasks) = Default::default();
+        let snapshot = Mutex::new(None);
+        let shared = Shared { app, console_url, sender, stopping, snapshot, slos, latencies, live, under_way, tasks };
         Self { shared: Arc::new(shared) }
     }
 
@@ -122,6 +130,16 @@ impl Present {
     /// What changed, for whoever listens.
     fn live(&self) -> &live::Live {
         &self.shared.live
+    }
+
+    /// Requests that are done once, while they are done.
+    fn under_way(&self) -> &idempotency::UnderWay {
+        &self.shared.under_way
+    }
+
+    /// Work that goes on though its client went away; to be joined when the server stops.
+    pub fn tasks(&self) -> &TaskSet {
+        &self.shared.tasks
     }
 
     /// Whether what a caller came in by still holds.

@@ -399,7 +399,9 @@ async fn serve_with(
     let url = http.url();
     app.shared().links.set_console(Some(settings.console.as_deref().unwrap_or(&url)));
     app.watch().await;
-    let router = route::router(Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone()));
+    let present = Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone());
+    let unwatched = present.tasks().clone();
+    let router = route::router(present);
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
     let (looking, stopped_looking) = (app.clone(), stopping.clone());
@@ -448,8 +450,10 @@ async fn serve_with(
     };
     notifier.stopping();
     stop.send_replace(true);
-    if let Err(error) = tasks.join_all(DRAIN).await {
-        tracing::warn!("{error}");
+    for tasks in [tasks, unwatched] {
+        if let Err(error) = tasks.join_all(DRAIN).await {
+            tracing::warn!("{error}");
+        }
     }
     drop(runtime_file);
     ended

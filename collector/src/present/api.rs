@@ -13,6 +13,7 @@ use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
@@ -33,6 +34,7 @@ use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
     PlanView, RunView, SecretView, SlaView, TokenView,
 };
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::{self, event_view, plan_view, sla_view};
@@ -79,10 +81,12 @@ pub(super) fn ask<T>(query: Ask<T>) -> Answer<T> {
 pub async fn checks(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
-) -> Answer<Json<Vec<CheckView>>> {
-    let mut checks = present.snapshot().await?.checks.clone();
-    show_doors(&present, &caller, &mut checks).await?;
-    Ok(Json(checks))
+    list: List<Nothing>,
+) -> Answer<Listed<CheckView>> {
+    let checks = present.snapshot().await?.checks.clone();
+    let mut checks = list.page.of_all(checks, |check| check.id.clone())?;
+    show_doors(&present, &caller, checks.items_mut()).await?;
+    Ok(checks)
 }
 
 /// `GET /api/v1/checks/{id}`
@@ -135,7 +139,7 @@ pub async fn heartbeat(State(present): State<Present>, Path(id): Path<String>) -
 }
 
 /// What a run-now is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunQuery {
     agent: Option<String>,
@@ -167,8 +171,8 @@ pub async fn run_now(present: &Present, id: &str, agent: Option<&str>) -> Answer
 }
 
 /// `GET /api/v1/secrets`
-pub async fn secrets(State(present): State<Present>) -> Json<Vec<SecretView>> {
-    Json(view::secrets(&present.app().book()))
+pub async fn secrets(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<SecretView>> {
+    list.page.of_all(view::secrets(&present.app().book()), |secret| secret.name.clone())
 }
 
 /// `GET /api/v1/secrets/{name}`
@@ -189,7 +193,7 @@ pub async fn set_secret(
 }
 
 /// What the removal of a secret is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveQuery {
     #[serde(default)]
@@ -207,8 +211,9 @@ pub async fn remove_secret(
 }
 
 /// `GET /api/v1/agents`
-pub async fn agents(State(present): State<Present>) -> Answer<Json<Vec<AgentView>>> {
-    Ok(Json(present.read(|book| view::agents(book, clock::now())).await?))
+pub async fn agents(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<AgentView>> {
+    let agents = present.read(|book| view::agents(book, clock::now())).await?;
+    list.page.of_all(agents, |agent| (agent.name.clone(), agent.enrolled.clone()))
 }
 
 /// `GET /api/v1/agents/{name}`
@@ -219,7 +224,7 @@ pub async fn agent(State(present): State<Present>, Path(name): Path<String>) -> 
 }
 
 /// What `/api/v1/sla` is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlaQuery {
     check: Option<String>,
@@ -231,18 +236,16 @@ pub struct SlaQuery {
 }
 
 /// `GET /api/v1/sla`
-pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<Vec<SlaView>>> {
-    let query = ask(query)?;
+pub async fn sla(State(present): State<Present>, list: List<SlaQuery>) -> Answer<Listed<SlaView>> {
+    let List { query, page } = list;
     let now = clock::now();
     let app = present.app().clone();
-    present
-        .beside(move || {
-            let terms = query.terms(&app, now)?;
-            let book = app.book();
-            figures(&book, &query, terms.as_ref(), now)
-        })
-        .await?
-        .map(Json)
+    let figures = present.beside(move || {
+        let terms = query.terms(&app, now)?;
+        let book = app.book();
+        figures(&book, &query, terms.as_ref(), now)
+    });
+    page.of_all(figures.await??, |figures| figures.check.clone())
 }
 
 impl SlaQuery {
@@ -356,7 +359,7 @@ fn figures(book: &Book, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros)
 }
 
 /// What `/api/v1/history` is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
     agent: Option<String>,
@@ -364,8 +367,8 @@ pub struct HistoryQuery {
 }
 
 /// `GET /api/v1/history`: oldest first.
-pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -> Answer<Json<Vec<EventView>>> {
-    let query = ask(query)?;
+pub async fn history(State(present): State<Present>, list: List<HistoryQuery>) -> Answer<Listed<EventView>> {
+    let List { query, page } = list;
     let book = present.app().book();
     if let Some(name) = &query.agent {
         agent_of(&book, name)?;
@@ -374,7 +377,7 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
         check_of(&book, id)?;
     }
     let revocations = book.agents().filter_map(|agent| Some((agent.revoked_at?, view::revocation_view(agent)?)));
-    let mut events: Vec<(UtcMicros, EventView)> = book
+    let events: Vec<(UtcMicros, EventView)> = book
         .control()
         .events()
         .map(|event| (event.at, event_view(&book, &event)))
@@ -382,8 +385,8 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
         .filter(|(_, view)| query.agent.as_ref().is_none_or(|agent| view.agent.as_ref() == Some(agent)))
         .filter(|(_, view)| query.check.as_ref().is_none_or(|check| view.check.as_ref() == Some(check)))
         .collect();
-    events.sort_by_key(|(at, _)| *at);
-    Ok(Json(events.into_iter().map(|(_, view)| view).collect()))
+    let key = |(at, event): &(UtcMicros, EventView)| (at.0, event.author.clone(), event.number, event.agent.clone());
+    Ok(page.of_all(events, key)?.map(|(_, event)| event))
 }
 
 /// What is wrong in check files.
@@ -516,7 +519,7 @@ pub async fn api_token(State(present): State<Present>, request: Body<ApiTokenBod
 }
 
 /// What a sign-in link is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkQuery {
     /// Whether its session may change things: take and end incidents, ...

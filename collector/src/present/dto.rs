@@ -10,6 +10,7 @@ pub mod policy;
 pub mod slo;
 pub mod vitals;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::present::dto::amendments::AmendedView;
@@ -17,7 +18,7 @@ use crate::present::dto::policy::CountedView;
 use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
 /// A check's figures over a period, as `sla --json` prints them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlaView {
     /// The check's id.
     pub check: String,
@@ -46,7 +47,7 @@ pub struct SlaView {
 }
 
 /// Seconds of each verdict; they add up to the period clipped to the check's life.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SecondsView {
     /// Up.
     pub up: f64,
@@ -63,7 +64,7 @@ pub struct SecondsView {
 }
 
 /// Unknown seconds by cause.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UnknownView {
     /// The agent was not running.
     pub agent_stopped: f64,
@@ -92,7 +93,7 @@ impl UnknownView {
 }
 
 /// A suspension in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspensionView {
     /// First instant of running again; `null` for no end.
     pub until: Option<String>,
@@ -103,7 +104,7 @@ pub struct SuspensionView {
 }
 
 /// How long each phase of a run took, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PhasesView {
     /// Name resolution.
     pub dns: Option<f64>,
@@ -122,7 +123,7 @@ pub struct PhasesView {
 }
 
 /// How long each phase that happened took, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PhasesUsView {
     /// Name resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +152,7 @@ pub struct PhasesUsView {
 pub type FactsView = serde_json::Map<String, serde_json::Value>;
 
 /// What one run found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultView {
     /// `up`, `degraded`, `down` or `unknown`.
     pub state: String,
@@ -176,7 +177,7 @@ pub struct ResultView {
 }
 
 /// What became of a run-now on one agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentRunView {
     /// The agent's name.
     pub agent: String,
@@ -191,7 +192,7 @@ pub struct AgentRunView {
 }
 
 /// A run-now: nothing of it is stored or counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunView {
     /// The check's id.
     pub check: String,
@@ -200,7 +201,7 @@ pub struct RunView {
 }
 
 /// A secret, without its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretView {
     /// Its name: checks say `secret:NAME`.
     pub name: String,
@@ -215,7 +216,7 @@ pub struct SecretView {
 }
 
 /// A heartbeat check's door, and what came through it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeartbeatView {
     /// The check's id.
     pub check: String,
@@ -234,7 +235,7 @@ pub struct HeartbeatView {
 }
 
 /// A job's call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PingView {
     /// Counts the check's pings.
     pub number: u64,
@@ -249,7 +250,7 @@ pub struct PingView {
 }
 
 /// One check as one agent sees it now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairView {
     /// The agent's name.
     pub agent: String,
@@ -294,7 +295,7 @@ pub struct PairView {
 }
 
 /// A check with its verdict now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckView {
     /// The id.
     pub id: String,
@@ -365,7 +366,7 @@ impl PairView {
 }
 
 /// Where the scheduled runs went: `scheduled = stored + missed + dropped + unaccounted`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ConservationView {
     /// Runs due from the first to the last record.
     pub scheduled: u64,
@@ -383,7 +384,7 @@ pub struct ConservationView {
 }
 
 /// Missed runs by cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MissedView {
     /// The agent was not running.
     pub agent_stopped: u64,
@@ -419,7 +420,7 @@ impl MissedView {
 }
 
 /// Conservation of one check on one agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairConservationView {
     /// The check's id.
     pub check: String,
@@ -429,7 +430,7 @@ pub struct PairConservationView {
 }
 
 /// An agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentView {
     /// Its name.
     pub name: String,
@@ -473,7 +474,7 @@ pub struct AgentView {
 }
 
 /// A control event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// When it was given.
     pub at: String,
@@ -498,7 +499,7 @@ pub struct EventView {
 }
 
 /// A check file, for `apply`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileBody {
     /// Its name in errors.
@@ -508,7 +509,7 @@ pub struct FileBody {
 }
 
 /// Asks for `apply`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyBody {
     /// The check files, taken together.
@@ -522,7 +523,7 @@ pub struct ApplyBody {
 }
 
 /// What `apply` does, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanView {
     /// Whether it was only asked for.
     pub dry_run: bool,
@@ -537,7 +538,7 @@ pub struct PlanView {
 }
 
 /// What happens to one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanItemView {
     /// The check's id.
     pub check: String,
@@ -548,7 +549,7 @@ pub struct PlanItemView {
 }
 
 /// What happens to one object beside the checks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanObjectView {
     /// `policy`, `slo` or `maintenance`.
     pub kind: String,
@@ -561,7 +562,7 @@ pub struct PlanObjectView {
 }
 
 /// A field that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldView {
     /// The key.
     pub field: String,
@@ -572,7 +573,7 @@ pub struct FieldView {
 }
 
 /// Asks for a join token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinTokenBody {
     /// The region of the agent that will join.
@@ -582,7 +583,7 @@ pub struct JoinTokenBody {
 }
 
 /// Asks for an API token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenBody {
     /// How long it is good for.
@@ -590,7 +591,7 @@ pub struct ApiTokenBody {
 }
 
 /// A new token or link. The secret is told this once and stored hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenView {
     /// The token.
     pub token: String,
@@ -601,7 +602,7 @@ pub struct TokenView {
 }
 
 /// A one-time sign-in link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {
     /// The link.
     pub url: String,
@@ -610,7 +611,7 @@ pub struct LinkView {
 }
 
 /// Asks for a suspension, a resume or a weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ControlBody {
     /// The agent, if the change is about one.
@@ -633,7 +634,7 @@ pub struct ControlBody {
 }
 
 /// A problem, as `application/problem+json` (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemView {
     /// The HTTP status.
     pub status: u16,

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::Group;
@@ -15,7 +16,7 @@ use crate::present::api::{Ask, SlaQuery, ask};
 use crate::present::problem::{Answer, Code, Problem};
 
 /// What is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupsQuery {
     group: Option<String>,
@@ -27,7 +28,7 @@ pub struct GroupsQuery {
 }
 
 /// Figures of groups over a period.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupsView {
     /// First instant.
     pub from: String,
@@ -42,7 +43,7 @@ pub struct GroupsView {
 }
 
 /// Means over several checks, weighted by check weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TogetherView {
     /// The group; `null` of the whole.
     pub group: Option<String>,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::evidence::Evidence;
 
 /// An incident, as lists tell it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentView {
     /// Its id.
     pub id: String,
@@ -50,7 +51,7 @@ pub struct IncidentView {
 }
 
 /// What keeps an incident's pages still.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldView {
     /// `maintenance`, `silence` or `parent`.
     pub reason: String,
@@ -59,7 +60,7 @@ pub struct HeldView {
 }
 
 /// All of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentDetailView {
     /// As lists tell it.
     #[serde(flatten)]
@@ -89,7 +90,7 @@ pub struct IncidentDetailView {
 }
 
 /// What was known at a turn of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceView {
     /// The entry of the history that holds it.
     pub entry: u64,
@@ -97,11 +98,12 @@ pub struct EvidenceView {
     pub at: String,
     /// What.
     #[serde(flatten)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub evidence: Evidence,
 }
 
 /// A row of an incident's history. Fields that an action does not have are absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntryView {
     /// Counts from 1.
     pub number: u64,
@@ -134,7 +136,7 @@ pub struct EntryView {
 }
 
 /// A step of an incident: who was told what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepView {
     /// Its number.
     pub number: u32,
@@ -157,7 +159,7 @@ pub struct StepView {
 }
 
 /// A message and where it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageView {
     /// The step that it tells of.
     pub step: u32,
@@ -178,7 +180,7 @@ pub struct MessageView {
 }
 
 /// An attempt to deliver a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryView {
     /// Counts from 1.
     pub attempt: u32,
@@ -193,7 +195,7 @@ pub struct DeliveryView {
 }
 
 /// Whether a history is as it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntegrityView {
     /// Whether it is.
     pub intact: bool,
@@ -208,7 +210,7 @@ pub struct IntegrityView {
 }
 
 /// An incident that somebody opens.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenBody {
     /// What it is called.
@@ -222,7 +224,7 @@ pub struct OpenBody {
 }
 
 /// A silence that somebody asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SilenceBody {
     /// Checks by id.
@@ -250,7 +252,7 @@ pub struct SilenceBody {
 }
 
 /// A silence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SilenceView {
     /// Its id.
     pub id: String,
@@ -279,7 +281,7 @@ pub struct SilenceView {
 }
 
 /// How many incidents there were in a period, and how long they took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SummaryView {
     /// First instant.
     pub from: String,
@@ -294,7 +296,7 @@ pub struct SummaryView {
 }
 
 /// Counts and means of incidents in a period.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimesView {
     /// Opened within it.
     pub opened: u32,
@@ -313,7 +315,7 @@ pub struct TimesView {
 }
 
 /// Incidents that are open or acknowledged, by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenNowView {
     /// Critical ones.
     pub critical: u64,
