@@ -5,6 +5,7 @@
 
 mod control;
 mod credentials;
+mod idempotency;
 mod incidents;
 mod latency;
 mod oncall;
@@ -38,8 +39,8 @@ use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::ingest::import::{ImportedHistories, ImportedRecords};
-use crate::outbox::Logged;
 use crate::outbox::figures::ChannelFigures;
+use crate::outbox::{LogKey, Logged};
 use crate::store::{Store, StoreError, StoreOpenError, Tables, outbox as stored_outbox};
 use crate::writer::{Closed, Writer};
 
@@ -474,6 +475,16 @@ impl App {
     /// The newest attempts to deliver, of one channel or all, newest first.
     pub async fn deliveries(&self, channel: Option<String>, limit: usize) -> Result<Vec<Logged>, AppError> {
         self.read_store(move |tables| stored_outbox::log(tables, channel.as_deref(), limit)).await
+    }
+
+    /// Attempts to deliver, of one channel or all, newest first, after one of them.
+    pub async fn deliveries_after(
+        &self,
+        channel: Option<String>,
+        after: Option<LogKey>,
+        limit: usize,
+    ) -> Result<Vec<Logged>, AppError> {
+        self.read_store(move |tables| stored_outbox::log_after(tables, channel.as_deref(), after.as_ref(), limit)).await
     }
 
     /// The newest attempt by each of these channels that was ever tried.

@@ -965,7 +965,7 @@ pub struct IncidentsArgs {
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// At most so many, the newest.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
     pub limit: usize,
 }
 

@@ -124,6 +124,16 @@ pub struct Logged {
     pub note: String,
 }
 
+/// An attempt's place in the log: when it began, its number, incident, channel and step.
+pub type LogKey = (i64, u32, String, String, u32);
+
+impl Logged {
+    /// Its place in the log.
+    pub fn key(&self) -> LogKey {
+        (self.at.0, self.attempt, self.incident.0.clone(), self.channel.clone(), self.step)
+    }
+}
+
 /// Wakes the task that sends.
 #[derive(Debug)]
 pub struct Bell(watch::Sender<u64>);

@@ -14,12 +14,16 @@ pub mod route;
 pub mod acknowledge;
 pub mod backtest;
 pub mod dto;
+pub mod etag;
 pub mod explain;
 pub mod figure;
 pub mod groups;
+pub mod idempotency;
 pub mod incidents;
 pub mod kpi;
+pub mod list;
 pub mod oncall;
+pub mod openapi;
 pub mod policy;
 pub mod problem;
 pub mod results;
@@ -47,6 +51,7 @@ use std::sync::{Arc, OnceLock};
 
 use sitepulse_daemon::clock;
 use sitepulse_model::id::CheckNo;
+use sitepulse_daemon::task::TaskSet;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
@@ -82,6 +87,8 @@ struct Shared {
     latencies: metrics::LatencyShelf,
     live: live::Live,
     kpis: kpi::Shelf,
+    under_way: idempotency::UnderWay,
+    tasks: TaskSet,
 }
 
 /// The snapshot that serves all readers, and what the next one is made from.
@@ -109,7 +116,7 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies, live, kpis, snapshot, statuses) = Default::default();
-        let public_url = OnceLock::new();
+        let (public_url, under_way, tasks) = Default::default();
         let shared = Shared {
             app,
             console_url,
@@ -122,6 +129,8 @@ impl Present {
             latencies,
             live,
             kpis,
+            under_way,
+            tasks,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -149,6 +158,16 @@ impl Present {
     /// What changed, for whoever listens.
     fn live(&self) -> &live::Live {
         &self.shared.live
+    }
+
+    /// Requests that are done once, while they are done.
+    fn under_way(&self) -> &idempotency::UnderWay {
+        &self.shared.under_way
+    }
+
+    /// Work that goes on though its client went away; to be joined when the server stops.
+    pub fn tasks(&self) -> &TaskSet {
+        &self.shared.tasks
     }
 
     /// Whether what a caller came in by still holds.

@@ -424,6 +424,7 @@ async fn serve_with(
         Some(public) => present.public_at(public),
         None => present,
     };
+    let unwatched = present.tasks().clone();
     let router = route::router(present);
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));
@@ -473,8 +474,10 @@ async fn serve_with(
     };
     notifier.stopping();
     stop.send_replace(true);
-    if let Err(error) = tasks.join_all(DRAIN).await {
-        tracing::warn!("{error}");
+    for tasks in [tasks, unwatched] {
+        if let Err(error) = tasks.join_all(DRAIN).await {
+            tracing::warn!("{error}");
+        }
     }
     drop(runtime_file);
     ended

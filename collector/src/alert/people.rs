@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::id::{Bucket, CheckId};
 use sitepulse_model::incident::machine::{Incident, Input, Refusal};
@@ -29,7 +30,7 @@ pub const POST_MORTEM_BYTES_MAX: usize = 256 << 10;
 const ENTRIES_MAX: u64 = 10_000;
 
 /// What somebody does to an incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "act")]
 pub enum Act {
     /// Takes it: the ladder pauses.

@@ -339,7 +339,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Failure {
         "not_found" => Exit::NotFound,
         "bad_checks" => Exit::Config,
         "bad_request" | "too_large" | "method_not_allowed" => Exit::Usage,
-        "unauthorized" | "forbidden" | "conflict" => Exit::Refused,
+        "unauthorized" | "forbidden" | "conflict" | "changed" | "key_reused" => Exit::Refused,
         "unavailable" => Exit::Unreachable,
         _ => Exit::Failure,
     };

@@ -17,6 +17,7 @@ use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
@@ -37,6 +38,7 @@ use crate::present::dto::{
     AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
     PlanView, RunView, SecretView, SlaView, TokenView,
 };
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::slices::in_slices;
@@ -84,10 +86,12 @@ pub(super) fn ask<T>(query: Ask<T>) -> Answer<T> {
 pub async fn checks(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
-) -> Answer<Json<Vec<Arc<CheckView>>>> {
-    let mut checks = present.snapshot().await?.checks.clone();
-    show_doors(&present, &caller, &mut checks).await?;
-    Ok(Json(checks))
+    list: List<Nothing>,
+) -> Answer<Listed<Arc<CheckView>>> {
+    let checks = present.snapshot().await?.checks.clone();
+    let mut checks = list.page.of_all(checks, |check| check.id.clone())?;
+    show_doors(&present, &caller, checks.items_mut()).await?;
+    Ok(checks)
 }
 
 /// `GET /api/v1/checks/{id}`
@@ -141,7 +145,7 @@ pub async fn heartbeat(State(present): State<Present>, Path(id): Path<String>) -
 }
 
 /// What a run-now is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunQuery {
     agent: Option<String>,
@@ -173,8 +177,8 @@ pub async fn run_now(present: &Present, id: &str, agent: Option<&str>) -> Answer
 }
 
 /// `GET /api/v1/secrets`
-pub async fn secrets(State(present): State<Present>) -> Json<Vec<SecretView>> {
-    Json(view::secrets(&present.app().book()))
+pub async fn secrets(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<SecretView>> {
+    list.page.of_all(view::secrets(&present.app().book()), |secret| secret.name.clone())
 }
 
 /// `GET /api/v1/secrets/{name}`
@@ -195,7 +199,7 @@ pub async fn set_secret(
 }
 
 /// What the removal of a secret is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveQuery {
     #[serde(default)]
@@ -213,8 +217,8 @@ pub async fn remove_secret(
 }
 
 /// `GET /api/v1/agents`
-pub async fn agents(State(present): State<Present>) -> Answer<Json<Vec<AgentView>>> {
-    Ok(Json(present.agents().await?))
+pub async fn agents(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<AgentView>> {
+    list.page.of_all(present.agents().await?, |agent| (agent.name.clone(), agent.enrolled.clone()))
 }
 
 /// `GET /api/v1/agents/{name}`
@@ -225,7 +229,7 @@ pub async fn agent(State(present): State<Present>, Path(name): Path<String>) -> 
 }
 
 /// What `/api/v1/sla` is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlaQuery {
     check: Option<String>,
@@ -237,17 +241,15 @@ pub struct SlaQuery {
 }
 
 /// `GET /api/v1/sla`
-pub async fn sla(State(present): State<Present>, query: Ask<SlaQuery>) -> Answer<Json<Vec<SlaView>>> {
-    let query = ask(query)?;
+pub async fn sla(State(present): State<Present>, list: List<SlaQuery>) -> Answer<Listed<SlaView>> {
+    let List { query, page } = list;
     let now = clock::now();
     let app = present.app().clone();
-    present
-        .beside(move || {
-            let terms = query.terms(&app, now)?;
-            figures(&app, &query, terms.as_ref(), now)
-        })
-        .await?
-        .map(Json)
+    let figures = present.beside(move || {
+        let terms = query.terms(&app, now)?;
+        figures(&app, &query, terms.as_ref(), now)
+    });
+    page.of_all(figures.await??, |figures| figures.check.clone())
 }
 
 impl SlaQuery {
@@ -371,7 +373,7 @@ fn figures(app: &App, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -
 }
 
 /// What `/api/v1/history` is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
     agent: Option<String>,
@@ -379,8 +381,8 @@ pub struct HistoryQuery {
 }
 
 /// `GET /api/v1/history`: oldest first.
-pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -> Answer<Json<Vec<EventView>>> {
-    let query = ask(query)?;
+pub async fn history(State(present): State<Present>, list: List<HistoryQuery>) -> Answer<Listed<EventView>> {
+    let List { query, page } = list;
     let book = present.app().book();
     if let Some(name) = &query.agent {
         agent_of(&book, name)?;
@@ -388,15 +390,17 @@ pub async fn history(State(present): State<Present>, query: Ask<HistoryQuery>) -
     if let Some(id) = &query.check {
         check_of(&book, id)?;
     }
-    Ok(Json(events(&book, &query)))
+    let key = |(at, event): &(UtcMicros, EventView)| (at.0, event.author.clone(), event.number, event.agent.clone());
+    Ok(page.of_all(events(&book, &query), key)?.map(|(_, event)| event))
 }
 
 /// What was done about an agent, oldest first.
 pub(super) fn events_of_agent(book: &Book, name: &str) -> Vec<EventView> {
-    events(book, &HistoryQuery { agent: Some(name.to_owned()), check: None })
+    let events = events(book, &HistoryQuery { agent: Some(name.to_owned()), check: None });
+    events.into_iter().map(|(_, event)| event).collect()
 }
 
-fn events(book: &Book, query: &HistoryQuery) -> Vec<EventView> {
+fn events(book: &Book, query: &HistoryQuery) -> Vec<(UtcMicros, EventView)> {
     let revocations = book.agents().filter_map(|agent| Some((agent.revoked_at?, view::revocation_view(agent)?)));
     let mut events: Vec<(UtcMicros, EventView)> = book
         .control()
@@ -407,7 +411,7 @@ fn events(book: &Book, query: &HistoryQuery) -> Vec<EventView> {
         .filter(|(_, view)| query.check.as_ref().is_none_or(|check| view.check.as_ref() == Some(check)))
         .collect();
     events.sort_by_key(|(at, _)| *at);
-    events.into_iter().map(|(_, view)| view).collect()
+    events
 }
 
 /// What is wrong in check files.
@@ -540,7 +544,7 @@ pub async fn api_token(State(present): State<Present>, request: Body<ApiTokenBod
 }
 
 /// What a sign-in link is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkQuery {
     /// Whether its session may change things: take and end incidents, ...

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::backtest::{Change, Episode, Knobs, REOPEN_US_DEFAULT, Totals};
@@ -32,7 +33,7 @@ const REOPEN_US_MAX: u64 = 86_400 * 1_000_000;
 static SEATS: Semaphore = Semaphore::const_new(2);
 
 /// What `/api/v1/backtest` is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BacktestQuery {
     /// The check.
@@ -75,7 +76,7 @@ impl BacktestQuery {
 }
 
 /// A back-test: what is, what would be, and what becomes of each incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BacktestView {
     /// What was replaced for the whole period.
     pub policy: PolicyView,
@@ -90,7 +91,7 @@ pub struct BacktestView {
 }
 
 /// What was replaced; `null` and empty: as it was.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyView {
     /// When enough agents are down.
     pub quorum: Option<String>,
@@ -107,7 +108,7 @@ pub struct PolicyView {
 }
 
 /// Incidents and pages, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TotalsView {
     /// Incidents under both policies.
     pub kept: usize,
@@ -126,7 +127,7 @@ pub struct TotalsView {
 }
 
 /// What becomes of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// `down`, `regional` or `degraded`.
     pub kind: String,
@@ -145,7 +146,7 @@ pub struct ChangeView {
 }
 
 /// An incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EpisodeView {
     /// The first failing result's slot, or the period's first instant.
     pub from: String,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::channel::Channel;
@@ -17,17 +18,17 @@ use sitepulse_notify::Sent;
 use crate::book::Book;
 use crate::outbox::Logged;
 use crate::present::Present;
-use crate::present::api::{Ask, ask};
 use crate::present::door::Caller;
-use crate::present::problem::{Answer, Code, Problem};
+use crate::present::list::{List, Listed, Nothing};
+use crate::present::problem::{Answer, Problem};
 
 /// How long a provider may take to answer a test.
 const TEST_DEADLINE: Duration = Duration::from_secs(15);
-/// How many attempts are told where nothing is asked, and at most.
-const DELIVERIES: (u32, u32) = (100, 1_000);
+/// How many attempts are told where nothing is asked.
+const DELIVERIES: usize = 100;
 
 /// A channel; never a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelView {
     /// Its id.
     pub id: String,
@@ -44,7 +45,7 @@ pub struct ChannelView {
 }
 
 /// An attempt to deliver a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryView {
     /// When it began.
     pub at: String,
@@ -65,23 +66,22 @@ pub struct DeliveryView {
 }
 
 /// What is asked of the delivery log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeliveriesQuery {
     channel: Option<String>,
-    limit: Option<u32>,
 }
 
 /// `GET /api/v1/channels`
-pub async fn channels(State(present): State<Present>) -> Answer<Json<Vec<ChannelView>>> {
-    let mut views = views(&present.app().book());
-    let ids = views.iter().map(|view| view.id.clone()).collect();
+pub async fn channels(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<ChannelView>> {
+    let mut views = list.page.of_all(views(&present.app().book()), |channel| channel.id.clone())?;
+    let ids = views.items_mut().iter().map(|view| view.id.clone()).collect();
     let last = present.app().last_deliveries(ids).await?;
     let mut last: BTreeMap<String, Logged> = last.into_iter().map(|line| (line.channel.clone(), line)).collect();
-    for view in &mut views {
+    for view in views.items_mut() {
         view.last = last.remove(&view.id).as_ref().map(delivery);
     }
-    Ok(Json(views))
+    Ok(views)
 }
 
 fn views(book: &Book) -> Vec<ChannelView> {
@@ -128,26 +128,21 @@ pub fn delivery(line: &Logged) -> DeliveryView {
 }
 
 /// `GET /api/v1/deliveries`: newest first. A channel that is no more has its log still.
-pub async fn deliveries(
-    State(present): State<Present>,
-    query: Ask<DeliveriesQuery>,
-) -> Answer<Json<Vec<DeliveryView>>> {
-    let DeliveriesQuery { channel, limit } = ask(query)?;
-    let limit = limit.unwrap_or(DELIVERIES.0);
-    if !(1..=DELIVERIES.1).contains(&limit) {
-        return Err(Problem::new(Code::BadRequest, format!("limit is {limit}: write 1 to {}", DELIVERIES.1)));
-    }
+pub async fn deliveries(State(present): State<Present>, list: List<DeliveriesQuery>) -> Answer<Listed<DeliveryView>> {
+    let List { query: DeliveriesQuery { channel }, page } = list;
+    let limit = page.limit_or(DELIVERIES);
     if let Some(id) = &channel
         && present.app().book().objects().channels.versions(id).is_empty()
     {
         return Err(Problem::not_found("channel", id));
     }
-    let lines = present.app().deliveries(channel, limit as usize).await?;
-    Ok(Json(lines.iter().map(delivery).collect()))
+    // One more tells whether there is another page.
+    let lines = present.app().deliveries_after(channel, page.cursor()?, limit + 1).await?;
+    Ok(page.of_more(lines, limit, Logged::key).map(|line| delivery(&line)))
 }
 
 /// A message that is tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RetriedView {
     /// Its key: `INCIDENT/STEP/CHANNEL`.
     pub key: String,

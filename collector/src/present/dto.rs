@@ -14,6 +14,7 @@ pub mod vitals;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::present::dto::amendments::AmendedView;
@@ -21,7 +22,7 @@ use crate::present::dto::policy::CountedView;
 use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
 /// A check's figures over a period, as `sla --json` prints them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlaView {
     /// The check's id.
     pub check: String,
@@ -50,7 +51,7 @@ pub struct SlaView {
 }
 
 /// Seconds of each verdict; they add up to the period clipped to the check's life.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SecondsView {
     /// Up.
     pub up: f64,
@@ -67,7 +68,7 @@ pub struct SecondsView {
 }
 
 /// Unknown seconds by cause.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UnknownView {
     /// The agent was not running.
     pub agent_stopped: f64,
@@ -96,7 +97,7 @@ impl UnknownView {
 }
 
 /// A suspension in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspensionView {
     /// First instant of running again; `null` for no end.
     pub until: Option<String>,
@@ -107,7 +108,7 @@ pub struct SuspensionView {
 }
 
 /// How long each phase of a run took, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PhasesView {
     /// Name resolution.
     pub dns: Option<f64>,
@@ -126,7 +127,7 @@ pub struct PhasesView {
 }
 
 /// How long each phase that happened took, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PhasesUsView {
     /// Name resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,7 +156,7 @@ pub struct PhasesUsView {
 pub type FactsView = serde_json::Map<String, serde_json::Value>;
 
 /// What one run found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultView {
     /// `up`, `degraded`, `down` or `unknown`.
     pub state: String,
@@ -180,7 +181,7 @@ pub struct ResultView {
 }
 
 /// What became of a run-now on one agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentRunView {
     /// The agent's name.
     pub agent: String,
@@ -195,7 +196,7 @@ pub struct AgentRunView {
 }
 
 /// A run-now: nothing of it is stored or counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunView {
     /// The check's id.
     pub check: String,
@@ -204,7 +205,7 @@ pub struct RunView {
 }
 
 /// A secret, without its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretView {
     /// Its name: checks say `secret:NAME`.
     pub name: String,
@@ -219,7 +220,7 @@ pub struct SecretView {
 }
 
 /// A heartbeat check's door, and what came through it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeartbeatView {
     /// The check's id.
     pub check: String,
@@ -238,7 +239,7 @@ pub struct HeartbeatView {
 }
 
 /// A job's call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PingView {
     /// Counts the check's pings.
     pub number: u64,
@@ -253,7 +254,7 @@ pub struct PingView {
 }
 
 /// One check as one agent sees it now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairView {
     /// The agent's name.
     pub agent: String,
@@ -298,7 +299,7 @@ pub struct PairView {
 }
 
 /// A check with its verdict now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckView {
     /// The id.
     pub id: String,
@@ -369,7 +370,7 @@ impl PairView {
 }
 
 /// Where the scheduled runs went: `scheduled = stored + missed + dropped + unaccounted`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ConservationView {
     /// Runs due from the first to the last record.
     pub scheduled: u64,
@@ -387,7 +388,7 @@ pub struct ConservationView {
 }
 
 /// Missed runs by cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MissedView {
     /// The agent was not running.
     pub agent_stopped: u64,
@@ -423,7 +424,7 @@ impl MissedView {
 }
 
 /// Conservation of one check on one agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairConservationView {
     /// The check's id.
     pub check: String,
@@ -433,7 +434,7 @@ pub struct PairConservationView {
 }
 
 /// An agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentView {
     /// Its name.
     pub name: String,
@@ -480,7 +481,7 @@ pub struct AgentView {
 }
 
 /// A control event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// When it was given.
     pub at: String,
@@ -505,7 +506,7 @@ pub struct EventView {
 }
 
 /// A check file, for `apply`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileBody {
     /// Its name in errors.
@@ -515,7 +516,7 @@ pub struct FileBody {
 }
 
 /// Asks for `apply`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyBody {
     /// The check files, taken together.
@@ -529,7 +530,7 @@ pub struct ApplyBody {
 }
 
 /// What `apply` does, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanView {
     /// Whether it was only asked for.
     pub dry_run: bool,
@@ -544,7 +545,7 @@ pub struct PlanView {
 }
 
 /// What happens to one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanItemView {
     /// The check's id.
     pub check: String,
@@ -555,7 +556,7 @@ pub struct PlanItemView {
 }
 
 /// What happens to one object beside the checks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanObjectView {
     /// `policy`, `slo` or `maintenance`.
     pub kind: String,
@@ -568,7 +569,7 @@ pub struct PlanObjectView {
 }
 
 /// A field that changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldView {
     /// The key.
     pub field: String,
@@ -579,7 +580,7 @@ pub struct FieldView {
 }
 
 /// Asks for a join token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinTokenBody {
     /// The region of the agent that will join.
@@ -589,7 +590,7 @@ pub struct JoinTokenBody {
 }
 
 /// Asks for an API token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenBody {
     /// How long it is good for.
@@ -597,7 +598,7 @@ pub struct ApiTokenBody {
 }
 
 /// A new token or link. The secret is told this once and stored hashed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenView {
     /// The token.
     pub token: String,
@@ -608,7 +609,7 @@ pub struct TokenView {
 }
 
 /// A one-time sign-in link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {
     /// The link.
     pub url: String,
@@ -617,7 +618,7 @@ pub struct LinkView {
 }
 
 /// Asks for a suspension, a resume or a weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ControlBody {
     /// The agent, if the change is about one.
@@ -640,7 +641,7 @@ pub struct ControlBody {
 }
 
 /// A problem, as `application/problem+json` (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemView {
     /// The HTTP status.
     pub status: u16,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::explain::Evidence;
@@ -32,7 +33,7 @@ const ROOM: usize = 100_000;
 static SEATS: Semaphore = Semaphore::const_new(2);
 
 /// A figure and what it is made of. The intervals are contiguous within each life of the check, and their seconds add up to those of `figures`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainView {
     /// The figures of the period.
     pub figures: SlaView,
@@ -44,7 +45,7 @@ pub struct ExplainView {
 }
 
 /// Time in which nothing changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IntervalView {
     /// First instant.
     pub from: String,
@@ -70,7 +71,7 @@ pub struct IntervalView {
 }
 
 /// What an agent was in an interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VoteView {
     /// Its name.
     pub agent: String,
@@ -89,7 +90,7 @@ pub struct VoteView {
 }
 
 /// Records that say the same, one after the other. With check and agent, a slot names its record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceView {
     /// A result's state, or `missed`.
     pub state: String,

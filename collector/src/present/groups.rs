@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::{CheckNo, Group};
@@ -17,7 +18,7 @@ use crate::present::problem::{Answer, Code, Problem};
 use crate::present::slices::in_slices;
 
 /// What is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupsQuery {
     group: Option<String>,
@@ -29,7 +30,7 @@ pub struct GroupsQuery {
 }
 
 /// Figures of groups over a period.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupsView {
     /// First instant.
     pub from: String,
@@ -44,7 +45,7 @@ pub struct GroupsView {
 }
 
 /// Means over several checks, weighted by check weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TogetherView {
     /// The group; `null` of the whole.
     pub group: Option<String>,

@@ -26,8 +26,6 @@ use crate::store::outbox;
 pub const PERIOD_DEFAULT_US: i64 = 30 * 86_400 * 1_000_000;
 /// Most incidents of a list.
 pub const LIST_MAX: usize = 10_000;
-/// How many a list has at most where nothing is said.
-pub const LIST_DEFAULT: usize = 1_000;
 
 /// How many steps that are passed by are looked beyond.
 const STEPS_AHEAD_MAX: usize = LEVELS_MAX * 2;
@@ -47,6 +45,25 @@ pub async fn list(present: &Present, asked: Asked, now: UtcMicros) -> Answer<Vec
     let found = present.app().read_store(move |tables| stored::list(tables, &asked)).await?;
     let book = present.app().book();
     Ok(found.iter().map(|standing| incident_view(&book, standing, now)).collect())
+}
+
+/// A page of incidents, the newest first, each with its place in the list; `after` is the place that the page before ended with.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn page(
+    present: &Present,
+    asked: Asked,
+    after: Option<(i64, String)>,
+    now: UtcMicros,
+) -> Answer<Vec<((i64, String), IncidentView)>> {
+    let after = after.map(|(suspected, id)| (UtcMicros(suspected), IncidentId(id)));
+    let found = present.app().read_store(move |tables| stored::page(tables, &asked, after.as_ref())).await?;
+    let book = present.app().book();
+    let view = |standing: &Standing| {
+        ((standing.incident.life.suspected_at.0, standing.incident.id.0.clone()), incident_view(&book, standing, now))
+    };
+    Ok(found.iter().map(view).collect())
 }
 
 /// An incident with all that belongs to it; `None` where there is none of that id.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::Frame;
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::dto::{AgentView, CheckView};
 use crate::present::http::stopped;
+use crate::present::openapi::signature::{Gives, Operation};
 use crate::present::view::Snapshot;
 
 /// Least time between two looks of a stream.
@@ -194,7 +195,7 @@ pub async fn events(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-) -> Response {
+) -> EventStream {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let listener = Listener {
         ticks: present.app().subscribe(),
@@ -206,7 +207,22 @@ pub async fn events(
         told: clock::monotonic().0,
     };
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    (headers, Body::new(Events { next: Some(Box::pin(listen(listener))) })).into_response()
+    EventStream((headers, Body::new(Events { next: Some(Box::pin(listen(listener))) })).into_response())
+}
+
+/// The stream as an answer.
+pub struct EventStream(Response);
+
+impl IntoResponse for EventStream {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Gives for EventStream {
+    fn tell(operation: &mut Operation<'_>) {
+        operation.answer(200, "Events, as they come.", Some(("text/event-stream", json!({"type": "string"}))));
+    }
 }
 
 impl Present {

@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::incident::Severity;
@@ -25,6 +27,8 @@ use crate::present::dto::oncall::{
     ByView, CalendarView, EscalationView, FeedBody, FeedView, LevelView, OnCallView, OverrideBody, OverrideView,
     ReachView, ScheduleView, ShiftView, TargetView, UserName, UserView,
 };
+use crate::present::list::{List, Listed, Nothing};
+use crate::present::openapi::signature::{Gives, Operation};
 use crate::present::problem::{Answer, Code, Problem};
 
 const DAY_US: i64 = 86_400 * 1_000_000;
@@ -40,7 +44,7 @@ const FEED_US: (i64, i64) = (31 * DAY_US, 184 * DAY_US);
 const WHOLE_US: i64 = 800 * DAY_US;
 
 /// What is asked of `/api/v1/oncall`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnCallQuery {
     schedule: Option<String>,
@@ -48,7 +52,7 @@ pub struct OnCallQuery {
 }
 
 /// What is asked of a calendar.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CalendarQuery {
     from: Option<String>,
@@ -56,7 +60,7 @@ pub struct CalendarQuery {
 }
 
 /// What a feed's address holds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeedQuery {
     token: String,
@@ -64,33 +68,37 @@ pub struct FeedQuery {
 }
 
 /// What is asked of escalation policies.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EscalationQuery {
     severity: Option<String>,
 }
 
 /// `GET /api/v1/oncall`
-pub async fn oncall(State(present): State<Present>, query: Ask<OnCallQuery>) -> Answer<Json<Vec<OnCallView>>> {
-    let query = ask(query)?;
+pub async fn oncall(State(present): State<Present>, list: List<OnCallQuery>) -> Answer<Listed<OnCallView>> {
+    let List { query, page } = list;
     let now = clock::now();
-    let asked = move |book: &Book| match &query.schedule {
-        Some(id) => on_call(book, schedule_of(book, id)?, query.at.as_deref(), now).map(|view| vec![view]),
-        None => {
-            let all = book.objects().schedules.living();
-            all.map(|(_, revised)| on_call(book, revised, query.at.as_deref(), now)).collect()
+    let asked = move |book: &Book| -> Answer<Vec<OnCallView>> {
+        match &query.schedule {
+            Some(id) => on_call(book, schedule_of(book, id)?, query.at.as_deref(), now).map(|view| vec![view]),
+            None => {
+                let all = book.objects().schedules.living();
+                all.map(|(_, revised)| on_call(book, revised, query.at.as_deref(), now)).collect()
+            }
         }
     };
-    present.read(asked).await?.map(Json)
+    page.of_all(present.read(asked).await??, |one| one.schedule.clone())
 }
 
 /// `GET /api/v1/schedules`
-pub async fn schedules(State(present): State<Present>) -> Answer<Json<Vec<ScheduleView>>> {
+pub async fn schedules(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<ScheduleView>> {
     let now = clock::now();
     let all = move |book: &Book| {
-        book.objects().schedules.living().map(|(_, revised)| schedule_view(book, revised, now)).collect()
+        let living = book.objects().schedules.living();
+        living.map(|(id, revised)| (id.to_owned(), schedule_view(book, revised, now))).collect()
     };
-    present.read(all).await.map(Json)
+    let schedules: Vec<_> = present.read(all).await?;
+    Ok(list.page.of_all(schedules, |(id, _)| id.clone())?.map(|(_, schedule)| schedule))
 }
 
 /// `GET /api/v1/schedules/{id}`
@@ -123,11 +131,16 @@ pub async fn calendar(
 }
 
 /// `GET /api/v1/schedules/{id}/overrides`
-pub async fn overrides(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<Vec<OverrideView>>> {
+pub async fn overrides(
+    State(present): State<Present>,
+    Path(id): Path<String>,
+    list: List<Nothing>,
+) -> Answer<Listed<OverrideView>> {
     let now = clock::now();
     let book = present.app().book();
     schedule_of(&book, &id)?;
-    Ok(Json(book.duty().overrides(&id).iter().map(|one| override_view(&book, one, now)).collect()))
+    let all = book.duty().overrides(&id).iter().map(|one| override_view(&book, one, now)).collect();
+    list.page.of_all(all, |one| one.number)
 }
 
 /// `POST /api/v1/schedules/{id}/overrides`
@@ -179,7 +192,7 @@ pub async fn feed_address(
 }
 
 /// `GET /api/v1/schedules/{id}/calendar.ics`: the token is what its reader shows.
-pub async fn feed(State(present): State<Present>, Path(id): Path<String>, query: Ask<FeedQuery>) -> Answer<Response> {
+pub async fn feed(State(present): State<Present>, Path(id): Path<String>, query: Ask<FeedQuery>) -> Answer<Calendar> {
     let FeedQuery { token, user } = ask(query)?;
     let now = clock::now();
     let asked = move |book: &Book| {
@@ -191,12 +204,26 @@ pub async fn feed(State(present): State<Present>, Path(id): Path<String>, query:
         Ok(ics(book, schedule, user.as_deref(), now))
     };
     let text: Answer<String> = present.read(asked).await?;
-    let kind = HeaderValue::from_static("text/calendar; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, kind)], text?).into_response())
+    text.map(Calendar)
+}
+
+/// A calendar for other programs (iCalendar, RFC 5545).
+pub struct Calendar(String);
+
+impl IntoResponse for Calendar {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, HeaderValue::from_static("text/calendar; charset=utf-8"))], self.0).into_response()
+    }
+}
+
+impl Gives for Calendar {
+    fn tell(operation: &mut Operation<'_>) {
+        operation.answer(200, "The calendar.", Some(("text/calendar", json!({"type": "string"}))));
+    }
 }
 
 /// `GET /api/v1/users`
-pub async fn users(State(present): State<Present>) -> Answer<Json<Vec<UserView>>> {
+pub async fn users(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<UserView>> {
     let now = clock::now();
     let all = move |book: &Book| {
         let objects = book.objects();
@@ -204,21 +231,22 @@ pub async fn users(State(present): State<Present>) -> Answer<Json<Vec<UserView>>
             objects.schedules.living().map(|(id, _)| (id, book.on_call(id, now).map(|one| one.user))).collect();
         objects.users.living().map(|(_, revised)| user_view(book, &revised.body, &duty, now)).collect()
     };
-    present.read(all).await.map(Json)
+    list.page.of_all(present.read(all).await?, |user: &UserView| user.id.clone())
 }
 
 /// `GET /api/v1/escalations`
 pub async fn escalations(
     State(present): State<Present>,
-    query: Ask<EscalationQuery>,
-) -> Answer<Json<Vec<EscalationView>>> {
-    let severity = severity_of(ask(query)?)?;
+    list: List<EscalationQuery>,
+) -> Answer<Listed<EscalationView>> {
+    let List { query, page } = list;
+    let severity = severity_of(query)?;
     let now = clock::now();
     let all = move |book: &Book| {
         let living = book.objects().escalations.living();
         living.map(|(_, revised)| escalation_view(book, revised, severity, now)).collect()
     };
-    present.read(all).await.map(Json)
+    page.of_all(present.read(all).await?, |policy: &EscalationView| policy.id.clone())
 }
 
 /// `GET /api/v1/escalations/{id}`

@@ -1,6 +1,5 @@
 //! Figures under an accounting policy: `?policy=contract` of figures and explanations, and `GET /api/v1/policies`.
 
-use axum::Json;
 use axum::extract::State;
 use sitepulse_daemon::instant;
 use sitepulse_model::accounting::{AccountingPolicy, BUILT_IN, Reckoning};
@@ -16,6 +15,7 @@ use crate::present::dto::SlaView;
 use crate::present::dto::policy::{
     CountedSecondsView, CountedView, IntervalCountedView, PolicyVersionView, PolicyView, TermView,
 };
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Code, Problem};
 
 impl From<PolicyAskedError> for Problem {
@@ -29,8 +29,8 @@ impl From<PolicyAskedError> for Problem {
 }
 
 /// `GET /api/v1/policies`
-pub async fn policies(State(present): State<Present>) -> Json<Vec<PolicyView>> {
-    Json(policy_views(&present.app().book()))
+pub async fn policies(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<PolicyView>> {
+    list.page.of_all(policy_views(&present.app().book()), |policy| (!policy.built_in, policy.id.clone()))
 }
 
 /// All accounting policies, the built-in one first.

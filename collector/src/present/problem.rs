@@ -23,6 +23,10 @@ pub enum Code {
     MethodNotAllowed,
     /// Something else is in its way.
     Conflict,
+    /// What is to be changed is no more what its author saw.
+    Changed,
+    /// An idempotency key stands for another request.
+    KeyReused,
     /// The body is too long.
     TooLarge,
     /// Asked too often.
@@ -46,6 +50,10 @@ impl Code {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
             }
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "something is in the way"),
+            Self::Changed => (StatusCode::PRECONDITION_FAILED, "changed", "it changed meanwhile"),
+            Self::KeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "key_reused", "the idempotency key stands for another request")
+            }
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many", "asked too often"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too long"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "not possible now"),

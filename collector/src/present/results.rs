@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
@@ -14,19 +14,19 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::{Book, Check};
 use crate::present::Present;
-use crate::present::api::{Ask, agent_of, ask, check_of, instant_of};
+use crate::present::api::{agent_of, check_of, instant_of};
 use crate::present::dto::ResultView;
+use crate::present::list::{List, Paged};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::result_view;
 use crate::store::records::{self, Gone, Kept, ReadBack};
 use crate::store::{StoreError, Tables, rows};
 
-/// Records of one page when nothing is said, and at most.
+/// Records of one page when nothing is said.
 const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 1000;
 
 /// The records of a check that speak of a period, by slot.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultsView {
     /// The check's id.
     pub check: String,
@@ -48,7 +48,7 @@ pub struct ResultsView {
 }
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordView {
     /// `agent@slot`; two records of one slot, as after a clock's leap back, share it and differ in `incarnation` and `seq`.
     pub id: String,
@@ -85,7 +85,7 @@ pub struct RecordView {
 }
 
 /// Records of one agent that went with their age.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GoneView {
     /// The agent's name.
     pub agent: String,
@@ -96,7 +96,7 @@ pub struct GoneView {
 }
 
 /// Records that cannot be read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DamagedView {
     /// The agent's name.
     pub agent: String,
@@ -111,7 +111,7 @@ pub struct DamagedView {
 }
 
 /// Records that cannot be read, of no known check and slot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadableView {
     /// The agent's name; absent where that is lost too.
     pub agent: Option<String>,
@@ -122,14 +122,13 @@ pub struct UnreadableView {
 }
 
 /// What `/api/v1/results` is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResultsQuery {
     check: Option<String>,
     agent: Option<String>,
     from: Option<String>,
     to: Option<String>,
-    limit: Option<usize>,
     after: Option<String>,
 }
 
@@ -213,18 +212,22 @@ impl Question {
 }
 
 /// `GET /api/v1/results?check=...`
-pub async fn results(State(present): State<Present>, query: Ask<ResultsQuery>) -> Answer<Json<ResultsView>> {
-    let query = ask(query)?;
+pub async fn results(State(present): State<Present>, list: List<ResultsQuery>) -> Answer<Paged<ResultsView>> {
+    let List { query, page: asked } = list;
+    let limit = asked.limit_or(LIMIT_DEFAULT);
+    let query = ResultsQuery { after: asked.cursor()?.or(query.after), ..query };
     let now = clock::now();
-    let question = question(&present.app().book(), &query, now)?;
+    let question = question(&present.app().book(), &query, limit, now)?;
     let (check, period) = (question.check, question.period);
     let page = present.app().read_store(move |tables| question.read(tables)).await?;
     let book = present.app().book();
     let check = book.check(check).ok_or_else(|| Problem::new(Code::Internal, "the check is gone"))?;
-    Ok(Json(view(&book, check, period, &page)))
+    let found = view(&book, check, period, &page);
+    let next = found.next.clone();
+    Ok(asked.around(found, limit, next.as_ref()))
 }
 
-fn question(book: &Book, query: &ResultsQuery, now: UtcMicros) -> Answer<Question> {
+fn question(book: &Book, query: &ResultsQuery, limit: usize, now: UtcMicros) -> Answer<Question> {
     let bad = |text: String| Problem::new(Code::BadRequest, text);
     let id = query.check.as_ref().ok_or_else(|| bad("name the check: `check=ID`".into()))?;
     let check = check_of(book, id)?;
@@ -232,10 +235,6 @@ fn question(book: &Book, query: &ResultsQuery, now: UtcMicros) -> Answer<Questio
     let (from, to) = (at(&query.from)?, at(&query.to)?);
     if from.is_some_and(|from| from >= to.unwrap_or(now).min(now)) {
         return Err(bad("the period is empty: `from` must lie before `to`, and before now".into()));
-    }
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(bad(format!("limit={limit}: ask for 1 to {LIMIT_MAX} records at a time")));
     }
     let after = query.after.as_deref().map(|text| {
         cursor_of(text).ok_or_else(|| bad(format!("after={text:?}: take it from `next` of the page before")))

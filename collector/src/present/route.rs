@@ -12,10 +12,11 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
+use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, acknowledge, api, backtest, channels, console, explain, groups, health, live, metrics, oncall, ping,
-    policy, results, sla_report, status, weight, windows,
+    Present, acknowledge, api, backtest, channels, console, etag, explain, groups, health, idempotency, live, metrics,
+    oncall, openapi, ping, policy, results, sla_report, status, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -39,15 +40,20 @@ pub struct Route {
     pub scope: Scope,
     /// Longest body, in bytes.
     pub body_max: usize,
+    /// Of the API's: what it takes and gives, as its handler's signature tells.
+    pub tell: Option<Tell>,
     handler: MethodRouter<Present>,
 }
+
+/// Tells an operation.
+pub type Tell = fn(&mut Operation<'_>);
 
 fn read<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
 where
     H: Handler<T, Present>,
     T: 'static,
 {
-    Route { method: "GET", path, scope, body_max: 0, handler: get(handler) }
+    Route { method: "GET", path, scope, body_max: 0, tell: None, handler: get(handler) }
 }
 
 fn change<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
@@ -55,7 +61,7 @@ where
     H: Handler<T, Present>,
     T: 'static,
 {
-    Route { method: "POST", path, scope, body_max: BODY_BYTES_MAX, handler: post(handler) }
+    Route { method: "POST", path, scope, body_max: BODY_BYTES_MAX, tell: None, handler: post(handler) }
 }
 
 fn set<H, T>(path: &'static str, scope: Scope, body_max: usize, handler: H) -> Route
@@ -63,7 +69,7 @@ where
     H: Handler<T, Present>,
     T: 'static,
 {
-    Route { method: "PUT", path, scope, body_max, handler: put(handler) }
+    Route { method: "PUT", path, scope, body_max, tell: None, handler: put(handler) }
 }
 
 fn remove<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
@@ -71,7 +77,43 @@ where
     H: Handler<T, Present>,
     T: 'static,
 {
-    Route { method: "DELETE", path, scope, body_max: 0, handler: delete(handler) }
+    Route { method: "DELETE", path, scope, body_max: 0, tell: None, handler: delete(handler) }
+}
+
+/// [`read`] of the API: its handler's signature tells what it takes and gives.
+fn api_read<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
+where
+    H: Handler<T, Present> + Documented<T>,
+    T: 'static,
+{
+    Route { tell: Some(H::tell), ..read(path, scope, handler) }
+}
+
+/// [`change`] of the API: its handler's signature tells what it takes and gives.
+fn api_change<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
+where
+    H: Handler<T, Present> + Documented<T>,
+    T: 'static,
+{
+    Route { tell: Some(H::tell), ..change(path, scope, handler) }
+}
+
+/// [`set`] of the API: its handler's signature tells what it takes and gives.
+fn api_set<H, T>(path: &'static str, scope: Scope, body_max: usize, handler: H) -> Route
+where
+    H: Handler<T, Present> + Documented<T>,
+    T: 'static,
+{
+    Route { tell: Some(H::tell), ..set(path, scope, body_max, handler) }
+}
+
+/// [`remove`] of the API: its handler's signature tells what it takes and gives.
+fn api_remove<H, T>(path: &'static str, scope: Scope, handler: H) -> Route
+where
+    H: Handler<T, Present> + Documented<T>,
+    T: 'static,
+{
+    Route { tell: Some(H::tell), ..remove(path, scope, handler) }
 }
 
 /// Every route of the collector.
@@ -82,7 +124,7 @@ pub fn routes() -> Vec<Route> {
         read("/metrics", Scope::Machine, metrics::metrics),
         read("/", Scope::Read, console::page),
         read("/events", Scope::Read, live::events),
-        read("/api/v1/events", Scope::Read, live::events),
+        api_read("/api/v1/events", Scope::Read, live::events),
         change("/appearance", Scope::Public, console::appearance),
         read("/sign-in", Scope::Public, console::sign_in),
         change("/sign-out", Scope::Read, console::sign_out),
@@ -138,70 +180,71 @@ pub fn routes() -> Vec<Route> {
         read("/status/{id}/badge/{item}", Scope::Public, status::badge),
         read("/oembed", Scope::Public, status::oembed),
         read("/assets/status.css", Scope::Public, status::css),
-        read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),
-        read("/api/v1/status-pages/{id}", Scope::Read, api::status_pages::status_page),
-        read("/api/v1/checks", Scope::Read, api::checks),
-        read("/api/v1/checks/{id}", Scope::Read, api::check),
-        read("/api/v1/checks/{id}/heartbeat", Scope::Admin, api::heartbeat),
-        read("/api/v1/checks/{id}/latency", Scope::Read, api::latency::latency),
-        read("/api/v1/checks/{id}/vitals", Scope::Read, api::vitals::vitals),
-        read("/api/v1/checks/{id}/screenshots/{agent}/{slot}", Scope::Read, api::vitals::screenshot),
-        change("/api/v1/checks/{id}/run", Scope::Read, api::run),
-        read("/api/v1/secrets", Scope::Admin, api::secrets),
-        read("/api/v1/secrets/{name}", Scope::Admin, api::secret),
-        set("/api/v1/secrets/{name}", Scope::Admin, SECRET_BODY_BYTES_MAX, api::set_secret),
-        remove("/api/v1/secrets/{name}", Scope::Admin, api::remove_secret),
-        read("/api/v1/agents", Scope::Read, api::agents),
-        read("/api/v1/agents/{name}", Scope::Read, api::agent),
-        read("/api/v1/sla", Scope::Read, api::sla),
-        read("/api/v1/policies", Scope::Read, policy::policies),
-        read("/api/v1/sla-reports", Scope::Read, sla_report::list),
-        change("/api/v1/sla-reports", Scope::Edit, sla_report::store),
-        read("/api/v1/sla-reports/{name}", Scope::Read, sla_report::one),
-        read("/api/v1/sla-reports/{name}/verify", Scope::Read, sla_report::verify),
-        read("/api/v1/sla/groups", Scope::Read, groups::groups),
-        read("/api/v1/channels", Scope::Read, channels::channels),
-        change("/api/v1/channels/{id}/test", Scope::Respond, channels::test),
-        read("/api/v1/deliveries", Scope::Read, channels::deliveries),
-        change("/api/v1/deliveries/{incident}/{step}/{channel}/retry", Scope::Respond, channels::retry),
-        read("/api/v1/windows", Scope::Read, windows::windows),
-        read("/api/v1/explain", Scope::Read, explain::explain),
-        read("/api/v1/results", Scope::Read, results::results),
-        read("/api/v1/incidents", Scope::Read, api::incidents::incidents),
-        read("/api/v1/incidents/summary", Scope::Read, api::incidents::summary),
-        read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
-        change("/api/v1/incidents", Scope::Respond, api::incidents::open),
-        change("/api/v1/incidents/{id}/acts", Scope::Respond, api::incidents::act),
-        read("/api/v1/silences", Scope::Read, api::silences::silences),
-        change("/api/v1/silences", Scope::Respond, api::silences::silence),
-        remove("/api/v1/silences/{id}", Scope::Respond, api::silences::unsilence),
-        read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
-        read("/api/v1/slos", Scope::Read, api::slo::slos),
-        read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
-        read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
-        read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
-        read("/api/v1/backtest", Scope::Read, backtest::backtest),
-        read("/api/v1/history", Scope::Read, api::history),
-        read("/api/v1/oncall", Scope::Read, oncall::oncall),
-        read("/api/v1/schedules", Scope::Read, oncall::schedules),
-        read("/api/v1/schedules/{id}", Scope::Read, oncall::schedule),
-        read("/api/v1/schedules/{id}/calendar", Scope::Read, oncall::calendar),
+        api_read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),
+        api_read("/api/v1/status-pages/{id}", Scope::Read, api::status_pages::status_page),
+        api_read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
+        api_read(openapi::PATH, Scope::Public, openapi::openapi),
+        api_read("/api/v1/checks", Scope::Read, api::checks),
+        api_read("/api/v1/checks/{id}", Scope::Read, api::check),
+        api_read("/api/v1/checks/{id}/heartbeat", Scope::Admin, api::heartbeat),
+        api_read("/api/v1/checks/{id}/latency", Scope::Read, api::latency::latency),
+        api_read("/api/v1/checks/{id}/vitals", Scope::Read, api::vitals::vitals),
+        api_read("/api/v1/checks/{id}/screenshots/{agent}/{slot}", Scope::Read, api::vitals::screenshot),
+        api_change("/api/v1/checks/{id}/run", Scope::Read, api::run),
+        api_read("/api/v1/secrets", Scope::Admin, api::secrets),
+        api_read("/api/v1/secrets/{name}", Scope::Admin, api::secret),
+        api_set("/api/v1/secrets/{name}", Scope::Admin, SECRET_BODY_BYTES_MAX, api::set_secret),
+        api_remove("/api/v1/secrets/{name}", Scope::Admin, api::remove_secret),
+        api_read("/api/v1/agents", Scope::Read, api::agents),
+        api_read("/api/v1/agents/{name}", Scope::Read, api::agent),
+        api_read("/api/v1/sla", Scope::Read, api::sla),
+        api_read("/api/v1/policies", Scope::Read, policy::policies),
+        api_read("/api/v1/sla-reports", Scope::Read, sla_report::list),
+        api_change("/api/v1/sla-reports", Scope::Edit, sla_report::store),
+        api_read("/api/v1/sla-reports/{name}", Scope::Read, sla_report::one),
+        api_read("/api/v1/sla-reports/{name}/verify", Scope::Read, sla_report::verify),
+        api_read("/api/v1/sla/groups", Scope::Read, groups::groups),
+        api_read("/api/v1/channels", Scope::Read, channels::channels),
+        api_change("/api/v1/channels/{id}/test", Scope::Respond, channels::test),
+        api_read("/api/v1/deliveries", Scope::Read, channels::deliveries),
+        api_change("/api/v1/deliveries/{incident}/{step}/{channel}/retry", Scope::Respond, channels::retry),
+        api_read("/api/v1/windows", Scope::Read, windows::windows),
+        api_read("/api/v1/explain", Scope::Read, explain::explain),
+        api_read("/api/v1/results", Scope::Read, results::results),
+        api_read("/api/v1/incidents", Scope::Read, api::incidents::incidents),
+        api_read("/api/v1/incidents/summary", Scope::Read, api::incidents::summary),
+        api_read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
+        api_change("/api/v1/incidents", Scope::Respond, api::incidents::open),
+        api_change("/api/v1/incidents/{id}/acts", Scope::Respond, api::incidents::act),
+        api_read("/api/v1/silences", Scope::Read, api::silences::silences),
+        api_change("/api/v1/silences", Scope::Respond, api::silences::silence),
+        api_remove("/api/v1/silences/{id}", Scope::Respond, api::silences::unsilence),
+        api_read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
+        api_read("/api/v1/slos", Scope::Read, api::slo::slos),
+        api_read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
+        api_read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
+        api_read("/api/v1/backtest", Scope::Read, backtest::backtest),
+        api_read("/api/v1/history", Scope::Read, api::history),
+        api_read("/api/v1/oncall", Scope::Read, oncall::oncall),
+        api_read("/api/v1/schedules", Scope::Read, oncall::schedules),
+        api_read("/api/v1/schedules/{id}", Scope::Read, oncall::schedule),
+        api_read("/api/v1/schedules/{id}/calendar", Scope::Read, oncall::calendar),
         // A calendar's token is what its reader shows.
-        read("/api/v1/schedules/{id}/calendar.ics", Scope::Public, oncall::feed),
-        change("/api/v1/schedules/{id}/feed", Scope::Edit, oncall::feed_address),
-        read("/api/v1/schedules/{id}/overrides", Scope::Read, oncall::overrides),
-        change("/api/v1/schedules/{id}/overrides", Scope::Respond, oncall::give_override),
-        remove("/api/v1/schedules/{id}/overrides/{number}", Scope::Respond, oncall::end_override),
-        read("/api/v1/users", Scope::Read, oncall::users),
-        read("/api/v1/escalations", Scope::Read, oncall::escalations),
-        read("/api/v1/escalations/{id}", Scope::Read, oncall::escalation),
-        Route { body_max: APPLY_BYTES_MAX, ..change("/api/v1/apply", Scope::Edit, api::apply) },
-        Route { body_max: IMPORT_BYTES_MAX, ..change("/api/v1/import", Scope::Admin, api::exchange::import) },
-        change("/api/v1/control", Scope::Edit, api::control),
-        change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
-        change("/api/v1/join-tokens", Scope::Admin, api::join_token),
-        change("/api/v1/api-tokens", Scope::Admin, api::api_token),
-        change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
+        api_read("/api/v1/schedules/{id}/calendar.ics", Scope::Public, oncall::feed),
+        api_change("/api/v1/schedules/{id}/feed", Scope::Edit, oncall::feed_address),
+        api_read("/api/v1/schedules/{id}/overrides", Scope::Read, oncall::overrides),
+        api_change("/api/v1/schedules/{id}/overrides", Scope::Respond, oncall::give_override),
+        api_remove("/api/v1/schedules/{id}/overrides/{number}", Scope::Respond, oncall::end_override),
+        api_read("/api/v1/users", Scope::Read, oncall::users),
+        api_read("/api/v1/escalations", Scope::Read, oncall::escalations),
+        api_read("/api/v1/escalations/{id}", Scope::Read, oncall::escalation),
+        Route { body_max: APPLY_BYTES_MAX, ..api_change("/api/v1/apply", Scope::Edit, api::apply) },
+        Route { body_max: IMPORT_BYTES_MAX, ..api_change("/api/v1/import", Scope::Admin, api::exchange::import) },
+        api_change("/api/v1/control", Scope::Edit, api::control),
+        api_change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
+        api_change("/api/v1/join-tokens", Scope::Admin, api::join_token),
+        api_change("/api/v1/api-tokens", Scope::Admin, api::api_token),
+        api_change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
     ]
 }
 
@@ -211,7 +254,15 @@ pub fn router(present: Present) -> Router {
     for route in routes() {
         let guard = middleware::from_fn_with_state((present.clone(), route.scope), guard);
         let limit = DefaultBodyLimit::max(route.body_max);
-        router = router.route(route.path, route.handler.route_layer(limit).route_layer(guard));
+        let mut handler = route.handler.route_layer(limit);
+        // Of the API: answers have tags, and changes may be sent twice.
+        if route.tell.is_some() && route.method == "GET" {
+            handler = handler.route_layer(middleware::from_fn(etag::tagged));
+        } else if route.tell.is_some() && route.method == "POST" {
+            let state = (present.clone(), route.body_max);
+            handler = handler.route_layer(middleware::from_fn_with_state(state, idempotency::once));
+        }
+        router = router.route(route.path, handler.route_layer(guard));
     }
     router
         .fallback(|| async { Problem::new(Code::NotFound, "there is no such path: docs/api.md lists them") })

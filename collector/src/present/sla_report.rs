@@ -1,5 +1,7 @@
 //! `/api/v1/sla-reports`: figures that are stored with all that is needed to make them again, and made again.
 
+use std::cmp::Reverse;
+
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use sitepulse_daemon::{clock, instant};
@@ -13,6 +15,7 @@ use crate::present::door::Caller;
 use crate::present::dto::policy::{
     DigestsView, ReportedCheckView, ReportedView, SlaReportBody, SlaReportView, SlaVerificationView, VerifiedCheckView,
 };
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::policy::{seconds, seconds_view, term_view, terms_of};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::sla_report::{Change, SlaReport, Verified, find};
@@ -53,8 +56,10 @@ pub async fn store(
 }
 
 /// `GET /api/v1/sla-reports`: the newest first.
-pub async fn list(State(present): State<Present>) -> Answer<Json<Vec<SlaReportView>>> {
-    Ok(Json(present.app().sla_reports().await?.iter().map(report_view).collect()))
+pub async fn list(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<SlaReportView>> {
+    let reports = present.app().sla_reports().await?;
+    let listed = list.page.of_all(reports, |report| (Reverse(report.made_us), report.name.clone()))?;
+    Ok(listed.map(|report| report_view(&report)))
 }
 
 /// `GET /api/v1/sla-reports/{name}`

@@ -1,14 +1,15 @@
 //! Maintenance windows, past and coming: `GET /api/v1/windows`.
 
-use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::{Book, Check, Occurrence};
 use crate::present::Present;
-use crate::present::api::{Ask, ask, check_of, instant_of};
+use crate::present::api::{check_of, instant_of};
+use crate::present::list::{List, Listed};
 use crate::present::problem::{Answer, Code, Problem};
 
 /// How far back and ahead is told where nothing else is asked: 7 and 30 days.
@@ -18,7 +19,7 @@ const DAY_US: i64 = 86_400 * 1_000_000;
 const OCCURRENCES_MAX: usize = 5_000;
 
 /// What is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WindowsQuery {
     check: Option<String>,
@@ -27,7 +28,7 @@ pub struct WindowsQuery {
 }
 
 /// One time that a window was, is or will be open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowView {
     /// The window's id.
     pub window: String,
@@ -44,10 +45,11 @@ pub struct WindowView {
 }
 
 /// `GET /api/v1/windows`
-pub async fn windows(State(present): State<Present>, query: Ask<WindowsQuery>) -> Answer<Json<Vec<WindowView>>> {
-    let query = ask(query)?;
+pub async fn windows(State(present): State<Present>, list: List<WindowsQuery>) -> Answer<Listed<WindowView>> {
+    let List { query, page } = list;
     let now = clock::now();
-    present.read(move |book| asked(book, &query, now)).await?.map(Json)
+    let windows = present.read(move |book| asked(book, &query, now)).await??;
+    page.of_all(windows, |one| (one.from.clone(), one.window.clone(), one.version))
 }
 
 /// The windows of the last 7 and the coming 30 days.

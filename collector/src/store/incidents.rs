@@ -130,15 +130,25 @@ pub struct Asked {
 
 /// Incidents, suspicions too, the newest first.
 pub(crate) fn list(tables: Tables<'_>, asked: &Asked) -> Result<Vec<Standing>, StoreError> {
+    page(tables, asked, None)
+}
+
+/// [`list`], after an incident that was suspected then.
+pub(crate) fn page(
+    tables: Tables<'_>,
+    asked: &Asked,
+    after: Option<&(UtcMicros, IncidentId)>,
+) -> Result<Vec<Standing>, StoreError> {
     let over = if asked.resolved { "(resolved_us IS NULL OR resolved_us >= ?2)" } else { "resolved_us IS NULL" };
     let condition = format!(
         "suspected_us < ?1 AND ?2 = ?2 AND {over} AND (?3 IS NULL OR check_no = ?3) AND (?4 IS NULL OR agent_no = ?4) \
-         AND (?5 IS NULL OR kind = ?5) ORDER BY suspected_us DESC, incident_id DESC LIMIT ?6"
+         AND (?5 IS NULL OR kind = ?5) AND (?7 IS NULL OR (suspected_us, incident_id) < (?7, ?8)) ORDER BY suspected_us DESC, incident_id DESC LIMIT ?6"
     );
     let limit = i64::try_from(asked.limit).unwrap_or(i64::MAX);
     let (check, agent) = (asked.check.map(|check| check.0), asked.agent.map(|agent| agent.0));
     let kind = asked.kind.map(IncidentKind::as_str);
-    many(tables, &condition, params![asked.period.to.0, asked.period.from.0, check, agent, kind, limit])
+    let (suspected, id) = (after.map(|(at, _)| at.0), after.map(|(_, id)| &id.0));
+    many(tables, &condition, params![asked.period.to.0, asked.period.from.0, check, agent, kind, limit, suspected, id])
 }
 
 /// An incident by its id.

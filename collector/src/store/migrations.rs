@@ -311,7 +311,18 @@ CREATE TABLE result(
 /// What is left to do once the blocks are written.
 const V5_RESULTS_END: &str = "DROP TABLE result_4;";
 
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
+/// Schema 6: what the console and the API need.
+const V6: &str = "
+-- Requests that are done once (Idempotency-Key), for a day. name, asks: SHA-256. status, answer: NULL until it is done; the answer is sealed with the
+-- client's key.
+CREATE TABLE idempotency(
+    bucket INTEGER NOT NULL, name BLOB NOT NULL, asks BLOB NOT NULL, at_us INTEGER NOT NULL, status INTEGER, answer BLOB,
+    PRIMARY KEY (bucket, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_at ON idempotency(at_us);
+";
+
+const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

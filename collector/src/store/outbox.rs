@@ -13,7 +13,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::{StoreError, Tables};
 use crate::failpoint;
-use crate::outbox::{Attempt, DeliveryKey, DeliveryState, Logged, Message, Outcome, Waiting};
+use crate::outbox::{Attempt, DeliveryKey, DeliveryState, LogKey, Logged, Message, Outcome, Waiting};
 
 fn bad(what: impl ToString) -> StoreError {
     StoreError::BadRow { table: "outbox", what: what.to_string() }
@@ -405,11 +405,32 @@ pub(crate) fn dead(tables: Tables<'_>, limit: usize) -> Result<Vec<Message>, Sto
 
 /// The newest attempts, of one channel or all, newest first.
 pub(crate) fn log(tables: Tables<'_>, channel: Option<&str>, limit: usize) -> Result<Vec<Logged>, StoreError> {
+    log_after(tables, channel, None, limit)
+}
+
+/// [`log`], after an attempt.
+pub(crate) fn log_after(
+    tables: Tables<'_>,
+    channel: Option<&str>,
+    after: Option<&LogKey>,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
     let mut statement = tables.prepare_cached(
         "SELECT incident_id, channel_id, step, attempt, at_us, took_us, outcome, note FROM delivery \
-         WHERE ?1 IS NULL OR channel_id = ?1 ORDER BY at_us DESC, attempt DESC LIMIT ?2",
+         WHERE (?1 IS NULL OR channel_id = ?1) \
+         AND (?3 IS NULL OR (at_us, attempt, incident_id, channel_id, step) < (?3, ?4, ?5, ?6, ?7)) \
+         ORDER BY at_us DESC, attempt DESC, incident_id DESC, channel_id DESC, step DESC LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![channel, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![
+        channel,
+        limit,
+        after.map(|key| key.0),
+        after.map(|key| key.1),
+        after.map(|key| &key.2),
+        after.map(|key| &key.3),
+        after.map(|key| key.4),
+    ])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
         out.push(Logged {

@@ -2,6 +2,7 @@
 
 mod access;
 mod amendments;
+mod api;
 mod backtest;
 mod bench;
 mod channels;

@@ -1,15 +1,16 @@
 //! `/api/v1/amendments`.
 
-use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::time::{Span, UtcMicros};
 
-use super::{Ask, ask, check_of, instant_of};
+use super::{check_of, instant_of};
 use crate::present::Present;
 use crate::present::dto::amendments::AmendmentsView;
+use crate::present::list::{List, Paged};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::amendments::amendment_view;
 use crate::store::amendments::{self, Asked, Cursor, Stored};
@@ -20,19 +21,26 @@ pub const PAGE_MAX: usize = 1000;
 const PAGE_DEFAULT: usize = 100;
 
 /// What the amendments are asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AmendmentsQuery {
     pub(crate) check: Option<String>,
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
     pub(crate) after: Option<String>,
+    #[serde(skip)]
     pub(crate) limit: Option<usize>,
 }
 
 /// `GET /api/v1/amendments`: the newest first.
-pub async fn amendments(State(present): State<Present>, query: Ask<AmendmentsQuery>) -> Answer<Json<AmendmentsView>> {
-    page(&present, &ask(query)?, clock::now()).await.map(Json)
+pub async fn amendments(State(present): State<Present>, list: List<AmendmentsQuery>) -> Answer<Paged<AmendmentsView>> {
+    let List { query, page: asked } = list;
+    let limit = asked.limit_or(PAGE_DEFAULT);
+    let after = asked.cursor()?.or(query.after);
+    let query = AmendmentsQuery { limit: Some(limit), after, ..query };
+    let found = page(&present, &query, clock::now()).await?;
+    let next = found.next.clone();
+    Ok(asked.around(found, limit, next.as_ref()))
 }
 
 /// A page of amendments.

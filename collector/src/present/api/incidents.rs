@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::id::CheckId;
@@ -13,12 +14,13 @@ use crate::alert::people::{Act, Manual};
 use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody, SummaryView};
-use crate::present::incidents::{self, LIST_DEFAULT, LIST_MAX};
+use crate::present::incidents;
+use crate::present::list::{LIMIT_MAX, List, Listed};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::Asked;
 
 /// What a list of incidents is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IncidentsQuery {
     pub(crate) state: Option<String>,
@@ -27,7 +29,6 @@ pub struct IncidentsQuery {
     pub(crate) check: Option<String>,
     pub(crate) agent: Option<String>,
     pub(crate) kind: Option<String>,
-    pub(crate) limit: Option<usize>,
 }
 
 impl IncidentsQuery {
@@ -35,7 +36,7 @@ impl IncidentsQuery {
     ///
     /// # Errors
     /// When it makes no sense, or names what is not there.
-    pub fn asked(&self, present: &Present, now: UtcMicros) -> Answer<Asked> {
+    pub fn asked(&self, present: &Present, limit: usize, now: UtcMicros) -> Answer<Asked> {
         let bad = |what: String| Problem::new(Code::BadRequest, what);
         let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
         let resolved = match self.state.as_deref() {
@@ -51,10 +52,6 @@ impl IncidentsQuery {
             let all: Vec<&str> = IncidentKind::ALL.iter().map(|kind| kind.as_str()).collect();
             IncidentKind::parse(kind).ok_or_else(|| bad(format!("kind={kind:?}: use one of {}", all.join(", "))))
         });
-        let limit = self.limit.unwrap_or(LIST_DEFAULT);
-        if !(1..=LIST_MAX).contains(&limit) {
-            return Err(bad(format!("limit={limit}: a list has 1 to {LIST_MAX} incidents")));
-        }
         let book = present.app().book();
         let check = self.check.as_deref().map(|id| check_of(&book, id).map(|check| check.number)).transpose()?;
         let agent = self.agent.as_deref().map(|name| agent_of(&book, name)).transpose()?;
@@ -63,14 +60,17 @@ impl IncidentsQuery {
 }
 
 /// `GET /api/v1/incidents`: the newest first.
-pub async fn incidents(State(present): State<Present>, query: Ask<IncidentsQuery>) -> Answer<Json<Vec<IncidentView>>> {
-    let now = clock::now();
-    let asked = ask(query)?.asked(&present, now)?;
-    incidents::list(&present, asked, now).await.map(Json)
+pub async fn incidents(State(present): State<Present>, list: List<IncidentsQuery>) -> Answer<Listed<IncidentView>> {
+    let List { query, page } = list;
+    let (now, limit) = (clock::now(), page.limit_or(LIMIT_MAX));
+    // One more tells whether there is another page.
+    let asked = query.asked(&present, limit + 1, now)?;
+    let found = incidents::page(&present, asked, page.cursor()?, now).await?;
+    Ok(page.of_more(found, limit, |(key, _)| key.clone()).map(|(_, incident)| incident))
 }
 
 /// What a summary is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SummaryQuery {
     from: Option<String>,
@@ -83,7 +83,7 @@ pub async fn summary(State(present): State<Present>, query: Ask<SummaryQuery>) -
     let SummaryQuery { from, to, check } = ask(query)?;
     let now = clock::now();
     let query = IncidentsQuery { from, to, check, ..IncidentsQuery::default() };
-    let asked = query.asked(&present, now)?;
+    let asked = query.asked(&present, 1, now)?;
     incidents::summary(present.app(), asked.period, asked.check).await.map(Json)
 }
 

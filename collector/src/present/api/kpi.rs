@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Ask, ask};
@@ -11,7 +12,7 @@ use crate::present::kpi::period::Period;
 use crate::present::problem::{Answer, Code, Problem};
 
 /// What is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KpiQuery {
     period: Option<String>,

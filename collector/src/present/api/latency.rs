@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::record::Phase;
@@ -15,7 +16,7 @@ use crate::present::problem::Answer;
 use crate::vitals::figures::Place;
 
 /// The latencies of a check over a span.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyView {
     /// The check's id.
     pub check: String,
@@ -32,7 +33,7 @@ pub struct LatencyView {
 }
 
 /// The latencies in one place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyGroupView {
     /// The region; `null`: all that was asked for.
     pub region: Option<String>,
@@ -45,7 +46,7 @@ pub struct LatencyGroupView {
 }
 
 /// How long one phase took in `up` and `degraded` results. Percentiles are off by at most 1/128; count, smallest and largest are exact.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseLatencyView {
     /// `dns`, `connect`, `tls`, `send`, `first_byte`, `transfer` or `total`.
     pub phase: String,
@@ -68,7 +69,7 @@ pub struct PhaseLatencyView {
 }
 
 /// What the latencies of a check are asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyQuery {
     from: Option<String>,

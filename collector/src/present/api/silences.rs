@@ -3,20 +3,22 @@
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::{Span, UtcMicros};
 
-use super::{Ask, Body, ask, body, instant_of};
+use super::{Body, body, instant_of};
 use crate::alert::silence::{SILENCES_MAX, Scope, Silence, Wanted};
 use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{SilenceBody, SilenceView};
+use crate::present::list::{List, Listed};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::silences;
 
 /// What a list of silences is asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SilencesQuery {
     #[serde(default)]
@@ -49,12 +51,13 @@ pub fn silence_view(silence: &Silence, now: UtcMicros) -> SilenceView {
 }
 
 /// `GET /api/v1/silences`: those that are not over, or every one, by their beginning.
-pub async fn silences(State(present): State<Present>, query: Ask<SilencesQuery>) -> Answer<Json<Vec<SilenceView>>> {
-    let all = ask(query)?.all;
+pub async fn silences(State(present): State<Present>, list: List<SilencesQuery>) -> Answer<Listed<SilenceView>> {
+    let List { query: SilencesQuery { all }, page } = list;
     let now = clock::now();
     let not_over_at = (!all).then_some(now);
     let found = present.app().read_store(move |tables| silences::list(tables, not_over_at, 10 * SILENCES_MAX)).await?;
-    Ok(Json(found.iter().map(|silence| silence_view(silence, now)).collect()))
+    let found = page.of_all(found, |silence| (silence.span.from.0, silence.id.clone()))?;
+    Ok(found.map(|silence| silence_view(&silence, now)))
 }
 
 /// `POST /api/v1/silences`

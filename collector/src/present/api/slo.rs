@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::app::App;
 use crate::present::Present;
 use crate::present::dto::slo::{SloHistoryView, SloView};
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::slo::failed;
 use crate::present::view::slo::{history_view, slo_view};
@@ -17,8 +18,8 @@ use crate::slo;
 static SEATS: Semaphore = Semaphore::const_new(2);
 
 /// `GET /api/v1/slos`
-pub async fn slos(State(present): State<Present>) -> Answer<Json<Vec<SloView>>> {
-    Ok(Json(present.slos().await?.to_vec()))
+pub async fn slos(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<SloView>> {
+    list.page.of_all(present.slos().await?.to_vec(), |slo| slo.id.clone())
 }
 
 /// `GET /api/v1/slos/{id}`

@@ -2,21 +2,25 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use sitepulse_daemon::clock;
 use sitepulse_model::time::UtcMicros;
 
 use super::{Ask, agent_of, ask, check_of, is_by_agent, period_of, region_of};
 use crate::present::Present;
 use crate::present::dto::vitals::VitalsView;
+use crate::present::openapi::signature::{Gives, Operation};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::view::vitals::vitals_view;
 use crate::vitals::figures::{self, Figures, Frame};
 use crate::vitals::profile_of;
 
 /// What the vitals of a check are asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VitalsQuery {
     from: Option<String>,
@@ -78,7 +82,7 @@ pub async fn figures_of(present: &Present, id: &str, asked: figures::Ask, now: U
 pub async fn screenshot(
     State(present): State<Present>,
     Path((id, agent, slot)): Path<(String, String, String)>,
-) -> Answer<(HeaderMap, Vec<u8>)> {
+) -> Answer<Jpeg> {
     let gone = || Problem::new(Code::NotFound, format!("no such screenshot of check {id} is kept: the newest 20 are"));
     let (bucket, number, key) = {
         let book = present.app().book();
@@ -91,8 +95,24 @@ pub async fn screenshot(
         (check.bucket(), check.number, *named.ok_or_else(gone)?)
     };
     let jpeg = present.app().screenshot(bucket, number, key).await?.ok_or_else(gone)?;
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"screenshot.jpg\""));
-    Ok((headers, jpeg))
+    Ok(Jpeg(jpeg))
+}
+
+/// A picture.
+pub struct Jpeg(Vec<u8>);
+
+impl IntoResponse for Jpeg {
+    fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
+            (header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"screenshot.jpg\"")),
+        ];
+        (headers, self.0).into_response()
+    }
+}
+
+impl Gives for Jpeg {
+    fn tell(operation: &mut Operation<'_>) {
+        operation.answer(200, "The picture.", Some(("image/jpeg", json!({}))));
+    }
 }

@@ -1,11 +1,12 @@
 //! The JSON of amendments: what late data changed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::present::dto::SecondsView;
 
 /// A page of amendments, the newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AmendmentsView {
     /// The amendments.
     pub amendments: Vec<AmendmentView>,
@@ -14,7 +15,7 @@ pub struct AmendmentsView {
 }
 
 /// What late records changed of a check's figures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AmendmentView {
     /// The check's id.
     pub check: String,
@@ -39,7 +40,7 @@ pub struct AmendmentView {
 }
 
 /// An agent that was late.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LateView {
     /// Its name.
     pub agent: String,
@@ -58,7 +59,7 @@ pub struct LateView {
 }
 
 /// Figures of the time that an amendment is about.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FiguresView {
     /// `1 - down / measured`.
     pub availability: Option<f64>,
@@ -75,7 +76,7 @@ pub struct FiguresView {
 }
 
 /// Time of which something else is told than before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// First instant.
     pub from: String,
@@ -90,7 +91,7 @@ pub struct ChangeView {
 }
 
 /// What is told of a time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToldView {
     /// `up`, `degraded`, `regional`, `down`, `unknown` or `maintenance`.
     pub verdict: String,
@@ -101,7 +102,7 @@ pub struct ToldView {
 }
 
 /// That late data changed figures of a period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AmendedView {
     /// How many amendments are about some of it.
     pub count: usize,

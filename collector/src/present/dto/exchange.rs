@@ -1,23 +1,26 @@
 //! What `import` sends and hears.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exchange::{Histories, Row};
 
 /// `POST /api/v1/import`: histories first, records after them.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportBody {
     /// What the records' checks and agents were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub histories: Option<Histories>,
     /// Records, as lines of an export have them.
     #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub records: Vec<Row>,
 }
 
 /// What became of it.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ImportView {
     /// Checks that were not known.
     pub checks: usize,
@@ -38,7 +41,7 @@ pub struct ImportView {
 }
 
 /// A record that was refused.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedView {
     /// Which one, from 0.
     pub index: usize,

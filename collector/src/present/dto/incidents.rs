@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::oncall::TargetView;
 use crate::alert::evidence::Evidence;
 
 /// An incident, as lists tell it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentView {
     /// Its id.
     pub id: String,
@@ -51,7 +52,7 @@ pub struct IncidentView {
 }
 
 /// What keeps an incident's pages still.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldView {
     /// `maintenance`, `silence` or `parent`.
     pub reason: String,
@@ -60,7 +61,7 @@ pub struct HeldView {
 }
 
 /// All of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentDetailView {
     /// As lists tell it.
     #[serde(flatten)]
@@ -93,7 +94,7 @@ pub struct IncidentDetailView {
 }
 
 /// A step of the ladder that is to come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NextView {
     /// When: that of `next_step_at`, or later where the levels until then are passed by.
     pub at: String,
@@ -106,7 +107,7 @@ pub struct NextView {
 }
 
 /// What was known at a turn of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceView {
     /// The entry of the history that holds it.
     pub entry: u64,
@@ -114,11 +115,12 @@ pub struct EvidenceView {
     pub at: String,
     /// What.
     #[serde(flatten)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub evidence: Evidence,
 }
 
 /// A row of an incident's history. Fields that an action does not have are absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntryView {
     /// Counts from 1.
     pub number: u64,
@@ -151,7 +153,7 @@ pub struct EntryView {
 }
 
 /// A step of an incident: who was told what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepView {
     /// Its number.
     pub number: u32,
@@ -174,7 +176,7 @@ pub struct StepView {
 }
 
 /// A message and where it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageView {
     /// The step that it tells of.
     pub step: u32,
@@ -195,7 +197,7 @@ pub struct MessageView {
 }
 
 /// An attempt to deliver a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryView {
     /// Counts from 1.
     pub attempt: u32,
@@ -210,7 +212,7 @@ pub struct DeliveryView {
 }
 
 /// Whether a history is as it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntegrityView {
     /// Whether it is.
     pub intact: bool,
@@ -225,7 +227,7 @@ pub struct IntegrityView {
 }
 
 /// An incident that somebody opens.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenBody {
     /// What it is called.
@@ -239,7 +241,7 @@ pub struct OpenBody {
 }
 
 /// A silence that somebody asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SilenceBody {
     /// Checks by id.
@@ -267,7 +269,7 @@ pub struct SilenceBody {
 }
 
 /// A silence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SilenceView {
     /// Its id.
     pub id: String,
@@ -296,7 +298,7 @@ pub struct SilenceView {
 }
 
 /// How many incidents there were in a period, and how long they took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SummaryView {
     /// First instant.
     pub from: String,
@@ -311,7 +313,7 @@ pub struct SummaryView {
 }
 
 /// Counts and means of incidents in a period.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimesView {
     /// Opened within it.
     pub opened: u32,
@@ -330,7 +332,7 @@ pub struct TimesView {
 }
 
 /// Incidents that are open or acknowledged, by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct OpenNowView {
     /// Critical ones.
     pub critical: u64,

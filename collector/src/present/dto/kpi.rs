@@ -1,11 +1,12 @@
 //! The figures of the KPI banner as JSON. Ratios are of 1; times are seconds; what nothing tells of is `null`, never 0.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incidents::{IncidentView, OpenNowView};
 
 /// How things stand, over one period.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KpiView {
     /// `24h`, `7d` or `30d`.
     pub period: String,
@@ -28,7 +29,7 @@ pub struct KpiView {
 }
 
 /// The availability of all checks, weighted.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct KpiSlaView {
     /// Availability.
     pub availability: Option<f64>,
@@ -55,7 +56,7 @@ pub struct KpiSlaView {
 }
 
 /// Incidents that are open now.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct KpiIncidentsView {
     /// How many.
     pub open: u64,
@@ -66,7 +67,7 @@ pub struct KpiIncidentsView {
 }
 
 /// What was left lying, as one number with its terms.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DebtView {
     /// The sum of the terms that there are.
     pub points: f64,
@@ -83,7 +84,7 @@ pub struct DebtView {
 }
 
 /// A term of the debt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DebtTermView {
     /// `overdue_jobs`, `failed_jobs`, `open_findings`, `stale_findings`, `overdue_tasks` or `expiring`.
     pub term: String,
@@ -98,7 +99,7 @@ pub struct DebtTermView {
 }
 
 /// How long critical incidents took.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ResponseView {
     /// The mean from opening to the first acknowledgement, of those acknowledged within the period.
     pub mtta_seconds: Option<f64>,

@@ -1,11 +1,12 @@
 //! Users, schedules, escalation policies: who is told.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::oncall::Schedule;
 use sitepulse_model::user::QuietHours;
 
 /// A user, in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserName {
     /// The id.
     pub id: String,
@@ -14,7 +15,7 @@ pub struct UserName {
 }
 
 /// Why somebody is on call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ByView {
     /// `layer`, `override` (written as code) or `on_the_spot`.
     pub kind: String,
@@ -23,7 +24,7 @@ pub struct ByView {
 }
 
 /// A stretch of a schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShiftView {
     /// Who is on call; `null`: nobody.
     pub user: Option<UserName>,
@@ -36,7 +37,7 @@ pub struct ShiftView {
 }
 
 /// Who is on call by a schedule at an instant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnCallView {
     /// The schedule's id.
     pub schedule: String,
@@ -52,7 +53,7 @@ pub struct OnCallView {
 }
 
 /// A schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleView {
     /// Its id.
     pub id: String,
@@ -61,6 +62,7 @@ pub struct ScheduleView {
     /// Since when this version counts.
     pub since: String,
     /// As it was written.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub schedule: Schedule,
     /// Overrides that were given on the spot and are not over.
     pub on_the_spot: Vec<OverrideView>,
@@ -69,7 +71,7 @@ pub struct ScheduleView {
 }
 
 /// A calendar: contiguous stretches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalendarView {
     /// The schedule's id.
     pub schedule: String,
@@ -84,7 +86,7 @@ pub struct CalendarView {
 }
 
 /// An override that was given on the spot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OverrideView {
     /// The schedule's id.
     pub schedule: String,
@@ -109,7 +111,7 @@ pub struct OverrideView {
 }
 
 /// Gives an override.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OverrideBody {
     /// Who stands in, by id.
@@ -122,7 +124,7 @@ pub struct OverrideBody {
 }
 
 /// Asks for a calendar's address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeedBody {
     /// Of one user alone.
@@ -134,7 +136,7 @@ pub struct FeedBody {
 }
 
 /// A calendar's address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FeedView {
     /// The whole address; `null` where no server runs.
     pub url: Option<String>,
@@ -143,7 +145,7 @@ pub struct FeedView {
 }
 
 /// A user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserView {
     /// The id.
     pub id: String,
@@ -158,6 +160,7 @@ pub struct UserView {
     /// The zone they live by.
     pub zone: Option<String>,
     /// When they want to rest.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub quiet: Option<QuietHours>,
     /// Until when they rest now.
     pub quiet_until: Option<String>,
@@ -166,7 +169,7 @@ pub struct UserView {
 }
 
 /// An escalation policy, and whom it would tell now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscalationView {
     /// The id.
     pub id: String,
@@ -185,7 +188,7 @@ pub struct EscalationView {
 }
 
 /// A level.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LevelView {
     /// How long after the incident opened.
     pub after: String,
@@ -198,7 +201,7 @@ pub struct LevelView {
 }
 
 /// Where a target leads now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetView {
     /// As it was written.
     pub target: String,
@@ -209,7 +212,7 @@ pub struct TargetView {
 }
 
 /// A channel that a target leads to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReachView {
     /// The channel.
     pub channel: String,

@@ -1,10 +1,11 @@
 //! Accounting policies, and figures as they count.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::accounting::AccountingPolicy;
 
 /// An accounting policy with its history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyView {
     /// Its id.
     pub id: String,
@@ -15,7 +16,7 @@ pub struct PolicyView {
 }
 
 /// One version of an accounting policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyVersionView {
     /// Counts from 1.
     pub version: u32,
@@ -28,11 +29,12 @@ pub struct PolicyVersionView {
     /// Who applied it.
     pub author: String,
     /// What it says, as it is written.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub policy: AccountingPolicy,
 }
 
 /// How a policy counted a period.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CountedView {
     /// The policy's id.
     pub id: String,
@@ -53,7 +55,7 @@ pub struct CountedView {
 }
 
 /// A stretch of time counted by one version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TermView {
     /// The version.
     pub version: u32,
@@ -66,7 +68,7 @@ pub struct TermView {
 }
 
 /// Seconds as a policy counts them: `counted + excluded + outside` is the period.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CountedSecondsView {
     /// What counts.
     pub counted: f64,
@@ -81,7 +83,7 @@ pub struct CountedSecondsView {
 }
 
 /// How an interval of an explanation counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IntervalCountedView {
     /// By which version; `null` where none was in force.
     pub version: Option<u32>,
@@ -92,7 +94,7 @@ pub struct IntervalCountedView {
 }
 
 /// Asks for a report to be stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlaReportBody {
     /// Its name: a slug that no report has yet.
@@ -112,7 +114,7 @@ pub struct SlaReportBody {
 }
 
 /// A stored report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlaReportView {
     /// Its name.
     pub name: String,
@@ -143,7 +145,7 @@ pub struct SlaReportView {
 }
 
 /// A check in a stored report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportedCheckView {
     /// Its id.
     pub check: String,
@@ -161,7 +163,7 @@ pub struct ReportedCheckView {
 }
 
 /// Figures as a policy counted them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportedView {
     /// `1 - down / counted`.
     pub availability: Option<f64>,
@@ -184,7 +186,7 @@ pub struct ReportedView {
 }
 
 /// Digests, in hex.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DigestsView {
     /// Of the verdicts.
     pub verdicts: String,
@@ -195,7 +197,7 @@ pub struct DigestsView {
 }
 
 /// A stored report counted again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlaVerificationView {
     /// The report's name.
     pub name: String,
@@ -208,7 +210,7 @@ pub struct SlaVerificationView {
 }
 
 /// A check of a report counted again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifiedCheckView {
     /// Its id.
     pub check: String,

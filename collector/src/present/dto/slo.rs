@@ -1,9 +1,10 @@
 //! Promises and their error budgets as JSON. Ratios are of 1; times are seconds, exact to the microsecond; nothing measured is `null`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A service level objective and what became of it so far.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloView {
     /// Its id.
     pub id: String,
@@ -30,7 +31,7 @@ pub struct SloView {
 }
 
 /// What became of a promise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OutcomeView {
     /// The accounting policy's id.
     pub policy: String,
@@ -67,7 +68,7 @@ pub struct OutcomeView {
 }
 
 /// An error budget.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetView {
     /// What may be bad.
     pub allowed_seconds: Option<f64>,
@@ -84,7 +85,7 @@ pub struct BudgetView {
 }
 
 /// A long window and its short companion, which speak together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BurnPairView {
     /// The burn rate at which both speak.
     pub threshold: f64,
@@ -97,7 +98,7 @@ pub struct BurnPairView {
 }
 
 /// How fast the budget burns over a window up to `as_of`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BurnView {
     /// The window: `1h`.
     pub window: String,
@@ -114,7 +115,7 @@ pub struct BurnView {
 }
 
 /// How a budget went, day by day.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloHistoryView {
     /// The promise's id.
     pub id: String,
@@ -123,7 +124,7 @@ pub struct SloHistoryView {
 }
 
 /// A budget as it stood at the end of a day.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloDayView {
     /// That end, in the zone of the period.
     pub at: String,

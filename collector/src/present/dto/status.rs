@@ -1,9 +1,10 @@
 //! Status pages as the API and the command line list them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A status page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusPageView {
     /// Its id.
     pub id: String,
@@ -26,7 +27,7 @@ pub struct StatusPageView {
 }
 
 /// An item of a page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusItemView {
     /// The heading that it stands below.
     pub group: String,

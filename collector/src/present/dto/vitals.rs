@@ -1,11 +1,12 @@
 //! Vitals as JSON. Durations are milliseconds, CLS is its score; all are lab values.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::report::Report;
 
 /// One thing of each vital; `null` where it was not measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "named as in Vital")]
 pub struct PerVital<T> {
     pub lcp_ms: Option<T>,
@@ -43,7 +44,7 @@ impl<T> PerVital<T> {
 }
 
 /// The vitals of one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunVitalsView {
     /// `lab`.
     pub source: String,
@@ -62,11 +63,12 @@ pub struct RunVitalsView {
     #[serde(flatten)]
     pub vitals: PerVital<SpreadView>,
     /// Why they are what they are: attribution, page, provenance, host. Durations in it are microseconds, as their names say.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub report: Option<Report>,
 }
 
 /// A vital over the loads of one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpreadView {
     /// The median.
     pub median: f64,
@@ -81,7 +83,7 @@ pub struct SpreadView {
 }
 
 /// A screenshot that is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScreenshotView {
     /// Who took it.
     pub agent: String,
@@ -94,7 +96,7 @@ pub struct ScreenshotView {
 }
 
 /// The vitals of a check over a span.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VitalsView {
     /// The check's id.
     pub check: String,
@@ -109,7 +111,7 @@ pub struct VitalsView {
 }
 
 /// The vitals on one profile in one place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupView {
     /// The device profile.
     pub profile: String,
@@ -132,7 +134,7 @@ pub struct GroupView {
 }
 
 /// A vital that became worse, and stayed so for several runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RegressionView {
     /// `lcp`, `cls`, ...
     pub vital: String,
@@ -151,7 +153,7 @@ pub struct RegressionView {
 }
 
 /// A vital over runs, each of them its median.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FiguresView {
     /// What three quarters of the runs do not exceed.
     pub p75: f64,

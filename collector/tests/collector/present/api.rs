@@ -1,0 +1,551 @@
+//! What the API has in common: its document, pages of lists, tags, keys of requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sitepulse_collector::app::{Access, CredentialKind};
+use sitepulse_collector::present::door::{Door, Scope};
+use sitepulse_collector::present::openapi::document;
+use sitepulse_collector::present::route::routes;
+use sitepulse_daemon::clock;
+
+use super::bench::{Answer, Bench, CHECK, NETWORK, backup, options};
+use super::pages::{Found, Pages};
+
+/// Something of everything that is written as code.
+const OBJECTS: &str = r#"
+[[policy]]
+id = "contract"
+objective = "99.9%"
+
+[[slo]]
+id = "front"
+checks = ["shop"]
+policy = "contract"
+period = "30d"
+
+[[maintenance]]
+id = "sundays"
+checks = ["shop"]
+rrule = "FREQ=WEEKLY;BYDAY=SU"
+start = "2026-01-04T02:00"
+duration = "1h"
+zone = "Europe/Paris"
+"#;
+
+/// A collector with something of everything, and one page that ran.
+async fn filled() -> Pages {
+    let pages = Pages::new().await;
+    let bench = &pages.bench;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    for minutes in [400, 300, 200, 100, 50, 20] {
+        pages.ran(west, minutes, &Found { lcp: Some(2_000_000), cls: Some(500), ..Found::default() }).await;
+        pages.ran(east, minutes, &Found { down: minutes < 200, ..Found::default() }).await;
+    }
+    let text = format!("{CHECK}{}{OBJECTS}", super::oncall::samples());
+    let applied = bench.apply(&text, json!({})).await;
+    assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
+    bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+    for (path, body) in [
+        ("/api/v1/incidents", json!({"title": "By hand", "check": "shop"})),
+        ("/api/v1/incidents", json!({"title": "Another", "severity": "minor"})),
+        ("/api/v1/silences", json!({"checks": ["shop"], "until": "2099-01-01", "reason": "work"})),
+        ("/api/v1/control", json!({"agent": "w", "action": "suspend", "reason": "work"})),
+        ("/api/v1/control", json!({"agent": "w", "action": "resume"})),
+        ("/api/v1/control", json!({"agent": "e", "action": "weight", "weight": 0.5})),
+        ("/api/v1/sla-reports", json!({"name": "one", "checks": ["shop-vitals"]})),
+        ("/api/v1/sla-reports", json!({"name": "two"})),
+        ("/api/v1/schedules/primary/overrides", json!({"user": "bob", "to": "2099-01-01"})),
+    ] {
+        let answer = bench.post(path, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+    }
+    for name in ["one", "two"] {
+        let set = bench.send(Door::Local, "PUT", &format!("/api/v1/secrets/{name}"), &[], "value").await;
+        assert_eq!(set.status, StatusCode::NO_CONTENT, "{}", set.text);
+    }
+    pages
+}
+
+/// Whether a value fits a schema, of the words that our schemas use; else what does not. Keys that no schema names do not fit either.
+fn misfit(value: &Value, schema: &Value, at: &str) -> Option<String> {
+    const KNOWN: [&str; 20] = [
+        "$ref",
+        "type",
+        "properties",
+        "required",
+        "items",
+        "enum",
+        "const",
+        "anyOf",
+        "oneOf",
+        "description",
+        "format",
+        "minimum",
+        "maximum",
+        "default",
+        "title",
+        "additionalProperties",
+        "minItems",
+        "maxItems",
+        "prefixItems",
+        "allOf",
+    ];
+    let Some(schema) = schema.as_object() else { return None };
+    if let Some(unknown) = schema.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Some(format!("{at}: the schema's word {unknown:?} is not known here"));
+    }
+    let mut merged = schema.clone();
+    if let Some(path) = merged.remove("$ref") {
+        return misfit(value, resolved(path.as_str().unwrap()), at);
+    }
+    for word in ["anyOf", "oneOf"] {
+        if let Some(all) = merged.get(word).and_then(Value::as_array) {
+            let faults: Vec<String> = all.iter().filter_map(|one| misfit(value, one, at)).collect();
+            if faults.len() == all.len() {
+                return Some(format!("{at}: fits none of {faults:?}"));
+            }
+        }
+    }
+    if let Some(types) = merged.get("type") {
+        let types: Vec<&str> = match types {
+            Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+            one => one.as_str().into_iter().collect(),
+        };
+        let fits = types.iter().any(|one| match *one {
+            "null" => value.is_null(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
+            "string" => value.is_string(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("type {other}"),
+        });
+        if !fits {
+            return Some(format!("{at}: {value} is none of {types:?}"));
+        }
+    }
+    if let Some(all) = merged.get("enum").and_then(Value::as_array)
+        && !all.contains(value)
+    {
+        return Some(format!("{at}: {value} is none of {all:?}"));
+    }
+    if let Some(object) = value.as_object()
+        && let Some(properties) = merged.get("properties").and_then(Value::as_object)
+    {
+        let needed = merged.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        if let Some(missing) = needed.into_iter().find(|name| !object.contains_key(*name)) {
+            return Some(format!("{at}: {missing} is missing"));
+        }
+        let open = merged.get("additionalProperties") == Some(&Value::Bool(true));
+        for (name, value) in object {
+            let at = format!("{at}.{name}");
+            match properties.get(name) {
+                Some(schema) => {
+                    if let Some(fault) = misfit(value, schema, &at) {
+                        return Some(fault);
+                    }
+                }
+                None if open => {}
+                None => return Some(format!("{at}: no schema tells of it")),
+            }
+        }
+    }
+    if let (Some(items), Some(schema)) = (value.as_array(), merged.get("items")) {
+        return items.iter().enumerate().find_map(|(n, item)| misfit(item, schema, &format!("{at}[{n}]")));
+    }
+    None
+}
+
+fn resolved(path: &str) -> &'static Value {
+    document().pointer(path.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("{path} leads nowhere"))
+}
+
+/// Every schema reference below a value.
+fn references<'v>(value: &'v Value, out: &mut BTreeSet<&'v str>) {
+    match value {
+        Value::Object(object) => {
+            out.extend(object.get("$ref").and_then(Value::as_str));
+            object.values().for_each(|value| references(value, out));
+        }
+        Value::Array(all) => all.iter().for_each(|value| references(value, out)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_document_has_every_route_and_keeps_the_rules_of_openapi() {
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    let mut ids = BTreeSet::new();
+    let mut found = 0;
+    for route in routes().into_iter().filter(|route| route.path.starts_with("/api/v1/")) {
+        // A page for people.
+        if route.path == "/api/v1/docs" {
+            continue;
+        }
+        let operation = &document["paths"][route.path][route.method.to_lowercase()];
+        let what = format!("{} {}", route.method, route.path);
+        assert!(
+            operation.is_object(),
+            "{what} is not in the document: put it into the table by api_read, api_change, ..."
+        );
+        found += 1;
+        assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{what}: its operationId is taken");
+        assert!(
+            !operation["summary"].as_str().unwrap().is_empty(),
+            "{what} has no summary: begin its row in docs/api.md with words"
+        );
+        let scopes: Vec<&str> = operation["security"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.as_object().unwrap().values().next().unwrap()[0].as_str().unwrap())
+            .collect();
+        assert_eq!(scopes.first().copied().unwrap_or("public"), route.scope.as_str(), "{what}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        let mut names = BTreeSet::new();
+        for parameter in parameters {
+            assert!(names.insert((parameter["in"].as_str(), parameter["name"].as_str())), "{what}: {parameter} twice");
+            assert!(
+                parameter["description"].as_str().is_some_and(|told| !told.is_empty()),
+                "{what}: {} is not described",
+                parameter["name"]
+            );
+            assert!(parameter["schema"].is_object(), "{what}");
+        }
+        let in_path: BTreeSet<&str> =
+            parameters.iter().filter(|one| one["in"] == "path").map(|one| one["name"].as_str().unwrap()).collect();
+        let written: BTreeSet<&str> =
+            route.path.split('{').skip(1).map(|rest| rest.split_once('}').unwrap().0).collect();
+        assert_eq!(in_path, written, "{what}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{what} has no good answer");
+        assert!(responses.contains_key("default"), "{what}");
+        assert_eq!(responses.contains_key("401"), route.scope != Scope::Public, "{what}");
+        for (status, response) in responses {
+            assert!(response["description"].is_string() || response["$ref"].is_string(), "{what} {status}");
+        }
+    }
+    let told: usize = document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
+    assert_eq!(told, found, "the document tells of routes that are not there");
+    let mut all = BTreeSet::new();
+    references(document, &mut all);
+    all.iter().for_each(|path| drop(resolved(path)));
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        assert!(schema["description"].is_string(), "{name} is not described");
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let told = property["description"].is_string() || property["$ref"].is_string();
+            assert!(told || property["anyOf"].is_array(), "{name}.{key} is not described");
+        }
+    }
+}
+
+/// The path of an operation that is asked here, with what the bench has.
+fn asked(path: &str) -> Option<String> {
+    let shop = ["/heartbeat", "/latency", "/vitals"];
+    let path = path.replace("/checks/{id}/heartbeat", "/checks/backup/heartbeat");
+    let path = if shop.iter().any(|end| path.ends_with(end)) { path.replace("{id}", "shop-vitals") } else { path };
+    let path = path.replace("checks/{id}", "checks/shop").replace("agents/{name}", "agents/w").replace("{name}", "one");
+    let path = path.replace("schedules/{id}", "schedules/primary").replace("escalations/{id}", "escalations/default");
+    let path = path.replace("slos/{id}", "slos/front").replace("silences/{id}", "silences/none");
+    let query = match path.as_str() {
+        "/api/v1/explain" | "/api/v1/backtest" | "/api/v1/results" => "?check=shop-vitals",
+        "/api/v1/incidents" => "?state=all",
+        "/api/v1/events" => return None,
+        _ if path.ends_with("calendar.ics") || path.contains("screenshots") => return None,
+        _ => "",
+    };
+    Some(format!("{path}{query}"))
+}
+
+#[tokio::test]
+async fn every_answer_fits_its_schema() {
+    let pages = filled().await;
+    let incident = pages.bench.get("/api/v1/incidents?state=all").await.json()[0]["id"].as_str().unwrap().to_owned();
+    let mut looked_at = 0;
+    for (path, operations) in document()["paths"].as_object().unwrap() {
+        let Some(operation) = operations.get("get") else { continue };
+        let Some(uri) = asked(path) else { continue };
+        let answer = pages.bench.get(&uri.replace("incidents/{id}", &format!("incidents/{incident}"))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{uri}: {}", answer.text);
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{path}");
+        let fault = misfit(&answer.json(), schema, "answer");
+        assert_eq!(fault, None, "{uri}");
+        looked_at += 1;
+    }
+    assert!(looked_at >= 35, "{looked_at}");
+    // What the check cannot pass over.
+    let sla = &document()["components"]["schemas"]["SlaView"];
+    let mut one = pages.bench.get("/api/v1/sla?check=shop").await.json()[0].take();
+    assert_eq!(misfit(&one, sla, "it"), None);
+    one["surprise"] = json!(1);
+    assert!(misfit(&one, sla, "it").is_some());
+    one.as_object_mut().unwrap().remove("surprise");
+    one["seconds"]["up"] = json!("many");
+    assert!(misfit(&one, sla, "it").is_some());
+}
+
+#[tokio::test]
+async fn refusals_fit_their_schema() {
+    let bench = Bench::new();
+    let problem = &document()["components"]["schemas"]["ProblemView"];
+    for (method, path, body) in [
+        ("GET", "/api/v1/checks/none", ""),
+        ("GET", "/api/v1/sla?from=never", ""),
+        ("POST", "/api/v1/apply", "{"),
+        ("POST", "/api/v1/apply", "{\"files\": [{\"name\": \"a\", \"text\": \"x = 1\"}]}"),
+        ("DELETE", "/api/v1/silences/none", ""),
+    ] {
+        let answer = bench.send(Door::Local, method, path, &[], body).await;
+        assert!(answer.status.is_client_error(), "{path}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(misfit(&answer.json(), problem, path), None);
+    }
+}
+
+/// The address of the next page.
+fn next(answer: &Answer) -> Option<String> {
+    let link = answer.headers.get("link")?.to_str().unwrap();
+    let (address, rest) = link.strip_prefix('<').unwrap().split_once('>').unwrap();
+    assert_eq!(rest, "; rel=\"next\"");
+    Some(address.to_owned())
+}
+
+/// The rows of a list's answer.
+fn rows(answer: &Answer) -> Vec<Value> {
+    let body = answer.json();
+    let rows = body.as_array().or(body["records"].as_array()).or(body["amendments"].as_array());
+    rows.cloned().unwrap_or_else(|| panic!("no list: {}", answer.text))
+}
+
+/// Whether the rows are the same ones, leaving aside what moves with the clock.
+fn names(rows: &[Value]) -> Vec<String> {
+    let keys = ["id", "name", "check", "window", "from", "at", "schedule", "number", "incident", "started"];
+    rows.iter()
+        .map(|row| {
+            let told: BTreeMap<&str, &Value> = keys.iter().filter_map(|key| Some((*key, row.get(*key)?))).collect();
+            // Of figures of the last 24 h the ends move.
+            let told: Vec<String> = told
+                .iter()
+                .filter(|(key, _)| row.get("seconds").is_none() || **key == "check")
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            told.join(" ")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_list_is_told_page_by_page() {
+    let pages = filled().await;
+    let bench = &pages.bench;
+    let mut lists = BTreeSet::new();
+    for (path, operations) in document()["paths"].as_object().unwrap() {
+        let Some(operation) = operations.get("get") else { continue };
+        let takes = |name: &str| operation["parameters"].as_array().unwrap().iter().any(|one| one["name"] == name);
+        let array = operation["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "array";
+        assert!(!array || takes("cursor"), "{path} is a list without pages");
+        if !takes("cursor") {
+            continue;
+        }
+        assert!(takes("limit"), "{path}");
+        let whole_uri = asked(path).unwrap();
+        let joint = if whole_uri.contains('?') { '&' } else { '?' };
+        let whole = rows(&bench.get(&whole_uri).await);
+        let (mut told, mut uri, mut asked_times) = (Vec::new(), Some(format!("{whole_uri}{joint}limit=1")), 0);
+        while let Some(address) = uri {
+            let answer = bench.get(&address).await;
+            assert_eq!(answer.status, StatusCode::OK, "{address}: {}", answer.text);
+            let page = rows(&answer);
+            assert!(page.len() <= 1, "{address}");
+            told.extend(page);
+            uri = next(&answer);
+            asked_times += 1;
+            assert!(asked_times <= 500, "{path} never ends");
+        }
+        // On-call tells the instant it was asked at.
+        if !path.ends_with("oncall") {
+            assert_eq!(names(&told), names(&whole), "{path}");
+        }
+        assert_eq!(told.len(), whole.len(), "{path}");
+        if whole.len() > 1 {
+            lists.insert(path.as_str());
+        }
+        for wrong in ["limit=0", "limit=1001", "limit=x", "cursor=made-up", "cursor="] {
+            let refused = bench.get(&format!("{whole_uri}{joint}{wrong}")).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path} {wrong}: {}", refused.text);
+        }
+    }
+    assert!(lists.len() >= 12, "few lists have more than one page here: {lists:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_changes_between_two_pages_repeats_nothing_and_leaves_nothing_out() {
+    let bench = Bench::new();
+    let check = |id: &str| CHECK.replace("shop", id);
+    let text: String = ["b", "d", "f", "h"].map(check).concat();
+    bench.apply(&text, json!({})).await;
+    let first = bench.get("/api/v1/checks?limit=2").await;
+    assert_eq!(names(&rows(&first)), ["id=\"b\"", "id=\"d\""]);
+    // One comes before what was told, one after, and the one that the cursor names goes.
+    let text: String = ["a", "b", "e", "f", "h"].map(check).concat();
+    bench.apply(&text, json!({"prune": true})).await;
+    let second = bench.get(&next(&first).unwrap()).await;
+    assert_eq!(names(&rows(&second)), ["id=\"e\"", "id=\"f\""]);
+    let third = bench.get(&next(&second).unwrap()).await;
+    assert_eq!(names(&rows(&third)), ["id=\"h\""]);
+    assert_eq!(next(&third), None);
+    // A cursor of another list.
+    let cursor = next(&first).unwrap().split_once("cursor=").unwrap().1.to_owned();
+    assert_eq!(bench.get(&format!("/api/v1/agents?cursor={cursor}")).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_known_is_not_sent_again() {
+    let bench = Bench::new();
+    bench.apply(CHECK, json!({})).await;
+    let path = "/api/v1/policies";
+    let first = bench.get(path).await;
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    assert!(tag.starts_with('"'));
+    let known = async |tag: &str| bench.send(Door::Local, "GET", path, &[("if-none-match", tag)], "").await;
+    for tag in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
+        let again = known(&tag).await;
+        assert_eq!((again.status, again.bytes.len()), (StatusCode::NOT_MODIFIED, 0), "{tag}");
+        assert_eq!(again.headers["etag"], first.headers["etag"]);
+    }
+    assert_eq!(known("\"x\"").await.status, StatusCode::OK);
+    bench.apply("[[policy]]\nid = \"contract\"\nobjective = \"99.9%\"\n", json!({})).await;
+    let changed = known(&tag).await;
+    assert_eq!(changed.status, StatusCode::OK);
+    assert_ne!(changed.headers["etag"], first.headers["etag"]);
+    let head = bench.send(Door::Local, "HEAD", path, &[], "").await;
+    assert_eq!((head.bytes.len(), &head.headers["etag"]), (0, &changed.headers["etag"]));
+    // Refusals have none.
+    assert!(!bench.get("/api/v1/checks/none").await.headers.contains_key("etag"));
+}
+
+const KEY: (&str, &str) = ("idempotency-key", "11f0-8a");
+
+async fn join_token(bench: &Bench, headers: &[(&str, &str)], region: &str) -> Answer {
+    let body = json!({"region": region, "ttl_seconds": 60}).to_string();
+    bench.send(Door::Local, "POST", "/api/v1/join-tokens", headers, &body).await
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_is_done_once_also_after_a_restart() {
+    let bench = Bench::new();
+    let first = join_token(&bench, &[KEY], "eu-west").await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text);
+    let again = join_token(&bench, &[KEY], "eu-west").await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.headers["content-type"], "application/json");
+    assert_ne!(join_token(&bench, &[], "eu-west").await.text, first.text);
+    assert_ne!(join_token(&bench, &[(KEY.0, "another")], "eu-west").await.text, first.text);
+    let other = join_token(&bench, &[KEY], "us-east").await;
+    assert_eq!((other.status, other.json()["code"].clone()), (StatusCode::UNPROCESSABLE_ENTITY, json!("key_reused")));
+    let bench = bench.again().await;
+    assert_eq!(join_token(&bench, &[KEY], "eu-west").await.text, first.text);
+}
+
+#[tokio::test]
+async fn the_store_keeps_no_token_in_an_answer() {
+    let bench = Bench::new();
+    let token = join_token(&bench, &[KEY], "eu-west").await.json()["token"].as_str().unwrap().to_owned();
+    let dir = bench.app.data_dir().to_owned();
+    bench.app.close().await;
+    for file in std::fs::read_dir(dir).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();
+        assert!(!bytes.windows(token.len()).any(|part| part == token.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_frees_its_key_and_a_bad_key_is_refused() {
+    let bench = Bench::new();
+    let refused = join_token(&bench, &[KEY], "NO REGION").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(join_token(&bench, &[KEY], "eu-west").await.status, StatusCode::OK);
+    let long = "k".repeat(256);
+    for key in ["", long.as_str()] {
+        assert_eq!(join_token(&bench, &[(KEY.0, key)], "eu-west").await.status, StatusCode::BAD_REQUEST, "{key:?}");
+    }
+    let twice = join_token(&bench, &[(KEY.0, "a"), (KEY.0, "b")], "eu-west").await;
+    assert_eq!(twice.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn keys_of_two_callers_are_two_keys() {
+    let bench = Bench::new();
+    let token = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Admin).await);
+    let body = json!({"region": "eu-west", "ttl_seconds": 60}).to_string();
+    let own = join_token(&bench, &[KEY], "eu-west").await;
+    let headers = [KEY, ("authorization", token.as_str())];
+    let other = bench.send(NETWORK, "POST", "/api/v1/join-tokens", &headers, &body).await;
+    assert_eq!(other.status, StatusCode::OK);
+    assert_ne!(own.text, other.text);
+    // Who may not ask at all learns nothing by a key.
+    assert_eq!(
+        bench.send(NETWORK, "POST", "/api/v1/join-tokens", &[KEY], &body).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn of_requests_at_the_same_time_with_one_key_one_is_done() {
+    let bench = std::sync::Arc::new(Bench::new());
+    let ask = || join_token(&bench, &[KEY], "eu-west");
+    let (a, b, c) = tokio::join!(ask(), ask(), ask());
+    let answers = [a, b, c];
+    let done: BTreeSet<&str> =
+        answers.iter().filter(|one| one.status == StatusCode::OK).map(|one| one.text.as_str()).collect();
+    assert_eq!(done.len(), 1, "two tokens were made");
+    for one in answers.iter().filter(|one| one.status != StatusCode::OK) {
+        assert_eq!(one.status, StatusCode::CONFLICT, "{}", one.text);
+    }
+}
+
+#[tokio::test]
+async fn work_goes_on_though_its_client_went_away() {
+    let bench = Bench::new();
+    {
+        let gone = join_token(&bench, &[KEY], "eu-west");
+        let mut gone = std::pin::pin!(gone);
+        // Polled once: it is under way. Then its connection breaks.
+        std::future::poll_fn(|context| {
+            assert!(gone.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    // 409 until it is done.
+    let answer = loop {
+        let answer = join_token(&bench, &[KEY], "eu-west").await;
+        if answer.status == StatusCode::OK {
+            break answer;
+        }
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(answer.headers["idempotency-replayed"], "true", "it was done a second time");
+}
+
+#[tokio::test]
+async fn of_work_that_a_stop_cut_short_nobody_claims_to_know() {
+    let bench = Bench::new();
+    join_token(&bench, &[KEY], "eu-west").await;
+    let forget = |engine: &mut sitepulse_collector::engine::Engine| {
+        let sql = "UPDATE idempotency SET status = NULL, answer = NULL";
+        engine.store().connection().execute(sql, []).unwrap()
+    };
+    assert_eq!(bench.app.writer().run(forget).await.unwrap(), 1);
+    let bench = bench.again().await;
+    let answer = join_token(&bench, &[KEY], "eu-west").await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.text.contains("nobody knows"), "{}", answer.text);
+}
