@@ -4,6 +4,7 @@ pub mod alerting;
 pub mod amendments;
 pub mod backtest;
 pub mod explain;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod latency;
@@ -17,6 +18,7 @@ use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
 use self::explain::ExplainTexts;
+use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
@@ -184,6 +186,7 @@ pub struct Texts {
     pub alerting: &'static AlertingTexts,
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
+    pub impact: &'static ImpactTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -322,6 +325,7 @@ pub static EN: Texts = Texts {
     alerting: &alerting::EN,
     slo: &slo::EN,
     kpi: &kpi::EN,
+    impact: &impact::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -512,6 +516,7 @@ pub static FR: Texts = Texts {
     alerting: &alerting::FR,
     slo: &slo::FR,
     kpi: &kpi::FR,
+    impact: &impact::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,
