@@ -19,6 +19,7 @@ pub mod explain;
 pub mod figure;
 pub mod groups;
 pub mod idempotency;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod list;

@@ -14,6 +14,7 @@ pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
 pub(crate) mod idempotency;
+pub(crate) mod impact;
 pub mod incidents;
 pub(crate) mod kpi;
 pub(crate) mod mend;

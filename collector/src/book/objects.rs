@@ -13,6 +13,7 @@ use sitepulse_model::accounting::AccountingPolicy;
 use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference};
 use sitepulse_model::escalation::EscalationPolicy;
+use sitepulse_model::impact::model::ScoringModel;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
@@ -298,6 +299,8 @@ kinds! {
     User => users: User, "user", 7;
     /// What everybody is shown.
     StatusPage => status_pages: StatusPage, "status_page", 8;
+    /// What makes a score.
+    Scoring => scorings: ScoringModel, "scoring", 9;
 }
 
 impl Object {

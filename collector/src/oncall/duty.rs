@@ -92,7 +92,8 @@ impl Duty {
             | Object::Maintenance(_)
             | Object::Channel(_)
             | Object::Escalation(_)
-            | Object::StatusPage(_) => return,
+            | Object::StatusPage(_)
+            | Object::Scoring(_) => return,
         };
         if let Ok(found) = WallZone::named(zone) {
             self.zones.insert(zone.clone(), found);

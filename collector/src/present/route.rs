@@ -182,6 +182,10 @@ pub fn routes() -> Vec<Route> {
         read("/assets/status.css", Scope::Public, status::css),
         api_read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),
         api_read("/api/v1/status-pages/{id}", Scope::Read, api::status_pages::status_page),
+        api_read("/api/v1/impact", Scope::Read, api::impact::impacts),
+        // A trial looks and changes nothing; it is a POST for it brings a model along.
+        api_change("/api/v1/impact/trial", Scope::Read, api::impact::trial),
+        api_read("/api/v1/impact/{check}", Scope::Read, api::impact::impact),
         api_read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         api_read(openapi::PATH, Scope::Public, openapi::openapi),
         api_read("/api/v1/checks", Scope::Read, api::checks),

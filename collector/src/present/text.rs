@@ -8,6 +8,7 @@ pub mod desk;
 pub mod explain;
 pub mod frame;
 pub mod home;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod latency;
@@ -26,6 +27,7 @@ use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
+use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
@@ -205,6 +207,7 @@ pub struct Texts {
     pub list: &'static ChecksTexts,
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
+    pub impact: &'static ImpactTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -349,6 +352,7 @@ pub static EN: Texts = Texts {
     list: &checks::EN,
     slo: &slo::EN,
     kpi: &kpi::EN,
+    impact: &impact::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -544,6 +548,7 @@ pub static FR: Texts = Texts {
     list: &checks::FR,
     slo: &slo::FR,
     kpi: &kpi::FR,
+    impact: &impact::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

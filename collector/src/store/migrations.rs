@@ -311,7 +311,7 @@ CREATE TABLE result(
 /// What is left to do once the blocks are written.
 const V5_RESULTS_END: &str = "DROP TABLE result_4;";
 
-/// Schema 6: what the console and the API need.
+/// Schema 6: what the console, the API and scores need.
 const V6: &str = "
 -- Requests that are done once (Idempotency-Key), for a day. name, asks: SHA-256. status, answer: NULL until it is done; the answer is sealed with the
 -- client's key.
@@ -320,6 +320,13 @@ CREATE TABLE idempotency(
     PRIMARY KEY (bucket, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_at ON idempotency(at_us);
+-- The impact scores of a day of UTC, by the hour, under one model. check_no 0 in bucket 0: all checks together. day: since 1970. hours: of each hour in two bytes,
+-- little endian, its score in hundredths of a point, or 65535 where there is none.
+CREATE TABLE impact_day(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, day, model)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX impact_by_day ON impact_day(day);
 ";
 
 const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];

@@ -149,7 +149,7 @@ impl<'k> Known<'k> {
                 ObjectKind::Escalation => &mut known.escalations,
                 ObjectKind::Schedule => &mut known.schedules,
                 ObjectKind::User => &mut known.users,
-                ObjectKind::Slo | ObjectKind::Maintenance | ObjectKind::StatusPage => continue,
+                ObjectKind::Slo | ObjectKind::Maintenance | ObjectKind::StatusPage | ObjectKind::Scoring => continue,
             };
             names.insert(object.id());
         }
