@@ -173,7 +173,7 @@ fn svg(title: &str, label: &str, value: &str, state: Condition) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"20\" viewBox=\"0 0 {w} 20\" role=\"img\" aria-label=\"{title}\">\
          <title>{title}</title><clipPath id=\"r\"><rect width=\"{w}\" height=\"20\" rx=\"4\"/></clipPath><g clip-path=\"url(#r)\">\
-         <rect width=\"{l}\" height=\"20\" fill=\"#3b4650\"/><rect x=\"{l}\" width=\"{r}\" height=\"20\" fill=\"{colour}\"/></g>\
+         <rect width=\"{w}\" height=\"20\" fill=\"#3b4650\"/><rect x=\"{l}\" width=\"{r}\" height=\"20\" fill=\"{colour}\"/></g>\
          <g fill=\"#fff\" font-family=\"Verdana,'DejaVu Sans',Geneva,sans-serif\" font-size=\"11\">{}{}</g></svg>\n",
         text(PADDING, left, &label),
         text(left_box + PADDING, right, &value),
