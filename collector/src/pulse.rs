@@ -30,4 +30,6 @@ pub struct Pulses {
     pub watched: Pulse,
     /// The dispatcher had a turn.
     pub dispatched: Pulse,
+    /// A ping of the watchdog went through.
+    pub pinged: Pulse,
 }
