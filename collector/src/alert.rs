@@ -9,6 +9,7 @@
 //! Architecture invariant: only what is present is asked here. A result that came in late counts for figures, and pages nobody.
 
 pub mod evidence;
+pub mod grace;
 mod idle;
 pub mod integrity;
 pub mod link;
@@ -224,6 +225,8 @@ pub(crate) struct Desk {
     /// When everything was looked at last.
     looked: Option<UtcMicros>,
     not_before: Option<UtcMicros>,
+    /// Whether steps wait for agents to be heard.
+    grace: grace::Grace,
     /// Nothing is looked at: no server runs.
     pub(crate) still: bool,
     /// Makes the links in messages.
@@ -294,6 +297,7 @@ impl Desk {
     /// A record of an agent is stored that was new.
     pub(crate) fn note(&mut self, agent: AgentNo, record: &record::Record, received: UtcMicros) {
         self.present.note(agent, record, received);
+        self.grace.note(agent, record, received);
         // A result pays for a push, a look for the order.
         if self.arrived.len() == self.arrived.capacity() {
             self.arrived.sort_unstable();
@@ -484,6 +488,9 @@ impl Look<'_> {
     fn handle(&mut self, mut standing: Standing, inputs: &[Input<'_>], author: &str) -> Result<(), Refusal> {
         let before = standing.clone();
         let policy = policy_of(self.book, &standing.incident.subject, &standing.about);
+        // Whoever acts does not wait; without a policy nothing goes out by itself, and all that is due stays due.
+        let waits = author == EVIDENCE && self.desk.waits(&standing.incident.subject, self.now);
+        let policy = policy.filter(|_| !waits);
         let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy };
         let id = standing.incident.id.clone();
         for input in inputs {
@@ -583,6 +590,7 @@ impl Engine {
             return Ok(());
         }
         let everything = self.alert.is_sweep_due(now);
+        self.begin_grace(now).inspect_err(|_| self.alert.not_before = Some(now.plus_us(RETRY_US)))?;
         let shared = std::sync::Arc::clone(&self.shared);
         let desk = &mut self.alert;
         desk.touched.extend(desk.arrived.drain(..));
@@ -650,6 +658,8 @@ impl Engine {
                     desk.timers.set(&id, timer(&book, standing));
                 }
             }
+            drop(book);
+            self.end_grace(now)?;
         }
         Ok(())
     }

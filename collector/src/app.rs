@@ -514,6 +514,11 @@ impl App {
         Ok(self.inner.shared.deliveries.figures(waiting, known.into_iter()))
     }
 
+    /// How many incidents are not over, by kind, state and severity.
+    pub async fn open_incidents(&self) -> Result<Vec<(String, String, String, u64)>, AppError> {
+        self.read_store(crate::store::incidents::open_counts).await
+    }
+
     /// Whether the store takes writes; else why not.
     pub fn readiness(&self) -> Result<(), String> {
         self.inner.writer.health().readiness()

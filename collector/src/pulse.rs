@@ -31,6 +31,8 @@ pub struct Pulses {
     pub watched: Pulse,
     /// The dispatcher had a turn.
     pub dispatched: Pulse,
+    /// A ping of the watchdog went through.
+    pub pinged: Pulse,
 }
 
 impl Pulses {

@@ -104,7 +104,13 @@ pub async fn run(app: App, sender: Sender, watchdog: Watchdog, mut stopping: wat
         let mut said: Option<String> = None;
         loop {
             let trouble = match vitals(&app).await.well() {
-                Ok(()) => ping(&app, &sender, &watchdog.channel).await.err(),
+                Ok(()) => {
+                    let pinged = ping(&app, &sender, &watchdog.channel).await;
+                    if pinged.is_ok() {
+                        app.shared().pulses.pinged.beat();
+                    }
+                    pinged.err()
+                }
                 Err(why) => Some(format!("no ping goes out: {why}")),
             };
             if trouble != said {

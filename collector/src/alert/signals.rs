@@ -140,6 +140,11 @@ impl Present {
         }
     }
 
+    /// The live voters of a check, as the last look found them.
+    pub(super) fn live(&self, check: CheckNo) -> Vec<AgentNo> {
+        self.known.borrow().live(check).to_vec()
+    }
+
     /// Up to which slot results of a pair came late.
     fn late_upto(&self, book: &Book, pair: (CheckNo, AgentNo)) -> Option<UtcMicros> {
         let known = self.late.get(&pair).map(|late| late.upto);

@@ -1,4 +1,5 @@
-//! What records alone do not say: the definitions of their checks, the lives of their agents, suspensions and weights, policies and windows.
+//! What records alone do not say: the definitions of their checks, the lives of their agents, suspensions and weights, policies and windows; and whom
+//! their incidents were told: users, schedules, channels (their secrets are names, as everywhere), escalation policies.
 
 use serde::{Deserialize, Serialize};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
@@ -21,7 +22,7 @@ pub struct Histories {
     pub agents: Vec<AgentHistory>,
     /// Suspensions, resumptions and weights of these checks and agents.
     pub events: Vec<EventHistory>,
-    /// The accounting policies and maintenance windows, which figures rest on too.
+    /// The accounting policies and maintenance windows, which figures rest on too, and whom incidents were told.
     #[serde(default)]
     pub objects: Vec<ObjectHistory>,
 }
@@ -52,7 +53,7 @@ pub struct RevisionHistory {
     pub definition: serde_json::Value,
 }
 
-/// A version of an accounting policy or a maintenance window.
+/// A version of an object as code.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectHistory {
@@ -71,8 +72,20 @@ pub struct ObjectHistory {
 }
 
 impl ObjectHistory {
-    /// The kinds that figures rest on.
-    const KINDS: [ObjectKind; 2] = [ObjectKind::Policy, ObjectKind::Maintenance];
+    /// The kinds that an export holds.
+    const KINDS: [ObjectKind; 6] = [
+        ObjectKind::Policy,
+        ObjectKind::Maintenance,
+        ObjectKind::User,
+        ObjectKind::Schedule,
+        ObjectKind::Channel,
+        ObjectKind::Escalation,
+    ];
+
+    /// Whether figures rest on a kind: then another history of the same id is a contradiction. Of the others a collector keeps its own.
+    pub const fn counts(kind: ObjectKind) -> bool {
+        matches!(kind, ObjectKind::Policy | ObjectKind::Maintenance)
+    }
 
     fn of(revised: &Revised<Object>) -> Option<Self> {
         let kind = revised.body.kind();

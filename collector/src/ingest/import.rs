@@ -20,7 +20,7 @@ use super::{IngestJob, Origin, validate};
 use crate::app::AppError;
 use crate::book::{Agent, Book, CheckRevision, Object, ObjectKind, Revised};
 use crate::engine::Engine;
-use crate::exchange::histories::{CheckHistory, Histories};
+use crate::exchange::histories::{CheckHistory, Histories, ObjectHistory};
 use crate::exchange::row::Named;
 use crate::store::{objects, rows};
 
@@ -33,7 +33,7 @@ pub struct ImportedHistories {
     pub agents: usize,
     /// Events that were not known.
     pub events: usize,
-    /// Policies and maintenance windows that were not known.
+    /// Policies, maintenance windows, and whom incidents are told, that were not known.
     pub objects: usize,
 }
 
@@ -266,6 +266,9 @@ fn objects_of(book: &Book, histories: &Histories, author: &str) -> Result<Vec<Re
             (ours.version, ours.effective_from, ours.retired) == (theirs.version, theirs.effective_from, theirs.retired)
                 && ours.body.json() == theirs.body.json()
         };
+        if !known.is_empty() && !ObjectHistory::counts(kind) {
+            continue;
+        }
         if !known.is_empty() {
             if known.len() < versions.len() || !known.iter().zip(&versions).all(same) {
                 let table = kind.table();

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use sitepulse_daemon::clock::Monotonic;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckNo;
+use sitepulse_model::incident::{IncidentKind, IncidentState, Severity};
 use sitepulse_model::slo::status::State as SloState;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
@@ -43,6 +45,8 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let slos = present.slos().await?;
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
     text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
+    text.push_str(&incidents(&present.app().open_incidents().await?));
+    text.push_str(&watchdog(present.app().shared().pulses.pinged.last()));
     text.push_str(&present.latency_lines(snapshot.now).await?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
@@ -387,6 +391,41 @@ fn agents(page: &mut Page, snapshot: &Snapshot) {
             );
         }
     }
+}
+
+/// Incidents that are not over. A line for each that may be, so that an alert on one need not know whether there ever was any.
+fn incidents(counts: &[(String, String, String, u64)]) -> String {
+    let name = "sitepulse_incidents";
+    let mut page = Page(String::new());
+    page.family(name, "gauge", "Incidents that are not over, by kind, severity and state.");
+    for kind in IncidentKind::ALL.iter().map(|kind| kind.as_str()) {
+        for severity in Severity::ALL.iter().map(|severity| severity.as_str()) {
+            for state in [IncidentState::Suspected, IncidentState::Open, IncidentState::Acknowledged] {
+                let state = state.as_str();
+                let here = |(of, is, how, _): &&(String, String, String, u64)| {
+                    (&**of, &**is, &**how) == (kind, state, severity)
+                };
+                let count = counts.iter().find(here).map_or(0, |(_, _, _, count)| *count);
+                page.sample(name, &[("kind", kind), ("severity", severity), ("state", state)], count as f64);
+            }
+        }
+    }
+    page.0
+}
+
+/// How long ago the watchdog's last ping went through; nothing where none did since the start of the process.
+fn watchdog(pinged: Option<Monotonic>) -> String {
+    let name = "sitepulse_watchdog_ping_age_seconds";
+    let mut page = Page(String::new());
+    if let Some(at) = pinged {
+        page.family(
+            name,
+            "gauge",
+            "Time since a ping of the watchdog went through; none since the start: no such line.",
+        );
+        page.sample(name, &[], clock::monotonic().us_since(at) as f64 / 1e6);
+    }
+    page.0
 }
 
 /// Messages about incidents, by channel.

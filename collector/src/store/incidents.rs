@@ -57,6 +57,16 @@ pub(crate) fn set(tables: Tables<'_>, standing: &Standing, due: Option<UtcMicros
     Ok(())
 }
 
+/// How many incidents are not over, by kind, state and severity as the model names them.
+pub(crate) fn open_counts(tables: Tables<'_>) -> Result<Vec<(String, String, String, u64)>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT kind, state, json_extract(life, '$.severity'), count(*) FROM incident WHERE resolved_us IS NULL GROUP BY 1, 2, 3",
+    )?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?.unsigned_abs())))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Removes a suspicion that came to nothing.
 pub(crate) fn remove(tables: Tables<'_>, standing: &Standing) -> Result<(), StoreError> {
     let id = &standing.incident.id.0;

@@ -255,8 +255,8 @@ impl Ladder {
     /// Does what is due by now, and hands back the levels to tell, each with its round.
     ///
     /// - A level that the incident is not severe enough for is passed by. When it becomes severe enough within the round, the level is told then.
-    /// - Where more than one step is overdue (the collector was away, a policy came late, the clock was set forward), one goes out and the others keep their
-    ///   distance from it: somebody must have the time to answer before the next is woken.
+    /// - Every step that is overdue goes out (the collector was away, a policy came late, the clock was set forward): whoever should have been told is told now, not
+    ///   after yet another delay. A level that is overdue in several rounds is told once, for the newest of them.
     pub fn climb(&mut self, policy: &EscalationPolicy, severity: Severity, now: UtcMicros) -> Vec<(u32, u32)> {
         let mut told: Vec<(u32, u32)> = self.caught_up(policy, severity).map(|level| (level, self.round)).collect();
         for (level, _) in &told {
@@ -274,10 +274,8 @@ impl Ladder {
                 continue;
             }
             self.reached = self.reached.max(Some((step.round, step.level)));
+            told.retain(|(level, _)| *level != step.level);
             told.push((step.level, step.round));
-            if self.upcoming(policy).is_some_and(|next| next.due <= now) {
-                self.base = now.plus_us(-policy.after_us(step.level as usize).unwrap_or(0));
-            }
         }
         told
     }

@@ -232,7 +232,7 @@ pub(super) async fn import(global: &Global, args: ImportArgs) -> Result<Exit, Fa
         return Ok(exit);
     }
     let mut text = format!(
-        "Imported {} records from {}; {} were known, {} refused. New here: {} checks, {} agents, {} events, {} policies and windows.\n",
+        "Imported {} records from {}; {} were known, {} refused. New here: {} checks, {} agents, {} events, {} policies, windows and others as code.\n",
         sum.stored, sum.file, sum.known, sum.refused, sum.checks, sum.agents, sum.events, sum.objects
     );
     for RefusalView { place, why } in &sum.refusals {

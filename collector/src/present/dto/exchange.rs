@@ -28,7 +28,7 @@ pub struct ImportView {
     pub agents: usize,
     /// Events that were not known.
     pub events: usize,
-    /// Policies and maintenance windows that were not known.
+    /// Policies, maintenance windows, users, schedules, channels and escalations that were not known.
     pub objects: usize,
     /// Records that are new.
     pub stored: u64,

@@ -131,6 +131,48 @@ fn an_export_gives_the_same_figures_elsewhere() {
     }
 }
 
+/// Whom incidents are told goes along, without any secret; a collector that has its own keeps it.
+#[test]
+fn whom_incidents_are_told_goes_along() {
+    let told = |url: &str| {
+        format!(
+            "[[channel]]\nid = \"ops\"\nkind = \"slack\"\nurl = \"secret:{url}\"\n\
+             [[user]]\nid = \"ana\"\nnotify = [\"ops\"]\n\
+             [[schedule]]\nid = \"primary\"\nzone = \"Europe/Paris\"\nlayers = [ {{ users = [\"ana\"], rotation = \"weekly\", handoff = \"mon 09:00\", start = \"2026-11-02\" }} ]\n\
+             [[escalation]]\nid = \"default\"\ndefault = true\nlevels = [ {{ after = \"0s\", notify = [\"oncall:primary\"] }} ]\n"
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    lived(&mut engine);
+    engine.set_secret("hook", b"https://hooks.example/hunter2", at(10)).unwrap();
+    engine.apply(written(&told("hook")), &options(), at(20)).unwrap();
+    let path = dir.path().join("all.jsonl");
+    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {}).unwrap();
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
+    let histories = read(&path).0.unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut other = on_disk(elsewhere.path());
+    let new = other.import_histories(&histories, "collector:cli", at(4000)).unwrap();
+    assert_eq!(new.objects, 6, "a policy, a window, and whom incidents are told");
+    {
+        let book = other.shared().book();
+        let objects = book.objects();
+        assert_eq!(objects.users.versions("ana").len(), 2, "what it was, and its end with the export");
+        assert!(objects.channels.current("ops").is_none(), "nobody is told by an import");
+        assert_eq!(objects.escalations.versions("default")[0].body.levels.len(), 1);
+        assert_eq!(objects.schedules.versions("primary").len(), 2);
+    }
+
+    let with_its_own = tempfile::tempdir().unwrap();
+    let mut own = on_disk(with_its_own.path());
+    own.apply(written(&told("another")), &options(), at(5)).unwrap();
+    let new = own.import_histories(&histories, "collector:cli", at(4000)).unwrap();
+    assert_eq!(new.objects, 2);
+    assert!(own.shared().book().objects().channels.current("ops").is_some(), "its own is in force still");
+}
+
 #[test]
 fn a_part_and_a_table_of_records_alone() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,8 +8,8 @@ use sitepulse_collector::outbox::{DeliveryKey, Done, Message, Turn};
 use sitepulse_collector::seal::retention::Retention;
 use sitepulse_model::delivery::Answer;
 use sitepulse_model::id::{AgentNo, CheckNo};
-use sitepulse_model::incident::NoticeEvent;
 use sitepulse_model::incident::machine::Input;
+use sitepulse_model::incident::{IncidentId, NoticeEvent};
 use sitepulse_model::record::ProbeState;
 use sitepulse_model::time::UtcMicros;
 
@@ -312,9 +312,118 @@ fn an_overdue_level_runs_once_after_a_restart_and_never_after_an_acknowledgement
         if acknowledged {
             assert!(escalated.is_empty(), "{seen:?}");
         } else {
-            assert!(matches!(escalated.as_slice(), [(0..=2, channel, _)] if channel == "a"), "{seen:?}");
+            // Nobody was heard since.
+            assert!(matches!(escalated.as_slice(), [(15..=16, channel, _)] if channel == "a"), "{seen:?}");
         }
     }
+}
+
+#[test]
+fn who_is_turned_away_keeps_its_turn_and_is_told_of_as_such() {
+    let (mut world, a, b) = outage();
+    world.report(ProbeState::Up);
+    let now = world.now();
+    let turn = world.turn(vec![done(&a, Answer::Denied, now), done(&b, Answer::Taken, now)], &[], now);
+    assert_eq!(told(&turn.handed), [("b", 2, NoticeEvent::Resolved)], "the resolve of a waits for its trigger");
+    let note: String = world
+        .engine
+        .store()
+        .connection()
+        .query_row("SELECT note FROM delivery WHERE channel_id = 'a'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(note, "turned away: as the test says");
+    let next = now.plus_us(3_000_000);
+    let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, now)], &[], next);
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)]);
+}
+
+#[test]
+fn a_mail_that_some_have_goes_to_the_others_alone() {
+    let (mut world, a, b) = outage();
+    let now = world.now();
+    let left = vec!["later@example.com".to_owned()];
+    let partly = Done { left: left.clone(), ..done(&a, LATER, now) };
+    world.turn(vec![partly, done(&b, Answer::Taken, now)], &[], now);
+    let again = world.turn(Vec::new(), &[], now.plus_us(3_000_000)).handed;
+    assert_eq!(told(&again), [("a", 1, NoticeEvent::Opened)]);
+    assert_eq!(again[0].notice.context.only, left);
+    assert_eq!(again[0].notice.key, a.notice.key);
+}
+
+/// An outage whose second level became due while the collector was away: it comes back after 15 min.
+fn away() -> (tempfile::TempDir, World, IncidentId) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::over(on_disk(dir.path()), 1);
+    world.go_down();
+    let now = world.now();
+    let handed = world.turn(Vec::new(), &[], now).handed;
+    let incident = handed[0].key.incident.clone();
+    world.turn(handed.iter().map(|one| done(one, Answer::Taken, now)).collect(), &[], now);
+    drop(world.engine);
+    world.engine = on_disk(dir.path());
+    world.slot += 30;
+    (dir, world, incident)
+}
+
+/// Looks, sends everything, and tells what was sent about an incident.
+fn sent(world: &mut World, incident: &IncidentId, now: UtcMicros) -> Vec<NoticeEvent> {
+    world.engine.watch(now).unwrap();
+    let mut events = Vec::new();
+    loop {
+        let handed = world.turn(Vec::new(), &[], now).handed;
+        if handed.is_empty() {
+            return events;
+        }
+        let about = handed.iter().filter(|one| one.key.incident == *incident);
+        events.extend(about.map(|one| one.notice.event));
+        world.turn(handed.iter().map(|one| done(one, Answer::Taken, now)).collect(), &[], now);
+    }
+}
+
+#[test]
+fn a_step_that_is_overdue_at_a_start_waits_until_an_agent_says_that_it_is_still_down() {
+    for (state, expected) in
+        [(ProbeState::Up, vec![NoticeEvent::Resolved; 2]), (ProbeState::Down, vec![NoticeEvent::Escalated])]
+    {
+        let (_dir, mut world, incident) = away();
+        let back = world.now();
+        for second in 0..3 {
+            assert_eq!(sent(&mut world, &incident, back.plus_us(second * 1_000_000)), []);
+        }
+        world.slot += 1;
+        // The first result of its agent.
+        let now = world.now();
+        let entry = entry(&world.engine, 1_000, result(world.checks[0], 30 * world.slot - 25, state));
+        let mut job = job(world.agent, vec![entry]);
+        job.received_at = back.plus_us(5_000_000);
+        world.engine.ingest(vec![job]).unwrap();
+        assert!(back.plus_us(5_000_000) < now);
+        let mut told = Vec::new();
+        for second in 5..20 {
+            told.extend(
+                sent(&mut world, &incident, back.plus_us(second * 1_000_000)).into_iter().map(|event| (second, event)),
+            );
+        }
+        assert!(told.iter().all(|(second, _)| *second <= 6), "{told:?}");
+        assert_eq!(told.into_iter().map(|(_, event)| event).collect::<Vec<_>>(), expected);
+    }
+}
+
+/// Lives that are shorter than the wait: without its row each of them would wait anew.
+#[test]
+fn a_collector_that_is_killed_each_two_seconds_pages_all_the_same() {
+    let (dir, mut world, incident) = away();
+    let back = world.now();
+    let mut told = Vec::new();
+    for second in (0..50).filter(|second| second % 3 != 2) {
+        if second % 3 == 0 {
+            drop(world.engine);
+            world.engine = on_disk(dir.path());
+        }
+        let events = sent(&mut world, &incident, back.plus_us(second * 1_000_000));
+        told.extend(events.into_iter().map(|event| (second, event)));
+    }
+    assert!(matches!(told.as_slice(), [(15..=18, NoticeEvent::Escalated)]), "{told:?}");
 }
 
 #[test]

@@ -45,7 +45,10 @@ struct Site {
 impl Site {
     /// Agents in regions of their own, and checks.
     fn new(agents: usize, checks: &str) -> Self {
-        let mut engine = in_memory();
+        Self::over(in_memory(), agents, checks)
+    }
+
+    fn over(mut engine: Engine, agents: usize, checks: &str) -> Self {
         let agents = (0..agents).map(|index| {
             let name = format!("region-{index}-1");
             let number = enrol(&mut engine, &format!("region-{index}"), Some(&name)).agent;
@@ -381,6 +384,39 @@ fn a_certificate_is_told_of_before_it_expires_and_again_when_it_is_urgent() {
     assert_eq!(told_at(&mut site, near, expires), ["certificate opened major"]);
 }
 
+/// What was fine for long enough is not looked at for as long again because the disk was full in that very second.
+#[test]
+fn a_write_that_fails_makes_nothing_wait_anew() {
+    let mut site = Site::new(1, &check("shop", ""));
+    let shop = site.number("shop");
+    let lattice = Lattice::new(&CheckId::parse("shop").unwrap(), &site.agents[0].0, INTERVAL_US);
+    let left_days = |site: &mut Site, second: i64, days: i64| {
+        let slot = lattice.at_or_after(at(second));
+        let Record::Result(mut result) = scheduled(result(shop, 0, ProbeState::Up), slot) else { panic!("none") };
+        result.facts.certificate_expires = Some(slot.plus_us(days * 86_400 * SECOND));
+        site.report(0, vec![Record::Result(result)], slot.us_since(at(0)) / SECOND + 1);
+    };
+    let rename = |site: &mut Site, from: &str, to: &str| {
+        site.engine.store().connection().execute(&format!("ALTER TABLE {from} RENAME TO {to}"), []).unwrap();
+    };
+    left_days(&mut site, 100, 5);
+    site.send(131);
+    assert_eq!(site.told(), ["certificate opened shop"]);
+    for second in (130..690).step_by(30) {
+        left_days(&mut site, second, 90);
+    }
+    rename(&mut site, "incident_entry", "gone");
+    let mut failed = 0;
+    for second in 722..770 {
+        failed += usize::from(site.engine.watch(at(second)).is_err());
+    }
+    assert!(failed > 0, "it was to be over meanwhile");
+    rename(&mut site, "gone", "incident_entry");
+    site.engine.watch(at(772)).unwrap();
+    site.send(772);
+    assert!(site.told().contains(&"certificate resolved shop".to_owned()), "{:?}", site.told());
+}
+
 #[test]
 fn a_budget_that_burns_is_told_of() {
     let slo = "[[slo]]\nid = \"gold\"\nobjective = \"99.9 %\"\nchecks = [\"shop\"]\nperiod = \"30d\"\n";
@@ -392,6 +428,48 @@ fn a_budget_that_burns_is_told_of() {
     assert_eq!(burn.notice.incident.severity, Severity::Major);
     let about_the_promise = told.iter().filter(|told| told.starts_with("slo_burn"));
     assert_eq!(about_the_promise.count(), 1, "the six hours pair goes on: {told:?}");
+}
+
+/// What the disk does not tell is not known: nothing is fine because of that.
+#[test]
+fn a_page_whose_rows_cannot_be_read_at_a_start_keeps_its_incident() {
+    use sitepulse_model::record::FactKey;
+    let dir = tempfile::tempdir().unwrap();
+    let page = "[[check]]\nid = \"page\"\nkind = \"web_vitals\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"5m\"\n";
+    let mut site = Site::over(super::world::on_disk(dir.path()), 1, page);
+    let number = site.number("page");
+    let lattice = Lattice::new(&CheckId::parse("page").unwrap(), &site.agents[0].0, 300_000_000);
+    let first = lattice.at_or_after(at(0));
+    let mut second = 0;
+    for (nth, ms) in (0..).zip([2_000, 2_010, 1_990, 2_000, 2_005, 1_995, 2_000, 2_000, 2_600, 2_600, 2_600]) {
+        let slot = first.plus_us(nth * 300_000_000);
+        let Record::Result(mut result) = scheduled(result(number, 0, ProbeState::Up), slot) else { panic!("none") };
+        for key in [FactKey::Lcp, FactKey::LcpMin, FactKey::LcpMax] {
+            result.facts.number(key, ms * 1_000);
+        }
+        second = slot.us_since(at(0)) / SECOND + 1;
+        site.report(0, vec![Record::Result(result)], second);
+    }
+    let state = |site: &mut Site| -> String {
+        let sql = "SELECT state FROM incident WHERE kind = 'web_vitals'";
+        site.engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(state(&mut site), "open");
+    site.engine = in_memory();
+    site.engine = super::world::on_disk(dir.path());
+    let rename = |site: &mut Site, from: &str, to: &str| {
+        site.engine.store().connection().execute(&format!("ALTER TABLE {from} RENAME TO {to}"), []).unwrap();
+    };
+    rename(&mut site, "vitals", "gone");
+    for more in 1..30 {
+        site.engine.watch(at(second + more)).unwrap();
+    }
+    assert_eq!(state(&mut site), "open");
+    rename(&mut site, "gone", "vitals");
+    for more in 30..60 {
+        site.engine.watch(at(second + more)).unwrap();
+    }
+    assert_eq!(state(&mut site), "open", "its rows say so");
 }
 
 #[test]

@@ -15,7 +15,7 @@
 //! - Its severity is the most it ever was. When it rises, the levels that it passed by are told.
 //!
 //! Everything is a function of the calls in their order. All timers count from instants in the past. A clock that is set back lets them count from there: nothing
-//! fires twice, and nothing waits longer than it may. One that is set forward fires what is due then, of an overdue ladder one step.
+//! fires twice, and nothing waits longer than it may. One that is set forward fires what is due then, each level once.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -221,17 +221,19 @@ fn edges_of_long_ago_make_nothing_flap_that_is_opened_again_by_hand() {
 }
 
 #[test]
-fn an_overdue_ladder_sends_one_step_and_the_rest_keep_their_distance() {
+fn of_an_overdue_ladder_each_level_is_told_once() {
     let mut stage = Stage::new(EscalationPolicy { repeat: 100, ..policy() });
     stage.go(0, BAD);
-    assert_eq!(stage.go(YEAR, Input::Time), "escalated 0.1");
-    assert_eq!(stage.due(), Some(YEAR + 600));
+    // The second level of the first round, and both of a hundred rounds after it.
+    assert_eq!(stage.go(YEAR, Input::Time), "escalated 100.0, escalated 100.1");
+    assert_eq!(stage.due(), None);
     let mut late = Stage::new(policy());
     let policy = late.policy.take();
     assert_eq!(late.go(0, BAD), "");
     late.policy = policy;
-    assert_eq!(late.go(7_200, Input::Time), "opened 0.0");
-    assert_eq!(late.due(), Some(7_800));
+    assert_eq!(late.go(700, Input::Time), "opened 0.0, escalated 0.1");
+    assert_eq!(late.due(), Some(1_200), "the next round keeps its time");
+    assert_eq!(late.go(1_200, Input::Time), "escalated 1.0");
 }
 
 #[test]

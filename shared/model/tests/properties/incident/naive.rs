@@ -301,11 +301,11 @@ impl Episode {
         }
     }
 
-    fn page(&mut self, level: u32, out: &mut Vec<Output>) {
+    fn page(&mut self, round: u32, level: u32, out: &mut Vec<Output>) {
         let event = if self.told.is_empty() { NoticeEvent::Opened } else { NoticeEvent::Escalated };
-        self.told.push((self.round, level));
+        self.told.push((round, level));
         self.step += 1;
-        out.push(Output::Page { step: self.step, event, level, round: self.round });
+        out.push(Output::Page { step: self.step, event, level, round });
     }
 
     fn climb(&mut self, plan: &Plan, out: &mut Vec<Output>) {
@@ -313,19 +313,18 @@ impl Episode {
             return;
         }
         let levels = plan.levels.len() as u32;
+        // Round and level of all that is due.
+        let mut steps: Vec<(u32, u32)> = Vec::new();
         let mut passed = std::mem::take(&mut self.passed);
         passed.sort_unstable();
         for level in passed {
             if level < levels && level < self.next && plan.suits(level, self.severity) {
-                self.page(level, out);
+                steps.push((self.round, level));
             } else {
                 self.passed.push(level);
             }
         }
-        if levels == 0 {
-            return;
-        }
-        loop {
+        while levels > 0 {
             let over = self.next >= levels;
             if over && self.round >= plan.repeat {
                 break;
@@ -342,19 +341,16 @@ impl Episode {
             }
             let level = self.next;
             self.next += 1;
-            if !plan.suits(level, self.severity) {
+            if plan.suits(level, self.severity) {
+                steps.push((self.round, level));
+            } else {
                 self.passed.push(level);
-                continue;
             }
-            self.page(level, out);
-            let then = match plan.levels.get(self.next as usize) {
-                Some(next) => Some(next.0),
-                None if self.round < plan.repeat => Some(plan.round() + plan.levels[0].0),
-                None => None,
-            };
-            if then.is_some_and(|then| then <= self.ladder) {
-                // One at a time: the rest keeps its distance.
-                self.ladder = plan.levels[level as usize].0;
+        }
+        for (at, (round, level)) in steps.iter().enumerate() {
+            // Of a level that is due more than once the newest.
+            if !steps[at + 1..].iter().any(|(_, later)| later == level) {
+                self.page(*round, *level, out);
             }
         }
     }
