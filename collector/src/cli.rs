@@ -941,8 +941,8 @@ pub struct DeliveriesArgs {
     /// This channel alone.
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
-    /// At most so many: 1 to 1000.
-    #[arg(long, value_name = "N")]
+    /// At most so many, the newest; 100 where nothing is said.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub limit: Option<u32>,
 }
 

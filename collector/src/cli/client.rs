@@ -27,6 +27,7 @@ use crate::present::Present;
 use crate::present::door::Door;
 use crate::present::dto::ProblemView;
 use crate::present::http::SOCKET;
+use crate::present::list::LIMIT_MAX;
 use crate::present::route;
 use crate::store;
 
@@ -135,6 +136,23 @@ impl Client {
         self.call(Method::GET, path, Bytes::new()).await
     }
 
+    /// Asks for a list, page by page: at most so many of it.
+    ///
+    /// # Errors
+    /// When the collector is not reached or says no.
+    pub async fn list<T: DeserializeOwned>(&self, path: &str, most: usize) -> Result<Vec<T>, Failure> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut next = Some(format!("{path}{joint}limit={}", most.clamp(1, LIMIT_MAX)));
+        let mut all = Vec::new();
+        while let Some(path) = next {
+            let told = self.call_within(ANSWER_TIMEOUT, Method::GET, &path, Bytes::new()).await?;
+            all.append(&mut understood::<Vec<T>>(&told.body)?);
+            next = told.next.filter(|_| all.len() < most);
+        }
+        all.truncate(most);
+        Ok(all)
+    }
+
     /// Tells.
     ///
     /// # Errors
@@ -149,7 +167,7 @@ impl Client {
     /// # Errors
     /// When the collector is not reached or says no.
     pub async fn post_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.call_within(RUN_TIMEOUT, Method::POST, path, Bytes::new()).await
+        understood(&self.call_within(RUN_TIMEOUT, Method::POST, path, Bytes::new()).await?.body)
     }
 
     /// Puts bytes as they are.
@@ -169,35 +187,24 @@ impl Client {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
-        self.call_within(ANSWER_TIMEOUT, method, path, body).await
+        understood(&self.call_within(ANSWER_TIMEOUT, method, path, body).await?.body)
     }
 
-    async fn call_within<T: DeserializeOwned>(
+    async fn call_within(
         &self,
         patience: Duration,
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<T, Failure> {
-        let (status, answer) = match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
+    ) -> Result<Told, Failure> {
+        let told = match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
             Ok(answer) => answer?,
             Err(_) => return Err(Failure::new(Exit::Unreachable, "the collector did not answer in time: see its log")),
         };
-        if !status.is_success() {
-            return Err(refusal(status, &answer));
-        }
-        let text: &[u8] = if answer.is_empty() { b"null" } else { &answer };
-        serde_json::from_slice(text).map_err(|error| {
-            Failure::new(
-                Exit::Failure,
-                format!(
-                    "the collector's answer is not understood: {error}: is it of another version, or not a collector?"
-                ),
-            )
-        })
+        if told.status.is_success() { Ok(told) } else { Err(refusal(told.status, &told.body)) }
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Failure> {
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Told, Failure> {
         let build = |host: &str, token: Option<&str>| {
             let mut request = Request::builder().method(method.clone()).uri(path).header(header::HOST, host);
             if !body.is_empty() {
@@ -238,20 +245,41 @@ impl Client {
                     Ok(response) => response,
                     Err(never) => match never {},
                 };
-                let status = response.status();
+                let (status, next) = (response.status(), next_of(&response));
                 let bytes = response
                     .into_body()
                     .collect()
                     .await
                     .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
-                Ok((status, bytes.to_bytes()))
+                Ok(Told { status, next, body: bytes.to_bytes() })
             }
         }
     }
 }
 
+/// An answer.
+struct Told {
+    status: StatusCode,
+    /// Of a list: where it goes on.
+    next: Option<String>,
+    body: Bytes,
+}
+
+/// Where a list goes on (`Link: <...>; rel="next"`).
+fn next_of<B>(response: &axum::http::Response<B>) -> Option<String> {
+    let link = response.headers().get(header::LINK)?.to_str().ok()?;
+    Some(link.strip_prefix('<')?.split_once(">; rel=\"next\"")?.0.to_owned())
+}
+
+fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(if body.is_empty() { b"null" } else { body }).map_err(|error| {
+        let what = "the collector's answer is not understood";
+        Failure::new(Exit::Failure, format!("{what}: {error}: is it of another version, or not a collector?"))
+    })
+}
+
 /// One request over a fresh connection.
-async fn over<S>(stream: S, request: Request<Body>) -> Result<(StatusCode, Bytes), Failure>
+async fn over<S>(stream: S, request: Request<Body>) -> Result<Told, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -261,10 +289,10 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
-        let status = response.status();
+        let (status, next) = (response.status(), next_of(&response));
         let body =
             Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| lost(&error))?;
-        Ok((status, body.to_bytes()))
+        Ok(Told { status, next, body: body.to_bytes() })
     };
     let drive = async {
         // Its error reaches the exchange as well.

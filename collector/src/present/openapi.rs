@@ -59,6 +59,8 @@ pub async fn openapi() -> Document {
 pub struct Schemas {
     taken: SchemaGenerator,
     given: SchemaGenerator,
+    /// Queries are taken apart into parameters, so that nothing refers to them.
+    asked: SchemaGenerator,
 }
 
 impl Schemas {
@@ -72,6 +74,7 @@ impl Schemas {
         Self {
             taken: settings().for_deserialize().into_generator(),
             given: settings().for_serialize().into_generator(),
+            asked: settings().for_deserialize().with(|settings| settings.inline_subschemas = true).into_generator(),
         }
     }
 
@@ -83,6 +86,11 @@ impl Schemas {
     /// Of something that clients get.
     pub fn given<T: JsonSchema>(&mut self) -> Value {
         self.given.subschema_for::<T>().to_value()
+    }
+
+    /// Of a query.
+    pub fn asked<T: JsonSchema>(&mut self) -> Value {
+        T::json_schema(&mut self.asked).to_value()
     }
 
     /// All that were named.

@@ -64,10 +64,11 @@ fn failed(told: &DeliveryView, what: &str) -> Failure {
 }
 
 pub(super) async fn deliveries(global: &Global, args: DeliveriesArgs) -> Result<(), Failure> {
-    let asked = [("channel", args.channel), ("limit", args.limit.map(|limit| limit.to_string()))];
+    let asked = [("channel", args.channel)];
+    let limit = args.limit.map_or(100, |limit| limit as usize);
     let path = with_query("/api/v1/deliveries", asked);
     let deliveries: Vec<DeliveryView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+        with(global, Need::Data, async |client| client.list(&path, limit).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&deliveries);
     }

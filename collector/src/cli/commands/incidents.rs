@@ -28,11 +28,10 @@ pub(super) async fn incidents(global: &Global, args: IncidentsArgs) -> Result<()
         ("check", args.check),
         ("agent", args.agent),
         ("kind", args.kind),
-        ("limit", Some(limit.to_string())),
     ];
     let path = with_query("/api/v1/incidents", asked);
     let found: Vec<IncidentView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(super::hinted)?;
+        with(global, Need::Data, async |client| client.list(&path, limit).await).await.map_err(super::hinted)?;
     if global.json {
         return print_json(&found);
     }

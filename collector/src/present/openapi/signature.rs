@@ -52,8 +52,7 @@ impl<'a> Operation<'a> {
 
     /// It reads a query. Of parameters that are well known the meaning is told once for all.
     pub fn query<T: JsonSchema>(&mut self) {
-        let schema = self.schemas.taken::<T>();
-        let schema = self.resolved(schema);
+        let schema = self.schemas.asked::<T>();
         let needed: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let mut property = property.clone();
@@ -112,11 +111,6 @@ impl<'a> Operation<'a> {
     /// It may refuse so.
     pub fn refuses(&mut self, status: u16, what: &'static str) {
         self.refusals.insert(status, what);
-    }
-
-    fn resolved(&self, schema: Value) -> Value {
-        let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) else { return schema };
-        self.schemas.taken.definitions().get(name).cloned().unwrap_or(schema)
     }
 
     /// What every operation of its method has: tags of answers, keys of requests.

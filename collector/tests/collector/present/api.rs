@@ -8,7 +8,7 @@ use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::present::door::{Door, Scope};
 use sitepulse_collector::present::openapi::document;
 use sitepulse_collector::present::route::routes;
-use sitepulse_daemon::clock;
+use sitepulse_daemon::{clock, instant};
 
 use super::bench::{Answer, Bench, CHECK, NETWORK, backup, options};
 use super::pages::{Found, Pages};
@@ -29,8 +29,8 @@ period = "30d"
 id = "sundays"
 checks = ["shop"]
 rrule = "FREQ=WEEKLY;BYDAY=SU"
-start = "2026-01-04T02:00"
-duration = "1h"
+from = "2026-01-04T02:00"
+lasts = "1h"
 zone = "Europe/Paris"
 "#;
 
@@ -47,16 +47,17 @@ async fn filled() -> Pages {
     let applied = bench.apply(&text, json!({})).await;
     assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
     bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+    let tomorrow = instant::format(clock::now().plus_us(86_400_000_000));
     for (path, body) in [
         ("/api/v1/incidents", json!({"title": "By hand", "check": "shop"})),
         ("/api/v1/incidents", json!({"title": "Another", "severity": "minor"})),
-        ("/api/v1/silences", json!({"checks": ["shop"], "until": "2099-01-01", "reason": "work"})),
+        ("/api/v1/silences", json!({"checks": ["shop"], "until": tomorrow, "reason": "work"})),
         ("/api/v1/control", json!({"agent": "w", "action": "suspend", "reason": "work"})),
         ("/api/v1/control", json!({"agent": "w", "action": "resume"})),
         ("/api/v1/control", json!({"agent": "e", "action": "weight", "weight": 0.5})),
         ("/api/v1/sla-reports", json!({"name": "one", "checks": ["shop-vitals"]})),
         ("/api/v1/sla-reports", json!({"name": "two"})),
-        ("/api/v1/schedules/primary/overrides", json!({"user": "bob", "to": "2099-01-01"})),
+        ("/api/v1/schedules/primary/overrides", json!({"user": "bob", "to": tomorrow})),
     ] {
         let answer = bench.post(path, &body).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
@@ -233,14 +234,20 @@ fn the_document_has_every_route_and_keeps_the_rules_of_openapi() {
     assert_eq!(told, found, "the document tells of routes that are not there");
     let mut all = BTreeSet::new();
     references(document, &mut all);
-    all.iter().for_each(|path| drop(resolved(path)));
+    all.iter().for_each(|path| assert!(resolved(path).is_object()));
+    let mut silent = Vec::new();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-        assert!(schema["description"].is_string(), "{name} is not described");
+        if !schema["description"].is_string() {
+            silent.push(name.clone());
+        }
         for (key, property) in schema["properties"].as_object().into_iter().flatten() {
             let told = property["description"].is_string() || property["$ref"].is_string();
-            assert!(told || property["anyOf"].is_array(), "{name}.{key} is not described");
+            if !told && !property["anyOf"].is_array() {
+                silent.push(format!("{name}.{key}"));
+            }
         }
     }
+    assert!(silent.is_empty(), "these are not described: {silent:?}");
 }
 
 /// The path of an operation that is asked here, with what the bench has.
@@ -431,6 +438,13 @@ async fn an_answer_that_is_known_is_not_sent_again() {
 
 const KEY: (&str, &str) = ("idempotency-key", "11f0-8a");
 
+/// One that agents can be told the address of.
+async fn reachable() -> Bench {
+    let bench = Bench::new();
+    bench.app.set_addresses(vec!["127.0.0.1:8443".into()]).await.unwrap();
+    bench
+}
+
 async fn join_token(bench: &Bench, headers: &[(&str, &str)], region: &str) -> Answer {
     let body = json!({"region": region, "ttl_seconds": 60}).to_string();
     bench.send(Door::Local, "POST", "/api/v1/join-tokens", headers, &body).await
@@ -438,7 +452,7 @@ async fn join_token(bench: &Bench, headers: &[(&str, &str)], region: &str) -> An
 
 #[tokio::test]
 async fn a_request_with_a_key_is_done_once_also_after_a_restart() {
-    let bench = Bench::new();
+    let bench = reachable().await;
     let first = join_token(&bench, &[KEY], "eu-west").await;
     assert_eq!(first.status, StatusCode::OK, "{}", first.text);
     let again = join_token(&bench, &[KEY], "eu-west").await;
@@ -455,7 +469,7 @@ async fn a_request_with_a_key_is_done_once_also_after_a_restart() {
 
 #[tokio::test]
 async fn the_store_keeps_no_token_in_an_answer() {
-    let bench = Bench::new();
+    let bench = reachable().await;
     let token = join_token(&bench, &[KEY], "eu-west").await.json()["token"].as_str().unwrap().to_owned();
     let dir = bench.app.data_dir().to_owned();
     bench.app.close().await;
@@ -467,7 +481,7 @@ async fn the_store_keeps_no_token_in_an_answer() {
 
 #[tokio::test]
 async fn a_refused_request_frees_its_key_and_a_bad_key_is_refused() {
-    let bench = Bench::new();
+    let bench = reachable().await;
     let refused = join_token(&bench, &[KEY], "NO REGION").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(join_token(&bench, &[KEY], "eu-west").await.status, StatusCode::OK);
@@ -481,7 +495,7 @@ async fn a_refused_request_frees_its_key_and_a_bad_key_is_refused() {
 
 #[tokio::test]
 async fn keys_of_two_callers_are_two_keys() {
-    let bench = Bench::new();
+    let bench = reachable().await;
     let token = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Admin).await);
     let body = json!({"region": "eu-west", "ttl_seconds": 60}).to_string();
     let own = join_token(&bench, &[KEY], "eu-west").await;
@@ -498,7 +512,7 @@ async fn keys_of_two_callers_are_two_keys() {
 
 #[tokio::test]
 async fn of_requests_at_the_same_time_with_one_key_one_is_done() {
-    let bench = std::sync::Arc::new(Bench::new());
+    let bench = std::sync::Arc::new(reachable().await);
     let ask = || join_token(&bench, &[KEY], "eu-west");
     let (a, b, c) = tokio::join!(ask(), ask(), ask());
     let answers = [a, b, c];
@@ -512,7 +526,7 @@ async fn of_requests_at_the_same_time_with_one_key_one_is_done() {
 
 #[tokio::test]
 async fn work_goes_on_though_its_client_went_away() {
-    let bench = Bench::new();
+    let bench = reachable().await;
     {
         let gone = join_token(&bench, &[KEY], "eu-west");
         let mut gone = std::pin::pin!(gone);
@@ -537,7 +551,7 @@ async fn work_goes_on_though_its_client_went_away() {
 
 #[tokio::test]
 async fn of_work_that_a_stop_cut_short_nobody_claims_to_know() {
-    let bench = Bench::new();
+    let bench = reachable().await;
     join_token(&bench, &[KEY], "eu-west").await;
     let forget = |engine: &mut sitepulse_collector::engine::Engine| {
         let sql = "UPDATE idempotency SET status = NULL, answer = NULL";
