@@ -6,6 +6,7 @@
 mod backtest;
 mod check;
 mod checks;
+mod editor;
 mod explain;
 pub mod frame;
 mod home;
@@ -16,6 +17,7 @@ pub mod parts;
 mod policy;
 mod row;
 mod slo;
+mod suspend;
 mod vitals;
 
 use askama::Template;
@@ -28,14 +30,16 @@ use sitepulse_daemon::clock;
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use checks::checks_page;
+pub use editor::{edit_page, new_page, write_edit, write_new};
 pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;
 pub use home::page;
 pub use incidents::{act as act_on_incident, incident_page, incidents_page};
 pub use ledger::agents_page;
-use row::{age, class, clock_text, suspension};
+use row::{age, class, clock_text};
 pub use slo::slos_page;
+pub use suspend::{resume, suspend, suspend_page};
 
 use crate::app::CredentialKind;
 use crate::present::Present;
@@ -53,6 +57,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/parts.css"),
     include_str!("../../templates/css/home.css"),
     include_str!("../../templates/css/checks.css"),
+    include_str!("../../templates/css/check.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),

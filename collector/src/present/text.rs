@@ -10,6 +10,7 @@ pub mod home;
 pub mod incidents;
 pub mod kpi;
 pub mod latency;
+pub mod page;
 pub mod policy;
 pub mod slo;
 pub mod vitals;
@@ -26,6 +27,7 @@ use self::home::HomeTexts;
 use self::incidents::IncidentTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
+use self::page::PageTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::vitals::VitalsTexts;
@@ -194,6 +196,8 @@ pub struct Texts {
     pub home: &'static HomeTexts,
     /// The words of the list of checks.
     pub list: &'static ChecksTexts,
+    /// The words of a check's page, its suspension and its editor.
+    pub page: &'static PageTexts,
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
     /// The words of latencies.
@@ -335,6 +339,7 @@ pub static EN: Texts = Texts {
     frame: &frame::EN,
     home: &home::EN,
     list: &checks::EN,
+    page: &page::EN,
     slo: &slo::EN,
     kpi: &kpi::EN,
     latency: &latency::EN,
@@ -528,6 +533,7 @@ pub static FR: Texts = Texts {
     frame: &frame::FR,
     home: &home::FR,
     list: &checks::FR,
+    page: &page::FR,
     slo: &slo::FR,
     kpi: &kpi::FR,
     latency: &latency::FR,
