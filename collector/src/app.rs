@@ -47,7 +47,7 @@ use crate::writer::{Closed, Writer};
 
 pub(crate) use control::number_after;
 pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
-pub use plan::{FieldDiff, ObjectItem, Plan, PlanItem, PlanStep};
+pub use plan::{FieldDiff, ObjectItem, Plan, PlanItem, PlanStep, changes};
 
 /// The authority's certificate, in the data directory.
 pub(crate) const CA_CERTIFICATE: &str = "ca.pem";

@@ -4,6 +4,7 @@
 //! the real binaries against it and kills them for real; [`oracle`] reads the collector's store afterwards and says whether anything was lost, doubled or
 //! invented; [`incidents`] reads what it would page for.
 
+pub mod chromium;
 pub mod cluster;
 pub mod incidents;
 pub mod oracle;

@@ -4,6 +4,7 @@ mod agent_cli;
 mod backup;
 mod bad_input;
 mod console;
+mod console_checks;
 mod delivery;
 mod edges;
 mod incidents;

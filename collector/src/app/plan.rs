@@ -268,6 +268,11 @@ fn plan(
     (items, revisions)
 }
 
+/// What a revision changed of the one before, as a check file writes it.
+pub fn changes(before: &CheckRevision, after: &CheckRevision) -> Vec<FieldDiff> {
+    differing(&fields(&before.definition, &before.labels), &fields(&after.definition, &after.labels))
+}
+
 /// What differs, as a check file writes it: in the file's order, tables key by key.
 fn differing(old: &[(String, String)], new: &[(String, String)]) -> Vec<FieldDiff> {
     let mut diffs: Vec<FieldDiff> = Vec::new();

@@ -454,7 +454,14 @@ pub async fn control(
     Extension(caller): Extension<Caller>,
     request: Body<ControlBody>,
 ) -> Answer<Json<EventView>> {
-    let request = body(request)?;
+    control_of(&present, &body(request)?, &caller.author).await.map(Json)
+}
+
+/// Gives a control event on behalf of `author`.
+///
+/// # Errors
+/// When there is no such check or agent, or the change is not possible.
+pub async fn control_of(present: &Present, request: &ControlBody, author: &str) -> Answer<EventView> {
     let now = clock::now();
     let scope = {
         let book = present.app().book();
@@ -467,10 +474,10 @@ pub async fn control(
             (None, None) => return Err(Problem::new(Code::BadRequest, "name an agent, a check, or both")),
         }
     };
-    let change = change_of(&request, scope, now)?;
-    let event = present.app().control(scope, change, &caller.author, now).await?;
+    let change = change_of(request, scope, now)?;
+    let event = present.app().control(scope, change, author, now).await?;
     let view = event_view(&present.app().book(), &event);
-    Ok(Json(view))
+    Ok(view)
 }
 
 fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Change> {

@@ -9,6 +9,7 @@ mod backtest;
 mod calendar;
 mod check;
 mod checks;
+mod editor;
 mod explain;
 pub mod frame;
 mod home;
@@ -24,6 +25,7 @@ mod row;
 mod sheet;
 mod silences;
 mod slo;
+mod suspend;
 mod vitals;
 
 use std::sync::LazyLock;
@@ -42,6 +44,7 @@ pub use agents::{
 pub use backtest::backtest_page;
 pub use check::{check_page, run_page};
 pub use checks::checks_page;
+pub use editor::{edit_page, new_page, write_edit, write_new};
 pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;
@@ -53,6 +56,7 @@ pub use join::{join, join_page};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
 pub use slo::slos_page;
+pub use suspend::{resume, suspend, suspend_page};
 
 use crate::app::CredentialKind;
 use crate::present::Present;
@@ -71,6 +75,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/home.css"),
     include_str!("../../templates/css/checks.css"),
     include_str!("../../templates/css/desk.css"),
+    include_str!("../../templates/css/check.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),

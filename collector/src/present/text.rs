@@ -12,6 +12,7 @@ pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod latency;
+pub mod page;
 pub mod policy;
 pub mod slo;
 pub mod status;
@@ -31,6 +32,7 @@ use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
+use self::page::PageTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
@@ -205,6 +207,8 @@ pub struct Texts {
     pub home: &'static HomeTexts,
     /// The words of the list of checks.
     pub list: &'static ChecksTexts,
+    /// The words of a check's page, its suspension and its editor.
+    pub page: &'static PageTexts,
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
     pub impact: &'static ImpactTexts,
@@ -350,6 +354,7 @@ pub static EN: Texts = Texts {
     frame: &frame::EN,
     home: &home::EN,
     list: &checks::EN,
+    page: &page::EN,
     slo: &slo::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
@@ -546,6 +551,7 @@ pub static FR: Texts = Texts {
     frame: &frame::FR,
     home: &home::FR,
     list: &checks::FR,
+    page: &page::FR,
     slo: &slo::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,

@@ -59,5 +59,8 @@
     fresh(false);
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 15000);
   });
-  for (const topic of [...topics, "reset"]) source.addEventListener(topic, look);
+  // A page about one check has nothing to fetch when another one changes.
+  const only = main.querySelector("[data-live-check]")?.dataset.liveCheck;
+  const concerns = (event) => !only || event.type !== "check" || JSON.parse(event.data).check === only;
+  for (const topic of [...topics, "reset"]) source.addEventListener(topic, (event) => { if (concerns(event)) look(); });
 })();

@@ -1,57 +1,100 @@
-//! One check's page: what each agent found last, phase by phase, and a button that runs it at once.
+//! One check's page: its verdict and how it fared ([`course`]), its promises, figures and incidents, what each agent found last, phase by
+//! phase, and what it is and how it came to be so ([`life`]).
+
+mod course;
+mod life;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 use sitepulse_model::record::{FactKey, Phase};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
+use self::course::Course;
+use self::life::Life;
 use super::frame::{Frame, Place};
-use super::row::CheckRow;
-use super::{PageQuery, age, broken_template, class, latency, ledger, policy, slo, suspension, vitals};
+use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Stat};
+use super::row::{CheckRow, suspension};
+use super::{PageQuery, age, broken_template, class, latency, ledger, policy, slo, vitals};
+use crate::app::Access;
 use crate::present::api::latency::figures_of;
+use crate::present::dto::incidents::IncidentView;
+use crate::present::dto::slo::SloView;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
-use crate::present::view::{Snapshot, list};
 use crate::present::windows::WindowView;
-use crate::present::{Present, api, figure, windows};
+use crate::present::{Present, api, figure, incidents, windows};
+use crate::store::incidents::Asked as AskedIncidents;
 use crate::vitals::figures::Ask;
 
 /// Most maintenance windows that are shown ahead.
 const WINDOWS_SHOWN: usize = 5;
+/// Incidents that are looked at, and how many of them are shown: the newest.
+const INCIDENTS_MAX: usize = 100;
+const INCIDENTS_SHOWN: usize = 8;
 
 /// The content of the page.
 #[derive(Template)]
 #[template(path = "check.html")]
 struct Content<'a> {
     t: &'a Texts,
-    lang: Language,
-    id: String,
-    kind: String,
-    target: String,
-    note: String,
-    class: &'static str,
-    verdict: &'static str,
-    verdict_note: String,
-    suspension: String,
+    row: CheckRow,
+    /// Whether it may be changed by who looks.
+    may_edit: bool,
+    /// The agents that are suspended for it, each with the words for it.
+    suspended_on: Vec<(String, String)>,
     heartbeat: bool,
+    spans: Chips,
+    ribbon: Ribbon,
+    stats: Vec<Stat>,
+    budget: Option<BudgetBar>,
+    agents: Vec<(String, String, Ribbon, String)>,
+    chart: Option<Chart>,
+    heatmap: Option<Heatmap>,
+    incidents: Vec<IncidentRow>,
+    life: Life,
     /// The promises that cover it, rendered.
     slos: String,
     /// Figures over a span, rendered: vitals of a page, latencies of what is none.
     figures: String,
     amendments: String,
-    availability: String,
-    evidence: String,
+    policy: String,
     /// Why nothing is known of some of the time; empty where all is known.
     unknown: String,
-    amended: String,
     runs: Option<Vec<String>>,
     results: Vec<String>,
     windows: Vec<WindowRow>,
+}
+
+/// An incident of the check.
+struct IncidentRow {
+    id: String,
+    class: &'static str,
+    state: String,
+    what: String,
+    since: String,
+    length: String,
+}
+
+impl IncidentRow {
+    fn of(one: &IncidentView, t: &Texts) -> Self {
+        Self {
+            id: one.id.clone(),
+            class: match one.state.as_str() {
+                "resolved" => "up",
+                "acknowledged" => "maintenance",
+                "open" => "down",
+                _ => "unknown",
+            },
+            state: (t.incidents.state)(&one.state),
+            what: format!("{} · {}", (t.incidents.kind)(&one.kind), (t.incidents.severity)(&one.severity)),
+            since: minute(&one.since),
+            length: figure::length(one.duration_seconds, t.slo.day),
+        }
+    }
 }
 
 /// A maintenance window that is open or to come.
@@ -131,84 +174,197 @@ async fn respond(
     query: &PageQuery,
     run: Option<&RunView>,
 ) -> Answer<Response> {
-    let lang = frame.lang;
+    let (lang, t) = (frame.lang, frame.t);
     let snapshot = present.snapshot().await?;
-    let check = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?.check;
+    let found = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
+    let (check, now) = (found.check, snapshot.now);
+    let (span, length) = course::span_of(query.span.as_deref());
+    let (app, asked) = (present.app().clone(), id.to_owned());
+    let course = present.beside(move || Course::of(&app, &asked, length, now)).await??;
+    // A page's run is several loads long, a heartbeat's is no run of ours.
+    let has_latency = !["web_vitals", "heartbeat"].contains(&check.kind.as_str());
+    let figures = if has_latency { latency_of(present, id, query, now, lang).await? } else { Timing::default() };
     let vitals = if check.kind == "web_vitals" {
         let (span, length) = vitals::span_of(query.span.as_deref());
-        let now = snapshot.now;
         let asked = Ask { from: Some(now.plus_us(-length)), ..Ask::default() };
         let figures = api::vitals::figures_of(present, id, asked, now).await?;
         vitals::section(check, &figures, span, now, lang)?
     } else {
         String::new()
     };
-    let latency = if ["web_vitals", "heartbeat"].contains(&check.kind.as_str()) {
-        // A page's run is several loads long, a heartbeat's is no run of ours.
-        String::new()
-    } else {
-        let (span, length) = vitals::span_of(query.span.as_deref());
-        let asked = crate::latency::figures::Ask { from: Some(snapshot.now.plus_us(-length)), ..Default::default() };
-        match figures_of(present, id, &asked, snapshot.now).await {
-            Ok(figures) => latency::section(&figures, span, lang)?,
-            // Damage of some day's sketches must not take the whole page.
-            Err(problem) => latency::refused(&problem, span, id, lang)?,
-        }
-    };
-    let amendments = ledger::section(present, id, lang.texts()).await?;
-    let slos = slo::section(present, id, lang).await?;
-    let (asked, now) = (id.to_owned(), snapshot.now);
-    let windows = present.read(move |book| {
+    let chart = if has_latency { course::chart(present, id, length, now, t).await? } else { None };
+    let (asked, view) = (id.to_owned(), (**check).clone());
+    let of_book = present.read(move |book| {
         let check = api::check_of(book, &asked)?;
-        Ok::<_, Problem>(windows::next_of(book, check, now, WINDOWS_SHOWN))
+        let windows = windows::next_of(book, check, now, WINDOWS_SHOWN);
+        Ok::<_, Problem>((windows, Life::of(book, &view, t)?, check.number))
     });
-    let windows = windows.await??.iter().map(|window| WindowRow::of(window, lang.texts())).collect();
-    let sections = Sections { slos, figures: format!("{vitals}{latency}"), amendments, windows };
-    let content = Content::of(&snapshot, lang, id, sections, run)?.render().map_err(|_| broken_template())?;
-    let content = content + &policy::section(present, id, query.policy.as_deref(), snapshot.now, lang).await?;
-    frame.around(StatusCode::OK, Place::Home, id, None, content)
+    let (windows, life, number) = of_book.await??;
+    let asked = AskedIncidents {
+        period: incidents::period(None, None, now),
+        resolved: true,
+        check: Some(number),
+        agent: None,
+        kind: None,
+        limit: INCIDENTS_MAX,
+    };
+    let mut incidents = incidents::list(present, asked, now).await?;
+    incidents.retain(|one| one.state != "suspected");
+    let slos = present.slos().await?;
+    let covering = slos.iter().filter(|slo| slo.checks.iter().any(|one| one == id));
+    let budget = budget(covering, t);
+    let render = |card: Card<'_>| card.render().map_err(|_| broken_template());
+    let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), now, t)?);
+    let runs = run.map(|run| run.runs.iter().map(|run| render(Card::ran(run, t)?)).collect::<Answer<_>>());
+    let row = CheckRow::of(check, now, t);
+    let availability = figure::availability(course.sla.availability, t);
+    let suspended_on = check.agents.iter().filter(|pair| pair.suspended.is_some() && check.suspended.is_none());
+    let content = Content {
+        t,
+        may_edit: frame.may(Access::Edit),
+        suspended_on: suspended_on.map(|pair| (pair.agent.clone(), suspension(pair.suspended.as_ref(), t))).collect(),
+        heartbeat: check.kind == "heartbeat",
+        spans: spans(id, span, t),
+        ribbon: course.ribbon(&availability, t),
+        stats: stats(id, span, &course.sla, &figures, &incidents, budget.as_ref().map(|(stat, _)| stat), t),
+        budget: budget.map(|(_, bar)| bar),
+        agents: course.agents(t),
+        chart,
+        heatmap: course.heatmap(t),
+        incidents: incidents.iter().take(INCIDENTS_SHOWN).map(|one| IncidentRow::of(one, t)).collect(),
+        life,
+        slos: slo::section(present, id, lang).await?,
+        figures: format!("{vitals}{}", figures.section),
+        amendments: ledger::section(present, id, t).await?,
+        policy: policy::section(present, id, query.policy.as_deref(), now, lang).await?,
+        unknown: unknown_line(&course.sla, t),
+        runs: runs.transpose()?,
+        results: check.agents.iter().map(|pair| stored(pair)).collect::<Answer<_>>()?,
+        windows: windows.iter().map(|window| WindowRow::of(window, t)).collect(),
+        row,
+    };
+    // What a run found stands on its page until one leaves it.
+    let topics = if run.is_none() { Some("check incident figures") } else { None };
+    frame.page(Place::Checks, id, topics, &content)
 }
 
-/// The parts of the page that are rendered apart; empty where they have nothing to say.
-struct Sections {
-    slos: String,
-    figures: String,
-    amendments: String,
-    windows: Vec<WindowRow>,
+/// Latencies as the page shows them.
+#[derive(Default)]
+struct Timing {
+    section: String,
+    /// The middle one and the 95th percentile of whole runs, in seconds.
+    total: Option<(f64, f64)>,
 }
 
-impl<'a> Content<'a> {
-    fn of(snapshot: &Snapshot, lang: Language, id: &str, sections: Sections, run: Option<&RunView>) -> Answer<Self> {
-        let t = lang.texts();
-        let list::Row { check, .. } = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
-        let row = CheckRow::of(check, snapshot.now, t);
-        let render = |card: Card<'_>| card.render().map_err(|_| broken_template());
-        let stored = |pair: &PairView| render(Card::stored(pair, pair.place(&check.agents), snapshot.now, t)?);
-        let runs = run.map(|run| run.runs.iter().map(|run| render(Card::ran(run, t)?)).collect::<Answer<_>>());
-        Ok(Self {
-            t,
-            lang,
-            id: row.id,
-            kind: row.kind,
-            target: row.url,
-            note: row.note,
-            class: row.class,
-            verdict: row.verdict,
-            verdict_note: row.verdict_note,
-            suspension: row.suspension,
-            heartbeat: check.kind == "heartbeat",
-            slos: sections.slos,
-            figures: sections.figures,
-            amendments: sections.amendments,
-            availability: row.availability,
-            evidence: format!("{} {}", row.completeness, row.bounds),
-            unknown: unknown_line(&check.sla, t),
-            amended: row.amended,
-            runs: runs.transpose()?,
-            results: check.agents.iter().map(|pair| stored(pair)).collect::<Answer<_>>()?,
-            windows: sections.windows,
-        })
-    }
+async fn latency_of(present: &Present, id: &str, query: &PageQuery, now: UtcMicros, lang: Language) -> Answer<Timing> {
+    // The longest span of a chart is longer than that of percentiles.
+    let asked = if query.span.as_deref() == Some("90d") { Some("30d") } else { query.span.as_deref() };
+    let (span, length) = vitals::span_of(asked);
+    let asked = crate::latency::figures::Ask { from: Some(now.plus_us(-length)), ..Default::default() };
+    let figures = match figures_of(present, id, &asked, now).await {
+        Ok(figures) => figures,
+        // Damage of some day's sketches must not take the whole page.
+        Err(problem) => return Ok(Timing { section: latency::refused(&problem, span, id, lang)?, total: None }),
+    };
+    let total = figures.groups.first().map(|all| all.latencies.phase(Phase::Total));
+    let seconds = |per_mille| total.and_then(|sketch| sketch.quantile(per_mille)).map(|us| us as f64 / 1e6);
+    Ok(Timing { section: latency::section(&figures, span, lang)?, total: seconds(500).zip(seconds(950)) })
+}
+
+fn spans(id: &str, current: &str, t: &Texts) -> Chips {
+    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d, t.page.last_90_d];
+    let chips = course::SPANS.into_iter().zip(labels).map(|((name, _), label)| Chip {
+        label: label.to_owned(),
+        href: format!("/checks/{id}?span={name}"),
+        current: name == current,
+        ..Chip::default()
+    });
+    Chips { label: t.page.period.to_owned(), chips: chips.collect(), tabs: false }
+}
+
+/// The budget that is the nearest to its end, and its bar.
+fn budget<'s>(covering: impl Iterator<Item = &'s SloView>, t: &Texts) -> Option<(Stat, BudgetBar)> {
+    let left = |slo: &'s SloView| Some((slo.outcome.as_ref()?.budget.left_ratio?, slo));
+    let (left, slo) = covering.filter_map(left).min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let budget = slo.outcome.as_ref()?.budget;
+    let share = (t.number)(figure::percent_down(left, 0));
+    let class = match slo.state.as_str() {
+        "ok" => "up",
+        "burning_slow" => "degraded",
+        "burning_fast" => "regional",
+        "exhausted" => "down",
+        _ => "unknown",
+    };
+    let label = format!("{}: {share}", t.page.budget);
+    let stat = Stat {
+        title: t.page.budget.to_owned(),
+        value: share,
+        measured: true,
+        tone: if left <= 0.0 {
+            "critical"
+        } else if left < 0.25 {
+            "warning"
+        } else {
+            "plain"
+        },
+        note: slo.id.clone(),
+        href: "/slos".to_owned(),
+        ..Stat::default()
+    };
+    Some((stat, BudgetBar::of(left, budget.left_ratio_upper.unwrap_or(left), class, label)))
+}
+
+fn stats(
+    id: &str,
+    span: &str,
+    sla: &SlaView,
+    timing: &Timing,
+    incidents: &[IncidentView],
+    budget: Option<&Stat>,
+    t: &Texts,
+) -> Vec<Stat> {
+    let w = t.page;
+    // The evidence is explained for as long as it is looked at.
+    let explained = if span == "90d" { "30d" } else { span };
+    let evidence = [figure::completeness(sla.completeness, t), figure::bounds(sla.lower, sla.upper, t)];
+    let evidence: Vec<String> = evidence.into_iter().filter(|text| !text.is_empty()).collect();
+    let down = sla.seconds.down;
+    let open = incidents.iter().filter(|one| one.state != "resolved").count();
+    let latency = timing.total.map(|(p50, p95)| [p50, p95].map(|seconds| (t.number)(figure::latency(seconds))));
+    vec![
+        Stat {
+            title: t.availability.to_owned(),
+            value: figure::availability(sla.availability, t),
+            measured: sla.availability.is_some(),
+            tone: "plain",
+            note: evidence.join(" "),
+            href: format!("/checks/{id}/explain?span={explained}"),
+            ..Stat::default()
+        },
+        Stat {
+            title: w.downtime.to_owned(),
+            value: if down > 0.0 { figure::length(down, t.slo.day) } else { w.no_downtime.to_owned() },
+            measured: down > 0.0,
+            tone: if open > 0 { "critical" } else { "plain" },
+            note: (w.open_incidents)(open),
+            href: format!("/checks/{id}#incidents"),
+            ..Stat::default()
+        },
+        Stat {
+            title: w.latency.to_owned(),
+            value: latency.as_ref().map_or_else(|| w.no_latency.to_owned(), |[p50, _]| p50.clone()),
+            measured: latency.is_some(),
+            tone: "plain",
+            note: latency.as_ref().map_or_else(String::new, |[_, p95]| (w.latency_note)(p95)),
+            ..Stat::default()
+        },
+        budget.cloned().unwrap_or_else(|| Stat {
+            title: w.budget.to_owned(),
+            value: w.no_budget.to_owned(),
+            tone: "plain",
+            ..Stat::default()
+        }),
+    ]
 }
 
 /// `nothing known for: 12 min (agent offline), 3 s (agent stopped)`

@@ -76,8 +76,6 @@ pub(super) struct Seen {
     pub(super) place: String,
     /// Its latency; where it has none, its state.
     pub(super) says: String,
-    /// Why.
-    pub(super) why: String,
 }
 
 impl Seen {
@@ -101,9 +99,7 @@ impl Seen {
             }
             (false, state, _) => t.state(state).to_string(),
         };
-        let told = [pair.cause.as_deref(), Some(pair.detail.as_str())];
-        let why: Vec<&str> = told.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-        Self { class: class(&pair.state), place, says, why: why.join(" · ") }
+        Self { class: class(&pair.state), place, says }
     }
 
     /// All of them in a line: `eu-west 87 ms, us-east down`.

@@ -1,0 +1,158 @@
+//! The console as a person uses it, in a real browser: the first check by the form, seen going down and up live, suspended, in another
+//! language and colours, on a phone, by the keyboard.
+
+use sitepulse_daemon::clock;
+use sitepulse_tests::chromium::Chromium;
+use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::site::{Mood, Site};
+
+/// Longest page, and longest script altogether, in bytes.
+const PAGE_BYTES_MAX: u64 = 150 * 1024;
+const SCRIPT_BYTES_MAX: u64 = 40 * 1024;
+
+/// A browser that is signed in and may change things.
+fn signed_in(cluster: &Cluster, width: u32, height: u32) -> Chromium {
+    let link = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
+    let mut browser = Chromium::start(width, height);
+    browser.open(link["url"].as_str().expect("sign-in --json gives a url"));
+    browser
+}
+
+fn at(cluster: &Cluster, path: &str) -> String {
+    format!("http://{}{path}", cluster.http())
+}
+
+/// The bytes of an answer as the page itself would get it.
+fn bytes(browser: &mut Chromium, path: &str) -> u64 {
+    let script = format!("fetch({path:?}).then((answer) => answer.arrayBuffer()).then((body) => body.byteLength)");
+    browser.eval(&script).as_u64().expect("a number")
+}
+
+#[test]
+fn the_first_check_is_made_by_the_form_and_seen_going_down_and_up_live() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    let mut browser = signed_in(&cluster, 1280, 900);
+    // Empty, it leads to the first check and the first agent.
+    let text = browser.text();
+    assert!(text.contains("Welcome to SitePulse") && text.contains("Say what to watch"), "{text}");
+    browser.write("#begin", &site.url("shop"));
+    browser.follow(".begin button");
+    assert!(browser.path().starts_with("/checks/new?address="), "{}", browser.path());
+    // What is wrong stands at its field, with the remedy.
+    browser.write("#f-id", "The Shop");
+    browser.write("#f-interval", "1");
+    browser.follow("form.editor .fields ~ .acts button");
+    let wrong = browser.eval("[...document.querySelectorAll('.field.wrong label')].map((l) => l.htmlFor).join()");
+    assert_eq!(wrong, "f-id,f-interval");
+    // What would change is shown before it is done.
+    browser.write("#f-id", "shop");
+    browser.write("#f-interval", "1s");
+    browser.follow("form.editor .fields ~ .acts button");
+    assert!(browser.text().contains("The check is new."), "{}", browser.text());
+    let file = browser.eval("document.querySelector('#f-toml').value");
+    let file = file.as_str().expect("a text");
+    assert!(file.contains("id = \"shop\"") && file.contains("interval = \"1s\""), "{file}");
+    assert_eq!(cluster.ctl(&["checks", "--json"]).json().as_array().map(Vec::len), Some(0), "nothing is applied yet");
+    browser.follow("#apply");
+    assert_eq!(browser.path(), "/checks/shop");
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+
+    let pill = |word: &str| format!("document.querySelector('.check-head .pill')?.innerText === '{word}'");
+    browser.wait_for(&pill("up"), 20);
+    for (mood, word) in [(Mood::Ill, "down"), (Mood::Well, "up")] {
+        // The same document all along: nobody loads it anew.
+        browser.eval("window.mark = true");
+        site.set(mood);
+        cluster.wait_for_verdict("shop", word, 30);
+        let known = clock::monotonic();
+        browser.wait_for(&pill(word), 20);
+        println!("{word}: on the page {} ms after the collector said it", clock::monotonic().us_since(known) / 1000);
+        assert_eq!(browser.eval("window.mark"), true);
+    }
+}
+
+#[test]
+fn a_check_is_suspended_in_a_dialog_and_runs_again() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster
+        .apply(&format!(
+            "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\n",
+            site.url("shop")
+        ))
+        .ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+    let mut browser = signed_in(&cluster, 1280, 900);
+    browser.open(&at(&cluster, "/checks/shop"));
+    browser.press("a[data-dialog]");
+    browser.wait_for("document.querySelector('dialog[open] #f-reason') === document.activeElement", 10);
+    browser.write("dialog #f-reason", "moving house");
+    browser.follow("dialog form button.primary");
+    assert_eq!(browser.path(), "/checks/shop");
+    let text = browser.text();
+    assert!(text.contains("moving house") && text.contains("Resume"), "{text}");
+    assert!(!cluster.check("shop")["suspended"].is_null());
+    browser.follow("form[action$='/resume'] button");
+    assert!(cluster.check("shop")["suspended"].is_null());
+    // The form is a page of its own without scripts, too.
+    browser.open(&at(&cluster, "/checks/shop/suspend"));
+    assert!(browser.text().contains("Suspend shop"));
+}
+
+#[test]
+fn languages_colours_phones_and_keys() {
+    let mut cluster = Cluster::start();
+    let check = |n: usize| {
+        format!(
+            "[[check]]\nid = \"a-check-with-quite-a-long-name-{n:03}\"\nkind = \"tcp\"\naddress = \"127.0.0.1:9\"\ngroup = \"group-{}\"\ntags = [\"t{}\"]\n",
+            n % 7,
+            n % 3
+        )
+    };
+    cluster.apply(&(0..250).map(check).collect::<String>()).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    let mut browser = signed_in(&cluster, 1280, 900);
+    browser.follow("button[name=lang][value=fr]");
+    assert!(browser.text().contains("À faire d’abord"), "{}", browser.text());
+    browser.follow("button[name=theme][value=dark]");
+    assert_eq!(browser.eval("document.documentElement.dataset.theme"), "dark");
+    assert_eq!(browser.eval("getComputedStyle(document.body).backgroundColor"), "rgb(16, 22, 28)");
+    browser.follow("button[name=lang][value=en]");
+
+    // Keys: to the search, from row to row, open, back.
+    browser.open(&at(&cluster, "/checks?sort=name"));
+    browser.key("j", 74);
+    browser.key("j", 74);
+    let focused = browser.eval("document.activeElement.innerText");
+    assert_eq!(focused, "a-check-with-quite-a-long-name-001");
+    browser.key("/", 191);
+    assert_eq!(browser.eval("document.activeElement.id"), "search");
+    browser.write("#search", "name-24");
+    browser.follow("form.filter button");
+    assert_eq!(browser.path(), "/checks?sort=name&q=name-24");
+    assert_eq!(browser.eval("document.querySelectorAll('[data-rows] tbody tr').length"), 10);
+    browser.eval("window.before = true; history.back()");
+    browser.loaded();
+    assert_eq!(browser.path(), "/checks?sort=name");
+    browser.follow(".pager a[rel=next]");
+    assert!(browser.text().contains("101 to 200 of 250"), "{}", browser.text());
+
+    for path in ["/", "/checks", "/checks/a-check-with-quite-a-long-name-001", "/checks/new"] {
+        assert!(bytes(&mut browser, path) <= PAGE_BYTES_MAX, "{path} has {} bytes", bytes(&mut browser, path));
+    }
+    assert!(bytes(&mut browser, "/assets/console.js") <= SCRIPT_BYTES_MAX);
+
+    browser.resize(390, 844);
+    let id = "a-check-with-quite-a-long-name-001";
+    for path in
+        ["/", "/checks", &format!("/checks/{id}"), &format!("/checks/{id}/edit"), &format!("/checks/{id}/suspend")]
+    {
+        browser.open(&at(&cluster, path));
+        let wide = browser.eval("[document.documentElement.scrollWidth, innerWidth]");
+        let (page, window) = (wide[0].as_u64(), wide[1].as_u64());
+        assert!(page <= window, "{path} is {page:?} wide in a window of {window:?}");
+    }
+}
