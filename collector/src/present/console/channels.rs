@@ -337,7 +337,7 @@ fn secret_field(key: &str) -> &'static str {
 async fn show(present: &Present, frame: &Frame, query: &ChannelsQuery) -> Answer<Response> {
     let (now, t) = (clock::now(), frame.t);
     let d = t.desk;
-    let axum::Json(all) = channels::channels(State(present.clone())).await?;
+    let all = channels::all(present).await?;
     let channel = Some(query.channel.clone()).filter(|channel| !channel.is_empty());
     let incident = query.incident.trim();
     let lines = if incident.is_empty() {
