@@ -1,6 +1,7 @@
 //! End-to-end tests of the real binaries, and the simulator's runs. Everything talks to loopback and ends what it starts.
 
 mod agent_cli;
+mod alerting_console;
 mod backup;
 mod bad_input;
 mod console;

@@ -84,6 +84,21 @@ pub async fn channels(State(present): State<Present>, list: List<Nothing>) -> An
     Ok(views)
 }
 
+/// Every channel with its newest attempt, by id.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn all(present: &Present) -> Answer<Vec<ChannelView>> {
+    let mut views = views(&present.app().book());
+    let ids = views.iter().map(|view| view.id.clone()).collect();
+    let last = present.app().last_deliveries(ids).await?;
+    let mut last: BTreeMap<String, Logged> = last.into_iter().map(|line| (line.channel.clone(), line)).collect();
+    for view in &mut views {
+        view.last = last.remove(&view.id).as_ref().map(delivery);
+    }
+    Ok(views)
+}
+
 fn views(book: &Book) -> Vec<ChannelView> {
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for object in book.objects().living() {

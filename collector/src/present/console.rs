@@ -7,9 +7,11 @@ mod acts;
 mod agents;
 mod backtest;
 mod calendar;
+mod channels;
 mod check;
 mod checks;
 mod editor;
+mod escalations;
 mod explain;
 pub mod frame;
 mod home;
@@ -42,9 +44,11 @@ pub use agents::{
     agent_page, agents_page, resume_agent, revoke_agent, revoke_page, suspend_agent, suspend_page, weigh_agent,
 };
 pub use backtest::backtest_page;
+pub use channels::{apply_channel, channels_page, edit_channel, new_channel, retry_delivery, test_channel};
 pub use check::{check_page, run_page};
 pub use checks::checks_page;
 pub use editor::{edit_page, new_page, write_edit, write_new};
+pub use escalations::{edit_escalation, escalations_page, new_escalation, write_escalation};
 pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;

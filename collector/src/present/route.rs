@@ -162,6 +162,18 @@ pub fn routes() -> Vec<Route> {
         change("/on-call/{id}/override", Scope::Respond, console::give_override),
         change("/on-call/{id}/override/{number}/end", Scope::Respond, console::end_override),
         change("/on-call/{id}/feed", Scope::Edit, console::feed_shown),
+        read("/escalations", Scope::Read, console::escalations_page),
+        read("/escalations/new", Scope::Edit, console::new_escalation),
+        change("/escalations/new", Scope::Edit, console::write_escalation),
+        read("/escalations/{id}/edit", Scope::Edit, console::edit_escalation),
+        change("/escalations/{id}/edit", Scope::Edit, console::write_escalation),
+        read("/channels", Scope::Read, console::channels_page),
+        read("/channels/new", Scope::Edit, console::new_channel),
+        change("/channels/new", Scope::Edit, console::apply_channel),
+        read("/channels/{id}/edit", Scope::Edit, console::edit_channel),
+        change("/channels/{id}/edit", Scope::Edit, console::apply_channel),
+        change("/channels/{id}/test", Scope::Respond, console::test_channel),
+        change("/channels/{id}/retry", Scope::Respond, console::retry_delivery),
         read("/silences", Scope::Read, console::silences_page),
         read("/silences/new", Scope::Respond, console::new_silence),
         change("/silences/new", Scope::Respond, console::make_silence),
@@ -305,8 +317,9 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
 
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
-    let (pages, families) = (["/", "/checks", "/agents", "/slos", "/incidents"], ["/checks/", "/incidents/"]);
-    method == Method::GET && (pages.contains(&path) || families.iter().any(|family| path.starts_with(family)))
+    // All that is read, but for what programs read.
+    let programs = ["/api/", "/assets/", "/events", "/metrics", "/healthz", "/readyz", "/ping/"];
+    method == Method::GET && !programs.iter().any(|program| path.starts_with(program))
 }
 
 /// What the cards of status pages carry instead: pages of others may frame them, and they do nothing.

@@ -7,6 +7,7 @@ mod backtest;
 mod bench;
 mod channels;
 mod checks;
+mod desk;
 mod heartbeats;
 mod incidents;
 mod kpi;

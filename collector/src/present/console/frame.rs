@@ -305,6 +305,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_place_has_a_route() {
+        let routes = crate::present::route::routes();
+        for place in Place::ALL {
+            let found = routes.iter().any(|route| route.method == "GET" && route.path == place.path());
+            assert!(found, "{place:?} leads to {}, which is no route", place.path());
+        }
+    }
+
+    #[test]
     fn nobody_is_sent_to_another_site() {
         assert_eq!(here("/checks?x=1"), "/checks?x=1");
         for other in ["https://evil.example", "//evil.example", "/\\evil.example", "", "checks", "/a\r\nSet-Cookie: x"]

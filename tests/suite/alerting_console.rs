@@ -1,0 +1,185 @@
+//! What people do in the console, by its forms, and what a real browser then shows: agents, incidents, channels, silences; in French, and on a phone.
+//!
+//! Forms are sent as a browser sends them (with its session and origin); pages are read in headless Chromium.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::process::run;
+use sitepulse_tests::provider::Provider;
+use sitepulse_tests::site::{Mood, Site};
+use sitepulse_tests::wait;
+
+/// Width of a phone, in CSS pixels.
+const PHONE: u32 = 390;
+
+/// A browser that is signed in.
+struct Browser<'c> {
+    cluster: &'c Cluster,
+    profile: tempfile::TempDir,
+    cookie: String,
+}
+
+fn chromium(profile: &Path, url: &str, width: u32) -> String {
+    let mut chromium = Command::new("timeout");
+    chromium
+        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--timeout=3000"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("--window-size={width},900"))
+        .args(["--dump-dom", url])
+        .stderr(Stdio::null());
+    let answer = run(&mut chromium);
+    assert!(
+        answer.stdout.contains("<html"),
+        "chromium gave no page (is it installed? ./tests/run does that): {answer:?}"
+    );
+    answer.stdout
+}
+
+impl<'c> Browser<'c> {
+    fn sign_in(cluster: &'c Cluster) -> Self {
+        let link = || {
+            let made = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
+            made["url"].as_str().expect("sign-in --json gives a url").to_owned()
+        };
+        let profile = tempfile::tempdir().expect("a folder");
+        chromium(profile.path(), &link(), 1280);
+        let url = link();
+        let target = url.split_once(cluster.http()).expect("the link is the console's").1.to_owned();
+        let mut browser = Self { cluster, profile, cookie: String::new() };
+        let answer = browser.send("GET", &target, None);
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        browser.cookie =
+            cookie.and_then(|cookie| cookie.split(';').next()).unwrap_or_else(|| panic!("{answer}")).to_owned();
+        browser
+    }
+
+    fn send(&self, method: &str, target: &str, form: Option<&str>) -> String {
+        let http = self.cluster.http();
+        let mut stream = TcpStream::connect(http).expect("the console listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
+        let body = form.unwrap_or_default();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {http}\r\nOrigin: http://{http}\r\nCookie: {}\r\nContent-Type: \
+             application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.cookie,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("the console takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer in UTF-8");
+        answer
+    }
+
+    /// Sends a form; where it leads.
+    fn submit(&self, target: &str, form: &str) -> String {
+        let answer = self.send("POST", target, Some(form));
+        assert!(answer.starts_with("HTTP/1.1 303"), "POST {target} {form}: {answer}");
+        let to = answer.lines().find_map(|line| line.strip_prefix("location: "));
+        to.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// A page as the browser shows it.
+    fn page(&self, target: &str) -> String {
+        chromium(self.profile.path(), &format!("http://{}{target}", self.cluster.http()), 1280)
+    }
+
+    /// How much wider than a phone a page is, in CSS pixels. The page forbids scripts, so it is measured in a copy that has one.
+    fn overhang(&self, target: &str) -> i64 {
+        let body = |answer: String| answer.split_once("\r\n\r\n").expect("an answer has a body").1.to_owned();
+        let (page, css) = (body(self.send("GET", target, None)), body(self.send("GET", "/assets/console.css", None)));
+        let measure = "addEventListener('load',()=>document.documentElement.dataset.over=document.documentElement.scrollWidth-innerWidth)";
+        let page = page
+            .replace("<link rel=\"stylesheet\" href=\"/assets/console.css\">", &format!("<style>{css}</style>"))
+            .replace("<script src=\"/assets/console.js\" defer></script>", &format!("<script>{measure}</script>"));
+        let file = self.profile.path().join("phone.html");
+        std::fs::write(&file, page).expect("the copy can be written");
+        let seen = chromium(self.profile.path(), &format!("file://{}", file.display()), PHONE);
+        let told = seen.split_once("data-over=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(text, _)| text);
+        told.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("not measured: {seen}"))
+    }
+}
+
+#[test]
+fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
+    let (site, hook) = (Site::start(), Provider::start());
+    let mut cluster = Cluster::start();
+    let rest = format!(
+        "[[channel]]\nid = \"ops-hook\"\nkind = \"webhook\"\nurl = \"{}\"\n[[user]]\nid = \"ana\"\nname = \"Ana\"\nnotify = [\"ops-hook\"]\n\
+         [[schedule]]\nid = \"primary\"\nzone = \"Europe/Paris\"\nlayers = [{{ users = [\"ana\"], rotation = \"weekly\", handoff = \"mon 09:00\", start = \"2020-01-06\" }}]\n\
+         [[escalation]]\nid = \"default\"\ndefault = true\nlevels = [{{ after = \"0s\", notify = [\"oncall:primary\"] }}, {{ after = \"30m\", notify = [\"ops-hook\"] }}]\n",
+        hook.url("hook")
+    );
+    cluster.apply(&(site.check("shop") + &rest)).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 60);
+    let browser = Browser::sign_in(&cluster);
+
+    // An agent: weighed, suspended with a reason, resumed.
+    assert_eq!(browser.submit("/agents/eu-west-1/weight", "back=%2Fagents&weight=2%2C5"), "/agents");
+    browser.submit("/agents/eu-west-1/suspend", "back=%2Fagents&reason=disk+swap&for=1h");
+    let agents = browser.page("/agents");
+    for word in ["value=\"2.5\"", "disk swap", "eu-west", "Resume"] {
+        assert!(agents.contains(word), "{word}: {agents}");
+    }
+    browser.submit("/agents/eu-west-1/resume", "");
+    cluster.wait_for_verdict("shop", "up", 60);
+
+    // A channel: the provider has the test, and its answer is shown.
+    assert_eq!(browser.submit("/channels/ops-hook/test", ""), "/channels?tested=ops-hook");
+    assert!(hook.received().iter().any(|one| one.body["event"] == "test"), "{:?}", hook.received());
+    let channels = browser.page("/channels?tested=ops-hook");
+    assert!(channels.contains("answer to the test ops-hook") && channels.contains("delivered"), "{channels}");
+
+    // An outage becomes an incident, which somebody takes.
+    site.set(Mood::Ill);
+    let id = wait::until("an incident of shop is open", 60, || {
+        let all = cluster.ctl(&["incidents", "--json"]).json();
+        let found =
+            all.as_array().and_then(|all| all.iter().find(|one| one["check"] == "shop" && one["state"] == "open"));
+        found.and_then(|one| one["id"].as_str().map(str::to_owned)).ok_or_else(|| all.to_string())
+    });
+    let page = format!("/incidents/{id}");
+    let open = browser.page(&page);
+    assert!(open.contains("Who is paged next") && open.contains("Level 2 at"), "{open}");
+    assert_eq!(browser.submit(&format!("{page}/ack"), ""), page);
+    browser.submit(&format!("{page}/comment"), "text=On+regarde");
+    browser.submit(&format!("{page}/silence"), "reason=on+it&for=2h");
+    let french = browser.page(&format!("{page}?lang=fr"));
+    for word in ["pris en charge", "On regarde", "Preuves", "Prochaines alertes"] {
+        assert!(french.contains(word), "{word}: {french}");
+    }
+    assert!(browser.page("/incidents?lang=fr").contains(&page), "it is open still");
+    assert!(browser.page("/silences").contains("on it"));
+    let oncall = browser.page("/on-call");
+    assert!(oncall.contains("<svg") && oncall.contains(">Ana<"), "{oncall}");
+
+    // On a phone nothing hangs over the edge.
+    for target in [
+        "/agents",
+        "/agents/eu-west-1",
+        "/agents/new",
+        "/incidents",
+        &page,
+        "/on-call",
+        "/escalations",
+        "/escalations/new",
+        "/channels",
+        "/channels/new?kind=email",
+        "/silences",
+        "/silences/new",
+        "/windows",
+    ] {
+        assert_eq!(browser.overhang(target), 0, "{target} is wider than a phone");
+        assert_eq!(
+            browser.overhang(&format!("{target}{}lang=fr", if target.contains('?') { '&' } else { '?' })),
+            0,
+            "{target} in French"
+        );
+    }
+}
