@@ -11,7 +11,9 @@
 pub mod door;
 pub mod route;
 
+pub mod access;
 pub mod acknowledge;
+pub mod audit;
 pub mod backtest;
 pub mod dto;
 pub mod explain;
@@ -45,7 +47,7 @@ use sitepulse_daemon::clock;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
-use crate::app::{App, CredentialKind};
+use crate::app::App;
 use crate::book::Book;
 use crate::present::door::Caller;
 use crate::present::problem::{Answer, Code, Problem};
@@ -126,8 +128,7 @@ impl Present {
 
     /// Whether what a caller came in by still holds.
     fn still_holds(&self, caller: &Caller) -> bool {
-        let Some(session) = &caller.session else { return true };
-        self.app().verify(CredentialKind::Session, session, clock::now()).is_some()
+        caller.credential.is_none_or(|hash| self.app().still_holds(&hash, clock::now()))
     }
 
     /// Where judged promises lie.

@@ -297,7 +297,7 @@ fn remote(url: &str, token: Option<&str>) -> Result<Way, Failure> {
     }
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return Err(usage(
-            "--url needs --token: make one on the collector's machine with `sitepulse-collector token create --api`"
+            "--url needs --token: make one on the collector's machine with `sitepulse-collector api-token create`"
                 .into(),
         ));
     };
@@ -366,6 +366,6 @@ mod tests {
         for bad in ["collector.example", "ftp://a", "https://a/b", "https://u@a", ""] {
             assert!(remote(bad, Some("t")).is_err_and(|failure| failure.exit == Exit::Usage), "{bad}");
         }
-        assert!(remote("https://a", None).is_err_and(|failure| failure.message.contains("token create --api")));
+        assert!(remote("https://a", None).is_err_and(|failure| failure.message.contains("api-token create")));
     }
 }

@@ -11,15 +11,17 @@ mod incidents;
 mod latency;
 mod ledger;
 mod policy;
+mod settings;
+mod sign_in;
 mod slo;
 mod vitals;
 
 use askama::Template;
-use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use sitepulse_daemon::{clock, instant};
+use sitepulse_daemon::instant;
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 
@@ -31,24 +33,24 @@ pub(super) use frame::language;
 use frame::{Frame, Place};
 pub use incidents::{act as act_on_incident, incident_page, incidents_page};
 pub use ledger::agents_page;
+pub use settings::{
+    act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page,
+};
+pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use slo::slos_page;
 
-use crate::app::CredentialKind;
 use crate::present::Present;
-use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, secure};
 use crate::present::dto::{AgentView, CheckView, PairView, SuspensionView};
 use crate::present::figure;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::view::{Snapshot, Strip};
 
-/// How long a console session lasts, in microseconds: 12 hours.
-const SESSION_US: u64 = 12 * 3600 * 1_000_000;
-
 const CSS: &str = concat!(
     include_str!("../../templates/css/tokens.css"),
     include_str!("../../templates/css/frame.css"),
     include_str!("../../templates/css/pages.css"),
+    include_str!("../../templates/css/settings.css"),
 );
 const JS: &str = include_str!("../../templates/js/live.js");
 const ICON: &str = include_str!("../../templates/icon.svg");
@@ -56,8 +58,6 @@ const ICON: &str = include_str!("../../templates/icon.svg");
 /// What a page may be asked.
 #[derive(Debug, Default, Deserialize)]
 pub struct PageQuery {
-    pub(super) lang: Option<String>,
-    token: Option<String>,
     span: Option<String>,
     policy: Option<String>,
 }
@@ -72,15 +72,6 @@ struct Main<'a> {
     checks: Vec<CheckRow>,
     agents: Vec<AgentRow>,
     as_of: String,
-}
-
-/// The page for people without a session.
-#[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignIn<'a> {
-    t: &'a Texts,
-    lang: Language,
-    spent: bool,
 }
 
 struct Overall {
@@ -159,47 +150,6 @@ pub async fn page(State(present): State<Present>, frame: Frame) -> Answer<Respon
     frame.page(Place::Home, &main.overall.headline, Some("check agent incident figures"), &main)
 }
 
-/// `GET /sign-in?token=...`: spends the one-time link, opens a session, goes on to the console.
-pub async fn sign_in(
-    State(present): State<Present>,
-    Extension(door): Extension<Door>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    let Some(token) = query.token else {
-        return html(StatusCode::OK, lang, &SignIn { t: lang.texts(), lang, spent: false });
-    };
-    let Some(session) = present.app().redeem_signin(&token, SESSION_US, clock::now()).await? else {
-        return html(StatusCode::FORBIDDEN, lang, &SignIn { t: lang.texts(), lang, spent: true });
-    };
-    let cookie = session_cookie(door, &session.secret, SESSION_US / 1_000_000);
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie?)])
-        .into_response())
-}
-
-/// `POST /sign-out`
-pub async fn sign_out(
-    State(present): State<Present>,
-    Extension(door): Extension<Door>,
-    Extension(caller): Extension<Caller>,
-) -> Answer<Response> {
-    if let Some(session) = &caller.session {
-        present.app().revoke_credential(CredentialKind::Session, session, clock::now()).await?;
-    }
-    let cookie = session_cookie(door, "", 0)?;
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)])
-        .into_response())
-}
-
-/// The sign-in page in place of what was asked for.
-pub fn refused(headers: &HeaderMap, uri: &Uri, problem: &Problem) -> Response {
-    let query = Query::<PageQuery>::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default();
-    let lang = language(query.lang.as_deref(), headers);
-    html(StatusCode::UNAUTHORIZED, lang, &SignIn { t: lang.texts(), lang, spent: false })
-        .unwrap_or_else(|_| problem.clone().into_response())
-}
-
 /// `GET /assets/console.css`
 pub async fn css() -> Response {
     asset("text/css; charset=utf-8", CSS)
@@ -231,12 +181,6 @@ pub(super) fn html(status: StatusCode, lang: Language, page: &impl Template) -> 
 
 fn broken_template() -> Problem {
     Problem::new(Code::Internal, "the page could not be rendered")
-}
-
-fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue> {
-    let (name, flag) = if secure(door) { (COOKIE_SECURE, "; Secure") } else { (COOKIE, "") };
-    HeaderValue::from_str(&format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{flag}"))
-        .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))
 }
 
 impl<'a> Main<'a> {

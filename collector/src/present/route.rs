@@ -10,11 +10,12 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use sitepulse_daemon::clock;
 use sitepulse_wire::message::SECRET_BYTES_MAX;
 
+use crate::access::password;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, acknowledge, api, backtest, channels, console, explain, groups, health, live, metrics, oncall, ping,
+    Present, acknowledge, api, audit, backtest, channels, console, explain, groups, health, live, metrics, oncall, ping,
     policy, results, sla_report, windows,
 };
 
@@ -28,6 +29,9 @@ pub const IMPORT_BYTES_MAX: usize = 64 << 20;
 
 /// Longest body of a secret: its value and a line's end.
 pub const SECRET_BODY_BYTES_MAX: usize = SECRET_BYTES_MAX + 2;
+
+/// Longest body of a password: its text and a line's end.
+pub const PASSWORD_BODY_BYTES_MAX: usize = password::BYTES_MAX + 2;
 
 /// One route.
 pub struct Route {
@@ -166,8 +170,32 @@ pub fn routes() -> Vec<Route> {
         change("/api/v1/control", Scope::Edit, api::control),
         change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
         change("/api/v1/join-tokens", Scope::Admin, api::join_token),
-        change("/api/v1/api-tokens", Scope::Admin, api::api_token),
         change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
+        // Who may do what.
+        change("/sign-in", Scope::Public, console::sign_in_by_password),
+        read("/invite", Scope::Public, console::invited),
+        change("/invite", Scope::Public, console::accept_invitation),
+        read("/settings", Scope::Read, console::settings_page),
+        change("/settings/password", Scope::Read, console::change_password),
+        change("/settings/sessions/{id}/end", Scope::Read, console::end_session),
+        change("/settings/tokens", Scope::Admin, console::make_token),
+        change("/settings/tokens/{id}/revoke", Scope::Admin, console::revoke_token),
+        change("/settings/users/{id}/{action}", Scope::Admin, console::act_on_user),
+        read("/settings/audit", Scope::Admin, console::audit_page),
+        read("/api/v1/tokens", Scope::Admin, api::access::tokens),
+        change("/api/v1/tokens", Scope::Admin, api::access::make_token),
+        // As it was called before.
+        change("/api/v1/api-tokens", Scope::Admin, api::access::make_token),
+        remove("/api/v1/tokens/{id}", Scope::Admin, api::access::revoke_token),
+        read("/api/v1/sessions", Scope::Read, api::access::sessions),
+        remove("/api/v1/sessions/{id}", Scope::Read, api::access::end_session),
+        read("/api/v1/accounts", Scope::Admin, api::access::accounts),
+        set("/api/v1/accounts/{id}/password", Scope::Admin, PASSWORD_BODY_BYTES_MAX, api::access::set_password),
+        remove("/api/v1/accounts/{id}/password", Scope::Admin, api::access::remove_password),
+        change("/api/v1/accounts/{id}/invite", Scope::Admin, api::access::invite),
+        change("/api/v1/accounts/{id}/sign-out", Scope::Admin, api::access::sign_out),
+        read("/api/v1/audit", Scope::Admin, api::access::audit),
+        read("/api/v1/audit/verify", Scope::Admin, api::access::audit_verify),
     ]
 }
 
@@ -175,7 +203,7 @@ pub fn routes() -> Vec<Route> {
 pub fn router(present: Present) -> Router {
     let mut router = Router::new();
     for route in routes() {
-        let guard = middleware::from_fn_with_state((present.clone(), route.scope), guard);
+        let guard = middleware::from_fn_with_state((present.clone(), route.scope, route.path), guard);
         let limit = DefaultBodyLimit::max(route.body_max);
         router = router.route(route.path, route.handler.route_layer(limit).route_layer(guard));
     }
@@ -188,27 +216,37 @@ pub fn router(present: Present) -> Router {
         .with_state(present)
 }
 
-async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Request, next: Next) -> Response {
+async fn guard(
+    State((present, scope, path)): State<(Present, Scope, &'static str)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(door) = request.extensions().get::<Door>().copied() else {
         return Problem::new(Code::Internal, "the request came in by no door").into_response();
     };
-    match authorize(present.app(), scope, door, request.method(), request.headers(), clock::now()) {
+    let now = clock::now();
+    match authorize(present.app(), scope, door, request.method(), request.headers(), now) {
         Ok(caller) => {
-            if let Some(caller) = caller {
+            audit::note_use(present.app(), caller.as_ref(), request.headers(), path, now);
+            if let Some(caller) = caller.clone() {
                 request.extensions_mut().insert(caller);
             }
-            next.run(request).await
+            audit::told(present.app(), door, caller.as_ref(), path, request, next).await
         }
-        Err(problem) if is_page(request.method(), request.uri().path()) => {
-            console::refused(request.headers(), request.uri(), &problem)
+        Err(problem) => {
+            audit::refused(present.app(), door, path, &problem, &request, now);
+            if is_page(request.method(), request.uri().path()) {
+                return console::refused(&present, request, &problem);
+            }
+            problem.into_response()
         }
-        Err(problem) => problem.into_response(),
     }
 }
 
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
-    let (pages, families) = (["/", "/agents", "/slos", "/incidents"], ["/checks/", "/incidents/"]);
+    let pages = ["/", "/agents", "/slos", "/incidents", "/settings"];
+    let families = ["/checks/", "/incidents/", "/settings/"];
     method == Method::GET && (pages.contains(&path) || families.iter().any(|family| path.starts_with(family)))
 }
 

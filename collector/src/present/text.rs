@@ -1,5 +1,6 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod access;
 pub mod alerting;
 pub mod amendments;
 pub mod backtest;
@@ -13,6 +14,7 @@ pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
+use self::access::AccessTexts;
 use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
@@ -183,6 +185,7 @@ pub struct Texts {
     /// The words of promises and their error budgets.
     pub alerting: &'static AlertingTexts,
     /// The words around every page.
+    pub access: &'static AccessTexts,
     pub frame: &'static FrameTexts,
     pub slo: &'static SloTexts,
     /// The words of latencies.
@@ -321,6 +324,7 @@ pub static EN: Texts = Texts {
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
     alerting: &alerting::EN,
+    access: &access::EN,
     frame: &frame::EN,
     slo: &slo::EN,
     latency: &latency::EN,
@@ -511,6 +515,7 @@ pub static FR: Texts = Texts {
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
     alerting: &alerting::FR,
+    access: &access::FR,
     frame: &frame::FR,
     slo: &slo::FR,
     latency: &latency::FR,

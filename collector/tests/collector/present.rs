@@ -12,6 +12,7 @@ mod latency;
 mod objects;
 mod oncall;
 mod pages;
+mod people;
 mod policies;
 mod program;
 mod results;
