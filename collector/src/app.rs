@@ -3,6 +3,7 @@
 //! An [`App`] owns the data directory (under its lock), the writer's thread and the book. It works without a listener: the command
 //! line opens one in its own process when no server runs.
 
+mod access;
 mod control;
 mod credentials;
 mod idempotency;
@@ -45,8 +46,13 @@ use crate::outbox::{LogKey, Logged};
 use crate::store::{Store, StoreError, StoreOpenError, Tables, outbox as stored_outbox};
 use crate::writer::{Closed, Writer};
 
+pub use access::{Knock, Refusal};
 pub(crate) use control::number_after;
-pub use credentials::{Access, Credential, CredentialKind, NewCredential, SIGN_IN_TTL_US_MAX, TTL_US_MAX};
+pub(crate) use credentials::Held;
+pub use credentials::{
+    Access, Credential, CredentialHash, CredentialKind, INVITE_TTL_US_MAX, ListedCredential, NewCredential, SESSION_US,
+    SIGN_IN_TTL_US_MAX, TTL_US_MAX, WantedCredential, credential_id,
+};
 pub use plan::{FieldDiff, ObjectItem, Plan, PlanItem, PlanStep, changes};
 
 /// The authority's certificate, in the data directory.
@@ -123,6 +129,9 @@ pub enum AppError {
     /// Something else is in its way.
     #[error("{0}")]
     Conflict(String),
+    /// Whoever asks does not reach so far.
+    #[error("{0}")]
+    Forbidden(String),
     /// Check files that refer to what would not be there: every fault.
     #[error("{}", .0.join("\n"))]
     BadFiles(Vec<String>),
@@ -356,6 +365,18 @@ impl App {
         self.inner.writer.run(move |engine| engine.apply(written, &options, now)).await?
     }
 
+    /// [`Self::apply`] on behalf of somebody who reaches so far. See [`Engine::apply_as`].
+    pub async fn apply_as(
+        &self,
+        access: Access,
+        written: impl Into<Written>,
+        options: ApplyOptions,
+        now: UtcMicros,
+    ) -> Result<Plan, AppError> {
+        let written = written.into();
+        self.inner.writer.run(move |engine| engine.apply_as(access, written, &options, now)).await?
+    }
+
     /// Takes exported histories in. See [`Engine::import_histories`].
     pub async fn import_histories(&self, histories: Histories, author: String) -> Result<ImportedHistories, AppError> {
         self.inner.writer.run(move |engine| engine.import_histories(&histories, &author, clock::now())).await?
@@ -442,17 +463,6 @@ impl App {
     /// An API token or console session that holds now.
     pub fn verify(&self, kind: CredentialKind, secret: &str, now: UtcMicros) -> Option<Credential> {
         self.inner.shared.verify(kind, secret, now)
-    }
-
-    /// Uses a sign-in link up and opens a console session; `None` when the link is unknown, used or expired.
-    pub async fn redeem_signin(
-        &self,
-        secret: &str,
-        session_ttl_us: u64,
-        now: UtcMicros,
-    ) -> Result<Option<NewCredential>, AppError> {
-        let secret = secret.to_owned();
-        self.inner.writer.run(move |engine| engine.redeem_signin(&secret, session_ttl_us, now)).await?
     }
 
     /// Ends a credential; whether it held.

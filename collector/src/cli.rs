@@ -65,7 +65,7 @@ pub struct Global {
     /// A collector elsewhere: its console's address; needs --token.
     #[arg(long, global = true, env = "SITEPULSE_URL", value_name = "URL")]
     pub url: Option<String>,
-    /// An API token for --url, from `token create --api`.
+    /// An API token for --url, from `api-token create`.
     #[arg(long, global = true, env = "SITEPULSE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Print JSON.
@@ -88,6 +88,41 @@ pub enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Makes, lists and revokes API tokens: for scripts, dashboards, and this command line from afar.
+    #[command(
+        name = "api-token",
+        after_help = "Examples:\n  sitepulse-collector api-token create --scope read --note grafana --ttl 90d\n  \
+                      sitepulse-collector api-token create --scope edit --note \"deploy pipeline\" --json\n  \
+                      sitepulse-collector api-token list\n  sitepulse-collector api-token revoke 4f9c01aa23de\n\n\
+                      A token is stored hashed and shown once. Scopes: read looks; respond also acts on incidents, silences and on-call;\n\
+                      edit also changes what is watched; admin does everything.\n\n\
+                      Exit codes: 0 ok, 2 no such scope, note or life, 6 collector not reached, 8 no such token."
+    )]
+    ApiToken {
+        /// What to do.
+        #[command(subcommand)]
+        command: ApiTokenCommand,
+    },
+    /// Lists who may sign in, sets passwords, makes invitations, ends sessions.
+    #[command(after_help = "Examples:\n  sitepulse-collector user list\n  sitepulse-collector user invite ana\n  \
+                      sitepulse-collector user password ana                # asks twice, without echo\n  \
+                      sitepulse-collector user password ana < password.txt\n  sitepulse-collector user sign-out ana\n\n\
+                      A user and their role are written as [[user]] and applied; see docs/access.md.\n\n\
+                      Exit codes: 0 ok, 2 the password is too short or too common, 5 the user has no role, 6 collector not reached, 8 no such user.")]
+    User {
+        /// What to do.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Shows who changed what, by which way, and what came of it: every change, sign-in and refusal, newest first.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector audit\n  sitepulse-collector audit --from -7d --author ana --json\n  \
+                      sitepulse-collector audit --verify\n\n\
+                      --verify looks through the whole log: each entry's hash covers the one before. It prints the newest hash; noted elsewhere it\n\
+                      shows later that nothing before it was changed.\n\n\
+                      Exit codes: 0 ok, 2 usage, 4 --verify: the log is not as it was written, 6 collector not reached."
+    )]
+    Audit(AuditArgs),
     /// Prints a one-time link that signs a browser in to the console.
     #[command(
         name = "sign-in",
@@ -635,7 +670,7 @@ pub enum TokenCommand {
     /// Creates a one-time token for an agent to join with, or (--api) a token for --url.
     #[command(after_help = "Examples:\n  sitepulse-collector token create --region eu-west\n  \
                             sitepulse-collector token create --region eu-west --ttl 10m --json\n  \
-                            sitepulse-collector token create --api --ttl 30d")]
+                            sitepulse-collector token create --api --ttl 30d     # as api-token create --scope admin")]
     Create(TokenCreateArgs),
 }
 
@@ -651,6 +686,80 @@ pub struct TokenCreateArgs {
     /// How long it is good for: at most 1h to join [default: 1h; --api: 30d].
     #[arg(long, value_name = "DURATION")]
     pub ttl: Option<String>,
+}
+
+/// `api-token ...`
+#[derive(Debug, Subcommand)]
+pub enum ApiTokenCommand {
+    /// Makes a token and shows it, this once.
+    Create(ApiTokenCreateArgs),
+    /// Lists the tokens that hold: never a secret.
+    List,
+    /// Ends a token at once.
+    Revoke {
+        /// Its id, as `list` shows it.
+        id: String,
+    },
+}
+
+/// `api-token create`
+#[derive(Debug, Clone, Args)]
+pub struct ApiTokenCreateArgs {
+    /// How far it reaches: read, respond, edit or admin.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: String,
+    /// What it is for; histories call it so.
+    #[arg(long, value_name = "TEXT")]
+    pub note: String,
+    /// How long it is good for: at most 366d [default: 30d].
+    #[arg(long, value_name = "DURATION")]
+    pub ttl: Option<String>,
+}
+
+/// `user ...`
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Lists users with their role, when their password was set, and how many sessions they have.
+    List,
+    /// Sets a user's password, asked for without echo or read from stdin; it ends all their sessions.
+    Password {
+        /// The user.
+        id: String,
+        /// Takes the password away instead.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Prints a link by which a user sets a password of their own; it works once, for three days.
+    Invite {
+        /// The user.
+        id: String,
+    },
+    /// Ends all sessions of a user.
+    #[command(name = "sign-out")]
+    SignOut {
+        /// The user.
+        id: String,
+    },
+}
+
+/// `audit`
+#[derive(Debug, Clone, Args)]
+pub struct AuditArgs {
+    /// Entries from then on: an instant, or an age like -7d.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Entries before then.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// By this user or token alone: ana, cli, or in full (collector:ana, stranger).
+    #[arg(long, value_name = "AUTHOR")]
+    pub author: Option<String>,
+    /// Most entries: 1 to 1000 [default: 100].
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Looks through the whole log instead of showing it.
+    #[arg(long, conflicts_with_all = ["from", "to", "author", "limit"])]
+    pub verify: bool,
 }
 
 /// `apply`

@@ -17,11 +17,12 @@ use sitepulse_wire::message::ADDRESSES_MAX;
 use sitepulse_wire::token::ADDRESS_BYTES_MAX;
 use tokio::sync::watch;
 
+use crate::access;
 use crate::alert;
 use crate::alert::link::Links;
 use crate::alert::silence::Silences;
 use crate::amend::Desk;
-use crate::app::{AppError, Credential};
+use crate::app::{AppError, CredentialHash, Held};
 use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
@@ -47,10 +48,12 @@ const META_ADDRESSES: &str = "addresses";
 #[derive(Debug)]
 pub struct Shared {
     book: RwLock<Book>,
-    credentials: RwLock<HashMap<[u8; 32], Credential>>,
+    credentials: RwLock<HashMap<CredentialHash, Held>>,
     addresses: RwLock<Vec<String>>,
     ticks: watch::Sender<u64>,
     versions: watch::Sender<u64>,
+    /// What those who sign in share.
+    pub access: access::Desk,
     /// The door for pings of jobs.
     pub pings: PingDoor,
     /// The connections that a run-now can be asked over.
@@ -150,11 +153,11 @@ impl Shared {
         self.book.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn credentials(&self) -> RwLockReadGuard<'_, HashMap<[u8; 32], Credential>> {
+    pub(crate) fn credentials(&self) -> RwLockReadGuard<'_, HashMap<CredentialHash, Held>> {
         self.credentials.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn credentials_mut(&self) -> RwLockWriteGuard<'_, HashMap<[u8; 32], Credential>> {
+    pub(crate) fn credentials_mut(&self) -> RwLockWriteGuard<'_, HashMap<CredentialHash, Held>> {
         self.credentials.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -362,8 +365,10 @@ impl Engine {
         let arrival = rows::newest_arrival(tables)?;
         let marks = rows::marks(tables)?.into_iter().collect();
         let sources = SourceCache::after(rows::newest_source(tables)?);
-        let credentials =
-            rows::credentials(tables)?.into_iter().filter(|(_, credential)| now < credential.expires).collect();
+        let credentials = rows::credentials(tables)?.into_iter().filter(|(_, credential, _)| now < credential.expires);
+        let credentials = credentials.map(|(hash, credential, used)| (hash, Held::new(credential, used))).collect();
+        let passwords = crate::store::access::passwords(tables)?.into_iter().collect();
+        let access = access::Desk::new(passwords, crate::store::access::opened(tables)?);
         let addresses = rows::meta(tables, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(sealed, unsealed, took_ms, "the book is rebuilt from the store");
@@ -384,6 +389,7 @@ impl Engine {
         let shared = Shared {
             book: RwLock::new(book),
             credentials: RwLock::new(credentials),
+            access,
             addresses: RwLock::new(addresses.lines().map(str::to_owned).collect()),
             ticks: watch::channel(0).0,
             versions: watch::channel(0).0,

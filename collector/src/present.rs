@@ -11,7 +11,9 @@
 pub mod door;
 pub mod route;
 
+pub mod access;
 pub mod acknowledge;
+pub mod audit;
 pub mod backtest;
 pub mod dto;
 pub mod etag;
@@ -51,12 +53,12 @@ pub mod weight;
 use std::sync::{Arc, OnceLock};
 
 use sitepulse_daemon::clock;
-use sitepulse_model::id::CheckNo;
 use sitepulse_daemon::task::TaskSet;
+use sitepulse_model::id::CheckNo;
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
-use crate::app::{App, CredentialKind};
+use crate::app::App;
 use crate::book::Book;
 use crate::present::door::Caller;
 use crate::present::dto::AgentView;
@@ -173,8 +175,7 @@ impl Present {
 
     /// Whether what a caller came in by still holds.
     fn still_holds(&self, caller: &Caller) -> bool {
-        let Some(session) = &caller.session else { return true };
-        self.app().verify(CredentialKind::Session, session, clock::now()).is_some()
+        caller.credential.is_none_or(|hash| self.app().still_holds(&hash, clock::now()))
     }
 
     /// Has status pages reached at another address than the console, from the start on.

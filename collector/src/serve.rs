@@ -20,7 +20,7 @@ use sitepulse_notify::egress::Egress;
 use tokio::sync::watch;
 
 use crate::alert::signals;
-use crate::app::App;
+use crate::app::{Access, App, CredentialKind, SIGN_IN_TTL_US_MAX};
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
@@ -42,6 +42,10 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// How often systemd is told that the start goes on, and for how long it may then take.
 const START_EXTEND_EVERY: Duration = Duration::from_secs(5);
 const START_EXTEND: Duration = Duration::from_secs(60);
+/// How often the audit log is looked at for what is too old.
+const AUDIT_EVERY: Duration = Duration::from_secs(3600);
+/// How long the link of a first start works, in microseconds: an hour.
+const FIRST_LINK_US: u64 = SIGN_IN_TTL_US_MAX;
 /// The file that tells the real ports.
 pub const RUNTIME: &str = "runtime.json";
 
@@ -115,6 +119,8 @@ pub struct RetentionTexts {
     pub hourly: Option<String>,
     /// Latency sketches by the day: forever.
     pub daily: Option<String>,
+    /// The audit log: forever.
+    pub audit: Option<String>,
 }
 
 /// When something is an incident that no check says of itself: durations.
@@ -168,6 +174,15 @@ impl Config {
             return Err(Failure::new(exit, format!("{place}: {url:?} is no address, like https://status.example")));
         }
         Ok(Some(url))
+    }
+
+    /// How long the audit log is kept, in microseconds; `None`: for ever.
+    fn audit_us(&self, path: Option<&Path>) -> Result<Option<u64>, Failure> {
+        let Some(text) = self.retention.as_ref().and_then(|texts| texts.audit.as_deref()) else { return Ok(None) };
+        retention::parse(text).map_err(|why| {
+            let (exit, place) = place(false, "retention.audit", path);
+            Failure::new(exit, format!("{place}: {why}"))
+        })
     }
 
     /// What the life of results is ruled by.
@@ -260,6 +275,7 @@ struct Settings {
     tls: Option<TlsFiles>,
     log: Option<String>,
     life: Life,
+    audit_us: Option<u64>,
     console: Option<String>,
     status_url: Option<String>,
     incidents: signals::Settings,
@@ -277,6 +293,7 @@ impl Settings {
         let http = address("http", args.http.as_deref(), config.http.as_deref(), HTTP_DEFAULT, from)?;
         let listen = address("listen", args.listen.as_deref(), config.listen.as_deref(), LISTEN_DEFAULT, from)?;
         let life = config.life(from)?;
+        let audit_us = config.audit_us(from)?;
         let console = config.console_url(from)?;
         let status_url = config.status_url(from)?;
         let incidents = config.incidents(from)?;
@@ -305,6 +322,7 @@ impl Settings {
             log: config.log,
             egress: config.egress.unwrap_or_default(),
             life,
+            audit_us,
             console,
             status_url,
             incidents,
@@ -436,6 +454,9 @@ async fn serve_with(
             () = until(stopped_looking) => {}
         }
     });
+    if let Some(kept_us) = settings.audit_us {
+        tasks.spawn("audit log", forget_audit(app.clone(), kept_us, stopping.clone()));
+    }
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
     tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
@@ -458,7 +479,8 @@ async fn serve_with(
 
     let runtime = Runtime { http: url, listen, pid: std::process::id() };
     let runtime_file = RuntimeFile::write(&settings.data_dir, &runtime)?;
-    announce(&runtime, &advertise, &settings.data_dir, json);
+    let first = first_link(app, settings.console.as_deref().unwrap_or(&runtime.http)).await;
+    announce(&runtime, &advertise, &settings.data_dir, first.as_deref(), json);
     notifier.ready();
     notifier.status(&format!("console {}, agents {}", runtime.http, runtime.listen));
     tracing::info!("up: console {}, agents {}, data {}", runtime.http, runtime.listen, settings.data_dir.display());
@@ -483,6 +505,38 @@ async fn serve_with(
     }
     drop(runtime_file);
     ended
+}
+
+/// Lets entries of the audit log go that are too old, every hour.
+async fn forget_audit(app: App, kept_us: u64, stopping: watch::Receiver<bool>) {
+    let rounds = async {
+        loop {
+            let before = clock::now().plus_us(-i64::try_from(kept_us).unwrap_or(i64::MAX));
+            if let Err(error) = app.let_audit_go(before).await {
+                tracing::warn!("the audit log is not shortened: {error}");
+            }
+            tokio::time::sleep(AUDIT_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = rounds => {}
+        () = until(stopping) => {}
+    }
+}
+
+/// A link that signs an admin in, while nobody ever did: the console listens on loopback, or with TLS.
+async fn first_link(app: &App, console: &str) -> Option<String> {
+    if app.desk().opened() || app.desk().any_password() {
+        return None;
+    }
+    let made = app.create_credential(CredentialKind::SignIn, Access::Admin, "console", FIRST_LINK_US, clock::now());
+    match made.await {
+        Ok(link) => Some(format!("{}/sign-in?token={}", console.trim_end_matches('/'), link.secret)),
+        Err(error) => {
+            tracing::warn!("no sign-in link is made: {error}");
+            None
+        }
+    }
 }
 
 /// Ticks as long as the writer's thread does what it is asked.
@@ -549,18 +603,21 @@ impl Drop for RuntimeFile {
     }
 }
 
-fn announce(runtime: &Runtime, advertise: &[String], data_dir: &Path, json: bool) {
+fn announce(runtime: &Runtime, advertise: &[String], data_dir: &Path, first: Option<&str>, json: bool) {
     let text = if json {
         let value = serde_json::json!({
             "http": runtime.http, "listen": runtime.listen, "pid": runtime.pid, "advertise": advertise, "data_dir": data_dir,
+            "sign_in": first,
         });
         format!("{value}\n")
     } else {
+        let first = first.map(|link| format!("  sign in  {link}   (nobody did yet: once, as admin, within an hour)\n"));
         format!(
-            "sitepulse-collector {} is up\n  console  {}   (sign in with the link from `sitepulse-collector sign-in`)\n  \
+            "sitepulse-collector {} is up\n  console  {}   (sign in with the link from `sitepulse-collector sign-in`)\n{}  \
              agents   {}   (told to connect to {})\n  data     {}\n",
             env!("CARGO_PKG_VERSION"),
             runtime.http,
+            first.unwrap_or_default(),
             runtime.listen,
             advertise.join(", "),
             data_dir.display()

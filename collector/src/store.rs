@@ -6,6 +6,7 @@
 //! Architecture invariant: only this module and its children name SQL or rusqlite. What the rest asks for is in the domain's words: records appended,
 //! histories read, a transaction in which all of it or nothing becomes durable.
 
+pub mod access;
 pub mod amendments;
 pub(crate) mod aside;
 pub mod backup;

@@ -107,6 +107,14 @@ impl Writer {
         answer.await.map_err(|_| Closed)
     }
 
+    /// Has `work` done on the thread, and waits for nothing: also when whoever asked goes.
+    ///
+    /// # Errors
+    /// When the writer is gone.
+    pub fn tell(&self, work: impl FnOnce(&mut Engine) + Send + 'static) -> Result<(), Closed> {
+        self.commands.send(Command::Run(Box::new(work))).map_err(|_| Closed)
+    }
+
     /// Hands a batch over, waiting while too many wait. `reply` is called on the thread once the batch is durable, or with `None`
     /// when it could not be stored; it is dropped uncalled when the program ends.
     pub async fn ingest(

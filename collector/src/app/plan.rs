@@ -11,7 +11,7 @@ use sitepulse_wire::frame::Message;
 use sitepulse_wire::message::{AssignmentPart, ToAgent};
 
 use super::control::number_after;
-use super::{AppError, ApplyOptions};
+use super::{Access, AppError, ApplyOptions};
 use crate::book::Object;
 use crate::book::{Book, CheckRevision, Labels};
 use crate::checkfile::{Written, WrittenCheck, WrittenObject};
@@ -87,9 +87,21 @@ impl Engine {
     }
 
     /// Applies what files say: all of it in one transaction, effective at `now` (later than the revision before in any case).
-    /// Applying the same again changes nothing.
+    /// Applying the same again changes nothing. Who may sign in as what stays as it is.
     pub fn apply(
         &mut self,
+        written: impl Into<Written>,
+        options: &ApplyOptions,
+        now: UtcMicros,
+    ) -> Result<Plan, AppError> {
+        self.apply_as(Access::Edit, written, options, now)
+    }
+
+    /// [`Self::apply`] on behalf of somebody who reaches so far: admins alone change who may sign in as what. Otherwise who may edit could make
+    /// themselves an admin.
+    pub fn apply_as(
+        &mut self,
+        access: Access,
         written: impl Into<Written>,
         options: &ApplyOptions,
         now: UtcMicros,
@@ -115,6 +127,13 @@ impl Engine {
         warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
         let floor = self.numbers_from()?;
         let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
+        if access < Access::Admin
+            && let Some(user) = revised.iter().find_map(|revised| objects::changed_role(&shared.book(), revised))
+        {
+            return Err(AppError::Forbidden(format!(
+                "this changes what user {user} may do: only an admin may set, change or retire a user's role"
+            )));
+        }
         warnings.extend(revised.iter().filter_map(|revised| objects::late(revised, now)));
         let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);
         if options.dry_run || (revisions.is_empty() && revised.is_empty()) {

@@ -190,13 +190,7 @@ impl Client {
         understood(&self.call_within(ANSWER_TIMEOUT, method, path, body).await?.body)
     }
 
-    async fn call_within(
-        &self,
-        patience: Duration,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Told, Failure> {
+    async fn call_within(&self, patience: Duration, method: Method, path: &str, body: Bytes) -> Result<Told, Failure> {
         let told = match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
             Ok(answer) => answer?,
             Err(_) => return Err(Failure::new(Exit::Unreachable, "the collector did not answer in time: see its log")),
@@ -325,7 +319,7 @@ fn remote(url: &str, token: Option<&str>) -> Result<Way, Failure> {
     }
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return Err(usage(
-            "--url needs --token: make one on the collector's machine with `sitepulse-collector token create --api`"
+            "--url needs --token: make one on the collector's machine with `sitepulse-collector api-token create`"
                 .into(),
         ));
     };
@@ -394,6 +388,6 @@ mod tests {
         for bad in ["collector.example", "ftp://a", "https://a/b", "https://u@a", ""] {
             assert!(remote(bad, Some("t")).is_err_and(|failure| failure.exit == Exit::Usage), "{bad}");
         }
-        assert!(remote("https://a", None).is_err_and(|failure| failure.message.contains("token create --api")));
+        assert!(remote("https://a", None).is_err_and(|failure| failure.message.contains("api-token create")));
     }
 }

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod access;
 mod amendments;
 mod backtest;
 mod backup;
@@ -38,12 +39,12 @@ use crate::checkfile;
 use crate::cli::client::{Client, Need};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
-    AgentsCommand, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs,
-    SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
+    AgentsCommand, ApiTokenCreateArgs, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand,
+    ScopeArgs, SlaArgs, SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
 };
 use crate::present::dto::{
-    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView,
-    SlaView, SuspensionView, TokenView,
+    AgentView, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView, SlaView,
+    SuspensionView, TokenView,
 };
 use crate::present::figure;
 use crate::present::http::escape;
@@ -52,8 +53,6 @@ use crate::serve;
 
 /// An hour in seconds: the longest and the default life of a join token.
 const JOIN_TTL_SECONDS: u64 = 3600;
-/// The default life of an API token: 30 days.
-const API_TTL_SECONDS: u64 = 30 * 86_400;
 
 /// Runs a command. Gives the exit code.
 ///
@@ -65,6 +64,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(&global, &args).map(|()| Exit::Ok),
         Command::Token { command: TokenCommand::Create(args) } => client_side(token_create(&global, args)),
         Command::SignIn { admin } => client_side(sign_in(&global, admin)),
+        Command::ApiToken { command } => client_side(access::api_token(&global, command)),
+        Command::User { command } => client_side(access::user(&global, command)),
+        Command::Audit(args) => with_exit(access::audit(&global, args)),
         Command::Apply(args) => client_side(apply(&global, args)),
         Command::Agents { command: None } => client_side(agents(&global)),
         Command::Agents { command: Some(AgentsCommand::Revoke { name }) } => client_side(revoke(&global, name)),
@@ -185,18 +187,9 @@ fn ttl(text: Option<&str>, default: u64) -> Result<u64, Failure> {
 
 async fn token_create(global: &Global, args: TokenCreateArgs) -> Result<(), Failure> {
     if args.api {
-        let request = ApiTokenBody { ttl_seconds: ttl(args.ttl.as_deref(), API_TTL_SECONDS)? };
-        let made: TokenView =
-            with(global, Need::Directory, async |client| client.post("/api/v1/api-tokens", &request).await).await?;
-        if global.json {
-            return print_json(&made);
-        }
-        return print(&format!(
-            "{}\n\nGood until {}; shown this once. Use it so:\n\n  SITEPULSE_TOKEN={} sitepulse-collector checks --url URL\n",
-            made.token,
-            whole(&made.expires),
-            made.token
-        ));
+        // As it was called before there were scopes.
+        let args = ApiTokenCreateArgs { scope: "admin".into(), note: "token".into(), ttl: args.ttl };
+        return access::create_token(global, args).await;
     }
     let request = JoinTokenBody {
         region: args.region.unwrap_or_default(),

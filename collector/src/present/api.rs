@@ -1,5 +1,6 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
+pub mod access;
 pub mod amendments;
 pub mod exchange;
 pub mod impact;
@@ -22,22 +23,22 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
-use sitepulse_model::duration;
 use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 
-use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind};
+use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan, PlanStep};
 use crate::book::{Book, Filter, period_asked};
 use crate::checkfile::{self, Source, WrittenCheck};
 use crate::heartbeat::timing::Timing;
 use crate::policy::Terms;
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::policy::SlaReportBody;
 use crate::present::dto::{
-    AgentView, ApiTokenBody, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
-    PlanView, RunView, SecretView, SlaView, TokenView,
+    AgentView, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView, PlanView, RunView,
+    SecretView, SlaView, TokenView,
 };
 use crate::present::list::{List, Listed, Nothing};
 use crate::present::policy;
@@ -46,8 +47,6 @@ use crate::present::slices::in_slices;
 use crate::present::view::{self, event_view, plan_view, sla_view};
 use crate::run_now;
 
-/// Longest life of an API token: a year, in seconds.
-const API_TOKEN_SECONDS_MAX: u64 = 366 * 86_400;
 /// How long a sign-in link works, in microseconds: 15 minutes.
 const SIGN_IN_US: u64 = 15 * 60 * 1_000_000;
 /// Longest reason of a suspension, in bytes.
@@ -62,6 +61,7 @@ impl From<AppError> for Problem {
             AppError::NotFound(_) => Code::NotFound,
             AppError::Invalid(_) => Code::BadRequest,
             AppError::Conflict(_) => Code::Conflict,
+            AppError::Forbidden(_) => Code::Forbidden,
             AppError::Unavailable(_) => Code::Unavailable,
             AppError::BadFiles(faults) => return bad_checks(faults.clone()),
         };
@@ -425,6 +425,7 @@ fn bad_checks(lines: Vec<String>) -> Problem {
 pub async fn apply(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<ApplyBody>,
 ) -> Answer<Json<PlanView>> {
     let request = body(request)?;
@@ -444,17 +445,38 @@ pub async fn apply(
         return Err(Problem::new(Code::BadChecks, "nothing was applied").with_errors(unusable));
     }
     let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
-    let plan = present.app().apply(written, options, clock::now()).await?;
+    let plan = present.app().apply_as(caller.access, written, options, clock::now()).await?;
+    note.tell(plan_note(&plan));
     Ok(Json(plan_view(&plan)))
+}
+
+/// What applying did, in a line.
+fn plan_note(plan: &Plan) -> String {
+    let mark = |step: &PlanStep| match step {
+        PlanStep::Create => Some('+'),
+        PlanStep::Change { .. } => Some('~'),
+        PlanStep::Retire => Some('-'),
+        PlanStep::Unchanged => None,
+    };
+    let checks = plan.items.iter().filter_map(|item| Some(format!("{}check {}", mark(&item.step)?, item.id)));
+    let objects = plan.objects.iter();
+    let objects = objects.filter_map(|item| Some(format!("{}{} {}", mark(&item.step)?, item.kind.table(), item.id)));
+    let changes: Vec<String> = checks.chain(objects).collect();
+    let dry = if plan.applied { "" } else { "dry run: " };
+    if changes.is_empty() { format!("{dry}nothing differs") } else { format!("{dry}{}", changes.join(", ")) }
 }
 
 /// `POST /api/v1/control`
 pub async fn control(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<ControlBody>,
 ) -> Answer<Json<EventView>> {
-    control_of(&present, &body(request)?, &caller.author).await.map(Json)
+    let request = body(request)?;
+    let view = control_of(&present, &request, &caller.author).await?;
+    note.tell(control_note(&request));
+    Ok(Json(view))
 }
 
 /// Gives a control event on behalf of `author`.
@@ -478,6 +500,22 @@ pub async fn control_of(present: &Present, request: &ControlBody, author: &str) 
     let event = present.app().control(scope, change, author, now).await?;
     let view = event_view(&present.app().book(), &event);
     Ok(view)
+}
+
+fn control_note(request: &ControlBody) -> String {
+    let mut text = request.action.clone();
+    for (key, value) in [
+        ("agent", request.agent.clone()),
+        ("check", request.check.clone()),
+        ("weight", request.weight.map(|weight| weight.to_string())),
+        ("until", request.until.clone()),
+        ("reason", request.reason.clone()),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!(", {key} {value}"));
+        }
+    }
+    text
 }
 
 fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Change> {
@@ -534,21 +572,6 @@ pub async fn join_token(State(present): State<Present>, request: Body<JoinTokenB
         region: Some(made.region.to_string()),
         expires: instant::format(made.expires),
     }))
-}
-
-/// `POST /api/v1/api-tokens`
-pub async fn api_token(State(present): State<Present>, request: Body<ApiTokenBody>) -> Answer<Json<TokenView>> {
-    let request = body(request)?;
-    if request.ttl_seconds == 0 || request.ttl_seconds > API_TOKEN_SECONDS_MAX {
-        return Err(Problem::new(
-            Code::BadRequest,
-            format!("an API token lives 1s to {}", duration::format(API_TOKEN_SECONDS_MAX * 1_000_000)),
-        ));
-    }
-    let ttl_us = request.ttl_seconds * 1_000_000;
-    let made =
-        present.app().create_credential(CredentialKind::ApiToken, Access::Admin, "token", ttl_us, clock::now()).await?;
-    Ok(Json(TokenView { token: made.secret, region: None, expires: instant::format(made.credential.expires) }))
 }
 
 /// What a sign-in link is asked.

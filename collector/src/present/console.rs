@@ -24,7 +24,9 @@ mod oncall;
 pub mod parts;
 mod policy;
 mod row;
+mod settings;
 mod sheet;
+mod sign_in;
 mod silences;
 mod slo;
 mod suspend;
@@ -33,11 +35,9 @@ mod vitals;
 use std::sync::LazyLock;
 
 use askama::Template;
-use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use sitepulse_daemon::clock;
 use sitepulse_model::incident::{IncidentState, Severity};
 
 pub use agents::{
@@ -53,23 +53,19 @@ pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;
 pub use home::page;
-use row::{age, class, clock_text, suspension};
 pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
 pub use join::{join, join_page};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
+use row::{age, class, clock_text, suspension};
+pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};
+pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
 pub use slo::slos_page;
-pub use suspend::{resume, suspend, suspend_page};
+pub use suspend::{resume, suspend, suspend_page as suspend_check_page};
 
-use crate::app::CredentialKind;
-use crate::present::Present;
-use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, secure};
 use crate::present::problem::{Answer, Code, Problem};
-use crate::present::text::{Language, Texts};
-
-/// How long a console session lasts, in microseconds: 12 hours.
-const SESSION_US: u64 = 12 * 3600 * 1_000_000;
+use crate::present::text::Language;
 
 const CSS: &str = concat!(
     include_str!("../../templates/css/tokens.css"),
@@ -80,6 +76,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/checks.css"),
     include_str!("../../templates/css/desk.css"),
     include_str!("../../templates/css/check.css"),
+    include_str!("../../templates/css/settings.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),
@@ -91,60 +88,8 @@ const ICON: &str = include_str!("../../templates/icon.svg");
 /// What a page may be asked.
 #[derive(Debug, Default, Deserialize)]
 pub struct PageQuery {
-    pub(super) lang: Option<String>,
-    token: Option<String>,
     span: Option<String>,
     policy: Option<String>,
-}
-
-/// The page for people without a session.
-#[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignIn<'a> {
-    t: &'a Texts,
-    lang: Language,
-    spent: bool,
-}
-
-/// `GET /sign-in?token=...`: spends the one-time link, opens a session, goes on to the console.
-pub async fn sign_in(
-    State(present): State<Present>,
-    Extension(door): Extension<Door>,
-    headers: HeaderMap,
-    Query(query): Query<PageQuery>,
-) -> Answer<Response> {
-    let lang = language(query.lang.as_deref(), &headers);
-    let Some(token) = query.token else {
-        return html(StatusCode::OK, lang, &SignIn { t: lang.texts(), lang, spent: false });
-    };
-    let Some(session) = present.app().redeem_signin(&token, SESSION_US, clock::now()).await? else {
-        return html(StatusCode::FORBIDDEN, lang, &SignIn { t: lang.texts(), lang, spent: true });
-    };
-    let cookie = session_cookie(door, &session.secret, SESSION_US / 1_000_000);
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie?)])
-        .into_response())
-}
-
-/// `POST /sign-out`
-pub async fn sign_out(
-    State(present): State<Present>,
-    Extension(door): Extension<Door>,
-    Extension(caller): Extension<Caller>,
-) -> Answer<Response> {
-    if let Some(session) = &caller.session {
-        present.app().revoke_credential(CredentialKind::Session, session, clock::now()).await?;
-    }
-    let cookie = session_cookie(door, "", 0)?;
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("/")), (header::SET_COOKIE, cookie)])
-        .into_response())
-}
-
-/// The sign-in page in place of what was asked for.
-pub fn refused(headers: &HeaderMap, uri: &Uri, problem: &Problem) -> Response {
-    let query = Query::<PageQuery>::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default();
-    let lang = language(query.lang.as_deref(), headers);
-    html(StatusCode::UNAUTHORIZED, lang, &SignIn { t: lang.texts(), lang, spent: false })
-        .unwrap_or_else(|_| problem.clone().into_response())
 }
 
 /// `GET /assets/console.css`
@@ -187,12 +132,6 @@ pub(super) fn html(status: StatusCode, lang: Language, page: &impl Template) -> 
 
 fn broken_template() -> Problem {
     Problem::new(Code::Internal, "the page could not be rendered")
-}
-
-fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue> {
-    let (name, flag) = if secure(door) { (COOKIE_SECURE, "; Secure") } else { (COOKIE, "") };
-    HeaderValue::from_str(&format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{flag}"))
-        .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))
 }
 
 /// The colour of an incident.

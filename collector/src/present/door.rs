@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use axum::http::{HeaderMap, Method, header};
 use sitepulse_model::time::UtcMicros;
 
-use crate::app::{Access, App, CredentialKind};
+use crate::access::Way;
+use crate::app::{Access, App, Credential, CredentialHash, CredentialKind};
 use crate::present::problem::{Code, Problem};
 
 /// The console session's cookie over plain HTTP (loopback alone).
@@ -80,6 +81,31 @@ pub struct Caller {
     pub author: String,
     /// The console session's secret, if that is what they hold.
     pub session: Option<String>,
+    /// The user whose session it is.
+    pub user: Option<String>,
+    /// By which way they came in.
+    pub way: Way,
+    /// The hash of the token or session that they hold.
+    pub credential: Option<CredentialHash>,
+}
+
+impl Caller {
+    /// Whoever may open the admin socket, or the files.
+    fn local() -> Self {
+        let author = "collector:cli".into();
+        Self { access: Access::Admin, author, session: None, user: None, way: Way::Cli, credential: None }
+    }
+
+    fn holding((hash, credential): (CredentialHash, Credential), session: Option<&str>) -> Self {
+        Self {
+            access: credential.access,
+            author: format!("collector:{}", credential.note),
+            session: session.map(str::to_owned),
+            user: credential.user,
+            way: credential.way,
+            credential: Some(hash),
+        }
+    }
 }
 
 /// Decides whether a request may pass. `None` as the caller: nobody needs to be known.
@@ -101,7 +127,7 @@ pub fn authorize(
     let Some(caller) = caller? else {
         return Err(Problem::new(
             Code::Unauthorized,
-            "send \"Authorization: Bearer TOKEN\" (from `sitepulse-collector token create --api`), or sign in to the console",
+            "send \"Authorization: Bearer TOKEN\" (from `sitepulse-collector api-token create`), or sign in to the console",
         ));
     };
     if let Some(needed) = scope.access()
@@ -122,7 +148,7 @@ pub fn authorize(
 
 fn identify(app: &App, door: Door, headers: &HeaderMap, now: UtcMicros) -> Result<Option<Caller>, Problem> {
     if door == Door::Local {
-        return Ok(Some(Caller { access: Access::Admin, author: "collector:cli".into(), session: None }));
+        return Ok(Some(Caller::local()));
     }
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().unwrap_or_default();
@@ -130,25 +156,30 @@ fn identify(app: &App, door: Door, headers: &HeaderMap, now: UtcMicros) -> Resul
             Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
             Some(_) | None => "",
         };
-        return match app.verify(CredentialKind::ApiToken, secret, now) {
-            Some(credential) => Ok(Some(Caller {
-                access: credential.access,
-                author: format!("collector:{}", credential.note),
-                session: None,
-            })),
+        return match app.known(CredentialKind::ApiToken, secret, now) {
+            Some(known) => Ok(Some(Caller::holding(known, None))),
             None => Err(Problem::new(
                 Code::Unauthorized,
-                "the token is unknown or its time is over: make one with `sitepulse-collector token create --api`",
+                "the token is unknown or its time is over: make one with `sitepulse-collector api-token create`",
             )),
         };
     }
     let name = if secure(door) { COOKIE_SECURE } else { COOKIE };
     let Some(secret) = cookie(headers, name) else { return Ok(None) };
-    Ok(app.verify(CredentialKind::Session, secret, now).map(|credential| Caller {
-        access: credential.access,
-        author: format!("collector:{}", credential.note),
-        session: Some(secret.to_string()),
-    }))
+    Ok(app.known(CredentialKind::Session, secret, now).map(|known| Caller::holding(known, Some(secret))))
+}
+
+/// Who asks, however far they reach; nobody without good credentials.
+pub(super) fn whoever(app: &App, door: Door, headers: &HeaderMap, now: UtcMicros) -> Option<Caller> {
+    identify(app, door, headers, now).ok().flatten()
+}
+
+/// The address of the other side; none on this machine's socket.
+pub(super) const fn address(door: Door) -> Option<std::net::IpAddr> {
+    match door {
+        Door::Local => None,
+        Door::Network { peer, .. } => Some(peer.ip()),
+    }
 }
 
 /// Whether TLS carries requests of this door.
@@ -181,7 +212,7 @@ fn host_is_loopback(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the request was sent by a page of this very origin.
-fn same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn same_origin(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site") {
         return site == "same-origin";

@@ -2,6 +2,7 @@
 //!
 //! Instants are RFC 3339 in UTC, ratios 0 to 1, durations seconds as numbers; `null` where nothing was measured.
 
+pub mod access;
 pub mod amendments;
 pub mod exchange;
 pub mod impact;
@@ -587,14 +588,6 @@ pub struct JoinTokenBody {
     /// The region of the agent that will join.
     pub region: String,
     /// How long the token is good for: at most an hour.
-    pub ttl_seconds: u64,
-}
-
-/// Asks for an API token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ApiTokenBody {
-    /// How long it is good for.
     pub ttl_seconds: u64,
 }
 

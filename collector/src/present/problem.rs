@@ -76,6 +76,16 @@ impl Problem {
         self.code == Code::NotFound
     }
 
+    /// Its status.
+    pub const fn status(&self) -> StatusCode {
+        self.code.parts().0
+    }
+
+    /// What it says.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// A problem with one sentence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new() }

@@ -10,13 +10,14 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use sitepulse_daemon::clock;
 use sitepulse_wire::message::SECRET_BYTES_MAX;
 
+use crate::access::password;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, acknowledge, api, backtest, channels, console, etag, explain, groups, health, idempotency, live, metrics,
-    oncall, openapi, ping, policy, results, sla_report, status, weight, windows,
+    Present, acknowledge, api, audit, backtest, channels, console, etag, explain, groups, health, idempotency, live,
+    metrics, oncall, openapi, ping, policy, results, sla_report, status, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -29,6 +30,9 @@ pub const IMPORT_BYTES_MAX: usize = 64 << 20;
 
 /// Longest body of a secret: its value and a line's end.
 pub const SECRET_BODY_BYTES_MAX: usize = SECRET_BYTES_MAX + 2;
+
+/// Longest body of a password: its text and a line's end.
+pub const PASSWORD_BODY_BYTES_MAX: usize = password::BYTES_MAX + 2;
 
 /// One route.
 pub struct Route {
@@ -136,7 +140,7 @@ pub fn routes() -> Vec<Route> {
         change("/checks/new", Scope::Edit, console::write_new),
         read("/checks/{id}/edit", Scope::Edit, console::edit_page),
         change("/checks/{id}/edit", Scope::Edit, console::write_edit),
-        read("/checks/{id}/suspend", Scope::Edit, console::suspend_page),
+        read("/checks/{id}/suspend", Scope::Edit, console::suspend_check_page),
         change("/checks/{id}/suspend", Scope::Edit, console::suspend),
         change("/checks/{id}/resume", Scope::Edit, console::resume),
         read("/checks/{id}", Scope::Read, console::check_page),
@@ -266,8 +270,32 @@ pub fn routes() -> Vec<Route> {
         api_change("/api/v1/control", Scope::Edit, api::control),
         api_change("/api/v1/agents/{name}/revoke", Scope::Admin, api::revoke),
         api_change("/api/v1/join-tokens", Scope::Admin, api::join_token),
-        api_change("/api/v1/api-tokens", Scope::Admin, api::api_token),
         api_change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
+        // Who may do what.
+        change("/sign-in", Scope::Public, console::sign_in_by_password),
+        read("/invite", Scope::Public, console::invited),
+        change("/invite", Scope::Public, console::accept_invitation),
+        read("/settings", Scope::Read, console::settings_page),
+        change("/settings/password", Scope::Read, console::change_password),
+        change("/settings/sessions/{id}/end", Scope::Read, console::end_session),
+        change("/settings/tokens", Scope::Admin, console::make_token),
+        change("/settings/tokens/{id}/revoke", Scope::Admin, console::revoke_token),
+        change("/settings/users/{id}/{action}", Scope::Admin, console::act_on_user),
+        read("/settings/audit", Scope::Admin, console::audit_page),
+        api_read("/api/v1/tokens", Scope::Admin, api::access::tokens),
+        api_change("/api/v1/tokens", Scope::Admin, api::access::make_token),
+        // As it was called before.
+        api_change("/api/v1/api-tokens", Scope::Admin, api::access::make_token),
+        api_remove("/api/v1/tokens/{id}", Scope::Admin, api::access::revoke_token),
+        api_read("/api/v1/sessions", Scope::Read, api::access::sessions),
+        api_remove("/api/v1/sessions/{id}", Scope::Read, api::access::end_session),
+        api_read("/api/v1/accounts", Scope::Admin, api::access::accounts),
+        api_set("/api/v1/accounts/{id}/password", Scope::Admin, PASSWORD_BODY_BYTES_MAX, api::access::set_password),
+        api_remove("/api/v1/accounts/{id}/password", Scope::Admin, api::access::remove_password),
+        api_change("/api/v1/accounts/{id}/invite", Scope::Admin, api::access::invite),
+        api_change("/api/v1/accounts/{id}/sign-out", Scope::Admin, api::access::sign_out),
+        api_read("/api/v1/audit", Scope::Admin, api::access::audit),
+        api_read("/api/v1/audit/verify", Scope::Admin, api::access::audit_verify),
     ]
 }
 
@@ -275,7 +303,7 @@ pub fn routes() -> Vec<Route> {
 pub fn router(present: Present) -> Router {
     let mut router = Router::new();
     for route in routes() {
-        let guard = middleware::from_fn_with_state((present.clone(), route.scope), guard);
+        let guard = middleware::from_fn_with_state((present.clone(), route.scope, route.path), guard);
         let limit = DefaultBodyLimit::max(route.body_max);
         let mut handler = route.handler.route_layer(limit);
         // Of the API: answers have tags, and changes may be sent twice.
@@ -297,21 +325,30 @@ pub fn router(present: Present) -> Router {
         .with_state(present)
 }
 
-async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Request, next: Next) -> Response {
+async fn guard(
+    State((present, scope, path)): State<(Present, Scope, &'static str)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(door) = request.extensions().get::<Door>().copied() else {
         return Problem::new(Code::Internal, "the request came in by no door").into_response();
     };
-    match authorize(present.app(), scope, door, request.method(), request.headers(), clock::now()) {
+    let now = clock::now();
+    match authorize(present.app(), scope, door, request.method(), request.headers(), now) {
         Ok(caller) => {
-            if let Some(caller) = caller {
+            audit::note_use(present.app(), caller.as_ref(), request.headers(), path, now);
+            if let Some(caller) = caller.clone() {
                 request.extensions_mut().insert(caller);
             }
-            next.run(request).await
+            audit::told(present.app(), door, caller.as_ref(), path, request, next).await
         }
-        Err(problem) if is_page(request.method(), request.uri().path()) => {
-            console::refused(request.headers(), request.uri(), &problem)
+        Err(problem) => {
+            audit::refused(present.app(), door, path, &problem, &request, now);
+            if is_page(request.method(), request.uri().path()) {
+                return console::refused(&present, request, &problem);
+            }
+            problem.into_response()
         }
-        Err(problem) => problem.into_response(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The console's words in English and French: one struct that both languages must fill, so no text can be missing.
 
+pub mod access;
 pub mod alerting;
 pub mod amendments;
 pub mod backtest;
@@ -20,6 +21,7 @@ pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
 
+use self::access::AccessTexts;
 use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
@@ -202,6 +204,7 @@ pub struct Texts {
     /// The words of promises and their error budgets.
     pub alerting: &'static AlertingTexts,
     /// The words around every page.
+    pub access: &'static AccessTexts,
     pub frame: &'static FrameTexts,
     /// The words of the overview.
     pub home: &'static HomeTexts,
@@ -351,6 +354,7 @@ pub static EN: Texts = Texts {
     fact_body_bytes: "Body bytes",
     fact_certificate_expires: "Certificate expires",
     alerting: &alerting::EN,
+    access: &access::EN,
     frame: &frame::EN,
     home: &home::EN,
     list: &checks::EN,
@@ -548,6 +552,7 @@ pub static FR: Texts = Texts {
     fact_body_bytes: "Octets du corps",
     fact_certificate_expires: "Expiration du certificat",
     alerting: &alerting::FR,
+    access: &access::FR,
     frame: &frame::FR,
     home: &home::FR,
     list: &checks::FR,

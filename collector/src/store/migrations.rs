@@ -311,7 +311,7 @@ CREATE TABLE result(
 /// What is left to do once the blocks are written.
 const V5_RESULTS_END: &str = "DROP TABLE result_4;";
 
-/// Schema 6: what the console, the API and scores need.
+/// Schema 6: what the console, the API and scores need, and who may do what.
 const V6: &str = "
 -- Requests that are done once (Idempotency-Key), for a day. name, asks: SHA-256. status, answer: NULL until it is done; the answer is sealed with the
 -- client's key.
@@ -327,6 +327,27 @@ CREATE TABLE impact_day(
     PRIMARY KEY (bucket, check_no, day, model)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX impact_by_day ON impact_day(day);
+
+-- Whose a credential is (a user's id; none: nobody's in particular), how it came about (access::Way), who made it, when it was used last (to the hour).
+ALTER TABLE credential ADD COLUMN user_id TEXT;
+ALTER TABLE credential ADD COLUMN way INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE credential ADD COLUMN author TEXT NOT NULL DEFAULT '';
+ALTER TABLE credential ADD COLUMN used_us INTEGER;
+
+-- Passwords. phc: argon2id with its salt and costs, as a PHC string.
+CREATE TABLE password(
+    bucket INTEGER NOT NULL, user_id TEXT NOT NULL, phc TEXT NOT NULL, set_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, user_id)
+) STRICT, WITHOUT ROWID;
+
+-- Who changed what; bucket 0. of_number: of an outcome, what it is the outcome of. body: JSON, see access::audit. hash: over the entry before and this one.
+CREATE TABLE audit(
+    bucket INTEGER NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, of_number INTEGER, author TEXT NOT NULL,
+    body TEXT NOT NULL, hash BLOB NOT NULL,
+    PRIMARY KEY (bucket, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_of ON audit(bucket, of_number) WHERE of_number IS NOT NULL;
+CREATE INDEX audit_at ON audit(bucket, at_us);
 ";
 
 const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];

@@ -11,6 +11,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::block::{self, Place};
 use super::{StoreError, Tables, definition};
+use crate::access::Way;
 use crate::app::{Access, Credential, CredentialKind};
 use crate::book::{Agent, CheckRevision, Presence};
 use crate::heartbeat::{Memory, Ping, PingKind, StoredPing};
@@ -381,11 +382,11 @@ pub(crate) fn insert_credential(
     tables: Tables<'_>,
     sha256: &[u8; 32],
     credential: &Credential,
-    now: UtcMicros,
 ) -> Result<(), StoreError> {
     tables
         .prepare_cached(
-            "INSERT INTO credential(bucket, sha256, kind, access, note, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO credential(bucket, sha256, kind, access, note, created_us, expires_us, user_id, way, author) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             bucket_of_hash(sha256).0,
@@ -393,8 +394,11 @@ pub(crate) fn insert_credential(
             credential.kind.code(),
             credential.access.code(),
             credential.note,
-            now.0,
+            credential.created.0,
             credential.expires.0,
+            credential.user,
+            credential.way.code(),
+            credential.author,
         ])?;
     Ok(())
 }
@@ -413,9 +417,21 @@ pub(crate) fn delete_credentials_before(tables: Tables<'_>, now: UtcMicros) -> R
     Ok(())
 }
 
-/// Every credential by its hash.
-pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<([u8; 32], Credential)>, StoreError> {
-    let mut statement = tables.prepare("SELECT sha256, kind, access, note, expires_us FROM credential")?;
+/// Notes when a credential was used last.
+pub(crate) fn note_credential_used(tables: Tables<'_>, sha256: &[u8; 32], at: UtcMicros) -> Result<(), StoreError> {
+    tables.prepare_cached("UPDATE credential SET used_us = ?1 WHERE bucket = ?2 AND sha256 = ?3")?.execute(params![
+        at.0,
+        bucket_of_hash(sha256).0,
+        sha256
+    ])?;
+    Ok(())
+}
+
+/// Every credential by its hash, with when it was used last.
+pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<([u8; 32], Credential, Option<UtcMicros>)>, StoreError> {
+    let mut statement = tables.prepare(
+        "SELECT sha256, kind, access, note, expires_us, user_id, way, author, created_us, used_us FROM credential",
+    )?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
@@ -428,7 +444,12 @@ pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<([u8; 32], Credentia
                 access: Access::from_code(access).ok_or_else(|| bad("credential", format!("access {access}")))?,
                 note: row.get(3)?,
                 expires: UtcMicros(row.get(4)?),
+                user: row.get(5)?,
+                way: Way::from_code(row.get(6)?),
+                author: row.get(7)?,
+                created: UtcMicros(row.get(8)?),
             },
+            row.get::<_, Option<i64>>(9)?.map(UtcMicros),
         ));
     }
     Ok(out)

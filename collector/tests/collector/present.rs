@@ -15,6 +15,7 @@ mod latency;
 mod objects;
 mod oncall;
 mod pages;
+mod people;
 mod policies;
 mod program;
 mod results;

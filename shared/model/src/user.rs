@@ -1,8 +1,9 @@
-//! Users: people who are told of incidents, and later sign in. A user is written as code; what belongs to a login will be kept beside this, by the same id.
+//! Users: people who are told of incidents, and who sign in. A user is written as code, their role too; passwords and sessions are the collector's, by the same id.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,49 @@ pub struct User {
     /// When they want to rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
+    /// What they may do in the console; who has none cannot sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+/// What a user may do. Each role reaches further than those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// And acts on what happens: incidents, silences, on-call overrides.
+    Responder,
+    /// And changes what is watched: checks, objects as code, weights.
+    Editor,
+    /// And everything else: agents, secrets, tokens, users.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Responder, Self::Editor, Self::Admin];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of a word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Quiet hours, by the wall clock of the user's zone.
@@ -83,7 +127,7 @@ impl QuietHours {
 
 impl User {
     /// The keys of its table.
-    pub const KEYS: &'static [&'static str] = &["id", "name", "email", "notify", "language", "zone", "quiet"];
+    pub const KEYS: &'static [&'static str] = &["id", "name", "email", "notify", "language", "zone", "quiet", "role"];
 
     /// What people call them.
     pub fn display_name(&self) -> &str {

@@ -89,6 +89,14 @@ pub(super) fn plan(
     Ok((items, revised))
 }
 
+/// The user whose role a version changes, sets or takes away.
+pub(super) fn changed_role(book: &Book, revised: &Revised<Object>) -> Option<String> {
+    let Object::User(user) = &revised.body else { return None };
+    let before = book.objects().users.current(&user.id).and_then(|revised| revised.body.role);
+    let after = if revised.retired { None } else { user.role };
+    (before != after).then(|| user.id.clone())
+}
+
 /// What a window cannot cover any more, for it was applied too late.
 pub(super) fn late(revised: &Revised<Object>, now: UtcMicros) -> Option<String> {
     let Object::Maintenance(window) = &revised.body else { return None };

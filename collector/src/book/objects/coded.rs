@@ -200,6 +200,7 @@ impl Coded for User {
         match key {
             "from" => "\"22:00\"",
             "to" => "\"07:00\"",
+            "role" => "\"responder\"",
             _ => "\"ana\"",
         }
     }

@@ -13,6 +13,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::frame::here;
 use crate::alert::people::Act;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{IncidentView, OpenBody, SilenceBody};
 use crate::present::dto::oncall::{FeedBody, FeedView, OverrideBody};
@@ -59,7 +60,7 @@ pub(super) fn see(path: &str) -> Response {
 
 /// Suspends, resumes or weighs.
 pub(super) async fn control(present: &Present, caller: &Caller, body: ControlBody) -> Answer<()> {
-    api::control(State(present.clone()), Extension(caller.clone()), Ok(Json(body))).await.map(|_| ())
+    api::control_of(present, &body, &caller.author).await.map(|_| ())
 }
 
 /// Makes a join token.
@@ -134,7 +135,8 @@ pub(super) async fn retry(present: &Present, caller: &Caller, incident: &str, st
 pub(super) async fn apply(present: &Present, caller: &Caller, text: String, dry_run: bool) -> Answer<PlanView> {
     let files = vec![FileBody { name: "console".to_owned(), text }];
     let body = ApplyBody { files, dry_run, prune: false };
-    api::apply(State(present.clone()), Extension(caller.clone()), Ok(Json(body))).await.map(|Json(plan)| plan)
+    let note = Note::default();
+    api::apply(State(present.clone()), Extension(caller.clone()), note, Ok(Json(body))).await.map(|Json(plan)| plan)
 }
 
 /// A text as TOML writes it.

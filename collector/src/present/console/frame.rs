@@ -50,11 +50,13 @@ pub enum Place {
     Silences,
     /// Maintenance windows.
     Windows,
+    /// One's own account, tokens, users, the audit log.
+    Settings,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -65,6 +67,7 @@ impl Place {
         Self::Channels,
         Self::Silences,
         Self::Windows,
+        Self::Settings,
     ];
 
     /// Where it is.
@@ -80,6 +83,7 @@ impl Place {
             Self::Channels => "/channels",
             Self::Silences => "/silences",
             Self::Windows => "/windows",
+            Self::Settings => "/settings",
         }
     }
 
@@ -96,6 +100,7 @@ impl Place {
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,
+            Self::Settings => t.access.settings,
         }
     }
 }
@@ -227,6 +232,43 @@ impl Frame {
         let Self { lang, theme, back, .. } = self;
         let page = Page { t, lang: *lang, theme: *theme, themes, place, title, back, content, live, signed_in };
         html(status, self.lang, &page)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "narrow.html")]
+struct Narrow<'a> {
+    t: &'a Texts,
+    lang: Language,
+    theme: Option<&'static str>,
+    title: &'a str,
+    /// What is within, rendered.
+    content: String,
+}
+
+impl Frame {
+    /// The same for a request that reaches no handler.
+    pub(super) fn of_request(parts: &Parts) -> Self {
+        Self::of(parts)
+    }
+
+    /// The address of this page, to come back to.
+    pub(super) fn back(&self) -> &str {
+        &self.back
+    }
+
+    /// A page for people without a session: no navigation.
+    ///
+    /// # Errors
+    /// When a template fails, which only a broken build does.
+    pub(super) fn narrow(&self, status: StatusCode, title: &str, content: &impl Template) -> Answer<Response> {
+        let content = content.render().map_err(|_| broken_template())?;
+        html(status, self.lang, &Narrow { t: self.t, lang: self.lang, theme: self.theme, title, content })
+    }
+
+    /// The colours that were chosen: `light`, `dark`, `auto`.
+    pub(super) fn chosen_theme(&self) -> &'static str {
+        self.theme.unwrap_or("auto")
     }
 }
 

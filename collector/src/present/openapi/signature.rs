@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::{Schemas, security, tag, words};
+use crate::present::audit::Note;
 use crate::present::door::Scope;
 use crate::present::problem::Problem;
 use crate::present::route::Route;
@@ -241,6 +242,8 @@ impl<T> Takes for Extension<T> {}
 /// Its names stand in the path.
 impl<T> Takes for Path<T> {}
 impl Takes for HeaderMap {}
+/// What a handler tells the audit log.
+impl Takes for Note {}
 
 impl<T: JsonSchema> Takes for Result<Query<T>, QueryRejection> {
     fn tell(operation: &mut Operation<'_>) {

@@ -263,7 +263,7 @@ fn who_stands_in_on_the_spot_is_on_call_until_it_ends_or_is_taken_back() {
         AppError::NotFound(_) => "not found",
         AppError::Invalid(_) => "invalid",
         AppError::Conflict(_) => "conflict",
-        AppError::BadFiles(_) | AppError::Unavailable(_) => "other",
+        AppError::BadFiles(_) | AppError::Unavailable(_) | AppError::Forbidden(_) => "other",
     };
     assert_eq!(refused.iter().map(kind).collect::<Vec<_>>(), ["conflict", "not found", "not found", "invalid"]);
     let known: BTreeMap<u32, SpotOverride> = {
