@@ -70,11 +70,13 @@ struct Shared {
     sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Cached>,
+    /// What the next one is made from. Apart, so that a reader who goes away while it is made takes nothing along.
+    keeper: Arc<std::sync::Mutex<Keeper>>,
     slos: slo::Shelf,
     latencies: metrics::LatencyShelf,
 }
 
-/// The snapshot that serves all readers, and what the next one is made from.
+/// The snapshot that serves all readers.
 #[derive(Default)]
 struct Cached {
     /// On the monotonic clock.
@@ -82,7 +84,6 @@ struct Cached {
     /// The book's version: whoever changed checks, agents or control events sees the change.
     version: u64,
     snapshot: Option<Arc<Snapshot>>,
-    keeper: Keeper,
 }
 
 impl Present {
@@ -99,7 +100,16 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies) = (slo::Shelf::default(), metrics::LatencyShelf::default());
-        let shared = Shared { app, console_url, sender, stopping, snapshot: Mutex::default(), slos, latencies };
+        let shared = Shared {
+            app,
+            console_url,
+            sender,
+            stopping,
+            snapshot: Mutex::default(),
+            keeper: Arc::default(),
+            slos,
+            latencies,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -148,13 +158,20 @@ impl Present {
         {
             return Ok(Arc::clone(snapshot));
         }
-        let (app, mut keeper) = (self.app().clone(), std::mem::take(&mut cached.keeper));
+        let (app, keeper) = (self.app().clone(), Arc::clone(&self.shared.keeper));
         let made = self.beside(move || {
+            let mut keeper = keeper.lock().unwrap_or_else(|poisoned| {
+                // Whoever panicked may have left it half done.
+                keeper.clear_poison();
+                let mut keeper = poisoned.into_inner();
+                *keeper = Keeper::default();
+                keeper
+            });
             let (version, snapshot) = keeper.snapshot(|| app.book(), clock::now());
-            (version, Arc::new(snapshot), keeper)
+            (version, Arc::new(snapshot))
         });
-        let (version, snapshot, keeper) = made.await?;
-        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)), keeper };
+        let (version, snapshot) = made.await?;
+        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)) };
         Ok(snapshot)
     }
 
