@@ -83,6 +83,8 @@ struct Shared {
     sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
     snapshot: Mutex<Cached>,
+    /// What the next one is made from. Apart, so that a reader who goes away while it is made takes nothing along.
+    keeper: Arc<std::sync::Mutex<Keeper>>,
     slos: slo::Shelf,
     statuses: status::Shelf,
     /// Where the public reaches status pages, if that is elsewhere.
@@ -94,7 +96,7 @@ struct Shared {
     tasks: TaskSet,
 }
 
-/// The snapshot that serves all readers, and what the next one is made from.
+/// The snapshot that serves all readers.
 #[derive(Default)]
 struct Cached {
     /// On the monotonic clock.
@@ -102,7 +104,6 @@ struct Cached {
     /// The book's version: whoever changed checks, agents or control events sees the change.
     version: u64,
     snapshot: Option<Arc<Snapshot>>,
-    keeper: Keeper,
 }
 
 impl Present {
@@ -126,6 +127,7 @@ impl Present {
             sender,
             stopping,
             snapshot,
+            keeper: Arc::default(),
             slos,
             statuses,
             public_url,
@@ -227,13 +229,20 @@ impl Present {
         {
             return Ok(Arc::clone(snapshot));
         }
-        let (app, mut keeper) = (self.app().clone(), std::mem::take(&mut cached.keeper));
+        let (app, keeper) = (self.app().clone(), Arc::clone(&self.shared.keeper));
         let made = self.beside(move || {
+            let mut keeper = keeper.lock().unwrap_or_else(|poisoned| {
+                // Whoever panicked may have left it half done.
+                keeper.clear_poison();
+                let mut keeper = poisoned.into_inner();
+                *keeper = Keeper::default();
+                keeper
+            });
             let (version, snapshot) = keeper.snapshot(|| app.book(), clock::now());
-            (version, Arc::new(snapshot), keeper)
+            (version, Arc::new(snapshot))
         });
-        let (version, snapshot, keeper) = made.await?;
-        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)), keeper };
+        let (version, snapshot) = made.await?;
+        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)) };
         Ok(snapshot)
     }
 

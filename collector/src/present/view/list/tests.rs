@@ -174,7 +174,7 @@ proptest! {
         loop {
             let page = snapshot.query(&Filter::default(), &slice);
             prop_assert_eq!(page.before, seen.len());
-            let wanted = (seen.len() > 0).then(|| starts[starts.len() - 2].clone());
+            let wanted = (!seen.is_empty()).then(|| starts[starts.len() - 2].clone());
             prop_assert_eq!(&page.previous, &wanted);
             seen.extend(ids(&page));
             let Some(next) = page.next else { break };
