@@ -7,7 +7,7 @@
 //!
 //! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, and never while the store is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -172,7 +172,7 @@ impl Board {
             work.known.insert(check, known);
             work.checks.insert(check, score);
         }
-        let living: std::collections::BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
+        let living: BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
         work.known.retain(|check, _| living.contains(check));
         work.checks.retain(|check, _| living.contains(check));
         work.model = Some(model.clone());
@@ -208,23 +208,21 @@ impl Scores {
 impl Work {
     fn due(&self, prints: &[(CheckNo, u64)], hour: Hour, defined: (u64, usize)) -> Due {
         let mut due = Due::default();
+        let mut rest = Vec::new();
         for (check, print) in prints {
             let opened = self.openings.get(check).map_or((0, 0), |at| (at.len(), at.last().map_or(0, |at| at.0)));
             let fresh = Known { print: *print, opened, hour, defined, slow: Slow::default() };
-            match self.known.get(check) {
-                Some(known) if known.hour == hour && known.defined == defined => {
-                    if known.print != *print || known.opened != opened {
-                        due.changed.push((*check, Known { slow: known.slow, ..fresh }));
-                    }
-                }
-                // What changed is told at once, with the slow signals that it had; its turn comes all the same.
-                Some(known) if known.print != *print || known.opened != opened => {
-                    due.changed
-                        .push((*check, Known { hour: known.hour, defined: known.defined, slow: known.slow, ..fresh }));
-                }
-                Some(_) | None => due.turned.push((*check, fresh)),
+            let known = self.known.get(check);
+            let changed = known.is_none_or(|known| known.print != *print || known.opened != opened);
+            match known.filter(|known| known.hour == hour && known.defined == defined) {
+                Some(known) if changed => due.changed.push((*check, Known { slow: known.slow, ..fresh })),
+                Some(_) => {}
+                // What changed, too, has its turn first.
+                None if changed => due.turned.push((*check, fresh)),
+                None => rest.push((*check, fresh)),
             }
         }
+        due.turned.append(&mut rest);
         due
     }
 }

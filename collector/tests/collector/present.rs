@@ -7,6 +7,7 @@ mod bench;
 mod channels;
 mod checks;
 mod heartbeats;
+mod impact;
 mod incidents;
 mod kpi;
 mod latency;
