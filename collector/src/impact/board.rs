@@ -71,7 +71,7 @@ struct Known {
 struct Work {
     known: BTreeMap<CheckNo, Known>,
     checks: BTreeMap<CheckNo, Arc<CheckScore>>,
-    openings: BTreeMap<CheckNo, Vec<UtcMicros>>,
+    openings: Arc<BTreeMap<CheckNo, Vec<UtcMicros>>>,
     openings_at: Option<UtcMicros>,
     model: Option<Model>,
 }
@@ -133,7 +133,7 @@ impl Board {
         let stale = work.openings_at.is_none_or(|at| !(0..OPENINGS_US).contains(&now.us_since(at)));
         if stale || news(&work) {
             let from = decay.span(now).from;
-            work.openings = app.read_in_background(move |tables| openings(tables, from, now)).await?;
+            work.openings = Arc::new(app.read_in_background(move |tables| openings(tables, from, now)).await?);
             work.openings_at = Some(now);
         }
         let mut due = work.due(&prints, Hour::of(now), defined);
@@ -151,7 +151,7 @@ impl Board {
             }
         }
         let found: Vec<(CheckNo, Known)> = due.changed.iter().chain(&due.turned).copied().collect();
-        let (app, opened, by) = (app.clone(), std::mem::take(&mut work.openings), model.clone());
+        let (app, opened, by) = (app.clone(), Arc::clone(&work.openings), model.clone());
         let computed = tokio::task::spawn_blocking(move || {
             let none = Vec::new();
             let one = |(check, known): &(CheckNo, Known)| {
@@ -162,12 +162,10 @@ impl Board {
                 let signals = signals(&book, check, decay, opened, &known.slow, now);
                 Some((check.number, *known, Arc::new(scored(check, revision, &by.body, &signals, now))))
             };
-            let scores: Vec<_> = found.iter().filter_map(one).collect();
-            (scores, opened)
+            found.iter().filter_map(one).collect::<Vec<_>>()
         });
-        let (scores, opened) =
+        let scores =
             computed.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))?;
-        work.openings = opened;
         for (check, known, score) in scores {
             work.known.insert(check, known);
             work.checks.insert(check, score);

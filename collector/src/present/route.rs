@@ -145,8 +145,8 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
         read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
         read("/api/v1/impact", Scope::Read, api::impact::impacts),
-        // A trial looks and changes nothing; it is a POST for it brings a model along.
-        change("/api/v1/impact/trial", Scope::Read, api::impact::trial),
+        // A trial looks and changes nothing; it is a POST for it brings a model along. Not below `impact/`: a check may be called anything.
+        change("/api/v1/impact-trials", Scope::Read, api::impact::trial),
         read("/api/v1/impact/{check}", Scope::Read, api::impact::impact),
         read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         read("/api/v1/backtest", Scope::Read, backtest::backtest),
