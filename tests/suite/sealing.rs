@@ -250,7 +250,7 @@ fn killing_a_collector_that_migrates_loses_nothing() {
     let spilled = |dir: &Path| std::fs::metadata(dir.join("collector.db-wal")).is_ok_and(|file| file.len() > 1 << 20);
     let mut cut = 0;
     for n in 0..12 {
-        if schema(&dir) == 5 {
+        if schema(&dir) >= 5 {
             break;
         }
         let mut daemon = sitepulse_tests::process::Daemon::start(
@@ -273,7 +273,7 @@ fn killing_a_collector_that_migrates_loses_nothing() {
     println!("killed before the last migration's commit: {cut} times");
     assert!(cut > 0, "no blow fell before the last migration's commit");
     cluster.start_collector();
-    assert_eq!(schema(&dir), 5);
+    assert!(schema(&dir) > 5, "the steps after it are short");
     let shop = cluster.ctl(&["agents", "--json"]).json();
     assert_eq!(shop[0]["conservation"]["unaccounted"], 0);
     cluster.stop_collector();

@@ -7,7 +7,7 @@
 //!
 //! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, and never while the store is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -71,7 +71,7 @@ struct Known {
 struct Work {
     known: BTreeMap<CheckNo, Known>,
     checks: BTreeMap<CheckNo, Arc<CheckScore>>,
-    openings: BTreeMap<CheckNo, Vec<UtcMicros>>,
+    openings: Arc<BTreeMap<CheckNo, Vec<UtcMicros>>>,
     openings_at: Option<UtcMicros>,
     model: Option<Model>,
 }
@@ -133,7 +133,7 @@ impl Board {
         let stale = work.openings_at.is_none_or(|at| !(0..OPENINGS_US).contains(&now.us_since(at)));
         if stale || news(&work) {
             let from = decay.span(now).from;
-            work.openings = app.read_in_background(move |tables| openings(tables, from, now)).await?;
+            work.openings = Arc::new(app.read_in_background(move |tables| openings(tables, from, now)).await?);
             work.openings_at = Some(now);
         }
         let mut due = work.due(&prints, Hour::of(now), defined);
@@ -151,7 +151,7 @@ impl Board {
             }
         }
         let found: Vec<(CheckNo, Known)> = due.changed.iter().chain(&due.turned).copied().collect();
-        let (app, opened, by) = (app.clone(), std::mem::take(&mut work.openings), model.clone());
+        let (app, opened, by) = (app.clone(), Arc::clone(&work.openings), model.clone());
         let computed = tokio::task::spawn_blocking(move || {
             let none = Vec::new();
             let one = |(check, known): &(CheckNo, Known)| {
@@ -162,17 +162,15 @@ impl Board {
                 let signals = signals(&book, check, decay, opened, &known.slow, now);
                 Some((check.number, *known, Arc::new(scored(check, revision, &by.body, &signals, now))))
             };
-            let scores: Vec<_> = found.iter().filter_map(one).collect();
-            (scores, opened)
+            found.iter().filter_map(one).collect::<Vec<_>>()
         });
-        let (scores, opened) =
+        let scores =
             computed.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))?;
-        work.openings = opened;
         for (check, known, score) in scores {
             work.known.insert(check, known);
             work.checks.insert(check, score);
         }
-        let living: std::collections::BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
+        let living: BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
         work.known.retain(|check, _| living.contains(check));
         work.checks.retain(|check, _| living.contains(check));
         work.model = Some(model.clone());
@@ -208,23 +206,21 @@ impl Scores {
 impl Work {
     fn due(&self, prints: &[(CheckNo, u64)], hour: Hour, defined: (u64, usize)) -> Due {
         let mut due = Due::default();
+        let mut rest = Vec::new();
         for (check, print) in prints {
             let opened = self.openings.get(check).map_or((0, 0), |at| (at.len(), at.last().map_or(0, |at| at.0)));
             let fresh = Known { print: *print, opened, hour, defined, slow: Slow::default() };
-            match self.known.get(check) {
-                Some(known) if known.hour == hour && known.defined == defined => {
-                    if known.print != *print || known.opened != opened {
-                        due.changed.push((*check, Known { slow: known.slow, ..fresh }));
-                    }
-                }
-                // What changed is told at once, with the slow signals that it had; its turn comes all the same.
-                Some(known) if known.print != *print || known.opened != opened => {
-                    due.changed
-                        .push((*check, Known { hour: known.hour, defined: known.defined, slow: known.slow, ..fresh }));
-                }
-                Some(_) | None => due.turned.push((*check, fresh)),
+            let known = self.known.get(check);
+            let changed = known.is_none_or(|known| known.print != *print || known.opened != opened);
+            match known.filter(|known| known.hour == hour && known.defined == defined) {
+                Some(known) if changed => due.changed.push((*check, Known { slow: known.slow, ..fresh })),
+                Some(_) => {}
+                // What changed, too, has its turn first.
+                None if changed => due.turned.push((*check, fresh)),
+                None => rest.push((*check, fresh)),
             }
         }
+        due.turned.append(&mut rest);
         due
     }
 }

@@ -7,14 +7,15 @@
 //! - How long critical incidents took (MTTA, MTTR) against a target for the MTTR of 4 h. The rules are those of [`sitepulse_model::incident::times`].
 //!
 //! The SLA is the dear part: a pass over the evidence of all checks, twice as long as the period. It is made once for all readers and serves for [`SERVES_TIMES`] as
-//! long as it took; while it is made anew the others get what was. The book's guard is taken for each check anew, so nobody waits for it.
+//! long as it took. Where that is long, what was serves until it is made anew, beside; only the very first reader waits. The book's guard is taken for each check anew, so nobody
+//! waits for it.
 
 pub mod banner;
 pub mod debt;
 pub mod period;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckNo;
@@ -61,7 +62,7 @@ type Key = (Period, Option<String>);
 pub(super) struct Shelf {
     newest: Mutex<BTreeMap<Key, Judged>>,
     /// Who judges anew holds it.
-    turn: Turn<()>,
+    turn: Arc<Turn<()>>,
 }
 
 #[derive(Clone)]
@@ -154,11 +155,19 @@ impl Present {
         if let Some(judged) = known.as_ref().filter(|judged| judged.serves(now_defined)) {
             return Ok((key.1, judged.clone()));
         }
-        let _turn = match (shelf.turn.try_lock(), known) {
-            (Ok(turn), _) => turn,
-            (Err(_), Some(judged)) => return Ok((key.1, judged)),
-            (Err(_), None) => shelf.turn.lock().await,
-        };
+        // Where that takes long nobody waits for it but the first.
+        if let Some(judged) = known.filter(|judged| judged.took > QUICK_US) {
+            if let Ok(turn) = Arc::clone(&shelf.turn).try_lock_owned() {
+                let (present, key) = (self.clone(), key.clone());
+                drop(tokio::task::spawn_blocking(move || {
+                    let judged = judge(present.app(), periods);
+                    present.kpi_shelf().put(key, judged);
+                    drop(turn);
+                }));
+            }
+            return Ok((key.1, judged));
+        }
+        let _turn = shelf.turn.lock().await;
         // Whoever had the turn before may have done it.
         if let Some(judged) = shelf.newest(&key).filter(|judged| judged.serves(defined(&self.app().book()))) {
             return Ok((key.1, judged));

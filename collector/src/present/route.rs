@@ -206,8 +206,8 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),
         api_read("/api/v1/status-pages/{id}", Scope::Read, api::status_pages::status_page),
         api_read("/api/v1/impact", Scope::Read, api::impact::impacts),
-        // A trial looks and changes nothing; it is a POST for it brings a model along.
-        api_change("/api/v1/impact/trial", Scope::Read, api::impact::trial),
+        // A trial looks and changes nothing; it is a POST for it brings a model along. Not below `impact/`: a check may be called anything.
+        api_change("/api/v1/impact-trials", Scope::Read, api::impact::trial),
         api_read("/api/v1/impact/{check}", Scope::Read, api::impact::impact),
         api_read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         api_read(openapi::PATH, Scope::Public, openapi::openapi),

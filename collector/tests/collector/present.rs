@@ -9,6 +9,7 @@ mod channels;
 mod checks;
 mod desk;
 mod heartbeats;
+mod impact;
 mod incidents;
 mod kpi;
 mod latency;

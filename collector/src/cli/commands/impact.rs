@@ -20,7 +20,7 @@ pub(super) async fn impact(global: &Global, args: ImpactArgs) -> Result<(), Fail
     if let Some(file) = &args.model {
         let body = TrialBody { model: model_of(file)?, at: args.at, check: args.check };
         let trial: TrialView =
-            with(global, Need::Data, async |client| client.post("/api/v1/impact/trial", &body).await).await?;
+            with(global, Need::Data, async |client| client.post("/api/v1/impact-trials", &body).await).await?;
         return if global.json { print_json(&trial) } else { print(&trial_text(&trial)) };
     }
     let at = args.at.as_ref().map(|at| format!("at={}", escape(at)));

@@ -85,7 +85,7 @@ pub async fn impact(
     Ok(Json(ImpactDetailView { impact: impact_view(&found, &model), history }))
 }
 
-/// `POST /api/v1/impact/trial`: what another model would say. Changes nothing.
+/// `POST /api/v1/impact-trials`: what another model would say. Changes nothing.
 pub async fn trial(State(present): State<Present>, request: Body<TrialBody>) -> Answer<Json<TrialView>> {
     let TrialBody { model, at, check } = body(request)?;
     let faults: Vec<String> = model.faults().iter().map(ToString::to_string).collect();
