@@ -448,7 +448,7 @@ fn planned(
 }
 
 /// The items of a page with their facts, for whoever shows them.
-pub fn named<'f>(facts: &'f Facts) -> impl Iterator<Item = (&'f StatusItem, &'f ItemFacts)> {
+pub fn named(facts: &Facts) -> impl Iterator<Item = (&StatusItem, &ItemFacts)> {
     facts.page.items().zip(&facts.items)
 }
 

@@ -321,18 +321,17 @@ fn names(page: &StatusPage, places: &[usize], lang: Language) -> String {
 
 /// The headline of a page.
 fn headline(facts: &Facts, t: &Texts) -> String {
-    match facts.overall.state {
-        status::State::Up if facts.overall.partly => (t.status.partly_known)(facts.unknown),
-        state => (t.status.overall)(state).to_owned(),
+    let overall = facts.overall;
+    if overall.state == status::State::Up && overall.partly {
+        return (t.status.partly_known)(facts.unknown);
     }
+    (t.status.overall)(overall.state).to_owned()
 }
 
 /// The class of the headline: not knowing everything is not green.
 fn headline_class(facts: &Facts) -> &'static str {
-    match facts.overall.state {
-        status::State::Up if facts.overall.partly => "unknown",
-        state => state.as_str(),
-    }
+    let overall = facts.overall;
+    if overall.state == status::State::Up && overall.partly { "unknown" } else { overall.state.as_str() }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -193,8 +193,9 @@ fn render(facts: &Facts, lang: Language, public: &str) -> Answer<String> {
         class: headline_class(facts),
         also_unknown: match facts.overall.state {
             Condition::Up | Condition::Unknown => String::new(),
-            _ if facts.unknown == 0 => String::new(),
-            _ => (words.also_unknown)(facts.unknown),
+            Condition::Degraded | Condition::Partial | Condition::Down | Condition::Maintenance => {
+                if facts.unknown == 0 { String::new() } else { (words.also_unknown)(facts.unknown) }
+            }
         },
         as_of: Instant::of(facts.as_of, &wall),
         ongoing: ongoing.into_iter().map(episode).collect(),
@@ -324,15 +325,15 @@ impl Bar {
             Condition::Partial => 31.0,
             Condition::Down => TALL,
         };
-        let share = match day.state {
-            Condition::Maintenance => 1.0,
-            _ => day.completeness.unwrap_or(0.0),
-        };
-        let filled = match day.state {
-            Condition::Unknown => 0.0,
+        let working = day.state == Condition::Maintenance;
+        let share = if working { 1.0 } else { day.completeness.unwrap_or(0.0) };
+        let filled = if day.state == Condition::Unknown {
+            0.0
+        } else if share < 0.999 {
             // However little is known of it is seen.
-            _ if share < 0.999 => (whole * share).clamp(3.0, whole - 1.0),
-            _ => whole,
+            (whole * share).clamp(3.0, whole - 1.0)
+        } else {
+            whole
         };
         let text = |value: f64| format!("{value:.0}");
         let (y, height) = if filled > 0.0 { (TALL - filled, filled) } else { (TALL - whole, whole) };
