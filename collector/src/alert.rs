@@ -702,11 +702,14 @@ impl Engine {
             }
         }
         let shared = std::sync::Arc::clone(&self.shared);
-        let (due, timers): (BTreeMap<&IncidentId, Option<UtcMicros>>, Vec<(IncidentId, Option<UtcMicros>)>) = {
+        let timers: Vec<(IncidentId, Option<UtcMicros>)> = {
+            let book = shared.book();
+            changes.set.iter().map(|(id, standing)| (id.clone(), timer(&book, standing))).collect()
+        };
+        let due: BTreeMap<&IncidentId, Option<UtcMicros>> = {
             let book = shared.book();
             let due = |(id, standing): (_, &Standing)| (id, standing.incident.poll_timeout(&rules(&book, standing)));
-            let timer = |(id, standing): (&IncidentId, _)| (id.clone(), timer(&book, standing));
-            (changes.set.iter().map(due).collect(), changes.set.iter().map(timer).collect())
+            changes.set.iter().map(due).collect()
         };
         let desk = &self.alert;
         self.store.write(|tables| write(tables, desk, &changes, &due, now))?;

@@ -1,5 +1,6 @@
-//! How long it takes from an outage to the message about it, with the real programs: from the first failing slot to the open incident, and to its row in the outbox,
-//! beside what confirmations and interval allow at least. And what the present costs the collector second by second, with many checks.
+//! How long it takes from an outage to the message about it, with the real programs: from the first failing slot to the open incident, to its row in the outbox, and to the
+//! provider that has it, beside what confirmations and interval allow at least; with one agent, and with three in as many regions, of which two must agree. And what the
+//! present costs the collector second by second, with many checks.
 //!
 //!     cargo bench -p sitepulse-tests --bench incidents              both
 //!     cargo bench -p sitepulse-tests --bench incidents -- latency   one of them: latency, cost
@@ -16,6 +17,7 @@ use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Provenance
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::provider::Provider;
 use sitepulse_tests::site::{Mood, Site};
 use sitepulse_tests::{incidents, wait};
 use sitepulse_wire::message::{Batch, Entry, JoinRequest};
@@ -23,11 +25,6 @@ use sitepulse_wire::message::{Batch, Entry, JoinRequest};
 const INTERVAL_S: i64 = 2;
 const CONFIRMATIONS: i64 = 2;
 const POLICY: &str = r#"
-[[channel]]
-id = "ops-hook"
-kind = "webhook"
-url = "https://ops.invalid/hook"
-
 [[escalation]]
 id = "default"
 default = true
@@ -38,7 +35,9 @@ fn main() {
     let which = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let asked = |name: &str| which.as_deref().is_none_or(|which| which == name);
     if asked("latency") {
-        latency();
+        for regions in [&["eu-west"][..], &["eu-west", "us-east", "ap-south"]] {
+            latency(regions);
+        }
     }
     if asked("cost") {
         cost();
@@ -49,7 +48,12 @@ fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn latency() {
+/// The channel that the policy names.
+fn channel(url: &str) -> String {
+    format!("[[channel]]\nid = \"ops-hook\"\nkind = \"webhook\"\nurl = \"{url}\"\n")
+}
+
+fn latency(regions: &[&str]) {
     let outages = number("SITEPULSE_BENCH_OUTAGES", 20);
     // A site for each outage: an incident that opens again is another story.
     let sites: Vec<Site> = (0..outages).map(|_| Site::start()).collect();
@@ -60,38 +64,56 @@ fn latency() {
         )
     });
     let mut cluster = Cluster::start();
-    cluster.apply(&format!("{}{POLICY}", checks.collect::<String>())).ok();
-    cluster.add_agent("bench", "eu-west");
-    wait::until("all are watched", 60, || {
-        let unseen = sites.iter().filter(|site| site.hits().is_empty()).count();
+    let provider = Provider::start();
+    cluster.apply(&format!("{}{}{POLICY}", checks.collect::<String>(), channel(&provider.url("hook")))).ok();
+    for region in regions {
+        cluster.add_agent(&format!("bench-{region}"), region);
+    }
+    // Each agent a few times.
+    let hits = 4 * regions.len();
+    wait::until("all are watched", 120, || {
+        let unseen = sites.iter().filter(|site| site.hits().len() < hits).count();
         if unseen == 0 { Ok(()) } else { Err(unseen) }
     });
     let (mut from_outage, mut from_slot, mut to_outbox) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut to_provider, mut whole) = (Vec::new(), Vec::new());
     for site in &sites {
         let known = incidents::read(&cluster.collector_dir()).len();
         let began = clock::now();
         site.set(Mood::Ill);
+        // Where one region finds out first, that may be an incident of its own.
         let incident = wait::until("it opens", 60, || {
-            incidents::read(&cluster.collector_dir()).get(known).cloned().ok_or("nothing yet")
+            let found = incidents::read(&cluster.collector_dir());
+            let down =
+                found.iter().skip(known).find(|incident| incident.kind == "down" && incident.opened_us.is_some());
+            down.cloned().ok_or("nothing yet")
         });
         let opened_us = incident.opened_us.expect("it is open");
         from_outage.push(opened_us - began.0);
         from_slot.push(opened_us - incident.since_us);
         to_outbox.push(incident.told_us.expect("a message") - opened_us);
+        let received = wait::until("its page arrives", 60, || {
+            let mut received = provider.received().into_iter();
+            received.find(|one| one.key.starts_with(&format!("{}/", incident.id))).ok_or("nothing yet")
+        });
+        to_provider.push(received.at.0 - opened_us);
+        whole.push(received.at.0 - began.0);
     }
     let least_us = (CONFIRMATIONS - 1) * INTERVAL_S * 1_000_000;
-    println!("{outages} outages, interval {INTERVAL_S} s, {CONFIRMATIONS} confirmations:");
+    println!("{} agents, {outages} outages, interval {INTERVAL_S} s, {CONFIRMATIONS} confirmations:", regions.len());
     told("from the outage to the open incident", &mut from_outage, "at most confirmations x interval + 2 s");
     let over = from_slot.iter().map(|us| us - least_us).collect::<Vec<_>>();
     told("from the first failing slot to the open incident", &mut from_slot, "at least (confirmations - 1) x interval");
     told("  of that beyond the least", &mut over.clone(), "");
     told("from the open incident to its row in the outbox", &mut to_outbox, "0: one transaction");
+    told("from the open incident to its page at the provider", &mut to_provider, "");
+    told("from the outage to the page at the provider", &mut whole, "");
 }
 
 fn told(what: &str, us: &mut [i64], bound: &str) {
     us.sort_unstable();
     let at = |share: usize| us.get((us.len().max(1) - 1) * share / 100).copied().unwrap_or(0) as f64 / 1e3;
-    println!("  {what}: median {:.0} ms, p90 {:.0} ms, max {:.0} ms  {bound}", at(50), at(90), at(100));
+    println!("  {what}: median {:.0} ms, p95 {:.0} ms, max {:.0} ms  {bound}", at(50), at(95), at(100));
 }
 
 /// Three agents report many checks, a second after the other, to an engine in memory; what [`Engine::watch`] takes of each second.
@@ -108,8 +130,8 @@ fn cost() {
             format!("[[check]]\nid = \"c{nth}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ninterval = \"60s\"\n")
         })
         .collect();
-    let written =
-        checkfile::parse(&[Source { name: "bench".into(), text: format!("{file}{POLICY}") }]).expect("checks");
+    let text = format!("{file}{}{POLICY}", channel("https://ops.invalid/hook"));
+    let written = checkfile::parse(&[Source { name: "bench".into(), text }]).expect("checks");
     let options = sitepulse_collector::app::ApplyOptions { prune: false, dry_run: false, author: "bench".into() };
     engine.apply(written, &options, start).expect("applied");
 

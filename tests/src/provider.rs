@@ -61,6 +61,8 @@ pub struct Received {
     pub body: serde_json::Value,
     /// When it had been read.
     pub at: UtcMicros,
+    /// The `webhook-timestamp`: the second in which it was sent, of unix time.
+    pub sent_s: i64,
     /// What became of it.
     pub reply: Reply,
 }
@@ -157,7 +159,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-    let (mut key, mut length) = (String::new(), 0);
+    let (mut key, mut length, mut sent_s) = (String::new(), 0, 0);
     loop {
         line.clear();
         match reader.read_line(&mut line)? {
@@ -169,6 +171,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         if let Some((name, value)) = line.split_once(':') {
             match name.to_ascii_lowercase().as_str() {
                 "webhook-id" => value.trim().clone_into(&mut key),
+                "webhook-timestamp" => sent_s = value.trim().parse().unwrap_or(0),
                 "content-length" => length = value.trim().parse().unwrap_or(0),
                 _ => {}
             }
@@ -179,7 +182,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let reply = shared.with(|state| {
         let reply = state.script.pop_front().unwrap_or(Reply::Take);
-        state.received.push(Received { path, key, body, at: clock::now(), reply });
+        state.received.push(Received { path, key, body, at: clock::now(), sent_s, reply });
         reply
     });
     let mut stream = stream;

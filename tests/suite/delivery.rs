@@ -132,8 +132,12 @@ fn judge(messages: &BTreeMap<String, u8>, received: &[Received], lives: &[UtcMic
             steps.push(step);
             events.entry(of).or_default().push(one.body["event"].as_str().expect("an event"));
         } else {
+            // What a life sent may be read in the next one, on a busy machine: where the second it was sent in says that it may be so, it was.
             let life = lives.iter().filter(|start| **start <= one.at).count();
-            *twice.entry((life, channel)).or_default() += 1;
+            let may_be_older = one.sent_s * 1_000_000 < lives[life - 1].0;
+            let older = (life - 1, channel);
+            let of = if may_be_older && !twice.contains_key(&older) { older } else { (life, channel) };
+            *twice.entry(of).or_default() += 1;
         }
     }
     for (of, events) in &events {

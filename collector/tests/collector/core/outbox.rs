@@ -390,14 +390,11 @@ fn a_step_that_is_overdue_at_a_start_waits_until_an_agent_says_that_it_is_still_
         for second in 0..3 {
             assert_eq!(sent(&mut world, &incident, back.plus_us(second * 1_000_000)), []);
         }
-        world.slot += 1;
         // The first result of its agent.
-        let now = world.now();
-        let entry = entry(&world.engine, 1_000, result(world.checks[0], 30 * world.slot - 25, state));
+        let entry = entry(&world.engine, 1_000, result(world.checks[0], 30 * (world.slot - 1), state));
         let mut job = job(world.agent, vec![entry]);
         job.received_at = back.plus_us(5_000_000);
         world.engine.ingest(vec![job]).unwrap();
-        assert!(back.plus_us(5_000_000) < now);
         let mut told = Vec::new();
         for second in 5..20 {
             told.extend(

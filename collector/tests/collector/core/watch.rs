@@ -337,11 +337,11 @@ fn world(seed: u64) -> (usize, usize) {
 fn looking_at_what_is_due_says_what_looking_at_everything_would() {
     let (mut messages, mut rows) = (0, 0);
     // As many as one likes, by hand.
-    let worlds = std::env::var("SITEPULSE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let worlds = std::env::var("SITEPULSE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let first = std::env::var("SITEPULSE_FIRST_WORLD").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     for seed in first..first + worlds {
         let said = world(seed);
         (messages, rows) = (messages + said.0, rows + said.1);
     }
-    assert!(messages > 200 && rows > 1_000, "the worlds are not quiet: {messages} messages, {rows} rows");
+    assert!(messages > 100 && rows > 500, "the worlds are not quiet: {messages} messages, {rows} rows");
 }

@@ -324,7 +324,10 @@ impl Episode {
                 self.passed.push(level);
             }
         }
-        while levels > 0 {
+        loop {
+            if levels == 0 {
+                break;
+            }
             let over = self.next >= levels;
             if over && self.round >= plan.repeat {
                 break;
