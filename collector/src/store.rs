@@ -15,6 +15,7 @@ pub mod definition;
 pub(crate) mod expire;
 pub(crate) mod idempotency;
 pub mod incidents;
+pub mod join_tokens;
 pub(crate) mod mend;
 pub mod objects;
 pub mod oncall;

@@ -190,13 +190,7 @@ impl Client {
         understood(&self.call_within(ANSWER_TIMEOUT, method, path, body).await?.body)
     }
 
-    async fn call_within(
-        &self,
-        patience: Duration,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Told, Failure> {
+    async fn call_within(&self, patience: Duration, method: Method, path: &str, body: Bytes) -> Result<Told, Failure> {
         let told = match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
             Ok(answer) => answer?,
             Err(_) => return Err(Failure::new(Exit::Unreachable, "the collector did not answer in time: see its log")),

@@ -1,11 +1,15 @@
 //! The API under `/api/v1`: JSON in and out, errors as `application/problem+json`. `docs/api.md` is its page.
 
 pub mod amendments;
+pub mod definitions;
 pub mod exchange;
 pub mod incidents;
+pub mod join_tokens;
 pub mod latency;
 pub mod silences;
 pub mod slo;
+pub mod steer;
+pub mod timeline;
 pub mod vitals;
 
 use axum::Json;
@@ -24,7 +28,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind};
 use crate::book::{Book, Filter, period_asked};
-use crate::checkfile::{self, Source, WrittenCheck};
+use crate::checkfile::{self, Source, Written, WrittenCheck};
 use crate::heartbeat::timing::Timing;
 use crate::policy::Terms;
 use crate::present::Present;
@@ -404,8 +408,16 @@ pub async fn apply(
     let request = body(request)?;
     let sources: Vec<Source> =
         request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
+    let written = parsed(&sources)?;
+    let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
+    let plan = present.app().apply(written, options, clock::now()).await?;
+    Ok(Json(plan_view(&plan)))
+}
+
+/// What files say, where all of it can be used.
+fn parsed(sources: &[Source]) -> Answer<Written> {
     let written =
-        checkfile::parse(&sources).map_err(|errors| bad_checks(errors.0.iter().map(ToString::to_string).collect()))?;
+        checkfile::parse(sources).map_err(|errors| bad_checks(errors.0.iter().map(ToString::to_string).collect()))?;
     let unusable: Vec<String> = written
         .checks
         .iter()
@@ -417,9 +429,7 @@ pub async fn apply(
     if !unusable.is_empty() {
         return Err(Problem::new(Code::BadChecks, "nothing was applied").with_errors(unusable));
     }
-    let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
-    let plan = present.app().apply(written, options, clock::now()).await?;
-    Ok(Json(plan_view(&plan)))
+    Ok(written)
 }
 
 /// `POST /api/v1/control`
