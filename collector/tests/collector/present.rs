@@ -7,6 +7,7 @@ mod backtest;
 mod bench;
 mod channels;
 mod checks;
+mod definitions;
 mod heartbeats;
 mod incidents;
 mod latency;

@@ -252,11 +252,12 @@ fn the_document_has_every_route_and_keeps_the_rules_of_openapi() {
 
 /// The path of an operation that is asked here, with what the bench has.
 fn asked(path: &str) -> Option<String> {
-    let shop = ["/heartbeat", "/latency", "/vitals"];
+    let shop = ["/heartbeat", "/latency", "/vitals", "/timeline"];
     let path = path.replace("/checks/{id}/heartbeat", "/checks/backup/heartbeat");
     let path = if shop.iter().any(|end| path.ends_with(end)) { path.replace("{id}", "shop-vitals") } else { path };
     let path = path.replace("checks/{id}", "checks/shop").replace("agents/{name}", "agents/w").replace("{name}", "one");
     let path = path.replace("schedules/{id}", "schedules/primary").replace("escalations/{id}", "escalations/default");
+    let path = path.replace("definitions/{kind}/{id}", "definitions/check/shop");
     let path = path.replace("slos/{id}", "slos/front").replace("silences/{id}", "silences/none");
     let query = match path.as_str() {
         "/api/v1/explain" | "/api/v1/backtest" | "/api/v1/results" => "?check=shop-vitals",
