@@ -70,13 +70,25 @@ fn without_null(value: Value) -> Value {
     }
 }
 
-/// One table of a check file: `[[check]]`, `[[slo]]`, ...
+/// One table of a check file: `[[check]]`, `[[slo]]`, ... An own profile, which a file describes beside the checks that name it, is among the
+/// check's keys here.
 ///
 /// # Errors
 /// What TOML cannot say.
-pub fn file(name: &str, table: &str, keys: Map<String, Value>) -> Result<Source, String> {
+pub fn file(name: &str, table: &str, mut keys: Map<String, Value>) -> Result<Source, String> {
+    let own = keys.get_mut("profile").and_then(Value::as_object_mut).and_then(|profile| {
+        let named = profile.remove("name")?;
+        Some((named.as_str()?.to_owned(), Value::Object(std::mem::take(profile))))
+    });
+    let mut profiles = None;
+    if let Some((named, profile)) = own {
+        keys.insert("profile".into(), named.as_str().into());
+        let profile = toml::Value::try_from(without_null(profile)).map_err(|error| error.to_string())?;
+        profiles = Some(("profile".to_owned(), toml::Table::from_iter([(named, profile)]).into()));
+    }
     let keys = toml::Value::try_from(without_null(Value::Object(keys))).map_err(|error| error.to_string())?;
-    let file = toml::Table::from_iter([(table.to_owned(), toml::Value::Array(vec![keys]))]);
+    let tables = [(table.to_owned(), toml::Value::Array(vec![keys]))];
+    let file: toml::Table = tables.into_iter().chain(profiles).collect();
     let text = toml::to_string(&file).map_err(|error| error.to_string())?;
     Ok(Source { name: name.to_owned(), text })
 }

@@ -3,6 +3,7 @@
 //! It works without scripts (then it shows the state at loading). Everything is escaped by the templates; the pages load nothing
 //! from elsewhere.
 
+pub mod api_docs;
 mod backtest;
 mod check;
 mod explain;
@@ -49,6 +50,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/tokens.css"),
     include_str!("../../templates/css/frame.css"),
     include_str!("../../templates/css/pages.css"),
+    include_str!("../../templates/css/api.css"),
 );
 const JS: &str = include_str!("../../templates/js/live.js");
 const ICON: &str = include_str!("../../templates/icon.svg");

@@ -149,6 +149,8 @@ pub fn routes() -> Vec<Route> {
         // The signed token in the path is the authority.
         read("/a/{token}", Scope::Public, acknowledge::show),
         change("/a/{token}", Scope::Public, acknowledge::take),
+        // A page for people: not in the document.
+        read("/api/v1/docs", Scope::Read, console::api_docs::page),
         api_read(openapi::PATH, Scope::Public, openapi::openapi),
         api_read("/api/v1/checks", Scope::Read, api::checks),
         api_read("/api/v1/checks/{id}", Scope::Read, api::check),

@@ -2,6 +2,7 @@
 
 pub mod alerting;
 pub mod amendments;
+pub mod api;
 pub mod backtest;
 pub mod explain;
 pub mod frame;
@@ -184,6 +185,8 @@ pub struct Texts {
     pub alerting: &'static AlertingTexts,
     /// The words around every page.
     pub frame: &'static FrameTexts,
+    /// The words around the API's description.
+    pub api: &'static api::ApiTexts,
     pub slo: &'static SloTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
@@ -322,6 +325,7 @@ pub static EN: Texts = Texts {
     fact_certificate_expires: "Certificate expires",
     alerting: &alerting::EN,
     frame: &frame::EN,
+    api: &api::EN,
     slo: &slo::EN,
     latency: &latency::EN,
     policies: &policy::EN,
@@ -512,6 +516,7 @@ pub static FR: Texts = Texts {
     fact_certificate_expires: "Expiration du certificat",
     alerting: &alerting::FR,
     frame: &frame::FR,
+    api: &api::FR,
     slo: &slo::FR,
     latency: &latency::FR,
     policies: &policy::FR,
