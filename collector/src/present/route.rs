@@ -16,7 +16,7 @@ use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
     Present, acknowledge, api, backtest, channels, console, etag, explain, groups, health, idempotency, live, metrics,
-    oncall, openapi, ping, policy, results, sla_report, windows,
+    oncall, openapi, ping, policy, problem, results, sla_report, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -246,6 +246,9 @@ pub fn router(present: Present) -> Router {
         } else if route.tell.is_some() && route.method == "POST" {
             let state = (present.clone(), route.body_max);
             handler = handler.route_layer(middleware::from_fn_with_state(state, idempotency::once));
+        }
+        if route.tell.is_some() {
+            handler = handler.route_layer(middleware::from_fn(problem::as_problem));
         }
         router = router.route(route.path, handler.route_layer(guard));
     }
