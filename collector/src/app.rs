@@ -8,6 +8,7 @@ mod control;
 mod credentials;
 mod idempotency;
 mod incidents;
+mod join_tokens;
 mod latency;
 mod oncall;
 mod plan;

@@ -28,6 +28,7 @@ mod reader;
 mod target;
 mod values;
 pub(crate) mod words;
+pub mod compose;
 pub mod write;
 
 use reader::Reader;

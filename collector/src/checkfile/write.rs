@@ -1,161 +1,118 @@
-//! A check back into the file that describes it: what [`super::parse`] reads from the text is the same check again.
+//! A definition as a check file has it, made from what is in force: what editors show, and what they send back.
 
-use sitepulse_model::check::{CheckDefinition, CheckKind};
+use serde_json::{Map, Value, json};
+use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::duration;
-use toml::{Table, Value};
+use sitepulse_model::incident::CheckClass;
 
-use super::{
-    CONFIRMATIONS_DEFAULT, HEARTBEAT_CONFIRMATIONS_DEFAULT, HEARTBEAT_INTERVAL_US_DEFAULT, INTERVAL_US_DEFAULT, KEYS,
-    RECOVERIES_DEFAULT, TIMEOUT_US_DEFAULT,
-};
-use crate::book::Labels;
+use super::{KEYS_NOT_OF_HEARTBEATS, Place, Source, Written, WrittenCheck, WrittenObject, references_of};
+use crate::book::{Labels, Object};
 
-/// The keys of a check, without those that say what is so anyway, and the other tables that it needs beside it.
-pub fn table(definition: &CheckDefinition, labels: &Labels) -> (Table, Table) {
-    let heartbeat = matches!(definition.kind, CheckKind::Heartbeat(_));
-    let (mut keys, others) = (Table::new(), Table::new());
-    let mut put = |key: &str, value: Value| keys.insert(key.to_owned(), value);
-    put("id", definition.id.to_string().into());
-    put("kind", definition.kind.as_str().into());
-    let target: serde_json::Value = serde_json::from_str(&definition.kind.target_json()).unwrap_or_default();
-    if let serde_json::Value::Object(target) = target {
-        for (key, value) in target {
-            if let Some(value) = of_json(value) {
-                put(&key, value);
-            }
-        }
+/// The keys of a check's table with their values. Read again it is the same check.
+pub fn check(definition: &CheckDefinition, labels: &Labels) -> Map<String, Value> {
+    let texts = |all: Vec<&str>| json!(all);
+    let mut keys = Map::new();
+    keys.insert("id".into(), definition.id.as_str().into());
+    keys.insert("kind".into(), definition.kind.as_str().into());
+    if let Ok(Value::Object(target)) = serde_json::from_str(&definition.kind.target_json()) {
+        keys.extend(target);
     }
-    let interval = if heartbeat { HEARTBEAT_INTERVAL_US_DEFAULT } else { INTERVAL_US_DEFAULT };
-    if definition.interval_us != interval {
-        put("interval", duration::format(definition.interval_us).into());
-    }
-    if !heartbeat && definition.timeout_us != TIMEOUT_US_DEFAULT {
-        put("timeout", duration::format(definition.timeout_us).into());
-    }
-    if definition.retries != 0 {
-        put("retries", i64::from(definition.retries).into());
-    }
-    let weight = definition.weight.to_string();
-    if weight != "1" {
-        put("weight", number(&weight).unwrap_or_else(|| weight.into()));
-    }
+    let mut set = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
+    set("interval", duration::format(definition.interval_us).into());
+    set("timeout", duration::format(definition.timeout_us).into());
+    set("retries", definition.retries.into());
+    set("weight", (f64::from(definition.weight.0) / 1000.0).into());
     if let Some(group) = &labels.group {
-        put("group", group.to_string().into());
+        set("group", group.to_string().into());
     }
-    let list = |texts: Vec<String>| Value::Array(texts.into_iter().map(Value::String).collect());
-    if !labels.tags.is_empty() {
-        put("tags", list(labels.tags.iter().map(ToString::to_string).collect()));
-    }
-    if labels.class != sitepulse_model::incident::CheckClass::default() {
-        put("class", labels.class.as_str().into());
+    set("tags", texts(labels.tags.iter().map(|tag| tag.as_str()).collect()));
+    if labels.class != CheckClass::default() {
+        set("class", labels.class.as_str().into());
     }
     if !labels.parents.is_empty() {
-        put("parents", list(labels.parents.iter().map(ToString::to_string).collect()));
+        set("parents", texts(labels.parents.iter().map(|parent| parent.as_str()).collect()));
     }
-    if let Some(escalation) = &labels.escalation {
-        put("escalation", escalation.to_string().into());
+    if let Some(policy) = &labels.escalation {
+        set("escalation", policy.to_string().into());
     }
-    if let (Some(regions), false) = (&definition.regions, heartbeat) {
-        put("regions", list(regions.iter().map(ToString::to_string).collect()));
+    if let Some(regions) = &definition.regions {
+        set("regions", texts(regions.iter().map(|region| region.as_str()).collect()));
     }
-    if definition.quorum != sitepulse_model::quorum::Quorum::default() {
-        put("quorum", definition.quorum.to_string().into());
+    set("quorum", definition.quorum.to_string().into());
+    set("confirmations", definition.confirmations.into());
+    set("recoveries", definition.recoveries.into());
+    set("expect", texts(definition.expect.iter().map(|one| one.source()).collect()));
+    if definition.kind.as_str() == "heartbeat" {
+        KEYS_NOT_OF_HEARTBEATS.iter().for_each(|key| drop(keys.remove(*key)));
     }
-    let confirmations = if heartbeat { HEARTBEAT_CONFIRMATIONS_DEFAULT } else { CONFIRMATIONS_DEFAULT };
-    if definition.confirmations != confirmations {
-        put("confirmations", i64::from(definition.confirmations).into());
-    }
-    if definition.recoveries != RECOVERIES_DEFAULT {
-        put("recoveries", i64::from(definition.recoveries).into());
-    }
-    if !definition.expect.is_empty() {
-        put("expect", list(definition.expect.iter().map(|one| one.source().to_owned()).collect()));
-    }
-    (keys, others)
+    keys
 }
 
-/// A number of a file, where a text is one.
-pub fn number(text: &str) -> Option<Value> {
-    let whole = text.parse::<i64>().map(Value::Integer).ok();
-    whole.or_else(|| text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::Float))
+/// The keys of an object's table with their values.
+pub fn object(object: &Object) -> Map<String, Value> {
+    match without_null(serde_json::from_str(&object.json()).unwrap_or_default()) {
+        Value::Object(keys) => keys,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
 }
 
-/// `null` is a key that is not there.
-fn of_json(value: serde_json::Value) -> Option<Value> {
-    Some(match value {
-        serde_json::Value::Null => return None,
-        serde_json::Value::Bool(value) => value.into(),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(number) => number.into(),
-            None => number.as_f64()?.into(),
-        },
-        serde_json::Value::String(text) => text.into(),
-        serde_json::Value::Array(list) => Value::Array(list.into_iter().filter_map(of_json).collect()),
-        serde_json::Value::Object(keys) => {
-            Value::Table(keys.into_iter().filter_map(|(key, value)| Some((key, of_json(value)?))).collect())
-        }
-    })
+/// A key that is absent is not written.
+fn without_null(value: Value) -> Value {
+    match value {
+        Value::Object(keys) => Value::Object(
+            keys.into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key, without_null(value)))
+                .collect(),
+        ),
+        Value::Array(all) => Value::Array(all.into_iter().filter(|value| !value.is_null()).map(without_null).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
 }
 
-/// A file with one check: a key a line, in the order of the documentation, and the other tables of the file after it.
-pub fn text(check: &Table, others: &Table) -> String {
-    let mut text = String::from("[[check]]\n");
-    let mut line = |key: &str, value: &Value| {
-        let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        let key = if bare { key.to_owned() } else { Value::from(key).to_string() };
-        text.push_str(&format!("{key} = {value}\n"));
-    };
-    let common = |key: &str| KEYS.contains(&key);
-    let first = ["id", "kind"];
-    let named = |keys: &[&str], line: &mut dyn FnMut(&str, &Value)| {
-        keys.iter().filter_map(|key| Some((*key, check.get(*key)?))).for_each(|(key, value)| line(key, value));
-    };
-    named(&first, &mut line);
-    check.iter().filter(|(key, _)| !common(key)).for_each(|(key, value)| line(key, value));
-    let rest: Vec<&str> = KEYS.into_iter().filter(|key| !first.contains(key)).collect();
-    named(&rest, &mut line);
-    if !others.is_empty() {
-        text.push('\n');
-        text.push_str(&others.to_string());
+/// One table of a check file: `[[check]]`, `[[slo]]`, ... An own profile, which a file describes beside the checks that name it, is among the
+/// check's keys here.
+///
+/// # Errors
+/// What TOML cannot say.
+pub fn file(name: &str, table: &str, mut keys: Map<String, Value>) -> Result<Source, String> {
+    let own = keys.get_mut("profile").and_then(Value::as_object_mut).and_then(|profile| {
+        let named = profile.remove("name")?;
+        Some((named.as_str()?.to_owned(), Value::Object(std::mem::take(profile))))
+    });
+    let mut profiles = None;
+    if let Some((named, profile)) = own {
+        keys.insert("profile".into(), named.as_str().into());
+        let profile = toml::Value::try_from(without_null(profile)).map_err(|error| error.to_string())?;
+        profiles = Some(("profile".to_owned(), toml::Table::from_iter([(named, profile)]).into()));
     }
-    text
+    let keys = toml::Value::try_from(without_null(Value::Object(keys))).map_err(|error| error.to_string())?;
+    let tables = [(table.to_owned(), toml::Value::Array(vec![keys]))];
+    let file: toml::Table = tables.into_iter().chain(profiles).collect();
+    let text = toml::to_string(&file).map_err(|error| error.to_string())?;
+    Ok(Source { name: name.to_owned(), text })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checkfile::{Source, parse};
+/// A check as if it was written, to be applied with the rest.
+pub(crate) fn as_written(definition: CheckDefinition, labels: Labels) -> WrittenCheck {
+    let references = references_of(&labels).into_iter().map(|reference| (reference, nowhere())).collect();
+    WrittenCheck { definition, labels, references }
+}
 
-    /// Every sample of the documentation, as a file of its own.
-    fn samples() -> Vec<String> {
-        let page = include_str!("../../../docs/checks.md");
-        let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-        blocks.filter(|block| block.contains("[[check]]")).map(ToOwned::to_owned).collect()
-    }
+/// Everything that lives, as if it was written in one file, but for one thing.
+pub(crate) fn all_but(book: &crate::book::Book, table: &str, id: &str) -> Written {
+    let living = book.checks().filter(|check| !check.retired() && !(table == "check" && check.id.as_str() == id));
+    let checks = living.map(|check| as_written(check.newest().definition.clone(), check.newest().labels.clone()));
+    let objects = book.objects().living().into_iter().map(|revised| revised.body);
+    let objects = objects.filter(|object| object.kind().table() != table || object.id() != id);
+    let objects = objects.map(|object| {
+        let references = object.references().into_iter().map(|reference| (reference, nowhere())).collect();
+        WrittenObject { object, references }
+    });
+    Written { checks: checks.collect(), objects: objects.collect() }
+}
 
-    #[test]
-    fn every_documented_check_reads_back_as_it_was() {
-        let (mut seen, mut wrong) = (0, Vec::new());
-        for sample in samples() {
-            let Ok(written) = parse(&[Source { name: "docs".into(), text: sample.clone() }]) else { continue };
-            for check in written.checks {
-                let (keys, others) = table(&check.definition, &check.labels);
-                let file = text(&keys, &others);
-                let again = parse(&[Source { name: "again".into(), text: file.clone() }]);
-                match again.map(|written| written.checks) {
-                    Ok(checks)
-                        if checks.len() == 1
-                            && checks[0].definition == check.definition
-                            && checks[0].labels == check.labels =>
-                    {
-                        seen += 1
-                    }
-                    Ok(checks) => wrong.push(format!("{file}\n{checks:?}\n{:?}", check.definition)),
-                    Err(errors) => wrong.push(format!("{file}\n{errors}")),
-                }
-            }
-        }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-        assert!(seen > 14, "{seen} checks of the documentation");
-    }
+/// What is in force stands in no file.
+fn nowhere() -> Place {
+    Place { file: "(in force)".into(), line: 1, column: 1 }
 }

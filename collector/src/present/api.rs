@@ -2,14 +2,18 @@
 
 pub mod access;
 pub mod amendments;
+pub mod definitions;
 pub mod exchange;
 pub mod impact;
 pub mod incidents;
+pub mod join_tokens;
 pub mod kpi;
 pub mod latency;
 pub mod silences;
 pub mod slo;
 pub mod status_pages;
+pub mod steer;
+pub mod timeline;
 pub mod vitals;
 
 use std::sync::Arc;
@@ -29,7 +33,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan, PlanStep};
 use crate::book::{Book, Filter, period_asked};
-use crate::checkfile::{self, Source, WrittenCheck};
+use crate::checkfile::{self, Source, Written, WrittenCheck};
 use crate::heartbeat::timing::Timing;
 use crate::policy::Terms;
 use crate::present::Present;
@@ -431,8 +435,17 @@ pub async fn apply(
     let request = body(request)?;
     let sources: Vec<Source> =
         request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
+    let written = parsed(&sources)?;
+    let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
+    let plan = present.app().apply_as(caller.access, written, options, clock::now()).await?;
+    note.tell(plan_note(&plan));
+    Ok(Json(plan_view(&plan)))
+}
+
+/// What files say, where all of it can be used.
+fn parsed(sources: &[Source]) -> Answer<Written> {
     let written =
-        checkfile::parse(&sources).map_err(|errors| bad_checks(errors.0.iter().map(ToString::to_string).collect()))?;
+        checkfile::parse(sources).map_err(|errors| bad_checks(errors.0.iter().map(ToString::to_string).collect()))?;
     let unusable: Vec<String> = written
         .checks
         .iter()
@@ -444,10 +457,7 @@ pub async fn apply(
     if !unusable.is_empty() {
         return Err(Problem::new(Code::BadChecks, "nothing was applied").with_errors(unusable));
     }
-    let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
-    let plan = present.app().apply_as(caller.access, written, options, clock::now()).await?;
-    note.tell(plan_note(&plan));
-    Ok(Json(plan_view(&plan)))
+    Ok(written)
 }
 
 /// What applying did, in a line.

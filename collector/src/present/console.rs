@@ -5,6 +5,7 @@
 
 mod acts;
 mod agents;
+pub mod api_docs;
 mod backtest;
 mod calendar;
 mod channels;
@@ -77,6 +78,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/desk.css"),
     include_str!("../../templates/css/check.css"),
     include_str!("../../templates/css/settings.css"),
+    include_str!("../../templates/css/api.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),

@@ -2,6 +2,8 @@
 //!
 //! Free on the admin socket and straight from this machine to a loopback listener; elsewhere it needs a token.
 
+mod now;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -185,10 +187,12 @@ fn exposition(snapshot: &Snapshot, slos: &[SloView], counters: &Metrics, ready: 
     page.family("sitepulse_build_info", "gauge", "The collector's build.");
     page.sample("sitepulse_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     checks(&mut page, snapshot);
+    now::checks(&mut page, snapshot);
     pairs(&mut page, snapshot);
     vitals(&mut page, snapshot);
     promises(&mut page, slos);
     agents(&mut page, snapshot);
+    now::spools(&mut page, snapshot);
     ingest(&mut page, counters, ready);
     page.0
 }

@@ -1,10 +1,16 @@
 //! Errors of the API: `application/problem+json` with a stable code.
 
 use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::present::dto::ProblemView;
+
+/// Longest text of a refusal by the framework, in bytes.
+const REFUSAL_BYTES_MAX: usize = 10_000;
 
 /// The kind of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +134,18 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// What the framework refuses before a handler sees it, a path of bad UTF-8 for instance, as a problem like any other.
+pub async fn as_problem(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let (status, kind) = (response.status(), response.headers().get(header::CONTENT_TYPE));
+    if !status.is_client_error() || !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain")) {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { Code::TooLarge } else { Code::BadRequest };
+    Problem::new(code, String::from_utf8_lossy(&text)).into_response()
 }
 
 /// The answer of a handler.

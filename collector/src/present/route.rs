@@ -17,7 +17,7 @@ use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
     Present, acknowledge, api, audit, backtest, channels, console, etag, explain, groups, health, idempotency, live,
-    metrics, oncall, openapi, ping, policy, results, sla_report, status, weight, windows,
+    metrics, oncall, openapi, ping, policy, problem, results, sla_report, status, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -210,6 +210,8 @@ pub fn routes() -> Vec<Route> {
         api_change("/api/v1/impact-trials", Scope::Read, api::impact::trial),
         api_read("/api/v1/impact/{check}", Scope::Read, api::impact::impact),
         api_read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
+        // A page for people: not in the document.
+        read("/api/v1/docs", Scope::Read, console::api_docs::page),
         api_read(openapi::PATH, Scope::Public, openapi::openapi),
         api_read("/api/v1/checks", Scope::Read, api::checks),
         api_read("/api/v1/checks/{id}", Scope::Read, api::check),
@@ -246,6 +248,23 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/silences", Scope::Read, api::silences::silences),
         api_change("/api/v1/silences", Scope::Respond, api::silences::silence),
         api_remove("/api/v1/silences/{id}", Scope::Respond, api::silences::unsilence),
+        // One definition by itself. They may name addresses that only those who edit should see.
+        api_read("/api/v1/definitions", Scope::Edit, api::definitions::definitions),
+        api_read("/api/v1/definitions/{kind}/{id}", Scope::Edit, api::definitions::definition),
+        api_set("/api/v1/definitions/{kind}/{id}", Scope::Edit, BODY_BYTES_MAX, api::definitions::write),
+        api_remove("/api/v1/definitions/{kind}/{id}", Scope::Edit, api::definitions::retire),
+        api_read("/api/v1/checks/{id}/timeline", Scope::Read, api::timeline::timeline),
+        api_read("/api/v1/regions", Scope::Read, api::timeline::regions),
+        api_read("/api/v1/join-tokens", Scope::Admin, api::join_tokens::join_tokens),
+        api_remove("/api/v1/join-tokens/{id}", Scope::Admin, api::join_tokens::revoke_join_token),
+        api_set("/api/v1/agents/{name}/weight", Scope::Edit, BODY_BYTES_MAX, api::steer::weigh_agent),
+        api_set("/api/v1/agents/{name}/suspension", Scope::Edit, BODY_BYTES_MAX, api::steer::suspend_agent),
+        api_remove("/api/v1/agents/{name}/suspension", Scope::Edit, api::steer::resume_agent),
+        api_set("/api/v1/checks/{id}/suspension", Scope::Edit, BODY_BYTES_MAX, api::steer::suspend_check),
+        api_remove("/api/v1/checks/{id}/suspension", Scope::Edit, api::steer::resume_check),
+        api_set("/api/v1/checks/{id}/agents/{agent}/weight", Scope::Edit, BODY_BYTES_MAX, api::steer::weigh_pair),
+        api_set("/api/v1/checks/{id}/agents/{agent}/suspension", Scope::Edit, BODY_BYTES_MAX, api::steer::suspend_pair),
+        api_remove("/api/v1/checks/{id}/agents/{agent}/suspension", Scope::Edit, api::steer::resume_pair),
         api_read("/api/v1/amendments", Scope::Read, api::amendments::amendments),
         api_read("/api/v1/slos", Scope::Read, api::slo::slos),
         api_read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
@@ -312,6 +331,9 @@ pub fn router(present: Present) -> Router {
         } else if route.tell.is_some() && route.method == "POST" {
             let state = (present.clone(), route.body_max);
             handler = handler.route_layer(middleware::from_fn_with_state(state, idempotency::once));
+        }
+        if route.tell.is_some() {
+            handler = handler.route_layer(middleware::from_fn(problem::as_problem));
         }
         router = router.route(route.path, handler.route_layer(guard));
     }

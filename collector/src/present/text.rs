@@ -3,6 +3,7 @@
 pub mod access;
 pub mod alerting;
 pub mod amendments;
+pub mod api;
 pub mod backtest;
 pub mod checks;
 pub mod desk;
@@ -212,6 +213,8 @@ pub struct Texts {
     pub list: &'static ChecksTexts,
     /// The words of a check's page, its suspension and its editor.
     pub page: &'static PageTexts,
+    /// The words around the API's description.
+    pub api: &'static api::ApiTexts,
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
     pub impact: &'static ImpactTexts,
@@ -359,6 +362,7 @@ pub static EN: Texts = Texts {
     home: &home::EN,
     list: &checks::EN,
     page: &page::EN,
+    api: &api::EN,
     slo: &slo::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
@@ -557,6 +561,7 @@ pub static FR: Texts = Texts {
     home: &home::FR,
     list: &checks::FR,
     page: &page::FR,
+    api: &api::FR,
     slo: &slo::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,

@@ -8,6 +8,7 @@ mod bench;
 mod channels;
 mod checks;
 mod desk;
+mod definitions;
 mod heartbeats;
 mod impact;
 mod incidents;

@@ -17,7 +17,7 @@ use super::broken_template;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
 use crate::app::{AppError, ApplyOptions, FieldDiff, Plan, PlanStep};
-use crate::checkfile::write::{number, table, text};
+use crate::checkfile::compose::{number, table, text};
 use crate::checkfile::{self, CheckFileError, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
 use crate::present::Present;
 use crate::present::api::check_of;

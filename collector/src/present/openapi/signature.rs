@@ -87,6 +87,27 @@ impl<'a> Operation<'a> {
         self.refuses(413, "The body is too long.");
     }
 
+    /// It reads such a body as well.
+    pub fn takes_also(&mut self, kind: &str, schema: Value) {
+        if let Some(body) = &mut self.body {
+            body["content"][kind] = json!({"schema": schema});
+        }
+    }
+
+    /// It is done only where what is there is what the client saw.
+    pub fn conditional(&mut self) {
+        if self.refusals.contains_key(&412) {
+            return;
+        }
+        for (name, what) in [
+            ("If-Match", "The `ETag` of what was read: the change is refused where it changed meanwhile."),
+            ("If-None-Match", "`*`: the change is refused where there is one already."),
+        ] {
+            self.parameter(header(name, what));
+        }
+        self.refuses(412, "It changed meanwhile.");
+    }
+
     /// It answers with JSON.
     pub fn gives_json<T: JsonSchema>(&mut self) {
         let schema = self.schemas.given::<T>();
@@ -116,7 +137,6 @@ impl<'a> Operation<'a> {
 
     /// What every operation of its method has: tags of answers, keys of requests.
     fn common(&mut self) {
-        let header = |name: &str, what: &str| json!({"name": name, "in": "header", "required": false, "description": what, "schema": {"type": "string"}});
         if self.method == "GET" && !self.streams() {
             self.answer_header("ETag", "The answer's tag: a hash of its body.");
             self.parameter(header(
@@ -167,6 +187,10 @@ impl<'a> Operation<'a> {
         }
         operation
     }
+}
+
+fn header(name: &str, what: &str) -> Value {
+    json!({"name": name, "in": "header", "required": false, "description": what, "schema": {"type": "string"}})
 }
 
 /// A parameter that is absent is not `null`.

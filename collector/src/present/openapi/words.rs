@@ -52,6 +52,7 @@ pub(super) fn path_parameters(path: &str) -> Vec<Value> {
         let (what, schema) = match name {
             "id" => (format!("Its id, as `/api/v1/{family}` tells it."), json!({"type": "string"})),
             "name" => (format!("Its name, as `/api/v1/{family}` tells it."), json!({"type": "string"})),
+            "kind" => ("Its table in check files: `check`, `slo`, ...".to_owned(), json!({"type": "string"})),
             "number" => ("Its number.".to_owned(), json!({"type": "integer", "minimum": 0})),
             "step" => ("The incident's step.".to_owned(), json!({"type": "integer", "minimum": 0})),
             "slot" => ("The slot, in microseconds since 1970.".to_owned(), json!({"type": "integer"})),

@@ -252,11 +252,12 @@ fn the_document_has_every_route_and_keeps_the_rules_of_openapi() {
 
 /// The path of an operation that is asked here, with what the bench has.
 fn asked(path: &str) -> Option<String> {
-    let shop = ["/heartbeat", "/latency", "/vitals"];
+    let shop = ["/heartbeat", "/latency", "/vitals", "/timeline"];
     let path = path.replace("/checks/{id}/heartbeat", "/checks/backup/heartbeat");
     let path = if shop.iter().any(|end| path.ends_with(end)) { path.replace("{id}", "shop-vitals") } else { path };
     let path = path.replace("checks/{id}", "checks/shop").replace("agents/{name}", "agents/w").replace("{name}", "one");
     let path = path.replace("schedules/{id}", "schedules/primary").replace("escalations/{id}", "escalations/default");
+    let path = path.replace("definitions/{kind}/{id}", "definitions/check/shop");
     let path = path.replace("slos/{id}", "slos/front").replace("silences/{id}", "silences/none");
     let query = match path.as_str() {
         "/api/v1/explain" | "/api/v1/backtest" | "/api/v1/results" => "?check=shop-vitals",
@@ -311,6 +312,65 @@ async fn refusals_fit_their_schema() {
         assert!(answer.status.is_client_error(), "{path}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         assert_eq!(misfit(&answer.json(), problem, path), None);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_read_is_refused_as_a_problem() {
+    let bench = Bench::new();
+    let schedule = "/api/v1/schedules/primary/overrides";
+    for (method, path) in [("DELETE", &format!("{schedule}/null%2Cnull")), ("GET", &"/api/v1/checks/%FF".to_owned())] {
+        let answer = bench.send(Door::Local, method, path, &[], "").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{path}: {}", answer.text);
+        assert_eq!(answer.json()["code"], "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_a_page_too() {
+    let bench = Bench::new();
+    for (language, word) in [("en", "Answers"), ("fr", "Réponses")] {
+        let page = bench.get(&format!("/api/v1/docs?lang={language}")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text.contains(word));
+        for route in routes().into_iter().filter(|route| route.tell.is_some()) {
+            assert!(page.text.contains(&format!("<code>{}</code>", route.path)), "{}", route.path);
+        }
+        // What a shape is linked to is there.
+        for link in page.text.split("href=\"#").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
+            assert!(page.text.contains(&format!("id=\"{link}\"")), "#{link} leads nowhere");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_tell_of_each_check_and_agent_what_alerts_are_written_on() {
+    let pages = Pages::new().await;
+    let west = pages.enrol("eu-west", "w").await;
+    pages.ran(west, 20, &Found::default()).await;
+    pages.ran(west, 2, &Found::default()).await;
+    let text = pages.bench.get("/metrics").await.text;
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+    let pair = "{check=\"shop-vitals\",agent=\"w\",region=\"eu-west\"}";
+    assert_eq!(line("sitepulse_check_up"), "sitepulse_check_up{check=\"shop-vitals\"} 1");
+    assert_eq!(line("sitepulse_probe_up"), format!("sitepulse_probe_up{pair} 1"));
+    let age: f64 = line("sitepulse_probe_last_result_age_seconds").rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(age >= 0.0, "{age}");
+    // Each family once, with its help and type before its samples.
+    let mut families = BTreeSet::new();
+    let mut family = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split(' ').next().unwrap();
+            assert!(families.insert(family), "{family} stands twice");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert_eq!(name, family);
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+        } else {
+            assert_eq!(line.split(['{', ' ']).next().unwrap(), family, "{line}");
+        }
     }
 }
 
