@@ -44,8 +44,8 @@ use crate::outbox::figures::ChannelFigures;
 use crate::store::{Store, StoreError, StoreOpenError, Tables, outbox as stored_outbox};
 use crate::writer::{Closed, Writer};
 
-pub(crate) use control::number_after;
 pub use access::{Knock, Refusal};
+pub(crate) use control::number_after;
 pub(crate) use credentials::Held;
 pub use credentials::{
     Access, Credential, CredentialHash, CredentialKind, INVITE_TTL_US_MAX, ListedCredential, NewCredential, SESSION_US,

@@ -104,13 +104,11 @@ pub enum Command {
         command: ApiTokenCommand,
     },
     /// Lists who may sign in, sets passwords, makes invitations, ends sessions.
-    #[command(
-        after_help = "Examples:\n  sitepulse-collector user list\n  sitepulse-collector user invite ana\n  \
+    #[command(after_help = "Examples:\n  sitepulse-collector user list\n  sitepulse-collector user invite ana\n  \
                       sitepulse-collector user password ana                # asks twice, without echo\n  \
                       sitepulse-collector user password ana < password.txt\n  sitepulse-collector user sign-out ana\n\n\
                       A user and their role are written as [[user]] and applied; see docs/access.md.\n\n\
-                      Exit codes: 0 ok, 2 the password is too short or too common, 5 the user has no role, 6 collector not reached, 8 no such user."
-    )]
+                      Exit codes: 0 ok, 2 the password is too short or too common, 5 the user has no role, 6 collector not reached, 8 no such user.")]
     User {
         /// What to do.
         #[command(subcommand)]

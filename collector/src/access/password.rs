@@ -20,10 +20,50 @@ pub const BYTES_MAX: usize = 256;
 
 /// What guessers try first, without the figures and signs around it. Passwords that are nothing else are refused.
 const COMMON: [&str; 44] = [
-    "password", "passwort", "passw0rd", "p@ssw0rd", "p@ssword", "motdepasse", "azerty", "azertyuiop", "qwerty", "qwertyuiop", "qwertz",
-    "qwertzuiop", "asdfgh", "asdfghjkl", "zxcvbn", "zxcvbnm", "letmein", "welcome", "bienvenue", "admin", "administrator",
-    "administrateur", "root", "toor", "secret", "changeme", "changeit", "default", "monitoring", "sitepulse", "uptime", "master",
-    "superman", "iloveyou", "jetaime", "princess", "sunshine", "football", "baseball", "dragon", "monkey", "soleil", "abcdef", "trustno",
+    "password",
+    "passwort",
+    "passw0rd",
+    "p@ssw0rd",
+    "p@ssword",
+    "motdepasse",
+    "azerty",
+    "azertyuiop",
+    "qwerty",
+    "qwertyuiop",
+    "qwertz",
+    "qwertzuiop",
+    "asdfgh",
+    "asdfghjkl",
+    "zxcvbn",
+    "zxcvbnm",
+    "letmein",
+    "welcome",
+    "bienvenue",
+    "admin",
+    "administrator",
+    "administrateur",
+    "root",
+    "toor",
+    "secret",
+    "changeme",
+    "changeit",
+    "default",
+    "monitoring",
+    "sitepulse",
+    "uptime",
+    "master",
+    "superman",
+    "iloveyou",
+    "jetaime",
+    "princess",
+    "sunshine",
+    "football",
+    "baseball",
+    "dragon",
+    "monkey",
+    "soleil",
+    "abcdef",
+    "trustno",
 ];
 
 /// Why a password is not taken.
@@ -67,8 +107,10 @@ pub fn judge(password: &str, user: &str) -> Result<(), Weak> {
     let run = |chars: &[char]| chars.windows(2).all(|pair| u32::from(pair[1]) == u32::from(pair[0]) + 1);
     let figures: String = low.chars().filter(char::is_ascii_digit).collect();
     // Only figures in a row ("123456789012"), whatever the way around.
-    let in_a_row = figures.len() == low.len() && ("01234567890123456789".contains(&low) || "98765432109876543210".contains(&low));
-    let common = COMMON.iter().any(|word| !core.is_empty() && core.trim_matches(['0', '@']).replace(word, "").is_empty());
+    let in_a_row =
+        figures.len() == low.len() && ("01234567890123456789".contains(&low) || "98765432109876543210".contains(&low));
+    let common =
+        COMMON.iter().any(|word| !core.is_empty() && core.trim_matches(['0', '@']).replace(word, "").is_empty());
     let own = !user.is_empty() && low.replace(&user.to_lowercase(), "").chars().count() < CHARS_MIN / 2;
     if distinct.len() < 5 || in_a_row || run(&low.chars().collect::<Vec<_>>()) || common || own {
         return Err(Weak::Common);

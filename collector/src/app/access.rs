@@ -7,7 +7,9 @@ use sitepulse_daemon::clock;
 use sitepulse_model::time::UtcMicros;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::credentials::{Credential, CredentialHash, CredentialKind, ListedCredential, NewCredential, WantedCredential};
+use super::credentials::{
+    Credential, CredentialHash, CredentialKind, ListedCredential, NewCredential, WantedCredential,
+};
 use super::{App, AppError};
 use crate::access::audit::{Deed, Verdict};
 use crate::access::{Desk, counted_by, password};

@@ -236,7 +236,8 @@ fn holds(shared: &Shared, held: &Held, now: UtcMicros) -> bool {
     if one.expires <= now {
         return false;
     }
-    let idle = one.kind == CredentialKind::Session && now.us_since(UtcMicros(held.used.load(Ordering::Relaxed))) >= IDLE_US;
+    let idle =
+        one.kind == CredentialKind::Session && now.us_since(UtcMicros(held.used.load(Ordering::Relaxed))) >= IDLE_US;
     !idle && one.user.as_deref().is_none_or(|user| stands(shared, user, one))
 }
 
@@ -308,7 +309,7 @@ impl Shared {
                 ListedCredential { hash: *hash, credential: held.credential.clone(), used }
             })
             .collect();
-        out.sort_by(|a, b| (b.credential.created, b.hash).cmp(&(a.credential.created, a.hash)));
+        out.sort_by_key(|one| std::cmp::Reverse((one.credential.created, one.hash)));
         out
     }
 }
@@ -345,7 +346,8 @@ impl Engine {
         if *kind == CredentialKind::ApiToken {
             // Histories call a token by its note.
             if wanted.user.is_none() && self.shared.book().objects().users.current(note).is_some() {
-                let what = format!("the note {note:?} is a user's id, and deeds of both would look alike: take another");
+                let what =
+                    format!("the note {note:?} is a user's id, and deeds of both would look alike: take another");
                 return Err(AppError::Invalid(what));
             }
             if self.shared.listed(*kind, now).len() >= TOKENS_MAX {
@@ -432,7 +434,9 @@ impl Engine {
         let access = self.access_of_user(user);
         let stands = phc.is_none() || access.is_some();
         if !stands {
-            let what = format!("user {user} has no role and cannot sign in: write role = \"viewer\" (responder, editor, admin) in [[user]] and apply it");
+            let what = format!(
+                "user {user} has no role and cannot sign in: write role = \"viewer\" (responder, editor, admin) in [[user]] and apply it"
+            );
             return Err(AppError::Conflict(what));
         }
         let now = now.max(self.shared.access.password(user).map_or(now, |password| password.set.plus_us(1)));
@@ -561,5 +565,8 @@ fn make(wanted: &WantedCredential, now: UtcMicros) -> Result<NewCredential, AppE
         CredentialKind::Invite => Way::Invite,
     };
     let expires = now.plus_us(ttl_us.cast_signed());
-    Ok(NewCredential { secret, credential: Credential { kind, access, note, expires, user, way, author, created: now } })
+    Ok(NewCredential {
+        secret,
+        credential: Credential { kind, access, note, expires, user, way, author, created: now },
+    })
 }

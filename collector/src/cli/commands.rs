@@ -36,12 +36,12 @@ use crate::checkfile;
 use crate::cli::client::{Client, Need};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
-    AgentsCommand, ApiTokenCreateArgs, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand, ScopeArgs, SlaArgs,
-    SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
+    AgentsCommand, ApiTokenCreateArgs, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand,
+    ScopeArgs, SlaArgs, SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
 };
 use crate::present::dto::{
-    AgentView, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView,
-    SlaView, SuspensionView, TokenView,
+    AgentView, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView, SlaView,
+    SuspensionView, TokenView,
 };
 use crate::present::figure;
 use crate::present::http::escape;

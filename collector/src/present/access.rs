@@ -26,6 +26,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An instant to the second.
+fn second(at: UtcMicros) -> String {
+    instant::format(UtcMicros(at.0 - at.0.rem_euclid(1_000_000)))
+}
+
 /// The API tokens that hold.
 pub fn tokens(app: &App, now: UtcMicros) -> Vec<ApiTokenView> {
     app.credentials(CredentialKind::ApiToken, now).iter().map(token_view).collect()
@@ -54,8 +59,9 @@ pub async fn make_token(
     asked: NewApiTokenBody,
     note: &Note,
 ) -> Answer<NewApiTokenView> {
-    let access = Access::parse(&asked.scope)
-        .ok_or_else(|| Problem::new(Code::BadRequest, format!("scope {:?}: use read, respond, edit or admin", asked.scope)))?;
+    let access = Access::parse(&asked.scope).ok_or_else(|| {
+        Problem::new(Code::BadRequest, format!("scope {:?}: use read, respond, edit or admin", asked.scope))
+    })?;
     let bad_ttl = || Problem::new(Code::BadRequest, "an API token lives 1s to 366d");
     let ttl_us = asked.ttl_seconds.checked_mul(1_000_000).filter(|us| (1..=crate::app::TTL_US_MAX).contains(us));
     let wanted = WantedCredential {
@@ -69,7 +75,7 @@ pub async fn make_token(
     let NewCredential { secret, credential } = present.app().make_credential(wanted, clock::now()).await?;
     let id = credential_id(&sha256(secret.as_bytes()));
     let expires = instant::format(credential.expires);
-    note.tell(format!("token {id} ({}), scope {access}, until {expires}", credential.note));
+    note.tell(format!("token {id} ({}), scope {access}, until {}", credential.note, second(credential.expires)));
     Ok(NewApiTokenView { token: secret, id, scope: access.to_string(), note: credential.note, expires })
 }
 
@@ -151,7 +157,9 @@ pub async fn invite(present: &Present, caller: &Caller, user: &str, note: &Note)
         revised.body.role
     };
     let Some(role) = role else {
-        let what = format!("user {user} has no role: write role = \"viewer\" (responder, editor, admin) in [[user]] and apply it");
+        let what = format!(
+            "user {user} has no role: write role = \"viewer\" (responder, editor, admin) in [[user]] and apply it"
+        );
         return Err(Problem::new(Code::Conflict, what));
     };
     let wanted = WantedCredential {
@@ -164,7 +172,7 @@ pub async fn invite(present: &Present, caller: &Caller, user: &str, note: &Note)
     };
     let made = present.app().make_credential(wanted, clock::now()).await?;
     let expires = instant::format(made.credential.expires);
-    note.tell(format!("user {user} ({role}), until {expires}"));
+    note.tell(format!("user {user} ({role}), until {}", second(made.credential.expires)));
     Ok(LinkView { url: format!("{}/invite?token={}", console.trim_end_matches('/'), escape(&made.secret)), expires })
 }
 

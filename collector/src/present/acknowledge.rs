@@ -101,7 +101,9 @@ pub async fn take(
         // Somebody was faster, or it is over: the page says what is.
         Err(AppError::Conflict(_)) => page(lang, &view, None),
         Err(AppError::NotFound(_)) => dead(lang),
-        Err(error @ (AppError::Unavailable(_) | AppError::Invalid(_) | AppError::BadFiles(_) | AppError::Forbidden(_))) => {
+        Err(
+            error @ (AppError::Unavailable(_) | AppError::Invalid(_) | AppError::BadFiles(_) | AppError::Forbidden(_)),
+        ) => {
             tracing::warn!("incident {} is not acknowledged by its link: {error}", granted.incident);
             let t = lang.texts();
             let said = t.incidents.acknowledge_later.to_owned();

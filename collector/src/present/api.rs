@@ -31,8 +31,8 @@ use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::policy::SlaReportBody;
 use crate::present::dto::{
-    AgentView, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView,
-    PlanView, RunView, SecretView, SlaView, TokenView,
+    AgentView, ApplyBody, CheckView, ControlBody, EventView, HeartbeatView, JoinTokenBody, LinkView, PlanView, RunView,
+    SecretView, SlaView, TokenView,
 };
 use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};

@@ -103,10 +103,10 @@ pub(super) async fn told(
         let worked = !status.is_client_error() && !status.is_server_error();
         let told = if worked { Told::Done } else { Told::Refused };
         let deed = deed(told, door, None, &method, path, &actual).status(status.as_u16()).detail(&note.text());
-        if worked {
-            app.audit_soon(STRANGER, deed, clock::now());
-        } else {
+        if !worked {
             app.audit_bounded(STRANGER, deed, clock::now());
+        } else if let Err(error) = app.audit(STRANGER, deed, clock::now()).await {
+            tracing::error!("what a stranger did ({method} {path}) is not written to the audit log: {error}");
         }
         return response;
     };
@@ -165,14 +165,7 @@ impl Drop for Pending<'_> {
 }
 
 /// Tells of what was not allowed: somebody known who may not, or credentials that are not good. Whoever just has none is met by the sign-in page.
-pub(super) fn refused(
-    app: &App,
-    door: Door,
-    path: &'static str,
-    problem: &Problem,
-    request: &Request,
-    now: UtcMicros,
-) {
+pub(super) fn refused(app: &App, door: Door, path: &'static str, problem: &Problem, request: &Request, now: UtcMicros) {
     let caller = door::whoever(app, door, request.headers(), now);
     let shown = request.headers().contains_key(axum::http::header::AUTHORIZATION);
     if caller.is_none() && !shown {
@@ -189,7 +182,10 @@ mod tests {
 
     #[test]
     fn a_subject_names_no_token() {
-        assert_eq!(subject("/api/v1/schedules/{id}/overrides/{number}", "/api/v1/schedules/primary/overrides/3"), "primary/3");
+        assert_eq!(
+            subject("/api/v1/schedules/{id}/overrides/{number}", "/api/v1/schedules/primary/overrides/3"),
+            "primary/3"
+        );
         assert_eq!(subject("/a/{token}", "/a/secret"), "");
         assert_eq!(subject("/sign-out", "/sign-out"), "");
     }

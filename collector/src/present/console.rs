@@ -33,9 +33,7 @@ pub(super) use frame::language;
 use frame::{Frame, Place};
 pub use incidents::{act as act_on_incident, incident_page, incidents_page};
 pub use ledger::agents_page;
-pub use settings::{
-    act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page,
-};
+pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use slo::slos_page;
 

@@ -15,8 +15,8 @@ use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, acknowledge, api, audit, backtest, channels, console, explain, groups, health, live, metrics, oncall, ping,
-    policy, results, sla_report, windows,
+    Present, acknowledge, api, audit, backtest, channels, console, explain, groups, health, live, metrics, oncall,
+    ping, policy, results, sla_report, windows,
 };
 
 /// Longest body of most requests, in bytes.

@@ -419,14 +419,19 @@ pub(crate) fn delete_credentials_before(tables: Tables<'_>, now: UtcMicros) -> R
 
 /// Notes when a credential was used last.
 pub(crate) fn note_credential_used(tables: Tables<'_>, sha256: &[u8; 32], at: UtcMicros) -> Result<(), StoreError> {
-    tables
-        .prepare_cached("UPDATE credential SET used_us = ?1 WHERE bucket = ?2 AND sha256 = ?3")?
-        .execute(params![at.0, bucket_of_hash(sha256).0, sha256])?;
+    tables.prepare_cached("UPDATE credential SET used_us = ?1 WHERE bucket = ?2 AND sha256 = ?3")?.execute(params![
+        at.0,
+        bucket_of_hash(sha256).0,
+        sha256
+    ])?;
     Ok(())
 }
 
-/// Every credential by its hash, with when it was used last.
-pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<([u8; 32], Credential, Option<UtcMicros>)>, StoreError> {
+/// A credential by its hash, with when it was used last.
+type StoredCredential = ([u8; 32], Credential, Option<UtcMicros>);
+
+/// Every credential.
+pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<StoredCredential>, StoreError> {
     let mut statement = tables.prepare(
         "SELECT sha256, kind, access, note, expires_us, user_id, way, author, created_us, used_us FROM credential",
     )?;

@@ -63,7 +63,9 @@ fn list_tokens(global: &Global, tokens: &[ApiTokenView]) -> Result<(), Failure> 
         return print_json(&tokens);
     }
     if tokens.is_empty() {
-        return print("No API tokens: make one with `sitepulse-collector api-token create --scope read --note TEXT`.\n");
+        return print(
+            "No API tokens: make one with `sitepulse-collector api-token create --scope read --note TEXT`.\n",
+        );
     }
     let mut table = Table::new(&["ID", "SCOPE", "NOTE", "MADE BY", "MADE", "LAST USED", "EXPIRES"]);
     for one in tokens {
@@ -100,12 +102,16 @@ pub(super) async fn user(global: &Global, command: UserCommand) -> Result<(), Fa
         }
         UserCommand::Invite { id } => {
             let path = format!("/api/v1/accounts/{}/invite", escape(&id));
-            let made: LinkView =
-                with(global, Need::Server, async |client| client.post(&path, &()).await).await?;
+            let made: LinkView = with(global, Need::Server, async |client| client.post(&path, &()).await).await?;
             if global.json {
                 return print_json(&made);
             }
-            print(&format!("{}\n\nSend it to {}. It works once, until {}.\n", made.url, clean(&id), whole(&made.expires)))
+            print(&format!(
+                "{}\n\nSend it to {}. It works once, until {}.\n",
+                made.url,
+                clean(&id),
+                whole(&made.expires)
+            ))
         }
         UserCommand::SignOut { id } => {
             let path = format!("/api/v1/accounts/{}/sign-out", escape(&id));
@@ -232,6 +238,9 @@ async fn verify(global: &Global) -> Result<Exit, Failure> {
     if let Some(fault) = &found.fault {
         return Err(Failure::new(exit, format!("the audit log is not as it was written: {fault}")));
     }
-    print(&format!("All {} entries are as they were written.\nThe newest is {}: {}\n", found.entries, found.newest, found.head))
-        .map(|()| exit)
+    print(&format!(
+        "All {} entries are as they were written.\nThe newest is {}: {}\n",
+        found.entries, found.newest, found.head
+    ))
+    .map(|()| exit)
 }

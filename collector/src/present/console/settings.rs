@@ -169,8 +169,16 @@ fn render(present: &Present, caller: &Caller, frame: &Frame, status: StatusCode,
         reach: (w.reach)(caller.access.as_str()),
         sessions: access::sessions(app, caller, false, now).into_iter().map(|one| SessionRow::of(one, w)).collect(),
         admin,
-        accounts: if admin { access::accounts(app, now).into_iter().map(|one| AccountRow::of(one, w)).collect() } else { Vec::new() },
-        tokens: if admin { access::tokens(app, now).into_iter().map(|one| TokenRow::of(one, w)).collect() } else { Vec::new() },
+        accounts: if admin {
+            access::accounts(app, now).into_iter().map(|one| AccountRow::of(one, w)).collect()
+        } else {
+            Vec::new()
+        },
+        tokens: if admin {
+            access::tokens(app, now).into_iter().map(|one| TokenRow::of(one, w)).collect()
+        } else {
+            Vec::new()
+        },
         scopes: Access::ALL,
         lives: LIVES.map(|days| (days, (w.days)(days))).into(),
         theme: frame.chosen_theme(),

@@ -81,7 +81,14 @@ pub struct InviteForm {
     again: String,
 }
 
-fn page(present: &Present, frame: &Frame, status: StatusCode, fault: String, user: &str, back: &str) -> Answer<Response> {
+fn page(
+    present: &Present,
+    frame: &Frame,
+    status: StatusCode,
+    fault: String,
+    user: &str,
+    back: &str,
+) -> Answer<Response> {
     let by_password = present.app().desk().any_password();
     let content = SignIn { t: frame.t, fault, by_password, user, back, spent: false };
     frame.narrow(status, frame.t.sign_in, &content)
@@ -166,11 +173,7 @@ pub async fn sign_out(
 }
 
 /// `GET /invite?token=...`: the form to set one's own password. Looking does not use the invitation up.
-pub async fn invited(
-    State(present): State<Present>,
-    frame: Frame,
-    Query(query): Query<LinkQuery>,
-) -> Answer<Response> {
+pub async fn invited(State(present): State<Present>, frame: Frame, Query(query): Query<LinkQuery>) -> Answer<Response> {
     invitation(&present, &frame, StatusCode::OK, &query.token.unwrap_or_default(), String::new())
 }
 

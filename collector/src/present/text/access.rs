@@ -108,7 +108,9 @@ pub static EN: AccessTexts = AccessTexts {
     may_not_how: "Your account may not see or do this. An admin can change your role.",
     welcome: |name| format!("Welcome, {name}"),
     choose_password: "Choose a password. It signs you in from now on.",
-    password_rule: || format!("{CHARS_MIN} characters at least. A few words that have nothing to do with each other are good."),
+    password_rule: || {
+        format!("{CHARS_MIN} characters at least. A few words that have nothing to do with each other are good.")
+    },
     again: "Once more",
     differ: "The two are not the same.",
     too_short: || format!("The password is too short: {CHARS_MIN} characters at least."),
@@ -211,7 +213,9 @@ pub static FR: AccessTexts = AccessTexts {
     may_not_how: "Votre compte ne permet ni de voir ni de faire cela. Un administrateur peut changer votre rôle.",
     welcome: |name| format!("Bienvenue, {name}"),
     choose_password: "Choisissez un mot de passe. Il vous connectera désormais.",
-    password_rule: || format!("{CHARS_MIN} caractères au moins. Quelques mots sans rapport entre eux conviennent bien."),
+    password_rule: || {
+        format!("{CHARS_MIN} caractères au moins. Quelques mots sans rapport entre eux conviennent bien.")
+    },
     again: "Encore une fois",
     differ: "Les deux saisies diffèrent.",
     too_short: || format!("Le mot de passe est trop court : {CHARS_MIN} caractères au moins."),
