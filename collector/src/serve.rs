@@ -19,6 +19,8 @@ use sitepulse_notify::Sender;
 use sitepulse_notify::egress::Egress;
 use tokio::sync::watch;
 
+use crate::access::Way;
+use crate::access::audit::{Deed, Told};
 use crate::alert::signals;
 use crate::app::{Access, App, CredentialKind, SIGN_IN_TTL_US_MAX};
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
@@ -531,7 +533,11 @@ async fn first_link(app: &App, console: &str) -> Option<String> {
     }
     let made = app.create_credential(CredentialKind::SignIn, Access::Admin, "console", FIRST_LINK_US, clock::now());
     match made.await {
-        Ok(link) => Some(format!("{}/sign-in?token={}", console.trim_end_matches('/'), link.secret)),
+        Ok(link) => {
+            let deed = Deed::new(Told::Done, Way::Cli, "first sign-in link").detail("an admin's, once, within an hour");
+            app.audit_soon("collector:cli", deed, clock::now());
+            Some(format!("{}/sign-in?token={}", console.trim_end_matches('/'), link.secret))
+        }
         Err(error) => {
             tracing::warn!("no sign-in link is made: {error}");
             None

@@ -6,6 +6,7 @@
 //!
 //! Limits: [`ENTRIES_MAX`] users, addresses and known pairs each; of more, those with the fewest failures go, the oldest first.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -112,10 +113,7 @@ fn count<K: Ord + Clone>(tallies: &mut BTreeMap<K, Tally>, key: K, now: u64) {
     tally.last = now;
 }
 
-fn uncount<K: Ord, Q: Ord + ?Sized>(tallies: &mut BTreeMap<K, Tally>, key: &Q)
-where
-    K: std::borrow::Borrow<Q>,
-{
+fn uncount<K: Ord + Borrow<Q>, Q: Ord + ?Sized>(tallies: &mut BTreeMap<K, Tally>, key: &Q) {
     if let Some(tally) = tallies.get_mut(key) {
         tally.failures = tally.failures.saturating_sub(1);
     }

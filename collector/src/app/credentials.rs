@@ -309,7 +309,7 @@ impl Shared {
                 ListedCredential { hash: *hash, credential: held.credential.clone(), used }
             })
             .collect();
-        out.sort_by(|a, b| (b.credential.created, b.hash).cmp(&(a.credential.created, a.hash)));
+        out.sort_by_key(|one| std::cmp::Reverse((one.credential.created, one.hash)));
         out
     }
 }

@@ -26,6 +26,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An instant to the second.
+fn second(at: UtcMicros) -> String {
+    instant::format(UtcMicros(at.0 - at.0.rem_euclid(1_000_000)))
+}
+
 /// The API tokens that hold.
 pub fn tokens(app: &App, now: UtcMicros) -> Vec<ApiTokenView> {
     app.credentials(CredentialKind::ApiToken, now).iter().map(token_view).collect()
@@ -70,7 +75,7 @@ pub async fn make_token(
     let NewCredential { secret, credential } = present.app().make_credential(wanted, clock::now()).await?;
     let id = credential_id(&sha256(secret.as_bytes()));
     let expires = instant::format(credential.expires);
-    note.tell(format!("token {id} ({}), scope {access}, until {expires}", credential.note));
+    note.tell(format!("token {id} ({}), scope {access}, until {}", credential.note, second(credential.expires)));
     Ok(NewApiTokenView { token: secret, id, scope: access.to_string(), note: credential.note, expires })
 }
 
@@ -167,7 +172,7 @@ pub async fn invite(present: &Present, caller: &Caller, user: &str, note: &Note)
     };
     let made = present.app().make_credential(wanted, clock::now()).await?;
     let expires = instant::format(made.credential.expires);
-    note.tell(format!("user {user} ({role}), until {expires}"));
+    note.tell(format!("user {user} ({role}), until {}", second(made.credential.expires)));
     Ok(LinkView { url: format!("{}/invite?token={}", console.trim_end_matches('/'), escape(&made.secret)), expires })
 }
 

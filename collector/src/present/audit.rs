@@ -103,10 +103,10 @@ pub(super) async fn told(
         let worked = !status.is_client_error() && !status.is_server_error();
         let told = if worked { Told::Done } else { Told::Refused };
         let deed = deed(told, door, None, &method, path, &actual).status(status.as_u16()).detail(&note.text());
-        if worked {
-            app.audit_soon(STRANGER, deed, clock::now());
-        } else {
+        if !worked {
             app.audit_bounded(STRANGER, deed, clock::now());
+        } else if let Err(error) = app.audit(STRANGER, deed, clock::now()).await {
+            tracing::error!("what a stranger did ({method} {path}) is not written to the audit log: {error}");
         }
         return response;
     };

@@ -203,3 +203,81 @@ pub(crate) fn let_go(tables: Tables<'_>, before: UtcMicros) -> Result<usize, Sto
         .prepare_cached("DELETE FROM audit WHERE bucket = ?1 AND number <= ?2")?
         .execute(params![OWN.0, number])?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Way;
+    use crate::access::audit::Told as Kind;
+    use crate::store::Store;
+
+    /// A log of six: three changes with their outcomes.
+    fn log() -> Store {
+        let mut store = Store::in_memory(1, UtcMicros(0)).unwrap();
+        for change in 0..3 {
+            let at = UtcMicros(10 * change);
+            let asked = Deed::new(Kind::Asked, Way::Cli, "POST /api/v1/apply");
+            let number = store.write(|tables| append(tables, at, "collector:cli", &asked)).unwrap();
+            let mut outcome = Deed::new(Kind::Outcome, Way::Cli, "POST /api/v1/apply").status(200);
+            outcome.of = Some(number);
+            store.write(|tables| append(tables, at.plus_us(1), "collector:cli", &outcome)).unwrap();
+        }
+        store
+    }
+
+    fn fault(store: &Store) -> Option<String> {
+        verify(store.read()).unwrap().fault
+    }
+
+    #[test]
+    fn whoever_edits_the_table_is_found_out() {
+        assert_eq!(fault(&log()), None);
+        for (sql, told) in [
+            ("UPDATE audit SET author = 'collector:ana' WHERE number = 3", "entry 3 is not as it was"),
+            ("UPDATE audit SET at_us = at_us + 1 WHERE number = 6", "entry 6 is not as it was"),
+            ("UPDATE audit SET body = replace(body, '200', '403') WHERE number = 2", "entry 2 is not as it was"),
+            ("UPDATE audit SET of_number = 5 WHERE number = 2", "entry 2 is the outcome of another"),
+            ("DELETE FROM audit WHERE number = 1", "entry 1 is missing"),
+            ("DELETE FROM audit WHERE number = 4", "entry 4 is missing"),
+            ("DELETE FROM audit WHERE number > 4", "the newest that was written is 6"),
+            ("DELETE FROM audit", "the newest that was written is 6"),
+        ] {
+            let mut store = log();
+            store.write(|tables| Ok(tables.execute(sql, [])?)).unwrap();
+            let found = fault(&store).unwrap_or_default();
+            assert!(found.contains(told), "{sql}: {found}");
+            // What is written after does not mend it.
+            let deed = Deed::new(Kind::Done, Way::Password, "sign-in");
+            assert_eq!(store.write(|tables| append(tables, UtcMicros(99), "collector:ana", &deed)).unwrap(), 7);
+            assert!(fault(&store).is_some(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_and_has_no_outcome_shows_as_open() {
+        let mut store = log();
+        let asked = Deed::new(Kind::Asked, Way::Token, "POST /api/v1/control");
+        store.write(|tables| append(tables, UtcMicros(50), "collector:ci", &asked)).unwrap();
+        let told = deeds(store.read(), &Asked { limit: 10, ..Asked::default() }).unwrap();
+        assert_eq!(told.iter().map(|one| one.entry.number).collect::<Vec<_>>(), [7, 5, 3, 1]);
+        assert!(told[0].outcome.is_none() && told[1..].iter().all(|one| one.outcome.is_some()));
+        let of = Asked { author: Some("collector:ci".into()), limit: 10, ..Asked::default() };
+        assert_eq!(deeds(store.read(), &of).unwrap().len(), 1);
+        let early = Asked { to: Some(UtcMicros(20)), limit: 1, ..Asked::default() };
+        assert_eq!(deeds(store.read(), &early).unwrap()[0].entry.number, 3);
+    }
+
+    #[test]
+    fn old_entries_go_from_the_front_and_the_rest_stays_vouched_for() {
+        let mut store = log();
+        assert_eq!(store.write(|tables| let_go(tables, UtcMicros(20))).unwrap(), 4);
+        assert_eq!(store.write(|tables| let_go(tables, UtcMicros(20))).unwrap(), 0);
+        let verdict = verify(store.read()).unwrap();
+        assert_eq!((verdict.entries, verdict.let_go, verdict.newest, verdict.fault), (2, 4, 6, None));
+        // All of it, and what comes after goes on.
+        assert_eq!(store.write(|tables| let_go(tables, UtcMicros::MAX)).unwrap(), 2);
+        let deed = Deed::new(Kind::Done, Way::Link, "sign-in");
+        assert_eq!(store.write(|tables| append(tables, UtcMicros(99), "collector:ana", &deed)).unwrap(), 7);
+        assert_eq!(fault(&store), None);
+    }
+}

@@ -427,8 +427,11 @@ pub(crate) fn note_credential_used(tables: Tables<'_>, sha256: &[u8; 32], at: Ut
     Ok(())
 }
 
-/// Every credential by its hash, with when it was used last.
-pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<([u8; 32], Credential, Option<UtcMicros>)>, StoreError> {
+/// A credential by its hash, with when it was used last.
+type StoredCredential = ([u8; 32], Credential, Option<UtcMicros>);
+
+/// Every credential.
+pub(crate) fn credentials(tables: Tables<'_>) -> Result<Vec<StoredCredential>, StoreError> {
     let mut statement = tables.prepare(
         "SELECT sha256, kind, access, note, expires_us, user_id, way, author, created_us, used_us FROM credential",
     )?;

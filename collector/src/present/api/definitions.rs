@@ -16,7 +16,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckId;
 
 use super::{Ask, ask, bad_checks, parsed, plan_view};
-use crate::app::ApplyOptions;
+use crate::app::{Access, ApplyOptions};
 use crate::book::{Book, ObjectKind};
 use crate::checkfile::{Source, Written, write};
 use crate::engine::Engine;

@@ -1,12 +1,16 @@
 //! People at the door: passwords, roles, sessions, invitations, tokens with scopes, and the audit log.
 
-use axum::http::{Method, StatusCode, header};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::present::audit;
+use sitepulse_collector::present::console::frame::Place;
 use sitepulse_collector::present::door::{Door, Scope};
 use sitepulse_collector::present::route::routes;
 use sitepulse_daemon::clock;
+use tower::ServiceExt;
 
 use super::bench::{Answer, Bench, NETWORK};
 
@@ -53,6 +57,8 @@ async fn form(bench: &Bench, cookie: &str, path: &str, body: &str) -> Answer {
 }
 
 async fn log(bench: &Bench) -> Vec<Value> {
+    // What is told in passing is written by now.
+    bench.app.writer().run(|_| ()).await.unwrap();
     let answer = bench.get("/api/v1/audit?limit=1000").await;
     answer.json().as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
 }
@@ -128,7 +134,7 @@ async fn who_is_not_there_is_refused_as_a_wrong_password_is() {
     for weak in ["short", "password1234", "bobbobbobbob", "\u{fffd}"] {
         let answer = set_password(&bench, "bob", weak).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{weak}");
-        assert!(!answer.text.contains(weak), "{}", answer.text);
+        assert!(weak == "short" || !answer.text.contains(weak), "{}", answer.text);
     }
 }
 
@@ -136,18 +142,21 @@ async fn who_is_not_there_is_refused_as_a_wrong_password_is() {
 async fn guesses_are_slowed_down_and_the_right_one_from_a_known_address_is_not() {
     let bench = bench().await;
     cookie_of(&knock(&bench, peer(9), "ana", PASSWORD).await);
-    let mut last = None;
-    for guess in 0..8 {
-        last = Some(knock(&bench, peer(1), "ana", &format!("wrong horse battery {guess}")).await);
-    }
-    let last = last.unwrap();
-    assert_eq!(last.status, StatusCode::TOO_MANY_REQUESTS, "{}", last.text);
-    assert!(last.headers[header::RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    // All at the same instant, in this order: no wait is over meanwhile.
+    let guess = |last: u8, user: &'static str, password: &'static str| {
+        let bench = &bench;
+        Box::pin(async move { knock(bench, peer(last), user, password).await })
+    };
+    let mut knocks: Vec<_> = (0..8).map(|_| guess(1, "ana", "wrong horse battery")).collect();
     // Even the right password waits there, and by this name anywhere new; not where ana is known, and not for others elsewhere.
-    assert_eq!(knock(&bench, peer(1), "ana", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(knock(&bench, peer(2), "ana", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
-    cookie_of(&knock(&bench, peer(9), "ana", PASSWORD).await);
-    cookie_of(&knock(&bench, peer(3), "bob", PASSWORD).await);
+    knocks.push(guess(1, "ana", PASSWORD));
+    knocks.push(guess(2, "ana", PASSWORD));
+    knocks.push(guess(9, "ana", PASSWORD));
+    knocks.push(guess(3, "bob", PASSWORD));
+    let answers = futures_util::future::join_all(knocks).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [403, 403, 403, 403, 403, 429, 429, 429, 429, 429, 303, 303]);
+    assert_eq!(answers[7].headers[header::RETRY_AFTER], "1");
     let log = log(&bench).await;
     let told: Vec<_> = log.iter().filter(|one| one["action"] == "sign-in" && one["subject"] == "ana").collect();
     assert!(told.iter().any(|one| one["outcome"] == "failed" && one["status"] == 429), "{told:?}");
@@ -352,11 +361,13 @@ async fn every_change_leaves_its_row() {
     let mut expected = Vec::new();
     for route in changes {
         let path = concrete(route.path);
+        let before = log(&bench).await.len();
         let answer = bench.send(Door::Local, route.method, &path, &[], "{}").await;
         let method = Method::from_bytes(route.method.as_bytes()).unwrap();
         let told = audit::is_told(&method, route.path);
         assert_eq!(!told, audit::SILENT.contains(&route.path));
-        let newest = log(&bench).await[0].clone();
+        let told_now = log(&bench).await;
+        let newest = told_now[0].clone();
         if told {
             expected.push(json!(format!("{} {}", route.method, route.path)));
             assert_eq!(Some(&newest["action"]), expected.last(), "{newest}");
@@ -364,7 +375,7 @@ async fn every_change_leaves_its_row() {
             assert_eq!((&newest["author"], &newest["way"]), (&json!("collector:cli"), &json!("cli")));
             assert!(!newest["subject"].as_str().unwrap().contains("forged"), "{newest}");
         } else {
-            assert_eq!(Some(&newest["action"]), expected.last(), "{} is told", route.path);
+            assert_eq!(told_now.len(), before, "{} is told", route.path);
         }
         // A stranger leaves one where the path is public, and none where it is not.
         if route.scope == Scope::Public && told && !["/sign-in", "/invite"].contains(&route.path) {
@@ -380,6 +391,44 @@ async fn every_change_leaves_its_row() {
     assert!(expected.len() > 30);
     let verdict = bench.get("/api/v1/audit/verify").await.json();
     assert_eq!((&verdict["intact"], &verdict["fault"]), (&json!(true), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_told_already_and_what_is_cut_off_shows() {
+    let bench = Bench::new();
+    // The handler waits for the end of its body.
+    let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let request =
+        Request::builder().method("POST").uri("/api/v1/apply").header(header::CONTENT_TYPE, "application/json");
+    let mut request = request.body(endless).unwrap();
+    request.extensions_mut().insert(Door::Local);
+    let mut asked = Box::pin(bench.router.clone().oneshot(request));
+    loop {
+        tokio::select! {
+            biased;
+            _ = asked.as_mut() => panic!("the body never ends"),
+            log = log(&bench) => {
+                if log.first().is_some_and(|one| one["action"] == "POST /api/v1/apply") {
+                    assert_eq!((&log[0]["outcome"], &log[0]["status"]), (&json!("open"), &Value::Null));
+                    break;
+                }
+            }
+        }
+    }
+    drop(asked);
+    let log = log(&bench).await;
+    assert_eq!((log.len(), &log[0]["outcome"]), (1, &json!("cut_off")), "{log:?}");
+    // Both stand there after a restart too.
+    let bench = bench.again().await;
+    assert_eq!(bench.get("/api/v1/audit/verify").await.json()["entries"], 2);
+}
+
+#[test]
+fn every_place_of_the_console_has_a_route() {
+    for place in Place::ALL {
+        let led = routes().iter().any(|route| route.method == "GET" && route.path == place.path());
+        assert!(led, "{place:?}");
+    }
 }
 
 #[tokio::test]

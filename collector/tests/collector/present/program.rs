@@ -35,6 +35,8 @@ fn ran(dir: &Path, args: &[&str]) -> Value {
 struct Server {
     child: Child,
     http: String,
+    /// The link of a first start.
+    first: Option<String>,
 }
 
 impl Server {
@@ -62,7 +64,8 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        Self { child, http: told["http"].as_str().unwrap().to_string() }
+        let first = told["sign_in"].as_str().map(str::to_owned);
+        Self { child, http: told["http"].as_str().unwrap().to_string(), first }
     }
 
     fn end(mut self) -> i32 {
@@ -622,4 +625,86 @@ fn results_and_export_say_how_many_records_they_leave_out_and_where_those_lie() 
     let path = dir.path().join("all.csv");
     let told = text(&["export", path.to_str().unwrap()]);
     assert!(told.contains("2 records that came in damaged are not in it"), "{told}");
+}
+
+#[test]
+fn the_first_start_signs_an_admin_in_and_access_is_managed_by_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("users.toml"), dir.path().join("data"));
+    let server = Server::start(&data);
+    let first = server.first.clone().expect("nobody ever signed in");
+    let authority = server.http.strip_prefix("http://").unwrap().to_owned();
+    let send = |method: &str, path: &str, headers: &str, body: &str| {
+        let mut stream = std::net::TcpStream::connect(&authority).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\norigin: http://{authority}\r\ncontent-length: {length}\r\n"
+        );
+        write!(stream, "{head}{headers}connection: close\r\n\r\n{body}").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let opened = send("GET", first.strip_prefix(&server.http).unwrap(), "", "");
+    let cookie =
+        opened.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{opened}"));
+    let cookie = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let page = send("GET", "/settings/audit", &cookie, "");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("first sign-in link"), "an admin's: {page}");
+    assert!(send("GET", first.strip_prefix(&server.http).unwrap(), "", "").starts_with("HTTP/1.1 403"), "once");
+
+    std::fs::write(&file, "[[user]]\nid = \"ana\"\nrole = \"editor\"\n").unwrap();
+    ran(&data, &["apply", file.to_str().unwrap(), "--json"]);
+    let set = |password: &str| {
+        let mut child = program();
+        let child = child.args(["user", "password", "ana", "--data-dir"]).arg(&data);
+        let mut child = child.stdin(Stdio::piped()).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        child.wait().unwrap().code()
+    };
+    assert_eq!(set("too short\n"), Some(2));
+    assert_eq!(set("correct horse battery\n"), Some(0));
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let signed_in = send("POST", "/sign-in", form, "user=ana&password=correct+horse+battery");
+    assert!(
+        signed_in.starts_with("HTTP/1.1 303") && signed_in.contains("set-cookie: sitepulse_session=sps_"),
+        "{signed_in}"
+    );
+    assert!(!signed_in.contains("__Host-"), "that name needs TLS, and browsers refuse it without");
+    let users = ran(&data, &["user", "list", "--json"]);
+    assert_eq!((&users[0]["role"], &users[0]["sessions"]), (&json!("editor"), &json!(1)));
+    assert!(ran(&data, &["user", "invite", "ana", "--json"])["url"].as_str().unwrap().contains("/invite?token=spi_"));
+    assert_eq!(run(&data, &["user", "sign-out", "ana"]).status.code(), Some(0));
+    assert_eq!(ran(&data, &["user", "list", "--json"])[0]["sessions"], 0);
+    assert_eq!(run(&data, &["user", "invite", "nobody"]).status.code(), Some(8));
+
+    let made = ran(&data, &["api-token", "create", "--scope", "read", "--note", "far", "--ttl", "1h", "--json"]);
+    let (token, id) = (made["token"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let far = |args: &[&str]| program().args(args).args(["--url", &server.http, "--token", token]).output().unwrap();
+    assert_eq!(far(&["checks"]).status.code(), Some(0));
+    assert_eq!(far(&["audit"]).status.code(), Some(5), "it only looks");
+    assert_eq!(run(&data, &["api-token", "create", "--scope", "root", "--note", "x"]).status.code(), Some(2));
+    assert_eq!(run(&data, &["api-token", "revoke", id]).status.code(), Some(0));
+    assert_eq!(run(&data, &["api-token", "revoke", id]).status.code(), Some(8));
+    assert_eq!(far(&["checks"]).status.code(), Some(5));
+    let log = ran(&data, &["audit", "--json"]);
+    let refused = log.as_array().unwrap().iter().find(|one| one["author"] == "collector:far").unwrap();
+    assert_eq!((&refused["action"], &refused["status"]), (&json!("GET /api/v1/audit"), &json!(403)));
+    assert_eq!(ran(&data, &["audit", "--author", "ana", "--json"])[0]["action"], "sign-in");
+    assert!(!run(&data, &["audit", "--json", "--limit", "1000"]).stdout.is_empty());
+    assert_eq!(server.end(), 0);
+
+    // Somebody signed in: the next start prints no link. The log is read and looked through on the files too.
+    let again = Server::start(&data);
+    assert_eq!(again.first, None);
+    assert_eq!(again.end(), 0);
+    assert_eq!(ran(&data, &["audit", "--verify", "--json"])["intact"], true);
+    let db = rusqlite::Connection::open(data.join("collector.db")).unwrap();
+    let changed =
+        "UPDATE audit SET body = replace(body, 'collector', 'x'), author = 'collector:mallory' WHERE number = 3";
+    assert_eq!(db.execute(changed, []).unwrap(), 1);
+    drop(db);
+    let found = run(&data, &["audit", "--verify"]);
+    assert_eq!(found.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&found.stderr).contains("entry 3 is not as it was written"));
 }
