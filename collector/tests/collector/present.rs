@@ -6,6 +6,7 @@ mod backtest;
 mod bench;
 mod channels;
 mod checks;
+mod console;
 mod heartbeats;
 mod incidents;
 mod kpi;
