@@ -37,6 +37,7 @@ use crate::exchange::Histories;
 use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
+use crate::impact::board::Board;
 use crate::ingest::import::{ImportedHistories, ImportedRecords};
 use crate::outbox::Logged;
 use crate::outbox::figures::ChannelFigures;
@@ -185,6 +186,7 @@ struct Inner {
     authority: Arc<CertificateAuthority>,
     writer: Writer,
     readers: Arc<Semaphore>,
+    board: Board,
 }
 
 impl App {
@@ -242,7 +244,8 @@ impl App {
         let authority = Arc::clone(engine.authority());
         let writer = Writer::start(engine, lock).map_err(|error| OpenError::System(error.to_string()))?;
         let readers = Arc::new(Semaphore::new(READERS_MAX));
-        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer, readers }) })
+        let board = Board::default();
+        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer, readers, board }) })
     }
 
     /// The data directory.
@@ -258,6 +261,11 @@ impl App {
     /// What the engine shares with readers.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
+    }
+
+    /// The impact scores of now.
+    pub fn board(&self) -> &Board {
+        &self.inner.board
     }
 
     /// The authority that signs certificates.

@@ -189,6 +189,15 @@ pub enum Command {
                             Exit codes: 0 ok, 6 collector not reached, 8 no such objective."
     )]
     Slo(SloArgs),
+    /// Shows what to look at first: a score from 0 to 100 for each check, group and all of them, with what it is made of.
+    #[command(after_help = "Examples:\n  sitepulse-collector impact\n  sitepulse-collector impact shop --json\n  \
+                            sitepulse-collector impact --group front --at -7d\n  sitepulse-collector impact --model scoring.toml\n  \
+                            sitepulse-collector impact shop --model scoring.toml\n\n\
+                            Contributions add up to the score. Without evidence there is no score. --at finds the scores of another instant again\n\
+                            from the evidence, by the model in force then. --model tries another [[scoring]] on all checks, or on one check day\n\
+                            by day over 28 days; nothing is changed. See docs/impact.md.\n\n\
+                            Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check or group.")]
+    Impact(ImpactArgs),
     /// Shows how things stand: availability of all checks, open incidents, maintenance debt, and how long critical incidents took.
     #[command(
         after_help = "Examples:\n  sitepulse-collector kpi\n  sitepulse-collector kpi --period 30d --zone Europe/Paris\n  \
@@ -809,6 +818,23 @@ pub struct SloArgs {
     /// The budget left at the end of each day of the period.
     #[arg(long, requires = "id")]
     pub history: bool,
+}
+
+/// `impact`
+#[derive(Debug, Clone, Args)]
+pub struct ImpactArgs {
+    /// One check, with what its score is made of; absent: all.
+    #[arg(value_name = "CHECK")]
+    pub check: Option<String>,
+    /// This group's checks alone.
+    #[arg(long, value_name = "GROUP", conflicts_with = "check")]
+    pub group: Option<String>,
+    /// Of another instant: RFC 3339, a day, -7d [default: now].
+    #[arg(long, value_name = "AT", allow_hyphen_values = true)]
+    pub at: Option<String>,
+    /// A file with a [[scoring]] to try: what would change.
+    #[arg(long, value_name = "FILE", conflicts_with = "group")]
+    pub model: Option<std::path::PathBuf>,
 }
 
 /// `kpi`

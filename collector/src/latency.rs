@@ -43,6 +43,11 @@ impl Hour {
         self.0.rem_euclid(24) as u8
     }
 
+    /// From its first to its last instant.
+    pub const fn span(self) -> Span {
+        Span::new(self.start(), Self(self.0.saturating_add(1)).start())
+    }
+
     /// When it begins.
     pub const fn start(self) -> UtcMicros {
         UtcMicros(self.0.saturating_mul(HOUR_US))

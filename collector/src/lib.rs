@@ -19,6 +19,7 @@ pub mod engine;
 pub mod enrol;
 pub mod exchange;
 pub mod heartbeat;
+pub mod impact;
 pub mod ingest;
 pub mod outbox;
 pub mod pulse;

@@ -17,6 +17,7 @@ pub mod dto;
 pub mod explain;
 pub mod figure;
 pub mod groups;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod oncall;

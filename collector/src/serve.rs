@@ -23,6 +23,7 @@ use crate::alert::signals;
 use crate::app::App;
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
+use crate::impact;
 use crate::listener::Listener;
 use crate::outbox;
 use crate::present::Present;
@@ -410,6 +411,7 @@ async fn serve_with(
         }
     });
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
+    tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }

@@ -13,6 +13,7 @@ pub mod block;
 pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
+pub(crate) mod impact;
 pub mod incidents;
 pub(crate) mod kpi;
 pub(crate) mod mend;

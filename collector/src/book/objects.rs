@@ -13,6 +13,7 @@ use sitepulse_model::accounting::AccountingPolicy;
 use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference};
 use sitepulse_model::escalation::EscalationPolicy;
+use sitepulse_model::impact::model::ScoringModel;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
@@ -295,6 +296,8 @@ kinds! {
     Schedule => schedules: Schedule, "schedule", 6;
     /// Who is told.
     User => users: User, "user", 7;
+    /// What makes a score.
+    Scoring => scorings: ScoringModel, "scoring", 9;
 }
 
 impl Object {

@@ -7,6 +7,7 @@ mod channels;
 mod exchange;
 mod explain;
 mod groups;
+mod impact;
 mod incidents;
 mod kpi;
 mod latency;
@@ -75,6 +76,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Policies => client_side(policy::policies(&global)),
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
+        Command::Impact(args) => client_side(impact::impact(&global, args)),
         Command::Kpi(args) => client_side(kpi::kpi(&global, args)),
         Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
         Command::Latency(args) => client_side(latency::latency(&global, args)),

@@ -91,7 +91,8 @@ impl Duty {
             | Object::Slo(_)
             | Object::Maintenance(_)
             | Object::Channel(_)
-            | Object::Escalation(_) => return,
+            | Object::Escalation(_)
+            | Object::Scoring(_) => return,
         };
         if let Ok(found) = WallZone::named(zone) {
             self.zones.insert(zone.clone(), found);

@@ -2,6 +2,7 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod latency;

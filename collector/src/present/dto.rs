@@ -4,6 +4,7 @@
 
 pub mod amendments;
 pub mod exchange;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod oncall;

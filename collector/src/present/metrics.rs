@@ -16,6 +16,7 @@ use sitepulse_model::vitals::Vital;
 
 use crate::app::Metrics;
 use crate::book::Book;
+use crate::impact::board::Scores;
 use crate::latency::HOUR_US;
 use crate::latency::open::Recent;
 use crate::outbox::figures::ChannelFigures;
@@ -43,6 +44,7 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
     text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
     text.push_str(&present.latency_lines(snapshot.now).await?);
+    text.push_str(&impacts(&*present.scores().await?));
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -112,6 +114,33 @@ fn latency_exposition(recent: Vec<RecentOf>) -> String {
             }
         }
     }
+    page.0
+}
+
+/// The impact scores: of checks, of groups, and of all together. Without evidence there is none.
+fn impacts(scores: &Scores) -> String {
+    let mut page = Page(String::new());
+    let (name, help) =
+        ("sitepulse_impact_score", "Impact score of a check, 0 to 100, higher is worse; absent without evidence.");
+    page.family(name, "gauge", help);
+    for check in scores.checks.values() {
+        if let Some(score) = &check.score {
+            page.sample(name, &[("check", check.id.as_str())], score.points.as_f64());
+        }
+    }
+    let name = "sitepulse_impact_group_score";
+    page.family(name, "gauge", "Impact score of a group: the weighted mean, raised by its worst critical check.");
+    for (group, together) in &scores.groups {
+        page.sample(name, &[("group", group.as_str())], together.points.as_f64());
+    }
+    let name = "sitepulse_impact_overall_score";
+    page.family(name, "gauge", "Impact score of all checks together.");
+    if let Some(whole) = &scores.whole {
+        page.sample(name, &[], whole.points.as_f64());
+    }
+    let name = "sitepulse_impact_model_info";
+    page.family(name, "gauge", "The scoring model that the scores were found by.");
+    page.sample(name, &[("model", &scores.model.label)], 1.0);
     page.0
 }
 

@@ -154,6 +154,10 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/slos", Scope::Read, api::slo::slos),
         read("/api/v1/slos/{id}", Scope::Read, api::slo::slo),
         read("/api/v1/slos/{id}/history", Scope::Read, api::slo::history),
+        read("/api/v1/impact", Scope::Read, api::impact::impacts),
+        // A trial looks and changes nothing; it is a POST for it brings a model along.
+        change("/api/v1/impact/trial", Scope::Read, api::impact::trial),
+        read("/api/v1/impact/{check}", Scope::Read, api::impact::impact),
         read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         read("/api/v1/backtest", Scope::Read, backtest::backtest),
         read("/api/v1/history", Scope::Read, api::history),

@@ -7,6 +7,7 @@ pub mod checks;
 pub mod explain;
 pub mod frame;
 pub mod home;
+pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod latency;
@@ -24,6 +25,7 @@ use self::checks::ChecksTexts;
 use self::explain::ExplainTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
+use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
@@ -200,6 +202,7 @@ pub struct Texts {
     pub page: &'static PageTexts,
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
+    pub impact: &'static ImpactTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -342,6 +345,7 @@ pub static EN: Texts = Texts {
     page: &page::EN,
     slo: &slo::EN,
     kpi: &kpi::EN,
+    impact: &impact::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -536,6 +540,7 @@ pub static FR: Texts = Texts {
     page: &page::FR,
     slo: &slo::FR,
     kpi: &kpi::FR,
+    impact: &impact::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

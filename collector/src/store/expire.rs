@@ -8,7 +8,7 @@ use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, amendments, aside, mend, outbox, series, vital_days};
+use super::{StoreError, Tables, amendments, aside, impact, mend, outbox, series, vital_days};
 use crate::latency::{Day, Hour};
 use crate::seal::Intervals;
 use crate::seal::retention::Limits;
@@ -67,6 +67,8 @@ pub(crate) enum Slice {
     Amendments,
     /// The oldest messages that are over, and their attempts.
     Messages,
+    /// The oldest scores.
+    Scores,
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -95,6 +97,8 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Amendments));
     let old = outbox::count_before(tables, limits.raw)?.into_iter().max().unwrap_or_default();
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Messages));
+    let old = impact::count_before(tables, Hour::of(limits.hourly).day())?;
+    slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Scores));
     Ok(slices)
 }
 
@@ -119,6 +123,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits, now: Utc
         Slice::Vitals(key, day) => vital_days::fold(tables, *key, *day, now),
         Slice::Amendments => amendments::delete_before(tables, limits.hourly, ROWS),
         Slice::Messages => outbox::delete_before(tables, limits.raw, ROWS),
+        Slice::Scores => impact::delete_before(tables, Hour::of(limits.hourly).day(), ROWS),
     }
 }
 

@@ -311,7 +311,18 @@ CREATE TABLE result(
 /// What is left to do once the blocks are written.
 const V5_RESULTS_END: &str = "DROP TABLE result_4;";
 
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
+/// Schema 6: scores.
+const V6: &str = "
+-- The impact scores of a day of UTC, by the hour, under one model. check_no 0 in bucket 0: all checks together. day: since 1970. hours: of each hour in two bytes,
+-- little endian, its score in hundredths of a point, or 65535 where there is none.
+CREATE TABLE impact_day(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL,
+    PRIMARY KEY (bucket, check_no, day, model)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX impact_by_day ON impact_day(day);
+";
+
+const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

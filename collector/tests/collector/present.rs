@@ -8,6 +8,7 @@ mod channels;
 mod checks;
 mod console;
 mod heartbeats;
+mod impact;
 mod incidents;
 mod kpi;
 mod latency;

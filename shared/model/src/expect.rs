@@ -140,6 +140,27 @@ impl Expectation {
         &self.0.condition
     }
 
+    /// How long a whole run may take without a word from it, in microseconds: the bound of `latency < X`, or of `degraded if latency > X`. `None` where it says nothing
+    /// of that.
+    pub fn latency_limit_us(&self) -> Option<u64> {
+        let Condition { operand, test } = &self.0.condition;
+        let whole = matches!(operand.argument, operand::Argument::Phase(Phase::Total));
+        let (Source::Latency, true, Test::Compare(comparison, Value::Integer(us))) = (operand.row.source, whole, test)
+        else {
+            return None;
+        };
+        let limits = match (self.0.rule, comparison) {
+            (Rule::Hard, Comparison::Less | Comparison::AtMost)
+            | (Rule::DownIf | Rule::DegradedIf, Comparison::Greater | Comparison::AtLeast) => true,
+            (Rule::Hard, Comparison::Equal | Comparison::NotEqual | Comparison::Greater | Comparison::AtLeast)
+            | (
+                Rule::DownIf | Rule::DegradedIf,
+                Comparison::Equal | Comparison::NotEqual | Comparison::Less | Comparison::AtMost,
+            ) => false,
+        };
+        u64::try_from(*us).ok().filter(|us| limits && *us > 0)
+    }
+
     #[cfg(test)]
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -149,7 +149,7 @@ impl<'k> Known<'k> {
                 ObjectKind::Escalation => &mut known.escalations,
                 ObjectKind::Schedule => &mut known.schedules,
                 ObjectKind::User => &mut known.users,
-                ObjectKind::Slo | ObjectKind::Maintenance => continue,
+                ObjectKind::Slo | ObjectKind::Maintenance | ObjectKind::Scoring => continue,
             };
             names.insert(object.id());
         }

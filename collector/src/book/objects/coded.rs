@@ -4,6 +4,7 @@ use sitepulse_model::accounting::{AccountingPolicy, PolicyError};
 use sitepulse_model::channel::Channel;
 use sitepulse_model::coded::{Fault, Reference, Referent};
 use sitepulse_model::escalation::EscalationPolicy;
+use sitepulse_model::impact::model::ScoringModel;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
 use sitepulse_model::slo::Slo;
@@ -199,6 +200,29 @@ impl Coded for User {
             "from" => "\"22:00\"",
             "to" => "\"07:00\"",
             _ => "\"ana\"",
+        }
+    }
+}
+
+impl Coded for ScoringModel {
+    const KEYS: &'static [&'static str] = Self::KEYS;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Self::faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "share" | "warning" | "critical" => "{ share = 70, warning = 99.9, critical = 99 }",
+            _ => "\"default\"",
         }
     }
 }

@@ -1,0 +1,152 @@
+//! `impact`: what to look at first, and why.
+
+use std::path::Path;
+
+use sitepulse_daemon::exit::Exit;
+use sitepulse_model::impact::model::ScoringModel;
+
+use super::{print, print_json, whole, with};
+use crate::book::Object;
+use crate::checkfile::{self, Source};
+use crate::cli::client::Need;
+use crate::cli::table::{Table, clean};
+use crate::cli::{Failure, Global, ImpactArgs};
+use crate::present::dto::impact::{
+    ImpactDetailView, ImpactTogetherView, ImpactView, ImpactsView, TrialBody, TrialRowView, TrialView,
+};
+use crate::present::http::escape;
+
+pub(super) async fn impact(global: &Global, args: ImpactArgs) -> Result<(), Failure> {
+    if let Some(file) = &args.model {
+        let body = TrialBody { model: model_of(file)?, at: args.at, check: args.check };
+        let trial: TrialView =
+            with(global, Need::Data, async |client| client.post("/api/v1/impact/trial", &body).await).await?;
+        return if global.json { print_json(&trial) } else { print(&trial_text(&trial)) };
+    }
+    let at = args.at.as_ref().map(|at| format!("at={}", escape(at)));
+    if let Some(check) = &args.check {
+        let path = format!("/api/v1/impact/{}{}", escape(check), query(at));
+        let detail: ImpactDetailView = with(global, Need::Data, async |client| client.get(&path).await).await?;
+        return if global.json { print_json(&detail) } else { print(&detail_text(&detail)) };
+    }
+    let group = args.group.as_ref().map(|group| format!("group={}", escape(group)));
+    let path = format!("/api/v1/impact{}", query(group.into_iter().chain(at)));
+    let list: ImpactsView = with(global, Need::Data, async |client| client.get(&path).await).await?;
+    if global.json { print_json(&list) } else { print(&list_text(&list)) }
+}
+
+fn query(parts: impl IntoIterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.into_iter().collect();
+    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+}
+
+/// The one [[scoring]] of a file.
+fn model_of(file: &Path) -> Result<ScoringModel, Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(Exit::Usage, format!("{name}: {error}")))?;
+    let written = checkfile::parse(&[Source { name: name.clone(), text }]);
+    let written = written.map_err(|faults| Failure::new(Exit::Usage, faults.to_string()))?;
+    let models = written
+        .objects
+        .into_iter()
+        .filter_map(|written| if let Object::Scoring(model) = written.object { Some(model) } else { None });
+    let none = || Failure::new(Exit::Usage, format!("{name} has no [[scoring]]: write the model to try"));
+    models.into_iter().next().ok_or_else(none)
+}
+
+fn score_text(score: Option<f64>) -> String {
+    score.map_or_else(|| "-".into(), |score| format!("{score:.2}"))
+}
+
+fn band_text(band: Option<&String>) -> String {
+    band.map_or_else(|| "no data".into(), Clone::clone)
+}
+
+fn list_text(list: &ImpactsView) -> String {
+    if list.checks.is_empty() {
+        return "No checks yet: apply a file with `sitepulse-collector apply FILE`.\n".into();
+    }
+    let mut table = Table::new(&["SCORE", "BAND", "CHECK", "GROUP", "WHY"]);
+    for one in &list.checks {
+        let group = one.group.clone().unwrap_or_else(|| "-".into());
+        let band = band_text(one.band.as_ref());
+        table.push(vec![score_text(one.score), band, one.check.clone(), group, one.reason.en.clone()]);
+    }
+    let mut text = table.text();
+    let together: Vec<&ImpactTogetherView> = list.groups.iter().chain(&list.whole).collect();
+    if !together.is_empty() {
+        text.push('\n');
+        let mut table = Table::new(&["SCORE", "BAND", "TOGETHER", "MEAN", "CHECKS", "RAISED BY"]);
+        for one in together {
+            table.push(vec![
+                score_text(Some(one.score)),
+                one.band.clone(),
+                one.group.clone().unwrap_or_else(|| "all checks".into()),
+                score_text(Some(one.mean)),
+                format!("{} of {}", one.scored, one.checks),
+                one.raised.as_ref().map_or_else(|| "-".into(), |raised| raised.check.clone()),
+            ]);
+        }
+        text.push_str(&table.text());
+    }
+    text.push_str(&format!("\nby the scoring model {}, as of {}\n", list.model, whole(&list.as_of)));
+    text
+}
+
+fn detail_text(detail: &ImpactDetailView) -> String {
+    let ImpactView { check, score, band, model, at, reason, contributions, .. } = &detail.impact;
+    let mut text = clean(&format!(
+        "{check}: {} ({}), by the scoring model {model}, as of {}",
+        score_text(*score),
+        band_text(band.as_ref()),
+        whole(at)
+    ));
+    text.push_str(&format!("\n{}\n", clean(&reason.en)));
+    if !contributions.is_empty() {
+        let mut table = Table::new(&["POINTS", "WEIGHT", "MODULE", "SIGNAL", "VALUE", "COUNTS FROM", "IN FULL AT"]);
+        for one in contributions {
+            table.push(vec![
+                format!("{:.2}", one.points),
+                format!("{:.4}", one.weight),
+                one.module.clone(),
+                one.signal.clone(),
+                format!("{:.4}", one.value),
+                format!("{:.4}", one.warning),
+                format!("{:.4}", one.critical),
+            ]);
+        }
+        text.push('\n');
+        text.push_str(&table.text());
+    }
+    if let (Some(first), Some(last)) = (detail.history.first(), detail.history.last()) {
+        let most = detail.history.iter().map(|hour| hour.score).fold(0.0, f64::max);
+        text.push_str(&format!(
+            "\n{} hours kept, from {} to {}; the highest was {most:.2}\n",
+            detail.history.len(),
+            whole(&first.at),
+            whole(&last.at)
+        ));
+    }
+    text
+}
+
+fn trial_text(trial: &TrialView) -> String {
+    let mut table = Table::new(&["AT", "CHECK", "BEFORE", "AFTER", "BAND BEFORE", "BAND AFTER"]);
+    let row = |one: &TrialRowView| {
+        vec![
+            whole(&one.at),
+            one.check.clone().unwrap_or_else(|| "all checks".into()),
+            score_text(one.before),
+            score_text(one.after),
+            band_text(one.band_before.as_ref()),
+            band_text(one.band_after.as_ref()),
+        ]
+    };
+    for one in trial.whole.iter().chain(&trial.rows) {
+        table.push(row(one));
+    }
+    let mut text = table.text();
+    let of = if trial.whole.is_some() { "checks" } else { "days" };
+    text.push_str(&format!("\n{} {of} would change their band; {} by {}\n", trial.moved, "before is", trial.model));
+    text
+}

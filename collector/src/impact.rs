@@ -1,0 +1,110 @@
+//! Impact scores: what the evidence says of each check, as one number with its parts. The formulas are the model's ([`sitepulse_model::impact`]); this gathers what
+//! they are fed with.
+//!
+//! - Two kinds of signals, by what they cost. Availability and recurrence come from the book and the incidents, and are found again as soon as something of a check
+//!   changes. Latency and web vitals come from the sketches in the store ([`evidence`]), and are found again when the check's hour turns.
+//! - [`board`] keeps the scores of now: whoever reads one reads memory. [`task`] keeps the board and writes down what each score was, once an hour.
+//! - [`replay`] finds scores of another instant, or by another model, from the evidence.
+//!
+//! What a score depends on: verdicts, incidents that tell of verdicts (`down`, `regional`, `degraded`; what only expires or burns recurs by nature), runs of agents with a
+//! vote, the definition in force. Late data counts like any other.
+
+pub mod board;
+pub mod evidence;
+pub mod replay;
+pub mod task;
+
+use sitepulse_model::control::Weight;
+use sitepulse_model::id::{CheckId, CheckNo, Group};
+use sitepulse_model::impact::decay::Decay;
+use sitepulse_model::impact::evidence::{recurrence, weighted_availability};
+use sitepulse_model::impact::model::{BUILT_IN, ID, ScoringModel};
+use sitepulse_model::impact::together::Member;
+use sitepulse_model::impact::{Score, Signals};
+use sitepulse_model::incident::CheckClass;
+use sitepulse_model::time::UtcMicros;
+
+use crate::book::{Book, Check, CheckRevision, Filter, Objects};
+use evidence::Slow;
+
+/// A scoring model, and what it is called in whatever it made: `built-in@1`, `default@3`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Its id and version.
+    pub label: String,
+    /// What it says.
+    pub body: ScoringModel,
+}
+
+impl Model {
+    /// The one that was in force at an instant.
+    pub fn at(objects: &Objects, at: UtcMicros) -> Self {
+        match objects.scorings.at(ID, at) {
+            Some(revised) => Self { label: format!("{ID}@{}", revised.version), body: revised.body.clone() },
+            None => Self { label: format!("{BUILT_IN}@1"), body: ScoringModel::built_in() },
+        }
+    }
+}
+
+/// The score of a check, with what it counts for in groups.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckScore {
+    /// Its number.
+    pub number: CheckNo,
+    /// Its id.
+    pub id: CheckId,
+    /// Its group.
+    pub group: Option<Group>,
+    /// How much it counts.
+    pub weight: Weight,
+    /// How much it matters.
+    pub class: CheckClass,
+    /// The instant of the score.
+    pub at: UtcMicros,
+    /// `None` where nothing has data.
+    pub score: Option<Score>,
+}
+
+impl CheckScore {
+    /// As a group sees it.
+    pub fn member(&self) -> Member<'_> {
+        Member { weight: self.weight, critical: self.class == CheckClass::Critical, score: self.score.as_ref() }
+    }
+}
+
+/// The signals of a check at an instant: those of the book, found now, and the slow ones.
+fn signals(book: &Book, check: &Check, decay: Decay, opened: &[UtcMicros], slow: &Slow, now: UtcMicros) -> Signals {
+    let period = book.period(check, Some(decay.span(now).from), Some(now), now);
+    let verdicts = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
+    let availability = weighted_availability(decay, &verdicts, now);
+    // Of a check that nobody could look at nothing is known, its incidents included.
+    let recurrence = availability.map(|_| recurrence(decay, opened.iter().copied(), now));
+    Signals {
+        weighted_availability: availability,
+        recurrence,
+        latency_p95: slow.latency_p95,
+        latency_regression: slow.latency_regression,
+        page: slow.page,
+        // No detector looks yet.
+        findings: None,
+    }
+}
+
+/// A check's score by its signals.
+fn scored(
+    check: &Check,
+    revision: &CheckRevision,
+    model: &ScoringModel,
+    signals: &Signals,
+    now: UtcMicros,
+) -> CheckScore {
+    CheckScore {
+        number: check.number,
+        id: check.id.clone(),
+        group: revision.labels.group.clone(),
+        weight: revision.definition.weight,
+        class: revision.labels.class,
+        at: now,
+        score: model.score(signals),
+    }
+}

@@ -1,0 +1,295 @@
+//! The scores of now, in memory: kept as evidence changes, read by everybody.
+//!
+//! [`Board::refresh`] brings them up to date. It finds out what must be found again by looking at little: each check has a *print*, a number that changes when something changed
+//! that may change its verdicts (a run of equal results ends or begins, a record comes in late, a streak grows that may be confirmed, a definition changes), and its list of incidents. What
+//! changed is found again at once. What turned its hour, or what something bigger changed (weights, suspensions, windows, the model), is found again in turns of [`TURN`]
+//! checks, for it reads the store; until then its score stands as it was found.
+//!
+//! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, and never while the store is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sitepulse_model::id::{CheckNo, Group};
+use sitepulse_model::impact::together::{Member, Together};
+use sitepulse_model::series::Seen;
+use sitepulse_model::time::UtcMicros;
+use tokio::sync::Mutex;
+
+use super::evidence::{self, Frame, Slow};
+use super::{CheckScore, Model, scored, signals};
+use crate::app::{App, AppError};
+use crate::book::{Book, Check, Histories};
+use crate::latency::Hour;
+use crate::store::impact::openings;
+
+/// How many checks turn their hour at a time.
+pub const TURN: usize = 100;
+/// Incidents are read at least so often, in microseconds: 5 s.
+const OPENINGS_US: i64 = 5_000_000;
+
+/// The scores of an instant.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    /// When something of them was found last.
+    pub as_of: UtcMicros,
+    /// What the model is called that they were found by.
+    pub model: Model,
+    /// Living checks by number.
+    pub checks: BTreeMap<CheckNo, Arc<CheckScore>>,
+    /// Groups by name; those without a score are missing.
+    pub groups: BTreeMap<Group, Together>,
+    /// All checks together.
+    pub whole: Option<Together>,
+}
+
+/// What a refresh did.
+#[derive(Debug, Clone, Default)]
+pub struct Refreshed {
+    /// Checks that something changed of.
+    pub changed: usize,
+    /// Checks that turned their hour, with it.
+    pub turned: Vec<(CheckNo, Hour)>,
+    /// Checks whose turn is still to come.
+    pub left: usize,
+}
+
+/// What a score was found from.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    print: u64,
+    /// How many incidents, and the newest.
+    opened: (usize, i64),
+    hour: Hour,
+    defined: (u64, usize),
+    slow: Slow,
+}
+
+/// What only who refreshes needs.
+#[derive(Debug, Default)]
+struct Work {
+    known: BTreeMap<CheckNo, Known>,
+    checks: BTreeMap<CheckNo, Arc<CheckScore>>,
+    openings: BTreeMap<CheckNo, Vec<UtcMicros>>,
+    openings_at: Option<UtcMicros>,
+    model: Option<Model>,
+}
+
+/// The scores of now.
+#[derive(Debug, Default)]
+pub struct Board {
+    newest: RwLock<Option<Arc<Scores>>>,
+    work: Mutex<Work>,
+    /// Whether a task keeps it.
+    kept: AtomicBool,
+}
+
+/// What must be found again.
+#[derive(Debug, Default)]
+struct Due {
+    /// At once, from the book.
+    changed: Vec<(CheckNo, Known)>,
+    /// With the store's help.
+    turned: Vec<(CheckNo, Known)>,
+}
+
+impl Board {
+    /// The scores as they were found last; `None` before the first.
+    pub fn newest(&self) -> Option<Arc<Scores>> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a task keeps it; without one, who reads refreshes first.
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Brings the scores up to date, with at most so many checks that turn their hour.
+    ///
+    /// # Errors
+    /// When the store cannot be read; what was found before stands.
+    pub async fn refresh(app: &App, now: UtcMicros, turns: usize) -> Result<Refreshed, AppError> {
+        let board = app.board();
+        let mut work = board.work.lock().await;
+        let (model, defined) = {
+            let book = app.book();
+            (Model::at(book.objects(), now), defined(&book))
+        };
+        if work.model.as_ref() != Some(&model) {
+            // Everything was found by another model.
+            work.known.clear();
+            work.openings_at = None;
+        }
+        let decay = model.body.fading();
+        let prints = look(app);
+        let news = |work: &Work| {
+            prints.iter().any(|(check, print)| work.known.get(check).is_none_or(|known| known.print != *print))
+        };
+        let stale = work.openings_at.is_none_or(|at| !(0..OPENINGS_US).contains(&now.us_since(at)));
+        if stale || news(&work) {
+            let from = decay.span(now).from;
+            work.openings = app.read_in_background(move |tables| openings(tables, from, now)).await?;
+            work.openings_at = Some(now);
+        }
+        let mut due = work.due(&prints, Hour::of(now), defined);
+        let left = due.turned.len().saturating_sub(turns);
+        due.turned.truncate(turns);
+        let gone = work.known.len() != prints.len() || !prints.iter().map(|(check, _)| check).eq(work.known.keys());
+        if due.changed.is_empty() && due.turned.is_empty() && !gone && board.newest().is_some() {
+            return Ok(Refreshed { left, ..Refreshed::default() });
+        }
+        for turn in due.turned.chunks_mut(TURN) {
+            let checks: Vec<CheckNo> = turn.iter().map(|(check, _)| *check).collect();
+            let slow = slow(app, checks, &model, now).await?;
+            for (check, known) in turn {
+                known.slow = slow.get(check).copied().unwrap_or_default();
+            }
+        }
+        let found: Vec<(CheckNo, Known)> = due.changed.iter().chain(&due.turned).copied().collect();
+        let (app, opened, by) = (app.clone(), std::mem::take(&mut work.openings), model.clone());
+        let computed = tokio::task::spawn_blocking(move || {
+            let none = Vec::new();
+            let one = |(check, known): &(CheckNo, Known)| {
+                let book = app.book();
+                let check = book.check(*check)?;
+                let revision = check.current()?;
+                let opened = opened.get(&check.number).unwrap_or(&none);
+                let signals = signals(&book, check, decay, opened, &known.slow, now);
+                Some((check.number, *known, Arc::new(scored(check, revision, &by.body, &signals, now))))
+            };
+            let scores: Vec<_> = found.iter().filter_map(one).collect();
+            (scores, opened)
+        });
+        let (scores, opened) =
+            computed.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))?;
+        work.openings = opened;
+        for (check, known, score) in scores {
+            work.known.insert(check, known);
+            work.checks.insert(check, score);
+        }
+        let living: BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
+        work.known.retain(|check, _| living.contains(check));
+        work.checks.retain(|check, _| living.contains(check));
+        work.model = Some(model.clone());
+        let scores = Scores::of(work.checks.clone(), model, now);
+        *board.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(scores));
+        let turned = due.turned.iter().map(|(check, known)| (*check, known.hour)).collect();
+        Ok(Refreshed { changed: due.changed.len(), turned, left })
+    }
+}
+
+impl Scores {
+    /// With the groups that they make.
+    pub(super) fn of(checks: BTreeMap<CheckNo, Arc<CheckScore>>, model: Model, as_of: UtcMicros) -> Self {
+        let mut by_group: BTreeMap<&Group, Vec<Member<'_>>> = BTreeMap::new();
+        for check in checks.values() {
+            if let Some(group) = &check.group {
+                by_group.entry(group).or_default().push(check.member());
+            }
+        }
+        let together = |members: &[Member<'_>]| model.body.together(members);
+        let groups = by_group.into_iter().filter_map(|(group, members)| Some((group.clone(), together(&members)?)));
+        let groups = groups.collect();
+        let whole = together(&checks.values().map(|check| check.member()).collect::<Vec<_>>());
+        Self { as_of, model, checks, groups, whole }
+    }
+
+    /// The checks of a group, or all of them, in the order that [`Together::raised`] counts in.
+    pub fn members(&self, group: Option<&Group>) -> impl Iterator<Item = &Arc<CheckScore>> {
+        self.checks.values().filter(move |check| group.is_none() || check.group.as_ref() == group)
+    }
+}
+
+impl Work {
+    fn due(&self, prints: &[(CheckNo, u64)], hour: Hour, defined: (u64, usize)) -> Due {
+        let mut due = Due::default();
+        let mut rest = Vec::new();
+        for (check, print) in prints {
+            let opened = self.openings.get(check).map_or((0, 0), |at| (at.len(), at.last().map_or(0, |at| at.0)));
+            let fresh = Known { print: *print, opened, hour, defined, slow: Slow::default() };
+            let known = self.known.get(check);
+            let changed = known.is_none_or(|known| known.print != *print || known.opened != opened);
+            match known.filter(|known| known.hour == hour && known.defined == defined) {
+                Some(known) if changed => due.changed.push((*check, Known { slow: known.slow, ..fresh })),
+                Some(_) => {}
+                // What changed, too, has its turn first.
+                None if changed => due.turned.push((*check, fresh)),
+                None => rest.push((*check, fresh)),
+            }
+        }
+        due.turned.append(&mut rest);
+        due
+    }
+}
+
+/// Grows with every change that may concern all checks.
+fn defined(book: &Book) -> (u64, usize) {
+    fn versions<T>(histories: &Histories<T>) -> usize {
+        histories.iter().map(|(_, versions)| versions.len()).sum()
+    }
+    (book.version(), versions(&book.objects().windows))
+}
+
+/// The prints of all living checks, by number.
+fn look(app: &App) -> Vec<(CheckNo, u64)> {
+    let book = app.book();
+    book.checks().filter(|check| !check.retired()).map(|check| (check.number, print_of(check))).collect()
+}
+
+/// Changes whenever the verdicts of a check may have changed but for time alone.
+fn print_of(check: &Check) -> u64 {
+    let mut print = Print(0xcbf2_9ce4_8422_2325);
+    print.add(check.revisions.len() as u64);
+    let needed = check.policies().last().map_or(1, |(_, _, policy)| policy.confirmations.max(policy.recoveries).max(1));
+    for (agent, pair) in &check.pairs {
+        print.add(u64::from(agent.0));
+        print.add(pair.series.edits());
+        print.add(pair.series.run_count() as u64);
+        if let Some(run) = pair.series.runs().next_back() {
+            print.add(run.first.0.cast_unsigned());
+            print.add(u64::from(run.obs.revision.0));
+            print.add(match run.obs.seen {
+                Seen::State(state) => u64::from(state.code()),
+                Seen::Missed(cause) => 256 + u64::from(cause.code()),
+            });
+            // A streak that is confirmed says nothing new by going on.
+            print.add(run.count.min(u64::from(needed)));
+        }
+    }
+    print.0
+}
+
+/// FNV-1a over numbers.
+struct Print(u64);
+
+impl Print {
+    fn add(&mut self, number: u64) {
+        for byte in number.to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// The slow signals of checks.
+async fn slow(
+    app: &App,
+    checks: Vec<CheckNo>,
+    model: &Model,
+    now: UtcMicros,
+) -> Result<BTreeMap<CheckNo, Slow>, AppError> {
+    let (inner, model) = (app.clone(), model.clone());
+    let frames = tokio::task::spawn_blocking(move || {
+        let frame = |check: &CheckNo| {
+            let book = inner.book();
+            Frame::of(&book, book.check(*check)?, &model, now)
+        };
+        checks.iter().filter_map(frame).collect::<Vec<_>>()
+    });
+    let frames = frames.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))?;
+    app.read_in_background(move |tables| evidence::read(tables, &frames)).await
+}

@@ -1,0 +1,268 @@
+//! Impact scores: kept, told, found again, tried.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::impact::task::settle;
+use sitepulse_collector::seal::retention::Retention;
+use sitepulse_daemon::{clock, instant};
+use sitepulse_model::check::{CheckDefinition, CheckKind};
+use sitepulse_model::id::{AgentNo, CheckId};
+use sitepulse_model::record::{Cause, Phases, ProbeState};
+
+use super::bench::{Bench, options};
+use super::incidents::{down, recover};
+use super::pages::{Found, Pages};
+
+const DAY_US: i64 = 86_400 * 1_000_000;
+
+async fn get(bench: &Bench, path: &str) -> Value {
+    let answer = bench.get(&format!("/api/v1/impact{path}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    answer.json()
+}
+
+/// What a score's parts add up to, in hundredths.
+fn sum(parts: &Value) -> i64 {
+    let points = parts.as_array().unwrap().iter().map(|one| one["points"].as_f64().unwrap());
+    points.map(|points| (points * 100.0).round() as i64).sum()
+}
+
+fn hundredths(number: &Value) -> i64 {
+    (number.as_f64().unwrap() * 100.0).round() as i64
+}
+
+fn part<'v>(view: &'v Value, signal: &str) -> &'v Value {
+    let parts = view["contributions"].as_array().unwrap();
+    parts.iter().find(|one| one["signal"] == signal).unwrap_or_else(|| panic!("{signal}: {view}"))
+}
+
+/// Three days of a page that paints late and was down for 75 minutes.
+async fn slow_page() -> (Pages, AgentNo) {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    let found = |minutes: i64| Found {
+        down: (180..=240).contains(&minutes),
+        lcp: Some(3_250_000),
+        cls: Some(500),
+        ..Found::default()
+    };
+    let entries = (0..3 * 96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &found(run * 15))));
+    pages.ingest(agent, entries.collect()).await;
+    (pages, agent)
+}
+
+#[tokio::test]
+async fn a_score_is_the_sum_of_what_it_is_made_of() {
+    let (pages, _) = slow_page().await;
+    let one = get(&pages.bench, "/shop-vitals").await;
+    assert_eq!(sum(&one["contributions"]), hundredths(&one["score"]), "{one}");
+    let weights: f64 = one["contributions"].as_array().unwrap().iter().map(|one| one["weight"].as_f64().unwrap()).sum();
+    assert!((weights - 1.0).abs() < 1e-9);
+    // Half way between good and poor.
+    let lcp = part(&one, "lcp");
+    assert!((lcp["value"].as_f64().unwrap() - 3_250.0).abs() < 30.0, "{lcp}");
+    assert_eq!((&lcp["warning"], &lcp["critical"]), (&json!(2500.0), &json!(4000.0)));
+    assert!((lcp["points"].as_f64().unwrap() / lcp["weight"].as_f64().unwrap() - 50.0).abs() < 3.0, "{lcp}");
+    assert_eq!(part(&one, "cls")["points"], 0.0);
+    // 75 minutes of 72 hours, the newest of which weigh more.
+    let availability = part(&one, "weighted_availability");
+    assert!((availability["value"].as_f64().unwrap() - 0.98).abs() < 0.005, "{availability}");
+    assert_eq!((&one["dominant"], &one["model"]), (&json!("weighted_availability"), &json!("built-in@1")));
+    assert!(one["reason"]["en"].as_str().unwrap().starts_with("Mostly because its availability is 9"), "{one}");
+    assert!(one["reason"]["fr"].as_str().unwrap().contains(','), "{one}");
+    let list = get(&pages.bench, "").await;
+    assert_eq!((&list["checks"][0]["check"], &list["checks"][0]["score"]), (&one["check"], &one["score"]));
+    assert_eq!((&list["whole"]["score"], &list["whole"]["scored"]), (&one["score"], &json!(1)));
+    let metrics = pages.bench.get("/metrics").await.text;
+    let line = format!("sitepulse_impact_score{{check=\"shop-vitals\"}} {}\n", one["score"].as_f64().unwrap());
+    assert!(
+        metrics.contains(&line) && metrics.contains("sitepulse_impact_model_info{model=\"built-in@1\"} 1"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn without_evidence_there_is_no_score() {
+    let pages = Pages::new().await;
+    let one = get(&pages.bench, "/shop-vitals").await;
+    assert_eq!((&one["score"], &one["band"], &one["contributions"]), (&json!(null), &json!(null), &json!([])));
+    let list = get(&pages.bench, "").await;
+    assert_eq!((&list["whole"], &list["checks"][0]["score"]), (&json!(null), &json!(null)));
+    assert!(!pages.bench.get("/metrics").await.text.contains("sitepulse_impact_score{"));
+    let empty = get(&Bench::new(), "").await;
+    assert_eq!((&empty["checks"], &empty["whole"]), (&json!([]), &json!(null)));
+}
+
+/// A check that took ever longer: 100 ms ten days ago, three times as long today.
+async fn slower(expect: &str) -> Pages {
+    let mut pages = Pages::new().await;
+    let id = CheckId::parse("shop").unwrap();
+    let mut check = CheckDefinition { id, kind: CheckKind::http("http://127.0.0.1:1/"), ..pages.check.clone() };
+    if !expect.is_empty() {
+        check.expect = vec![sitepulse_model::expect::Expectation::parse(expect, "http").unwrap()];
+    }
+    pages.bench.app.apply(vec![check.clone()], options(), pages.now.plus_us(-10 * DAY_US)).await.unwrap();
+    pages.check = check;
+    let agent = pages.enrol("eu-west", "w").await;
+    let mut entries = Vec::new();
+    for run in (0..9 * 96).rev() {
+        let mut result = pages.result(agent, run * 15, &Found::default());
+        let total = if run * 15 < 26 * 60 { 300_000 } else { 100_000 };
+        result.phases = Phases { total: Some(total), ..Phases::default() };
+        result.facts = Default::default();
+        entries.push(pages.entry(result));
+    }
+    pages.ingest(agent, entries).await;
+    pages
+}
+
+#[tokio::test]
+async fn latency_is_held_against_the_budget_and_the_week_before_sealed_or_not() {
+    let pages = slower("degraded if latency > 200ms").await;
+    let path = format!("/shop?at={}", instant::format(clock::now()));
+    let open = get(&pages.bench, &path).await;
+    let p95 = part(&open, "latency_p95");
+    assert!((p95["value"].as_f64().unwrap() - 1.5).abs() < 0.03, "{p95}");
+    let regression = part(&open, "latency_regression");
+    assert!((regression["value"].as_f64().unwrap() - 2.0).abs() < 0.05, "{regression}");
+    assert_eq!(hundredths(&regression["points"]), (regression["weight"].as_f64().unwrap() * 1e4).round() as i64);
+    pages.bench.app.writer().run(|engine| engine.seal_now().unwrap()).await.unwrap();
+    let sealed = get(&pages.bench, &path).await;
+    assert_eq!(sealed["contributions"], open["contributions"]);
+    // Ten hours ago the slow ones were as many; ten days ago there was nothing.
+    let then = get(&pages.bench, "/shop?at=-3d").await;
+    assert!(part(&then, "latency_p95")["value"].as_f64().unwrap() < 0.6, "{then}");
+    assert!(then["contributions"].as_array().unwrap().iter().all(|one| one["points"] == 0.0), "{then}");
+}
+
+#[tokio::test]
+async fn without_a_word_of_its_own_a_check_is_slow_by_its_timeout() {
+    let pages = slower("").await;
+    let one = get(&pages.bench, "/shop").await;
+    let budget_s = pages.check.timeout_us as f64 / 1e6 / 2.5;
+    let p95 = part(&one, "latency_p95")["value"].as_f64().unwrap();
+    assert!((p95 * budget_s - 0.3).abs() < 0.01, "{p95}");
+}
+
+#[tokio::test]
+async fn what_changed_is_found_again_and_nothing_else() {
+    let (pages, agent) = slow_page().await;
+    let app = &pages.bench.app;
+    let now = clock::now();
+    let first = settle(app, now).await.unwrap();
+    assert_eq!((first.turned.len(), first.left), (1, 0));
+    let again = settle(app, now.plus_us(1)).await.unwrap();
+    assert_eq!((again.changed, again.turned.len()), (0, 0), "nothing happened");
+    let before = app.board().newest().unwrap();
+    // The newest run fails: no verdict yet, but something that may become one.
+    let mut result = pages.result(agent, -15, &Found::default());
+    result.state = ProbeState::Down;
+    result.cause = Some(Cause::Timeout);
+    pages.ingest(agent, vec![pages.entry(result)]).await;
+    let changed = settle(app, now.plus_us(2)).await.unwrap();
+    assert_eq!((changed.changed, changed.turned.len()), (1, 0));
+    assert!(!std::sync::Arc::ptr_eq(&before, &app.board().newest().unwrap()));
+    // The hour turns: everything once more.
+    let turned = settle(app, now.plus_us(3_600_000_000)).await.unwrap();
+    assert_eq!((turned.changed, turned.turned.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_scores_were_is_kept_with_their_model_until_it_is_too_old() {
+    let (pages, _) = slow_page().await;
+    let bench = &pages.bench;
+    let now = clock::now();
+    for hours in [3, 2, 1] {
+        settle(&bench.app, now.plus_us(-hours * 3_600_000_000)).await.unwrap();
+    }
+    bench.apply("[[scoring]]\nid = \"default\"\nweb_vitals = { weight = 0 }\n", json!({})).await;
+    settle(&bench.app, clock::now()).await.unwrap();
+    let one = get(bench, "/shop-vitals").await;
+    assert_eq!(one["model"], "default@1");
+    assert!(one["contributions"].as_array().unwrap().iter().all(|part| part["module"] == "availability"), "{one}");
+    let history = one["history"].as_array().unwrap();
+    let models: Vec<&str> = history.iter().map(|hour| hour["model"].as_str().unwrap()).collect();
+    assert_eq!(models, ["built-in@1", "built-in@1", "built-in@1", "default@1"]);
+    assert_eq!(history[3]["score"], one["score"]);
+    // The model of then, not of now.
+    assert_eq!(get(bench, "/shop-vitals?at=-1h").await["model"], "built-in@1");
+    let retention = Retention { hourly_us: Some(2 * DAY_US.unsigned_abs()), ..Retention::default() };
+    let later = pages.now.plus_us(5 * DAY_US);
+    // The newest slot holds the clock back to a day after it: nothing is too old yet.
+    bench.app.writer().run(move |engine| engine.expire_now(retention, later).unwrap()).await.unwrap();
+    assert_eq!(get(bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn an_incident_counts_for_its_check_and_a_critical_check_raises_its_group() {
+    let (bench, agent) = down().await;
+    let one = get(&bench, "/shop").await;
+    let recurrence = part(&one, "recurrence");
+    assert!((recurrence["value"].as_f64().unwrap() - 1.0).abs() < 0.05, "one incident is one in 7 days: {recurrence}");
+    let more: String = ["a", "b", "c"]
+        .map(|id| format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\ngroup = \"web\"\nweight = 5\n"))
+        .concat();
+    let critical =
+        super::incidents::FILE.replace("group = \"web\"\n", "group = \"web\"\nclass = \"critical\"\n") + &more;
+    bench.apply(&critical, json!({})).await;
+    let list = get(&bench, "?group=web").await;
+    let group = &list["groups"][0];
+    assert_eq!((&group["group"], &group["checks"], &group["scored"]), (&json!("web"), &json!(4), &json!(1)));
+    assert_eq!((&list["whole"], list["checks"].as_array().unwrap().len()), (&json!(null), 4));
+    assert_eq!(
+        sum(&group["contributions"]) + group["raised"].as_object().map_or(0, |raised| hundredths(&raised["points"])),
+        hundredths(&group["score"])
+    );
+    recover(&bench, agent).await;
+    assert_eq!(part(&get(&bench, "/shop").await, "recurrence")["value"].as_f64().map(f64::round), Some(1.0));
+}
+
+#[tokio::test]
+async fn another_model_is_tried_and_changes_nothing() {
+    let (pages, _) = slow_page().await;
+    let before = get(&pages.bench, "").await;
+    let strict = json!({"model": {"id": "default", "warning": 1, "critical": 2}});
+    let trial = pages.bench.post("/api/v1/impact/trial", &strict).await;
+    assert_eq!(trial.status, StatusCode::OK, "{}", trial.text);
+    let trial = trial.json();
+    assert_eq!((&trial["model"], &trial["checks"], &trial["moved"]), (&json!("built-in@1"), &json!(1), &json!(1)));
+    assert_eq!(
+        (&trial["rows"][0]["check"], &trial["rows"][0]["band_after"]),
+        (&json!("shop-vitals"), &json!("critical"))
+    );
+    assert_eq!(trial["rows"][0]["before"], trial["rows"][0]["after"], "only the bands moved");
+    let days = pages
+        .bench
+        .post("/api/v1/impact/trial", &json!({"model": {"id": "default"}, "check": "shop-vitals"}))
+        .await
+        .json();
+    assert_eq!((days["rows"].as_array().unwrap().len(), &days["moved"], &days["whole"]), (28, &json!(0), &json!(null)));
+    assert_eq!(get(&pages.bench, "").await["checks"][0]["score"], before["checks"][0]["score"]);
+    for bad in [json!({"model": {"id": "mine"}}), json!({"model": {"id": "default", "colour": 1}}), json!({})] {
+        let status = pages.bench.post("/api/v1/impact/trial", &bad).await.status;
+        assert!(status.is_client_error(), "{bad} {status}");
+    }
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_with_what_to_write() {
+    let (pages, _) = slow_page().await;
+    for (path, status) in [
+        ("?at=2100-01-01", 400),
+        ("?limit=0", 400),
+        ("?colour=red", 400),
+        ("?group=none", 404),
+        ("/none", 404),
+        ("/shop-vitals?at=-300d", 404),
+    ] {
+        assert_eq!(pages.bench.get(&format!("/api/v1/impact{path}")).await.status.as_u16(), status, "{path}");
+    }
+    let faults =
+        |text: &str| checkfile::parse(&[Source { name: "s.toml".into(), text: text.into() }]).unwrap_err().to_string();
+    let fault = faults(
+        "[[scoring]]\nid = \"default\"\nlatency = { weight = 1, p95 = { share = 1, warning = 3, critical = 2 } }\n",
+    );
+    assert!(fault.contains("p95: \"warning\" must lie below \"critical\""), "{fault}");
+    assert!(faults("[[scoring]]\nid = \"default\"\nhalf_life = \"7d\"\n").contains("half_life"));
+}
