@@ -1,12 +1,14 @@
 //! A check in a line: what lists and its own page say of it first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sitepulse_daemon::instant;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Verdict;
 
 use super::parts::{Bar, Ribbon};
+use crate::impact::CheckScore;
+use crate::impact::board::Scores;
 use crate::present::dto::{CheckView, PairView, SuspensionView};
 use crate::present::figure;
 use crate::present::text::Texts;
@@ -155,6 +157,11 @@ fn parts(strip: &Strip, count: usize) -> Vec<Bar> {
         from = at;
     }
     bars
+}
+
+/// The impact scores by the checks' ids.
+pub(super) fn scores_by_id(scores: &Scores) -> HashMap<&str, &CheckScore> {
+    scores.checks.values().map(|check| (check.id.as_str(), &**check)).collect()
 }
 
 /// `2026-11-22 10:00:00 UTC`
