@@ -10,19 +10,25 @@ use super::{
 };
 use crate::book::Labels;
 
+/// Keys of a target that say where it is, of which a kind has one.
+pub const ADDRESSES: [&str; 5] = ["url", "address", "host", "name", "domain"];
+
 /// The keys of a check, without those that say what is so anyway, and the other tables that it needs beside it.
 pub fn table(definition: &CheckDefinition, labels: &Labels) -> (Table, Table) {
     let heartbeat = matches!(definition.kind, CheckKind::Heartbeat(_));
-    let (mut keys, others) = (Table::new(), Table::new());
+    let (mut keys, mut others) = (Table::new(), Table::new());
     let mut put = |key: &str, value: Value| keys.insert(key.to_owned(), value);
     put("id", definition.id.to_string().into());
     put("kind", definition.kind.as_str().into());
     let target: serde_json::Value = serde_json::from_str(&definition.kind.target_json()).unwrap_or_default();
     if let serde_json::Value::Object(target) = target {
         for (key, value) in target {
-            if let Some(value) = of_json(value) {
-                put(&key, value);
-            }
+            match of_json(value) {
+                // An own profile is described beside the check, and named in it.
+                Some(Value::Table(profile)) if key == "profile" => put(&key, described(profile, &mut others)),
+                Some(value) => put(&key, value),
+                None => None,
+            };
         }
     }
     let interval = if heartbeat { HEARTBEAT_INTERVAL_US_DEFAULT } else { INTERVAL_US_DEFAULT };
@@ -74,6 +80,16 @@ pub fn table(definition: &CheckDefinition, labels: &Labels) -> (Table, Table) {
     (keys, others)
 }
 
+/// Describes a profile in full as a table of its own; gives its name.
+fn described(mut profile: Table, others: &mut Table) -> Value {
+    let name = profile.remove("name").unwrap_or_else(|| "own".into());
+    // Else it would be that of the profile that it is based on.
+    profile.entry("network").or_insert_with(|| "none".into());
+    let named = [(name.as_str().unwrap_or_default().to_owned(), Value::Table(profile))];
+    others.insert("profile".to_owned(), Value::Table(named.into_iter().collect()));
+    name
+}
+
 /// A number of a file, where a text is one.
 pub fn number(text: &str) -> Option<Value> {
     let whole = text.parse::<i64>().map(Value::Integer).ok();
@@ -111,7 +127,9 @@ pub fn text(check: &Table, others: &Table) -> String {
         keys.iter().filter_map(|key| Some((*key, check.get(*key)?))).for_each(|(key, value)| line(key, value));
     };
     named(&first, &mut line);
-    check.iter().filter(|(key, _)| !common(key)).for_each(|(key, value)| line(key, value));
+    named(&ADDRESSES, &mut line);
+    let others_of_kind = check.iter().filter(|(key, _)| !common(key) && !ADDRESSES.contains(&key.as_str()));
+    others_of_kind.for_each(|(key, value)| line(key, value));
     let rest: Vec<&str> = KEYS.into_iter().filter(|key| !first.contains(key)).collect();
     named(&rest, &mut line);
     if !others.is_empty() {

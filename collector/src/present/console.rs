@@ -39,7 +39,7 @@ pub use incidents::{act as act_on_incident, incident_page, incidents_page};
 pub use ledger::agents_page;
 use row::{age, class, clock_text};
 pub use slo::slos_page;
-pub use suspend::{resume, suspend, suspend_page};
+pub use suspend::{resume_check, suspend_check, suspend_check_page};
 
 use crate::app::CredentialKind;
 use crate::present::Present;

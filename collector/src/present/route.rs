@@ -94,9 +94,9 @@ pub fn routes() -> Vec<Route> {
         change("/checks/new", Scope::Edit, console::write_new),
         read("/checks/{id}/edit", Scope::Edit, console::edit_page),
         change("/checks/{id}/edit", Scope::Edit, console::write_edit),
-        read("/checks/{id}/suspend", Scope::Edit, console::suspend_page),
-        change("/checks/{id}/suspend", Scope::Edit, console::suspend),
-        change("/checks/{id}/resume", Scope::Edit, console::resume),
+        read("/checks/{id}/suspend", Scope::Edit, console::suspend_check_page),
+        change("/checks/{id}/suspend", Scope::Edit, console::suspend_check),
+        change("/checks/{id}/resume", Scope::Edit, console::resume_check),
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/slos", Scope::Read, console::slos_page),
@@ -212,7 +212,7 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
             }
             next.run(request).await
         }
-        Err(problem) if is_page(request.method(), request.uri().path()) => {
+        Err(problem) if problem.asks_to_sign_in() && is_page(request.method(), request.uri().path()) => {
             console::refused(request.headers(), request.uri(), &problem)
         }
         Err(problem) => problem.into_response(),

@@ -280,7 +280,7 @@ async fn latency_of(present: &Present, id: &str, query: &PageQuery, now: UtcMicr
 }
 
 fn spans(id: &str, current: &str, t: &Texts) -> Chips {
-    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d, t.page.last_90_d];
+    let labels = [(t.kpi.period)("24h"), t.vitals.last_7_d, t.vitals.last_30_d, t.page.last_90_d];
     let chips = course::SPANS.into_iter().zip(labels).map(|((name, _), label)| Chip {
         label: label.to_owned(),
         href: format!("/checks/{id}?span={name}"),

@@ -156,7 +156,12 @@ impl Line {
         let seen = Seen::all(check, t);
         let shown = CheckRow::of(check, now, t);
         // The middle one of those who see it up.
-        let mut latencies: Vec<f64> = check.agents.iter().filter_map(|pair| pair.latency_seconds).collect();
+        let mut latencies: Vec<f64> = check
+            .agents
+            .iter()
+            .filter(|pair| ["up", "degraded"].contains(&pair.state.as_str()))
+            .filter_map(|pair| pair.latency_seconds)
+            .collect();
         latencies.sort_by(f64::total_cmp);
         let latency = latencies.get(latencies.len() / 2).map(|seconds| (t.number)(figure::latency(*seconds)));
         let labels = check.group.iter().cloned().chain(check.tags.iter().take(4).map(|tag| format!("#{tag}")));
