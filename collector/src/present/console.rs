@@ -63,7 +63,7 @@ pub use settings::{act_on_user, audit_page, change_password, end_session, make_t
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
 pub use slo::slos_page;
-pub use suspend::{resume, suspend, suspend_page as suspend_check_page};
+pub use suspend::{resume_check, suspend_check, suspend_check_page};
 
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Language;

@@ -141,8 +141,8 @@ pub fn routes() -> Vec<Route> {
         read("/checks/{id}/edit", Scope::Edit, console::edit_page),
         change("/checks/{id}/edit", Scope::Edit, console::write_edit),
         read("/checks/{id}/suspend", Scope::Edit, console::suspend_check_page),
-        change("/checks/{id}/suspend", Scope::Edit, console::suspend),
-        change("/checks/{id}/resume", Scope::Edit, console::resume),
+        change("/checks/{id}/suspend", Scope::Edit, console::suspend_check),
+        change("/checks/{id}/resume", Scope::Edit, console::resume_check),
         read("/checks/{id}", Scope::Read, console::check_page),
         read("/agents", Scope::Read, console::agents_page),
         read("/agents/new", Scope::Admin, console::join_page),
@@ -366,7 +366,7 @@ async fn guard(
         }
         Err(problem) => {
             audit::refused(present.app(), door, path, &problem, &request, now);
-            if is_page(request.method(), request.uri().path()) {
+            if problem.asks_to_sign_in() && is_page(request.method(), request.uri().path()) {
                 return console::refused(&present, request, &problem);
             }
             problem.into_response()

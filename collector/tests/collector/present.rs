@@ -7,6 +7,7 @@ mod backtest;
 mod bench;
 mod channels;
 mod checks;
+mod console;
 mod desk;
 mod definitions;
 mod heartbeats;

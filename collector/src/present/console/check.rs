@@ -23,6 +23,7 @@ use crate::present::api::latency::figures_of;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::slo::SloView;
 use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
+use crate::present::impact::{Badge, PartRow, part_rows};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
 use crate::present::windows::WindowView;
@@ -55,6 +56,9 @@ struct Content<'a> {
     chart: Option<Chart>,
     heatmap: Option<Heatmap>,
     incidents: Vec<IncidentRow>,
+    impact: Badge,
+    /// What the impact score is made of.
+    parts: Vec<PartRow>,
     life: Life,
     /// The promises that cover it, rendered.
     slos: String,
@@ -210,6 +214,8 @@ async fn respond(
     };
     let mut incidents = incidents::list(present, asked, now).await?;
     incidents.retain(|one| one.state != "suspected");
+    let scores = present.scores().await?;
+    let score = scores.checks.get(&number).and_then(|check| check.score.as_ref());
     let slos = present.slos().await?;
     let covering = slos.iter().filter(|slo| slo.checks.iter().any(|one| one == id));
     let budget = budget(covering, t);
@@ -232,6 +238,8 @@ async fn respond(
         chart,
         heatmap: course.heatmap(t),
         incidents: incidents.iter().take(INCIDENTS_SHOWN).map(|one| IncidentRow::of(one, t)).collect(),
+        impact: Badge::of(score, t),
+        parts: score.map_or_else(Vec::new, |score| part_rows(score, t)),
         life,
         slos: slo::section(present, id, lang).await?,
         figures: format!("{vitals}{}", figures.section),
@@ -272,7 +280,7 @@ async fn latency_of(present: &Present, id: &str, query: &PageQuery, now: UtcMicr
 }
 
 fn spans(id: &str, current: &str, t: &Texts) -> Chips {
-    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d, t.page.last_90_d];
+    let labels = [(t.kpi.period)("24h"), t.vitals.last_7_d, t.vitals.last_30_d, t.page.last_90_d];
     let chips = course::SPANS.into_iter().zip(labels).map(|((name, _), label)| Chip {
         label: label.to_owned(),
         href: format!("/checks/{id}?span={name}"),

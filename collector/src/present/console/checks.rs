@@ -9,9 +9,12 @@ use sitepulse_model::vote::Verdict;
 
 use super::frame::{Frame, Place};
 use super::parts::{Chip, Chips, Choice, Pager, Ribbon};
-use super::row::{CheckRow, Seen, class, ribbon};
+use super::row::{CheckRow, Seen, class, ribbon, scores_by_id};
 use crate::app::Access;
+use crate::impact::CheckScore;
+use crate::impact::board::Scores;
 use crate::present::http::escape;
+use crate::present::impact::Badge;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::view::Snapshot;
@@ -143,21 +146,28 @@ struct Line {
     seen: Vec<Seen>,
     told: String,
     latency: String,
+    impact: Badge,
     ribbon: Ribbon,
 }
 
 impl Line {
-    fn of(row: &Row<'_>, now: UtcMicros, t: &Texts) -> Self {
+    fn of(row: &Row<'_>, score: Option<&CheckScore>, now: UtcMicros, t: &Texts) -> Self {
         let (check, strip) = (row.check, row.strip);
         let seen = Seen::all(check, t);
         let shown = CheckRow::of(check, now, t);
         // The middle one of those who see it up.
-        let mut latencies: Vec<f64> = check.agents.iter().filter_map(|pair| pair.latency_seconds).collect();
+        let mut latencies: Vec<f64> = check
+            .agents
+            .iter()
+            .filter(|pair| ["up", "degraded"].contains(&pair.state.as_str()))
+            .filter_map(|pair| pair.latency_seconds)
+            .collect();
         latencies.sort_by(f64::total_cmp);
         let latency = latencies.get(latencies.len() / 2).map(|seconds| (t.number)(figure::latency(*seconds)));
         let labels = check.group.iter().cloned().chain(check.tags.iter().take(4).map(|tag| format!("#{tag}")));
         Self {
             labels: labels.collect(),
+            impact: Badge::of(score.and_then(|check| check.score.as_ref()), t),
             told: Seen::told(&seen),
             seen,
             latency: latency.unwrap_or_else(|| "–".to_owned()),
@@ -170,15 +180,17 @@ impl Line {
 /// `GET /checks`
 pub async fn checks_page(State(present): State<Present>, frame: Frame, Query(asked): Query<Asked>) -> Answer<Response> {
     let snapshot = present.snapshot().await?;
-    let content = Content::of(&snapshot, &asked, &frame)?;
+    let scores = present.scores().await?;
+    let content = Content::of(&snapshot, &scores, &asked, &frame)?;
     frame.page(Place::Checks, frame.t.list.title, Some("check figures"), &content)
 }
 
 impl<'a> Content<'a> {
-    fn of(snapshot: &Snapshot, asked: &'a Asked, frame: &Frame) -> Answer<Self> {
+    fn of(snapshot: &Snapshot, scores: &Scores, asked: &'a Asked, frame: &Frame) -> Answer<Self> {
         let (t, w) = (frame.t, frame.t.list);
         let page = snapshot.query(&asked.filter(), &asked.slice()?);
         let facets = snapshot.facets();
+        let scores = scores_by_id(scores);
         let count = |number: usize| figure::count(number as u64);
         let (first, last) = (page.before + 1, page.before + page.rows.len());
         let pager = Pager {
@@ -203,7 +215,11 @@ impl<'a> Content<'a> {
             selects: selects(asked, facets, t),
             filters: filters(asked, t),
             heads: heads(asked, t),
-            rows: page.rows.iter().map(|row| Line::of(row, snapshot.now, t)).collect(),
+            rows: page
+                .rows
+                .iter()
+                .map(|row| Line::of(row, scores.get(row.check.id.as_str()).copied(), snapshot.now, t))
+                .collect(),
             pager,
         })
     }

@@ -17,7 +17,7 @@ use super::broken_template;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
 use crate::app::{AppError, ApplyOptions, FieldDiff, Plan, PlanStep};
-use crate::checkfile::compose::{number, table, text};
+use crate::checkfile::compose::{ADDRESSES, number, table, text};
 use crate::checkfile::{self, CheckFileError, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
 use crate::present::Present;
 use crate::present::api::check_of;
@@ -27,8 +27,6 @@ use crate::present::text::Texts;
 
 /// What the file is called in errors.
 const FILE: &str = "check";
-/// Keys of a target that a plain address goes to, the first that the kind has.
-const ADDRESSES: [&str; 5] = ["url", "address", "host", "name", "domain"];
 /// The form's fields that are keys of the file as they are, in the form's order.
 const TEXTS: [&str; 7] = ["id", "kind", "interval", "timeout", "group", "class", "quorum"];
 /// Those that are numbers.

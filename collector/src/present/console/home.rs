@@ -10,19 +10,22 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
+use sitepulse_model::impact::{Band, Score};
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Verdict;
 
 use super::frame::{Frame, Place};
 use super::parts::{Chip, Chips, Sparkline, Stat, StatLine};
-use super::row::{age, class, clock_text};
+use super::row::{age, class, clock_text, scores_by_id};
 use crate::app::Access;
+use crate::impact::board::Scores;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::kpi::KpiView;
 use crate::present::dto::slo::SloView;
 use crate::present::dto::{AgentView, CheckView};
 use crate::present::http::escape;
+use crate::present::impact::{points, reason};
 use crate::present::kpi::banner::{Banner, Tile};
 use crate::present::kpi::period::Period;
 use crate::present::problem::Answer;
@@ -128,7 +131,8 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
     let kpi = present.kpi(period, None).await?;
     let slos = present.slos().await?;
     let open = open_incidents(&present).await?;
-    let todo = todo(&snapshot, &open, &kpi, &slos, t);
+    let scores = present.scores().await?;
+    let todo = todo(&snapshot, &scores, &open, &kpi, &slos, t);
     let (groups, more) = groups(&snapshot, t);
     let content = Content {
         t,
@@ -226,20 +230,36 @@ impl Overall {
 }
 
 /// All that needs somebody, the worst first.
-fn todo(snapshot: &Snapshot, open: &[IncidentView], kpi: &KpiView, slos: &[SloView], t: &Texts) -> Vec<Todo> {
+fn todo(
+    snapshot: &Snapshot,
+    scores: &Scores,
+    open: &[IncidentView],
+    kpi: &KpiView,
+    slos: &[SloView],
+    t: &Texts,
+) -> Vec<Todo> {
     let mut all = Vec::new();
     all.extend(open.iter().take(TODO_OF_KIND_MAX).map(|one| of_incident(one, t)));
     let told: BTreeSet<&str> = open.iter().filter_map(|one| one.check.as_deref()).collect();
+    let scores = scores_by_id(scores);
+    let score = |check: &CheckView| scores.get(check.id.as_str())?.score.as_ref();
     let mut bad: Vec<&CheckView> = snapshot
         .checks
         .iter()
         .map(|check| &**check)
-        .filter(|check| !matches!(verdict(check), Verdict::Up | Verdict::Maintenance))
+        .filter(|check| {
+            let calm = matches!(verdict(check), Verdict::Up | Verdict::Maintenance);
+            !calm || score(check).is_some_and(|score| score.band != Band::Ok)
+        })
         .filter(|check| check.suspended.is_none() && !told.contains(check.id.as_str()))
         .collect();
     let rank = |check: &CheckView| WORST_FIRST.iter().position(|one| *one == verdict(check));
-    bad.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.weight.total_cmp(&a.weight)).then(a.id.cmp(&b.id)));
-    all.extend(bad.into_iter().take(TODO_OF_KIND_MAX).map(|check| of_check(check, snapshot.now, t)));
+    let weighs = |check: &CheckView| score(check).map(|score| score.points);
+    bad.sort_by(|a, b| {
+        let by_score = weighs(b).cmp(&weighs(a)).then(rank(a).cmp(&rank(b)));
+        by_score.then(b.weight.total_cmp(&a.weight)).then(a.id.cmp(&b.id))
+    });
+    all.extend(bad.into_iter().take(TODO_OF_KIND_MAX).map(|check| of_check(check, score(check), snapshot.now, t)));
     let silent: BTreeSet<&str> = open.iter().filter_map(|one| one.agent.as_deref()).collect();
     let quiet = snapshot.agents.iter().filter(|agent| {
         let counts = agent.revoked.is_none() && !agent.internal && !agent.connected && agent.suspended.is_none();
@@ -270,7 +290,7 @@ fn of_incident(one: &IncidentView, t: &Texts) -> Todo {
     }
 }
 
-fn of_check(check: &CheckView, now: UtcMicros, t: &Texts) -> Todo {
+fn of_check(check: &CheckView, score: Option<&Score>, now: UtcMicros, t: &Texts) -> Todo {
     let since = check.since.as_deref().map(|at| (t.since)(&figure::coarse(age(at, now), t.slo.day)));
     let mut why = (t.home.check_is)(t.state(&check.verdict), &since.unwrap_or_default());
     if let Some(cause) = &check.unknown_cause {
@@ -279,6 +299,10 @@ fn of_check(check: &CheckView, now: UtcMicros, t: &Texts) -> Todo {
     let said = check.agents.iter().find(|pair| !pair.detail.is_empty() && ["down", "degraded"].contains(&&*pair.state));
     if let Some(pair) = said {
         why = format!("{why} · {}", pair.detail);
+    }
+    if let Some(score) = score.filter(|score| score.band != Band::Ok) {
+        let impact = format!("{} {}", t.impact.title, points(score.points, t));
+        why = format!("{impact} · {why} · {}", reason(Some(score), t));
     }
     Todo {
         class: class(&check.verdict),

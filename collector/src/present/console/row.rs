@@ -1,12 +1,14 @@
 //! A check in a line: what lists and its own page say of it first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sitepulse_daemon::instant;
 use sitepulse_model::time::{Span, UtcMicros};
-use sitepulse_model::vote::Verdict;
+use sitepulse_model::vote::{Verdict, VerdictSpan};
 
 use super::parts::{Bar, Ribbon};
+use crate::impact::CheckScore;
+use crate::impact::board::Scores;
 use crate::present::dto::{CheckView, PairView, SuspensionView};
 use crate::present::figure;
 use crate::present::text::Texts;
@@ -116,11 +118,23 @@ pub(super) fn ribbon(strip: &Strip, label: String) -> Ribbon {
 
 fn exact(strip: &Strip) -> Vec<Bar> {
     let share = |at: UtcMicros| at.us_since(strip.period.from) as f64 / strip.period.us().max(1) as f64;
-    let bar = |one: &sitepulse_model::vote::VerdictSpan| {
+    let bar = |one: &VerdictSpan| {
         let shown: Span = one.span.clip(strip.period);
         Bar::of(class(one.verdict.as_str()), share(shown.from), share(shown.to), String::new())
     };
-    strip.spans.iter().map(bar).collect()
+    same_together(&strip.spans).iter().map(bar).collect()
+}
+
+/// The verdicts without the seams between stretches that differ in their votes alone.
+pub(super) fn same_together(spans: &[VerdictSpan]) -> Vec<VerdictSpan> {
+    let mut together: Vec<VerdictSpan> = Vec::with_capacity(spans.len());
+    for one in spans {
+        match together.last_mut() {
+            Some(last) if last.verdict == one.verdict && last.span.to == one.span.from => last.span.to = one.span.to,
+            Some(_) | None => together.push(*one),
+        }
+    }
+    together
 }
 
 /// Equal parts, each as bad as its worst instant; equal neighbours are one.
@@ -155,6 +169,11 @@ fn parts(strip: &Strip, count: usize) -> Vec<Bar> {
         from = at;
     }
     bars
+}
+
+/// The impact scores by the checks' ids.
+pub(super) fn scores_by_id(scores: &Scores) -> HashMap<&str, &CheckScore> {
+    scores.checks.values().map(|check| (check.id.as_str(), &**check)).collect()
 }
 
 /// `2026-11-22 10:00:00 UTC`

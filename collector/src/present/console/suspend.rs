@@ -42,12 +42,16 @@ struct Content<'a> {
 }
 
 /// `GET /checks/{id}/suspend`
-pub async fn suspend_page(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
+pub async fn suspend_check_page(
+    State(present): State<Present>,
+    frame: Frame,
+    Path(id): Path<String>,
+) -> Answer<Response> {
     form(&present, &frame, &id, &Suspending::default(), None).await
 }
 
 /// `POST /checks/{id}/suspend`: then the check's page.
-pub async fn suspend(
+pub async fn suspend_check(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     frame: Frame,
@@ -72,7 +76,7 @@ pub async fn suspend(
 }
 
 /// `POST /checks/{id}/resume`: then the check's page.
-pub async fn resume(
+pub async fn resume_check(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,

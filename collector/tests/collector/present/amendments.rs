@@ -181,7 +181,7 @@ async fn the_api_tells_what_changed_and_the_figures_say_so() {
         for word in words {
             assert!(page.contains(word), "{word} in {page}");
         }
-        assert!(bench.get(&format!("/?lang={lang}")).await.text.contains(words[1]));
+        assert!(bench.get(&format!("/checks?lang={lang}")).await.text.contains(words[1]));
         assert!(!bench.get(&format!("/checks/blog?lang={lang}")).await.text.contains(words[0]));
     }
 }
@@ -244,6 +244,7 @@ async fn where_the_runs_went_is_told_for_each_agent() {
     assert!(english.contains("60 scheduled runs have no record: on their way still, or lost."), "{english}");
     assert!(bench.get("/agents/eu-1?lang=fr").await.text.contains("60 exécutions prévues n’ont pas d’enregistrement"));
     assert!(bench.get("/agents?lang=en").await.text.contains("60 unaccounted"));
+    assert!(bench.get("/?lang=en").await.text.contains("href=\"/agents\""));
 }
 
 fn run(dir: &Path, args: &[&str]) -> Output {

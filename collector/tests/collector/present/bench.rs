@@ -77,7 +77,7 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if !body.is_empty() {
+        if !body.is_empty() && headers.iter().all(|(name, _)| *name != "content-type") {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let mut request = request.body(Body::from(body.to_string())).unwrap();

@@ -502,7 +502,7 @@ async fn the_page_shows_vitals_in_both_languages_and_nothing_hostile_gets_out() 
     }
     let other = pages.bench.get("/checks/shop-vitals?span=%22%3E%3Cscript%3E").await;
     assert!(other.status == StatusCode::OK && !other.text.contains("\"><script>"));
-    let list = pages.bench.get("/").await;
+    let list = pages.bench.get("/checks").await;
     assert!(list.text.contains("2.60 s") || list.text.contains("shop-vitals"), "{}", list.text);
 }
 

@@ -7,7 +7,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::{Verdict, VerdictSpan};
 
 use super::super::parts::{Bar, Chart, Heatmap, Hour, Line, Ribbon};
-use super::super::row::{class, clock_text};
+use super::super::row::{class, clock_text, same_together};
 use crate::app::App;
 use crate::book::Filter;
 use crate::latency::figures::Ask;
@@ -15,6 +15,7 @@ use crate::present::api::{check_of, latency::figures_of};
 use crate::present::dto::SlaView;
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
+use crate::present::view::list::WORST_FIRST;
 use crate::present::view::sla_view;
 use crate::present::{Present, figure};
 
@@ -168,10 +169,12 @@ fn hour_of(spans: &[VerdictSpan], hour: Span, name: &str, t: &Texts) -> Hour {
 /// Stretches with what they say: verdict, from when to when.
 fn bars(spans: &[VerdictSpan], period: Span, t: &Texts) -> Vec<Bar> {
     let share = |at: UtcMicros| at.us_since(period.from) as f64 / period.us().max(1) as f64;
-    let mut drawn: Vec<&VerdictSpan> = spans.iter().filter(|one| !one.span.clip(period).is_empty()).collect();
+    let together = same_together(spans);
+    let mut drawn: Vec<&VerdictSpan> = together.iter().filter(|one| !one.span.clip(period).is_empty()).collect();
     if drawn.len() > BARS_MAX {
-        // What is bad is always drawn, the longest of the rest are.
-        drawn.sort_by_key(|one| (one.verdict == Verdict::Up, std::cmp::Reverse(one.span.clip(period).us())));
+        // The worst is drawn first of all, and of what is equally bad the longest.
+        let rank = |verdict: Verdict| WORST_FIRST.iter().position(|one| *one == verdict);
+        drawn.sort_by_key(|one| (rank(one.verdict), std::cmp::Reverse(one.span.clip(period).us())));
         drawn.truncate(BARS_MAX);
         drawn.sort_by_key(|one| one.span.from);
     }
