@@ -233,7 +233,8 @@ async fn guard(State((present, scope)): State<(Present, Scope)>, mut request: Re
             }
             next.run(request).await
         }
-        Err(problem) if is_page(request.method(), request.uri().path()) => {
+        // Who is signed in and may not is not asked to sign in.
+        Err(problem) if problem.view().status == 401 && is_page(request.method(), request.uri().path()) => {
             console::refused(request.headers(), request.uri(), &problem)
         }
         Err(problem) => problem.into_response(),
