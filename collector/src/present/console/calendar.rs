@@ -24,8 +24,10 @@ const DAYS: f64 = 1092.0;
 const ROW: f64 = 34.0;
 /// Height of the days' names.
 const HEAD: f64 = 30.0;
-/// A bar narrower than this has no name in it.
-const NAME_MIN: f64 = 30.0;
+/// How wide a letter is, about.
+const LETTER: f64 = 7.4;
+/// What a bar keeps free beside its name.
+const NAME_EDGE: f64 = 12.0;
 /// How many colours tell users apart; more share them.
 const COLOURS: usize = 8;
 
@@ -128,6 +130,15 @@ pub(super) fn wall_text(zone: &impl Zone, at: UtcMicros) -> String {
     text.get(..16).unwrap_or(&text).replace('T', " ")
 }
 
+/// As much of a name as a bar has room for: all of it, the first part, or its initials; else nothing.
+fn fitting(name: &str, width: f64) -> String {
+    let initials: String = name.split_whitespace().filter_map(|part| part.chars().next()).collect();
+    let first = name.split_whitespace().next().unwrap_or_default();
+    // One letter alone says nothing.
+    let fits = |text: &&str| text.len() > 1 && text.chars().count() as f64 * LETTER + NAME_EDGE <= width;
+    [name, first, initials.as_str()].into_iter().find(fits).unwrap_or_default().to_owned()
+}
+
 /// The shifts of each layer by itself, the lowest first.
 fn layers(schedule: &Schedule, zone: &impl Zone, span: Span) -> Vec<Vec<Shift>> {
     let alone = |layer: &sitepulse_model::oncall::Layer| {
@@ -178,7 +189,7 @@ impl<'a> Calendar<'a> {
                         colour: user.and_then(|user| colours.iter().position(|one| *one == user)).unwrap_or(0)
                             % COLOURS,
                         gap: user.is_none(),
-                        name: if width < NAME_MIN { String::new() } else { who.clone() },
+                        name: fitting(&who, width),
                         title: format!("{who}: {from_text} – {to_text}"),
                     }
                 })
@@ -252,6 +263,14 @@ mod tests {
         assert!((place("2026-10-26") - 2.0).abs() < 1e-9, "the day after begins where every day begins");
         // Noon comes after 13 of the 25 hours.
         assert!((place("2026-10-25T12:00") - (1.0 + 13.0 / 25.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_bar_holds_as_much_of_a_name_as_it_has_room_for() {
+        assert_eq!(
+            ["", "AS", "Ana", "Ana Silva"].map(str::to_owned),
+            [10.0, 30.0, 40.0, 200.0].map(|width| fitting("Ana Silva", width))
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Channels: by which ways messages go out, what became of the last ones, a test, and the log with its dead letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Form;
@@ -353,6 +353,11 @@ async fn show(present: &Present, frame: &Frame, query: &ChannelsQuery) -> Answer
     let lines = lines.filter(|line| query.state.is_empty() || line.outcome == query.state);
     let log = lines.take(LOG_SHOWN).map(|line| Line::of(&line, now, t)).collect();
     let dead = present.app().read_store(|tables| outbox::dead(tables, DEAD_SHOWN)).await?;
+    let sealed: BTreeSet<String> = {
+        let book = present.app().book();
+        let living = book.objects().channels.living();
+        living.filter(|(_, channel)| !channel.body.secrets().is_empty()).map(|(id, _)| id.to_owned()).collect()
+    };
     let tested = all.iter().find(|one| one.id == query.tested && !query.tested.is_empty());
     let any = || choice("", d.any);
     let ids = std::iter::once(any()).chain(all.iter().map(|one| choice(&one.id, &one.id))).collect();
@@ -369,7 +374,7 @@ async fn show(present: &Present, frame: &Frame, query: &ChannelsQuery) -> Answer
         may_respond: frame.may(Access::Respond),
         may_edit: frame.may(Access::Edit),
         tested: tested.and_then(|one| one.last.as_ref()).map(|last| Line::of(last, now, t)),
-        channels: all.iter().map(|one| Row::of(one, now, t)).collect(),
+        channels: all.iter().map(|one| Row::of(one, sealed.contains(&one.id), now, t)).collect(),
         dead: dead.iter().map(|message| Dead::of(message, now, t)).collect(),
         fields,
         log,
@@ -419,14 +424,17 @@ impl Dead {
 }
 
 impl Row {
-    fn of(one: &ChannelView, now: UtcMicros, t: &Texts) -> Self {
+    /// `sealed`: whether it refers to secrets.
+    fn of(one: &ChannelView, sealed: bool, now: UtcMicros, t: &Texts) -> Self {
         let d = t.desk;
         Self {
             id: one.id.clone(),
             kind: one.kind.clone(),
             language: one.language.clone(),
             used_by: one.used_by.join(", "),
-            secrets: if one.missing_secrets.is_empty() {
+            secrets: if !sealed {
+                d.no_secret.to_owned()
+            } else if one.missing_secrets.is_empty() {
                 d.secret_set.to_owned()
             } else {
                 (d.secret_missing)(&one.missing_secrets.join(", "))

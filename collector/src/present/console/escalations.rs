@@ -39,7 +39,6 @@ const TARGETS_MORE: usize = 2;
 #[derive(Template)]
 #[template(path = "desk/escalations.html")]
 struct List<'a> {
-    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     may_edit: bool,
@@ -77,7 +76,6 @@ struct Rung {
 #[derive(Template)]
 #[template(path = "desk/escalation_edit.html")]
 struct Editor<'a> {
-    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     /// Whether there is no such policy yet.
@@ -187,7 +185,7 @@ pub async fn escalations_page(
         },
     ];
     let may_edit = frame.may(Access::Edit);
-    let content = List { t, w: t.alerting, d, may_edit, policies, fields, asked };
+    let content = List { w: t.alerting, d, may_edit, policies, fields, asked };
     frame.page(Place::Escalations, t.alerting.escalations, Some("objects figures"), &content)
 }
 
@@ -266,7 +264,6 @@ fn editor(present: &Present, frame: &Frame, id: Option<&str>, draft: &Draft, pla
         }
     });
     let content = Editor {
-        t,
         w: t.alerting,
         d,
         new: id.is_none(),
@@ -452,11 +449,11 @@ mod tests {
                [[schedule]]\nid = \"primary\"\nzone = \"UTC\"\nlayers = [{ users = [\"ana\"], rotation = \"daily\", handoff = \"09:00\", start = \"2026-11-01\" }]\n";
         let written = checkfile::parse(&[Source { name: "x".into(), text: text.clone() }])
             .unwrap_or_else(|e| panic!("{e:?}\n{text}"));
-        let policy = written.objects.iter().find_map(|one| match &one.body {
-            crate::book::Object::Escalation(policy) => Some(policy.clone()),
-            _ => None,
+        let found = written.objects.iter().find_map(|one| {
+            let crate::book::Object::Escalation(policy) = one.object.clone() else { return None };
+            Some(policy)
         });
-        let policy = policy.unwrap();
+        let policy = found.unwrap();
         assert_eq!(policy.levels.len(), 2, "a level without a time is dropped");
         assert_eq!(policy.levels[0].notify, ["oncall:primary", "ops", "user:ana"], "in the order of their numbers");
         assert_eq!(policy.levels[1].notify, ["ops"], "named once");

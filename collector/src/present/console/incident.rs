@@ -130,16 +130,22 @@ impl Reached {
         let way = |reach: &crate::present::dto::oncall::ReachView| {
             let held = reach.held_until.as_deref().map(|at| (t.desk.held_until)(&moment(at, now)));
             let name = match &reach.user {
-                Some(user) => format!("{} ({})", user.name, reach.channel),
-                None => reach.channel.clone(),
+                Some(user) => Some(format!("{} ({})", user.name, reach.channel)),
+                // A channel that was named itself needs no second name.
+                None => Some(reach.channel.clone()).filter(|channel| *channel != target.target),
             };
-            held.map_or_else(|| name.clone(), |held| format!("{name}, {held}"))
+            let parts: Vec<String> = [name, held].into_iter().flatten().collect();
+            parts.join(", ")
         };
         let mut not = target.unreached.clone();
         if target.reaches.is_empty() && not.is_empty() {
             not.push(t.desk.reaches_nobody.to_owned());
         }
-        Self { target: target.target.clone(), ways: target.reaches.iter().map(way).collect(), not }
+        Self {
+            target: target.target.clone(),
+            ways: target.reaches.iter().map(way).filter(|way| !way.is_empty()).collect(),
+            not,
+        }
     }
 }
 
