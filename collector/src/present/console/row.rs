@@ -42,6 +42,9 @@ impl CheckRow {
         if (check.weight - 1.0).abs() > f64::EPSILON {
             note.push_str(&format!(" · {} {}", t.weight.to_lowercase(), (t.number)(check.weight.to_string())));
         }
+        for label in check.group.iter().cloned().chain(check.tags.iter().map(|tag| format!("#{tag}"))) {
+            note.push_str(&format!(" · {label}"));
+        }
         let mut verdict_note = check
             .since
             .as_deref()

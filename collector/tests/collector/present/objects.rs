@@ -72,14 +72,14 @@ async fn windows_are_told_by_the_api_and_the_console() {
     assert_eq!(bench.get("/api/v1/windows?check=nope").await.status, StatusCode::NOT_FOUND);
 
     let from = one["from"].as_str().unwrap()[..16].replace('T', " ");
-    for (lang, ahead, groups, to) in [
-        ("en", "Maintenance, next 30 days", "Groups", " to "),
-        ("fr", "Maintenance, 30 prochains jours", "Groupes", " au "),
+    for (lang, ahead, group, to) in [
+        ("en", "Maintenance, next 30 days", "Group", " to "),
+        ("fr", "Maintenance, 30 prochains jours", "Groupe", " au "),
     ] {
         let page = bench.get(&format!("/checks/shop?lang={lang}")).await.text;
         assert!(page.contains(ahead) && page.contains(&format!("{from} UTC{to}")), "{page}");
         assert!(page.contains("web · #eu"), "{page}");
-        let home = bench.get(&format!("/?lang={lang}")).await.text;
-        assert!(home.contains(&format!("<h2>{groups} ")), "{home}");
+        let home = bench.get(&format!("/checks?lang={lang}")).await.text;
+        assert!(home.contains(&format!("<span>{group}</span>")) && home.contains("web (1)"), "{home}");
     }
 }
