@@ -22,13 +22,13 @@ use sitepulse_model::id::CheckId;
 
 use crate::book::{Labels, Object, ObjectKind};
 
+pub mod compose;
 mod objects;
 mod profile;
 mod reader;
 mod target;
 mod values;
 pub(crate) mod words;
-pub mod compose;
 pub mod write;
 
 use reader::Reader;
