@@ -73,7 +73,10 @@ async fn measure(checks: u64, agents: u64, interval_us: u64) {
     app.writer().run(|engine| engine.seal_now().expect("sealed")).await.expect("sealed");
 
     let first = timed(async || drop(Board::refresh(&app, now, usize::MAX).await.expect("scores"))).await;
-    println!("{checks} checks x {} agents, {DAYS} d at {minutes} min: all scores for the first time {first:.0} ms", agents.len());
+    println!(
+        "{checks} checks x {} agents, {DAYS} d at {minutes} min: all scores for the first time {first:.0} ms",
+        agents.len()
+    );
     let idle = timed(async || drop(Board::refresh(&app, now, usize::MAX).await.expect("scores"))).await;
     println!("  nothing changed: {idle:.2} ms");
     let mut bursts = Vec::new();
@@ -96,7 +99,11 @@ async fn measure(checks: u64, agents: u64, interval_us: u64) {
         reads.push(clock::monotonic().us_since(began) as f64 / 1e3);
     }
     reads.sort_by(f64::total_cmp);
-    println!("  reading one: median {:.3} ms, worst {:.3} ms (goal: 1 ms)", reads[reads.len() / 2], reads[reads.len() - 1]);
+    println!(
+        "  reading one: median {:.3} ms, worst {:.3} ms (goal: 1 ms)",
+        reads[reads.len() / 2],
+        reads[reads.len() - 1]
+    );
     let later = now.plus_us(3_600_000_000);
     let hour = timed(async || drop(Board::refresh(&app, later, usize::MAX).await.expect("scores"))).await;
     println!("  the hour turns: {hour:.0} ms in all, in turns of {}", sitepulse_collector::impact::board::TURN);
@@ -134,7 +141,8 @@ async fn fill(app: &App, agent: &mut Agent, interval_us: u64, start: UtcMicros, 
         let mut entries = Vec::new();
         for check in group {
             for (nth, slot) in check.slots.iter().enumerate() {
-                let noise = (u64::from(check.number.0) * 7_919 + nth as u64 * 104_729 + u64::from(agent.number.0)) % 200;
+                let noise =
+                    (u64::from(check.number.0) * 7_919 + nth as u64 * 104_729 + u64::from(agent.number.0)) % 200;
                 // All agents see the same outages.
                 let outage = (u64::from(check.number.0) * 31 + nth as u64) % 613 < 2;
                 let state = if noise == 0 || outage { ProbeState::Down } else { ProbeState::Up };
@@ -190,7 +198,8 @@ fn entry(check: CheckNo, bucket: Bucket, slot: UtcMicros, state: ProbeState, seq
 async fn ingest(app: &App, agent: AgentNo, entries: Vec<Entry>, now: UtcMicros) {
     let provenances = vec![Provenance { build: "0".into(), clock_offset_us: None, clock_uncertainty_us: 0 }];
     let batch = Batch { number: 1, incarnation: Incarnation(7), provenances, entries };
-    let work = move |engine: &mut Engine| engine.ingest(vec![IngestJob { agent, received_at: now, batch }]).expect("stored");
+    let work =
+        move |engine: &mut Engine| engine.ingest(vec![IngestJob { agent, received_at: now, batch }]).expect("stored");
     app.writer().run(work).await.expect("the writer runs");
 }
 
