@@ -376,10 +376,7 @@ fn parsed(file: &str) -> Option<(Table, Table)> {
 
 /// A value without quotes.
 fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 /// The key of a kind's target that a plain address goes to.

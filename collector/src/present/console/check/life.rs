@@ -1,7 +1,5 @@
 //! What a check is and how it came to be so: its definition in words, what it depends on, its revisions and who suspended it when.
 
-use std::fmt::Write as _;
-
 use sitepulse_daemon::instant;
 use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
@@ -110,10 +108,10 @@ fn turns(book: &Book, check: &Check, t: &Texts) -> Vec<Turn> {
         }
         let mut what = (w.acted)(&view.action).to_owned();
         if let Some(agent) = &view.agent {
-            let _ = write!(what, " · {agent}");
+            what.push_str(&format!(" · {agent}"));
         }
         if let Some(weight) = view.weight {
-            let _ = write!(what, " · {}", (t.number)(weight.to_string()));
+            what.push_str(&format!(" · {}", (t.number)(weight.to_string())));
         }
         let until = view.until.as_deref().and_then(|until| instant::parse(until, event.at).ok());
         let until = until.map(|until| (t.suspended_until)(&second(until)));
