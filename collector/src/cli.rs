@@ -692,10 +692,15 @@ pub struct TokenCreateArgs {
 #[derive(Debug, Subcommand)]
 pub enum ApiTokenCommand {
     /// Makes a token and shows it, this once.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector api-token create --scope read --note grafana\n  sitepulse-collector api-token create --scope edit --note deploy --ttl 90d --json"
+    )]
     Create(ApiTokenCreateArgs),
     /// Lists the tokens that hold: never a secret.
+    #[command(after_help = "Examples:\n  sitepulse-collector api-token list")]
     List,
     /// Ends a token at once.
+    #[command(after_help = "Examples:\n  sitepulse-collector api-token revoke 3f9a1c0b77de")]
     Revoke {
         /// Its id, as `list` shows it.
         id: String,
@@ -720,8 +725,12 @@ pub struct ApiTokenCreateArgs {
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Lists users with their role, when their password was set, and how many sessions they have.
+    #[command(after_help = "Examples:\n  sitepulse-collector user list\n  sitepulse-collector user list --json")]
     List,
     /// Sets a user's password, asked for without echo or read from stdin; it ends all their sessions.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector user password ana\n  sitepulse-collector user password ana --remove"
+    )]
     Password {
         /// The user.
         id: String,
@@ -730,12 +739,13 @@ pub enum UserCommand {
         remove: bool,
     },
     /// Prints a link by which a user sets a password of their own; it works once, for three days.
+    #[command(after_help = "Examples:\n  sitepulse-collector user invite ana")]
     Invite {
         /// The user.
         id: String,
     },
     /// Ends all sessions of a user.
-    #[command(name = "sign-out")]
+    #[command(name = "sign-out", after_help = "Examples:\n  sitepulse-collector user sign-out ana")]
     SignOut {
         /// The user.
         id: String,

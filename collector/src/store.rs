@@ -75,7 +75,9 @@ pub struct DatabaseError(rusqlite::Error);
 #[derive(Debug, Error)]
 pub enum StoreOpenError {
     /// The database itself says no.
-    #[error("cannot open {path}: {source}; check that the data directory is writable and the disk is not full")]
+    #[error(
+        "cannot open {path}: {source}; where that says malformed, restore a backup; else check that the data directory is writable and the disk is not full"
+    )]
     Database {
         /// The file.
         path: String,

@@ -92,11 +92,6 @@ impl Problem {
         &self.detail
     }
 
-    /// Whether somebody else may pass: who asks has shown nothing that is known.
-    pub fn asks_to_sign_in(&self) -> bool {
-        self.code == Code::Unauthorized
-    }
-
     /// A problem with one sentence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new() }

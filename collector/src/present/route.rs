@@ -208,7 +208,7 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/impact", Scope::Read, api::impact::impacts),
         // A trial looks and changes nothing; it is a POST for it brings a model along. Not below `impact/`: a check may be called anything.
         api_change("/api/v1/impact-trials", Scope::Read, api::impact::trial),
-        api_read("/api/v1/impact/{check}", Scope::Read, api::impact::impact),
+        api_read("/api/v1/impact/{id}", Scope::Read, api::impact::impact),
         api_read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         // A page for people: not in the document.
         read("/api/v1/docs", Scope::Read, console::api_docs::page),
@@ -366,7 +366,7 @@ async fn guard(
         }
         Err(problem) => {
             audit::refused(present.app(), door, path, &problem, &request, now);
-            if problem.asks_to_sign_in() && is_page(request.method(), request.uri().path()) {
+            if is_page(request.method(), request.uri().path()) {
                 return console::refused(&present, request, &problem);
             }
             problem.into_response()

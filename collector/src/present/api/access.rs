@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 
-use super::{Ask, Body, ask, body, instant_of};
+use super::{Body, body, instant_of};
 use crate::app::Access;
 use crate::present::audit::Note;
 use crate::present::door::Caller;
@@ -16,18 +16,17 @@ use crate::present::dto::LinkView;
 use crate::present::dto::access::{
     AccountView, ApiTokenView, AuditVerdictView, AuditView, NewApiTokenBody, NewApiTokenView, SessionView,
 };
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::{Present, access};
 use crate::store::access::Asked;
 
-/// Entries of the audit log in one answer, unless said otherwise, and at most.
+/// Entries of the audit log in one answer, unless said otherwise.
 const AUDIT_DEFAULT: usize = 100;
-/// See [`AUDIT_DEFAULT`].
-const AUDIT_MAX: usize = 1000;
 
 /// `GET /api/v1/tokens`
-pub async fn tokens(State(present): State<Present>) -> Answer<Json<Vec<ApiTokenView>>> {
-    Ok(Json(access::tokens(present.app(), clock::now())))
+pub async fn tokens(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<ApiTokenView>> {
+    list.page.of_all(access::tokens(present.app(), clock::now()), |token| (token.created.clone(), token.id.clone()))
 }
 
 /// `POST /api/v1/tokens`: the secret is told this once.
@@ -59,13 +58,14 @@ pub struct SessionsQuery {
 pub async fn sessions(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
-    query: Ask<SessionsQuery>,
-) -> Answer<Json<Vec<SessionView>>> {
-    let all = ask(query)?.all;
+    list: List<SessionsQuery>,
+) -> Answer<Listed<SessionView>> {
+    let all = list.query.all;
     if all && caller.access < Access::Admin {
         return Err(Problem::new(Code::Forbidden, "sessions of others are shown to admins: leave `all` out"));
     }
-    Ok(Json(access::sessions(present.app(), &caller, all, clock::now())))
+    let sessions = access::sessions(present.app(), &caller, all, clock::now());
+    list.page.of_all(sessions, |session| session.id.clone())
 }
 
 /// `DELETE /api/v1/sessions/{id}`: one's own; anybody's, for admins.
@@ -80,8 +80,8 @@ pub async fn end_session(
 }
 
 /// `GET /api/v1/accounts`
-pub async fn accounts(State(present): State<Present>) -> Answer<Json<Vec<AccountView>>> {
-    Ok(Json(access::accounts(present.app(), clock::now())))
+pub async fn accounts(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<AccountView>> {
+    list.page.of_all(access::accounts(present.app(), clock::now()), |account| account.id.clone())
 }
 
 /// `PUT /api/v1/accounts/{id}/password`: the body is the password; it ends all sessions of the user.
@@ -132,26 +132,26 @@ pub async fn sign_out(State(present): State<Present>, Path(id): Path<String>, no
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditQuery {
+    /// Entries from then on: an instant, or an age like `-7d`.
     from: Option<String>,
+    /// Entries before then.
     to: Option<String>,
+    /// By this author alone.
     author: Option<String>,
     /// Entries with a smaller number.
     before: Option<u64>,
-    limit: Option<usize>,
 }
 
 /// `GET /api/v1/audit`: the newest first.
-pub async fn audit(State(present): State<Present>, query: Ask<AuditQuery>) -> Answer<Json<Vec<AuditView>>> {
-    let AuditQuery { from, to, author, before, limit } = ask(query)?;
+pub async fn audit(State(present): State<Present>, list: List<AuditQuery>) -> Answer<Listed<AuditView>> {
+    let List { query: AuditQuery { from, to, author, before }, page } = list;
     let now = clock::now();
     let at = |text: Option<String>| text.map(|text| instant_of(&text, now)).transpose();
-    let limit = limit.unwrap_or(AUDIT_DEFAULT);
-    if !(1..=AUDIT_MAX).contains(&limit) {
-        return Err(Problem::new(Code::BadRequest, format!("limit is 1 to {AUDIT_MAX}")));
-    }
-    let asked = Asked { from: at(from)?, to: at(to)?, author, before, limit };
+    let limit = page.limit_or(AUDIT_DEFAULT);
+    // One more tells whether there is another page.
+    let asked = Asked { from: at(from)?, to: at(to)?, author, before: page.cursor()?.or(before), limit: limit + 1 };
     let told = present.app().audited(asked).await?;
-    Ok(Json(told.into_iter().map(access::audit_view).collect()))
+    Ok(page.of_more(told, limit, |told| told.entry.number).map(access::audit_view))
 }
 
 /// `GET /api/v1/audit/verify`

@@ -25,8 +25,11 @@ const LIST_MAX: usize = 10_000;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImpactsQuery {
+    /// The checks of this group alone.
     group: Option<String>,
+    /// Of when: an instant, or an age like `-7d`; now where nothing is said.
     at: Option<String>,
+    /// Most checks: the worst ones.
     limit: Option<usize>,
 }
 
@@ -34,6 +37,7 @@ pub struct ImpactsQuery {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImpactQuery {
+    /// Of when: an instant, or an age like `-7d`; now where nothing is said.
     at: Option<String>,
 }
 
@@ -57,7 +61,7 @@ pub async fn impacts(State(present): State<Present>, query: Ask<ImpactsQuery>) -
     Ok(Json(view))
 }
 
-/// `GET /api/v1/impact/{check}`: with what it was.
+/// `GET /api/v1/impact/{id}`: with what it was.
 pub async fn impact(
     State(present): State<Present>,
     Path(id): Path<String>,

@@ -15,7 +15,9 @@ use crate::present::problem::{Answer, Code, Problem};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KpiQuery {
+    /// `24h`, `7d` or `30d`; 24h where nothing is said.
     period: Option<String>,
+    /// The IANA time zone whose midnights periods of days begin at; UTC where nothing is said.
     zone: Option<String>,
 }
 

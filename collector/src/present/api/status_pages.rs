@@ -5,11 +5,12 @@ use axum::extract::{Path, State};
 
 use crate::present::Present;
 use crate::present::dto::status::StatusPageView;
+use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Problem};
 use crate::present::status::view;
 
 /// `GET /api/v1/status-pages`
-pub async fn status_pages(State(present): State<Present>) -> Answer<Json<Vec<StatusPageView>>> {
+pub async fn status_pages(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<StatusPageView>> {
     let living: Vec<String> = {
         let book = present.app().book();
         book.objects().status_pages.living().map(|(id, _)| id.to_owned()).collect()
@@ -18,7 +19,7 @@ pub async fn status_pages(State(present): State<Present>) -> Answer<Json<Vec<Sta
     for id in living {
         views.extend(view(&present, &id).await?);
     }
-    Ok(Json(views))
+    list.page.of_all(views, |page| page.id.clone())
 }
 
 /// `GET /api/v1/status-pages/{id}`

@@ -382,7 +382,7 @@ async fn a_regional_outage_is_told_and_never_reads_as_all_fine() {
     }
     // One of two agents: no majority.
     world.observe(world.berlin, "secret-check", ProbeState::Down, (2 * DAY, 2 * DAY - 4)).await;
-    world.observe(world.berlin, "secret-check", ProbeState::Up, (2 * DAY - 4, 1)).await;
+    world.observe(world.berlin, "secret-check", ProbeState::Up, (2 * DAY - 4, 2)).await;
     world.observe(world.oslo, "secret-check", ProbeState::Up, (2 * DAY, 0)).await;
     let page = world.get("/status/public").await.text;
     assert!(page.contains("Everything is operational"), "{page}");
@@ -392,8 +392,8 @@ async fn a_regional_outage_is_told_and_never_reads_as_all_fine() {
     let badge = world.get("/status/public/badge/front.svg?show=90d").await.text;
     assert!(!badge.contains("100.00 %") && badge.contains("99."), "{badge}");
     assert!(world.get("/status/public/badge/back.svg?show=90d").await.text.contains("100.00 %"));
-    // And now again.
-    world.observe(world.berlin, "secret-check", ProbeState::Down, (1, 0)).await;
+    // And now again, for so long that the other agent has looked since, whatever the hour: before, it might be a total outage.
+    world.observe(world.berlin, "secret-check", ProbeState::Down, (2, 0)).await;
     let page = world.until("/status/public", "Partial outage: Front").await;
     assert!(page.contains("Some services are partly out of order"), "{page}");
     let badge = world.get("/status/public/badge/front.svg").await.text;
