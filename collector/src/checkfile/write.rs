@@ -101,7 +101,7 @@ pub(crate) fn as_written(definition: CheckDefinition, labels: Labels) -> Written
 
 /// Everything that lives, as if it was written in one file, but for one thing.
 pub(crate) fn all_but(book: &crate::book::Book, table: &str, id: &str) -> Written {
-    let living = book.checks().filter(|check| !check.retired() && !(table == "check" && check.id.as_str() == id));
+    let living = book.checks().filter(|check| !(check.retired() || table == "check" && check.id.as_str() == id));
     let checks = living.map(|check| as_written(check.newest().definition.clone(), check.newest().labels.clone()));
     let objects = book.objects().living().into_iter().map(|revised| revised.body);
     let objects = objects.filter(|object| object.kind().table() != table || object.id() != id);

@@ -150,8 +150,9 @@ impl Feeder {
             let book = app.book();
             for (index, (check, _)) in filled.checks.iter().enumerate() {
                 let id = &book.check(*check).expect("it was applied").id;
-                for agent in 0..size.agents {
-                    let lattice = Lattice::new(id, &Ledger::agent(agent), 60 * SECOND_US as u64);
+                let agents = (0..size.agents).map(Ledger::agent).collect::<Vec<_>>();
+                for (agent, name) in agents.iter().enumerate() {
+                    let lattice = Lattice::new(id, name, 60 * SECOND_US as u64);
                     let beyond = lattice.at_or_after(filled.to).us_since(filled.to);
                     let second = usize::try_from(beyond / SECOND_US).expect("within a minute");
                     due[second][agent].push((index, beyond % SECOND_US));

@@ -105,7 +105,7 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
     let ended = Arc::new(AtomicBool::new(false));
     let waits = feeder.waits();
     let (feeding, until) = (app.clone(), Arc::clone(&ended));
-    let fed = tokio::task::spawn(async move { feeder.go_on(&feeding, &until).await });
+    tasks.spawn("feeder", async move { feeder.go_on(&feeding, &until).await });
 
     let asks = setting("SITEPULSE_BENCH_ASKS", 100) as usize;
     let measured = tokio::task::spawn_blocking(move || {
@@ -168,7 +168,6 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
         share * 100.0
     );
     ended.store(true, Ordering::Relaxed);
-    fed.await.expect("the feeder does not panic");
     stop.send_replace(true);
     drop(tasks.join_all(Duration::from_secs(5)).await);
     app.close().await;

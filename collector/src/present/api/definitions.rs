@@ -154,7 +154,7 @@ pub async fn write(
     known(&kind)?;
     let dry_run = ask(query)?.dry_run;
     match keys.insert("id".into(), id.clone().into()) {
-        Some(other) if other != Value::from(id.as_str()) => {
+        Some(other) if other != id.as_str() => {
             let what = format!("the body's id is {other}, the address names {id:?}: an id stays what it is");
             return Err(Problem::new(Code::BadRequest, what));
         }

@@ -98,7 +98,7 @@ fn misfit(value: &Value, schema: &Value, at: &str) -> Option<String> {
         "prefixItems",
         "allOf",
     ];
-    let Some(schema) = schema.as_object() else { return None };
+    let schema = schema.as_object()?;
     if let Some(unknown) = schema.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Some(format!("{at}: the schema's word {unknown:?} is not known here"));
     }
@@ -117,7 +117,9 @@ fn misfit(value: &Value, schema: &Value, at: &str) -> Option<String> {
     if let Some(types) = merged.get("type") {
         let types: Vec<&str> = match types {
             Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
-            one => one.as_str().into_iter().collect(),
+            one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                one.as_str().into_iter().collect()
+            }
         };
         let fits = types.iter().any(|one| match *one {
             "null" => value.is_null(),

@@ -31,7 +31,8 @@ fn whatever_can_be_written_is_told_so_that_it_can_be_written_again() {
         for check in written.checks {
             let keys = write::check(&check.definition, &check.labels);
             let file = write::file("again", "check", keys).unwrap();
-            let again = checkfile::parse(&[file.clone()]).unwrap_or_else(|error| panic!("{error}\n{}", file.text));
+            let again =
+                checkfile::parse(std::slice::from_ref(&file)).unwrap_or_else(|error| panic!("{error}\n{}", file.text));
             assert_eq!(again.checks[0].definition, check.definition, "{}", file.text);
             assert_eq!(again.checks[0].labels, check.labels, "{}", file.text);
             checks += 1;
@@ -39,7 +40,8 @@ fn whatever_can_be_written_is_told_so_that_it_can_be_written_again() {
         for object in written.objects {
             let keys = write::object(&object.object);
             let file = write::file("again", object.object.kind().table(), keys).unwrap();
-            let again = checkfile::parse(&[file.clone()]).unwrap_or_else(|error| panic!("{error}\n{}", file.text));
+            let again =
+                checkfile::parse(std::slice::from_ref(&file)).unwrap_or_else(|error| panic!("{error}\n{}", file.text));
             assert_eq!(again.objects[0].object.json(), object.object.json(), "{}", file.text);
             objects += 1;
         }
