@@ -94,9 +94,14 @@ impl<'c> Browser<'c> {
         let body = |answer: String| answer.split_once("\r\n\r\n").expect("an answer has a body").1.to_owned();
         let (page, css) = (body(self.send("GET", target, None)), body(self.send("GET", "/assets/console.css", None)));
         let measure = "addEventListener('load',()=>document.documentElement.dataset.over=document.documentElement.scrollWidth-innerWidth)";
-        let page = page
-            .replace("<link rel=\"stylesheet\" href=\"/assets/console.css\">", &format!("<style>{css}</style>"))
-            .replace("<script src=\"/assets/console.js\" defer></script>", &format!("<script>{measure}</script>"));
+        let instead = |page: &str, begin: &str, end: &str, by: String| {
+            let (before, rest) = page.split_once(begin).unwrap_or_else(|| panic!("no {begin} in {page}"));
+            format!("{before}{by}{}", rest.split_once(end).expect("an element ends").1)
+        };
+        let page =
+            instead(&page, "<link rel=\"stylesheet\" href=\"/assets/console.css", ">", format!("<style>{css}</style>"));
+        let page =
+            instead(&page, "<script src=\"/assets/console.js", "</script>", format!("<script>{measure}</script>"));
         let file = self.profile.path().join("phone.html");
         std::fs::write(&file, page).expect("the copy can be written");
         let seen = chromium(self.profile.path(), &format!("file://{}", file.display()), PHONE);
@@ -175,10 +180,9 @@ fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
         "/silences/new",
         "/windows",
     ] {
-        assert_eq!(browser.overhang(target), 0, "{target} is wider than a phone");
-        assert_eq!(
-            browser.overhang(&format!("{target}{}lang=fr", if target.contains('?') { '&' } else { '?' })),
-            0,
+        assert!(browser.overhang(target) <= 0, "{target} is wider than a phone");
+        assert!(
+            browser.overhang(&format!("{target}{}lang=fr", if target.contains('?') { '&' } else { '?' })) <= 0,
             "{target} in French"
         );
     }

@@ -296,6 +296,10 @@ fn a_provider_that_turns_everybody_away_for_a_while_gets_each_message_afterwards
     provider.script(&[Reply::NotFound, Reply::Unauthorized]);
     let mut world = World::start(1, &[("a", provider.url("a"))]);
     assert!(world.flip());
+    wait::until("the incident is committed", 60, || {
+        let count = world.messages().len();
+        if count > 0 { Ok(()) } else { Err(count) }
+    });
     let messages = world.settle(60);
     assert!(messages.len() == 1 && messages.values().all(|state| *state == 3), "{messages:?}");
     let received = provider.received();

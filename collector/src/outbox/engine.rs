@@ -141,8 +141,9 @@ impl Engine {
                     if done.answer == Answer::Denied {
                         tracing::warn!(
                             message = %key,
-                            "TURNED AWAY by channel {}: {note}; tried again at {text}, for a day at most: look whether its address and its secrets are right",
-                            key.channel
+                            "TURNED AWAY by channel {}: {}; tried again at {text}, for a day at most: look whether its address and its secrets are right",
+                            key.channel,
+                            note.trim_start_matches("turned away: ")
                         );
                     } else if done.message.attempts == 0 {
                         tracing::warn!(message = %key, "not delivered, tried again at {text}: {note}");
