@@ -45,7 +45,8 @@ const SCHEDULE_KEYS: [&str; 11] = [
     "escalation",
 ];
 /// What a check file may hold besides checks and profiles: the collector's alone.
-const COLLECTOR_TABLES: [&str; 7] = ["policy", "slo", "maintenance", "channel", "escalation", "schedule", "user"];
+const COLLECTOR_TABLES: [&str; 9] =
+    ["policy", "slo", "maintenance", "channel", "escalation", "schedule", "user", "status_page", "scoring"];
 
 /// What `probe` was given.
 #[derive(Debug)]

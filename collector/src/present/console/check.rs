@@ -44,6 +44,7 @@ struct Content<'a> {
     t: &'a Texts,
     row: CheckRow,
     /// Whether it may be changed by who looks.
+    may_respond: bool,
     may_edit: bool,
     /// The agents that are suspended for it, each with the words for it.
     suspended_on: Vec<(String, String)>,
@@ -227,6 +228,7 @@ async fn respond(
     let suspended_on = check.agents.iter().filter(|pair| pair.suspended.is_some() && check.suspended.is_none());
     let content = Content {
         t,
+        may_respond: frame.may(Access::Respond),
         may_edit: frame.may(Access::Edit),
         suspended_on: suspended_on.map(|pair| (pair.agent.clone(), suspension(pair.suspended.as_ref(), t))).collect(),
         heartbeat: check.kind == "heartbeat",
