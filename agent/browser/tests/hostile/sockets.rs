@@ -40,6 +40,11 @@ pub(crate) fn below(root: u32) -> BTreeSet<u32> {
 pub(crate) fn of(pids: &BTreeSet<u32>) -> BTreeSet<Socket> {
     let mut found = BTreeSet::new();
     for pid in pids {
+        // A child that is forked and does not run its program yet holds this process's own sockets, which that program never gets.
+        let program = |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).ok();
+        if program(&pid.to_string()) == program("self") {
+            continue;
+        }
         let inodes = inodes(*pid);
         if inodes.is_empty() {
             continue;
