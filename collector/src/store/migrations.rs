@@ -350,7 +350,20 @@ CREATE INDEX audit_of ON audit(bucket, of_number) WHERE of_number IS NOT NULL;
 CREATE INDEX audit_at ON audit(bucket, at_us);
 ";
 
-const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
+/// Schema 7: work to be done, and what to do first.
+const V7: &str = "
+-- Jobs.
+
+-- Findings.
+
+-- Playbooks.
+
+-- Subscribers of status pages.
+
+-- Sign-in by a provider.
+";
+
+const MIGRATIONS: [&str; 7] = [V1, V2, V3, V4, V5, V6, V7];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -9,7 +9,7 @@
 //! [`terms`]: by which version), [`slo`] holds them against a promise, [`maintenance`] takes planned work out; [`backtest`] replays the evidence
 //! under another policy;
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
-//! and suspensions; [`impact`] makes one number of it all: what to look at first; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict,
+//! and suspensions; [`impact`] makes one number of it all: what to look at first; [`insight`] finds what no single result says; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict,
 //! [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way, [`delivery`] when again; [`user`] and [`oncall`] lead from a target to
 //! people, by the time on the wall ([`wall`]); [`pager`] is when an agent pages by itself.
 #![no_std]
@@ -38,6 +38,7 @@ pub mod amendment;
 pub mod backtest;
 pub mod explain;
 pub mod impact;
+pub mod insight;
 pub mod maintenance;
 pub mod present;
 pub mod service_hours;

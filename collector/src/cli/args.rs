@@ -1,0 +1,11 @@
+//! What each command takes, by what it is about.
+
+mod access;
+mod figures;
+mod incidents;
+mod work;
+
+pub use access::*;
+pub use figures::*;
+pub use incidents::*;
+pub use work::*;
