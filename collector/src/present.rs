@@ -3,8 +3,8 @@
 //! Reading order: [`route`] is the table of all routes, [`door`] says who may pass; [`view`] turns the book into the shapes of
 //! [`dto`]; [`api`], [`console`], [`metrics`] and [`health`] answer with them, [`ping`] takes in what jobs tell; [`http`] listens.
 //!
-//! Limits: one snapshot of the book a second serves all readers, however many they are; [`http`] bounds connections, headers and
-//! bodies.
+//! Limits: one snapshot of the book a second serves all readers, however many they are, and none of them waits for a newer one unless somebody changed
+//! something; [`http`] bounds connections, headers and bodies.
 //!
 //! Architecture invariant: nothing calls this half; it reads [`crate::book`] and calls [`crate::app::App`].
 
@@ -50,7 +50,7 @@ pub mod live;
 pub mod http;
 pub mod weight;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
@@ -69,6 +69,8 @@ use crate::present::view::keep::Keeper;
 
 /// How long one snapshot serves, in microseconds.
 const SNAPSHOT_US: u64 = 400_000;
+/// How long it serves while the next one is made beside, in microseconds: 1.5 s.
+const MEANWHILE_US: u64 = 1_500_000;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -82,7 +84,9 @@ struct Shared {
     /// Tries channels out.
     sender: Option<Sender>,
     stopping: watch::Receiver<bool>,
-    snapshot: Mutex<Cached>,
+    snapshot: RwLock<Cached>,
+    /// Who makes the next one holds it.
+    making: Mutex<()>,
     /// What the next one is made from. Apart, so that a reader who goes away while it is made takes nothing along.
     keeper: Arc<std::sync::Mutex<Keeper>>,
     slos: slo::Shelf,
@@ -120,13 +124,14 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies, live, kpis, snapshot, statuses) = Default::default();
-        let (public_url, under_way, tasks) = Default::default();
+        let (public_url, under_way, tasks, making) = Default::default();
         let shared = Shared {
             app,
             console_url,
             sender,
             stopping,
             snapshot,
+            making,
             keeper: Arc::default(),
             slos,
             statuses,
@@ -214,21 +219,38 @@ impl Present {
         &self.shared.latencies
     }
 
-    /// All checks and agents with their figures: at most about a second old, and never older than a change of checks, agents or
-    /// control events.
+    /// All checks and agents with their figures: at most two seconds old, and never older than a change of checks, agents or
+    /// control events. Where one is there that may be shown still, nobody waits for the next.
     ///
     /// # Errors
     /// When the computation was cut short by a stop.
     pub async fn snapshot(&self) -> Answer<Arc<Snapshot>> {
-        let mut cached = self.shared.snapshot.lock().await;
-        let monotonic = clock::monotonic().0;
-        let version = self.app().book().version();
-        if let Some(snapshot) = &cached.snapshot
-            && monotonic.saturating_sub(cached.made) < SNAPSHOT_US
-            && cached.version == version
-        {
-            return Ok(Arc::clone(snapshot));
+        if let Some(newest) = self.newest(SNAPSHOT_US) {
+            return Ok(newest);
         }
+        match self.newest(MEANWHILE_US) {
+            Some(recent) => {
+                if self.shared.making.try_lock().is_ok() {
+                    let present = self.clone();
+                    // What goes wrong is told to whoever waits for it.
+                    self.tasks().spawn("snapshot", async move { drop(present.fresh_snapshot().await) });
+                }
+                Ok(recent)
+            }
+            None => self.fresh_snapshot().await,
+        }
+    }
+
+    /// The same, at most about a second old.
+    ///
+    /// # Errors
+    /// When the computation was cut short by a stop.
+    pub async fn fresh_snapshot(&self) -> Answer<Arc<Snapshot>> {
+        let _making = self.shared.making.lock().await;
+        if let Some(newest) = self.newest(SNAPSHOT_US) {
+            return Ok(newest);
+        }
+        let began = clock::monotonic().0;
         let (app, keeper) = (self.app().clone(), Arc::clone(&self.shared.keeper));
         let made = self.beside(move || {
             let mut keeper = keeper.lock().unwrap_or_else(|poisoned| {
@@ -239,11 +261,22 @@ impl Present {
                 keeper
             });
             let (version, snapshot) = keeper.snapshot(|| app.book(), clock::now());
+            drop(keeper);
+            snapshot.work_out();
             (version, Arc::new(snapshot))
         });
         let (version, snapshot) = made.await?;
-        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)) };
+        let cached = Cached { made: began, version, snapshot: Some(Arc::clone(&snapshot)) };
+        *self.shared.snapshot.write().unwrap_or_else(PoisonError::into_inner) = cached;
         Ok(snapshot)
+    }
+
+    /// The newest snapshot, where it is younger than so many microseconds and nobody changed anything since.
+    fn newest(&self, younger_us: u64) -> Option<Arc<Snapshot>> {
+        let version = self.app().book().version();
+        let cached = self.shared.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let young = clock::monotonic().0.saturating_sub(cached.made) < younger_us;
+        cached.snapshot.as_ref().filter(|_| young && cached.version == version).map(Arc::clone)
     }
 
     /// Reads the book beside the tasks: such a computation may take a while.

@@ -154,25 +154,21 @@ async fn fill(app: &App, agent: &mut Agent, interval_us: u64, start: UtcMicros, 
     }
 }
 
-/// A tenth of the checks fail twice, or are well again.
-async fn burst(app: &App, agents: &mut [Agent], interval_us: u64, round: i64, now: UtcMicros) {
-    let state = if round % 2 == 0 { ProbeState::Down } else { ProbeState::Up };
+/// A tenth of the checks, another one each round, fail at the last slot there was.
+async fn burst(app: &App, agents: &mut [Agent], interval_us: u64, round: usize, now: UtcMicros) {
     for agent in agents {
         let tenth: Vec<(CheckNo, Bucket, UtcMicros)> = {
             let book = app.book();
             let slot = |check: &sitepulse_collector::book::Check| {
                 Lattice::new(&check.id, &agent.name, interval_us).at_or_after(now.plus_us(-interval_us.cast_signed()))
             };
-            let tenth = book.checks().step_by(10);
+            let tenth = book.checks().skip(round).step_by(10);
             tenth.map(|check| (check.number, check.bucket(), slot(check))).collect()
         };
         let mut entries = Vec::new();
         for (check, bucket, slot) in tenth {
-            for nth in 0..2 {
-                agent.seq += 1;
-                // Seconds apart, so that many fit before the end of the hour.
-                entries.push(entry(check, bucket, slot.plus_us((round * 2 + nth) * 1_000_000), state, agent.seq));
-            }
+            agent.seq += 1;
+            entries.push(entry(check, bucket, slot, ProbeState::Down, agent.seq));
         }
         ingest(app, agent.number, entries, now).await;
     }

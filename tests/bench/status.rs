@@ -56,9 +56,9 @@ fn main() {
     let pid = cluster.collector.as_ref().expect("it runs").pid();
 
     let share = |seconds: u64| {
-        let (cpu, began) = (usage::cpu_us(pid), clock::monotonic());
+        let (cpu, began) = (usage::cpu_with_ended_us(pid), clock::monotonic());
         std::thread::sleep(Duration::from_secs(seconds));
-        (usage::cpu_us(pid) - cpu) as f64 / clock::monotonic().us_since(began) as f64 * 100.0
+        (usage::cpu_with_ended_us(pid) - cpu) as f64 / clock::monotonic().us_since(began) as f64 * 100.0
     };
     let idle = share(window_s / 2);
     println!("without readers        {idle:.2} % of a core");

@@ -232,7 +232,7 @@ impl Present {
         let ticks = *app.subscribe().borrow();
         let incidents = app.shared().pulses.incidents();
         let version = app.book().version();
-        let snapshot = self.snapshot().await.ok()?;
+        let snapshot = self.fresh_snapshot().await.ok()?;
         let mut live = self.live().0.lock().await;
         live.look(&snapshot, version, ticks, incidents, clock::monotonic().0);
         let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));

@@ -1,6 +1,7 @@
 //! From the book to the shapes that the API, the console and the metrics show.
 
 pub mod amendments;
+pub mod course;
 pub mod keep;
 pub mod list;
 pub mod slo;

@@ -9,7 +9,7 @@
 //! The real collector, opened over a real file, answers over HTTP on loopback from within this process; the time of an answer is from the first byte sent to the last one
 //! read, by one client on a connection that stays open. What is not real: the months before now were put in as if their raw results had been
 //! let go ([`fill`]), so the series, the counts and the book are those of 90 days, and sketches of latency and raw results are those of the run itself.
-//! Beyond that nothing is left out: incidents are judged, and the results of each second come in as one batch from each agent.
+//! Beyond that nothing is left out: incidents are judged, impact scores kept, and the results of each second come in as one batch from each agent.
 
 mod client;
 #[path = "../ledger/synthetic.rs"]
@@ -25,6 +25,7 @@ use std::time::Duration;
 use client::Client;
 use fill::Feeder;
 use sitepulse_collector::app::{Access, App, CredentialKind};
+use sitepulse_collector::impact;
 use sitepulse_collector::present::Present;
 use sitepulse_collector::present::http::HttpListener;
 use sitepulse_collector::present::route::router;
@@ -96,6 +97,7 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
         Present::new(app.clone(), sitepulse_notify::Sender::default(), "http://localhost".into(), stopping.clone());
     let http = HttpListener::bind("127.0.0.1:0".parse().expect("an address"), None).await.expect("a port");
     let address = http.local_addr();
+    tasks.spawn("impact", impact::task::run(app.clone(), stopping.clone()));
     tasks.spawn("http", http.run(router(present.clone()), tasks.clone(), stopping));
     let token = app.create_credential(CredentialKind::ApiToken, Access::Read, "bench", 3_600_000_000, clock::now());
     let token = token.await.expect("a token").secret;
@@ -151,7 +153,7 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
     let began = clock::monotonic();
     for _ in 0..SHARE.as_secs() {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let effort = present.snapshot().await.expect("a snapshot").effort;
+        let effort = present.fresh_snapshot().await.expect("a snapshot").effort;
         took.push(effort.took_us as f64 / 1e3);
         held.push(effort.held_us_max as f64 / 1e3);
         looked.push(effort.looked_at as f64);

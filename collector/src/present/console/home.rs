@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::impact::{Band, Score};
 use sitepulse_model::sla::Together;
-use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vote::Verdict;
 
 use super::frame::{Frame, Place};
@@ -30,8 +30,8 @@ use crate::present::kpi::banner::{Banner, Tile};
 use crate::present::kpi::period::Period;
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
+use crate::present::view::Snapshot;
 use crate::present::view::list::{Facets, Totals, WORST_FIRST, verdict};
-use crate::present::view::{Snapshot, Strip};
 use crate::present::{Present, figure, incidents};
 use crate::store::incidents::Asked as AskedIncidents;
 
@@ -47,8 +47,6 @@ const INCIDENTS_MAX: usize = 100;
 const BUDGET_LOW: f64 = 0.25;
 /// An agent that is silent for longer is told of, in seconds: a restart is none of anybody's business.
 const SILENT_SECONDS: f64 = 60.0;
-/// Hours of a group's sparkline.
-const HOURS: usize = 24;
 
 /// What the overview is asked.
 #[derive(Debug, Default, Deserialize)]
@@ -388,8 +386,7 @@ impl Group {
             None => None,
         };
         let availability = together.and_then(|together| together.availability);
-        let rows = snapshot.checks.iter().zip(&snapshot.strips).filter(|(check, _)| check.group.as_deref() == name);
-        let hours = hours(rows.map(|(check, strip)| (check.weight, strip)), snapshot.now);
+        let hours = snapshot.courses().get(&name.map(str::to_owned)).copied().unwrap_or_default();
         // A line at the top where all was up, so that what is low stands out.
         let low = hours.iter().flatten().fold(0.95_f64, |low, one| low.min(*one));
         let shown = figure::availability(availability, t);
@@ -415,77 +412,5 @@ impl Group {
             completeness: together.map_or_else(String::new, |one| figure::completeness(one.completeness, t)),
             counts: WORST_FIRST.into_iter().filter_map(count).collect(),
         }
-    }
-}
-
-/// The weighted mean availability of each of the last 24 hours; `None` where nothing was measured.
-fn hours<'s>(strips: impl Iterator<Item = (f64, &'s Strip)>, now: UtcMicros) -> Vec<Option<f64>> {
-    const HOUR_US: i64 = 3_600_000_000;
-    let from = now.plus_us(-(HOURS as i64) * HOUR_US);
-    let mut sums = [(0.0_f64, 0.0_f64); HOURS];
-    for (weight, strip) in strips {
-        let mut us = [(0_i64, 0_i64); HOURS];
-        for one in &strip.spans {
-            let (down, measured) = match one.verdict {
-                Verdict::Down => (true, true),
-                Verdict::Up | Verdict::Degraded | Verdict::Regional => (false, true),
-                Verdict::Maintenance | Verdict::Unknown => (false, false),
-            };
-            let shown = one.span.clip(Span::new(from, now));
-            if !measured || shown.is_empty() {
-                continue;
-            }
-            let (first, last) = (shown.from.us_since(from) / HOUR_US, (shown.to.us_since(from) - 1) / HOUR_US);
-            for hour in first..=last.min(HOURS as i64 - 1) {
-                let begin = from.plus_us(hour * HOUR_US);
-                let part = shown.clip(Span::new(begin, begin.plus_us(HOUR_US))).us();
-                let slot = &mut us[hour as usize];
-                slot.1 += part;
-                slot.0 += if down { part } else { 0 };
-            }
-        }
-        for (sum, (down, measured)) in sums.iter_mut().zip(us) {
-            if measured > 0 {
-                sum.0 += weight * (1.0 - down as f64 / measured as f64);
-                sum.1 += weight;
-            }
-        }
-    }
-    sums.iter().map(|(sum, weight)| (*weight > 0.0).then(|| sum / weight)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sitepulse_model::vote::VerdictSpan;
-
-    fn span(from: i64, to: i64, verdict: Verdict) -> VerdictSpan {
-        let at = |minutes: i64| UtcMicros(minutes * 60_000_000);
-        VerdictSpan {
-            span: Span::new(at(from), at(to)),
-            verdict,
-            share_down: (0, 1000),
-            unknown_cause: None,
-            quorum_reduced: false,
-        }
-    }
-
-    #[test]
-    fn the_course_of_a_group_is_the_weighted_mean_of_each_hour() {
-        let day = 24 * 60;
-        let now = UtcMicros(day * 60_000_000);
-        let strip = |spans| Strip { period: Span::new(UtcMicros(0), now), spans };
-        let sound = strip(vec![span(60, day, Verdict::Up)]);
-        let ill = strip(vec![
-            span(60, 90, Verdict::Down),
-            span(90, day - 60, Verdict::Up),
-            span(day - 60, day, Verdict::Unknown),
-        ]);
-        let hours = hours([(3.0, &sound), (1.0, &ill)].into_iter(), now);
-        assert_eq!(hours.len(), HOURS);
-        assert_eq!(hours[0], None, "nothing was measured");
-        assert_eq!(hours[1], Some((3.0 + 0.5) / 4.0));
-        assert_eq!(hours[2], Some(1.0));
-        assert_eq!(hours[23], Some(1.0), "what is unknown has no part in it");
     }
 }

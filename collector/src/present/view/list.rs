@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use sitepulse_model::vote::Verdict;
 
+use super::course::{self, Courses};
 use super::{Snapshot, Strip};
 use crate::present::dto::CheckView;
 
@@ -170,6 +171,7 @@ pub struct Facets {
 #[derive(Debug, Clone, Default)]
 pub struct Shelf {
     facets: OnceLock<Arc<Facets>>,
+    courses: OnceLock<Arc<Courses>>,
 }
 
 /// A check in a list.
@@ -308,6 +310,17 @@ impl Snapshot {
     /// What there is to filter by, with counts.
     pub fn facets(&self) -> &Facets {
         self.shelf.facets.get_or_init(|| Arc::new(Facets::of(&self.checks)))
+    }
+
+    /// How groups fared in each of the last 24 hours.
+    pub fn courses(&self) -> &Courses {
+        self.shelf.courses.get_or_init(|| Arc::new(course::of(self)))
+    }
+
+    /// Works out what pages will ask for, so that no reader has to wait for it.
+    pub fn work_out(&self) {
+        self.facets();
+        self.courses();
     }
 }
 
