@@ -11,7 +11,7 @@ use super::files::Writer;
 use super::row::Named;
 use super::{ExchangeError, Format, Histories, Row};
 use crate::book::Book;
-use crate::store::records::{Unsealed, records_with};
+use crate::store::records::{self, Unsealed, records_with};
 use crate::store::rows::Sources;
 use crate::store::{Store, StoreError, Tables, objects, rows};
 
@@ -33,6 +33,8 @@ pub struct Exported {
     pub records: u64,
     /// Records in damaged chunks: they are not in the file.
     pub unreadable: u64,
+    /// Records that retention has removed, of the checks and perhaps of the time that was asked for: they are not in the file.
+    pub gone: u64,
     /// Records outside of chunks that cannot be read, of all checks: whose they were is lost with them.
     pub set_aside: u64,
 }
@@ -114,7 +116,7 @@ fn write(
     let unsealed = Unsealed::read(tables)?;
     // Whose they were nobody can tell: they are missing in whatever is exported.
     let set_aside = unsealed.unreadable.iter().map(|one| one.records).sum();
-    let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0, set_aside };
+    let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0, gone: 0, set_aside };
     for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
         progress(done as u64, checks.len() as u64);
         let mut outcome = Ok(());
@@ -138,6 +140,10 @@ fn write(
             if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         outcome?;
+        // Of pairs whose kept records begin later than what was asked for.
+        let gone = records::gone(tables, check.bucket(), check.number)?.into_iter();
+        let concerned = gone.filter(|gone| gone.kept_from.is_none_or(|kept| span.from < kept));
+        exported.gone += concerned.map(|gone| gone.records).sum::<u64>();
         exported.unreadable += told.damaged.iter().map(|chunk| chunk.records).sum::<u64>();
     }
     progress(checks.len() as u64, checks.len() as u64);

@@ -18,6 +18,7 @@ mod synthetic;
 
 mod fill;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,9 +32,11 @@ use sitepulse_collector::present::http::HttpListener;
 use sitepulse_collector::present::route::router;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_tests::usage;
+use sitepulse_tests::{process, usage};
 use synthetic::Size;
 
+/// How often home is opened in a browser.
+const LOADS: usize = 5;
 /// How long shares of a core are measured.
 const SHARE: Duration = Duration::from_secs(20);
 /// Pages answer in so long, at the 95th percentile: the goal.
@@ -102,6 +105,12 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
     let token = app.create_credential(CredentialKind::ApiToken, Access::Read, "bench", 3_600_000_000, clock::now());
     let token = token.await.expect("a token").secret;
 
+    let mut links = Vec::new();
+    for _ in 0..LOADS {
+        let link = app.create_credential(CredentialKind::SignIn, Access::Read, "bench", 1_800_000_000, clock::now());
+        links.push(format!("http://{address}/sign-in?token={}", link.await.expect("a link").secret));
+    }
+
     let mut feeder = Feeder::new(&app, filled, size);
     feeder.catch_up(&app).await;
     let ended = Arc::new(AtomicBool::new(false));
@@ -134,6 +143,10 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
             "memory of snapshots and answers: {} MiB",
             usage::rss_kib(std::process::id()).saturating_sub(resident) / 1024
         );
+
+        home_in_a_browser(&links);
+        let script = client.get("/assets/console.js");
+        println!("  script   {:.1} KiB (goal: 40)", script.bytes as f64 / 1024.0);
 
         let before = waits.lock().expect("nobody panics").len();
         let mut bytes = 0;
@@ -173,6 +186,33 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
     stop.send_replace(true);
     drop(tasks.join_all(Duration::from_secs(5)).await);
     app.close().await;
+}
+
+/// Opens home in a Chromium of its own, once for each link, signing in on the way, and tells what our own measurement says of it. Needs the agent's program beside
+/// (`cargo build --release -p sitepulse-agent`) and Chromium.
+fn home_in_a_browser(links: &[String]) {
+    let mut found: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for link in links {
+        let mut vitals = process::agent();
+        vitals.args(["vitals", link, "--profile", "desktop", "--no-throttling", "--runs", "1", "--json"]);
+        let told = process::run(vitals.args(["--allow", "loopback"])).json();
+        for name in ["fcp_ms", "lcp_ms", "cls", "ttfb_ms"] {
+            found.entry(name).or_default().extend(told[name]["median"].as_f64());
+        }
+    }
+    println!(
+        "\nhome in Chromium, {} loads, each a new browser that signs in on the way (goals: first paint 300 ms, LCP 500 ms, CLS 0):",
+        links.len()
+    );
+    for (name, mut figures) in found {
+        if figures.len() < links.len() {
+            println!("  {name:<8} measured in {} loads only", figures.len());
+        }
+        if !figures.is_empty() {
+            let median = usage::median(&mut figures);
+            println!("  {name:<8} median {median:.3}, worst {:.3}", figures[figures.len() - 1]);
+        }
+    }
 }
 
 /// Asks a path again and again, a tenth of a second apart, so that snapshots are made anew in between.

@@ -33,6 +33,7 @@ struct ExportView {
     checks: usize,
     records: u64,
     unreadable: u64,
+    gone: u64,
     set_aside: u64,
 }
 
@@ -117,14 +118,20 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> 
         return Ok(());
     }
     if global.json {
-        let Exported { checks, records, unreadable, set_aside } = exported;
-        return print_json(&ExportView { file, format, checks, records, unreadable, set_aside });
+        let Exported { checks, records, unreadable, gone, set_aside } = exported;
+        return print_json(&ExportView { file, format, checks, records, unreadable, gone, set_aside });
     }
     let mut text = format!("Exported {} records of {} checks to {file}.\n", exported.records, exported.checks);
     if exported.unreadable > 0 {
         text.push_str(&format!(
             "{} records are not in it: their chunks are damaged, see the collector's log.\n",
             exported.unreadable
+        ));
+    }
+    if exported.gone > 0 {
+        text.push_str(&format!(
+            "{} older records are not in it: retention has removed them (`[retention] raw`). Timelines of that time are kept here and move with a backup only.\n",
+            exported.gone
         ));
     }
     if exported.set_aside > 0 {

@@ -96,8 +96,11 @@ fn vote(vote: &VoteView) -> String {
 }
 
 fn evidence(evidence: &EvidenceView) -> String {
-    match &evidence.missed_cause {
+    let what = match &evidence.missed_cause {
         Some(cause) => format!("{} missed: {cause}", evidence.count),
         None => format!("{} {}", evidence.count, evidence.state),
-    }
+    };
+    // The slots name the records: `results` shows each of them.
+    let (first, last) = (whole(&evidence.first), whole(&evidence.last));
+    if first == last { format!("{what} @ {first}") } else { format!("{what} @ {first}..{last}") }
 }

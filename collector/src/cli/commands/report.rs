@@ -118,7 +118,8 @@ fn differences(check: &VerifiedCheckView) -> String {
 }
 
 fn why(check: &VerifiedCheckView) -> String {
-    let why = |change: &String| match change.as_str() {
+    let why = |change: &String| {
+        match change.as_str() {
         "late_data" => format!(
             "{} of its time came in since (`sitepulse-collector amendments` tells them)",
             if check.amendments == 1 { "1 amendment".to_owned() } else { format!("{} amendments", check.amendments) }
@@ -129,11 +130,13 @@ fn why(check: &VerifiedCheckView) -> String {
                 .to_owned()
         }
         "verdicts" => {
-            "its verdicts differ: records came in just before the report was made, or a window changed".to_owned()
+            "its verdicts differ: records came in just before the report was made, a window changed, or what told of late data is gone by its age (`[retention] hourly`)"
+                .to_owned()
         }
         "counting" => "nothing it was made of changed: this build counts otherwise; please report it".to_owned(),
         "gone" => "there is no such check any more".to_owned(),
         other => other.to_owned(),
+    }
     };
     let whys: Vec<String> = check.changed.iter().map(why).collect();
     let same = if check.same { ", the digits are the same" } else { "" };
