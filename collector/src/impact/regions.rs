@@ -65,7 +65,7 @@ pub(super) fn of_check(book: &Book, check: CheckNo) -> BTreeSet<Region> {
 }
 
 /// How the regions see checks at an instant.
-pub(super) async fn find(
+pub(crate) async fn find(
     app: &App,
     checks: &[CheckNo],
     model: &Model,
