@@ -125,6 +125,17 @@ impl Present {
         self.kept_scores(stored::Of::region(region), (Hour(last.0 - HISTORY_HOURS + 1), last)).await
     }
 
+    /// The score of all checks together as it was kept in the hour of an instant, or the last one before it within a day.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn impact_near(&self, at: UtcMicros) -> Answer<Option<f64>> {
+        let last = Hour::of(at);
+        let of = stored::Of::Check(stored::WHOLE.0, stored::WHOLE.1);
+        let kept = self.kept_scores(of, (Hour(last.0 - 23), last)).await?;
+        Ok(kept.last().map(|hour| hour.score))
+    }
+
     async fn kept_scores(&self, of: stored::Of, hours: (Hour, Hour)) -> Answer<Vec<ImpactHourView>> {
         let kept = self.app().read_store(move |tables| stored::kept(tables, &of, hours)).await?;
         let hour = |kept: &stored::Kept| {

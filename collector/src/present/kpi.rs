@@ -1,9 +1,10 @@
-//! The KPI banner: how things stand over 24 hours, 7 days or 30 days, in four figures. Reading it changes nothing.
+//! The KPI banner: how things stand over 24 hours, 7 days or 30 days, in five figures. Reading it changes nothing.
 //!
 //! - The SLA of all checks together, by the default policy, weighted by check weight, as everywhere; with completeness, bounds, and the change against the period before
 //!   ([`period`] says what a period is). What is shown has two decimals and is cut, not rounded; the change is the difference of what is shown.
 //! - The incidents that are open now, by severity, and the worst three.
 //! - Maintenance debt with its terms ([`debt`]).
+//! - The impact score of all checks together, and what it was when the period began.
 //! - How long critical incidents took (MTTA, MTTR) against a target for the MTTR of 4 h. The rules are those of [`sitepulse_model::incident::times`].
 //!
 //! The SLA is the dear part: a pass over the evidence of all checks, twice as long as the period. It is made once for all readers and serves for [`SERVES_TIMES`] as
@@ -31,7 +32,7 @@ use crate::app::App;
 use crate::book::{Book, Filter, Gathered, Histories};
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
-use crate::present::dto::kpi::{KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
+use crate::present::dto::kpi::{KpiImpactView, KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
 use crate::present::incidents::{LIST_MAX, incident_view};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::{self as stored, Asked};
@@ -43,6 +44,8 @@ use period::{Period, Periods};
 pub const MTTR_TARGET_US: i64 = 4 * 3_600 * 1_000_000;
 /// Open incidents that are shown.
 const TOP: usize = 3;
+/// Open incidents among which they are looked for: the worst, the oldest first.
+const CANDIDATES: usize = 500;
 /// The SLA serves at least so long, in microseconds of the monotonic clock.
 const SERVES_US_MIN: u64 = 900_000;
 /// And at most so long: an hour.
@@ -97,6 +100,11 @@ impl Shelf {
     }
 }
 
+/// An instant without the part of its second: for people.
+pub fn to_second(at: UtcMicros) -> UtcMicros {
+    UtcMicros(at.0 - at.0.rem_euclid(1_000_000))
+}
+
 /// Grows with every change of what the figures are defined by.
 fn defined(book: &Book) -> (u64, usize) {
     fn versions<T>(histories: &Histories<T>) -> usize {
@@ -129,11 +137,12 @@ impl Present {
             Ok((open, lives, stored_kpi::dead_letters(tables, now.plus_us(-DEAD_US))?))
         });
         let (open, lives, dead) = stored.await?;
+        let score = self.kpi_score(periods.now).await?;
         let response = response(
             &times(&lives, Severity::Critical, Span::new(periods.now.from, now.plus_us(1))),
             &times(&lives, Severity::Critical, periods.before),
         );
-        self.read(move |book| KpiView {
+        let read = self.read(move |book| KpiView {
             period: period.as_str().into(),
             zone: judged.0,
             from: instant::format(judged.1.periods.now.from),
@@ -143,8 +152,29 @@ impl Present {
             incidents: incidents(book, &open, now),
             debt: Debt { failed_jobs: Some(dead), expiring: Some(debt::expiring(book, now)), ..Debt::default() }.view(),
             response,
-        })
-        .await
+            impact: score,
+        });
+        let mut view = read.await?;
+        self.rank(&mut view.incidents.top, now).await?;
+        view.incidents.top.sort_by_key(|one| one.rank.as_ref().map_or(usize::MAX, |rank| rank.position));
+        view.incidents.top.truncate(TOP);
+        Ok(view)
+    }
+
+    /// The impact score of all checks together, and what it was when a period began.
+    async fn kpi_score(&self, period: Span) -> Answer<Option<KpiImpactView>> {
+        let scores = self.scores().await?;
+        let Some(whole) = &scores.whole else { return Ok(None) };
+        let before = self.impact_near(period.from).await?;
+        let raised = whole.raised.as_ref().and_then(|raised| scores.members(None).nth(raised.member));
+        Ok(Some(KpiImpactView {
+            score: whole.points.as_f64(),
+            band: whole.band.as_str().to_owned(),
+            model: scores.model.label.clone(),
+            dominant: whole.dominant().map(|signal| signal.as_str().to_owned()),
+            raised_by: raised.map(|check| check.id.to_string()),
+            before,
+        }))
     }
 
     /// The SLA of a period and of the one before.
@@ -254,7 +284,8 @@ fn incidents(book: &Book, found: &[Standing], now: UtcMicros) -> KpiIncidentsVie
             minor: of(Severity::Minor),
             info: of(Severity::Info),
         },
-        top: open.iter().take(TOP).map(|one| incident_view(book, one, now)).collect(),
+        // Cut once they are in the queue's order.
+        top: open.iter().take(CANDIDATES).map(|one| incident_view(book, one, now)).collect(),
     }
 }
 

@@ -30,6 +30,10 @@ pub struct ImpactTexts {
     pub lowered_unscored: fn(usize) -> String,
     pub unmoved: fn(&str, &str) -> String,
     pub unscored: &'static str,
+    /// Before the signal that adds the most.
+    pub mostly: &'static str,
+    /// Of the score of all checks: signed points.
+    pub changed: fn(&str) -> String,
     pub rank: &'static str,
     /// How the queue is sorted.
     pub order: &'static str,
@@ -142,6 +146,8 @@ pub static EN: ImpactTexts = ImpactTexts {
     },
     unmoved: |check, score| format!("By severity and age; {check} scores {score}."),
     unscored: "By severity and age; it has no score.",
+    mostly: "mostly because of",
+    changed: |points| format!("{points} points since the period began"),
     rank: "Place in the queue",
     order: "Sorted by severity, then by the impact score of the check, then by age.",
     rank_of: |position| format!("No. {position}"),
@@ -265,6 +271,8 @@ pub static FR: ImpactTexts = ImpactTexts {
     },
     unmoved: |check, score| format!("Selon la gravité et l’ancienneté ; {check} a un score de {score}."),
     unscored: "Selon la gravité et l’ancienneté ; il n’a pas de score.",
+    mostly: "surtout à cause de",
+    changed: |points| format!("{points} points depuis le début de la période"),
     rank: "Rang dans la file",
     order: "Trié par gravité, puis par le score d’impact de la vérification, puis par ancienneté.",
     rank_of: |position| format!("Rang {position}"),
