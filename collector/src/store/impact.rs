@@ -156,6 +156,63 @@ pub(crate) fn kept(tables: Tables<'_>, of: &Of, (first, last): (Hour, Hour)) -> 
     Ok(found)
 }
 
+/// Every day of scores between two, both included: hundredths of a point by the hour, -1 where there was no score.
+pub(crate) fn days(
+    tables: Tables<'_>,
+    (first, last): (Day, Day),
+    mut each: impl FnMut(Of, Day, String, Vec<i32>),
+) -> Result<(), StoreError> {
+    let hours = |bytes: &[u8]| {
+        let hour = |pair: &[u8]| match u16::from_le_bytes([pair[0], pair[1]]) {
+            NONE => -1,
+            points => i32::from(points),
+        };
+        bytes.chunks_exact(2).map(hour).collect::<Vec<_>>()
+    };
+    let mut statement =
+        tables.prepare("SELECT bucket, check_no, day, model, hours FROM impact_day WHERE day BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query([first.0, last.0])?;
+    while let Some(row) = rows.next()? {
+        let of = Of::Check(Bucket(row.get(0)?), CheckNo(row.get(1)?));
+        each(of, Day(row.get(2)?), row.get(3)?, hours(&row.get::<_, Vec<u8>>(4)?));
+    }
+    let mut statement =
+        tables.prepare("SELECT kind, name, day, model, hours FROM impact_set_day WHERE day BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query([first.0, last.0])?;
+    while let Some(row) = rows.next()? {
+        let name = row.get(1)?;
+        let of = if row.get::<_, u8>(0)? == 1 { Of::Group(name) } else { Of::Region(name) };
+        each(of, Day(row.get(2)?), row.get(3)?, hours(&row.get::<_, Vec<u8>>(4)?));
+    }
+    Ok(())
+}
+
+/// Takes a day of scores in that is not there yet.
+pub(crate) fn take_day(tables: Tables<'_>, of: &Of, day: Day, model: &str, hours: &[i32]) -> Result<(), StoreError> {
+    let bytes: Vec<u8> = hours.iter().flat_map(|points| u16::try_from(*points).unwrap_or(NONE).to_le_bytes()).collect();
+    let (kind, name) = match of {
+        Of::Check(bucket, check) => {
+            tables
+                .prepare_cached(
+                    "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT (bucket, check_no, day, model) DO NOTHING",
+                )?
+                .execute(params![bucket.0, check.0, day.0, model, bytes])?;
+            return Ok(());
+        }
+        Of::Group(name) => (1, name),
+        Of::Region(name) => (2, name),
+    };
+    let (bucket, kind, name) = set_columns(kind, name);
+    tables
+        .prepare_cached(
+            "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (bucket, kind, name, day, model) DO NOTHING",
+        )?
+        .execute(params![bucket, kind, name, day.0, model, bytes])?;
+    Ok(())
+}
+
 /// How many days of scores lie wholly before a day, and how many spared pages: the greatest of the counts.
 pub(crate) fn count_before(tables: Tables<'_>, day: Day) -> Result<usize, StoreError> {
     let mut most = 0;

@@ -73,6 +73,9 @@ pub struct KpiSlaView {
     pub before_completeness: Option<f64>,
     /// Points of a percent more than before: the difference of the two percentages as they are shown. `null` where either is.
     pub change_points: Option<f64>,
+    /// Whether the figures are still being made, for the collector has just started: all of them are `null` or 0 then.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 /// Incidents that are open now.

@@ -101,7 +101,10 @@ fn sla(view: &KpiSlaView, texts: &Texts) -> Tile {
     Tile {
         id: "sla",
         title: words.sla,
-        value: figure::availability(view.availability, texts),
+        value: match view.pending {
+            true => words.pending.to_owned(),
+            false => figure::availability(view.availability, texts),
+        },
         tone: Tone::Plain,
         note: note.join(" "),
         change,
