@@ -24,14 +24,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, fnv1a_of};
-use sitepulse_model::incident::indicators::{Spared, Sparing};
+use sitepulse_model::incident::indicators::{Facts, Spared, Sparing};
 use sitepulse_model::incident::machine::{
     Entry, FLAP_WINDOW_US, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules,
 };
 use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
 use sitepulse_model::notice::Context;
 use sitepulse_model::record;
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
@@ -695,6 +695,14 @@ impl Engine {
     /// Forgets what looks found, so that the next look at all that is due looks at everything. That costs time and changes nothing: tests compare.
     pub fn forget_looks(&mut self) {
         self.alert.all = true;
+    }
+
+    /// What is known of alerting in a stretch of time: what the indicators are made of.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn alert_facts(&self, span: Span) -> Result<Facts, StoreError> {
+        store::indicators::facts(self.store.read(), span)
     }
 
     /// Whether [`Self::watch`] has anything to do.
