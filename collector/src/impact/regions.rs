@@ -57,7 +57,7 @@ pub fn together(regions: &Regions) -> impl Iterator<Item = (&Region, &Together)>
     regions.iter().filter_map(|(region, scores)| Some((region, scores.whole.as_ref()?)))
 }
 
-/// The regions whose agents ever looked at a check, or are to.
+/// The regions whose agents ever looked at a check.
 pub(super) fn of_check(book: &Book, check: CheckNo) -> BTreeSet<Region> {
     let Some(check) = book.check(check) else { return BTreeSet::new() };
     let looked = |agent: &&crate::book::Agent| !agent.internal && check.pairs.contains_key(&agent.number);

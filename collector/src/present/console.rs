@@ -84,6 +84,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/desk.css"),
     include_str!("../../templates/css/check.css"),
     include_str!("../../templates/css/settings.css"),
+    include_str!("../../templates/css/indicators.css"),
     include_str!("../../templates/css/api.css"),
 );
 const JS: &str = concat!(

@@ -38,7 +38,9 @@ pub(crate) fn facts(tables: Tables<'_>, span: Span) -> Result<Facts, StoreError>
         let Ok(record) = serde_json::from_str::<Record>(row.get_ref(2)?.as_str().unwrap_or_default()) else { continue };
         match record {
             Record::Step { step, event, channels, withdrawn, .. } => {
-                pages.retain(|(page, of, channel)| page.incident != incident || withdrawn.get(channel) != Some(of));
+                if !withdrawn.is_empty() {
+                    pages.retain(|(page, of, channel)| page.incident != incident || withdrawn.get(channel) != Some(of));
+                }
                 if matches!(event, NoticeEvent::Opened | NoticeEvent::Escalated) {
                     let page = |channel| (Moment { at, incident: incident.clone() }, step, channel);
                     pages.extend(channels.into_iter().map(page));

@@ -27,9 +27,6 @@ const PATH: &str = "/impact/model";
 /// Changed checks that are shown.
 const ROWS_MAX: usize = 20;
 
-/// Where each number stands in the model: the name of its field, and the number.
-type Numbers = Vec<(&'static str, f64)>;
-
 /// The signals with thresholds: the names of their three fields, and where they stand in their module's table.
 const RAMPS: [(Signal, [&str; 3], &str); 6] = [
     (Signal::WeightedAvailability, ["wa_share", "wa_warning", "wa_critical"], "weighted_availability"),
@@ -208,7 +205,7 @@ const GENERAL: [&str; 5] = ["decay", "look_back", "warning", "critical", "floor"
 impl Draft {
     fn of(model: &ScoringModel) -> Self {
         let ScoringModel { availability, latency, web_vitals, insights, .. } = model;
-        let mut numbers: Numbers = vec![
+        let mut numbers: Vec<(&'static str, f64)> = vec![
             ("warning", model.warning),
             ("critical", model.critical),
             ("floor", model.floor),

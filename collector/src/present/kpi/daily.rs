@@ -95,7 +95,7 @@ impl Daily {
         let (mut sum, mut from) = (Counted::default(), period.from);
         // What is not kept is found in one go, as far as it hangs together.
         let mut missing: Vec<(Day, u64)> = Vec::new();
-        let mut find = |from: UtcMicros, to: UtcMicros, missing: &mut Vec<(Day, u64)>, kept: &mut BTreeMap<Day, (u64, Counted)>| {
+        let find = |from: UtcMicros, to: UtcMicros, missing: &mut Vec<(Day, u64)>, kept: &mut BTreeMap<Day, (u64, Counted)>| {
             let spans = book.verdicts(check.number, &Filter::All, Span::new(from, to)).unwrap_or_default();
             for (day, stamp) in missing.drain(..) {
                 kept.insert(day, (stamp, Counted::of(&super::clipped(&spans, day.span()))));
