@@ -153,28 +153,29 @@ pub struct Counted<'a> {
 
 /// The incidents that a figure is made of, of one severity or of all, in the order of the instants by which they count.
 pub fn counted(episodes: &[Episode], figure: Figure, severity: Option<Severity>, period: Span) -> Vec<Counted<'_>> {
-    let one = |episode| -> Option<Counted<'_>> {
-        let Episode { life, .. } = episode;
-        let opened = life.opened_at.filter(|_| severity.is_none_or(|severity| life.severity == severity))?;
-        let took = |at: UtcMicros| Some(at.us_since(opened).max(0));
-        let over = match life.state {
-            IncidentState::Resolved => life.resolved_at,
-            IncidentState::Suspected | IncidentState::Open | IncidentState::Acknowledged => None,
-        };
-        let (at, took_us) = match figure {
-            Figure::Opened => (opened, None),
-            Figure::Acknowledged => (life.first_acknowledged_at?, took(life.first_acknowledged_at?)),
-            Figure::Resolved => (over?, took(over?)),
-            Figure::Open => {
-                let open = opened < period.to && over.is_none_or(|at| at >= period.to);
-                return open.then_some(Counted { episode, at: opened, took_us: None });
-            }
-        };
-        period.contains(at).then_some(Counted { episode, at, took_us })
-    };
-    let mut found: Vec<Counted<'_>> = episodes.iter().filter_map(one).collect();
+    let mut found: Vec<Counted<'_>> = episodes.iter().filter_map(|one| count(one, figure, severity, period)).collect();
     found.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.episode.id.cmp(&b.episode.id)));
     found
+}
+
+fn count(episode: &Episode, figure: Figure, severity: Option<Severity>, period: Span) -> Option<Counted<'_>> {
+    let Episode { life, .. } = episode;
+    let opened = life.opened_at.filter(|_| severity.is_none_or(|severity| life.severity == severity))?;
+    let took = |at: UtcMicros| Some(at.us_since(opened).max(0));
+    let over = match life.state {
+        IncidentState::Resolved => life.resolved_at,
+        IncidentState::Suspected | IncidentState::Open | IncidentState::Acknowledged => None,
+    };
+    let (at, took_us) = match figure {
+        Figure::Opened => (opened, None),
+        Figure::Acknowledged => (life.first_acknowledged_at?, took(life.first_acknowledged_at?)),
+        Figure::Resolved => (over?, took(over?)),
+        Figure::Open => {
+            let open = opened < period.to && over.is_none_or(|at| at >= period.to);
+            return open.then_some(Counted { episode, at: opened, took_us: None });
+        }
+    };
+    period.contains(at).then_some(Counted { episode, at, took_us })
 }
 
 /// How much noise there was.
