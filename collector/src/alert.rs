@@ -495,7 +495,8 @@ impl Look<'_> {
     /// Hands inputs to an incident, and notes what comes of it.
     fn handle(&mut self, mut standing: Standing, inputs: &[Input<'_>], author: &str) -> Result<(), Refusal> {
         // As it was: what a signal noted about it is news as well.
-        let known = self.changes.set.get(&standing.incident.id).or_else(|| self.desk.standing.get(&standing.incident.id));
+        let known =
+            self.changes.set.get(&standing.incident.id).or_else(|| self.desk.standing.get(&standing.incident.id));
         let before = known.cloned().unwrap_or_else(|| standing.clone());
         let policy = policy_of(self.book, &standing.incident.subject, &standing.about);
         // Whoever acts does not wait; without a policy nothing goes out by itself, and all that is due stays due.

@@ -240,10 +240,12 @@ pub enum Command {
                             Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check, group or region.")]
     Impact(ImpactArgs),
     /// Shows how alerting does: time to acknowledge and to resolve by severity, pages per incident, pages taken in time, pages that were spared.
-    #[command(after_help = "Examples:\n  sitepulse-collector indicators\n  sitepulse-collector indicators --period 7d --zone Europe/Paris --json\n  \
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector indicators\n  sitepulse-collector indicators --period 7d --zone Europe/Paris --json\n  \
                             sitepulse-collector indicators resolved --severity critical\n  sitepulse-collector indicators spared --period 7d\n\n\
                             Each is shown beside the period before. FIGURE tells the list that a figure counts. See docs/indicators.md for what each is.\n\n\
-                            Exit codes: 0 ok, 2 no such period, zone or severity, 6 collector not reached, 8 no such figure.")]
+                            Exit codes: 0 ok, 2 no such period, zone or severity, 6 collector not reached, 8 no such figure."
+    )]
     Indicators(IndicatorsArgs),
     /// Shows how things stand: availability of all checks, open incidents, maintenance debt, and how long critical incidents took.
     #[command(

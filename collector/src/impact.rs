@@ -90,8 +90,7 @@ fn signals(
     let verdicts = book.verdicts(check.number, filter, period).unwrap_or_default();
     let availability = weighted_availability(decay, &verdicts, now);
     // Of a check that nobody could look at nothing is known, its incidents included.
-    let recurrence =
-        availability.and(opened).map(|opened| recurrence(decay, opened.iter().copied(), now));
+    let recurrence = availability.and(opened).map(|opened| recurrence(decay, opened.iter().copied(), now));
     Signals {
         weighted_availability: availability,
         recurrence,

@@ -90,9 +90,8 @@ mod tests {
     fn any_entrant() -> impl Strategy<Value = Entrant> {
         let severity = prop::sample::select(Severity::ALL.to_vec());
         let score = prop::option::of(0..10_001_u32);
-        (any::<bool>(), severity, score, 0..5_i64, 0..1_000_u32).prop_map(|(suspected, severity, score, since, id)| Entrant {
-            suspected,
-            ..entrant(&id.to_string(), severity, score, since)
+        (any::<bool>(), severity, score, 0..5_i64, 0..1_000_u32).prop_map(|(suspected, severity, score, since, id)| {
+            Entrant { suspected, ..entrant(&id.to_string(), severity, score, since) }
         })
     }
 

@@ -94,7 +94,8 @@ async fn write_regions(app: &App, told: &mut Option<(Hour, String)>) -> Result<(
         return Ok(());
     }
     let kept = |together: &Together| Kept { hour: of.0, points: Some(together.points), model: of.1.clone() };
-    let rows = regions::together(&scores.regions).map(|(region, together)| (Of::region(region), kept(together))).collect();
+    let rows =
+        regions::together(&scores.regions).map(|(region, together)| (Of::region(region), kept(together))).collect();
     keep_scores(app, rows).await?;
     *told = Some(of);
     Ok(())

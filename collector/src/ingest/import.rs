@@ -83,9 +83,8 @@ impl Engine {
         };
         let scores = {
             let book = shared.book();
-            let number = |id: &CheckId| {
-                news.checks.get(id).copied().or_else(|| book.check_by_id(id).map(|check| check.number))
-            };
+            let number =
+                |id: &CheckId| news.checks.get(id).copied().or_else(|| book.check_by_id(id).map(|check| check.number));
             scores::taken(&book, &histories.scores, &histories.objects, number).map_err(AppError::Invalid)?
         };
         if imported == ImportedHistories::default() && scores.is_empty() {

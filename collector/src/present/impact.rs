@@ -78,7 +78,8 @@ impl Present {
     /// When they must be found and the store cannot be read.
     pub async fn seen_by_regions(&self, check: CheckNo) -> Answer<Vec<(Region, Arc<CheckScore>)>> {
         let scores = self.scores().await?;
-        let of_board = |(region, scores): (&Region, &Scores)| Some((region.clone(), scores.checks.get(&check)?.clone()));
+        let of_board =
+            |(region, scores): (&Region, &Scores)| Some((region.clone(), scores.checks.get(&check)?.clone()));
         let mut found: Vec<(Region, Arc<CheckScore>)> = if self.app().board().is_kept() {
             scores.regions.iter().filter_map(of_board).collect()
         } else {

@@ -129,7 +129,8 @@ fn view(
     playbooks: Option<CompletionView>,
     now: UtcMicros,
 ) -> IndicatorsView {
-    let severities = [None, Some(Severity::Critical), Some(Severity::Major), Some(Severity::Minor), Some(Severity::Info)];
+    let severities =
+        [None, Some(Severity::Critical), Some(Severity::Major), Some(Severity::Minor), Some(Severity::Info)];
     let times: Vec<SeverityTimesView> = severities
         .into_iter()
         .map(|severity| SeverityTimesView {

@@ -90,7 +90,9 @@ pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<(), Store
     let (kind, name) = match of {
         Of::Check(bucket, check) => {
             let hours = tables
-                .prepare_cached("SELECT hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4")?
+                .prepare_cached(
+                    "SELECT hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4",
+                )?
                 .query_row(params![bucket.0, check.0, day.0, kept.model], |row| row.get(0))
                 .optional()?;
             tables

@@ -60,7 +60,8 @@ fn text(view: &IndicatorsView) -> String {
     row("spared by flap damping", |noise| noise.spared.flapping.to_string());
     text.push_str(&table.text());
     let runs = view.playbooks.as_ref().and_then(|runs| Some((runs, runs.share?)));
-    let runs = runs.map(|(runs, share)| format!("{} of {} runs, {}", runs.completed, runs.ended, figure::percent_down(share, 0)));
+    let runs = runs
+        .map(|(runs, share)| format!("{} of {} runs, {}", runs.completed, runs.ended, figure::percent_down(share, 0)));
     text.push_str(&format!("\nplaybooks carried out to their end: {}\n", runs.unwrap_or_else(|| "no runs".into())));
     let reports = &view.reports;
     let note = if reports.available { "" } else { " (this collector sends none by itself yet)" };

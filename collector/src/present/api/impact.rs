@@ -155,10 +155,9 @@ pub async fn impact(
     let history = present.impact_history(Some(number), at.unwrap_or_else(clock::now)).await?;
     // What each region saw is told of now.
     let regions = if at.is_none() { present.seen_by_regions(number).await? } else { Vec::new() };
-    let regions = regions.iter().map(|(region, score)| RegionImpactView {
-        region: region.to_string(),
-        impact: impact_view(score, &model),
-    });
+    let regions = regions
+        .iter()
+        .map(|(region, score)| RegionImpactView { region: region.to_string(), impact: impact_view(score, &model) });
     Ok(Json(ImpactDetailView { impact: impact_view(&found, &model), history, regions: regions.collect() }))
 }
 

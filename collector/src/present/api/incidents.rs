@@ -83,10 +83,18 @@ pub async fn incidents(State(present): State<Present>, list: List<IncidentsQuery
 }
 
 /// A page of the queue. Its order is that of severities, scores and age: what moves between two pages may be met twice or missed.
-async fn queued(present: &Present, query: &IncidentsQuery, page: &Page, now: UtcMicros) -> Answer<Listed<IncidentView>> {
+async fn queued(
+    present: &Present,
+    query: &IncidentsQuery,
+    page: &Page,
+    now: UtcMicros,
+) -> Answer<Listed<IncidentView>> {
     let asked = query.asked(present, incidents::LIST_MAX, now)?;
     if asked.resolved {
-        return Err(Problem::new(Code::BadRequest, "sort=queue is for incidents that are not over: leave out state=all"));
+        return Err(Problem::new(
+            Code::BadRequest,
+            "sort=queue is for incidents that are not over: leave out state=all",
+        ));
     }
     let mut found = incidents::list(present, asked, now).await?;
     present.rank(&mut found, now).await?;

@@ -47,9 +47,8 @@ pub(in crate::present) fn period_of(text: Option<&str>) -> Answer<Period> {
 
 /// Reads a severity.
 pub(in crate::present) fn severity_of(text: Option<&str>) -> Answer<Option<Severity>> {
-    let unknown = |text: &str| {
-        Problem::new(Code::BadRequest, format!("severity={text:?}: use critical, major, minor or info"))
-    };
+    let unknown =
+        |text: &str| Problem::new(Code::BadRequest, format!("severity={text:?}: use critical, major, minor or info"));
     text.map(|text| Severity::parse(text).ok_or_else(|| unknown(text))).transpose()
 }
 

@@ -324,12 +324,7 @@ fn heads(asked: &Asked, t: &Texts) -> [Head; 4] {
         };
         Head { label, href: asked.link(|asked| asked.sort = if to == "-" { "-severity".into() } else { to }), sorted }
     };
-    [
-        head(t.verdict, ""),
-        head(t.check, "name"),
-        head(t.list.sla_24h, "availability"),
-        head(t.impact.title, "impact"),
-    ]
+    [head(t.verdict, ""), head(t.check, "name"), head(t.list.sla_24h, "availability"), head(t.impact.title, "impact")]
 }
 
 #[cfg(test)]

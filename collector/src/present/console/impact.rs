@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use sitepulse_daemon::clock;
 use sitepulse_model::id::{Group, Region};
-use sitepulse_model::impact::together::Together;
 use sitepulse_model::impact::Band;
+use sitepulse_model::impact::together::Together;
 
 use super::frame::{Frame, Place};
 use super::parts::Sparkline;
@@ -147,7 +147,8 @@ impl Set {
 
 /// A course over 28 days, a value each hour, with gaps where none was kept.
 pub(super) fn sparkline(course: &[ImpactHourView], t: &Texts) -> Sparkline {
-    let hour = |at: &str| sitepulse_daemon::instant::parse(at, clock::now()).ok().map(|at| at.0.div_euclid(3_600_000_000));
+    let hour =
+        |at: &str| sitepulse_daemon::instant::parse(at, clock::now()).ok().map(|at| at.0.div_euclid(3_600_000_000));
     let Some(last) = course.last().and_then(|one| hour(&one.at)) else { return Sparkline::default() };
     let mut values = vec![None; HOURS as usize];
     for one in course {

@@ -169,9 +169,9 @@ impl<'a> One<'a> {
             (w.escalations, found.escalation.clone().or_else(|| Some(w.nobody_told.to_owned()))),
             (
                 t.impact.rank,
-                one.rank.as_ref().map(|rank| {
-                    format!("{} · {}", (t.impact.rank_of)(rank.position), t.of_both(&rank.reason))
-                }),
+                one.rank
+                    .as_ref()
+                    .map(|rank| format!("{} · {}", (t.impact.rank_of)(rank.position), t.of_both(&rank.reason))),
             ),
         ];
         let hints = [

@@ -11,6 +11,7 @@ use super::clock_text;
 use super::frame::{Frame, Place};
 use super::incidents::moment;
 use super::parts::{Chip, Chips};
+use crate::present::Present;
 use crate::present::api::indicators::{period_of, severity_of};
 use crate::present::dto::indicators::{CountedView, IndicatorsView, SeverityTimesView};
 use crate::present::figure;
@@ -20,7 +21,6 @@ use crate::present::kpi::period::Period;
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
 use crate::present::text::indicators::IndicatorTexts;
-use crate::present::Present;
 
 /// Most rows of a list on the page: the newest.
 const ROWS_MAX: usize = 200;
@@ -148,7 +148,12 @@ fn list(of: &str, severity: Option<&str>, period: Period) -> String {
 }
 
 /// What a lower figure than before is called.
-fn trend(now: Option<f64>, before: Option<f64>, lower_is_better: bool, w: &IndicatorTexts) -> (&'static str, &'static str) {
+fn trend(
+    now: Option<f64>,
+    before: Option<f64>,
+    lower_is_better: bool,
+    w: &IndicatorTexts,
+) -> (&'static str, &'static str) {
     let Some((now, before)) = now.zip(before) else { return ("", "") };
     if now == before {
         ("plain", w.same)
@@ -300,7 +305,8 @@ impl Shown {
             "flapping" => w.flapping,
             _ => w.pages,
         };
-        let severity_named = if severity.is_empty() { String::new() } else { format!(" · {}", (t.incidents.severity)(severity)) };
+        let severity_named =
+            if severity.is_empty() { String::new() } else { format!(" · {}", (t.incidents.severity)(severity)) };
         let hidden = found.len().saturating_sub(ROWS_MAX);
         let asked = if severity.is_empty() { String::new() } else { format!("&severity={}", escape(severity)) };
         Self {
@@ -368,7 +374,8 @@ mod tests {
         let row = CountedRow::of(&one, UtcMicros(0), &FR);
         assert_eq!((row.href.as_str(), row.what.as_str()), ("/incidents/20261122-abc", "shop"));
         assert!(row.note.starts_with("Durée: 1 min 30 s"), "{}", row.note);
-        let spared = CountedView { check: Some("shop".into()), spared_by: Some("parent".into()), ..CountedView::default() };
+        let spared =
+            CountedView { check: Some("shop".into()), spared_by: Some("parent".into()), ..CountedView::default() };
         let row = CountedRow::of(&spared, UtcMicros(0), &EN);
         assert_eq!((row.href.as_str(), row.note.as_str()), ("/checks/shop", "by parents"));
     }

@@ -169,10 +169,7 @@ fn chart(id: &str, trial: &TrialView, t: &Texts) -> Chart {
         time: t.indicators.when.to_owned(),
         as_table: t.page.as_table.to_owned(),
         names: trial.rows.iter().map(|row| row.at.get(..10).unwrap_or_default().to_owned()).collect(),
-        lines: vec![
-            line("line-1", t.impact.before, |row| row.before),
-            line("line-2", t.impact.after, |row| row.after),
-        ],
+        lines: vec![line("line-1", t.impact.before, |row| row.before), line("line-2", t.impact.after, |row| row.after)],
         write: |value| format!("{value:.0}"),
         number: t.number,
     }
@@ -317,11 +314,7 @@ fn editor(frame: &Frame, label: &str, draft: &Draft, check: &str, plan: Option<P
             .map(|(signal, [share, warning, critical], _)| SignalForm {
                 name: (w.signal)(*signal),
                 unit: (w.unit)(*signal),
-                fields: vec![
-                    field(share, w.share, ""),
-                    field(warning, w.warning, ""),
-                    field(critical, w.critical, ""),
-                ],
+                fields: vec![field(share, w.share, ""), field(warning, w.warning, ""), field(critical, w.critical, "")],
             })
             .collect();
         if module == Module::WebVitals {
@@ -338,11 +331,8 @@ fn editor(frame: &Frame, label: &str, draft: &Draft, check: &str, plan: Option<P
             signals,
         }
     };
-    let check = Field {
-        label: w.try_check.to_owned(),
-        hint: w.try_check_hint.to_owned(),
-        ..Field::text("check", check)
-    };
+    let check =
+        Field { label: w.try_check.to_owned(), hint: w.try_check_hint.to_owned(), ..Field::text("check", check) };
     let modules = Module::ALL.into_iter().map(module).collect();
     let content = Content { t, model: (w.model)(label), general, modules, check, plan };
     frame.page(Place::Checks, w.edit, None, &content)
@@ -360,7 +350,8 @@ mod tests {
         model.web_vitals.cls = 0.0;
         let draft = Draft::of(&model);
         assert_eq!(draft.model().unwrap(), model);
-        let form: BTreeMap<String, String> = draft.0.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+        let form: BTreeMap<String, String> =
+            draft.0.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
         assert_eq!(Draft::read(&form), draft);
         assert_eq!(Draft::names().count(), draft.0.len());
     }

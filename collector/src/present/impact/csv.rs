@@ -54,11 +54,13 @@ fn number(value: Option<f64>) -> String {
 
 /// What each score is made of: `check`, `group`, `region`, then the score and, a column for each signal, what that adds. Checks first, then groups, then regions, then all together.
 pub fn scores(view: &ImpactsView) -> Csv {
-    let head = ["of", "name", "group", "region", "class", "weight", "score", "band", "raised_by", "dominant", "model", "at"];
+    let head =
+        ["of", "name", "group", "region", "class", "weight", "score", "band", "raised_by", "dominant", "model", "at"];
     let signals = Signal::ALL.map(|signal| signal.as_str().to_owned());
     let mut text = line(head.map(str::to_owned).into_iter().chain(signals));
     let points = |parts: Vec<(&str, f64)>| {
-        Signal::ALL.map(|signal| number(parts.iter().find(|(name, _)| *name == signal.as_str()).map(|(_, points)| *points)))
+        Signal::ALL
+            .map(|signal| number(parts.iter().find(|(name, _)| *name == signal.as_str()).map(|(_, points)| *points)))
     };
     let region = view.region.clone().unwrap_or_default();
     for one in &view.checks {

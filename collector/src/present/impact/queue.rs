@@ -51,11 +51,8 @@ impl Present {
 
 /// The places of all incidents that are not over.
 fn ranked(views: &[IncidentView], scores: &Scores, now: UtcMicros) -> HashMap<String, RankView> {
-    let by_id: HashMap<&str, Points> = scores
-        .checks
-        .values()
-        .filter_map(|check| Some((check.id.as_str(), check.score.as_ref()?.points)))
-        .collect();
+    let by_id: HashMap<&str, Points> =
+        scores.checks.values().filter_map(|check| Some((check.id.as_str(), check.score.as_ref()?.points))).collect();
     let entrant = |view: &IncidentView| Entrant {
         id: view.id.clone(),
         suspected: view.state == "suspected",
@@ -112,7 +109,8 @@ mod tests {
         assert_eq!(told(None, 1, 3)[0], "Lowered 2 places: it has no score, others of its severity have.");
         assert_eq!(told(Some(300), 1, 1)[0], "By severity and age; shop scores 3.00.");
         assert_eq!(told(None, 1, 1)[0], "By severity and age; it has no score.");
-        for (score, by_age, position) in [(Some(1), 3, 1), (Some(1), 1, 3), (None, 1, 3), (None, 1, 1), (Some(1), 1, 1)] {
+        for (score, by_age, position) in [(Some(1), 3, 1), (Some(1), 1, 3), (None, 1, 3), (None, 1, 1), (Some(1), 1, 1)]
+        {
             let [en, fr] = told(score, by_age, position);
             assert!(en.ends_with('.') && fr.ends_with('.') && en != fr, "{en} {fr}");
         }

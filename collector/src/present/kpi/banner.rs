@@ -313,7 +313,10 @@ mod tests {
         let banner = Banner::of(&view(), &EN);
         assert_eq!(banner.tiles[3].lines[0].value, "no source yet");
         assert_eq!(banner.tiles[3].lines[5].value, "1 · 2 points");
-        assert_eq!(banner.tiles.each_ref().map(|tile| tile.tone.class()), ["plain", "warning", "critical", "good", "critical"]);
+        assert_eq!(
+            banner.tiles.each_ref().map(|tile| tile.tone.class()),
+            ["plain", "warning", "critical", "good", "critical"]
+        );
     }
 
     #[test]
@@ -329,8 +332,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_no_figure() {
-        let nothing =
-            KpiView { sla: KpiSlaView::default(), response: ResponseView::default(), impact: None, ..view() };
+        let nothing = KpiView { sla: KpiSlaView::default(), response: ResponseView::default(), impact: None, ..view() };
         let banner = Banner::of(&nothing, &EN);
         assert_eq!((banner.tiles[0].value.as_str(), &banner.tiles[0].change), (EN.no_evidence, &None));
         assert_eq!((banner.tiles[1].value.as_str(), banner.tiles[4].value.as_str()), ("no score", "none resolved"));

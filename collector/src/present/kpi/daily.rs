@@ -33,11 +33,7 @@ pub struct Counted {
 impl Counted {
     fn of(spans: &[VerdictSpan]) -> Self {
         let account = Account::of(spans);
-        Self {
-            measured_us: account.measured_us(),
-            down_us: account.down_us,
-            unknown_us: account.unknown.total_us(),
-        }
+        Self { measured_us: account.measured_us(), down_us: account.down_us, unknown_us: account.unknown.total_us() }
     }
 
     fn add(&mut self, other: Self) {
@@ -49,12 +45,8 @@ impl Counted {
     /// The figures: those that a banner shows. Of the weighted availability nothing is kept.
     fn figures(self) -> Figures {
         let unknown = UnknownTime { agent_offline_us: self.unknown_us, ..UnknownTime::default() };
-        let account = Account {
-            up_us: self.measured_us - self.down_us,
-            down_us: self.down_us,
-            unknown,
-            ..Account::default()
-        };
+        let account =
+            Account { up_us: self.measured_us - self.down_us, down_us: self.down_us, unknown, ..Account::default() };
         Figures { weighted_availability: None, ..Figures::from(&account) }
     }
 }
@@ -95,7 +87,10 @@ impl Daily {
         let (mut sum, mut from) = (Counted::default(), period.from);
         // What is not kept is found in one go, as far as it hangs together.
         let mut missing: Vec<(Day, u64)> = Vec::new();
-        let find = |from: UtcMicros, to: UtcMicros, missing: &mut Vec<(Day, u64)>, kept: &mut BTreeMap<Day, (u64, Counted)>| {
+        let find = |from: UtcMicros,
+                    to: UtcMicros,
+                    missing: &mut Vec<(Day, u64)>,
+                    kept: &mut BTreeMap<Day, (u64, Counted)>| {
             let spans = book.verdicts(check.number, &Filter::All, Span::new(from, to)).unwrap_or_default();
             for (day, stamp) in missing.drain(..) {
                 kept.insert(day, (stamp, Counted::of(&super::clipped(&spans, day.span()))));
@@ -174,7 +169,11 @@ fn after(run: &Run, end: UtcMicros) -> u64 {
         return run.count;
     }
     let beyond = run.last().us_since(end);
-    if beyond < 0 { 0 } else { beyond.unsigned_abs().checked_div(run.step_us).map_or(1, |steps| steps + 1).min(run.count) }
+    if beyond < 0 {
+        0
+    } else {
+        beyond.unsigned_abs().checked_div(run.step_us).map_or(1, |steps| steps + 1).min(run.count)
+    }
 }
 
 /// FNV-1a over numbers.

@@ -286,7 +286,10 @@ async fn each_region_scores_by_what_its_own_agents_saw() {
         assert!(signals.iter().all(|part| part["signal"] != "recurrence"), "incidents are nobody's alone: {one}");
     }
     assert_eq!(part(west, "weighted_availability")["value"], 1.0);
-    assert_eq!((&part(east, "lcp")["value"], hundredths(&part(west, "lcp")["points"])), (&part(east, "lcp")["value"], 0));
+    assert_eq!(
+        (&part(east, "lcp")["value"], hundredths(&part(west, "lcp")["points"])),
+        (&part(east, "lcp")["value"], 0)
+    );
     assert!(hundredths(&part(east, "lcp")["points"]) > 0);
     // Both agents together: a regional outage costs its share.
     let all = part(&detail, "weighted_availability")["value"].as_f64().unwrap();
@@ -294,7 +297,10 @@ async fn each_region_scores_by_what_its_own_agents_saw() {
     assert!(alone < all && all < 1.0 && (all - (1.0 + alone) / 2.0).abs() < 0.01, "{alone} {all}");
     // Found again of this instant it is the same.
     let again = get(bench, &format!("?region=us-east&at={}", instant::format(clock::now()))).await;
-    assert_eq!((&again["region"], &again["checks"][0]["contributions"][1]), (&json!("us-east"), &east["contributions"][1]));
+    assert_eq!(
+        (&again["region"], &again["checks"][0]["contributions"][1]),
+        (&json!("us-east"), &east["contributions"][1])
+    );
     assert_eq!(get(bench, "?region=eu-west").await["whole"]["score"], west["score"]);
     let metrics = bench.get("/metrics").await.text;
     assert!(metrics.contains("sitepulse_impact_region_score{region=\"us-east\"} "), "{metrics}");
@@ -333,10 +339,17 @@ async fn groups_and_regions_have_a_history_and_all_of_it_is_a_table() {
     assert_eq!((lines.len(), lines[0]), (5, "at,check,group,region,score,model"));
     let table = bench.get("/api/v1/impact-scores.csv").await.text;
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(lines.iter().map(|line| line[0]).collect::<Vec<_>>(), ["of", "check", "group", "region", "region", "all"]);
+    assert_eq!(
+        lines.iter().map(|line| line[0]).collect::<Vec<_>>(),
+        ["of", "check", "group", "region", "region", "all"]
+    );
     let score = |line: &[&str]| (line[6].parse::<f64>().unwrap() * 100.0).round() as i64;
     let points = |line: &[&str]| -> i64 {
-        line[12..].iter().filter_map(|cell| cell.parse::<f64>().ok()).map(|points| (points * 100.0).round() as i64).sum()
+        line[12..]
+            .iter()
+            .filter_map(|cell| cell.parse::<f64>().ok())
+            .map(|points| (points * 100.0).round() as i64)
+            .sum()
     };
     assert_eq!(lines[1].len(), lines[0].len());
     assert_eq!((score(&lines[1]), points(&lines[1])), (hundredths(&list["checks"][0]["score"]), score(&lines[1])));
@@ -344,7 +357,11 @@ async fn groups_and_regions_have_a_history_and_all_of_it_is_a_table() {
     for lang in ["en", "fr"] {
         let page = bench.get(&format!("/impact?lang={lang}")).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-        assert!(page.text.matches("class=\"sparkline\"").count() >= 4 && page.text.contains("us-east"), "{}", page.text);
+        assert!(
+            page.text.matches("class=\"sparkline\"").count() >= 4 && page.text.contains("us-east"),
+            "{}",
+            page.text
+        );
         let check = bench.get(&format!("/checks/shop-vitals?lang={lang}")).await.text;
         assert!(check.contains("impact-history.csv?check=shop-vitals") && check.contains("us-east"), "{check}");
     }
@@ -355,7 +372,9 @@ async fn lists_are_sorted_by_impact_page_by_page() {
     let (pages, _) = slow_page().await;
     let bench = &pages.bench;
     let more: String = (0..250)
-        .map(|n| format!("[[check]]\nid = \"c{n:03}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n"))
+        .map(|n| {
+            format!("[[check]]\nid = \"c{n:03}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n")
+        })
         .collect();
     assert_eq!(bench.apply(&more, json!({})).await.status, StatusCode::OK);
     let (mut told, mut at) = (Vec::new(), Some("/api/v1/checks?sort=impact&limit=40".to_owned()));
@@ -366,7 +385,10 @@ async fn lists_are_sorted_by_impact_page_by_page() {
         let link = page.headers.get("link").map(|link| link.to_str().unwrap().to_owned());
         at = link.map(|link| link.split_once('>').unwrap().0.trim_start_matches('<').to_owned());
     }
-    assert_eq!((told.len(), told[0].as_str(), told[1].as_str(), told[250].as_str()), (251, "shop-vitals", "c000", "c249"));
+    assert_eq!(
+        (told.len(), told[0].as_str(), told[1].as_str(), told[250].as_str()),
+        (251, "shop-vitals", "c000", "c249")
+    );
     for (sort, first) in [("impact", "shop-vitals"), ("-impact", "shop-vitals"), ("name", "c000")] {
         let page = bench.get(&format!("/checks?sort={sort}")).await.text;
         let at = |id: &str| page.find(&format!("href=\"/checks/{id}\"")).unwrap_or(usize::MAX);
@@ -436,12 +458,21 @@ async fn the_model_is_tried_and_saved_in_the_console() {
     };
     let tried = send("plan").await;
     assert_eq!(tried.status, StatusCode::OK, "{}", tried.text);
-    for word in ["1 of 1 checks would change their band", "shop-vitals", "class=\"chart\"", "Save as a new version", "critical = 2.5"] {
+    for word in [
+        "1 of 1 checks would change their band",
+        "shop-vitals",
+        "class=\"chart\"",
+        "Save as a new version",
+        "critical = 2.5",
+    ] {
         assert!(tried.text.contains(word), "{word}: {}", tried.text);
     }
     assert_eq!(get(bench, "").await["model"], "built-in@1", "trying saves nothing");
     let saved = send("apply").await;
-    assert_eq!((saved.status, &saved.headers["location"]), (StatusCode::SEE_OTHER, &axum::http::HeaderValue::from_static("/impact")));
+    assert_eq!(
+        (saved.status, &saved.headers["location"]),
+        (StatusCode::SEE_OTHER, &axum::http::HeaderValue::from_static("/impact"))
+    );
     let after = get(bench, "").await;
     assert_eq!((&after["model"], &after["checks"][0]["band"]), (&json!("default@1"), &json!("critical")));
     fields.insert("critical".into(), "0.5".into());
@@ -464,7 +495,7 @@ async fn a_trial_of_all_checks_goes_back_day_by_day() {
     let trial = pages.bench.post("/api/v1/impact-trials", &body).await.json();
     let days = trial["days"].as_array().unwrap();
     assert_eq!((days.len(), &days[2], trial["rows"].as_array().unwrap().len()), (3, &trial["whole"], 1));
-    assert!(days[2]["after"].as_f64() < days[2]["before"].as_f64(), "{trial}");
+    assert!(days[2]["after"].as_f64() > days[2]["before"].as_f64(), "the outage weighs more alone: {trial}");
     // What was stored tells the same of the model that was in force then.
     settle(&pages.bench.app, clock::now()).await.unwrap();
     let kept = pages.bench.get("/api/v1/impact-history").await.json();

@@ -38,10 +38,7 @@ async fn agrees(bench: &Bench) -> Value {
     let noise = &view["noise"];
     assert_eq!(noise["pages"], count(bench, "/pages").await);
     assert_eq!(noise["in_time"], count(bench, "/in-time").await);
-    assert_eq!(
-        noise["judged"].as_u64().unwrap() - noise["in_time"].as_u64().unwrap(),
-        count(bench, "/late").await
-    );
+    assert_eq!(noise["judged"].as_u64().unwrap() - noise["in_time"].as_u64().unwrap(), count(bench, "/late").await);
     for by in ["quorum", "parent", "flapping"] {
         assert_eq!(noise["spared"][by], count(bench, &format!("/{by}")).await);
     }
@@ -71,7 +68,10 @@ async fn an_outage_that_is_taken_in_time_and_ends() {
     let view = agrees(&bench).await;
     assert_eq!((&view["mttr_met"], &view["mttr_target_seconds"]), (&json!(true), &json!(14_400.0)));
     assert_eq!(view["times"][1]["severity"], "critical");
-    assert_eq!((&view["times"][1]["now"]["resolved"], &view["times"][1]["now"]["resolved_untaken"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&view["times"][1]["now"]["resolved"], &view["times"][1]["now"]["resolved_untaken"]),
+        (&json!(1), &json!(1))
+    );
     assert_eq!(view["times"][0]["now"]["resolved"], 2);
     // What was before the period is in the one before.
     assert_eq!(view["times"][0]["before"]["opened"], 0);
@@ -97,9 +97,13 @@ async fn lists_come_in_pages_and_nonsense_is_refused() {
     told.sort();
     told.dedup();
     assert_eq!(told.len(), 3, "each once");
-    for (path, status) in
-        [("/none", 404), ("?period=1h", 400), ("?zone=Europe/Nowhere", 400), ("?colour=red", 400), ("/open?severity=bad", 400)]
-    {
+    for (path, status) in [
+        ("/none", 404),
+        ("?period=1h", 400),
+        ("?zone=Europe/Nowhere", 400),
+        ("?colour=red", 400),
+        ("/open?severity=bad", 400),
+    ] {
         assert_eq!(bench.get(&format!("/api/v1/indicators{path}")).await.status.as_u16(), status, "{path}");
     }
 }
@@ -109,11 +113,14 @@ async fn the_page_tells_each_figure_with_its_definition_and_its_list_in_both_lan
     let (bench, _) = down().await;
     let page = bench.get("/indicators?lang=en").await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-    for word in ["Mean time to acknowledge", "Pages per incident", "spared", "no runs", "0 of 0", "show=pages#counted"] {
+    for word in ["Mean time to acknowledge", "Pages per incident", "spared", "no runs", "0 of 0", "show=pages#counted"]
+    {
         assert!(page.text.contains(word), "{word}: {}", page.text);
     }
     let list = bench.get("/indicators?lang=fr&period=7d&show=pages").await.text;
-    for word in ["Délai moyen de prise en charge", "Compté", "shop", "aucune exécution", "/api/v1/indicators/pages?period=7d"] {
+    for word in
+        ["Délai moyen de prise en charge", "Compté", "shop", "aucune exécution", "/api/v1/indicators/pages?period=7d"]
+    {
         assert!(list.contains(word), "{word}: {list}");
     }
     let bearer = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Read).await);

@@ -147,7 +147,8 @@ async fn days_that_are_kept_add_up_to_a_pass_over_everything() {
                 quarters.sort_unstable_by_key(|quarter| std::cmp::Reverse(*quarter));
                 let entries = quarters.into_iter().map(|quarter| {
                     let down = dice.below(3) == 0 || (quarter / 7) % 4 == 0;
-                    let mut result = pages.result(*agent, quarter * 15, &Found { down, lcp: Some(1), ..Found::default() });
+                    let mut result =
+                        pages.result(*agent, quarter * 15, &Found { down, lcp: Some(1), ..Found::default() });
                     result.revision = Revision(2);
                     pages.entry(result)
                 });

@@ -514,7 +514,8 @@ fn reading_commands_say_the_same_on_the_files_over_the_socket_and_from_afar() {
     }
     let sla = ran(&data, &[&["kpi", "--period", "7d", "--json"], &afar[..]].concat())["sla"].clone();
     assert_eq!((&sla["checks"], &sla["measured"], &sla["pending"]), (&json!(2), &json!(2), &json!(false)), "{sla}");
-    for args in [&["impact", "--history"][..], &["impact", "--history", "--group", "front"], &["indicators", "spared"]] {
+    for args in [&["impact", "--history"][..], &["impact", "--history", "--group", "front"], &["indicators", "spared"]]
+    {
         let text = run(&data, &[args, &afar[..]].concat());
         assert_eq!(text.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&text.stderr));
     }

@@ -214,10 +214,12 @@ impl Facts {
         }
         let judged = |page: &Moment| {
             let until = page.at.plus_us(IN_TIME_US);
-            let in_time = taken.get(&page.incident).is_some_and(|taken| taken.iter().any(|at| page.at <= *at && *at <= until));
+            let in_time =
+                taken.get(&page.incident).is_some_and(|taken| taken.iter().any(|at| page.at <= *at && *at <= until));
             if in_time { Some(true) } else { (until < now).then_some(false) }
         };
-        let mut found: Vec<_> = self.pages.iter().filter(|page| period.contains(page.at)).map(|page| (page, judged(page))).collect();
+        let mut found: Vec<_> =
+            self.pages.iter().filter(|page| period.contains(page.at)).map(|page| (page, judged(page))).collect();
         found.sort_by(|a, b| a.0.cmp(b.0));
         found
     }
@@ -237,7 +239,8 @@ impl Facts {
             (!came).then_some(Spared { at: opened, check, by: Sparing::Quorum })
         };
         let written = self.spared.iter().copied().filter(|one| one.by != Sparing::Quorum);
-        let mut found: Vec<Spared> = self.episodes.iter().filter_map(quorum).chain(written).filter(|one| period.contains(one.at)).collect();
+        let mut found: Vec<Spared> =
+            self.episodes.iter().filter_map(quorum).chain(written).filter(|one| period.contains(one.at)).collect();
         found.sort();
         found
     }
@@ -312,7 +315,13 @@ mod tests {
     #[test]
     fn pages_are_taken_in_time_or_not_or_too_young_to_tell() {
         let facts = Facts {
-            pages: vec![moment("a", 1_000), moment("a", 1_600), moment("b", 2_000), moment("c", 4_900), moment("d", 999)],
+            pages: vec![
+                moment("a", 1_000),
+                moment("a", 1_600),
+                moment("b", 2_000),
+                moment("c", 4_900),
+                moment("d", 999),
+            ],
             taken: vec![moment("a", 1_300), moment("b", 2_301)],
             ..Facts::default()
         };
@@ -328,10 +337,15 @@ mod tests {
 
     #[test]
     fn a_regional_incident_spares_a_page_unless_it_came_to_one() {
-        let regional = |id: &str, opened, over| episode(id, IncidentKind::Regional, life(Severity::Minor, opened, None, over));
+        let regional =
+            |id: &str, opened, over| episode(id, IncidentKind::Regional, life(Severity::Minor, opened, None, over));
         let down = |opened| episode("d", IncidentKind::Down, life(Severity::Major, opened, None, None));
         let spared = |episodes: Vec<Episode>| {
-            Facts { episodes, ..Facts::default() }.spared_in(PERIOD).iter().map(|one| (one.at, one.by)).collect::<Vec<_>>()
+            Facts { episodes, ..Facts::default() }
+                .spared_in(PERIOD)
+                .iter()
+                .map(|one| (one.at, one.by))
+                .collect::<Vec<_>>()
         };
         assert_eq!(spared(vec![regional("a", 2_000, Some(2_100))]), [(at(2_000), Sparing::Quorum)]);
         assert_eq!(spared(vec![regional("a", 2_000, Some(2_100)), down(2_100)]), []);
@@ -343,7 +357,12 @@ mod tests {
     #[test]
     fn what_was_written_down_counts_by_its_cause() {
         let one = |seconds, by| Spared { at: at(seconds), check: CheckNo(1), by };
-        let spared = vec![one(1_500, Sparing::Parent), one(1_400, Sparing::Flapping), one(1_450, Sparing::Flapping), one(5_000, Sparing::Parent)];
+        let spared = vec![
+            one(1_500, Sparing::Parent),
+            one(1_400, Sparing::Flapping),
+            one(1_450, Sparing::Flapping),
+            one(5_000, Sparing::Parent),
+        ];
         let facts = Facts { spared, ..Facts::default() };
         assert_eq!(facts.noise(PERIOD, at(6_000)).spared, [0, 1, 2]);
         for by in Sparing::ALL {
