@@ -24,13 +24,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, fnv1a_of};
+use sitepulse_model::incident::indicators::{Facts, Spared, Sparing};
 use sitepulse_model::incident::machine::{
     Entry, FLAP_WINDOW_US, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules,
 };
 use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
 use sitepulse_model::notice::Context;
 use sitepulse_model::record;
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
@@ -70,6 +71,9 @@ pub struct About {
     pub public_notes: u32,
     /// The message that quiet hours hold back, by channel: the newest alone waits.
     pub held: BTreeMap<String, HeldMessage>,
+    /// Of a suspicion: whether it would have opened, had nothing been down that it hangs on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub behind: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -178,13 +182,15 @@ struct Changes {
     messages: Vec<Message>,
     /// Held messages that go out no more.
     withdrawn: Vec<DeliveryKey>,
+    /// Pages that nobody gets.
+    spared: Vec<(Bucket, Spared)>,
     /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
     filed: BTreeSet<IncidentId>,
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.gone.is_empty()
+        self.set.is_empty() && self.gone.is_empty() && self.spared.is_empty()
     }
 
     /// Takes held messages back: those of this look are not even written.
@@ -423,7 +429,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// What the present says.
     fn signal(&mut self, signal: Signal) {
-        let Signal { subject, kind, condition, hold } = signal;
+        let Signal { subject, kind, condition, hold, behind } = signal;
         let key = (subject, kind);
         let known = self.desk.by_key.get(&key);
         let (subject, kind) = key;
@@ -434,12 +440,13 @@ impl Look<'_> {
         }
         let silenced = || self.desk.silences.hold(self.book, &subject, None, self.now);
         let hold = hold.or_else(silenced);
-        if known.is_some_and(|standing| idle::is_idle(&standing.incident, condition, hold)) {
+        let news = |standing: &Standing| behind && !standing.about.behind;
+        if known.is_some_and(|standing| idle::is_idle(&standing.incident, condition, hold) && !news(standing)) {
             return;
         }
         let current =
             known.filter(|standing| standing.incident.concerns(&rules(self.book, standing), self.now)).cloned();
-        let standing = match (current, condition) {
+        let mut standing = match (current, condition) {
             (Some(standing), _) => standing,
             (None, Condition::Bad { since, severity } | Condition::Suspect { since, severity }) => {
                 let edges = known.map(|before| before.incident.life.edges.clone()).unwrap_or_default();
@@ -450,6 +457,7 @@ impl Look<'_> {
             }
             (None, Condition::Good | Condition::Unknown) => return,
         };
+        standing.about.behind |= behind && standing.incident.life.state == IncidentState::Suspected;
         // The hold first: what opens within it pages nobody.
         let inputs = [Input::Hold(hold), Input::Condition(condition)];
         // Evidence is never refused.
@@ -486,7 +494,10 @@ impl Look<'_> {
 
     /// Hands inputs to an incident, and notes what comes of it.
     fn handle(&mut self, mut standing: Standing, inputs: &[Input<'_>], author: &str) -> Result<(), Refusal> {
-        let before = standing.clone();
+        // As it was: what a signal noted about it is news as well.
+        let known =
+            self.changes.set.get(&standing.incident.id).or_else(|| self.desk.standing.get(&standing.incident.id));
+        let before = known.cloned().unwrap_or_else(|| standing.clone());
         let policy = policy_of(self.book, &standing.incident.subject, &standing.about);
         // Whoever acts does not wait; without a policy nothing goes out by itself, and all that is due stays due.
         let waits = author == EVIDENCE && self.desk.waits(&standing.incident.subject, self.now);
@@ -494,7 +505,14 @@ impl Look<'_> {
         let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy };
         let id = standing.incident.id.clone();
         for input in inputs {
-            for output in standing.incident.handle(*input, &rules, self.now)? {
+            let (flapped, was_bad) = (standing.incident.life.flapping, standing.incident.life.bad);
+            let outputs = standing.incident.handle(*input, &rules, self.now)?;
+            let life = &standing.incident.life;
+            // An edge that flapping swallowed: without that it had been over in between.
+            if flapped && life.flapping && !was_bad && life.bad {
+                self.spare(&standing, self.now, Sparing::Flapping);
+            }
+            for output in outputs {
                 match output {
                     Output::Entry(entry) => {
                         if matches!(entry, Entry::Reopened { .. }) {
@@ -521,6 +539,9 @@ impl Look<'_> {
                         self.note(&mut standing, author, record);
                     }
                     Output::Gone => {
+                        if standing.about.behind {
+                            self.spare(&standing, standing.incident.life.suspected_at, Sparing::Parent);
+                        }
                         self.changes.set.remove(&id);
                         if self.desk.standing.contains_key(&id) {
                             self.changes.gone.push(id);
@@ -534,6 +555,14 @@ impl Look<'_> {
             self.changes.set.insert(id, standing);
         }
         Ok(())
+    }
+
+    /// Notes that a page of a check was spared.
+    fn spare(&mut self, standing: &Standing, at: UtcMicros, by: Sparing) {
+        match standing.incident.subject {
+            Subject::Check(check) => self.changes.spared.push((standing.bucket, Spared { at, check, by })),
+            Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_) => {}
+        }
     }
 
     /// Notes the messages of a step.
@@ -669,6 +698,14 @@ impl Engine {
         self.alert.all = true;
     }
 
+    /// What is known of alerting in a stretch of time: what the indicators are made of.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn alert_facts(&self, span: Span) -> Result<Facts, StoreError> {
+        store::indicators::facts(self.store.read(), span)
+    }
+
     /// Whether [`Self::watch`] has anything to do.
     pub(crate) fn watch_due(&self, now: UtcMicros) -> bool {
         let desk = &self.alert;
@@ -744,6 +781,9 @@ fn write(
 ) -> Result<(), StoreError> {
     for standing in changes.gone.iter().filter_map(|id| desk.standing.get(id)) {
         store::incidents::remove(tables, standing)?;
+    }
+    for (bucket, spared) in &changes.spared {
+        store::indicators::spare(tables, *bucket, spared)?;
     }
     for (id, standing) in &changes.set {
         store::incidents::set(tables, standing, due.get(id).copied().flatten())?;

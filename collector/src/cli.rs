@@ -232,12 +232,21 @@ pub enum Command {
     /// Shows what to look at first: a score from 0 to 100 for each check, group and all of them, with what it is made of.
     #[command(after_help = "Examples:\n  sitepulse-collector impact\n  sitepulse-collector impact shop --json\n  \
                             sitepulse-collector impact --group front --at -7d\n  sitepulse-collector impact --model scoring.toml\n  \
-                            sitepulse-collector impact shop --model scoring.toml\n\n\
+                            sitepulse-collector impact shop --model scoring.toml\n  sitepulse-collector impact --model scoring.toml --days 7\n  \
+                            sitepulse-collector impact --region eu-west\n  sitepulse-collector impact --group front --history\n\n\
                             Contributions add up to the score. Without evidence there is no score. --at finds the scores of another instant again\n\
                             from the evidence, by the model in force then. --model tries another [[scoring]] on all checks, or on one check day\n\
-                            by day over 28 days; nothing is changed. See docs/impact.md.\n\n\
-                            Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check or group.")]
+                            by day over 28 days; nothing is changed. A region's scores are those that its agents alone would give. See docs/impact.md.\n\n\
+                            Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check, group or region.")]
     Impact(ImpactArgs),
+    /// Shows how alerting does: time to acknowledge and to resolve by severity, pages per incident, pages taken in time, pages that were spared.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector indicators\n  sitepulse-collector indicators --period 7d --zone Europe/Paris --json\n  \
+                            sitepulse-collector indicators resolved --severity critical\n  sitepulse-collector indicators spared --period 7d\n\n\
+                            Each is shown beside the period before. FIGURE tells the list that a figure counts. See docs/indicators.md for what each is.\n\n\
+                            Exit codes: 0 ok, 2 no such period, zone or severity, 6 collector not reached, 8 no such figure."
+    )]
+    Indicators(IndicatorsArgs),
     /// Shows how things stand: availability of all checks, open incidents, maintenance debt, and how long critical incidents took.
     #[command(
         after_help = "Examples:\n  sitepulse-collector kpi\n  sitepulse-collector kpi --period 30d --zone Europe/Paris\n  \

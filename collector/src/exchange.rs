@@ -9,6 +9,7 @@ pub mod files;
 pub mod histories;
 pub mod parquet;
 pub mod row;
+pub mod scores;
 
 use std::path::Path;
 

@@ -4,13 +4,16 @@
 //! - Two kinds of signals, by what they cost. Availability and recurrence come from the book and the incidents, and are found again as soon as something of a check
 //!   changes. Latency and web vitals come from the sketches in the store ([`evidence`]), and are found again when the check's hour turns.
 //! - [`board`] keeps the scores of now: whoever reads one reads memory. [`task`] keeps the board and writes down what each score was, once an hour.
-//! - [`replay`] finds scores of another instant, or by another model, from the evidence.
+//! - [`regions`] finds the same of each check as the agents of each region alone saw it, behind the board: a region's scores follow it within seconds.
+//! - [`replay`] finds scores of another instant, or by another model, from the evidence. [`rank`] is the order of the queue of incidents that scores make.
 //!
 //! What a score depends on: verdicts, incidents that tell of verdicts (`down`, `regional`, `degraded`; what only expires or burns recurs by nature), runs of agents with a
 //! vote, the definition in force. Late data counts like any other.
 
 pub mod board;
 pub mod evidence;
+pub mod rank;
+pub mod regions;
 pub mod replay;
 pub mod task;
 
@@ -72,13 +75,22 @@ impl CheckScore {
     }
 }
 
-/// The signals of a check at an instant: those of the book, found now, and the slow ones.
-fn signals(book: &Book, check: &Check, decay: Decay, opened: &[UtcMicros], slow: &Slow, now: UtcMicros) -> Signals {
+/// The signals of a check at an instant: those of the book, found now, and the slow ones. `opened`: when incidents of it opened; `None` of a region, which has none of its
+/// own.
+fn signals(
+    book: &Book,
+    check: &Check,
+    filter: &Filter,
+    decay: Decay,
+    opened: Option<&[UtcMicros]>,
+    slow: &Slow,
+    now: UtcMicros,
+) -> Signals {
     let period = book.period(check, Some(decay.span(now).from), Some(now), now);
-    let verdicts = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
+    let verdicts = book.verdicts(check.number, filter, period).unwrap_or_default();
     let availability = weighted_availability(decay, &verdicts, now);
     // Of a check that nobody could look at nothing is known, its incidents included.
-    let recurrence = availability.map(|_| recurrence(decay, opened.iter().copied(), now));
+    let recurrence = availability.and(opened).map(|opened| recurrence(decay, opened.iter().copied(), now));
     Signals {
         weighted_availability: availability,
         recurrence,

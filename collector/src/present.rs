@@ -23,6 +23,7 @@ pub mod groups;
 pub mod idempotency;
 pub mod impact;
 pub mod incidents;
+pub mod indicators;
 pub mod kpi;
 pub mod list;
 pub mod oncall;

@@ -446,6 +446,7 @@ async fn serve_with(
         None => present,
     };
     let unwatched = present.tasks().clone();
+    tasks.spawn("KPI figures", crate::present::kpi::keep(present.clone(), stopping.clone()));
     let router = route::router(present);
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));

@@ -173,6 +173,8 @@ pub(crate) struct Signal {
     pub(crate) condition: Condition,
     /// What keeps its pages still.
     pub(crate) hold: Option<HoldReason>,
+    /// Whether it stays a suspicion because something that the check hangs on is down.
+    pub(crate) behind: bool,
 }
 
 impl Engine {
@@ -311,7 +313,7 @@ impl Look<'_> {
 
     /// Tells a signal where it can matter.
     fn tell(&mut self, subject: &Subject, kind: IncidentKind, condition: Condition, hold: Option<HoldReason>) {
-        self.signals.push(Signal { subject: subject.clone(), kind, condition, hold });
+        self.signals.push(Signal { subject: subject.clone(), kind, condition, hold, behind: false });
     }
 
     /// What was bad must be fine for a while before it is said to be; the instant: when that is over. It is remembered until it is written down that the incident is over:
@@ -373,14 +375,14 @@ impl Look<'_> {
                 continue;
             }
             let hold = *held.get_or_insert_with(|| hold_of(book, desk, check.number, now));
-            let (condition, parent) = if current.labels.parents.is_empty() {
-                (condition, None)
-            } else {
-                let (condition, parent, wait) = self.behind(check, &present, condition, standing == Some(true));
-                by(wait);
-                (condition, parent)
-            };
-            self.tell(&subject, kind, condition, hold.or(parent));
+            if current.labels.parents.is_empty() {
+                self.tell(&subject, kind, condition, hold);
+                continue;
+            }
+            let left = self.behind(check, &present, condition, standing == Some(true));
+            by(left.noticed);
+            let (condition, hold) = (left.condition, hold.or(left.hold));
+            self.signals.push(Signal { subject: subject.clone(), kind, condition, hold, behind: left.behind });
         }
         let expiry = expiry::of(&desk.present.settings, check, &present, now);
         by(expiry.next);

@@ -10,6 +10,7 @@ mod explain;
 mod groups;
 mod impact;
 mod incidents;
+mod indicators;
 mod kpi;
 mod latency;
 mod on_demand;
@@ -80,6 +81,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Impact(args) => client_side(impact::impact(&global, args)),
+        Command::Indicators(args) => client_side(indicators::indicators(&global, args)),
         Command::Kpi(args) => client_side(kpi::kpi(&global, args)),
         Command::Backtest(args) => client_side(backtest::backtest(&global, args)),
         Command::Latency(args) => client_side(latency::latency(&global, args)),

@@ -1,5 +1,6 @@
 //! Out of the store: reads at one instant, beside a collector that runs or without one.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use thiserror::Error;
 
 use super::files::Writer;
 use super::row::Named;
-use super::{ExchangeError, Format, Histories, Row};
+use super::{ExchangeError, Format, Histories, Row, scores};
 use crate::book::Book;
 use crate::store::records::{self, Unsealed, records_with};
 use crate::store::rows::Sources;
@@ -93,7 +94,9 @@ fn export_from(
         let numbers = wanted.checks.iter().map(|id| number(id).ok_or_else(|| ExportError::NoCheck(id.clone())));
         numbers.collect::<Result<_, _>>()?
     };
-    let histories = Histories::of(&book, &checks, now);
+    let mut histories = Histories::of(&book, &checks, now);
+    let only: Option<BTreeSet<CheckNo>> = (!wanted.checks.is_empty()).then(|| checks.iter().copied().collect());
+    histories.scores = scores::read(tables, &book, only.as_ref(), wanted.span)?;
     let mut writer = Writer::create(path, format, &histories)?;
     let written = write(tables, &book, &checks, wanted.span, &mut writer, progress)
         .and_then(|exported| writer.finish().map(|()| exported).map_err(ExportError::from));

@@ -1,5 +1,6 @@
 //! What records alone do not say: the definitions of their checks, the lives of their agents, suspensions and weights, policies and windows; and whom
-//! their incidents were told: users, schedules, channels (their secrets are names, as everywhere), escalation policies.
+//! their incidents were told: users, schedules, channels (their secrets are names, as everywhere), escalation policies. And what impact scores were, with the models that found
+//! them.
 
 use serde::{Deserialize, Serialize};
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
@@ -7,6 +8,7 @@ use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo, Region, Revision
 use sitepulse_model::time::UtcMicros;
 
 use super::row::Instant;
+use super::scores::ScoreHistory;
 use crate::book::{Agent, Book, CheckRevision, Object, ObjectKind, Revised, is_heartbeat};
 use crate::store::definition;
 
@@ -25,6 +27,9 @@ pub struct Histories {
     /// The accounting policies and maintenance windows, which figures rest on too, and whom incidents were told.
     #[serde(default)]
     pub objects: Vec<ObjectHistory>,
+    /// What impact scores were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<ScoreHistory>,
 }
 
 /// A check and its definitions.
@@ -73,13 +78,14 @@ pub struct ObjectHistory {
 
 impl ObjectHistory {
     /// The kinds that an export holds.
-    const KINDS: [ObjectKind; 6] = [
+    const KINDS: [ObjectKind; 7] = [
         ObjectKind::Policy,
         ObjectKind::Maintenance,
         ObjectKind::User,
         ObjectKind::Schedule,
         ObjectKind::Channel,
         ObjectKind::Escalation,
+        ObjectKind::Scoring,
     ];
 
     /// Whether figures rest on a kind: then another history of the same id is a contradiction. Of the others a collector keeps its own.
@@ -194,6 +200,8 @@ impl Histories {
             agents: agents.iter().map(|agent| AgentHistory::of(agent)).collect(),
             events: events.iter().map(|event| EventHistory::of(book, event)).collect(),
             objects: book.objects().all().iter().filter_map(ObjectHistory::of).collect(),
+            // Of the store, not of the book.
+            scores: Vec::new(),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! [`Board::refresh`] brings them up to date. It finds out what must be found again by looking at little: each check has a *print*, a number that changes when something changed
 //! that may change its verdicts (a run of equal results ends or begins, a record comes in late, a streak grows that may be confirmed, a definition changes), and its list of incidents. What
 //! changed is found again at once. What turned its hour, or what something bigger changed (weights, suspensions, windows, the model), is found again in turns of [`TURN`]
-//! checks, for it reads the store; until then its score stands as it was found.
+//! checks, for it reads the store; until then its score stands as it was found. How regions see what was found again follows ([`Board::refresh_regions`]), for it costs as
+//! much again for each of them.
 //!
 //! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, and never while the store is read.
 
@@ -18,9 +19,11 @@ use sitepulse_model::time::UtcMicros;
 use tokio::sync::Mutex;
 
 use super::evidence::{self, Frame, Slow};
+use super::regions;
+use super::regions::{Found, Regions};
 use super::{CheckScore, Model, scored, signals};
 use crate::app::{App, AppError};
-use crate::book::{Book, Check, Histories};
+use crate::book::{Book, Check, Filter, Histories};
 use crate::latency::Hour;
 use crate::store::impact::openings;
 
@@ -42,6 +45,8 @@ pub struct Scores {
     pub groups: BTreeMap<Group, Together>,
     /// All checks together.
     pub whole: Option<Together>,
+    /// The same as each region sees it; empty before they were found.
+    pub regions: Arc<Regions>,
 }
 
 /// What a refresh did.
@@ -74,6 +79,9 @@ struct Work {
     openings: Arc<BTreeMap<CheckNo, Vec<UtcMicros>>>,
     openings_at: Option<UtcMicros>,
     model: Option<Model>,
+    /// Checks whose scores by region are to be found again.
+    behind: BTreeSet<CheckNo>,
+    regions: Found,
 }
 
 /// The scores of now.
@@ -123,6 +131,7 @@ impl Board {
         if work.model.as_ref() != Some(&model) {
             // Everything was found by another model.
             work.known.clear();
+            work.regions.clear();
             work.openings_at = None;
         }
         let decay = model.body.fading();
@@ -159,7 +168,7 @@ impl Board {
                 let check = book.check(*check)?;
                 let revision = check.current()?;
                 let opened = opened.get(&check.number).unwrap_or(&none);
-                let signals = signals(&book, check, decay, opened, &known.slow, now);
+                let signals = signals(&book, check, &Filter::All, decay, Some(opened), &known.slow, now);
                 Some((check.number, *known, Arc::new(scored(check, revision, &by.body, &signals, now))))
             };
             found.iter().filter_map(one).collect::<Vec<_>>()
@@ -169,15 +178,49 @@ impl Board {
         for (check, known, score) in scores {
             work.known.insert(check, known);
             work.checks.insert(check, score);
+            work.behind.insert(check);
         }
         let living: BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
         work.known.retain(|check, _| living.contains(check));
         work.checks.retain(|check, _| living.contains(check));
+        work.behind.retain(|check| living.contains(check));
+        work.regions.retain(&living);
         work.model = Some(model.clone());
-        let scores = Scores::of(work.checks.clone(), model, now);
+        let mut scores = Scores::of(work.checks.clone(), model, now);
+        if let Some(before) = board.newest() {
+            scores.regions = Arc::clone(&before.regions);
+        }
         *board.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(scores));
         let turned = due.turned.iter().map(|(check, known)| (*check, known.hour)).collect();
         Ok(Refreshed { changed: due.changed.len(), turned, left })
+    }
+
+    /// Finds again, of at most so many checks whose scores changed, how each region sees them. Returns how many are left.
+    ///
+    /// # Errors
+    /// When the store cannot be read; what was found before stands, and the checks are found later.
+    pub async fn refresh_regions(app: &App, now: UtcMicros, most: usize) -> Result<usize, AppError> {
+        let board = app.board();
+        let mut work = board.work.lock().await;
+        let Some(model) = work.model.clone() else { return Ok(0) };
+        let mut done = 0;
+        while done < most && !work.behind.is_empty() {
+            let turn: Vec<CheckNo> = work.behind.iter().copied().take(TURN.min(most - done)).collect();
+            let found = regions::find(app, &turn, &model, now).await?;
+            done += turn.len();
+            for check in turn {
+                work.behind.remove(&check);
+                work.regions.put(check, found.get(&check).cloned().unwrap_or_default());
+            }
+        }
+        if done > 0
+            && let Some(before) = board.newest()
+        {
+            let regions = Arc::new(work.regions.regions(&model, now));
+            let scores = Scores { regions, ..(*before).clone() };
+            *board.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(scores));
+        }
+        Ok(work.behind.len())
     }
 }
 
@@ -194,7 +237,7 @@ impl Scores {
         let groups = by_group.into_iter().filter_map(|(group, members)| Some((group.clone(), together(&members)?)));
         let groups = groups.collect();
         let whole = together(&checks.values().map(|check| check.member()).collect::<Vec<_>>());
-        Self { as_of, model, checks, groups, whole }
+        Self { as_of, model, checks, groups, whole, regions: Arc::default() }
     }
 
     /// The checks of a group, or all of them, in the order that [`Together::raised`] counts in.
@@ -284,7 +327,7 @@ async fn slow(
     let frames = tokio::task::spawn_blocking(move || {
         let frame = |check: &CheckNo| {
             let book = inner.book();
-            Frame::of(&book, book.check(*check)?, &model, now)
+            Frame::of(&book, book.check(*check)?, &model, None, now)
         };
         checks.iter().filter_map(frame).collect::<Vec<_>>()
     });

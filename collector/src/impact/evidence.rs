@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::expect::Rule;
-use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
+use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Region};
 use sitepulse_model::impact::decay::Decay;
 use sitepulse_model::impact::evidence::{RUNS_MIN, Weighed, regression};
 use sitepulse_model::impact::{Measured, PageSignals};
@@ -95,12 +95,19 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Of a check as it was defined at an instant; `None` where it was not.
-    pub(crate) fn of(book: &Book, check: &Check, model: &Model, now: UtcMicros) -> Option<Self> {
+    /// Of a check as it was defined at an instant, by the agents of a region alone or by all; `None` where it was not.
+    pub(crate) fn of(
+        book: &Book,
+        check: &Check,
+        model: &Model,
+        seen_by: Option<&Region>,
+        now: UtcMicros,
+    ) -> Option<Self> {
         let definition = &check.at(now).filter(|revision| !revision.retired)?.definition;
         let (decay, end) = (model.body.fading(), Hour::of(now));
         let votes = |agent: AgentNo| book.control().weight_at(agent, check.number, now).0 > 0;
-        let voters: BTreeSet<AgentNo> = book.agents().map(|agent| agent.number).filter(|agent| votes(*agent)).collect();
+        let there = book.agents().filter(|agent| seen_by.is_none_or(|region| agent.region == *region));
+        let voters: BTreeSet<AgentNo> = there.map(|agent| agent.number).filter(|agent| votes(*agent)).collect();
         let budget_us = budget_us(definition, model.body.latency.p95.critical);
         let first = Hour::of(decay.span(now).from).day().hour(0);
         let mut open = Vec::new();

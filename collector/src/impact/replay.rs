@@ -3,20 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sitepulse_model::id::CheckNo;
+use sitepulse_model::id::{CheckNo, Region};
 use sitepulse_model::time::UtcMicros;
 
 use super::board::{Scores, TURN};
 use super::evidence::{self, Frame};
 use super::{CheckScore, Model, scored, signals};
 use crate::app::{App, AppError};
+use crate::book::Filter;
 use crate::store::impact::openings;
 
-/// The scores of checks as the evidence of today tells them of an instant, by a model: of one check, or of all that lived then. Groups and weights are those of then.
+/// The scores of checks as the evidence of today tells them of an instant, by a model: of one check, or of all that lived then; as the agents of a region saw them, or all.
+/// Groups and weights are those of then.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn scores_at(app: &App, only: Option<CheckNo>, model: Model, at: UtcMicros) -> Result<Scores, AppError> {
+pub async fn scores_at(
+    app: &App,
+    only: Option<CheckNo>,
+    seen_by: Option<&Region>,
+    model: Model,
+    at: UtcMicros,
+) -> Result<Scores, AppError> {
     let checks: Vec<CheckNo> = match only {
         Some(check) => vec![check],
         None => app.book().checks().map(|check| check.number).collect(),
@@ -26,24 +34,28 @@ pub async fn scores_at(app: &App, only: Option<CheckNo>, model: Model, at: UtcMi
     let opened = Arc::new(app.read_in_background(move |tables| openings(tables, from, at)).await?);
     let mut found: BTreeMap<CheckNo, Arc<CheckScore>> = BTreeMap::new();
     for turn in checks.chunks(TURN) {
-        let (inner, turn, by) = (app.clone(), turn.to_vec(), model.clone());
+        let (inner, turn, by, region) = (app.clone(), turn.to_vec(), model.clone(), seen_by.cloned());
         let frames = beside(move || {
             let frame = |check: &CheckNo| {
                 let book = inner.book();
-                Frame::of(&book, book.check(*check)?, &by, at)
+                Frame::of(&book, book.check(*check)?, &by, region.as_ref(), at)
             };
             turn.iter().filter_map(frame).collect::<Vec<_>>()
         })
         .await?;
         let slow = app.read_in_background(move |tables| evidence::read(tables, &frames)).await?;
-        let (inner, by, opened) = (app.clone(), model.clone(), Arc::clone(&opened));
+        let (inner, by, opened, region) = (app.clone(), model.clone(), Arc::clone(&opened), seen_by.cloned());
         let scores = beside(move || {
-            let none = Vec::new();
+            let filter = region.map_or(Filter::All, Filter::Region);
+            let opened_of = |check: CheckNo| match &filter {
+                Filter::All => Some(opened.get(&check).map_or(&[][..], Vec::as_slice)),
+                Filter::Agent(_) | Filter::Region(_) => None,
+            };
             let one = |(check, slow): (&CheckNo, &evidence::Slow)| {
                 let book = inner.book();
                 let check = book.check(*check)?;
                 let revision = check.at(at).filter(|revision| !revision.retired)?;
-                let signals = signals(&book, check, decay, opened.get(&check.number).unwrap_or(&none), slow, at);
+                let signals = signals(&book, check, &filter, decay, opened_of(check.number), slow, at);
                 Some((check.number, Arc::new(scored(check, revision, &by.body, &signals, at))))
             };
             slow.iter().filter_map(one).collect::<Vec<_>>()

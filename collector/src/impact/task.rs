@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
-use sitepulse_model::id::{Bucket, CheckNo};
+use sitepulse_model::impact::together::Together;
 use sitepulse_model::time::UtcMicros;
 use tokio::sync::watch;
 
 use super::board::{Board, Refreshed, TURN};
+use super::regions;
 use crate::app::{App, AppError};
 use crate::latency::Hour;
-use crate::store::impact::{Kept, WHOLE, keep};
+use crate::store::impact::{Kept, Of, WHOLE, keep};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,11 +22,21 @@ const REST: Duration = Duration::from_millis(100);
 pub async fn run(app: App, mut stopping: watch::Receiver<bool>) {
     app.board().keep();
     let mut complained = false;
+    // The hour that regions were written down of last.
+    let mut told = None;
     loop {
         let round = async {
             let refreshed = Board::refresh(&app, clock::now(), TURN).await?;
             write_down(&app, &refreshed).await?;
-            Ok::<_, AppError>(refreshed.left)
+            // The scores of checks first.
+            if refreshed.left > 0 {
+                return Ok(refreshed.left);
+            }
+            let behind = Board::refresh_regions(&app, clock::now(), TURN).await?;
+            if behind == 0 {
+                write_regions(&app, &mut told).await?;
+            }
+            Ok::<_, AppError>(behind)
         };
         let left = tokio::select! {
             left = round => left,
@@ -51,40 +62,65 @@ pub async fn run(app: App, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// Keeps the scores of the checks that turned their hour, and, when the last of them did, that of all together.
+/// Keeps the scores of the checks that turned their hour, and, when the last of them did, those of groups and of all together.
 async fn write_down(app: &App, refreshed: &Refreshed) -> Result<(), AppError> {
     let Some(scores) = app.board().newest().filter(|_| !refreshed.turned.is_empty()) else { return Ok(()) };
-    let mut rows: Vec<((Bucket, CheckNo), Kept)> = Vec::new();
+    let model = &scores.model.label;
+    let mut rows: Vec<(Of, Kept)> = Vec::new();
     for (check, hour) in &refreshed.turned {
         let Some(found) = scores.checks.get(check) else { continue };
         let points = found.score.as_ref().map(|score| score.points);
-        rows.push(((found.id.bucket(), *check), Kept { hour: *hour, points, model: scores.model.label.clone() }));
+        rows.push((Of::Check(found.id.bucket(), *check), Kept { hour: *hour, points, model: model.clone() }));
     }
     if refreshed.left == 0 {
-        let points = scores.whole.as_ref().map(|whole| whole.points);
-        rows.push((WHOLE, Kept { hour: Hour::of(scores.as_of), points, model: scores.model.label.clone() }));
+        let kept = |together: Option<&Together>| Kept {
+            hour: Hour::of(scores.as_of),
+            points: together.map(|together| together.points),
+            model: model.clone(),
+        };
+        rows.push((Of::Check(WHOLE.0, WHOLE.1), kept(scores.whole.as_ref())));
+        rows.extend(scores.groups.iter().map(|(group, together)| (Of::group(group), kept(Some(together)))));
     }
     // What never had a score needs no row that says so.
     rows.retain(|(_, kept)| kept.points.is_some());
     keep_scores(app, rows).await
 }
 
-async fn keep_scores(app: &App, rows: Vec<((Bucket, CheckNo), Kept)>) -> Result<(), AppError> {
+/// Keeps the scores of the regions, once an hour.
+async fn write_regions(app: &App, told: &mut Option<(Hour, String)>) -> Result<(), AppError> {
+    let Some(scores) = app.board().newest().filter(|scores| !scores.regions.is_empty()) else { return Ok(()) };
+    let of = (Hour::of(scores.as_of), scores.model.label.clone());
+    if told.as_ref() == Some(&of) {
+        return Ok(());
+    }
+    let kept = |together: &Together| Kept { hour: of.0, points: Some(together.points), model: of.1.clone() };
+    let rows =
+        regions::together(&scores.regions).map(|(region, together)| (Of::region(region), kept(together))).collect();
+    keep_scores(app, rows).await?;
+    *told = Some(of);
+    Ok(())
+}
+
+async fn keep_scores(app: &App, rows: Vec<(Of, Kept)>) -> Result<(), AppError> {
     if rows.is_empty() {
         return Ok(());
     }
     let write = move |engine: &mut crate::engine::Engine| {
-        engine.store.write(|tables| rows.iter().try_for_each(|(of, kept)| keep(tables, *of, kept)))
+        engine.store.write(|tables| rows.iter().try_for_each(|(of, kept)| keep(tables, of, kept)))
     };
     Ok(app.writer().run(write).await??)
 }
 
-/// Brings the board up to date at once, and keeps what turned its hour: for tests, which have no task.
+/// Brings the board up to date at once, regions too, and keeps what turned its hour: for tests, which have no task.
 ///
 /// # Errors
 /// When the store cannot be read or written.
 pub async fn settle(app: &App, now: UtcMicros) -> Result<Refreshed, AppError> {
     let refreshed = Board::refresh(app, now, usize::MAX).await?;
     write_down(app, &refreshed).await?;
+    Board::refresh_regions(app, now, usize::MAX).await?;
+    if !refreshed.turned.is_empty() {
+        write_regions(app, &mut None).await?;
+    }
     Ok(refreshed)
 }

@@ -22,7 +22,8 @@ use crate::book::{Agent, Book, CheckRevision, Object, ObjectKind, Revised};
 use crate::engine::Engine;
 use crate::exchange::histories::{CheckHistory, Histories, ObjectHistory};
 use crate::exchange::row::Named;
-use crate::store::{objects, rows};
+use crate::exchange::scores;
+use crate::store::{impact, objects, rows};
 
 /// What became of histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,10 +81,17 @@ impl Engine {
             events: news.events.len(),
             objects: news.objects.iter().filter(|revised| revised.version == 1).count(),
         };
-        if imported == ImportedHistories::default() {
+        let scores = {
+            let book = shared.book();
+            let number =
+                |id: &CheckId| news.checks.get(id).copied().or_else(|| book.check_by_id(id).map(|check| check.number));
+            scores::taken(&book, &histories.scores, &histories.objects, number).map_err(AppError::Invalid)?
+        };
+        if imported == ImportedHistories::default() && scores.is_empty() {
             return Ok(imported);
         }
         self.store.write(|tables| {
+            scores.iter().try_for_each(|(of, day, one)| impact::take_day(tables, of, *day, &one.model, &one.hours))?;
             news.revisions
                 .iter()
                 .try_for_each(|(number, revision)| rows::insert_revision(tables, *number, revision))?;

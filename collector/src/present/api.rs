@@ -6,6 +6,7 @@ pub mod definitions;
 pub mod exchange;
 pub mod impact;
 pub mod incidents;
+pub mod indicators;
 pub mod join_tokens;
 pub mod kpi;
 pub mod latency;
@@ -87,14 +88,30 @@ pub(super) fn ask<T>(query: Ask<T>) -> Answer<T> {
     query.map(|Query(value)| value).map_err(|rejection| Problem::new(Code::BadRequest, rejection.body_text()))
 }
 
+/// What the list of checks is asked.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChecksQuery {
+    /// `id` (where nothing is said), or `impact`: the highest impact score first, those without one last.
+    sort: Option<String>,
+}
+
 /// `GET /api/v1/checks`
 pub async fn checks(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
-    list: List<Nothing>,
+    list: List<ChecksQuery>,
 ) -> Answer<Listed<Arc<CheckView>>> {
     let checks = present.snapshot().await?.checks.clone();
-    let mut checks = list.page.of_all(checks, |check| check.id.clone())?;
+    let mut checks = match list.query.sort.as_deref() {
+        None | Some("id") => list.page.of_all(checks, |check| check.id.clone())?,
+        Some("impact") => {
+            let points = present.scores().await?.points();
+            let place = |id: &str| points.get(id).map_or(u32::MAX, |points| u32::MAX - 1 - points.0);
+            list.page.of_all(checks, |check| (place(&check.id), check.id.clone()))?
+        }
+        Some(other) => return Err(Problem::new(Code::BadRequest, format!("sort={other:?}: use id or impact"))),
+    };
     show_doors(&present, &caller, checks.items_mut()).await?;
     Ok(checks)
 }

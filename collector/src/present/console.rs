@@ -16,8 +16,10 @@ mod escalations;
 mod explain;
 pub mod frame;
 mod home;
+mod impact;
 mod incident;
 mod incidents;
+mod indicators;
 mod join;
 mod latency;
 mod ledger;
@@ -25,6 +27,7 @@ mod oncall;
 pub mod parts;
 mod policy;
 mod row;
+mod scoring;
 mod settings;
 mod sheet;
 mod sign_in;
@@ -54,11 +57,14 @@ pub use explain::explain_page;
 pub use frame::appearance;
 pub(super) use frame::language;
 pub use home::page;
+pub use impact::impact_page;
 pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
+pub use indicators::indicators_page;
 pub use join::{join, join_page};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 use row::{age, class, clock_text, suspension};
+pub use scoring::{scoring_page, write_scoring};
 pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
@@ -78,6 +84,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/desk.css"),
     include_str!("../../templates/css/check.css"),
     include_str!("../../templates/css/settings.css"),
+    include_str!("../../templates/css/indicators.css"),
     include_str!("../../templates/css/api.css"),
 );
 const JS: &str = concat!(

@@ -1,16 +1,21 @@
-//! Impact scores as everybody is shown them: read from the board, or found again for another instant or by another model.
+//! Impact scores as everybody is shown them: read from the board, or found again for another instant or by another model. [`queue`] puts incidents in their order, [`csv`] is for
+//! spreadsheets.
 
+pub mod csv;
+pub mod queue;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::id::{CheckNo, Group};
+use sitepulse_model::id::{CheckNo, Group, Region};
 use sitepulse_model::impact::together::Together;
 use sitepulse_model::impact::{Band, Contribution, Points, Score, Signal};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
 use crate::impact::board::{Board, Scores};
-use crate::impact::{CheckScore, Model, replay};
+use crate::impact::{CheckScore, Model, regions, replay};
 use crate::latency::Hour;
 use crate::present::Present;
 use crate::present::dto::impact::{
@@ -45,13 +50,45 @@ impl Present {
         }
     }
 
-    /// The scores of another instant, of one check or of all.
+    /// The scores of another instant, of one check or of all, as all agents saw them or those of a region.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn scores_at(&self, only: Option<CheckNo>, at: UtcMicros) -> Answer<Scores> {
+    pub async fn scores_at(&self, only: Option<CheckNo>, seen_by: Option<&Region>, at: UtcMicros) -> Answer<Scores> {
         let model = Model::at(self.app().book().objects(), at);
-        Ok(replay::scores_at(self.app(), only, model, at).await?)
+        Ok(replay::scores_at(self.app(), only, seen_by, model, at).await?)
+    }
+
+    /// The scores of now as a region sees them: what the board has. Where no task keeps it they are found first.
+    ///
+    /// # Errors
+    /// When they must be found and the store cannot be read.
+    pub async fn scores_of_region(&self, region: &Region) -> Answer<Scores> {
+        let scores = self.scores().await?;
+        if !self.app().board().is_kept() {
+            return self.scores_at(None, Some(region), clock::now()).await;
+        }
+        let none = || Scores::none(scores.model.clone(), scores.as_of);
+        Ok(scores.regions.get(region).cloned().unwrap_or_else(none))
+    }
+
+    /// A check's score as each region sees it now, the worst first.
+    ///
+    /// # Errors
+    /// When they must be found and the store cannot be read.
+    pub async fn seen_by_regions(&self, check: CheckNo) -> Answer<Vec<(Region, Arc<CheckScore>)>> {
+        let scores = self.scores().await?;
+        let of_board =
+            |(region, scores): (&Region, &Scores)| Some((region.clone(), scores.checks.get(&check)?.clone()));
+        let mut found: Vec<(Region, Arc<CheckScore>)> = if self.app().board().is_kept() {
+            scores.regions.iter().filter_map(of_board).collect()
+        } else {
+            let found = regions::find(self.app(), &[check], &scores.model, clock::now()).await?;
+            found.into_values().flatten().collect()
+        };
+        let points = |one: &CheckScore| one.score.as_ref().map(|score| score.points);
+        found.sort_by(|a, b| points(&b.1).cmp(&points(&a.1)).then_with(|| a.0.cmp(&b.0)));
+        Ok(found)
     }
 
     /// What the score of a check was, or of all together, in the hours before an instant.
@@ -60,16 +97,48 @@ impl Present {
     /// When the store cannot be read.
     pub async fn impact_history(&self, check: Option<CheckNo>, upto: UtcMicros) -> Answer<Vec<ImpactHourView>> {
         let of = match check {
-            None => stored::WHOLE,
+            None => stored::Of::Check(stored::WHOLE.0, stored::WHOLE.1),
             Some(check) => {
                 let book = self.app().book();
                 let known = book.check(check).ok_or_else(|| Problem::not_found("check", &check.to_string()))?;
-                (known.bucket(), check)
+                stored::Of::Check(known.bucket(), check)
             }
         };
         let last = Hour::of(upto);
-        let hours = (Hour(last.0 - HISTORY_HOURS + 1), last);
-        let kept = self.app().read_store(move |tables| stored::kept(tables, of, hours)).await?;
+        self.kept_scores(of, (Hour(last.0 - HISTORY_HOURS + 1), last)).await
+    }
+
+    /// What the score of a group was in the hours before an instant.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn group_history(&self, group: &Group, upto: UtcMicros) -> Answer<Vec<ImpactHourView>> {
+        let last = Hour::of(upto);
+        self.kept_scores(stored::Of::group(group), (Hour(last.0 - HISTORY_HOURS + 1), last)).await
+    }
+
+    /// What the score of a region was in the hours before an instant.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn region_history(&self, region: &Region, upto: UtcMicros) -> Answer<Vec<ImpactHourView>> {
+        let last = Hour::of(upto);
+        self.kept_scores(stored::Of::region(region), (Hour(last.0 - HISTORY_HOURS + 1), last)).await
+    }
+
+    /// The score of all checks together as it was kept in the hour of an instant, or the last one before it within a day.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn impact_near(&self, at: UtcMicros) -> Answer<Option<f64>> {
+        let last = Hour::of(at);
+        let of = stored::Of::Check(stored::WHOLE.0, stored::WHOLE.1);
+        let kept = self.kept_scores(of, (Hour(last.0 - 23), last)).await?;
+        Ok(kept.last().map(|hour| hour.score))
+    }
+
+    async fn kept_scores(&self, of: stored::Of, hours: (Hour, Hour)) -> Answer<Vec<ImpactHourView>> {
+        let kept = self.app().read_store(move |tables| stored::kept(tables, &of, hours)).await?;
         let hour = |kept: &stored::Kept| {
             let score = kept.points?.as_f64();
             Some(ImpactHourView { at: instant::format(kept.hour.start()), score, model: kept.model.clone() })
@@ -81,17 +150,19 @@ impl Present {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn trial(&self, model: Model, only: Option<CheckNo>, at: UtcMicros) -> Answer<TrialView> {
-        let days = if only.is_some() { TRIAL_DAYS } else { 1 };
+    pub async fn trial(&self, model: Model, only: Option<CheckNo>, days: u32, at: UtcMicros) -> Answer<TrialView> {
+        let days = if only.is_some() { TRIAL_DAYS } else { i64::from(days).clamp(1, TRIAL_DAYS) };
         let instants = (0..days).rev().map(|day| at.plus_us(-day * 86_400_000_000));
-        let (mut rows, mut checks, mut label, mut whole) = (Vec::new(), 0, String::new(), None);
+        let (mut rows, mut checks, mut label, mut course) = (Vec::new(), 0, String::new(), Vec::new());
         for at in instants {
-            let before = self.scores_at(only, at).await?;
-            let after = replay::scores_at(self.app(), only, model.clone(), at).await?;
+            let before = self.scores_at(only, None, at).await?;
+            let after = replay::scores_at(self.app(), only, None, model.clone(), at).await?;
             label.clone_from(&before.model.label);
             if only.is_none() {
                 let both = |scores: &Scores| scores.whole.as_ref().map(|whole| (whole.points, whole.band));
-                whole = Some(trial_row(None, at, both(&before), both(&after)));
+                course.push(trial_row(None, at, both(&before), both(&after)));
+                // Each check is told of the newest day alone.
+                (checks, rows) = (0, Vec::new());
             }
             for (number, was) in &before.checks {
                 let both = |scores: &Scores| {
@@ -112,14 +183,23 @@ impl Present {
         } else {
             checks = checks.min(1);
         }
-        Ok(TrialView { model: label, checks, moved, whole, rows })
+        let whole = course.last().cloned();
+        let days = if days > 1 { course } else { Vec::new() };
+        Ok(TrialView { model: label, checks, moved, whole, days, rows })
     }
 }
 
 impl Scores {
     /// Of no check.
     fn none(model: Model, as_of: UtcMicros) -> Self {
-        Self { as_of, model, checks: Default::default(), groups: Default::default(), whole: None }
+        Self {
+            as_of,
+            model,
+            checks: Default::default(),
+            groups: Default::default(),
+            whole: None,
+            regions: Default::default(),
+        }
     }
 }
 
@@ -151,11 +231,20 @@ pub fn impacts_view(scores: &Scores, group: Option<&Group>) -> ImpactsView {
         groups.map(|(name, together)| together_view(scores, Some(name), together)).collect();
     groups.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.group.cmp(&b.group)));
     let whole = scores.whole.as_ref().filter(|_| group.is_none());
+    let regions = scores.regions.iter().filter(|_| group.is_none());
+    let of_region = |(region, scores): (&Region, &Scores)| {
+        let view = together_view(scores, None, scores.whole.as_ref()?);
+        Some(ImpactTogetherView { region: Some(region.to_string()), ..view })
+    };
+    let mut regions: Vec<ImpactTogetherView> = regions.filter_map(of_region).collect();
+    regions.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.region.cmp(&b.region)));
     ImpactsView {
         as_of: instant::format(scores.as_of),
         model: scores.model.label.clone(),
+        region: None,
         whole: whole.map(|whole| together_view(scores, None, whole)),
         groups,
+        regions,
         checks: checks.into_iter().map(|check| impact_view(check, &scores.model.label)).collect(),
     }
 }
@@ -203,6 +292,7 @@ fn together_view(scores: &Scores, group: Option<&Group>, together: &Together) ->
     };
     ImpactTogetherView {
         group: group.map(ToString::to_string),
+        region: None,
         score: together.points.as_f64(),
         band: together.band.as_str().to_owned(),
         mean: together.mean.as_f64(),
@@ -259,6 +349,14 @@ impl Badge {
             band: band.map_or(texts.impact.none, |band| (texts.impact.band)(band.as_str())),
             reason: reason(score, texts),
         }
+    }
+}
+
+impl Scores {
+    /// The points by the checks' ids; those without a score are missing.
+    pub fn points(&self) -> HashMap<String, Points> {
+        let points = |check: &Arc<CheckScore>| Some((check.id.to_string(), check.score.as_ref()?.points));
+        self.checks.values().filter_map(points).collect()
     }
 }
 

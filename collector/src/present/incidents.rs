@@ -164,6 +164,8 @@ pub fn incident_view(book: &Book, standing: &Standing, now: UtcMicros) -> Incide
             .filter(|_| life.state != IncidentState::Resolved)
             .map(|(reason, since)| HeldView { reason: reason.to_string(), since: instant::format(since) }),
         duration_seconds: until.us_since(life.since).max(0) as f64 / 1e6,
+        // By `Present::rank`, where somebody looks at the queue.
+        rank: None,
     }
 }
 

@@ -1,41 +1,46 @@
-//! The KPI banner: how things stand over 24 hours, 7 days or 30 days, in four figures. Reading it changes nothing.
+//! The KPI banner: how things stand over 24 hours, 7 days or 30 days, in five figures. Reading it changes nothing.
 //!
 //! - The SLA of all checks together, by the default policy, weighted by check weight, as everywhere; with completeness, bounds, and the change against the period before
 //!   ([`period`] says what a period is). What is shown has two decimals and is cut, not rounded; the change is the difference of what is shown.
 //! - The incidents that are open now, by severity, and the worst three.
 //! - Maintenance debt with its terms ([`debt`]).
+//! - The impact score of all checks together, and what it was when the period began.
 //! - How long critical incidents took (MTTA, MTTR) against a target for the MTTR of 4 h. The rules are those of [`sitepulse_model::incident::times`].
 //!
-//! The SLA is the dear part: a pass over the evidence of all checks, twice as long as the period. It is made once for all readers and serves for [`SERVES_TIMES`] as
-//! long as it took. Where that is long, what was serves until it is made anew, beside; only the very first reader waits. The book's guard is taken for each check anew, so nobody
-//! waits for it.
+//! The SLA is the dear part: a pass over the evidence of all checks, twice as long as the period. Days that are over are counted once ([`daily`]); what is left is the two ends. It
+//! is made once for all readers and serves for [`SERVES_TIMES`] as long as it took. Where that is long, what was serves until it is made anew, beside. A server makes it as it
+//! starts ([`keep`]), and whoever asks before waits for [`WAIT_MS`] at most: then the figure is told as pending. The book's guard is taken for each check anew, so nobody waits for
+//! it.
 
 pub mod banner;
+pub mod daily;
 pub mod debt;
 pub mod period;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::id::CheckNo;
 use sitepulse_model::incident::Severity;
 use sitepulse_model::incident::times::{Times, times};
-use sitepulse_model::sla::{Account, Figures, Together};
+use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, Notify, watch};
 
 use crate::alert::Standing;
 use crate::app::App;
-use crate::book::{Book, Filter, Gathered, Histories};
+use crate::book::{Book, Histories};
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
-use crate::present::dto::kpi::{KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
+use crate::present::dto::kpi::{KpiImpactView, KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
 use crate::present::incidents::{LIST_MAX, incident_view};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::{self as stored, Asked};
 use crate::store::kpi as stored_kpi;
+use daily::Daily;
 use debt::{DEAD_US, Debt};
 use period::{Period, Periods};
 
@@ -43,6 +48,8 @@ use period::{Period, Periods};
 pub const MTTR_TARGET_US: i64 = 4 * 3_600 * 1_000_000;
 /// Open incidents that are shown.
 const TOP: usize = 3;
+/// Open incidents among which they are looked for: the worst, the oldest first.
+const CANDIDATES: usize = 500;
 /// The SLA serves at least so long, in microseconds of the monotonic clock.
 const SERVES_US_MIN: u64 = 900_000;
 /// And at most so long: an hour.
@@ -51,6 +58,8 @@ const SERVES_US_MAX: u64 = 3_600_000_000;
 const SERVES_TIMES: u64 = 100;
 /// What took less is made anew while its reader waits, where what it is defined by changed; in microseconds.
 const QUICK_US: u64 = 100_000;
+/// A reader waits for the first figures of a period at most so long, in milliseconds, where a server makes them beside.
+const WAIT_MS: u64 = 1_000;
 /// Most zones that figures are kept of.
 const ZONES_MAX: usize = 16;
 
@@ -61,11 +70,15 @@ type Key = (Period, Option<String>);
 #[derive(Default)]
 pub(super) struct Shelf {
     newest: Mutex<BTreeMap<Key, Judged>>,
-    /// Who judges anew holds it.
-    turn: Arc<Turn<()>>,
+    /// What days came to; who judges anew holds it.
+    turn: Arc<Turn<Daily>>,
+    /// Somebody judged.
+    done: Notify,
+    /// Whether a server makes figures beside its readers.
+    kept: AtomicBool,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Judged {
     /// What was defined then.
     defined: (u64, usize),
@@ -75,6 +88,8 @@ struct Judged {
     took: u64,
     /// Good until then, on the monotonic clock.
     until: u64,
+    /// Whether it is only being made.
+    pending: bool,
 }
 
 impl Judged {
@@ -94,7 +109,14 @@ impl Shelf {
             newest.clear();
         }
         newest.insert(key, judged);
+        drop(newest);
+        self.done.notify_waiters();
     }
+}
+
+/// An instant without the part of its second: for people.
+pub fn to_second(at: UtcMicros) -> UtcMicros {
+    UtcMicros(at.0 - at.0.rem_euclid(1_000_000))
 }
 
 /// Grows with every change of what the figures are defined by.
@@ -129,22 +151,44 @@ impl Present {
             Ok((open, lives, stored_kpi::dead_letters(tables, now.plus_us(-DEAD_US))?))
         });
         let (open, lives, dead) = stored.await?;
+        let score = self.kpi_score(periods.now).await?;
         let response = response(
             &times(&lives, Severity::Critical, Span::new(periods.now.from, now.plus_us(1))),
             &times(&lives, Severity::Critical, periods.before),
         );
-        self.read(move |book| KpiView {
+        let read = self.read(move |book| KpiView {
             period: period.as_str().into(),
             zone: judged.0,
             from: instant::format(judged.1.periods.now.from),
             to: instant::format(judged.1.periods.now.to),
             before_from: instant::format(judged.1.periods.before.from),
-            sla: sla(&judged.1.now, &judged.1.before),
+            sla: KpiSlaView { pending: judged.1.pending, ..sla(&judged.1.now, &judged.1.before) },
             incidents: incidents(book, &open, now),
             debt: Debt { failed_jobs: Some(dead), expiring: Some(debt::expiring(book, now)), ..Debt::default() }.view(),
             response,
-        })
-        .await
+            impact: score,
+        });
+        let mut view = read.await?;
+        self.rank(&mut view.incidents.top, now).await?;
+        view.incidents.top.sort_by_key(|one| one.rank.as_ref().map_or(usize::MAX, |rank| rank.position));
+        view.incidents.top.truncate(TOP);
+        Ok(view)
+    }
+
+    /// The impact score of all checks together, and what it was when a period began.
+    async fn kpi_score(&self, period: Span) -> Answer<Option<KpiImpactView>> {
+        let scores = self.scores().await?;
+        let Some(whole) = &scores.whole else { return Ok(None) };
+        let before = self.impact_near(period.from).await?;
+        let raised = whole.raised.as_ref().and_then(|raised| scores.members(None).nth(raised.member));
+        Ok(Some(KpiImpactView {
+            score: whole.points.as_f64(),
+            band: whole.band.as_str().to_owned(),
+            model: scores.model.label.clone(),
+            dominant: whole.dominant().map(|signal| signal.as_str().to_owned()),
+            raised_by: raised.map(|check| check.id.to_string()),
+            before,
+        }))
     }
 
     /// The SLA of a period and of the one before.
@@ -157,58 +201,89 @@ impl Present {
         }
         // Where that takes long nobody waits for it but the first.
         if let Some(judged) = known.filter(|judged| judged.took > QUICK_US) {
-            if let Ok(turn) = Arc::clone(&shelf.turn).try_lock_owned() {
-                let (present, key) = (self.clone(), key.clone());
-                drop(tokio::task::spawn_blocking(move || {
-                    let judged = judge(present.app(), periods);
-                    present.kpi_shelf().put(key, judged);
-                    drop(turn);
-                }));
-            }
+            self.judge_beside(&key, periods);
             return Ok((key.1, judged));
         }
-        let _turn = shelf.turn.lock().await;
+        if shelf.kept.load(Ordering::Relaxed) {
+            let judged = tokio::time::timeout(Duration::from_millis(WAIT_MS), self.awaited(&key, periods)).await;
+            return Ok((key.1, judged.unwrap_or_else(|_| Judged::pending(periods))));
+        }
+        let mut turn = Arc::clone(&shelf.turn).lock_owned().await;
         // Whoever had the turn before may have done it.
         if let Some(judged) = shelf.newest(&key).filter(|judged| judged.serves(defined(&self.app().book()))) {
             return Ok((key.1, judged));
         }
         let app = self.app().clone();
-        let judged = self.beside(move || judge(&app, periods)).await?;
+        let judged = self.beside(move || judge(&app, periods, &mut turn)).await?;
         shelf.put(key.clone(), judged.clone());
         Ok((key.1, judged))
     }
+
+    /// The next figures of a period that serve, made beside.
+    async fn awaited(&self, key: &Key, periods: Periods) -> Judged {
+        let shelf = self.kpi_shelf();
+        loop {
+            let done = shelf.done.notified();
+            tokio::pin!(done);
+            done.as_mut().enable();
+            let defined = defined(&self.app().book());
+            if let Some(judged) = shelf.newest(key).filter(|judged| judged.serves(defined)) {
+                return judged;
+            }
+            self.judge_beside(key, periods);
+            done.await;
+        }
+    }
+
+    /// Makes figures anew, unless somebody makes some.
+    fn judge_beside(&self, key: &Key, periods: Periods) {
+        if let Ok(mut turn) = Arc::clone(&self.kpi_shelf().turn).try_lock_owned() {
+            let (present, key) = (self.clone(), key.clone());
+            drop(tokio::task::spawn_blocking(move || {
+                let judged = judge(present.app(), periods, &mut turn);
+                drop(turn);
+                present.kpi_shelf().put(key, judged);
+            }));
+        }
+    }
 }
 
-fn judge(app: &App, periods: Periods) -> Judged {
+/// Makes the figures of every period as a server starts, so that its readers find them.
+pub async fn keep(present: Present, mut stopping: watch::Receiver<bool>) {
+    present.kpi_shelf().kept.store(true, Ordering::Relaxed);
+    let make = async {
+        for period in Period::ALL {
+            // Without a zone a period is one.
+            let Ok(periods) = period.upto(clock::now(), None) else { continue };
+            present.awaited(&(period, None), periods).await;
+        }
+    };
+    tokio::select! {
+        () = make => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+impl Judged {
+    /// Of figures that are being made.
+    fn pending(periods: Periods) -> Self {
+        let (now, before) = (Together::default(), Together::default());
+        Self { defined: (0, 0), periods, now, before, took: 0, until: 0, pending: true }
+    }
+}
+
+fn judge(app: &App, periods: Periods, daily: &mut Daily) -> Judged {
     let began = clock::monotonic().0;
     let (defined, checks) = {
         let book = app.book();
         (defined(&book), book.checks().map(|check| check.number).collect::<Vec<_>>())
     };
-    let (mut now, mut before) = (Gathered::default(), Gathered::default());
-    for check in checks {
-        gather(&app.book(), check, periods, (&mut now, &mut before));
-    }
+    let (now, before) = daily.gather(app, &checks, periods);
     let ended = clock::monotonic().0;
     let took = ended.saturating_sub(began);
     let serves = took.saturating_mul(SERVES_TIMES).clamp(SERVES_US_MIN, SERVES_US_MAX);
-    Judged { defined, periods, now: now.whole(), before: before.whole(), took, until: ended.saturating_add(serves) }
-}
-
-/// Adds a check to both periods: its verdicts are found once.
-fn gather(book: &Book, check: CheckNo, periods: Periods, (now, before): (&mut Gathered, &mut Gathered)) {
-    let Some(check) = book.check(check) else { return };
-    let lived = |span: Span| book.period(check, Some(span.from), Some(span.to), span.to);
-    let whole = lived(Span::new(periods.before.from, periods.now.to));
-    if whole.is_empty() {
-        return;
-    }
-    let spans = book.verdicts(check.number, &Filter::All, whole).unwrap_or_default();
-    for (period, gathered) in [(periods.now, now), (periods.before, before)] {
-        if let Some(counting) = check.counting(lived(period)) {
-            gathered.add(counting, Figures::from(&Account::of(&clipped(&spans, period))));
-        }
-    }
+    let until = ended.saturating_add(serves);
+    Judged { defined, periods, now: now.whole(), before: before.whole(), took, until, pending: false }
 }
 
 fn clipped(spans: &[VerdictSpan], period: Span) -> Vec<VerdictSpan> {
@@ -239,6 +314,7 @@ fn sla(now: &Together, before: &Together) -> KpiSlaView {
         before_percent: shown_before,
         before_completeness: before.completeness,
         change_points: change,
+        pending: false,
     }
 }
 
@@ -254,7 +330,8 @@ fn incidents(book: &Book, found: &[Standing], now: UtcMicros) -> KpiIncidentsVie
             minor: of(Severity::Minor),
             info: of(Severity::Info),
         },
-        top: open.iter().take(TOP).map(|one| incident_view(book, one, now)).collect(),
+        // Cut once they are in the queue's order.
+        top: open.iter().take(CANDIDATES).map(|one| incident_view(book, one, now)).collect(),
     }
 }
 

@@ -147,6 +147,11 @@ fn impacts(scores: &Scores) -> String {
     for (group, together) in &scores.groups {
         page.sample(name, &[("group", group.as_str())], together.points.as_f64());
     }
+    let name = "sitepulse_impact_region_score";
+    page.family(name, "gauge", "Impact score of all checks as the agents of a region alone saw them.");
+    for (region, together) in crate::impact::regions::together(&scores.regions) {
+        page.sample(name, &[("region", region.as_str())], together.points.as_f64());
+    }
     let name = "sitepulse_impact_overall_score";
     page.family(name, "gauge", "Impact score of all checks together.");
     if let Some(whole) = &scores.whole {

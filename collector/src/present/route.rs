@@ -209,6 +209,15 @@ pub fn routes() -> Vec<Route> {
         // A trial looks and changes nothing; it is a POST for it brings a model along. Not below `impact/`: a check may be called anything.
         api_change("/api/v1/impact-trials", Scope::Read, api::impact::trial),
         api_read("/api/v1/impact/{id}", Scope::Read, api::impact::impact),
+        api_read("/api/v1/impact-history", Scope::Read, api::impact::history),
+        api_read("/api/v1/impact-history.csv", Scope::Read, api::impact::history_csv),
+        api_read("/api/v1/impact-scores.csv", Scope::Read, api::impact::impacts_csv),
+        read("/impact", Scope::Read, console::impact_page),
+        read("/impact/model", Scope::Edit, console::scoring_page),
+        change("/impact/model", Scope::Edit, console::write_scoring),
+        read("/indicators", Scope::Read, console::indicators_page),
+        api_read("/api/v1/indicators", Scope::Read, api::indicators::indicators),
+        api_read("/api/v1/indicators/{figure}", Scope::Read, api::indicators::counted),
         api_read("/api/v1/kpi", Scope::Read, api::kpi::kpi),
         // A page for people: not in the document.
         read("/api/v1/docs", Scope::Read, console::api_docs::page),

@@ -12,6 +12,7 @@ pub mod frame;
 pub mod home;
 pub mod impact;
 pub mod incidents;
+pub mod indicators;
 pub mod kpi;
 pub mod latency;
 pub mod page;
@@ -33,6 +34,7 @@ use self::frame::FrameTexts;
 use self::home::HomeTexts;
 use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
+use self::indicators::IndicatorTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::page::PageTexts;
@@ -218,6 +220,7 @@ pub struct Texts {
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
     pub impact: &'static ImpactTexts,
+    pub indicators: &'static IndicatorTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -239,6 +242,11 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// Of a sentence in both languages the one in this.
+    pub fn of_both<'r>(&self, both: &'r crate::present::dto::impact::ReasonView) -> &'r str {
+        if std::ptr::eq(self, Language::French.texts()) { &both.fr } else { &both.en }
+    }
+
     /// The word for a verdict or state.
     pub fn state(&self, state: &str) -> &'static str {
         match state {
@@ -366,6 +374,7 @@ pub static EN: Texts = Texts {
     slo: &slo::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
+    indicators: &indicators::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -565,6 +574,7 @@ pub static FR: Texts = Texts {
     slo: &slo::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,
+    indicators: &indicators::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

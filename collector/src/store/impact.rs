@@ -1,9 +1,9 @@
-//! What impact scores ask of the tables, and the table `impact_day`: what they were.
+//! What impact scores ask of the tables, and the tables `impact_day` and `impact_set_day`: what they were.
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
-use sitepulse_model::id::{Bucket, CheckNo};
+use rusqlite::{OptionalExtension as _, params};
+use sitepulse_model::id::{Bucket, CheckNo, Group, Region};
 use sitepulse_model::impact::Points;
 use sitepulse_model::time::UtcMicros;
 
@@ -48,44 +48,104 @@ pub(crate) fn openings(
     Ok(openings)
 }
 
+/// Whose score.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Of {
+    /// A check's; [`WHOLE`] is all of them together.
+    Check(Bucket, CheckNo),
+    /// A group's.
+    Group(String),
+    /// A region's.
+    Region(String),
+}
+
+impl Of {
+    /// Of a group.
+    pub(crate) fn group(group: &Group) -> Self {
+        Self::Group(group.to_string())
+    }
+
+    /// Of a region.
+    pub(crate) fn region(region: &Region) -> Self {
+        Self::Region(region.to_string())
+    }
+}
+
+/// The columns of a set of checks: its bucket, kind and name.
+fn set_columns(kind: u8, name: &str) -> (u8, u8, String) {
+    (Bucket::of(name).0, kind, name.to_owned())
+}
+
 /// Keeps what a score was at an hour.
-pub(crate) fn keep(tables: Tables<'_>, (bucket, check): (Bucket, CheckNo), kept: &Kept) -> Result<(), StoreError> {
+pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<(), StoreError> {
     let day = kept.hour.day();
-    let mut statement = tables.prepare_cached(
-        "SELECT hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4",
-    )?;
-    let mut rows = statement.query(params![bucket.0, check.0, day.0, kept.model])?;
-    let mut hours = match rows.next()? {
-        Some(row) => row.get::<_, Vec<u8>>(0)?,
-        None => Vec::new(),
+    let put = |hours: Option<Vec<u8>>| {
+        let mut hours = hours.unwrap_or_default();
+        hours.resize(DAY_BYTES, 0xff);
+        let points = kept.points.map_or(NONE, |points| u16::try_from(points.0).unwrap_or(NONE));
+        let at = usize::from(kept.hour.of_day()) * 2;
+        hours[at..at + 2].copy_from_slice(&points.to_le_bytes());
+        hours
     };
-    hours.resize(DAY_BYTES, 0xff);
-    let points = kept.points.map_or(NONE, |points| u16::try_from(points.0).unwrap_or(NONE));
-    let at = usize::from(kept.hour.of_day()) * 2;
-    hours[at..at + 2].copy_from_slice(&points.to_le_bytes());
+    let (kind, name) = match of {
+        Of::Check(bucket, check) => {
+            let hours = tables
+                .prepare_cached(
+                    "SELECT hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4",
+                )?
+                .query_row(params![bucket.0, check.0, day.0, kept.model], |row| row.get(0))
+                .optional()?;
+            tables
+                .prepare_cached(
+                    "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT (bucket, check_no, day, model) DO UPDATE SET hours = excluded.hours",
+                )?
+                .execute(params![bucket.0, check.0, day.0, kept.model, put(hours)])?;
+            return Ok(());
+        }
+        Of::Group(name) => (1, name),
+        Of::Region(name) => (2, name),
+    };
+    let (bucket, kind, name) = set_columns(kind, name);
+    let hours = tables
+        .prepare_cached(
+            "SELECT hours FROM impact_set_day WHERE bucket = ?1 AND kind = ?2 AND name = ?3 AND day = ?4 AND model = ?5",
+        )?
+        .query_row(params![bucket, kind, name, day.0, kept.model], |row| row.get(0))
+        .optional()?;
     tables
         .prepare_cached(
-            "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (bucket, check_no, day, model) DO UPDATE SET hours = excluded.hours",
+            "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (bucket, kind, name, day, model) DO UPDATE SET hours = excluded.hours",
         )?
-        .execute(params![bucket.0, check.0, day.0, kept.model, hours])?;
+        .execute(params![bucket, kind, name, day.0, kept.model, put(hours)])?;
     Ok(())
 }
 
 /// What a score was, hour by hour, oldest first; hours without one are left out.
-pub(crate) fn kept(
-    tables: Tables<'_>,
-    (bucket, check): (Bucket, CheckNo),
-    (first, last): (Hour, Hour),
-) -> Result<Vec<Kept>, StoreError> {
-    let mut statement = tables.prepare_cached(
-        "SELECT day, model, hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day >= ?3 AND day <= ?4 ORDER BY day, model",
-    )?;
-    let mut rows = statement.query(params![bucket.0, check.0, first.day().0, last.day().0])?;
+pub(crate) fn kept(tables: Tables<'_>, of: &Of, (first, last): (Hour, Hour)) -> Result<Vec<Kept>, StoreError> {
+    let days = [first.day().0, last.day().0];
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let rows: Vec<(i64, String, Vec<u8>)> = match of {
+        Of::Check(bucket, check) => tables
+            .prepare_cached(
+                "SELECT day, model, hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day >= ?3 AND day <= ?4 ORDER BY day, model",
+            )?
+            .query_map(params![bucket.0, check.0, days[0], days[1]], row)?
+            .collect::<Result<_, _>>()?,
+        Of::Group(name) | Of::Region(name) => {
+            let (bucket, kind, name) = set_columns(if matches!(of, Of::Group(_)) { 1 } else { 2 }, name);
+            tables
+                .prepare_cached(
+                    "SELECT day, model, hours FROM impact_set_day WHERE bucket = ?1 AND kind = ?2 AND name = ?3 AND day >= ?4 AND day <= ?5 \
+                     ORDER BY day, model",
+                )?
+                .query_map(params![bucket, kind, name, days[0], days[1]], row)?
+                .collect::<Result<_, _>>()?
+        }
+    };
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (day, model): (i64, String) = (row.get(0)?, row.get(1)?);
-        let hours: Vec<u8> = row.get(2)?;
+    for (day, model, hours) in rows {
         for (of_day, bytes) in (0_u8..24).zip(hours.chunks_exact(2)) {
             let points = u16::from_le_bytes([bytes[0], bytes[1]]);
             let hour = Day(day).hour(of_day);
@@ -98,19 +158,97 @@ pub(crate) fn kept(
     Ok(found)
 }
 
-/// How many days of scores lie wholly before a day.
-pub(crate) fn count_before(tables: Tables<'_>, day: Day) -> Result<usize, StoreError> {
-    let count: i64 = tables.query_row("SELECT count(*) FROM impact_day WHERE day < ?1", [day.0], |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(0))
+/// Every day of scores between two, both included: hundredths of a point by the hour, -1 where there was no score.
+pub(crate) fn days(
+    tables: Tables<'_>,
+    (first, last): (Day, Day),
+    mut each: impl FnMut(Of, Day, String, Vec<i32>),
+) -> Result<(), StoreError> {
+    let hours = |bytes: &[u8]| {
+        let hour = |pair: &[u8]| match u16::from_le_bytes([pair[0], pair[1]]) {
+            NONE => -1,
+            points => i32::from(points),
+        };
+        bytes.chunks_exact(2).map(hour).collect::<Vec<_>>()
+    };
+    let mut statement =
+        tables.prepare("SELECT bucket, check_no, day, model, hours FROM impact_day WHERE day BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query([first.0, last.0])?;
+    while let Some(row) = rows.next()? {
+        let of = Of::Check(Bucket(row.get(0)?), CheckNo(row.get(1)?));
+        each(of, Day(row.get(2)?), row.get(3)?, hours(&row.get::<_, Vec<u8>>(4)?));
+    }
+    let mut statement =
+        tables.prepare("SELECT kind, name, day, model, hours FROM impact_set_day WHERE day BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query([first.0, last.0])?;
+    while let Some(row) = rows.next()? {
+        let name = row.get(1)?;
+        let of = if row.get::<_, u8>(0)? == 1 { Of::Group(name) } else { Of::Region(name) };
+        each(of, Day(row.get(2)?), row.get(3)?, hours(&row.get::<_, Vec<u8>>(4)?));
+    }
+    Ok(())
 }
 
-/// Deletes the oldest of them, at most so many.
-pub(crate) fn delete_before(tables: Tables<'_>, day: Day, most: usize) -> Result<(), StoreError> {
+/// Takes a day of scores in that is not there yet.
+pub(crate) fn take_day(tables: Tables<'_>, of: &Of, day: Day, model: &str, hours: &[i32]) -> Result<(), StoreError> {
+    let bytes: Vec<u8> = hours.iter().flat_map(|points| u16::try_from(*points).unwrap_or(NONE).to_le_bytes()).collect();
+    let (kind, name) = match of {
+        Of::Check(bucket, check) => {
+            tables
+                .prepare_cached(
+                    "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT (bucket, check_no, day, model) DO NOTHING",
+                )?
+                .execute(params![bucket.0, check.0, day.0, model, bytes])?;
+            return Ok(());
+        }
+        Of::Group(name) => (1, name),
+        Of::Region(name) => (2, name),
+    };
+    let (bucket, kind, name) = set_columns(kind, name);
     tables
         .prepare_cached(
+            "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (bucket, kind, name, day, model) DO NOTHING",
+        )?
+        .execute(params![bucket, kind, name, day.0, model, bytes])?;
+    Ok(())
+}
+
+/// How many days of scores lie wholly before a day, and how many spared pages: the greatest of the counts.
+pub(crate) fn count_before(tables: Tables<'_>, day: Day) -> Result<usize, StoreError> {
+    let mut most = 0;
+    for (sql, before) in [
+        ("SELECT count(*) FROM impact_day WHERE day < ?1", day.0),
+        ("SELECT count(*) FROM impact_set_day WHERE day < ?1", day.0),
+        ("SELECT count(*) FROM spared WHERE at_us < ?1", day.span().from.0),
+    ] {
+        let count: i64 = tables.query_row(sql, [before], |row| row.get(0))?;
+        most = most.max(usize::try_from(count).unwrap_or(0));
+    }
+    Ok(most)
+}
+
+/// Deletes the oldest of each of them, at most so many.
+pub(crate) fn delete_before(tables: Tables<'_>, day: Day, most: usize) -> Result<(), StoreError> {
+    for (sql, before) in [
+        (
             "DELETE FROM impact_day WHERE (bucket, check_no, day, model) IN \
              (SELECT bucket, check_no, day, model FROM impact_day WHERE day < ?1 ORDER BY day LIMIT ?2)",
-        )?
-        .execute(params![day.0, most as i64])?;
+            day.0,
+        ),
+        (
+            "DELETE FROM impact_set_day WHERE (bucket, kind, name, day, model) IN \
+             (SELECT bucket, kind, name, day, model FROM impact_set_day WHERE day < ?1 ORDER BY day LIMIT ?2)",
+            day.0,
+        ),
+        (
+            "DELETE FROM spared WHERE (bucket, check_no, at_us, cause) IN \
+             (SELECT bucket, check_no, at_us, cause FROM spared WHERE at_us < ?1 ORDER BY at_us LIMIT ?2)",
+            day.span().from.0,
+        ),
+    ] {
+        tables.prepare_cached(sql)?.execute(params![before, most as i64])?;
+    }
     Ok(())
 }

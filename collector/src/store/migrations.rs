@@ -358,6 +358,20 @@ const V7: &str = "
 
 -- Playbooks.
 
+-- Scores and indicators.
+-- As impact_day, of several checks together. kind: 1 a group, 2 a region. In the bucket of the name.
+CREATE TABLE impact_set_day(
+    bucket INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL,
+    PRIMARY KEY (bucket, kind, name, day, model)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX impact_set_by_day ON impact_set_day(day);
+-- Pages that nobody got. cause: 2 a parent was down, 3 it flapped; see the model's incident::indicators.
+CREATE TABLE spared(
+    bucket INTEGER NOT NULL, check_no INTEGER NOT NULL, at_us INTEGER NOT NULL, cause INTEGER NOT NULL,
+    PRIMARY KEY (bucket, check_no, at_us, cause)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spared_at ON spared(at_us);
+
 -- Subscribers of status pages.
 
 -- Sign-in by a provider.

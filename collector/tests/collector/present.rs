@@ -13,6 +13,7 @@ mod desk;
 mod heartbeats;
 mod impact;
 mod incidents;
+mod indicators;
 mod kpi;
 mod latency;
 mod objects;

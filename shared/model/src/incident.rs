@@ -1,10 +1,12 @@
 //! Incidents: episodes of a bad verdict, from the first suspicion to the resolve.
 //!
-//! This file names things; [`machine`] is the life of one incident, with its ladder of pages ([`crate::escalation`]); [`times`] tells how long they took.
+//! This file names things; [`machine`] is the life of one incident, with its ladder of pages ([`crate::escalation`]); [`times`] tells how long they took, [`indicators`] how much noise
+//! they made.
 //!
 //! At most one incident for each ([`Subject`], [`IncidentKind`]) is not resolved. What decides about an incident is a [`Condition`], made from the present
 //! alone: late data never opens one.
 
+pub mod indicators;
 pub mod machine;
 pub mod times;
 

@@ -31,6 +31,18 @@ pub(super) struct Kin {
     looked_us: i64,
 }
 
+/// What its parents leave of a child's condition.
+pub(super) struct Left {
+    /// The condition.
+    pub(super) condition: Condition,
+    /// Whether they hold its pages.
+    pub(super) hold: Option<HoldReason>,
+    /// When a parent has had the time to notice.
+    pub(super) noticed: Option<UtcMicros>,
+    /// Whether it is bad, and stays a suspicion because a parent is down, or was when it was heard.
+    pub(super) behind: bool,
+}
+
 /// Everything that a check hangs on, however far up; not itself, though somebody made a circle of it.
 pub(super) fn ancestors(book: &Book, check: &Check) -> BTreeSet<CheckNo> {
     let parents = |check: &Check| check.current().map(|current| current.labels.parents.clone()).unwrap_or_default();
@@ -73,14 +85,8 @@ impl Look<'_> {
         self.kin.get(&number)
     }
 
-    /// A child's condition as its parents leave it, whether they hold its pages, and when a parent has had the time to notice.
-    pub(super) fn behind(
-        &mut self,
-        check: &Check,
-        present: &Present,
-        condition: Condition,
-        open: bool,
-    ) -> (Condition, Option<HoldReason>, Option<UtcMicros>) {
+    /// A child's condition as its parents leave it.
+    pub(super) fn behind(&mut self, check: &Check, present: &Present, condition: Condition, open: bool) -> Left {
         let now = self.now;
         let since = match condition {
             Condition::Bad { since, .. } | Condition::Suspect { since, .. } => Some(since),
@@ -100,10 +106,12 @@ impl Look<'_> {
             waits |= kin.present.down_or_suspected() || before_it_was_back || may_notice;
             held |= kin.present.confirmed.verdict == Verdict::Down || before_it_was_back;
         }
+        // While a parent only may notice yet, or is suspected, nobody knows what the child hangs behind.
+        let behind = matches!(condition, Condition::Bad { .. }) && held && !open;
         let condition = match condition {
             Condition::Bad { since, severity } if waits && !open => Condition::Suspect { since, severity },
             Condition::Bad { .. } | Condition::Suspect { .. } | Condition::Good | Condition::Unknown => condition,
         };
-        (condition, (open && held).then_some(HoldReason::Parent), noticed)
+        Left { condition, hold: (open && held).then_some(HoldReason::Parent), noticed, behind }
     }
 }

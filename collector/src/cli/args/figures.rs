@@ -164,12 +164,38 @@ pub struct ImpactArgs {
     /// This group's checks alone.
     #[arg(long, value_name = "GROUP", conflicts_with = "check")]
     pub group: Option<String>,
+    /// As the agents of this region alone saw it.
+    #[arg(long, value_name = "REGION", conflicts_with_all = ["check", "model"])]
+    pub region: Option<String>,
     /// Of another instant: RFC 3339, a day, -7d [default: now].
     #[arg(long, value_name = "AT", allow_hyphen_values = true)]
     pub at: Option<String>,
     /// A file with a [[scoring]] to try: what would change.
     #[arg(long, value_name = "FILE", conflicts_with = "group")]
     pub model: Option<std::path::PathBuf>,
+    /// With --model: all checks together so many days back, 1 to 28 [default: 1].
+    #[arg(long, value_name = "N", requires = "model", conflicts_with = "check")]
+    pub days: Option<u32>,
+    /// What the score was in the last 28 days, hour by hour: of the check, of the group, of the region, or of all checks.
+    #[arg(long, conflicts_with = "model")]
+    pub history: bool,
+}
+
+/// `indicators`
+#[derive(Debug, Clone, Args)]
+pub struct IndicatorsArgs {
+    /// The list that a figure counts: opened, acknowledged, resolved, open, pages, in-time, late, spared, quorum, parent, flapping; absent: the indicators.
+    #[arg(value_name = "FIGURE")]
+    pub figure: Option<String>,
+    /// 24h, 7d or 30d.
+    #[arg(long, value_name = "PERIOD", default_value = "30d")]
+    pub period: String,
+    /// The IANA time zone whose days are counted [default: UTC].
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// With FIGURE: incidents of this severity alone.
+    #[arg(long, value_name = "SEVERITY", requires = "figure")]
+    pub severity: Option<String>,
 }
 
 /// `kpi`

@@ -12,25 +12,33 @@ use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, ImpactArgs};
 use crate::present::dto::impact::{
-    ImpactDetailView, ImpactTogetherView, ImpactView, ImpactsView, TrialBody, TrialRowView, TrialView,
+    ImpactDetailView, ImpactHistoryView, ImpactTogetherView, ImpactView, ImpactsView, RegionImpactView, TrialBody,
+    TrialRowView, TrialView,
 };
 use crate::present::http::escape;
 
 pub(super) async fn impact(global: &Global, args: ImpactArgs) -> Result<(), Failure> {
     if let Some(file) = &args.model {
-        let body = TrialBody { model: model_of(file)?, at: args.at, check: args.check };
+        let body = TrialBody { model: model_of(file)?, at: args.at, check: args.check, days: args.days };
         let trial: TrialView =
             with(global, Need::Data, async |client| client.post("/api/v1/impact-trials", &body).await).await?;
         return if global.json { print_json(&trial) } else { print(&trial_text(&trial)) };
     }
     let at = args.at.as_ref().map(|at| format!("at={}", escape(at)));
+    let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", escape(value)));
+    if args.history {
+        let of = [named("check", &args.check), named("group", &args.group), named("region", &args.region), at];
+        let path = format!("/api/v1/impact-history{}", query(of.into_iter().flatten()));
+        let view: ImpactHistoryView = with(global, Need::Data, async |client| client.get(&path).await).await?;
+        return if global.json { print_json(&view) } else { print(&history_text(&view)) };
+    }
     if let Some(check) = &args.check {
         let path = format!("/api/v1/impact/{}{}", escape(check), query(at));
         let detail: ImpactDetailView = with(global, Need::Data, async |client| client.get(&path).await).await?;
         return if global.json { print_json(&detail) } else { print(&detail_text(&detail)) };
     }
-    let group = args.group.as_ref().map(|group| format!("group={}", escape(group)));
-    let path = format!("/api/v1/impact{}", query(group.into_iter().chain(at)));
+    let asked = [named("group", &args.group), named("region", &args.region), at];
+    let path = format!("/api/v1/impact{}", query(asked.into_iter().flatten()));
     let list: ImpactsView = with(global, Need::Data, async |client| client.get(&path).await).await?;
     if global.json { print_json(&list) } else { print(&list_text(&list)) }
 }
@@ -73,7 +81,7 @@ fn list_text(list: &ImpactsView) -> String {
         table.push(vec![score_text(one.score), band, one.check.clone(), group, one.reason.en.clone()]);
     }
     let mut text = table.text();
-    let together: Vec<&ImpactTogetherView> = list.groups.iter().chain(&list.whole).collect();
+    let together: Vec<&ImpactTogetherView> = list.groups.iter().chain(&list.regions).chain(&list.whole).collect();
     if !together.is_empty() {
         text.push('\n');
         let mut table = Table::new(&["SCORE", "BAND", "TOGETHER", "MEAN", "CHECKS", "RAISED BY"]);
@@ -81,7 +89,11 @@ fn list_text(list: &ImpactsView) -> String {
             table.push(vec![
                 score_text(Some(one.score)),
                 one.band.clone(),
-                one.group.clone().unwrap_or_else(|| "all checks".into()),
+                match (&one.group, &one.region) {
+                    (Some(group), _) => group.clone(),
+                    (None, Some(region)) => format!("as {region} sees it"),
+                    (None, None) => "all checks".into(),
+                },
                 score_text(Some(one.mean)),
                 format!("{} of {}", one.scored, one.checks),
                 one.raised.as_ref().map_or_else(|| "-".into(), |raised| raised.check.clone()),
@@ -89,8 +101,20 @@ fn list_text(list: &ImpactsView) -> String {
         }
         text.push_str(&table.text());
     }
-    text.push_str(&format!("\nby the scoring model {}, as of {}\n", list.model, whole(&list.as_of)));
+    let region = list.region.as_ref().map(|region| format!(", as {region} sees it")).unwrap_or_default();
+    text.push_str(&clean(&format!("\nby the scoring model {}, as of {}{region}\n", list.model, whole(&list.as_of))));
     text
+}
+
+fn history_text(view: &ImpactHistoryView) -> String {
+    if view.hours.is_empty() {
+        return "No hour is kept yet: scores are written down once an hour.\n".into();
+    }
+    let mut table = Table::new(&["AT", "SCORE", "MODEL"]);
+    for hour in &view.hours {
+        table.push(vec![whole(&hour.at), score_text(Some(hour.score)), hour.model.clone()]);
+    }
+    table.text()
 }
 
 fn detail_text(detail: &ImpactDetailView) -> String {
@@ -114,6 +138,15 @@ fn detail_text(detail: &ImpactDetailView) -> String {
                 format!("{:.4}", one.warning),
                 format!("{:.4}", one.critical),
             ]);
+        }
+        text.push('\n');
+        text.push_str(&table.text());
+    }
+    if !detail.regions.is_empty() {
+        let mut table = Table::new(&["SCORE", "BAND", "REGION", "WHY"]);
+        for RegionImpactView { region, impact } in &detail.regions {
+            let band = band_text(impact.band.as_ref());
+            table.push(vec![score_text(impact.score), band, region.clone(), impact.reason.en.clone()]);
         }
         text.push('\n');
         text.push_str(&table.text());
@@ -142,7 +175,8 @@ fn trial_text(trial: &TrialView) -> String {
             band_text(one.band_after.as_ref()),
         ]
     };
-    for one in trial.whole.iter().chain(&trial.rows) {
+    let whole_row = trial.whole.iter().filter(|_| trial.days.is_empty());
+    for one in trial.days.iter().chain(whole_row).chain(&trial.rows) {
         table.push(row(one));
     }
     let mut text = table.text();

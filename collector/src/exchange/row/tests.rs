@@ -117,7 +117,14 @@ fn named() -> impl Strategy<Value = Named> {
 
 fn nothing() -> Histories {
     let exported = Instant(UtcMicros(1_790_000_000_000_000));
-    Histories { exported, checks: Vec::new(), agents: Vec::new(), events: Vec::new(), objects: Vec::new() }
+    Histories {
+        exported,
+        checks: Vec::new(),
+        agents: Vec::new(),
+        events: Vec::new(),
+        objects: Vec::new(),
+        scores: Vec::new(),
+    }
 }
 
 fn read(path: &Path, format: Format) -> Result<(Vec<Row>, usize), ExchangeError> {

@@ -1,10 +1,12 @@
 //! `/api/v1/incidents`.
 
+use std::cmp::Reverse;
+
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sitepulse_daemon::clock;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckId;
 use sitepulse_model::incident::{IncidentId, IncidentKind, Severity};
 use sitepulse_model::time::UtcMicros;
@@ -15,7 +17,7 @@ use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody, SummaryView};
 use crate::present::incidents;
-use crate::present::list::{LIMIT_MAX, List, Listed};
+use crate::present::list::{Asked as Page, LIMIT_MAX, List, Listed};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::Asked;
 
@@ -29,6 +31,8 @@ pub struct IncidentsQuery {
     pub(crate) check: Option<String>,
     pub(crate) agent: Option<String>,
     pub(crate) kind: Option<String>,
+    /// `newest` (where nothing is said) or `queue`: what to take first, of those that are not over.
+    pub(crate) sort: Option<String>,
 }
 
 impl IncidentsQuery {
@@ -63,10 +67,43 @@ impl IncidentsQuery {
 pub async fn incidents(State(present): State<Present>, list: List<IncidentsQuery>) -> Answer<Listed<IncidentView>> {
     let List { query, page } = list;
     let (now, limit) = (clock::now(), page.limit_or(LIMIT_MAX));
+    match query.sort.as_deref() {
+        None | Some("newest") => {}
+        Some("queue") => return queued(&present, &query, &page, now).await,
+        Some(other) => {
+            let what = format!("sort={other:?}: use newest or queue");
+            return Err(Problem::new(Code::BadRequest, what));
+        }
+    }
     // One more tells whether there is another page.
     let asked = query.asked(&present, limit + 1, now)?;
-    let found = incidents::page(&present, asked, page.cursor()?, now).await?;
+    let mut found = incidents::page(&present, asked, page.cursor()?, now).await?;
+    present.rank(found.iter_mut().map(|(_, view)| view), now).await?;
     Ok(page.of_more(found, limit, |(key, _)| key.clone()).map(|(_, incident)| incident))
+}
+
+/// A page of the queue. Its order is that of severities, scores and age: what moves between two pages may be met twice or missed.
+async fn queued(
+    present: &Present,
+    query: &IncidentsQuery,
+    page: &Page,
+    now: UtcMicros,
+) -> Answer<Listed<IncidentView>> {
+    let asked = query.asked(present, incidents::LIST_MAX, now)?;
+    if asked.resolved {
+        return Err(Problem::new(
+            Code::BadRequest,
+            "sort=queue is for incidents that are not over: leave out state=all",
+        ));
+    }
+    let mut found = incidents::list(present, asked, now).await?;
+    present.rank(&mut found, now).await?;
+    page.of_all(found, |view| {
+        let severity = Severity::parse(&view.severity).map_or(0, |severity| severity as u8);
+        let score = view.rank.as_ref().and_then(|rank| rank.score).map(|score| (score * 100.0).round() as u32);
+        let since = instant::parse(&view.since, now).unwrap_or(now).0;
+        (view.state == "suspected", Reverse(severity), Reverse(score), since, view.id.clone())
+    })
 }
 
 /// What a summary is asked.
@@ -89,7 +126,10 @@ pub async fn summary(State(present): State<Present>, query: Ask<SummaryQuery>) -
 
 /// `GET /api/v1/incidents/{id}`
 pub async fn incident(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<IncidentDetailView>> {
-    incidents::one(present.app(), &id, clock::now()).await.map(Json)
+    let now = clock::now();
+    let mut found = incidents::one(present.app(), &id, now).await?;
+    present.rank([&mut found.incident], now).await?;
+    Ok(Json(found))
 }
 
 /// `POST /api/v1/incidents`: opens one that nothing measured tells of.

@@ -15,7 +15,8 @@ use sitepulse_model::vitals::Vital;
 use self::course::Course;
 use self::life::Life;
 use super::frame::{Frame, Place};
-use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Stat};
+use super::impact;
+use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Sparkline, Stat};
 use super::row::{CheckRow, suspension};
 use super::{PageQuery, age, broken_template, class, latency, ledger, policy, slo, vitals};
 use crate::app::Access;
@@ -58,6 +59,11 @@ struct Content<'a> {
     heatmap: Option<Heatmap>,
     incidents: Vec<IncidentRow>,
     impact: Badge,
+    /// What it was, and in words.
+    impact_course: Sparkline,
+    impact_told: String,
+    /// As each region sees it.
+    impact_regions: Vec<(String, Badge)>,
     /// What the impact score is made of.
     parts: Vec<PartRow>,
     life: Life,
@@ -217,6 +223,8 @@ async fn respond(
     incidents.retain(|one| one.state != "suspected");
     let scores = present.scores().await?;
     let score = scores.checks.get(&number).and_then(|check| check.score.as_ref());
+    let course_of_score = present.impact_history(Some(number), now).await?;
+    let by_region = present.seen_by_regions(number).await?;
     let slos = present.slos().await?;
     let covering = slos.iter().filter(|slo| slo.checks.iter().any(|one| one == id));
     let budget = budget(covering, t);
@@ -241,6 +249,12 @@ async fn respond(
         heatmap: course.heatmap(t),
         incidents: incidents.iter().take(INCIDENTS_SHOWN).map(|one| IncidentRow::of(one, t)).collect(),
         impact: Badge::of(score, t),
+        impact_course: impact::sparkline(&course_of_score, t),
+        impact_told: impact::told(&course_of_score, t),
+        impact_regions: by_region
+            .iter()
+            .map(|(region, check)| (region.to_string(), Badge::of(check.score.as_ref(), t)))
+            .collect(),
         parts: score.map_or_else(Vec::new, |score| part_rows(score, t)),
         life,
         slos: slo::section(present, id, lang).await?,

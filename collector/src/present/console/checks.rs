@@ -41,7 +41,7 @@ pub struct Asked {
     region: String,
     kind: String,
     q: String,
-    /// `name`, `availability`, `weight`; `-` before it turns it around.
+    /// `name`, `availability`, `weight`, `impact`; `-` before it turns it around.
     sort: String,
     after: String,
 }
@@ -78,11 +78,12 @@ impl Asked {
             "name" => Sort::Name,
             "availability" => Sort::Availability,
             "weight" => Sort::Weight,
+            "impact" => Sort::Impact,
             _ => Sort::Severity,
         };
         let bad = |error: crate::present::view::list::BadCursor| Problem::new(Code::BadRequest, error.to_string());
         let after = if self.after.is_empty() { None } else { Some(self.after.parse().map_err(bad)?) };
-        Ok(Slice { sort, reverse, after, rows: Some(ROWS) })
+        Ok(Slice { sort, reverse, after, rows: Some(ROWS), ..Slice::default() })
     }
 
     /// The address of the list as it is asked, with `change` made; the first page of it unless `change` says more.
@@ -118,7 +119,7 @@ struct Content<'a> {
     selects: Vec<Select>,
     /// What is filtered by, each with the list without it.
     filters: Vec<Chip>,
-    heads: [Head; 3],
+    heads: [Head; 4],
     rows: Vec<Line>,
     pager: Pager,
 }
@@ -188,7 +189,9 @@ pub async fn checks_page(State(present): State<Present>, frame: Frame, Query(ask
 impl<'a> Content<'a> {
     fn of(snapshot: &Snapshot, scores: &Scores, asked: &'a Asked, frame: &Frame) -> Answer<Self> {
         let (t, w) = (frame.t, frame.t.list);
-        let page = snapshot.query(&asked.filter(), &asked.slice()?);
+        let slice = asked.slice()?;
+        let points = if slice.sort == Sort::Impact { scores.points() } else { Default::default() };
+        let page = snapshot.query(&asked.filter(), &Slice { scores: points, ..slice });
         let facets = snapshot.facets();
         let scores = scores_by_id(scores);
         let count = |number: usize| figure::count(number as u64);
@@ -303,7 +306,7 @@ fn filters(asked: &Asked, t: &Texts) -> Vec<Chip> {
     chips
 }
 
-fn heads(asked: &Asked, t: &Texts) -> [Head; 3] {
+fn heads(asked: &Asked, t: &Texts) -> [Head; 4] {
     let (reverse, name) = match asked.sort.strip_prefix('-') {
         Some("severity") => (true, ""),
         Some(name) => (true, name),
@@ -321,7 +324,7 @@ fn heads(asked: &Asked, t: &Texts) -> [Head; 3] {
         };
         Head { label, href: asked.link(|asked| asked.sort = if to == "-" { "-severity".into() } else { to }), sorted }
     };
-    [head(t.verdict, ""), head(t.check, "name"), head(t.list.sla_24h, "availability")]
+    [head(t.verdict, ""), head(t.check, "name"), head(t.list.sla_24h, "availability"), head(t.impact.title, "impact")]
 }
 
 #[cfg(test)]

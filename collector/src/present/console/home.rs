@@ -152,7 +152,10 @@ async fn open_incidents(present: &Present) -> Answer<Vec<IncidentView>> {
     let asked = AskedIncidents { period, resolved: false, check: None, agent: None, kind: None, limit: INCIDENTS_MAX };
     let mut open = incidents::list(present, asked, now).await?;
     open.retain(|one| one.state == "open" || one.state == "acknowledged");
-    open.sort_by_key(|one| (severity_rank(&one.severity), one.acknowledged_at.is_some(), one.since.clone()));
+    present.rank(&mut open, now).await?;
+    // What somebody has taken waits behind what nobody has; else in the queue's order.
+    let place = |one: &IncidentView| one.rank.as_ref().map_or(usize::MAX, |rank| rank.position);
+    open.sort_by_key(|one| (severity_rank(&one.severity), one.acknowledged_at.is_some(), place(one)));
     Ok(open)
 }
 

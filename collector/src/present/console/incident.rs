@@ -105,7 +105,8 @@ pub async fn incident_page(State(present): State<Present>, frame: Frame, Path(id
 /// The page; `said`: what somebody tried to comment.
 pub(super) async fn show(present: &Present, frame: &Frame, id: &str, said: &str) -> Answer<Response> {
     let now = clock::now();
-    let found = incidents::one(present.app(), id, now).await?;
+    let mut found = incidents::one(present.app(), id, now).await?;
+    present.rank([&mut found.incident], now).await?;
     let content = One::of(&found, frame, said, now);
     let title = format!("{} {id}", frame.t.incidents.incident);
     frame.page(Place::Incidents, &title, Some("incident check"), &content)
@@ -166,6 +167,12 @@ impl<'a> One<'a> {
             (i.resolved, by(shown(&one.resolved_at), &one.resolved_by)),
             (i.assignee, one.assignee.clone()),
             (w.escalations, found.escalation.clone().or_else(|| Some(w.nobody_told.to_owned()))),
+            (
+                t.impact.rank,
+                one.rank
+                    .as_ref()
+                    .map(|rank| format!("{} · {}", (t.impact.rank_of)(rank.position), t.of_both(&rank.reason))),
+            ),
         ];
         let hints = [
             found.paused_until.as_ref().map(|at| (w.paused_until)(&moment(at, now))),

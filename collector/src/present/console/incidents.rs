@@ -69,6 +69,9 @@ pub(super) struct Row {
     pub(super) since: String,
     pub(super) length: String,
     pub(super) notes: Vec<String>,
+    /// Its place in the queue, and why; empty where it has none.
+    pub(super) rank: String,
+    pub(super) rank_why: String,
 }
 
 /// What is shown of the list.
@@ -113,6 +116,7 @@ pub async fn incidents_page(
     let asked = Asked { period, resolved: true, check, agent: None, kind, limit: incidents::LIST_MAX };
     let severity = Severity::parse(&query.severity);
     let mut all = incidents::list(&present, asked, now).await?;
+    present.rank(&mut all, now).await?;
     all.retain(|one| severity.is_none_or(|least| Severity::parse(&one.severity) == Some(least)));
     let summary = incidents::summary(present.app(), period, check).await?;
     let silent = !present.app().book().objects().escalations.living().any(|(_, policy)| policy.body.default);
@@ -120,12 +124,9 @@ pub async fn incidents_page(
     frame.page(Place::Incidents, frame.t.incidents.incidents, Some("incident check"), &content)
 }
 
-/// What is worst first, then what is open longest.
-fn by_weight(mut open: Vec<&IncidentView>) -> Vec<&IncidentView> {
-    let rank = |one: &IncidentView| {
-        (one.state == "suspected", std::cmp::Reverse(Severity::parse(&one.severity)), one.since.clone())
-    };
-    open.sort_by_key(|one| rank(one));
+/// What to take first: severity, then the score, then age.
+fn by_rank(mut open: Vec<&IncidentView>) -> Vec<&IncidentView> {
+    open.sort_by_key(|one| one.rank.as_ref().map_or(usize::MAX, |rank| rank.position));
     open
 }
 
@@ -308,7 +309,7 @@ impl<'a> List<'a> {
             fields,
             all: shown,
             filtered: [&query.kind, &query.severity, &query.check].iter().any(|text| !text.is_empty()),
-            open: by_weight(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
+            open: by_rank(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
             over: over.into_iter().take(OVER_MAX).map(|one| Row::of(one, now, t)).collect(),
             silent,
             as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
@@ -417,6 +418,8 @@ impl Row {
             since: moment(&one.since, now),
             length: figure::length(one.duration_seconds, t.slo.day),
             notes: notes.into_iter().flatten().collect(),
+            rank: one.rank.as_ref().map(|rank| (t.impact.rank_of)(rank.position)).unwrap_or_default(),
+            rank_why: one.rank.as_ref().map(|rank| t.of_both(&rank.reason).to_owned()).unwrap_or_default(),
         }
     }
 }

@@ -11,10 +11,16 @@ pub struct ImpactsView {
     pub as_of: String,
     /// The model that they were found by: `built-in@1`, `default@3`.
     pub model: String,
+    /// As the agents of this region alone saw it; `null`: as all did.
+    #[serde(default)]
+    pub region: Option<String>,
     /// All checks together; `null` where one group was asked for.
     pub whole: Option<ImpactTogetherView>,
     /// The groups that have a score, the worst first.
     pub groups: Vec<ImpactTogetherView>,
+    /// What each region sees, the worst first; empty where one group, one region or another instant was asked for.
+    #[serde(default)]
+    pub regions: Vec<ImpactTogetherView>,
     /// The checks, the worst first; those without a score last.
     pub checks: Vec<ImpactView>,
 }
@@ -79,6 +85,9 @@ pub struct ContributionView {
 pub struct ImpactTogetherView {
     /// The group; `null` of all checks.
     pub group: Option<String>,
+    /// The region that sees it so; `null`: all of them together.
+    #[serde(default)]
+    pub region: Option<String>,
     /// 0 to 100: the sum of the contributions' points, and of what it was raised by.
     pub score: f64,
     /// `ok`, `warning` or `critical`.
@@ -125,6 +134,45 @@ pub struct ImpactDetailView {
     pub impact: ImpactView,
     /// What it was, hour by hour, oldest first; hours without a score are missing.
     pub history: Vec<ImpactHourView>,
+    /// As each region sees it, the worst first; those that have no score are missing.
+    #[serde(default)]
+    pub regions: Vec<RegionImpactView>,
+}
+
+/// A check's score as the agents of a region alone saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RegionImpactView {
+    /// The region.
+    pub region: String,
+    /// The score.
+    #[serde(flatten)]
+    pub impact: ImpactView,
+}
+
+/// What a score was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ImpactHistoryView {
+    /// The check; `null` of several.
+    pub check: Option<String>,
+    /// The group.
+    pub group: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// Hour by hour, oldest first; hours without a score are missing.
+    pub hours: Vec<ImpactHourView>,
+}
+
+/// Where an incident stands in the queue, and why: severity first, then the score of the check it is about, then age.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RankView {
+    /// Its place among all that are not over, from 1 on.
+    pub position: usize,
+    /// Where it would be by severity and age alone.
+    pub by_age: usize,
+    /// The impact score of its check; `null` where it is about none, or that has none.
+    pub score: Option<f64>,
+    /// Whether the score raised or lowered it, as a sentence.
+    pub reason: ReasonView,
 }
 
 /// A score as it was found in an hour.
@@ -151,6 +199,9 @@ pub struct TrialBody {
     /// This check alone, day by day over the look-back.
     #[serde(default)]
     pub check: Option<String>,
+    /// Of all checks together so many days too, 1 to 28; 1 where nothing is said.
+    #[serde(default)]
+    pub days: Option<u32>,
 }
 
 /// What another model would say of the same evidence.
@@ -164,6 +215,9 @@ pub struct TrialView {
     pub moved: usize,
     /// All checks together, by the model in force and by the other; `null` of one check.
     pub whole: Option<TrialRowView>,
+    /// The same day by day, the oldest first, as far as was asked.
+    #[serde(default)]
+    pub days: Vec<TrialRowView>,
     /// Of all checks those whose score changes, the greatest change first; of one check every day.
     pub rows: Vec<TrialRowView>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::impact::RankView;
 use super::oncall::TargetView;
 use crate::alert::evidence::Evidence;
 
@@ -49,6 +50,9 @@ pub struct IncidentView {
     pub held: Option<HeldView>,
     /// From `since` until it was over, or until now, in seconds.
     pub duration_seconds: f64,
+    /// Its place in the queue; `null` of one that is over.
+    #[serde(default)]
+    pub rank: Option<RankView>,
 }
 
 /// What keeps an incident's pages still.

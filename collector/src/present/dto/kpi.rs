@@ -26,6 +26,26 @@ pub struct KpiView {
     pub debt: DebtView,
     /// How long critical incidents took.
     pub response: ResponseView,
+    /// The impact score of all checks together; `null` where none has one.
+    #[serde(default)]
+    pub impact: Option<KpiImpactView>,
+}
+
+/// The impact score of all checks together, now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KpiImpactView {
+    /// 0 to 100, higher is worse.
+    pub score: f64,
+    /// `ok`, `warning` or `critical`.
+    pub band: String,
+    /// The model that it was found by.
+    pub model: String,
+    /// The signal that adds the most.
+    pub dominant: Option<String>,
+    /// The critical check that raised it, if one did.
+    pub raised_by: Option<String>,
+    /// The score at the beginning of the period, as it was kept; `null` where it was not.
+    pub before: Option<f64>,
 }
 
 /// The availability of all checks, weighted.
@@ -53,6 +73,9 @@ pub struct KpiSlaView {
     pub before_completeness: Option<f64>,
     /// Points of a percent more than before: the difference of the two percentages as they are shown. `null` where either is.
     pub change_points: Option<f64>,
+    /// Whether the figures are still being made, for the collector has just started: all of them are `null` or 0 then.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 /// Incidents that are open now.

@@ -1,6 +1,8 @@
-//! The banner as pages show it: four tiles in a language's words, ready for a template.
+//! The banner as pages show it: five tiles in a language's words, ready for a template.
 
-use crate::present::dto::kpi::{DebtView, KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
+use sitepulse_model::impact::Signal;
+
+use crate::present::dto::kpi::{DebtView, KpiImpactView, KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
 use crate::present::figure;
 use crate::present::text::Texts;
 
@@ -43,7 +45,7 @@ pub struct Line {
 /// A figure of the banner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tile {
-    /// `sla`, `incidents`, `debt`, `response`.
+    /// `sla`, `impact`, `incidents`, `debt`, `response`.
     pub id: &'static str,
     /// What it is.
     pub title: &'static str,
@@ -66,8 +68,8 @@ pub struct Tile {
 pub struct Banner {
     /// `24h`, `7d` or `30d`.
     pub period: String,
-    /// The four tiles, in their order.
-    pub tiles: [Tile; 4],
+    /// The five tiles, in their order.
+    pub tiles: [Tile; 5],
 }
 
 impl Banner {
@@ -75,6 +77,7 @@ impl Banner {
     pub fn of(view: &KpiView, texts: &Texts) -> Self {
         let tiles = [
             sla(&view.sla, texts),
+            impact(view.impact.as_ref(), texts),
             incidents(&view.incidents, texts),
             debt(&view.debt, texts),
             response(&view.response, texts),
@@ -98,12 +101,51 @@ fn sla(view: &KpiSlaView, texts: &Texts) -> Tile {
     Tile {
         id: "sla",
         title: words.sla,
-        value: figure::availability(view.availability, texts),
+        value: match view.pending {
+            true => words.pending.to_owned(),
+            false => figure::availability(view.availability, texts),
+        },
         tone: Tone::Plain,
         note: note.join(" "),
         change,
         lines: Vec::new(),
         href: "/#checks".into(),
+    }
+}
+
+fn impact(view: Option<&KpiImpactView>, texts: &Texts) -> Tile {
+    let words = texts.impact;
+    let number = |value: f64| (texts.number)(format!("{value:.2}"));
+    let signal = view.and_then(|view| view.dominant.as_deref());
+    let signal = signal.and_then(|name| Signal::ALL.into_iter().find(|signal| signal.as_str() == name));
+    let lines = [
+        signal.map(|signal| (words.mostly.to_owned(), (words.signal)(signal).to_owned(), None)),
+        view.and_then(|view| view.raised_by.as_ref())
+            .map(|check| ((words.raised)(check), String::new(), Some(format!("/checks/{check}#impact")))),
+    ];
+    let change = view.and_then(|view| Some((view.score, view.before?))).map(|(now, before)| {
+        // Both are hundredths: their difference is told as exactly.
+        let by = ((now - before) * 100.0).round() / 100.0;
+        match by {
+            by if by > 0.0 => (Tone::Warning, (words.changed)(&signed(by, texts))),
+            by if by < 0.0 => (Tone::Good, (words.changed)(&signed(by, texts))),
+            _ => (Tone::Plain, texts.kpi.unchanged.to_owned()),
+        }
+    });
+    Tile {
+        id: "impact",
+        title: words.score,
+        value: view.map_or_else(|| words.none.to_owned(), |view| number(view.score)),
+        tone: match view.map(|view| view.band.as_str()) {
+            None => Tone::Plain,
+            Some("critical") => Tone::Critical,
+            Some("warning") => Tone::Warning,
+            Some(_) => Tone::Good,
+        },
+        note: view.map_or_else(String::new, |view| (words.band)(&view.band).to_owned()),
+        change,
+        lines: lines.into_iter().flatten().map(|(text, value, href)| Line { text, value, href }).collect(),
+        href: "/impact".into(),
     }
 }
 
@@ -241,6 +283,14 @@ mod tests {
                 mttr_met: Some(false),
                 ..ResponseView::default()
             },
+            impact: Some(KpiImpactView {
+                score: 36.5,
+                band: "warning".into(),
+                model: "built-in@1".into(),
+                dominant: Some("latency_p95".into()),
+                raised_by: Some("shop".into()),
+                before: Some(30.25),
+            }),
         }
     }
 
@@ -251,36 +301,40 @@ mod tests {
     }
 
     #[test]
-    fn four_figures_in_english() {
+    fn five_figures_in_english() {
         let want = [
             ["99.98 %", "completeness 95.1 % [95.00 %, 99.99 %]", "\u{2212}0.01 points against the period before"],
+            ["36.50", "warning", "+6.25 points since the period began"],
             ["3", "2 critical, 1 major", ""],
             ["2", "ok, without the terms that have no source yet", ""],
             ["5 h", "target: below 4 h, missed", ""],
         ];
         assert_eq!(told(&EN), want);
         let banner = Banner::of(&view(), &EN);
-        assert_eq!(banner.tiles[2].lines[0].value, "no source yet");
-        assert_eq!(banner.tiles[2].lines[5].value, "1 · 2 points");
-        assert_eq!(banner.tiles.each_ref().map(|tile| tile.tone.class()), ["plain", "critical", "good", "critical"]);
+        assert_eq!(banner.tiles[3].lines[0].value, "no source yet");
+        assert_eq!(banner.tiles[3].lines[5].value, "1 · 2 points");
+        assert_eq!(
+            banner.tiles.each_ref().map(|tile| tile.tone.class()),
+            ["plain", "warning", "critical", "good", "critical"]
+        );
     }
 
     #[test]
-    fn four_figures_in_french() {
+    fn five_figures_in_french() {
         let told = told(&FR);
         assert_eq!(told[0][0], "99,98 %");
         assert_eq!(told[0][2], "\u{2212}0,01 points par rapport à la période précédente");
         assert_eq!(
-            (told[1][1].as_str(), told[3][1].as_str()),
+            (told[2][1].as_str(), told[4][1].as_str()),
             ("2 critiques, 1 majeur", "cible : moins de 4 h, manquée")
         );
     }
 
     #[test]
     fn nothing_measured_is_no_figure() {
-        let nothing = KpiView { sla: KpiSlaView::default(), response: ResponseView::default(), ..view() };
+        let nothing = KpiView { sla: KpiSlaView::default(), response: ResponseView::default(), impact: None, ..view() };
         let banner = Banner::of(&nothing, &EN);
         assert_eq!((banner.tiles[0].value.as_str(), &banner.tiles[0].change), (EN.no_evidence, &None));
-        assert_eq!(banner.tiles[3].value, "none resolved");
+        assert_eq!((banner.tiles[1].value.as_str(), banner.tiles[4].value.as_str()), ("no score", "none resolved"));
     }
 }

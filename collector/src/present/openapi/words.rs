@@ -55,6 +55,10 @@ pub(super) fn path_parameters(path: &str) -> Vec<Value> {
             "kind" => ("Its table in check files: `check`, `slo`, ...".to_owned(), json!({"type": "string"})),
             "number" => ("Its number.".to_owned(), json!({"type": "integer", "minimum": 0})),
             "step" => ("The incident's step.".to_owned(), json!({"type": "integer", "minimum": 0})),
+            "figure" => {
+                let all: Vec<&str> = crate::present::indicators::Of::ALL.iter().map(|(name, _)| *name).collect();
+                (format!("Which list: {}.", all.join(", ")), json!({"type": "string", "enum": all}))
+            }
             "slot" => ("The slot, in microseconds since 1970.".to_owned(), json!({"type": "integer"})),
             other => (format!("The {other}'s name or id."), json!({"type": "string"})),
         };

@@ -8,6 +8,8 @@ pub struct KpiTexts {
     /// `24h`, `7d`, `30d`, as people say it.
     pub period: fn(&str) -> &'static str,
     pub sla: &'static str,
+    /// While the figures are being made.
+    pub pending: &'static str,
     pub incidents: &'static str,
     pub debt: &'static str,
     pub response: &'static str,
@@ -44,6 +46,7 @@ pub static EN: KpiTexts = KpiTexts {
         _ => "24 hours",
     },
     sla: "Availability",
+    pending: "being counted…",
     incidents: "Open incidents",
     debt: "Maintenance debt",
     response: "Critical incidents",
@@ -87,6 +90,7 @@ pub static FR: KpiTexts = KpiTexts {
         _ => "24 heures",
     },
     sla: "Disponibilité",
+    pending: "calcul en cours…",
     incidents: "Incidents ouverts",
     debt: "Dette de maintenance",
     response: "Incidents critiques",

@@ -9,11 +9,12 @@
 //! is sorted by what changes.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
+use sitepulse_model::impact::{Points, WHOLE};
 use sitepulse_model::vote::Verdict;
 
 use super::course::{self, Courses};
@@ -68,6 +69,8 @@ pub enum Sort {
     Availability,
     /// The weight, highest first.
     Weight,
+    /// The impact score, highest first: [`Slice::scores`] tells it.
+    Impact,
 }
 
 /// The part of a list that is shown.
@@ -81,6 +84,8 @@ pub struct Slice {
     pub after: Option<Cursor>,
     /// How many rows at most: see [`ROWS_DEFAULT`] and [`ROWS_MAX`].
     pub rows: Option<usize>,
+    /// The checks' scores by id, for [`Sort::Impact`]; those without one are missing.
+    pub scores: HashMap<String, Points>,
 }
 
 /// A row's place in a list: as text `RANK.ID`, for links.
@@ -254,6 +259,10 @@ impl Slice {
             // Bits of floats from 0 on are in their order.
             Sort::Availability => check.sla.availability.map_or(last, |value| value.max(0.0).to_bits() + 1),
             Sort::Weight => u64::MAX - check.weight.max(0.0).to_bits(),
+            Sort::Impact => {
+                let below = |points: &Points| u64::from((WHOLE + 1).saturating_sub(points.0).max(1));
+                self.scores.get(&check.id).map_or(last, below)
+            }
         }
     }
 

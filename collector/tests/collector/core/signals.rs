@@ -7,6 +7,7 @@ use sitepulse_collector::engine::Engine;
 use sitepulse_collector::outbox::{Attempt, Message, Outcome};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo};
 use sitepulse_model::incident::Severity;
+use sitepulse_model::incident::indicators::Sparing;
 use sitepulse_model::record::{ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -252,6 +253,36 @@ fn a_child_is_paged_for_by_itself_and_when_it_stays_down_after_its_parents_retur
     let opened = site.sent[2].notice.incident.opened_at.unwrap();
     let back = site.sent[1].notice.incident.resolved_at.unwrap();
     assert!(opened > back, "on results from after the router's return");
+}
+
+#[test]
+fn what_parents_and_damping_spare_is_written_down_once_each() {
+    let checks = [check("gateway", ""), check("shop", "parents = [\"gateway\"]"), check("blog", "")].concat();
+    let mut site = Site::new(1, &checks);
+    let spared = |site: &Site| -> Vec<(CheckNo, Sparing)> {
+        let facts = site.engine.alert_facts(Span::new(at(0), at(100_000))).unwrap();
+        facts.spared.iter().map(|one| (one.check, one.by)).collect()
+    };
+    let pages = |site: &Site| site.engine.alert_facts(Span::new(at(0), at(100_000))).unwrap().pages.len();
+    site.run(0, 360, |_, id, second| if id == "blog" { Some(ProbeState::Up) } else { down(100, 260, second) });
+    let (shop, blog) = (site.number("shop"), site.number("blog"));
+    assert_eq!((spared(&site), pages(&site)), (vec![(shop, Sparing::Parent)], 1), "{:?}", site.told());
+
+    // A trouble of its own is paged, and is spared nothing.
+    site.run(360, 700, |_, id, second| if id == "shop" { down(400, 500, second) } else { Some(ProbeState::Up) });
+    assert_eq!((spared(&site).len(), pages(&site)), (1, 2));
+
+    // Seven times down and up again within half an hour: the third opening makes it flapping, and four turns are swallowed.
+    site.sent.clear();
+    let turns = |second: i64| (800..2060).contains(&second) && (second - 800) % 180 < 90;
+    site.run(700, 2200, |_, id, second| {
+        Some(if id == "blog" && turns(second) { ProbeState::Down } else { ProbeState::Up })
+    });
+    let opened = site.told().iter().filter(|told| *told == "down opened blog").count();
+    let swallowed = spared(&site).iter().filter(|one| **one == (blog, Sparing::Flapping)).count();
+    assert_eq!((opened, swallowed), (3, 4), "{:?}", site.told());
+    // Beside the openings, the ladder's next level for what did not end.
+    assert_eq!((pages(&site), site.told().iter().filter(|told| *told == "down escalated blog").count()), (6, 1));
 }
 
 #[test]

@@ -2,15 +2,17 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::checkfile::{self, Source};
 use sitepulse_collector::impact::task::settle;
+use sitepulse_collector::present::door::Door;
 use sitepulse_collector::seal::retention::Retention;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::id::{AgentNo, CheckId};
 use sitepulse_model::record::{Cause, Phases, ProbeState};
 
-use super::bench::{Bench, options};
+use super::bench::{Bench, NETWORK, options};
 use super::incidents::{down, recover};
 use super::pages::{Found, Pages};
 
@@ -242,6 +244,265 @@ async fn another_model_is_tried_and_changes_nothing() {
     for bad in [json!({"model": {"id": "mine"}}), json!({"model": {"id": "default", "colour": 1}}), json!({})] {
         let status = pages.bench.post("/api/v1/impact-trials", &bad).await.status;
         assert!(status.is_client_error(), "{bad} {status}");
+    }
+}
+
+/// Two regions that see a page of the group `front`: one of them sees it down for a while.
+async fn two_regions() -> Pages {
+    let pages = Pages::new().await;
+    let text = "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\ngroup = \"front\"\n";
+    let sources = [Source { name: "all.toml".into(), text: text.into() }];
+    let written = checkfile::parse(&sources).unwrap();
+    pages.bench.app.apply(written, options(), pages.now.plus_us(-9 * DAY_US)).await.unwrap();
+    for (region, name, bad) in [("eu-west", "w", false), ("us-east", "e", true)] {
+        let agent = pages.enrol(region, name).await;
+        let found = |minutes: i64| Found {
+            down: bad && (180..=400).contains(&minutes),
+            lcp: Some(if bad { 3_250_000 } else { 1_000_000 }),
+            ..Found::default()
+        };
+        let entries = (0..3 * 96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &found(run * 15))));
+        pages.ingest(agent, entries.collect()).await;
+    }
+    pages
+}
+
+#[tokio::test]
+async fn each_region_scores_by_what_its_own_agents_saw() {
+    let pages = two_regions().await;
+    let bench = &pages.bench;
+    settle(&bench.app, clock::now()).await.unwrap();
+    let list = get(bench, "").await;
+    let regions: Vec<&str> =
+        list["regions"].as_array().unwrap().iter().map(|one| one["region"].as_str().unwrap()).collect();
+    assert_eq!(regions, ["us-east", "eu-west"], "the worst first: {list}");
+    let detail = get(bench, "/shop-vitals").await;
+    let seen = detail["regions"].as_array().unwrap();
+    let (east, west) = (&seen[0], &seen[1]);
+    assert_eq!((&east["region"], &west["region"]), (&json!("us-east"), &json!("eu-west")));
+    for one in seen {
+        assert_eq!(sum(&one["contributions"]), hundredths(&one["score"]), "{one}");
+        let signals = one["contributions"].as_array().unwrap();
+        assert!(signals.iter().all(|part| part["signal"] != "recurrence"), "incidents are nobody's alone: {one}");
+    }
+    assert_eq!(part(west, "weighted_availability")["value"], 1.0);
+    assert_eq!(
+        (&part(east, "lcp")["value"], hundredths(&part(west, "lcp")["points"])),
+        (&part(east, "lcp")["value"], 0)
+    );
+    assert!(hundredths(&part(east, "lcp")["points"]) > 0);
+    // Both agents together: a regional outage costs its share.
+    let all = part(&detail, "weighted_availability")["value"].as_f64().unwrap();
+    let alone = part(east, "weighted_availability")["value"].as_f64().unwrap();
+    assert!(alone < all && all < 1.0 && (all - (1.0 + alone) / 2.0).abs() < 0.01, "{alone} {all}");
+    // Found again of this instant it is the same.
+    let again = get(bench, &format!("?region=us-east&at={}", instant::format(clock::now()))).await;
+    assert_eq!(
+        (&again["region"], &again["checks"][0]["contributions"][1]),
+        (&json!("us-east"), &east["contributions"][1])
+    );
+    assert_eq!(get(bench, "?region=eu-west").await["whole"]["score"], west["score"]);
+    let metrics = bench.get("/metrics").await.text;
+    assert!(metrics.contains("sitepulse_impact_region_score{region=\"us-east\"} "), "{metrics}");
+    assert_eq!(bench.get("/api/v1/impact?region=nowhere").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn groups_and_regions_have_a_history_and_all_of_it_is_a_table() {
+    let pages = two_regions().await;
+    let bench = &pages.bench;
+    for hours in [3, 2, 1, 0] {
+        settle(&bench.app, clock::now().plus_us(-hours * 3_600_000_000)).await.unwrap();
+    }
+    let history = async |query: &str| {
+        let answer = bench.get(&format!("/api/v1/impact-history{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()["hours"].as_array().unwrap().clone()
+    };
+    let list = get(bench, "").await;
+    for (query, newest) in [
+        ("", &list["whole"]["score"]),
+        ("?group=front", &list["groups"][0]["score"]),
+        ("?region=us-east", &list["regions"][0]["score"]),
+        ("?check=shop-vitals", &list["checks"][0]["score"]),
+    ] {
+        let hours = history(query).await;
+        assert_eq!((hours.len(), &hours[3]["score"]), (4, newest), "{query}");
+    }
+    assert!(history("?group=none").await.is_empty());
+    for bad in ["?check=shop-vitals&group=front", "?at=2100-01-01", "?colour=red"] {
+        assert_eq!(bench.get(&format!("/api/v1/impact-history{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let csv = bench.get("/api/v1/impact-history.csv?group=front").await;
+    assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8; header=present");
+    let lines: Vec<&str> = csv.text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (5, "at,check,group,region,score,model"));
+    let table = bench.get("/api/v1/impact-scores.csv").await.text;
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(
+        lines.iter().map(|line| line[0]).collect::<Vec<_>>(),
+        ["of", "check", "group", "region", "region", "all"]
+    );
+    let score = |line: &[&str]| (line[6].parse::<f64>().unwrap() * 100.0).round() as i64;
+    let points = |line: &[&str]| -> i64 {
+        line[12..]
+            .iter()
+            .filter_map(|cell| cell.parse::<f64>().ok())
+            .map(|points| (points * 100.0).round() as i64)
+            .sum()
+    };
+    assert_eq!(lines[1].len(), lines[0].len());
+    assert_eq!((score(&lines[1]), points(&lines[1])), (hundredths(&list["checks"][0]["score"]), score(&lines[1])));
+    // The pages show their courses.
+    for lang in ["en", "fr"] {
+        let page = bench.get(&format!("/impact?lang={lang}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        assert!(
+            page.text.matches("class=\"sparkline\"").count() >= 4 && page.text.contains("us-east"),
+            "{}",
+            page.text
+        );
+        let check = bench.get(&format!("/checks/shop-vitals?lang={lang}")).await.text;
+        assert!(check.contains("impact-history.csv?check=shop-vitals") && check.contains("us-east"), "{check}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_sorted_by_impact_page_by_page() {
+    let (pages, _) = slow_page().await;
+    let bench = &pages.bench;
+    let more: String = (0..250)
+        .map(|n| {
+            format!("[[check]]\nid = \"c{n:03}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n")
+        })
+        .collect();
+    assert_eq!(bench.apply(&more, json!({})).await.status, StatusCode::OK);
+    let (mut told, mut at) = (Vec::new(), Some("/api/v1/checks?sort=impact&limit=40".to_owned()));
+    while let Some(path) = at {
+        let page = bench.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        told.extend(page.json().as_array().unwrap().iter().map(|check| check["id"].as_str().unwrap().to_owned()));
+        let link = page.headers.get("link").map(|link| link.to_str().unwrap().to_owned());
+        at = link.map(|link| link.split_once('>').unwrap().0.trim_start_matches('<').to_owned());
+    }
+    assert_eq!(
+        (told.len(), told[0].as_str(), told[1].as_str(), told[250].as_str()),
+        (251, "shop-vitals", "c000", "c249")
+    );
+    for (sort, first) in [("impact", "shop-vitals"), ("-impact", "shop-vitals"), ("name", "c000")] {
+        let page = bench.get(&format!("/checks?sort={sort}")).await.text;
+        let at = |id: &str| page.find(&format!("href=\"/checks/{id}\"")).unwrap_or(usize::MAX);
+        assert!(at(first) < at("c001"), "{sort}");
+    }
+    assert_eq!(bench.get("/api/v1/checks?sort=colour").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_score_raises_an_incident_in_the_queue_and_says_why() {
+    let (bench, _) = down().await;
+    // An older one of the same severity, about nothing that has a score.
+    for title in ["the lift", "the door"] {
+        let opened = bench.post("/api/v1/incidents", &json!({"title": title, "severity": "major"})).await;
+        assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
+    }
+    let critical = bench.post("/api/v1/incidents", &json!({"title": "fire", "severity": "critical"})).await.json();
+    let found = bench.get("/api/v1/incidents?sort=queue").await.json();
+    let queue: Vec<&Value> = found.as_array().unwrap().iter().collect();
+    assert_eq!((queue.len(), &queue[0]["id"], &queue[1]["check"]), (4, &critical["id"], &json!("shop")));
+    for (at, one) in queue.iter().enumerate() {
+        assert_eq!(one["rank"]["position"], at + 1, "{one}");
+    }
+    assert!(queue[1]["rank"]["score"].as_f64().unwrap() > 0.0, "{}", queue[1]);
+    assert!(queue[1]["rank"]["reason"]["fr"].as_str().unwrap().contains("shop"));
+    assert_eq!(queue[2]["rank"]["score"], json!(null));
+    let one = bench.get(&format!("/api/v1/incidents/{}", queue[1]["id"].as_str().unwrap())).await.json();
+    assert_eq!(one["rank"], queue[1]["rank"]);
+    let page = bench.get("/incidents?lang=en").await.text;
+    assert!(page.contains("Sorted by severity, then by the impact score") && page.contains("No. 2"), "{page}");
+    assert!(page.find("fire").unwrap() < page.find(">shop<").unwrap() && page.find(">shop<") < page.find("the lift"));
+    let page = bench.get(&format!("/incidents/{}?lang=fr", queue[1]["id"].as_str().unwrap())).await.text;
+    assert!(page.contains("Rang dans la file"), "{page}");
+    for bad in ["?sort=colour", "?sort=queue&state=all"] {
+        assert_eq!(bench.get(&format!("/api/v1/incidents{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let resolve = format!("/api/v1/incidents/{}/acts", queue[0]["id"].as_str().unwrap());
+    let over = bench.post(&resolve, &json!({"act": "resolve"})).await.json();
+    assert_eq!(over["rank"], json!(null), "what is over has no place");
+}
+
+#[tokio::test]
+async fn the_model_is_tried_and_saved_in_the_console() {
+    let (pages, _) = slow_page().await;
+    let bench = &pages.bench;
+    let form = bench.get("/impact/model?lang=en").await;
+    assert_eq!(form.status, StatusCode::OK, "{}", form.text);
+    // What the page holds, with the bands moved.
+    let mut fields: std::collections::BTreeMap<String, String> = form
+        .text
+        .split("<input id=\"f-")
+        .skip(1)
+        .filter_map(|text| {
+            let name = text.split_once('"')?.0;
+            let value = text.split_once("value=\"")?.1.split_once('"')?.0;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    assert_eq!(fields.len(), 5 + 4 + 18 + 3 + 1, "{fields:?}");
+    fields.insert("warning".into(), "1".into());
+    fields.insert("critical".into(), "2,5".into());
+    let send = async |what: &str| {
+        let pairs = fields.iter().map(|(name, value)| format!("{name}={value}"));
+        let form = pairs.chain([format!("do={what}")]).collect::<Vec<_>>().join("&");
+        let kind = [("content-type", "application/x-www-form-urlencoded")];
+        bench.send(Door::Local, "POST", "/impact/model", &kind, &form).await
+    };
+    let tried = send("plan").await;
+    assert_eq!(tried.status, StatusCode::OK, "{}", tried.text);
+    for word in [
+        "1 of 1 checks would change their band",
+        "shop-vitals",
+        "class=\"chart\"",
+        "Save as a new version",
+        "critical = 2.5",
+    ] {
+        assert!(tried.text.contains(word), "{word}: {}", tried.text);
+    }
+    assert_eq!(get(bench, "").await["model"], "built-in@1", "trying saves nothing");
+    let saved = send("apply").await;
+    assert_eq!(
+        (saved.status, &saved.headers["location"]),
+        (StatusCode::SEE_OTHER, &axum::http::HeaderValue::from_static("/impact"))
+    );
+    let after = get(bench, "").await;
+    assert_eq!((&after["model"], &after["checks"][0]["band"]), (&json!("default@1"), &json!("critical")));
+    fields.insert("critical".into(), "0.5".into());
+    let refused = {
+        let pairs = fields.iter().map(|(name, value)| format!("{name}={value}"));
+        let form = pairs.chain(["do=apply".to_owned()]).collect::<Vec<_>>().join("&");
+        let kind = [("content-type", "application/x-www-form-urlencoded")];
+        bench.send(Door::Local, "POST", "/impact/model", &kind, &form).await
+    };
+    assert!(refused.status.is_client_error() && refused.text.contains("below"), "{}", refused.text);
+    let bearer = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Respond).await);
+    let read = bench.send(NETWORK, "GET", "/impact/model", &[("authorization", &bearer)], "").await;
+    assert_eq!(read.status, StatusCode::FORBIDDEN, "a model is an editor's");
+}
+
+#[tokio::test]
+async fn a_trial_of_all_checks_goes_back_day_by_day() {
+    let (pages, _) = slow_page().await;
+    let body = json!({"model": {"id": "default", "web_vitals": {"weight": 0}}, "days": 3});
+    let trial = pages.bench.post("/api/v1/impact-trials", &body).await.json();
+    let days = trial["days"].as_array().unwrap();
+    assert_eq!((days.len(), &days[2], trial["rows"].as_array().unwrap().len()), (3, &trial["whole"], 1));
+    assert!(days[2]["after"].as_f64() > days[2]["before"].as_f64(), "the outage weighs more alone: {trial}");
+    // What was stored tells the same of the model that was in force then.
+    settle(&pages.bench.app, clock::now()).await.unwrap();
+    let kept = pages.bench.get("/api/v1/impact-history").await.json();
+    assert_eq!(kept["hours"][0]["score"], days[2]["before"]);
+    for bad in [0, 29] {
+        let body = json!({"model": {"id": "default"}, "days": bad});
+        assert_eq!(pages.bench.post("/api/v1/impact-trials", &body).await.status, StatusCode::BAD_REQUEST);
     }
 }
 

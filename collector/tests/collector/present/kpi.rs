@@ -2,13 +2,23 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sitepulse_collector::book::Filter;
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::outbox::{Attempt, Outcome};
+use sitepulse_collector::present::Present;
+use sitepulse_collector::present::kpi::daily::Daily;
+use sitepulse_collector::present::kpi::period::{Period, Periods};
+use sitepulse_collector::present::kpi::{self as banner};
 use sitepulse_daemon::clock;
+use sitepulse_model::id::Revision;
+use sitepulse_model::sla::Together;
+use sitepulse_model::time::Span;
 
-use super::bench::Bench;
+use super::bench::{Bench, options};
 use super::incidents::{down, list, recover};
 use super::pages::{Found, Pages};
+
+const DAY_US: i64 = 86_400 * 1_000_000;
 
 async fn kpi(bench: &Bench, query: &str) -> Value {
     let answer = bench.get(&format!("/api/v1/kpi{query}")).await;
@@ -91,6 +101,94 @@ async fn open_incidents_dead_letters_and_times_are_those_of_their_own_pages() {
     assert_eq!(response["mttr_target_seconds"], 14_400.0);
     recover(&bench, agent).await;
     assert_eq!(kpi(&bench, "").await["incidents"]["open"], 0);
+}
+
+/// A plain generator: the same numbers each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// What a pass over the evidence gives, by whichever way: the figures that a banner shows.
+fn shown(together: &Together) -> (usize, usize, [Option<f64>; 4]) {
+    let Together { checks, measured, availability, completeness, lower, upper, .. } = *together;
+    (checks, measured, [availability, completeness, lower, upper])
+}
+
+#[tokio::test]
+async fn days_that_are_kept_add_up_to_a_pass_over_everything() {
+    for seed in 0..6 {
+        let mut dice = Dice(seed);
+        let mut pages = Pages::new().await;
+        // Streaks that reach over midnight are decided later.
+        (pages.check.confirmations, pages.check.recoveries) = (3, 2);
+        let start = pages.now.plus_us(-9 * DAY_US);
+        pages.bench.app.apply(vec![pages.check.clone()], options(), start).await.unwrap();
+        let agents = [pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await];
+        let number = pages.bench.app.book().check_by_id(&pages.check.id).unwrap().number;
+        // The slots of nine days, each agent's, that nobody told of yet: the oldest last.
+        let mut open: Vec<(usize, i64)> = (0..8 * 96).flat_map(|quarter| [(0, quarter), (1, quarter)]).collect();
+        let mut kept = Daily::default();
+        for round in 0..30 {
+            let mut told: [Vec<i64>; 2] = Default::default();
+            for _ in 0..1 + dice.below(60) {
+                // In order for the most part, and out of it.
+                let at = if dice.below(3) > 0 { open.len().saturating_sub(1) } else { dice.below(open.len().max(1)) };
+                if at < open.len() {
+                    let (agent, quarter) = open.remove(at);
+                    told[agent].push(quarter);
+                }
+            }
+            for (agent, mut quarters) in agents.iter().zip(told) {
+                quarters.sort_unstable_by_key(|quarter| std::cmp::Reverse(*quarter));
+                let entries = quarters.into_iter().map(|quarter| {
+                    let down = dice.below(3) == 0 || (quarter / 7) % 4 == 0;
+                    let mut result =
+                        pages.result(*agent, quarter * 15, &Found { down, lcp: Some(1), ..Found::default() });
+                    result.revision = Revision(2);
+                    pages.entry(result)
+                });
+                pages.ingest(*agent, entries.collect()).await;
+            }
+            if round % 9 == 8 {
+                let body = json!({"check": "shop-vitals", "action": "suspend", "reason": "x", "until": null});
+                let path = if round % 2 == 0 { "suspend" } else { "resume" };
+                let body = if path == "suspend" { body } else { json!({"check": "shop-vitals", "action": "resume"}) };
+                assert_eq!(pages.bench.post("/api/v1/control", &body).await.status, StatusCode::OK);
+            }
+            let end = pages.now.plus_us(-(dice.below(4) as i64) * 7_200_000_000);
+            let middle = end.plus_us(-(1 + dice.below(4) as i64) * DAY_US);
+            let before = Span::new(middle.plus_us(middle.us_since(end)), middle);
+            let periods = Periods { now: Span::new(middle, end), before };
+            let app = &pages.bench.app;
+            let (now, then) = kept.gather(app, &[number], periods);
+            for (found, period) in [(now, periods.now), (then, periods.before)] {
+                let book = app.book();
+                let pass = book.gathered(None, &Filter::All, None, (Some(period.from), Some(period.to)), period.to);
+                assert_eq!(shown(&found.whole()), shown(&pass.whole()), "seed {seed}, round {round}, {period:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_makes_the_figures_as_it_starts() {
+    let (bench, _) = down().await;
+    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let present = Present::in_process(bench.app.clone());
+    banner::keep(present.clone(), stopping).await;
+    for period in Period::ALL {
+        let view = present.kpi(period, None).await.unwrap();
+        assert_eq!((view.sla.pending, view.sla.checks), (false, 1));
+    }
+    // Of a zone that nobody asked for before they are made beside, while its reader waits.
+    let view = present.kpi(Period::Week, Some("Europe/Paris")).await.unwrap();
+    assert_eq!((view.sla.pending, view.sla.checks), (false, 1));
+    assert!(view.impact.is_some_and(|impact| impact.score > 0.0 && impact.before.is_none()));
 }
 
 #[tokio::test]

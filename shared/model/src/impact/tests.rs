@@ -217,6 +217,72 @@ proptest! {
     }
 
     #[test]
+    fn weights_of_missing_modules_are_spread_in_proportion(model in any_model(), signals in any_signals(), gone in 0..4_usize) {
+        let gone = Module::ALL[gone];
+        let mut without = signals;
+        let mut weightless = model.clone();
+        match gone {
+            Module::Availability => {
+                (without.weighted_availability, without.recurrence) = (None, None);
+                weightless.availability.weight = 0.0;
+            }
+            Module::Latency => {
+                (without.latency_p95, without.latency_regression) = (None, None);
+                weightless.latency.weight = 0.0;
+            }
+            Module::WebVitals => {
+                without.page = PageSignals::default();
+                weightless.web_vitals.weight = 0.0;
+            }
+            Module::Insights => {
+                without.findings = None;
+                weightless.insights.weight = 0.0;
+            }
+        }
+        // Without data a module is as though it had no weight.
+        prop_assert_eq!(model.score(&without), weightless.score(&without));
+        let Some(score) = model.score(&without) else { return Ok(()) };
+        prop_assert!(score.contributions.iter().all(|one| one.signal.module() != gone));
+        // Whole modules stand to each other as the model says, but for the ten-thousandth that each signal's weight is rounded by.
+        let weight = |module: Module| -> (usize, f64) {
+            let of = score.contributions.iter().filter(|one| one.signal.module() == module);
+            (of.clone().count(), of.map(|one| f64::from(one.weight)).sum())
+        };
+        let told = |module: Module| match module {
+            Module::Availability => model.availability.weight,
+            Module::Latency => model.latency.weight,
+            Module::WebVitals => model.web_vitals.weight,
+            Module::Insights => model.insights.weight,
+        };
+        let there: Vec<Module> = Module::ALL.into_iter().filter(|module| weight(*module).0 > 0).collect();
+        let whole: f64 = there.iter().map(|module| told(*module)).sum();
+        for module in there {
+            let (signals, found) = weight(module);
+            let want = told(module) / whole * f64::from(WHOLE);
+            prop_assert!((found - want).abs() <= signals as f64, "{:?}: {} {}", module, found, want);
+        }
+    }
+
+    #[test]
+    fn there_is_a_score_exactly_where_something_that_counts_has_data(model in any_model(), signals in any_signals()) {
+        let Signals { weighted_availability, recurrence, latency_p95, latency_regression, page, findings } = signals;
+        let counts = |weight: f64, share: f64, has: bool| weight > 0.0 && share > 0.0 && has;
+        let (availability, latency, vitals, insights) = (model.availability, model.latency, model.web_vitals, model.insights);
+        let any = [
+            counts(availability.weight, availability.weighted_availability.share, weighted_availability.is_some()),
+            counts(availability.weight, availability.recurrence.share, recurrence.is_some()),
+            counts(latency.weight, latency.p95.share, latency_p95.is_some()),
+            counts(latency.weight, latency.regression.share, latency_regression.is_some()),
+            counts(vitals.weight, vitals.lcp, page.lcp.is_some()),
+            counts(vitals.weight, vitals.responsiveness, page.inp.is_some() || page.tbt.is_some()),
+            counts(vitals.weight, vitals.cls, page.cls.is_some()),
+            counts(insights.weight, insights.open.share, findings.is_some()),
+            counts(insights.weight, insights.stale.share, findings.is_some()),
+        ];
+        prop_assert_eq!(model.score(&signals).is_some(), any.contains(&true));
+    }
+
+    #[test]
     fn below_every_warning_there_is_nothing(places in prop::collection::vec(-1.0..=0.0_f64, 10)) {
         let mut signals = Signals::default();
         places.iter().enumerate().for_each(|(which, place)| set(&mut signals, which, *place));
