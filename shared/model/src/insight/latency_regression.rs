@@ -28,9 +28,9 @@ pub fn find(series: &LatencySeries<'_>, thresholds: &Latency, now: UtcMicros) ->
         return None;
     }
     let season = Season::new(&baseline, WEEK, 1);
-    let (usual, differs) = (season.residuals(&baseline, true), season.residuals(&recent, false));
+    let differs = season.residuals(&recent, false);
     let known = series.known_since.is_some();
-    let found = shift::find(&usual, &differs, split, &rule(thresholds), known)?;
+    let found = shift::find(|| season.residuals(&baseline, true), &differs, split, &rule(thresholds), known)?;
     let since: Vec<&Point> = recent.iter().filter(|point| point.hour >= found.from).collect();
     let before_us = libm::exp(robust::median(since.iter().filter_map(|point| season.usual(point.hour)))?) as u64;
     let after_us = libm::exp(robust::median(since.iter().map(|point| point.y))?) as u64;

@@ -23,10 +23,23 @@ use crate::time::UtcMicros;
 
 /// The regions that are slower at `now` than the others, in their order.
 pub fn find(check: &RegionsOfCheck<'_>, thresholds: &RegionSlow, now: UtcMicros) -> Vec<Found> {
-    if check.regions.len() < 2 {
+    let hours = check.regions.iter().flat_map(|region| counted(region, thresholds));
+    let Some(first) = hours.map(|hour| hour.hour).min().filter(|_| check.regions.len() > 1) else {
         return Vec::new();
+    };
+    // Those of which no finding is open are all cut alike.
+    let mut cut: Vec<(Split, Vec<Option<Own>>)> = Vec::new();
+    let mut found = Vec::new();
+    for (nth, region) in check.regions.iter().enumerate() {
+        let Some(split) = Split::of(first, hour_of(now), region.known_since.map(hour_of)) else { continue };
+        if !cut.iter().any(|(other, _)| *other == split) {
+            let all = check.regions.iter().map(|region| Own::of(region, split, thresholds));
+            cut.push((split, all.collect()));
+        }
+        let owns = cut.iter().find(|(other, _)| *other == split).map_or(&[][..], |(_, owns)| owns.as_slice());
+        found.extend(slow(nth, check, owns, split, thresholds));
     }
-    check.regions.iter().filter_map(|region| slow(region, check, thresholds, now)).collect()
+    found
 }
 
 /// A region's hours that count.
@@ -35,9 +48,10 @@ fn counted<'h>(region: &'h RegionHours<'_>, thresholds: &RegionSlow) -> impl Ite
     region.hours.iter().filter(move |hour| hour.runs >= runs_min && hour.total_us > 0)
 }
 
-/// A region against itself: the residuals before and since, and its points.
+/// A region against itself: what differs since, and its points.
 struct Own {
-    before: Vec<Point>,
+    season: Season,
+    baseline: Vec<Point>,
     since: Vec<Point>,
     recent: Vec<Point>,
 }
@@ -51,46 +65,39 @@ impl Own {
             return None;
         }
         let season = Season::new(&baseline, WEEK, 1);
-        Some(Self { before: season.residuals(&baseline, true), since: season.residuals(&recent, false), recent })
+        let since = season.residuals(&recent, false);
+        Some(Self { season, baseline, since, recent })
+    }
+
+    /// What differed before.
+    fn before(&self) -> Vec<Point> {
+        self.season.residuals(&self.baseline, true)
     }
 }
 
 fn slow(
-    region: &RegionHours<'_>,
+    nth: usize,
     check: &RegionsOfCheck<'_>,
+    owns: &[Option<Own>],
+    split: Split,
     thresholds: &RegionSlow,
-    now: UtcMicros,
 ) -> Option<Found> {
-    let first = counted(region, thresholds).map(|hour| hour.hour).min()?;
-    let split = Split::of(first, hour_of(now), region.known_since.map(hour_of))?;
-    let own = Own::of(region, split, thresholds)?;
-    let others: Vec<(&RegionHours<'_>, Own)> = check
+    let (region, own) = (check.regions.get(nth)?, owns.get(nth)?.as_ref()?);
+    let others: Vec<(&RegionHours<'_>, &Own)> = check
         .regions
         .iter()
-        .filter(|other| other.region != region.region)
-        .filter_map(|other| Own::of(other, split, thresholds).map(|own| (other, own)))
+        .zip(owns)
+        .enumerate()
+        .filter(|(other, _)| *other != nth)
+        .filter_map(|(_, (region, own))| Some((region, own.as_ref()?)))
         .collect();
     if others.is_empty() {
         return None;
     }
-    let of_others = |part: fn(&Own) -> &Vec<Point>| {
-        let mut hours: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-        for point in others.iter().flat_map(|(_, own)| part(own)) {
-            hours.entry(point.hour).or_default().push(point.y);
-        }
-        hours
-    };
-    let against = |own: &[Point], others: &BTreeMap<i64, Vec<f64>>| -> Vec<Point> {
-        let differs = |point: &Point| {
-            let usual = robust::median(others.get(&point.hour)?.iter().copied())?;
-            Some(Point { y: point.y - usual, ..*point })
-        };
-        own.iter().filter_map(differs).collect()
-    };
-    let before = against(&own.before, &of_others(|own| &own.before));
-    let since = against(&own.since, &of_others(|own| &own.since));
+    let since = against(&own.since, others.iter().flat_map(|(_, other)| other.since.iter().copied()));
+    let before = || against(&own.before(), others.iter().flat_map(|(_, other)| other.before()));
     let known = region.known_since.is_some();
-    let found = shift::find(&before, &since, split, &latency_regression::rule(&thresholds.shift), known)?;
+    let found = shift::find(before, &since, split, &latency_regression::rule(&thresholds.shift), known)?;
     let rose = robust::median(own.since.iter().filter(|point| point.hour >= found.from).map(|point| point.y))?;
     if rose < found.effect / 2.0 {
         return None;
@@ -122,6 +129,17 @@ fn slow(
     let severity = if ratio >= thresholds.shift.ratio_critical { Severity::Critical } else { Severity::Warning };
     let since = region.known_since.unwrap_or(UtcMicros(found.from.saturating_mul(HOUR_US)));
     Some(Found::new(subject, severity, robust::confidence(found.z()), evidence, since))
+}
+
+/// A region's differences, less the median of the others' in the same hours; hours that none of them has are left out.
+fn against(own: &[Point], others: impl Iterator<Item = Point>) -> Vec<Point> {
+    let mut hours: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    others.for_each(|point| hours.entry(point.hour).or_default().push(point.y));
+    let differs = |point: &Point| {
+        let usual = robust::median(hours.get(&point.hour)?.iter().copied())?;
+        Some(Point { y: point.y - usual, ..*point })
+    };
+    own.iter().filter_map(differs).collect()
 }
 
 /// The hours before a change and since.

@@ -180,7 +180,7 @@ impl Default for Budget {
         Self {
             rate_min: 1.0,
             completeness_min: 0.5,
-            agreement_min: 0.3,
+            agreement_min: 0.4,
             told_us: 14 * DAY_US,
             critical_us: DAY_US,
             warning_us: 7 * DAY_US,

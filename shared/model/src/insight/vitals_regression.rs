@@ -36,7 +36,7 @@ pub fn find(series: &VitalSeries<'_>, thresholds: &VitalsShift, now: UtcMicros) 
         return None;
     }
     let season = Season::new(&baseline, 24, 3);
-    let (usual, differs) = (season.residuals(&baseline, true), season.residuals(&recent, false));
+    let differs = season.residuals(&recent, false);
     let known = series.known_since.is_some();
     // The least is looked for with half of it: what counts is judged below, in the vital's own unit.
     let least = Rule {
@@ -46,7 +46,7 @@ pub fn find(series: &VitalSeries<'_>, thresholds: &VitalsShift, now: UtcMicros) 
         noise_times: thresholds.noise_times,
         fresh_hours: (72, 14 * 24),
     };
-    let found = shift::find(&usual, &differs, split, &least, known)?;
+    let found = shift::find(|| season.residuals(&baseline, true), &differs, split, &least, known)?;
     let (first, start) = (split.recent_from - shift::BASELINE, split.recent_from);
     let before: Vec<&VitalRun<'_>> =
         runs.iter().copied().filter(|run| (first..start).contains(&hour_of(run.at))).collect();
