@@ -197,3 +197,123 @@ fn part(network_us: i64, server_us: i64, excess_us: u64, thresholds: &RegionSlow
         SlowPart::Both
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW_HOUR: i64 = 5 * WEEK;
+    const SINCE: i64 = NOW_HOUR - 12;
+
+    /// What changes in the last twelve hours, in microseconds.
+    #[derive(Clone, Copy, Default)]
+    struct More {
+        dns: u64,
+        trip: u64,
+        server: u64,
+    }
+
+    fn region(trip_us: u64, more: More) -> Vec<PhasedHour> {
+        let hour = |hour: i64| {
+            let noise = |us: u64, salt: i64| us + us * ((hour + salt) * 7_919 % 101) as u64 / 2_525;
+            let more = if hour >= SINCE { more } else { More::default() };
+            let trip = noise(trip_us + more.trip, 3);
+            let (dns, first) = (noise(4_000 + more.dns, 5), trip + noise(60_000 + more.server, 7));
+            PhasedHour {
+                hour,
+                runs: 60,
+                total_us: dns + 2 * trip + first,
+                dns_us: Some(dns),
+                connect_us: Some(trip),
+                tls_us: Some(trip),
+                first_byte_us: Some(first),
+            }
+        };
+        (0..NOW_HOUR).map(hour).collect()
+    }
+
+    fn look(regions: &[(&str, Vec<PhasedHour>)]) -> Vec<(String, SlowPart, i64)> {
+        let regions: Vec<RegionHours<'_>> =
+            regions.iter().map(|(region, hours)| RegionHours { region, hours, known_since: None }).collect();
+        let check = RegionsOfCheck { check: "shop", regions: &regions };
+        find(&check, &RegionSlow::default(), UtcMicros(NOW_HOUR * HOUR_US))
+            .into_iter()
+            .map(|found| {
+                let Evidence::RegionSlow { region, part, .. } = found.evidence else { panic!("another kind") };
+                (region, part, found.since.0 / HOUR_US)
+            })
+            .collect()
+    }
+
+    const NOTHING: More = More { dns: 0, trip: 0, server: 0 };
+
+    #[test]
+    fn one_region_by_its_network_or_by_the_server() {
+        let three = |more: More| {
+            look(&[
+                ("oslo", region(20_000, NOTHING)),
+                ("paris", region(8_000, more)),
+                ("sydney", region(280_000, NOTHING)),
+            ])
+        };
+        let paris = |part: SlowPart| Vec::from([("paris".to_string(), part, SINCE)]);
+        assert_eq!(three(NOTHING), [], "distance is no finding");
+        assert_eq!(three(More { trip: 30_000, ..NOTHING }), paris(SlowPart::Network));
+        assert_eq!(three(More { dns: 90_000, ..NOTHING }), paris(SlowPart::Network));
+        assert_eq!(three(More { server: 90_000, ..NOTHING }), paris(SlowPart::Server));
+        assert_eq!(three(More { trip: 20_000, server: 80_000, dns: 0 }), paris(SlowPart::Both));
+    }
+
+    #[test]
+    fn what_slows_all_is_no_regions_and_what_speeds_the_others_up_no_fault() {
+        let slow = More { server: 200_000, ..NOTHING };
+        assert_eq!(look(&[("oslo", region(20_000, slow)), ("paris", region(20_000, slow))]), []);
+        let two = |oslo: More, paris: More| look(&[("oslo", region(20_000, oslo)), ("paris", region(20_000, paris))]);
+        assert_eq!(two(slow, NOTHING).len(), 1);
+        let faster = region(20_000, NOTHING).into_iter().map(|hour| {
+            let by = if hour.hour >= SINCE { 3 } else { 1 };
+            PhasedHour { total_us: hour.total_us / by, ..hour }
+        });
+        assert_eq!(look(&[("oslo", faster.collect()), ("paris", region(20_000, NOTHING))]), []);
+        assert_eq!(look(&[("oslo", region(20_000, slow))]), [], "there is no other");
+    }
+
+    #[test]
+    fn a_region_that_is_silent_moves_nobody() {
+        let mut sydney = region(280_000, NOTHING);
+        sydney.retain(|hour| hour.hour < SINCE);
+        assert_eq!(
+            look(&[("oslo", region(20_000, NOTHING)), ("paris", region(8_000, NOTHING)), ("sydney", sydney)]),
+            []
+        );
+    }
+
+    #[test]
+    fn phases_that_are_not_told_are_not_guessed() {
+        let bare = region(20_000, More { server: 200_000, ..NOTHING }).into_iter().map(|hour| PhasedHour {
+            dns_us: None,
+            connect_us: None,
+            tls_us: None,
+            first_byte_us: None,
+            ..hour
+        });
+        let found = look(&[("oslo", bare.collect()), ("paris", region(20_000, NOTHING))]);
+        assert_eq!(found.first().map(|(_, part, _)| *part), Some(SlowPart::Untold));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn more_is_never_less_and_the_order_of_hours_leaves_no_trace(trip in 0_u64..60_000, more in 0_u64..60_000, turn in 0_usize..840) {
+            let with = |trip: u64, turn: usize| {
+                let mut paris = region(20_000, More { trip, ..NOTHING });
+                paris.rotate_left(turn);
+                look(&[("oslo", region(20_000, NOTHING)), ("paris", paris)])
+            };
+            prop_assert!(with(trip, 0).is_empty() || !with(trip + more, 0).is_empty());
+            prop_assert_eq!(with(trip, 0), with(trip, turn));
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl Default for Latency {
             noise_times: 4.0,
             hold_hours: 6,
             ratio_critical: 2.5,
-            baseline_hours_min: 240,
+            baseline_hours_min: 280,
             hour_runs_min: 3,
         }
     }
