@@ -27,6 +27,7 @@ use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
+use crate::insight::shelf::Shelf;
 use crate::outbox::Bell;
 use crate::outbox::figures::Deliveries;
 use crate::pulse::Pulses;
@@ -66,6 +67,8 @@ pub struct Shared {
     pub pulses: Pulses,
     /// Makes and reads the links in messages.
     pub links: Links,
+    /// The findings that stand.
+    pub findings: Shelf,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
@@ -386,6 +389,11 @@ impl Engine {
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
         }
+        let (findings, unreadable) = crate::store::findings::standing(tables, Shelf::looks_back(now))?;
+        for error in unreadable {
+            tracing::error!("{error}: it is not shown, and found again if it is so still");
+        }
+        let findings = Shelf::restore(findings, crate::store::findings::looks(tables)?);
         let shared = Shared {
             book: RwLock::new(book),
             credentials: RwLock::new(credentials),
@@ -399,6 +407,7 @@ impl Engine {
             deliveries: Deliveries::default(),
             pulses: Pulses::default(),
             links,
+            findings,
             counters: Counters::default(),
             integrity: Integrity::default(),
             told: Told::default(),

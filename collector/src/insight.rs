@@ -23,7 +23,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::id::Bucket;
 use sitepulse_model::impact::Findings;
-use sitepulse_model::insight::{Finding, Severity, Subject};
+use sitepulse_model::insight::found::Found;
+use sitepulse_model::insight::{Severity, Subject};
 use sitepulse_model::time::UtcMicros;
 
 use crate::insight::life::{Entry, Life, State};
@@ -47,7 +48,7 @@ pub struct Standing {
     /// Its id.
     pub id: FindingId,
     /// As it was found last: the evidence is that of the last look that found it.
-    pub found: Finding,
+    pub found: Found,
     /// The ids of the checks that it counts for.
     pub checks: BTreeSet<String>,
     /// Where it stands.

@@ -21,6 +21,7 @@ pub mod enrol;
 pub mod exchange;
 pub mod heartbeat;
 pub mod impact;
+pub mod insight;
 pub mod ingest;
 pub mod outbox;
 pub mod pulse;

@@ -19,6 +19,7 @@ pub mod dto;
 pub mod etag;
 pub mod explain;
 pub mod figure;
+pub mod findings;
 pub mod groups;
 pub mod idempotency;
 pub mod impact;

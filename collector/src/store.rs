@@ -14,6 +14,7 @@ pub mod block;
 pub mod chunk;
 pub mod definition;
 pub(crate) mod expire;
+pub mod findings;
 pub(crate) mod idempotency;
 pub(crate) mod impact;
 pub mod incidents;

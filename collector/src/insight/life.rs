@@ -254,6 +254,29 @@ impl Life {
         }
     }
 
+    /// Makes it what it was after these entries of its history, the oldest first: where it stood, how much it mattered, when it was touched.
+    pub fn rewind<'e>(&mut self, entries: impl IntoIterator<Item = (UtcMicros, &'e Entry)>) {
+        (self.acknowledged, self.closed_at) = (None, None);
+        for (at, entry) in entries {
+            let touched = match entry {
+                Entry::Opened { severity } | Entry::Reopened { severity } => {
+                    self.severity = *severity;
+                    Some(State::Open)
+                }
+                Entry::Severity { to } => {
+                    self.severity = *to;
+                    None
+                }
+                Entry::Acknowledged { .. } => Some(State::Acknowledged),
+                Entry::Outgrown | Entry::TakenBack => Some(State::Open),
+                Entry::Closed | Entry::Gone => Some(State::Closed),
+            };
+            if let Some(state) = touched {
+                (self.state, self.touched_at) = (state, at);
+            }
+        }
+    }
+
     /// Whether it is open and nobody touched it for long.
     pub fn stale(&self, now: UtcMicros) -> bool {
         self.state == State::Open && now.us_since(self.touched_at) > STALE_US

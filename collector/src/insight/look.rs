@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use sitepulse_model::id::Bucket;
-use sitepulse_model::insight::{Finding, Kind, Subject};
+use sitepulse_model::insight::found::Found;
+use sitepulse_model::insight::{Kind, Subject};
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,7 @@ impl Target {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
     /// What.
-    pub finding: Finding,
+    pub finding: Found,
     /// The ids of the checks that it counts for.
     pub checks: BTreeSet<String>,
 }

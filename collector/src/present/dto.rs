@@ -5,6 +5,7 @@
 pub mod access;
 pub mod amendments;
 pub mod exchange;
+pub mod findings;
 pub mod impact;
 pub mod incidents;
 pub mod kpi;

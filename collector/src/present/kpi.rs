@@ -29,6 +29,7 @@ use tokio::sync::Mutex as Turn;
 use crate::alert::Standing;
 use crate::app::App;
 use crate::book::{Book, Filter, Gathered, Histories};
+use crate::insight::life::State;
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
 use crate::present::dto::kpi::{KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
@@ -129,6 +130,7 @@ impl Present {
             Ok((open, lives, stored_kpi::dead_letters(tables, now.plus_us(-DEAD_US))?))
         });
         let (open, lives, dead) = stored.await?;
+        let findings = self.app().shared().findings.standing();
         let response = response(
             &times(&lives, Severity::Critical, Span::new(periods.now.from, now.plus_us(1))),
             &times(&lives, Severity::Critical, periods.before),
@@ -141,7 +143,14 @@ impl Present {
             before_from: instant::format(judged.1.periods.before.from),
             sla: sla(&judged.1.now, &judged.1.before),
             incidents: incidents(book, &open, now),
-            debt: Debt { failed_jobs: Some(dead), expiring: Some(debt::expiring(book, now)), ..Debt::default() }.view(),
+            debt: Debt {
+                failed_jobs: Some(dead),
+                expiring: Some(debt::expiring(book, now)),
+                open_findings: Some(debt::findings(&findings, |life| life.state == State::Open)),
+                stale_findings: Some(debt::findings(&findings, |life| life.stale(now))),
+                ..Debt::default()
+            }
+            .view(),
             response,
         })
         .await

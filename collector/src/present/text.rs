@@ -8,6 +8,7 @@ pub mod backtest;
 pub mod checks;
 pub mod desk;
 pub mod explain;
+pub mod findings;
 pub mod frame;
 pub mod home;
 pub mod impact;
@@ -29,6 +30,7 @@ use self::backtest::BacktestTexts;
 use self::checks::ChecksTexts;
 use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
+use self::findings::FindingTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
 use self::impact::ImpactTexts;
@@ -218,6 +220,8 @@ pub struct Texts {
     pub slo: &'static SloTexts,
     pub kpi: &'static KpiTexts,
     pub impact: &'static ImpactTexts,
+    /// The words of findings.
+    pub findings: &'static FindingTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -366,6 +370,7 @@ pub static EN: Texts = Texts {
     slo: &slo::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
+    findings: &findings::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -565,6 +570,7 @@ pub static FR: Texts = Texts {
     slo: &slo::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,
+    findings: &findings::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 use sitepulse_model::id::Bucket;
-use sitepulse_model::insight::{Finding, Kind, Severity};
+use sitepulse_model::impact::Findings;
+use sitepulse_model::insight::found::Found;
+use sitepulse_model::insight::{Kind, Severity};
 use sitepulse_model::time::UtcMicros;
 
 use super::{StoreError, Tables};
 use crate::insight::life::{Entry, Life, STALE_US, State};
-use crate::insight::{FindingId, Standing, StoredEntry, Worded};
+use crate::insight::{FindingId, Standing, StoredEntry, Worded, signal};
 
 /// What a finding's row holds beside what is looked for.
 #[derive(Serialize, Deserialize)]
 struct Body {
-    found: Finding,
+    found: Found,
     life: Life,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wording: Option<Worded>,
@@ -195,7 +197,7 @@ pub(crate) fn is_taken(tables: Tables<'_>, id: &FindingId) -> Result<bool, Store
 pub(crate) fn note_look(tables: Tables<'_>, bucket: Bucket, subject: &str, at: UtcMicros) -> Result<(), StoreError> {
     tables
         .prepare_cached(
-            "INSERT INTO insight_look(bucket, subject, at_us) VALUES (?1, ?2, ?3) \
+            "INSERT INTO insight_look(bucket, subject, first_us, at_us) VALUES (?1, ?2, ?3, ?3) \
              ON CONFLICT (bucket, subject) DO UPDATE SET at_us = excluded.at_us",
         )?
         .execute(params![bucket.0, subject, at.0])?;
@@ -215,6 +217,27 @@ pub(crate) fn looks(tables: Tables<'_>) -> Result<BTreeMap<String, UtcMicros>, S
     let mut statement = tables.prepare("SELECT subject, at_us FROM insight_look")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, UtcMicros(row.get(1)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What findings added to the impact score of each check at an instant; without the checks that no detector had looked at by then.
+pub(crate) fn signals_at(tables: Tables<'_>, at: UtcMicros) -> Result<BTreeMap<String, Findings>, StoreError> {
+    let mut statement = tables.prepare(
+        "SELECT substr(subject, 7) FROM insight_look WHERE subject LIKE 'check:%' AND first_us <= ?1",
+    )?;
+    let looked = statement.query_map([at.0], |row| row.get::<_, String>(0))?;
+    let mut signals: BTreeMap<String, Findings> =
+        looked.map(|check| Ok((check?, Findings::default()))).collect::<Result<_, StoreError>>()?;
+    for mut one in many(tables, "opened_us <= ?1 AND (closed_us IS NULL OR closed_us > ?1)", [at.0])? {
+        let history = entries(tables, &one.id)?;
+        one.life.rewind(history.iter().filter(|entry| entry.at <= at).map(|entry| (entry.at, &entry.entry)));
+        let its = signal(std::iter::once(&one), at);
+        for check in &one.checks {
+            if let Some(sum) = signals.get_mut(check) {
+                (sum.open, sum.stale) = (sum.open + its.open, sum.stale + its.stale);
+            }
+        }
+    }
+    Ok(signals)
 }
 
 /// How many findings were over before an instant.

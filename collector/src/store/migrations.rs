@@ -354,7 +354,28 @@ CREATE INDEX audit_at ON audit(bucket, at_us);
 const V7: &str = "
 -- Jobs.
 
--- Findings.
+-- Findings. kind, severity, state: words of the model and of insight::life. checks: JSON, the ids of the checks that one counts for. touched_us: opened (again),
+-- acknowledged or taken back. body: JSON, what was found last, where it stands, what a service made of it (store/findings.rs).
+CREATE TABLE finding(
+    bucket INTEGER NOT NULL, finding_id TEXT NOT NULL, kind TEXT NOT NULL, severity TEXT NOT NULL, state TEXT NOT NULL, checks TEXT NOT NULL,
+    opened_us INTEGER NOT NULL, touched_us INTEGER NOT NULL, closed_us INTEGER, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, finding_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX finding_by_id ON finding(finding_id);
+CREATE INDEX finding_opened ON finding(opened_us, finding_id);
+CREATE INDEX finding_closed ON finding(closed_us);
+
+-- The history of each finding. author: who, `evidence` where nobody did. body: JSON, see insight::life::Entry.
+CREATE TABLE finding_entry(
+    bucket INTEGER NOT NULL, finding_id TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, finding_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- When detectors looked at something first, and last. subject: insight::look::Target::key.
+CREATE TABLE insight_look(
+    bucket INTEGER NOT NULL, subject TEXT NOT NULL, first_us INTEGER NOT NULL, at_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, subject)
+) STRICT, WITHOUT ROWID;
 
 -- Playbooks.
 

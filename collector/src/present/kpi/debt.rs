@@ -7,11 +7,15 @@
 //! results. There are no other jobs, no findings and no tasks yet; their terms are absent, which is not 0, and the debt says that it is not complete.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use sitepulse_model::insight::Severity;
 use sitepulse_model::record::FactKey;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
 use crate::book::{Book, Check};
+use crate::insight::Standing;
+use crate::insight::life::Life;
 use crate::present::dto::kpi::{DebtTermView, DebtView};
 
 /// From here on the debt is a warning.
@@ -79,6 +83,17 @@ impl Debt {
         let complete = terms.iter().all(|term| term.points.is_some());
         DebtView { points, level: level.into(), warning: WARNING, critical: CRITICAL, complete, terms }
     }
+}
+
+/// The findings, warning or worse, whose life is so; the worst first, by id.
+pub fn findings(standing: &[Arc<Standing>], is_so: impl Fn(&Life) -> bool) -> Vec<String> {
+    let mut found: Vec<&Standing> = standing
+        .iter()
+        .map(|one| &**one)
+        .filter(|one| one.life.severity >= Severity::Warning && is_so(&one.life))
+        .collect();
+    found.sort_by_key(|one| (std::cmp::Reverse(one.life.severity), one.life.opened_at));
+    found.into_iter().map(|one| one.id.to_string()).collect()
 }
 
 /// Certificates and domains within 14 d of expiry as the newest results that still hold tell, one entry each: a certificate that many checks see is one to renew. Named by the
