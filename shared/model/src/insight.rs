@@ -11,6 +11,21 @@ pub mod found;
 pub mod input;
 pub mod thresholds;
 
+mod robust;
+mod shift;
+
+pub mod agent_disagrees;
+pub mod budget_forecast;
+pub mod cannot_fail;
+pub mod correlated_failures;
+pub mod coverage_gap;
+pub mod expiry;
+pub mod flapping;
+pub mod latency_regression;
+pub mod region_slow;
+pub mod slow_resolver;
+pub mod vitals_regression;
+
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};

@@ -139,13 +139,22 @@ pub struct Correlated {
     pub checks_min: usize,
     /// The share of those that share it that must.
     pub share_min: f64,
-    /// How likely chance may be at most, over all that was looked at.
+    /// How likely it may be at most that they began together by chance.
     pub chance_max: f64,
+    /// How likely it may be at most that, of all that failed then, so many share it by chance.
+    pub shared_chance_max: f64,
 }
 
 impl Default for Correlated {
     fn default() -> Self {
-        Self { within_us: 60_000_000, window_us: DAY_US, checks_min: 3, share_min: 0.5, chance_max: 0.001 }
+        Self {
+            within_us: 60_000_000,
+            window_us: DAY_US,
+            checks_min: 3,
+            share_min: 0.5,
+            chance_max: 0.001,
+            shared_chance_max: 0.05,
+        }
     }
 }
 
@@ -156,6 +165,10 @@ pub struct Budget {
     pub rate_min: f64,
     /// The share of each window that must be known.
     pub completeness_min: f64,
+    /// How much of the higher rate the lower one must be: what burned in one go an hour ago does not go on.
+    pub agreement_min: f64,
+    /// Spent within this it is told at all.
+    pub told_us: i64,
     /// Spent within this it is critical.
     pub critical_us: i64,
     /// Spent within this it is a warning.
@@ -164,7 +177,14 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { rate_min: 1.0, completeness_min: 0.5, critical_us: DAY_US, warning_us: 7 * DAY_US }
+        Self {
+            rate_min: 1.0,
+            completeness_min: 0.5,
+            agreement_min: 0.3,
+            told_us: 14 * DAY_US,
+            critical_us: DAY_US,
+            warning_us: 7 * DAY_US,
+        }
     }
 }
 
@@ -204,8 +224,10 @@ pub struct Resolver {
     pub checks_min: usize,
     /// The share of hours, and of checks, that must be slow.
     pub share_min: f64,
-    /// Other agents that must have been asked for the same name.
+    /// Other agents that must have asked for the same name.
     pub others_min: usize,
+    /// From how much slower on it is a warning.
+    pub warning_us: u64,
 }
 
 impl Default for Resolver {
@@ -218,6 +240,7 @@ impl Default for Resolver {
             checks_min: 3,
             share_min: 0.75,
             others_min: 1,
+            warning_us: 100_000,
         }
     }
 }
@@ -231,6 +254,8 @@ pub struct Disagrees {
     pub share_new: f64,
     /// The share that keeps one.
     pub share_known: f64,
+    /// The share that is one however usual it is.
+    pub share_always: f64,
     /// How many times the usual share it must be.
     pub usual_times: f64,
     /// Recent answers that must have been compared.
@@ -251,6 +276,7 @@ impl Default for Disagrees {
             recent_hours: 24,
             share_new: 0.05,
             share_known: 0.02,
+            share_always: 0.2,
             usual_times: 3.0,
             compared_min: 100,
             checks_min: 3,
