@@ -26,6 +26,7 @@ use crate::app::{Access, App, CredentialKind, SIGN_IN_TTL_US_MAX};
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
+use crate::insight;
 use crate::listener::Listener;
 use crate::outbox;
 use crate::present::Present;
@@ -461,6 +462,7 @@ async fn serve_with(
     }
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
     tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
+    tasks.spawn("insights", insight::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }

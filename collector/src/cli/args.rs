@@ -2,10 +2,12 @@
 
 mod access;
 mod figures;
+mod findings;
 mod incidents;
 mod work;
 
 pub use access::*;
 pub use figures::*;
+pub use findings::*;
 pub use incidents::*;
 pub use work::*;

@@ -7,6 +7,7 @@ mod backup;
 mod channels;
 mod exchange;
 mod explain;
+mod findings;
 mod groups;
 mod impact;
 mod incidents;
@@ -99,6 +100,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Assign(args) => client_side(incidents::acts::assign(&global, args)),
         Command::PostMortem(args) => client_side(incidents::acts::post_mortem(&global, args)),
         Command::Open(args) => client_side(incidents::acts::open(&global, args)),
+        Command::Findings(args) => client_side(findings::findings(&global, args)),
+        Command::Finding { command } => client_side(findings::act(&global, command)),
         Command::Silence(args) => client_side(silences::silence(&global, args)),
         Command::Silences { all } => client_side(silences::silences(&global, all)),
         Command::Unsilence { id } => client_side(silences::unsilence(&global, id)),

@@ -130,7 +130,9 @@ impl Present {
             Ok((open, lives, stored_kpi::dead_letters(tables, now.plus_us(-DEAD_US))?))
         });
         let (open, lives, dead) = stored.await?;
-        let findings = self.app().shared().findings.standing();
+        // While nothing was looked at nothing tells of them.
+        let shelf = &self.app().shared().findings;
+        let findings = (!shelf.all_looks().is_empty()).then(|| shelf.standing());
         let response = response(
             &times(&lives, Severity::Critical, Span::new(periods.now.from, now.plus_us(1))),
             &times(&lives, Severity::Critical, periods.before),
@@ -146,8 +148,8 @@ impl Present {
             debt: Debt {
                 failed_jobs: Some(dead),
                 expiring: Some(debt::expiring(book, now)),
-                open_findings: Some(debt::findings(&findings, |life| life.state == State::Open)),
-                stale_findings: Some(debt::findings(&findings, |life| life.stale(now))),
+                open_findings: findings.as_ref().map(|all| debt::findings(all, |life| life.state == State::Open)),
+                stale_findings: findings.as_ref().map(|all| debt::findings(all, |life| life.stale(now))),
                 ..Debt::default()
             }
             .view(),

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
+use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
@@ -53,7 +54,9 @@ pub async fn acknowledge(
     request: Body<AcknowledgeBody>,
 ) -> Answer<Json<FindingDetailView>> {
     let AcknowledgeBody { note } = body(request)?;
-    act(&present, &caller, &id, Act::Acknowledge { note }).await
+    let now = clock::now();
+    present.app().act_on_finding(&id, Act::Acknowledge { note }, &caller.author, now).await?;
+    findings::one(present.app(), &id, now).await.map(Json)
 }
 
 /// `DELETE /api/v1/findings/{id}/acknowledgement`: that is taken back.
@@ -61,12 +64,7 @@ pub async fn take_back(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Answer<Json<FindingDetailView>> {
-    act(&present, &caller, &id, Act::TakeBack).await
-}
-
-async fn act(present: &Present, caller: &Caller, id: &str, act: Act) -> Answer<Json<FindingDetailView>> {
-    let now = clock::now();
-    present.app().act_on_finding(id, act, &caller.author, now).await?;
-    findings::one(present.app(), id, now).await.map(Json)
+) -> Answer<StatusCode> {
+    present.app().act_on_finding(&id, Act::TakeBack, &caller.author, clock::now()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

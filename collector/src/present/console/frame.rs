@@ -38,6 +38,8 @@ pub enum Place {
     Agents,
     /// Incidents.
     Incidents,
+    /// What detectors found.
+    Findings,
     /// Service level objectives.
     Objectives,
     /// Who is on call.
@@ -56,10 +58,11 @@ pub enum Place {
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
+        Self::Findings,
         Self::Agents,
         Self::Objectives,
         Self::OnCall,
@@ -77,6 +80,7 @@ impl Place {
             Self::Checks => "/checks",
             Self::Agents => "/agents",
             Self::Incidents => "/incidents",
+            Self::Findings => "/findings",
             Self::Objectives => "/slos",
             Self::OnCall => "/on-call",
             Self::Escalations => "/escalations",
@@ -94,6 +98,7 @@ impl Place {
             Self::Checks => t.checks,
             Self::Agents => t.agents,
             Self::Incidents => t.incidents.incidents,
+            Self::Findings => t.findings.title,
             Self::Objectives => t.slo.short,
             Self::OnCall => t.alerting.on_call,
             Self::Escalations => t.alerting.escalations,

@@ -3,8 +3,9 @@
 //! `overdue jobs x (1 + priority / 500) + 2 x failed jobs + 2 x open findings + 3 x stale findings + 3 x overdue tasks of maintenance windows + 2 x certificates and domains
 //! within 14 d of expiry`. A warning from 15 on, critical from 40 on.
 //!
-//! Two terms have a source today: a message that was given up (a dead letter) within 7 days and was not tried again is a failed job, and what expires is told by the newest
-//! results. There are no other jobs, no findings and no tasks yet; their terms are absent, which is not 0, and the debt says that it is not complete.
+//! Where a term has its source: a message that was given up (a dead letter) within 7 days and was not tried again is a failed job; what expires is told by the newest results;
+//! findings that are open, warning or worse, and those of them that are stale, by the detectors (absent before they looked for the first time).
+//! There are no other jobs and no tasks yet; their terms are absent, which is not 0, and the debt says that it is not complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -65,7 +65,7 @@ pub static FR: FindingTexts = FindingTexts {
     take_back: "Retirer",
     none: "Rien n’est constaté : aucun constat ouvert.",
     none_match: "Aucun constat ne correspond.",
-    none_yet: "Rien n’a encore été examiné. Chaque sonde l’est dans l’heure qui suit le démarrage.",
+    none_yet: "Rien n’a encore été examiné. Chaque contrôle l’est dans l’heure qui suit le démarrage.",
     none_of_check: "Rien n’a été constaté.",
     all: "Tous",
     standing: "Ouverts",
@@ -168,7 +168,7 @@ fn sentence(found: &Found) -> String {
         }
         Evidence::SlowResolver { agent_us, others_us, ratio_per_mille, checks, checks_slow, hours, hours_slow } => {
             format!(
-                "Résoudre un nom prend à {name} {} fois plus longtemps que chez les autres agents : {} contre {}, pour {checks_slow} sondes sur {checks} pendant {hours_slow} heures sur {hours}",
+                "Résoudre un nom prend à {name} {} fois plus longtemps que chez les autres agents : {} contre {}, pour {checks_slow} contrôles sur {checks} pendant {hours_slow} heures sur {hours}",
                 by((*ratio_per_mille).into()),
                 ms(*agent_us),
                 ms(*others_us)
@@ -176,7 +176,7 @@ fn sentence(found: &Found) -> String {
         }
         Evidence::AgentDisagrees { why, compared, share_per_mille, usual_per_mille, checks, clock_offset_us, .. } => {
             let votes = format!(
-                "{name} a dit autre chose que les autres agents dans {} de {} réponses (d’habitude {}), pour {checks} sondes",
+                "{name} a dit autre chose que les autres agents dans {} de {} réponses (d’habitude {}), pour {checks} contrôles",
                 part_per(*share_per_mille),
                 count(*compared),
                 part_per(*usual_per_mille)
@@ -368,7 +368,7 @@ fn rows(found: &Found) -> Vec<(String, String)> {
             row("médiane là-bas", ms(*agent_us));
             row("médiane chez les autres agents", ms(*others_us));
             row("là-bas, par rapport aux autres", format!("× {}", by((*ratio_per_mille).into())));
-            row("sondes comparées, dont lentes", format!("{checks}, {checks_slow}"));
+            row("contrôles comparées, dont lentes", format!("{checks}, {checks_slow}"));
             row("heures comparées, dont lentes", format!("{hours}, {hours_slow}"));
         }
         Evidence::AgentDisagrees {
@@ -385,7 +385,7 @@ fn rows(found: &Found) -> Vec<(String, String)> {
             row("réponses comparées", count(*compared));
             row("ont dit autre chose", format!("{} ({})", count(*disagreed), part_per(*share_per_mille)));
             row("d’habitude", part_per(*usual_per_mille));
-            row("sondes concernées", checks.to_string());
+            row("contrôles concernées", checks.to_string());
             row("heures concernées", hours.to_string());
             if let Some(offset) = clock_offset_us {
                 row("horloge", format!("{} ± {}", more(*offset), ms(*clock_uncertainty_us)));
