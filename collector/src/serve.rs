@@ -27,6 +27,7 @@ use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
 use crate::insight;
+use crate::insight::wording::{Wording, WordingTexts};
 use crate::listener::Listener;
 use crate::outbox;
 use crate::present::Present;
@@ -80,6 +81,8 @@ pub struct Config {
     pub egress: Option<EgressTexts>,
     /// Who is told, from outside, that this collector is well.
     pub watchdog: Option<WatchdogTexts>,
+    /// Who puts findings into words.
+    pub wording: Option<WordingTexts>,
 }
 
 /// Where messages may go, and whom they trust.
@@ -284,6 +287,7 @@ struct Settings {
     incidents: signals::Settings,
     egress: EgressTexts,
     watchdog: Option<Watchdog>,
+    wording: Option<Wording>,
 }
 
 impl Settings {
@@ -303,6 +307,11 @@ impl Settings {
         let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
         let watchdog = watchdog.map_err(|(key, why)| {
             let (exit, place) = place(false, &format!("watchdog.{key}"), from);
+            Failure::new(exit, format!("{place}: {why}"))
+        })?;
+        let wording = config.wording.as_ref().map(Wording::new).transpose();
+        let wording = wording.map_err(|(key, why)| {
+            let (exit, place) = place(false, &format!("wording.{key}"), from);
             Failure::new(exit, format!("{place}: {why}"))
         })?;
         let flags = !args.advertise.is_empty();
@@ -330,6 +339,7 @@ impl Settings {
             status_url,
             incidents,
             watchdog,
+            wording,
         })
     }
 }
@@ -465,6 +475,10 @@ async fn serve_with(
     tasks.spawn("insights", insight::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
+    }
+    if let Some(wording) = settings.wording.clone() {
+        let run = insight::wording::run(app.clone(), sender.clone(), wording, stopping.clone());
+        tasks.spawn("wording", run);
     }
     tasks.spawn("outbox", outbox::task::run(app.clone(), sender, stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
@@ -694,6 +708,7 @@ mod tests {
         );
         assert_eq!(config.life(None).unwrap(), Life::default());
         assert!(config.retention.is_some() && config.sealing.is_some() && config.watchdog.is_some());
+        assert!(Wording::new(&config.wording.unwrap()).is_ok());
         assert!(config.egress.is_some_and(|egress| egress.allow.is_some() && egress.ca.is_some()));
     }
 
@@ -716,6 +731,8 @@ mod tests {
         assert!(short.ends_with("collector.toml: retention.raw: at least 2d must be kept"), "{short}");
         let watchdog = gather("[watchdog]\nurl = \"hc.example\"\n", ServeArgs::default()).unwrap_err();
         assert!(watchdog.contains("collector.toml: watchdog.url: write https://"), "{watchdog}");
+        let wording = gather("[wording]\nurl = \"llm.example\"\nmodel = \"m\"\n", ServeArgs::default()).unwrap_err();
+        assert!(wording.contains("collector.toml: wording.url: write the address"), "{wording}");
         let days = gather("[retention]\ndaily = \"300d\"\n", ServeArgs::default()).unwrap_err();
         assert!(days.contains("retention.daily: days must be kept at least as long"), "{days}");
     }
