@@ -5,7 +5,6 @@
 //! - [`look`] is what a detector was asked, and what it found; [`task`] decides what is looked at when. Each check is looked at once an hour at its own offset, so that thousands are
 //!   spread over it; what only the book tells (what expires, what nobody watches) sooner, when definitions change or something of it is open.
 //! - [`life`] is the machine of one finding. [`Standing`] is a finding with its life, [`shelf`] those that stand, in memory for all readers; each step is one transaction.
-//! - [`wording`] has findings put into prose by a service that the owner names. Off unless configured; never asked to decide anything.
 //!
 //! Architecture invariant: nothing here guesses. The same ledger gives the same findings, and each of them shows by what it was found.
 
@@ -15,7 +14,6 @@ pub mod shelf;
 
 pub mod evidence;
 pub mod task;
-pub mod wording;
 
 use std::collections::BTreeSet;
 use std::fmt;

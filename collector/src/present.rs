@@ -50,6 +50,7 @@ pub mod live;
 
 pub mod http;
 pub mod weight;
+pub mod wording;
 
 use std::sync::{Arc, OnceLock};
 

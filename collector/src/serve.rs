@@ -27,12 +27,12 @@ use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
 use crate::insight;
-use crate::insight::wording::{Wording, WordingTexts};
 use crate::listener::Listener;
 use crate::outbox;
 use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
+use crate::present::wording::{self, Wording, WordingTexts};
 use crate::seal::task::Life;
 use crate::seal::{self, retention};
 use crate::watchdog::{self, Watchdog};
@@ -477,7 +477,7 @@ async fn serve_with(
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }
     if let Some(wording) = settings.wording.clone() {
-        let run = insight::wording::run(app.clone(), sender.clone(), wording, stopping.clone());
+        let run = wording::run(app.clone(), sender.clone(), wording, stopping.clone());
         tasks.spawn("wording", run);
     }
     tasks.spawn("outbox", outbox::task::run(app.clone(), sender, stopping.clone()));

@@ -19,9 +19,9 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_notify::Sender;
 use tokio::sync::watch;
 
-use super::life::State;
-use super::{FindingId, Standing, Worded};
 use crate::app::App;
+use crate::insight::life::State;
+use crate::insight::{FindingId, Standing, Worded};
 use crate::present::text::Language;
 
 /// How long an answer may take.
