@@ -8,6 +8,7 @@ mod console;
 mod console_checks;
 mod delivery;
 mod edges;
+mod findings;
 mod incidents;
 mod kill;
 mod kinds;
