@@ -389,11 +389,11 @@ impl Engine {
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
         }
-        let (findings, unreadable) = crate::store::findings::standing(tables, Shelf::looks_back(now))?;
+        let (findings, unreadable) = crate::store::findings::standing(store.read(), Shelf::looks_back(now))?;
         for error in unreadable {
             tracing::error!("{error}: it is not shown, and found again if it is so still");
         }
-        let findings = Shelf::restore(findings, crate::store::findings::looks(tables)?);
+        let findings = Shelf::restore(findings, crate::store::findings::looks(store.read())?);
         let shared = Shared {
             book: RwLock::new(book),
             credentials: RwLock::new(credentials),

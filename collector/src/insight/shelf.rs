@@ -214,7 +214,7 @@ impl Engine {
                 }
             }
         }
-        self.commit(step, now)?;
+        self.keep_findings(step, now)?;
         Ok(noted)
     }
 
@@ -304,7 +304,7 @@ impl Engine {
         })?;
         let mut step = Step::default();
         step.change(standing, author, [entry]);
-        self.commit(step, now)?;
+        self.keep_findings(step, now)?;
         Ok(())
     }
 
@@ -319,17 +319,19 @@ impl Engine {
         }
         let mut step = Step::default();
         step.change(Standing { wording: Some(worded), ..(*known).clone() }, EVIDENCE, []);
-        Ok(self.commit(step, now)?)
+        Ok(self.keep_findings(step, now)?)
     }
 
-    fn commit(&mut self, step: Step, now: UtcMicros) -> Result<(), StoreError> {
+    fn keep_findings(&mut self, step: Step, now: UtcMicros) -> Result<(), StoreError> {
         let changed = !step.set.is_empty();
         if changed || !step.looks.is_empty() || !step.gone.is_empty() {
             self.store.write(|tables| step.write(tables, now))?;
         }
         let mut inner = self.shared.findings.0.write().unwrap_or_else(PoisonError::into_inner);
-        step.looks.into_iter().for_each(|(_, key)| drop(inner.looks.insert(key, now)));
-        step.gone.into_iter().for_each(|(_, key)| drop(inner.looks.remove(&key)));
+        inner.looks.extend(step.looks.into_iter().map(|(_, key)| (key, now)));
+        for (_, key) in step.gone {
+            inner.looks.remove(&key);
+        }
         for one in step.seen {
             // Nothing that counts changed.
             inner.standing.insert(one.id.clone(), Arc::new(one));

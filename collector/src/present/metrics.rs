@@ -23,7 +23,7 @@ use sitepulse_model::vitals::Vital;
 use crate::app::{App, Metrics};
 use crate::impact::board::Scores;
 use crate::insight::Standing;
-use crate::insight::life::{Life, State};
+use crate::insight::life::{Life, State as Stands};
 use crate::latency::HOUR_US;
 use crate::latency::open::Recent;
 use crate::outbox::figures::ChannelFigures;
@@ -166,9 +166,9 @@ fn impacts(scores: &Scores) -> String {
 fn findings(standing: &[Arc<Standing>], now: UtcMicros) -> String {
     type Wanted = fn(&Life, UtcMicros) -> bool;
     let families: [(&str, &str, Wanted); 3] = [
-        ("sitepulse_findings_open", "Findings that are open.", |life, _| life.state == State::Open),
+        ("sitepulse_findings_open", "Findings that are open.", |life, _| life.state == Stands::Open),
         ("sitepulse_findings_acknowledged", "Findings that somebody knows of.", |life, _| {
-            life.state == State::Acknowledged
+            life.state == Stands::Acknowledged
         }),
         ("sitepulse_findings_stale", "Findings that are open and that nobody touched for 5 days.", |life, now| life.stale(now)),
     ];

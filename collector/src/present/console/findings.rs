@@ -20,7 +20,7 @@ use super::parts::{Chip, Chips, Field, Input, Pill};
 use super::row::{age, clock_text};
 use super::sheet::choice;
 use crate::app::Access;
-use crate::insight::life::{NOTE_CHARS_MAX, State as Stands};
+use crate::insight::life::State as Stands;
 use crate::insight::shelf::Act;
 use crate::insight::{Standing, StoredEntry, Worded};
 use crate::present::door::Caller;
@@ -59,7 +59,6 @@ pub struct NoteForm {
 struct List<'a> {
     t: &'a Texts,
     f: &'a FindingTexts,
-    may_act: bool,
     states: Chips,
     all: bool,
     filtered: bool,
@@ -296,7 +295,6 @@ impl<'a> List<'a> {
         Self {
             t,
             f,
-            may_act: frame.may(Access::Respond),
             states: Chips { label: t.alerting.state.into(), chips, tabs: true },
             all,
             filtered: !query.kind.is_empty() || !query.check.is_empty(),
@@ -339,7 +337,7 @@ impl Card {
         let notes = [
             Some((f.confidence)(&percent(one))),
             acknowledged,
-            missing.map(|since| (f.missing)(&age(&instant::format(since), now, t))),
+            missing.map(|since| (f.missing)(&figure::coarse(age(&instant::format(since), now), t.slo.day))),
         ];
         let place = |to: &str, href: &str| match to {
             "latency" => f.see_latency.to_owned(),
