@@ -68,7 +68,7 @@ pub(crate) fn flaps(seeds: u64) -> Outcome {
     let thresholds = Thresholds::default().flapping;
     for seed in 0..seeds {
         let mut rng = Rng::new(4_000 + seed);
-        let mut look = |rng: &mut Rng, bad: &[(i64, i64)], from: i64, to: i64| {
+        let look = |rng: &mut Rng, bad: &[(i64, i64)], from: i64, to: i64| {
             let spans = verdicts(rng, bad, to);
             openings((from..to).step_by(10), |now, known_since| {
                 let first = spans.partition_point(|span| span.span.to < minute(now - 2 * DAY));
@@ -210,8 +210,8 @@ pub(crate) fn failures(seeds: u64) -> Outcome {
 }
 
 /// Budgets that begin to burn evenly, three to fifteen times too fast, in blips of minutes; and clean ones with outages by chance that use a tenth to a half of them.
-pub(crate) fn budgets(seeds: u64) -> Outcome {
-    let mut outcome = Outcome::new("budget_forecast: burns 3 to 15 times too fast");
+pub(crate) fn budgets(name: &str, seeds: u64, by_day: bool) -> Outcome {
+    let mut outcome = Outcome::new(name);
     for seed in 0..seeds {
         let mut rng = Rng::new(6_000 + seed);
         let objective = *rng.pick(&[0.99, 0.995, 0.999]);
@@ -258,7 +258,8 @@ pub(crate) fn budgets(seeds: u64) -> Outcome {
                     short: window(DAY / 4),
                     known_since,
                 };
-                let found = budget_forecast::find(&budget, &Thresholds::default().budget_forecast, minute(now));
+                let (day, thresholds) = (window(DAY), Thresholds::default().budget_forecast);
+                let found = budget_forecast::find_by_day(&budget, by_day.then_some(&day), &thresholds, minute(now));
                 found.map(|found| found.since)
             })
         };

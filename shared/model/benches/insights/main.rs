@@ -57,10 +57,13 @@ fn main() {
             tell(&agents::disagreement(&name, seeds, (by, by), false));
         }
     }
-    let rest: [(&str, fn(u64) -> Outcome); 6] = [
+    if is_chosen("budget_forecast") {
+        tell(&events::budgets("budget_forecast: burns 3 to 15 times too fast", seeds, true));
+        tell(&events::budgets("  without the window of a day", seeds, false));
+    }
+    let rest: [(&str, fn(u64) -> Outcome); 5] = [
         ("flapping", events::flaps),
         ("correlated_failures", events::failures),
-        ("budget_forecast", events::budgets),
         ("expiry", facts::expiring),
         ("cannot_fail", facts::vain),
         ("coverage_gap", facts::gaps),

@@ -211,7 +211,10 @@ impl Outcome {
 }
 
 /// Counts how often a finding opens over a history that is looked at again and again, as the shell does: what is open is handed back as known.
-pub(crate) fn openings<T>(times: impl Iterator<Item = i64>, mut find: impl FnMut(i64, Option<T>) -> Option<T>) -> Vec<i64>
+pub(crate) fn openings<T>(
+    times: impl Iterator<Item = i64>,
+    mut find: impl FnMut(i64, Option<T>) -> Option<T>,
+) -> Vec<i64>
 where
     T: Copy,
 {

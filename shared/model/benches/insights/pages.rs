@@ -13,7 +13,8 @@ const HOUR_US: i64 = 3_600_000_000;
 
 /// Runs of a page every so many hours, one vital; noise of loads, days, outliers, deployments that do not matter, pressure on the host.
 fn page(rng: &mut Rng, vital: Vital, every: i64, hours: i64, worse: Option<(i64, f64)>) -> Vec<VitalRun<'static>> {
-    let base = if vital == Vital::Cls { rng.between(100.0, 1_500.0) } else { rng.log_between(900e3, 5e6) };
+    // Half of a CLS of 0.05 is more than its step of 0.02; of less it is nothing.
+    let base = if vital == Vital::Cls { rng.between(500.0, 2_000.0) } else { rng.log_between(900e3, 5e6) };
     let (noise, day) = (rng.between(0.02, 0.10), rng.between(0.0, 0.10));
     let (mut hangs, mut deployed) = (0.0, 0.0);
     let mut runs = Vec::new();

@@ -1,28 +1,41 @@
 //! At the present rate an error budget will be spent before its period ends: "exhausted in 6 days".
 //!
 //! The rate is the lower one of a long and a short window (3 d and 6 h), as in the SRE workbook's multiwindow alerts ("Alerting on SLOs"): the long one shows that it
-//! matters, the short one that it goes on. What is left is divided by it: a straight line, no model of how outages come. Both windows must roughly agree
+//! matters, the short one that it goes on. What is left is divided by it: a straight line, no model of how outages come. The windows must roughly agree
 //! ([`Budget::agreement_min`]): what burned in one go an hour ago makes the short rate twelve times the long one and says nothing of tomorrow; that is what the burn rate's own
-//! incident pages for.
+//! incident pages for. A third window of a day ([`find_by_day`]) must agree too, where it is given: an outage that just leaves the short window looks for some minutes as if it were
+//! spread over both, but never over three.
 //!
-//! **Needs** both windows with half of their evidence. **Stays** while the long window alone says so, so one quiet morning does not close it. **Confidence** is how far both windows
-//! agree (the lower rate by the higher one) times the smaller completeness.
+//! **Needs** the windows with half of their evidence. **Stays** while the long window alone says so, so one quiet morning does not close it. **Confidence** is how far the windows
+//! agree (the lowest rate by the highest one) times the smallest completeness.
 
 use alloc::string::ToString as _;
 
 use super::found::{Evidence, Found};
-use super::input::BudgetNow;
+use super::input::{BudgetNow, BurnWindow};
 use super::thresholds::Budget;
 use super::{Severity, Subject, robust};
 use crate::time::UtcMicros;
 
-/// The forecast of an objective, at `now`; also where nothing is left already and it still burns.
+/// The forecast of an objective, at `now`, by two windows; also where nothing is left already and it still burns. By three it says less of what is none: see [`find_by_day`].
 pub fn find(budget: &BudgetNow<'_>, thresholds: &Budget, now: UtcMicros) -> Option<Found> {
+    find_by_day(budget, None, thresholds, now)
+}
+
+/// The same, by a window of the last 24 hours too.
+pub fn find_by_day(
+    budget: &BudgetNow<'_>,
+    day: Option<&BurnWindow>,
+    thresholds: &Budget,
+    now: UtcMicros,
+) -> Option<Found> {
     let (long, short) = (budget.long.rate?, budget.short.rate.unwrap_or(0.0));
     let known = budget.known_since.is_some();
-    let (low, high) = (long.min(short).max(0.0), long.max(short).max(0.0));
+    let windows = || [&budget.long, &budget.short].into_iter().chain(day);
+    let rates = || windows().map(|window| window.rate.unwrap_or(0.0).max(0.0));
+    let (low, high) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
     let agreement = if high > 0.0 { low / high } else { 0.0 };
-    let completeness = budget.long.completeness.min(budget.short.completeness).clamp(0.0, 1.0);
+    let completeness = windows().map(|window| window.completeness).fold(1.0, f64::min).clamp(0.0, 1.0);
     let rate = if known { long } else { low };
     if budget.allowed_us <= 0 || rate <= 0.0 || rate < thresholds.rate_min {
         return None;

@@ -23,10 +23,23 @@ use crate::time::UtcMicros;
 
 /// The regions that are slower at `now` than the others, in their order.
 pub fn find(check: &RegionsOfCheck<'_>, thresholds: &RegionSlow, now: UtcMicros) -> Vec<Found> {
-    if check.regions.len() < 2 {
+    let hours = check.regions.iter().flat_map(|region| counted(region, thresholds));
+    let Some(first) = hours.map(|hour| hour.hour).min().filter(|_| check.regions.len() > 1) else {
         return Vec::new();
+    };
+    // Those of which no finding is open are all cut alike.
+    let mut cut: Vec<(Split, Vec<Option<Own>>)> = Vec::new();
+    let mut found = Vec::new();
+    for (nth, region) in check.regions.iter().enumerate() {
+        let Some(split) = Split::of(first, hour_of(now), region.known_since.map(hour_of)) else { continue };
+        if !cut.iter().any(|(other, _)| *other == split) {
+            let all = check.regions.iter().map(|region| Own::of(region, split, thresholds));
+            cut.push((split, all.collect()));
+        }
+        let owns = cut.iter().find(|(other, _)| *other == split).map_or(&[][..], |(_, owns)| owns.as_slice());
+        found.extend(slow(nth, check, owns, split, thresholds));
     }
-    check.regions.iter().filter_map(|region| slow(region, check, thresholds, now)).collect()
+    found
 }
 
 /// A region's hours that count.
@@ -35,9 +48,10 @@ fn counted<'h>(region: &'h RegionHours<'_>, thresholds: &RegionSlow) -> impl Ite
     region.hours.iter().filter(move |hour| hour.runs >= runs_min && hour.total_us > 0)
 }
 
-/// A region against itself: the residuals before and since, and its points.
+/// A region against itself: what differs since, and its points.
 struct Own {
-    before: Vec<Point>,
+    season: Season,
+    baseline: Vec<Point>,
     since: Vec<Point>,
     recent: Vec<Point>,
 }
@@ -51,46 +65,39 @@ impl Own {
             return None;
         }
         let season = Season::new(&baseline, WEEK, 1);
-        Some(Self { before: season.residuals(&baseline, true), since: season.residuals(&recent, false), recent })
+        let since = season.residuals(&recent, false);
+        Some(Self { season, baseline, since, recent })
+    }
+
+    /// What differed before.
+    fn before(&self) -> Vec<Point> {
+        self.season.residuals(&self.baseline, true)
     }
 }
 
 fn slow(
-    region: &RegionHours<'_>,
+    nth: usize,
     check: &RegionsOfCheck<'_>,
+    owns: &[Option<Own>],
+    split: Split,
     thresholds: &RegionSlow,
-    now: UtcMicros,
 ) -> Option<Found> {
-    let first = counted(region, thresholds).map(|hour| hour.hour).min()?;
-    let split = Split::of(first, hour_of(now), region.known_since.map(hour_of))?;
-    let own = Own::of(region, split, thresholds)?;
-    let others: Vec<(&RegionHours<'_>, Own)> = check
+    let (region, own) = (check.regions.get(nth)?, owns.get(nth)?.as_ref()?);
+    let others: Vec<(&RegionHours<'_>, &Own)> = check
         .regions
         .iter()
-        .filter(|other| other.region != region.region)
-        .filter_map(|other| Own::of(other, split, thresholds).map(|own| (other, own)))
+        .zip(owns)
+        .enumerate()
+        .filter(|(other, _)| *other != nth)
+        .filter_map(|(_, (region, own))| Some((region, own.as_ref()?)))
         .collect();
     if others.is_empty() {
         return None;
     }
-    let of_others = |part: fn(&Own) -> &Vec<Point>| {
-        let mut hours: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-        for point in others.iter().flat_map(|(_, own)| part(own)) {
-            hours.entry(point.hour).or_default().push(point.y);
-        }
-        hours
-    };
-    let against = |own: &[Point], others: &BTreeMap<i64, Vec<f64>>| -> Vec<Point> {
-        let differs = |point: &Point| {
-            let usual = robust::median(others.get(&point.hour)?.iter().copied())?;
-            Some(Point { y: point.y - usual, ..*point })
-        };
-        own.iter().filter_map(differs).collect()
-    };
-    let before = against(&own.before, &of_others(|own| &own.before));
-    let since = against(&own.since, &of_others(|own| &own.since));
+    let since = against(&own.since, others.iter().flat_map(|(_, other)| other.since.iter().copied()));
+    let before = || against(&own.before(), others.iter().flat_map(|(_, other)| other.before()));
     let known = region.known_since.is_some();
-    let found = shift::find(&before, &since, split, &latency_regression::rule(&thresholds.shift), known)?;
+    let found = shift::find(before, &since, split, &latency_regression::rule(&thresholds.shift), known)?;
     let rose = robust::median(own.since.iter().filter(|point| point.hour >= found.from).map(|point| point.y))?;
     if rose < found.effect / 2.0 {
         return None;
@@ -122,6 +129,17 @@ fn slow(
     let severity = if ratio >= thresholds.shift.ratio_critical { Severity::Critical } else { Severity::Warning };
     let since = region.known_since.unwrap_or(UtcMicros(found.from.saturating_mul(HOUR_US)));
     Some(Found::new(subject, severity, robust::confidence(found.z()), evidence, since))
+}
+
+/// A region's differences, less the median of the others' in the same hours; hours that none of them has are left out.
+fn against(own: &[Point], others: impl Iterator<Item = Point>) -> Vec<Point> {
+    let mut hours: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    others.for_each(|point| hours.entry(point.hour).or_default().push(point.y));
+    let differs = |point: &Point| {
+        let usual = robust::median(hours.get(&point.hour)?.iter().copied())?;
+        Some(Point { y: point.y - usual, ..*point })
+    };
+    own.iter().filter_map(differs).collect()
 }
 
 /// The hours before a change and since.
@@ -177,5 +195,125 @@ fn part(network_us: i64, server_us: i64, excess_us: u64, thresholds: &RegionSlow
         SlowPart::Server
     } else {
         SlowPart::Both
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW_HOUR: i64 = 5 * WEEK;
+    const SINCE: i64 = NOW_HOUR - 12;
+
+    /// What changes in the last twelve hours, in microseconds.
+    #[derive(Clone, Copy, Default)]
+    struct More {
+        dns: u64,
+        trip: u64,
+        server: u64,
+    }
+
+    fn region(trip_us: u64, more: More) -> Vec<PhasedHour> {
+        let hour = |hour: i64| {
+            let noise = |us: u64, salt: i64| us + us * ((hour + salt) * 7_919 % 101) as u64 / 2_525;
+            let more = if hour >= SINCE { more } else { More::default() };
+            let trip = noise(trip_us + more.trip, 3);
+            let (dns, first) = (noise(4_000 + more.dns, 5), trip + noise(60_000 + more.server, 7));
+            PhasedHour {
+                hour,
+                runs: 60,
+                total_us: dns + 2 * trip + first,
+                dns_us: Some(dns),
+                connect_us: Some(trip),
+                tls_us: Some(trip),
+                first_byte_us: Some(first),
+            }
+        };
+        (0..NOW_HOUR).map(hour).collect()
+    }
+
+    fn look(regions: &[(&str, Vec<PhasedHour>)]) -> Vec<(String, SlowPart, i64)> {
+        let regions: Vec<RegionHours<'_>> =
+            regions.iter().map(|(region, hours)| RegionHours { region, hours, known_since: None }).collect();
+        let check = RegionsOfCheck { check: "shop", regions: &regions };
+        find(&check, &RegionSlow::default(), UtcMicros(NOW_HOUR * HOUR_US))
+            .into_iter()
+            .map(|found| {
+                let Evidence::RegionSlow { region, part, .. } = found.evidence else { panic!("another kind") };
+                (region, part, found.since.0 / HOUR_US)
+            })
+            .collect()
+    }
+
+    const NOTHING: More = More { dns: 0, trip: 0, server: 0 };
+
+    #[test]
+    fn one_region_by_its_network_or_by_the_server() {
+        let three = |more: More| {
+            look(&[
+                ("oslo", region(20_000, NOTHING)),
+                ("paris", region(8_000, more)),
+                ("sydney", region(280_000, NOTHING)),
+            ])
+        };
+        let paris = |part: SlowPart| Vec::from([("paris".to_string(), part, SINCE)]);
+        assert_eq!(three(NOTHING), [], "distance is no finding");
+        assert_eq!(three(More { trip: 30_000, ..NOTHING }), paris(SlowPart::Network));
+        assert_eq!(three(More { dns: 90_000, ..NOTHING }), paris(SlowPart::Network));
+        assert_eq!(three(More { server: 90_000, ..NOTHING }), paris(SlowPart::Server));
+        assert_eq!(three(More { trip: 20_000, server: 80_000, dns: 0 }), paris(SlowPart::Both));
+    }
+
+    #[test]
+    fn what_slows_all_is_no_regions_and_what_speeds_the_others_up_no_fault() {
+        let slow = More { server: 200_000, ..NOTHING };
+        assert_eq!(look(&[("oslo", region(20_000, slow)), ("paris", region(20_000, slow))]), []);
+        let two = |oslo: More, paris: More| look(&[("oslo", region(20_000, oslo)), ("paris", region(20_000, paris))]);
+        assert_eq!(two(slow, NOTHING).len(), 1);
+        let faster = region(20_000, NOTHING).into_iter().map(|hour| {
+            let by = if hour.hour >= SINCE { 3 } else { 1 };
+            PhasedHour { total_us: hour.total_us / by, ..hour }
+        });
+        assert_eq!(look(&[("oslo", faster.collect()), ("paris", region(20_000, NOTHING))]), []);
+        assert_eq!(look(&[("oslo", region(20_000, slow))]), [], "there is no other");
+    }
+
+    #[test]
+    fn a_region_that_is_silent_moves_nobody() {
+        let mut sydney = region(280_000, NOTHING);
+        sydney.retain(|hour| hour.hour < SINCE);
+        assert_eq!(
+            look(&[("oslo", region(20_000, NOTHING)), ("paris", region(8_000, NOTHING)), ("sydney", sydney)]),
+            []
+        );
+    }
+
+    #[test]
+    fn phases_that_are_not_told_are_not_guessed() {
+        let bare = region(20_000, More { server: 200_000, ..NOTHING }).into_iter().map(|hour| PhasedHour {
+            dns_us: None,
+            connect_us: None,
+            tls_us: None,
+            first_byte_us: None,
+            ..hour
+        });
+        let found = look(&[("oslo", bare.collect()), ("paris", region(20_000, NOTHING))]);
+        assert_eq!(found.first().map(|(_, part, _)| *part), Some(SlowPart::Untold));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn more_is_never_less_and_the_order_of_hours_leaves_no_trace(trip in 0_u64..60_000, more in 0_u64..60_000, turn in 0_usize..840) {
+            let with = |trip: u64, turn: usize| {
+                let mut paris = region(20_000, More { trip, ..NOTHING });
+                paris.rotate_left(turn);
+                look(&[("oslo", region(20_000, NOTHING)), ("paris", paris)])
+            };
+            prop_assert!(with(trip, 0).is_empty() || !with(trip + more, 0).is_empty());
+            prop_assert_eq!(with(trip, 0), with(trip, turn));
+        }
     }
 }

@@ -104,3 +104,78 @@ fn slow(agent: &str, pairs: &[Pair<'_>], known: Option<UtcMicros>, thresholds: &
     let subject = Subject::Agent { agent: agent.to_string() };
     Some(Found::new(subject, severity, robust::share(share), evidence, known.unwrap_or(first)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::insight::input::DnsHour;
+
+    const CHECKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+    /// A day of three agents; the time of each by agent, check and hours ago.
+    fn day(us: impl Fn(&str, usize, i64) -> u64) -> Vec<DnsHour<'static>> {
+        let mut hours = Vec::new();
+        for ago in 1..=24 {
+            for agent in ["oslo", "paris", "rome"] {
+                for (nth, check) in CHECKS.into_iter().enumerate() {
+                    hours.push(DnsHour { agent, check, hour: 1_000 - ago, median_us: us(agent, nth, ago), runs: 60 });
+                }
+            }
+        }
+        hours
+    }
+
+    fn look(hours: &[DnsHour<'_>], known: &[(&str, UtcMicros)]) -> Vec<Found> {
+        find(&Resolvers { hours, known }, &Resolver::default(), UtcMicros(1_000 * HOUR_US))
+    }
+
+    #[test]
+    fn the_slow_one_is_named() {
+        let found =
+            look(&day(|agent, nth, _| 10_000 * (nth as u64 + 1) + if agent == "paris" { 150_000 } else { 0 }), &[]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].subject, Subject::Agent { agent: "paris".to_string() });
+        assert_eq!((found[0].severity, found[0].confidence.0), (Severity::Warning, 1000));
+        let Evidence::SlowResolver { agent_us, others_us, checks_slow, hours_slow, .. } = found[0].evidence else {
+            panic!("another kind")
+        };
+        assert_eq!((agent_us, others_us, checks_slow, hours_slow), (185_000, 35_000, 6, 24));
+    }
+
+    #[test]
+    fn some_names_some_hours_or_some_milliseconds_are_nothing() {
+        let with = |is: fn(usize, i64) -> bool, us: u64| {
+            look(&day(|agent, nth, ago| 10_000 + if agent == "paris" && is(nth, ago) { us } else { 0 }), &[]).len()
+        };
+        assert_eq!(with(|_, _| true, 150_000), 1);
+        assert_eq!(with(|_, _| true, 19_000), 0, "19 ms");
+        assert_eq!(with(|nth, _| nth < 3, 150_000), 0, "half of the names");
+        assert_eq!(with(|_, ago| ago < 12, 150_000), 0, "half of the hours");
+        assert_eq!(with(|_, ago| ago > 3, 150_000), 0, "it is mended");
+        let few = day(|agent, _, _| if agent == "paris" { 200_000 } else { 10_000 });
+        let two: Vec<_> = few.iter().filter(|one| one.check < "c").copied().collect();
+        assert_eq!(look(&two, &[]).len(), 0, "two names");
+        let alone: Vec<_> = few.iter().filter(|one| one.agent == "paris").copied().collect();
+        assert_eq!(look(&alone, &[]).len(), 0, "nobody to compare with");
+    }
+
+    #[test]
+    fn what_is_known_stays_with_less() {
+        let eased = day(|agent, _, _| if agent == "paris" { 26_000 } else { 15_000 });
+        assert_eq!((look(&eased, &[]).len(), look(&eased, &[("paris", UtcMicros(7))])[0].since), (0, UtcMicros(7)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn order_leaves_no_trace_and_slower_is_never_less(more in 0_u64..100_000, still in 0_u64..100_000, turn in 0_usize..432) {
+            let with = |us: u64| day(|agent, nth, ago| 9_000 + nth as u64 * ago as u64 * 100 + if agent == "paris" { us } else { 0 });
+            let mut turned = with(more);
+            turned.rotate_left(turn);
+            prop_assert_eq!(look(&with(more), &[]), look(&turned, &[]));
+            prop_assert!(look(&with(more), &[]).len() <= look(&with(more + still), &[]).len());
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl Default for Latency {
             noise_times: 4.0,
             hold_hours: 6,
             ratio_critical: 2.5,
-            baseline_hours_min: 240,
+            baseline_hours_min: 280,
             hour_runs_min: 3,
         }
     }
@@ -180,7 +180,7 @@ impl Default for Budget {
         Self {
             rate_min: 1.0,
             completeness_min: 0.5,
-            agreement_min: 0.3,
+            agreement_min: 0.4,
             told_us: 14 * DAY_US,
             critical_us: DAY_US,
             warning_us: 7 * DAY_US,

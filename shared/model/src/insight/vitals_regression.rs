@@ -36,7 +36,7 @@ pub fn find(series: &VitalSeries<'_>, thresholds: &VitalsShift, now: UtcMicros) 
         return None;
     }
     let season = Season::new(&baseline, 24, 3);
-    let (usual, differs) = (season.residuals(&baseline, true), season.residuals(&recent, false));
+    let differs = season.residuals(&recent, false);
     let known = series.known_since.is_some();
     // The least is looked for with half of it: what counts is judged below, in the vital's own unit.
     let least = Rule {
@@ -46,7 +46,7 @@ pub fn find(series: &VitalSeries<'_>, thresholds: &VitalsShift, now: UtcMicros) 
         noise_times: thresholds.noise_times,
         fresh_hours: (72, 14 * 24),
     };
-    let found = shift::find(&usual, &differs, split, &least, known)?;
+    let found = shift::find(|| season.residuals(&baseline, true), &differs, split, &least, known)?;
     let (first, start) = (split.recent_from - shift::BASELINE, split.recent_from);
     let before: Vec<&VitalRun<'_>> =
         runs.iter().copied().filter(|run| (first..start).contains(&hour_of(run.at))).collect();
@@ -99,4 +99,86 @@ fn changed(before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> Vec<Attribution
             came.then_some(AttributionChange { of, before, after, runs: times as u32 })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::insight::{HOUR_US, Subject};
+    use crate::vitals::Vital;
+
+    /// Runs every two hours for five weeks; the last ones are worse by a factor, with another element.
+    fn runs(base: f64, worse: f64, last: i64) -> Vec<VitalRun<'static>> {
+        const COUNT: i64 = 420;
+        let run = |nth: i64| {
+            let noise = 1.0 + (nth * 7_919 % 101) as f64 / 101.0 * 0.06;
+            let is_worse = nth >= COUNT - last;
+            VitalRun {
+                at: UtcMicros(nth * 2 * HOUR_US),
+                value: (base * noise * if is_worse { worse } else { 1.0 }) as u64,
+                low_confidence: false,
+                lcp_element: if is_worse { "img.banner" } else { "img.hero" },
+                lcp_url: if nth % 3 == 0 { "https://a.test/1.png" } else { "https://a.test/2.png" },
+                shift_source: "",
+            }
+        };
+        (0..COUNT).map(run).collect()
+    }
+
+    fn look(vital: Vital, runs: &[VitalRun<'_>], known_since: Option<UtcMicros>) -> Option<Found> {
+        let subject = Subject::Check { check: "shop".to_string(), part: "vital:lcp".to_string() };
+        let now = UtcMicros(420 * 2 * HOUR_US);
+        find(&VitalSeries { subject, vital, runs, known_since }, &VitalsShift::default(), now)
+    }
+
+    #[test]
+    fn what_came_with_it_is_told() {
+        let found = look(Vital::Lcp, &runs(2e6, 1.5, 6), None).unwrap();
+        let Evidence::VitalsRegression { before, after, ratio_per_mille, runs: since, changed, .. } = found.evidence
+        else {
+            panic!("another kind")
+        };
+        assert!(before.abs_diff(2_060_000) < 20_000 && after.abs_diff(3_090_000) < 60_000, "{before} {after}");
+        assert!(ratio_per_mille.abs_diff(1_500) < 30 && since == 6, "{ratio_per_mille} {since}");
+        let element = AttributionChange {
+            of: AttributionOf::LcpElement,
+            before: "img.hero".to_string(),
+            after: "img.banner".to_string(),
+            runs: 6,
+        };
+        assert_eq!(changed, [element]);
+        assert_eq!(found.since, UtcMicros(414 * 2 * HOUR_US));
+    }
+
+    #[test]
+    fn few_runs_little_and_pressure_are_nothing() {
+        assert_eq!(look(Vital::Lcp, &runs(2e6, 1.5, 4), None), None, "four runs");
+        assert_eq!(look(Vital::Lcp, &runs(2e6, 1.05, 20), None), None, "a twentieth");
+        assert_eq!(look(Vital::Lcp, &runs(3e5, 1.25, 20), None), None, "75 ms");
+        assert!(look(Vital::Lcp, &runs(3e5, 1.5, 20), None).is_some());
+        assert_eq!(look(Vital::Cls, &runs(0.0, 1.0, 0), None), None, "a page that never shifts");
+        assert_eq!(look(Vital::Cls, &runs(200.0, 1.8, 20), None), None, "0.016");
+        assert!(look(Vital::Cls, &runs(800.0, 1.8, 20), None).is_some());
+        let pressed = runs(2e6, 1.5, 6).into_iter();
+        let pressed: Vec<_> = pressed.map(|run| VitalRun { low_confidence: true, ..run }).collect();
+        assert_eq!(look(Vital::Lcp, &pressed, None), None);
+        let stands = look(Vital::Lcp, &runs(2e6, 1.09, 40), Some(UtcMicros(380 * 2 * HOUR_US)));
+        assert!(stands.is_some(), "what is known stays with less");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn more_is_never_less_and_order_leaves_no_trace(worse in 1.0..2.0_f64, more in 1.0..2.0_f64, turn in 0_usize..420) {
+            let is = |by: f64| look(Vital::Lcp, &runs(2e6, by, 12), None).is_some();
+            prop_assert!(!is(worse) || is(worse * more));
+            let mut turned = runs(2e6, worse, 12);
+            turned.rotate_left(turn);
+            prop_assert_eq!(look(Vital::Lcp, &runs(2e6, worse, 12), None), look(Vital::Lcp, &turned, None));
+        }
+    }
 }

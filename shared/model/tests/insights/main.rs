@@ -64,7 +64,7 @@ fn agents_that_stand_out() {
 fn what_verdicts_tell() {
     holds(&events::flaps(SEEDS));
     holds(&events::failures(SEEDS));
-    holds(&events::budgets(SEEDS));
+    holds(&events::budgets("budget_forecast", SEEDS, true));
 }
 
 #[test]
