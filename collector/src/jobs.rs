@@ -7,9 +7,12 @@
 //! Messages about incidents do not pass through here: their order by incident and channel is another one ([`crate::outbox`]).
 //! Of one kind and key one job waits or runs at a time: asking again hands back that one.
 
+pub mod checks;
+pub mod files;
 pub mod handlers;
 pub mod kind;
 pub mod live;
+pub mod noop;
 pub mod task;
 
 pub(crate) mod engine;
@@ -19,7 +22,7 @@ use sitepulse_model::job::{JobId, Priority, Standing};
 use sitepulse_model::time::UtcMicros;
 
 pub use crate::store::jobs::enqueue;
-pub use engine::Setup;
+pub use engine::{Given, Over, Setup, Turn};
 pub use handlers::{Finished, Handler, Outcome, Unfinished, Work};
 pub use kind::Kind;
 pub use live::Desk;

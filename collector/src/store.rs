@@ -17,6 +17,7 @@ pub(crate) mod expire;
 pub(crate) mod idempotency;
 pub(crate) mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod join_tokens;
 pub(crate) mod kpi;
 pub(crate) mod mend;

@@ -3,9 +3,11 @@
 mod access;
 mod figures;
 mod incidents;
+mod jobs;
 mod work;
 
 pub use access::*;
 pub use figures::*;
 pub use incidents::*;
+pub use jobs::*;
 pub use work::*;

@@ -4,13 +4,16 @@
 //! [`Work::stopped`] between pieces, or waits for [`Work::stopping`] beside what it waits for. It never blocks: what takes a processor for long is done in
 //! `App::read_in_background` or by `tokio::task::spawn_blocking`, piece by piece.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::live::Live;
-use super::{Job, Kind, Setup};
+use super::{Job, Kind, Setup, checks, files, noop};
 use crate::app::{App, AppError};
-use std::sync::Arc;
-use tokio::sync::watch;
+use crate::seal;
 
 /// What a handler is given.
 #[derive(Debug, Clone)]
@@ -72,6 +75,15 @@ pub type Outcome = Result<Finished, Unfinished>;
 pub type Handler = fn(Work) -> BoxFuture<'static, Outcome>;
 
 impl Work {
+    /// What it is told.
+    ///
+    /// # Errors
+    /// When that makes no sense.
+    pub fn args<T: DeserializeOwned>(&self) -> Result<T, Unfinished> {
+        let args = if self.job.args.is_null() { serde_json::json!({}) } else { self.job.args.clone() };
+        serde_json::from_value(args).map_err(|error| Unfinished::Refused(format!("what it is told makes no sense: {error}")))
+    }
+
     /// How much of it is done, 0 to 1, and what it is at: shown while it runs.
     pub fn progress(&self, part: f64, message: impl Into<String>) {
         self.live.progress(part, message.into());
@@ -105,15 +117,18 @@ impl Work {
 /// The table: which function does the work of a kind.
 pub fn handler(kind: Kind) -> Handler {
     match kind {
-        Kind::Seal => |work| Box::pin(crate::seal::task::seal(work)),
-        Kind::Retention => |work| Box::pin(crate::seal::task::retention(work)),
-        // The insights' shell puts its own here: `crate::insight::task::run(work)`.
-        Kind::Insights => |_| Box::pin(async { Ok(Finished::default()) }),
-        Kind::Backup => |work| Box::pin(super::files::backup(work)),
-        Kind::Export => |work| Box::pin(super::files::export(work)),
-        Kind::SlaReport => |work| Box::pin(super::report::run(work)),
-        Kind::RunChecks => |work| Box::pin(super::checks::run(work)),
-        Kind::VitalsBatch => |work| Box::pin(super::checks::vitals(work)),
-        Kind::Noop => |work| Box::pin(super::noop::run(work)),
+        Kind::Seal => |work| Box::pin(seal::task::seal(work)),
+        Kind::Retention => |work| Box::pin(seal::task::retention(work)),
+        // The place of the insights' shell; until it is here nobody asks for one.
+        Kind::Insights => |_| Box::pin(async { Err(Unfinished::Refused("this build has no detectors".into())) }),
+        Kind::Backup => |work| Box::pin(files::backup(work)),
+        Kind::Export => |work| Box::pin(files::export(work)),
+        Kind::SlaReport => |work| match work.setup.sla_report {
+            Some(make) => make(work),
+            None => Box::pin(async { Err(Unfinished::Refused("no one here makes reports".into())) }),
+        },
+        Kind::RunChecks => |work| Box::pin(checks::run(work)),
+        Kind::VitalsBatch => |work| Box::pin(checks::vitals(work)),
+        Kind::Noop => |work| Box::pin(noop::run(work)),
     }
 }

@@ -7,6 +7,7 @@ pub mod amendments;
 pub mod exchange;
 pub mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod kpi;
 pub mod oncall;
 pub mod policy;

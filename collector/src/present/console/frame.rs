@@ -50,13 +50,15 @@ pub enum Place {
     Silences,
     /// Maintenance windows.
     Windows,
+    /// Work that is done beside answering.
+    Jobs,
     /// One's own account, tokens, users, the audit log.
     Settings,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -67,6 +69,7 @@ impl Place {
         Self::Channels,
         Self::Silences,
         Self::Windows,
+        Self::Jobs,
         Self::Settings,
     ];
 
@@ -83,6 +86,7 @@ impl Place {
             Self::Channels => "/channels",
             Self::Silences => "/silences",
             Self::Windows => "/windows",
+            Self::Jobs => "/jobs",
             Self::Settings => "/settings",
         }
     }
@@ -100,6 +104,7 @@ impl Place {
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,
+            Self::Jobs => t.jobs.title,
             Self::Settings => t.access.settings,
         }
     }
