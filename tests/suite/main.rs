@@ -9,6 +9,7 @@ mod console_checks;
 mod delivery;
 mod edges;
 mod incidents;
+mod jobs;
 mod kill;
 mod kinds;
 mod main_job;

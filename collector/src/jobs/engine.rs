@@ -40,6 +40,11 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// With what comes again by itself, the rest as if nothing was configured.
+    pub fn repeating(every: Vec<(Kind, Duration)>) -> Self {
+        Self { every, ..Self::default() }
+    }
+
     /// How long after a round of this kind is over the next one is due; `None`: it does not come by itself.
     pub fn every(&self, kind: Kind) -> Option<Duration> {
         self.every.iter().find(|(of, _)| *of == kind).map(|(_, every)| *every)
@@ -194,6 +199,22 @@ impl Engine {
             self.store.write(|tables| asks.iter().map(|ask| stored::enqueue(tables, ask, now)).collect::<Result<Vec<_>, _>>())?;
         self.shared.jobs.wake();
         Ok(asked)
+    }
+
+    /// Jobs, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn jobs(&self, wanted: &stored::Wanted, most: usize) -> Result<Vec<Job>, StoreError> {
+        stored::list(self.store.read(), wanted, most)
+    }
+
+    /// A job's log, the oldest line first; of more than `most` the newest.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn job_log(&self, job: &Job, most: usize) -> Result<Vec<Line>, StoreError> {
+        stored::lines(self.store.read(), job.bucket, job.id, most)
     }
 
     /// Changes a job that is there, and writes down who did.
@@ -400,4 +421,13 @@ fn sweep(tables: Tables<'_>, given: &Given, now: UtcMicros) -> Result<usize, Sto
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_rank_of_all_kinds_goes_first() {
+        let heads = vec![vec![(Rank(5), JobId(1)), (Rank(9), JobId(2))], vec![(Rank(1), JobId(3)), (Rank(7), JobId(4))]];
+        assert_eq!(choose(heads.clone(), 3), [JobId(3), JobId(1), JobId(4)]);
+        assert_eq!(choose(heads, 0), []);
+    }
+}

@@ -14,6 +14,7 @@ mod heartbeats;
 mod impact;
 mod incidents;
 mod kpi;
+mod jobs;
 mod latency;
 mod objects;
 mod oncall;
