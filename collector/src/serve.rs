@@ -29,9 +29,9 @@ use crate::impact;
 use crate::jobs;
 use crate::listener::Listener;
 use crate::outbox;
-use crate::present::{self, Present};
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
+use crate::present::{self, Present};
 use crate::seal::task::Life;
 use crate::seal::{self, retention};
 use crate::watchdog::{self, Watchdog};
@@ -458,7 +458,10 @@ async fn serve_with(
     let setup = jobs::Setup {
         life: settings.life,
         audit_us: settings.audit_us,
-        every: vec![(jobs::Kind::Seal, settings.life.look_every()), (jobs::Kind::Retention, seal::task::RETENTION_EVERY)],
+        every: vec![
+            (jobs::Kind::Seal, settings.life.look_every()),
+            (jobs::Kind::Retention, seal::task::RETENTION_EVERY),
+        ],
         sla_report: Some(present::jobs::make_sla_report),
         ..jobs::Setup::default()
     };

@@ -81,7 +81,8 @@ fn killing_the_collector_again_and_again_loses_no_job_and_keeps_the_order() {
     let longest = 60 + jobs / 20;
     wait::until("nothing waits and nothing runs", longest, || {
         let summary = cluster.ctl(&["jobs", "--limit", "1", "--json"]).json();
-        let noop = summary["summary"]["kinds"].as_array().and_then(|kinds| kinds.iter().find(|one| one["kind"] == "noop"));
+        let noop =
+            summary["summary"]["kinds"].as_array().and_then(|kinds| kinds.iter().find(|one| one["kind"] == "noop"));
         match noop {
             Some(one) if one["waiting"] == 0 && one["running"] == 0 => Ok(()),
             other => Err(format!("{other:?}")),

@@ -54,7 +54,10 @@ impl Args {
             .filter_map(|check| {
                 let current = check.current()?;
                 let labels = &current.labels;
-                let grouped = self.group.as_deref().is_none_or(|group| labels.group.as_ref().is_some_and(|of| of.as_str() == group));
+                let grouped = self
+                    .group
+                    .as_deref()
+                    .is_none_or(|group| labels.group.as_ref().is_some_and(|of| of.as_str() == group));
                 let tagged = self.tag.as_deref().is_none_or(|tag| labels.tags.iter().any(|of| of.as_str() == tag));
                 let page = matches!(current.definition.kind, CheckKind::WebVitals(_));
                 let fits = grouped && tagged && !is_heartbeat(&current.definition) && (page || !pages_only);
@@ -130,7 +133,13 @@ fn tell(runs: &Result<Vec<AgentRun>, AppError>) -> (String, Fared) {
                 let up = result.state == ProbeState::Up;
                 fared = match fared {
                     Fared::NotUp => Fared::NotUp,
-                    Fared::Up | Fared::NotRun => if up { Fared::Up } else { Fared::NotUp },
+                    Fared::Up | Fared::NotRun => {
+                        if up {
+                            Fared::Up
+                        } else {
+                            Fared::NotUp
+                        }
+                    }
                 };
                 let state = result.state.as_str();
                 if result.detail.is_empty() { state.to_owned() } else { format!("{state} ({})", result.detail) }

@@ -195,8 +195,9 @@ impl Engine {
     /// # Errors
     /// When that cannot be written.
     pub fn enqueue(&mut self, asks: &[Ask], now: UtcMicros) -> Result<Vec<Enqueued>, StoreError> {
-        let asked =
-            self.store.write(|tables| asks.iter().map(|ask| stored::enqueue(tables, ask, now)).collect::<Result<Vec<_>, _>>())?;
+        let asked = self
+            .store
+            .write(|tables| asks.iter().map(|ask| stored::enqueue(tables, ask, now)).collect::<Result<Vec<_>, _>>())?;
         self.shared.jobs.wake();
         Ok(asked)
     }
@@ -227,7 +228,9 @@ impl Engine {
     ) -> Result<Job, AppError> {
         let changed = self.store.write(|tables| {
             let Some(mut job) = stored::one(tables, id)? else {
-                return Ok(Err(AppError::NotFound(format!("there is no job {id}: those that are over are kept for a while only"))));
+                return Ok(Err(AppError::NotFound(format!(
+                    "there is no job {id}: those that are over are kept for a while only"
+                ))));
             };
             if let Err(error) = change(tables, &mut job)? {
                 return Ok(Err(error));
@@ -290,11 +293,20 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such job, or it does not wait.
-    pub fn prioritise_job(&mut self, id: JobId, priority: Priority, author: &str, now: UtcMicros) -> Result<Job, AppError> {
+    pub fn prioritise_job(
+        &mut self,
+        id: JobId,
+        priority: Priority,
+        author: &str,
+        now: UtcMicros,
+    ) -> Result<Job, AppError> {
         self.change_job(id, now, &format!("priority {} by {author}", priority.get()), |_, job| {
             let state = job.standing.state;
             if !job.standing.prioritise(priority) {
-                return Ok(Err(AppError::Conflict(format!("job {id} is {}: only what waits has a place in the order", state.as_str()))));
+                return Ok(Err(AppError::Conflict(format!(
+                    "job {id} is {}: only what waits has a place in the order",
+                    state.as_str()
+                ))));
             }
             Ok(Ok(()))
         })
@@ -342,11 +354,7 @@ fn room(out: &BTreeMap<JobId, (Bucket, Kind)>, kind: Kind) -> usize {
     kind.spec().rules.concurrency.saturating_sub(running).min(free)
 }
 
-fn hand_out(
-    tables: Tables<'_>,
-    out: &BTreeMap<JobId, (Bucket, Kind)>,
-    now: UtcMicros,
-) -> Result<Vec<Job>, StoreError> {
+fn hand_out(tables: Tables<'_>, out: &BTreeMap<JobId, (Bucket, Kind)>, now: UtcMicros) -> Result<Vec<Job>, StoreError> {
     let mut found: BTreeMap<JobId, Job> = BTreeMap::new();
     let mut heads = Vec::new();
     for kind in Kind::ALL {
@@ -426,7 +434,8 @@ mod tests {
 
     #[test]
     fn the_best_rank_of_all_kinds_goes_first() {
-        let heads = vec![vec![(Rank(5), JobId(1)), (Rank(9), JobId(2))], vec![(Rank(1), JobId(3)), (Rank(7), JobId(4))]];
+        let heads =
+            vec![vec![(Rank(5), JobId(1)), (Rank(9), JobId(2))], vec![(Rank(1), JobId(3)), (Rank(7), JobId(4))]];
         assert_eq!(choose(heads.clone(), 3), [JobId(3), JobId(1), JobId(4)]);
         assert_eq!(choose(heads, 0), []);
     }

@@ -164,7 +164,10 @@ pub(super) async fn backup(work: Work) -> Outcome {
             told.progress(part(done, total), format!("{} of {} MiB", done * 4 / 1024, total * 4 / 1024));
         };
         match backup::backup(&dir, &to, &[CA_CERTIFICATE, CA_KEY], &mut progress) {
-            Ok(held) => Ok((file, format!("{} records, {} KiB; the seal key is not in it", held.records, held.bytes.div_ceil(1024)))),
+            Ok(held) => Ok((
+                file,
+                format!("{} records, {} KiB; the seal key is not in it", held.records, held.bytes.div_ceil(1024)),
+            )),
             // It was made, and nobody wrote that down.
             Err(BackupError::Exists { .. }) => Ok((file, "made by an earlier attempt".into())),
             Err(error) => Err(Unfinished::Failed(error.to_string())),
@@ -186,7 +189,8 @@ pub(super) async fn export(work: Work) -> Outcome {
         };
         let file = name(Kind::Export, id, ending);
         let (to, partial) = (folder.join(&file), folder.join(format!("{file}{PARTIAL}")));
-        let mut progress = |done: u64, total: u64| told.progress(part(done, total), format!("{done} of {total} checks"));
+        let mut progress =
+            |done: u64, total: u64| told.progress(part(done, total), format!("{done} of {total} checks"));
         let exported = write_export(&dir, &wanted, &partial, args.format, now, &mut progress);
         let exported = exported.map_err(|error| match error {
             ExportError::NoCheck(_) => Unfinished::Refused(error.to_string()),
@@ -226,7 +230,8 @@ mod tests {
         let mut left: Vec<String> =
             fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        let expected = [name(Kind::Backup, ids[1], "db"), name(Kind::Backup, ids[2], "db"), name(Kind::Export, ids[0], "csv")];
+        let expected =
+            [name(Kind::Backup, ids[1], "db"), name(Kind::Backup, ids[2], "db"), name(Kind::Export, ids[0], "csv")];
         assert_eq!(left, expected);
     }
 }

@@ -104,11 +104,21 @@ impl Kind {
             Self::Insights => spec(400, 1, 3, hour),
             Self::Backup => {
                 let spec = spec(500, 1, 3, 12 * hour);
-                Spec { kept_files: 3, asked_by: Some(Access::Admin), deadline: Some(Duration::from_secs(12 * hour)), ..spec }
+                Spec {
+                    kept_files: 3,
+                    asked_by: Some(Access::Admin),
+                    deadline: Some(Duration::from_secs(12 * hour)),
+                    ..spec
+                }
             }
             Self::Export => {
                 let spec = spec(300, 1, 3, 12 * hour);
-                Spec { kept_files: 5, asked_by: Some(Access::Edit), deadline: Some(Duration::from_secs(12 * hour)), ..spec }
+                Spec {
+                    kept_files: 5,
+                    asked_by: Some(Access::Edit),
+                    deadline: Some(Duration::from_secs(12 * hour)),
+                    ..spec
+                }
             }
             Self::SlaReport => Spec { asked_by: Some(Access::Edit), ..spec(400, 1, 3, hour) },
             // Somebody waits for these.

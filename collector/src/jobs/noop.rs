@@ -28,7 +28,10 @@ pub(super) async fn run(work: Work) -> Outcome {
     let whole = Duration::from_millis(args.wait_ms.min(WAIT_MS_MAX));
     let mut waited = Duration::ZERO;
     while waited < whole {
-        work.progress(waited.as_secs_f64() / whole.as_secs_f64(), format!("{} of {} ms", waited.as_millis(), whole.as_millis()));
+        work.progress(
+            waited.as_secs_f64() / whole.as_secs_f64(),
+            format!("{} of {} ms", waited.as_millis(), whole.as_millis()),
+        );
         let step = STEP.min(whole - waited);
         tokio::select! {
             () = tokio::time::sleep(step) => waited += step,

@@ -159,7 +159,8 @@ impl Runner {
             }
         }
         let setup = Arc::clone(&self.setup);
-        let turned = self.app.writer().run(move |engine| engine.take_job_turn(over, &given, &setup, clock::now())).await;
+        let turned =
+            self.app.writer().run(move |engine| engine.take_job_turn(over, &given, &setup, clock::now())).await;
         match turned {
             Err(_) => Turned::Gone,
             Ok(Err((_, over))) => {
@@ -221,7 +222,9 @@ impl Runner {
         let kind = kind.as_str();
         match state {
             Some(State::Failed) if kind_told => {}
-            Some(State::Failed) if again => tracing::warn!(%id, kind, "failed, and is tried again with its next round: {note}"),
+            Some(State::Failed) if again => {
+                tracing::warn!(%id, kind, "failed, and is tried again with its next round: {note}")
+            }
             Some(State::Failed) => tracing::error!(%id, kind, "job FAILED and is not tried again by itself: {note}"),
             Some(State::Waiting) if failed => tracing::warn!(%id, kind, "job failed, it is tried again: {note}"),
             Some(State::Cancelled) => tracing::info!(%id, kind, "job cancelled"),
@@ -245,8 +248,9 @@ async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
             Ok(Err(Unfinished::Failed(format!("it took longer than {} s, and was stopped", limit.as_secs()))))
         }
     };
-    let outcome: Outcome = outcome
-        .unwrap_or_else(|()| Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log"))));
+    let outcome: Outcome = outcome.unwrap_or_else(|()| {
+        Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log")))
+    });
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),

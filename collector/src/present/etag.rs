@@ -53,7 +53,8 @@ const STREAMS: [&str; 2] = ["text/event-stream", "application/octet-stream"];
 pub async fn tagged(request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let (mut parts, body) = next.run(request).await.into_parts();
-    let stream = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| STREAMS.iter().any(|stream| kind == *stream));
+    let stream =
+        parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| STREAMS.iter().any(|stream| kind == *stream));
     if parts.status != StatusCode::OK || stream {
         return Response::from_parts(parts, body);
     }

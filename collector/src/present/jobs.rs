@@ -53,7 +53,8 @@ pub struct JobsQuery {
 
 fn kind_of(text: &str) -> Answer<Kind> {
     let known = || Kind::ALL.map(Kind::as_str).join(", ");
-    Kind::parse(text).ok_or_else(|| Problem::new(Code::BadRequest, format!("there is no kind {text:?} of job: {}", known())))
+    Kind::parse(text)
+        .ok_or_else(|| Problem::new(Code::BadRequest, format!("there is no kind {text:?} of job: {}", known())))
 }
 
 fn state_of(text: &str) -> Answer<JobState> {
@@ -153,7 +154,8 @@ pub async fn detail(present: &Present, id: &str, now: UtcMicros) -> Answer<JobDe
     let (job, mut lines) = read.await?.ok_or_else(|| Problem::not_found("job", id))?;
     // What was written between the two looks is there twice.
     lines.extend(unwritten.into_iter().filter(|line| !lines.contains(line)).collect::<Vec<_>>());
-    let line = |line: crate::jobs::Line| JobLineView { at: instant::format(line.at), epoch: line.epoch, text: line.text };
+    let line =
+        |line: crate::jobs::Line| JobLineView { at: instant::format(line.at), epoch: line.epoch, text: line.text };
     Ok(JobDetailView { job: job_view(present, &job, now), log: lines.into_iter().map(line).collect() })
 }
 
@@ -322,7 +324,8 @@ pub async fn prioritise(
 ) -> Answer<Json<JobView>> {
     let priority = priority_of(body(request)?.priority)?;
     let id = changeable(&present, &caller, &id).await?;
-    let work = move |engine: &mut crate::engine::Engine| engine.prioritise_job(id, priority, &caller.author, clock::now());
+    let work =
+        move |engine: &mut crate::engine::Engine| engine.prioritise_job(id, priority, &caller.author, clock::now());
     let job = present.app().writer().run(work).await;
     Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, clock::now())))
 }
@@ -344,7 +347,8 @@ pub async fn file(
     }
     let gone = || {
         let kept = job.kind.spec().kept_files;
-        let what = format!("job {id} has no file: it made none, or it is kept no longer (the newest {kept} of its kind are)");
+        let what =
+            format!("job {id} has no file: it made none, or it is kept no longer (the newest {kept} of its kind are)");
         Problem::new(Code::NotFound, what)
     };
     let path = path_of(present.app().data_dir(), &job).ok_or_else(gone)?;

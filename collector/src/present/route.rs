@@ -16,8 +16,8 @@ use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, acknowledge, api, audit, backtest, channels, console, etag, explain, groups, health, idempotency, jobs, live,
-    metrics, oncall, openapi, ping, policy, problem, results, sla_report, status, weight, windows,
+    Present, acknowledge, api, audit, backtest, channels, console, etag, explain, groups, health, idempotency, jobs,
+    live, metrics, oncall, openapi, ping, policy, problem, results, sla_report, status, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.

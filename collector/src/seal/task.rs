@@ -114,7 +114,9 @@ impl From<Left> for Unfinished {
     fn from(left: Left) -> Self {
         match left {
             Left::Closed(_) => Self::Stopped,
-            Left::Store(_) | Left::Read(_) => Self::Failed(format!("{left}; nothing is lost, the next round tries again")),
+            Left::Store(_) | Left::Read(_) => {
+                Self::Failed(format!("{left}; nothing is lost, the next round tries again"))
+            }
         }
     }
 }
@@ -185,7 +187,8 @@ impl<'w> Round<'w> {
                 break;
             }
             let (batch, intervals) = (batch(&portions).to_vec(), intervals.clone());
-            let prepared = self.app().read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
+            let prepared =
+                self.app().read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
             for prepared in prepared {
                 self.known.to_merge.extend(prepared.pairs.iter().map(|pair| pair.key));
                 let rows = prepared.portion.rows;

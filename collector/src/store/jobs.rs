@@ -278,7 +278,9 @@ pub(crate) fn has_twin(tables: Tables<'_>, job: &Job) -> Result<bool, StoreError
 /// Whether a job of an ask's kind and key waits or runs.
 pub(crate) fn is_open(tables: Tables<'_>, ask: &Ask) -> Result<bool, StoreError> {
     Ok(tables
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2)")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2)",
+        )?
         .query_row(params![ask.bucket(JobId(0)).0, ask.kind.as_str(), ask.key], |row| row.get(0))?)
 }
 

@@ -217,7 +217,9 @@ impl Standing {
             Ended::Done => self.over(State::Done, tries),
             Ended::Cancelled => self.over(State::Cancelled, tries),
             // Whoever wanted it to end has it that way.
-            Ended::Failed | Ended::Refused | Ended::Interrupted if self.cancelling => self.over(State::Cancelled, tries),
+            Ended::Failed | Ended::Refused | Ended::Interrupted if self.cancelling => {
+                self.over(State::Cancelled, tries)
+            }
             Ended::Refused => self.over(State::Failed, tries),
             Ended::Failed if tries >= rules.tries => self.over(State::Failed, tries),
             Ended::Failed => {

@@ -22,7 +22,9 @@ pub struct JobsArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum JobsCommand {
     /// Lists jobs, the newest first, and how the queue is.
-    #[command(after_help = "Examples:\n  sitepulse-collector jobs list --state failed\n  sitepulse-collector jobs list --kind backup --json")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector jobs list --state failed\n  sitepulse-collector jobs list --kind backup --json"
+    )]
     List(JobsArgs),
     /// Shows a job with its log.
     #[command(after_help = "Example:\n  sitepulse-collector jobs show hncvd2o4ao")]

@@ -120,10 +120,9 @@ pub async fn ask_job(
     let args = match Kind::parse(&form.kind) {
         Some(Kind::Export) => json!({ "format": "jsonl" }),
         Some(Kind::RunChecks | Kind::VitalsBatch) => json!({ "group": form.group.trim() }),
-        Some(
-            Kind::Seal | Kind::Retention | Kind::Insights | Kind::Backup | Kind::SlaReport | Kind::Noop,
-        )
-        | None => json!({}),
+        Some(Kind::Seal | Kind::Retention | Kind::Insights | Kind::Backup | Kind::SlaReport | Kind::Noop) | None => {
+            json!({})
+        }
     };
     let body = JobBody { kind: form.kind, args, ..JobBody::default() };
     match jobs::ask(State(present.clone()), Extension(caller), note, Ok(Json(body))).await {
@@ -209,7 +208,7 @@ fn pager(wanted: &Wanted, last: Option<JobId>, j: &JobTexts) -> Option<Pager> {
         return None;
     }
     Some(Pager {
-        text: String::new(),
+        text: j.title.to_owned(),
         previous: wanted.after.map(|_| (address(wanted.state, wanted.kind, None), j.newest)),
         next: last.map(|last| (address(wanted.state, wanted.kind, Some(last)), j.older)),
     })
@@ -238,11 +237,21 @@ fn stats(summary: &JobsSummaryView, t: &Texts) -> Vec<Stat> {
         },
         Stat {
             measured: wait.is_some(),
-            ..stat(j.wait_p95, wait.map_or_else(|| t.no_evidence.to_owned(), |wait| (t.number)(format!("{wait:.1} s"))), "plain", "")
+            ..stat(
+                j.wait_p95,
+                wait.map_or_else(|| t.no_evidence.to_owned(), |wait| (t.number)(format!("{wait:.1} s"))),
+                "plain",
+                "",
+            )
         },
         Stat {
             note: (j.messages_are)(summary.messages_waiting, summary.messages_failed),
-            ..stat(j.messages, (summary.messages_waiting + summary.messages_failed).to_string(), bad(summary.messages_failed), "/channels")
+            ..stat(
+                j.messages,
+                (summary.messages_waiting + summary.messages_failed).to_string(),
+                bad(summary.messages_failed),
+                "/channels",
+            )
         },
     ]
 }

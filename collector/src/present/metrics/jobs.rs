@@ -22,13 +22,18 @@ impl Present {
         page.family(name, "gauge", "Jobs that wait or run, and those that are over and kept, by kind and state.");
         for kind in Kind::ALL {
             for state in State::ALL {
-                let of = counts.iter().find(|(of, at, _)| (*of, *at) == (kind, state)).map_or(0, |(_, _, count)| *count);
+                let of =
+                    counts.iter().find(|(of, at, _)| (*of, *at) == (kind, state)).map_or(0, |(_, _, count)| *count);
                 page.sample(name, &[("kind", kind.as_str()), ("state", state.as_str())], of as f64);
             }
         }
         if let Some(us) = desk.wait_p95_us() {
             let name = "sitepulse_job_wait_p95_seconds";
-            page.family(name, "gauge", "95 % of the newest 1,000 starts had waited so long at most since they were due.");
+            page.family(
+                name,
+                "gauge",
+                "95 % of the newest 1,000 starts had waited so long at most since they were due.",
+            );
             page.sample(name, &[], us as f64 / 1e6);
         }
         let fared = desk.fared();

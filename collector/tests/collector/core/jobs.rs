@@ -56,9 +56,17 @@ impl Naive {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Ask { kind: usize, key: Option<u8>, priority: u16, later_s: i64 },
+    Ask {
+        kind: usize,
+        key: Option<u8>,
+        priority: u16,
+        later_s: i64,
+    },
     /// Time passes, some of what runs ends, the rest is handed out.
-    Turn { wait_s: i64, ends: Vec<(u8, u8)> },
+    Turn {
+        wait_s: i64,
+        ends: Vec<(u8, u8)>,
+    },
     Cancel(u8),
     Retry(u8),
     Prioritise(u8, u16),
@@ -100,12 +108,8 @@ impl Queues {
     fn ask(&mut self, kind: usize, key: Option<u8>, priority: u16, later_s: i64) {
         let (kind, key) = (KINDS[kind], key.map(|key| format!("key-{key}")));
         let due = self.now.0 + later_s * 1_000_000;
-        let ask = Ask {
-            key: key.clone(),
-            priority: Priority::new(priority),
-            not_before: Some(UtcMicros(due)),
-            ..ask(kind)
-        };
+        let ask =
+            Ask { key: key.clone(), priority: Priority::new(priority), not_before: Some(UtcMicros(due)), ..ask(kind) };
         let asked = self.engine.enqueue(&[ask], self.now).unwrap().remove(0);
         let open = |one: &&mut Naive| {
             key.is_some() && one.kind == kind && one.key == key && matches!(one.state, State::Waiting | State::Running)
@@ -146,15 +150,7 @@ impl Queues {
             let ended = [Ended::Done, Ended::Failed, Ended::Refused, Ended::Interrupted][usize::from(*how)];
             let known = self.naive.iter_mut().find(|one| one.id == id).unwrap();
             naive_end(known, ended, self.now.0);
-            over.push(Over {
-                job,
-                ended,
-                note: String::new(),
-                progress: 0,
-                file: None,
-                lines: Vec::new(),
-                took_us: 1,
-            });
+            over.push(Over { job, ended, note: String::new(), progress: 0, file: None, lines: Vec::new(), took_us: 1 });
         }
         let out = self.out.values().map(|job| (job.id, (job.bucket, job.kind))).collect();
         let given = Given { out, take: true, ..Given::default() };
@@ -190,7 +186,10 @@ impl Queues {
         self.out.clear();
         self.engine.begin_jobs(&Setup::default(), self.now).unwrap();
         let now = self.now.0;
-        self.naive.iter_mut().filter(|one| one.state == State::Running).for_each(|one| naive_end(one, Ended::Interrupted, now));
+        self.naive
+            .iter_mut()
+            .filter(|one| one.state == State::Running)
+            .for_each(|one| naive_end(one, Ended::Interrupted, now));
     }
 
     fn compare(&self) {

@@ -40,7 +40,10 @@ async fn jobs_are_listed_page_by_page_and_told_with_their_log() {
     let mut ids = Vec::new();
     for priority in [100, 900, 500] {
         let job = asked(&bench, &json!({"kind": "noop", "priority": priority, "args": {"wait_ms": 5}})).await;
-        assert_eq!((&job["state"], &job["priority"], &job["author"]), (&json!("waiting"), &json!(priority), &json!("collector:cli")));
+        assert_eq!(
+            (&job["state"], &job["priority"], &job["author"]),
+            (&json!("waiting"), &json!(priority), &json!("collector:cli"))
+        );
         ids.insert(0, job["id"].as_str().unwrap().to_owned());
     }
     let first = bench.get("/api/v1/jobs?kind=noop&state=waiting&limit=2").await;
@@ -59,7 +62,10 @@ async fn jobs_are_listed_page_by_page_and_told_with_their_log() {
     let path = format!("/api/v1/jobs/{}", ids[0]);
     let raised = bench.post(&format!("{path}/priority"), &json!({"priority": 950})).await;
     assert_eq!((raised.status, &raised.json()["priority"]), (StatusCode::OK, &json!(950)));
-    assert_eq!(bench.post(&format!("{path}/priority"), &json!({"priority": 1001})).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        bench.post(&format!("{path}/priority"), &json!({"priority": 1001})).await.status,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(bench.post(&format!("{path}/cancel"), &json!({})).await.json()["state"], "cancelled");
     assert_eq!(bench.post(&format!("{path}/cancel"), &json!({})).await.status, StatusCode::CONFLICT);
     assert_eq!(bench.post(&format!("{path}/retry"), &json!({})).await.json()["state"], "waiting");
@@ -76,7 +82,9 @@ async fn jobs_are_listed_page_by_page_and_told_with_their_log() {
 #[tokio::test]
 async fn what_is_asked_for_is_judged_before_it_waits() {
     let bench = Bench::new();
-    bench.apply("[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ngroup = \"web\"\n", json!({})).await;
+    bench
+        .apply("[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ngroup = \"web\"\n", json!({}))
+        .await;
     for (bad, why) in [
         (json!({"kind": "nothing"}), "there is no kind"),
         (json!({"kind": "seal"}), "come by themselves"),
@@ -105,9 +113,21 @@ async fn who_may_ask_for_a_kind_may_change_it_and_take_its_file() {
     let bench = Bench::new();
     let edit = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Edit).await);
     let send = async |method: &str, path: &str, body: &Value| {
-        bench.send(NETWORK, method, path, &[("authorization", &edit), ("content-type", "application/json")], &body.to_string()).await.status
+        bench
+            .send(
+                NETWORK,
+                method,
+                path,
+                &[("authorization", &edit), ("content-type", "application/json")],
+                &body.to_string(),
+            )
+            .await
+            .status
     };
-    assert_eq!(send("POST", "/api/v1/jobs", &json!({"kind": "export", "args": {"format": "jsonl"}})).await, StatusCode::OK);
+    assert_eq!(
+        send("POST", "/api/v1/jobs", &json!({"kind": "export", "args": {"format": "jsonl"}})).await,
+        StatusCode::OK
+    );
     for kind in ["backup", "noop"] {
         assert_eq!(send("POST", "/api/v1/jobs", &json!({"kind": kind})).await, StatusCode::FORBIDDEN, "{kind}");
         let job = asked(&bench, &json!({"kind": kind})).await;
@@ -167,7 +187,10 @@ async fn the_page_shows_jobs_in_both_languages_and_acts_for_who_may() {
         assert!(!english.text.contains(bad), "{bad}");
     }
     let french = bench.get("/jobs?lang=fr").await.text;
-    assert!(french.contains("Tâches") && french.contains("Messages d’incident") && french.contains("échouée"), "{french}");
+    assert!(
+        french.contains("Tâches") && french.contains("Messages d’incident") && french.contains("échouée"),
+        "{french}"
+    );
     let id = bench.get("/api/v1/jobs").await.json()[0]["id"].as_str().unwrap().to_owned();
     let page = bench.get(&format!("/jobs/{id}")).await.text;
     assert!(page.contains("Try again") && !page.contains("<img src=x>"), "{page}");
@@ -176,7 +199,10 @@ async fn the_page_shows_jobs_in_both_languages_and_acts_for_who_may() {
         bench.send(sitepulse_collector::present::door::Door::Local, "POST", path, &headers, body).await
     };
     let again = form(&format!("/jobs/{id}/retry"), "").await;
-    assert_eq!((again.status, &again.headers[header::LOCATION]), (StatusCode::SEE_OTHER, &format!("/jobs/{id}").parse().unwrap()));
+    assert_eq!(
+        (again.status, &again.headers[header::LOCATION]),
+        (StatusCode::SEE_OTHER, &format!("/jobs/{id}").parse().unwrap())
+    );
     assert_eq!(form(&format!("/jobs/{id}/priority"), "priority=990").await.status, StatusCode::SEE_OTHER);
     assert_eq!(bench.get(&format!("/api/v1/jobs/{id}")).await.json()["job"]["priority"], 990);
     assert_eq!(form(&format!("/jobs/{id}/priority"), "priority=many").await.status, StatusCode::BAD_REQUEST);
