@@ -16,7 +16,7 @@ use crate::store::jobs::{self as stored, Enqueued};
 use crate::store::{StoreError, Tables};
 
 /// Most jobs that run at a time, over all kinds.
-pub const RUNNING_MAX: usize = 96;
+pub(crate) const RUNNING_MAX: usize = 96;
 /// Most jobs that become ready in one turn: bounds how long others wait for the writer.
 const PROMOTED_MAX: usize = 2_000;
 /// Most jobs that are let go in one turn, of a kind and a state.

@@ -10,7 +10,7 @@
 //!   What cannot work as it is ([`Ended::Refused`]) is not tried again by itself. Somebody may take either up again.
 //! - It is late once its deadline has passed; where it has none, [`LATE_US`] after it was due.
 
-use alloc::string::String;
+use alloc::string::ToString;
 use core::fmt;
 
 use crate::delivery;
@@ -304,10 +304,7 @@ pub fn late_at(due: UtcMicros, deadline: Option<UtcMicros>) -> UtcMicros {
 
 /// How long after the attempt that follows `tries` others the next one is, in microseconds.
 pub fn delay_us(id: JobId, tries: u32) -> u64 {
-    let mut key = String::new();
-    // A text takes everything.
-    drop(fmt::Write::write_fmt(&mut key, format_args!("{id}")));
-    delivery::delay_us(&key, tries)
+    delivery::delay_us(&id.to_string(), tries)
 }
 
 #[cfg(test)]

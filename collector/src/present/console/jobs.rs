@@ -1,5 +1,7 @@
 //! Jobs: what waits, runs and is over, live; and one of them with its log.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::Response;
@@ -22,7 +24,7 @@ use crate::present::dto::jobs::{JobBody, JobPriorityBody, JobView, JobsSummaryVi
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::jobs::JobTexts;
-use crate::present::{Present, figure, jobs};
+use crate::present::{Present, jobs};
 use crate::store::jobs::{self as stored, Wanted};
 
 /// How many jobs a page shows.
@@ -178,7 +180,8 @@ async fn show(present: &Present, frame: &Frame, query: &JobsPageQuery) -> Answer
         found.iter().map(|job| Row::of(&jobs::job_view(present, job, now), job.kind, frame, now)).collect();
     let groups = {
         let book = present.app().book();
-        book.groups().map(|(group, _)| group.to_string()).collect()
+        let of = |check: &crate::book::Check| Some(check.current()?.labels.group.as_ref()?.to_string());
+        book.checks().filter_map(of).collect::<BTreeSet<String>>().into_iter().collect()
     };
     let content = List {
         j,
