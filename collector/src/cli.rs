@@ -490,6 +490,23 @@ pub enum Command {
         #[command(flatten)]
         args: OncallArgs,
     },
+    /// Shows the jobs of the collector (backups, exports, sealing, runs of many checks), asks for one, cancels, tries again, re-prioritises.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector jobs\n  sitepulse-collector jobs --state failed --json\n  \
+                      sitepulse-collector jobs show hncvd2o4ao\n  sitepulse-collector jobs run backup\n  \
+                      sitepulse-collector jobs run run_checks --group web\n  sitepulse-collector jobs priority hncvd2o4ao 900\n\n\
+                      The higher priority goes first; each 10 s of waiting make up for a point, so nothing waits for ever. See docs/jobs.md.\n\n\
+                      Exit codes: 0 ok, 2 no such kind, state or argument, 5 the job is in no state for that, 6 collector not reached, 8 no such job.",
+        args_conflicts_with_subcommands = true
+    )]
+    Jobs {
+        /// What to do instead of listing.
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
+        /// What to list.
+        #[command(flatten)]
+        args: JobsArgs,
+    },
     /// Shows the escalation policies, and whom each level would tell right now.
     #[command(
         after_help = "Examples:\n  sitepulse-collector escalations\n  sitepulse-collector escalations default --severity minor --json\n\n\

@@ -28,6 +28,7 @@ use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
 use crate::insight::shelf::Shelf;
+use crate::jobs;
 use crate::outbox::Bell;
 use crate::outbox::figures::Deliveries;
 use crate::pulse::Pulses;
@@ -63,6 +64,8 @@ pub struct Shared {
     pub outbox: Bell,
     /// What became of messages since the start of the process.
     pub deliveries: Deliveries,
+    /// Wakes the task that runs jobs, and knows those that run.
+    pub jobs: jobs::Desk,
     /// What must go on, and when it did last.
     pub pulses: Pulses,
     /// Makes and reads the links in messages.
@@ -405,6 +408,7 @@ impl Engine {
             runs: RunDesk::default(),
             outbox: Bell::default(),
             deliveries: Deliveries::default(),
+            jobs: jobs::Desk::default(),
             pulses: Pulses::default(),
             links,
             findings,

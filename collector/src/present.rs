@@ -46,6 +46,7 @@ pub mod ping;
 pub mod slo;
 pub mod status;
 
+pub mod jobs;
 pub mod live;
 
 pub mod http;

@@ -27,12 +27,13 @@ use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
 use crate::insight;
+use crate::jobs;
 use crate::listener::Listener;
 use crate::outbox;
-use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
 use crate::present::wording::{self, Wording, WordingTexts};
+use crate::present::{self, Present};
 use crate::seal::task::Life;
 use crate::seal::{self, retention};
 use crate::watchdog::{self, Watchdog};
@@ -46,8 +47,6 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// How often systemd is told that the start goes on, and for how long it may then take.
 const START_EXTEND_EVERY: Duration = Duration::from_secs(5);
 const START_EXTEND: Duration = Duration::from_secs(60);
-/// How often the audit log is looked at for what is too old.
-const AUDIT_EVERY: Duration = Duration::from_secs(3600);
 /// How long the link of a first start works, in microseconds: an hour.
 const FIRST_LINK_US: u64 = SIGN_IN_TTL_US_MAX;
 /// The file that tells the real ports.
@@ -467,12 +466,19 @@ async fn serve_with(
             () = until(stopped_looking) => {}
         }
     });
-    if let Some(kept_us) = settings.audit_us {
-        tasks.spawn("audit log", forget_audit(app.clone(), kept_us, stopping.clone()));
-    }
-    tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
+    let setup = jobs::Setup {
+        life: settings.life,
+        audit_us: settings.audit_us,
+        every: vec![
+            (jobs::Kind::Seal, settings.life.look_every()),
+            (jobs::Kind::Retention, seal::task::RETENTION_EVERY),
+            (jobs::Kind::Insights, insight::task::TICK),
+        ],
+        sla_report: Some(present::jobs::make_sla_report),
+        ..jobs::Setup::default()
+    };
+    tasks.spawn("jobs", jobs::task::run(app.clone(), setup, tasks.clone(), stopping.clone()));
     tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
-    tasks.spawn("insights", insight::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }
@@ -523,23 +529,6 @@ async fn serve_with(
     }
     drop(runtime_file);
     ended
-}
-
-/// Lets entries of the audit log go that are too old, every hour.
-async fn forget_audit(app: App, kept_us: u64, stopping: watch::Receiver<bool>) {
-    let rounds = async {
-        loop {
-            let before = clock::now().plus_us(-i64::try_from(kept_us).unwrap_or(i64::MAX));
-            if let Err(error) = app.let_audit_go(before).await {
-                tracing::warn!("the audit log is not shortened: {error}");
-            }
-            tokio::time::sleep(AUDIT_EVERY).await;
-        }
-    };
-    tokio::select! {
-        () = rounds => {}
-        () = until(stopping) => {}
-    }
 }
 
 /// A link that signs an admin in, while nobody ever did: the console listens on loopback, or with TLS.

@@ -18,6 +18,7 @@ pub mod findings;
 pub(crate) mod idempotency;
 pub(crate) mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod join_tokens;
 pub(crate) mod kpi;
 pub(crate) mod mend;

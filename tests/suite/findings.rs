@@ -15,7 +15,7 @@ fn found(cluster: &Cluster) -> String {
         let list = cluster.ctl(&["findings", "--kind", "cannot_fail", "--json"]).json();
         list[0]["id"].as_str().map(str::to_owned).ok_or(list.clone())
     };
-    wait::until("an assertion that always holds is found", 60, look)
+    wait::until("an assertion that always holds is found", 120, look)
 }
 
 #[test]

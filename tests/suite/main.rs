@@ -10,6 +10,7 @@ mod delivery;
 mod edges;
 mod findings;
 mod incidents;
+mod jobs;
 mod kill;
 mod kinds;
 mod main_job;

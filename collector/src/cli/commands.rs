@@ -11,6 +11,7 @@ mod findings;
 mod groups;
 mod impact;
 mod incidents;
+mod jobs;
 mod kpi;
 mod latency;
 mod on_demand;
@@ -115,6 +116,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Oncall { command: None, args } => client_side(oncall::oncall(&global, args)),
         Command::Oncall { command: Some(command), .. } => client_side(oncall::command(&global, command)),
+        Command::Jobs { command, args } => client_side(jobs::jobs(&global, command, args)),
         Command::Escalations(args) => client_side(oncall::escalations(&global, args)),
         Command::Verify => verify::verify(&global),
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),

@@ -1,4 +1,4 @@
-//! Decides what is looked at when, and has it looked at, a few checks at a time.
+//! Decides what is looked at when, and has it looked at, a few checks at a time: a job that comes again by itself.
 //!
 //! - Each check, objective and agent once an hour at its own offset: what is due is found by arithmetic, and a restart makes no burst, for when something was looked at last is stored.
 //! - What only the book tells of a check, each [`QUICK_US`] where a finding of it is open or it is down, and of all checks after definitions, weights or suspensions changed.
@@ -15,7 +15,7 @@ use sitepulse_model::id::{CheckNo, fnv1a_of};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::record::ProbeState;
 use sitepulse_model::time::UtcMicros;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 use super::evidence::together::{self, Ledger, Left};
 use super::evidence::{Frame, Known, Seen, budget};
@@ -23,6 +23,7 @@ use super::look::{Look, Target};
 use super::shelf::Noted;
 use crate::app::{App, AppError};
 use crate::book::{Book, Check, Histories};
+use crate::jobs::{Finished, Outcome, Unfinished, Work};
 use crate::store::seal;
 
 /// Everything is looked at once in so long, in microseconds: an hour.
@@ -34,7 +35,7 @@ pub const TURN: usize = 25;
 /// Checks that are looked at by the book alone at a time.
 const QUICK_TURN: usize = 200;
 /// How often it is looked whether something is due.
-const TICK: Duration = Duration::from_secs(15);
+pub const TICK: Duration = Duration::from_secs(30);
 /// How long it rests between two turns.
 const REST: Duration = Duration::from_millis(100);
 
@@ -67,32 +68,25 @@ pub struct Looked {
     pub noted: Noted,
 }
 
-/// Looks until `stopping` turns true or the writer is gone.
-pub async fn run(app: App, mut stopping: watch::Receiver<bool>) {
-    let mut complained = false;
+/// The job of the kind `insights`: looks at what is due, a turn at a time.
+pub(crate) async fn look(work: Work) -> Outcome {
+    let mut all = Looked::default();
     loop {
-        let left = tokio::select! {
-            looked = round(&app, clock::now(), TURN) => looked,
-            _ = stopping.wait_for(|stop| *stop) => return,
-        };
-        let wait = match left {
-            Ok(looked) => {
-                complained = false;
-                if looked.left > 0 { REST } else { TICK }
-            }
-            Err(error) => {
-                // Told once, until it is over.
-                if !std::mem::replace(&mut complained, true) {
-                    tracing::warn!("findings stand as they were: {error}");
-                }
-                TICK
-            }
-        };
+        let one = round(&work.app, clock::now(), TURN).await?;
+        all.add(one);
+        let whole = (all.looks + one.left).max(1);
+        work.progress(all.looks as f64 / whole as f64, format!("{} looks, {} are due", all.looks, one.left));
+        if one.left == 0 {
+            break;
+        }
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
+            // The processor is others' meanwhile.
+            () = tokio::time::sleep(REST) => {}
+            () = work.stopping() => return Err(Unfinished::Stopped),
         }
     }
+    let Noted { opened, closed } = all.noted;
+    Ok(Finished::with(format!("{} looks, {opened} findings opened, {closed} closed", all.looks)))
 }
 
 /// Looks at all that there is at once, whatever is due: for tests, which have no task.
@@ -109,9 +103,7 @@ pub async fn settle(app: &App, now: UtcMicros) -> Result<Looked, AppError> {
     let mut all = Looked::default();
     for _ in 0..2 {
         let one = Box::pin(turn(app, now, usize::MAX, true)).await?;
-        all.looks += one.looks;
-        all.noted.opened += one.noted.opened;
-        all.noted.closed += one.noted.closed;
+        all.add(one);
     }
     Ok(all)
 }
@@ -138,7 +130,7 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
     let known: BTreeSet<Target> = stored.keys().filter_map(|key| Target::of_key(key)).chain(told).collect();
     let gone: Vec<Look> = known.into_iter().filter(|target| !living.has(target)).map(Look::gone).collect();
     if !gone.is_empty() {
-        done.add(app, gone, now).await?;
+        done.take(app, gone, now).await?;
     }
 
     // Checks in full.
@@ -156,9 +148,9 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
     due.truncate(most);
     for some in due.chunks(TURN) {
         let numbers = some.iter().map(|(number, _)| *number).collect();
-        let looks = look(app, &state.ledger, numbers, false, rules, now).await?;
+        let looks = look_at(app, &state.ledger, numbers, false, rules, now).await?;
         state.looked.extend(looks.iter().map(|look| (look.target.clone(), now)));
-        done.add(app, looks, now).await?;
+        done.take(app, looks, now).await?;
     }
 
     // By the book alone.
@@ -177,8 +169,8 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
     let some: Vec<CheckNo> = (0..most_quick).map_while(|_| state.quick.pop_front()).collect();
     done.left += state.quick.len();
     if !some.is_empty() {
-        let looks = look(app, &state.ledger, some, true, rules, now).await?;
-        done.add(app, looks, now).await?;
+        let looks = look_at(app, &state.ledger, some, true, rules, now).await?;
+        done.take(app, looks, now).await?;
     }
     if quick && state.quick.is_empty() {
         let (ledger, living) = (Arc::clone(&state.ledger), living.checks.keys().cloned().collect());
@@ -188,7 +180,7 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
             ledger.failures(&rules, now)
         });
         let look = look.await?;
-        done.add(app, vec![look], now).await?;
+        done.take(app, vec![look], now).await?;
         state.quick_at = Some(now);
     }
 
@@ -208,7 +200,7 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
         let (inner, known) = (app.clone(), Known::of(shelf, &target));
         let look = beside(move || budget::look(&inner, &id, &known, &rules, now)).await?;
         state.looked.insert(target, now);
-        done.add(app, vec![look], now).await?;
+        done.take(app, vec![look], now).await?;
     }
 
     // Agents, once everything they are judged by is there.
@@ -224,14 +216,20 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
         });
         let looks = looks.await?;
         state.agents_at = Some(now);
-        done.add(app, looks, now).await?;
+        done.take(app, looks, now).await?;
     }
     Ok(done)
 }
 
 impl Looked {
+    fn add(&mut self, other: Self) {
+        self.looks += other.looks;
+        self.noted.opened += other.noted.opened;
+        self.noted.closed += other.noted.closed;
+    }
+
     /// Takes looks in: what they found is durable then.
-    async fn add(&mut self, app: &App, looks: Vec<Look>, now: UtcMicros) -> Result<(), AppError> {
+    async fn take(&mut self, app: &App, looks: Vec<Look>, now: UtcMicros) -> Result<(), AppError> {
         self.looks += looks.len();
         let Noted { opened, closed } = app.writer().run(move |engine| engine.note_looks(&looks, now)).await??;
         self.noted.opened += opened;
@@ -249,7 +247,7 @@ fn is_due(target: &Target, last: Option<UtcMicros>, now: UtcMicros) -> bool {
 }
 
 /// Looks at some checks.
-async fn look(
+async fn look_at(
     app: &App,
     ledger: &Arc<std::sync::Mutex<Ledger>>,
     numbers: Vec<CheckNo>,

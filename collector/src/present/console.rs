@@ -19,6 +19,7 @@ pub mod frame;
 mod home;
 mod incident;
 mod incidents;
+mod jobs;
 mod join;
 mod latency;
 mod ledger;
@@ -58,6 +59,7 @@ pub(super) use frame::language;
 pub use home::page;
 pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
+pub use jobs::{act_on_job, ask_job, job_page, jobs_page};
 pub use join::{join, join_page};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 use row::{age, class, clock_text, suspension};
@@ -80,6 +82,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/desk.css"),
     include_str!("../../templates/css/check.css"),
     include_str!("../../templates/css/settings.css"),
+    include_str!("../../templates/css/jobs.css"),
     include_str!("../../templates/css/api.css"),
 );
 const JS: &str = concat!(

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod findings;
 pub mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod kpi;
 pub mod oncall;
 pub mod policy;

@@ -11,6 +11,7 @@
 //! | `agent` | an agent came, went, connected, was cut off, suspended or got another weight |
 //! | `incident` | something of some incident changed |
 //! | `finding` | something of some finding changed |
+//! | `job` | something of some job changed |
 //! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
 //! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
 //! | `reset` | events were missed: read everything anew |
@@ -82,6 +83,7 @@ struct Known {
     ticks: u64,
     incidents: u64,
     findings: u64,
+    jobs: u64,
     figures_at: u64,
     checks: BTreeMap<String, Value>,
     agents: BTreeMap<String, Value>,
@@ -116,11 +118,11 @@ impl Story {
         }
     }
 
-    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, (incidents, findings): (u64, u64), now: u64) {
+    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, [incidents, findings, jobs]: [u64; 3], now: u64) {
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            self.known = Some(Known { version, ticks, incidents, findings, figures_at: now, checks, agents });
+            self.known = Some(Known { version, ticks, incidents, findings, jobs, figures_at: now, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");
@@ -136,6 +138,9 @@ impl Story {
         }
         if std::mem::replace(&mut known.findings, findings) != findings {
             self.tell("finding", json!({}));
+        }
+        if std::mem::replace(&mut known.jobs, jobs) != jobs {
+            self.tell("job", json!({}));
         }
         if std::mem::replace(&mut known.version, version) != version {
             self.tell("objects", json!({ "version": version }));
@@ -235,7 +240,8 @@ impl Present {
     async fn heard_since(&self, heard: Option<u64>) -> Option<(u64, Option<Vec<Arc<Event>>>)> {
         let app = self.app();
         let ticks = *app.subscribe().borrow();
-        let pulses = (app.shared().pulses.incidents(), app.shared().pulses.findings());
+        let shared = app.shared();
+        let pulses = [shared.pulses.incidents(), shared.pulses.findings(), shared.jobs.changes()];
         let version = app.book().version();
         let snapshot = self.snapshot().await.ok()?;
         let mut live = self.live().0.lock().await;

@@ -2,6 +2,7 @@
 //!
 //! Free on the admin socket and straight from this machine to a loopback listener; elsewhere it needs a token.
 
+mod jobs;
 mod now;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let slos = present.slos().await?;
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
     text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
+    text.push_str(&present.job_lines().await?);
     text.push_str(&incidents(&present.app().open_incidents().await?));
     text.push_str(&watchdog(present.app().shared().pulses.pinged.last()));
     text.push_str(&present.latency_lines(snapshot.now).await?);

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod home;
 pub mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod kpi;
 pub mod latency;
 pub mod page;
@@ -35,6 +36,7 @@ use self::frame::FrameTexts;
 use self::home::HomeTexts;
 use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
+use self::jobs::JobTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::page::PageTexts;
@@ -218,6 +220,7 @@ pub struct Texts {
     /// The words around the API's description.
     pub api: &'static api::ApiTexts,
     pub slo: &'static SloTexts,
+    pub jobs: &'static JobTexts,
     pub kpi: &'static KpiTexts,
     pub impact: &'static ImpactTexts,
     /// The words of findings.
@@ -368,6 +371,7 @@ pub static EN: Texts = Texts {
     page: &page::EN,
     api: &api::EN,
     slo: &slo::EN,
+    jobs: &jobs::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
     findings: &findings::EN,
@@ -568,6 +572,7 @@ pub static FR: Texts = Texts {
     page: &page::FR,
     api: &api::FR,
     slo: &slo::FR,
+    jobs: &jobs::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,
     findings: &findings::FR,

@@ -14,6 +14,7 @@ mod findings;
 mod heartbeats;
 mod impact;
 mod incidents;
+mod jobs;
 mod kpi;
 mod latency;
 mod objects;

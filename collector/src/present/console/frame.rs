@@ -52,13 +52,15 @@ pub enum Place {
     Silences,
     /// Maintenance windows.
     Windows,
+    /// Work that is done beside answering.
+    Jobs,
     /// One's own account, tokens, users, the audit log.
     Settings,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -70,6 +72,7 @@ impl Place {
         Self::Channels,
         Self::Silences,
         Self::Windows,
+        Self::Jobs,
         Self::Settings,
     ];
 
@@ -87,6 +90,7 @@ impl Place {
             Self::Channels => "/channels",
             Self::Silences => "/silences",
             Self::Windows => "/windows",
+            Self::Jobs => "/jobs",
             Self::Settings => "/settings",
         }
     }
@@ -105,6 +109,7 @@ impl Place {
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,
+            Self::Jobs => t.jobs.title,
             Self::Settings => t.access.settings,
         }
     }
