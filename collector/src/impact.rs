@@ -97,7 +97,7 @@ fn signals(
         latency_p95: slow.latency_p95,
         latency_regression: slow.latency_regression,
         page: slow.page,
-        // No detector looks yet.
+        // Put in by who knows the instant: now they are in memory, of then in the store.
         findings: None,
     }
 }

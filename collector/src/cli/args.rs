@@ -2,10 +2,14 @@
 
 mod access;
 mod figures;
+mod findings;
 mod incidents;
+mod jobs;
 mod work;
 
 pub use access::*;
 pub use figures::*;
+pub use findings::*;
 pub use incidents::*;
+pub use jobs::*;
 pub use work::*;

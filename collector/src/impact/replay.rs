@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sitepulse_model::id::{CheckNo, Region};
+use sitepulse_model::impact::Signals;
 use sitepulse_model::time::UtcMicros;
 
 use super::board::{Scores, TURN};
@@ -11,6 +12,7 @@ use super::evidence::{self, Frame};
 use super::{CheckScore, Model, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::Filter;
+use crate::store::findings::signals_at;
 use crate::store::impact::openings;
 
 /// The scores of checks as the evidence of today tells them of an instant, by a model: of one check, or of all that lived then; as the agents of a region saw them, or all.
@@ -32,6 +34,7 @@ pub async fn scores_at(
     let decay = model.body.fading();
     let from = decay.span(at).from;
     let opened = Arc::new(app.read_in_background(move |tables| openings(tables, from, at)).await?);
+    let found_then = Arc::new(app.read_in_background(move |tables| signals_at(tables, at)).await?);
     let mut found: BTreeMap<CheckNo, Arc<CheckScore>> = BTreeMap::new();
     for turn in checks.chunks(TURN) {
         let (inner, turn, by, region) = (app.clone(), turn.to_vec(), model.clone(), seen_by.cloned());
@@ -45,6 +48,7 @@ pub async fn scores_at(
         .await?;
         let slow = app.read_in_background(move |tables| evidence::read(tables, &frames)).await?;
         let (inner, by, opened, region) = (app.clone(), model.clone(), Arc::clone(&opened), seen_by.cloned());
+        let found_then = Arc::clone(&found_then);
         let scores = beside(move || {
             let filter = region.map_or(Filter::All, Filter::Region);
             let opened_of = |check: CheckNo| match &filter {
@@ -56,6 +60,10 @@ pub async fn scores_at(
                 let check = book.check(*check)?;
                 let revision = check.at(at).filter(|revision| !revision.retired)?;
                 let signals = signals(&book, check, &filter, decay, opened_of(check.number), slow, at);
+                // Findings are of a check, not of what a region saw of it.
+                let everywhere = matches!(filter, Filter::All);
+                let findings = found_then.get(check.id.as_str()).copied().filter(|_| everywhere);
+                let signals = Signals { findings, ..signals };
                 Some((check.number, Arc::new(scored(check, revision, &by.body, &signals, at))))
             };
             slow.iter().filter_map(one).collect::<Vec<_>>()

@@ -10,6 +10,8 @@
 //! | `check` | a check came, went, or got another verdict or suspension |
 //! | `agent` | an agent came, went, connected, was cut off, suspended or got another weight |
 //! | `incident` | something of some incident changed |
+//! | `finding` | something of some finding changed |
+//! | `job` | something of some job changed |
 //! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
 //! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
 //! | `reset` | events were missed: read everything anew |
@@ -80,6 +82,8 @@ struct Known {
     version: u64,
     ticks: u64,
     incidents: u64,
+    findings: u64,
+    jobs: u64,
     figures_at: u64,
     checks: BTreeMap<String, Value>,
     agents: BTreeMap<String, Value>,
@@ -114,11 +118,11 @@ impl Story {
         }
     }
 
-    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, incidents: u64, now: u64) {
+    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, [incidents, findings, jobs]: [u64; 3], now: u64) {
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            self.known = Some(Known { version, ticks, incidents, figures_at: now, checks, agents });
+            self.known = Some(Known { version, ticks, incidents, findings, jobs, figures_at: now, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");
@@ -131,6 +135,12 @@ impl Story {
         }
         if std::mem::replace(&mut known.incidents, incidents) != incidents {
             self.tell("incident", json!({}));
+        }
+        if std::mem::replace(&mut known.findings, findings) != findings {
+            self.tell("finding", json!({}));
+        }
+        if std::mem::replace(&mut known.jobs, jobs) != jobs {
+            self.tell("job", json!({}));
         }
         if std::mem::replace(&mut known.version, version) != version {
             self.tell("objects", json!({ "version": version }));
@@ -230,11 +240,12 @@ impl Present {
     async fn heard_since(&self, heard: Option<u64>) -> Option<(u64, Option<Vec<Arc<Event>>>)> {
         let app = self.app();
         let ticks = *app.subscribe().borrow();
-        let incidents = app.shared().pulses.incidents();
+        let shared = app.shared();
+        let pulses = [shared.pulses.incidents(), shared.pulses.findings(), shared.jobs.changes()];
         let version = app.book().version();
         let snapshot = self.fresh_snapshot().await.ok()?;
         let mut live = self.live().0.lock().await;
-        live.look(&snapshot, version, ticks, incidents, clock::monotonic().0);
+        live.look(&snapshot, version, ticks, pulses, clock::monotonic().0);
         let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));
         Some((live.newest, after))
     }

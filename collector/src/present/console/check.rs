@@ -18,7 +18,7 @@ use super::frame::{Frame, Place};
 use super::impact;
 use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Sparkline, Stat};
 use super::row::{CheckRow, suspension};
-use super::{PageQuery, age, broken_template, class, latency, ledger, policy, slo, vitals};
+use super::{PageQuery, age, broken_template, class, findings, latency, ledger, policy, slo, vitals};
 use crate::app::Access;
 use crate::present::api::latency::figures_of;
 use crate::present::dto::incidents::IncidentView;
@@ -58,6 +58,8 @@ struct Content<'a> {
     chart: Option<Chart>,
     heatmap: Option<Heatmap>,
     incidents: Vec<IncidentRow>,
+    /// What detectors found.
+    findings: Vec<findings::Card>,
     impact: Badge,
     /// What it was, and in words.
     impact_course: Sparkline,
@@ -248,6 +250,7 @@ async fn respond(
         chart,
         heatmap: course.heatmap(t),
         incidents: incidents.iter().take(INCIDENTS_SHOWN).map(|one| IncidentRow::of(one, t)).collect(),
+        findings: findings::of_check(present, id, frame, now),
         impact: Badge::of(score, t),
         impact_course: impact::sparkline(&course_of_score, t),
         impact_told: impact::told(&course_of_score, t),
@@ -268,7 +271,7 @@ async fn respond(
         row,
     };
     // What a run found stands on its page until one leaves it.
-    let topics = if run.is_none() { Some("check incident figures") } else { None };
+    let topics = if run.is_none() { Some("check incident finding figures") } else { None };
     frame.page(Place::Checks, id, topics, &content)
 }
 
