@@ -23,6 +23,7 @@ pub mod heartbeat;
 pub mod impact;
 pub mod ingest;
 pub mod outbox;
+pub mod playbook;
 pub mod pulse;
 pub mod seal;
 pub mod secret;

@@ -26,6 +26,7 @@ pub mod incidents;
 pub mod kpi;
 pub mod list;
 pub mod oncall;
+pub mod playbooks;
 pub mod openapi;
 pub mod policy;
 pub mod problem;

@@ -28,6 +28,7 @@ use crate::heartbeat;
 use crate::impact;
 use crate::listener::Listener;
 use crate::outbox;
+use crate::playbook;
 use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
@@ -461,6 +462,7 @@ async fn serve_with(
     }
     tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
     tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
+    tasks.spawn("playbooks", playbook::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }

@@ -9,6 +9,7 @@ pub mod impact;
 pub mod incidents;
 pub mod kpi;
 pub mod oncall;
+pub mod playbooks;
 pub mod policy;
 pub mod slo;
 pub mod status;

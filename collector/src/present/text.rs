@@ -15,6 +15,7 @@ pub mod incidents;
 pub mod kpi;
 pub mod latency;
 pub mod page;
+pub mod playbooks;
 pub mod policy;
 pub mod slo;
 pub mod status;
@@ -36,6 +37,7 @@ use self::incidents::IncidentTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::page::PageTexts;
+use self::playbooks::PlaybookTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
@@ -228,6 +230,7 @@ pub struct Texts {
     /// Incidents.
     pub incidents: &'static IncidentTexts,
     pub status: &'static StatusTexts,
+    pub playbooks: &'static PlaybookTexts,
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
@@ -366,6 +369,7 @@ pub static EN: Texts = Texts {
     slo: &slo::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
+    playbooks: &playbooks::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -565,6 +569,7 @@ pub static FR: Texts = Texts {
     slo: &slo::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,
+    playbooks: &playbooks::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,
