@@ -9,6 +9,7 @@ pub mod incidents;
 pub mod join_tokens;
 pub mod kpi;
 pub mod latency;
+pub mod playbooks;
 pub mod silences;
 pub mod slo;
 pub mod status_pages;

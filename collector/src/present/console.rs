@@ -23,6 +23,7 @@ mod latency;
 mod ledger;
 mod oncall;
 pub mod parts;
+mod playbooks;
 mod policy;
 mod row;
 mod settings;
@@ -57,6 +58,7 @@ pub use home::page;
 pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
 pub use join::{join, join_page};
+pub use playbooks::{act_on_playbook, playbook_page, playbook_run_page, playbooks_page, start_playbook};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 use row::{age, class, clock_text, suspension};
 pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};
@@ -79,6 +81,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/check.css"),
     include_str!("../../templates/css/settings.css"),
     include_str!("../../templates/css/api.css"),
+    include_str!("../../templates/css/playbooks.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),

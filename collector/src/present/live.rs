@@ -10,6 +10,7 @@
 //! | `check` | a check came, went, or got another verdict or suspension |
 //! | `agent` | an agent came, went, connected, was cut off, suspended or got another weight |
 //! | `incident` | something of some incident changed |
+//! | `playbook` | something of some run of a playbook changed |
 //! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
 //! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
 //! | `reset` | events were missed: read everything anew |
@@ -74,12 +75,22 @@ struct Event {
     data: Value,
 }
 
+/// What only counts how often something changed.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    version: u64,
+    ticks: u64,
+    incidents: u64,
+    playbooks: u64,
+}
+
 /// What was seen last.
 #[derive(Debug)]
 struct Known {
     version: u64,
     ticks: u64,
     incidents: u64,
+    playbooks: u64,
     figures_at: u64,
     checks: BTreeMap<String, Value>,
     agents: BTreeMap<String, Value>,
@@ -114,11 +125,12 @@ impl Story {
         }
     }
 
-    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, incidents: u64, now: u64) {
+    fn look(&mut self, snapshot: &Snapshot, seen: Counted, now: u64) {
+        let Counted { version, ticks, incidents, playbooks } = seen;
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            self.known = Some(Known { version, ticks, incidents, figures_at: now, checks, agents });
+            self.known = Some(Known { version, ticks, incidents, playbooks, figures_at: now, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");
@@ -131,6 +143,9 @@ impl Story {
         }
         if std::mem::replace(&mut known.incidents, incidents) != incidents {
             self.tell("incident", json!({}));
+        }
+        if std::mem::replace(&mut known.playbooks, playbooks) != playbooks {
+            self.tell("playbook", json!({}));
         }
         if std::mem::replace(&mut known.version, version) != version {
             self.tell("objects", json!({ "version": version }));
@@ -231,10 +246,11 @@ impl Present {
         let app = self.app();
         let ticks = *app.subscribe().borrow();
         let incidents = app.shared().pulses.incidents();
+        let playbooks = app.shared().playbooks.changes();
         let version = app.book().version();
         let snapshot = self.snapshot().await.ok()?;
         let mut live = self.live().0.lock().await;
-        live.look(&snapshot, version, ticks, incidents, clock::monotonic().0);
+        live.look(&snapshot, Counted { version, ticks, incidents, playbooks }, clock::monotonic().0);
         let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));
         Some((live.newest, after))
     }

@@ -44,6 +44,8 @@ pub enum Place {
     OnCall,
     /// Escalation policies.
     Escalations,
+    /// Playbooks and their runs.
+    Playbooks,
     /// Channels and what went out by them.
     Channels,
     /// Silences.
@@ -56,7 +58,7 @@ pub enum Place {
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -64,6 +66,7 @@ impl Place {
         Self::Objectives,
         Self::OnCall,
         Self::Escalations,
+        Self::Playbooks,
         Self::Channels,
         Self::Silences,
         Self::Windows,
@@ -80,6 +83,7 @@ impl Place {
             Self::Objectives => "/slos",
             Self::OnCall => "/on-call",
             Self::Escalations => "/escalations",
+            Self::Playbooks => "/playbooks",
             Self::Channels => "/channels",
             Self::Silences => "/silences",
             Self::Windows => "/windows",
@@ -97,6 +101,7 @@ impl Place {
             Self::Objectives => t.slo.short,
             Self::OnCall => t.alerting.on_call,
             Self::Escalations => t.alerting.escalations,
+            Self::Playbooks => t.playbooks.title,
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,

@@ -82,6 +82,9 @@ pub struct PlaybookTexts {
     pub seen: fn(&Seen) -> String,
     pub is_for_kinds: &'static str,
     pub exercise: &'static str,
+    /// By the word of the JSON.
+    pub finding: fn(&str) -> &'static str,
+    pub no_such: &'static str,
     pub exercise_what: &'static str,
 }
 
@@ -218,6 +221,21 @@ pub static EN: PlaybookTexts = PlaybookTexts {
         Seen::Voters { count } => if *count == 1 { "1 live voter".into() } else { format!("{count} live voters") },
     },
     is_for_kinds: "Kinds",
+    finding: |kind| match kind {
+        "latency_regression" => "slower than before",
+        "region_slow" => "a slow region",
+        "expiry" => "expiry",
+        "flapping" => "flapping",
+        "correlated_failures" => "failing together",
+        "budget_forecast" => "budget forecast",
+        "vitals_regression" => "a page got worse",
+        "slow_resolver" => "a slow resolver",
+        "agent_disagrees" => "an agent disagrees",
+        "cannot_fail" => "cannot fail",
+        "coverage_gap" => "coverage gap",
+        _ => "finding",
+    },
+    no_such: "No playbook is for this kind. Write one as [[playbook]].",
     exercise: "Exercise",
     exercise_what: "Try it on a check with nothing wrong.",
 };
@@ -303,8 +321,8 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     },
     nobody: "les mesures",
     condition: |condition| match condition {
-        Condition::CheckUp(0) => "le contrôle est opérationnel".into(),
-        Condition::CheckUp(us) => format!("le contrôle est opérationnel depuis {}", length(*us)),
+        Condition::CheckUp(0) => "le contrôle est en service".into(),
+        Condition::CheckUp(us) => format!("le contrôle est en service depuis {}", length(*us)),
         Condition::CertificateRenewed => "chaque votant voit un certificat qui finit plus tard".into(),
         Condition::CertificateValid(us) => format!("chaque votant voit un certificat valable {}", length(*us)),
         Condition::DomainRenewed => "le registre annonce une fin plus tardive".into(),
@@ -324,7 +342,7 @@ pub static FR: PlaybookTexts = PlaybookTexts {
         Condition::Voters(count) => format!("{count} agents vivants votent"),
     },
     seen: |seen| match seen {
-        Seen::Up { since } => format!("opérationnel depuis {}", moment(*since)),
+        Seen::Up { since } => format!("en service depuis {}", moment(*since)),
         Seen::Expires { at, before: Some(before) } => format!("finit le {}, et non plus le {}", moment(*at), moment(*before)),
         Seen::Expires { at, before: None } => format!("finit le {}", moment(*at)),
         Seen::Acknowledged => "l’incident est pris".into(),
@@ -339,6 +357,21 @@ pub static FR: PlaybookTexts = PlaybookTexts {
         Seen::Voters { count } => if *count == 1 { "1 votant".into() } else { format!("{count} votants") },
     },
     is_for_kinds: "Types",
+    finding: |kind| match kind {
+        "latency_regression" => "plus lent qu’avant",
+        "region_slow" => "une région lente",
+        "expiry" => "échéance",
+        "flapping" => "bascules répétées",
+        "correlated_failures" => "échecs simultanés",
+        "budget_forecast" => "prévision de budget",
+        "vitals_regression" => "page dégradée",
+        "slow_resolver" => "résolveur lent",
+        "agent_disagrees" => "un agent en désaccord",
+        "cannot_fail" => "ne peut échouer",
+        "coverage_gap" => "couverture insuffisante",
+        _ => "constat",
+    },
+    no_such: "Aucune procédure pour ce type. Écrivez-en une en [[playbook]].",
     exercise: "Exercice",
     exercise_what: "L’essayer sur un contrôle sans problème.",
 };
