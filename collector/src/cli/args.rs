@@ -3,9 +3,11 @@
 mod access;
 mod figures;
 mod incidents;
+mod playbooks;
 mod work;
 
 pub use access::*;
 pub use figures::*;
 pub use incidents::*;
+pub use playbooks::*;
 pub use work::*;

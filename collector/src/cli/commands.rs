@@ -14,6 +14,7 @@ mod kpi;
 mod latency;
 mod on_demand;
 mod oncall;
+mod playbooks;
 mod policy;
 mod report;
 mod results;
@@ -113,6 +114,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Oncall { command: None, args } => client_side(oncall::oncall(&global, args)),
         Command::Oncall { command: Some(command), .. } => client_side(oncall::command(&global, command)),
         Command::Escalations(args) => client_side(oncall::escalations(&global, args)),
+        Command::Playbooks => client_side(playbooks::playbooks(&global)),
+        Command::Playbook { command } => client_side(playbooks::command(&global, command)),
         Command::Verify => verify::verify(&global),
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
         Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),

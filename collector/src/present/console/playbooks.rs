@@ -382,7 +382,7 @@ impl BookRow {
     fn of(book: &PlaybookView, frame: &Frame) -> Self {
         let t = frame.t;
         let p = t.playbooks;
-        let incidents = book.incidents.iter().map(|kind| (t.incidents.kind)(kind).to_owned());
+        let incidents = book.incidents.iter().map(|kind| (t.incidents.kind)(kind));
         let findings = book.findings.iter().map(|kind| (p.finding)(kind).to_owned());
         let only = [&book.checks, &book.groups, &book.tags, &book.classes, &book.check_kinds];
         Self {
