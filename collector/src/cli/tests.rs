@@ -156,3 +156,33 @@ fn every_command_has_examples_in_its_help() {
     }
     walk(&Cli::command());
 }
+
+/// The words of a line, as a shell reads those of built-in playbooks.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("there is one").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn what_built_in_playbooks_say_about_this_program_is_understood() {
+    use sitepulse_model::playbook::{fill, library};
+    let mut lines = 0;
+    for (book, step) in library::all().iter().flat_map(|book| book.steps.iter().map(move |step| (book, step))) {
+        let Some(command) = &step.command else { continue };
+        let (command, _) = fill::command(command, &fill::Names::default());
+        for line in command.lines().filter(|line| line.starts_with("sitepulse-collector ")) {
+            lines += 1;
+            let parsed = Cli::try_parse_from(words(line));
+            assert!(parsed.is_ok(), "{}/{}: {line}: {:?}", book.id, step.id, parsed.err().map(|error| error.to_string()));
+        }
+    }
+    assert!(lines > 20, "{lines}");
+}

@@ -9,7 +9,7 @@ use sitepulse_model::incident::{IncidentId, IncidentState};
 use sitepulse_model::playbook::Step;
 use sitepulse_model::playbook::condition::Facts;
 use sitepulse_model::playbook::fill::Names;
-use sitepulse_model::playbook::run::{Entry, Head, ITSELF, Occasion, Run, State, Told};
+use sitepulse_model::playbook::run::{Entry, Head, ITSELF, Occasion, Refusal, Run, State, Told};
 use sitepulse_model::time::UtcMicros;
 
 use super::{Desk, RUNNING_MAX, facts, finding};
@@ -128,7 +128,7 @@ impl Engine {
             return Err(AppError::NotFound(format!("no run {id:?}: `sitepulse-collector playbook runs --all` lists them")));
         };
         let told = Told { at: now, by: author.to_owned(), entry };
-        run.apply(told).map_err(|refusal| AppError::Conflict(format!("run {id}: {refusal}")))?;
+        run.apply(told).map_err(|refusal| refused(id, &refusal))?;
         self.keep_playbook(&run, run.entries.len() - 1)?;
         Ok(run)
     }
@@ -162,7 +162,7 @@ impl Engine {
             let before = run.entries.len();
             for entry in due {
                 let told = Told { at: now, by: ITSELF.to_owned(), entry };
-                run.apply(told).map_err(|refusal| AppError::Conflict(format!("run {}: {refusal}", run.head.id)))?;
+                run.apply(told).map_err(|refusal| refused(&run.head.id, &refusal))?;
             }
             made += run.entries.len() - before;
             self.keep_playbook(&run, before)?;
@@ -232,6 +232,17 @@ impl Engine {
             }
         }
         Err(AppError::Unavailable("no id is free".into()))
+    }
+}
+
+fn refused(id: &str, refusal: &Refusal) -> AppError {
+    let text = format!("run {id}: {refusal}");
+    match refusal {
+        Refusal::Text(_) => AppError::Invalid(text),
+        Refusal::NoStep(_, _) => AppError::NotFound(text),
+        Refusal::Ended(_) | Refusal::Marked(_) | Refusal::NotMarked(_) | Refusal::Open(_) | Refusal::Full => {
+            AppError::Conflict(text)
+        }
     }
 }
 
