@@ -291,3 +291,24 @@ fn a_shell_reads_what_was_filled_in() {
         assert_eq!(String::from_utf8(told.stdout).unwrap(), format!("{nasty}|x{nasty}y|"), "{command}");
     }
 }
+
+#[test]
+fn the_page_of_playbooks_shows_every_key_and_fact_and_its_sample_parses() {
+    use sitepulse_collector::checkfile::{self, Source};
+    use sitepulse_model::playbook::condition::{Condition, FORMS};
+    let page = include_str!("../../../../docs/playbooks.md");
+    let samples = page.split("```toml\n").skip(1).enumerate();
+    let samples: Vec<Source> = samples
+        .map(|(index, rest)| Source { name: format!("sample {index}"), text: rest.split("```").next().unwrap().into() })
+        .collect();
+    assert_eq!(checkfile::parse(&samples).unwrap().objects.len(), 1);
+    for form in FORMS {
+        assert!(Condition::parse(form).is_ok() && page.contains(&format!("`{form}`")), "docs/playbooks.md has no {form}");
+    }
+    for name in fill::NAMES {
+        assert!(page.contains(&format!("`{{{name}}}`")), "docs/playbooks.md has no {name}");
+    }
+    for key in sitepulse_model::playbook::Playbook::KEYS {
+        assert!(page.contains(&format!("`{key}`")), "docs/playbooks.md has no {key}");
+    }
+}
