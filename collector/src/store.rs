@@ -23,7 +23,7 @@ pub(crate) mod mend;
 pub mod objects;
 pub mod oncall;
 pub mod outbox;
-pub(crate) mod playbooks;
+pub mod playbooks;
 pub mod records;
 pub mod rollup;
 pub mod rows;

@@ -129,6 +129,7 @@ struct RunRow {
     check: String,
     started: String,
     by: String,
+    by_words: String,
     took: String,
     progress: String,
     /// Steps that are marked, and all: for the bar.
@@ -424,6 +425,7 @@ impl RunRow {
             check: run.check.clone().filter(|check| *check != run.about_id).unwrap_or_default(),
             started: moment(&run.started_at, now),
             by: who(&run.started_by, t.incidents),
+            by_words: (p.started_by)(&who(&run.started_by, t.incidents)),
             took: (p.of_estimate)(&took, run.estimate_minutes),
             progress: (p.progress)(marked, run.steps),
             marked,
