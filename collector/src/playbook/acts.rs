@@ -79,7 +79,7 @@ impl Engine {
         let (occasion, names, mut began) = self.occasion(asked, now)?;
         let running = self.running()?;
         if let Some(other) =
-            running.iter().find(|run| run.head.playbook == playbook && run.head.occasion.id() == occasion.id())
+            running.iter().find(|run| run.head.playbook == playbook && run.head.occasion == occasion)
         {
             let text = format!("playbook {playbook} runs already: go on with {}, or abandon it", other.head.id);
             return Err(AppError::Conflict(text));
