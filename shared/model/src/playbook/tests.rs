@@ -1,4 +1,4 @@
-use alloc::string::ToString as _;
+use alloc::string::ToString;
 use alloc::vec;
 
 use super::*;
