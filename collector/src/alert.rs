@@ -337,6 +337,11 @@ impl Desk {
         self.by_key.range(from..).map(|(key, _)| key).take_while(move |(subject, _)| *subject == Subject::Check(check))
     }
 
+    /// Where an incident is in its life; `None` of one that is past, and of none.
+    pub(crate) fn state_of(&self, id: &IncidentId) -> Option<IncidentState> {
+        self.standing.get(id).map(|standing| standing.incident.life.state)
+    }
+
     fn free_id(&self, changes: &Changes, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> IncidentId {
         let subject = format!("{subject:?}/{kind}");
         let taken = |id: &IncidentId| self.standing.contains_key(id) || changes.set.contains_key(id);

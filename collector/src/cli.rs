@@ -523,6 +523,26 @@ pub enum Command {
                             Exit codes: 0 ok, 2 no such severity, 6 collector not reached, 8 no such policy."
     )]
     Escalations(EscalationsArgs),
+    /// Lists the playbooks: what to do about each kind of incident and finding, with what their runs came to.
+    #[command(after_help = "Examples:\n  sitepulse-collector playbooks\n  sitepulse-collector playbooks --json\n\n\
+                            Own ones are written as [[playbook]] and applied; they come before the built-in ones of their kind. See docs/playbooks.md.\n\n\
+                            Exit codes: 0 ok, 6 collector not reached.")]
+    Playbooks,
+    /// Shows, offers and runs playbooks.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector playbook offers --incident 20261122-4f7k2zq\n  \
+                            sitepulse-collector playbook run service-down --incident 20261122-4f7k2zq\n  \
+                            sitepulse-collector playbook status p-20261123-4f7k2mq\n  \
+                            sitepulse-collector playbook tick p-20261123-4f7k2mq phase\n\n\
+                            The collector runs no command of a playbook: they are shown with the real names, to be copied.\n\n\
+                            Exit codes: 0 ok, 2 bad arguments, 5 it runs already, has ended, or the step is marked, 6 collector not reached,\n\
+                            8 no such playbook, run, incident, finding or check."
+    )]
+    Playbook {
+        /// What to do.
+        #[command(subcommand)]
+        command: PlaybookCommand,
+    },
     /// Looks through the whole store: every body can be read, counts and timelines are those of the records, histories of incidents as written.
     #[command(
         after_help = "Examples:\n  sitepulse-collector verify\n  sitepulse-collector verify --data-dir ./data --json\n\n\

@@ -31,6 +31,7 @@ use crate::insight::shelf::Shelf;
 use crate::jobs;
 use crate::outbox::Bell;
 use crate::outbox::figures::Deliveries;
+use crate::playbook;
 use crate::pulse::Pulses;
 use crate::run_now::RunDesk;
 use crate::seal::{Intervals, UNSEALED_AT_START_MAX, seal_excess};
@@ -78,6 +79,8 @@ pub struct Shared {
     pub integrity: Integrity,
     /// Damage that readers met and the log has told.
     pub(crate) told: Told,
+    /// The runs of playbooks that are under way.
+    pub playbooks: playbook::Desk,
 }
 
 /// Most things that are told once each; what comes beyond is not told.
@@ -415,6 +418,7 @@ impl Engine {
             counters: Counters::default(),
             integrity: Integrity::default(),
             told: Told::default(),
+            playbooks: playbook::Desk::default(),
         };
         Ok(Self {
             store,

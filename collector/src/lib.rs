@@ -25,6 +25,7 @@ pub mod insight;
 pub mod ingest;
 pub mod jobs;
 pub mod outbox;
+pub mod playbook;
 pub mod pulse;
 pub mod seal;
 pub mod secret;

@@ -28,6 +28,7 @@ pub mod indicators;
 pub mod kpi;
 pub mod list;
 pub mod oncall;
+pub mod playbooks;
 pub mod openapi;
 pub mod policy;
 pub mod problem;

@@ -30,6 +30,7 @@ use crate::insight;
 use crate::jobs;
 use crate::listener::Listener;
 use crate::outbox;
+use crate::playbook;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
 use crate::present::wording::{self, Wording, WordingTexts};
@@ -480,6 +481,7 @@ async fn serve_with(
     };
     tasks.spawn("jobs", jobs::task::run(app.clone(), setup, tasks.clone(), stopping.clone()));
     tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
+    tasks.spawn("playbooks", playbook::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
     }

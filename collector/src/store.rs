@@ -26,6 +26,7 @@ pub(crate) mod mend;
 pub mod objects;
 pub mod oncall;
 pub mod outbox;
+pub mod playbooks;
 pub mod records;
 pub mod rollup;
 pub mod rows;

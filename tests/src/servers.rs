@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use self::pki::{Issued, Pki};
+use self::pki::{Issued, Leaf, Pki};
 use crate::process::{Daemon, root, run};
 use crate::wait;
 
@@ -414,4 +414,14 @@ pub fn mutual(parent: &Path, pki: &Pki) -> (Server, u16) {
         .arg(&leaf.key)
         .current_dir(&dir);
     (Server::start("s_server", &dir, &mut command, &[port]), port)
+}
+
+/// `openssl s_server` that shows a leaf on a port, for a certificate that is to be replaced: stop it, and start another one.
+pub fn showing(parent: &Path, name: &str, leaf: &Leaf, port: u16) -> Server {
+    let dir = folder(parent, name);
+    let leaf = leaf.write(&dir, "leaf");
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}"), "-cert"]);
+    command.arg(&leaf.certificate).arg("-key").arg(&leaf.key).current_dir(&dir);
+    Server::start("s_server", &dir, &mut command, &[port])
 }

@@ -16,6 +16,7 @@ mod kinds;
 mod main_job;
 mod network;
 mod outage;
+mod playbooks;
 mod quickstart;
 mod scale;
 mod sealing;

@@ -146,7 +146,7 @@ impl Present {
     }
 
     /// Up to which slot results of a pair came late.
-    fn late_upto(&self, book: &Book, pair: (CheckNo, AgentNo)) -> Option<UtcMicros> {
+    pub(crate) fn late_upto(&self, book: &Book, pair: (CheckNo, AgentNo)) -> Option<UtcMicros> {
         let known = self.late.get(&pair).map(|late| late.upto);
         let slow = self.slow.get(&pair).filter(|slow| slow.lag_us > late_after_us(book.holds(pair.0, slow.revision).0));
         known.max(slow.map(|slow| slow.slot))

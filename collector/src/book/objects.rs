@@ -16,6 +16,7 @@ use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::impact::model::ScoringModel;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
+use sitepulse_model::playbook::Playbook;
 use sitepulse_model::slo::Slo;
 use sitepulse_model::status_page::StatusPage;
 use sitepulse_model::time::UtcMicros;
@@ -301,6 +302,8 @@ kinds! {
     StatusPage => status_pages: StatusPage, "status_page", 8;
     /// What makes a score.
     Scoring => scorings: ScoringModel, "scoring", 9;
+    /// What to do about a trouble.
+    Playbook => playbooks: Playbook, "playbook", 10;
 }
 
 impl Object {

@@ -95,7 +95,7 @@ expect = "status in 200..399"
     assert_eq!(
         found,
         [
-            r#"checks.toml:2:1: unknown key "title": a check file holds [[check]], [[policy]], [[slo]], [[maintenance]], [[channel]], [[escalation]], [[schedule]], [[user]], [[status_page]], [[scoring]] and [profile.NAME] tables only"#,
+            r#"checks.toml:2:1: unknown key "title": a check file holds [[check]], [[policy]], [[slo]], [[maintenance]], [[channel]], [[escalation]], [[schedule]], [[user]], [[status_page]], [[scoring]], [[playbook]] and [profile.NAME] tables only"#,
             r#"checks.toml:5:8: check "shop": unknown kind "htp": did you mean "http"?"#,
             r#"checks.toml:7:1: check "shop": unknown key "intervall": did you mean "interval"?"#,
             r#"checks.toml:8:11: check "shop": timeout has no unit: write a text, like timeout = "10s""#,

@@ -4,6 +4,7 @@ mod access;
 mod figures;
 mod findings;
 mod incidents;
+mod playbooks;
 mod jobs;
 mod work;
 
@@ -11,5 +12,6 @@ pub use access::*;
 pub use figures::*;
 pub use findings::*;
 pub use incidents::*;
+pub use playbooks::*;
 pub use jobs::*;
 pub use work::*;

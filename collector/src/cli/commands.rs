@@ -17,6 +17,7 @@ mod kpi;
 mod latency;
 mod on_demand;
 mod oncall;
+mod playbooks;
 mod policy;
 mod report;
 mod results;
@@ -120,6 +121,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Oncall { command: Some(command), .. } => client_side(oncall::command(&global, command)),
         Command::Jobs { command, args } => client_side(jobs::jobs(&global, command, args)),
         Command::Escalations(args) => client_side(oncall::escalations(&global, args)),
+        Command::Playbooks => client_side(playbooks::playbooks(&global)),
+        Command::Playbook { command } => client_side(playbooks::command(&global, command)),
         Command::Verify => verify::verify(&global),
         Command::Backup { file, with_seal_key } => backup::backup(&global, &file, with_seal_key).map(|()| Exit::Ok),
         Command::Restore { file } => backup::restore(&global, &file).map(|()| Exit::Ok),

@@ -61,6 +61,20 @@ fn the_documented_lines_parse() {
         "unsilence s-4f7k2mq",
         "slo",
         "slo shop --history --json",
+        "playbooks --json",
+        "playbook show service-down",
+        "playbook offers --incident 20261122-4f7k2 --json",
+        "playbook run service-down --incident 20261122-4f7k2",
+        "playbook run renew-certificate --check shop",
+        "playbook runs --all --playbook service-down --check shop --limit 5 --json",
+        "playbook status p-1",
+        "playbook tick p-1 phase",
+        "playbook skip p-1 undo --reason r",
+        "playbook undo p-1 phase",
+        "playbook note p-1 text",
+        "playbook finish p-1",
+        "playbook abandon p-1 --reason r",
+        "playbook rates --from -30d",
         "slo --json",
         "impact --region eu-west --at -7d --json",
         "impact --group front --history --json",
@@ -132,6 +146,9 @@ fn lines_that_make_no_sense_are_refused() {
         "weight 1",
         "run-now",
         "slo --history",
+        "playbook",
+        "playbook skip p-1 undo",
+        "playbook run service-down --incident i --check c",
         "findings 20261123-4f7k2zq --all",
         "finding ack 20261123-4f7k2zq",
         "open",
@@ -166,4 +183,34 @@ fn every_command_has_examples_in_its_help() {
         }
     }
     walk(&Cli::command());
+}
+
+/// The words of a line, as a shell reads those of built-in playbooks.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("there is one").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn what_built_in_playbooks_say_about_this_program_is_understood() {
+    use sitepulse_model::playbook::{fill, library};
+    let mut lines = 0;
+    for (book, step) in library::all().iter().flat_map(|book| book.steps.iter().map(move |step| (book, step))) {
+        let Some(command) = &step.command else { continue };
+        let (command, _) = fill::command(command, &fill::Names::default());
+        for line in command.lines().filter(|line| line.starts_with("sitepulse-collector ")) {
+            lines += 1;
+            let parsed = Cli::try_parse_from(words(line));
+            assert!(parsed.is_ok(), "{}/{}: {line}: {:?}", book.id, step.id, parsed.err().map(|error| error.to_string()));
+        }
+    }
+    assert!(lines > 20, "{lines}");
 }

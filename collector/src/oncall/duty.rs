@@ -93,7 +93,8 @@ impl Duty {
             | Object::Channel(_)
             | Object::Escalation(_)
             | Object::StatusPage(_)
-            | Object::Scoring(_) => return,
+            | Object::Scoring(_)
+            | Object::Playbook(_) => return,
         };
         if let Ok(found) = WallZone::named(zone) {
             self.zones.insert(zone.clone(), found);

@@ -11,6 +11,7 @@ pub mod indicators;
 pub mod join_tokens;
 pub mod kpi;
 pub mod latency;
+pub mod playbooks;
 pub mod silences;
 pub mod slo;
 pub mod status_pages;

@@ -27,6 +27,7 @@ mod latency;
 mod ledger;
 mod oncall;
 pub mod parts;
+mod playbooks;
 mod policy;
 mod row;
 mod scoring;
@@ -66,6 +67,7 @@ pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incide
 pub use indicators::indicators_page;
 pub use jobs::{act_on_job, ask_job, job_page, jobs_page};
 pub use join::{join, join_page};
+pub use playbooks::{act_on_playbook, playbook_page, playbook_run_page, playbooks_page, start_playbook};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 use row::{age, class, clock_text, suspension};
 pub use scoring::{scoring_page, write_scoring};
@@ -91,6 +93,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/indicators.css"),
     include_str!("../../templates/css/jobs.css"),
     include_str!("../../templates/css/api.css"),
+    include_str!("../../templates/css/playbooks.css"),
 );
 const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),

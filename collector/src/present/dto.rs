@@ -12,6 +12,7 @@ pub mod indicators;
 pub mod jobs;
 pub mod kpi;
 pub mod oncall;
+pub mod playbooks;
 pub mod policy;
 pub mod slo;
 pub mod status;

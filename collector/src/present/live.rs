@@ -12,6 +12,7 @@
 //! | `incident` | something of some incident changed |
 //! | `finding` | something of some finding changed |
 //! | `job` | something of some job changed |
+//! | `playbook` | something of some run of a playbook changed |
 //! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
 //! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
 //! | `reset` | events were missed: read everything anew |
@@ -76,6 +77,17 @@ struct Event {
     data: Value,
 }
 
+/// What only counts how often something changed.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    version: u64,
+    ticks: u64,
+    incidents: u64,
+    findings: u64,
+    jobs: u64,
+    playbooks: u64,
+}
+
 /// What was seen last.
 #[derive(Debug)]
 struct Known {
@@ -84,6 +96,7 @@ struct Known {
     incidents: u64,
     findings: u64,
     jobs: u64,
+    playbooks: u64,
     figures_at: u64,
     checks: BTreeMap<String, Value>,
     agents: BTreeMap<String, Value>,
@@ -118,11 +131,13 @@ impl Story {
         }
     }
 
-    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, [incidents, findings, jobs]: [u64; 3], now: u64) {
+    fn look(&mut self, snapshot: &Snapshot, seen: Counted, now: u64) {
+        let Counted { version, ticks, incidents, findings, jobs, playbooks } = seen;
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            self.known = Some(Known { version, ticks, incidents, findings, jobs, figures_at: now, checks, agents });
+            let figures_at = now;
+            self.known = Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");
@@ -141,6 +156,9 @@ impl Story {
         }
         if std::mem::replace(&mut known.jobs, jobs) != jobs {
             self.tell("job", json!({}));
+        }
+        if std::mem::replace(&mut known.playbooks, playbooks) != playbooks {
+            self.tell("playbook", json!({}));
         }
         if std::mem::replace(&mut known.version, version) != version {
             self.tell("objects", json!({ "version": version }));
@@ -241,11 +259,12 @@ impl Present {
         let app = self.app();
         let ticks = *app.subscribe().borrow();
         let shared = app.shared();
-        let pulses = [shared.pulses.incidents(), shared.pulses.findings(), shared.jobs.changes()];
+        let (incidents, findings) = (shared.pulses.incidents(), shared.pulses.findings());
+        let (jobs, playbooks) = (shared.jobs.changes(), shared.playbooks.changes());
         let version = app.book().version();
         let snapshot = self.fresh_snapshot().await.ok()?;
         let mut live = self.live().0.lock().await;
-        live.look(&snapshot, version, ticks, pulses, clock::monotonic().0);
+        live.look(&snapshot, Counted { version, ticks, incidents, findings, jobs, playbooks }, clock::monotonic().0);
         let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));
         Some((live.newest, after))
     }

@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod kpi;
 pub mod latency;
 pub mod page;
+pub mod playbooks;
 pub mod policy;
 pub mod slo;
 pub mod status;
@@ -42,6 +43,7 @@ use self::jobs::JobTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::page::PageTexts;
+use self::playbooks::PlaybookTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
@@ -238,6 +240,7 @@ pub struct Texts {
     /// Incidents.
     pub incidents: &'static IncidentTexts,
     pub status: &'static StatusTexts,
+    pub playbooks: &'static PlaybookTexts,
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
@@ -384,6 +387,7 @@ pub static EN: Texts = Texts {
     impact: &impact::EN,
     indicators: &indicators::EN,
     findings: &findings::EN,
+    playbooks: &playbooks::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -586,6 +590,7 @@ pub static FR: Texts = Texts {
     impact: &impact::FR,
     indicators: &indicators::FR,
     findings: &findings::FR,
+    playbooks: &playbooks::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

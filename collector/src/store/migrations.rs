@@ -402,6 +402,24 @@ CREATE TABLE insight_look(
 
 -- Playbooks.
 
+-- Runs of playbooks. occasion: incident, finding or check, and its id. state: running, finished or abandoned. done .. estimate_minutes: what it comes to, for
+-- rates. head: JSON, what it was started with, its steps as they were; never changed.
+CREATE TABLE playbook_run(
+    bucket INTEGER NOT NULL, run_id TEXT NOT NULL, playbook TEXT NOT NULL, occasion TEXT NOT NULL, occasion_id TEXT NOT NULL,
+    started_us INTEGER NOT NULL, started_by TEXT NOT NULL, state TEXT NOT NULL, done INTEGER NOT NULL, by_itself INTEGER NOT NULL,
+    skipped INTEGER NOT NULL, took_us INTEGER NOT NULL, estimate_minutes INTEGER NOT NULL, head TEXT NOT NULL,
+    PRIMARY KEY (bucket, run_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX playbook_run_by_start ON playbook_run(started_us, run_id);
+CREATE INDEX playbook_run_running ON playbook_run(started_us) WHERE state = 'running';
+CREATE INDEX playbook_run_by_occasion ON playbook_run(occasion_id);
+-- What happened to them. body: JSON, see the model's playbook/run.rs.
+CREATE TABLE playbook_entry(
+    bucket INTEGER NOT NULL, run_id TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, author TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (bucket, run_id, number)
+) STRICT, WITHOUT ROWID;
+
 -- Scores and indicators.
 -- As impact_day, of several checks together. kind: 1 a group, 2 a region. In the bucket of the name.
 CREATE TABLE impact_set_day(

@@ -22,6 +22,7 @@ mod objects;
 mod oncall;
 mod pages;
 mod people;
+mod playbooks;
 mod policies;
 mod program;
 mod results;

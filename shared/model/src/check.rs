@@ -21,6 +21,7 @@ mod run;
 mod syntax;
 mod target;
 mod valid;
+mod watched;
 mod web_vitals;
 
 pub use syntax::is_secret_name;
@@ -33,6 +34,8 @@ pub use web_vitals::{
     BROWSER, BROWSER_ALONE, BROWSER_WAIT_US_MAX, INTERACTIONS_MAX, Interact, RUNS_MAX, SELECTOR_BYTES_MAX,
     WebVitalsTarget,
 };
+
+pub use watched::Watched;
 
 pub use valid::{CAPTURES_MAX, HEADERS_MAX, PROTOCOLS_MAX, REDIRECTS_MAX, SEND_BYTES_MAX, STEPS_MAX};
 

@@ -54,6 +54,7 @@ pub mod escalation;
 pub mod incident;
 pub mod notice;
 pub mod pager;
+pub mod playbook;
 
 pub mod oncall;
 pub mod user;

@@ -157,7 +157,11 @@ impl<'k> Known<'k> {
                 ObjectKind::Escalation => &mut known.escalations,
                 ObjectKind::Schedule => &mut known.schedules,
                 ObjectKind::User => &mut known.users,
-                ObjectKind::Slo | ObjectKind::Maintenance | ObjectKind::StatusPage | ObjectKind::Scoring => continue,
+                ObjectKind::Slo
+                | ObjectKind::Maintenance
+                | ObjectKind::StatusPage
+                | ObjectKind::Scoring
+                | ObjectKind::Playbook => continue,
             };
             names.insert(object.id());
         }

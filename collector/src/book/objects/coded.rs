@@ -7,6 +7,7 @@ use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::impact::model::ScoringModel;
 use sitepulse_model::maintenance::MaintenanceWindow;
 use sitepulse_model::oncall::Schedule;
+use sitepulse_model::playbook::Playbook;
 use sitepulse_model::slo::Slo;
 use sitepulse_model::status_page::StatusPage;
 use sitepulse_model::user::User;
@@ -251,6 +252,31 @@ impl Coded for ScoringModel {
         match key {
             "share" | "warning" | "critical" => "{ share = 70, warning = 99.9, critical = 99 }",
             _ => "\"default\"",
+        }
+    }
+}
+
+impl Coded for Playbook {
+    const KEYS: &'static [&'static str] = Self::KEYS;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        Self::faults(self)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Self::references(self)
+    }
+
+    fn sample(key: &str) -> &'static str {
+        match key {
+            "title" => "\"The shop is down\"",
+            "steps" => "[{ id = \"look\", title = \"Look at the evidence\", minutes = 3 }]",
+            "minutes" => "3",
+            _ => "\"shop-down\"",
         }
     }
 }

@@ -46,6 +46,8 @@ pub enum Place {
     OnCall,
     /// Escalation policies.
     Escalations,
+    /// Playbooks and their runs.
+    Playbooks,
     /// Channels and what went out by them.
     Channels,
     /// Silences.
@@ -62,7 +64,7 @@ pub enum Place {
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -71,6 +73,7 @@ impl Place {
         Self::Objectives,
         Self::OnCall,
         Self::Escalations,
+        Self::Playbooks,
         Self::Channels,
         Self::Silences,
         Self::Windows,
@@ -90,6 +93,7 @@ impl Place {
             Self::Objectives => "/slos",
             Self::OnCall => "/on-call",
             Self::Escalations => "/escalations",
+            Self::Playbooks => "/playbooks",
             Self::Channels => "/channels",
             Self::Silences => "/silences",
             Self::Windows => "/windows",
@@ -110,6 +114,7 @@ impl Place {
             Self::Objectives => t.slo.short,
             Self::OnCall => t.alerting.on_call,
             Self::Escalations => t.alerting.escalations,
+            Self::Playbooks => t.playbooks.title,
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,

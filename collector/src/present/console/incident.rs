@@ -9,8 +9,9 @@ use sitepulse_model::time::UtcMicros;
 
 use super::frame::{Frame, Place};
 use super::incidents::{Row, moment, who};
-use super::{class as state_class, clock_text};
+use super::{class as state_class, clock_text, playbooks};
 use crate::app::Access;
+use crate::playbook::acts::Asked as About;
 use crate::present::dto::incidents::{EntryView, EvidenceView, IncidentDetailView, MessageView};
 use crate::present::dto::oncall::TargetView;
 use crate::present::problem::Answer;
@@ -32,6 +33,8 @@ struct One<'a> {
     i: &'a IncidentTexts,
     d: &'a DeskTexts,
     row: Row,
+    /// What to do, rendered.
+    playbook: String,
     /// Whether somebody can silence what it is about.
     silenceable: bool,
     /// When the ladder tells whom next; empty: it does not.
@@ -107,9 +110,11 @@ pub(super) async fn show(present: &Present, frame: &Frame, id: &str, said: &str)
     let now = clock::now();
     let mut found = incidents::one(present.app(), id, now).await?;
     present.rank([&mut found.incident], now).await?;
-    let content = One::of(&found, frame, said, now);
+    let open = IncidentState::parse(&found.incident.state).is_some_and(IncidentState::is_open);
+    let playbook = playbooks::offer(present, frame, About::Incident(id.to_owned()), open).await?;
+    let content = One::of(&found, frame, said, playbook, now);
     let title = format!("{} {id}", frame.t.incidents.incident);
-    frame.page(Place::Incidents, &title, Some("incident check"), &content)
+    frame.page(Place::Incidents, &title, Some("incident check playbook"), &content)
 }
 
 /// Whom targets reach, in words: `oncall:primary → Ana (ana-hook)`.
@@ -151,7 +156,7 @@ impl Reached {
 }
 
 impl<'a> One<'a> {
-    fn of(found: &IncidentDetailView, frame: &'a Frame, said: &str, now: UtcMicros) -> Self {
+    fn of(found: &IncidentDetailView, frame: &'a Frame, said: &str, playbook: String, now: UtcMicros) -> Self {
         let t = frame.t;
         let (w, i) = (t.alerting, t.incidents);
         let one = &found.incident;
@@ -185,6 +190,7 @@ impl<'a> One<'a> {
             i,
             d: t.desk,
             row: Row::of(one, now, t),
+            playbook,
             may_act: frame.may(Access::Respond),
             silenceable: state.is_open() && (one.check.is_some() || one.agent.is_some()),
             next: found
