@@ -46,6 +46,7 @@ pub mod run_now;
 pub mod app;
 pub mod slo;
 pub mod status;
+pub mod subscribers;
 
 pub mod checkfile;
 pub mod present;

@@ -28,9 +28,9 @@ use crate::heartbeat;
 use crate::impact;
 use crate::listener::Listener;
 use crate::outbox;
-use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
+use crate::present::{self, Present};
 use crate::seal::task::Life;
 use crate::seal::{self, retention};
 use crate::watchdog::{self, Watchdog};
@@ -446,6 +446,7 @@ async fn serve_with(
         None => present,
     };
     let unwatched = present.tasks().clone();
+    tasks.spawn("mails of status pages", present::status::mail::run(present.clone(), stopping.clone()));
     let router = route::router(present);
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));

@@ -30,6 +30,7 @@ pub mod seal;
 pub mod series;
 pub(crate) mod silences;
 pub mod sla_report;
+pub(crate) mod subscribers;
 pub(crate) mod verify;
 pub mod vital_days;
 pub mod vitals;

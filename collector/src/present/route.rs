@@ -34,6 +34,9 @@ pub const SECRET_BODY_BYTES_MAX: usize = SECRET_BYTES_MAX + 2;
 /// Longest body of a password: its text and a line's end.
 pub const PASSWORD_BODY_BYTES_MAX: usize = password::BYTES_MAX + 2;
 
+/// Longest body of a form that anybody may send.
+pub const FORM_BYTES_MAX: usize = 4 << 10;
+
 /// One route.
 pub struct Route {
     /// `GET`, `POST`, `PUT` or `DELETE`.
@@ -201,6 +204,16 @@ pub fn routes() -> Vec<Route> {
         read("/status/{id}/card", Scope::Public, status::card),
         read("/status/{id}/feed.atom", Scope::Public, status::feed),
         read("/status/{id}/badge/{item}", Scope::Public, status::badge),
+        read("/status/{id}/subscribe", Scope::Public, status::subscribe_page),
+        Route { body_max: FORM_BYTES_MAX, ..change("/status/{id}/subscribe", Scope::Public, status::subscribe) },
+        // The signed token in the path is the authority.
+        read("/status/{id}/confirm/{token}", Scope::Public, status::confirm_page),
+        Route { body_max: FORM_BYTES_MAX, ..change("/status/{id}/confirm/{token}", Scope::Public, status::confirm) },
+        read("/status/{id}/unsubscribe/{token}", Scope::Public, status::unsubscribe_page),
+        Route {
+            body_max: FORM_BYTES_MAX,
+            ..change("/status/{id}/unsubscribe/{token}", Scope::Public, status::unsubscribe)
+        },
         read("/oembed", Scope::Public, status::oembed),
         read("/assets/status.css", Scope::Public, status::css),
         api_read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),

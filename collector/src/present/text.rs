@@ -18,6 +18,7 @@ pub mod page;
 pub mod policy;
 pub mod slo;
 pub mod status;
+pub mod subscribe;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
@@ -39,6 +40,7 @@ use self::page::PageTexts;
 use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
+use self::subscribe::SubscribeTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -228,6 +230,7 @@ pub struct Texts {
     /// Incidents.
     pub incidents: &'static IncidentTexts,
     pub status: &'static StatusTexts,
+    pub subscribe: &'static SubscribeTexts,
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
@@ -372,6 +375,7 @@ pub static EN: Texts = Texts {
     ledger: &amendments::EN,
     incidents: &incidents::EN,
     status: &status::EN,
+    subscribe: &subscribe::EN,
     backtest: &backtest::EN,
     desk: &desk::EN,
     explain: &explain::EN,
@@ -571,6 +575,7 @@ pub static FR: Texts = Texts {
     ledger: &amendments::FR,
     incidents: &incidents::FR,
     status: &status::FR,
+    subscribe: &subscribe::FR,
     backtest: &backtest::FR,
     desk: &desk::FR,
     explain: &explain::FR,

@@ -25,5 +25,6 @@ mod results;
 mod routes;
 mod slo;
 mod status;
+mod subscribe;
 mod vitals;
 mod weight;

@@ -10,6 +10,7 @@ pub mod egress;
 mod escape;
 pub mod http;
 mod letter;
+pub mod mail;
 mod opened;
 mod way;
 
