@@ -148,6 +148,9 @@ impl Engine {
             }
             own
         };
+        if !self.subscriptions_open()? {
+            return Ok(());
+        }
         if own != noted {
             let own = own.unwrap_or_default();
             self.store.write(|tables| rows::set_meta(tables, META_SEAL_KEY, &own))?;

@@ -1,7 +1,7 @@
 //! Who is told of a public status page by mail: they ask, confirm by a signed link that only their mailbox has, and end it by one.
 //!
-//! An address is kept sealed, under a keyed hash of page and address: neither the tables nor the log tell it, and asking twice makes no second row. A mail is a row that is
-//! leased, sent, then marked: a kill between the two sends it once more, under the same `Message-ID`. Of each subscriber one mail at a time is out, the earliest first, so
+//! An address is kept sealed, under a keyed hash of page and address whose key is sealed too: neither the tables nor the log tell it, and asking twice makes no second row. A
+//! mail is a row that is leased, sent, then marked: a kill between the two sends it once more, under the same `Message-ID`. Of each subscriber one mail at a time is out, the earliest first, so
 //! that no end overtakes its beginning.
 //!
 //! `TOKEN = base64url(purpose (1 byte) || expiry (8 bytes, seconds since 1970) || page || 0 || subscriber || HMAC (32 bytes))`
@@ -19,14 +19,14 @@ use crate::app::AppError;
 use crate::book::Book;
 use crate::engine::Engine;
 use crate::enrol::random;
-use crate::secret::META_SEAL_KEY;
+use crate::secret::{META_SEAL_KEY, Vault};
 use crate::store::subscribers::{self as stored, Mark};
-use crate::store::{StoreError, rows};
+use crate::store::{StoreError, Tables, rows};
 
 /// Most subscribers of a page who have confirmed.
 pub const SUBSCRIBERS_MAX: u64 = 10_000;
-/// Most who have asked and not confirmed.
-const ASKING_MAX: u64 = 2_000;
+/// Most who have asked and not confirmed: more than can ask within [`CONFIRM_US`].
+const ASKING_MAX: u64 = 10_000;
 /// How long the link of a confirmation works, in microseconds: 48 h. Who has not confirmed by then is forgotten.
 pub const CONFIRM_US: i64 = 48 * 3600 * 1_000_000;
 /// One address is not written to again for a confirmation within this: 1 h.
@@ -39,10 +39,16 @@ const LEASE_US: i64 = 120 * 1_000_000;
 pub const ADDRESS_BYTES_MAX: usize = 254;
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 512;
+/// After so many mails in a row that were refused because nobody has the address, it is forgotten.
+const REFUSED_MAX: u32 = 3;
+/// Subscribers of a page that is no more are forgotten after this, in microseconds: 7 days, lest a mistake in a file costs them all.
+const GONE_US: i64 = 7 * 86_400 * 1_000_000;
 /// What the key signs: another use of it could not be taken for this one.
 const PURPOSE: &[u8] = b"sitepulse status page mail 1\0";
-/// Name of the key in the table `meta`, in base64.
+/// Name of the key in the table `meta`: sealed, in base64. Whoever has the database alone can neither forge a link nor try addresses against the names.
 const META_KEY: &str = "status_mail_key";
+/// Name of the newest asking in the table `meta`. Each asking writes it, so that those that change nothing else take as long.
+const META_ASKED: &str = "status_mail_asked";
 
 /// A subscriber as kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,14 +198,32 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read or written.
     pub(crate) fn subscription_signer(&mut self) -> Result<Signer, AppError> {
-        let bad = |what: String| StoreError::BadRow { table: "meta", what: format!("{META_KEY}: {what}") };
-        if let Some(text) = rows::meta(self.store.read(), META_KEY)? {
-            let key = URL_SAFE_NO_PAD.decode(&text).map_err(|error| bad(error.to_string()))?;
-            return Ok(Signer::new(&key));
+        if let Some(sealed) = rows::meta(self.store.read(), META_KEY)? {
+            let key = opened(self.shared.book().vault(), &sealed);
+            let closed = || {
+                AppError::Unavailable(
+                    "what status pages' mails are signed with does not open with the seal key that is here: put the right one back".into(),
+                )
+            };
+            return Ok(Signer::new(key.ok_or_else(closed)?.as_bytes()));
         }
-        let key = random()?;
-        self.store.write(|tables| rows::set_meta(tables, META_KEY, &URL_SAFE_NO_PAD.encode(key)))?;
-        Ok(Signer::new(&key))
+        let key = URL_SAFE_NO_PAD.encode(random()?);
+        let sealer = self.sealer()?;
+        let sealed = sealer.seal(META_KEY, key.as_bytes()).map_err(|error| AppError::Unavailable(error.to_string()))?;
+        self.store.write(|tables| {
+            rows::set_meta(tables, META_SEAL_KEY, sealer.fingerprint())?;
+            rows::set_meta(tables, META_KEY, &URL_SAFE_NO_PAD.encode(sealed))
+        })?;
+        Ok(Signer::new(key.as_bytes()))
+    }
+
+    /// Whether what is sealed here for subscribers, if anything, opens with this machine's key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn subscriptions_open(&self) -> Result<bool, StoreError> {
+        let sealed = rows::meta(self.store.read(), META_KEY)?;
+        Ok(sealed.is_none_or(|sealed| opened(self.shared.book().vault(), &sealed).is_some()))
     }
 
     /// Somebody asks to be told of a page: a mail that asks them to confirm goes to the address, unless one went lately, or they are told already. Which of these it
@@ -219,15 +243,14 @@ impl Engine {
             return Err(AppError::NotFound("nobody can subscribe to this page".into()));
         }
         let name = signer.name(page, address);
-        let known = stored::one(self.store.read(), page, &name)?;
-        let waits = |known: &Subscriber| known.confirmed || now.us_since(known.asked) < ASK_PAUSE_US;
-        if known.as_ref().is_some_and(waits) {
-            return Ok(());
-        }
+        // The same for who is known and who is not: also a page that is full does not tell them apart.
         let (asking, confirmed) = stored::count(self.store.read(), page)?;
         if asking >= ASKING_MAX || confirmed >= SUBSCRIBERS_MAX {
             return Err(AppError::Unavailable("too many have subscribed to this page".into()));
         }
+        let known = stored::one(self.store.read(), page, &name)?;
+        let waits = |known: Subscriber| known.confirmed || (0..ASK_PAUSE_US).contains(&now.us_since(known.asked));
+        let is_new = !known.is_some_and(waits);
         let sealer = self.sealer()?;
         let sealed = sealer
             .seal(&sealed_as(&name), address.as_bytes())
@@ -237,6 +260,11 @@ impl Engine {
         let key = MailKey { page: page.to_owned(), subscriber: name, mail };
         self.store.write(|tables| {
             rows::set_meta(tables, META_SEAL_KEY, sealer.fingerprint())?;
+            // One transaction in either case, so that the time it takes tells nothing.
+            rows::set_meta(tables, META_ASKED, &now.0.to_string())?;
+            if !is_new {
+                return Ok(());
+            }
             stored::ask(tables, page, &key.subscriber, &one)?;
             stored::post(tables, &key, (subject, body), now)
         })?;
@@ -284,27 +312,94 @@ impl Engine {
         Ok(due)
     }
 
-    /// Notes what became of mails.
-    pub(crate) fn mark_mails(&mut self, done: &[(DueMail, Answer)], now: UtcMicros) -> Result<(), AppError> {
+    /// Mails that a process which is gone had handed out are due again.
+    pub(crate) fn release_mails(&mut self, now: UtcMicros) -> Result<u64, AppError> {
+        Ok(self.store.write(|tables| stored::release(tables, now))?)
+    }
+
+    /// Notes what became of mails; how many subscribers are forgotten for nobody has their address.
+    pub(crate) fn mark_mails(&mut self, done: &[(DueMail, Outcome)], now: UtcMicros) -> Result<u64, AppError> {
         Ok(self.store.write(|tables| {
-            for (mail, answer) in done {
-                let key = format!("{}/{}/{}", mail.key.page, mail.key.subscriber, mail.key.mail);
+            let mut forgotten = 0;
+            for (mail, outcome) in done {
+                let MailKey { page, subscriber, .. } = &mail.key;
+                let key = format!("{page}/{subscriber}/{}", mail.key.mail);
                 let tries = Tries { count: mail.tries, since: mail.tried };
-                let mark = match delivery::decide(&key, tries, *answer, now) {
+                let answer = match outcome {
+                    Outcome::Answer(answer) => *answer,
+                    Outcome::Nobody => Answer::Refused,
+                };
+                let mark = match delivery::decide(&key, tries, answer, now) {
                     Decision::Delivered => Mark::Delivered,
                     Decision::Again { at } => Mark::Again(at),
                     Decision::GivenUp => Mark::GivenUp,
                 };
                 stored::mark(tables, &mail.key, mark, Some(now))?;
+                let nobody = matches!(outcome, Outcome::Nobody);
+                if (nobody || mark == Mark::Delivered)
+                    && stored::count_refused(tables, page, subscriber, nobody)?.is_some_and(|count| count >= REFUSED_MAX)
+                {
+                    stored::remove(tables, page, subscriber)?;
+                    forgotten += 1;
+                }
             }
-            Ok(())
+            Ok(forgotten)
         })?)
     }
 
-    /// Lets go of what is over.
+    /// Lets go of what is over, and of the subscribers of pages that are no more.
     pub(crate) fn expire_mails(&mut self, now: UtcMicros) -> Result<(), AppError> {
-        Ok(self.store.write(|tables| stored::expire(tables, now.plus_us(-KEPT_US), now.plus_us(-CONFIRM_US)))?)
+        let mut gone = stored::pages(self.store.read())?;
+        {
+            let book = self.shared.book();
+            let kept = |page: &String| {
+                let last = book.objects().status_pages.versions(page).last();
+                last.is_some_and(|last| !last.retired || now.us_since(last.effective_from) < GONE_US)
+            };
+            gone.retain(|page| !kept(page));
+        }
+        Ok(self.store.write(|tables| {
+            gone.iter().try_for_each(|page| stored::remove_all(tables, page))?;
+            stored::expire(tables, now.plus_us(-KEPT_US), now.plus_us(-CONFIRM_US))
+        })?)
     }
+}
+
+/// The key that links are signed with.
+fn opened(vault: &Vault, sealed: &str) -> Option<String> {
+    vault.unseal_kept(META_KEY, &URL_SAFE_NO_PAD.decode(sealed).ok()?)
+}
+
+/// What became of an attempt to send a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// What the mail server made of it.
+    Answer(Answer),
+    /// The mail server says that nobody has this address.
+    Nobody,
+}
+
+/// How the mails of a page fare.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Who asked and has not confirmed.
+    pub asking: u64,
+    /// Who confirmed.
+    pub confirmed: u64,
+    /// Mails that are not delivered yet.
+    pub waiting: u64,
+    /// Mails of the last 60 days that were given up.
+    pub given_up: u64,
+}
+
+/// How the mails of a page fare.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn counts(tables: Tables<'_>, page: &str) -> Result<Counts, StoreError> {
+    let (asking, confirmed) = stored::count(tables, page)?;
+    let (waiting, given_up) = stored::mails(tables, page)?;
+    Ok(Counts { asking, confirmed, waiting, given_up })
 }
 
 /// Under which name an address is sealed.

@@ -8,10 +8,9 @@ use super::{StoreError, Tables};
 use crate::subscribers::{DueMail, MailKey, News, Subscriber};
 
 /// How a mail is kept: its state's number.
-const DUE: u8 = 1;
-const LEASED: u8 = 2;
-const DELIVERED: u8 = 3;
-const GIVEN_UP: u8 = 4;
+const WAITS: u8 = 1;
+const DELIVERED: u8 = 2;
+const GIVEN_UP: u8 = 3;
 
 /// A subscriber; `None` where there is none of this name.
 pub(crate) fn one(tables: Tables<'_>, page: &str, subscriber: &str) -> Result<Option<Subscriber>, StoreError> {
@@ -57,7 +56,7 @@ pub(crate) fn ask(tables: Tables<'_>, page: &str, subscriber: &str, one: &Subscr
 pub(crate) fn confirm(tables: Tables<'_>, page: &str, subscriber: &str, now: UtcMicros) -> Result<bool, StoreError> {
     let changed = tables
         .prepare_cached(
-            "UPDATE subscriber SET state = 2, confirmed_us = coalesce(confirmed_us, ?1) WHERE bucket = ?2 AND page_id = ?3 AND subscriber = ?4",
+            "UPDATE subscriber SET state = 2, refused = 0, confirmed_us = coalesce(confirmed_us, ?1) WHERE bucket = ?2 AND page_id = ?3 AND subscriber = ?4",
         )?
         .execute(params![now.0, Bucket::of(page).0, page, subscriber])?;
     Ok(changed > 0)
@@ -72,6 +71,35 @@ pub(crate) fn remove(tables: Tables<'_>, page: &str, subscriber: &str) -> Result
         tables.prepare_cached(sql)?.execute(params![Bucket::of(page).0, page, subscriber])?;
     }
     Ok(())
+}
+
+/// Forgets everybody of a page.
+pub(crate) fn remove_all(tables: Tables<'_>, page: &str) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM subscriber_mail WHERE bucket = ?1 AND page_id = ?2",
+        "DELETE FROM subscriber WHERE bucket = ?1 AND page_id = ?2",
+    ] {
+        tables.prepare_cached(sql)?.execute(params![Bucket::of(page).0, page])?;
+    }
+    Ok(())
+}
+
+/// The pages that somebody asked for mails of.
+pub(crate) fn pages(tables: Tables<'_>) -> Result<Vec<String>, StoreError> {
+    let mut statement = tables.prepare_cached("SELECT DISTINCT page_id FROM subscriber")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many mails of a page wait, and how many were given up.
+pub(crate) fn mails(tables: Tables<'_>, page: &str) -> Result<(u64, u64), StoreError> {
+    let count = |state: u8| -> Result<u64, StoreError> {
+        Ok(tables
+            .prepare_cached("SELECT count(*) FROM subscriber_mail WHERE bucket = ?1 AND page_id = ?2 AND state = ?3")?
+            .query_row(params![Bucket::of(page).0, page, state], |row| row.get::<_, i64>(0))?
+            .unsigned_abs())
+    };
+    Ok((count(WAITS)?, count(GIVEN_UP)?))
 }
 
 /// Writes a mail to one subscriber, once.
@@ -108,8 +136,8 @@ pub(crate) fn due(tables: Tables<'_>, now: UtcMicros, limit: usize) -> Result<Ve
     let mut statement = tables.prepare_cached(
         "SELECT m.page_id, m.subscriber, m.mail, m.tries, m.tried_us, m.subject, m.body, s.sealed, s.language \
          FROM subscriber_mail m JOIN subscriber s USING (bucket, page_id, subscriber) \
-         WHERE m.state IN (1, 2) AND m.due_us <= ?1 AND NOT EXISTS (SELECT 1 FROM subscriber_mail e WHERE e.bucket = m.bucket \
-         AND e.page_id = m.page_id AND e.subscriber = m.subscriber AND e.state IN (1, 2) AND (e.created_us, e.mail) < (m.created_us, m.mail)) \
+         WHERE m.state = 1 AND m.due_us <= ?1 AND NOT EXISTS (SELECT 1 FROM subscriber_mail e WHERE e.bucket = m.bucket \
+         AND e.page_id = m.page_id AND e.subscriber = m.subscriber AND e.state = 1 AND (e.created_us, e.mail) < (m.created_us, m.mail)) \
          ORDER BY m.due_us LIMIT ?2",
     )?;
     let rows = statement.query_map(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
@@ -139,18 +167,41 @@ pub(crate) enum Mark {
     GivenUp,
 }
 
+/// Whatever was handed out and is not marked is due: whoever had it is gone.
+pub(crate) fn release(tables: Tables<'_>, now: UtcMicros) -> Result<u64, StoreError> {
+    Ok(tables
+        .prepare_cached("UPDATE subscriber_mail SET due_us = min(due_us, ?1), leased = 0 WHERE state = 1 AND leased = 1")?
+        .execute(params![now.0])? as u64)
+}
+
+/// Counts the mails in a row that were refused because nobody has the address; how many they are now. `None` where the subscriber is gone.
+pub(crate) fn count_refused(
+    tables: Tables<'_>,
+    page: &str,
+    subscriber: &str,
+    refused: bool,
+) -> Result<Option<u32>, StoreError> {
+    Ok(tables
+        .prepare_cached(
+            "UPDATE subscriber SET refused = CASE WHEN ?1 THEN refused + 1 ELSE 0 END \
+             WHERE bucket = ?2 AND page_id = ?3 AND subscriber = ?4 RETURNING refused",
+        )?
+        .query_row(params![refused, Bucket::of(page).0, page, subscriber], |row| row.get(0))
+        .optional()?)
+}
+
 /// Notes what becomes of a mail; `tried` is when it was tried, where it was.
 pub(crate) fn mark(tables: Tables<'_>, key: &MailKey, mark: Mark, tried: Option<UtcMicros>) -> Result<(), StoreError> {
-    let (state, due) = match mark {
-        Mark::Leased(until) => (LEASED, Some(until.0)),
-        Mark::Again(at) => (DUE, Some(at.0)),
-        Mark::Delivered => (DELIVERED, None),
-        Mark::GivenUp => (GIVEN_UP, None),
+    let (state, leased, due) = match mark {
+        Mark::Leased(until) => (WAITS, true, Some(until.0)),
+        Mark::Again(at) => (WAITS, false, Some(at.0)),
+        Mark::Delivered => (DELIVERED, false, None),
+        Mark::GivenUp => (GIVEN_UP, false, None),
     };
     tables
         .prepare_cached(
             "UPDATE subscriber_mail SET state = ?1, due_us = coalesce(?2, due_us), tries = tries + (?3 IS NOT NULL), \
-             tried_us = coalesce(tried_us, ?3) WHERE bucket = ?4 AND page_id = ?5 AND subscriber = ?6 AND mail = ?7 AND state IN (1, 2)",
+             tried_us = coalesce(tried_us, ?3), leased = ?8 WHERE bucket = ?4 AND page_id = ?5 AND subscriber = ?6 AND mail = ?7 AND state = 1",
         )?
         .execute(params![
             state,
@@ -159,7 +210,8 @@ pub(crate) fn mark(tables: Tables<'_>, key: &MailKey, mark: Mark, tried: Option<
             Bucket::of(&key.page).0,
             key.page,
             key.subscriber,
-            key.mail
+            key.mail,
+            leased
         ])?;
     Ok(())
 }
@@ -167,7 +219,7 @@ pub(crate) fn mark(tables: Tables<'_>, key: &MailKey, mark: Mark, tried: Option<
 /// Lets go of mails that are over, and of askers who never confirmed, both from before an instant.
 pub(crate) fn expire(tables: Tables<'_>, mails: UtcMicros, asked: UtcMicros) -> Result<(), StoreError> {
     tables
-        .prepare_cached("DELETE FROM subscriber_mail WHERE state IN (3, 4) AND created_us < ?1")?
+        .prepare_cached("DELETE FROM subscriber_mail WHERE state IN (2, 3) AND created_us < ?1")?
         .execute(params![mails.0])?;
     tables
         .prepare_cached(

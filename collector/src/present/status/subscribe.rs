@@ -1,9 +1,10 @@
 //! `/status/{id}/subscribe`, and the pages behind the links in mails. Each shows what it would do, and does it when asked to (`POST`): programs that open links before people
 //! do subscribe and unsubscribe nobody. The answer to an address is the same whether it is subscribed, known or new.
 //!
-//! Limits: [`ASKS_OF_PEER`] of one peer and [`ASKS_OF_PAGE`] of a page in an hour.
+//! Limits: [`ASKS_OF_PEER`] of one peer, [`ASKS_OF_MAILBOX`] for one mailbox (whatever its address says after a `+`) and [`ASKS_OF_PAGE`] of a page in an hour.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,20 +17,23 @@ use sitepulse_daemon::clock;
 use sitepulse_model::status_page::StatusPage;
 
 use super::{StatusQuery, language, nothing};
+use crate::access::counted_by;
 use crate::app::AppError;
-use crate::present::door::Door;
+use crate::present::door::{self, Door};
 use crate::present::problem::Answer;
 use crate::present::text::{Language, Texts};
 use crate::present::{Present, console};
 use crate::subscribers::{Link, address, channel_of};
 
-/// Most askings of one peer in an hour. Behind a proxy that is the proxy.
+/// Most askings of one peer in an hour: of IPv6 its /64. A proxy on this machine stands for everybody, and is not counted.
 const ASKS_OF_PEER: u32 = 20;
 /// Most askings of a page in an hour.
 const ASKS_OF_PAGE: u32 = 200;
+/// Most askings for one mailbox in an hour.
+const ASKS_OF_MAILBOX: u32 = 3;
 const HOUR_US: u64 = 3_600_000_000;
-/// Most peers that are counted.
-const PEERS_MAX: usize = 10_000;
+/// Most peers that are counted, and most mailboxes.
+const COUNTED_MAX: usize = 10_000;
 
 /// Counts askings by the hour.
 #[derive(Default)]
@@ -40,27 +44,39 @@ struct Hour {
     number: u64,
     pages: BTreeMap<String, u32>,
     peers: BTreeMap<IpAddr, u32>,
+    /// By their hash under a key of this hour's own.
+    mailboxes: BTreeMap<u64, u32>,
+    hash: RandomState,
+}
+
+/// Counts one more; whether there are at most so many.
+fn count<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K, most: u32) -> bool {
+    if counts.len() >= COUNTED_MAX && !counts.contains_key(&key) {
+        return false;
+    }
+    let count = counts.entry(key).or_default();
+    *count = count.saturating_add(1);
+    *count <= most
+}
+
+/// The mailbox that an address leads to at most providers.
+fn mailbox(address: &str) -> String {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let local = local.split('+').next().unwrap_or_default().replace('.', "");
+    format!("{local}@{domain}").to_ascii_lowercase()
 }
 
 impl Asks {
-    /// Whether one more may ask at an instant of the monotonic clock.
-    fn allows(&self, page: &str, peer: Option<IpAddr>, now_us: u64) -> bool {
+    /// Whether one more may ask at an instant of the monotonic clock. Who is refused does not count for the others.
+    fn allows(&self, page: &str, peer: Option<IpAddr>, address: &str, now_us: u64) -> bool {
         let mut hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if hour.number != now_us / HOUR_US {
             *hour = Hour { number: now_us / HOUR_US, ..Hour::default() };
         }
-        let of_page = hour.pages.entry(page.to_owned()).or_default();
-        *of_page += 1;
-        if *of_page > ASKS_OF_PAGE {
-            return false;
-        }
-        let Some(peer) = peer else { return true };
-        if hour.peers.len() >= PEERS_MAX && !hour.peers.contains_key(&peer) {
-            return false;
-        }
-        let of_peer = hour.peers.entry(peer).or_default();
-        *of_peer += 1;
-        *of_peer <= ASKS_OF_PEER
+        let mailbox = hour.hash.hash_one(mailbox(address));
+        peer.and_then(counted_by).is_none_or(|peer| count(&mut hour.peers, peer, ASKS_OF_PEER))
+            && count(&mut hour.mailboxes, mailbox, ASKS_OF_MAILBOX)
+            && count(&mut hour.pages, page.to_owned(), ASKS_OF_PAGE)
     }
 }
 
@@ -150,11 +166,7 @@ pub async fn subscribe(
     let Some(address) = address(&asked_for.email) else {
         return form(StatusCode::UNPROCESSABLE_ENTITY, &page, lang, words.bad_address);
     };
-    let peer = match door {
-        Door::Local => None,
-        Door::Network { peer, .. } => Some(peer.ip()),
-    };
-    if !present.status_shelf().asks.allows(&id, peer, clock::monotonic().0) {
+    if !present.status_shelf().asks.allows(&id, door::address(door), &address, clock::monotonic().0) {
         return form(StatusCode::TOO_MANY_REQUESTS, &page, lang, words.later);
     }
     let title = page.title(lang.tag());
@@ -285,11 +297,44 @@ mod tests {
     fn askings_are_counted_by_the_hour() {
         let asks = Asks::default();
         let peer = |last: u8| Some(IpAddr::from([198, 51, 100, last]));
-        assert!((0..ASKS_OF_PEER).all(|_| asks.allows("public", peer(1), 0)));
-        assert!(!asks.allows("public", peer(1), HOUR_US - 1));
-        assert!(asks.allows("public", peer(2), HOUR_US - 1) && asks.allows("public", peer(1), HOUR_US));
-        let many = (0..ASKS_OF_PAGE).filter(|nth| asks.allows("other", peer((nth % 250) as u8), 2 * HOUR_US)).count();
-        assert_eq!(many as u32, ASKS_OF_PAGE);
-        assert!(!asks.allows("other", None, 2 * HOUR_US) && asks.allows("third", None, 2 * HOUR_US));
+        let address = |nth: u32| format!("n{nth}@example.com");
+        assert!((0..ASKS_OF_PEER).all(|nth| asks.allows("public", peer(1), &address(nth), 0)));
+        assert!(!asks.allows("public", peer(1), "x@example.com", HOUR_US - 1));
+        assert!(asks.allows("public", peer(2), "x@example.com", HOUR_US - 1));
+        assert!(asks.allows("public", peer(1), "x@example.com", HOUR_US));
+        let many = (0..ASKS_OF_PAGE).filter(|nth| asks.allows("other", peer((nth % 250) as u8), &address(*nth), 2 * HOUR_US));
+        assert_eq!(many.count() as u32, ASKS_OF_PAGE);
+        assert!(!asks.allows("other", None, "x@example.com", 2 * HOUR_US));
+        assert!(asks.allows("third", None, "y@example.com", 2 * HOUR_US));
+    }
+
+    /// One peer that keeps asking used up what a page takes of everybody.
+    #[test]
+    fn who_is_refused_does_not_count_for_the_others() {
+        let asks = Asks::default();
+        let one = Some(IpAddr::from([198, 51, 100, 1]));
+        for nth in 0..10 * ASKS_OF_PAGE {
+            asks.allows("public", one, &format!("n{nth}@example.com"), 0);
+        }
+        assert!(asks.allows("public", Some(IpAddr::from([198, 51, 100, 2])), "x@example.com", 0));
+    }
+
+    #[test]
+    fn one_mailbox_is_one_whatever_stands_after_the_plus() {
+        let asks = Asks::default();
+        let asked = |text: &str| asks.allows("public", None, text, 0);
+        assert!(asked("ana.b@example.com") && asked("Ana.B+1@example.com") && asked("anab+2@example.com"));
+        assert!(!asked("a.nab+3@example.com"));
+        assert!(asked("bob@example.com"));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let asks = Asks::default();
+        for nth in 0..2 * COUNTED_MAX as u32 {
+            asks.allows("public", Some(IpAddr::from(nth.to_be_bytes())), &format!("n{nth}@example.com"), 0);
+        }
+        let hour = asks.0.lock().unwrap();
+        assert!(hour.peers.len() <= COUNTED_MAX && hour.mailboxes.len() <= COUNTED_MAX);
     }
 }

@@ -26,6 +26,7 @@ pub struct SubscribeTexts {
     /// Below the link that confirms.
     pub mail_ignore: &'static str,
     pub mail_resolved: fn(&str) -> String,
+    pub mail_update: fn(&str) -> String,
     pub mail_since: fn(&str) -> String,
     pub mail_until: fn(&str, &str, &str) -> String,
     /// Above the link that ends it.
@@ -35,7 +36,7 @@ pub struct SubscribeTexts {
 /// English.
 pub static EN: SubscribeTexts = SubscribeTexts {
     subscribe: "Subscribe by e-mail",
-    what: "You get a mail when an incident of this page begins or ends, and when maintenance is announced. Every mail has a link that ends it.",
+    what: "You get a mail when an incident of this page begins, when there is news of it, and when it ends, and three days before maintenance. Every mail has a link that ends it.",
     address: "E-mail address",
     button: "Subscribe",
     asked: "If this address can be subscribed, a mail is on its way to it. Open the link in it within 48 hours to confirm.",
@@ -56,6 +57,7 @@ pub static EN: SubscribeTexts = SubscribeTexts {
     mail_confirm_link: "To confirm, open:",
     mail_ignore: "If it was not you, do nothing: without your confirmation nothing else is sent, and your address is forgotten after 48 hours.",
     mail_resolved: |what| format!("Resolved: {what}"),
+    mail_update: |what| format!("Update: {what}"),
     mail_since: |at| format!("Since {at}."),
     mail_until: |from, to, length| format!("From {from} to {to} ({length})."),
     mail_end: |title| format!("You get this mail because you subscribed to “{title}”. To get no more:"),
@@ -64,7 +66,7 @@ pub static EN: SubscribeTexts = SubscribeTexts {
 /// French.
 pub static FR: SubscribeTexts = SubscribeTexts {
     subscribe: "S’abonner par courriel",
-    what: "Vous recevez un courriel quand un incident de cette page commence ou se termine, et quand une maintenance est annoncée. Chaque courriel contient un lien de désabonnement.",
+    what: "Vous recevez un courriel quand un incident de cette page commence, quand il y a du nouveau et quand il se termine, ainsi que trois jours avant une maintenance. Chaque courriel contient un lien de désabonnement.",
     address: "Adresse de courriel",
     button: "S’abonner",
     asked: "Si cette adresse peut être abonnée, un courriel est en route. Ouvrez le lien qu’il contient sous 48 heures pour confirmer.",
@@ -87,6 +89,7 @@ pub static FR: SubscribeTexts = SubscribeTexts {
     mail_confirm_link: "Pour confirmer, ouvrez :",
     mail_ignore: "Si ce n’était pas vous, ne faites rien : sans votre confirmation, rien d’autre n’est envoyé, et votre adresse est oubliée après 48 heures.",
     mail_resolved: |what| format!("Résolu : {what}"),
+    mail_update: |what| format!("Point de situation : {what}"),
     mail_since: |at| format!("Depuis le {at}."),
     mail_until: |from, to, length| format!("Du {from} au {to} ({length})."),
     mail_end: |title| {

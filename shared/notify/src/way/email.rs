@@ -102,17 +102,11 @@ impl Written {
         }
         Ok(Self { from: from.email, to, bytes: mail.formatted() })
     }
-}
 
-impl Written {
     /// A mail of plain text to one address.
     fn to_one(way: &Email, mail: &Mail, now: UtcMicros) -> Result<Self, Trouble> {
         let bad = |what: &str, error: &dyn std::fmt::Display| Trouble::refused(format!("{what} is no mail address: {error}"));
-        let mut from: Mailbox = way.from.parse().map_err(|error| bad("the channel's sender", &error))?;
-        if let Some(name) = &mail.from_name {
-            from.name = Some(name.clone());
-        }
-        // The address is private: a message without it.
+        let from: Mailbox = way.from.parse().map_err(|error| bad("the channel's sender", &error))?;
         let to: Address = mail.to.parse().map_err(|error| bad("the receiver", &error))?;
         let domain = from.email.domain().to_owned();
         let header = |name: &'static str, value: String| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
@@ -222,7 +216,8 @@ async fn exchange(way: &Email, (egress, opened): (&Egress, &Opened), mail: &Writ
     }
     if accepted == 0 {
         let (_, worst) = refused.iter().find(|(_, error)| error.is_transient()).or(refused.first()).ok_or_else(bad_server)?;
-        return Err(trouble(&way.server, "every receiver", worst));
+        let trouble = trouble(&way.server, "every receiver", worst);
+        return Err(if is_nobody(worst) { Trouble::nobody(trouble.why) } else { trouble });
     }
     server.command(Data).await.map_err(failed("the mail"))?;
     let answer = server.message(&mail.bytes).await.map_err(failed("the mail"))?;
@@ -249,6 +244,14 @@ fn parameters(host: &str, egress: &Egress) -> Result<TlsParameters, Error> {
         builder = builder.add_root_certificate(Certificate::from_der(root.to_vec())?);
     }
     builder.build()
+}
+
+/// Whether a server says that there is no such mailbox (RFC 3463: 5.1.1 to 5.1.3, 5.1.6, 5.1.10, 5.2.1). A bare 550 may as well be a sender that is not trusted.
+fn is_nobody(error: &Error) -> bool {
+    let text = told(error);
+    let said = text.split_once("): ").map_or("", |(_, said)| said);
+    let code = said.split_whitespace().next().unwrap_or_default();
+    error.is_permanent() && ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"].contains(&code)
 }
 
 /// What a server said, or how the way to it broke.
