@@ -42,13 +42,14 @@ pub use subscribe::{confirm, confirm_page, subscribe, subscribe_page, unsubscrib
 use crate::book::Book;
 use crate::present::Present;
 use crate::present::console;
-use crate::present::dto::status::{StatusItemView, StatusPageView};
+use crate::present::dto::status::{StatusItemView, StatusPageView, SubscriptionsView};
 use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::{Language, Texts};
 use crate::slo::calendar;
 use crate::status::days::Kept;
 use crate::status::{self, Facts};
+use crate::subscribers::{self, channel_of};
 use body::Body;
 
 /// Facts serve at least so long, in microseconds of the monotonic clock.
@@ -205,6 +206,19 @@ impl Present {
 pub async fn view(present: &Present, id: &str) -> Answer<Option<StatusPageView>> {
     let Some(taken) = present.status(id).await? else { return Ok(None) };
     let (facts, page) = (&taken.facts, &taken.facts.page);
+    let has_channel = channel_of(&present.app().book(), id).is_some();
+    let subscriptions = if has_channel {
+        let id = id.to_owned();
+        let counts = present.app().read_in_background(move |tables| subscribers::counts(tables, &id)).await?;
+        Some(SubscriptionsView {
+            confirmed: counts.confirmed,
+            asking: counts.asking,
+            mails_waiting: counts.waiting,
+            mails_given_up: counts.given_up,
+        })
+    } else {
+        None
+    };
     let book = present.app().book();
     let members = status::members(&book, page);
     let headings = page.groups.iter().flat_map(|group| group.items.iter().map(|_| &group.name));
@@ -236,6 +250,7 @@ pub async fn view(present: &Present, id: &str) -> Answer<Option<StatusPageView>>
         as_of: instant::format(facts.as_of),
         items: items.collect(),
         incidents_open: facts.episodes.iter().filter(|one| one.resolved.is_none()).count(),
+        subscriptions,
     }))
 }
 

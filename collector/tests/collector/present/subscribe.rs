@@ -1,16 +1,19 @@
 //! Mails to subscribers of a status page: from the form to the mail server and back by the links.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
+use sitepulse_daemon::{clock, instant};
 use sitepulse_collector::present::Present;
 use sitepulse_collector::present::status::mail;
 use sitepulse_model::record::ProbeState;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::bench::{Answer, NETWORK};
 use super::status::World;
@@ -56,22 +59,41 @@ impl Taken {
     }
 }
 
-/// A mail server that takes everything but what is for `gone`.
+/// What a mail server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Takes everything but what is for `gone`.
+    Takes,
+    /// Says nothing to whoever connects.
+    Silent,
+    /// Takes mails and does not say so.
+    Unsaid,
+    /// Answers so to every receiver.
+    Says(&'static str),
+}
+
+/// A mail server.
 #[derive(Clone)]
 struct Server {
     address: SocketAddr,
     taken: Arc<Mutex<Vec<Taken>>>,
+    mode: Arc<Mutex<Mode>>,
+    /// How many receivers were named or, in silence, how many came.
+    met: Arc<AtomicUsize>,
 }
 
 impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self { address: listener.local_addr().unwrap(), taken: Arc::default() };
+        let address = listener.local_addr().unwrap();
+        let mode = Arc::new(Mutex::new(Mode::Takes));
+        let server = Self { address, taken: Arc::default(), mode, met: Arc::default() };
         let mine = server.clone();
         #[allow(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                mine.serve(stream).await.ok();
+                let mine = mine.clone();
+                tokio::spawn(async move { mine.serve(stream).await.ok() });
             }
         });
         server
@@ -80,6 +102,10 @@ impl Server {
     async fn serve(&self, stream: tokio::net::TcpStream) -> std::io::Result<()> {
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read).lines();
+        if self.mode() == Mode::Silent {
+            self.met.fetch_add(1, Ordering::SeqCst);
+            return lines.next_line().await.map(drop);
+        }
         write.write_all(b"220 mail.example\r\n").await?;
         let (mut to, mut text) = (Vec::new(), None::<String>);
         while let Some(line) = lines.next_line().await? {
@@ -87,7 +113,9 @@ impl Server {
                 if line == "." {
                     let taken = Taken { to: std::mem::take(&mut to), text: text.take().unwrap() };
                     self.taken.lock().unwrap().push(taken);
-                    write.write_all(b"250 queued\r\n").await?;
+                    if self.mode() != Mode::Unsaid {
+                        write.write_all(b"250 queued\r\n").await?;
+                    }
                 } else {
                     mail.push_str(line.strip_prefix('.').unwrap_or(&line));
                     mail.push_str("\r\n");
@@ -98,6 +126,11 @@ impl Server {
                 "EHLO" => b"250-mail.example\r\n250 8BITMIME\r\n",
                 "RCPT" if line.contains("<gone@") => b"550 no such user\r\n",
                 "RCPT" => {
+                    self.met.fetch_add(1, Ordering::SeqCst);
+                    if let Mode::Says(said) = self.mode() {
+                        write.write_all(format!("{said}\r\n").as_bytes()).await?;
+                        continue;
+                    }
                     to.push(line.split(['<', '>']).nth(1).unwrap_or_default().to_owned());
                     b"250 ok\r\n"
                 }
@@ -111,6 +144,19 @@ impl Server {
             write.write_all(answer).await?;
         }
         Ok(())
+    }
+
+    fn mode(&self) -> Mode {
+        *self.mode.lock().unwrap()
+    }
+
+    fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+
+    /// Waits until it met so many.
+    async fn met(&self, count: usize) {
+        until("it is met", async || self.met.load(Ordering::SeqCst) >= count).await;
     }
 
     /// The mails so far, once there are so many.
@@ -129,10 +175,21 @@ impl Server {
     }
 }
 
+/// Waits until something is so.
+async fn until(what: &str, so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 struct Mails {
     world: World,
     server: Server,
-    _stop: watch::Sender<bool>,
+    /// What sends; dropping its end stops it.
+    sending: Mutex<Option<(JoinHandle<()>, watch::Sender<bool>)>>,
 }
 
 impl Mails {
@@ -147,12 +204,52 @@ impl Mails {
         );
         let applied = world.bench.apply(&file, serde_json::json!({})).await;
         assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
+        let mails = Self { world, server, sending: Mutex::default() };
+        mails.start();
+        mails
+    }
+
+    fn start(&self) {
         let (stop, stopping) = watch::channel(false);
-        let sender = sitepulse_notify::Sender::default();
-        let present = Present::new(world.bench.app.clone(), sender, "https://console.example".into(), stopping.clone());
+        let (app, sender) = (self.world.bench.app.clone(), sitepulse_notify::Sender::default());
+        let present = Present::new(app, sender, "https://console.example".into(), stopping.clone());
         #[allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
-        tokio::spawn(mail::run(present, stopping));
-        Self { world, server, _stop: stop }
+        let task = tokio::spawn(mail::run(present, stopping));
+        *self.sending.lock().unwrap() = Some((task, stop));
+    }
+
+    /// Ends what sends at the point where it is.
+    async fn kill(&self) {
+        let (task, _stop) = self.sending.lock().unwrap().take().unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Somebody is subscribed; the mails so far are theirs alone.
+    async fn subscribed(&self, address: &str, lang: &str) {
+        let before = self.server.taken.lock().unwrap().len();
+        let asked = self.post(&format!("/status/public/subscribe?lang={lang}"), &format!("email={address}")).await;
+        assert_eq!(asked.status, StatusCode::OK, "{}", asked.text);
+        let mail = self.server.mails(before + 1).await.remove(before);
+        assert_eq!(self.post(&mail.link("confirm"), "").await.status, StatusCode::OK);
+    }
+
+    async fn state(&self, state: ProbeState, slots: (i64, i64)) {
+        for agent in [self.world.berlin, self.world.oslo] {
+            self.world.observe(agent, "secret-check", state, slots).await;
+        }
+    }
+
+    async fn note(&self, text: &str) {
+        let list = self.world.bench.get("/api/v1/incidents").await.json();
+        let acts = format!("/api/v1/incidents/{}/acts", list[0]["id"].as_str().unwrap());
+        let note = serde_json::json!({"act": "public_note", "text": text});
+        let noted = self.world.bench.post(&acts, &note).await;
+        assert!(noted.status.is_success(), "{}", noted.text);
+    }
+
+    async fn subscriptions(&self) -> serde_json::Value {
+        self.world.bench.get("/api/v1/status-pages/public").await.json()["subscriptions"].clone()
     }
 
     async fn post(&self, path: &str, body: &str) -> Answer {
@@ -259,6 +356,21 @@ async fn what_cannot_be_subscribed_is_refused_alike() {
         assert_eq!(mails.world.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(mails.post(path, "email=ana%40example.com").await.status, StatusCode::NOT_FOUND, "{path}");
     }
+    for bad in [
+        "email=%C3%A9@example.com",
+        "email=ana%40ex%C3%A4mple.com",
+        "email=ana%EF%BC%A0example.com",
+        "email=ana%E2%80%AE%40example.com",
+        "email=ana%00%40example.com",
+        "email=ana%40example.com%2Cbob%40example.com",
+        "email=ana%40%5B127.0.0.1%5D",
+        &format!("email={}%40example.com", "a".repeat(300)),
+    ] {
+        let answer = mails.post("/status/public/subscribe", bad).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}: {}", answer.text);
+    }
+    let long = mails.post("/status/public/subscribe", &format!("email={}%40example.com", "a".repeat(10_000))).await;
+    assert_eq!(long.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", long.text);
     // One peer may ask so often, then it is told to come back.
     let mut refused = 0;
     for nth in 0..40 {
@@ -271,6 +383,109 @@ async fn what_cannot_be_subscribed_is_refused_alike() {
     let answer = mails.world.bench.apply(&hook, serde_json::json!({"dry_run": true})).await;
     let told = answer.json()["errors"][0].as_str().unwrap().to_owned();
     assert!(told.contains("channel \"ops-hook\" is of kind webhook: name one of kind email"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn news_and_maintenance_are_told_in_the_readers_language() {
+    let mails = Mails::new().await;
+    mails.subscribed("ana@example.org", "en").await;
+    mails.state(ProbeState::Down, (2, 0)).await;
+    mails.server.mails(2).await;
+    mails.note("We are on it.\n.\nBcc: bob@example.com").await;
+    let update = mails.server.mails(3).await.remove(2);
+    assert!(update.header("Subject").is_some_and(|subject| subject.contains("Update: Outage:")), "{update:?}");
+    assert!(update.body().contains("We are on it.\n.\nBcc: bob@example.com\n"), "{}", update.body());
+    assert!(update.header("Bcc").is_none() && update.to == ["ana@example.org"]);
+    // Nothing is told twice, however often it is looked at; a comment among people is told to nobody.
+    let soon = instant::format(clock::now().plus_us(2 * 3600 * 1_000_000));
+    let late = instant::format(clock::now().plus_us(5 * 86_400 * 1_000_000));
+    for (id, from) in [("window-soon", soon), ("window-late", late)] {
+        let window = format!("[[maintenance]]\nid = \"{id}\"\nchecks = [\"other-check\"]\nfrom = {}:00Z\nlasts = \"2h\"\n", &from[..16]);
+        let applied = mails.world.bench.apply(&window, serde_json::json!({})).await;
+        assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
+    }
+    let window = mails.server.mails(4).await.remove(3);
+    assert!(window.body().contains("Back office") && !window.body().contains("window-soon"), "{}", window.body());
+    mails.note("All is well.").await;
+    assert!(mails.server.mails(5).await[4].body().contains("All is well."));
+    assert_eq!(mails.subscriptions().await["mails_waiting"], 0);
+}
+
+/// The mail server has the mail, and the collector dies before it knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_between_sending_and_noting_sends_one_twice_under_the_same_id() {
+    let mails = Mails::new().await;
+    mails.subscribed("ana@example.org", "en").await;
+    mails.server.set(Mode::Unsaid);
+    mails.state(ProbeState::Down, (2, 1)).await;
+    mails.server.mails(2).await;
+    mails.kill().await;
+    mails.server.set(Mode::Takes);
+    mails.start();
+    let all = mails.server.mails(3).await;
+    assert_eq!(all[1].header("Message-ID"), all[2].header("Message-ID"));
+    assert_eq!((all[1].body(), all[1].header("Subject")), (all[2].body(), all[2].header("Subject")));
+    mails.state(ProbeState::Up, (1, 0)).await;
+    let all = mails.server.mails(4).await;
+    assert!(all[3].body().contains("Resolved: "), "{}", all[3].body());
+    assert_eq!(all.len(), 4);
+}
+
+/// The mail is written and handed out, and the collector dies before the mail server has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_between_writing_and_sending_loses_no_mail_and_doubles_none() {
+    let mails = Mails::new().await;
+    mails.subscribed("ana@example.org", "en").await;
+    mails.server.set(Mode::Silent);
+    let met = mails.server.met.load(Ordering::SeqCst);
+    mails.state(ProbeState::Down, (2, 1)).await;
+    mails.server.met(met + 1).await;
+    mails.kill().await;
+    // While nobody sends, the incident ends and the collector starts anew over the same files.
+    mails.state(ProbeState::Up, (1, 0)).await;
+    mails.server.set(Mode::Takes);
+    mails.start();
+    let all = mails.server.mails(3).await;
+    assert!(all[1].body().contains("Since ") && all[2].body().contains("Resolved: "), "{all:?}");
+    assert_eq!(all.len(), 3);
+}
+
+/// A relay that is set up wrongly refuses everybody for good: no subscriber is lost for that, and no mail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_the_sender_costs_no_subscriber() {
+    let mails = Mails::new().await;
+    mails.subscribed("ana@example.org", "en").await;
+    mails.server.set(Mode::Says("550 5.7.1 relaying denied for <ana@example.org>"));
+    let met = mails.server.met.load(Ordering::SeqCst);
+    mails.state(ProbeState::Down, (2, 1)).await;
+    mails.server.met(met + 1).await;
+    until("it waits", async || mails.subscriptions().await["mails_waiting"] == 1).await;
+    mails.server.set(Mode::Takes);
+    let opened = mails.server.mails(2).await.remove(1);
+    assert_eq!(opened.to, ["ana@example.org"]);
+    assert_eq!(mails.subscriptions().await["confirmed"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_nobody_has_is_forgotten_after_three_mails() {
+    let mails = Mails::new().await;
+    mails.subscribed("ana@example.org", "en").await;
+    mails.server.set(Mode::Says("550 5.1.1 no such user"));
+    mails.state(ProbeState::Down, (2, 0)).await;
+    for count in 1..=3 {
+        until("one more is refused", async || {
+            let told = mails.subscriptions().await;
+            told["mails_given_up"] == count || told["confirmed"] == 0
+        })
+        .await;
+        assert_eq!(mails.subscriptions().await["confirmed"], u64::from(count < 3), "after {count}");
+        if count < 3 {
+            mails.note(&format!("news {count}")).await;
+        }
+    }
+    let none = serde_json::json!({"confirmed": 0, "asking": 0, "mails_waiting": 0, "mails_given_up": 0});
+    assert_eq!(mails.subscriptions().await, none);
+    assert_eq!(mails.server.taken.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
