@@ -7,6 +7,7 @@ mod access;
 mod control;
 mod credentials;
 mod idempotency;
+mod identity;
 mod incidents;
 mod join_tokens;
 mod latency;
@@ -50,6 +51,7 @@ use crate::writer::{Closed, Writer};
 pub use access::{Knock, Refusal};
 pub(crate) use control::number_after;
 pub(crate) use credentials::Held;
+pub use identity::Refused;
 pub use credentials::{
     Access, Credential, CredentialHash, CredentialKind, INVITE_TTL_US_MAX, ListedCredential, NewCredential, SESSION_US,
     SIGN_IN_TTL_US_MAX, TTL_US_MAX, WantedCredential, credential_id,

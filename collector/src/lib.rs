@@ -48,6 +48,8 @@ pub mod slo;
 pub mod status;
 pub mod subscribers;
 
+pub mod oidc;
+
 pub mod checkfile;
 pub mod present;
 

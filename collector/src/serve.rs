@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
 use crate::listener::Listener;
+use crate::oidc::settings::OidcTexts;
+use crate::oidc::{self, Oidc};
 use crate::outbox;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
@@ -79,6 +82,8 @@ pub struct Config {
     pub egress: Option<EgressTexts>,
     /// Who is told, from outside, that this collector is well.
     pub watchdog: Option<WatchdogTexts>,
+    /// The identity provider that people may sign in by.
+    pub oidc: Option<OidcTexts>,
 }
 
 /// Where messages may go, and whom they trust.
@@ -283,6 +288,7 @@ struct Settings {
     incidents: signals::Settings,
     egress: EgressTexts,
     watchdog: Option<Watchdog>,
+    oidc: Option<oidc::settings::Settings>,
 }
 
 impl Settings {
@@ -302,6 +308,10 @@ impl Settings {
         let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
         let watchdog = watchdog.map_err(|(key, why)| {
             let (exit, place) = place(false, &format!("watchdog.{key}"), from);
+            Failure::new(exit, format!("{place}: {why}"))
+        })?;
+        let oidc = config.oidc.map(oidc::settings::Settings::new).transpose().map_err(|(key, why)| {
+            let (exit, place) = place(false, &format!("oidc.{key}"), from);
             Failure::new(exit, format!("{place}: {why}"))
         })?;
         let flags = !args.advertise.is_empty();
@@ -329,6 +339,7 @@ impl Settings {
             status_url,
             incidents,
             watchdog,
+            oidc,
         })
     }
 }
@@ -443,6 +454,15 @@ async fn serve_with(
     let present = Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone());
     let present = match &settings.status_url {
         Some(public) => present.public_at(public),
+        None => present,
+    };
+    let present = match settings.oidc.clone() {
+        Some(provider) => {
+            let provider = Arc::new(Oidc::new(provider, settings.console.as_deref().unwrap_or(&url)));
+            let looked = oidc::provider::run(Arc::clone(&provider), sender.clone(), stopping.clone());
+            tasks.spawn("sign-in provider", looked);
+            present.signed_in_by(provider)
+        }
         None => present,
     };
     let unwatched = present.tasks().clone();

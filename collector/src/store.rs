@@ -28,6 +28,7 @@ pub mod rollup;
 pub mod rows;
 pub mod seal;
 pub mod series;
+pub(crate) mod identity;
 pub(crate) mod silences;
 pub mod sla_report;
 pub(crate) mod subscribers;

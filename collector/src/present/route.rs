@@ -310,6 +310,9 @@ pub fn routes() -> Vec<Route> {
         api_change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
         // Who may do what.
         change("/sign-in", Scope::Public, console::sign_in_by_password),
+        // By an identity provider: to it, and back with a code that the state and the browser's cookie vouch for.
+        read("/sign-in/provider", Scope::Public, console::to_provider),
+        read("/sign-in/provider/back", Scope::Public, console::from_provider),
         read("/invite", Scope::Public, console::invited),
         change("/invite", Scope::Public, console::accept_invitation),
         read("/settings", Scope::Read, console::settings_page),
@@ -329,6 +332,7 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/accounts", Scope::Admin, api::access::accounts),
         api_set("/api/v1/accounts/{id}/password", Scope::Admin, PASSWORD_BODY_BYTES_MAX, api::access::set_password),
         api_remove("/api/v1/accounts/{id}/password", Scope::Admin, api::access::remove_password),
+        api_remove("/api/v1/accounts/{id}/identity", Scope::Admin, api::access::unlink),
         api_change("/api/v1/accounts/{id}/invite", Scope::Admin, api::access::invite),
         api_change("/api/v1/accounts/{id}/sign-out", Scope::Admin, api::access::sign_out),
         api_read("/api/v1/audit", Scope::Admin, api::access::audit),

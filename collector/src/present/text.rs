@@ -16,6 +16,7 @@ pub mod kpi;
 pub mod latency;
 pub mod page;
 pub mod policy;
+pub mod provider;
 pub mod slo;
 pub mod status;
 pub mod subscribe;
@@ -38,6 +39,7 @@ use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::page::PageTexts;
 use self::policy::PolicyTexts;
+use self::provider::ProviderTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
 use self::subscribe::SubscribeTexts;
@@ -231,6 +233,7 @@ pub struct Texts {
     pub incidents: &'static IncidentTexts,
     pub status: &'static StatusTexts,
     pub subscribe: &'static SubscribeTexts,
+    pub provider: &'static ProviderTexts,
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
@@ -376,6 +379,7 @@ pub static EN: Texts = Texts {
     incidents: &incidents::EN,
     status: &status::EN,
     subscribe: &subscribe::EN,
+    provider: &provider::EN,
     backtest: &backtest::EN,
     desk: &desk::EN,
     explain: &explain::EN,
@@ -576,6 +580,7 @@ pub static FR: Texts = Texts {
     incidents: &incidents::FR,
     status: &status::FR,
     subscribe: &subscribe::FR,
+    provider: &provider::FR,
     backtest: &backtest::FR,
     desk: &desk::FR,
     explain: &explain::FR,

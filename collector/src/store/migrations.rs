@@ -378,6 +378,12 @@ CREATE TABLE subscriber_mail(
 CREATE INDEX subscriber_mail_due ON subscriber_mail(state, due_us);
 
 -- Sign-in by a provider.
+-- Who somebody at an identity provider is here. name: SHA-256 of issuer and subject, in hexadecimal digits.
+CREATE TABLE identity(
+    bucket INTEGER NOT NULL, name TEXT NOT NULL, user_id TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,
+    linked_us INTEGER NOT NULL, used_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, name)
+) STRICT, WITHOUT ROWID;
 ";
 
 const MIGRATIONS: [&str; 7] = [V1, V2, V3, V4, V5, V6, V7];

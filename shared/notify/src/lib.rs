@@ -8,6 +8,7 @@
 
 pub mod egress;
 mod escape;
+pub mod fetch;
 pub mod http;
 mod letter;
 pub mod mail;
