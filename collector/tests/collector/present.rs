@@ -21,6 +21,7 @@ mod pages;
 mod people;
 mod policies;
 mod program;
+mod provider;
 mod results;
 mod routes;
 mod slo;
