@@ -105,12 +105,12 @@ pub async fn to_provider(
     let settings = &oidc.settings;
     let fields = [
         ("response_type", "code"),
-        ("client_id", &settings.client_id),
-        ("redirect_uri", &oidc.redirect),
-        ("scope", &settings.scopes),
-        ("state", &state),
-        ("nonce", &nonce),
-        ("code_challenge", &challenge),
+        ("client_id", settings.client_id.as_str()),
+        ("redirect_uri", oidc.redirect.as_str()),
+        ("scope", settings.scopes.as_str()),
+        ("state", state.as_str()),
+        ("nonce", nonce.as_str()),
+        ("code_challenge", challenge.as_str()),
         ("code_challenge_method", "S256"),
         ("ui_locales", frame.lang.tag()),
     ];
