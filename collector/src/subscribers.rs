@@ -31,8 +31,10 @@ const ASKING_MAX: u64 = 10_000;
 pub const CONFIRM_US: i64 = 48 * 3600 * 1_000_000;
 /// One address is not written to again for a confirmation within this: 1 h.
 const ASK_PAUSE_US: i64 = 3600 * 1_000_000;
-/// How long mails that are over are kept, in microseconds: 60 days. What was written once is not written again while it is.
-const KEPT_US: i64 = 60 * 86_400 * 1_000_000;
+/// How long mails that are over are kept, without their texts, in microseconds: 7 days.
+const KEPT_US: i64 = 7 * 86_400 * 1_000_000;
+/// How long is remembered what was told, in microseconds: 400 days. No page tells of an incident that was over for so long.
+const TOLD_US: i64 = 400 * 86_400 * 1_000_000;
 /// For how long a mail is handed out, in microseconds.
 const LEASE_US: i64 = 120 * 1_000_000;
 /// Longest address, in bytes.
@@ -98,9 +100,9 @@ pub struct DueMail {
 pub struct News {
     /// What it is about.
     pub mail: String,
-    /// The mail that must have been written before it; `None`: it stands alone.
+    /// What must have been told before it; `None`: it stands alone.
     pub after: Option<String>,
-    /// When it happened: who confirmed later is not told.
+    /// Who confirmed later is not told.
     pub at: UtcMicros,
     /// Language, subject and text, of each language.
     pub texts: Vec<(&'static str, String, String)>,
@@ -286,14 +288,11 @@ impl Engine {
         Ok(self.store.write(|tables| stored::remove(tables, page, subscriber))?)
     }
 
-    /// Writes what all subscribers of a page are told, each of it once for each of them; how many mails that makes.
+    /// Writes what all subscribers of a page are told, each of it once; how many mails that makes.
     pub(crate) fn post_news(&mut self, page: &str, news: &[News], now: UtcMicros) -> Result<u64, AppError> {
-        if news.is_empty() || stored::count(self.store.read(), page)?.1 == 0 {
-            return Ok(0);
-        }
         Ok(self.store.write(|tables| {
             let mut written = 0;
-            for one in news {
+            for one in untold(tables, page, news)? {
                 written += stored::post_all(tables, page, one, now)?;
             }
             Ok(written)
@@ -360,9 +359,30 @@ impl Engine {
         }
         Ok(self.store.write(|tables| {
             gone.iter().try_for_each(|page| stored::remove_all(tables, page))?;
-            stored::expire(tables, now.plus_us(-KEPT_US), now.plus_us(-CONFIRM_US))
+            stored::expire(tables, now.plus_us(-KEPT_US), now.plus_us(-CONFIRM_US), now.plus_us(-TOLD_US))
         })?)
     }
+}
+
+/// What of a page is to be told and was not, in order; what follows on something that was not told is not told either.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn untold<'n>(tables: Tables<'_>, page: &str, news: &'n [News]) -> Result<Vec<&'n News>, StoreError> {
+    let mut new: Vec<&News> = Vec::new();
+    for one in news {
+        let told = |mail: &str| -> Result<bool, StoreError> {
+            Ok(new.iter().any(|before| before.mail == mail) || stored::is_told(tables, page, mail)?)
+        };
+        let follows = match &one.after {
+            Some(before) => told(before)?,
+            None => true,
+        };
+        if follows && !told(&one.mail)? {
+            new.push(one);
+        }
+    }
+    Ok(new)
 }
 
 /// The key that links are signed with.
@@ -388,7 +408,7 @@ pub struct Counts {
     pub confirmed: u64,
     /// Mails that are not delivered yet.
     pub waiting: u64,
-    /// Mails of the last 60 days that were given up.
+    /// Mails of the last 7 days that were given up.
     pub given_up: u64,
 }
 

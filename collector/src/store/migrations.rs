@@ -377,6 +377,12 @@ CREATE TABLE subscriber_mail(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX subscriber_mail_due ON subscriber_mail(state, due_us);
 
+-- What subscribers of a page were told, whoever they were: it is not told again. mail: as in subscriber_mail.
+CREATE TABLE page_news(
+    bucket INTEGER NOT NULL, page_id TEXT NOT NULL, mail TEXT NOT NULL, told_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, page_id, mail)
+) STRICT, WITHOUT ROWID;
+
 -- Sign-in by a provider.
 -- Who somebody at an identity provider is here. name: SHA-256 of issuer and subject, in hexadecimal digits.
 CREATE TABLE identity(

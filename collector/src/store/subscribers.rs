@@ -77,6 +77,7 @@ pub(crate) fn remove(tables: Tables<'_>, page: &str, subscriber: &str) -> Result
 pub(crate) fn remove_all(tables: Tables<'_>, page: &str) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM subscriber_mail WHERE bucket = ?1 AND page_id = ?2",
+        "DELETE FROM page_news WHERE bucket = ?1 AND page_id = ?2",
         "DELETE FROM subscriber WHERE bucket = ?1 AND page_id = ?2",
     ] {
         tables.prepare_cached(sql)?.execute(params![Bucket::of(page).0, page])?;
@@ -113,20 +114,28 @@ pub(crate) fn post(tables: Tables<'_>, key: &MailKey, text: (&str, &str), now: U
     Ok(())
 }
 
-/// Writes a mail to every subscriber of a language who had confirmed before it happened and, where it follows on another mail, has that one.
+/// Whether this was told of a page.
+pub(crate) fn is_told(tables: Tables<'_>, page: &str, mail: &str) -> Result<bool, StoreError> {
+    Ok(tables
+        .prepare_cached("SELECT 1 FROM page_news WHERE bucket = ?1 AND page_id = ?2 AND mail = ?3")?
+        .exists(params![Bucket::of(page).0, page, mail])?)
+}
+
+/// Writes a mail to everybody who had confirmed before it happened, in their language, and that it is told.
 pub(crate) fn post_all(tables: Tables<'_>, page: &str, news: &News, now: UtcMicros) -> Result<u64, StoreError> {
+    let bucket = Bucket::of(page).0;
+    tables
+        .prepare_cached("INSERT INTO page_news(bucket, page_id, mail, told_us) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![bucket, page, news.mail, now.0])?;
     let mut statement = tables.prepare_cached(
         "INSERT INTO subscriber_mail(bucket, page_id, subscriber, mail, state, tries, created_us, due_us, subject, body) \
-         SELECT bucket, page_id, subscriber, ?3, 1, 0, ?4, ?4, ?5, ?6 FROM subscriber s \
-         WHERE bucket = ?1 AND page_id = ?2 AND state = 2 AND language = ?7 AND confirmed_us <= ?8 AND (?9 IS NULL OR EXISTS \
-         (SELECT 1 FROM subscriber_mail m WHERE m.bucket = s.bucket AND m.page_id = s.page_id AND m.subscriber = s.subscriber AND m.mail = ?9)) \
-         ON CONFLICT DO NOTHING",
+         SELECT bucket, page_id, subscriber, ?3, 1, 0, ?4, ?4, ?5, ?6 FROM subscriber \
+         WHERE bucket = ?1 AND page_id = ?2 AND state = 2 AND language = ?7 AND confirmed_us <= ?8 ON CONFLICT DO NOTHING",
     )?;
     let mut written = 0;
     for (language, subject, body) in &news.texts {
-        let (bucket, at) = (Bucket::of(page).0, news.at.0);
         written +=
-            statement.execute(params![bucket, page, news.mail, now.0, subject, body, language, at, news.after])? as u64;
+            statement.execute(params![bucket, page, news.mail, now.0, subject, body, language, news.at.0])? as u64;
     }
     Ok(written)
 }
@@ -190,7 +199,7 @@ pub(crate) fn count_refused(
         .optional()?)
 }
 
-/// Notes what becomes of a mail; `tried` is when it was tried, where it was.
+/// Notes what becomes of a mail; `tried` is when it was tried, where it was. Of one that is over the text goes.
 pub(crate) fn mark(tables: Tables<'_>, key: &MailKey, mark: Mark, tried: Option<UtcMicros>) -> Result<(), StoreError> {
     let (state, leased, due) = match mark {
         Mark::Leased(until) => (WAITS, true, Some(until.0)),
@@ -200,7 +209,8 @@ pub(crate) fn mark(tables: Tables<'_>, key: &MailKey, mark: Mark, tried: Option<
     };
     tables
         .prepare_cached(
-            "UPDATE subscriber_mail SET state = ?1, due_us = coalesce(?2, due_us), tries = tries + (?3 IS NOT NULL), \
+            "UPDATE subscriber_mail SET subject = CASE WHEN ?1 = 1 THEN subject ELSE '' END, \
+             body = CASE WHEN ?1 = 1 THEN body ELSE '' END, state = ?1, due_us = coalesce(?2, due_us), tries = tries + (?3 IS NOT NULL), \
              tried_us = coalesce(tried_us, ?3), leased = ?8 WHERE bucket = ?4 AND page_id = ?5 AND subscriber = ?6 AND mail = ?7 AND state = 1",
         )?
         .execute(params![
@@ -216,8 +226,14 @@ pub(crate) fn mark(tables: Tables<'_>, key: &MailKey, mark: Mark, tried: Option<
     Ok(())
 }
 
-/// Lets go of mails that are over, and of askers who never confirmed, both from before an instant.
-pub(crate) fn expire(tables: Tables<'_>, mails: UtcMicros, asked: UtcMicros) -> Result<(), StoreError> {
+/// Lets go of mails that are over, of askers who never confirmed, and of what was told, each from before an instant.
+pub(crate) fn expire(
+    tables: Tables<'_>,
+    mails: UtcMicros,
+    asked: UtcMicros,
+    told: UtcMicros,
+) -> Result<(), StoreError> {
+    tables.prepare_cached("DELETE FROM page_news WHERE told_us < ?1")?.execute(params![told.0])?;
     tables
         .prepare_cached("DELETE FROM subscriber_mail WHERE state IN (2, 3) AND created_us < ?1")?
         .execute(params![mails.0])?;

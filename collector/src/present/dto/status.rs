@@ -38,7 +38,7 @@ pub struct SubscriptionsView {
     pub asking: u64,
     /// Mails that are not delivered yet.
     pub mails_waiting: u64,
-    /// Mails of the last 60 days that were given up.
+    /// Mails of the last 7 days that were given up.
     pub mails_given_up: u64,
 }
 

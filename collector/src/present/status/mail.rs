@@ -152,6 +152,15 @@ async fn look(present: &Present, pages: &[String]) -> Result<(), AppError> {
         let Some(page) = app.book().objects().status_pages.current(id).map(|page| page.body.clone()) else { continue };
         let (episodes, planned) = status::news(app, &page, &told, now);
         let news = news(&page, present.public_url(), (&episodes, &planned), now);
+        // Mostly there is nothing, and then nobody who writes waits for it.
+        let (page_id, all) = (id.clone(), news.clone());
+        let found = app.read_in_background(move |tables| {
+            let told = crate::subscribers::counts(tables, &page_id)?.confirmed == 0;
+            Ok(!told && !crate::subscribers::untold(tables, &page_id, &all)?.is_empty())
+        });
+        if !found.await? {
+            continue;
+        }
         let page_id = id.clone();
         let written = app.writer().run(move |engine| engine.post_news(&page_id, &news, now)).await??;
         if written > 0 {
@@ -194,7 +203,7 @@ fn news(page: &StatusPage, public: &str, (episodes, planned): (&[Episode], &[Pla
             });
         }
         if let Some(end) = one.resolved {
-            add(format!("{key}/2-resolved"), Some(began.clone()), end, &|lang| {
+            add(format!("{key}/2-resolved"), Some(began.clone()), one.opened, &|lang| {
                 let (words, day) = (lang.texts().subscribe, lang.texts().status.day_sign);
                 let title = (words.mail_resolved)(&title(lang));
                 let length = figure::length(end.us_since(one.since).max(0) as f64 / 1e6, day);
@@ -204,7 +213,7 @@ fn news(page: &StatusPage, public: &str, (episodes, planned): (&[Episode], &[Pla
         }
         for (at, note) in &one.notes {
             // One of an incident that opened again is not told again.
-            add(format!("{incident}/n-{}", at.0), Some(began.clone()), *at, &|lang| {
+            add(format!("{incident}/n-{}", at.0), Some(began.clone()), one.opened, &|lang| {
                 let title = (lang.texts().subscribe.mail_update)(&title(lang));
                 (title.clone(), format!("{title}\n{}\n\n{note}", wall.text(*at)))
             });
