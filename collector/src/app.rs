@@ -51,11 +51,11 @@ use crate::writer::{Closed, Writer};
 pub use access::{Knock, Refusal};
 pub(crate) use control::number_after;
 pub(crate) use credentials::Held;
-pub use identity::Refused;
 pub use credentials::{
     Access, Credential, CredentialHash, CredentialKind, INVITE_TTL_US_MAX, ListedCredential, NewCredential, SESSION_US,
     SIGN_IN_TTL_US_MAX, TTL_US_MAX, WantedCredential, credential_id,
 };
+pub use identity::Refused;
 pub use plan::{FieldDiff, ObjectItem, Plan, PlanItem, PlanStep, changes};
 
 /// The authority's certificate, in the data directory.

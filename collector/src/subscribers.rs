@@ -336,7 +336,8 @@ impl Engine {
                 stored::mark(tables, &mail.key, mark, Some(now))?;
                 let nobody = matches!(outcome, Outcome::Nobody);
                 if (nobody || mark == Mark::Delivered)
-                    && stored::count_refused(tables, page, subscriber, nobody)?.is_some_and(|count| count >= REFUSED_MAX)
+                    && stored::count_refused(tables, page, subscriber, nobody)?
+                        .is_some_and(|count| count >= REFUSED_MAX)
                 {
                     stored::remove(tables, page, subscriber)?;
                     forgotten += 1;

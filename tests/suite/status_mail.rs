@@ -138,6 +138,7 @@ fn a_kill_before_a_mail_goes_out_loses_none_and_one_after_it_sends_it_once_more(
     ids.dedup();
     assert_eq!((all.len(), ids.len()), (7, 5), "{ids:?}");
     let db = Connection::open(cluster.collector_dir().join("collector.db")).expect("the store opens");
-    let waiting: u64 = db.query_row("SELECT count(*) FROM subscriber_mail WHERE state = 1", [], |row| row.get(0)).expect("a count");
+    let waiting: u64 =
+        db.query_row("SELECT count(*) FROM subscriber_mail WHERE state = 1", [], |row| row.get(0)).expect("a count");
     assert_eq!(waiting, 0);
 }

@@ -96,7 +96,7 @@ impl Engine {
         now: UtcMicros,
     ) -> Result<Result<NewCredential, Refused>, AppError> {
         let name = identity::name(&person.issuer, &person.subject);
-        let found = match self.find(&name, person) {
+        let found = match self.person_here(&name, person) {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -149,7 +149,7 @@ impl Engine {
         Ok(Ok(session))
     }
 
-    fn find(&self, name: &str, person: &Person) -> Result<Found, Refused> {
+    fn person_here(&self, name: &str, person: &Person) -> Result<Found, Refused> {
         let book = self.shared.book();
         let known = self.shared.access.identity(name);
         if let Some(known) = &known
@@ -193,7 +193,8 @@ impl Engine {
             let book = self.shared.book();
             let slug = identity::slug(person.username.as_deref(), person.email.as_deref());
             // An id that somebody else had is theirs: histories name it.
-            let free = book.objects().users.versions(&slug).is_empty() && self.shared.access.identities_of(&slug).is_empty();
+            let free =
+                book.objects().users.versions(&slug).is_empty() && self.shared.access.identities_of(&slug).is_empty();
             if free { slug } else { format!("{slug}-{}", &name[..8]) }
         };
         let body = User {

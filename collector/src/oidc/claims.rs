@@ -76,8 +76,9 @@ impl Rules {
     /// Why not, for the audit log.
     pub fn admit(&self, person: &Person) -> Result<(), &'static str> {
         let domain = person.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);
-        let in_domain =
-            |domains: &Vec<String>| domain.is_some_and(|domain| domains.iter().any(|one| one.eq_ignore_ascii_case(domain)));
+        let in_domain = |domains: &Vec<String>| {
+            domain.is_some_and(|domain| domains.iter().any(|one| one.eq_ignore_ascii_case(domain)))
+        };
         if !self.domains.as_ref().is_none_or(in_domain) {
             return Err("no verified address in a domain that is allowed");
         }
@@ -132,7 +133,8 @@ pub fn person(claims: &Value, claim: &str, expected: Expected<'_>) -> Result<Per
     if text("nonce") != Some(expected.nonce) {
         return Err("the ID token is of another sign-in (nonce)");
     }
-    let subject = text("sub").filter(|sub| !sub.is_empty() && sub.len() <= SUBJECT_BYTES_MAX && !sub.chars().any(char::is_control));
+    let subject = text("sub")
+        .filter(|sub| !sub.is_empty() && sub.len() <= SUBJECT_BYTES_MAX && !sub.chars().any(char::is_control));
     let subject = subject.ok_or("the ID token names nobody")?.to_owned();
     // Some providers write the truth in quotes.
     let verified = matches!(claims.get("email_verified"), Some(Value::Bool(true)))
@@ -165,12 +167,8 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_790_000_000;
-    const EXPECTED: Expected<'static> = Expected {
-        issuer: "https://id.example",
-        client_id: "sitepulse",
-        nonce: "n",
-        now: UtcMicros(NOW * 1_000_000),
-    };
+    const EXPECTED: Expected<'static> =
+        Expected { issuer: "https://id.example", client_id: "sitepulse", nonce: "n", now: UtcMicros(NOW * 1_000_000) };
 
     fn good() -> Value {
         json!({
@@ -196,11 +194,13 @@ mod tests {
         assert!(read(|claims| claims["exp"] = json!(NOW as f64 + 0.5)).is_ok());
         assert!(read(|claims| claims["exp"] = json!(NOW - SKEW_S + 1)).is_ok());
         assert!(read(|claims| claims["iat"] = json!(NOW + SKEW_S)).is_ok());
-        assert!(read(|claims| {
-            claims["aud"] = json!(["other", "sitepulse"]);
-            claims["azp"] = json!("sitepulse");
-        })
-        .is_ok());
+        assert!(
+            read(|claims| {
+                claims["aud"] = json!(["other", "sitepulse"]);
+                claims["azp"] = json!("sitepulse");
+            })
+            .is_ok()
+        );
     }
 
     #[test]
@@ -257,7 +257,11 @@ mod tests {
         };
         let ana = read(|_| {}).unwrap();
         assert_eq!((rules.admit(&ana), rules.role(&ana)), (Ok(()), Some(Role::Editor)));
-        for (what, email) in [("elsewhere", "ana@example.com.evil.org"), ("below", "ana@sub.example.com"), ("two", "a@example.com@evil.org")] {
+        for (what, email) in [
+            ("elsewhere", "ana@example.com.evil.org"),
+            ("below", "ana@sub.example.com"),
+            ("two", "a@example.com@evil.org"),
+        ] {
             let other = Person { email: Some(email.into()), ..ana.clone() };
             assert!(rules.admit(&other).is_err(), "{what}");
         }

@@ -149,7 +149,9 @@ impl Key {
                 .is_ok(),
             (Material::Point(point), Algorithm::Es256) => by(&signature::ECDSA_P256_SHA256_FIXED, point),
             (Material::Point(point), Algorithm::EdDsa) => by(&signature::ED25519, point),
-            (Material::Rsa { .. }, Algorithm::Es256 | Algorithm::EdDsa) | (Material::Point(_), Algorithm::Rs256) => false,
+            (Material::Rsa { .. }, Algorithm::Es256 | Algorithm::EdDsa) | (Material::Point(_), Algorithm::Rs256) => {
+                false
+            }
         }
     }
 }
@@ -235,8 +237,10 @@ mod tests {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
         let point = ec.public_key().as_ref();
-        let ec_key = json!({"kty": "EC", "crv": "P-256", "kid": "b", "x": encoded(&point[1..33]), "y": encoded(&point[33..])});
-        let by_ec = token(&json!({"alg": "ES256", "kid": "b"}), |said| ec.sign(&random, said).unwrap().as_ref().to_vec());
+        let ec_key =
+            json!({"kty": "EC", "crv": "P-256", "kid": "b", "x": encoded(&point[1..33]), "y": encoded(&point[33..])});
+        let by_ec =
+            token(&json!({"alg": "ES256", "kid": "b"}), |said| ec.sign(&random, said).unwrap().as_ref().to_vec());
         assert_eq!(keys(&[&key, &ec_key]).open(&by_ec).unwrap()["sub"], "ana");
         // With the name of a key of another kind.
         assert_eq!(keys(&[&key, &ec_key]).open(&signed(json!({"alg": "EdDSA", "kid": "b"}))), Err(Fault::NoKey));
@@ -253,7 +257,9 @@ mod tests {
             let header = json!({"alg": alg, "kid": "a"});
             assert_eq!(keys.open(&token(&header, |_| Vec::new())), Err(Fault::Algorithm), "{alg}");
             // The published key as the secret of an HMAC, in each way that it may be written.
-            for secret in [pair.public_key().as_ref().to_vec(), key.to_string().into_bytes(), key["x"].as_str().unwrap().into()] {
+            for secret in
+                [pair.public_key().as_ref().to_vec(), key.to_string().into_bytes(), key["x"].as_str().unwrap().into()]
+            {
                 let hmac = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
                 let forged = token(&header, |said| ring::hmac::sign(&hmac, said).as_ref().to_vec());
                 assert_eq!(keys.open(&forged), Err(Fault::Algorithm), "{alg}");
@@ -271,7 +277,18 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             assert!(keys.open(std::str::from_utf8(&changed).unwrap()).is_err(), "byte {at}");
         }
-        for bad in ["", ".", "..", "...", "a.b", "a.b.c.d", &"A".repeat(TOKEN_BYTES_MAX + 1), &format!("{good}."), &format!("{good}="), "é.é.é"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "...",
+            "a.b",
+            "a.b.c.d",
+            &"A".repeat(TOKEN_BYTES_MAX + 1),
+            &format!("{good}."),
+            &format!("{good}="),
+            "é.é.é",
+        ] {
             assert!(keys.open(bad).is_err(), "{bad:?}");
         }
         assert!(keys.open(&good).is_ok());

@@ -65,7 +65,8 @@ impl Pending {
     /// Lets the oldest of some go until one more of them fits.
     fn room(&mut self, most: usize, of: impl Fn(&Begun) -> bool) {
         while self.0.values().filter(|one| of(one)).count() >= most {
-            let oldest = self.0.iter().filter(|(_, one)| of(one)).min_by_key(|(_, one)| one.at).map(|(state, _)| *state);
+            let oldest =
+                self.0.iter().filter(|(_, one)| of(one)).min_by_key(|(_, one)| one.at).map(|(state, _)| *state);
             let Some(oldest) = oldest else { return };
             self.0.remove(&oldest);
         }

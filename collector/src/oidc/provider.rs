@@ -48,10 +48,13 @@ pub struct Metadata {
 
 impl Metadata {
     fn parse(body: &[u8], issuer: &str) -> Result<Self, String> {
-        let read: Self = serde_json::from_slice(body).map_err(|error| format!("its discovery document is none: {error}"))?;
+        let read: Self =
+            serde_json::from_slice(body).map_err(|error| format!("its discovery document is none: {error}"))?;
         if read.issuer != issuer {
             let said: String = read.issuer.chars().filter(|c| !c.is_control()).take(200).collect();
-            return Err(format!("it calls itself {said:?}: write issuer in [oidc] exactly so, if that is who it should be"));
+            return Err(format!(
+                "it calls itself {said:?}: write issuer in [oidc] exactly so, if that is who it should be"
+            ));
         }
         for endpoint in [&read.authorization_endpoint, &read.token_endpoint, &read.jwks_uri] {
             if !is_endpoint(endpoint) || endpoint.contains('#') {
@@ -282,7 +285,14 @@ mod tests {
         let other = read(&|document| document["issuer"] = json!("https://id.example/realm/")).unwrap_err();
         assert!(other.contains("\"https://id.example/realm/\""), "{other}");
         for name in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
-            for bad in ["http://id.example/x", "javascript:alert(1)", "/auth", "https://a@id.example/", "https://id.example/#a", ""] {
+            for bad in [
+                "http://id.example/x",
+                "javascript:alert(1)",
+                "/auth",
+                "https://a@id.example/",
+                "https://id.example/#a",
+                "",
+            ] {
                 assert!(read(&|document| document[name] = json!(bad)).is_err(), "{name} {bad}");
             }
             assert!(read(&|document| drop(document.as_object_mut().unwrap().remove(name))).is_err());

@@ -74,7 +74,8 @@ impl Settings {
     /// The key that is of no use, and why.
     pub fn new(texts: OidcTexts) -> Result<Self, (&'static str, String)> {
         if !is_endpoint(&texts.issuer) || texts.issuer.contains(['?', '#']) {
-            let why = format!("{:?} is no issuer: write https://... as the provider's discovery document does", texts.issuer);
+            let why =
+                format!("{:?} is no issuer: write https://... as the provider's discovery document does", texts.issuer);
             return Err(("issuer", why));
         }
         if !is_line(&texts.client_id, 255) {
@@ -98,7 +99,8 @@ impl Settings {
         let mut roles = BTreeMap::new();
         for (value, role) in texts.roles.unwrap_or_default() {
             let read = Role::parse(&role);
-            let read = read.ok_or_else(|| ("roles", format!("{role:?} of {value:?}: use viewer, responder, editor or admin")))?;
+            let read = read
+                .ok_or_else(|| ("roles", format!("{role:?} of {value:?}: use viewer, responder, editor or admin")))?;
             roles.insert(value, read);
         }
         let unknown = match texts.unknown.as_deref() {
@@ -107,8 +109,9 @@ impl Settings {
             Some("viewer") => Unknown::Create,
             Some(other) => return Err(("unknown", format!("{other:?}: use \"refuse\" or \"viewer\""))),
         };
-        let domains: Option<Vec<String>> =
-            texts.allow_domains.map(|all| all.iter().map(|one| one.trim_start_matches('@').to_ascii_lowercase()).collect());
+        let domains: Option<Vec<String>> = texts
+            .allow_domains
+            .map(|all| all.iter().map(|one| one.trim_start_matches('@').to_ascii_lowercase()).collect());
         if domains.as_ref().is_some_and(Vec::is_empty) || texts.allow_groups.as_ref().is_some_and(Vec::is_empty) {
             return Err(("allow_domains", "an empty list lets nobody in: leave it out to let everybody in".into()));
         }
@@ -147,7 +150,9 @@ pub fn is_endpoint(url: &str) -> bool {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let scheme = uri.scheme_str();
-    url.len() <= 2000 && !authority.as_str().contains('@') && (scheme == Some("https") || (scheme == Some("http") && here))
+    url.len() <= 2000
+        && !authority.as_str().contains('@')
+        && (scheme == Some("https") || (scheme == Some("http") && here))
 }
 
 #[cfg(test)]
@@ -192,6 +197,9 @@ mod tests {
             assert_eq!(Settings::new(texts.clone()).unwrap_err().0, key, "{texts:?}");
         }
         assert!(Settings::new(OidcTexts { issuer: "http://127.0.0.1:9000/realm".into(), ..texts() }).is_ok());
-        assert!(Settings::new(OidcTexts { unknown: some("viewer"), allow_domains: list("@Example.com"), ..texts() }).is_ok());
+        assert!(
+            Settings::new(OidcTexts { unknown: some("viewer"), allow_domains: list("@Example.com"), ..texts() })
+                .is_ok()
+        );
     }
 }

@@ -179,7 +179,9 @@ pub(crate) enum Mark {
 /// Whatever was handed out and is not marked is due: whoever had it is gone.
 pub(crate) fn release(tables: Tables<'_>, now: UtcMicros) -> Result<u64, StoreError> {
     Ok(tables
-        .prepare_cached("UPDATE subscriber_mail SET due_us = min(due_us, ?1), leased = 0 WHERE state = 1 AND leased = 1")?
+        .prepare_cached(
+            "UPDATE subscriber_mail SET due_us = min(due_us, ?1), leased = 0 WHERE state = 1 AND leased = 1",
+        )?
         .execute(params![now.0])? as u64)
 }
 

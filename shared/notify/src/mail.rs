@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn what_a_server_says_is_told_without_the_address() {
-        let said = Sent::Again { why: "451 <Ana.Martin@Example.org> (ANA.MARTIN) later; \u{e9} ana.martin".into(), after: None };
+        let said = Sent::Again {
+            why: "451 <Ana.Martin@Example.org> (ANA.MARTIN) later; \u{e9} ana.martin".into(),
+            after: None,
+        };
         let told = Sent::Again { why: "451 <\u{2026}> (\u{2026}) later; \u{e9} \u{2026}".into(), after: None };
         assert_eq!(hidden(said, "ana.martin@example.org"), told);
         // Too short to be looked for: the whole address is.

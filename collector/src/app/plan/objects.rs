@@ -236,16 +236,8 @@ pub(super) fn unresolved(book: &Book, written: &Written, prune: bool) -> Vec<Str
     }
     for WrittenObject { object, references } in &written.objects {
         for (reference, place) in references {
-            let not_mail = || match object {
-                Object::StatusPage(_) => not_mail(reference, written, &living),
-                Object::Policy(_)
-                | Object::Slo(_)
-                | Object::Maintenance(_)
-                | Object::Channel(_)
-                | Object::Escalation(_)
-                | Object::Schedule(_)
-                | Object::User(_) => None,
-            };
+            let is_page = matches!(object, Object::StatusPage(_));
+            let not_mail = || is_page.then(|| not_mail(reference, written, &living)).flatten();
             if let Some(fault) = known.fault(reference).or_else(not_mail) {
                 faults.push(format!("{place}: {} {:?}: {fault}", object.kind().table(), object.id()));
             }

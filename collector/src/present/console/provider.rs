@@ -214,8 +214,7 @@ async fn end(
         Err(NoToken::Refused(why)) => return Ok(Err(refused(w.failed, &why))),
     };
     let now = clock::now();
-    let expected =
-        Expected { issuer: &settings.issuer, client_id: &settings.client_id, nonce: &begun.nonce, now };
+    let expected = Expected { issuer: &settings.issuer, client_id: &settings.client_id, nonce: &begun.nonce, now };
     let person = match claims::person(&said, &oidc.rules().claim, expected) {
         Ok(person) => person,
         Err(why) => return Ok(Err(refused(w.failed, why))),

@@ -29,7 +29,7 @@ use crate::app::AppError;
 use crate::failpoint;
 use crate::present::Present;
 use crate::present::figure;
-use crate::present::http::escape;
+use crate::present::http::{escape, stopped};
 use crate::present::text::Language;
 use crate::status::{self, Episode, Planned};
 use crate::subscribers::{CONFIRM_US, DueMail, Link, News, Outcome, Signer, channel_of, sealed_as};
@@ -57,32 +57,34 @@ const DRAIN: Duration = Duration::from_secs(3);
 const EXPIRES_US: u64 = 3_600_000_000;
 
 /// Writes and sends until `stopping` turns true or the writer is gone.
-pub async fn run(present: Present, mut stopping: watch::Receiver<bool>) {
+pub async fn run(present: Present, stopping: watch::Receiver<bool>) {
     // No other process holds this store: what was handed out went down with the one before.
     if let Err(error) = release(&present).await {
         tracing::warn!("mails of status pages that were out at the last stop wait for their lease to end: {error}");
     }
     let mut desk = Desk { looked: None, expired: None, resume: None, pause: PAUSE_MIN };
     loop {
-        let (turned, stopped) = {
+        let mut stop = stopping.clone();
+        let (turned, ends) = {
             let mut turn = pin!(desk.turn(&present, &stopping));
-            let mut stop = stopping.clone();
-            tokio::select! {
-                turned = &mut turn => (turned, false),
-                _ = stop.wait_for(|stop| *stop) => {
-                    (tokio::time::timeout(DRAIN, turn).await.unwrap_or(Ok(())), true)
-                }
+            let first = tokio::select! {
+                turned = &mut turn => Some(turned),
+                () = stopped(&mut stop) => None,
+            };
+            match first {
+                Some(turned) => (turned, false),
+                None => (tokio::time::timeout(DRAIN, turn).await.unwrap_or(Ok(())), true),
             }
         };
         if let Err(error) = turned {
             tracing::warn!("mails of status pages wait: {error}");
         }
-        if stopped {
+        if ends {
             return;
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
         }
     }
 }
@@ -90,7 +92,9 @@ pub async fn run(present: Present, mut stopping: watch::Receiver<bool>) {
 async fn release(present: &Present) -> Result<(), AppError> {
     let released = present.app().writer().run(|engine| engine.release_mails(clock::now())).await??;
     if released > 0 {
-        tracing::info!("{released} mails of status pages were out when the collector ended: they are sent, maybe once more");
+        tracing::info!(
+            "{released} mails of status pages were out when the collector ended: they are sent, maybe once more"
+        );
     }
     Ok(())
 }
@@ -270,7 +274,9 @@ async fn send(present: &Present) -> Result<Batch, AppError> {
         }
         let forgotten = app.writer().run(move |engine| engine.mark_mails(&done, clock::now())).await??;
         if forgotten > 0 {
-            tracing::info!("{forgotten} subscribers of status pages are forgotten: their mail servers say that nobody has the address");
+            tracing::info!(
+                "{forgotten} subscribers of status pages are forgotten: their mail servers say that nobody has the address"
+            );
         }
     }
     if let Some(why) = told {

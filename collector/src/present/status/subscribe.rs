@@ -302,7 +302,8 @@ mod tests {
         assert!(!asks.allows("public", peer(1), "x@example.com", HOUR_US - 1));
         assert!(asks.allows("public", peer(2), "x@example.com", HOUR_US - 1));
         assert!(asks.allows("public", peer(1), "x@example.com", HOUR_US));
-        let many = (0..ASKS_OF_PAGE).filter(|nth| asks.allows("other", peer((nth % 250) as u8), &address(*nth), 2 * HOUR_US));
+        let many =
+            (0..ASKS_OF_PAGE).filter(|nth| asks.allows("other", peer((nth % 250) as u8), &address(*nth), 2 * HOUR_US));
         assert_eq!(many.count() as u32, ASKS_OF_PAGE);
         assert!(!asks.allows("other", None, "x@example.com", 2 * HOUR_US));
         assert!(asks.allows("third", None, "y@example.com", 2 * HOUR_US));

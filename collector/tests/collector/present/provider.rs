@@ -187,8 +187,7 @@ impl Provider {
                 let known = head.contains(&format!("authorization: Basic {basic}"));
                 let challenge = encoded(Sha256::digest(form["code_verifier"].as_bytes()));
                 // A code works once, for whoever it was given to.
-                let Some((_, nonce)) =
-                    acts.codes.remove(&form["code"]).filter(|(of, _)| known && *of == challenge)
+                let Some((_, nonce)) = acts.codes.remove(&form["code"]).filter(|(of, _)| known && *of == challenge)
                 else {
                     return (400, json!({"error": "invalid_grant", "error_description": "<script>"}));
                 };
@@ -200,7 +199,10 @@ impl Provider {
                     "preferred_username": "ana.s", "groups": ["staff"],
                 });
                 (acts.change)(&mut claims);
-                (200, json!({"id_token": token(acts.sign, &acts.kid, &claims), "token_type": "Bearer", "access_token": "x"}))
+                (
+                    200,
+                    json!({"id_token": token(acts.sign, &acts.kid, &claims), "token_type": "Bearer", "access_token": "x"}),
+                )
             }
             _ => (404, json!({})),
         }
@@ -291,7 +293,9 @@ impl World {
         let location = answer.headers[header::LOCATION].to_str().unwrap();
         let query = location.strip_prefix(&format!("{}/auth?tenant=1&", self.provider.issuer)).unwrap();
         let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
-        for part in ["__Host-sitepulse_provider=", "; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/", "Max-Age=600"] {
+        for part in
+            ["__Host-sitepulse_provider=", "; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/", "Max-Age=600"]
+        {
             assert!(set.contains(part), "{set}");
         }
         Flow { cookie: set.split(';').next().unwrap().to_owned(), sent: fields(query) }
@@ -362,7 +366,8 @@ async fn whoever_the_provider_vouches_for_comes_in_as_the_user_of_their_address_
     assert!(answer.text.contains("content=\"0; url=/checks?state=down\""), "{}", answer.text);
     let ana = session(&answer).unwrap();
     let strict = answer.headers.get_all(header::SET_COOKIE).iter().any(|value| {
-        value.to_str().unwrap().contains("__Host-sitepulse_session=") && value.to_str().unwrap().contains("SameSite=Strict")
+        value.to_str().unwrap().contains("__Host-sitepulse_session=")
+            && value.to_str().unwrap().contains("SameSite=Strict")
     });
     assert!(strict);
     let settings = world.get("/settings?lang=fr", &ana).await;
@@ -396,7 +401,13 @@ async fn whoever_the_provider_vouches_for_comes_in_as_the_user_of_their_address_
     assert_eq!(world.bench.apply(&lower, json!({})).await.status, StatusCode::OK);
     assert_eq!(world.get("/settings", &ana).await.status, StatusCode::UNAUTHORIZED);
     // An admin forgets who she is there: the address decides anew.
-    let unlinked = world.bench.send(sitepulse_collector::present::door::Door::Local, "DELETE", "/api/v1/accounts/ana/identity", &[], "");
+    let unlinked = world.bench.send(
+        sitepulse_collector::present::door::Door::Local,
+        "DELETE",
+        "/api/v1/accounts/ana/identity",
+        &[],
+        "",
+    );
     assert_eq!(unlinked.await.status, StatusCode::NO_CONTENT);
     assert!(session(&world.try_in().await).is_some());
     assert_eq!(world.account("ana").await["identity"]["subject"], "666");
@@ -517,7 +528,11 @@ async fn nobody_is_led_to_another_site() {
     ] {
         let answer = world.back(&world.begin(next).await).await;
         assert_eq!(answer.status, StatusCode::OK, "{next}");
-        assert!(answer.text.contains("content=\"0; url=/\"") && !answer.text.contains("evil"), "{next}: {}", answer.text);
+        assert!(
+            answer.text.contains("content=\"0; url=/\"") && !answer.text.contains("evil"),
+            "{next}: {}",
+            answer.text
+        );
     }
     let quoted = world.back(&world.begin("%2F%22%3E%3Cscript%3E").await).await;
     assert!(!quoted.text.contains("<script>"), "{}", quoted.text);
@@ -546,7 +561,10 @@ async fn strangers_become_users_where_the_owner_says_so_and_follow_their_groups(
     world.provider.change(as_bob(&["staff"]));
     let first = session(&world.try_in().await).unwrap();
     let bob = world.account("bob").await;
-    assert_eq!((&bob["role"], &bob["name"], &bob["identity"]["subject"]), (&json!("viewer"), &json!("Bob B."), &json!("bob-there")));
+    assert_eq!(
+        (&bob["role"], &bob["name"], &bob["identity"]["subject"]),
+        (&json!("viewer"), &json!("Bob B."), &json!("bob-there"))
+    );
     assert_eq!(world.get("/settings", &first).await.status, StatusCode::OK);
     // More groups, and the older session ends with the role.
     world.provider.change(as_bob(&["staff", "sre"]));
@@ -574,9 +592,13 @@ async fn strangers_become_users_where_the_owner_says_so_and_follow_their_groups(
         claims["preferred_username"] = json!("bob");
     });
     let other = session(&world.try_in().await).unwrap();
-    assert_eq!(world.bench.send(NETWORK, "GET", "/api/v1/sessions", &[("cookie", &other)], "").await.json()[0]["access"], "read");
+    assert_eq!(
+        world.bench.send(NETWORK, "GET", "/api/v1/sessions", &[("cookie", &other)], "").await.json()[0]["access"],
+        "read"
+    );
     let accounts = world.bench.get("/api/v1/accounts").await.json();
-    let new: Vec<_> = accounts.as_array().unwrap().iter().filter(|one| one["identity"]["subject"] == "other-bob").collect();
+    let new: Vec<_> =
+        accounts.as_array().unwrap().iter().filter(|one| one["identity"]["subject"] == "other-bob").collect();
     assert!(new.len() == 1 && new[0]["id"].as_str().unwrap().starts_with("bob-"), "{accounts}");
     // Who is retired stays out, and a later user of the same id is somebody else.
     world.provider.change(as_bob(&["staff"]));
@@ -616,7 +638,10 @@ async fn new_keys_are_asked_for_once_whoever_names_them() {
         world.provider.acts().kid = kid.into();
         assert_refused(kid, &world.try_in().await);
     }
-    assert_eq!((world.provider.asked("/realm/keys"), world.provider.asked("/realm/.well-known/openid-configuration")), (2, 1));
+    assert_eq!(
+        (world.provider.asked("/realm/keys"), world.provider.asked("/realm/.well-known/openid-configuration")),
+        (2, 1)
+    );
 }
 
 #[tokio::test]
@@ -631,7 +656,10 @@ async fn a_provider_that_is_away_is_told_of_and_keeps_nobody_else_out() {
     assert_eq!(world.provider.asked("/realm/.well-known/openid-configuration"), 1, "it is left alone for a while");
     let page = world.bench.send(NETWORK, "GET", "/sign-in", &[], "").await;
     assert!(page.status == StatusCode::OK && page.text.contains("does not answer right now"), "{}", page.text);
-    let link = world.bench.token(sitepulse_collector::app::CredentialKind::SignIn, sitepulse_collector::app::Access::Admin).await;
+    let link = world
+        .bench
+        .token(sitepulse_collector::app::CredentialKind::SignIn, sitepulse_collector::app::Access::Admin)
+        .await;
     let by_link = world.bench.send(NETWORK, "GET", &format!("/sign-in?token={link}"), &[], "").await;
     assert_eq!(by_link.status, StatusCode::SEE_OTHER);
     world.provider.acts().up = true;

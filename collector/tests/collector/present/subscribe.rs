@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
-use sitepulse_daemon::{clock, instant};
 use sitepulse_collector::present::Present;
 use sitepulse_collector::present::status::mail;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::record::ProbeState;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -400,7 +400,10 @@ async fn news_and_maintenance_are_told_in_the_readers_language() {
     let soon = instant::format(clock::now().plus_us(2 * 3600 * 1_000_000));
     let late = instant::format(clock::now().plus_us(5 * 86_400 * 1_000_000));
     for (id, from) in [("window-soon", soon), ("window-late", late)] {
-        let window = format!("[[maintenance]]\nid = \"{id}\"\nchecks = [\"other-check\"]\nfrom = {}:00Z\nlasts = \"2h\"\n", &from[..16]);
+        let window = format!(
+            "[[maintenance]]\nid = \"{id}\"\nchecks = [\"other-check\"]\nfrom = {}:00Z\nlasts = \"2h\"\n",
+            &from[..16]
+        );
         let applied = mails.world.bench.apply(&window, serde_json::json!({})).await;
         assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
     }
