@@ -4,10 +4,11 @@
 //! that decides is pure and is handed `now`; the store and the doors are elsewhere ([`crate::app`], [`crate::present::door`]).
 
 pub mod audit;
+pub mod identity;
 pub mod password;
 pub mod throttle;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::Access;
 use audit::Bound;
+use identity::Identity;
 use throttle::Throttle;
 
 /// Most passwords that are hashed at a time: each takes a core and [`password::MEMORY_KIB`] for a moment.
@@ -38,13 +40,16 @@ pub enum Way {
     Password,
     /// A user's invitation.
     Invite,
+    /// An identity provider.
+    Provider,
     /// Nobody who is known: public paths, and what is refused.
     Stranger,
 }
 
 impl Way {
     /// Every way.
-    pub const ALL: [Self; 6] = [Self::Cli, Self::Token, Self::Link, Self::Password, Self::Invite, Self::Stranger];
+    pub const ALL: [Self; 7] =
+        [Self::Cli, Self::Token, Self::Link, Self::Password, Self::Invite, Self::Provider, Self::Stranger];
 
     /// The stored number.
     pub const fn code(self) -> u8 {
@@ -55,6 +60,7 @@ impl Way {
             Self::Password => 3,
             Self::Invite => 4,
             Self::Stranger => 5,
+            Self::Provider => 6,
         }
     }
 
@@ -71,6 +77,7 @@ impl Way {
             Self::Link => "link",
             Self::Password => "password",
             Self::Invite => "invite",
+            Self::Provider => "provider",
             Self::Stranger => "stranger",
         }
     }
@@ -99,6 +106,8 @@ pub struct Password {
 #[derive(Debug)]
 pub struct Desk {
     passwords: RwLock<HashMap<String, Password>>,
+    /// By their names.
+    identities: RwLock<BTreeMap<String, Identity>>,
     throttle: Mutex<Throttle>,
     bound: Mutex<Bound>,
     /// Whose turn it is to hash.
@@ -107,10 +116,15 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// From the stored passwords; `opened`: whether anybody ever signed in.
-    pub(crate) fn new(passwords: HashMap<String, Password>, opened: bool) -> Self {
+    /// From the stored passwords and identities; `opened`: whether anybody ever signed in.
+    pub(crate) fn new(
+        passwords: HashMap<String, Password>,
+        identities: BTreeMap<String, Identity>,
+        opened: bool,
+    ) -> Self {
         Self {
             passwords: RwLock::new(passwords),
+            identities: RwLock::new(identities),
             throttle: Mutex::default(),
             bound: Mutex::default(),
             hashers: Arc::new(Semaphore::new(HASHERS_MAX)),
@@ -133,6 +147,26 @@ impl Desk {
         match password {
             Some(password) => passwords.insert(user.to_owned(), password),
             None => passwords.remove(user),
+        };
+    }
+
+    /// Who somebody at a provider is here.
+    pub(crate) fn identity(&self, name: &str) -> Option<Identity> {
+        self.identities.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Who a user is at providers, with the names.
+    pub fn identities_of(&self, user: &str) -> Vec<(String, Identity)> {
+        let identities = self.identities.read().unwrap_or_else(PoisonError::into_inner);
+        let own = identities.iter().filter(|(_, identity)| identity.user == user);
+        own.map(|(name, identity)| (name.clone(), identity.clone())).collect()
+    }
+
+    pub(crate) fn keep_identity(&self, name: &str, identity: Option<Identity>) {
+        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        match identity {
+            Some(identity) => identities.insert(name.to_owned(), identity),
+            None => identities.remove(name),
         };
     }
 

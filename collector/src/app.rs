@@ -7,6 +7,7 @@ mod access;
 mod control;
 mod credentials;
 mod idempotency;
+mod identity;
 mod incidents;
 mod insights;
 mod join_tokens;
@@ -56,6 +57,7 @@ pub use credentials::{
     Access, Credential, CredentialHash, CredentialKind, INVITE_TTL_US_MAX, ListedCredential, NewCredential, SESSION_US,
     SIGN_IN_TTL_US_MAX, TTL_US_MAX, WantedCredential, credential_id,
 };
+pub use identity::Refused;
 pub use plan::{FieldDiff, ObjectItem, Plan, PlanItem, PlanStep, changes};
 
 /// The authority's certificate, in the data directory.

@@ -377,7 +377,8 @@ impl Engine {
         let credentials = rows::credentials(tables)?.into_iter().filter(|(_, credential, _)| now < credential.expires);
         let credentials = credentials.map(|(hash, credential, used)| (hash, Held::new(credential, used))).collect();
         let passwords = crate::store::access::passwords(tables)?.into_iter().collect();
-        let access = access::Desk::new(passwords, crate::store::access::opened(tables)?);
+        let identities = crate::store::identity::all(tables)?.into_iter().collect();
+        let access = access::Desk::new(passwords, identities, crate::store::access::opened(tables)?);
         let addresses = rows::meta(tables, META_ADDRESSES)?.unwrap_or_default();
         let took_ms = clock::monotonic().since(started).as_millis();
         tracing::info!(sealed, unsealed, took_ms, "the book is rebuilt from the store");

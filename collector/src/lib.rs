@@ -49,6 +49,9 @@ pub mod run_now;
 pub mod app;
 pub mod slo;
 pub mod status;
+pub mod subscribers;
+
+pub mod oidc;
 
 pub mod checkfile;
 pub mod present;

@@ -65,6 +65,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::app::App;
 use crate::book::Book;
+use crate::oidc::Oidc;
 use crate::present::door::Caller;
 use crate::present::dto::AgentView;
 use crate::present::problem::{Answer, Code, Problem};
@@ -98,6 +99,8 @@ struct Shared {
     statuses: status::Shelf,
     /// Where the public reaches status pages, if that is elsewhere.
     public_url: OnceLock<String>,
+    /// The identity provider that people may sign in by.
+    oidc: OnceLock<Arc<Oidc>>,
     latencies: metrics::LatencyShelf,
     live: live::Live,
     kpis: kpi::Shelf,
@@ -129,7 +132,7 @@ impl Present {
 
     fn build(app: App, sender: Option<Sender>, console_url: Option<String>, stopping: watch::Receiver<bool>) -> Self {
         let (slos, latencies, live, kpis, snapshot, statuses) = Default::default();
-        let (public_url, under_way, tasks, making) = Default::default();
+        let (public_url, oidc, under_way, tasks, making) = Default::default();
         let shared = Shared {
             app,
             console_url,
@@ -141,6 +144,7 @@ impl Present {
             slos,
             statuses,
             public_url,
+            oidc,
             latencies,
             live,
             kpis,
@@ -202,6 +206,18 @@ impl Present {
     pub fn public_url(&self) -> &str {
         let console = || self.console_url().unwrap_or_default().trim_end_matches('/');
         self.shared.public_url.get().map_or_else(console, String::as_str)
+    }
+
+    /// Has people sign in by an identity provider too, from the start on.
+    #[must_use]
+    pub fn signed_in_by(self, oidc: Arc<Oidc>) -> Self {
+        self.shared.oidc.get_or_init(|| oidc);
+        self
+    }
+
+    /// The identity provider that people may sign in by.
+    fn oidc(&self) -> Option<&Arc<Oidc>> {
+        self.shared.oidc.get()
     }
 
     /// Where status pages lie.

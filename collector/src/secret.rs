@@ -30,7 +30,7 @@ use crate::store::{StoreError, rows};
 pub const SECRETS_KEPT_MAX: usize = 1000;
 
 /// Name of the fingerprint of the key that secrets are sealed with, in the table `meta`; empty text for none.
-const META_SEAL_KEY: &str = "seal_key";
+pub(crate) const META_SEAL_KEY: &str = "seal_key";
 
 /// A secret as it is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,6 +98,11 @@ impl Vault {
         String::from_utf8(self.unseal(name)?.ok()?).ok()
     }
 
+    /// Opens what was sealed with this machine's key and is kept elsewhere. `None` where it does not open.
+    pub(crate) fn unseal_kept(&self, name: &str, sealed: &[u8]) -> Option<String> {
+        String::from_utf8(self.sealer.as_ref()?.unseal(name, sealed).ok()?).ok()
+    }
+
     fn unseal(&self, name: &str) -> Option<Result<Vec<u8>, SealError>> {
         let (sealer, kept) = (self.sealer.as_ref()?, self.kept.get(name)?);
         Some(sealer.unseal(name, &kept.sealed))
@@ -143,6 +148,9 @@ impl Engine {
             }
             own
         };
+        if !self.subscriptions_open()? {
+            return Ok(());
+        }
         if own != noted {
             let own = own.unwrap_or_default();
             self.store.write(|tables| rows::set_meta(tables, META_SEAL_KEY, &own))?;
@@ -155,7 +163,7 @@ impl Engine {
     }
 
     /// The sealer for a new value: the one that all other secrets are sealed with. Made here for the first secret.
-    fn sealer(&mut self) -> Result<Arc<Sealer>, AppError> {
+    pub(crate) fn sealer(&mut self) -> Result<Arc<Sealer>, AppError> {
         let noted = self.noted_seal_key()?;
         let dir = {
             let book = self.shared.book();

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ use crate::impact;
 use crate::insight;
 use crate::jobs;
 use crate::listener::Listener;
+use crate::oidc::settings::OidcTexts;
+use crate::oidc::{self, Oidc};
 use crate::outbox;
 use crate::playbook;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
@@ -83,6 +86,8 @@ pub struct Config {
     pub watchdog: Option<WatchdogTexts>,
     /// Who puts findings into words.
     pub wording: Option<WordingTexts>,
+    /// The identity provider that people may sign in by.
+    pub oidc: Option<OidcTexts>,
 }
 
 /// Where messages may go, and whom they trust.
@@ -288,6 +293,7 @@ struct Settings {
     egress: EgressTexts,
     watchdog: Option<Watchdog>,
     wording: Option<Wording>,
+    oidc: Option<oidc::settings::Settings>,
 }
 
 impl Settings {
@@ -312,6 +318,10 @@ impl Settings {
         let wording = config.wording.as_ref().map(Wording::new).transpose();
         let wording = wording.map_err(|(key, why)| {
             let (exit, place) = place(false, &format!("wording.{key}"), from);
+            Failure::new(exit, format!("{place}: {why}"))
+        })?;
+        let oidc = config.oidc.map(oidc::settings::Settings::new).transpose().map_err(|(key, why)| {
+            let (exit, place) = place(false, &format!("oidc.{key}"), from);
             Failure::new(exit, format!("{place}: {why}"))
         })?;
         let flags = !args.advertise.is_empty();
@@ -340,6 +350,7 @@ impl Settings {
             incidents,
             watchdog,
             wording,
+            oidc,
         })
     }
 }
@@ -456,8 +467,18 @@ async fn serve_with(
         Some(public) => present.public_at(public),
         None => present,
     };
+    let present = match settings.oidc.clone() {
+        Some(provider) => {
+            let provider = Arc::new(Oidc::new(provider, settings.console.as_deref().unwrap_or(&url)));
+            let looked = oidc::provider::run(Arc::clone(&provider), sender.clone(), stopping.clone());
+            tasks.spawn("sign-in provider", looked);
+            present.signed_in_by(provider)
+        }
+        None => present,
+    };
     let unwatched = present.tasks().clone();
     tasks.spawn("KPI figures", crate::present::kpi::keep(present.clone(), stopping.clone()));
+    tasks.spawn("mails of status pages", present::status::mail::run(present.clone(), stopping.clone()));
     let router = route::router(present);
     tasks.spawn("agents' listener", listener.run(tasks.clone(), until(stopping.clone())));
     tasks.spawn("heartbeats", heartbeat::task::run(app.clone(), stopping.clone()));

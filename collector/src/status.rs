@@ -20,10 +20,12 @@ use sitepulse_model::status_page::{StatusItem, StatusPage};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Verdict;
 
-use crate::alert::Standing;
-use crate::app::App;
+use crate::alert::{Record, Standing};
+use crate::app::{App, AppError};
 use crate::book::{Book, Filter, Occurrence, Revised};
 use crate::slo::calendar;
+use crate::store::Tables;
+use crate::store::incidents::{self as stored, Asked};
 use days::{Day, Kept};
 
 /// How many days are shown, today among them.
@@ -32,6 +34,8 @@ pub const DAYS: usize = 90;
 pub const EPISODES_US: i64 = 14 * 86_400 * 1_000_000;
 /// Most incidents of a page.
 pub const EPISODES_MAX: usize = 100;
+/// Most incidents that are looked through.
+const INCIDENTS_MAX: usize = 2_000;
 /// Most windows that a page announces.
 pub const PLANNED_MAX: usize = 20;
 /// How far ahead windows are announced, in days; where there are too many of them, less.
@@ -128,8 +132,12 @@ pub struct Episode {
     pub since: UtcMicros,
     /// When it was over.
     pub resolved: Option<UtcMicros>,
+    /// How often it was opened again.
+    pub reopened: u32,
     /// What people wrote for the public, oldest first.
     pub notes: Vec<(UtcMicros, String)>,
+    /// When it was confirmed.
+    pub opened: UtcMicros,
     /// When anything about it changed last.
     pub updated: UtcMicros,
 }
@@ -224,13 +232,7 @@ pub fn take(app: &App, kept: &mut Kept, page: &Revised<StatusPage>, told: &[Told
     let items: Vec<ItemFacts> = members.iter().map(|checks| item(checks, &found, days.len())).collect();
     let states: Vec<Seen> = items.iter().map(|item| item.now).collect();
     let unknown = states.iter().filter(|seen| seen.partly || seen.state == State::Unknown).count();
-    let places = |check: CheckNo| -> Vec<usize> {
-        members.iter().enumerate().filter(|(_, checks)| checks.contains(&check)).map(|(at, _)| at).collect()
-    };
-    let pin = app.ca_pin();
-    let key = |what: &str, id: &str| key(&pin, &page.body.id, what, id);
-    let episodes = told.iter().filter_map(|told| episode(&page.body, told, &places, &key)).take(EPISODES_MAX).collect();
-    let planned = if page.body.windows { planned(app, now, &places, &key) } else { Vec::new() };
+    let (episodes, planned) = news_of(app, &page.body, told, &members, now);
     Facts {
         version: page.version,
         applied: page.effective_from,
@@ -243,6 +245,64 @@ pub fn take(app: &App, kept: &mut Kept, page: &Revised<StatusPage>, told: &[Told
         episodes,
         planned,
     }
+}
+
+/// What a page tells of incidents and windows, without its items.
+pub fn news(app: &App, page: &StatusPage, told: &[Told], now: UtcMicros) -> (Vec<Episode>, Vec<Planned>) {
+    let members = members(&app.book(), page);
+    news_of(app, page, told, &members, now)
+}
+
+fn news_of(
+    app: &App,
+    page: &StatusPage,
+    told: &[Told],
+    members: &[Vec<CheckNo>],
+    now: UtcMicros,
+) -> (Vec<Episode>, Vec<Planned>) {
+    let places = |check: CheckNo| -> Vec<usize> {
+        members.iter().enumerate().filter(|(_, checks)| checks.contains(&check)).map(|(at, _)| at).collect()
+    };
+    let pin = app.ca_pin();
+    let key = |what: &str, id: &str| key(&pin, &page.id, what, id);
+    let episodes = told.iter().filter_map(|told| episode(page, told, &places, &key)).take(EPISODES_MAX).collect();
+    let planned = if page.windows { planned(app, now, &places, &key) } else { Vec::new() };
+    (episodes, planned)
+}
+
+/// The incidents that pages might tell of, the newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn told(app: &App, now: UtcMicros) -> Result<Vec<Told>, AppError> {
+    let asked = Asked {
+        period: Span::new(now.plus_us(-EPISODES_US), now.plus_us(1)),
+        resolved: true,
+        check: None,
+        agent: None,
+        kind: None,
+        limit: INCIDENTS_MAX,
+    };
+    let read = move |tables: Tables<'_>| {
+        let mut told = Vec::new();
+        for standing in stored::list(tables, &asked)? {
+            let notes = if standing.about.public_notes > 0 {
+                let entries = stored::entries(tables, &standing.incident.id)?;
+                entries
+                    .into_iter()
+                    .filter_map(|entry| match entry.record {
+                        Some(Record::PublicNote { text }) => Some((entry.at, text)),
+                        Some(_) | None => None,
+                    })
+                    .collect()
+            } else {
+                Vec::new()
+            };
+            told.push(Told { standing, notes });
+        }
+        Ok(told)
+    };
+    app.read_in_background(read).await
 }
 
 /// What is found of a check.
@@ -416,6 +476,8 @@ fn episode(
         title,
         since: life.since,
         resolved: life.resolved_at,
+        reopened: life.reopened,
+        opened,
         notes: told.notes.clone(),
         updated,
     })

@@ -21,6 +21,7 @@ mod quickstart;
 mod scale;
 mod sealing;
 mod simulation;
+mod status_mail;
 mod sums;
 mod vitals;
 

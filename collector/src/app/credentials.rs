@@ -417,10 +417,21 @@ impl Engine {
         let Some(access) = self.access_of_user(user) else { return Ok(None) };
         let now = now.max(set);
         let session = make_session(access, user, Some(user), Way::Password, now)?;
+        self.keep_users_session(&session, user, from, now)?;
+        Ok(Some(session))
+    }
+
+    /// Keeps a session of a user who just came in; of too many the oldest end.
+    pub(super) fn keep_users_session(
+        &mut self,
+        session: &NewCredential,
+        user: &str,
+        from: Option<String>,
+        now: UtcMicros,
+    ) -> Result<(), AppError> {
         let own = self.of_user(CredentialKind::Session, user);
         let oldest: Vec<_> = own.into_iter().skip(SESSIONS_MAX - 1).collect();
-        self.keep_session(&session, &oldest, from, now)?;
-        Ok(Some(session))
+        self.keep_session(session, &oldest, from, now)
     }
 
     /// Sets a user's password and ends all their sessions and invitations but what `by` opens: `Some` gives a new session.
@@ -541,7 +552,7 @@ impl Engine {
     }
 }
 
-fn make_session(
+pub(super) fn make_session(
     access: Access,
     note: &str,
     user: Option<&str>,

@@ -11,7 +11,7 @@ use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::LinkView;
 use crate::present::dto::access::{
-    AccountView, ApiTokenView, AuditVerdictView, AuditView, NewApiTokenBody, NewApiTokenView, SessionView,
+    AccountView, ApiTokenView, AuditVerdictView, AuditView, IdentityView, NewApiTokenBody, NewApiTokenView, SessionView,
 };
 use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
@@ -135,9 +135,21 @@ pub fn accounts(app: &App, now: UtcMicros) -> Vec<AccountView> {
             name: revised.body.display_name().to_owned(),
             role: revised.body.role.map(|role| role.to_string()),
             password_set: app.desk().password(id).map(|password| instant::format(password.set)),
+            identity: identity(app, id),
             sessions: sessions.iter().filter(|one| one.credential.user.as_deref() == Some(id)).count(),
         })
         .collect()
+}
+
+/// Who a user is at an identity provider: the one they used last.
+pub fn identity(app: &App, user: &str) -> Option<IdentityView> {
+    let own = app.desk().identities_of(user).into_iter().map(|(_, identity)| identity);
+    own.max_by_key(|identity| identity.used).map(|identity| IdentityView {
+        issuer: identity.issuer,
+        subject: identity.subject,
+        linked: instant::format(identity.linked),
+        used: instant::format(identity.used),
+    })
 }
 
 /// Makes an invitation: a link by which a user sets a password of their own.

@@ -21,8 +21,16 @@ use crate::app::{App, credential_id};
 use crate::present::door::{self, Caller, Door};
 use crate::present::problem::{Code, Problem};
 
-/// Paths whose `POST` is no change: a reader's own colours, and pings of jobs, which have a history of their own.
-pub const SILENT: [&str; 3] = ["/appearance", "/ping/{token}", "/ping/{token}/{action}"];
+/// Paths whose `POST` is no change: a reader's own colours, pings of jobs, which have a history of their own, and what the public does about its own mails, whose
+/// addresses are nobody's to keep.
+pub const SILENT: [&str; 6] = [
+    "/appearance",
+    "/ping/{token}",
+    "/ping/{token}/{action}",
+    "/status/{id}/subscribe",
+    "/status/{id}/confirm/{token}",
+    "/status/{id}/unsubscribe/{token}",
+];
 /// Paths that write their own entries.
 const SELF_TOLD: [&str; 2] = ["/sign-in", "/invite"];
 /// Who strangers are.

@@ -34,6 +34,9 @@ pub const SECRET_BODY_BYTES_MAX: usize = SECRET_BYTES_MAX + 2;
 /// Longest body of a password: its text and a line's end.
 pub const PASSWORD_BODY_BYTES_MAX: usize = password::BYTES_MAX + 2;
 
+/// Longest body of a form that anybody may send.
+pub const FORM_BYTES_MAX: usize = 4 << 10;
+
 /// One route.
 pub struct Route {
     /// `GET`, `POST`, `PUT` or `DELETE`.
@@ -201,6 +204,16 @@ pub fn routes() -> Vec<Route> {
         read("/status/{id}/card", Scope::Public, status::card),
         read("/status/{id}/feed.atom", Scope::Public, status::feed),
         read("/status/{id}/badge/{item}", Scope::Public, status::badge),
+        read("/status/{id}/subscribe", Scope::Public, status::subscribe_page),
+        Route { body_max: FORM_BYTES_MAX, ..change("/status/{id}/subscribe", Scope::Public, status::subscribe) },
+        // The signed token in the path is the authority.
+        read("/status/{id}/confirm/{token}", Scope::Public, status::confirm_page),
+        Route { body_max: FORM_BYTES_MAX, ..change("/status/{id}/confirm/{token}", Scope::Public, status::confirm) },
+        read("/status/{id}/unsubscribe/{token}", Scope::Public, status::unsubscribe_page),
+        Route {
+            body_max: FORM_BYTES_MAX,
+            ..change("/status/{id}/unsubscribe/{token}", Scope::Public, status::unsubscribe)
+        },
         read("/oembed", Scope::Public, status::oembed),
         read("/assets/status.css", Scope::Public, status::css),
         api_read("/api/v1/status-pages", Scope::Read, api::status_pages::status_pages),
@@ -340,6 +353,9 @@ pub fn routes() -> Vec<Route> {
         api_change("/api/v1/sign-in-links", Scope::Admin, api::sign_in_link),
         // Who may do what.
         change("/sign-in", Scope::Public, console::sign_in_by_password),
+        // By an identity provider: to it, and back with a code that the state and the browser's cookie vouch for.
+        read("/sign-in/provider", Scope::Public, console::to_provider),
+        read("/sign-in/provider/back", Scope::Public, console::from_provider),
         read("/invite", Scope::Public, console::invited),
         change("/invite", Scope::Public, console::accept_invitation),
         read("/settings", Scope::Read, console::settings_page),
@@ -359,6 +375,7 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/accounts", Scope::Admin, api::access::accounts),
         api_set("/api/v1/accounts/{id}/password", Scope::Admin, PASSWORD_BODY_BYTES_MAX, api::access::set_password),
         api_remove("/api/v1/accounts/{id}/password", Scope::Admin, api::access::remove_password),
+        api_remove("/api/v1/accounts/{id}/identity", Scope::Admin, api::access::unlink),
         api_change("/api/v1/accounts/{id}/invite", Scope::Admin, api::access::invite),
         api_change("/api/v1/accounts/{id}/sign-out", Scope::Admin, api::access::sign_out),
         api_read("/api/v1/audit", Scope::Admin, api::access::audit),

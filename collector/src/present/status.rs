@@ -1,7 +1,7 @@
-//! What the public is shown: status pages, their badges, cards, feeds and oEmbed answers. No session, no script, nothing that the owner did not choose.
+//! What the public is shown: status pages, their badges, cards, feeds, oEmbed answers and mails. No session, no script, nothing that the owner did not choose.
 //!
 //! Reading order: [`crate::status`] finds out what a page tells; here it is kept for all readers ([`Shelf`]); `body` is a rendered answer with its tag and its compressed
-//! form; `page`, `card`, `badge`, `feed` and `oembed` render.
+//! form; `page`, `card`, `badge`, `feed` and `oembed` render; `subscribe` and [`mail`] tell people by mail.
 //!
 //! However many look: the facts are found out once a second at most, and only where something changed; what is shown is rendered once for each change, minute and language,
 //! and compressed then. Everybody else gets bytes, or 304.
@@ -12,8 +12,10 @@ mod badge;
 mod body;
 mod card;
 mod feed;
+pub mod mail;
 mod oembed;
 mod page;
+mod subscribe;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +29,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::status_page::StatusPage;
-use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::time::UtcMicros;
 use tokio::sync::Mutex as Turn;
 
 pub use badge::badge;
@@ -35,21 +37,19 @@ pub use card::{Framable, card};
 pub use feed::feed;
 pub use oembed::oembed;
 pub use page::{css, look, page};
+pub use subscribe::{confirm, confirm_page, subscribe, subscribe_page, unsubscribe, unsubscribe_page};
 
-use crate::alert::Record;
-use crate::app::App;
 use crate::book::Book;
 use crate::present::Present;
 use crate::present::console;
-use crate::present::dto::status::{StatusItemView, StatusPageView};
+use crate::present::dto::status::{StatusItemView, StatusPageView, SubscriptionsView};
 use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::{Language, Texts};
 use crate::slo::calendar;
 use crate::status::days::Kept;
-use crate::status::{self, EPISODES_US, Facts, Told};
-use crate::store::StoreError;
-use crate::store::incidents::{self as stored, Asked};
+use crate::status::{self, Facts};
+use crate::subscribers::{self, channel_of};
 use body::Body;
 
 /// Facts serve at least so long, in microseconds of the monotonic clock.
@@ -59,12 +59,14 @@ const SERVES_US_MAX: u64 = 30_000_000;
 /// Between the two, so many times as long as it took to find them out: a fiftieth of one processor's time at most goes into them.
 const SERVES_TIMES: u64 = 50;
 const MINUTE_US: i64 = 60 * 1_000_000;
-/// Most incidents that are looked through for a page.
-const INCIDENTS_MAX: usize = 2_000;
 
 /// What is kept of every page.
 #[derive(Default)]
-pub(super) struct Shelf(Mutex<BTreeMap<String, Arc<Place>>>);
+pub(super) struct Shelf {
+    pages: Mutex<BTreeMap<String, Arc<Place>>>,
+    /// Who asked to be told by mail.
+    asks: subscribe::Asks,
+}
 
 /// What is kept of a page.
 #[derive(Default)]
@@ -121,11 +123,11 @@ impl Present {
     /// When the store cannot be read, or a stop cut it short.
     pub(super) async fn status(&self, id: &str) -> Answer<Option<Arc<Taken>>> {
         let Some(now_defined) = defined(&self.app().book(), id) else {
-            self.status_shelf().0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            self.status_shelf().pages.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             return Ok(None);
         };
         let place = {
-            let mut places = self.status_shelf().0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut places = self.status_shelf().pages.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(places.entry(id.to_owned()).or_default())
         };
         let known = place.newest().filter(|taken| taken.defined == now_defined);
@@ -143,7 +145,7 @@ impl Present {
             return Ok(Some(Arc::clone(taken)));
         }
         let (began, tick) = (clock::monotonic().0, *self.app().subscribe().borrow());
-        let told = told(self.app(), clock::now()).await?;
+        let told = status::told(self.app(), clock::now()).await?;
         let (app, id) = (self.app().clone(), id.to_owned());
         let mut work = std::mem::take(&mut *kept);
         let found = self
@@ -197,37 +199,6 @@ impl Present {
     }
 }
 
-/// The incidents that a page might tell of, the newest first.
-async fn told(app: &App, now: UtcMicros) -> Answer<Vec<Told>> {
-    let asked = Asked {
-        period: Span::new(now.plus_us(-EPISODES_US), now.plus_us(1)),
-        resolved: true,
-        check: None,
-        agent: None,
-        kind: None,
-        limit: INCIDENTS_MAX,
-    };
-    let read = move |tables: crate::store::Tables<'_>| -> Result<Vec<Told>, StoreError> {
-        let mut told = Vec::new();
-        for standing in stored::list(tables, &asked)? {
-            let notes = if standing.about.public_notes > 0 {
-                stored::entries(tables, &standing.incident.id)?
-                    .into_iter()
-                    .filter_map(|entry| match entry.record {
-                        Some(Record::PublicNote { text }) => Some((entry.at, text)),
-                        Some(_) | None => None,
-                    })
-                    .collect()
-            } else {
-                Vec::new()
-            };
-            told.push(Told { standing, notes });
-        }
-        Ok(told)
-    };
-    Ok(app.read_in_background(read).await?)
-}
-
 /// A page as the API lists it; `None` where there is none of this id.
 ///
 /// # Errors
@@ -235,6 +206,19 @@ async fn told(app: &App, now: UtcMicros) -> Answer<Vec<Told>> {
 pub async fn view(present: &Present, id: &str) -> Answer<Option<StatusPageView>> {
     let Some(taken) = present.status(id).await? else { return Ok(None) };
     let (facts, page) = (&taken.facts, &taken.facts.page);
+    let has_channel = channel_of(&present.app().book(), id).is_some();
+    let subscriptions = if has_channel {
+        let id = id.to_owned();
+        let counts = present.app().read_in_background(move |tables| subscribers::counts(tables, &id)).await?;
+        Some(SubscriptionsView {
+            confirmed: counts.confirmed,
+            asking: counts.asking,
+            mails_waiting: counts.waiting,
+            mails_given_up: counts.given_up,
+        })
+    } else {
+        None
+    };
     let book = present.app().book();
     let members = status::members(&book, page);
     let headings = page.groups.iter().flat_map(|group| group.items.iter().map(|_| &group.name));
@@ -266,6 +250,7 @@ pub async fn view(present: &Present, id: &str) -> Answer<Option<StatusPageView>>
         as_of: instant::format(facts.as_of),
         items: items.collect(),
         incidents_open: facts.episodes.iter().filter(|one| one.resolved.is_none()).count(),
+        subscriptions,
     }))
 }
 

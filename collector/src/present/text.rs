@@ -20,8 +20,10 @@ pub mod latency;
 pub mod page;
 pub mod playbooks;
 pub mod policy;
+pub mod provider;
 pub mod slo;
 pub mod status;
+pub mod subscribe;
 pub mod vitals;
 
 use sitepulse_model::record::{FactKey, Phase};
@@ -45,8 +47,10 @@ use self::latency::LatencyTexts;
 use self::page::PageTexts;
 use self::playbooks::PlaybookTexts;
 use self::policy::PolicyTexts;
+use self::provider::ProviderTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
+use self::subscribe::SubscribeTexts;
 use self::vitals::VitalsTexts;
 
 /// A language of the console.
@@ -241,6 +245,8 @@ pub struct Texts {
     pub incidents: &'static IncidentTexts,
     pub status: &'static StatusTexts,
     pub playbooks: &'static PlaybookTexts,
+    pub subscribe: &'static SubscribeTexts,
+    pub provider: &'static ProviderTexts,
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
@@ -394,6 +400,8 @@ pub static EN: Texts = Texts {
     ledger: &amendments::EN,
     incidents: &incidents::EN,
     status: &status::EN,
+    subscribe: &subscribe::EN,
+    provider: &provider::EN,
     backtest: &backtest::EN,
     desk: &desk::EN,
     explain: &explain::EN,
@@ -597,6 +605,8 @@ pub static FR: Texts = Texts {
     ledger: &amendments::FR,
     incidents: &incidents::FR,
     status: &status::FR,
+    subscribe: &subscribe::FR,
+    provider: &provider::FR,
     backtest: &backtest::FR,
     desk: &desk::FR,
     explain: &explain::FR,

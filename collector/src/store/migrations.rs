@@ -435,8 +435,37 @@ CREATE TABLE spared(
 CREATE INDEX spared_at ON spared(at_us);
 
 -- Subscribers of status pages.
+-- Who is told of a status page by mail. subscriber: a keyed hash of page and address, which tells neither. sealed: the address. state: 1 asked, 2 confirmed.
+-- refused: how many mails in a row the mail server refused because nobody has the address.
+CREATE TABLE subscriber(
+    bucket INTEGER NOT NULL, page_id TEXT NOT NULL, subscriber TEXT NOT NULL, sealed BLOB NOT NULL, language TEXT NOT NULL,
+    state INTEGER NOT NULL, asked_us INTEGER NOT NULL, confirmed_us INTEGER, refused INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (bucket, page_id, subscriber)
+) STRICT, WITHOUT ROWID;
+
+-- Their mails. mail: what it is about, the same for ever. state: 1 waits until due_us, 2 delivered, 3 given up. leased: 1 while it is handed out to be sent.
+-- tried_us: when it was tried first.
+CREATE TABLE subscriber_mail(
+    bucket INTEGER NOT NULL, page_id TEXT NOT NULL, subscriber TEXT NOT NULL, mail TEXT NOT NULL,
+    state INTEGER NOT NULL, leased INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL, tried_us INTEGER,
+    created_us INTEGER NOT NULL, due_us INTEGER NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, page_id, subscriber, mail)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX subscriber_mail_due ON subscriber_mail(state, due_us);
+
+-- What subscribers of a page were told, whoever they were: it is not told again. mail: as in subscriber_mail.
+CREATE TABLE page_news(
+    bucket INTEGER NOT NULL, page_id TEXT NOT NULL, mail TEXT NOT NULL, told_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, page_id, mail)
+) STRICT, WITHOUT ROWID;
 
 -- Sign-in by a provider.
+-- Who somebody at an identity provider is here. name: SHA-256 of issuer and subject, in hexadecimal digits.
+CREATE TABLE identity(
+    bucket INTEGER NOT NULL, name TEXT NOT NULL, user_id TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,
+    linked_us INTEGER NOT NULL, used_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, name)
+) STRICT, WITHOUT ROWID;
 ";
 
 const MIGRATIONS: [&str; 7] = [V1, V2, V3, V4, V5, V6, V7];

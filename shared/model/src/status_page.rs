@@ -64,6 +64,9 @@ pub struct StatusPage {
     /// Whether it announces maintenance windows.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub windows: bool,
+    /// The channel, of kind `email`, that sends mails to whoever subscribes; nobody can where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
     /// What it shows, in order.
     pub groups: Vec<StatusGroup>,
 }
@@ -161,6 +164,7 @@ impl StatusPage {
         "figures",
         "incidents",
         "windows",
+        "channel",
         "groups",
     ];
 
@@ -288,7 +292,7 @@ impl StatusPage {
         faults
     }
 
-    /// The checks and groups that it names.
+    /// The checks, the groups and the channel that it names.
     pub fn references(&self) -> Vec<Reference> {
         let mut references = Vec::new();
         for (group_at, group) in self.groups.iter().enumerate() {
@@ -299,6 +303,11 @@ impl StatusPage {
                 references.extend(Reference::list(&groups, Referent::Group, &item.groups));
             }
         }
+        references.extend(self.channel.iter().map(|name| Reference {
+            field: "channel".into(),
+            to: Referent::Channel,
+            name: name.clone(),
+        }));
         references
     }
 }
@@ -348,6 +357,7 @@ mod tests {
             figures: true,
             incidents: kinds_default(),
             windows: true,
+            channel: None,
             groups: vec![StatusGroup {
                 name: "Web".into(),
                 name_fr: None,

@@ -142,6 +142,16 @@ pub(crate) fn at(base: &str, path: &str) -> String {
 
 /// POSTs, and reads the answer as far as it is needed, until `deadline`.
 pub(crate) async fn post(egress: &Egress, outgoing: &Outgoing, deadline: Instant) -> Result<Answer, Trouble> {
+    ask(egress, Method::POST, outgoing, deadline).await
+}
+
+/// The same by another method.
+pub(crate) async fn ask(
+    egress: &Egress,
+    method: Method,
+    outgoing: &Outgoing,
+    deadline: Instant,
+) -> Result<Answer, Trouble> {
     let uri: Uri = outgoing.url.parse().map_err(|_| bad_address())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(bad_address()) };
     if authority.as_str().contains('@') {
@@ -153,7 +163,7 @@ pub(crate) async fn post(egress: &Egress, outgoing: &Outgoing, deadline: Instant
         "http" => false,
         _ => return Err(bad_address()),
     };
-    let request = request(&uri, outgoing)?;
+    let request = request(method, &uri, outgoing)?;
     let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
     let exchange = async {
         let stream = egress.dial(&host, port).await?;
@@ -173,11 +183,11 @@ fn bad_address() -> Trouble {
     Trouble::refused("the channel's address is none: write https://... or http://..., other scripts in punycode")
 }
 
-fn request(uri: &Uri, outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, Trouble> {
+fn request(method: Method, uri: &Uri, outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, Trouble> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let mut request = Request::new(Full::new(Bytes::from(outgoing.body.clone())));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method;
     *request.uri_mut() = path.parse().map_err(|_| bad_address())?;
     let headers = request.headers_mut();
     let mut set = |name: HeaderName, value: &str| {

@@ -9,8 +9,10 @@
 mod ask;
 pub mod egress;
 mod escape;
+pub mod fetch;
 pub mod http;
 mod letter;
+pub mod mail;
 mod opened;
 mod way;
 
@@ -73,6 +75,8 @@ enum Kind {
     Again,
     Denied,
     Refused,
+    /// Refused, because nobody has the receiver's address.
+    Nobody,
 }
 
 impl Trouble {
@@ -90,6 +94,16 @@ impl Trouble {
         self.kind == Kind::Again
     }
 
+    /// Nobody has the receiver's address.
+    pub(crate) fn nobody(why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind: Kind::Nobody }
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.kind == Kind::Nobody
+    }
+
     pub(crate) fn denied(why: impl Into<String>) -> Self {
         Self { why: why.into(), kind: Kind::Denied }
     }
@@ -101,7 +115,7 @@ impl From<Trouble> for Sent {
         match kind {
             Kind::Again => Self::Again { why, after: None },
             Kind::Denied => Self::Denied { why },
-            Kind::Refused => Self::Refused { why },
+            Kind::Refused | Kind::Nobody => Self::Refused { why },
         }
     }
 }

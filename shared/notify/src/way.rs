@@ -38,7 +38,7 @@ pub(crate) trait OverHttp {
 /// Declares the kinds' files, and leads each kind to its own. Mail is the one that is not HTTP.
 macro_rules! over_http {
     ($($module:ident: $kind:ident;)+) => {
-        mod email;
+        pub(crate) mod email;
         $(mod $module;)+
 
         impl Task<'_> {

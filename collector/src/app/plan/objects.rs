@@ -204,6 +204,21 @@ impl<'k> Known<'k> {
     }
 }
 
+/// What is wrong with a channel that must send mail: those of the files count before those that were applied.
+fn not_mail(reference: &Reference, written: &Written, living: &[Revised<Object>]) -> Option<String> {
+    if reference.to != Referent::Channel {
+        return None;
+    }
+    let applied = living.iter().map(|revised| &revised.body);
+    let mut all = written.objects.iter().map(|written| &written.object).chain(applied);
+    let kind = all.find_map(|object| match object {
+        Object::Channel(channel) if channel.id == reference.name => Some(channel.kind()),
+        _ => None,
+    })?;
+    let told = format!("{}: channel {:?} is of kind {kind}: name one of kind email", reference.field, reference.name);
+    (kind != "email").then_some(told)
+}
+
 /// What checks and objects would refer to though it would not be there: those of the files with their places, and those applied before that stay.
 pub(super) fn unresolved(book: &Book, written: &Written, prune: bool) -> Vec<String> {
     let living = book.objects().living();
@@ -225,7 +240,9 @@ pub(super) fn unresolved(book: &Book, written: &Written, prune: bool) -> Vec<Str
     }
     for WrittenObject { object, references } in &written.objects {
         for (reference, place) in references {
-            if let Some(fault) = known.fault(reference) {
+            let is_page = matches!(object, Object::StatusPage(_));
+            let not_mail = || is_page.then(|| not_mail(reference, written, &living)).flatten();
+            if let Some(fault) = known.fault(reference).or_else(not_mail) {
                 faults.push(format!("{place}: {} {:?}: {fault}", object.kind().table(), object.id()));
             }
         }

@@ -84,6 +84,12 @@ pub enum UserCommand {
         /// The user.
         id: String,
     },
+    /// Forgets who a user is at the identity provider, and ends their sessions: the next sign-in by it finds out anew.
+    #[command(after_help = "Examples:\n  sitepulse-collector user unlink ana")]
+    Unlink {
+        /// The user.
+        id: String,
+    },
     /// Ends all sessions of a user.
     #[command(name = "sign-out", after_help = "Examples:\n  sitepulse-collector user sign-out ana")]
     SignOut {

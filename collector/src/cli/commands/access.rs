@@ -113,6 +113,11 @@ pub(super) async fn user(global: &Global, command: UserCommand) -> Result<(), Fa
                 whole(&made.expires)
             ))
         }
+        UserCommand::Unlink { id } => {
+            let path = format!("/api/v1/accounts/{}/identity", escape(&id));
+            with(global, Need::Data, async |client| client.delete(&path).await).await?;
+            told(global, "unlinked", &id, format!("{} is nobody at the identity provider any more.\n", clean(&id)))
+        }
         UserCommand::SignOut { id } => {
             let path = format!("/api/v1/accounts/{}/sign-out", escape(&id));
             with(global, Need::Data, async |client| client.post::<()>(&path, &()).await).await?;
@@ -132,13 +137,14 @@ fn list_users(global: &Global, users: &[AccountView]) -> Result<(), Failure> {
     if users.is_empty() {
         return print("No users: write them as [[user]] and apply the file, see docs/access.md.\n");
     }
-    let mut table = Table::new(&["USER", "NAME", "ROLE", "PASSWORD SET", "SESSIONS"]);
+    let mut table = Table::new(&["USER", "NAME", "ROLE", "PASSWORD SET", "PROVIDER", "SESSIONS"]);
     for one in users {
         table.push(vec![
             one.id.clone(),
             clean(&one.name),
             one.role.clone().unwrap_or_else(|| "none".into()),
             one.password_set.as_deref().map_or_else(|| "no".into(), whole),
+            one.identity.as_ref().map_or_else(|| "no".into(), |identity| clean(&identity.subject)),
             one.sessions.to_string(),
         ]);
     }

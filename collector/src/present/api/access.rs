@@ -111,6 +111,15 @@ pub async fn remove_password(State(present): State<Present>, Path(id): Path<Stri
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// `DELETE /api/v1/accounts/{id}/identity`: forgets who the user is at the identity provider; ends all their sessions.
+pub async fn unlink(State(present): State<Present>, Path(id): Path<String>, note: Note) -> Answer<StatusCode> {
+    if present.app().unlink(&id).await? == 0 {
+        return Err(Problem::new(Code::NotFound, format!("user {id:?} is nobody at an identity provider")));
+    }
+    note.tell(format!("identity of user {id} forgotten"));
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// `POST /api/v1/accounts/{id}/invite`
 pub async fn invite(
     State(present): State<Present>,

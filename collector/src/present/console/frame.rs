@@ -358,7 +358,9 @@ fn unknown(what: &str) -> Problem {
 
 /// A path of this very console; `/` in place of anything else.
 pub fn here(back: &str) -> &str {
-    let local = back.starts_with('/') && !back.starts_with("//") && !back.contains(['\\', '\r', '\n']);
+    // Browsers leave tabs and the like out: "/\t/evil.example" is "//evil.example" to them.
+    let local =
+        back.starts_with('/') && !back.starts_with("//") && !back.contains(|c: char| c == '\\' || c.is_control());
     if local { back } else { "/" }
 }
 

@@ -54,6 +54,8 @@ struct Settings<'a> {
     user: String,
     role: String,
     reach: &'static str,
+    /// How who looks signs in.
+    ways: Vec<String>,
     sessions: Vec<SessionRow>,
     admin: bool,
     accounts: Vec<AccountRow>,
@@ -77,6 +79,8 @@ struct AccountRow {
     name: String,
     role: Option<String>,
     password: String,
+    /// Who they are at the identity provider.
+    subject: Option<String>,
     sessions: usize,
 }
 
@@ -159,6 +163,8 @@ fn render(present: &Present, caller: &Caller, frame: &Frame, status: StatusCode,
         revised.map(|revised| (revised.body.display_name().to_owned(), revised.body.role))
     };
     let role = known.as_ref().and_then(|(_, role)| *role).map(|role| role.to_string()).unwrap_or_default();
+    let mut ways: Vec<String> = app.desk().password(&user).map(|_| w.password.to_owned()).into_iter().collect();
+    ways.extend(access::identity(app, &user).map(|one| (t.provider.by_provider)(&one.issuer)));
     let content = Settings {
         t,
         w,
@@ -167,6 +173,7 @@ fn render(present: &Present, caller: &Caller, frame: &Frame, status: StatusCode,
         user,
         role,
         reach: (w.reach)(caller.access.as_str()),
+        ways,
         sessions: access::sessions(app, caller, false, now).into_iter().map(|one| SessionRow::of(one, w)).collect(),
         admin,
         accounts: if admin {
@@ -203,7 +210,8 @@ impl SessionRow {
 impl AccountRow {
     fn of(one: AccountView, w: &AccessTexts) -> Self {
         let password = one.password_set.as_deref().map_or_else(|| w.none.to_owned(), minute);
-        Self { id: one.id, name: one.name, role: one.role, password, sessions: one.sessions }
+        let subject = one.identity.map(|identity| identity.subject);
+        Self { id: one.id, name: one.name, role: one.role, password, subject, sessions: one.sessions }
     }
 }
 

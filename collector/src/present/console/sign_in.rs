@@ -1,4 +1,6 @@
-//! Signing in and out: by a password, by a one-time link, by an invitation.
+//! Signing in and out: by a password, by a one-time link, by an invitation. By an identity provider: `provider`.
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
@@ -13,9 +15,11 @@ use crate::access::Way;
 use crate::access::audit::{Deed, Told};
 use crate::access::password::{self, Weak};
 use crate::app::{AppError, CredentialKind, Knock, NewCredential, Refusal, SESSION_US};
+use crate::oidc::Oidc;
 use crate::present::Present;
 use crate::present::audit::STRANGER;
 use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, address, same_origin, secure};
+use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 
@@ -32,6 +36,23 @@ struct SignIn<'a> {
     user: &'a str,
     back: &'a str,
     spent: bool,
+    /// What the button says that leads to the identity provider; none: there is no provider.
+    provider: Option<String>,
+    /// Whether that does not answer.
+    away: bool,
+    /// The way there.
+    to_provider: String,
+}
+
+impl<'a> SignIn<'a> {
+    fn new(present: &Present, t: &'a Texts, fault: String, (user, back): (&'a str, &'a str), spent: bool) -> Self {
+        let by_password = present.app().desk().any_password();
+        let oidc = present.oidc();
+        let label = |oidc: &Arc<Oidc>| oidc.settings.button.clone().unwrap_or_else(|| t.provider.button.to_owned());
+        let (provider, away) = (oidc.map(label), oidc.is_some_and(|oidc| oidc.provider.away().is_some()));
+        let to_provider = format!("/sign-in/provider?next={}", escape(here(back)));
+        Self { t, fault, by_password, user, back, spent, provider, away, to_provider }
+    }
 }
 
 /// The page behind an invitation.
@@ -81,7 +102,7 @@ pub struct InviteForm {
     again: String,
 }
 
-fn page(
+pub(super) fn page(
     present: &Present,
     frame: &Frame,
     status: StatusCode,
@@ -89,8 +110,7 @@ fn page(
     user: &str,
     back: &str,
 ) -> Answer<Response> {
-    let by_password = present.app().desk().any_password();
-    let content = SignIn { t: frame.t, fault, by_password, user, back, spent: false };
+    let content = SignIn::new(present, frame.t, fault, (user, back), false);
     frame.narrow(status, frame.t.sign_in, &content)
 }
 
@@ -108,9 +128,8 @@ pub async fn sign_in(
     let Some(session) = present.app().redeem_signin(&token, from.clone(), clock::now()).await? else {
         let deed = Deed::new(Told::Refused, Way::Link, "sign-in").from(from).status(403);
         present.app().audit_bounded(STRANGER, deed.detail("a link that is unknown, used or over"), clock::now());
-        let by_password = present.app().desk().any_password();
         let fault = frame.t.sign_in_bad.to_owned();
-        let content = SignIn { t: frame.t, fault, by_password, user: "", back: "/", spent: true };
+        let content = SignIn::new(&present, frame.t, fault, ("", "/"), true);
         return frame.narrow(StatusCode::FORBIDDEN, frame.t.sign_in, &content);
     };
     welcome(door, &session, "/")
@@ -241,7 +260,7 @@ pub(super) fn welcome(door: Door, session: &NewCredential, back: &str) -> Answer
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location), (header::SET_COOKIE, cookie)]).into_response())
 }
 
-fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue> {
+pub(super) fn session_cookie(door: Door, secret: &str, seconds: u64) -> Answer<HeaderValue> {
     let (name, flag) = if secure(door) { (COOKIE_SECURE, "; Secure") } else { (COOKIE, "") };
     HeaderValue::from_str(&format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{flag}"))
         .map_err(|_| Problem::new(Code::Internal, "the session cannot be written as a cookie"))

@@ -68,7 +68,7 @@ pub struct SessionView {
     pub id: String,
     /// Whose it is; `null`: opened by a sign-in link, nobody's in particular.
     pub user: Option<String>,
-    /// By which way: `link`, `password`, `invite`.
+    /// By which way: `link`, `password`, `invite`, `provider`.
     pub way: String,
     /// How far it reaches.
     pub access: String,
@@ -93,8 +93,24 @@ pub struct AccountView {
     pub role: Option<String>,
     /// When their password was set; `null`: they have none.
     pub password_set: Option<String>,
+    /// Who they are at the identity provider; `null`: nobody yet.
+    #[serde(default)]
+    pub identity: Option<IdentityView>,
     /// How many sessions they have.
     pub sessions: usize,
+}
+
+/// Who a user is at an identity provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IdentityView {
+    /// The provider.
+    pub issuer: String,
+    /// Their name there, which stays.
+    pub subject: String,
+    /// When they signed in by it first.
+    pub linked: String,
+    /// When they signed in by it last.
+    pub used: String,
 }
 
 /// An entry of the audit log, with what became of it.
@@ -106,7 +122,7 @@ pub struct AuditView {
     pub at: String,
     /// Who: `collector:cli`, `collector:USER`, `collector:NOTE` of a token, `stranger`.
     pub author: String,
-    /// By which way: `cli`, `token`, `link`, `password`, `invite`, `stranger`.
+    /// By which way: `cli`, `token`, `link`, `password`, `invite`, `provider`, `stranger`.
     pub way: String,
     /// The id of the token or session.
     pub credential: Option<String>,

@@ -24,6 +24,22 @@ pub struct StatusPageView {
     pub items: Vec<StatusItemView>,
     /// How many incidents it tells of that are not over.
     pub incidents_open: usize,
+    /// Who is told of it by mail; `null` where nobody can subscribe.
+    #[serde(default)]
+    pub subscriptions: Option<SubscriptionsView>,
+}
+
+/// The subscriptions of a page. No address is ever told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscriptionsView {
+    /// Who confirmed.
+    pub confirmed: u64,
+    /// Who asked within 48 hours and has not confirmed.
+    pub asking: u64,
+    /// Mails that are not delivered yet.
+    pub mails_waiting: u64,
+    /// Mails of the last 7 days that were given up.
+    pub mails_given_up: u64,
 }
 
 /// An item of a page.

@@ -17,6 +17,7 @@ use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::status::StatusTexts;
 use crate::present::text::{Language, Texts};
 use crate::status::{DAYS, DayFacts, Episode, Facts, ItemFacts, State as Condition, named};
+use crate::subscribers::channel_of;
 
 const CSS: &str = include_str!("../../../templates/status/status.css");
 /// How long others may keep a page, in seconds.
@@ -51,6 +52,7 @@ struct Page<'a> {
     shows_past: bool,
     legend: Vec<(&'static str, &'static str)>,
     oembed: String,
+    subscribe: bool,
     width: usize,
     days: usize,
 }
@@ -128,9 +130,10 @@ pub async fn page(
     let lang = language(&taken.facts.page, query.lang.as_deref(), &headers);
     let negotiated = query.lang.is_none();
     let public = present.public_url().to_owned();
-    let key = format!("page {} {negotiated}", lang.tag());
+    let subscribe = channel_of(&present.app().book(), &id).is_some();
+    let key = format!("page {} {negotiated} {subscribe}", lang.tag());
     let body = present.rendered(&taken, key, move |facts| {
-        let html = render(facts, lang, &public)?;
+        let html = render(facts, lang, &public, subscribe)?;
         Ok(Body::new("text/html; charset=utf-8", SERVES_S, html).in_language(lang, negotiated))
     });
     Ok(body.await?.answer(&headers))
@@ -157,7 +160,7 @@ pub(super) fn broken() -> Problem {
     Problem::new(Code::Internal, "the page could not be rendered")
 }
 
-fn render(facts: &Facts, lang: Language, public: &str) -> Answer<String> {
+fn render(facts: &Facts, lang: Language, public: &str, subscribe: bool) -> Answer<String> {
     let t = lang.texts();
     let (page, words) = (&facts.page, t.status);
     let wall = Wall::of(page);
@@ -205,6 +208,7 @@ fn render(facts: &Facts, lang: Language, public: &str) -> Answer<String> {
         past: past.into_iter().map(episode).collect(),
         shows_past: !page.incidents.is_empty(),
         legend: legend.collect(),
+        subscribe,
         oembed: format!("{public}/oembed?url={}", escape(&address)),
         width: (facts.days.len() * STEP).saturating_sub(STEP - BAR),
         days: facts.days.len(),

@@ -187,6 +187,7 @@ pub static EN: AccessTexts = AccessTexts {
         "link" => "one-time link",
         "password" => "password",
         "invite" => "invitation",
+        "provider" => "identity provider",
         _ => "unknown",
     },
     outcome_word: |outcome| match outcome {
@@ -292,6 +293,7 @@ pub static FR: AccessTexts = AccessTexts {
         "link" => "lien à usage unique",
         "password" => "mot de passe",
         "invite" => "invitation",
+        "provider" => "fournisseur d’identité",
         _ => "inconnu",
     },
     outcome_word: |outcome| match outcome {

@@ -39,7 +39,7 @@ const PRIVATE: &[&str] = &[
     "said among us",
 ];
 
-const FILE: &str = r##"
+pub const FILE: &str = r##"
 [[check]]
 id = "secret-check"
 kind = "http"
@@ -90,10 +90,10 @@ name = "Back office"
 checks = ["other-check"]
 "##;
 
-struct World {
-    bench: Bench,
-    berlin: AgentNo,
-    oslo: AgentNo,
+pub struct World {
+    pub bench: Bench,
+    pub berlin: AgentNo,
+    pub oslo: AgentNo,
     seq: std::cell::Cell<u64>,
 }
 
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Results of an agent for a check from so many slots ago up to, but without, so many slots ago.
-    async fn observe(&self, agent: AgentNo, check: &str, state: ProbeState, (from, to): (i64, i64)) {
+    pub async fn observe(&self, agent: AgentNo, check: &str, state: ProbeState, (from, to): (i64, i64)) {
         let first_seq = self.seq.replace(self.seq.get() + 10_000);
         let check = CheckId::parse(check).unwrap();
         let name = AgentName::parse(if agent == self.berlin { "probe-berlin" } else { "probe-oslo" }).unwrap();
@@ -163,12 +163,12 @@ impl World {
     }
 
     /// Everything fine for four days, the newest slot not told yet.
-    async fn fine() -> Self {
+    pub async fn fine() -> Self {
         Self::fine_but(1).await
     }
 
     /// The same, so many slots not told yet.
-    async fn fine_but(slots: i64) -> Self {
+    pub async fn fine_but(slots: i64) -> Self {
         let world = Self::new().await;
         for check in ["secret-check", "other-check"] {
             for agent in [world.berlin, world.oslo] {
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// As a stranger asks.
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.bench.send(NETWORK, "GET", path, &[], "").await
     }
 
@@ -203,7 +203,7 @@ impl World {
     }
 }
 
-fn assert_nothing_private(what: &str, text: &str) {
+pub fn assert_nothing_private(what: &str, text: &str) {
     for word in PRIVATE {
         assert!(!text.contains(word), "{what} tells {word:?}: {text}");
     }

@@ -12,18 +12,22 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt};
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, MailParameter, Extension};
 use lettre::transport::smtp::Error;
 use lettre::Message;
 use sitepulse_model::channel::setting::Security;
 use sitepulse_model::channel::way::{Email, host_and_port};
-use tokio::time::timeout_at;
+use sitepulse_model::time::UtcMicros;
+use tokio::time::{Instant, timeout_at};
 
 use self::lines::Lines;
 use super::Task;
+use crate::egress::Egress;
 use crate::http::line;
 use crate::letter::Letter;
+use crate::mail::Mail;
+use crate::opened::Opened;
 use crate::{Sent, Trouble, escape};
 
 /// How much of a server's answer is told, in characters.
@@ -34,8 +38,24 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Sends one mail.
 pub(super) async fn send(way: &Email, task: &Task<'_>) -> Result<Sent, Trouble> {
     let mail = Written::of(way, task)?;
+    within(way, (task.egress, task.opened), &mail, task.until).await
+}
+
+/// Sends one mail to somebody who is no receiver of the channel.
+pub(crate) async fn send_mail(
+    way: &Email,
+    through: (&Egress, &Opened),
+    mail: &Mail,
+    now: UtcMicros,
+    until: Instant,
+) -> Result<Sent, Trouble> {
+    let mail = Written::to_one(way, mail, now)?;
+    within(way, through, &mail, until).await
+}
+
+async fn within(way: &Email, through: (&Egress, &Opened), mail: &Written, until: Instant) -> Result<Sent, Trouble> {
     let late = || Trouble::again(format!("{} did not take the mail in time; it may have it", way.server));
-    timeout_at(task.until, exchange(way, task, &mail)).await.unwrap_or_else(|_| Err(late()))
+    timeout_at(until, exchange(way, through, mail)).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// A mail as it goes out.
@@ -82,6 +102,31 @@ impl Written {
         }
         Ok(Self { from: from.email, to, bytes: mail.formatted() })
     }
+
+    /// A mail of plain text to one address.
+    fn to_one(way: &Email, mail: &Mail, now: UtcMicros) -> Result<Self, Trouble> {
+        let bad = |what: &str, error: &dyn std::fmt::Display| Trouble::refused(format!("{what} is no mail address: {error}"));
+        let from: Mailbox = way.from.parse().map_err(|error| bad("the channel's sender", &error))?;
+        let to: Address = mail.to.parse().map_err(|error| bad("the receiver", &error))?;
+        let domain = from.email.domain().to_owned();
+        let header = |name: &'static str, value: String| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
+        let mut message = Message::builder()
+            .from(from.clone())
+            .to(Mailbox::new(None, to.clone()))
+            .subject(mail.subject.clone())
+            .date(UNIX_EPOCH + Duration::from_micros(now.0.max(0).cast_unsigned()))
+            .message_id(Some(format!("<{}@{domain}>", mail.key)))
+            .raw_header(header("Auto-Submitted", "auto-generated".to_owned()));
+        if let Some(link) = &mail.unsubscribe {
+            message = message
+                .raw_header(header("List-Unsubscribe", format!("<{link}>")))
+                .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        }
+        let message = message
+            .singlepart(part(ContentType::TEXT_PLAIN, mail.text.clone()))
+            .map_err(|error| Trouble::refused(format!("no mail can be written: {error}")))?;
+        Ok(Self { from: from.email, to: vec![to], bytes: message.formatted() })
+    }
 }
 
 fn part(kind: ContentType, body: String) -> SinglePart {
@@ -115,15 +160,15 @@ pub(crate) fn html(letter: &Letter) -> String {
     out
 }
 
-async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, Trouble> {
+async fn exchange(way: &Email, (egress, opened): (&Egress, &Opened), mail: &Written) -> Result<Sent, Trouble> {
     let bad_server = || Trouble::refused(format!("{:?} is no server: write HOST:PORT, like smtp.example:587", way.server));
     let (host, port) = host_and_port(&way.server).ok_or_else(bad_server)?;
     let hello = ClientId::Domain(mail.from.domain().to_owned());
-    let stream = task.egress.dial(host, port).await?;
+    let stream = egress.dial(host, port).await?;
     let here = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
     let security = way.security.unwrap_or(Security::Starttls);
     let stream: Box<dyn AsyncTokioStream> = match security {
-        Security::Tls => Box::new(Lines::new(task.egress.secure(host, stream).await?)),
+        Security::Tls => Box::new(Lines::new(egress.secure(host, stream).await?)),
         Security::Plain if !here => {
             return Err(Trouble::refused(format!("{host} is not this machine: mail goes there with \"starttls\" or \"tls\"")));
         }
@@ -139,12 +184,12 @@ async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, 
         if !server.can_starttls() {
             return Err(Trouble::refused(format!("{} offers no STARTTLS: use security = \"tls\" on its port for TLS", way.server)));
         }
-        let tls = parameters(host, task).map_err(failed("TLS"))?;
+        let tls = parameters(host, egress).map_err(failed("TLS"))?;
         server.starttls(tls, &hello).await.map_err(failed("STARTTLS"))?;
     }
     if let (Some(user), Some(password)) = (&way.user, &way.password) {
-        let user = task.opened.phrase(user).to_owned();
-        let credentials = Credentials::new(user, task.opened.credential(password).to_owned());
+        let user = opened.phrase(user).to_owned();
+        let credentials = Credentials::new(user, opened.credential(password).to_owned());
         let denied = |error: Error| match trouble(&way.server, "signing in", &error) {
             // A mail server whose directory is away for a minute says the same as one that was given a wrong password.
             said if error.is_permanent() => Trouble::denied(said.why),
@@ -159,7 +204,7 @@ async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, 
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    server.command(Mail::new(Some(mail.from.clone()), parameters)).await.map_err(failed("the sender"))?;
+    server.command(MailFrom::new(Some(mail.from.clone()), parameters)).await.map_err(failed("the sender"))?;
     // Who is accepted is told: one address that is gone must not keep the others asleep.
     let (mut accepted, mut refused) = (0, Vec::new());
     for receiver in &mail.to {
@@ -171,7 +216,8 @@ async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, 
     }
     if accepted == 0 {
         let (_, worst) = refused.iter().find(|(_, error)| error.is_transient()).or(refused.first()).ok_or_else(bad_server)?;
-        return Err(trouble(&way.server, "every receiver", worst));
+        let trouble = trouble(&way.server, "every receiver", worst);
+        return Err(if is_nobody(worst) { Trouble::nobody(trouble.why) } else { trouble });
     }
     server.command(Data).await.map_err(failed("the mail"))?;
     let answer = server.message(&mail.bytes).await.map_err(failed("the mail"))?;
@@ -191,13 +237,21 @@ async fn exchange(way: &Email, task: &Task<'_>, mail: &Written) -> Result<Sent, 
     Ok(Sent::Delivered { note })
 }
 
-fn parameters(host: &str, task: &Task<'_>) -> Result<TlsParameters, Error> {
-    let store = if task.egress.mozilla { CertificateStore::WebpkiRoots } else { CertificateStore::None };
+fn parameters(host: &str, egress: &Egress) -> Result<TlsParameters, Error> {
+    let store = if egress.mozilla { CertificateStore::WebpkiRoots } else { CertificateStore::None };
     let mut builder = TlsParameters::builder(host.to_owned()).certificate_store(store);
-    for root in task.egress.roots.iter() {
+    for root in egress.roots.iter() {
         builder = builder.add_root_certificate(Certificate::from_der(root.to_vec())?);
     }
     builder.build()
+}
+
+/// Whether a server says that there is no such mailbox (RFC 3463: 5.1.1 to 5.1.3, 5.1.6, 5.1.10, 5.2.1). A bare 550 may as well be a sender that is not trusted.
+fn is_nobody(error: &Error) -> bool {
+    let text = told(error);
+    let said = text.split_once("): ").map_or("", |(_, said)| said);
+    let code = said.split_whitespace().next().unwrap_or_default();
+    error.is_permanent() && ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"].contains(&code)
 }
 
 /// What a server said, or how the way to it broke.
