@@ -52,11 +52,13 @@ pub enum Place {
     Windows,
     /// One's own account, tokens, users, the audit log.
     Settings,
+    /// The API as its document tells it.
+    Api,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -68,6 +70,7 @@ impl Place {
         Self::Silences,
         Self::Windows,
         Self::Settings,
+        Self::Api,
     ];
 
     /// Where it is.
@@ -84,6 +87,17 @@ impl Place {
             Self::Silences => "/silences",
             Self::Windows => "/windows",
             Self::Settings => "/settings",
+            Self::Api => "/api/v1/docs",
+        }
+    }
+
+    /// The part of the navigation that it stands in.
+    const fn section(self) -> Section {
+        match self {
+            Self::Home | Self::Checks | Self::Agents => Section::Watch,
+            Self::Incidents | Self::OnCall | Self::Escalations | Self::Channels | Self::Silences => Section::Respond,
+            Self::Objectives | Self::Windows => Section::Improve,
+            Self::Settings | Self::Api => Section::System,
         }
     }
 
@@ -101,7 +115,41 @@ impl Place {
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,
             Self::Settings => t.access.settings,
+            Self::Api => t.api.title,
         }
+    }
+}
+
+/// A part of the navigation: what its places are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// What there is, and how it does.
+    Watch,
+    /// What went wrong, and whom it calls.
+    Respond,
+    /// What was promised, what is planned, what to do better.
+    Improve,
+    /// The collector itself.
+    System,
+}
+
+impl Section {
+    /// In the order of the navigation.
+    pub const ALL: [Self; 4] = [Self::Watch, Self::Respond, Self::Improve, Self::System];
+
+    /// What it is called.
+    const fn label(self, t: &Texts) -> &'static str {
+        match self {
+            Self::Watch => t.frame.watch,
+            Self::Respond => t.frame.respond,
+            Self::Improve => t.frame.improve,
+            Self::System => t.frame.system,
+        }
+    }
+
+    /// Its places, in the order of the navigation.
+    fn places(self) -> impl Iterator<Item = Place> {
+        Place::ALL.into_iter().filter(move |place| place.section() == self)
     }
 }
 
