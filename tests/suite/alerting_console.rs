@@ -168,7 +168,7 @@ fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
     for target in [
         "/agents",
         "/agents/eu-west-1",
-        "/agents/new",
+        "/new-agent",
         "/incidents",
         &page,
         "/on-call",

@@ -22,7 +22,7 @@ use crate::checkfile::{self, CheckFileError, INTERVAL_US_DEFAULT, Source, TIMEOU
 use crate::present::Present;
 use crate::present::api::check_of;
 use crate::present::door::Caller;
-use crate::present::problem::{Answer, Problem};
+use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 
 /// What the file is called in errors.
@@ -121,7 +121,7 @@ impl Fault {
     }
 }
 
-/// `GET /checks/new`
+/// `GET /new-check`
 pub async fn new_page(frame: Frame, Query(beginning): Query<Beginning>) -> Answer<Response> {
     let form = begin(&beginning.address);
     let file = form.file().unwrap_or_default();
@@ -148,7 +148,7 @@ fn begin(address: &str) -> Writing {
     Writing { id: id.trim_matches('-').to_owned(), kind: kind.to_owned(), address, ..Writing::default() }
 }
 
-/// `POST /checks/new`
+/// `POST /new-check`
 pub async fn write_new(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
@@ -163,7 +163,8 @@ pub async fn edit_page(State(present): State<Present>, frame: Frame, Path(id): P
     let file = {
         let book = present.app().book();
         let check = check_of(&book, &id)?.current().ok_or_else(|| Problem::not_found("check", &id))?;
-        let (keys, others) = table(&check.definition, &check.labels);
+        let told = table(&check.definition, &check.labels);
+        let (keys, others) = told.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         text(&keys, &others)
     };
     page(&frame, Some(&id), &Writing::of_file(&file), &file, &[], None)
@@ -407,7 +408,7 @@ fn page(
     let content = Content {
         t,
         title: title.clone(),
-        path: id.map_or_else(|| "/checks/new".to_owned(), |id| format!("/checks/{id}/edit")),
+        path: id.map_or_else(|| "/new-check".to_owned(), |id| format!("/checks/{id}/edit")),
         back: id.map_or_else(|| "/checks".to_owned(), |id| format!("/checks/{id}")),
         notice,
         open: more.iter().any(|field| !field.error.is_empty() || !field.value.is_empty()),
