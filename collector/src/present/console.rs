@@ -14,6 +14,7 @@ mod checks;
 mod editor;
 mod escalations;
 mod explain;
+mod faults;
 pub mod frame;
 mod home;
 mod incident;
@@ -32,6 +33,7 @@ mod silences;
 mod slo;
 mod suspend;
 mod vitals;
+mod windows;
 
 use std::sync::LazyLock;
 
@@ -41,9 +43,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_model::incident::{IncidentState, Severity};
 
-pub use agents::{
-    agent_page, agents_page, resume_agent, revoke_agent, revoke_page, suspend_agent, suspend_page, weigh_agent,
-};
+pub use agents::{act_on_agent, agent_page, agents_page, revoke_page, suspend_page};
 pub use backtest::backtest_page;
 pub use channels::{apply_channel, channels_page, edit_channel, new_channel, retry_delivery, test_channel};
 pub use check::{check_page, run_page};
@@ -61,9 +61,10 @@ pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_
 use row::{age, class, clock_text, suspension};
 pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
-pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
+pub use silences::{end_silence, make_silence, new_silence, silences_page};
 pub use slo::slos_page;
 pub use suspend::{resume_check, suspend_check, suspend_check_page};
+pub use windows::{edit_window, end_window, ending_page, new_window, windows_page, write_window};
 
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Language;
@@ -84,6 +85,7 @@ const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),
     include_str!("../../templates/js/dialog.js"),
     include_str!("../../templates/js/keys.js"),
+    include_str!("../../templates/js/zone.js"),
 );
 const ICON: &str = include_str!("../../templates/icon.svg");
 

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod slo;
 pub mod status;
 pub mod vitals;
+pub mod windows;
 
 use sitepulse_model::record::{FactKey, Phase};
 
@@ -40,6 +41,7 @@ use self::policy::PolicyTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
 use self::vitals::VitalsTexts;
+use self::windows::WindowTexts;
 
 /// A language of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,6 +233,8 @@ pub struct Texts {
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
+    /// Maintenance windows.
+    pub windows: &'static WindowTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
@@ -374,6 +378,7 @@ pub static EN: Texts = Texts {
     status: &status::EN,
     backtest: &backtest::EN,
     desk: &desk::EN,
+    windows: &windows::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
@@ -573,6 +578,7 @@ pub static FR: Texts = Texts {
     status: &status::FR,
     backtest: &backtest::FR,
     desk: &desk::FR,
+    windows: &windows::FR,
     explain: &explain::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",

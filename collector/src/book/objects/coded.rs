@@ -32,10 +32,6 @@ impl Coded for AccountingPolicy {
         service_hours::validate(self).err().map(fault).into_iter().collect()
     }
 
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn sample(key: &str) -> &'static str {
         match key {
             "objective" => "\"99.9%\"",
@@ -112,10 +108,6 @@ impl Coded for Channel {
 
     fn faults(&self) -> Vec<Fault> {
         Self::faults(self)
-    }
-
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn sample(key: &str) -> &'static str {
@@ -241,10 +233,6 @@ impl Coded for ScoringModel {
 
     fn faults(&self) -> Vec<Fault> {
         Self::faults(self)
-    }
-
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn sample(key: &str) -> &'static str {

@@ -14,11 +14,12 @@ use sitepulse_model::check::CheckKind;
 use toml::{Table, Value};
 
 use super::broken_template;
+use super::faults::Fault;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
 use crate::app::{AppError, ApplyOptions, FieldDiff, Plan, PlanStep};
 use crate::checkfile::compose::{ADDRESSES, number, table, text};
-use crate::checkfile::{self, CheckFileError, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
+use crate::checkfile::{self, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
 use crate::present::Present;
 use crate::present::api::check_of;
 use crate::present::door::Caller;
@@ -92,33 +93,6 @@ struct Shown {
     warnings: Vec<String>,
     seen: String,
     unchanged: bool,
-}
-
-/// Something that is wrong, and the key it is about; empty where it is the whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    key: String,
-    message: String,
-}
-
-impl Fault {
-    fn of(error: &CheckFileError, file: &str) -> Self {
-        let written = file.lines().nth(error.line.saturating_sub(1)).unwrap_or_default();
-        let key = written.split_once('=').map(|(key, _)| key.trim().trim_matches('"')).unwrap_or_default();
-        // A key that is missing is not on any line.
-        let missing = error.message.strip_prefix('"').and_then(|rest| rest.split_once("\" is missing"));
-        let key = missing.map_or(key, |(key, _)| key);
-        let place = if key.is_empty() { format!("{}:{}: ", error.line, error.column) } else { String::new() };
-        Self { key: key.to_owned(), message: format!("{place}{}", error.message) }
-    }
-
-    fn whole(message: impl Into<String>) -> Self {
-        Self { key: String::new(), message: message.into() }
-    }
-
-    fn id(message: impl Into<String>) -> Self {
-        Self { key: "id".to_owned(), message: message.into() }
-    }
 }
 
 /// `GET /new-check`
@@ -196,7 +170,7 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
     let written = match checkfile::parse(&sources) {
         Ok(written) => written,
         Err(errors) => {
-            let faults: Vec<Fault> = errors.0.iter().map(|error| Fault::of(error, &file)).collect();
+            let faults: Vec<Fault> = errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, &file)).collect();
             return page(frame, id, &form, &file, &faults, None);
         }
     };
@@ -214,7 +188,7 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
         }
         Ok(plan) => page(frame, id, &form, &file, &[], Some(Shown::of(plan, &file))),
         Err(AppError::BadFiles(faults)) => {
-            let faults: Vec<Fault> = faults.into_iter().map(|fault| told(&fault)).collect();
+            let faults: Vec<Fault> = faults.iter().map(|fault| Fault::told(fault, FILE, &file)).collect();
             page(frame, id, &form, &file, &faults, None)
         }
         Err(AppError::Invalid(message)) => page(frame, id, &form, &file, &[Fault::whole(message)], None),
@@ -231,14 +205,6 @@ fn same(a: &str, b: &str) -> bool {
     a.replace('\r', "").trim_end() == b.replace('\r', "").trim_end()
 }
 
-/// A fault that names its place, `check:3:1: ...`, of which people see the form alone.
-fn told(fault: &str) -> Fault {
-    let rest = fault.strip_prefix(FILE).unwrap_or(fault);
-    let message = rest.trim_start_matches(|one: char| one == ':' || one.is_ascii_digit()).trim();
-    let key = ["parents", "escalation"].into_iter().find(|key| message.contains(key));
-    Fault { key: key.unwrap_or_default().to_owned(), message: message.to_owned() }
-}
-
 /// Whether the file is about the check that is edited, or about a new one.
 fn belongs(present: &Present, id: Option<&str>, written: &Written, t: &Texts) -> Result<(), Fault> {
     if !written.objects.is_empty() {
@@ -246,12 +212,12 @@ fn belongs(present: &Present, id: Option<&str>, written: &Written, t: &Texts) ->
     }
     let ids: Vec<String> = written.checks.iter().map(|check| check.definition.id.to_string()).collect();
     match (id, ids.as_slice()) {
-        (Some(id), [one]) if one != id => Err(Fault::id((t.page.same_id)(id))),
+        (Some(id), [one]) if one != id => Err(Fault::at("id", (t.page.same_id)(id))),
         (Some(id), ids) if !ids.iter().any(|one| one == id) => Err(Fault::whole((t.page.one_check)(id))),
         (None, ids) => {
             let book = present.app().book();
             let living = |id: &&String| check_of(&book, id).is_ok_and(|check| !check.retired());
-            ids.iter().find(living).map_or(Ok(()), |id| Err(Fault::id((t.page.taken)(id))))
+            ids.iter().find(living).map_or(Ok(()), |id| Err(Fault::at("id", (t.page.taken)(id))))
         }
         (Some(_), _) => Ok(()),
     }
@@ -531,7 +497,7 @@ mod tests {
     fn a_fault_stands_at_its_field() {
         let file = "[[check]]\nid = \"shop\"\nkind = \"http\"\ninterval = \"1 fortnight\"\n";
         let errors = checkfile::parse(&[Source { name: FILE.into(), text: file.into() }]).unwrap_err();
-        let keys: Vec<String> = errors.0.iter().map(|error| Fault::of(error, file).key).collect();
+        let keys: Vec<String> = errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, file).key).collect();
         assert!(keys.contains(&"url".to_owned()) && keys.contains(&"interval".to_owned()), "{keys:?}");
         assert_eq!(field_of("url", "http"), "address");
     }

@@ -113,7 +113,7 @@ impl Place {
             Self::Escalations => t.alerting.escalations,
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
-            Self::Windows => t.desk.windows,
+            Self::Windows => t.windows.title,
             Self::Settings => t.access.settings,
             Self::Api => t.api.title,
         }
