@@ -29,15 +29,17 @@ impl Fault {
         let on_line = written.split_once('=').map(|(key, _)| key.trim().trim_matches('"')).unwrap_or_default();
         // A key that is missing is on no line, and of a list over several lines only an entry is.
         let missing = message.strip_prefix('"').and_then(|rest| rest.split_once("\" is missing")).map(|(key, _)| key);
-        let named = message.split_once(": ").map(|(key, _)| key.split(['[', '.']).next().unwrap_or_default());
-        let named = named.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        let named = message.split_once(": ").map(|(key, _)| key.split('[').next().unwrap_or_default());
+        let is_key = |byte: u8| byte.is_ascii_lowercase() || b"_.".contains(&byte);
+        let named = named.filter(|key| !key.is_empty() && key.bytes().all(is_key));
+        let of_line = named.filter(|key| key.split('.').next() == Some(on_line));
         let key = match (missing, on_line) {
             (Some(missing), _) => missing,
             (None, "") => named.unwrap_or_default(),
-            (None, on_line) => on_line,
+            (None, on_line) => of_line.unwrap_or(on_line),
         };
         let message = match message.split_once(": ") {
-            Some((first, rest)) if !key.is_empty() && first.split(['[', '.']).next() == Some(key) => rest,
+            Some((first, rest)) if !key.is_empty() && first.split('[').next() == Some(key) => rest,
             Some(_) | None => message,
         };
         let place = if key.is_empty() && !place.is_empty() { format!("{place}: ") } else { String::new() };
@@ -87,6 +89,8 @@ mod tests {
             at("", "1:1: it covers nothing: name checks"));
         assert_eq!(told("console:1:1: \"lasts\" is missing: write lasts = \"2h\""),
             at("lasts", "\"lasts\" is missing: write lasts = \"2h\""));
+        let hours = Fault::told("x:2:9: policy \"gold\": hours.zone: no zone", "x", "[[policy]]\nhours = { zone = \"x\" }\n");
+        assert_eq!(hours, Fault::at("hours.zone", "no zone"));
         assert_eq!(told("the whole is wrong"), at("", "the whole is wrong"));
     }
 }
