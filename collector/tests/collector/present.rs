@@ -27,3 +27,4 @@ mod slo;
 mod status;
 mod vitals;
 mod weight;
+mod windows;

@@ -193,3 +193,27 @@ async fn a_suspension_needs_a_reason_and_ends_by_a_button() {
     assert!(bench.get("/api/v1/checks/shop").await.json()["suspended"].is_null());
     assert_eq!(bench.get("/checks/none/suspend").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_check_and_an_agent_may_be_called_new() {
+    let bench = Bench::new();
+    bench.apply(&CHECK.replace("shop", "new"), json!({})).await;
+    let page = bench.get("/checks/new").await;
+    assert!(page.status == StatusCode::OK && page.text.contains("/checks/new/edit"), "{}", page.text);
+    assert_eq!(bench.get("/agents/new").await.status, StatusCode::NOT_FOUND, "no agent is called so");
+}
+
+#[tokio::test]
+async fn the_navigation_has_groups_and_marks_where_one_is() {
+    let bench = Bench::new();
+    let page = bench.get("/api/v1/docs?lang=fr").await.text;
+    let places = page.split_once("class=\"places\"").unwrap().1.split_once("</nav>").unwrap().0;
+    for word in ["<p>Surveiller</p>", "<p>Réagir</p>", "<p>Améliorer</p>", "<p>Système</p>"] {
+        assert!(places.contains(word), "{word}: {places}");
+    }
+    assert_eq!(places.matches("aria-current").count(), 1);
+    assert!(places.contains("href=\"/api/v1/docs\" aria-current=\"page\""), "{places}");
+    // On a phone the same behind one menu, which says where one is.
+    let menu = page.split_once("<details class=\"menu\">").unwrap().1.split_once("</details>").unwrap().0;
+    assert!(menu.contains("API</summary>") && menu.contains("href=\"/windows\""), "{menu}");
+}
