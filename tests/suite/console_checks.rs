@@ -11,14 +11,14 @@ const PAGE_BYTES_MAX: u64 = 150 * 1024;
 const SCRIPT_BYTES_MAX: u64 = 40 * 1024;
 
 /// A browser that is signed in and may change things.
-fn signed_in(cluster: &Cluster, width: u32, height: u32) -> Chromium {
+pub(crate) fn signed_in(cluster: &Cluster, width: u32, height: u32) -> Chromium {
     let link = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
     let mut browser = Chromium::start(width, height);
     browser.open(link["url"].as_str().expect("sign-in --json gives a url"));
     browser
 }
 
-fn at(cluster: &Cluster, path: &str) -> String {
+pub(crate) fn at(cluster: &Cluster, path: &str) -> String {
     format!("http://{}{path}", cluster.http())
 }
 

@@ -253,13 +253,6 @@ async fn a_policy_is_chosen_on_the_checks_page() {
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-/// What a page's hidden field holds, as a form sends it.
-fn hidden(page: &str, name: &str) -> String {
-    let rest = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("no {name}: {page}")).1;
-    let plain = rest.split_once('"').unwrap().0.replace("&#34;", "\"").replace("&#38;", "&").replace('\n', "\r\n");
-    plain.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 #[tokio::test]
 async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
     let story = Story::new(Pages::new().await).await;
@@ -271,8 +264,8 @@ async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
         assert!(list.contains(word), "{word}: {list}");
     }
     assert!(!list.contains("/settings/policies/default/edit"), "the built-in one stays what it is");
-    let opened = bench.get(edit).await.text;
-    let tag = hidden(&opened, "tag");
+    let opened = bench.get(edit).await;
+    let tag = opened.hidden("tag");
     let draft = "objective=99%2C95+%25&maintenance=excluded&unknown=excluded&degraded=up&regional=down";
     let shown = post(edit, &format!("{draft}&do=plan&tag={tag}")).await;
     assert_eq!(shown.status, StatusCode::OK, "{}", shown.text);
@@ -288,7 +281,7 @@ async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
     let body = json!({"name": "may", "checks": ["shop-vitals"], "from": story.ago(1200), "to": story.ago(30), "policy": "contract"});
     let stored = bench.post("/api/v1/sla-reports", &body).await.json();
 
-    let (seen, tag) = (hidden(&shown.text, "seen"), hidden(&shown.text, "tag"));
+    let (seen, tag) = (shown.hidden("seen"), shown.hidden("tag"));
     let done = post(edit, &format!("{draft}&do=apply&seen={seen}&tag={tag}")).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
     assert_eq!(versions().await, 3);
