@@ -42,14 +42,10 @@ pub struct Trial {
 pub struct Differs {
     /// Its id.
     pub check: String,
-    /// Its availability as it counts now; `None` where nothing counts.
-    pub before: Option<f64>,
-    /// The same by the draft.
-    pub after: Option<f64>,
-    /// Whether the objective was kept, by either.
-    pub met: (Option<bool>, Option<bool>),
-    /// What is left of the error budget by either, in microseconds.
-    pub budget_left_us: (i64, i64),
+    /// As it counts now.
+    pub before: Reckoned,
+    /// By the draft.
+    pub after: Reckoned,
 }
 
 /// Counts by both.
@@ -88,15 +84,9 @@ pub fn trial(app: &App, draft: &AccountingPolicy, now: UtcMicros) -> Result<Tria
         let told = |one: &Reckoned| (one.counts.availability(), one.met(), one.budget().left_us);
         if told(&was) == told(&is) {
             same += 1;
-            continue;
+        } else {
+            differ.push(Differs { check: id, before: was, after: is });
         }
-        differ.push(Differs {
-            check: id,
-            before: was.counts.availability(),
-            after: is.counts.availability(),
-            met: (was.met(), is.met()),
-            budget_left_us: (was.budget().left_us, is.budget().left_us),
-        });
     }
     differ.sort_by(|a, b| a.change().total_cmp(&b.change()).then_with(|| a.check.cmp(&b.check)));
     Ok(Trial { before, differ, same, left_out, slos })
@@ -105,7 +95,8 @@ pub fn trial(app: &App, draft: &AccountingPolicy, now: UtcMicros) -> Result<Tria
 impl Differs {
     /// By how much the availability changes; 0 where either has none.
     pub fn change(&self) -> f64 {
-        self.after.zip(self.before).map_or(0.0, |(after, before)| after - before)
+        let (after, before) = (self.after.counts.availability(), self.before.counts.availability());
+        after.zip(before).map_or(0.0, |(after, before)| after - before)
     }
 }
 

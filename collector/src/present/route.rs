@@ -236,6 +236,7 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/agents/{name}", Scope::Read, api::agent),
         api_read("/api/v1/sla", Scope::Read, api::sla),
         api_read("/api/v1/policies", Scope::Read, policy::policies),
+        api_change("/api/v1/policy-trials", Scope::Read, policy::try_policy),
         api_read("/api/v1/sla-reports", Scope::Read, sla_report::list),
         api_change("/api/v1/sla-reports", Scope::Edit, sla_report::store),
         api_read("/api/v1/sla-reports/{name}", Scope::Read, sla_report::one),

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use sitepulse_daemon::clock;
 use sitepulse_model::accounting::AccountingPolicy;
+use sitepulse_model::terms::Reckoned;
 
 use super::acts::{self, quoted};
 use super::faults::Fault;
@@ -20,13 +21,13 @@ use super::sheet::{Sheet, choice};
 use crate::app::Access;
 use crate::book::{Book, Object, ObjectKind};
 use crate::checkfile::{self, Source};
-use crate::policy::trial::{self, DAYS, Differs, Trial};
+use crate::policy::trial::{DAYS, Differs, Trial};
 use crate::present::api::definitions::{self, Seen};
 use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::PlanView;
 use crate::present::dto::policy::{PolicyVersionView, PolicyView};
-use crate::present::policy::policy_views;
+use crate::present::policy::{self, policy_views};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::desk::DeskTexts;
@@ -272,9 +273,7 @@ async fn plan(present: &Present, view: &PlanView, toml: String, t: &'static Text
     let Some(Object::Policy(draft)) = written.objects.into_iter().next().map(|written| written.object) else {
         return Err(broken("the policy is not in its own table".to_owned()));
     };
-    let (app, now) = (present.app().clone(), clock::now());
-    let trial = present.beside(move || trial::trial(&app, &draft, now)).await?;
-    let trial = trial.map_err(|error| Problem::new(Code::Unavailable, error.to_string()))?;
+    let trial = policy::trial(present, draft).await?;
     let mut lines = Vec::new();
     for item in view.objects.iter().filter(|item| item.action != "unchanged") {
         lines.push(format!("{}: {}", item.id, (t.desk.plan_action)(&item.action)));
@@ -312,16 +311,16 @@ impl Differing {
             let text = (t.number)(figure::coarse(us.unsigned_abs() as f64 / 1e6, t.slo.day));
             if us < 0 { format!("\u{2212}{text}") } else { text }
         };
-        let figure = |availability, met: Option<bool>, left_us| Figure {
-            availability: figure::availability(availability, t),
-            met: match met {
+        let figure = |counted: &Reckoned| Figure {
+            availability: figure::availability(counted.counts.availability(), t),
+            met: match counted.met() {
                 Some(true) => ("up", t.policies.met),
                 Some(false) => ("down", t.policies.missed),
                 None => ("", ""),
             },
-            budget_left: time(left_us),
+            budget_left: time(counted.budget().left_us),
         };
-        let change = match one.before.zip(one.after) {
+        let change = match one.before.counts.availability().zip(one.after.counts.availability()) {
             Some(_) => {
                 let points = one.change() * 100.0;
                 let sign = if points < -0.0005 { "\u{2212}" } else if points > 0.0005 { "+" } else { "±" };
@@ -331,8 +330,8 @@ impl Differing {
         };
         Self {
             check: one.check.clone(),
-            before: figure(one.before, one.met.0, one.budget_left_us.0),
-            after: figure(one.after, one.met.1, one.budget_left_us.1),
+            before: figure(&one.before),
+            after: figure(&one.after),
             change,
         }
     }

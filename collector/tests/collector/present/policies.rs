@@ -276,6 +276,11 @@ async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
     let now = bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@2").await.json()[0]["availability"].clone();
     let percent = format!("{:.2} %", (number(&now) * 10_000.0).floor() / 100.0);
     assert!(shown.text.contains(&percent), "{percent}: {}", shown.text);
+    let tried = json!({"policy": {"id": "contract", "objective": "99.95%", "regional": "down"}});
+    let tried = bench.post("/api/v1/policy-trials", &tried).await.json();
+    assert_eq!((&tried["version"], &tried["checks"][0]["now"]["availability"]), (&json!(2), &now), "{tried}");
+    let bad = json!({"policy": {"id": "contract", "objective": "99%", "unknown": "by_share"}});
+    assert_eq!(bench.post("/api/v1/policy-trials", &bad).await.status, StatusCode::BAD_REQUEST);
     let versions = async || bench.get("/api/v1/policies").await.json()[1]["versions"].as_array().unwrap().len();
     assert_eq!(versions().await, 2, "a plan saves nothing");
     let body = json!({"name": "may", "checks": ["shop-vitals"], "from": story.ago(1200), "to": story.ago(30), "policy": "contract"});
