@@ -131,7 +131,8 @@ fn main() -> ExitCode {
     site.set(Mood::Ill);
     let incident = wait::until("an incident is open", 60, || {
         let all = cluster.ctl(&["incidents", "--json"]).json();
-        let found = all.as_array().and_then(|all| all.iter().find(|one| one["check"] == "shop" && one["state"] == "open"));
+        let found =
+            all.as_array().and_then(|all| all.iter().find(|one| one["check"] == "shop" && one["state"] == "open"));
         found.and_then(|one| one["id"].as_str().map(str::to_owned)).ok_or_else(|| all.to_string())
     });
     let (public, inside) = pages(&incident);
@@ -147,7 +148,9 @@ fn main() -> ExitCode {
             let link = link["url"].as_str().expect("sign-in --json gives a url").to_owned();
             let all = public.iter().map(|path| (path, false)).chain(inside.iter().map(|path| (path, true)));
             let mut signed_in = false;
-            for (path, needs) in all.filter(|(path, _)| wanted.is_empty() || wanted.iter().any(|one| path.starts_with(one))) {
+            for (path, needs) in
+                all.filter(|(path, _)| wanted.is_empty() || wanted.iter().any(|one| path.starts_with(one)))
+            {
                 if needs && !signed_in {
                     browser.open(&link);
                     signed_in = true;

@@ -56,12 +56,18 @@ fn a_window_is_planned_on_a_phone_in_french() {
     browser.follow("button[name=do][value=plan]");
     let text = browser.text();
     // The first Sunday of December 2150, on both walls.
-    for word in ["dim 2150-12-06 02:00 – 04:00 CET", "sam 2150-12-05 20:00 – 22:00 EST", "Pour vous (America/Montreal)", "Couvre 1 contrôle"] {
+    for word in [
+        "dim 2150-12-06 02:00 – 04:00 CET",
+        "sam 2150-12-05 20:00 – 22:00 EST",
+        "Pour vous (America/Montreal)",
+        "Couvre 1 contrôle",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     let wide = browser.eval("[document.documentElement.scrollWidth, innerWidth]");
     assert!(wide[0].as_u64() <= wide[1].as_u64(), "{wide:?}");
-    let applied = "fetch('/windows').then((answer) => answer.text()).then((text) => !text.includes('Planifiez-en une'))";
+    let applied =
+        "fetch('/windows').then((answer) => answer.text()).then((text) => !text.includes('Planifiez-en une'))";
     assert_eq!(browser.eval(applied), false, "nothing is applied yet");
     browser.follow("button[name=do][value=apply]");
     assert_eq!(browser.path(), "/windows");

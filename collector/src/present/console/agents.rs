@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, MatchedPath, Path, State};
+use axum::extract::{Extension, Path, State};
+use axum::http::Uri;
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
@@ -183,10 +184,10 @@ pub async fn act_on_agent(
     frame: Frame,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    path: MatchedPath,
+    uri: Uri,
     Form(form): Form<AgentForm>,
 ) -> Answer<Response> {
-    let (name, action) = (name.as_str(), path.as_str().rsplit('/').next().unwrap_or_default());
+    let (name, action) = (name.as_str(), uri.path().rsplit('/').next().unwrap_or_default());
     let own = format!("/agents/{name}");
     let to = if form.back == "/agents" { "/agents" } else { own.as_str() };
     match done(&present, &caller, name, action, &form).await {

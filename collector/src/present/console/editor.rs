@@ -170,7 +170,8 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
     let written = match checkfile::parse(&sources) {
         Ok(written) => written,
         Err(errors) => {
-            let faults: Vec<Fault> = errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, &file)).collect();
+            let faults: Vec<Fault> =
+                errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, &file)).collect();
             return page(frame, id, &form, &file, &faults, None);
         }
     };

@@ -83,13 +83,20 @@ mod tests {
         };
         let at = |key: &str, message: &str| (key.to_owned(), message.to_owned());
         assert_eq!(told("console:4:8: maintenance \"night\": from: no instant"), at("from", "no instant"));
-        assert_eq!(told("console:3:11: maintenance \"night\": checks[0]: there is no check \"shop\": did you mean \"shops\"?"),
-            at("checks", "there is no check \"shop\": did you mean \"shops\"?"));
-        assert_eq!(told("console:1:1: maintenance \"night\": it covers nothing: name checks"),
-            at("", "1:1: it covers nothing: name checks"));
-        assert_eq!(told("console:1:1: \"lasts\" is missing: write lasts = \"2h\""),
-            at("lasts", "\"lasts\" is missing: write lasts = \"2h\""));
-        let hours = Fault::told("x:2:9: policy \"gold\": hours.zone: no zone", "x", "[[policy]]\nhours = { zone = \"x\" }\n");
+        assert_eq!(
+            told("console:3:11: maintenance \"night\": checks[0]: there is no check \"shop\": did you mean \"shops\"?"),
+            at("checks", "there is no check \"shop\": did you mean \"shops\"?")
+        );
+        assert_eq!(
+            told("console:1:1: maintenance \"night\": it covers nothing: name checks"),
+            at("", "1:1: it covers nothing: name checks")
+        );
+        assert_eq!(
+            told("console:1:1: \"lasts\" is missing: write lasts = \"2h\""),
+            at("lasts", "\"lasts\" is missing: write lasts = \"2h\"")
+        );
+        let hours =
+            Fault::told("x:2:9: policy \"gold\": hours.zone: no zone", "x", "[[policy]]\nhours = { zone = \"x\" }\n");
         assert_eq!(hours, Fault::at("hours.zone", "no zone"));
         assert_eq!(told("the whole is wrong"), at("", "the whole is wrong"));
     }

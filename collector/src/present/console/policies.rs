@@ -252,14 +252,7 @@ fn tag(book: &Book, id: &str) -> String {
     definitions::tag_of(book, KIND, id).unwrap_or_default()
 }
 
-async fn put(
-    present: &Present,
-    caller: &Caller,
-    id: &str,
-    tag: &str,
-    toml: &str,
-    dry_run: bool,
-) -> Answer<PlanView> {
+async fn put(present: &Present, caller: &Caller, id: &str, tag: &str, toml: &str, dry_run: bool) -> Answer<PlanView> {
     let seen = if tag.is_empty() { Seen::Nothing } else { Seen::Tag(tag.to_owned()) };
     let file = Source { name: FILE.to_owned(), text: toml.to_owned() };
     definitions::put(present, caller, (KIND, id), &seen, file, dry_run).await
@@ -323,17 +316,18 @@ impl Differing {
         let change = match one.before.counts.availability().zip(one.after.counts.availability()) {
             Some(_) => {
                 let points = one.change() * 100.0;
-                let sign = if points < -0.0005 { "\u{2212}" } else if points > 0.0005 { "+" } else { "±" };
+                let sign = if points < -0.0005 {
+                    "\u{2212}"
+                } else if points > 0.0005 {
+                    "+"
+                } else {
+                    "±"
+                };
                 (t.policies.points)(&(t.number)(format!("{sign}{:.3}", points.abs())))
             }
             None => String::new(),
         };
-        Self {
-            check: one.check.clone(),
-            before: figure(&one.before),
-            after: figure(&one.after),
-            change,
-        }
+        Self { check: one.check.clone(), before: figure(&one.before), after: figure(&one.after), change }
     }
 }
 

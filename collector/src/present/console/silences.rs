@@ -15,6 +15,7 @@ use super::parts::{Field, Input};
 use super::sheet::{Sheet, choice, line, until_fields};
 use crate::alert::silence::SILENCES_MAX;
 use crate::app::Access;
+use crate::present::Present;
 use crate::present::api::silences::silence_view;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{SilenceBody, SilenceView};
@@ -22,7 +23,6 @@ use crate::present::problem::Answer;
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
 use crate::present::text::desk::DeskTexts;
-use crate::present::Present;
 use crate::store::silences as stored;
 
 /// Most silences that are over and shown: the newest.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, MatchedPath, Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Extension, Path, State};
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::maintenance::MaintenanceWindow;
@@ -177,14 +177,7 @@ pub async fn write_window(
     }
 }
 
-async fn put(
-    present: &Present,
-    caller: &Caller,
-    id: &str,
-    tag: &str,
-    toml: &str,
-    dry_run: bool,
-) -> Answer<PlanView> {
+async fn put(present: &Present, caller: &Caller, id: &str, tag: &str, toml: &str, dry_run: bool) -> Answer<PlanView> {
     let seen = if tag.is_empty() { Seen::Nothing } else { Seen::Tag(tag.to_owned()) };
     let file = Source { name: FILE.to_owned(), text: toml.to_owned() };
     definitions::put(present, caller, (KIND, id), &seen, file, dry_run).await
@@ -230,10 +223,10 @@ pub async fn ending_page(
     State(present): State<Present>,
     frame: Frame,
     Path(id): Path<String>,
-    path: MatchedPath,
+    uri: Uri,
 ) -> Answer<Response> {
     let window = current(&present.app().book(), &id)?;
-    ending(&frame, &window, path.as_str().ends_with("/end"), clock::now())
+    ending(&frame, &window, uri.path().ends_with("/end"), clock::now())
 }
 
 /// `POST /windows/{id}/cancel` and `/windows/{id}/end`
@@ -242,10 +235,10 @@ pub async fn end_window(
     frame: Frame,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    path: MatchedPath,
+    uri: Uri,
     note: Note,
 ) -> Answer<Response> {
-    let only_this = path.as_str().ends_with("/end");
+    let only_this = uri.path().ends_with("/end");
     note.tell(format!("{} {id}", KIND.table()));
     let (window, seen, now) = {
         let book = present.app().book();
@@ -282,7 +275,9 @@ async fn ended(
 fn ending(frame: &Frame, window: &MaintenanceWindow, only_this: bool, now: UtcMicros) -> Answer<Response> {
     let (t, w) = (frame.t, frame.t.windows);
     let timetable = Timetable::of(window).ok();
-    let times = timetable.iter().flat_map(|it| it.open_after(now).take(64).map(|span| (span, on_wall(span, it.zone(), t))));
+    let times = timetable
+        .iter()
+        .flat_map(|it| it.open_after(now).take(64).map(move |span| (span, on_wall(span, it.zone(), t))));
     let (open, next): (Vec<_>, Vec<_>) = times.partition(|(span, _)| span.from <= now);
     let id = &window.id;
     let (title, intro) = match (only_this, next.first()) {
@@ -307,11 +302,8 @@ impl Defined {
     fn of(revised: &Revised<MaintenanceWindow>, now: UtcMicros, t: &Texts) -> Self {
         let window = &revised.body;
         let part = |word: &str, names: &[String]| (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")));
-        let scope = [
-            part(t.checks, &window.checks),
-            part(t.desk.groups, &window.groups),
-            part(t.desk.tags, &window.tags),
-        ];
+        let scope =
+            [part(t.checks, &window.checks), part(t.desk.groups, &window.groups), part(t.desk.tags, &window.tags)];
         let timetable = Timetable::of(window).ok();
         let next = timetable.as_ref().and_then(|timetable| Some((timetable.open_after(now).next()?, timetable.zone())));
         let open = next.is_some_and(|(span, _)| span.from <= now);

@@ -126,7 +126,9 @@ pub static EN: PolicyTexts = PolicyTexts {
     trial_what: "Beside the version that counts now, each over all of the time. Nothing of this is rewritten.",
     trial_new: "Beside the built-in policy, for this one is new. Nothing of this is rewritten.",
     trial_same: "Every figure would be the same.",
-    trial_others: |n| if n == 1 { "1 check would be the same.".into() } else { format!("{n} checks would be the same.") },
+    trial_others: |n| {
+        if n == 1 { "1 check would be the same.".into() } else { format!("{n} checks would be the same.") }
+    },
     trial_left_out: |n| format!("{n} checks that weigh less were not compared."),
     trial_slos: |names| format!("Objectives that count by it: {names}."),
     as_now: "As now",
@@ -199,7 +201,11 @@ pub static FR: PolicyTexts = PolicyTexts {
     trial_new: "À côté de la politique intégrée, car celle-ci est nouvelle. Rien n’en est réécrit.",
     trial_same: "Chaque chiffre serait le même.",
     trial_others: |n| {
-        if n == 1 { "1 contrôle resterait inchangé.".into() } else { format!("{n} contrôles resteraient inchangés.") }
+        if n == 1 {
+            "1 contrôle resterait inchangé.".into()
+        } else {
+            format!("{n} contrôles resteraient inchangés.")
+        }
     },
     trial_left_out: |n| format!("{n} contrôles de moindre poids n’ont pas été comparés."),
     trial_slos: |names| format!("Objectifs qui comptent selon elle : {names}."),

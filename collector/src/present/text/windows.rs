@@ -167,7 +167,11 @@ pub static EN: WindowTexts = WindowTexts {
     in_zone: |zone| format!("On the wall of {zone}"),
     for_you: |zone| format!("For you ({zone})"),
     would_cover: |n| {
-        if n == 1 { "Covers 1 check that there is now:".into() } else { format!("Covers {n} checks that there are now:") }
+        if n == 1 {
+            "Covers 1 check that there is now:".into()
+        } else {
+            format!("Covers {n} checks that there are now:")
+        }
     },
     from_now: "It is open now: the change applies from the moment you apply it.",
     not_shown: "This plan is another than the one you saw. Look at it, then apply it.",
@@ -212,7 +216,9 @@ pub static FR: WindowTexts = WindowTexts {
     form_what: "Une modification vaut à partir de maintenant : ce qui était couvert le reste, ce qui ne l’était pas aussi.",
     end: "Terminer",
     end_title: |id| format!("Terminer {id} maintenant"),
-    end_what: |next| format!("Ce qu’elle couvre est de nouveau surveillé aussitôt. La prochaine reste prévue : {next}."),
+    end_what: |next| {
+        format!("Ce qu’elle couvre est de nouveau surveillé aussitôt. La prochaine reste prévue : {next}.")
+    },
     not_open: "Elle n’est pas ouverte, ou ne revient pas.",
     cancel: "Annuler",
     cancel_title: |id| format!("Annuler {id}"),

@@ -269,11 +269,18 @@ async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
     let draft = "objective=99%2C95+%25&maintenance=excluded&unknown=excluded&degraded=up&regional=down";
     let shown = post(edit, &format!("{draft}&do=plan&tag={tag}")).await;
     assert_eq!(shown.status, StatusCode::OK, "{}", shown.text);
-    for word in ["objective: 99.9% → 99.95%", "unknown: down → excluded", "Had it counted the last 30 days", "href=\"/checks/shop-vitals\"", " points"] {
+    for word in [
+        "objective: 99.9% → 99.95%",
+        "unknown: down → excluded",
+        "Had it counted the last 30 days",
+        "href=\"/checks/shop-vitals\"",
+        " points",
+    ] {
         assert!(shown.text.contains(word), "{word}: {}", shown.text);
     }
     // The figures of the plan are those that the API tells of a version by its number.
-    let now = bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@2").await.json()[0]["availability"].clone();
+    let now =
+        bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@2").await.json()[0]["availability"].clone();
     let percent = format!("{:.2} %", (number(&now) * 10_000.0).floor() / 100.0);
     assert!(shown.text.contains(&percent), "{percent}: {}", shown.text);
     let tried = json!({"policy": {"id": "contract", "objective": "99.95%", "regional": "down"}});
@@ -290,7 +297,8 @@ async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
     let done = post(edit, &format!("{draft}&do=apply&seen={seen}&tag={tag}")).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
     assert_eq!(versions().await, 3);
-    let after = bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@3").await.json()[0]["availability"].clone();
+    let after =
+        bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@3").await.json()[0]["availability"].clone();
     let percent = format!("{:.2} %", (number(&after) * 10_000.0).floor() / 100.0);
     assert!(shown.text.contains(&percent), "{percent} was promised: {}", shown.text);
     assert_ne!(now, after);

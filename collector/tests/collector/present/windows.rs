@@ -10,7 +10,8 @@ use super::bench::{Answer, Bench, CHECK, NETWORK};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 /// A window every Sunday night.
-const NIGHT: &str = "id=night&checks=shop&from=2150-12-06T02%3A00&lasts=2h&zone=Europe%2FParis&frequency=weekly&day-SU=yes";
+const NIGHT: &str =
+    "id=night&checks=shop&from=2150-12-06T02%3A00&lasts=2h&zone=Europe%2FParis&frequency=weekly&day-SU=yes";
 
 async fn post(bench: &Bench, path: &str, form: &str) -> Answer {
     bench.send(Door::Local, "POST", path, &[FORM], form).await
@@ -88,8 +89,10 @@ async fn what_is_wrong_stands_at_its_field_and_nothing_is_saved() {
     ] {
         let mut form: Vec<(&str, &str)> = good.into_iter().filter(|(name, _)| *name != field).collect();
         form.push((field, value));
-        let form: Vec<String> =
-            form.iter().map(|(name, value)| format!("{name}={}", value.replace('&', "%26").replace(' ', "+"))).collect();
+        let form: Vec<String> = form
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.replace('&', "%26").replace(' ', "+")))
+            .collect();
         for act in ["plan", "apply"] {
             let answer = post(&bench, "/windows/new", &format!("{}{more}&do={act}", form.join("&"))).await;
             assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}: {}", answer.text);
@@ -99,7 +102,11 @@ async fn what_is_wrong_stands_at_its_field_and_nothing_is_saved() {
         }
     }
     let nothing = post(&bench, "/windows/new", "id=night&from=2150-12-06T02%3A00&lasts=2h&do=plan").await;
-    assert!(nothing.text.contains("role=\"alert\"") && nothing.text.contains("name checks, groups or tags"), "{}", nothing.text);
+    assert!(
+        nothing.text.contains("role=\"alert\"") && nothing.text.contains("name checks, groups or tags"),
+        "{}",
+        nothing.text
+    );
     assert_eq!(windows(&bench).await, Vec::<Value>::new());
 }
 
@@ -111,7 +118,10 @@ async fn two_who_change_a_window_do_not_overwrite_each_other() {
     let edit = "/windows/night/edit";
     let opened = bench.get(edit).await;
     let text = &opened.text;
-    assert!(text.contains("value=\"2150-12-06T02:00\"") && text.contains("name=\"day-SU\" value=\"yes\" checked"), "{text}");
+    assert!(
+        text.contains("value=\"2150-12-06T02:00\"") && text.contains("name=\"day-SU\" value=\"yes\" checked"),
+        "{text}"
+    );
     let mine = NIGHT.replace("lasts=2h", "lasts=3h");
     let planned = post(&bench, edit, &format!("{mine}&do=plan&tag={}", opened.hidden("tag"))).await;
     assert!(planned.text.contains("lasts: 2h → 3h"), "{}", planned.text);

@@ -80,7 +80,7 @@ pub(super) struct Plan {
     reader: Option<String>,
     /// On the wall of its zone, and of the reader's.
     dates: Vec<(String, String)>,
-    covers: usize,
+    covers: String,
     checks: Vec<String>,
     more: String,
     open: bool,
@@ -173,13 +173,7 @@ pub(super) struct Beside {
 ///
 /// # Errors
 /// When a template fails, which only a broken build does.
-pub(super) fn page(
-    book: &Book,
-    frame: &Frame,
-    id: Option<&str>,
-    draft: &Draft,
-    beside: Beside,
-) -> Answer<Response> {
+pub(super) fn page(book: &Book, frame: &Frame, id: Option<&str>, draft: &Draft, beside: Beside) -> Answer<Response> {
     let (t, w) = (frame.t, frame.t.windows);
     let at = |field: &str| {
         let of = beside.faults.iter().filter(|fault| field_of(fault, draft) == field);
@@ -226,7 +220,8 @@ pub(super) fn page(
         line("count", w.times, "", &r.count),
         Field { input: Input::Day, ..line("until", w.last_day, "", &r.until) },
     ];
-    let mut fields: Vec<&str> = scope.iter().chain(&when).chain(&monthly).chain(&ends).map(|field| field.name).collect();
+    let mut fields: Vec<&str> =
+        scope.iter().chain(&when).chain(&monthly).chain(&ends).map(|field| field.name).collect();
     fields.extend(["frequency", "interval", "rule"]);
     let content = Editor {
         t,
@@ -307,7 +302,7 @@ impl Plan {
             zone: name,
             reader: theirs.is_some().then(|| reader.to_owned()),
             dates: open.iter().map(date).collect(),
-            covers: covered.len(),
+            covers: (t.windows.would_cover)(covered.len()),
             more: match covered.len().saturating_sub(CHECKS_SHOWN) {
                 0 => String::new(),
                 more => (t.ledger.more)(more as u64),
@@ -325,7 +320,8 @@ impl Plan {
 fn covered(book: &Book, window: &MaintenanceWindow) -> Vec<String> {
     let is = |check: &crate::book::Check| {
         let labels = check.current().map(|current| &current.labels)?;
-        let by_group = labels.group.as_ref().is_some_and(|group| window.groups.iter().any(|name| name == group.as_str()));
+        let by_group =
+            labels.group.as_ref().is_some_and(|group| window.groups.iter().any(|name| name == group.as_str()));
         let by_tag = labels.tags.iter().any(|tag| window.tags.iter().any(|name| name == tag.as_str()));
         (by_group || by_tag || window.checks.iter().any(|name| name == check.id.as_str())).then_some(())
     };

@@ -216,7 +216,10 @@ mod tests {
             (fields.words(&EN), fields.words(&FR))
         };
         let (en, fr) = words("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH;COUNT=5");
-        assert_eq!((en.as_str(), fr.as_str()), ("every 2 weeks, on Mon, Thu, 5 times", "toutes les 2 semaines, le lun, jeu, 5 fois"));
+        assert_eq!(
+            (en.as_str(), fr.as_str()),
+            ("every 2 weeks, on Mon, Thu, 5 times", "toutes les 2 semaines, le lun, jeu, 5 fois")
+        );
         let (en, fr) = words("FREQ=MONTHLY;BYDAY=-1FR;UNTIL=20261231");
         assert_eq!(en, "monthly, on the last Friday, until 2026-12-31");
         assert_eq!(fr, "chaque mois, le dernier vendredi, jusqu’au 2026-12-31");
