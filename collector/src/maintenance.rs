@@ -17,6 +17,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::checkfile::words::nearest;
 
+pub mod rest;
 mod rule;
 
 pub use rule::{COUNT_MAX, INTERVAL_MAX, Rule};
@@ -89,6 +90,16 @@ impl Timetable {
             return Err(vec![Fault::new("from", what)]);
         }
         Ok(Self { zone, first, first_at, lasts_us, rule })
+    }
+
+    /// The zone whose wall it stands on.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// When it begins for the first time, on that wall.
+    pub fn first_wall(&self) -> DateTime {
+        self.first
     }
 
     /// Every time the window is open within a span, whole, in the order of their beginnings.

@@ -5,6 +5,8 @@
 //!
 //! Two steps, because the time zone database may have to be read from the disk: [`Drawn`] is taken from the book under its lock, [`Drawn::terms`] is not.
 
+pub mod trial;
+
 use std::sync::Arc;
 
 use sitepulse_model::accounting::{AccountingPolicy, BUILT_IN};

@@ -168,7 +168,7 @@ fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
     for target in [
         "/agents",
         "/agents/eu-west-1",
-        "/agents/new",
+        "/new-agent",
         "/incidents",
         &page,
         "/on-call",
@@ -179,6 +179,10 @@ fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
         "/silences",
         "/silences/new",
         "/windows",
+        "/windows/new",
+        "/settings",
+        "/settings/policies",
+        "/settings/policies/new",
     ] {
         assert!(browser.overhang(target) <= 0, "{target} is wider than a phone");
         assert!(

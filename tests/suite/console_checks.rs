@@ -11,14 +11,14 @@ const PAGE_BYTES_MAX: u64 = 150 * 1024;
 const SCRIPT_BYTES_MAX: u64 = 40 * 1024;
 
 /// A browser that is signed in and may change things.
-fn signed_in(cluster: &Cluster, width: u32, height: u32) -> Chromium {
+pub(crate) fn signed_in(cluster: &Cluster, width: u32, height: u32) -> Chromium {
     let link = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
     let mut browser = Chromium::start(width, height);
     browser.open(link["url"].as_str().expect("sign-in --json gives a url"));
     browser
 }
 
-fn at(cluster: &Cluster, path: &str) -> String {
+pub(crate) fn at(cluster: &Cluster, path: &str) -> String {
     format!("http://{}{path}", cluster.http())
 }
 
@@ -38,7 +38,7 @@ fn the_first_check_is_made_by_the_form_and_seen_going_down_and_up_live() {
     assert!(text.contains("Welcome to SitePulse") && text.contains("Say what to watch"), "{text}");
     browser.write("#begin", &site.url("shop"));
     browser.follow(".begin button");
-    assert!(browser.path().starts_with("/checks/new?address="), "{}", browser.path());
+    assert!(browser.path().starts_with("/new-check?address="), "{}", browser.path());
     // What is wrong stands at its field, with the remedy.
     browser.write("#f-id", "The Shop");
     browser.write("#f-interval", "1");
@@ -140,7 +140,7 @@ fn languages_colours_phones_and_keys() {
     browser.follow(".pager a[rel=next]");
     assert!(browser.text().contains("101 to 200 of 250"), "{}", browser.text());
 
-    for path in ["/", "/checks", "/checks/a-check-with-quite-a-long-name-001", "/checks/new"] {
+    for path in ["/", "/checks", "/checks/a-check-with-quite-a-long-name-001", "/new-check"] {
         assert!(bytes(&mut browser, path) <= PAGE_BYTES_MAX, "{path} has {} bytes", bytes(&mut browser, path));
     }
     assert!(bytes(&mut browser, "/assets/console.js") <= SCRIPT_BYTES_MAX);

@@ -6,6 +6,7 @@ mod backup;
 mod bad_input;
 mod console;
 mod console_checks;
+mod console_windows;
 mod delivery;
 mod edges;
 mod findings;

@@ -122,8 +122,10 @@ pub trait Coded: Clone + Serialize + DeserializeOwned {
     /// Everything that is wrong with its values, but for what it refers to.
     fn faults(&self) -> Vec<Fault>;
 
-    /// The names that must lead to something.
-    fn references(&self) -> Vec<Reference>;
+    /// The names that must lead to something; of most kinds none.
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
 
     /// What to write for a missing key.
     fn sample(key: &str) -> &'static str;

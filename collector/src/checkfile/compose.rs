@@ -1,12 +1,15 @@
-//! A check back into the file that describes it: what [`super::parse`] reads from the text is the same check again.
+//! A check as people would write it: what [`write::check`] tells without the defaults, as TOML in the order of the documentation. What [`super::parse`]
+//! reads from the text is the same check again.
 
-use sitepulse_model::check::{CheckDefinition, CheckKind};
+use serde_json::{Map, json};
+use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::duration;
+use sitepulse_model::quorum::Quorum;
 use toml::{Table, Value};
 
 use super::{
     CONFIRMATIONS_DEFAULT, HEARTBEAT_CONFIRMATIONS_DEFAULT, HEARTBEAT_INTERVAL_US_DEFAULT, INTERVAL_US_DEFAULT, KEYS,
-    RECOVERIES_DEFAULT, TIMEOUT_US_DEFAULT,
+    RECOVERIES_DEFAULT, TIMEOUT_US_DEFAULT, write,
 };
 use crate::book::Labels;
 
@@ -14,103 +17,65 @@ use crate::book::Labels;
 pub const ADDRESSES: [&str; 5] = ["url", "address", "host", "name", "domain"];
 
 /// The keys of a check, without those that say what is so anyway, and the other tables that it needs beside it.
-pub fn table(definition: &CheckDefinition, labels: &Labels) -> (Table, Table) {
-    let heartbeat = matches!(definition.kind, CheckKind::Heartbeat(_));
-    let (mut keys, mut others) = (Table::new(), Table::new());
-    let mut put = |key: &str, value: Value| keys.insert(key.to_owned(), value);
-    put("id", definition.id.to_string().into());
-    put("kind", definition.kind.as_str().into());
-    let target: serde_json::Value = serde_json::from_str(&definition.kind.target_json()).unwrap_or_default();
-    if let serde_json::Value::Object(target) = target {
-        for (key, value) in target {
-            match of_json(value) {
-                // An own profile is described beside the check, and named in it.
-                Some(Value::Table(profile)) if key == "profile" => put(&key, described(profile, &mut others)),
-                Some(value) => put(&key, value),
-                None => None,
-            };
+///
+/// # Errors
+/// What TOML cannot say.
+pub fn table(definition: &CheckDefinition, labels: &Labels) -> Result<(Table, Table), toml::ser::Error> {
+    let heartbeat = definition.kind.as_str() == "heartbeat";
+    let mut keys = write::check(definition, labels);
+    for (key, default) in defaults(heartbeat) {
+        if keys.get(key) == Some(&default) {
+            keys.remove(key);
         }
     }
-    let interval = if heartbeat { HEARTBEAT_INTERVAL_US_DEFAULT } else { INTERVAL_US_DEFAULT };
-    if definition.interval_us != interval {
-        put("interval", duration::format(definition.interval_us).into());
+    // Nobody writes 2.0.
+    if let Some(weight) = keys.get_mut("weight") {
+        let text = definition.weight.to_string();
+        *weight = text.parse::<i64>().map_or_else(|_| weight.clone(), serde_json::Value::from);
     }
-    if !heartbeat && definition.timeout_us != TIMEOUT_US_DEFAULT {
-        put("timeout", duration::format(definition.timeout_us).into());
-    }
-    if definition.retries != 0 {
-        put("retries", i64::from(definition.retries).into());
-    }
-    let weight = definition.weight.to_string();
-    if weight != "1" {
-        put("weight", number(&weight).unwrap_or_else(|| weight.into()));
-    }
-    if let Some(group) = &labels.group {
-        put("group", group.to_string().into());
-    }
-    let list = |texts: Vec<String>| Value::Array(texts.into_iter().map(Value::String).collect());
-    if !labels.tags.is_empty() {
-        put("tags", list(labels.tags.iter().map(ToString::to_string).collect()));
-    }
-    if labels.class != sitepulse_model::incident::CheckClass::default() {
-        put("class", labels.class.as_str().into());
-    }
-    if !labels.parents.is_empty() {
-        put("parents", list(labels.parents.iter().map(ToString::to_string).collect()));
-    }
-    if let Some(escalation) = &labels.escalation {
-        put("escalation", escalation.to_string().into());
-    }
-    if let (Some(regions), false) = (&definition.regions, heartbeat) {
-        put("regions", list(regions.iter().map(ToString::to_string).collect()));
-    }
-    if definition.quorum != sitepulse_model::quorum::Quorum::default() {
-        put("quorum", definition.quorum.to_string().into());
-    }
-    let confirmations = if heartbeat { HEARTBEAT_CONFIRMATIONS_DEFAULT } else { CONFIRMATIONS_DEFAULT };
-    if definition.confirmations != confirmations {
-        put("confirmations", i64::from(definition.confirmations).into());
-    }
-    if definition.recoveries != RECOVERIES_DEFAULT {
-        put("recoveries", i64::from(definition.recoveries).into());
-    }
-    if !definition.expect.is_empty() {
-        put("expect", list(definition.expect.iter().map(|one| one.source().to_owned()).collect()));
-    }
-    (keys, others)
+    apart(keys)
 }
 
-/// Describes a profile in full as a table of its own; gives its name.
-fn described(mut profile: Table, others: &mut Table) -> Value {
-    let name = profile.remove("name").unwrap_or_else(|| "own".into());
-    // Else it would be that of the profile that it is based on.
-    profile.entry("network").or_insert_with(|| "none".into());
-    let named = [(name.as_str().unwrap_or_default().to_owned(), Value::Table(profile))];
-    others.insert("profile".to_owned(), Value::Table(named.into_iter().collect()));
-    name
+/// What a check that says nothing has.
+fn defaults(heartbeat: bool) -> [(&'static str, serde_json::Value); 9] {
+    let (interval, confirmations) = if heartbeat {
+        (HEARTBEAT_INTERVAL_US_DEFAULT, HEARTBEAT_CONFIRMATIONS_DEFAULT)
+    } else {
+        (INTERVAL_US_DEFAULT, CONFIRMATIONS_DEFAULT)
+    };
+    [
+        ("interval", duration::format(interval).into()),
+        ("timeout", duration::format(TIMEOUT_US_DEFAULT).into()),
+        ("retries", 0.into()),
+        ("weight", 1.0.into()),
+        ("tags", json!([])),
+        ("quorum", Quorum::default().to_string().into()),
+        ("confirmations", confirmations.into()),
+        ("recoveries", RECOVERIES_DEFAULT.into()),
+        ("expect", json!([])),
+    ]
+}
+
+/// The keys of a table, and the tables beside it: an own profile is described there, and named by its key.
+///
+/// # Errors
+/// What TOML cannot say.
+pub(super) fn apart(mut keys: Map<String, serde_json::Value>) -> Result<(Table, Table), toml::ser::Error> {
+    let mut others = Table::new();
+    if let Some(profile) = keys.get_mut("profile").and_then(|profile| profile.as_object_mut())
+        && let Some(name) = profile.remove("name").and_then(|name| Some(name.as_str()?.to_owned()))
+    {
+        let profile = Table::try_from(write::without_null(std::mem::take(profile).into()))?;
+        keys.insert("profile".to_owned(), name.as_str().into());
+        others.insert("profile".to_owned(), Table::from_iter([(name, Value::Table(profile))]).into());
+    }
+    Ok((Table::try_from(write::without_null(keys.into()))?, others))
 }
 
 /// A number of a file, where a text is one.
 pub fn number(text: &str) -> Option<Value> {
     let whole = text.parse::<i64>().map(Value::Integer).ok();
     whole.or_else(|| text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::Float))
-}
-
-/// `null` is a key that is not there.
-fn of_json(value: serde_json::Value) -> Option<Value> {
-    Some(match value {
-        serde_json::Value::Null => return None,
-        serde_json::Value::Bool(value) => value.into(),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(number) => number.into(),
-            None => number.as_f64()?.into(),
-        },
-        serde_json::Value::String(text) => text.into(),
-        serde_json::Value::Array(list) => Value::Array(list.into_iter().filter_map(of_json).collect()),
-        serde_json::Value::Object(keys) => {
-            Value::Table(keys.into_iter().filter_map(|(key, value)| Some((key, of_json(value)?))).collect())
-        }
-    })
 }
 
 /// A file with one check: a key a line, in the order of the documentation, and the other tables of the file after it.
@@ -152,12 +117,26 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_on_the_real_network_stays_on_it() {
+        let sample = "[[check]]\nid = \"shop\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\nprofile = \"office\"\n\
+                      [profile.office]\nnetwork = \"none\"\ncpu = 2\n";
+        let parsed = |text: &str| parse(&[Source { name: "x".into(), text: text.into() }]).unwrap().checks.remove(0);
+        let check = parsed(sample);
+        let keys = write::check(&check.definition, &check.labels);
+        let told = write::file("again", "check", keys).unwrap();
+        let (keys, others) = table(&check.definition, &check.labels).unwrap();
+        for text in [told.text, text(&keys, &others)] {
+            assert_eq!(parsed(&text).definition, check.definition, "{text}");
+        }
+    }
+
+    #[test]
     fn every_documented_check_reads_back_as_it_was() {
         let (mut seen, mut wrong) = (0, Vec::new());
         for sample in samples() {
             let Ok(written) = parse(&[Source { name: "docs".into(), text: sample.clone() }]) else { continue };
             for check in written.checks {
-                let (keys, others) = table(&check.definition, &check.labels);
+                let (keys, others) = table(&check.definition, &check.labels).unwrap();
                 let file = text(&keys, &others);
                 let again = parse(&[Source { name: "again".into(), text: file.clone() }]);
                 match again.map(|written| written.checks) {

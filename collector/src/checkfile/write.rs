@@ -5,7 +5,7 @@ use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::duration;
 use sitepulse_model::incident::CheckClass;
 
-use super::{KEYS_NOT_OF_HEARTBEATS, Place, Source, Written, WrittenCheck, WrittenObject, references_of};
+use super::{KEYS_NOT_OF_HEARTBEATS, Place, Source, Written, WrittenCheck, WrittenObject, compose, references_of};
 use crate::book::{Labels, Object};
 
 /// The keys of a check's table with their values. Read again it is the same check.
@@ -16,6 +16,10 @@ pub fn check(definition: &CheckDefinition, labels: &Labels) -> Map<String, Value
     keys.insert("kind".into(), definition.kind.as_str().into());
     if let Ok(Value::Object(target)) = serde_json::from_str(&definition.kind.target_json()) {
         keys.extend(target);
+    }
+    // Else it would be that of the profile that an own one is based on.
+    if let Some(profile) = keys.get_mut("profile").and_then(Value::as_object_mut) {
+        profile.entry("network").or_insert_with(|| "none".into());
     }
     let mut set = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
     set("interval", duration::format(definition.interval_us).into());
@@ -57,7 +61,7 @@ pub fn object(object: &Object) -> Map<String, Value> {
 }
 
 /// A key that is absent is not written.
-fn without_null(value: Value) -> Value {
+pub(super) fn without_null(value: Value) -> Value {
     match value {
         Value::Object(keys) => Value::Object(
             keys.into_iter()
@@ -75,20 +79,10 @@ fn without_null(value: Value) -> Value {
 ///
 /// # Errors
 /// What TOML cannot say.
-pub fn file(name: &str, table: &str, mut keys: Map<String, Value>) -> Result<Source, String> {
-    let own = keys.get_mut("profile").and_then(Value::as_object_mut).and_then(|profile| {
-        let named = profile.remove("name")?;
-        Some((named.as_str()?.to_owned(), Value::Object(std::mem::take(profile))))
-    });
-    let mut profiles = None;
-    if let Some((named, profile)) = own {
-        keys.insert("profile".into(), named.as_str().into());
-        let profile = toml::Value::try_from(without_null(profile)).map_err(|error| error.to_string())?;
-        profiles = Some(("profile".to_owned(), toml::Table::from_iter([(named, profile)]).into()));
-    }
-    let keys = toml::Value::try_from(without_null(Value::Object(keys))).map_err(|error| error.to_string())?;
-    let tables = [(table.to_owned(), toml::Value::Array(vec![keys]))];
-    let file: toml::Table = tables.into_iter().chain(profiles).collect();
+pub fn file(name: &str, table: &str, keys: Map<String, Value>) -> Result<Source, String> {
+    let (keys, others) = compose::apart(keys).map_err(|error| error.to_string())?;
+    let tables = [(table.to_owned(), toml::Value::Array(vec![keys.into()]))];
+    let file: toml::Table = tables.into_iter().chain(others).collect();
     let text = toml::to_string(&file).map_err(|error| error.to_string())?;
     Ok(Source { name: name.to_owned(), text })
 }

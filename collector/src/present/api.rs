@@ -37,6 +37,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan, PlanStep};
 use crate::book::{Book, Filter, period_asked};
 use crate::checkfile::{self, Source, Written, WrittenCheck};
+use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
 use crate::policy::Terms;
 use crate::present::Present;
@@ -449,6 +450,7 @@ pub async fn apply(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     note: Note,
+    conditions: definitions::AllConditions,
     request: Body<ApplyBody>,
 ) -> Answer<Json<PlanView>> {
     let request = body(request)?;
@@ -456,7 +458,13 @@ pub async fn apply(
         request.files.into_iter().map(|file| Source { name: file.name, text: file.text }).collect();
     let written = parsed(&sources)?;
     let options = ApplyOptions { prune: request.prune, dry_run: request.dry_run, author: caller.author };
-    let plan = present.app().apply_as(caller.access, written, options, clock::now()).await?;
+    let now = clock::now();
+    let work = move |engine: &mut Engine| -> Answer<Plan> {
+        let shared = Arc::clone(engine.shared());
+        conditions.hold(&shared.book())?;
+        Ok(engine.apply_as(caller.access, written, &options, now)?)
+    };
+    let plan = present.app().writer().run(work).await.map_err(AppError::from)??;
     note.tell(plan_note(&plan));
     Ok(Json(plan_view(&plan)))
 }

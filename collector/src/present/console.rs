@@ -15,6 +15,7 @@ mod editor;
 mod escalations;
 mod explain;
 mod findings;
+mod faults;
 pub mod frame;
 mod home;
 mod impact;
@@ -28,6 +29,7 @@ mod ledger;
 mod oncall;
 pub mod parts;
 mod playbooks;
+mod policies;
 mod policy;
 mod provider;
 mod row;
@@ -39,6 +41,7 @@ mod silences;
 mod slo;
 mod suspend;
 mod vitals;
+mod windows;
 
 use std::sync::LazyLock;
 
@@ -48,9 +51,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_model::incident::{IncidentState, Severity};
 
-pub use agents::{
-    agent_page, agents_page, resume_agent, revoke_agent, revoke_page, suspend_agent, suspend_page, weigh_agent,
-};
+pub use agents::{act_on_agent, agent_page, agents_page, revoke_page, suspend_page};
 pub use backtest::backtest_page;
 pub use channels::{apply_channel, channels_page, edit_channel, new_channel, retry_delivery, test_channel};
 pub use check::{check_page, run_page};
@@ -71,13 +72,15 @@ pub use join::{join, join_page};
 pub use playbooks::{act_on_playbook, playbook_page, playbook_run_page, playbooks_page, start_playbook};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 pub use provider::{from_provider, to_provider};
+pub use policies::{edit_policy, end_policy, new_policy, policies_page, policy_ending_page, write_policy};
 use row::{age, class, clock_text, suspension};
 pub use scoring::{scoring_page, write_scoring};
 pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
-pub use silences::{end_silence, make_silence, new_silence, silences_page, windows_page};
+pub use silences::{end_silence, make_silence, new_silence, silences_page};
 pub use slo::slos_page;
 pub use suspend::{resume_check, suspend_check, suspend_check_page};
+pub use windows::{edit_window, end_window, ending_page, new_window, windows_page, write_window};
 
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Language;
@@ -101,6 +104,7 @@ const JS: &str = concat!(
     include_str!("../../templates/js/live.js"),
     include_str!("../../templates/js/dialog.js"),
     include_str!("../../templates/js/keys.js"),
+    include_str!("../../templates/js/zone.js"),
 );
 const ICON: &str = include_str!("../../templates/icon.svg");
 

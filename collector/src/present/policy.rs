@@ -1,22 +1,29 @@
 //! Figures under an accounting policy: `?policy=contract` of figures and explanations, and `GET /api/v1/policies`.
 
+use axum::Json;
 use axum::extract::State;
-use sitepulse_daemon::instant;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::accounting::{AccountingPolicy, BUILT_IN, Reckoning};
+use sitepulse_model::service_hours::HoursError;
 use sitepulse_model::terms::{self, Reckoned, Term};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::book::{Book, Revised};
+use crate::policy::trial::{self, Differs, Trial};
 use crate::policy::{Drawn, PolicyAsked, PolicyAskedError, Terms, built_in};
 use crate::present::Present;
+use crate::present::api::{Body, body};
 use crate::present::dto::SlaView;
 use crate::present::dto::policy::{
-    CountedSecondsView, CountedView, IntervalCountedView, PolicyVersionView, PolicyView, TermView,
+    CountedSecondsView, CountedView, IntervalCountedView, PolicyTrialBody, PolicyTrialCheckView, PolicyTrialView,
+    PolicyVersionView, PolicyView, TermView, TriedView,
 };
 use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Code, Problem};
+use crate::service_hours;
 
 impl From<PolicyAskedError> for Problem {
     fn from(error: PolicyAskedError) -> Self {
@@ -31,6 +38,48 @@ impl From<PolicyAskedError> for Problem {
 /// `GET /api/v1/policies`
 pub async fn policies(State(present): State<Present>, list: List<Nothing>) -> Answer<Listed<PolicyView>> {
     list.page.of_all(policy_views(&present.app().book()), |policy| (!policy.built_in, policy.id.clone()))
+}
+
+/// So many trials at once: each looks at a month of many checks.
+static SEATS: Semaphore = Semaphore::const_new(2);
+
+/// What a draft would have made of the last days.
+///
+/// # Errors
+/// When a zone is not in the time zone database; when a stop cut it short.
+pub async fn trial(present: &Present, draft: AccountingPolicy) -> Answer<Trial> {
+    let closing = || Problem::new(Code::Unavailable, "the collector is shutting down");
+    let _seat = SEATS.acquire().await.map_err(|_| closing())?;
+    let (app, now) = (present.app().clone(), clock::now());
+    present.beside(move || trial::trial(&app, &draft, now)).await?.map_err(lost)
+}
+
+/// `POST /api/v1/policy-trials`: looks and changes nothing.
+pub async fn try_policy(
+    State(present): State<Present>,
+    request: Body<PolicyTrialBody>,
+) -> Answer<Json<PolicyTrialView>> {
+    let PolicyTrialBody { policy } = body(request)?;
+    service_hours::validate(&policy).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
+    let Trial { before, differ, same, left_out, slos } = trial(&present, policy).await?;
+    let tried = |one: &Reckoned| TriedView {
+        availability: one.counts.availability(),
+        met: one.met(),
+        budget_left_seconds: seconds(one.budget().left_us),
+    };
+    let check = |one: &Differs| PolicyTrialCheckView {
+        check: one.check.clone(),
+        now: tried(&one.before),
+        draft: tried(&one.after),
+    };
+    let checks = differ.iter().map(check).collect();
+    Ok(Json(PolicyTrialView { version: before, days: trial::DAYS, checks, same, left_out, slos }))
+}
+
+/// A zone that was there when the policy was written.
+fn lost(error: HoursError) -> Problem {
+    let what = format!("{error}; this machine's time zone database has lost it: update the system's tzdata");
+    Problem::new(Code::Unavailable, what)
 }
 
 /// All accounting policies, the built-in one first.
@@ -62,10 +111,6 @@ fn policy_view(id: &str, versions: &[Revised<AccountingPolicy>]) -> PolicyView {
 pub fn terms_of(app: &App, asked: &str, period: Span) -> Answer<Terms> {
     let asked = PolicyAsked::parse(asked)?;
     let drawn = Drawn::of(&app.book(), asked, period)?;
-    let lost = |error: sitepulse_model::service_hours::HoursError| {
-        let what = format!("{error}; this machine's time zone database has lost it: update the system's tzdata");
-        Problem::new(Code::Unavailable, what)
-    };
     drawn.terms().map_err(lost)
 }
 

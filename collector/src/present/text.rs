@@ -25,6 +25,7 @@ pub mod slo;
 pub mod status;
 pub mod subscribe;
 pub mod vitals;
+pub mod windows;
 
 use sitepulse_model::record::{FactKey, Phase};
 
@@ -52,6 +53,7 @@ use self::slo::SloTexts;
 use self::status::StatusTexts;
 use self::subscribe::SubscribeTexts;
 use self::vitals::VitalsTexts;
+use self::windows::WindowTexts;
 
 /// A language of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,6 +252,8 @@ pub struct Texts {
     pub backtest: &'static BacktestTexts,
     /// Pages on which people act.
     pub desk: &'static DeskTexts,
+    /// Maintenance windows.
+    pub windows: &'static WindowTexts,
     pub explain: &'static ExplainTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
@@ -404,6 +408,7 @@ pub static EN: Texts = Texts {
     provider: &provider::EN,
     backtest: &backtest::EN,
     desk: &desk::EN,
+    windows: &windows::EN,
     explain: &explain::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
@@ -609,6 +614,7 @@ pub static FR: Texts = Texts {
     provider: &provider::FR,
     backtest: &backtest::FR,
     desk: &desk::FR,
+    windows: &windows::FR,
     explain: &explain::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",

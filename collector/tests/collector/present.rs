@@ -34,3 +34,4 @@ mod subscribe;
 mod vitals;
 mod weight;
 mod wording;
+mod windows;

@@ -33,10 +33,6 @@ impl Coded for AccountingPolicy {
         service_hours::validate(self).err().map(fault).into_iter().collect()
     }
 
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
-    }
-
     fn sample(key: &str) -> &'static str {
         match key {
             "objective" => "\"99.9%\"",
@@ -113,10 +109,6 @@ impl Coded for Channel {
 
     fn faults(&self) -> Vec<Fault> {
         Self::faults(self)
-    }
-
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn sample(key: &str) -> &'static str {
@@ -242,10 +234,6 @@ impl Coded for ScoringModel {
 
     fn faults(&self) -> Vec<Fault> {
         Self::faults(self)
-    }
-
-    fn references(&self) -> Vec<Reference> {
-        Vec::new()
     }
 
     fn sample(key: &str) -> &'static str {

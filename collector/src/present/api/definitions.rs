@@ -120,6 +120,47 @@ impl Takes for Conditions {
     }
 }
 
+/// Of `apply`: on what is there as a whole.
+#[derive(Default)]
+pub struct AllConditions(HeaderMap);
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for AllConditions {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.headers.clone()))
+    }
+}
+
+impl Takes for AllConditions {
+    fn tell(operation: &mut Operation<'_>) {
+        operation.conditional_on(
+            "If-Match",
+            "The `ETag` of `/api/v1/definitions` as it was read, whole: refused where anything changed meanwhile.",
+        );
+    }
+}
+
+impl AllConditions {
+    /// Refuses where what is defined is no more what was read.
+    ///
+    /// # Errors
+    /// [`Code::Changed`].
+    pub(super) fn hold(&self, book: &Book) -> Answer<()> {
+        if !self.0.contains_key(header::IF_MATCH) {
+            return Ok(());
+        }
+        let mut all = all(book, None);
+        all.sort_by_cached_key(order);
+        etag::still(&self.0, &etag::of(&serde_json::to_vec(&all).unwrap_or_default()))
+    }
+}
+
+/// The order in which definitions are told.
+fn order(one: &DefinitionView) -> (String, String) {
+    (one.kind.clone(), one.id.clone())
+}
+
 /// `GET /api/v1/definitions`: what lives, by kind and id.
 pub async fn definitions(
     State(present): State<Present>,
@@ -130,7 +171,7 @@ pub async fn definitions(
         known(kind)?;
     }
     let all = present.read(move |book| all(book, query.kind.as_deref())).await?;
-    page.of_all(all, |one| (one.kind.clone(), one.id.clone()))
+    page.of_all(all, order)
 }
 
 /// `GET /api/v1/definitions/{kind}/{id}`
@@ -182,6 +223,61 @@ pub async fn retire(
         Ok((write::all_but(book, &kind, &id), options))
     })
     .await
+}
+
+/// What a form of the console was opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::present) enum Seen {
+    /// Nothing of that id.
+    Nothing,
+    /// What has this tag.
+    Tag(String),
+}
+
+/// The tag of what there is of a kind and id.
+pub(in crate::present) fn tag_of(book: &Book, kind: ObjectKind, id: &str) -> Option<String> {
+    one(book, kind.table(), id).map(|view| tag(&view))
+}
+
+/// `PUT` of an object by a form, which wrote it as a file; or only the plan of it.
+///
+/// # Errors
+/// What is wrong with the file, each fault with its line; [`Code::Changed`] where it is no more what was seen.
+pub(in crate::present) async fn put(
+    present: &Present,
+    caller: &Caller,
+    (kind, id): (ObjectKind, &str),
+    seen: &Seen,
+    file: Source,
+    dry_run: bool,
+) -> Answer<PlanView> {
+    let written = parsed(&[file])?;
+    let options = ApplyOptions { prune: false, dry_run, author: caller.author.clone() };
+    let named = (kind.table().to_owned(), id.to_owned());
+    let changed = change(present, caller.access, named, seen.headers(), move |_| Ok((written, options)));
+    changed.await.map(|Json(plan)| plan)
+}
+
+/// `DELETE` of an object by a form.
+///
+/// # Errors
+/// What still refers to it; [`Code::NotFound`].
+pub(in crate::present) async fn end(present: &Present, caller: &Caller, kind: ObjectKind, id: &str) -> Answer<()> {
+    let path = Path((kind.table().to_owned(), id.to_owned()));
+    let (state, query) = (State(present.clone()), Ok(axum::extract::Query(WriteQuery::default())));
+    retire(state, Extension(caller.clone()), path, query, Conditions(HeaderMap::new())).await.map(|_| ())
+}
+
+impl Seen {
+    fn headers(&self) -> HeaderMap {
+        let (name, value) = match self {
+            Self::Nothing => (header::IF_NONE_MATCH, "*"),
+            Self::Tag(tag) => (header::IF_MATCH, tag.as_str()),
+        };
+        // What is no header was nobody's tag either.
+        let value = axum::http::HeaderValue::from_str(value).unwrap_or(axum::http::HeaderValue::from_static("\"\""));
+        HeaderMap::from_iter([(name, value)])
+    }
 }
 
 /// Applies, when the conditions hold; on the writer, so that nothing comes in between. The plan tells of what was named alone.

@@ -135,8 +135,9 @@ pub(super) async fn retry(present: &Present, caller: &Caller, incident: &str, st
 pub(super) async fn apply(present: &Present, caller: &Caller, text: String, dry_run: bool) -> Answer<PlanView> {
     let files = vec![FileBody { name: "console".to_owned(), text }];
     let body = ApplyBody { files, dry_run, prune: false };
-    let note = Note::default();
-    api::apply(State(present.clone()), Extension(caller.clone()), note, Ok(Json(body))).await.map(|Json(plan)| plan)
+    let (note, conditions) = (Note::default(), api::definitions::AllConditions::default());
+    let (present, caller) = (State(present.clone()), Extension(caller.clone()));
+    api::apply(present, caller, note, conditions, Ok(Json(body))).await.map(|Json(plan)| plan)
 }
 
 /// A text as TOML writes it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Extension, Path, State};
+use axum::http::Uri;
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
@@ -177,58 +178,16 @@ fn revoke_sheet(frame: &Frame, name: &str) -> Answer<Response> {
     sheet.page(frame, Place::Agents)
 }
 
-/// `POST /agents/{name}/suspend`
-pub async fn suspend_agent(
-    state: State<Present>,
-    frame: Frame,
-    caller: Extension<Caller>,
-    Path(name): Path<String>,
-    form: Form<AgentForm>,
-) -> Answer<Response> {
-    act(state, frame, caller, &name, "suspend", form).await
-}
-
-/// `POST /agents/{name}/resume`
-pub async fn resume_agent(
-    state: State<Present>,
-    frame: Frame,
-    caller: Extension<Caller>,
-    Path(name): Path<String>,
-    form: Form<AgentForm>,
-) -> Answer<Response> {
-    act(state, frame, caller, &name, "resume", form).await
-}
-
-/// `POST /agents/{name}/weight`
-pub async fn weigh_agent(
-    state: State<Present>,
-    frame: Frame,
-    caller: Extension<Caller>,
-    Path(name): Path<String>,
-    form: Form<AgentForm>,
-) -> Answer<Response> {
-    act(state, frame, caller, &name, "weight", form).await
-}
-
-/// `POST /agents/{name}/revoke`
-pub async fn revoke_agent(
-    state: State<Present>,
-    frame: Frame,
-    caller: Extension<Caller>,
-    Path(name): Path<String>,
-    form: Form<AgentForm>,
-) -> Answer<Response> {
-    act(state, frame, caller, &name, "revoke", form).await
-}
-
-async fn act(
+/// `POST /agents/{name}/suspend`, `resume`, `weight` and `revoke`: what its path ends with.
+pub async fn act_on_agent(
     State(present): State<Present>,
     frame: Frame,
     Extension(caller): Extension<Caller>,
-    name: &str,
-    action: &str,
+    Path(name): Path<String>,
+    uri: Uri,
     Form(form): Form<AgentForm>,
 ) -> Answer<Response> {
+    let (name, action) = (name.as_str(), uri.path().rsplit('/').next().unwrap_or_default());
     let own = format!("/agents/{name}");
     let to = if form.back == "/agents" { "/agents" } else { own.as_str() };
     match done(&present, &caller, name, action, &form).await {

@@ -60,7 +60,7 @@ struct Page<'d> {
 pub async fn page(frame: Frame) -> Answer<Response> {
     let document = openapi::document();
     let page = Page { t: frame.t, families: families(document), shapes: shapes(document) };
-    frame.page(Place::Home, frame.t.api.title, None, &page)
+    frame.page(Place::Api, frame.t.api.title, None, &page)
 }
 
 fn text<'d>(value: &'d Value, key: &str) -> &'d str {

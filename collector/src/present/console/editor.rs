@@ -14,15 +14,16 @@ use sitepulse_model::check::CheckKind;
 use toml::{Table, Value};
 
 use super::broken_template;
+use super::faults::Fault;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
 use crate::app::{AppError, ApplyOptions, FieldDiff, Plan, PlanStep};
 use crate::checkfile::compose::{ADDRESSES, number, table, text};
-use crate::checkfile::{self, CheckFileError, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
+use crate::checkfile::{self, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
 use crate::present::Present;
 use crate::present::api::check_of;
 use crate::present::door::Caller;
-use crate::present::problem::{Answer, Problem};
+use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 
 /// What the file is called in errors.
@@ -94,34 +95,7 @@ struct Shown {
     unchanged: bool,
 }
 
-/// Something that is wrong, and the key it is about; empty where it is the whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    key: String,
-    message: String,
-}
-
-impl Fault {
-    fn of(error: &CheckFileError, file: &str) -> Self {
-        let written = file.lines().nth(error.line.saturating_sub(1)).unwrap_or_default();
-        let key = written.split_once('=').map(|(key, _)| key.trim().trim_matches('"')).unwrap_or_default();
-        // A key that is missing is not on any line.
-        let missing = error.message.strip_prefix('"').and_then(|rest| rest.split_once("\" is missing"));
-        let key = missing.map_or(key, |(key, _)| key);
-        let place = if key.is_empty() { format!("{}:{}: ", error.line, error.column) } else { String::new() };
-        Self { key: key.to_owned(), message: format!("{place}{}", error.message) }
-    }
-
-    fn whole(message: impl Into<String>) -> Self {
-        Self { key: String::new(), message: message.into() }
-    }
-
-    fn id(message: impl Into<String>) -> Self {
-        Self { key: "id".to_owned(), message: message.into() }
-    }
-}
-
-/// `GET /checks/new`
+/// `GET /new-check`
 pub async fn new_page(frame: Frame, Query(beginning): Query<Beginning>) -> Answer<Response> {
     let form = begin(&beginning.address);
     let file = form.file().unwrap_or_default();
@@ -148,7 +122,7 @@ fn begin(address: &str) -> Writing {
     Writing { id: id.trim_matches('-').to_owned(), kind: kind.to_owned(), address, ..Writing::default() }
 }
 
-/// `POST /checks/new`
+/// `POST /new-check`
 pub async fn write_new(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
@@ -163,7 +137,8 @@ pub async fn edit_page(State(present): State<Present>, frame: Frame, Path(id): P
     let file = {
         let book = present.app().book();
         let check = check_of(&book, &id)?.current().ok_or_else(|| Problem::not_found("check", &id))?;
-        let (keys, others) = table(&check.definition, &check.labels);
+        let told = table(&check.definition, &check.labels);
+        let (keys, others) = told.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         text(&keys, &others)
     };
     page(&frame, Some(&id), &Writing::of_file(&file), &file, &[], None)
@@ -195,7 +170,8 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
     let written = match checkfile::parse(&sources) {
         Ok(written) => written,
         Err(errors) => {
-            let faults: Vec<Fault> = errors.0.iter().map(|error| Fault::of(error, &file)).collect();
+            let faults: Vec<Fault> =
+                errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, &file)).collect();
             return page(frame, id, &form, &file, &faults, None);
         }
     };
@@ -213,7 +189,7 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
         }
         Ok(plan) => page(frame, id, &form, &file, &[], Some(Shown::of(plan, &file))),
         Err(AppError::BadFiles(faults)) => {
-            let faults: Vec<Fault> = faults.into_iter().map(|fault| told(&fault)).collect();
+            let faults: Vec<Fault> = faults.iter().map(|fault| Fault::told(fault, FILE, &file)).collect();
             page(frame, id, &form, &file, &faults, None)
         }
         Err(AppError::Invalid(message)) => page(frame, id, &form, &file, &[Fault::whole(message)], None),
@@ -230,14 +206,6 @@ fn same(a: &str, b: &str) -> bool {
     a.replace('\r', "").trim_end() == b.replace('\r', "").trim_end()
 }
 
-/// A fault that names its place, `check:3:1: ...`, of which people see the form alone.
-fn told(fault: &str) -> Fault {
-    let rest = fault.strip_prefix(FILE).unwrap_or(fault);
-    let message = rest.trim_start_matches(|one: char| one == ':' || one.is_ascii_digit()).trim();
-    let key = ["parents", "escalation"].into_iter().find(|key| message.contains(key));
-    Fault { key: key.unwrap_or_default().to_owned(), message: message.to_owned() }
-}
-
 /// Whether the file is about the check that is edited, or about a new one.
 fn belongs(present: &Present, id: Option<&str>, written: &Written, t: &Texts) -> Result<(), Fault> {
     if !written.objects.is_empty() {
@@ -245,12 +213,12 @@ fn belongs(present: &Present, id: Option<&str>, written: &Written, t: &Texts) ->
     }
     let ids: Vec<String> = written.checks.iter().map(|check| check.definition.id.to_string()).collect();
     match (id, ids.as_slice()) {
-        (Some(id), [one]) if one != id => Err(Fault::id((t.page.same_id)(id))),
+        (Some(id), [one]) if one != id => Err(Fault::at("id", (t.page.same_id)(id))),
         (Some(id), ids) if !ids.iter().any(|one| one == id) => Err(Fault::whole((t.page.one_check)(id))),
         (None, ids) => {
             let book = present.app().book();
             let living = |id: &&String| check_of(&book, id).is_ok_and(|check| !check.retired());
-            ids.iter().find(living).map_or(Ok(()), |id| Err(Fault::id((t.page.taken)(id))))
+            ids.iter().find(living).map_or(Ok(()), |id| Err(Fault::at("id", (t.page.taken)(id))))
         }
         (Some(_), _) => Ok(()),
     }
@@ -407,7 +375,7 @@ fn page(
     let content = Content {
         t,
         title: title.clone(),
-        path: id.map_or_else(|| "/checks/new".to_owned(), |id| format!("/checks/{id}/edit")),
+        path: id.map_or_else(|| "/new-check".to_owned(), |id| format!("/checks/{id}/edit")),
         back: id.map_or_else(|| "/checks".to_owned(), |id| format!("/checks/{id}")),
         notice,
         open: more.iter().any(|field| !field.error.is_empty() || !field.value.is_empty()),
@@ -530,7 +498,7 @@ mod tests {
     fn a_fault_stands_at_its_field() {
         let file = "[[check]]\nid = \"shop\"\nkind = \"http\"\ninterval = \"1 fortnight\"\n";
         let errors = checkfile::parse(&[Source { name: FILE.into(), text: file.into() }]).unwrap_err();
-        let keys: Vec<String> = errors.0.iter().map(|error| Fault::of(error, file).key).collect();
+        let keys: Vec<String> = errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, file).key).collect();
         assert!(keys.contains(&"url".to_owned()) && keys.contains(&"interval".to_owned()), "{keys:?}");
         assert_eq!(field_of("url", "http"), "address");
     }

@@ -60,11 +60,13 @@ pub enum Place {
     Jobs,
     /// One's own account, tokens, users, the audit log.
     Settings,
+    /// The API as its document tells it.
+    Api,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
@@ -80,6 +82,7 @@ impl Place {
         Self::Indicators,
         Self::Jobs,
         Self::Settings,
+        Self::Api,
     ];
 
     /// Where it is.
@@ -100,6 +103,19 @@ impl Place {
             Self::Indicators => "/indicators",
             Self::Jobs => "/jobs",
             Self::Settings => "/settings",
+            Self::Api => "/api/v1/docs",
+        }
+    }
+
+    /// The part of the navigation that it stands in.
+    const fn section(self) -> Section {
+        match self {
+            Self::Home | Self::Checks | Self::Agents => Section::Watch,
+            Self::Incidents | Self::OnCall | Self::Escalations | Self::Playbooks | Self::Channels | Self::Silences => {
+                Section::Respond
+            }
+            Self::Findings | Self::Objectives | Self::Indicators | Self::Windows => Section::Improve,
+            Self::Jobs | Self::Settings | Self::Api => Section::System,
         }
     }
 
@@ -117,11 +133,45 @@ impl Place {
             Self::Playbooks => t.playbooks.title,
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
-            Self::Windows => t.desk.windows,
+            Self::Windows => t.windows.title,
             Self::Indicators => t.indicators.title,
             Self::Jobs => t.jobs.title,
             Self::Settings => t.access.settings,
+            Self::Api => t.api.title,
         }
+    }
+}
+
+/// A part of the navigation: what its places are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// What there is, and how it does.
+    Watch,
+    /// What went wrong, and whom it calls.
+    Respond,
+    /// What was promised, what is planned, what to do better.
+    Improve,
+    /// The collector itself.
+    System,
+}
+
+impl Section {
+    /// In the order of the navigation.
+    pub const ALL: [Self; 4] = [Self::Watch, Self::Respond, Self::Improve, Self::System];
+
+    /// What it is called.
+    const fn label(self, t: &Texts) -> &'static str {
+        match self {
+            Self::Watch => t.frame.watch,
+            Self::Respond => t.frame.respond,
+            Self::Improve => t.frame.improve,
+            Self::System => t.frame.system,
+        }
+    }
+
+    /// Its places, in the order of the navigation.
+    fn places(self) -> impl Iterator<Item = Place> {
+        Place::ALL.into_iter().filter(move |place| place.section() == self)
     }
 }
 

@@ -82,6 +82,7 @@ struct Welcome<'a> {
     has_checks: bool,
     has_agents: bool,
     may_edit: bool,
+    may_admin: bool,
     all: String,
 }
 
@@ -127,6 +128,7 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
             has_checks: checks > 0,
             has_agents: agents,
             may_edit: frame.may(Access::Edit),
+            may_admin: frame.may(Access::Admin),
             all: (t.home.checks_in)(checks),
         };
         return frame.page(Place::Home, t.home.welcome, topics, &welcome);

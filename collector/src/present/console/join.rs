@@ -65,7 +65,7 @@ pub struct JoinForm {
     ttl: String,
 }
 
-/// `GET /agents/new`; with `since` it tells who joined after that.
+/// `GET /new-agent`; with `since` it tells who joined after that.
 pub async fn join_page(
     State(present): State<Present>,
     frame: Frame,
@@ -75,7 +75,7 @@ pub async fn join_page(
     show(&present, &frame, query.since, None, form)
 }
 
-/// `POST /agents/new`: the same page with the command.
+/// `POST /new-agent`: the same page with the command.
 pub async fn join(
     State(present): State<Present>,
     frame: Frame,
@@ -90,7 +90,7 @@ pub async fn join(
     match made {
         // The page asks for itself by the address of the form, so `since` of that is the one that counts.
         Ok(made) => show(&present, &frame, query.since.or(Some(clock::now().0)), Some(made), form),
-        Err(why) => show(&present, &frame.refused("/agents/new", why), None, None, form),
+        Err(why) => show(&present, &frame.refused("/new-agent", why), None, None, form),
     }
 }
 

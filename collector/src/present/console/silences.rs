@@ -1,11 +1,11 @@
-//! Silences and maintenance windows: what keeps pages still, now, before and to come.
+//! Silences: what keeps pages still, now, before and to come.
 
 use askama::Template;
 use axum::Form;
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
-use sitepulse_daemon::{clock, instant};
+use sitepulse_daemon::clock;
 use sitepulse_model::time::UtcMicros;
 
 use super::acts::{self, Until};
@@ -15,6 +15,7 @@ use super::parts::{Field, Input};
 use super::sheet::{Sheet, choice, line, until_fields};
 use crate::alert::silence::SILENCES_MAX;
 use crate::app::Access;
+use crate::present::Present;
 use crate::present::api::silences::silence_view;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{SilenceBody, SilenceView};
@@ -22,16 +23,10 @@ use crate::present::problem::Answer;
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
 use crate::present::text::desk::DeskTexts;
-use crate::present::windows::{self, WindowView};
-use crate::present::{Present, figure};
 use crate::store::silences as stored;
 
 /// Most silences that are over and shown: the newest.
 const PAST_SHOWN: usize = 100;
-/// Most times that windows were open, and are shown.
-const WINDOWS_SHOWN: usize = 200;
-/// Most checks that a window names on the page.
-const CHECKS_SHOWN: usize = 8;
 
 #[derive(Template)]
 #[template(path = "desk/silences.html")]
@@ -54,28 +49,6 @@ struct Row {
     author: String,
     ended: String,
     living: bool,
-}
-
-#[derive(Template)]
-#[template(path = "desk/windows.html")]
-struct Windows<'a> {
-    t: &'a Texts,
-    d: &'a DeskTexts,
-    ahead: Vec<WindowRow>,
-    past: Vec<WindowRow>,
-}
-
-struct WindowRow {
-    name: String,
-    version: u32,
-    class: &'static str,
-    state: &'static str,
-    from: String,
-    to: String,
-    length: String,
-    checks: Vec<String>,
-    more: String,
-    all: String,
 }
 
 /// What a form begins with.
@@ -126,20 +99,6 @@ pub async fn end_silence(
         Ok(()) => Ok(acts::see("/silences")),
         Err(why) => show(&present, &frame.refused("/silences", why)).await,
     }
-}
-
-/// `GET /windows`
-pub async fn windows_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
-    let (now, t) = (clock::now(), frame.t);
-    let all = present.read(move |book| windows::around(book, now)).await??;
-    let (past, ahead): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.state == "past");
-    let content = Windows {
-        t,
-        d: t.desk,
-        ahead: ahead.iter().take(WINDOWS_SHOWN).map(|one| WindowRow::of(one, now, t)).collect(),
-        past: past.iter().rev().take(WINDOWS_SHOWN).map(|one| WindowRow::of(one, now, t)).collect(),
-    };
-    frame.page(Place::Windows, t.desk.windows, Some("objects figures"), &content)
 }
 
 async fn made(present: &Present, caller: &Caller, form: &SilenceForm) -> Answer<()> {
@@ -236,36 +195,6 @@ impl Row {
             author: person(&one.author),
             ended: one.ended_by.as_deref().map(|by| (d.ended_by)(&person(by))).unwrap_or_default(),
             living: ["active", "planned"].contains(&one.state.as_str()),
-        }
-    }
-}
-
-impl WindowRow {
-    fn of(one: &WindowView, now: UtcMicros, t: &Texts) -> Self {
-        let d = t.desk;
-        let (class, state) = match one.state.as_str() {
-            "open" => ("maintenance", d.open_word),
-            "coming" => ("degraded", d.coming),
-            _ => ("unknown", d.past),
-        };
-        let seconds = match (instant::parse(&one.from, now), instant::parse(&one.to, now)) {
-            (Ok(from), Ok(to)) => to.us_since(from) as f64 / 1e6,
-            (Ok(_) | Err(_), _) => 0.0,
-        };
-        Self {
-            name: one.window.clone(),
-            version: one.version,
-            class,
-            state,
-            from: moment(&one.from, now),
-            to: moment(&one.to, now),
-            length: figure::length(seconds, t.slo.day),
-            checks: one.checks.iter().take(CHECKS_SHOWN).cloned().collect(),
-            more: match one.checks.len().saturating_sub(CHECKS_SHOWN) {
-                0 => String::new(),
-                more => (t.ledger.more)(more as u64),
-            },
-            all: (d.covers_checks)(one.checks.len()),
         }
     }
 }

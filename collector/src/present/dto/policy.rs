@@ -93,6 +93,54 @@ pub struct IntervalCountedView {
     pub seconds: CountedSecondsView,
 }
 
+/// Asks what a policy would have made of the last 30 days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTrialBody {
+    /// The draft: the keys of a `[[policy]]`.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub policy: AccountingPolicy,
+}
+
+/// Two versions of a policy side by side, each over all of the last 30 days. Nothing of it is rewritten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyTrialView {
+    /// The version that counts now; `null` where there is none yet and the built-in policy stands in for it.
+    pub version: Option<u32>,
+    /// Over how many days.
+    pub days: i64,
+    /// The checks whose figures differ, the greatest loss first.
+    pub checks: Vec<PolicyTrialCheckView>,
+    /// How many checks come to the same.
+    pub same: usize,
+    /// How many were not compared, for they weigh less than 500 others.
+    pub left_out: usize,
+    /// The objectives that count by this policy, by id.
+    pub slos: Vec<String>,
+}
+
+/// A check that two versions count differently.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyTrialCheckView {
+    /// Its id.
+    pub check: String,
+    /// As it counts now.
+    pub now: TriedView,
+    /// By the draft.
+    pub draft: TriedView,
+}
+
+/// A figure as one version counts it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TriedView {
+    /// `1 - down / counted`; `null` where nothing counts.
+    pub availability: Option<f64>,
+    /// Whether the objective was kept; `null` where nothing counts.
+    pub met: Option<bool>,
+    /// What is left of the error budget, in seconds; below 0 where it is overdrawn.
+    pub budget_left_seconds: f64,
+}
+
 /// Asks for a report to be stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

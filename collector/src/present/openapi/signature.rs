@@ -99,12 +99,16 @@ impl<'a> Operation<'a> {
         if self.refusals.contains_key(&412) {
             return;
         }
-        for (name, what) in [
-            ("If-Match", "The `ETag` of what was read: the change is refused where it changed meanwhile."),
-            ("If-None-Match", "`*`: the change is refused where there is one already."),
-        ] {
-            self.parameter(header(name, what));
-        }
+        self.conditional_on(
+            "If-Match",
+            "The `ETag` of what was read: the change is refused where it changed meanwhile.",
+        );
+        self.conditional_on("If-None-Match", "`*`: the change is refused where there is one already.");
+    }
+
+    /// It is done only where what this header says holds.
+    pub fn conditional_on(&mut self, name: &str, what: &str) {
+        self.parameter(header(name, what));
         self.refuses(412, "It changed meanwhile.");
     }
 

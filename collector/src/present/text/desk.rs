@@ -1,4 +1,4 @@
-//! The words of the pages on which people act: agents, incidents, on-call, escalations, channels, silences, maintenance.
+//! The words of the pages on which people act: agents, incidents, on-call, escalations, channels, silences.
 
 /// Every text of these pages that no other area has.
 #[derive(Debug)]
@@ -191,16 +191,6 @@ pub struct DeskTexts {
     pub names_what: &'static str,
     pub everything_field: &'static str,
     pub until_word: &'static str,
-    pub windows: &'static str,
-    pub windows_what: &'static str,
-    pub open_windows: &'static str,
-    pub past_windows: &'static str,
-    pub no_windows: &'static str,
-    pub no_past_windows: &'static str,
-    pub open_word: &'static str,
-    pub covers: &'static str,
-    pub covers_checks: fn(usize) -> String,
-    pub length: &'static str,
 }
 
 /// English.
@@ -408,16 +398,6 @@ pub static EN: DeskTexts = DeskTexts {
     names_what: "Names, separated by commas. Anything named by any of them is covered.",
     everything_field: "Everything",
     until_word: "until",
-    windows: "Maintenance",
-    windows_what: "Windows are written as code ([[maintenance]] in a check file). While one is open, pages of what it covers wait, and the time counts as maintenance.",
-    open_windows: "Open and coming, next 30 days",
-    past_windows: "Past, last 7 days",
-    no_windows: "No window is open or planned.",
-    no_past_windows: "No window was open.",
-    open_word: "open",
-    covers: "Covers",
-    covers_checks: |n| if n == 1 { "1 check".into() } else { format!("{n} checks") },
-    length: "Length",
 };
 
 /// French.
@@ -625,14 +605,4 @@ pub static FR: DeskTexts = DeskTexts {
     names_what: "Noms, séparés par des virgules. Ce que l’un d’eux nomme est couvert.",
     everything_field: "Tout",
     until_word: "jusqu’au",
-    windows: "Maintenance",
-    windows_what: "Les fenêtres s’écrivent comme code ([[maintenance]] dans un fichier de contrôles). Pendant une fenêtre, les alertes de ce qu’elle couvre attendent, et le temps compte comme maintenance.",
-    open_windows: "Ouvertes et à venir, 30 jours",
-    past_windows: "Passées, 7 jours",
-    no_windows: "Aucune fenêtre ouverte ou prévue.",
-    no_past_windows: "Aucune fenêtre n’était ouverte.",
-    open_word: "ouverte",
-    covers: "Couvre",
-    covers_checks: |n| if n == 1 { "1 contrôle".into() } else { format!("{n} contrôles") },
-    length: "Durée",
 };

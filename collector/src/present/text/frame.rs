@@ -10,11 +10,27 @@ pub struct FrameTexts {
     pub auto: &'static str,
     pub light: &'static str,
     pub dark: &'static str,
+    pub watch: &'static str,
+    pub respond: &'static str,
+    pub improve: &'static str,
+    pub system: &'static str,
+    pub menu: &'static str,
 }
 
 /// English.
-pub static EN: FrameTexts =
-    FrameTexts { places: "Places", home: "Overview", theme: "Colours", auto: "Auto", light: "Light", dark: "Dark" };
+pub static EN: FrameTexts = FrameTexts {
+    places: "Places",
+    home: "Overview",
+    theme: "Colours",
+    auto: "Auto",
+    light: "Light",
+    dark: "Dark",
+    watch: "Watch",
+    respond: "Respond",
+    improve: "Improve",
+    system: "System",
+    menu: "Menu",
+};
 
 /// French.
 pub static FR: FrameTexts = FrameTexts {
@@ -24,4 +40,9 @@ pub static FR: FrameTexts = FrameTexts {
     auto: "Auto",
     light: "Clair",
     dark: "Sombre",
+    watch: "Surveiller",
+    respond: "Réagir",
+    improve: "Améliorer",
+    system: "Système",
+    menu: "Menu",
 };

@@ -45,6 +45,15 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
+
+    /// What a page's hidden field holds, as a browser sends it back.
+    pub fn hidden(&self, name: &str) -> String {
+        let rest = self.text.split_once(&format!("name=\"{name}\" value=\""));
+        let value = rest.unwrap_or_else(|| panic!("no {name}: {}", self.text)).1.split_once('"').unwrap().0;
+        let plain = value.replace("&#34;", "\"").replace("&#39;", "'").replace("&#60;", "<").replace("&#62;", ">");
+        let plain = plain.replace("&#38;", "&").replace('\n', "\r\n");
+        plain.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    }
 }
 
 impl Bench {

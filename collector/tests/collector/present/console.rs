@@ -82,10 +82,10 @@ async fn the_list_is_filtered_sorted_and_paged_by_its_address() {
 async fn the_overview_leads_to_the_first_check_and_counts_groups_later() {
     let bench = Bench::new();
     let empty = bench.get("/").await.text;
-    assert!(empty.contains("action=\"/checks/new\"") && empty.contains("href=\"/agents\""), "{empty}");
+    assert!(empty.contains("action=\"/new-check\"") && empty.contains("href=\"/agents\""), "{empty}");
     let looks = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Read).await);
     let read = bench.send(NETWORK, "GET", "/", &[("authorization", &looks)], "").await.text;
-    assert!(!read.contains("action=\"/checks/new\"") && read.contains("reading only"), "{read}");
+    assert!(!read.contains("action=\"/new-check\"") && read.contains("reading only"), "{read}");
     bench.apply(CHECK, json!({})).await;
     let one = bench.get("/").await.text;
     assert!(one.contains("Say from where") && one.contains("✓ done"), "{one}");
@@ -94,17 +94,17 @@ async fn the_overview_leads_to_the_first_check_and_counts_groups_later() {
 #[tokio::test]
 async fn a_check_is_written_by_the_form_shown_and_then_applied() {
     let bench = Bench::new();
-    let begun = bench.get("/checks/new?address=https%3A%2F%2Fshop.example%2F").await.text;
+    let begun = bench.get("/new-check?address=https%3A%2F%2Fshop.example%2F").await.text;
     assert!(begun.contains("value=\"https://shop.example/\"") && begun.contains("value=\"shop-example\""), "{begun}");
     // What is wrong stands at its field, in the words of check files.
     let fields = [("id", "Shop!"), ("kind", "http"), ("address", ""), ("interval", "soon")];
-    let wrong = submit(&bench, "/checks/new", &fields).await;
+    let wrong = submit(&bench, "/new-check", &fields).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     for field in ["id", "address", "interval"] {
         assert!(wrong.text.contains(&format!("id=\"f-{field}-error\"")), "{field}: {}", wrong.text);
     }
     let fields = [("id", "shop"), ("kind", "http"), ("address", "https://shop.example/"), ("interval", "30s")];
-    let shown = submit(&bench, "/checks/new", &fields).await;
+    let shown = submit(&bench, "/new-check", &fields).await;
     assert_eq!(shown.status, StatusCode::OK);
     assert!(shown.text.contains("The check is new."), "{}", shown.text);
     assert_eq!(bench.get("/api/v1/checks").await.json(), json!([]), "nothing is applied that was not shown");
@@ -121,17 +121,17 @@ async fn a_check_is_written_by_the_form_shown_and_then_applied() {
         submit(&bench, path, &fields).await
     };
     // What was changed since is shown anew instead.
-    let changed = send("/checks/new", again(&[], "40s")).await;
+    let changed = send("/new-check", again(&[], "40s")).await;
     assert_eq!(changed.status, StatusCode::OK);
     assert_eq!(bench.get("/api/v1/checks").await.json(), json!([]));
-    let done = send("/checks/new", again(&[], "30s")).await;
+    let done = send("/new-check", again(&[], "30s")).await;
     assert_eq!(
         (done.status, done.headers[header::LOCATION].to_str().unwrap()),
         (StatusCode::SEE_OTHER, "/checks/shop")
     );
     assert_eq!(bench.get("/api/v1/checks/shop").await.json()["interval_seconds"], 30.0);
     // The id is taken now.
-    let taken = submit(&bench, "/checks/new", &fields).await;
+    let taken = submit(&bench, "/new-check", &fields).await;
     assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.text.contains("f-id-error"), "{}", taken.text);
 }
 
@@ -192,4 +192,28 @@ async fn a_suspension_needs_a_reason_and_ends_by_a_button() {
     assert_eq!(over.status, StatusCode::SEE_OTHER);
     assert!(bench.get("/api/v1/checks/shop").await.json()["suspended"].is_null());
     assert_eq!(bench.get("/checks/none/suspend").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_check_and_an_agent_may_be_called_new() {
+    let bench = Bench::new();
+    bench.apply(&CHECK.replace("shop", "new"), json!({})).await;
+    let page = bench.get("/checks/new").await;
+    assert!(page.status == StatusCode::OK && page.text.contains("/checks/new/edit"), "{}", page.text);
+    assert_eq!(bench.get("/agents/new").await.status, StatusCode::NOT_FOUND, "no agent is called so");
+}
+
+#[tokio::test]
+async fn the_navigation_has_groups_and_marks_where_one_is() {
+    let bench = Bench::new();
+    let page = bench.get("/api/v1/docs?lang=fr").await.text;
+    let places = page.split_once("class=\"places\"").unwrap().1.split_once("</nav>").unwrap().0;
+    for word in ["<p>Surveiller</p>", "<p>Réagir</p>", "<p>Améliorer</p>", "<p>Système</p>"] {
+        assert!(places.contains(word), "{word}: {places}");
+    }
+    assert_eq!(places.matches("aria-current").count(), 1);
+    assert!(places.contains("href=\"/api/v1/docs\" aria-current=\"page\""), "{places}");
+    // On a phone the same behind one menu, which says where one is.
+    let menu = page.split_once("<details class=\"menu\">").unwrap().1.split_once("</details>").unwrap().0;
+    assert!(menu.contains("API</summary>") && menu.contains("href=\"/windows\""), "{menu}");
 }

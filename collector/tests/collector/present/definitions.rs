@@ -91,6 +91,30 @@ async fn two_editors_do_not_overwrite_each_other() {
 }
 
 #[tokio::test]
+async fn files_are_applied_on_what_was_read_or_not_at_all() {
+    let bench = Bench::new();
+    bench.apply(CHECK, json!({})).await;
+    let read = async || bench.get("/api/v1/definitions").await.headers["etag"].to_str().unwrap().to_owned();
+    let tag = read().await;
+    let send = async |tag: &str, weight: u32, dry_run: bool| {
+        let text = format!("{CHECK}weight = {weight}\n");
+        let body = json!({"files": [{"name": "checks.toml", "text": text}], "dry_run": dry_run});
+        bench.send(Door::Local, "POST", "/api/v1/apply", &[("if-match", tag)], &body.to_string()).await
+    };
+    assert_eq!(send(&tag, 2, true).await.status, StatusCode::OK);
+    assert_eq!(read().await, tag, "a plan changes nothing");
+    assert_eq!(send(&tag, 2, false).await.status, StatusCode::OK);
+    for dry_run in [true, false] {
+        let late = send(&tag, 3, dry_run).await;
+        assert_eq!((late.status, &late.json()["code"]), (StatusCode::PRECONDITION_FAILED, &json!("changed")));
+    }
+    assert_eq!(bench.get("/api/v1/definitions/check/shop").await.json()["definition"]["weight"], 2.0);
+    assert_eq!(send(&read().await, 3, false).await.status, StatusCode::OK);
+    // Conditions are offered, never demanded.
+    assert_eq!(bench.apply(CHECK, json!({})).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn one_is_retired_and_the_others_stay() {
     let bench = Bench::new();
     let text = format!(

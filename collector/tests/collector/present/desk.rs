@@ -82,9 +82,9 @@ async fn who_may_respond_suspends_and_who_may_edit_weighs() {
     let weigh = ("/agents/eu-1/weight", "weight=2");
     assert_eq!(send(Access::Respond, "POST", weigh.0, weigh.1).await.status, StatusCode::FORBIDDEN);
     assert_eq!(send(Access::Edit, "POST", weigh.0, weigh.1).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(send(Access::Edit, "GET", "/agents/new", "").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(send(Access::Edit, "GET", "/new-agent", "").await.status, StatusCode::FORBIDDEN);
     let looks = send(Access::Read, "GET", "/agents", "").await.text;
-    for act in ["/agents/new", "/weight", "/resume", "/suspend"] {
+    for act in ["/new-agent", "/weight", "/resume", "/suspend"] {
         assert!(!looks.contains(&format!("{act}\"")), "{act} is offered to who may only look: {looks}");
     }
 }
@@ -94,7 +94,7 @@ async fn the_command_of_a_new_agent_is_shown_once_and_the_agent_is_waited_for() 
     let bench = Bench::new();
     bench.app.set_addresses(vec!["127.0.0.1:8443".into()]).await.unwrap();
     let since = clock::now().0;
-    let path = format!("/agents/new?since={since}");
+    let path = format!("/new-agent?since={since}");
     let bad = post(&bench, &path, "region=Not+One&ttl=15m").await;
     assert!(bad.status == StatusCode::BAD_REQUEST && bad.text.contains("Not One"), "{}", bad.text);
     let made = post(&bench, &path, "region=eu-west&ttl=15m").await;

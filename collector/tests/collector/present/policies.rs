@@ -250,3 +250,98 @@ async fn a_policy_is_chosen_on_the_checks_page() {
     let hostile = page("lang=en&policy=%3Cscript%3E").await;
     assert!(hostile.contains("There is no policy &#60;script&#62;.") && !hostile.contains("<script>"), "{hostile}");
 }
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+#[tokio::test]
+async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
+    let story = Story::new(Pages::new().await).await;
+    let bench = &story.pages.bench;
+    let post = async |path: &str, form: &str| bench.send(Door::Local, "POST", path, &[FORM], form).await;
+    let edit = "/settings/policies/contract/edit";
+    let list = bench.get("/settings/policies?lang=fr").await.text;
+    for word in ["contract", "99,9 %", "comme en panne", "selon la part des votes", "1 version antérieure", edit] {
+        assert!(list.contains(word), "{word}: {list}");
+    }
+    assert!(!list.contains("/settings/policies/default/edit"), "the built-in one stays what it is");
+    let opened = bench.get(edit).await;
+    let tag = opened.hidden("tag");
+    let draft = "objective=99%2C95+%25&maintenance=excluded&unknown=excluded&degraded=up&regional=down";
+    let shown = post(edit, &format!("{draft}&do=plan&tag={tag}")).await;
+    assert_eq!(shown.status, StatusCode::OK, "{}", shown.text);
+    for word in [
+        "objective: 99.9% → 99.95%",
+        "unknown: down → excluded",
+        "Had it counted the last 30 days",
+        "href=\"/checks/shop-vitals\"",
+        " points",
+    ] {
+        assert!(shown.text.contains(word), "{word}: {}", shown.text);
+    }
+    // The figures of the plan are those that the API tells of a version by its number.
+    let now =
+        bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@2").await.json()[0]["availability"].clone();
+    let percent = format!("{:.2} %", (number(&now) * 10_000.0).floor() / 100.0);
+    assert!(shown.text.contains(&percent), "{percent}: {}", shown.text);
+    let tried = json!({"policy": {"id": "contract", "objective": "99.95%", "regional": "down"}});
+    let tried = bench.post("/api/v1/policy-trials", &tried).await.json();
+    assert_eq!((&tried["version"], &tried["checks"][0]["now"]["availability"]), (&json!(2), &now), "{tried}");
+    let bad = json!({"policy": {"id": "contract", "objective": "99%", "unknown": "by_share"}});
+    assert_eq!(bench.post("/api/v1/policy-trials", &bad).await.status, StatusCode::BAD_REQUEST);
+    let versions = async || bench.get("/api/v1/policies").await.json()[1]["versions"].as_array().unwrap().len();
+    assert_eq!(versions().await, 2, "a plan saves nothing");
+    let body = json!({"name": "may", "checks": ["shop-vitals"], "from": story.ago(1200), "to": story.ago(30), "policy": "contract"});
+    let stored = bench.post("/api/v1/sla-reports", &body).await.json();
+
+    let (seen, tag) = (shown.hidden("seen"), shown.hidden("tag"));
+    let done = post(edit, &format!("{draft}&do=apply&seen={seen}&tag={tag}")).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert_eq!(versions().await, 3);
+    let after =
+        bench.get("/api/v1/sla?check=shop-vitals&from=-30d&policy=contract@3").await.json()[0]["availability"].clone();
+    let percent = format!("{:.2} %", (number(&after) * 10_000.0).floor() / 100.0);
+    assert!(shown.text.contains(&percent), "{percent} was promised: {}", shown.text);
+    assert_ne!(now, after);
+    assert_eq!(bench.get("/api/v1/sla-reports/may").await.json(), stored, "reports stay");
+    // Nobody saves over it with what was seen before.
+    let late = post(edit, &format!("{draft}&do=apply&seen={seen}&tag={tag}")).await;
+    assert!(late.status == StatusCode::OK && late.text.contains("Somebody changed it"), "{}", late.text);
+    assert_eq!(versions().await, 3);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_policy_stands_at_its_field_and_nothing_is_saved() {
+    let bench = super::bench::Bench::new();
+    let post = async |path: &str, form: &str| bench.send(Door::Local, "POST", path, &[FORM], form).await;
+    for (field, form, remedy) in [
+        ("id", "id=default&objective=99%25", "choose another id"),
+        ("id", "id=Gold+One&objective=99%25", ""),
+        ("objective", "id=gold&objective=most", "99.9%"),
+        ("objective", "id=gold&objective=", "99.9%"),
+        ("zone", "id=gold&objective=99%25&zone=Mars%2FBase&weekly=mon-fri+08:00-20:00", "Europe/Paris"),
+        ("weekly", "id=gold&objective=99%25&zone=UTC&weekly=always", "mon-fri 08:00-20:00"),
+        ("weekly", "id=gold&objective=99%25&zone=UTC", "at least one entry"),
+        ("except", "id=gold&objective=99%25&zone=UTC&weekly=mon+08:00-20:00&except=christmas", "2026-12-25"),
+        ("unknown", "id=gold&objective=99%25&unknown=by_share", "excluded"),
+        ("regional", "id=gold&objective=99%25&regional=half", "by_share"),
+    ] {
+        let answer = post("/settings/policies/new", &format!("{form}&do=plan")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}: {}", answer.text);
+        let error = answer.text.split_once(&format!("id=\"f-{field}-error\">"));
+        let error = error.unwrap_or_else(|| panic!("{field}: {}", answer.text)).1.split_once("</p>").unwrap().0;
+        assert!(error.contains(remedy), "{field}: {error}");
+    }
+    assert_eq!(bench.get("/api/v1/policies").await.json().as_array().unwrap().len(), 1);
+    // An objective counts by it: it cannot end.
+    let text = format!(
+        "{}[[policy]]\nid = \"gold\"\nobjective = \"99%\"\n[[slo]]\nid = \"front\"\nchecks = [\"shop\"]\npolicy = \"gold\"\n",
+        super::bench::CHECK
+    );
+    assert_eq!(bench.apply(&text, json!({})).await.status, StatusCode::OK);
+    let kept = post("/settings/policies/gold/end", "").await;
+    assert!(kept.status == StatusCode::UNPROCESSABLE_ENTITY && kept.text.contains("front"), "{}", kept.text);
+    bench.send(Door::Local, "DELETE", "/api/v1/definitions/slo/front", &[], "").await;
+    assert_eq!(post("/settings/policies/gold/end", "").await.status, StatusCode::SEE_OTHER);
+    assert!(bench.get("/settings/policies").await.text.contains("ended"));
+    assert_eq!(bench.get("/settings/policies/gold/edit").await.status, StatusCode::NOT_FOUND);
+}

@@ -37,6 +37,8 @@ pub enum Input {
     Select(Vec<Choice>),
     /// A day and a time.
     When,
+    /// A day.
+    Day,
     /// A line that is not shown.
     Secret,
 }
