@@ -529,15 +529,13 @@ pub enum Command {
                             Exit codes: 0 ok, 6 collector not reached.")]
     Playbooks,
     /// Shows, offers and runs playbooks.
-    #[command(
-        after_help = "Examples:\n  sitepulse-collector playbook offers --incident 20261122-4f7k2zq\n  \
+    #[command(after_help = "Examples:\n  sitepulse-collector playbook offers --incident 20261122-4f7k2zq\n  \
                             sitepulse-collector playbook run service-down --incident 20261122-4f7k2zq\n  \
                             sitepulse-collector playbook status p-20261123-4f7k2mq\n  \
                             sitepulse-collector playbook tick p-20261123-4f7k2mq phase\n\n\
                             The collector runs no command of a playbook: they are shown with the real names, to be copied.\n\n\
                             Exit codes: 0 ok, 2 bad arguments, 5 it runs already, has ended, or the step is marked, 6 collector not reached,\n\
-                            8 no such playbook, run, incident, finding or check."
-    )]
+                            8 no such playbook, run, incident, finding or check.")]
     Playbook {
         /// What to do.
         #[command(subcommand)]

@@ -4,14 +4,14 @@ mod access;
 mod figures;
 mod findings;
 mod incidents;
-mod playbooks;
 mod jobs;
+mod playbooks;
 mod work;
 
 pub use access::*;
 pub use figures::*;
 pub use findings::*;
 pub use incidents::*;
-pub use playbooks::*;
 pub use jobs::*;
+pub use playbooks::*;
 pub use work::*;

@@ -209,7 +209,13 @@ fn what_built_in_playbooks_say_about_this_program_is_understood() {
         for line in command.lines().filter(|line| line.starts_with("sitepulse-collector ")) {
             lines += 1;
             let parsed = Cli::try_parse_from(words(line));
-            assert!(parsed.is_ok(), "{}/{}: {line}: {:?}", book.id, step.id, parsed.err().map(|error| error.to_string()));
+            assert!(
+                parsed.is_ok(),
+                "{}/{}: {line}: {:?}",
+                book.id,
+                step.id,
+                parsed.err().map(|error| error.to_string())
+            );
         }
     }
     assert!(lines > 20, "{lines}");

@@ -137,7 +137,8 @@ impl Story {
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
             let figures_at = now;
-            self.known = Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at, checks, agents });
+            self.known =
+                Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");

@@ -33,5 +33,5 @@ mod status;
 mod subscribe;
 mod vitals;
 mod weight;
-mod wording;
 mod windows;
+mod wording;
