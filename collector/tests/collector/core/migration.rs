@@ -1,6 +1,7 @@
 //! Stores of schemas before: `tests/fixtures/schema-3` was made by the last build that wrote it, with a real agent that was suspended, cut off
-//! from its target, killed and started again; `schema-4` likewise, with a target that went away for a while and three quarters of its records sealed. Beside each
-//! database lies what that build explained of it.
+//! from its target, killed and started again; `schema-4` likewise, with a target that went away for a while and three quarters of its records sealed; `schema-6`
+//! with an incident and its message, a user's password, an audit log, scores, a request that was done once, sealed records and blocks. Beside each database lies
+//! what that build explained of it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,8 @@ use serde_json::Value;
 use sitepulse_collector::book::Filter;
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
-use sitepulse_collector::store::chunk;
+use sitepulse_collector::store::rows::Arrival;
+use sitepulse_collector::store::{block, chunk};
 use sitepulse_model::id::{AgentNo, CheckId, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::Record;
 use sitepulse_model::sla::Account;
@@ -35,6 +37,7 @@ fn assert_same(schema: i64, engine: &Engine) {
     let book = engine.shared().book();
     let checks: &[(&str, u64, u64)] = match schema {
         3 => &[("shop", 25, 4), ("gone", 14, 2)],
+        6 => &[("shop", 53, 19), ("gone", 10, 0), ("mail", 52, 19)],
         _ => &[("shop", 14, 0), ("gone", 13, 0), ("mail", 14, 0)],
     };
     for (check, stored, stopped) in checks.iter().copied() {
@@ -88,12 +91,32 @@ fn records_before(db: &Connection, schema: i64) -> Vec<Key> {
         let record = sitepulse_wire::record::decode(&row.get::<_, Vec<u8>>(3).unwrap()).unwrap();
         vec![(number(0) as u32, number(1).cast_unsigned(), number(2).cast_unsigned(), record.check().0, record)]
     };
+    if schema == 6 {
+        let sources = {
+            let mut statement = db.prepare("SELECT source_no, agent_no, incarnation FROM source").unwrap();
+            let rows =
+                statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()))));
+            rows.unwrap().collect::<Result<std::collections::BTreeMap<u32, (u32, u64)>, _>>().unwrap()
+        };
+        let unsealed = "SELECT arrival, records, body FROM result";
+        take(unsealed, &mut |row| {
+            let body: Vec<u8> = row.get(2).unwrap();
+            let key = |raw: block::Raw<'_>| {
+                let (agent, incarnation) = sources[&raw.place.source];
+                let record = raw.record().unwrap();
+                (agent, incarnation, raw.place.seq.0, record.check().0, record)
+            };
+            block::Reader::new(Arrival(row.get(0).unwrap()), row.get(1).unwrap(), &body).map(key).collect()
+        });
+    }
     if schema == 3 {
         take("SELECT agent_no, incarnation, seq, body FROM result", &mut of_row);
     } else {
         let unsealed = "SELECT agent_no, incarnation, seq, body FROM result r JOIN source USING (source_no) \
                         WHERE arrival > (SELECT upto FROM seal s WHERE s.bucket = r.bucket)";
-        take(unsealed, &mut of_row);
+        if schema == 4 {
+            take(unsealed, &mut of_row);
+        }
         take("SELECT agent_no, body FROM chunk", &mut |row| {
             let stored = chunk::decode(&row.get::<_, Vec<u8>>(1).unwrap()).unwrap().into_iter();
             let agent = row.get(0).unwrap();
@@ -151,6 +174,47 @@ fn figures_survive_from(schema: i64) {
 fn figures_survive_the_migration_and_the_sealing_after_it() {
     figures_survive_from(3);
     figures_survive_from(4);
+    figures_survive_from(6);
+}
+
+/// All that `before` says is said by `now`, which may say more.
+fn assert_told(before: &Value, now: &Value, at: &str) {
+    match (before, now) {
+        (Value::Object(before), Value::Object(now)) => {
+            for (key, value) in before {
+                assert_told(value, now.get(key).unwrap_or(&Value::Null), &format!("{at}.{key}"));
+            }
+        }
+        (Value::Array(before), Value::Array(now)) => {
+            assert_eq!(before.len(), now.len(), "{at}");
+            for (nth, (before, now)) in before.iter().zip(now).enumerate() {
+                assert_told(before, now, &format!("{at}[{nth}]"));
+            }
+        }
+        _ => assert_eq!(before, now, "{at}"),
+    }
+}
+
+#[test]
+fn incidents_and_the_audit_log_survive_the_migration() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture(6, "collector.db"), dir.path().join("collector.db")).unwrap();
+    let told = |args: &[&str]| -> Vec<u8> {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
+        let output = command.args(args).arg("--data-dir").arg(dir.path()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let before = |name| -> Value { serde_json::from_slice(&std::fs::read(fixture(6, name)).unwrap()).unwrap() };
+    let incident = before("incident.json");
+    let id = incident["id"].as_str().unwrap();
+    let now: Value = serde_json::from_slice(&told(&["incident", id, "--verify", "--json"])).unwrap();
+    assert_told(&incident, &now, "incident");
+    assert_eq!(now["integrity"]["intact"], true);
+    assert_told(&before("audit.json"), &serde_json::from_slice(&told(&["audit", "--json"])).unwrap(), "audit");
+    told(&["audit", "--verify"]);
+    let users = String::from_utf8(told(&["user", "list"])).unwrap();
+    assert!(users.contains("ana"), "{users}");
 }
 
 #[test]
