@@ -102,7 +102,8 @@ fn list_text(list: &ImpactsView) -> String {
         text.push_str(&table.text());
     }
     let region = list.region.as_ref().map(|region| format!(", as {region} sees it")).unwrap_or_default();
-    text.push_str(&clean(&format!("\nby the scoring model {}, as of {}{region}\n", list.model, whole(&list.as_of))));
+    let by = format!("by the scoring model {}, as of {}{region}", list.model, whole(&list.as_of));
+    text.push_str(&format!("\n{}\n", clean(&by)));
     text
 }
 

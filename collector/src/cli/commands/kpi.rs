@@ -30,7 +30,8 @@ fn text(view: &KpiView) -> String {
     for tile in banner.tiles.iter().filter(|tile| !tile.lines.is_empty()) {
         text.push_str(&format!("\n{}\n", tile.title));
         for Line { text: what, value, .. } in &tile.lines {
-            text.push_str(&clean(&format!("  {what}: {value}")));
+            let told = if value.is_empty() { format!("  {what}") } else { format!("  {what}: {value}") };
+            text.push_str(&clean(&told));
             text.push('\n');
         }
     }

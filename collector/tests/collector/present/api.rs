@@ -267,12 +267,13 @@ fn asked(path: &str) -> Option<String> {
     let path = path.replace("schedules/{id}", "schedules/primary").replace("escalations/{id}", "escalations/default");
     let path = path.replace("definitions/{kind}/{id}", "definitions/check/shop");
     let path = path.replace("impact/{id}", "impact/shop").replace("status-pages/{id}", "status-pages/public");
+    let path = path.replace("indicators/{figure}", "indicators/opened");
     let path = path.replace("slos/{id}", "slos/front").replace("silences/{id}", "silences/none");
     let query = match path.as_str() {
         "/api/v1/explain" | "/api/v1/backtest" | "/api/v1/results" => "?check=shop-vitals",
         "/api/v1/incidents" => "?state=all",
         "/api/v1/events" => return None,
-        _ if path.ends_with("calendar.ics") || path.contains("screenshots") => return None,
+        _ if path.ends_with("calendar.ics") || path.contains("screenshots") || path.ends_with(".csv") => return None,
         _ => "",
     };
     Some(format!("{path}{query}"))

@@ -158,7 +158,8 @@ proptest! {
     #[test]
     fn pages_make_up_the_list(
         checks in prop::collection::btree_map("[a-c]{1,3}", (0..6_usize, prop::option::of(0..4_u32)), 0..40),
-        sort in prop::sample::select(vec![Sort::Severity, Sort::Name, Sort::Availability, Sort::Weight]),
+        sort in prop::sample::select(vec![Sort::Severity, Sort::Name, Sort::Availability, Sort::Weight, Sort::Impact]),
+        scores in prop::collection::hash_map("[a-c]{1,3}", (0..4_u32).prop_map(|points| Points(points * 2_500)), 0..40),
         reverse: bool,
         rows in 1..7_usize,
     ) {
@@ -166,9 +167,17 @@ proptest! {
             check(id, Verdict::ALL[*at], availability.map(|value| f64::from(value) / 3.0))
         });
         let snapshot = snapshot(checks);
-        let whole = Slice { sort, reverse, after: None, rows: Some(ROWS_MAX) };
+        let whole = Slice { sort, reverse, after: None, rows: Some(ROWS_MAX), scores: scores.clone() };
         let all = ids(&snapshot.query(&Filter::default(), &whole));
         prop_assert_eq!(all.len(), snapshot.checks.len());
+        if sort == Sort::Impact {
+            // Those without a score last, whichever way it is turned.
+            let found: Vec<Option<Points>> = all.iter().map(|id| scores.get(id).copied()).collect();
+            let told: Vec<Points> = found.iter().map_while(|points| *points).collect();
+            prop_assert!(found[told.len()..].iter().all(Option::is_none));
+            let sorted = told.windows(2).all(|pair| if reverse { pair[0] <= pair[1] } else { pair[0] >= pair[1] });
+            prop_assert!(sorted);
+        }
         let mut slice = Slice { rows: Some(rows), ..whole };
         let (mut seen, mut starts) = (Vec::new(), vec![None]);
         loop {
