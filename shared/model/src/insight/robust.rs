@@ -23,7 +23,7 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let upper = *upper;
     // Of an even number the other one in the middle is the largest of those below.
     let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(if values.len() % 2 == 0 { f64::midpoint(lower, upper) } else { upper })
+    Some(if values.len().is_multiple_of(2) { f64::midpoint(lower, upper) } else { upper })
 }
 
 /// The median of whole numbers, rounded down.
