@@ -22,8 +22,15 @@ const CLEAN: u64 = 2;
 
 /// Of twenty histories two may be missed, and a finding or two of nothing in some years is chance.
 fn holds(outcome: &Outcome) {
-    assert!(outcome.planted > 0 && outcome.found + 2 >= outcome.planted, "{}", outcome.name);
-    assert!(outcome.false_findings as f64 <= 1.0 + 2.0 * outcome.clean_years, "{}", outcome.name);
+    let says = format!(
+        "{}: recall {}, {} findings a clean year, {} h until found",
+        outcome.name,
+        outcome.recall(),
+        outcome.false_a_year(),
+        outcome.delay(0.5)
+    );
+    assert!(outcome.planted > 0 && outcome.found + 2 >= outcome.planted, "{says}");
+    assert!(outcome.false_findings as f64 <= 1.0 + 2.0 * outcome.clean_years, "{says}");
 }
 
 #[test]
