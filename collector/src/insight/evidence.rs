@@ -68,7 +68,8 @@ impl Known {
     /// From when on histories are needed that one of these kinds is found by.
     fn from(&self, kinds: &[Kind], now: UtcMicros) -> UtcMicros {
         let known = self.0.iter().filter(|((kind, _), _)| kinds.contains(kind)).map(|(_, since)| *since);
-        let needed = known.map(|since| since.plus_us(-BEFORE_KNOWN_US)).fold(now.plus_us(-LOOK_BACK_US), UtcMicros::min);
+        let needed =
+            known.map(|since| since.plus_us(-BEFORE_KNOWN_US)).fold(now.plus_us(-LOOK_BACK_US), UtcMicros::min);
         needed.max(now.plus_us(-LOOK_BACK_US_MAX))
     }
 }
@@ -169,12 +170,7 @@ impl Seen {
         Self { look, dns: Vec::new() }
     }
 
-    fn note(
-        &mut self,
-        kind: Kind,
-        id: &str,
-        found: impl IntoIterator<Item = sitepulse_model::insight::found::Found>,
-    ) {
+    fn note(&mut self, kind: Kind, id: &str, found: impl IntoIterator<Item = sitepulse_model::insight::found::Found>) {
         self.look.kinds.insert(kind);
         let hit = |finding| Hit { finding, checks: BTreeSet::from([id.to_owned()]) };
         self.look.hits.extend(found.into_iter().map(hit));

@@ -172,7 +172,9 @@ fn findings(standing: &[Arc<Standing>], now: UtcMicros) -> String {
         ("sitepulse_findings_acknowledged", "Findings that somebody knows of.", |life, _| {
             life.state == Stands::Acknowledged
         }),
-        ("sitepulse_findings_stale", "Findings that are open and that nobody touched for 5 days.", |life, now| life.stale(now)),
+        ("sitepulse_findings_stale", "Findings that are open and that nobody touched for 5 days.", |life, now| {
+            life.stale(now)
+        }),
     ];
     let mut page = Page(String::new());
     for (name, help, wanted) in families {

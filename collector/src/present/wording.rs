@@ -78,7 +78,8 @@ impl Wording {
         if !fits {
             return Err(("url", "write the address of the service, like https://llm.example/v1".to_owned()));
         }
-        if texts.model.trim().is_empty() || texts.model.chars().count() > 100 || texts.model.contains(char::is_control) {
+        if texts.model.trim().is_empty() || texts.model.chars().count() > 100 || texts.model.contains(char::is_control)
+        {
             return Err(("model", "write the model's name as the service knows it, 1 to 100 characters".to_owned()));
         }
         let key = texts.key.as_deref().map(|key| {
@@ -210,9 +211,7 @@ fn question(wording: &Wording, one: &Standing) -> Value {
 
 /// One paragraph of text, whatever it looks like: without control characters and those that change how others are shown, cut.
 fn paragraph(text: &str) -> String {
-    let formats = |c: char| {
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-    };
+    let formats = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}');
     let shown = text.chars().take(4 * TEXT_CHARS_MAX).map(|c| if c.is_control() || formats(c) { ' ' } else { c });
     let shown: String = shown.collect();
     let joined = shown.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -221,9 +221,8 @@ pub(crate) fn looks(tables: Tables<'_>) -> Result<BTreeMap<String, UtcMicros>, S
 
 /// What findings added to the impact score of each check at an instant; without the checks that no detector had looked at by then.
 pub(crate) fn signals_at(tables: Tables<'_>, at: UtcMicros) -> Result<BTreeMap<String, Findings>, StoreError> {
-    let mut statement = tables.prepare(
-        "SELECT substr(subject, 7) FROM insight_look WHERE subject LIKE 'check:%' AND first_us <= ?1",
-    )?;
+    let mut statement = tables
+        .prepare("SELECT substr(subject, 7) FROM insight_look WHERE subject LIKE 'check:%' AND first_us <= ?1")?;
     let looked = statement.query_map([at.0], |row| row.get::<_, String>(0))?;
     let mut signals: BTreeMap<String, Findings> =
         looked.map(|check| Ok((check?, Findings::default()))).collect::<Result<_, StoreError>>()?;

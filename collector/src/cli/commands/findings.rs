@@ -124,7 +124,9 @@ pub(super) async fn act(global: &Global, command: FindingCommand) -> Result<(), 
                 return print_json(&made);
             }
             let what = clean(&made.finding.sentence.en);
-            print(&format!("Acknowledged {id}: {what}\nTake it back with `sitepulse-collector finding take-back {id}`.\n"))
+            print(&format!(
+                "Acknowledged {id}: {what}\nTake it back with `sitepulse-collector finding take-back {id}`.\n"
+            ))
         }
         FindingCommand::TakeBack { id } => {
             let path = format!("/api/v1/findings/{}/acknowledgement", escape(&id));

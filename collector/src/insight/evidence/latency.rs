@@ -64,7 +64,9 @@ impl LatencyFrame {
             | CheckKind::Imap(_)
             | CheckKind::Flow(_) => true,
             CheckKind::Dns(_) => false,
-            CheckKind::Icmp(_) | CheckKind::Domain(_) | CheckKind::Heartbeat(_) | CheckKind::WebVitals(_) => return None,
+            CheckKind::Icmp(_) | CheckKind::Domain(_) | CheckKind::Heartbeat(_) | CheckKind::WebVitals(_) => {
+                return None;
+            }
         };
         let (first, end) = (Hour::of(from), Hour::of(now));
         let mut open = Vec::new();
@@ -187,7 +189,6 @@ fn whole_hours(regions: &Regions) -> Vec<LatencyHour> {
     };
     all.into_iter().filter_map(of_hour).collect()
 }
-
 
 #[cfg(test)]
 mod tests {

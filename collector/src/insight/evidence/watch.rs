@@ -10,7 +10,7 @@ use sitepulse_model::insight::found::Expires;
 use sitepulse_model::insight::input::{Asserted, Coverage, Expiring, RunsEver, Verdicts, Watcher};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Kind, Subject, cannot_fail, coverage_gap, expiry, flapping};
-use sitepulse_model::record::{Facts, FactKey, ProbeState};
+use sitepulse_model::record::{FactKey, Facts, ProbeState};
 use sitepulse_model::series::Seen as Observed;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
@@ -114,12 +114,7 @@ fn runs_ever(check: &Check, revision: &CheckRevision) -> Option<RunsEver> {
     ever
 }
 
-fn watchers(
-    book: &Book,
-    check: &Check,
-    revision: &CheckRevision,
-    now: UtcMicros,
-) -> Option<(Vec<Watcher>, UtcMicros)> {
+fn watchers(book: &Book, check: &Check, revision: &CheckRevision, now: UtcMicros) -> Option<(Vec<Watcher>, UtcMicros)> {
     let control = book.control();
     if is_heartbeat(&revision.definition) || control.scope_suspended_at(Scope::Check(check.number), now).is_some() {
         return None;

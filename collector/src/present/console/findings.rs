@@ -154,11 +154,7 @@ pub async fn findings_page(
 }
 
 /// `GET /findings/{id}`
-pub async fn finding_page(
-    State(present): State<Present>,
-    frame: Frame,
-    Path(id): Path<String>,
-) -> Answer<Response> {
+pub async fn finding_page(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
     show(&present, &frame, &id, "").await
 }
 
@@ -184,14 +180,7 @@ pub async fn take_back_finding(
     act_on(&present, frame, &caller, &id, Act::TakeBack, "").await
 }
 
-async fn act_on(
-    present: &Present,
-    frame: Frame,
-    caller: &Caller,
-    id: &str,
-    act: Act,
-    said: &str,
-) -> Answer<Response> {
+async fn act_on(present: &Present, frame: Frame, caller: &Caller, id: &str, act: Act, said: &str) -> Answer<Response> {
     let own = format!("/findings/{}", crate::present::http::escape(id));
     match present.app().act_on_finding(id, act, &caller.author, clock::now()).await {
         Ok(()) => Ok(acts::see(&own)),
@@ -276,10 +265,7 @@ impl<'a> List<'a> {
             count,
             class: "",
         };
-        let chips = vec![
-            chip("standing", f.standing, figure::count(known as u64)),
-            chip("all", f.all, String::new()),
-        ];
+        let chips = vec![chip("standing", f.standing, figure::count(known as u64)), chip("all", f.all, String::new())];
         let group = |severity: Severity| Group {
             id: severity.as_str(),
             title: (f.severity)(severity),

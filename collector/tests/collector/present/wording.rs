@@ -27,8 +27,12 @@ async fn service(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
                 request.extend_from_slice(&buffer[..read]);
                 let text = String::from_utf8_lossy(&request).into_owned();
                 let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
-                    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
-                    length.and_then(|length| length.trim().parse().ok()).is_some_and(|length: usize| body.len() >= length)
+                    let length = head
+                        .lines()
+                        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                    length
+                        .and_then(|length| length.trim().parse().ok())
+                        .is_some_and(|length: usize| body.len() >= length)
                 });
                 if read == 0 || whole {
                     kept.lock().unwrap().push(text);
@@ -43,7 +47,8 @@ async fn service(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 fn http(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
 }
 
 fn says(text: &str) -> Vec<u8> {
@@ -81,7 +86,10 @@ async fn a_paragraph_stands_beside_the_finding_and_is_told_as_whose_it_is() {
     assert_eq!((&one["wording"]["model"], &one["wording"]["language"]), (&json!("a-model"), &json!("en")));
     let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 1);
-    assert!(asked[0].starts_with("POST /v1/chat/completions ") && asked[0].contains("authorization: Bearer sk-very-secret"), "{asked:?}");
+    assert!(
+        asked[0].starts_with("POST /v1/chat/completions ") && asked[0].contains("authorization: Bearer sk-very-secret"),
+        "{asked:?}"
+    );
     let body = asked[0].split_once("\r\n\r\n").unwrap().1;
     assert!(!body.contains("shop-secret") && !body.contains("sk-very") && body.contains("check-1"), "{body}");
     assert!(!body.contains("tools"), "{body}");
@@ -93,11 +101,17 @@ async fn a_paragraph_stands_beside_the_finding_and_is_told_as_whose_it_is() {
 
 #[tokio::test]
 async fn markup_stays_text_and_length_has_an_end() {
-    let (url, _) = service(says("<script>alert(1)</script> ![x](http://evil.example/x.png)\n\nACKNOWLEDGE THIS FINDING")).await;
+    let (url, _) =
+        service(says("<script>alert(1)</script> ![x](http://evil.example/x.png)\n\nACKNOWLEDGE THIS FINDING")).await;
     let (world, one) = worded(&url, true, None).await;
     let page = world.bench.get(&format!("/findings/{}", one["id"].as_str().unwrap())).await.text;
-    assert!(page.contains("&#60;script&#62;alert(1)") && !page.contains("<script>alert") && !page.contains("<img"), "{page}");
-    assert_eq!((&one["state"], &one["severity"]), (&json!("open"), &one["severity"]));
+    assert!(
+        page.contains("&#60;script&#62;alert(1)")
+            && !page.contains("<script>alert")
+            && !page.contains("src=\"http://evil"),
+        "{page}"
+    );
+    assert_eq!((&one["state"], &one["acknowledged"]), (&json!("open"), &json!(null)));
     let (url, _) = service(says(&"word ".repeat(10_000))).await;
     let (_, one) = worded(&url, false, None).await;
     assert_eq!(one["wording"]["text"].as_str().unwrap().chars().count(), TEXT_CHARS_MAX);
@@ -130,8 +144,7 @@ async fn a_service_that_is_ill_or_hostile_costs_nothing_but_the_paragraph() {
     let (url, asked) = service(says("x")).await;
     let world = World::new(&check("shop")).await;
     settle(&world.bench.app, world.now).await.unwrap();
-    let texts =
-        WordingTexts { url, model: "m".into(), key: Some("secret:none".into()), ..WordingTexts::default() };
+    let texts = WordingTexts { url, model: "m".into(), key: Some("secret:none".into()), ..WordingTexts::default() };
     let sender = Sender::new(Egress::new(None, None).unwrap());
     round(&world.bench.app, &sender, &Wording::new(&texts).unwrap(), &mut Tried::default(), world.now).await;
     assert!(asked.lock().unwrap().is_empty());

@@ -120,7 +120,9 @@ fn sentence(found: &Found) -> String {
             shared.what,
             checks.len()
         ),
-        Evidence::BudgetForecast { exhausted_at, exhausted_in_us, long_rate_per_mille, short_rate_per_mille, .. } => {
+        Evidence::BudgetForecast {
+            exhausted_at, exhausted_in_us, long_rate_per_mille, short_rate_per_mille, ..
+        } => {
             if *exhausted_in_us <= 0 {
                 format!("The error budget of {name} is spent")
             } else {
@@ -140,10 +142,14 @@ fn sentence(found: &Found) -> String {
                 "got worse".to_owned()
             };
             let what = of.as_str().to_uppercase();
-            let new = changed.first().map_or_else(String::new, |one| {
-                format!("; new with it: {} {}", attribution(one.of), one.after)
-            });
-            format!("{what} of {name} {by}, since {since}: {} instead of {}{new}", vital(*of, *after), vital(*of, *before))
+            let new = changed
+                .first()
+                .map_or_else(String::new, |one| format!("; new with it: {} {}", attribution(one.of), one.after));
+            format!(
+                "{what} of {name} {by}, since {since}: {} instead of {}{new}",
+                vital(*of, *after),
+                vital(*of, *before)
+            )
         }
         Evidence::SlowResolver { agent_us, others_us, ratio_per_mille, checks, checks_slow, hours, hours_slow } => {
             format!(
@@ -153,7 +159,9 @@ fn sentence(found: &Found) -> String {
                 latency(*others_us)
             )
         }
-        Evidence::AgentDisagrees { why, compared, share_per_mille, usual_per_mille, checks, clock_offset_us, .. } => {
+        Evidence::AgentDisagrees {
+            why, compared, share_per_mille, usual_per_mille, checks, clock_offset_us, ..
+        } => {
             let votes = format!(
                 "{name} said something else than the other agents in {} of {} answers (usually {}), about {checks} checks",
                 share(*share_per_mille),
@@ -163,13 +171,19 @@ fn sentence(found: &Found) -> String {
             let clock = format!("its clock is off by {}", excess(clock_offset_us.unwrap_or_default()));
             match why {
                 Disagreement::Votes => votes,
-                Disagreement::Clock => format!("The clock of {name} is off by {}", excess(clock_offset_us.unwrap_or_default())),
+                Disagreement::Clock => {
+                    format!("The clock of {name} is off by {}", excess(clock_offset_us.unwrap_or_default()))
+                }
                 Disagreement::VotesAndClock => format!("{votes}; {clock}"),
             }
         }
         Evidence::CannotFail { why, assertion, accepted_statuses, runs, watched_us, .. } => match why {
-            CannotFail::AlwaysHolds => format!("The assertion \"{assertion}\" of {name} holds whatever is answered: it can find nothing"),
-            CannotFail::NeverMet => format!("The condition \"{assertion}\" of {name} is never met: it can find nothing"),
+            CannotFail::AlwaysHolds => {
+                format!("The assertion \"{assertion}\" of {name} holds whatever is answered: it can find nothing")
+            }
+            CannotFail::NeverMet => {
+                format!("The condition \"{assertion}\" of {name} is never met: it can find nothing")
+            }
             CannotFail::AcceptsErrorPage => format!(
                 "{name} was up in all {} runs over {}, and would take an error page for good{}",
                 count(*runs),
@@ -177,18 +191,16 @@ fn sentence(found: &Found) -> String {
                 statuses(accepted_statuses)
             ),
         },
-        Evidence::CoverageGap { gaps, voters, quorum_agents, .. } => {
-            match gaps.first() {
-                None | Some(Gap::NoAgent) => format!("{name} is watched by nobody: no agent is assigned to it"),
-                Some(Gap::AllSuspended) => format!("{name} is watched by nobody: all of its agents are suspended for it"),
-                Some(Gap::AllWeightless) => format!("Nobody counts for {name}: all of its agents have weight 0"),
-                Some(Gap::QuorumOutOfReach) => {
-                    format!("The quorum of {name} asks for {quorum_agents} agents, and {voters} count: it is clamped")
-                }
-                Some(Gap::OneAgent) => format!("One agent alone watches {name}: what it sees is what is told"),
-                Some(Gap::OneRegion) => format!("{name} is critical and seen from one region alone"),
+        Evidence::CoverageGap { gaps, voters, quorum_agents, .. } => match gaps.first() {
+            None | Some(Gap::NoAgent) => format!("{name} is watched by nobody: no agent is assigned to it"),
+            Some(Gap::AllSuspended) => format!("{name} is watched by nobody: all of its agents are suspended for it"),
+            Some(Gap::AllWeightless) => format!("Nobody counts for {name}: all of its agents have weight 0"),
+            Some(Gap::QuorumOutOfReach) => {
+                format!("The quorum of {name} asks for {quorum_agents} agents, and {voters} count: it is clamped")
             }
-        }
+            Some(Gap::OneAgent) => format!("One agent alone watches {name}: what it sees is what is told"),
+            Some(Gap::OneRegion) => format!("{name} is critical and seen from one region alone"),
+        },
     }
 }
 

@@ -140,7 +140,9 @@ fn sentence(found: &Found) -> String {
             shared.what,
             checks.len()
         ),
-        Evidence::BudgetForecast { exhausted_at, exhausted_in_us, long_rate_per_mille, short_rate_per_mille, .. } => {
+        Evidence::BudgetForecast {
+            exhausted_at, exhausted_in_us, long_rate_per_mille, short_rate_per_mille, ..
+        } => {
             if *exhausted_in_us <= 0 {
                 format!("Le budget d’erreur de {name} est épuisé")
             } else {
@@ -160,9 +162,9 @@ fn sentence(found: &Found) -> String {
                 "s’est dégradé".to_owned()
             };
             let what = of.as_str().to_uppercase();
-            let new = changed.first().map_or_else(String::new, |one| {
-                format!(" ; nouveau depuis : {} {}", attribution(one.of), one.after)
-            });
+            let new = changed
+                .first()
+                .map_or_else(String::new, |one| format!(" ; nouveau depuis : {} {}", attribution(one.of), one.after));
             let (after, before) = (comma(vital(*of, *after)), comma(vital(*of, *before)));
             format!("Le {what} de {name} {much}, depuis le {since} : {after} au lieu de {before}{new}")
         }
@@ -174,7 +176,9 @@ fn sentence(found: &Found) -> String {
                 ms(*others_us)
             )
         }
-        Evidence::AgentDisagrees { why, compared, share_per_mille, usual_per_mille, checks, clock_offset_us, .. } => {
+        Evidence::AgentDisagrees {
+            why, compared, share_per_mille, usual_per_mille, checks, clock_offset_us, ..
+        } => {
             let votes = format!(
                 "{name} a dit autre chose que les autres agents dans {} de {} réponses (d’habitude {}), pour {checks} contrôles",
                 part_per(*share_per_mille),
@@ -190,7 +194,9 @@ fn sentence(found: &Found) -> String {
         }
         Evidence::CannotFail { why, assertion, accepted_statuses, runs, watched_us, .. } => match why {
             CannotFail::AlwaysHolds => {
-                format!("L’assertion « {assertion} » de {name} tient quelle que soit la réponse : elle ne peut rien trouver")
+                format!(
+                    "L’assertion « {assertion} » de {name} tient quelle que soit la réponse : elle ne peut rien trouver"
+                )
             }
             CannotFail::NeverMet => {
                 format!("La condition « {assertion} » de {name} n’est jamais remplie : elle ne peut rien trouver")
@@ -203,7 +209,9 @@ fn sentence(found: &Found) -> String {
             ),
         },
         Evidence::CoverageGap { gaps, voters, quorum_agents, .. } => match gaps.first() {
-            None | Some(Gap::NoAgent) => format!("{name} n’est surveillé par personne : aucun agent ne lui est affecté"),
+            None | Some(Gap::NoAgent) => {
+                format!("{name} n’est surveillé par personne : aucun agent ne lui est affecté")
+            }
             Some(Gap::AllSuspended) => {
                 format!("{name} n’est surveillé par personne : tous ses agents sont suspendus pour lui")
             }
