@@ -1,7 +1,7 @@
 //! The tables `job` and `job_log`. Functions that write are given the tables within a transaction, by [`super::Store::write`].
 //!
 //! A job that waits for its instant has a state of its own ([`LATER`]), and becomes [`READY`] once due: so the best of those that are due is the first entry of an
-//! index, by kind and rank, and looking for it never passes over what cannot be run.
+//! index, by kind and rank, and looking for it never passes over what cannot be run. The index is named where the planner would take the one of all states.
 
 use rusqlite::{OptionalExtension, Row, params};
 use sitepulse_model::id::Bucket;
@@ -201,7 +201,7 @@ pub(crate) fn promote(tables: Tables<'_>, now: UtcMicros, limit: usize) -> Resul
     let changed = tables
         .prepare_cached(&format!(
             "UPDATE job SET state = {READY} WHERE (bucket, job_id) IN \
-             (SELECT bucket, job_id FROM job WHERE state = 0 AND due_us <= ?1 ORDER BY due_us LIMIT ?2)"
+             (SELECT bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND due_us <= ?1 ORDER BY due_us LIMIT ?2)"
         ))?
         .execute(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?;
     Ok(changed >= limit)
@@ -215,7 +215,7 @@ pub(crate) fn any_to_promote(tables: Tables<'_>, now: UtcMicros) -> Result<bool,
 /// When the next job is due that waits for its instant.
 pub(crate) fn next_later(tables: Tables<'_>) -> Result<Option<UtcMicros>, StoreError> {
     let next: Option<i64> =
-        tables.prepare_cached("SELECT min(due_us) FROM job WHERE state = 0")?.query_row([], |row| row.get(0))?;
+        tables.prepare_cached("SELECT min(due_us) FROM job INDEXED BY job_later WHERE state = 0")?.query_row([], |row| row.get(0))?;
     Ok(next.map(UtcMicros))
 }
 
@@ -234,7 +234,7 @@ fn limit(count: usize) -> i64 {
 /// The best jobs of a kind that are ready, by rank.
 pub(crate) fn ready(tables: Tables<'_>, kind: Kind, most: usize) -> Result<Vec<Job>, StoreError> {
     let mut statement = tables.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM job WHERE state = 1 AND kind = ?1 ORDER BY rank, job_id LIMIT ?2"
+        "SELECT {COLUMNS} FROM job INDEXED BY job_ready WHERE state = 1 AND kind = ?1 ORDER BY rank, job_id LIMIT ?2"
     ))?;
     collect(statement.query(params![kind.as_str(), limit(most)])?)
 }
@@ -242,7 +242,7 @@ pub(crate) fn ready(tables: Tables<'_>, kind: Kind, most: usize) -> Result<Vec<J
 /// Whether any job of a kind is ready.
 pub(crate) fn any_ready(tables: Tables<'_>, kind: Kind) -> Result<bool, StoreError> {
     Ok(tables
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM job WHERE state = 1 AND kind = ?1)")?
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_ready WHERE state = 1 AND kind = ?1)")?
         .query_row(params![kind.as_str()], |row| row.get(0))?)
 }
 
@@ -370,7 +370,7 @@ pub(crate) fn counts(tables: Tables<'_>) -> Result<Vec<(Kind, State, u64)>, Stor
 /// Jobs that are late, the latest first.
 pub(crate) fn late(tables: Tables<'_>, now: UtcMicros, most: usize) -> Result<Vec<Job>, StoreError> {
     let mut statement = tables.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM job WHERE state <= 2 AND late_us < ?1 ORDER BY late_us LIMIT ?2"
+        "SELECT {COLUMNS} FROM job INDEXED BY job_late WHERE state <= 2 AND late_us < ?1 ORDER BY late_us LIMIT ?2"
     ))?;
     collect(statement.query(params![now.0, limit(most)])?)
 }

@@ -19,14 +19,14 @@ fn no_question_of_the_runner_scans_the_table() {
     let store = store();
     for sql in [
         "SELECT max(job_id) FROM job",
-        "SELECT min(due_us) FROM job WHERE state = 0",
-        "SELECT bucket, job_id FROM job WHERE state = 0 AND due_us <= 1 ORDER BY due_us LIMIT 5",
-        "SELECT note FROM job WHERE state = 1 AND kind = 'noop' ORDER BY rank, job_id LIMIT 5",
-        "SELECT EXISTS (SELECT 1 FROM job WHERE state = 1 AND kind = 'noop')",
+        "SELECT min(due_us) FROM job INDEXED BY job_later WHERE state = 0",
+        "SELECT bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND due_us <= 1 ORDER BY due_us LIMIT 5",
+        "SELECT note FROM job INDEXED BY job_ready WHERE state = 1 AND kind = 'noop' ORDER BY rank, job_id LIMIT 5",
+        "SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_ready WHERE state = 1 AND kind = 'noop')",
         "SELECT note FROM job WHERE state = 2",
         "SELECT note FROM job WHERE job_id = 5",
         "SELECT note FROM job WHERE bucket = 1 AND kind = 'noop' AND dedupe = 'x' AND state <= 2",
-        "SELECT note FROM job WHERE state <= 2 AND late_us < 5 ORDER BY late_us LIMIT 5",
+        "SELECT note FROM job INDEXED BY job_late WHERE state <= 2 AND late_us < 5 ORDER BY late_us LIMIT 5",
         "SELECT note FROM job WHERE state = 4 AND kind = 'noop' AND job_id < 5 ORDER BY job_id DESC LIMIT 5",
         "SELECT note FROM job WHERE job_id < 5 ORDER BY job_id DESC LIMIT 5",
     ] {
