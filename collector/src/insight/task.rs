@@ -85,6 +85,9 @@ pub(crate) async fn look(work: Work) -> Outcome {
             () = work.stopping() => return Err(Unfinished::Stopped),
         }
     }
+    if all.looks == 0 {
+        return Ok(Finished::default());
+    }
     let Noted { opened, closed } = all.noted;
     Ok(Finished::with(format!("{} looks, {opened} findings opened, {closed} closed", all.looks)))
 }
@@ -172,7 +175,9 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
         let looks = look_at(app, &state.ledger, some, true, rules, now).await?;
         done.take(app, looks, now).await?;
     }
-    if quick && state.quick.is_empty() {
+    // Whoever has not heard of all checks yet would say that what they share is over.
+    let ready = state.ledger.lock().unwrap_or_else(PoisonError::into_inner).len() >= living.checks.len();
+    if quick && ready && state.quick.is_empty() {
         let (ledger, living) = (Arc::clone(&state.ledger), living.checks.keys().cloned().collect());
         let look = beside(move || {
             let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,6 +186,8 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
         });
         let look = look.await?;
         done.take(app, vec![look], now).await?;
+    }
+    if quick {
         state.quick_at = Some(now);
     }
 
@@ -205,7 +212,6 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
 
     // Agents, once everything they are judged by is there.
     let due = state.agents_at.is_none_or(|at| !(0..EVERY_US).contains(&now.us_since(at)));
-    let ready = state.ledger.lock().unwrap_or_else(PoisonError::into_inner).len() >= living.checks.len();
     if due && ready && !living.agents.is_empty() {
         let mut known = Known::default();
         living.agents.iter().for_each(|agent| known.extend(Known::of(shelf, &Target::Agent(agent.clone()))));

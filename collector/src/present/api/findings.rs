@@ -20,8 +20,10 @@ use crate::present::problem::Answer;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FindingsQuery {
+    /// `standing` (not over), `open`, `acknowledged`, `stale`, `closed` or `all`.
     state: Option<String>,
     kind: Option<String>,
+    /// `info`, `warning` or `critical`.
     severity: Option<String>,
     check: Option<String>,
 }
