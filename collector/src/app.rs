@@ -8,6 +8,7 @@ mod control;
 mod credentials;
 mod idempotency;
 mod incidents;
+mod insights;
 mod join_tokens;
 mod latency;
 mod oncall;
@@ -41,6 +42,7 @@ use crate::exchange::row::Named;
 use crate::heartbeat::PingKind;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::impact::board::Board;
+use crate::insight::task::Rounds;
 use crate::ingest::import::{ImportedHistories, ImportedRecords};
 use crate::outbox::figures::ChannelFigures;
 use crate::outbox::{LogKey, Logged};
@@ -198,6 +200,7 @@ struct Inner {
     writer: Writer,
     readers: Arc<Semaphore>,
     board: Board,
+    insights: Rounds,
 }
 
 impl App {
@@ -255,8 +258,8 @@ impl App {
         let authority = Arc::clone(engine.authority());
         let writer = Writer::start(engine, lock).map_err(|error| OpenError::System(error.to_string()))?;
         let readers = Arc::new(Semaphore::new(READERS_MAX));
-        let board = Board::default();
-        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer, readers, board }) })
+        let (board, insights) = (Board::default(), Rounds::default());
+        Ok(Self { inner: Arc::new(Inner { data_dir, shared, authority, writer, readers, board, insights }) })
     }
 
     /// The data directory.
@@ -277,6 +280,11 @@ impl App {
     /// The impact scores of now.
     pub fn board(&self) -> &Board {
         &self.inner.board
+    }
+
+    /// What the rounds of looking for findings share.
+    pub(crate) fn insights(&self) -> &Rounds {
+        &self.inner.insights
     }
 
     /// The authority that signs certificates.

@@ -383,6 +383,26 @@ pub enum Command {
                             It pages by the policy of the check that is named, else by the default one, until somebody resolves it.\n\n\
                             Exit codes: 0 ok, 2 no title, or no such severity, 6 collector not reached, 8 no such check.")]
     Open(OpenArgs),
+    /// Lists what detectors found in the ledger and what is not over: what got slower, expires, flaps, fails together, is watched by nobody.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector findings\n  sitepulse-collector findings --check shop --kind expiry --json\n  \
+                      sitepulse-collector findings --all --severity critical\n  sitepulse-collector findings 20261123-4f7k2zq\n\n\
+                      While no server runs nothing is looked for: what was found last is shown. See docs/findings.md.\n\n\
+                      Exit codes: 0 ok, 2 a word that is none, 6 collector not reached, 8 no such finding or check."
+    )]
+    Findings(FindingsArgs),
+    /// Acknowledges a finding, or takes that back.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector finding ack 20261123-4f7k2zq --note \"known, see ticket 7\"\n  \
+                      sitepulse-collector finding take-back 20261123-4f7k2zq\n\n\
+                      Exit codes: 0 ok, 2 no note, or a long one, 5 it is over, or was not acknowledged, 6 collector not reached,\n\
+                      8 no such finding."
+    )]
+    Finding {
+        /// What to do.
+        #[command(subcommand)]
+        command: FindingCommand,
+    },
     /// Keeps pages still for a time, with a reason. Incidents open all the same; what is still due goes out when it ends.
     #[command(after_help = "Examples:\n  sitepulse-collector silence --check shop --for 2h --reason \"release\"\n  \
                             sitepulse-collector silence --group web --tag eu --until 2026-11-23T06:00:00Z --reason \"provider works\"\n  \
@@ -469,6 +489,23 @@ pub enum Command {
         /// What to show.
         #[command(flatten)]
         args: OncallArgs,
+    },
+    /// Shows the jobs of the collector (backups, exports, sealing, runs of many checks), asks for one, cancels, tries again, re-prioritises.
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector jobs\n  sitepulse-collector jobs --state failed --json\n  \
+                      sitepulse-collector jobs show hncvd2o4ao\n  sitepulse-collector jobs run backup\n  \
+                      sitepulse-collector jobs run run_checks --group web\n  sitepulse-collector jobs priority hncvd2o4ao 900\n\n\
+                      The higher priority goes first; each 10 s of waiting make up for a point, so nothing waits for ever. See docs/jobs.md.\n\n\
+                      Exit codes: 0 ok, 2 no such kind, state or argument, 5 the job is in no state for that, 6 collector not reached, 8 no such job.",
+        args_conflicts_with_subcommands = true
+    )]
+    Jobs {
+        /// What to do instead of listing.
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
+        /// What to list.
+        #[command(flatten)]
+        args: JobsArgs,
     },
     /// Shows the escalation policies, and whom each level would tell right now.
     #[command(

@@ -27,6 +27,8 @@ use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
+use crate::insight::shelf::Shelf;
+use crate::jobs;
 use crate::outbox::Bell;
 use crate::outbox::figures::Deliveries;
 use crate::playbook;
@@ -63,10 +65,14 @@ pub struct Shared {
     pub outbox: Bell,
     /// What became of messages since the start of the process.
     pub deliveries: Deliveries,
+    /// Wakes the task that runs jobs, and knows those that run.
+    pub jobs: jobs::Desk,
     /// What must go on, and when it did last.
     pub pulses: Pulses,
     /// Makes and reads the links in messages.
     pub links: Links,
+    /// The findings that stand.
+    pub findings: Shelf,
     /// Counters for `/metrics`, from the start of the process.
     pub counters: Counters,
     /// Whether the database was found whole since the start of the process.
@@ -389,6 +395,11 @@ impl Engine {
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
         }
+        let (findings, unreadable) = crate::store::findings::standing(store.read(), Shelf::looks_back(now))?;
+        for error in unreadable {
+            tracing::error!("{error}: it is not shown, and found again if it is so still");
+        }
+        let findings = Shelf::restore(findings, crate::store::findings::looks(store.read())?);
         let shared = Shared {
             book: RwLock::new(book),
             credentials: RwLock::new(credentials),
@@ -400,8 +411,10 @@ impl Engine {
             runs: RunDesk::default(),
             outbox: Bell::default(),
             deliveries: Deliveries::default(),
+            jobs: jobs::Desk::default(),
             pulses: Pulses::default(),
             links,
+            findings,
             counters: Counters::default(),
             integrity: Integrity::default(),
             told: Told::default(),

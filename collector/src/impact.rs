@@ -85,7 +85,7 @@ fn signals(book: &Book, check: &Check, decay: Decay, opened: &[UtcMicros], slow:
         latency_p95: slow.latency_p95,
         latency_regression: slow.latency_regression,
         page: slow.page,
-        // No detector looks yet.
+        // Put in by who knows the instant: now they are in memory, of then in the store.
         findings: None,
     }
 }

@@ -4,7 +4,7 @@
 //! [`secret`], [`heartbeat`] and the operations of [`app`] as its verbs; [`writer`] the thread it lives on; [`book`] the aggregate in memory that everybody
 //! reads; [`vitals`] the figures of pages over time; [`policy`] which accounting policy counts when ([`service_hours`]: on which hours), [`slo`] what was
 //! promised, [`sla_report`] figures that somebody was told; [`receive`] one agent's session as a machine without IO, [`listener`] its shell,
-//! [`run_now`] the way to ask an agent something at once; [`access`] who may do what, and the log of who did; [`oncall`] whom a target leads to; [`app`] the door for everything else.
+//! [`run_now`] the way to ask an agent something at once; [`jobs`] the queue of work that is done beside answering; [`access`] who may do what, and the log of who did; [`oncall`] whom a target leads to; [`app`] the door for everything else.
 //!
 //! Architecture invariant: nothing is acknowledged that is not committed with `synchronous=FULL`, and the book shows committed
 //! facts alone. Nothing calls the presentation half; it reads the book and calls [`app::App`].
@@ -21,7 +21,9 @@ pub mod enrol;
 pub mod exchange;
 pub mod heartbeat;
 pub mod impact;
+pub mod insight;
 pub mod ingest;
+pub mod jobs;
 pub mod outbox;
 pub mod playbook;
 pub mod pulse;

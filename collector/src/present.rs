@@ -19,6 +19,7 @@ pub mod dto;
 pub mod etag;
 pub mod explain;
 pub mod figure;
+pub mod findings;
 pub mod groups;
 pub mod idempotency;
 pub mod impact;
@@ -46,10 +47,12 @@ pub mod ping;
 pub mod slo;
 pub mod status;
 
+pub mod jobs;
 pub mod live;
 
 pub mod http;
 pub mod weight;
+pub mod wording;
 
 use std::sync::{Arc, OnceLock};
 

@@ -27,6 +27,7 @@ impl Pulse {
 #[derive(Debug, Default)]
 pub struct Pulses {
     incidents: AtomicU64,
+    findings: AtomicU64,
     /// The present was looked at, and what came of it is durable.
     pub watched: Pulse,
     /// The dispatcher had a turn.
@@ -39,6 +40,16 @@ impl Pulses {
     /// Something of some incident changed.
     pub(crate) fn incident_changed(&self) {
         self.incidents.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something of some finding changed.
+    pub(crate) fn finding_changed(&self) {
+        self.findings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something of some finding changed, since the start of the process.
+    pub fn findings(&self) -> u64 {
+        self.findings.load(Ordering::Relaxed)
     }
 
     /// How often something of some incident changed, since the start of the process.

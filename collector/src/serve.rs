@@ -26,12 +26,15 @@ use crate::app::{Access, App, CredentialKind, SIGN_IN_TTL_US_MAX};
 use crate::cli::{Failure, Global, ServeArgs, default_data_dir};
 use crate::heartbeat;
 use crate::impact;
+use crate::insight;
+use crate::jobs;
 use crate::listener::Listener;
 use crate::outbox;
 use crate::playbook;
-use crate::present::Present;
 use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
+use crate::present::wording::{self, Wording, WordingTexts};
+use crate::present::{self, Present};
 use crate::seal::task::Life;
 use crate::seal::{self, retention};
 use crate::watchdog::{self, Watchdog};
@@ -45,8 +48,6 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// How often systemd is told that the start goes on, and for how long it may then take.
 const START_EXTEND_EVERY: Duration = Duration::from_secs(5);
 const START_EXTEND: Duration = Duration::from_secs(60);
-/// How often the audit log is looked at for what is too old.
-const AUDIT_EVERY: Duration = Duration::from_secs(3600);
 /// How long the link of a first start works, in microseconds: an hour.
 const FIRST_LINK_US: u64 = SIGN_IN_TTL_US_MAX;
 /// The file that tells the real ports.
@@ -80,6 +81,8 @@ pub struct Config {
     pub egress: Option<EgressTexts>,
     /// Who is told, from outside, that this collector is well.
     pub watchdog: Option<WatchdogTexts>,
+    /// Who puts findings into words.
+    pub wording: Option<WordingTexts>,
 }
 
 /// Where messages may go, and whom they trust.
@@ -284,6 +287,7 @@ struct Settings {
     incidents: signals::Settings,
     egress: EgressTexts,
     watchdog: Option<Watchdog>,
+    wording: Option<Wording>,
 }
 
 impl Settings {
@@ -303,6 +307,11 @@ impl Settings {
         let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
         let watchdog = watchdog.map_err(|(key, why)| {
             let (exit, place) = place(false, &format!("watchdog.{key}"), from);
+            Failure::new(exit, format!("{place}: {why}"))
+        })?;
+        let wording = config.wording.as_ref().map(Wording::new).transpose();
+        let wording = wording.map_err(|(key, why)| {
+            let (exit, place) = place(false, &format!("wording.{key}"), from);
             Failure::new(exit, format!("{place}: {why}"))
         })?;
         let flags = !args.advertise.is_empty();
@@ -330,6 +339,7 @@ impl Settings {
             status_url,
             incidents,
             watchdog,
+            wording,
         })
     }
 }
@@ -457,14 +467,26 @@ async fn serve_with(
             () = until(stopped_looking) => {}
         }
     });
-    if let Some(kept_us) = settings.audit_us {
-        tasks.spawn("audit log", forget_audit(app.clone(), kept_us, stopping.clone()));
-    }
-    tasks.spawn("sealing", seal::task::run(app.clone(), settings.life, stopping.clone()));
+    let setup = jobs::Setup {
+        life: settings.life,
+        audit_us: settings.audit_us,
+        every: vec![
+            (jobs::Kind::Seal, settings.life.look_every()),
+            (jobs::Kind::Retention, seal::task::RETENTION_EVERY),
+            (jobs::Kind::Insights, insight::task::TICK),
+        ],
+        sla_report: Some(present::jobs::make_sla_report),
+        ..jobs::Setup::default()
+    };
+    tasks.spawn("jobs", jobs::task::run(app.clone(), setup, tasks.clone(), stopping.clone()));
     tasks.spawn("impact scores", impact::task::run(app.clone(), stopping.clone()));
     tasks.spawn("playbooks", playbook::task::run(app.clone(), stopping.clone()));
     if let Some(watchdog) = settings.watchdog.clone() {
         tasks.spawn("outside watchdog", watchdog::run(app.clone(), sender.clone(), watchdog, stopping.clone()));
+    }
+    if let Some(wording) = settings.wording.clone() {
+        let run = wording::run(app.clone(), sender.clone(), wording, stopping.clone());
+        tasks.spawn("wording", run);
     }
     tasks.spawn("outbox", outbox::task::run(app.clone(), sender, stopping.clone()));
     tasks.spawn("http", http.run(router.clone(), tasks.clone(), stopping.clone()));
@@ -509,23 +531,6 @@ async fn serve_with(
     }
     drop(runtime_file);
     ended
-}
-
-/// Lets entries of the audit log go that are too old, every hour.
-async fn forget_audit(app: App, kept_us: u64, stopping: watch::Receiver<bool>) {
-    let rounds = async {
-        loop {
-            let before = clock::now().plus_us(-i64::try_from(kept_us).unwrap_or(i64::MAX));
-            if let Err(error) = app.let_audit_go(before).await {
-                tracing::warn!("the audit log is not shortened: {error}");
-            }
-            tokio::time::sleep(AUDIT_EVERY).await;
-        }
-    };
-    tokio::select! {
-        () = rounds => {}
-        () = until(stopping) => {}
-    }
 }
 
 /// A link that signs an admin in, while nobody ever did: the console listens on loopback, or with TLS.
@@ -694,6 +699,7 @@ mod tests {
         );
         assert_eq!(config.life(None).unwrap(), Life::default());
         assert!(config.retention.is_some() && config.sealing.is_some() && config.watchdog.is_some());
+        assert!(Wording::new(&config.wording.unwrap()).is_ok());
         assert!(config.egress.is_some_and(|egress| egress.allow.is_some() && egress.ca.is_some()));
     }
 
@@ -716,6 +722,8 @@ mod tests {
         assert!(short.ends_with("collector.toml: retention.raw: at least 2d must be kept"), "{short}");
         let watchdog = gather("[watchdog]\nurl = \"hc.example\"\n", ServeArgs::default()).unwrap_err();
         assert!(watchdog.contains("collector.toml: watchdog.url: write https://"), "{watchdog}");
+        let wording = gather("[wording]\nurl = \"llm.example\"\nmodel = \"m\"\n", ServeArgs::default()).unwrap_err();
+        assert!(wording.contains("collector.toml: wording.url: write the address"), "{wording}");
         let days = gather("[retention]\ndaily = \"300d\"\n", ServeArgs::default()).unwrap_err();
         assert!(days.contains("retention.daily: days must be kept at least as long"), "{days}");
     }

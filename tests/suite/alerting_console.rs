@@ -187,3 +187,43 @@ fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
         );
     }
 }
+
+#[test]
+fn jobs_are_asked_for_and_cancelled_in_the_console_and_a_browser_shows_how_far_they_are() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&(site.check("shop") + "group = \"web\"\n")).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 60);
+    let browser = Browser::sign_in(&cluster);
+    let state = |id: &str, wanted: &str| {
+        wait::until(&format!("job {id} is {wanted}"), 60, || {
+            let job = cluster.ctl(&["jobs", "show", id, "--json"]).json()["job"].clone();
+            if job["state"] == wanted { Ok(()) } else { Err(job.to_string()) }
+        });
+    };
+
+    let ran = browser.submit("/jobs", "kind=run_checks&group=web");
+    let id = ran.strip_prefix("/jobs/").expect("the job's page").to_owned();
+    state(&id, "done");
+    let page = browser.page(&ran);
+    assert!(page.contains("1 checks: 1 up") && page.contains("shop: eu-west-1 up"), "{page}");
+
+    // A backup by the command line, fetched by the API.
+    let backup = cluster.ctl(&["jobs", "run", "backup", "--json"]).json()["id"].as_str().expect("an id").to_owned();
+    state(&backup, "done");
+
+    let long = cluster.ctl(&["jobs", "run", "noop", "--wait-ms", "30000", "--json"]).json()["id"].clone();
+    let long = long.as_str().expect("an id").to_owned();
+    state(&long, "running");
+    let list = browser.page("/jobs?lang=en");
+    assert!(list.contains("<progress") && list.contains(&format!("/jobs/{long}")), "{list}");
+    assert_eq!(browser.submit(&format!("/jobs/{long}/cancel"), ""), format!("/jobs/{long}"));
+    state(&long, "cancelled");
+    let french = browser.page(&format!("/jobs/{long}?lang=fr"));
+    assert!(french.contains("annulée") && french.contains("Réessayer") && french.contains("Journal"), "{french}");
+
+    for target in ["/jobs?lang=en", "/jobs?lang=fr", &format!("{ran}?lang=en"), &format!("{ran}?lang=fr")] {
+        assert!(browser.overhang(target) <= 0, "{target} is wider than a phone");
+    }
+}

@@ -7,9 +7,11 @@ mod backup;
 mod channels;
 mod exchange;
 mod explain;
+mod findings;
 mod groups;
 mod impact;
 mod incidents;
+mod jobs;
 mod kpi;
 mod latency;
 mod on_demand;
@@ -100,6 +102,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Assign(args) => client_side(incidents::acts::assign(&global, args)),
         Command::PostMortem(args) => client_side(incidents::acts::post_mortem(&global, args)),
         Command::Open(args) => client_side(incidents::acts::open(&global, args)),
+        Command::Findings(args) => client_side(findings::findings(&global, args)),
+        Command::Finding { command } => client_side(findings::act(&global, command)),
         Command::Silence(args) => client_side(silences::silence(&global, args)),
         Command::Silences { all } => client_side(silences::silences(&global, all)),
         Command::Unsilence { id } => client_side(silences::unsilence(&global, id)),
@@ -113,6 +117,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Oncall { command: None, args } => client_side(oncall::oncall(&global, args)),
         Command::Oncall { command: Some(command), .. } => client_side(oncall::command(&global, command)),
+        Command::Jobs { command, args } => client_side(jobs::jobs(&global, command, args)),
         Command::Escalations(args) => client_side(oncall::escalations(&global, args)),
         Command::Playbooks => client_side(playbooks::playbooks(&global)),
         Command::Playbook { command } => client_side(playbooks::command(&global, command)),

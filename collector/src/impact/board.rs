@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sitepulse_model::id::{CheckNo, Group};
+use sitepulse_model::impact::Signals;
 use sitepulse_model::impact::together::{Member, Together};
 use sitepulse_model::series::Seen;
 use sitepulse_model::time::UtcMicros;
@@ -160,6 +161,7 @@ impl Board {
                 let revision = check.current()?;
                 let opened = opened.get(&check.number).unwrap_or(&none);
                 let signals = signals(&book, check, decay, opened, &known.slow, now);
+                let signals = Signals { findings: app.shared().findings.signal(check.id.as_str(), now), ..signals };
                 Some((check.number, *known, Arc::new(scored(check, revision, &by.body, &signals, now))))
             };
             found.iter().filter_map(one).collect::<Vec<_>>()
@@ -235,13 +237,15 @@ fn defined(book: &Book) -> (u64, usize) {
 
 /// The prints of all living checks, by number.
 fn look(app: &App) -> Vec<(CheckNo, u64)> {
-    let book = app.book();
-    book.checks().filter(|check| !check.retired()).map(|check| (check.number, print_of(check))).collect()
+    let (book, shelf) = (app.book(), &app.shared().findings);
+    let print = |check: &Check| print_of(check, shelf.print_of(check.id.as_str()));
+    book.checks().filter(|check| !check.retired()).map(|check| (check.number, print(check))).collect()
 }
 
-/// Changes whenever the verdicts of a check may have changed but for time alone.
-fn print_of(check: &Check) -> u64 {
+/// Changes whenever the verdicts or the findings of a check may have changed but for time alone.
+fn print_of(check: &Check, findings: u64) -> u64 {
     let mut print = Print(0xcbf2_9ce4_8422_2325);
+    print.add(findings);
     print.add(check.revisions.len() as u64);
     let needed = check.policies().last().map_or(1, |(_, _, policy)| policy.confirmations.max(policy.recoveries).max(1));
     for (agent, pair) in &check.pairs {

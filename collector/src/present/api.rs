@@ -4,6 +4,7 @@ pub mod access;
 pub mod amendments;
 pub mod definitions;
 pub mod exchange;
+pub mod findings;
 pub mod impact;
 pub mod incidents;
 pub mod join_tokens;

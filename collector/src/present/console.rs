@@ -14,10 +14,12 @@ mod checks;
 mod editor;
 mod escalations;
 mod explain;
+mod findings;
 pub mod frame;
 mod home;
 mod incident;
 mod incidents;
+mod jobs;
 mod join;
 mod latency;
 mod ledger;
@@ -52,11 +54,13 @@ pub use checks::checks_page;
 pub use editor::{edit_page, new_page, write_edit, write_new};
 pub use escalations::{edit_escalation, escalations_page, new_escalation, write_escalation};
 pub use explain::explain_page;
+pub use findings::{acknowledge_finding, finding_page, findings_page, take_back_finding};
 pub use frame::appearance;
 pub(super) use frame::language;
 pub use home::page;
 pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
+pub use jobs::{act_on_job, ask_job, job_page, jobs_page};
 pub use join::{join, join_page};
 pub use playbooks::{act_on_playbook, playbook_page, playbook_run_page, playbooks_page, start_playbook};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
@@ -80,6 +84,7 @@ const CSS: &str = concat!(
     include_str!("../../templates/css/desk.css"),
     include_str!("../../templates/css/check.css"),
     include_str!("../../templates/css/settings.css"),
+    include_str!("../../templates/css/jobs.css"),
     include_str!("../../templates/css/api.css"),
     include_str!("../../templates/css/playbooks.css"),
 );

@@ -5,8 +5,10 @@
 pub mod access;
 pub mod amendments;
 pub mod exchange;
+pub mod findings;
 pub mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod kpi;
 pub mod oncall;
 pub mod playbooks;

@@ -46,11 +46,15 @@ pub fn still(headers: &HeaderMap, tag: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::Changed, what))
 }
 
+/// What is handed out as it is read, and never lies in memory as a whole.
+const STREAMS: [&str; 2] = ["text/event-stream", "application/octet-stream"];
+
 /// Gives an answer its tag. Streams have none.
 pub async fn tagged(request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let (mut parts, body) = next.run(request).await.into_parts();
-    let stream = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+    let stream =
+        parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| STREAMS.iter().any(|stream| kind == *stream));
     if parts.status != StatusCode::OK || stream {
         return Response::from_parts(parts, body);
     }

@@ -29,12 +29,15 @@ use tokio::sync::Mutex as Turn;
 use crate::alert::Standing;
 use crate::app::App;
 use crate::book::{Book, Filter, Gathered, Histories};
+use crate::insight::life::State;
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
 use crate::present::dto::kpi::{KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
 use crate::present::incidents::{LIST_MAX, incident_view};
+use crate::present::jobs::COUNTED_MAX;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::{self as stored, Asked};
+use crate::store::jobs as stored_jobs;
 use crate::store::kpi as stored_kpi;
 use debt::{DEAD_US, Debt};
 use period::{Period, Periods};
@@ -126,9 +129,18 @@ impl Present {
         let stored = self.app().read_store(move |tables| {
             let open = stored::list(tables, &everything)?;
             let lives = stored::lives(tables, Span::new(since, now.plus_us(1)), None)?;
-            Ok((open, lives, stored_kpi::dead_letters(tables, now.plus_us(-DEAD_US))?))
+            let since = now.plus_us(-DEAD_US);
+            let late = stored_jobs::late(tables, now, COUNTED_MAX)?;
+            let overdue: Vec<u32> = late.iter().map(|job| u32::from(job.standing.priority.get())).collect();
+            let mut failed = stored_kpi::dead_letters(tables, since)?;
+            let jobs = stored_jobs::failed(tables, since, COUNTED_MAX)?;
+            failed.extend(jobs.iter().map(|job| format!("{} {}", job.kind.as_str(), job.id)));
+            Ok((open, lives, (overdue, failed)))
         });
-        let (open, lives, dead) = stored.await?;
+        let (open, lives, (overdue, failed)) = stored.await?;
+        // While nothing was looked at nothing tells of them.
+        let shelf = &self.app().shared().findings;
+        let findings = (!shelf.all_looks().is_empty()).then(|| shelf.standing());
         let response = response(
             &times(&lives, Severity::Critical, Span::new(periods.now.from, now.plus_us(1))),
             &times(&lives, Severity::Critical, periods.before),
@@ -141,7 +153,15 @@ impl Present {
             before_from: instant::format(judged.1.periods.before.from),
             sla: sla(&judged.1.now, &judged.1.before),
             incidents: incidents(book, &open, now),
-            debt: Debt { failed_jobs: Some(dead), expiring: Some(debt::expiring(book, now)), ..Debt::default() }.view(),
+            debt: Debt {
+                overdue_jobs: Some(overdue),
+                failed_jobs: Some(failed),
+                expiring: Some(debt::expiring(book, now)),
+                open_findings: findings.as_ref().map(|all| debt::findings(all, |life| life.state == State::Open)),
+                stale_findings: findings.as_ref().map(|all| debt::findings(all, |life| life.stale(now))),
+                ..Debt::default()
+            }
+            .view(),
             response,
         })
         .await

@@ -11,6 +11,8 @@
 //! | `agent` | an agent came, went, connected, was cut off, suspended or got another weight |
 //! | `incident` | something of some incident changed |
 //! | `playbook` | something of some run of a playbook changed |
+//! | `finding` | something of some finding changed |
+//! | `job` | something of some job changed |
 //! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
 //! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
 //! | `reset` | events were missed: read everything anew |
@@ -75,15 +77,6 @@ struct Event {
     data: Value,
 }
 
-/// What only counts how often something changed.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    version: u64,
-    ticks: u64,
-    incidents: u64,
-    playbooks: u64,
-}
-
 /// What was seen last.
 #[derive(Debug)]
 struct Known {
@@ -91,6 +84,8 @@ struct Known {
     ticks: u64,
     incidents: u64,
     playbooks: u64,
+    findings: u64,
+    jobs: u64,
     figures_at: u64,
     checks: BTreeMap<String, Value>,
     agents: BTreeMap<String, Value>,
@@ -125,12 +120,11 @@ impl Story {
         }
     }
 
-    fn look(&mut self, snapshot: &Snapshot, seen: Counted, now: u64) {
-        let Counted { version, ticks, incidents, playbooks } = seen;
+    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, [incidents, findings, jobs, playbooks]: [u64; 4], now: u64) {
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            self.known = Some(Known { version, ticks, incidents, playbooks, figures_at: now, checks, agents });
+            self.known = Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at: now, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");
@@ -146,6 +140,12 @@ impl Story {
         }
         if std::mem::replace(&mut known.playbooks, playbooks) != playbooks {
             self.tell("playbook", json!({}));
+        }
+        if std::mem::replace(&mut known.findings, findings) != findings {
+            self.tell("finding", json!({}));
+        }
+        if std::mem::replace(&mut known.jobs, jobs) != jobs {
+            self.tell("job", json!({}));
         }
         if std::mem::replace(&mut known.version, version) != version {
             self.tell("objects", json!({ "version": version }));
@@ -245,12 +245,13 @@ impl Present {
     async fn heard_since(&self, heard: Option<u64>) -> Option<(u64, Option<Vec<Arc<Event>>>)> {
         let app = self.app();
         let ticks = *app.subscribe().borrow();
-        let incidents = app.shared().pulses.incidents();
-        let playbooks = app.shared().playbooks.changes();
+        let shared = app.shared();
+        let (incidents, findings) = (shared.pulses.incidents(), shared.pulses.findings());
+        let pulses = [incidents, findings, shared.jobs.changes(), shared.playbooks.changes()];
         let version = app.book().version();
         let snapshot = self.snapshot().await.ok()?;
         let mut live = self.live().0.lock().await;
-        live.look(&snapshot, Counted { version, ticks, incidents, playbooks }, clock::monotonic().0);
+        live.look(&snapshot, version, ticks, pulses, clock::monotonic().0);
         let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));
         Some((live.newest, after))
     }

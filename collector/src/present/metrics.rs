@@ -2,6 +2,7 @@
 //!
 //! Free on the admin socket and straight from this machine to a loopback listener; elsewhere it needs a token.
 
+mod jobs;
 mod now;
 
 use std::collections::BTreeSet;
@@ -15,12 +16,15 @@ use sitepulse_daemon::clock::Monotonic;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::incident::{IncidentKind, IncidentState, Severity};
+use sitepulse_model::insight::{Kind, Severity as Severities};
 use sitepulse_model::slo::status::State as SloState;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
 use crate::app::{App, Metrics};
 use crate::impact::board::Scores;
+use crate::insight::Standing;
+use crate::insight::life::{Life, State as Stands};
 use crate::latency::HOUR_US;
 use crate::latency::open::Recent;
 use crate::outbox::figures::ChannelFigures;
@@ -48,10 +52,12 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let slos = present.slos().await?;
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
     text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
+    text.push_str(&present.job_lines().await?);
     text.push_str(&incidents(&present.app().open_incidents().await?));
     text.push_str(&watchdog(present.app().shared().pulses.pinged.last()));
     text.push_str(&present.latency_lines(snapshot.now).await?);
     text.push_str(&impacts(&*present.scores().await?));
+    text.push_str(&findings(&present.app().shared().findings.standing(), snapshot.now));
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -155,6 +161,32 @@ fn impacts(scores: &Scores) -> String {
     let name = "sitepulse_impact_model_info";
     page.family(name, "gauge", "The scoring model that the scores were found by.");
     page.sample(name, &[("model", &scores.model.label)], 1.0);
+    page.0
+}
+
+/// The findings that are not over, by kind and severity: all of them, those acknowledged, those stale.
+fn findings(standing: &[Arc<Standing>], now: UtcMicros) -> String {
+    type Wanted = fn(&Life, UtcMicros) -> bool;
+    let families: [(&str, &str, Wanted); 3] = [
+        ("sitepulse_findings_open", "Findings that are open.", |life, _| life.state == Stands::Open),
+        ("sitepulse_findings_acknowledged", "Findings that somebody knows of.", |life, _| {
+            life.state == Stands::Acknowledged
+        }),
+        ("sitepulse_findings_stale", "Findings that are open and that nobody touched for 5 days.", |life, now| life.stale(now)),
+    ];
+    let mut page = Page(String::new());
+    for (name, help, wanted) in families {
+        page.family(name, "gauge", help);
+        for kind in Kind::ALL {
+            for severity in Severities::ALL {
+                let is_so = |one: &&Arc<Standing>| {
+                    one.found.kind == kind && one.life.severity == severity && wanted(&one.life, now)
+                };
+                let labels = [("kind", kind.as_str()), ("severity", severity.as_str())];
+                page.sample(name, &labels, standing.iter().filter(is_so).count() as f64);
+            }
+        }
+    }
     page.0
 }
 

@@ -16,8 +16,8 @@ use crate::present::door::{Door, Scope, authorize, secure};
 use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
-    Present, acknowledge, api, audit, backtest, channels, console, etag, explain, groups, health, idempotency, live,
-    metrics, oncall, openapi, ping, policy, problem, results, sla_report, status, weight, windows,
+    Present, acknowledge, api, audit, backtest, channels, console, etag, explain, groups, health, idempotency, jobs,
+    live, metrics, oncall, openapi, ping, policy, problem, results, sla_report, status, weight, windows,
 };
 
 /// Longest body of most requests, in bytes.
@@ -250,6 +250,19 @@ pub fn routes() -> Vec<Route> {
         api_change("/api/v1/channels/{id}/test", Scope::Respond, channels::test),
         api_read("/api/v1/deliveries", Scope::Read, channels::deliveries),
         api_change("/api/v1/deliveries/{incident}/{step}/{channel}/retry", Scope::Respond, channels::retry),
+        read("/jobs", Scope::Read, console::jobs_page),
+        change("/jobs", Scope::Edit, console::ask_job),
+        read("/jobs/{id}", Scope::Read, console::job_page),
+        change("/jobs/{id}/{action}", Scope::Edit, console::act_on_job),
+        api_read("/api/v1/jobs", Scope::Read, jobs::jobs),
+        api_change("/api/v1/jobs", Scope::Edit, jobs::ask),
+        api_read("/api/v1/jobs/summary", Scope::Read, jobs::summary),
+        api_read("/api/v1/jobs/{id}", Scope::Read, jobs::job),
+        // A backup's is for admins alone.
+        api_read("/api/v1/jobs/{id}/file", Scope::Edit, jobs::file),
+        api_change("/api/v1/jobs/{id}/cancel", Scope::Edit, jobs::cancel),
+        api_change("/api/v1/jobs/{id}/retry", Scope::Edit, jobs::retry),
+        api_change("/api/v1/jobs/{id}/priority", Scope::Edit, jobs::prioritise),
         api_read("/api/v1/windows", Scope::Read, windows::windows),
         api_read("/api/v1/explain", Scope::Read, explain::explain),
         api_read("/api/v1/results", Scope::Read, results::results),
@@ -258,6 +271,14 @@ pub fn routes() -> Vec<Route> {
         api_read("/api/v1/incidents/{id}", Scope::Read, api::incidents::incident),
         api_change("/api/v1/incidents", Scope::Respond, api::incidents::open),
         api_change("/api/v1/incidents/{id}/acts", Scope::Respond, api::incidents::act),
+        read("/findings", Scope::Read, console::findings_page),
+        read("/findings/{id}", Scope::Read, console::finding_page),
+        change("/findings/{id}/acknowledge", Scope::Respond, console::acknowledge_finding),
+        change("/findings/{id}/take-back", Scope::Respond, console::take_back_finding),
+        api_read("/api/v1/findings", Scope::Read, api::findings::findings),
+        api_read("/api/v1/findings/{id}", Scope::Read, api::findings::finding),
+        api_change("/api/v1/findings/{id}/acknowledgement", Scope::Respond, api::findings::acknowledge),
+        api_remove("/api/v1/findings/{id}/acknowledgement", Scope::Respond, api::findings::take_back),
         api_read("/api/v1/silences", Scope::Read, api::silences::silences),
         api_change("/api/v1/silences", Scope::Respond, api::silences::silence),
         api_remove("/api/v1/silences/{id}", Scope::Respond, api::silences::unsilence),

@@ -7,7 +7,9 @@ use axum::extract::{Extension, Path, State};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::{Bucket, CheckNo, ObjectId};
 use sitepulse_model::terms::{Reckoned, Term};
+use sitepulse_model::time::UtcMicros;
 
+use crate::app::App;
 use crate::book::Check;
 use crate::present::Present;
 use crate::present::api::{Body, SlaQuery, body};
@@ -26,21 +28,28 @@ pub async fn store(
     Extension(caller): Extension<Caller>,
     request: Body<SlaReportBody>,
 ) -> Answer<Json<SlaReportView>> {
-    let request = body(request)?;
-    let now = clock::now();
+    let report = make(present.app(), &caller.author, body(request)?, clock::now()).await?;
+    Ok(Json(report_view(&present.app().keep_sla_report(report).await?)))
+}
+
+/// Counts what a report is to hold; it is not kept yet.
+///
+/// # Errors
+/// When what is asked for makes no sense, or the store cannot be read.
+pub async fn make(app: &App, author: &str, request: SlaReportBody, now: UtcMicros) -> Answer<SlaReport> {
     let name = ObjectId::parse(&request.name)
         .map_err(|error| Problem::new(Code::BadRequest, format!("the report's name: {error}")))?;
     let query = SlaQuery::of(&request);
-    let period = query.period(&present.app().book(), now)?;
+    let period = query.period(&app.book(), now)?;
     let numbers = {
-        let book = present.app().book();
+        let book = app.book();
         let checks = query.checks_then(&book, now)?;
         checks.iter().map(|check| number(check)).collect::<Vec<_>>()
     };
     // Read first: an amendment that comes in between is told as one too many, never as none.
-    let amendments = present.app().newest_amendments(numbers.clone()).await?;
-    let app = present.app().clone();
-    let report = present.beside(move || {
+    let amendments = app.newest_amendments(numbers.clone()).await?;
+    let (app, author) = (app.clone(), author.to_owned());
+    let report = tokio::task::spawn_blocking(move || {
         let policy = request.policy.as_deref().unwrap_or(sitepulse_model::accounting::BUILT_IN);
         let terms = terms_of(&app, policy, period)?;
         let book = app.book();
@@ -49,10 +58,9 @@ pub async fn store(
             .zip(amendments)
             .filter_map(|((_, check), amendment)| Some((book.check(*check)?, amendment)))
             .collect();
-        Ok::<_, Problem>(SlaReport::of(&book, name.as_str(), &checks, &terms, period, (&caller.author, now)))
+        Ok::<_, Problem>(SlaReport::of(&book, name.as_str(), &checks, &terms, period, (&author, now)))
     });
-    let report = report.await??;
-    Ok(Json(report_view(&present.app().keep_sla_report(report).await?)))
+    report.await.map_err(|_| Problem::new(Code::Unavailable, "the collector is shutting down"))?
 }
 
 /// `GET /api/v1/sla-reports`: the newest first.

@@ -8,10 +8,12 @@ pub mod backtest;
 pub mod checks;
 pub mod desk;
 pub mod explain;
+pub mod findings;
 pub mod frame;
 pub mod home;
 pub mod impact;
 pub mod incidents;
+pub mod jobs;
 pub mod kpi;
 pub mod latency;
 pub mod page;
@@ -30,10 +32,12 @@ use self::backtest::BacktestTexts;
 use self::checks::ChecksTexts;
 use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
+use self::findings::FindingTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
 use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
+use self::jobs::JobTexts;
 use self::kpi::KpiTexts;
 use self::latency::LatencyTexts;
 use self::page::PageTexts;
@@ -218,8 +222,11 @@ pub struct Texts {
     /// The words around the API's description.
     pub api: &'static api::ApiTexts,
     pub slo: &'static SloTexts,
+    pub jobs: &'static JobTexts,
     pub kpi: &'static KpiTexts,
     pub impact: &'static ImpactTexts,
+    /// The words of findings.
+    pub findings: &'static FindingTexts,
     /// The words of latencies.
     pub latency: &'static LatencyTexts,
     /// The words of accounting policies.
@@ -367,9 +374,11 @@ pub static EN: Texts = Texts {
     page: &page::EN,
     api: &api::EN,
     slo: &slo::EN,
+    jobs: &jobs::EN,
     kpi: &kpi::EN,
     impact: &impact::EN,
     playbooks: &playbooks::EN,
+    findings: &findings::EN,
     latency: &latency::EN,
     policies: &policy::EN,
     vitals: &vitals::EN,
@@ -567,9 +576,11 @@ pub static FR: Texts = Texts {
     page: &page::FR,
     api: &api::FR,
     slo: &slo::FR,
+    jobs: &jobs::FR,
     kpi: &kpi::FR,
     impact: &impact::FR,
     playbooks: &playbooks::FR,
+    findings: &findings::FR,
     latency: &latency::FR,
     policies: &policy::FR,
     vitals: &vitals::FR,

@@ -1,20 +1,22 @@
-//! The shell of sealing: one task that wakes now and then, reads beside the writer, and hands it short transactions one at a time.
+//! The shell of sealing: jobs that come again by themselves, read beside the writer, and hand it short transactions one at a time.
 //!
-//! Between any two of them others have their turn, and any of them may be the last: what was begun goes on at the next start.
+//! Between any two of them others have their turn, and any of them may be the last: what was begun goes on with the next round.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
 use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::Mutex;
 
 use super::retention::Retention;
 use super::{Arrivals, Intervals, Sealing, batch, compact, prepare_batch};
 use crate::app::{App, AppError};
 use crate::engine::Engine;
+use crate::jobs::{Finished, Outcome, Unfinished, Work};
 use crate::store::rows::{self, Arrival};
 use crate::store::seal::{self, PairKey};
 use crate::store::{StoreError, expire, mend};
@@ -22,8 +24,8 @@ use crate::writer::Closed;
 
 /// How often it looks whether there is something to seal, at most and at least.
 const LOOK_US: (i64, i64) = (50_000, 60_000_000);
-/// How often it looks for what is too old.
-const RETENTION_EVERY_US: u64 = 3_600 * 1_000_000;
+/// How often it looks for what is too old: it looks through whole tables.
+pub const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What the task is told at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,81 +55,112 @@ pub async fn look_through(app: App) {
     }
 }
 
-/// Seals, merges and lets go until `stopping` turns true or the writer is gone.
-pub async fn run(app: App, life: Life, mut stopping: watch::Receiver<bool>) {
-    let every = Duration::from_micros((life.sealing.after_us / 8).clamp(LOOK_US.0, LOOK_US.1).unsigned_abs());
-    let mut rounds =
-        Rounds { app, life, arrivals: None, to_merge: BTreeSet::new(), retention_at: None, complained: false };
-    loop {
-        let stopped = async {
-            // A sender that is gone stops it too.
-            drop(stopping.wait_for(|stop| *stop).await);
-        };
-        tokio::select! {
-            () = stopped => return,
-            left = rounds.round() => match left {
-                Ok(()) => rounds.complained = false,
-                Err(Left::Closed(_)) => return,
-                Err(error) => rounds.complain(&error),
-            },
-        }
-        tokio::select! {
-            () = tokio::time::sleep(every) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
+impl Life {
+    /// How often it is looked whether there is something to seal.
+    pub fn look_every(&self) -> Duration {
+        Duration::from_micros((self.sealing.after_us / 8).clamp(LOOK_US.0, LOOK_US.1).unsigned_abs())
     }
 }
 
-struct Rounds {
-    app: App,
-    life: Life,
+/// What rounds know of each other. One has its turn at a time: sealing and letting go change the same rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedRounds(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
     /// `None` before the first round.
     arrivals: Option<Arrivals>,
     /// Pairs that were sealed and whose chunks were not looked at since.
     to_merge: BTreeSet<PairKey>,
-    /// When to look for what is too old, in monotonic microseconds.
-    retention_at: Option<u64>,
-    complained: bool,
 }
 
-impl Rounds {
-    fn complain(&mut self, error: &Left) {
-        if !std::mem::replace(&mut self.complained, true) {
-            tracing::warn!("sealing waits: {error}; nothing is lost, the next round tries again");
+/// The job of the kind `seal`: seals what is settled, and merges chunks.
+pub(crate) async fn seal(work: Work) -> Outcome {
+    let round = async {
+        let mut known = work.setup.rounds.0.lock().await;
+        let mut round = Round { work: &work, known: &mut known, sealed: 0 };
+        round.seal().await.map(|()| round.sealed)
+    };
+    let left = tokio::select! {
+        left = round => left,
+        () = work.stopping() => return Err(Unfinished::Stopped),
+    };
+    match left {
+        Ok(0) => Ok(Finished::default()),
+        Ok(sealed) => Ok(Finished::with(format!("{sealed} results sealed"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The job of the kind `retention`: lets go of what is older than it is kept.
+pub(crate) async fn retention(work: Work) -> Outcome {
+    let round = async {
+        let mut known = work.setup.rounds.0.lock().await;
+        Round { work: &work, known: &mut known, sealed: 0 }.let_go(clock::now()).await?;
+        if let Some(kept_us) = work.setup.audit_us {
+            let before = clock::now().plus_us(-i64::try_from(kept_us).unwrap_or(i64::MAX));
+            work.app.let_audit_go(before).await?;
+        }
+        Ok::<_, Left>(())
+    };
+    tokio::select! {
+        left = round => left?,
+        () = work.stopping() => return Err(Unfinished::Stopped),
+    }
+    Ok(Finished::default())
+}
+
+impl From<Left> for Unfinished {
+    fn from(left: Left) -> Self {
+        match left {
+            Left::Closed(_) => Self::Stopped,
+            Left::Store(_) | Left::Read(_) => {
+                Self::Failed(format!("{left}; nothing is lost, the next round tries again"))
+            }
         }
     }
+}
 
-    async fn round(&mut self) -> Result<(), Left> {
-        let sealing = self.life.sealing;
+struct Round<'w> {
+    work: &'w Work,
+    known: &'w mut Known,
+    /// Results that were sealed.
+    sealed: u64,
+}
+
+impl<'w> Round<'w> {
+    fn app(&self) -> &'w App {
+        &self.work.app
+    }
+
+    async fn seal(&mut self) -> Result<(), Left> {
+        let sealing = self.work.setup.life.sealing;
         let read = |tables: crate::store::Tables<'_>| Ok((rows::newest_arrival(tables)?, seal::upto(tables)?));
-        let (newest, upto) = self.app.read_in_background(read).await?;
+        let (newest, upto) = self.app().read_in_background(read).await?;
         // What lags behind has an amendment to wait for; that must not bring everything else in a hurry.
         let sealed = upto.iter().copied().max().unwrap_or_default();
         let now = clock::now();
         let mut begun = None;
-        if self.arrivals.is_none() {
-            let arrived_by = self.app.writer().run(|engine| engine.arrived_by).await?;
-            self.arrivals = Some(Arrivals::starting(arrived_by, newest));
+        if self.known.arrivals.is_none() {
+            let arrived_by = self.app().writer().run(|engine| engine.arrived_by).await?;
             // A round that a kill ended goes on, with its merging too.
             self.find_what_waits().await?;
+            self.known.arrivals = Some(Arrivals::starting(arrived_by, newest));
             begun = upto.iter().any(|upto| *upto < sealed).then_some(sealed);
         }
-        let arrivals = self.arrivals.get_or_insert_default();
+        let arrivals = self.known.arrivals.get_or_insert_default();
         arrivals.note(now, newest, sealed, sealing);
         let cut = begun.max(arrivals.cut(now, newest, sealed, sealing));
         if let Some(cut) = cut {
             self.seal_to(cut).await?;
         }
         while self.write(Engine::delete_sealed).await? > 0 {}
-        while let Some(key) = self.to_merge.first().copied() {
+        let pairs = self.known.to_merge.len();
+        while let Some(key) = self.known.to_merge.first().copied() {
             self.merge(key).await?;
-            self.to_merge.remove(&key);
-        }
-        let monotonic = clock::monotonic().0;
-        if self.retention_at.is_none_or(|at| at <= monotonic) {
-            // Also where it fails: it looks through whole tables.
-            self.retention_at = Some(monotonic + RETENTION_EVERY_US);
-            self.let_go(now).await?;
+            self.known.to_merge.remove(&key);
+            let done = pairs.saturating_sub(self.known.to_merge.len());
+            self.work.progress(0.5 + 0.5 * share(done, pairs), format!("{done} of {pairs} pairs merged"));
         }
         Ok(())
     }
@@ -135,8 +168,8 @@ impl Rounds {
     async fn find_what_waits(&mut self) -> Result<(), Left> {
         let mut after = None;
         loop {
-            let page = self.app.read_in_background(move |tables| compact::waiting(tables, after)).await?;
-            self.to_merge.extend(page.found);
+            let page = self.app().read_in_background(move |tables| compact::waiting(tables, after)).await?;
+            self.known.to_merge.extend(page.found);
             after = page.next;
             if after.is_none() {
                 return Ok(());
@@ -146,28 +179,31 @@ impl Rounds {
 
     async fn seal_to(&mut self, cut: Arrival) -> Result<(), Left> {
         let started = clock::monotonic();
-        let intervals = Intervals::of(&self.app.book());
+        let intervals = Intervals::of(&self.app().book());
         let mut records = 0;
         'all: loop {
-            let portions = self.app.read_in_background(move |tables| seal::portions(tables, cut)).await?;
+            let portions = self.app().read_in_background(move |tables| seal::portions(tables, cut)).await?;
             if portions.is_empty() {
                 break;
             }
             let (batch, intervals) = (batch(&portions).to_vec(), intervals.clone());
-            let prepared = self.app.read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
+            let prepared =
+                self.app().read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
             for prepared in prepared {
-                self.to_merge.extend(prepared.pairs.iter().map(|pair| pair.key));
+                self.known.to_merge.extend(prepared.pairs.iter().map(|pair| pair.key));
                 let rows = prepared.portion.rows;
                 if !self.write(move |engine| engine.write_sealed(&prepared)).await? {
                     // An amendment came in between: the next round sees it.
                     break 'all;
                 }
                 records += rows;
-                self.app.shared().counters.sealed.fetch_add(rows, Ordering::Relaxed);
+                self.work.progress(0.0, format!("{records} results sealed"));
+                self.app().shared().counters.sealed.fetch_add(rows, Ordering::Relaxed);
             }
             // What is dead is not read again.
             while self.write(Engine::delete_sealed).await? > 0 {}
         }
+        self.sealed += records;
         if records > 0 {
             let took_ms = clock::monotonic().since(started).as_millis();
             tracing::info!(records, took_ms, upto = cut.0, "results are sealed");
@@ -176,7 +212,7 @@ impl Rounds {
     }
 
     async fn merge(&mut self, key: PairKey) -> Result<(), Left> {
-        while let Some(merge) = self.app.read_in_background(move |tables| compact::next(tables, key)).await? {
+        while let Some(merge) = self.app().read_in_background(move |tables| compact::next(tables, key)).await? {
             if !self.write(move |engine| engine.merge_chunks(&merge)).await? {
                 break;
             }
@@ -185,9 +221,9 @@ impl Rounds {
     }
 
     async fn let_go(&mut self, now: UtcMicros) -> Result<(), Left> {
-        let limits = self.life.retention.limits(now, self.app.book().newest_slot());
+        let limits = self.work.setup.life.retention.limits(now, self.app().book().newest_slot());
         loop {
-            let slices = self.app.read_in_background(move |tables| expire::find(tables, limits)).await?;
+            let slices = self.app().read_in_background(move |tables| expire::find(tables, limits)).await?;
             if slices.is_empty() {
                 return Ok(());
             }
@@ -209,6 +245,11 @@ impl Rounds {
             engine.shared().counters.pause_us_max.fetch_max(us, Ordering::Relaxed);
             out
         };
-        Ok(self.app.writer().run(timed).await??)
+        Ok(self.app().writer().run(timed).await??)
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a share for people")]
+fn share(done: usize, of: usize) -> f64 {
+    if of == 0 { 1.0 } else { done as f64 / of as f64 }
 }

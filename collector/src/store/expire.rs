@@ -8,7 +8,7 @@ use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, amendments, aside, impact, mend, outbox, series, vital_days};
+use super::{StoreError, Tables, amendments, aside, findings, impact, mend, outbox, series, vital_days};
 use crate::latency::{Day, Hour};
 use crate::seal::Intervals;
 use crate::seal::retention::Limits;
@@ -69,6 +69,8 @@ pub(crate) enum Slice {
     Messages,
     /// The oldest scores.
     Scores,
+    /// The oldest findings that are over, with their histories.
+    Findings,
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -99,6 +101,8 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Messages));
     let old = impact::count_before(tables, Hour::of(limits.hourly).day())?;
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Scores));
+    let old = findings::count_before(tables, limits.hourly)?;
+    slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Findings));
     Ok(slices)
 }
 
@@ -124,6 +128,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits, now: Utc
         Slice::Amendments => amendments::delete_before(tables, limits.hourly, ROWS),
         Slice::Messages => outbox::delete_before(tables, limits.raw, ROWS),
         Slice::Scores => impact::delete_before(tables, Hour::of(limits.hourly).day(), ROWS),
+        Slice::Findings => findings::delete_before(tables, limits.hourly, ROWS),
     }
 }
 

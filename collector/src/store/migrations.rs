@@ -353,8 +353,52 @@ CREATE INDEX audit_at ON audit(bucket, at_us);
 /// Schema 7: work to be done, and what to do first.
 const V7: &str = "
 -- Jobs.
+-- Work beside answering. state: 0 waits for its instant, 1 for its turn, 2 runs, 3 done, 4 failed, 5 cancelled. rank: due_us less 10 s for each point of priority, the
+-- least goes first. dedupe: of one kind and key one waits or runs. epoch: the lease's, it grows with each start. args: JSON. progress: thousandths.
+CREATE TABLE job(
+    bucket INTEGER NOT NULL, job_id INTEGER NOT NULL, kind TEXT NOT NULL, dedupe TEXT,
+    state INTEGER NOT NULL, priority INTEGER NOT NULL, rank INTEGER NOT NULL, due_us INTEGER NOT NULL, late_us INTEGER NOT NULL,
+    tries INTEGER NOT NULL, epoch INTEGER NOT NULL, cancelling INTEGER NOT NULL, asked_us INTEGER NOT NULL, deadline_us INTEGER,
+    author TEXT NOT NULL, args TEXT NOT NULL, first_started_us INTEGER, started_us INTEGER, ended_us INTEGER,
+    progress INTEGER NOT NULL, note TEXT NOT NULL, file TEXT,
+    PRIMARY KEY (bucket, job_id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX job_key ON job(bucket, kind, dedupe) WHERE state <= 2 AND dedupe IS NOT NULL;
+CREATE INDEX job_by_id ON job(job_id);
+CREATE INDEX job_by_state ON job(state, kind, job_id);
+CREATE INDEX job_later ON job(due_us) WHERE state = 0;
+CREATE INDEX job_ready ON job(kind, rank, job_id) WHERE state = 1;
+CREATE INDEX job_late ON job(late_us) WHERE state <= 2;
 
--- Findings.
+-- epoch: the attempt's; 0 is none.
+CREATE TABLE job_log(
+    bucket INTEGER NOT NULL, job_id INTEGER NOT NULL, line INTEGER NOT NULL,
+    at_us INTEGER NOT NULL, epoch INTEGER NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY (bucket, job_id, line)
+) STRICT, WITHOUT ROWID;
+
+-- Findings. kind, severity, state: words of the model and of insight::life. checks: JSON, the ids of the checks that one counts for. touched_us: opened (again),
+-- acknowledged or taken back. body: JSON, what was found last, where it stands, what a service made of it (store/findings.rs).
+CREATE TABLE finding(
+    bucket INTEGER NOT NULL, finding_id TEXT NOT NULL, kind TEXT NOT NULL, severity TEXT NOT NULL, state TEXT NOT NULL, checks TEXT NOT NULL,
+    opened_us INTEGER NOT NULL, touched_us INTEGER NOT NULL, closed_us INTEGER, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, finding_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX finding_by_id ON finding(finding_id);
+CREATE INDEX finding_opened ON finding(opened_us, finding_id);
+CREATE INDEX finding_closed ON finding(closed_us);
+
+-- The history of each finding. author: who, `evidence` where nobody did. body: JSON, see insight::life::Entry.
+CREATE TABLE finding_entry(
+    bucket INTEGER NOT NULL, finding_id TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (bucket, finding_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- When detectors looked at something first, and last. subject: insight::look::Target::key.
+CREATE TABLE insight_look(
+    bucket INTEGER NOT NULL, subject TEXT NOT NULL, first_us INTEGER NOT NULL, at_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, subject)
+) STRICT, WITHOUT ROWID;
 
 -- Playbooks.
 

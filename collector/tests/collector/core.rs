@@ -10,6 +10,7 @@ mod groups;
 mod heartbeats;
 mod incidents;
 mod ingest;
+mod jobs;
 mod latency;
 mod listener;
 mod migration;

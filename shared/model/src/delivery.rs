@@ -80,7 +80,7 @@ pub fn decide(key: &str, tries: Tries, answer: Answer, now: UtcMicros) -> Decisi
 }
 
 /// How long after the attempt that follows `count` others the next one is, in microseconds: three quarters to five quarters of what doubles.
-fn delay_us(key: &str, count: u32) -> u64 {
+pub(crate) fn delay_us(key: &str, count: u32) -> u64 {
     let mut spread = fnv1a_of(&[key.as_bytes(), &count.to_le_bytes()]);
     // The low bits of FNV-1a alone are weak.
     spread ^= spread >> 32;

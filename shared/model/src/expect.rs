@@ -38,6 +38,7 @@ use crate::record::{Facts, Phase, Phases, ProbeState};
 use crate::time::UtcMicros;
 use crate::vitals::profile::Thresholds;
 
+mod always;
 mod condition;
 mod document;
 mod extract;
@@ -164,6 +165,11 @@ impl Expectation {
     #[cfg(test)]
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether its condition comes out the same whatever is answered, and how; `None` where it depends. A run of its check takes `run_us_max` at most.
+    pub fn always(&self, run_us_max: u64) -> Option<bool> {
+        self.0.condition.always(run_us_max)
     }
 
     /// The phase that a run of `kind` failed in where this assertion is broken; [`Phase::Total`] where it is about the run as a whole.

@@ -2,10 +2,38 @@
 //! confidence and the evidence it was found by.
 //!
 //! Nothing here learns, guesses or writes prose: the same history gives the same findings, and a finding's words are made of its evidence, in each language.
+//!
+//! Reading order: [`found`] is what a detector hands back, [`input`] what it is handed, [`thresholds`] from where on something is a finding. Then one module a detector, each with a
+//! function `find(&input, &thresholds, now)` that hands back none, one (`Option<Found>`) or several (`Vec<Found>`: region_slow, correlated_failures, slow_resolver,
+//! cannot_fail). What a detector does not hand back is not so, or cannot be told: a finding of it that is open closes.
+
+pub mod found;
+pub mod input;
+pub mod thresholds;
+
+mod robust;
+mod shift;
+
+pub mod agent_disagrees;
+pub mod budget_forecast;
+pub mod cannot_fail;
+pub mod correlated_failures;
+pub mod coverage_gap;
+pub mod expiry;
+pub mod flapping;
+pub mod latency_regression;
+pub mod region_slow;
+pub mod slow_resolver;
+pub mod vitals_regression;
 
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
+
+/// An hour, in microseconds.
+pub(crate) const HOUR_US: i64 = 3_600_000_000;
+/// A day, in microseconds.
+pub(crate) const DAY_US: i64 = 24 * HOUR_US;
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

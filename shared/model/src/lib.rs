@@ -11,7 +11,7 @@
 //! [`vitals`] is what a browser measures, [`sketch`] keeps many values in little space; [`control`] holds the effective-dated histories of weights
 //! and suspensions; [`impact`] makes one number of it all: what to look at first; [`insight`] finds what no single result says; [`schedule`] says when a check runs; [`present`] is what is so now, as pages see it; [`incident`] is the life of a bad verdict,
 //! [`escalation`] says whom to tell of it, [`notice`] what, [`channel`] by which way, [`delivery`] when again; [`user`] and [`oncall`] lead from a target to
-//! people, by the time on the wall ([`wall`]); [`pager`] is when an agent pages by itself.
+//! people, by the time on the wall ([`wall`]); [`pager`] is when an agent pages by itself; [`job`] is the life of work that is done beside all that.
 #![no_std]
 
 extern crate alloc;
@@ -61,4 +61,5 @@ pub mod user;
 pub mod wall;
 
 pub mod backoff;
+pub mod job;
 pub mod schedule;

@@ -6,6 +6,7 @@
 //! Reading order: [`egress`] decides what may be dialled, `http` makes one request, `opened` knows the secrets and keeps them out of what is told, `letter` puts a
 //! notice into words in both languages, `escape` keeps those words from being more than words.
 
+mod ask;
 pub mod egress;
 mod escape;
 pub mod http;

@@ -17,7 +17,7 @@ use self::life::Life;
 use super::frame::{Frame, Place};
 use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Stat};
 use super::row::{CheckRow, suspension};
-use super::{PageQuery, age, broken_template, class, latency, ledger, policy, slo, vitals};
+use super::{PageQuery, age, broken_template, class, findings, latency, ledger, policy, slo, vitals};
 use crate::app::Access;
 use crate::present::api::latency::figures_of;
 use crate::present::dto::incidents::IncidentView;
@@ -57,6 +57,8 @@ struct Content<'a> {
     chart: Option<Chart>,
     heatmap: Option<Heatmap>,
     incidents: Vec<IncidentRow>,
+    /// What detectors found.
+    findings: Vec<findings::Card>,
     impact: Badge,
     /// What the impact score is made of.
     parts: Vec<PartRow>,
@@ -240,6 +242,7 @@ async fn respond(
         chart,
         heatmap: course.heatmap(t),
         incidents: incidents.iter().take(INCIDENTS_SHOWN).map(|one| IncidentRow::of(one, t)).collect(),
+        findings: findings::of_check(present, id, frame, now),
         impact: Badge::of(score, t),
         parts: score.map_or_else(Vec::new, |score| part_rows(score, t)),
         life,
@@ -254,7 +257,7 @@ async fn respond(
         row,
     };
     // What a run found stands on its page until one leaves it.
-    let topics = if run.is_none() { Some("check incident figures") } else { None };
+    let topics = if run.is_none() { Some("check incident finding figures") } else { None };
     frame.page(Place::Checks, id, topics, &content)
 }
 

@@ -38,6 +38,8 @@ pub enum Place {
     Agents,
     /// Incidents.
     Incidents,
+    /// What detectors found.
+    Findings,
     /// Service level objectives.
     Objectives,
     /// Who is on call.
@@ -52,16 +54,19 @@ pub enum Place {
     Silences,
     /// Maintenance windows.
     Windows,
+    /// Work that is done beside answering.
+    Jobs,
     /// One's own account, tokens, users, the audit log.
     Settings,
 }
 
 impl Place {
     /// In the order of the navigation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Home,
         Self::Checks,
         Self::Incidents,
+        Self::Findings,
         Self::Agents,
         Self::Objectives,
         Self::OnCall,
@@ -70,6 +75,7 @@ impl Place {
         Self::Channels,
         Self::Silences,
         Self::Windows,
+        Self::Jobs,
         Self::Settings,
     ];
 
@@ -80,6 +86,7 @@ impl Place {
             Self::Checks => "/checks",
             Self::Agents => "/agents",
             Self::Incidents => "/incidents",
+            Self::Findings => "/findings",
             Self::Objectives => "/slos",
             Self::OnCall => "/on-call",
             Self::Escalations => "/escalations",
@@ -87,6 +94,7 @@ impl Place {
             Self::Channels => "/channels",
             Self::Silences => "/silences",
             Self::Windows => "/windows",
+            Self::Jobs => "/jobs",
             Self::Settings => "/settings",
         }
     }
@@ -98,6 +106,7 @@ impl Place {
             Self::Checks => t.checks,
             Self::Agents => t.agents,
             Self::Incidents => t.incidents.incidents,
+            Self::Findings => t.findings.title,
             Self::Objectives => t.slo.short,
             Self::OnCall => t.alerting.on_call,
             Self::Escalations => t.alerting.escalations,
@@ -105,6 +114,7 @@ impl Place {
             Self::Channels => t.alerting.channels,
             Self::Silences => t.alerting.silences,
             Self::Windows => t.desk.windows,
+            Self::Jobs => t.jobs.title,
             Self::Settings => t.access.settings,
         }
     }

@@ -4,6 +4,7 @@
 //! What it costs does not grow with the number of checks that are well: groups are counted, and of what is wrong the worst is shown.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -11,19 +12,24 @@ use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::impact::{Band, Score};
+use sitepulse_model::insight::{Kind, Severity};
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Verdict;
 
+use super::findings::class_of;
 use super::frame::{Frame, Place};
 use super::parts::{Chip, Chips, Sparkline, Stat, StatLine};
 use super::row::{age, class, clock_text, scores_by_id};
 use crate::app::Access;
 use crate::impact::board::Scores;
+use crate::insight::Standing;
+use crate::insight::life::State as Stands;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::kpi::KpiView;
 use crate::present::dto::slo::SloView;
 use crate::present::dto::{AgentView, CheckView};
+use crate::present::findings::by_weight;
 use crate::present::http::escape;
 use crate::present::impact::{points, reason};
 use crate::present::kpi::banner::{Banner, Tile};
@@ -112,7 +118,7 @@ struct Group {
 /// `GET /`
 pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Query<Asked>) -> Answer<Response> {
     let (snapshot, t) = (present.snapshot().await?, frame.t);
-    let topics = Some("check agent incident figures");
+    let topics = Some("check agent incident finding figures");
     let agents = snapshot.agents.iter().any(|agent| agent.revoked.is_none() && !agent.internal);
     // Heartbeats need no agent, so a collector of theirs alone is no empty one.
     let watched = snapshot.checks.iter().any(|check| !check.agents.is_empty());
@@ -132,7 +138,8 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
     let slos = present.slos().await?;
     let open = open_incidents(&present).await?;
     let scores = present.scores().await?;
-    let todo = todo(&snapshot, &scores, &open, &kpi, &slos, t);
+    let findings = by_weight(present.app().shared().findings.standing());
+    let todo = todo(&snapshot, &scores, &open, &kpi, &slos, &findings, t);
     let (groups, more) = groups(&snapshot, t);
     let content = Content {
         t,
@@ -236,6 +243,7 @@ fn todo(
     open: &[IncidentView],
     kpi: &KpiView,
     slos: &[SloView],
+    findings: &[Arc<Standing>],
     t: &Texts,
 ) -> Vec<Todo> {
     let mut all = Vec::new();
@@ -267,6 +275,7 @@ fn todo(
     });
     all.extend(quiet.filter_map(|agent| of_agent(agent, snapshot.now, t)).take(TODO_OF_KIND_MAX));
     all.extend(slos.iter().filter_map(|slo| of_slo(slo, t)).take(TODO_OF_KIND_MAX));
+    all.extend(findings.iter().filter_map(|one| of_finding(one, t)).take(TODO_OF_KIND_MAX));
     let expiring = kpi.debt.terms.iter().filter(|term| term.term == "expiring").flat_map(|term| &term.named);
     all.extend(expiring.filter_map(|id| expiry(snapshot, id, t)).take(TODO_OF_KIND_MAX));
     all
@@ -311,6 +320,19 @@ fn of_check(check: &CheckView, score: Option<&Score>, now: UtcMicros, t: &Texts)
         href: format!("/checks/{}", check.id),
         why,
     }
+}
+
+/// What detectors found, where it is to be mended and told by nothing else here: expiries and budgets are.
+fn of_finding(one: &Standing, t: &Texts) -> Option<Todo> {
+    let told = [Kind::Expiry, Kind::BudgetForecast].contains(&one.found.kind);
+    let wanted = one.life.state == Stands::Open && one.life.severity >= Severity::Warning && !told;
+    wanted.then(|| Todo {
+        class: class_of(one.life.severity),
+        kind: t.findings.finding,
+        what: (t.findings.sentence)(&one.found),
+        href: format!("/findings/{}", escape(&one.id.0)),
+        why: (t.findings.kind)(one.found.kind).to_owned(),
+    })
 }
 
 fn of_agent(agent: &AgentView, now: UtcMicros, t: &Texts) -> Option<Todo> {

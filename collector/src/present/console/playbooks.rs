@@ -6,6 +6,7 @@ use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
+use sitepulse_model::insight::Kind;
 use sitepulse_model::time::UtcMicros;
 
 use super::acts;
@@ -384,7 +385,9 @@ impl BookRow {
         let t = frame.t;
         let p = t.playbooks;
         let incidents = book.incidents.iter().map(|kind| (t.incidents.kind)(kind));
-        let findings = book.findings.iter().map(|kind| (p.finding)(kind).to_owned());
+        let findings = book.findings.iter().map(|kind| {
+            Kind::parse(kind).map_or_else(|| kind.clone(), |kind| (t.findings.kind)(kind).to_owned())
+        });
         let only = [&book.checks, &book.groups, &book.tags, &book.classes, &book.check_kinds];
         Self {
             id: book.id.clone(),

@@ -3,15 +3,21 @@
 //! `overdue jobs x (1 + priority / 500) + 2 x failed jobs + 2 x open findings + 3 x stale findings + 3 x overdue tasks of maintenance windows + 2 x certificates and domains
 //! within 14 d of expiry`. A warning from 15 on, critical from 40 on.
 //!
-//! Two terms have a source today: a message that was given up (a dead letter) within 7 days and was not tried again is a failed job, and what expires is told by the newest
-//! results. There are no other jobs, no findings and no tasks yet; their terms are absent, which is not 0, and the debt says that it is not complete.
+//! Jobs are those of the queue: overdue is what is not over past its deadline, or 15 min after it was due where it has none; failed is what was given up of 7 days and not
+//! done since. A message that was given up (a dead letter) within 7 days and was not tried again counts as a failed job. What expires is told by the newest
+//! results. Findings that are open, warning or worse, and those of them that are stale, are told by the detectors (absent before they looked for the first time). There are no
+//! tasks yet; their term is absent, which is not 0, and the debt says that it is not complete.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use sitepulse_model::insight::Severity;
 use sitepulse_model::record::FactKey;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
 use crate::book::{Book, Check};
+use crate::insight::Standing;
+use crate::insight::life::Life;
 use crate::present::dto::kpi::{DebtTermView, DebtView};
 
 /// From here on the debt is a warning.
@@ -30,7 +36,7 @@ const NAMED_MAX: usize = 5;
 pub struct Debt {
     /// Priorities (0 to 1000) of jobs past their deadline, or 15 min where they have none.
     pub overdue_jobs: Option<Vec<u32>>,
-    /// Jobs that failed.
+    /// Jobs that failed, and messages that were given up.
     pub failed_jobs: Option<Vec<String>>,
     /// Findings, warning or worse, that are open.
     pub open_findings: Option<Vec<String>>,
@@ -79,6 +85,17 @@ impl Debt {
         let complete = terms.iter().all(|term| term.points.is_some());
         DebtView { points, level: level.into(), warning: WARNING, critical: CRITICAL, complete, terms }
     }
+}
+
+/// The findings, warning or worse, whose life is so; the worst first, by id.
+pub fn findings(standing: &[Arc<Standing>], is_so: impl Fn(&Life) -> bool) -> Vec<String> {
+    let mut found: Vec<&Standing> = standing
+        .iter()
+        .map(|one| &**one)
+        .filter(|one| one.life.severity >= Severity::Warning && is_so(&one.life))
+        .collect();
+    found.sort_by_key(|one| (std::cmp::Reverse(one.life.severity), one.life.opened_at));
+    found.into_iter().map(|one| one.id.to_string()).collect()
 }
 
 /// Certificates and domains within 14 d of expiry as the newest results that still hold tell, one entry each: a certificate that many checks see is one to renew. Named by the

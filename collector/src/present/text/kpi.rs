@@ -61,7 +61,7 @@ pub static EN: KpiTexts = KpiTexts {
     },
     term: |term| match term {
         "overdue_jobs" => "overdue jobs",
-        "failed_jobs" => "messages nobody got",
+        "failed_jobs" => "failed jobs and messages nobody got",
         "open_findings" => "open findings",
         "stale_findings" => "stale findings",
         "overdue_tasks" => "overdue maintenance tasks",
@@ -104,7 +104,7 @@ pub static FR: KpiTexts = KpiTexts {
     },
     term: |term| match term {
         "overdue_jobs" => "tâches en retard",
-        "failed_jobs" => "messages non remis",
+        "failed_jobs" => "tâches échouées et messages non remis",
         "open_findings" => "constats ouverts",
         "stale_findings" => "constats négligés",
         "overdue_tasks" => "tâches de maintenance en retard",

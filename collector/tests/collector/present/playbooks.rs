@@ -259,6 +259,34 @@ async fn pages_tell_it_in_both_languages_and_forms_do_it() {
     assert_eq!(bench.send(Door::Local, "POST", &format!("{path}/dance"), &[FORM], "").await.status, StatusCode::NOT_FOUND);
 }
 
+#[tokio::test]
+async fn a_finding_has_its_playbook_and_a_renewed_certificate_ticks_it() {
+    let (world, agent, id) = super::findings::expiring(6).await;
+    let bench = &world.bench;
+    let own = "[[playbook]]\nid = \"renew\"\ntitle = \"Renew it\"\nfindings = [\"expiry\"]\nsteps = [\n\
+               { id = \"renew\", title = \"Renew\", minutes = 10, done_when = \"certificate renewed\", command = \"openssl s_client -connect {address}\" },\n\
+               { id = \"closed\", title = \"See it close\", minutes = 1, done_when = \"finding closed\" },\n]\n";
+    assert_eq!(bench.apply(own, json!({})).await.status, StatusCode::OK);
+    let page = bench.get(&format!("/findings/{id}")).await.text;
+    assert!(page.contains("Renew it") && page.contains("2 steps · 11 min"), "{page}");
+    let begun = bench.post("/api/v1/playbook-runs", &json!({"playbook": "renew", "finding": id})).await.json();
+    assert_eq!((&begun["about"], &begun["kind"], &begun["check"]), (&json!("finding"), &json!("expiry"), &json!("shop")));
+    assert_eq!(begun["marks"][0]["command"], "openssl s_client -connect shop.example:443");
+    let after = world.now.plus_us(16 * 60_000_000);
+    assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 0);
+    // The next run sees another certificate; the next look closes the finding.
+    let far = Some(world.now.plus_us(80 * 86_400_000_000));
+    let renewed = |_| super::findings::Ran { certificate: far, ..super::findings::up(100_000) };
+    world.ran(agent, "shop", (-15, -15), renewed).await;
+    assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 1);
+    let seen = run(bench, &begun).await;
+    assert_eq!(states(&seen), ["done", "open"]);
+    assert!(seen["marks"][0]["seen"]["en"].as_str().unwrap().starts_with("ends 20"), "{seen}");
+    world.look(16 * 60_000_000).await;
+    assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 1);
+    assert_eq!(states(&run(bench, &begun).await), ["done", "done"]);
+}
+
 #[test]
 fn links_of_built_in_steps_are_pages() {
     let pages: Vec<&str> = routes().iter().filter(|route| route.method == "GET").map(|route| route.path).collect();
@@ -271,7 +299,7 @@ fn links_of_built_in_steps_are_pages() {
     };
     for book in library::all() {
         for step in &book.steps {
-            if let Some(link) = step.link.as_deref().filter(|link| !link.starts_with("/findings/")) {
+            if let Some(link) = step.link.as_deref() {
                 assert!(is_page(link), "{}/{}: {link} is no page", book.id, step.id);
             }
         }

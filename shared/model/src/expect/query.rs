@@ -95,6 +95,11 @@ impl HtmlQuery {
         Ok(Self { source: text.to_owned(), selector: Box::new(Compounds::parse(css)?), attribute })
     }
 
+    /// Whether it asks for an element by its bare name.
+    pub(super) fn is_element(&self, name: &str) -> bool {
+        self.attribute.is_none() && self.source.trim().eq_ignore_ascii_case(name)
+    }
+
     /// The text of the first match, spaces folded, or the value of its attribute; or why looking for it ends early.
     pub(super) fn find(&self, html: &Html) -> Result<Option<String>, &'static str> {
         let Some(element) = self.selector.first(html)? else { return Ok(None) };

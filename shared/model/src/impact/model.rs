@@ -95,7 +95,7 @@ impl Default for WebVitalsModel {
     }
 }
 
-/// What detectors found. Findings count by severity: a critical one 4, a major one 2, a minor one 1, one that only informs nothing.
+/// What detectors found. Findings count by severity: a critical one 4, a warning 2, one that only informs nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InsightsModel {

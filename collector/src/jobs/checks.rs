@@ -1,0 +1,154 @@
+//! Runs of many checks at once, besides their schedules: nothing stores or counts what they find, the job's log tells it.
+
+use futures_util::stream::{StreamExt, iter};
+use serde::{Deserialize, Serialize};
+use sitepulse_model::check::CheckKind;
+use sitepulse_model::id::{CheckId, CheckNo};
+use sitepulse_model::record::ProbeState;
+
+use super::handlers::{Finished, Outcome, Unfinished, Work};
+use crate::app::AppError;
+use crate::book::{Book, is_heartbeat};
+use crate::run_now::{AgentRun, Outcome as Ran, run_now};
+
+/// So many checks are run at a time: most of the places are for people who wait before a page.
+const AT_A_TIME: usize = 8;
+/// So many pages are loaded at a time, for a browser takes much of an agent.
+const PAGES_AT_A_TIME: usize = 2;
+
+/// Which checks are run. Those that match all that is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// Of this group.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// With this tag.
+    #[serde(default)]
+    pub tag: Option<String>,
+    /// These.
+    #[serde(default)]
+    pub checks: Vec<String>,
+}
+
+impl Args {
+    /// Whether anything is told: all checks of a collector at once is nothing that somebody should ask for by leaving something out.
+    pub fn says_something(&self) -> bool {
+        self.group.is_some() || self.tag.is_some() || !self.checks.is_empty()
+    }
+
+    /// The checks, by id; heartbeats are not run by agents.
+    ///
+    /// # Errors
+    /// A check that is not there.
+    pub fn checks(&self, book: &Book, pages_only: bool) -> Result<Vec<(CheckId, CheckNo)>, String> {
+        for id in &self.checks {
+            let known = CheckId::parse(id).ok().and_then(|id| book.check_by_id(&id)).filter(|check| !check.retired());
+            if known.is_none() {
+                return Err(format!("there is no check {id}"));
+            }
+        }
+        let mut found: Vec<(CheckId, CheckNo)> = book
+            .checks()
+            .filter(|check| self.checks.is_empty() || self.checks.iter().any(|id| id == check.id.as_str()))
+            .filter_map(|check| {
+                let current = check.current()?;
+                let labels = &current.labels;
+                let grouped = self
+                    .group
+                    .as_deref()
+                    .is_none_or(|group| labels.group.as_ref().is_some_and(|of| of.as_str() == group));
+                let tagged = self.tag.as_deref().is_none_or(|tag| labels.tags.iter().any(|of| of.as_str() == tag));
+                let page = matches!(current.definition.kind, CheckKind::WebVitals(_));
+                let fits = grouped && tagged && !is_heartbeat(&current.definition) && (page || !pages_only);
+                fits.then(|| (check.id.clone(), check.number))
+            })
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+}
+
+pub(super) async fn run(work: Work) -> Outcome {
+    run_all(work, false, AT_A_TIME).await
+}
+
+pub(super) async fn vitals(work: Work) -> Outcome {
+    run_all(work, true, PAGES_AT_A_TIME).await
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a share for people")]
+async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
+    let args: Args = work.args()?;
+    let checks = args.checks(&work.app.book(), pages_only).map_err(Unfinished::Refused)?;
+    if checks.is_empty() {
+        return Err(Unfinished::Refused("no check that agents run fits".into()));
+    }
+    let total = checks.len();
+    work.progress(0.0, format!("0 of {total} checks"));
+    let (mut done, mut up, mut not_up, mut not_run) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let app = &work.app;
+    let mut running = iter(checks)
+        .map(|(id, number)| async move { (id, run_now(app, number, None).await) })
+        .buffer_unordered(at_a_time);
+    loop {
+        let (id, runs) = tokio::select! {
+            next = running.next() => match next {
+                Some(next) => next,
+                None => break,
+            },
+            () = work.stopping() => return Err(Unfinished::Stopped),
+        };
+        done += 1;
+        let told = tell(&runs);
+        match told.1 {
+            Fared::Up => up += 1,
+            Fared::NotUp => not_up += 1,
+            Fared::NotRun => not_run += 1,
+        }
+        work.log(format!("{id}: {}", told.0));
+        work.progress(done as f64 / total as f64, format!("{done} of {total} checks"));
+    }
+    Ok(Finished::with(format!("{total} checks: {up} up, {not_up} not up, {not_run} not run")))
+}
+
+enum Fared {
+    Up,
+    NotUp,
+    NotRun,
+}
+
+/// What became of a check's run on all its agents, in a line.
+fn tell(runs: &Result<Vec<AgentRun>, AppError>) -> (String, Fared) {
+    let runs = match runs {
+        Ok(runs) if runs.is_empty() => return ("no agent runs it".into(), Fared::NotRun),
+        Ok(runs) => runs,
+        Err(error) => return (error.to_string(), Fared::NotRun),
+    };
+    let mut fared = Fared::NotRun;
+    let mut texts = Vec::new();
+    for run in runs {
+        let text = match &run.outcome {
+            Ran::Ran(result) => {
+                let up = result.state == ProbeState::Up;
+                fared = match fared {
+                    Fared::NotUp => Fared::NotUp,
+                    Fared::Up | Fared::NotRun => {
+                        if up {
+                            Fared::Up
+                        } else {
+                            Fared::NotUp
+                        }
+                    }
+                };
+                let state = result.state.as_str();
+                if result.detail.is_empty() { state.to_owned() } else { format!("{state} ({})", result.detail) }
+            }
+            Ran::Refused(why) => format!("refused: {why}"),
+            Ran::NotConnected => "not connected".to_owned(),
+            Ran::TimedOut => "no answer".to_owned(),
+        };
+        texts.push(format!("{} {text}", run.agent));
+    }
+    (texts.join("; "), fared)
+}

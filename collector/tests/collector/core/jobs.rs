@@ -1,0 +1,479 @@
+//! The job queue beside a naive one: what waits, what is handed out, what becomes of it; across crashes. And the runner.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sitepulse_collector::app::App;
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::jobs::{Ask, Given, Job, Kind, Over, Setup, task};
+use sitepulse_collector::store::jobs::Wanted;
+use sitepulse_daemon::clock;
+use sitepulse_daemon::task::TaskSet;
+use sitepulse_model::job::{AGE_US, Ended, JobId, Priority, State, delay_us};
+use sitepulse_model::time::UtcMicros;
+use tokio::sync::watch;
+
+use super::world::{at, in_memory, on_disk};
+
+/// Kinds whose jobs stand in each other's way.
+const KINDS: [Kind; 3] = [Kind::Export, Kind::RunChecks, Kind::Noop];
+
+fn ask(kind: Kind) -> Ask {
+    Ask { key: None, author: "collector:test".into(), ..Ask::own(kind) }
+}
+
+/// What a job is to the naive queue: a list, looked through from one end to the other.
+#[derive(Debug, Clone, PartialEq)]
+struct Naive {
+    id: JobId,
+    kind: Kind,
+    key: Option<String>,
+    priority: i64,
+    due: i64,
+    state: State,
+    tries: u32,
+    epoch: u32,
+    cancelling: bool,
+}
+
+impl Naive {
+    fn of(job: &Job) -> Self {
+        let one = &job.standing;
+        Self {
+            id: job.id,
+            kind: job.kind,
+            key: job.key.clone(),
+            priority: i64::from(one.priority.get()),
+            due: one.due.0,
+            state: one.state,
+            tries: one.tries,
+            epoch: one.epoch,
+            cancelling: one.cancelling,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Ask {
+        kind: usize,
+        key: Option<u8>,
+        priority: u16,
+        later_s: i64,
+    },
+    /// Time passes, some of what runs ends, the rest is handed out.
+    Turn {
+        wait_s: i64,
+        ends: Vec<(u8, u8)>,
+    },
+    Cancel(u8),
+    Retry(u8),
+    Prioritise(u8, u16),
+    /// The process dies, and another one starts.
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let delay = prop_oneof![3 => Just(0_i64), 1 => 1_i64..3_000];
+    prop_oneof![
+        6 => (0_usize..3, prop::option::of(0_u8..3), 0_u16..=1000, delay)
+            .prop_map(|(kind, key, priority, later_s)| Step::Ask { kind, key, priority, later_s }),
+        6 => (0_i64..1_500, prop::collection::vec((any::<u8>(), 0_u8..4), 0..6)).prop_map(|(wait_s, ends)| Step::Turn { wait_s, ends }),
+        1 => any::<u8>().prop_map(Step::Cancel),
+        1 => any::<u8>().prop_map(Step::Retry),
+        1 => (any::<u8>(), 0_u16..=1000).prop_map(|(nth, priority)| Step::Prioritise(nth, priority)),
+        1 => Just(Step::Crash),
+    ]
+}
+
+struct Queues {
+    engine: Engine,
+    naive: Vec<Naive>,
+    /// What the process has in its hands.
+    out: BTreeMap<JobId, Job>,
+    now: UtcMicros,
+}
+
+impl Queues {
+    fn new() -> Self {
+        Self { engine: in_memory(), naive: Vec::new(), out: BTreeMap::new(), now: at(0) }
+    }
+
+    fn one(&mut self, nth: u8) -> Option<&mut Naive> {
+        let count = self.naive.len();
+        (count > 0).then(|| &mut self.naive[usize::from(nth) % count])
+    }
+
+    fn ask(&mut self, kind: usize, key: Option<u8>, priority: u16, later_s: i64) {
+        let (kind, key) = (KINDS[kind], key.map(|key| format!("key-{key}")));
+        let due = self.now.0 + later_s * 1_000_000;
+        let ask =
+            Ask { key: key.clone(), priority: Priority::new(priority), not_before: Some(UtcMicros(due)), ..ask(kind) };
+        let asked = self.engine.enqueue(&[ask], self.now).unwrap().remove(0);
+        let open = |one: &&mut Naive| {
+            key.is_some() && one.kind == kind && one.key == key && matches!(one.state, State::Waiting | State::Running)
+        };
+        match self.naive.iter_mut().find(open) {
+            Some(known) => {
+                assert_eq!((asked.new, asked.job.id), (false, known.id));
+                if known.state == State::Waiting {
+                    known.priority = known.priority.max(i64::from(priority));
+                    if known.tries == 0 {
+                        known.due = known.due.min(due);
+                    }
+                }
+            }
+            None => {
+                assert!(asked.new && self.naive.iter().all(|one| one.id < asked.job.id));
+                self.naive.push(Naive {
+                    id: asked.job.id,
+                    kind,
+                    key,
+                    priority: i64::from(priority),
+                    due,
+                    state: State::Waiting,
+                    tries: 0,
+                    epoch: 0,
+                    cancelling: false,
+                });
+            }
+        }
+    }
+
+    fn turn(&mut self, wait_s: i64, ends: &[(u8, u8)]) {
+        self.now = self.now.plus_us(wait_s * 1_000_000);
+        let mut over = Vec::new();
+        for (nth, how) in ends {
+            let Some(id) = self.out.keys().nth(usize::from(*nth) % self.out.len().max(1)).copied() else { continue };
+            let job = self.out.remove(&id).unwrap();
+            let ended = [Ended::Done, Ended::Failed, Ended::Refused, Ended::Interrupted][usize::from(*how)];
+            let known = self.naive.iter_mut().find(|one| one.id == id).unwrap();
+            naive_end(known, ended, self.now.0);
+            over.push(Over { job, ended, note: String::new(), progress: 0, file: None, lines: Vec::new(), took_us: 1 });
+        }
+        let out = self.out.values().map(|job| (job.id, (job.bucket, job.kind))).collect();
+        let given = Given { out, take: true, ..Given::default() };
+        let (turn, _) = self.engine.take_job_turn(over, &given, &Setup::default(), self.now).unwrap();
+        let mut handed: Vec<JobId> = turn.handed.iter().map(|job| job.id).collect();
+        handed.sort();
+        self.out.extend(turn.handed.into_iter().map(|job| (job.id, job)));
+        assert_eq!(handed, self.naive_choice());
+        for id in handed {
+            let known = self.naive.iter_mut().find(|one| one.id == id).unwrap();
+            known.state = State::Running;
+            known.epoch += 1;
+        }
+    }
+
+    /// Of each kind, by what waiting and priority come to, as many as there is room for.
+    fn naive_choice(&self) -> Vec<JobId> {
+        let mut chosen = Vec::new();
+        for kind in KINDS {
+            let running = self.naive.iter().filter(|one| one.kind == kind && one.state == State::Running).count();
+            let waits = |one: &&Naive| one.kind == kind && one.state == State::Waiting && one.due <= self.now.0;
+            let mut waiting: Vec<&Naive> = self.naive.iter().filter(waits).collect();
+            // The most points first: those of its priority, and one for every 10 s that it waited.
+            waiting.sort_by_key(|one| (-(one.priority * AGE_US + self.now.0 - one.due), one.id));
+            let room = kind.spec().rules.concurrency - running;
+            chosen.extend(waiting.iter().take(room).map(|one| one.id));
+        }
+        chosen.sort();
+        chosen
+    }
+
+    fn crash(&mut self) {
+        self.out.clear();
+        self.engine.begin_jobs(&Setup::default(), self.now).unwrap();
+        let now = self.now.0;
+        self.naive
+            .iter_mut()
+            .filter(|one| one.state == State::Running)
+            .for_each(|one| naive_end(one, Ended::Interrupted, now));
+    }
+
+    fn compare(&self) {
+        let mut told: Vec<Naive> =
+            self.engine.jobs(&Wanted::default(), 10_000).unwrap().iter().map(Naive::of).collect();
+        told.reverse();
+        assert_eq!(told, self.naive);
+        for state in State::ALL {
+            let wanted = Wanted { state: Some(state), ..Wanted::default() };
+            let told = self.engine.jobs(&wanted, 10_000).unwrap().len();
+            assert_eq!(told, self.naive.iter().filter(|one| one.state == state).count(), "{state:?}");
+        }
+    }
+}
+
+fn naive_end(one: &mut Naive, ended: Ended, now: i64) {
+    let state = match ended {
+        Ended::Done => State::Done,
+        Ended::Failed | Ended::Refused | Ended::Interrupted | Ended::Cancelled if one.cancelling => State::Cancelled,
+        Ended::Cancelled => State::Cancelled,
+        Ended::Refused => State::Failed,
+        Ended::Failed if one.tries + 1 >= one.kind.spec().rules.tries => State::Failed,
+        Ended::Failed | Ended::Interrupted => State::Waiting,
+    };
+    if ended == Ended::Failed && state == State::Waiting {
+        one.due = now + delay_us(one.id, one.tries).cast_signed();
+    }
+    if state != State::Waiting || ended == Ended::Failed {
+        one.tries += 1;
+    }
+    one.state = state;
+    one.cancelling = false;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_queue_is_a_naive_one_with_indexes(steps in prop::collection::vec(step(), 1..60)) {
+        let mut queues = Queues::new();
+        for step in steps {
+            let now = queues.now;
+            match step {
+                Step::Ask { kind, key, priority, later_s } => queues.ask(kind, key, priority, later_s),
+                Step::Turn { wait_s, ends } => queues.turn(wait_s, &ends),
+                Step::Cancel(nth) => {
+                    let Some(id) = queues.one(nth).map(|one| one.id) else { continue };
+                    let done = queues.engine.cancel_job(id, "collector:test", now).is_ok();
+                    let one = queues.one(nth).unwrap();
+                    prop_assert_eq!(done, matches!(one.state, State::Waiting | State::Running));
+                    match one.state {
+                        State::Waiting => one.state = State::Cancelled,
+                        State::Running => one.cancelling = true,
+                        State::Done | State::Failed | State::Cancelled => {}
+                    }
+                }
+                Step::Retry(nth) => {
+                    let Some(known) = queues.one(nth).cloned() else { continue };
+                    let done = queues.engine.retry_job(known.id, "collector:test", now).is_ok();
+                    let over = matches!(known.state, State::Failed | State::Cancelled);
+                    let twin = |one: &Naive| {
+                        one.id != known.id && one.kind == known.kind && one.key == known.key && matches!(one.state, State::Waiting | State::Running)
+                    };
+                    let hindered = over && known.key.is_some() && queues.naive.iter().any(twin);
+                    let again = known.state == State::Waiting && known.tries > 0;
+                    prop_assert_eq!(done, (over || again) && !hindered);
+                    if done {
+                        let one = queues.one(nth).unwrap();
+                        (one.state, one.tries, one.due) = (State::Waiting, 0, now.0);
+                    }
+                }
+                Step::Prioritise(nth, priority) => {
+                    let Some(id) = queues.one(nth).map(|one| one.id) else { continue };
+                    let done = queues.engine.prioritise_job(id, Priority::new(priority).unwrap(), "collector:test", now).is_ok();
+                    let one = queues.one(nth).unwrap();
+                    prop_assert_eq!(done, one.state == State::Waiting);
+                    if done {
+                        one.priority = i64::from(priority);
+                    }
+                }
+                Step::Crash => queues.crash(),
+            }
+            queues.compare();
+        }
+    }
+}
+
+#[test]
+fn what_a_dead_process_leased_waits_again_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    let id = engine.enqueue(&[ask(Kind::Noop)], at(0)).unwrap()[0].job.id;
+    let given = Given { take: true, ..Given::default() };
+    let (turn, _) = engine.take_job_turn(Vec::new(), &given, &Setup::default(), at(1)).unwrap();
+    assert_eq!(turn.handed[0].id, id);
+    drop(engine);
+    let mut engine = on_disk(dir.path());
+    assert_eq!(engine.begin_jobs(&Setup::default(), at(2)).unwrap(), 1);
+    let job = engine.jobs(&Wanted::default(), 1).unwrap().remove(0);
+    assert_eq!((job.standing.state, job.standing.tries, job.standing.epoch), (State::Waiting, 0, 1));
+    let log = engine.job_log(&job, 10).unwrap();
+    assert!(log[0].text.contains("interrupted"), "{log:?}");
+    // What the dead process would say of its lease is not heard.
+    let over = Over {
+        job: turn.handed[0].clone(),
+        ended: Ended::Done,
+        note: String::new(),
+        progress: 0,
+        file: None,
+        lines: Vec::new(),
+        took_us: 1,
+    };
+    let (again, _) = engine.take_job_turn(Vec::new(), &given, &Setup::default(), at(3)).unwrap();
+    assert_eq!(again.handed[0].standing.epoch, 2);
+    let (late, _) = engine.take_job_turn(vec![over], &Given::default(), &Setup::default(), at(4)).unwrap();
+    assert_eq!(late.states, [None]);
+    assert_eq!(engine.jobs(&Wanted::default(), 1).unwrap()[0].standing.state, State::Running);
+}
+
+#[test]
+fn a_full_disk_loses_no_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    engine.enqueue(&[ask(Kind::Noop)], at(0)).unwrap();
+    let given = Given { take: true, ..Given::default() };
+    let (turn, _) = engine.take_job_turn(Vec::new(), &given, &Setup::default(), at(1)).unwrap();
+    let over = Over {
+        job: turn.handed[0].clone(),
+        ended: Ended::Done,
+        note: "done".into(),
+        progress: 0,
+        file: None,
+        lines: vec![],
+        took_us: 1,
+    };
+    // Somebody else holds the lease: nothing can be written.
+    engine.store().connection().execute("UPDATE lease SET owner = owner + 1", []).unwrap();
+    let (_, back) = engine.take_job_turn(vec![over.clone()], &Given::default(), &Setup::default(), at(2)).unwrap_err();
+    assert_eq!(back, [over]);
+    engine.store().connection().execute("UPDATE lease SET owner = owner - 1", []).unwrap();
+    let (turn, _) = engine.take_job_turn(back, &Given::default(), &Setup::default(), at(3)).unwrap();
+    assert_eq!(turn.states, [Some(State::Done)]);
+}
+
+#[test]
+fn what_comes_by_itself_comes_again_also_when_it_was_taken_back() {
+    let mut engine = in_memory();
+    let setup = Setup::repeating(vec![(Kind::Retention, Duration::from_secs(3_600))]);
+    engine.begin_jobs(&setup, at(0)).unwrap();
+    engine.begin_jobs(&setup, at(1)).unwrap();
+    let open = |engine: &Engine| engine.jobs(&Wanted { state: Some(State::Waiting), ..Wanted::default() }, 10).unwrap();
+    assert_eq!(open(&engine).len(), 1, "one at a time");
+    let given = Given { take: true, ..Given::default() };
+    let (turn, _) = engine.take_job_turn(Vec::new(), &given, &setup, at(2)).unwrap();
+    let over = Over {
+        job: turn.handed[0].clone(),
+        ended: Ended::Failed,
+        note: "the disk is full".into(),
+        progress: 0,
+        file: None,
+        lines: vec![],
+        took_us: 1,
+    };
+    engine.take_job_turn(vec![over], &Given::default(), &setup, at(10)).unwrap();
+    let next = open(&engine).remove(0);
+    assert_eq!((next.kind, next.standing.due), (Kind::Retention, at(3_610)));
+    engine.cancel_job(next.id, "collector:ana", at(11)).unwrap();
+    assert_eq!(open(&engine), []);
+    engine.take_job_turn(Vec::new(), &Given { sweep: true, ..Given::default() }, &setup, at(20)).unwrap();
+    assert_eq!(open(&engine)[0].standing.due, at(3_620));
+}
+
+/// A collector whose runner runs.
+struct Running {
+    app: App,
+    tasks: TaskSet,
+    stop: watch::Sender<bool>,
+}
+
+impl Running {
+    fn start(dir: &std::path::Path) -> Self {
+        let app = App::open_still(dir, clock::now()).unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let tasks = TaskSet::new();
+        tasks.spawn("jobs", task::run(app.clone(), Setup::default(), tasks.clone(), stopping));
+        Self { app, tasks, stop }
+    }
+
+    async fn ask(&self, ask: Ask) -> JobId {
+        let asked = self.app.writer().run(move |engine| engine.enqueue(&[ask], clock::now()).unwrap()).await.unwrap();
+        asked[0].job.id
+    }
+
+    async fn job(&self, id: JobId) -> Job {
+        let jobs = self.app.writer().run(|engine| engine.jobs(&Wanted::default(), 100).unwrap()).await.unwrap();
+        jobs.into_iter().find(|job| job.id == id).unwrap()
+    }
+
+    /// Waits until a job is in a state.
+    async fn until(&self, id: JobId, state: State) -> Job {
+        loop {
+            let job = self.job(id).await;
+            if job.standing.state == state {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        self.tasks.join_all(Duration::from_secs(60)).await.unwrap();
+        self.app.close().await;
+    }
+}
+
+fn noop(args: serde_json::Value) -> Ask {
+    Ask { args, ..ask(Kind::Noop) }
+}
+
+#[tokio::test]
+async fn the_runner_does_the_work_tells_how_far_it_is_and_stops_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    let done = running.ask(noop(serde_json::json!({}))).await;
+    let job = running.until(done, State::Done).await;
+    assert_eq!((job.progress, job.standing.tries), (1000, 1));
+    // What makes no sense is not tried again.
+    let senseless = running.ask(noop(serde_json::json!({ "wait": "long" }))).await;
+    let job = running.until(senseless, State::Failed).await;
+    assert!(job.note.contains("makes no sense") && job.standing.tries == 1, "{job:?}");
+    let long = running.ask(noop(serde_json::json!({ "wait_ms": 30_000 }))).await;
+    running.until(long, State::Running).await;
+    let live = loop {
+        // The row says so before the runner has it in its hands.
+        match running.app.shared().jobs.live(long) {
+            Some(live) if live.progressed().0 > 0 => break live,
+            Some(_) | None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    assert!(live.progressed().1.contains("30000 ms"), "{:?}", live.progressed());
+    running
+        .app
+        .writer()
+        .run(move |engine| engine.cancel_job(long, "collector:ana", clock::now()).unwrap())
+        .await
+        .unwrap();
+    running.until(long, State::Cancelled).await;
+    assert_eq!(running.app.shared().jobs.fared()[&Kind::Noop].done, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_interrupts_and_the_next_start_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    let long = running.ask(noop(serde_json::json!({ "wait_ms": 1_000 }))).await;
+    running.until(long, State::Running).await;
+    running.stop().await;
+    let running = Running::start(dir.path());
+    let job = running.until(long, State::Done).await;
+    assert_eq!((job.standing.tries, job.standing.epoch), (1, 2), "the interrupted attempt counts for nothing");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_and_an_export_are_files_in_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    let backup = running.ask(ask(Kind::Backup)).await;
+    let export = running.ask(Ask { args: serde_json::json!({ "format": "jsonl" }), ..ask(Kind::Export) }).await;
+    for (id, ending) in [(backup, ".db"), (export, ".jsonl")] {
+        let job = running.until(id, State::Done).await;
+        let name = job.file.clone().unwrap();
+        assert!(name.ends_with(ending) && name.contains(&id.to_string()), "{name}");
+        assert!(dir.path().join("files").join(&name).metadata().unwrap().len() > 0);
+    }
+    // Four backups: the newest three are kept.
+    for _ in 0..3 {
+        let id = running.ask(ask(Kind::Backup)).await;
+        running.until(id, State::Done).await;
+    }
+    let backups = std::fs::read_dir(dir.path().join("files")).unwrap();
+    let names: Vec<String> = backups.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("backup-")).count(), 3, "{names:?}");
+    assert!(!names.iter().any(|name| name.contains(&backup.to_string())), "{names:?}");
+    running.stop().await;
+}

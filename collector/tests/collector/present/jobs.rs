@@ -1,0 +1,215 @@
+//! Jobs as people and scripts see them: lists, logs, files, who may do what, the debt, the figures.
+
+use axum::http::{StatusCode, header};
+use serde_json::{Value, json};
+use sitepulse_collector::app::{Access, CredentialKind};
+use sitepulse_collector::jobs::{Ask, Given, Kind, Over, Setup};
+use sitepulse_daemon::clock;
+use sitepulse_model::job::Ended;
+
+use super::bench::{Answer, Bench, NETWORK};
+
+async fn asked(bench: &Bench, body: &Value) -> Value {
+    let answer = bench.post("/api/v1/jobs", body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    answer.json()
+}
+
+/// Runs what is due as the runner does, in this very thread: each of it ends as told.
+async fn run(bench: &Bench, ended: Ended, note: &'static str) {
+    let turn = move |engine: &mut sitepulse_collector::engine::Engine| {
+        let (given, setup) = (Given { take: true, ..Given::default() }, Setup::default());
+        let (turn, _) = engine.take_job_turn(Vec::new(), &given, &setup, clock::now()).unwrap();
+        let over = turn.handed.into_iter().map(|job| Over {
+            job,
+            ended,
+            note: note.into(),
+            progress: 400,
+            file: None,
+            lines: Vec::new(),
+            took_us: 5,
+        });
+        engine.take_job_turn(over.collect(), &Given::default(), &setup, clock::now()).unwrap();
+    };
+    bench.app.writer().run(turn).await.unwrap();
+}
+
+#[tokio::test]
+async fn jobs_are_listed_page_by_page_and_told_with_their_log() {
+    let bench = Bench::new();
+    let mut ids = Vec::new();
+    for priority in [100, 900, 500] {
+        let job = asked(&bench, &json!({"kind": "noop", "priority": priority, "args": {"wait_ms": 5}})).await;
+        assert_eq!(
+            (&job["state"], &job["priority"], &job["author"]),
+            (&json!("waiting"), &json!(priority), &json!("collector:cli"))
+        );
+        ids.insert(0, job["id"].as_str().unwrap().to_owned());
+    }
+    let first = bench.get("/api/v1/jobs?kind=noop&state=waiting&limit=2").await;
+    let told = |answer: &Answer| -> Vec<String> {
+        answer.json().as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(told(&first), ids[..2], "the newest first");
+    let link = first.headers[header::LINK].to_str().unwrap().to_owned();
+    let next = link.split(['<', '>']).nth(1).unwrap();
+    let second = bench.get(next).await;
+    assert_eq!(told(&second), ids[2..]);
+    assert!(!second.headers.contains_key(header::LINK));
+    for bad in ["?state=lost", "?kind=nothing", "?colour=red"] {
+        assert_eq!(bench.get(&format!("/api/v1/jobs{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let path = format!("/api/v1/jobs/{}", ids[0]);
+    let raised = bench.post(&format!("{path}/priority"), &json!({"priority": 950})).await;
+    assert_eq!((raised.status, &raised.json()["priority"]), (StatusCode::OK, &json!(950)));
+    assert_eq!(
+        bench.post(&format!("{path}/priority"), &json!({"priority": 1001})).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(bench.post(&format!("{path}/cancel"), &json!({})).await.json()["state"], "cancelled");
+    assert_eq!(bench.post(&format!("{path}/cancel"), &json!({})).await.status, StatusCode::CONFLICT);
+    assert_eq!(bench.post(&format!("{path}/retry"), &json!({})).await.json()["state"], "waiting");
+    let log: Vec<String> = bench.get(&path).await.json()["log"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(log, ["priority 950 by collector:cli", "cancelled by collector:cli", "taken up again by collector:cli"]);
+    assert_eq!(bench.get("/api/v1/jobs/zzzz").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_judged_before_it_waits() {
+    let bench = Bench::new();
+    bench
+        .apply("[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\ngroup = \"web\"\n", json!({}))
+        .await;
+    for (bad, why) in [
+        (json!({"kind": "nothing"}), "there is no kind"),
+        (json!({"kind": "seal"}), "come by themselves"),
+        (json!({"kind": "backup", "args": {"with_seal_key": true}}), "told nothing"),
+        (json!({"kind": "export", "args": {"format": "xml"}}), "args"),
+        (json!({"kind": "export", "args": {"format": "csv", "from": "-1d", "to": "-2d"}}), "period is empty"),
+        (json!({"kind": "run_checks"}), "name a `group`"),
+        (json!({"kind": "run_checks", "args": {"group": "none"}}), "no check"),
+        (json!({"kind": "run_checks", "args": {"checks": ["gone"]}}), "there is no check gone"),
+        (json!({"kind": "vitals_batch", "args": {"group": "web"}}), "no check"),
+        (json!({"kind": "noop", "priority": 1001}), "write 0 to 1000"),
+        (json!({"kind": "noop", "not_before": "soon"}), "not_before"),
+    ] {
+        let answer = bench.post("/api/v1/jobs", &bad).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}: {}", answer.text);
+        assert!(answer.text.contains(why), "{bad}: {}", answer.text);
+    }
+    let run = json!({"kind": "run_checks", "args": {"group": "web"}});
+    let (first, again) = (asked(&bench, &run).await, asked(&bench, &run).await);
+    assert_eq!(first["id"], again["id"], "one job does it for both");
+    assert_eq!(bench.get("/api/v1/jobs").await.json().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn who_may_ask_for_a_kind_may_change_it_and_take_its_file() {
+    let bench = Bench::new();
+    let edit = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Edit).await);
+    let send = async |method: &str, path: &str, body: &Value| {
+        bench
+            .send(
+                NETWORK,
+                method,
+                path,
+                &[("authorization", &edit), ("content-type", "application/json")],
+                &body.to_string(),
+            )
+            .await
+            .status
+    };
+    assert_eq!(
+        send("POST", "/api/v1/jobs", &json!({"kind": "export", "args": {"format": "jsonl"}})).await,
+        StatusCode::OK
+    );
+    for kind in ["backup", "noop"] {
+        assert_eq!(send("POST", "/api/v1/jobs", &json!({"kind": kind})).await, StatusCode::FORBIDDEN, "{kind}");
+        let job = asked(&bench, &json!({"kind": kind})).await;
+        let path = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
+        for act in ["cancel", "retry"] {
+            assert_eq!(send("POST", &format!("{path}/{act}"), &json!({})).await, StatusCode::FORBIDDEN, "{kind} {act}");
+        }
+        assert_eq!(send("GET", &format!("{path}/file"), &Value::Null).await, StatusCode::FORBIDDEN);
+        assert_eq!(bench.get(&format!("{path}/file")).await.status, StatusCode::NOT_FOUND, "it made none");
+    }
+}
+
+#[tokio::test]
+async fn what_is_late_or_failed_is_debt_and_is_counted() {
+    let bench = Bench::new();
+    let debt = async || bench.get("/api/v1/kpi").await.json()["debt"].clone();
+    let term = |debt: &Value, name: &str| {
+        debt["terms"].as_array().unwrap().iter().find(|term| term["term"] == name).unwrap().clone()
+    };
+    assert_eq!(term(&debt().await, "overdue_jobs")["count"], 0);
+    asked(&bench, &json!({"kind": "noop", "priority": 500, "deadline": "-1m"})).await;
+    let late = term(&debt().await, "overdue_jobs");
+    assert_eq!((&late["count"], &late["points"]), (&json!(1), &json!(2.0)), "1 + 500/500");
+    run(&bench, Ended::Refused, "it cannot work").await;
+    let after = debt().await;
+    assert_eq!(term(&after, "overdue_jobs")["count"], 0);
+    let failed = term(&after, "failed_jobs");
+    assert_eq!((&failed["count"], &failed["points"]), (&json!(1), &json!(2.0)));
+    assert!(failed["named"][0].as_str().unwrap().starts_with("noop "), "{failed}");
+    let summary = bench.get("/api/v1/jobs/summary").await.json();
+    assert_eq!((&summary["late"], &summary["failed"], &summary["messages_waiting"]), (&json!(0), &json!(1), &json!(0)));
+    let metrics = bench.get("/metrics").await.text;
+    for line in [
+        "sitepulse_jobs{kind=\"noop\",state=\"failed\"} 1",
+        "sitepulse_jobs{kind=\"seal\",state=\"waiting\"} 0",
+        "sitepulse_job_run_seconds_total{kind=\"noop\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_shows_jobs_in_both_languages_and_acts_for_who_may() {
+    let bench = Bench::new();
+    let hostile = Ask {
+        kind: Kind::Noop,
+        key: Some("<script>alert(1)</script>".into()),
+        author: "collector:<b>".into(),
+        ..Ask::own(Kind::Noop)
+    };
+    bench.app.writer().run(move |engine| engine.enqueue(&[hostile], clock::now()).unwrap()).await.unwrap();
+    run(&bench, Ended::Refused, "<img src=x>").await;
+    let english = bench.get("/jobs?lang=en").await;
+    assert_eq!(english.status, StatusCode::OK);
+    assert!(english.text.contains("Messages about incidents") && english.text.contains("failed"), "{}", english.text);
+    for bad in ["<script>alert", "<img src=x>", "collector:<b>"] {
+        assert!(!english.text.contains(bad), "{bad}");
+    }
+    let french = bench.get("/jobs?lang=fr").await.text;
+    assert!(
+        french.contains("Tâches") && french.contains("Messages d’incident") && french.contains("échouée"),
+        "{french}"
+    );
+    let id = bench.get("/api/v1/jobs").await.json()[0]["id"].as_str().unwrap().to_owned();
+    let page = bench.get(&format!("/jobs/{id}")).await.text;
+    assert!(page.contains("Try again") && !page.contains("<img src=x>"), "{page}");
+    let form = async |path: &str, body: &str| {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        bench.send(sitepulse_collector::present::door::Door::Local, "POST", path, &headers, body).await
+    };
+    let again = form(&format!("/jobs/{id}/retry"), "").await;
+    assert_eq!(
+        (again.status, &again.headers[header::LOCATION]),
+        (StatusCode::SEE_OTHER, &format!("/jobs/{id}").parse().unwrap())
+    );
+    assert_eq!(form(&format!("/jobs/{id}/priority"), "priority=990").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(bench.get(&format!("/api/v1/jobs/{id}")).await.json()["job"]["priority"], 990);
+    assert_eq!(form(&format!("/jobs/{id}/priority"), "priority=many").await.status, StatusCode::BAD_REQUEST);
+    let backup = form("/jobs", "kind=backup").await;
+    assert_eq!(backup.status, StatusCode::SEE_OTHER, "{}", backup.text);
+    // Who only looks is offered nothing to do.
+    let token = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Read).await);
+    let read = bench.send(NETWORK, "GET", &format!("/jobs/{id}"), &[("authorization", &token)], "").await;
+    assert!(!read.text.contains("<form method=\"post\" action=\"/jobs"), "{}", read.text);
+}
