@@ -82,7 +82,7 @@ async fn own_playbooks_are_applied_judged_and_offered_before_built_in_ones() {
     assert_eq!(definition.status, StatusCode::OK, "{}", definition.text);
     // What is wrong is told with its place.
     for (from, to, why) in [
-        ("\"check up\"", "\"check gone\"", "checks.toml:26:13: playbook \"shop-down\": steps[2].done_when: \"check gone\" is no fact that ticks a step"),
+        ("\"check up\"", "\"check gone\"", "checks.toml:24:13: playbook \"shop-down\": steps[2].done_when: \"check gone\" is no fact that ticks a step"),
         ("dig {host}", "dig '{host}'", "stands within quotes"),
         ("incidents = [\"down\"]", "incidents = [\"downn\"]", "\"downn\" is no kind of incident"),
         ("groups = [\"web\"]", "groups = [\"wob\"]", "there is no group \"wob\": did you mean \"web\"?"),
