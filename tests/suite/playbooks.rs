@@ -75,7 +75,8 @@ fn a_certificate_is_renewed_by_a_playbook_that_ticks_itself() {
     cluster.kill_collector();
     cluster.start_collector();
     let kept = cluster.ctl(&["playbook", "status", &run, "--json"]).json();
-    let states: Vec<&str> = kept["marks"].as_array().expect("steps").iter().filter_map(|one| one["state"].as_str()).collect();
+    let states: Vec<&str> =
+        kept["marks"].as_array().expect("steps").iter().filter_map(|one| one["state"].as_str()).collect();
     assert_eq!(states, ["done", "skipped", "open", "open", "open"], "{kept}");
 
     // The server shows another certificate: two steps tick themselves, on the open page. It is the same document all along.
@@ -94,23 +95,36 @@ fn a_certificate_is_renewed_by_a_playbook_that_ticks_itself() {
     browser.resize(PHONE, 800);
     browser.open(&at(&cluster, &format!("{path}?lang=fr")));
     let french = browser.text();
-    for word in ["Un certificat expire bientôt", "d’elle-même", "finit le 2090-01-01", "Passer", "Ce qui s’est passé"] {
+    for word in ["Un certificat expire bientôt", "d’elle-même", "finit le 2090-01-01", "Passer", "Ce qui s’est passé"]
+    {
         assert!(french.contains(word), "{word}: {french}");
     }
     assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true, "wider than a phone");
     browser.follow("#step-prevent button.primary");
     browser.follow("#run-end form[action$='/finish'] button");
     assert_eq!(browser.eval("document.querySelector('#run-head .pill').innerText"), "terminée");
-    for target in ["/playbooks?lang=fr", "/playbooks", "/playbooks/renew-certificate?lang=fr", &format!("/incidents/{incident}?lang=fr")] {
+    for target in [
+        "/playbooks?lang=fr",
+        "/playbooks",
+        "/playbooks/renew-certificate?lang=fr",
+        &format!("/incidents/{incident}?lang=fr"),
+    ] {
         browser.open(&at(&cluster, target));
-        assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true, "{target} is wider than a phone");
+        assert_eq!(
+            browser.eval("document.documentElement.scrollWidth <= innerWidth"),
+            true,
+            "{target} is wider than a phone"
+        );
     }
 
     // What it came to.
     let rates = cluster.ctl(&["playbook", "rates", "--json"]).json();
     assert_eq!((&rates["all"]["finished"], &rates["all"]["completion"]), (&json!(1), &json!(1.0)), "{rates}");
     let ended = cluster.ctl(&["playbook", "status", &run, "--json"]).json();
-    assert_eq!((&ended["state"], &ended["done"], &ended["by_itself"], &ended["skipped"]), (&json!("finished"), &json!(4), &json!(2), &json!(1)));
+    assert_eq!(
+        (&ended["state"], &ended["done"], &ended["by_itself"], &ended["skipped"]),
+        (&json!("finished"), &json!(4), &json!(2), &json!(1))
+    );
     let refused = cluster.ctl(&["playbook", "note", &run, "late"]);
     assert_eq!(refused.code, 5, "{refused:?}");
 }

@@ -78,9 +78,7 @@ impl Engine {
         })?;
         let (occasion, names, mut began) = self.occasion(asked, now)?;
         let running = self.running()?;
-        if let Some(other) =
-            running.iter().find(|run| run.head.playbook == playbook && run.head.occasion == occasion)
-        {
+        if let Some(other) = running.iter().find(|run| run.head.playbook == playbook && run.head.occasion == occasion) {
             let text = format!("playbook {playbook} runs already: go on with {}, or abandon it", other.head.id);
             return Err(AppError::Conflict(text));
         }
@@ -117,15 +115,11 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such run, the entry cannot be made, or cannot be written.
-    pub fn act_on_playbook(
-        &mut self,
-        id: &str,
-        entry: Entry,
-        author: &str,
-        now: UtcMicros,
-    ) -> Result<Run, AppError> {
+    pub fn act_on_playbook(&mut self, id: &str, entry: Entry, author: &str, now: UtcMicros) -> Result<Run, AppError> {
         let Some(mut run) = stored::one(self.store.read(), id)? else {
-            return Err(AppError::NotFound(format!("no run {id:?}: `sitepulse-collector playbook runs --all` lists them")));
+            return Err(AppError::NotFound(format!(
+                "no run {id:?}: `sitepulse-collector playbook runs --all` lists them"
+            )));
         };
         let told = Told { at: now, by: author.to_owned(), entry };
         run.apply(told).map_err(|refusal| refused(id, &refusal))?;
@@ -197,15 +191,18 @@ impl Engine {
         let found = match asked {
             Asked::Incident(id) => {
                 let standing = incidents::one(self.store.read(), &IncidentId(id.clone()))?.ok_or_else(|| {
-                    AppError::NotFound(format!("no incident {id}: `sitepulse-collector incidents --all` lists what there is"))
+                    AppError::NotFound(format!(
+                        "no incident {id}: `sitepulse-collector incidents --all` lists what there is"
+                    ))
                 })?;
                 facts::of_incident(&mut known, standing.incident.life.state);
                 let (_, names) = facts::names_of_incident(&shared.book(), &standing, now);
                 (Occasion::Incident { id: id.clone(), kind: standing.incident.kind.to_string() }, names)
             }
             Asked::Finding(id) => {
-                let finding = finding::find(self.store.read(), id)?
-                    .ok_or_else(|| AppError::NotFound(format!("no finding {id}: `sitepulse-collector findings` lists them")))?;
+                let finding = finding::find(self.store.read(), id)?.ok_or_else(|| {
+                    AppError::NotFound(format!("no finding {id}: `sitepulse-collector findings` lists them"))
+                })?;
                 known.closed = Some(finding.closed);
                 let (_, names) = facts::names_of_finding(&shared.book(), id, &finding, now);
                 (Occasion::Finding { id: id.clone(), kind: finding.kind }, names)
@@ -213,7 +210,9 @@ impl Engine {
             Asked::Check(id) => {
                 let names = facts::names(&shared.book(), Some(id), None, now);
                 if names.check.is_none() {
-                    return Err(AppError::NotFound(format!("no check {id:?}: `sitepulse-collector checks` lists them")));
+                    return Err(AppError::NotFound(format!(
+                        "no check {id:?}: `sitepulse-collector checks` lists them"
+                    )));
                 }
                 (Occasion::Check { id: id.clone() }, names)
             }
@@ -266,13 +265,7 @@ impl App {
     ///
     /// # Errors
     /// As there.
-    pub async fn act_on_playbook(
-        &self,
-        id: &str,
-        entry: Entry,
-        author: &str,
-        now: UtcMicros,
-    ) -> Result<Run, AppError> {
+    pub async fn act_on_playbook(&self, id: &str, entry: Entry, author: &str, now: UtcMicros) -> Result<Run, AppError> {
         let (id, author) = (id.to_owned(), author.to_owned());
         self.writer().run(move |engine| engine.act_on_playbook(&id, entry, &author, now)).await?
     }

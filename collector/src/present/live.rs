@@ -120,11 +120,19 @@ impl Story {
         }
     }
 
-    fn look(&mut self, snapshot: &Snapshot, version: u64, ticks: u64, [incidents, findings, jobs, playbooks]: [u64; 4], now: u64) {
+    fn look(
+        &mut self,
+        snapshot: &Snapshot,
+        version: u64,
+        ticks: u64,
+        [incidents, findings, jobs, playbooks]: [u64; 4],
+        now: u64,
+    ) {
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            self.known = Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at: now, checks, agents });
+            self.known =
+                Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at: now, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");

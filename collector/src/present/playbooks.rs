@@ -109,8 +109,7 @@ pub async fn offers(present: &Present, about: &About, now: UtcMicros) -> Answer<
         About::Finding(id) => ("finding", id.clone()),
         About::Check(id) => ("check", id.clone()),
     };
-    let question =
-        Asked { ended: true, occasion: Some(occasion.clone()), limit: RUNS_OF_MAX, ..Asked::default() };
+    let question = Asked { ended: true, occasion: Some(occasion.clone()), limit: RUNS_OF_MAX, ..Asked::default() };
     let (standing, finding, runs) = present
         .app()
         .read_store(move |tables| {

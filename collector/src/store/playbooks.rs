@@ -112,11 +112,7 @@ pub struct Asked {
 }
 
 /// Runs, the newest first, after one that was started then.
-pub(crate) fn page(
-    tables: Tables<'_>,
-    asked: &Asked,
-    after: Option<&(i64, String)>,
-) -> Result<Vec<Run>, StoreError> {
+pub(crate) fn page(tables: Tables<'_>, asked: &Asked, after: Option<&(i64, String)>) -> Result<Vec<Run>, StoreError> {
     let open = if asked.ended { "" } else { "state = 'running' AND " };
     let condition = format!(
         "{open}(?1 IS NULL OR playbook = ?1) AND (?2 IS NULL OR (occasion = ?2 AND occasion_id = ?3)) \
@@ -147,7 +143,8 @@ pub(crate) fn outcomes(tables: Tables<'_>, period: Span) -> Result<Vec<Summed>, 
     let mut rows = statement.query(params![period.from.0, period.to.0])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
-        let count = |at: usize| -> Result<usize, StoreError> { Ok(usize::try_from(row.get::<_, i64>(at)?).unwrap_or(0)) };
+        let count =
+            |at: usize| -> Result<usize, StoreError> { Ok(usize::try_from(row.get::<_, i64>(at)?).unwrap_or(0)) };
         let outcome = Outcome {
             started_at: UtcMicros(row.get(2)?),
             state: state_of(&row.get::<_, String>(3)?)?,

@@ -153,9 +153,7 @@ impl Step {
                 faults.push(Fault::new(field(key), what));
             }
         }
-        for (key, french, english) in
-            [("text_fr", &self.text_fr, &self.text), ("role_fr", &self.role_fr, &self.role)]
-        {
+        for (key, french, english) in [("text_fr", &self.text_fr, &self.text), ("role_fr", &self.role_fr, &self.role)] {
             if french.is_some() && english.is_none() {
                 let of = key.trim_end_matches("_fr");
                 faults.push(Fault::new(field(key), format!("it translates `{of}`: write that too")));

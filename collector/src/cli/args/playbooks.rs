@@ -38,8 +38,10 @@ pub enum PlaybookCommand {
         about: AboutArgs,
     },
     /// Starts a playbook about an incident or a finding, or about a check with nothing wrong, to try it.
-    #[command(after_help = "Examples:\n  sitepulse-collector playbook run service-down --incident 20261122-4f7k2zq\n  \
-                            sitepulse-collector playbook run renew-certificate --check shop")]
+    #[command(
+        after_help = "Examples:\n  sitepulse-collector playbook run service-down --incident 20261122-4f7k2zq\n  \
+                            sitepulse-collector playbook run renew-certificate --check shop"
+    )]
     Run {
         /// The playbook.
         #[arg(value_name = "PLAYBOOK")]
@@ -127,7 +129,9 @@ pub enum PlaybookCommand {
         run: String,
     },
     /// Ends a run with something left to do.
-    #[command(after_help = "Example:\n  sitepulse-collector playbook abandon p-20261123-4f7k2mq --reason \"false alarm\"")]
+    #[command(
+        after_help = "Example:\n  sitepulse-collector playbook abandon p-20261123-4f7k2mq --reason \"false alarm\""
+    )]
     Abandon {
         /// The run.
         #[arg(value_name = "RUN")]

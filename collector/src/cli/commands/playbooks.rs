@@ -20,7 +20,8 @@ pub(super) async fn playbooks(global: &Global) -> Result<(), Failure> {
     if global.json {
         return print_json(&all);
     }
-    let mut table = Table::new(&["PLAYBOOK", "VERSION", "FOR", "STEPS", "MINUTES", "RUNS", "CARRIED THROUGH", "MEDIAN"]);
+    let mut table =
+        Table::new(&["PLAYBOOK", "VERSION", "FOR", "STEPS", "MINUTES", "RUNS", "CARRIED THROUGH", "MEDIAN"]);
     for book in &all {
         let kinds: Vec<&str> = book.incidents.iter().chain(&book.findings).map(String::as_str).collect();
         table.push(vec![

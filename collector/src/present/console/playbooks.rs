@@ -385,9 +385,10 @@ impl BookRow {
         let t = frame.t;
         let p = t.playbooks;
         let incidents = book.incidents.iter().map(|kind| (t.incidents.kind)(kind));
-        let findings = book.findings.iter().map(|kind| {
-            Kind::parse(kind).map_or_else(|| kind.clone(), |kind| (t.findings.kind)(kind).to_owned())
-        });
+        let findings = book
+            .findings
+            .iter()
+            .map(|kind| Kind::parse(kind).map_or_else(|| kind.clone(), |kind| (t.findings.kind)(kind).to_owned()));
         let only = [&book.checks, &book.groups, &book.tags, &book.classes, &book.check_kinds];
         Self {
             id: book.id.clone(),
@@ -440,9 +441,10 @@ impl RunRow {
 impl Plain {
     fn of(step: &crate::present::dto::playbooks::PlaybookStepView, frame: &Frame) -> Self {
         let p = frame.t.playbooks;
-        let condition = step.done_when.as_deref().and_then(|text| {
-            sitepulse_model::playbook::condition::Condition::parse(text).ok()
-        });
+        let condition = step
+            .done_when
+            .as_deref()
+            .and_then(|text| sitepulse_model::playbook::condition::Condition::parse(text).ok());
         Self {
             title: said(&step.title, frame),
             text: said_if(step.text.as_ref(), frame),
@@ -536,7 +538,11 @@ impl StepCard {
             } else {
                 (p.fill_in)(&step.missing.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>().join(", "))
             },
-            waits: step.waits_for.as_ref().filter(|_| open).map_or_else(String::new, |waits| (p.waits)(&said(waits, frame))),
+            waits: step
+                .waits_for
+                .as_ref()
+                .filter(|_| open)
+                .map_or_else(String::new, |waits| (p.waits)(&said(waits, frame))),
         }
     }
 }

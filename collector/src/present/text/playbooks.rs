@@ -172,7 +172,13 @@ pub static EN: PlaybookTexts = PlaybookTexts {
     note_hint: "What was seen, tried, decided",
     write_note: "Write down",
     finish: "Finish",
-    finish_when: |n| if n == 1 { "1 step is open: do it or skip it first".into() } else { format!("{n} steps are open: do or skip them first") },
+    finish_when: |n| {
+        if n == 1 {
+            "1 step is open: do it or skip it first".into()
+        } else {
+            format!("{n} steps are open: do or skip them first")
+        }
+    },
     abandon: "Abandon",
     history: "What happened",
     entry: |what, step| match what {
@@ -216,7 +222,13 @@ pub static EN: PlaybookTexts = PlaybookTexts {
         Seen::Offset { us } => format!("clock offset {}", figure::offset(*us as f64 / 1e6)),
         Seen::Weight { from, to } => format!("weight {} → {}", weight(*from), weight(*to)),
         Seen::Revision { from, to } => format!("definition {from} → {to}"),
-        Seen::Voters { count } => if *count == 1 { "1 live voter".into() } else { format!("{count} live voters") },
+        Seen::Voters { count } => {
+            if *count == 1 {
+                "1 live voter".into()
+            } else {
+                format!("{count} live voters")
+            }
+        }
     },
     is_for_kinds: "Kinds",
     no_such: "No playbook is for this kind. Write one as [[playbook]].",
@@ -292,7 +304,13 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     note_hint: "Ce qui a été vu, essayé, décidé",
     write_note: "Noter",
     finish: "Terminer",
-    finish_when: |n| if n == 1 { "1 étape reste à faire : faites-la ou passez-la d’abord".into() } else { format!("{n} étapes restent à faire : faites-les ou passez-les d’abord") },
+    finish_when: |n| {
+        if n == 1 {
+            "1 étape reste à faire : faites-la ou passez-la d’abord".into()
+        } else {
+            format!("{n} étapes restent à faire : faites-les ou passez-les d’abord")
+        }
+    },
     abandon: "Abandonner",
     history: "Ce qui s’est passé",
     entry: |what, step| match what {
@@ -327,7 +345,9 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     },
     seen: |seen| match seen {
         Seen::Up { since } => format!("en service depuis {}", moment(*since)),
-        Seen::Expires { at, before: Some(before) } => format!("finit le {}, et non plus le {}", moment(*at), moment(*before)),
+        Seen::Expires { at, before: Some(before) } => {
+            format!("finit le {}, et non plus le {}", moment(*at), moment(*before))
+        }
         Seen::Expires { at, before: None } => format!("finit le {}", moment(*at)),
         Seen::Acknowledged => "l’incident est pris".into(),
         Seen::Resolved => "l’incident est terminé".into(),
@@ -336,9 +356,17 @@ pub static FR: PlaybookTexts = PlaybookTexts {
         Seen::Latency { p95_us, runs } => format!("p95 {} sur {runs} exécutions", seconds(*p95_us).replace('.', ",")),
         Seen::Running => "rien n’est suspendu".into(),
         Seen::Offset { us } => format!("écart d’horloge {}", figure::offset(*us as f64 / 1e6).replace('.', ",")),
-        Seen::Weight { from, to } => format!("poids {} → {}", weight(*from).replace('.', ","), weight(*to).replace('.', ",")),
+        Seen::Weight { from, to } => {
+            format!("poids {} → {}", weight(*from).replace('.', ","), weight(*to).replace('.', ","))
+        }
         Seen::Revision { from, to } => format!("définition {from} → {to}"),
-        Seen::Voters { count } => if *count == 1 { "1 votant".into() } else { format!("{count} votants") },
+        Seen::Voters { count } => {
+            if *count == 1 {
+                "1 votant".into()
+            } else {
+                format!("{count} votants")
+            }
+        }
     },
     is_for_kinds: "Types",
     no_such: "Aucune procédure pour ce type. Écrivez-en une en [[playbook]].",

@@ -70,26 +70,38 @@ async fn own_playbooks_are_applied_judged_and_offered_before_built_in_ones() {
     assert_eq!(offers["offers"][0]["playbook"], "service-down", "{offers}");
     assert_eq!(bench.apply(OWN, json!({})).await.status, StatusCode::OK);
     let offers = bench.get(&format!("/api/v1/playbook-offers?incident={id}")).await.json();
-    let ids: Vec<&str> = offers["offers"].as_array().unwrap().iter().map(|one| one["playbook"].as_str().unwrap()).collect();
+    let ids: Vec<&str> =
+        offers["offers"].as_array().unwrap().iter().map(|one| one["playbook"].as_str().unwrap()).collect();
     assert_eq!(ids, ["shop-down", "service-down"]);
     assert_eq!((&offers["offers"][0]["minutes"], &offers["offers"][0]["built_in"]), (&json!(15), &json!(false)));
     // In the library with its version; definitions are read and written by themselves.
     let one = bench.get("/api/v1/playbooks/shop-down").await.json();
-    assert_eq!((&one["version"], &one["title"]["fr"], &one["steps"][2]["done_when"]), (&json!("1"), &json!("La boutique est en panne"), &json!("check up")));
+    assert_eq!(
+        (&one["version"], &one["title"]["fr"], &one["steps"][2]["done_when"]),
+        (&json!("1"), &json!("La boutique est en panne"), &json!("check up"))
+    );
     let all = bench.get("/api/v1/playbooks").await.json();
     assert_eq!(all.as_array().unwrap().len(), library::all().len() + 1);
     let definition = bench.get("/api/v1/definitions/playbook/shop-down").await;
     assert_eq!(definition.status, StatusCode::OK, "{}", definition.text);
     // What is wrong is told with its place.
     for (from, to, why) in [
-        ("\"check up\"", "\"check gone\"", "checks.toml:24:13: playbook \"shop-down\": steps[2].done_when: \"check gone\" is no fact that ticks a step"),
+        (
+            "\"check up\"",
+            "\"check gone\"",
+            "checks.toml:24:13: playbook \"shop-down\": steps[2].done_when: \"check gone\" is no fact that ticks a step",
+        ),
         ("dig {host}", "dig '{host}'", "stands within quotes"),
         ("incidents = [\"down\"]", "incidents = [\"downn\"]", "\"downn\" is no kind of incident"),
         ("groups = [\"web\"]", "groups = [\"wob\"]", "there is no group \"wob\": did you mean \"web\"?"),
         ("minutes = 9", "minuts = 9", "minuts"),
     ] {
         let answer = bench.apply(&OWN.replacen(from, to, 1), json!({})).await;
-        assert!(answer.status.is_client_error() && answer.text.contains(&why.replace('"', "\\\"")), "{why}: {}", answer.text);
+        assert!(
+            answer.status.is_client_error() && answer.text.contains(&why.replace('"', "\\\"")),
+            "{why}: {}",
+            answer.text
+        );
     }
 }
 
@@ -99,7 +111,10 @@ async fn a_run_goes_from_the_offer_to_its_end() {
     bench.apply(OWN, json!({})).await;
     let id = incident(&bench).await;
     let begun = start(&bench, "shop-down", &id).await;
-    assert_eq!((&begun["state"], &begun["version"], &begun["check"], &begun["steps"]), (&json!("running"), &json!("1"), &json!("shop"), &json!(3)));
+    assert_eq!(
+        (&begun["state"], &begun["version"], &begun["check"], &begun["steps"]),
+        (&json!("running"), &json!("1"), &json!("shop"), &json!(3))
+    );
     let mend = &begun["marks"][1];
     assert_eq!(mend["command"], "sitepulse-collector run-now shop && dig 127.0.0.1");
     assert_eq!((&mend["link"], &mend["missing"]), (&json!("https://wiki.example/shop"), &json!([])));
@@ -118,7 +133,10 @@ async fn a_run_goes_from_the_offer_to_its_end() {
     assert_eq!(bench.app.see_playbooks(clock::now()).await.unwrap(), 1);
     let seen = run(&bench, &begun).await;
     assert_eq!(states(&seen), ["done", "open", "open"]);
-    assert_eq!((&seen["marks"][0]["by"], &seen["marks"][0]["seen"]["fr"]), (&json!("evidence"), &json!("l’incident est pris")));
+    assert_eq!(
+        (&seen["marks"][0]["by"], &seen["marks"][0]["seen"]["fr"]),
+        (&json!("evidence"), &json!("l’incident est pris"))
+    );
 
     // People: refused with the remedy, then done.
     for (what, status, why) in [
@@ -138,8 +156,12 @@ async fn a_run_goes_from_the_offer_to_its_end() {
     recover(&bench, agent).await;
     assert_eq!(bench.app.see_playbooks(clock::now()).await.unwrap(), 1);
     let finished = act(&bench, &begun, json!({"act": "finish"})).await.json();
-    assert_eq!((&finished["state"], &finished["estimate_minutes"], &finished["by_itself"]), (&json!("finished"), &json!(6), &json!(2)));
-    let told: Vec<&str> = finished["entries"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    assert_eq!(
+        (&finished["state"], &finished["estimate_minutes"], &finished["by_itself"]),
+        (&json!("finished"), &json!(6), &json!(2))
+    );
+    let told: Vec<&str> =
+        finished["entries"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(told, ["done", "skipped", "noted", "done", "finished"]);
     assert_eq!(act(&bench, &begun, json!({"act": "note", "text": "late"})).await.status, StatusCode::CONFLICT);
 
@@ -220,7 +242,13 @@ async fn lists_of_runs_have_filters_and_pages() {
     ] {
         assert_eq!(bench.post(gone, &body).await.status, StatusCode::NOT_FOUND, "{gone} {body}");
     }
-    for path in ["/api/v1/playbooks/none", "/api/v1/playbook-runs/none", "/api/v1/playbook-offers?incident=none", "/playbooks/none", "/playbook-runs/none"] {
+    for path in [
+        "/api/v1/playbooks/none",
+        "/api/v1/playbook-runs/none",
+        "/api/v1/playbook-offers?incident=none",
+        "/playbooks/none",
+        "/playbook-runs/none",
+    ] {
         assert_eq!(bench.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }
@@ -232,10 +260,14 @@ async fn pages_tell_it_in_both_languages_and_forms_do_it() {
     bench.apply(&OWN.replace("Mend it", "<script>alert(1)</script>"), json!({})).await;
     let id = incident(&bench).await;
     let page = bench.get(&format!("/incidents/{id}")).await.text;
-    assert!(page.contains("The shop is down") && page.contains("3 steps · 15 min") && page.contains("1 other fits too"), "{page}");
+    assert!(
+        page.contains("The shop is down") && page.contains("3 steps · 15 min") && page.contains("1 other fits too"),
+        "{page}"
+    );
     let french = bench.get(&format!("/incidents/{id}?lang=fr")).await.text;
     assert!(french.contains("La boutique est en panne") && french.contains("Que faire"), "{french}");
-    let started = bench.send(Door::Local, "POST", "/playbooks/shop-down/start", &[FORM], &format!("incident={id}")).await;
+    let started =
+        bench.send(Door::Local, "POST", "/playbooks/shop-down/start", &[FORM], &format!("incident={id}")).await;
     assert_eq!(started.status, StatusCode::SEE_OTHER, "{}", started.text);
     let path = started.headers["location"].to_str().unwrap().to_owned();
     let page = bench.get(&path).await.text;
@@ -245,7 +277,13 @@ async fn pages_tell_it_in_both_languages_and_forms_do_it() {
     let refused = bench.send(Door::Local, "POST", &format!("{path}/skip"), &[FORM], "step=mend&reason=").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.text.contains("say why it is skipped"), "{}", refused.text);
-    for (action, body) in [("tick", "step=take"), ("skip", "step=mend&reason=later"), ("note", "text=hello"), ("tick", "step=up"), ("finish", "")] {
+    for (action, body) in [
+        ("tick", "step=take"),
+        ("skip", "step=mend&reason=later"),
+        ("note", "text=hello"),
+        ("tick", "step=up"),
+        ("finish", ""),
+    ] {
         let done = bench.send(Door::Local, "POST", &format!("{path}/{action}"), &[FORM], body).await;
         assert_eq!(done.status, StatusCode::SEE_OTHER, "{action}: {}", done.text);
     }
@@ -254,9 +292,15 @@ async fn pages_tell_it_in_both_languages_and_forms_do_it() {
     // The incident's page tells of it still; the library tells what it came to.
     assert!(bench.get(&format!("/incidents/{id}")).await.text.contains(&path));
     let library = bench.get("/playbooks").await.text;
-    assert!(library.contains("100 %") && library.contains("The shop is down") && library.contains("renew-certificate"), "{library}");
+    assert!(
+        library.contains("100 %") && library.contains("The shop is down") && library.contains("renew-certificate"),
+        "{library}"
+    );
     assert!(bench.get("/playbooks/renew-certificate?lang=fr").await.text.contains("se coche seule quand"));
-    assert_eq!(bench.send(Door::Local, "POST", &format!("{path}/dance"), &[FORM], "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        bench.send(Door::Local, "POST", &format!("{path}/dance"), &[FORM], "").await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -270,7 +314,10 @@ async fn a_finding_has_its_playbook_and_a_renewed_certificate_ticks_it() {
     let page = bench.get(&format!("/findings/{id}")).await.text;
     assert!(page.contains("Renew it") && page.contains("2 steps · 11 min"), "{page}");
     let begun = bench.post("/api/v1/playbook-runs", &json!({"playbook": "renew", "finding": id})).await.json();
-    assert_eq!((&begun["about"], &begun["kind"], &begun["check"]), (&json!("finding"), &json!("expiry"), &json!("shop")));
+    assert_eq!(
+        (&begun["about"], &begun["kind"], &begun["check"]),
+        (&json!("finding"), &json!("expiry"), &json!("shop"))
+    );
     assert_eq!(begun["marks"][0]["command"], "openssl s_client -connect shop.example:443");
     let after = world.now.plus_us(16 * 60_000_000);
     assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 0);
@@ -309,7 +356,8 @@ fn links_of_built_in_steps_are_pages() {
 /// What a real shell makes of a name that was filled in: one word, as it was.
 #[test]
 fn a_shell_reads_what_was_filled_in() {
-    for nasty in ["it's", "a b", "$(touch /tmp/x)", "`id`", "\\", "'; rm -rf /; '", "é\"*?[a]{b,c}~", "!x", "&&", "#"] {
+    for nasty in ["it's", "a b", "$(touch /tmp/x)", "`id`", "\\", "'; rm -rf /; '", "é\"*?[a]{b,c}~", "!x", "&&", "#"]
+    {
         let names = Names { host: Some(nasty.into()), ..Names::default() };
         let template = "printf '%s|' {host} x{host}y # {host}";
         assert_eq!(fill::check_command(template), Ok(()));
@@ -331,7 +379,10 @@ fn the_page_of_playbooks_shows_every_key_and_fact_and_its_sample_parses() {
         .collect();
     assert_eq!(checkfile::parse(&samples).unwrap().objects.len(), 1);
     for form in FORMS {
-        assert!(Condition::parse(form).is_ok() && page.contains(&format!("`{form}`")), "docs/playbooks.md has no {form}");
+        assert!(
+            Condition::parse(form).is_ok() && page.contains(&format!("`{form}`")),
+            "docs/playbooks.md has no {form}"
+        );
     }
     for name in fill::NAMES {
         assert!(page.contains(&format!("`{{{name}}}`")), "docs/playbooks.md has no {name}");

@@ -349,8 +349,16 @@ mod tests {
         for form in FORMS {
             assert_eq!(Condition::parse(form).unwrap().to_string(), form);
         }
-        for bad in ["", "check", "check down", "check up for", "check up for 0s", "check up for 400d", "voters at least 0", "latency p95 below x"]
-        {
+        for bad in [
+            "",
+            "check",
+            "check down",
+            "check up for",
+            "check up for 0s",
+            "check up for 400d",
+            "voters at least 0",
+            "latency p95 below x",
+        ] {
             let told = Condition::parse(bad).unwrap_err();
             assert!(told.contains("write") || told.contains("duration"), "{bad}: {told}");
         }
@@ -385,9 +393,8 @@ mod tests {
     #[test]
     fn up_must_last_as_long_as_it_is_asked_to() {
         let facts = Facts { up_since: Some(100), ..Facts::default() };
-        let up = |text: &str, now: i64| {
-            judge(Condition::parse(text).unwrap(), &Facts::default(), &facts, UtcMicros(now))
-        };
+        let up =
+            |text: &str, now: i64| judge(Condition::parse(text).unwrap(), &Facts::default(), &facts, UtcMicros(now));
         assert!(matches!(up("check up", 100), Judged::Met(_)));
         assert_eq!(up("check up for 1s", 1_000_099), Judged::NotYet);
         assert!(matches!(up("check up for 1s", 1_000_100), Judged::Met(Seen::Up { since: 100 })));

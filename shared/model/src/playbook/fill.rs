@@ -91,9 +91,7 @@ fn parts(template: &str) -> Vec<Part<'_>> {
         let own = |name: &&str| match rest[..open].bytes().next_back() {
             Some(b'%') => false,
             Some(b'$') => NAMES.contains(name),
-            Some(_) | None => {
-                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-            }
+            Some(_) | None => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
         };
         match name.filter(own) {
             Some(name) => {
@@ -155,10 +153,14 @@ pub fn check_command(command: &str) -> Result<(), String> {
         match part {
             Part::Name(name) => {
                 if quote.is_some() {
-                    return Err(format!("{{{name}}} stands within quotes: it is quoted as it is put in, so end them before it"));
+                    return Err(format!(
+                        "{{{name}}} stands within quotes: it is quoted as it is put in, so end them before it"
+                    ));
                 }
                 if matches!(last, '\\' | '$') {
-                    return Err(format!("{{{name}}} stands after {last:?}, which would undo its quotes: put a space between"));
+                    return Err(format!(
+                        "{{{name}}} stands after {last:?}, which would undo its quotes: put a space between"
+                    ));
                 }
                 last = ' ';
             }
@@ -185,7 +187,9 @@ pub fn check_command(command: &str) -> Result<(), String> {
         return Err("names in braces cannot stand beside a here-document, where quotes mean nothing: use a pipe".into());
     }
     if named && command.contains('`') {
-        return Err("names in braces cannot stand beside backquotes, where quotes mean something else: use $(...)".into());
+        return Err(
+            "names in braces cannot stand beside backquotes, where quotes mean something else: use $(...)".into()
+        );
     }
     Ok(())
 }
@@ -283,8 +287,15 @@ mod tests {
 
     #[test]
     fn a_name_stands_only_where_its_quotes_hold() {
-        for good in ["dig {host}", "curl https://{host}/", "awk '{print $1}' {check}", "echo \"a\" {check} 'b'", "echo \\\\ {check}", "${HOME}/x ${path} {check}", "curl -w '%{time_total}' {url}"]
-        {
+        for good in [
+            "dig {host}",
+            "curl https://{host}/",
+            "awk '{print $1}' {check}",
+            "echo \"a\" {check} 'b'",
+            "echo \\\\ {check}",
+            "${HOME}/x ${path} {check}",
+            "curl -w '%{time_total}' {url}",
+        ] {
             assert_eq!(check_command(good), Ok(()), "{good}");
         }
         for (bad, why) in [
@@ -301,8 +312,16 @@ mod tests {
             let told = check_command(bad).unwrap_err();
             assert!(told.contains(why), "{bad}: {told}");
         }
-        for bad in ["checks", "//evil.example", "http://plain.example/", "https://{host}/", "https://a@b/", "/a b", "javascript:alert(1)", "/checks/{chek}"]
-        {
+        for bad in [
+            "checks",
+            "//evil.example",
+            "http://plain.example/",
+            "https://{host}/",
+            "https://a@b/",
+            "/a b",
+            "javascript:alert(1)",
+            "/checks/{chek}",
+        ] {
             assert!(check_link(bad).is_err(), "{bad}");
         }
     }

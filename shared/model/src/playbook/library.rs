@@ -129,7 +129,8 @@ mod tests {
         let all = all();
         let trouble = Trouble::Incident(IncidentKind::Certificate);
         let about = About { check: Some("name"), kind: Some("domain"), ..About::default() };
-        let found: Vec<&str> = offers([].iter(), &all, trouble, &about).iter().map(|(book, _)| book.id.as_str()).collect();
+        let found: Vec<&str> =
+            offers([].iter(), &all, trouble, &about).iter().map(|(book, _)| book.id.as_str()).collect();
         assert_eq!(found, ["renew-domain", "renew-certificate"]);
         assert_eq!(all.iter().find(|book| book.id == "renew-domain").unwrap().fits(trouble, &about), Some(Fit::Class));
         let own = Playbook { id: "zzz-own".into(), ..all[0].clone() };

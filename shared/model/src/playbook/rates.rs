@@ -135,7 +135,8 @@ mod tests {
         assert_eq!(rates([], period), Rates::default());
         let running = rates([one(State::Running, 5)], period);
         assert_eq!((running.runs, running.running, running.completion, running.median_us), (1, 1, None, None));
-        let all = [one(State::Finished, 5), one(State::Finished, 20), one(State::Abandoned, 900), one(State::Running, 1)];
+        let all =
+            [one(State::Finished, 5), one(State::Finished, 20), one(State::Abandoned, 900), one(State::Running, 1)];
         let found = rates(all, period);
         assert_eq!((found.finished, found.abandoned, found.running), (2, 1, 1));
         assert_eq!(found.completion, Some(2.0 / 3.0));

@@ -368,10 +368,11 @@ impl Run {
         if self.state != State::Running {
             return Vec::new();
         }
-        let ticks = self.waiting().filter_map(|(step, condition)| match judge(condition, &self.head.began, facts, now) {
-            Judged::Met(seen) => Some(Entry::Done { step: step.id.clone(), seen: Some(seen) }),
-            Judged::NotYet | Judged::Unknown => None,
-        });
+        let ticks =
+            self.waiting().filter_map(|(step, condition)| match judge(condition, &self.head.began, facts, now) {
+                Judged::Met(seen) => Some(Entry::Done { step: step.id.clone(), seen: Some(seen) }),
+                Judged::NotYet | Judged::Unknown => None,
+            });
         let mut due: Vec<Entry> = ticks.take(ENTRIES_MAX.saturating_sub(self.entries.len() + 1)).collect();
         if due.is_empty() && now.us_since(self.touched_at()) >= IDLE_US {
             due.push(Entry::Abandoned { reason: "nothing happened for 7 days".to_owned() });

@@ -46,9 +46,15 @@ fn a_playbook_is_judged_key_by_key_with_the_remedy() {
     for (change, why) in [
         (&(|book: &mut Playbook| book.title = " ".into()) as &dyn Fn(&mut Playbook), "title: write 1 to 200 bytes"),
         (&|book| book.incidents.clear(), "incidents: say what it is for"),
-        (&|book| book.incidents[1] = "fire".into(), "incidents[1]: \"fire\" is no kind of incident: write some of down"),
+        (
+            &|book| book.incidents[1] = "fire".into(),
+            "incidents[1]: \"fire\" is no kind of incident: write some of down",
+        ),
         (&|book| book.findings = vec!["slow".into()], "findings[0]: \"slow\" is no kind of finding"),
-        (&|book| book.classes = vec!["vip".into()], "classes[0]: \"vip\" is no class of checks: write some of critical"),
+        (
+            &|book| book.classes = vec!["vip".into()],
+            "classes[0]: \"vip\" is no class of checks: write some of critical",
+        ),
         (&|book| book.check_kinds = vec!["ftp".into()], "check_kinds[0]: \"ftp\" is no kind of checks"),
         (&|book| book.groups.push("front".into()), "groups[1]: \"front\" is named twice"),
         (&|book| book.steps.clear(), "steps: 0 steps: write 1 to 50"),

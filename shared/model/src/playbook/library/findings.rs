@@ -152,10 +152,7 @@ pub(super) const ALL: &[Written] = &[
             WrittenStep {
                 id: "address",
                 title: ("Dial each address by itself", "Appeler chaque adresse séparément"),
-                text: (
-                    "The one that fails is the one to take out.",
-                    "Celle qui échoue est celle à retirer.",
-                ),
+                text: ("The one that fails is the one to take out.", "Celle qui échoue est celle à retirer."),
                 minutes: 5,
                 role: OPERATIONS,
                 link: "",

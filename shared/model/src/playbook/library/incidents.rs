@@ -172,7 +172,10 @@ pub(super) const ALL: &[Written] = &[
             },
             WrittenStep {
                 id: "route-around",
-                title: ("Take the bad node out, or tell the provider", "Sortir le nœud fautif, ou prévenir le fournisseur"),
+                title: (
+                    "Take the bad node out, or tell the provider",
+                    "Sortir le nœud fautif, ou prévenir le fournisseur",
+                ),
                 text: (
                     "Take the node out of DNS or of the balancer, or open a case with the provider, with region, address and time. Where the agent itself is to blame, suspend it with a reason instead.",
                     "Retirez le nœud du DNS ou du répartiteur, ou ouvrez un dossier chez le fournisseur avec région, adresse et heure. Si l’agent est seul en cause, suspendez-le plutôt, avec une raison.",

@@ -47,7 +47,10 @@ fn a_run_is_carried_through() {
     assert_eq!(run.took_us(UtcMicros(9 * MINUTE)), 9 * MINUTE);
     run.apply(at(2, done("look"))).unwrap();
     let refused = run.apply(at(3, Entry::Finished)).unwrap_err();
-    assert_eq!(refused.to_string(), "open steps are left: mend, see; tick them, skip them with a reason, or abandon the run");
+    assert_eq!(
+        refused.to_string(),
+        "open steps are left: mend, see; tick them, skip them with a reason, or abandon the run"
+    );
     run.apply(at(4, skipped("mend"))).unwrap();
     // The certificate, whose step is skipped, ticks nothing; that it is up does.
     let facts = Facts { certificate_expires: Some(9), up_since: Some(0), ..Facts::default() };
@@ -56,7 +59,10 @@ fn a_run_is_carried_through() {
     assert_eq!(due, [Entry::Done { step: "see".into(), seen: Some(Seen::Up { since: 0 }) }]);
     run.apply(Told { by: ITSELF.into(), ..at(5, due[0].clone()) }).unwrap();
     run.apply(at(500, Entry::Finished)).unwrap();
-    assert_eq!((run.state, run.took_us(UtcMicros(i64::MAX)), run.estimate_minutes()), (State::Finished, 5 * MINUTE, 10));
+    assert_eq!(
+        (run.state, run.took_us(UtcMicros(i64::MAX)), run.estimate_minutes()),
+        (State::Finished, 5 * MINUTE, 10)
+    );
     assert_eq!(run.counts(), Counts { steps: 3, done: 2, by_itself: 1, skipped: 1 });
     assert_eq!(run.apply(at(501, done("look"))), Err(Refusal::Ended(State::Finished)));
     assert_eq!(run.due(&facts, UtcMicros(600 * MINUTE)), vec![]);
