@@ -37,7 +37,7 @@ pub struct World {
 #[derive(Clone, Copy)]
 pub struct Ran {
     us: u64,
-    state: ProbeState,
+    pub state: ProbeState,
     pub certificate: Option<UtcMicros>,
 }
 

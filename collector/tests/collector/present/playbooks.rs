@@ -7,6 +7,7 @@ use sitepulse_collector::present::route::routes;
 use sitepulse_daemon::clock;
 use sitepulse_model::playbook::fill::{self, Names};
 use sitepulse_model::playbook::library;
+use sitepulse_model::record::ProbeState;
 
 use super::bench::Bench;
 use super::incidents::{FILE, down, list, recover};
@@ -319,18 +320,22 @@ async fn a_finding_has_its_playbook_and_a_renewed_certificate_ticks_it() {
         (&json!("finding"), &json!("expiry"), &json!("shop"))
     );
     assert_eq!(begun["marks"][0]["command"], "openssl s_client -connect shop.example:443");
-    let after = world.now.plus_us(16 * 60_000_000);
-    assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 0);
-    // The next run sees another certificate; the next look closes the finding.
-    let far = Some(world.now.plus_us(80 * 86_400_000_000));
-    let renewed = |_| super::findings::Ran { certificate: far, ..super::findings::up(100_000) };
-    world.ran(agent, "shop", (-15, -15), renewed).await;
-    assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 1);
+    let minutes = |minutes: i64| world.now.plus_us(minutes * 60_000_000);
+    assert_eq!(bench.app.see_playbooks(minutes(1)).await.unwrap(), 0);
+    // Another certificate that nobody trusts renews nothing, however late it ends.
+    let certificate = Some(world.now.plus_us(80 * 86_400_000_000));
+    let renewed = move |_| super::findings::Ran { certificate, ..super::findings::up(100_000) };
+    let refused = move |ago| super::findings::Ran { state: ProbeState::Down, ..renewed(ago) };
+    world.ran(agent, "shop", (-15, -15), refused).await;
+    assert_eq!(bench.app.see_playbooks(minutes(16)).await.unwrap(), 0);
+    // The next run takes it; the next look closes the finding.
+    world.ran(agent, "shop", (-30, -30), renewed).await;
+    assert_eq!(bench.app.see_playbooks(minutes(31)).await.unwrap(), 1);
     let seen = run(bench, &begun).await;
     assert_eq!(states(&seen), ["done", "open"]);
     assert!(seen["marks"][0]["seen"]["en"].as_str().unwrap().starts_with("ends 20"), "{seen}");
-    world.look(16 * 60_000_000).await;
-    assert_eq!(bench.app.see_playbooks(after).await.unwrap(), 1);
+    world.look(31 * 60_000_000).await;
+    assert_eq!(bench.app.see_playbooks(minutes(31)).await.unwrap(), 1);
     assert_eq!(states(&run(bench, &begun).await), ["done", "done"]);
 }
 
