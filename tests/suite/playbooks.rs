@@ -38,7 +38,7 @@ fn a_certificate_is_renewed_by_a_playbook_that_ticks_itself() {
     );
     cluster.apply(&check).ok();
     cluster.add_agent("eu-west-1", "eu-west");
-    cluster.wait_for_verdict("shop", "up", 60);
+    cluster.wait_for_verdict("shop", "degraded", 60);
     let incident = wait::until("the certificate is an incident", 60, || {
         let all = cluster.ctl(&["incidents", "--json"]).json();
         let found = all.as_array().and_then(|all| all.iter().find(|one| one["kind"] == "certificate").cloned());

@@ -139,7 +139,7 @@ impl Wanted {
     }
 }
 
-/// What the book and the desk of incidents know of these names. `since`: when the run began; runs before it make no p95.
+/// What the book and the desk of incidents know of these names. `since`: when the run began, `now` where it begins; runs before it make no p95.
 pub(super) fn facts(
     engine: &Engine,
     book: &Book,
@@ -198,6 +198,8 @@ fn of_check(
         let late = |agent| engine.alert.present.late_upto(book, (check.number, agent));
         let voices = book.present(check, now, late).voices;
         facts.voters = u32::try_from(voices.len()).ok();
+        // A certificate that was refused renews nothing. When the run begins an expired one, which is refused too, is what it begins with.
+        let voices = if since < now && voices.iter().any(|voice| voice.newest == Vote::Down) { vec![] } else { voices };
         facts.certificate_expires = soonest(check, &voices, |facts| facts.certificate_expires.map(|at| at.0));
         facts.domain_expires = soonest(check, &voices, |facts| {
             facts.number_of(FactKey::DomainExpires).map(|seconds| seconds.saturating_mul(SECOND_US))

@@ -1,8 +1,10 @@
 //! What a run needs to know of a finding.
 
-use sitepulse_model::insight::Kind;
+use sitepulse_model::insight::{Kind, Subject};
 
-use crate::store::{StoreError, Tables};
+use crate::insight::FindingId;
+use crate::insight::life::State;
+use crate::store::{StoreError, Tables, findings};
 
 /// A finding, as far as playbooks ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +21,16 @@ pub struct Finding {
     pub closed: bool,
 }
 
-/// The finding of an id.
-pub(crate) fn find(_: Tables<'_>, _: &str) -> Result<Option<Finding>, StoreError> {
-    Ok(None)
+/// The finding of an id. Of one that several checks share the check is the first that it counts for.
+pub(crate) fn find(tables: Tables<'_>, id: &str) -> Result<Option<Finding>, StoreError> {
+    let Some(standing) = findings::one(tables, &FindingId(id.to_owned()))? else { return Ok(None) };
+    let (mut check, mut agent, mut slo) = (standing.checks.first().cloned(), None, None);
+    match standing.found.subject {
+        Subject::Check { check: id, .. } => check = Some(id),
+        Subject::Agent { agent: name } => agent = Some(name),
+        Subject::Objective { slo: id } => slo = Some(id),
+        Subject::Shared { .. } => {}
+    }
+    let closed = standing.life.state == State::Closed;
+    Ok(Some(Finding { kind: standing.found.kind, check, agent, slo, closed }))
 }

@@ -24,8 +24,11 @@ use crate::store::playbooks::Asked;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OffersQuery {
+    /// About this incident.
     incident: Option<String>,
+    /// About this finding.
     finding: Option<String>,
+    /// About this check.
     check: Option<String>,
 }
 
@@ -33,10 +36,15 @@ pub struct OffersQuery {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunsQuery {
+    /// `running`, which is the default, or `all`.
     state: Option<String>,
+    /// Of this playbook alone.
     playbook: Option<String>,
+    /// About this incident alone.
     incident: Option<String>,
+    /// About this finding alone.
     finding: Option<String>,
+    /// About this check alone.
     check: Option<String>,
 }
 

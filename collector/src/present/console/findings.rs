@@ -17,12 +17,14 @@ use super::acts;
 use super::frame::{Frame, Place};
 use super::incidents::{moment, who};
 use super::parts::{Chip, Chips, Field, Input, Pill};
+use super::playbooks;
 use super::row::{age, clock_text};
 use super::sheet::choice;
 use crate::app::Access;
 use crate::insight::life::State as Stands;
 use crate::insight::shelf::Act;
 use crate::insight::{Standing, StoredEntry, Worded};
+use crate::playbook::acts::Asked as About;
 use crate::present::door::Caller;
 use crate::present::findings::{by_weight, links, percent, stored_one};
 use crate::present::problem::Answer;
@@ -87,6 +89,8 @@ struct One<'a> {
     worded: Option<Wording>,
     facts: Vec<(&'static str, String)>,
     checks: Vec<String>,
+    /// What to do, rendered.
+    playbook: String,
     history: Vec<Line>,
     as_of: String,
 }
@@ -150,7 +154,7 @@ pub async fn findings_page(
     }
     let looked = !shelf.all_looks().is_empty();
     let content = List::of(&standing, &over, known, &query, looked, &frame, now);
-    frame.page(Place::Findings, frame.t.findings.title, Some("finding"), &content)
+    frame.page(Place::Findings, frame.t.findings.title, Some("finding playbook"), &content)
 }
 
 /// `GET /findings/{id}`
@@ -213,6 +217,7 @@ async fn show(present: &Present, frame: &Frame, id: &str, said: &str) -> Answer<
         worded: standing.wording.as_ref().map(|worded| Wording::of(worded, f)),
         facts,
         checks: standing.checks.iter().cloned().collect(),
+        playbook: playbooks::offer(present, frame, About::Finding(id.to_owned()), life.state != Stands::Closed).await?,
         history: entries.iter().rev().map(line).collect(),
         as_of: at(now),
     };

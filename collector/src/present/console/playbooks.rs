@@ -6,6 +6,7 @@ use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
+use sitepulse_model::insight::Kind;
 use sitepulse_model::time::UtcMicros;
 
 use super::acts;
@@ -131,6 +132,9 @@ struct RunRow {
     by: String,
     by_words: String,
     took: String,
+    /// How long it takes or took, and how long it should, apart.
+    length: String,
+    estimate: String,
     progress: String,
     /// Steps that are marked, and all: for the bar.
     marked: u64,
@@ -361,8 +365,10 @@ fn percent(ratio: f64, t: &Texts) -> String {
 impl Rate {
     fn of(rate: &RateView, t: &Texts) -> Self {
         let p = t.playbooks;
+        // Where some are under way and none ended there is nothing to tell yet, and more than no run.
+        let none = if rate.runs == 0 { p.no_runs } else { "–" };
         Self {
-            completion: rate.completion.map_or_else(|| p.no_runs.to_owned(), |ratio| percent(ratio, t)),
+            completion: rate.completion.map_or_else(|| none.to_owned(), |ratio| percent(ratio, t)),
             measured: rate.completion.is_some(),
             runs: if rate.runs > 0 { (p.runs_of)(rate.runs) } else { String::new() },
             median: rate.median_seconds.map_or_else(String::new, |seconds| figure::length(seconds, t.slo.day)),
@@ -384,7 +390,10 @@ impl BookRow {
         let t = frame.t;
         let p = t.playbooks;
         let incidents = book.incidents.iter().map(|kind| (t.incidents.kind)(kind));
-        let findings = book.findings.iter().map(|kind| (p.finding)(kind).to_owned());
+        let findings = book
+            .findings
+            .iter()
+            .map(|kind| Kind::parse(kind).map_or_else(|| kind.clone(), |kind| (t.findings.kind)(kind).to_owned()));
         let only = [&book.checks, &book.groups, &book.tags, &book.classes, &book.check_kinds];
         Self {
             id: book.id.clone(),
@@ -427,6 +436,8 @@ impl RunRow {
             by: who(&run.started_by, t.incidents),
             by_words: (p.started_by)(&who(&run.started_by, t.incidents)),
             took: (p.of_estimate)(&took, run.estimate_minutes),
+            length: took,
+            estimate: (p.minutes)(run.estimate_minutes.into()),
             progress: (p.progress)(marked, run.steps),
             marked,
             steps: run.steps.max(1),

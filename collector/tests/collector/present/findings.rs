@@ -37,8 +37,8 @@ pub struct World {
 #[derive(Clone, Copy)]
 pub struct Ran {
     us: u64,
-    state: ProbeState,
-    certificate: Option<UtcMicros>,
+    pub state: ProbeState,
+    pub certificate: Option<UtcMicros>,
 }
 
 pub fn up(us: u64) -> Ran {
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Looks at everything, some time from now.
-    async fn look(&self, later_us: i64) {
+    pub async fn look(&self, later_us: i64) {
         settle(&self.bench.app, self.now.plus_us(later_us)).await.unwrap();
     }
 
@@ -149,7 +149,7 @@ impl World {
 }
 
 /// A check whose certificate ends in so many days.
-async fn expiring(days: i64) -> (World, AgentNo, String) {
+pub async fn expiring(days: i64) -> (World, AgentNo, String) {
     let world = World::new(&check("shop")).await;
     let agent = world.enrol("eu-west", "w").await;
     let ends = Some(world.now.plus_us(days * DAY));

@@ -7,6 +7,7 @@ use sitepulse_collector::present::route::routes;
 use sitepulse_daemon::clock;
 use sitepulse_model::playbook::fill::{self, Names};
 use sitepulse_model::playbook::library;
+use sitepulse_model::record::ProbeState;
 
 use super::bench::Bench;
 use super::incidents::{FILE, down, list, recover};
@@ -89,7 +90,7 @@ async fn own_playbooks_are_applied_judged_and_offered_before_built_in_ones() {
         (
             "\"check up\"",
             "\"check gone\"",
-            "checks.toml:26:13: playbook \"shop-down\": steps[2].done_when: \"check gone\" is no fact that ticks a step",
+            "checks.toml:24:13: playbook \"shop-down\": steps[2].done_when: \"check gone\" is no fact that ticks a step",
         ),
         ("dig {host}", "dig '{host}'", "stands within quotes"),
         ("incidents = [\"down\"]", "incidents = [\"downn\"]", "\"downn\" is no kind of incident"),
@@ -303,6 +304,41 @@ async fn pages_tell_it_in_both_languages_and_forms_do_it() {
     );
 }
 
+#[tokio::test]
+async fn a_finding_has_its_playbook_and_a_renewed_certificate_ticks_it() {
+    let (world, agent, id) = super::findings::expiring(6).await;
+    let bench = &world.bench;
+    let own = "[[playbook]]\nid = \"renew\"\ntitle = \"Renew it\"\nfindings = [\"expiry\"]\nsteps = [\n\
+               { id = \"renew\", title = \"Renew\", minutes = 10, done_when = \"certificate renewed\", command = \"openssl s_client -connect {address}\" },\n\
+               { id = \"closed\", title = \"See it close\", minutes = 1, done_when = \"finding closed\" },\n]\n";
+    assert_eq!(bench.apply(own, json!({})).await.status, StatusCode::OK);
+    let page = bench.get(&format!("/findings/{id}")).await.text;
+    assert!(page.contains("Renew it") && page.contains("2 steps · 11 min"), "{page}");
+    let begun = bench.post("/api/v1/playbook-runs", &json!({"playbook": "renew", "finding": id})).await.json();
+    assert_eq!(
+        (&begun["about"], &begun["kind"], &begun["check"]),
+        (&json!("finding"), &json!("expiry"), &json!("shop"))
+    );
+    assert_eq!(begun["marks"][0]["command"], "openssl s_client -connect shop.example:443");
+    let minutes = |minutes: i64| world.now.plus_us(minutes * 60_000_000);
+    assert_eq!(bench.app.see_playbooks(minutes(1)).await.unwrap(), 0);
+    // Another certificate that nobody trusts renews nothing, however late it ends.
+    let certificate = Some(world.now.plus_us(80 * 86_400_000_000));
+    let renewed = move |_| super::findings::Ran { certificate, ..super::findings::up(100_000) };
+    let refused = move |ago| super::findings::Ran { state: ProbeState::Down, ..renewed(ago) };
+    world.ran(agent, "shop", (-15, -15), refused).await;
+    assert_eq!(bench.app.see_playbooks(minutes(16)).await.unwrap(), 0);
+    // The next run takes it; the next look closes the finding.
+    world.ran(agent, "shop", (-30, -30), renewed).await;
+    assert_eq!(bench.app.see_playbooks(minutes(31)).await.unwrap(), 1);
+    let seen = run(bench, &begun).await;
+    assert_eq!(states(&seen), ["done", "open"]);
+    assert!(seen["marks"][0]["seen"]["en"].as_str().unwrap().starts_with("ends 20"), "{seen}");
+    world.look(31 * 60_000_000).await;
+    assert_eq!(bench.app.see_playbooks(minutes(31)).await.unwrap(), 1);
+    assert_eq!(states(&run(bench, &begun).await), ["done", "done"]);
+}
+
 #[test]
 fn links_of_built_in_steps_are_pages() {
     let pages: Vec<&str> = routes().iter().filter(|route| route.method == "GET").map(|route| route.path).collect();
@@ -315,7 +351,7 @@ fn links_of_built_in_steps_are_pages() {
     };
     for book in library::all() {
         for step in &book.steps {
-            if let Some(link) = step.link.as_deref().filter(|link| !link.starts_with("/findings/")) {
+            if let Some(link) = step.link.as_deref() {
                 assert!(is_page(link), "{}/{}: {link} is no page", book.id, step.id);
             }
         }

@@ -3,7 +3,7 @@
 //! | `done_when` | holds when |
 //! |---|---|
 //! | `check up`, `check up for 10m` | the verdict is up, and has been for so long |
-//! | `certificate renewed` | the soonest end of a certificate that live voters see is later than when the run began |
+//! | `certificate renewed` | no live voter is down, and the soonest end of a certificate that they see is later than when the run began |
 //! | `certificate valid for 30d` | it is at least so far ahead |
 //! | `domain renewed`, `domain valid for 60d` | the same of the domain's registration |
 //! | `incident acknowledged`, `incident resolved` | somebody has taken it; it is over |
