@@ -211,9 +211,9 @@ fn not_mail(reference: &Reference, written: &Written, living: &[Revised<Object>]
     }
     let applied = living.iter().map(|revised| &revised.body);
     let mut all = written.objects.iter().map(|written| &written.object).chain(applied);
-    let kind = all.find_map(|object| match object {
-        Object::Channel(channel) if channel.id == reference.name => Some(channel.kind()),
-        _ => None,
+    let kind = all.find_map(|object| {
+        let Object::Channel(channel) = object else { return None };
+        (channel.id == reference.name).then(|| channel.kind())
     })?;
     let told = format!("{}: channel {:?} is of kind {kind}: name one of kind email", reference.field, reference.name);
     (kind != "email").then_some(told)
