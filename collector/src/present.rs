@@ -103,6 +103,8 @@ struct Cached {
     made: u64,
     /// The book's version: whoever changed checks, agents or control events sees the change.
     version: u64,
+    /// What counts the changes of maintenance windows.
+    touched: u64,
     snapshot: Option<Arc<Snapshot>>,
 }
 
@@ -214,18 +216,21 @@ impl Present {
         &self.shared.latencies
     }
 
-    /// All checks and agents with their figures: at most about a second old, and never older than a change of checks, agents or
-    /// control events.
+    /// All checks and agents with their figures: at most about a second old, and never older than a change of checks, agents,
+    /// maintenance windows or control events.
     ///
     /// # Errors
     /// When the computation was cut short by a stop.
     pub async fn snapshot(&self) -> Answer<Arc<Snapshot>> {
         let mut cached = self.shared.snapshot.lock().await;
         let monotonic = clock::monotonic().0;
-        let version = self.app().book().version();
+        let (version, touched) = {
+            let book = self.app().book();
+            (book.version(), book.touched_all())
+        };
         if let Some(snapshot) = &cached.snapshot
             && monotonic.saturating_sub(cached.made) < SNAPSHOT_US
-            && cached.version == version
+            && (cached.version, cached.touched) == (version, touched)
         {
             return Ok(Arc::clone(snapshot));
         }
@@ -242,7 +247,7 @@ impl Present {
             (version, Arc::new(snapshot))
         });
         let (version, snapshot) = made.await?;
-        *cached = Cached { made: monotonic, version, snapshot: Some(Arc::clone(&snapshot)) };
+        *cached = Cached { made: monotonic, version, touched, snapshot: Some(Arc::clone(&snapshot)) };
         Ok(snapshot)
     }
 
