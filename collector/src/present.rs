@@ -115,6 +115,8 @@ struct Cached {
     made: u64,
     /// The book's version: whoever changed checks, agents or control events sees the change.
     version: u64,
+    /// What counts the changes of maintenance windows.
+    touched: u64,
     snapshot: Option<Arc<Snapshot>>,
 }
 
@@ -240,8 +242,8 @@ impl Present {
         &self.shared.latencies
     }
 
-    /// All checks and agents with their figures: at most two seconds old, and never older than a change of checks, agents or
-    /// control events. Where one is there that may be shown still, nobody waits for the next.
+    /// All checks and agents with their figures: at most two seconds old, and never older than a change of checks, agents,
+    /// maintenance windows or control events. Where one is there that may be shown still, nobody waits for the next.
     ///
     /// # Errors
     /// When the computation was cut short by a stop.
@@ -271,7 +273,7 @@ impl Present {
         if let Some(newest) = self.newest(SNAPSHOT_US) {
             return Ok(newest);
         }
-        let began = clock::monotonic().0;
+        let (began, touched) = (clock::monotonic().0, self.app().book().touched_all());
         let (app, keeper) = (self.app().clone(), Arc::clone(&self.shared.keeper));
         let made = self.beside(move || {
             let mut keeper = keeper.lock().unwrap_or_else(|poisoned| {
@@ -287,17 +289,21 @@ impl Present {
             (version, Arc::new(snapshot))
         });
         let (version, snapshot) = made.await?;
-        let cached = Cached { made: began, version, snapshot: Some(Arc::clone(&snapshot)) };
+        let cached = Cached { made: began, version, touched, snapshot: Some(Arc::clone(&snapshot)) };
         *self.shared.snapshot.write().unwrap_or_else(PoisonError::into_inner) = cached;
         Ok(snapshot)
     }
 
     /// The newest snapshot, where it is younger than so many microseconds and nobody changed anything since.
     fn newest(&self, younger_us: u64) -> Option<Arc<Snapshot>> {
-        let version = self.app().book().version();
+        let (version, touched) = {
+            let book = self.app().book();
+            (book.version(), book.touched_all())
+        };
         let cached = self.shared.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         let young = clock::monotonic().0.saturating_sub(cached.made) < younger_us;
-        cached.snapshot.as_ref().filter(|_| young && cached.version == version).map(Arc::clone)
+        let same = (cached.version, cached.touched) == (version, touched);
+        cached.snapshot.as_ref().filter(|_| young && same).map(Arc::clone)
     }
 
     /// Reads the book beside the tasks: such a computation may take a while.

@@ -128,6 +128,8 @@ impl Language {
 pub struct Texts {
     /// Turns the decimal point of a formatted number into the language's own.
     pub number: fn(String) -> String,
+    /// Between a word and what it is about: French sets a space before the colon.
+    pub colon: &'static str,
     pub title: &'static str,
     pub skip_to_content: &'static str,
     pub sign_out: &'static str,
@@ -294,6 +296,7 @@ impl Texts {
 /// English.
 pub static EN: Texts = Texts {
     number: |number| number,
+    colon: ": ",
     title: "SitePulse",
     skip_to_content: "Skip to content",
     sign_out: "Sign out",
@@ -494,6 +497,7 @@ pub static EN: Texts = Texts {
 /// French.
 pub static FR: Texts = Texts {
     number: |number| number.replace('.', ","),
+    colon: "\u{a0}: ",
     title: "SitePulse",
     skip_to_content: "Aller au contenu",
     sign_out: "Se déconnecter",

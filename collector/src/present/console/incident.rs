@@ -181,7 +181,7 @@ impl<'a> One<'a> {
         ];
         let hints = [
             found.paused_until.as_ref().map(|at| (w.paused_until)(&moment(at, now))),
-            (!found.told.is_empty()).then(|| format!("{}: {}", w.channels, found.told.join(", "))),
+            (!found.told.is_empty()).then(|| format!("{}{}{}", w.channels, t.colon, found.told.join(", "))),
         ];
         let history = found.history.iter().rev().take(HISTORY_MAX).map(|entry| Line::of(entry, now, i)).collect();
         Self {

@@ -169,7 +169,9 @@ async fn show(present: &Present, frame: &Frame) -> Answer<Response> {
 impl Row {
     fn of(one: &SilenceView, now: UtcMicros, t: &Texts) -> Self {
         let d = t.desk;
-        let part = |word: &str, names: &[String]| (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")));
+        let part = |word: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("{word}{}{}", t.colon, names.join(", ")))
+        };
         let everything = one.everything.then(|| d.everything.to_owned());
         let scope = [
             everything,

@@ -45,6 +45,8 @@ const KIND: ObjectKind = ObjectKind::Maintenance;
 const TIMES_SHOWN: usize = 200;
 /// Most windows that are shown.
 const WINDOWS_SHOWN: usize = 500;
+/// Most times ahead that are in sight at once: the others fold away.
+const AHEAD_SHOWN: usize = 12;
 /// Most checks that a time names on the page.
 const CHECKS_SHOWN: usize = 8;
 
@@ -58,6 +60,8 @@ struct List<'a> {
     /// Those that open never again.
     over: Vec<Defined>,
     ahead: Vec<TimeRow>,
+    later: Vec<TimeRow>,
+    later_told: String,
     past: Vec<TimeRow>,
 }
 
@@ -104,13 +108,17 @@ async fn list(present: &Present, frame: &Frame) -> Answer<Response> {
     defined.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
     let (over, defined) = defined.into_iter().partition(|one| one.next.is_empty());
     let (past, ahead): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.state == "past");
+    let mut ahead: Vec<TimeRow> = ahead.iter().take(TIMES_SHOWN).map(|one| TimeRow::of(one, now, t)).collect();
+    let later = ahead.split_off(ahead.len().min(AHEAD_SHOWN));
     let content = List {
         t,
         w: t.windows,
         may_edit: frame.may(Access::Edit),
         defined,
         over,
-        ahead: ahead.iter().take(TIMES_SHOWN).map(|one| TimeRow::of(one, now, t)).collect(),
+        later_told: (t.ledger.more)(later.len() as u64),
+        ahead,
+        later,
         past: past.iter().rev().take(TIMES_SHOWN).map(|one| TimeRow::of(one, now, t)).collect(),
     };
     frame.page(Place::Windows, t.windows.title, Some("objects figures"), &content)
@@ -301,7 +309,9 @@ fn ending(frame: &Frame, window: &MaintenanceWindow, only_this: bool, now: UtcMi
 impl Defined {
     fn of(revised: &Revised<MaintenanceWindow>, now: UtcMicros, t: &Texts) -> Self {
         let window = &revised.body;
-        let part = |word: &str, names: &[String]| (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")));
+        let part = |word: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("{word}{}{}", t.colon, names.join(", ")))
+        };
         let scope =
             [part(t.checks, &window.checks), part(t.desk.groups, &window.groups), part(t.desk.tags, &window.tags)];
         let timetable = Timetable::of(window).ok();

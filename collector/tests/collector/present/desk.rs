@@ -255,7 +255,7 @@ async fn silences_are_made_and_ended_and_windows_are_shown() {
     let made = post(&bench, "/silences/new", "reason=deploy&for=1h&checks=shop%2C+shop&groups=web").await;
     assert_eq!(leads(&made), "/silences");
     let page = bench.get("/silences?lang=fr").await.text;
-    assert!(page.contains("deploy") && page.contains("Groupes: web") && page.contains("active"), "{page}");
+    assert!(page.contains("deploy") && page.contains("Groupes\u{a0}: web") && page.contains("active"), "{page}");
     let id = bench.get("/api/v1/silences").await.json()[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(leads(&post(&bench, &format!("/silences/{id}/end"), "").await), "/silences");
     assert!(bench.get("/silences").await.text.contains("ended by cli"));

@@ -196,7 +196,7 @@ pub(super) fn page(book: &Book, frame: &Frame, id: Option<&str>, draft: &Draft, 
         line("tags", t.desk.tags, &tags, &draft.tags),
     ];
     if id.is_none() {
-        scope.insert(0, Field { required: true, ..line("id", t.page.id, w.id_what, &draft.id) });
+        scope.insert(0, Field { required: true, wide: true, ..line("id", t.page.id, w.id_what, &draft.id) });
     }
     let when = vec![
         Field { required: true, input: Input::When, ..line("from", w.from, w.from_what, &draft.from) },
