@@ -12,6 +12,7 @@ pub mod oncall;
 pub mod policy;
 pub mod slo;
 pub mod status;
+pub mod unknown;
 pub mod vitals;
 
 use std::sync::Arc;

@@ -32,6 +32,7 @@ use crate::book::{Book, Filter, Gathered, Histories};
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
 use crate::present::dto::kpi::{KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
+use crate::present::dto::unknown::CausesView;
 use crate::present::incidents::{LIST_MAX, incident_view};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::store::incidents::{self as stored, Asked};
@@ -231,6 +232,7 @@ fn sla(now: &Together, before: &Together) -> KpiSlaView {
         availability: now.availability,
         percent: shown,
         completeness: now.completeness,
+        unknown: now.unknown.as_ref().map(CausesView::shares),
         lower: now.lower,
         upper: now.upper,
         checks: now.checks,

@@ -15,6 +15,7 @@ use crate::present::dto::SlaView;
 use crate::present::dto::policy::{
     CountedSecondsView, CountedView, IntervalCountedView, PolicyVersionView, PolicyView, TermView,
 };
+use crate::present::dto::unknown::CausesView;
 use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Code, Problem};
 
@@ -116,7 +117,7 @@ pub fn interval_counted(terms: &Terms, verdict: &VerdictSpan) -> Vec<IntervalCou
         IntervalCountedView {
             version: term.map(|term| term.version),
             counts: term.map(|term| term.rules.counting(verdict).1.as_str().to_owned()),
-            seconds: seconds_view(&share.counts),
+            seconds: CountedSecondsView { unknown_by_cause: None, ..seconds_view(&share.counts) },
         }
     };
     shares.into_iter().map(view).collect()
@@ -129,6 +130,7 @@ pub(super) fn seconds_view(counts: &Reckoning) -> CountedSecondsView {
         excluded: seconds(counts.excluded_us),
         outside: seconds(counts.outside_us),
         unknown: seconds(counts.unknown_us),
+        unknown_by_cause: CausesView::seconds(counts),
     }
 }
 
