@@ -183,7 +183,7 @@ impl KeptCheck {
     fn verify(&self, book: &Book, check: Option<&Check>, terms: &[Term], amendments: usize) -> Verified {
         let Some(check) = check else { return Verified { now: None, same: false, changes: vec![Change::Gone] } };
         let now = Self::of(book, check, terms, self.span(), 0);
-        let same = now.reckoned == self.reckoned;
+        let same = now.reckoned.same_digits(&self.reckoned);
         let mut changes = Vec::new();
         if amendments > 0 {
             changes.push(Change::Amended(amendments));

@@ -382,6 +382,7 @@ pub fn public_figures(account: &Account) -> Figures {
         availability,
         weighted_availability: availability,
         completeness: account.completeness(),
+        unknown: account.unknown_shares(),
         lower: of_whole(good),
         upper: of_whole(good + whole - measured),
     }

@@ -466,6 +466,11 @@ fn amended(one: &SlaView) -> String {
     })
 }
 
+/// A share of time that something is missing for: never shown as nothing.
+fn share(share: f64) -> String {
+    figure::percent_up(share, 1)
+}
+
 fn length(seconds: f64) -> String {
     if seconds == 0.0 { "-".into() } else { duration::format((seconds.round().max(1.0) as u64) * 1_000_000) }
 }

@@ -16,6 +16,7 @@ pub mod playbooks;
 pub mod policy;
 pub mod slo;
 pub mod status;
+pub mod unknown;
 pub mod vitals;
 
 use std::sync::Arc;

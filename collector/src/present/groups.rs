@@ -14,6 +14,7 @@ use crate::book::{Gathered, PERIOD_DEFAULT_US};
 use crate::policy::Terms;
 use crate::present::Present;
 use crate::present::api::{Ask, SlaQuery, ask};
+use crate::present::dto::unknown::CausesView;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::slices::in_slices;
 
@@ -59,6 +60,8 @@ pub struct TogetherView {
     pub weighted_availability: Option<f64>,
     /// Completeness.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    pub unknown: Option<CausesView>,
     /// With every unknown second as down.
     pub lower: Option<f64>,
     /// With every unknown second as up.
@@ -127,6 +130,8 @@ fn figures(
 
 /// Means as JSON.
 pub fn view(group: Option<String>, together: &Together) -> TogetherView {
-    let Together { checks, measured, availability, weighted_availability, completeness, lower, upper } = *together;
-    TogetherView { group, checks, measured, availability, weighted_availability, completeness, lower, upper }
+    let Together { checks, measured, availability, weighted_availability, completeness, unknown, lower, upper } =
+        *together;
+    let unknown = unknown.as_ref().map(CausesView::shares);
+    TogetherView { group, checks, measured, availability, weighted_availability, completeness, unknown, lower, upper }
 }

@@ -37,6 +37,7 @@ use crate::insight::life::State;
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
 use crate::present::dto::kpi::{KpiImpactView, KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
+use crate::present::dto::unknown::CausesView;
 use crate::present::incidents::{LIST_MAX, incident_view};
 use crate::present::jobs::COUNTED_MAX;
 use crate::present::problem::{Answer, Code, Problem};
@@ -326,6 +327,7 @@ fn sla(now: &Together, before: &Together) -> KpiSlaView {
         availability: now.availability,
         percent: shown,
         completeness: now.completeness,
+        unknown: now.unknown.as_ref().map(CausesView::shares),
         lower: now.lower,
         upper: now.upper,
         checks: now.checks,

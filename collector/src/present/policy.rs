@@ -21,6 +21,7 @@ use crate::present::dto::policy::{
     CountedSecondsView, CountedView, IntervalCountedView, PolicyTrialBody, PolicyTrialCheckView, PolicyTrialView,
     PolicyVersionView, PolicyView, TermView, TriedView,
 };
+use crate::present::dto::unknown::CausesView;
 use crate::present::list::{List, Listed, Nothing};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::service_hours;
@@ -161,7 +162,7 @@ pub fn interval_counted(terms: &Terms, verdict: &VerdictSpan) -> Vec<IntervalCou
         IntervalCountedView {
             version: term.map(|term| term.version),
             counts: term.map(|term| term.rules.counting(verdict).1.as_str().to_owned()),
-            seconds: seconds_view(&share.counts),
+            seconds: CountedSecondsView { unknown_by_cause: None, ..seconds_view(&share.counts) },
         }
     };
     shares.into_iter().map(view).collect()
@@ -174,6 +175,7 @@ pub(super) fn seconds_view(counts: &Reckoning) -> CountedSecondsView {
         excluded: seconds(counts.excluded_us),
         outside: seconds(counts.outside_us),
         unknown: seconds(counts.unknown_us),
+        unknown_by_cause: CausesView::seconds(counts),
     }
 }
 

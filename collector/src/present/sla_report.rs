@@ -17,6 +17,7 @@ use crate::present::door::Caller;
 use crate::present::dto::policy::{
     DigestsView, ReportedCheckView, ReportedView, SlaReportBody, SlaReportView, SlaVerificationView, VerifiedCheckView,
 };
+use crate::present::dto::unknown::CausesView;
 use crate::present::list::{List, Listed, Nothing};
 use crate::present::policy::{seconds, seconds_view, term_view, terms_of};
 use crate::present::problem::{Answer, Code, Problem};
@@ -130,6 +131,7 @@ fn report_view(report: &SlaReport) -> SlaReportView {
         terms: terms.iter().map(|term| term_view(term, report.period())).collect(),
         availability: together.availability,
         completeness: together.completeness,
+        unknown: together.unknown.as_ref().map(CausesView::shares),
         lower: together.lower,
         upper: together.upper,
         checks: report

@@ -14,7 +14,10 @@ use thiserror::Error;
 
 use crate::id::{SlugError, slug};
 use crate::service_hours::{HoursError, ServiceHours};
+use crate::sla::UnknownTime;
 use crate::time::{Span, UtcMicros, union};
+use crate::timeline::UnknownCause;
+use crate::unknown::UnknownShares;
 use crate::vote::{Verdict, VerdictSpan};
 
 /// Billionths of a whole.
@@ -275,6 +278,10 @@ pub struct Reckoning {
     pub outside_us: i64,
     /// Time within the service hours of which nothing is known, in microseconds, whether it counts or not.
     pub unknown_us: i64,
+    /// Of it what has a cause, by cause; see [`Self::causes`].
+    unknown: UnknownTime,
+    /// Of it the planned work that counts by share and that nobody could vote in, in microseconds.
+    blind_us: i64,
     /// The part of it that counts, in microseconds.
     pub unknown_counted_us: i64,
     /// The part of it that counts as down, in microseconds.
@@ -322,6 +329,11 @@ impl Reckoning {
         };
         if verdict == Verdict::Unknown {
             self.unknown_us += us;
+            if span.verdict == Verdict::Maintenance {
+                self.blind_us += us;
+            } else {
+                *self.unknown.of_mut(span.unknown_cause.unwrap_or(UnknownCause::AgentOffline)) += us;
+            }
             self.unknown_counted_us += if share.is_some() { us } else { 0 };
             self.unknown_down_us += if share == Some(WHOLE) { us } else { 0 };
         }
@@ -395,6 +407,24 @@ impl Reckoning {
         good(self.known_us() + self.unknown_us, self.bad - i128::from(self.unknown_down_us) * WHOLE)
     }
 
+    /// The unknown time by cause, and that of planned work which counts by share and which nobody could vote in, in microseconds. `None` of what was kept by a build
+    /// that did not tell causes.
+    pub fn causes(&self) -> Option<(&UnknownTime, i64)> {
+        (self.unknown.total_us() + self.blind_us == self.unknown_us).then_some((&self.unknown, self.blind_us))
+    }
+
+    /// What completeness leaves open, by cause; `None` where nothing is known or unknown, or no cause is told.
+    pub fn unknown_shares(&self) -> Option<UnknownShares> {
+        let (unknown, blind_us) = self.causes()?;
+        UnknownShares::of(unknown, blind_us, self.known_us() + self.unknown_us)
+    }
+
+    /// The same without causes, as older builds kept it.
+    #[must_use]
+    pub fn without_causes(&self) -> Self {
+        Self { unknown: UnknownTime::default(), blind_us: 0, ..*self }
+    }
+
     /// Whether the objective is met; `None` where nothing counts.
     pub const fn meets(&self, objective: Objective) -> Option<bool> {
         if self.counted_us == 0 {
@@ -436,6 +466,11 @@ struct Kept {
     unknown_us: i64,
     unknown_counted_us: i64,
     unknown_down_us: i64,
+    /// Builds before this was told kept none: the causes then do not add up to `unknown_us`, unless that is 0.
+    #[serde(default)]
+    unknown: UnknownTime,
+    #[serde(default)]
+    blind_us: i64,
 }
 
 impl From<Kept> for Reckoning {
@@ -448,6 +483,8 @@ impl From<Kept> for Reckoning {
             excluded_us: kept.excluded_us,
             outside_us: kept.outside_us,
             unknown_us: kept.unknown_us,
+            unknown: kept.unknown,
+            blind_us: kept.blind_us,
             unknown_counted_us: kept.unknown_counted_us,
             unknown_down_us: kept.unknown_down_us,
         }
@@ -465,6 +502,8 @@ impl From<Reckoning> for Kept {
             unknown_us: counts.unknown_us,
             unknown_counted_us: counts.unknown_counted_us,
             unknown_down_us: counts.unknown_down_us,
+            unknown: counts.unknown,
+            blind_us: counts.blind_us,
         }
     }
 }
@@ -479,6 +518,10 @@ impl core::ops::AddAssign for Reckoning {
         self.unknown_us += other.unknown_us;
         self.unknown_counted_us += other.unknown_counted_us;
         self.unknown_down_us += other.unknown_down_us;
+        for cause in UnknownCause::ALL {
+            *self.unknown.of_mut(*cause) += other.unknown.of(*cause);
+        }
+        self.blind_us += other.blind_us;
     }
 }
 

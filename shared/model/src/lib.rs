@@ -31,6 +31,7 @@ pub mod coded;
 pub mod control;
 pub mod series;
 pub mod timeline;
+pub mod unknown;
 pub mod vote;
 
 pub mod accounting;

@@ -12,6 +12,7 @@ use crate::record::MissedCause;
 use crate::series::{Run, Seen, Series};
 use crate::time::{Span, UtcMicros, union};
 use crate::timeline::UnknownCause;
+use crate::unknown::UnknownShares;
 use crate::vote::{CheckView, Verdict, VerdictSpan};
 
 /// A check's time over a period by verdict, in microseconds, with the figures that follow from it.
@@ -65,7 +66,7 @@ impl UnknownTime {
         }
     }
 
-    const fn of_mut(&mut self, cause: UnknownCause) -> &mut i64 {
+    pub(crate) const fn of_mut(&mut self, cause: UnknownCause) -> &mut i64 {
         match cause {
             UnknownCause::AgentStopped => &mut self.agent_stopped_us,
             UnknownCause::AgentOffline => &mut self.agent_offline_us,
@@ -142,6 +143,11 @@ impl Account {
         self.share(self.measured_us() - self.down_us + unknown, self.measured_us() + unknown)
     }
 
+    /// What completeness leaves open, by cause.
+    pub fn unknown_shares(&self) -> Option<UnknownShares> {
+        UnknownShares::of(&self.unknown, 0, self.measured_us() + self.unknown.total_us())
+    }
+
     fn share(&self, part_us: i64, whole_us: i64) -> Option<f64> {
         (whole_us > 0).then(|| part_us as f64 / whole_us as f64)
     }
@@ -177,6 +183,8 @@ pub struct Together {
     pub weighted_availability: Option<f64>,
     /// Mean completeness.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause; `None` also where a stored report does not tell causes.
+    pub unknown: Option<UnknownShares>,
     /// Mean lower bound.
     pub lower: Option<f64>,
     /// Mean upper bound.
@@ -192,6 +200,8 @@ pub struct Figures {
     pub weighted_availability: Option<f64>,
     /// Completeness.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause; `None` also where a stored report does not tell causes.
+    pub unknown: Option<UnknownShares>,
     /// Lower bound.
     pub lower: Option<f64>,
     /// Upper bound.
@@ -204,6 +214,7 @@ impl From<&Account> for Figures {
             availability: account.availability(),
             weighted_availability: account.weighted_availability(),
             completeness: account.completeness(),
+            unknown: account.unknown_shares(),
             lower: account.lower(),
             upper: account.upper(),
         }
@@ -216,6 +227,7 @@ impl From<&Reckoning> for Figures {
             availability: counts.availability(),
             weighted_availability: counts.weighted_availability(),
             completeness: counts.completeness(),
+            unknown: counts.unknown_shares(),
             lower: counts.lower(),
             upper: counts.upper(),
         }
@@ -229,12 +241,16 @@ impl Together {
             weighted_mean(checks.iter().map(|(weight, figures)| (*weight, figure(figures))))
         };
         let counted = checks.iter().filter(|(weight, _)| weight.0 > 0);
+        // Where one does not tell why, the rest would not add up.
+        let told = counted.clone().all(|(_, figures)| figures.completeness.is_some() == figures.unknown.is_some());
+        let unknown = UnknownShares::mean(checks.iter().map(|(weight, figures)| (*weight, figures.unknown)));
         Self {
             checks: counted.clone().count(),
             measured: counted.filter(|(_, figures)| figures.availability.is_some()).count(),
             availability: mean(|figures| figures.availability),
             weighted_availability: mean(|figures| figures.weighted_availability),
             completeness: mean(|figures| figures.completeness),
+            unknown: unknown.filter(|_| told),
             lower: mean(|figures| figures.lower),
             upper: mean(|figures| figures.upper),
         }
@@ -451,6 +467,10 @@ mod tests {
         assert_eq!((mean.checks, mean.measured), (3, 1));
         assert_eq!((mean.availability, mean.completeness), (Some(0.75), Some(0.75)));
         assert_eq!((mean.lower, mean.upper), (Some(0.5625), Some(0.8125)));
+        assert_eq!(mean.unknown, Some(UnknownShares { shed: 0.25, ..UnknownShares::default() }));
+        let untold = Figures { unknown: None, ..blind };
+        let mixed = Together::of(&[(Weight(3000), well), (Weight(1000), untold)]);
+        assert_eq!((mixed.completeness, mixed.unknown), (Some(0.75), None), "half of the causes would not add up");
         assert_eq!(Together::of(&[(Weight(0), well)]), Together::default());
     }
 

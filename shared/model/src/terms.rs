@@ -59,6 +59,15 @@ impl Reckoned {
         sum
     }
 
+    /// Whether they are the same digits. What a build that did not tell causes has kept is compared without them.
+    pub fn same_digits(&self, other: &Self) -> bool {
+        if self.counts.causes().is_some() && other.counts.causes().is_some() {
+            return self == other;
+        }
+        let bare = |one: &Self| Self { counts: one.counts.without_causes(), ..*one };
+        bare(self) == bare(other)
+    }
+
     /// The error budget: what the objectives allow to be bad in the time that counts, and what is left of it.
     pub const fn budget(&self) -> Budget {
         let allowed_us = (self.allowed / 1_000_000) as i64;
@@ -168,6 +177,25 @@ mod tests {
         assert_eq!(Reckoned::of(&[], &spans).met(), None);
         let kept = serde_json::to_string(&sum).unwrap();
         assert_eq!(serde_json::from_str::<Reckoned>(&kept).unwrap(), sum, "{kept}");
+    }
+
+    #[test]
+    fn what_a_build_without_causes_kept_is_read_and_is_the_same_digits() {
+        let spans = [verdict(0, 600, Verdict::Up), verdict(600, 1000, Verdict::Unknown)];
+        let now = Reckoned::of(&[term(0, 1000, 1, Counting::Excluded, "90%")], &spans);
+        let kept = r#"{"counts":{"counted_us":600,"bad":[0,0],"bad_weighted":[0,0],"excluded_us":400,"outside_us":0,
+            "unknown_us":400,"unknown_counted_us":0,"unknown_down_us":0},"allowed":[60,0]}"#;
+        let old: Reckoned = serde_json::from_str(kept).unwrap();
+        assert_eq!((old.counts.causes(), old.counts.unknown_shares()), (None, None));
+        assert!(old.same_digits(&now) && now.same_digits(&old));
+        assert_ne!(old, now);
+        let other = Reckoned::of(&[term(0, 1000, 1, Counting::Down, "90%")], &spans);
+        assert!(!old.same_digits(&other));
+        // Where both tell causes, those are digits too.
+        let mut moved = spans;
+        moved[1].unknown_cause = Some(crate::timeline::UnknownCause::Shed);
+        let moved = Reckoned::of(&[term(0, 1000, 1, Counting::Excluded, "90%")], &moved);
+        assert!(!now.same_digits(&moved) && old.same_digits(&moved));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `sla --by-group` and `sla --group`: figures of groups and of all checks together.
 
 use super::policy::counted;
-use super::{figures_of, hinted, print, print_json, whole, with, with_query};
+use super::{figures_of, hinted, print, print_json, share, whole, with, with_query};
 use crate::cli::client::Need;
-use crate::cli::table::Table;
+use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, SlaArgs, watch};
 use crate::present::figure;
 use crate::present::groups::{GroupsView, TogetherView};
@@ -26,7 +26,15 @@ pub(super) async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
         Some(policy) => format!("Counted by policy {policy}: each instant by the version in force then.\n"),
         None => String::new(),
     };
-    print(&format!("{}{policy}", table.text()))
+    let unknown: String = figures.groups.iter().chain(&figures.whole).map(unknown).collect();
+    print(&format!("{}{unknown}{policy}", table.text()))
+}
+
+/// Why something is missing, as shares of all checks' time; empty where all is known.
+fn unknown(one: &TogetherView) -> String {
+    let causes = one.unknown.map_or_else(String::new, |unknown| unknown.text(share));
+    let group = one.group.as_deref().map_or_else(|| "(all checks)".to_owned(), clean);
+    if causes.is_empty() { String::new() } else { format!("{group}: unknown: {causes}\n") }
 }
 
 fn row(one: &TogetherView, figures: &GroupsView) -> Vec<String> {

@@ -5,7 +5,9 @@ use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{CountedArgs, Failure, Global};
 use crate::present::dto::SlaView;
-use crate::present::dto::policy::{CountedView, IntervalCountedView, PolicyVersionView, PolicyView};
+use crate::present::dto::policy::{
+    CountedSecondsView, CountedView, IntervalCountedView, PolicyVersionView, PolicyView,
+};
 use crate::present::figure;
 use crate::present::http::escape;
 
@@ -135,7 +137,7 @@ pub(super) fn sum(figures: &SlaView, counted: &CountedView) -> String {
         "{}, {} to {}, by policy {}\n\
          counted       {:.3} s, of it {:.3} down\n\
          not counted   {:.3} s excluded, {:.3} s outside the service hours\n\
-         unknown       {:.3} s within them\n\
+         unknown       {:.3} s within them{}\n\
          availability  1 - {:.3} / {:.3} = {}, objective {}: {}\n\
          completeness  {}, so it lies between {} and {}\n",
         figures.check,
@@ -147,6 +149,7 @@ pub(super) fn sum(figures: &SlaView, counted: &CountedView) -> String {
         seconds.excluded,
         seconds.outside,
         seconds.unknown,
+        causes(seconds),
         seconds.down,
         seconds.counted,
         percent(figures.availability),
@@ -160,6 +163,12 @@ pub(super) fn sum(figures: &SlaView, counted: &CountedView) -> String {
         percent(figures.lower),
         figures.upper.map_or_else(|| "nothing counts".into(), |value| figure::percent_up(value, 4)),
     )
+}
+
+/// Why nothing is known of that time: `: 25 min 55 s agent_offline`; empty where all is known, or no cause is told.
+pub(super) fn causes(seconds: &CountedSecondsView) -> String {
+    let causes = seconds.unknown_by_cause.map_or_else(String::new, |causes| causes.text(length));
+    if causes.is_empty() { causes } else { format!(": {causes}") }
 }
 
 /// How an interval counts.

@@ -2,12 +2,14 @@
 
 use sitepulse_daemon::exit::Exit;
 
-use super::policy::{left, met};
-use super::{hinted, length, print, print_json, whole, with};
+use super::policy::{causes, left, met};
+use super::{hinted, length, print, print_json, share, whole, with};
 use crate::cli::client::Need;
-use crate::cli::table::Table;
+use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, ReportCommand, ReportStoreArgs};
-use crate::present::dto::policy::{ReportedView, SlaReportBody, SlaReportView, SlaVerificationView, VerifiedCheckView};
+use crate::present::dto::policy::{
+    ReportedCheckView, ReportedView, SlaReportBody, SlaReportView, SlaVerificationView, VerifiedCheckView,
+};
 use crate::present::figure;
 use crate::present::http::escape;
 
@@ -108,6 +110,8 @@ fn differences(check: &VerifiedCheckView) -> String {
             ("down", seconds(check.stored.seconds.down), seconds(now.seconds.down)),
             ("counted", seconds(check.stored.seconds.counted), seconds(now.seconds.counted)),
             ("unknown", seconds(check.stored.seconds.unknown), seconds(now.seconds.unknown)),
+            // What was kept without causes is no difference.
+            ("unknown by cause", causes_of(&check.stored, now), causes_of(now, &check.stored)),
         ] {
             if stored != now {
                 lines.push_str(&format!("  {what}: stored {stored}, now {now}\n"));
@@ -115,6 +119,13 @@ fn differences(check: &VerifiedCheckView) -> String {
         }
     }
     lines
+}
+
+/// Why nothing was known, where the other tells it too.
+fn causes_of(one: &ReportedView, other: &ReportedView) -> String {
+    let causes = one.seconds.unknown_by_cause.zip(other.seconds.unknown_by_cause);
+    let causes = causes.map_or_else(String::new, |(causes, _)| causes.text(|seconds| format!("{seconds} s")));
+    if causes.is_empty() { "none".to_owned() } else { causes }
 }
 
 fn why(check: &VerifiedCheckView) -> String {
@@ -185,7 +196,18 @@ fn text(report: &SlaReportView) -> String {
         percent(report.completeness),
         bounds(report.lower, report.upper),
         table.text()
-    )
+    ) + &unknown(report)
+}
+
+/// Why something is missing, of all together and of each check; empty where all is known, or no cause is told.
+fn unknown(report: &SlaReportView) -> String {
+    let whole = report.unknown.map_or_else(String::new, |unknown| unknown.text(share));
+    let whole = Some(format!("All together: unknown: {whole}\n")).filter(|_| !whole.is_empty());
+    let one = |check: &ReportedCheckView| {
+        let causes = causes(&check.figures.seconds);
+        (!causes.is_empty()).then(|| format!("{}: unknown{causes}\n", clean(&check.check)))
+    };
+    whole.into_iter().chain(report.checks.iter().filter_map(one)).collect()
 }
 
 /// The policy with the versions that counted: `contract (1, 2)`.

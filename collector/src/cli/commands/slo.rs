@@ -2,7 +2,7 @@
 
 use sitepulse_daemon::exit::Exit;
 
-use super::{print, print_json, whole, with};
+use super::{print, print_json, share, whole, with};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, SloArgs, watch};
@@ -60,6 +60,11 @@ fn text(slos: &[SloView]) -> String {
     for slo in slos {
         if let Some(fault) = &slo.fault {
             text.push_str(&clean(&format!("{}: {fault}", slo.id)));
+            text.push('\n');
+        }
+        let causes = slo.outcome.as_ref().and_then(|one| one.unknown).map_or_else(String::new, |one| one.text(share));
+        if !causes.is_empty() {
+            text.push_str(&clean(&format!("{}: unknown: {causes}", slo.id)));
             text.push('\n');
         }
         if !slo.missing.is_empty() {

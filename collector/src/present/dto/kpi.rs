@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::incidents::{IncidentView, OpenNowView};
+use super::unknown::CausesView;
 
 /// How things stand, over one period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,8 @@ pub struct KpiSlaView {
     pub percent: Option<f64>,
     /// The share of the period for which evidence exists.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    pub unknown: Option<CausesView>,
     /// With every unknown second as down.
     pub lower: Option<f64>,
     /// With every unknown second as up.

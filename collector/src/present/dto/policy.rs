@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_model::accounting::AccountingPolicy;
 
+use super::unknown::CausesView;
+
 /// An accounting policy with its history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyView {
@@ -80,6 +82,9 @@ pub struct CountedSecondsView {
     pub outside: f64,
     /// Within the service hours, of what nothing is known, whether it counts or not.
     pub unknown: f64,
+    /// The same by cause; absent in a report of a build that did not tell causes, and of an interval, which has its cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_by_cause: Option<CausesView>,
 }
 
 /// How an interval of an explanation counts.
@@ -184,6 +189,8 @@ pub struct SlaReportView {
     pub availability: Option<f64>,
     /// The mean of their completenesses.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1; `null` where a check of the report does not tell causes.
+    pub unknown: Option<CausesView>,
     /// The mean of their lower bounds.
     pub lower: Option<f64>,
     /// The mean of their upper bounds.

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::unknown::CausesView;
+
 /// A service level objective and what became of it so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloView {
@@ -53,6 +55,8 @@ pub struct OutcomeView {
     pub upper: Option<f64>,
     /// The share of the time so far for which evidence exists.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    pub unknown: Option<CausesView>,
     /// The time so far that counts; of several checks, the weighted mean.
     pub counted_seconds: f64,
     /// The time of the period that is still to come, within the service hours; 0 of a rolling period.

@@ -6,6 +6,7 @@ use sitepulse_model::slo::status::{Amount, Bounded, Burn, BurnPair, State};
 use sitepulse_model::time::UtcMicros;
 
 use crate::present::dto::slo::{BudgetView, BurnPairView, BurnView, OutcomeView, SloDayView, SloHistoryView, SloView};
+use crate::present::dto::unknown::CausesView;
 use crate::slo::{Day, Held, Outcome, Promise};
 
 /// A promise, as JSON.
@@ -40,6 +41,7 @@ fn outcome_view(outcome: &Outcome) -> OutcomeView {
         lower: status.availability.unknown_down,
         upper: status.availability.unknown_up,
         completeness: status.completeness,
+        unknown: status.unknown.as_ref().map(CausesView::shares),
         counted_seconds: seconds(status.counted_us),
         to_come_seconds: seconds(status.to_come_us),
         budget: budget_view(&status.budget),

@@ -28,6 +28,7 @@ use crate::accounting::{Objective, cut, window};
 use crate::control::Weight;
 use crate::terms::{Reckoned, Term};
 use crate::time::{Span, UtcMicros, union};
+use crate::unknown::UnknownShares;
 use crate::vote::VerdictSpan;
 
 /// Parts of a whole, for shares of time.
@@ -176,6 +177,8 @@ pub struct Status {
     pub availability: Bounded<f64>,
     /// The share of the period so far for which evidence exists; `None` where nothing was to be measured.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause.
+    pub unknown: Option<UnknownShares>,
     /// The time that counts, as the mean of the checks, in microseconds.
     pub counted_us: i64,
     /// The time of the period still to come, in microseconds.
@@ -261,6 +264,7 @@ struct Evidence {
     unknown_us: i64,
     /// What of the unknown time the policy counts.
     unknown: Time,
+    causes: Option<UnknownShares>,
 }
 
 /// How unknown time is looked at.
@@ -294,7 +298,8 @@ impl Taken {
             let counts = Reckoned::of(terms.terms, &cut(member.spans, within)).counts;
             let unknown = Time { counted_us: counts.unknown_counted_us, bad_us: counts.unknown_down_us };
             let known = Time { counted_us: counts.known_us(), bad_us: counts.bad_us() - unknown.bad_us };
-            Evidence { weight: member.weight, lives: member.lives, known, unknown_us: counts.unknown_us, unknown }
+            let (unknown_us, causes) = (counts.unknown_us, counts.unknown_shares());
+            Evidence { weight: member.weight, lives: member.lives, known, unknown_us, unknown, causes }
         });
         Self { evidence: evidence.collect() }
     }
@@ -382,6 +387,7 @@ pub fn status(members: &[Member<'_>], terms: &Terms<'_>, period: Span, now: UtcM
     Status {
         availability: Bounded::of(&together, |together| Some(together.availability())),
         completeness: taken.completeness(),
+        unknown: UnknownShares::mean(taken.evidence.iter().map(|one| (one.weight, one.causes))),
         counted_us: together.value.map_or(0, |together| together.counted_us),
         to_come_us,
         budget,

@@ -15,6 +15,7 @@ mod series;
 mod slo;
 mod target;
 mod terms;
+mod together;
 mod vitals;
 mod world;
 
