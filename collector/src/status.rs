@@ -385,6 +385,8 @@ pub fn public_figures(account: &Account) -> Figures {
         unknown: account.unknown_shares(),
         lower: of_whole(good),
         upper: of_whole(good + whole - measured),
+        weighted_lower: of_whole(good),
+        weighted_upper: of_whole(good + whole - measured),
     }
 }
 

@@ -177,7 +177,8 @@ fn killing_a_collector_that_seals_loses_and_doubles_no_record() {
 
 #[test]
 fn killing_a_collector_that_lets_go_keeps_the_counts_and_the_timeline() {
-    let mut cluster = filled(12, 5);
+    // One transaction lets 64 chunks go: so many checks have more that are too old.
+    let mut cluster = filled(36, 5);
     let dir = cluster.collector_dir();
     let before = keys(&dir);
     cluster.configure(HASTY);
@@ -190,15 +191,32 @@ fn killing_a_collector_that_lets_go_keeps_the_counts_and_the_timeline() {
     let figures = told(&cluster);
     cluster.configure(&format!("{HASTY}[retention]\nraw = \"2d\"\n"));
     let limit = |days: i64| clock::now().plus_us(-days * DAY_US).0;
-    for n in 0..12 {
+    // Each blow falls right after some transaction of letting go: before it, the book has a whole chunk less than at the last one.
+    let begun = limit(2);
+    let old = |dir: &Path| -> i64 {
+        let sql = "SELECT count(*) FROM chunk WHERE last_us < ?1";
+        open(dir).query_row(sql, [begun], |row| row.get(0)).expect("a count")
+    };
+    let first = old(&dir);
+    let mut seen = Vec::new();
+    for n in 0..30 {
+        let were = old(&dir);
         cluster.start_collector();
-        std::thread::sleep(pause(n, 200));
+        wait::until("something is let go", 60, || if old(&dir) < were { Ok(()) } else { Err(were) });
+        // Not a wait for a state: the instant of the blow is the input of this test.
+        std::thread::sleep(pause(n, 12));
         cluster.kill_collector();
+        seen.push(old(&dir));
         let left = keys(&dir);
         assert!(left.is_subset(&before));
         // Only whole chunks of the wrong age go.
         assert!(before.difference(&left).all(|key| key.4 < limit(2)));
+        if seen.last() == Some(&0) {
+            break;
+        }
     }
+    println!("chunks too old after each kill: {first}, {seen:?}");
+    assert!(seen.iter().any(|left| (1..first).contains(left)), "no blow met a half-done expiry: {first}, {seen:?}");
     cluster.start_collector();
     wait::until("what is too old is gone", 60, || {
         let db = open(&dir);

@@ -46,8 +46,6 @@ pub(crate) struct Stretch {
     span: Span,
     /// Who votes: with what is known, and, where some of that came late, what was known without it.
     voters: Vec<Sitting>,
-    /// From here on all was told with the control events that came late.
-    acts_known: UtcMicros,
     late: Vec<LateAgent>,
     noted: UtcMicros,
     /// How long a piece is.
@@ -69,16 +67,18 @@ struct Sitting {
 struct Ruled {
     suspended: Vec<Span>,
     weights: Vec<(UtcMicros, Weight)>,
+    /// From here on all was told with this voter's late control events; those of another may have come in sooner or later.
+    until: UtcMicros,
 }
 
 impl Sitting {
-    /// As it was told; `ruled`: before its late control events were known.
-    fn told(&self, ruled: bool) -> Voter<'_> {
+    /// As it was told of a time from `from` on, in which it came to know no late control events.
+    fn told(&self, from: UtcMicros) -> Voter<'_> {
         let mut voter = self.voted.voter();
         if let Some(series) = &self.before {
             voter.series = series;
         }
-        if let Some(known) = self.ruled.as_ref().filter(|_| ruled) {
+        if let Some(known) = self.ruled.as_ref().filter(|ruled| from < ruled.until) {
             (voter.suspended, voter.weights) = (known.suspended.clone(), known.weights.clone());
         }
         voter
@@ -111,18 +111,16 @@ impl Stretch {
     /// Derives the next piece; whether that was the last.
     pub(crate) fn derive_piece(&self, at: &mut UtcMicros, verdicts: &mut Verdicts) -> bool {
         let from = self.span.from.max(*at);
-        let mut to = from.plus_us(self.piece_us).min(self.span.to);
-        let ruled = from < self.acts_known;
-        if ruled {
-            to = to.min(self.acts_known);
-        }
+        let known = self.voters.iter().filter_map(|one| one.ruled.as_ref()).map(|ruled| ruled.until);
+        let to = from.plus_us(self.piece_us).min(self.span.to);
+        let to = known.filter(|until| from < *until).fold(to, UtcMicros::min);
         let piece = Span::new(from, to.max(from));
         let derive = |voters: &[Voter<'_>]| -> Vec<VerdictSpan> {
             let view = |life| CheckView { revisions: &self.policies, life };
             self.lives.iter().flat_map(|life| vote::verdicts(&view(*life), voters, &self.windows, piece)).collect()
         };
         let tells: Vec<Voter<'_>> = self.voters.iter().map(|one| one.voted.voter()).collect();
-        let told: Vec<Voter<'_>> = self.voters.iter().map(|one| one.told(ruled)).collect();
+        let told: Vec<Voter<'_>> = self.voters.iter().map(|one| one.told(from)).collect();
         join(&mut verdicts.told, derive(&told));
         join(&mut verdicts.tells, derive(&tells));
         *at = to;
@@ -184,7 +182,8 @@ impl Book {
                 let ruled = acts.get(&agent).map(|acts| {
                     let known = self.control.without(agent, check.number, &acts.ids);
                     let suspended = known.suspended_spans(agent, check.number);
-                    Ruled { suspended, weights: known.weights(agent, check.number) }
+                    let weights = known.weights(agent, check.number);
+                    Ruled { suspended, weights, until: acts.known_from }
                 });
                 Sitting { voted: Voted::of(voter, series), before: before.remove(&agent), ruled }
             })
@@ -198,7 +197,6 @@ impl Book {
             span,
             late: late_agents.collect(),
             noted: late.values().map(|pair| pair.noted).min()?,
-            acts_known: acts.values().map(|acts| acts.known_from).max().unwrap_or(UtcMicros::MIN),
             piece_us: slots_us.saturating_mul(PIECE_SLOTS / (voters.len() as i64).clamp(1, PIECE_SLOTS)),
             voters,
         })

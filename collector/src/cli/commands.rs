@@ -436,7 +436,7 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
             availability,
             completeness,
             bounds,
-            one.weighted_availability.map_or_else(|| "-".into(), |value| figure::percent_down(value, 2)),
+            weighted(one.weighted_availability, one.weighted_lower, one.weighted_upper),
             length(seconds.down),
             length(seconds.regional),
             length(seconds.degraded),
@@ -464,6 +464,16 @@ fn amended(one: &SlaView) -> String {
         let check = clean(&one.check);
         format!("{check}: amended{times} by late data: `sitepulse-collector amendments {check}`\n")
     })
+}
+
+/// The weighted availability, with its bounds where they are apart.
+fn weighted(value: Option<f64>, lower: Option<f64>, upper: Option<f64>) -> String {
+    let Some(value) = value else { return "-".into() };
+    let apart = lower.zip(upper).filter(|(lower, upper)| lower < upper);
+    let bounds = apart.map_or_else(String::new, |(lower, upper)| {
+        format!(" [{}, {}]", figure::percent_down(lower, 2), figure::percent_up(upper, 2))
+    });
+    format!("{}{bounds}", figure::percent_down(value, 2))
 }
 
 /// A share of time that something is missing for: never shown as nothing.

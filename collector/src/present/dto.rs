@@ -47,6 +47,12 @@ pub struct SlaView {
     pub lower: Option<f64>,
     /// Availability if every unknown second was up.
     pub upper: Option<f64>,
+    /// Weighted availability if every unknown second was down.
+    #[serde(default)]
+    pub weighted_lower: Option<f64>,
+    /// Weighted availability if every unknown second was up.
+    #[serde(default)]
+    pub weighted_upper: Option<f64>,
     /// Seconds of each verdict.
     pub seconds: SecondsView,
     /// Whether late data changed figures of the period.

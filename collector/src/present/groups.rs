@@ -66,6 +66,10 @@ pub struct TogetherView {
     pub lower: Option<f64>,
     /// With every unknown second as up.
     pub upper: Option<f64>,
+    /// Weighted availability with every unknown second as down.
+    pub weighted_lower: Option<f64>,
+    /// Weighted availability with every unknown second as up.
+    pub weighted_upper: Option<f64>,
 }
 
 /// `GET /api/v1/sla/groups`
@@ -130,8 +134,17 @@ fn figures(
 
 /// Means as JSON.
 pub fn view(group: Option<String>, together: &Together) -> TogetherView {
-    let Together { checks, measured, availability, weighted_availability, completeness, unknown, lower, upper } =
-        *together;
-    let unknown = unknown.as_ref().map(CausesView::shares);
-    TogetherView { group, checks, measured, availability, weighted_availability, completeness, unknown, lower, upper }
+    TogetherView {
+        group,
+        checks: together.checks,
+        measured: together.measured,
+        availability: together.availability,
+        weighted_availability: together.weighted_availability,
+        completeness: together.completeness,
+        unknown: together.unknown.as_ref().map(CausesView::shares),
+        lower: together.lower,
+        upper: together.upper,
+        weighted_lower: together.weighted_lower,
+        weighted_upper: together.weighted_upper,
+    }
 }

@@ -124,6 +124,8 @@ pub fn count(view: &mut SlaView, terms: &Terms, period: Span, spans: &[VerdictSp
     view.completeness = counts.completeness();
     view.lower = counts.lower();
     view.upper = counts.upper();
+    view.weighted_lower = counts.weighted_lower();
+    view.weighted_upper = counts.weighted_upper();
     view.policy = Some(counted_view(terms, period, &reckoned));
 }
 

@@ -161,6 +161,8 @@ fn reported_view(reckoned: &Reckoned) -> ReportedView {
         completeness: counts.completeness(),
         lower: counts.lower(),
         upper: counts.upper(),
+        weighted_lower: counts.weighted_lower(),
+        weighted_upper: counts.weighted_upper(),
         met: reckoned.met(),
         budget_seconds: seconds(budget.allowed_us),
         budget_left_seconds: seconds(budget.left_us),

@@ -442,6 +442,8 @@ fn sla_of(id: &str, [from, to]: [String; 2], account: &Account, amended: Option<
         completeness: account.completeness(),
         lower: account.lower(),
         upper: account.upper(),
+        weighted_lower: account.weighted_lower(),
+        weighted_upper: account.weighted_upper(),
         seconds: seconds_view(account),
         amended,
         policy: None,

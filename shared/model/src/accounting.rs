@@ -407,6 +407,17 @@ impl Reckoning {
         good(self.known_us() + self.unknown_us, self.bad - i128::from(self.unknown_down_us) * WHOLE)
     }
 
+    /// [`Self::weighted_availability`] if all unknown time within the service hours had been down.
+    pub fn weighted_lower(&self) -> Option<f64> {
+        let unknown_not_down = self.unknown_us - self.unknown_down_us;
+        good(self.known_us() + self.unknown_us, self.bad_weighted + i128::from(unknown_not_down) * WHOLE)
+    }
+
+    /// [`Self::weighted_availability`] if all unknown time within the service hours had been up.
+    pub fn weighted_upper(&self) -> Option<f64> {
+        good(self.known_us() + self.unknown_us, self.bad_weighted - i128::from(self.unknown_down_us) * WHOLE)
+    }
+
     /// The unknown time by cause, and that of planned work which counts by share and which nobody could vote in, in microseconds. `None` of what was kept by a build
     /// that did not tell causes.
     pub fn causes(&self) -> Option<(&UnknownTime, i64)> {

@@ -10,13 +10,14 @@
 //!
 //! Episodes of `down`, `regional` and `degraded` are kinds of their own, as incidents are. Time unknown or under maintenance neither ends an episode nor begins one:
 //! it ends where the check is known to have recovered. One that begins within the reopen window of the last one's end continues it, and so does one that makes more
-//! than [`FLAP_EDGES_MAX`] edges within [`FLAP_US`]: it is flapping, and pages once.
+//! than [`FLAPS_MAX`] edges within [`FLAP_WINDOW_US`]: it is flapping, and pages once.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::control::Weight;
 use crate::id::Revision;
+use crate::incident::machine::{FLAPS_MAX, edge_counts};
 use crate::quorum::Quorum;
 use crate::record::ProbeState;
 use crate::series::{Run, Seen, Series};
@@ -25,10 +26,6 @@ use crate::vote::{self, CheckView, Policy, Verdict, VerdictSpan, Voter};
 
 /// The reopen window where nobody says: 5 minutes, in microseconds.
 pub const REOPEN_US_DEFAULT: i64 = 5 * 60 * 1_000_000;
-/// More edges than this within [`FLAP_US`] are flapping.
-pub const FLAP_EDGES_MAX: usize = 4;
-/// How far back edges are counted, in microseconds: 30 minutes.
-pub const FLAP_US: i64 = 30 * 60 * 1_000_000;
 
 /// What a back-test replaces in every revision of a check's policy; the rest stays as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -249,7 +246,7 @@ struct Found {
     episodes: Vec<Episode>,
     /// Whether the last of them has not ended.
     open: bool,
-    /// Begins and ends within [`FLAP_US`] of the last one.
+    /// Begins and ends within [`FLAP_WINDOW_US`] of the last one, as incidents count them.
     edges: VecDeque<UtcMicros>,
 }
 
@@ -286,11 +283,11 @@ impl Found {
 
     /// Counts an edge; tells whether there are too many.
     fn edge(&mut self, at: UtcMicros) -> bool {
-        while self.edges.front().is_some_and(|edge| at.us_since(*edge) > FLAP_US) {
+        while self.edges.front().is_some_and(|edge| !edge_counts(*edge, at)) {
             self.edges.pop_front();
         }
         self.edges.push_back(at);
-        self.edges.len() > FLAP_EDGES_MAX
+        self.edges.len() > FLAPS_MAX
     }
 }
 
@@ -403,7 +400,13 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::id::CheckNo;
+    use crate::incident::machine::{Incident, Input, Rules};
+    use crate::incident::{Condition, IncidentId, IncidentKind, Severity, Subject};
 
     const MINUTE_US: i64 = 60_000_000;
     const POLICY: Policy = Policy {
@@ -415,6 +418,29 @@ mod tests {
         recoveries: 1,
     };
     const LIFE: Span = Span::new(UtcMicros(0), UtcMicros(600 * MINUTE_US));
+
+    proptest! {
+        /// Found in review: an edge exactly 30 min old counted here, and not for an incident.
+        #[test]
+        fn a_replay_flaps_where_an_incident_does(gaps in vec((1..=8_i64).prop_map(|gap| gap * 150), 1..40)) {
+            let subject = Subject::Check(CheckNo(1));
+            let start = UtcMicros(0);
+            let (id, kind) = (IncidentId("i".into()), IncidentKind::Down);
+            let mut incident = Incident::suspected(id, subject, kind, Severity::Major, start, Vec::new(), start);
+            // No end of one begins another: edges alone decide.
+            let rules = Rules { reopen_window_us: i64::MAX / 4, policy: None };
+            let mut found = Found { episodes: Vec::new(), open: false, edges: VecDeque::new() };
+            let mut now = start;
+            for (turn, gap) in gaps.into_iter().enumerate() {
+                now = now.plus_us(gap * 1_000_000);
+                let severity = Severity::Major;
+                let condition = if turn % 2 == 0 { Condition::Bad { since: now, severity } } else { Condition::Good };
+                incident.handle(Input::Condition(condition), &rules, now).unwrap();
+                let flaps = found.edge(now);
+                prop_assert_eq!(incident.life.flapping, flaps, "at {}", now.0);
+            }
+        }
+    }
 
     /// A result a minute: U D d ? or silence (.).
     fn series(slots: &str) -> Series {

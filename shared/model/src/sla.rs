@@ -143,6 +143,27 @@ impl Account {
         self.share(self.measured_us() - self.down_us + unknown, self.measured_us() + unknown)
     }
 
+    /// Weighted availability if every unknown second had been down. With nothing measured but something unknown it is 0.
+    pub fn weighted_lower(&self) -> Option<f64> {
+        self.weighted_with(0)
+    }
+
+    /// Weighted availability if every unknown second had been up. With nothing measured but something unknown it is 1.
+    pub fn weighted_upper(&self) -> Option<f64> {
+        self.weighted_with(self.unknown.total_us())
+    }
+
+    /// With so much of the unknown time up, the rest of it down.
+    fn weighted_with(&self, up_us: i64) -> Option<f64> {
+        let (measured, unknown) = (self.measured_us(), self.unknown.total_us());
+        if unknown == 0 {
+            // To the same last bit as the figure: nothing widens it.
+            return self.weighted_availability();
+        }
+        let good = (measured as f64 - self.down_share_us).max(0.0) + up_us as f64;
+        Some((good / (measured + unknown) as f64).clamp(0.0, 1.0))
+    }
+
     /// What completeness leaves open, by cause.
     pub fn unknown_shares(&self) -> Option<UnknownShares> {
         UnknownShares::of(&self.unknown, 0, self.measured_us() + self.unknown.total_us())
@@ -189,6 +210,10 @@ pub struct Together {
     pub lower: Option<f64>,
     /// Mean upper bound.
     pub upper: Option<f64>,
+    /// Mean lower bound of the weighted availability.
+    pub weighted_lower: Option<f64>,
+    /// Mean upper bound of the weighted availability.
+    pub weighted_upper: Option<f64>,
 }
 
 /// The figures of one check that make a mean, by whichever policy they were counted.
@@ -206,6 +231,10 @@ pub struct Figures {
     pub lower: Option<f64>,
     /// Upper bound.
     pub upper: Option<f64>,
+    /// Lower bound of the weighted availability.
+    pub weighted_lower: Option<f64>,
+    /// Upper bound of the weighted availability.
+    pub weighted_upper: Option<f64>,
 }
 
 impl From<&Account> for Figures {
@@ -217,6 +246,8 @@ impl From<&Account> for Figures {
             unknown: account.unknown_shares(),
             lower: account.lower(),
             upper: account.upper(),
+            weighted_lower: account.weighted_lower(),
+            weighted_upper: account.weighted_upper(),
         }
     }
 }
@@ -230,6 +261,8 @@ impl From<&Reckoning> for Figures {
             unknown: counts.unknown_shares(),
             lower: counts.lower(),
             upper: counts.upper(),
+            weighted_lower: counts.weighted_lower(),
+            weighted_upper: counts.weighted_upper(),
         }
     }
 }
@@ -253,6 +286,8 @@ impl Together {
             unknown: unknown.filter(|_| told),
             lower: mean(|figures| figures.lower),
             upper: mean(|figures| figures.upper),
+            weighted_lower: mean(|figures| figures.weighted_lower),
+            weighted_upper: mean(|figures| figures.weighted_upper),
         }
     }
 }
@@ -446,6 +481,9 @@ mod tests {
         assert_eq!(figures.weighted_availability(), Some(0.75));
         assert_eq!(figures.completeness(), Some(0.8));
         assert_eq!((figures.lower(), figures.upper()), (Some(0.6), Some(0.8)));
+        let regional = Account { down_us: 0, regional_us: 20, down_share_us: 5.0, ..figures };
+        assert_eq!(regional.weighted_availability(), Some(0.9375));
+        assert_eq!((regional.weighted_lower(), regional.weighted_upper()), (Some(0.75), Some(0.95)));
         assert_eq!(figures.period_us(), 200);
     }
 

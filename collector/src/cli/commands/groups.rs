@@ -1,11 +1,10 @@
 //! `sla --by-group` and `sla --group`: figures of groups and of all checks together.
 
 use super::policy::counted;
-use super::{figures_of, hinted, print, print_json, share, whole, with, with_query};
+use super::{figures_of, hinted, print, print_json, share, weighted, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, SlaArgs, watch};
-use crate::present::figure;
 use crate::present::groups::{GroupsView, TogetherView};
 
 pub(super) async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
@@ -44,7 +43,7 @@ fn row(one: &TogetherView, figures: &GroupsView) -> Vec<String> {
         availability,
         completeness,
         bounds,
-        one.weighted_availability.map_or_else(|| "-".into(), |value| figure::percent_down(value, 2)),
+        weighted(one.weighted_availability, one.weighted_lower, one.weighted_upper),
         format!("{} of {}", one.measured, one.checks),
         whole(&figures.from),
         whole(&figures.to),

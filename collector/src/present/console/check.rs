@@ -54,7 +54,7 @@ struct Content<'a> {
     ribbon: Ribbon,
     stats: Vec<Stat>,
     budget: Option<BudgetBar>,
-    agents: Vec<(String, String, Ribbon, String)>,
+    agents: Vec<(String, String, Ribbon, String, String)>,
     chart: Option<Chart>,
     heatmap: Option<Heatmap>,
     incidents: Vec<IncidentRow>,

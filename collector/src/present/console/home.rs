@@ -110,6 +110,7 @@ struct Group {
     availability: String,
     measured: bool,
     completeness: String,
+    bounds: String,
     counts: Vec<(&'static str, String, String)>,
     spark: Sparkline,
 }
@@ -437,6 +438,7 @@ impl Group {
             availability: if together.is_some() { shown } else { String::new() },
             measured: availability.is_some(),
             completeness: together.map_or_else(String::new, |one| figure::completeness(one.completeness, t)),
+            bounds: together.map_or_else(String::new, |one| figure::bounds(one.lower, one.upper, t)),
             counts: WORST_FIRST.into_iter().filter_map(count).collect(),
         }
     }

@@ -74,6 +74,8 @@ fn check() -> CheckView {
             completeness: Some(0.982),
             lower: Some(0.981),
             upper: Some(0.999),
+            weighted_lower: None,
+            weighted_upper: None,
             amended: Some(crate::present::dto::amendments::AmendedView { count: 2, noted: String::new() }),
             seconds: SecondsView {
                 up: 1.0,

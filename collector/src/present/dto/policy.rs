@@ -230,6 +230,10 @@ pub struct ReportedView {
     pub lower: Option<f64>,
     /// Availability if all unknown time was up.
     pub upper: Option<f64>,
+    /// Weighted availability if all unknown time was down.
+    pub weighted_lower: Option<f64>,
+    /// Weighted availability if all unknown time was up.
+    pub weighted_upper: Option<f64>,
     /// Whether the objective was kept.
     pub met: Option<bool>,
     /// What the objective allows to be down, in seconds.

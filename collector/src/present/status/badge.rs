@@ -8,11 +8,11 @@ use sitepulse_model::status_page::WHOLE;
 
 use super::body::Body;
 use super::oembed::markup;
-use super::page::availability;
+use super::page::{alone, stands_alone};
 use super::{StatusQuery, language, nothing_here};
 use crate::present::Present;
 use crate::present::problem::{Answer, Code, Problem};
-use crate::present::text::Language;
+use crate::present::text::{Language, Texts};
 use crate::status::{Facts, Seen, State as Condition, named};
 
 /// How long others may keep a badge, in seconds.
@@ -68,16 +68,34 @@ pub async fn badge(
     let negotiated = query.lang.is_none();
     let key = format!("badge {} {negotiated} {word} {item}", lang.tag());
     let body = present.rendered(&taken, key, move |facts| {
-        let (label, value, class) = told(facts, &item, show, lang);
-        let title = (lang.texts().status.of)(&label, &value);
-        let picture = svg(&title, &label, &value, class);
+        let Told { label, value, evidence, state } = told(facts, &item, show, lang);
+        let mut title = (lang.texts().status.of)(&label, &value);
+        if !evidence.is_empty() {
+            title.push_str(&format!(", {evidence}"));
+        }
+        let picture = svg(&title, &label, &value, state);
         Ok(Body::new("image/svg+xml; charset=utf-8", SERVES_S, picture).in_language(lang, negotiated))
     });
     Ok(body.await?.answer(&headers))
 }
 
-/// Both words and the colour's state.
-fn told(facts: &Facts, item: &str, show: Show, lang: Language) -> (String, String, Condition) {
+/// What a badge tells.
+struct Told {
+    label: String,
+    value: String,
+    /// What share of the time a figure was observed for; empty where it is all of it, and of a state.
+    evidence: String,
+    /// Whose colour it has.
+    state: Condition,
+}
+
+impl Told {
+    fn state(label: String, state: Condition, t: &Texts) -> Self {
+        Self { label, value: (t.status.short)(state).to_owned(), evidence: String::new(), state }
+    }
+}
+
+fn told(facts: &Facts, item: &str, show: Show, lang: Language) -> Told {
     let t = lang.texts();
     let state = |seen: Seen| match seen {
         Seen { state: Condition::Up, partly: true } => Condition::Unknown,
@@ -86,26 +104,27 @@ fn told(facts: &Facts, item: &str, show: Show, lang: Language) -> (String, Strin
     let found = named(facts).find(|(one, _)| one.id == item);
     let Some((named, found)) = found else {
         let state = state(facts.overall);
-        return (facts.page.title(lang.tag()).to_owned(), (t.status.short)(state).to_owned(), state);
+        return Told::state(facts.page.title(lang.tag()).to_owned(), state, t);
     };
     let name = named.name(lang.tag()).to_owned();
     let figure = |figures: &Together, period: String| {
         let label = format!("{name} · {period}");
-        (label, availability(figures, t), grade(figures))
+        let (value, evidence) = alone(figures, t);
+        Told { label, value, evidence, state: grade(figures) }
     };
     match show {
         Show::State => {
             let state = state(found.now);
-            (name, (t.status.short)(state).to_owned(), state)
+            Told::state(name, state, t)
         }
         Show::Last24h => figure(&found.last_24h, t.status.last_24h.to_owned()),
         Show::Days(days, at) => figure(&found.last_days[at], (t.status.last_days)(days)),
     }
 }
 
-/// The colour of a figure: by the number of nines, and none where nothing was measured.
+/// The colour of a figure: by the number of nines, and none where too little was measured.
 fn grade(figures: &Together) -> Condition {
-    match figures.availability {
+    match figures.availability.filter(|_| stands_alone(figures)) {
         None => Condition::Unknown,
         Some(value) if value >= 0.999 => Condition::Up,
         Some(value) if value >= 0.99 => Condition::Degraded,
@@ -228,6 +247,22 @@ mod tests {
         }
         assert!(width("99.98 %") < width("99.98 % ") && width("WWW") > 2 * width("iii"));
         assert!(cut(&"é".repeat(100)).chars().count() == TEXT_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_figure_of_which_less_than_half_is_known_is_grey_and_no_figure() {
+        let figures = |completeness| Together {
+            availability: Some(1.0),
+            completeness: Some(completeness),
+            ..Together::default()
+        };
+        let t = Language::En.texts();
+        assert_eq!(grade(&figures(0.5)), Condition::Up);
+        assert_eq!(alone(&figures(0.5), t), ("100.00 %".into(), "evidence for 50.0 %".into()));
+        assert_eq!(grade(&figures(0.499)), Condition::Unknown);
+        assert_eq!(alone(&figures(0.499), t), ("little evidence".into(), "evidence for 49.9 %".into()));
+        assert_eq!(alone(&figures(1.0), t), ("100.00 %".into(), String::new()));
+        assert_eq!(alone(&Together::default(), t), ("no evidence".into(), String::new()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::body::Body;
-use super::page::{availability, broken};
+use super::page::{alone, broken};
 use super::{StatusQuery, Wall, headline, headline_class, language, nothing};
 use crate::present::Present;
 use crate::present::http::escape;
@@ -34,7 +34,7 @@ struct Card<'a> {
     accent: bool,
     headline: String,
     class: &'static str,
-    items: Vec<(&'a str, &'static str, &'static str, String)>,
+    items: Vec<(&'a str, &'static str, &'static str, String, String)>,
     more: String,
     as_of: String,
 }
@@ -84,12 +84,12 @@ fn render(facts: &Facts, lang: Language, public: &str) -> Answer<String> {
     worst.sort_by_key(|(_, found)| rank(found.now.state));
     let items = worst.iter().take(ITEMS_MAX).map(|(item, found)| {
         let state = found.now.state;
-        let figure = if page.figures && found.last_days[2].availability.is_some() {
-            availability(&found.last_days[2], t)
+        let (figure, evidence) = if page.figures && found.last_days[2].availability.is_some() {
+            alone(&found.last_days[2], t)
         } else {
-            String::new()
+            (String::new(), String::new())
         };
-        (item.name(lang.tag()), state.as_str(), (t.status.state)(state), figure)
+        (item.name(lang.tag()), state.as_str(), (t.status.state)(state), figure, evidence)
     });
     let path = escape(&page.id);
     Card {

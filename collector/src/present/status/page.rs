@@ -290,6 +290,23 @@ pub(super) fn availability(figures: &Together, t: &Texts) -> String {
         .map_or_else(|| t.status.no_evidence.to_owned(), |value| (t.number)(figure::percent_down(value, 2)))
 }
 
+/// Below this share of evidence a figure is none that a badge or a card tells: more of the time is unknown than known.
+const EVIDENCE_MIN: f64 = 0.5;
+
+/// Whether so much of the time is known that a figure can stand alone, without the bounds that a page has room to explain.
+pub(super) fn stands_alone(figures: &Together) -> bool {
+    figures.availability.is_some() && figures.completeness.is_some_and(|share| share >= EVIDENCE_MIN)
+}
+
+/// An availability that stands alone, and the share of the time that it was observed for where that is not all of it but for a thousandth.
+pub(super) fn alone(figures: &Together, t: &Texts) -> (String, String) {
+    let shown = match figures.availability {
+        Some(_) if !stands_alone(figures) => t.status.little_evidence.to_owned(),
+        Some(_) | None => availability(figures, t),
+    };
+    (shown, evidence(figures.completeness.filter(|share| (f64::MIN_POSITIVE..0.999).contains(share)), t))
+}
+
 fn evidence(completeness: Option<f64>, t: &Texts) -> String {
     completeness.map_or_else(String::new, |share| (t.status.evidence)(&(t.number)(figure::percent_down(share, 1))))
 }

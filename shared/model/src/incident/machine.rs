@@ -30,6 +30,11 @@ use crate::time::UtcMicros;
 pub const FLAP_WINDOW_US: i64 = 30 * 60 * 1_000_000;
 /// More edges than this within the window are flapping.
 pub const FLAPS_MAX: usize = 4;
+
+/// Whether an edge still counts at an instant: one that is [`FLAP_WINDOW_US`] old to the microsecond does not, as an incident settles then.
+pub const fn edge_counts(edge: UtcMicros, now: UtcMicros) -> bool {
+    now.us_since(edge) < FLAP_WINDOW_US
+}
 /// Within this long a resolved incident opens again, where nothing else is said, in microseconds: 5 min.
 pub const REOPEN_WINDOW_US: i64 = 5 * 60 * 1_000_000;
 
@@ -490,7 +495,7 @@ impl Life {
             return false;
         }
         self.bad = bad;
-        self.edges.retain(|edge| now.us_since(*edge) < FLAP_WINDOW_US);
+        self.edges.retain(|edge| edge_counts(*edge, now));
         self.edges.push(now);
         // Older ones can make no difference.
         let surplus = self.edges.len().saturating_sub(FLAPS_MAX + 1);

@@ -258,6 +258,9 @@ fn figures_hold(account: &Account, explained: &Account, expected: &Expected) -> 
     prop_assert!(near(account.completeness(), measured as f64, period - maintenance));
     prop_assert!(near(account.lower(), up, measured + unknown));
     prop_assert!(near(account.upper(), up + unknown as f64, measured + unknown));
+    let good = measured as f64 - share;
+    prop_assert!(near(account.weighted_lower(), good, measured + unknown));
+    prop_assert!(near(account.weighted_upper(), good + unknown as f64, measured + unknown));
     if let (Some(lower), Some(middle), Some(upper)) = (account.lower(), account.availability(), account.upper()) {
         prop_assert!(lower <= middle && middle <= upper);
     }

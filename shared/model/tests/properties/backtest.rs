@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sitepulse_model::backtest::{
-    Change, Episode, EpisodeKind, FLAP_EDGES_MAX, FLAP_US, Knobs, Replay, Totals, compare, replay, weigh,
-};
+use sitepulse_model::backtest::{Change, Episode, EpisodeKind, Knobs, Replay, Totals, compare, replay, weigh};
 use sitepulse_model::control::Weight;
+use sitepulse_model::incident::machine::{FLAP_WINDOW_US, FLAPS_MAX};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::time::{SECOND_US, Span};
 use sitepulse_model::vote::{CheckView, Standing, Verdict, Vote, Voter};
@@ -126,8 +125,8 @@ fn episodes(told: &[(i64, Verdict, Verdict)], kind: EpisodeKind, reopen: i64) ->
         .flatten()
         .collect();
     let flaps = |second: i64| {
-        let near = |edge: &&i64| **edge <= second && (second - **edge) * SECOND_US <= FLAP_US;
-        edges.iter().filter(near).count() > FLAP_EDGES_MAX
+        let near = |edge: &&i64| **edge <= second && (second - **edge) * SECOND_US < FLAP_WINDOW_US;
+        edges.iter().filter(near).count() > FLAPS_MAX
     };
     let mut episodes: Vec<Episode> = Vec::new();
     for stretch in stretches {

@@ -80,7 +80,19 @@ proptest! {
                 prop_assert!(close(unknown.total(), 1.0 - completeness), "{:?}", one);
             }
         }
+        // The bounds of the availability that a regional outage costs its share, of each and of the mean.
         let together = Together::of(&figures);
+        let mean = (together.weighted_lower, together.weighted_availability, together.weighted_upper);
+        let each = figures.iter().map(|(_, one)| (one.weighted_lower, one.weighted_availability, one.weighted_upper));
+        for bounds in each {
+            if let (Some(lower), Some(value), Some(upper)) = bounds {
+                prop_assert!(lower <= value + 1e-12 && value <= upper + 1e-12, "{:?}", bounds);
+            }
+        }
+        if let (Some(lower), Some(value), Some(upper)) = mean {
+            prop_assert!((0.0..=1.0).contains(&lower) && lower <= value + 1e-12 && value <= upper + 1e-12, "{:?}", mean);
+        }
+        prop_assert_eq!((mean.0.is_some(), mean.2.is_some()), (together.lower.is_some(), together.upper.is_some()));
         prop_assert_eq!(together.unknown.is_some(), together.completeness.is_some());
         let (Some(unknown), Some(completeness)) = (together.unknown, together.completeness) else { return Ok(()) };
         prop_assert!(close(unknown.total(), 1.0 - completeness), "{:?}", together);

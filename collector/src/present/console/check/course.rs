@@ -103,16 +103,18 @@ impl Course {
         ticks
     }
 
-    /// The ribbons of the agents: name, region, ribbon, and the availability that it would have told.
-    pub(super) fn agents(&self, t: &Texts) -> Vec<(String, String, Ribbon, String)> {
+    /// The ribbons of the agents: name, region, ribbon, the availability that it would have told, and how much of the time it knows.
+    pub(super) fn agents(&self, t: &Texts) -> Vec<(String, String, Ribbon, String, String)> {
         let row = |(name, region, spans): &(String, String, Vec<VerdictSpan>)| {
-            let availability = figure::availability(Account::of(spans).availability(), t);
+            let account = Account::of(spans);
+            let availability = figure::availability(account.availability(), t);
+            let completeness = figure::completeness(account.completeness(), t);
             let ribbon = Ribbon {
-                label: format!("{name}: {}", (t.page.verdicts)(&availability)),
+                label: format!("{name}: {}, {completeness}", (t.page.verdicts)(&availability)),
                 bars: bars(spans, self.period, t),
                 ..Ribbon::default()
             };
-            (name.clone(), region.clone(), ribbon, availability)
+            (name.clone(), region.clone(), ribbon, availability, completeness)
         };
         self.agents.iter().map(row).collect()
     }
@@ -141,15 +143,20 @@ impl Course {
             ("5", word("< 80 %")),
             ("m", t.maintenance.to_owned()),
             ("0", t.page.nothing_known.to_owned()),
+            ("0 thin", t.page.half_unknown.to_owned()),
         ];
         Some(Heatmap { caption: format!("{}. {}", t.page.heatmap, t.page.heatmap_what), days: days.collect(), key })
     }
 }
 
+/// An hour of which less than this share is known is marked.
+const HALF: f64 = 0.5;
+
 fn hour_of(spans: &[VerdictSpan], hour: Span, name: &str, t: &Texts) -> Hour {
     let within = spans.iter().map(|one| VerdictSpan { span: one.span.clip(hour), ..*one });
     let within: Vec<VerdictSpan> = within.filter(|one| !one.span.is_empty()).collect();
-    let (grade, value) = match Account::of(&within).availability() {
+    let account = Account::of(&within);
+    let (grade, mut value) = match account.availability() {
         Some(share) => {
             let grade = match share {
                 share if share >= 1.0 => "1",
@@ -163,7 +170,12 @@ fn hour_of(spans: &[VerdictSpan], hour: Span, name: &str, t: &Texts) -> Hour {
         None if within.iter().any(|one| one.verdict == Verdict::Maintenance) => ("m", t.maintenance.to_owned()),
         None => ("0", t.page.nothing_known.to_owned()),
     };
-    Hour { grade, title: format!("{name}: {value}"), value }
+    // A grade goes by what is known; how little that may be is told beside it.
+    let known = account.completeness().filter(|share| account.measured_us() > 0 && *share < 1.0);
+    if known.is_some() {
+        value = format!("{value}, {}", figure::completeness(known, t));
+    }
+    Hour { grade, thin: known.is_some_and(|share| share < HALF), title: format!("{name}: {value}"), value }
 }
 
 /// Stretches with what they say: verdict, from when to when.
@@ -258,6 +270,12 @@ mod tests {
             let hour = hour_of(spans, hour, "2026-11-22 00:00", &FR);
             (hour.grade, hour.title)
         };
+        let thin = |spans: &[VerdictSpan]| hour_of(spans, hour, "", &EN).thin;
+        let half = [span(0, 29, Verdict::Up), span(29, 60, Verdict::Unknown)];
+        assert_eq!(of(&half), ("1", "2026-11-22 00:00: 100,00 %, complétude 48,3 %".into()));
+        assert!(thin(&half) && !thin(&[span(0, 30, Verdict::Up), span(30, 60, Verdict::Unknown)]));
+        assert!(!thin(&[span(0, 60, Verdict::Unknown)]), "nothing known has a grade of its own");
+        assert!(!thin(&[span(0, 5, Verdict::Up)]), "an hour that has just begun is known");
         assert_eq!(of(&[span(0, 60, Verdict::Up)]), ("1", "2026-11-22 00:00: 100,00 %".into()));
         assert_eq!(of(&[span(0, 30, Verdict::Down), span(30, 60, Verdict::Up)]).0, "5");
         assert_eq!(of(&[span(0, 59, Verdict::Up), span(59, 60, Verdict::Down)]).0, "3");

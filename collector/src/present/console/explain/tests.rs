@@ -55,6 +55,8 @@ fn view(intervals: usize, down: f64) -> ExplainView {
         completeness: Some(0.9),
         lower: Some(0.4),
         upper: Some(0.6),
+        weighted_lower: None,
+        weighted_upper: None,
         amended: None,
         seconds,
     };

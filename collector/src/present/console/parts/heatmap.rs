@@ -19,8 +19,10 @@ pub struct Heatmap {
 pub struct Hour {
     /// `0` (nothing known), `1` (good) to `5` (bad), or `m` (maintenance): a class.
     pub grade: &'static str,
+    /// Whether less than half of it is known: it is hatched.
+    pub thin: bool,
     /// The figure.
     pub value: String,
-    /// What a pointer is told: day, hour and figure.
+    /// What a pointer is told: day, hour, figure, and how much of it is known where that is not all.
     pub title: String,
 }
