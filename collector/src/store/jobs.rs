@@ -214,8 +214,9 @@ pub(crate) fn any_to_promote(tables: Tables<'_>, now: UtcMicros) -> Result<bool,
 
 /// When the next job is due that waits for its instant.
 pub(crate) fn next_later(tables: Tables<'_>) -> Result<Option<UtcMicros>, StoreError> {
-    let next: Option<i64> =
-        tables.prepare_cached("SELECT min(due_us) FROM job INDEXED BY job_later WHERE state = 0")?.query_row([], |row| row.get(0))?;
+    let next: Option<i64> = tables
+        .prepare_cached("SELECT min(due_us) FROM job INDEXED BY job_later WHERE state = 0")?
+        .query_row([], |row| row.get(0))?;
     Ok(next.map(UtcMicros))
 }
 
