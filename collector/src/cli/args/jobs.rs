@@ -60,7 +60,7 @@ pub enum JobsCommand {
                       sitepulse-collector jobs run sla_report --name november --from 2026-11-01 --to 2026-12-01 --policy contract\n\n\
                       Files lie in the folder `files` of the data directory, the newest few of each kind."
     )]
-    Run(JobRunArgs),
+    Run(Box<JobRunArgs>),
 }
 
 /// `jobs run`

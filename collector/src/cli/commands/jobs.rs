@@ -21,7 +21,7 @@ pub(super) async fn jobs(global: &Global, command: Option<JobsCommand>, args: Jo
             let body = serde_json::to_value(JobPriorityBody { priority });
             act(global, &id, "priority", &body.map_err(|error| Failure::new(Exit::Failure, error.to_string()))?).await
         }
-        Some(JobsCommand::Run(args)) => run(global, args).await,
+        Some(JobsCommand::Run(args)) => run(global, *args).await,
     }
 }
 
