@@ -39,7 +39,7 @@ fn names(rng: &mut Rng, hours: i64, slow: Option<(i64, f64)>) -> Vec<(i64, usize
 }
 
 /// Resolvers that begin to take so much longer, between two in milliseconds; and a clean month of all agents.
-pub(crate) fn resolvers(name: &str, seeds: u64, more_ms: (f64, f64), clean: bool) -> Outcome {
+pub(crate) fn resolvers(name: &str, seeds: u64, more_ms: (f64, f64), clean: u64) -> Outcome {
     let mut outcome = Outcome::new(name);
     let names_of = |count: usize, of: &str| -> Vec<String> { (0..count).map(|nth| format!("{of}-{nth}")).collect() };
     let (agents, checks) = (names_of(6, "agent"), names_of(15, "check"));
@@ -67,7 +67,7 @@ pub(crate) fn resolvers(name: &str, seeds: u64, more_ms: (f64, f64), clean: bool
         let first =
             (from + 1..from + 36).find(|now| look(&all, *now, &[]).iter().any(|found| found.subject == subject));
         outcome.note(first.map(|now| (now - from) as f64));
-        if clean {
+        if seed < clean {
             let mut rng = Rng::new(800_000 + seed);
             let all = names(&mut rng, 5 * WEEK, None);
             let there = all.iter().map(|(_, agent, ..)| agent + 1).max().unwrap_or(0);
@@ -128,7 +128,7 @@ fn votes(rng: &mut Rng, hours: i64, odd: Option<(i64, f64)>) -> (Vec<VoteHour>, 
 }
 
 /// Agents that begin to disagree about all of their checks by a share between two; and a clean ten weeks.
-pub(crate) fn disagreement(name: &str, seeds: u64, shares: (f64, f64), clean: bool) -> Outcome {
+pub(crate) fn disagreement(name: &str, seeds: u64, shares: (f64, f64), clean: u64) -> Outcome {
     let mut outcome = Outcome::new(name);
     let look = |all: &(Vec<VoteHour>, Vec<Vec<bool>>, usize), now: i64, known_since: Option<UtcMicros>| {
         let hours = |from: i64| {
@@ -156,7 +156,7 @@ pub(crate) fn disagreement(name: &str, seeds: u64, shares: (f64, f64), clean: bo
         let all = votes(&mut rng, from + 48, Some((from, share)));
         let opened = openings(from + 1..from + 48, |now, known| look(&all, now, known));
         outcome.note(opened.first().map(|now| (now - from) as f64));
-        if clean {
+        if seed < clean {
             let mut rng = Rng::new(900_000 + seed);
             let all = votes(&mut rng, 10 * WEEK, None);
             outcome.false_findings += openings(WEEK..10 * WEEK, |now, known| look(&all, now, known)).len();

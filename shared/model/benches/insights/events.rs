@@ -125,10 +125,10 @@ fn world(rng: &mut Rng, days: i64) -> World {
         let began = outages(rng, days, often).iter().map(|(from, _)| minute(*from)).collect();
         checks.push((format!("check-{nth:03}"), traits, began));
     }
-    for nth in 0..count / 50 {
+    for check in checks.iter_mut().take(count / 50) {
         let from = rng.whole(0, (days - 2) * DAY);
         let again = (0..60).map(|turn| minute(from + turn * 20 + rng.whole(0, 9)));
-        checks[nth].2.extend(again);
+        check.2.extend(again);
     }
     let mut at = 0.0;
     loop {
@@ -204,7 +204,7 @@ pub(crate) fn failures(seeds: u64) -> Outcome {
                         .filter(|(name, ..)| members.contains(name))
                         .all(|(_, traits, _)| traits.iter().any(|shared| shared.subject() == *found)))
         };
-        outcome.note(together(&all, now).iter().any(|one| is_right(one)).then_some(0.05));
+        outcome.note(together(&all, now).iter().any(is_right).then_some(0.05));
     }
     outcome
 }

@@ -101,9 +101,9 @@ pub(crate) fn vain(seeds: u64) -> Outcome {
             };
             let asserted = Asserted { definition: &definition, since: UtcMicros(0), runs: None };
             let found = cannot_fail::find(&asserted, &Thresholds::default().cannot_fail, UtcMicros(DAY_US));
-            let index = |found: sitepulse_model::insight::found::Found| match found.evidence {
-                Evidence::CannotFail { index, .. } => index,
-                _ => panic!("another kind"),
+            let index = |found: sitepulse_model::insight::found::Found| {
+                let Evidence::CannotFail { index, .. } = found.evidence else { panic!("another kind") };
+                index
             };
             found.into_iter().map(index).collect::<Vec<_>>()
         };

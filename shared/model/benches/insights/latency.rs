@@ -45,7 +45,7 @@ fn look(hours: &[LatencyHour], now: i64, known_since: Option<UtcMicros>) -> Opti
 }
 
 /// Regressions by a factor between two, looked for up to three days; and a quarter of a clean year of each seed.
-pub(crate) fn regression(name: &str, seeds: u64, factors: (f64, f64), clean: bool) -> Outcome {
+pub(crate) fn regression(name: &str, seeds: u64, factors: (f64, f64), clean: u64) -> Outcome {
     let mut outcome = Outcome::new(name);
     for seed in 0..seeds {
         let mut rng = Rng::new(1_000 + seed);
@@ -56,7 +56,7 @@ pub(crate) fn regression(name: &str, seeds: u64, factors: (f64, f64), clean: boo
             look(&hours, now, known).filter(|since| since.0 / HOUR_US >= from - 12)
         });
         outcome.note(opened.first().map(|now| (now - from) as f64));
-        if clean {
+        if seed < clean {
             let mut rng = Rng::new(500_000 + seed);
             let hours = series(&mut rng, 18 * WEEK, None);
             outcome.false_findings += openings(5 * WEEK..18 * WEEK, |now, known| look(&hours, now, known)).len();
@@ -140,7 +140,7 @@ fn look_regions(all: &Regions, now: i64, known: &[Option<UtcMicros>]) -> Vec<(us
 }
 
 /// Regions that become slower by a factor between two; and a clean quarter of a year. Also how many of those found had the right part named.
-pub(crate) fn regional(name: &str, seeds: u64, factors: (f64, f64), clean: bool) -> (Outcome, usize) {
+pub(crate) fn regional(name: &str, seeds: u64, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
     let (mut outcome, mut named) = (Outcome::new(name), 0);
     for seed in 0..seeds {
         let mut rng = Rng::new(2_000 + seed);
@@ -156,7 +156,7 @@ pub(crate) fn regional(name: &str, seeds: u64, factors: (f64, f64), clean: bool)
         outcome.note(first.map(|(now, _)| (now - from) as f64));
         let right = if plant.network { SlowPart::Network } else { SlowPart::Server };
         named += usize::from(first.is_some_and(|(_, part)| part == right));
-        if clean {
+        if seed < clean {
             let mut rng = Rng::new(600_000 + seed);
             let all = regions(&mut rng, 18 * WEEK, None);
             let mut known = vec![None; all.len()];

@@ -21,47 +21,48 @@ fn main() {
     let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|word| name.contains(word.as_str()));
     println!("{seeds} histories each; recall, findings a clean year, hours until found (median, 95 %)");
     if is_chosen("latency_regression") {
-        tell(&latency::regression("latency_regression: 1.4 to 2.5 times", seeds, (1.4, 2.5), true));
+        tell(&latency::regression("latency_regression: 1.4 to 2.5 times", seeds, (1.4, 2.5), seeds));
         for by in [1.15, 1.2, 1.25, 1.3, 1.4, 1.5, 2.0] {
-            tell(&latency::regression(&format!("  {by} times"), seeds, (by, by), false));
+            tell(&latency::regression(&format!("  {by} times"), seeds, (by, by), 0));
         }
     }
     if is_chosen("region_slow") {
-        let (outcome, named) = latency::regional("region_slow: 1.5 to 3 times", seeds, (1.5, 3.0), true);
+        let (outcome, named) = latency::regional("region_slow: 1.5 to 3 times", seeds, (1.5, 3.0), seeds);
         tell(&outcome);
         println!("  the right part was named in {named} of {}", outcome.found);
         for by in [1.2, 1.3, 1.4, 1.5, 2.0] {
-            tell(&latency::regional(&format!("  {by} times"), seeds, (by, by), false).0);
+            tell(&latency::regional(&format!("  {by} times"), seeds, (by, by), 0).0);
         }
     }
     if is_chosen("vitals_regression") {
         let (outcome, named) =
-            pages::worse("vitals_regression: LCP 1.3 to 2 times", seeds, Vital::Lcp, (1.3, 2.0), true);
+            pages::worse("vitals_regression: LCP 1.3 to 2 times", seeds, Vital::Lcp, (1.3, 2.0), seeds);
         tell(&outcome);
         println!("  the new element was named, and nothing else, in {named} of {}", outcome.found);
-        tell(&pages::worse("vitals_regression: CLS 1.5 to 3 times", seeds, Vital::Cls, (1.5, 3.0), true).0);
+        tell(&pages::worse("vitals_regression: CLS 1.5 to 3 times", seeds, Vital::Cls, (1.5, 3.0), seeds).0);
         for by in [1.1, 1.15, 1.2, 1.3, 1.5] {
-            tell(&pages::worse(&format!("  LCP {by} times"), seeds, Vital::Lcp, (by, by), false).0);
+            tell(&pages::worse(&format!("  LCP {by} times"), seeds, Vital::Lcp, (by, by), 0).0);
         }
     }
     if is_chosen("slow_resolver") {
-        tell(&agents::resolvers("slow_resolver: 60 to 400 ms more", seeds, (60.0, 400.0), true));
+        tell(&agents::resolvers("slow_resolver: 60 to 400 ms more", seeds, (60.0, 400.0), seeds));
         for by in [20.0, 30.0, 40.0, 60.0] {
-            tell(&agents::resolvers(&format!("  {by} ms more"), seeds, (by, by), false));
+            tell(&agents::resolvers(&format!("  {by} ms more"), seeds, (by, by), 0));
         }
     }
     if is_chosen("agent_disagrees") {
-        tell(&agents::disagreement("agent_disagrees: 8 to 40 % of its answers", seeds, (0.08, 0.4), true));
+        tell(&agents::disagreement("agent_disagrees: 8 to 40 % of its answers", seeds, (0.08, 0.4), seeds));
         for by in [0.05, 0.06, 0.08, 0.1] {
             let name = format!("  {} % of its answers", by * 100.0);
-            tell(&agents::disagreement(&name, seeds, (by, by), false));
+            tell(&agents::disagreement(&name, seeds, (by, by), 0));
         }
     }
     if is_chosen("budget_forecast") {
         tell(&events::budgets("budget_forecast: burns 3 to 15 times too fast", seeds, true));
         tell(&events::budgets("  without the window of a day", seeds, false));
     }
-    let rest: [(&str, fn(u64) -> Outcome); 5] = [
+    type Measure = fn(u64) -> Outcome;
+    let rest: [(&str, Measure); 5] = [
         ("flapping", events::flaps),
         ("correlated_failures", events::failures),
         ("expiry", facts::expiring),

@@ -63,7 +63,7 @@ fn look(
 }
 
 /// Pages that get worse by a factor between two, looked for over twelve runs; and a clean quarter of a year. Also how many of those found had the new element named.
-pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), clean: bool) -> (Outcome, usize) {
+pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
     let (mut outcome, mut named) = (Outcome::new(name), 0);
     for seed in 0..seeds {
         let mut rng = Rng::new(3_000 + seed);
@@ -82,7 +82,7 @@ pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), c
             };
             named += usize::from(changed.len() == 1 && changed.iter().any(|one| is_new(&one)));
         }
-        if clean {
+        if seed < clean {
             let mut rng = Rng::new(700_000 + seed);
             let every = *rng.pick(&[1, 2, 4, 6]);
             let runs = page(&mut rng, vital, every, 18 * WEEK, None);

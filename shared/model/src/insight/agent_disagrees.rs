@@ -108,7 +108,7 @@ fn stands_out(votes: &Votes, agent: &AgentVotes<'_>, thresholds: &Disagrees, kno
     }
     let unusual = votes.share >= thresholds.share_new && votes.share >= votes.usual * thresholds.usual_times;
     let wide = agent.checks_disagreed >= thresholds.checks_min && votes.hours >= thresholds.hours_min;
-    wide && (unusual && votes.z >= 2.0 || votes.share >= thresholds.share_always)
+    wide && (unusual && votes.z >= thresholds.noise_times || votes.share >= thresholds.share_always)
 }
 
 #[cfg(test)]

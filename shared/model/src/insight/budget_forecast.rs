@@ -36,8 +36,8 @@ pub fn find_by_day(
     let (low, high) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
     let agreement = if high > 0.0 { low / high } else { 0.0 };
     let completeness = windows().map(|window| window.completeness).fold(1.0, f64::min).clamp(0.0, 1.0);
-    let rate = if known { long } else { low };
-    if budget.allowed_us <= 0 || rate <= 0.0 || rate < thresholds.rate_min {
+    let (rate, rate_min) = if known { (long, thresholds.rate_known) } else { (low, thresholds.rate_new) };
+    if budget.allowed_us <= 0 || rate <= 0.0 || rate < rate_min {
         return None;
     }
     if !known && (agreement < thresholds.agreement_min || completeness < thresholds.completeness_min) {

@@ -23,7 +23,7 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let upper = *upper;
     // Of an even number the other one in the middle is the largest of those below.
     let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(if values.len() % 2 == 0 { f64::midpoint(lower, upper) } else { upper })
+    Some(if values.len().is_multiple_of(2) { f64::midpoint(lower, upper) } else { upper })
 }
 
 /// The median of whole numbers, rounded down.
@@ -35,6 +35,16 @@ pub(super) fn median_whole(values: impl IntoIterator<Item = u64>) -> Option<u64>
 pub(super) fn deviation(values: &[f64]) -> Option<f64> {
     let middle = median(values.iter().copied())?;
     median(values.iter().map(|value| (value - middle).abs())).map(|mad| mad * NORMAL)
+}
+
+/// The standard deviation of values by their MAD, or by the distance that one in ten exceeds (1.645 times it in normal noise) where that says more: what is quiet mostly and wild now
+/// and then has a small MAD. `None` of none.
+pub(super) fn spread(values: &[f64]) -> Option<f64> {
+    let middle = median(values.iter().copied())?;
+    let mut far: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+    far.sort_unstable_by(f64::total_cmp);
+    let ninth = far.get(far.len() * 9 / 10).copied().unwrap_or(0.0) / 1.645;
+    deviation(values).map(|deviation| deviation.max(ninth))
 }
 
 /// The confidence of `z` standard deviations; see the module.
@@ -66,7 +76,9 @@ mod tests {
         assert_eq!(median([9.0, 1.0, 2.0, 1000.0]), Some(5.5));
         assert_eq!(median_whole([4, 5]), Some(4));
         assert_eq!(deviation(&[1.0, 2.0, 3.0, 4.0, 1e9]), Some(1.4826));
-        assert_eq!(deviation(&[7.0; 9]), Some(0.0));
+        assert_eq!((deviation(&[7.0; 9]), spread(&[7.0; 9]), spread(&[])), (Some(0.0), Some(0.0), None));
+        let seldom: Vec<f64> = (0..20).map(|nth| if nth < 17 { 0.0 } else { 1.645 }).collect();
+        assert_eq!((deviation(&seldom), spread(&seldom)), (Some(0.0), Some(1.0)));
     }
 
     #[test]

@@ -8,10 +8,10 @@
 //!
 //! **Since when.** Page's cumulative sum (E. S. Page 1954, "Continuous inspection schemes", Biometrika 41) of `residual - effect / 2`: it falls while all is as usual and
 //! rises while it is not; the change is where it was lowest. Each residual is cut at twice the effect first, so that one wild hour weighs as two, not as fifty. The effect is
-//! first the smallest that is looked for, then the one found.
+//! first that of the last hours, then the one found.
 //!
 //! **More than noise.** The baseline's own residuals, each against the *other* weeks, are taken in blocks as long as the change has held (up to four times as long as it must); the
-//! deviation (by MAD) of their medians is the noise. Hours follow each other and are not independent: blocks keep that in, where dividing by the root of their number would
+//! deviation of their medians is the noise: by MAD, or by their ninth decile where that says more, as of days that are seldom bad. Hours follow each other and are not independent: blocks keep that in, where dividing by the root of their number would
 //! leave it out. A change counts when it is larger than the least ratio *and* than so many times the noise, held for so many hours, now too, with three of four hours beyond
 //! the half of it. So a small change is found too, only later.
 
@@ -176,7 +176,7 @@ pub(super) fn find(
     let from = if known {
         0
     } else {
-        let from = since(recent, rule.effect_new);
+        let from = since(recent, now);
         since(recent, level(&recent[from..])?.max(rule.effect_new))
     };
     let held = &recent[from..];
@@ -215,7 +215,7 @@ fn noise(residuals: &[Point], hold: usize) -> Option<f64> {
     }
     // The median of n normal values has 1.2533 times the deviation of their mean.
     let alone = robust::deviation(&points)? * 1.2533 / libm::sqrt(hold.max(1) as f64);
-    let noise = if medians.len() < 8 { alone * 1.5 } else { robust::deviation(&medians)?.max(alone) };
+    let noise = if medians.len() < 8 { alone * 1.5 } else { robust::spread(&medians)?.max(alone) };
     Some(noise.max(NOISE_MIN))
 }
 

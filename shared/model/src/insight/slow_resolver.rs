@@ -19,7 +19,7 @@ use super::{HOUR_US, Severity, Subject, robust};
 use crate::time::UtcMicros;
 
 /// How many hours are looked at, up to now.
-const HOURS: i64 = 24;
+const HOURS: i64 = 12;
 
 /// A check's hour at an agent, against the others.
 struct Pair<'a> {
@@ -141,7 +141,7 @@ mod tests {
         let Evidence::SlowResolver { agent_us, others_us, checks_slow, hours_slow, .. } = found[0].evidence else {
             panic!("another kind")
         };
-        assert_eq!((agent_us, others_us, checks_slow, hours_slow), (185_000, 35_000, 6, 24));
+        assert_eq!((agent_us, others_us, checks_slow, hours_slow), (185_000, 35_000, 6, 12));
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(with(|_, _| true, 150_000), 1);
         assert_eq!(with(|_, _| true, 19_000), 0, "19 ms");
         assert_eq!(with(|nth, _| nth < 3, 150_000), 0, "half of the names");
-        assert_eq!(with(|_, ago| ago < 12, 150_000), 0, "half of the hours");
+        assert_eq!(with(|_, ago| ago <= 6, 150_000), 0, "half of the hours");
         assert_eq!(with(|_, ago| ago > 3, 150_000), 0, "it is mended");
         let few = day(|agent, _, _| if agent == "paris" { 200_000 } else { 10_000 });
         let two: Vec<_> = few.iter().filter(|one| one.check < "c").copied().collect();

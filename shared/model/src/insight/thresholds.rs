@@ -161,8 +161,10 @@ impl Default for Correlated {
 /// Thresholds of [`super::budget_forecast`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
-    /// Burn rates below this are none: what burns as allowed is never spent early.
-    pub rate_min: f64,
+    /// How many times faster than evenly it must burn: with outages as they come, three days at the rate of 1 to 2 are not rare.
+    pub rate_new: f64,
+    /// What burns slower than this is no finding any more: at the rate of 1 a budget is never spent early.
+    pub rate_known: f64,
     /// The share of each window that must be known.
     pub completeness_min: f64,
     /// How much of the higher rate the lower one must be: what burned in one go an hour ago does not go on.
@@ -178,9 +180,10 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         Self {
-            rate_min: 1.0,
+            rate_new: 2.0,
+            rate_known: 1.0,
             completeness_min: 0.5,
-            agreement_min: 0.4,
+            agreement_min: 0.5,
             told_us: 14 * DAY_US,
             critical_us: DAY_US,
             warning_us: 7 * DAY_US,
@@ -258,6 +261,8 @@ pub struct Disagrees {
     pub share_always: f64,
     /// How many times the usual share it must be.
     pub usual_times: f64,
+    /// How many times its own uncertainty it must be above that.
+    pub noise_times: f64,
     /// Recent answers that must have been compared.
     pub compared_min: u64,
     /// Checks that it must disagree about: one alone is the check's own affair.
@@ -278,6 +283,7 @@ impl Default for Disagrees {
             share_known: 0.02,
             share_always: 0.2,
             usual_times: 3.0,
+            noise_times: 4.0,
             compared_min: 100,
             checks_min: 3,
             hours_min: 4,

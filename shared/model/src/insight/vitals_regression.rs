@@ -6,7 +6,7 @@
 //! what happens below the step does not count.
 //!
 //! **What made it.** The element painted largest, where it was loaded from and what moved most are compared as the most frequent one before and since. One that
-//! had at most a third of the runs before and has two thirds since is told: it came with the change. That is no proof, but it is where to look.
+//! had at most a third of the runs before and has three in five since is told: it came with the change. That is no proof, but it is where to look.
 //!
 //! **Needs** [`VitalsShift::baseline_runs_min`] runs before and [`VitalsShift::runs_min`] since. **Stays** while the last runs are worse by [`VitalsShift::ratio_known`].
 //! **Confidence** is Cantelli's of the change over the noise of so many runs.
@@ -94,7 +94,7 @@ fn changed(before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> Vec<Attribution
             let (was, is) = (count(before, named), count(since, named));
             let (after, times) = most(&is)?;
             let earlier = was.get(&after).copied().unwrap_or(0);
-            let came = !after.is_empty() && times * 3 >= since.len() * 2 && earlier * 3 <= before.len();
+            let came = !after.is_empty() && times * 5 >= since.len() * 3 && earlier * 3 <= before.len();
             let (before, _) = most(&was)?;
             came.then_some(AttributionChange { of, before, after, runs: times as u32 })
         })

@@ -16,48 +16,47 @@ mod pages;
 use noise::Outcome;
 use sitepulse_model::vitals::Vital;
 
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 20;
+/// Clean histories: they are long.
+const CLEAN: u64 = 2;
 
-/// Of few histories one may be missed, and a finding or two of nothing in some years is chance.
+/// Of twenty histories two may be missed, and a finding or two of nothing in some years is chance.
 fn holds(outcome: &Outcome) {
-    println!(
-        "{} {} {} {} {} {} {}",
+    let says = format!(
+        "{}: recall {}, {} findings a clean year, {} h until found",
         outcome.name,
-        outcome.planted,
-        outcome.found,
-        outcome.false_findings,
-        outcome.clean_years,
-        outcome.delay(0.5),
-        outcome.delay(0.95)
+        outcome.recall(),
+        outcome.false_a_year(),
+        outcome.delay(0.5)
     );
-    assert!(outcome.planted > 0 && outcome.found + 1 >= outcome.planted, "{}", outcome.name);
-    assert!(outcome.false_findings as f64 <= 1.0 + 2.0 * outcome.clean_years, "{}", outcome.name);
+    assert!(outcome.planted > 0 && outcome.found + 2 >= outcome.planted, "{says}");
+    assert!(outcome.false_findings as f64 <= 1.0 + 2.0 * outcome.clean_years, "{says}");
 }
 
 #[test]
 fn latency_regressions() {
-    holds(&latency::regression("latency_regression", SEEDS, (1.4, 2.5), true));
+    holds(&latency::regression("latency_regression", SEEDS, (1.4, 2.5), CLEAN));
 }
 
 #[test]
 fn slow_regions() {
-    let (outcome, named) = latency::regional("region_slow", SEEDS, (1.5, 3.0), true);
+    let (outcome, named) = latency::regional("region_slow", SEEDS, (1.5, 3.0), CLEAN);
     holds(&outcome);
     assert!(named * 2 > outcome.found, "{named}");
 }
 
 #[test]
 fn pages_that_get_worse() {
-    let (outcome, named) = pages::worse("vitals_regression", SEEDS, Vital::Lcp, (1.3, 2.0), true);
+    let (outcome, named) = pages::worse("vitals_regression", SEEDS, Vital::Lcp, (1.3, 2.0), CLEAN);
     holds(&outcome);
     assert!(named * 2 > outcome.found, "{named}");
-    holds(&pages::worse("vitals_regression", SEEDS, Vital::Cls, (1.5, 3.0), true).0);
+    holds(&pages::worse("vitals_regression", SEEDS, Vital::Cls, (1.5, 3.0), CLEAN).0);
 }
 
 #[test]
 fn agents_that_stand_out() {
-    holds(&agents::resolvers("slow_resolver", SEEDS, (60.0, 400.0), true));
-    holds(&agents::disagreement("agent_disagrees", SEEDS, (0.08, 0.4), true));
+    holds(&agents::resolvers("slow_resolver", SEEDS, (60.0, 400.0), CLEAN));
+    holds(&agents::disagreement("agent_disagrees", SEEDS, (0.08, 0.4), CLEAN));
 }
 
 #[test]
