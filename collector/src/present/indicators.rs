@@ -11,7 +11,7 @@ use sitepulse_model::incident::{IncidentId, Severity};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
-use crate::present::Present;
+use crate::present::{Present, playbooks};
 use crate::present::dto::indicators::{
     CompletionView, CountedView, IndicatorsView, NoiseView, ReportsView, SeverityTimesView, SparedView, TimesOfView,
 };
@@ -109,10 +109,11 @@ impl Present {
         Ok(self.app().read_store(move |tables| stored::facts(tables, span)).await?)
     }
 
-    /// How often playbooks were carried out to their end; `None`: no run was ever begun.
-    #[allow(clippy::unused_async, reason = "runs are read from the store once there are playbooks")]
-    async fn playbook_completion(&self, _period: Span) -> Answer<Option<CompletionView>> {
-        Ok(None)
+    /// How often playbooks that were begun in a period were carried out to their end; `None`: no run was begun in it.
+    async fn playbook_completion(&self, period: Span) -> Answer<Option<CompletionView>> {
+        let all = playbooks::rates(self, period).await?.all;
+        let ended = all.finished + all.abandoned;
+        Ok((all.runs > 0).then_some(CompletionView { ended, completed: all.finished, share: all.completion }))
     }
 }
 

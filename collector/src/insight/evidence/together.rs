@@ -241,10 +241,11 @@ impl Ledger {
             .collect();
         let failures = Failures { checks: &checks, history_from: now.plus_us(-FAILED_US) };
         let hit = |finding: sitepulse_model::insight::found::Found| {
-            let checks = match &finding.evidence {
-                Evidence::CorrelatedFailures { checks, .. } => checks.iter().cloned().collect(),
-                _ => BTreeSet::new(),
-            };
+            let mut named = BTreeSet::new();
+            if let Evidence::CorrelatedFailures { checks, .. } = &finding.evidence {
+                named.extend(checks.iter().cloned());
+            }
+            let checks = named;
             Hit { finding, checks }
         };
         let found = correlated_failures::find(&failures, &rules.correlated_failures, now);

@@ -20,6 +20,9 @@ use crate::book::{Book, Check, CheckRevision, is_heartbeat};
 /// Of several agents those count that saw it within so long of the newest, in microseconds: two days. An agent that looks no more would tell of an old certificate for ever.
 const SEEN_WITHIN_US: i64 = 2 * 86_400 * SECOND_US;
 
+/// When what a result tells of ends.
+type EndsAt = fn(&Facts) -> Option<UtcMicros>;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -73,10 +76,14 @@ impl Watched {
 
 /// The certificate and the registration that end the soonest, as agents with a vote saw them lately.
 fn expiring(check: &Check, voters: &BTreeMap<AgentNo, (String, String)>) -> Vec<Expiring> {
-    let certificate = |facts: &Facts| facts.certificate_expires;
-    let domain = |facts: &Facts| Some(UtcMicros(facts.number_of(FactKey::DomainExpires)?.saturating_mul(SECOND_US)));
-    let ways: [(Expires, &str, &dyn Fn(&Facts) -> Option<UtcMicros>); 2] =
-        [(Expires::Certificate, "certificate", &certificate), (Expires::Domain, "domain", &domain)];
+    fn certificate(facts: &Facts) -> Option<UtcMicros> {
+        facts.certificate_expires
+    }
+    fn domain(facts: &Facts) -> Option<UtcMicros> {
+        Some(UtcMicros(facts.number_of(FactKey::DomainExpires)?.saturating_mul(SECOND_US)))
+    }
+    let ways: [(Expires, &str, EndsAt); 2] =
+        [(Expires::Certificate, "certificate", certificate), (Expires::Domain, "domain", domain)];
     let mut found = Vec::new();
     for (what, part, of) in ways {
         let lasts = check.pairs.iter().filter(|(agent, _)| voters.contains_key(agent));

@@ -79,7 +79,7 @@ fn excess(us: i64) -> String {
 fn times(per_mille: u64) -> String {
     if per_mille >= 9_950 {
         (per_mille / 1_000).to_string()
-    } else if per_mille % 100 != 0 && per_mille < 2_000 {
+    } else if !per_mille.is_multiple_of(100) && per_mille < 2_000 {
         format!("{}.{:02}", per_mille / 1_000, per_mille % 1_000 / 10)
     } else {
         format!("{}.{}", per_mille / 1_000, per_mille % 1_000 / 100)
