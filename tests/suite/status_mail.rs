@@ -110,7 +110,7 @@ fn a_kill_before_a_mail_goes_out_loses_none_and_one_after_it_sends_it_once_more(
     let confirmed = post(cluster.http(), &format!("/status/{path}"), "").expect("an answer");
     assert!(confirmed.starts_with("HTTP/1.1 200"), "{confirmed}");
 
-    let mut ping = |cluster: &Cluster, what: &str| post(cluster.http(), &format!("/ping/{token}{what}"), "");
+    let ping = |cluster: &Cluster, what: &str| post(cluster.http(), &format!("/ping/{token}{what}"), "");
     // (the place, what the job says, how many mails of it the server has in the end)
     let mut mails = 1;
     for (place, says, copies) in [("send", "/fail", 1), ("sent", "", 2), ("sent", "/fail", 2), ("send", "", 1)] {
