@@ -17,6 +17,8 @@ use sitepulse_tests::wait;
 const WIDTHS: [(u32, u32); 2] = [(1280, 900), (390, 844)];
 const COLOURS: [&str; 2] = ["light", "dark"];
 const LANGUAGES: [&str; 2] = ["en", "fr"];
+/// So many pages in one browser.
+const PAGES_AT_ONCE: usize = 10;
 /// What axe calls what nobody should meet.
 const GRAVE: [&str; 2] = ["serious", "critical"];
 /// What of GET people do not see as a page.
@@ -139,20 +141,25 @@ fn main() -> ExitCode {
 
     let mut found: BTreeMap<String, Finding> = BTreeMap::new();
     let mut looked = 0;
-    for (width, height) in WIDTHS {
-        for colours in COLOURS {
+    let ways = WIDTHS.into_iter().flat_map(|size| COLOURS.map(|colours| (size, colours)));
+    for ((width, height), colours) in ways {
+        let wanted = |path: &&String| wanted.is_empty() || wanted.iter().any(|one| path.starts_with(one));
+        let all: Vec<(&String, bool)> = public
+            .iter()
+            .filter(wanted)
+            .map(|path| (path, false))
+            .chain(inside.iter().filter(wanted).map(|path| (path, true)))
+            .collect();
+        // A browser ends by itself after a time, so each looks at some of them.
+        for some in all.chunks(PAGES_AT_ONCE) {
             let mut browser = Chromium::start(width, height);
             let feature = json!([{"name": "prefers-color-scheme", "value": colours}]);
             browser.call("Emulation.setEmulatedMedia", json!({"features": feature}));
-            let link = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
-            let link = link["url"].as_str().expect("sign-in --json gives a url").to_owned();
-            let all = public.iter().map(|path| (path, false)).chain(inside.iter().map(|path| (path, true)));
             let mut signed_in = false;
-            for (path, needs) in
-                all.filter(|(path, _)| wanted.is_empty() || wanted.iter().any(|one| path.starts_with(one)))
-            {
-                if needs && !signed_in {
-                    browser.open(&link);
+            for (path, needs) in some {
+                if *needs && !signed_in {
+                    let link = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
+                    browser.open(link["url"].as_str().expect("sign-in --json gives a url"));
                     signed_in = true;
                 }
                 for language in LANGUAGES {
@@ -171,6 +178,7 @@ fn main() -> ExitCode {
                     }
                 }
             }
+            eprintln!("{width} {colours}: {looked} pages so far");
         }
     }
     println!("{looked} pages looked at, {} rules broken", found.len());

@@ -15,7 +15,7 @@ fn a_window_is_planned_on_a_phone_in_french() {
     cluster.apply(&(site.check("shop").trim_end().to_owned() + "\ngroup = \"web\"\n")).ok();
     cluster.add_agent("eu-west-1", "eu-west");
     let mut browser = signed_in(&cluster, PHONE, 844);
-    browser.call("Emulation.setTimezoneOverride", serde_json::json!({ "timezoneId": "America/Montreal" }));
+    browser.call("Emulation.setTimezoneOverride", serde_json::json!({ "timezoneId": "America/New_York" }));
     browser.follow("button[name=lang][value=fr]");
 
     // The places stand behind one menu, in groups.
@@ -33,7 +33,7 @@ fn a_window_is_planned_on_a_phone_in_french() {
         assert_eq!(browser.eval(&shown(hidden)), false, "{hidden}");
     }
     // The reader's own zone stands there already.
-    assert_eq!(browser.eval("document.querySelector('#f-zone').value"), "America/Montreal");
+    assert_eq!(browser.eval("document.querySelector('#f-zone').value"), "America/New_York");
 
     // What is wrong stands at its field, and what was written stays.
     browser.write("#f-id", "nuit");
@@ -59,7 +59,7 @@ fn a_window_is_planned_on_a_phone_in_french() {
     for word in [
         "dim 2150-12-06 02:00 – 04:00 CET",
         "sam 2150-12-05 20:00 – 22:00 EST",
-        "Pour vous (America/Montreal)",
+        "Pour vous (America/New_York)",
         "Couvre 1 contrôle",
     ] {
         assert!(text.contains(word), "{word}: {text}");
