@@ -256,7 +256,7 @@ mod tests {
             completeness: Some(completeness),
             ..Together::default()
         };
-        let t = Language::English.texts();
+        let t = &crate::present::text::EN;
         assert_eq!(grade(&figures(0.5)), Condition::Up);
         assert_eq!(alone(&figures(0.5), t), ("100.00 %".into(), "evidence for 50.0 %".into()));
         assert_eq!(grade(&figures(0.499)), Condition::Unknown);

@@ -93,6 +93,8 @@ async fn sla_json_has_exactly_the_promised_shape() {
             "completeness",
             "lower",
             "upper",
+            "weighted_lower",
+            "weighted_upper",
             "seconds"
         ])
     );
@@ -101,6 +103,11 @@ async fn sla_json_has_exactly_the_promised_shape() {
         keys(&one["seconds"]["unknown"]),
         set(&["agent_stopped", "agent_offline", "suspended", "shed", "unassigned"])
     );
+    // Of several checks together the causes stand as shares.
+    let together = bench.get("/api/v1/sla/groups").await.json();
+    let whole = &together["whole"];
+    assert_eq!((&whole["completeness"], &whole["unknown"]["unassigned"]), (&json!(0.0), &json!(1.0)), "{together}");
+    assert_eq!((&whole["weighted_lower"], &whole["weighted_upper"]), (&json!(0.0), &json!(1.0)));
     // Nothing was measured: null, never 100 %.
     assert_eq!((&one["availability"], &one["weighted_availability"]), (&Value::Null, &Value::Null));
     assert!(one["seconds"]["unknown"]["unassigned"].as_f64().unwrap() > 0.0);

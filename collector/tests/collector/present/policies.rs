@@ -173,7 +173,7 @@ async fn a_report_is_made_again_to_the_same_digits_or_tells_what_changed() {
     let stored = stored.json();
     let figures = story.figures("&policy=contract").await;
     let check = &stored["checks"][0];
-    for key in ["availability", "weighted_availability", "completeness", "lower", "upper"] {
+    for key in ["availability", "weighted_availability", "completeness", "lower", "upper", "weighted_lower"] {
         assert_eq!(check[key], figures[key], "{key}");
     }
     assert_eq!((&stored["availability"], &stored["author"]), (&check["availability"], &json!("collector:cli")));
@@ -184,6 +184,15 @@ async fn a_report_is_made_again_to_the_same_digits_or_tells_what_changed() {
     bad["name"] = json!("May 2026");
     assert_eq!(bench.post("/api/v1/sla-reports", &bad).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(bench.get("/api/v1/sla-reports/none/verify").await.status, StatusCode::NOT_FOUND);
+
+    // What is unknown is told by cause, of the report and of the live figures, and adds up.
+    let seconds = &check["seconds"];
+    let causes = seconds["unknown_by_cause"].as_object().expect("causes");
+    let sum: f64 = causes.values().map(number).sum();
+    assert!((sum - number(&seconds["unknown"])).abs() < 1e-6 && sum > 0.0, "{seconds}");
+    assert_eq!(seconds["unknown_by_cause"], figures["policy"]["seconds"]["unknown_by_cause"]);
+    let shares: f64 = stored["unknown"].as_object().expect("shares").values().map(number).sum();
+    assert!((shares - (1.0 - number(&stored["completeness"]))).abs() < 1e-9, "{stored}");
 
     // A new version of the policy, a new definition and a restart rewrite nothing.
     bench.apply("[[policy]]\nid = \"contract\"\nobjective = \"100%\"\nunknown = \"up\"\n", json!({})).await;
