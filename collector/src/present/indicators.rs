@@ -11,13 +11,13 @@ use sitepulse_model::incident::{IncidentId, Severity};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
-use crate::present::{Present, playbooks};
 use crate::present::dto::indicators::{
     CompletionView, CountedView, IndicatorsView, NoiseView, ReportsView, SeverityTimesView, SparedView, TimesOfView,
 };
 use crate::present::kpi::MTTR_TARGET_US;
 use crate::present::kpi::period::{Period, Periods};
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::{Present, playbooks};
 use crate::store::indicators as stored;
 
 /// Which list is asked for.

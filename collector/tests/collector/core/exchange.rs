@@ -100,7 +100,11 @@ fn an_export_gives_the_same_figures_elsewhere() {
         let path = dir.path().join(name);
         let exported =
             export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {});
-        assert_eq!(exported.unwrap(), Exported { checks: 2, records: 124, unreadable: 0, gone: 0, set_aside: 0 }, "{name}");
+        assert_eq!(
+            exported.unwrap(),
+            Exported { checks: 2, records: 124, unreadable: 0, gone: 0, set_aside: 0 },
+            "{name}"
+        );
         let (histories, records) = read(&path);
         let histories = histories.unwrap();
 
