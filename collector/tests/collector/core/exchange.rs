@@ -100,7 +100,11 @@ fn an_export_gives_the_same_figures_elsewhere() {
         let path = dir.path().join(name);
         let exported =
             export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {});
-        assert_eq!(exported.unwrap(), Exported { checks: 2, records: 124, unreadable: 0, set_aside: 0 }, "{name}");
+        assert_eq!(
+            exported.unwrap(),
+            Exported { checks: 2, records: 124, unreadable: 0, gone: 0, set_aside: 0 },
+            "{name}"
+        );
         let (histories, records) = read(&path);
         let histories = histories.unwrap();
 
@@ -181,7 +185,7 @@ fn a_part_and_a_table_of_records_alone() {
     let path = dir.path().join("shop.csv");
     let span = Span::new(at(0), at(300));
     let exported = export(dir.path(), &wanted(&["shop"], span), &path, Format::Csv, at(3600), &mut |_, _| {}).unwrap();
-    assert_eq!(exported, Exported { checks: 1, records: 10, unreadable: 0, set_aside: 0 });
+    assert_eq!(exported, Exported { checks: 1, records: 10, unreadable: 0, gone: 0, set_aside: 0 });
     let (histories, records) = read(&path);
     assert!(histories.is_none());
     let elsewhere = tempfile::tempdir().unwrap();
@@ -278,7 +282,7 @@ fn an_export_tells_once_what_it_leaves_out() {
         export(dir.path(), &wanted(&[], ALWAYS), &path(name), Format::Jsonl, at(3600), &mut |_, _| {}).unwrap()
     };
     garble(&mut engine, 4);
-    let expected = Exported { checks: 2, records: 123, unreadable: 0, set_aside: 1 };
+    let expected = Exported { checks: 2, records: 123, unreadable: 0, gone: 0, set_aside: 1 };
     assert_eq!(export("waiting.jsonl"), expected, "of whichever check it was");
     engine.seal_now().unwrap();
     assert_eq!(export("sealed.jsonl"), expected, "it lies in the table quarantine");
