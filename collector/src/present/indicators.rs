@@ -18,7 +18,7 @@ use crate::present::dto::indicators::{
 use crate::present::kpi::MTTR_TARGET_US;
 use crate::present::kpi::period::{Period, Periods};
 use crate::present::problem::{Answer, Code, Problem};
-use crate::store::indicators as stored;
+use crate::store::{indicators as stored, playbooks};
 
 /// Which list is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,9 +110,15 @@ impl Present {
     }
 
     /// How often playbooks were carried out to their end; `None`: no run was ever begun.
-    #[allow(clippy::unused_async, reason = "runs are read from the store once there are playbooks")]
-    async fn playbook_completion(&self, _period: Span) -> Answer<Option<CompletionView>> {
-        Ok(None)
+    async fn playbook_completion(&self, period: Span) -> Answer<Option<CompletionView>> {
+        // What ends at this very instant belongs to it.
+        let period = Span::new(period.from, period.to.plus_us(1));
+        let found = self.app().read_store(move |tables| playbooks::ended(tables, period)).await?;
+        Ok(found.map(|(ended, completed)| CompletionView {
+            ended,
+            completed,
+            share: (ended > 0).then(|| completed as f64 / ended as f64),
+        }))
     }
 }
 
