@@ -211,7 +211,7 @@ fn jobs_are_asked_for_and_cancelled_in_the_console_and_a_browser_shows_how_far_t
     let id = ran.strip_prefix("/jobs/").expect("the job's page").to_owned();
     state(&id, "done");
     let page = browser.page(&ran);
-    assert!(page.contains("1 checks: 1 up") && page.contains("shop: eu-west-1 up"), "{page}");
+    assert!(page.contains("1 check: 1 up") && page.contains("shop: eu-west-1 up"), "{page}");
 
     // A backup by the command line, fetched by the API.
     let backup = cluster.ctl(&["jobs", "run", "backup", "--json"]).json()["id"].as_str().expect("an id").to_owned();

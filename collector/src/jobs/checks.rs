@@ -109,7 +109,8 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
         work.log(format!("{id}: {}", told.0));
         work.progress(done as f64 / total as f64, format!("{done} of {total} checks"));
     }
-    Ok(Finished::with(format!("{total} checks: {up} up, {not_up} not up, {not_run} not run")))
+    let checks = if total == 1 { "check" } else { "checks" };
+    Ok(Finished::with(format!("{total} {checks}: {up} up, {not_up} not up, {not_run} not run")))
 }
 
 enum Fared {

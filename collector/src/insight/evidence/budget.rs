@@ -37,7 +37,7 @@ pub fn look(app: &App, id: &str, known: &Known, rules: &Thresholds, now: UtcMicr
         known_since: known.since(Kind::BudgetForecast, &Subject::Objective { slo: id.to_owned() }),
     };
     let checks: BTreeSet<String> = held.promise.checks.iter().map(ToString::to_string).collect();
-    let found = budget_forecast::find(&now_of_it, &rules.budget_forecast, now);
+    let found = budget_forecast::find_by_day(&now_of_it, Some(&window(&outcome.status.day)), &rules.budget_forecast, now);
     look.hits.extend(found.map(|finding| Hit { finding, checks }));
     look
 }

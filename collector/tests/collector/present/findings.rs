@@ -39,10 +39,11 @@ pub struct Ran {
     us: u64,
     pub state: ProbeState,
     pub certificate: Option<UtcMicros>,
+    pub dns_us: Option<u64>,
 }
 
 pub fn up(us: u64) -> Ran {
-    Ran { us, state: ProbeState::Up, certificate: None }
+    Ran { us, state: ProbeState::Up, certificate: None, dns_us: None }
 }
 
 fn down() -> Ran {
@@ -99,7 +100,8 @@ impl World {
             let (scheduled, ran) = (lattice.at_or_before(self.now.plus_us(-ago * MINUTE)), of(ago));
             let mut facts = Facts { status: Some(200), ..Facts::default() };
             facts.certificate_expires = ran.certificate;
-            let phases = Phases { total: Some(ran.us), first_byte: Some(ran.us / 2), ..Phases::default() };
+            let phases =
+                Phases { total: Some(ran.us), dns: ran.dns_us, first_byte: Some(ran.us / 2), ..Phases::default() };
             let result = ProbeResult {
                 check: number,
                 revision: Revision(revision.0),
@@ -398,6 +400,94 @@ async fn the_console_tells_them_in_both_languages_and_takes_acknowledgements() {
     for bad in ["?state=none", "?kind=none", "?severity=none", "?check=none", "?colour=red"] {
         assert!(bench.get(&format!("/api/v1/findings{bad}")).await.status.is_client_error(), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_region_a_resolver_and_an_agent_that_stand_out_are_found() {
+    let ids = ["one", "two", "three"];
+    let world = World::new(&ids.map(check).concat()).await;
+    let mut agents = Vec::new();
+    for (region, name) in [("eu-west", "a"), ("us-east", "b"), ("ap-south", "c")] {
+        agents.push((world.enrol(region, name).await, name));
+    }
+    for id in ids {
+        for (agent, name) in &agents {
+            let own = *name == "c";
+            let of = move |ago: i64| {
+                let noise = (ago / 15 * 7_919 % 401).unsigned_abs();
+                let late = own && ago < 24 * 60;
+                // The third is slow for a day, resolves slowly, and says down of what the others see up, an hour in five.
+                let us = if late { 320_000 } else { 200_000 } + noise * 10;
+                let dns_us = Some(if late { 90_000 } else { 10_000 } + noise);
+                if late && (ago / 60) % 5 == 0 { down() } else { Ran { dns_us, ..up(us) } }
+            };
+            world.ran(*agent, id, (34 * 24 * 60, 0), of).await;
+        }
+    }
+    world.look(0).await;
+    let slow = world.list("?kind=region_slow").await;
+    assert_eq!(slow.len(), 3, "{slow:#?}");
+    assert!(slow.iter().all(|one| one["part"] == "region:ap-south"), "{slow:#?}");
+    let resolver = world.only("?kind=slow_resolver").await;
+    assert_eq!((&resolver["agent"], &resolver["check"], &resolver["checks"]), (&json!("c"), &json!(null), &json!([])));
+    assert!(resolver["sentence"]["en"].as_str().unwrap().starts_with("Names take "), "{resolver}");
+    let agent = world.only("?kind=agent_disagrees").await;
+    assert_eq!(agent["agent"], "c");
+    let en = agent["sentence"]["en"].as_str().unwrap();
+    assert!(en.starts_with("c said something else than the other agents in ") && en.contains("about 3 checks"), "{en}");
+    // Looked at again nothing is counted twice.
+    let path = format!("/api/v1/findings/{}", agent["id"].as_str().unwrap());
+    let before = world.bench.get(&path).await.json()["evidence"].clone();
+    world.look(1).await;
+    assert_eq!(world.bench.get(&path).await.json()["evidence"], before);
+    // The agent goes, and what was about it.
+    let name = AgentName::parse("c").unwrap();
+    world.bench.app.revoke_agent(&name, world.now.plus_us(2)).await.unwrap();
+    world.look(3).await;
+    assert!(world.list("?kind=agent_disagrees").await.is_empty() && world.list("?kind=slow_resolver").await.is_empty());
+}
+
+#[tokio::test]
+async fn checks_that_share_a_domain_and_fail_together_are_one_finding() {
+    let sharing = ["shop", "pay", "search", "login"];
+    let others = ["a", "b", "d", "e", "f", "g"];
+    let shared = sharing.map(|id| check(id).replace(&format!("{id}.example"), &format!("{id}.brand.example")));
+    let world = World::new(&(shared.concat() + &others.map(check).concat())).await;
+    let agent = world.enrol("eu-west", "w").await;
+    for id in sharing.into_iter().chain(others) {
+        let fails = sharing.contains(&id);
+        let of = move |ago: i64| if fails && (60..120).contains(&ago) { down() } else { up(100_000) };
+        world.ran(agent, id, (10 * 24 * 60, 0), of).await;
+    }
+    world.look(0).await;
+    let one = world.only("?kind=correlated_failures").await;
+    assert_eq!((&one["shared"], &one["check"]), (&json!("domain:brand.example"), &json!(null)));
+    assert_eq!(one["checks"], json!(["login", "pay", "search", "shop"]), "it counts for each");
+    assert!(one["sentence"]["en"].as_str().unwrap().contains("share the domain brand.example: 4 of 4"), "{one}");
+    assert_eq!(world.list("?kind=correlated_failures&check=pay").await.len(), 1);
+    assert!(world.list("?kind=correlated_failures&check=a").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_that_got_worse_is_found_with_its_new_element() {
+    use super::pages::{Found, Pages};
+    use sitepulse_model::record::FactKey;
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    let found = |run: i64| {
+        let late = run < 40;
+        let lcp = if late { 3_400_000 } else { 2_400_000 } + (run * 7_919 % 101).unsigned_abs() * 1_000;
+        let element = if late { "img.hero" } else { "h1.title" };
+        Found { lcp: Some(lcp), more: vec![(FactKey::LcpElement, element.into())], ..Found::default() }
+    };
+    let entries = (0..9 * 96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &found(run))));
+    pages.ingest(agent, entries.collect()).await;
+    settle(&pages.bench.app, pages.now).await.unwrap();
+    let list = pages.bench.get("/api/v1/findings?kind=vitals_regression").await.json();
+    let [one] = &list.as_array().unwrap()[..] else { panic!("{list:#}") };
+    assert_eq!((&one["check"], &one["part"]), (&json!("shop-vitals"), &json!("vital:lcp")));
+    let en = one["sentence"]["en"].as_str().unwrap();
+    assert!(en.starts_with("LCP of shop-vitals is 1.") && en.contains("the largest element img.hero"), "{en}");
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ fn main() {
         tell(&events::budgets("budget_forecast: burns 3 to 15 times too fast", seeds, true));
         tell(&events::budgets("  without the window of a day", seeds, false));
     }
-    let rest: [(&str, fn(u64) -> Outcome); 5] = [
+    type Measure = fn(u64) -> Outcome;
+    let rest: [(&str, Measure); 5] = [
         ("flapping", events::flaps),
         ("correlated_failures", events::failures),
         ("expiry", facts::expiring),

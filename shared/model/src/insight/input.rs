@@ -68,7 +68,7 @@ pub struct PhasedHour {
 pub struct RegionHours<'a> {
     /// The region.
     pub region: &'a str,
-    /// Its hours; which, as in [`LatencySeries::hours`].
+    /// Its hours; which, as in [`LatencySeries::hours`], by the oldest finding that is open of any region of the check.
     pub hours: &'a [PhasedHour],
     /// See the module: of this check and `region:NAME`.
     pub known_since: Option<UtcMicros>,
@@ -142,7 +142,7 @@ pub struct BurnWindow {
     pub completeness: f64,
 }
 
-/// What [`super::budget_forecast`] looks at: an objective as [`crate::slo::status`] tells it.
+/// What [`super::budget_forecast`] looks at: an objective as [`crate::slo::status`] tells it. With a [`BurnWindow`] of 24 hours besides ([`super::budget_forecast::find_by_day`]) it says much less of what is none.
 #[derive(Debug, Clone)]
 pub struct BudgetNow<'a> {
     /// The objective's id.

@@ -36,6 +36,7 @@ const WHOLE: i128 = 1_000_000_000_000_000_000;
 /// The long windows in microseconds, each with the burn rate in tenths at which it speaks.
 const PAIRS: [(i64, i64); 3] = [(HOUR_US, 144), (6 * HOUR_US, 60), (72 * HOUR_US, 10)];
 const HOUR_US: i64 = 3_600_000_000;
+const DAY_US: i64 = 24 * HOUR_US;
 /// A short window is this part of its long one.
 const SHORT: i64 = 12;
 
@@ -187,6 +188,8 @@ pub struct Status {
     pub budget: Bounded<Amount>,
     /// Over 1 h, 6 h and 3 d.
     pub burns: [BurnPair; 3],
+    /// Over the last 24 h. Nothing is called by it; a forecast asks it besides.
+    pub day: Burn,
     /// What that calls for.
     pub state: State,
     /// The pair whose long window the forecast goes by: the first that speaks, else that of 3 d.
@@ -369,6 +372,7 @@ pub fn status(members: &[Member<'_>], terms: &Terms<'_>, period: Span, now: UtcM
         short: burn(members, terms, window(now, long_us / SHORT), threshold_tenths),
         threshold_tenths,
     });
+    let day = burn(members, terms, window(now, DAY_US), 0);
     let state = match &budget.value {
         None => State::Unknown,
         Some(amount) if amount.is_exhausted() => State::Exhausted,
@@ -392,6 +396,7 @@ pub fn status(members: &[Member<'_>], terms: &Terms<'_>, period: Span, now: UtcM
         to_come_us,
         budget,
         burns,
+        day,
         state,
         forecast_by,
         exhausted_at,
