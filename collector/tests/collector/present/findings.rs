@@ -36,7 +36,7 @@ pub struct World {
 /// A run: how long it took, its state, its certificate's end.
 #[derive(Clone, Copy)]
 pub struct Ran {
-    us: u64,
+    pub us: u64,
     pub state: ProbeState,
     pub certificate: Option<UtcMicros>,
     pub dns_us: Option<u64>,
