@@ -287,12 +287,16 @@ async fn every_answer_fits_its_schema() {
     let incident = pages.bench.get("/api/v1/incidents?state=all").await.json()[0]["id"].as_str().unwrap().to_owned();
     let started = json!({"playbook": "service-down", "incident": incident});
     let run = pages.bench.post("/api/v1/playbook-runs", &started).await.json()["id"].as_str().unwrap().to_owned();
+    sitepulse_collector::insight::task::settle(&pages.bench.app, pages.now).await.unwrap();
+    let finding = pages.bench.get("/api/v1/findings").await.json()[0]["id"].as_str().unwrap().to_owned();
     let mut looked_at = 0;
     for (path, operations) in document()["paths"].as_object().unwrap() {
         let Some(operation) = operations.get("get") else { continue };
         let Some(uri) = asked(path) else { continue };
         let uri = uri.replace("playbook-runs/{id}", &format!("playbook-runs/{run}"));
-        let answer = pages.bench.get(&uri.replace("incidents/{id}", &format!("incidents/{incident}"))).await;
+        let uri = uri.replace("incidents/{id}", &format!("incidents/{incident}"));
+        let uri = uri.replace("findings/{id}", &format!("findings/{finding}"));
+        let answer = pages.bench.get(&uri).await;
         assert_eq!(answer.status, StatusCode::OK, "{uri}: {}", answer.text);
         let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "{path}");
