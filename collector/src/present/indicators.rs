@@ -11,14 +11,14 @@ use sitepulse_model::incident::{IncidentId, Severity};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
+use crate::present::Present;
 use crate::present::dto::indicators::{
     CompletionView, CountedView, IndicatorsView, NoiseView, ReportsView, SeverityTimesView, SparedView, TimesOfView,
 };
 use crate::present::kpi::MTTR_TARGET_US;
 use crate::present::kpi::period::{Period, Periods};
 use crate::present::problem::{Answer, Code, Problem};
-use crate::present::{Present, playbooks};
-use crate::store::indicators as stored;
+use crate::store::{indicators as stored, playbooks};
 
 /// Which list is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +109,16 @@ impl Present {
         Ok(self.app().read_store(move |tables| stored::facts(tables, span)).await?)
     }
 
-    /// How often playbooks that were begun in a period were carried out to their end; `None`: no run was begun in it.
+    /// How often playbooks were carried out to their end; `None`: no run was ever begun.
     async fn playbook_completion(&self, period: Span) -> Answer<Option<CompletionView>> {
-        let all = playbooks::rates(self, period).await?.all;
-        let ended = all.finished + all.abandoned;
-        Ok((all.runs > 0).then_some(CompletionView { ended, completed: all.finished, share: all.completion }))
+        // What ends at this very instant belongs to it.
+        let period = Span::new(period.from, period.to.plus_us(1));
+        let found = self.app().read_store(move |tables| playbooks::ended(tables, period)).await?;
+        Ok(found.map(|(ended, completed)| CompletionView {
+            ended,
+            completed,
+            share: (ended > 0).then(|| completed as f64 / ended as f64),
+        }))
     }
 }
 

@@ -158,3 +158,17 @@ pub(crate) fn outcomes(tables: Tables<'_>, period: Span) -> Result<Vec<Summed>, 
     }
     Ok(out)
 }
+
+/// The runs that ended within a period: how many, and how many of them were finished. `None`: no run was ever started.
+pub(crate) fn ended(tables: Tables<'_>, period: Span) -> Result<Option<(u64, u64)>, StoreError> {
+    let mut statement = tables.prepare_cached(
+        "SELECT count(*), coalesce(sum(ended), 0), coalesce(sum(ended AND state = 'finished'), 0) FROM (SELECT r.state, r.state <> 'running' \
+         AND (SELECT max(e.at_us) FROM playbook_entry e WHERE e.bucket = r.bucket AND e.run_id = r.run_id) BETWEEN ?1 AND ?2 AS ended \
+         FROM playbook_run r)",
+    )?;
+    let counts = statement.query_row(params![period.from.0, period.to.0.saturating_sub(1)], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    let (runs, ended, finished) = counts;
+    Ok((runs > 0).then(|| (ended.unsigned_abs(), finished.unsigned_abs())))
+}

@@ -65,7 +65,7 @@ pub struct TimesOfView {
 /// How often something was carried out to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CompletionView {
-    /// Runs that were begun in the period and have ended.
+    /// Runs that ended in the period.
     pub ended: u64,
     /// Those that were completed.
     pub completed: u64,

@@ -172,6 +172,8 @@ async fn a_run_goes_from_the_offer_to_its_end() {
     let rates = bench.get("/api/v1/playbook-rates").await.json();
     assert_eq!((&rates["all"]["runs"], &rates["all"]["completion"]), (&json!(2), &json!(0.5)), "{rates}");
     assert_eq!(rates["people"][0]["name"], "collector:cli");
+    let indicators = bench.get("/api/v1/indicators").await.json();
+    assert_eq!(indicators["playbooks"], json!({"ended": 2, "completed": 1, "share": 0.5}), "{indicators}");
     let own = rates["playbooks"].as_array().unwrap().iter().find(|one| one["name"] == "shop-down").unwrap();
     assert_eq!((&own["finished"], &own["steps_done"]), (&json!(1), &json!(2.0 / 3.0)));
 }
