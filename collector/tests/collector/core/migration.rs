@@ -199,12 +199,19 @@ fn assert_told(before: &Value, now: &Value, at: &str) {
 fn incidents_and_the_audit_log_survive_the_migration() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::copy(fixture(6, "collector.db"), dir.path().join("collector.db")).unwrap();
-    let told = |args: &[&str]| -> Vec<u8> {
+    let told_of = |dir: &Path, args: &[&str]| -> Vec<u8> {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
-        let output = command.args(args).arg("--data-dir").arg(dir.path()).output().unwrap();
+        let output = command.args(args).arg("--data-dir").arg(dir).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
+    // The fixture has no keys: another store's do, for nobody connects.
+    let keys = tempfile::tempdir().unwrap();
+    told_of(keys.path(), &["agents"]);
+    for name in ["ca.key", "ca.pem"] {
+        std::fs::copy(keys.path().join(name), dir.path().join(name)).unwrap();
+    }
+    let told = |args: &[&str]| told_of(dir.path(), args);
     let before = |name| -> Value { serde_json::from_slice(&std::fs::read(fixture(6, name)).unwrap()).unwrap() };
     let incident = before("incident.json");
     let id = incident["id"].as_str().unwrap();

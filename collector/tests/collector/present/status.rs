@@ -563,7 +563,8 @@ async fn badges_are_pictures_with_a_title_in_both_languages() {
     ] {
         let badge = world.get(path).await;
         assert_eq!(badge.headers[header::CONTENT_TYPE], "image/svg+xml; charset=utf-8");
-        assert!(badge.text.contains(&format!("<title>{told}</title>")), "{path}: {}", badge.text);
+        // Behind a figure the title tells how much of the time is known, where that is not all.
+        assert!(badge.text.contains(&format!("<title>{told}")), "{path}: {}", badge.text);
         assert_well_formed(&badge.text);
     }
     let hostile = world.get("/status/public/badge/all.svg?lang=en").await.text;

@@ -19,6 +19,7 @@ async fn service(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&asked);
+    #[allow(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (mut request, mut buffer) = (Vec::new(), [0; 65_536]);
