@@ -416,10 +416,10 @@ async fn a_region_a_resolver_and_an_agent_that_stand_out_are_found() {
             let of = move |ago: i64| {
                 let noise = (ago / 15 * 7_919 % 401).unsigned_abs();
                 let late = own && ago < 24 * 60;
-                // The third is slow for a day, resolves slowly, and says down of what the others see up, every other hour.
+                // The third is slow for a day, resolves slowly, and says down of what the others see up, two hours in five.
                 let us = if late { 320_000 } else { 200_000 } + noise * 10;
                 let dns_us = Some(if late { 90_000 } else { 10_000 } + noise);
-                if late && (ago / 60) % 2 == 0 { down() } else { Ran { dns_us, ..up(us) } }
+                if late && (ago / 60) % 5 < 2 { down() } else { Ran { dns_us, ..up(us) } }
             };
             world.ran(*agent, id, (34 * 24 * 60, 0), of).await;
         }
