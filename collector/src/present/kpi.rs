@@ -64,6 +64,8 @@ const SERVES_TIMES: u64 = 100;
 const QUICK_US: u64 = 100_000;
 /// A reader waits for the first figures of a period at most so long, in milliseconds, where a server makes them beside.
 const WAIT_MS: u64 = 1_000;
+/// What expires soon is looked for so often, in microseconds: 10 s.
+const EXPIRING_US: u64 = 10_000_000;
 /// Most zones that figures are kept of.
 const ZONES_MAX: usize = 16;
 
@@ -80,6 +82,8 @@ pub(super) struct Shelf {
     done: Notify,
     /// Whether a server makes figures beside its readers.
     kept: AtomicBool,
+    /// What expires soon, and when that was looked for, on the monotonic clock.
+    expiring: Mutex<Option<(u64, Vec<String>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +107,19 @@ impl Judged {
 }
 
 impl Shelf {
+    /// What expires soon: days are meant, so one look at all results serves for [`EXPIRING_US`] where a server runs.
+    fn expiring(&self, book: &Book, now: UtcMicros) -> Vec<String> {
+        let monotonic = clock::monotonic().0;
+        let mut known = self.expiring.lock().unwrap_or_else(PoisonError::into_inner);
+        let serves = |at: u64| self.kept.load(Ordering::Relaxed) && monotonic.saturating_sub(at) < EXPIRING_US;
+        if let Some((_, names)) = known.as_ref().filter(|(at, _)| serves(*at)) {
+            return names.clone();
+        }
+        let names = debt::expiring(book, now);
+        *known = Some((monotonic, names.clone()));
+        names
+    }
+
     fn newest(&self, key: &Key) -> Option<Judged> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -169,6 +186,7 @@ impl Present {
             &times(&lives, Severity::Critical, Span::new(periods.now.from, now.plus_us(1))),
             &times(&lives, Severity::Critical, periods.before),
         );
+        let shelf_of = self.clone();
         let read = self.read(move |book| KpiView {
             period: period.as_str().into(),
             zone: judged.0,
@@ -180,7 +198,7 @@ impl Present {
             debt: Debt {
                 overdue_jobs: Some(overdue),
                 failed_jobs: Some(failed),
-                expiring: Some(debt::expiring(book, now)),
+                expiring: Some(shelf_of.kpi_shelf().expiring(book, now)),
                 open_findings: findings.as_ref().map(|all| debt::findings(all, |life| life.state == State::Open)),
                 stale_findings: findings.as_ref().map(|all| debt::findings(all, |life| life.stale(now))),
                 ..Debt::default()

@@ -45,8 +45,8 @@ const SCHEDULE_KEYS: [&str; 11] = [
     "escalation",
 ];
 /// What a check file may hold besides checks and profiles: the collector's alone.
-const COLLECTOR_TABLES: [&str; 9] =
-    ["policy", "slo", "maintenance", "channel", "escalation", "schedule", "user", "status_page", "scoring"];
+const COLLECTOR_TABLES: [&str; 10] =
+    ["policy", "slo", "maintenance", "channel", "escalation", "schedule", "user", "status_page", "scoring", "playbook"];
 
 /// What `probe` was given.
 #[derive(Debug)]
