@@ -102,6 +102,7 @@ fn a_certificate_is_renewed_by_a_playbook_that_ticks_itself() {
     assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true, "wider than a phone");
     browser.follow("#step-prevent button.primary");
     browser.follow("#run-end form[action$='/finish'] button");
+    browser.open(&at(&cluster, &format!("{path}?lang=fr")));
     assert_eq!(browser.eval("document.querySelector('#run-head .pill').innerText"), "terminée");
     for target in [
         "/playbooks?lang=fr",
