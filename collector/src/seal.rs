@@ -49,11 +49,24 @@ pub struct Sealing {
     pub after_us: i64,
     /// When there are so many; the newest quarter waits.
     pub records: u64,
+    /// When there are so many of each pair of a check and an agent, if that is more: what sealing writes anew for each pair is shared by them.
+    pub per_pair: u64,
 }
+
+/// Pairs raise the number of records to no more than this: a start reads them one by one, and so does who asks for records.
+const RECORDS_FOR_PAIRS_MAX: u64 = 800_000;
 
 impl Default for Sealing {
     fn default() -> Self {
-        Self { after_us: 6 * 3600 * 1_000_000, records: 250_000 }
+        Self { after_us: 6 * 3600 * 1_000_000, records: 250_000, per_pair: 16 }
+    }
+}
+
+impl Sealing {
+    /// With the number of records that goes with so many pairs.
+    pub(crate) fn among(self, pairs: u64) -> Self {
+        let wanted = self.per_pair.saturating_mul(pairs).min(RECORDS_FOR_PAIRS_MAX);
+        Self { records: self.records.max(wanted), ..self }
     }
 }
 
@@ -337,7 +350,7 @@ mod tests {
     use super::*;
 
     const HOUR: i64 = 3600 * 1_000_000;
-    const SEALING: Sealing = Sealing { after_us: 6 * HOUR, records: 1000 };
+    const SEALING: Sealing = Sealing { after_us: 6 * HOUR, records: 1000, per_pair: 0 };
 
     fn at(hours: i64) -> UtcMicros {
         UtcMicros(hours * HOUR)
@@ -366,6 +379,18 @@ mod tests {
         // Nobody may ask for a seal without an end.
         let none = Sealing { records: 0, ..SEALING };
         assert_eq!(arrivals.cut(at(0), Arrival(1000), Arrival(1000), none), None);
+    }
+
+    #[test]
+    fn many_pairs_wait_for_more_than_a_handful_of_each() {
+        let default = Sealing::default();
+        assert_eq!(
+            [0, 1_000, 20_000, 50_000, u64::MAX].map(|pairs| default.among(pairs).records),
+            [250_000, 250_000, 320_000, 800_000, 800_000]
+        );
+        assert_eq!(SEALING.among(50_000), SEALING, "a number that somebody chose stays");
+        let more = Sealing { records: 5_000_000, ..default };
+        assert_eq!(more.among(50_000).records, 5_000_000);
     }
 
     #[test]

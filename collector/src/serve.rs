@@ -152,7 +152,7 @@ pub struct IncidentTexts {
 pub struct SealingTexts {
     /// When the oldest came in this long ago: 6h.
     pub after: Option<String>,
-    /// When there are so many: 250,000.
+    /// When there are so many: 250,000, or 16 of each pair of a check and an agent where that is more, up to 800,000.
     pub records: Option<u64>,
 }
 
@@ -223,7 +223,10 @@ impl Config {
             let us = duration::parse(&text).map_err(|error| bad("sealing.after", error.to_string()))?;
             life.sealing.after_us = i64::try_from(us).unwrap_or(i64::MAX);
         }
-        life.sealing.records = texts.records.unwrap_or(life.sealing.records);
+        if let Some(records) = texts.records {
+            life.sealing.records = records;
+            life.sealing.per_pair = 0;
+        }
         Ok(life)
     }
 }

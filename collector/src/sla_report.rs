@@ -101,7 +101,7 @@ pub enum Change {
     Definitions,
     /// Weights or suspensions that count in the period: an agent brought its own later.
     Control,
-    /// The verdicts, for another reason than those.
+    /// The verdicts, for another reason than those, or late data of which no amendment tells any more: they go with the hourly class.
     Verdicts,
     /// The figures, though all that they were made of is as it was: a build counts otherwise.
     Counting,

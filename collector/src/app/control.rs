@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sitepulse_model::control::{Change, ControlEvent, EventId, SUSPENSION_US_MAX, Scope};
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope};
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
@@ -35,11 +35,6 @@ impl Engine {
             ControlEvent { id: EventId { author: author.to_owned(), number }, at: now, scope, change }
         };
         event.validate().map_err(|error| AppError::Invalid(error.to_string()))?;
-        if let Change::Suspend { until, .. } = &event.change
-            && until.us_since(now) > SUSPENSION_US_MAX
-        {
-            return Err(AppError::Invalid("a suspension lasts 366 days at most: give an earlier end".into()));
-        }
         self.keep_events(vec![event.clone()], now)?;
         Ok(event)
     }
@@ -149,7 +144,8 @@ fn exists(book: &Book, scope: Scope) -> Result<(), AppError> {
 fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, room: usize, now: UtcMicros) -> Result<(), String> {
     event.validate().map_err(|error| error.to_string())?;
     exists(book, event.scope).map_err(|error| error.to_string())?;
-    let own_author = book.agent(agent).is_some_and(|agent| event.id.author == author_of(&agent.name));
+    let known = book.agent(agent);
+    let own_author = known.is_some_and(|agent| event.id.author == author_of(&agent.name));
     let own_scope = match event.scope {
         Scope::Agent(of) | Scope::AgentCheck(of, _) => of == agent,
         Scope::Check(_) => false,
@@ -159,6 +155,10 @@ fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, room: usize, now: Ut
     }
     if event.at > now.plus_us(CLOCK_SLACK_US) {
         return Err("it was given more than a day in the future: set the agent's clock".into());
+    }
+    // Nothing of it is counted from before then: what reaches further back tells of a wrong clock, or worse.
+    if known.is_some_and(|agent| event.at < agent.enrolled_at.plus_us(-CLOCK_SLACK_US)) {
+        return Err("it was given more than a day before the agent was enrolled: set the agent's clock".into());
     }
     match book.control().event(&event.id) {
         Some(known) if known != *event => {

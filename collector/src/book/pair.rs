@@ -2,7 +2,7 @@
 
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{MissedCause, ProbeResult, Record};
-use sitepulse_model::series::Series;
+use sitepulse_model::series::{Obs, Seen, Series};
 use sitepulse_model::sla::Conservation;
 use sitepulse_model::time::UtcMicros;
 
@@ -92,8 +92,13 @@ impl Pair {
                 self.series.insert_result(result.revision, result.scheduled, result.state);
                 self.ledger.stored += 1;
                 self.ledger.saw(result.scheduled, result.scheduled);
+                // Of two results of one slot the one that the series counts, so that the order of arrival decides nothing.
+                let rank = |one: &ProbeResult| {
+                    let obs = Obs { seen: Seen::State(one.state), revision: one.revision };
+                    (one.scheduled, obs.precedence(), one.started)
+                };
                 match &mut self.last {
-                    Some(last) if last.scheduled > result.scheduled => {}
+                    Some(last) if rank(last) > rank(result) => {}
                     Some(last) => result.clone_into(last),
                     None => self.last = Some(Box::new(result.clone())),
                 }

@@ -4,7 +4,7 @@
 //! sealed, and at the start, as a kill may have come between. A group is merged when it makes a whole chunk, or when it has become long: each
 //! record is written anew about once.
 
-use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::time::UtcMicros;
 
 use super::{CHUNK_RECORDS, chunk_of};
 use crate::engine::Engine;
@@ -51,10 +51,10 @@ fn groups(heads: &[ChunkHead]) -> Vec<&[ChunkHead]> {
     groups
 }
 
-/// The next merge of a pair; `None` when there is nothing to do. Chunks that cannot be read stay as they are.
-pub(crate) fn next(tables: Tables<'_>, key: PairKey) -> Result<Option<Merge>, StoreError> {
-    let always = Span::new(UtcMicros::MIN, UtcMicros::MAX);
-    let heads = records::chunk_heads(tables, key.bucket, key.check, Some(key.agent), always)?;
+/// The next merge of a pair among the chunks from `since` on, and those right before that they may join; `None` when there is nothing to do. Chunks
+/// that cannot be read stay as they are.
+pub(crate) fn next(tables: Tables<'_>, key: PairKey, since: UtcMicros) -> Result<Option<Merge>, StoreError> {
+    let heads = records::chunk_heads_since(tables, key, since, GROUP_MAX)?;
     'group: for group in groups(&heads) {
         let mut stored = Vec::new();
         for head in group {
@@ -79,7 +79,8 @@ const NEWEST: usize = GROUP_MAX * 2;
 /// Pairs with something to merge, as far as was looked.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) found: Vec<PairKey>,
+    /// Each with the first slot of the chunks that were looked at.
+    pub(crate) found: Vec<(PairKey, UtcMicros)>,
     /// After which pair to go on; `None` when all were looked at.
     pub(crate) next: Option<PairKey>,
 }
@@ -90,8 +91,9 @@ pub(crate) fn waiting(tables: Tables<'_>, after: Option<PairKey>) -> Result<Wait
     let next = (pairs.len() == PAIRS).then(|| pairs.last().copied()).flatten();
     let mut found = Vec::new();
     for key in pairs {
-        if !groups(&records::newest_chunk_heads(tables, key, NEWEST)?).is_empty() {
-            found.push(key);
+        let heads = records::newest_chunk_heads(tables, key, NEWEST)?;
+        if let (Some(first), false) = (heads.first(), groups(&heads).is_empty()) {
+            found.push((key, first.first));
         }
     }
     Ok(Waiting { found, next })
@@ -107,7 +109,7 @@ impl Engine {
     pub fn compact_now(&mut self) -> Result<u64, StoreError> {
         let mut merged = 0;
         for key in records::sealed_pairs(self.store.read())? {
-            while let Some(merge) = next(self.store.read(), key)? {
+            while let Some(merge) = next(self.store.read(), key, UtcMicros::MIN)? {
                 merged += u64::from(self.merge_chunks(&merge)?);
             }
         }

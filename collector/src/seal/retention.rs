@@ -47,15 +47,20 @@ pub fn parse(text: &str) -> Result<Option<u64>, String> {
 }
 
 impl Retention {
-    /// Before which instants each class goes. A clock that runs far ahead takes nothing away: what is old is so against the newest slot too.
+    /// Before which instants each class goes.
     pub(crate) fn limits(&self, now: UtcMicros, newest_slot: Option<UtcMicros>) -> Limits {
-        let now = now.min(newest_slot.unwrap_or(UtcMicros::MIN).plus_us(DAY_US.cast_signed()));
+        let now = trusted(now, newest_slot);
         let before = |kept: Option<u64>| match kept {
             Some(us) => now.plus_us(-i64::try_from(us).unwrap_or(i64::MAX)),
             None => UtcMicros::MIN,
         };
         Limits { raw: before(self.raw_us), hourly: before(self.hourly_us), daily: before(self.daily_us) }
     }
+}
+
+/// The instant that ages are counted from: a clock that leapt ahead takes nothing away.
+pub(crate) fn trusted(now: UtcMicros, newest_slot: Option<UtcMicros>) -> UtcMicros {
+    now.min(newest_slot.unwrap_or(UtcMicros::MIN).plus_us(DAY_US.cast_signed()))
 }
 
 /// What lies wholly before these instants goes.

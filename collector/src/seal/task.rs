@@ -2,7 +2,7 @@
 //!
 //! Between any two of them others have their turn, and any of them may be the last: what was begun goes on with the next round.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use sitepulse_model::time::UtcMicros;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::retention::Retention;
+use super::retention::{Retention, trusted};
 use super::{Arrivals, Intervals, Sealing, batch, compact, prepare_batch};
 use crate::app::{App, AppError};
 use crate::engine::Engine;
 use crate::jobs::{Finished, Outcome, Unfinished, Work};
 use crate::store::rows::{self, Arrival};
-use crate::store::seal::{self, PairKey};
+use crate::store::seal::{self, PairKey, PreparedPair};
 use crate::store::{StoreError, expire, mend};
 use crate::writer::Closed;
 
@@ -70,8 +70,17 @@ pub(crate) struct SharedRounds(Arc<Mutex<Known>>);
 struct Known {
     /// `None` before the first round.
     arrivals: Option<Arrivals>,
-    /// Pairs that were sealed and whose chunks were not looked at since.
-    to_merge: BTreeSet<PairKey>,
+    /// Pairs that were sealed and whose chunks were not looked at since, each with the first slot of what was added.
+    to_merge: BTreeMap<PairKey, UtcMicros>,
+}
+
+impl Known {
+    fn to_look_at(&mut self, pairs: impl IntoIterator<Item = (PairKey, UtcMicros)>) {
+        for (key, since) in pairs {
+            let known = self.to_merge.entry(key).or_insert(since);
+            *known = since.min(*known);
+        }
+    }
 }
 
 /// The job of the kind `seal`: seals what is settled, and merges chunks.
@@ -98,7 +107,8 @@ pub(crate) async fn retention(work: Work) -> Outcome {
         let mut known = work.setup.rounds.0.lock().await;
         Round { work: &work, known: &mut known, sealed: 0 }.let_go(clock::now()).await?;
         if let Some(kept_us) = work.setup.audit_us {
-            let before = clock::now().plus_us(-i64::try_from(kept_us).unwrap_or(i64::MAX));
+            let now = trusted(clock::now(), work.app.book().newest_slot());
+            let before = now.plus_us(-i64::try_from(kept_us).unwrap_or(i64::MAX));
             work.app.let_audit_go(before).await?;
         }
         Ok::<_, Left>(())
@@ -134,7 +144,6 @@ impl<'w> Round<'w> {
     }
 
     async fn seal(&mut self) -> Result<(), Left> {
-        let sealing = self.work.setup.life.sealing;
         let read = |tables: crate::store::Tables<'_>| Ok((rows::newest_arrival(tables)?, seal::upto(tables)?));
         let (newest, upto) = self.app().read_in_background(read).await?;
         // What lags behind has an amendment to wait for; that must not bring everything else in a hurry.
@@ -148,6 +157,9 @@ impl<'w> Round<'w> {
             self.known.arrivals = Some(Arrivals::starting(arrived_by, newest));
             begun = upto.iter().any(|upto| *upto < sealed).then_some(sealed);
         }
+        // A handful of each pair would be written with all that is written anew for a pair.
+        let pairs: usize = self.app().book().checks().map(|check| check.pairs.len()).sum();
+        let sealing = self.work.setup.life.sealing.among(pairs as u64);
         let arrivals = self.known.arrivals.get_or_insert_default();
         arrivals.note(now, newest, sealed, sealing);
         let cut = begun.max(arrivals.cut(now, newest, sealed, sealing));
@@ -156,8 +168,8 @@ impl<'w> Round<'w> {
         }
         while self.write(Engine::delete_sealed).await? > 0 {}
         let pairs = self.known.to_merge.len();
-        while let Some(key) = self.known.to_merge.first().copied() {
-            self.merge(key).await?;
+        while let Some((key, since)) = self.known.to_merge.first_key_value().map(|(key, since)| (*key, *since)) {
+            self.merge(key, since).await?;
             self.known.to_merge.remove(&key);
             let done = pairs.saturating_sub(self.known.to_merge.len());
             self.work.progress(0.5 + 0.5 * share(done, pairs), format!("{done} of {pairs} pairs merged"));
@@ -169,7 +181,7 @@ impl<'w> Round<'w> {
         let mut after = None;
         loop {
             let page = self.app().read_in_background(move |tables| compact::waiting(tables, after)).await?;
-            self.known.to_merge.extend(page.found);
+            self.known.to_look_at(page.found);
             after = page.next;
             if after.is_none() {
                 return Ok(());
@@ -190,7 +202,8 @@ impl<'w> Round<'w> {
             let prepared =
                 self.app().read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
             for prepared in prepared {
-                self.known.to_merge.extend(prepared.pairs.iter().map(|pair| pair.key));
+                let first = |pair: &PreparedPair| pair.chunks.iter().map(|chunk| chunk.first).min();
+                self.known.to_look_at(prepared.pairs.iter().filter_map(|pair| Some((pair.key, first(pair)?))));
                 let rows = prepared.portion.rows;
                 if !self.write(move |engine| engine.write_sealed(&prepared)).await? {
                     // An amendment came in between: the next round sees it.
@@ -211,8 +224,8 @@ impl<'w> Round<'w> {
         Ok(())
     }
 
-    async fn merge(&mut self, key: PairKey) -> Result<(), Left> {
-        while let Some(merge) = self.app().read_in_background(move |tables| compact::next(tables, key)).await? {
+    async fn merge(&mut self, key: PairKey, since: UtcMicros) -> Result<(), Left> {
+        while let Some(merge) = self.app().read_in_background(move |tables| compact::next(tables, key, since)).await? {
             if !self.write(move |engine| engine.merge_chunks(&merge)).await? {
                 break;
             }

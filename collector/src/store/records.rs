@@ -123,13 +123,23 @@ pub(crate) fn chunk_heads(
     agent: Option<AgentNo>,
     span: Span,
 ) -> Result<Vec<ChunkHead>, StoreError> {
-    let mut statement = tables.prepare_cached(
-        "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk WHERE bucket = ?1 AND check_no = ?2 \
-         AND (?3 IS NULL OR agent_no = ?3) AND first_us < ?4 AND last_us >= ?5",
-    )?;
-    let agent = agent.map(|agent| agent.0);
-    let rows = statement.query_map(params![bucket.0, check.0, agent, span.to.0, span.from.0], head)?;
-    let mut heads = rows.collect::<Result<Vec<_>, _>>()?;
+    // Two texts: of one agent the key finds the chunks, of all of them it cannot tell the agent.
+    let mut heads = match agent {
+        Some(agent) => tables
+            .prepare_cached(
+                "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk \
+                 WHERE bucket = ?1 AND check_no = ?2 AND first_us < ?3 AND last_us >= ?4 AND agent_no = ?5",
+            )?
+            .query_map(params![bucket.0, check.0, span.to.0, span.from.0, agent.0], head)?
+            .collect::<Result<Vec<_>, _>>()?,
+        None => tables
+            .prepare_cached(
+                "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk \
+                 WHERE bucket = ?1 AND check_no = ?2 AND first_us < ?3 AND last_us >= ?4",
+            )?
+            .query_map(params![bucket.0, check.0, span.to.0, span.from.0], head)?
+            .collect::<Result<Vec<_>, _>>()?,
+    };
     heads.sort_unstable_by_key(|head| (head.first, head.number));
     Ok(heads)
 }
@@ -155,6 +165,34 @@ pub(crate) fn newest_chunk_heads(tables: Tables<'_>, key: PairKey, most: usize) 
     let rows = statement.query_map(params![key.bucket.0, key.check.0, key.agent.0, most as i64], head)?;
     let mut heads = rows.collect::<Result<Vec<_>, _>>()?;
     heads.reverse();
+    Ok(heads)
+}
+
+/// A pair's chunks that begin at `since` or later, and at most `before` that begin earlier, in order: so many rows, however long the history is.
+pub(crate) fn chunk_heads_since(
+    tables: Tables<'_>,
+    key: PairKey,
+    since: UtcMicros,
+    before: usize,
+) -> Result<Vec<ChunkHead>, StoreError> {
+    let of = |sql: &str, most: i64| -> Result<Vec<ChunkHead>, StoreError> {
+        let mut statement = tables.prepare_cached(sql)?;
+        let rows = statement
+            .query_map(params![key.bucket.0, key.check.0, key.agent.0, since.0, most], head)?
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(rows)
+    };
+    let mut heads = of(
+        "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk WHERE bucket = ?1 AND check_no = ?2 \
+         AND agent_no = ?3 AND first_us < ?4 ORDER BY first_us DESC, number DESC LIMIT ?5",
+        before as i64,
+    )?;
+    heads.reverse();
+    heads.extend(of(
+        "SELECT rowid, agent_no, first_us, last_us, number, records, length(body) FROM chunk WHERE bucket = ?1 AND check_no = ?2 \
+         AND agent_no = ?3 AND first_us >= ?4 ORDER BY first_us, number LIMIT ?5",
+        i64::MAX,
+    )?);
     Ok(heads)
 }
 

@@ -149,6 +149,8 @@ pub enum ControlError {
     Reason,
     /// A suspension that ends before it begins.
     Until,
+    /// A suspension longer than [`SUSPENSION_US_MAX`].
+    TooLong,
     /// A weight above [`Weight::MAX`].
     Weight,
     /// A weight for [`Scope::Check`].
@@ -167,6 +169,7 @@ impl fmt::Display for ControlError {
                 )
             }
             Self::Until => f.write_str("the suspension ends before it begins; give a later end"),
+            Self::TooLong => f.write_str("a suspension lasts 366 days at most: give an earlier end"),
             Self::Weight => f.write_str("the weight is above 1000; use a number from 0 to 1000"),
             Self::WeightOfCheck => {
                 f.write_str("a check's weight is part of its definition; change it there, or name an agent")
@@ -197,6 +200,9 @@ impl ControlEvent {
                 }
                 if *until <= self.at {
                     return Err(ControlError::Until);
+                }
+                if until.us_since(self.at) > SUSPENSION_US_MAX {
+                    return Err(ControlError::TooLong);
                 }
             }
             Change::Resume => {}
@@ -631,6 +637,10 @@ b"
             Err(ControlError::Reason)
         );
         assert_eq!(check(suspend(10, "x"), agent, "a", 1), Err(ControlError::Until));
+        assert_eq!(check(suspend(10 + SUSPENSION_US_MAX, "x"), agent, "a", 1), Ok(()));
+        for until in [11 + SUSPENSION_US_MAX, i64::MAX] {
+            assert_eq!(check(suspend(until, "x"), agent, "a", 1), Err(ControlError::TooLong));
+        }
         assert_eq!(check(Change::Weight(Weight(1_000_001)), agent, "a", 1), Err(ControlError::Weight));
         assert_eq!(check(Change::Weight(Weight::ONE), Scope::Check(CHECK), "a", 1), Err(ControlError::WeightOfCheck));
         assert_eq!(check(Change::Weight(Weight::ONE), agent, "a", 1), Ok(()));

@@ -55,6 +55,16 @@ impl UnknownTime {
         self.agent_stopped_us + self.agent_offline_us + self.suspended_us + self.shed_us + self.unassigned_us
     }
 
+    /// Adds each cause's time to its own.
+    pub const fn add(&mut self, other: Self) {
+        let Self { agent_stopped_us, agent_offline_us, suspended_us, shed_us, unassigned_us } = other;
+        self.agent_stopped_us += agent_stopped_us;
+        self.agent_offline_us += agent_offline_us;
+        self.suspended_us += suspended_us;
+        self.shed_us += shed_us;
+        self.unassigned_us += unassigned_us;
+    }
+
     /// The time of one cause.
     pub const fn of(&self, cause: UnknownCause) -> i64 {
         match cause {

@@ -27,27 +27,26 @@ const DAYS_MAX: usize = 64;
 pub struct Counted {
     measured_us: i64,
     down_us: i64,
-    unknown_us: i64,
+    unknown: UnknownTime,
 }
 
 impl Counted {
     fn of(spans: &[VerdictSpan]) -> Self {
         let account = Account::of(spans);
-        Self { measured_us: account.measured_us(), down_us: account.down_us, unknown_us: account.unknown.total_us() }
+        Self { measured_us: account.measured_us(), down_us: account.down_us, unknown: account.unknown }
     }
 
     fn add(&mut self, other: Self) {
         self.measured_us += other.measured_us;
         self.down_us += other.down_us;
-        self.unknown_us += other.unknown_us;
+        self.unknown.add(other.unknown);
     }
 
-    /// The figures: those that a banner shows. Of the weighted availability nothing is kept.
+    /// The figures: those that a banner shows. Of the weighted availability and its bounds nothing is kept.
     fn figures(self) -> Figures {
-        let unknown = UnknownTime { agent_offline_us: self.unknown_us, ..UnknownTime::default() };
-        let account =
-            Account { up_us: self.measured_us - self.down_us, down_us: self.down_us, unknown, ..Account::default() };
-        Figures { weighted_availability: None, ..Figures::from(&account) }
+        let up_us = self.measured_us - self.down_us;
+        let account = Account { up_us, down_us: self.down_us, unknown: self.unknown, ..Account::default() };
+        Figures { weighted_availability: None, weighted_lower: None, weighted_upper: None, ..Figures::from(&account) }
     }
 }
 

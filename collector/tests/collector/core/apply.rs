@@ -6,10 +6,10 @@ use sitepulse_collector::app::{Access, App, ApplyOptions, CredentialKind, PlanSt
 use sitepulse_collector::book::Filter;
 use sitepulse_collector::store::backup::{self, Beside};
 use sitepulse_model::check::CheckDefinition;
-use sitepulse_model::control::{Change, Scope, Weight};
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
 use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::ProbeState;
-use sitepulse_model::time::Span;
+use sitepulse_model::time::{Span, UtcMicros};
 
 use super::world::*;
 
@@ -84,7 +84,7 @@ fn retired_checks_come_back_under_their_number() {
     let book = engine.shared().book();
     let shop = book.check_by_id(&CheckId::parse("shop").unwrap()).unwrap();
     assert_eq!(shop.number, CheckNo(2));
-    assert_eq!(shop.lives(), [Span::new(START, at(100)), Span::new(at(200), sitepulse_model::time::UtcMicros::MAX)]);
+    assert_eq!(shop.lives(), [Span::new(START, at(100)), Span::new(at(200), UtcMicros::MAX)]);
 }
 
 #[test]
@@ -154,8 +154,8 @@ fn control_events_are_checked_and_numbered() {
     assert!(engine.control(Scope::Check(CheckNo(1)), weight(), "collector:cli", at(1)).is_err());
     assert!(engine.control(Scope::Check(CheckNo(9)), Change::Resume, "collector:cli", at(1)).is_err());
 
-    let event = |author: &str, number, scope, at| sitepulse_model::control::ControlEvent {
-        id: sitepulse_model::control::EventId { author: author.into(), number },
+    let event = |author: &str, number, scope, at| ControlEvent {
+        id: EventId { author: author.into(), number },
         at,
         scope,
         change: Change::Resume,
@@ -201,9 +201,32 @@ fn suspensions_end() {
         engine.control(Scope::Agent(agent), change, "collector:cli", START)
     };
     assert!(suspend(at(366 * 86_400)).is_ok());
-    for until in [at(366 * 86_400 + 1), sitepulse_model::time::UtcMicros::MAX] {
+    for until in [at(366 * 86_400 + 1), UtcMicros::MAX] {
         assert!(suspend(until).unwrap_err().to_string().contains("366 days"));
     }
+}
+
+#[test]
+fn an_agent_neither_suspends_itself_for_ever_nor_before_it_was_enrolled() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    let suspend = |number, from: UtcMicros, until| ControlEvent {
+        id: EventId { author: "agent:eu-west-1".into(), number },
+        at: from,
+        scope: Scope::Agent(agent),
+        change: Change::Suspend { until, reason: "work".into() },
+    };
+    let enrolled = engine.shared().book().agent(agent).unwrap().enrolled_at;
+    let brought = vec![
+        suspend(1, enrolled, UtcMicros::MAX),
+        suspend(2, enrolled.plus_us(-86_400_000_001), at(100)),
+        suspend(3, enrolled.plus_us(-86_400_000_000), at(100)),
+    ];
+    let ids = engine.take_agent_events(agent, brought, at(10)).unwrap();
+    assert_eq!(ids.len(), 3, "all are acknowledged: they would come again else");
+    let book = engine.shared().book();
+    assert_eq!(book.control().len(), 1);
+    assert!(book.control().event(&EventId { author: "agent:eu-west-1".into(), number: 3 }).is_some());
 }
 
 #[test]
@@ -212,8 +235,8 @@ fn an_agents_control_events_are_bounded() {
     let agent = enrol(&mut engine, "eu-west", None).agent;
     let events = |from: u64| -> Vec<_> {
         (from..from + 256)
-            .map(|number| sitepulse_model::control::ControlEvent {
-                id: sitepulse_model::control::EventId { author: "agent:eu-west-1".into(), number },
+            .map(|number| ControlEvent {
+                id: EventId { author: "agent:eu-west-1".into(), number },
                 at: START.plus_us(number.cast_signed()),
                 scope: Scope::Agent(agent),
                 change: Change::Weight(Weight(u32::try_from(number % 1000).unwrap())),

@@ -10,6 +10,7 @@ use sitepulse_collector::present::kpi::daily::Daily;
 use sitepulse_collector::present::kpi::period::{Period, Periods};
 use sitepulse_collector::present::kpi::{self as banner};
 use sitepulse_daemon::clock;
+use sitepulse_model::control::{Change, ControlEvent, EventId, Scope};
 use sitepulse_model::id::Revision;
 use sitepulse_model::sla::Together;
 use sitepulse_model::time::Span;
@@ -45,7 +46,7 @@ async fn the_availability_is_that_of_all_checks_and_its_change_that_of_two_perio
     let [from, to, before] = ["from", "to", "before_from"].map(|name| view[name].as_str().unwrap());
     let now = pages.bench.get(&groups(from, to)).await.json();
     let then = pages.bench.get(&groups(before, from)).await.json();
-    for figure in ["availability", "completeness", "lower", "upper", "checks", "measured"] {
+    for figure in ["availability", "completeness", "unknown", "lower", "upper", "checks", "measured"] {
         assert_eq!(view["sla"][figure], now["whole"][figure], "{figure}");
     }
     assert_eq!(view["sla"]["before"], then["whole"]["availability"]);
@@ -56,6 +57,29 @@ async fn the_availability_is_that_of_all_checks_and_its_change_that_of_two_perio
     let week = kpi(&pages.bench, "?period=7d&zone=Europe/Paris").await;
     assert_eq!((&week["period"], &week["zone"]), (&json!("7d"), &json!("Europe/Paris")));
     assert_eq!(week["sla"]["change_points"], json!(null), "nothing was measured before");
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_told_by_its_own_cause() {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    let entries = (0..96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &Found::default())));
+    pages.ingest(agent, entries.collect()).await;
+    let from = clock::now().plus_us(-6 * 3_600 * 1_000_000);
+    let suspend = ControlEvent {
+        id: EventId { author: "agent:w".into(), number: 1 },
+        at: from,
+        scope: Scope::Agent(agent),
+        change: Change::Suspend { until: from.plus_us(2 * 3_600 * 1_000_000), reason: "moving".into() },
+    };
+    let take = move |engine: &mut Engine| engine.take_agent_events(agent, vec![suspend], clock::now()).unwrap();
+    pages.bench.app.writer().run(take).await.unwrap();
+    let view = kpi(&pages.bench, "").await;
+    let suspended = view["sla"]["unknown"]["suspended"].as_f64().unwrap();
+    assert!((suspended - 2.0 / 24.0).abs() < 0.01, "{view}");
+    let [from, to] = ["from", "to"].map(|name| view[name].as_str().unwrap());
+    let whole = pages.bench.get(&format!("/api/v1/sla/groups?from={from}&to={to}")).await.json();
+    assert_eq!(view["sla"]["unknown"], whole["whole"]["unknown"]);
 }
 
 #[tokio::test]
