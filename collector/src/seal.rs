@@ -27,6 +27,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
+use crate::failpoint;
 use crate::latency::Sample;
 use crate::store::chunk::{self, Stored};
 use crate::store::records::{self, Kept};
@@ -265,7 +266,12 @@ impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
         let started = clock::monotonic();
-        let sealed = self.store.write(|tables| seal::seal(tables, prepared, clock::now()))?;
+        let sealed = self.store.write(|tables| {
+            let sealed = seal::seal(tables, prepared, clock::now())?;
+            failpoint::pass("seal.turn");
+            Ok(sealed)
+        })?;
+        failpoint::pass("seal.turned");
         let us = clock::monotonic().us_since(started);
         self.shared.counters.pause_us_max.fetch_max(us, Ordering::Relaxed);
         if sealed {

@@ -60,6 +60,9 @@ use thiserror::Error;
 /// The file's name in the data directory.
 pub const FILE: &str = "collector.db";
 
+/// The schema that this program writes; an older file is brought to it when it is opened.
+pub const SCHEMA: i64 = migrations::NEWEST;
+
 /// The oldest SQLite that is safe: older ones can lose the WAL's tail after a reset.
 const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
 

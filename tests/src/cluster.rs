@@ -95,16 +95,7 @@ impl Cluster {
         assert!(self.collector.is_none(), "the collector runs already");
         let runtime = self.collector_dir().join("runtime.json");
         std::fs::remove_file(&runtime).ok();
-        let mut daemon = Daemon::start(
-            process::collector_daemon()
-                .arg("serve")
-                .arg("--data-dir")
-                .arg(self.collector_dir())
-                .args(["--http", &self.http, "--listen", &self.listen])
-                .envs(&self.env)
-                .args(self.config.iter().flat_map(|path| [std::ffi::OsStr::new("--config"), path.as_os_str()])),
-            &self.dir.path().join("collector.log"),
-        );
+        let mut daemon = self.serve();
         let facts: Value = wait::until("collector is up", 30, || {
             if let Some(status) = daemon.ended() {
                 panic!("the collector ended with {status}: {}", daemon.log());
@@ -116,6 +107,30 @@ impl Cluster {
         let http = facts["http"].as_str().expect("runtime.json tells http");
         self.http = http.trim_start_matches("http://").trim_end_matches('/').to_owned();
         self.collector = Some(daemon);
+    }
+
+    fn serve(&self) -> Daemon {
+        Daemon::start(
+            process::collector_daemon()
+                .arg("serve")
+                .arg("--data-dir")
+                .arg(self.collector_dir())
+                .args(["--http", &self.http, "--listen", &self.listen])
+                .envs(&self.env)
+                .args(self.config.iter().flat_map(|path| [std::ffi::OsStr::new("--config"), path.as_os_str()])),
+            &self.dir.path().join("collector.log"),
+        )
+    }
+
+    /// Starts the collector, which dies by SIGKILL where it passes the failpoint `NAME:COUNT`, whether it is up by then or not.
+    pub fn collector_dies_at(&mut self, failpoint: &str) {
+        assert!(self.collector.is_none(), "the collector runs already");
+        self.set_env("SITEPULSE_FAILPOINT", failpoint);
+        let mut daemon = self.serve();
+        self.env.remove("SITEPULSE_FAILPOINT");
+        let status = daemon.wait_for_end(60);
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        assert_eq!(signal, Some(9), "{failpoint}: {status}; {}", daemon.log());
     }
 
     /// `kill -9` of the collector.

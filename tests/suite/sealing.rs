@@ -144,9 +144,17 @@ fn killing_a_collector_that_seals_loses_and_doubles_no_record() {
     let figures = told(&cluster);
     assert_eq!(oracle::sealed(&open(&dir)), 0);
     cluster.configure(HASTY);
-    // What was sealed when the blow came: each blow but the first few falls right after some bucket's transaction.
     let mut seen = BTreeSet::from([0]);
     let all = before.len() as i64;
+    // Before a bucket's transaction is committed, and right after: the second starts from what the first left.
+    for (place, least, most) in [("seal.turn:1", 0, 0), ("seal.turned:1", 1, all - 1)] {
+        cluster.collector_dies_at(place);
+        assert_eq!(keys(&dir), before, "{place}");
+        let sealed = oracle::sealed(&open(&dir));
+        assert!((least..=most).contains(&sealed), "{place}: {sealed} of {all}");
+        seen.insert(sealed);
+    }
+    // And wherever it falls: each of these blows but the first few falls a little after some bucket's transaction.
     for n in 0..30 {
         cluster.start_collector();
         let least = seen.last().copied().filter(|_| n >= 2).unwrap_or(-1);
@@ -162,7 +170,6 @@ fn killing_a_collector_that_seals_loses_and_doubles_no_record() {
             break;
         }
     }
-    assert!(seen.iter().any(|sealed| (1..all).contains(sealed)), "no blow fell between two transactions: {seen:?}");
     cluster.start_collector();
     wait::until("everything is sealed and its rows are gone", 60, || {
         let db = open(&dir);
@@ -197,8 +204,20 @@ fn killing_a_collector_that_lets_go_keeps_the_counts_and_the_timeline() {
         let sql = "SELECT count(*) FROM chunk WHERE last_us < ?1";
         open(dir).query_row(sql, [begun], |row| row.get(0)).expect("a count")
     };
+    let whole_chunks_went = || {
+        let left = keys(&dir);
+        assert!(left.is_subset(&before));
+        assert!(before.difference(&left).all(|key| key.4 < limit(2)));
+    };
     let first = old(&dir);
     let mut seen = Vec::new();
+    // In a transaction of letting go, and right after one.
+    for (place, less) in [("retention.turn:1", 0), ("retention.turned:1", 64)] {
+        cluster.collector_dies_at(place);
+        whole_chunks_went();
+        assert_eq!(old(&dir), first - less, "{place}");
+    }
+    // And wherever it falls, a little after some transaction.
     for n in 0..30 {
         let were = old(&dir);
         cluster.start_collector();
@@ -207,16 +226,12 @@ fn killing_a_collector_that_lets_go_keeps_the_counts_and_the_timeline() {
         std::thread::sleep(pause(n, 12));
         cluster.kill_collector();
         seen.push(old(&dir));
-        let left = keys(&dir);
-        assert!(left.is_subset(&before));
-        // Only whole chunks of the wrong age go.
-        assert!(before.difference(&left).all(|key| key.4 < limit(2)));
+        whole_chunks_went();
         if seen.last() == Some(&0) {
             break;
         }
     }
     println!("chunks too old after each kill: {first}, {seen:?}");
-    assert!(seen.iter().any(|left| (1..first).contains(left)), "no blow met a half-done expiry: {first}, {seen:?}");
     cluster.start_collector();
     wait::until("what is too old is gone", 60, || {
         let db = open(&dir);
@@ -263,35 +278,20 @@ fn killing_a_collector_that_migrates_loses_nothing() {
         db.query_row(&format!("SELECT {records} FROM result"), [], |row| row.get(0)).expect("a count")
     };
     let before = count(&db);
+    let first = schema_of(&db);
     drop(db);
     let schema = |dir: &Path| schema_of(&open(dir));
-    let spilled = |dir: &Path| std::fs::metadata(dir.join("collector.db-wal")).is_ok_and(|file| file.len() > 1 << 20);
-    let mut cut = 0;
-    for n in 0..12 {
-        if schema(&dir) >= 5 {
-            break;
-        }
-        let mut daemon = sitepulse_tests::process::Daemon::start(
-            sitepulse_tests::process::collector_daemon().arg("serve").arg("--data-dir").arg(&dir).args([
-                "--http",
-                "127.0.0.1:0",
-                "--listen",
-                "127.0.0.1:0",
-            ]),
-            &cluster.dir().join("migrating.log"),
-        );
-        // The migration is one transaction that does not fit into memory: what it wrote so far lies in the write-ahead log.
-        wait::until("the migration is under way", 60, || if spilled(&dir) { Ok(()) } else { Err(daemon.log()) });
-        std::thread::sleep(pause(n, 100) * u32::try_from(n).unwrap_or(1));
-        daemon.kill_hard();
-        let db = open(&dir);
-        cut += i32::from(schema(&dir) < 5);
-        assert_eq!(count(&db), before, "after kill {n}, schema {}", schema(&dir));
+    // Before each step's commit, and right after.
+    for found in first..sitepulse_collector::store::SCHEMA {
+        cluster.collector_dies_at("migration.step:1");
+        // It does not fit into memory: what the step wrote lies in the write-ahead log, not committed.
+        let spilled = std::fs::metadata(dir.join("collector.db-wal")).is_ok_and(|file| file.len() > 1 << 20);
+        assert_eq!(spilled, found == 4, "the step from schema {found} moves the records");
+        assert_eq!((schema(&dir), count(&open(&dir))), (found, before));
+        cluster.collector_dies_at("migration.stepped:1");
+        assert_eq!((schema(&dir), count(&open(&dir))), (found + 1, before));
     }
-    println!("killed before the last migration's commit: {cut} times");
-    assert!(cut > 0, "no blow fell before the last migration's commit");
     cluster.start_collector();
-    assert!(schema(&dir) > 5, "the steps after it are short");
     let shop = cluster.ctl(&["agents", "--json"]).json();
     assert_eq!(shop[0]["conservation"]["unaccounted"], 0);
     cluster.stop_collector();
@@ -334,6 +334,11 @@ fn killing_a_collector_that_merges_loses_and_doubles_no_record() {
     let first = chunks();
     assert_eq!((first, one("SELECT count(*) FROM result")), (6 * 18, 0));
     // Nothing is sealed any more: what was left to merge is found at the start.
+    for (place, less) in [("merge.turn:1", 0), ("merge.turned:1", 3)] {
+        cluster.collector_dies_at(place);
+        assert_eq!(keys(&dir), before, "{place}");
+        assert_eq!(chunks(), first - less, "{place}");
+    }
     let mut seen = Vec::new();
     for n in 0..30 {
         let were = chunks();
@@ -349,8 +354,6 @@ fn killing_a_collector_that_merges_loses_and_doubles_no_record() {
         }
     }
     println!("chunks after each kill: {first}, {seen:?}");
-    let last = seen.last().copied().expect("there was a kill");
-    assert!(seen.iter().any(|chunks| (last + 1..first).contains(chunks)), "no blow fell between two merges: {seen:?}");
     assert!(one("SELECT max(records) FROM chunk") >= 600);
     assert_eq!(told(&cluster), figures);
 }

@@ -353,6 +353,8 @@ fn sla(now: &Together, before: &Together) -> KpiSlaView {
         before: before.availability,
         before_percent: shown_before,
         before_completeness: before.completeness,
+        before_lower: before.lower,
+        before_upper: before.upper,
         change_points: change,
         pending: false,
     }

@@ -244,7 +244,7 @@ fn checks(page: &mut Page, snapshot: &Snapshot) {
             page.sample("sitepulse_check_verdict", &[("check", &check.id), ("verdict", verdict)], on);
         }
     }
-    let figures: [Family<SlaView>; 5] = [
+    let figures: [Family<SlaView>; 7] = [
         ("sitepulse_check_availability_ratio", "Availability over the last 24 h; absent without evidence.", |sla| {
             sla.availability
         }),
@@ -263,6 +263,16 @@ fn checks(page: &mut Page, snapshot: &Snapshot) {
             "sitepulse_check_availability_upper_ratio",
             "Availability over the last 24 h if all unknown time was up.",
             |sla| sla.upper,
+        ),
+        (
+            "sitepulse_check_weighted_availability_lower_ratio",
+            "Weighted availability over the last 24 h if all unknown time was down.",
+            |sla| sla.weighted_lower,
+        ),
+        (
+            "sitepulse_check_weighted_availability_upper_ratio",
+            "Weighted availability over the last 24 h if all unknown time was up.",
+            |sla| sla.weighted_upper,
         ),
     ];
     for (name, help, figure) in figures {

@@ -8,6 +8,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::{CHUNK_RECORDS, chunk_of};
 use crate::engine::Engine;
+use crate::failpoint;
 use crate::store::records::{self, ChunkHead, ChunkId};
 use crate::store::seal::{self, ChunkBody, PairKey};
 use crate::store::{StoreError, Tables};
@@ -102,7 +103,13 @@ pub(crate) fn waiting(tables: Tables<'_>, after: Option<PairKey>) -> Result<Wait
 impl Engine {
     /// Puts a merged chunk in the place of its parts, all or none; whether these were all still there.
     pub(crate) fn merge_chunks(&mut self, merge: &Merge) -> Result<bool, StoreError> {
-        self.store.write(|tables| seal::replace_chunks(tables, merge.key, &merge.replaced, &merge.merged))
+        let merged = self.store.write(|tables| {
+            let merged = seal::replace_chunks(tables, merge.key, &merge.replaced, &merge.merged)?;
+            failpoint::pass("merge.turn");
+            Ok(merged)
+        })?;
+        failpoint::pass("merge.turned");
+        Ok(merged)
     }
 
     /// Merges everything there is to merge in the caller's thread, for tests and the simulator. How many chunks were written.

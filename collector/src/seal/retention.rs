@@ -10,6 +10,7 @@ use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
 use crate::engine::Engine;
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::expire::{self, Slice};
 
@@ -74,7 +75,12 @@ pub(crate) struct Limits {
 impl Engine {
     /// Lets one slice of what is too old go, in one transaction.
     pub(crate) fn let_go(&mut self, slice: &Slice, limits: Limits) -> Result<(), StoreError> {
-        self.store.write(|tables| expire::let_go(tables, slice, limits, clock::now()))?;
+        self.store.write(|tables| {
+            expire::let_go(tables, slice, limits, clock::now())?;
+            failpoint::pass("retention.turn");
+            Ok(())
+        })?;
+        failpoint::pass("retention.turned");
         if matches!(slice, Slice::Rows(expire::Table::Screenshot, _)) {
             self.shared.book_mut().forget_screenshots_before(limits.raw);
         }

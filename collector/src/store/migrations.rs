@@ -7,6 +7,7 @@ use sitepulse_model::id::{Bucket, Seq};
 use sitepulse_model::time::UtcMicros;
 
 use super::block::{self, Place};
+use crate::failpoint;
 
 /// Schema 1.
 const V1: &str = "
@@ -508,7 +509,9 @@ pub(super) fn migrate(connection: &Connection, application_id: i32, now: UtcMicr
         }
         connection.pragma_update(None, "application_id", application_id)?;
         connection.pragma_update(None, "user_version", number)?;
+        failpoint::pass("migration.step");
         transaction.commit()?;
+        failpoint::pass("migration.stepped");
     }
     Ok(())
 }

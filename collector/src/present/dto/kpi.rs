@@ -74,6 +74,10 @@ pub struct KpiSlaView {
     pub before_percent: Option<f64>,
     /// Completeness of the period before.
     pub before_completeness: Option<f64>,
+    /// Availability of the period before with every unknown second as down.
+    pub before_lower: Option<f64>,
+    /// With every unknown second as up.
+    pub before_upper: Option<f64>,
     /// Points of a percent more than before: the difference of the two percentages as they are shown. `null` where either is.
     pub change_points: Option<f64>,
     /// Whether the figures are still being made, for the collector has just started: all of them are `null` or 0 then.

@@ -248,10 +248,6 @@ fn figures_hold(account: &Account, explained: &Account, expected: &Expected) -> 
         .map(|answer| SECOND_US as f64 * answer.share_down.0 as f64 / answer.share_down.1 as f64)
         .sum();
     prop_assert!((account.down_share_us - share).abs() < 1.0 && (explained.down_share_us - share).abs() < 1.0);
-    let near = |figure: Option<f64>, part: f64, whole: i64| match figure {
-        None => whole == 0,
-        Some(figure) => whole > 0 && (figure - part / whole as f64).abs() < 1e-9 && (0.0..=1.0).contains(&figure),
-    };
     let up = (measured - down) as f64;
     prop_assert!(near(account.availability(), up, measured));
     prop_assert!(near(account.weighted_availability(), measured as f64 - share, measured));
@@ -265,6 +261,14 @@ fn figures_hold(account: &Account, explained: &Account, expected: &Expected) -> 
         prop_assert!(lower <= middle && middle <= upper);
     }
     Ok(())
+}
+
+/// Whether a figure is `part / whole`, or absent where there is no whole.
+fn near(figure: Option<f64>, part: f64, whole: i64) -> bool {
+    match figure {
+        None => whole == 0,
+        Some(figure) => whole > 0 && (figure - part / whole as f64).abs() < 1e-9 && (0.0..=1.0).contains(&figure),
+    }
 }
 
 /// How a contract counts the same time.
@@ -307,6 +311,7 @@ fn contract_holds(contract: &Contract, verdicts: &[VerdictSpan], expected: &Expe
         None => prop_assert_eq!(counted, 0),
         Some(figure) => prop_assert!((figure - (1.0 - bad_us / counted as f64)).abs() < 1e-6, "{}", figure),
     }
+    bounds_hold(contract, expected, &sum)?;
     // A part of the period, cut out of the whole, is as if it had been asked for alone.
     let inner = Span::new(at(END / 3), at(END / 2));
     let cut = accounting::cut(verdicts, inner);
@@ -314,6 +319,57 @@ fn contract_holds(contract: &Contract, verdicts: &[VerdictSpan], expected: &Expe
     let mut cut_seconds = cut.iter().flat_map(|span| seconds(span.span).map(move |second| (second, answer_of(span))));
     let wanted = expected.answers.range(END / 3..END / 2).map(|(second, answer)| (*second, *answer));
     prop_assert!(wanted.eq(cut_seconds.by_ref()));
+    Ok(())
+}
+
+/// Completeness, bounds and causes of a contract: what is known is the counted time of any verdict but unknown, what is unknown is all unknown time within the
+/// service hours, whether it counts or not.
+fn bounds_hold(contract: &Contract, expected: &Expected, sum: &Reckoning) -> TestCaseResult {
+    let Contract { rules, hours } = contract;
+    let (mut known, mut unknown) = (0, 0);
+    let (mut bad, mut bad_weighted) = (0.0, 0.0);
+    let mut causes: BTreeMap<Option<&str>, i64> = BTreeMap::new();
+    let within = |second: i64| hours.as_ref().is_none_or(|hours| inside(hours, second));
+    for (_, answer) in expected.answers.iter().filter(|(second, _)| within(**second)) {
+        let share = || answer.share_down.0 as f64 / answer.share_down.1 as f64;
+        let (rule, is_split) = match answer.verdict {
+            Verdict::Unknown => {
+                unknown += SECOND_US;
+                *causes.entry(answer.unknown_cause.map(UnknownCause::as_str)).or_insert(0) += SECOND_US;
+                continue;
+            }
+            Verdict::Up => (Counting::Up, false),
+            Verdict::Down => (Counting::Down, true),
+            Verdict::Degraded => (rules.degraded, false),
+            Verdict::Regional => (rules.regional, true),
+            Verdict::Maintenance => (rules.maintenance, false),
+        };
+        let costs = match rule {
+            Counting::Excluded => continue,
+            Counting::Up => 0.0,
+            Counting::Down => 1.0,
+            Counting::ByShare => share(),
+        };
+        known += SECOND_US;
+        bad += costs;
+        bad_weighted += if is_split { share() } else { costs };
+    }
+    let whole = known + unknown;
+    prop_assert_eq!((sum.known_us(), sum.unknown_us), (known, unknown));
+    let second = SECOND_US as f64;
+    let (up, up_weighted) = (known as f64 - bad * second, known as f64 - bad_weighted * second);
+    prop_assert!(near(sum.completeness(), known as f64, whole));
+    prop_assert!(near(sum.lower(), up, whole));
+    prop_assert!(near(sum.upper(), up + unknown as f64, whole));
+    prop_assert!(near(sum.weighted_lower(), up_weighted, whole));
+    prop_assert!(near(sum.weighted_upper(), up_weighted + unknown as f64, whole));
+    let told = sum.causes();
+    prop_assert!(told.is_some_and(|(_, blind)| blind == 0));
+    prop_assert!(!causes.contains_key(&None), "unknown time has a cause");
+    for cause in UnknownCause::ALL {
+        let us = causes.get(&Some(cause.as_str())).copied().unwrap_or_default();
+        prop_assert_eq!(told.map(|(told, _)| told.of(*cause)), Some(us));
+    }
     Ok(())
 }
 
