@@ -9,9 +9,9 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use sitepulse_daemon::clock;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::record::{Cause, FactKey, Facts, Phase};
+use sitepulse_model::record::{CHAIN_MAX, Cause, ChainCertificate, FactKey, Facts, Phase};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use x509_parser::time::ASN1Time;
 
@@ -95,6 +95,27 @@ impl Shown {
         let on = day.map(|day| format!(" on {day}")).unwrap_or_default();
         let text = format!("TLS: certificate for {host} was revoked{on} (stapled OCSP)");
         Some(Failure::new(Cause::CertificateInvalid, Phase::Tls, text))
+    }
+
+    /// Notes the certificates that the server sent: how many, and what the first of them are. Names are what the target calls itself: `redact`
+    /// sees them whole, before they are cut.
+    pub(crate) fn note_chain(&self, facts: &mut Facts, redact: impl Fn(&str) -> String) {
+        let seen = self.seen();
+        if seen.chain.is_empty() {
+            return;
+        }
+        facts.number(FactKey::ChainLength, i64::try_from(seen.chain.len()).unwrap_or(i64::MAX));
+        for der in seen.chain.iter().take(CHAIN_MAX) {
+            let parsed = Certificate::parse(der);
+            let name = |of: fn(&Certificate) -> &str| parsed.as_ref().map(|parsed| redact(of(parsed))).unwrap_or_default();
+            let certificate = ChainCertificate {
+                sha256: certificate::sha256(der).into(),
+                not_after: parsed.as_ref().map(|parsed| instant::format(parsed.not_after).into()),
+                subject: name(|parsed| &parsed.subject).into(),
+                issuer: name(|parsed| &parsed.issuer).into(),
+            };
+            facts.text(FactKey::CertificateChain, &certificate.line());
+        }
     }
 
     /// Whether the server asked for a client certificate.
