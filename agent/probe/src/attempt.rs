@@ -29,7 +29,7 @@ impl Failure {
 }
 
 /// What a kind of prober brings back when the target answered; its assertions are judged then.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     /// The decoded body (or what was received over `tcp`, `udp`, ...), as far as it was kept: see [`Attempt::wants_body`].
     pub(crate) body: Vec<u8>,

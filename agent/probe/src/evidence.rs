@@ -25,7 +25,7 @@ pub(crate) const KEPT_UNASKED_MAX: usize = 32 << 10;
 const BURST_BYTES: usize = 64 << 10;
 
 /// What an attempt came across.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
     /// Who told the addresses of the host, or that there are none.
     pub(crate) resolver: Option<Answerer>,

@@ -76,7 +76,7 @@ impl FlowProbe {
             if degraded.is_none()
                 && let Some(text) = outcome.degraded
             {
-                degraded = Some((format!("step {}: {text}", step.name), std::mem::take(&mut attempt.evidence)));
+                degraded = Some((format!("step {}: {text}", step.name), attempt.evidence.clone()));
             }
         }
         let Some((detail, evidence)) = degraded else { return Ok(answer) };

@@ -51,6 +51,16 @@ impl<'a> ChainCertificate<'a> {
         let not_after = (not_after != NOTHING).then_some(Cow::Borrowed(not_after));
         Some(Self { sha256: sha256.into(), not_after, subject: subject.into(), issuer: issuer.into() })
     }
+
+    /// What it tells, by the names that JSON has for it.
+    pub fn fields(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("sha256", Some(&*self.sha256)),
+            ("not_after", self.not_after.as_deref()),
+            ("subject", Some(&*self.subject)),
+            ("issuer", Some(&*self.issuer)),
+        ]
+    }
 }
 
 /// A name that came from a target: on one line, cut, and without an arrow in it.
