@@ -40,6 +40,13 @@ impl Certificate {
     }
 }
 
+/// Whose a certificate is, who signed it, and when it expires; nothing else of it is read.
+pub(super) fn titles(der: &CertificateDer<'_>) -> Option<(String, String, UtcMicros)> {
+    let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
+    let (_, not_after) = period(&certificate);
+    Some((title(certificate.subject()), title(certificate.issuer()), not_after))
+}
+
 /// Whether a certificate's own key signed it.
 pub(super) fn is_self_signed(der: &CertificateDer<'_>) -> bool {
     let parsed = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der);

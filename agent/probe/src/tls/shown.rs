@@ -106,13 +106,14 @@ impl Shown {
         }
         facts.number(FactKey::ChainLength, i64::try_from(seen.chain.len()).unwrap_or(i64::MAX));
         for der in seen.chain.iter().take(CHAIN_MAX) {
-            let parsed = Certificate::parse(der);
-            let name = |of: fn(&Certificate) -> &str| parsed.as_ref().map(|parsed| redact(of(parsed))).unwrap_or_default();
+            let titles = certificate::titles(der);
+            let not_after = titles.as_ref().map(|(_, _, not_after)| instant::format(*not_after).into());
+            let (subject, issuer) = titles.map(|(subject, issuer, _)| (redact(&subject), redact(&issuer))).unwrap_or_default();
             let certificate = ChainCertificate {
                 sha256: certificate::sha256(der).into(),
-                not_after: parsed.as_ref().map(|parsed| instant::format(parsed.not_after).into()),
-                subject: name(|parsed| &parsed.subject).into(),
-                issuer: name(|parsed| &parsed.issuer).into(),
+                not_after,
+                subject: subject.into(),
+                issuer: issuer.into(),
             };
             facts.text(FactKey::CertificateChain, &certificate.line());
         }

@@ -61,7 +61,7 @@ fn showing(subject: &str, times: usize) -> Arc<ServerConfig> {
 pub(crate) fn table() -> Vec<Behaviour> {
     let config = config();
     let (long, wide, endless) =
-        (showing("x", 50), showing(&"\u{e9}".repeat(10_000), 1), showing(&"x".repeat(1 << 20), 1));
+        (showing("x", 50), showing(&"\u{e9}".repeat(10_000), 1), showing(&"x".repeat(150_000), 1));
     let shows = |name, outcomes, config: Arc<ServerConfig>| {
         Behaviour::new(Scheme::Https, name, outcomes, move |mut stream| {
             let config = config.clone();
@@ -75,7 +75,7 @@ pub(crate) fn table() -> Vec<Behaviour> {
     vec![
         shows("TLS: a chain of 50 certificates", CERTIFICATE, long),
         shows("TLS: a subject of 20 KB", CERTIFICATE, wide),
-        shows("TLS: a subject of 1 MB", TLS_FAILED, endless),
+        shows("TLS: a subject of 150 KB", TLS_FAILED, endless),
         Behaviour::new(Scheme::Https, "TLS: garbage", TLS_FAILED, |mut stream| async move {
             send(&mut stream, b"SSH-2.0-OpenSSH_9.2p1\r\n").await;
             outlast(&mut stream).await;
