@@ -234,7 +234,8 @@ impl Probe {
         let (outcome, answer) = judged?;
         let is_truncated = answer.truncated;
         attempt.evidence.answered(answer, result.facts.body_bytes);
-        attempt.evidence.is_about_tls = self.broken(&outcome).is_some_and(|broken| broken.phase(self.name) == Phase::Tls);
+        attempt.evidence.is_about_tls =
+            self.broken(&outcome).is_some_and(|broken| broken.phase(self.name) == Phase::Tls);
         Ok(self.conclude(result, outcome, is_truncated))
     }
 

@@ -297,6 +297,26 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_is_a_list_of_objects_and_of_lines_for_people() {
+        let mut result = result();
+        let certificate = ChainCertificate {
+            sha256: "0f".repeat(32).into(),
+            not_after: Some("2026-12-01T00:00:00Z".into()),
+            subject: "shop.example".into(),
+            issuer: "R3".into(),
+        };
+        result.facts.text(FactKey::CertificateChain, &certificate.line());
+        let view = ResultView::of(&result, None, "https://a/".to_owned());
+        let sha256 = "0f".repeat(32);
+        let told = serde_json::json!([
+            {"sha256": sha256, "not_after": "2026-12-01T00:00:00Z", "subject": "shop.example", "issuer": "R3"}
+        ]);
+        assert_eq!(view.facts["certificate_chain"], told);
+        let line = format!("shop.example <- R3, until 2026-12-01T00:00:00Z, {sha256}\n");
+        assert!(view.text(false).contains(&line), "{}", view.text(false));
+    }
+
+    #[test]
     fn people_see_a_waterfall_and_the_reason() {
         let up = ResultView::of(&result(), None, "https://a/".to_owned()).text(false);
         let expected = "up  https://a/

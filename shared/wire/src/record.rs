@@ -68,7 +68,9 @@ pub enum DecodeError {
     #[error("a record is damaged: {0}")]
     Invalid(&'static str),
     /// Written by a newer build: it tells something that this one has no name for.
-    #[error("a result has a fact of key {key}, which this build does not know: upgrade it, a collector before its agents")]
+    #[error(
+        "a result has a fact of key {key}, which this build does not know: upgrade it, a collector before its agents"
+    )]
     NewerFact {
         /// The key's number.
         key: u64,

@@ -10,10 +10,15 @@ use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record, RecordType};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use ring::digest::digest;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use sitepulse_model::check::{CheckKind, Family, FlowStep, FlowTarget, HttpTarget, HttpVersion, TcpTarget, TlsOptions, TlsTarget};
-use sitepulse_model::record::{CHAIN_MAX, CHAIN_NAME_BYTES_MAX, Cause, ChainCertificate, Fact, ProbeResult, ProbeState};
+use sitepulse_model::check::{
+    CheckKind, Family, FlowStep, FlowTarget, HttpTarget, HttpVersion, TcpTarget, TlsOptions, TlsTarget,
+};
+use sitepulse_model::record::{
+    CHAIN_MAX, CHAIN_NAME_BYTES_MAX, Cause, ChainCertificate, Fact, ProbeResult, ProbeState,
+};
 
 use super::*;
 use crate::resolve::Resolver;
@@ -142,7 +147,8 @@ fn the_hash_of_a_response_that_is_not_all_there_says_so() {
     // Nothing of it came: nothing was read.
     let result = probe(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".to_vec()), &[]);
     assert_eq!((result.state, hash(&result)), (ProbeState::Down, None), "{}", result.detail);
-    let result = probe(serve(b"HTTP/1.1 500 Oops\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc".to_vec()), &[]);
+    let result =
+        probe(serve(b"HTTP/1.1 500 Oops\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc".to_vec()), &[]);
     assert_eq!((result.cause, hash(&result)), (Some(Cause::ProtocolError), None), "{}", result.detail);
 }
 
@@ -174,7 +180,8 @@ fn whoever_asks_for_a_run_sees_it_all_however_it_ends() {
 
 #[test]
 fn of_several_attempts_the_last_is_explained_once() {
-    let mut check = testing::check(CheckKind::http(format!("http://{}/", serve(answer("500 Oops", "", b"x")))), 10_000_000, &[]);
+    let mut check =
+        testing::check(CheckKind::http(format!("http://{}/", serve(answer("500 Oops", "", b"x")))), 10_000_000, &[]);
     check.definition.retries = 2;
     let result = testing::run(&check, &testing::tools(some_roots()));
     assert_eq!(result.facts.number_of(FactKey::Attempts), Some(3));
@@ -196,7 +203,12 @@ fn of_a_flow_the_step_that_the_explanation_names_is_explained() {
             expect: Vec::from_iter((at == broken).then(|| expect.to_owned())),
             capture: [].into(),
         });
-        let flow = FlowTarget { steps: steps.collect(), http: HttpVersion::Http1, family: Family::Any, tls: TlsOptions::default() };
+        let flow = FlowTarget {
+            steps: steps.collect(),
+            http: HttpVersion::Http1,
+            family: Family::Any,
+            tls: TlsOptions::default(),
+        };
         let check = testing::check(CheckKind::Flow(Box::new(flow)), 10_000_000, &[]);
         testing::run(&check, &testing::tools(some_roots()))
     };
@@ -234,7 +246,10 @@ fn a_certificate_that_is_refused_brings_the_chain_as_the_server_sent_it() {
             assert_eq!(chain.len(), 2, "{what}");
             assert_eq!(chain[0].sha256, server.leaf_sha256);
             assert_eq!(chain[0].subject, if what == "a wrong name" { "shop.test" } else { "shop.example" });
-            assert_eq!((&*chain[0].issuer, &*chain[1].subject, &*chain[1].issuer), ("Middle (R3)", "Middle (R3)", "Root"));
+            assert_eq!(
+                (&*chain[0].issuer, &*chain[1].subject, &*chain[1].issuer),
+                ("Middle (R3)", "Middle (R3)", "Root")
+            );
             assert_eq!(chain[1].not_after.as_deref(), Some("4000-01-01T00:00:00Z"));
             assert_eq!(chain[0].not_after.as_deref() == Some("2021-01-01T00:00:00Z"), what == "expired");
             assert_eq!(result.facts.number_of(FactKey::ChainLength), Some(2));
@@ -275,12 +290,14 @@ fn serving(subject: &str, more: usize) -> ServerConfig {
     let (leaf, key) = certificate(subject);
     let (other, _) = certificate("other");
     let chain: Vec<CertificateDer<'static>> = std::iter::once(leaf).chain(std::iter::repeat_n(other, more)).collect();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    // Nobody looks whether the certificate makes sense.
+    let key = CertifiedKey::new(chain, rustls::crypto::ring::sign::any_supported_type(&key).unwrap());
     ServerConfig::builder_with_provider(Arc::new(crate::tls::provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
-        .unwrap()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
 }
 
 fn probe_chain(config: ServerConfig, roots: RootCertStore) -> ProbeResult {
@@ -361,7 +378,7 @@ fn what_the_resolver_said_is_told_with_who_it_was_and_which_address_was_dialled(
     };
     let all = ["10.0.0.7", "127.0.0.1", "127.0.0.2"].map(str::to_owned).to_vec();
     let tcp = |host: &str, port: u16| {
-        CheckKind::Tcp(Box::new(TcpTarget { address: format!("{host}:{port}"), send: None, family: Family::Any }))
+        CheckKind::Tcp(TcpTarget { address: format!("{host}:{port}"), send: None, family: Family::Any })
     };
     for kind in [CheckKind::http(format!("http://shop.example:{port}/")), tcp("shop.example", closed)] {
         let result = run(kind, &[]);

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::io::Write as _;
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_proto::op::{MessageType, OpCode, Query as Asked};

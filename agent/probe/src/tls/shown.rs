@@ -108,7 +108,8 @@ impl Shown {
         for der in seen.chain.iter().take(CHAIN_MAX) {
             let titles = certificate::titles(der);
             let not_after = titles.as_ref().map(|(_, _, not_after)| instant::format(*not_after).into());
-            let (subject, issuer) = titles.map(|(subject, issuer, _)| (redact(&subject), redact(&issuer))).unwrap_or_default();
+            let (subject, issuer) =
+                titles.map(|(subject, issuer, _)| (redact(&subject), redact(&issuer))).unwrap_or_default();
             let certificate = ChainCertificate {
                 sha256: certificate::sha256(der).into(),
                 not_after,

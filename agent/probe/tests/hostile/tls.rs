@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::AsyncReadExt as _;
@@ -48,12 +49,14 @@ fn showing(subject: &str, times: usize) -> Arc<ServerConfig> {
     let key = KeyPair::generate().unwrap();
     let cert = params.self_signed(&key).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    // Nobody looks whether the certificate makes sense.
+    let key = CertifiedKey::new(vec![cert.der().clone(); times], key);
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone(); times], key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     Arc::new(config)
 }
 

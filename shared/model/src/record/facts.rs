@@ -303,11 +303,8 @@ const EVIDENCE_FACTS_MAX: usize = 24;
 /// Most addresses of [`FactKey::ResolverAnswer`] in a record.
 pub const RESOLVER_ANSWERS_MAX: usize = 12;
 /// Most entries of these lists in a record, so that other facts have their place.
-const LISTS: [(FactKey, usize); 3] = [
-    (FactKey::DnsAnswer, 16),
-    (FactKey::CertificateChain, CHAIN_MAX),
-    (FactKey::ResolverAnswer, RESOLVER_ANSWERS_MAX),
-];
+const LISTS: [(FactKey, usize); 3] =
+    [(FactKey::DnsAnswer, 16), (FactKey::CertificateChain, CHAIN_MAX), (FactKey::ResolverAnswer, RESOLVER_ANSWERS_MAX)];
 /// Longest text of a fact while the run is under way, in bytes: what a 64 KiB message of any protocol can say, each byte shown as U+FFFD.
 const HELD_BYTES_MAX: usize = 3 * 65_536;
 /// Most facts while the run is under way: more than a DNS message has room for. Such a message bounds their bytes as well.

@@ -10,8 +10,8 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    Cause, ChainCertificate, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState,
-    Provenance, Record,
+    Cause, ChainCertificate, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult,
+    ProbeState, Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::*;
@@ -122,8 +122,8 @@ fn shown() -> impl Strategy<Value = Shown> {
 
 pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
     let addresses = prop::collection::vec(any::<std::net::IpAddr>(), 0..30);
-    (result_alone(), prop::collection::vec(shown(), 0..12), addresses, option::of("[0-9a-f]{64}"), any::<bool>()).prop_map(
-        |(mut result, chain, addresses, hash, is_cut)| {
+    (result_alone(), prop::collection::vec(shown(), 0..12), addresses, option::of("[0-9a-f]{64}"), any::<bool>())
+        .prop_map(|(mut result, chain, addresses, hash, is_cut)| {
             result.facts.more.retain(|fact| !fact.key.is_evidence());
             for one in &chain {
                 let one = ChainCertificate {
@@ -144,8 +144,7 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
             }
             result.facts.shorten();
             Evidence { record: Record::Result(result), chain, addresses: addresses.len() }
-        },
-    )
+        })
 }
 
 fn result_alone() -> impl Strategy<Value = ProbeResult> {

@@ -401,7 +401,10 @@ fn a_fact_that_only_a_newer_build_knows_is_refused_with_who_should_upgrade() {
     assert!(record::decode(&bytes).is_ok());
     let error = record::decode(&renamed(&bytes)).unwrap_err();
     assert_eq!(error, RecordError::NewerFact { key: unknown.into() });
-    assert!(error.to_string().contains(&format!("key {unknown}, which this build does not know: upgrade it")), "{error}");
+    assert!(
+        error.to_string().contains(&format!("key {unknown}, which this build does not know: upgrade it")),
+        "{error}"
+    );
 
     let entry = Entry { bucket: Bucket(1), seq: Seq(1), provenance: 0, record: Record::Result(result) };
     let sent = ToCollector::Batch(Batch { entries: vec![entry], ..sample_batch() }).encode().unwrap();

@@ -8,8 +8,8 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    CHAIN_MAX, Cause, ChainCertificate, DETAIL_BYTES_MAX, DropReason, Dropped, FACTS_MAX, FactKey, Facts, Missed, MissedCause, Phase, Phases,
-    ProbeResult, ProbeState, Provenance, Record,
+    CHAIN_MAX, Cause, ChainCertificate, DETAIL_BYTES_MAX, DropReason, Dropped, FACTS_MAX, FactKey, Facts, Missed,
+    MissedCause, Phase, Phases, ProbeResult, ProbeState, Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::{Spread, Vital};
