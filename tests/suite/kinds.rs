@@ -14,6 +14,7 @@ use sitepulse_tests::servers::{self, Imap, Names, Nginx, free_port};
 use sitepulse_tests::wait;
 
 mod advertised;
+mod evidence;
 mod ways;
 
 /// What a check is expected to say.

@@ -9,6 +9,7 @@ use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::record::{Cause, Facts, Phase, Phases};
 
+use crate::evidence::Evidence;
 use crate::flow;
 use crate::tools::{Secrets, Tools};
 
@@ -28,7 +29,7 @@ impl Failure {
 }
 
 /// What a kind of prober brings back when the target answered; its assertions are judged then.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     /// The decoded body (or what was received over `tcp`, `udp`, ...), as far as it was kept: see [`Attempt::wants_body`].
     pub(crate) body: Vec<u8>,
@@ -66,6 +67,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) host: String,
     /// What a flow captured so far, by name. None of it may be told: see [`Attempt::redact`].
     pub(crate) captured: BTreeMap<String, String>,
+    /// What explains the run where it is not up.
+    pub(crate) evidence: Evidence,
     open: Option<(Phase, Monotonic)>,
 }
 
@@ -84,6 +87,7 @@ impl<'a> Attempt<'a> {
             facts: Facts::default(),
             host: String::new(),
             captured: BTreeMap::new(),
+            evidence: Evidence::default(),
             open: None,
         }
     }

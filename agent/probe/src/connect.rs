@@ -105,6 +105,7 @@ pub(crate) async fn pick_host(attempt: &mut Attempt<'_>, host: &str, family: Fam
     // The dot at the end of a full name is for the resolver alone.
     host.strip_suffix('.').unwrap_or(host).clone_into(&mut attempt.host);
     let tools = attempt.tools;
+    (attempt.evidence.resolver, attempt.evidence.resolved) = (None, Vec::new());
     let address = match Host::parse(host) {
         Err(reason) => return Err(Failure::new(Cause::DnsFailed, Phase::Dns, format!("dns: {reason}"))),
         Ok(Host::Address(address)) if !is_of(address, family) => {
@@ -117,9 +118,11 @@ pub(crate) async fn pick_host(attempt: &mut Attempt<'_>, host: &str, family: Fam
         }
         Ok(Host::Name { name, absolute }) => {
             attempt.begin(Phase::Dns);
-            let resolved = tools.resolver.addresses(&name, absolute, family, attempt.deadline).await;
+            let by = &mut attempt.evidence.resolver;
+            let resolved = tools.resolver.addresses_by(&name, absolute, family, attempt.deadline, by).await;
             attempt.end();
-            choose(&tools.policy, &name, &resolved?)?
+            attempt.evidence.resolved = resolved?;
+            choose(&tools.policy, &name, &attempt.evidence.resolved)?
         }
     };
     attempt.address = Some(SocketAddr::new(address, 0));

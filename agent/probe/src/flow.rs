@@ -73,11 +73,13 @@ impl FlowProbe {
             let outcome = running.go(&self.route, &mut cookies).await.map_err(named)?;
             drop(running);
             answer = outcome.answer;
-            if degraded.is_none() {
-                degraded = outcome.degraded.map(|text| format!("step {}: {text}", step.name));
+            if degraded.is_none()
+                && let Some(text) = outcome.degraded
+            {
+                degraded = Some((format!("step {}: {text}", step.name), attempt.evidence.clone()));
             }
         }
-        let Some(detail) = degraded else { return Ok(answer) };
+        let Some((detail, evidence)) = degraded else { return Ok(answer) };
         let mut phases = attempt.phases;
         phases.total = Some(clock::monotonic().us_since(begun));
         let facts = Arc::new(std::mem::take(&mut attempt.facts));
@@ -98,6 +100,7 @@ impl FlowProbe {
         if state == ProbeState::Down {
             Ok(answer)
         } else {
+            attempt.evidence = evidence;
             Err(Failure::new(Cause::SoftAssertion, Phase::Total, detail))
         }
     }
@@ -162,15 +165,29 @@ impl<'r, 'a: 's, 's> Running<'r, 'a, 's> {
         let (judged, found, answer) = judged.map_err(|unjudged| unjudged.failure(|| panicked(&self.attempt.host)))?;
         let broken = judged.broken.as_ref().and_then(|broken| self.step.expect.get(broken.index));
         let phase = broken.map_or(Phase::Total, |broken| measured(broken.phase("http"), &phases));
+        self.attempt.evidence.is_about_tls = broken.is_some_and(|broken| broken.phase("http") == Phase::Tls);
         let explanation = judged.broken.map(|broken| match answer.truncated {
             true => format!("{} (body cut after {BODY_BYTES_MAX} bytes)", broken.explanation),
             false => broken.explanation,
         });
         if judged.state == ProbeState::Down {
+            self.answered(answer);
             return Err(Failure::new(Cause::AssertionFailed, phase, explanation.unwrap_or_default()));
         }
-        self.step.keep(found, &phases, &mut self.attempt.captured)?;
+        if let Err(failure) = self.step.keep(found, &phases, &mut self.attempt.captured) {
+            self.answered(answer);
+            return Err(failure);
+        }
+        if explanation.is_some() {
+            self.answered(answer.clone());
+        }
         Ok(Outcome { answer, degraded: explanation })
+    }
+
+    /// The answer explains why the step is not up.
+    fn answered(&mut self, answer: Answer) {
+        let body_bytes = self.attempt.facts.body_bytes;
+        self.attempt.evidence.answered(answer, body_bytes);
     }
 
     fn out_of_time(&self, left: Duration) -> Failure {
@@ -193,6 +210,7 @@ impl Drop for Running<'_, '_, '_> {
         run.address = attempt.address.or(run.address);
         run.host = std::mem::take(&mut attempt.host);
         run.captured = std::mem::take(&mut attempt.captured);
+        run.evidence = std::mem::take(&mut attempt.evidence);
         let mut facts = std::mem::take(&mut attempt.facts);
         facts.certificate_expires = match (facts.certificate_expires, run.facts.certificate_expires) {
             (Some(one), Some(other)) => Some(one.min(other)),

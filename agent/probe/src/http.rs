@@ -402,7 +402,7 @@ async fn receive(
     parts: Parts,
     mut incoming: Incoming,
 ) -> Result<Answer, Failure> {
-    let mut intake = Intake::new(attempt, &parts.headers);
+    let mut intake = Intake::new(attempt, &parts);
     for number in 1_usize.. {
         if number.is_multiple_of(TURN_PIECES) {
             tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
 //! Probes: one run of one check, measured and judged.
 //!
-//! Reading order: [`run`] is a run from its start to its result; [`attempt`] is what an attempt notes on its way; [`tools`] is what all probes
+//! Reading order: [`run`] is a run from its start to its result; [`attempt`] is what an attempt notes on its way, `evidence` what it notes of a run that is not up; [`tools`] is what all probes
 //! of an agent share: `policy` (which addresses may be dialled), [`connect`] (names and connections), [`tls`]. Then one file a kind.
 //!
 //! A failed probe is data, not an error: [`Probe::run`] always gives a result. What the agent itself could not do is
@@ -13,6 +13,7 @@
 //! racing addresses would measure something else than what a visitor meets. Nothing here knows schedules, spools or collectors.
 
 mod attempt;
+mod evidence;
 mod exchange;
 mod run;
 #[cfg(test)]

@@ -10,12 +10,12 @@
 //! Limits: [`SHARE`] of what is left of the attempt's time goes to the lookup, so that it ends before the deadline with a reason; 3 name
 //! servers, 8 domains of the search list.
 
+mod answerer;
 pub(crate) mod host;
 pub(crate) mod system;
 
 use std::fs;
-use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,8 @@ use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Family;
 use sitepulse_model::record::{Cause, Phase};
 
-use self::system::{FILE_BYTES_MAX, System};
+pub(crate) use self::answerer::Answerer;
+use self::system::System;
 use crate::attempt::Failure;
 use crate::connect::{self, Teller};
 use crate::query::{Extension, Query, Trouble, along_aliases, rcode_name};
@@ -112,7 +113,7 @@ impl Resolver {
         deadline: Monotonic,
     ) -> Result<Vec<(Name, SVCB)>, Failure> {
         let system = self.system()?;
-        if known(&system, name, Family::Any).is_some() {
+        if answerer::known(&system, name, Family::Any).is_some() {
             return Ok(Vec::new());
         }
         let mut search = Search::new(&system, name, absolute, deadline);
@@ -149,8 +150,21 @@ impl Resolver {
         family: Family,
         deadline: Monotonic,
     ) -> Result<Vec<IpAddr>, Failure> {
+        self.addresses_by(name, absolute, family, deadline, &mut None).await
+    }
+
+    /// As [`Resolver::addresses`], and tells who answered last, whatever the answer was.
+    pub(crate) async fn addresses_by(
+        &self,
+        name: &str,
+        absolute: bool,
+        family: Family,
+        deadline: Monotonic,
+        by: &mut Option<Answerer>,
+    ) -> Result<Vec<IpAddr>, Failure> {
         let system = self.system()?;
-        if let Some(found) = known(&system, name, family) {
+        if let Some((found, known_by)) = answerer::known(&system, name, family) {
+            *by = Some(known_by);
             return Ok(found);
         }
         let records: &[RecordType] = match family {
@@ -160,7 +174,7 @@ impl Resolver {
         };
         let mut search = Search::new(&system, name, absolute, deadline);
         while let Some((candidate, until)) = search.next() {
-            let told = addresses_of(&system, &candidate, records, until).await?;
+            let told = addresses_of(&system, &candidate, records, until, by).await?;
             if let ControlFlow::Break(found) = search.told(candidate, told) {
                 return Ok(found);
             }
@@ -206,7 +220,7 @@ impl Resolver {
             Some(_) | None => {
                 // The stamps first: a change in between is then read again.
                 let stamps = stamps(resolv, hosts);
-                let system = read_files(resolv, hosts).map(Arc::new);
+                let system = System::read(resolv, hosts).map(Arc::new);
                 Reading { system, stamps, look_at }
             }
         };
@@ -221,33 +235,6 @@ impl Resolver {
 
 fn stamps(resolv: &Path, hosts: &Path) -> [Option<SystemTime>; 2] {
     [resolv, hosts].map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
-}
-
-fn read_files(resolv: &Path, hosts: &Path) -> Result<System, String> {
-    let read = |path: &Path| {
-        let mut bytes = Vec::new();
-        fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)).map(|_| bytes)
-    };
-    let resolv = read(resolv).map_err(|error| format!("cannot be read ({})", connect::plain(&error)))?;
-    // Without a hosts file there is none.
-    let hosts = read(hosts).unwrap_or_default();
-    System::parse(&resolv, &String::from_utf8_lossy(&hosts))
-}
-
-/// The addresses of a name that nobody need be asked for: the hosts file's, and this machine's for `localhost` (RFC 6761, 6.3).
-fn known(system: &System, name: &str, family: Family) -> Option<Vec<IpAddr>> {
-    let wanted = |v4: bool| match family {
-        Family::Any => true,
-        Family::Ipv4 => v4,
-        Family::Ipv6 => !v4,
-    };
-    let of = |addresses: &[IpAddr], v4: bool| -> Vec<IpAddr> {
-        addresses.iter().copied().filter(|address| address.is_ipv4() == v4 && wanted(v4)).collect()
-    };
-    let local = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let is_local = name == "localhost" || name.ends_with(".localhost");
-    let lists = [system.hosts(name), if is_local { &local } else { &[] }];
-    lists.iter().flat_map(|list| [of(list, true), of(list, false)]).find(|found| !found.is_empty())
 }
 
 /// What asking for one full name came to.
@@ -340,10 +327,11 @@ async fn addresses_of(
     name: &Name,
     records: &[RecordType],
     until: Monotonic,
+    by: &mut Option<Answerer>,
 ) -> Result<Told<Vec<IpAddr>>, Failure> {
     let mut is_there = false;
     for record in records {
-        match ask(system, name, *record, until).await? {
+        match ask(system, name, *record, until, by).await? {
             Outcome::Answer(message) => match addresses(&message, name, *record) {
                 found if found.is_empty() => is_there = true,
                 found => return Ok(Told::Found(found)),
@@ -372,7 +360,7 @@ async fn services_of(
         },
     };
     for hop in 0..=ALIASES_MAX {
-        let found = match ask(system, &owner, RecordType::HTTPS, until).await? {
+        let found = match ask(system, &owner, RecordType::HTTPS, until, &mut None).await? {
             Outcome::Answer(message) => services(&message, &owner),
             Outcome::NoName if hop == 0 => return Ok(Told::NoName),
             Outcome::NoName => return Ok(Told::Found(Vec::new())),
@@ -387,13 +375,22 @@ async fn services_of(
     Ok(Told::Found(Vec::new()))
 }
 
-/// Asks one server after the other until one gives an answer that counts.
+/// Asks one server after the other until one gives an answer that counts. `by`: who answered last.
 #[allow(clippy::wildcard_enum_match_arm, reason = "not our enum: every other code says that the server cannot tell")]
-async fn ask(system: &System, name: &Name, record: RecordType, until: Monotonic) -> Result<Outcome, Failure> {
+async fn ask(
+    system: &System,
+    name: &Name,
+    record: RecordType,
+    until: Monotonic,
+    by: &mut Option<Answerer>,
+) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Silence("no time was left".to_owned());
     for (place, server) in system.servers.iter().enumerate() {
         let share = left(until) / (system.servers.len() - place) as u64;
         let heard = exchange(*server, name, record, share.min(system.timeout_us)).await?;
+        if heard.is_ok() {
+            *by = Some(Answerer::Server(*server));
+        }
         match heard {
             Ok(message) => match message.metadata.response_code {
                 ResponseCode::NoError => return Ok(Outcome::Answer(Box::new(message))),
@@ -456,7 +453,7 @@ async fn unresolved(system: &System, name: &str, failed: Outcome, deadline: Mono
 async fn silence(system: &System, name: &str, reason: &str, deadline: Monotonic) -> Option<Failure> {
     let until = clock::monotonic().plus_us(percent(left(deadline), SECOND_SHARE).min(SECOND_US_MAX));
     // Every resolver knows the root's name servers.
-    match ask(system, &Name::root(), RecordType::NS, until).await {
+    match ask(system, &Name::root(), RecordType::NS, until, &mut None).await {
         Ok(Outcome::Silence(_)) => {
             let text = format!("network: this agent's name servers do not answer for {name} ({reason})");
             Some(Failure::new(Cause::NetworkLost, Phase::Dns, text))

@@ -21,7 +21,7 @@ use crate::judge::{self, Case};
 use crate::network::Contact;
 use crate::tools::Tools;
 use crate::{BODY_BYTES_MAX, human_us};
-use crate::{certificate, dns, domain, flow, grpc, http, icmp, imap, smtp, tcp, udp, web_vitals, websocket};
+use crate::{certificate, dns, domain, evidence, flow, grpc, http, icmp, imap, smtp, tcp, udp, web_vitals, websocket};
 
 /// The run a result is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Probe {
             facts: std::mem::take(&mut attempt.facts),
         };
         let text = match failure {
-            Ok(answer) => match self.judge(&mut result, answer, &attempt).await {
+            Ok(answer) => match self.judge(&mut result, answer, &mut attempt).await {
                 Ok(text) => text,
                 Err(unjudged) => {
                     fail(&mut result, unjudged.failure(|| self.panicked(run, Phase::Total, &attempt.host)))
@@ -177,11 +177,16 @@ impl Probe {
             },
             Err(failure) => fail(&mut result, failure),
         };
+        let worth_another = result.state == ProbeState::Down;
+        let is_last = !worth_another || failed.len() >= usize::from(self.retries);
+        if run.note_all || (is_last && result.state != ProbeState::Up) {
+            let is_about_tls = attempt.evidence.is_about_tls || result.failed_phase == Some(Phase::Tls);
+            evidence::note(&attempt, &mut result.facts, run.note_all || is_about_tls).await;
+        }
         // Before it is cut: of a value that was cut, too little may be left to be found. By the secrets that the attempt was made with.
         let secrets = if self.has_secrets { Arc::clone(&attempt.secrets) } else { Arc::default() };
         result.detail = detail(&flow::redact(&secrets, &attempt.captured, &text));
         flow::redact_facts(&secrets, &attempt.captured, &mut result.facts);
-        let worth_another = result.state == ProbeState::Down;
         (result, worth_another)
     }
 
@@ -210,7 +215,7 @@ impl Probe {
         &self,
         result: &mut ProbeResult,
         answer: Answer,
-        attempt: &Attempt<'_>,
+        attempt: &mut Attempt<'_>,
     ) -> Result<String, judge::Unjudged> {
         let facts = Arc::new(std::mem::take(&mut result.facts));
         let case = Case {
@@ -223,9 +228,20 @@ impl Probe {
         };
         let until = judge::until(attempt.deadline);
         let judged = attempt.tools.bench.judge(case, until, self.wants_body, Case::evaluate).await;
-        let judged = judged.map(|(outcome, case)| (outcome, case.answer.truncated));
+        // The case counts the facts too: let go of it first.
+        let judged = judged.map(|(outcome, case)| (outcome, case.answer));
         result.facts = Arc::unwrap_or_clone(facts);
-        judged.map(|(outcome, is_truncated)| self.conclude(result, outcome, is_truncated))
+        let (outcome, answer) = judged?;
+        let is_truncated = answer.truncated;
+        attempt.evidence.answered(answer, result.facts.body_bytes);
+        attempt.evidence.is_about_tls =
+            self.broken(&outcome).is_some_and(|broken| broken.phase(self.name) == Phase::Tls);
+        Ok(self.conclude(result, outcome, is_truncated))
+    }
+
+    /// The assertion that decided.
+    fn broken(&self, outcome: &Outcome) -> Option<&Expectation> {
+        outcome.broken.as_ref().and_then(|broken| self.expect.get(broken.index))
     }
 
     /// Puts a judgement into the result; tells what is wrong, or odd.
@@ -238,7 +254,7 @@ impl Probe {
             ProbeState::Unknown => Some(Cause::AgentFault),
         };
         if outcome.state == ProbeState::Down {
-            let broken = outcome.broken.as_ref().and_then(|broken| self.expect.get(broken.index));
+            let broken = self.broken(&outcome);
             result.failed_phase = broken.map(|broken| measured(broken.phase(self.name), &result.phases));
         }
         match (outcome.broken, is_truncated) {

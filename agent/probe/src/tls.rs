@@ -6,7 +6,7 @@
 //! a few counters and two short lists: 0.5 us, where a handshake costs 250.
 //!
 //! What is noted: a plain success notes the leaf's expiry alone, which keeps ten thousand results small. The rest follows for kind
-//! `tls`, where an assertion or the one who asked for the run wants it, and whenever the handshake fails.
+//! `tls`, where an assertion or the one who asked for the run wants it, and whenever the handshake fails; then the chain as it was sent, too.
 //!
 //! There is no resumption and no early data: every run is a first visit, and shows the certificate. AES-128-GCM is offered first.
 //!

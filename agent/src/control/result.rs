@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sitepulse_daemon::instant;
-use sitepulse_model::record::{FactKey, FactValue, Facts, Phase, Phases, ProbeResult};
+use sitepulse_model::record::{ChainCertificate, FactKey, FactValue, Facts, Phase, Phases, ProbeResult};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::report::Report;
 use sitepulse_model::vitals::{Spread, Vital};
@@ -191,7 +191,20 @@ fn fact_text(key: &str, value: &Value) -> String {
     match value {
         Value::Number(number) if key.ends_with("_us") => milliseconds(number.as_u64().unwrap_or_default()),
         Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Object(certificate) => {
+            let field = |name: &str| certificate.get(name).and_then(Value::as_str).unwrap_or("-");
+            let (subject, issuer) = (field("subject"), field("issuer"));
+            format!("{subject} <- {issuer}, until {}, {}", field("not_after"), field("sha256"))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+    }
+}
+
+/// A certificate of a chain; a line that is none stays as it is.
+fn certificate(line: &str) -> Value {
+    match ChainCertificate::parse(line) {
+        Some(one) => one.fields().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect(),
+        None => Value::from(line),
     }
 }
 
@@ -208,6 +221,7 @@ fn facts(facts: &Facts) -> Map<String, Value> {
                 instant::format(UtcMicros(seconds.saturating_mul(1_000_000))).into()
             }
             FactValue::Number(number) => Value::from(*number),
+            FactValue::Text(text) if fact.key == FactKey::CertificateChain => certificate(text),
             FactValue::Text(text) => Value::from(text.clone()),
         };
         let name = fact.key.as_str().to_owned();
@@ -280,6 +294,26 @@ mod tests {
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<ResultView>(json).unwrap(), view, "it travels over the control socket");
+    }
+
+    #[test]
+    fn a_chain_is_a_list_of_objects_and_of_lines_for_people() {
+        let mut result = result();
+        let certificate = ChainCertificate {
+            sha256: "0f".repeat(32).into(),
+            not_after: Some("2026-12-01T00:00:00Z".into()),
+            subject: "shop.example".into(),
+            issuer: "R3".into(),
+        };
+        result.facts.text(FactKey::CertificateChain, &certificate.line());
+        let view = ResultView::of(&result, None, "https://a/".to_owned());
+        let sha256 = "0f".repeat(32);
+        let told = serde_json::json!([
+            {"sha256": sha256, "not_after": "2026-12-01T00:00:00Z", "subject": "shop.example", "issuer": "R3"}
+        ]);
+        assert_eq!(view.facts["certificate_chain"], told);
+        let line = format!("shop.example <- R3, until 2026-12-01T00:00:00Z, {sha256}\n");
+        assert!(view.text(false).contains(&line), "{}", view.text(false));
     }
 
     #[test]

@@ -331,6 +331,29 @@ fn certificates_renew_at_half_life_and_after_expiry() {
     assert!(matches!(drain(&mut session)[..], [Action::StoreCertificate { .. }, Action::Stop(Stop::Renewed)]));
 }
 
+/// As by a collector that is older than the agent and has no name for something in the batch.
+#[test]
+fn a_refused_batch_stays_and_goes_out_again_on_the_next_connection() {
+    let message = "a result tells a fact that this collector does not know, for the agent is newer: upgrade the collector first";
+    let sent = |session: &mut ShipSession| {
+        session.handle_durable(INCARNATION, 3, Monotonic(2000));
+        assert_eq!(reads(&drain(session)), [(Lane::Fresh, 0, 3, BATCH_RECORDS)]);
+        session.handle_records(Lane::Fresh, page(1..=3), Monotonic(2000));
+        let actions = drain(session);
+        let [Action::Send(Stream::Lane(Lane::Fresh), ToCollector::Batch(batch))] = &actions[..] else { panic!("{actions:?}") };
+        batch.clone()
+    };
+    let (mut session, _) = open(0, 0);
+    let first = sent(&mut session);
+    let refusal = Refusal { code: RefusalCode::BadMessage, message: message.to_owned() };
+    session.handle_frame(Stream::Control, ToAgent::Refusal(refusal.clone()), UtcMicros(0), Monotonic(3000));
+    assert_eq!(drain(&mut session), [Action::Stop(Stop::Refused(refusal))], "nothing is deleted");
+    let (mut session, _) = open(0, 0);
+    assert_eq!(sent(&mut session), first);
+    session.handle_frame(Stream::Lane(Lane::Fresh), ack(1), UtcMicros(0), Monotonic(4000));
+    assert_eq!(deletes(&drain(&mut session)), [1..=3]);
+}
+
 #[test]
 fn nonsense_and_silence_end_the_connection() {
     let (mut session, _) = open(0, 0);

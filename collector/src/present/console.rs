@@ -14,6 +14,7 @@ mod checks;
 mod editor;
 mod escalations;
 mod explain;
+mod facts;
 mod faults;
 mod findings;
 pub mod frame;

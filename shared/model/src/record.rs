@@ -227,9 +227,11 @@ impl Phases {
     }
 }
 
+mod chain;
 mod facts;
 
-pub use facts::{FACT_BYTES_MAX, FACTS_MAX, Fact, FactKey, FactValue, Facts};
+pub use chain::{CHAIN_MAX, CHAIN_NAME_BYTES_MAX, ChainCertificate};
+pub use facts::{FACT_BYTES_MAX, FACTS_MAX, Fact, FactKey, FactValue, Facts, RESOLVER_ANSWERS_MAX};
 
 /// Who measured, with which clock. Shared by all records of one agent process and handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -67,6 +67,14 @@ pub enum DecodeError {
     /// A value that cannot be.
     #[error("a record is damaged: {0}")]
     Invalid(&'static str),
+    /// Written by a newer build: it tells something that this one has no name for.
+    #[error(
+        "a result has a fact of key {key}, which this build does not know: upgrade it, a collector before its agents"
+    )]
+    NewerFact {
+        /// The key's number.
+        key: u64,
+    },
     /// The bytes go on after the record.
     #[error("{bytes} bytes trail after a record")]
     Trailing {
@@ -282,8 +290,10 @@ impl Input<'_> {
         }
         let mut facts = Vec::with_capacity(count);
         for _ in 0..count {
-            let key =
-                FactKey::from_code(self.small("facts")?).ok_or(DecodeError::Invalid("a fact of an unknown key"))?;
+            let key = self.number("facts")?;
+            let known = u8::try_from(key).ok().and_then(FactKey::from_code);
+            // Its value cannot be read over: whether it is a number or a text is known by the key alone.
+            let key = known.ok_or(DecodeError::NewerFact { key })?;
             let value = if key.is_number() {
                 FactValue::Number(self.signed("facts")?)
             } else {

@@ -399,14 +399,14 @@ fn a_server_that_asks_for_a_certificate_and_then_says_nothing_accepts() {
 #[test]
 fn checks_that_want_the_same_share_one_configuration() {
     let tools = testing::tools(some_roots());
-    let attempt = Attempt::new(&tools, &[], false, sitepulse_daemon::clock::Monotonic(u64::MAX));
+    let mut attempt = Attempt::new(&tools, &[], false, sitepulse_daemon::clock::Monotonic(u64::MAX));
     let plain = || TlsClient::new(&TlsOptions::default(), &["h2"]).unwrap();
     let (one, two) = (plain(), plain());
     let other = TlsClient::new(&TlsOptions::default(), &["http/1.1"]).unwrap();
     let bundle = Authority::root("Root").pem();
     let own = TlsClient::new(&TlsOptions { ca: Some(bundle), ..TlsOptions::default() }, &["h2"]).unwrap();
     for client in [&one, &two, &other, &own] {
-        client.config(&attempt).unwrap();
+        client.config(&mut attempt).unwrap();
     }
     assert_eq!(tools.tls.configurations(), 3);
     drop((one, two, other));

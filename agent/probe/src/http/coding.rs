@@ -12,8 +12,8 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use tokio::sync::Semaphore;
 
-use super::body::extend;
 use crate::BODY_BYTES_MAX;
+use crate::evidence::extend;
 
 /// Decodings at once, of all runs: what bounds the memory of windows.
 const DECODES_MAX: usize = 2;
@@ -90,11 +90,11 @@ fn is_zlib(coded: &[u8]) -> bool {
     matches!(coded, [first, second, ..] if first & 15 == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0)
 }
 
-/// Decodes a body that is all there, or the beginning of one that is `cut`.
+/// Decodes a body that is all there, or the beginning of one that is `cut`. What comes out is kept if it has at most `keep` bytes.
 ///
 /// # Errors
 /// Why the body is not of its coding.
-pub(super) async fn decode(coding: Coding, coded: Vec<u8>, cut: bool, keep: bool) -> Result<Decoded, String> {
+pub(super) async fn decode(coding: Coding, coded: Vec<u8>, cut: bool, keep: usize) -> Result<Decoded, String> {
     // Without a body there is nothing to decode: an answer to HEAD, a 304.
     if coded.is_empty() {
         return Ok(Decoded { body: Vec::new(), bytes: 0, truncated: cut });
@@ -119,7 +119,9 @@ pub(super) async fn decode(coding: Coding, coded: Vec<u8>, cut: bool, keep: bool
         let room = BODY_BYTES_MAX - decoded.bytes as usize;
         let taken = read.min(room);
         decoded.bytes += taken as u64;
-        if keep {
+        if decoded.bytes as usize > keep {
+            decoded.body = Vec::new();
+        } else {
             extend(&mut decoded.body, &block[..taken]);
         }
         if read > room {

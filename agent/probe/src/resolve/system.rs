@@ -4,17 +4,22 @@
 //! count; `rotate`, `attempts` and the rest do not: a question goes to the servers in their order, once.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::path::Path;
 
 use hickory_proto::rr::Name;
 use resolv_conf::ScopedIp;
+
+use crate::connect;
 
 /// Most name servers asked, as in glibc.
 const SERVERS_MAX: usize = 3;
 /// Most domains of the search list tried.
 const SEARCH_MAX: usize = 8;
 /// Most bytes read of each file.
-pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A machine's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +37,20 @@ impl System {
     /// One server, no hosts file, no search list.
     pub(crate) fn with_server(server: SocketAddr) -> Self {
         Self { servers: vec![server], timeout_us: 5_000_000, search: vec![], ndots: 1, hosts: BTreeMap::new() }
+    }
+
+    /// Reads both files. Without a hosts file there is none.
+    ///
+    /// # Errors
+    /// The first file cannot be read, or has no name server.
+    pub(super) fn read(resolv: &Path, hosts: &Path) -> Result<Self, String> {
+        let read = |path: &Path| {
+            let mut bytes = Vec::new();
+            File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)).map(|_| bytes)
+        };
+        let resolv = read(resolv).map_err(|error| format!("cannot be read ({})", connect::plain(&error)))?;
+        let hosts = read(hosts).unwrap_or_default();
+        Self::parse(&resolv, &String::from_utf8_lossy(&hosts))
     }
 
     /// Reads both files' contents. Lines that cannot be understood are passed over, as other programs do.

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::io::Write as _;
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_proto::op::{MessageType, OpCode, Query as Asked};
@@ -377,6 +378,7 @@ fn changed_files_are_read_again_and_missing_ones_are_told() {
     assert_eq!(resolver.system().unwrap().servers, ["192.0.2.53:53".parse().unwrap()], "not looked at each time");
     let system = look().unwrap();
     assert_eq!(system.servers, ["192.0.2.54:53".parse().unwrap()]);
-    assert_eq!(known(&system, "db", Family::Any), Some(vec!["10.0.0.7".parse().unwrap()]));
-    assert_eq!(known(&system, "db", Family::Ipv6), None);
+    let of_the_file = (vec!["10.0.0.7".parse().unwrap()], Answerer::HostsFile);
+    assert_eq!(answerer::known(&system, "db", Family::Any), Some(of_the_file));
+    assert_eq!(answerer::known(&system, "db", Family::Ipv6), None);
 }

@@ -9,6 +9,8 @@ use x509_parser::nom::Parser as _;
 use x509_parser::prelude::{GeneralName, X509Certificate, X509Name};
 use x509_parser::time::ASN1Time;
 
+use crate::evidence::hex;
+
 /// What one certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Certificate {
@@ -36,6 +38,13 @@ impl Certificate {
             not_after,
         })
     }
+}
+
+/// Whose a certificate is, who signed it, and when it expires; nothing else of it is read.
+pub(super) fn titles(der: &CertificateDer<'_>) -> Option<(String, String, UtcMicros)> {
+    let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
+    let (_, not_after) = period(&certificate);
+    Some((title(certificate.subject()), title(certificate.issuer()), not_after))
 }
 
 /// Whether a certificate's own key signed it.
@@ -127,7 +136,7 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 
 /// The fingerprint that browsers and `openssl x509 -fingerprint -sha256` show, in lower case and without colons.
 pub(super) fn sha256(der: &CertificateDer<'_>) -> String {
-    digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA256, der).as_ref())
 }
 
 #[cfg(test)]

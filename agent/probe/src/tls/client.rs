@@ -96,10 +96,11 @@ impl TlsClient {
     ///
     /// # Errors
     /// A secret is missing, or is no certificate: the agent's side, not the target's.
-    pub(crate) fn config(&self, attempt: &Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Shown>), Failure> {
+    pub(crate) fn config(&self, attempt: &mut Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Shown>), Failure> {
         let prepared = self.prepared(attempt)?;
         let mut config = prepared.config.clone();
         let shown = Arc::new(Shown::default());
+        attempt.evidence.shown = Some(shown.clone());
         let recorder = Arc::new(Recorder::new(prepared.trust.clone(), prepared.certificate.clone(), shown.clone()));
         config.dangerous().set_certificate_verifier(recorder.clone());
         config.client_auth_cert_resolver = recorder;

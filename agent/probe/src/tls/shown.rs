@@ -9,9 +9,9 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use sitepulse_daemon::clock;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::record::{Cause, FactKey, Facts, Phase};
+use sitepulse_model::record::{CHAIN_MAX, Cause, ChainCertificate, FactKey, Facts, Phase};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 use x509_parser::time::ASN1Time;
 
@@ -95,6 +95,29 @@ impl Shown {
         let on = day.map(|day| format!(" on {day}")).unwrap_or_default();
         let text = format!("TLS: certificate for {host} was revoked{on} (stapled OCSP)");
         Some(Failure::new(Cause::CertificateInvalid, Phase::Tls, text))
+    }
+
+    /// Notes the certificates that the server sent: how many, and what the first of them are. Names are what the target calls itself: `redact`
+    /// sees them whole, before they are cut.
+    pub(crate) fn note_chain(&self, facts: &mut Facts, redact: impl Fn(&str) -> String) {
+        let seen = self.seen();
+        if seen.chain.is_empty() {
+            return;
+        }
+        facts.number(FactKey::ChainLength, i64::try_from(seen.chain.len()).unwrap_or(i64::MAX));
+        for der in seen.chain.iter().take(CHAIN_MAX) {
+            let titles = certificate::titles(der);
+            let not_after = titles.as_ref().map(|(_, _, not_after)| instant::format(*not_after).into());
+            let (subject, issuer) =
+                titles.map(|(subject, issuer, _)| (redact(&subject), redact(&issuer))).unwrap_or_default();
+            let certificate = ChainCertificate {
+                sha256: certificate::sha256(der).into(),
+                not_after,
+                subject: subject.into(),
+                issuer: issuer.into(),
+            };
+            facts.text(FactKey::CertificateChain, &certificate.line());
+        }
     }
 
     /// Whether the server asked for a client certificate.

@@ -77,6 +77,7 @@ pub(crate) const UP_OR_PROTOCOL: &[Option<Cause>] = &[None, Some(Cause::Protocol
 pub(crate) const RESET: &[Option<Cause>] = &[Some(Cause::ConnectionReset)];
 pub(crate) const REDIRECT: &[Option<Cause>] = &[Some(Cause::RedirectFailed)];
 pub(crate) const TLS_FAILED: &[Option<Cause>] = &[Some(Cause::TlsFailed)];
+pub(crate) const CERTIFICATE: &[Option<Cause>] = &[Some(Cause::CertificateInvalid)];
 pub(crate) const ASSERTION: &[Option<Cause>] = &[Some(Cause::AssertionFailed)];
 
 /// All behaviours.

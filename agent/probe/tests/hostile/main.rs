@@ -24,7 +24,7 @@ use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
 use sitepulse_model::quorum::Quorum;
-use sitepulse_model::record::{Cause, ProbeResult, ProbeState};
+use sitepulse_model::record::{Cause, FACTS_MAX, Fact, FactValue, ProbeResult, ProbeState};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_probe::tls::Tls;
 use sitepulse_probe::tools::Tools;
@@ -109,6 +109,16 @@ async fn assault(behaviour: &Behaviour, address: SocketAddr, tools: &Arc<Tools>)
     runs.join_all().await
 }
 
+/// Whether its facts are no more than a record carries, whatever the server told.
+fn is_bounded(result: &ProbeResult) -> bool {
+    let facts = &result.facts.more;
+    let fits = |fact: &Fact| match &fact.value {
+        FactValue::Text(text) => text.len() <= fact.key.bytes_max(),
+        FactValue::Number(_) => true,
+    };
+    facts.len() <= FACTS_MAX && facts.iter().all(fits)
+}
+
 /// What is wrong with the results, if something is.
 fn complaint(behaviour: &Behaviour, results: &[ProbeResult]) -> Option<String> {
     let wrong = results.iter().find(|result| {
@@ -116,7 +126,7 @@ fn complaint(behaviour: &Behaviour, results: &[ProbeResult]) -> Option<String> {
         let known = behaviour.outcomes.contains(&result.cause) && (is_up == result.cause.is_none());
         let down = is_up || result.state == ProbeState::Down;
         let took = Duration::from_micros(result.phases.total.unwrap_or(u64::MAX));
-        !known || !down || took > behaviour.timeout + SLACK
+        !known || !down || took > behaviour.timeout + SLACK || !is_bounded(result)
     })?;
     let wanted: Vec<&str> = behaviour.outcomes.iter().map(|cause| cause.map_or("up", Cause::as_str)).collect();
     Some(format!(

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::behaviour::{Behaviour, RESET, Scheme, TIMEOUT, TLS_FAILED, drip, flood, outlast, reset, send};
+use crate::behaviour::{Behaviour, CERTIFICATE, RESET, Scheme, TIMEOUT, TLS_FAILED, drip, flood, outlast, reset, send};
 
 /// A handshake record of 16 KiB that belongs to a message of 16 MiB.
 fn endless_handshake() -> Vec<u8> {
@@ -37,22 +39,46 @@ async fn flight(stream: &mut TcpStream, config: Arc<ServerConfig>) -> Vec<u8> {
 }
 
 fn config() -> Arc<ServerConfig> {
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+    showing("127.0.0.1", 1)
+}
+
+/// A server of this subject that sends its certificate so many times.
+fn showing(subject: &str, times: usize) -> Arc<ServerConfig> {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, subject);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    // Nobody looks whether the certificate makes sense.
+    let key = CertifiedKey::new(vec![cert.der().clone(); times], key);
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     Arc::new(config)
 }
 
 /// The rows of this file.
 pub(crate) fn table() -> Vec<Behaviour> {
     let config = config();
+    let (long, wide, endless) =
+        (showing("x", 50), showing(&"\u{e9}".repeat(10_000), 1), showing(&"x".repeat(150_000), 1));
+    let shows = |name, outcomes, config: Arc<ServerConfig>| {
+        Behaviour::new(Scheme::Https, name, outcomes, move |mut stream| {
+            let config = config.clone();
+            async move {
+                let flight = flight(&mut stream, config).await;
+                send(&mut stream, &flight).await;
+                outlast(&mut stream).await;
+            }
+        })
+    };
     vec![
+        shows("TLS: a chain of 50 certificates", CERTIFICATE, long),
+        shows("TLS: a subject of 20 KB", CERTIFICATE, wide),
+        shows("TLS: a subject of 150 KB", TLS_FAILED, endless),
         Behaviour::new(Scheme::Https, "TLS: garbage", TLS_FAILED, |mut stream| async move {
             send(&mut stream, b"SSH-2.0-OpenSSH_9.2p1\r\n").await;
             outlast(&mut stream).await;

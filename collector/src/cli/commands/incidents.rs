@@ -9,6 +9,7 @@ use crate::alert::evidence::VoteEvidence;
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, IncidentArgs, IncidentsArgs};
+use crate::facts;
 use crate::present::dto::incidents::{
     EvidenceView, IncidentDetailView, IncidentView, MessageView, OpenNowView, SummaryView,
 };
@@ -248,8 +249,9 @@ fn vote_text(vote: &VoteEvidence) -> String {
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
     text.push_str(&format!("    {} {}{why} {}\n", clean(&result.key), result.state, clean(&result.detail)));
     for (name, value) in &result.facts {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.push_str(&format!("      {name} = {}\n", clean(&value)));
+        for line in facts::lines(value) {
+            text.push_str(&format!("      {name} = {}\n", clean(&line)));
+        }
     }
     text
 }

@@ -7,13 +7,12 @@ mod life;
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use serde_json::Value;
-use sitepulse_model::record::{FactKey, Phase};
+use sitepulse_model::record::Phase;
 use sitepulse_model::time::UtcMicros;
-use sitepulse_model::vitals::Vital;
 
 use self::course::Course;
 use self::life::Life;
+use super::facts::{self, FactRow};
 use super::frame::{Frame, Place};
 use super::impact;
 use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Sparkline, Stat};
@@ -23,7 +22,7 @@ use crate::app::Access;
 use crate::present::api::latency::figures_of;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::slo::SloView;
-use crate::present::dto::{AgentRunView, FactsView, PairView, PhasesUsView, RunView, SlaView};
+use crate::present::dto::{AgentRunView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::impact::{Badge, PartRow, part_rows};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
@@ -152,11 +151,6 @@ pub(super) struct Segment {
     pub(super) time: String,
     pub(super) x: String,
     pub(super) width: String,
-}
-
-pub(super) struct FactRow {
-    pub(super) label: String,
-    pub(super) values: Vec<String>,
 }
 
 /// `GET /checks/{id}`
@@ -427,7 +421,7 @@ impl<'a> Card<'a> {
             when,
             explanation,
             phases: if vitals.is_some() { Vec::new() } else { segments(&pair.phases_us, t) },
-            facts: facts(pair.address.as_deref(), &pair.facts, vitals.is_some(), t),
+            facts: facts::rows(pair.address.as_deref(), &pair.facts, vitals.is_some(), t),
             vitals: vitals.unwrap_or_default(),
         })
     }
@@ -452,7 +446,7 @@ impl<'a> Card<'a> {
                 Self {
                     class: class(&result.state),
                     phases: if vitals.is_some() { Vec::new() } else { segments(&result.phases_us, t) },
-                    facts: facts(result.address.as_deref(), &result.facts, vitals.is_some(), t),
+                    facts: facts::rows(result.address.as_deref(), &result.facts, vitals.is_some(), t),
                     vitals: vitals.unwrap_or_default(),
                     ..bare(t.state(&result.state), explained(result.cause.as_deref(), &result.explanation))
                 }
@@ -500,61 +494,6 @@ fn segments(phases: &PhasesUsView, t: &Texts) -> Vec<Segment> {
     segments
 }
 
-/// The facts; without what stands in the vitals beside them, where there are some.
-fn facts(address: Option<&str>, facts: &FactsView, beside: bool, t: &Texts) -> Vec<FactRow> {
-    let row = |label: &str, values: Vec<String>| FactRow { label: label.to_owned(), values };
-    let mut rows: Vec<FactRow> = address.map(|address| row(t.address, vec![address.to_owned()])).into_iter().collect();
-    for (key, label) in [
-        ("status", t.fact_status),
-        ("body_bytes", t.fact_body_bytes),
-        ("certificate_expires", t.fact_certificate_expires),
-    ] {
-        if let Some(value) = facts.get(key) {
-            rows.push(row(label, texts(None, value, t)));
-        }
-    }
-    for key in FactKey::ALL.iter().filter(|key| !(beside && speaks_of_vitals(**key))) {
-        if let Some(value) = facts.get(key.as_str()) {
-            rows.push(row((t.fact)(*key), texts(Some(*key), value, t)));
-        }
-    }
-    rows
-}
-
-/// Whether a fact is shown by the vitals of a page, better.
-fn speaks_of_vitals(key: FactKey) -> bool {
-    let others = [
-        FactKey::LoadsCounted,
-        FactKey::LoadsLowConfidence,
-        FactKey::Requests,
-        FactKey::TransferBytes,
-        FactKey::FailedRequests,
-        FactKey::JsErrors,
-        FactKey::Dialogs,
-        FactKey::Profile,
-        FactKey::Browser,
-        FactKey::LcpElement,
-        FactKey::LcpUrl,
-    ];
-    others.contains(&key) || Vital::ALL.iter().any(|vital| vital.facts().contains(&key))
-}
-
-/// A fact's value for people; each of a list.
-fn texts(key: Option<FactKey>, value: &Value, t: &Texts) -> Vec<String> {
-    match value {
-        Value::Array(list) => list.iter().flat_map(|one| texts(key, one, t)).collect(),
-        Value::String(text) => vec![text.clone()],
-        Value::Number(number) => vec![match (key, number.as_i64()) {
-            (
-                Some(FactKey::RttMin | FactKey::RttAvg | FactKey::RttMax | FactKey::Jitter | FactKey::JobDuration),
-                Some(us),
-            ) => (t.number)(figure::latency(us as f64 / 1e6)),
-            (Some(_) | None, _) => number.to_string(),
-        }],
-        Value::Null | Value::Bool(_) | Value::Object(_) => vec![value.to_string()],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -570,12 +509,10 @@ mod tests {
     }
 
     #[test]
-    fn no_label_of_a_fact_or_phase_is_empty() {
+    fn no_label_of_a_phase_is_empty() {
         for language in Language::ALL {
             let t = language.texts();
-            let mut labels: Vec<&str> = FactKey::ALL.iter().map(|key| (t.fact)(*key)).collect();
-            labels.extend(Phase::ALL.iter().map(|phase| (t.phase)(*phase)));
-            assert!(labels.iter().all(|label| !label.is_empty()));
+            assert!(Phase::ALL.iter().all(|phase| !(t.phase)(*phase).is_empty()));
         }
     }
 }

@@ -7,6 +7,7 @@ use sitepulse_daemon::clock;
 use sitepulse_model::incident::{IncidentState, NoticeEvent};
 use sitepulse_model::time::UtcMicros;
 
+use super::facts::{self, FactRow};
 use super::frame::{Frame, Place};
 use super::incidents::{Row, moment, who};
 use super::{class as state_class, clock_text, playbooks};
@@ -75,7 +76,9 @@ struct VoteRow {
     why_not: String,
     result: String,
     detail: String,
-    facts: Vec<(String, String)>,
+    facts: Vec<FactRow>,
+    /// What they are, and how many.
+    facts_words: String,
 }
 
 struct Line {
@@ -222,9 +225,7 @@ impl Turn {
         let evidence = &turn.evidence;
         let votes = evidence.votes.iter().map(|vote| {
             let result = vote.result.as_ref();
-            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let facts =
-                result.map(|result| result.facts.iter().map(|(name, value)| (name.clone(), text(value))).collect());
+            let facts = result.map(|result| facts::rows(None, &result.facts, false, t)).unwrap_or_default();
             let of_result = |result: &crate::alert::evidence::ResultEvidence| {
                 let seconds = result.seconds.map(|seconds| (t.number)(figure::latency(seconds)));
                 let parts = [
@@ -245,7 +246,8 @@ impl Turn {
                 why_not: vote.why_not.clone().unwrap_or_default(),
                 result: result.map(of_result).unwrap_or_default(),
                 detail: result.map(|result| result.detail.clone()).unwrap_or_default(),
-                facts: facts.unwrap_or_default(),
+                facts_words: (t.incidents.told)(facts.len()),
+                facts,
             }
         });
         Self {

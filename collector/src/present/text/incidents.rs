@@ -32,6 +32,8 @@ pub struct IncidentTexts {
     pub history: &'static str,
     pub messages: &'static str,
     pub evidence: &'static str,
+    /// What the protocol told: so many facts.
+    pub told: fn(usize) -> String,
     pub intact: fn(u64) -> String,
     /// Of the page behind an acknowledge link.
     pub acknowledge: &'static str,
@@ -180,6 +182,7 @@ pub static EN: IncidentTexts = IncidentTexts {
     history: "History",
     messages: "Messages",
     evidence: "Evidence",
+    told: |count| format!("What the protocol told ({count})"),
     intact: |n| format!("All {n} entries are as they were written."),
     acknowledge: "Acknowledge",
     acknowledge_what: "Whoever acknowledges takes the incident: nobody else is paged for now.",
@@ -244,6 +247,7 @@ pub static FR: IncidentTexts = IncidentTexts {
     history: "Historique",
     messages: "Messages",
     evidence: "Preuves",
+    told: |count| format!("Ce qu’a dit le protocole ({count})"),
     intact: |n| format!("Les {n} entrées sont telles qu’elles ont été écrites."),
     acknowledge: "Prendre en charge",
     acknowledge_what: "Qui prend en charge l’incident s’en occupe : personne d’autre n’est alerté pour l’instant.",

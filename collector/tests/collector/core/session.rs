@@ -6,8 +6,9 @@ use sitepulse_collector::receive::{
 };
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope};
 use sitepulse_model::id::{AgentNo, CheckNo, Incarnation};
-use sitepulse_model::record::ProbeState;
+use sitepulse_model::record::{FactKey, ProbeState, Record};
 use sitepulse_model::time::UtcMicros;
+use sitepulse_wire::frame::{FrameDecoder, HEADER_BYTES, Message as _};
 use sitepulse_wire::message::{Hello, Lane, RefusalCode, Status, ToAgent, ToCollector};
 
 use super::world::*;
@@ -187,6 +188,52 @@ fn batches_are_acknowledged_once_durable_and_in_order() {
     let skipped = send(&engine, 4, 12);
     let (sent, closed) = say(&mut engine, &mut session, 1, skipped, at(3600));
     assert_eq!((refusal(&sent), closed), (RefusalCode::BadMessage, true));
+}
+
+/// CRC-32C, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let bit = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| bit(crc)))
+}
+
+/// Collectors are upgraded first. Where they were not, an agent of tomorrow learns who is to be, and keeps what nobody acknowledged.
+#[test]
+fn a_fact_that_only_a_newer_agent_knows_is_refused_with_who_should_upgrade_and_its_batch_is_taken_then() {
+    let (mut engine, agent, check) = world();
+    let Record::Result(mut told) = result(check, 0, ProbeState::Down) else { panic!("a result") };
+    told.facts.text(FactKey::CertificateSha256, "known today");
+    let sent = ToCollector::Batch(batch(1, vec![entry(&engine, 1, Record::Result(told))]));
+    let today = sent.encode().unwrap();
+    let mut tomorrow = today.clone();
+    let known = [1, FactKey::CertificateSha256.code(), 11];
+    let at = tomorrow.windows(known.len()).position(|window| window == known).unwrap();
+    tomorrow[at + 1] = (1..128).rev().find(|code| FactKey::from_code(*code).is_none()).unwrap();
+    let crc = crc32c(&[&tomorrow[..12], &tomorrow[HEADER_BYTES..]].concat());
+    tomorrow[12..16].copy_from_slice(&crc.to_le_bytes());
+
+    // As the listener does with what a lane brings.
+    let mut deliver = |frame: &[u8]| {
+        let mut session = welcomed(&mut engine, agent);
+        say(&mut engine, &mut session, 1, ToCollector::LaneOpen(Lane::Fresh), START);
+        let mut decoder = FrameDecoder::new();
+        decoder.push(frame).unwrap();
+        let outcome = match decoder.next::<ToCollector>() {
+            Ok(message) => say(&mut engine, &mut session, 1, message.unwrap(), START),
+            Err(error) => {
+                session.handle_bad_frame(&error.to_string());
+                settle(&mut engine, &mut session, START)
+            }
+        };
+        (outcome, engine.awaited(agent))
+    };
+    let ((sent, closed), before) = deliver(&tomorrow);
+    let [(CONTROL, ToAgent::Refusal(refusal))] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((refusal.code, closed), (RefusalCode::BadMessage, true));
+    assert!(refusal.message.contains("the agent is newer: upgrade the collector first"), "{}", refusal.message);
+    // The upgraded collector takes the very same batch, which the agent had kept.
+    let ((sent, closed), after) = deliver(&today);
+    assert!(matches!(&sent[..], [(1, ToAgent::Ack(ack))] if ack.number == 1) && !closed, "{sent:?}");
+    assert_eq!((before, after), (0, 1), "the refused batch left no trace; of the other one its gap is known");
 }
 
 #[test]

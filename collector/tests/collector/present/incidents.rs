@@ -9,7 +9,9 @@ use sitepulse_collector::present::door::Door;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Incarnation, Region, Revision, Seq};
-use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
+use sitepulse_model::record::{
+    ChainCertificate, FactKey, Facts, Phases, ProbeResult, ProbeState, Provenance, Record,
+};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry, JoinRequest};
@@ -44,6 +46,26 @@ pub fn enrol(engine: &mut Engine, now: UtcMicros) -> AgentNo {
     engine.join(&request, now).unwrap().unwrap().agent
 }
 
+/// What a run that is down tells besides: all the evidence that there is.
+fn told() -> Facts {
+    let mut facts = Facts { status: Some(500), ..Facts::default() };
+    facts.text(FactKey::Resolver, "192.0.2.53:53");
+    for answer in ["127.0.0.1", "192.0.2.7"] {
+        facts.text(FactKey::ResolverAnswer, answer);
+    }
+    for (subject, issuer) in [("shop.example", "R3"), ("R3", "Root")] {
+        let one = ChainCertificate {
+            sha256: "0f".repeat(32).into(),
+            not_after: Some("2026-12-01T00:00:00Z".into()),
+            subject: subject.into(),
+            issuer: issuer.into(),
+        };
+        facts.text(FactKey::CertificateChain, &one.line());
+    }
+    facts.text(FactKey::ResponseSha256, &"ab".repeat(32));
+    facts
+}
+
 /// Takes in slots of the check `shop`, the last of these states in the newest slot but `back`, and looks at the present.
 fn observe(engine: &mut Engine, agent: AgentNo, states: &[ProbeState], back: i64, first_seq: u64) {
     let now = clock::now();
@@ -66,7 +88,7 @@ fn observe(engine: &mut Engine, agent: AgentNo, states: &[ProbeState], back: i64
                 failed_phase: (*state == ProbeState::Down).then_some(sitepulse_model::record::Phase::Connect),
                 detail: "nobody listens".into(),
                 address: Some("127.0.0.1:1".parse().unwrap()),
-                facts: Facts::default(),
+                facts: if *state == ProbeState::Down { told() } else { Facts::default() },
             });
             Entry { bucket: check.bucket(), seq: Seq(first_seq + at as u64), provenance: 0, record }
         };
@@ -385,6 +407,63 @@ async fn a_row_that_somebody_changed_breaks_the_history_from_there_on() {
     db.execute("DELETE FROM incident_entry WHERE number >= 2", []).unwrap();
     drop(db);
     assert_eq!(verify(4).0["broken_at"], 2, "the incident counts a step that no entry tells of");
+}
+
+#[tokio::test]
+async fn the_evidence_tells_chain_hash_and_resolver_and_whoever_changes_them_there_is_found() {
+    let (bench, _) = down().await;
+    let id = id_of(&bench).await;
+    let path = format!("/api/v1/incidents/{id}");
+    let one = bench.get(&path).await.json();
+    let facts = &one["evidence"][0]["votes"][0]["result"]["facts"];
+    let certificate = |subject: &str, issuer: &str| {
+        let sha256 = "0f".repeat(32);
+        json!({"sha256": sha256, "not_after": "2026-12-01T00:00:00Z", "subject": subject, "issuer": issuer})
+    };
+    let chain = json!([certificate("shop.example", "R3"), certificate("R3", "Root")]);
+    for (name, value) in [
+        ("certificate_chain", &chain),
+        ("response_sha256", &json!("ab".repeat(32))),
+        ("resolver", &json!("192.0.2.53:53")),
+        ("resolver_answer", &json!(["127.0.0.1", "192.0.2.7"])),
+    ] {
+        assert_eq!(&facts[name], value, "{name}");
+    }
+    // The result has them by the same names.
+    let results = bench.get("/api/v1/results?check=shop&from=-1h").await.json();
+    let records = results["records"].as_array().unwrap();
+    let mine = records.iter().find(|record| record["result"]["state"] == "down").unwrap();
+    assert_eq!(&mine["result"]["facts"], facts);
+
+    bench.app.close().await;
+    let dir = bench.app.data_dir();
+    let text = String::from_utf8(program(dir, &["incident", &id]).stdout).unwrap();
+    let line = format!("certificate_chain = shop.example \u{2190} R3 \u{b7} 2026-12-01T00:00:00Z \u{b7} {}", "0f".repeat(32));
+    assert!(text.contains(&line) && text.contains("resolver_answer = 192.0.2.7\n"), "{text}");
+    let verify = |exit: i32| -> Value {
+        let output = program(dir, &["incident", &id, "--verify", "--json"]);
+        assert_eq!(output.status.code(), Some(exit));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(verify(0)["intact"], true);
+    let change = |from: &str, to: &str| {
+        let db = rusqlite::Connection::open(dir.join("collector.db")).unwrap();
+        let changed = "UPDATE incident_entry SET body = replace(body, ?1, ?2) WHERE body LIKE '%' || ?1 || '%'";
+        assert_eq!(db.execute(changed, [from, to]).unwrap(), 1, "{from}");
+    };
+    for (was, is) in [
+        ("shop.example", "shop.invalid"),
+        (&*"0f".repeat(32), &*"1f".repeat(32)),
+        (&*"ab".repeat(32), &*"ac".repeat(32)),
+        ("192.0.2.7", "192.0.2.8"),
+        ("192.0.2.53:53", "192.0.2.54:53"),
+    ] {
+        change(was, is);
+        let broken = verify(4);
+        assert!(broken["intact"] == false && broken["broken_at"].is_number(), "{was}: {broken}");
+        change(is, was);
+        assert_eq!(verify(0)["intact"], true, "{was}");
+    }
 }
 
 #[tokio::test]

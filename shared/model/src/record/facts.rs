@@ -2,11 +2,14 @@
 //!
 //! While a run is under way they are whole, for assertions must judge what the target sent and not what a record has room for. The run's
 //! record carries them shortened ([`Facts::shorten`]): at most [`FACTS_MAX`], texts of at most [`FACT_BYTES_MAX`].
+//!
+//! Some are evidence ([`FactKey::is_evidence`]): what the record of a run that is not up carries besides, so that its incident can be explained
+//! when the target has changed. A plain success has none of it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{beginning, one_line};
+use super::{CHAIN_MAX, beginning, one_line};
 use crate::time::UtcMicros;
 
 coded!(
@@ -28,6 +31,10 @@ coded!(
         ContentEncoding = 7, "content_encoding";
         /// What the host's HTTPS record offers, where the check asks for it (`http = "advertised"`); for people.
         HttpOffer = 8, "http_offer";
+        /// SHA-256 of the body as assertions look into it (decoded, at most 1 MiB of it), hexadecimal. Evidence.
+        ResponseSha256 = 9, "response_sha256";
+        /// 1 where that body is the beginning of what was to come: it went on beyond the limit, or broke off. Evidence.
+        ResponseCut = 10, "response_cut";
         /// `TLSv1.2` or `TLSv1.3`.
         TlsVersion = 16, "tls_version";
         /// The cipher suite's name.
@@ -46,6 +53,8 @@ coded!(
         ChainLength = 23, "chain_length";
         /// SHA-256 of the leaf certificate, hexadecimal.
         CertificateSha256 = 24, "certificate_sha256";
+        /// One of the certificates that the server sent, the leaf first: a line of [`ChainCertificate`](super::ChainCertificate). Evidence.
+        CertificateChain = 25, "certificate_chain";
         /// The DNS answer's code, `NOERROR`.
         DnsRcode = 32, "dns_rcode";
         /// Records of the type asked for.
@@ -56,6 +65,10 @@ coded!(
         DnsTtl = 35, "dns_ttl";
         /// 1 when the server vouches for the answer (DNSSEC AD), else 0.
         DnsAd = 36, "dns_ad";
+        /// Who gave the addresses of the host: a name server's address, `hosts file` or `localhost`. Evidence.
+        Resolver = 37, "resolver";
+        /// One of the addresses that it gave, in its order; the one dialled is the first that the policy allows. Evidence.
+        ResolverAnswer = 38, "resolver_answer";
         /// Echoes sent.
         Sent = 48, "sent";
         /// Echoes that came back.
@@ -158,6 +171,7 @@ impl FactKey {
             self,
             Self::Attempts
                 | Self::Redirects
+                | Self::ResponseCut
                 | Self::ChainLength
                 | Self::DnsAnswers
                 | Self::DnsTtl
@@ -210,6 +224,14 @@ impl FactKey {
         matches!(self, Self::DomainExpires | Self::LastPing)
     }
 
+    /// Whether it explains a run that is not up, and is in no other record.
+    pub const fn is_evidence(self) -> bool {
+        matches!(
+            self,
+            Self::ResponseSha256 | Self::ResponseCut | Self::CertificateChain | Self::Resolver | Self::ResolverAnswer
+        )
+    }
+
     /// Whether it is a document to be opened, not a text to be listed.
     pub const fn is_document(self) -> bool {
         matches!(self, Self::VitalsReport | Self::Screenshot)
@@ -221,6 +243,10 @@ impl FactKey {
             REPORT_BYTES_MAX
         } else if matches!(self, Self::Screenshot) {
             SCREENSHOT_BYTES_MAX
+        } else if matches!(self, Self::CertificateChain) {
+            CERTIFICATE_BYTES_MAX
+        } else if self.is_evidence() {
+            EVIDENCE_BYTES_MAX
         } else {
             FACT_BYTES_MAX
         }
@@ -228,7 +254,15 @@ impl FactKey {
 
     /// Whether it may come several times.
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::FailedAttempt | Self::Hop | Self::DnsAnswer | Self::Step)
+        matches!(
+            self,
+            Self::FailedAttempt
+                | Self::Hop
+                | Self::DnsAnswer
+                | Self::Step
+                | Self::CertificateChain
+                | Self::ResolverAnswer
+        )
     }
 }
 
@@ -256,10 +290,21 @@ pub const FACT_BYTES_MAX: usize = 200;
 const REPORT_BYTES_MAX: usize = 16 << 10;
 /// Longest screenshot, in bytes of base64.
 const SCREENSHOT_BYTES_MAX: usize = 96 << 10;
+/// Longest line of a certificate: fingerprint, instant, two names.
+const CERTIFICATE_BYTES_MAX: usize = 300;
+/// Longest text of other evidence: a fingerprint, an address.
+const EVIDENCE_BYTES_MAX: usize = 64;
 /// Most facts of one record besides the fixed ones.
-pub const FACTS_MAX: usize = 48;
-/// Most entries of one list in a record, so that other facts have their place.
-const LIST_MAX: usize = 16;
+pub const FACTS_MAX: usize = OWN_FACTS_MAX + EVIDENCE_FACTS_MAX;
+/// Most of them that are no evidence.
+const OWN_FACTS_MAX: usize = 48;
+/// Most of them that are: it has a place whatever else was told.
+const EVIDENCE_FACTS_MAX: usize = 24;
+/// Most addresses of [`FactKey::ResolverAnswer`] in a record.
+pub const RESOLVER_ANSWERS_MAX: usize = 12;
+/// Most entries of these lists in a record, so that other facts have their place.
+const LISTS: [(FactKey, usize); 3] =
+    [(FactKey::DnsAnswer, 16), (FactKey::CertificateChain, CHAIN_MAX), (FactKey::ResolverAnswer, RESOLVER_ANSWERS_MAX)];
 /// Longest text of a fact while the run is under way, in bytes: what a 64 KiB message of any protocol can say, each byte shown as U+FFFD.
 const HELD_BYTES_MAX: usize = 3 * 65_536;
 /// Most facts while the run is under way: more than a DNS message has room for. Such a message bounds their bytes as well.
@@ -305,19 +350,28 @@ impl Facts {
     }
 
     /// Shortens them to what a record carries: the answers of a DNS check to the first 16, texts to [`FactKey::bytes_max`] at a character's border,
-    /// all to the first [`FACTS_MAX`]. For after the judgement, and after secrets were taken out: of a value cut in the middle, too little may
-    /// be left to be known.
+    /// all to the first 48 and 24 of evidence ([`FACTS_MAX`]). For after the judgement, and after secrets were taken out: of a value cut in the
+    /// middle, too little may be left to be known.
     pub fn shorten(&mut self) {
-        let mut answers = 0_usize;
+        let (mut own, mut evidence, mut entries) = (0_usize, 0_usize, [0_usize; LISTS.len()]);
         self.more.retain(|fact| {
-            answers += usize::from(fact.key == FactKey::DnsAnswer);
             let fits = match &fact.value {
                 FactValue::Text(text) => !fact.key.is_document() || text.len() <= fact.key.bytes_max(),
                 FactValue::Number(_) => true,
             };
-            fits && (fact.key != FactKey::DnsAnswer || answers <= LIST_MAX)
+            let list = LISTS.iter().position(|(key, _)| *key == fact.key);
+            let has_place = list.is_none_or(|at| entries[at] < LISTS[at].1)
+                && if fact.key.is_evidence() { evidence < EVIDENCE_FACTS_MAX } else { own < OWN_FACTS_MAX };
+            if !fits || !has_place {
+                return false;
+            }
+            let all = if fact.key.is_evidence() { &mut evidence } else { &mut own };
+            *all += 1;
+            if let Some(at) = list {
+                entries[at] += 1;
+            }
+            true
         });
-        self.more.truncate(FACTS_MAX);
         self.more.shrink_to_fit();
         for fact in &mut self.more {
             match &mut fact.value {
@@ -369,13 +423,37 @@ mod tests {
         facts.shorten();
         assert_eq!(facts.texts_of(FactKey::CertificateNames).next(), Some(&names[..FACT_BYTES_MAX]));
         assert_eq!(facts.texts_of(FactKey::Hop).next().map(str::len), Some(FACT_BYTES_MAX));
-        assert_eq!(facts.texts_of(FactKey::DnsAnswer).count(), LIST_MAX);
+        assert_eq!(facts.texts_of(FactKey::DnsAnswer).count(), 16);
         assert_eq!(facts.number_of(FactKey::Attempts), Some(2), "many answers push nothing out");
         assert_eq!(facts.texts_of(FactKey::Banner).next().map(str::len), Some(199), "whole characters");
         for step in 0..100 {
             facts.text(FactKey::Step, &format!("step {step}"));
         }
         facts.shorten();
-        assert_eq!(facts.more.len(), FACTS_MAX);
+        assert_eq!(facts.more.len(), OWN_FACTS_MAX);
+    }
+
+    #[test]
+    fn evidence_has_its_place_whatever_else_was_told_and_is_bounded() {
+        let mut facts = Facts::default();
+        for hop in 0..100 {
+            facts.text(FactKey::Hop, &format!("hop {hop}"));
+        }
+        for entry in 0..100 {
+            facts.text(FactKey::CertificateChain, &"c".repeat(1_000));
+            facts.text(FactKey::ResolverAnswer, &format!("192.0.2.{entry}"));
+        }
+        facts.text(FactKey::Resolver, &"r".repeat(1_000));
+        facts.text(FactKey::ResponseSha256, &"ab".repeat(32));
+        facts.number(FactKey::ResponseCut, 1);
+        facts.shorten();
+        let lengths = |key| facts.texts_of(key).map(str::len).collect::<Vec<_>>();
+        assert_eq!(lengths(FactKey::Hop).len(), OWN_FACTS_MAX);
+        assert_eq!(lengths(FactKey::CertificateChain), [CERTIFICATE_BYTES_MAX; CHAIN_MAX]);
+        assert_eq!(lengths(FactKey::ResolverAnswer).len(), RESOLVER_ANSWERS_MAX);
+        assert_eq!(lengths(FactKey::Resolver), [EVIDENCE_BYTES_MAX]);
+        assert_eq!(lengths(FactKey::ResponseSha256), [64]);
+        assert_eq!(facts.number_of(FactKey::ResponseCut), Some(1));
+        assert!(facts.more.len() <= FACTS_MAX);
     }
 }

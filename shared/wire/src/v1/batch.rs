@@ -18,9 +18,12 @@ use crate::frame::FieldError;
 use crate::head::{AddressFamily, Head, SHORT_MASK, phases_array, phases_from};
 use crate::leb;
 use crate::message::{BATCH_RECORDS_MAX, Batch, Entry, PROVENANCES_MAX};
-use crate::record::{Input, put_facts, put_ranges, put_text, sum};
+use crate::record::{DecodeError, Input, put_facts, put_ranges, put_text, sum};
 
 const TOTAL: usize = 6;
+/// Told to the agent, and to the collector's own people.
+const NEWER_FACT: Bad =
+    "a result tells a fact that this collector does not know, for the agent is newer: upgrade the collector first";
 
 #[derive(Debug, Encode, Decode)]
 pub(super) struct BatchV1 {
@@ -419,7 +422,14 @@ fn entries(mut bytes: &[u8], count: usize) -> Result<Vec<Entry>, Bad> {
                     String::new()
                 };
                 let more = if head.more {
-                    tail.facts().map_err(|_| "a fact is malformed, too long or unknown")?
+                    tail.facts().map_err(|error| match error {
+                        DecodeError::NewerFact { .. } => NEWER_FACT,
+                        DecodeError::Empty
+                        | DecodeError::Version { .. }
+                        | DecodeError::Malformed { .. }
+                        | DecodeError::Invalid(_)
+                        | DecodeError::Trailing { .. } => "a fact is malformed or too long",
+                    })?
                 } else {
                     Vec::new()
                 };

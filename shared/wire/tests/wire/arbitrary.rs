@@ -10,8 +10,8 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    Cause, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult, ProbeState,
-    Provenance, Record,
+    Cause, ChainCertificate, DropReason, Dropped, FactKey, Facts, Missed, MissedCause, Phase, Phases, ProbeResult,
+    ProbeState, Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::*;
@@ -94,6 +94,57 @@ fn fact() -> impl Strategy<Value = (FactKey, i64, String)> {
         (key, text)
     });
     (key_and_text, number).prop_map(|((key, text), number)| (key, number, text))
+}
+
+/// A certificate as a target shows it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) sha256: String,
+    pub(crate) not_after: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) issuer: String,
+}
+
+/// A failure with evidence, and what it was made of.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    pub(crate) record: Record,
+    pub(crate) chain: Vec<Shown>,
+    pub(crate) addresses: usize,
+}
+
+fn shown() -> impl Strategy<Value = Shown> {
+    // Names with arrows and parts of them, short and beyond the bound.
+    let name = || "(<|-| |<-|é|\\PC){0,60}";
+    ("[0-9a-f]{64}", option::of(Just("2026-12-01T00:00:00Z".to_owned())), name(), name())
+        .prop_map(|(sha256, not_after, subject, issuer)| Shown { sha256, not_after, subject, issuer })
+}
+
+pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
+    let addresses = prop::collection::vec(any::<std::net::IpAddr>(), 0..30);
+    (result_alone(), prop::collection::vec(shown(), 0..12), addresses, option::of("[0-9a-f]{64}"), any::<bool>())
+        .prop_map(|(mut result, chain, addresses, hash, is_cut)| {
+            result.facts.more.retain(|fact| !fact.key.is_evidence());
+            for one in &chain {
+                let one = ChainCertificate {
+                    sha256: one.sha256.as_str().into(),
+                    not_after: one.not_after.as_deref().map(Into::into),
+                    subject: one.subject.as_str().into(),
+                    issuer: one.issuer.as_str().into(),
+                };
+                result.facts.text(FactKey::CertificateChain, &one.line());
+            }
+            for address in &addresses {
+                result.facts.text(FactKey::ResolverAnswer, &address.to_string());
+            }
+            result.facts.text(FactKey::Resolver, "192.0.2.53:53");
+            result.facts.text(FactKey::ResponseSha256, &hash.unwrap_or_default());
+            if is_cut {
+                result.facts.number(FactKey::ResponseCut, 1);
+            }
+            result.facts.shorten();
+            Evidence { record: Record::Result(result), chain, addresses: addresses.len() }
+        })
 }
 
 fn result_alone() -> impl Strategy<Value = ProbeResult> {

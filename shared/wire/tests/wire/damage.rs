@@ -381,6 +381,39 @@ fn facts_are_bounded_and_known() {
     }
 }
 
+/// A newer agent tells more than an older collector has names for: the refusal says who is to be upgraded. (The agent deletes nothing that was not
+/// acknowledged, so it sends it again then.)
+#[test]
+fn a_fact_that_only_a_newer_build_knows_is_refused_with_who_should_upgrade() {
+    // Of one byte, as the one that it takes the place of.
+    let unknown = (1..128).rev().find(|code| FactKey::from_code(*code).is_none()).unwrap();
+    let mut result = samples::success();
+    result.facts.text(FactKey::CertificateSha256, "known today");
+    let renamed = |bytes: &[u8]| {
+        let known = [1, FactKey::CertificateSha256.code(), 11];
+        let at = bytes.windows(known.len()).position(|window| window == known).unwrap();
+        let mut bytes = bytes.to_vec();
+        bytes[at + 1] = unknown;
+        bytes
+    };
+    let mut bytes = Vec::new();
+    record::encode(&Record::Result(result.clone()), &mut bytes);
+    assert!(record::decode(&bytes).is_ok());
+    let error = record::decode(&renamed(&bytes)).unwrap_err();
+    assert_eq!(error, RecordError::NewerFact { key: unknown.into() });
+    assert!(
+        error.to_string().contains(&format!("key {unknown}, which this build does not know: upgrade it")),
+        "{error}"
+    );
+
+    let entry = Entry { bucket: Bucket(1), seq: Seq(1), provenance: 0, record: Record::Result(result) };
+    let sent = ToCollector::Batch(Batch { entries: vec![entry], ..sample_batch() }).encode().unwrap();
+    assert!(decode::<ToCollector>(&sent).is_ok());
+    let newer = frame(3, &renamed(&sent[HEADER_BYTES..]));
+    let refused = decode::<ToCollector>(&newer).unwrap_err().to_string();
+    assert!(refused.contains("upgrade the collector first"), "{refused}");
+}
+
 #[test]
 fn secrets_are_bounded_and_never_shown() {
     let part = |secrets: Vec<(String, String)>| ToAgent::Secrets(SecretsPart { part: 0, parts: 1, secrets });

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use sitepulse_model::record::Record;
 use sitepulse_wire::frame::{FrameDecoder, Message};
 use sitepulse_wire::record;
 
@@ -50,7 +51,8 @@ fn golden_messages_to_the_agent() {
 
 #[test]
 fn golden_records() {
-    for (name, record) in samples::records().into_iter().chain(samples::pages()) {
+    let evidence = ("record-evidence", Record::Result(samples::with_evidence()));
+    for (name, record) in samples::records().into_iter().chain(samples::pages()).chain([evidence]) {
         let mut bytes = Vec::new();
         record::encode(&record, &mut bytes);
         let golden = check(name, &bytes);

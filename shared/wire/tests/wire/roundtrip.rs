@@ -1,6 +1,9 @@
 //! What goes in comes out: any message, any record, pushed in any pieces.
 
 use proptest::prelude::*;
+use sitepulse_model::record::{
+    CHAIN_MAX, CHAIN_NAME_BYTES_MAX, ChainCertificate, FactKey, RESOLVER_ANSWERS_MAX, Record,
+};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::{FrameDecoder, Message, PUSH_BYTES_MAX};
 use sitepulse_wire::message::{ToAgent, ToCollector};
@@ -47,6 +50,26 @@ proptest! {
         let mut bytes = Vec::new();
         record::encode_from(UtcMicros(base), &record, &mut bytes);
         prop_assert_eq!(record::decode_from(UtcMicros(base), &bytes).unwrap(), record);
+    }
+
+    #[test]
+    fn evidence_comes_back_whatever_a_target_calls_itself(evidence in arbitrary::evidence()) {
+        let mut bytes = Vec::new();
+        record::encode(&evidence.record, &mut bytes);
+        let read = record::decode(&bytes).unwrap();
+        prop_assert_eq!(&read, &evidence.record);
+        let Record::Result(read) = read else { panic!("a result") };
+        let chain: Vec<_> = read.facts.texts_of(FactKey::CertificateChain).map(|line| ChainCertificate::parse(line).unwrap()).collect();
+        prop_assert_eq!(chain.len(), evidence.chain.len().min(CHAIN_MAX));
+        for (read, told) in chain.iter().zip(&evidence.chain) {
+            prop_assert_eq!(&*read.sha256, told.sha256.as_str());
+            prop_assert_eq!(read.not_after.as_deref(), told.not_after.as_deref());
+            // Cut, and the arrow taken out: what is left of a name is its beginning.
+            for (read, told) in [(&read.subject, &told.subject), (&read.issuer, &told.issuer)] {
+                prop_assert!(told.replace("<-", "<=").starts_with(&**read) && read.len() + 4 > told.len().min(CHAIN_NAME_BYTES_MAX));
+            }
+        }
+        prop_assert_eq!(read.facts.texts_of(FactKey::ResolverAnswer).count(), evidence.addresses.min(RESOLVER_ANSWERS_MAX));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::quorum::Quorum;
 use sitepulse_model::record::{
-    Cause, DETAIL_BYTES_MAX, DropReason, Dropped, FACTS_MAX, FactKey, Facts, Missed, MissedCause, Phase, Phases,
-    ProbeResult, ProbeState, Provenance, Record,
+    CHAIN_MAX, Cause, ChainCertificate, DETAIL_BYTES_MAX, DropReason, Dropped, FACTS_MAX, FactKey, Facts, Missed,
+    MissedCause, Phase, Phases, ProbeResult, ProbeState, Provenance, Record,
 };
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::{Spread, Vital};
@@ -44,6 +44,34 @@ pub(crate) fn success() -> ProbeResult {
             certificate_expires: Some(UtcMicros(1_800_000_000_000_000)),
             more: Vec::new(),
         },
+    }
+}
+
+/// A failure with all the evidence that a record carries.
+pub(crate) fn with_evidence() -> ProbeResult {
+    let mut facts = Facts { status: Some(500), ..success().facts };
+    facts.text(FactKey::Resolver, "192.0.2.53:53");
+    for answer in ["203.0.113.7", "203.0.113.8", "2001:db8::7"] {
+        facts.text(FactKey::ResolverAnswer, answer);
+    }
+    for (subject, issuer) in [("shop.example", "R3 (Let's Encrypt)"), ("R3 (Let's Encrypt)", "ISRG Root X1")] {
+        let one = ChainCertificate {
+            sha256: "0f".repeat(32).into(),
+            not_after: Some("2026-12-01T00:00:00Z".into()),
+            subject: subject.into(),
+            issuer: issuer.into(),
+        };
+        facts.text(FactKey::CertificateChain, &one.line());
+    }
+    facts.text(FactKey::ResponseSha256, &"e3".repeat(32));
+    facts.number(FactKey::ResponseCut, 1);
+    ProbeResult {
+        state: ProbeState::Down,
+        cause: Some(Cause::AssertionFailed),
+        failed_phase: Some(Phase::FirstByte),
+        detail: "status 500 is not in 200..399".into(),
+        facts,
+        ..success()
     }
 }
 
@@ -163,10 +191,16 @@ pub(crate) fn largest() -> Record {
     facts.number(FactKey::Attempts, i64::MIN);
     facts.text(FactKey::VitalsReport, &"r".repeat(FactKey::VitalsReport.bytes_max()));
     facts.text(FactKey::Screenshot, &"s".repeat(FactKey::Screenshot.bytes_max()));
-    while facts.more.len() < FACTS_MAX {
+    for _ in 0..FACTS_MAX {
         facts.text(FactKey::FailedAttempt, &"f".repeat(300));
+        facts.text(FactKey::CertificateChain, &"c".repeat(400));
+        facts.text(FactKey::ResolverAnswer, &"a".repeat(100));
     }
+    facts.text(FactKey::Resolver, &"r".repeat(100));
+    facts.text(FactKey::ResponseSha256, &"h".repeat(100));
+    facts.number(FactKey::ResponseCut, i64::MIN);
     facts.shorten();
+    assert_eq!(facts.texts_of(FactKey::CertificateChain).count(), CHAIN_MAX);
     let longest = |_| Some(u64::MAX);
     let [dns, connect, tls, send, first_byte, transfer, total] = [(); 7].map(longest);
     Record::Result(ProbeResult {

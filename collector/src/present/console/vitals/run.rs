@@ -7,7 +7,8 @@ use sitepulse_model::vitals::{Rating, Vital};
 
 use super::{amount, look, short};
 use crate::present::console::broken_template;
-use crate::present::console::check::{FactRow, Segment};
+use crate::present::console::check::Segment;
+use crate::present::console::facts::FactRow;
 use crate::present::dto::vitals::{RunVitalsView, SpreadView};
 use crate::present::figure;
 use crate::present::problem::Answer;
@@ -198,7 +199,7 @@ fn first_byte(one: &FirstByte, t: &Texts) -> Block {
 
 fn fact(label: &str, values: Vec<String>) -> Option<FactRow> {
     let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
-    (!values.is_empty()).then(|| FactRow { label: label.to_owned(), values })
+    (!values.is_empty()).then(|| FactRow { label: label.to_owned(), values, wide: false })
 }
 
 fn page_facts(page: &Page, t: &Texts) -> Vec<FactRow> {
