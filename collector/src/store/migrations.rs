@@ -377,6 +377,11 @@ CREATE TABLE job_log(
     PRIMARY KEY (bucket, job_id, line)
 ) STRICT, WITHOUT ROWID;
 
+-- Pages.
+-- Where the largest element came from, and what moved in the largest shifts, one a line. Null: not told, as of all rows that are older than these columns; empty: nothing.
+ALTER TABLE vitals ADD COLUMN lcp_url TEXT;
+ALTER TABLE vitals ADD COLUMN shift_sources TEXT;
+
 -- Findings. kind, severity, state: words of the model and of insight::life. checks: JSON, the ids of the checks that one counts for. touched_us: opened (again),
 -- acknowledged or taken back. body: JSON, what was found last, where it stands, what a service made of it (store/findings.rs).
 CREATE TABLE finding(

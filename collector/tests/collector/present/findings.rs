@@ -469,7 +469,7 @@ async fn checks_that_share_a_domain_and_fail_together_are_one_finding() {
 }
 
 #[tokio::test]
-async fn a_page_that_got_worse_is_found_with_its_new_element() {
+async fn a_page_that_got_worse_is_found_with_what_came_with_it() {
     use super::pages::{Found, Pages};
     use sitepulse_model::record::FactKey;
     let pages = Pages::new().await;
@@ -477,17 +477,49 @@ async fn a_page_that_got_worse_is_found_with_its_new_element() {
     let found = |run: i64| {
         let late = run < 40;
         let lcp = if late { 3_400_000 } else { 2_400_000 } + (run * 7_919 % 101).unsigned_abs() * 1_000;
-        let element = if late { "img.hero" } else { "h1.title" };
-        Found { lcp: Some(lcp), more: vec![(FactKey::LcpElement, element.into())], ..Found::default() }
+        let (element, url) = if late { ("img.hero", "https://shop.example/hero-4k.png?v=1") } else { ("h1.title", "") };
+        let mut more = vec![(FactKey::LcpElement, element.into())];
+        more.extend((!url.is_empty()).then(|| (FactKey::LcpUrl, url.to_owned())));
+        // The footer always moves; an advertisement moves besides since, and less.
+        let (cls, ad) = if late { (1_500, r#", {"score": 600, "sources": ["div.ad"]}"#) } else { (800, "") };
+        let shifts = format!(r#"{{"score": 800, "sources": ["footer"]}}{ad}"#);
+        let report = format!(
+            r#"{{"loads": [{{"values": {{"cls": {cls}}}}}], "shown": 0, "attribution": {{"shifts": [{shifts}]}}}}"#
+        );
+        more.push((FactKey::VitalsReport, report));
+        Found { lcp: Some(lcp), cls: Some(cls + run.unsigned_abs() % 20), more, ..Found::default() }
     };
     let entries = (0..9 * 96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &found(run))));
     pages.ingest(agent, entries.collect()).await;
     settle(&pages.bench.app, pages.now).await.unwrap();
     let list = pages.bench.get("/api/v1/findings?kind=vitals_regression").await.json();
-    let [one] = &list.as_array().unwrap()[..] else { panic!("{list:#}") };
-    assert_eq!((&one["check"], &one["part"]), (&json!("shop-vitals"), &json!("vital:lcp")));
-    let en = one["sentence"]["en"].as_str().unwrap();
-    assert!(en.starts_with("LCP of shop-vitals is 1.") && en.contains("the largest element img.hero"), "{en}");
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), 2, "{list:#?}");
+    let of = |part: &str| list.iter().find(|one| one["part"] == part).unwrap();
+    let sentence = |one: &Value, language: &str| one["sentence"][language].as_str().unwrap().to_owned();
+    let (lcp, cls) = (of("vital:lcp"), of("vital:cls"));
+    let en = sentence(lcp, "en");
+    assert!(en.starts_with("LCP of shop-vitals is 1."), "{en}");
+    let new = "; new with it: the largest element img.hero (before mostly h1.title) and the largest element's source https://shop.example/hero-4k.png?v=1";
+    assert!(en.ends_with(new), "{en}");
+    let en = sentence(cls, "en");
+    let new = "; new with it: the element that moves div.ad (before mostly footer) and the largest element img.hero (before mostly h1.title)";
+    assert!(en.ends_with(new), "{en}");
+    let fr = sentence(cls, "fr");
+    assert!(fr.contains(" ; nouveau depuis : l’élément qui se déplace div.ad (avant, surtout footer) et le plus grand élément img.hero"), "{fr}");
+    // The evidence has it by numbers: of the runs since and of those of the week before.
+    let path = format!("/api/v1/findings/{}", cls["id"].as_str().unwrap());
+    let evidence = pages.bench.get(&path).await.json()["evidence"].clone();
+    let ad = &evidence["changed"][0];
+    assert_eq!((&ad["of"], &ad["before"], &ad["after"]), (&json!("shift_source"), &json!("footer"), &json!("div.ad")));
+    // The change is known by the hour: up to three runs before it are of that hour.
+    let told = ad["runs_told"].as_u64().unwrap();
+    assert!(ad["runs"] == 40 && (40..=43).contains(&told), "{ad}");
+    assert_eq!((&ad["runs_before"], &ad["runs_before_told"]), (&json!(0), &json!(7 * 96)), "{ad}");
+    assert!(!evidence.to_string().contains("\"after\":\"footer\""), "what always moved is not new: {evidence}");
+    let page = pages.bench.get(&format!("/findings/{}", cls["id"].as_str().unwrap())).await;
+    let row = format!("div.ad (in 40 of {told} runs since and 0 of 672 before, then mostly: footer)");
+    assert!(page.text.contains(&row), "{}", page.text);
 }
 
 #[tokio::test]

@@ -334,7 +334,7 @@ pub enum AttributionOf {
     LcpElement,
     /// Where it was loaded from.
     LcpUrl,
-    /// What moved most in the largest shift.
+    /// What moved in one of the largest shifts.
     ShiftSource,
 }
 
@@ -345,10 +345,19 @@ pub struct AttributionChange {
     pub of: AttributionOf,
     /// What it mostly was before; empty where there was none.
     pub before: String,
-    /// What it mostly is since.
+    /// What came with the change.
     pub after: String,
     /// Runs since of which that is true.
     pub runs: u32,
+    /// Runs since that told of such a thing. Of findings that are older than this field 0: not told. The same for the others.
+    #[serde(default)]
+    pub runs_told: u32,
+    /// Runs before of which it was true already.
+    #[serde(default)]
+    pub runs_before: u32,
+    /// Runs before that told of such a thing.
+    #[serde(default)]
+    pub runs_before_told: u32,
 }
 
 /// Why an agent stands out.
