@@ -5,6 +5,7 @@
 //! - [`latency`]: hours of the check and its regions, and what resolving names took, from the sketches by the hour
 //! - [`vitals`]: the runs of a page
 //! - [`budget`]: an objective as it stands
+//! - [`traits`]: what a check may share with others: an address, a certificate, a provider
 //! - [`together`]: what checks share and when they failed; how agents stand to each other. Made of what each check's own look left behind
 //!
 //! Only agents with a vote count. Hours under maintenance say nothing about how things usually are, and are left out.
@@ -12,6 +13,7 @@
 pub mod budget;
 pub mod latency;
 pub mod together;
+pub mod traits;
 pub mod vitals;
 pub mod watch;
 

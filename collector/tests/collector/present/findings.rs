@@ -469,6 +469,30 @@ async fn checks_that_share_a_domain_and_fail_together_are_one_finding() {
 }
 
 #[tokio::test]
+async fn checks_that_need_one_provider_and_fail_together_are_one_finding() {
+    let needing = ["shop", "pay", "search", "login"];
+    let others = ["a", "b", "d", "e", "f", "g"];
+    let provided = needing.map(|id| check(id) + "providers = [\"ovh\", \"stripe\"]\n").concat();
+    // Who needs the other provider alone is fine.
+    let alone = ["h", "i"].map(|id| check(id) + "providers = [\"stripe\"]\n").concat();
+    let world = World::new(&(provided + &alone + &others.map(check).concat())).await;
+    let agent = world.enrol("eu-west", "w").await;
+    for id in needing.into_iter().chain(others).chain(["h", "i"]) {
+        let fails = needing.contains(&id);
+        let of = move |ago: i64| if fails && (60..120).contains(&ago) { down() } else { up(100_000) };
+        world.ran(agent, id, (10 * 24 * 60, 0), of).await;
+    }
+    world.look(0).await;
+    let one = world.only("?kind=correlated_failures").await;
+    assert_eq!(one["shared"], json!("provider:ovh"));
+    let sentence = |language: &str| one["sentence"][language].as_str().unwrap().to_owned();
+    assert!(sentence("en").contains("share the provider ovh: 4 of 4"), "{one}");
+    assert!(sentence("fr").contains("partagent le fournisseur ovh : 4 sur 4"), "{one}");
+    let page = world.bench.get("/checks/shop").await.text;
+    assert!(page.contains("Providers") && page.contains("ovh, stripe"), "{page}");
+}
+
+#[tokio::test]
 async fn a_page_that_got_worse_is_found_with_what_came_with_it() {
     use super::pages::{Found, Pages};
     use sitepulse_model::record::FactKey;

@@ -309,7 +309,9 @@ pub enum TraitOf {
     Certificate,
     /// The host's registrable domain.
     Domain,
-    /// Who operates it: a network's number or name, the end of a CNAME chain.
+    /// The network that the address is announced in: `192.0.2.0/24`.
+    Network,
+    /// Who operates something that it needs: as its definition calls them, or a registrable domain that a CNAME or its name servers lead to.
     Provider,
 }
 
@@ -321,6 +323,7 @@ impl TraitOf {
             Self::Address => "address",
             Self::Certificate => "certificate",
             Self::Domain => "domain",
+            Self::Network => "network",
             Self::Provider => "provider",
         }
     }

@@ -236,6 +236,7 @@ fn trait_of(of: TraitOf) -> &'static str {
         TraitOf::Address => "the address",
         TraitOf::Certificate => "the certificate",
         TraitOf::Domain => "the domain",
+        TraitOf::Network => "the network",
         TraitOf::Provider => "the provider",
     }
 }

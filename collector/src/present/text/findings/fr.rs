@@ -257,6 +257,7 @@ fn trait_of(of: TraitOf) -> &'static str {
         TraitOf::Address => "l’adresse",
         TraitOf::Certificate => "le certificat",
         TraitOf::Domain => "le domaine",
+        TraitOf::Network => "le réseau",
         TraitOf::Provider => "le fournisseur",
     }
 }
