@@ -1,4 +1,4 @@
-//! The one queue of work that is done beside answering: the lives of results, backups, exports, reports, runs of many checks, insights.
+//! The one queue of work that is done beside answering: the lives of results, backups, exports, reports, runs of many checks, insights, what scores were.
 //!
 //! A job is a row of the table `job`, which can be written in the transaction of the change that causes it ([`enqueue`]). The runner ([`task`]) has what is due handed
 //! out, best rank first, runs its kind's handler, and has written down what became of it ([`engine`]). The rules are in [`sitepulse_model::job`]; the kinds and their
