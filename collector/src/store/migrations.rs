@@ -412,12 +412,13 @@ CREATE TABLE insight_look(
 CREATE TABLE playbook_run(
     bucket INTEGER NOT NULL, run_id TEXT NOT NULL, playbook TEXT NOT NULL, occasion TEXT NOT NULL, occasion_id TEXT NOT NULL,
     started_us INTEGER NOT NULL, started_by TEXT NOT NULL, state TEXT NOT NULL, done INTEGER NOT NULL, by_itself INTEGER NOT NULL,
-    skipped INTEGER NOT NULL, took_us INTEGER NOT NULL, estimate_minutes INTEGER NOT NULL, head TEXT NOT NULL,
+    skipped INTEGER NOT NULL, took_us INTEGER NOT NULL, estimate_minutes INTEGER NOT NULL, head TEXT NOT NULL, ended_us INTEGER,
     PRIMARY KEY (bucket, run_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX playbook_run_by_start ON playbook_run(started_us, run_id);
 CREATE INDEX playbook_run_running ON playbook_run(started_us) WHERE state = 'running';
 CREATE INDEX playbook_run_by_occasion ON playbook_run(occasion_id);
+CREATE INDEX playbook_run_ended ON playbook_run(ended_us);
 -- What happened to them. body: JSON, see the model's playbook/run.rs.
 CREATE TABLE playbook_entry(
     bucket INTEGER NOT NULL, run_id TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, author TEXT NOT NULL,
