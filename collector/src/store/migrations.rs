@@ -405,6 +405,12 @@ CREATE TABLE insight_look(
     PRIMARY KEY (bucket, subject)
 ) STRICT, WITHOUT ROWID;
 
+-- Certificates that checks showed, each when a look saw it first: those that follow each other tell how long they live.
+CREATE TABLE insight_certificate(
+    bucket INTEGER NOT NULL, check_id TEXT NOT NULL, ends_us INTEGER NOT NULL, seen_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, check_id, ends_us)
+) STRICT, WITHOUT ROWID;
+
 -- Playbooks.
 
 -- Runs of playbooks. occasion: incident, finding or check, and its id. state: running, finished or abandoned. done .. estimate_minutes: what it comes to, for

@@ -228,13 +228,7 @@ impl Ledger {
         };
         let found = correlated_failures::find(&failures, &rules.correlated_failures, now);
         let hits = found.into_iter().map(hit).collect();
-        Look {
-            target: Target::Together,
-            kinds: BTreeSet::from([Kind::CorrelatedFailures]),
-            full: true,
-            gone: false,
-            hits,
-        }
+        Look { kinds: BTreeSet::from([Kind::CorrelatedFailures]), full: true, hits, ..Look::new(Target::Together) }
     }
 
     /// Looks at agents: whose names take long to resolve, and who sees what the others do not. `clocks` has those that are enrolled.
@@ -290,12 +284,11 @@ impl Ledger {
         let look = |one: &AgentClock| {
             let theirs = found.iter().filter(|found| found.subject == subject(&one.agent)).cloned();
             Look {
-                target: Target::Agent(one.agent.clone()),
                 kinds: BTreeSet::from([Kind::SlowResolver, Kind::AgentDisagrees]),
                 full: true,
-                gone: false,
                 // An agent is no check: it counts for none.
                 hits: theirs.map(|finding| Hit { finding, checks: BTreeSet::new() }).collect(),
+                ..Look::new(Target::Agent(one.agent.clone()))
             }
         };
         clocks.iter().map(look).collect()

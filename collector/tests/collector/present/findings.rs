@@ -231,6 +231,37 @@ async fn a_certificate_that_ends_is_found_and_closes_when_it_is_renewed() {
 }
 
 #[tokio::test]
+async fn certificates_that_live_for_days_are_told_by_a_third_of_their_life_once_that_is_known() {
+    let world = World::new(&check("shop")).await;
+    let agent = world.enrol("eu-west", "w").await;
+    // They end so many hours from now, and are renewed a day after they were seen first.
+    let show = async |from_h: i64, to_h: i64, ends_h: i64| {
+        let certificate = Some(world.now.plus_us(ends_h * HOUR));
+        world.ran(agent, "shop", (from_h * 60 - 15, to_h * 60), |_| Ran { certificate, ..up(100_000) }).await;
+        world.look(-to_h * HOUR).await;
+    };
+    show(60, 48, -8).await;
+    let first = world.only("?kind=expiry").await;
+    assert_eq!(first["severity"], "critical", "40 hours are left: {first}");
+    show(48, 24, 24).await;
+    assert_eq!(world.list("?kind=expiry").await.len(), 1, "one renewal: it may have been an old one");
+    show(24, 0, 48).await;
+    assert!(world.list("?kind=expiry").await.is_empty(), "two renewals that agree: they live for two days");
+
+    // What is known survives a restart. A third of its life is told again.
+    let bench = world.bench.again().await;
+    let at = async |hours: i64| {
+        settle(&bench.app, world.now.plus_us(hours * HOUR)).await.unwrap();
+        bench.get("/api/v1/findings?kind=expiry").await.json()
+    };
+    assert_eq!(at(31).await, json!([]), "17 hours are left");
+    let told = at(33).await;
+    assert_eq!((&told[0]["severity"], &told[0]["reopened"]), (&json!("warning"), &json!(1)), "{told}");
+    let detail = bench.get(&format!("/api/v1/findings/{}", told[0]["id"].as_str().unwrap())).await.json();
+    assert_eq!(detail["evidence"]["told_from_us"], 16 * HOUR, "{detail}");
+}
+
+#[tokio::test]
 async fn what_flaps_what_is_watched_by_one_and_what_burns_is_found() {
     let slo = "[[slo]]\nid = \"promise\"\nchecks = [\"shop\"]\nobjective = \"99%\"\n";
     let world = World::new(&(check("shop") + slo)).await;

@@ -98,6 +98,15 @@ pub struct Expiring {
     pub lifetime_us: Option<i64>,
 }
 
+/// A certificate that was seen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// When.
+    pub seen_at: UtcMicros,
+    /// When it ends, which is what it is known by.
+    pub ends_at: UtcMicros,
+}
+
 /// What [`super::flapping`] looks at.
 #[derive(Debug, Clone)]
 pub struct Verdicts<'a> {
