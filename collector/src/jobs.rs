@@ -13,6 +13,7 @@ pub mod handlers;
 pub mod kind;
 pub mod live;
 pub mod noop;
+pub mod said;
 pub mod task;
 
 pub(crate) mod engine;
@@ -26,6 +27,7 @@ pub use engine::{Given, Over, Setup, Turn};
 pub use handlers::{Finished, Handler, Outcome, Unfinished, Work};
 pub use kind::Kind;
 pub use live::Desk;
+pub use said::Said;
 
 /// Longest text of a line of a job's log, of its progress and of what it came to, in bytes.
 pub const TEXT_BYTES_MAX: usize = 500;

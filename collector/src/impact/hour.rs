@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sitepulse_daemon::clock;
+use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::Region;
 use sitepulse_model::impact::Points;
 use sitepulse_model::impact::model::{BUILT_IN, ID, ScoringModel};
@@ -22,7 +22,7 @@ use super::regions;
 use super::replay::scores_at;
 use crate::app::{App, AppError};
 use crate::book::Objects;
-use crate::jobs::{Ask, Finished, Kind, Outcome, Unfinished, Work};
+use crate::jobs::{Ask, Finished, Kind, Outcome, Said, Unfinished, Work};
 use crate::latency::{HOUR_US, Hour};
 use crate::store::impact::{Kept, Of, WHOLE, keep};
 
@@ -84,10 +84,11 @@ pub(crate) async fn write_down(work: Work) -> Outcome {
     let mut written = 0;
     for (nth, portion) in rows.chunks(PORTION).enumerate() {
         work.go_on()?;
-        work.progress((nth * PORTION) as f64 / all as f64, format!("{} of {all} scores", nth * PORTION));
+        let done = nth * PORTION;
+        work.progress(done as f64 / all as f64, Said::Writing { done: done as u64, of: all as u64 });
         written += keep_all(&work.app, portion.to_vec()).await?;
     }
-    Ok(Finished::with(format!("{written} scores of {}", sitepulse_daemon::instant::format(hour.start()))))
+    Ok(Finished::with(Said::Written { scores: written as u64, hour: instant::format(hour.start()) }))
 }
 
 /// The scores of an hour that is over, or of a model that is: from the evidence.
