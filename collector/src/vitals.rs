@@ -239,7 +239,8 @@ mod tests {
             r#"{"score": 400, "sources": ["footer", "main > p"]}, {"score": 300, "sources": ["div.ad"]}, {"score": 200, "sources": ["div.ad", "div.ad"]}"#,
         );
         assert_eq!(moved(&told).as_deref(), Some("div.ad\nfooter\nmain > p"));
-        let many: Vec<String> = (0..9).map(|nth| format!(r#"{{"score": 10, "sources": ["p:nth-child({nth})"]}}"#)).collect();
+        let many: Vec<String> =
+            (0..9).map(|nth| format!(r#"{{"score": 10, "sources": ["p:nth-child({nth})"]}}"#)).collect();
         assert_eq!(moved(&report(90, &many.join(","))).unwrap().lines().count(), SHIFT_SOURCES_MAX);
     }
 

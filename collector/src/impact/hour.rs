@@ -148,4 +148,3 @@ pub(super) async fn keep_all(app: &App, rows: Vec<(Of, Kept)>) -> Result<usize, 
     };
     Ok(app.writer().run(write).await??)
 }
-

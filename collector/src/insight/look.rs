@@ -89,14 +89,7 @@ pub struct Look {
 impl Look {
     /// One that has not looked yet.
     pub fn new(target: Target) -> Self {
-        Self {
-            target,
-            kinds: BTreeSet::new(),
-            full: false,
-            gone: false,
-            hits: Vec::new(),
-            certificate_ends: None,
-        }
+        Self { target, kinds: BTreeSet::new(), full: false, gone: false, hits: Vec::new(), certificate_ends: None }
     }
 
     /// Of what is there no more.

@@ -189,8 +189,7 @@ pub(super) async fn export(work: Work) -> Outcome {
         };
         let file = name(Kind::Export, id, ending);
         let (to, partial) = (folder.join(&file), folder.join(format!("{file}{PARTIAL}")));
-        let mut progress =
-            |done: u64, total: u64| told.progress(part(done, total), Said::Checks { done, of: total });
+        let mut progress = |done: u64, total: u64| told.progress(part(done, total), Said::Checks { done, of: total });
         let exported = write_export(&dir, &wanted, &partial, args.format, now, &mut progress);
         let exported = exported.map_err(|error| match error {
             ExportError::NoCheck(_) => Unfinished::Refused(error.to_string()),

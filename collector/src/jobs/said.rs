@@ -1,5 +1,7 @@
-//! What jobs say, as a code with its arguments: each language has its own words for it (`present/text/jobs`). It is stored as JSON where a text could be. What has no code is text and shown as
+//! What jobs say, as a code with its arguments: each language has its own words for it: English ones here, which the log of the process has too, French ones in `present/text/jobs`. It is stored as JSON where a text could be. What has no code is text and shown as
 //! it is: errors, what a check's target said.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +74,49 @@ impl Said {
         while !why.is_char_boundary(end) {
             end -= 1;
         }
-        Self::Again { at, why: why[..end].to_owned() }
+        Self::Again { at, why: why[..end].replace(char::is_control, " ") }
+    }
+}
+
+/// English.
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sealed { records } => write!(f, "{records} results sealed"),
+            Self::Merged { done, of } => write!(f, "{done} of {of} pairs merged"),
+            Self::Looking { looks, left } => write!(f, "{looks} looks, {left} are due"),
+            Self::Looked { looks, opened, closed } => {
+                write!(f, "{looks} looks, {opened} findings opened, {closed} closed")
+            }
+            Self::Writing { done, of } => write!(f, "{done} of {of} scores"),
+            Self::Written { scores, hour } => write!(f, "{scores} scores of {hour}"),
+            Self::Copied { mib, of } => write!(f, "{mib} of {of} MiB"),
+            Self::BackedUp { records, kib } => write!(f, "{records} records, {kib} KiB; the seal key is not in it"),
+            Self::Checks { done, of } => write!(f, "{done} of {of} checks"),
+            Self::Exported { records, checks, damaged: 0 } => write!(f, "{records} records of {checks} checks"),
+            Self::Exported { records, checks, damaged } => {
+                write!(f, "{records} records of {checks} checks; {damaged} are damaged and not in it")
+            }
+            Self::FilesGone { gone, kept } => write!(f, "{gone} older files went: the newest {kept} are kept"),
+            Self::MadeBefore => f.write_str("made by an earlier attempt"),
+            Self::Ran { checks, up, not_up, not_run } => {
+                let word = if *checks == 1 { "check" } else { "checks" };
+                write!(f, "{checks} {word}: {up} up, {not_up} not up, {not_run} not run")
+            }
+            Self::Idle { ms, of } => write!(f, "{ms} of {of} ms"),
+            Self::Report { name, checks } => write!(f, "report {name} of {checks} checks is kept"),
+            Self::ReportBefore { name } => write!(f, "report {name} was kept by an earlier attempt"),
+            Self::Cancelled { by } => write!(f, "cancelled by {by}"),
+            Self::TakenUp { by } => write!(f, "taken up again by {by}"),
+            Self::Priority { priority, by } => write!(f, "priority {priority} by {by}"),
+            Self::Again { at, why } => {
+                let why = Self::of(why).map_or_else(|| why.clone(), |said| said.to_string());
+                write!(f, "tried again at {at}: {why}")
+            }
+            Self::Interrupted => f.write_str("interrupted: the collector ended while it ran"),
+            Self::TooLong { seconds } => write!(f, "it took longer than {seconds} s, and was stopped"),
+            Self::More => f.write_str("and more, which is not kept"),
+        }
     }
 }
 
@@ -106,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_long_reason_leaves_it_whole() {
-        for why in ["é".repeat(5_000), "\"".repeat(5_000), "x".repeat(5_000)] {
+        for why in ["é", "\"", "\u{1}", "x"].map(|one| one.repeat(5_000)) {
             let text = String::from(Said::again("2026-11-23T09:00:00Z".into(), &why));
             assert!(text.len() <= TEXT_BYTES_MAX, "{}", text.len());
         }

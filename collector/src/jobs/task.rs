@@ -204,8 +204,8 @@ impl Runner {
     fn tell(&mut self, over: &Over, state: Option<State>) {
         let shared = Arc::clone(self.app.shared());
         let desk = &shared.jobs;
-        // As it is stored: the log of the process has no language.
-        let (id, kind, note) = (over.job.id, over.job.kind, &over.note);
+        let (id, kind) = (over.job.id, over.job.kind);
+        let note = Said::of(&over.note).map_or_else(|| over.note.clone(), |said| said.to_string());
         desk.leave(id);
         let failed = matches!(over.ended, Ended::Failed | Ended::Refused);
         desk.note(kind, |fared| {

@@ -155,8 +155,11 @@ pub async fn detail(present: &Present, id: &str, words: &JobTexts, now: UtcMicro
     let (job, mut lines) = read.await?.ok_or_else(|| Problem::not_found("job", id))?;
     // What was written between the two looks is there twice.
     lines.extend(unwritten.into_iter().filter(|line| !lines.contains(line)).collect::<Vec<_>>());
-    let line =
-        |line: crate::jobs::Line| JobLineView { at: instant::format(line.at), epoch: line.epoch, text: in_words(line.text, words) };
+    let line = |line: crate::jobs::Line| JobLineView {
+        at: instant::format(line.at),
+        epoch: line.epoch,
+        text: in_words(line.text, words),
+    };
     Ok(JobDetailView { job: job_view(present, &job, words, now), log: lines.into_iter().map(line).collect() })
 }
 

@@ -156,7 +156,7 @@ impl User {
             faults.push(Fault::new("language", "write \"en\" or \"fr\""));
         }
         if let Some(Err(error)) = self.team.as_deref().map(|team| slug("team", team)) {
-            faults.push(Fault::new("team", error.to_string()));
+            faults.push(Fault::new("team", format!("{error}")));
         }
         faults.extend(self.quiet.iter().flat_map(QuietHours::faults));
         faults

@@ -210,12 +210,7 @@ impl Ledger {
             .checks
             .iter()
             .zip(&traits)
-            .map(|((check, of), traits)| FailingCheck {
-                check,
-                traits,
-                began: &of.began,
-                interval_us: of.interval_us,
-            })
+            .map(|((check, of), traits)| FailingCheck { check, traits, began: &of.began, interval_us: of.interval_us })
             .collect();
         let failures = Failures { checks: &checks, history_from: now.plus_us(-FAILED_US) };
         let hit = |finding: sitepulse_model::insight::found::Found| {

@@ -123,13 +123,7 @@ pub async fn ask_job(
         Some(Kind::Export) => json!({ "format": "jsonl" }),
         Some(Kind::RunChecks | Kind::VitalsBatch) => json!({ "group": form.group.trim() }),
         Some(
-            Kind::Seal
-            | Kind::Retention
-            | Kind::Insights
-            | Kind::Impact
-            | Kind::Backup
-            | Kind::SlaReport
-            | Kind::Noop,
+            Kind::Seal | Kind::Retention | Kind::Insights | Kind::Impact | Kind::Backup | Kind::SlaReport | Kind::Noop,
         )
         | None => json!({}),
     };

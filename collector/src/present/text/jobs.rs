@@ -130,7 +130,7 @@ pub static EN: JobTexts = JobTexts {
         Kind::VitalsBatch => "Load pages",
         Kind::Noop => "Nothing, as a test",
     },
-    said: said_en,
+    said: Said::to_string,
 };
 
 /// French.
@@ -203,45 +203,6 @@ pub static FR: JobTexts = JobTexts {
     },
     said: said_fr,
 };
-
-fn said_en(said: &Said) -> String {
-    match said {
-        Said::Sealed { records } => format!("{records} results sealed"),
-        Said::Merged { done, of } => format!("{done} of {of} pairs merged"),
-        Said::Looking { looks, left } => format!("{looks} looks, {left} are due"),
-        Said::Looked { looks, opened, closed } => {
-            format!("{looks} looks, {opened} findings opened, {closed} closed")
-        }
-        Said::Writing { done, of } => format!("{done} of {of} scores"),
-        Said::Written { scores, hour } => format!("{scores} scores of {hour}"),
-        Said::Copied { mib, of } => format!("{mib} of {of} MiB"),
-        Said::BackedUp { records, kib } => format!("{records} records, {kib} KiB; the seal key is not in it"),
-        Said::Checks { done, of } => format!("{done} of {of} checks"),
-        Said::Exported { records, checks, damaged: 0 } => format!("{records} records of {checks} checks"),
-        Said::Exported { records, checks, damaged } => {
-            format!("{records} records of {checks} checks; {damaged} are damaged and not in it")
-        }
-        Said::FilesGone { gone, kept } => format!("{gone} older files went: the newest {kept} are kept"),
-        Said::MadeBefore => "made by an earlier attempt".into(),
-        Said::Ran { checks, up, not_up, not_run } => {
-            let word = if *checks == 1 { "check" } else { "checks" };
-            format!("{checks} {word}: {up} up, {not_up} not up, {not_run} not run")
-        }
-        Said::Idle { ms, of } => format!("{ms} of {of} ms"),
-        Said::Report { name, checks } => format!("report {name} of {checks} checks is kept"),
-        Said::ReportBefore { name } => format!("report {name} was kept by an earlier attempt"),
-        Said::Cancelled { by } => format!("cancelled by {by}"),
-        Said::TakenUp { by } => format!("taken up again by {by}"),
-        Said::Priority { priority, by } => format!("priority {priority} by {by}"),
-        Said::Again { at, why } => {
-            let why = Said::of(why).map_or_else(|| why.clone(), |said| said_en(&said));
-            format!("tried again at {at}: {why}")
-        }
-        Said::Interrupted => "interrupted: the collector ended while it ran".into(),
-        Said::TooLong { seconds } => format!("it took longer than {seconds} s, and was stopped"),
-        Said::More => "and more, which is not kept".into(),
-    }
-}
 
 fn said_fr(said: &Said) -> String {
     let person = |by: &str| by.strip_prefix("collector:").unwrap_or(by).to_owned();

@@ -429,11 +429,7 @@ async fn the_runner_does_the_work_tells_how_far_it_is_and_stops_when_told() {
             Some(_) | None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
-    assert!(
-        matches!(Said::of(&live.progressed().1), Some(Said::Idle { of: 30_000, .. })),
-        "{:?}",
-        live.progressed()
-    );
+    assert!(matches!(Said::of(&live.progressed().1), Some(Said::Idle { of: 30_000, .. })), "{:?}", live.progressed());
     running
         .app
         .writer()

@@ -215,7 +215,10 @@ impl Runner {
     fn over(app: &App) -> Self {
         let (stop, stopping) = watch::channel(false);
         let tasks = TaskSet::new();
-        tasks.spawn("jobs", sitepulse_collector::jobs::task::run(app.clone(), Setup::default(), tasks.clone(), stopping));
+        tasks.spawn(
+            "jobs",
+            sitepulse_collector::jobs::task::run(app.clone(), Setup::default(), tasks.clone(), stopping),
+        );
         Self { tasks, stop }
     }
 

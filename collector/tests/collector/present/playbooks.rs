@@ -181,7 +181,8 @@ async fn a_run_goes_from_the_offer_to_its_end() {
 }
 
 /// Users of two teams, and one of none.
-const PEOPLE: &str = "[[user]]\nid = \"ana\"\nteam = \"platform\"\n[[user]]\nid = \"bob\"\nteam = \"night\"\n[[user]]\nid = \"cas\"\n";
+const PEOPLE: &str =
+    "[[user]]\nid = \"ana\"\nteam = \"platform\"\n[[user]]\nid = \"bob\"\nteam = \"night\"\n[[user]]\nid = \"cas\"\n";
 
 /// A run that somebody began about the check, and ended so; `None`: it goes on.
 async fn began(bench: &Bench, by: &str, finished: Option<bool>) {

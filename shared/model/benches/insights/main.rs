@@ -38,7 +38,10 @@ fn main() {
         let (outcome, named) =
             pages::worse("vitals_regression: LCP 1.3 to 2 times", seeds, Vital::Lcp, (1.3, 2.0), seeds);
         tell(&outcome);
-        println!("  the new element, or the new image of the same one, was named alone in {named} of {}", outcome.found);
+        println!(
+            "  the new element, or the new image of the same one, was named alone in {named} of {}",
+            outcome.found
+        );
         let (outcome, named) =
             pages::worse("vitals_regression: CLS 1.5 to 3 times", seeds, Vital::Cls, (1.5, 3.0), seeds);
         tell(&outcome);

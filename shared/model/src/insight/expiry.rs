@@ -57,6 +57,7 @@ pub fn lifetime_us(seen: &[Sight]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString as _;
+    use alloc::vec::Vec;
 
     use proptest::prelude::*;
 

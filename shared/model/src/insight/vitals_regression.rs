@@ -186,7 +186,7 @@ impl<'a> Named<'a> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString as _;
+    use alloc::string::{String, ToString as _};
 
     use proptest::prelude::*;
 
@@ -261,12 +261,16 @@ mod tests {
             })
         };
         let url = |before: &str, after: &str| (AttributionOf::LcpUrl, before.to_string(), after.to_string());
-        assert_eq!(same("https://a.test/1.png", "https://a.test/huge.png"), [url("https://a.test/1.png", "https://a.test/huge.png")]);
+        assert_eq!(
+            same("https://a.test/1.png", "https://a.test/huge.png"),
+            [url("https://a.test/1.png", "https://a.test/huge.png")]
+        );
         assert_eq!(same("", "https://a.test/huge.png"), [url("", "https://a.test/huge.png")], "text became an image");
         assert_eq!(same("https://a.test/1.png", "https://a.test/1.png"), []);
         assert_eq!(same("https://a.test/1.png", ""), [], "an image became text: there is nothing to name");
         // Two addresses of equal path are another one only where each run has the same.
-        const SALTED: [&str; 4] = ["https://a.test/1.png?1", "https://a.test/1.png?2", "https://a.test/2.png?1", "https://a.test/2.png?2"];
+        const SALTED: [&str; 4] =
+            ["https://a.test/1.png?1", "https://a.test/1.png?2", "https://a.test/2.png?1", "https://a.test/2.png?2"];
         let salted = told(Vital::Lcp, |run, nth, worse| VitalRun {
             lcp_element: Some("img.hero"),
             lcp_url: Some(SALTED[usize::from(worse) * 2 + (nth % 2) as usize]),
@@ -292,7 +296,10 @@ mod tests {
         assert_eq!(moved("footer", "1\n2\n3\n4\n5").len(), 3, "few are told");
         // Of a layout shift what moved stands first, of a paint what was painted.
         let both = |vital| {
-            told(vital, |run, _, worse| VitalRun { shift_sources: Some(if worse { "div.ad" } else { "footer" }), ..run })
+            told(vital, |run, _, worse| VitalRun {
+                shift_sources: Some(if worse { "div.ad" } else { "footer" }),
+                ..run
+            })
         };
         let kinds = |all: &[(AttributionOf, String, String)]| all.iter().map(|one| one.0).collect::<Vec<_>>();
         assert_eq!(kinds(&both(Vital::Cls)), [AttributionOf::ShiftSource, AttributionOf::LcpElement]);
