@@ -207,7 +207,7 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
     let none = || w.none.to_owned();
     vec![
         Row {
-            name: w.pages,
+            name: w.pages.to_owned(),
             definition: w.pages_what,
             figure: Figure {
                 value: figure::count(now.pages),
@@ -218,7 +218,7 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
             },
         },
         Row {
-            name: w.per_incident,
+            name: w.per_incident.to_owned(),
             definition: w.per_incident_what,
             figure: Figure {
                 value: told(now.pages_per_incident).unwrap_or_else(none),
@@ -229,7 +229,7 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
             },
         },
         Row {
-            name: w.in_time,
+            name: w.in_time.to_owned(),
             definition: w.in_time_what,
             figure: Figure {
                 value: share(now.in_time_share).unwrap_or_else(none),
@@ -245,8 +245,8 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
 fn spared(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
     let w = t.indicators;
     let (now, before) = (view.noise.spared, view.noise_before.spared);
-    let row = |name, definition, of: &str, now: u64, before: u64| Row {
-        name,
+    let row = |name: &str, definition, of: &str, now: u64, before: u64| Row {
+        name: name.to_owned(),
         definition,
         figure: Figure {
             value: figure::count(now),
