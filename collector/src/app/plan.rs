@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sitepulse_model::check::{AssignedCheck, CheckDefinition};
 use sitepulse_model::duration;
-use sitepulse_model::id::{CheckId, CheckNo, Group, ObjectId, Region, Revision, Tag};
+use sitepulse_model::id::{CheckId, CheckNo, Group, ObjectId, Provider, Region, Revision, Tag};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
 use sitepulse_wire::message::{AssignmentPart, ToAgent};
@@ -328,6 +328,7 @@ fn fields(definition: &CheckDefinition, labels: &Labels) -> Vec<(String, String)
         ("tags", list(labels.tags.iter().map(Tag::as_str).collect())),
         ("class", labels.class.as_str().to_owned()),
         ("parents", list(labels.parents.iter().map(CheckId::as_str).collect())),
+        ("providers", list(labels.providers.iter().map(Provider::as_str).collect())),
         ("escalation", labels.escalation.as_ref().map_or_else(|| "the default policy".to_owned(), ObjectId::to_string)),
         (
             "regions",

@@ -6,6 +6,7 @@ use sitepulse_model::check::CheckKind;
 use sitepulse_model::id::{CheckId, CheckNo};
 use sitepulse_model::record::ProbeState;
 
+use super::Said;
 use super::handlers::{Finished, Outcome, Unfinished, Work};
 use crate::app::AppError;
 use crate::book::{Book, is_heartbeat};
@@ -85,8 +86,8 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
         return Err(Unfinished::Refused("no check that agents run fits".into()));
     }
     let total = checks.len();
-    work.progress(0.0, format!("0 of {total} checks"));
-    let (mut done, mut up, mut not_up, mut not_run) = (0_usize, 0_usize, 0_usize, 0_usize);
+    work.progress(0.0, Said::Checks { done: 0, of: total as u64 });
+    let (mut done, mut up, mut not_up, mut not_run) = (0_usize, 0_u64, 0_u64, 0_u64);
     let app = &work.app;
     let mut running = iter(checks)
         .map(|(id, number)| async move { (id, run_now(app, number, None).await) })
@@ -107,10 +108,9 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
             Fared::NotRun => not_run += 1,
         }
         work.log(format!("{id}: {}", told.0));
-        work.progress(done as f64 / total as f64, format!("{done} of {total} checks"));
+        work.progress(done as f64 / total as f64, Said::Checks { done: done as u64, of: total as u64 });
     }
-    let checks = if total == 1 { "check" } else { "checks" };
-    Ok(Finished::with(format!("{total} {checks}: {up} up, {not_up} not up, {not_run} not run")))
+    Ok(Finished::with(Said::Ran { checks: total as u64, up, not_up, not_run }))
 }
 
 enum Fared {

@@ -7,7 +7,7 @@ use sitepulse_model::id::Bucket;
 use sitepulse_model::job::{Ended, JobId, Priority, Rank, State};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Ask, Handler, Job, Kind, Line};
+use super::{Ask, Handler, Job, Kind, Line, Said};
 use crate::app::AppError;
 use crate::engine::Engine;
 use crate::failpoint;
@@ -223,7 +223,7 @@ impl Engine {
         &mut self,
         id: JobId,
         now: UtcMicros,
-        told: &str,
+        told: Said,
         change: impl FnOnce(Tables<'_>, &mut Job) -> Result<Result<(), AppError>, StoreError>,
     ) -> Result<Job, AppError> {
         let changed = self.store.write(|tables| {
@@ -236,7 +236,7 @@ impl Engine {
                 return Ok(Err(error));
             }
             stored::save(tables, &job, now)?;
-            stored::log(tables, job.bucket, id, &[Line { at: now, epoch: 0, text: told.to_owned() }])?;
+            stored::log(tables, job.bucket, id, &[Line { at: now, epoch: 0, text: told.into() }])?;
             Ok(Ok(job))
         })?;
         self.shared.jobs.wake();
@@ -248,7 +248,7 @@ impl Engine {
     /// # Errors
     /// When there is no such job, or it is over.
     pub fn cancel_job(&mut self, id: JobId, author: &str, now: UtcMicros) -> Result<Job, AppError> {
-        let job = self.change_job(id, now, &format!("cancelled by {author}"), |_, job| {
+        let job = self.change_job(id, now, Said::Cancelled { by: author.to_owned() }, |_, job| {
             let state = job.standing.state;
             if !job.standing.cancel() {
                 return Ok(Err(AppError::Conflict(format!("job {id} is over already: it is {}", state.as_str()))));
@@ -269,7 +269,7 @@ impl Engine {
     /// # Errors
     /// When there is no such job, it is not in such a state, or another one of its kind and key waits or runs.
     pub fn retry_job(&mut self, id: JobId, author: &str, now: UtcMicros) -> Result<Job, AppError> {
-        self.change_job(id, now, &format!("taken up again by {author}"), |tables, job| {
+        self.change_job(id, now, Said::TakenUp { by: author.to_owned() }, |tables, job| {
             if job.standing.state.is_over() && stored::has_twin(tables, job)? {
                 let what = "another job of its kind for the same thing waits or runs: that one does it";
                 return Ok(Err(AppError::Conflict(what.into())));
@@ -300,7 +300,8 @@ impl Engine {
         author: &str,
         now: UtcMicros,
     ) -> Result<Job, AppError> {
-        self.change_job(id, now, &format!("priority {} by {author}", priority.get()), |_, job| {
+        let told = Said::Priority { priority: priority.get(), by: author.to_owned() };
+        self.change_job(id, now, told, |_, job| {
             let state = job.standing.state;
             if !job.standing.prioritise(priority) {
                 return Ok(Err(AppError::Conflict(format!(
@@ -395,7 +396,7 @@ fn end(tables: Tables<'_>, over: &Over, setup: &Setup, now: UtcMicros) -> Result
         job.ended = Some(now);
     } else if job.standing.tries > tries {
         let again = sitepulse_daemon::instant::format(job.standing.due);
-        let text = super::clip(&format!("tried again at {again}: {}", over.note));
+        let text = Said::again(again, &over.note).into();
         lines.push(Line { at: now, epoch: job.standing.epoch, text });
     }
     stored::save(tables, &job, now)?;
@@ -419,7 +420,7 @@ fn sweep(tables: Tables<'_>, given: &Given, now: UtcMicros) -> Result<usize, Sto
             if job.standing.state.is_over() {
                 job.ended = Some(now);
             }
-            let text = "interrupted: the collector ended while it ran".to_owned();
+            let text = Said::Interrupted.into();
             stored::log(tables, job.bucket, job.id, &[Line { at: now, epoch, text }])?;
             stored::save(tables, &job, now)?;
             ended += 1;

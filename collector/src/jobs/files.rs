@@ -14,7 +14,7 @@ use sitepulse_model::job::JobId;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::handlers::{Finished, Outcome, Unfinished, Work};
-use super::{Job, Kind};
+use super::{Job, Kind, Said};
 use crate::app::{CA_CERTIFICATE, CA_KEY};
 use crate::exchange::Format;
 use crate::exchange::export::{ExportError, Wanted, export as write_export};
@@ -142,7 +142,7 @@ async fn beside(
         made = &mut making => {
             let (file, note, gone) = made.map_err(|_| Unfinished::Stopped)??;
             if gone > 0 {
-                work.log(format!("{gone} older files went: the newest {} are kept", kind.spec().kept_files));
+                work.log(Said::FilesGone { gone: gone as u64, kept: kind.spec().kept_files as u64 });
             }
             Ok(Finished { note, file: Some(file) })
         }
@@ -161,15 +161,15 @@ pub(super) async fn backup(work: Work) -> Outcome {
         let file = name(Kind::Backup, id, "db");
         let to = folder.join(&file);
         let mut progress = |done: u64, total: u64| {
-            told.progress(part(done, total), format!("{} of {} MiB", done * 4 / 1024, total * 4 / 1024));
+            told.progress(part(done, total), Said::Copied { mib: done * 4 / 1024, of: total * 4 / 1024 });
         };
         match backup::backup(&dir, &to, &[CA_CERTIFICATE, CA_KEY], &mut progress) {
-            Ok(held) => Ok((
-                file,
-                format!("{} records, {} KiB; the seal key is not in it", held.records, held.bytes.div_ceil(1024)),
-            )),
+            Ok(held) => {
+                let said = Said::BackedUp { records: held.records, kib: held.bytes.div_ceil(1024) };
+                Ok((file, said.into()))
+            }
             // It was made, and nobody wrote that down.
-            Err(BackupError::Exists { .. }) => Ok((file, "made by an earlier attempt".into())),
+            Err(BackupError::Exists { .. }) => Ok((file, Said::MadeBefore.into())),
             Err(error) => Err(Unfinished::Failed(error.to_string())),
         }
     })
@@ -189,19 +189,16 @@ pub(super) async fn export(work: Work) -> Outcome {
         };
         let file = name(Kind::Export, id, ending);
         let (to, partial) = (folder.join(&file), folder.join(format!("{file}{PARTIAL}")));
-        let mut progress =
-            |done: u64, total: u64| told.progress(part(done, total), format!("{done} of {total} checks"));
+        let mut progress = |done: u64, total: u64| told.progress(part(done, total), Said::Checks { done, of: total });
         let exported = write_export(&dir, &wanted, &partial, args.format, now, &mut progress);
         let exported = exported.map_err(|error| match error {
             ExportError::NoCheck(_) => Unfinished::Refused(error.to_string()),
             ExportError::Exchange(_) => Unfinished::Failed(error.to_string()),
         })?;
         fs::rename(&partial, &to).map_err(|error| Unfinished::Failed(format!("{}: {error}", to.display())))?;
-        let mut note = format!("{} records of {} checks", exported.records, exported.checks);
-        if exported.unreadable + exported.set_aside > 0 {
-            note.push_str(&format!("; {} are damaged and not in it", exported.unreadable + exported.set_aside));
-        }
-        Ok((file, note))
+        let damaged = exported.unreadable + exported.set_aside;
+        let said = Said::Exported { records: exported.records, checks: exported.checks as u64, damaged };
+        Ok((file, said.into()))
     })
     .await
 }

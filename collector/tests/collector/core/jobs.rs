@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sitepulse_collector::app::App;
 use sitepulse_collector::engine::Engine;
-use sitepulse_collector::jobs::{Ask, Given, Job, Kind, Over, Setup, task};
+use sitepulse_collector::jobs::{Ask, Given, Job, Kind, Over, Said, Setup, task};
 use sitepulse_collector::store::jobs::Wanted;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
@@ -290,7 +290,7 @@ fn what_a_dead_process_leased_waits_again_and_says_so() {
     let job = engine.jobs(&Wanted::default(), 1).unwrap().remove(0);
     assert_eq!((job.standing.state, job.standing.tries, job.standing.epoch), (State::Waiting, 0, 1));
     let log = engine.job_log(&job, 10).unwrap();
-    assert!(log[0].text.contains("interrupted"), "{log:?}");
+    assert_eq!(Said::of(&log[0].text), Some(Said::Interrupted), "{log:?}");
     // What the dead process would say of its lease is not heard.
     let over = Over {
         job: turn.handed[0].clone(),
@@ -429,7 +429,7 @@ async fn the_runner_does_the_work_tells_how_far_it_is_and_stops_when_told() {
             Some(_) | None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
-    assert!(live.progressed().1.contains("30000 ms"), "{:?}", live.progressed());
+    assert!(matches!(Said::of(&live.progressed().1), Some(Said::Idle { of: 30_000, .. })), "{:?}", live.progressed());
     running
         .app
         .writer()
