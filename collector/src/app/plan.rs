@@ -126,7 +126,7 @@ impl Engine {
         let mut warnings = missing_secrets(&shared.book(), &wanted);
         warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
         let floor = self.numbers_from()?;
-        let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
+        let (objects, revised) = objects::plan(&shared.book(), &written, options, floor, now)?;
         if access < Access::Admin
             && let Some(user) = revised.iter().find_map(|revised| objects::changed_role(&shared.book(), revised))
         {

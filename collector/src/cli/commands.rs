@@ -296,7 +296,7 @@ fn plan_text(plan: &PlanView) -> String {
 }
 
 async fn agents(global: &Global) -> Result<(), Failure> {
-    let agents: Vec<AgentView> = with(global, Need::Data, async |client| client.get("/api/v1/agents").await).await?;
+    let agents: Vec<AgentView> = with(global, Need::Data, async |client| client.all("/api/v1/agents").await).await?;
     if global.json {
         return print_json(&agents);
     }
@@ -383,7 +383,7 @@ async fn checks(global: &Global, watched: bool) -> Result<(), Failure> {
     if watched {
         return with(global, Need::Server, async |client| watch::run(client, global.json).await).await;
     }
-    let checks: Vec<CheckView> = with(global, Need::Data, async |client| client.get("/api/v1/checks").await).await?;
+    let checks: Vec<CheckView> = with(global, Need::Data, async |client| client.all("/api/v1/checks").await).await?;
     if global.json {
         return print_json(&checks);
     }
@@ -404,7 +404,7 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
     let path = with_query("/api/v1/sla", figures_of(checks, args.asked));
     let path = policy::counted(path, args.counted);
     let figures: Vec<SlaView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+        with(global, Need::Data, async |client| client.all(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&figures);
     }
@@ -563,7 +563,7 @@ async fn weight(global: &Global, args: WeightArgs) -> Result<(), Failure> {
 async fn history(global: &Global, scope: ScopeArgs) -> Result<(), Failure> {
     let path = with_query("/api/v1/history", [("agent", scope.agent), ("check", scope.check)]);
     let events: Vec<EventView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+        with(global, Need::Data, async |client| client.all(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&events);
     }

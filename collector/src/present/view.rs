@@ -310,6 +310,7 @@ pub fn secrets(book: &Book) -> Vec<SecretView> {
                 set_at: instant::format(set_at),
                 checks: users.checks.iter().map(ToString::to_string).collect(),
                 channels: users.channels.into_iter().collect(),
+                configuration: users.configuration.into_iter().collect(),
                 opens: book.vault().opens(name),
             }
         })

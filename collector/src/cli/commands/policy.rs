@@ -13,7 +13,7 @@ use crate::present::http::escape;
 
 pub(super) async fn policies(global: &Global) -> Result<(), Failure> {
     let policies: Vec<PolicyView> =
-        with(global, Need::Data, async |client| client.get("/api/v1/policies").await).await?;
+        with(global, Need::Data, async |client| client.all("/api/v1/policies").await).await?;
     if global.json {
         return print_json(&policies);
     }

@@ -17,6 +17,7 @@ use super::frame::{Frame, Place};
 use super::incident::{Reached, targets};
 use super::incidents::severities;
 use super::parts::{Choice, Field, Input};
+use super::plan;
 use super::sheet::choice;
 use crate::app::Access;
 use crate::book::Book;
@@ -362,13 +363,7 @@ impl Draft {
 
 impl Plan {
     fn of(plan: &PlanView, toml: String, t: &Texts) -> Self {
-        let d = t.desk;
-        let mut lines = Vec::new();
-        for item in plan.objects.iter().filter(|item| item.action != "unchanged") {
-            lines.push(format!("{} {}: {}", item.kind, item.id, (d.plan_action)(&item.action)));
-            lines.extend(item.fields.iter().map(|field| format!("{}: {} → {}", field.field, field.from, field.to)));
-        }
-        Self { lines, warnings: plan.warnings.clone(), toml }
+        Self { lines: plan::lines(plan, t), warnings: plan.warnings.clone(), toml }
     }
 }
 

@@ -150,6 +150,12 @@ pub struct DeskTexts {
     pub apply: &'static str,
     pub plan_title: &'static str,
     pub plan_same: &'static str,
+    /// Of a plan that was not the one that was shown.
+    pub plan_not_shown: &'static str,
+    /// Of a form whose object somebody changed since it was opened.
+    pub plan_changed: &'static str,
+    /// Of an id that there is already.
+    pub plan_taken: fn(&str) -> String,
     pub plan_action: fn(&str) -> &'static str,
     pub as_code: &'static str,
     pub as_code_what: &'static str,
@@ -352,6 +358,9 @@ pub static EN: DeskTexts = DeskTexts {
     apply: "Apply",
     plan_title: "What will change",
     plan_same: "Nothing: it is so already.",
+    plan_not_shown: "This plan is another than the one you saw. Look at it, then apply it.",
+    plan_changed: "Somebody changed it since you opened the form. Below is what you wrote; the plan is made from what is there now.",
+    plan_taken: |id| format!("there is one called {id} already: choose another name, or edit that one"),
     plan_action: |action| match action {
         "create" => "new",
         "change" => "changes",
@@ -559,6 +568,9 @@ pub static FR: DeskTexts = DeskTexts {
     apply: "Appliquer",
     plan_title: "Ce qui va changer",
     plan_same: "Rien : c’est déjà ainsi.",
+    plan_not_shown: "Ce plan n’est pas celui que vous avez vu. Regardez-le, puis appliquez-le.",
+    plan_changed: "Quelqu’un a modifié cette définition depuis l’ouverture du formulaire. Voici ce que vous aviez écrit ; le plan part de ce qui existe maintenant.",
+    plan_taken: |id| format!("{id} existe déjà : choisissez un autre nom, ou modifiez cette définition"),
     plan_action: |action| match action {
         "create" => "nouveau",
         "change" => "modifié",

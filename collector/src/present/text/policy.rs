@@ -61,9 +61,6 @@ pub struct PolicyTexts {
     pub as_new: &'static str,
     pub change: &'static str,
     pub points: fn(&str) -> String,
-    pub not_shown: &'static str,
-    pub changed: &'static str,
-    pub taken: fn(&str) -> String,
 }
 
 /// English.
@@ -135,9 +132,6 @@ pub static EN: PolicyTexts = PolicyTexts {
     as_new: "As new",
     change: "Change",
     points: |points| format!("{points} points"),
-    not_shown: "This plan is another than the one you saw. Look at it, then apply it.",
-    changed: "Somebody changed it since you opened the form. Below is what you wrote; the plan is made from what is there now.",
-    taken: |id| format!("there is a policy {id} already: choose another name, or edit that one"),
 };
 
 /// French.
@@ -213,7 +207,4 @@ pub static FR: PolicyTexts = PolicyTexts {
     as_new: "Nouvelle",
     change: "Écart",
     points: |points| format!("{points} points"),
-    not_shown: "Ce plan n’est pas celui que vous avez vu. Regardez-le, puis appliquez-le.",
-    changed: "Quelqu’un l’a modifiée depuis l’ouverture du formulaire. Voici ce que vous aviez écrit ; le plan part de ce qui existe maintenant.",
-    taken: |id| format!("il y a déjà une politique {id} : choisissez un autre nom, ou modifiez celle-là"),
 };

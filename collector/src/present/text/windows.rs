@@ -72,8 +72,6 @@ pub struct WindowTexts {
     pub for_you: fn(&str) -> String,
     pub would_cover: fn(usize) -> String,
     pub from_now: &'static str,
-    pub not_shown: &'static str,
-    pub changed: &'static str,
     pub once: &'static str,
     pub every: fn(&str, u32) -> String,
     pub on: fn(&str) -> String,
@@ -174,8 +172,6 @@ pub static EN: WindowTexts = WindowTexts {
         }
     },
     from_now: "It is open now: the change applies from the moment you apply it.",
-    not_shown: "This plan is another than the one you saw. Look at it, then apply it.",
-    changed: "Somebody changed it since you opened the form. Below is what you wrote; the plan is made from what is there now.",
     once: "once",
     every: |frequency, n| match (frequency, n) {
         ("DAILY", 1) => "daily".into(),
@@ -281,8 +277,6 @@ pub static FR: WindowTexts = WindowTexts {
         if n == 1 { "Couvre 1 contrôle existant :".into() } else { format!("Couvre {n} contrôles existants :") }
     },
     from_now: "Elle est ouverte : la modification vaut dès que vous l’appliquez.",
-    not_shown: "Ce plan n’est pas celui que vous avez vu. Regardez-le, puis appliquez-le.",
-    changed: "Quelqu’un l’a modifiée depuis l’ouverture du formulaire. Voici ce que vous aviez écrit ; le plan part de ce qui existe maintenant.",
     once: "une fois",
     every: |frequency, n| match (frequency, n) {
         ("DAILY", 1) => "chaque jour".into(),
