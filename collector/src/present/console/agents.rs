@@ -460,7 +460,7 @@ impl Line {
                     .until
                     .as_deref()
                     .map_or_else(|| t.suspended_open.to_owned(), |until| (t.suspended_until)(&moment(until, now)));
-                format!("{} {until}: {}", d.suspended_event, event.reason.as_deref().unwrap_or_default())
+                format!("{} {until}{}{}", d.suspended_event, t.colon, event.reason.as_deref().unwrap_or_default())
             }
             "resume" => d.resumed_event.to_owned(),
             "weight" => format!("{} {}", t.weight, (t.number)(event.weight.unwrap_or_default().to_string())),

@@ -322,7 +322,7 @@ fn budget<'s>(covering: impl Iterator<Item = &'s SloView>, t: &Texts) -> Option<
         "exhausted" => "down",
         _ => "unknown",
     };
-    let label = format!("{}: {share}", t.page.budget);
+    let label = format!("{}{}{share}", t.page.budget, t.colon);
     let stat = Stat {
         title: t.page.budget.to_owned(),
         value: share,

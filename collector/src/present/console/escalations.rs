@@ -40,6 +40,7 @@ const TARGETS_MORE: usize = 2;
 #[derive(Template)]
 #[template(path = "desk/escalations.html")]
 struct List<'a> {
+    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     may_edit: bool,
@@ -186,7 +187,7 @@ pub async fn escalations_page(
         },
     ];
     let may_edit = frame.may(Access::Edit);
-    let content = List { w: t.alerting, d, may_edit, policies, fields, asked };
+    let content = List { t, w: t.alerting, d, may_edit, policies, fields, asked };
     frame.page(Place::Escalations, t.alerting.escalations, Some("objects figures"), &content)
 }
 

@@ -79,30 +79,30 @@ pub static FR: SubscribeTexts = SubscribeTexts {
     asked: "Si cette adresse peut être abonnée, un courriel est en route. Ouvrez le lien qu’il contient sous 48 heures pour confirmer.",
     bad_address: "Ce n’est pas une adresse de courriel à laquelle on peut écrire.",
     later: "Trop de demandes en ce moment. Réessayez plus tard.",
-    confirm: |title| format!("Recevoir les courriels de « {title} » ?"),
+    confirm: |title| format!("Recevoir les courriels de « {title} » ?"),
     confirm_button: "Oui, confirmer",
     confirmed: "Votre abonnement est confirmé.",
-    end: |title| format!("Ne plus recevoir les courriels de « {title} » ?"),
+    end: |title| format!("Ne plus recevoir les courriels de « {title} » ?"),
     end_button: "Se désabonner",
     ended: "Vous ne recevrez plus de courriels. Votre adresse est oubliée.",
     dead: "Ce lien ne fonctionne pas, ou plus.",
     back: "Vers la page d’état",
-    mail_confirm_subject: |title| format!("Confirmez votre abonnement : {title}"),
+    mail_confirm_subject: |title| format!("Confirmez votre abonnement : {title}"),
     mail_confirm: |title| {
         format!(
-            "Quelqu’un, sans doute vous, a demandé des courriels sur les incidents et maintenances de « {title} » à cette adresse."
+            "Quelqu’un, sans doute vous, a demandé des courriels sur les incidents et maintenances de « {title} » à cette adresse."
         )
     },
-    mail_confirm_link: "Pour confirmer, ouvrez :",
-    mail_ignore: "Si ce n’était pas vous, ne faites rien : sans votre confirmation, rien d’autre n’est envoyé, et votre adresse est oubliée après 48 heures.",
-    mail_resolved: |what| format!("Résolu : {what}"),
-    mail_update: |what| format!("Point de situation : {what}"),
+    mail_confirm_link: "Pour confirmer, ouvrez :",
+    mail_ignore: "Si ce n’était pas vous, ne faites rien : sans votre confirmation, rien d’autre n’est envoyé, et votre adresse est oubliée après 48 heures.",
+    mail_resolved: |what| format!("Résolu : {what}"),
+    mail_update: |what| format!("Point de situation : {what}"),
     mail_since: |at| format!("Depuis le {at}."),
     mail_until: |from, to, length| format!("Du {from} au {to} ({length})."),
-    mail_cancelled: |what| format!("Annulation : {what}"),
-    mail_ended_early: |what| format!("Fin anticipée : {what}"),
-    mail_planned: |when| format!("Elle était annoncée : {when}."),
+    mail_cancelled: |what| format!("Annulation : {what}"),
+    mail_ended_early: |what| format!("Fin anticipée : {what}"),
+    mail_planned: |when| format!("Elle était annoncée : {when}."),
     mail_end: |title| {
-        format!("Vous recevez ce courriel car vous êtes abonné à « {title} ». Pour ne plus en recevoir :")
+        format!("Vous recevez ce courriel car vous êtes abonné à « {title} ». Pour ne plus en recevoir :")
     },
 };

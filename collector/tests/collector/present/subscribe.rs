@@ -286,7 +286,7 @@ async fn a_subscriber_confirms_is_told_and_ends_it() {
     let first = mails.server.mails(1).await.remove(0);
     assert_eq!(first.to, ["Ana.Martin@example.org"]);
     assert!(
-        first.body().contains("Pour confirmer, ouvrez :") && first.header("List-Unsubscribe").is_none(),
+        first.body().contains("Pour confirmer, ouvrez :") && first.header("List-Unsubscribe").is_none(),
         "{first:?}"
     );
     assert_eq!(first.header("Auto-Submitted").as_deref(), Some("auto-generated"));
@@ -311,8 +311,8 @@ async fn a_subscriber_confirms_is_told_and_ends_it() {
         world.observe(agent, "secret-check", ProbeState::Up, (1, 0)).await;
     }
     let resolved = mails.server.mails(3).await.remove(2);
-    assert!(opened.body().contains("Panne : Vitrine\nDepuis le "), "{}", opened.body());
-    assert!(resolved.body().contains("Résolu : Panne : Vitrine\nDu "), "{}", resolved.body());
+    assert!(opened.body().contains("Panne : Vitrine\nDepuis le "), "{}", opened.body());
+    assert!(resolved.body().contains("Résolu : Panne : Vitrine\nDu "), "{}", resolved.body());
     for mail in [&opened, &resolved] {
         assert_eq!(mail.to, ["Ana.Martin@example.org"]);
         super::status::assert_nothing_private("a mail", &mail.body());
