@@ -5,6 +5,7 @@ pub mod alerting;
 pub mod amendments;
 pub mod api;
 pub mod backtest;
+pub mod cause;
 pub mod checks;
 pub mod desk;
 pub mod explain;
@@ -33,6 +34,7 @@ use self::access::AccessTexts;
 use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
+use self::cause::CauseTexts;
 use self::checks::ChecksTexts;
 use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
@@ -257,6 +259,8 @@ pub struct Texts {
     /// Maintenance windows.
     pub windows: &'static WindowTexts,
     pub explain: &'static ExplainTexts,
+    /// Why runs failed.
+    pub causes: &'static CauseTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -413,6 +417,7 @@ pub static EN: Texts = Texts {
     desk: &desk::EN,
     windows: &windows::EN,
     explain: &explain::EN,
+    causes: &cause::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -620,6 +625,7 @@ pub static FR: Texts = Texts {
     desk: &desk::FR,
     windows: &windows::FR,
     explain: &explain::FR,
+    causes: &cause::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

@@ -23,6 +23,7 @@ use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::{AgentView, CheckView, ControlBody, EventView, PairView};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
+use crate::present::text::cause::Failure;
 use crate::present::text::desk::DeskTexts;
 use crate::present::{Present, api, figure, incidents, view};
 use crate::store::incidents::Asked;
@@ -438,7 +439,9 @@ impl CheckOf {
     fn of(check: &CheckView, pair: &PairView, now: UtcMicros, t: &Texts) -> Self {
         let cause = pair.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause).to_owned());
         let latency = pair.latency_seconds.map(|seconds| (t.number)(figure::latency(seconds)));
-        let detail = [cause, Some(pair.detail.clone()), latency].into_iter().flatten().filter(|part| !part.is_empty());
+        let (failed, phase) = (pair.cause.as_deref(), pair.failed_phase.as_deref());
+        let why = t.why(Failure { cause: failed, phase, status: pair.status, line: &pair.detail });
+        let detail = [cause, Some(why.sentence), latency].into_iter().flatten().filter(|part| !part.is_empty());
         let last = pair.last_scheduled.as_deref();
         Self {
             id: check.id.clone(),

@@ -17,6 +17,7 @@ use crate::present::dto::oncall::TargetView;
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
+use crate::present::text::cause::{Failure, Why, status_of};
 use crate::present::text::desk::DeskTexts;
 use crate::present::text::incidents::IncidentTexts;
 use crate::present::{Present, figure, incidents};
@@ -72,9 +73,9 @@ struct VoteRow {
     class: &'static str,
     vote: String,
     weight: String,
-    why_not: String,
+    why_not: &'static str,
     result: String,
-    detail: String,
+    why: Why,
     facts: Vec<(String, String)>,
 }
 
@@ -225,12 +226,23 @@ impl Turn {
             let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let facts =
                 result.map(|result| result.facts.iter().map(|(name, value)| (name.clone(), text(value))).collect());
+            let why = result.map(|result| {
+                t.why(Failure {
+                    cause: result.cause.as_deref(),
+                    phase: result.phase.as_deref(),
+                    status: status_of(&result.facts),
+                    line: &result.detail,
+                })
+            });
+            let why = why.unwrap_or_default();
             let of_result = |result: &crate::alert::evidence::ResultEvidence| {
                 let seconds = result.seconds.map(|seconds| (t.number)(figure::latency(seconds)));
+                // A sentence in other words than the agent's tells phase and cause.
+                let told = !why.quoted.is_empty();
                 let parts = [
                     Some(moment(&result.slot, now)),
-                    result.phase.clone(),
-                    result.cause.clone(),
+                    result.phase.clone().filter(|_| !told),
+                    result.cause.clone().filter(|_| !told),
                     result.address.clone(),
                     seconds,
                 ];
@@ -242,9 +254,9 @@ impl Turn {
                 class: state_class(&vote.vote),
                 vote: t.state(&vote.vote).to_owned(),
                 weight: (t.number)(vote.weight.to_string()),
-                why_not: vote.why_not.clone().unwrap_or_default(),
+                why_not: vote.why_not.as_deref().map_or("", |why| t.no_vote(why)),
                 result: result.map(of_result).unwrap_or_default(),
-                detail: result.map(|result| result.detail.clone()).unwrap_or_default(),
+                why,
                 facts: facts.unwrap_or_default(),
             }
         });
@@ -252,7 +264,7 @@ impl Turn {
             at: moment(&turn.at, now),
             verdict: evidence.verdict.as_deref().map(|verdict| t.state(verdict).to_owned()).unwrap_or_default(),
             votes: votes.collect(),
-            notes: evidence.notes.clone(),
+            notes: evidence.notes.iter().map(|note| (t.causes.note)(note)).collect(),
         }
     }
 }
