@@ -25,7 +25,7 @@ use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::cause::Failure;
 use crate::present::text::desk::DeskTexts;
-use crate::present::{Present, api, figure, incidents, view};
+use crate::present::{Present, api, figure, incidents};
 use crate::store::incidents::Asked;
 
 /// Most checks of an agent that its page shows.
@@ -235,13 +235,13 @@ async fn done(present: &Present, caller: &Caller, name: &str, action: &str, form
 
 async fn list(present: &Present, frame: &Frame) -> Answer<Response> {
     let now = clock::now();
-    let agents = present.read(move |book| view::agents(book, now)).await?;
+    let agents = present.agent_sums().await?;
     frame.page(Place::Agents, frame.t.agents, Some("agent figures"), &List::of(&agents, frame, now))
 }
 
 async fn one(present: &Present, frame: &Frame, name: &str) -> Answer<Response> {
     let now = clock::now();
-    let agents = present.read(move |book| view::agents(book, now)).await?;
+    let agents = present.agents().await?;
     let newest = newest_build(&agents);
     let agent = agents.iter().find(|agent| agent.name == name).ok_or_else(|| Problem::not_found("agent", name))?;
     let asked = {
