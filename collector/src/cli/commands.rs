@@ -80,7 +80,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Results(args) => client_side(results::results(&global, args)),
         Command::Amendments(args) => client_side(amendments::amendments(&global, args)),
-        Command::Policies => client_side(policy::policies(&global)),
+        Command::Policies(args) => client_side(policy::policies(&global, args)),
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Impact(args) => client_side(impact::impact(&global, args)),
@@ -483,6 +483,17 @@ fn share(share: f64) -> String {
 
 fn length(seconds: f64) -> String {
     if seconds == 0.0 { "-".into() } else { duration::format((seconds.round().max(1.0) as u64) * 1_000_000) }
+}
+
+/// The first object of a kind in a file that is only tried.
+fn draft_of<T>(file: &Path, table: &str, wanted: impl Fn(Object) -> Option<T>) -> Result<T, Failure> {
+    let usage = |what: String| Failure::new(Exit::Usage, what);
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| usage(format!("{name}: {error}")))?;
+    let written = checkfile::parse(&[Source { name: name.clone(), text }]);
+    let written = written.map_err(|faults| usage(faults.to_string()))?;
+    let found = written.objects.into_iter().find_map(|written| wanted(written.object));
+    found.ok_or_else(|| usage(format!("{name} has no [[{table}]]: write the one to try")))
 }
 
 fn with_query<const N: usize>(path: &str, asked: [(&str, Option<String>); N]) -> String {

@@ -6,13 +6,12 @@
 //! Shutdown: nothing new is handed out; what runs is told to stop and has [`DRAIN`] for it. What does not stays leased, and waits again after the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::id::Bucket;
@@ -238,7 +237,8 @@ impl Runner {
 async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
     let started = clock::monotonic();
     let limit = job.kind.spec().limit;
-    let mut run = pin!(guarded(handler(job.kind)(work)));
+    // A job that its handler cannot digest must not end the collector, and again after each start.
+    let mut run = pin!(AssertUnwindSafe(handler(job.kind)(work)).catch_unwind());
     let outcome = match tokio::time::timeout(limit, run.as_mut()).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -248,7 +248,7 @@ async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
             Ok(Err(Unfinished::Failed(format!("it took longer than {} s, and was stopped", limit.as_secs()))))
         }
     };
-    let outcome: Outcome = outcome.unwrap_or_else(|()| {
+    let outcome: Outcome = outcome.unwrap_or_else(|_| {
         Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log")))
     });
     let (ended, note, file) = match outcome {
@@ -259,15 +259,4 @@ async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
     };
     let took_us = clock::monotonic().us_since(started);
     Over { job, ended, note, progress: live.progressed().0, file, lines: live.take(), took_us }
-}
-
-/// A panic in there is an `Err`: a job that its handler cannot digest must not end the collector, and again after each start.
-async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, ()> {
-    let mut future = pin!(future);
-    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(Err(())),
-    })
-    .await
 }
