@@ -39,7 +39,8 @@ use sitepulse_model::control::{SUSPENSION_US_MAX, Weight};
 use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
-use crate::checkfile;
+use crate::book::Object;
+use crate::checkfile::{self, Source};
 use crate::cli::client::{Client, Need};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
