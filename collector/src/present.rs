@@ -320,7 +320,7 @@ impl Present {
     /// # Errors
     /// When it was cut short by a stop.
     pub async fn agents(&self) -> Answer<Vec<AgentView>> {
-        self.counted(view::Counted::with_checks()).await
+        self.runs_counted(view::Counted::with_checks()).await
     }
 
     /// The same without the checks, which costs half at thousands of them.
@@ -328,10 +328,10 @@ impl Present {
     /// # Errors
     /// When it was cut short by a stop.
     pub async fn agent_sums(&self) -> Answer<Vec<AgentView>> {
-        self.counted(view::Counted::default()).await
+        self.runs_counted(view::Counted::default()).await
     }
 
-    async fn counted(&self, mut counted: view::Counted) -> Answer<Vec<AgentView>> {
+    async fn runs_counted(&self, mut counted: view::Counted) -> Answer<Vec<AgentView>> {
         let app = self.app().clone();
         self.beside(move || {
             let checks: Vec<CheckNo> = app.book().checks().map(|check| check.number).collect();

@@ -148,7 +148,13 @@ impl Desk {
         self.standing.get(id).map(|standing| standing.incident.life.state)
     }
 
-    pub(super) fn free_id(&self, changes: &Changes, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> IncidentId {
+    pub(super) fn free_id(
+        &self,
+        changes: &Changes,
+        subject: &Subject,
+        kind: IncidentKind,
+        now: UtcMicros,
+    ) -> IncidentId {
         let subject = format!("{subject:?}/{kind}");
         let taken = |id: &IncidentId| self.standing.contains_key(id) || changes.set.contains_key(id);
         let mut nonce = 0_u32;

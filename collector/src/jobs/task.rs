@@ -248,9 +248,8 @@ async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
             Ok(Err(Unfinished::Failed(format!("it took longer than {} s, and was stopped", limit.as_secs()))))
         }
     };
-    let outcome: Outcome = outcome.unwrap_or_else(|_| {
-        Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log")))
-    });
+    let outcome: Outcome = outcome
+        .unwrap_or_else(|_| Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log"))));
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),

@@ -143,9 +143,8 @@ impl Counted {
         let mut view = |agent: &Agent| {
             let sum = self.sums.remove(&agent.number).unwrap_or_default();
             let checks = self.checks.as_mut().and_then(|checks| checks.remove(&agent.number)).unwrap_or_default();
-            let named = |(check, counts)| {
-                Some(PairConservationView { check: book.check(check)?.id.to_string(), counts })
-            };
+            let named =
+                |(check, counts)| Some(PairConservationView { check: book.check(check)?.id.to_string(), counts });
             let mut checks: Vec<PairConservationView> = checks.into_iter().filter_map(named).collect();
             checks.sort_by(|a, b| a.check.cmp(&b.check));
             AgentView { conservation: sum, checks, ..agent_view(book, agent, now) }

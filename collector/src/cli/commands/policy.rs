@@ -54,7 +54,8 @@ async fn tried(global: &Global, file: &Path) -> Result<(), Failure> {
 }
 
 fn trial_text(trial: &PolicyTrialView, id: &str) -> String {
-    let before = trial.version.map_or_else(|| "default, which stands in for it".to_owned(), |version| format!("{id}@{version}"));
+    let before =
+        trial.version.map_or_else(|| "default, which stands in for it".to_owned(), |version| format!("{id}@{version}"));
     let mut text = format!("The last {} days by {id} as written, against {before}. Nothing was changed.\n", trial.days);
     if trial.checks.is_empty() {
         text.push_str("No figure differs.\n");
@@ -62,7 +63,8 @@ fn trial_text(trial: &PolicyTrialView, id: &str) -> String {
         let mut table = Table::new(&["CHECK", "NOW", "MET", "LEFT", "AS WRITTEN", "MET", "LEFT"]);
         for one in &trial.checks {
             let told = |tried: &TriedView| {
-                let availability = tried.availability.map_or_else(|| "-".into(), |share| figure::percent_down(share, 4));
+                let availability =
+                    tried.availability.map_or_else(|| "-".into(), |share| figure::percent_down(share, 4));
                 [availability, met(tried.met).to_owned(), left(tried.budget_left_seconds)]
             };
             table.push([one.check.clone()].into_iter().chain(told(&one.now)).chain(told(&one.draft)).collect());

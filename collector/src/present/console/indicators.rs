@@ -328,7 +328,9 @@ impl CountedRow {
         };
         let kind = one.kind.as_deref().map(t.incidents.kind);
         let severity = one.severity.as_deref().map(t.incidents.severity);
-        let took = one.seconds.map(|seconds| format!("{}{}{}", w.took, t.colon, (t.number)(figure::length(seconds, t.slo.day))));
+        let took = one
+            .seconds
+            .map(|seconds| format!("{}{}{}", w.took, t.colon, (t.number)(figure::length(seconds, t.slo.day))));
         let in_time = one.in_time.map(|yes| format!("{}{}{}", w.in_time, t.colon, if yes { w.yes } else { w.no }));
         let by = one.spared_by.as_deref().map(|by| match by {
             "parent" => w.parent.to_owned(),

@@ -103,7 +103,8 @@ pub(super) fn tag_of(book: &Book, kind: ObjectKind, id: &str) -> String {
 /// # Errors
 /// What is wrong with the table.
 pub(super) fn object(toml: &str) -> Answer<Object> {
-    let written = checkfile::parse(&[file(toml)]).map_err(|faults| Problem::new(Code::BadRequest, faults.to_string()))?;
+    let written =
+        checkfile::parse(&[file(toml)]).map_err(|faults| Problem::new(Code::BadRequest, faults.to_string()))?;
     let object = written.objects.into_iter().next().map(|written| written.object);
     object.ok_or_else(|| Problem::new(Code::Internal, "the table holds no object"))
 }
@@ -117,9 +118,8 @@ pub(super) fn lines(plan: &PlanView, t: &Texts) -> Vec<String> {
     let mut lines = Vec::new();
     for item in plan.objects.iter().filter(|item| item.action != "unchanged") {
         lines.push(format!("{}{}{}", item.id, t.colon, (t.desk.plan_action)(&item.action)));
-        let changed = |field: &crate::present::dto::FieldView| {
-            format!("{}{}{} → {}", field.field, t.colon, field.from, field.to)
-        };
+        let changed =
+            |field: &crate::present::dto::FieldView| format!("{}{}{} → {}", field.field, t.colon, field.from, field.to);
         lines.extend(item.fields.iter().map(changed));
     }
     lines

@@ -192,7 +192,11 @@ fn taken_back(page: &StatusPage, public: &str, cancelled: &[Cancelled]) -> Vec<N
             let title = if one.begun() { (told.mail_ended_early)(&what) } else { (told.mail_cancelled)(&what) };
             let subject = format!("[{}] {title}", page.title(lang.tag()));
             let when = (words.from_to)(&wall.text(one.span.from), &wall.text(one.span.to));
-            (lang.tag(), subject, format!("{title}\n{}\n\n{}\n", (told.mail_planned)(&when), address(public, page, lang)))
+            (
+                lang.tag(),
+                subject,
+                format!("{title}\n{}\n\n{}\n", (told.mail_planned)(&when), address(public, page, lang)),
+            )
         });
         let announcement = format!("window/{}", super::hex(&one.key));
         let mail = format!("{announcement}/cancelled");

@@ -210,9 +210,8 @@ pub async fn subscribe(
         return asked.form(StatusCode::TOO_MANY_REQUESTS, words.later);
     }
     let (subject, body) = ((words.mail_confirm_subject)(asked.title()), (words.mail_confirm)(asked.title()));
-    let work = move |engine: &mut Engine| {
-        engine.ask_subscription(&id, &address, (lang.tag(), &subject, &body), clock::now())
-    };
+    let work =
+        move |engine: &mut Engine| engine.ask_subscription(&id, &address, (lang.tag(), &subject, &body), clock::now());
     match asked.run(work).await? {
         Ok(()) => {
             let heading = words.subscribe.to_owned();

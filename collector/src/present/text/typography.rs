@@ -23,7 +23,8 @@ fn literals(source: &str) -> Vec<(usize, String)> {
                 while let Some((_, c)) = chars.next().filter(|(_, c)| *c != '"') {
                     match (c, (c == '\\').then(|| chars.next()).flatten()) {
                         ('\\', Some((_, 'u'))) => {
-                            let digits: String = chars.by_ref().skip(1).map(|(_, c)| c).take_while(|c| *c != '}').collect();
+                            let digits: String =
+                                chars.by_ref().skip(1).map(|(_, c)| c).take_while(|c| *c != '}').collect();
                             text.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
                         }
                         ('\\', Some((_, 'n'))) => text.push('\n'),
@@ -112,10 +113,22 @@ fn every_french_text_keeps_its_marks_on_its_line() {
 
 #[test]
 fn a_plain_space_or_none_before_a_mark_is_a_fault() {
-    for wrong in ["ouvrez :", "ouvrez:", "{what}: {why}", "quoi ?", "Oui !", "99,9 %", "« mot\u{a0}»", "«\u{a0}mot »", "fait; puis"] {
+    for wrong in [
+        "ouvrez :",
+        "ouvrez:",
+        "{what}: {why}",
+        "quoi ?",
+        "Oui !",
+        "99,9 %",
+        "« mot\u{a0}»",
+        "«\u{a0}mot »",
+        "fait; puis",
+    ] {
         assert!(fault(wrong).is_some(), "{wrong:?}");
     }
-    for right in ["ouvrez\u{a0}:", "à 10:00 UTC", "https://a.example/?b=c", "`secret: x`", "\u{a0}: {}", "«\u{a0}mot\u{a0}»", ""] {
+    for right in
+        ["ouvrez\u{a0}:", "à 10:00 UTC", "https://a.example/?b=c", "`secret: x`", "\u{a0}: {}", "«\u{a0}mot\u{a0}»", ""]
+    {
         assert_eq!(fault(right), None, "{right:?}");
     }
 }

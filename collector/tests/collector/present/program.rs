@@ -364,7 +364,10 @@ fn policies_and_reports_work_from_the_command_line() {
     std::fs::write(&draft, "[[policy]]\nid = \"contract\"\nobjective = \"10%\"\nunknown = \"up\"\n").unwrap();
     let (code, tried) = text(&try_it);
     assert_eq!(code, 0, "{tried}");
-    assert!(tried.contains("The last 30 days by contract as written, against contract@2.") && tried.contains("shop-vitals"), "{tried}");
+    assert!(
+        tried.contains("The last 30 days by contract as written, against contract@2.") && tried.contains("shop-vitals"),
+        "{tried}"
+    );
     assert_eq!(ran(&data, &[&try_it[..], &["--json"]].concat())["version"], 2);
     assert!(!text(&["policies"]).1.contains("contract@3"), "trying changes nothing");
     std::fs::write(&draft, "[[scoring]]\nid = \"default\"\n").unwrap();

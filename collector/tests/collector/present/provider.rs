@@ -610,7 +610,8 @@ async fn strangers_become_users_where_the_owner_says_so_and_follow_their_groups(
     // Whom a sign-in made no file ever named: pruning by files leaves them, ending them by their id does not.
     let stays = new[0]["id"].as_str().unwrap();
     assert_eq!(world.account(stays).await["role"], "viewer");
-    let levels = format!("[[escalation]]\nid = \"night\"\nlevels = [{{ after = \"0s\", notify = [\"user:{stays}\"] }}]\n");
+    let levels =
+        format!("[[escalation]]\nid = \"night\"\nlevels = [{{ after = \"0s\", notify = [\"user:{stays}\"] }}]\n");
     let named = world.bench.apply(&format!("{code}\n{levels}"), json!({"prune": true, "dry_run": true})).await;
     assert_eq!(named.status, StatusCode::OK, "a file may refer to them: {}", named.text);
     let path = format!("/api/v1/definitions/user/{stays}");
