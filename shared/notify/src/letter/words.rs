@@ -119,9 +119,9 @@ pub(super) const FR: Words = Words {
     resolved_by: "Résolu par {by}.",
     regions: "{count} régions sur {of}",
     regions_short: "régions",
-    colon: " : ",
+    colon: " : ",
     more: "{count} de plus",
-    step: "{step} : personne ne l'a encore pris en charge",
+    step: "{step} : personne ne l'a encore pris en charge",
     flapping: "ouvert et terminé plusieurs fois en peu de temps",
     what: "Quoi",
     title: "Titre",
@@ -140,9 +140,9 @@ pub(super) const FR: Words = Words {
     severities: ["information", "mineur", "majeur", "critique"],
     subjects: [
         "[{severity}] {sentence}",
-        "[{severity}] toujours ouvert : {sentence}",
-        "Pris en charge par {by} : {sentence}",
-        "Résolu après {took} : {sentence}",
+        "[{severity}] toujours ouvert : {sentence}",
+        "Pris en charge par {by} : {sentence}",
+        "Résolu après {took} : {sentence}",
     ],
     troubles: |kind| match kind {
         IncidentKind::Down => ("{what} est en panne", "{what} était en panne"),
@@ -166,7 +166,7 @@ pub(super) const FR: Words = Words {
         ("first_byte", "premier octet"),
         ("transfer", "transfert"),
     ],
-    how: "{cause} (« {line} »)",
+    how: "{cause} (« {line} »)",
     causes: &[
         ("dns_failed", "le nom ne se résout pas"),
         ("connection_refused", "connexion refusée"),
