@@ -8,11 +8,14 @@
 //!
 //! Architecture invariant: only what is present is asked here. A result that came in late counts for figures, and pages nobody.
 
+mod changes;
+pub(crate) mod desk;
 pub mod evidence;
 pub mod grace;
 mod idle;
 pub mod integrity;
 pub mod link;
+mod look;
 pub mod people;
 pub(crate) mod recipients;
 pub mod signals;
@@ -23,23 +26,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sitepulse_model::escalation::EscalationPolicy;
-use sitepulse_model::id::{AgentNo, Bucket, CheckNo, fnv1a_of};
-use sitepulse_model::incident::indicators::{Facts, Spared, Sparing};
-use sitepulse_model::incident::machine::{
-    Entry, FLAP_WINDOW_US, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules,
-};
-use sitepulse_model::incident::{Condition, IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
-use sitepulse_model::notice::Context;
-use sitepulse_model::record;
+use sitepulse_model::id::{Bucket, CheckNo};
+use sitepulse_model::incident::indicators::Facts;
+use sitepulse_model::incident::machine::{Entry, Incident, REOPEN_WINDOW_US, Rules};
+use sitepulse_model::incident::{IncidentId, IncidentKind, IncidentState, NoticeEvent, Subject};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
 use crate::engine::Engine;
-use crate::outbox::{DeliveryKey, DeliveryState, Message};
-use crate::store::{self, StoreError, Tables};
+use crate::store::{self, StoreError};
+use changes::Changes;
+use desk::Desk;
 use evidence::Evidence;
+use look::Look;
 pub(crate) use recipients::facts;
-use signals::Signal;
 
 /// The author of what nobody did.
 pub const EVIDENCE: &str = "evidence";
@@ -171,206 +171,6 @@ pub struct Standing {
     pub entries: u64,
 }
 
-/// What a look came to: nothing of it counts before it is written.
-#[derive(Debug, Default)]
-struct Changes {
-    /// Incidents as they become.
-    set: BTreeMap<IncidentId, Standing>,
-    /// Suspicions that came to nothing.
-    gone: Vec<IncidentId>,
-    entries: Vec<(IncidentId, u64, String, Record)>,
-    messages: Vec<Message>,
-    /// Held messages that go out no more.
-    withdrawn: Vec<DeliveryKey>,
-    /// Pages that nobody gets.
-    spared: Vec<(Bucket, Spared)>,
-    /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
-    filed: BTreeSet<IncidentId>,
-}
-
-impl Changes {
-    fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.gone.is_empty() && self.spared.is_empty()
-    }
-
-    /// Takes held messages back: those of this look are not even written.
-    fn withdraw(&mut self, keys: impl Iterator<Item = DeliveryKey>) {
-        for key in keys {
-            let before = self.messages.len();
-            self.messages.retain(|message| message.key != key);
-            if self.messages.len() == before {
-                self.withdrawn.push(key);
-            }
-        }
-    }
-}
-
-/// What the desk knows between two looks.
-#[derive(Debug, Default)]
-pub(crate) struct Desk {
-    /// Every incident that is not past.
-    standing: BTreeMap<IncidentId, Standing>,
-    by_key: BTreeMap<(Subject, IncidentKind), IncidentId>,
-    /// Checks that live results came in for since the last look, perhaps several times.
-    arrived: Vec<CheckNo>,
-    /// Checks to look at, those among them.
-    touched: BTreeSet<CheckNo>,
-    /// Checks whose incidents are others than they were: they are looked at when all that is due is.
-    turned: BTreeSet<CheckNo>,
-    /// When incidents have something to do by themselves.
-    timers: timers::Timers,
-    /// Everything is to be looked at, whatever was found before.
-    all: bool,
-    /// The book's version by which everything was looked at.
-    version: Option<u64>,
-    /// What is needed to tell the present from the past.
-    pub(crate) present: signals::Present,
-    /// The silences that are not over.
-    pub(crate) silences: silence::Silences,
-    sweep_due: Option<UtcMicros>,
-    /// When everything was looked at last.
-    looked: Option<UtcMicros>,
-    not_before: Option<UtcMicros>,
-    /// Whether steps wait for agents to be heard.
-    grace: grace::Grace,
-    /// Nothing is looked at: no server runs.
-    pub(crate) still: bool,
-    /// Makes the links in messages.
-    pub(crate) links: link::Links,
-}
-
-impl Desk {
-    /// The desk of a store. The agents have until `signals` says so to come back after a start.
-    pub(crate) fn restore(
-        standing: Vec<Standing>,
-        silences: silence::Silences,
-        links: link::Links,
-        now: UtcMicros,
-    ) -> Self {
-        let present = signals::Present::starting(now);
-        let mut desk = Self { present, silences, links, all: true, ..Self::default() };
-        for one in standing {
-            desk.put(one);
-        }
-        desk
-    }
-
-    /// How far back ended incidents matter.
-    pub(crate) const fn looks_back_us() -> i64 {
-        if FLAP_WINDOW_US > REOPEN_WINDOW_US { FLAP_WINDOW_US } else { REOPEN_WINDOW_US }
-    }
-
-    fn put(&mut self, standing: Standing) {
-        let incident = &standing.incident;
-        let key = (incident.subject.clone(), incident.kind);
-        let holder = self.by_key.get(&key).filter(|id| **id != incident.id).and_then(|id| self.standing.get(id));
-        // One that is over gives way to one that is not, or that is newer: people write about it still.
-        let yields = incident.life.state == IncidentState::Resolved
-            && holder.is_some_and(|other| {
-                let other = &other.incident.life;
-                other.state != IncidentState::Resolved || other.suspected_at > incident.life.suspected_at
-            });
-        if !yields {
-            self.by_key.insert(key, incident.id.clone());
-        }
-        self.turn(&incident.subject.clone());
-        self.standing.insert(standing.incident.id.clone(), standing);
-    }
-
-    fn turn(&mut self, subject: &Subject) {
-        if let Subject::Check(check) = subject {
-            self.turned.insert(*check);
-        }
-    }
-
-    fn take_out(&mut self, id: &IncidentId) {
-        self.timers.set(id, None);
-        if let Some(gone) = self.standing.remove(id) {
-            self.turn(&gone.incident.subject);
-            let key = (gone.incident.subject, gone.incident.kind);
-            if self.by_key.get(&key) == Some(id) {
-                // The one before it, if that is not past: it may open again, and its edges count.
-                let same = |one: &&Standing| one.incident.subject == key.0 && one.incident.kind == key.1;
-                let before = self.standing.values().filter(same).max_by_key(|one| one.incident.life.suspected_at);
-                match before.map(|before| before.incident.id.clone()) {
-                    Some(before) => drop(self.by_key.insert(key, before)),
-                    None => drop(self.by_key.remove(&key)),
-                }
-            }
-        }
-    }
-
-    /// A record of an agent is stored that was new.
-    pub(crate) fn note(&mut self, agent: AgentNo, record: &record::Record, received: UtcMicros) {
-        self.present.note(agent, record, received);
-        self.grace.note(agent, record, received);
-        // A result pays for a push, a look for the order.
-        if self.arrived.len() == self.arrived.capacity() {
-            self.arrived.sort_unstable();
-            self.arrived.dedup();
-            // At least as many again before the next time.
-            self.arrived.reserve(self.arrived.len() + 64);
-        }
-        self.arrived.push(record.check());
-    }
-
-    /// Everything may have changed: definitions, orders, silences.
-    pub(crate) fn touch_all(&mut self) {
-        self.sweep_due = None;
-        self.all = true;
-    }
-
-    /// Whether all that is due is to be looked at. A clock that was set back must not stop that for as long.
-    fn is_sweep_due(&self, now: UtcMicros) -> bool {
-        self.sweep_due.is_none_or(|due| due <= now || due.us_since(now) > SWEEP_US)
-    }
-
-    /// An incident changed: what it asks for is looked at soon.
-    fn hurry(&mut self) {
-        self.sweep_due = None;
-    }
-
-    /// The newest incidents of a check, one of each kind.
-    fn incidents_of(&self, check: CheckNo) -> impl Iterator<Item = &(Subject, IncidentKind)> {
-        let first = IncidentKind::ALL[0];
-        let from = (Subject::Check(check), first);
-        self.by_key.range(from..).map(|(key, _)| key).take_while(move |(subject, _)| *subject == Subject::Check(check))
-    }
-
-    /// Where an incident is in its life; `None` of one that is past, and of none.
-    pub(crate) fn state_of(&self, id: &IncidentId) -> Option<IncidentState> {
-        self.standing.get(id).map(|standing| standing.incident.life.state)
-    }
-
-    fn free_id(&self, changes: &Changes, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> IncidentId {
-        let subject = format!("{subject:?}/{kind}");
-        let taken = |id: &IncidentId| self.standing.contains_key(id) || changes.set.contains_key(id);
-        let mut nonce = 0_u32;
-        loop {
-            let id = incident_id(&subject, now, nonce);
-            if !taken(&id) {
-                return id;
-            }
-            nonce += 1;
-        }
-    }
-}
-
-/// `20261122-4f7k2zq`: the day, and seven characters of a hash of what, when.
-fn incident_id(subject: &str, now: UtcMicros, nonce: u32) -> IncidentId {
-    let hash = fnv1a_of(&[subject.as_bytes(), &now.0.to_le_bytes(), &nonce.to_le_bytes()]);
-    let day = sitepulse_daemon::instant::format(now).get(..10).unwrap_or_default().replace('-', "");
-    IncidentId(format!("{day}-{}", short(hash, 7)))
-}
-
-/// So many characters of a hash, 12 at most, that people can read out.
-pub(crate) fn short(mut hash: u64, characters: u32) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    // The low bits of FNV-1a alone are weak.
-    hash ^= hash >> 32;
-    (0..characters).map(|at| char::from(ALPHABET[(hash >> (5 * at)) as usize & 31])).collect()
-}
-
 /// The policy that applies to an incident: its check's, else the default one; `None`: nobody is told.
 pub(crate) fn policy_of<'b>(book: &'b Book, subject: &Subject, about: &About) -> Option<&'b EscalationPolicy> {
     let check = match subject {
@@ -412,206 +212,12 @@ fn timer(book: &Book, standing: &Standing) -> Option<UtcMicros> {
     [timer, standing.incident.past_at(&rules)].into_iter().flatten().min()
 }
 
-/// The bucket that holds everything about a subject.
-fn bucket_of(book: &Book, subject: &Subject) -> Bucket {
-    match subject {
-        Subject::Check(check) => book.check(*check).map(|check| check.bucket()),
-        Subject::Agent(agent) => book.agent(*agent).map(|agent| agent.name.bucket()),
-        Subject::Slo(id) => Some(Bucket::of(id)),
-        Subject::Manual(id) => Some(Bucket::of(&id.0)),
-    }
-    .unwrap_or(Bucket(0))
-}
-
-/// A look under way: reads the book, notes changes.
-struct Look<'a> {
-    book: &'a Book,
-    desk: &'a Desk,
-    now: UtcMicros,
-    changes: Changes,
-}
-
-impl Look<'_> {
-    /// What the present says.
-    fn signal(&mut self, signal: Signal) {
-        let Signal { subject, kind, condition, hold, behind } = signal;
-        let key = (subject, kind);
-        let known = self.desk.by_key.get(&key);
-        let (subject, kind) = key;
-        let known = known.and_then(|id| self.changes.set.get(id).or_else(|| self.desk.standing.get(id)));
-        // Most of the time there is nothing wrong, and nothing new about what is.
-        if known.is_none() && matches!(condition, Condition::Good | Condition::Unknown) {
-            return;
-        }
-        let silenced = || self.desk.silences.hold(self.book, &subject, None, self.now);
-        let hold = hold.or_else(silenced);
-        let news = |standing: &Standing| behind && !standing.about.behind;
-        if known.is_some_and(|standing| idle::is_idle(&standing.incident, condition, hold) && !news(standing)) {
-            return;
-        }
-        let current =
-            known.filter(|standing| standing.incident.concerns(&rules(self.book, standing), self.now)).cloned();
-        let mut standing = match (current, condition) {
-            (Some(standing), _) => standing,
-            (None, Condition::Bad { since, severity } | Condition::Suspect { since, severity }) => {
-                let edges = known.map(|before| before.incident.life.edges.clone()).unwrap_or_default();
-                let id = self.desk.free_id(&self.changes, &subject, kind, self.now);
-                let bucket = bucket_of(self.book, &subject);
-                let incident = Incident::suspected(id, subject, kind, severity, since, edges, self.now);
-                Standing { bucket, incident, about: About::default(), entries: 0 }
-            }
-            (None, Condition::Good | Condition::Unknown) => return,
-        };
-        standing.about.behind |= behind && standing.incident.life.state == IncidentState::Suspected;
-        // The hold first: what opens within it pages nobody.
-        let inputs = [Input::Hold(hold), Input::Condition(condition)];
-        // Evidence is never refused.
-        self.handle(standing, &inputs, EVIDENCE).ok();
-    }
-
-    /// Hands an incident the passing of time, and what holds it where no signal tells: a person's own has none.
-    fn time(&mut self, id: &IncidentId, turned_back: bool) {
-        let Some(standing) = self.changes.set.get(id).or_else(|| self.desk.standing.get(id)) else { return };
-        let due = standing.incident.poll_timeout(&rules(self.book, standing)).is_some_and(|due| due <= self.now);
-        let life = &standing.incident.life;
-        let hold = match &standing.incident.subject {
-            Subject::Manual(_) if life.state != IncidentState::Resolved => {
-                Some(self.desk.silences.hold(self.book, &standing.incident.subject, standing.about.check, self.now))
-            }
-            Subject::Manual(_) | Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) => None,
-        };
-        let hold = hold.filter(|hold| *hold != life.held.map(|(reason, _)| reason));
-        if !due && !turned_back && hold.is_none() {
-            return;
-        }
-        let standing = standing.clone();
-        let hold = hold.map(Input::Hold);
-        let inputs: Vec<Input<'_>> = hold.into_iter().chain([Input::Time]).collect();
-        // Time is never refused.
-        self.handle(standing, &inputs, EVIDENCE).ok();
-    }
-
-    /// Notes an entry of an incident's history.
-    fn note(&mut self, standing: &mut Standing, author: &str, record: Record) {
-        standing.entries += 1;
-        self.changes.entries.push((standing.incident.id.clone(), standing.entries, author.to_owned(), record));
-    }
-
-    /// Hands inputs to an incident, and notes what comes of it.
-    fn handle(&mut self, mut standing: Standing, inputs: &[Input<'_>], author: &str) -> Result<(), Refusal> {
-        // As it was: what a signal noted about it is news as well.
-        let known =
-            self.changes.set.get(&standing.incident.id).or_else(|| self.desk.standing.get(&standing.incident.id));
-        let before = known.cloned().unwrap_or_else(|| standing.clone());
-        let policy = policy_of(self.book, &standing.incident.subject, &standing.about);
-        // Whoever acts does not wait; without a policy nothing goes out by itself, and all that is due stays due.
-        let waits = author == EVIDENCE && self.desk.waits(&standing.incident.subject, self.now);
-        let policy = policy.filter(|_| !waits);
-        let rules = Rules { reopen_window_us: REOPEN_WINDOW_US, policy };
-        let id = standing.incident.id.clone();
-        for input in inputs {
-            let (flapped, was_bad) = (standing.incident.life.flapping, standing.incident.life.bad);
-            let outputs = standing.incident.handle(*input, &rules, self.now)?;
-            let life = &standing.incident.life;
-            // An edge that flapping swallowed: without that it had been over in between.
-            if flapped && life.flapping && !was_bad && life.bad {
-                self.spare(&standing, self.now, Sparing::Flapping);
-            }
-            for output in outputs {
-                match output {
-                    Output::Entry(entry) => {
-                        if matches!(entry, Entry::Reopened { .. }) {
-                            // They heard of the end; who is not told again has nothing to hear of the next one.
-                            standing.about.told.clear();
-                            standing.about.told_for.clear();
-                        }
-                        let turns = is_turn(&entry);
-                        self.note(&mut standing, author, Record::Life(entry));
-                        if turns {
-                            let found = evidence::of(self.book, self.desk, &standing, self.now);
-                            self.note(&mut standing, EVIDENCE, Record::Evidence(Box::new(found)));
-                        }
-                    }
-                    Output::Page { step, event, level, round } => {
-                        let severity = standing.incident.life.severity;
-                        let reached = recipients::of_level(self.book, policy, level, severity, self.now);
-                        let record = self.send(&mut standing, step, event, Some(level), round, reached);
-                        self.note(&mut standing, author, record);
-                    }
-                    Output::Tell { step, event } => {
-                        let reached = recipients::told_before(self.book, &mut standing, self.now);
-                        let record = self.send(&mut standing, step, event, None, 0, reached);
-                        self.note(&mut standing, author, record);
-                    }
-                    Output::Gone => {
-                        if standing.about.behind {
-                            self.spare(&standing, standing.incident.life.suspected_at, Sparing::Parent);
-                        }
-                        self.changes.set.remove(&id);
-                        if self.desk.standing.contains_key(&id) {
-                            self.changes.gone.push(id);
-                        }
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        if standing != before || !self.desk.standing.contains_key(&id) {
-            self.changes.set.insert(id, standing);
-        }
-        Ok(())
-    }
-
-    /// Notes that a page of a check was spared.
-    fn spare(&mut self, standing: &Standing, at: UtcMicros, by: Sparing) {
-        match standing.incident.subject {
-            Subject::Check(check) => self.changes.spared.push((standing.bucket, Spared { at, check, by })),
-            Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_) => {}
-        }
-    }
-
-    /// Notes the messages of a step.
-    fn send(
-        &mut self,
-        standing: &mut Standing,
-        step: u32,
-        event: NoticeEvent,
-        level: Option<u32>,
-        round: u32,
-        reached: recipients::Reached,
-    ) -> Record {
-        let (bucket, incident) = (standing.bucket, standing.incident.id.clone());
-        let key =
-            |channel: &str, step| DeliveryKey { bucket, incident: incident.clone(), channel: channel.into(), step };
-        let (held, withdrawn) = recipients::settle(&mut standing.about, &reached, step, self.now, level.is_none());
-        self.changes.withdraw(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
-        let context = match reached.to.as_slice() {
-            [] => Context::default(),
-            _ => recipients::context(self.book, self.desk, standing, self.now),
-        };
-        for recipients::Reach { channel, user, due } in &reached.to {
-            let key = key(channel, step);
-            let mut notice = recipients::notice(self.book, self.desk, (standing, &context), &key, event, self.now);
-            notice.context.recipient = recipients::recipient(self.book, user.as_deref());
-            let (state, attempts, due) = (DeliveryState::Due, 0, *due);
-            self.changes.messages.push(Message { key, state, attempts, created: self.now, due, notice });
-        }
-        let channels = reached.to.into_iter().map(|reach| reach.channel).collect();
-        Record::Step { step, event, level, round, channels, unreached: reached.unreached, held, withdrawn }
-    }
-}
-
-/// Whether what was known then is kept: it opened, again too, got worse, or ended.
-const fn is_turn(entry: &Entry) -> bool {
-    match entry {
-        Entry::Opened { .. } | Entry::Reopened { .. } | Entry::Severity { .. } | Entry::Resolved { .. } => true,
-        Entry::Flapping
-        | Entry::Settled
-        | Entry::Held { .. }
-        | Entry::Released
-        | Entry::Acknowledged { .. }
-        | Entry::AcknowledgementExpired => false,
-    }
+/// So many characters of a hash, 12 at most, that people can read out.
+pub(crate) fn short(mut hash: u64, characters: u32) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    // The low bits of FNV-1a alone are weak.
+    hash ^= hash >> 32;
+    (0..characters).map(|at| char::from(ALPHABET[(hash >> (5 * at)) as usize & 31])).collect()
 }
 
 impl Engine {
@@ -730,74 +336,4 @@ impl Engine {
         }
         self.alert.not_before.or(self.alert.sweep_due)
     }
-
-    /// Writes changes, then takes them over.
-    fn commit(&mut self, changes: Changes, now: UtcMicros) -> Result<(), StoreError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let known = |id: &IncidentId| self.alert.standing.contains_key(id) || changes.filed.contains(id);
-        for id in changes.set.keys().filter(|id| !known(id)) {
-            // The next try finds another id: the instant is part of it.
-            if store::incidents::is_taken(self.store.read(), id)? {
-                return Err(StoreError::BadRow { table: "incident", what: format!("id {id} is taken: tried again") });
-            }
-        }
-        let shared = std::sync::Arc::clone(&self.shared);
-        let timers: Vec<(IncidentId, Option<UtcMicros>)> = {
-            let book = shared.book();
-            changes.set.iter().map(|(id, standing)| (id.clone(), timer(&book, standing))).collect()
-        };
-        let due: BTreeMap<&IncidentId, Option<UtcMicros>> = {
-            let book = shared.book();
-            let due = |(id, standing): (_, &Standing)| (id, standing.incident.poll_timeout(&rules(&book, standing)));
-            changes.set.iter().map(due).collect()
-        };
-        let desk = &self.alert;
-        self.store.write(|tables| write(tables, desk, &changes, &due, now))?;
-        let told = !changes.messages.is_empty();
-        recipients::complain(changes.entries.iter().map(|(id, _, _, record)| (id, record)));
-        for id in &changes.gone {
-            self.alert.take_out(id);
-        }
-        for (id, standing) in changes.set {
-            if !changes.filed.contains(&id) || standing.incident.life.state.is_open() {
-                self.alert.put(standing);
-            }
-        }
-        for (id, timer) in timers.into_iter().filter(|(id, _)| self.alert.standing.contains_key(id)) {
-            self.alert.timers.set(&id, timer);
-        }
-        if told {
-            shared.outbox.wake();
-        }
-        shared.pulses.incident_changed();
-        shared.tick();
-        Ok(())
-    }
-}
-
-fn write(
-    tables: Tables<'_>,
-    desk: &Desk,
-    changes: &Changes,
-    due: &BTreeMap<&IncidentId, Option<UtcMicros>>,
-    now: UtcMicros,
-) -> Result<(), StoreError> {
-    for standing in changes.gone.iter().filter_map(|id| desk.standing.get(id)) {
-        store::incidents::remove(tables, standing)?;
-    }
-    for (bucket, spared) in &changes.spared {
-        store::indicators::spare(tables, *bucket, spared)?;
-    }
-    for (id, standing) in &changes.set {
-        store::incidents::set(tables, standing, due.get(id).copied().flatten())?;
-    }
-    for (id, number, author, record) in &changes.entries {
-        let Some(standing) = changes.set.get(id) else { continue };
-        store::incidents::append_entry(tables, (standing.bucket, id), *number, now, author, record)?;
-    }
-    // First what goes out no more: what takes its place must not wait for it.
-    changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))?;
-    changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))
 }

@@ -17,6 +17,7 @@ mod plan;
 mod sla_report;
 mod vitals;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLockReadGuard};
@@ -408,6 +409,14 @@ impl App {
     pub async fn adopt_seal_key(&self) {
         if let Ok(Err(error)) = self.inner.writer.run(Engine::adopt_seal_key).await {
             tracing::warn!("the seal key's fingerprint is not noted: {error}");
+        }
+    }
+
+    /// Notes which secrets the configuration refers to. See [`Engine::note_configured_secrets`]; where that fails it is told, and the start goes on.
+    pub async fn note_configured_secrets(&self, configured: BTreeMap<String, String>) {
+        let noted = self.inner.writer.run(move |engine| engine.note_configured_secrets(configured)).await;
+        if let Ok(Err(error)) = noted {
+            tracing::warn!("which secrets the configuration refers to is not noted: {error}");
         }
     }
 

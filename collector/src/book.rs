@@ -77,6 +77,8 @@ pub struct SecretUsers {
     pub checks: BTreeSet<CheckId>,
     /// Channels, by id.
     pub channels: BTreeSet<String>,
+    /// Keys of the service's configuration: `oidc.client_secret`.
+    pub configuration: BTreeSet<String>,
 }
 
 impl Book {
@@ -189,7 +191,7 @@ impl Book {
         theirs.flat_map(|current| current.definition.kind.secrets()).collect()
     }
 
-    /// Every secret that living checks and channels refer to, with those. Costs a pass over all checks.
+    /// Every secret that living checks, channels and the configuration refer to, with those. Costs a pass over all checks.
     pub fn users_of_secrets(&self) -> BTreeMap<String, SecretUsers> {
         let mut users: BTreeMap<String, SecretUsers> = BTreeMap::new();
         for (check, now) in self.checks.values().filter_map(|check| Some((check, check.current()?))) {
@@ -201,6 +203,9 @@ impl Book {
             for name in channel.body.secrets() {
                 users.entry(name).or_default().channels.insert(id.to_owned());
             }
+        }
+        for (key, name) in self.vault.configured() {
+            users.entry(name.to_owned()).or_default().configuration.insert(key.to_owned());
         }
         users
     }

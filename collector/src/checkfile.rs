@@ -99,6 +99,8 @@ pub struct Written {
     pub checks: Vec<WrittenCheck>,
     /// The objects beside them.
     pub objects: Vec<WrittenObject>,
+    /// Whether this is no file's, but all that is in force except what is to end: pruning then spares nothing.
+    pub is_in_force: bool,
 }
 
 /// A check as it is written.
@@ -156,7 +158,7 @@ impl fmt::Display for Place {
 impl From<Vec<CheckDefinition>> for Written {
     fn from(definitions: Vec<CheckDefinition>) -> Self {
         let bare = |definition| WrittenCheck { definition, labels: Labels::default(), references: Vec::new() };
-        Self { checks: definitions.into_iter().map(bare).collect(), objects: Vec::new() }
+        Self { checks: definitions.into_iter().map(bare).collect(), objects: Vec::new(), is_in_force: false }
     }
 }
 

@@ -199,12 +199,13 @@ pub enum Command {
                             changes figures without an amendment, see `history`.\n\n\
                             Exit codes: 0 ok, 2 usage, 6 collector not reached, 8 no such check.")]
     Amendments(AmendmentsArgs),
-    /// Lists the accounting policies with their versions, and what each says.
-    #[command(after_help = "Examples:\n  sitepulse-collector policies\n  sitepulse-collector policies --json\n\n\
+    /// Lists the accounting policies with their versions, and what each says; or tries one out.
+    #[command(after_help = "Examples:\n  sitepulse-collector policies\n  sitepulse-collector policies --json\n  \
+                      sitepulse-collector policies --try contract.toml      # what it would have made of the last 30 days\n\n\
                       They are written as [[policy]] tables and applied with `sitepulse-collector apply`. A change makes the next version, in force\n\
                       from then on; `default` is built in. `sla --policy ID` counts with them.\n\n\
-                      Exit codes: 0 ok, 6 collector not reached.")]
-    Policies,
+                      Exit codes: 0 ok, 2 usage, or a file that holds no policy, 6 collector not reached.")]
+    Policies(PoliciesArgs),
     /// Stores the figures of a period with all that is needed to make them again, and makes them again.
     #[command(
         after_help = "Examples:\n  sitepulse-collector report store november shop pay --from 2026-11-01 --to 2026-12-01 --policy contract\n  \

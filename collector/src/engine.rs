@@ -35,7 +35,7 @@ use crate::playbook;
 use crate::pulse::Pulses;
 use crate::run_now::RunDesk;
 use crate::seal::{Intervals, UNSEALED_AT_START_MAX, seal_excess};
-use crate::secret::Vault;
+use crate::secret::{self, Vault};
 use crate::store::mend::{self, Damage};
 use crate::store::rows::Arrival;
 use crate::store::series::month_span;
@@ -238,7 +238,7 @@ pub struct Engine {
     /// The late data whose amendments are not written yet.
     pub(crate) amend: Desk,
     /// The incidents.
-    pub(crate) alert: alert::Desk,
+    pub(crate) alert: alert::desk::Desk,
 }
 
 impl Engine {
@@ -296,6 +296,7 @@ impl Engine {
         for (name, sealed, set_at) in rows::secrets(tables)? {
             vault.insert(name, sealed, set_at);
         }
+        secret::restore_configured(tables, &mut vault)?;
         vault.complain();
         *book.vault_mut() = vault;
         for agent in rows::agents(tables)? {
@@ -366,7 +367,7 @@ impl Engine {
             book.insert_screenshot(check, key);
         }
         amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
-        let ended_after = now.plus_us(-alert::Desk::looks_back_us());
+        let ended_after = now.plus_us(-alert::desk::Desk::looks_back_us());
         let standing = crate::store::incidents::standing(tables, ended_after)?;
         let silences = crate::store::silences::list(tables, Some(now), usize::MAX)?;
         let quarantined_rows = rows::quarantined(tables)?;
@@ -390,7 +391,7 @@ impl Engine {
             store.write(|tables| crate::store::outbox::release_all(tables, now))?;
         }
         let links = Links::of_store(&mut store)?;
-        let mut alert = alert::Desk::restore(standing, Silences::new(silences), links.clone(), now);
+        let mut alert = alert::desk::Desk::restore(standing, Silences::new(silences), links.clone(), now);
         alert.present.restore_late(late);
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {

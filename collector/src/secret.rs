@@ -24,13 +24,16 @@ use crate::app::AppError;
 use crate::book::SecretUsers;
 use crate::engine::Engine;
 use crate::outbox;
-use crate::store::{StoreError, rows};
+use crate::store::{StoreError, Tables, rows};
 
 /// Most secrets of one collector.
 pub const SECRETS_KEPT_MAX: usize = 1000;
 
 /// Name of the fingerprint of the key that secrets are sealed with, in the table `meta`; empty text for none.
 pub(crate) const META_SEAL_KEY: &str = "seal_key";
+
+/// Name of the keys of the configuration that refer to secrets, in the table `meta`: JSON, the secret by the key.
+const META_CONFIGURED: &str = "configured_secrets";
 
 /// A secret as it is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Vault {
     sealer: Option<Arc<Sealer>>,
     kept: BTreeMap<String, Kept>,
     stamps: u64,
+    /// The keys of the service's configuration that refer to a secret, `oidc.client_secret`, with its name.
+    configured: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for Vault {
@@ -76,6 +81,11 @@ impl Vault {
     /// Every secret's name and when it was set, by name.
     pub fn names(&self) -> impl Iterator<Item = (&str, UtcMicros)> {
         self.kept.iter().map(|(name, kept)| (name.as_str(), kept.set_at))
+    }
+
+    /// The keys of the service's configuration that refer to secrets, each with the secret's name.
+    pub fn configured(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.configured.iter().map(|(key, name)| (key.as_str(), name.as_str()))
     }
 
     /// Whether there is such a secret.
@@ -130,7 +140,32 @@ fn meant(value: &str) -> &str {
     if bare.contains('\n') { value } else { bare }
 }
 
+/// What the configuration of the service's last start refers to.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn restore_configured(tables: Tables<'_>, vault: &mut Vault) -> Result<(), StoreError> {
+    let noted = rows::meta(tables, META_CONFIGURED)?;
+    vault.configured = noted.and_then(|noted| serde_json::from_str(&noted).ok()).unwrap_or_default();
+    Ok(())
+}
+
 impl Engine {
+    /// Notes which keys of the service's configuration refer to which secrets, in place of those of the start before: commands beside a stopped service know
+    /// them by this.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn note_configured_secrets(&mut self, configured: BTreeMap<String, String>) -> Result<(), StoreError> {
+        if self.shared.book().vault().configured == configured {
+            return Ok(());
+        }
+        let noted = serde_json::to_string(&configured).expect("texts by texts are JSON");
+        self.store.write(|tables| rows::set_meta(tables, META_CONFIGURED, &noted))?;
+        self.shared.book_mut().vault_mut().configured = configured;
+        Ok(())
+    }
+
     /// Notes the key that this process has as the one that secrets are sealed with, while there are none yet; with secrets, where none
     /// was noted and they open with it. For the service alone: a command line may lack the service's key.
     ///
@@ -243,7 +278,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a secret. One that living checks or channels refer to stays, unless `force` is set: their runs say unknown then, their messages wait.
+    /// Removes a secret. One that living checks, channels or the configuration refer to stays, unless `force` is set: their runs say unknown then, their messages wait, and
+    /// what the configuration needs it for does not work.
     pub fn remove_secret(&mut self, name: &str, force: bool) -> Result<(), AppError> {
         let users: SecretUsers = {
             let book = self.shared.book();
@@ -255,11 +291,18 @@ impl Engine {
         if users != SecretUsers::default() && !force {
             let checks = users.checks.iter().map(ToString::to_string);
             let channels = users.channels.iter().map(|channel| format!("channel {channel}"));
-            let named: Vec<String> = checks.chain(channels).collect();
-            let what = if users.channels.is_empty() { "they say unknown" } else { "checks say unknown, messages wait" };
+            let keys = users.configuration.iter().map(|key| format!("{key} of the configuration"));
+            let named: Vec<String> = checks.chain(channels).chain(keys).collect();
+            let what = [
+                (!users.checks.is_empty()).then_some("checks say unknown"),
+                (!users.channels.is_empty()).then_some("messages wait"),
+                (!users.configuration.is_empty()).then_some("what the configuration needs it for does not work"),
+            ];
+            let what: Vec<&str> = what.into_iter().flatten().collect();
             return Err(AppError::Conflict(format!(
-                "secret {name} is used by {}: change them first, or use --force and {what}",
-                named.join(", ")
+                "secret {name} is used by {}: change them first, or use --force and {}",
+                named.join(", "),
+                what.join(", ")
             )));
         }
         self.store.write(|tables| rows::delete_secret(tables, name))?;

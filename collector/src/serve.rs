@@ -4,6 +4,7 @@
 //! `READY=1`. End: nobody new is let in, open answers finish, the writer flushes, the lock goes; at most about five seconds.
 //! While it runs, `<data-dir>/runtime.json` tells `{"http", "listen", "pid"}` with the real ports.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::impact;
 use crate::insight;
 use crate::jobs;
 use crate::listener::Listener;
-use crate::oidc::settings::OidcTexts;
+use crate::oidc::settings::{ClientSecret, OidcTexts};
 use crate::oidc::{self, Oidc};
 use crate::outbox;
 use crate::playbook;
@@ -358,6 +359,22 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The keys that refer to secrets, each with the secret's name.
+    fn secrets(&self) -> BTreeMap<String, String> {
+        let client = self.oidc.as_ref().and_then(|oidc| match &oidc.client_secret {
+            ClientSecret::Named(name) => Some(name.clone()),
+            ClientSecret::None | ClientSecret::File(_) => None,
+        });
+        let all = [
+            ("oidc.client_secret", client),
+            ("wording.key", self.wording.as_ref().and_then(Wording::secret)),
+            ("watchdog.url", self.watchdog.as_ref().and_then(Watchdog::secret)),
+        ];
+        all.into_iter().filter_map(|(key, name)| Some((key.to_owned(), name?))).collect()
+    }
+}
+
 /// How a bad value is told: by the flag or the file it came from.
 fn place(flag: bool, key: &str, file: Option<&Path>) -> (Exit, String) {
     match file {
@@ -431,6 +448,7 @@ async fn serve(settings: Settings, json: bool) -> Result<(), Failure> {
     };
     let app = opened.map_err(|error| failed(&error))?.map_err(|error| Failure::new(error.exit(), error.to_string()))?;
     app.adopt_seal_key().await;
+    app.note_configured_secrets(settings.secrets()).await;
     let ended = serve_with(&settings, &app, sender, &mut signals, json).await;
     app.close().await;
     ended

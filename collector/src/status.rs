@@ -6,6 +6,7 @@
 //!
 //! The book's guard is taken anew for each check. Days that are settled are kept ([`days`]), so asking again costs today alone.
 
+pub mod cancelled;
 pub mod days;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -266,7 +267,8 @@ fn news_of(
     let pin = app.ca_pin();
     let key = |what: &str, id: &str| key(&pin, &page.id, what, id);
     let episodes = told.iter().filter_map(|told| episode(page, told, &places, &key)).take(EPISODES_MAX).collect();
-    let planned = if page.windows { planned(app, now, &places, &key) } else { Vec::new() };
+    let window = |one: &Occurrence| window_key(&pin, page, &one.window, one.begins);
+    let planned = if page.windows { planned(app, now, &places, &window) } else { Vec::new() };
     (episodes, planned)
 }
 
@@ -449,6 +451,11 @@ pub(crate) fn key(pin: &[u8; 32], page: &str, what: &str, id: &str) -> [u8; 16] 
     *hash.first_chunk().expect("32 bytes hold 16")
 }
 
+/// The name of a time of a window, by its beginning.
+pub(crate) fn window_key(pin: &[u8; 32], page: &StatusPage, window: &str, begins: UtcMicros) -> [u8; 16] {
+    key(pin, &page.id, "window", &format!("{window}/{}", begins.0))
+}
+
 fn episode(
     page: &StatusPage,
     told: &Told,
@@ -490,7 +497,7 @@ fn planned(
     app: &App,
     now: UtcMicros,
     places: &dyn Fn(CheckNo) -> Vec<usize>,
-    key: &dyn Fn(&str, &str) -> [u8; 16],
+    key: &dyn Fn(&Occurrence) -> [u8; 16],
 ) -> Vec<Planned> {
     let book = app.book();
     let ahead = |days: i64| book.occurrences(None, Span::new(now, now.plus_us(days * DAY_US)), OCCURRENCES_MAX);
@@ -502,7 +509,7 @@ fn planned(
         }
         let version = book.objects().windows.version(&one.window, one.version);
         Some(Planned {
-            key: key("window", &format!("{}/{}", one.window, one.span.from.0)),
+            key: key(one),
             items: items.into_iter().collect(),
             span: one.span,
             open: one.span.from <= now,

@@ -409,6 +409,8 @@ pub struct Counts {
     pub confirmed: u64,
     /// Mails that are not delivered yet.
     pub waiting: u64,
+    /// When the oldest of those was written.
+    pub oldest: Option<UtcMicros>,
     /// Mails of the last 7 days that were given up.
     pub given_up: u64,
 }
@@ -419,8 +421,8 @@ pub struct Counts {
 /// When the store cannot be read.
 pub(crate) fn counts(tables: Tables<'_>, page: &str) -> Result<Counts, StoreError> {
     let (asking, confirmed) = stored::count(tables, page)?;
-    let (waiting, given_up) = stored::mails(tables, page)?;
-    Ok(Counts { asking, confirmed, waiting, given_up })
+    let ((waiting, oldest), (given_up, _)) = stored::mails(tables, page)?;
+    Ok(Counts { asking, confirmed, waiting, oldest, given_up })
 }
 
 /// Under which name an address is sealed.

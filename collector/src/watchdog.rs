@@ -61,6 +61,11 @@ impl Watchdog {
             every: Duration::from_micros(us),
         })
     }
+
+    /// The secret that holds the address, if one does.
+    pub fn secret(&self) -> Option<String> {
+        self.channel.secrets().into_iter().next()
+    }
 }
 
 /// What a ping vouches for.

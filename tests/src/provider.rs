@@ -192,6 +192,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     match reply {
         Reply::Take => answer("200 OK", ""),
         Reply::TakeAfter(late) => {
+            // How late it is, is the test's input.
             std::thread::sleep(late);
             answer("200 OK", "")
         }

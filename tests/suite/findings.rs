@@ -57,7 +57,7 @@ fn a_finding_is_acknowledged_with_a_note_and_taken_back_in_both_languages() {
     // French, on the page itself, and the check's page leads there.
     browser.follow("button[name=lang][value=fr]");
     let text = browser.text();
-    assert!(text.contains("L’assertion « status >= 0 » de shop tient quelle que soit la réponse"), "{text}");
+    assert!(text.contains("L’assertion « status >= 0 » de shop tient quelle que soit la réponse"), "{text}");
     browser.write(&format!("#note-{id}"), "gardé exprès");
     browser.follow(&format!("#acknowledge-{id} button"));
     let text = browser.text();

@@ -95,6 +95,7 @@ fn killing_both_in_turn_loses_no_record() {
     let mut cluster = start(&site);
     let kills = (kills() / 5).max(1);
     for n in 0..kills {
+        // Not a wait for a state: the instant of the blow is the input of this test.
         std::thread::sleep(pause(n));
         cluster.kill_collector();
         cluster.kill_agent("eu-west-1");

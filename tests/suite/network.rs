@@ -110,6 +110,7 @@ impl Slow {
             line.clear();
         }
         tell.send(()).ok();
+        // The site is slow: that is the input of this test.
         std::thread::sleep(Self::ANSWERS_AFTER);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nWelcome")
     }

@@ -345,6 +345,7 @@ fn killing_a_collector_that_merges_loses_and_doubles_no_record() {
         cluster.start_collector();
         let merged = || if chunks() < were || were <= 6 * 6 { Ok(()) } else { Err(were) };
         wait::until("chunks are merged", 60, merged);
+        // Not a wait for a state: the instant of the blow is the input of this test.
         std::thread::sleep(pause(n, 12));
         cluster.kill_collector();
         assert_eq!(keys(&dir), before);
@@ -382,6 +383,7 @@ fn a_backup_that_a_kill_meets_is_whole_or_absent() {
             names.any(|name| name.contains(&format!("met-{n}.")) && name.ends_with(".partial"))
         };
         wait::until("the backup is under way or done", 60, || if partial() || file.exists() { Ok(()) } else { Err(n) });
+        // Not a wait for a state: the instant of the blow is the input of this test.
         std::thread::sleep(pause(n, 4));
         met += i32::from(!file.exists());
         // Of the collector, and of the command.
@@ -416,6 +418,7 @@ fn a_collector_that_seals_all_the_time_serves_its_agents() {
     cluster.apply(&(0..4).map(|n| site.check(&format!("c{n}"))).collect::<String>()).ok();
     cluster.add_agent("eu-west-1", "eu-west");
     for n in 0..10 {
+        // Not a wait for a state: the instant of the blow is the input of this test.
         std::thread::sleep(pause(n, 900));
         cluster.kill_collector();
         cluster.start_collector();

@@ -177,9 +177,14 @@ async fn what_a_full_disk_refuses_is_taken_without_asking_the_collector_again() 
         while handle.handover().await.unwrap().assignment_revision != 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // The next question's job comes after the orders' next attempt.
-        tokio::time::sleep(Duration::from_micros(RETRY_US * 3)).await;
-        handle.control(Request::Status).await.unwrap();
+        let stored = async || {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            keeper.run(move |state| drop(tell.send(state.events().unwrap().len())));
+            told.await.unwrap()
+        };
+        while stored().await != 400 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         drop(keeper);
     })
     .await;

@@ -21,7 +21,7 @@ use crate::oidc::claims::{Person, Rules, Unknown};
 use crate::store::{access as log, identity as stored};
 
 /// Who writes users that a provider vouches for.
-const AUTHOR: &str = "provider";
+pub(super) const AUTHOR: &str = "provider";
 
 /// Why somebody whom a provider vouches for does not come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +216,7 @@ impl Engine {
         let written = Written {
             checks: Vec::new(),
             objects: vec![WrittenObject { object: Object::User(body), references: Vec::new() }],
+            is_in_force: false,
         };
         let options = ApplyOptions { prune: false, dry_run: false, author: AUTHOR.to_owned() };
         self.apply_as(Access::Admin, written, &options, now).map(drop)

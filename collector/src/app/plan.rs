@@ -106,7 +106,7 @@ impl Engine {
         options: &ApplyOptions,
         now: UtcMicros,
     ) -> Result<Plan, AppError> {
-        let written = written.into();
+        let mut written = written.into();
         let shared = Arc::clone(&self.shared);
         let mut faults = objects::unresolved(&shared.book(), &written, options.prune);
         faults.extend(parents::circles(&shared.book(), &written, options.prune));
@@ -114,7 +114,7 @@ impl Engine {
             return Err(AppError::BadFiles(faults));
         }
         let mut wanted = BTreeMap::new();
-        for check in written.checks {
+        for check in std::mem::take(&mut written.checks) {
             usable(&check.definition)?;
             if let Some(double) = wanted.insert(check.definition.id.clone(), check) {
                 return Err(AppError::Invalid(format!(
@@ -126,7 +126,7 @@ impl Engine {
         let mut warnings = missing_secrets(&shared.book(), &wanted);
         warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
         let floor = self.numbers_from()?;
-        let (objects, revised) = objects::plan(&shared.book(), &written.objects, options, floor, now)?;
+        let (objects, revised) = objects::plan(&shared.book(), &written, options, floor, now)?;
         if access < Access::Admin
             && let Some(user) = revised.iter().find_map(|revised| objects::changed_role(&shared.book(), revised))
         {

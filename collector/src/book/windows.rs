@@ -135,6 +135,8 @@ pub struct Occurrence {
     pub version: u32,
     /// When it is open, as far as this version applies.
     pub span: Span,
+    /// When it begins as a whole: earlier than `span` where another version applied then.
+    pub begins: UtcMicros,
     /// The checks that it covers meanwhile, or part of it.
     pub checks: Vec<CheckNo>,
 }
@@ -233,6 +235,18 @@ impl Book {
         Covered { spans, range: first..last.max(first) }
     }
 
+    /// The living checks that a window names as they are now: by their id, their group or a tag.
+    pub fn named_by<'b>(&'b self, window: &'b MaintenanceWindow) -> impl Iterator<Item = &'b Check> {
+        let is_named = |check: &&Check| {
+            let Some(labels) = check.current().map(|current| &current.labels) else { return false };
+            let any = |names: &[String], name: &str| names.iter().any(|one| one == name);
+            any(&window.checks, check.id.as_str())
+                || labels.group.as_ref().is_some_and(|group| any(&window.groups, group.as_str()))
+                || labels.tags.iter().any(|tag| any(&window.tags, tag.as_str()))
+        };
+        self.checks().filter(is_named)
+    }
+
     /// Every time that a window is open within a span, by its beginning, of one check or of all; `None` where there are more than `room`.
     pub fn occurrences(&self, check: Option<CheckNo>, within: Span, room: usize) -> Option<Vec<Occurrence>> {
         let index = self.window_index();
@@ -263,7 +277,7 @@ impl Book {
                     return None;
                 }
                 let (window, version) = (version.id.clone(), version.number);
-                occurrences.push(Occurrence { window, version, span, checks });
+                occurrences.push(Occurrence { window, version, span, begins: open.from, checks });
             }
         }
         occurrences.sort_by(|a, b| (a.span, &a.window).cmp(&(b.span, &b.window)));

@@ -106,7 +106,7 @@ pub(crate) fn all_but(book: &crate::book::Book, table: &str, id: &str) -> Writte
         let references = object.references().into_iter().map(|reference| (reference, nowhere())).collect();
         WrittenObject { object, references }
     });
-    Written { checks: checks.collect(), objects: objects.collect() }
+    Written { checks: checks.collect(), objects: objects.collect(), is_in_force: true }
 }
 
 /// What is in force stands in no file.

@@ -153,6 +153,14 @@ impl Client {
         Ok(all)
     }
 
+    /// Asks for a whole list, page by page.
+    ///
+    /// # Errors
+    /// When the collector is not reached or says no.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        self.list(path, usize::MAX).await
+    }
+
     /// Tells.
     ///
     /// # Errors

@@ -39,7 +39,8 @@ use sitepulse_model::control::{SUSPENSION_US_MAX, Weight};
 use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
-use crate::checkfile;
+use crate::book::Object;
+use crate::checkfile::{self, Source};
 use crate::cli::client::{Client, Need};
 use crate::cli::table::{Table, clean};
 use crate::cli::{
@@ -80,7 +81,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Explain(args) => client_side(explain::explain(&global, args)),
         Command::Results(args) => client_side(results::results(&global, args)),
         Command::Amendments(args) => client_side(amendments::amendments(&global, args)),
-        Command::Policies => client_side(policy::policies(&global)),
+        Command::Policies(args) => client_side(policy::policies(&global, args)),
         Command::Report { command } => with_exit(report::report(&global, command)),
         Command::Slo(args) => client_side(slo::slo(&global, args)),
         Command::Impact(args) => client_side(impact::impact(&global, args)),
@@ -296,7 +297,7 @@ fn plan_text(plan: &PlanView) -> String {
 }
 
 async fn agents(global: &Global) -> Result<(), Failure> {
-    let agents: Vec<AgentView> = with(global, Need::Data, async |client| client.get("/api/v1/agents").await).await?;
+    let agents: Vec<AgentView> = with(global, Need::Data, async |client| client.all("/api/v1/agents").await).await?;
     if global.json {
         return print_json(&agents);
     }
@@ -383,7 +384,7 @@ async fn checks(global: &Global, watched: bool) -> Result<(), Failure> {
     if watched {
         return with(global, Need::Server, async |client| watch::run(client, global.json).await).await;
     }
-    let checks: Vec<CheckView> = with(global, Need::Data, async |client| client.get("/api/v1/checks").await).await?;
+    let checks: Vec<CheckView> = with(global, Need::Data, async |client| client.all("/api/v1/checks").await).await?;
     if global.json {
         return print_json(&checks);
     }
@@ -404,7 +405,7 @@ async fn sla(global: &Global, args: SlaArgs) -> Result<(), Failure> {
     let path = with_query("/api/v1/sla", figures_of(checks, args.asked));
     let path = policy::counted(path, args.counted);
     let figures: Vec<SlaView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+        with(global, Need::Data, async |client| client.all(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&figures);
     }
@@ -485,6 +486,17 @@ fn length(seconds: f64) -> String {
     if seconds == 0.0 { "-".into() } else { duration::format((seconds.round().max(1.0) as u64) * 1_000_000) }
 }
 
+/// The first object of a kind in a file that is only tried.
+fn draft_of<T>(file: &Path, table: &str, wanted: impl Fn(Object) -> Option<T>) -> Result<T, Failure> {
+    let usage = |what: String| Failure::new(Exit::Usage, what);
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| usage(format!("{name}: {error}")))?;
+    let written = checkfile::parse(&[Source { name: name.clone(), text }]);
+    let written = written.map_err(|faults| usage(faults.to_string()))?;
+    let found = written.objects.into_iter().find_map(|written| wanted(written.object));
+    found.ok_or_else(|| usage(format!("{name} has no [[{table}]]: write the one to try")))
+}
+
 fn with_query<const N: usize>(path: &str, asked: [(&str, Option<String>); N]) -> String {
     let pairs: Vec<String> =
         asked.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", escape(&value)))).collect();
@@ -563,7 +575,7 @@ async fn weight(global: &Global, args: WeightArgs) -> Result<(), Failure> {
 async fn history(global: &Global, scope: ScopeArgs) -> Result<(), Failure> {
     let path = with_query("/api/v1/history", [("agent", scope.agent), ("check", scope.check)]);
     let events: Vec<EventView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+        with(global, Need::Data, async |client| client.all(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&events);
     }

@@ -86,7 +86,7 @@ pub fn table(checks: &[CheckView]) -> Table {
 pub async fn run(client: &Client, json: bool) -> Result<(), Failure> {
     let mut signals = Signals::install()
         .map_err(|error| Failure::new(Exit::Failure, format!("cannot listen for signals: {error}")))?;
-    let mut checks: Vec<CheckView> = client.get("/api/v1/checks").await?;
+    let mut checks: Vec<CheckView> = client.all("/api/v1/checks").await?;
     let mut screen = Screen::open();
     let mut trouble: Option<String> = None;
     loop {
@@ -101,7 +101,7 @@ pub async fn run(client: &Client, json: bool) -> Result<(), Failure> {
         }
         let next = async {
             sleep(EVERY).await;
-            client.get::<Vec<CheckView>>("/api/v1/checks").await
+            client.all::<CheckView>("/api/v1/checks").await
         };
         tokio::select! {
             _ = signals.next() => return Ok(()),

@@ -6,13 +6,12 @@
 //! Shutdown: nothing new is handed out; what runs is told to stop and has [`DRAIN`] for it. What does not stays leased, and waits again after the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::id::Bucket;
@@ -239,7 +238,8 @@ impl Runner {
 async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
     let started = clock::monotonic();
     let limit = job.kind.spec().limit;
-    let mut run = pin!(guarded(handler(job.kind)(work)));
+    // A job that its handler cannot digest must not end the collector, and again after each start.
+    let mut run = pin!(AssertUnwindSafe(handler(job.kind)(work)).catch_unwind());
     let outcome = match tokio::time::timeout(limit, run.as_mut()).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -249,9 +249,8 @@ async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
             Ok(Err(Unfinished::Failed(Said::TooLong { seconds: limit.as_secs() }.into())))
         }
     };
-    let outcome: Outcome = outcome.unwrap_or_else(|()| {
-        Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log")))
-    });
+    let outcome: Outcome = outcome
+        .unwrap_or_else(|_| Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log"))));
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),
@@ -260,15 +259,4 @@ async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
     };
     let took_us = clock::monotonic().us_since(started);
     Over { job, ended, note, progress: live.progressed().0, file, lines: live.take(), took_us }
-}
-
-/// A panic in there is an `Err`: a job that its handler cannot digest must not end the collector, and again after each start.
-async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, ()> {
-    let mut future = pin!(future);
-    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(Err(())),
-    })
-    .await
 }

@@ -8,10 +8,7 @@
 //! [`OUT_OF_CHANNEL_MAX`]: super::engine::OUT_OF_CHANNEL_MAX
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -144,12 +141,13 @@ async fn attempt(sender: Sender, message: Message, prepared: Prepared) -> Done {
         Ok((channel, secrets)) => {
             failpoint::pass("outbox.send");
             let secret = |name: &str| secrets.get(name).cloned();
-            let sent = guarded(sender.send(&channel, &secret, &message.notice, DEADLINE));
+            // A message that a transport cannot digest must not end the collector, and again after each start.
+            let sent = AssertUnwindSafe(sender.send(&channel, &secret, &message.notice, DEADLINE)).catch_unwind();
             let sent = tokio::time::timeout(DEADLINE + OVERRUN, sent).await;
             failpoint::pass("outbox.sent");
             match sent {
                 Ok(Ok(sent)) => answer(sent),
-                Ok(Err(())) => (
+                Ok(Err(_)) => (
                     Answer::Later { after_us: None },
                     String::from("internal error: the transport panicked, see the log"),
                     Vec::new(),
@@ -177,15 +175,4 @@ fn answer(sent: Sent) -> (Answer, String, Vec<String>) {
         Sent::Denied { why } => (Answer::Denied, why, Vec::new()),
         Sent::Refused { why } => (Answer::Refused, why, Vec::new()),
     }
-}
-
-/// A panic in there is an `Err`: one message that a transport cannot digest must not end the collector, and again after each start.
-async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, ()> {
-    let mut future = pin!(future);
-    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(Err(())),
-    })
-    .await
 }

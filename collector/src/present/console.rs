@@ -29,6 +29,7 @@ mod latency;
 mod ledger;
 mod oncall;
 pub mod parts;
+mod plan;
 mod playbooks;
 mod policies;
 mod policy;

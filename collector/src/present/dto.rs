@@ -228,6 +228,9 @@ pub struct SecretView {
     pub checks: Vec<String>,
     /// The channels that refer to it.
     pub channels: Vec<String>,
+    /// The keys of the service's configuration that refer to it: `oidc.client_secret`.
+    #[serde(default)]
+    pub configuration: Vec<String>,
     /// Whether it opens with this machine's key.
     pub opens: bool,
 }

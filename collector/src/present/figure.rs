@@ -42,7 +42,7 @@ pub fn bounds(lower: Option<f64>, upper: Option<f64>, texts: &Texts) -> String {
 pub fn bounds_to(lower: Option<f64>, upper: Option<f64>, decimals: u32, texts: &Texts) -> String {
     match (lower, upper) {
         (Some(lower), Some(upper)) => {
-            let separator = if (texts.number)("0.5".into()).contains(',') { ";" } else { "," };
+            let separator = if (texts.number)("0.5".into()).contains(',') { "\u{a0};" } else { "," };
             let (lower, upper) = (percent_down(lower, decimals), percent_up(upper, decimals));
             format!("[{}{separator} {}]", (texts.number)(lower), (texts.number)(upper))
         }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(availability(Some(0.999_999), &EN), "99.99 %");
         assert_eq!(availability(Some(1.0), &EN), "100.00 %");
         assert_eq!(availability(Some(0.9987), &EN), "99.87 %");
-        assert_eq!(availability(Some(0.9987), &FR), "99,87 %");
+        assert_eq!(availability(Some(0.9987), &FR), "99,87 %");
         assert_eq!(availability(None, &EN), "no evidence yet");
     }
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn bounds_go_outward() {
         assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &EN), "[98.1 %, 99.9 %]");
-        assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &FR), "[98,1 %; 99,9 %]");
+        assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &FR), "[98,1 % ; 99,9 %]");
         assert_eq!(bounds(None, None, &EN), "");
         assert_eq!(completeness(Some(0.982), &EN), "completeness 98.2 %");
     }

@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(badge.reason, "Mostly because its availability is 99.45 %, below 99.90 %.");
         let badge = Badge::of(Some(&score()), &FR);
         assert_eq!((badge.score.as_str(), badge.band), ("23,34", "correct"));
-        assert_eq!(badge.reason, "Surtout parce que sa disponibilité est de 99,45 %, sous 99,90 %.");
+        assert_eq!(badge.reason, "Surtout parce que sa disponibilité est de 99,45 %, sous 99,90 %.");
         assert_eq!(Badge::of(None, &EN).reason, "There is no evidence to go by.");
     }
 

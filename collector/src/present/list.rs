@@ -22,6 +22,8 @@ use crate::present::problem::{Answer, Code, Problem};
 
 /// Most things of a page.
 pub const LIMIT_MAX: usize = 1000;
+/// How many a page has where nobody says: at 5,000 checks the whole list is 34 MB.
+pub const LIMIT_DEFAULT: usize = 500;
 
 /// What a list is asked that nothing else is asked of.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -123,11 +125,29 @@ impl Asked {
         HeaderValue::from_str(&format!("<{path}?{rest}{between}limit={limit}&cursor={cursor}>; rel=\"next\"")).ok()
     }
 
-    /// The page of a list that is there as a whole. Without a limit all of it is told.
+    /// The page of a list that is there as a whole. Without a limit it is of [`LIMIT_DEFAULT`].
     ///
     /// # Errors
     /// When the cursor is not one of this list.
-    pub fn of_all<T, K>(&self, mut items: Vec<T>, key: impl Fn(&T) -> K) -> Answer<Listed<T>>
+    pub fn of_all<T, K>(&self, items: Vec<T>, key: impl Fn(&T) -> K) -> Answer<Listed<T>>
+    where
+        K: Ord + Serialize + DeserializeOwned,
+    {
+        self.of_list(items, self.limit_or(LIMIT_DEFAULT), key)
+    }
+
+    /// The same of a list that is told whole without a limit: its `ETag` stands for all of it.
+    ///
+    /// # Errors
+    /// When the cursor is not one of this list.
+    pub fn of_whole<T, K>(&self, items: Vec<T>, key: impl Fn(&T) -> K) -> Answer<Listed<T>>
+    where
+        K: Ord + Serialize + DeserializeOwned,
+    {
+        self.of_list(items, self.limit_or(usize::MAX), key)
+    }
+
+    fn of_list<T, K>(&self, mut items: Vec<T>, limit: usize, key: impl Fn(&T) -> K) -> Answer<Listed<T>>
     where
         K: Ord + Serialize + DeserializeOwned,
     {
@@ -135,7 +155,6 @@ impl Asked {
         if let Some(last) = self.cursor::<K>()? {
             items.drain(..items.partition_point(|item| key(item) <= last));
         }
-        let limit = self.limit.unwrap_or(usize::MAX);
         Ok(self.of_more(items, limit, key))
     }
 
@@ -251,6 +270,17 @@ mod tests {
         }
         let kept: Vec<u32> = told.iter().copied().filter(|n| n % 10 == 0).collect();
         assert_eq!(kept, (0..100).map(|n| n * 10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_long_list_comes_by_pages_though_nobody_asks_for_it() {
+        let all: Vec<u32> = (0..LIMIT_DEFAULT as u32 + 1).collect();
+        let page = asked("/list").of_all(all.clone(), |n| *n).unwrap();
+        assert_eq!((page.items.len(), page.items.last()), (LIMIT_DEFAULT, Some(&(LIMIT_DEFAULT as u32 - 1))));
+        let rest = asked(&next(&page).unwrap()).of_all(all.clone(), |n| *n).unwrap();
+        assert_eq!((rest.items.as_slice(), next(&rest)), (&[LIMIT_DEFAULT as u32][..], None));
+        let whole = asked("/list").of_whole(all.clone(), |n| *n).unwrap();
+        assert_eq!((whole.items.len(), next(&whole)), (all.len(), None));
     }
 
     #[test]

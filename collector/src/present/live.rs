@@ -91,12 +91,7 @@ struct Counted {
 /// What was seen last.
 #[derive(Debug)]
 struct Known {
-    version: u64,
-    ticks: u64,
-    incidents: u64,
-    findings: u64,
-    jobs: u64,
-    playbooks: u64,
+    counted: Counted,
     figures_at: u64,
     checks: BTreeMap<String, Value>,
     agents: BTreeMap<String, Value>,
@@ -132,13 +127,10 @@ impl Story {
     }
 
     fn look(&mut self, snapshot: &Snapshot, seen: Counted, now: u64) {
-        let Counted { version, ticks, incidents, findings, jobs, playbooks } = seen;
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
-            let figures_at = now;
-            self.known =
-                Some(Known { version, ticks, incidents, findings, jobs, playbooks, figures_at, checks, agents });
+            self.known = Some(Known { counted: seen, figures_at: now, checks, agents });
             return;
         };
         let checks = differences(&mut known.checks, checks, "check");
@@ -149,24 +141,28 @@ impl Story {
             checks.into_iter().for_each(|state| self.tell("check", state));
             agents.into_iter().for_each(|state| self.tell("agent", state));
         }
-        if std::mem::replace(&mut known.incidents, incidents) != incidents {
-            self.tell("incident", json!({}));
+        let before = known.counted;
+        let topics = [
+            ("incident", before.incidents, seen.incidents),
+            ("finding", before.findings, seen.findings),
+            ("job", before.jobs, seen.jobs),
+            ("playbook", before.playbooks, seen.playbooks),
+        ];
+        for (topic, _, _) in topics.into_iter().filter(|(_, before, now)| before != now) {
+            self.tell(topic, json!({}));
         }
-        if std::mem::replace(&mut known.findings, findings) != findings {
-            self.tell("finding", json!({}));
+        if before.version != seen.version {
+            self.tell("objects", json!({ "version": seen.version }));
         }
-        if std::mem::replace(&mut known.jobs, jobs) != jobs {
-            self.tell("job", json!({}));
-        }
-        if std::mem::replace(&mut known.playbooks, playbooks) != playbooks {
-            self.tell("playbook", json!({}));
-        }
-        if std::mem::replace(&mut known.version, version) != version {
-            self.tell("objects", json!({ "version": version }));
-        }
-        if known.ticks != ticks && now.saturating_sub(known.figures_at) >= FIGURES_US {
-            (known.ticks, known.figures_at) = (ticks, now);
-            self.tell("figures", json!({}));
+        known.counted = seen;
+        if before.ticks != seen.ticks {
+            if now.saturating_sub(known.figures_at) >= FIGURES_US {
+                known.figures_at = now;
+                self.tell("figures", json!({}));
+            } else {
+                // Told when it is time.
+                known.counted.ticks = before.ticks;
+            }
         }
         self.known = Some(known);
     }

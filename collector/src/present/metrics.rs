@@ -2,7 +2,9 @@
 //!
 //! Free on the admin socket and straight from this machine to a loopback listener; elsewhere it needs a token.
 
+mod choice;
 mod jobs;
+mod mails;
 mod now;
 mod playbooks;
 
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use sitepulse_daemon::clock::Monotonic;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckNo;
@@ -30,11 +33,13 @@ use crate::latency::HOUR_US;
 use crate::latency::open::Recent;
 use crate::outbox::figures::ChannelFigures;
 use crate::present::Present;
+use crate::present::api::{Ask, ask};
 use crate::present::dto::slo::{OutcomeView, SloView};
 use crate::present::dto::{AgentView, SlaView};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::slices::in_slices;
 use crate::present::view::Snapshot;
+use choice::{Area, Chosen};
 
 /// Every verdict, for the state set.
 const VERDICTS: [&str; 6] = ["up", "degraded", "regional", "down", "maintenance", "unknown"];
@@ -47,19 +52,52 @@ type Family<T> = (&'static str, &'static str, fn(&T) -> Option<f64>);
 /// A family of one value for each channel: its name, its type, its help, the value at an instant.
 type ChannelFamily = (&'static str, &'static str, &'static str, fn(&ChannelFigures, UtcMicros) -> f64);
 
+/// What `/metrics` is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsQuery {
+    /// These families alone.
+    collect: Option<String>,
+    /// All but these.
+    exclude: Option<String>,
+}
+
 /// `GET /metrics`
-pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
+pub async fn metrics(State(present): State<Present>, query: Ask<MetricsQuery>) -> Answer<Response> {
+    let chosen = Chosen::of(&ask(query)?)?;
+    let has = |area: Area| chosen.has(area);
     let snapshot = present.snapshot().await?;
-    let slos = present.slos().await?;
-    let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
-    text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
-    text.push_str(&present.job_lines().await?);
-    text.push_str(&present.playbook_lines().await?);
-    text.push_str(&incidents(&present.app().open_incidents().await?));
-    text.push_str(&watchdog(present.app().shared().pulses.pinged.last()));
-    text.push_str(&present.latency_lines(snapshot.now).await?);
-    text.push_str(&impacts(&*present.scores().await?));
-    text.push_str(&findings(&present.app().shared().findings.standing(), snapshot.now));
+    let now = snapshot.now;
+    let slos = if has(Area::Slos) { present.slos().await? } else { Arc::default() };
+    let mut text = exposition(&snapshot, &slos, &chosen);
+    if has(Area::Latency) {
+        text.push_str(&present.latency_lines(now).await?);
+    }
+    if has(Area::Outbox) {
+        text.push_str(&outbox(&present.app().channel_figures().await?, now));
+    }
+    if has(Area::Mails) {
+        text.push_str(&present.mail_lines(now).await?);
+    }
+    if has(Area::Jobs) {
+        text.push_str(&present.job_lines().await?);
+    }
+    if has(Area::Playbooks) {
+        text.push_str(&present.playbook_lines().await?);
+    }
+    if has(Area::Incidents) {
+        text.push_str(&incidents(&present.app().open_incidents().await?));
+    }
+    if has(Area::Impact) {
+        text.push_str(&impacts(&*present.scores().await?));
+    }
+    if has(Area::Findings) {
+        text.push_str(&findings(&present.app().shared().findings.standing(), now));
+    }
+    if has(Area::Collector) {
+        text.push_str(&collector(&present.app().metrics(), present.app().readiness().is_ok()));
+        text.push_str(&watchdog(present.app().shared().pulses.pinged.last()));
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -223,17 +261,38 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-fn exposition(snapshot: &Snapshot, slos: &[SloView], counters: &Metrics, ready: bool) -> String {
+/// The families of the snapshot and of objectives.
+fn exposition(snapshot: &Snapshot, slos: &[SloView], chosen: &Chosen) -> String {
+    let mut page = Page(String::new());
+    if chosen.has(Area::Checks) {
+        checks(&mut page, snapshot);
+        now::checks(&mut page, snapshot);
+    }
+    if chosen.has(Area::Probes) {
+        now::probes(&mut page, snapshot);
+        states(&mut page, snapshot);
+    }
+    if chosen.has(Area::Phases) {
+        phases(&mut page, snapshot);
+    }
+    if chosen.has(Area::Vitals) {
+        vitals(&mut page, snapshot);
+    }
+    if chosen.has(Area::Slos) {
+        promises(&mut page, slos);
+    }
+    if chosen.has(Area::Agents) {
+        agents(&mut page, snapshot);
+        now::spools(&mut page, snapshot);
+    }
+    page.0
+}
+
+/// The families of the collector itself.
+fn collector(counters: &Metrics, ready: bool) -> String {
     let mut page = Page(String::new());
     page.family("sitepulse_build_info", "gauge", "The collector's build.");
     page.sample("sitepulse_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    checks(&mut page, snapshot);
-    now::checks(&mut page, snapshot);
-    pairs(&mut page, snapshot);
-    vitals(&mut page, snapshot);
-    promises(&mut page, slos);
-    agents(&mut page, snapshot);
-    now::spools(&mut page, snapshot);
     ingest(&mut page, counters, ready);
     page.0
 }
@@ -287,7 +346,7 @@ fn checks(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
-fn pairs(page: &mut Page, snapshot: &Snapshot) {
+fn states(page: &mut Page, snapshot: &Snapshot) {
     page.family("sitepulse_probe_state", "gauge", "1 for what an agent sees of a check now, 0 for the other states.");
     for check in &snapshot.checks {
         for pair in &check.agents {
@@ -299,6 +358,9 @@ fn pairs(page: &mut Page, snapshot: &Snapshot) {
             }
         }
     }
+}
+
+fn phases(page: &mut Page, snapshot: &Snapshot) {
     page.family("sitepulse_probe_phase_seconds", "gauge", "How long each phase of the newest run took.");
     for check in &snapshot.checks {
         for pair in &check.agents {

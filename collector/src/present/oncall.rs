@@ -30,6 +30,7 @@ use crate::present::dto::oncall::{
 use crate::present::list::{List, Listed, Nothing};
 use crate::present::openapi::signature::{Gives, Operation};
 use crate::present::problem::{Answer, Code, Problem};
+use crate::present::text;
 
 const DAY_US: i64 = 86_400 * 1_000_000;
 /// How far ahead a calendar is told where nothing else is asked.
@@ -452,6 +453,7 @@ fn ics(book: &Book, revised: &Revised<Schedule>, user: Option<&str>, now: UtcMic
         // Whoever reads the calendar of one user is that user.
         let french = user.is_some() && known.and_then(|user| user.language.as_deref()) == Some("fr");
         let summary = if french { "d'astreinte" } else { "on call" };
+        let colon = if french { text::FR.colon } else { text::EN.colon };
         let why = match (on_call.by, french) {
             (By::Layer(number), false) => format!("Layer {number}"),
             (By::Layer(number), true) => format!("Couche {number}"),
@@ -461,7 +463,7 @@ fn ics(book: &Book, revised: &Revised<Schedule>, user: Option<&str>, now: UtcMic
         Some(Event {
             uid: format!("{}-{}-{}@oncall.sitepulse", schedule.id, feed::stamp(shift.span.from), on_call.user),
             span: shift.span,
-            summary: format!("{name}: {summary} ({})", schedule.id),
+            summary: format!("{name}{colon}{summary} ({})", schedule.id),
             description: why,
         })
     });

@@ -5,6 +5,7 @@ pub mod alerting;
 pub mod amendments;
 pub mod api;
 pub mod backtest;
+pub mod cause;
 pub mod checks;
 pub mod desk;
 pub mod explain;
@@ -33,6 +34,7 @@ use self::access::AccessTexts;
 use self::alerting::AlertingTexts;
 use self::amendments::LedgerTexts;
 use self::backtest::BacktestTexts;
+use self::cause::CauseTexts;
 use self::checks::ChecksTexts;
 use self::desk::DeskTexts;
 use self::explain::ExplainTexts;
@@ -257,6 +259,8 @@ pub struct Texts {
     /// Maintenance windows.
     pub windows: &'static WindowTexts,
     pub explain: &'static ExplainTexts,
+    /// Why runs failed.
+    pub causes: &'static CauseTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -413,6 +417,7 @@ pub static EN: Texts = Texts {
     desk: &desk::EN,
     windows: &windows::EN,
     explain: &explain::EN,
+    causes: &cause::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -501,15 +506,15 @@ pub static EN: Texts = Texts {
 
 /// French.
 pub static FR: Texts = Texts {
-    number: |number| number.replace('.', ","),
+    number: |number| number.replace('.', ",").replace(" %", "\u{a0}%"),
     colon: "\u{a0}: ",
     title: "SitePulse",
     skip_to_content: "Aller au contenu",
     sign_out: "Se déconnecter",
     sign_in: "Connexion",
     sign_in_needed: "Connectez-vous pour voir la console.",
-    sign_in_how: "Sur la machine du collecteur, lancez cette commande et ouvrez le lien affiché :",
-    sign_in_bad: "Ce lien a déjà servi, ou il a expiré. Créez-en un nouveau :",
+    sign_in_how: "Sur la machine du collecteur, lancez cette commande et ouvrez le lien affiché :",
+    sign_in_bad: "Ce lien a déjà servi, ou il a expiré. Créez-en un nouveau :",
     open_console: "Ouvrir la console",
     language: "Langue",
     live: "En direct",
@@ -532,9 +537,9 @@ pub static FR: Texts = Texts {
         if n == 1 { "1 contrôle en maintenance".into() } else { format!("{n} contrôles en maintenance") }
     },
     no_checks: "Aucun contrôle",
-    no_checks_how: "Écrivez-en un dans un fichier et appliquez-le :",
+    no_checks_how: "Écrivez-en un dans un fichier et appliquez-le :",
     no_agents: "Aucun agent",
-    no_agents_how: "Créez un jeton et collez la commande affichée sur la machine de l’agent :",
+    no_agents_how: "Créez un jeton et collez la commande affichée sur la machine de l’agent :",
     agents_connected: |n, of| format!("{n} agents connectés sur {of}"),
     checks: "Contrôles",
     check: "Contrôle",
@@ -589,7 +594,7 @@ pub static FR: Texts = Texts {
     unassigned: "aucun agent affecté",
     built_in: "intégré",
     run_now: "Lancer maintenant",
-    run_now_note: "Hors calendrier : ni enregistré ni compté.",
+    run_now_note: "Hors calendrier : ni enregistré ni compté.",
     run_refused: "refusé",
     run_timed_out: "pas de réponse à temps",
     heartbeat_how: "L’adresse que la tâche appelle s’affiche avec",
@@ -625,6 +630,7 @@ pub static FR: Texts = Texts {
     desk: &desk::FR,
     windows: &windows::FR,
     explain: &explain::FR,
+    causes: &cause::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",
@@ -710,6 +716,9 @@ pub static FR: Texts = Texts {
         FactKey::Screenshot => "Capture d’écran",
     },
 };
+
+#[cfg(test)]
+mod typography;
 
 #[cfg(test)]
 mod tests {

@@ -47,7 +47,7 @@ pub struct Snapshot {
     pub checks: Vec<Arc<CheckView>>,
     /// The verdicts behind each check's figures, in the order of `checks`.
     pub strips: Vec<Strip>,
-    /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`agents`]).
+    /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`Counted`]).
     pub agents: Vec<AgentView>,
     /// All checks together, weighted, over the last 24 h.
     pub global: Together,
@@ -101,41 +101,56 @@ impl Snapshot {
                 gathered.add(counting, Figures::from(&account));
             }
         }
-        let agents = agents_with(book, &ByAgent::new(), now);
+        let agents = agents(book, now);
         let groups = gathered.groups().map(|(group, together)| (group.to_string(), together)).collect();
         Self { now, checks, strips, agents, global: gathered.whole(), groups, ..Self::default() }
     }
 }
 
-/// All agents with the account of where their runs went. Costs a pass over all that was ever stored.
+/// All agents without the account of where their runs went.
 pub fn agents(book: &Book, now: UtcMicros) -> Vec<AgentView> {
-    let mut counted = Counted::default();
-    counted.add(book.conservation());
-    counted.agents(book, now)
+    Counted::default().agents(book, now)
 }
 
-/// Where runs went, gathered check by check.
+/// Where runs went, gathered check by check: for each agent, and for each of its checks where that is wanted, which takes a row for each.
 #[derive(Debug, Default)]
-pub struct Counted(ByAgent);
+pub struct Counted {
+    sums: BTreeMap<AgentNo, ConservationView>,
+    checks: Option<BTreeMap<AgentNo, Vec<(CheckNo, ConservationView)>>>,
+}
 
 impl Counted {
-    /// Adds the account of a check, or of several.
+    /// One that has the checks too.
+    pub fn with_checks() -> Self {
+        Self { checks: Some(BTreeMap::new()), ..Self::default() }
+    }
+
+    /// Adds the account of a check.
     pub fn add(&mut self, rows: Vec<ConservationRow>) {
         for row in rows {
-            self.0.entry(row.agent).or_default().push(row);
+            let counts = conservation_view(&row);
+            add(self.sums.entry(row.agent).or_default(), &counts);
+            if let Some(checks) = &mut self.checks {
+                checks.entry(row.agent).or_default().push((row.check, counts));
+            }
         }
     }
 
-    /// All agents with what was gathered.
-    pub fn agents(&self, book: &Book, now: UtcMicros) -> Vec<AgentView> {
-        agents_with(book, &self.0, now)
+    /// All agents with what was gathered: by name, revoked ones last.
+    pub fn agents(mut self, book: &Book, now: UtcMicros) -> Vec<AgentView> {
+        let mut agents: Vec<&Agent> = book.agents().collect();
+        agents.sort_by(|a, b| (a.revoked_at.is_some(), &a.name).cmp(&(b.revoked_at.is_some(), &b.name)));
+        let mut view = |agent: &Agent| {
+            let sum = self.sums.remove(&agent.number).unwrap_or_default();
+            let checks = self.checks.as_mut().and_then(|checks| checks.remove(&agent.number)).unwrap_or_default();
+            let named =
+                |(check, counts)| Some(PairConservationView { check: book.check(check)?.id.to_string(), counts });
+            let mut checks: Vec<PairConservationView> = checks.into_iter().filter_map(named).collect();
+            checks.sort_by(|a, b| a.check.cmp(&b.check));
+            AgentView { conservation: sum, checks, ..agent_view(book, agent, now) }
+        };
+        agents.into_iter().map(&mut view).collect()
     }
-}
-
-fn agents_with(book: &Book, conservation: &ByAgent, now: UtcMicros) -> Vec<AgentView> {
-    let mut agents: Vec<&Agent> = book.agents().collect();
-    agents.sort_by(|a, b| (a.revoked_at.is_some(), &a.name).cmp(&(b.revoked_at.is_some(), &b.name)));
-    agents.into_iter().map(|agent| agent_view(book, conservation, agent, now)).collect()
 }
 
 /// The view of a check, but for its verdict, its figures and what its agents see.
@@ -310,6 +325,7 @@ pub fn secrets(book: &Book) -> Vec<SecretView> {
                 set_at: instant::format(set_at),
                 checks: users.checks.iter().map(ToString::to_string).collect(),
                 channels: users.channels.into_iter().collect(),
+                configuration: users.configuration.into_iter().collect(),
                 opens: book.vault().opens(name),
             }
         })
@@ -342,8 +358,6 @@ pub fn ping_url(console: &str, token: &str) -> String {
     format!("{}/ping/{token}", console.trim_end_matches('/'))
 }
 
-type ByAgent = BTreeMap<AgentNo, Vec<ConservationRow>>;
-
 fn conservation_view(row: &ConservationRow) -> ConservationView {
     let missed = |cause| row.slots.missed_by(cause);
     ConservationView {
@@ -375,20 +389,11 @@ fn add(total: &mut ConservationView, one: &ConservationView) {
     total.unaccounted += one.unaccounted;
 }
 
-fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros) -> AgentView {
+/// The view of an agent, but for where its runs went.
+fn agent_view(book: &Book, agent: &Agent, now: UtcMicros) -> AgentView {
     let presence = agent.presence.read();
     let status = presence.status.as_ref();
     let offset_us = status.and_then(|status| status.clock_offset_us);
-    let mut total = ConservationView::default();
-    let mut checks = Vec::new();
-    for row in conservation.get(&agent.number).into_iter().flatten() {
-        let counts = conservation_view(row);
-        add(&mut total, &counts);
-        if let Some(check) = book.check(row.check) {
-            checks.push(PairConservationView { check: check.id.to_string(), counts });
-        }
-    }
-    checks.sort_by(|a, b| a.check.cmp(&b.check));
     AgentView {
         name: agent.name.to_string(),
         region: agent.region.to_string(),
@@ -408,8 +413,8 @@ fn agent_view(book: &Book, conservation: &ByAgent, agent: &Agent, now: UtcMicros
         clock_flagged: offset_us.is_some_and(|us| us.unsigned_abs() > CLOCK_OFFSET_FLAGGED_US),
         build: Some(agent.build.clone()).filter(|build| !build.is_empty()),
         certificate_expires: presence.certificate_expires.map(instant::format),
-        conservation: total,
-        checks,
+        conservation: ConservationView::default(),
+        checks: Vec::new(),
     }
 }
 

@@ -103,6 +103,13 @@ impl Wording {
     }
 }
 
+impl Wording {
+    /// The secret that holds its key, if it has one.
+    pub fn secret(&self) -> Option<String> {
+        self.key.clone()
+    }
+}
+
 /// What was tried since the start.
 #[derive(Debug, Default)]
 pub struct Tried {

@@ -92,13 +92,19 @@ pub(crate) fn pages(tables: Tables<'_>) -> Result<Vec<String>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// How many mails of a page wait, and how many were given up.
-pub(crate) fn mails(tables: Tables<'_>, page: &str) -> Result<(u64, u64), StoreError> {
-    let count = |state: u8| -> Result<u64, StoreError> {
+/// How many mails there are, and when the oldest of them was written.
+type Counted = (u64, Option<UtcMicros>);
+
+/// The mails of a page that wait, and those that were given up.
+pub(crate) fn mails(tables: Tables<'_>, page: &str) -> Result<(Counted, Counted), StoreError> {
+    let count = |state: u8| -> Result<Counted, StoreError> {
         Ok(tables
-            .prepare_cached("SELECT count(*) FROM subscriber_mail WHERE bucket = ?1 AND page_id = ?2 AND state = ?3")?
-            .query_row(params![Bucket::of(page).0, page, state], |row| row.get::<_, i64>(0))?
-            .unsigned_abs())
+            .prepare_cached(
+                "SELECT count(*), min(created_us) FROM subscriber_mail WHERE bucket = ?1 AND page_id = ?2 AND state = ?3",
+            )?
+            .query_row(params![Bucket::of(page).0, page, state], |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, Option<i64>>(1)?.map(UtcMicros)))
+            })?)
     };
     Ok((count(WAITS)?, count(GIVEN_UP)?))
 }

@@ -22,6 +22,11 @@ const SHORT_CHARS_MAX: usize = 160;
 /// Most checks that are named.
 const CHECKS_MAX: usize = 10;
 
+/// See [`crate::cause_in`].
+pub(crate) fn cause_in(language: &str, cause: &str) -> Option<&'static str> {
+    if language == "fr" { words::FR.known_cause(cause) } else { words::EN.known_cause(cause) }
+}
+
 /// What a message is about, at a glance: colours and priorities are made from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {

@@ -27,6 +27,11 @@ use crate::egress::Egress;
 use crate::opened::Opened;
 use crate::way::Task;
 
+/// What a cause is called in a language (`en`, `fr`) that has words of its own for it: agents' lines are English, and say it.
+pub fn cause_in(language: &str, cause: &str) -> Option<&'static str> {
+    letter::cause_in(language, cause)
+}
+
 /// What became of an attempt to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {

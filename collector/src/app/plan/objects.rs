@@ -7,7 +7,7 @@ use sitepulse_model::id::Revision;
 use sitepulse_model::time::UtcMicros;
 
 use super::{FieldDiff, PlanStep, differing, flatten};
-use crate::app::{AppError, ApplyOptions};
+use crate::app::{AppError, ApplyOptions, identity};
 use crate::book::{Book, Object, ObjectKind, Revised};
 use crate::checkfile::words::nearest;
 use crate::checkfile::{OBJECTS_MAX, Written, WrittenObject, references_of};
@@ -24,16 +24,21 @@ pub struct ObjectItem {
     pub step: PlanStep,
 }
 
+/// Whether pruning leaves an object alone, for it never stood in a file: a user whom a sign-in made. Once a file names them, they are the files'.
+fn is_spared(written: &Written, one: &Revised<Object>) -> bool {
+    !written.is_in_force && one.body.kind() == ObjectKind::User && one.author == identity::AUTHOR
+}
+
 /// What is to be done, by kind and id. New versions of known objects are `floor` at least, as revisions of checks are.
 pub(super) fn plan(
     book: &Book,
-    wanted: &[WrittenObject],
+    written: &Written,
     options: &ApplyOptions,
     floor: u32,
     now: UtcMicros,
 ) -> Result<(Vec<ObjectItem>, Vec<Revised<Object>>), AppError> {
     let mut by_key: BTreeMap<(ObjectKind, &str), &Object> = BTreeMap::new();
-    for WrittenObject { object, .. } in wanted {
+    for WrittenObject { object, .. } in &written.objects {
         let (kind, id) = (object.kind(), object.id());
         if by_key.insert((kind, id), object).is_some() {
             let table = kind.table();
@@ -51,9 +56,10 @@ pub(super) fn plan(
         revised.push(Revised { version, effective_from, retired, author: options.author.clone(), body });
         Revision(version)
     };
-    let stays = |one: &&Revised<Object>| !by_key.contains_key(&(one.body.kind(), one.body.id()));
+    let unnamed = |one: &&Revised<Object>| !by_key.contains_key(&(one.body.kind(), one.body.id()));
+    let stays = |one: &&Revised<Object>| unnamed(one) && (!options.prune || is_spared(written, one));
     if options.prune {
-        for ending in living.iter().filter(stays) {
+        for ending in living.iter().filter(|one| unnamed(one) && !stays(one)) {
             next(Some(ending), true, ending.body.clone());
             let (kind, id) = (ending.body.kind(), ending.body.id().to_owned());
             items.push(ObjectItem { kind, id, step: PlanStep::Retire });
@@ -76,8 +82,7 @@ pub(super) fn plan(
     }
     items.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
     for kind in ObjectKind::ALL {
-        let stay =
-            if options.prune { 0 } else { living.iter().filter(stays).filter(|one| one.body.kind() == *kind).count() };
+        let stay = living.iter().filter(stays).filter(|one| one.body.kind() == *kind).count();
         let count = stay + by_key.keys().filter(|(of, _)| of == kind).count();
         if count > OBJECTS_MAX {
             let table = kind.table();
@@ -148,7 +153,7 @@ impl<'k> Known<'k> {
             known.groups.extend(labels.group.iter().map(|group| group.as_str()));
             known.tags.extend(labels.tags.iter().map(|tag| tag.as_str()));
         }
-        let objects = living.iter().filter(|_| !prune).map(|revised| &revised.body);
+        let objects = living.iter().filter(|one| !prune || is_spared(written, one)).map(|revised| &revised.body);
         let objects = objects.chain(written.objects.iter().map(|written| &written.object));
         for object in objects {
             let names = match object.kind() {
@@ -249,7 +254,9 @@ pub(super) fn unresolved(book: &Book, written: &Written, prune: bool) -> Vec<Str
     }
     let own: BTreeSet<(ObjectKind, &str)> =
         written.objects.iter().map(|written| (written.object.kind(), written.object.id())).collect();
-    let stays = |one: &&Revised<Object>| !prune && !own.contains(&(one.body.kind(), one.body.id()));
+    let stays = |one: &&Revised<Object>| {
+        (!prune || is_spared(written, one)) && !own.contains(&(one.body.kind(), one.body.id()))
+    };
     for Revised { body, .. } in living.iter().filter(stays) {
         for fault in body.references().iter().filter_map(|reference| known.fault(reference)) {
             faults.push(format!("{} {:?}, applied before: {fault}", body.kind().table(), body.id()));

@@ -98,6 +98,14 @@ pub struct CountedArgs {
     pub policy: Option<String>,
 }
 
+/// `policies`
+#[derive(Debug, Clone, Args)]
+pub struct PoliciesArgs {
+    /// A file with a [[policy]] to try: which figures of the last 30 days it would have changed. Nothing is changed.
+    #[arg(long = "try", value_name = "FILE")]
+    pub draft: Option<std::path::PathBuf>,
+}
+
 /// `explain`
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {

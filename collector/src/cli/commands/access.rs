@@ -25,7 +25,7 @@ pub(super) async fn api_token(global: &Global, command: ApiTokenCommand) -> Resu
         ApiTokenCommand::Create(args) => create_token(global, args).await,
         ApiTokenCommand::List => {
             let tokens: Vec<ApiTokenView> =
-                with(global, Need::Data, async |client| client.get("/api/v1/tokens").await).await?;
+                with(global, Need::Data, async |client| client.all("/api/v1/tokens").await).await?;
             list_tokens(global, &tokens)
         }
         ApiTokenCommand::Revoke { id } => {
@@ -86,7 +86,7 @@ pub(super) async fn user(global: &Global, command: UserCommand) -> Result<(), Fa
     match command {
         UserCommand::List => {
             let users: Vec<AccountView> =
-                with(global, Need::Data, async |client| client.get("/api/v1/accounts").await).await?;
+                with(global, Need::Data, async |client| client.all("/api/v1/accounts").await).await?;
             list_users(global, &users)
         }
         UserCommand::Password { id, remove: true } => {

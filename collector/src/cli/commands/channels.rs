@@ -12,7 +12,7 @@ use crate::present::http::escape;
 
 pub(super) async fn channels(global: &Global) -> Result<(), Failure> {
     let channels: Vec<ChannelView> =
-        with(global, Need::Data, async |client| client.get("/api/v1/channels").await).await?;
+        with(global, Need::Data, async |client| client.all("/api/v1/channels").await).await?;
     if global.json {
         return print_json(&channels);
     }

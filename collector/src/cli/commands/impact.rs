@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use sitepulse_daemon::exit::Exit;
 use sitepulse_model::impact::model::ScoringModel;
 
-use super::{print, print_json, whole, with};
+use super::{draft_of, print, print_json, whole, with};
 use crate::book::Object;
-use crate::checkfile::{self, Source};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, ImpactArgs};
@@ -50,16 +48,7 @@ fn query(parts: impl IntoIterator<Item = String>) -> String {
 
 /// The one [[scoring]] of a file.
 fn model_of(file: &Path) -> Result<ScoringModel, Failure> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(Exit::Usage, format!("{name}: {error}")))?;
-    let written = checkfile::parse(&[Source { name: name.clone(), text }]);
-    let written = written.map_err(|faults| Failure::new(Exit::Usage, faults.to_string()))?;
-    let models = written
-        .objects
-        .into_iter()
-        .filter_map(|written| if let Object::Scoring(model) = written.object { Some(model) } else { None });
-    let none = || Failure::new(Exit::Usage, format!("{name} has no [[scoring]]: write the model to try"));
-    models.into_iter().next().ok_or_else(none)
+    draft_of(file, "scoring", |object| if let Object::Scoring(model) = object { Some(model) } else { None })
 }
 
 fn score_text(score: Option<f64>) -> String {

@@ -15,7 +15,7 @@ pub(super) async fn indicators(global: &Global, args: IndicatorsArgs) -> Result<
     if let Some(figure) = &args.figure {
         let severity = args.severity.as_ref().map(|severity| format!("&severity={}", escape(severity)));
         let path = format!("/api/v1/indicators/{}?{asked}{}", escape(figure), severity.unwrap_or_default());
-        let list: Vec<CountedView> = with(global, Need::Data, async |client| client.get(&path).await).await?;
+        let list: Vec<CountedView> = with(global, Need::Data, async |client| client.all(&path).await).await?;
         return if global.json { print_json(&list) } else { print(&list_text(&list)) };
     }
     let path = format!("/api/v1/indicators?{asked}");

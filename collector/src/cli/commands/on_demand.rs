@@ -98,7 +98,7 @@ pub(super) async fn secret(global: &Global, command: SecretCommand) -> Result<()
         }
         SecretCommand::List => {
             let secrets: Vec<SecretView> =
-                with(global, Need::Data, async |client| client.get("/api/v1/secrets").await).await?;
+                with(global, Need::Data, async |client| client.all("/api/v1/secrets").await).await?;
             list(global, &secrets)
         }
         SecretCommand::Remove { name, force } => {
@@ -135,12 +135,13 @@ fn list(global: &Global, secrets: &[SecretView]) -> Result<(), Failure> {
     if secrets.is_empty() {
         return print("No secrets yet: set one with `sitepulse-collector secret set NAME < FILE`.\n");
     }
-    let mut table = Table::new(&["SECRET", "SET", "CHECKS", "CHANNELS", "KEY"]);
+    let mut table = Table::new(&["SECRET", "SET", "CHECKS", "CHANNELS", "CONFIGURATION", "KEY"]);
     for secret in secrets {
         let listed = |ids: &[String]| if ids.is_empty() { "-".to_owned() } else { ids.join(", ") };
         let (checks, channels) = (listed(&secret.checks), listed(&secret.channels));
+        let configuration = listed(&secret.configuration);
         let key = if secret.opens { "ok" } else { "sealed with another key: set it anew" };
-        table.push(vec![secret.name.clone(), whole(&secret.set_at), checks, channels, key.into()]);
+        table.push(vec![secret.name.clone(), whole(&secret.set_at), checks, channels, configuration, key.into()]);
     }
     print(&table.text())
 }

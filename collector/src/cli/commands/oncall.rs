@@ -14,7 +14,7 @@ const NO_SCHEDULE: &str = "No on-call schedule is there: write one as [[schedule
 
 pub(super) async fn oncall(global: &Global, args: OncallArgs) -> Result<(), Failure> {
     let path = with_query("/api/v1/oncall", [("schedule", args.schedule), ("at", args.at)]);
-    let all: Vec<OnCallView> = with(global, Need::Data, async |client| client.get(&path).await).await?;
+    let all: Vec<OnCallView> = with(global, Need::Data, async |client| client.all(&path).await).await?;
     if global.json {
         return print_json(&all);
     }
@@ -54,7 +54,7 @@ pub(super) async fn command(global: &Global, command: OncallCommand) -> Result<(
         }
         OncallCommand::Overrides { schedule } => {
             let path = format!("/api/v1/schedules/{}/overrides", escape(&schedule));
-            let all: Vec<OverrideView> = with(global, Need::Data, async |client| client.get(&path).await).await?;
+            let all: Vec<OverrideView> = with(global, Need::Data, async |client| client.all(&path).await).await?;
             match &all[..] {
                 _ if global.json => print_json(&all),
                 [] => print("Nobody was ever asked to stand in on the spot.\n"),
@@ -66,7 +66,7 @@ pub(super) async fn command(global: &Global, command: OncallCommand) -> Result<(
             let one = format!("{path}/{number}");
             let all: Vec<OverrideView> = with(global, Need::Data, async |client| {
                 client.delete(&one).await?;
-                client.get(&path).await
+                client.all(&path).await
             })
             .await?;
             let ended: Vec<OverrideView> = all.into_iter().filter(|one| one.number == number).collect();
@@ -89,7 +89,7 @@ pub(super) async fn command(global: &Global, command: OncallCommand) -> Result<(
 }
 
 async fn users(global: &Global) -> Result<(), Failure> {
-    let all: Vec<UserView> = with(global, Need::Data, async |client| client.get("/api/v1/users").await).await?;
+    let all: Vec<UserView> = with(global, Need::Data, async |client| client.all("/api/v1/users").await).await?;
     if global.json {
         return print_json(&all);
     }
@@ -123,7 +123,7 @@ pub(super) async fn escalations(global: &Global, args: EscalationsArgs) -> Resul
         }
         None => {
             let path = with_query("/api/v1/escalations", asked);
-            with(global, Need::Data, async |client| client.get(&path).await).await?
+            with(global, Need::Data, async |client| client.all(&path).await).await?
         }
     };
     if global.json {

@@ -15,8 +15,7 @@ use crate::present::figure;
 use crate::present::http::escape;
 
 pub(super) async fn playbooks(global: &Global) -> Result<(), Failure> {
-    let all: Vec<PlaybookView> =
-        with(global, Need::Data, async |client| client.list("/api/v1/playbooks", usize::MAX).await).await?;
+    let all: Vec<PlaybookView> = with(global, Need::Data, async |client| client.all("/api/v1/playbooks").await).await?;
     if global.json {
         return print_json(&all);
     }

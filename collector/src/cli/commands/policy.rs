@@ -1,19 +1,26 @@
 //! `policies`, and what `sla` and `explain` print of a policy.
 
-use super::{length, print, print_json, whole, with};
+use std::path::Path;
+
+use super::{draft_of, length, print, print_json, whole, with};
+use crate::book::Object;
 use crate::cli::client::Need;
 use crate::cli::table::Table;
-use crate::cli::{CountedArgs, Failure, Global};
+use crate::cli::{CountedArgs, Failure, Global, PoliciesArgs};
 use crate::present::dto::SlaView;
 use crate::present::dto::policy::{
-    CountedSecondsView, CountedView, IntervalCountedView, PolicyVersionView, PolicyView,
+    CountedSecondsView, CountedView, IntervalCountedView, PolicyTrialBody, PolicyTrialView, PolicyVersionView,
+    PolicyView, TriedView,
 };
 use crate::present::figure;
 use crate::present::http::escape;
 
-pub(super) async fn policies(global: &Global) -> Result<(), Failure> {
+pub(super) async fn policies(global: &Global, args: PoliciesArgs) -> Result<(), Failure> {
+    if let Some(file) = &args.draft {
+        return tried(global, file).await;
+    }
     let policies: Vec<PolicyView> =
-        with(global, Need::Data, async |client| client.get("/api/v1/policies").await).await?;
+        with(global, Need::Data, async |client| client.all("/api/v1/policies").await).await?;
     if global.json {
         return print_json(&policies);
     }
@@ -35,6 +42,43 @@ pub(super) async fn policies(global: &Global) -> Result<(), Failure> {
         }
     }
     print(&table.text())
+}
+
+/// What a policy that is only written would have made of the last days.
+async fn tried(global: &Global, file: &Path) -> Result<(), Failure> {
+    let policy = |object| if let Object::Policy(policy) = object { Some(policy) } else { None };
+    let body = PolicyTrialBody { policy: draft_of(file, "policy", policy)? };
+    let trial: PolicyTrialView =
+        with(global, Need::Data, async |client| client.post("/api/v1/policy-trials", &body).await).await?;
+    if global.json { print_json(&trial) } else { print(&trial_text(&trial, &body.policy.id)) }
+}
+
+fn trial_text(trial: &PolicyTrialView, id: &str) -> String {
+    let before =
+        trial.version.map_or_else(|| "default, which stands in for it".to_owned(), |version| format!("{id}@{version}"));
+    let mut text = format!("The last {} days by {id} as written, against {before}. Nothing was changed.\n", trial.days);
+    if trial.checks.is_empty() {
+        text.push_str("No figure differs.\n");
+    } else {
+        let mut table = Table::new(&["CHECK", "NOW", "MET", "LEFT", "AS WRITTEN", "MET", "LEFT"]);
+        for one in &trial.checks {
+            let told = |tried: &TriedView| {
+                let availability =
+                    tried.availability.map_or_else(|| "-".into(), |share| figure::percent_down(share, 4));
+                [availability, met(tried.met).to_owned(), left(tried.budget_left_seconds)]
+            };
+            table.push([one.check.clone()].into_iter().chain(told(&one.now)).chain(told(&one.draft)).collect());
+        }
+        text.push_str(&table.text());
+        text.push_str(&format!("{} other checks come to the same.\n", trial.same));
+    }
+    if trial.left_out > 0 {
+        text.push_str(&format!("{} checks that weigh less were not compared.\n", trial.left_out));
+    }
+    if !trial.slos.is_empty() {
+        text.push_str(&format!("Objectives that count by it: {}.\n", trial.slos.join(", ")));
+    }
+    text
 }
 
 fn row(id: &str, version: &PolicyVersionView) -> Vec<String> {

@@ -41,7 +41,7 @@ async fn show(global: &Global, name: &str) -> Result<(), Failure> {
 
 async fn list(global: &Global) -> Result<(), Failure> {
     let reports: Vec<SlaReportView> =
-        with(global, Need::Data, async |client| client.get("/api/v1/sla-reports").await).await?;
+        with(global, Need::Data, async |client| client.all("/api/v1/sla-reports").await).await?;
     if global.json {
         return print_json(&reports);
     }

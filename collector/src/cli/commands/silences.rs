@@ -57,7 +57,7 @@ fn scope(one: &SilenceView) -> String {
 
 pub(super) async fn silences(global: &Global, all: bool) -> Result<(), Failure> {
     let path = if all { "/api/v1/silences?all=true" } else { "/api/v1/silences" };
-    let found: Vec<SilenceView> = with(global, Need::Data, async |client| client.get(path).await).await?;
+    let found: Vec<SilenceView> = with(global, Need::Data, async |client| client.all(path).await).await?;
     if global.json {
         return print_json(&found);
     }

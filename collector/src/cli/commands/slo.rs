@@ -12,7 +12,7 @@ use crate::present::http::escape;
 
 pub(super) async fn slo(global: &Global, args: SloArgs) -> Result<(), Failure> {
     let Some(id) = args.id else {
-        let slos: Vec<SloView> = with(global, Need::Data, async |client| client.get("/api/v1/slos").await).await?;
+        let slos: Vec<SloView> = with(global, Need::Data, async |client| client.all("/api/v1/slos").await).await?;
         return if global.json { print_json(&slos) } else { print(&text(&slos)) };
     };
     let path = format!("/api/v1/slos/{}", escape(&id));

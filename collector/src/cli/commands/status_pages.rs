@@ -9,7 +9,7 @@ use crate::present::figure;
 
 pub(super) async fn status_pages(global: &Global) -> Result<(), Failure> {
     let pages: Vec<StatusPageView> =
-        with(global, Need::Data, async |client| client.get("/api/v1/status-pages").await).await?;
+        with(global, Need::Data, async |client| client.all("/api/v1/status-pages").await).await?;
     if global.json {
         return print_json(&pages);
     }

@@ -12,7 +12,7 @@ pub(super) async fn windows(global: &Global, args: WindowsArgs) -> Result<(), Fa
     let asked = [("check", args.check), ("from", args.period.from), ("to", args.period.to)];
     let path = with_query("/api/v1/windows", asked);
     let windows: Vec<WindowView> =
-        with(global, Need::Data, async |client| client.get(&path).await).await.map_err(hinted)?;
+        with(global, Need::Data, async |client| client.all(&path).await).await.map_err(hinted)?;
     if global.json {
         return print_json(&windows);
     }

@@ -171,7 +171,7 @@ pub async fn definitions(
         known(kind)?;
     }
     let all = present.read(move |book| all(book, query.kind.as_deref())).await?;
-    page.of_all(all, order)
+    page.of_whole(all, order)
 }
 
 /// `GET /api/v1/definitions/{kind}/{id}`

@@ -23,8 +23,9 @@ use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::{AgentView, CheckView, ControlBody, EventView, PairView};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
+use crate::present::text::cause::Failure;
 use crate::present::text::desk::DeskTexts;
-use crate::present::{Present, api, figure, incidents, view};
+use crate::present::{Present, api, figure, incidents};
 use crate::store::incidents::Asked;
 
 /// Most checks of an agent that its page shows.
@@ -234,13 +235,13 @@ async fn done(present: &Present, caller: &Caller, name: &str, action: &str, form
 
 async fn list(present: &Present, frame: &Frame) -> Answer<Response> {
     let now = clock::now();
-    let agents = present.read(move |book| view::agents(book, now)).await?;
+    let agents = present.agent_sums().await?;
     frame.page(Place::Agents, frame.t.agents, Some("agent figures"), &List::of(&agents, frame, now))
 }
 
 async fn one(present: &Present, frame: &Frame, name: &str) -> Answer<Response> {
     let now = clock::now();
-    let agents = present.read(move |book| view::agents(book, now)).await?;
+    let agents = present.agents().await?;
     let newest = newest_build(&agents);
     let agent = agents.iter().find(|agent| agent.name == name).ok_or_else(|| Problem::not_found("agent", name))?;
     let asked = {
@@ -438,7 +439,9 @@ impl CheckOf {
     fn of(check: &CheckView, pair: &PairView, now: UtcMicros, t: &Texts) -> Self {
         let cause = pair.unknown_cause.as_deref().map(|cause| t.unknown_cause(cause).to_owned());
         let latency = pair.latency_seconds.map(|seconds| (t.number)(figure::latency(seconds)));
-        let detail = [cause, Some(pair.detail.clone()), latency].into_iter().flatten().filter(|part| !part.is_empty());
+        let (failed, phase) = (pair.cause.as_deref(), pair.failed_phase.as_deref());
+        let why = t.why(Failure { cause: failed, phase, status: pair.status, line: &pair.detail });
+        let detail = [cause, Some(why.sentence), latency].into_iter().flatten().filter(|part| !part.is_empty());
         let last = pair.last_scheduled.as_deref();
         Self {
             id: check.id.clone(),
@@ -460,7 +463,7 @@ impl Line {
                     .until
                     .as_deref()
                     .map_or_else(|| t.suspended_open.to_owned(), |until| (t.suspended_until)(&moment(until, now)));
-                format!("{} {until}: {}", d.suspended_event, event.reason.as_deref().unwrap_or_default())
+                format!("{} {until}{}{}", d.suspended_event, t.colon, event.reason.as_deref().unwrap_or_default())
             }
             "resume" => d.resumed_event.to_owned(),
             "weight" => format!("{} {}", t.weight, (t.number)(event.weight.unwrap_or_default().to_string())),

@@ -41,6 +41,7 @@ const DEAD_SHOWN: usize = 50;
 #[derive(Template)]
 #[template(path = "desk/channels.html")]
 struct Content<'a> {
+    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     may_respond: bool,
@@ -369,6 +370,7 @@ async fn show(present: &Present, frame: &Frame, query: &ChannelsQuery) -> Answer
         Field { label: d.to_incident.into(), ..Field::text("incident", incident) },
     ];
     let content = Content {
+        t,
         w: t.alerting,
         d,
         may_respond: frame.may(Access::Respond),

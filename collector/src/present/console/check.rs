@@ -25,6 +25,7 @@ use crate::present::dto::slo::SloView;
 use crate::present::dto::{AgentRunView, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::impact::{Badge, PartRow, part_rows};
 use crate::present::problem::{Answer, Problem};
+use crate::present::text::cause::{Failure, Why, status_of};
 use crate::present::text::{Language, Texts};
 use crate::present::windows::WindowView;
 use crate::present::{Present, api, figure, incidents, windows};
@@ -137,7 +138,8 @@ struct Card<'a> {
     class: &'static str,
     state: String,
     when: String,
-    explanation: String,
+    /// Why it failed, for people.
+    why: Why,
     /// Of a page: its vitals, rendered.
     vitals: String,
     phases: Vec<Segment>,
@@ -316,7 +318,7 @@ fn budget<'s>(covering: impl Iterator<Item = &'s SloView>, t: &Texts) -> Option<
         "exhausted" => "down",
         _ => "unknown",
     };
-    let label = format!("{}: {share}", t.page.budget);
+    let label = format!("{}{}{share}", t.page.budget, t.colon);
     let stat = Stat {
         title: t.page.budget.to_owned(),
         value: share,
@@ -408,9 +410,10 @@ impl<'a> Card<'a> {
             .as_deref()
             .map(|at| (t.ago)(&figure::coarse(age(at, now), t.slo.day)))
             .unwrap_or_default();
-        let mut explanation = explained(pair.cause.as_deref(), &pair.detail);
+        let (cause, phase) = (pair.cause.as_deref(), pair.failed_phase.as_deref());
+        let mut why = t.why(Failure { cause, phase, status: pair.status, line: &pair.detail });
         if pair.suspended.is_some() {
-            explanation = format!("{} {explanation}", suspension(pair.suspended.as_ref(), t));
+            why.sentence = format!("{} {}", suspension(pair.suspended.as_ref(), t), why.sentence);
         }
         let vitals = pair.vitals.as_deref().map(|run| vitals::run::render(run, false, t)).transpose()?;
         Ok(Self {
@@ -419,7 +422,7 @@ impl<'a> Card<'a> {
             class: class(&pair.state),
             state,
             when,
-            explanation,
+            why,
             phases: if vitals.is_some() { Vec::new() } else { segments(&pair.phases_us, t) },
             facts: facts::rows(pair.address.as_deref(), &pair.facts, vitals.is_some(), t),
             vitals: vitals.unwrap_or_default(),
@@ -428,13 +431,13 @@ impl<'a> Card<'a> {
 
     fn ran(run: &AgentRunView, t: &'a Texts) -> Answer<Self> {
         let place = format!("{} · {}", run.region, run.agent);
-        let bare = |state: &str, explanation: String| Self {
+        let bare = |state: &str, why: Why| Self {
             t,
             place: place.clone(),
             class: "unknown",
             state: state.to_owned(),
             when: String::new(),
-            explanation,
+            why,
             vitals: String::new(),
             phases: Vec::new(),
             facts: Vec::new(),
@@ -443,24 +446,28 @@ impl<'a> Card<'a> {
             (Some(result), _) => {
                 let vitals = result.vitals.as_deref().map(|run| vitals::run::render(run, result.screenshot, t));
                 let vitals = vitals.transpose()?;
+                let why = t.why(Failure {
+                    cause: result.cause.as_deref(),
+                    phase: result.phase.as_deref(),
+                    status: status_of(&result.facts),
+                    line: &result.explanation,
+                });
                 Self {
                     class: class(&result.state),
                     phases: if vitals.is_some() { Vec::new() } else { segments(&result.phases_us, t) },
                     facts: facts::rows(result.address.as_deref(), &result.facts, vitals.is_some(), t),
                     vitals: vitals.unwrap_or_default(),
-                    ..bare(t.state(&result.state), explained(result.cause.as_deref(), &result.explanation))
+                    ..bare(t.state(&result.state), why)
                 }
             }
-            (None, "refused") => bare(t.run_refused, run.reason.clone().unwrap_or_default()),
-            (None, "not_connected") => bare(t.not_connected, String::new()),
-            (None, _) => bare(t.run_timed_out, String::new()),
+            (None, "refused") => {
+                let reason = run.reason.as_deref().unwrap_or_default();
+                bare(t.run_refused, t.why(Failure { line: reason, ..Failure::default() }))
+            }
+            (None, "not_connected") => bare(t.not_connected, Why::default()),
+            (None, _) => bare(t.run_timed_out, Why::default()),
         })
     }
-}
-
-/// The line for people, or the bare cause where there is none.
-fn explained(cause: Option<&str>, explanation: &str) -> String {
-    if explanation.is_empty() { cause.unwrap_or_default().to_owned() } else { explanation.to_owned() }
 }
 
 /// The phases that happened, one after another; the whole run stands last and draws nothing.

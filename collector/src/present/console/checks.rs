@@ -295,7 +295,7 @@ fn filters(asked: &Asked, t: &Texts) -> Vec<Chip> {
     let mut chip = |name: &str, value: &str, href: String| {
         if !value.is_empty() {
             let value = if value == UNGROUPED { w.no_group } else { value };
-            chips.push(Chip { label: format!("{name}: {value}"), href, ..Chip::default() });
+            chips.push(Chip { label: format!("{name}{}{value}", t.colon), href, ..Chip::default() });
         }
     };
     chip(w.group, &asked.group, asked.link(|to| to.group.clear()));

@@ -17,6 +17,7 @@ use super::frame::{Frame, Place};
 use super::incident::{Reached, targets};
 use super::incidents::severities;
 use super::parts::{Choice, Field, Input};
+use super::plan;
 use super::sheet::choice;
 use crate::app::Access;
 use crate::book::Book;
@@ -39,6 +40,7 @@ const TARGETS_MORE: usize = 2;
 #[derive(Template)]
 #[template(path = "desk/escalations.html")]
 struct List<'a> {
+    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     may_edit: bool,
@@ -185,7 +187,7 @@ pub async fn escalations_page(
         },
     ];
     let may_edit = frame.may(Access::Edit);
-    let content = List { w: t.alerting, d, may_edit, policies, fields, asked };
+    let content = List { t, w: t.alerting, d, may_edit, policies, fields, asked };
     frame.page(Place::Escalations, t.alerting.escalations, Some("objects figures"), &content)
 }
 
@@ -362,13 +364,7 @@ impl Draft {
 
 impl Plan {
     fn of(plan: &PlanView, toml: String, t: &Texts) -> Self {
-        let d = t.desk;
-        let mut lines = Vec::new();
-        for item in plan.objects.iter().filter(|item| item.action != "unchanged") {
-            lines.push(format!("{} {}: {}", item.kind, item.id, (d.plan_action)(&item.action)));
-            lines.extend(item.fields.iter().map(|field| format!("{}: {} → {}", field.field, field.from, field.to)));
-        }
-        Self { lines, warnings: plan.warnings.clone(), toml }
+        Self { lines: plan::lines(plan, t), warnings: plan.warnings.clone(), toml }
     }
 }
 

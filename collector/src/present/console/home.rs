@@ -36,6 +36,7 @@ use crate::present::kpi::banner::{Banner, Tile};
 use crate::present::kpi::period::Period;
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
+use crate::present::text::cause::Failure;
 use crate::present::view::Snapshot;
 use crate::present::view::list::{Facets, Totals, WORST_FIRST, verdict};
 use crate::present::{Present, figure, incidents};
@@ -311,7 +312,9 @@ fn of_check(check: &CheckView, score: Option<&Score>, now: UtcMicros, t: &Texts)
     }
     let said = check.agents.iter().find(|pair| !pair.detail.is_empty() && ["down", "degraded"].contains(&&*pair.state));
     if let Some(pair) = said {
-        why = format!("{why} · {}", pair.detail);
+        let (cause, phase) = (pair.cause.as_deref(), pair.failed_phase.as_deref());
+        let said = t.why(Failure { cause, phase, status: pair.status, line: &pair.detail });
+        why = format!("{why} · {}", said.sentence);
     }
     if let Some(score) = score.filter(|score| score.band != Band::Ok) {
         let impact = format!("{} {}", t.impact.title, points(score.points, t));

@@ -18,6 +18,7 @@ use crate::present::dto::oncall::TargetView;
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
+use crate::present::text::cause::{Failure, Why, status_of};
 use crate::present::text::desk::DeskTexts;
 use crate::present::text::incidents::IncidentTexts;
 use crate::present::{Present, figure, incidents};
@@ -73,9 +74,9 @@ struct VoteRow {
     class: &'static str,
     vote: String,
     weight: String,
-    why_not: String,
+    why_not: &'static str,
     result: String,
-    detail: String,
+    why: Why,
     facts: Vec<FactRow>,
     /// What they are, and how many.
     facts_words: String,
@@ -226,12 +227,23 @@ impl Turn {
         let votes = evidence.votes.iter().map(|vote| {
             let result = vote.result.as_ref();
             let facts = result.map(|result| facts::rows(None, &result.facts, false, t)).unwrap_or_default();
+            let why = result.map(|result| {
+                t.why(Failure {
+                    cause: result.cause.as_deref(),
+                    phase: result.phase.as_deref(),
+                    status: status_of(&result.facts),
+                    line: &result.detail,
+                })
+            });
+            let why = why.unwrap_or_default();
             let of_result = |result: &crate::alert::evidence::ResultEvidence| {
                 let seconds = result.seconds.map(|seconds| (t.number)(figure::latency(seconds)));
+                // A sentence in other words than the agent's tells phase and cause.
+                let told = !why.quoted.is_empty();
                 let parts = [
                     Some(moment(&result.slot, now)),
-                    result.phase.clone(),
-                    result.cause.clone(),
+                    result.phase.clone().filter(|_| !told),
+                    result.cause.clone().filter(|_| !told),
                     result.address.clone(),
                     seconds,
                 ];
@@ -243,9 +255,9 @@ impl Turn {
                 class: state_class(&vote.vote),
                 vote: t.state(&vote.vote).to_owned(),
                 weight: (t.number)(vote.weight.to_string()),
-                why_not: vote.why_not.clone().unwrap_or_default(),
+                why_not: vote.why_not.as_deref().map_or("", |why| t.no_vote(why)),
                 result: result.map(of_result).unwrap_or_default(),
-                detail: result.map(|result| result.detail.clone()).unwrap_or_default(),
+                why,
                 facts_words: (t.incidents.told)(facts.len()),
                 facts,
             }
@@ -254,7 +266,7 @@ impl Turn {
             at: moment(&turn.at, now),
             verdict: evidence.verdict.as_deref().map(|verdict| t.state(verdict).to_owned()).unwrap_or_default(),
             votes: votes.collect(),
-            notes: evidence.notes.clone(),
+            notes: evidence.notes.iter().map(|note| (t.causes.note)(note)).collect(),
         }
     }
 }

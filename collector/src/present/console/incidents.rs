@@ -404,7 +404,7 @@ impl Row {
                 .as_ref()
                 .filter(|_| one.state == "acknowledged")
                 .map(|by| format!("{} {}", t.by, who(by, w))),
-            one.assignee.as_ref().map(|who| format!("{}: {who}", w.assignee)),
+            one.assignee.as_ref().map(|who| format!("{}{}{who}", w.assignee, t.colon)),
         ];
         Self {
             id: one.id.clone(),

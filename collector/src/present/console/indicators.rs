@@ -342,8 +342,10 @@ impl CountedRow {
         };
         let kind = one.kind.as_deref().map(t.incidents.kind);
         let severity = one.severity.as_deref().map(t.incidents.severity);
-        let took = one.seconds.map(|seconds| format!("{}: {}", w.took, (t.number)(figure::length(seconds, t.slo.day))));
-        let in_time = one.in_time.map(|yes| format!("{}: {}", w.in_time, if yes { w.yes } else { w.no }));
+        let took = one
+            .seconds
+            .map(|seconds| format!("{}{}{}", w.took, t.colon, (t.number)(figure::length(seconds, t.slo.day))));
+        let in_time = one.in_time.map(|yes| format!("{}{}{}", w.in_time, t.colon, if yes { w.yes } else { w.no }));
         let by = one.spared_by.as_deref().map(|by| match by {
             "parent" => w.parent.to_owned(),
             "flapping" => w.flapping.to_owned(),
@@ -387,7 +389,7 @@ mod tests {
         };
         let row = CountedRow::of(&one, UtcMicros(0), &FR);
         assert_eq!((row.href.as_str(), row.what.as_str()), ("/incidents/20261122-abc", "shop"));
-        assert!(row.note.starts_with("Durée: 1 min 30 s"), "{}", row.note);
+        assert!(row.note.starts_with("Durée : 1 min 30 s"), "{}", row.note);
         let spared =
             CountedView { check: Some("shop".into()), spared_by: Some("parent".into()), ..CountedView::default() };
         let row = CountedRow::of(&spared, UtcMicros(0), &EN);

@@ -59,6 +59,7 @@ pub struct ActForm {
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct List<'a> {
+    t: &'a Texts,
     j: &'a JobTexts,
     may_edit: bool,
     may_backup: bool,
@@ -185,6 +186,7 @@ async fn show(present: &Present, frame: &Frame, query: &JobsPageQuery) -> Answer
         book.checks().filter_map(of).collect::<BTreeSet<String>>().into_iter().collect()
     };
     let content = List {
+        t,
         j,
         may_edit: frame.may(Access::Edit),
         may_backup: frame.may(Access::Admin),

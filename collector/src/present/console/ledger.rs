@@ -138,9 +138,10 @@ fn changed(change: &ChangeView, t: &Texts) -> String {
         (None, Some(_) | None) => t.state(&told.verdict).to_owned(),
     };
     format!(
-        "{}, {}: {} → {}",
+        "{}, {}{}{} → {}",
         at(&change.from),
         figure::coarse(change.seconds, t.slo.day),
+        t.colon,
         told(&change.before),
         told(&change.after)
     )
@@ -269,7 +270,7 @@ mod tests {
             said,
             [
                 "2026-11-22 10:00:00 UTC, 12 h: unknown (agent offline) → regional (50.0 %)",
-                "2026-11-22 10:00:00 UTC, 12 h: inconnu (agent hors ligne) → régional (50,0 %)"
+                "2026-11-22 10:00:00 UTC, 12 h : inconnu (agent hors ligne) → régional (50,0 %)"
             ]
         );
     }

@@ -39,6 +39,7 @@ const DAYS_KNOWN: std::ops::Range<i64> = 10_957..83_950;
 #[derive(Template)]
 #[template(path = "desk/oncall.html")]
 struct Content<'a> {
+    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     may_respond: bool,
@@ -212,6 +213,7 @@ async fn show(
         ..Chip::default()
     });
     let content = Content {
+        t,
         w: t.alerting,
         d: t.desk,
         may_respond: frame.may(Access::Respond),

@@ -17,12 +17,12 @@ use super::faults::Fault;
 use super::frame::{Frame, Place};
 use super::incidents::moment;
 use super::parts::{Choice, Field, Input};
+use super::plan::{self, Outcome, Planned};
 use super::sheet::{Sheet, choice};
 use crate::app::Access;
 use crate::book::{Book, Object, ObjectKind};
-use crate::checkfile::{self, Source};
 use crate::policy::trial::{DAYS, Differs, Trial};
-use crate::present::api::definitions::{self, Seen};
+use crate::present::api::definitions;
 use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::PlanView;
@@ -34,8 +34,6 @@ use crate::present::text::desk::DeskTexts;
 use crate::present::text::policy::PolicyTexts;
 use crate::present::{Present, figure};
 
-/// What the table is called in errors.
-const FILE: &str = "console";
 const KIND: ObjectKind = ObjectKind::Policy;
 /// The kinds of time whose counting is chosen, as the table names them.
 const TIMES: [&str; 4] = ["maintenance", "unknown", "degraded", "regional"];
@@ -149,7 +147,7 @@ pub async fn new_policy(frame: Frame) -> Answer<Response> {
 pub async fn edit_policy(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
     let (draft, tag) = {
         let book = present.app().book();
-        (Draft::of(&current(&book, &id)?), tag(&book, &id))
+        (Draft::of(&current(&book, &id)?), plan::tag_of(&book, KIND, &id))
     };
     page(&frame, Some(&id), &draft, Vec::new(), (&tag, ""), None)
 }
@@ -170,36 +168,19 @@ pub async fn write_policy(
     }
     let draft = Draft::read(id.as_deref(), &form);
     let toml = draft.toml();
-    let told = |key: &str| form.get(key).map(|text| text.replace('\r', "")).unwrap_or_default();
-    let (sent, shown, w) = (told("tag"), told("seen") == toml, frame.t.policies);
-    let apply = told("do") == "apply" && shown;
-    note.tell(format!("{}{} {}", if apply { "" } else { "plan of " }, KIND.table(), draft.id));
+    let written = plan::Draft { kind: KIND, id: &draft.id, is_new: id.is_none(), toml: &toml, fields: &form };
+    let outcome = written.write(&present, &caller, &note, frame.t).await?;
     let (frame, id) = (frame.once(own), id.as_deref());
-    match put(&present, &caller, &draft.id, &sent, &toml, !apply).await {
-        Ok(_) if apply => Ok(acts::see("/settings/policies")),
-        Ok(view) => {
-            let notice = if told("do") == "apply" { w.not_shown } else { "" };
-            let plan = plan(&present, &view, toml, frame.t).await?;
-            page(&frame, id, &draft, Vec::new(), (&sent, notice), Some(plan))
+    match outcome {
+        Outcome::Applied => Ok(acts::see("/settings/policies")),
+        Outcome::Planned(Planned { view, tag, notice }) => {
+            let plan = planned(&present, &view, toml, frame.t).await?;
+            page(&frame, id, &draft, Vec::new(), (&tag, notice), Some(plan))
         }
-        // Somebody else was faster: what they wrote is what the plan begins from now.
-        Err(why) if why.status() == StatusCode::PRECONDITION_FAILED && id.is_some() => {
-            let sent = tag(&present.app().book(), &draft.id);
-            let view = put(&present, &caller, &draft.id, &sent, &toml, true).await?;
-            let plan = plan(&present, &view, toml, frame.t).await?;
-            page(&frame, id, &draft, Vec::new(), (&sent, w.changed), Some(plan))
-        }
-        Err(why) => {
-            let faults = if why.status() == StatusCode::PRECONDITION_FAILED {
-                vec![Fault::at("id", (w.taken)(&draft.id))]
-            } else {
-                Fault::all(&why, FILE, &toml)
-            };
-            let page = page(&frame, id, &draft, faults, (&sent, ""), None);
-            page.map(|mut page| {
-                *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-                page
-            })
+        Outcome::Wrong(faults, tag) => {
+            let mut page = page(&frame, id, &draft, faults, (&tag, ""), None)?;
+            *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(page)
         }
     }
 }
@@ -248,31 +229,13 @@ fn current(book: &Book, id: &str) -> Answer<AccountingPolicy> {
     Ok(found.body.clone())
 }
 
-fn tag(book: &Book, id: &str) -> String {
-    definitions::tag_of(book, KIND, id).unwrap_or_default()
-}
-
-async fn put(present: &Present, caller: &Caller, id: &str, tag: &str, toml: &str, dry_run: bool) -> Answer<PlanView> {
-    let seen = if tag.is_empty() { Seen::Nothing } else { Seen::Tag(tag.to_owned()) };
-    let file = Source { name: FILE.to_owned(), text: toml.to_owned() };
-    definitions::put(present, caller, (KIND, id), &seen, file, dry_run).await
-}
-
 /// What the table would do, which was judged already.
-async fn plan(present: &Present, view: &PlanView, toml: String, t: &'static Texts) -> Answer<Plan> {
-    let broken = |what: String| Problem::new(Code::Internal, what);
-    let file = Source { name: FILE.to_owned(), text: toml.clone() };
-    let written = checkfile::parse(&[file]).map_err(|errors| broken(errors.to_string()))?;
-    let Some(Object::Policy(draft)) = written.objects.into_iter().next().map(|written| written.object) else {
-        return Err(broken("the policy is not in its own table".to_owned()));
+async fn planned(present: &Present, view: &PlanView, toml: String, t: &'static Texts) -> Answer<Plan> {
+    let Object::Policy(draft) = plan::object(&toml)? else {
+        return Err(Problem::new(Code::Internal, "the policy is not in its own table"));
     };
     let trial = policy::trial(present, draft).await?;
-    let mut lines = Vec::new();
-    for item in view.objects.iter().filter(|item| item.action != "unchanged") {
-        lines.push(format!("{}: {}", item.id, (t.desk.plan_action)(&item.action)));
-        lines.extend(item.fields.iter().map(|field| format!("{}: {} → {}", field.field, field.from, field.to)));
-    }
-    Ok(Plan::of(lines, view.warnings.clone(), toml, &trial, t))
+    Ok(Plan::of(plan::lines(view, t), view.warnings.clone(), toml, &trial, t))
 }
 
 impl Plan {
@@ -510,9 +473,7 @@ mod tests {
              hours = { zone = \"Europe/Paris\", weekly = [\"mon-fri 08:00-20:00\", \"fri 22:00-sat 06:00\"], except = [\"2026-12-25\"] }\n",
         ] {
             let read = |text: &str| {
-                let written = checkfile::parse(&[Source { name: "x".into(), text: text.into() }]);
-                let written = written.unwrap_or_else(|error| panic!("{error}\n{text}"));
-                let Object::Policy(policy) = written.objects[0].object.clone() else { panic!("{text}") };
+                let Ok(Object::Policy(policy)) = plan::object(text) else { panic!("{text}") };
                 policy
             };
             let policy = read(sample);

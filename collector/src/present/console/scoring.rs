@@ -13,8 +13,8 @@ use sitepulse_model::impact::{Module, Signal};
 use super::acts::{self, quoted};
 use super::frame::{Frame, Place};
 use super::parts::{Chart, Field, Line};
+use super::plan;
 use crate::book::Object;
-use crate::checkfile::{self, Source};
 use crate::impact::Model;
 use crate::present::Present;
 use crate::present::api;
@@ -131,11 +131,7 @@ fn current(present: &Present) -> Model {
 async fn tried(present: &Present, caller: &Caller, draft: &Draft, check: &str, t: &Texts) -> Answer<Plan> {
     let toml = draft.toml();
     let planned = acts::apply(present, caller, toml.clone(), true).await?;
-    let mut lines = Vec::new();
-    for item in planned.objects.iter().filter(|item| item.action != "unchanged") {
-        lines.push(format!("{} {}: {}", item.kind, item.id, (t.desk.plan_action)(&item.action)));
-        lines.extend(item.fields.iter().map(|field| format!("{}: {} → {}", field.field, field.from, field.to)));
-    }
+    let lines = plan::lines(&planned, t);
     let (model, now) = (draft.model()?, clock::now());
     let trial = api::impact::tried(present, model.clone(), None, 1, now).await?;
     let most = trial.rows.first().and_then(|row| row.check.clone());
@@ -283,13 +279,10 @@ impl Draft {
     /// # Errors
     /// What is wrong with it.
     fn model(&self) -> Answer<ScoringModel> {
-        let source = Source { name: "console".into(), text: self.toml() };
-        let bad = |what: String| Problem::new(Code::BadRequest, what);
-        let written = checkfile::parse(&[source]).map_err(|faults| bad(faults.to_string()))?;
-        let models = written.objects.into_iter();
-        let mut models =
-            models.filter_map(|one| if let Object::Scoring(model) = one.object { Some(model) } else { None });
-        models.next().ok_or_else(|| bad("there is no model in it".into()))
+        let Object::Scoring(model) = plan::object(&self.toml())? else {
+            return Err(Problem::new(Code::BadRequest, "there is no model in it"));
+        };
+        Ok(model)
     }
 }
 

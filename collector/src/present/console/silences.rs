@@ -31,6 +31,7 @@ const PAST_SHOWN: usize = 100;
 #[derive(Template)]
 #[template(path = "desk/silences.html")]
 struct List<'a> {
+    t: &'a Texts,
     w: &'a AlertingTexts,
     d: &'a DeskTexts,
     may_act: bool,
@@ -157,6 +158,7 @@ async fn show(present: &Present, frame: &Frame) -> Answer<Response> {
     let (living, past): (Vec<_>, Vec<_>) =
         all.iter().partition(|one| ["active", "planned"].contains(&one.state.as_str()));
     let content = List {
+        t,
         w: t.alerting,
         d: t.desk,
         may_act: frame.may(Access::Respond),

@@ -163,7 +163,7 @@ fn verdict_notes_say_how_long_and_why() {
     assert_eq!((row.availability.as_str(), row.bounds.as_str()), ("99.87 %", "[98.1 %, 99.9 %]"));
     let row = CheckRow::of(&snapshot.checks[0], NOW, &FR);
     assert_eq!(row.note, "toutes les 30 s · poids 2,5");
-    assert_eq!((row.availability.as_str(), row.bounds.as_str()), ("99,87 %", "[98,1 %; 99,9 %]"));
+    assert_eq!((row.availability.as_str(), row.bounds.as_str()), ("99,87 %", "[98,1 % ; 99,9 %]"));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Maintenance windows: what is planned and was, a form that plans one, and their early ends.
 //!
-//! A window is a `[[maintenance]]` table however it is made: the form writes one, and it is judged, planned and applied as every other. Nothing is
-//! applied that was not shown (`seen`), nor over what somebody else changed meanwhile (`tag`).
+//! A window is a `[[maintenance]]` table however it is made: the form writes one, and it is judged, planned and applied as every other ([`super::plan`]).
 
 mod form;
 mod repeats;
@@ -20,18 +19,17 @@ use sitepulse_model::time::UtcMicros;
 use self::form::{Beside, Draft, Plan, on_wall};
 use self::repeats::Repeats;
 use super::acts;
-use super::faults::Fault;
 use super::frame::{Frame, Place};
 use super::incidents::moment;
+use super::plan::{self, Outcome, Planned};
 use super::sheet::Sheet;
 use crate::app::Access;
 use crate::book::{Book, Object, ObjectKind, Revised};
-use crate::checkfile::{Source, write};
+use crate::checkfile::write;
 use crate::maintenance::{Timetable, rest};
 use crate::present::api::definitions::{self, Seen};
 use crate::present::audit::Note;
 use crate::present::door::Caller;
-use crate::present::dto::PlanView;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::windows::WindowTexts;
@@ -134,7 +132,7 @@ pub async fn new_window(State(present): State<Present>, frame: Frame) -> Answer<
 pub async fn edit_window(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
     let book = present.app().book();
     let window = current(&book, &id)?;
-    let beside = Beside { tag: tag(&book, &id), ..Beside::default() };
+    let beside = Beside { tag: plan::tag_of(&book, KIND, &id), ..Beside::default() };
     form::page(&book, &frame, Some(&id), &Draft::of(&window), beside)
 }
 
@@ -152,43 +150,19 @@ pub async fn write_window(
     let draft = Draft::read(id.as_deref(), &form);
     let before = id.as_deref().map(|id| current(&present.app().book(), id)).transpose()?;
     let toml = draft.toml(before.as_ref());
-    let told = |key: &str| form.get(key).map(|text| text.replace('\r', "")).unwrap_or_default();
-    let (sent, shown, w) = (told("tag"), told("seen") == toml, frame.t.windows);
-    let apply = told("do") == "apply" && shown;
-    note.tell(format!("{}{} {}", if apply { "" } else { "plan of " }, KIND.table(), draft.id));
+    let written = plan::Draft { kind: KIND, id: &draft.id, is_new: id.is_none(), toml: &toml, fields: &form };
+    let outcome = written.write(&present, &caller, &note, frame.t).await?;
     let (frame, id) = (frame.once(own), id.as_deref());
-    match put(&present, &caller, &draft.id, &sent, &toml, !apply).await {
-        Ok(_) if apply => Ok(acts::see("/windows")),
-        Ok(plan) => {
-            let notice = if told("do") == "apply" { w.not_shown } else { "" };
-            planned(&present, &frame, id, &draft, (sent, notice, toml), &plan)
-        }
-        // Somebody else was faster: what they wrote is what the plan begins from now.
-        Err(why) if why.status() == StatusCode::PRECONDITION_FAILED && id.is_some() => {
-            let sent = tag(&present.app().book(), &draft.id);
-            let plan = put(&present, &caller, &draft.id, &sent, &toml, true).await?;
-            planned(&present, &frame, id, &draft, (sent, w.changed, toml), &plan)
-        }
-        Err(why) => {
-            let faults = if why.status() == StatusCode::PRECONDITION_FAILED {
-                vec![Fault::at("id", (frame.t.page.taken)(&draft.id))]
-            } else {
-                Fault::all(&why, FILE, &toml)
-            };
-            let beside = Beside { faults, tag: sent, ..Beside::default() };
-            let page = form::page(&present.app().book(), &frame, id, &draft, beside);
-            page.map(|mut page| {
-                *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-                page
-            })
+    match outcome {
+        Outcome::Applied => Ok(acts::see("/windows")),
+        Outcome::Planned(plan) => planned(&present, &frame, id, &draft, (plan, toml)),
+        Outcome::Wrong(faults, tag) => {
+            let beside = Beside { faults, tag, ..Beside::default() };
+            let mut page = form::page(&present.app().book(), &frame, id, &draft, beside)?;
+            *page.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(page)
         }
     }
-}
-
-async fn put(present: &Present, caller: &Caller, id: &str, tag: &str, toml: &str, dry_run: bool) -> Answer<PlanView> {
-    let seen = if tag.is_empty() { Seen::Nothing } else { Seen::Tag(tag.to_owned()) };
-    let file = Source { name: FILE.to_owned(), text: toml.to_owned() };
-    definitions::put(present, caller, (KIND, id), &seen, file, dry_run).await
 }
 
 fn planned(
@@ -196,34 +170,19 @@ fn planned(
     frame: &Frame,
     id: Option<&str>,
     draft: &Draft,
-    (tag, notice, toml): (String, &'static str, String),
-    plan: &PlanView,
+    (planned, toml): (Planned, String),
 ) -> Answer<Response> {
-    let book = present.app().book();
-    let window = written(&toml)?;
-    let plan = Plan::of(&book, &window, plan, (toml, &draft.reader), clock::now(), frame.t);
-    let beside = Beside { faults: Vec::new(), notice, tag, plan: Some(plan) };
-    form::page(&book, frame, id, draft, beside)
-}
-
-/// The window that a table is, which was judged already.
-fn written(toml: &str) -> Answer<MaintenanceWindow> {
-    let broken = || Problem::new(Code::Internal, "the window is not in its own table");
-    let file = Source { name: FILE.to_owned(), text: toml.to_owned() };
-    let written = crate::checkfile::parse(&[file]).map_err(|_| broken())?;
-    match written.objects.into_iter().next().map(|written| written.object) {
-        Some(Object::Maintenance(window)) => Ok(window),
-        Some(_) | None => Err(broken()),
-    }
+    let Object::Maintenance(window) = plan::object(&toml)? else {
+        return Err(Problem::new(Code::Internal, "the window is not in its own table"));
+    };
+    let (book, Planned { view, tag, notice }) = (present.app().book(), planned);
+    let plan = Plan::of(&book, &window, &view, (toml, &draft.reader), clock::now(), frame.t);
+    form::page(&book, frame, id, draft, Beside { faults: Vec::new(), notice, tag, plan: Some(plan) })
 }
 
 fn current(book: &Book, id: &str) -> Answer<MaintenanceWindow> {
     let found = book.objects().windows.current(id).ok_or_else(|| Problem::not_found("maintenance window", id))?;
     Ok(found.body.clone())
-}
-
-fn tag(book: &Book, id: &str) -> String {
-    definitions::tag_of(book, KIND, id).unwrap_or_default()
 }
 
 /// `GET /windows/{id}/cancel` and `/windows/{id}/end`: what would come of it, and the button.
@@ -250,7 +209,7 @@ pub async fn end_window(
     note.tell(format!("{} {id}", KIND.table()));
     let (window, seen, now) = {
         let book = present.app().book();
-        (current(&book, &id)?, tag(&book, &id), clock::now())
+        (current(&book, &id)?, plan::tag_of(&book, KIND, &id), clock::now())
     };
     let done = if only_this {
         ended(&present, &caller, &window, &seen, now, frame.t).await

@@ -322,11 +322,11 @@ mod tests {
     #[test]
     fn five_figures_in_french() {
         let told = told(&FR);
-        assert_eq!(told[0][0], "99,98 %");
+        assert_eq!(told[0][0], "99,98 %");
         assert_eq!(told[0][2], "\u{2212}0,01 points par rapport à la période précédente");
         assert_eq!(
             (told[2][1].as_str(), told[4][1].as_str()),
-            ("2 critiques, 1 majeur", "cible : moins de 4 h, manquée")
+            ("2 critiques, 1 majeur", "cible : moins de 4 h, manquée")
         );
     }
 

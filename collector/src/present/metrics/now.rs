@@ -14,7 +14,7 @@ fn is_up(word: &str) -> Option<f64> {
     }
 }
 
-/// The families of checks and pairs.
+/// Whether each check is up.
 pub(super) fn checks(page: &mut Page, snapshot: &Snapshot) {
     page.family(
         "sitepulse_check_up",
@@ -26,6 +26,10 @@ pub(super) fn checks(page: &mut Page, snapshot: &Snapshot) {
             page.sample("sitepulse_check_up", &[("check", &check.id)], up);
         }
     }
+}
+
+/// Whether each agent sees each check up, and how old that is.
+pub(super) fn probes(page: &mut Page, snapshot: &Snapshot) {
     page.family(
         "sitepulse_probe_up",
         "gauge",

@@ -51,16 +51,16 @@ struct Entry {
 
 impl Entry {
     fn of_episode(one: &Episode, facts: &Facts, wall: &Wall, lang: Language) -> Self {
-        let words = lang.texts().status;
+        let (words, colon) = (lang.texts().status, lang.texts().colon);
         let mut lines = vec![match one.resolved {
             Some(end) => {
                 let length = figure::length(end.us_since(one.since).max(0) as f64 / 1e6, words.day_sign);
                 let (from, to) = (wall.text(one.since), wall.text(end));
-                format!("{}: {} ({})", words.resolved, (words.from_to)(&from, &to), (words.lasted)(&length))
+                format!("{}{colon}{} ({})", words.resolved, (words.from_to)(&from, &to), (words.lasted)(&length))
             }
             None => format!("{} {} {}", words.not_resolved, words.since, wall.text(one.since)),
         }];
-        lines.extend(one.notes.iter().rev().map(|(at, text)| format!("{}: {text}", wall.text(*at))));
+        lines.extend(one.notes.iter().rev().map(|(at, text)| format!("{}{colon}{text}", wall.text(*at))));
         Self {
             key: one.key,
             title: (words.of)(&what(one, words), &names(&facts.page, &one.items, lang)),

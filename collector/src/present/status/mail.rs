@@ -31,6 +31,7 @@ use crate::present::Present;
 use crate::present::figure;
 use crate::present::http::{escape, stopped};
 use crate::present::text::Language;
+use crate::status::cancelled::{self, Cancelled};
 use crate::status::{self, Episode, Planned};
 use crate::subscribers::{CONFIRM_US, DueMail, Link, News, Outcome, Signer, channel_of, sealed_as};
 
@@ -155,7 +156,9 @@ async fn look(present: &Present, pages: &[String]) -> Result<(), AppError> {
         let now = clock::now();
         let Some(page) = app.book().objects().status_pages.current(id).map(|page| page.body.clone()) else { continue };
         let (episodes, planned) = status::news(app, &page, &told, now);
-        let news = news(&page, present.public_url(), (&episodes, &planned), now);
+        let cancelled = cancelled::of(app, &page, AHEAD_US, now);
+        let mut news = news(&page, present.public_url(), (&episodes, &planned), now);
+        news.extend(taken_back(&page, present.public_url(), &cancelled));
         // Mostly there is nothing, and then nobody who writes waits for it.
         let (page_id, all) = (id.clone(), news.clone());
         let found = app.read_in_background(move |tables| {
@@ -174,10 +177,38 @@ async fn look(present: &Present, pages: &[String]) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Where a page is.
+fn address(public: &str, page: &StatusPage, lang: Language) -> String {
+    format!("{public}/status/{}?lang={}", escape(&page.id), lang.tag())
+}
+
+/// What subscribers are told of maintenance that does not come as announced: those who were told that it would.
+fn taken_back(page: &StatusPage, public: &str, cancelled: &[Cancelled]) -> Vec<News> {
+    let wall = Wall::of(page);
+    let one = |one: &Cancelled| {
+        let texts = Language::ALL.map(|lang| {
+            let (words, told) = (lang.texts().status, lang.texts().subscribe);
+            let what = (words.window_title)(&names(page, &one.items, lang));
+            let title = if one.begun() { (told.mail_ended_early)(&what) } else { (told.mail_cancelled)(&what) };
+            let subject = format!("[{}] {title}", page.title(lang.tag()));
+            let when = (words.from_to)(&wall.text(one.span.from), &wall.text(one.span.to));
+            (
+                lang.tag(),
+                subject,
+                format!("{title}\n{}\n\n{}\n", (told.mail_planned)(&when), address(public, page, lang)),
+            )
+        });
+        let announcement = format!("window/{}", super::hex(&one.key));
+        let mail = format!("{announcement}/cancelled");
+        News { mail, after: Some(announcement), at: one.announced, texts: texts.into() }
+    };
+    cancelled.iter().map(one).collect()
+}
+
 /// What subscribers are told of these.
 fn news(page: &StatusPage, public: &str, (episodes, planned): (&[Episode], &[Planned]), now: UtcMicros) -> Vec<News> {
     let wall = Wall::of(page);
-    let address = |lang: Language| format!("{public}/status/{}?lang={}", escape(&page.id), lang.tag());
+    let address = |lang: Language| address(public, page, lang);
     let mut all = Vec::new();
     for one in episodes {
         // The order of names is the order of mails that are written at the same time.

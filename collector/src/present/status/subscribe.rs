@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use askama::Template;
-use axum::extract::{Extension, Form, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::extract::{Extension, Form, FromRequestParts, Path, Query};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::status_page::StatusPage;
@@ -19,8 +20,10 @@ use sitepulse_model::status_page::StatusPage;
 use super::{StatusQuery, language, nothing};
 use crate::access::counted_by;
 use crate::app::AppError;
+use crate::engine::Engine;
 use crate::present::door::{self, Door};
 use crate::present::problem::Answer;
+use crate::present::text::subscribe::SubscribeTexts;
 use crate::present::text::{Language, Texts};
 use crate::present::{Present, console};
 use crate::subscribers::{Link, address, channel_of};
@@ -106,15 +109,8 @@ struct Page<'a> {
     button: &'a str,
 }
 
-/// A page that somebody can subscribe to, in the language of whoever looks; `None` where there is none.
-fn found(present: &Present, id: &str, asked: Option<&str>, headers: &HeaderMap) -> Option<(StatusPage, Language)> {
-    let book = present.app().book();
-    channel_of(&book, id)?;
-    let page = book.objects().status_pages.current(id)?.body.clone();
-    let lang = language(&page, asked, headers);
-    Some((page, lang))
-}
-
+/// What a page says.
+#[derive(Default)]
 struct Says<'a> {
     heading: String,
     what: &'a str,
@@ -124,169 +120,151 @@ struct Says<'a> {
     button: &'a str,
 }
 
-fn show(status: StatusCode, page: &StatusPage, lang: Language, says: Says<'_>) -> Answer<Response> {
-    let Says { heading, what, said, bad, form, button } = says;
-    let path = crate::present::http::escape(&page.id);
-    let (title, accent) = (page.title(lang.tag()), page.accent.is_some());
-    let t = lang.texts();
-    console::html(status, lang, &Page { t, lang, path, title, accent, heading, what, said, bad, form, button })
+/// A page that somebody can subscribe to, and the language of whoever looks: a handler takes it in place of its address. Where there is none, that is the answer.
+pub struct Asked {
+    present: Present,
+    page: StatusPage,
+    lang: Language,
+    /// The end of a link in a mail; empty where there is none.
+    token: String,
 }
 
-fn form(status: StatusCode, page: &StatusPage, lang: Language, said: &str) -> Answer<Response> {
-    let words = lang.texts().subscribe;
-    let heading = words.subscribe.to_owned();
-    let bad = status != StatusCode::OK;
-    show(status, page, lang, Says { heading, what: words.what, said, bad, form: true, button: words.button })
+impl FromRequestParts<Present> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, present: &Present) -> Result<Self, Response> {
+        let named = Path::<BTreeMap<String, String>>::from_request_parts(parts, present).await;
+        let Path(mut named) = named.map_err(IntoResponse::into_response)?;
+        let query = Query::<StatusQuery>::from_request_parts(parts, present).await;
+        let Query(query) = query.map_err(IntoResponse::into_response)?;
+        let asked = query.lang.as_deref();
+        let (id, token) = (named.remove("id").unwrap_or_default(), named.remove("token").unwrap_or_default());
+        let page = {
+            let book = present.app().book();
+            let page = book.objects().status_pages.current(&id).map(|page| page.body.clone());
+            page.filter(|_| channel_of(&book, &id).is_some())
+        };
+        let page = page.ok_or_else(|| nothing(asked, &parts.headers).into_response())?;
+        let lang = language(&page, asked, &parts.headers);
+        Ok(Self { present: present.clone(), page, lang, token })
+    }
+}
+
+impl Asked {
+    fn words(&self) -> &'static SubscribeTexts {
+        self.lang.texts().subscribe
+    }
+
+    fn title(&self) -> &str {
+        self.page.title(self.lang.tag())
+    }
+
+    fn show(&self, status: StatusCode, says: Says<'_>) -> Answer<Response> {
+        let Says { heading, what, said, bad, form, button } = says;
+        let path = crate::present::http::escape(&self.page.id);
+        let (title, accent, lang) = (self.title(), self.page.accent.is_some(), self.lang);
+        let t = lang.texts();
+        console::html(status, lang, &Page { t, lang, path, title, accent, heading, what, said, bad, form, button })
+    }
+
+    fn form(&self, status: StatusCode, said: &str) -> Answer<Response> {
+        let words = self.words();
+        let (heading, bad) = (words.subscribe.to_owned(), status != StatusCode::OK);
+        self.show(status, Says { heading, what: words.what, said, bad, form: true, button: words.button })
+    }
+
+    /// What is told of a link that works no more, or never did.
+    fn dead(&self) -> Answer<Response> {
+        let words = self.words();
+        let heading = words.subscribe.to_owned();
+        self.show(StatusCode::NOT_FOUND, Says { heading, said: words.dead, bad: true, ..Says::default() })
+    }
+
+    /// Whom the link in a mail is about.
+    async fn granted(&self, link: Link) -> Answer<Option<String>> {
+        let signer = self.run(crate::engine::Engine::subscription_signer).await??;
+        Ok(signer.granted(link, &self.page.id, &self.token, clock::now()))
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Engine) -> T + Send + 'static) -> Answer<T> {
+        Ok(self.present.app().writer().run(work).await.map_err(AppError::from)?)
+    }
 }
 
 /// `GET /status/{id}/subscribe`: the form.
-pub async fn subscribe_page(
-    State(present): State<Present>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    Query(query): Query<StatusQuery>,
-) -> Answer<Response> {
-    let asked = query.lang.as_deref();
-    let Some((page, lang)) = found(&present, &id, asked, &headers) else { return nothing(asked, &headers) };
-    form(StatusCode::OK, &page, lang, "")
+pub async fn subscribe_page(asked: Asked) -> Answer<Response> {
+    asked.form(StatusCode::OK, "")
 }
 
 /// `POST /status/{id}/subscribe`: somebody asks.
 pub async fn subscribe(
-    State(present): State<Present>,
+    asked: Asked,
     Extension(door): Extension<Door>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    Query(query): Query<StatusQuery>,
     Form(asked_for): Form<AskForm>,
 ) -> Answer<Response> {
-    let asked = query.lang.as_deref();
-    let Some((page, lang)) = found(&present, &id, asked, &headers) else { return nothing(asked, &headers) };
-    let words = lang.texts().subscribe;
+    let (words, lang, id) = (asked.words(), asked.lang, asked.page.id.clone());
     let Some(address) = address(&asked_for.email) else {
-        return form(StatusCode::UNPROCESSABLE_ENTITY, &page, lang, words.bad_address);
+        return asked.form(StatusCode::UNPROCESSABLE_ENTITY, words.bad_address);
     };
-    if !present.status_shelf().asks.allows(&id, door::address(door), &address, clock::monotonic().0) {
-        return form(StatusCode::TOO_MANY_REQUESTS, &page, lang, words.later);
+    if !asked.present.status_shelf().asks.allows(&id, door::address(door), &address, clock::monotonic().0) {
+        return asked.form(StatusCode::TOO_MANY_REQUESTS, words.later);
     }
-    let title = page.title(lang.tag());
-    let (subject, body) = ((words.mail_confirm_subject)(title), (words.mail_confirm)(title));
-    let ask = move |engine: &mut crate::engine::Engine| {
-        engine.ask_subscription(&id, &address, (lang.tag(), &subject, &body), clock::now())
-    };
-    match present.app().writer().run(ask).await.map_err(AppError::from)? {
+    let (subject, body) = ((words.mail_confirm_subject)(asked.title()), (words.mail_confirm)(asked.title()));
+    let work =
+        move |engine: &mut Engine| engine.ask_subscription(&id, &address, (lang.tag(), &subject, &body), clock::now());
+    match asked.run(work).await? {
         Ok(()) => {
             let heading = words.subscribe.to_owned();
-            show(
-                StatusCode::OK,
-                &page,
-                lang,
-                Says { heading, what: "", said: words.asked, bad: false, form: false, button: "" },
-            )
+            asked.show(StatusCode::OK, Says { heading, said: words.asked, ..Says::default() })
         }
         Err(error) => {
             // Never with the address.
-            tracing::warn!(page = page.id, "nobody can be subscribed: {error}");
-            form(StatusCode::SERVICE_UNAVAILABLE, &page, lang, words.later)
+            tracing::warn!(page = asked.page.id, "nobody can be subscribed: {error}");
+            asked.form(StatusCode::SERVICE_UNAVAILABLE, words.later)
         }
     }
 }
 
-/// Whom a link in a mail is about.
-async fn granted(present: &Present, link: Link, page: &str, token: &str) -> Answer<Option<String>> {
-    let signer =
-        present.app().writer().run(crate::engine::Engine::subscription_signer).await.map_err(AppError::from)??;
-    Ok(signer.granted(link, page, token, clock::now()))
-}
-
-fn dead(page: &StatusPage, lang: Language) -> Answer<Response> {
-    let words = lang.texts().subscribe;
-    let heading = words.subscribe.to_owned();
-    show(
-        StatusCode::NOT_FOUND,
-        page,
-        lang,
-        Says { heading, what: "", said: words.dead, bad: true, form: false, button: "" },
-    )
-}
-
 /// `GET /status/{id}/confirm/{token}`: what it would do.
-pub async fn confirm_page(
-    State(present): State<Present>,
-    Path((id, token)): Path<(String, String)>,
-    headers: HeaderMap,
-    Query(query): Query<StatusQuery>,
-) -> Answer<Response> {
-    let asked = query.lang.as_deref();
-    let Some((page, lang)) = found(&present, &id, asked, &headers) else { return nothing(asked, &headers) };
-    if granted(&present, Link::Confirm, &id, &token).await?.is_none() {
-        return dead(&page, lang);
+pub async fn confirm_page(asked: Asked) -> Answer<Response> {
+    if asked.granted(Link::Confirm).await?.is_none() {
+        return asked.dead();
     }
-    let words = lang.texts().subscribe;
-    let heading = (words.confirm)(page.title(lang.tag()));
-    show(
-        StatusCode::OK,
-        &page,
-        lang,
-        Says { heading, what: words.what, said: "", bad: false, form: false, button: words.confirm_button },
-    )
+    let words = asked.words();
+    let heading = (words.confirm)(asked.title());
+    asked.show(StatusCode::OK, Says { heading, what: words.what, button: words.confirm_button, ..Says::default() })
 }
 
 /// `POST /status/{id}/confirm/{token}`: confirms.
-pub async fn confirm(
-    State(present): State<Present>,
-    Path((id, token)): Path<(String, String)>,
-    headers: HeaderMap,
-    Query(query): Query<StatusQuery>,
-) -> Answer<Response> {
-    let asked = query.lang.as_deref();
-    let Some((page, lang)) = found(&present, &id, asked, &headers) else { return nothing(asked, &headers) };
-    let Some(subscriber) = granted(&present, Link::Confirm, &id, &token).await? else { return dead(&page, lang) };
-    let work = move |engine: &mut crate::engine::Engine| engine.confirm_subscription(&id, &subscriber, clock::now());
-    if !present.app().writer().run(work).await.map_err(AppError::from)?? {
-        return dead(&page, lang);
+pub async fn confirm(asked: Asked) -> Answer<Response> {
+    let Some(subscriber) = asked.granted(Link::Confirm).await? else { return asked.dead() };
+    let page = asked.page.id.clone();
+    let work = move |engine: &mut Engine| engine.confirm_subscription(&page, &subscriber, clock::now());
+    if !asked.run(work).await?? {
+        return asked.dead();
     }
-    let words = lang.texts().subscribe;
+    let words = asked.words();
     let heading = words.confirmed.to_owned();
-    show(StatusCode::OK, &page, lang, Says { heading, what: words.what, said: "", bad: false, form: false, button: "" })
+    asked.show(StatusCode::OK, Says { heading, what: words.what, ..Says::default() })
 }
 
 /// `GET /status/{id}/unsubscribe/{token}`: what it would do.
-pub async fn unsubscribe_page(
-    State(present): State<Present>,
-    Path((id, token)): Path<(String, String)>,
-    headers: HeaderMap,
-    Query(query): Query<StatusQuery>,
-) -> Answer<Response> {
-    let asked = query.lang.as_deref();
-    let Some((page, lang)) = found(&present, &id, asked, &headers) else { return nothing(asked, &headers) };
-    if granted(&present, Link::End, &id, &token).await?.is_none() {
-        return dead(&page, lang);
+pub async fn unsubscribe_page(asked: Asked) -> Answer<Response> {
+    if asked.granted(Link::End).await?.is_none() {
+        return asked.dead();
     }
-    let words = lang.texts().subscribe;
-    let heading = (words.end)(page.title(lang.tag()));
-    show(
-        StatusCode::OK,
-        &page,
-        lang,
-        Says { heading, what: "", said: "", bad: false, form: false, button: words.end_button },
-    )
+    let words = asked.words();
+    let heading = (words.end)(asked.title());
+    asked.show(StatusCode::OK, Says { heading, button: words.end_button, ..Says::default() })
 }
 
 /// `POST /status/{id}/unsubscribe/{token}`: ends it; a mailbox' own button sends the same (RFC 8058). Ending twice is fine.
-pub async fn unsubscribe(
-    State(present): State<Present>,
-    Path((id, token)): Path<(String, String)>,
-    headers: HeaderMap,
-    Query(query): Query<StatusQuery>,
-) -> Answer<Response> {
-    let asked = query.lang.as_deref();
-    let Some((page, lang)) = found(&present, &id, asked, &headers) else { return nothing(asked, &headers) };
-    let Some(subscriber) = granted(&present, Link::End, &id, &token).await? else { return dead(&page, lang) };
-    let work = move |engine: &mut crate::engine::Engine| engine.end_subscription(&id, &subscriber);
-    present.app().writer().run(work).await.map_err(AppError::from)??;
-    let heading = lang.texts().subscribe.ended.to_owned();
-    show(StatusCode::OK, &page, lang, Says { heading, what: "", said: "", bad: false, form: false, button: "" })
+pub async fn unsubscribe(asked: Asked) -> Answer<Response> {
+    let Some(subscriber) = asked.granted(Link::End).await? else { return asked.dead() };
+    let page = asked.page.id.clone();
+    asked.run(move |engine: &mut Engine| engine.end_subscription(&page, &subscriber)).await??;
+    let heading = asked.words().ended.to_owned();
+    asked.show(StatusCode::OK, Says { heading, ..Says::default() })
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub static FR: LedgerTexts = LedgerTexts {
     dropped: "Abandonnées",
     unaccounted: "Inexpliquées",
     all_accounted: "Chaque exécution prévue est expliquée.",
-    some_unaccounted: |n| format!("{n} exécutions prévues n’ont pas d’enregistrement : encore en route, ou perdues."),
+    some_unaccounted: |n| format!("{n} exécutions prévues n’ont pas d’enregistrement : encore en route, ou perdues."),
     all_checks: "tous les contrôles",
     overloaded: "agent surchargé",
     clock_step: "saut d’horloge",

@@ -31,7 +31,7 @@ pub static EN: ApiTexts = ApiTexts {
 /// French.
 pub static FR: ApiTexts = ApiTexts {
     title: "API",
-    what: "Chaque chemin, avec ce qu’il attend et ce qu’il répond (descriptions en anglais). La même chose en document OpenAPI 3.1 :",
+    what: "Chaque chemin, avec ce qu’il attend et ce qu’il répond (descriptions en anglais). La même chose en document OpenAPI 3.1 :",
     families: "Familles de chemins",
     scope: "Portée",
     parameters: "Paramètres",

@@ -92,7 +92,7 @@ pub static FR: BacktestTexts = BacktestTexts {
     weights: "Poids",
     without: "Sans les agents",
     replay: "Rejouer",
-    refused: "Impossible de rejouer :",
+    refused: "Impossible de rejouer :",
     pages: "Alertes",
     incidents: "Incidents",
     pages_changed: |gone, new| {
@@ -119,6 +119,6 @@ pub static FR: BacktestTexts = BacktestTexts {
     later: |time| format!("alerte {time} plus tard"),
     earlier: |time| format!("alerte {time} plus tôt"),
     page_at: |at| format!("alerte à {at}"),
-    hindsight: "pas d’alerte : visible seulement après coup",
-    more: |n| format!("{n} de plus : `sitepulse-collector backtest` les donne tous."),
+    hindsight: "pas d’alerte : visible seulement après coup",
+    more: |n| format!("{n} de plus : `sitepulse-collector backtest` les donne tous."),
 };

@@ -100,6 +100,6 @@ pub static FR: ChecksTexts = ChecksTexts {
     sla_24h: "SLA, 24 h",
     day: "Dernières 24 heures",
     latency: "Latence",
-    ribbon: |availability| format!("Dernières 24 heures : {availability}"),
+    ribbon: |availability| format!("Dernières 24 heures : {availability}"),
     close: "Fermer",
 };

@@ -98,16 +98,16 @@ pub static EN: ExplainTexts = ExplainTexts {
 pub static FR: ExplainTexts = ExplainTexts {
     title: "Explication",
     what: "Chaque intervalle est un temps pendant lequel ni le verdict ni aucun vote n’a changé. Les plus récents d’abord.",
-    link: "pourquoi ce chiffre ?",
-    refused: "Impossible de tout expliquer d’un coup :",
+    link: "pourquoi ce chiffre ?",
+    refused: "Impossible de tout expliquer d’un coup :",
     period: |from, to| format!("du {from} au {to}"),
-    no_policy: "aucune : les verdicts seuls",
-    sum: "Somme :",
+    no_policy: "aucune : les verdicts seuls",
+    sum: "Somme :",
     time: "Temps",
     intervals: |n| if n < 2 { format!("{n} intervalle") } else { format!("{n} intervalles") },
     adds_up: "La somme des intervalles donne les chiffres, à la microseconde près.",
     does_not: |told| format!("La somme des intervalles ne donne PAS les chiffres ({told}). Merci de le signaler."),
-    no_life: "hors compte : le contrôle n’existait pas",
+    no_life: "hors compte : le contrôle n’existait pas",
     counted: "compté par la politique",
     counted_down: "dont en panne",
     excluded: "exclu par la politique",
@@ -117,7 +117,7 @@ pub static FR: ExplainTexts = ExplainTexts {
     excluded_short: "exclu",
     outside_short: "hors des heures",
     from_to: "Intervalle",
-    weights: "poids en panne / actif :",
+    weights: "poids en panne / actif :",
     votes: "Votes et preuves",
     agents: |n| match n {
         0 => "aucun agent".into(),
@@ -136,18 +136,18 @@ pub static FR: ExplainTexts = ExplainTexts {
     more: |n| if n < 2 { format!("et {n} autre") } else { format!("et {n} autres") },
     more_intervals: |n, time| {
         if n < 2 {
-            format!("et {n} autre, antérieur : {time}.")
+            format!("et {n} autre, antérieur : {time}.")
         } else {
-            format!("et {n} autres, antérieurs : {time} en tout.")
+            format!("et {n} autres, antérieurs : {time} en tout.")
         }
     },
-    all_by: "Tous les intervalles :",
-    records_by: "Les enregistrements un par un, par leur identifiant :",
+    all_by: "Tous les intervalles :",
+    records_by: "Les enregistrements un par un, par leur identifiant :",
     gone: |agent, records, kept| {
         let kept =
             kept.map_or_else(|| "aucun n’est conservé".to_owned(), |kept| format!("conservés à partir du {kept}"));
         format!(
-            "{agent} : {records} enregistrements ont disparu avec l’âge ({kept}). La chronologie demeure : intervalles, comptes et chiffres sont les mêmes sans eux."
+            "{agent} : {records} enregistrements ont disparu avec l’âge ({kept}). La chronologie demeure : intervalles, comptes et chiffres sont les mêmes sans eux."
         )
     },
     nothing: "Le contrôle n’existait pas pendant ce temps.",

@@ -207,7 +207,7 @@ pub static EN: ImpactTexts = ImpactTexts {
 /// French.
 pub static FR: ImpactTexts = ImpactTexts {
     title: "Impact",
-    what: "De 0 à 100, plus c’est haut, plus c’est grave : ce qu’il faut regarder d’abord.",
+    what: "De 0 à 100, plus c’est haut, plus c’est grave : ce qu’il faut regarder d’abord.",
     score: "Score d’impact",
     none: "pas de score",
     band: |band| match band {
@@ -235,11 +235,11 @@ pub static FR: ImpactTexts = ImpactTexts {
     },
     reason: |signal, value, warning| match signal {
         Signal::WeightedAvailability => format!("Surtout parce que sa disponibilité est de {value}, sous {warning}."),
-        Signal::Recurrence => format!("Surtout parce que les pannes se répètent : {value} incidents en 7 jours."),
-        Signal::LatencyP95 => format!("Surtout parce qu’il est lent : son p95 vaut {value} de son budget de latence."),
+        Signal::Recurrence => format!("Surtout parce que les pannes se répètent : {value} incidents en 7 jours."),
+        Signal::LatencyP95 => format!("Surtout parce qu’il est lent : son p95 vaut {value} de son budget de latence."),
         Signal::LatencyRegression => {
             format!(
-                "Surtout parce qu’il a ralenti : son p95 a augmenté de {value} par rapport à la semaine précédente."
+                "Surtout parce qu’il a ralenti : son p95 a augmenté de {value} par rapport à la semaine précédente."
             )
         }
         Signal::Lcp => {
@@ -267,17 +267,17 @@ pub static FR: ImpactTexts = ImpactTexts {
     },
     lowered_unscored: |by| {
         let places = if by == 1 { "rang" } else { "rangs" };
-        format!("Reculé de {by} {places} : il n’a pas de score, d’autres de même gravité en ont un.")
+        format!("Reculé de {by} {places} : il n’a pas de score, d’autres de même gravité en ont un.")
     },
-    unmoved: |check, score| format!("Selon la gravité et l’ancienneté ; {check} a un score de {score}."),
-    unscored: "Selon la gravité et l’ancienneté ; il n’a pas de score.",
+    unmoved: |check, score| format!("Selon la gravité et l’ancienneté ; {check} a un score de {score}."),
+    unscored: "Selon la gravité et l’ancienneté ; il n’a pas de score.",
     mostly: "surtout à cause de",
     changed: |points| format!("{points} points depuis le début de la période"),
     rank: "Rang dans la file",
     order: "Trié par gravité, puis par le score d’impact du contrôle, puis par ancienneté.",
     rank_of: |position| format!("Rang {position}"),
     by_region: "Par région",
-    by_region_what: "Tel que l’ont vu les agents d’une seule région. Une région n’a ni incidents ni constats à elle ; leurs poids sont répartis sur le reste.",
+    by_region_what: "Tel que l’ont vu les agents d’une seule région. Une région n’a ni incidents ni constats à elle ; leurs poids sont répartis sur le reste.",
     by_group: "Par groupe",
     whole: "Tous les contrôles",
     history: "28 derniers jours",
@@ -290,15 +290,15 @@ pub static FR: ImpactTexts = ImpactTexts {
     csv_history: "Historique en CSV",
     edit: "Modèle de score",
     edit_what: "Modifier le modèle",
-    edit_intro: "Ce qui est enregistré est une nouvelle version qui vaut dès lors ; les scores conservés nomment la version qui les a établis. Essayez d’abord : cela ne change rien.",
+    edit_intro: "Ce qui est enregistré est une nouvelle version qui vaut dès lors ; les scores conservés nomment la version qui les a établis. Essayez d’abord : cela ne change rien.",
     decay: "Les mesures s’estompent après",
-    decay_hint: "À cet âge une mesure pèse 37 % ; de 1h à 366d.",
+    decay_hint: "À cet âge une mesure pèse 37 % ; de 1h à 366d.",
     look_back: "Recul",
-    look_back_hint: "Ce qui est plus ancien ne compte pas ; de 1d à 92d.",
-    band_warning: "Niveau « à surveiller » à partir de",
-    band_critical: "Niveau « critique » à partir de",
+    look_back_hint: "Ce qui est plus ancien ne compte pas ; de 1d à 92d.",
+    band_warning: "Niveau « à surveiller » à partir de",
+    band_critical: "Niveau « critique » à partir de",
     floor: "Plancher des groupes",
-    floor_hint: "Un groupe a au moins cette part du score de son pire contrôle critique ; de 0 à 1.",
+    floor_hint: "Un groupe a au moins cette part du score de son pire contrôle critique ; de 0 à 1.",
     general: "En général",
     module_weight: "Poids du module",
     share: "Part",
@@ -316,7 +316,7 @@ pub static FR: ImpactTexts = ImpactTexts {
     responsiveness: "réponse aux interactions, ou temps de blocage",
     thresholds_of_profile: "Les seuils sont ceux du profil d’appareil du contrôle.",
     try_check: "Courbe du contrôle",
-    try_check_hint: "Jour par jour sur 28 jours ; vide : celui qui change le plus.",
+    try_check_hint: "Jour par jour sur 28 jours ; vide : celui qui change le plus.",
     try_it: "Essayer",
     save: "Enregistrer comme nouvelle version",
     effect: "Ce que cela changerait maintenant",

@@ -82,14 +82,14 @@ fn step_fr(step: &StepView) -> String {
     );
     let told = match step.channels.as_slice() {
         [] => "personne n’a été joint".to_owned(),
-        channels => format!("prévenus : {}", channels.join(", ")),
+        channels => format!("prévenus : {}", channels.join(", ")),
     };
     let level = step.level.map_or_else(String::new, |level| match step.round {
         0 | 1 => format!(", niveau {level}"),
         round => format!(", niveau {level}, tour {round}"),
     });
-    let unreached = step.unreached.iter().map(|why| format!(" ; non prévenu : {why}")).collect::<String>();
-    format!("Étape {} ({event}{level}) : {told}{unreached}", step.number)
+    let unreached = step.unreached.iter().map(|why| format!(" ; non prévenu : {why}")).collect::<String>();
+    format!("Étape {} ({event}{level}) : {told}{unreached}", step.number)
 }
 
 fn entry_en(entry: &EntryView) -> String {
@@ -130,21 +130,21 @@ fn entry_fr(entry: &EntryView) -> String {
     match entry.action.as_str() {
         "opened" => format!("Ouvert, {}", severity()),
         "reopened" => by("Rouvert"),
-        "severity" => format!("Aggravé : {}", severity()),
-        "flapping" => "Instable : reste ouvert et n’alerte qu’une fois".into(),
+        "severity" => format!("Aggravé : {}", severity()),
+        "flapping" => "Instable : reste ouvert et n’alerte qu’une fois".into(),
         "settled" => "N’est plus instable".into(),
-        "held" => format!("Alertes retenues : {}", (FR.held)(entry.reason.as_deref().unwrap_or_default())),
+        "held" => format!("Alertes retenues : {}", (FR.held)(entry.reason.as_deref().unwrap_or_default())),
         "released" => "Alertes libérées".into(),
         "acknowledged" => by("Pris en charge"),
-        "acknowledgement_expired" => "La pause de la prise en charge est finie : l’escalade reprend".into(),
+        "acknowledgement_expired" => "La pause de la prise en charge est finie : l’escalade reprend".into(),
         "resolved" => by("Résolu"),
         "step" => entry.step.as_ref().map(step_fr).unwrap_or_default(),
         "evidence" => "Preuves conservées".into(),
         "comment" => text.unwrap_or_default().to_owned(),
-        "public_note" => format!("Publié : {}", text.unwrap_or_default()),
+        "public_note" => format!("Publié : {}", text.unwrap_or_default()),
         "assigned" => text.map_or_else(|| "Attribué à personne".into(), |to| format!("Attribué à {to}")),
         "post_mortem" => "Post-mortem rédigé".into(),
-        _ => "Cette ligne est illisible : elle a été abîmée ou modifiée".into(),
+        _ => "Cette ligne est illisible : elle a été abîmée ou modifiée".into(),
     }
 }
 
@@ -250,10 +250,10 @@ pub static FR: IncidentTexts = IncidentTexts {
     told: |count| format!("Ce qu’a dit le protocole ({count})"),
     intact: |n| format!("Les {n} entrées sont telles qu’elles ont été écrites."),
     acknowledge: "Prendre en charge",
-    acknowledge_what: "Qui prend en charge l’incident s’en occupe : personne d’autre n’est alerté pour l’instant.",
-    acknowledge_done: "Il est à vous : l’escalade est en pause.",
+    acknowledge_what: "Qui prend en charge l’incident s’en occupe : personne d’autre n’est alerté pour l’instant.",
+    acknowledge_done: "Il est à vous : l’escalade est en pause.",
     acknowledge_was: |by| format!("{by} s’en occupe déjà."),
-    acknowledge_over: "L’incident est terminé : il n’y a plus rien à prendre en charge.",
+    acknowledge_over: "L’incident est terminé : il n’y a plus rien à prendre en charge.",
     acknowledge_dead: "Ce lien ne fonctionne pas, ou plus.",
     acknowledge_later: "Le collecteur n’a pas pu l’enregistrer. Réessayez dans un instant.",
     check: "Contrôle",

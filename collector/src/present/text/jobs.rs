@@ -136,7 +136,7 @@ pub static EN: JobTexts = JobTexts {
 /// French.
 pub static FR: JobTexts = JobTexts {
     title: "Tâches",
-    what: "Le travail fait en arrière-plan : il attend son tour par priorité, est réessayé en cas d’échec et reprend après un redémarrage.",
+    what: "Le travail fait en arrière-plan : il attend son tour par priorité, est réessayé en cas d’échec et reprend après un redémarrage.",
     none: "Aucune tâche de ce type",
     job: "Tâche",
     state: "État",

@@ -116,7 +116,7 @@ pub static FR: KpiTexts = KpiTexts {
     },
     absent: "pas encore de source",
     incomplete: "sans les termes qui n’ont pas encore de source",
-    target: |target| format!("cible : moins de {target}"),
+    target: |target| format!("cible : moins de {target}"),
     met: "tenue",
     missed: "manquée",
     none_resolved: "aucun résolu",

@@ -40,7 +40,7 @@ pub(super) const FR: LatencyTexts = LatencyTexts {
     what: "Des résultats en service ou dégradés. Les centiles sont justes à moins de 1 % près.",
     covered: |from, to| format!("Heures entières du {from} au {to} UTC"),
     nothing: "Aucun résultat de cette période n’a de latence.",
-    refused: "Pas de valeurs :",
+    refused: "Pas de valeurs :",
     phase: "Phase",
     smallest: "minimum",
     largest: "maximum",

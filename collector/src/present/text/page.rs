@@ -228,7 +228,7 @@ pub static FR: PageTexts = PageTexts {
     cancel: "Annuler",
     last_90_d: "90 jours",
     period: "Période",
-    verdicts: |availability| format!("Verdicts sur la période : {availability}"),
+    verdicts: |availability| format!("Verdicts sur la période : {availability}"),
     now: "à présent",
     by_region: "Par agent",
     by_region_what: "Ce que dirait chaque agent seul, avant tout vote.",
@@ -246,7 +246,7 @@ pub static FR: PageTexts = PageTexts {
     heatmap: "Disponibilité par jour et heure",
     heatmap_what: "Les sept derniers jours, heures en UTC.",
     nothing_known: "rien de connu",
-    half_unknown: "hachuré : moins de la moitié connue",
+    half_unknown: "hachuré : moins de la moitié connue",
     incidents: "Incidents, 30 derniers jours",
     no_incidents: "Aucun.",
     all_incidents: "Tous les incidents",
@@ -280,17 +280,17 @@ pub static FR: PageTexts = PageTexts {
     every_region: "toutes les régions",
     new_title: "Nouveau contrôle",
     edit_title: |id| format!("Modifier {id}"),
-    editor_what: "Les champs écrivent le fichier de contrôle à côté. Ce qui a été modifié en dernier compte ; rien n’est appliqué avant que vous ayez vu ce qui changerait.",
+    editor_what: "Les champs écrivent le fichier de contrôle à côté. Ce qui a été modifié en dernier compte ; rien n’est appliqué avant que vous ayez vu ce qui changerait.",
     id: "Identifiant",
-    id_hint: "Minuscules, chiffres et traits d’union : il désigne le contrôle partout.",
+    id_hint: "Minuscules, chiffres et traits d’union : il désigne le contrôle partout.",
     address: "Cible",
     address_hint: "Une URL, hôte:port ou un nom, selon le type.",
     default: |value| format!("{value} si vide"),
-    regions_hint: "Séparées par des virgules ; vide : toutes les régions.",
+    regions_hint: "Séparées par des virgules ; vide : toutes les régions.",
     list_hint: "Séparées par des virgules.",
-    expect_hint: "Une par ligne ; sans rien, status < 400 est attendu.",
-    quorum_hint: "Combien doivent le voir en panne : majority, any, all, share >= 0.6, agents >= 2.",
-    weight_hint: "0 à 1000 : ce qu’il compte dans les groupes et dans l’ensemble.",
+    expect_hint: "Une par ligne ; sans rien, status < 400 est attendu.",
+    quorum_hint: "Combien doivent le voir en panne : majority, any, all, share >= 0.6, agents >= 2.",
+    weight_hint: "0 à 1000 : ce qu’il compte dans les groupes et dans l’ensemble.",
     more: "Autres réglages",
     as_file: "Fichier de contrôle",
     as_file_hint: "Tout ce que décrit docs/checks.md peut s’écrire ici.",
@@ -299,22 +299,22 @@ pub static FR: PageTexts = PageTexts {
     apply_new: "Créer le contrôle",
     plan: "Ce qui changerait",
     would_create: "Le contrôle est nouveau.",
-    would_change: "Ces champs changent :",
-    unchanged: "Rien ne diffère : il n’y a rien à appliquer.",
+    would_change: "Ces champs changent :",
+    unchanged: "Rien ne diffère : il n’y a rien à appliquer.",
     field: "Champ",
     before: "Avant",
     after: "Après",
     wrong: |n| {
         if n == 1 {
-            "Une chose ne va pas ; rien n’a été appliqué.".into()
+            "Une chose ne va pas ; rien n’a été appliqué.".into()
         } else {
-            format!("{n} choses ne vont pas ; rien n’a été appliqué.")
+            format!("{n} choses ne vont pas ; rien n’a été appliqué.")
         }
     },
-    only_one: "Ici, le fichier ne décrit que des contrôles : appliquez les autres objets en ligne de commande.",
+    only_one: "Ici, le fichier ne décrit que des contrôles : appliquez les autres objets en ligne de commande.",
     same_id: |id| {
-        format!("l’identifiant reste {id} : il porte l’historique du contrôle. Créez plutôt un nouveau contrôle")
+        format!("l’identifiant reste {id} : il porte l’historique du contrôle. Créez plutôt un nouveau contrôle")
     },
-    taken: |id| format!("il y a déjà un contrôle {id} : choisissez un autre identifiant, ou modifiez celui-là"),
+    taken: |id| format!("il y a déjà un contrôle {id} : choisissez un autre identifiant, ou modifiez celui-là"),
     one_check: |id| format!("le fichier doit décrire le contrôle {id}"),
 };

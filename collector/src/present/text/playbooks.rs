@@ -258,7 +258,7 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     library: "Bibliothèque",
     built_in: "intégrée",
     version: |version| format!("version {version}"),
-    own_how: "Écrivez les vôtres en [[playbook]] dans un fichier de contrôles et appliquez-le : elles passent avant les intégrées du même type.",
+    own_how: "Écrivez les vôtres en [[playbook]] dans un fichier de contrôles et appliquez-le : elles passent avant les intégrées du même type.",
     is_for: "Pour",
     steps: "Étapes",
     step_count: |n| if n == 1 { "1 étape".into() } else { format!("{n} étapes") },
@@ -284,7 +284,7 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     by_person_what: "Une exécution compte pour qui l’a lancée.",
     person: "Personne",
     period: "90 derniers jours",
-    rates_what: "Menées à bien = terminées / (terminées + abandonnées) ; une exécution en cours ne compte pas. La durée va du lancement à la dernière coche, médiane des exécutions terminées.",
+    rates_what: "Menées à bien = terminées / (terminées + abandonnées) ; une exécution en cours ne compte pas. La durée va du lancement à la dernière coche, médiane des exécutions terminées.",
     state: |state| match state {
         "finished" => "terminée",
         "abandoned" => "abandonnée",
@@ -317,7 +317,7 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     reason_hint: "Une ligne",
     undo: "Annuler",
     command: "Commande",
-    fill_in: |names| format!("à compléter par vous : {names}"),
+    fill_in: |names| format!("à compléter par vous : {names}"),
     look_there: "Y regarder",
     note: "Note",
     note_hint: "Ce qui a été vu, essayé, décidé",
@@ -325,17 +325,17 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     finish: "Terminer",
     finish_when: |n| {
         if n == 1 {
-            "1 étape reste à faire : faites-la ou passez-la d’abord".into()
+            "1 étape reste à faire : faites-la ou passez-la d’abord".into()
         } else {
-            format!("{n} étapes restent à faire : faites-les ou passez-les d’abord")
+            format!("{n} étapes restent à faire : faites-les ou passez-les d’abord")
         }
     },
     abandon: "Abandonner",
     history: "Ce qui s’est passé",
     entry: |what, step| match what {
-        "done" => format!("fait : {step}"),
-        "skipped" => format!("passée : {step}"),
-        "undone" => format!("annulée : {step}"),
+        "done" => format!("fait : {step}"),
+        "skipped" => format!("passée : {step}"),
+        "undone" => format!("annulée : {step}"),
         "noted" => "note".into(),
         "finished" => "terminée".into(),
         _ => "abandonnée".into(),

@@ -45,7 +45,7 @@ pub static FR: ProviderTexts = ProviderTexts {
     away: "Le fournisseur d’identité ne répond pas en ce moment. Réessayez dans un instant, ou connectez-vous autrement.",
     again: "Cette connexion est terminée, a déjà servi ou a commencé dans un autre navigateur. Recommencez.",
     denied: "Le fournisseur d’identité ne vous a pas laissé entrer, ou vous avez refusé.",
-    failed: "La réponse du fournisseur d’identité n’est pas bonne. Recommencez ; si cela persiste, un administrateur en trouve la raison dans le journal d’audit.",
+    failed: "La réponse du fournisseur d’identité n’est pas bonne. Recommencez ; si cela persiste, un administrateur en trouve la raison dans le journal d’audit.",
     may_not: "Vous êtes connu, mais ne pouvez pas vous connecter ici. Un administrateur peut changer cela.",
     unknown: "Vous n’êtes pas encore utilisateur ici. Un administrateur peut vous ajouter.",
     taken: "L’utilisateur de votre adresse est lié à un autre compte du fournisseur d’identité. Un administrateur peut changer cela.",

@@ -29,7 +29,7 @@ use sitepulse_model::sla::{Account, Figures};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
-use super::{ByAgent, Snapshot, Strip, agents_with, amendments, check_base, list, pair_view, show_verdict, sla_of};
+use super::{Snapshot, Strip, agents, amendments, check_base, list, pair_view, show_verdict, sla_of};
 use crate::book::{Amended, Book, Check, Filter, Gathered, Mark, PERIOD_DEFAULT_US, period_asked};
 use crate::present::dto::{AgentView, CheckView, PairView};
 use crate::present::slices::in_slices;
@@ -114,7 +114,7 @@ impl Keeper {
         let mut effort = Effort::default();
         let (version, agents, stale) = {
             let book = book();
-            (book.version(), agents_with(&book, &ByAgent::new(), now), self.stale(&book, now))
+            (book.version(), agents(&book, now), self.stale(&book, now))
         };
         effort.held_us_max = clock::monotonic().us_since(began);
         let held = in_slices(&book, stale, |book, number| self.look(book, number, now, &mut effort));

@@ -94,6 +94,29 @@ fn each_agent_gets_exactly_the_secrets_its_checks_refer_to_before_its_assignment
     assert!(secrets_of(&told[0]).is_empty() && matches!(told[1], ToAgent::Assignment(_)), "{told:?}");
 }
 
+/// What the configuration needs could be removed without a word: nobody could sign in by the provider any more.
+#[test]
+fn a_secret_that_the_configuration_refers_to_stays_unless_it_is_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = on_disk(dir.path());
+    engine.set_secret("idp", VALUE.as_bytes(), at(1)).unwrap();
+    let refers = |key: &str| [(key.to_owned(), "idp".to_owned())].into();
+    engine.note_configured_secrets(refers("oidc.client_secret")).unwrap();
+    drop(engine);
+    // Also beside a service that is stopped.
+    let mut engine = on_disk(dir.path());
+    let refused = engine.remove_secret("idp", false).unwrap_err().to_string();
+    assert!(
+        refused.contains("oidc.client_secret of the configuration") && refused.contains("does not work"),
+        "{refused}"
+    );
+    engine.note_configured_secrets(refers("watchdog.url")).unwrap();
+    let refused = engine.remove_secret("idp", false).unwrap_err().to_string();
+    assert!(refused.contains("watchdog.url") && !refused.contains("oidc"), "{refused}");
+    engine.note_configured_secrets(std::collections::BTreeMap::new()).unwrap();
+    engine.remove_secret("idp", false).unwrap();
+}
+
 #[test]
 fn many_secrets_come_in_parts_that_can_be_sent() {
     let dir = tempfile::tempdir().unwrap();

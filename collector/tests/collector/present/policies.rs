@@ -255,7 +255,7 @@ async fn a_policy_is_chosen_on_the_checks_page() {
     assert!(chosen.contains("<option value=\"contract\" selected>"), "{chosen}");
     assert!(chosen.contains("version 1, 2") && chosen.contains("several") && chosen.contains("completeness"));
     let french = page("lang=fr&policy=contract%402").await;
-    assert!(french.contains("manqué") && french.contains("99,9 %") && french.contains("Budget d’erreur restant"));
+    assert!(french.contains("manqué") && french.contains("99,9 %") && french.contains("Budget d’erreur restant"));
     let hostile = page("lang=en&policy=%3Cscript%3E").await;
     assert!(hostile.contains("There is no policy &#60;script&#62;.") && !hostile.contains("<script>"), "{hostile}");
 }
@@ -269,7 +269,7 @@ async fn a_new_version_is_tried_on_the_last_days_before_it_is_saved() {
     let post = async |path: &str, form: &str| bench.send(Door::Local, "POST", path, &[FORM], form).await;
     let edit = "/settings/policies/contract/edit";
     let list = bench.get("/settings/policies?lang=fr").await.text;
-    for word in ["contract", "99,9 %", "comme en panne", "selon la part des votes", "1 version antérieure", edit] {
+    for word in ["contract", "99,9 %", "comme en panne", "selon la part des votes", "1 version antérieure", edit] {
         assert!(list.contains(word), "{word}: {list}");
     }
     assert!(!list.contains("/settings/policies/default/edit"), "the built-in one stays what it is");

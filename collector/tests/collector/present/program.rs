@@ -359,6 +359,19 @@ fn policies_and_reports_work_from_the_command_line() {
     let (_, explained) = text(&[&["explain", "shop-vitals", "--policy", "contract@2"], &period[..]].concat());
     assert!(explained.contains("objective 99.9%: MISSED") && explained.contains("COUNTS"), "{explained}");
     assert_eq!(text(&["sla", "--policy", "none"]).0, 8);
+    let draft = dir.path().join("draft.toml");
+    let try_it = ["policies", "--try", draft.to_str().unwrap()];
+    std::fs::write(&draft, "[[policy]]\nid = \"contract\"\nobjective = \"10%\"\nunknown = \"up\"\n").unwrap();
+    let (code, tried) = text(&try_it);
+    assert_eq!(code, 0, "{tried}");
+    assert!(
+        tried.contains("The last 30 days by contract as written, against contract@2.") && tried.contains("shop-vitals"),
+        "{tried}"
+    );
+    assert_eq!(ran(&data, &[&try_it[..], &["--json"]].concat())["version"], 2);
+    assert!(!text(&["policies"]).1.contains("contract@3"), "trying changes nothing");
+    std::fs::write(&draft, "[[scoring]]\nid = \"default\"\n").unwrap();
+    assert_eq!(text(&try_it).0, 2, "a file without a policy");
     assert_eq!(text(&["sla", "--policy", "contract@x"]).0, 2);
 
     let (code, none) = text(&["report", "list"]);

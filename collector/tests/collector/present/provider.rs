@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use sitepulse_collector::oidc::Oidc;
 use sitepulse_collector::oidc::settings::{OidcTexts, Settings};
 use sitepulse_collector::present::Present;
+use sitepulse_collector::present::door::Door;
 use sitepulse_collector::present::route::router;
 use sitepulse_daemon::clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -606,6 +607,17 @@ async fn strangers_become_users_where_the_owner_says_so_and_follow_their_groups(
     assert_refused("retired", &world.try_in().await);
     assert_eq!(world.bench.apply(&code, json!({})).await.status, StatusCode::OK);
     assert_refused("another of the same id", &world.try_in().await);
+    // Whom a sign-in made no file ever named: pruning by files leaves them, ending them by their id does not.
+    let stays = new[0]["id"].as_str().unwrap();
+    assert_eq!(world.account(stays).await["role"], "viewer");
+    let levels =
+        format!("[[escalation]]\nid = \"night\"\nlevels = [{{ after = \"0s\", notify = [\"user:{stays}\"] }}]\n");
+    let named = world.bench.apply(&format!("{code}\n{levels}"), json!({"prune": true, "dry_run": true})).await;
+    assert_eq!(named.status, StatusCode::OK, "a file may refer to them: {}", named.text);
+    let path = format!("/api/v1/definitions/user/{stays}");
+    let ended = world.bench.send(Door::Local, "DELETE", &path, &[], "").await;
+    assert!(ended.status.is_success(), "{}", ended.text);
+    assert_eq!(world.account(stays).await["role"], Value::Null);
     // Without a role nobody comes in, whatever the provider says.
     world.provider.change(|claims| {
         claims["sub"] = json!("carl-there");

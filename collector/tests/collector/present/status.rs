@@ -255,7 +255,7 @@ async fn a_page_tells_what_the_owner_chose_in_both_languages() {
     }
     assert!(!page.text.contains("<script") && !page.text.contains("<img src=x") && !page.text.contains("style="));
     let french = world.get("/status/public?lang=fr").await.text;
-    for told in ["lang=\"fr\"", "Tout est opérationnel", "Vitrine", "Boutique", "Exemple", "100,00 %", "aujourd’hui"]
+    for told in ["lang=\"fr\"", "Tout est opérationnel", "Vitrine", "Boutique", "Exemple", "100,00 %", "aujourd’hui"]
     {
         assert!(french.contains(told), "{told}: {french}");
     }
@@ -544,7 +544,7 @@ async fn the_feed_is_atom_whose_ids_last() {
     assert_eq!(part(&over, "id"), ids);
     assert!(part(&over, "updated").last() >= part(&open, "updated").last());
     let french = world.get("/status/public/feed.atom?lang=fr").await.text;
-    assert!(french.contains("Panne : Vitrine"), "{french}");
+    assert!(french.contains("Panne : Vitrine"), "{french}");
     assert!(french.contains("xml:lang=\"fr\"") && french.contains("Résolu"), "{french}");
     let page = world.get("/status/public").await.text;
     assert!(page.contains("Resolved") && !page.contains("Ongoing incidents"), "{page}");
@@ -555,11 +555,11 @@ async fn badges_are_pictures_with_a_title_in_both_languages() {
     let world = World::fine().await;
     for (path, told) in [
         ("/status/public/badge/back.svg", "Back office: operational"),
-        ("/status/public/badge/back.svg?lang=fr", "Back office : opérationnel"),
-        ("/status/public/badge/front.svg?lang=fr&show=7d", "Vitrine · 7 jours : 100,00 %"),
+        ("/status/public/badge/back.svg?lang=fr", "Back office : opérationnel"),
+        ("/status/public/badge/front.svg?lang=fr&show=7d", "Vitrine · 7 jours : 100,00 %"),
         ("/status/public/badge/back.svg?show=24h", "Back office · 24 h: 100.00 %"),
         ("/status/public/badge/back.svg?show=30d", "Back office · 30 days: 100.00 %"),
-        ("/status/public/badge/all.svg?lang=fr", "Exemple : opérationnel"),
+        ("/status/public/badge/all.svg?lang=fr", "Exemple : opérationnel"),
     ] {
         let badge = world.get(path).await;
         assert_eq!(badge.headers[header::CONTENT_TYPE], "image/svg+xml; charset=utf-8");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use sitepulse_collector::present::Present;
+use sitepulse_collector::present::door::Door;
 use sitepulse_collector::present::status::mail;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::record::ProbeState;
@@ -285,7 +286,7 @@ async fn a_subscriber_confirms_is_told_and_ends_it() {
     let first = mails.server.mails(1).await.remove(0);
     assert_eq!(first.to, ["Ana.Martin@example.org"]);
     assert!(
-        first.body().contains("Pour confirmer, ouvrez :") && first.header("List-Unsubscribe").is_none(),
+        first.body().contains("Pour confirmer, ouvrez :") && first.header("List-Unsubscribe").is_none(),
         "{first:?}"
     );
     assert_eq!(first.header("Auto-Submitted").as_deref(), Some("auto-generated"));
@@ -310,8 +311,8 @@ async fn a_subscriber_confirms_is_told_and_ends_it() {
         world.observe(agent, "secret-check", ProbeState::Up, (1, 0)).await;
     }
     let resolved = mails.server.mails(3).await.remove(2);
-    assert!(opened.body().contains("Panne : Vitrine\nDepuis le "), "{}", opened.body());
-    assert!(resolved.body().contains("Résolu : Panne : Vitrine\nDu "), "{}", resolved.body());
+    assert!(opened.body().contains("Panne : Vitrine\nDepuis le "), "{}", opened.body());
+    assert!(resolved.body().contains("Résolu : Panne : Vitrine\nDu "), "{}", resolved.body());
     for mail in [&opened, &resolved] {
         assert_eq!(mail.to, ["Ana.Martin@example.org"]);
         super::status::assert_nothing_private("a mail", &mail.body());
@@ -412,6 +413,51 @@ async fn news_and_maintenance_are_told_in_the_readers_language() {
     mails.note("All is well.").await;
     assert!(mails.server.mails(5).await[4].body().contains("All is well."));
     assert_eq!(mails.subscriptions().await["mails_waiting"], 0);
+}
+
+/// Whoever was told that maintenance would come was never told that it would not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn maintenance_that_was_announced_and_is_cancelled_is_told() {
+    let mails = Mails::new().await;
+    mails.subscribed("ana@example.org", "fr").await;
+    let hour_us = 3600 * 1_000_000;
+    let apply = async |id: &str, from_us: i64, lasts: &str| {
+        let from = instant::format(clock::now().plus_us(from_us));
+        let window = format!(
+            "[[maintenance]]\nid = \"{id}\"\nchecks = [\"other-check\"]\nfrom = {}:00Z\nlasts = \"{lasts}\"\n",
+            &from[..16]
+        );
+        let applied = mails.world.bench.apply(&window, serde_json::json!({})).await;
+        assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
+    };
+    let cancel = async |id: &str| {
+        let path = format!("/api/v1/definitions/maintenance/{id}");
+        let gone = mails.world.bench.send(Door::Local, "DELETE", &path, &[], "").await;
+        assert!(gone.status.is_success(), "{}", gone.text);
+    };
+    apply("window-soon", 5 * hour_us, "2h").await;
+    apply("window-late", 200 * hour_us, "2h").await;
+    assert!(mails.server.mails(2).await[1].body().starts_with("Maintenance"));
+    // It comes all the same, only shorter: nothing to say. Of the other one nobody had heard.
+    apply("window-soon", 5 * hour_us, "1h").await;
+    cancel("window-late").await;
+    cancel("window-soon").await;
+    let told = mails.server.mails(3).await.remove(2);
+    assert!(told.header("Subject").is_some() && told.body().starts_with("Annulation"), "{}", told.body());
+    assert!(told.body().contains("Elle était annoncée") && !told.body().contains("window-"), "{}", told.body());
+    // One that is open ends before its time.
+    apply("window-now", -hour_us, "3h").await;
+    assert!(mails.server.mails(4).await[3].body().starts_with("Maintenance"));
+    cancel("window-now").await;
+    let told = mails.server.mails(5).await.remove(4);
+    assert!(told.body().starts_with("Fin anticipée"), "{}", told.body());
+    mails.subscribed("bob@example.org", "en").await;
+    until("all is sent", async || mails.subscriptions().await["mails_waiting"] == 0).await;
+    let all = mails.server.mails(6).await;
+    assert_eq!(all.len(), 6, "who came later is told of none of it: {all:?}");
+    let metrics = mails.world.bench.get("/metrics?collect=mails").await.text;
+    assert!(metrics.contains("sitepulse_status_page_subscribers{page=\"public\"} 2\n"), "{metrics}");
+    assert!(!metrics.contains("sitepulse_check_up") && !metrics.contains("example.org"), "{metrics}");
 }
 
 /// The mail server has the mail, and the collector dies before it knows.

@@ -110,7 +110,7 @@ impl Course {
             let availability = figure::availability(account.availability(), t);
             let completeness = figure::completeness(account.completeness(), t);
             let ribbon = Ribbon {
-                label: format!("{name}: {}, {completeness}", (t.page.verdicts)(&availability)),
+                label: format!("{name}{}{}, {completeness}", t.colon, (t.page.verdicts)(&availability)),
                 bars: bars(spans, self.period, t),
                 ..Ribbon::default()
             };
@@ -175,7 +175,7 @@ fn hour_of(spans: &[VerdictSpan], hour: Span, name: &str, t: &Texts) -> Hour {
     if known.is_some() {
         value = format!("{value}, {}", figure::completeness(known, t));
     }
-    Hour { grade, thin: known.is_some_and(|share| share < HALF), title: format!("{name}: {value}"), value }
+    Hour { grade, thin: known.is_some_and(|share| share < HALF), title: format!("{name}{}{value}", t.colon), value }
 }
 
 /// Stretches with what they say: verdict, from when to when.
@@ -272,11 +272,11 @@ mod tests {
         };
         let thin = |spans: &[VerdictSpan]| hour_of(spans, hour, "", &EN).thin;
         let half = [span(0, 29, Verdict::Up), span(29, 60, Verdict::Unknown)];
-        assert_eq!(of(&half), ("1", "2026-11-22 00:00: 100,00 %, complétude 48,3 %".into()));
+        assert_eq!(of(&half), ("1", "2026-11-22 00:00 : 100,00 %, complétude 48,3 %".into()));
         assert!(thin(&half) && !thin(&[span(0, 30, Verdict::Up), span(30, 60, Verdict::Unknown)]));
         assert!(!thin(&[span(0, 60, Verdict::Unknown)]), "nothing known has a grade of its own");
         assert!(!thin(&[span(0, 5, Verdict::Up)]), "an hour that has just begun is known");
-        assert_eq!(of(&[span(0, 60, Verdict::Up)]), ("1", "2026-11-22 00:00: 100,00 %".into()));
+        assert_eq!(of(&[span(0, 60, Verdict::Up)]), ("1", "2026-11-22 00:00 : 100,00 %".into()));
         assert_eq!(of(&[span(0, 30, Verdict::Down), span(30, 60, Verdict::Up)]).0, "5");
         assert_eq!(of(&[span(0, 59, Verdict::Up), span(59, 60, Verdict::Down)]).0, "3");
         assert_eq!(of(&[span(0, 60, Verdict::Maintenance)]).0, "m");

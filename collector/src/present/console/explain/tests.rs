@@ -113,7 +113,7 @@ fn the_page_reads_in_both_languages_and_escapes() {
         ),
         (
             Language::French,
-            [FR.explain.adds_up, "1\u{202f}200 enregistrements ont disparu", "complétude 90,0 %", "[40,0 %; 60,0 %]"],
+            [FR.explain.adds_up, "1\u{202f}200 enregistrements ont disparu", "complétude 90,0 %", "[40,0 % ; 60,0 %]"],
         ),
     ] {
         let page = page(&view(3, 59.7), lang);

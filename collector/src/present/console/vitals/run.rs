@@ -267,7 +267,7 @@ fn load_row(at: usize, load: &Load, report: &Report, t: &Texts) -> LoadRow {
         number: format!("{}/{}", at + 1, report.loads.len()),
         shown: report.shown == Some(at) && report.loads.len() > 1,
         values: values.collect::<Vec<_>>().join(" · "),
-        ended: format!("{}: {}, {}", v.ended, (v.why_ended)(load.ended), time(load.observed_us, t)),
+        ended: format!("{}{}{}, {}", v.ended, t.colon, (v.why_ended)(load.ended), time(load.observed_us, t)),
         host: host(&load.host, t),
         warning,
     }
@@ -285,5 +285,5 @@ fn host(host: &Host, t: &Texts) -> String {
     if host.benchmark_us > 0 {
         parts.push((v.benchmark)(&time(host.benchmark_us, t)));
     }
-    format!("{}: {}", v.host, parts.join(" · "))
+    format!("{}{}{}", v.host, t.colon, parts.join(" · "))
 }

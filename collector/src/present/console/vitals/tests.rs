@@ -26,7 +26,7 @@ fn a_rating_is_a_shape_and_a_word_beside_its_colour() {
     assert_eq!((cell.class, cell.shape, cell.rating), ("between", "▲", "à améliorer"));
     assert_eq!((&*cell.p75, &*cell.spread), ("2,61 s", "2,18 s – 4,12 s"));
     assert_eq!(cell.tail, "p95 3,90 s · p99 4,10 s");
-    assert_eq!(cell.shares, "bon 25 %, à améliorer 50 %, mauvais 25 %");
+    assert_eq!(cell.shares, "bon 25 %, à améliorer 50 %, mauvais 25 %");
     let parts: Vec<(&str, &str)> = cell.parts.iter().map(|part| (&*part.x, &*part.width)).collect();
     assert_eq!(parts, [("0.00", "25.00"), ("25.00", "50.00"), ("75.00", "25.00")]);
 }

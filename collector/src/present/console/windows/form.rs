@@ -16,6 +16,7 @@ use crate::present::console::acts::quoted;
 use crate::present::console::faults::Fault;
 use crate::present::console::frame::{Frame, Place};
 use crate::present::console::parts::{Choice, Field, Input};
+use crate::present::console::plan;
 use crate::present::console::sheet::choice;
 use crate::present::dto::PlanView;
 use crate::present::problem::Answer;
@@ -292,12 +293,8 @@ impl Plan {
             let other = theirs.as_ref().map(|zone| on_wall(*span, zone, t)).unwrap_or_default();
             (on_wall(*span, &own, t), other)
         };
-        let covered = covered(book, window);
-        let mut lines = Vec::new();
-        for item in plan.objects.iter().filter(|item| item.action != "unchanged") {
-            lines.push(format!("{}: {}", item.id, (t.desk.plan_action)(&item.action)));
-            lines.extend(item.fields.iter().map(|field| format!("{}: {} → {}", field.field, field.from, field.to)));
-        }
+        let mut covered: Vec<String> = book.named_by(window).map(|check| check.id.to_string()).collect();
+        covered.sort();
         Self {
             zone: name,
             reader: theirs.is_some().then(|| reader.to_owned()),
@@ -309,26 +306,11 @@ impl Plan {
             },
             checks: covered.into_iter().take(CHECKS_SHOWN).collect(),
             open: open.first().is_some_and(|first| first.from <= now),
-            lines,
+            lines: plan::lines(plan, t),
             warnings: plan.warnings.clone(),
             toml,
         }
     }
-}
-
-/// The living checks that a window would cover now, by id.
-fn covered(book: &Book, window: &MaintenanceWindow) -> Vec<String> {
-    let is = |check: &crate::book::Check| {
-        let labels = check.current().map(|current| &current.labels)?;
-        let by_group =
-            labels.group.as_ref().is_some_and(|group| window.groups.iter().any(|name| name == group.as_str()));
-        let by_tag = labels.tags.iter().any(|tag| window.tags.iter().any(|name| name == tag.as_str()));
-        (by_group || by_tag || window.checks.iter().any(|name| name == check.id.as_str())).then_some(())
-    };
-    let mut ids: Vec<String> =
-        book.checks().filter(|check| is(check).is_some()).map(|check| check.id.to_string()).collect();
-    ids.sort();
-    ids
 }
 
 /// `Sun 2026-12-06 02:00 – 04:00 CET`; with the second day where it is another.
@@ -348,12 +330,9 @@ pub(super) fn on_wall(span: Span, zone: &TimeZone, t: &Texts) -> String {
 mod tests {
     use super::*;
     use crate::book::Object;
-    use crate::checkfile::{self, Source};
 
     fn window(toml: &str) -> MaintenanceWindow {
-        let written = checkfile::parse(&[Source { name: "x".into(), text: toml.to_owned() }]);
-        let written = written.unwrap_or_else(|error| panic!("{error}\n{toml}"));
-        let Object::Maintenance(window) = written.objects[0].object.clone() else { panic!("{toml}") };
+        let Ok(Object::Maintenance(window)) = plan::object(toml) else { panic!("{toml}") };
         window
     }
 

@@ -38,17 +38,17 @@ pub static FR: FindingTexts = FindingTexts {
     },
     stale: "négligé",
     sentence,
-    confidence: |percent| format!("confiance {percent} %"),
+    confidence: |percent| format!("confiance {percent} %"),
     rows,
     entry: |entry| match entry {
         Entry::Opened { severity } => format!("Constaté, {}", (FR.severity)(*severity)),
         Entry::Reopened { severity } => format!("Constaté de nouveau, {}", (FR.severity)(*severity)),
         Entry::Severity { to } => format!("Désormais {}", (FR.severity)(*to)),
-        Entry::Acknowledged { note } => format!("Pris en compte : {note}"),
-        Entry::Outgrown => "Rouvert : c’est devenu pire que ce qui avait été pris en compte".into(),
+        Entry::Acknowledged { note } => format!("Pris en compte : {note}"),
+        Entry::Outgrown => "Rouvert : c’est devenu pire que ce qui avait été pris en compte".into(),
         Entry::TakenBack => "Prise en compte retirée".into(),
-        Entry::Closed => "Fermé : ce n’est plus constaté".into(),
-        Entry::Gone => "Fermé : son objet n’existe plus".into(),
+        Entry::Closed => "Fermé : ce n’est plus constaté".into(),
+        Entry::Gone => "Fermé : son objet n’existe plus".into(),
     },
     evidence: "Preuves",
     history: "Historique",
@@ -63,7 +63,7 @@ pub static FR: FindingTexts = FindingTexts {
     acknowledged_by: |who, when| format!("pris en compte par {who}, {when}"),
     note: "Note",
     take_back: "Retirer",
-    none: "Rien n’est constaté : aucun constat ouvert.",
+    none: "Rien n’est constaté : aucun constat ouvert.",
     none_match: "Aucun constat ne correspond.",
     none_yet: "Rien n’a encore été examiné. Chaque contrôle l’est dans l’heure qui suit le démarrage.",
     none_of_check: "Rien n’a été constaté.",
@@ -106,13 +106,13 @@ fn sentence(found: &Found) -> String {
     let (name, since) = (name_of(&found.subject), minute(found.since));
     match &found.evidence {
         Evidence::LatencyRegression { before_us, after_us, ratio_per_mille, .. } => format!(
-            "{name} prend {} fois ce que prenaient ces heures de la semaine, depuis le {since} : {} au lieu de {}",
+            "{name} prend {} fois ce que prenaient ces heures de la semaine, depuis le {since} : {} au lieu de {}",
             by((*ratio_per_mille).into()),
             ms(*after_us),
             ms(*before_us)
         ),
         Evidence::RegionSlow { region, region_us, expected_us, ratio_per_mille, part, .. } => format!(
-            "{name} prend à {region} {} fois ce que laissent attendre les autres régions, depuis le {since} : {} au lieu de {} ; {}",
+            "{name} prend à {region} {} fois ce que laissent attendre les autres régions, depuis le {since} : {} au lieu de {} ; {}",
             by((*ratio_per_mille).into()),
             ms(*region_us),
             ms(*expected_us),
@@ -127,13 +127,13 @@ fn sentence(found: &Found) -> String {
             }
         }
         Evidence::Flapping { turns, window_us, turns_half_hour, bad_us, down, .. } => format!(
-            "{name} a basculé {turns} fois entre bon et mauvais en {}, jusqu’à {turns_half_hour} fois en une demi-heure ; {} pendant {} en tout",
+            "{name} a basculé {turns} fois entre bon et mauvais en {}, jusqu’à {turns_half_hour} fois en une demi-heure ; {} pendant {} en tout",
             length(*window_us, "j"),
             if *down { "mauvais, parfois en panne," } else { "dégradé" },
             length(*bad_us, "j")
         ),
         Evidence::CorrelatedFailures { shared, checks, sharing, others_failing, others, within_us, .. } => format!(
-            "{} sont tombés à {} d’intervalle au plus et partagent {} {} : {} sur {sharing} qui le partagent, et {others_failing} sur {others} autres",
+            "{} sont tombés à {} d’intervalle au plus et partagent {} {} : {} sur {sharing} qui le partagent, et {others_failing} sur {others} autres",
             listed(checks, "et", |more| if more == 1 { "1 autre".into() } else { format!("{more} autres") }),
             length(*within_us, "j"),
             trait_of(shared.of),
@@ -147,7 +147,7 @@ fn sentence(found: &Found) -> String {
                 format!("Le budget d’erreur de {name} est épuisé")
             } else {
                 format!(
-                    "Le budget d’erreur de {name} sera épuisé dans {} à ce rythme, le {} : il brûle {} fois, et dernièrement {} fois plus vite que permis",
+                    "Le budget d’erreur de {name} sera épuisé dans {} à ce rythme, le {} : il brûle {} fois, et dernièrement {} fois plus vite que permis",
                     length(*exhausted_in_us, "j"),
                     minute(*exhausted_at),
                     by(*long_rate_per_mille),
@@ -162,17 +162,17 @@ fn sentence(found: &Found) -> String {
                 "s’est dégradé".to_owned()
             };
             let what = of.as_str().to_uppercase();
-            let new = new_with_it(changed, " ; nouveau depuis : ", " et ", |one| {
+            let new = new_with_it(changed, " ; nouveau depuis : ", " et ", |one| {
                 let before =
                     if one.before.is_empty() { String::new() } else { format!(" (avant, surtout {})", one.before) };
                 format!("{} {}{before}", attribution(one.of), one.after)
             });
             let (after, before) = (comma(vital(*of, *after)), comma(vital(*of, *before)));
-            format!("Le {what} de {name} {much}, depuis le {since} : {after} au lieu de {before}{new}")
+            format!("Le {what} de {name} {much}, depuis le {since} : {after} au lieu de {before}{new}")
         }
         Evidence::SlowResolver { agent_us, others_us, ratio_per_mille, checks, checks_slow, hours, hours_slow } => {
             format!(
-                "Résoudre un nom prend à {name} {} fois plus longtemps que chez les autres agents : {} contre {}, pour {checks_slow} contrôles sur {checks} pendant {hours_slow} heures sur {hours}",
+                "Résoudre un nom prend à {name} {} fois plus longtemps que chez les autres agents : {} contre {}, pour {checks_slow} contrôles sur {checks} pendant {hours_slow} heures sur {hours}",
                 by((*ratio_per_mille).into()),
                 ms(*agent_us),
                 ms(*others_us)
@@ -191,17 +191,17 @@ fn sentence(found: &Found) -> String {
             match why {
                 Disagreement::Votes => votes,
                 Disagreement::Clock => format!("L’horloge de {name} est décalée de {offset}"),
-                Disagreement::VotesAndClock => format!("{votes} ; son horloge est décalée de {offset}"),
+                Disagreement::VotesAndClock => format!("{votes} ; son horloge est décalée de {offset}"),
             }
         }
         Evidence::CannotFail { why, assertion, accepted_statuses, runs, watched_us, .. } => match why {
             CannotFail::AlwaysHolds => {
                 format!(
-                    "L’assertion « {assertion} » de {name} tient quelle que soit la réponse : elle ne peut rien trouver"
+                    "L’assertion « {assertion} » de {name} tient quelle que soit la réponse : elle ne peut rien trouver"
                 )
             }
             CannotFail::NeverMet => {
-                format!("La condition « {assertion} » de {name} n’est jamais remplie : elle ne peut rien trouver")
+                format!("La condition « {assertion} » de {name} n’est jamais remplie : elle ne peut rien trouver")
             }
             CannotFail::AcceptsErrorPage => format!(
                 "{name} a réussi ses {} exécutions en {}, et prendrait une page d’erreur pour bonne{}",
@@ -212,16 +212,16 @@ fn sentence(found: &Found) -> String {
         },
         Evidence::CoverageGap { gaps, voters, quorum_agents, .. } => match gaps.first() {
             None | Some(Gap::NoAgent) => {
-                format!("{name} n’est surveillé par personne : aucun agent ne lui est affecté")
+                format!("{name} n’est surveillé par personne : aucun agent ne lui est affecté")
             }
             Some(Gap::AllSuspended) => {
-                format!("{name} n’est surveillé par personne : tous ses agents sont suspendus pour lui")
+                format!("{name} n’est surveillé par personne : tous ses agents sont suspendus pour lui")
             }
-            Some(Gap::AllWeightless) => format!("Personne ne compte pour {name} : tous ses agents ont un poids nul"),
+            Some(Gap::AllWeightless) => format!("Personne ne compte pour {name} : tous ses agents ont un poids nul"),
             Some(Gap::QuorumOutOfReach) => {
-                format!("Le quorum de {name} demande {quorum_agents} agents, et {voters} comptent : il est réduit")
+                format!("Le quorum de {name} demande {quorum_agents} agents, et {voters} comptent : il est réduit")
             }
-            Some(Gap::OneAgent) => format!("Un seul agent surveille {name} : ce qu’il voit est ce qui est dit"),
+            Some(Gap::OneAgent) => format!("Un seul agent surveille {name} : ce qu’il voit est ce qui est dit"),
             Some(Gap::OneRegion) => format!("{name} est critique et vu d’une seule région"),
         },
     }
@@ -375,10 +375,10 @@ fn rows(found: &Found) -> Vec<(String, String)> {
                 row(
                     attribution(one.of),
                     if one.runs_told == 0 {
-                        format!("{} (avant : {before} ; {} exécutions)", one.after, one.runs)
+                        format!("{} (avant : {before} ; {} exécutions)", one.after, one.runs)
                     } else {
                         format!(
-                            "{} (dans {} exécutions sur {} depuis et {} sur {} avant, alors surtout : {before})",
+                            "{} (dans {} exécutions sur {} depuis et {} sur {} avant, alors surtout : {before})",
                             one.after, one.runs, one.runs_told, one.runs_before, one.runs_before_told
                         )
                     },

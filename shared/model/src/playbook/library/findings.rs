@@ -30,7 +30,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See which phase grew", "Voir quelle phase a grandi"),
                 text: (
                     "Put a week side by side. First byte: the server. Connect or TLS: the way, or a handshake that became longer. DNS: the resolver.",
-                    "Mettez une semaine côte à côte. Premier octet : le serveur. Connexion ou TLS : le chemin, ou une poignée de main plus longue. DNS : le résolveur.",
+                    "Mettez une semaine côte à côte. Premier octet : le serveur. Connexion ou TLS : le chemin, ou une poignée de main plus longue. DNS : le résolveur.",
                 ),
                 minutes: 5,
                 role: ON_CALL,
@@ -69,7 +69,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Mend it, or accept the new level", "Réparer, ou accepter le nouveau niveau"),
                 text: (
                     "Accepting is a decision too: write it into the finding when you acknowledge it.",
-                    "Accepter est aussi une décision : écrivez-la dans le constat en le prenant en compte.",
+                    "Accepter est aussi une décision : écrivez-la dans le constat en le prenant en compte.",
                 ),
                 minutes: 45,
                 role: OWNER,
@@ -92,7 +92,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Compare the regions by phase", "Comparer les régions par phase"),
                 text: (
                     "Slow to connect: distance or a detour. Slow to the first byte alone: that region reaches another, slower server.",
-                    "Lente à connecter : la distance ou un détour. Lente au premier octet seulement : cette région atteint un autre serveur, plus lent.",
+                    "Lente à connecter : la distance ou un détour. Lente au premier octet seulement : cette région atteint un autre serveur, plus lent.",
                 ),
                 minutes: 5,
                 role: ON_CALL,
@@ -105,7 +105,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Look at the way from there", "Regarder le chemin depuis là-bas"),
                 text: (
                     "On the agent’s machine. A hop that adds much and keeps it is the detour; loss at the last hop alone is the target.",
-                    "Sur la machine de l’agent. Un saut qui ajoute beaucoup et le garde est le détour ; une perte au dernier saut seul, c’est la cible.",
+                    "Sur la machine de l’agent. Un saut qui ajoute beaucoup et le garde est le détour ; une perte au dernier saut seul, c’est la cible.",
                 ),
                 minutes: 5,
                 role: OPERATIONS,
@@ -141,7 +141,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Look for the pattern", "Chercher le motif"),
                 text: (
                     "Every few minutes: a health check that restarts something. One backend in three: an address that fails whenever it is drawn. At full hours: a job.",
-                    "Toutes les quelques minutes : un contrôle de santé qui redémarre. Un serveur sur trois : une adresse qui échoue quand elle est tirée. Aux heures pleines : une tâche.",
+                    "Toutes les quelques minutes : un contrôle de santé qui redémarre. Un serveur sur trois : une adresse qui échoue quand elle est tirée. Aux heures pleines : une tâche.",
                 ),
                 minutes: 5,
                 role: ON_CALL,
@@ -197,7 +197,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See what they share", "Voir ce qu’ils partagent"),
                 text: (
                     "The finding names it: an address, a certificate, a provider, a parent. That is one cause, and one owner.",
-                    "Le constat le nomme : une adresse, un certificat, un fournisseur, un parent. C’est une seule cause, et un seul responsable.",
+                    "Le constat le nomme : une adresse, un certificat, un fournisseur, un parent. C’est une seule cause, et un seul responsable.",
                 ),
                 minutes: 3,
                 role: ON_CALL,
@@ -223,7 +223,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Make it a parent, so that it pages once", "En faire un parent, pour une seule alerte"),
                 text: (
                     "Watch the shared part by a check of its own and name it as parent of the others: their pages wait while it is down.",
-                    "Surveillez la partie commune par son propre contrôle et nommez-le parent des autres : leurs alertes attendent tant qu’il est en panne.",
+                    "Surveillez la partie commune par son propre contrôle et nommez-le parent des autres : leurs alertes attendent tant qu’il est en panne.",
                 ),
                 minutes: 15,
                 role: OWNER,
@@ -246,7 +246,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Ask its resolver, and another one", "Interroger son résolveur, et un autre"),
                 text: (
                     "On the agent’s machine. A timeout and then an answer means that the first server of the list is dead.",
-                    "Sur la machine de l’agent. Un délai dépassé puis une réponse : le premier serveur de la liste est mort.",
+                    "Sur la machine de l’agent. Un délai dépassé puis une réponse : le premier serveur de la liste est mort.",
                 ),
                 minutes: 5,
                 role: OPERATIONS,
@@ -308,7 +308,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Look at its network", "Regarder son réseau"),
                 text: (
                     "On the agent’s machine: one probe with every phase. A proxy, a captive portal or a filtered port shows itself here.",
-                    "Sur la machine de l’agent : une sonde avec chaque phase. Un proxy, un portail captif ou un port filtré se montre ici.",
+                    "Sur la machine de l’agent : une sonde avec chaque phase. Un proxy, un portail captif ou un port filtré se montre ici.",
                 ),
                 minutes: 5,
                 role: OPERATIONS,
@@ -334,7 +334,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Decide about its vote", "Décider de son vote"),
                 text: (
                     "Weight 0 is watched and never counted. A suspension ends by itself, a weight does not.",
-                    "Un poids de 0 : observé, jamais compté. Une suspension prend fin d’elle-même, un poids non.",
+                    "Un poids de 0 : observé, jamais compté. Une suspension prend fin d’elle-même, un poids non.",
                 ),
                 minutes: 2,
                 role: ON_CALL,
@@ -357,7 +357,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Read what it expects", "Lire ce qu’il attend"),
                 text: (
                     "`status < 600` holds for every answer; `body contains ''` for every body. A login page answers 200 too.",
-                    "`status < 600` vaut pour toute réponse ; `body contains ''` pour tout corps. Une page de connexion répond 200 aussi.",
+                    "`status < 600` vaut pour toute réponse ; `body contains ''` pour tout corps. Une page de connexion répond 200 aussi.",
                 ),
                 minutes: 3,
                 role: OWNER,
@@ -370,7 +370,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Name one thing that would break it", "Nommer une chose qui la casserait"),
                 text: (
                     "A word of the page that is there only when it works; a field of the answer; a number of results. Try it before you apply it.",
-                    "Un mot de la page présent seulement quand elle marche ; un champ de la réponse ; un nombre de résultats. Essayez avant d’appliquer.",
+                    "Un mot de la page présent seulement quand elle marche ; un champ de la réponse ; un nombre de résultats. Essayez avant d’appliquer.",
                 ),
                 minutes: 10,
                 role: OWNER,
@@ -383,7 +383,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Apply the stronger expectation", "Appliquer l’attente plus forte"),
                 text: (
                     "In the check file or in the editor. From then on it counts; the past stays as it was.",
-                    "Dans le fichier de contrôles ou l’éditeur. Elle compte dès lors ; le passé reste tel quel.",
+                    "Dans le fichier de contrôles ou l’éditeur. Elle compte dès lors ; le passé reste tel quel.",
                 ),
                 minutes: 5,
                 role: OWNER,
@@ -415,7 +415,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See who votes about it", "Voir qui vote à son sujet"),
                 text: (
                     "One voter is an opinion: its own network looks like your outage. Two or three in different networks are evidence.",
-                    "Un votant est un avis : son réseau ressemble à votre panne. Deux ou trois sur des réseaux différents sont une preuve.",
+                    "Un votant est un avis : son réseau ressemble à votre panne. Deux ou trois sur des réseaux différents sont une preuve.",
                 ),
                 minutes: 3,
                 role: ON_CALL,

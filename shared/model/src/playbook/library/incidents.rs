@@ -23,7 +23,7 @@ const RESOLVED: WrittenStep = WrittenStep {
     title: ("See it end", "Constater la fin"),
     text: (
         "Do not resolve it by hand while the evidence is bad: it ends by itself when the voters say so.",
-        "Ne le clôturez pas à la main tant que les mesures sont mauvaises : il se termine de lui-même quand les votants le disent.",
+        "Ne le clôturez pas à la main tant que les mesures sont mauvaises : il se termine de lui-même quand les votants le disent.",
     ),
     minutes: 5,
     role: ON_CALL,
@@ -37,7 +37,7 @@ const LEARN: WrittenStep = WrittenStep {
     title: ("Write down what was learned", "Noter ce qui a été appris"),
     text: (
         "Three sentences are enough: what broke, how it was found out, what would have prevented it. The incident’s history holds the times.",
-        "Trois phrases suffisent : ce qui a cassé, comment on l’a su, ce qui l’aurait évité. L’historique de l’incident contient les heures.",
+        "Trois phrases suffisent : ce qui a cassé, comment on l’a su, ce qui l’aurait évité. L’historique de l’incident contient les heures.",
     ),
     minutes: 10,
     role: OWNER,
@@ -60,7 +60,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See which phase fails", "Voir quelle phase échoue"),
                 text: (
                     "The evidence names the first failing phase. DNS: the name. Connect: the network, a firewall, or nothing listens. TLS: the certificate. First byte: the server hangs. Assertion: it answers, and wrongly.",
-                    "La preuve nomme la première phase en échec. DNS : le nom. Connexion : le réseau, un pare-feu, ou rien n’écoute. TLS : le certificat. Premier octet : le serveur se fige. Assertion : il répond, mais mal.",
+                    "La preuve nomme la première phase en échec. DNS : le nom. Connexion : le réseau, un pare-feu, ou rien n’écoute. TLS : le certificat. Premier octet : le serveur se fige. Assertion : il répond, mais mal.",
                 ),
                 minutes: 2,
                 role: ON_CALL,
@@ -73,7 +73,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See whether it is alone", "Voir s’il est seul en cause"),
                 text: (
                     "Several checks that fell at the same minute share something: a host, a proxy, a provider, a release. Mend that, not each of them.",
-                    "Plusieurs contrôles tombés à la même minute partagent quelque chose : un hôte, un proxy, un fournisseur, une mise en production. Réparez cela, pas chacun d’eux.",
+                    "Plusieurs contrôles tombés à la même minute partagent quelque chose : un hôte, un proxy, un fournisseur, une mise en production. Réparez cela, pas chacun d’eux.",
                 ),
                 minutes: 2,
                 role: ON_CALL,
@@ -99,7 +99,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Undo the last change, or fail over", "Annuler le dernier changement, ou basculer"),
                 text: (
                     "What changed within the last hour: a release, a configuration, a certificate, a DNS record, a firewall rule? Going back is faster than understanding. Understand afterwards.",
-                    "Qu’est-ce qui a changé dans la dernière heure : version, configuration, certificat, enregistrement DNS, règle de pare-feu ? Revenir en arrière va plus vite que comprendre. Comprenez après.",
+                    "Qu’est-ce qui a changé dans la dernière heure : version, configuration, certificat, enregistrement DNS, règle de pare-feu ? Revenir en arrière va plus vite que comprendre. Comprenez après.",
                 ),
                 minutes: 15,
                 role: OWNER,
@@ -136,7 +136,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See who says so", "Voir qui le dit"),
                 text: (
                     "One agent alone is more often its own network than your service. Several of one provider or continent are a route, a CDN node or a DNS answer.",
-                    "Un agent seul, c’est plus souvent son réseau que votre service. Plusieurs d’un même fournisseur ou continent : une route, un nœud de CDN ou une réponse DNS.",
+                    "Un agent seul, c’est plus souvent son réseau que votre service. Plusieurs d’un même fournisseur ou continent : une route, un nœud de CDN ou une réponse DNS.",
                 ),
                 minutes: 3,
                 role: ON_CALL,
@@ -149,7 +149,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Look at that agent", "Regarder cet agent"),
                 text: (
                     "Does it fail on everything it watches? Then the trouble is its uplink. Only on this? Then it is the way to this target.",
-                    "Échoue-t-il sur tout ce qu’il surveille ? Alors c’est sa liaison. Seulement ici ? Alors c’est le chemin vers cette cible.",
+                    "Échoue-t-il sur tout ce qu’il surveille ? Alors c’est sa liaison. Seulement ici ? Alors c’est le chemin vers cette cible.",
                 ),
                 minutes: 3,
                 role: ON_CALL,
@@ -162,7 +162,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Compare names and addresses", "Comparer noms et adresses"),
                 text: (
                     "The results tell the address that was dialled. Ask another resolver, and dial that very address: a single bad node shows itself.",
-                    "Les résultats donnent l’adresse appelée. Interrogez un autre résolveur et appelez cette adresse même : un seul nœud défaillant se montre ainsi.",
+                    "Les résultats donnent l’adresse appelée. Interrogez un autre résolveur et appelez cette adresse même : un seul nœud défaillant se montre ainsi.",
                 ),
                 minutes: 5,
                 role: OPERATIONS,
@@ -202,7 +202,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See which expectation is not met", "Voir quelle attente n’est pas tenue"),
                 text: (
                     "Degraded means it answers, and something you wrote down does not hold: a time, a header, a certificate’s days. The evidence says which.",
-                    "Dégradé veut dire qu’il répond, mais qu’une attente écrite ne tient pas : un temps, un en-tête, les jours d’un certificat. La preuve dit laquelle.",
+                    "Dégradé veut dire qu’il répond, mais qu’une attente écrite ne tient pas : un temps, un en-tête, les jours d’un certificat. La preuve dit laquelle.",
                 ),
                 minutes: 2,
                 role: ON_CALL,
@@ -215,7 +215,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See which phase takes the time", "Voir quelle phase prend le temps"),
                 text: (
                     "First byte alone is the server. Connect and TLS with it are the way there. DNS is the resolver.",
-                    "Le premier octet seul : le serveur. La connexion et TLS avec lui : le chemin. DNS : le résolveur.",
+                    "Le premier octet seul : le serveur. La connexion et TLS avec lui : le chemin. DNS : le résolveur.",
                 ),
                 minutes: 3,
                 role: ON_CALL,
@@ -228,7 +228,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Look at what it waits for", "Regarder ce qu’il attend"),
                 text: (
                     "Saturation first: processor, memory, connections to the database, queue lengths, the slowest query. Then the last release.",
-                    "La saturation d’abord : processeur, mémoire, connexions à la base, files d’attente, requête la plus lente. Ensuite la dernière version.",
+                    "La saturation d’abord : processeur, mémoire, connexions à la base, files d’attente, requête la plus lente. Ensuite la dernière version.",
                 ),
                 minutes: 15,
                 role: OWNER,
@@ -261,7 +261,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See what is watched less now", "Voir ce qui est moins surveillé"),
                 text: (
                     "Nothing is lost: the agent keeps what it measured and sends it later. But its checks have a voter less, and perhaps none.",
-                    "Rien n’est perdu : l’agent garde ses mesures et les enverra. Mais ses contrôles ont un votant de moins, peut-être plus aucun.",
+                    "Rien n’est perdu : l’agent garde ses mesures et les enverra. Mais ses contrôles ont un votant de moins, peut-être plus aucun.",
                 ),
                 minutes: 2,
                 role: ON_CALL,
@@ -274,7 +274,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See whether its machine lives", "Voir si sa machine vit"),
                 text: (
                     "On the agent’s machine. It measures even while the collector cannot be reached; `status` says what stands between.",
-                    "Sur la machine de l’agent. Il mesure même quand le collecteur est hors d’atteinte ; `status` dit ce qui les sépare.",
+                    "Sur la machine de l’agent. Il mesure même quand le collecteur est hors d’atteinte ; `status` dit ce qui les sépare.",
                 ),
                 minutes: 5,
                 role: OPERATIONS,
@@ -287,7 +287,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See whether UDP passes", "Voir si UDP passe"),
                 text: (
                     "Agents speak QUIC over UDP to the collector’s port. A new firewall rule or a moved address is the usual cause; the spool tells how much waits.",
-                    "Les agents parlent QUIC sur UDP au port du collecteur. Une nouvelle règle de pare-feu ou une adresse déplacée est la cause habituelle ; le spool dit combien attend.",
+                    "Les agents parlent QUIC sur UDP au port du collecteur. Une nouvelle règle de pare-feu ou une adresse déplacée est la cause habituelle ; le spool dit combien attend.",
                 ),
                 minutes: 5,
                 role: OPERATIONS,
@@ -313,7 +313,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See it connected", "Le voir connecté"),
                 text: (
                     "What it kept is sent newest first; the figures of the gap are amended and nobody is paged for it.",
-                    "Ce qu’il a gardé arrive, le plus récent d’abord ; les chiffres du trou sont corrigés et personne n’est alerté pour cela.",
+                    "Ce qu’il a gardé arrive, le plus récent d’abord ; les chiffres du trou sont corrigés et personne n’est alerté pour cela.",
                 ),
                 minutes: 5,
                 role: ON_CALL,
@@ -348,7 +348,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Find out why it was not renewed", "Trouver pourquoi il n’a pas été renouvelé"),
                 text: (
                     "Automatic renewal fails at three places: the timer does not run, the challenge is not reachable (port 80, a CAA record), or the new certificate is there and the server was not reloaded.",
-                    "Le renouvellement automatique échoue à trois endroits : le minuteur ne tourne pas, le défi est injoignable (port 80, enregistrement CAA), ou le certificat est là mais le serveur n’a pas été rechargé.",
+                    "Le renouvellement automatique échoue à trois endroits : le minuteur ne tourne pas, le défi est injoignable (port 80, enregistrement CAA), ou le certificat est là mais le serveur n’a pas été rechargé.",
                 ),
                 minutes: 10,
                 role: OPERATIONS,
@@ -361,7 +361,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Renew it, and have the server load it", "Le renouveler et le faire charger"),
                 text: (
                     "Reload every server that shows it: load balancers, CDN, mail, and whatever has a copy.",
-                    "Rechargez chaque serveur qui le présente : répartiteurs, CDN, courrier et tout ce qui en a une copie.",
+                    "Rechargez chaque serveur qui le présente : répartiteurs, CDN, courrier et tout ce qui en a une copie.",
                 ),
                 minutes: 15,
                 role: OPERATIONS,
@@ -374,7 +374,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See it from every region", "Le voir depuis chaque région"),
                 text: (
                     "The soonest end that any agent sees counts: one server that was forgotten keeps this step open.",
-                    "La fin la plus proche vue par un agent compte : un serveur oublié garde cette étape ouverte.",
+                    "La fin la plus proche vue par un agent compte : un serveur oublié garde cette étape ouverte.",
                 ),
                 minutes: 5,
                 role: ON_CALL,
@@ -409,7 +409,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Find out whose it is", "Trouver à qui il appartient"),
                 text: (
                     "The registrar and the state of the registration. `redemptionPeriod` and `pendingDelete` mean: call the registrar now.",
-                    "Le registraire et l’état de l’enregistrement. `redemptionPeriod` et `pendingDelete` veulent dire : appelez le registraire maintenant.",
+                    "Le registraire et l’état de l’enregistrement. `redemptionPeriod` et `pendingDelete` veulent dire : appelez le registraire maintenant.",
                 ),
                 minutes: 5,
                 role: ON_CALL,
@@ -422,7 +422,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Renew it for a year or more", "Le renouveler pour un an ou plus"),
                 text: (
                     "Look at the card and the address that the registrar writes to: an expired card is the usual cause.",
-                    "Vérifiez la carte et l’adresse à laquelle le registraire écrit : une carte expirée est la cause habituelle.",
+                    "Vérifiez la carte et l’adresse à laquelle le registraire écrit : une carte expirée est la cause habituelle.",
                 ),
                 minutes: 15,
                 role: OWNER,
@@ -470,7 +470,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See which vital, and since when", "Voir quelle mesure, et depuis quand"),
                 text: (
                     "LCP: the largest thing shown. CLS: what moves. INP: what answers late. TTFB: the server. The page names the element and the source.",
-                    "LCP : le plus grand élément affiché. CLS : ce qui bouge. INP : ce qui répond tard. TTFB : le serveur. La page nomme l’élément et la source.",
+                    "LCP : le plus grand élément affiché. CLS : ce qui bouge. INP : ce qui répond tard. TTFB : le serveur. La page nomme l’élément et la source.",
                 ),
                 minutes: 3,
                 role: ON_CALL,
@@ -483,7 +483,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Put it beside what was released", "Le rapprocher des mises en production"),
                 text: (
                     "A step in the course at the minute of a release is your answer: a larger image, a font, a banner, a third party’s script.",
-                    "Une marche dans la courbe à la minute d’une version est la réponse : une image plus lourde, une police, une bannière, un script tiers.",
+                    "Une marche dans la courbe à la minute d’une version est la réponse : une image plus lourde, une police, une bannière, un script tiers.",
                 ),
                 minutes: 5,
                 role: OWNER,
@@ -522,7 +522,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See it good again", "La voir redevenir bonne"),
                 text: (
                     "Grades are p75 over many runs: it takes some of them until the page counts as good.",
-                    "Les notes sont des p75 sur de nombreuses exécutions : il en faut quelques-unes pour que la page compte comme bonne.",
+                    "Les notes sont des p75 sur de nombreuses exécutions : il en faut quelques-unes pour que la page compte comme bonne.",
                 ),
                 minutes: 10,
                 role: ON_CALL,
@@ -544,7 +544,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See how fast, and how much is left", "Voir à quelle vitesse, et ce qui reste"),
                 text: (
                     "14.4 × over an hour is a page: two days of a month’s budget in that hour. 1 × over three days is a ticket.",
-                    "14,4 × sur une heure mérite une alerte : deux jours de budget mensuel en une heure. 1 × sur trois jours mérite un ticket.",
+                    "14,4 × sur une heure mérite une alerte : deux jours de budget mensuel en une heure. 1 × sur trois jours mérite un ticket.",
                 ),
                 minutes: 3,
                 role: ON_CALL,
@@ -583,7 +583,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("See the rate fall", "Voir la vitesse retomber"),
                 text: (
                     "An incident of an objective ends when the short window no longer burns; a finding, when the forecast does.",
-                    "L’incident d’un objectif se termine quand la fenêtre courte ne brûle plus ; un constat, quand la prévision change.",
+                    "L’incident d’un objectif se termine quand la fenêtre courte ne brûle plus ; un constat, quand la prévision change.",
                 ),
                 minutes: 10,
                 role: ON_CALL,
@@ -596,7 +596,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Agree what the rest of the budget is for", "Convenir de l’usage du reste"),
                 text: (
                     "With the owner of the product: freeze releases, invest in reliability, or change a promise that nobody needs.",
-                    "Avec le responsable du produit : geler les versions, investir dans la fiabilité, ou changer une promesse dont personne n’a besoin.",
+                    "Avec le responsable du produit : geler les versions, investir dans la fiabilité, ou changer une promesse dont personne n’a besoin.",
                 ),
                 minutes: 20,
                 role: LEAD,
@@ -619,7 +619,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Write down what is known", "Noter ce qui est su"),
                 text: (
                     "Who is hit, since when, what they see, and what they do not. One sentence each; doubts too.",
-                    "Qui est touché, depuis quand, ce qu’ils voient et ne voient pas. Une phrase chacun ; les doutes aussi.",
+                    "Qui est touché, depuis quand, ce qu’ils voient et ne voient pas. Une phrase chacun ; les doutes aussi.",
                 ),
                 minutes: 5,
                 role: LEAD,
@@ -645,7 +645,7 @@ pub(super) const ALL: &[Written] = &[
                 title: ("Write the check that would have seen it", "Écrire le contrôle qui l’aurait vu"),
                 text: (
                     "People were faster than the machine: something is not watched, or its expectation is too weak.",
-                    "Des personnes furent plus rapides que la machine : quelque chose n’est pas surveillé, ou l’attente est trop faible.",
+                    "Des personnes furent plus rapides que la machine : quelque chose n’est pas surveillé, ou l’attente est trop faible.",
                 ),
                 minutes: 20,
                 role: OWNER,
@@ -657,7 +657,7 @@ pub(super) const ALL: &[Written] = &[
                 done_when: "incident resolved",
                 text: (
                     "Nothing measured tells of it: resolve it when those who reported it say that it is over.",
-                    "Aucune mesure n’en parle : clôturez-le quand ceux qui l’ont signalé disent que c’est fini.",
+                    "Aucune mesure n’en parle : clôturez-le quand ceux qui l’ont signalé disent que c’est fini.",
                 ),
                 command: "sitepulse-collector resolve {incident}",
                 ..RESOLVED
