@@ -103,12 +103,15 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// Goes to an address, as if it were typed.
+    /// Goes to an address, as if it were typed. The button behind a sign-in link is pressed too.
     pub fn open(&mut self, url: &str) {
         // Marked, so that the page before is not taken for the one to come.
         self.eval("window.before = true");
         self.call("Page.navigate", json!({ "url": url }));
         self.loaded();
+        if url.contains("/sign-in?token=") && self.eval("!!document.querySelector('#link button')") == json!(true) {
+            self.follow("#link button");
+        }
     }
 
     /// Waits until a page that was not there before is complete.
@@ -156,6 +159,11 @@ impl Chromium {
             let params = json!({ "type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code });
             self.call("Input.dispatchKeyEvent", params);
         }
+    }
+
+    /// The page as it is now, as HTML.
+    pub fn html(&mut self) -> String {
+        self.eval("document.documentElement.outerHTML").as_str().unwrap_or_default().to_owned()
     }
 
     /// What a person can read.

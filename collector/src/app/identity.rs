@@ -21,7 +21,7 @@ use crate::oidc::claims::{Person, Rules, Unknown};
 use crate::store::{access as log, identity as stored};
 
 /// Who writes users that a provider vouches for.
-const AUTHOR: &str = "provider";
+pub(super) const AUTHOR: &str = "provider";
 
 /// Why somebody whom a provider vouches for does not come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
