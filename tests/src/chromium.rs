@@ -12,7 +12,13 @@ use crate::{process, wait};
 /// After so many seconds a browser ends by itself, whatever becomes of its test.
 const SECONDS_MAX: &str = "300";
 
-/// A browser with one page. Ends when dropped.
+/// A tab of a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tab {
+    session: Option<String>,
+}
+
+/// A browser with one page, or with several tabs. Ends when dropped.
 pub struct Chromium {
     child: Child,
     to: ChildStdin,
@@ -50,6 +56,24 @@ impl Chromium {
         chromium.call("Page.enable", json!({}));
         chromium.resize(width, height);
         chromium
+    }
+
+    /// Opens another tab beside those there are, and goes on in it.
+    pub fn new_tab(&mut self) -> Tab {
+        let here = self.session.take();
+        let page = self.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let attached = self.call("Target.attachToTarget", json!({ "targetId": page["targetId"], "flatten": true }));
+        let session = attached["sessionId"].as_str().map(ToOwned::to_owned);
+        assert!(session.is_some() && session != here, "{attached}");
+        self.session = session.clone();
+        self.call("Page.enable", json!({}));
+        Tab { session }
+    }
+
+    /// Goes on in a tab, and has it in front of the others.
+    pub fn show(&mut self, tab: &Tab) {
+        self.session.clone_from(&tab.session);
+        self.call("Page.bringToFront", json!({}));
     }
 
     /// Gives the page another size, in CSS pixels.

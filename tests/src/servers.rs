@@ -443,7 +443,8 @@ impl Proxy {
         let dir = folder(parent, "proxy");
         let issued = pki.server("localhost").write(&dir, "console");
         let page = std::fs::read_to_string(root().join("docs/operations.md")).expect("the page is there");
-        let told = page.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("it tells a server").0;
+        let told =
+            page.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("it tells a server").0;
         let instead = |text: String, from: &str, to: &str| {
             assert!(text.contains(from), "{from:?} is not in the documented server: {text}");
             text.replace(from, to)

@@ -7,6 +7,8 @@ use sitepulse_tests::chromium::Chromium;
 use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::site::{Mood, Site};
 
+use crate::console_checks;
+
 #[test]
 fn the_sign_in_link_opens_a_live_console_once() {
     let site = Site::start();
@@ -60,6 +62,60 @@ fn the_sign_in_link_opens_a_live_console_once() {
         assert!(n > 0, "the stream ended; heard {heard}");
         heard.push_str(&String::from_utf8_lossy(&buffer[..n]));
     }
+}
+
+/// Browsers open six connections to a host over all tabs: pages that listen must not use them up.
+#[test]
+fn seven_tabs_stay_live_and_one_stream_serves_them() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&site.check("shop")).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    let mut browser = console_checks::signed_in(&cluster, 1280, 900);
+    let mut tabs = Vec::new();
+    for _ in 0..7 {
+        let tab = browser.new_tab();
+        browser.open(&console_checks::at(&cluster, "/checks"));
+        browser.wait_for("!document.getElementById('pulse').hidden", 30);
+        browser.eval("window.kept = true");
+        tabs.push(tab);
+    }
+    cluster.apply(&(site.check("shop") + &site.check("blog"))).ok();
+    for tab in &tabs {
+        browser.show(tab);
+        // Looked at again, a tab hears what it missed; without being loaded anew.
+        browser.wait_for("document.body.innerText.includes('blog')", 30);
+        assert_eq!(browser.eval("window.kept"), true);
+    }
+    // What is told while one looks is heard by whichever tab holds the stream.
+    browser.show(&tabs[3]);
+    cluster.apply(&(site.check("shop") + &site.check("blog") + &site.check("cart"))).ok();
+    browser.wait_for("document.body.innerText.includes('cart')", 30);
+}
+
+/// A page that was read before a change is told of it, however late its stream begins.
+#[test]
+fn a_change_between_a_page_and_its_stream_is_shown() {
+    let site = Site::start();
+    let cluster = Cluster::start();
+    cluster.apply(&site.check("shop")).ok();
+    let mut browser = console_checks::signed_in(&cluster, 1280, 900);
+    // The page's stream begins when the change is there, and not before.
+    let late = "{
+        const there = () => {
+            const ask = new XMLHttpRequest();
+            ask.open('GET', '/api/v1/checks/blog', false);
+            ask.send();
+            return ask.status === 200;
+        };
+        EventSource = class extends EventSource { constructor(url) { while (!there()); super(url); } };
+    }";
+    browser.call("Page.addScriptToEvaluateOnNewDocument", serde_json::json!({ "source": late }));
+    browser.eval("window.before = true");
+    browser.call("Page.navigate", serde_json::json!({ "url": console_checks::at(&cluster, "/checks") }));
+    cluster.apply(&(site.check("shop") + &site.check("blog"))).ok();
+    browser.loaded();
+    browser.wait_for("document.body.innerText.includes('blog')", 30);
 }
 
 /// An answer that is being read.

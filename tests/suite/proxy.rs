@@ -40,9 +40,13 @@ fn behind_a_proxy_people_sign_in_over_tls_and_figures_stay_inside() {
     browser.call("Security.setIgnoreCertificateErrors", json!({"ignore": true}));
     browser.open(&link);
     let cookies = browser.call("Network.getCookies", json!({"urls": [outside]}));
-    let session = cookies["cookies"].as_array().expect("a list").iter().find(|one| one["name"] == "__Host-sitepulse_session");
+    let session =
+        cookies["cookies"].as_array().expect("a list").iter().find(|one| one["name"] == "__Host-sitepulse_session");
     let session = session.unwrap_or_else(|| panic!("{cookies} on {}", browser.text()));
-    assert_eq!((&session["secure"], &session["httpOnly"], &session["sameSite"]), (&json!(true), &json!(true), &json!("Strict")));
+    assert_eq!(
+        (&session["secure"], &session["httpOnly"], &session["sameSite"]),
+        (&json!(true), &json!(true), &json!("Strict"))
+    );
     // Events come as they are told, though nginx buffers answers.
     browser.open(&format!("{outside}/checks"));
     browser.wait_for("!document.getElementById('pulse').hidden", 30);
@@ -62,11 +66,19 @@ fn behind_a_proxy_people_sign_in_over_tls_and_figures_stay_inside() {
     assert_eq!(status(&curl(&["-H", &bearer, &format!("{outside}/metrics")])), "200");
 
     // A guess is that of whom the proxy asks for, whatever they say themselves.
-    let form = ["-H", "Sec-Fetch-Site: same-origin", "-H", "X-Forwarded-For: 203.0.113.9", "-d", "user=ana&password=wrong+horse+battery"];
+    let form = [
+        "-H",
+        "Sec-Fetch-Site: same-origin",
+        "-H",
+        "X-Forwarded-For: 203.0.113.9",
+        "-d",
+        "user=ana&password=wrong+horse+battery",
+    ];
     let guess = curl(&[&form[..], &["--interface", "127.0.0.2", &format!("{outside}/sign-in")]].concat());
     assert_eq!(status(&guess), "403", "{guess}");
     let log = cluster.ctl(&["audit", "--json"]).json();
-    let refused = log.as_array().expect("a list").iter().find(|one| one["action"] == "sign-in" && one["outcome"] == "refused");
+    let refused =
+        log.as_array().expect("a list").iter().find(|one| one["action"] == "sign-in" && one["outcome"] == "refused");
     assert_eq!(refused.unwrap_or_else(|| panic!("{log}"))["address"], "127.0.0.2");
     drop(proxy);
 

@@ -33,8 +33,8 @@ use tower::ServiceExt;
 use self::body::Timely;
 pub use self::body::{BODY_BYTES_PER_SECOND, BODY_TIMEOUT};
 pub use self::front::Front;
-use self::room::{Entry, Room, Seat};
 pub use self::room::{CONNECTIONS_MAX, PEER_MAX};
+use self::room::{Entry, Room, Seat};
 use crate::present::door::Door;
 
 /// Most connections at a time on the admin socket.
@@ -268,7 +268,6 @@ impl Standing {
     pub fn known(&self) {
         self.floor.seated().room.known(self.seat);
     }
-
 }
 
 /// Frees a connection's place when it ends, however it does.
@@ -322,7 +321,8 @@ impl AdminSocket {
             };
             let (router, stopping) = (router.clone(), stopping.clone());
             tasks.spawn("admin connection", async move {
-                let entrance = Entrance { door: Door::Local, front: Front::default(), body: BODY_TIMEOUT, standing: None };
+                let entrance =
+                    Entrance { door: Door::Local, front: Front::default(), body: BODY_TIMEOUT, standing: None };
                 serve(stream, entrance, router, stopping).await;
                 drop(slot);
             });

@@ -100,9 +100,10 @@ impl Channel {
     /// Where its messages go, as far as it says so: its kind, then the texts of the settings that name a server. Two channels of the same destination
     /// show what they hold to the same service.
     pub fn destination(&self) -> String {
-        let of_server = |(key, _): &(&str, &dyn Setting)| ["api", "server", "url"].contains(key);
-        let servers = self.way.settings().into_iter().filter(of_server).filter_map(|(_, setting)| setting.server());
-        servers.fold(self.kind().to_string(), |told, server| format!("{told} {server}"))
+        let settings = self.way.settings().into_iter().filter(|(key, _)| ["api", "server", "url"].contains(key));
+        settings
+            .filter_map(|(_, setting)| setting.server())
+            .fold(self.kind().to_string(), |told, server| format!("{told} {server}"))
     }
 
     /// What is wrong with it by itself, but for its id.

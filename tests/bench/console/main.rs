@@ -221,9 +221,7 @@ fn home_in_a_browser(console: SocketAddr, token: &str) {
             found.entry(name).or_default().extend(told[name]["median"].as_f64());
         }
     }
-    println!(
-        "\nhome in Chromium, {LOADS} loads, each a new browser (goals: first paint 300 ms, LCP 500 ms, CLS 0):",
-    );
+    println!("\nhome in Chromium, {LOADS} loads, each a new browser (goals: first paint 300 ms, LCP 500 ms, CLS 0):",);
     for (name, mut figures) in found {
         if figures.len() < LOADS {
             println!("  {name:<8} measured in {} loads only", figures.len());

@@ -23,7 +23,8 @@ fn of_channel(channel: &Channel) -> Vec<Use> {
 
 /// Every secret with where it goes as things are now.
 fn known(book: &Book) -> BTreeSet<Use> {
-    let checks = book.checks().filter_map(|check| check.current()).flat_map(|current| of_check(&current.definition.kind));
+    let checks =
+        book.checks().filter_map(|check| check.current()).flat_map(|current| of_check(&current.definition.kind));
     let channels = book.objects().channels.living().flat_map(|(_, version)| of_channel(&version.body));
     checks.chain(channels).collect()
 }
@@ -50,9 +51,8 @@ pub(super) fn led_elsewhere<'w>(
         | Object::Scoring(_)
         | Object::Playbook(_) => None,
     });
-    let of_channels = of_channels.flat_map(|channel| {
-        of_channel(channel).into_iter().map(move |used| (format!("channel {}", channel.id), used))
-    });
+    let of_channels = of_channels
+        .flat_map(|channel| of_channel(channel).into_iter().map(move |used| (format!("channel {}", channel.id), used)));
     let mut wanted = of_checks.chain(of_channels).peekable();
     wanted.peek()?;
     let known = known(book);

@@ -192,7 +192,9 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
             let faults: Vec<Fault> = faults.iter().map(|fault| Fault::told(fault, FILE, &file)).collect();
             page(frame, id, &form, &file, &faults, None)
         }
-        Err(AppError::Invalid(message) | AppError::Forbidden(message)) => page(frame, id, &form, &file, &[Fault::whole(message)], None),
+        Err(AppError::Invalid(message) | AppError::Forbidden(message)) => {
+            page(frame, id, &form, &file, &[Fault::whole(message)], None)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -76,15 +76,17 @@ mod tests {
     fn the_proxy_s_word_is_the_last_one_and_counts_from_this_machine_alone() {
         let headers = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| drop(headers.append("x-forwarded-for", HeaderValue::from_static(value))));
+            for value in values {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
             headers
         };
         let front = Front { forwarded: true, ..Front::of_console("https://status.example") };
-        let from = |front: Front, peer: &str, headers: &HeaderMap| {
-            match front.door_of(front.door(peer.parse().unwrap(), true, false), headers) {
-                Door::Network { peer, .. } => peer.ip().to_string(),
-                Door::Local => panic!("the network is not the socket"),
-            }
+        let from = |front: Front, peer: &str, headers: &HeaderMap| match front
+            .door_of(front.door(peer.parse().unwrap(), true, false), headers)
+        {
+            Door::Network { peer, .. } => peer.ip().to_string(),
+            Door::Local => panic!("the network is not the socket"),
         };
         let here = "127.0.0.1:5";
         assert_eq!(from(front, here, &headers(&["203.0.113.9, 198.51.100.7"])), "198.51.100.7");

@@ -71,7 +71,10 @@ fn each_agent_gets_exactly_the_secrets_its_checks_refer_to_before_its_assignment
     for name in ["both", "east", "unused"] {
         engine.set_secret(name, format!("{name} {VALUE}\n").as_bytes(), at(2)).unwrap();
     }
-    assert_eq!(engine.apply_as(Access::Admin, vec![with_secret("shop", "both")], &options(), at(3)).unwrap().warnings, [""; 0]);
+    assert_eq!(
+        engine.apply_as(Access::Admin, vec![with_secret("shop", "both")], &options(), at(3)).unwrap().warnings,
+        [""; 0]
+    );
 
     let (mut western, first) = welcomed(&engine, west);
     assert_eq!(secrets_of(&first[1]), [pair("both", &format!("both {VALUE}"))]);
@@ -221,7 +224,12 @@ fn two_agents_of_different_regions_are_told_to_page_when_the_collector_stays_awa
         let source = sitepulse_collector::checkfile::Source { name: "c.toml".into(), text: file.into() };
         let written = sitepulse_collector::checkfile::parse(&[source]).unwrap();
         engine
-            .apply_as(Access::Admin, written, &sitepulse_collector::app::ApplyOptions { prune: true, ..options() }, at(seconds))
+            .apply_as(
+                Access::Admin,
+                written,
+                &sitepulse_collector::app::ApplyOptions { prune: true, ..options() },
+                at(seconds),
+            )
             .unwrap();
     };
     let (mut session, told) = welcomed(&engine, first);

@@ -118,7 +118,9 @@ async fn a_body_that_does_not_come_ends_its_request_and_its_connection() {
     let token = world.bench.token(CredentialKind::ApiToken, Access::Admin).await;
     let form = "content-type: application/x-www-form-urlencoded\r\n";
     for request in [
-        format!("POST /sign-in HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\n{form}content-length: 10\r\n\r\nuser="),
+        format!(
+            "POST /sign-in HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\n{form}content-length: 10\r\n\r\nuser="
+        ),
         format!(
             "POST /api/v1/apply HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
              content-length: 100\r\n\r\n{{"

@@ -24,7 +24,8 @@ async fn first_words(bench: &Bench, after: &str) -> String {
 async fn told(bench: &Bench, path: &str) -> String {
     let page = bench.get(path).await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-    let rest = page.text.split_once("data-told=\"").unwrap_or_else(|| panic!("{path} is told nothing: {}", page.text)).1;
+    let rest =
+        page.text.split_once("data-told=\"").unwrap_or_else(|| panic!("{path} is told nothing: {}", page.text)).1;
     rest.split_once('"').unwrap().0.to_owned()
 }
 
@@ -32,7 +33,9 @@ async fn told(bench: &Bench, path: &str) -> String {
 async fn what_changes_between_a_page_and_its_stream_is_heard() {
     let bench = Bench::new();
     // Nobody ever listened: the first page begins the story.
-    for (path, event) in [("/jobs", "event: job\n"), ("/findings", "event: objects\n"), ("/incidents", "event: incident\n")] {
+    for (path, event) in
+        [("/jobs", "event: job\n"), ("/findings", "event: objects\n"), ("/incidents", "event: incident\n")]
+    {
         let number = told(&bench, path).await;
         let quiet = first_words(&bench, &format!("?after={number}")).await;
         assert!(quiet.contains("event: hello\n") && !quiet.contains("event: reset"), "{quiet}");

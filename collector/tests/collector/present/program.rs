@@ -45,7 +45,8 @@ impl Server {
         let authority = self.http.strip_prefix("http://").unwrap();
         let body = format!("token={}", link.split_once("/sign-in?token=").unwrap().1);
         let mut stream = std::net::TcpStream::connect(authority).unwrap();
-        let head = format!("POST /sign-in HTTP/1.1\r\nhost: {authority}\r\norigin: {}\r\nconnection: close\r\n", self.http);
+        let head =
+            format!("POST /sign-in HTTP/1.1\r\nhost: {authority}\r\norigin: {}\r\nconnection: close\r\n", self.http);
         let form = "content-type: application/x-www-form-urlencoded\r\n";
         write!(stream, "{head}{form}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
         let mut opened = String::new();

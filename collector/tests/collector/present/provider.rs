@@ -635,7 +635,8 @@ async fn who_edits_leads_nobody_in_as_somebody_else() {
         claims["email"] = json!("mallory@example.com");
     });
     for user in ["boss", "chief"] {
-        let taken = write_user(&world, user, &json!({"id": user, "role": "admin", "email": "mallory@example.com"})).await;
+        let taken =
+            write_user(&world, user, &json!({"id": user, "role": "admin", "email": "mallory@example.com"})).await;
         assert_eq!(taken.status, StatusCode::FORBIDDEN, "{}", taken.text);
         assert!(taken.text.contains("only an admin may"), "{}", taken.text);
         assert_refused(user, &world.try_in().await);
@@ -646,7 +647,9 @@ async fn who_edits_leads_nobody_in_as_somebody_else() {
     // Who cannot sign in may have another address, and who can another name.
     let carl = write_user(&world, "carl", &json!({"id": "carl", "email": "carl@elsewhere.example"})).await;
     assert_eq!(carl.status, StatusCode::OK, "{}", carl.text);
-    let named = write_user(&world, "boss", &json!({"id": "boss", "role": "admin", "email": "boss@example.com", "name": "B."})).await;
+    let named =
+        write_user(&world, "boss", &json!({"id": "boss", "role": "admin", "email": "boss@example.com", "name": "B."}))
+            .await;
     assert_eq!(named.status, StatusCode::OK, "{}", named.text);
     assert_refused("still nobody", &world.try_in().await);
 }

@@ -210,7 +210,10 @@ mod tests {
         );
         assert_eq!(of("tcp", r#"{"address": "Mail.example:25"}"#), ["mail.example:25"]);
         assert_eq!(
-            of("flow", r#"{"steps": [{"name": "a", "url": "https://a.example/{{x}}"}, {"name": "b", "url": "https://b.example?c"}]}"#),
+            of(
+                "flow",
+                r#"{"steps": [{"name": "a", "url": "https://a.example/{{x}}"}, {"name": "b", "url": "https://b.example?c"}]}"#
+            ),
             ["https://a.example", "https://b.example"]
         );
         assert_eq!(of("icmp", r#"{"host": "a.example"}"#), Vec::<String>::new());
