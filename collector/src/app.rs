@@ -377,6 +377,18 @@ impl App {
         self.inner.writer.run(move |engine| engine.apply(written, &options, now)).await?
     }
 
+    /// The same on behalf of somebody who reaches so far. See [`Engine::apply_as`].
+    pub async fn apply_as(
+        &self,
+        access: Access,
+        written: impl Into<Written>,
+        options: ApplyOptions,
+        now: UtcMicros,
+    ) -> Result<Plan, AppError> {
+        let written = written.into();
+        self.inner.writer.run(move |engine| engine.apply_as(access, written, &options, now)).await?
+    }
+
     /// Takes exported histories in. See [`Engine::import_histories`].
     pub async fn import_histories(&self, histories: Histories, author: String) -> Result<ImportedHistories, AppError> {
         self.inner.writer.run(move |engine| engine.import_histories(&histories, &author, clock::now())).await?

@@ -35,7 +35,7 @@ use crate::oidc::settings::{ClientSecret, OidcTexts};
 use crate::oidc::{self, Oidc};
 use crate::outbox;
 use crate::playbook;
-use crate::present::http::{AdminSocket, HttpError, HttpListener, TlsFiles, stopped};
+use crate::present::http::{AdminSocket, Front, HttpError, HttpListener, TlsFiles, stopped};
 use crate::present::route;
 use crate::present::wording::{self, Wording, WordingTexts};
 use crate::present::{self, Present};
@@ -119,6 +119,10 @@ pub struct ConsoleTexts {
     pub url: Option<String>,
     /// Where the public reaches status pages, if that is elsewhere: `https://status.example`.
     pub status_url: Option<String>,
+    /// Whether a proxy on this machine says in `X-Forwarded-For` who asks: false.
+    pub trust_forwarded_for: Option<bool>,
+    /// Whether `/metrics` asks nobody on this machine for a token although `url` leads elsewhere, so that a proxy may stand here: false.
+    pub open_metrics: Option<bool>,
 }
 
 /// How long each class of data is kept: a duration of at least two days, or `forever`.
@@ -161,6 +165,17 @@ impl Config {
     /// Where people reach the console, if that is told.
     fn console_url(&self, path: Option<&Path>) -> Result<Option<String>, Failure> {
         self.address(path, "console.url", |console| console.url.clone())
+    }
+
+    /// What stands in front of the listener.
+    fn front(&self) -> Front {
+        let Some(texts) = &self.console else { return Front::default() };
+        let told = texts.url.as_deref().map(Front::of_console).unwrap_or_default();
+        Front {
+            proxied: told.proxied && texts.open_metrics != Some(true),
+            forwarded: texts.trust_forwarded_for == Some(true),
+            ..told
+        }
     }
 
     /// Where the public reaches status pages, if that is told: where it reaches the console, unless it is told apart.
@@ -292,6 +307,7 @@ struct Settings {
     life: Life,
     audit_us: Option<u64>,
     console: Option<String>,
+    front: Front,
     status_url: Option<String>,
     incidents: signals::Settings,
     egress: EgressTexts,
@@ -312,6 +328,7 @@ impl Settings {
         let life = config.life(from)?;
         let audit_us = config.audit_us(from)?;
         let console = config.console_url(from)?;
+        let front = config.front();
         let status_url = config.status_url(from)?;
         let incidents = config.incidents(from)?;
         let watchdog = config.watchdog.map(|texts| Watchdog::new(&texts.url, texts.every.as_deref())).transpose();
@@ -350,6 +367,7 @@ impl Settings {
             life,
             audit_us,
             console,
+            front,
             status_url,
             incidents,
             watchdog,
@@ -470,6 +488,7 @@ async fn serve_with(
     json: bool,
 ) -> Result<(), Failure> {
     let http = HttpListener::bind(settings.http, settings.tls.as_ref()).await.map_err(http_failure)?;
+    let http = http.behind(settings.front);
     let listener =
         Listener::bind(app, settings.listen).map_err(|error| Failure::new(Exit::of(&error), error.to_string()))?;
     let listen = listener.local_addr();
@@ -481,9 +500,10 @@ async fn serve_with(
     let tasks = TaskSet::new();
     let notifier = Notifier::from_env();
     let url = http.url();
-    app.shared().links.set_console(Some(settings.console.as_deref().unwrap_or(&url)));
+    let console = settings.console.as_deref().unwrap_or(&url).trim_end_matches('/').to_owned();
+    app.shared().links.set_console(Some(&console));
     app.watch().await;
-    let present = Present::new(app.clone(), sender.clone(), url.clone(), stopping.clone());
+    let present = Present::new(app.clone(), sender.clone(), console, stopping.clone());
     let present = match &settings.status_url {
         Some(public) => present.public_at(public),
         None => present,
@@ -769,6 +789,16 @@ mod tests {
         assert!(wording.contains("collector.toml: wording.url: write the address"), "{wording}");
         let days = gather("[retention]\ndaily = \"300d\"\n", ServeArgs::default()).unwrap_err();
         assert!(days.contains("retention.daily: days must be kept at least as long"), "{days}");
+    }
+
+    #[test]
+    fn what_stands_in_front_is_read_from_the_file() {
+        let front = |text: &str| gather(text, ServeArgs::default()).unwrap().front;
+        assert_eq!(front(""), Front::default());
+        let url = "[console]\nurl = \"https://status.example\"\n";
+        assert_eq!(front(url), Front { secure: true, proxied: true, forwarded: false });
+        let both = format!("{url}trust_forwarded_for = true\nopen_metrics = true\n");
+        assert_eq!(front(&both), Front { secure: true, proxied: false, forwarded: true });
     }
 
     #[test]

@@ -12,7 +12,13 @@ use crate::{process, wait};
 /// After so many seconds a browser ends by itself, whatever becomes of its test.
 const SECONDS_MAX: &str = "300";
 
-/// A browser with one page. Ends when dropped.
+/// A tab of a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tab {
+    session: Option<String>,
+}
+
+/// A browser with one page, or with several tabs. Ends when dropped.
 pub struct Chromium {
     child: Child,
     to: ChildStdin,
@@ -50,6 +56,24 @@ impl Chromium {
         chromium.call("Page.enable", json!({}));
         chromium.resize(width, height);
         chromium
+    }
+
+    /// Opens another tab beside those there are, and goes on in it.
+    pub fn new_tab(&mut self) -> Tab {
+        let here = self.session.take();
+        let page = self.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let attached = self.call("Target.attachToTarget", json!({ "targetId": page["targetId"], "flatten": true }));
+        let session = attached["sessionId"].as_str().map(ToOwned::to_owned);
+        assert!(session.is_some() && session != here, "{attached}");
+        self.session = session.clone();
+        self.call("Page.enable", json!({}));
+        Tab { session }
+    }
+
+    /// Goes on in a tab, and has it in front of the others.
+    pub fn show(&mut self, tab: &Tab) {
+        self.session.clone_from(&tab.session);
+        self.call("Page.bringToFront", json!({}));
     }
 
     /// Gives the page another size, in CSS pixels.
@@ -103,12 +127,15 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// Goes to an address, as if it were typed.
+    /// Goes to an address, as if it were typed. The button behind a sign-in link is pressed too.
     pub fn open(&mut self, url: &str) {
         // Marked, so that the page before is not taken for the one to come.
         self.eval("window.before = true");
         self.call("Page.navigate", json!({ "url": url }));
         self.loaded();
+        if url.contains("/sign-in?token=") && self.eval("!!document.querySelector('#link button')") == json!(true) {
+            self.follow("#link button");
+        }
     }
 
     /// Waits until a page that was not there before is complete.
@@ -156,6 +183,11 @@ impl Chromium {
             let params = json!({ "type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code });
             self.call("Input.dispatchKeyEvent", params);
         }
+    }
+
+    /// The page as it is now, as HTML.
+    pub fn html(&mut self) -> String {
+        self.eval("document.documentElement.outerHTML").as_str().unwrap_or_default().to_owned()
     }
 
     /// What a person can read.

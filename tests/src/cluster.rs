@@ -155,6 +155,24 @@ impl Cluster {
         run(process::agent().args(args).arg("--data-dir").arg(self.agent_dir(name)))
     }
 
+    /// Opens a session by a sign-in link, as the button behind it does: its cookie, `name=value`.
+    pub fn session(&self, link: &str) -> String {
+        let token = link.split_once("/sign-in?token=").expect("a sign-in link").1;
+        let body = format!("token={token}");
+        let request = format!(
+            "POST /sign-in HTTP/1.1\r\nHost: {}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.http,
+            body.len()
+        );
+        let mut stream = std::net::TcpStream::connect(&self.http).expect("the console listens");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).expect("the console takes a request");
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).expect("an answer in UTF-8");
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        cookie.and_then(|cookie| cookie.split(';').next()).unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
     /// Writes a check file and applies it.
     pub fn apply(&self, toml: &str) -> Answer {
         let file = self.dir.path().join("checks.toml");

@@ -425,3 +425,49 @@ pub fn showing(parent: &Path, name: &str, leaf: &Leaf, port: u16) -> Server {
     command.arg(&leaf.certificate).arg("-key").arg(&leaf.key).current_dir(&dir);
     Server::start("s_server", &dir, &mut command, &[port])
 }
+
+/// nginx in front of a console: with the server that docs/operations.md tells, over TLS as `localhost`, and with one that says nothing of whom it asks for, plain.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The process.
+    pub server: Server,
+    /// As documented.
+    pub https: u16,
+    /// With nginx's own defaults.
+    pub plain: u16,
+}
+
+impl Proxy {
+    /// Starts it on these ports before the console at `upstream`.
+    pub fn start(parent: &Path, pki: &Pki, upstream: &str, (https, plain): (u16, u16)) -> Self {
+        let dir = folder(parent, "proxy");
+        let issued = pki.server("localhost").write(&dir, "console");
+        let page = std::fs::read_to_string(root().join("docs/operations.md")).expect("the page is there");
+        let told =
+            page.split_once("```nginx\n").and_then(|(_, rest)| rest.split_once("```")).expect("it tells a server").0;
+        let instead = |text: String, from: &str, to: &str| {
+            assert!(text.contains(from), "{from:?} is not in the documented server: {text}");
+            text.replace(from, to)
+        };
+        let documented = instead(told.to_owned(), "listen 443 ssl", &format!("listen 127.0.0.1:{https} ssl"));
+        let documented = instead(documented, "server_name status.example", "server_name localhost");
+        let documented = instead(documented, "127.0.0.1:8080", upstream);
+        let documented = instead(documented, "/etc/ssl/status.example.pem", &issued.certificate.display().to_string());
+        let documented = instead(documented, "/etc/ssl/status.example.key", &issued.key.display().to_string());
+        let config = format!(
+            "daemon off; worker_processes 1; pid {dir}/pid; error_log stderr warn;
+             events {{ worker_connections 512; }}
+             http {{
+               access_log off; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+               {documented}
+               server {{ listen 127.0.0.1:{plain}; location / {{ proxy_pass http://{upstream}; }} }}
+             }}",
+            dir = dir.display(),
+        );
+        write(&dir.join("nginx.conf"), &config);
+        open_up(parent);
+        let mut nginx = Command::new("/usr/sbin/nginx");
+        let nginx = nginx.arg("-c").arg(dir.join("nginx.conf")).arg("-p").arg(&dir).args(["-e", "stderr"]);
+        Self { server: Server::start("nginx", &dir, nginx, &[https, plain]), https, plain }
+    }
+}

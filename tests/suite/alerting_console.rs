@@ -2,14 +2,13 @@
 //!
 //! Forms are sent as a browser sends them (with its session and origin); pages are read in headless Chromium.
 
+use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sitepulse_tests::chromium::Chromium;
 use sitepulse_tests::cluster::Cluster;
-use sitepulse_tests::process::run;
 use sitepulse_tests::provider::Provider;
 use sitepulse_tests::site::{Mood, Site};
 use sitepulse_tests::wait;
@@ -20,25 +19,8 @@ const PHONE: u32 = 390;
 /// A browser that is signed in.
 struct Browser<'c> {
     cluster: &'c Cluster,
-    profile: tempfile::TempDir,
+    chromium: RefCell<Chromium>,
     cookie: String,
-}
-
-fn chromium(profile: &Path, url: &str, width: u32) -> String {
-    let mut chromium = Command::new("timeout");
-    chromium
-        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--timeout=3000"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("--window-size={width},900"))
-        .args(["--dump-dom", url])
-        .stderr(Stdio::null());
-    let answer = run(&mut chromium);
-    assert!(
-        answer.stdout.contains("<html"),
-        "chromium gave no page (is it installed? ./tests/run does that): {answer:?}"
-    );
-    answer.stdout
 }
 
 impl<'c> Browser<'c> {
@@ -47,16 +29,9 @@ impl<'c> Browser<'c> {
             let made = cluster.ctl(&["sign-in", "--admin", "--json"]).json();
             made["url"].as_str().expect("sign-in --json gives a url").to_owned()
         };
-        let profile = tempfile::tempdir().expect("a folder");
-        chromium(profile.path(), &link(), 1280);
-        let url = link();
-        let target = url.split_once(cluster.http()).expect("the link is the console's").1.to_owned();
-        let mut browser = Self { cluster, profile, cookie: String::new() };
-        let answer = browser.send("GET", &target, None);
-        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
-        browser.cookie =
-            cookie.and_then(|cookie| cookie.split(';').next()).unwrap_or_else(|| panic!("{answer}")).to_owned();
-        browser
+        let mut chromium = Chromium::start(1280, 900);
+        chromium.open(&link());
+        Self { cluster, chromium: RefCell::new(chromium), cookie: cluster.session(&link()) }
     }
 
     fn send(&self, method: &str, target: &str, form: Option<&str>) -> String {
@@ -86,27 +61,19 @@ impl<'c> Browser<'c> {
 
     /// A page as the browser shows it.
     fn page(&self, target: &str) -> String {
-        chromium(self.profile.path(), &format!("http://{}{target}", self.cluster.http()), 1280)
+        let mut chromium = self.chromium.borrow_mut();
+        chromium.open(&format!("http://{}{target}", self.cluster.http()));
+        chromium.html()
     }
 
-    /// How much wider than a phone a page is, in CSS pixels. The page forbids scripts, so it is measured in a copy that has one.
+    /// How much wider than a phone a page is, in CSS pixels.
     fn overhang(&self, target: &str) -> i64 {
-        let body = |answer: String| answer.split_once("\r\n\r\n").expect("an answer has a body").1.to_owned();
-        let (page, css) = (body(self.send("GET", target, None)), body(self.send("GET", "/assets/console.css", None)));
-        let measure = "addEventListener('load',()=>document.documentElement.dataset.over=document.documentElement.scrollWidth-innerWidth)";
-        let instead = |page: &str, begin: &str, end: &str, by: String| {
-            let (before, rest) = page.split_once(begin).unwrap_or_else(|| panic!("no {begin} in {page}"));
-            format!("{before}{by}{}", rest.split_once(end).expect("an element ends").1)
-        };
-        let page =
-            instead(&page, "<link rel=\"stylesheet\" href=\"/assets/console.css", ">", format!("<style>{css}</style>"));
-        let page =
-            instead(&page, "<script src=\"/assets/console.js", "</script>", format!("<script>{measure}</script>"));
-        let file = self.profile.path().join("phone.html");
-        std::fs::write(&file, page).expect("the copy can be written");
-        let seen = chromium(self.profile.path(), &format!("file://{}", file.display()), PHONE);
-        let told = seen.split_once("data-over=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(text, _)| text);
-        told.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("not measured: {seen}"))
+        self.chromium.borrow_mut().resize(PHONE, 900);
+        self.page(target);
+        let mut chromium = self.chromium.borrow_mut();
+        let over = chromium.eval("document.documentElement.scrollWidth - innerWidth");
+        chromium.resize(1280, 900);
+        over.as_i64().unwrap_or_else(|| panic!("not measured: {over}"))
     }
 }
 

@@ -18,6 +18,7 @@ mod main_job;
 mod network;
 mod outage;
 mod playbooks;
+mod proxy;
 mod quickstart;
 mod scale;
 mod sealing;

@@ -23,6 +23,7 @@ use crate::store::{StoreError, objects as stored, rows};
 
 mod objects;
 mod parents;
+mod secrets;
 
 pub use objects::ObjectItem;
 
@@ -87,7 +88,7 @@ impl Engine {
     }
 
     /// Applies what files say: all of it in one transaction, effective at `now` (later than the revision before in any case).
-    /// Applying the same again changes nothing. Who may sign in as what stays as it is.
+    /// Applying the same again changes nothing. Who may sign in as what stays as it is, and no secret goes where none goes yet.
     pub fn apply(
         &mut self,
         written: impl Into<Written>,
@@ -97,8 +98,8 @@ impl Engine {
         self.apply_as(Access::Edit, written, options, now)
     }
 
-    /// [`Self::apply`] on behalf of somebody who reaches so far: admins alone change who may sign in as what. Otherwise who may edit could make
-    /// themselves an admin.
+    /// [`Self::apply`] on behalf of somebody who reaches so far: admins alone change who may sign in as what, and where a secret goes. Otherwise who
+    /// may edit could make themselves an admin, or have any secret sent to themselves.
     pub fn apply_as(
         &mut self,
         access: Access,
@@ -127,12 +128,17 @@ impl Engine {
         warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
         let floor = self.numbers_from()?;
         let (objects, revised) = objects::plan(&shared.book(), &written, options, floor, now)?;
-        if access < Access::Admin
-            && let Some(user) = revised.iter().find_map(|revised| objects::changed_role(&shared.book(), revised))
-        {
-            return Err(AppError::Forbidden(format!(
-                "this changes what user {user} may do: only an admin may set, change or retire a user's role"
-            )));
+        if access < Access::Admin {
+            let book = shared.book();
+            if let Some(user) = revised.iter().find_map(|revised| objects::changed_standing(&book, revised)) {
+                return Err(AppError::Forbidden(format!(
+                    "this changes what user {user} may do, or who may sign in as them: only an admin may set, change or retire a user's role, \
+                     change the email of one who has a role, or write a user that a sign-in made"
+                )));
+            }
+            if let Some(told) = secrets::led_elsewhere(&book, wanted.values(), &written.objects) {
+                return Err(AppError::Forbidden(told));
+            }
         }
         warnings.extend(revised.iter().filter_map(|revised| objects::late(revised, now)));
         let (mut items, revisions) = plan(&shared.book(), wanted, options, floor, now);

@@ -29,6 +29,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
+use sitepulse_model::check::CheckKind;
 use sitepulse_model::control::{Change, SUSPENSION_US_DEFAULT, SUSPENSION_US_MAX, Scope, Weight};
 use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
 use sitepulse_model::sla::Account;
@@ -179,21 +180,34 @@ pub struct RunQuery {
 /// `POST /api/v1/checks/{id}/run`: answers when every agent has, or its time is over.
 pub async fn run(
     State(present): State<Present>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     query: Ask<RunQuery>,
 ) -> Answer<Json<RunView>> {
     let query = ask(query)?;
-    run_now(&present, &id, query.agent.as_deref()).await.map(Json)
+    run_now(&present, Some(caller.access), &id, query.agent.as_deref()).await.map(Json)
+}
+
+/// Whether who reaches so far may have a check run at once: heartbeats nobody, what may change something where it goes (an order that is placed, a mail that is
+/// sent) those who may act alone.
+pub(super) fn may_run(check: &crate::book::Check, access: Option<Access>) -> bool {
+    let kind = &check.newest().definition.kind;
+    let needed = if kind.acts() { Access::Respond } else { Access::Read };
+    !matches!(kind, CheckKind::Heartbeat(_)) && access.is_some_and(|access| access >= needed)
 }
 
 /// Runs a check at once.
 ///
 /// # Errors
-/// When there is no such check or agent, or the one does not run the other.
-pub async fn run_now(present: &Present, id: &str, agent: Option<&str>) -> Answer<RunView> {
+/// When there is no such check or agent, or the one does not run the other; [`Code::Forbidden`] for who may only look, where a run may change something.
+pub async fn run_now(present: &Present, access: Option<Access>, id: &str, agent: Option<&str>) -> Answer<RunView> {
     let (check, definition, agent) = {
         let book = present.app().book();
         let check = check_of(&book, id)?;
+        if check.newest().definition.kind.acts() && !may_run(check, access) {
+            let what = format!("a run of check {id} may change something where it goes: this asks for respond");
+            return Err(Problem::new(Code::Forbidden, what));
+        }
         let agent = agent.map(|name| agent_of(&book, name)).transpose()?;
         (check.number, check.newest().definition.clone(), agent)
     };

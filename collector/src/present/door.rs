@@ -21,11 +21,11 @@ pub enum Door {
     Local,
     /// TCP.
     Network {
-        /// The other side.
+        /// The other side; behind a proxy that is believed, whom it asks for.
         peer: SocketAddr,
-        /// Whether the listener is bound to loopback.
+        /// Whether the listener is bound to loopback, and nothing is known to stand in front of it.
         loopback: bool,
-        /// Whether TLS carries it.
+        /// Whether people reach it over TLS, ended here or in front of it.
         secure: bool,
     },
 }
@@ -182,7 +182,7 @@ pub(super) const fn address(door: Door) -> Option<std::net::IpAddr> {
     }
 }
 
-/// Whether TLS carries requests of this door.
+/// Whether people reach this door over TLS.
 pub const fn secure(door: Door) -> bool {
     match door {
         Door::Local => false,

@@ -1,14 +1,19 @@
 //! Listens for HTTP: TCP (with TLS where it is configured) and the admin socket.
 //!
-//! Limits: [`CONNECTIONS_MAX`] connections on TCP and [`SOCKET_CONNECTIONS_MAX`] on the socket (more wait in the kernel's queue),
-//! [`HEADER_TIMEOUT`] to send a request's head, [`HEAD_BYTES_MAX`] for it. Bodies are bounded by each route. The admin socket is
-//! made with mode 0600: who may open it is an administrator.
+//! Limits: [`CONNECTIONS_MAX`] connections on TCP, shared out by [`room`], and [`SOCKET_CONNECTIONS_MAX`] on the socket (more wait in the kernel's queue),
+//! [`HEADER_TIMEOUT`] to send a request's head, [`HEAD_BYTES_MAX`] for it, [`BODY_TIMEOUT`] for its body, which each route bounds. The admin socket is
+//! made with mode 0600: who may open it is an administrator. What stands in front of the listener says [`Front`].
 
+mod body;
+mod front;
+mod room;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,14 +26,17 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sitepulse_daemon::task::TaskSet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use self::body::Timely;
+pub use self::body::{BODY_BYTES_PER_SECOND, BODY_TIMEOUT};
+pub use self::front::Front;
+pub use self::room::{CONNECTIONS_MAX, PEER_MAX};
+use self::room::{Entry, Room, Seat};
 use crate::present::door::Door;
 
-/// Most connections at a time on TCP.
-pub const CONNECTIONS_MAX: usize = 512;
 /// Most connections at a time on the admin socket.
 pub const SOCKET_CONNECTIONS_MAX: usize = 64;
 /// How long a request's head may take, an idle connection's next one too.
@@ -108,6 +116,25 @@ pub struct HttpListener {
     listener: TcpListener,
     local: SocketAddr,
     tls: Option<TlsAcceptor>,
+    front: Front,
+    limits: Limits,
+}
+
+/// What a listener puts up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections at a time.
+    pub connections: usize,
+    /// Most of them from one address, see [`PEER_MAX`].
+    pub of_peer: usize,
+    /// How long a body may take, see [`BODY_TIMEOUT`].
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: CONNECTIONS_MAX, of_peer: PEER_MAX, body: BODY_TIMEOUT }
+    }
 }
 
 impl HttpListener {
@@ -123,7 +150,19 @@ impl HttpListener {
         let listen = |source| HttpError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let local = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, local, tls })
+        Ok(Self { listener, local, tls, front: Front::default(), limits: Limits::default() })
+    }
+
+    /// With something in front of it.
+    #[must_use]
+    pub fn behind(self, front: Front) -> Self {
+        Self { front, ..self }
+    }
+
+    /// Within other limits.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Where it listens; the port is the real one.
@@ -141,10 +180,9 @@ impl HttpListener {
 
     /// Serves until `stopping` turns true; open connections then finish their answer.
     pub async fn run(self, router: Router, tasks: TaskSet, mut stopping: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let loopback = self.local.ip().is_loopback();
+        let (loopback, front, limits) = (self.local.ip().is_loopback(), self.front, self.limits);
+        let floor = Floor::new(limits);
         loop {
-            let Some(slot) = slot(&slots, &mut stopping).await else { return };
             let (stream, peer) = tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => return,
@@ -153,22 +191,94 @@ impl HttpListener {
                     Err(error) => { pause(&error).await; continue }
                 },
             };
+            let Some(standing) = floor.enter(peer) else {
+                tracing::debug!(%peer, "turned away: everybody who is connected is known");
+                continue;
+            };
             // Without it small answers wait for the peer's delayed acknowledgement; a socket that refuses it still works.
             drop(stream.set_nodelay(true));
-            let door = Door::Network { peer, loopback, secure: self.tls.is_some() };
+            let door = front.door(peer, loopback, self.tls.is_some());
             let (router, stopping, tls) = (router.clone(), stopping.clone(), self.tls.clone());
             tasks.spawn("http connection", async move {
-                match tls {
-                    None => serve(stream, door, router, stopping).await,
-                    Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => serve(stream, door, router, stopping).await,
-                        Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
-                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                    },
+                let _place = Place(standing.clone());
+                let entrance = Entrance { door, front, body: limits.body, standing: Some(standing.clone()) };
+                let served = async {
+                    match tls {
+                        None => serve(stream, entrance, router, stopping).await,
+                        Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
+                            Ok(Ok(stream)) => serve(stream, entrance, router, stopping).await,
+                            Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
+                            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                        },
+                    }
+                };
+                tokio::select! {
+                    () = served => {}
+                    () = standing.goes.notified() => tracing::debug!(%peer, "gave way to another connection"),
                 }
-                drop(slot);
             });
         }
+    }
+}
+
+/// The connections of a listener.
+#[derive(Debug, Clone)]
+struct Floor(Arc<Mutex<Seated>>);
+
+#[derive(Debug)]
+struct Seated {
+    room: Room,
+    /// How each is told to go.
+    goes: BTreeMap<Seat, Arc<Notify>>,
+}
+
+impl Floor {
+    fn new(limits: Limits) -> Self {
+        let room = Room::new(limits.connections, limits.of_peer);
+        Self(Arc::new(Mutex::new(Seated { room, goes: BTreeMap::new() })))
+    }
+
+    fn seated(&self) -> MutexGuard<'_, Seated> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, peer: SocketAddr) -> Option<Standing> {
+        let mut seated = self.seated();
+        let Entry::Seat(seat, gone) = seated.room.enter(peer.ip()) else { return None };
+        if let Some(goes) = gone.and_then(|gone| seated.goes.remove(&gone)) {
+            goes.notify_one();
+        }
+        let goes = Arc::new(Notify::new());
+        seated.goes.insert(seat, Arc::clone(&goes));
+        drop(seated);
+        Some(Standing { floor: self.clone(), seat, goes })
+    }
+}
+
+/// A connection's place among the others.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    floor: Floor,
+    seat: Seat,
+    goes: Arc<Notify>,
+}
+
+impl Standing {
+    /// Who holds it showed a session or a token that holds: it gives way to nobody.
+    pub fn known(&self) {
+        self.floor.seated().room.known(self.seat);
+    }
+}
+
+/// Frees a connection's place when it ends, however it does.
+struct Place(Standing);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Standing { floor, seat, .. } = &self.0;
+        let mut seated = floor.seated();
+        seated.room.leave(*seat);
+        seated.goes.remove(seat);
     }
 }
 
@@ -211,7 +321,9 @@ impl AdminSocket {
             };
             let (router, stopping) = (router.clone(), stopping.clone());
             tasks.spawn("admin connection", async move {
-                serve(stream, Door::Local, router, stopping).await;
+                let entrance =
+                    Entrance { door: Door::Local, front: Front::default(), body: BODY_TIMEOUT, standing: None };
+                serve(stream, entrance, router, stopping).await;
                 drop(slot);
             });
         }
@@ -245,13 +357,27 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn serve<S>(stream: S, door: Door, router: Router, mut stopping: watch::Receiver<bool>)
+/// How a connection came in.
+struct Entrance {
+    door: Door,
+    front: Front,
+    /// How long a body may take.
+    body: Duration,
+    standing: Option<Standing>,
+}
+
+async fn serve<S>(stream: S, entrance: Entrance, router: Router, mut stopping: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Entrance { door, front, body: within, standing } = entrance;
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| Body::new(Timely::new(body, within)));
+        let door = front.door_of(door, request.headers());
         request.extensions_mut().insert(door);
+        if let Some(standing) = &standing {
+            request.extensions_mut().insert(standing.clone());
+        }
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

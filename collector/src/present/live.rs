@@ -1,9 +1,13 @@
 //! What changed, told to whoever listens: server-sent events at `/api/v1/events` (scripts) and `/events` (open pages).
 //!
 //! No task runs: the first stream that wakes after a change looks once for all streams, notes each difference as a numbered event,
-//! and every stream hands out those it has not handed out yet. A stream that comes back says its last number (`Last-Event-ID`);
-//! where that lies too far back, `reset` tells it to read everything anew. A stream ends with the server, and with the session or
-//! token it was opened by.
+//! and every stream hands out those it has not handed out yet. A stream that comes back says its last number (`Last-Event-ID`, or
+//! `?after=` where none can be sent); where that lies too far back, `reset` tells it to read everything anew. A stream ends with the server, and with
+//! the session or token it was opened by.
+//!
+//! A page is told where the story stood before its figures were read ([`Told`]), and its stream goes on from there: what changes between the two is
+//! not lost, and where nothing changed nothing is read twice. Numbers begin at the instant of the first event, so that those of an earlier life of the
+//! collector lie too far back.
 //!
 //! | topic | says |
 //! |---|---|
@@ -22,25 +26,30 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::Frame;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sitepulse_daemon::clock;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::present::Present;
+use crate::present::api::{Ask, ask};
 use crate::present::door::Caller;
 use crate::present::dto::{AgentView, CheckView};
 use crate::present::http::stopped;
 use crate::present::openapi::signature::{Gives, Operation};
+use crate::present::problem::Answer;
 use crate::present::view::Snapshot;
 
 /// Least time between two looks of a stream.
@@ -56,9 +65,17 @@ const KEPT_MAX: usize = 4_096;
 /// More differences than these at once are told as a `reset`.
 const BURST_MAX: usize = 512;
 
+/// Where the story stood when a page was asked for: what its stream goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told(pub(super) u64);
+
 /// What streams share.
 #[derive(Debug, Default)]
-pub(super) struct Live(Mutex<Story>);
+pub(super) struct Live {
+    story: Mutex<Story>,
+    /// Number of the newest event, for whoever does not wait for a look; 0 before the first one.
+    newest: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Story {
@@ -117,6 +134,11 @@ fn differences(known: &mut BTreeMap<String, Value>, now: BTreeMap<String, Value>
     found
 }
 
+/// The number that a story begins at: later ones of another life of the collector are less, for it tells no thousand events a second.
+fn begins_at() -> u64 {
+    u64::try_from(clock::now().0 / 1000).unwrap_or_default()
+}
+
 impl Story {
     fn tell(&mut self, topic: &'static str, data: Value) {
         self.newest += 1;
@@ -130,6 +152,7 @@ impl Story {
         let checks = snapshot.checks.iter().map(|check| (check.id.clone(), check_state(check))).collect();
         let agents = snapshot.agents.iter().map(|agent| (agent.name.clone(), agent_state(agent))).collect();
         let Some(mut known) = self.known.take() else {
+            self.newest = self.newest.max(begins_at());
             self.known = Some(Known { counted: seen, figures_at: now, checks, agents });
             return;
         };
@@ -215,12 +238,22 @@ impl hyper::body::Body for Events {
     }
 }
 
+/// What a stream is asked.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// The number of the event that was heard last: as `Last-Event-ID`, which outweighs it.
+    after: Option<u64>,
+}
+
 /// `GET /events`, `GET /api/v1/events`
 pub async fn events(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-) -> EventStream {
+    query: Ask<EventsQuery>,
+) -> Answer<EventStream> {
+    let after = ask(query)?.after;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let listener = Listener {
         ticks: present.app().subscribe(),
@@ -228,11 +261,16 @@ pub async fn events(
         present,
         caller,
         heard: None,
-        resumed: last,
+        resumed: last.or(after),
         told: clock::monotonic().0,
     };
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    EventStream((headers, Body::new(Events { next: Some(Box::pin(listen(listener))) })).into_response())
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx would hand events on a buffer at a time.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok(EventStream((headers, Body::new(Events { next: Some(Box::pin(listen(listener))) })).into_response()))
 }
 
 /// The stream as an answer.
@@ -260,10 +298,19 @@ impl Present {
         let (jobs, playbooks) = (shared.jobs.changes(), shared.playbooks.changes());
         let version = app.book().version();
         let snapshot = self.fresh_snapshot().await.ok()?;
-        let mut live = self.live().0.lock().await;
-        live.look(&snapshot, Counted { version, ticks, incidents, findings, jobs, playbooks }, clock::monotonic().0);
-        let after = heard.map_or(Some(Vec::new()), |heard| live.after(heard));
-        Some((live.newest, after))
+        let mut story = self.live().story.lock().await;
+        story.look(&snapshot, Counted { version, ticks, incidents, findings, jobs, playbooks }, clock::monotonic().0);
+        self.live().newest.store(story.newest, Ordering::Release);
+        let after = heard.map_or(Some(Vec::new()), |heard| story.after(heard));
+        Some((story.newest, after))
+    }
+
+    /// Where the story stands, for a page whose figures are read after this: what it shows is no older. Begins it where nobody listened yet.
+    pub(super) async fn told_so_far(&self) -> Option<Told> {
+        match self.live().newest.load(Ordering::Acquire) {
+            0 => self.heard_since(None).await.map(|(newest, _)| Told(newest)),
+            newest => Some(Told(newest)),
+        }
     }
 }
 
@@ -334,6 +381,16 @@ mod tests {
         }
         assert_eq!(told(&state, 0), None);
         assert_eq!(state.after(1).map(|events| events.len()), Some(KEPT_MAX));
+    }
+
+    #[test]
+    fn pages_listen_to_every_topic() {
+        let script = include_str!("../../templates/js/live.js");
+        let list = script.split_once("const TOPICS = [").unwrap().1.split_once(']').unwrap().0;
+        let listened: Vec<&str> = list.split(", ").map(|topic| topic.trim_matches('"')).collect();
+        let own = include_str!("live.rs");
+        let table = own.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
+        assert_eq!(listened, table.collect::<Vec<_>>());
     }
 
     #[test]

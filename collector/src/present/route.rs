@@ -13,6 +13,7 @@ use sitepulse_wire::message::SECRET_BYTES_MAX;
 use crate::access::password;
 use crate::checkfile;
 use crate::present::door::{Door, Scope, authorize, secure};
+use crate::present::http::Standing;
 use crate::present::openapi::signature::{Documented, Operation};
 use crate::present::problem::{Code, Problem};
 use crate::present::{
@@ -441,6 +442,14 @@ async fn guard(
         Ok(caller) => {
             audit::note_use(present.app(), caller.as_ref(), request.headers(), path, now);
             if let Some(caller) = caller.clone() {
+                if is_page(request.method(), request.uri().path())
+                    && let Some(told) = present.told_so_far().await
+                {
+                    request.extensions_mut().insert(told);
+                }
+                if let Some(standing) = request.extensions().get::<Standing>() {
+                    standing.known();
+                }
                 request.extensions_mut().insert(caller);
             }
             audit::told(present.app(), door, caller.as_ref(), path, request, next).await

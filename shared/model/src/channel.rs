@@ -97,6 +97,15 @@ impl Channel {
         settings.into_iter().filter_map(|(_, setting)| setting.secret().map(ToString::to_string)).collect()
     }
 
+    /// Where its messages go, as far as it says so: its kind, then the texts of the settings that name a server. Two channels of the same destination
+    /// show what they hold to the same service.
+    pub fn destination(&self) -> String {
+        let settings = self.way.settings().into_iter().filter(|(key, _)| ["api", "server", "url"].contains(key));
+        settings
+            .filter_map(|(_, setting)| setting.server())
+            .fold(self.kind().to_string(), |told, server| format!("{told} {server}"))
+    }
+
     /// What is wrong with it by itself, but for its id.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();

@@ -24,7 +24,7 @@ mod valid;
 mod watched;
 mod web_vitals;
 
-pub use syntax::is_secret_name;
+pub use syntax::{is_secret_name, origin};
 pub use target::{
     Auth, DnsTarget, DnsTransport, DnsType, DomainTarget, DurationUs, Family, FlowStep, FlowTarget, GrpcTarget,
     HeartbeatTarget, HttpTarget, HttpVersion, IcmpTarget, Login, MailSecurity, MailTarget, SecretText, TcpTarget,

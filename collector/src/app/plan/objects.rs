@@ -7,6 +7,7 @@ use sitepulse_model::id::Revision;
 use sitepulse_model::time::UtcMicros;
 
 use super::{FieldDiff, PlanStep, differing, flatten};
+use crate::app::identity::AUTHOR as PROVIDER;
 use crate::app::{AppError, ApplyOptions, identity};
 use crate::book::{Book, Object, ObjectKind, Revised};
 use crate::checkfile::words::nearest;
@@ -94,12 +95,17 @@ pub(super) fn plan(
     Ok((items, revised))
 }
 
-/// The user whose role a version changes, sets or takes away.
-pub(super) fn changed_role(book: &Book, revised: &Revised<Object>) -> Option<String> {
+/// The user of whom a version changes who may sign in as them, or as what: their role; the address of one who has a role, for whoever an identity provider
+/// vouches for is the user of their address; anything of one whom a sign-in wrote, for then the code would rule their role.
+pub(super) fn changed_standing(book: &Book, revised: &Revised<Object>) -> Option<String> {
     let Object::User(user) = &revised.body else { return None };
-    let before = book.objects().users.current(&user.id).and_then(|revised| revised.body.role);
-    let after = if revised.retired { None } else { user.role };
-    (before != after).then(|| user.id.clone())
+    let before = book.objects().users.current(&user.id);
+    let role_before = before.and_then(|version| version.body.role);
+    let role_after = if revised.retired { None } else { user.role };
+    let has_role = role_before.is_some() || role_after.is_some();
+    let moved = before.is_some_and(|version| version.body.email != user.email);
+    let provided = before.is_some_and(|version| version.author == PROVIDER);
+    (role_before != role_after || (has_role && moved) || provided).then(|| user.id.clone())
 }
 
 /// What a window cannot cover any more, for it was applied too late.

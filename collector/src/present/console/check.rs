@@ -47,6 +47,7 @@ struct Content<'a> {
     /// Whether it may be changed by who looks.
     may_respond: bool,
     may_edit: bool,
+    may_run: bool,
     /// The agents that are suspended for it, each with the words for it.
     suspended_on: Vec<(String, String)>,
     heartbeat: bool,
@@ -172,7 +173,7 @@ pub async fn run_page(
     Path(id): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Answer<Response> {
-    let run = api::run_now(&present, &id, None).await?;
+    let run = api::run_now(&present, frame.caller.as_ref().map(|caller| caller.access), &id, None).await?;
     respond(&present, &frame, &id, &query, Some(&run)).await
 }
 
@@ -203,12 +204,13 @@ async fn respond(
     };
     let chart = if has_latency { course::chart(present, id, length, now, t).await? } else { None };
     let (asked, view) = (id.to_owned(), (**check).clone());
+    let (may_edit, access) = (frame.may(Access::Edit), frame.caller.as_ref().map(|caller| caller.access));
     let of_book = present.read(move |book| {
         let check = api::check_of(book, &asked)?;
         let windows = windows::next_of(book, check, now, WINDOWS_SHOWN);
-        Ok::<_, Problem>((windows, Life::of(book, &view, t)?, check.number))
+        Ok::<_, Problem>((windows, Life::of(book, &view, may_edit, t)?, check.number, api::may_run(check, access)))
     });
-    let (windows, life, number) = of_book.await??;
+    let (windows, life, number, may_run) = of_book.await??;
     let asked = AskedIncidents {
         period: incidents::period(None, None, now),
         resolved: true,
@@ -235,7 +237,8 @@ async fn respond(
     let content = Content {
         t,
         may_respond: frame.may(Access::Respond),
-        may_edit: frame.may(Access::Edit),
+        may_edit,
+        may_run,
         suspended_on: suspended_on.map(|pair| (pair.agent.clone(), suspension(pair.suspended.as_ref(), t))).collect(),
         heartbeat: check.kind == "heartbeat",
         spans: spans(id, span, t),

@@ -181,7 +181,7 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
     let first = written.checks.first().map(|check| check.definition.id.to_string()).unwrap_or_default();
     let apply = !form_seen(&form).is_empty() && same(form_seen(&form), &file);
     let options = |dry_run| ApplyOptions { prune: false, dry_run, author: caller.author.clone() };
-    match present.app().apply(written, options(!apply), clock::now()).await {
+    match present.app().apply_as(caller.access, written, options(!apply), clock::now()).await {
         Ok(_) if apply => {
             let to = HeaderValue::from_str(&format!("/checks/{}", id.unwrap_or(&first)));
             let to = to.unwrap_or(HeaderValue::from_static("/checks"));
@@ -192,7 +192,9 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
             let faults: Vec<Fault> = faults.iter().map(|fault| Fault::told(fault, FILE, &file)).collect();
             page(frame, id, &form, &file, &faults, None)
         }
-        Err(AppError::Invalid(message)) => page(frame, id, &form, &file, &[Fault::whole(message)], None),
+        Err(AppError::Invalid(message) | AppError::Forbidden(message)) => {
+            page(frame, id, &form, &file, &[Fault::whole(message)], None)
+        }
         Err(error) => Err(error.into()),
     }
 }

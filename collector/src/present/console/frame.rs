@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::parts::Notice;
 use super::{broken_template, html};
 use crate::present::door::{Caller, Door, cookie, secure};
+use crate::present::live::Told;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::{Language, Texts};
 
@@ -188,6 +189,8 @@ pub struct Frame {
     theme: Option<&'static str>,
     /// The address of this page without its language, to come back to.
     back: String,
+    /// Where the story of [`crate::present::live`] stood when this page was asked for.
+    told: Option<Told>,
     /// Whether the content alone is asked for.
     part: bool,
     /// Why what was asked for was not done.
@@ -216,6 +219,8 @@ struct Page<'a> {
     content: String,
     /// The topics of [`crate::present::live`] that change it.
     live: Option<&'static str>,
+    /// The event that its stream goes on from.
+    told: Option<u64>,
     signed_in: bool,
 }
 
@@ -229,7 +234,8 @@ impl Frame {
         let path = parts.uri.path();
         let back = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
         let (caller, part) = (parts.extensions.get::<Caller>().cloned(), parts.headers.contains_key(PART));
-        Self { lang, t: lang.texts(), caller, theme, back, part, refusal: None, once: false }
+        let told = parts.extensions.get::<Told>().copied();
+        Self { lang, t: lang.texts(), caller, theme, back, told, part, refusal: None, once: false }
     }
 
     /// Whether who looks may do what asks for this access.
@@ -300,7 +306,8 @@ impl Frame {
         });
         let signed_in = self.caller.as_ref().is_some_and(|caller| caller.session.is_some());
         let Self { lang, theme, back, .. } = self;
-        let page = Page { t, lang: *lang, theme: *theme, themes, place, title, back, content, live, signed_in };
+        let told = self.told.map(|Told(number)| number);
+        let page = Page { t, lang: *lang, theme: *theme, themes, place, title, back, content, live, told, signed_in };
         html(status, self.lang, &page)
     }
 }

@@ -55,6 +55,14 @@ impl<'a> SignIn<'a> {
     }
 }
 
+/// The page behind a one-time link.
+#[derive(Template)]
+#[template(path = "sign_in_link.html")]
+struct Link<'a> {
+    t: &'a Texts,
+    token: &'a str,
+}
+
 /// The page behind an invitation.
 #[derive(Template)]
 #[template(path = "invite.html")]
@@ -89,6 +97,9 @@ pub struct SignInForm {
     password: String,
     #[serde(default)]
     back: String,
+    /// Of a one-time link, in place of user and password.
+    #[serde(default)]
+    token: String,
 }
 
 /// What an invitation's form brings.
@@ -114,7 +125,7 @@ pub(super) fn page(
     frame.narrow(status, frame.t.sign_in, &content)
 }
 
-/// `GET /sign-in`: the form; `?token=...` spends a one-time link, opens a session, goes on to the console.
+/// `GET /sign-in`: the form; `?token=...` shows the button that uses a one-time link up. Looking does not: programs that look at links use none up.
 pub async fn sign_in(
     State(present): State<Present>,
     Extension(door): Extension<Door>,
@@ -124,18 +135,23 @@ pub async fn sign_in(
     let Some(token) = query.token else {
         return page(&present, &frame, StatusCode::OK, String::new(), "", "/");
     };
-    let from = address(door).map(|address| address.to_string());
-    let Some(session) = present.app().redeem_signin(&token, from.clone(), clock::now()).await? else {
-        let deed = Deed::new(Told::Refused, Way::Link, "sign-in").from(from).status(403);
-        present.app().audit_bounded(STRANGER, deed.detail("a link that is unknown, used or over"), clock::now());
-        let fault = frame.t.sign_in_bad.to_owned();
-        let content = SignIn::new(&present, frame.t, fault, ("", "/"), true);
-        return frame.narrow(StatusCode::FORBIDDEN, frame.t.sign_in, &content);
-    };
-    welcome(door, &session, "/")
+    if present.app().known(CredentialKind::SignIn, &token, clock::now()).is_none() {
+        return spent(&present, door, &frame);
+    }
+    frame.narrow(StatusCode::OK, frame.t.sign_in, &Link { t: frame.t, token: &token })
 }
 
-/// `POST /sign-in`: by user and password.
+/// A one-time link that is good no more.
+fn spent(present: &Present, door: Door, frame: &Frame) -> Answer<Response> {
+    let from = address(door).map(|address| address.to_string());
+    let deed = Deed::new(Told::Refused, Way::Link, "sign-in").from(from).status(403);
+    present.app().audit_bounded(STRANGER, deed.detail("a link that is unknown, used or over"), clock::now());
+    let fault = frame.t.sign_in_bad.to_owned();
+    let content = SignIn::new(present, frame.t, fault, ("", "/"), true);
+    frame.narrow(StatusCode::FORBIDDEN, frame.t.sign_in, &content)
+}
+
+/// `POST /sign-in`: by user and password, or by a one-time link.
 pub async fn sign_in_by_password(
     State(present): State<Present>,
     Extension(door): Extension<Door>,
@@ -149,6 +165,13 @@ pub async fn sign_in_by_password(
     // Nobody is to be signed in, as whoever it be, by another site's form.
     if door != Door::Local && !same_origin(&headers) {
         return page(&present, &frame, StatusCode::FORBIDDEN, w.not_from_here.into(), &user, back);
+    }
+    if !form.token.is_empty() {
+        let from = address(door).map(|address| address.to_string());
+        return match present.app().redeem_signin(&form.token, from, clock::now()).await? {
+            Some(session) => welcome(door, &session, back),
+            None => spent(&present, door, &frame),
+        };
     }
     let address = address(door);
     let knock = Knock { user: user.clone(), password: form.password, address };

@@ -1,5 +1,6 @@
 //! What leaves a collector as a file comes into another one with the same figures.
 
+use sitepulse_collector::app::Access;
 use sitepulse_collector::book::Filter;
 use sitepulse_collector::exchange::export::{Exported, Wanted, export};
 use sitepulse_collector::exchange::files::{Item, Reader};
@@ -150,7 +151,7 @@ fn whom_incidents_are_told_goes_along() {
     let mut engine = on_disk(dir.path());
     lived(&mut engine);
     engine.set_secret("hook", b"https://hooks.example/hunter2", at(10)).unwrap();
-    engine.apply(written(&told("hook")), &options(), at(20)).unwrap();
+    engine.apply_as(Access::Admin, written(&told("hook")), &options(), at(20)).unwrap();
     let path = dir.path().join("all.jsonl");
     export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {}).unwrap();
     assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
@@ -171,7 +172,7 @@ fn whom_incidents_are_told_goes_along() {
 
     let with_its_own = tempfile::tempdir().unwrap();
     let mut own = on_disk(with_its_own.path());
-    own.apply(written(&told("another")), &options(), at(5)).unwrap();
+    own.apply_as(Access::Admin, written(&told("another")), &options(), at(5)).unwrap();
     let new = own.import_histories(&histories, "collector:cli", at(4000)).unwrap();
     assert_eq!(new.objects, 2);
     assert!(own.shared().book().objects().channels.current("ops").is_some(), "its own is in force still");

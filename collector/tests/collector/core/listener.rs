@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sitepulse_collector::app::{App, AppError};
+use sitepulse_collector::app::{Access, App, AppError};
 use sitepulse_collector::listener::Listener;
 use sitepulse_collector::run_now::{Outcome, run_now};
 use sitepulse_daemon::clock;
@@ -214,7 +214,7 @@ async fn a_secret_reaches_the_agent_when_it_is_set_and_again_when_it_changes() {
     let world = start().await;
     let (key, joined) = world.join().await;
     let (_connection, mut control) = world.connect(&key, &joined).await;
-    world.app.apply(vec![with_secret("shop", "ops")], options(), clock::now()).await.unwrap();
+    world.app.apply_as(Access::Admin, vec![with_secret("shop", "ops")], options(), clock::now()).await.unwrap();
     assert!(matches!(control.recv().await.unwrap(), Some(ToAgent::Assignment(_))));
     for value in ["one", "two"] {
         world.app.set_secret("ops", value.into(), clock::now()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sitepulse_collector::app::AppError;
+use sitepulse_collector::app::{Access, AppError};
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::receive::{Action, CONTROL, ReceiveSession};
 use sitepulse_model::id::{AgentNo, Incarnation, Region};
@@ -65,13 +65,16 @@ fn each_agent_gets_exactly_the_secrets_its_checks_refer_to_before_its_assignment
     let west = enrol(&mut engine, "eu-west", None).agent;
     let mut eastern = with_secret("blog", "east");
     eastern.regions = Some([Region::parse("eu-east").unwrap()].into());
-    let plan = engine.apply(vec![with_secret("shop", "both"), eastern], &options(), at(1)).unwrap();
+    let plan = engine.apply_as(Access::Admin, vec![with_secret("shop", "both"), eastern], &options(), at(1)).unwrap();
     assert_eq!(plan.warnings.len(), 2, "{:?}", plan.warnings);
     assert!(plan.warnings[0].contains("check blog refers to secret east, which is not set"), "{:?}", plan.warnings);
     for name in ["both", "east", "unused"] {
         engine.set_secret(name, format!("{name} {VALUE}\n").as_bytes(), at(2)).unwrap();
     }
-    assert_eq!(engine.apply(vec![with_secret("shop", "both")], &options(), at(3)).unwrap().warnings, [""; 0]);
+    assert_eq!(
+        engine.apply_as(Access::Admin, vec![with_secret("shop", "both")], &options(), at(3)).unwrap().warnings,
+        [""; 0]
+    );
 
     let (mut western, first) = welcomed(&engine, west);
     assert_eq!(secrets_of(&first[1]), [pair("both", &format!("both {VALUE}"))]);
@@ -125,7 +128,7 @@ fn many_secrets_come_in_parts_that_can_be_sent() {
     let count = SECRETS_MAX * 2 + 3;
     let names: Vec<String> = (0..count).map(|n| format!("secret-{n:03}")).collect();
     let checks: Vec<_> = names.iter().enumerate().map(|(n, name)| with_secret(&format!("check-{n}"), name)).collect();
-    engine.apply(checks, &options(), START).unwrap();
+    engine.apply_as(Access::Admin, checks, &options(), START).unwrap();
     for name in &names {
         engine.set_secret(name, "x".repeat(8192).as_bytes(), START).unwrap();
     }
@@ -141,7 +144,7 @@ fn a_value_is_on_the_disk_sealed_alone_and_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut engine = on_disk(dir.path());
     let agent = enrol(&mut engine, "eu-west", None).agent;
-    engine.apply(vec![with_secret("shop", "ops")], &options(), START).unwrap();
+    engine.apply_as(Access::Admin, vec![with_secret("shop", "ops")], &options(), START).unwrap();
     engine.set_secret("ops", VALUE.as_bytes(), at(1)).unwrap();
     assert!(found_on_disk(dir.path(), b"secret:ops"), "the search must see the write-ahead log");
     assert!(!found_on_disk(dir.path(), VALUE.as_bytes()));
@@ -208,7 +211,7 @@ fn a_command_line_without_the_service_s_key_makes_no_second_one() {
 fn a_secret_in_use_stays_and_a_bad_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut engine = on_disk(dir.path());
-    engine.apply(vec![with_secret("shop", "ops")], &options(), START).unwrap();
+    engine.apply_as(Access::Admin, vec![with_secret("shop", "ops")], &options(), START).unwrap();
     engine.set_secret("ops", VALUE.as_bytes(), START).unwrap();
     match engine.remove_secret("ops", false) {
         Err(AppError::Conflict(what)) => assert!(what.contains("used by shop"), "{what}"),
@@ -244,7 +247,12 @@ fn two_agents_of_different_regions_are_told_to_page_when_the_collector_stays_awa
         let source = sitepulse_collector::checkfile::Source { name: "c.toml".into(), text: file.into() };
         let written = sitepulse_collector::checkfile::parse(&[source]).unwrap();
         engine
-            .apply(written, &sitepulse_collector::app::ApplyOptions { prune: true, ..options() }, at(seconds))
+            .apply_as(
+                Access::Admin,
+                written,
+                &sitepulse_collector::app::ApplyOptions { prune: true, ..options() },
+                at(seconds),
+            )
             .unwrap();
     };
     let (mut session, told) = welcomed(&engine, first);

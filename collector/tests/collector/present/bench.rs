@@ -112,6 +112,12 @@ impl Bench {
         self.post("/api/v1/apply", &body).await
     }
 
+    /// Opens a sign-in link and presses its button, as a browser would.
+    pub async fn open_link(&self, door: Door, token: &str) -> Answer {
+        let headers = [("sec-fetch-site", "same-origin"), ("content-type", "application/x-www-form-urlencoded")];
+        self.send(door, "POST", "/sign-in", &headers, &format!("token={token}")).await
+    }
+
     pub async fn token(&self, kind: CredentialKind, access: Access) -> String {
         self.app.create_credential(kind, access, "test", 60_000_000, clock::now()).await.unwrap().secret
     }

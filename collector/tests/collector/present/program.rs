@@ -40,6 +40,21 @@ struct Server {
 }
 
 impl Server {
+    /// Opens a session by a sign-in link, as the button behind it does: its cookie.
+    fn session(&self, link: &str) -> String {
+        let authority = self.http.strip_prefix("http://").unwrap();
+        let body = format!("token={}", link.split_once("/sign-in?token=").unwrap().1);
+        let mut stream = std::net::TcpStream::connect(authority).unwrap();
+        let head =
+            format!("POST /sign-in HTTP/1.1\r\nhost: {authority}\r\norigin: {}\r\nconnection: close\r\n", self.http);
+        let form = "content-type: application/x-www-form-urlencoded\r\n";
+        write!(stream, "{head}{form}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut opened = String::new();
+        stream.read_to_string(&mut opened).unwrap();
+        let cookie = opened.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        cookie.unwrap_or_else(|| panic!("{opened}")).split(';').next().unwrap().to_owned()
+    }
+
     fn start(dir: &Path) -> Self {
         let mut command = program();
         command.stderr(Stdio::inherit());
@@ -561,10 +576,7 @@ fn reading_commands_say_the_same_on_the_files_over_the_socket_and_from_afar() {
         stream.read_to_string(&mut text).unwrap();
         text
     };
-    let opened = ask(session.strip_prefix(&server.http).unwrap(), "");
-    let cookie =
-        opened.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{opened}"));
-    let cookie = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let cookie = format!("cookie: {}\r\n", server.session(&session));
     let page = ask("/checks/shop/explain?span=7d&policy=contract&lang=fr", &cookie);
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<html lang=\"fr\">"), "{page}");
     assert!(page.contains("contract") && page.contains("eu-west"), "{page}");
@@ -689,10 +701,11 @@ fn the_first_start_signs_an_admin_in_and_access_is_managed_by_command() {
         stream.read_to_string(&mut text).unwrap();
         text
     };
-    let opened = send("GET", first.strip_prefix(&server.http).unwrap(), "", "");
-    let cookie =
-        opened.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{opened}"));
-    let cookie = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+    for method in ["HEAD", "GET"] {
+        let looked = send(method, first.strip_prefix(&server.http).unwrap(), "", "");
+        assert!(looked.starts_with("HTTP/1.1 200") && !looked.contains("set-cookie"), "{looked}");
+    }
+    let cookie = format!("cookie: {}\r\n", server.session(&first));
     let page = send("GET", "/settings/audit", &cookie, "");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("first sign-in link"), "an admin's: {page}");
     assert!(send("GET", first.strip_prefix(&server.http).unwrap(), "", "").starts_with("HTTP/1.1 403"), "once");

@@ -12,6 +12,7 @@ use ring::rsa::PublicKeyComponents;
 use ring::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::oidc::Oidc;
 use sitepulse_collector::oidc::settings::{OidcTexts, Settings};
 use sitepulse_collector::present::Present;
@@ -627,6 +628,77 @@ async fn strangers_become_users_where_the_owner_says_so_and_follow_their_groups(
     assert_refused("no role", &world.try_in().await);
 }
 
+/// Writes a user as a holder of an `edit` token would.
+async fn write_user(world: &World, id: &str, user: &Value) -> Answer {
+    let token = world.bench.token(CredentialKind::ApiToken, Access::Edit).await;
+    let bearer = format!("Bearer {token}");
+    let path = format!("/api/v1/definitions/user/{id}");
+    world.bench.send(NETWORK, "PUT", &path, &[("authorization", &bearer)], &user.to_string()).await
+}
+
+/// Whoever a provider vouches for is the user of their address: who sets an address says who comes in.
+#[tokio::test]
+async fn who_edits_leads_nobody_in_as_somebody_else() {
+    let world = World::new().await;
+    let boss = "[[user]]\nid = \"boss\"\nemail = \"boss@example.com\"\nrole = \"admin\"\n\n[[user]]\nid = \"chief\"\nrole = \"admin\"\n";
+    assert_eq!(world.bench.apply(&format!("{USERS}\n{boss}"), json!({})).await.status, StatusCode::OK);
+    world.provider.change(|claims| {
+        claims["sub"] = json!("mallory-there");
+        claims["email"] = json!("mallory@example.com");
+    });
+    for user in ["boss", "chief"] {
+        let taken =
+            write_user(&world, user, &json!({"id": user, "role": "admin", "email": "mallory@example.com"})).await;
+        assert_eq!(taken.status, StatusCode::FORBIDDEN, "{}", taken.text);
+        assert!(taken.text.contains("only an admin may"), "{}", taken.text);
+        assert_refused(user, &world.try_in().await);
+    }
+    // Neither is an address taken away, nor with a role that is not there before or after.
+    let gone = write_user(&world, "boss", &json!({"id": "boss", "role": "admin"})).await;
+    assert_eq!(gone.status, StatusCode::FORBIDDEN, "{}", gone.text);
+    // Who cannot sign in may have another address, and who can another name.
+    let carl = write_user(&world, "carl", &json!({"id": "carl", "email": "carl@elsewhere.example"})).await;
+    assert_eq!(carl.status, StatusCode::OK, "{}", carl.text);
+    let named =
+        write_user(&world, "boss", &json!({"id": "boss", "role": "admin", "email": "boss@example.com", "name": "B."}))
+            .await;
+    assert_eq!(named.status, StatusCode::OK, "{}", named.text);
+    assert_refused("still nobody", &world.try_in().await);
+}
+
+/// A user whom a sign-in wrote would be ruled by the code from the first change on, and keep a role that the provider takes away.
+#[tokio::test]
+async fn who_edits_takes_nobody_out_of_the_provider_s_hands() {
+    let world = World::with(|texts| {
+        texts.unknown = Some("viewer".into());
+        texts.roles = Some([("boss".to_owned(), "admin".to_owned())].into());
+    })
+    .await;
+    let as_bob = |groups: &'static [&'static str]| {
+        move |claims: &mut Value| {
+            claims["sub"] = json!("bob-there");
+            claims["email"] = json!("bob@example.com");
+            claims["preferred_username"] = json!("bob");
+            claims["groups"] = json!(groups);
+        }
+    };
+    world.provider.change(as_bob(&["boss"]));
+    assert!(session(&world.try_in().await).is_some());
+    assert_eq!(world.account("bob").await["role"], "admin");
+    let mut definition = world.bench.get("/api/v1/definitions/user/bob").await.json()["definition"].clone();
+    definition["name"] = json!("Bob, kept");
+    let kept = write_user(&world, "bob", &definition).await;
+    assert_eq!(kept.status, StatusCode::FORBIDDEN, "{}", kept.text);
+    world.provider.change(as_bob(&[]));
+    assert!(session(&world.try_in().await).is_some());
+    assert_eq!(world.account("bob").await["role"], "viewer", "the provider still says it");
+    // An admin may say it by code.
+    let file = "[[user]]\nid = \"bob\"\nemail = \"bob@example.com\"\nrole = \"editor\"\n";
+    assert_eq!(world.bench.apply(file, json!({})).await.status, StatusCode::OK);
+    assert!(session(&world.try_in().await).is_some());
+    assert_eq!(world.account("bob").await["role"], "editor");
+}
+
 #[tokio::test]
 async fn a_domain_that_is_not_allowed_is_not() {
     let world = World::with(|texts| texts.allow_domains = Some(vec!["example.com".into()])).await;
@@ -668,11 +740,8 @@ async fn a_provider_that_is_away_is_told_of_and_keeps_nobody_else_out() {
     assert_eq!(world.provider.asked("/realm/.well-known/openid-configuration"), 1, "it is left alone for a while");
     let page = world.bench.send(NETWORK, "GET", "/sign-in", &[], "").await;
     assert!(page.status == StatusCode::OK && page.text.contains("does not answer right now"), "{}", page.text);
-    let link = world
-        .bench
-        .token(sitepulse_collector::app::CredentialKind::SignIn, sitepulse_collector::app::Access::Admin)
-        .await;
-    let by_link = world.bench.send(NETWORK, "GET", &format!("/sign-in?token={link}"), &[], "").await;
+    let link = world.bench.token(CredentialKind::SignIn, Access::Admin).await;
+    let by_link = world.bench.open_link(NETWORK, &link).await;
     assert_eq!(by_link.status, StatusCode::SEE_OTHER);
     world.provider.acts().up = true;
     let back = async {

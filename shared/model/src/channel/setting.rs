@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::origin;
+
 /// What marks a value as a secret's name: `secret:ops-hook`.
 pub const SECRET: &str = "secret:";
 /// Longest text of a setting, in bytes.
@@ -41,6 +43,11 @@ pub trait Setting {
         None
     }
 
+    /// Where it leads, of one that names a server: scheme, host and port, or the secret that holds the address.
+    fn server(&self) -> Option<String> {
+        None
+    }
+
     /// What is wrong with it, with the remedy; `id` is the channel's.
     fn fault(&self, id: &str) -> Option<String>;
 }
@@ -48,6 +55,10 @@ pub trait Setting {
 impl<T: Setting> Setting for Option<T> {
     fn secret(&self) -> Option<&str> {
         self.as_ref().and_then(T::secret)
+    }
+
+    fn server(&self) -> Option<String> {
+        self.as_ref().and_then(T::server)
     }
 
     fn fault(&self, id: &str) -> Option<String> {
@@ -95,6 +106,10 @@ impl Setting for Address {
         self.0.strip_prefix(SECRET)
     }
 
+    fn server(&self) -> Option<String> {
+        Some(self.secret().map_or_else(|| origin(&self.0), |_| self.0.clone()))
+    }
+
     fn fault(&self, _id: &str) -> Option<String> {
         let rest = ["https://", "http://"].iter().find_map(|scheme| self.0.strip_prefix(scheme));
         match rest {
@@ -124,6 +139,10 @@ impl Setting for Phrase {
 }
 
 impl Setting for String {
+    fn server(&self) -> Option<String> {
+        Some(origin(self))
+    }
+
     fn fault(&self, _id: &str) -> Option<String> {
         if self.starts_with(SECRET) {
             return Some("this is no credential: write it as it is".into());

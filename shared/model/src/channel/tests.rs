@@ -111,3 +111,28 @@ fn what_cannot_be_an_address_is_refused() {
         assert_eq!(faults(written).is_empty(), here, "{server}");
     }
 }
+
+#[test]
+fn a_destination_is_the_kind_and_the_servers_that_are_named() {
+    for (written, destination) in [
+        (
+            json!({"kind": "webhook", "url": "https://Ops.example:443/hook?a=b", "secret": "secret:a"}),
+            "webhook https://ops.example",
+        ),
+        (json!({"kind": "webhook", "url": "secret:hook"}), "webhook secret:hook"),
+        (json!({"kind": "slack", "url": "secret:slack-hook"}), "slack"),
+        (json!({"kind": "telegram", "token": "secret:bot", "chat": "1"}), "telegram"),
+        (
+            json!({"kind": "pagerduty", "key": "secret:pd", "api": "http://127.0.0.1:9/x"}),
+            "pagerduty http://127.0.0.1:9",
+        ),
+        (
+            json!({"kind": "email", "server": "SMTP.example:587", "from": "a@b", "to": ["c@d"], "user": "a", "password": "secret:smtp"}),
+            "email smtp.example:587",
+        ),
+    ] {
+        let mut written = written;
+        written["id"] = json!("ops");
+        assert_eq!(read(written).unwrap().destination(), destination);
+    }
+}

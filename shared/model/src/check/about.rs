@@ -91,6 +91,49 @@ impl CheckKind {
         }
     }
 
+    /// Where what a run says goes, secrets too, each as `scheme://host:port` or `host:port` in lower case, a scheme's own port left out. A flow
+    /// may say anything in each of its steps, and a proxy hears what passes it.
+    pub fn destinations(&self) -> BTreeSet<String> {
+        let mut texts: Vec<&str> = Vec::new();
+        match self {
+            Self::Http(target) => {
+                texts.push(&target.url);
+                texts.extend(target.proxy.as_deref());
+            }
+            Self::Tcp(target) => texts.push(&target.address),
+            Self::Tls(target) => texts.push(&target.address),
+            Self::Udp(target) => texts.push(&target.address),
+            Self::Websocket(target) => texts.push(&target.url),
+            Self::Grpc(target) => texts.push(&target.url),
+            Self::Smtp(target) | Self::Imap(target) => texts.push(&target.address),
+            Self::Domain(target) => texts.push(target.rdap.as_deref().unwrap_or(&target.domain)),
+            Self::Flow(target) => texts.extend(target.steps.iter().map(|step| step.url.as_str())),
+            Self::WebVitals(target) => texts.push(&target.url),
+            Self::Dns(_) | Self::Icmp(_) | Self::Heartbeat(_) => {}
+        }
+        texts.into_iter().map(syntax::origin).collect()
+    }
+
+    /// Whether a run may change something where it goes: a flow, a page that is clicked on, a request that is neither `GET` nor `HEAD`.
+    pub fn acts(&self) -> bool {
+        match self {
+            Self::Http(target) => !["GET", "HEAD"].contains(&target.method.as_str()),
+            Self::Flow(_) => true,
+            Self::WebVitals(target) => !target.interact.is_empty() || target.consent.is_some(),
+            Self::Tcp(_)
+            | Self::Tls(_)
+            | Self::Dns(_)
+            | Self::Icmp(_)
+            | Self::Udp(_)
+            | Self::Websocket(_)
+            | Self::Grpc(_)
+            | Self::Smtp(_)
+            | Self::Imap(_)
+            | Self::Domain(_)
+            | Self::Heartbeat(_) => false,
+        }
+    }
+
     /// The names of the secrets that the target refers to.
     pub fn secrets(&self) -> BTreeSet<String> {
         let mut texts: Vec<&SecretText> = Vec::new();
@@ -145,5 +188,48 @@ const fn confidential(auth: &Option<Auth>) -> Option<&SecretText> {
         Some(Auth::Basic { password, .. }) => Some(password),
         Some(Auth::Bearer(token)) => Some(token),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_run_goes_where_its_addresses_say_and_to_its_proxy() {
+        let of = |kind: &str, json: &str| {
+            CheckKind::from_stored_json(kind, json).unwrap().destinations().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(of("http", r#"{"url": "HTTPS://Shop.example:443/a?b"}"#), ["https://shop.example"]);
+        assert_eq!(of("http", r#"{"url": "http://shop.example:8080"}"#), ["http://shop.example:8080"]);
+        assert_eq!(
+            of("http", r#"{"url": "http://shop.example/", "proxy": "http://proxy.example:3128"}"#),
+            ["http://proxy.example:3128", "http://shop.example"]
+        );
+        assert_eq!(of("tcp", r#"{"address": "Mail.example:25"}"#), ["mail.example:25"]);
+        assert_eq!(
+            of(
+                "flow",
+                r#"{"steps": [{"name": "a", "url": "https://a.example/{{x}}"}, {"name": "b", "url": "https://b.example?c"}]}"#
+            ),
+            ["https://a.example", "https://b.example"]
+        );
+        assert_eq!(of("icmp", r#"{"host": "a.example"}"#), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_may_change_something_acts() {
+        let acts = |kind: &str, json: &str| CheckKind::from_stored_json(kind, json).unwrap().acts();
+        let told = [
+            acts("http", r#"{"url": "http://a.example/"}"#),
+            acts("http", r#"{"url": "http://a.example/", "method": "HEAD"}"#),
+            acts("http", r#"{"url": "http://a.example/", "method": "POST"}"#),
+            acts("flow", r#"{"steps": [{"name": "a", "url": "https://a.example/"}]}"#),
+            acts("web_vitals", r#"{"url": "http://a.example/"}"#),
+            acts("web_vitals", r##"{"url": "http://a.example/", "interact": [{"click": "#buy"}]}"##),
+        ];
+        assert_eq!(told.to_vec(), vec![false, false, true, true, false, true]);
     }
 }

@@ -62,6 +62,19 @@ pub(super) fn url<'a>(text: &'a str, schemes: &[&str]) -> Result<Url<'a>, String
     Ok(Url { host, rest })
 }
 
+/// Where a URL or an address leads: its scheme, host and port in lower case, without the scheme's own port; of a text without a scheme, all of it.
+pub fn origin(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let Some((scheme, rest)) = lower.split_once("://") else { return lower };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let own = match scheme {
+        "http" | "ws" => ":80",
+        "https" | "wss" => ":443",
+        _ => "",
+    };
+    format!("{scheme}://{}", authority.strip_suffix(own).unwrap_or(authority))
+}
+
 /// Judges `host:port`.
 pub(super) fn address(text: &str) -> Result<&str, String> {
     match host_and_port(text) {

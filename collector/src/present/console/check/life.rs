@@ -33,13 +33,20 @@ pub(super) struct Turn {
     pub(super) at: String,
     pub(super) what: String,
     pub(super) by: String,
-    /// Field, before and after.
-    pub(super) fields: Vec<FieldDiff>,
+    pub(super) fields: Vec<Changed>,
     pub(super) note: String,
 }
 
+/// A field that changed.
+pub(super) struct Changed {
+    pub(super) field: String,
+    /// Before and after, for those who may see them.
+    pub(super) values: Option<(String, String)>,
+}
+
 impl Life {
-    pub(super) fn of(book: &Book, view: &CheckView, t: &Texts) -> Answer<Self> {
+    /// `values`: whether who looks may see what fields said before and after; else which changed alone, for definitions are for those who edit.
+    pub(super) fn of(book: &Book, view: &CheckView, values: bool, t: &Texts) -> Answer<Self> {
         let check = check_of(book, &view.id)?;
         let labels = &check.newest().labels;
         let children = book
@@ -51,7 +58,7 @@ impl Life {
             facts: facts(check, view, t),
             parents: labels.parents.iter().map(ToString::to_string).collect(),
             children,
-            turns: turns(book, check, t),
+            turns: turns(book, check, values, t),
         })
     }
 }
@@ -80,7 +87,7 @@ fn facts(check: &Check, view: &CheckView, t: &Texts) -> Vec<(&'static str, Strin
     facts
 }
 
-fn turns(book: &Book, check: &Check, t: &Texts) -> Vec<Turn> {
+fn turns(book: &Book, check: &Check, values: bool, t: &Texts) -> Vec<Turn> {
     let w = t.page;
     let second = |at: UtcMicros| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000)));
     let mut turns: Vec<(UtcMicros, Turn)> = Vec::new();
@@ -92,7 +99,11 @@ fn turns(book: &Book, check: &Check, t: &Texts) -> Vec<Turn> {
                 what = format!("{what} · {}", w.retired);
                 Vec::new()
             }
-            Some(before) => changes(before, revision),
+            Some(before) => {
+                let told =
+                    |field: FieldDiff| Changed { field: field.field, values: values.then_some((field.old, field.new)) };
+                changes(before, revision).into_iter().map(told).collect()
+            }
             None => {
                 what = format!("{what} · {}", w.made);
                 Vec::new()
