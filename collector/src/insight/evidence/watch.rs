@@ -10,18 +10,15 @@ use sitepulse_model::insight::found::Expires;
 use sitepulse_model::insight::input::{Asserted, Coverage, Expiring, RunsEver, Verdicts, Watcher};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Kind, Subject, cannot_fail, coverage_gap, expiry, flapping};
-use sitepulse_model::record::{FactKey, Facts, ProbeState};
+use sitepulse_model::record::ProbeState;
 use sitepulse_model::series::Seen as Observed;
-use sitepulse_model::time::{SECOND_US, UtcMicros};
+use sitepulse_model::time::UtcMicros;
 
 use super::{Frame, Seen};
-use crate::book::{Book, Check, CheckRevision, is_heartbeat};
+use crate::book::{Book, Check, CheckRevision, Sight, Sights, is_heartbeat, soonest};
 
-/// Of several agents those count that saw it within so long of the newest, in microseconds: two days. An agent that looks no more would tell of an old certificate for ever.
-const SEEN_WITHIN_US: i64 = 2 * 86_400 * SECOND_US;
-
-/// When what a result tells of ends.
-type EndsAt = fn(&Facts) -> Option<UtcMicros>;
+/// The sight of what ends.
+type Of = fn(&Sights) -> Option<&Sight>;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +27,8 @@ pub(super) struct Watched {
     since: UtcMicros,
     critical: bool,
     expiring: Vec<Expiring>,
+    /// The parts (`certificate`, `domain`) of which nobody saw anything: what stood of them stands.
+    unseen: Vec<&'static str>,
     runs: Option<RunsEver>,
     /// The agents that it is assigned to, and since when all of that has been so; `None` where no agent runs it, or it is suspended as a whole.
     watchers: Option<(Vec<Watcher>, UtcMicros)>,
@@ -43,11 +42,13 @@ impl Watched {
         voters: &BTreeMap<AgentNo, (String, String)>,
         now: UtcMicros,
     ) -> Self {
+        let (expiring, unseen) = expiring(check, voters);
         Self {
             definition: revision.definition.clone(),
             since: revision.effective_from,
             critical: revision.labels.class == CheckClass::Critical,
-            expiring: expiring(check, voters),
+            expiring,
+            unseen,
             runs: runs_ever(check, revision),
             watchers: watchers(book, check, revision, now),
         }
@@ -56,7 +57,16 @@ impl Watched {
     pub(super) fn look(&self, frame: &Frame, rules: &Thresholds, seen: &mut Seen) {
         let (id, now) = (frame.id.as_str(), frame.now);
         let found = self.expiring.iter().filter_map(|one| expiry::find(one, &rules.expiry, now));
-        seen.note(Kind::Expiry, id, found);
+        let stands = |part: &&str| {
+            let subject = Subject::Check { check: id.to_owned(), part: (*part).to_owned() };
+            frame.known.since(Kind::Expiry, &subject).is_some()
+        };
+        // A run that cannot connect sees no certificate, which is no renewal.
+        if self.unseen.len() < 2 && !self.unseen.iter().any(stands) {
+            seen.note(Kind::Expiry, id, found);
+        } else {
+            seen.add(id, found);
+        }
         let whole = Subject::Check { check: id.to_owned(), part: String::new() };
         let known_since = frame.known.since(Kind::Flapping, &whole);
         let from = now.plus_us(-rules.flapping.window_us);
@@ -74,31 +84,24 @@ impl Watched {
     }
 }
 
-/// The certificate and the registration that end the soonest, as agents with a vote saw them lately.
-fn expiring(check: &Check, voters: &BTreeMap<AgentNo, (String, String)>) -> Vec<Expiring> {
-    fn certificate(facts: &Facts) -> Option<UtcMicros> {
-        facts.certificate_expires
-    }
-    fn domain(facts: &Facts) -> Option<UtcMicros> {
-        Some(UtcMicros(facts.number_of(FactKey::DomainExpires)?.saturating_mul(SECOND_US)))
-    }
-    let ways: [(Expires, &str, EndsAt); 2] =
-        [(Expires::Certificate, "certificate", certificate), (Expires::Domain, "domain", domain)];
-    let mut found = Vec::new();
+/// The certificate and the registration that end the soonest, as agents with a vote saw them lately; and the parts of which none of them ever saw anything.
+fn expiring(check: &Check, voters: &BTreeMap<AgentNo, (String, String)>) -> (Vec<Expiring>, Vec<&'static str>) {
+    let ways: [(Expires, &'static str, Of); 2] = [
+        (Expires::Certificate, "certificate", |sights| sights.certificate.as_ref()),
+        (Expires::Domain, "domain", |sights| sights.domain.as_ref()),
+    ];
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
     for (what, part, of) in ways {
-        let lasts = check.pairs.iter().filter(|(agent, _)| voters.contains_key(agent));
-        let told: Vec<(UtcMicros, UtcMicros)> = lasts
-            .filter_map(|(_, pair)| pair.last.as_deref())
-            .filter_map(|last| Some((last.scheduled, of(&last.facts)?)))
-            .collect();
-        let newest = told.iter().map(|(at, _)| *at).max();
-        let lately = told.iter().filter(|(at, _)| newest.is_some_and(|newest| newest.us_since(*at) <= SEEN_WITHIN_US));
-        if let Some((seen_at, ends_at)) = lately.min_by_key(|(_, ends_at)| *ends_at).copied() {
-            let subject = Subject::Check { check: check.id.to_string(), part: part.to_owned() };
-            found.push(Expiring { subject, what, ends_at, seen_at, lifetime_us: None });
+        match soonest(check, of, |agent| voters.contains_key(&agent)) {
+            None => unseen.push(part),
+            Some(None) => {}
+            Some(Some((seen_at, ends))) => {
+                let subject = Subject::Check { check: check.id.to_string(), part: part.to_owned() };
+                found.push(Expiring { subject, what, ends_at: ends.at, seen_at, lifetime_us: None });
+            }
         }
     }
-    found
+    (found, unseen)
 }
 
 /// What became of the runs of the definition in force.
