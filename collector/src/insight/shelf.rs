@@ -86,7 +86,8 @@ impl Inner {
 
     /// The one that something found now is again.
     fn known(&self, kind: Kind, subject: &Subject, now: UtcMicros) -> Option<&Arc<Standing>> {
-        let theirs = self.of_target(&Target::of_subject(subject));
+        let target = Target::of_subject(subject);
+        let theirs = self.of_target(&target);
         let same = theirs.filter(|one| one.found.kind == kind && one.found.subject == *subject);
         same.filter(|one| one.life.takes(now)).max_by_key(|one| one.life.opened_at)
     }
