@@ -14,6 +14,7 @@ mod groups;
 mod objects;
 mod pair;
 mod present;
+mod sight;
 mod touched;
 mod until;
 mod windows;
@@ -43,6 +44,8 @@ pub use check::{Check, CheckRevision, Labels};
 pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
+pub(crate) use sight::soonest;
+pub use sight::{Ends, Sight, Sights};
 pub(crate) use until::Mark;
 pub use windows::{Covered, Occurrence};
 

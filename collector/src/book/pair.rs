@@ -6,6 +6,8 @@ use sitepulse_model::series::{Obs, Seen, Series};
 use sitepulse_model::sla::Conservation;
 use sitepulse_model::time::UtcMicros;
 
+use super::sight::Sights;
+
 /// The newest result of a pair, whole: what the console shows.
 pub type LastResult = ProbeResult;
 
@@ -16,6 +18,8 @@ pub struct Pair {
     pub series: Series,
     /// The result with the latest slot.
     pub last: Option<Box<LastResult>>,
+    /// What was seen last of what ends: the newest result may have seen nothing.
+    pub sights: Sights,
     /// Counts of what is stored.
     pub ledger: Ledger,
 }
@@ -92,6 +96,7 @@ impl Pair {
                 self.series.insert_result(result.revision, result.scheduled, result.state);
                 self.ledger.stored += 1;
                 self.ledger.saw(result.scheduled, result.scheduled);
+                self.sights.take(result);
                 // Of two results of one slot the one that the series counts, so that the order of arrival decides nothing.
                 let rank = |one: &ProbeResult| {
                     let obs = Obs { seen: Seen::State(one.state), revision: one.revision };

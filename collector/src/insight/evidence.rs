@@ -54,12 +54,8 @@ pub struct Known {
 impl Known {
     /// Of the findings that are looked for by looking at a target.
     pub fn of(shelf: &Shelf, target: &Target) -> Self {
-        let standing = match target {
-            Target::Check(id) => shelf.of_check(id),
-            Target::Objective(_) | Target::Agent(_) | Target::Together => shelf.standing(),
-        };
-        let theirs = standing.iter().filter(|one| Target::of_subject(&one.found.subject) == *target);
-        let since = theirs.map(|one| ((one.found.kind, one.found.subject.clone()), one.found.since)).collect();
+        let theirs = shelf.of_target(target);
+        let since = theirs.iter().map(|one| ((one.found.kind, one.found.subject.clone()), one.found.since)).collect();
         let certificates = match target {
             Target::Check(id) => shelf.certificates_of(id),
             Target::Objective(_) | Target::Agent(_) | Target::Together => Vec::new(),
@@ -87,6 +83,17 @@ impl Known {
     }
 }
 
+/// How far a look goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What needs no store, of the last day.
+    Quick,
+    /// What needs no store, with the failures of four weeks: the first look at a check since the start.
+    Failures,
+    /// All of it.
+    Full,
+}
+
 /// What is taken from the book.
 #[derive(Debug)]
 pub struct Frame {
@@ -106,8 +113,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Of a check as it is defined now; `None` where it is not. A quick one holds what needs no store.
-    pub fn of(book: &Book, check: &Check, known: Known, quick: bool, now: UtcMicros) -> Option<Self> {
+    /// Of a check as it is defined now; `None` where it is not.
+    pub fn of(book: &Book, check: &Check, known: Known, depth: Depth, now: UtcMicros) -> Option<Self> {
         let revision = check.current()?;
         let definition = &revision.definition;
         let votes = |agent: AgentNo| book.control().weight_at(agent, check.number, now).0 > 0;
@@ -115,7 +122,12 @@ impl Frame {
         let voters: BTreeMap<AgentNo, (String, String)> =
             agents.map(|agent| (agent.number, (agent.region.to_string(), agent.name.to_string()))).collect();
         let from = known.from(&[Kind::LatencyRegression, Kind::RegionSlow, Kind::VitalsRegression], now);
-        let back = if quick { now.plus_us(-Thresholds::default().flapping.window_us) } else { from };
+        let back = match depth {
+            Depth::Quick => now.plus_us(-Thresholds::default().flapping.window_us),
+            Depth::Failures => now.plus_us(-together::FAILED_US),
+            Depth::Full => from,
+        };
+        let full = depth == Depth::Full;
         let period = book.period(check, Some(back), Some(now), now);
         let verdicts = book.verdicts(check.number, &Filter::All, period).unwrap_or_default();
         Some(Self {
@@ -124,8 +136,8 @@ impl Frame {
             bucket: check.bucket(),
             now,
             watched: Watched::of(book, check, revision, &voters, &known.certificates, now),
-            latency: if quick { None } else { LatencyFrame::of(check, definition, &voters, from, now) },
-            page: if quick { None } else { PageFrame::of(definition, from) },
+            latency: if full { LatencyFrame::of(check, definition, &voters, from, now) } else { None },
+            page: if full { PageFrame::of(definition, from) } else { None },
             known,
             voters,
             verdicts,
@@ -148,7 +160,7 @@ impl Frame {
         self.verdicts.iter().filter(|span| span.verdict == Verdict::Down).map(|span| span.span)
     }
 
-    /// What the check alone tells. `tables` must be of one instant, after the frame was made; `sealed` of the same. Nothing is read for a quick frame.
+    /// What the check alone tells. `tables` must be of one instant, after the frame was made; `sealed` of the same. Without them it is told what the book tells.
     pub(crate) fn look(&self, tables: Option<(Tables<'_>, &Upto)>, rules: &Thresholds) -> Result<Seen, StoreError> {
         let mut seen = Seen::new(&self.id);
         self.watched.look(self, rules, &mut seen);
@@ -177,13 +189,19 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn new(id: &str) -> Self {
+    /// Of a look that could tell nothing.
+    pub(crate) fn new(id: &str) -> Self {
         let target = Target::Check(id.to_owned());
         Self { look: Look::new(target), dns: Vec::new() }
     }
 
     fn note(&mut self, kind: Kind, id: &str, found: impl IntoIterator<Item = sitepulse_model::insight::found::Found>) {
         self.look.kinds.insert(kind);
+        self.add(id, found);
+    }
+
+    /// What was found by a look that could not tell all of the kind: what it did not find may be there.
+    fn add(&mut self, id: &str, found: impl IntoIterator<Item = sitepulse_model::insight::found::Found>) {
         let hit = |finding| Hit { finding, checks: BTreeSet::from([id.to_owned()]) };
         self.look.hits.extend(found.into_iter().map(hit));
     }

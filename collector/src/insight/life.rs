@@ -7,7 +7,7 @@
 //! | `closed` | looks did not find it for [`closes_after_us`], or what it was about is gone |
 //!
 //! Found again within [`REOPEN_US`] it is the same finding, open again; after that another one. It is *stale* while it is open and nobody touched it for
-//! [`STALE_US`]: touched by being opened (again), acknowledged or taken back.
+//! [`STALE_US`]: touched by being opened (again), acknowledged or taken back. What comes back within [`COVERED_US`], and is no worse, is acknowledged as it was.
 //!
 //! Its severity rises at once, and falls when looks found nothing worse for [`SETTLE_US`]: what swings around a threshold writes no history.
 
@@ -21,6 +21,8 @@ const DAY_US: i64 = 24 * HOUR_US;
 pub const STALE_US: i64 = 5 * DAY_US;
 /// What comes back within this is the same finding, in microseconds: 7 d.
 pub const REOPEN_US: i64 = 7 * DAY_US;
+/// An acknowledgement covers what comes back within so long of its end, in microseconds: a day. What was away for a moment needs no second word.
+pub const COVERED_US: i64 = DAY_US;
 /// A severity falls after so long, in microseconds: a day.
 pub const SETTLE_US: i64 = DAY_US;
 /// Longest note of an acknowledgement, in characters.
@@ -120,6 +122,9 @@ pub enum Entry {
     Reopened {
         /// What it was.
         severity: Severity,
+        /// Whether what was said before still covers it.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        acknowledged: bool,
     },
     /// It got worse, or milder for long enough.
     Severity {
@@ -179,11 +184,14 @@ impl Life {
     pub fn seen(&mut self, severity: Severity, now: UtcMicros) -> Vec<Entry> {
         self.seen_at = now;
         self.missing_since = None;
-        if self.closed_at.take().is_some() {
-            (self.state, self.touched_at, self.severity) = (State::Open, now, severity);
-            (self.acknowledged, self.milder_since) = (None, None);
+        if let Some(closed) = self.closed_at.take() {
+            let covers = |known: &Acknowledged| severity <= known.severity && now.us_since(closed) < COVERED_US;
+            self.acknowledged = self.acknowledged.take().filter(covers);
+            let acknowledged = self.acknowledged.is_some();
+            self.state = if acknowledged { State::Acknowledged } else { State::Open };
+            (self.touched_at, self.severity, self.milder_since) = (now, severity, None);
             self.reopened += 1;
-            return vec![Entry::Reopened { severity }];
+            return vec![Entry::Reopened { severity, acknowledged }];
         }
         let mut entries = Vec::new();
         if severity > self.severity {
@@ -259,9 +267,13 @@ impl Life {
         (self.acknowledged, self.closed_at) = (None, None);
         for (at, entry) in entries {
             let touched = match entry {
-                Entry::Opened { severity } | Entry::Reopened { severity } => {
+                Entry::Opened { severity } | Entry::Reopened { severity, acknowledged: false } => {
                     self.severity = *severity;
                     Some(State::Open)
+                }
+                Entry::Reopened { severity, acknowledged: true } => {
+                    self.severity = *severity;
+                    Some(State::Acknowledged)
                 }
                 Entry::Severity { to } => {
                     self.severity = *to;
@@ -321,9 +333,34 @@ mod tests {
         life.acknowledge("ana", "known", at(1)).unwrap();
         life.gone(at(2)).unwrap();
         assert!(life.takes(at(2 + 7 * 24 - 1)) && !life.takes(at(2 + 7 * 24)));
-        assert_eq!(life.seen(Severity::Info, at(100)), [Entry::Reopened { severity: Severity::Info }]);
+        assert_eq!(life.seen(Severity::Info, at(100)), [Entry::Reopened { severity: Severity::Info, acknowledged: false }]);
         assert_eq!((life.state, life.reopened, life.acknowledged.clone()), (State::Open, 1, None));
         assert_eq!((life.opened_at, life.touched_at, life.severity), (at(0), at(100), Severity::Info));
+    }
+
+    #[test]
+    fn what_was_away_for_a_moment_is_acknowledged_as_it_was() {
+        let mut life = opened();
+        life.acknowledge("ana", "known", at(1)).unwrap();
+        life.gone(at(2)).unwrap();
+        let back = Entry::Reopened { severity: Severity::Warning, acknowledged: true };
+        assert_eq!(life.seen(Severity::Warning, at(25)), [back.clone()]);
+        assert_eq!((life.state, life.acknowledged.as_ref().unwrap().note.as_str()), (State::Acknowledged, "known"));
+        let mut then = life.clone();
+        then.rewind([(at(0), &Entry::Opened { severity: Severity::Info }), (at(2), &Entry::Gone), (at(25), &back)]);
+        assert_eq!((then.state, then.severity), (State::Acknowledged, Severity::Warning));
+        // Worse than what was acknowledged, or a day later, it is open.
+        for (severity, hour) in [(Severity::Critical, 27), (Severity::Warning, 50)] {
+            let mut life = life.clone();
+            life.gone(at(26)).unwrap();
+            assert_eq!(life.seen(severity, at(hour)), [Entry::Reopened { severity, acknowledged: false }]);
+            assert_eq!((life.state, life.acknowledged), (State::Open, None));
+        }
+        // What was taken back is not acknowledged by going away.
+        life.take_back(at(26)).unwrap();
+        life.gone(at(27)).unwrap();
+        life.seen(Severity::Warning, at(28));
+        assert_eq!(life.state, State::Open);
     }
 
     #[test]

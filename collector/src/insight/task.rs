@@ -1,12 +1,14 @@
 //! Decides what is looked at when, and has it looked at, a few checks at a time: a job that comes again by itself.
 //!
 //! - Each check, objective and agent once an hour at its own offset: what is due is found by arithmetic, and a restart makes no burst, for when something was looked at last is stored.
-//! - What only the book tells of a check, each [`QUICK_US`] where a finding of it is open or it is down, and of all checks after definitions, weights or suspensions changed.
-//! - Failures in common each [`QUICK_US`]; agents each hour, once every check was looked at since the start.
+//! - What only the book tells of a check, each [`QUICK_US`] where a finding of it is open or it is down, and of all checks after the start and after definitions, weights or suspensions
+//!   changed: [`QUICK_TURN`] at a time. Each waits for its turn once, so none waits for ever, however many there are.
+//! - Failures in common each [`QUICK_US`], and agents each hour, once the book was asked of every check since the start; who resolves slowly, once the store was.
 //!
-//! The book's guard is taken for each check anew. Nothing of it is held while the store is read.
+//! The book's guard is taken for each check anew. Nothing of it is held while the store is read. A detector that panics on one check is told, and the others go on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -18,11 +20,12 @@ use sitepulse_model::time::UtcMicros;
 use tokio::sync::Mutex;
 
 use super::evidence::together::{self, Ledger, Left};
-use super::evidence::{Frame, Known, Seen, budget};
+use super::evidence::{Depth, Frame, Known, Seen, budget};
 use super::look::{Look, Target};
 use super::shelf::Noted;
 use crate::app::{App, AppError};
 use crate::book::{Book, Check, Histories};
+use crate::engine::Told;
 use crate::jobs::{Finished, Outcome, Said, Unfinished, Work};
 use crate::store::seal;
 
@@ -54,7 +57,11 @@ struct State {
     /// What was defined when they were put there last.
     defined: Option<(u64, usize)>,
     quick_at: Option<UtcMicros>,
+    /// When failures in common were looked for last; for the first time, when they were due.
+    together_at: Option<UtcMicros>,
     agents_at: Option<UtcMicros>,
+    /// Whether what resolving names took was known of every check then.
+    named: bool,
 }
 
 /// What a round did.
@@ -101,7 +108,7 @@ pub(crate) async fn look(work: Work) -> Outcome {
 pub async fn settle(app: &App, now: UtcMicros) -> Result<Looked, AppError> {
     {
         let mut state = app.insights().0.lock().await;
-        (state.looked, state.agents_at, state.quick_at) = Default::default();
+        (state.looked, state.agents_at, state.quick_at, state.together_at) = Default::default();
         state.defined = None;
     }
     // The second pass is of agents, which are judged after all checks.
@@ -153,44 +160,55 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
     due.truncate(most);
     for some in due.chunks(TURN) {
         let numbers = some.iter().map(|(number, _)| *number).collect();
-        let looks = look_at(app, &state.ledger, numbers, false, rules, now).await?;
+        let looks = look_at(app, &state.ledger, numbers, Depth::Full, rules, now).await?;
         state.looked.extend(looks.iter().map(|look| (look.target.clone(), now)));
         done.take(app, looks, now).await?;
     }
 
     // By the book alone.
     let quick = anew || state.quick_at.is_none_or(|at| !(0..QUICK_US).contains(&now.us_since(at)));
+    let mut wanted: BTreeSet<CheckNo> = BTreeSet::new();
     if state.defined != Some(living.defined) {
         state.defined = Some(living.defined);
-        state.quick = living.checks.values().copied().collect();
+        wanted.extend(living.checks.values());
     } else if quick {
-        let open: BTreeSet<String> = shelf.standing().iter().flat_map(|one| one.checks.iter().cloned()).collect();
-        let numbers = open.iter().filter_map(|id| living.checks.get(id)).copied();
-        let wanted: BTreeSet<CheckNo> = numbers.chain(living.failing.iter().copied()).collect();
-        let waiting: BTreeSet<CheckNo> = state.quick.iter().copied().collect();
-        state.quick.extend(wanted.difference(&waiting));
+        let standing = shelf.standing();
+        let open = standing.iter().flat_map(|one| &one.checks).filter_map(|id| living.checks.get(id));
+        wanted.extend(open.chain(&living.failing));
     }
+    if quick {
+        state.quick_at = Some(now);
+    }
+    // Who waits keeps its place.
+    let waiting: BTreeSet<CheckNo> = state.quick.iter().copied().collect();
+    state.quick.extend(wanted.difference(&waiting));
     let most_quick = if most == usize::MAX { usize::MAX } else { QUICK_TURN };
     let some: Vec<CheckNo> = (0..most_quick).map_while(|_| state.quick.pop_front()).collect();
     done.left += state.quick.len();
     if !some.is_empty() {
-        let looks = look_at(app, &state.ledger, some, true, rules, now).await?;
+        let looks = look_at(app, &state.ledger, some, Depth::Quick, rules, now).await?;
         done.take(app, looks, now).await?;
     }
     // Whoever has not heard of all checks yet would say that what they share is over.
-    let ready = state.ledger.lock().unwrap_or_else(PoisonError::into_inner).len() >= living.checks.len();
-    if quick && ready && state.quick.is_empty() {
-        let (ledger, living) = (Arc::clone(&state.ledger), living.checks.keys().cloned().collect());
+    let (ready, named) = {
+        let ledger = state.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        (living.checks.keys().all(|check| ledger.knows(check)), ledger.has_names())
+    };
+    // It waits for the checks before it, but not for those that come and come.
+    let waited_us = now.us_since(*state.together_at.get_or_insert(now.plus_us(-QUICK_US)));
+    let waits = !state.quick.is_empty() && (0..2 * QUICK_US).contains(&waited_us);
+    if ready && !waits && (anew || !(0..QUICK_US).contains(&waited_us)) {
+        let ledger = Arc::clone(&state.ledger);
+        let checks: BTreeSet<String> = living.checks.keys().cloned().collect();
+        let told = Arc::clone(app.shared());
         let look = beside(move || {
             let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.forget(&living);
-            ledger.failures(&rules, now)
+            ledger.forget(|check| checks.contains(check));
+            guarded(&told.told, "failures in common", || ledger.failures(&rules, now))
         });
         let look = look.await?;
-        done.take(app, vec![look], now).await?;
-    }
-    if quick {
-        state.quick_at = Some(now);
+        done.take(app, look.into_iter().collect(), now).await?;
+        state.together_at = Some(now);
     }
 
     // Objectives.
@@ -207,24 +225,28 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
     for id in due.into_iter().take(most) {
         let target = Target::Objective(id.clone());
         let (inner, known) = (app.clone(), Known::of(shelf, &target));
-        let look = beside(move || budget::look(&inner, &id, &known, &rules, now)).await?;
+        let look = beside(move || {
+            guarded(&inner.shared().told, &format!("objective {id}"), || budget::look(&inner, &id, &known, &rules, now))
+        });
+        let look = look.await?;
         state.looked.insert(target, now);
-        done.take(app, vec![look], now).await?;
+        done.take(app, look.into_iter().collect(), now).await?;
     }
 
     // Agents, once everything they are judged by is there.
-    let due = state.agents_at.is_none_or(|at| !(0..EVERY_US).contains(&now.us_since(at)));
+    let due = state.agents_at.is_none_or(|at| !(0..EVERY_US).contains(&now.us_since(at))) || named && !state.named;
     if due && ready && !living.agents.is_empty() {
         let mut known = Known::default();
         living.agents.iter().for_each(|agent| known.extend(Known::of(shelf, &Target::Agent(agent.clone()))));
         let (inner, ledger) = (app.clone(), Arc::clone(&state.ledger));
         let looks = beside(move || {
             let clocks = together::clocks(&inner.book());
-            ledger.lock().unwrap_or_else(PoisonError::into_inner).agents(&clocks, &known, &rules, now)
+            let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            guarded(&inner.shared().told, "agents", || ledger.agents(&clocks, &known, &rules, now))
         });
         let looks = looks.await?;
-        state.agents_at = Some(now);
-        done.take(app, looks, now).await?;
+        (state.agents_at, state.named) = (Some(now), named);
+        done.take(app, looks.unwrap_or_default(), now).await?;
     }
     Ok(done)
 }
@@ -254,34 +276,45 @@ fn is_due(target: &Target, last: Option<UtcMicros>, now: UtcMicros) -> bool {
     last.is_none_or(|last| slot(last) != slot(now))
 }
 
-/// Looks at some checks.
+/// A check's id, and what was taken of it; nothing where that panicked.
+type Framed = (String, Option<(Frame, Option<Left>)>);
+
+/// Looks at some checks, in full or quickly. Of a check that left nothing since the start a quick look learns what others need.
 async fn look_at(
     app: &App,
     ledger: &Arc<std::sync::Mutex<Ledger>>,
     numbers: Vec<CheckNo>,
-    quick: bool,
+    depth: Depth,
     rules: Thresholds,
     now: UtcMicros,
 ) -> Result<Vec<Look>, AppError> {
     let (inner, kept) = (app.clone(), Arc::clone(ledger));
     let framed = beside(move || {
-        let mut framed = Vec::with_capacity(numbers.len());
+        let mut framed: Vec<Framed> = Vec::with_capacity(numbers.len());
         for number in numbers {
             let Some(id) = inner.book().check(number).map(|check| check.id.to_string()) else { continue };
             let known = Known::of(&inner.shared().findings, &Target::Check(id.clone()));
-            let votes_from = kept.lock().unwrap_or_else(PoisonError::into_inner).votes_from(&id);
-            let book = inner.book();
-            let Some(check) = book.check(number) else { continue };
-            let Some(frame) = Frame::of(&book, check, known, quick, now) else { continue };
-            let left = if quick { None } else { Left::of(&book, check, &frame, votes_from, now) };
-            framed.push((frame, left));
+            let is_new = !kept.lock().unwrap_or_else(PoisonError::into_inner).knows(&id);
+            let depth = if is_new && depth == Depth::Quick { Depth::Failures } else { depth };
+            let frame = guarded(&inner.shared().told, &format!("check {id}"), || {
+                let book = inner.book();
+                let check = book.check(number)?;
+                let frame = Frame::of(&book, check, known, depth, now)?;
+                let left = if depth == Depth::Quick { None } else { Left::of(&book, check, &frame, now) };
+                Some((frame, left))
+            });
+            match frame {
+                Some(Some(frame)) => framed.push((id, Some(frame))),
+                // It is there no more.
+                Some(None) => {}
+                None => framed.push((id, None)),
+            }
         }
         framed
     });
     let framed = framed.await?;
-    let (frames, lefts): (Vec<Frame>, Vec<Option<Left>>) = framed.into_iter().unzip();
     let shared = Arc::clone(app.shared());
-    let work = move |frames: Vec<Frame>, store: Option<(crate::store::Tables<'_>, seal::Upto)>| {
+    let work = move |framed: Vec<Framed>, store: Option<(crate::store::Tables<'_>, seal::Upto)>| {
         let one = |frame: &Frame| {
             let tables = store.as_ref().map(|(tables, sealed)| (*tables, sealed));
             frame.look(tables, &rules).or_else(|error| {
@@ -290,28 +323,49 @@ async fn look_at(
                 frame.look(None, &rules)
             })
         };
-        let seen: Result<Vec<Seen>, _> = frames.iter().map(one).collect();
-        seen.map(|seen| (frames, seen))
+        let seen: Result<Vec<Option<Seen>>, _> = framed
+            .iter()
+            .map(|(id, framed)| {
+                let Some((frame, _)) = framed else { return Ok(None) };
+                guarded(&shared.told, &format!("check {id}"), || one(frame)).transpose()
+            })
+            .collect();
+        seen.map(|seen| (framed, seen))
     };
-    let (frames, seen) = if quick {
-        beside(move || work(frames, None)).await??
-    } else {
+    let (framed, seen) = if depth == Depth::Full {
         app.read_in_background(move |tables| {
             let sealed = seal::upto(tables)?;
-            work(frames, Some((tables, sealed)))
+            work(framed, Some((tables, sealed)))
         })
         .await?
+    } else {
+        beside(move || work(framed, None)).await??
     };
     let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
     let mut looks = Vec::with_capacity(seen.len());
-    for ((frame, left), seen) in frames.iter().zip(lefts).zip(seen) {
+    for ((id, framed), seen) in framed.into_iter().zip(seen) {
+        let Some(((frame, left), seen)) = framed.zip(seen) else {
+            // Nothing could be told of it: what stood of it stands, and it has its turn again in an hour.
+            ledger.give_up(&id);
+            looks.push(Seen::new(&id).look);
+            continue;
+        };
         if let Some(left) = left {
-            ledger.learn(left, seen.dns);
+            ledger.learn(left, (depth == Depth::Full).then_some(seen.dns));
         }
-        ledger.failed(frame, now);
+        ledger.failed(&frame, now);
         looks.push(seen.look);
     }
     Ok(looks)
+}
+
+/// What the work comes to; `None` where it panicked, which is told: what it looked at must not keep the others waiting.
+fn guarded<T>(told: &Told, what: &str, work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        told.error(&format!("{what}: internal error: a detector panicked, see the log above; nothing was found out of it"));
+    }
+    done.ok()
 }
 
 /// What there is to look at.
@@ -359,13 +413,29 @@ impl Living {
 }
 
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        let why = if error.is_panic() {
+            "internal error: a look for findings panicked, see the log"
+        } else {
+            "the collector is shutting down: try again"
+        };
+        AppError::Unavailable(why.into())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One that panicked ended the whole turn, each time, and was told as a shutdown.
+    #[test]
+    fn a_detector_that_panics_on_one_check_is_told_and_the_others_go_on() {
+        let told = Told::default();
+        let looked: Vec<Option<u32>> =
+            (0..4).map(|check| guarded(&told, &format!("check c-{check}"), || 12 / (check % 3))).collect();
+        assert_eq!(looked, [None, Some(12), Some(6), None]);
+        assert!(!told.first_time("check c-0: internal error: a detector panicked, see the log above; nothing was found out of it"));
+    }
 
     #[test]
     fn everything_is_due_once_an_hour_and_not_all_at_once() {

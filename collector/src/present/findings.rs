@@ -157,7 +157,7 @@ fn detail_view(standing: &Standing, entries: &[StoredEntry], now: UtcMicros) -> 
 fn entry_view(stored: &StoredEntry) -> FindingEntryView {
     let (action, severity, note) = match &stored.entry {
         Entry::Opened { severity } => ("opened", Some(*severity), None),
-        Entry::Reopened { severity } => ("reopened", Some(*severity), None),
+        Entry::Reopened { severity, .. } => ("reopened", Some(*severity), None),
         Entry::Severity { to } => ("severity", Some(*to), None),
         Entry::Acknowledged { note } => ("acknowledged", None, Some(note.clone())),
         Entry::Outgrown => ("outgrown", None, None),

@@ -1,6 +1,6 @@
 //! Findings in prose, by a service that the owner names (`[wording]`): any that speaks OpenAI's `chat/completions`, one's own too. Off unless configured.
 //!
-//! - It is sent the kind, the severity, the numbers and the sentence of a finding, with every name replaced (`check-1`, `region-1`); with `names = true` as they are. Never a
+//! - It is sent the kind, the severity, the numbers and the sentence of a finding, with every name replaced (`check-1`, `region-1`); with `names = true` as they are, but for the texts of assertions and the queries of addresses. Never a
 //!   definition, a result, a secret.
 //! - What comes back is text: cut to [`TEXT_CHARS_MAX`] characters, without control characters, shown as text beside the finding with the name of the model. It decides nothing: no
 //!   severity, no state, no score comes of it, and the service is offered no tools.
@@ -156,8 +156,11 @@ pub async fn round(app: &App, sender: &Sender, wording: &Wording, tried: &mut Tr
                     text,
                 };
                 let id = one.id.clone();
-                // A store that takes no write says so itself.
-                drop(app.writer().run(move |engine| engine.put_wording(&id, worded, now)).await);
+                let put = app.writer().run(move |engine| engine.put_wording(&id, worded, now)).await;
+                // What is put into words again because it got worse has its tries again. A store that takes no write says so itself.
+                if matches!(put, Ok(Ok(()))) {
+                    tried.of.remove(&one.id);
+                }
             }
             Err(why) => {
                 if !std::mem::replace(&mut tried.complained, true) {
@@ -187,7 +190,7 @@ async fn ask(app: &App, sender: &Sender, wording: &Wording, one: &Standing) -> R
 /// What the service is told: nothing else goes out.
 fn question(wording: &Wording, one: &Standing) -> Value {
     let texts = wording.language.texts().findings;
-    let found = if wording.names { without_queries(&one.found) } else { redacted(&one.found) };
+    let found = if wording.names { without_secrets(&one.found) } else { redacted(&one.found) };
     let rows: Vec<Value> =
         (texts.rows)(&found).into_iter().map(|(what, value)| json!({ "what": what, "value": value })).collect();
     let told = json!({
@@ -284,21 +287,57 @@ fn redacted(found: &Found) -> Found {
     found
 }
 
-/// A finding with its names, but without the queries of addresses: they may hold what is nobody's business.
-fn without_queries(found: &Found) -> Found {
+/// A finding with its names, but without the queries of addresses and the literals of assertions: they may hold what is nobody's business.
+fn without_secrets(found: &Found) -> Found {
     let mut found = found.clone();
-    if let Evidence::VitalsRegression { changed, .. } = &mut found.evidence {
-        let cut = |text: &mut String| {
-            if let Some(at) = text.find(['?', '#']) {
-                text.truncate(at);
+    match &mut found.evidence {
+        Evidence::VitalsRegression { changed, .. } => {
+            let cut = |text: &mut String| {
+                if let Some(at) = text.find(['?', '#']) {
+                    text.truncate(at);
+                }
+            };
+            for AttributionChange { before, after, .. } in changed {
+                cut(before);
+                cut(after);
             }
-        };
-        for AttributionChange { before, after, .. } in changed {
-            cut(before);
-            cut(after);
         }
+        Evidence::CannotFail { assertion, .. } => *assertion = without_literals(assertion),
+        Evidence::LatencyRegression { .. }
+        | Evidence::RegionSlow { .. }
+        | Evidence::Expiry { .. }
+        | Evidence::Flapping { .. }
+        | Evidence::CorrelatedFailures { .. }
+        | Evidence::BudgetForecast { .. }
+        | Evidence::SlowResolver { .. }
+        | Evidence::AgentDisagrees { .. }
+        | Evidence::CoverageGap { .. } => {}
     }
     found
+}
+
+/// An assertion with every text and regex blanked: `header 'x-key' matches /^a/i` is `header '…' matches /…/i`. One that does not end goes to the end.
+fn without_literals(assertion: &str) -> String {
+    let (mut out, mut quote, mut escaped) = (String::new(), None, false);
+    for c in assertion.chars() {
+        match quote {
+            None => {
+                out.push(c);
+                if matches!(c, '"' | '\'' | '/') {
+                    out.push('\u{2026}');
+                    quote = Some(c);
+                }
+            }
+            Some(_) if std::mem::take(&mut escaped) => {}
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => {
+                out.push(c);
+                quote = None;
+            }
+            Some(_) => {}
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -381,6 +420,31 @@ mod tests {
             assert!(told.contains(one.found.kind.as_str()) && told.contains("-1"), "{told}");
             let told = question(&open, &one).to_string();
             assert!(told.contains("secret"), "{told}");
+        }
+    }
+
+    /// With names they went out as they stood, though the documentation says that no secret does.
+    #[test]
+    fn literals_of_assertions_stay_here_with_names_too() {
+        for (assertion, goes_out) in [
+            (r#"header 'x-key' == "s3cret \" s3cret" "#, "header '\u{2026}' == \"\u{2026}\" "),
+            (r"body not matches /s3cret\/s3cret/i", "body not matches /\u{2026}/i"),
+            ("down if json '$.a' contains 's3cret", "down if json '\u{2026}' contains '\u{2026}"),
+            ("status in 200..399", "status in 200..399"),
+        ] {
+            assert_eq!(without_literals(assertion), goes_out);
+            let evidence = Evidence::CannotFail {
+                why: sitepulse_model::insight::found::CannotFail::AlwaysHolds,
+                assertion: assertion.into(),
+                index: Some(0),
+                accepted_statuses: vec![],
+                runs: 0,
+                watched_us: 0,
+            };
+            let subject = Subject::Check { check: "shop".into(), part: String::new() };
+            let open = Wording { names: true, ..Wording::new(&texts("http://127.0.0.1:1/v1")).unwrap() };
+            let told = question(&open, &standing(subject, evidence)).to_string();
+            assert!(told.contains("shop") && !told.contains("s3cret"), "{told}");
         }
     }
 

@@ -10,12 +10,14 @@ use sitepulse_model::series::{Obs, Run, Seen, Series};
 use sitepulse_model::time::{Span, UtcMicros};
 use thiserror::Error;
 
-use crate::book::{Ledger, Pair};
+use crate::book::{Ends, Ledger, Pair, Sight, Sights};
 
 /// The version of a segment's body.
 const SEGMENT_VERSION: u8 = 1;
 /// The version of a pair's body.
-const PAIR_VERSION: u8 = 1;
+const PAIR_VERSION: u8 = 2;
+/// The one before: it had no sights, so the newest result tells what it saw.
+const PAIR_VERSION_1: u8 = 1;
 /// Bytes before the content: version and checksum.
 const HEAD_BYTES: usize = 5;
 
@@ -160,7 +162,7 @@ pub struct Sealed {
     pub expired: u64,
     /// When the newest of its results was started, by the agent's clock.
     pub newest_started: Option<UtcMicros>,
-    /// The series, the counts and the last result.
+    /// The series, the counts, what was seen last and the last result.
     pub pair: Pair,
 }
 
@@ -175,7 +177,7 @@ impl Sealed {
     }
 }
 
-/// Counts and the last result to a pair's body; the series has segments of its own.
+/// Counts, sights and the last result to a pair's body; the series has segments of its own.
 pub fn encode_pair(sealed: &Sealed) -> Vec<u8> {
     let ledger = &sealed.pair.ledger;
     let mut out = vec![0; HEAD_BYTES];
@@ -188,6 +190,8 @@ pub fn encode_pair(sealed: &Sealed) -> Vec<u8> {
             put_signed(at.0, &mut out);
         }
     }
+    put_sight(sealed.pair.sights.certificate.as_ref(), &mut out);
+    put_sight(sealed.pair.sights.domain.as_ref(), &mut out);
     if let Some(last) = &sealed.pair.last {
         sitepulse_wire::record::encode(&Record::Result((**last).clone()), &mut out);
     }
@@ -195,9 +199,10 @@ pub fn encode_pair(sealed: &Sealed) -> Vec<u8> {
     out
 }
 
-/// A pair's body to counts and the last result, with an empty series.
+/// A pair's body to counts, sights and the last result, with an empty series.
 pub fn decode_pair(body: &[u8]) -> Result<Sealed, BodyError> {
-    let mut input = content(PAIR_VERSION, body)?;
+    let first = body.first().copied() == Some(PAIR_VERSION_1);
+    let mut input = content(if first { PAIR_VERSION_1 } else { PAIR_VERSION }, body)?;
     let input = &mut input;
     let mut ledger = Ledger::default();
     let (records, expired) = (take(input)?, take(input)?);
@@ -213,6 +218,10 @@ pub fn decode_pair(body: &[u8]) -> Result<Sealed, BodyError> {
     };
     (ledger.first, ledger.last) = (at()?, at()?);
     let newest_started = at()?;
+    let mut sights = Sights::default();
+    if !first {
+        sights = Sights { certificate: take_sight(input)?, domain: take_sight(input)? };
+    }
     let last = match *input {
         [] => None,
         bytes => match sitepulse_wire::record::decode(bytes) {
@@ -220,7 +229,40 @@ pub fn decode_pair(body: &[u8]) -> Result<Sealed, BodyError> {
             Ok(Record::Missed(_) | Record::Dropped(_)) | Err(_) => return Err(BodyError::Senseless),
         },
     };
-    Ok(Sealed { records, expired, newest_started, pair: Pair { series: Series::new(), last, ledger } })
+    if let Some(last) = last.as_deref().filter(|_| first) {
+        sights.take(last);
+    }
+    Ok(Sealed { records, expired, newest_started, pair: Pair { series: Series::new(), last, sights, ledger } })
+}
+
+/// Whether there is one, its slot, whether it saw something, when that ends, and which it is: its length and its bytes.
+fn put_sight(sight: Option<&Sight>, out: &mut Vec<u8>) {
+    let Some(Sight { slot, ends }) = sight else { return out.push(0) };
+    out.push(if ends.is_some() { 2 } else { 1 });
+    put_signed(slot.0, out);
+    if let Some(Ends { at, which }) = ends {
+        put_signed(at.0, out);
+        put(which.len() as u64, out);
+        out.extend_from_slice(which.as_bytes());
+    }
+}
+
+fn take_sight(input: &mut &[u8]) -> Result<Option<Sight>, BodyError> {
+    let (some, rest) = input.split_first().ok_or(BodyError::Senseless)?;
+    *input = rest;
+    if *some == 0 {
+        return Ok(None);
+    }
+    let slot = UtcMicros(take_signed(input)?);
+    if *some == 1 {
+        return Ok(Some(Sight { slot, ends: None }));
+    }
+    let at = UtcMicros(take_signed(input)?);
+    let length = usize::try_from(take(input)?).map_err(|_| BodyError::Senseless)?;
+    let (which, rest) = input.split_at_checked(length).ok_or(BodyError::Senseless)?;
+    *input = rest;
+    let which = String::from_utf8(which.to_vec()).map_err(|_| BodyError::Senseless)?;
+    Ok(Some(Sight { slot, ends: Some(Ends { at, which }) }))
 }
 
 fn seal_head(version: u8, out: &mut [u8]) {
@@ -335,6 +377,38 @@ mod tests {
         let read = decode_pair(&body).unwrap();
         assert_eq!((read.records, read.newest_started), (3, Some(UtcMicros(1_000_005))));
         assert_eq!((&read.pair.ledger, &read.pair.last), (&sealed.pair.ledger, &sealed.pair.last));
+    }
+
+    #[test]
+    fn what_ends_is_known_after_a_failed_run_and_a_restart() {
+        let Record::Result(mut seen) = result(1_000_000, ProbeState::Up) else { panic!("a result") };
+        seen.facts.certificate_expires = Some(UtcMicros(9_000_000));
+        seen.facts.text(sitepulse_model::record::FactKey::CertificateSha256, &"ab".repeat(32));
+        let mut sealed = Sealed::default();
+        sealed.insert(&Record::Result(seen.clone()), None);
+        sealed.insert(&result(2_000_000, ProbeState::Down), None);
+        let body = encode_pair(&sealed);
+        let read = decode_pair(&body).unwrap();
+        assert_eq!(read.pair.sights, sealed.pair.sights);
+        let ends = read.pair.sights.certificate.unwrap().ends.unwrap();
+        assert_eq!((ends.at, ends.which), (UtcMicros(9_000_000), "ab".repeat(32)));
+        for cut in 0..body.len() {
+            assert!(decode_pair(&body[..cut]).is_err(), "{cut}");
+        }
+        // What was written before there were sights: the newest result tells.
+        let mut sealed = Sealed::default();
+        sealed.insert(&Record::Result(seen), None);
+        let sights = std::mem::take(&mut sealed.pair.sights);
+        let mut body = encode_pair(&sealed);
+        // Neither sight: two bytes before the record.
+        let mut record = Vec::new();
+        sitepulse_wire::record::encode(&Record::Result((**sealed.pair.last.as_ref().unwrap()).clone()), &mut record);
+        let from = body.len() - record.len() - 2;
+        assert_eq!(body.drain(from..from + 2).collect::<Vec<_>>(), [0, 0]);
+        seal_head(PAIR_VERSION_1, &mut body);
+        assert_eq!(decode_pair(&body).unwrap().pair.sights, sights);
+        body[0] = 9;
+        assert_eq!(decode_pair(&body), Err(BodyError::Version(9)));
     }
 
     #[test]

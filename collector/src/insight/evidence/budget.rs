@@ -11,16 +11,20 @@ use sitepulse_model::time::UtcMicros;
 use super::Known;
 use crate::app::App;
 use crate::insight::look::{Hit, Look, Target};
-use crate::slo;
+use crate::slo::{self, Held};
 
 /// Looks at an objective, which takes a pass over the evidence of the checks it covers: not beside tasks that must not wait.
 pub fn look(app: &App, id: &str, known: &Known, rules: &Thresholds, now: UtcMicros) -> Look {
     let target = Target::Objective(id.to_owned());
-    let Some(held) = slo::one(app, id, now) else { return Look::gone(target) };
+    slo::one(app, id, now).map_or_else(|| Look::gone(target), |held| of(&held, id, known, rules, now))
+}
+
+fn of(held: &Held, id: &str, known: &Known, rules: &Thresholds, now: UtcMicros) -> Look {
+    let target = Target::Objective(id.to_owned());
     let mut look = Look { full: true, ..Look::new(target) };
-    // What cannot be told says nothing.
-    let Ok(outcome) = &held.outcome else { return look };
     look.kinds.insert(Kind::BudgetForecast);
+    // What cannot be told is not found: for a moment that says nothing, but what nobody can tell for long does not stand for ever.
+    let Ok(outcome) = &held.outcome else { return look };
     let Some(budget) = outcome.status.budget.value else { return look };
     let period_us = outcome.period.us();
     // A rolling period ends now, and goes on as long as it is.
@@ -48,5 +52,27 @@ fn window(burn: &Burn) -> BurnWindow {
         length_us: burn.window.us(),
         rate: burn.rate.value,
         completeness: burn.completeness.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sitepulse_model::slo::Slo;
+
+    use super::*;
+    use crate::book::Revised;
+    use crate::slo::Promise;
+
+    /// Such a look told nothing at all, so what stood of the objective stood for ever.
+    #[test]
+    fn a_forecast_that_nobody_can_tell_any_more_is_one_that_is_not_found() {
+        let body: Slo = serde_json::from_str(r#"{"id": "promise", "policy": "gone"}"#).unwrap();
+        let (author, now) = (String::new(), UtcMicros(1_790_000_000_000_000));
+        let slo = Revised { version: 1, effective_from: now, retired: false, author, body };
+        let promise = Promise { slo, checks: Vec::new(), missing: Vec::new() };
+        let held = Held { promise, outcome: Err("there is no policy \"gone\"".to_owned()) };
+        let look = of(&held, "promise", &Known::default(), &Thresholds::default(), now);
+        let subject = Subject::Objective { slo: "promise".to_owned() };
+        assert!(look.answers_for(Kind::BudgetForecast, &subject) && look.hits.is_empty() && !look.gone);
     }
 }

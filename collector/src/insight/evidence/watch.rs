@@ -7,21 +7,18 @@ use sitepulse_model::control::{Scope, Weight};
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::incident::CheckClass;
 use sitepulse_model::insight::found::Expires;
-use sitepulse_model::insight::input::{Asserted, Coverage, Expiring, RunsEver, Sight, Verdicts, Watcher};
+use sitepulse_model::insight::input::{Asserted, Coverage, Expiring, RunsEver, Sight as Since, Verdicts, Watcher};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Kind, Subject, cannot_fail, coverage_gap, expiry, flapping};
-use sitepulse_model::record::{FactKey, Facts, ProbeState};
+use sitepulse_model::record::ProbeState;
 use sitepulse_model::series::Seen as Observed;
-use sitepulse_model::time::{SECOND_US, UtcMicros};
+use sitepulse_model::time::UtcMicros;
 
 use super::{Frame, Seen};
-use crate::book::{Book, Check, CheckRevision, is_heartbeat};
+use crate::book::{Book, Check, CheckRevision, Sight, Sights, is_heartbeat, soonest};
 
-/// Of several agents those count that saw it within so long of the newest, in microseconds: two days. An agent that looks no more would tell of an old certificate for ever.
-const SEEN_WITHIN_US: i64 = 2 * 86_400 * SECOND_US;
-
-/// When what a result tells of ends.
-type EndsAt = fn(&Facts) -> Option<UtcMicros>;
+/// The sight of what ends.
+type Of = fn(&Sights) -> Option<&Sight>;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +27,8 @@ pub(super) struct Watched {
     since: UtcMicros,
     critical: bool,
     expiring: Vec<Expiring>,
+    /// The parts (`certificate`, `domain`) of which nobody saw anything: what stood of them stands.
+    unseen: Vec<&'static str>,
     runs: Option<RunsEver>,
     /// The agents that it is assigned to, and since when all of that has been so; `None` where no agent runs it, or it is suspended as a whole.
     watchers: Option<(Vec<Watcher>, UtcMicros)>,
@@ -41,14 +40,16 @@ impl Watched {
         check: &Check,
         revision: &CheckRevision,
         voters: &BTreeMap<AgentNo, (String, String)>,
-        certificates: &[Sight],
+        certificates: &[Since],
         now: UtcMicros,
     ) -> Self {
+        let (expiring, unseen) = expiring(check, voters, certificates, now);
         Self {
             definition: revision.definition.clone(),
             since: revision.effective_from,
             critical: revision.labels.class == CheckClass::Critical,
-            expiring: expiring(check, voters, certificates, now),
+            expiring,
+            unseen,
             runs: runs_ever(check, revision),
             watchers: watchers(book, check, revision, now),
         }
@@ -59,7 +60,16 @@ impl Watched {
         let certificate = self.expiring.iter().find(|one| one.what == Expires::Certificate);
         seen.look.certificate_ends = certificate.map(|one| one.ends_at);
         let found = self.expiring.iter().filter_map(|one| expiry::find(one, &rules.expiry, now));
-        seen.note(Kind::Expiry, id, found);
+        let stands = |part: &&str| {
+            let subject = Subject::Check { check: id.to_owned(), part: (*part).to_owned() };
+            frame.known.since(Kind::Expiry, &subject).is_some()
+        };
+        // A run that cannot connect sees no certificate, which is no renewal.
+        if self.unseen.len() < 2 && !self.unseen.iter().any(stands) {
+            seen.note(Kind::Expiry, id, found);
+        } else {
+            seen.add(id, found);
+        }
         let whole = Subject::Check { check: id.to_owned(), part: String::new() };
         let known_since = frame.known.since(Kind::Flapping, &whole);
         let from = now.plus_us(-rules.flapping.window_us);
@@ -77,47 +87,40 @@ impl Watched {
     }
 }
 
-/// The certificate and the registration that end the soonest, as agents with a vote saw them lately.
+/// The certificate and the registration that end the soonest, as agents with a vote saw them lately; and the parts of which none of them ever saw anything.
 fn expiring(
     check: &Check,
     voters: &BTreeMap<AgentNo, (String, String)>,
-    certificates: &[Sight],
+    certificates: &[Since],
     now: UtcMicros,
-) -> Vec<Expiring> {
-    fn certificate(facts: &Facts) -> Option<UtcMicros> {
-        facts.certificate_expires
-    }
-    fn domain(facts: &Facts) -> Option<UtcMicros> {
-        Some(UtcMicros(facts.number_of(FactKey::DomainExpires)?.saturating_mul(SECOND_US)))
-    }
-    let ways: [(Expires, &str, EndsAt); 2] =
-        [(Expires::Certificate, "certificate", certificate), (Expires::Domain, "domain", domain)];
-    let mut found = Vec::new();
+) -> (Vec<Expiring>, Vec<&'static str>) {
+    let ways: [(Expires, &'static str, Of); 2] = [
+        (Expires::Certificate, "certificate", |sights| sights.certificate.as_ref()),
+        (Expires::Domain, "domain", |sights| sights.domain.as_ref()),
+    ];
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
     for (what, part, of) in ways {
-        let lasts = check.pairs.iter().filter(|(agent, _)| voters.contains_key(agent));
-        let told: Vec<(UtcMicros, UtcMicros)> = lasts
-            .filter_map(|(_, pair)| pair.last.as_deref())
-            .filter_map(|last| Some((last.scheduled, of(&last.facts)?)))
-            .collect();
-        let newest = told.iter().map(|(at, _)| *at).max();
-        let lately = told.iter().filter(|(at, _)| newest.is_some_and(|newest| newest.us_since(*at) <= SEEN_WITHIN_US));
-        if let Some((seen_at, ends_at)) = lately.min_by_key(|(_, ends_at)| *ends_at).copied() {
-            let subject = Subject::Check { check: check.id.to_string(), part: part.to_owned() };
-            let lifetime_us = match what {
-                Expires::Certificate => {
-                    let mut seen = certificates.to_vec();
-                    if seen.iter().all(|sight| sight.ends_at != ends_at) {
-                        seen.push(Sight { seen_at: now, ends_at });
+        match soonest(check, of, |agent| voters.contains_key(&agent)) {
+            None => unseen.push(part),
+            Some(None) => {}
+            Some(Some((seen_at, ends))) => {
+                let subject = Subject::Check { check: check.id.to_string(), part: part.to_owned() };
+                let lifetime_us = match what {
+                    Expires::Certificate => {
+                        let mut seen = certificates.to_vec();
+                        if seen.iter().all(|sight| sight.ends_at != ends.at) {
+                            seen.push(Since { seen_at: now, ends_at: ends.at });
+                        }
+                        expiry::lifetime_us(&seen)
                     }
-                    expiry::lifetime_us(&seen)
-                }
-                // A registration lasts for a year at least.
-                Expires::Domain => None,
-            };
-            found.push(Expiring { subject, what, ends_at, seen_at, lifetime_us });
+                    // A registration lasts for a year at least.
+                    Expires::Domain => None,
+                };
+                found.push(Expiring { subject, what, ends_at: ends.at, seen_at, lifetime_us });
+            }
         }
     }
-    found
+    (found, unseen)
 }
 
 /// What became of the runs of the definition in force.

@@ -5,17 +5,17 @@
 //!
 //! Jobs are those of the queue: overdue is what is not over past its deadline, or 15 min after it was due where it has none; failed is what was given up of 7 days and not
 //! done since. A message that was given up (a dead letter) within 7 days and was not tried again counts as a failed job. What expires is told by the newest
-//! results. Findings that are open, warning or worse, and those of them that are stale, are told by the detectors (absent before they looked for the first time). There are no
+//! results that could see it. Findings that are open, warning or worse, and those of them that are stale, are told by the detectors (absent before they looked for the first time). There are no
 //! tasks yet; their term is absent, which is not 0, and the debt says that it is not complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use sitepulse_model::id::AgentNo;
 use sitepulse_model::insight::Severity;
-use sitepulse_model::record::FactKey;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
-use crate::book::{Book, Check};
+use crate::book::{Book, Check, soonest};
 use crate::insight::Standing;
 use crate::insight::life::Life;
 use crate::present::dto::kpi::{DebtTermView, DebtView};
@@ -98,31 +98,24 @@ pub fn findings(standing: &[Arc<Standing>], is_so: impl Fn(&Life) -> bool) -> Ve
     found.into_iter().map(|one| one.id.to_string()).collect()
 }
 
-/// Certificates and domains within 14 d of expiry as the newest results that still hold tell, one entry each: a certificate that many checks see is one to renew. Named by the
-/// first check that sees it.
+/// Certificates and domains within 14 d of expiry as agents with a vote saw them last, one entry each: a certificate that many checks see is one to renew. Named by the
+/// first check that sees it. A run that failed saw none, which is no renewal.
 pub fn expiring(book: &Book, now: UtcMicros) -> Vec<String> {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut found: BTreeMap<UtcMicros, Vec<String>> = BTreeMap::new();
     let mut living: Vec<&Check> = book.checks().filter(|check| !check.retired()).collect();
     living.sort_by(|a, b| a.id.cmp(&b.id));
     for check in living {
-        let soonest = |of: fn(&sitepulse_model::record::Facts) -> Option<(String, UtcMicros)>| {
-            let lasts = check.pairs.values().filter_map(|pair| pair.last.as_deref());
-            let holding = lasts.filter(|last| last.scheduled.plus_us(check.hold_us(last.revision)) > now);
-            holding.filter_map(|last| of(&last.facts)).min_by_key(|(_, at)| *at)
+        let votes = |agent: AgentNo| {
+            let enrolled = book.agent(agent).is_some_and(|agent| agent.revoked_at.is_none());
+            enrolled && book.control().weight_at(agent, check.number, now).0 > 0
         };
-        let certificate = soonest(|facts| {
-            let sha256 = facts.texts_of(FactKey::CertificateSha256).next().unwrap_or_default();
-            Some((sha256.to_owned(), facts.certificate_expires?))
-        });
-        let domain = soonest(|facts| {
-            let seconds = facts.number_of(FactKey::DomainExpires)?;
-            Some((String::new(), UtcMicros(seconds.saturating_mul(SECOND_US))))
-        });
-        for (key, at) in [certificate, domain].into_iter().flatten() {
-            let first = key.is_empty() || seen.insert(key);
-            if first && at.us_since(now) < EXPIRES_US {
-                found.entry(at).or_default().push(check.id.to_string());
+        let certificate = soonest(check, |sights| sights.certificate.as_ref(), votes);
+        let domain = soonest(check, |sights| sights.domain.as_ref(), votes);
+        for (_, ends) in [certificate, domain].into_iter().flatten().flatten() {
+            let first = ends.which.is_empty() || seen.insert(ends.which.clone());
+            if first && ends.at.us_since(now) < EXPIRES_US {
+                found.entry(ends.at).or_default().push(check.id.to_string());
             }
         }
     }

@@ -10,6 +10,7 @@ use sitepulse_collector::present::door::Door;
 use sitepulse_collector::seal::retention::Retention;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
+use sitepulse_model::control::{Change, Scope, Weight};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Incarnation, Region, Revision, Seq};
 use sitepulse_model::record::{Cause, Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
 use sitepulse_model::schedule::Lattice;
@@ -604,4 +605,159 @@ async fn lists_have_pages_and_nothing_is_said_before_anybody_looked() {
         next = link.and_then(|link| Some(link.strip_prefix('<')?.split_once('>')?.0.to_owned()));
     }
     assert_eq!(met, all.iter().map(|one| one["id"].clone()).collect::<Vec<_>>());
+}
+
+/// A run that timed out sees no certificate: that closed the finding, and threw away what somebody had said of it.
+#[tokio::test]
+async fn a_failed_run_is_no_renewal() {
+    let (world, agent, id) = expiring(6).await;
+    let path = format!("/api/v1/findings/{id}/acknowledgement");
+    assert_eq!(world.bench.post(&path, &json!({"note": "known"})).await.status, StatusCode::OK);
+    let expiring_debt = async |world: &World| {
+        let kpi = world.bench.get("/api/v1/kpi").await.json();
+        kpi["debt"]["terms"].as_array().unwrap().iter().find(|term| term["term"] == "expiring").unwrap()["count"].clone()
+    };
+    assert_eq!(expiring_debt(&world).await, json!(1));
+    world.ran(agent, "shop", (-15, -30), |_| down()).await;
+    world.look(31 * MINUTE).await;
+    let one = world.only("?kind=expiry").await;
+    assert_eq!((&one["id"], &one["state"]), (&json!(id), &json!("acknowledged")));
+    assert_eq!(expiring_debt(&world).await, json!(1));
+    // Sealed or not, what was seen comes back with a start.
+    world.bench.app.writer().run(|engine| engine.seal_now().unwrap()).await.unwrap();
+    let World { bench, now, seq } = world;
+    let world = World { bench: bench.again().await, now, seq };
+    world.look(32 * MINUTE).await;
+    assert_eq!(world.only("?kind=expiry").await["state"], "acknowledged");
+    assert_eq!(expiring_debt(&world).await, json!(1));
+    let ends = Some(now.plus_us(6 * DAY));
+    world.ran(agent, "shop", (-45, -45), |_| Ran { certificate: ends, ..up(100_000) }).await;
+    world.look(46 * MINUTE).await;
+    let detail = world.bench.get(&format!("/api/v1/findings/{id}")).await.json();
+    let actions: Vec<&str> =
+        detail["history"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!((actions, &detail["state"]), (vec!["opened", "acknowledged"], &json!("acknowledged")));
+    // Who is well without one needs none.
+    world.ran(agent, "shop", (-60, -60), |_| up(100_000)).await;
+    world.look(61 * MINUTE).await;
+    assert!(world.list("?kind=expiry").await.is_empty());
+    assert_eq!(expiring_debt(&world).await, json!(0));
+    // Back within a day it needs no second word.
+    world.ran(agent, "shop", (-75, -75), |_| Ran { certificate: ends, ..up(100_000) }).await;
+    world.look(76 * MINUTE).await;
+    let back = world.only("?kind=expiry").await;
+    assert_eq!((&back["id"], &back["state"], &back["reopened"]), (&json!(id), &json!("acknowledged"), &json!(1)));
+    let detail = world.bench.get(&format!("/api/v1/findings/{id}")).await.json();
+    assert_eq!((&detail["acknowledged"]["note"], &detail["history"][3]["action"]), (&json!("known"), &json!("reopened")));
+}
+
+/// So many checks of one agent, of which all but a fifth share a domain; those that share it fail from some minutes on.
+async fn one_agent_and_many(count: usize) -> (World, AgentNo, Vec<String>) {
+    let ids: Vec<String> = (0..count).map(|nth| format!("c-{nth:03}")).collect();
+    let shares = |id: &str| !id.ends_with(['0', '5']);
+    let file = |id: &String| {
+        let brand = if shares(id) { format!("{id}.brand.example") } else { format!("{id}.example") };
+        check(id).replace(&format!("{id}.example"), &brand)
+    };
+    let world = World::new(&ids.iter().map(file).collect::<String>()).await;
+    let agent = world.enrol("eu-west", "w").await;
+    for id in &ids {
+        world.ran(agent, id, (60, 0), |_| up(100_000)).await;
+    }
+    let sharing = ids.into_iter().filter(|id| shares(id)).collect();
+    (world, agent, sharing)
+}
+
+/// Rounds as the task makes them, until nothing is left.
+async fn rounds(world: &World, later_us: i64) -> usize {
+    for count in 1..1_000 {
+        if round(&world.bench.app, world.now.plus_us(later_us), TURN).await.unwrap().left == 0 {
+            return count;
+        }
+    }
+    panic!("there is no end")
+}
+
+/// With a finding on each of more than 200 checks the look at failures in common was put off each time, for ever.
+#[tokio::test]
+async fn an_outage_of_more_checks_than_a_turn_is_found() {
+    let (world, agent, sharing) = one_agent_and_many(300).await;
+    world.look(0).await;
+    assert_eq!(world.list("?kind=coverage_gap&limit=1000").await.len(), 300, "each is wanted at each tick");
+    for id in &sharing {
+        world.ran(agent, id, (-15, -15), |_| down()).await;
+    }
+    assert!(rounds(&world, 16 * MINUTE).await > 1, "more than a turn");
+    let one = world.only("?kind=correlated_failures").await;
+    assert_eq!(one["shared"], "domain:brand.example");
+    assert_eq!(one["checks"].as_array().unwrap().len(), sharing.len(), "all of them");
+    // A definition that changes has all checks wait: the look is made all the same, and the finding, which names more than a turn, closes.
+    for id in &sharing {
+        world.ran(agent, id, (-30, -30), |_| up(100_000)).await;
+    }
+    for hours in [25, 28] {
+        world.apply(&check(&format!("more-{hours}")), world.now).await;
+        rounds(&world, hours * HOUR).await;
+    }
+    assert!(world.list("?kind=correlated_failures").await.is_empty());
+}
+
+/// What others left was known once each check had its turn in the hour: until then an outage after a start was not looked at.
+#[tokio::test]
+async fn failures_in_common_and_agents_are_judged_at_once_after_a_start() {
+    let (world, agent, sharing) = one_agent_and_many(40).await;
+    world.look(0).await;
+    let World { bench, now, seq } = world;
+    let world = World { bench: bench.again().await, now, seq };
+    for id in &sharing {
+        world.ran(agent, id, (-15, -15), |_| down()).await;
+    }
+    let looked = round(&world.bench.app, now.plus_us(16 * MINUTE), TURN).await.unwrap();
+    assert!(looked.looks < 3 * 40 && looked.left < 40, "{looked:?}");
+    assert_eq!(world.only("?kind=correlated_failures").await["shared"], "domain:brand.example");
+}
+
+/// Each hour's votes were counted by the first look after it, with the weights of that look: who looked later, or after a start, counted otherwise, and late results never.
+#[tokio::test]
+async fn what_is_found_of_agents_does_not_depend_on_who_looked_when() {
+    let ids = ["one", "two", "three"];
+    let world = World::new(&ids.map(check).concat()).await;
+    let mut agents = Vec::new();
+    for (region, name) in [("eu-west", "a"), ("us-east", "b"), ("ap-south", "c"), ("sa-east", "d")] {
+        agents.push(world.enrol(region, name).await);
+    }
+    let odd = |ago: i64| ago < 20 * 60 && (ago / 60) % 4 < 2;
+    for id in ids {
+        for agent in &agents {
+            let late = *agent == agents[2];
+            let of = move |ago: i64| if late && odd(ago) { down() } else { up(100_000) };
+            // Of the odd one half a day is not there yet.
+            let upto = if late { 12 * 60 } else { 0 };
+            world.ran(*agent, id, (8 * 24 * 60, upto), of).await;
+        }
+    }
+    world.look(0).await;
+    for id in ids {
+        world.ran(agents[2], id, (12 * 60 - 15, 0), |ago| if odd(ago) { down() } else { up(100_000) }).await;
+    }
+    // The vote of another weighs more from now on: the past stays as it was.
+    let (scope, now) = (Scope::Agent(agents[0]), world.now);
+    let weigh = move |engine: &mut sitepulse_collector::engine::Engine| {
+        engine.control(scope, Change::Weight(Weight(9_000)), "collector:ana", now).unwrap()
+    };
+    world.bench.app.writer().run(weigh).await.unwrap();
+    world.look(HOUR).await;
+    let told = async |world: &World| {
+        let one = world.only("?kind=agent_disagrees").await;
+        let path = format!("/api/v1/findings/{}", one["id"].as_str().unwrap());
+        world.bench.get(&path).await.json()["evidence"].clone()
+    };
+    let before = told(&world).await;
+    let (compared, disagreed) = (before["compared"].as_u64().unwrap(), before["disagreed"].as_u64().unwrap());
+    // Four answers an hour, of three checks, over a day less the hour that is not counted yet.
+    assert!((260..=290).contains(&compared) && disagreed >= 100, "{before}");
+    let World { bench, now, seq } = world;
+    let world = World { bench: bench.again().await, now, seq };
+    rounds(&world, HOUR + 1).await;
+    assert_eq!(told(&world).await, before, "after a start");
 }

@@ -11,7 +11,7 @@ use sitepulse_notify::egress::Egress;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::findings::{World, check};
+use super::findings::{Ran, World, check, expiring, up};
 
 /// A service on loopback that answers every question with these bytes, and keeps what it was asked.
 async fn service(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -149,4 +149,31 @@ async fn a_service_that_is_ill_or_hostile_costs_nothing_but_the_paragraph() {
     let sender = Sender::new(Egress::new(None, None).unwrap());
     round(&world.bench.app, &sender, &Wording::new(&texts).unwrap(), &mut Tried::default(), world.now).await;
     assert!(asked.lock().unwrap().is_empty());
+}
+
+/// Each success used up a try: what came back for the fourth time kept no paragraph.
+#[tokio::test]
+async fn a_success_uses_up_no_try() {
+    const MINUTE: i64 = 60_000_000;
+    let (url, asked) = service(says("Renew it.")).await;
+    let (world, agent, id) = expiring(6).await;
+    let texts = WordingTexts { url, model: "a-model".into(), key: None, names: Some(false), language: None };
+    let wording = Wording::new(&texts).unwrap();
+    let sender = Sender::new(Egress::new(None, None).unwrap());
+    let (mut tried, mut minutes) = (Tried::default(), 0);
+    for turn in 0..5 {
+        let at = world.now.plus_us(minutes * MINUTE);
+        round(&world.bench.app, &sender, &wording, &mut tried, at).await;
+        let one = world.bench.get(&format!("/api/v1/findings/{id}")).await.json();
+        assert_eq!(one["wording"]["text"], "Renew it.", "{turn}: {}", asked.lock().unwrap().len());
+        // Renewed, and put back.
+        for days in [80, 6] {
+            minutes += 15;
+            let certificate = Some(world.now.plus_us(days * 24 * 60 * MINUTE));
+            world.ran(agent, "shop", (-minutes, -minutes), |_| Ran { certificate, ..up(100_000) }).await;
+            world.look((minutes + 1) * MINUTE).await;
+        }
+        let one = world.bench.get(&format!("/api/v1/findings/{id}")).await.json();
+        assert_eq!((&one["wording"], &one["reopened"]), (&json!(null), &json!(turn + 1)));
+    }
 }

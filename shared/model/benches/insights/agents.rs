@@ -1,11 +1,13 @@
 //! What is wrong with an agent: its resolver, its network, its clock.
 
+use std::ops::Range;
+
 use sitepulse_model::insight::input::{AgentVotes, DnsHour, Resolvers, VoteHour};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Subject, agent_disagrees, slow_resolver};
 use sitepulse_model::time::UtcMicros;
 
-use crate::noise::{Outcome, Rng, WEEK, YEAR, openings};
+use crate::noise::{CLOSES, Outcome, Rng, WEEK, YEAR, openings};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -39,7 +41,7 @@ fn names(rng: &mut Rng, hours: i64, slow: Option<(i64, f64)>) -> Vec<(i64, usize
 }
 
 /// Resolvers that begin to take so much longer, between two in milliseconds; and a clean month of all agents.
-pub(crate) fn resolvers(name: &str, seeds: u64, more_ms: (f64, f64), clean: u64) -> Outcome {
+pub(crate) fn resolvers(name: &str, seeds: Range<u64>, more_ms: (f64, f64), clean: u64) -> Outcome {
     let mut outcome = Outcome::new(name);
     let names_of = |count: usize, of: &str| -> Vec<String> { (0..count).map(|nth| format!("{of}-{nth}")).collect() };
     let (agents, checks) = (names_of(6, "agent"), names_of(15, "check"));
@@ -59,7 +61,8 @@ pub(crate) fn resolvers(name: &str, seeds: u64, more_ms: (f64, f64), clean: u64)
         let resolvers = Resolvers { hours: &hours, known };
         slow_resolver::find(&resolvers, &Thresholds::default().slow_resolver, UtcMicros(now * HOUR_US))
     };
-    for seed in 0..seeds {
+    let first_clean = seeds.start;
+    for seed in seeds {
         let mut rng = Rng::new(7_000 + seed);
         let (from, more) = (48 + rng.whole(0, 24), rng.between(more_ms.0, more_ms.1) * 1e3);
         let all = names(&mut rng, from + 36, Some((from, more)));
@@ -67,7 +70,7 @@ pub(crate) fn resolvers(name: &str, seeds: u64, more_ms: (f64, f64), clean: u64)
         let first =
             (from + 1..from + 36).find(|now| look(&all, *now, &[]).iter().any(|found| found.subject == subject));
         outcome.note(first.map(|now| (now - from) as f64));
-        if seed < clean {
+        if seed - first_clean < clean {
             let mut rng = Rng::new(800_000 + seed);
             let all = names(&mut rng, 5 * WEEK, None);
             let there = all.iter().map(|(_, agent, ..)| agent + 1).max().unwrap_or(0);
@@ -128,7 +131,7 @@ fn votes(rng: &mut Rng, hours: i64, odd: Option<(i64, f64)>) -> (Vec<VoteHour>, 
 }
 
 /// Agents that begin to disagree about all of their checks by a share between two; and a clean ten weeks.
-pub(crate) fn disagreement(name: &str, seeds: u64, shares: (f64, f64), clean: u64) -> Outcome {
+pub(crate) fn disagreement(name: &str, seeds: Range<u64>, shares: (f64, f64), clean: u64) -> Outcome {
     let mut outcome = Outcome::new(name);
     let look = |all: &(Vec<VoteHour>, Vec<Vec<bool>>, usize), now: i64, known_since: Option<UtcMicros>| {
         let hours = |from: i64| {
@@ -150,16 +153,17 @@ pub(crate) fn disagreement(name: &str, seeds: u64, shares: (f64, f64), clean: u6
         let now = UtcMicros(now * HOUR_US);
         agent_disagrees::find(&votes, &Thresholds::default().agent_disagrees, now).map(|found| found.since)
     };
-    for seed in 0..seeds {
+    let first_clean = seeds.start;
+    for seed in seeds {
         let mut rng = Rng::new(8_000 + seed);
         let (from, share) = (4 * WEEK + rng.whole(0, 24), rng.between(shares.0, shares.1));
         let all = votes(&mut rng, from + 48, Some((from, share)));
-        let opened = openings(from + 1..from + 48, |now, known| look(&all, now, known));
+        let opened = openings(from + 1..from + 48, CLOSES, |now, known| look(&all, now, known));
         outcome.note(opened.first().map(|now| (now - from) as f64));
-        if seed < clean {
+        if seed - first_clean < clean {
             let mut rng = Rng::new(900_000 + seed);
             let all = votes(&mut rng, 10 * WEEK, None);
-            outcome.false_findings += openings(WEEK..10 * WEEK, |now, known| look(&all, now, known)).len();
+            outcome.false_findings += openings(WEEK..10 * WEEK, CLOSES, |now, known| look(&all, now, known)).len();
             outcome.clean_years += 9.0 * WEEK as f64 / YEAR;
         }
     }

@@ -1,5 +1,7 @@
 //! What is made of verdicts and their beginnings: flapping, failures in common, budgets.
 
+use std::ops::Range;
+
 use sitepulse_model::insight::found::{Trait, TraitOf};
 use sitepulse_model::insight::input::{BudgetNow, BurnWindow, FailingCheck, Failures, Verdicts};
 use sitepulse_model::insight::thresholds::Thresholds;
@@ -7,7 +9,7 @@ use sitepulse_model::insight::{Subject, budget_forecast, correlated_failures, fl
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::{Verdict, VerdictSpan};
 
-use crate::noise::{Outcome, Rng, YEAR, openings};
+use crate::noise::{CLOSES, Outcome, Rng, YEAR, openings};
 
 const MINUTE_US: i64 = 60_000_000;
 const DAY: i64 = 1_440;
@@ -63,14 +65,14 @@ fn verdicts(rng: &mut Rng, bad: &[(i64, i64)], to: i64) -> Vec<VerdictSpan> {
 }
 
 /// Checks that begin to turn: bad for some minutes, good for up to two hours, for two days. And clean ones with outages by chance.
-pub(crate) fn flaps(seeds: u64) -> Outcome {
+pub(crate) fn flaps(seeds: Range<u64>) -> Outcome {
     let mut outcome = Outcome::new("flapping: 4 to 40 turns a day more");
     let thresholds = Thresholds::default().flapping;
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut rng = Rng::new(4_000 + seed);
         let look = |rng: &mut Rng, bad: &[(i64, i64)], from: i64, to: i64| {
             let spans = verdicts(rng, bad, to);
-            openings((from..to).step_by(10), |now, known_since| {
+            openings((from..to).step_by(10), 60 * CLOSES, |now, known_since| {
                 let first = spans.partition_point(|span| span.span.to < minute(now - 2 * DAY));
                 let last = spans.partition_point(|span| span.span.from < minute(now));
                 let verdicts = Verdicts { check: "shop", spans: &spans[first..last], known_since };
@@ -164,9 +166,9 @@ fn together(world: &World, now: i64) -> Vec<(Subject, UtcMicros)> {
 }
 
 /// An address whose checks fail together, nine of ten of them, within a minute; and clean months, looked at every half hour of which.
-pub(crate) fn failures(seeds: u64) -> Outcome {
+pub(crate) fn failures(seeds: Range<u64>) -> Outcome {
     let mut outcome = Outcome::new("correlated_failures: 4 checks or more at an address");
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut rng = Rng::new(5_000 + seed);
         let days = 42;
         let mut all = world(&mut rng, days);
@@ -210,9 +212,9 @@ pub(crate) fn failures(seeds: u64) -> Outcome {
 }
 
 /// Budgets that begin to burn evenly, three to fifteen times too fast, in blips of minutes; and clean ones with outages by chance that use a tenth to a half of them.
-pub(crate) fn budgets(name: &str, seeds: u64, by_day: bool) -> Outcome {
+pub(crate) fn budgets(name: &str, seeds: Range<u64>, by_day: bool) -> Outcome {
     let mut outcome = Outcome::new(name);
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut rng = Rng::new(6_000 + seed);
         let objective = *rng.pick(&[0.99, 0.995, 0.999]);
         let allowed_minutes = 30.0 * DAY as f64 * (1.0 - objective);
@@ -241,7 +243,7 @@ pub(crate) fn budgets(name: &str, seeds: u64, by_day: bool) -> Outcome {
             for at in 1..sums.len() {
                 sums[at] += sums[at - 1];
             }
-            openings((from..to).step_by(60), |now, known_since| {
+            openings((from..to).step_by(60), 120, |now, known_since| {
                 let bad = |minutes: i64| sums[now as usize] - sums[(now - minutes) as usize];
                 let window = |minutes: i64| BurnWindow {
                     length_us: minutes * MINUTE_US,

@@ -1,5 +1,7 @@
 //! What is a fact and no estimate: what expires, what cannot fail, who watches. Planted at random among what is well.
 
+use std::ops::Range;
+
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
@@ -17,10 +19,10 @@ const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 
 /// Certificates of 6, 47, 90 and 397 days, renewed by a machine when a third is left, and registrations of a year, renewed 45 days ahead; then one that is not renewed any more.
-pub(crate) fn expiring(seeds: u64) -> Outcome {
+pub(crate) fn expiring(seeds: Range<u64>) -> Outcome {
     let mut outcome = Outcome::new("expiry: not renewed any more");
     let thresholds = Thresholds::default().expiry;
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut rng = Rng::new(10_000 + seed);
         let what = if rng.chance(0.7) { Expires::Certificate } else { Expires::Domain };
         let lifetime = match what {
@@ -43,7 +45,7 @@ pub(crate) fn expiring(seeds: u64) -> Outcome {
             let lifetime_us = (what == Expires::Certificate).then_some(i64::from(lifetime) * DAY_US);
             expiry::find(&Expiring { subject, what, ends_at, seen_at, lifetime_us }, &thresholds, UtcMicros(now))
         };
-        let clean = openings(0..365 * 24, |hour, _| look(hour * HOUR_US).map(|_| ()));
+        let clean = openings(0..365 * 24, 0, |hour, _| look(hour * HOUR_US).map(|_| ()));
         outcome.false_findings += clean.len();
         outcome.clean_years += 365.0 * 24.0 / YEAR;
         // How long before its end it is told.
@@ -80,9 +82,9 @@ const USEFUL: [&str; 12] = [
 ];
 
 /// Lists of useful assertions, and the same with one in vain at a random place.
-pub(crate) fn vain(seeds: u64) -> Outcome {
+pub(crate) fn vain(seeds: Range<u64>) -> Outcome {
     let mut outcome = Outcome::new("cannot_fail: one assertion in vain among others");
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut rng = Rng::new(11_000 + seed);
         let mut list: Vec<&str> = (0..rng.whole(1, 5)).map(|_| *rng.pick(&USEFUL)).collect();
         let look = |list: &[&str]| {
@@ -117,9 +119,9 @@ pub(crate) fn vain(seeds: u64) -> Outcome {
 }
 
 /// Checks watched by two agents in two regions at least, and the same with all but one of them taken away in some way.
-pub(crate) fn gaps(seeds: u64) -> Outcome {
+pub(crate) fn gaps(seeds: Range<u64>) -> Outcome {
     let mut outcome = Outcome::new("coverage_gap: all agents but one, or all, taken away");
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut rng = Rng::new(12_000 + seed);
         let mut watchers: Vec<Watcher> = (0..rng.whole(2, 6))
             .map(|nth| Watcher { region: format!("region-{nth}"), weight: 1_000, suspended: false })

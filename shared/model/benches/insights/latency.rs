@@ -1,12 +1,14 @@
 //! Latency regressions, and regions that become slow.
 
+use std::ops::Range;
+
 use sitepulse_model::insight::found::{Evidence, SlowPart};
 use sitepulse_model::insight::input::{LatencyHour, LatencySeries, PhasedHour, RegionHours, RegionsOfCheck};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Subject, latency_regression, region_slow};
 use sitepulse_model::time::UtcMicros;
 
-use crate::noise::{Outcome, Rng, WEEK, Weather, YEAR, median_of_runs, openings};
+use crate::noise::{CLOSES, Outcome, Rng, Standing, WEEK, Weather, YEAR, median_of_runs, openings};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -45,21 +47,22 @@ fn look(hours: &[LatencyHour], now: i64, known_since: Option<UtcMicros>) -> Opti
 }
 
 /// Regressions by a factor between two, looked for up to three days; and a quarter of a clean year of each seed.
-pub(crate) fn regression(name: &str, seeds: u64, factors: (f64, f64), clean: u64) -> Outcome {
+pub(crate) fn regression(name: &str, seeds: Range<u64>, factors: (f64, f64), clean: u64) -> Outcome {
     let mut outcome = Outcome::new(name);
-    for seed in 0..seeds {
+    let first_clean = seeds.start;
+    for seed in seeds {
         let mut rng = Rng::new(1_000 + seed);
         let (from, by) = (5 * WEEK + rng.whole(0, WEEK), rng.between(factors.0, factors.1));
         let hours = series(&mut rng, from + 80, Some((from, by)));
-        let opened = openings(from + 1..from + 73, |now, known| {
+        let opened = openings(from + 1..from + 73, CLOSES, |now, known| {
             // What began long before is not what was planted.
             look(&hours, now, known).filter(|since| since.0 / HOUR_US >= from - 12)
         });
         outcome.note(opened.first().map(|now| (now - from) as f64));
-        if seed < clean {
+        if seed - first_clean < clean {
             let mut rng = Rng::new(500_000 + seed);
             let hours = series(&mut rng, 18 * WEEK, None);
-            outcome.false_findings += openings(5 * WEEK..18 * WEEK, |now, known| look(&hours, now, known)).len();
+            outcome.false_findings += openings(5 * WEEK..18 * WEEK, CLOSES, |now, known| look(&hours, now, known)).len();
             outcome.clean_years += 13.0 * WEEK as f64 / YEAR;
         }
     }
@@ -140,9 +143,10 @@ fn look_regions(all: &Regions, now: i64, known: &[Option<UtcMicros>]) -> Vec<(us
 }
 
 /// Regions that become slower by a factor between two; and a clean quarter of a year. Also how many of those found had the right part named.
-pub(crate) fn regional(name: &str, seeds: u64, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
+pub(crate) fn regional(name: &str, seeds: Range<u64>, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
     let (mut outcome, mut named) = (Outcome::new(name), 0);
-    for seed in 0..seeds {
+    let first_clean = seeds.start;
+    for seed in seeds {
         let mut rng = Rng::new(2_000 + seed);
         let from = 5 * WEEK + rng.whole(0, WEEK);
         let plant = Plant { from, factor: rng.between(factors.0, factors.1), network: rng.chance(0.5) };
@@ -156,17 +160,19 @@ pub(crate) fn regional(name: &str, seeds: u64, factors: (f64, f64), clean: u64) 
         outcome.note(first.map(|(now, _)| (now - from) as f64));
         let right = if plant.network { SlowPart::Network } else { SlowPart::Server };
         named += usize::from(first.is_some_and(|(_, part)| part == right));
-        if seed < clean {
+        if seed - first_clean < clean {
             let mut rng = Rng::new(600_000 + seed);
             let all = regions(&mut rng, 18 * WEEK, None);
-            let mut known = vec![None; all.len()];
+            let mut standing = vec![Standing::NONE; all.len()];
             for now in (5 * WEEK..18 * WEEK).step_by(2) {
-                let mut next = vec![None; all.len()];
+                let known: Vec<Option<UtcMicros>> = standing.iter().map(Standing::known).collect();
+                let mut found = vec![None; all.len()];
                 for (nth, since, _) in look_regions(&all, now, &known) {
-                    outcome.false_findings += usize::from(known[nth].is_none());
-                    next[nth] = Some(known[nth].unwrap_or(since));
+                    found[nth] = Some(since);
                 }
-                known = next;
+                for (standing, found) in standing.iter_mut().zip(found) {
+                    outcome.false_findings += usize::from(standing.look(now, found, CLOSES));
+                }
             }
             outcome.clean_years += 13.0 * WEEK as f64 / YEAR;
         }

@@ -2,6 +2,10 @@
 
 /// Hours of a week.
 pub(crate) const WEEK: i64 = 168;
+/// Hours for which looks must not find what may come and go before it closes, as the collector has it (`closes_after_us`).
+pub(crate) const CLOSES: i64 = 6;
+/// The same of pages.
+pub(crate) const PAGES_CLOSE: i64 = 24;
 /// Hours of a year.
 pub(crate) const YEAR: f64 = 8_766.0;
 
@@ -210,26 +214,53 @@ impl Outcome {
     }
 }
 
-/// Counts how often a finding opens over a history that is looked at again and again, as the shell does: what is open is handed back as known.
-pub(crate) fn openings<T>(
+/// A finding of one subject over a history that is looked at again and again, as the shell does: what stands is handed back as known, with its beginning as it was told first, and
+/// closes when looks did not find it for so long. Found again it counts again, though within a week it would be the same finding.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing<T> {
+    since: Option<T>,
+    missing: Option<i64>,
+}
+
+impl<T: Copy> Standing<T> {
+    pub(crate) const NONE: Self = Self { since: None, missing: None };
+
+    /// What is handed back as known.
+    pub(crate) const fn known(&self) -> Option<T> {
+        self.since
+    }
+
+    /// Takes in what a look found. Whether that is new.
+    pub(crate) fn look(&mut self, at: i64, found: Option<T>, closes_after: i64) -> bool {
+        match (self.since, found) {
+            (None, Some(since)) => {
+                (self.since, self.missing) = (Some(since), None);
+                return true;
+            }
+            (Some(_), Some(_)) => self.missing = None,
+            (Some(_), None) => {
+                if at - *self.missing.get_or_insert(at) >= closes_after {
+                    *self = Self::NONE;
+                }
+            }
+            (None, None) => {}
+        }
+        false
+    }
+}
+
+/// When a finding opens over a history. `closes_after` in the unit of `times`.
+pub(crate) fn openings<T: Copy>(
     times: impl Iterator<Item = i64>,
+    closes_after: i64,
     mut find: impl FnMut(i64, Option<T>) -> Option<T>,
-) -> Vec<i64>
-where
-    T: Copy,
-{
-    let (mut open, mut opened) = (None, Vec::new());
+) -> Vec<i64> {
+    let (mut standing, mut opened) = (Standing::NONE, Vec::new());
     for at in times {
-        let found = find(at, open);
-        if open.is_none() && found.is_some() {
+        let found = find(at, standing.known());
+        if standing.look(at, found, closes_after) {
             opened.push(at);
         }
-        // Its beginning is as it was told first.
-        open = match (open, found) {
-            (Some(since), Some(_)) => Some(since),
-            (None, Some(since)) => Some(since),
-            (_, None) => None,
-        };
     }
     opened
 }

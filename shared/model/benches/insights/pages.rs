@@ -1,5 +1,7 @@
 //! Pages that get worse.
 
+use std::ops::Range;
+
 use sitepulse_model::insight::found::{AttributionOf, Evidence};
 use sitepulse_model::insight::input::{VitalRun, VitalSeries};
 use sitepulse_model::insight::thresholds::Thresholds;
@@ -7,7 +9,7 @@ use sitepulse_model::insight::{Subject, vitals_regression};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use crate::noise::{Outcome, Rng, WEEK, YEAR, openings};
+use crate::noise::{Outcome, PAGES_CLOSE, Rng, WEEK, YEAR, openings};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -43,9 +45,17 @@ fn page(
 ) -> Vec<VitalRun<'static>> {
     const SALTED: [&str; 3] =
         ["https://shop.test/hero-4k.png?1", "https://shop.test/hero-4k.png?2", "https://shop.test/hero-4k.png?3"];
-    // Half of a CLS of 0.05 is more than its step of 0.02; of less it is nothing.
-    let base = if vital == Vital::Cls { rng.between(500.0, 2_000.0) } else { rng.log_between(900e3, 5e6) };
-    let (noise, day) = (rng.between(0.02, 0.10), rng.between(0.0, 0.10));
+    let base = match vital {
+        // Half of a CLS of 0.05 is more than its step of 0.02; of less it is nothing.
+        Vital::Cls => rng.between(500.0, 2_000.0),
+        Vital::Lcp => rng.log_between(900e3, 5e6),
+        Vital::Fcp => rng.log_between(500e3, 3e6),
+        Vital::Ttfb => rng.log_between(100e3, 1.5e6),
+        Vital::Inp | Vital::Tbt => rng.log_between(60e3, 800e3),
+    };
+    // What the processor does differs more from run to run than what the network does.
+    let noisy = if matches!(vital, Vital::Inp | Vital::Tbt) { 2.0 } else { 1.0 };
+    let (noise, day) = (rng.between(0.02, 0.10) * noisy, rng.between(0.0, 0.10));
     let (mut hangs, mut deployed) = (0.0, 0.0);
     let mut runs = Vec::new();
     for hour in (0..hours).step_by(every as usize) {
@@ -109,9 +119,10 @@ fn look(
 
 /// Pages that get worse by a factor between two, looked for over twelve runs; and a clean quarter of a year. Also of how many of those found what made it was named, and nothing
 /// else of its kind: of an LCP in turns another element and another image of the same one, of a CLS something that moves besides.
-pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
+pub(crate) fn worse(name: &str, seeds: Range<u64>, vital: Vital, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
     let (mut outcome, mut named) = (Outcome::new(name), 0);
-    for seed in 0..seeds {
+    let first_clean = seeds.start;
+    for seed in seeds {
         let mut rng = Rng::new(3_000 + seed);
         let every = *rng.pick(&[1, 2, 4, 6]);
         let (from, by) = (5 * WEEK + rng.whole(0, WEEK), rng.between(factors.0, factors.1));
@@ -132,12 +143,12 @@ pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), c
             let theirs: Vec<_> = changed.iter().filter(|one| one.of == of).collect();
             named += usize::from(theirs.len() == 1 && theirs[0].before == before && theirs[0].after == after);
         }
-        if seed < clean {
+        if seed - first_clean < clean {
             let mut rng = Rng::new(700_000 + seed);
             let every = *rng.pick(&[1, 2, 4, 6]);
             let runs = page(&mut rng, vital, every, 18 * WEEK, None);
             let times = (5 * WEEK..18 * WEEK).step_by(every as usize);
-            let opened = openings(times, |now, known| look(&runs, vital, now, known).map(|(since, _)| since));
+            let opened = openings(times, PAGES_CLOSE, |now, known| look(&runs, vital, now, known).map(|(since, _)| since));
             outcome.false_findings += opened.len();
             outcome.clean_years += 13.0 * WEEK as f64 / YEAR;
         }

@@ -13,10 +13,12 @@ mod noise;
 #[path = "../../benches/insights/pages.rs"]
 mod pages;
 
+use std::ops::Range;
+
 use noise::Outcome;
 use sitepulse_model::vitals::Vital;
 
-const SEEDS: u64 = 20;
+const SEEDS: Range<u64> = 0..20;
 /// Clean histories: they are long.
 const CLEAN: u64 = 2;
 

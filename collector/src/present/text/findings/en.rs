@@ -42,7 +42,10 @@ pub static EN: FindingTexts = FindingTexts {
     rows,
     entry: |entry| match entry {
         Entry::Opened { severity } => format!("Found, {}", (EN.severity)(*severity)),
-        Entry::Reopened { severity } => format!("Found again, {}", (EN.severity)(*severity)),
+        Entry::Reopened { severity, acknowledged: false } => format!("Found again, {}", (EN.severity)(*severity)),
+        Entry::Reopened { severity, acknowledged: true } => {
+            format!("Found again, {}; the acknowledgement still holds", (EN.severity)(*severity))
+        }
         Entry::Severity { to } => format!("Now {}", (EN.severity)(*to)),
         Entry::Acknowledged { note } => format!("Acknowledged: {note}"),
         Entry::Outgrown => "Open again: it became worse than what was acknowledged".into(),

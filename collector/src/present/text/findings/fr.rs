@@ -42,7 +42,10 @@ pub static FR: FindingTexts = FindingTexts {
     rows,
     entry: |entry| match entry {
         Entry::Opened { severity } => format!("Constaté, {}", (FR.severity)(*severity)),
-        Entry::Reopened { severity } => format!("Constaté de nouveau, {}", (FR.severity)(*severity)),
+        Entry::Reopened { severity, acknowledged: false } => format!("Constaté de nouveau, {}", (FR.severity)(*severity)),
+        Entry::Reopened { severity, acknowledged: true } => {
+            format!("Constaté de nouveau, {} ; la prise en compte vaut toujours", (FR.severity)(*severity))
+        }
         Entry::Severity { to } => format!("Désormais {}", (FR.severity)(*to)),
         Entry::Acknowledged { note } => format!("Pris en compte : {note}"),
         Entry::Outgrown => "Rouvert : c’est devenu pire que ce qui avait été pris en compte".into(),
