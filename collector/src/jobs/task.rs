@@ -291,3 +291,59 @@ async fn guarded<T>(future: impl Future<Output = T>) -> Result<T, ()> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+
+    use super::super::Ask;
+    use super::*;
+
+    /// What a thread of the first attempt waits for.
+    static RELEASE: std::sync::Mutex<Option<std_mpsc::Receiver<()>>> = std::sync::Mutex::new(None);
+
+    /// Leaves a thread behind that hears of no stop.
+    fn stubborn(work: Work) -> futures_util::future::BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let release = RELEASE.lock().unwrap().take().unwrap();
+            let held = work.clone();
+            let thread = tokio::task::spawn_blocking(move || {
+                release.recv().unwrap();
+                drop(held);
+            });
+            drop(thread.await);
+            Ok(Finished::default())
+        })
+    }
+
+    /// The defect: an attempt that took too long was over while its thread wrote on, and the next one began beside it.
+    #[tokio::test]
+    async fn an_attempt_that_takes_too_long_keeps_its_place_until_nothing_of_it_goes_on() {
+        let app = App::open_still(tempfile::tempdir().unwrap().path(), clock::now()).unwrap();
+        let ask = Ask::own(Kind::Backup);
+        let job = app.writer().run(move |engine| engine.enqueue(&[ask], clock::now()).unwrap().remove(0).job);
+        let job = job.await.unwrap();
+        let live = app.shared().jobs.enter(&job);
+        let (release, released) = std_mpsc::channel();
+        *RELEASE.lock().unwrap() = Some(released);
+        let limits = (Duration::from_millis(1), Duration::from_millis(1));
+        let mut attempt = Box::pin(attempt(stubborn, app.clone(), Arc::default(), job, Arc::clone(&live), limits));
+        // It was told to stop, and left.
+        let mut stop = live.stopping();
+        tokio::select! {
+            over = &mut attempt => panic!("over while its thread goes on: {over:?}"),
+            stopped = stop.wait_for(|stop| *stop) => drop(stopped.unwrap()),
+        }
+        for _ in 0..50 {
+            tokio::select! {
+                biased;
+                over = &mut attempt => panic!("over while its thread goes on: {over:?}"),
+                () = tokio::time::sleep(Duration::from_millis(1)) => {}
+            }
+        }
+        release.send(()).unwrap();
+        let over = attempt.await;
+        assert!(over.ended == Ended::Failed && over.note.contains("took longer"), "{over:?}");
+        app.close().await;
+    }
+}
