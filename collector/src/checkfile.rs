@@ -41,6 +41,8 @@ pub const CHECKS_MAX: usize = 20_000;
 pub const OBJECTS_MAX: usize = 2_000;
 /// Most tags of a check.
 pub const TAGS_MAX: usize = 16;
+/// Most providers of a check.
+pub const PROVIDERS_MAX: usize = 16;
 /// Time between runs when a check does not say: 60 s.
 pub const INTERVAL_US_DEFAULT: u64 = 60_000_000;
 /// A run's deadline when a check does not say: 10 s.
@@ -58,7 +60,7 @@ pub const HEARTBEAT_INTERVAL_US_DEFAULT: u64 = 30_000_000;
 pub const HEARTBEAT_CONFIRMATIONS_DEFAULT: u32 = 1;
 
 /// The keys that a `[[check]]` of any kind may have, in the order they are documented.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "id",
     "kind",
     "interval",
@@ -69,6 +71,7 @@ pub const KEYS: [&str; 16] = [
     "tags",
     "class",
     "parents",
+    "providers",
     "escalation",
     "regions",
     "quorum",

@@ -400,7 +400,8 @@ impl Engine {
         for error in unreadable {
             tracing::error!("{error}: it is not shown, and found again if it is so still");
         }
-        let findings = Shelf::restore(findings, crate::store::findings::looks(store.read())?);
+        let looks = crate::store::findings::looks(store.read())?;
+        let findings = Shelf::restore(findings, looks, crate::store::findings::certificates(store.read())?);
         let shared = Shared {
             book: RwLock::new(book),
             credentials: RwLock::new(credentials),

@@ -3,7 +3,7 @@
 //!
 //! - Two kinds of signals, by what they cost. Availability and recurrence come from the book and the incidents, and are found again as soon as something of a check
 //!   changes. Latency and web vitals come from the sketches in the store ([`evidence`]), and are found again when the check's hour turns.
-//! - [`board`] keeps the scores of now: whoever reads one reads memory. [`task`] keeps the board and writes down what each score was, once an hour.
+//! - [`board`] keeps the scores of now: whoever reads one reads memory. [`task`] keeps the board; [`hour`] is the job that writes down what each score was, once an hour.
 //! - [`regions`] finds the same of each check as the agents of each region alone saw it, behind the board: a region's scores follow it within seconds.
 //! - [`replay`] finds scores of another instant, or by another model, from the evidence. [`rank`] is the order of the queue of incidents that scores make.
 //!
@@ -12,6 +12,7 @@
 
 pub mod board;
 pub mod evidence;
+pub mod hour;
 pub mod rank;
 pub mod regions;
 pub mod replay;

@@ -298,7 +298,8 @@ impl Known<'_> {
             match (verdict, &mut entry.record) {
                 (Ok(check), Record::Result(result)) => {
                     if let Some(PageResult { profile, documents }) = judged.pages.get(&index) {
-                        let row = Row::of(agent_no, profile, result);
+                        let shift_sources = documents.shift_sources.clone();
+                        let row = Row { shift_sources, ..Row::of(agent_no, profile, result) };
                         store::vitals::insert(tables, entry.bucket, check, (incarnation, entry.seq), &row)?;
                         let run = (agent_no, result.scheduled);
                         store::vitals::set_report(tables, entry.bucket, check, run, documents.report.as_deref())?;

@@ -1,4 +1,4 @@
-//! The one queue of work that is done beside answering: the lives of results, backups, exports, reports, runs of many checks, insights.
+//! The one queue of work that is done beside answering: the lives of results, backups, exports, reports, runs of many checks, insights, what scores were.
 //!
 //! A job is a row of the table `job`, which can be written in the transaction of the change that causes it ([`enqueue`]). The runner ([`task`]) has what is due handed
 //! out, best rank first, runs its kind's handler, and has written down what became of it ([`engine`]). The rules are in [`sitepulse_model::job`]; the kinds and their
@@ -13,6 +13,7 @@ pub mod handlers;
 pub mod kind;
 pub mod live;
 pub mod noop;
+pub mod said;
 pub mod task;
 
 pub(crate) mod engine;
@@ -26,6 +27,7 @@ pub use engine::{Given, Over, Setup, Turn};
 pub use handlers::{Finished, Handler, Outcome, Unfinished, Work};
 pub use kind::Kind;
 pub use live::Desk;
+pub use said::Said;
 
 /// Longest text of a line of a job's log, of its progress and of what it came to, in bytes.
 pub const TEXT_BYTES_MAX: usize = 500;

@@ -20,6 +20,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use sitepulse_model::playbook::run::Run;
 use sitepulse_model::playbook::{Playbook, library};
+use sitepulse_model::time::UtcMicros;
 
 use crate::book::Objects;
 
@@ -64,6 +65,12 @@ pub fn all(objects: &Objects) -> Vec<Offered> {
 pub fn one(objects: &Objects, id: &str) -> Option<Offered> {
     let own = objects.playbooks.current(id).map(|revised| Offered::own(revised.version, &revised.body));
     own.or_else(|| built_in().iter().find(|book| book.id == id).map(Offered::made))
+}
+
+/// The team of who started a run, as of then: who changes teams changes no past. `None` of who was in none, and of what is no user (the command line, a token).
+pub fn team_of(objects: &Objects, started_by: &str, at: UtcMicros) -> Option<String> {
+    let user = started_by.strip_prefix("collector:")?;
+    objects.users.at(user, at)?.body.team.clone()
 }
 
 /// The runs under way, in memory: a copy of what is durable, kept by the writer. Shared with readers.

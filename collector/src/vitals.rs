@@ -13,6 +13,8 @@ pub mod day;
 pub mod distribution;
 pub mod figures;
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sitepulse_model::check::{CheckDefinition, CheckKind, WebVitalsTarget};
@@ -20,6 +22,7 @@ use sitepulse_model::id::{AgentNo, Revision};
 use sitepulse_model::record::{Cause, Fact, FactKey, FactValue, Facts, ProbeResult, ProbeState};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::profile::ProfileChoice;
+use sitepulse_model::vitals::report::{Report, TEXT_BYTES_MAX};
 use sitepulse_model::vitals::{Spread, Vital};
 
 /// Most screenshots that are kept of one check.
@@ -27,6 +30,9 @@ pub const SCREENSHOTS_MAX: usize = 20;
 
 /// Most reports that are kept of one check from one agent: at an interval of 15 minutes those of two days.
 pub const REPORTS_MAX: usize = 200;
+
+/// Most moved elements of a run that are kept beside its figures.
+pub const SHIFT_SOURCES_MAX: usize = 5;
 
 /// What figures need of one result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +57,10 @@ pub struct Row {
     pub values: [Option<Spread>; Vital::ALL.len()],
     /// The element painted largest; empty where unknown.
     pub lcp_element: String,
+    /// Where it was loaded from; empty of text, `None` where unknown.
+    pub lcp_url: Option<String>,
+    /// What moved in the largest shifts, see [`moved`]; empty where nothing did, `None` where unknown.
+    pub shift_sources: Option<String>,
 }
 
 /// Whose screenshot, of when.
@@ -63,11 +73,13 @@ pub struct ScreenshotKey {
 }
 
 impl Row {
-    /// Of a result of a check whose profile is `profile`.
+    /// Of a result of a check whose profile is `profile`. What moved stands in the report alone, which is taken out before: see [`Documents::shift_sources`].
     pub fn of(agent: AgentNo, profile: &str, result: &ProbeResult) -> Self {
         let values = Vital::ALL.map(|vital| Spread::from_facts(vital, &result.facts));
         let measured = values.iter().any(Option::is_some);
         let loads = |key| result.facts.number_of(key).and_then(|count| u32::try_from(count).ok());
+        let lcp_element = result.facts.texts_of(FactKey::LcpElement).next().unwrap_or_default().to_owned();
+        let lcp_url = result.facts.texts_of(FactKey::LcpUrl).next().map(str::to_owned);
         Self {
             scheduled: result.scheduled,
             agent,
@@ -78,7 +90,10 @@ impl Row {
             loads_counted: loads(FactKey::LoadsCounted).unwrap_or(u32::from(measured)),
             loads_low_confidence: loads(FactKey::LoadsLowConfidence).unwrap_or(0),
             values,
-            lcp_element: result.facts.texts_of(FactKey::LcpElement).next().unwrap_or_default().to_owned(),
+            // Who tells of an element without an address says that it has none.
+            lcp_url: lcp_url.or_else(|| (!lcp_element.is_empty()).then(String::new)),
+            lcp_element,
+            shift_sources: None,
         }
     }
 
@@ -123,6 +138,44 @@ fn jpeg_of(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| bytes.starts_with(b"\xff\xd8\xff"))
 }
 
+/// What moved in the largest shifts of a report: short CSS paths, one a line, at most [`SHIFT_SOURCES_MAX`]; what moved in those of the highest score together first. `None`
+/// where the report does not tell, empty where nothing moved.
+fn moved(report: &str) -> Option<String> {
+    let report: Report = serde_json::from_str(report).ok()?;
+    let attribution = report.attribution?;
+    let shown = report.shown.and_then(|shown| report.loads.get(shown));
+    let cls = shown.and_then(|load| load.values.cls)?;
+    if attribution.shifts.is_empty() {
+        // A report that had too little room lost its lists.
+        return (cls == 0).then(String::new);
+    }
+    let mut scores: Vec<(String, u64)> = Vec::new();
+    for shift in &attribution.shifts {
+        let sources: BTreeSet<String> = shift.sources.iter().map(|source| one_line(source)).collect();
+        for source in sources.into_iter().filter(|source| !source.is_empty()) {
+            match scores.iter_mut().find(|(known, _)| *known == source) {
+                Some((_, score)) => *score = score.saturating_add(shift.score),
+                None => scores.push((source, shift.score)),
+            }
+        }
+    }
+    // Of equal scores the one of the larger shift, which stands first.
+    scores.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
+    let names: Vec<String> = scores.into_iter().take(SHIFT_SOURCES_MAX).map(|(source, _)| source).collect();
+    Some(names.join("\n"))
+}
+
+/// A text that a page made, on one line and within what a report may say.
+fn one_line(text: &str) -> String {
+    let line = text.chars().map(|one| if one.is_control() { ' ' } else { one });
+    let mut bytes = 0;
+    let cut = line.take_while(|one| {
+        bytes += one.len_utf8();
+        bytes <= TEXT_BYTES_MAX
+    });
+    cut.collect::<String>().trim().to_owned()
+}
+
 /// Whether a text is a report: a JSON object. One that is not in this build's words is kept, for a newer agent may say more; it is shown to nobody.
 fn is_report(text: &str) -> bool {
     serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
@@ -133,6 +186,8 @@ fn is_report(text: &str) -> bool {
 pub struct Documents {
     /// The report, as JSON.
     pub report: Option<String>,
+    /// What the report says that moved: [`Row::shift_sources`].
+    pub shift_sources: Option<String>,
     /// The picture itself.
     pub jpeg: Option<Vec<u8>>,
     /// How many were none and are gone: too long, no JSON object, no JPEG. What a page did must not cost the verdict on it.
@@ -159,6 +214,7 @@ impl Documents {
             taken.refused += usize::from(!kept);
             false
         });
+        taken.shift_sources = taken.report.as_deref().and_then(moved);
         taken
     }
 }
@@ -166,4 +222,44 @@ impl Documents {
 /// Puts a report back into a result that is to be shown.
 pub fn put_report(facts: &mut Facts, json: String) {
     facts.more.push(Fact { key: FactKey::VitalsReport, value: FactValue::Text(json) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(cls: u64, shifts: &str) -> String {
+        format!(r#"{{"loads": [{{"values": {{"cls": {cls}}}}}], "shown": 0, "attribution": {{"shifts": [{shifts}]}}}}"#)
+    }
+
+    #[test]
+    fn what_moved_most_in_all_shifts_stands_first() {
+        let told = report(
+            900,
+            r#"{"score": 400, "sources": ["footer", "main > p"]}, {"score": 300, "sources": ["div.ad"]}, {"score": 200, "sources": ["div.ad", "div.ad"]}"#,
+        );
+        assert_eq!(moved(&told).as_deref(), Some("div.ad\nfooter\nmain > p"));
+        let many: Vec<String> =
+            (0..9).map(|nth| format!(r#"{{"score": 10, "sources": ["p:nth-child({nth})"]}}"#)).collect();
+        assert_eq!(moved(&report(90, &many.join(","))).unwrap().lines().count(), SHIFT_SOURCES_MAX);
+    }
+
+    #[test]
+    fn that_nothing_moved_is_not_that_nobody_told() {
+        assert_eq!(moved(&report(0, "")).as_deref(), Some(""));
+        // Its lists were left out for want of room.
+        assert_eq!(moved(&report(900, "")), None);
+        assert_eq!(moved(r#"{"loads": []}"#), None);
+        assert_eq!(moved("no report"), None);
+    }
+
+    #[test]
+    fn a_hostile_name_stays_one_of_a_list() {
+        let told = report(900, r#"{"score": 1, "sources": ["a\nb\u0000", ""]}, {"score": 1, "sources": ["LONG"]}"#);
+        let told = told.replace("LONG", &"é".repeat(500));
+        let moved = moved(&told).unwrap();
+        let lines: Vec<&str> = moved.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (2, "a b"));
+        assert_eq!(lines[1], "é".repeat(TEXT_BYTES_MAX / 2));
+    }
 }

@@ -51,7 +51,7 @@ fn jobs_are_asked_for_raised_taken_back_and_up_again_in_both_languages() {
     // One that waits: raised, taken back, taken up again, done.
     for (lang, words) in [
         ("en", ["Priority", "waiting", "cancelled", "done", "priority 900 by", "taken up again by", "Set priority"]),
-        ("fr", ["Priorité", "en attente", "annulée", "faite", "priority 900 by", "taken up again by", "Changer la priorité"]),
+        ("fr", ["Priorité", "en attente", "annulée", "faite", "priorité 900 par", "reprise par", "Changer la priorité"]),
     ] {
         let [priority, waiting, cancelled, done, raised, again, set] = words;
         let id = tomorrow(&cluster);

@@ -204,6 +204,7 @@ impl Engine {
             notify: Vec::new(),
             language: None,
             zone: None,
+            team: None,
             quiet: None,
             role: Some(role),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sitepulse_model::check::{AssignedCheck, CheckDefinition};
 use sitepulse_model::duration;
-use sitepulse_model::id::{CheckId, CheckNo, Group, ObjectId, Region, Revision, Tag};
+use sitepulse_model::id::{CheckId, CheckNo, Group, ObjectId, Provider, Region, Revision, Tag};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
 use sitepulse_wire::message::{AssignmentPart, ToAgent};
@@ -17,9 +17,10 @@ use crate::book::{Book, CheckRevision, Labels};
 use crate::checkfile::{Written, WrittenCheck, WrittenObject};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
+use crate::jobs::Kind;
 use crate::outbox;
 use crate::store::backup::META_NUMBERS_FROM;
-use crate::store::{StoreError, objects as stored, rows};
+use crate::store::{StoreError, jobs, objects as stored, rows};
 
 mod objects;
 mod parents;
@@ -153,8 +154,11 @@ impl Engine {
             newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(tables, observer))?;
             let mut tokens = newcomers.tokens.iter();
             tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(tables, *bucket, *check, token))?;
+            // Detectors look at what was written as soon as they can.
+            jobs::hurry(tables, Kind::Insights, now)?;
             outbox::mend(tables, &channels, now)
         })?;
+        shared.jobs.wake();
         let mut book = shared.book_mut();
         if let Some(observer) = newcomers.observer.clone() {
             book.insert_agent(observer);
@@ -328,6 +332,7 @@ fn fields(definition: &CheckDefinition, labels: &Labels) -> Vec<(String, String)
         ("tags", list(labels.tags.iter().map(Tag::as_str).collect())),
         ("class", labels.class.as_str().to_owned()),
         ("parents", list(labels.parents.iter().map(CheckId::as_str).collect())),
+        ("providers", list(labels.providers.iter().map(Provider::as_str).collect())),
         ("escalation", labels.escalation.as_ref().map_or_else(|| "the default policy".to_owned(), ObjectId::to_string)),
         (
             "regions",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::CheckDefinition;
-use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Group, ObjectId, Region, Revision, Tag};
+use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Group, ObjectId, Provider, Region, Revision, Tag};
 use sitepulse_model::incident::CheckClass;
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -29,6 +29,8 @@ pub struct Labels {
     pub class: CheckClass,
     /// While one of these is down, it opens no incident of its own.
     pub parents: BTreeSet<CheckId>,
+    /// Who operates what it needs: what fails together and shares one is one finding.
+    pub providers: BTreeSet<Provider>,
     /// Whom its incidents are told to; the default policy where there is none.
     pub escalation: Option<ObjectId>,
 }

@@ -214,6 +214,7 @@ impl<'a> Reader<'a> {
         let tags = fields.get("tags").map_or_else(|| Some(BTreeSet::new()), |value| self.tags(value));
         let class = fields.get("class").map_or(Some(CheckClass::default()), |value| self.class(value));
         let parents = fields.get("parents").map_or_else(|| Some(BTreeSet::new()), |value| self.parents(value));
+        let providers = fields.get("providers").map_or_else(|| Some(BTreeSet::new()), |value| self.providers(value));
         let escalation = match fields.get("escalation") {
             None => Some(None),
             Some(value) => self.escalation(value).map(Some),
@@ -249,6 +250,7 @@ impl<'a> Reader<'a> {
             Some(tags),
             Some(class),
             Some(parents),
+            Some(providers),
             Some(escalation),
         ) = (
             id,
@@ -266,12 +268,13 @@ impl<'a> Reader<'a> {
             tags,
             class,
             parents,
+            providers,
             escalation,
         )
         else {
             return;
         };
-        let labels = Labels { group, tags, class, parents, escalation };
+        let labels = Labels { group, tags, class, parents, providers, escalation };
         let references: Vec<(Reference, Place)> = references_of(&labels)
             .into_iter()
             .map(|reference| {

@@ -207,7 +207,7 @@ redirects = "2"
         [
             r#"checks.toml:2:1: check "a": "address" is missing: add address = "shop.example:443""#,
             r#"checks.toml:5:1: check "a": unknown key "adress" of kind "tcp": did you mean "address"?"#,
-            r#"checks.toml:6:1: check "a": unknown key "url" of kind "tcp": known are id, kind, interval, timeout, retries, weight, group, tags, class, parents, escalation, regions, quorum, confirmations, recoveries, expect, address, send, family"#,
+            r#"checks.toml:6:1: check "a": unknown key "url" of kind "tcp": known are id, kind, interval, timeout, retries, weight, group, tags, class, parents, providers, escalation, regions, quorum, confirmations, recoveries, expect, address, send, family"#,
             r#"checks.toml:7:11: check "a": retries: write a whole number from 0 to 5"#,
             r#"checks.toml:12:13: check "b": redirects: 11 redirects: at most 10 are followed"#,
             r#"checks.toml:13:27: check "b": headers.X-Api-Key: the value of this header may not stand here in the clear: keep it with `sitepulse-collector secret set NAME` and write "secret:NAME""#,

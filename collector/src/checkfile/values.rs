@@ -1,12 +1,13 @@
 //! The values of the common keys.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use sitepulse_model::check::{EXPECTATIONS_MAX, RETRIES_MAX};
 use sitepulse_model::control::Weight;
 use sitepulse_model::duration;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::{CheckId, Group, ObjectId, Region, Tag};
+use sitepulse_model::id::{CheckId, Group, ObjectId, Provider, Region, Tag};
 use sitepulse_model::incident::CheckClass;
 use sitepulse_model::quorum::Quorum;
 use toml::Spanned;
@@ -14,7 +15,7 @@ use toml::de::DeValue;
 
 use super::reader::Reader;
 use super::words::a_type;
-use super::{STREAK_MAX, TAGS_MAX};
+use super::{PROVIDERS_MAX, STREAK_MAX, TAGS_MAX};
 
 impl Reader<'_> {
     pub(super) fn duration(&mut self, value: &Spanned<DeValue<'_>>, key: &str, min: u64, max: u64) -> Option<u64> {
@@ -149,38 +150,54 @@ impl Reader<'_> {
     }
 
     pub(super) fn tags(&mut self, value: &Spanned<DeValue<'_>>) -> Option<BTreeSet<Tag>> {
+        let example = "[\"checkout\", \"eu\"]";
+        self.words(value, ("tags", "tag"), example, TAGS_MAX, Tag::parse)
+    }
+
+    pub(super) fn providers(&mut self, value: &Spanned<DeValue<'_>>) -> Option<BTreeSet<Provider>> {
+        let example = "[\"ovh\"]";
+        self.words(value, ("providers", "provider"), example, PROVIDERS_MAX, Provider::parse)
+    }
+
+    /// A list of slugs, each once.
+    fn words<T: Ord + Clone + Display, E: Display>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        (key, one): (&str, &str),
+        example: &str,
+        most: usize,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<BTreeSet<T>> {
         let DeValue::Array(entries) = value.get_ref() else {
             let found = a_type(value.get_ref());
-            self.error(value.span().start, format!("tags is {found}: write a list, like [\"checkout\", \"eu\"]"));
+            self.error(value.span().start, format!("{key} is {found}: write a list, like {example}"));
             return None;
         };
-        if entries.len() > TAGS_MAX {
-            self.error(
-                value.span().start,
-                format!("tags has {} entries: at most {TAGS_MAX} are allowed", entries.len()),
-            );
+        if entries.len() > most {
+            let count = entries.len();
+            self.error(value.span().start, format!("{key} has {count} entries: at most {most} are allowed"));
             return None;
         }
-        let mut tags = BTreeSet::new();
+        let mut words = BTreeSet::new();
         let mut good = true;
         for entry in entries.iter() {
-            let fault = match self.text(entry, "a tag", "\"checkout\"").map(Tag::parse) {
+            let fault = match self.text(entry, &format!("a {one}"), "\"checkout\"").map(&parse) {
                 None => {
                     good = false;
                     continue;
                 }
                 Some(Err(error)) => error.to_string(),
-                Some(Ok(tag)) => {
-                    if tags.insert(tag.clone()) {
+                Some(Ok(word)) => {
+                    if words.insert(word.clone()) {
                         continue;
                     }
-                    format!("tag \"{tag}\" is named twice: once is enough")
+                    format!("{one} \"{word}\" is named twice: once is enough")
                 }
             };
             self.error(entry.span().start, fault);
             good = false;
         }
-        good.then_some(tags)
+        good.then_some(words)
     }
 
     pub(super) fn quorum(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Quorum> {

@@ -36,6 +36,9 @@ pub fn check(definition: &CheckDefinition, labels: &Labels) -> Map<String, Value
     if !labels.parents.is_empty() {
         set("parents", texts(labels.parents.iter().map(|parent| parent.as_str()).collect()));
     }
+    if !labels.providers.is_empty() {
+        set("providers", texts(labels.providers.iter().map(|provider| provider.as_str()).collect()));
+    }
     if let Some(policy) = &labels.escalation {
         set("escalation", policy.to_string().into());
     }

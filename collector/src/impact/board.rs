@@ -10,7 +10,7 @@
 //! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, or to look at [`SLICE`] of them, and never while the store is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sitepulse_model::id::{CheckNo, Group};
@@ -142,6 +142,17 @@ pub struct Board {
     work: Mutex<Work>,
     /// Whether a task keeps it.
     kept: AtomicBool,
+    /// The newest hour in which every score was found, those of regions too; [`i64::MIN`] before the first.
+    complete: Complete,
+}
+
+#[derive(Debug)]
+struct Complete(AtomicI64);
+
+impl Default for Complete {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
 }
 
 /// What must be found again.
@@ -166,6 +177,17 @@ impl Board {
 
     pub(super) fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Every score was found in this hour, those of regions too.
+    pub(super) fn complete(&self, hour: Hour) {
+        self.complete.0.store(hour.0, Ordering::Release);
+    }
+
+    /// The newest hour in which every score was found; `None` before the first.
+    pub fn completed(&self) -> Option<Hour> {
+        let hour = self.complete.0.load(Ordering::Acquire);
+        (hour != i64::MIN).then_some(Hour(hour))
     }
 
     /// Brings the scores up to date, with at most so many checks that turn their hour.

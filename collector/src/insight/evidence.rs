@@ -5,6 +5,7 @@
 //! - [`latency`]: hours of the check and its regions, and what resolving names took, from the sketches by the hour
 //! - [`vitals`]: the runs of a page
 //! - [`budget`]: an objective as it stands
+//! - [`traits`]: what a check may share with others: an address, a certificate, a provider
 //! - [`together`]: what checks share and when they failed; how agents stand to each other. Made of what each check's own look left behind
 //!
 //! Only agents with a vote count. Hours under maintenance say nothing about how things usually are, and are left out.
@@ -12,13 +13,14 @@
 pub mod budget;
 pub mod latency;
 pub mod together;
+pub mod traits;
 pub mod vitals;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
-use sitepulse_model::insight::input::hour_of;
+use sitepulse_model::insight::input::{Sight, hour_of};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Kind, Subject};
 use sitepulse_model::time::{Span, UtcMicros};
@@ -40,9 +42,14 @@ const BEFORE_KNOWN_US: i64 = 28 * 86_400_000_000;
 /// And no further than this in all, in microseconds: 90 days.
 const LOOK_BACK_US_MAX: i64 = 90 * 86_400_000_000;
 
-/// Since when the findings of a check stand that are not over.
+/// What earlier looks left behind of what is looked at.
 #[derive(Debug, Clone, Default)]
-pub struct Known(BTreeMap<(Kind, Subject), UtcMicros>);
+pub struct Known {
+    /// Since when its findings stand that are not over.
+    since: BTreeMap<(Kind, Subject), UtcMicros>,
+    /// The certificates that were seen of a check, each when it was seen first.
+    certificates: Vec<Sight>,
+}
 
 impl Known {
     /// Of the findings that are looked for by looking at a target.
@@ -52,22 +59,28 @@ impl Known {
             Target::Objective(_) | Target::Agent(_) | Target::Together => shelf.standing(),
         };
         let theirs = standing.iter().filter(|one| Target::of_subject(&one.found.subject) == *target);
-        Self(theirs.map(|one| ((one.found.kind, one.found.subject.clone()), one.found.since)).collect())
+        let since = theirs.map(|one| ((one.found.kind, one.found.subject.clone()), one.found.since)).collect();
+        let certificates = match target {
+            Target::Check(id) => shelf.certificates_of(id),
+            Target::Objective(_) | Target::Agent(_) | Target::Together => Vec::new(),
+        };
+        Self { since, certificates }
     }
 
     /// Of one finding.
     pub fn since(&self, kind: Kind, subject: &Subject) -> Option<UtcMicros> {
-        self.0.get(&(kind, subject.clone())).copied()
+        self.since.get(&(kind, subject.clone())).copied()
     }
 
     /// With those of another.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.since.extend(other.since);
+        self.certificates.extend(other.certificates);
     }
 
     /// From when on histories are needed that one of these kinds is found by.
     fn from(&self, kinds: &[Kind], now: UtcMicros) -> UtcMicros {
-        let known = self.0.iter().filter(|((kind, _), _)| kinds.contains(kind)).map(|(_, since)| *since);
+        let known = self.since.iter().filter(|((kind, _), _)| kinds.contains(kind)).map(|(_, since)| *since);
         let needed =
             known.map(|since| since.plus_us(-BEFORE_KNOWN_US)).fold(now.plus_us(-LOOK_BACK_US), UtcMicros::min);
         needed.max(now.plus_us(-LOOK_BACK_US_MAX))
@@ -110,7 +123,7 @@ impl Frame {
             number: check.number,
             bucket: check.bucket(),
             now,
-            watched: Watched::of(book, check, revision, &voters, now),
+            watched: Watched::of(book, check, revision, &voters, &known.certificates, now),
             latency: if quick { None } else { LatencyFrame::of(check, definition, &voters, from, now) },
             page: if quick { None } else { PageFrame::of(definition, from) },
             known,
@@ -166,8 +179,7 @@ pub struct Seen {
 impl Seen {
     fn new(id: &str) -> Self {
         let target = Target::Check(id.to_owned());
-        let look = Look { target, kinds: BTreeSet::new(), full: false, gone: false, hits: Vec::new() };
-        Self { look, dns: Vec::new() }
+        Self { look: Look::new(target), dns: Vec::new() }
     }
 
     fn note(&mut self, kind: Kind, id: &str, found: impl IntoIterator<Item = sitepulse_model::insight::found::Found>) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sitepulse_model::id::Bucket;
 use sitepulse_model::insight::found::Found;
 use sitepulse_model::insight::{Kind, Subject};
+use sitepulse_model::time::UtcMicros;
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,12 +82,19 @@ pub struct Look {
     pub gone: bool,
     /// What was found.
     pub hits: Vec<Hit>,
+    /// When the certificate ends that was seen, of a check that shows one: those that follow each other tell how long they live.
+    pub certificate_ends: Option<UtcMicros>,
 }
 
 impl Look {
+    /// One that has not looked yet.
+    pub fn new(target: Target) -> Self {
+        Self { target, kinds: BTreeSet::new(), full: false, gone: false, hits: Vec::new(), certificate_ends: None }
+    }
+
     /// Of what is there no more.
     pub fn gone(target: Target) -> Self {
-        Self { target, kinds: Kind::ALL.into(), full: true, gone: true, hits: Vec::new() }
+        Self { kinds: Kind::ALL.into(), full: true, gone: true, ..Self::new(target) }
     }
 
     /// Whether the look would have found a finding that is there.

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use sitepulse_daemon::instant;
 use sitepulse_model::id::{Bucket, fnv1a_of};
 use sitepulse_model::impact::Findings;
+use sitepulse_model::insight::input::Sight;
 use sitepulse_model::insight::{Kind, Subject};
 use sitepulse_model::time::UtcMicros;
 
@@ -19,6 +20,12 @@ use crate::alert::short;
 use crate::app::AppError;
 use crate::engine::Engine;
 use crate::store::{StoreError, Tables, findings as stored};
+
+/// Certificates that are kept of a check: so many that two renewals are among them when several servers show their own.
+pub(crate) const CERTIFICATES_KEPT: usize = 6;
+
+/// Certificates that were seen, the oldest first, by the check's id.
+pub(crate) type Certificates = BTreeMap<String, Vec<Sight>>;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -31,6 +38,8 @@ struct Inner {
     of_check: BTreeMap<String, BTreeSet<FindingId>>,
     /// When what was looked at last, by [`Target::key`].
     looks: BTreeMap<String, UtcMicros>,
+    /// The newest certificates that were seen of each check, by its id.
+    certificates: Certificates,
     /// Counts what changed of each check's findings.
     versions: BTreeMap<String, u64>,
 }
@@ -65,8 +74,12 @@ impl Shelf {
         now.plus_us(-REOPEN_US)
     }
 
-    pub(crate) fn restore(standing: Vec<Standing>, looks: BTreeMap<String, UtcMicros>) -> Self {
-        let mut inner = Inner { looks, ..Inner::default() };
+    pub(crate) fn restore(
+        standing: Vec<Standing>,
+        looks: BTreeMap<String, UtcMicros>,
+        certificates: Certificates,
+    ) -> Self {
+        let mut inner = Inner { looks, certificates, ..Inner::default() };
         standing.into_iter().for_each(|one| inner.put(one));
         Self(RwLock::new(inner))
     }
@@ -89,6 +102,11 @@ impl Shelf {
         let ids = inner.of_check.get(check).into_iter().flatten();
         let found = ids.filter_map(|id| inner.standing.get(id)).filter(|one| one.life.state != State::Closed);
         found.map(Arc::clone).collect()
+    }
+
+    /// The newest certificates that were seen of a check, each when it was seen first.
+    pub fn certificates_of(&self, check: &str) -> Vec<Sight> {
+        self.read().certificates.get(check).cloned().unwrap_or_default()
     }
 
     /// What they add to the impact score of a check; `None` where no detector looked at it yet.
@@ -136,6 +154,8 @@ struct Step {
     looks: Vec<(Bucket, String)>,
     /// Looks to be forgotten.
     gone: Vec<(Bucket, String)>,
+    /// Certificates that were seen first, by the check's id.
+    certificates: Vec<(String, Sight)>,
     /// Seen again, and nothing else: not worth a write.
     seen: Vec<Standing>,
 }
@@ -156,6 +176,9 @@ impl Step {
             stored::append_entry(tables, (*bucket, id), *number, (now, author), entry)?;
         }
         self.looks.iter().try_for_each(|(bucket, key)| stored::note_look(tables, *bucket, key, now))?;
+        for (check, sight) in &self.certificates {
+            stored::note_certificate(tables, Bucket::of(check), check, *sight, CERTIFICATES_KEPT)?;
+        }
         self.gone.iter().try_for_each(|(bucket, key)| stored::forget_look(tables, *bucket, key))
     }
 }
@@ -192,6 +215,11 @@ impl Engine {
         let (mut step, mut noted) = (Step::default(), Noted::default());
         let standing = shelf.standing();
         for look in looks {
+            if let (Target::Check(check), Some(ends_at)) = (&look.target, look.certificate_ends)
+                && shelf.certificates_of(check).iter().all(|sight| sight.ends_at != ends_at)
+            {
+                step.certificates.push((check.clone(), Sight { seen_at: now, ends_at }));
+            }
             let key = (look.target.bucket(), look.target.key());
             if look.gone {
                 step.gone.push(key);
@@ -324,13 +352,22 @@ impl Engine {
 
     fn keep_findings(&mut self, step: Step, now: UtcMicros) -> Result<(), StoreError> {
         let changed = !step.set.is_empty();
-        if changed || !step.looks.is_empty() || !step.gone.is_empty() {
+        if changed || !step.looks.is_empty() || !step.gone.is_empty() || !step.certificates.is_empty() {
             self.store.write(|tables| step.write(tables, now))?;
         }
         let mut inner = self.shared.findings.0.write().unwrap_or_else(PoisonError::into_inner);
         inner.looks.extend(step.looks.into_iter().map(|(_, key)| (key, now)));
+        for (check, sight) in step.certificates {
+            let kept = inner.certificates.entry(check).or_default();
+            kept.push(sight);
+            let over = kept.len().saturating_sub(CERTIFICATES_KEPT);
+            kept.drain(..over);
+        }
         for (_, key) in step.gone {
             inner.looks.remove(&key);
+            if let Some(Target::Check(check)) = Target::of_key(&key) {
+                inner.certificates.remove(&check);
+            }
         }
         for one in step.seen {
             // Nothing that counts changed.

@@ -23,7 +23,7 @@ use super::look::{Look, Target};
 use super::shelf::Noted;
 use crate::app::{App, AppError};
 use crate::book::{Book, Check, Histories};
-use crate::jobs::{Finished, Outcome, Unfinished, Work};
+use crate::jobs::{Finished, Outcome, Said, Unfinished, Work};
 use crate::store::seal;
 
 /// Everything is looked at once in so long, in microseconds: an hour.
@@ -75,7 +75,8 @@ pub(crate) async fn look(work: Work) -> Outcome {
         let one = round(&work.app, clock::now(), TURN).await?;
         all.add(one);
         let whole = (all.looks + one.left).max(1);
-        work.progress(all.looks as f64 / whole as f64, format!("{} looks, {} are due", all.looks, one.left));
+        let said = Said::Looking { looks: all.looks as u64, left: one.left as u64 };
+        work.progress(all.looks as f64 / whole as f64, said);
         if one.left == 0 {
             break;
         }
@@ -89,7 +90,8 @@ pub(crate) async fn look(work: Work) -> Outcome {
         return Ok(Finished::default());
     }
     let Noted { opened, closed } = all.noted;
-    Ok(Finished::with(format!("{} looks, {opened} findings opened, {closed} closed", all.looks)))
+    let said = Said::Looked { looks: all.looks as u64, opened: opened as u64, closed: closed as u64 };
+    Ok(Finished::with(said))
 }
 
 /// Looks at all that there is at once, whatever is due: for tests, which have no task.

@@ -8,6 +8,7 @@ use sitepulse_model::check::CheckKind;
 use sitepulse_model::id::{CheckId, CheckNo};
 use sitepulse_model::record::ProbeState;
 
+use super::Said;
 use super::handlers::{Finished, Outcome, Unfinished, Work};
 use crate::app::AppError;
 use crate::book::{Book, is_heartbeat};
@@ -83,9 +84,9 @@ pub(super) async fn vitals(work: Work) -> Outcome {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     upto: Option<String>,
-    up: usize,
-    not_up: usize,
-    not_run: usize,
+    up: u64,
+    not_up: u64,
+    not_run: u64,
 }
 
 impl Mark {
@@ -110,12 +111,14 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
     let mut mark: Mark = work.marked().unwrap_or_default();
     if let Some(upto) = &mark.upto {
         checks.retain(|(id, _)| id.as_str() > upto.as_str());
-        work.log(format!("goes on after {upto}"));
+        work.log(Said::GoesOn { after: upto.clone() });
     }
     let mut done = total - checks.len();
     let mut ahead: BTreeMap<usize, Fared> = BTreeMap::new();
     let (mut at, ids) = (0, checks.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
-    let tell_progress = |done: usize| work.progress(done as f64 / total as f64, format!("{done} of {total} checks"));
+    let tell_progress = |done: usize| {
+        work.progress(done as f64 / total as f64, Said::Checks { done: done as u64, of: total as u64 });
+    };
     tell_progress(done);
     let app = &work.app;
     let mut running = iter(checks.into_iter().enumerate())
@@ -142,8 +145,7 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
         work.mark(&mark);
     }
     let Mark { up, not_up, not_run, .. } = mark;
-    let checks = if total == 1 { "check" } else { "checks" };
-    Ok(Finished::with(format!("{total} {checks}: {up} up, {not_up} not up, {not_run} not run")))
+    Ok(Finished::with(Said::Ran { checks: total as u64, up, not_up, not_run }))
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use sitepulse_model::id::Bucket;
 use sitepulse_model::job::{Ended, JobId, Priority, Rank, State};
 use sitepulse_model::time::UtcMicros;
 
-use super::{Ask, Handler, Job, Kind, Line};
+use super::{Ask, Handler, Job, Kind, Line, Said};
 use crate::app::AppError;
 use crate::engine::Engine;
 use crate::failpoint;
@@ -260,7 +260,7 @@ impl Engine {
         &mut self,
         id: JobId,
         now: UtcMicros,
-        told: &str,
+        told: Said,
         change: impl FnOnce(Tables<'_>, &mut Job) -> Result<Result<(), AppError>, StoreError>,
     ) -> Result<Job, AppError> {
         let changed = self.store.write(|tables| {
@@ -273,7 +273,7 @@ impl Engine {
                 return Ok(Err(error));
             }
             stored::save(tables, &job, now)?;
-            stored::log(tables, job.bucket, id, &[Line { at: now, epoch: 0, text: told.to_owned() }])?;
+            stored::log(tables, job.bucket, id, &[Line { at: now, epoch: 0, text: told.into() }])?;
             Ok(Ok(job))
         })?;
         self.shared.jobs.wake();
@@ -285,7 +285,7 @@ impl Engine {
     /// # Errors
     /// When there is no such job, or it is over.
     pub fn cancel_job(&mut self, id: JobId, author: &str, now: UtcMicros) -> Result<Job, AppError> {
-        let job = self.change_job(id, now, &format!("cancelled by {author}"), |_, job| {
+        let job = self.change_job(id, now, Said::Cancelled { by: author.to_owned() }, |_, job| {
             let state = job.standing.state;
             if !job.standing.cancel() {
                 return Ok(Err(AppError::Conflict(format!("job {id} is over already: it is {}", state.as_str()))));
@@ -306,7 +306,7 @@ impl Engine {
     /// # Errors
     /// When there is no such job, it is not in such a state, or another one of its kind and key waits or runs.
     pub fn retry_job(&mut self, id: JobId, author: &str, now: UtcMicros) -> Result<Job, AppError> {
-        self.change_job(id, now, &format!("taken up again by {author}"), |tables, job| {
+        self.change_job(id, now, Said::TakenUp { by: author.to_owned() }, |tables, job| {
             if job.standing.state.is_over() && stored::has_twin(tables, job)? {
                 let what = "another job of its kind for the same thing waits or runs: that one does it";
                 return Ok(Err(AppError::Conflict(what.into())));
@@ -339,7 +339,8 @@ impl Engine {
         author: &str,
         now: UtcMicros,
     ) -> Result<Job, AppError> {
-        self.change_job(id, now, &format!("priority {} by {author}", priority.get()), |_, job| {
+        let told = Said::Priority { priority: priority.get(), by: author.to_owned() };
+        self.change_job(id, now, told, |_, job| {
             let state = job.standing.state;
             if !job.standing.prioritise(priority) {
                 return Ok(Err(AppError::Conflict(format!(
@@ -434,7 +435,7 @@ fn end(tables: Tables<'_>, over: &Over, setup: &Setup, now: UtcMicros) -> Result
         job.ended = Some(now);
     } else if job.standing.tries > tries {
         let again = sitepulse_daemon::instant::format(job.standing.due);
-        let text = super::clip(&format!("tried again at {again}: {}", over.note));
+        let text = Said::again(again, &over.note).into();
         lines.push(Line { at: now, epoch: job.standing.epoch, text });
     }
     stored::save(tables, &job, now)?;
@@ -460,13 +461,14 @@ fn sweep(
         }
         let epoch = job.standing.epoch;
         if job.standing.end(job.id, epoch, how, job.kind.spec().rules, now) {
-            let text = interrupted(&job, how);
+            let said = interrupted(&job, how);
+            let text = String::from(said.clone());
             if job.standing.state.is_over() {
                 job.ended = Some(now);
             }
             if job.standing.state == State::Failed {
                 job.note.clone_from(&text);
-                tracing::error!(id = %job.id, kind = job.kind.as_str(), "job FAILED and is not tried again by itself: {text}");
+                tracing::error!(id = %job.id, kind = job.kind.as_str(), "job FAILED and is not tried again by itself: {said}");
             }
             stored::log(tables, job.bucket, job.id, &[Line { at: now, epoch, text }])?;
             stored::save(tables, &job, now)?;
@@ -477,20 +479,12 @@ fn sweep(
 }
 
 /// Why a lease ended that nobody holds, for the log of its job.
-fn interrupted(job: &Job, how: Ended) -> String {
+fn interrupted(job: &Job, how: Ended) -> Said {
     let deaths = job.standing.deaths;
-    match (how, job.standing.state, job.standing.held) {
-        (Ended::Died, State::Failed, _) => format!(
-            "given up: the collector died {deaths} times in a row while it ran; look into its log and the kernel's (out of memory?), then take the job up again"
-        ),
-        (Ended::Died, _, Some(held)) => format!(
-            "interrupted: the collector died {deaths} times in a row while it ran; it is held back until {}",
-            sitepulse_daemon::instant::format(held)
-        ),
-        (Ended::Died, _, None) => "interrupted: the collector died while it ran".to_owned(),
-        (Ended::Done | Ended::Failed | Ended::Refused | Ended::Cancelled | Ended::Interrupted, _, _) => {
-            "interrupted: the collector ended while it ran".to_owned()
-        }
+    match how {
+        Ended::Died if job.standing.state == State::Failed => Said::Deadly { deaths },
+        Ended::Died => Said::Died { deaths, held: job.standing.held.map(sitepulse_daemon::instant::format) },
+        Ended::Done | Ended::Failed | Ended::Refused | Ended::Cancelled | Ended::Interrupted => Said::Interrupted,
     }
 }
 

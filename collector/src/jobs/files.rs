@@ -13,7 +13,7 @@ use sitepulse_model::job::JobId;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::handlers::{Finished, Outcome, Unfinished, Work};
-use super::{Job, Kind};
+use super::{Job, Kind, Said};
 use crate::app::{CA_CERTIFICATE, CA_KEY};
 use crate::exchange::Format;
 use crate::exchange::export::{ExportError, Wanted, export as write_export};
@@ -146,7 +146,7 @@ async fn beside(
     });
     let (file, note, gone) = made??;
     if gone > 0 {
-        work.log(format!("{gone} older files went: the newest {} are kept", kind.spec().kept_files));
+        work.log(Said::FilesGone { gone: gone as u64, kept: kind.spec().kept_files as u64 });
     }
     Ok(Finished { note, file: Some(file) })
 }
@@ -161,16 +161,16 @@ pub(super) async fn backup(work: Work) -> Outcome {
         let file = name(Kind::Backup, work.job.id, "db");
         let to = folder.join(&file);
         let mut progress = |done: u64, total: u64| {
-            work.progress(part(done, total), format!("{} of {} MiB", done * 4 / 1024, total * 4 / 1024));
+            work.progress(part(done, total), Said::Copied { mib: done * 4 / 1024, of: total * 4 / 1024 });
             on(work)
         };
         match backup::backup(work.app.data_dir(), &to, &[CA_CERTIFICATE, CA_KEY], &mut progress) {
-            Ok(held) => Ok((
-                file,
-                format!("{} records, {} KiB; the seal key is not in it", held.records, held.bytes.div_ceil(1024)),
-            )),
+            Ok(held) => {
+                let said = Said::BackedUp { records: held.records, kib: held.bytes.div_ceil(1024) };
+                Ok((file, said.into()))
+            }
             // It was made, and nobody wrote that down.
-            Err(BackupError::Exists { .. }) => Ok((file, "made by an earlier attempt".into())),
+            Err(BackupError::Exists { .. }) => Ok((file, Said::MadeBefore.into())),
             Err(BackupError::Stopped) => Err(Unfinished::Stopped),
             Err(error) => Err(Unfinished::Failed(error.to_string())),
         }
@@ -193,7 +193,7 @@ pub(super) async fn export(work: Work) -> Outcome {
         let epoch = work.job.standing.epoch;
         let (to, partial) = (folder.join(&file), folder.join(format!("{file}.{epoch}{PARTIAL}")));
         let mut progress = |done: u64, total: u64| {
-            work.progress(part(done, total), format!("{done} of {total} checks"));
+            work.progress(part(done, total), Said::Checks { done, of: total });
             on(work)
         };
         let exported = write_export(work.app.data_dir(), &wanted, &partial, args.format, now, &mut progress);
@@ -203,11 +203,9 @@ pub(super) async fn export(work: Work) -> Outcome {
             ExportError::Stopped => Unfinished::Stopped,
         })?;
         fs::rename(&partial, &to).map_err(|error| Unfinished::Failed(format!("{}: {error}", to.display())))?;
-        let mut note = format!("{} records of {} checks", exported.records, exported.checks);
-        if exported.unreadable + exported.set_aside > 0 {
-            note.push_str(&format!("; {} are damaged and not in it", exported.unreadable + exported.set_aside));
-        }
-        Ok((file, note))
+        let damaged = exported.unreadable + exported.set_aside;
+        let said = Said::Exported { records: exported.records, checks: exported.checks as u64, damaged };
+        Ok((file, said.into()))
     })
     .await
 }

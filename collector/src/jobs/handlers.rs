@@ -136,6 +136,7 @@ pub fn handler(kind: Kind) -> Handler {
     match kind {
         Kind::Seal => |work| Box::pin(seal::task::seal(work)),
         Kind::Retention => |work| Box::pin(seal::task::retention(work)),
+        Kind::Impact => |work| Box::pin(crate::impact::hour::write_down(work)),
         Kind::Insights => |work| Box::pin(crate::insight::task::look(work)),
         Kind::Backup => |work| Box::pin(files::backup(work)),
         Kind::Export => |work| Box::pin(files::export(work)),

@@ -15,6 +15,8 @@ pub enum Kind {
     Retention,
     /// Histories are looked through for findings.
     Insights,
+    /// What impact scores were in an hour is written down.
+    Impact,
     /// The database is copied into a file.
     Backup,
     /// Records are written into a file of another format.
@@ -66,10 +68,11 @@ const fn spec(priority: u16, concurrency: usize, tries: u32, limit_s: u64) -> Sp
 
 impl Kind {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Seal,
         Self::Retention,
         Self::Insights,
+        Self::Impact,
         Self::Backup,
         Self::Export,
         Self::SlaReport,
@@ -84,6 +87,7 @@ impl Kind {
             Self::Seal => "seal",
             Self::Retention => "retention",
             Self::Insights => "insights",
+            Self::Impact => "impact",
             Self::Backup => "backup",
             Self::Export => "export",
             Self::SlaReport => "sla_report",
@@ -114,6 +118,7 @@ impl Kind {
             Self::Seal => spec(800, 1, 1, 6 * hour),
             Self::Retention => spec(700, 1, 1, 6 * hour),
             Self::Insights => spec(400, 1, 3, hour),
+            Self::Impact => spec(450, 1, 5, hour),
             Self::Backup => {
                 let spec = spec(500, 1, 3, 12 * hour);
                 Spec {

@@ -8,7 +8,7 @@ use sitepulse_daemon::clock;
 use sitepulse_model::job::JobId;
 use tokio::sync::watch;
 
-use super::{Job, Kind, Line, clip};
+use super::{Job, Kind, Line, Said, clip};
 
 /// Most lines of an attempt's log.
 pub const LINES_MAX: usize = 500;
@@ -54,7 +54,7 @@ impl Live {
         let line = |text: &str| Line { at: clock::now(), epoch: self.epoch, text: clip(text) };
         match told.lines.len() {
             count if count < LINES_MAX => told.lines.push(line(&text)),
-            LINES_MAX => told.lines.push(line("and more, which is not kept")),
+            LINES_MAX => told.lines.push(line(&String::from(Said::More))),
             _ => {}
         }
     }

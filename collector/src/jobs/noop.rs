@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Said;
 use super::handlers::{Finished, Outcome, Unfinished, Work};
 
 /// Longest that one waits, in milliseconds.
@@ -28,10 +29,8 @@ pub(super) async fn run(work: Work) -> Outcome {
     let whole = Duration::from_millis(args.wait_ms.min(WAIT_MS_MAX));
     let mut waited = Duration::ZERO;
     while waited < whole {
-        work.progress(
-            waited.as_secs_f64() / whole.as_secs_f64(),
-            format!("{} of {} ms", waited.as_millis(), whole.as_millis()),
-        );
+        let ms = |of: Duration| u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
+        work.progress(waited.as_secs_f64() / whole.as_secs_f64(), Said::Idle { ms: ms(waited), of: ms(whole) });
         let step = STEP.min(whole - waited);
         tokio::select! {
             () = tokio::time::sleep(step) => waited += step,

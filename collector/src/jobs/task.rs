@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use super::engine::{Given, Over, Setup, Turn};
 use super::handlers::{Finished, Handler, Outcome, Unfinished, Work, handler};
 use super::live::Live;
-use super::{Job, Kind};
+use super::{Job, Kind, Said};
 use crate::app::App;
 
 /// How often it turns where nothing happens: leases that nobody holds are looked for, and a clock that was set is noticed.
@@ -211,7 +211,8 @@ impl Runner {
     fn tell(&mut self, over: &Over, state: Option<State>) {
         let shared = Arc::clone(self.app.shared());
         let desk = &shared.jobs;
-        let (id, kind, note) = (over.job.id, over.job.kind, &over.note);
+        let (id, kind) = (over.job.id, over.job.kind);
+        let note = Said::of(&over.note).map_or_else(|| over.note.clone(), |said| said.to_string());
         desk.leave(id);
         let failed = matches!(over.ended, Ended::Failed | Ended::Refused);
         desk.note(kind, |fared| {
@@ -260,7 +261,7 @@ async fn attempt(
             live.stop();
             // What it says after that is late.
             drop(tokio::time::timeout(grace, run.as_mut()).await);
-            Ok(Err(Unfinished::Failed(format!("it took longer than {} s, and was stopped", limit.as_secs()))))
+            Ok(Err(Unfinished::Failed(Said::TooLong { seconds: limit.as_secs() }.into())))
         }
     };
     drop(run);
@@ -343,7 +344,7 @@ mod tests {
         }
         release.send(()).unwrap();
         let over = attempt.await;
-        assert!(over.ended == Ended::Failed && over.note.contains("took longer"), "{over:?}");
+        assert!(over.ended == Ended::Failed && over.note.contains("too_long"), "{over:?}");
         app.close().await;
     }
 }

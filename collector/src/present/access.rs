@@ -134,6 +134,7 @@ pub fn accounts(app: &App, now: UtcMicros) -> Vec<AccountView> {
             id: id.to_owned(),
             name: revised.body.display_name().to_owned(),
             role: revised.body.role.map(|role| role.to_string()),
+            team: revised.body.team.clone(),
             password_set: app.desk().password(id).map(|password| instant::format(password.set)),
             identity: identity(app, id),
             sessions: sessions.iter().filter(|one| one.credential.user.as_deref() == Some(id)).count(),

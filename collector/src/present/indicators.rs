@@ -11,9 +11,11 @@ use sitepulse_model::incident::{IncidentId, Severity};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::Book;
+use crate::playbook::team_of;
 use crate::present::Present;
 use crate::present::dto::indicators::{
-    CompletionView, CountedView, IndicatorsView, NoiseView, ReportsView, SeverityTimesView, SparedView, TimesOfView,
+    CompletionView, CountedView, IndicatorsView, NoiseView, ReportsView, SeverityTimesView, SparedView,
+    TeamCompletionView, TimesOfView,
 };
 use crate::present::kpi::MTTR_TARGET_US;
 use crate::present::kpi::period::{Period, Periods};
@@ -109,16 +111,32 @@ impl Present {
         Ok(self.app().read_store(move |tables| stored::facts(tables, span)).await?)
     }
 
-    /// How often playbooks were carried out to their end; `None`: no run was ever begun.
-    async fn playbook_completion(&self, period: Span) -> Answer<Option<CompletionView>> {
+    /// How often playbooks were carried out to their end, and by team; `None`: no run was ever begun.
+    async fn playbook_completion(&self, period: Span) -> Answer<Option<(CompletionView, Vec<TeamCompletionView>)>> {
         // What ends at this very instant belongs to it.
         let period = Span::new(period.from, period.to.plus_us(1));
         let found = self.app().read_store(move |tables| playbooks::ended(tables, period)).await?;
-        Ok(found.map(|(ended, completed)| CompletionView {
-            ended,
-            completed,
-            share: (ended > 0).then(|| completed as f64 / ended as f64),
-        }))
+        let Some(runs) = found else { return Ok(None) };
+        let mut teams: BTreeMap<Option<String>, CompletionView> = BTreeMap::new();
+        let mut all = CompletionView::default();
+        {
+            let book = self.app().book();
+            for run in &runs {
+                let team = teams.entry(team_of(book.objects(), &run.by, run.started_at)).or_default();
+                for view in [team, &mut all] {
+                    view.ended += 1;
+                    view.completed += u64::from(run.finished);
+                }
+            }
+        }
+        let shared = |view: CompletionView| {
+            let share = (view.ended > 0).then(|| view.completed as f64 / view.ended as f64);
+            CompletionView { share, ..view }
+        };
+        let nobody = teams.remove_entry(&None);
+        let teams = teams.into_iter().chain(nobody);
+        let teams = teams.map(|(team, view)| TeamCompletionView { team, completion: shared(view) }).collect();
+        Ok(Some((shared(all), teams)))
     }
 }
 
@@ -132,9 +150,10 @@ fn view(
     periods: &Periods,
     facts: &Facts,
     reports: ReportsView,
-    playbooks: Option<CompletionView>,
+    playbooks: Option<(CompletionView, Vec<TeamCompletionView>)>,
     now: UtcMicros,
 ) -> IndicatorsView {
+    let (playbooks, playbook_teams) = playbooks.map_or((None, Vec::new()), |(all, teams)| (Some(all), teams));
     let severities =
         [None, Some(Severity::Critical), Some(Severity::Major), Some(Severity::Minor), Some(Severity::Info)];
     let times: Vec<SeverityTimesView> = severities
@@ -156,6 +175,7 @@ fn view(
         mttr_target_seconds: MTTR_TARGET_US as f64 / 1e6,
         mttr_met: critical.mttr_us.map(|us| us < MTTR_TARGET_US),
         playbooks,
+        playbook_teams,
         reports,
         noise: noise_view(&facts.noise(newer(periods), now)),
         noise_before: noise_view(&facts.noise(periods.before, now)),

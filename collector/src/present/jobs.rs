@@ -15,7 +15,7 @@ use sitepulse_model::time::UtcMicros;
 use crate::app::Access;
 use crate::jobs::checks::Args as RunArgs;
 use crate::jobs::files::{ExportArgs, path_of};
-use crate::jobs::{ARGS_BYTES_MAX, Ask, Finished, Job, KEY_BYTES_MAX, Kind, Outcome, Unfinished, Work, noop};
+use crate::jobs::{ARGS_BYTES_MAX, Ask, Finished, Job, KEY_BYTES_MAX, Kind, Outcome, Said, Unfinished, Work, noop};
 use crate::present::Present;
 use crate::present::api::{Body, body};
 use crate::present::audit::Note;
@@ -29,6 +29,7 @@ use crate::present::list::{List, Listed};
 use crate::present::openapi::signature::{Gives, Operation};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::sla_report;
+use crate::present::text::jobs::{EN, JobTexts};
 use crate::store::jobs::{self as stored, Wanted};
 use crate::store::{kpi as stored_kpi, outbox as stored_outbox};
 
@@ -83,7 +84,7 @@ pub async fn jobs(State(present): State<Present>, list: List<JobsQuery>) -> Answ
     // One more tells whether there is another page.
     let found = present.app().read_store(move |tables| stored::list(tables, &wanted, limit + 1)).await?;
     let now = clock::now();
-    Ok(page.of_more(found, limit, |job| job.id.0).map(|job| job_view(&present, &job, now)))
+    Ok(page.of_more(found, limit, |job| job.id.0).map(|job| job_view(&present, &job, &EN, now)))
 }
 
 /// `GET /api/v1/jobs/summary`
@@ -136,14 +137,14 @@ fn seconds(us: u64) -> f64 {
 
 /// `GET /api/v1/jobs/{id}`
 pub async fn job(State(present): State<Present>, Path(id): Path<String>) -> Answer<Json<JobDetailView>> {
-    Ok(Json(detail(&present, &id, clock::now()).await?))
+    Ok(Json(detail(&present, &id, &EN, clock::now()).await?))
 }
 
 /// A job with its log, that which is not written yet too.
 ///
 /// # Errors
 /// When there is no such job.
-pub async fn detail(present: &Present, id: &str, now: UtcMicros) -> Answer<JobDetailView> {
+pub async fn detail(present: &Present, id: &str, words: &JobTexts, now: UtcMicros) -> Answer<JobDetailView> {
     let number = id_of(id)?;
     let unwritten = present.app().shared().jobs.live(number).map(|live| live.unwritten()).unwrap_or_default();
     let read = present.app().read_store(move |tables| {
@@ -154,13 +155,21 @@ pub async fn detail(present: &Present, id: &str, now: UtcMicros) -> Answer<JobDe
     let (job, mut lines) = read.await?.ok_or_else(|| Problem::not_found("job", id))?;
     // What was written between the two looks is there twice.
     lines.extend(unwritten.into_iter().filter(|line| !lines.contains(line)).collect::<Vec<_>>());
-    let line =
-        |line: crate::jobs::Line| JobLineView { at: instant::format(line.at), epoch: line.epoch, text: line.text };
-    Ok(JobDetailView { job: job_view(present, &job, now), log: lines.into_iter().map(line).collect() })
+    let line = |line: crate::jobs::Line| JobLineView {
+        at: instant::format(line.at),
+        epoch: line.epoch,
+        text: in_words(line.text, words),
+    };
+    Ok(JobDetailView { job: job_view(present, &job, words, now), log: lines.into_iter().map(line).collect() })
+}
+
+/// What a job said, in the words of a language; what has no code stays as it is.
+fn in_words(text: String, words: &JobTexts) -> String {
+    Said::of(&text).map_or(text, |said| (words.said)(&said))
 }
 
 /// A job as it is shown.
-pub fn job_view(present: &Present, job: &Job, now: UtcMicros) -> JobView {
+pub fn job_view(present: &Present, job: &Job, words: &JobTexts, now: UtcMicros) -> JobView {
     let standing = &job.standing;
     let live = present.app().shared().jobs.live(job.id).filter(|_| standing.state == JobState::Running);
     let (progress, message) = live.map_or((job.progress, String::new()), |live| live.progressed());
@@ -185,8 +194,8 @@ pub fn job_view(present: &Present, job: &Job, now: UtcMicros) -> JobView {
         started: at(job.started),
         ended: at(job.ended),
         progress: f64::from(progress) / 1000.0,
-        message,
-        note: job.note.clone(),
+        message: in_words(message, words),
+        note: in_words(job.note.clone(), words),
         file: job.file.clone().filter(|_| kept),
         args: job.args.clone(),
     }
@@ -205,7 +214,7 @@ pub async fn ask(
     note.tell(said);
     let asked = present.app().writer().run(move |engine| engine.ask_for_job(&ask, clock::now())).await;
     let asked = asked.map_err(crate::app::AppError::from)??;
-    Ok(Json(job_view(&present, &asked.job, now)))
+    Ok(Json(job_view(&present, &asked.job, &EN, now)))
 }
 
 /// What is asked for, as the queue takes it, and in a line.
@@ -277,7 +286,7 @@ fn key_of(present: &Present, kind: Kind, args: &Value, text: &str, now: UtcMicro
             Ok(Some(whole()))
         }
         Kind::Noop => read::<noop::Args>(args).map(|_| None),
-        Kind::Seal | Kind::Retention | Kind::Insights => Ok(Some(String::new())),
+        Kind::Seal | Kind::Retention | Kind::Insights | Kind::Impact => Ok(Some(String::new())),
     }
 }
 
@@ -300,7 +309,7 @@ pub async fn cancel(
 ) -> Answer<Json<JobView>> {
     let id = changeable(&present, &caller, &id).await?;
     let job = present.app().writer().run(move |engine| engine.cancel_job(id, &caller.author, clock::now())).await;
-    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, clock::now())))
+    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, &EN, clock::now())))
 }
 
 /// `POST /api/v1/jobs/{id}/retry`: what failed, was cancelled or waits to be tried again is tried now, with all its tries.
@@ -311,7 +320,7 @@ pub async fn retry(
 ) -> Answer<Json<JobView>> {
     let id = changeable(&present, &caller, &id).await?;
     let job = present.app().writer().run(move |engine| engine.retry_job(id, &caller.author, clock::now())).await;
-    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, clock::now())))
+    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, &EN, clock::now())))
 }
 
 /// `POST /api/v1/jobs/{id}/priority`
@@ -326,7 +335,7 @@ pub async fn prioritise(
     let work =
         move |engine: &mut crate::engine::Engine| engine.prioritise_job(id, priority, &caller.author, clock::now());
     let job = present.app().writer().run(work).await;
-    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, clock::now())))
+    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, &EN, clock::now())))
 }
 
 /// `GET /api/v1/jobs/{id}/file`: what it made.
@@ -423,12 +432,12 @@ pub fn make_sla_report(work: Work) -> BoxFuture<'static, Outcome> {
             && let Some(kept) = work.app.sla_report(&name).await?
             && kept.author == work.job.author
         {
-            return Ok(Finished::with(format!("report {name} was kept by an earlier attempt")));
+            return Ok(Finished::with(Said::ReportBefore { name }));
         }
         let made = sla_report::make(&work.app, &work.job.author, request, clock::now()).await.map_err(refused)?;
         work.go_on()?;
         let checks = made.checks.len();
         work.app.keep_sla_report(made).await?;
-        Ok(Finished::with(format!("report {name} of {checks} checks is kept")))
+        Ok(Finished::with(Said::Report { name, checks: checks as u64 }))
     })
 }

@@ -4,6 +4,7 @@
 
 mod jobs;
 mod now;
+mod playbooks;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -53,6 +54,7 @@ pub async fn metrics(State(present): State<Present>) -> Answer<Response> {
     let mut text = exposition(&snapshot, &slos, &present.app().metrics(), present.app().readiness().is_ok());
     text.push_str(&outbox(&present.app().channel_figures().await?, snapshot.now));
     text.push_str(&present.job_lines().await?);
+    text.push_str(&present.playbook_lines().await?);
     text.push_str(&incidents(&present.app().open_incidents().await?));
     text.push_str(&watchdog(present.app().shared().pulses.pinged.last()));
     text.push_str(&present.latency_lines(snapshot.now).await?);

@@ -386,6 +386,7 @@ fn user_view(book: &Book, user: &User, duty: &[(&str, Option<String>)], now: Utc
         notify: user.notify.clone(),
         language: user.language.clone(),
         zone: user.zone.clone(),
+        team: user.team.clone(),
         quiet: user.quiet.clone(),
         quiet_until: book.quiet_until(user, Severity::Info, now).map(instant::format),
         on_call: on_call.map(|(schedule, _)| (*schedule).to_owned()).collect(),

@@ -21,7 +21,7 @@ use crate::present::Present;
 use crate::present::dto::impact::ReasonView;
 use crate::present::dto::playbooks::{
     NamedRateView, OfferView, OffersView, PlaybookRunDetailView, PlaybookRunView, PlaybookStepView, PlaybookView,
-    RateView, RatesView, RunEntryView, RunStepView,
+    RateView, RatesView, RunEntryView, RunStepView, TeamRateView,
 };
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::playbooks::{EN, FR};
@@ -33,7 +33,7 @@ pub const PERIOD_US: i64 = 90 * 86_400_000_000;
 /// Most runs that are told with what they are about.
 const RUNS_OF_MAX: usize = 20;
 
-/// What the runs that were started in a period come to: all of them, by playbook, and by who started them.
+/// What the runs that were started in a period come to: all of them, by playbook, by team, and by who started them.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -41,8 +41,12 @@ pub async fn rates(present: &Present, period: Span) -> Answer<RatesView> {
     let all = present.app().read_store(move |tables| stored::outcomes(tables, period)).await?;
     let mut playbooks: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
     let mut people: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
+    let mut teams: BTreeMap<Option<String>, BTreeMap<String, Vec<Outcome>>> = BTreeMap::new();
     let whole = rates_of(all.iter().map(|one| one.outcome), period);
+    let book = present.app().book();
     for one in all {
+        let team = playbook::team_of(book.objects(), &one.by, one.outcome.started_at);
+        teams.entry(team).or_default().entry(one.playbook.clone()).or_default().push(one.outcome);
         playbooks.entry(one.playbook).or_default().push(one.outcome);
         people.entry(one.by).or_default().push(one.outcome);
     }
@@ -50,10 +54,18 @@ pub async fn rates(present: &Present, period: Span) -> Answer<RatesView> {
         let view = |(name, outcomes)| NamedRateView { name, rate: rate_view(&rates_of(outcomes, period)) };
         of.into_iter().map(view).collect()
     };
+    drop(book);
+    let nobody = teams.remove_entry(&None);
+    let teams = teams.into_iter().chain(nobody).map(|(team, playbooks)| TeamRateView {
+        team,
+        rate: rate_view(&rates_of(playbooks.values().flatten().copied(), period)),
+        playbooks: named(playbooks),
+    });
     Ok(RatesView {
         from: instant::format(period.from),
         to: instant::format(period.to),
         all: rate_view(&whole),
+        teams: teams.collect(),
         playbooks: named(playbooks),
         people: named(people),
     })
@@ -269,22 +281,18 @@ pub fn detail_view(run: &Run, now: UtcMicros) -> PlaybookRunDetailView {
 }
 
 fn run_step(run: &Run, step: &Step, mark: &Mark) -> RunStepView {
-    let plain = step_view(step);
     let names = &run.head.names;
     let link = step.link.as_deref().map(|link| fill::link(link, names));
     let command = step.command.as_deref().map(|command| fill::command(command, names));
     let mut view = RunStepView {
-        id: plain.id,
-        title: plain.title,
-        text: plain.text,
-        minutes: plain.minutes,
-        role: plain.role,
-        // A page of something that nobody knows is none.
-        link: link.filter(|(_, missing)| missing.is_empty()).map(|(link, _)| link),
         missing: command.as_ref().map(|(_, missing)| missing.clone()).unwrap_or_default(),
-        command: command.map(|(command, _)| command),
+        step: PlaybookStepView {
+            // A page of something that nobody knows is none.
+            link: link.filter(|(_, missing)| missing.is_empty()).map(|(link, _)| link),
+            command: command.map(|(command, _)| command),
+            ..step_view(step)
+        },
         waits_for: step.condition().map(|condition| condition_words(&condition)),
-        done_when: plain.done_when,
         state: "open".to_owned(),
         at: mark.at().map(instant::format),
         by: None,

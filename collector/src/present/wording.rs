@@ -254,6 +254,7 @@ fn redacted(found: &Found) -> Found {
                 TraitOf::Address => "address",
                 TraitOf::Certificate => "certificate",
                 TraitOf::Domain => "domain",
+                TraitOf::Network => "network",
                 TraitOf::Provider => "provider",
             };
             checks.iter_mut().for_each(|check| *check = names.of("check", check));

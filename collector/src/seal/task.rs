@@ -16,7 +16,7 @@ use super::retention::Retention;
 use super::{Arrivals, Intervals, Sealing, batch, compact, prepare_batch};
 use crate::app::{App, AppError};
 use crate::engine::Engine;
-use crate::jobs::{Finished, Outcome, Unfinished, Work};
+use crate::jobs::{Finished, Outcome, Said, Unfinished, Work};
 use crate::store::rows::{self, Arrival};
 use crate::store::seal::{self, PairKey};
 use crate::store::{StoreError, expire, mend};
@@ -87,7 +87,7 @@ pub(crate) async fn seal(work: Work) -> Outcome {
     };
     match left {
         Ok(0) => Ok(Finished::default()),
-        Ok(sealed) => Ok(Finished::with(format!("{sealed} results sealed"))),
+        Ok(records) => Ok(Finished::with(Said::Sealed { records })),
         Err(error) => Err(error.into()),
     }
 }
@@ -160,7 +160,8 @@ impl<'w> Round<'w> {
             self.merge(key).await?;
             self.known.to_merge.remove(&key);
             let done = pairs.saturating_sub(self.known.to_merge.len());
-            self.work.progress(0.5 + 0.5 * share(done, pairs), format!("{done} of {pairs} pairs merged"));
+            let said = Said::Merged { done: done as u64, of: pairs as u64 };
+            self.work.progress(0.5 + 0.5 * share(done, pairs), said);
         }
         Ok(())
     }
@@ -197,7 +198,7 @@ impl<'w> Round<'w> {
                     break 'all;
                 }
                 records += rows;
-                self.work.progress(0.0, format!("{records} results sealed"));
+                self.work.progress(0.0, Said::Sealed { records });
                 self.app().shared().counters.sealed.fetch_add(rows, Ordering::Relaxed);
             }
             // What is dead is not read again.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
-use sitepulse_model::id::{CheckId, Group, ObjectId, Region, Tag};
+use sitepulse_model::id::{CheckId, Group, ObjectId, Provider, Region, Tag};
 use sitepulse_model::incident::CheckClass;
 use sitepulse_model::quorum::Quorum;
 
@@ -40,6 +40,8 @@ struct Stored {
     class: Option<CheckClass>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parents: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    providers: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     escalation: Option<String>,
 }
@@ -77,6 +79,7 @@ pub fn to_json(definition: &CheckDefinition, labels: &Labels) -> String {
         tags: labels.tags.iter().map(Tag::to_string).collect(),
         class: Some(labels.class).filter(|class| *class != CheckClass::default()),
         parents: labels.parents.iter().map(CheckId::to_string).collect(),
+        providers: labels.providers.iter().map(Provider::to_string).collect(),
         escalation: labels.escalation.as_ref().map(ObjectId::to_string),
     };
     serde_json::to_string(&stored).expect("numbers and texts always serialize")
@@ -118,6 +121,12 @@ pub fn from_json(json: &str) -> Result<(CheckDefinition, Labels), StoreError> {
             .parents
             .iter()
             .map(|parent| CheckId::parse(parent))
+            .collect::<Result<_, _>>()
+            .map_err(|error| bad(error.to_string()))?,
+        providers: stored
+            .providers
+            .iter()
+            .map(|provider| Provider::parse(provider))
             .collect::<Result<_, _>>()
             .map_err(|error| bad(error.to_string()))?,
         escalation: stored
@@ -169,10 +178,11 @@ mod tests {
     fn labels_are_stored_with_the_definition() {
         let stored = r#"{"id":"shop","kind":"http","target":{"url":"https://shop.example"},"interval_us":30000000,"timeout_us":10000000,
             "weight_thousandths":1000,"regions":null,"quorum":"majority","confirmations":2,"recoveries":1,"expect":[],
-            "group":"web","tags":["checkout","eu"]}"#;
+            "group":"web","tags":["checkout","eu"],"providers":["ovh"]}"#;
         let (read, labels) = from_json(stored).unwrap();
         let tags: Vec<&str> = labels.tags.iter().map(Tag::as_str).collect();
         assert_eq!((labels.group.as_ref().map(Group::as_str), tags), (Some("web"), vec!["checkout", "eu"]));
+        assert_eq!(labels.providers.iter().map(Provider::as_str).collect::<Vec<_>>(), ["ovh"]);
         assert_eq!(from_json(&to_json(&read, &labels)).unwrap(), (read, labels));
     }
 }

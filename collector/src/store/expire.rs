@@ -8,7 +8,7 @@ use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::time::UtcMicros;
 
 use super::seal::{self, PairKey};
-use super::{StoreError, Tables, amendments, aside, findings, impact, mend, outbox, series, vital_days};
+use super::{StoreError, Tables, amendments, aside, findings, impact, mend, outbox, playbooks, series, vital_days};
 use crate::latency::{Day, Hour};
 use crate::seal::Intervals;
 use crate::seal::retention::Limits;
@@ -71,6 +71,8 @@ pub(crate) enum Slice {
     Scores,
     /// The oldest findings that are over, with their histories.
     Findings,
+    /// The oldest runs of playbooks that are over, with what happened to them.
+    PlaybookRuns,
 }
 
 /// What lies wholly before the limits, in slices; not everything when that is very much.
@@ -103,6 +105,8 @@ pub(crate) fn find(tables: Tables<'_>, limits: Limits) -> Result<Vec<Slice>, Sto
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Scores));
     let old = findings::count_before(tables, limits.hourly)?;
     slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::Findings));
+    let old = playbooks::count_before(tables, limits.hourly)?;
+    slices.extend((0..old.div_ceil(ROWS)).map(|_| Slice::PlaybookRuns));
     Ok(slices)
 }
 
@@ -129,6 +133,7 @@ pub(crate) fn let_go(tables: Tables<'_>, slice: &Slice, limits: Limits, now: Utc
         Slice::Messages => outbox::delete_before(tables, limits.raw, ROWS),
         Slice::Scores => impact::delete_before(tables, Hour::of(limits.hourly).day(), ROWS),
         Slice::Findings => findings::delete_before(tables, limits.hourly, ROWS),
+        Slice::PlaybookRuns => playbooks::delete_before(tables, limits.hourly, ROWS),
     }
 }
 

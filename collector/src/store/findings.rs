@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sitepulse_model::id::Bucket;
 use sitepulse_model::impact::Findings;
 use sitepulse_model::insight::found::Found;
+use sitepulse_model::insight::input::Sight;
 use sitepulse_model::insight::{Kind, Severity};
 use sitepulse_model::time::UtcMicros;
 
@@ -206,10 +207,49 @@ pub(crate) fn note_look(tables: Tables<'_>, bucket: Bucket, subject: &str, at: U
 
 /// What was looked at is gone.
 pub(crate) fn forget_look(tables: Tables<'_>, bucket: Bucket, subject: &str) -> Result<(), StoreError> {
-    tables
-        .prepare_cached("DELETE FROM insight_look WHERE bucket = ?1 AND subject = ?2")?
-        .execute(params![bucket.0, subject])?;
+    for sql in [
+        "DELETE FROM insight_look WHERE bucket = ?1 AND subject = ?2",
+        "DELETE FROM insight_certificate WHERE bucket = ?1 AND 'check:' || check_id = ?2",
+    ] {
+        tables.prepare_cached(sql)?.execute(params![bucket.0, subject])?;
+    }
     Ok(())
+}
+
+/// A check showed a certificate for the first time. So many of a check are kept, the newest.
+pub(crate) fn note_certificate(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    check: &str,
+    sight: Sight,
+    kept: usize,
+) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(
+            "INSERT INTO insight_certificate(bucket, check_id, ends_us, seen_us) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (bucket, check_id, ends_us) DO NOTHING",
+        )?
+        .execute(params![bucket.0, check, sight.ends_at.0, sight.seen_at.0])?;
+    tables
+        .prepare_cached(
+            "DELETE FROM insight_certificate WHERE bucket = ?1 AND check_id = ?2 AND ends_us NOT IN (SELECT ends_us \
+             FROM insight_certificate WHERE bucket = ?1 AND check_id = ?2 ORDER BY seen_us DESC, ends_us DESC LIMIT ?3)",
+        )?
+        .execute(params![bucket.0, check, kept as i64])?;
+    Ok(())
+}
+
+/// The certificates that were seen of all checks, by id, those first that were seen first.
+pub(crate) fn certificates(tables: Tables<'_>) -> Result<BTreeMap<String, Vec<Sight>>, StoreError> {
+    let mut statement =
+        tables.prepare("SELECT check_id, seen_us, ends_us FROM insight_certificate ORDER BY seen_us, ends_us")?;
+    let mut rows = statement.query([])?;
+    let mut found: BTreeMap<String, Vec<Sight>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let sight = Sight { seen_at: UtcMicros(row.get(1)?), ends_at: UtcMicros(row.get(2)?) };
+        found.entry(row.get(0)?).or_default().push(sight);
+    }
+    Ok(found)
 }
 
 /// When what was looked at last.

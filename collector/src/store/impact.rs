@@ -76,16 +76,18 @@ fn set_columns(kind: u8, name: &str) -> (u8, u8, String) {
     (Bucket::of(name).0, kind, name.to_owned())
 }
 
-/// Keeps what a score was at an hour.
-pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<(), StoreError> {
+/// Keeps what a score was at an hour; what is kept of that hour stays. Whether it was not there.
+pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<bool, StoreError> {
     let day = kept.hour.day();
+    // `None`: what was told of the hour stands.
     let put = |hours: Option<Vec<u8>>| {
         let mut hours = hours.unwrap_or_default();
         hours.resize(DAY_BYTES, 0xff);
         let points = kept.points.map_or(NONE, |points| u16::try_from(points.0).unwrap_or(NONE));
         let at = usize::from(kept.hour.of_day()) * 2;
+        let free = hours[at..at + 2] == NONE.to_le_bytes();
         hours[at..at + 2].copy_from_slice(&points.to_le_bytes());
-        hours
+        free.then_some(hours)
     };
     let (kind, name) = match of {
         Of::Check(bucket, check) => {
@@ -95,13 +97,14 @@ pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<(), Store
                 )?
                 .query_row(params![bucket.0, check.0, day.0, kept.model], |row| row.get(0))
                 .optional()?;
+            let Some(hours) = put(hours) else { return Ok(false) };
             tables
                 .prepare_cached(
                     "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
                      ON CONFLICT (bucket, check_no, day, model) DO UPDATE SET hours = excluded.hours",
                 )?
-                .execute(params![bucket.0, check.0, day.0, kept.model, put(hours)])?;
-            return Ok(());
+                .execute(params![bucket.0, check.0, day.0, kept.model, hours])?;
+            return Ok(true);
         }
         Of::Group(name) => (1, name),
         Of::Region(name) => (2, name),
@@ -113,13 +116,14 @@ pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<(), Store
         )?
         .query_row(params![bucket, kind, name, day.0, kept.model], |row| row.get(0))
         .optional()?;
+    let Some(hours) = put(hours) else { return Ok(false) };
     tables
         .prepare_cached(
             "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
              ON CONFLICT (bucket, kind, name, day, model) DO UPDATE SET hours = excluded.hours",
         )?
-        .execute(params![bucket, kind, name, day.0, kept.model, put(hours)])?;
-    Ok(())
+        .execute(params![bucket, kind, name, day.0, kept.model, hours])?;
+    Ok(true)
 }
 
 /// What a score was, hour by hour, oldest first; hours without one are left out.

@@ -377,6 +377,11 @@ CREATE TABLE job_log(
     PRIMARY KEY (bucket, job_id, line)
 ) STRICT, WITHOUT ROWID;
 
+-- Pages.
+-- Where the largest element came from, and what moved in the largest shifts, one a line. Null: not told, as of all rows that are older than these columns; empty: nothing.
+ALTER TABLE vitals ADD COLUMN lcp_url TEXT;
+ALTER TABLE vitals ADD COLUMN shift_sources TEXT;
+
 -- Findings. kind, severity, state: words of the model and of insight::life. checks: JSON, the ids of the checks that one counts for. touched_us: opened (again),
 -- acknowledged or taken back. body: JSON, what was found last, where it stands, what a service made of it (store/findings.rs).
 CREATE TABLE finding(
@@ -400,6 +405,12 @@ CREATE TABLE insight_look(
     PRIMARY KEY (bucket, subject)
 ) STRICT, WITHOUT ROWID;
 
+-- Certificates that checks showed, each when a look saw it first: those that follow each other tell how long they live.
+CREATE TABLE insight_certificate(
+    bucket INTEGER NOT NULL, check_id TEXT NOT NULL, ends_us INTEGER NOT NULL, seen_us INTEGER NOT NULL,
+    PRIMARY KEY (bucket, check_id, ends_us)
+) STRICT, WITHOUT ROWID;
+
 -- Playbooks.
 
 -- Runs of playbooks. occasion: incident, finding or check, and its id. state: running, finished or abandoned. done .. estimate_minutes: what it comes to, for
@@ -407,12 +418,13 @@ CREATE TABLE insight_look(
 CREATE TABLE playbook_run(
     bucket INTEGER NOT NULL, run_id TEXT NOT NULL, playbook TEXT NOT NULL, occasion TEXT NOT NULL, occasion_id TEXT NOT NULL,
     started_us INTEGER NOT NULL, started_by TEXT NOT NULL, state TEXT NOT NULL, done INTEGER NOT NULL, by_itself INTEGER NOT NULL,
-    skipped INTEGER NOT NULL, took_us INTEGER NOT NULL, estimate_minutes INTEGER NOT NULL, head TEXT NOT NULL,
+    skipped INTEGER NOT NULL, took_us INTEGER NOT NULL, estimate_minutes INTEGER NOT NULL, head TEXT NOT NULL, ended_us INTEGER,
     PRIMARY KEY (bucket, run_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX playbook_run_by_start ON playbook_run(started_us, run_id);
 CREATE INDEX playbook_run_running ON playbook_run(started_us) WHERE state = 'running';
 CREATE INDEX playbook_run_by_occasion ON playbook_run(occasion_id);
+CREATE INDEX playbook_run_ended ON playbook_run(ended_us);
 -- What happened to them. body: JSON, see the model's playbook/run.rs.
 CREATE TABLE playbook_entry(
     bucket INTEGER NOT NULL, run_id TEXT NOT NULL, number INTEGER NOT NULL, at_us INTEGER NOT NULL, author TEXT NOT NULL,

@@ -27,9 +27,9 @@ pub(crate) fn set(tables: Tables<'_>, run: &Run) -> Result<(), StoreError> {
     tables
         .prepare_cached(
             "INSERT INTO playbook_run(bucket, run_id, playbook, occasion, occasion_id, started_us, started_by, state, done, by_itself, skipped, \
-             took_us, estimate_minutes, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+             took_us, estimate_minutes, head, ended_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
              ON CONFLICT (bucket, run_id) DO UPDATE SET state = excluded.state, done = excluded.done, by_itself = excluded.by_itself, \
-             skipped = excluded.skipped, took_us = excluded.took_us, estimate_minutes = excluded.estimate_minutes",
+             skipped = excluded.skipped, took_us = excluded.took_us, estimate_minutes = excluded.estimate_minutes, ended_us = excluded.ended_us",
         )?
         .execute(params![
             Bucket::of(id).0,
@@ -46,6 +46,7 @@ pub(crate) fn set(tables: Tables<'_>, run: &Run) -> Result<(), StoreError> {
             took_us,
             run.estimate_minutes(),
             head,
+            run.ended_at().map(|at| at.0),
         ])?;
     Ok(())
 }
@@ -159,16 +160,49 @@ pub(crate) fn outcomes(tables: Tables<'_>, period: Span) -> Result<Vec<Summed>, 
     Ok(out)
 }
 
-/// The runs that ended within a period: how many, and how many of them were finished. `None`: no run was ever started.
-pub(crate) fn ended(tables: Tables<'_>, period: Span) -> Result<Option<(u64, u64)>, StoreError> {
+/// A run that ended.
+pub(crate) struct Ended {
+    /// Who started it.
+    pub(crate) by: String,
+    /// When it was started.
+    pub(crate) started_at: UtcMicros,
+    /// Whether it was finished, and not abandoned.
+    pub(crate) finished: bool,
+}
+
+/// The runs that ended within a period. `None`: no run was ever started, or none that is kept.
+pub(crate) fn ended(tables: Tables<'_>, period: Span) -> Result<Option<Vec<Ended>>, StoreError> {
+    let any: bool =
+        tables.prepare_cached("SELECT EXISTS (SELECT 1 FROM playbook_run)")?.query_row([], |row| row.get(0))?;
+    if !any {
+        return Ok(None);
+    }
     let mut statement = tables.prepare_cached(
-        "SELECT count(*), coalesce(sum(ended), 0), coalesce(sum(ended AND state = 'finished'), 0) FROM (SELECT r.state, r.state <> 'running' \
-         AND (SELECT max(e.at_us) FROM playbook_entry e WHERE e.bucket = r.bucket AND e.run_id = r.run_id) BETWEEN ?1 AND ?2 AS ended \
-         FROM playbook_run r)",
+        "SELECT started_by, started_us, state FROM playbook_run WHERE ended_us >= ?1 AND ended_us < ?2 ORDER BY ended_us, run_id",
     )?;
-    let counts = statement.query_row(params![period.from.0, period.to.0.saturating_sub(1)], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-    })?;
-    let (runs, ended, finished) = counts;
-    Ok((runs > 0).then(|| (ended.unsigned_abs(), finished.unsigned_abs())))
+    let mut rows = statement.query(params![period.from.0, period.to.0])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let finished = state_of(&row.get::<_, String>(2)?)? == State::Finished;
+        all.push(Ended { by: row.get(0)?, started_at: UtcMicros(row.get(1)?), finished });
+    }
+    Ok(Some(all))
+}
+
+/// How many runs were over before an instant.
+pub(crate) fn count_before(tables: Tables<'_>, before: UtcMicros) -> Result<usize, StoreError> {
+    let sql = "SELECT count(*) FROM playbook_run WHERE ended_us < ?1";
+    let count: i64 = tables.query_row(sql, [before.0], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Deletes the oldest of them with what happened to them, at most so many.
+pub(crate) fn delete_before(tables: Tables<'_>, before: UtcMicros, most: usize) -> Result<(), StoreError> {
+    let oldest = "SELECT bucket, run_id FROM playbook_run WHERE ended_us < ?1 ORDER BY ended_us, run_id LIMIT ?2";
+    for table in ["playbook_entry", "playbook_run"] {
+        // The entries first: it is the runs that say which.
+        let sql = format!("DELETE FROM {table} WHERE (bucket, run_id) IN ({oldest})");
+        tables.prepare_cached(&sql)?.execute(params![before.0, most as i64])?;
+    }
+    Ok(())
 }

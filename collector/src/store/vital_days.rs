@@ -188,6 +188,8 @@ mod tests {
             values: [value.map(|median| Spread { median, min: median / 2, max: median.saturating_mul(2) });
                 Vital::ALL.len()],
             lcp_element: String::new(),
+            lcp_url: None,
+            shift_sources: None,
         }
     }
 

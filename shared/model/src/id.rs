@@ -84,6 +84,10 @@ slug_type!(
     Tag, "tag"
 );
 slug_type!(
+    /// Who operates something that a check needs, as its author calls them: `ovh`. A check may need several.
+    Provider, "provider"
+);
+slug_type!(
     /// The id of what is written as code beside checks: `business-hours`.
     ObjectId, "id"
 );

@@ -149,7 +149,7 @@ pub enum Subject {
         /// Its id.
         slo: String,
     },
-    /// Something that several checks share: `address:192.0.2.1`, `certificate:SHA256`, `parent:gateway`.
+    /// Something that several checks share: `address:192.0.2.1`, `certificate:SHA256`, `provider:ovh`, `parent:gateway`.
     Shared {
         /// What, with its kind before the colon.
         what: String,

@@ -8,6 +8,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::coded::{Fault, Reference, Referent, names_faults};
+use crate::id::slug;
 use crate::incident::Severity;
 use crate::time::UtcMicros;
 use crate::wall::{Stretch, Zone};
@@ -36,6 +37,9 @@ pub struct User {
     /// The IANA time zone they live by; UTC where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// The team they belong to, a slug: what its people do is counted together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
     /// When they want to rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
@@ -127,7 +131,8 @@ impl QuietHours {
 
 impl User {
     /// The keys of its table.
-    pub const KEYS: &'static [&'static str] = &["id", "name", "email", "notify", "language", "zone", "quiet", "role"];
+    pub const KEYS: &'static [&'static str] =
+        &["id", "name", "email", "notify", "language", "zone", "team", "quiet", "role"];
 
     /// What people call them.
     pub fn display_name(&self) -> &str {
@@ -149,6 +154,9 @@ impl User {
         }
         if self.language.as_deref().is_some_and(|language| !["en", "fr"].contains(&language)) {
             faults.push(Fault::new("language", "write \"en\" or \"fr\""));
+        }
+        if let Some(Err(error)) = self.team.as_deref().map(|team| slug("team", team)) {
+            faults.push(Fault::new("team", format!("{error}")));
         }
         faults.extend(self.quiet.iter().flat_map(QuietHours::faults));
         faults

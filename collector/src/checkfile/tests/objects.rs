@@ -34,6 +34,9 @@ fn labels_are_slugs_and_few() {
     assert!(all.contains("checks.toml:6:28: check \"a\": a tag is a whole number: write a text"), "{all}");
     assert!(told(&format!("tags = [{}]", many.join(", "))).contains("at most 16"));
     assert!(told("tags = \"eu\"").contains("tags is a text: write a list"));
+    assert!(told("providers = \"ovh\"").contains("providers is a text: write a list, like [\"ovh\"]"));
+    assert!(told("providers = [\"ovh\", \"ovh\"]").contains("provider \"ovh\" is named twice"));
+    assert!(told("providers = [\"OVH\"]").contains("provider \"OVH\" is not a slug"));
     assert!(told("groups = \"eu\"").contains("did you mean \"group\"?"));
 }
 

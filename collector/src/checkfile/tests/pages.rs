@@ -207,7 +207,7 @@ profile = "slow"
             r#"checks.toml:35:16: profile "w8": unknown key "lpc" in thresholds: did you mean "lcp"?"#,
             r#"checks.toml:36:10: profile "mobile": name: mobile is built in and stays what it is: give yours a name of its own"#,
             r#"checks.toml:38:10: profile "Big": name: "Big" is no name: use 1 to 32 of a-z, 0-9 and '-'"#,
-            r#"checks.toml:48:1: check "b": unknown key "profile" of kind "http": known are id, kind, interval, timeout, retries, weight, group, tags, class, parents, escalation, regions, quorum, confirmations, recoveries, expect, url, method, headers, body, auth, redirects, http, family, proxy, compression, tls"#,
+            r#"checks.toml:48:1: check "b": unknown key "profile" of kind "http": known are id, kind, interval, timeout, retries, weight, group, tags, class, parents, providers, escalation, regions, quorum, confirmations, recoveries, expect, url, method, headers, body, auth, redirects, http, family, proxy, compression, tls"#,
         ]
     );
     assert_eq!(

@@ -10,7 +10,7 @@ pub struct JobsArgs {
     /// In one state: waiting, running, done, failed or cancelled.
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
-    /// Of one kind: seal, retention, insights, backup, export, sla_report, run_checks, vitals_batch or noop.
+    /// Of one kind: seal, retention, insights, impact, backup, export, sla_report, run_checks, vitals_batch or noop.
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// So many at most, the newest.

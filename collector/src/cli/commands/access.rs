@@ -137,11 +137,12 @@ fn list_users(global: &Global, users: &[AccountView]) -> Result<(), Failure> {
     if users.is_empty() {
         return print("No users: write them as [[user]] and apply the file, see docs/access.md.\n");
     }
-    let mut table = Table::new(&["USER", "NAME", "ROLE", "PASSWORD SET", "PROVIDER", "SESSIONS"]);
+    let mut table = Table::new(&["USER", "NAME", "TEAM", "ROLE", "PASSWORD SET", "PROVIDER", "SESSIONS"]);
     for one in users {
         table.push(vec![
             one.id.clone(),
             clean(&one.name),
+            one.team.clone().unwrap_or_else(|| "-".into()),
             one.role.clone().unwrap_or_else(|| "none".into()),
             one.password_set.as_deref().map_or_else(|| "no".into(), whole),
             one.identity.as_ref().map_or_else(|| "no".into(), |identity| clean(&identity.subject)),

@@ -63,6 +63,11 @@ fn text(view: &IndicatorsView) -> String {
     let runs = runs
         .map(|(runs, share)| format!("{} of {} runs, {}", runs.completed, runs.ended, figure::percent_down(share, 0)));
     text.push_str(&format!("\nplaybooks carried out to their end: {}\n", runs.unwrap_or_else(|| "no runs".into())));
+    for one in view.playbook_teams.iter().filter(|_| view.playbook_teams.iter().any(|one| one.team.is_some())) {
+        let (team, of) = (one.team.as_deref().unwrap_or("no team"), &one.completion);
+        let share = of.share.map_or_else(String::new, |share| format!(", {}", figure::percent_down(share, 0)));
+        text.push_str(&format!("  {team}: {} of {} runs{share}\n", of.completed, of.ended));
+    }
     let reports = &view.reports;
     let note = if reports.available { "" } else { " (this collector sends none by itself yet)" };
     text.push_str(&format!("users with automated reports: {} of {}{note}\n", reports.automated, reports.users));

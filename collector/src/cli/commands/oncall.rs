@@ -96,13 +96,14 @@ async fn users(global: &Global) -> Result<(), Failure> {
     if all.is_empty() {
         return print("No user is there: write one as [[user]] and apply it.\n");
     }
-    let mut table = Table::new(&["USER", "NAME", "EMAIL", "CHANNELS", "ON CALL", "RESTS UNTIL", "ZONE"]);
+    let mut table = Table::new(&["USER", "NAME", "TEAM", "EMAIL", "CHANNELS", "ON CALL", "RESTS UNTIL", "ZONE"]);
     let text = |text: Option<&String>| text.cloned().unwrap_or_else(|| "-".to_owned());
     let list = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join(" ") };
     for user in &all {
         table.push(vec![
             user.id.clone(),
             user.name.clone(),
+            text(user.team.as_ref()),
             text(user.email.as_ref()),
             list(&user.notify),
             list(&user.on_call),

@@ -9,7 +9,7 @@ use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global};
 use crate::present::dto::playbooks::{
     NamedRateView, OffersView, PlaybookRunDetailView, PlaybookRunView, PlaybookView, RateView, RatesView, RunAct,
-    RunStepView, StartRunBody,
+    RunStepView, StartRunBody, TeamRateView,
 };
 use crate::present::figure;
 use crate::present::http::escape;
@@ -221,22 +221,23 @@ fn detail_text(found: &PlaybookRunDetailView) -> String {
     text
 }
 
-fn step_text(number: usize, step: &RunStepView) -> String {
-    let mark = match step.state.as_str() {
+fn step_text(number: usize, told: &RunStepView) -> String {
+    let step = &told.step;
+    let mark = match told.state.as_str() {
         "done" => 'x',
         "skipped" => '-',
         _ => ' ',
     };
     let mut text = format!("\n[{mark}] {number}. {} [{}], {} min\n", clean(&step.title.en), step.id, step.minutes);
     let mut line = |told: &str| text.push_str(&format!("      {}\n", clean(told)));
-    if let (Some(at), Some(by)) = (&step.at, &step.by) {
-        let why = step.seen.as_ref().map(|seen| seen.en.clone()).or_else(|| step.reason.clone());
+    if let (Some(at), Some(by)) = (&told.at, &told.by) {
+        let why = told.seen.as_ref().map(|seen| seen.en.clone()).or_else(|| told.reason.clone());
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
-        line(&format!("{} {} by {by}{why}", step.state, whole(at)));
+        line(&format!("{} {} by {by}{why}", told.state, whole(at)));
         return text;
     }
-    if let Some(told) = &step.text {
-        line(&told.en);
+    if let Some(text) = &step.text {
+        line(&text.en);
     }
     if let Some(link) = &step.link {
         line(link);
@@ -244,7 +245,7 @@ fn step_text(number: usize, step: &RunStepView) -> String {
     for command in step.command.iter().flat_map(|command| command.lines()) {
         line(&format!("$ {command}"));
     }
-    if let Some(waits) = &step.waits_for {
+    if let Some(waits) = &told.waits_for {
         line(&format!("ticks itself when {}", waits.en));
     }
     text
@@ -259,7 +260,17 @@ async fn rates(global: &Global, from: Option<String>, to: Option<String>) -> Res
     let mut table =
         Table::new(&["", "RUNS", "UNDER WAY", "FINISHED", "ABANDONED", "CARRIED THROUGH", "MEDIAN", "X ESTIMATE"]);
     table.push(rate_row("all", &found.all));
-    for NamedRateView { name, rate } in found.playbooks.iter().chain(&found.people) {
+    for NamedRateView { name, rate } in &found.playbooks {
+        table.push(rate_row(name, rate));
+    }
+    for TeamRateView { team, rate, playbooks } in &found.teams {
+        let team = team.as_ref().map_or_else(|| "no team".to_owned(), |team| format!("team {team}"));
+        table.push(rate_row(&team, rate));
+        for NamedRateView { name, rate } in playbooks {
+            table.push(rate_row(&format!("  {name}"), rate));
+        }
+    }
+    for NamedRateView { name, rate } in &found.people {
         table.push(rate_row(name, rate));
     }
     print(&format!("{} to {}\n{}", whole(&found.from), whole(&found.to), table.text()))

@@ -17,7 +17,7 @@ use crate::slo;
 pub fn look(app: &App, id: &str, known: &Known, rules: &Thresholds, now: UtcMicros) -> Look {
     let target = Target::Objective(id.to_owned());
     let Some(held) = slo::one(app, id, now) else { return Look::gone(target) };
-    let mut look = Look { target, kinds: BTreeSet::new(), full: true, gone: false, hits: Vec::new() };
+    let mut look = Look { full: true, ..Look::new(target) };
     // What cannot be told says nothing.
     let Ok(outcome) = &held.outcome else { return look };
     look.kinds.insert(Kind::BudgetForecast);

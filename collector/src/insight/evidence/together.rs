@@ -3,21 +3,22 @@
 //! No look goes over all checks at once: each check's own look leaves here what others need of it ([`Ledger`]). Failures in common are asked of what is here at any time; agents are
 //! judged once every check was looked at since the start.
 //!
-//! - A check's traits: the parents it names, the address it dialled last, the leaf certificate it saw last, the registrable domain of its host. Who operates an address is not known.
+//! - What a check may share is in [`super::traits`].
 //! - Down spans of children of a parent count like any other: which incident opened does not matter.
 //! - An agent is compared where at least two others with a vote could tell: theirs is the weighted majority. Its answers are counted by time, one each interval.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::id::AgentNo;
-use sitepulse_model::insight::found::{Evidence, Trait, TraitOf};
+use sitepulse_model::insight::found::Evidence;
 use sitepulse_model::insight::input::{AgentVotes, DnsHour, FailingCheck, Failures, Resolvers, VoteHour, hour_of};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Kind, Subject, agent_disagrees, correlated_failures, slow_resolver};
-use sitepulse_model::record::{FactKey, ProbeState};
+use sitepulse_model::record::ProbeState;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::timeline::{Raw, RawSpan};
 
+use super::traits::{self, Traits};
 use super::{Frame, Known};
 use crate::book::{Book, Check};
 use crate::insight::look::{Hit, Look, Target};
@@ -42,7 +43,7 @@ pub struct Ledger {
 
 #[derive(Debug, Default)]
 struct OfCheck {
-    traits: Vec<Trait>,
+    traits: Traits,
     began: Vec<UtcMicros>,
     interval_us: i64,
     dns: Vec<(String, i64, u64, u32)>,
@@ -56,7 +57,7 @@ struct OfCheck {
 #[derive(Debug)]
 pub struct Left {
     id: String,
-    traits: Vec<Trait>,
+    traits: Traits,
     interval_us: i64,
     votes: Vec<Votes>,
     upto: i64,
@@ -96,36 +97,10 @@ impl Left {
         } else {
             Vec::new()
         };
-        let mut traits: Vec<Trait> = revision
-            .labels
-            .parents
-            .iter()
-            .map(|parent| Trait { of: TraitOf::Parent, what: parent.to_string() })
-            .collect();
         let lasts = check.pairs.iter().filter(|(agent, _)| frame.voters.contains_key(agent));
-        let last = lasts.filter_map(|(_, pair)| pair.last.as_deref()).filter(|last| last.address.is_some());
-        if let Some(last) = last.max_by_key(|last| last.scheduled) {
-            let address = last.address.map(|address| address.ip().to_string());
-            traits.extend(address.map(|what| Trait { of: TraitOf::Address, what }));
-            let certificate = last.facts.texts_of(FactKey::CertificateSha256).next();
-            traits.extend(certificate.map(|what| Trait { of: TraitOf::Certificate, what: what.to_owned() }));
-        }
-        let domain = revision.definition.kind.host().and_then(|host| registrable(&host));
-        traits.extend(domain.map(|what| Trait { of: TraitOf::Domain, what }));
+        let traits = Traits::of(revision, lasts.filter_map(|(_, pair)| pair.last.as_deref()));
         Some(Self { id: frame.id.clone(), traits, interval_us, votes, upto })
     }
-}
-
-/// The part of a host's name that somebody registered, by its look: its last two labels, or three below the likes of `co.uk`. `None` of addresses and single labels.
-fn registrable(host: &str) -> Option<String> {
-    if host.contains(':') || host.parse::<std::net::IpAddr>().is_ok() {
-        return None;
-    }
-    let labels: Vec<&str> = host.trim_end_matches('.').split('.').filter(|label| !label.is_empty()).collect();
-    let [.., second, top] = labels.as_slice() else { return None };
-    let below = ["co", "com", "org", "net", "gov", "edu", "ac"].contains(second) && top.len() == 2;
-    let wanted = if below { 3 } else { 2 };
-    (labels.len() >= wanted).then(|| labels[labels.len() - wanted..].join("."))
 }
 
 /// By agent and hour, how many answers could be compared with the others' majority and how many said another thing.
@@ -185,8 +160,9 @@ impl Ledger {
     }
 
     /// Takes in what a look at a check left behind.
-    pub fn learn(&mut self, left: Left, dns: Vec<(String, i64, u64, u32)>) {
+    pub fn learn(&mut self, mut left: Left, dns: Vec<(String, i64, u64, u32)>) {
         let of = self.checks.entry(left.id).or_default();
+        left.traits.keep(&of.traits);
         (of.traits, of.interval_us, of.dns, of.votes_from) = (left.traits, left.interval_us, dns, left.upto);
         for Votes { agent, hour, compared, disagreed } in left.votes {
             let recent = of.recent.entry(agent.clone()).or_insert((i64::MIN, i64::MIN));
@@ -229,15 +205,12 @@ impl Ledger {
 
     /// Failures in common.
     pub fn failures(&self, rules: &Thresholds, now: UtcMicros) -> Look {
+        let traits = traits::together(self.checks.values().map(|of| &of.traits));
         let checks: Vec<FailingCheck<'_>> = self
             .checks
             .iter()
-            .map(|(check, of)| FailingCheck {
-                check,
-                traits: &of.traits,
-                began: &of.began,
-                interval_us: of.interval_us,
-            })
+            .zip(&traits)
+            .map(|((check, of), traits)| FailingCheck { check, traits, began: &of.began, interval_us: of.interval_us })
             .collect();
         let failures = Failures { checks: &checks, history_from: now.plus_us(-FAILED_US) };
         let hit = |finding: sitepulse_model::insight::found::Found| {
@@ -250,13 +223,7 @@ impl Ledger {
         };
         let found = correlated_failures::find(&failures, &rules.correlated_failures, now);
         let hits = found.into_iter().map(hit).collect();
-        Look {
-            target: Target::Together,
-            kinds: BTreeSet::from([Kind::CorrelatedFailures]),
-            full: true,
-            gone: false,
-            hits,
-        }
+        Look { kinds: BTreeSet::from([Kind::CorrelatedFailures]), full: true, hits, ..Look::new(Target::Together) }
     }
 
     /// Looks at agents: whose names take long to resolve, and who sees what the others do not. `clocks` has those that are enrolled.
@@ -312,12 +279,11 @@ impl Ledger {
         let look = |one: &AgentClock| {
             let theirs = found.iter().filter(|found| found.subject == subject(&one.agent)).cloned();
             Look {
-                target: Target::Agent(one.agent.clone()),
                 kinds: BTreeSet::from([Kind::SlowResolver, Kind::AgentDisagrees]),
                 full: true,
-                gone: false,
                 // An agent is no check: it counts for none.
                 hits: theirs.map(|finding| Hit { finding, checks: BTreeSet::new() }).collect(),
+                ..Look::new(Target::Agent(one.agent.clone()))
             }
         };
         clocks.iter().map(look).collect()
@@ -354,13 +320,6 @@ pub fn clocks(book: &Book) -> Vec<AgentClock> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_domain_is_what_somebody_registered() {
-        let of = |host: &str| registrable(host).unwrap_or_default();
-        let hosts = ["www.shop.example", "shop.example", "a.b.shop.co.uk", "co.uk", "localhost", "192.0.2.1", "::1"];
-        assert_eq!(hosts.map(of), ["shop.example", "shop.example", "shop.co.uk", "", "", "", ""]);
-    }
 
     #[test]
     fn an_agent_is_held_against_the_majority_of_at_least_two_others() {

@@ -60,15 +60,15 @@ impl PageFrame {
     }
 }
 
-/// A run as the detector sees it. Where the largest element came from and what moved stand in reports, which are kept of the newest runs alone: they are not asked.
+/// A run as the detector sees it.
 fn run(row: &Row, at: usize) -> Option<VitalRun<'_>> {
     let value = row.values.get(at)?.as_ref()?.median;
     Some(VitalRun {
         at: row.scheduled,
         value,
         low_confidence: row.low_confidence(),
-        lcp_element: &row.lcp_element,
-        lcp_url: "",
-        shift_source: "",
+        lcp_element: Some(row.lcp_element.as_str()).filter(|element| !element.is_empty()),
+        lcp_url: row.lcp_url.as_deref(),
+        shift_sources: row.shift_sources.as_deref(),
     })
 }

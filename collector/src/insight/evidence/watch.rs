@@ -7,7 +7,7 @@ use sitepulse_model::control::{Scope, Weight};
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::incident::CheckClass;
 use sitepulse_model::insight::found::Expires;
-use sitepulse_model::insight::input::{Asserted, Coverage, Expiring, RunsEver, Verdicts, Watcher};
+use sitepulse_model::insight::input::{Asserted, Coverage, Expiring, RunsEver, Sight, Verdicts, Watcher};
 use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Kind, Subject, cannot_fail, coverage_gap, expiry, flapping};
 use sitepulse_model::record::{FactKey, Facts, ProbeState};
@@ -41,13 +41,14 @@ impl Watched {
         check: &Check,
         revision: &CheckRevision,
         voters: &BTreeMap<AgentNo, (String, String)>,
+        certificates: &[Sight],
         now: UtcMicros,
     ) -> Self {
         Self {
             definition: revision.definition.clone(),
             since: revision.effective_from,
             critical: revision.labels.class == CheckClass::Critical,
-            expiring: expiring(check, voters),
+            expiring: expiring(check, voters, certificates, now),
             runs: runs_ever(check, revision),
             watchers: watchers(book, check, revision, now),
         }
@@ -55,6 +56,8 @@ impl Watched {
 
     pub(super) fn look(&self, frame: &Frame, rules: &Thresholds, seen: &mut Seen) {
         let (id, now) = (frame.id.as_str(), frame.now);
+        let certificate = self.expiring.iter().find(|one| one.what == Expires::Certificate);
+        seen.look.certificate_ends = certificate.map(|one| one.ends_at);
         let found = self.expiring.iter().filter_map(|one| expiry::find(one, &rules.expiry, now));
         seen.note(Kind::Expiry, id, found);
         let whole = Subject::Check { check: id.to_owned(), part: String::new() };
@@ -75,7 +78,12 @@ impl Watched {
 }
 
 /// The certificate and the registration that end the soonest, as agents with a vote saw them lately.
-fn expiring(check: &Check, voters: &BTreeMap<AgentNo, (String, String)>) -> Vec<Expiring> {
+fn expiring(
+    check: &Check,
+    voters: &BTreeMap<AgentNo, (String, String)>,
+    certificates: &[Sight],
+    now: UtcMicros,
+) -> Vec<Expiring> {
     fn certificate(facts: &Facts) -> Option<UtcMicros> {
         facts.certificate_expires
     }
@@ -95,7 +103,18 @@ fn expiring(check: &Check, voters: &BTreeMap<AgentNo, (String, String)>) -> Vec<
         let lately = told.iter().filter(|(at, _)| newest.is_some_and(|newest| newest.us_since(*at) <= SEEN_WITHIN_US));
         if let Some((seen_at, ends_at)) = lately.min_by_key(|(_, ends_at)| *ends_at).copied() {
             let subject = Subject::Check { check: check.id.to_string(), part: part.to_owned() };
-            found.push(Expiring { subject, what, ends_at, seen_at, lifetime_us: None });
+            let lifetime_us = match what {
+                Expires::Certificate => {
+                    let mut seen = certificates.to_vec();
+                    if seen.iter().all(|sight| sight.ends_at != ends_at) {
+                        seen.push(Sight { seen_at: now, ends_at });
+                    }
+                    expiry::lifetime_us(&seen)
+                }
+                // A registration lasts for a year at least.
+                Expires::Domain => None,
+            };
+            found.push(Expiring { subject, what, ends_at, seen_at, lifetime_us });
         }
     }
     found

@@ -13,7 +13,7 @@ use super::incidents::moment;
 use super::parts::{Chip, Chips};
 use crate::present::Present;
 use crate::present::api::indicators::{period_of, severity_of};
-use crate::present::dto::indicators::{CountedView, IndicatorsView, SeverityTimesView};
+use crate::present::dto::indicators::{CountedView, IndicatorsView, SeverityTimesView, TeamCompletionView};
 use crate::present::figure;
 use crate::present::http::escape;
 use crate::present::indicators::{Asked, Of};
@@ -73,7 +73,7 @@ struct TimesRow {
 }
 
 struct Row {
-    name: &'static str,
+    name: String,
     definition: &'static str,
     figure: Figure,
 }
@@ -207,7 +207,7 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
     let none = || w.none.to_owned();
     vec![
         Row {
-            name: w.pages,
+            name: w.pages.to_owned(),
             definition: w.pages_what,
             figure: Figure {
                 value: figure::count(now.pages),
@@ -218,7 +218,7 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
             },
         },
         Row {
-            name: w.per_incident,
+            name: w.per_incident.to_owned(),
             definition: w.per_incident_what,
             figure: Figure {
                 value: told(now.pages_per_incident).unwrap_or_else(none),
@@ -229,7 +229,7 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
             },
         },
         Row {
-            name: w.in_time,
+            name: w.in_time.to_owned(),
             definition: w.in_time_what,
             figure: Figure {
                 value: share(now.in_time_share).unwrap_or_else(none),
@@ -245,8 +245,8 @@ fn noise(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
 fn spared(view: &IndicatorsView, period: Period, t: &Texts) -> Vec<Row> {
     let w = t.indicators;
     let (now, before) = (view.noise.spared, view.noise_before.spared);
-    let row = |name, definition, of: &str, now: u64, before: u64| Row {
-        name,
+    let row = |name: &str, definition, of: &str, now: u64, before: u64| Row {
+        name: name.to_owned(),
         definition,
         figure: Figure {
             value: figure::count(now),
@@ -267,9 +267,9 @@ fn work(view: &IndicatorsView, t: &Texts) -> Vec<Row> {
     let share = |value: f64| (t.number)(figure::percent_down(value, 0));
     let runs = view.playbooks.as_ref();
     let reports = &view.reports;
-    vec![
+    let mut rows = vec![
         Row {
-            name: w.playbooks,
+            name: w.playbooks.to_owned(),
             definition: w.playbooks_what,
             figure: Figure {
                 value: runs.and_then(|runs| runs.share).map_or_else(|| w.no_runs.to_owned(), share),
@@ -278,7 +278,7 @@ fn work(view: &IndicatorsView, t: &Texts) -> Vec<Row> {
             },
         },
         Row {
-            name: w.reports,
+            name: w.reports.to_owned(),
             definition: w.reports_what,
             figure: Figure {
                 value: (w.of_users)(reports.automated, reports.users),
@@ -287,7 +287,21 @@ fn work(view: &IndicatorsView, t: &Texts) -> Vec<Row> {
                 ..Figure::default()
             },
         },
-    ]
+    ];
+    // Where there are no teams they would say the same once more.
+    let teams = view.playbook_teams.iter().filter(|_| view.playbook_teams.iter().any(|one| one.team.is_some()));
+    let team_row = |one: &TeamCompletionView| Row {
+        name: (w.playbooks_of)(one.team.as_deref().unwrap_or(t.playbooks.no_team)),
+        definition: w.playbooks_of_what,
+        figure: Figure {
+            value: one.completion.share.map_or_else(|| w.no_runs.to_owned(), share),
+            sub: (w.of_users)(one.completion.completed, one.completion.ended),
+            href: "/playbooks#playbooks-teams".into(),
+            ..Figure::default()
+        },
+    };
+    rows.splice(1..1, teams.map(team_row).collect::<Vec<_>>());
+    rows
 }
 
 impl Shown {

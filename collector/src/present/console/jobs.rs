@@ -122,9 +122,10 @@ pub async fn ask_job(
     let args = match Kind::parse(&form.kind) {
         Some(Kind::Export) => json!({ "format": "jsonl" }),
         Some(Kind::RunChecks | Kind::VitalsBatch) => json!({ "group": form.group.trim() }),
-        Some(Kind::Seal | Kind::Retention | Kind::Insights | Kind::Backup | Kind::SlaReport | Kind::Noop) | None => {
-            json!({})
-        }
+        Some(
+            Kind::Seal | Kind::Retention | Kind::Insights | Kind::Impact | Kind::Backup | Kind::SlaReport | Kind::Noop,
+        )
+        | None => json!({}),
     };
     let body = JobBody { kind: form.kind, args, ..JobBody::default() };
     match jobs::ask(State(present.clone()), Extension(caller), note, Ok(Json(body))).await {
@@ -177,7 +178,7 @@ async fn show(present: &Present, frame: &Frame, query: &JobsPageQuery) -> Answer
     let summary = jobs::summary_of(present, now).await?;
     let last = found.last().filter(|_| more).map(|job| job.id);
     let rows: Vec<Row> =
-        found.iter().map(|job| Row::of(&jobs::job_view(present, job, now), job.kind, frame, now)).collect();
+        found.iter().map(|job| Row::of(&jobs::job_view(present, job, j, now), job.kind, frame, now)).collect();
     let groups = {
         let book = present.app().book();
         let of = |check: &crate::book::Check| Some(check.current()?.labels.group.as_ref()?.to_string());
@@ -321,7 +322,7 @@ const fn class(state: JobState) -> &'static str {
 
 async fn show_one(present: &Present, frame: &Frame, id: &str) -> Answer<Response> {
     let (now, t, j) = (clock::now(), frame.t, frame.t.jobs);
-    let detail = jobs::detail(present, id, now).await?;
+    let detail = jobs::detail(present, id, frame.t.jobs, now).await?;
     let view = &detail.job;
     let kind = Kind::parse(&view.kind).ok_or_else(|| Problem::not_found("job", id))?;
     let at = |at: &Option<String>| at.as_deref().map(|at| moment(at, now));

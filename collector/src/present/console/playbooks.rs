@@ -20,6 +20,7 @@ use crate::present::door::Caller;
 use crate::present::dto::impact::ReasonView;
 use crate::present::dto::playbooks::{
     NamedRateView, OffersView, PlaybookRunDetailView, PlaybookRunView, PlaybookView, RateView, RunAct, RunStepView,
+    TeamRateView,
 };
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::playbooks::PlaybookTexts;
@@ -39,6 +40,7 @@ struct Library<'a> {
     p: &'a PlaybookTexts,
     running: Vec<RunRow>,
     books: Vec<BookRow>,
+    teams: Vec<TeamRow>,
     people: Vec<PersonRow>,
     recent: Vec<RunRow>,
 }
@@ -116,6 +118,13 @@ struct Rate {
 struct PersonRow {
     name: String,
     rate: Rate,
+}
+
+struct TeamRow {
+    name: String,
+    rate: Rate,
+    /// By playbook: its title and how many of its runs were carried through.
+    playbooks: Vec<(String, String)>,
 }
 
 struct RunRow {
@@ -209,6 +218,7 @@ pub async fn playbooks_page(State(present): State<Present>, frame: Frame) -> Ans
         p: t.playbooks,
         running: running.iter().map(|(_, run)| RunRow::of(run, &frame, now)).collect(),
         books: books.iter().map(|book| BookRow::of(book, &frame)).collect(),
+        teams: rates.teams.iter().map(|one| TeamRow::of(one, &books, &frame)).collect(),
         people: rates.people.iter().map(|one| PersonRow::of(one, t)).collect(),
         recent: over.map(|(_, run)| RunRow::of(&run, &frame, now)).collect(),
     };
@@ -385,6 +395,25 @@ impl PersonRow {
     }
 }
 
+impl TeamRow {
+    fn of(one: &TeamRateView, books: &[PlaybookView], frame: &Frame) -> Self {
+        let p = frame.t.playbooks;
+        let title = |id: &str| {
+            let book = books.iter().find(|book| book.id == id);
+            book.map_or_else(|| id.to_owned(), |book| said(&book.title, frame))
+        };
+        let carried = |rate: &RateView| {
+            let ended = rate.finished + rate.abandoned;
+            if ended == 0 { (p.runs_of)(rate.runs) } else { (p.carried)(rate.finished, ended) }
+        };
+        Self {
+            name: one.team.clone().unwrap_or_else(|| p.no_team.to_owned()),
+            rate: Rate::of(&one.rate, frame.t),
+            playbooks: one.playbooks.iter().map(|of| (title(&of.name), carried(&of.rate))).collect(),
+        }
+    }
+}
+
 impl BookRow {
     fn of(book: &PlaybookView, frame: &Frame) -> Self {
         let t = frame.t;
@@ -475,8 +504,8 @@ impl<'a> RunPage<'a> {
         let open = found.run.steps - found.run.done - found.run.skipped;
         let numbered = (1..).zip(&found.marks);
         let title = |id: &str| {
-            let step = found.marks.iter().find(|step| step.id == id);
-            step.map(|step| said(&step.title, frame)).unwrap_or_default()
+            let mark = found.marks.iter().find(|mark| mark.step.id == id);
+            mark.map(|mark| said(&mark.step.title, frame)).unwrap_or_default()
         };
         let line = |entry: &crate::present::dto::playbooks::RunEntryView| Line {
             at: moment(&entry.at, now),
@@ -505,12 +534,12 @@ fn author(by: &str, t: &Texts) -> String {
 }
 
 impl StepCard {
-    fn of(number: usize, step: &RunStepView, frame: &Frame, now: UtcMicros) -> Self {
+    fn of(number: usize, mark: &RunStepView, frame: &Frame, now: UtcMicros) -> Self {
         let t = frame.t;
-        let p = t.playbooks;
-        let open = step.state == "open";
-        let marked = match (&step.at, &step.by) {
-            (Some(at), Some(by)) if step.seen.is_some() && by == sitepulse_model::playbook::run::ITSELF => {
+        let (p, step) = (t.playbooks, &mark.step);
+        let open = mark.state == "open";
+        let marked = match (&mark.at, &mark.by) {
+            (Some(at), Some(by)) if mark.seen.is_some() && by == sitepulse_model::playbook::run::ITSELF => {
                 format!("{} · {}", p.by_itself, moment(at, now))
             }
             (Some(at), Some(by)) => format!("{} · {}", author(by, t), moment(at, now)),
@@ -523,29 +552,29 @@ impl StepCard {
             title: said(&step.title, frame),
             text: said_if(step.text.as_ref(), frame),
             terms: terms(step.role.as_ref(), step.minutes, frame),
-            class: match step.state.as_str() {
+            class: match mark.state.as_str() {
                 "done" => "up",
                 "skipped" => "maintenance",
                 _ => "unknown",
             },
-            mark: match step.state.as_str() {
+            mark: match mark.state.as_str() {
                 "done" => p.done,
                 "skipped" => p.skipped,
                 _ => p.open_step,
             },
             open,
             marked,
-            seen: said_if(step.seen.as_ref(), frame),
-            reason: step.reason.clone().unwrap_or_default(),
+            seen: said_if(mark.seen.as_ref(), frame),
+            reason: mark.reason.clone().unwrap_or_default(),
             link_away: link.starts_with("https://"),
             link,
             command: step.command.clone().unwrap_or_default(),
-            fill_in: if step.missing.is_empty() {
+            fill_in: if mark.missing.is_empty() {
                 String::new()
             } else {
-                (p.fill_in)(&step.missing.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>().join(", "))
+                (p.fill_in)(&mark.missing.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>().join(", "))
             },
-            waits: step
+            waits: mark
                 .waits_for
                 .as_ref()
                 .filter(|_| open)

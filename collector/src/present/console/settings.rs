@@ -78,6 +78,7 @@ struct AccountRow {
     id: String,
     name: String,
     role: Option<String>,
+    team: Option<String>,
     password: String,
     /// Who they are at the identity provider.
     subject: Option<String>,
@@ -211,7 +212,7 @@ impl AccountRow {
     fn of(one: AccountView, w: &AccessTexts) -> Self {
         let password = one.password_set.as_deref().map_or_else(|| w.none.to_owned(), minute);
         let subject = one.identity.map(|identity| identity.subject);
-        Self { id: one.id, name: one.name, role: one.role, password, subject, sessions: one.sessions }
+        Self { id: one.id, name: one.name, role: one.role, team: one.team, password, subject, sessions: one.sessions }
     }
 }
 

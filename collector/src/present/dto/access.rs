@@ -91,6 +91,9 @@ pub struct AccountView {
     pub name: String,
     /// `viewer`, `responder`, `editor`, `admin`; `null`: cannot sign in.
     pub role: Option<String>,
+    /// The team they belong to.
+    #[serde(default)]
+    pub team: Option<String>,
     /// When their password was set; `null`: they have none.
     pub password_set: Option<String>,
     /// Who they are at the identity provider; `null`: nobody yet.

@@ -24,6 +24,9 @@ pub struct IndicatorsView {
     pub mttr_met: Option<bool>,
     /// How often playbooks were carried out to their end; `null` where no run was ever begun.
     pub playbooks: Option<CompletionView>,
+    /// The same by the team of who started the run, as of then; last those that nobody of a team started. Empty where no run ended.
+    #[serde(default)]
+    pub playbook_teams: Vec<TeamCompletionView>,
     /// Who gets reports by themselves.
     pub reports: ReportsView,
     /// Pages, and what was spared.
@@ -71,6 +74,16 @@ pub struct CompletionView {
     pub completed: u64,
     /// The share of 1; `null` where none ended.
     pub share: Option<f64>,
+}
+
+/// How often a team carried something out to its end.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TeamCompletionView {
+    /// The team; `null`: no team.
+    pub team: Option<String>,
+    /// The figures.
+    #[serde(flatten)]
+    pub completion: CompletionView,
 }
 
 /// Who gets reports by themselves.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct JobView {
     /// Its id.
     pub id: String,
-    /// What is done: `seal`, `retention`, `insights`, `backup`, `export`, `sla_report`, `run_checks`, `vitals_batch` or `noop`.
+    /// What is done: `seal`, `retention`, `insights`, `impact`, `backup`, `export`, `sla_report`, `run_checks`, `vitals_batch` or `noop`.
     pub kind: String,
     /// Of one kind and key one job waits or runs; `null`: each is a job of its own.
     pub key: Option<String>,

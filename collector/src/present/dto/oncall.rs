@@ -159,6 +159,9 @@ pub struct UserView {
     pub language: Option<String>,
     /// The zone they live by.
     pub zone: Option<String>,
+    /// The team they belong to.
+    #[serde(default)]
+    pub team: Option<String>,
     /// When they want to rest.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub quiet: Option<QuietHours>,

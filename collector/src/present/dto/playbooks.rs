@@ -49,8 +49,23 @@ pub struct RatesView {
     pub all: RateView,
     /// By playbook.
     pub playbooks: Vec<NamedRateView>,
-    /// By who started them: users belong to no teams.
+    /// By the team of who started them, as of then, each by playbook too; last those that were started by nobody of a team.
+    #[serde(default)]
+    pub teams: Vec<TeamRateView>,
+    /// By who started them.
     pub people: Vec<NamedRateView>,
+}
+
+/// What the runs of a team come to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TeamRateView {
+    /// The team; `null`: no team.
+    pub team: Option<String>,
+    /// The figures.
+    #[serde(flatten)]
+    pub rate: RateView,
+    /// By playbook.
+    pub playbooks: Vec<NamedRateView>,
 }
 
 /// A playbook.
@@ -188,28 +203,15 @@ pub struct PlaybookRunDetailView {
     pub entries: Vec<RunEntryView>,
 }
 
-/// A step of a run. Names are filled in.
+/// A step of a run. Names are filled in: `link` is `null` where a name in it is not known, in `command` each is quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStepView {
-    /// Its id.
-    pub id: String,
-    /// What to do.
-    pub title: ReasonView,
-    /// How.
-    pub text: Option<ReasonView>,
-    /// How long it should take.
-    pub minutes: u32,
-    /// Who does it.
-    pub role: Option<ReasonView>,
-    /// Where to look; `null` where a name in it is not known.
-    pub link: Option<String>,
-    /// What to paste into a shell, each name quoted.
-    pub command: Option<String>,
+    /// What it says.
+    #[serde(flatten)]
+    pub step: PlaybookStepView,
     /// Names of the command that are not known: they stand in capitals, to be filled in.
     pub missing: Vec<String>,
-    /// What ticks it by itself.
-    pub done_when: Option<String>,
-    /// The same in words.
+    /// What ticks it by itself, in words.
     pub waits_for: Option<ReasonView>,
     /// `open`, `done` or `skipped`.
     pub state: String,

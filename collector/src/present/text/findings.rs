@@ -4,7 +4,7 @@ mod en;
 mod fr;
 
 use sitepulse_daemon::instant;
-use sitepulse_model::insight::found::Found;
+use sitepulse_model::insight::found::{AttributionChange, Found};
 use sitepulse_model::insight::{Kind, Severity, Subject};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
@@ -132,6 +132,23 @@ fn listed(names: &[String], and: &str, more: impl Fn(usize) -> String) -> String
         }
         [first @ .., last] => format!("{} {and} {last}", first.join(", ")),
     }
+}
+
+/// What came with a change, of each kind the first, two at most.
+fn new_with_it(
+    changed: &[AttributionChange],
+    before: &str,
+    and: &str,
+    tell: impl Fn(&AttributionChange) -> String,
+) -> String {
+    let mut told: Vec<&AttributionChange> = Vec::new();
+    for one in changed {
+        if told.len() < 2 && told.iter().all(|other| other.of != one.of) {
+            told.push(one);
+        }
+    }
+    let told: Vec<String> = told.into_iter().map(tell).collect();
+    if told.is_empty() { String::new() } else { format!("{before}{}", told.join(and)) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use sitepulse_model::job::State;
 
-use crate::jobs::Kind;
+use crate::jobs::{Kind, Said};
 
 /// Every text about jobs.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct JobTexts {
     pub back: &'static str,
     pub word: fn(State) -> &'static str,
     pub kind_word: fn(Kind) -> &'static str,
+    /// What a job said.
+    pub said: fn(&Said) -> String,
 }
 
 /// English.
@@ -120,6 +122,7 @@ pub static EN: JobTexts = JobTexts {
         Kind::Seal => "Seal results",
         Kind::Retention => "Let old data go",
         Kind::Insights => "Look for findings",
+        Kind::Impact => "Write scores down",
         Kind::Backup => "Backup",
         Kind::Export => "Export",
         Kind::SlaReport => "Store an SLA report",
@@ -127,6 +130,7 @@ pub static EN: JobTexts = JobTexts {
         Kind::VitalsBatch => "Load pages",
         Kind::Noop => "Nothing, as a test",
     },
+    said: Said::to_string,
 };
 
 /// French.
@@ -189,6 +193,7 @@ pub static FR: JobTexts = JobTexts {
         Kind::Seal => "Sceller les résultats",
         Kind::Retention => "Supprimer les données anciennes",
         Kind::Insights => "Chercher des constats",
+        Kind::Impact => "Consigner les scores",
         Kind::Backup => "Sauvegarde",
         Kind::Export => "Export",
         Kind::SlaReport => "Conserver un rapport SLA",
@@ -196,4 +201,58 @@ pub static FR: JobTexts = JobTexts {
         Kind::VitalsBatch => "Charger des pages",
         Kind::Noop => "Rien, pour essai",
     },
+    said: said_fr,
 };
+
+fn said_fr(said: &Said) -> String {
+    let person = |by: &str| by.strip_prefix("collector:").unwrap_or(by).to_owned();
+    // Zero and one are singular.
+    let s = |count: u64| if count < 2 { "" } else { "s" };
+    match said {
+        Said::Sealed { records } => format!("{records} résultat{0} scellé{0}", s(*records)),
+        Said::Merged { done, of } => format!("{done} paires fusionnées sur {of}"),
+        Said::Looking { looks, left } => format!("{looks} examens, {left} à venir"),
+        Said::Looked { looks, opened, closed } => {
+            format!("{looks} examens, {opened} constat{0} ouvert{0}, {closed} fermé{1}", s(*opened), s(*closed))
+        }
+        Said::Writing { done, of } => format!("{done} scores sur {of}"),
+        Said::Written { scores, hour } => format!("{scores} score{0} de {hour}", s(*scores)),
+        Said::Copied { mib, of } => format!("{mib} Mio sur {of}"),
+        Said::BackedUp { records, kib } => {
+            format!("{records} enregistrements, {kib} Kio ; la clé de scellement n’y est pas")
+        }
+        Said::Checks { done, of } => format!("{done} contrôles sur {of}"),
+        Said::Exported { records, checks, damaged: 0 } => format!("{records} enregistrements de {checks} contrôles"),
+        Said::Exported { records, checks, damaged } => {
+            format!("{records} enregistrements de {checks} contrôles ; {damaged} sont abîmés et n’y figurent pas")
+        }
+        Said::FilesGone { gone, kept } => {
+            format!("{gone} fichier{0} plus ancien{0} supprimé{0} : les {kept} plus récents sont gardés", s(*gone))
+        }
+        Said::MadeBefore => "fait par un essai précédent".into(),
+        Said::Ran { checks, up, not_up, not_run } => {
+            format!("{checks} contrôle{} : {up} en ligne, {not_up} non, {not_run} sans exécution", s(*checks))
+        }
+        Said::Idle { ms, of } => format!("{ms} ms sur {of}"),
+        Said::Report { name, checks } => format!("le rapport {name} de {checks} contrôles est conservé"),
+        Said::ReportBefore { name } => format!("le rapport {name} a été conservé par un essai précédent"),
+        Said::Cancelled { by } => format!("annulée par {}", person(by)),
+        Said::TakenUp { by } => format!("reprise par {}", person(by)),
+        Said::Priority { priority, by } => format!("priorité {priority} par {}", person(by)),
+        Said::Again { at, why } => {
+            let why = Said::of(why).map_or_else(|| why.clone(), |said| said_fr(&said));
+            format!("nouvel essai le {at} : {why}")
+        }
+        Said::Interrupted => "interrompue : le collecteur s’est arrêté pendant qu’elle tournait".into(),
+        Said::Died { held: None, .. } => "interrompue : le collecteur est mort pendant qu’elle tournait".into(),
+        Said::Died { deaths, held: Some(held) } => {
+            format!("interrompue : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; elle est retenue jusqu’au {held}")
+        }
+        Said::Deadly { deaths } => format!(
+            "abandonnée : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; voyez son journal et celui du noyau (mémoire épuisée ?), puis réessayez"
+        ),
+        Said::GoesOn { after } => format!("reprend après {after}"),
+        Said::TooLong { seconds } => format!("elle a duré plus de {seconds} s et a été arrêtée"),
+        Said::More => "et d’autres lignes, qui ne sont pas gardées".into(),
+    }
+}

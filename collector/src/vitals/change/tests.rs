@@ -21,6 +21,8 @@ fn row(agent: u32, at: i64, lcp_ms: u64) -> Row {
         loads_low_confidence: 0,
         values,
         lcp_element: String::new(),
+        lcp_url: None,
+        shift_sources: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sitepulse_collector::app::App;
 use sitepulse_collector::engine::Engine;
-use sitepulse_collector::jobs::{Ask, Finished, Given, Job, Kind, Outcome, Over, Setup, Unfinished, Work, task};
+use sitepulse_collector::jobs::{Ask, Finished, Given, Job, Kind, Outcome, Over, Said, Setup, Unfinished, Work, task};
 use sitepulse_collector::store::jobs::Wanted;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
@@ -309,7 +309,7 @@ fn what_a_dead_process_leased_waits_again_and_says_so() {
     let job = engine.jobs(&Wanted::default(), 1).unwrap().remove(0);
     assert_eq!((job.standing.state, job.standing.tries, job.standing.epoch), (State::Waiting, 0, 1));
     let log = engine.job_log(&job, 10).unwrap();
-    assert!(log[0].text.contains("interrupted"), "{log:?}");
+    assert_eq!(Said::of(&log[0].text), Some(Said::Died { deaths: 1, held: None }), "{log:?}");
     // What the dead process would say of its lease is not heard.
     let over = Over {
         job: turn.handed[0].clone(),
@@ -365,10 +365,10 @@ fn a_job_that_kills_the_collector_is_held_back_and_given_up_while_sealing_goes_o
     }
     let job = one(&engine, id);
     assert_eq!((deaths, job.standing.state, job.ended), (DEATHS_MAX, State::Failed, Some(now)));
-    assert!(job.note.contains("died 16 times in a row"), "{}", job.note);
+    assert_eq!(Said::of(&job.note), Some(Said::Deadly { deaths: 16 }));
     assert_eq!(one(&engine, other).standing.state, State::Done);
     let log = engine.job_log(&job, 100).unwrap();
-    assert!(log[1].text.contains("held back until"), "{log:?}");
+    assert!(matches!(Said::of(&log[1].text), Some(Said::Died { deaths: 2, held: Some(_) })), "{log:?}");
     // What comes by itself is held back at most: it met as many deaths, and is never given up for good.
     let seal = engine.jobs(&Wanted { kind: Some(Kind::Seal), ..Wanted::default() }, 10).unwrap().remove(0);
     assert_eq!(seal.standing.state, State::Waiting);
@@ -525,7 +525,7 @@ async fn the_runner_does_the_work_tells_how_far_it_is_and_stops_when_told() {
             Some(_) | None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
-    assert!(live.progressed().1.contains("30000 ms"), "{:?}", live.progressed());
+    assert!(matches!(Said::of(&live.progressed().1), Some(Said::Idle { of: 30_000, .. })), "{:?}", live.progressed());
     running
         .app
         .writer()
@@ -622,11 +622,11 @@ async fn a_run_of_checks_goes_on_after_those_that_were_run() {
     };
     let id = running.app.writer().run(enqueue).await.unwrap();
     let job = running.until(id, State::Done).await;
-    assert_eq!(job.note, "4 checks: 1 up, 1 not up, 2 not run");
+    assert_eq!(Said::of(&job.note), Some(Said::Ran { checks: 4, up: 1, not_up: 1, not_run: 2 }));
     assert_eq!(job.mark.as_deref(), Some(r#"{"upto":"d","up":1,"not_up":1,"not_run":2}"#));
     let log = running.app.writer().run(move |engine| engine.job_log(&job, 100).unwrap()).await.unwrap();
-    let told: Vec<&str> = log.iter().map(|line| line.text.split(':').next().unwrap()).collect();
-    assert_eq!((told[0], told.len()), ("goes on after b", 3), "{log:?}");
+    assert_eq!((Said::of(&log[0].text), log.len()), (Some(Said::GoesOn { after: "b".into() }), 3), "{log:?}");
+    let told: Vec<&str> = log[1..].iter().map(|line| line.text.split(':').next().unwrap()).collect();
     assert!(told.contains(&"c") && told.contains(&"d"), "{told:?}");
     running.stop().await;
 }

@@ -231,6 +231,37 @@ async fn a_certificate_that_ends_is_found_and_closes_when_it_is_renewed() {
 }
 
 #[tokio::test]
+async fn certificates_that_live_for_days_are_told_by_a_third_of_their_life_once_that_is_known() {
+    let world = World::new(&check("shop")).await;
+    let agent = world.enrol("eu-west", "w").await;
+    // They end so many hours from now, and are renewed a day after they were seen first.
+    let show = async |from_h: i64, to_h: i64, ends_h: i64| {
+        let certificate = Some(world.now.plus_us(ends_h * HOUR));
+        world.ran(agent, "shop", (from_h * 60 - 15, to_h * 60), |_| Ran { certificate, ..up(100_000) }).await;
+        world.look(-to_h * HOUR).await;
+    };
+    show(60, 48, -8).await;
+    let first = world.only("?kind=expiry").await;
+    assert_eq!(first["severity"], "critical", "40 hours are left: {first}");
+    show(48, 24, 24).await;
+    assert_eq!(world.list("?kind=expiry").await.len(), 1, "one renewal: it may have been an old one");
+    show(24, 0, 48).await;
+    assert!(world.list("?kind=expiry").await.is_empty(), "two renewals that agree: they live for two days");
+
+    // What is known survives a restart. A third of its life is told again.
+    let bench = world.bench.again().await;
+    let at = async |hours: i64| {
+        settle(&bench.app, world.now.plus_us(hours * HOUR)).await.unwrap();
+        bench.get("/api/v1/findings?kind=expiry").await.json()
+    };
+    assert_eq!(at(31).await, json!([]), "17 hours are left");
+    let told = at(33).await;
+    assert_eq!((&told[0]["severity"], &told[0]["reopened"]), (&json!("warning"), &json!(1)), "{told}");
+    let detail = bench.get(&format!("/api/v1/findings/{}", told[0]["id"].as_str().unwrap())).await.json();
+    assert_eq!(detail["evidence"]["told_from_us"], 16 * HOUR, "{detail}");
+}
+
+#[tokio::test]
 async fn what_flaps_what_is_watched_by_one_and_what_burns_is_found() {
     let slo = "[[slo]]\nid = \"promise\"\nchecks = [\"shop\"]\nobjective = \"99%\"\n";
     let world = World::new(&(check("shop") + slo)).await;
@@ -469,7 +500,31 @@ async fn checks_that_share_a_domain_and_fail_together_are_one_finding() {
 }
 
 #[tokio::test]
-async fn a_page_that_got_worse_is_found_with_its_new_element() {
+async fn checks_that_need_one_provider_and_fail_together_are_one_finding() {
+    let needing = ["shop", "pay", "search", "login"];
+    let others = ["a", "b", "d", "e", "f", "g"];
+    let provided = needing.map(|id| check(id) + "providers = [\"ovh\", \"stripe\"]\n").concat();
+    // Who needs the other provider alone is fine.
+    let alone = ["h", "i"].map(|id| check(id) + "providers = [\"stripe\"]\n").concat();
+    let world = World::new(&(provided + &alone + &others.map(check).concat())).await;
+    let agent = world.enrol("eu-west", "w").await;
+    for id in needing.into_iter().chain(others).chain(["h", "i"]) {
+        let fails = needing.contains(&id);
+        let of = move |ago: i64| if fails && (60..120).contains(&ago) { down() } else { up(100_000) };
+        world.ran(agent, id, (10 * 24 * 60, 0), of).await;
+    }
+    world.look(0).await;
+    let one = world.only("?kind=correlated_failures").await;
+    assert_eq!(one["shared"], json!("provider:ovh"));
+    let sentence = |language: &str| one["sentence"][language].as_str().unwrap().to_owned();
+    assert!(sentence("en").contains("share the provider ovh: 4 of 4"), "{one}");
+    assert!(sentence("fr").contains("partagent le fournisseur ovh : 4 sur 4"), "{one}");
+    let page = world.bench.get("/checks/shop").await.text;
+    assert!(page.contains("Providers") && page.contains("ovh, stripe"), "{page}");
+}
+
+#[tokio::test]
+async fn a_page_that_got_worse_is_found_with_what_came_with_it() {
     use super::pages::{Found, Pages};
     use sitepulse_model::record::FactKey;
     let pages = Pages::new().await;
@@ -477,17 +532,49 @@ async fn a_page_that_got_worse_is_found_with_its_new_element() {
     let found = |run: i64| {
         let late = run < 40;
         let lcp = if late { 3_400_000 } else { 2_400_000 } + (run * 7_919 % 101).unsigned_abs() * 1_000;
-        let element = if late { "img.hero" } else { "h1.title" };
-        Found { lcp: Some(lcp), more: vec![(FactKey::LcpElement, element.into())], ..Found::default() }
+        let (element, url) = if late { ("img.hero", "https://shop.example/hero-4k.png?v=1") } else { ("h1.title", "") };
+        let mut more = vec![(FactKey::LcpElement, element.into())];
+        more.extend((!url.is_empty()).then(|| (FactKey::LcpUrl, url.to_owned())));
+        // The footer always moves; an advertisement moves besides since, and less.
+        let (cls, ad) = if late { (1_500, r#", {"score": 600, "sources": ["div.ad"]}"#) } else { (800, "") };
+        let shifts = format!(r#"{{"score": 800, "sources": ["footer"]}}{ad}"#);
+        let report = format!(
+            r#"{{"loads": [{{"values": {{"cls": {cls}}}}}], "shown": 0, "attribution": {{"shifts": [{shifts}]}}}}"#
+        );
+        more.push((FactKey::VitalsReport, report));
+        Found { lcp: Some(lcp), cls: Some(cls + run.unsigned_abs() % 20), more, ..Found::default() }
     };
     let entries = (0..9 * 96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &found(run))));
     pages.ingest(agent, entries.collect()).await;
     settle(&pages.bench.app, pages.now).await.unwrap();
     let list = pages.bench.get("/api/v1/findings?kind=vitals_regression").await.json();
-    let [one] = &list.as_array().unwrap()[..] else { panic!("{list:#}") };
-    assert_eq!((&one["check"], &one["part"]), (&json!("shop-vitals"), &json!("vital:lcp")));
-    let en = one["sentence"]["en"].as_str().unwrap();
-    assert!(en.starts_with("LCP of shop-vitals is 1.") && en.contains("the largest element img.hero"), "{en}");
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), 2, "{list:#?}");
+    let of = |part: &str| list.iter().find(|one| one["part"] == part).unwrap();
+    let sentence = |one: &Value, language: &str| one["sentence"][language].as_str().unwrap().to_owned();
+    let (lcp, cls) = (of("vital:lcp"), of("vital:cls"));
+    let en = sentence(lcp, "en");
+    assert!(en.starts_with("LCP of shop-vitals is 1."), "{en}");
+    let new = "; new with it: the largest element img.hero (before mostly h1.title) and the largest element's source https://shop.example/hero-4k.png?v=1";
+    assert!(en.ends_with(new), "{en}");
+    let en = sentence(cls, "en");
+    let new = "; new with it: the element that moves div.ad (before mostly footer) and the largest element img.hero (before mostly h1.title)";
+    assert!(en.ends_with(new), "{en}");
+    let fr = sentence(cls, "fr");
+    assert!(fr.contains(" ; nouveau depuis : l’élément qui se déplace div.ad (avant, surtout footer) et le plus grand élément img.hero"), "{fr}");
+    // The evidence has it by numbers: of the runs since and of those of the week before.
+    let path = format!("/api/v1/findings/{}", cls["id"].as_str().unwrap());
+    let evidence = pages.bench.get(&path).await.json()["evidence"].clone();
+    let ad = &evidence["changed"][0];
+    assert_eq!((&ad["of"], &ad["before"], &ad["after"]), (&json!("shift_source"), &json!("footer"), &json!("div.ad")));
+    // The change is known by the hour: up to three runs before it are of that hour.
+    let told = ad["runs_told"].as_u64().unwrap();
+    assert!(ad["runs"] == 40 && (40..=43).contains(&told), "{ad}");
+    assert_eq!((&ad["runs_before"], &ad["runs_before_told"]), (&json!(0), &json!(7 * 96)), "{ad}");
+    assert!(!evidence.to_string().contains("\"after\":\"footer\""), "what always moved is not new: {evidence}");
+    let page = pages.bench.get(&format!("/findings/{}", cls["id"].as_str().unwrap())).await;
+    let row = format!("div.ad (in 40 of {told} runs since and 0 of 672 before, then mostly: footer)");
+    assert!(page.text.contains(&row), "{}", page.text);
 }
 
 #[tokio::test]

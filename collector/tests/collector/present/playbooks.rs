@@ -2,8 +2,10 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sitepulse_collector::playbook::acts::Asked as About;
 use sitepulse_collector::present::door::Door;
 use sitepulse_collector::present::route::routes;
+use sitepulse_collector::seal::retention::Retention;
 use sitepulse_daemon::clock;
 use sitepulse_model::playbook::fill::{self, Names};
 use sitepulse_model::playbook::library;
@@ -196,6 +198,112 @@ async fn a_run_goes_from_the_offer_to_its_end() {
     assert_eq!(indicators["playbooks"], json!({"ended": 2, "completed": 1, "share": 0.5}), "{indicators}");
     let own = rates["playbooks"].as_array().unwrap().iter().find(|one| one["name"] == "shop-down").unwrap();
     assert_eq!((&own["finished"], &own["steps_done"]), (&json!(1), &json!(2.0 / 3.0)));
+}
+
+/// Users of two teams, and one of none.
+const PEOPLE: &str =
+    "[[user]]\nid = \"ana\"\nteam = \"platform\"\n[[user]]\nid = \"bob\"\nteam = \"night\"\n[[user]]\nid = \"cas\"\n";
+
+/// A run that somebody began about the check, and ended so; `None`: it goes on.
+async fn began(bench: &Bench, by: &str, finished: Option<bool>) {
+    let about = About::Check("shop".into());
+    let run = bench.app.start_playbook("shop-down", about, by, clock::now()).await.unwrap();
+    let path = format!("/api/v1/playbook-runs/{}/acts", run.head.id);
+    let mut acts = Vec::new();
+    match finished {
+        Some(true) => {
+            let skip = |step: &&str| json!({"act": "skip", "step": step, "reason": "a test"});
+            acts.extend(["take", "mend", "up"].iter().map(skip));
+            acts.push(json!({"act": "finish"}));
+        }
+        Some(false) => acts.push(json!({"act": "abandon", "reason": "a test"})),
+        None => {}
+    }
+    for act in acts {
+        let done = bench.post(&path, &act).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    }
+}
+
+#[tokio::test]
+async fn runs_count_for_the_team_that_who_started_them_was_in_then() {
+    let (bench, _) = down().await;
+    bench.apply(OWN, json!({})).await;
+    assert_eq!(bench.apply(PEOPLE, json!({})).await.status, StatusCode::OK);
+    let ended = [("ana", true), ("ana", false), ("bob", true), ("cas", false), ("gone", false)];
+    for (by, finished) in ended {
+        began(&bench, &format!("collector:{by}"), Some(finished)).await;
+    }
+    began(&bench, "collector:cli", None).await;
+    // Bob goes to the other team: his run of before stays where it was.
+    bench.apply(&PEOPLE.replace("night", "platform"), json!({})).await;
+    let users = bench.get("/api/v1/users").await.json();
+    let teams: Vec<&Value> = users.as_array().unwrap().iter().map(|user| &user["team"]).collect();
+    assert_eq!(teams, [&json!("platform"), &json!("platform"), &json!(null)], "{users}");
+
+    let rates = bench.get("/api/v1/playbook-rates").await.json();
+    let told: Vec<Value> = rates["teams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| json!([one["team"], one["runs"], one["finished"], one["completion"], one["playbooks"][0]["name"]]))
+        .collect();
+    let expected = [
+        json!(["night", 1, 1, 1.0, "shop-down"]),
+        json!(["platform", 2, 1, 0.5, "shop-down"]),
+        json!([null, 3, 0, 0.0, "shop-down"]),
+    ];
+    assert_eq!(told, expected, "{rates}");
+    let indicators = bench.get("/api/v1/indicators").await.json();
+    let expected = json!([
+        {"team": "night", "ended": 1, "completed": 1, "share": 1.0},
+        {"team": "platform", "ended": 2, "completed": 1, "share": 0.5},
+        {"team": null, "ended": 2, "completed": 0, "share": 0.0},
+    ]);
+    assert_eq!(indicators["playbook_teams"], expected, "{indicators}");
+    assert_eq!(indicators["playbooks"], json!({"ended": 5, "completed": 2, "share": 0.4}));
+
+    let metrics = bench.get("/metrics").await.text;
+    for line in [
+        "sitepulse_playbook_runs{playbook=\"shop-down\",team=\"platform\",state=\"finished\"} 1\n",
+        "sitepulse_playbook_runs{playbook=\"shop-down\",team=\"\",state=\"running\"} 1\n",
+        "sitepulse_playbook_estimate_seconds{playbook=\"shop-down\",team=\"night\"} 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+    let page = bench.get("/playbooks").await.text;
+    assert!(page.contains("By team") && page.contains("no team") && page.contains("1 of 2 carried through"), "{page}");
+    let page = bench.get("/playbooks?lang=fr").await.text;
+    assert!(page.contains("Par équipe") && page.contains("1 menées à bien sur 2"), "{page}");
+    let page = bench.get("/indicators").await.text;
+    assert!(page.contains("Playbook completion, platform") && page.contains("Playbook completion, no team"), "{page}");
+    assert!(bench.get("/indicators?lang=fr").await.text.contains("Procédures menées à bien, sans équipe"));
+    assert!(bench.get("/settings").await.text.contains("ana · platform"));
+    let bad = bench.apply(&PEOPLE.replace("night", "Night Shift"), json!({})).await;
+    assert!(bad.text.contains("team \\\"Night Shift\\\" is not a slug"), "{}", bad.text);
+}
+
+#[tokio::test]
+async fn runs_that_are_over_go_with_their_age_and_those_under_way_stay() {
+    let (bench, _) = down().await;
+    bench.apply(OWN, json!({})).await;
+    began(&bench, "collector:ana", Some(true)).await;
+    began(&bench, "collector:ana", None).await;
+    let expire = async |hourly_us: u64| {
+        let retention = Retention { hourly_us: Some(hourly_us), ..Retention::default() };
+        let later = clock::now().plus_us(12 * 3_600 * 1_000_000);
+        bench.app.writer().run(move |engine| engine.expire_now(retention, later).unwrap()).await.unwrap();
+        bench.get("/api/v1/playbook-runs?state=all").await.json().as_array().unwrap().len()
+    };
+    assert_eq!(expire(13 * 3_600 * 1_000_000).await, 2, "too young");
+    assert_eq!(expire(11 * 3_600 * 1_000_000).await, 1);
+    let left = bench.get("/api/v1/playbook-runs?state=all").await.json();
+    assert_eq!(left[0]["state"], "running", "{left}");
+    let entries = |engine: &mut sitepulse_collector::engine::Engine| -> i64 {
+        let sql = "SELECT count(*) FROM playbook_entry";
+        engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(bench.app.writer().run(entries).await.unwrap(), 0, "what happened to it is gone, too");
 }
 
 #[tokio::test]

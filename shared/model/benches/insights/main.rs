@@ -38,8 +38,14 @@ fn main() {
         let (outcome, named) =
             pages::worse("vitals_regression: LCP 1.3 to 2 times", seeds, Vital::Lcp, (1.3, 2.0), seeds);
         tell(&outcome);
-        println!("  the new element was named, and nothing else, in {named} of {}", outcome.found);
-        tell(&pages::worse("vitals_regression: CLS 1.5 to 3 times", seeds, Vital::Cls, (1.5, 3.0), seeds).0);
+        println!(
+            "  the new element, or the new image of the same one, was named alone in {named} of {}",
+            outcome.found
+        );
+        let (outcome, named) =
+            pages::worse("vitals_regression: CLS 1.5 to 3 times", seeds, Vital::Cls, (1.5, 3.0), seeds);
+        tell(&outcome);
+        println!("  what moves besides was named alone in {named} of {}", outcome.found);
         for by in [1.1, 1.15, 1.2, 1.3, 1.5] {
             tell(&pages::worse(&format!("  LCP {by} times"), seeds, Vital::Lcp, (by, by), 0).0);
         }

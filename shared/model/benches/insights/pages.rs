@@ -11,8 +11,38 @@ use crate::noise::{Outcome, Rng, WEEK, YEAR, openings};
 
 const HOUR_US: i64 = 3_600_000_000;
 
+/// What made a page worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Planted {
+    /// Another element is painted largest, from another address.
+    Element,
+    /// The same element is another image.
+    Image,
+    /// Something new moves, while what always moved still moves most in half of the runs.
+    Source,
+}
+
+impl Planted {
+    /// What is to be named: what, before, since. The new image comes by an address with a query of its own each time.
+    fn named(self) -> (AttributionOf, &'static str, &'static str) {
+        match self {
+            Self::Element => (AttributionOf::LcpElement, "img.hero", "img.banner"),
+            Self::Image => (AttributionOf::LcpUrl, "https://shop.test/hero.avif", "https://shop.test/hero-4k.png"),
+            Self::Source => (AttributionOf::ShiftSource, "footer", "div.ad"),
+        }
+    }
+}
+
 /// Runs of a page every so many hours, one vital; noise of loads, days, outliers, deployments that do not matter, pressure on the host.
-fn page(rng: &mut Rng, vital: Vital, every: i64, hours: i64, worse: Option<(i64, f64)>) -> Vec<VitalRun<'static>> {
+fn page(
+    rng: &mut Rng,
+    vital: Vital,
+    every: i64,
+    hours: i64,
+    worse: Option<(i64, f64, Planted)>,
+) -> Vec<VitalRun<'static>> {
+    const SALTED: [&str; 3] =
+        ["https://shop.test/hero-4k.png?1", "https://shop.test/hero-4k.png?2", "https://shop.test/hero-4k.png?3"];
     // Half of a CLS of 0.05 is more than its step of 0.02; of less it is nothing.
     let base = if vital == Vital::Cls { rng.between(500.0, 2_000.0) } else { rng.log_between(900e3, 5e6) };
     let (noise, day) = (rng.between(0.02, 0.10), rng.between(0.0, 0.10));
@@ -25,23 +55,38 @@ fn page(rng: &mut Rng, vital: Vital, every: i64, hours: i64, worse: Option<(i64,
         }
         let wave = day * ((hour % 24) as f64 / 24.0 * std::f64::consts::TAU).cos() / 2.0;
         let outlier = if rng.chance(0.02) { rng.between(0.3, 1.0) } else { 0.0 };
-        let is_worse = worse.is_some_and(|(from, _)| hour >= from);
-        let by = if is_worse { worse.map_or(0.0, |(_, by)| by.ln()) } else { 0.0 };
+        let planted = worse.filter(|(from, ..)| hour >= *from).map(|(.., planted)| planted);
+        let by = if planted.is_some() { worse.map_or(0.0, |(_, by, _)| by.ln()) } else { 0.0 };
         let low_confidence = rng.chance(0.05);
         let pressure = if low_confidence { rng.between(0.0, 0.8) } else { 0.0 };
         let value = base * (hangs + deployed + wave + outlier + by + pressure + noise * rng.normal()).exp();
         if rng.chance(0.03) {
             continue;
         }
-        // The largest paint is now and then another element anyway.
+        // The largest paint is now and then another element anyway, and now and then what came is not there.
+        let there = |rng: &mut Rng, what| planted == Some(what) && !rng.chance(0.1);
         let usual = if rng.chance(0.1) { "p.lead" } else { "img.hero" };
+        let element = if there(rng, Planted::Element) { "img.banner" } else { usual };
+        let url = match element {
+            "p.lead" => "",
+            "img.banner" => "https://shop.test/banner.avif",
+            _ if there(rng, Planted::Image) => *rng.pick(&SALTED),
+            _ => "https://shop.test/hero.avif",
+        };
+        // An advertisement moves the page now and then, before too.
+        let moved = match (there(rng, Planted::Source), rng.chance(0.5), rng.chance(0.2)) {
+            (true, true, _) => "footer\ndiv.ad",
+            (true, false, _) => "div.ad\nfooter",
+            (false, _, true) => "div.ad",
+            (false, _, false) => "footer",
+        };
         runs.push(VitalRun {
             at: UtcMicros(hour * HOUR_US + rng.whole(0, 1_000_000_000)),
             value: value as u64,
             low_confidence,
-            lcp_element: if is_worse && !rng.chance(0.1) { "img.banner" } else { usual },
-            lcp_url: "",
-            shift_source: if rng.chance(0.2) { "div.ad" } else { "footer" },
+            lcp_element: Some(element),
+            lcp_url: Some(url),
+            shift_sources: Some(moved),
         });
     }
     runs
@@ -62,7 +107,8 @@ fn look(
     vitals_regression::find(&series, &thresholds, UtcMicros(now * HOUR_US)).map(|found| (found.since, found.evidence))
 }
 
-/// Pages that get worse by a factor between two, looked for over twelve runs; and a clean quarter of a year. Also how many of those found had the new element named.
+/// Pages that get worse by a factor between two, looked for over twelve runs; and a clean quarter of a year. Also of how many of those found what made it was named, and nothing
+/// else of its kind: of an LCP in turns another element and another image of the same one, of a CLS something that moves besides.
 pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), clean: u64) -> (Outcome, usize) {
     let (mut outcome, mut named) = (Outcome::new(name), 0);
     for seed in 0..seeds {
@@ -70,17 +116,21 @@ pub(crate) fn worse(name: &str, seeds: u64, vital: Vital, factors: (f64, f64), c
         let every = *rng.pick(&[1, 2, 4, 6]);
         let (from, by) = (5 * WEEK + rng.whole(0, WEEK), rng.between(factors.0, factors.1));
         let to = from + 12 * every + 1;
-        let runs = page(&mut rng, vital, every, to, Some((from, by)));
+        let planted = match (vital, seed % 2) {
+            (Vital::Cls, _) => Planted::Source,
+            (_, 0) => Planted::Element,
+            (_, _) => Planted::Image,
+        };
+        let runs = page(&mut rng, vital, every, to, Some((from, by, planted)));
         let first = (from + 1..=to).find_map(|now| {
             let (since, evidence) = look(&runs, vital, now, None)?;
             (since.0 / HOUR_US >= from - 12).then_some((now, evidence))
         });
         outcome.note(first.as_ref().map(|(now, _)| (now - from) as f64));
         if let Some((_, Evidence::VitalsRegression { changed, .. })) = first {
-            let is_new = |one: &&sitepulse_model::insight::found::AttributionChange| {
-                one.of == AttributionOf::LcpElement && one.after == "img.banner" && one.before == "img.hero"
-            };
-            named += usize::from(changed.len() == 1 && changed.iter().any(|one| is_new(&one)));
+            let (of, before, after) = planted.named();
+            let theirs: Vec<_> = changed.iter().filter(|one| one.of == of).collect();
+            named += usize::from(theirs.len() == 1 && theirs[0].before == before && theirs[0].after == after);
         }
         if seed < clean {
             let mut rng = Rng::new(700_000 + seed);

@@ -7,7 +7,7 @@
 //!   every group that was looked at (Bonferroni).
 //! - **That it is not this that they share.** Of all `N` checks, `K` failed in that time; by chance `k` of the `n` that share it would be among them with the
 //!   hypergeometric probability (Fisher's exact test, one-sided), times the groups that were looked at. When all fail, everybody's address is innocent. Groups of the
-//!   same checks are one group; of those the nearest cause is named (parent, address, certificate, domain, provider).
+//!   same checks are one group; of those the nearest cause is named (parent, address, certificate, domain, network, provider).
 //!
 //! Besides, at least half of those that share it must fail. Of groups that explain the same failures the one with the smallest chance is told, alone. Where every check shares it there is nothing to hold it against:
 //! the second chance is not asked, and the confidence is 500 at most.

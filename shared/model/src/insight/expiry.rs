@@ -4,10 +4,13 @@
 //! `domain.days < 30`), critical at a weekend and a week. Of a certificate that lives for less than six weeks in all (ACME's short-lived ones live for six days) a third of its life is taken
 //! instead: it is renewed when two thirds are over, as Let's Encrypt advises.
 //!
+//! How long a certificate lives is not told by its end alone. It is known from how it was renewed ([`lifetime_us`]): what two renewals in a row brought, each when it was seen first, and that
+//! agrees to a tenth. That is somewhat less than the whole life, for it was made before it was seen.
+//!
 //! **Confidence** is 1000 for what was seen within the last day; later it falls as one by the days since, for it may have been renewed meanwhile.
 
 use super::found::{Evidence, Expires, Found};
-use super::input::Expiring;
+use super::input::{Expiring, Sight};
 use super::thresholds::Expiry;
 use super::{DAY_US, Severity, robust};
 use crate::time::UtcMicros;
@@ -39,9 +42,22 @@ pub fn find(expiring: &Expiring, thresholds: &Expiry, now: UtcMicros) -> Option<
     Some(Found::new(expiring.subject.clone(), severity, robust::share(DAY_US as f64 / age_us as f64), evidence, since))
 }
 
+/// How long certificates live that were seen one after the other; `None` before two renewals agree. The first that was seen may have been old then: it tells nothing.
+pub fn lifetime_us(seen: &[Sight]) -> Option<i64> {
+    let mut seen = seen.to_vec();
+    seen.sort_unstable_by_key(|sight| (sight.seen_at, sight.ends_at));
+    let [before, first, second] = seen.last_chunk()?;
+    // Where several servers show several certificates, what ends sooner follows what ends later: that is no renewal.
+    let renewed = before.ends_at < first.ends_at && first.ends_at < second.ends_at;
+    let lives = [first, second].map(|sight| sight.ends_at.us_since(sight.seen_at));
+    let (shorter, longer) = (lives[0].min(lives[1]), lives[0].max(lives[1]));
+    (renewed && shorter > 0 && longer - shorter <= longer / 10).then_some(longer)
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString as _;
+    use alloc::vec::Vec;
 
     use proptest::prelude::*;
 
@@ -84,6 +100,26 @@ mod tests {
         assert_eq!(severity(Expires::Certificate, 2 * DAY_US - 1, six), Some(Severity::Warning));
         assert_eq!(severity(Expires::Certificate, DAY_US - 1, six), Some(Severity::Critical));
         assert_eq!(severity(Expires::Certificate, 13 * DAY_US, Some(90 * DAY_US)), Some(Severity::Warning));
+    }
+
+    #[test]
+    fn a_life_is_known_from_two_renewals_that_agree() {
+        // Seen on a day, ends on another.
+        let of = |sights: &[(i64, i64)]| {
+            let sight = |(seen, ends): &(i64, i64)| Sight {
+                seen_at: UtcMicros(seen * DAY_US),
+                ends_at: UtcMicros(ends * DAY_US),
+            };
+            lifetime_us(&sights.iter().map(sight).collect::<Vec<_>>()).map(|us| us / DAY_US)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[(0, 2), (1, 61)]), None, "one renewal");
+        assert_eq!(of(&[(0, 2), (1, 61), (40, 100)]), Some(60));
+        assert_eq!(of(&[(40, 100), (0, 2), (1, 61)]), Some(60), "in whatever order they come");
+        assert_eq!(of(&[(0, 2), (1, 61), (40, 130)]), None, "lives that do not agree");
+        assert_eq!(of(&[(0, 2), (1, 61), (40, 130), (100, 190)]), Some(90), "the newest two count");
+        assert_eq!(of(&[(0, 50), (1, 20), (2, 50), (3, 20)]), None, "two servers in turns");
+        assert_eq!(of(&[(0, 2), (10, 5), (20, 9)]), None, "what was over when it was seen");
     }
 
     #[test]

@@ -309,7 +309,9 @@ pub enum TraitOf {
     Certificate,
     /// The host's registrable domain.
     Domain,
-    /// Who operates it: a network's number or name, the end of a CNAME chain.
+    /// The network that the address is announced in: `192.0.2.0/24`.
+    Network,
+    /// Who operates something that it needs: as its definition calls them, or a registrable domain that a CNAME or its name servers lead to.
     Provider,
 }
 
@@ -321,6 +323,7 @@ impl TraitOf {
             Self::Address => "address",
             Self::Certificate => "certificate",
             Self::Domain => "domain",
+            Self::Network => "network",
             Self::Provider => "provider",
         }
     }
@@ -334,7 +337,7 @@ pub enum AttributionOf {
     LcpElement,
     /// Where it was loaded from.
     LcpUrl,
-    /// What moved most in the largest shift.
+    /// What moved in one of the largest shifts.
     ShiftSource,
 }
 
@@ -345,10 +348,19 @@ pub struct AttributionChange {
     pub of: AttributionOf,
     /// What it mostly was before; empty where there was none.
     pub before: String,
-    /// What it mostly is since.
+    /// What came with the change.
     pub after: String,
     /// Runs since of which that is true.
     pub runs: u32,
+    /// Runs since that told of such a thing. Of findings that are older than this field 0: not told. The same for the others.
+    #[serde(default)]
+    pub runs_told: u32,
+    /// Runs before of which it was true already.
+    #[serde(default)]
+    pub runs_before: u32,
+    /// Runs before that told of such a thing.
+    #[serde(default)]
+    pub runs_before_told: u32,
 }
 
 /// Why an agent stands out.

@@ -98,6 +98,15 @@ pub struct Expiring {
     pub lifetime_us: Option<i64>,
 }
 
+/// A certificate that was seen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// When.
+    pub seen_at: UtcMicros,
+    /// When it ends, which is what it is known by.
+    pub ends_at: UtcMicros,
+}
+
 /// What [`super::flapping`] looks at.
 #[derive(Debug, Clone)]
 pub struct Verdicts<'a> {
@@ -172,12 +181,12 @@ pub struct VitalRun<'a> {
     pub value: u64,
     /// The host was under pressure: it does not count.
     pub low_confidence: bool,
-    /// The element painted largest; empty where it was not told. The same for the others.
-    pub lcp_element: &'a str,
-    /// Where it was loaded from.
-    pub lcp_url: &'a str,
-    /// What moved most in the largest shift.
-    pub shift_source: &'a str,
+    /// The element painted largest; `None` where it was not told.
+    pub lcp_element: Option<&'a str>,
+    /// Where it was loaded from; empty where that is nowhere (text), `None` where it was not told.
+    pub lcp_url: Option<&'a str>,
+    /// What moved in the largest shifts, what moved most first, one a line; empty where nothing did, `None` where it was not told.
+    pub shift_sources: Option<&'a str>,
 }
 
 /// What [`super::vitals_regression`] looks at: runs that can be compared, so of one check from one region on one profile.

@@ -5,14 +5,18 @@
 //! change is located and weighed as in `shift`, with runs in place of hours. Values enter as `ln(value + step)`, so that a layout shift of 0 has a logarithm and
 //! what happens below the step does not count.
 //!
-//! **What made it.** The element painted largest, where it was loaded from and what moved most are compared as the most frequent one before and since. One that
-//! had at most a third of the runs before and has three in five since is told: it came with the change. That is no proof, but it is where to look.
+//! **What made it.** The element painted largest, where it was loaded from and what moved in the largest shifts are compared before and since. What was so in at most a
+//! third of the runs of the week before (of the last twenty, where those are more) and is in three of five since is told: it came with the change. That is no proof, but it is
+//! where to look. Only runs that told of such a thing count, [`TOLD_MIN`] before at least: of what was not recorded then nobody can say that it is new. An address whose query
+//! differs from run to run is compared without it.
+//! Of a layout shift what moved is told first, of all other vitals what was painted.
 //!
 //! **Needs** [`VitalsShift::baseline_runs_min`] runs before and [`VitalsShift::runs_min`] since. **Stays** while the last runs are worse by [`VitalsShift::ratio_known`].
 //! **Confidence** is Cantelli's of the change over the noise of so many runs.
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString as _;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::found::{AttributionChange, AttributionOf, Evidence, Found};
@@ -21,7 +25,14 @@ use super::shift::{self, Point, Rule, Season, Split};
 use super::thresholds::VitalsShift;
 use super::{Severity, robust};
 use crate::time::UtcMicros;
-use crate::vitals::regression;
+use crate::vitals::{Vital, regression};
+
+/// Runs before that must have told of a thing, for another to be new.
+pub const TOLD_MIN: usize = 10;
+/// Runs before that are looked at, where the week before has fewer.
+const LATELY_MIN: usize = 20;
+/// Most moved elements that are told.
+const MOVED_MAX: usize = 3;
 
 /// The regression that stands at `now`.
 pub fn find(series: &VitalSeries<'_>, thresholds: &VitalsShift, now: UtcMicros) -> Option<Found> {
@@ -64,46 +75,118 @@ pub fn find(series: &VitalSeries<'_>, thresholds: &VitalsShift, now: UtcMicros) 
         ratio_per_mille: if was == 0 { 0 } else { robust::per_mille(is as f64 / was as f64) },
         runs: since.len() as u32,
         baseline_runs: before.len() as u32,
-        changed: changed(&before, &since),
+        changed: changed(series.vital, lately(&runs, found.from), &since),
     };
     let from = series.known_since.or_else(|| since.first().map(|run| run.at))?;
     Some(Found::new(series.subject.clone(), Severity::Warning, robust::confidence(found.z()), evidence, from))
 }
 
-/// The attributions that came with the change.
-fn changed(before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> Vec<AttributionChange> {
-    type Named = (AttributionOf, fn(&VitalRun<'_>) -> alloc::string::String);
-    let all: [Named; 3] = [
-        (AttributionOf::LcpElement, |run| run.lcp_element.to_string()),
-        (AttributionOf::LcpUrl, |run| run.lcp_url.to_string()),
-        (AttributionOf::ShiftSource, |run| run.shift_source.to_string()),
-    ];
-    let count = |runs: &[&VitalRun<'_>], of: fn(&VitalRun<'_>) -> alloc::string::String| {
-        let mut times: BTreeMap<alloc::string::String, usize> = BTreeMap::new();
-        for run in runs {
-            *times.entry(of(run)).or_default() += 1;
+/// The runs of the week before an hour, or the last [`LATELY_MIN`].
+fn lately<'r, 'a>(runs: &'r [&'a VitalRun<'a>], from: i64) -> &'r [&'a VitalRun<'a>] {
+    let before = &runs[..runs.partition_point(|run| hour_of(run.at) < from)];
+    let week = before.partition_point(|run| hour_of(run.at) < from - shift::WEEK);
+    &before[week.min(before.len().saturating_sub(LATELY_MIN))..]
+}
+
+/// The attributions that came with the change, those first that the vital hangs on.
+fn changed(vital: Vital, before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> Vec<AttributionChange> {
+    let element = came(AttributionOf::LcpElement, before, since, |run| run.lcp_element.map(|one| vec![one]));
+    let url = came(AttributionOf::LcpUrl, before, since, |run| run.lcp_url.map(named));
+    let url = if url.is_empty() {
+        let path = |url| named(url).into_iter().filter_map(|url: &str| url.split(['?', '#']).next()).collect();
+        came(AttributionOf::LcpUrl, before, since, |run| run.lcp_url.map(path))
+    } else {
+        url
+    };
+    let mut moved = came(AttributionOf::ShiftSource, before, since, |run| run.shift_sources.map(named));
+    moved.truncate(MOVED_MAX);
+    let mut painted = element;
+    painted.extend(url);
+    let [mut first, then] = if vital == Vital::Cls { [moved, painted] } else { [painted, moved] };
+    first.extend(then);
+    first
+}
+
+/// The names in a text, one a line, each once.
+fn named(text: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in text.lines().filter(|name| !name.is_empty()) {
+        if !names.contains(&name) {
+            names.push(name);
         }
-        times
+    }
+    names
+}
+
+/// What is in most of the runs since and was in few before; what is in the most of them first, then what stands first in them.
+fn came<'a>(
+    of: AttributionOf,
+    before: &[&VitalRun<'a>],
+    since: &[&VitalRun<'a>],
+    names: impl Fn(&VitalRun<'a>) -> Option<Vec<&'a str>>,
+) -> Vec<AttributionChange> {
+    let (was, is) = (Named::of(before, &names), Named::of(since, &names));
+    if was.told < TOLD_MIN || is.told == 0 {
+        return Vec::new();
+    }
+    let mut new: Vec<(&str, Times)> = is
+        .names
+        .iter()
+        .filter(|(name, times)| times.runs * 5 >= is.told * 3 && was.runs(name) * 3 <= was.told)
+        .map(|(name, times)| (*name, *times))
+        .collect();
+    new.sort_by(|(a, a_times), (b, b_times)| {
+        b_times.runs.cmp(&a_times.runs).then(a_times.places.cmp(&b_times.places)).then(a.cmp(b))
+    });
+    // Of equally frequent ones the first by name.
+    let mostly = was.names.iter().rev().max_by_key(|(_, times)| times.runs).map_or("", |(name, _)| *name);
+    let change = |(name, times): (&str, Times)| AttributionChange {
+        of,
+        before: mostly.to_string(),
+        after: name.to_string(),
+        runs: times.runs as u32,
+        runs_told: is.told as u32,
+        runs_before: was.runs(name) as u32,
+        runs_before_told: was.told as u32,
     };
-    let most = |times: &BTreeMap<alloc::string::String, usize>| {
-        // Of equally frequent ones the first by name.
-        times.iter().rev().max_by_key(|(_, count)| **count).map(|(name, count)| (name.clone(), *count))
-    };
-    all.into_iter()
-        .filter_map(|(of, named)| {
-            let (was, is) = (count(before, named), count(since, named));
-            let (after, times) = most(&is)?;
-            let earlier = was.get(&after).copied().unwrap_or(0);
-            let came = !after.is_empty() && times * 5 >= since.len() * 3 && earlier * 3 <= before.len();
-            let (before, _) = most(&was)?;
-            came.then_some(AttributionChange { of, before, after, runs: times as u32 })
-        })
-        .collect()
+    new.into_iter().map(change).collect()
+}
+
+/// In how many runs a name was, and the sum of its places in them.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    runs: usize,
+    places: usize,
+}
+
+/// What runs told.
+struct Named<'a> {
+    /// Runs that told anything, be it that there was none.
+    told: usize,
+    names: BTreeMap<&'a str, Times>,
+}
+
+impl<'a> Named<'a> {
+    fn of(runs: &[&VitalRun<'a>], names: &impl Fn(&VitalRun<'a>) -> Option<Vec<&'a str>>) -> Self {
+        let mut all = Self { told: 0, names: BTreeMap::new() };
+        for told in runs.iter().filter_map(|run| names(run)) {
+            all.told += 1;
+            for (place, name) in told.into_iter().enumerate() {
+                let times = all.names.entry(name).or_default();
+                (times.runs, times.places) = (times.runs + 1, times.places + place);
+            }
+        }
+        all
+    }
+
+    fn runs(&self, name: &str) -> usize {
+        self.names.get(name).map_or(0, |times| times.runs)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString as _;
+    use alloc::string::{String, ToString as _};
 
     use proptest::prelude::*;
 
@@ -111,9 +194,11 @@ mod tests {
     use crate::insight::{HOUR_US, Subject};
     use crate::vitals::Vital;
 
-    /// Runs every two hours for five weeks; the last ones are worse by a factor, with another element.
+    /// Runs every two hours for five weeks.
+    const COUNT: i64 = 420;
+
+    /// The last runs are worse by a factor, with another element.
     fn runs(base: f64, worse: f64, last: i64) -> Vec<VitalRun<'static>> {
-        const COUNT: i64 = 420;
         let run = |nth: i64| {
             let noise = 1.0 + (nth * 7_919 % 101) as f64 / 101.0 * 0.06;
             let is_worse = nth >= COUNT - last;
@@ -121,9 +206,9 @@ mod tests {
                 at: UtcMicros(nth * 2 * HOUR_US),
                 value: (base * noise * if is_worse { worse } else { 1.0 }) as u64,
                 low_confidence: false,
-                lcp_element: if is_worse { "img.banner" } else { "img.hero" },
-                lcp_url: if nth % 3 == 0 { "https://a.test/1.png" } else { "https://a.test/2.png" },
-                shift_source: "",
+                lcp_element: Some(if is_worse { "img.banner" } else { "img.hero" }),
+                lcp_url: Some(if nth % 3 == 0 { "https://a.test/1.png" } else { "https://a.test/2.png" }),
+                shift_sources: Some(""),
             }
         };
         (0..COUNT).map(run).collect()
@@ -131,8 +216,22 @@ mod tests {
 
     fn look(vital: Vital, runs: &[VitalRun<'_>], known_since: Option<UtcMicros>) -> Option<Found> {
         let subject = Subject::Check { check: "shop".to_string(), part: "vital:lcp".to_string() };
-        let now = UtcMicros(420 * 2 * HOUR_US);
+        let now = UtcMicros(COUNT * 2 * HOUR_US);
         find(&VitalSeries { subject, vital, runs, known_since }, &VitalsShift::default(), now)
+    }
+
+    /// What came with a change of the last six runs that is told by `with`, which is handed the number of the run and whether it is one of them.
+    fn told(
+        vital: Vital,
+        with: impl Fn(VitalRun<'static>, i64, bool) -> VitalRun<'static>,
+    ) -> Vec<(AttributionOf, String, String)> {
+        let base = if vital == Vital::Cls { 900.0 } else { 2e6 };
+        let all = runs(base, 1.8, 6).into_iter().zip(0..);
+        let all: Vec<_> = all.map(|(run, nth)| with(run, nth, nth >= COUNT - 6)).collect();
+        let Evidence::VitalsRegression { changed, .. } = look(vital, &all, None).unwrap().evidence else {
+            panic!("another kind")
+        };
+        changed.into_iter().map(|one| (one.of, one.before, one.after)).collect()
     }
 
     #[test]
@@ -144,14 +243,96 @@ mod tests {
         };
         assert!(before.abs_diff(2_060_000) < 20_000 && after.abs_diff(3_090_000) < 60_000, "{before} {after}");
         assert!(ratio_per_mille.abs_diff(1_500) < 30 && since == 6, "{ratio_per_mille} {since}");
-        let element = AttributionChange {
-            of: AttributionOf::LcpElement,
-            before: "img.hero".to_string(),
-            after: "img.banner".to_string(),
-            runs: 6,
-        };
-        assert_eq!(changed, [element]);
+        let [element] = changed.as_slice() else { panic!("{changed:?}") };
+        assert_eq!((element.of, element.before.as_str()), (AttributionOf::LcpElement, "img.hero"));
+        assert_eq!((element.after.as_str(), element.runs, element.runs_told), ("img.banner", 6, 6));
+        assert_eq!(element.runs_before, 0);
+        assert_eq!(element.runs_before_told, 84, "a week of them");
         assert_eq!(found.since, UtcMicros(414 * 2 * HOUR_US));
+    }
+
+    #[test]
+    fn a_new_address_of_the_same_element_is_told() {
+        let same = |url: &'static str, then: &'static str| {
+            told(Vital::Lcp, move |run, _, worse| VitalRun {
+                lcp_element: Some("img.hero"),
+                lcp_url: Some(if worse { then } else { url }),
+                ..run
+            })
+        };
+        let url = |before: &str, after: &str| (AttributionOf::LcpUrl, before.to_string(), after.to_string());
+        assert_eq!(
+            same("https://a.test/1.png", "https://a.test/huge.png"),
+            [url("https://a.test/1.png", "https://a.test/huge.png")]
+        );
+        assert_eq!(same("", "https://a.test/huge.png"), [url("", "https://a.test/huge.png")], "text became an image");
+        assert_eq!(same("https://a.test/1.png", "https://a.test/1.png"), []);
+        assert_eq!(same("https://a.test/1.png", ""), [], "an image became text: there is nothing to name");
+        // Two addresses of equal path are another one only where each run has the same.
+        const SALTED: [&str; 4] =
+            ["https://a.test/1.png?1", "https://a.test/1.png?2", "https://a.test/2.png?1", "https://a.test/2.png?2"];
+        let salted = told(Vital::Lcp, |run, nth, worse| VitalRun {
+            lcp_element: Some("img.hero"),
+            lcp_url: Some(SALTED[usize::from(worse) * 2 + (nth % 2) as usize]),
+            ..run
+        });
+        assert_eq!(salted, [url("https://a.test/1.png", "https://a.test/2.png")]);
+    }
+
+    #[test]
+    fn a_new_shift_source_is_told_beside_one_that_always_moved() {
+        let moved = |before: &'static str, since: &'static str| {
+            told(Vital::Cls, move |run, _, worse| VitalRun {
+                lcp_element: Some("img.hero"),
+                shift_sources: Some(if worse { since } else { before }),
+                ..run
+            })
+        };
+        let source = |before: &str, after: &str| (AttributionOf::ShiftSource, before.to_string(), after.to_string());
+        // The footer still moves most: what is new is the banner all the same.
+        assert_eq!(moved("footer", "footer\ndiv.ad"), [source("footer", "div.ad")]);
+        assert_eq!(moved("", "div.ad\nmain"), [source("", "div.ad"), source("", "main")]);
+        assert_eq!(moved("a\nb\nc\nd", "a\nb\nc\nd"), []);
+        assert_eq!(moved("footer", "1\n2\n3\n4\n5").len(), 3, "few are told");
+        // Of a layout shift what moved stands first, of a paint what was painted.
+        let both = |vital| {
+            told(vital, |run, _, worse| VitalRun {
+                shift_sources: Some(if worse { "div.ad" } else { "footer" }),
+                ..run
+            })
+        };
+        let kinds = |all: &[(AttributionOf, String, String)]| all.iter().map(|one| one.0).collect::<Vec<_>>();
+        assert_eq!(kinds(&both(Vital::Cls)), [AttributionOf::ShiftSource, AttributionOf::LcpElement]);
+        assert_eq!(kinds(&both(Vital::Lcp)), [AttributionOf::LcpElement, AttributionOf::ShiftSource]);
+    }
+
+    #[test]
+    fn what_was_not_recorded_before_is_not_new() {
+        // A collector that was brought up to date yesterday knows addresses and what moved since then alone.
+        let known_from = |from: i64| {
+            told(Vital::Cls, move |run, nth, worse| VitalRun {
+                lcp_element: None,
+                lcp_url: (nth >= from).then_some(if worse { "https://a.test/2" } else { "https://a.test/1" }),
+                shift_sources: (nth >= from).then_some(if worse { "div.ad" } else { "" }),
+                ..run
+            })
+        };
+        assert_eq!(known_from(COUNT - 6), [], "since the change alone");
+        assert_eq!(known_from(COUNT - 6 - 9), [], "nine runs before");
+        assert_eq!(known_from(COUNT - 6 - 10).len(), 2);
+    }
+
+    #[test]
+    fn what_came_days_before_the_change_did_not_make_it() {
+        let came = |days: i64| {
+            told(Vital::Lcp, move |run, nth, _| VitalRun {
+                lcp_element: Some(if nth >= COUNT - 6 - days * 12 { "img.banner" } else { "img.hero" }),
+                lcp_url: None,
+                ..run
+            })
+        };
+        assert_eq!(came(3), []);
+        assert_eq!(came(0).len(), 1);
     }
 
     #[test]

@@ -49,8 +49,10 @@ fn slow_regions() {
 fn pages_that_get_worse() {
     let (outcome, named) = pages::worse("vitals_regression", SEEDS, Vital::Lcp, (1.3, 2.0), CLEAN);
     holds(&outcome);
-    assert!(named * 2 > outcome.found, "{named}");
-    holds(&pages::worse("vitals_regression", SEEDS, Vital::Cls, (1.5, 3.0), CLEAN).0);
+    assert!(named * 4 > outcome.found * 3, "{named} of {}", outcome.found);
+    let (outcome, named) = pages::worse("vitals_regression", SEEDS, Vital::Cls, (1.5, 3.0), CLEAN);
+    holds(&outcome);
+    assert!(named * 4 > outcome.found * 3, "{named} of {}", outcome.found);
 }
 
 #[test]

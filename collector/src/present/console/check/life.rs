@@ -73,6 +73,7 @@ fn facts(check: &Check, view: &CheckView, t: &Texts) -> Vec<(&'static str, Strin
         (t.list.group, view.group.clone().unwrap_or_default()),
         (t.list.tag, view.tags.join(", ")),
         (w.expect, view.expect.join(", ")),
+        (w.providers, labels.providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         (w.escalation, labels.escalation.as_ref().map(ToString::to_string).unwrap_or_default()),
     ];
     facts.extend(more.into_iter().filter(|(_, value)| !value.is_empty()));

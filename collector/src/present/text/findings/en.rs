@@ -5,7 +5,7 @@ use sitepulse_model::insight::found::{
 };
 use sitepulse_model::insight::{Kind, Severity};
 
-use super::{FindingTexts, count, excess, latency, length, listed, minute, name_of, share, times, vital};
+use super::{FindingTexts, count, excess, latency, length, listed, minute, name_of, new_with_it, share, times, vital};
 use crate::insight::life::{Entry, State};
 
 /// English.
@@ -142,9 +142,11 @@ fn sentence(found: &Found) -> String {
                 "got worse".to_owned()
             };
             let what = of.as_str().to_uppercase();
-            let new = changed
-                .first()
-                .map_or_else(String::new, |one| format!("; new with it: {} {}", attribution(one.of), one.after));
+            let new = new_with_it(changed, "; new with it: ", " and ", |one| {
+                let before =
+                    if one.before.is_empty() { String::new() } else { format!(" (before mostly {})", one.before) };
+                format!("{} {}{before}", attribution(one.of), one.after)
+            });
             format!(
                 "{what} of {name} {by}, since {since}: {} instead of {}{new}",
                 vital(*of, *after),
@@ -234,6 +236,7 @@ fn trait_of(of: TraitOf) -> &'static str {
         TraitOf::Address => "the address",
         TraitOf::Certificate => "the certificate",
         TraitOf::Domain => "the domain",
+        TraitOf::Network => "the network",
         TraitOf::Provider => "the provider",
     }
 }
@@ -242,7 +245,7 @@ fn attribution(of: AttributionOf) -> &'static str {
     match of {
         AttributionOf::LcpElement => "the largest element",
         AttributionOf::LcpUrl => "the largest element's source",
-        AttributionOf::ShiftSource => "the largest shift's source",
+        AttributionOf::ShiftSource => "the element that moves",
     }
 }
 
@@ -348,7 +351,17 @@ fn rows(found: &Found) -> Vec<(String, String)> {
             row("runs of the baseline", baseline_runs.to_string());
             for one in changed {
                 let before = if one.before.is_empty() { "-" } else { &one.before };
-                row(attribution(one.of), format!("{} (before: {before}; {} runs)", one.after, one.runs));
+                row(
+                    attribution(one.of),
+                    if one.runs_told == 0 {
+                        format!("{} (before: {before}; {} runs)", one.after, one.runs)
+                    } else {
+                        format!(
+                            "{} (in {} of {} runs since and {} of {} before, then mostly: {before})",
+                            one.after, one.runs, one.runs_told, one.runs_before, one.runs_before_told
+                        )
+                    },
+                );
             }
         }
         Evidence::SlowResolver { agent_us, others_us, ratio_per_mille, checks, checks_slow, hours, hours_slow } => {

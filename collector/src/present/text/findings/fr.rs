@@ -5,7 +5,7 @@ use sitepulse_model::insight::found::{
 };
 use sitepulse_model::insight::{Kind, Severity};
 
-use super::{FindingTexts, count, excess, latency, length, listed, minute, name_of, share, times, vital};
+use super::{FindingTexts, count, excess, latency, length, listed, minute, name_of, new_with_it, share, times, vital};
 use crate::insight::life::{Entry, State};
 
 /// French.
@@ -162,9 +162,11 @@ fn sentence(found: &Found) -> String {
                 "s’est dégradé".to_owned()
             };
             let what = of.as_str().to_uppercase();
-            let new = changed
-                .first()
-                .map_or_else(String::new, |one| format!(" ; nouveau depuis : {} {}", attribution(one.of), one.after));
+            let new = new_with_it(changed, " ; nouveau depuis : ", " et ", |one| {
+                let before =
+                    if one.before.is_empty() { String::new() } else { format!(" (avant, surtout {})", one.before) };
+                format!("{} {}{before}", attribution(one.of), one.after)
+            });
             let (after, before) = (comma(vital(*of, *after)), comma(vital(*of, *before)));
             format!("Le {what} de {name} {much}, depuis le {since} : {after} au lieu de {before}{new}")
         }
@@ -255,6 +257,7 @@ fn trait_of(of: TraitOf) -> &'static str {
         TraitOf::Address => "l’adresse",
         TraitOf::Certificate => "le certificat",
         TraitOf::Domain => "le domaine",
+        TraitOf::Network => "le réseau",
         TraitOf::Provider => "le fournisseur",
     }
 }
@@ -263,7 +266,7 @@ fn attribution(of: AttributionOf) -> &'static str {
     match of {
         AttributionOf::LcpElement => "le plus grand élément",
         AttributionOf::LcpUrl => "la source du plus grand élément",
-        AttributionOf::ShiftSource => "la source du plus grand décalage",
+        AttributionOf::ShiftSource => "l’élément qui se déplace",
     }
 }
 
@@ -369,7 +372,17 @@ fn rows(found: &Found) -> Vec<(String, String)> {
             row("exécutions de référence", baseline_runs.to_string());
             for one in changed {
                 let before = if one.before.is_empty() { "-" } else { &one.before };
-                row(attribution(one.of), format!("{} (avant : {before} ; {} exécutions)", one.after, one.runs));
+                row(
+                    attribution(one.of),
+                    if one.runs_told == 0 {
+                        format!("{} (avant : {before} ; {} exécutions)", one.after, one.runs)
+                    } else {
+                        format!(
+                            "{} (dans {} exécutions sur {} depuis et {} sur {} avant, alors surtout : {before})",
+                            one.after, one.runs, one.runs_told, one.runs_before, one.runs_before_told
+                        )
+                    },
+                );
             }
         }
         Evidence::SlowResolver { agent_us, others_us, ratio_per_mille, checks, checks_slow, hours, hours_slow } => {
