@@ -111,6 +111,8 @@ pub struct Job {
     pub note: String,
     /// A file that it made, by its name in the folder of its kind.
     pub file: Option<String>,
+    /// How far an attempt that was cut short came, in the handler's own words (JSON): where the next one goes on.
+    pub mark: Option<String>,
 }
 
 /// A line of a job's log.

@@ -17,9 +17,10 @@ use crate::book::{Book, CheckRevision, Labels};
 use crate::checkfile::{Written, WrittenCheck, WrittenObject};
 use crate::engine::Engine;
 use crate::heartbeat::timing::Timing;
+use crate::jobs::Kind;
 use crate::outbox;
 use crate::store::backup::META_NUMBERS_FROM;
-use crate::store::{StoreError, objects as stored, rows};
+use crate::store::{StoreError, jobs, objects as stored, rows};
 
 mod objects;
 mod parents;
@@ -159,8 +160,11 @@ impl Engine {
             newcomers.observer.iter().try_for_each(|observer| rows::insert_agent(tables, observer))?;
             let mut tokens = newcomers.tokens.iter();
             tokens.try_for_each(|(check, bucket, token)| rows::insert_heartbeat(tables, *bucket, *check, token))?;
+            // Detectors look at what was written as soon as they can.
+            jobs::hurry(tables, Kind::Insights, now)?;
             outbox::mend(tables, &channels, now)
         })?;
+        shared.jobs.wake();
         let mut book = shared.book_mut();
         if let Some(observer) = newcomers.observer.clone() {
             book.insert_agent(observer);

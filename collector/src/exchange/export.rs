@@ -49,7 +49,16 @@ pub enum ExportError {
     /// The file or the store.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// Whoever hears of its progress wanted it to stop.
+    #[error("stopped before it was whole")]
+    Stopped,
 }
+
+/// Hears how many checks of how many are done, and says whether to go on.
+pub type Progress<'p> = &'p mut dyn FnMut(u64, u64) -> ControlFlow<()>;
+
+/// Progress is told at least after so many records, for a check may have a hundred million of them.
+const TOLD_EVERY: u64 = 10_000;
 
 impl From<StoreError> for ExportError {
     fn from(error: StoreError) -> Self {
@@ -57,17 +66,17 @@ impl From<StoreError> for ExportError {
     }
 }
 
-/// Writes records and histories of the data in `data_dir` into a new file. `progress` hears how many checks of how many are done.
+/// Writes records and histories of the data in `data_dir` into a new file.
 ///
 /// # Errors
-/// A file that could not be ended is removed.
+/// When something fails, or `progress` wants no more. A file that could not be ended is removed.
 pub fn export(
     data_dir: &Path,
     wanted: &Wanted,
     path: &Path,
     format: Format,
     now: UtcMicros,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Exported, ExportError> {
     let reader = Store::open_to_read(data_dir)?;
     let mut outcome = Ok(Exported::default());
@@ -84,7 +93,7 @@ fn export_from(
     path: &Path,
     format: Format,
     now: UtcMicros,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Exported, ExportError> {
     let book = histories_of(tables)?;
     let checks: Vec<CheckNo> = if wanted.checks.is_empty() {
@@ -113,7 +122,7 @@ fn write(
     checks: &[CheckNo],
     span: Span,
     writer: &mut Writer,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Exported, ExportError> {
     let mut sources = Sources::of_tables(tables);
     let unsealed = Unsealed::read(tables)?;
@@ -121,7 +130,10 @@ fn write(
     let set_aside = unsealed.unreadable.iter().map(|one| one.records).sum();
     let mut exported = Exported { checks: checks.len(), records: 0, unreadable: 0, gone: 0, set_aside };
     for (done, check) in checks.iter().filter_map(|number| book.check(*number)).enumerate() {
-        progress(done as u64, checks.len() as u64);
+        let (done, all) = (done as u64, checks.len() as u64);
+        if progress(done, all).is_break() {
+            return Err(ExportError::Stopped);
+        }
         let mut outcome = Ok(());
         let told = records_with(tables, &unsealed, (check.bucket(), check.number), span, |kept| {
             // A range that began before the span belongs to the part before it: parts add up to the whole.
@@ -139,7 +151,10 @@ fn write(
                 record: kept.stored.record,
             });
             exported.records += 1;
-            outcome = writer.write(row);
+            outcome = writer.write(row).map_err(ExportError::from);
+            if exported.records.is_multiple_of(TOLD_EVERY) && outcome.is_ok() && progress(done, all).is_break() {
+                outcome = Err(ExportError::Stopped);
+            }
             if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         outcome?;
@@ -149,7 +164,9 @@ fn write(
         exported.gone += concerned.map(|gone| gone.records).sum::<u64>();
         exported.unreadable += told.damaged.iter().map(|chunk| chunk.records).sum::<u64>();
     }
-    progress(checks.len() as u64, checks.len() as u64);
+    if progress(checks.len() as u64, checks.len() as u64).is_break() {
+        return Err(ExportError::Stopped);
+    }
     Ok(exported)
 }
 

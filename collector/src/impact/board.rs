@@ -2,21 +2,23 @@
 //!
 //! [`Board::refresh`] brings them up to date. It finds out what must be found again by looking at little: each check has a *print*, a number that changes when something changed
 //! that may change its verdicts (a run of equal results ends or begins, a record comes in late, a streak grows that may be confirmed, a definition changes), and its list of incidents. What
-//! changed is found again at once. What turned its hour, or what something bigger changed (weights, suspensions, windows, the model), is found again in turns of [`TURN`]
+//! changed is found again at once. Each minute a check is looked at for what time alone does to it (its *pulse*): one that is down loses ever more, and silence, a window, a
+//! suspension or a finding that turns stale changes what counts without a word from anybody. That is found again from the book alone. What turned its hour, or what something bigger changed (weights, suspensions, windows, the model), is found again in turns of [`TURN`]
 //! checks, for it reads the store; until then its score stands as it was found. How regions see what was found again follows ([`Board::refresh_regions`]), for it costs as
-//! much again for each of them.
+//! much again for each of them. By another model the scores are found beside those of the old one, which are told, with its name, until all of them are there.
 //!
-//! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, and never while the store is read.
+//! Readers take an [`Arc`] and wait for nobody. The book's guard is taken for each check anew, or to look at [`SLICE`] of them, and never while the store is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sitepulse_model::id::{CheckNo, Group};
-use sitepulse_model::impact::Signals;
 use sitepulse_model::impact::together::{Member, Together};
+use sitepulse_model::impact::{Findings, Signals};
 use sitepulse_model::series::Seen;
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::vote::Verdict;
 use tokio::sync::Mutex;
 
 use super::evidence::{self, Frame, Slow};
@@ -30,6 +32,10 @@ use crate::store::impact::openings;
 
 /// How many checks turn their hour at a time.
 pub const TURN: usize = 100;
+/// How many checks are looked at under one guard of the book.
+const SLICE: usize = 256;
+/// How often a check is looked at for what time alone does, in microseconds: each minute, not all in the same second.
+const PULSE_US: i64 = 60_000_000;
 /// Incidents are read at least so often, in microseconds: 5 s.
 const OPENINGS_US: i64 = 5_000_000;
 
@@ -53,9 +59,9 @@ pub struct Scores {
 /// What a refresh did.
 #[derive(Debug, Clone, Default)]
 pub struct Refreshed {
-    /// Checks that something changed of.
+    /// Checks that something changed of, if only by time.
     pub changed: usize,
-    /// Checks that turned their hour, with it.
+    /// Checks that turned their hour, with it: of those that are told.
     pub turned: Vec<(CheckNo, Hour)>,
     /// Checks whose turn is still to come.
     pub left: usize,
@@ -70,6 +76,46 @@ struct Known {
     hour: Hour,
     defined: (u64, usize),
     slow: Slow,
+    pulse: Pulse,
+    /// The minute in which the pulse was felt.
+    minute: i64,
+}
+
+/// What time alone may change of a score.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Pulse {
+    verdict: Option<(Verdict, (u64, u64))>,
+    findings: Option<Findings>,
+}
+
+impl Pulse {
+    fn of(book: &Book, check: &Check, findings: Option<Findings>, now: UtcMicros) -> Self {
+        let instant = Span::new(now.plus_us(-1), now.plus_us(1));
+        let verdicts = book.verdicts(check.number, &Filter::All, instant).unwrap_or_default();
+        Self { verdict: verdicts.last().map(|span| (span.verdict, span.share_down)), findings }
+    }
+
+    /// Whether each minute costs the check some of its availability.
+    fn costs(&self) -> bool {
+        self.verdict.is_some_and(|(verdict, (down, _))| match verdict {
+            Verdict::Up | Verdict::Degraded | Verdict::Regional | Verdict::Down => down > 0,
+            // Time that nobody measures, or that does not count.
+            Verdict::Unknown | Verdict::Maintenance => false,
+        })
+    }
+}
+
+/// A check as it was looked at.
+struct Looked {
+    check: CheckNo,
+    print: u64,
+    /// Where its minute came.
+    pulse: Option<Pulse>,
+}
+
+/// Which of its minutes an instant lies in, by the check's number, so that not all turn at once.
+fn minute(check: CheckNo, now: UtcMicros) -> i64 {
+    (now.0.saturating_add(i64::from(check.0) * 1_000_000)).div_euclid(PULSE_US)
 }
 
 /// What only who refreshes needs.
@@ -83,6 +129,10 @@ struct Work {
     /// Checks whose scores by region are to be found again.
     behind: BTreeSet<CheckNo>,
     regions: Found,
+    /// Whether the regions are known of all checks by this model.
+    regions_whole: bool,
+    /// Checks that turned their hour and are not told yet.
+    turned: Vec<(CheckNo, Hour)>,
 }
 
 /// The scores of now.
@@ -154,13 +204,18 @@ impl Board {
         if work.model.as_ref() != Some(&model) {
             // Everything was found by another model.
             work.known.clear();
+            work.checks.clear();
             work.regions.clear();
+            work.regions_whole = false;
+            work.turned.clear();
             work.openings_at = None;
+            work.model = Some(model.clone());
         }
+        let told = board.newest();
         let decay = model.body.fading();
-        let prints = look(app);
+        let looked = look(app, |check| work.known.get(&check).is_some_and(|known| known.minute != minute(check, now)), now);
         let news = |work: &Work| {
-            prints.iter().any(|(check, print)| work.known.get(check).is_none_or(|known| known.print != *print))
+            looked.iter().any(|one| work.known.get(&one.check).is_none_or(|known| known.print != one.print))
         };
         let stale = work.openings_at.is_none_or(|at| !(0..OPENINGS_US).contains(&now.us_since(at)));
         if stale || news(&work) {
@@ -168,11 +223,12 @@ impl Board {
             work.openings = Arc::new(app.read_in_background(move |tables| openings(tables, from, now)).await?);
             work.openings_at = Some(now);
         }
-        let mut due = work.due(&prints, Hour::of(now), defined);
+        let mut due = work.due(&looked, Hour::of(now), defined, now);
         let left = due.turned.len().saturating_sub(turns);
         due.turned.truncate(turns);
-        let gone = work.known.len() != prints.len() || !prints.iter().map(|(check, _)| check).eq(work.known.keys());
-        if due.changed.is_empty() && due.turned.is_empty() && !gone && board.newest().is_some() {
+        let gone = work.known.len() != looked.len() || !looked.iter().map(|one| &one.check).eq(work.known.keys());
+        let by_this = told.as_ref().is_some_and(|told| told.model == model);
+        if due.changed.is_empty() && due.turned.is_empty() && !gone && by_this {
             return Ok(Refreshed { left, ..Refreshed::default() });
         }
         for turn in due.turned.chunks_mut(TURN) {
@@ -191,9 +247,12 @@ impl Board {
                 let check = book.check(*check)?;
                 let revision = check.current()?;
                 let opened = opened.get(&check.number).unwrap_or(&none);
+                let findings = app.shared().findings.signal(check.id.as_str(), now);
+                let pulse = Pulse::of(&book, check, findings, now);
                 let signals = signals(&book, check, &Filter::All, decay, Some(opened), &known.slow, now);
-                let signals = Signals { findings: app.shared().findings.signal(check.id.as_str(), now), ..signals };
-                Some((check.number, *known, Arc::new(scored(check, revision, &by.body, &signals, now))))
+                let signals = Signals { findings, ..signals };
+                let known = Known { pulse, minute: minute(check.number, now), ..*known };
+                Some((check.number, known, Arc::new(scored(check, revision, &by.body, &signals, now))))
             };
             found.iter().filter_map(one).collect::<Vec<_>>()
         });
@@ -204,19 +263,23 @@ impl Board {
             work.checks.insert(check, score);
             work.behind.insert(check);
         }
-        let living: BTreeSet<CheckNo> = prints.iter().map(|(check, _)| *check).collect();
+        let living: BTreeSet<CheckNo> = looked.iter().map(|one| one.check).collect();
         work.known.retain(|check, _| living.contains(check));
         work.checks.retain(|check, _| living.contains(check));
         work.behind.retain(|check| living.contains(check));
         work.regions.retain(&living);
-        work.model = Some(model.clone());
+        work.turned.extend(due.turned.iter().map(|(check, known)| (*check, known.hour)));
+        let changed = due.changed.len();
+        // Scores of two models are no set of scores: those of the old one are told until all are there.
+        if told.is_some() && !by_this && left > 0 {
+            return Ok(Refreshed { changed, turned: Vec::new(), left });
+        }
         let mut scores = Scores::of(work.checks.clone(), model, now);
-        if let Some(before) = board.newest() {
+        if let Some(before) = told {
             scores.regions = Arc::clone(&before.regions);
         }
         *board.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(scores));
-        let turned = due.turned.iter().map(|(check, known)| (*check, known.hour)).collect();
-        Ok(Refreshed { changed: due.changed.len(), turned, left })
+        Ok(Refreshed { changed, turned: std::mem::take(&mut work.turned), left })
     }
 
     /// Finds again, of at most so many checks whose scores changed, how each region sees them. Returns how many are left.
@@ -230,14 +293,31 @@ impl Board {
         let mut done = 0;
         while done < most && !work.behind.is_empty() {
             let turn: Vec<CheckNo> = work.behind.iter().copied().take(TURN.min(most - done)).collect();
-            let found = regions::find(app, &turn, &model, now).await?;
+            // What is read from the store is as of the hour: a check that only got worse is found from the book.
+            let fresh = |check: &CheckNo| {
+                let known = work.known.get(check)?;
+                Some((known.hour, known.defined))
+            };
+            let fresh: Vec<_> = turn.iter().map(|check| (*check, fresh(check))).collect();
+            let (known, unread) = work.regions.known(app, &fresh);
+            let mut slow = regions::slow(app, &unread, &model, now).await?;
+            for (check, as_of) in &fresh {
+                if let Some(of) = slow.get(check) {
+                    work.regions.keep(*check, *as_of, of.clone());
+                }
+            }
+            slow.extend(known);
+            let found = regions::seen(app, slow, &model, now).await?;
             done += turn.len();
             for check in turn {
                 work.behind.remove(&check);
                 work.regions.put(check, found.get(&check).cloned().unwrap_or_default());
             }
         }
+        work.regions_whole |= work.behind.is_empty();
+        // Of some of the checks a region's score would be another one.
         if done > 0
+            && work.regions_whole
             && let Some(before) = board.newest()
         {
             let regions = Arc::new(work.regions.regions(&model, now));
@@ -271,17 +351,22 @@ impl Scores {
 }
 
 impl Work {
-    fn due(&self, prints: &[(CheckNo, u64)], hour: Hour, defined: (u64, usize)) -> Due {
+    fn due(&mut self, looked: &[Looked], hour: Hour, defined: (u64, usize), now: UtcMicros) -> Due {
         let mut due = Due::default();
         let mut rest = Vec::new();
-        for (check, print) in prints {
+        for Looked { check, print, pulse } in looked {
             let opened = self.openings.get(check).map_or((0, 0), |at| (at.len(), at.last().map_or(0, |at| at.0)));
-            let fresh = Known { print: *print, opened, hour, defined, slow: Slow::default() };
-            let known = self.known.get(check);
-            let changed = known.is_none_or(|known| known.print != *print || known.opened != opened);
+            let (slow, felt, minute) = (Slow::default(), Pulse::default(), minute(*check, now));
+            let fresh = Known { print: *print, opened, hour, defined, slow, pulse: felt, minute };
+            let known = self.known.get_mut(check);
+            let moved = |known: &Known| pulse.is_some_and(|pulse| pulse.costs() || pulse != known.pulse);
+            let changed = known
+                .as_ref()
+                .is_none_or(|known| known.print != *print || known.opened != opened || moved(known));
             match known.filter(|known| known.hour == hour && known.defined == defined) {
                 Some(known) if changed => due.changed.push((*check, Known { slow: known.slow, ..fresh })),
-                Some(_) => {}
+                // It was looked at in this minute.
+                Some(known) => known.minute = minute,
                 // What changed, too, has its turn first.
                 None if changed => due.turned.push((*check, fresh)),
                 None => rest.push((*check, fresh)),
@@ -300,11 +385,22 @@ fn defined(book: &Book) -> (u64, usize) {
     (book.version(), versions(&book.objects().windows))
 }
 
-/// The prints of all living checks, by number.
-fn look(app: &App) -> Vec<(CheckNo, u64)> {
-    let (book, shelf) = (app.book(), &app.shared().findings);
-    let print = |check: &Check| print_of(check, shelf.print_of(check.id.as_str()));
-    book.checks().filter(|check| !check.retired()).map(|check| (check.number, print(check))).collect()
+/// What all living checks are like, by number: their prints, and the pulses of those that `feel` names.
+fn look(app: &App, feel: impl Fn(CheckNo) -> bool, now: UtcMicros) -> Vec<Looked> {
+    let shelf = &app.shared().findings;
+    let living = |check: &&Check| !check.retired();
+    let numbers: Vec<CheckNo> = app.book().checks().filter(living).map(|check| check.number).collect();
+    let mut looked = Vec::with_capacity(numbers.len());
+    for slice in numbers.chunks(SLICE) {
+        let book = app.book();
+        for check in slice.iter().filter_map(|number| book.check(*number)).filter(living) {
+            let id = check.id.as_str();
+            let pulse = || Pulse::of(&book, check, shelf.signal(id, now), now);
+            let pulse = feel(check.number).then(pulse);
+            looked.push(Looked { check: check.number, print: print_of(check, shelf.print_of(id)), pulse });
+        }
+    }
+    looked
 }
 
 /// Changes whenever the verdicts or the findings of a check may have changed but for time alone.

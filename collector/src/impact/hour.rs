@@ -102,7 +102,7 @@ async fn found_again(app: &App, hour: Hour, label: &str) -> Result<Arc<Scores>, 
     let mut by_region = regions::Regions::new();
     for region in seen {
         let found = scores_at(app, None, Some(&region), model.clone(), at).await?;
-        by_region.insert(region, found);
+        by_region.insert(region, Arc::new(found));
     }
     scores.regions = Arc::new(by_region);
     Ok(Arc::new(scores))

@@ -16,39 +16,103 @@ use super::evidence::{self, Frame, Slow};
 use super::{CheckScore, Model, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Filter};
+use crate::latency::Hour;
 
 /// How each region sees its checks, by the region's name.
-pub type Regions = BTreeMap<Region, Scores>;
+pub type Regions = BTreeMap<Region, Arc<Scores>>;
 
 /// A check as each region sees it: those without a score are missing.
 pub type Seen = BTreeMap<Region, Arc<CheckScore>>;
 
+/// The slow signals of a check as each region saw them.
+pub(super) type SlowBy = BTreeMap<Region, Slow>;
+
+/// What slow signals are as of: the hour, and what was defined; `None` where nobody knows.
+type AsOf = Option<(Hour, (u64, usize))>;
+
 /// What was found of each check.
 #[derive(Debug, Default)]
-pub(super) struct Found(BTreeMap<CheckNo, Seen>);
+pub(super) struct Found {
+    by_region: BTreeMap<Region, BTreeMap<CheckNo, Arc<CheckScore>>>,
+    /// Regions of which something changed since they were told.
+    touched: BTreeSet<Region>,
+    /// The regions as they were told.
+    told: Regions,
+    slow: BTreeMap<CheckNo, (AsOf, SlowBy)>,
+}
 
 impl Found {
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
-    pub(super) fn put(&mut self, check: CheckNo, seen: Seen) {
-        self.0.insert(check, seen);
+    /// How the regions see a check now.
+    pub(super) fn put(&mut self, check: CheckNo, mut seen: Seen) {
+        for (region, checks) in &mut self.by_region {
+            let touched = match seen.remove(region) {
+                Some(score) => {
+                    let same = checks.get(&check).is_some_and(|known| CheckScore { at: known.at, ..(*score).clone() } == **known);
+                    if !same {
+                        checks.insert(check, score);
+                    }
+                    !same
+                }
+                None => checks.remove(&check).is_some(),
+            };
+            if touched {
+                self.touched.insert(region.clone());
+            }
+        }
+        for (region, score) in seen {
+            self.touched.insert(region.clone());
+            self.by_region.entry(region).or_default().insert(check, score);
+        }
     }
 
     pub(super) fn retain(&mut self, living: &BTreeSet<CheckNo>) {
-        self.0.retain(|check, _| living.contains(check));
-    }
-
-    /// The other way round.
-    pub(super) fn regions(&self, model: &Model, as_of: UtcMicros) -> Regions {
-        let mut by_region: BTreeMap<Region, BTreeMap<CheckNo, Arc<CheckScore>>> = BTreeMap::new();
-        for (check, seen) in &self.0 {
-            for (region, score) in seen {
-                by_region.entry(region.clone()).or_default().insert(*check, Arc::clone(score));
+        self.slow.retain(|check, _| living.contains(check));
+        for (region, checks) in &mut self.by_region {
+            let before = checks.len();
+            checks.retain(|check, _| living.contains(check));
+            if checks.len() != before {
+                self.touched.insert(region.clone());
             }
         }
-        by_region.into_iter().map(|(region, checks)| (region, Scores::of(checks, model.clone(), as_of))).collect()
+    }
+
+    /// Keeps the slow signals of a check: they are as of the hour.
+    pub(super) fn keep(&mut self, check: CheckNo, as_of: AsOf, slow: SlowBy) {
+        self.slow.insert(check, (as_of, slow));
+    }
+
+    /// The slow signals that are known of checks, and the checks of which they must be read.
+    pub(super) fn known(&self, app: &App, checks: &[(CheckNo, AsOf)]) -> (BTreeMap<CheckNo, SlowBy>, Vec<CheckNo>) {
+        let (mut known, mut unread) = (BTreeMap::new(), Vec::new());
+        let book = app.book();
+        for (check, as_of) in checks {
+            let fits = |(of, slow): &&(AsOf, SlowBy)| {
+                of.is_some() && of == as_of && slow.keys().eq(of_check(&book, *check).iter())
+            };
+            match self.slow.get(check).filter(fits) {
+                Some((_, slow)) => drop(known.insert(*check, slow.clone())),
+                None => unread.push(*check),
+            }
+        }
+        (known, unread)
+    }
+
+    /// All regions. Those of which nothing changed are as they were told before.
+    pub(super) fn regions(&mut self, model: &Model, as_of: UtcMicros) -> Regions {
+        for region in std::mem::take(&mut self.touched) {
+            match self.by_region.get(&region).filter(|checks| !checks.is_empty()) {
+                Some(checks) => {
+                    let scores = Scores::of(checks.clone(), model.clone(), as_of);
+                    self.told.insert(region, Arc::new(scores));
+                }
+                None => drop(self.told.remove(&region)),
+            }
+        }
+        self.told.clone()
     }
 }
 
@@ -71,6 +135,20 @@ pub(crate) async fn find(
     model: &Model,
     now: UtcMicros,
 ) -> Result<BTreeMap<CheckNo, Seen>, AppError> {
+    let slow = slow(app, checks, model, now).await?;
+    seen(app, slow, model, now).await
+}
+
+/// What the store tells of checks as their regions saw them.
+pub(super) async fn slow(
+    app: &App,
+    checks: &[CheckNo],
+    model: &Model,
+    now: UtcMicros,
+) -> Result<BTreeMap<CheckNo, SlowBy>, AppError> {
+    if checks.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let (inner, by, checks) = (app.clone(), model.clone(), checks.to_vec());
     let frames = beside(move || {
         let mut frames: BTreeMap<Region, Vec<Frame>> = BTreeMap::new();
@@ -90,14 +168,29 @@ pub(crate) async fn find(
         let one = |(region, frames): (Region, Vec<Frame>)| Ok((region, evidence::read(tables, &frames)?));
         frames.into_iter().map(one).collect::<Result<Vec<_>, _>>()
     });
-    let slow: Vec<(Region, BTreeMap<CheckNo, Slow>)> = read.await?;
+    let mut by_check: BTreeMap<CheckNo, SlowBy> = BTreeMap::new();
+    for (region, slow) in read.await? {
+        for (check, slow) in slow {
+            by_check.entry(check).or_default().insert(region.clone(), slow);
+        }
+    }
+    Ok(by_check)
+}
+
+/// How the regions see checks of which the rest is known.
+pub(super) async fn seen(
+    app: &App,
+    slow: BTreeMap<CheckNo, SlowBy>,
+    model: &Model,
+    now: UtcMicros,
+) -> Result<BTreeMap<CheckNo, Seen>, AppError> {
     let (inner, by) = (app.clone(), model.clone());
     beside(move || {
         let decay = by.body.fading();
         let mut found: BTreeMap<CheckNo, Seen> = BTreeMap::new();
-        for (region, slow) in &slow {
-            let filter = Filter::Region(region.clone());
-            for (check, slow) in slow {
+        for (check, slow) in &slow {
+            for (region, slow) in slow {
+                let filter = Filter::Region(region.clone());
                 let book = inner.book();
                 let Some(check) = book.check(*check) else { continue };
                 let Some(revision) = check.current() else { continue };

@@ -23,7 +23,8 @@ use crate::engine::Engine;
 use crate::exchange::histories::{CheckHistory, Histories, ObjectHistory};
 use crate::exchange::row::Named;
 use crate::exchange::scores;
-use crate::store::{impact, objects, rows};
+use crate::jobs::Kind;
+use crate::store::{impact, jobs, objects, rows};
 
 /// What became of histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,8 +101,11 @@ impl Engine {
                 agent.revoked_at.iter().try_for_each(|at| rows::revoke_agent(tables, agent, *at))?;
             }
             news.objects.iter().try_for_each(|revised| objects::insert_version(tables, revised))?;
-            news.events.iter().try_for_each(|event| rows::insert_event(tables, event, now))
+            news.events.iter().try_for_each(|event| rows::insert_event(tables, event, now))?;
+            // Detectors look at what came in as soon as they can.
+            jobs::hurry(tables, Kind::Insights, now)
         })?;
+        shared.jobs.wake();
         let mut book = shared.book_mut();
         for (number, revision) in news.revisions {
             book.insert_revision(number, revision);

@@ -1,5 +1,7 @@
 //! Runs of many checks at once, besides their schedules: nothing stores or counts what they find, the job's log tells it.
 
+use std::collections::BTreeMap;
+
 use futures_util::stream::{StreamExt, iter};
 use serde::{Deserialize, Serialize};
 use sitepulse_model::check::CheckKind;
@@ -78,22 +80,52 @@ pub(super) async fn vitals(work: Work) -> Outcome {
     run_all(work, true, PAGES_AT_A_TIME).await
 }
 
+/// How far a run of many checks came: all up to one, by id. What was run beyond it is run once more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    upto: Option<String>,
+    up: u64,
+    not_up: u64,
+    not_run: u64,
+}
+
+impl Mark {
+    fn count(&mut self, fared: Fared) {
+        match fared {
+            Fared::Up => self.up += 1,
+            Fared::NotUp => self.not_up += 1,
+            Fared::NotRun => self.not_run += 1,
+        }
+    }
+}
+
 #[allow(clippy::cast_precision_loss, reason = "a share for people")]
 async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
     let args: Args = work.args()?;
-    let checks = args.checks(&work.app.book(), pages_only).map_err(Unfinished::Refused)?;
+    let mut checks = args.checks(&work.app.book(), pages_only).map_err(Unfinished::Refused)?;
     if checks.is_empty() {
         return Err(Unfinished::Refused("no check that agents run fits".into()));
     }
     let total = checks.len();
-    work.progress(0.0, Said::Checks { done: 0, of: total as u64 });
-    let (mut done, mut up, mut not_up, mut not_run) = (0_usize, 0_u64, 0_u64, 0_u64);
+    // An attempt that was cut short ran some of them.
+    let mut mark: Mark = work.marked().unwrap_or_default();
+    if let Some(upto) = &mark.upto {
+        checks.retain(|(id, _)| id.as_str() > upto.as_str());
+        work.log(Said::GoesOn { after: upto.clone() });
+    }
+    let mut done = total - checks.len();
+    let mut ahead: BTreeMap<usize, Fared> = BTreeMap::new();
+    let (mut at, ids) = (0, checks.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+    let tell_progress = |done: usize| {
+        work.progress(done as f64 / total as f64, Said::Checks { done: done as u64, of: total as u64 });
+    };
+    tell_progress(done);
     let app = &work.app;
-    let mut running = iter(checks)
-        .map(|(id, number)| async move { (id, run_now(app, number, None).await) })
+    let mut running = iter(checks.into_iter().enumerate())
+        .map(|(nth, (id, number))| async move { (nth, id, run_now(app, number, None).await) })
         .buffer_unordered(at_a_time);
     loop {
-        let (id, runs) = tokio::select! {
+        let (nth, id, runs) = tokio::select! {
             next = running.next() => match next {
                 Some(next) => next,
                 None => break,
@@ -101,18 +133,22 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
             () = work.stopping() => return Err(Unfinished::Stopped),
         };
         done += 1;
-        let told = tell(&runs);
-        match told.1 {
-            Fared::Up => up += 1,
-            Fared::NotUp => not_up += 1,
-            Fared::NotRun => not_run += 1,
+        let (text, fared) = tell(&runs);
+        work.log(format!("{id}: {text}"));
+        tell_progress(done);
+        ahead.insert(nth, fared);
+        while let Some(fared) = ahead.remove(&at) {
+            mark.count(fared);
+            mark.upto = ids.get(at).map(ToString::to_string);
+            at += 1;
         }
-        work.log(format!("{id}: {}", told.0));
-        work.progress(done as f64 / total as f64, Said::Checks { done: done as u64, of: total as u64 });
+        work.mark(&mark);
     }
+    let Mark { up, not_up, not_run, .. } = mark;
     Ok(Finished::with(Said::Ran { checks: total as u64, up, not_up, not_run }))
 }
 
+#[derive(Debug, Clone, Copy)]
 enum Fared {
     Up,
     NotUp,

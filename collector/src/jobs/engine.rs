@@ -77,10 +77,14 @@ pub struct Given {
     pub out: BTreeMap<JobId, (Bucket, Kind)>,
     /// Lines of their logs.
     pub lines: Vec<(Bucket, JobId, Vec<Line>)>,
+    /// How far jobs came, those that are over too.
+    pub marks: Vec<(Bucket, JobId, String)>,
     /// Whether leases that nobody holds are looked for.
     pub sweep: bool,
     /// Whether jobs are handed out.
     pub take: bool,
+    /// Whether the runner ends: so do all leases, and what did not stop in time waits again.
+    pub last: bool,
 }
 
 /// What a turn came to.
@@ -131,7 +135,7 @@ impl Engine {
         setup: &Setup,
         now: UtcMicros,
     ) -> Result<Turn, StoreError> {
-        let idle = over.is_empty() && given.lines.is_empty();
+        let idle = over.is_empty() && given.lines.is_empty() && given.marks.is_empty() && !given.last;
         if idle && !given.take && !given.sweep {
             return Ok(Turn::default());
         }
@@ -144,11 +148,17 @@ impl Engine {
             for (bucket, id, lines) in &given.lines {
                 stored::log(tables, *bucket, *id, lines)?;
             }
+            for (bucket, id, mark) in &given.marks {
+                stored::mark(tables, *bucket, *id, mark)?;
+            }
             for over in over {
                 turn.states.push(end(tables, over, setup, now)?);
             }
+            if given.last {
+                sweep(tables, &BTreeMap::new(), Ended::Interrupted, now)?;
+            }
             if given.sweep {
-                sweep(tables, given, now)?;
+                sweep(tables, &given.out, Ended::Interrupted, now)?;
                 come_again(tables, setup, now)?;
             }
             if given.take {
@@ -161,13 +171,14 @@ impl Engine {
         })
     }
 
-    /// What a process leased that ended waits again, and what comes by itself is asked for: at the start of the runner. How many leases ended.
+    /// What a process leased that died waits again, and what comes by itself is asked for: at the start of the runner. How many leases ended. A process that was
+    /// stopped left none.
     ///
     /// # Errors
     /// When that cannot be written.
     pub fn begin_jobs(&mut self, setup: &Setup, now: UtcMicros) -> Result<usize, StoreError> {
         self.store.write(|tables| {
-            let ended = sweep(tables, &Given::default(), now)?;
+            let ended = sweep(tables, &BTreeMap::new(), Ended::Died, now)?;
             for (kind, _) in &setup.every {
                 stored::enqueue(tables, &Ask::own(*kind), now)?;
             }
@@ -188,6 +199,32 @@ impl Engine {
             more |= gone >= FORGOTTEN_MAX;
         }
         Ok(more)
+    }
+
+    /// Asks for a job that somebody wants, and tells the runner.
+    ///
+    /// # Errors
+    /// When too many of its kind wait, or it cannot be written.
+    pub fn ask_for_job(&mut self, ask: &Ask, now: UtcMicros) -> Result<Enqueued, AppError> {
+        let most = ask.kind.spec().waiting;
+        let asked = self.store.write(|tables| {
+            // Where one waits for the same thing nothing is added.
+            let joins = ask.key.is_some() && stored::is_open(tables, ask)?;
+            if !joins && stored::is_full(tables, ask.kind, most)? {
+                return Ok(None);
+            }
+            stored::enqueue(tables, ask, now).map(Some)
+        })?;
+        let kind = ask.kind.as_str();
+        let full = || {
+            AppError::Conflict(format!(
+                "{most} jobs of the kind {kind} wait already: ask again when some are done, or cancel some \
+                 (`sitepulse-collector jobs --state waiting --kind {kind}` lists them)"
+            ))
+        };
+        let asked = asked.ok_or_else(full)?;
+        self.shared.jobs.wake();
+        Ok(asked)
     }
 
     /// Asks for jobs, and tells the runner.
@@ -283,6 +320,8 @@ impl Engine {
             }
             job.ended = None;
             job.progress = 0;
+            // From its beginning.
+            job.mark = None;
             // A deadline that has passed would say nothing any more.
             job.deadline = job.deadline.filter(|deadline| *deadline > now);
             Ok(Ok(()))
@@ -331,7 +370,7 @@ fn nothing_to_do(tables: Tables<'_>, given: &Given, setup: &Setup, now: UtcMicro
                 return Ok(false);
             }
         }
-        return Ok(stored::running(tables)?.iter().all(|job| given.out.contains_key(&job.id)));
+        return Ok(stored::running_ids(tables)?.iter().all(|id| given.out.contains_key(id)));
     }
     Ok(true)
 }
@@ -363,7 +402,7 @@ fn hand_out(tables: Tables<'_>, out: &BTreeMap<JobId, (Bucket, Kind)>, now: UtcM
         if room == 0 {
             continue;
         }
-        let best = stored::ready(tables, kind, room)?;
+        let best = stored::ready(tables, kind, room, now)?;
         heads.push(best.iter().map(|job| (job.standing.rank(), job.id)).collect());
         found.extend(best.into_iter().map(|job| (job.id, job)));
     }
@@ -408,25 +447,45 @@ fn end(tables: Tables<'_>, over: &Over, setup: &Setup, now: UtcMicros) -> Result
     Ok(Some(job.standing.state))
 }
 
-/// Leases that nobody holds end: what they were of waits again. How many did.
-fn sweep(tables: Tables<'_>, given: &Given, now: UtcMicros) -> Result<usize, StoreError> {
+/// Leases that nobody holds end: what they were of waits again, or is given up where it may be what kills. How many did.
+fn sweep(
+    tables: Tables<'_>,
+    out: &BTreeMap<JobId, (Bucket, Kind)>,
+    how: Ended,
+    now: UtcMicros,
+) -> Result<usize, StoreError> {
     let mut ended = 0;
-    for mut job in stored::running(tables)? {
-        if given.out.contains_key(&job.id) {
+    for mut job in stored::running(tables, now)? {
+        if out.contains_key(&job.id) {
             continue;
         }
         let epoch = job.standing.epoch;
-        if job.standing.end(job.id, epoch, Ended::Interrupted, job.kind.spec().rules, now) {
+        if job.standing.end(job.id, epoch, how, job.kind.spec().rules, now) {
+            let said = interrupted(&job, how);
+            let text = String::from(said.clone());
             if job.standing.state.is_over() {
                 job.ended = Some(now);
             }
-            let text = Said::Interrupted.into();
+            if job.standing.state == State::Failed {
+                job.note.clone_from(&text);
+                tracing::error!(id = %job.id, kind = job.kind.as_str(), "job FAILED and is not tried again by itself: {said}");
+            }
             stored::log(tables, job.bucket, job.id, &[Line { at: now, epoch, text }])?;
             stored::save(tables, &job, now)?;
             ended += 1;
         }
     }
     Ok(ended)
+}
+
+/// Why a lease ended that nobody holds, for the log of its job.
+fn interrupted(job: &Job, how: Ended) -> Said {
+    let deaths = job.standing.deaths;
+    match how {
+        Ended::Died if job.standing.state == State::Failed => Said::Deadly { deaths },
+        Ended::Died => Said::Died { deaths, held: job.standing.held.map(sitepulse_daemon::instant::format) },
+        Ended::Done | Ended::Failed | Ended::Refused | Ended::Cancelled | Ended::Interrupted => Said::Interrupted,
+    }
 }
 
 #[cfg(test)]

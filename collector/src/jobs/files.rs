@@ -3,9 +3,8 @@
 //! A file has its job's id in its name and is made beside and moved into place whole, so that a job that is run twice makes one.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
@@ -117,19 +116,19 @@ fn keep(folder: &Path, kind: Kind, kept: usize) -> std::io::Result<usize> {
     Ok(gone)
 }
 
-/// Runs `make`, which blocks, until it ends or is to stop; then what it makes is removed by itself. `make` is told the folder, hears of a stop by the flag.
+/// Runs `make`, which blocks, until it ends. It is told the folder, and asks [`Work::stopped`] as it goes; what it made though it was to stop is removed.
+///
+/// The thread goes on where this future is left, as an attempt that takes too long is: it holds the work, so the job keeps its place until the thread ends.
 async fn beside(
     work: &Work,
-    make: impl FnOnce(&Path, &AtomicBool) -> Result<(String, String), Unfinished> + Send + 'static,
+    make: impl FnOnce(&Path, &Work) -> Result<(String, String), Unfinished> + Send + 'static,
 ) -> Outcome {
     let folder = folder(work.app.data_dir())?;
-    let kind = work.job.kind;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let mut making = tokio::task::spawn_blocking(move || {
+    let (kind, held) = (work.job.kind, work.clone());
+    let making = tokio::task::spawn_blocking(move || {
         clear(&folder, kind).map_err(|error| Unfinished::Failed(format!("{}: {error}", folder.display())))?;
-        let (file, note) = make(&folder, &flag)?;
-        if flag.load(Ordering::Relaxed) {
+        let (file, note) = make(&folder, &held)?;
+        if held.stopped() {
             // Nobody waits for it any more.
             drop(fs::remove_file(folder.join(&file)));
             return Err(Unfinished::Stopped);
@@ -138,38 +137,41 @@ async fn beside(
             .map_err(|error| Unfinished::Failed(format!("{}: {error}", folder.display())))?;
         Ok((file, note, gone))
     });
-    tokio::select! {
-        made = &mut making => {
-            let (file, note, gone) = made.map_err(|_| Unfinished::Stopped)??;
-            if gone > 0 {
-                work.log(Said::FilesGone { gone: gone as u64, kept: kind.spec().kept_files as u64 });
-            }
-            Ok(Finished { note, file: Some(file) })
+    let made = making.await.map_err(|error| {
+        if error.is_panic() {
+            return Unfinished::Failed("internal error: it panicked, see the log".into());
         }
-        () = work.stopping() => {
-            stop.store(true, Ordering::Relaxed);
-            // One of its kind runs at a time, so the next waits for this one.
-            drop(making.await);
-            Err(Unfinished::Stopped)
-        }
+        // The program ends before it began.
+        Unfinished::Stopped
+    });
+    let (file, note, gone) = made??;
+    if gone > 0 {
+        work.log(Said::FilesGone { gone: gone as u64, kept: kind.spec().kept_files as u64 });
     }
+    Ok(Finished { note, file: Some(file) })
+}
+
+/// Whether what blocks goes on.
+fn on(work: &Work) -> ControlFlow<()> {
+    if work.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 pub(super) async fn backup(work: Work) -> Outcome {
-    let (told, dir, id) = (work.clone(), work.app.data_dir().to_owned(), work.job.id);
-    beside(&work, move |folder, _| {
-        let file = name(Kind::Backup, id, "db");
+    beside(&work, |folder, work| {
+        let file = name(Kind::Backup, work.job.id, "db");
         let to = folder.join(&file);
         let mut progress = |done: u64, total: u64| {
-            told.progress(part(done, total), Said::Copied { mib: done * 4 / 1024, of: total * 4 / 1024 });
+            work.progress(part(done, total), Said::Copied { mib: done * 4 / 1024, of: total * 4 / 1024 });
+            on(work)
         };
-        match backup::backup(&dir, &to, &[CA_CERTIFICATE, CA_KEY], &mut progress) {
+        match backup::backup(work.app.data_dir(), &to, &[CA_CERTIFICATE, CA_KEY], &mut progress) {
             Ok(held) => {
                 let said = Said::BackedUp { records: held.records, kib: held.bytes.div_ceil(1024) };
                 Ok((file, said.into()))
             }
             // It was made, and nobody wrote that down.
             Err(BackupError::Exists { .. }) => Ok((file, Said::MadeBefore.into())),
+            Err(BackupError::Stopped) => Err(Unfinished::Stopped),
             Err(error) => Err(Unfinished::Failed(error.to_string())),
         }
     })
@@ -180,20 +182,25 @@ pub(super) async fn export(work: Work) -> Outcome {
     let args: ExportArgs = work.args()?;
     let now = clock::now();
     let wanted = args.wanted(now).map_err(Unfinished::Refused)?;
-    let (told, dir, id) = (work.clone(), work.app.data_dir().to_owned(), work.job.id);
-    beside(&work, move |folder, _| {
+    beside(&work, move |folder, work| {
         let ending = match args.format {
             Format::Jsonl => "jsonl",
             Format::Csv => "csv",
             Format::Parquet => "parquet",
         };
-        let file = name(Kind::Export, id, ending);
-        let (to, partial) = (folder.join(&file), folder.join(format!("{file}{PARTIAL}")));
-        let mut progress = |done: u64, total: u64| told.progress(part(done, total), Said::Checks { done, of: total });
-        let exported = write_export(&dir, &wanted, &partial, args.format, now, &mut progress);
+        let file = name(Kind::Export, work.job.id, ending);
+        // Whatever became of an earlier attempt, what this one moves into place is its own.
+        let epoch = work.job.standing.epoch;
+        let (to, partial) = (folder.join(&file), folder.join(format!("{file}.{epoch}{PARTIAL}")));
+        let mut progress = |done: u64, total: u64| {
+            work.progress(part(done, total), Said::Checks { done, of: total });
+            on(work)
+        };
+        let exported = write_export(work.app.data_dir(), &wanted, &partial, args.format, now, &mut progress);
         let exported = exported.map_err(|error| match error {
             ExportError::NoCheck(_) => Unfinished::Refused(error.to_string()),
             ExportError::Exchange(_) => Unfinished::Failed(error.to_string()),
+            ExportError::Stopped => Unfinished::Stopped,
         })?;
         fs::rename(&partial, &to).map_err(|error| Unfinished::Failed(format!("{}: {error}", to.display())))?;
         let damaged = exported.unreadable + exported.set_aside;
@@ -230,5 +237,59 @@ mod tests {
         let expected =
             [name(Kind::Backup, ids[1], "db"), name(Kind::Backup, ids[2], "db"), name(Kind::Export, ids[0], "csv")];
         assert_eq!(left, expected);
+    }
+
+    /// An attempt at a job of a kind, as the runner makes it.
+    struct Attempt {
+        app: crate::app::App,
+        live: std::sync::Arc<super::super::live::Live>,
+        work: Work,
+    }
+
+    impl Attempt {
+        fn new(dir: &Path, kind: Kind, args: serde_json::Value) -> Self {
+            let app = crate::app::App::open_still(dir, clock::now()).unwrap();
+            let ask = super::super::Ask { args, ..super::super::Ask::own(kind) };
+            let mut store = crate::store::Store::in_memory(1, clock::now()).unwrap();
+            let mut job =
+                store.write(|tables| crate::store::jobs::enqueue(tables, &ask, clock::now())).unwrap().job;
+            assert!(job.standing.start(job.standing.due));
+            let live = app.shared().jobs.enter(&job);
+            let (_place, _) = tokio::sync::mpsc::channel(1);
+            let setup = std::sync::Arc::default();
+            let work = Work { app: app.clone(), job, setup, live: live.clone(), stop: live.stopping(), _place };
+            Self { app, live, work }
+        }
+
+        fn left(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.app.data_dir().join(FOLDER)).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        }
+    }
+
+    /// The defect: a panic there counted as an interruption, so the job was run again at once, for ever.
+    #[tokio::test]
+    async fn a_panic_in_the_part_that_blocks_is_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempt = Attempt::new(dir.path(), Kind::Backup, serde_json::json!({}));
+        let outcome = beside(&attempt.work, |_, _| panic!("what the handler cannot digest")).await;
+        assert!(matches!(&outcome, Err(Unfinished::Failed(why)) if why.contains("panicked")), "{outcome:?}");
+        attempt.app.close().await;
+    }
+
+    /// The defect: both went on to the end, whatever they were told.
+    #[tokio::test]
+    async fn backups_and_exports_stop_when_told_and_leave_no_file() {
+        for (kind, args) in [(Kind::Backup, serde_json::json!({})), (Kind::Export, serde_json::json!({"format": "jsonl"}))]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let attempt = Attempt::new(dir.path(), kind, args);
+            attempt.live.stop();
+            let work = attempt.work.clone();
+            let outcome = if kind == Kind::Backup { backup(work).await } else { export(work).await };
+            assert_eq!(outcome, Err(Unfinished::Stopped), "{kind:?}");
+            assert_eq!(attempt.left(), Vec::<String>::new(), "{kind:?}");
+            attempt.app.close().await;
+        }
     }
 }

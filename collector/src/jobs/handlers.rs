@@ -2,13 +2,15 @@
 //!
 //! A handler may be run twice for one job, and may be left at any `await`: what it does is done in short transactions, each of which can be done again. It asks
 //! [`Work::stopped`] between pieces, or waits for [`Work::stopping`] beside what it waits for. It never blocks: what takes a processor for long is done in
-//! `App::read_in_background` or by `tokio::task::spawn_blocking`, piece by piece.
+//! `App::read_in_background` or by `tokio::task::spawn_blocking`, piece by piece. What goes on after the handler was left, as a thread does, holds a [`Work`]: the next
+//! attempt begins when the last of them is gone.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::live::Live;
 use super::{Job, Kind, Setup, checks, files, noop};
@@ -26,6 +28,8 @@ pub struct Work {
     pub setup: Arc<Setup>,
     pub(super) live: Arc<Live>,
     pub(super) stop: watch::Receiver<bool>,
+    /// The job's place: given back when the last clone is gone. Nothing is sent.
+    pub(super) _place: mpsc::Sender<()>,
 }
 
 /// What came of the work.
@@ -93,6 +97,18 @@ impl Work {
     /// A line for the job's log.
     pub fn log(&self, text: impl Into<String>) {
         self.live.log(text.into());
+    }
+
+    /// How far it came: [`Job::mark`] of the next attempt, should this one be cut short. Written about once a second.
+    pub fn mark(&self, mark: &impl Serialize) {
+        if let Ok(mark) = serde_json::to_string(mark) {
+            self.live.mark(mark);
+        }
+    }
+
+    /// How far an earlier attempt came; `None` where there was none, or what it left makes no sense.
+    pub fn marked<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.job.mark.as_deref()?).ok()
     }
 
     /// Whether it is to stop: somebody cancelled it, it takes too long, or the collector ends.

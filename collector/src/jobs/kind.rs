@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sitepulse_model::job::{Priority, Rules};
+use sitepulse_model::job::{DEATHS_MAX, Priority, Rules};
 
 use crate::app::Access;
 
@@ -42,6 +42,8 @@ pub struct Spec {
     pub limit: Duration,
     /// How long after it was due it should be over; `None`: it is late after 15 min.
     pub deadline: Option<Duration>,
+    /// So many wait at most, of those that people ask for.
+    pub waiting: usize,
     /// So many that are over are kept.
     pub kept: usize,
     /// So many of the files that they made are kept.
@@ -53,9 +55,11 @@ pub struct Spec {
 const fn spec(priority: u16, concurrency: usize, tries: u32, limit_s: u64) -> Spec {
     Spec {
         priority: Priority::clamped(priority),
-        rules: Rules { concurrency, tries },
+        // What comes again by itself is held back, and never given up for good.
+        rules: Rules { concurrency, tries, deaths: u32::MAX },
         limit: Duration::from_secs(limit_s),
         deadline: None,
+        waiting: 1_000,
         kept: 200,
         kept_files: 0,
         asked_by: None,
@@ -100,6 +104,14 @@ impl Kind {
 
     /// What bounds it.
     pub const fn spec(self) -> Spec {
+        let mut spec = self.bounds();
+        if spec.asked_by.is_some() {
+            spec.rules.deaths = DEATHS_MAX;
+        }
+        spec
+    }
+
+    const fn bounds(self) -> Spec {
         let hour = 3600;
         match self {
             // What keeps the store small goes first, and its next round follows anyway.
@@ -129,7 +141,7 @@ impl Kind {
             // Somebody waits for these.
             Self::RunChecks => Spec { asked_by: Some(Access::Edit), ..spec(600, 2, 1, 2 * hour) },
             Self::VitalsBatch => Spec { asked_by: Some(Access::Edit), ..spec(600, 1, 1, 6 * hour) },
-            Self::Noop => Spec { kept: 120_000, asked_by: Some(Access::Admin), ..spec(500, 64, 3, 60) },
+            Self::Noop => Spec { waiting: 120_000, kept: 120_000, asked_by: Some(Access::Admin), ..spec(500, 64, 3, 60) },
         }
     }
 }

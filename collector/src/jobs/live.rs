@@ -32,6 +32,8 @@ struct Told {
     lines: Vec<Line>,
     /// How many of the lines were taken to be written.
     taken: usize,
+    /// How far it came, where that is not written yet.
+    mark: Option<String>,
 }
 
 impl Live {
@@ -55,6 +57,20 @@ impl Live {
             LINES_MAX => told.lines.push(line(&String::from(Said::More))),
             _ => {}
         }
+    }
+
+    pub(super) fn mark(&self, mark: String) {
+        self.told().mark = Some(mark);
+    }
+
+    /// How far it came, which is written now.
+    pub(super) fn take_mark(&self) -> Option<String> {
+        self.told().mark.take()
+    }
+
+    /// A mark could not be written; a newer one stands.
+    pub(super) fn give_mark_back(&self, mark: String) {
+        self.told().mark.get_or_insert(mark);
     }
 
     /// How far it is, in thousandths, and what it is at.
@@ -91,6 +107,11 @@ impl Live {
 
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Whether it was told to stop.
+    pub(super) fn was_stopped(&self) -> bool {
+        *self.stop.borrow()
     }
 
     pub(super) fn stopping(&self) -> watch::Receiver<bool> {

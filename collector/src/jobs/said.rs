@@ -55,6 +55,12 @@ pub enum Said {
     Again { at: String, why: String },
     /// The process ended while it ran.
     Interrupted,
+    /// The process died while it ran, so often in a row; it is held back until then.
+    Died { deaths: u32, held: Option<String> },
+    /// It is given up: the process died so often in a row while it ran.
+    Deadly { deaths: u32 },
+    /// An attempt before was cut short after that check.
+    GoesOn { after: String },
     /// It took longer than it may.
     TooLong { seconds: u64 },
     /// Its log became too long.
@@ -114,6 +120,15 @@ impl fmt::Display for Said {
                 write!(f, "tried again at {at}: {why}")
             }
             Self::Interrupted => f.write_str("interrupted: the collector ended while it ran"),
+            Self::Died { held: None, .. } => f.write_str("interrupted: the collector died while it ran"),
+            Self::Died { deaths, held: Some(held) } => {
+                write!(f, "interrupted: the collector died {deaths} times in a row while it ran; it is held back until {held}")
+            }
+            Self::Deadly { deaths } => write!(
+                f,
+                "given up: the collector died {deaths} times in a row while it ran; look into its log and the kernel's (out of memory?), then try it again"
+            ),
+            Self::GoesOn { after } => write!(f, "goes on after {after}"),
             Self::TooLong { seconds } => write!(f, "it took longer than {seconds} s, and was stopped"),
             Self::More => f.write_str("and more, which is not kept"),
         }

@@ -1,13 +1,13 @@
 //! The runner: one task that has jobs handed out, runs each as a task of its own, and has written down what became of each.
 //!
 //! It turns when the bell rings, when a job is due, when an attempt ends, and now and then. A handler that panics is an attempt that failed; one that takes longer than
-//! its kind may is told to stop, and is left behind after [`GRACE`].
+//! its kind may is told to stop, and is left after [`GRACE`]. Its place is free once nothing of it goes on: a thread that it began holds a [`Work`].
 //!
-//! Shutdown: nothing new is handed out; what runs is told to stop and has [`DRAIN`] for it. What does not stays leased, and waits again after the next start.
+//! Shutdown: nothing new is handed out; what runs is told to stop and has [`DRAIN`] for it. What does not waits again after the next start. So a lease that the next
+//! start finds is that of a process that died.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use sitepulse_model::time::UtcMicros;
 use tokio::sync::{mpsc, watch};
 
 use super::engine::{Given, Over, Setup, Turn};
-use super::handlers::{Finished, Outcome, Unfinished, Work, handler};
+use super::handlers::{Finished, Handler, Outcome, Unfinished, Work, handler};
 use super::live::Live;
 use super::{Job, Kind, Said};
 use crate::app::App;
@@ -46,7 +46,8 @@ pub async fn run(app: App, setup: Setup, tasks: TaskSet, mut stopping: watch::Re
     }
     let mut bell = app.shared().jobs.subscribe();
     let (ending, mut ended) = mpsc::unbounded_channel::<Over>();
-    let mut runner = Runner { app, setup, complained: BTreeSet::new(), out: BTreeMap::new(), over: Vec::new() };
+    let (out, over, marks) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut runner = Runner { app, setup, complained: BTreeSet::new(), out, over, marks };
     let (mut swept, mut forgot) = (clock::monotonic(), clock::monotonic());
     loop {
         bell.mark_unchanged();
@@ -55,7 +56,7 @@ pub async fn run(app: App, setup: Setup, tasks: TaskSet, mut stopping: watch::Re
         if sweep {
             swept = now;
         }
-        let wait = match runner.turn(true, sweep).await {
+        let wait = match runner.turn(Given { take: true, sweep, ..Given::default() }).await {
             Turned::Gone => return,
             Turned::Failed => RETRY,
             Turned::Done(turn) => {
@@ -95,7 +96,7 @@ pub async fn run(app: App, setup: Setup, tasks: TaskSet, mut stopping: watch::Re
         let left = runner.out.len();
         tracing::info!("{left} jobs did not stop in time: they are run again after the next start");
     }
-    if let Turned::Failed = runner.turn(false, false).await {
+    if let Turned::Failed = runner.turn(Given { last: true, ..Given::default() }).await {
         let left = runner.over.len();
         tracing::warn!("{left} jobs ended and cannot be noted: they are run once more after the next start");
     }
@@ -141,30 +142,38 @@ struct Runner {
     setup: Arc<Setup>,
     out: BTreeMap<JobId, (Bucket, Kind, Arc<Live>)>,
     over: Vec<Over>,
+    /// How far those came that are over.
+    marks: Vec<(Bucket, JobId, String)>,
 }
 
 impl Runner {
-    async fn turn(&mut self, take: bool, sweep: bool) -> Turned {
+    async fn turn(&mut self, mut given: Given) -> Turned {
         let over = std::mem::take(&mut self.over);
         // What is over and not written down is leased still.
-        let mut given = Given { take, sweep, ..Given::default() };
+        given.marks = std::mem::take(&mut self.marks);
         let mut taken = Vec::new();
         for (id, (bucket, kind, live)) in &self.out {
             given.out.insert(*id, (*bucket, *kind));
-            if live.has_lines() {
+            let mark = live.take_mark();
+            if live.has_lines() || mark.is_some() {
                 let lines = live.take();
-                taken.push((Arc::clone(live), lines.len()));
+                taken.push((Arc::clone(live), lines.len(), mark.clone()));
                 given.lines.push((*bucket, *id, lines));
+                given.marks.extend(mark.map(|mark| (*bucket, *id, mark)));
             }
         }
-        let setup = Arc::clone(&self.setup);
+        let (setup, kept) = (Arc::clone(&self.setup), given.marks.clone());
         let turned =
             self.app.writer().run(move |engine| engine.take_job_turn(over, &given, &setup, clock::now())).await;
         match turned {
             Err(_) => Turned::Gone,
             Ok(Err((_, over))) => {
                 self.over = over;
-                taken.into_iter().for_each(|(live, count)| live.give_back(count));
+                for (live, lines, mark) in taken {
+                    live.give_back(lines);
+                    mark.into_iter().for_each(|mark| live.give_mark_back(mark));
+                }
+                self.marks = kept.into_iter().filter(|(_, id, _)| !self.out.contains_key(id)).collect();
                 Turned::Failed
             }
             Ok(Ok((turn, over))) => {
@@ -179,23 +188,20 @@ impl Runner {
     fn start(&mut self, job: Job, tasks: &TaskSet, ending: &mpsc::UnboundedSender<Over>) {
         let live = self.app.shared().jobs.enter(&job);
         self.out.insert(job.id, (job.bucket, job.kind, Arc::clone(&live)));
-        let work = Work {
-            app: self.app.clone(),
-            job: job.clone(),
-            setup: Arc::clone(&self.setup),
-            stop: live.stopping(),
-            live: Arc::clone(&live),
-        };
+        let (app, setup) = (self.app.clone(), Arc::clone(&self.setup));
         let ending = ending.clone();
         tasks.spawn(job.kind.as_str(), async move {
-            let over = attempt(job, work, live).await;
+            let limit = job.kind.spec().limit;
+            let over = attempt(handler(job.kind), app, setup, job, live, (limit, GRACE)).await;
             // A runner that is gone leaves the lease to the next start.
             drop(ending.send(over));
         });
     }
 
     fn note(&mut self, over: Over) {
-        self.out.remove(&over.job.id);
+        if let Some((bucket, _, live)) = self.out.remove(&over.job.id) {
+            self.marks.extend(live.take_mark().map(|mark| (bucket, over.job.id, mark)));
+        }
         self.over.push(over);
     }
 
@@ -234,29 +240,99 @@ impl Runner {
     }
 }
 
-/// Makes one attempt.
-async fn attempt(job: Job, work: Work, live: Arc<Live>) -> Over {
+/// Makes one attempt, within a limit and the time that it may take to stop after that.
+async fn attempt(
+    handler: Handler,
+    app: App,
+    setup: Arc<Setup>,
+    job: Job,
+    live: Arc<Live>,
+    (limit, grace): (Duration, Duration),
+) -> Over {
     let started = clock::monotonic();
-    let limit = job.kind.spec().limit;
+    let (place, mut left) = mpsc::channel::<()>(1);
+    let work = Work { app, job: job.clone(), setup, stop: live.stopping(), live: Arc::clone(&live), _place: place };
     // A job that its handler cannot digest must not end the collector, and again after each start.
-    let mut run = pin!(AssertUnwindSafe(handler(job.kind)(work)).catch_unwind());
+    let mut run = Box::pin(AssertUnwindSafe(handler(work)).catch_unwind());
     let outcome = match tokio::time::timeout(limit, run.as_mut()).await {
         Ok(outcome) => outcome,
         Err(_) => {
             live.stop();
             // What it says after that is late.
-            drop(tokio::time::timeout(GRACE, run).await);
+            drop(tokio::time::timeout(grace, run.as_mut()).await);
             Ok(Err(Unfinished::Failed(Said::TooLong { seconds: limit.as_secs() }.into())))
         }
     };
-    let outcome: Outcome = outcome
-        .unwrap_or_else(|_| Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log"))));
+    drop(run);
+    // A thread of it may go on: another attempt beside it would meet it at the same files.
+    left.recv().await;
+    let outcome: Outcome = outcome.unwrap_or_else(|_| {
+        Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log")))
+    });
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),
         Err(Unfinished::Refused(why)) => (Ended::Refused, why, None),
-        Err(Unfinished::Stopped) => (Ended::Interrupted, String::new(), None),
+        Err(Unfinished::Stopped) if live.was_stopped() => (Ended::Interrupted, String::new(), None),
+        // Taken at its word it would be run again at once, for ever.
+        Err(Unfinished::Stopped) => (Ended::Failed, "internal error: it stopped without being told to".into(), None),
     };
     let took_us = clock::monotonic().us_since(started);
     Over { job, ended, note, progress: live.progressed().0, file, lines: live.take(), took_us }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+
+    use super::super::Ask;
+    use super::*;
+
+    /// What a thread of the first attempt waits for.
+    static RELEASE: std::sync::Mutex<Option<std_mpsc::Receiver<()>>> = std::sync::Mutex::new(None);
+
+    /// Leaves a thread behind that hears of no stop.
+    fn stubborn(work: Work) -> futures_util::future::BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let release = RELEASE.lock().unwrap().take().unwrap();
+            let held = work.clone();
+            let thread = tokio::task::spawn_blocking(move || {
+                release.recv().unwrap();
+                drop(held);
+            });
+            drop(thread.await);
+            Ok(Finished::default())
+        })
+    }
+
+    /// The defect: an attempt that took too long was over while its thread wrote on, and the next one began beside it.
+    #[tokio::test]
+    async fn an_attempt_that_takes_too_long_keeps_its_place_until_nothing_of_it_goes_on() {
+        let app = App::open_still(tempfile::tempdir().unwrap().path(), clock::now()).unwrap();
+        let ask = Ask::own(Kind::Backup);
+        let job = app.writer().run(move |engine| engine.enqueue(&[ask], clock::now()).unwrap().remove(0).job);
+        let job = job.await.unwrap();
+        let live = app.shared().jobs.enter(&job);
+        let (release, released) = std_mpsc::channel();
+        *RELEASE.lock().unwrap() = Some(released);
+        let limits = (Duration::from_millis(1), Duration::from_millis(1));
+        let mut attempt = Box::pin(attempt(stubborn, app.clone(), Arc::default(), job, Arc::clone(&live), limits));
+        // It was told to stop, and left.
+        let mut stop = live.stopping();
+        tokio::select! {
+            over = &mut attempt => panic!("over while its thread goes on: {over:?}"),
+            stopped = stop.wait_for(|stop| *stop) => drop(stopped.unwrap()),
+        }
+        for _ in 0..50 {
+            tokio::select! {
+                biased;
+                over = &mut attempt => panic!("over while its thread goes on: {over:?}"),
+                () = tokio::time::sleep(Duration::from_millis(1)) => {}
+            }
+        }
+        release.send(()).unwrap();
+        let over = attempt.await;
+        assert!(over.ended == Ended::Failed && over.note.contains("too_long"), "{over:?}");
+        app.close().await;
+    }
 }

@@ -130,35 +130,43 @@ impl Engine {
     /// Ticks what the evidence shows now. How many entries were made.
     ///
     /// # Errors
-    /// When the store cannot be read or written; what was ticked before stays so.
+    /// When the store cannot be read or written: of several runs that fail the first is told. The others are ticked all the same.
     pub fn see_playbooks(&mut self, now: UtcMicros) -> Result<usize, AppError> {
-        let shared = Arc::clone(&self.shared);
         let mut made = 0;
-        for mut run in self.running()? {
-            let conditions = facts::waiting(&run);
-            let since = UtcMicros(run.head.started_at);
-            let mut known = facts::facts(self, &shared.book(), &run.head.names, &conditions, since, now);
-            match &run.head.occasion {
-                Occasion::Incident { id, .. } => {
-                    if let Some(state) = self.state_of_incident(&IncidentId(id.clone()))? {
-                        facts::of_incident(&mut known, state);
-                    }
+        let mut failed = None;
+        for run in self.running()? {
+            match self.see_playbook(run, now) {
+                Ok(entries) => made += entries,
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or(Ok(made), Err)
+    }
+
+    /// Ticks what the evidence shows of one run. How many entries were made.
+    fn see_playbook(&mut self, mut run: Run, now: UtcMicros) -> Result<usize, AppError> {
+        let shared = Arc::clone(&self.shared);
+        let before = run.entries.len();
+        let conditions = facts::waiting(&run);
+        let since = UtcMicros(run.head.started_at);
+        let mut known = facts::facts(self, &shared.book(), &run.head.names, &conditions, since, now);
+        match &run.head.occasion {
+            Occasion::Incident { id, .. } => {
+                if let Some(state) = self.state_of_incident(&IncidentId(id.clone()))? {
+                    facts::of_incident(&mut known, state);
                 }
-                Occasion::Finding { id, .. } => {
-                    known.closed = finding::find(self.store.read(), id)?.map(|finding| finding.closed);
-                }
-                Occasion::Check { .. } => {}
             }
-            let due = run.due(&known, now);
-            if due.is_empty() {
-                continue;
+            Occasion::Finding { id, .. } => {
+                known.closed = finding::find(self.store.read(), id)?.map(|finding| finding.closed);
             }
-            let before = run.entries.len();
-            for entry in due {
-                let told = Told { at: now, by: ITSELF.to_owned(), entry };
-                run.apply(told).map_err(|refusal| refused(&run.head.id, &refusal))?;
-            }
-            made += run.entries.len() - before;
+            Occasion::Check { .. } => {}
+        }
+        for entry in run.due(&known, now) {
+            let told = Told { at: now, by: ITSELF.to_owned(), entry };
+            run.apply(told).map_err(|refusal| refused(&run.head.id, &refusal))?;
+        }
+        let made = run.entries.len() - before;
+        if made > 0 {
             self.keep_playbook(&run, before)?;
         }
         Ok(made)

@@ -69,7 +69,7 @@ impl Present {
             return self.scores_at(None, Some(region), clock::now()).await;
         }
         let none = || Scores::none(scores.model.clone(), scores.as_of);
-        Ok(scores.regions.get(region).cloned().unwrap_or_else(none))
+        Ok(scores.regions.get(region).map_or_else(none, |scores| (**scores).clone()))
     }
 
     /// A check's score as each region sees it now, the worst first.
@@ -79,7 +79,7 @@ impl Present {
     pub async fn seen_by_regions(&self, check: CheckNo) -> Answer<Vec<(Region, Arc<CheckScore>)>> {
         let scores = self.scores().await?;
         let of_board =
-            |(region, scores): (&Region, &Scores)| Some((region.clone(), scores.checks.get(&check)?.clone()));
+            |(region, scores): (&Region, &Arc<Scores>)| Some((region.clone(), scores.checks.get(&check)?.clone()));
         let mut found: Vec<(Region, Arc<CheckScore>)> = if self.app().board().is_kept() {
             scores.regions.iter().filter_map(of_board).collect()
         } else {
@@ -232,7 +232,7 @@ pub fn impacts_view(scores: &Scores, group: Option<&Group>) -> ImpactsView {
     groups.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.group.cmp(&b.group)));
     let whole = scores.whole.as_ref().filter(|_| group.is_none());
     let regions = scores.regions.iter().filter(|_| group.is_none());
-    let of_region = |(region, scores): (&Region, &Scores)| {
+    let of_region = |(region, scores): (&Region, &Arc<Scores>)| {
         let view = together_view(scores, None, scores.whole.as_ref()?);
         Some(ImpactTogetherView { region: Some(region.to_string()), ..view })
     };

@@ -201,7 +201,7 @@ pub fn job_view(present: &Present, job: &Job, words: &JobTexts, now: UtcMicros) 
     }
 }
 
-/// `POST /api/v1/jobs`: asks for a job. Where one for the same thing waits or runs, that one is handed back.
+/// `POST /api/v1/jobs`: asks for a job. Where one for the same thing waits or runs, that one is handed back; where too many of its kind wait, none is added.
 pub async fn ask(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
@@ -212,10 +212,9 @@ pub async fn ask(
     let now = clock::now();
     let (ask, said) = asked(&present, &caller, request, now)?;
     note.tell(said);
-    let asked = present.app().writer().run(move |engine| engine.enqueue(&[ask], clock::now())).await;
-    let asked = asked.map_err(crate::app::AppError::from)?.map_err(crate::app::AppError::from)?;
-    let job = asked.into_iter().next().ok_or_else(|| Problem::new(Code::Internal, "nothing was asked for"))?.job;
-    Ok(Json(job_view(&present, &job, &EN, now)))
+    let asked = present.app().writer().run(move |engine| engine.ask_for_job(&ask, clock::now())).await;
+    let asked = asked.map_err(crate::app::AppError::from)??;
+    Ok(Json(job_view(&present, &asked.job, &EN, now)))
 }
 
 /// What is asked for, as the queue takes it, and in a line.

@@ -9,6 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,7 +73,13 @@ pub enum BackupError {
     /// A file fails.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Whoever hears of its progress wanted it to stop.
+    #[error("stopped before it was whole")]
+    Stopped,
 }
+
+/// Hears the pages done and all pages, and says whether to go on.
+pub type Progress<'p> = &'p mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 
 fn shown(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
@@ -121,7 +128,7 @@ fn copy(
     from: &Connection,
     source: &Path,
     to: &Path,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Connection, BackupError> {
     // A reader's transaction: however long it takes, it sees one instant.
     from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").map_err(at(source))?;
@@ -133,10 +140,15 @@ fn copy(
     while let StepResult::More | StepResult::Busy | StepResult::Locked = step()? {
         let state = backup.progress();
         let total = u64::try_from(state.pagecount).unwrap_or(0);
-        progress(total.saturating_sub(u64::try_from(state.remaining).unwrap_or(0)), total);
+        let done = total.saturating_sub(u64::try_from(state.remaining).unwrap_or(0));
+        if progress(done, total).is_break() {
+            return Err(BackupError::Stopped);
+        }
     }
     let total = u64::try_from(backup.progress().pagecount).unwrap_or(0);
-    progress(total, total);
+    if progress(total, total).is_break() {
+        return Err(BackupError::Stopped);
+    }
     drop(backup);
     from.execute_batch("COMMIT").map_err(at(source))?;
     // One file, without a write-ahead log.
@@ -222,16 +234,15 @@ impl Drop for Unfinished {
     }
 }
 
-/// Writes the backup `to` of the collector in `data_dir`, which may be running, with the files named `beside` from its folder. `progress` is told the pages done and
-/// all pages.
+/// Writes the backup `to` of the collector in `data_dir`, which may be running, with the files named `beside` from its folder.
 ///
 /// # Errors
-/// When `to` exists, or something cannot be read or written; then there is no file `to`.
+/// When `to` exists, `progress` wants no more, or something cannot be read or written; then there is no file `to`.
 pub fn backup(
     data_dir: &Path,
     to: &Path,
     beside: &[&str],
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Held, BackupError> {
     const OTHER: &str = "choose another name, or move it away";
     if taken(to) {
@@ -249,7 +260,7 @@ fn write(
     data_dir: &Path,
     to: &Path,
     beside: &[&str],
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Held, BackupError> {
     let copy = copy(source, &data_dir.join(FILE), to, progress)?;
     copy.execute_batch("CREATE TABLE backup_file(name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
@@ -301,7 +312,7 @@ pub fn restore(
     data_dir: &Path,
     files: Beside<'_>,
     now: UtcMicros,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<Held, BackupError> {
     const AWAY: &str =
         "a restore overwrites nothing: move away all that was the old database, or choose another --data-dir";
@@ -410,12 +421,12 @@ mod tests {
 
     const FILES: Beside<'static> = Beside { always: &["ca.pem"], sometimes: &["seal.key"] };
 
-    fn restore(from: &Path, data_dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Held, BackupError> {
+    fn restore(from: &Path, data_dir: &Path, progress: Progress<'_>) -> Result<Held, BackupError> {
         super::restore(from, data_dir, FILES, UtcMicros(1_800_000_000_000_000), progress)
     }
 
-    fn silent() -> impl FnMut(u64, u64) {
-        |_, _| {}
+    fn silent() -> impl FnMut(u64, u64) -> ControlFlow<()> {
+        |_, _| ControlFlow::Continue(())
     }
 
     fn filled(rows: u32) -> (tempfile::TempDir, Store) {
@@ -468,6 +479,7 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
+            ControlFlow::Continue(())
         })
         .unwrap();
         assert!(steps > 10, "the store wrote while it was read: {steps}");
@@ -478,6 +490,20 @@ mod tests {
             fs::metadata(&to).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777).unwrap(),
             0o600
         );
+    }
+
+    /// The defect: nothing could stop a backup.
+    #[test]
+    fn a_backup_stops_when_told_and_leaves_nothing() {
+        let (dir, _store) = filled(20_000);
+        let folder = tempfile::tempdir().unwrap();
+        let mut steps = 0;
+        let stopped = backup(dir.path(), &folder.path().join("b.db"), &["ca.pem"], &mut |_, _| {
+            steps += 1;
+            if steps == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(stopped, Err(BackupError::Stopped)), "{stopped:?}");
+        assert_eq!((steps, names(folder.path())), (3, vec![]));
     }
 
     #[test]
@@ -596,6 +622,7 @@ mod tests {
             if std::mem::take(&mut first) {
                 backup(dir.path(), &second, &["ca.pem"], &mut silent()).unwrap();
             }
+            ControlFlow::Continue(())
         });
         let error = error.unwrap_err().to_string();
         assert!(error.contains("c.db: is there already; choose another name"), "{error}");

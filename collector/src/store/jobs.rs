@@ -3,13 +3,17 @@
 //! A job that waits for its instant has a state of its own ([`LATER`]), and becomes [`READY`] once due: so the best of those that are due is the first entry of an
 //! index, by kind and rank, and looking for it never passes over what cannot be run. The index is named where the planner would take the one of all states.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use sitepulse_model::id::Bucket;
 use sitepulse_model::job::{JobId, Priority, Standing, State, late_at};
 use sitepulse_model::time::UtcMicros;
 
 use super::{StoreError, Tables};
 use crate::jobs::{Ask, Job, Kind, Line, clip};
+
+mod unreadable;
+
+use unreadable::{Rows, give_up, sort};
 
 fn bad(what: impl ToString) -> StoreError {
     StoreError::BadRow { table: "job", what: what.to_string() }
@@ -24,7 +28,7 @@ const CANCELLED: u8 = 5;
 
 fn code(standing: &Standing, now: UtcMicros) -> u8 {
     match standing.state {
-        State::Waiting if standing.due > now => LATER,
+        State::Waiting if standing.ready() > now => LATER,
         State::Waiting => READY,
         State::Running => RUNNING,
         State::Done => DONE,
@@ -55,11 +59,12 @@ fn state(code: u8) -> Result<State, StoreError> {
 }
 
 const COLUMNS: &str = "bucket, job_id, kind, dedupe, state, priority, due_us, tries, epoch, cancelling, asked_us, deadline_us, author, args, \
-                       first_started_us, started_us, ended_us, progress, note, file";
+                       first_started_us, started_us, ended_us, progress, note, file, deaths, ready_us, mark";
 
 fn read(row: &Row<'_>) -> Result<Job, StoreError> {
     let instant = |column: usize| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(UtcMicros));
     let kind: String = row.get(2)?;
+    let (due, ready) = (UtcMicros(row.get(6)?), UtcMicros(row.get(21)?));
     Ok(Job {
         bucket: Bucket(row.get(0)?),
         id: JobId(row.get(1)?),
@@ -68,10 +73,12 @@ fn read(row: &Row<'_>) -> Result<Job, StoreError> {
         standing: Standing {
             state: state(row.get(4)?)?,
             priority: Priority::new(row.get(5)?).ok_or_else(|| bad("a priority above 1000"))?,
-            due: UtcMicros(row.get(6)?),
+            due,
             tries: row.get(7)?,
             epoch: row.get(8)?,
             cancelling: row.get(9)?,
+            deaths: row.get(20)?,
+            held: Some(ready).filter(|ready| *ready > due),
         },
         asked: UtcMicros(row.get(10)?),
         deadline: instant(11)?,
@@ -83,6 +90,7 @@ fn read(row: &Row<'_>) -> Result<Job, StoreError> {
         progress: row.get(17)?,
         note: row.get(18)?,
         file: row.get(19)?,
+        mark: row.get(22)?,
     })
 }
 
@@ -95,7 +103,7 @@ pub struct Enqueued {
     pub new: bool,
 }
 
-/// Asks for a job. Where one of its kind and key waits or runs, that one is handed back, with the higher priority and the earlier instant of both.
+/// Asks for a job. Where one of its kind and key waits or runs, that one is handed back, with the higher priority, the earlier instant and the earlier deadline of both.
 ///
 /// The runner is to be told once this is durable, by `Shared::jobs.wake()`; it looks every few seconds in any case.
 ///
@@ -107,15 +115,19 @@ pub fn enqueue(tables: Tables<'_>, ask: &Ask, now: UtcMicros) -> Result<Enqueued
     let due = ask.not_before.unwrap_or(now).max(now);
     if let Some(key) = &ask.key {
         let bucket = ask.bucket(JobId(0));
-        let known = tables
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2"
-            ))?
-            .query_row(params![bucket.0, ask.kind.as_str(), key], |row| Ok(read(row)))
-            .optional()?
-            .transpose()?;
-        if let Some(mut job) = known {
-            if job.standing.join(priority, due) {
+        let mut statement = tables.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2"
+        ))?;
+        let known = sort(statement.query(params![bucket.0, ask.kind.as_str(), key])?)?;
+        give_up(tables, &known.unreadable, now)?;
+        if let Some(mut job) = known.jobs.into_iter().next() {
+            let mut changed = job.standing.join(priority, due);
+            // Who asks again may be in more of a hurry.
+            if let Some(deadline) = ask.deadline.filter(|asked| *asked < late_at(job.standing.due, job.deadline)) {
+                job.deadline = Some(deadline);
+                changed = true;
+            }
+            if changed {
                 save(tables, &job, now)?;
             }
             return Ok(Enqueued { job, new: false });
@@ -140,13 +152,14 @@ pub fn enqueue(tables: Tables<'_>, ask: &Ask, now: UtcMicros) -> Result<Enqueued
         progress: 0,
         note: String::new(),
         file: None,
+        mark: None,
     };
     let standing = &job.standing;
     tables
         .prepare_cached(
             "INSERT INTO job(bucket, job_id, kind, dedupe, state, priority, rank, due_us, late_us, tries, epoch, cancelling, asked_us, \
-             deadline_us, author, args, progress, note) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 0, ?10, ?11, ?12, ?13, 0, '')",
+             deadline_us, author, args, progress, note, deaths, ready_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 0, ?10, ?11, ?12, ?13, 0, '', 0, ?8)",
         )?
         .execute(params![
             job.bucket.0,
@@ -172,8 +185,8 @@ pub(crate) fn save(tables: Tables<'_>, job: &Job, now: UtcMicros) -> Result<(), 
     tables
         .prepare_cached(
             "UPDATE job SET state = ?3, priority = ?4, rank = ?5, due_us = ?6, late_us = ?7, tries = ?8, epoch = ?9, cancelling = ?10, \
-             first_started_us = ?11, started_us = ?12, ended_us = ?13, progress = ?14, note = ?15, file = ?16 \
-             WHERE bucket = ?1 AND job_id = ?2",
+             first_started_us = ?11, started_us = ?12, ended_us = ?13, progress = ?14, note = ?15, file = ?16, deadline_us = ?17, deaths = ?18, \
+             ready_us = ?19, mark = ?20 WHERE bucket = ?1 AND job_id = ?2",
         )?
         .execute(params![
             job.bucket.0,
@@ -192,7 +205,32 @@ pub(crate) fn save(tables: Tables<'_>, job: &Job, now: UtcMicros) -> Result<(), 
             job.progress,
             clip(&job.note),
             job.file,
+            job.deadline.map(|at| at.0),
+            standing.deaths,
+            standing.ready().0,
+            job.mark,
         ])?;
+    Ok(())
+}
+
+/// How far a job that runs came: what its next attempt is handed, should this one be cut short.
+pub(crate) fn mark(tables: Tables<'_>, bucket: Bucket, id: JobId, mark: &str) -> Result<(), StoreError> {
+    tables
+        .prepare_cached("UPDATE job SET mark = ?3 WHERE bucket = ?1 AND job_id = ?2")?
+        .execute(params![bucket.0, id.0, mark])?;
+    Ok(())
+}
+
+/// What waits of a kind is needed now: its instant comes at once. For who changes what it looks at, in the same transaction. Nothing where none waits: the next round of what
+/// comes by itself is asked for as one ends, and one that runs is followed by it.
+///
+/// # Errors
+/// When the table cannot be read or written.
+pub fn hurry(tables: Tables<'_>, kind: Kind, now: UtcMicros) -> Result<(), StoreError> {
+    let ask = Ask::own(kind);
+    if is_open(tables, &ask)? {
+        enqueue(tables, &ask, now)?;
+    }
     Ok(())
 }
 
@@ -201,7 +239,7 @@ pub(crate) fn promote(tables: Tables<'_>, now: UtcMicros, limit: usize) -> Resul
     let changed = tables
         .prepare_cached(&format!(
             "UPDATE job SET state = {READY} WHERE (bucket, job_id) IN \
-             (SELECT bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND due_us <= ?1 ORDER BY due_us LIMIT ?2)"
+             (SELECT bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND ready_us <= ?1 ORDER BY ready_us LIMIT ?2)"
         ))?
         .execute(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?;
     Ok(changed >= limit)
@@ -212,32 +250,36 @@ pub(crate) fn any_to_promote(tables: Tables<'_>, now: UtcMicros) -> Result<bool,
     Ok(next_later(tables)?.is_some_and(|due| due <= now))
 }
 
-/// When the next job is due that waits for its instant.
+/// When the next job can be handed out that waits for its instant.
 pub(crate) fn next_later(tables: Tables<'_>) -> Result<Option<UtcMicros>, StoreError> {
     let next: Option<i64> = tables
-        .prepare_cached("SELECT min(due_us) FROM job INDEXED BY job_later WHERE state = 0")?
+        .prepare_cached("SELECT min(ready_us) FROM job INDEXED BY job_later WHERE state = 0")?
         .query_row([], |row| row.get(0))?;
     Ok(next.map(UtcMicros))
 }
 
-fn collect(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Job>, StoreError> {
-    let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        out.push(read(row)?);
-    }
-    Ok(out)
+/// Those that can be read: what people are shown is not all missing for one that cannot.
+fn collect(rows: rusqlite::Rows<'_>) -> Result<Vec<Job>, StoreError> {
+    Ok(sort(rows)?.jobs)
 }
 
 fn limit(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The best jobs of a kind that are ready, by rank.
-pub(crate) fn ready(tables: Tables<'_>, kind: Kind, most: usize) -> Result<Vec<Job>, StoreError> {
+/// The best jobs of a kind that are ready, by rank. What cannot be read is given up.
+pub(crate) fn ready(tables: Tables<'_>, kind: Kind, most: usize, now: UtcMicros) -> Result<Vec<Job>, StoreError> {
     let mut statement = tables.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM job INDEXED BY job_ready WHERE state = 1 AND kind = ?1 ORDER BY rank, job_id LIMIT ?2"
     ))?;
-    collect(statement.query(params![kind.as_str(), limit(most)])?)
+    loop {
+        let Rows { jobs, unreadable } = sort(statement.query(params![kind.as_str(), limit(most)])?)?;
+        if unreadable.is_empty() {
+            return Ok(jobs);
+        }
+        // They stood in the way of others.
+        give_up(tables, &unreadable, now)?;
+    }
 }
 
 /// Whether any job of a kind is ready.
@@ -247,10 +289,19 @@ pub(crate) fn any_ready(tables: Tables<'_>, kind: Kind) -> Result<bool, StoreErr
         .query_row(params![kind.as_str()], |row| row.get(0))?)
 }
 
-/// The jobs that are handed out.
-pub(crate) fn running(tables: Tables<'_>) -> Result<Vec<Job>, StoreError> {
+/// The jobs that are handed out. What cannot be read is given up.
+pub(crate) fn running(tables: Tables<'_>, now: UtcMicros) -> Result<Vec<Job>, StoreError> {
     let mut statement = tables.prepare_cached(&format!("SELECT {COLUMNS} FROM job WHERE state = {RUNNING}"))?;
-    collect(statement.query([])?)
+    let Rows { jobs, unreadable } = sort(statement.query([])?)?;
+    give_up(tables, &unreadable, now)?;
+    Ok(jobs)
+}
+
+/// Which jobs are handed out.
+pub(crate) fn running_ids(tables: Tables<'_>) -> Result<Vec<JobId>, StoreError> {
+    let mut statement = tables.prepare_cached(&format!("SELECT job_id FROM job WHERE state = {RUNNING}"))?;
+    let ids = statement.query_map([], |row| row.get(0).map(JobId))?.collect::<Result<_, _>>()?;
+    Ok(ids)
 }
 
 /// A job.
@@ -283,6 +334,18 @@ pub(crate) fn is_open(tables: Tables<'_>, ask: &Ask) -> Result<bool, StoreError>
             "SELECT EXISTS (SELECT 1 FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2)",
         )?
         .query_row(params![ask.bucket(JobId(0)).0, ask.kind.as_str(), ask.key], |row| row.get(0))?)
+}
+
+/// Whether so many jobs of a kind wait, or more.
+pub(crate) fn is_full(tables: Tables<'_>, kind: Kind, most: usize) -> Result<bool, StoreError> {
+    let mut count = tables.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_by_state WHERE state = ?1 AND kind = ?2 LIMIT ?3)",
+    )?;
+    let mut waiting = 0_i64;
+    for code in codes(State::Waiting) {
+        waiting += count.query_row(params![code, kind.as_str(), limit(most)], |row| row.get::<_, i64>(0))?;
+    }
+    Ok(waiting >= limit(most))
 }
 
 /// Appends lines to a job's log.
@@ -358,7 +421,8 @@ pub(crate) fn counts(tables: Tables<'_>) -> Result<Vec<(Kind, State, u64)>, Stor
     let mut out: Vec<(Kind, State, u64)> = Vec::new();
     while let Some(row) = rows.next()? {
         let kind: String = row.get(1)?;
-        let kind = Kind::parse(&kind).ok_or_else(|| bad(format!("kind {kind:?}")))?;
+        // Of another build's kinds this one tells nothing.
+        let Some(kind) = Kind::parse(&kind) else { continue };
         let (state, count) = (state(row.get(0)?)?, row.get::<_, i64>(2)?.unsigned_abs());
         match out.iter_mut().find(|(of, at, _)| (*of, *at) == (kind, state)) {
             Some(known) => known.2 += count,

@@ -361,13 +361,13 @@ CREATE TABLE job(
     state INTEGER NOT NULL, priority INTEGER NOT NULL, rank INTEGER NOT NULL, due_us INTEGER NOT NULL, late_us INTEGER NOT NULL,
     tries INTEGER NOT NULL, epoch INTEGER NOT NULL, cancelling INTEGER NOT NULL, asked_us INTEGER NOT NULL, deadline_us INTEGER,
     author TEXT NOT NULL, args TEXT NOT NULL, first_started_us INTEGER, started_us INTEGER, ended_us INTEGER,
-    progress INTEGER NOT NULL, note TEXT NOT NULL, file TEXT,
+    progress INTEGER NOT NULL, note TEXT NOT NULL, file TEXT, deaths INTEGER NOT NULL, ready_us INTEGER NOT NULL, mark TEXT,
     PRIMARY KEY (bucket, job_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX job_key ON job(bucket, kind, dedupe) WHERE state <= 2 AND dedupe IS NOT NULL;
 CREATE INDEX job_by_id ON job(job_id);
 CREATE INDEX job_by_state ON job(state, kind, job_id);
-CREATE INDEX job_later ON job(due_us) WHERE state = 0;
+CREATE INDEX job_later ON job(ready_us) WHERE state = 0;
 CREATE INDEX job_ready ON job(kind, rank, job_id) WHERE state = 1;
 CREATE INDEX job_late ON job(late_us) WHERE state <= 2;
 

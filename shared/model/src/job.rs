@@ -8,6 +8,9 @@
 //!   Nothing starves: after 1000 x [`AGE_US`] (2 h 47 min) nothing that comes anew goes before it. Of two that were due together the higher priority goes first.
 //! - An attempt that failed is tried again, first after about 2 s, then less and less often, as messages are ([`crate::delivery`]), until the kind's tries are used up.
 //!   What cannot work as it is ([`Ended::Refused`]) is not tried again by itself. Somebody may take either up again.
+//! - A process that dies takes what runs in it with it. Mostly that is nobody's fault among them, so the job waits again, in its old place, and no try is used up. A job that
+//!   was under way in several deaths in a row may be what kills: from the second on it is held back, longer each time, and after [`DEATHS_MAX`] it is given up. Kills that
+//!   have nothing to do with it would have to follow each other for half an hour and meet it each time ([`Standing::held`] says why that takes so long).
 //! - It is late once its deadline has passed; where it has none, [`LATE_US`] after it was due.
 
 use alloc::string::ToString;
@@ -22,6 +25,9 @@ pub const PRIORITY_MAX: u16 = 1000;
 pub const AGE_US: i64 = 10_000_000;
 /// A job without a deadline is late so long after it was due, in microseconds: 15 min.
 pub const LATE_US: i64 = 900_000_000;
+
+/// After so many deaths of the process in a row, each with the job under way, it is given up.
+pub const DEATHS_MAX: u32 = 16;
 
 /// How much a job matters: 0 to [`PRIORITY_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +158,8 @@ pub struct Rules {
     pub concurrency: usize,
     /// So many attempts are made before it is given up.
     pub tries: u32,
+    /// After so many deaths of the process in a row, each with the job under way, it is given up.
+    pub deaths: u32,
 }
 
 /// Where a job stands: what its life is decided by.
@@ -169,6 +177,11 @@ pub struct Standing {
     pub epoch: u32,
     /// Somebody wants it to end.
     pub cancelling: bool,
+    /// Deaths of the process in a row, each with the job under way.
+    pub deaths: u32,
+    /// Not handed out before then, for the process died with it more than once: about 2 s after the second death, then longer, as for attempts that failed. Its place
+    /// in the order stays.
+    pub held: Option<UtcMicros>,
 }
 
 /// How an attempt ended.
@@ -184,12 +197,19 @@ pub enum Ended {
     Cancelled,
     /// The program ends, or nobody knows what became of it: as if it had not begun.
     Interrupted,
+    /// The process that it ran in died: for whatever reason, the job itself perhaps.
+    Died,
 }
 
 impl Standing {
     /// A new one.
     pub const fn new(priority: Priority, due: UtcMicros) -> Self {
-        Self { state: State::Waiting, priority, due, tries: 0, epoch: 0, cancelling: false }
+        Self { state: State::Waiting, priority, due, tries: 0, epoch: 0, cancelling: false, deaths: 0, held: None }
+    }
+
+    /// When it may be handed out.
+    pub fn ready(&self) -> UtcMicros {
+        self.held.map_or(self.due, |held| held.max(self.due))
     }
 
     /// Its place in the order.
@@ -199,10 +219,11 @@ impl Standing {
 
     /// Handed out; `false`, and nothing changes, where it does not wait or is not due.
     pub fn start(&mut self, now: UtcMicros) -> bool {
-        if self.state != State::Waiting || self.due > now {
+        if self.state != State::Waiting || self.ready() > now {
             return false;
         }
         self.state = State::Running;
+        self.held = None;
         self.epoch = self.epoch.saturating_add(1);
         true
     }
@@ -217,7 +238,7 @@ impl Standing {
             Ended::Done => self.over(State::Done, tries),
             Ended::Cancelled => self.over(State::Cancelled, tries),
             // Whoever wanted it to end has it that way.
-            Ended::Failed | Ended::Refused | Ended::Interrupted if self.cancelling => {
+            Ended::Failed | Ended::Refused | Ended::Interrupted | Ended::Died if self.cancelling => {
                 self.over(State::Cancelled, tries)
             }
             Ended::Refused => self.over(State::Failed, tries),
@@ -226,9 +247,20 @@ impl Standing {
                 self.due = now.plus_us(delay_us(id, self.tries).cast_signed());
                 self.state = State::Waiting;
                 self.tries = tries;
+                // The process outlived it.
+                self.deaths = 0;
             }
             // It keeps its place in the order.
             Ended::Interrupted => self.state = State::Waiting,
+            Ended::Died => {
+                self.deaths = self.deaths.saturating_add(1);
+                if self.deaths >= rules.deaths {
+                    self.over(State::Failed, tries);
+                    return true;
+                }
+                self.state = State::Waiting;
+                self.held = self.deaths.checked_sub(2).map(|before| now.plus_us(delay_us(id, before).cast_signed()));
+            }
         }
         true
     }
@@ -255,15 +287,17 @@ impl Standing {
     }
 
     /// Somebody takes it up again: it has its tries before it, from `now`. `false`, and nothing changes, where it neither failed, nor was cancelled, nor waits to be
-    /// tried again.
+    /// tried again or is held back.
     pub fn retry(&mut self, now: UtcMicros) -> bool {
         match self.state {
             State::Failed | State::Cancelled => {}
-            State::Waiting if self.tries > 0 => {}
+            State::Waiting if self.tries > 0 || self.held.is_some() => {}
             State::Waiting | State::Running | State::Done => return false,
         }
         self.state = State::Waiting;
         self.tries = 0;
+        self.deaths = 0;
+        self.held = None;
         self.due = now;
         true
     }

@@ -10,6 +10,7 @@ pub mod fill;
 pub mod library;
 pub mod rates;
 pub mod run;
+mod shell;
 
 use alloc::collections::BTreeSet;
 use alloc::format;

@@ -1,6 +1,7 @@
 //! `backup` and `restore`: they work on the files themselves, so they need no running collector and mind none.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::Serialize;
@@ -36,13 +37,13 @@ fn failure(error: &BackupError) -> Failure {
         BackupError::Exists { .. } | BackupError::Unfit { .. } => Exit::Refused,
         BackupError::Database { .. } => Exit::DataDir,
         BackupError::File(FileError::NotFound { .. }) => Exit::NotFound,
-        BackupError::File(_) => Exit::DataDir,
+        BackupError::File(_) | BackupError::Stopped => Exit::DataDir,
     };
     Failure::new(exit, error.to_string())
 }
 
 /// Shows progress on a terminal.
-fn progress(what: &'static str) -> impl FnMut(u64, u64) {
+fn progress(what: &'static str) -> impl FnMut(u64, u64) -> ControlFlow<()> {
     let shown = std::io::stderr().is_terminal();
     let mut last = clock::monotonic();
     move |done, total| {
@@ -54,6 +55,7 @@ fn progress(what: &'static str) -> impl FnMut(u64, u64) {
             // Progress that nobody sees is none.
             drop(write!(std::io::stderr(), "\r{what}: {percent} % of {} MiB{end}", total * 4 / 1024));
         }
+        ControlFlow::Continue(())
     }
 }
 

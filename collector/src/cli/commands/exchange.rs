@@ -1,6 +1,7 @@
 //! `export` and `import`. `export` works on the files themselves, as `backup` does; `import` asks the collector.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 use sitepulse_daemon::clock;
@@ -108,10 +109,14 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> 
     let wanted = Wanted { checks, span };
     let mut progress = shown("export", "checks");
     let dir = global.data_dir();
-    let exported = write_export(&dir, &wanted, &args.file, format, now, &mut |done, total| progress(done, Some(total)));
+    let exported = write_export(&dir, &wanted, &args.file, format, now, &mut |done, total| {
+        progress(done, Some(total));
+        ControlFlow::Continue(())
+    });
     let exported = exported.map_err(|error| match &error {
         ExportError::NoCheck(_) => Failure::new(Exit::NotFound, error.to_string()),
         ExportError::Exchange(error) => failure(error),
+        ExportError::Stopped => Failure::new(Exit::DataDir, error.to_string()),
     })?;
     let file = args.file.display().to_string();
     if file == "-" {

@@ -244,6 +244,14 @@ fn said_fr(said: &Said) -> String {
             format!("nouvel essai le {at} : {why}")
         }
         Said::Interrupted => "interrompue : le collecteur s’est arrêté pendant qu’elle tournait".into(),
+        Said::Died { held: None, .. } => "interrompue : le collecteur est mort pendant qu’elle tournait".into(),
+        Said::Died { deaths, held: Some(held) } => {
+            format!("interrompue : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; elle est retenue jusqu’au {held}")
+        }
+        Said::Deadly { deaths } => format!(
+            "abandonnée : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; voyez son journal et celui du noyau (mémoire épuisée ?), puis réessayez"
+        ),
+        Said::GoesOn { after } => format!("reprend après {after}"),
         Said::TooLong { seconds } => format!("elle a duré plus de {seconds} s et a été arrêtée"),
         Said::More => "et d’autres lignes, qui ne sont pas gardées".into(),
     }

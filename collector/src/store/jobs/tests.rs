@@ -19,8 +19,9 @@ fn no_question_of_the_runner_scans_the_table() {
     let store = store();
     for sql in [
         "SELECT max(job_id) FROM job",
-        "SELECT min(due_us) FROM job INDEXED BY job_later WHERE state = 0",
-        "SELECT bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND due_us <= 1 ORDER BY due_us LIMIT 5",
+        "SELECT min(ready_us) FROM job INDEXED BY job_later WHERE state = 0",
+        "SELECT bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND ready_us <= 1 ORDER BY ready_us LIMIT 5",
+        "SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_by_state WHERE state = 1 AND kind = 'noop' LIMIT 5)",
         "SELECT note FROM job INDEXED BY job_ready WHERE state = 1 AND kind = 'noop' ORDER BY rank, job_id LIMIT 5",
         "SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_ready WHERE state = 1 AND kind = 'noop')",
         "SELECT note FROM job WHERE state = 2",
@@ -71,6 +72,103 @@ fn what_is_asked_for_twice_is_one_job_with_the_higher_priority() {
     over.standing.state = State::Done;
     store.write(|tables| save(tables, &over, NOW)).unwrap();
     assert!(asked(&mut store, 300).new);
+}
+
+/// The defect: who asked again in a hurry was not heard, and a deadline that was dropped came back with the next write.
+#[test]
+fn who_asks_again_with_an_earlier_deadline_is_heard() {
+    let mut store = store();
+    let minute = |minutes: i64| NOW.plus_us(minutes * 60_000_000);
+    let asked = |store: &mut Store, deadline: Option<UtcMicros>| {
+        let ask = Ask { deadline, ..ask(Kind::SlaReport, Some("a")) };
+        store.write(|tables| enqueue(tables, &ask, NOW)).unwrap().job.deadline
+    };
+    // Without one it is late 15 minutes after it was due.
+    assert_eq!(asked(&mut store, None), None);
+    assert_eq!(asked(&mut store, Some(minute(20))), None, "no hurry");
+    assert_eq!(asked(&mut store, Some(minute(10))), Some(minute(10)));
+    assert_eq!(asked(&mut store, Some(minute(12))), Some(minute(10)));
+    assert_eq!(asked(&mut store, Some(minute(5))), Some(minute(5)));
+    assert_eq!(late(store.read(), minute(6), 10).unwrap().len(), 1);
+    let mut job = list(store.read(), &Wanted::default(), 1).unwrap().remove(0);
+    job.deadline = None;
+    store.write(|tables| save(tables, &job, NOW)).unwrap();
+    assert_eq!(list(store.read(), &Wanted::default(), 1).unwrap(), [job]);
+}
+
+#[test]
+fn a_kind_is_full_when_so_many_wait() {
+    let mut store = store();
+    for n in 0..4 {
+        let not_before = (n % 2 == 0).then(|| NOW.plus_us(5_000_000));
+        store.write(|tables| enqueue(tables, &Ask { not_before, ..ask(Kind::Noop, None) }, NOW)).unwrap();
+    }
+    let full = |kind: Kind, most: usize| is_full(store.read(), kind, most).unwrap();
+    assert_eq!([full(Kind::Noop, 4), full(Kind::Noop, 5), full(Kind::Export, 1)], [true, false, false]);
+}
+
+/// Where a change is written that what waits looks at, it comes at once; where none waits nothing is asked for.
+#[test]
+fn what_waits_is_hurried_by_a_change_and_nothing_is_made_of_it() {
+    let mut store = store();
+    store.write(|tables| hurry(tables, Kind::Insights, NOW)).unwrap();
+    assert_eq!(list(store.read(), &Wanted::default(), 10).unwrap(), []);
+    let later = Ask { not_before: Some(NOW.plus_us(30_000_000)), ..Ask::own(Kind::Insights) };
+    store.write(|tables| enqueue(tables, &later, NOW)).unwrap();
+    store.write(|tables| hurry(tables, Kind::Insights, NOW.plus_us(5))).unwrap();
+    let jobs = list(store.read(), &Wanted::default(), 10).unwrap();
+    assert_eq!((jobs.len(), jobs[0].standing.due), (1, NOW.plus_us(5)));
+}
+
+/// The defect: one row that could not be read stopped the queue, and sealing and retention with it.
+#[test]
+fn a_row_that_cannot_be_read_is_given_up_and_stops_nothing() {
+    for damage in [
+        "kind = 'of_another_build', state = 2",
+        "args = '{', state = 2",
+        "args = '{'",
+        "priority = -5",
+        "priority = 1001",
+        "epoch = 1 << 40",
+        "deaths = -1",
+    ] {
+        let mut store = store();
+        let mut add = |kind: Kind, key: Option<&str>| {
+            store.write(|tables| enqueue(tables, &ask(kind, key), NOW)).unwrap().job.id
+        };
+        let (bad, good) = (add(Kind::Noop, Some("")), add(Kind::Noop, Some("other")));
+        let damaged = format!("UPDATE job SET {damage}, rank = rank - 1 WHERE job_id = ?1");
+        store.connection().execute(&damaged, params![bad.0]).unwrap();
+        let found = store.write(|tables| {
+            running(tables, NOW)?;
+            ready(tables, Kind::Noop, 1, NOW)
+        });
+        let found: Vec<JobId> = found.unwrap().iter().map(|job| job.id).collect();
+        assert_eq!(found, [good], "{damage}");
+        let (state, note): (u8, String) = store
+            .read()
+            .query_row("SELECT state, note FROM job WHERE job_id = ?1", params![bad.0], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(state, FAILED, "{damage}");
+        assert!(note.contains("cannot be read"), "{note}");
+        // People see it, unless nobody here knows its kind; and it can be asked for again.
+        let listed = list(store.read(), &Wanted::default(), 10).unwrap();
+        assert_eq!(listed.len(), if damage.contains("another_build") { 1 } else { 2 }, "{damage}");
+        assert!(counts(store.read()).unwrap().len() <= 2);
+        assert!(store.write(|tables| enqueue(tables, &ask(Kind::Noop, Some("")), NOW)).unwrap().new, "{damage}");
+    }
+}
+
+/// The same of a job that is asked for again while its row waits.
+#[test]
+fn a_row_that_cannot_be_read_does_not_stand_for_what_is_asked_for() {
+    let mut store = store();
+    store.write(|tables| enqueue(tables, &Ask::own(Kind::Seal), NOW)).unwrap();
+    store.connection().execute("UPDATE job SET args = '{'", []).unwrap();
+    assert!(store.write(|tables| enqueue(tables, &Ask::own(Kind::Seal), NOW)).unwrap().new);
+    assert_eq!(store.write(|tables| ready(tables, Kind::Seal, 5, NOW)).unwrap().len(), 1);
 }
 
 #[test]

@@ -6,15 +6,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sitepulse_collector::app::App;
 use sitepulse_collector::engine::Engine;
-use sitepulse_collector::jobs::{Ask, Given, Job, Kind, Over, Said, Setup, task};
+use sitepulse_collector::jobs::{Ask, Finished, Given, Job, Kind, Outcome, Over, Said, Setup, Unfinished, Work, task};
 use sitepulse_collector::store::jobs::Wanted;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_model::job::{AGE_US, Ended, JobId, Priority, State, delay_us};
+use sitepulse_model::job::{AGE_US, DEATHS_MAX, Ended, JobId, Priority, State, delay_us};
 use sitepulse_model::time::UtcMicros;
 use tokio::sync::watch;
 
-use super::world::{at, in_memory, on_disk};
+use super::world::{at, definition, in_memory, on_disk, options};
 
 /// Kinds whose jobs stand in each other's way.
 const KINDS: [Kind; 3] = [Kind::Export, Kind::RunChecks, Kind::Noop];
@@ -35,6 +35,8 @@ struct Naive {
     tries: u32,
     epoch: u32,
     cancelling: bool,
+    deaths: u32,
+    held: Option<i64>,
 }
 
 impl Naive {
@@ -50,6 +52,8 @@ impl Naive {
             tries: one.tries,
             epoch: one.epoch,
             cancelling: one.cancelling,
+            deaths: one.deaths,
+            held: one.held.map(|held| held.0),
         }
     }
 }
@@ -83,7 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Cancel),
         1 => any::<u8>().prop_map(Step::Retry),
         1 => (any::<u8>(), 0_u16..=1000).prop_map(|(nth, priority)| Step::Prioritise(nth, priority)),
-        1 => Just(Step::Crash),
+        2 => Just(Step::Crash),
     ]
 }
 
@@ -136,6 +140,8 @@ impl Queues {
                     tries: 0,
                     epoch: 0,
                     cancelling: false,
+                    deaths: 0,
+                    held: None,
                 });
             }
         }
@@ -163,6 +169,7 @@ impl Queues {
             let known = self.naive.iter_mut().find(|one| one.id == id).unwrap();
             known.state = State::Running;
             known.epoch += 1;
+            known.held = None;
         }
     }
 
@@ -171,7 +178,8 @@ impl Queues {
         let mut chosen = Vec::new();
         for kind in KINDS {
             let running = self.naive.iter().filter(|one| one.kind == kind && one.state == State::Running).count();
-            let waits = |one: &&Naive| one.kind == kind && one.state == State::Waiting && one.due <= self.now.0;
+            let ready = |one: &Naive| one.due.max(one.held.unwrap_or(one.due)) <= self.now.0;
+            let waits = |one: &&Naive| one.kind == kind && one.state == State::Waiting && ready(one);
             let mut waiting: Vec<&Naive> = self.naive.iter().filter(waits).collect();
             // The most points first: those of its priority, and one for every 10 s that it waited.
             waiting.sort_by_key(|one| (-(one.priority * AGE_US + self.now.0 - one.due), one.id));
@@ -189,7 +197,7 @@ impl Queues {
         self.naive
             .iter_mut()
             .filter(|one| one.state == State::Running)
-            .for_each(|one| naive_end(one, Ended::Interrupted, now));
+            .for_each(|one| naive_end(one, Ended::Died, now));
     }
 
     fn compare(&self) {
@@ -208,14 +216,24 @@ impl Queues {
 fn naive_end(one: &mut Naive, ended: Ended, now: i64) {
     let state = match ended {
         Ended::Done => State::Done,
-        Ended::Failed | Ended::Refused | Ended::Interrupted | Ended::Cancelled if one.cancelling => State::Cancelled,
+        Ended::Failed | Ended::Refused | Ended::Interrupted | Ended::Died | Ended::Cancelled if one.cancelling => {
+            State::Cancelled
+        }
+        Ended::Died if one.deaths + 1 >= DEATHS_MAX => State::Failed,
         Ended::Cancelled => State::Cancelled,
         Ended::Refused => State::Failed,
         Ended::Failed if one.tries + 1 >= one.kind.spec().rules.tries => State::Failed,
-        Ended::Failed | Ended::Interrupted => State::Waiting,
+        Ended::Failed | Ended::Interrupted | Ended::Died => State::Waiting,
     };
+    if ended == Ended::Died && state != State::Cancelled {
+        one.deaths += 1;
+        if state == State::Waiting && one.deaths > 1 {
+            one.held = Some(now + delay_us(one.id, one.deaths - 2).cast_signed());
+        }
+    }
     if ended == Ended::Failed && state == State::Waiting {
         one.due = now + delay_us(one.id, one.tries).cast_signed();
+        one.deaths = 0;
     }
     if state != State::Waiting || ended == Ended::Failed {
         one.tries += 1;
@@ -253,11 +271,12 @@ proptest! {
                         one.id != known.id && one.kind == known.kind && one.key == known.key && matches!(one.state, State::Waiting | State::Running)
                     };
                     let hindered = over && known.key.is_some() && queues.naive.iter().any(twin);
-                    let again = known.state == State::Waiting && known.tries > 0;
+                    let again = known.state == State::Waiting && (known.tries > 0 || known.held.is_some());
                     prop_assert_eq!(done, (over || again) && !hindered);
                     if done {
                         let one = queues.one(nth).unwrap();
                         (one.state, one.tries, one.due) = (State::Waiting, 0, now.0);
+                        (one.deaths, one.held) = (0, None);
                     }
                 }
                 Step::Prioritise(nth, priority) => {
@@ -290,7 +309,7 @@ fn what_a_dead_process_leased_waits_again_and_says_so() {
     let job = engine.jobs(&Wanted::default(), 1).unwrap().remove(0);
     assert_eq!((job.standing.state, job.standing.tries, job.standing.epoch), (State::Waiting, 0, 1));
     let log = engine.job_log(&job, 10).unwrap();
-    assert_eq!(Said::of(&log[0].text), Some(Said::Interrupted), "{log:?}");
+    assert_eq!(Said::of(&log[0].text), Some(Said::Died { deaths: 1, held: None }), "{log:?}");
     // What the dead process would say of its lease is not heard.
     let over = Over {
         job: turn.handed[0].clone(),
@@ -306,6 +325,79 @@ fn what_a_dead_process_leased_waits_again_and_says_so() {
     let (late, _) = engine.take_job_turn(vec![over], &Given::default(), &Setup::default(), at(4)).unwrap();
     assert_eq!(late.states, [None]);
     assert_eq!(engine.jobs(&Wanted::default(), 1).unwrap()[0].standing.state, State::Running);
+}
+
+/// The defect: a job that killed the collector was run again at once, with every start, for ever.
+#[test]
+fn a_job_that_kills_the_collector_is_held_back_and_given_up_while_sealing_goes_on() {
+    let setup = Setup::repeating(vec![(Kind::Seal, Duration::from_secs(60))]);
+    let mut engine = in_memory();
+    let id = engine.enqueue(&[ask(Kind::Noop)], at(0)).unwrap()[0].job.id;
+    let other = engine.enqueue(&[ask(Kind::Export)], at(0)).unwrap()[0].job.id;
+    let given = Given { take: true, ..Given::default() };
+    let one = |engine: &Engine, id: JobId| {
+        let jobs = engine.jobs(&Wanted::default(), 100).unwrap();
+        jobs.into_iter().find(|job| job.id == id).unwrap()
+    };
+    engine.begin_jobs(&setup, at(0)).unwrap();
+    let (mut now, mut deaths) = (at(1), 0);
+    while one(&engine, id).standing.state == State::Waiting {
+        now = now.max(one(&engine, id).standing.ready());
+        let (turn, _) = engine.take_job_turn(Vec::new(), &given, &setup, now).unwrap();
+        assert!(turn.handed.iter().any(|job| job.id == id));
+        // The others did what they had to before it killed the collector.
+        let others = turn.handed.into_iter().filter(|job| job.kind == Kind::Export);
+        let over = |job| Over {
+            job,
+            ended: Ended::Done,
+            note: String::new(),
+            progress: 0,
+            file: None,
+            lines: vec![],
+            took_us: 1,
+        };
+        let running = one(&engine, id);
+        let out = [(id, (running.bucket, running.kind))].into();
+        let rest = Given { out, ..Given::default() };
+        engine.take_job_turn(others.map(over).collect(), &rest, &setup, now).unwrap();
+        engine.begin_jobs(&setup, now).unwrap();
+        deaths += 1;
+    }
+    let job = one(&engine, id);
+    assert_eq!((deaths, job.standing.state, job.ended), (DEATHS_MAX, State::Failed, Some(now)));
+    assert_eq!(Said::of(&job.note), Some(Said::Deadly { deaths: 16 }));
+    assert_eq!(one(&engine, other).standing.state, State::Done);
+    let log = engine.job_log(&job, 100).unwrap();
+    assert!(matches!(Said::of(&log[1].text), Some(Said::Died { deaths: 2, held: Some(_) })), "{log:?}");
+    // What comes by itself is held back at most: it met as many deaths, and is never given up for good.
+    let seal = engine.jobs(&Wanted { kind: Some(Kind::Seal), ..Wanted::default() }, 10).unwrap().remove(0);
+    assert_eq!(seal.standing.state, State::Waiting);
+    assert!(seal.standing.deaths >= 2 && seal.standing.held.is_some(), "{seal:?}");
+}
+
+/// A process that is stopped leaves no lease: what did not stop in time is no death.
+#[test]
+fn a_runner_that_ends_gives_all_leases_back() {
+    let mut engine = in_memory();
+    engine.enqueue(&[ask(Kind::Noop)], at(0)).unwrap();
+    let given = Given { take: true, ..Given::default() };
+    let (turn, _) = engine.take_job_turn(Vec::new(), &given, &Setup::default(), at(1)).unwrap();
+    let job = &turn.handed[0];
+    let (bucket, id) = (job.bucket, job.id);
+    let last = Given {
+        out: [(id, (bucket, job.kind))].into(),
+        marks: vec![(bucket, id, "7".into())],
+        last: true,
+        ..Given::default()
+    };
+    engine.take_job_turn(Vec::new(), &last, &Setup::default(), at(2)).unwrap();
+    let job = engine.jobs(&Wanted::default(), 1).unwrap().remove(0);
+    assert_eq!((job.standing.state, job.standing.deaths, job.standing.tries), (State::Waiting, 0, 0));
+    assert_eq!(job.mark.as_deref(), Some("7"));
+    assert_eq!(engine.begin_jobs(&Setup::default(), at(3)).unwrap(), 0, "no lease is left");
+    // Whoever takes it back and up again begins anew.
+    engine.cancel_job(id, "collector:ana", at(4)).unwrap();
+    assert_eq!(engine.retry_job(id, "collector:ana", at(5)).unwrap().mark, None);
 }
 
 #[test]
@@ -370,10 +462,14 @@ struct Running {
 
 impl Running {
     fn start(dir: &std::path::Path) -> Self {
+        Self::with(dir, Setup::default())
+    }
+
+    fn with(dir: &std::path::Path, setup: Setup) -> Self {
         let app = App::open_still(dir, clock::now()).unwrap();
         let (stop, stopping) = watch::channel(false);
         let tasks = TaskSet::new();
-        tasks.spawn("jobs", task::run(app.clone(), Setup::default(), tasks.clone(), stopping));
+        tasks.spawn("jobs", task::run(app.clone(), setup, tasks.clone(), stopping));
         Self { app, tasks, stop }
     }
 
@@ -451,6 +547,87 @@ async fn a_shutdown_interrupts_and_the_next_start_goes_on() {
     let running = Running::start(dir.path());
     let job = running.until(long, State::Done).await;
     assert_eq!((job.standing.tries, job.standing.epoch), (1, 2), "the interrupted attempt counts for nothing");
+    running.stop().await;
+}
+
+/// The defect: an attempt that said it was told to stop, and was not, was run again at once, for ever.
+#[tokio::test]
+async fn who_stops_without_being_told_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::with(dir.path(), reporting(|_| Box::pin(async { Err(Unfinished::Stopped) })));
+    let id = running.ask(ask(Kind::SlaReport)).await;
+    let job = loop {
+        let job = running.job(id).await;
+        if job.standing.tries > 0 {
+            break job;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(job.standing.state, State::Waiting, "it is tried again, in a while");
+    assert!(job.standing.epoch == 1 && job.note.contains("without being told"), "{job:?}");
+    running.stop().await;
+}
+
+/// Whose reports are made by a handler of the test.
+fn reporting(handler: sitepulse_collector::jobs::Handler) -> Setup {
+    let mut setup = Setup::default();
+    setup.sla_report = Some(handler);
+    setup
+}
+
+/// Marks how far it is and waits; the next attempt is handed that.
+fn marking(work: Work) -> futures_util::future::BoxFuture<'static, Outcome> {
+    Box::pin(async move {
+        if let Some(mark) = work.marked::<u32>() {
+            return Ok(Finished::with(format!("goes on at {mark}")));
+        }
+        work.mark(&41);
+        work.mark(&42);
+        work.stopping().await;
+        Err(Unfinished::Stopped)
+    })
+}
+
+#[tokio::test]
+async fn an_attempt_goes_on_where_the_one_that_was_cut_short_came_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::with(dir.path(), reporting(marking));
+    let id = running.ask(ask(Kind::SlaReport)).await;
+    // Written while it runs, so that a kill has it too.
+    while running.job(id).await.mark.as_deref() != Some("42") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.stop().await;
+    let running = Running::with(dir.path(), reporting(marking));
+    let job = running.until(id, State::Done).await;
+    assert_eq!((job.note.as_str(), job.standing.deaths), ("goes on at 42", 0));
+    running.stop().await;
+}
+
+/// The defect: a run of many checks that was cut short began with its first check again.
+#[tokio::test]
+async fn a_run_of_checks_goes_on_after_those_that_were_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    let checks = ["a", "b", "c", "d"].map(definition).to_vec();
+    running.app.apply(checks, options(), clock::now()).await.unwrap();
+    let ask = Ask { args: serde_json::json!({ "checks": ["a", "b", "c", "d"] }), ..ask(Kind::RunChecks) };
+    // As an attempt leaves it that is cut short after its second check.
+    let enqueue = move |engine: &mut Engine| {
+        let job = engine.enqueue(&[ask], clock::now()).unwrap().remove(0).job;
+        let mark = r#"{"upto":"b","up":1,"not_up":1,"not_run":0}"#;
+        let given = Given { marks: vec![(job.bucket, job.id, mark.into())], ..Given::default() };
+        engine.take_job_turn(Vec::new(), &given, &Setup::default(), clock::now()).unwrap();
+        job.id
+    };
+    let id = running.app.writer().run(enqueue).await.unwrap();
+    let job = running.until(id, State::Done).await;
+    assert_eq!(Said::of(&job.note), Some(Said::Ran { checks: 4, up: 1, not_up: 1, not_run: 2 }));
+    assert_eq!(job.mark.as_deref(), Some(r#"{"upto":"d","up":1,"not_up":1,"not_run":2}"#));
+    let log = running.app.writer().run(move |engine| engine.job_log(&job, 100).unwrap()).await.unwrap();
+    assert_eq!((Said::of(&log[0].text), log.len()), (Some(Said::GoesOn { after: "b".into() }), 3), "{log:?}");
+    let told: Vec<&str> = log[1..].iter().map(|line| line.text.split(':').next().unwrap()).collect();
+    assert!(told.contains(&"c") && told.contains(&"d"), "{told:?}");
     running.stop().await;
 }
 

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sitepulse_collector::app::{Access, App, CredentialKind};
 use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::impact::board::{Board, Scores};
 use sitepulse_collector::impact::hour::ask;
 use sitepulse_collector::impact::task::settle;
 use sitepulse_collector::jobs::{Given, Job, Kind, Said, Setup};
@@ -16,7 +17,8 @@ use sitepulse_collector::store::jobs::Wanted;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::check::{CheckDefinition, CheckKind};
-use sitepulse_model::id::{AgentNo, CheckId};
+use sitepulse_model::id::{AgentName, AgentNo, CheckId, Region};
+use sitepulse_model::impact::Signal;
 use sitepulse_model::job::{JobId, State};
 use sitepulse_model::record::{Cause, Phases, ProbeState};
 use tokio::sync::watch;
@@ -177,6 +179,134 @@ async fn what_changed_is_found_again_and_nothing_else() {
     // The hour turns: everything once more.
     let turned = settle(app, now.plus_us(3_600_000_000)).await.unwrap();
     assert_eq!((turned.changed, turned.turned.len()), (0, 1));
+}
+
+/// The first instant of the newest hour that is over, and `minutes` after it.
+fn in_the_last_hour(minutes: i64) -> sitepulse_model::time::UtcMicros {
+    let hour_us = 3_600_000_000;
+    sitepulse_model::time::UtcMicros((clock::now().0.div_euclid(hour_us) - 1) * hour_us).plus_us(minutes * 60_000_000)
+}
+
+/// The defect: once an outage was confirmed the score stood still until the hour turned, while `--at now` told another number.
+#[tokio::test]
+async fn a_score_moves_with_every_minute_of_an_outage() {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    let found = |minutes: i64| Found { down: minutes <= 240, ..Found::default() };
+    let entries = (0..96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &found(run * 15))));
+    pages.ingest(agent, entries.collect()).await;
+    let app = &pages.bench.app;
+    let availability = |scores: &Scores| {
+        let check = scores.checks.values().next().unwrap();
+        let parts = &check.score.as_ref().unwrap().contributions;
+        let part = parts.iter().find(|part| part.signal == Signal::WeightedAvailability).unwrap();
+        (check.at, part.value)
+    };
+    let newest = || app.board().newest().unwrap();
+    settle(app, in_the_last_hour(1)).await.unwrap();
+    let mut before = availability(&newest());
+    for minutes in [2, 3, 20, 55] {
+        let now = in_the_last_hour(minutes);
+        let refreshed = settle(app, now).await.unwrap();
+        assert_eq!((refreshed.changed, refreshed.turned.len()), (1, 0), "after {minutes} min");
+        let after = availability(&newest());
+        assert!(after.0 == now && after.1 < before.1, "{after:?} after {before:?}");
+        let told = get(&pages.bench, &format!("/shop-vitals?at={}", instant::format(now))).await;
+        let told = part(&told, "weighted_availability")["value"].as_f64().unwrap();
+        assert!((told - after.1).abs() < 1e-9, "found again of this instant it is the same: {told} {after:?}");
+        // A region follows, without the store's help.
+        let region = newest().regions.values().next().unwrap().clone();
+        assert_eq!(availability(&region), after);
+        before = after;
+    }
+    // Once a minute is enough.
+    assert_eq!(settle(app, in_the_last_hour(55).plus_us(1)).await.unwrap().changed, 0);
+}
+
+/// The defect: what ends or begins by its time alone, as silence does, was not noticed until the hour turned.
+#[tokio::test]
+async fn silence_is_noticed_in_its_minute_and_a_check_that_is_up_is_left_alone() {
+    let pages = Pages::new().await;
+    let agent = pages.enrol("eu-west", "w").await;
+    // The newest run's word holds until some minutes after the hour began: twice the interval and the timeout.
+    let first = in_the_last_hour(0);
+    let minutes = pages.now.us_since(first) / 60_000_000;
+    let entries = (2..96).rev().map(|run| pages.entry(pages.result(agent, minutes + run * 15 - 20, &Found::default())));
+    pages.ingest(agent, entries.collect()).await;
+    let app = &pages.bench.app;
+    settle(app, in_the_last_hour(1)).await.unwrap();
+    let verdict = |minutes: i64| {
+        let now = in_the_last_hour(minutes);
+        let book = app.book();
+        let check = book.checks().next().unwrap().number;
+        book.verdict_now(check, now).unwrap().verdict.verdict
+    };
+    let mut noticed = 0;
+    for minutes in 2..58 {
+        let moved = verdict(minutes) != verdict(minutes - 1);
+        let changed = settle(app, in_the_last_hour(minutes)).await.unwrap().changed;
+        assert_eq!(changed, usize::from(moved), "{minutes}: {:?}", verdict(minutes));
+        noticed += changed;
+    }
+    assert_eq!(noticed, 1, "it is silent from some minute on");
+}
+
+/// The defect: while the checks took their turns, scores of the old model were told under the new one's name.
+#[tokio::test]
+async fn scores_of_two_models_are_never_told_together() {
+    let (pages, _) = slow_page().await;
+    let bench = &pages.bench;
+    let text = "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\n";
+    let two = text.to_owned() + &text.replace("shop-vitals", "shop-too");
+    bench.apply(&two, json!({})).await;
+    let now = in_the_last_hour(10);
+    settle(&bench.app, now).await.unwrap();
+    let told = || {
+        let scores = bench.app.board().newest().unwrap();
+        let score = scores.checks.values().find(|check| check.id.as_str() == "shop-vitals").unwrap().score.clone();
+        (scores.model.label.clone(), score, scores.regions.clone())
+    };
+    let same = |one: &std::sync::Arc<_>, other: &std::sync::Arc<_>| std::sync::Arc::ptr_eq(one, other);
+    let before = told();
+    assert_eq!(before.0, "built-in@1");
+    let model = "[[scoring]]\nid = \"default\"\nweb_vitals = { weight = 0 }\n";
+    bench.apply(&(two.clone() + model), json!({})).await;
+    let first = Board::refresh(&bench.app, now.plus_us(1), 1).await.unwrap();
+    assert_eq!((first.turned.len(), first.left), (0, 1), "nothing is told, so nothing is to be written down");
+    let meanwhile = told();
+    assert_eq!((meanwhile.0, meanwhile.1), (before.0, before.1.clone()));
+    let second = Board::refresh(&bench.app, now.plus_us(2), 1).await.unwrap();
+    assert_eq!((second.turned.len(), second.left), (2, 0));
+    let after = told();
+    assert!(after.0 == "default@1" && after.1 != before.1);
+    assert!(same(&after.2, &before.2), "regions follow");
+    // Of one of the checks alone a region has no score to tell.
+    assert_eq!(Board::refresh_regions(&bench.app, now.plus_us(3), 1).await.unwrap(), 1);
+    assert!(same(&told().2, &before.2));
+    assert_eq!(Board::refresh_regions(&bench.app, now.plus_us(3), 1).await.unwrap(), 0);
+    assert!(told().2.values().all(|region| region.model.label == "default@1"));
+}
+
+/// The defect: a change of one check made every region's scores anew.
+#[tokio::test]
+async fn a_region_of_which_nothing_changed_is_told_as_it_was() {
+    let pages = two_regions().await;
+    let app = &pages.bench.app;
+    settle(app, in_the_last_hour(1)).await.unwrap();
+    let regions = || app.board().newest().unwrap().regions.clone();
+    let before = regions();
+    let agent = app.book().agent_by_name(&AgentName::parse("e").unwrap()).unwrap().number;
+    let mut result = pages.result(agent, -15, &Found { down: true, ..Found::default() });
+    result.cause = Some(Cause::Timeout);
+    pages.ingest(agent, vec![pages.entry(result)]).await;
+    // One that is down ahead changes nothing yet; half an hour makes the outage of `us-east` older. `eu-west` saw none.
+    assert_eq!(settle(app, in_the_last_hour(30)).await.unwrap().changed, 1);
+    let after = regions();
+    let same = |region: &str| {
+        let region = Region::parse(region).unwrap();
+        std::sync::Arc::ptr_eq(&before[&region], &after[&region])
+    };
+    assert_eq!([same("us-east"), same("eu-west")], [false, true]);
 }
 
 #[tokio::test]

@@ -108,6 +108,29 @@ async fn what_is_asked_for_is_judged_before_it_waits() {
     assert_eq!(bench.get("/api/v1/jobs").await.json().as_array().unwrap().len(), 1);
 }
 
+/// The defect: whoever may ask could fill the queue without end.
+#[tokio::test]
+async fn a_kind_of_which_too_many_wait_takes_no_more_and_says_what_to_do() {
+    let bench = Bench::new();
+    let waiting = Kind::Export.spec().waiting;
+    let body = json!({"kind": "export", "args": {"format": "csv"}});
+    let first = asked(&bench, &body).await;
+    let fill = move |engine: &mut sitepulse_collector::engine::Engine| {
+        let asks: Vec<Ask> = (1..waiting).map(|_| Ask { key: None, ..Ask::own(Kind::Export) }).collect();
+        engine.enqueue(&asks, clock::now()).unwrap().len()
+    };
+    assert_eq!(bench.app.writer().run(fill).await.unwrap(), waiting - 1);
+    let more = bench.post("/api/v1/jobs", &json!({"kind": "export", "args": {"format": "jsonl"}})).await;
+    assert_eq!(more.status, StatusCode::CONFLICT, "{}", more.text);
+    assert!(more.text.contains("1000 jobs of the kind export wait already") && more.text.contains("--state waiting"));
+    // What waits already is no more, and other kinds have room.
+    assert_eq!(asked(&bench, &body).await["id"], first["id"]);
+    asked(&bench, &json!({"kind": "noop"})).await;
+    // One is taken back: there is room for one.
+    bench.post(&format!("/api/v1/jobs/{}/cancel", first["id"].as_str().unwrap()), &json!({})).await;
+    asked(&bench, &json!({"kind": "export", "args": {"format": "jsonl"}})).await;
+}
+
 #[tokio::test]
 async fn who_may_ask_for_a_kind_may_change_it_and_take_its_file() {
     let bench = Bench::new();

@@ -108,6 +108,26 @@ async fn own_playbooks_are_applied_judged_and_offered_before_built_in_ones() {
     }
 }
 
+/// The defect: a run that could not be written ended the round, so those after it never ticked.
+#[tokio::test]
+async fn a_run_that_fails_does_not_keep_others_from_ticking() {
+    let (bench, _) = down().await;
+    bench.apply(&(OWN.to_owned() + &OWN.replace("shop-down", "shop-down-too")), json!({})).await;
+    let id = incident(&bench).await;
+    let mut runs = [start(&bench, "shop-down", &id).await, start(&bench, "shop-down-too", &id).await];
+    runs.sort_by_key(|run| run["id"].as_str().unwrap().to_owned());
+    // The place of the first one's next entry is taken.
+    let first = runs[0]["id"].as_str().unwrap().to_owned();
+    let damage = move |engine: &mut sitepulse_collector::engine::Engine| {
+        let taken = "INSERT INTO playbook_entry SELECT bucket, run_id, 1, 0, 'x', 'x' FROM playbook_run WHERE run_id = ?1";
+        engine.store().connection().execute(taken, [first]).unwrap()
+    };
+    assert_eq!(bench.app.writer().run(damage).await.unwrap(), 1);
+    bench.post(&format!("/api/v1/incidents/{id}/acts"), &json!({"act": "acknowledge", "by": "ana"})).await;
+    bench.app.see_playbooks(clock::now()).await.unwrap_err();
+    assert_eq!(states(&run(&bench, &runs[1]).await), ["done", "open", "open"]);
+}
+
 #[tokio::test]
 async fn a_run_goes_from_the_offer_to_its_end() {
     let (bench, agent) = down().await;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 const T0: UtcMicros = UtcMicros(1_790_000_000_000_000);
-const RULES: Rules = Rules { concurrency: 1, tries: 3 };
+const RULES: Rules = Rules { concurrency: 1, tries: 3, deaths: DEATHS_MAX };
 
 fn priority(value: u16) -> Priority {
     Priority::new(value).unwrap()
@@ -74,6 +74,61 @@ fn who_lost_the_lease_is_not_heard() {
     assert!(!job.end(JobId(1), job.epoch, Ended::Failed, RULES, T0), "what is over stays over");
 }
 
+/// The defect: what killed the collector was run again at once, for ever.
+#[test]
+fn a_job_that_kills_its_process_is_held_back_and_given_up_in_the_end() {
+    let mut job = Standing::new(priority(500), T0);
+    let rank = job.rank();
+    let (mut now, mut deaths) = (T0, 0);
+    while job.state != State::Failed {
+        now = now.max(job.ready());
+        assert!(job.start(now));
+        now = now.plus_us(1_000);
+        assert!(job.end(JobId(7), job.epoch, Ended::Died, RULES, now));
+        deaths += 1;
+        assert!(job.state == State::Failed || (job.tries, job.rank()) == (0, rank), "no try, and its place");
+        // The first death is nothing to wait for.
+        assert_eq!(job.held.is_some_and(|held| held > now), deaths > 1 && job.state == State::Waiting, "{deaths}");
+    }
+    assert_eq!((deaths, job.tries), (DEATHS_MAX, 1));
+    let half_an_hour = 1_800_000_000;
+    assert!(now.us_since(T0) > half_an_hour * 9 / 10, "{}", now.us_since(T0));
+    // Somebody mended what it was, and takes it up again.
+    assert!(job.retry(now));
+    assert_eq!((job.deaths, job.held, job.ready()), (0, None, now));
+}
+
+/// The other side of it: 500 kills within ten minutes, each of which meets the job if it runs, are no reason to give it up.
+#[test]
+fn honest_kills_fail_no_job() {
+    for id in 0..200 {
+        let mut job = Standing::new(priority(500), T0);
+        for kill in 0..500 {
+            let now = T0.plus_us(kill * 1_200_000);
+            if job.start(now) {
+                assert!(job.end(JobId(id), job.epoch, Ended::Died, RULES, now.plus_us(400_000)));
+            }
+            assert_eq!(job.state, State::Waiting, "job {id} after {kill} kills");
+        }
+        assert!(job.start(job.ready()) && job.end(JobId(id), job.epoch, Ended::Done, RULES, job.ready()));
+        assert_eq!((job.state, job.tries), (State::Done, 1));
+    }
+}
+
+/// Deaths count in a row: an attempt that the process outlived begins the count anew.
+#[test]
+fn an_attempt_that_the_process_outlived_forgives_its_deaths() {
+    let mut job = Standing::new(priority(500), T0);
+    let mut now = T0;
+    for ended in [Ended::Died, Ended::Died, Ended::Died, Ended::Interrupted] {
+        now = job.ready().max(now);
+        assert!(job.start(now) && job.end(JobId(7), job.epoch, ended, RULES, now));
+    }
+    assert_eq!(job.deaths, 3, "a shutdown says nothing");
+    assert!(job.start(now) && job.end(JobId(7), job.epoch, Ended::Failed, RULES, now));
+    assert_eq!((job.deaths, job.held), (0, None));
+}
+
 #[test]
 fn what_is_cancelled_while_it_runs_ends_cancelled_however_its_attempt_ends_but_well() {
     for (ended, state) in [
@@ -81,6 +136,7 @@ fn what_is_cancelled_while_it_runs_ends_cancelled_however_its_attempt_ends_but_w
         (Ended::Failed, State::Cancelled),
         (Ended::Refused, State::Cancelled),
         (Ended::Interrupted, State::Cancelled),
+        (Ended::Died, State::Cancelled),
         (Ended::Cancelled, State::Cancelled),
     ] {
         let mut job = Standing::new(priority(500), T0);
@@ -127,7 +183,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => Just(Act::Start),
-        4 => (0_u8..5, 0_u8..3).prop_map(|(ended, back)| Act::End(ended, back)),
+        4 => (0_u8..6, 0_u8..3).prop_map(|(ended, back)| Act::End(ended, back)),
         1 => Just(Act::Cancel),
         1 => Just(Act::Retry),
         1 => (0_u16..=1000).prop_map(Act::Prioritise),
@@ -146,11 +202,12 @@ proptest! {
             match act {
                 Act::Start => {
                     let started = job.start(now);
-                    prop_assert_eq!(started, before.state == State::Waiting && before.due <= now);
+                    prop_assert_eq!(started, before.state == State::Waiting && before.ready() <= now);
                     prop_assert_eq!(job.epoch, before.epoch + u32::from(started));
                 }
                 Act::End(ended, back) => {
-                    let ended = [Ended::Done, Ended::Failed, Ended::Refused, Ended::Cancelled, Ended::Interrupted][usize::from(ended)];
+                    let all = [Ended::Done, Ended::Failed, Ended::Refused, Ended::Cancelled, Ended::Interrupted, Ended::Died];
+                    let ended = all[usize::from(ended)];
                     let heard = job.end(JobId(9), before.epoch.wrapping_sub(u32::from(back)), ended, RULES, now);
                     prop_assert_eq!(heard, before.state == State::Running && back == 0);
                     if !heard {
@@ -180,7 +237,8 @@ proptest! {
                 Act::Wait(us) => now = now.plus_us(us),
             }
             prop_assert!(job.epoch >= before.epoch);
-            prop_assert!(job.tries <= RULES.tries);
+            prop_assert!(job.tries <= RULES.tries && job.deaths <= RULES.deaths);
+            prop_assert!(job.held.is_none() || (job.state != State::Running && job.deaths > 1));
             prop_assert!(!job.cancelling || job.state == State::Running);
             if before.state.is_over() && job.state != before.state {
                 prop_assert!(matches!(act, Act::Retry));

@@ -1,7 +1,8 @@
 //! The real names in links and commands: `{check}` becomes the check's id.
 //!
 //! A command is pasted into a shell, and a URL or a group is what somebody wrote: so each name is quoted for a POSIX shell as it is put in. Quoting holds only
-//! where the shell reads a plain word, so [`check_command`] lets a name in braces stand nowhere else: not within quotes, not after `\` or `$`, and not beside a here-document.
+//! where the shell reads a plain word, so [`check_command`] lets a name in braces stand nowhere else: not within quotes, not after `\` or `$`, not beside a here-document, and not where a second
+//! shell reads what the first one read ([`super::shell`]).
 //! What has no value becomes its name in capitals, which a person then fills in.
 
 use alloc::format;
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::TEMPLATE_BYTES_MAX;
+use super::shell::Reader;
 
 /// The names that links and commands may have, in the order they are documented.
 pub const NAMES: [&str; 10] =
@@ -147,42 +149,23 @@ pub fn check_command(command: &str) -> Result<(), String> {
     if let Some(name) = parts.iter().find_map(bad_name) {
         return Err(unknown(name));
     }
-    let mut quote = None;
-    let mut last = ' ';
+    let mut reader = Reader::new();
     for part in &parts {
         match part {
-            Part::Name(name) => {
-                if quote.is_some() {
-                    return Err(format!(
-                        "{{{name}}} stands within quotes: it is quoted as it is put in, so end them before it"
-                    ));
-                }
-                if matches!(last, '\\' | '$') {
-                    return Err(format!(
-                        "{{{name}}} stands after {last:?}, which would undo its quotes: put a space between"
-                    ));
-                }
-                last = ' ';
-            }
-            Part::Text(text) => {
-                for c in text.chars() {
-                    let escaped = last == '\\' && quote != Some('\'');
-                    match quote {
-                        _ if escaped => {}
-                        None if matches!(c, '\'' | '"') => quote = Some(c),
-                        Some(open) if c == open => quote = None,
-                        None | Some(_) => {}
-                    }
-                    // Two backslashes are one that escapes nothing.
-                    last = if escaped { ' ' } else { c };
-                }
-            }
+            Part::Name(name) => reader.name(name)?,
+            Part::Text(text) => reader.text(text),
         }
     }
-    if let Some(open) = quote {
+    if let Some(open) = reader.open_quote() {
         return Err(format!("the quote {open} is not closed: close it"));
     }
     let named = parts.len() > 1;
+    if named && reader.has_quoted_comment() {
+        return Err("a comment beside names in braces has a quote in it, which not every shell takes for a comment's: write it without".into());
+    }
+    if named && command.contains("$'") {
+        return Err("names in braces cannot stand beside $'...', which not every shell knows: write plain quotes".into());
+    }
     if named && command.contains("<<") {
         return Err("names in braces cannot stand beside a here-document, where quotes mean nothing: use a pipe".into());
     }
@@ -295,6 +278,17 @@ mod tests {
             "echo \\\\ {check}",
             "${HOME}/x ${path} {check}",
             "curl -w '%{time_total}' {url}",
+            "dig {host} # as the provider does",
+            "# first this\ndig {host}\n# {check} too",
+            "dig {host}#x 'a#b' $#",
+            "echo a\\ # {check}",
+            "ssh {host}",
+            "ssh -p 22 -4 root@{host} uptime",
+            "dig {host} | xargs -n1 whois",
+            "eval \"$(ssh-agent)\"; dig {host}",
+            "H={host} sh -c 'dig \"$H\"'",
+            "sh check.sh {host}",
+            "(ssh gw uptime); dig {host}",
         ] {
             assert_eq!(check_command(good), Ok(()), "{good}");
         }
@@ -308,6 +302,27 @@ mod tests {
             ("dig {hosts}", "there is no {hosts}"),
             ("echo 'x", "not closed"),
             ("echo \"\\\" {host}\"", "within quotes"),
+            // The defect: the quotes in the comments turned the one around the name round.
+            ("# don't a\ndig '{host}'\n# don't b", "within quotes"),
+            // Interactive zsh takes none of these for a comment.
+            ("# don't\ndig {host}", "without"),
+            ("dig {host} # it's slow, isn't it", "without"),
+            ("echo a\\ #'\ndig {host}'", "within quotes"),
+            ("echo a\\\n#b '{host}'", "within quotes"),
+            ("echo $'a' {host}", "plain quotes"),
+            // The defect: what a second shell reads, it reads without quotes.
+            ("ssh gw.example dig {host}", "after `ssh`"),
+            ("ssh {agent} dig {host}", "after `ssh`"),
+            ("ssh -J {host} gw.example", "after `ssh`"),
+            ("ssh -oProxyCommand={host} gw.example", "after `ssh`"),
+            ("sudo /usr/bin/ssh gw.example dig {host}", "after `ssh`"),
+            ("eval dig {host}", "after `eval`"),
+            ("true && watch -n 5 dig {host}", "after `watch`"),
+            ("ls | xargs -I% dig % {host}", "after `xargs`"),
+            ("sh -c dig\\ {host}", "after `sh -c`"),
+            ("docker exec web bash -lc {check}", "after `bash -lc`"),
+            ("ssh gw.example $(true) {host}", "after `ssh`"),
+            ("ssh ${GATEWAY} 2>&1 {host}", "after `ssh`"),
         ] {
             let told = check_command(bad).unwrap_err();
             assert!(told.contains(why), "{bad}: {told}");
@@ -324,6 +339,14 @@ mod tests {
         ] {
             assert!(check_link(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_comment_is_no_text() {
+        for good in ["# don't\ndig example.com", "dig example.com # don't", "echo a # b \" c"] {
+            assert_eq!(check_command(good), Ok(()), "{good}");
+        }
+        assert!(check_command("echo a#don't").is_err(), "a word goes on");
     }
 
     proptest! {
