@@ -88,6 +88,13 @@ pub struct HeldMessage {
     pub step: u32,
     /// Until when.
     pub until: UtcMicros,
+    /// What it tells.
+    #[serde(default = "opened")]
+    pub event: NoticeEvent,
+}
+
+const fn opened() -> NoticeEvent {
+    NoticeEvent::Opened
 }
 
 /// A row of an incident's history.
@@ -116,6 +123,11 @@ pub enum Record {
         /// Messages of earlier steps that were still held back and go out no more: the channel, and the step.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         withdrawn: BTreeMap<String, u32>,
+    },
+    /// It got so severe that quiet hours hold these messages back no more.
+    LetThrough {
+        /// The channel, and the step.
+        channels: BTreeMap<String, u32>,
     },
     /// Somebody wrote something.
     Comment {
@@ -182,6 +194,8 @@ struct Changes {
     messages: Vec<Message>,
     /// Held messages that go out no more.
     withdrawn: Vec<DeliveryKey>,
+    /// Held messages that go out now.
+    let_through: Vec<Message>,
     /// Pages that nobody gets.
     spared: Vec<(Bucket, Spared)>,
     /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
@@ -297,6 +311,19 @@ impl Desk {
                     None => drop(self.by_key.remove(&key)),
                 }
             }
+        }
+    }
+
+    /// Late records are stored; `series` is what is known of a pair without them.
+    pub(crate) fn note_late<'s>(
+        &mut self,
+        late: &crate::amend::Arrivals,
+        series: impl Fn((CheckNo, AgentNo)) -> Option<&'s sitepulse_model::series::Series>,
+    ) {
+        for (pair, touched, received) in late.each() {
+            let series = series(pair);
+            let held = series.map(|series| series.between(touched.first, touched.last)).unwrap_or_default();
+            self.present.in_time.add(pair, touched, held, series, received);
         }
     }
 
@@ -517,6 +544,7 @@ impl Look<'_> {
             if flapped && life.flapping && !was_bad && life.bad {
                 self.spare(&standing, self.now, Sparing::Flapping);
             }
+            let mut rose = false;
             for output in outputs {
                 match output {
                     Output::Entry(entry) => {
@@ -526,6 +554,7 @@ impl Look<'_> {
                             standing.about.told_for.clear();
                         }
                         let turns = is_turn(&entry);
+                        rose |= matches!(entry, Entry::Severity { .. });
                         self.note(&mut standing, author, Record::Life(entry));
                         if turns {
                             let found = evidence::of(self.book, self.desk, &standing, self.now);
@@ -555,11 +584,43 @@ impl Look<'_> {
                     }
                 }
             }
+            // After its steps: a level that was passed by may have told the same channel.
+            if rose {
+                self.let_through(&mut standing);
+            }
         }
         if standing != before || !self.desk.standing.contains_key(&id) {
             self.changes.set.insert(id, standing);
         }
         Ok(())
+    }
+
+    /// It became more severe: what quiet hours hold back of it goes out where they let this severity through.
+    fn let_through(&mut self, standing: &mut Standing) {
+        let mut channels = BTreeMap::new();
+        for (reach, held) in recipients::let_through(self.book, standing, self.now) {
+            let key = DeliveryKey {
+                bucket: standing.bucket,
+                incident: standing.incident.id.clone(),
+                channel: reach.channel,
+                step: held.step,
+            };
+            channels.insert(key.channel.clone(), held.step);
+            let context = recipients::context(self.book, self.desk, standing, self.now);
+            let mut notice = recipients::notice(self.book, self.desk, (standing, &context), &key, held.event, self.now);
+            notice.context.recipient = recipients::recipient(self.book, reach.user.as_deref());
+            let (state, attempts, due) = (DeliveryState::Due, 0, self.now);
+            match self.changes.messages.iter_mut().find(|message| message.key == key) {
+                Some(message) => (message.due, message.notice) = (due, notice),
+                None => {
+                    let message = Message { key, state, attempts, created: self.now, due, notice };
+                    self.changes.let_through.push(message);
+                }
+            }
+        }
+        if !channels.is_empty() {
+            self.note(standing, EVIDENCE, Record::LetThrough { channels });
+        }
     }
 
     /// Notes that a page of a check was spared.
@@ -584,6 +645,9 @@ impl Look<'_> {
         let key =
             |channel: &str, step| DeliveryKey { bucket, incident: incident.clone(), channel: channel.into(), step };
         let (held, withdrawn) = recipients::settle(&mut standing.about, &reached, step, self.now, level.is_none());
+        for channel in held.keys() {
+            standing.about.held.entry(channel.clone()).and_modify(|held| held.event = event);
+        }
         self.changes.withdraw(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
         let context = match reached.to.as_slice() {
             [] => Context::default(),
@@ -630,6 +694,9 @@ impl Engine {
         desk.touched.extend(desk.arrived.drain(..));
         // After the clock was set back every timer is measured anew.
         let turned_back = desk.looked.is_some_and(|looked| now < looked);
+        if turned_back {
+            desk.present.turn_back(&shared.book(), now);
+        }
         let mut all = false;
         if everything {
             desk.touched.append(&mut desk.turned);
@@ -717,7 +784,8 @@ impl Engine {
         if desk.still {
             return false;
         }
-        if desk.not_before.is_some_and(|at| now < at) {
+        // A clock that was set back must not hold it up for as long.
+        if desk.not_before.is_some_and(|at| (1..=RETRY_US).contains(&at.us_since(now))) {
             return false;
         }
         desk.is_sweep_due(now) || !desk.touched.is_empty() || !desk.arrived.is_empty()
@@ -755,7 +823,7 @@ impl Engine {
         };
         let desk = &self.alert;
         self.store.write(|tables| write(tables, desk, &changes, &due, now))?;
-        let told = !changes.messages.is_empty();
+        let told = !changes.messages.is_empty() || !changes.let_through.is_empty();
         recipients::complain(changes.entries.iter().map(|(id, _, _, record)| (id, record)));
         for id in &changes.gone {
             self.alert.take_out(id);
@@ -799,5 +867,6 @@ fn write(
     }
     // First what goes out no more: what takes its place must not wait for it.
     changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))?;
+    changes.let_through.iter().try_for_each(|message| store::oncall::let_through(tables, message))?;
     changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))
 }
