@@ -545,6 +545,8 @@ impl Look<'_> {
                 self.spare(&standing, self.now, Sparing::Flapping);
             }
             let mut rose = false;
+            // Whether the levels that are told reach anybody; `None`: none is told.
+            let mut reached_somebody: Option<bool> = None;
             for output in outputs {
                 match output {
                     Output::Entry(entry) => {
@@ -564,6 +566,7 @@ impl Look<'_> {
                     Output::Page { step, event, level, round } => {
                         let severity = standing.incident.life.severity;
                         let reached = recipients::of_level(self.book, policy, level, severity, self.now);
+                        reached_somebody = Some(reached_somebody.unwrap_or(false) || !reached.to.is_empty());
                         let record = self.send(&mut standing, step, event, Some(level), round, reached);
                         self.note(&mut standing, author, record);
                     }
@@ -583,6 +586,9 @@ impl Look<'_> {
                         return Ok(());
                     }
                 }
+            }
+            if reached_somebody == Some(false) {
+                standing.incident.reached_nobody(&rules, self.now);
             }
             // After its steps: a level that was passed by may have told the same channel.
             if rose {

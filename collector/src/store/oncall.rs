@@ -91,10 +91,14 @@ pub(crate) fn let_through(tables: Tables<'_>, message: &Message) -> Result<(), S
 
 /// Takes a message back that waits: neither leased, delivered nor given up.
 pub(crate) fn withdraw(tables: Tables<'_>, key: &DeliveryKey) -> Result<(), StoreError> {
-    tables
+    let gone = tables
         .prepare_cached(
             "DELETE FROM outbox WHERE bucket = ?1 AND incident_id = ?2 AND channel_id = ?3 AND step = ?4 AND state NOT IN (2, 3, 4)",
         )?
         .execute(params![key.bucket.0, key.incident.0, key.channel, key.step])?;
+    if gone == 0 {
+        // A clock that was set back between the two: its time had come already.
+        tracing::warn!(message = %key, "a message that quiet hours held back went out before it could be withdrawn");
+    }
     Ok(())
 }

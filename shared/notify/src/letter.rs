@@ -232,6 +232,10 @@ impl Writer<'_> {
         if context.regions.is_empty() && context.regions_of == 0 {
             return None;
         }
+        // Where it is, rather than who says so: a silent agent's own region.
+        if context.regions_of == 0 {
+            return Some(value(&context.regions.join(", ")));
+        }
         let (count, of) = (context.regions.len().to_string(), context.regions_of.to_string());
         let fraction = fill(self.words.regions, &[("count", &count), ("of", &of)]);
         Some(if context.regions.is_empty() {
@@ -373,7 +377,8 @@ impl Writer<'_> {
         );
         facts.push((words.since, format!("{} ({})", self.clock.moment(incident.since), self.lasted())));
         facts.extend(incident.resolved_at.map(|at| (words.until, self.clock.moment(at))));
-        facts.extend(self.regions().map(|regions| (words.seen_from, regions)));
+        let where_from = if context.regions_of == 0 { words.region } else { words.seen_from };
+        facts.extend(self.regions().map(|regions| (where_from, regions)));
         facts.extend(self.why().map(|why| (words.why, why)));
         facts.extend(self.found().map(|found| (words.found, found)));
         facts.push((words.severity_label, words.severity(incident.severity).to_owned()));

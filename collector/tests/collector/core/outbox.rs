@@ -541,7 +541,7 @@ fn what_is_over_goes_with_the_raw_results_and_what_waits_stays() {
 /// What a crash, a provider and a clock can do, in any order.
 #[test]
 fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_most() {
-    let mut crashes_of_all = 0;
+    let (mut crashes_of_all, mut sent_behind) = (0, 0);
     for seed in 1..=25_u64 {
         let mut state = seed;
         let mut draw = move |below: u64| {
@@ -557,7 +557,8 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
         let mut seen: Vec<DeliveryKey> = Vec::new();
         let mut crashes = 0;
         let mut unheard: BTreeMap<String, usize> = BTreeMap::new();
-        let mut now = world.now();
+        // The clock as it should be, and as it is: now and then it is two days behind for a while.
+        let (mut right, mut now) = (world.now(), world.now());
         let mut done_now = Vec::new();
         for round in 0..160 {
             if round % 16 == 0 && round < 96 {
@@ -565,9 +566,14 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
                 world.report(state);
                 world.report(state);
             }
-            now = now.max(world.now()).plus_us(draw(40_000_000).cast_signed());
+            right = right.max(world.now()).plus_us(draw(40_000_000).cast_signed());
+            let behind = (round / 8) % 4 == 3;
+            now = right.plus_us(if behind { -2 * 86_400_000_000 } else { 0 });
             let held: BTreeSet<DeliveryKey> = out.keys().cloned().collect();
             let turn = world.engine.take_turn(std::mem::take(&mut done_now), &held, now).unwrap();
+            if behind {
+                sent_behind += turn.handed.len();
+            }
             for message in turn.handed {
                 assert!(out.keys().all(|key| key.channel != message.key.channel), "two of a channel are out");
                 out.insert(message.key.clone(), message);
@@ -627,6 +633,7 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
         }
     }
     assert!(crashes_of_all > 100, "{crashes_of_all}");
+    assert!(sent_behind > 100, "a clock that is behind keeps nothing back: {sent_behind}");
 }
 
 /// A provider that asks to be left alone means all that goes to it.

@@ -8,7 +8,7 @@ use sitepulse_collector::outbox::{Attempt, Message, Outcome};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo};
 use sitepulse_model::incident::Severity;
 use sitepulse_model::incident::indicators::Sparing;
-use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::record::{ProbeResult, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Verdict;
@@ -30,22 +30,24 @@ default = true
 levels = [ { after = "0s", notify = ["ops-hook"] }, { after = "10m", notify = ["ops-hook"] } ]
 "#;
 
-fn check(id: &str, more: &str) -> String {
+pub(super) fn check(id: &str, more: &str) -> String {
     format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n{more}\n")
 }
 
 /// A collector, its fleet, and what was sent.
-struct Site {
-    engine: Engine,
+pub(super) struct Site {
+    pub(super) engine: Engine,
     agents: Vec<(AgentName, AgentNo)>,
     seqs: BTreeMap<AgentNo, u64>,
     /// Everything that was sent.
-    sent: Vec<Message>,
+    pub(super) sent: Vec<Message>,
+    /// What each result tells beside its state.
+    pub(super) dress: fn(&mut ProbeResult),
 }
 
 impl Site {
     /// Agents in regions of their own, and checks.
-    fn new(agents: usize, checks: &str) -> Self {
+    pub(super) fn new(agents: usize, checks: &str) -> Self {
         Self::over(in_memory(), agents, checks)
     }
 
@@ -56,7 +58,7 @@ impl Site {
             (AgentName::parse(&name).unwrap(), number)
         });
         let agents = agents.collect();
-        let mut site = Self { engine, agents, seqs: BTreeMap::new(), sent: Vec::new() };
+        let mut site = Self { engine, agents, seqs: BTreeMap::new(), sent: Vec::new(), dress: |_| {} };
         site.apply(checks, 0);
         site
     }
@@ -71,7 +73,7 @@ impl Site {
     }
 
     /// The fleet reports from a second to another what `state` says of (agent, check, second); `None`: it is not heard of.
-    fn run(&mut self, from: i64, to: i64, state: impl Fn(usize, &str, i64) -> Option<ProbeState>) {
+    pub(super) fn run(&mut self, from: i64, to: i64, state: impl Fn(usize, &str, i64) -> Option<ProbeState>) {
         let checks: Vec<(CheckId, CheckNo)> = {
             let book = self.engine.shared().book();
             book.checks().map(|check| (check.id.clone(), check.number)).collect()
@@ -86,7 +88,10 @@ impl Site {
                 for slot in (0..).map(|nth| first + nth * interval * SECOND).take_while(|slot| *slot < to * SECOND) {
                     let second = slot.div_euclid(SECOND);
                     if let Some(state) = state(index, id.as_str(), second) {
-                        let record = scheduled(result(*number, 0, state), at(0).plus_us(slot));
+                        let mut record = scheduled(result(*number, 0, state), at(0).plus_us(slot));
+                        if let Record::Result(result) = &mut record {
+                            (self.dress)(result);
+                        }
                         due.entry(second + 1).or_default().entry(index).or_default().push(record);
                     }
                 }
@@ -142,7 +147,7 @@ impl Site {
         }
     }
 
-    fn send(&mut self, second: i64) {
+    pub(super) fn send(&mut self, second: i64) {
         loop {
             let messages = self.engine.lease(at(second), 1_000).unwrap();
             if messages.is_empty() {
@@ -158,7 +163,7 @@ impl Site {
     }
 
     /// `down opened shop` for each message.
-    fn told(&self) -> Vec<String> {
+    pub(super) fn told(&self) -> Vec<String> {
         let told = |message: &Message| {
             let incident = &message.notice.incident;
             let subject = [&incident.check, &incident.agent, &incident.slo].into_iter().flatten().next().unwrap();
@@ -180,7 +185,7 @@ fn scheduled(record: Record, slot: UtcMicros) -> Record {
 }
 
 /// Down within a span of seconds.
-fn down(from: i64, to: i64, second: i64) -> Option<ProbeState> {
+pub(super) fn down(from: i64, to: i64, second: i64) -> Option<ProbeState> {
     Some(if (from..to).contains(&second) { ProbeState::Down } else { ProbeState::Up })
 }
 
@@ -213,7 +218,7 @@ fn one_blip_is_nobodys_business() {
 }
 
 /// A promise about the shop.
-const SLO: &str = "[[slo]]\nid = \"gold\"\nobjective = \"99.9 %\"\nchecks = [\"shop\"]\nperiod = \"30d\"\n";
+pub(super) const SLO: &str = "[[slo]]\nid = \"gold\"\nobjective = \"99.9 %\"\nchecks = [\"shop\"]\nperiod = \"30d\"\n";
 
 #[test]
 fn twelve_hours_of_failures_that_come_late_page_nobody() {
