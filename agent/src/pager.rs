@@ -1,6 +1,6 @@
 //! Pages about the collector itself: when it stays away, the agent tells somebody by the channel it was given beforehand. See [`sitepulse_model::pager`].
 //!
-//! What was paged is in `pager.json` in the data directory, so that a restart pages nobody twice and still tells of the return.
+//! What was paged, and since when the collector is away, is in `pager.json` in the data directory: a restart pages nobody twice, counts on, and tells of the return.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,7 +49,8 @@ pub async fn run(
     mut stopped: watch::Receiver<bool>,
 ) {
     let file = dir.join(FILE);
-    let mut pager = Pager::starting(kept(&file), clock::monotonic().0, clock::now());
+    let mut written = kept(&file);
+    let mut pager = Pager::starting(written, clock::monotonic().0, clock::now());
     let mut order = None;
     let mut text = None;
     loop {
@@ -59,6 +60,10 @@ pub async fn run(
             text = known.order;
         }
         pager.link(known.connected, clock::monotonic().0, clock::now());
+        if written != pager.paged() {
+            written = pager.paged();
+            keep(&file, written);
+        }
         let due = order.as_ref().and_then(|order| Some((order, pager.due(order.after_us, clock::monotonic().0)?)));
         if let Some((order, message)) = due {
             let sent = tokio::select! {
@@ -68,7 +73,8 @@ pub async fn run(
             match sent {
                 Ok(()) => {
                     pager.sent(message);
-                    keep(&file, pager.paged());
+                    written = pager.paged();
+                    keep(&file, written);
                 }
                 Err(after) => pager.failed(clock::monotonic().0, after),
             }

@@ -88,6 +88,13 @@ pub struct HeldMessage {
     pub step: u32,
     /// Until when.
     pub until: UtcMicros,
+    /// What it tells.
+    #[serde(default = "opened")]
+    pub event: NoticeEvent,
+}
+
+const fn opened() -> NoticeEvent {
+    NoticeEvent::Opened
 }
 
 /// A row of an incident's history.
@@ -116,6 +123,11 @@ pub enum Record {
         /// Messages of earlier steps that were still held back and go out no more: the channel, and the step.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         withdrawn: BTreeMap<String, u32>,
+    },
+    /// It got so severe that quiet hours hold these messages back no more.
+    LetThrough {
+        /// The channel, and the step.
+        channels: BTreeMap<String, u32>,
     },
     /// Somebody wrote something.
     Comment {
@@ -236,6 +248,9 @@ impl Engine {
         desk.touched.extend(desk.arrived.drain(..));
         // After the clock was set back every timer is measured anew.
         let turned_back = desk.looked.is_some_and(|looked| now < looked);
+        if turned_back {
+            desk.present.turn_back(&shared.book(), now);
+        }
         let mut all = false;
         if everything {
             desk.touched.append(&mut desk.turned);
@@ -323,7 +338,8 @@ impl Engine {
         if desk.still {
             return false;
         }
-        if desk.not_before.is_some_and(|at| now < at) {
+        // A clock that was set back must not hold it up for as long.
+        if desk.not_before.is_some_and(|at| (1..=RETRY_US).contains(&at.us_since(now))) {
             return false;
         }
         desk.is_sweep_due(now) || !desk.touched.is_empty() || !desk.arrived.is_empty()

@@ -149,6 +149,11 @@ pub(crate) enum Write {
 pub(crate) struct Arrivals(BTreeMap<PairKey, Arrived>);
 
 impl Arrivals {
+    /// Of what they speak, by pair, and when they came in.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (PairKey, Touched, UtcMicros)> {
+        self.0.iter().map(|(key, arrived)| (*key, arrived.touched, arrived.received))
+    }
+
     /// The rows to write with the records, which arrive after `before`.
     pub(crate) fn rows(&self, before: Arrival) -> impl Iterator<Item = (Write, LateRow)> {
         self.0.iter().filter_map(move |(key, arrived)| {
@@ -364,6 +369,16 @@ impl Desk {
         let follows = before.map_or(0, |(_, in_a_row)| *in_a_row);
         let fresh = || Episode { began: now, newest: now, follows, pairs: BTreeMap::new() };
         self.episodes.entry(check).or_insert_with(fresh)
+    }
+
+    /// Of what the late records of the episodes under way speak, by pair, and what was known of that stretch before.
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = (PairKey, Touched, &Series)> {
+        self.episodes.iter().flat_map(|(check, episode)| {
+            episode.pairs.iter().filter_map(|(agent, pair)| {
+                let (touched, held) = pair.stretch.as_ref()?;
+                Some(((*check, *agent), *touched, held))
+            })
+        })
     }
 
     /// When [`Self::due`] has something to tell next; `None` while nothing is late.

@@ -11,6 +11,7 @@ mod amended;
 mod backtest;
 mod check;
 mod groups;
+mod in_time;
 mod objects;
 mod pair;
 mod present;

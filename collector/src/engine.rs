@@ -12,6 +12,7 @@ use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::record::Record;
+use sitepulse_model::series::Series;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::ADDRESSES_MAX;
 use sitepulse_wire::token::ADDRESS_BYTES_MAX;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use crate::access;
 use crate::alert;
 use crate::alert::link::Links;
+use crate::alert::signals::in_time::{self, InTime};
 use crate::alert::silence::Silences;
 use crate::amend::Desk;
 use crate::app::{AppError, CredentialHash, Held};
@@ -29,7 +31,7 @@ use crate::heartbeat::observe::Heartbeats;
 use crate::ingest::{Mark, MarkKey, SourceCache};
 use crate::insight::shelf::Shelf;
 use crate::jobs;
-use crate::outbox::Bell;
+use crate::outbox::{self, Bell};
 use crate::outbox::figures::Deliveries;
 use crate::playbook;
 use crate::pulse::Pulses;
@@ -239,6 +241,8 @@ pub struct Engine {
     pub(crate) amend: Desk,
     /// The incidents.
     pub(crate) alert: alert::desk::Desk,
+    /// What turns of the dispatcher remember.
+    pub(crate) sending: outbox::memory::Memory,
 }
 
 impl Engine {
@@ -354,6 +358,10 @@ impl Engine {
             );
         }
         let unsealed = unsealed.records;
+        // What a clock noted that was set back since says nothing of the time to come.
+        for agent in book.agents() {
+            agent.presence.update(|presence| presence.last_seen = presence.last_seen.map(|seen| seen.min(now)));
+        }
         // Only handshakes are noted as seen; what was stored since is newer. Agents' clocks may run ahead of ours.
         for (agent, started) in newest {
             if let Some(agent) = book.agent(agent) {
@@ -367,6 +375,15 @@ impl Engine {
             book.insert_screenshot(check, key);
         }
         amendments::marks(tables, |check, number, span, noted| book.insert_amended(check, number, span, noted))?;
+        let mut told = InTime::default();
+        amendments::late_since(tables, now.plus_us(-in_time::KEPT_US), |key, touched| {
+            let series = book.pair(key.0, key.1).map(|pair| &pair.series);
+            told.add(key, touched, Series::new(), series, now);
+        })?;
+        for (key, touched, held) in amend.stretches() {
+            let series = book.pair(key.0, key.1).map(|pair| &pair.series);
+            told.add(key, touched, held.clone(), series, now);
+        }
         let ended_after = now.plus_us(-alert::desk::Desk::looks_back_us());
         let standing = crate::store::incidents::standing(tables, ended_after)?;
         let silences = crate::store::silences::list(tables, Some(now), usize::MAX)?;
@@ -393,6 +410,7 @@ impl Engine {
         let links = Links::of_store(&mut store)?;
         let mut alert = alert::desk::Desk::restore(standing, Silences::new(silences), links.clone(), now);
         alert.present.restore_late(late);
+        alert.present.in_time = told;
         let pings = PingDoor::default();
         for (token, check) in heartbeats.tokens() {
             pings.learn(token, check);
@@ -435,6 +453,7 @@ impl Engine {
             heartbeats,
             amend,
             alert,
+            sending: outbox::memory::Memory::default(),
         })
     }
 

@@ -14,7 +14,7 @@ mod vitals;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
-use sitepulse_model::amendment::LATE_US_MIN;
+use sitepulse_model::amendment::{LATE_US_MIN, late_after_us};
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::UtcMicros;
@@ -103,6 +103,8 @@ struct Judged {
 struct PageResult {
     /// The device profile's name.
     profile: String,
+    /// Whether it came in late: it counts for figures, and pages nobody.
+    late: bool,
     /// What was taken out of the record.
     documents: Documents,
 }
@@ -123,7 +125,9 @@ impl Judged {
                 && let Some(profile) = profile_of(&revision.definition)
             {
                 let profile = profile.name().to_owned();
-                pages.insert(index, PageResult { profile, documents: Documents::default() });
+                let lag_us = job.received_at.us_since(entry.record.scheduled());
+                let late = lag_us > late_after_us(revision.definition.hold_us());
+                pages.insert(index, PageResult { profile, late, documents: Documents::default() });
             }
             verdicts.push(sound.map(|sound| sound.check));
         }
@@ -205,7 +209,9 @@ impl Engine {
         }
         let set_aside = outcomes.iter().map(|outcome| outcome.set_aside).sum();
         let mut book = self.shared.book_mut();
-        self.amend.take(&late, |(check, agent)| book.pair(check, agent).map(|pair| &pair.series));
+        let known = |(check, agent)| book.pair(check, agent).map(|pair| &pair.series);
+        self.alert.note_late(&late, known);
+        self.amend.take(&late, known);
         for ((job, judged), fresh) in jobs.iter_mut().zip(&mut judged).zip(fresh) {
             for ((index, entry), fresh) in job.batch.entries.iter_mut().enumerate().zip(fresh) {
                 let Some(arrival) = fresh else { continue };
@@ -297,10 +303,10 @@ impl Known<'_> {
             }
             match (verdict, &mut entry.record) {
                 (Ok(check), Record::Result(result)) => {
-                    if let Some(PageResult { profile, documents }) = judged.pages.get(&index) {
+                    if let Some(PageResult { profile, late, documents }) = judged.pages.get(&index) {
                         let shift_sources = documents.shift_sources.clone();
                         let row = Row { shift_sources, ..Row::of(agent_no, profile, result) };
-                        store::vitals::insert(tables, entry.bucket, check, (incarnation, entry.seq), &row)?;
+                        store::vitals::insert(tables, entry.bucket, check, (incarnation, entry.seq), &row, *late)?;
                         let run = (agent_no, result.scheduled);
                         store::vitals::set_report(tables, entry.bucket, check, run, documents.report.as_deref())?;
                         if let Some(jpeg) = &documents.jpeg {

@@ -11,9 +11,11 @@
 
 mod engine;
 pub mod figures;
+pub(crate) mod memory;
 pub mod task;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sitepulse_model::id::Bucket;
 use sitepulse_model::incident::IncidentId;
@@ -134,25 +136,54 @@ impl Logged {
     }
 }
 
-/// Wakes the task that sends.
+/// Wakes the task that sends, and has it prove that it does.
 #[derive(Debug)]
-pub struct Bell(watch::Sender<u64>);
+pub struct Bell {
+    rings: watch::Sender<u64>,
+    /// How often a proof was asked for.
+    asked: AtomicU64,
+    /// Up to which of those a turn answered, and what its proof came to.
+    proved: watch::Sender<(u64, Result<(), String>)>,
+}
 
 impl Default for Bell {
     fn default() -> Self {
-        Self(watch::channel(0).0)
+        Self { rings: watch::channel(0).0, asked: AtomicU64::new(0), proved: watch::channel((0, Ok(()))).0 }
     }
 }
 
 impl Bell {
+    /// A turn of the dispatcher from here on writes to the outbox and reads what it wrote. Returns what that came to; it takes as long as the dispatcher is stuck.
+    ///
+    /// # Errors
+    /// Why the outbox cannot be written or read.
+    pub async fn prove(&self) -> Result<(), String> {
+        let mut proved = self.proved.subscribe();
+        let wanted = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        self.rings.send_modify(|rings| *rings += 1);
+        let answer = proved.wait_for(|(upto, _)| *upto >= wanted).await;
+        answer.map_or_else(|_| Err("the collector ends".to_owned()), |answer| answer.1.clone())
+    }
+
+    /// Up to which proof a turn that begins now answers; `None`: nobody waits for one.
+    pub(crate) fn asked(&self) -> Option<u64> {
+        let asked = self.asked.load(Ordering::Relaxed);
+        (self.proved.borrow().0 < asked).then_some(asked)
+    }
+
+    /// What a proof came to.
+    pub(crate) fn proved(&self, upto: u64, outcome: Result<(), String>) {
+        drop(self.proved.send_replace((upto, outcome)));
+    }
+
     /// Something is due, and durable.
     pub(crate) fn wake(&self) {
         failpoint::pass("outbox.committed");
-        self.0.send_modify(|rings| *rings += 1);
+        self.rings.send_modify(|rings| *rings += 1);
     }
 
     /// Changes with every call of [`Self::wake`].
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
+        self.rings.subscribe()
     }
 }

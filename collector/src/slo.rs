@@ -21,6 +21,7 @@ use sitepulse_model::terms::Term;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
+use crate::alert::signals::in_time::InTime;
 use crate::app::App;
 use crate::book::{Book, Check, CheckRevision, Filter, Revised};
 use crate::policy::{self, Drawn};
@@ -275,12 +276,31 @@ pub(crate) enum Pace {
     Fast,
 }
 
+/// Of a budget that burns too fast: by which windows, how fast, and what is left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Burning {
+    /// The long window, in hours.
+    pub(crate) hours: u32,
+    /// Times faster than evenly; `None` where the objective allows nothing.
+    pub(crate) rate: Option<f64>,
+    /// From which rate on the windows speak, in tenths.
+    pub(crate) threshold_tenths: u64,
+    /// The share of the period's budget that is left, below 0 where it is overdrawn; `None` where that was not looked at.
+    pub(crate) left: Option<f64>,
+}
+
+/// Of so many checks at most it is looked what is left of the budget.
+const BUDGET_CHECKS_MAX: usize = 32;
+const HOUR_US: i64 = 3_600_000_000;
+
 /// Whether a promise's budget burns too fast, found out check by check.
 #[derive(Debug)]
 pub(crate) struct Trial {
     case: Case,
     at: UtcMicros,
     evidence: Evidence,
+    /// Of the checks that records came late of: what was told in time.
+    told: Evidence,
     ahead: Vec<CheckNo>,
 }
 
@@ -294,37 +314,67 @@ impl Trial {
         let case = open(book, revised, now).1;
         Some(case.map(|case| {
             let ahead = case.members.iter().map(|member| member.check).collect();
-            Self { case, at: now, evidence: Evidence::new(), ahead }
+            Self { case, at: now, evidence: Evidence::new(), told: Evidence::new(), ahead }
         }))
     }
 
     /// Takes the evidence of one check in; whether that was all of them.
-    pub(crate) fn step(&mut self, book: &Book) -> bool {
+    pub(crate) fn step(&mut self, book: &Book, in_time: &InTime) -> bool {
         if let Some(check) = self.ahead.pop() {
             let recent = Span::new(self.at.plus_us(-LOOK_BACK_US), self.at);
             self.evidence.insert(check, book.verdicts(check, &Filter::All, recent).unwrap_or_default());
+            if let Some(late) = in_time.of(check) {
+                self.told.insert(check, book.verdicts_in_time(check, late, recent).unwrap_or_default());
+            }
         }
         self.ahead.is_empty()
     }
 
-    /// What the windows say. The period's own figures are not asked: they need more evidence.
+    /// What the windows say: a pair speaks where it does by all that is known, and by what was known in time as well. Late data pages nobody; that it shows
+    /// that things were better than they seemed is believed. The period's own figures are not asked for the pace: they need more evidence.
     ///
     /// # Errors
     /// When the policy's hours cannot be told.
-    pub(crate) fn pace(self) -> Result<Pace, String> {
+    pub(crate) fn judge(mut self, book: &Book) -> Result<(Pace, Option<Burning>), String> {
         let terms = self.case.terms()?;
         let terms = Terms { objective: self.case.objective, terms: &terms };
         let recent = Span::new(self.at.plus_us(-LOOK_BACK_US), self.at);
         let burns = status(&self.case.members(&self.evidence), &terms, recent, self.at).burns;
-        let [hour, hours, days] = &burns;
-        Ok(if hour.speaks() || hours.speaks() {
-            Pace::Fast
-        } else if days.speaks() {
-            Pace::Slow
-        } else if burns.iter().all(|pair| pair.long.completeness.is_none_or(|share| share <= 0.0)) {
-            Pace::Unknown
-        } else {
-            Pace::Calm
-        })
+        let mut told = burns;
+        if !self.told.is_empty() {
+            let late = std::mem::take(&mut self.told);
+            let known = late.into_iter().map(|(check, spans)| (check, std::mem::replace(self.evidence.entry(check).or_default(), spans)));
+            let known: Evidence = known.collect();
+            told = status(&self.case.members(&self.evidence), &terms, recent, self.at).burns;
+            self.evidence.extend(known);
+        }
+        let speaks = |nth: usize| burns[nth].speaks() && told[nth].speaks();
+        let Some(nth) = (0..burns.len()).find(|nth| speaks(*nth)) else {
+            let blind = told.iter().all(|pair| pair.long.completeness.is_none_or(|share| share <= 0.0));
+            return Ok((if blind { Pace::Unknown } else { Pace::Calm }, None));
+        };
+        let pair = &burns[nth];
+        let hours = pair.long.window.us() / HOUR_US;
+        let left = self.left(book, &terms);
+        let burning = Burning {
+            hours: u32::try_from(hours).unwrap_or(u32::MAX),
+            rate: pair.long.rate.value,
+            threshold_tenths: pair.threshold_tenths.unsigned_abs(),
+            left,
+        };
+        // The first two pairs are a page, the last one is a ticket.
+        Ok((if nth + 1 < burns.len() { Pace::Fast } else { Pace::Slow }, Some(burning)))
+    }
+
+    /// The share of the period's budget that is left; `None` where that takes the evidence of more than [`BUDGET_CHECKS_MAX`] checks: a page must not wait for it.
+    fn left(&self, book: &Book, terms: &Terms<'_>) -> Option<f64> {
+        let Self { case, at, .. } = self;
+        if case.members.len() > BUDGET_CHECKS_MAX {
+            return None;
+        }
+        let span = Span::new(case.evidence_from(*at), *at);
+        let verdicts = |check: CheckNo| book.verdicts(check, &Filter::All, span).unwrap_or_default();
+        let evidence = case.members.iter().map(|member| (member.check, verdicts(member.check))).collect();
+        budget(&case.members(&evidence), terms, case.period, *at).value?.left_share()
     }
 }

@@ -1,8 +1,11 @@
 //! The outside watchdog: a ping to a service elsewhere as long as this collector evaluates, writes and can send. Who watches the watcher is told by silence.
 //!
 //! A collector that is ill cannot be trusted to say so. So it says that it is well, after a full turn, and the service (Healthchecks, Better Stack, any other
-//! that alarms when pings stay away) pages people by ways of its own. What must be true for a ping to go out is [`Vitals::well`]; the ping takes the same way
-//! out as messages, so that a firewall that stops them stops it too.
+//! that alarms when pings stay away) pages people by ways of its own. What must be true for a ping to go out is [`Vitals::well`]: the present was looked at, and the
+//! dispatcher itself, asked anew for each ping, wrote a message to the outbox and found it there as it finds pages ([`crate::outbox::Bell::prove`]). The ping takes the same
+//! way out as messages, so that a firewall that stops them stops it too. It is no message of the outbox: it must not be kept, repeated or late.
+//!
+//! What is wrong keeps pings back within two of their intervals, so that the outside learns of it as soon.
 
 use std::time::Duration;
 
@@ -27,7 +30,9 @@ const EVERY_US_RANGE: std::ops::RangeInclusive<u64> = 1_000_000..=86_400_000_000
 const STOPPED_US: u64 = 30_000_000;
 /// When every attempt to send has failed for so long, nobody is told of anything.
 const UNHEARD_US: u64 = 300_000_000;
-/// How long the proof that the store takes writes may take.
+/// What is done each few seconds may be late by as much, however short the interval of pings is.
+const STOPPED_US_MIN: u64 = 10_000_000;
+/// How long the proof that the dispatcher works, and its store, may take.
 const PROBE: Duration = Duration::from_secs(10);
 /// How long a ping may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -72,29 +77,33 @@ impl Watchdog {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Vitals {
     now: Monotonic,
+    /// How often pings go out, in microseconds.
+    every_us: u64,
     /// When the present was last looked at with success.
     watched: Option<Monotonic>,
     /// When the dispatcher last had a turn.
     dispatched: Option<Monotonic>,
     /// Since when no attempt to send has gone through.
     failing_since: Option<Monotonic>,
-    /// What a write came to, just now.
-    write: Result<(), String>,
+    /// What the dispatcher's proof came to, just now.
+    proof: Result<(), String>,
 }
 
 impl Vitals {
     /// Whether everything goes on, else what does not.
     fn well(&self) -> Result<(), String> {
+        let within_us = self.every_us.saturating_mul(2);
+        let stopped_us = STOPPED_US.min(within_us.max(STOPPED_US_MIN));
         let goes_on = |what: &str, last: Option<Monotonic>| match last {
-            Some(last) if self.now.us_since(last) < STOPPED_US => Ok(()),
+            Some(last) if self.now.us_since(last) < stopped_us => Ok(()),
             Some(last) => Err(format!("{what} for {} s", self.now.us_since(last) / 1_000_000)),
             None => Err(format!("{what} since the start")),
         };
-        self.write.clone()?;
+        self.proof.clone()?;
         goes_on("the present was not evaluated", self.watched)?;
         goes_on("the dispatcher had no turn", self.dispatched)?;
         match self.failing_since {
-            Some(since) if self.now.us_since(since) >= UNHEARD_US => Err(format!(
+            Some(since) if self.now.us_since(since) >= UNHEARD_US.min(within_us) => Err(format!(
                 "no message has gone through by any channel for {} s",
                 self.now.us_since(since) / 1_000_000
             )),
@@ -108,7 +117,7 @@ pub async fn run(app: App, sender: Sender, watchdog: Watchdog, mut stopping: wat
     let pings = async {
         let mut said: Option<String> = None;
         loop {
-            let trouble = match vitals(&app).await.well() {
+            let trouble = match vitals(&app, watchdog.every).await.well() {
                 Ok(()) => {
                     let pinged = ping(&app, &sender, &watchdog.channel).await;
                     if pinged.is_ok() {
@@ -137,20 +146,20 @@ pub async fn run(app: App, sender: Sender, watchdog: Watchdog, mut stopping: wat
     }
 }
 
-async fn vitals(app: &App) -> Vitals {
-    let write = app.writer().run(|engine| engine.store.probe_write(clock::now()));
-    let write = match tokio::time::timeout(PROBE, write).await {
-        Ok(Ok(outcome)) => outcome.map_err(|error| error.to_string()),
-        Ok(Err(closed)) => Err(closed.to_string()),
-        Err(_) => Err(format!("the writer did not answer within {} s", PROBE.as_secs())),
-    };
+async fn vitals(app: &App, every: Duration) -> Vitals {
     let shared = app.shared();
+    let proof = tokio::time::timeout(PROBE, shared.outbox.prove()).await;
+    let proof =
+        proof.unwrap_or_else(|_| Err(format!("the dispatcher or its writer did not answer within {} s", PROBE.as_secs())));
+    let known = app.book().objects().channels.living().map(|(id, _)| id.to_owned()).collect();
+    let now = clock::monotonic();
     Vitals {
-        now: clock::monotonic(),
+        now,
+        every_us: u64::try_from(every.as_micros()).unwrap_or(u64::MAX),
         watched: shared.pulses.watched.last(),
         dispatched: shared.pulses.dispatched.last(),
-        failing_since: shared.deliveries.failing_since(),
-        write,
+        failing_since: shared.deliveries.failing_since(&known, now),
+        proof,
     }
 }
 
@@ -197,7 +206,8 @@ mod tests {
     fn well() -> Vitals {
         let now = Monotonic(1_000_000_000);
         let lately = Some(Monotonic(now.0 - 1_000_000));
-        Vitals { now, watched: lately, dispatched: lately, failing_since: None, write: Ok(()) }
+        let every_us = 600_000_000;
+        Vitals { now, every_us, watched: lately, dispatched: lately, failing_since: None, proof: Ok(()) }
     }
 
     #[test]
@@ -205,7 +215,7 @@ mod tests {
         assert_eq!(well().well(), Ok(()));
         let long_ago = Some(Monotonic(well().now.0 - STOPPED_US));
         let ills: [(Vitals, &str); 6] = [
-            (Vitals { write: Err("the disk is full".into()), ..well() }, "the disk is full"),
+            (Vitals { proof: Err("the disk is full".into()), ..well() }, "the disk is full"),
             (Vitals { watched: None, ..well() }, "the present was not evaluated since the start"),
             (Vitals { watched: long_ago, ..well() }, "the present was not evaluated for 30 s"),
             (Vitals { dispatched: None, ..well() }, "the dispatcher had no turn since the start"),
@@ -221,6 +231,13 @@ mod tests {
         // A provider that was away for a minute is no reason to wake somebody.
         let lately = Some(Monotonic(well().now.0 - 60_000_000));
         assert_eq!(Vitals { failing_since: lately, ..well() }.well(), Ok(()));
+        // But whoever has a ping each 20 s wants to know within two of them.
+        let often = Vitals { every_us: 20_000_000, ..well() };
+        assert_eq!(often.well(), Ok(()));
+        assert!(Vitals { failing_since: lately, ..often.clone() }.well().is_err());
+        let before = Some(Monotonic(well().now.0 - 12_000_000));
+        assert_eq!(Vitals { watched: before, ..often }.well(), Ok(()));
+        assert!(Vitals { watched: before, every_us: 1_000_000, ..well() }.well().is_err());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct Changes {
     pub(super) messages: Vec<Message>,
     /// Held messages that go out no more.
     pub(super) withdrawn: Vec<DeliveryKey>,
+    /// Held messages that go out now.
+    pub(super) let_through: Vec<Message>,
     /// Pages that nobody gets.
     pub(super) spared: Vec<(Bucket, Spared)>,
     /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
@@ -72,7 +74,7 @@ impl Engine {
         };
         let desk = &self.alert;
         self.store.write(|tables| write(tables, desk, &changes, &due, now))?;
-        let told = !changes.messages.is_empty();
+        let told = !changes.messages.is_empty() || !changes.let_through.is_empty();
         recipients::complain(changes.entries.iter().map(|(id, _, _, record)| (id, record)));
         for id in &changes.gone {
             self.alert.take_out(id);
@@ -116,5 +118,6 @@ fn write(
     }
     // First what goes out no more: what takes its place must not wait for it.
     changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))?;
+    changes.let_through.iter().try_for_each(|message| store::oncall::let_through(tables, message))?;
     changes.messages.iter().try_for_each(|message| store::outbox::insert(tables, message))
 }

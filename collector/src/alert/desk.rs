@@ -106,6 +106,19 @@ impl Desk {
         }
     }
 
+    /// Late records are stored; `series` is what is known of a pair without them.
+    pub(crate) fn note_late<'s>(
+        &mut self,
+        late: &crate::amend::Arrivals,
+        series: impl Fn((CheckNo, AgentNo)) -> Option<&'s sitepulse_model::series::Series>,
+    ) {
+        for (pair, touched, received) in late.each() {
+            let series = series(pair);
+            let held = series.map(|series| series.between(touched.first, touched.last)).unwrap_or_default();
+            self.present.in_time.add(pair, touched, held, series, received);
+        }
+    }
+
     /// A record of an agent is stored that was new.
     pub(crate) fn note(&mut self, agent: AgentNo, record: &record::Record, received: UtcMicros) {
         self.present.note(agent, record, received);

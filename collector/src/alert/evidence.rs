@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sitepulse_daemon::instant;
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::incident::Subject;
+use sitepulse_model::notice::Found;
 use sitepulse_model::present::Voice;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote;
@@ -33,8 +34,11 @@ pub struct Evidence {
     pub votes: Vec<VoteEvidence>,
     /// How many votes had no room.
     pub votes_more: u32,
-    /// Why nothing more is known, or what was seen, for people: of subjects other than checks.
+    /// Why nothing more is known, or what was seen, for people: of subjects other than checks, and of what no vote is about.
     pub notes: Vec<String>,
+    /// What was found, of what no vote is about: what expires, which measure of a page got worse, which budget burns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
 }
 
 /// An agent's vote, and the newest result behind it.
@@ -94,8 +98,34 @@ pub(super) fn of(book: &Book, desk: &Desk, standing: &Standing, now: UtcMicros) 
             None => Evidence { notes: vec!["a person says so: nothing is measured".into()], ..Evidence::default() },
         },
     };
+    let incident = &standing.incident;
+    if let Some(finding) = signals::found(book, desk, &incident.subject, incident.kind, now) {
+        evidence.notes.push(note_of(&finding.found));
+        evidence.found = Some(finding.found);
+    }
     bound(&mut evidence);
     evidence
+}
+
+/// What was found, in one line.
+fn note_of(found: &Found) -> String {
+    let of = |name: &Option<String>| name.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
+    let tenths = |value: u64| format!("{}.{}", value / 10, value % 10);
+    match found {
+        Found::Certificate { name, expires } => format!("the certificate{} expires {}", of(name), instant::format(*expires)),
+        Found::Domain { name, expires } => format!("the registration{} ends {}", of(name), instant::format(*expires)),
+        Found::Vital { vital, profile, baseline, median, worse } => {
+            let name = vital.as_str().to_uppercase();
+            let more = if *worse > 1 { format!("; {worse} measures got worse") } else { String::new() };
+            format!("{name} went from {} to {} on {profile}{more}", vital.shown(*baseline), vital.shown(*median))
+        }
+        Found::Burn { hours, rate_tenths, threshold_tenths, left_permille } => {
+            let rate = rate_tenths.map_or_else(|| "beyond all measure".to_owned(), tenths);
+            let left = left_permille.map(|left| format!(", {:.1} % of the budget is left", left as f64 / 10.0));
+            let threshold = tenths(*threshold_tenths);
+            format!("burn rate {rate} over {hours} h (told from {threshold} on){}", left.unwrap_or_default())
+        }
+    }
 }
 
 fn of_check(book: &Book, desk: &Desk, number: CheckNo, now: UtcMicros) -> Evidence {

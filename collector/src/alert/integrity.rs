@@ -45,6 +45,7 @@ pub fn of(standing: &Standing, entries: &[StoredEntry]) -> Integrity {
         Some(Record::Step { step, .. }) => Some(*step),
         Some(
             Record::Life(_)
+            | Record::LetThrough { .. }
             | Record::Comment { .. }
             | Record::PublicNote { .. }
             | Record::Assigned { .. }
@@ -75,6 +76,7 @@ fn state_told(entries: &[StoredEntry]) -> IncidentState {
         },
         Some(
             Record::Step { .. }
+            | Record::LetThrough { .. }
             | Record::Comment { .. }
             | Record::PublicNote { .. }
             | Record::Assigned { .. }

@@ -108,6 +108,9 @@ impl Look<'_> {
             if flapped && life.flapping && !was_bad && life.bad {
                 self.spare(&standing, self.now, Sparing::Flapping);
             }
+            let mut rose = false;
+            // Whether the levels that are told reach anybody; `None`: none is told.
+            let mut reached_somebody: Option<bool> = None;
             for output in outputs {
                 match output {
                     Output::Entry(entry) => {
@@ -117,6 +120,7 @@ impl Look<'_> {
                             standing.about.told_for.clear();
                         }
                         let turns = is_turn(&entry);
+                        rose |= matches!(entry, Entry::Severity { .. });
                         self.note(&mut standing, author, Record::Life(entry));
                         if turns {
                             let found = evidence::of(self.book, self.desk, &standing, self.now);
@@ -126,6 +130,7 @@ impl Look<'_> {
                     Output::Page { step, event, level, round } => {
                         let severity = standing.incident.life.severity;
                         let reached = recipients::of_level(self.book, policy, level, severity, self.now);
+                        reached_somebody = Some(reached_somebody.unwrap_or(false) || !reached.to.is_empty());
                         let record = self.send(&mut standing, step, event, Some(level), round, reached);
                         self.note(&mut standing, author, record);
                     }
@@ -146,11 +151,46 @@ impl Look<'_> {
                     }
                 }
             }
+            if reached_somebody == Some(false) {
+                standing.incident.reached_nobody(&rules, self.now);
+            }
+            // After its steps: a level that was passed by may have told the same channel.
+            if rose {
+                self.let_through(&mut standing);
+            }
         }
         if standing != before || !self.desk.standing.contains_key(&id) {
             self.changes.set.insert(id, standing);
         }
         Ok(())
+    }
+
+    /// It became more severe: what quiet hours hold back of it goes out where they let this severity through.
+    fn let_through(&mut self, standing: &mut Standing) {
+        let mut channels = BTreeMap::new();
+        for (reach, held) in recipients::let_through(self.book, standing, self.now) {
+            let key = DeliveryKey {
+                bucket: standing.bucket,
+                incident: standing.incident.id.clone(),
+                channel: reach.channel,
+                step: held.step,
+            };
+            channels.insert(key.channel.clone(), held.step);
+            let context = recipients::context(self.book, self.desk, standing, self.now);
+            let mut notice = recipients::notice(self.book, self.desk, (standing, &context), &key, held.event, self.now);
+            notice.context.recipient = recipients::recipient(self.book, reach.user.as_deref());
+            let (state, attempts, due) = (DeliveryState::Due, 0, self.now);
+            match self.changes.messages.iter_mut().find(|message| message.key == key) {
+                Some(message) => (message.due, message.notice) = (due, notice),
+                None => {
+                    let message = Message { key, state, attempts, created: self.now, due, notice };
+                    self.changes.let_through.push(message);
+                }
+            }
+        }
+        if !channels.is_empty() {
+            self.note(standing, EVIDENCE, Record::LetThrough { channels });
+        }
     }
 
     /// Notes that a page of a check was spared.
@@ -175,6 +215,9 @@ impl Look<'_> {
         let key =
             |channel: &str, step| DeliveryKey { bucket, incident: incident.clone(), channel: channel.into(), step };
         let (held, withdrawn) = recipients::settle(&mut standing.about, &reached, step, self.now, level.is_none());
+        for channel in held.keys() {
+            standing.about.held.entry(channel.clone()).and_modify(|held| held.event = event);
+        }
         self.changes.withdraw(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
         let context = match reached.to.as_slice() {
             [] => Context::default(),

@@ -132,6 +132,32 @@ fn release(about: &mut About, now: UtcMicros) {
     });
 }
 
+/// What quiet hours hold back of an incident and let through now, as severe as it is: it counts as told from here on.
+pub(super) fn let_through(book: &Book, standing: &mut Standing, now: UtcMicros) -> Vec<(Reach, HeldMessage)> {
+    let severity = standing.incident.life.severity;
+    let about = &mut standing.about;
+    release(about, now);
+    let rests = |user: &String| {
+        let user = book.objects().users.current(user)?;
+        book.quiet_until(&user.body, severity, now)
+    };
+    let told_for = &about.told_for;
+    let mut free: Vec<(String, HeldMessage)> = Vec::new();
+    about.held.retain(|channel, held| {
+        let waits = told_for.get(channel).and_then(|user| rests(user)).is_some();
+        if !waits {
+            free.push((channel.clone(), *held));
+        }
+        waits
+    });
+    about.told.extend(free.iter().map(|(channel, _)| channel.clone()));
+    let reach = |(channel, held): (String, HeldMessage)| {
+        let user = about.told_for.get(&channel).cloned();
+        (Reach { channel, user, due: now }, held)
+    };
+    free.into_iter().map(reach).collect()
+}
+
 /// Notes whom a step tells: which of its messages are held back until when, and which held ones of earlier steps go out no more. A channel that is told something new
 /// needs no older page any more, and would get it out of order. A step that takes the incident or ends it (`over`) withdraws all that are held.
 pub(super) fn settle(
@@ -157,7 +183,7 @@ pub(super) fn settle(
         };
         if *due > now {
             held.insert(channel.clone(), *due);
-            about.held.insert(channel.clone(), HeldMessage { step, until: *due });
+            about.held.insert(channel.clone(), HeldMessage { step, until: *due, event: NoticeEvent::Opened });
         } else {
             about.told.insert(channel.clone());
         }
@@ -233,14 +259,25 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
         ..signals::context(book, desk, &incident.subject, incident.kind, now)
     };
     match &incident.subject {
+        // No vote is about these: how many regions fail is not what is wrong.
+        Subject::Check(_) | Subject::Slo(_) if is_found(incident.kind) => {
+            let found = signals::found(book, desk, &incident.subject, incident.kind, now);
+            // That all is fine again needs no explanation.
+            if let Some(signals::Finding { found, regions, regions_of }) = found.filter(|_| life.state.is_open()) {
+                (context.found, context.regions, context.regions_of) = (Some(found), regions, regions_of);
+            }
+        }
         Subject::Check(_) => {
             let evidence = evidence::of(book, desk, standing, now);
             let all: BTreeSet<&str> = evidence.votes.iter().map(|vote| vote.region.as_str()).collect();
-            context.regions_of = u32::try_from(all.len()).unwrap_or(u32::MAX);
             let wanted = if incident.kind == IncidentKind::Degraded { "degraded" } else { "down" };
             let theirs = || evidence.votes.iter().filter(|vote| vote.vote == wanted);
             let regions: BTreeSet<&str> = theirs().map(|vote| vote.region.as_str()).collect();
             context.regions = regions.into_iter().map(str::to_owned).collect();
+            // What is over is seen from nowhere.
+            if !context.regions.is_empty() {
+                context.regions_of = u32::try_from(all.len()).unwrap_or(u32::MAX);
+            }
             // The oldest of the newest failing results: the others may be of what followed.
             let mut results: Vec<_> = theirs().filter_map(|vote| vote.result.as_ref()).collect();
             results.sort_by(|a, b| a.slot.cmp(&b.slot));
@@ -259,6 +296,18 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
     }
     context.checks.truncate(CHECKS_MAX);
     context
+}
+
+/// Whether what is wrong is found in figures and facts rather than voted on.
+pub(super) const fn is_found(kind: IncidentKind) -> bool {
+    match kind {
+        IncidentKind::Certificate | IncidentKind::WebVitals | IncidentKind::SloBurn => true,
+        IncidentKind::Down
+        | IncidentKind::Regional
+        | IncidentKind::Degraded
+        | IncidentKind::AgentSilent
+        | IncidentKind::Manual => false,
+    }
 }
 
 /// What a message says to a channel.

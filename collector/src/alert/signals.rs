@@ -21,6 +21,7 @@
 mod agents;
 mod burn;
 mod expiry;
+pub(crate) mod in_time;
 mod kin;
 mod memory;
 mod pages;
@@ -34,7 +35,7 @@ use sitepulse_model::control::Scope;
 use sitepulse_model::id::{AgentNo, CheckNo, Revision};
 use sitepulse_model::incident::machine::REOPEN_WINDOW_US;
 use sitepulse_model::incident::{Condition, HoldReason, IncidentKind, Subject};
-use sitepulse_model::notice::Context;
+use sitepulse_model::notice::{Context, Found};
 use sitepulse_model::present;
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{SECOND_US, Span, UtcMicros};
@@ -104,6 +105,8 @@ pub(crate) struct Present {
     heard: HashMap<AgentNo, UtcMicros>,
     pages: pages::Pages,
     burns: burn::Burns,
+    /// What was known in time where records came late.
+    pub(crate) in_time: in_time::InTime,
     /// What the last looks found. A cache: without it everything is looked at.
     known: RefCell<Memory>,
 }
@@ -111,6 +114,15 @@ pub(crate) struct Present {
 impl Present {
     pub(super) fn starting(now: UtcMicros) -> Self {
         Self { started: Some(now), ..Self::default() }
+    }
+
+    /// The clock was set back: nothing was heard later than now.
+    pub(super) fn turn_back(&mut self, book: &Book, now: UtcMicros) {
+        self.started = self.started.map(|started| started.min(now));
+        self.heard.values_mut().for_each(|heard| *heard = now.min(*heard));
+        for agent in book.agents() {
+            agent.presence.update(|presence| presence.last_seen = presence.last_seen.map(|seen| seen.min(now)));
+        }
     }
 
     /// The pairs whose newest results came late before the start, with the newest slot of those.
@@ -256,6 +268,33 @@ pub(super) fn context(book: &Book, desk: &Desk, subject: &Subject, kind: Inciden
     };
     let named = checks.into_iter().filter_map(|check| book.check(check)).map(|check| check.id.to_string());
     Context { checks: named.take(CHECKS_NAMED_MAX).collect(), ..Context::default() }
+}
+
+/// What was found of what no vote is about.
+pub(super) struct Finding {
+    pub(super) found: Found,
+    /// Where, of a page that got slower.
+    pub(super) regions: Vec<String>,
+    /// In how many regions it is measured; 0 where that is not the question.
+    pub(super) regions_of: u32,
+}
+
+/// What was found, where the incident is about what no vote is about; `None` also where nothing is any more.
+pub(super) fn found(book: &Book, desk: &Desk, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> Option<Finding> {
+    let alone = |found: Found| Finding { found, regions: Vec::new(), regions_of: 0 };
+    match (subject, kind) {
+        (Subject::Check(number), IncidentKind::Certificate) => {
+            let check = book.check(*number)?;
+            let present = present_of(book, desk, check, now);
+            expiry::found(&desk.present.settings, check, &present).map(alone)
+        }
+        (Subject::Check(number), IncidentKind::WebVitals) => {
+            let pages::Slower { found, regions, regions_of, .. } = desk.present.pages.slower(*number)?;
+            Some(Finding { found: found.clone(), regions: regions.clone(), regions_of: *regions_of })
+        }
+        (Subject::Slo(id), IncidentKind::SloBurn) => desk.present.burns.of(id).map(alone),
+        (Subject::Check(_) | Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_), _) => None,
+    }
 }
 
 /// Most checks that a message names.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sitepulse_model::check::{AssignedCheck, CheckDefinition};
 use sitepulse_model::duration;
+use sitepulse_model::escalation::Target;
 use sitepulse_model::id::{CheckId, CheckNo, Group, ObjectId, Provider, Region, Revision, Tag};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
@@ -127,6 +128,7 @@ impl Engine {
         }
         let mut warnings = missing_secrets(&shared.book(), &wanted);
         warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
+        warnings.extend(levels_that_reach_nobody(&shared.book(), &written.objects));
         let floor = self.numbers_from()?;
         let (objects, revised) = objects::plan(&shared.book(), &written, options, floor, now)?;
         if access < Access::Admin {
@@ -192,6 +194,34 @@ fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, WrittenCheck>) -> Vec
             let id = &definition.id;
             warnings.push(format!(
                 "check {id} refers to secret {name}, which is not set: `sitepulse-collector secret set {name}`"
+            ));
+        }
+    }
+    warnings
+}
+
+/// The levels of policies that name users alone, none of whom has a channel.
+fn levels_that_reach_nobody(book: &Book, objects: &[WrittenObject]) -> Vec<String> {
+    let has_channel = |id: &str| {
+        let written = objects.iter().find_map(|written| {
+            let Object::User(user) = &written.object else { return None };
+            (user.id == id).then_some(!user.notify.is_empty())
+        });
+        written.or_else(|| book.objects().users.current(id).map(|user| !user.body.notify.is_empty())).unwrap_or(false)
+    };
+    let may_reach = |target: &String| match Target::parse(target) {
+        Ok(Target::User(user)) => has_channel(&user),
+        // Who is on call is another one next week, and channels that are not there are refused.
+        Ok(Target::Channel(_) | Target::OnCall(_)) | Err(_) => true,
+    };
+    let mut warnings = Vec::new();
+    for written in objects {
+        let Object::Escalation(policy) = &written.object else { continue };
+        for (nth, _) in policy.levels.iter().enumerate().filter(|(_, level)| !level.notify.iter().any(may_reach)) {
+            warnings.push(format!(
+                "level {} of escalation {} reaches nobody, so the next one follows at once: its users have no channel, write notify = [...] in a [[user]]",
+                nth + 1,
+                policy.id
             ));
         }
     }

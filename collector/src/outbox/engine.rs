@@ -7,7 +7,7 @@ use sitepulse_model::delivery::{self, Answer, Decision, PATIENCE_US};
 use sitepulse_model::incident::IncidentId;
 use sitepulse_model::time::UtcMicros;
 
-use super::{Attempt, DeliveryKey, DeliveryState, Message, Outcome};
+use super::{Attempt, DeliveryKey, DeliveryState, Message, Outcome, memory};
 use crate::app::AppError;
 use crate::book::{Book, Object, Revised};
 use crate::engine::Engine;
@@ -53,7 +53,8 @@ impl Engine {
     /// is handed out and leased: at most [`OUT_MAX`] at a time, of each channel [`OUT_OF_CHANNEL_MAX`]. `out` are the messages handed out before that are not done.
     ///
     /// While the disk is full nothing can be leased or written down. What is due goes out all the same, and `unwritten` comes back: a page is worth more than a
-    /// lease, and what was committed before the disk was full must not wait for somebody who hears of it by page. After a crash then, each of them is sent once more.
+    /// lease, and what was committed before the disk was full must not wait for somebody who hears of it by page. What did not get through is tried again as ever
+    /// ([`memory::again`]). After a crash then, each of them is sent once more.
     ///
     /// # Errors
     /// When the store fails otherwise: nothing is handed out, nothing is written down, and `done` comes back.
@@ -63,21 +64,38 @@ impl Engine {
         out: &BTreeSet<DeliveryKey>,
         now: UtcMicros,
     ) -> Result<Turn, (StoreError, Vec<Done>)> {
+        self.sending.note(&done, now);
         match self.try_turn(&done, out, now) {
             Ok((handed, decided)) => {
+                self.sending.looked = Some(now);
                 self.note(&done, &decided);
                 let next = self.next_for(out, &handed).unwrap_or_default();
                 Ok(Turn { handed, unwritten: Vec::new(), next })
             }
             Err(error) if error.is_full() => {
                 let unmarked: BTreeSet<DeliveryKey> = done.iter().map(|done| done.message.key.clone()).collect();
-                match stored::due(self.store.read(), now, room(out, &unmarked)) {
-                    Ok(handed) => Ok(Turn { handed, unwritten: done, next: None }),
+                let resting = self.sending.resting();
+                let mut handed = memory::again(&done, out, resting, now);
+                let out = out.iter().cloned().chain(handed.iter().map(|message| message.key.clone())).collect();
+                match stored::due(self.store.read(), now, room(&out, &unmarked, resting)) {
+                    Ok(due) => {
+                        handed.extend(due);
+                        Ok(Turn { handed, unwritten: done, next: None })
+                    }
                     Err(error) => Err((error, done)),
                 }
             }
             Err(error) => Err((error, done)),
         }
+    }
+
+    /// Proves that messages can be written, found and taken away again, in the table and by the queries that pages go by.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn prove_outbox(&mut self, now: UtcMicros) -> Result<(), String> {
+        let found = self.store.write(|tables| stored::prove(tables, now)).map_err(|error| error.to_string())?;
+        if found { Ok(()) } else { Err("a message that was written to the outbox is not found in it".into()) }
     }
 
     /// The end of the last turn: what became of the attempts that are `done` is written down, and nothing is handed out.
@@ -104,14 +122,19 @@ impl Engine {
         now: UtcMicros,
     ) -> Result<(Vec<Message>, Vec<Attempt>), StoreError> {
         let nobodys = BTreeSet::new();
-        let room = room(out, &nobodys);
-        if done.is_empty() && stored::due(self.store.read(), now, room)?.is_empty() {
+        let room = room(out, &nobodys, self.sending.resting());
+        let turned_back = self.sending.turned_back(now);
+        let looked = self.sending.looked;
+        if done.is_empty() && !turned_back && stored::due(self.store.read(), now, room)?.is_empty() {
             // What is done is leased still, but nothing is done.
             if stored::lost(self.store.read(), room)?.is_empty() {
                 return Ok((Vec::new(), Vec::new()));
             }
         }
         let turn = self.store.write(|tables| {
+            if turned_back {
+                stored::measure_anew(tables, looked, now)?;
+            }
             let decided = decide_all(tables, done, now)?;
             for key in stored::lost(tables, room)? {
                 tracing::error!(message = %key, "a lease was lost: the message is sent again");
@@ -174,7 +197,7 @@ impl Engine {
         }
         let busy: BTreeSet<&str> =
             of_channel.into_iter().filter(|(_, out)| *out >= OUT_OF_CHANNEL_MAX).map(|(channel, _)| channel).collect();
-        stored::next_due(self.store.read(), &busy)
+        stored::next_due(self.store.read(), &busy, self.sending.resting())
     }
 
     /// Hands out messages that are due, at most `limit`, in the caller's thread: for tests and the simulator. What was handed out before is not looked at.
@@ -183,8 +206,8 @@ impl Engine {
     /// When that cannot be written.
     pub fn lease(&mut self, now: UtcMicros, limit: usize) -> Result<Vec<Message>, StoreError> {
         self.store.write(|tables| {
-            let (out, unmarked) = (&BTreeSet::new(), &BTreeSet::new());
-            let room = Room { total: limit, per_channel: usize::MAX, out, unmarked };
+            let (out, unmarked, resting) = (&BTreeSet::new(), &BTreeSet::new(), &BTreeMap::new());
+            let room = Room { total: limit, per_channel: usize::MAX, out, unmarked, resting };
             let mut handed = stored::due(tables, now, room)?;
             stored::lease(tables, &mut handed)?;
             Ok(handed)
@@ -204,7 +227,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub fn next_delivery(&self) -> Result<Option<UtcMicros>, StoreError> {
-        stored::next_due(self.store.read(), &BTreeSet::new())
+        stored::next_due(self.store.read(), &BTreeSet::new(), &BTreeMap::new())
     }
 
     /// [`Self::retry_delivery`] of the message with this key: `INCIDENT/STEP/CHANNEL`.
@@ -213,6 +236,8 @@ impl Engine {
     /// As there, and when the text is no key.
     pub fn retry_delivery_of(&mut self, key: &str, now: UtcMicros) -> Result<(), AppError> {
         let unknown = || AppError::NotFound(format!("there is no message {key:?} (INCIDENT/STEP/CHANNEL)"));
+        // As a webhook's receiver has it: no id holds a `%` itself.
+        let key = key.replace("%2E", ".");
         let mut parts = key.splitn(3, '/');
         let (Some(incident), Some(step), Some(channel)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(unknown());
@@ -249,13 +274,15 @@ impl Engine {
             DeliveryState::GivenUp => self.store.write(|tables| stored::revive(tables, key, now))?,
             DeliveryState::Due => self.store.write(|tables| stored::hurry(tables, key, now))?,
         }
+        self.sending.wake(&key.channel);
         tracing::info!(message = %key, "taken up again by hand");
         self.shared.outbox.wake();
         Ok(())
     }
 
     /// Wakes the dispatcher after [`mend`].
-    pub(crate) fn mended(&self, channels: &[String]) {
+    pub(crate) fn mended(&mut self, channels: &[String]) {
+        channels.iter().for_each(|channel| self.sending.wake(channel));
         if !channels.is_empty() {
             Arc::clone(&self.shared).outbox.wake();
         }
@@ -263,8 +290,12 @@ impl Engine {
 }
 
 /// What a turn has room for.
-fn room<'a>(out: &'a BTreeSet<DeliveryKey>, unmarked: &'a BTreeSet<DeliveryKey>) -> Room<'a> {
-    Room { total: OUT_MAX.saturating_sub(out.len()), per_channel: OUT_OF_CHANNEL_MAX, out, unmarked }
+fn room<'a>(
+    out: &'a BTreeSet<DeliveryKey>,
+    unmarked: &'a BTreeSet<DeliveryKey>,
+    resting: &'a BTreeMap<String, UtcMicros>,
+) -> Room<'a> {
+    Room { total: OUT_MAX.saturating_sub(out.len()), per_channel: OUT_OF_CHANNEL_MAX, out, unmarked, resting }
 }
 
 /// Decides what becomes of messages, and writes it down.
@@ -285,9 +316,6 @@ fn decide_all(tables: Tables<'_>, done: &[Done], now: UtcMicros) -> Result<Vec<A
             let mut message = one.message.clone();
             message.notice.context.only.clone_from(&one.left);
             stored::set_notice(tables, &message)?;
-        }
-        if let (Answer::Later { after_us: Some(_) }, Outcome::Again { at }) = (one.answer, outcome) {
-            stored::leave_alone(tables, &key.channel, at)?;
         }
         decided.push(attempt);
     }

@@ -1,6 +1,6 @@
 //! What operators see of the outbox: how much waits, and what became of the rest since the start of the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sitepulse_daemon::clock::{self, Monotonic};
@@ -43,14 +43,33 @@ pub struct ChannelFigures {
 #[derive(Debug, Default)]
 struct State {
     counts: BTreeMap<String, Counts>,
-    /// Whether the last attempt by each channel went through.
-    last: BTreeMap<String, bool>,
+    /// What became of the newest attempts by each channel.
+    last: BTreeMap<String, Lately>,
+}
+
+/// The newest attempts by a channel.
+#[derive(Debug, Clone, Copy)]
+struct Lately {
+    /// When the last one was over.
+    tried: Monotonic,
+    /// Since when none has gone through; `None`: the last one did.
     failing_since: Option<Monotonic>,
 }
+
+/// A channel that nobody tried for so long says nothing of how it is now, in microseconds: 15 min. One that fails is tried more often than that.
+const LATELY_US: u64 = 900_000_000;
 
 /// What became of attempts since the start of the process. Shared with readers.
 #[derive(Debug, Default)]
 pub struct Deliveries(Mutex<State>);
+
+impl State {
+    fn tried(&mut self, channel: &str, went_through: bool, now: Monotonic) {
+        let before = self.last.get(channel).and_then(|one| one.failing_since);
+        let failing_since = if went_through { None } else { before.or(Some(now)) };
+        self.last.insert(channel.to_owned(), Lately { tried: now, failing_since });
+    }
+}
 
 impl Deliveries {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,18 +87,22 @@ impl Deliveries {
             }
             Decision::GivenUp => counts.dead += 1,
         }
-        // One channel that fails is that channel's trouble; all of them are this collector's.
-        state.last.insert(channel.to_owned(), matches!(decision, Decision::Delivered));
-        if state.last.values().any(|went_through| *went_through) {
-            state.failing_since = None;
-        } else {
-            state.failing_since.get_or_insert_with(clock::monotonic);
-        }
+        state.tried(channel, matches!(decision, Decision::Delivered), clock::monotonic());
     }
 
-    /// Since when the last attempt of no channel has gone through, where one was made; `None` while one's did.
-    pub fn failing_since(&self) -> Option<Monotonic> {
-        self.state().failing_since
+    /// A channel was tried out, and its provider has the message.
+    pub(crate) fn note_test(&self, channel: &str) {
+        self.state().tried(channel, true, clock::monotonic());
+    }
+
+    /// Since when no attempt has gone through by any of the channels that were tried lately, of those that are `known`; `None` while one's last did, or none was tried.
+    pub fn failing_since(&self, known: &BTreeSet<String>, now: Monotonic) -> Option<Monotonic> {
+        let mut state = self.state();
+        state.last.retain(|channel, _| known.contains(channel));
+        // One channel that fails is that channel's trouble; all of them are this collector's. What went well hours ago vouches for nothing.
+        let lately = state.last.values().filter(|one| now.us_since(one.tried) < LATELY_US);
+        let since: Option<Vec<Monotonic>> = lately.map(|one| one.failing_since).collect();
+        since?.into_iter().max()
     }
 
     /// Every channel that messages wait for, that is `known`, or that attempts were made for.
@@ -110,12 +133,36 @@ mod tests {
     #[test]
     fn a_channel_that_is_refused_is_no_trouble_of_the_collector_while_another_goes_through() {
         let deliveries = Deliveries::default();
+        let known = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        let failing = || deliveries.failing_since(&known, clock::monotonic());
         deliveries.note("a", Decision::Delivered, false);
         deliveries.note("b", Decision::GivenUp, false);
-        assert_eq!(deliveries.failing_since(), None);
+        assert_eq!(failing(), None);
         deliveries.note("a", Decision::Again { at: sitepulse_model::time::UtcMicros(0) }, false);
-        assert!(deliveries.failing_since().is_some(), "now none goes through");
-        deliveries.note("b", Decision::Delivered, false);
-        assert_eq!(deliveries.failing_since(), None);
+        assert!(failing().is_some(), "now none goes through");
+        deliveries.note_test("b");
+        assert_eq!(failing(), None, "somebody tried it out");
+    }
+
+    #[test]
+    fn what_went_well_hours_ago_and_what_is_no_channel_any_more_vouch_for_nothing() {
+        let mut state = State::default();
+        let minute = |minute: u64| Monotonic(minute * 60_000_000);
+        state.tried("gone", true, minute(100));
+        state.tried("old", true, minute(80));
+        state.tried("a", false, minute(99));
+        state.tried("b", true, minute(98));
+        state.tried("b", false, minute(100));
+        state.tried("b", false, minute(101));
+        let deliveries = Deliveries(Mutex::new(state));
+        let of = |known: &[&str], now| {
+            let known = known.iter().map(|one| (*one).to_owned()).collect();
+            deliveries.failing_since(&known, minute(now))
+        };
+        assert_eq!(of(&["gone", "old", "a", "b"], 101), None, "one goes through");
+        assert_eq!(of(&["old", "a", "b"], 94), None, "it went through lately");
+        assert_eq!(of(&["old", "a", "b"], 101), Some(minute(100)), "none has since then");
+        assert_eq!(of(&["old", "a"], 101), Some(minute(99)));
+        assert_eq!(of(&["old", "a"], 120), None, "nobody tries any more: nothing is to be sent");
     }
 }

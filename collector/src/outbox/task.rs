@@ -46,7 +46,18 @@ pub async fn run(app: App, sender: Sender, mut stopping: watch::Receiver<bool>) 
     loop {
         bell.mark_unchanged();
         let (finished, held) = (std::mem::take(&mut done), out.clone());
-        let turned = app.writer().run(move |engine| engine.take_turn(finished, &held, clock::now())).await;
+        let asked = app.shared().outbox.asked();
+        let turned = app.writer().run(move |engine| {
+            let proof = asked.map(|upto| (upto, engine.prove_outbox(clock::now())));
+            let turned = engine.take_turn(finished, &held, clock::now());
+            // A turn that fails proves nothing, whatever the probe came to.
+            if let Some((upto, proof)) = proof {
+                let proof = proof.and_then(|()| turned.as_ref().map(|_| ()).map_err(|(error, _)| error.to_string()));
+                engine.shared.outbox.proved(upto, proof);
+            }
+            turned
+        });
+        let turned = turned.await;
         // The writer is gone: what is out stays leased.
         let Ok(turned) = turned else { return };
         let wait = match turned {

@@ -201,6 +201,9 @@ pub async fn test(
         Sent::Partly { note, .. } => (Some(true), note),
         Sent::Denied { why } | Sent::Refused { why } => (Some(false), why),
     };
+    if delivered == Some(true) {
+        present.app().shared().deliveries.note_test(&id);
+    }
     let took_us = clock::monotonic().us_since(began);
     let incident = IncidentId(notice.incident.id);
     let line = Logged { incident, channel: id, step: 0, attempt: 1, at, took_us, delivered, note };

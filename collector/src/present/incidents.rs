@@ -290,6 +290,10 @@ fn entry_view(entry: &StoredEntry) -> EntryView {
                 withdrawn: withdrawn.clone(),
             });
         }
+        Some(Record::LetThrough { channels }) => {
+            named("let_through");
+            view.text = Some(channels.keys().cloned().collect::<Vec<_>>().join(", "));
+        }
         Some(Record::Comment { text }) => {
             named("comment");
             view.text = Some(text.clone());

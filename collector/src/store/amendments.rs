@@ -1,7 +1,7 @@
 //! The tables `late` and `amendment`. Functions that write are given the tables within a transaction, by [`super::Store::write`].
 
 use rusqlite::{Row, params, params_from_iter, types::Value};
-use sitepulse_model::amendment::Amendment;
+use sitepulse_model::amendment::{Amendment, Touched};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::time::{Span, UtcMicros};
 
@@ -153,6 +153,26 @@ pub(crate) fn marks(tables: Tables<'_>, mut each: impl FnMut(CheckNo, u64, Span,
     while let Some(row) = rows.next()? {
         let span = Span::new(UtcMicros(row.get(2)?), UtcMicros(row.get(3)?));
         each(CheckNo(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned(), span, UtcMicros(row.get(4)?));
+    }
+    Ok(())
+}
+
+/// Calls `each` with the pairs whose late records changed figures, and of what those speak: of amendments that are about time since an instant, oldest first.
+pub(crate) fn late_since(
+    tables: Tables<'_>,
+    since: UtcMicros,
+    mut each: impl FnMut((CheckNo, AgentNo), Touched),
+) -> Result<(), StoreError> {
+    let mut statement = tables.prepare(
+        "SELECT check_no, number, body FROM amendment INDEXED BY amendment_noted WHERE noted_us >= ?1 ORDER BY noted_us, check_no, number",
+    )?;
+    let mut rows = statement.query(params![since.0])?;
+    while let Some(row) = rows.next()? {
+        let Stored { check, amendment, .. } = stored(row)?;
+        for late in amendment.late.iter().filter(|late| late.records > 0) {
+            let (first, last) = (UtcMicros(late.first_us), UtcMicros(late.last_us));
+            each((check, AgentNo(late.agent)), Touched { first, last, end: last });
+        }
     }
     Ok(())
 }

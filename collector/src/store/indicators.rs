@@ -47,7 +47,8 @@ pub(crate) fn facts(tables: Tables<'_>, span: Span) -> Result<Facts, StoreError>
                 }
             }
             Record::Life(_) => facts.taken.push(Moment { at, incident }),
-            Record::Comment { .. }
+            Record::LetThrough { .. }
+            | Record::Comment { .. }
             | Record::PublicNote { .. }
             | Record::Assigned { .. }
             | Record::PostMortem { .. }

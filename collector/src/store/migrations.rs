@@ -353,6 +353,10 @@ CREATE INDEX audit_at ON audit(bucket, at_us);
 
 /// Schema 7: work to be done, and what to do first.
 const V7: &str = "
+-- Alerting.
+-- late: 1 where the result came in late: it counts for figures, and pages nobody.
+ALTER TABLE vitals ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+
 -- Jobs.
 -- Work beside answering. state: 0 waits for its instant, 1 for its turn, 2 runs, 3 done, 4 failed, 5 cancelled. rank: due_us less 10 s for each point of priority, the
 -- least goes first. dedupe: of one kind and key one waits or runs. epoch: the lease's, it grows with each start. args: JSON. progress: thousandths.

@@ -7,7 +7,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::{StoreError, Tables};
 use crate::oncall::duty::{FeedKey, SpotOverride};
-use crate::outbox::DeliveryKey;
+use crate::outbox::{DeliveryKey, Message};
 
 /// Writes an override given on the spot, or its end.
 pub(crate) fn set_override(tables: Tables<'_>, one: &SpotOverride) -> Result<(), StoreError> {
@@ -75,12 +75,30 @@ pub(crate) fn feeds(tables: Tables<'_>) -> Result<Vec<(String, FeedKey)>, StoreE
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// A message that quiet hours held back goes out now, and says what is so now; one that is out already stays as it is.
+pub(crate) fn let_through(tables: Tables<'_>, message: &Message) -> Result<(), StoreError> {
+    let Message { key, due, notice, .. } = message;
+    let notice = serde_json::to_string(notice)
+        .map_err(|error| StoreError::BadRow { table: "outbox", what: error.to_string() })?;
+    tables
+        .prepare_cached(
+            "UPDATE outbox SET due_us = ?1, notice = ?2 WHERE bucket = ?3 AND incident_id = ?4 AND channel_id = ?5 AND step = ?6 \
+             AND tries = 0 AND state NOT IN (2, 3, 4)",
+        )?
+        .execute(params![due.0, notice, key.bucket.0, key.incident.0, key.channel, key.step])?;
+    Ok(())
+}
+
 /// Takes a message back that waits: neither leased, delivered nor given up.
 pub(crate) fn withdraw(tables: Tables<'_>, key: &DeliveryKey) -> Result<(), StoreError> {
-    tables
+    let gone = tables
         .prepare_cached(
             "DELETE FROM outbox WHERE bucket = ?1 AND incident_id = ?2 AND channel_id = ?3 AND step = ?4 AND state NOT IN (2, 3, 4)",
         )?
         .execute(params![key.bucket.0, key.incident.0, key.channel, key.step])?;
+    if gone == 0 {
+        // A clock that was set back between the two: its time had come already.
+        tracing::warn!(message = %key, "a message that quiet hours held back went out before it could be withdrawn");
+    }
     Ok(())
 }

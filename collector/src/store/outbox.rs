@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Row, params};
-use sitepulse_model::delivery::Tries;
+use sitepulse_model::delivery::{LONGEST_US, Tries};
 use sitepulse_model::id::Bucket;
 use sitepulse_model::incident::IncidentId;
 use sitepulse_model::time::UtcMicros;
@@ -131,6 +131,8 @@ pub(crate) struct Room<'a> {
     pub(crate) out: &'a BTreeSet<DeliveryKey>,
     /// Messages that went out, which could not be written down yet: they are not out, and not to go out.
     pub(crate) unmarked: &'a BTreeSet<DeliveryKey>,
+    /// Channels that are to be left alone until an instant.
+    pub(crate) resting: &'a BTreeMap<String, UtcMicros>,
 }
 
 impl Room<'_> {
@@ -149,6 +151,9 @@ pub(crate) fn due(tables: Tables<'_>, now: UtcMicros, room: Room<'_>) -> Result<
     ))?;
     let mut messages = Vec::new();
     for (_, channel) in channels.iter().take_while(|(due, _)| *due <= now) {
+        if room.resting.contains_key(channel) {
+            continue;
+        }
         let mut free = room.per_channel.saturating_sub(room.out_of(channel)).min(room.total - messages.len());
         if free == 0 {
             continue;
@@ -251,13 +256,21 @@ pub(crate) fn tries(tables: Tables<'_>, key: &DeliveryKey) -> Result<Tries, Stor
     Ok(tries.unwrap_or_default())
 }
 
-/// A provider wants to be left alone until an instant: every message of its channel that waits is due then at the earliest.
-pub(crate) fn leave_alone(tables: Tables<'_>, channel: &str, until: UtcMicros) -> Result<(), StoreError> {
+/// The clock was set back; `looked`: when it was read last. What was due by then, and what waits for nothing, is due now, and what is to be tried again waits no
+/// longer than it may. What quiet hours hold back waits for an instant on the wall, which stays.
+pub(crate) fn measure_anew(tables: Tables<'_>, looked: Option<UtcMicros>, now: UtcMicros) -> Result<(), StoreError> {
+    let latest = now.plus_us(LONGEST_US.cast_signed());
     tables
         .prepare_cached(&format!(
-            "UPDATE outbox SET due_us = ?1 WHERE state = {DUE} AND channel_id = ?2 AND due_us < ?1"
+            "UPDATE outbox SET due_us = ?1 WHERE state IN ({DUE}, {BEHIND}) AND tries > 0 AND due_us > ?1"
         ))?
-        .execute(params![until.0, channel])?;
+        .execute(params![latest.0])?;
+    tables
+        .prepare_cached(&format!(
+            "UPDATE outbox SET due_us = ?1 WHERE state IN ({DUE}, {BEHIND}) AND tries = 0 AND due_us > ?1 \
+             AND (due_us = created_us OR due_us <= ?2)"
+        ))?
+        .execute(params![now.0, looked.unwrap_or(UtcMicros::MIN).0])?;
     Ok(())
 }
 
@@ -295,6 +308,20 @@ pub(crate) fn mark(tables: Tables<'_>, message: &Message, attempt: &Attempt) -> 
     reorder(tables, key)
 }
 
+/// Writes a message, looks for it as for one that is due, and takes it away: whether it was found.
+pub(crate) fn prove(tables: Tables<'_>, now: UtcMicros) -> Result<bool, StoreError> {
+    // No channel and no incident have such an id.
+    const ID: &str = "/proof";
+    let mut write = tables.prepare_cached(&format!(
+        "INSERT INTO outbox(bucket, incident_id, channel_id, step, state, attempts, created_us, due_us, notice) \
+         VALUES (0, '{ID}', '{ID}', 0, {DUE}, 0, ?1, ?1, '')"
+    ))?;
+    write.execute(params![now.0])?;
+    let found = due_by_channel(tables)?.get(ID) == Some(&now);
+    let mut remove = tables.prepare_cached(&format!("DELETE FROM outbox WHERE bucket = 0 AND incident_id = '{ID}'"))?;
+    Ok(remove.execute([])? == 1 && found)
+}
+
 /// Whether any message is handed out.
 pub(crate) fn any_leased(tables: Tables<'_>) -> Result<bool, StoreError> {
     Ok(tables
@@ -308,9 +335,14 @@ pub(crate) fn release_all(tables: Tables<'_>, now: UtcMicros) -> Result<usize, S
 }
 
 /// When the next message of a channel that is not `busy` is due; `None` when none waits. One that is behind another is not due.
-pub(crate) fn next_due(tables: Tables<'_>, busy: &BTreeSet<&str>) -> Result<Option<UtcMicros>, StoreError> {
+pub(crate) fn next_due(
+    tables: Tables<'_>,
+    busy: &BTreeSet<&str>,
+    resting: &BTreeMap<String, UtcMicros>,
+) -> Result<Option<UtcMicros>, StoreError> {
     let by_channel = due_by_channel(tables)?;
-    Ok(by_channel.into_iter().filter(|(channel, _)| !busy.contains(channel.as_str())).map(|(_, due)| due).min())
+    let free = by_channel.into_iter().filter(|(channel, _)| !busy.contains(channel.as_str()));
+    Ok(free.map(|(channel, due)| resting.get(&channel).map_or(due, |until| due.max(*until))).min())
 }
 
 /// Where a message is, and whether a later one of its incident and channel is out or was delivered; `None`: there is no such message.

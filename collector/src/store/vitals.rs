@@ -18,13 +18,14 @@ fn bad(what: String) -> StoreError {
     StoreError::BadRow { table: "vitals", what }
 }
 
-/// Adds what figures need of a result.
+/// Adds what figures need of a result; `late`: it came in too late to page anybody.
 pub(crate) fn insert(
     tables: Tables<'_>,
     bucket: Bucket,
     check: CheckNo,
     (incarnation, seq): (Incarnation, Seq),
     row: &Row,
+    late: bool,
 ) -> Result<(), StoreError> {
     use rusqlite::types::Value;
     let number = |value: u64| Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
@@ -51,11 +52,12 @@ pub(crate) fn insert(
     values.push(Value::Text(row.lcp_element.clone()));
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
     values.extend([text(&row.lcp_url), text(&row.shift_sources)]);
+    values.push(Value::Integer(late.into()));
     let places = vec!["?"; values.len()].join(", ");
     tables
         .prepare_cached(&format!(
             "INSERT INTO vitals(bucket, check_no, scheduled_us, agent_no, incarnation, seq, revision, state, cause, profile, \
-             loads_counted, loads_low_confidence, {VALUES}, lcp_element, lcp_url, shift_sources) VALUES ({places})"
+             loads_counted, loads_low_confidence, {VALUES}, lcp_element, lcp_url, shift_sources, late) VALUES ({places})"
         ))?
         .execute(params_from_iter(values))?;
     Ok(())
@@ -67,11 +69,31 @@ pub(crate) fn rows(
     bucket: Bucket,
     check: CheckNo,
     span: Span,
+    each: impl FnMut(Row),
+) -> Result<(), StoreError> {
+    rows_where(tables, "", (bucket, check, span), each)
+}
+
+/// [`rows`] of what came in time: what pages may rest on.
+pub(crate) fn rows_in_time(
+    tables: Tables<'_>,
+    bucket: Bucket,
+    check: CheckNo,
+    span: Span,
+    each: impl FnMut(Row),
+) -> Result<(), StoreError> {
+    rows_where(tables, "AND late = 0", (bucket, check, span), each)
+}
+
+fn rows_where(
+    tables: Tables<'_>,
+    which: &str,
+    (bucket, check, span): (Bucket, CheckNo, Span),
     mut each: impl FnMut(Row),
 ) -> Result<(), StoreError> {
     let mut statement = tables.prepare_cached(&format!(
         "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, revision, cause, {VALUES}, lcp_url, shift_sources FROM vitals \
-         WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us >= ?3 AND scheduled_us < ?4 ORDER BY scheduled_us, agent_no"
+         WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us >= ?3 AND scheduled_us < ?4 {which} ORDER BY scheduled_us, agent_no"
     ))?;
     let mut rows = statement.query(params![bucket.0, check.0, span.from.0, span.to.0])?;
     while let Some(row) = rows.next()? {

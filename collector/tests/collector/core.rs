@@ -14,6 +14,7 @@ mod jobs;
 mod latency;
 mod listener;
 mod migration;
+mod notices;
 mod objects;
 mod oncall;
 mod outbox;

@@ -5,11 +5,12 @@
 //!   for [`RETRY_AFTER_US_MAX`] at most: a page must not wait for a day because somebody says so.
 //! - It is given up when it has been tried for [`PATIENCE_US`]: counted from the first attempt, not from the incident, so that a collector that was away
 //!   for longer gives the provider its time still.
-//! - Where the provider turns the sender or the address away (401, 403, 404, 405, 410), nobody can tell a channel that is written wrongly from a provider that is being
-//!   deployed for a minute. A lost page is worse than a page that waits, so it is tried again as long as anything else; it is told at once (`Denied` in the log, in
-//!   `deliveries` and `/metrics`), and what mends it (a change of the channel or its secrets, or a person) has it tried at once.
-//! - What the provider refuses as it stands (400, 413, 422) is given up at once. The same bytes are refused again, and what waits behind it (a resolve, a later
-//!   page) may be fine. An engineer wants to see that at once and to mend it: the outbox tries again when the channel or its secrets change, or by hand.
+//! - Where the provider turns the sender or the address away, nobody can tell a channel that is written wrongly from a provider that is being deployed for a minute, a
+//!   name that leads elsewhere for as long, or a mail server whose directory is away: every 3xx and 4xx but those below, a name that leads to a refused address, a mail
+//!   server that offers no STARTTLS, or says no before it has the mail. A lost page is worse than a page that waits, so it is tried again as long as anything else; it is
+//!   told at once (`Denied` in the log, in `deliveries` and `/metrics`), and what mends it (a change of the channel or its secrets, or a person) has it tried at once.
+//! - What the provider refuses as it stands (400, 413, 422, or a 5xx once a mail server has the mail) is given up at once. The same bytes are refused again, and what
+//!   waits behind it (a resolve, a later page) may be fine. An engineer wants to see that at once and to mend it: the outbox tries again when the channel or its secrets change, or by hand.
 
 use crate::id::fnv1a_of;
 use crate::time::UtcMicros;

@@ -280,6 +280,14 @@ impl Ladder {
         told
     }
 
+    /// What was told reached nobody: the next level of the round is due at once, those after it as far behind it as ever. Nothing more is due in the last level of
+    /// a round: the next round comes in its time.
+    pub fn hurry(&mut self, policy: &EscalationPolicy, now: UtcMicros) {
+        if let Some(after) = policy.after_us(self.next as usize) {
+            self.base = self.base.min(now.plus_us(-after));
+        }
+    }
+
     /// Goes on at `now` from the furthest level that was told: that one is due at once, later ones as far behind it as ever. With none told it is the first.
     pub fn resume(&mut self, policy: &EscalationPolicy, severity: Severity, now: UtcMicros) {
         let (round, level) = self.reached.unwrap_or((0, 0));

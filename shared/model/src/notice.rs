@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::incident::{IncidentKind, IncidentState, NoticeEvent, Severity};
 use crate::time::UtcMicros;
+use crate::vitals::Vital;
 
 /// One message's facts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,50 @@ pub struct IncidentFacts {
     pub flapping: bool,
 }
 
+/// What was found where no vote says what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Found {
+    /// A certificate expires soon, or is expired.
+    Certificate {
+        /// Whose it is: the host that was dialled, or what the certificate says.
+        name: Option<String>,
+        /// When, in microseconds of UTC.
+        expires: UtcMicros,
+    },
+    /// The registration of a domain ends soon, or has ended.
+    Domain {
+        /// Which.
+        name: Option<String>,
+        /// When, in microseconds of UTC.
+        expires: UtcMicros,
+    },
+    /// A page got slower.
+    Vital {
+        /// By which measure.
+        vital: Vital,
+        /// On which device profile.
+        profile: String,
+        /// The median of the runs before, in the vital's own unit.
+        baseline: u64,
+        /// The median of the runs since.
+        median: u64,
+        /// How many measures got worse, on this profile or another.
+        worse: u32,
+    },
+    /// An error budget burns too fast.
+    Burn {
+        /// The long window, in hours: its short companion is a twelfth of it.
+        hours: u32,
+        /// Times faster than evenly over the long window, in tenths; absent where the objective allows nothing.
+        rate_tenths: Option<u64>,
+        /// From which rate on it is told, in tenths.
+        threshold_tenths: u64,
+        /// What is left of the period's budget, in thousandths of it; below 0 where it is overdrawn.
+        left_permille: Option<i64>,
+    },
+}
+
 /// Whom a message is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
@@ -83,6 +128,9 @@ pub struct Context {
     pub cause: Option<String>,
     /// One line that explains it.
     pub explanation: Option<String>,
+    /// What was found, of what no vote is about: what expires, which measure of a page got worse, which budget burns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
     /// For a manual incident, or what somebody wrote.
     pub title: Option<String>,
     /// Checks that an agent's silence leaves unwatched, or that hang on this one.

@@ -39,7 +39,10 @@ pub struct Order {
 
 /// What outlives a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Paged {
+    /// Since when the collector is away; `None`: it is reached. A restart neither counts anew nor sends under another key.
+    pub away: Option<UtcMicros>,
     /// Since when the collector was away when that was paged and its return was not told yet.
     pub since: Option<UtcMicros>,
 }
@@ -60,14 +63,20 @@ pub struct Pager {
     connected: bool,
     /// When the collector was reached last: the start, before it was.
     reached: (u64, UtcMicros),
+    /// How long it was away before the start, in microseconds.
+    before_us: u64,
     failures: u32,
     not_before: u64,
 }
 
 impl Pager {
     /// A pager of an agent that starts.
-    pub const fn starting(paged: Paged, mono_us: u64, now: UtcMicros) -> Self {
-        Self { paged, connected: false, reached: (mono_us, now), failures: 0, not_before: 0 }
+    pub fn starting(paged: Paged, mono_us: u64, now: UtcMicros) -> Self {
+        // A clock that was set back since tells nothing.
+        let away = paged.away.filter(|away| *away <= now).unwrap_or(now);
+        let before_us = now.us_since(away).unsigned_abs();
+        let paged = Paged { away: Some(away), ..paged };
+        Self { paged, connected: false, reached: (mono_us, away), before_us, failures: 0, not_before: 0 }
     }
 
     /// What outlives a restart.
@@ -79,6 +88,8 @@ impl Pager {
     pub const fn link(&mut self, connected: bool, mono_us: u64, now: UtcMicros) {
         if self.connected || connected {
             self.reached = (mono_us, now);
+            self.before_us = 0;
+            self.paged.away = if connected { None } else { Some(now) };
         }
         if self.connected != connected {
             self.connected = connected;
@@ -94,7 +105,9 @@ impl Pager {
         }
         match (self.connected, self.paged.since) {
             (true, Some(since)) => Some(Message::Back(since)),
-            (false, None) if mono_us.saturating_sub(self.reached.0) >= after_us => Some(Message::Away(self.reached.1)),
+            (false, None) if mono_us.saturating_sub(self.reached.0).saturating_add(self.before_us) >= after_us => {
+                Some(Message::Away(self.reached.1))
+            }
             (true, None) | (false, Some(_) | None) => None,
         }
     }
@@ -103,7 +116,10 @@ impl Pager {
     pub fn poll_timeout(&self, after_us: u64) -> Option<u64> {
         match (self.connected, self.paged.since) {
             (true, Some(_)) => Some(self.not_before),
-            (false, None) => Some(self.reached.0.saturating_add(after_us).max(self.not_before)),
+            (false, None) => {
+                let left_us = after_us.saturating_sub(self.before_us);
+                Some(self.reached.0.saturating_add(left_us).max(self.not_before))
+            }
             (true, None) | (false, Some(_)) => None,
         }
     }
@@ -194,6 +210,32 @@ mod tests {
         assert_eq!(pager.due(10 * MIN, 61 * MIN), Some(Message::Back(wall(MIN))));
         pager.sent(Message::Back(wall(MIN)));
         assert_eq!((pager.due(10 * MIN, 62 * MIN), pager.poll_timeout(10 * MIN)), (None, None));
+    }
+
+    /// A machine that restarts each few minutes pages all the same, and a kill between sending and keeping sends the same key once more.
+    #[test]
+    fn a_restart_counts_on_and_sends_under_the_same_key() {
+        let mut pager = Pager::starting(Paged::default(), 50 * MIN, wall(0));
+        assert_eq!(pager.paged().away, Some(wall(0)));
+        for restart in 1..5 {
+            pager.link(false, 52 * MIN, wall(2 * MIN * restart - 1));
+            assert_eq!(pager.due(10 * MIN, 50 * MIN + 2 * MIN - 1), None);
+            // After a boot the monotonic clock begins anew.
+            pager = Pager::starting(pager.paged(), 0, wall(2 * MIN * restart));
+        }
+        assert_eq!((pager.due(10 * MIN, 2 * MIN - 1), pager.poll_timeout(10 * MIN)), (None, Some(2 * MIN)));
+        assert_eq!(pager.due(10 * MIN, 2 * MIN), Some(Message::Away(wall(0))));
+        // It went out, and that was not kept.
+        let again = Pager::starting(pager.paged(), 0, wall(11 * MIN));
+        assert_eq!(again.due(10 * MIN, 0), Some(Message::Away(wall(0))));
+        let mut again = again;
+        again.link(true, 1, wall(12 * MIN));
+        assert_eq!((again.paged(), again.due(10 * MIN, 100 * MIN)), (Paged::default(), None));
+        again.link(false, 2 * MIN, wall(13 * MIN));
+        assert_eq!(again.paged().away, Some(wall(13 * MIN)), "another absence");
+        // Of a time to come nobody was away.
+        let set_back = Pager::starting(Paged { away: Some(wall(500 * MIN)), since: None }, 0, wall(0));
+        assert_eq!(set_back.poll_timeout(10 * MIN), Some(10 * MIN));
     }
 
     #[test]

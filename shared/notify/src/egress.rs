@@ -120,10 +120,14 @@ impl Egress {
         if allowed.is_empty() {
             return Err(match refusal {
                 None => Trouble::again(format!("{host} has no address")),
-                Some(refusal) => Trouble::refused(format!(
-                    "{host} leads to a refused address: {refusal}; allow it in the configuration: [egress] allow = [{:?}]",
-                    refusal.entry()
-                )),
+                Some(refusal) => {
+                    let why = format!(
+                        "{host} leads to a refused address: {refusal}; allow it in the configuration: [egress] allow = [{:?}]",
+                        refusal.entry()
+                    );
+                    // A name may lead elsewhere in a minute.
+                    if host.parse::<IpAddr>().is_ok() { Trouble::refused(why) } else { Trouble::denied(why) }
+                }
             });
         }
         allowed.dedup();

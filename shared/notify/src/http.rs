@@ -86,16 +86,18 @@ impl Answer {
             300..=399 => {
                 let location = self.location.as_deref().map(|location| line(location.as_bytes(), TOLD_CHARS_MAX));
                 let location = location.unwrap_or_else(|| "nowhere".to_owned());
-                Sent::Refused {
+                // A gateway that sends all to its own sign-in page for a minute says so too.
+                Sent::Denied {
                     why: format!(
                         "{note} leads to {location}: redirects are not followed, set the channel's own address to the right one"
                     ),
                 }
             }
-            // A provider that is being deployed, or whose gateway lost its way, says so too.
-            401 | 403 | 404 | 405 | 410 => Sent::Denied { why },
             408 | 425 | 429 | 500.. => Sent::Again { why, after: self.retry_after },
-            _ => Sent::Refused { why },
+            // The message itself: the same bytes are refused again.
+            400 | 413 | 422 => Sent::Refused { why },
+            // A provider that is being deployed, or whose gateway lost its way, says so too.
+            _ => Sent::Denied { why },
         }
     }
 

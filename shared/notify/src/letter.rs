@@ -7,7 +7,8 @@ mod clock;
 mod words;
 
 use sitepulse_model::incident::{NoticeEvent, Severity};
-use sitepulse_model::notice::Notice;
+use sitepulse_model::notice::{Found, Notice};
+use sitepulse_model::time::UtcMicros;
 
 use crate::http::line;
 use clock::Clock;
@@ -236,6 +237,10 @@ impl Writer<'_> {
         if context.regions.is_empty() && context.regions_of == 0 {
             return None;
         }
+        // Where it is, rather than who says so: a silent agent's own region.
+        if context.regions_of == 0 {
+            return Some(value(&context.regions.join(", ")));
+        }
         let (count, of) = (context.regions.len().to_string(), context.regions_of.to_string());
         let fraction = fill(self.words.regions, &[("count", &count), ("of", &of)]);
         Some(if context.regions.is_empty() {
@@ -254,6 +259,52 @@ impl Writer<'_> {
             (Some(cause), Some(line)) => Some(fill(self.words.how, &[("cause", &cause), ("line", &line)])),
             (cause, line) => line.or(cause),
         }
+    }
+
+    /// What was found, of what no vote is about.
+    fn found(&self) -> Option<String> {
+        let words = self.words;
+        let until = |at: UtcMicros, [soon, past]: [&str; 2], name: &Option<String>, nameless: &str| {
+            let left_us = at.us_since(self.notice.at);
+            let left = words.duration(left_us.unsigned_abs() / 1_000_000);
+            let name = name.as_deref().map_or_else(|| nameless.to_owned(), value);
+            let values = [("name", name.as_str()), ("at", &self.clock.moment(at)), ("left", &left)];
+            fill(if left_us > 0 { soon } else { past }, &values)
+        };
+        let this = self.what();
+        Some(match self.notice.context.found.as_ref()? {
+            Found::Certificate { name, expires } => until(*expires, words.certificate, name, &this),
+            Found::Domain { name, expires } => until(*expires, words.domain, name, &this),
+            Found::Vital { vital, profile, baseline, median, worse } => {
+                let shown = |value| words.number(&vital.shown(value));
+                let grown = u128::from(median.saturating_sub(*baseline)) * 100;
+                let percent = grown.checked_div(u128::from(*baseline)).map(|percent| format!(" (+{percent} %)"));
+                let values = [
+                    ("vital", vital.as_str().to_uppercase()),
+                    ("baseline", shown(*baseline)),
+                    ("median", shown(*median)),
+                    ("percent", percent.unwrap_or_default()),
+                    ("profile", value(profile)),
+                    ("count", worse.saturating_sub(1).to_string()),
+                ];
+                let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let more = if *worse > 1 { fill(words.vital_more, &values) } else { String::new() };
+                format!("{}{more}", fill(words.vital, &values))
+            }
+            Found::Burn { hours, rate_tenths, threshold_tenths, left_permille } => {
+                let tenths = |value: u64| words.number(&format!("{}.{}", value / 10, value % 10));
+                let rate = rate_tenths.map(tenths);
+                let (hours, threshold) = (hours.to_string(), tenths(*threshold_tenths));
+                let values =
+                    [("rate", rate.as_deref().unwrap_or_default()), ("hours", &hours), ("threshold", &threshold)];
+                let sentence = fill(if rate.is_some() { words.burn } else { words.burn_whole }, &values);
+                let left = left_permille.map(|left| match u64::try_from(left) {
+                    Ok(left) if left > 0 => fill(words.budget_left, &[("left", &tenths(left))]),
+                    Ok(_) | Err(_) => words.budget_none.to_owned(),
+                });
+                format!("{sentence}{}", left.unwrap_or_default())
+            }
+        })
     }
 
     /// Why: what failed first, and how.
@@ -286,6 +337,7 @@ impl Writer<'_> {
             parts.push(fill(words.regions, &[("count", &count), ("of", &of)]));
         }
         parts.extend(self.why());
+        parts.extend(self.found());
         format!("{}.", parts.join(", ").trim_end_matches('.'))
     }
 
@@ -297,6 +349,10 @@ impl Writer<'_> {
                 context.by.as_deref().map_or_else(String::new, |by| fill(words.resolved_by, &[("by", &value(by))]))
             }
             NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {
+                // When it was noticed says less than what it is.
+                if let Some(found) = self.found() {
+                    return found;
+                }
                 let since = self.clock.minute(self.notice.incident.since);
                 let mut parts = vec![format!("{since} ({})", self.lasted())];
                 if context.regions_of > 0 {
@@ -326,8 +382,10 @@ impl Writer<'_> {
         );
         facts.push((words.since, format!("{} ({})", self.clock.moment(incident.since), self.lasted())));
         facts.extend(incident.resolved_at.map(|at| (words.until, self.clock.moment(at))));
-        facts.extend(self.regions().map(|regions| (words.seen_from, regions)));
+        let where_from = if context.regions_of == 0 { words.region } else { words.seen_from };
+        facts.extend(self.regions().map(|regions| (where_from, regions)));
         facts.extend(self.why().map(|why| (words.why, why)));
+        facts.extend(self.found().map(|found| (words.found, found)));
         facts.push((words.severity_label, words.severity(incident.severity).to_owned()));
         if incident.flapping {
             facts.push((words.flapping_label, words.flapping.to_owned()));

@@ -56,12 +56,12 @@ pub enum Sent {
         /// How long the provider wants to be left alone (`Retry-After`); an hour at most.
         after: Option<Duration>,
     },
-    /// The provider turns this sender or this address away: a mistake in the channel, or a provider that is being deployed. Only time tells which.
+    /// The provider turns this sender or this address away: a mistake in the channel, or a provider or a network that is being changed. Only time tells which.
     Denied {
         /// Why, in one line without secrets.
         why: String,
     },
-    /// It will not work as it is: the provider refuses the message or the credentials.
+    /// It will not work as it is: the provider refuses the message itself, or the channel is written so that nothing can be sent.
     Refused {
         /// Why, in one line without secrets, with the remedy where there is one.
         why: String,
@@ -80,7 +80,7 @@ enum Kind {
     Again,
     Denied,
     Refused,
-    /// Refused, because nobody has the receiver's address.
+    /// Denied, because nobody has the receiver's address.
     Nobody,
 }
 
@@ -119,8 +119,9 @@ impl From<Trouble> for Sent {
         let Trouble { why, kind } = trouble;
         match kind {
             Kind::Again => Self::Again { why, after: None },
-            Kind::Denied => Self::Denied { why },
-            Kind::Refused | Kind::Nobody => Self::Refused { why },
+            // Of a channel's receiver: a directory that is away says so too.
+            Kind::Denied | Kind::Nobody => Self::Denied { why },
+            Kind::Refused => Self::Refused { why },
         }
     }
 }

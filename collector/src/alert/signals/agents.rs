@@ -32,10 +32,12 @@ impl Silence {
 }
 
 /// When an agent was heard of last; `None`: it is connected.
-fn heard(present: &Present, agent: &Agent) -> Option<UtcMicros> {
+fn heard(present: &Present, agent: &Agent, now: UtcMicros) -> Option<UtcMicros> {
     let presence = agent.presence.read();
     let records = present.heard.get(&agent.number).copied();
-    let heard = presence.last_seen.max(records).unwrap_or(agent.enrolled_at).max(agent.enrolled_at);
+    // Who was enrolled before the clock was set back was there at the start at the latest.
+    let enrolled = Some(agent.enrolled_at).filter(|at| *at <= now).or(present.started).unwrap_or(now);
+    let heard = presence.last_seen.max(records).unwrap_or(enrolled).max(enrolled);
     (!presence.connected).then_some(heard)
 }
 
@@ -46,7 +48,7 @@ fn condition(book: &Book, present: &Present, agent: &Agent, now: UtcMicros) -> R
         return Err(Condition::Good);
     }
     let started = present.started.unwrap_or(UtcMicros::MIN);
-    let Some(heard) = heard(present, agent) else { return Err(Condition::Good) };
+    let Some(heard) = heard(present, agent, now) else { return Err(Condition::Good) };
     if now.us_since(heard.max(started)) >= present.settings.agent_silent_after_us {
         return Ok(heard);
     }

@@ -2,8 +2,10 @@
 //!
 //! What was about to expire is fine once nobody has seen it for [`SETTLE_US`]: behind one name the renewed certificate and the old one may take turns.
 
+use sitepulse_model::check::CheckKind;
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::incident::{Condition, IncidentKind};
+use sitepulse_model::notice::Found;
 use sitepulse_model::present::Present;
 use sitepulse_model::record::FactKey;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
@@ -24,23 +26,49 @@ pub(super) struct Expiry {
     pub(super) next: Option<UtcMicros>,
 }
 
-/// What a result tells of: when it expires, and how long before that is soon.
-fn told(settings: &Settings, check: &Check, agent: AgentNo, slot: UtcMicros) -> Vec<(UtcMicros, i64)> {
+/// What a result tells of.
+struct Told {
+    expires: UtcMicros,
+    /// How long before that is soon, in microseconds.
+    within_us: i64,
+    found: Found,
+}
+
+/// What a result tells of: its certificate, and the end of its domain's registration.
+fn told(settings: &Settings, check: &Check, agent: AgentNo, slot: UtcMicros) -> Vec<Told> {
     let last = check.pairs.get(&agent).and_then(|pair| pair.last.as_deref()).filter(|last| last.scheduled == slot);
     let Some(facts) = last.map(|last| &last.facts) else { return Vec::new() };
-    let domain = facts.number_of(FactKey::DomainExpires);
-    let domain = domain.map(|seconds| (UtcMicros(seconds.saturating_mul(SECOND_US)), settings.domain_within_us));
-    let certificate = facts.certificate_expires.map(|at| (at, settings.certificate_within_us));
+    let domain = facts.number_of(FactKey::DomainExpires).map(|seconds| {
+        let expires = UtcMicros(seconds.saturating_mul(SECOND_US));
+        let name = match &check.newest().definition.kind {
+            kind @ CheckKind::Domain(_) => Some(kind.describe()),
+            kind => kind.host(),
+        };
+        Told { expires, within_us: settings.domain_within_us, found: Found::Domain { name, expires } }
+    });
+    let certificate = facts.certificate_expires.map(|expires| {
+        let named = [FactKey::CertificateSubject, FactKey::CertificateNames].into_iter();
+        let name = named.filter_map(|key| facts.texts_of(key).next()).find(|name| !name.is_empty()).map(str::to_owned);
+        Told { expires, within_us: settings.certificate_within_us, found: Found::Certificate { name, expires } }
+    });
     certificate.into_iter().chain(domain).collect()
 }
 
+/// Of all that live voters saw what is to be looked after first.
+fn soonest(settings: &Settings, check: &Check, present: &Present) -> Option<Told> {
+    let seen = present.voices.iter().flat_map(|voice| told(settings, check, voice.agent, voice.slot));
+    seen.min_by_key(|told| told.expires.plus_us(-told.within_us))
+}
+
+/// What expires first of a check, soon or not.
+pub(super) fn found(settings: &Settings, check: &Check, present: &Present) -> Option<Found> {
+    soonest(settings, check, present).map(|told| told.found)
+}
+
 pub(super) fn of(settings: &Settings, check: &Check, present: &Present, now: UtcMicros) -> Expiry {
-    let voices = present.voices.iter();
-    let seen: Vec<(UtcMicros, i64)> = voices.flat_map(|voice| told(settings, check, voice.agent, voice.slot)).collect();
     // Who cannot connect sees no certificate: that says nothing. Who is well without one needs none.
     let well = !present.voices.is_empty() && present.voices.iter().all(|voice| voice.newest != Vote::Down);
-    let Some((expires, within_us)) = seen.into_iter().min_by_key(|(expires, within_us)| expires.plus_us(-within_us))
-    else {
+    let Some(Told { expires, within_us, .. }) = soonest(settings, check, present) else {
         return Expiry { condition: if well { Condition::Good } else { Condition::Unknown }, next: None };
     };
     let class = check.newest().labels.class;

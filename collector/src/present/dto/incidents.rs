@@ -132,7 +132,7 @@ pub struct EntryView {
     pub at: String,
     /// Who: `collector:cli`, `channel:ID`, ...; `evidence` where nobody did.
     pub author: String,
-    /// `opened`, `reopened`, `severity`, `flapping`, `settled`, `held`, `released`, `acknowledged`, `acknowledgement_expired`, `resolved`, `step`, `evidence`,
+    /// `opened`, `reopened`, `severity`, `flapping`, `settled`, `held`, `released`, `acknowledged`, `acknowledgement_expired`, `resolved`, `step`, `let_through`, `evidence`,
     /// `comment`, `assigned`, `post_mortem`; `unreadable` where the row is damaged.
     pub action: String,
     /// Of `opened` and `severity`.
@@ -147,7 +147,7 @@ pub struct EntryView {
     /// Of `step`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<StepView>,
-    /// Of `comment`, `assigned` (to whom) and `post_mortem`.
+    /// Of `comment`, `assigned` (to whom) and `post_mortem`; of `let_through` the channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Whether it and all before it are as they were written.

@@ -11,7 +11,7 @@ use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::incident::NoticeEvent;
 use sitepulse_model::incident::machine::Input;
 use sitepulse_model::oncall::roster::By;
-use sitepulse_model::record::ProbeState;
+use sitepulse_model::record::{ProbeState, Record};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::world::{at, enrol, entry, in_memory, job, options, result};
@@ -95,7 +95,11 @@ impl World {
     }
 
     fn report(&mut self, seconds: i64, state: ProbeState) {
-        let entry = entry(&self.engine, self.seq, result(self.check, seconds, state));
+        self.take_in(result(self.check, seconds, state));
+    }
+
+    fn take_in(&mut self, record: Record) {
+        let entry = entry(&self.engine, self.seq, record);
         self.seq += 1;
         let received_at = entry.record.scheduled().plus_us(200_000);
         self.engine.note_handshake(self.agent, "0.0.0", received_at).unwrap();
@@ -169,6 +173,43 @@ fn a_page_that_waited_goes_out_when_quiet_hours_end() {
     let resolved = |channel, user| to(channel, NoticeEvent::Resolved, user);
     let all = [resolved("ana-hook", Some("ana")), resolved("bob-hook", Some("bob")), resolved("ops", None)];
     assert_eq!(world.sent(5_260), all);
+}
+
+/// A certificate that expires soon waits for the end of quiet hours; in its last days it is as severe as an outage.
+#[test]
+fn a_page_that_waits_goes_out_when_the_incident_becomes_as_severe_as_they_let_through() {
+    let (before, _) = FILE.split_once("levels = [").unwrap();
+    let file = format!("{before}levels = [ {{ after = \"0s\", notify = [\"oncall:primary\"] }} ]\n");
+    let file = file.replacen("interval = \"30s\"\n", &format!("interval = \"30s\"\n{CHECK}"), 1);
+    let mut world = World::new(&file);
+    // In ten minutes it has three days left.
+    let expires = at(3 * 86_400 + 600);
+    let tell = |world: &mut World, seconds: i64| {
+        let Record::Result(mut result) = result(world.check, seconds, ProbeState::Up) else { panic!("no result") };
+        result.facts.certificate_expires = Some(expires);
+        world.take_in(Record::Result(result));
+    };
+    tell(&mut world, 30);
+    assert_eq!(world.sent(70), [], "Ana rests");
+    tell(&mut world, 570);
+    assert_eq!(world.sent(599), []);
+    tell(&mut world, 600);
+    assert_eq!(world.sent(660), [to("ana-hook", NoticeEvent::Opened, Some("ana"))]);
+    assert_eq!(world.sent(REST_ENDS + 1), [], "once");
+    let text = |world: &mut World, sql: &str| -> String {
+        world.engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let entry = text(&mut world, "SELECT body FROM incident_entry WHERE json_extract(body, '$.record') = 'let_through'");
+    assert_eq!(entry, r#"{"record":"let_through","channels":{"ana-hook":1}}"#);
+    let notice = text(&mut world, "SELECT notice FROM outbox WHERE channel_id = 'ana-hook'");
+    assert!(notice.contains(r#""severity":"critical""#), "it says how severe it is now: {notice}");
+    // Who was told that way is told of the end.
+    for seconds in (5_250..6_300).step_by(30) {
+        let Record::Result(mut renewed) = result(world.check, seconds, ProbeState::Up) else { panic!("no result") };
+        renewed.facts.certificate_expires = Some(at(90 * 86_400));
+        world.take_in(Record::Result(renewed));
+    }
+    assert_eq!(world.sent(6_310), [to("ana-hook", NoticeEvent::Resolved, Some("ana"))]);
 }
 
 #[test]

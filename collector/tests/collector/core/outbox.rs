@@ -256,6 +256,96 @@ fn while_the_disk_is_full_messages_go_out_and_none_twice() {
 }
 
 #[test]
+fn while_the_disk_is_full_what_did_not_get_through_is_tried_again_and_nothing_else() {
+    let (mut world, a, b) = outage();
+    let now = world.now();
+    let seconds = |seconds: i64| now.plus_us(seconds * 1_000_000);
+    // Enough rows to outgrow the file.
+    let pages = world.engine.store().pages().unwrap();
+    world.engine.store().limit_pages(pages.max(1)).unwrap();
+    let full = |done: Done| Done { note: "x".repeat(4 << 20), ..done };
+    let turn = world.turn(vec![full(done(&a, LATER, now)), full(done(&b, Answer::Refused, now))], &[], now);
+    assert_eq!((turn.unwritten.len(), told(&turn.handed)), (2, vec![]), "not at once");
+    let turn = world.turn(turn.unwritten, &[], seconds(1));
+    assert_eq!(told(&turn.handed), []);
+    let mut turn = world.turn(turn.unwritten, &[], seconds(3));
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)], "a page that a provider did not take");
+    let again = turn.handed.remove(0);
+    assert_eq!((again.key.clone(), again.notice.clone(), again.attempts), (a.key.clone(), a.notice.clone(), 1));
+    // While it is out, and once the provider has it, it goes out no more.
+    let turn = world.turn(turn.unwritten, &[&again], seconds(60));
+    assert_eq!(told(&turn.handed), []);
+    let mut unwritten = turn.unwritten;
+    unwritten.push(full(done(&again, Answer::Taken, seconds(60))));
+    let turn = world.turn(unwritten, &[], seconds(600));
+    assert_eq!((turn.unwritten.len(), told(&turn.handed)), (3, vec![]));
+    // With room again all of it is written down.
+    world.engine.store().limit_pages(0).unwrap();
+    let turn = world.turn(turn.unwritten, &[], seconds(601));
+    assert_eq!((turn.unwritten.len(), told(&turn.handed)), (0, vec![]));
+    let db = world.engine.store().connection();
+    let mut rows = db.prepare("SELECT channel_id, attempt, outcome FROM delivery ORDER BY channel_id, attempt").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let rows: Vec<(String, u32, u8)> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows, [("a".into(), 1, 2), ("a".into(), 2, 1), ("b".into(), 1, 3)]);
+}
+
+#[test]
+fn a_provider_that_wants_to_be_left_alone_gets_no_new_message_either() {
+    let mut world = World::over(in_memory(), 2);
+    world.go_down();
+    let now = world.now();
+    let seconds = |seconds: i64| now.plus_us(seconds * 1_000_000);
+    let first = world.turn(Vec::new(), &[], now).handed;
+    let wait = Answer::Later { after_us: Some(120_000_000) };
+    let b = done(&first[1], Answer::Taken, now);
+    let turn = world.turn(vec![done(&first[0], wait, now), b], &[], now);
+    assert_eq!(told(&turn.handed), [("b", 1, NoticeEvent::Opened)]);
+    world.turn(vec![done(&turn.handed[0], Answer::Taken, now)], &[], now);
+    // A message that comes now waits as long.
+    world.report(ProbeState::Up);
+    let turn = world.turn(Vec::new(), &[], seconds(60));
+    assert_eq!(turn.handed.iter().map(|one| one.key.channel.as_str()).collect::<Vec<_>>(), ["b"]);
+    let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, seconds(60))], &[], seconds(60));
+    let turn = world.turn(turn.handed.iter().map(|one| done(one, Answer::Taken, seconds(60))).collect(), &[], seconds(61));
+    assert_eq!(told(&turn.handed), []);
+    assert!(turn.next.is_some_and(|next| next >= seconds(120)), "{:?}", turn.next);
+    let turn = world.turn(Vec::new(), &[], seconds(121));
+    assert_eq!(turn.handed.iter().map(|one| one.key.channel.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_message_back() {
+    let (mut world, a, b) = outage();
+    world.report(ProbeState::Up);
+    let now = world.now();
+    // `a` is to be tried again; the resolve of `b` is due and untried.
+    world.turn(vec![done(&a, LATER, now), done(&b, LATER, now)], &[], now);
+    let back = now.plus_us(-3 * 86_400_000_000);
+    let turn = world.turn(Vec::new(), &[], back);
+    assert_eq!(told(&turn.handed), []);
+    let soon = back.plus_us(301_000_000);
+    assert!(turn.next.is_some_and(|next| next <= soon), "{:?}", turn.next);
+    let turn = world.turn(Vec::new(), &[], soon);
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened), ("b", 1, NoticeEvent::Opened)]);
+    let all = turn.handed.iter().map(|one| done(one, Answer::Taken, soon)).collect();
+    let turn = world.turn(all, &[], soon);
+    assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved), ("b", 2, NoticeEvent::Resolved)]);
+}
+
+#[test]
+fn a_dispatcher_proves_that_it_can_write_and_find_what_it_wrote() {
+    let (mut world, _, _) = outage();
+    let now = world.now();
+    assert_eq!(world.engine.prove_outbox(now), Ok(()));
+    let count: i64 =
+        world.engine.store().connection().query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 2, "nothing of it stays");
+    world.engine.store().connection().execute("ALTER TABLE outbox RENAME TO gone", []).unwrap();
+    assert!(world.engine.prove_outbox(now).is_err());
+}
+
+#[test]
 fn a_lease_that_nobody_holds_ends() {
     let (mut world, a, b) = outage();
     let now = world.now();
@@ -452,7 +542,7 @@ fn what_is_over_goes_with_the_raw_results_and_what_waits_stays() {
 /// What a crash, a provider and a clock can do, in any order.
 #[test]
 fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_most() {
-    let mut crashes_of_all = 0;
+    let (mut crashes_of_all, mut sent_behind) = (0, 0);
     for seed in 1..=25_u64 {
         let mut state = seed;
         let mut draw = move |below: u64| {
@@ -468,7 +558,8 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
         let mut seen: Vec<DeliveryKey> = Vec::new();
         let mut crashes = 0;
         let mut unheard: BTreeMap<String, usize> = BTreeMap::new();
-        let mut now = world.now();
+        // The clock as it should be, and as it is: now and then it is two days behind for a while.
+        let (mut right, mut now) = (world.now(), world.now());
         let mut done_now = Vec::new();
         for round in 0..160 {
             if round % 16 == 0 && round < 96 {
@@ -476,9 +567,14 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
                 world.report(state);
                 world.report(state);
             }
-            now = now.max(world.now()).plus_us(draw(40_000_000).cast_signed());
+            right = right.max(world.now()).plus_us(draw(40_000_000).cast_signed());
+            let behind = (round / 8) % 4 == 3;
+            now = right.plus_us(if behind { -2 * 86_400_000_000 } else { 0 });
             let held: BTreeSet<DeliveryKey> = out.keys().cloned().collect();
             let turn = world.engine.take_turn(std::mem::take(&mut done_now), &held, now).unwrap();
+            if behind {
+                sent_behind += turn.handed.len();
+            }
             for message in turn.handed {
                 assert!(out.keys().all(|key| key.channel != message.key.channel), "two of a channel are out");
                 out.insert(message.key.clone(), message);
@@ -538,6 +634,7 @@ fn whatever_happens_each_message_arrives_in_order_with_one_duplicate_a_crash_at_
         }
     }
     assert!(crashes_of_all > 100, "{crashes_of_all}");
+    assert!(sent_behind > 100, "a clock that is behind keeps nothing back: {sent_behind}");
 }
 
 /// A provider that asks to be left alone means all that goes to it.

@@ -8,7 +8,7 @@ use sitepulse_collector::outbox::{Attempt, Message, Outcome};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, CheckNo};
 use sitepulse_model::incident::Severity;
 use sitepulse_model::incident::indicators::Sparing;
-use sitepulse_model::record::{ProbeState, Record};
+use sitepulse_model::record::{ProbeResult, ProbeState, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::Verdict;
@@ -30,22 +30,24 @@ default = true
 levels = [ { after = "0s", notify = ["ops-hook"] }, { after = "10m", notify = ["ops-hook"] } ]
 "#;
 
-fn check(id: &str, more: &str) -> String {
+pub(super) fn check(id: &str, more: &str) -> String {
     format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n{more}\n")
 }
 
 /// A collector, its fleet, and what was sent.
-struct Site {
-    engine: Engine,
+pub(super) struct Site {
+    pub(super) engine: Engine,
     agents: Vec<(AgentName, AgentNo)>,
     seqs: BTreeMap<AgentNo, u64>,
     /// Everything that was sent.
-    sent: Vec<Message>,
+    pub(super) sent: Vec<Message>,
+    /// What each result tells beside its state.
+    pub(super) dress: fn(&mut ProbeResult),
 }
 
 impl Site {
     /// Agents in regions of their own, and checks.
-    fn new(agents: usize, checks: &str) -> Self {
+    pub(super) fn new(agents: usize, checks: &str) -> Self {
         Self::over(in_memory(), agents, checks)
     }
 
@@ -56,7 +58,7 @@ impl Site {
             (AgentName::parse(&name).unwrap(), number)
         });
         let agents = agents.collect();
-        let mut site = Self { engine, agents, seqs: BTreeMap::new(), sent: Vec::new() };
+        let mut site = Self { engine, agents, seqs: BTreeMap::new(), sent: Vec::new(), dress: |_| {} };
         site.apply(checks, 0);
         site
     }
@@ -71,7 +73,7 @@ impl Site {
     }
 
     /// The fleet reports from a second to another what `state` says of (agent, check, second); `None`: it is not heard of.
-    fn run(&mut self, from: i64, to: i64, state: impl Fn(usize, &str, i64) -> Option<ProbeState>) {
+    pub(super) fn run(&mut self, from: i64, to: i64, state: impl Fn(usize, &str, i64) -> Option<ProbeState>) {
         let checks: Vec<(CheckId, CheckNo)> = {
             let book = self.engine.shared().book();
             book.checks().map(|check| (check.id.clone(), check.number)).collect()
@@ -86,7 +88,10 @@ impl Site {
                 for slot in (0..).map(|nth| first + nth * interval * SECOND).take_while(|slot| *slot < to * SECOND) {
                     let second = slot.div_euclid(SECOND);
                     if let Some(state) = state(index, id.as_str(), second) {
-                        let record = scheduled(result(*number, 0, state), at(0).plus_us(slot));
+                        let mut record = scheduled(result(*number, 0, state), at(0).plus_us(slot));
+                        if let Record::Result(result) = &mut record {
+                            (self.dress)(result);
+                        }
                         due.entry(second + 1).or_default().entry(index).or_default().push(record);
                     }
                 }
@@ -101,8 +106,31 @@ impl Site {
         }
     }
 
+    /// The first agent reports the first check down while looks fail.
+    fn run_failing(&mut self, from: i64, to: i64) {
+        let (id, number) = {
+            let book = self.engine.shared().book();
+            let check = book.checks().next().unwrap();
+            (check.id.clone(), check.number)
+        };
+        let lattice = Lattice::new(&id, &self.agents[0].0, INTERVAL_US);
+        let mut slot = lattice.at_or_after(at(from));
+        let mut failed = 0;
+        while slot < at(to) {
+            self.take_in(0, vec![scheduled(result(number, 0, ProbeState::Down), slot)], slot.us_since(at(0)) / SECOND + 1);
+            failed += usize::from(self.engine.watch(slot.plus_us(2 * SECOND)).is_err());
+            slot = slot.plus_us(INTERVAL_US.cast_signed());
+        }
+        assert!(failed > 0, "the store failed");
+    }
+
     /// Records of an agent come in at a second.
     fn report(&mut self, agent: usize, records: Vec<Record>, second: i64) {
+        self.take_in(agent, records, second);
+        self.engine.watch(at(second)).unwrap();
+    }
+
+    fn take_in(&mut self, agent: usize, records: Vec<Record>, second: i64) {
         let agent = self.agents[agent].1;
         let seq = self.seqs.entry(agent).or_default();
         let entries = records.into_iter().map(|record| {
@@ -117,10 +145,9 @@ impl Site {
             let outcome = self.engine.ingest(vec![job]).unwrap();
             assert_eq!(outcome[0].set_aside, 0);
         }
-        self.engine.watch(at(second)).unwrap();
     }
 
-    fn send(&mut self, second: i64) {
+    pub(super) fn send(&mut self, second: i64) {
         loop {
             let messages = self.engine.lease(at(second), 1_000).unwrap();
             if messages.is_empty() {
@@ -136,7 +163,7 @@ impl Site {
     }
 
     /// `down opened shop` for each message.
-    fn told(&self) -> Vec<String> {
+    pub(super) fn told(&self) -> Vec<String> {
         let told = |message: &Message| {
             let incident = &message.notice.incident;
             let subject = [&incident.check, &incident.agent, &incident.slo].into_iter().flatten().next().unwrap();
@@ -158,7 +185,7 @@ fn scheduled(record: Record, slot: UtcMicros) -> Record {
 }
 
 /// Down within a span of seconds.
-fn down(from: i64, to: i64, second: i64) -> Option<ProbeState> {
+pub(super) fn down(from: i64, to: i64, second: i64) -> Option<ProbeState> {
     Some(if (from..to).contains(&second) { ProbeState::Down } else { ProbeState::Up })
 }
 
@@ -190,10 +217,13 @@ fn one_blip_is_nobodys_business() {
     assert_eq!(site.engine.lease(at(300), 10).unwrap(), []);
 }
 
+/// A promise about the shop.
+pub(super) const SLO: &str = "[[slo]]\nid = \"gold\"\nobjective = \"99.9 %\"\nchecks = [\"shop\"]\nperiod = \"30d\"\n";
+
 #[test]
 fn twelve_hours_of_failures_that_come_late_page_nobody() {
-    for more in ["", "recoveries = 3"] {
-        let mut site = Site::new(1, &check("shop", more));
+    for (more, slo) in [("", ""), ("recoveries = 3", ""), ("", SLO)] {
+        let mut site = Site::new(1, &format!("{}{slo}", check("shop", more)));
         site.run(0, 60, |_, _, _| Some(ProbeState::Up));
         let late = 12 * 3600;
         site.run(60, 90, |_, _, _| None);
@@ -213,8 +243,49 @@ fn twelve_hours_of_failures_that_come_late_page_nobody() {
         // What is so now is told at once.
         site.sent.clear();
         site.run(late + 300, late + 400, |_, _, _| Some(ProbeState::Down));
-        assert_eq!(site.told(), ["down opened shop"], "{more}");
+        assert_eq!(site.told()[..1], ["down opened shop"], "{more}");
     }
+}
+
+/// 12 h of failures of a shop with a promise, that come late from the second agent of two; the first says at each second what `first` says.
+fn late_with_a_promise(engine: Engine, first: impl Fn(i64) -> Option<ProbeState>) -> (Site, i64) {
+    let checks = format!("{}{SLO}", check("shop", "quorum = \"any\""));
+    let mut site = Site::over(engine, 2, &checks);
+    site.run(0, 60, |_, _, _| Some(ProbeState::Up));
+    let late = 12 * 3600;
+    site.run(late - 7_200, late, |agent, _, second| if agent == 0 { first(second - late) } else { None });
+    let shop = site.number("shop");
+    let lattice = Lattice::new(&CheckId::parse("shop").unwrap(), &site.agents[1].0, INTERVAL_US);
+    let slots = (0..).map(|nth| lattice.at_or_after(at(60)).plus_us(nth * INTERVAL_US.cast_signed()));
+    let slots: Vec<UtcMicros> = slots.take_while(|slot| *slot < at(late - 120)).collect();
+    site.report(1, slots.iter().map(|slot| scheduled(result(shop, 0, ProbeState::Down), *slot)).collect(), late);
+    site.run(late, late + 400, |_, _, _| Some(ProbeState::Up));
+    (site, late)
+}
+
+fn about_the_promise(site: &Site) -> Vec<String> {
+    site.told().into_iter().filter(|told| told.starts_with("slo_burn")).collect()
+}
+
+#[test]
+fn late_failures_burn_no_budget_for_pages_also_beside_another_agent_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut site, late) = late_with_a_promise(super::world::on_disk(dir.path()), |_| Some(ProbeState::Up));
+    assert_eq!(about_the_promise(&site), [""; 0]);
+    assert_eq!(site.verdict_at("shop", 11 * 3600), Verdict::Down, "history knows");
+    // The amendment is written, and tells what was late after a start.
+    site.engine.settle(at(late + 400), false).unwrap();
+    site.engine = in_memory();
+    site.engine = super::world::on_disk(dir.path());
+    site.run(late + 400, late + 900, |_, _, _| Some(ProbeState::Up));
+    assert_eq!(about_the_promise(&site), [""; 0]);
+}
+
+#[test]
+fn what_one_agent_says_in_time_burns_a_budget_though_another_one_is_late() {
+    let failing = |second: i64| down(-600, -60, second);
+    let (site, _) = late_with_a_promise(in_memory(), failing);
+    assert_eq!(about_the_promise(&site)[..1], ["slo_burn opened gold"], "{:?}", site.told());
 }
 
 #[test]
@@ -349,6 +420,32 @@ fn nobody_is_silent_for_a_collector_that_was_not_there_to_hear() {
     assert_eq!(engine.lease(at(10_120), 10).unwrap(), []);
     engine.watch(at(10_121)).unwrap();
     assert_eq!(engine.lease(at(10_121), 10).unwrap().len(), 1);
+}
+
+/// The clock ran three days ahead and is set right: who falls silent then is silent after as long as ever.
+#[test]
+fn a_clock_that_is_set_back_keeps_nobody_from_being_silent() {
+    let ahead = 3 * 86_400;
+    let mut site = Site::new(2, &check("shop", ""));
+    site.run(ahead, ahead + 100, |_, _, _| Some(ProbeState::Up));
+    assert_eq!(site.told(), [""; 0]);
+    site.run(1_000, 1_300, |agent, _, _| (agent == 0).then_some(ProbeState::Up));
+    assert_eq!(site.told(), ["agent_silent opened region-1-1"]);
+}
+
+#[test]
+fn a_store_that_fails_before_the_clock_is_set_back_holds_nothing_up() {
+    let ahead = 3 * 86_400;
+    let mut site = Site::new(1, &check("shop", ""));
+    site.run(ahead, ahead + 60, |_, _, _| Some(ProbeState::Up));
+    let rename = |site: &mut Site, from: &str, to: &str| {
+        site.engine.store().connection().execute(&format!("ALTER TABLE {from} RENAME TO {to}"), []).unwrap();
+    };
+    rename(&mut site, "incident", "gone");
+    site.run_failing(ahead + 60, ahead + 200);
+    rename(&mut site, "gone", "incident");
+    site.run(1_000, 1_100, |_, _, _| Some(ProbeState::Down));
+    assert_eq!(site.told(), ["down opened shop"]);
 }
 
 #[test]
@@ -545,6 +642,55 @@ fn what_checks_hang_on_must_be_there_and_lead_in_no_circle() {
     // A circle that a file closes with what is there already.
     let closed = faults(&check("shop", "parents = [\"blog\"]"), false);
     assert_eq!(closed.len(), 1, "{closed:?}");
+}
+
+#[test]
+fn a_page_that_was_slower_as_late_data_tells_pages_nobody() {
+    use sitepulse_model::record::FactKey;
+    let page = "[[check]]\nid = \"page\"\nkind = \"web_vitals\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"5m\"\n";
+    let mut site = Site::new(1, page);
+    let number = site.number("page");
+    let lattice = Lattice::new(&CheckId::parse("page").unwrap(), &site.agents[0].0, 300_000_000);
+    let first = lattice.at_or_after(at(0));
+    let record = |nth: i64, ms: i64| {
+        let slot = first.plus_us(nth * 300_000_000);
+        let Record::Result(mut result) = scheduled(result(number, 0, ProbeState::Up), slot) else { panic!("none") };
+        for key in [FactKey::Lcp, FactKey::LcpMin, FactKey::LcpMax] {
+            result.facts.number(key, ms * 1_000);
+        }
+        (Record::Result(result), slot.us_since(at(0)) / SECOND + 1)
+    };
+    for nth in 0..10 {
+        let (record, second) = record(nth, 2_000);
+        site.report(0, vec![record], second);
+    }
+    // Cut off for three hours, in which the page was slow.
+    let slow: Vec<Record> = (10..46).map(|nth| record(nth, 4_000).0).collect();
+    let (newest, second) = record(48, 2_000);
+    site.report(0, slow, second);
+    for more in 0..5 {
+        site.engine.watch(at(second + more)).unwrap();
+    }
+    site.report(0, vec![newest], second + 5);
+    for more in 5..20 {
+        site.engine.watch(at(second + more)).unwrap();
+        site.send(second + more);
+    }
+    let worse = |site: &Site| site.told().into_iter().filter(|told| told.starts_with("web_vitals")).collect::<Vec<_>>();
+    assert_eq!(worse(&site), [""; 0]);
+    let rows: i64 = {
+        let sql = "SELECT count(*) FROM vitals WHERE late = 1";
+        site.engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows, 36, "the figures have them");
+    // What is so now is told.
+    for nth in 49..52 {
+        let (record, second) = record(nth, 4_000);
+        site.report(0, vec![record], second);
+        site.engine.watch(at(second + 1)).unwrap();
+        site.send(second + 1);
+    }
+    assert_eq!(worse(&site), ["web_vitals opened page"]);
 }
 
 #[test]

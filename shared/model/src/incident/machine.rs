@@ -282,6 +282,13 @@ impl Incident {
         Ok(out)
     }
 
+    /// Of the levels that were just told none reached anybody: the next one is due at once.
+    pub fn reached_nobody(&mut self, rules: &Rules<'_>, now: UtcMicros) {
+        if let Some(policy) = rules.policy.filter(|_| self.life.state == IncidentState::Open) {
+            self.life.ladder.hurry(policy, now);
+        }
+    }
+
     /// When something is due without any input; `None`: nothing is. [`Input::Time`] before it does nothing, at it something; only after the clock was set back
     /// it is found earlier, at any call.
     pub fn poll_timeout(&self, rules: &Rules<'_>) -> Option<UtcMicros> {

@@ -81,20 +81,44 @@ fn plan() -> impl Strategy<Value = Option<Plan>> {
     prop_oneof![12 => plan, 1 => Just(None)]
 }
 
+fn act() -> impl Strategy<Value = Act> {
+    select(&[Act::Acknowledge, Act::Acknowledge, Act::Acknowledge, Act::Resolve, Act::Reopen][..])
+}
+
+impl Act {
+    fn input(self) -> Input<'static> {
+        match self {
+            Self::Acknowledge => Input::Acknowledge { by: "ana" },
+            Self::Resolve => Input::Resolve { by: "ana" },
+            Self::Reopen => Input::Reopen { by: "ana" },
+        }
+    }
+}
+
+/// Something that not every timeline has.
+fn rarely<T: Clone + std::fmt::Debug + 'static>(
+    strategy: impl Strategy<Value = Vec<T>> + 'static,
+) -> impl Strategy<Value = Vec<T>> {
+    prop_oneof![2 => Just(Vec::new()), 1 => strategy]
+}
+
+/// By how much the clock on the wall is set, at ticks before `end`.
+fn steps(end: i64) -> impl Strategy<Value = Vec<(i64, i64)>> {
+    let step = prop_oneof![4 => -80..80_i64, 1 => Just(YEAR), 1 => Just(-YEAR)];
+    rarely(vec((0..end, step), 1..4))
+}
+
 fn timeline() -> impl Strategy<Value = Timeline> {
     let length = prop_oneof![3 => 1..5_i64, 2 => 5..20_i64, 2 => 20..80_i64];
-    let act = select(&[Act::Acknowledge, Act::Acknowledge, Act::Acknowledge, Act::Resolve, Act::Reopen][..]);
     let hold = (0..END, 1..60_i64, select(HoldReason::ALL));
-    let step = prop_oneof![4 => -80..80_i64, 1 => Just(YEAR), 1 => Just(-YEAR)];
-    let rarely = |strategy: BoxedStrategy<Vec<(i64, i64)>>| prop_oneof![2 => Just(Vec::new()), 1 => strategy];
     (
         vec((condition(), length), 1..30),
         vec(hold, 0..4),
-        vec((0..END, act, any::<bool>()), 0..8),
+        vec((0..END, act(), any::<bool>()), 0..8),
         vec(plan(), 1..3),
-        prop_oneof![2 => Just(Vec::new()), 1 => vec((0..END, 0..2_usize), 1..4)],
-        rarely(vec((0..END, step), 1..4).boxed()),
-        rarely(vec((0..END, 1..80_i64), 1..3).boxed()),
+        rarely(vec((0..END, 0..2_usize), 1..4)),
+        steps(END),
+        rarely(vec((0..END, 1..80_i64), 1..3)),
         select(&[10, 10, 10, 1, 0, 90][..]),
     )
         .prop_map(|(evidence, holds, acts, plans, mends, steps, away, reopen_window)| Timeline {
@@ -301,11 +325,7 @@ fn run(timeline: &Timeline) -> Met {
         let act = |line: &mut Line, naive: &mut Naive, before: bool| {
             let mut all = Vec::new();
             for (_, act, _) in timeline.acts.iter().filter(|(at, _, first)| *at == tick && *first == before) {
-                let input = match act {
-                    Act::Acknowledge => Input::Acknowledge { by: "ana" },
-                    Act::Resolve => Input::Resolve { by: "ana" },
-                    Act::Reopen => Input::Reopen { by: "ana" },
-                };
+                let input = act.input();
                 let untouched = line.clone();
                 let got = line.take(input, &rules, now);
                 assert_eq!(got, naive.take(input, &terms), "{tick}: {act:?}");

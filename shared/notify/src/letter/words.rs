@@ -25,7 +25,9 @@ pub(super) struct Words {
     pub(super) since: &'static str,
     pub(super) until: &'static str,
     pub(super) seen_from: &'static str,
+    pub(super) region: &'static str,
     pub(super) why: &'static str,
+    pub(super) found: &'static str,
     pub(super) severity_label: &'static str,
     pub(super) flapping_label: &'static str,
     pub(super) step_label: &'static str,
@@ -33,6 +35,17 @@ pub(super) struct Words {
     pub(super) checks: &'static str,
     pub(super) incident: &'static str,
     pub(super) key: &'static str,
+    // What was found: what is to come, and what is past.
+    pub(super) certificate: [&'static str; 2],
+    pub(super) domain: [&'static str; 2],
+    pub(super) vital: &'static str,
+    pub(super) vital_more: &'static str,
+    pub(super) burn: &'static str,
+    /// Of an objective that allows nothing.
+    pub(super) burn_whole: &'static str,
+    pub(super) budget_left: &'static str,
+    pub(super) budget_none: &'static str,
+    decimal: &'static str,
     /// Days, hours, minutes, seconds.
     units: [&'static str; 4],
     severities: [&'static str; 4],
@@ -66,7 +79,9 @@ pub(super) const EN: Words = Words {
     since: "Since",
     until: "Until",
     seen_from: "Seen from",
+    region: "Region",
     why: "First failure",
+    found: "Found",
     severity_label: "Severity",
     flapping_label: "Flapping",
     step_label: "Step",
@@ -74,6 +89,18 @@ pub(super) const EN: Words = Words {
     checks: "Checks concerned",
     incident: "Incident",
     key: "Key",
+    certificate: [
+        "the certificate of {name} expires {at} (in {left})",
+        "the certificate of {name} expired {at} ({left} ago)",
+    ],
+    domain: ["the registration of {name} ends {at} (in {left})", "the registration of {name} ended {at} ({left} ago)"],
+    vital: "{vital} went from {baseline} to {median}{percent} on {profile}",
+    vital_more: "; measures that got worse beside it: {count}",
+    burn: "burn rate {rate} over {hours} h (told from {threshold} on)",
+    burn_whole: "the objective allows no failure, and there was one in the last {hours} h",
+    budget_left: "; {left} % of the error budget is left",
+    budget_none: "; the error budget is used up",
+    decimal: ".",
     units: ["d", "h", "min", "s"],
     severities: ["info", "minor", "major", "critical"],
     subjects: [
@@ -128,7 +155,9 @@ pub(super) const FR: Words = Words {
     since: "Depuis",
     until: "Jusqu'à",
     seen_from: "Vu depuis",
+    region: "Région",
     why: "Premier échec",
+    found: "Constat",
     severity_label: "Gravité",
     flapping_label: "Instable",
     step_label: "Étape",
@@ -136,6 +165,21 @@ pub(super) const FR: Words = Words {
     checks: "Contrôles concernés",
     incident: "Incident",
     key: "Clé",
+    certificate: [
+        "le certificat de {name} expire le {at} (dans {left})",
+        "le certificat de {name} a expiré le {at} (il y a {left})",
+    ],
+    domain: [
+        "l'enregistrement de {name} se termine le {at} (dans {left})",
+        "l'enregistrement de {name} s'est terminé le {at} (il y a {left})",
+    ],
+    vital: "{vital} est passé de {baseline} à {median}{percent} sur {profile}",
+    vital_more: " ; autres mesures dégradées : {count}",
+    burn: "rythme de consommation {rate} sur {hours} h (seuil {threshold})",
+    burn_whole: "l'objectif n'admet aucun échec, et il y en a eu un dans les dernières {hours} h",
+    budget_left: " ; il reste {left} % du budget d'erreur",
+    budget_none: " ; le budget d'erreur est épuisé",
+    decimal: ",",
     units: ["j", "h", "min", "s"],
     severities: ["information", "mineur", "majeur", "critique"],
     subjects: [
@@ -241,6 +285,11 @@ impl Words {
     pub(super) fn phase(&self, phase: &str) -> String {
         let known = self.phases.iter().find(|(name, _)| *name == phase).map(|(_, word)| (*word).to_owned());
         known.unwrap_or_else(|| super::said(phase))
+    }
+
+    /// A number as the language writes it.
+    pub(super) fn number(&self, text: &str) -> String {
+        text.replace('.', self.decimal)
     }
 
     /// Two units at most: `3 h 5 min`.

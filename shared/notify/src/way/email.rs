@@ -170,19 +170,20 @@ async fn exchange(way: &Email, (egress, opened): (&Egress, &Opened), mail: &Writ
     let stream: Box<dyn AsyncTokioStream> = match security {
         Security::Tls => Box::new(Lines::new(egress.secure(host, stream).await?)),
         Security::Plain if !here => {
-            return Err(Trouble::refused(format!("{host} is not this machine: mail goes there with \"starttls\" or \"tls\"")));
+            return Err(Trouble::denied(format!("{host} is not this machine: mail goes there with \"starttls\" or \"tls\"")));
         }
         Security::Starttls | Security::Plain => Box::new(Lines::new(stream)),
     };
     let failed = |step: &str| {
         let server = way.server.clone();
         let step = step.to_owned();
-        move |error: Error| trouble(&server, &step, &error)
+        // The mail is not the server's yet: a server that is being changed says no as well.
+        move |error: Error| early(&server, &step, &error)
     };
     let mut server = AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(failed("the greeting"))?;
     if security == Security::Starttls {
         if !server.can_starttls() {
-            return Err(Trouble::refused(format!("{} offers no STARTTLS: use security = \"tls\" on its port for TLS", way.server)));
+            return Err(Trouble::denied(format!("{} offers no STARTTLS: use security = \"tls\" on its port for TLS", way.server)));
         }
         let tls = parameters(host, egress).map_err(failed("TLS"))?;
         server.starttls(tls, &hello).await.map_err(failed("STARTTLS"))?;
@@ -190,17 +191,13 @@ async fn exchange(way: &Email, (egress, opened): (&Egress, &Opened), mail: &Writ
     if let (Some(user), Some(password)) = (&way.user, &way.password) {
         let user = opened.phrase(user).to_owned();
         let credentials = Credentials::new(user, opened.credential(password).to_owned());
-        let denied = |error: Error| match trouble(&way.server, "signing in", &error) {
-            // A mail server whose directory is away for a minute says the same as one that was given a wrong password.
-            said if error.is_permanent() => Trouble::denied(said.why),
-            said => said,
-        };
-        server.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(denied)?;
+        // A mail server whose directory is away for a minute says the same as one that was given a wrong password.
+        server.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await.map_err(failed("signing in"))?;
     }
     let mut parameters = Vec::new();
     if mail.to.iter().chain([&mail.from]).any(|address| !address.to_string().is_ascii()) {
         if !server.server_info().supports_feature(Extension::SmtpUtfEight) {
-            return Err(Trouble::refused(format!("{} takes no addresses beyond ASCII: use others", way.server)));
+            return Err(Trouble::denied(format!("{} takes no addresses beyond ASCII: use others", way.server)));
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }
@@ -211,16 +208,16 @@ async fn exchange(way: &Email, (egress, opened): (&Egress, &Opened), mail: &Writ
         match server.command(Rcpt::new(receiver.clone(), Vec::new())).await {
             Ok(_) => accepted += 1,
             Err(error) if error.status().is_some() => refused.push((receiver, error)),
-            Err(error) => return Err(trouble(&way.server, "a receiver", &error)),
+            Err(error) => return Err(early(&way.server, "a receiver", &error)),
         }
     }
     if accepted == 0 {
         let (_, worst) = refused.iter().find(|(_, error)| error.is_transient()).or(refused.first()).ok_or_else(bad_server)?;
-        let trouble = trouble(&way.server, "every receiver", worst);
+        let trouble = early(&way.server, "every receiver", worst);
         return Err(if is_nobody(worst) { Trouble::nobody(trouble.why) } else { trouble });
     }
     server.command(Data).await.map_err(failed("the mail"))?;
-    let answer = server.message(&mail.bytes).await.map_err(failed("the mail"))?;
+    let answer = server.message(&mail.bytes).await.map_err(|error| of_mail(&way.server, &error))?;
     // It is delivered, whatever becomes of the goodbye.
     drop(tokio::time::timeout(GOODBYE, server.command(Quit)).await);
     let said: Vec<&str> = answer.message().collect();
@@ -268,8 +265,14 @@ fn told(error: &Error) -> String {
     line(text.as_bytes(), TOLD_CHARS_MAX)
 }
 
-fn trouble(server: &str, step: &str, error: &Error) -> Trouble {
+/// What went wrong before the server had the mail.
+fn early(server: &str, step: &str, error: &Error) -> Trouble {
     let why = format!("{server}: {step}: {}", told(error));
-    // What the server says for good, and what this side cannot do at all, is not tried again.
-    if error.is_permanent() || error.is_client() { Trouble::refused(why) } else { Trouble::again(why) }
+    if error.is_permanent() || error.is_client() { Trouble::denied(why) } else { Trouble::again(why) }
+}
+
+/// What the server makes of the mail itself: what it refuses for good it refuses again.
+fn of_mail(server: &str, error: &Error) -> Trouble {
+    let why = format!("{server}: the mail: {}", told(error));
+    if error.is_permanent() { Trouble::refused(why) } else { Trouble::again(why) }
 }

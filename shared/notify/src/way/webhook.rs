@@ -6,7 +6,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use sitepulse_daemon::instant;
 use sitepulse_model::channel::way::Webhook;
-use sitepulse_model::notice::Notice;
+use sitepulse_model::notice::{Found, Notice};
 use sitepulse_model::time::UtcMicros;
 
 use super::{OverHttp, Task};
@@ -17,7 +17,7 @@ impl OverHttp for Webhook {
     fn request(&self, task: &Task<'_>) -> Result<Outgoing, Trouble> {
         let url = task.opened.address(&self.url).to_owned();
         let timestamp = task.now.0.div_euclid(1_000_000).to_string();
-        let key = &task.notice.key;
+        let key = &id_of(&task.notice.key);
         let mut outgoing = Outgoing::json(url, &body(task.notice))
             .with("webhook-id", key.clone())
             .with("webhook-timestamp", timestamp.clone());
@@ -29,13 +29,23 @@ impl OverHttp for Webhook {
     }
 }
 
+/// A message's key as the specification lets it be: a `.` would end it in what is signed. Ids and agents' names may hold some, none holds a `%`.
+fn id_of(key: &str) -> String {
+    key.replace('%', "%25").replace('.', "%2E")
+}
+
 /// The body: what happened, the incident as every list tells it, what else helps.
 pub(crate) fn body(notice: &Notice) -> Value {
     let Notice { event, key, step, at, incident, context } = notice;
     let opt = |at: Option<UtcMicros>| at.map(instant::format);
+    let mut told = json!(context);
+    // Instants are text, here as everywhere.
+    if let Some(Found::Certificate { expires, .. } | Found::Domain { expires, .. }) = &context.found {
+        told["found"]["expires"] = json!(instant::format(*expires));
+    }
     json!({
         "event": event,
-        "key": key,
+        "key": id_of(key),
         "step": step,
         "at": instant::format(*at),
         "incident": {
@@ -52,7 +62,7 @@ pub(crate) fn body(notice: &Notice) -> Value {
             "resolved_at": opt(incident.resolved_at),
             "flapping": incident.flapping,
         },
-        "context": context,
+        "context": told,
     })
 }
 
@@ -74,6 +84,14 @@ fn sign(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<String, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is signed is `id.timestamp.body`: an id with a dot could be read in two ways.
+    #[test]
+    fn an_id_has_no_dot_and_no_two_keys_have_the_same() {
+        assert_eq!(id_of("20261122-4f7k2/3/ops"), "20261122-4f7k2/3/ops");
+        assert_eq!(id_of("20261122-4f7k2/3/ops.night"), "20261122-4f7k2/3/ops%2Enight");
+        assert_ne!(id_of("away/a.b/192.0.2.1:8443"), id_of("away/a%2Eb/192%2E0%2E2%2E1:8443"));
+    }
 
     /// The example of the specification's own libraries.
     #[test]

@@ -171,12 +171,12 @@ fn one_receiver_that_is_gone_keeps_nobody_asleep() {
     assert!(matches!(&sent, Sent::Delivered { note } if note.contains("refused: gone@example.com (")), "{sent:?}");
     assert_eq!(server.mail()["to"], json!(["ana@example.com"]));
     let sent = server.send(to(&["gone@example.com"]), NoticeEvent::Opened);
-    assert!(matches!(&sent, Sent::Refused { why } if why.contains("no such user")), "{sent:?}");
+    assert!(matches!(&sent, Sent::Denied { why } if why.contains("no such user")), "{sent:?}");
     let sent = server.send(to(&["gone@example.com", "later@example.com"]), NoticeEvent::Opened);
     assert!(matches!(&sent, Sent::Again { why, .. } if why.contains("greylisted")), "{sent:?}");
     // The default is TLS: a server that offers none gets no mail.
     let sent = server.send(json!({}), NoticeEvent::Opened);
-    assert!(matches!(&sent, Sent::Refused { why } if why.contains("offers no STARTTLS")), "{sent:?}");
+    assert!(matches!(&sent, Sent::Denied { why } if why.contains("offers no STARTTLS")), "{sent:?}");
 }
 
 /// Says these parts, each after something came.

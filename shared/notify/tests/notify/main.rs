@@ -52,6 +52,7 @@ fn notice(event: NoticeEvent) -> Notice {
         context: Context {
             recipient: None,
             only: Vec::new(),
+            found: None,
             target: Some("https://shop.example/".into()),
             regions: vec!["eu-west".into(), "us-east".into()],
             regions_of: 3,

@@ -1,5 +1,6 @@
-//! From results to pages: random fleets (regions that are lost, flaps, backlogs that come late, suspensions, quorum policies, windows over a change of the clocks) through
-//! votes, the present, incidents and ladders, beside a naive version of all of it, second by second. A second of a fleet is a tick of its incidents.
+//! From results to pages: random fleets (regions that are lost, flaps, backlogs that come late, suspensions, quorum policies, windows over a change of the clocks, silences,
+//! parents that are down, people who act at any instant, policies that are mended, a collector that is away, a clock on its wall that is set) through votes, the
+//! present, incidents and ladders, beside a naive version of all of it, second by second. A second of a fleet is a tick of its incidents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use sitepulse_model::control::Weight;
+use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::id::AgentNo;
 use sitepulse_model::incident::machine::{Entry, Input, Output, Rules};
 use sitepulse_model::incident::{CheckClass, Condition, HoldReason, IncidentKind, NoticeEvent, Severity};
@@ -20,7 +22,7 @@ use sitepulse_model::timeline::Raw;
 use sitepulse_model::vote::{Standing, Verdict, Vote};
 
 use super::naive::{Naive, Plan, Terms};
-use super::{Line, TICK_S, Watcher, instant, plan, policy, same};
+use super::{Act, Line, TICK_S, Watcher, act, instant, plan, policy, rarely, same, steps};
 use crate::cases;
 use crate::naive::{Records, Votes, inside};
 use crate::series::Put;
@@ -39,25 +41,41 @@ struct Fleet {
     backlog: bool,
     /// What comes in so long after its slot is late: no longer than it holds, so that some of it still holds.
     patience: i64,
-    plan: Option<Plan>,
+    /// Policies, and which is in force from when.
+    plans: Vec<Option<Plan>>,
+    mends: Vec<(i64, usize)>,
     class: CheckClass,
-    acts: Vec<(i64, usize, bool)>,
+    /// Silences, and a parent that is down: from, length. Windows are the world's.
+    holds: Vec<(i64, i64, HoldReason)>,
+    /// When, about which kind, what, and whether before the look of that second.
+    acts: Vec<(i64, usize, Act, bool)>,
+    /// The collector is away: from, length. What is sent meanwhile comes in after.
+    away: Vec<(i64, i64)>,
+    /// The clock on the collector's wall is set; what measures goes on.
+    steps: Vec<(i64, i64)>,
 }
 
 fn fleet() -> impl Strategy<Value = Fleet> {
     let cut_off = vec((0..END, 1..50_i64).prop_map(|(from, length)| (from, from + length)), 0..3);
     let backlog = prop_oneof![5 => Just(false), 1 => Just(true)];
     let class = select(&[CheckClass::Critical, CheckClass::Standard, CheckClass::Low][..]);
-    let acts = vec((0..END, 0..3_usize, any::<bool>()), 0..4);
-    (world(), vec(cut_off, 5), backlog, 1..20_i64, plan(), class, acts).prop_map(
-        |(world, cut_off, backlog, patience, plan, class, acts)| Fleet {
+    let acts = vec((0..END, 0..3_usize, act(), any::<bool>()), 0..6);
+    let hold = (0..END, 1..40_i64, select(&[HoldReason::Silence, HoldReason::Parent][..]));
+    let plans = (vec(plan(), 1..3), rarely(vec((0..END, 0..2_usize), 1..4)));
+    let shell = (rarely(vec(hold, 1..3)), acts, rarely(vec((0..END, 1..40_i64), 1..3)), steps(END));
+    (world(), vec(cut_off, 5), backlog, 1..20_i64, plans, class, shell).prop_map(
+        |(world, cut_off, backlog, patience, (plans, mends), class, (holds, acts, away, steps))| Fleet {
             world,
             cut_off,
             backlog,
             patience,
-            plan,
+            plans,
+            mends,
             class,
+            holds,
             acts,
+            away,
+            steps,
         },
     )
 }
@@ -68,6 +86,15 @@ fn last(put: &Put) -> i64 {
 }
 
 impl Fleet {
+    /// What keeps pages still: a window before anything else.
+    fn hold(&self, second: i64) -> Option<HoldReason> {
+        if inside(&self.world.windows, second) {
+            return Some(HoldReason::Maintenance);
+        }
+        let found = self.holds.iter().find(|(from, length, _)| (*from..from + length).contains(&second));
+        found.map(|(.., reason)| *reason)
+    }
+
     /// When a record comes in: at its last slot, when the agent is no more cut off, or late on purpose.
     fn arrival(&self, agent: usize, put: &Put) -> i64 {
         let last = last(put);
@@ -219,12 +246,22 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         }
     }
     let mut desks: Vec<Desk> = world.agents.iter().map(|_| Desk::default()).collect();
-    let policy = fleet.plan.as_ref().map(policy);
-    let rules = Rules { reopen_window_us: REOPEN_WINDOW * TICK_S * SECOND_US, policy: policy.as_ref() };
-    let terms = Terms { plan: fleet.plan.as_ref(), reopen_window: REOPEN_WINDOW };
+    let policies: Vec<Option<EscalationPolicy>> = fleet.plans.iter().map(|plan| plan.as_ref().map(policy)).collect();
+    let mended = !fleet.mends.is_empty();
     let mut lines: [(Line, Naive, Watcher); 3] = Default::default();
     let mut arrived = i64::MIN;
+    let (mut wall, mut seen, mut which) = (0, 0, 0);
     for second in 0..END {
+        wall += 1 + fleet.steps.iter().filter(|(at, _)| *at == second).map(|(_, by)| by).sum::<i64>();
+        if let Some((_, plan)) = fleet.mends.iter().rfind(|(at, _)| *at == second) {
+            which = plan % fleet.plans.len();
+        }
+        if fleet.away.iter().any(|(from, length)| (*from..from + length).contains(&second)) {
+            continue;
+        }
+        let reopen_window_us = REOPEN_WINDOW * TICK_S * SECOND_US;
+        let rules = Rules { reopen_window_us, policy: policies[which].as_ref() };
+        let terms = Terms { plan: fleet.plans[which].as_ref(), reopen_window: REOPEN_WINDOW };
         let mut changed = BTreeSet::new();
         for (_, puts) in arrivals.range(arrived.saturating_add(1)..=second) {
             for (number, put) in puts {
@@ -243,10 +280,12 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         for number in changed {
             desks[number].votes = Some(world.votes(&desks[number].records));
         }
-        let now = instant(second);
+        let now = instant(wall);
+        let went_back = wall < seen;
         for (_, naive, _) in &mut lines {
-            naive.pass(1);
+            naive.pass(wall - seen);
         }
+        seen = wall;
         let Some(life) = world.lives().into_iter().find(|life| life.contains(at(second))) else { continue };
         let got = present(&real, world, &desks, second, life);
         let said: Vec<Says> =
@@ -254,27 +293,35 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         assert_eq!(got.voices.len(), said.len(), "at {second}");
         let got = got.conditions(fleet.class);
         let want = conditions(&calm, &said, fleet.class, second);
-        let hold = inside(&world.windows, second).then_some(HoldReason::Maintenance);
+        let hold = fleet.hold(second);
         for (index, (line, naive, watcher)) in lines.iter_mut().enumerate() {
             assert_eq!((got[index].0, timeless(got[index].1)), (KINDS[index].0, want[index]), "at {second}");
             if second % 7 == 3 {
                 line.restart();
             }
+            let kind = KINDS[index].0;
+            let mut act = |line: &mut Line, naive: &mut Naive, watcher: &mut Watcher, before: bool| {
+                let held = line.incidents.last().is_some_and(|incident| incident.life.held.is_some());
+                let theirs = fleet.acts.iter().filter(|(at, of, _, first)| (*at, *of, *first) == (second, index, before));
+                for (_, _, act, _) in theirs {
+                    let out = line.take(act.input(), &rules, now);
+                    assert_eq!(out, naive.take(act.input(), &terms), "at {second}: {act:?}");
+                    let out = out.unwrap_or_default();
+                    watcher.watch(&out, held, mended);
+                    note(&out, kind, &mut met);
+                }
+            };
+            act(line, naive, watcher, true);
             let out = line.look(hold, got[index].1, &rules, now);
             assert_eq!(out, naive.look(hold, want[index], &terms), "at {second}");
-            watcher.watch(&out, hold.is_some(), false);
-            note(&out, KINDS[index].0, &mut met);
+            watcher.watch(&out, hold.is_some(), mended);
+            act(line, naive, watcher, false);
+            note(&out, kind, &mut met);
             let held = line.incidents.last().is_some_and(|incident| incident.life.held.is_some());
-            for (_, _, resolve) in fleet.acts.iter().filter(|(at, which, _)| (*at, *which) == (second, index)) {
-                let input = if *resolve { Input::Resolve { by: "ana" } } else { Input::Acknowledge { by: "ana" } };
-                let out = line.take(input, &rules, now);
-                assert_eq!(out, naive.take(input, &terms), "at {second}");
-                watcher.watch(&out.unwrap_or_default(), held, false);
-            }
             let out = line.pass(&rules, now);
             assert_eq!(out, naive.take(Input::Time, &terms).unwrap(), "at {second}");
-            watcher.watch(&out, held, false);
-            note(&out, KINDS[index].0, &mut met);
+            watcher.watch(&out, held, mended);
+            note(&out, kind, &mut met);
             same(line, naive);
             assert!(
                 !fleet.backlog || line.incidents.iter().all(|incident| !incident.life.state.is_open()),
@@ -287,6 +334,9 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         let late = desks.iter().any(|desk| desk.late_upto.is_some());
         met.extend((late && open(0)).then(|| "down, and something came late".to_string()));
         met.extend(fleet.backlog.then(|| "a backlog".to_string()));
+        let anything_open = (0..3).any(open);
+        met.extend((went_back && anything_open).then(|| "a clock set back while open".to_string()));
+        met.extend(hold.filter(|_| anything_open).map(|reason| format!("bad in {reason}")));
     }
     met
 }
@@ -297,7 +347,8 @@ fn note(out: &[Output], kind: IncidentKind, met: &mut BTreeSet<String>) {
             Output::Page { event: NoticeEvent::Opened, .. } => "paged",
             Output::Page { .. } => "escalated",
             Output::Tell { event: NoticeEvent::Resolved, .. } => "resolved",
-            Output::Entry(Entry::Reopened { .. }) => "opened again",
+            Output::Entry(Entry::Reopened { by: Some(_) }) => "opened again by hand",
+            Output::Entry(Entry::Reopened { by: None }) => "opened again",
             Output::Entry(Entry::Flapping) => "flapping",
             Output::Entry(Entry::Held { .. }) => "held",
             Output::Gone => "gone",
@@ -308,7 +359,7 @@ fn note(out: &[Output], kind: IncidentKind, met: &mut BTreeSet<String>) {
 }
 
 proptest! {
-    #![proptest_config(cases(5_000))]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn from_results_to_pages(fleet in fleet()) {
