@@ -40,6 +40,7 @@ mod sign_in;
 mod silences;
 mod slo;
 mod suspend;
+mod trouble;
 mod vitals;
 mod windows;
 
@@ -79,6 +80,7 @@ pub use settings::{act_on_user, audit_page, change_password, end_session, make_t
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use silences::{end_silence, make_silence, new_silence, silences_page};
 pub use slo::slos_page;
+pub use trouble::{as_page, is_for_people};
 pub use suspend::{resume_check, suspend_check, suspend_check_page};
 pub use windows::{edit_window, end_window, ending_page, new_window, windows_page, write_window};
 

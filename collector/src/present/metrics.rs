@@ -232,6 +232,7 @@ fn exposition(snapshot: &Snapshot, slos: &[SloView], counters: &Metrics, ready: 
     promises(&mut page, slos);
     agents(&mut page, snapshot);
     now::spools(&mut page, snapshot);
+    now::hosts(&mut page, snapshot);
     ingest(&mut page, counters, ready);
     page.0
 }

@@ -423,6 +423,7 @@ pub fn router(present: Present) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "docs/api.md lists paths and methods")
         })
+        .layer(middleware::from_fn_with_state(present.clone(), console::as_page))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn(weight::lighten))
         .with_state(present)
@@ -458,8 +459,7 @@ async fn guard(
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
     // All that is read, but for what programs read.
-    let programs = ["/api/", "/assets/", "/events", "/metrics", "/healthz", "/readyz", "/ping/"];
-    method == Method::GET && !programs.iter().any(|program| path.starts_with(program))
+    method == Method::GET && console::is_for_people(path)
 }
 
 /// What the cards of status pages carry instead: pages of others may frame them, and they do nothing.

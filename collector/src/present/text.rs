@@ -11,6 +11,7 @@ pub mod explain;
 pub mod findings;
 pub mod frame;
 pub mod home;
+pub mod host;
 pub mod impact;
 pub mod incidents;
 pub mod indicators;
@@ -23,7 +24,9 @@ pub mod policy;
 pub mod provider;
 pub mod slo;
 pub mod status;
+pub mod refusals;
 pub mod subscribe;
+pub mod trouble;
 pub mod vitals;
 pub mod windows;
 
@@ -39,6 +42,7 @@ use self::explain::ExplainTexts;
 use self::findings::FindingTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
+use self::host::HostTexts;
 use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
 use self::indicators::IndicatorTexts;
@@ -52,6 +56,7 @@ use self::provider::ProviderTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
 use self::subscribe::SubscribeTexts;
+use self::trouble::TroubleTexts;
 use self::vitals::VitalsTexts;
 use self::windows::WindowTexts;
 
@@ -89,6 +94,14 @@ impl Language {
         match self {
             Self::English => &EN,
             Self::French => &FR,
+        }
+    }
+
+    /// A refusal that is told in English, as readers of this language are told it; and whether it stays in English, for want of other words.
+    pub fn tell(self, english: &str) -> (String, bool) {
+        match self {
+            Self::English => (english.to_owned(), false),
+            Self::French => refusals::french(english).map_or_else(|| (english.to_owned(), true), |told| (told, false)),
         }
     }
 
@@ -257,6 +270,10 @@ pub struct Texts {
     /// Maintenance windows.
     pub windows: &'static WindowTexts,
     pub explain: &'static ExplainTexts,
+    /// Agents' machines.
+    pub host: &'static HostTexts,
+    /// Refusals as pages.
+    pub trouble: &'static TroubleTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -413,6 +430,8 @@ pub static EN: Texts = Texts {
     desk: &desk::EN,
     windows: &windows::EN,
     explain: &explain::EN,
+    host: &host::EN,
+    trouble: &trouble::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -620,6 +639,8 @@ pub static FR: Texts = Texts {
     desk: &desk::FR,
     windows: &windows::FR,
     explain: &explain::FR,
+    host: &host::FR,
+    trouble: &trouble::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

@@ -31,6 +31,7 @@ mod routes;
 mod slo;
 mod status;
 mod subscribe;
+mod trouble;
 mod vitals;
 mod weight;
 mod windows;

@@ -9,7 +9,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
-use super::acts;
+use super::acts::{self, Doer};
 use super::clock_text;
 use super::frame::{Frame, Place};
 use super::parts::{Field, Input};
@@ -79,12 +79,13 @@ pub async fn join_page(
 pub async fn join(
     State(present): State<Present>,
     frame: Frame,
+    doer: Doer,
     Query(query): Query<JoinQuery>,
     Form(form): Form<JoinForm>,
 ) -> Answer<Response> {
     let seconds = duration::parse(&form.ttl).map(|us| us / 1_000_000);
     let made = match seconds.map_err(|error| Problem::new(Code::BadRequest, error.to_string())) {
-        Ok(seconds) => acts::join_token(&present, form.region.trim().to_owned(), seconds).await,
+        Ok(seconds) => acts::join_token(&present, &doer, form.region.trim().to_owned(), seconds).await,
         Err(problem) => Err(problem),
     };
     match made {

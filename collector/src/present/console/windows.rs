@@ -171,7 +171,7 @@ pub async fn write_window(
         }
         Err(why) => {
             let faults = if why.status() == StatusCode::PRECONDITION_FAILED {
-                vec![Fault::at("id", (frame.t.page.taken)(&draft.id))]
+                vec![Fault::at("id", (frame.t.trouble.taken)(&draft.id))]
             } else {
                 Fault::all(&why, FILE, &toml)
             };
