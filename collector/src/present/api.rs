@@ -34,7 +34,7 @@ use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 
-use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan, PlanStep};
+use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan};
 use crate::book::{Book, Filter, period_asked};
 use crate::checkfile::{self, Source, Written, WrittenCheck};
 use crate::engine::Engine;
@@ -269,12 +269,7 @@ pub struct SlaQuery {
 pub async fn sla(State(present): State<Present>, list: List<SlaQuery>) -> Answer<Listed<SlaView>> {
     let List { query, page } = list;
     let now = clock::now();
-    let app = present.app().clone();
-    let figures = present.beside(move || {
-        let terms = query.terms(&app, now)?;
-        figures(&app, &query, terms.as_ref(), now)
-    });
-    page.of_all(figures.await??, |figures| figures.check.clone())
+    page.of_all(figures_of(&present, query, now).await?, |figures| figures.check.clone())
 }
 
 impl SlaQuery {
@@ -367,10 +362,28 @@ impl SlaQuery {
         Self { policy, ..Self::plain(check, Some(from), Some(to)) }
     }
 
+    /// The same by the votes of an agent or a region alone.
+    pub(super) fn by(self, agent: Option<String>, region: Option<String>) -> Self {
+        Self { agent, region, ..self }
+    }
+
     /// One check over a period, by all votes.
     pub(super) fn plain(check: String, from: Option<String>, to: Option<String>) -> Self {
         Self { check: Some(check), from, to, ..Self::default() }
     }
+}
+
+/// The figures of checks over a period, beside the tasks.
+///
+/// # Errors
+/// When there is no such check or policy.
+pub(super) async fn figures_of(present: &Present, query: SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
+    let app = present.app().clone();
+    let figures = present.beside(move || {
+        let terms = query.terms(&app, now)?;
+        figures(&app, &query, terms.as_ref(), now)
+    });
+    figures.await?
 }
 
 fn figures(app: &App, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {

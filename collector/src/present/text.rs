@@ -26,7 +26,9 @@ pub mod slo;
 pub mod status;
 pub mod refusals;
 pub mod subscribe;
+pub mod terms;
 pub mod trouble;
+pub mod users;
 pub mod vitals;
 pub mod windows;
 
@@ -56,7 +58,9 @@ use self::provider::ProviderTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
 use self::subscribe::SubscribeTexts;
+use self::terms::TermsTexts;
 use self::trouble::TroubleTexts;
+use self::users::UserTexts;
 use self::vitals::VitalsTexts;
 use self::windows::WindowTexts;
 
@@ -141,6 +145,8 @@ impl Language {
 pub struct Texts {
     /// Turns the decimal point of a formatted number into the language's own.
     pub number: fn(String) -> String,
+    /// A refusal or warning that is told in English, as readers of this language are told it.
+    pub tell: fn(&str) -> String,
     /// Between a word and what it is about: French sets a space before the colon.
     pub colon: &'static str,
     pub title: &'static str,
@@ -272,6 +278,10 @@ pub struct Texts {
     pub explain: &'static ExplainTexts,
     /// Agents' machines.
     pub host: &'static HostTexts,
+    /// What figures of several things are made of.
+    pub terms: &'static TermsTexts,
+    /// Users, join tokens, weights on a check.
+    pub users: &'static UserTexts,
     /// Refusals as pages.
     pub trouble: &'static TroubleTexts,
     /// The word for a phase.
@@ -312,6 +322,7 @@ impl Texts {
 
 /// English.
 pub static EN: Texts = Texts {
+    tell: str::to_owned,
     number: |number| number,
     colon: ": ",
     title: "SitePulse",
@@ -431,7 +442,9 @@ pub static EN: Texts = Texts {
     windows: &windows::EN,
     explain: &explain::EN,
     host: &host::EN,
+    terms: &terms::EN,
     trouble: &trouble::EN,
+    users: &users::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -515,6 +528,7 @@ pub static EN: Texts = Texts {
 
 /// French.
 pub static FR: Texts = Texts {
+    tell: |english| Language::French.tell(english).0,
     number: |number| number.replace('.', ","),
     colon: "\u{a0}: ",
     title: "SitePulse",
@@ -640,7 +654,9 @@ pub static FR: Texts = Texts {
     windows: &windows::FR,
     explain: &explain::FR,
     host: &host::FR,
+    terms: &terms::FR,
     trouble: &trouble::FR,
+    users: &users::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

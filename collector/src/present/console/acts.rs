@@ -91,6 +91,17 @@ impl Doer {
     }
 }
 
+/// A weight as a form says it.
+///
+/// # Errors
+/// When it is no number.
+pub(super) fn weight_of(text: &str) -> Answer<f64> {
+    // Whoever reads French writes a decimal comma.
+    text.trim().replace(',', ".").parse().map_err(|_| {
+        Problem::new(Code::BadRequest, format!("{text:?} is no weight: write a number from 0 to 1000"))
+    })
+}
+
 /// Suspends, resumes or weighs.
 pub(super) async fn control(present: &Present, doer: &Doer, body: ControlBody) -> Answer<()> {
     api::control(State(present.clone()), doer.caller(), doer.note.clone(), Ok(Json(body))).await.map(|_| ())

@@ -250,11 +250,7 @@ async fn done(present: &Present, doer: &Doer, name: &str, action: &str, form: &A
             ControlBody { until: Some(until.instant(clock::now())?), reason: Some(form.reason.clone()), ..body }
         }
         "weight" => {
-            // Whoever reads French writes a decimal comma.
-            let value: f64 = form.weight.trim().replace(',', ".").parse().map_err(|_| {
-                let what = format!("{:?} is no weight: write a number from 0 to 1000", form.weight);
-                Problem::new(Code::BadRequest, what)
-            })?;
+            let value = acts::weight_of(&form.weight)?;
             ControlBody { weight: Some(value), ..body }
         }
         "revoke" if form.name.trim() == name => return acts::revoke(present, doer, name).await,

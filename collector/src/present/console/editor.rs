@@ -204,7 +204,7 @@ async fn write(present: &Present, doer: &Doer, frame: &Frame, id: Option<&str>, 
                 return Ok(acts::see(&format!("/checks/{about}")));
             }
             let notice = if late { frame.t.trouble.changed_meanwhile } else { "" };
-            page(frame, id, &form, &file, &[], Some(Shown { notice, ..Shown::of(plan, &file) }))
+            page(frame, id, &form, &file, &[], Some(Shown { notice, ..Shown::of(plan, &file, frame.t) }))
         }
         Err(why) if why.code() == Code::Changed => {
             page(frame, id, &form, &file, &[Fault::at("id", (frame.t.page.taken)(about))], None)
@@ -244,12 +244,12 @@ fn belongs(present: &Present, id: Option<&str>, written: &Written, t: &Texts) ->
 }
 
 impl Shown {
-    fn of(plan: Plan, file: &str) -> Self {
+    fn of(plan: Plan, file: &str, t: &Texts) -> Self {
         let mut shown = Self {
             notice: "",
             creates: false,
             fields: Vec::new(),
-            warnings: plan.warnings,
+            warnings: plan.warnings.iter().map(|warning| (t.tell)(warning)).collect(),
             seen: file.to_owned(),
             unchanged: plan.items.iter().all(|item| item.step == PlanStep::Unchanged),
         };
@@ -389,7 +389,7 @@ fn page(
     let notice = (!faults.is_empty()).then(|| Notice {
         tone: "critical",
         text: (w.wrong)(faults.len()),
-        lines: lines.map(|fault| fault.message.clone()).collect(),
+        lines: lines.map(|fault| (t.tell)(&fault.message)).collect(),
     });
     let title = id.map_or_else(|| w.new_title.to_owned(), |id| (w.edit_title)(id));
     let content = Content {
@@ -426,7 +426,7 @@ fn fields(form: &Writing, id: Option<&str>, faults: &[Fault], t: &Texts) -> (Vec
     let w = t.page;
     let errors = |name: &str| {
         let of = faults.iter().filter(|fault| field_of(&fault.key, &form.kind) == name);
-        of.map(|fault| fault.message.as_str()).collect::<Vec<_>>().join(" ")
+        of.map(|fault| (t.tell)(&fault.message)).collect::<Vec<_>>().join(" ")
     };
     let field = |name: &'static str, label: &str, value: &str, hint: String| Field {
         label: label.to_owned(),

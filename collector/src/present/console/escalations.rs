@@ -394,7 +394,7 @@ impl Plan {
             lines.push(format!("{} {}: {}", item.kind, item.id, (d.plan_action)(&item.action)));
             lines.extend(item.fields.iter().map(|field| format!("{}: {} → {}", field.field, field.from, field.to)));
         }
-        Self { lines, warnings: plan.warnings.clone(), toml }
+        Self { lines, warnings: plan.warnings.iter().map(|warning| (t.tell)(warning)).collect(), toml }
     }
 }
 

@@ -121,7 +121,7 @@ impl Place {
     }
 
     /// What it is called.
-    const fn label(self, t: &Texts) -> &'static str {
+    pub(super) const fn label(self, t: &Texts) -> &'static str {
         match self {
             Self::Home => t.frame.home,
             Self::Checks => t.checks,

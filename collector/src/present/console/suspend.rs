@@ -107,7 +107,7 @@ async fn form(
 ) -> Answer<Response> {
     let (snapshot, t) = (present.snapshot().await?, frame.t);
     let row = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
-    let wrong = problem.map(|problem| problem.view().detail);
+    let wrong = problem.map(|problem| (t.tell)(problem.detail()));
     let title = (t.page.suspend_title)(id);
     let fields = fields(row.check, asked, wrong.as_deref().unwrap_or_default(), t);
     let content = Content { t, id, title: title.clone(), notice: None, fields };
