@@ -17,13 +17,14 @@ use sitepulse_model::control::ControlEvent;
 use sitepulse_model::record::ProbeResult;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::EncodeError;
-use sitepulse_wire::message::{Lane, Refusal, RefusalCode, ToAgent, ToCollector};
+use sitepulse_wire::message::{Lane, Refusal, RefusalCode, Status, ToAgent, ToCollector};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use super::{Action, Opening, Settings, ShipSession, Stop, Stream};
 use crate::engine::BUILD;
 use crate::engine::handle::{CheckName, EngineHandle, Handover, Link, Pulse};
+use crate::host;
 use crate::spool::writer::{Durable, Gone, PageError, SpoolHandle};
 use crate::state::Identity;
 
@@ -384,7 +385,7 @@ impl Shipper {
             }
             Action::EventsAcked(ids) => self.engine.events_acked(ids).await,
             Action::WantStatus => {
-                let status = self.engine.status().await?;
+                let status = Status { host: host::read(), ..self.engine.status().await? };
                 session.handle_status(status, clock::monotonic());
             }
             Action::StoreCertificate { certificate_der, expires } => {

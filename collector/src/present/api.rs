@@ -35,7 +35,7 @@ use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region};
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 
-use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan, PlanStep};
+use crate::app::{Access, App, AppError, ApplyOptions, CredentialKind, Plan};
 use crate::book::{Book, Filter, period_asked};
 use crate::checkfile::{self, Source, Written, WrittenCheck};
 use crate::engine::Engine;
@@ -283,12 +283,7 @@ pub struct SlaQuery {
 pub async fn sla(State(present): State<Present>, list: List<SlaQuery>) -> Answer<Listed<SlaView>> {
     let List { query, page } = list;
     let now = clock::now();
-    let app = present.app().clone();
-    let figures = present.beside(move || {
-        let terms = query.terms(&app, now)?;
-        figures(&app, &query, terms.as_ref(), now)
-    });
-    page.of_all(figures.await??, |figures| figures.check.clone())
+    page.of_all(figures_of(&present, query, now).await?, |figures| figures.check.clone())
 }
 
 impl SlaQuery {
@@ -381,10 +376,28 @@ impl SlaQuery {
         Self { policy, ..Self::plain(check, Some(from), Some(to)) }
     }
 
+    /// The same by the votes of an agent or a region alone.
+    pub(super) fn by(self, agent: Option<String>, region: Option<String>) -> Self {
+        Self { agent, region, ..self }
+    }
+
     /// One check over a period, by all votes.
     pub(super) fn plain(check: String, from: Option<String>, to: Option<String>) -> Self {
         Self { check: Some(check), from, to, ..Self::default() }
     }
+}
+
+/// The figures of checks over a period, beside the tasks.
+///
+/// # Errors
+/// When there is no such check or policy.
+pub(super) async fn figures_of(present: &Present, query: SlaQuery, now: UtcMicros) -> Answer<Vec<SlaView>> {
+    let app = present.app().clone();
+    let figures = present.beside(move || {
+        let terms = query.terms(&app, now)?;
+        figures(&app, &query, terms.as_ref(), now)
+    });
+    figures.await?
 }
 
 fn figures(app: &App, query: &SlaQuery, terms: Option<&Terms>, now: UtcMicros) -> Answer<Vec<SlaView>> {
@@ -479,8 +492,9 @@ pub async fn apply(
         Ok(engine.apply_as(caller.access, written, &options, now)?)
     };
     let plan = present.app().writer().run(work).await.map_err(AppError::from)??;
+    let plan = plan_view(&plan);
     note.tell(plan_note(&plan));
-    Ok(Json(plan_view(&plan)))
+    Ok(Json(plan))
 }
 
 /// What files say, where all of it can be used.
@@ -501,19 +515,19 @@ fn parsed(sources: &[Source]) -> Answer<Written> {
     Ok(written)
 }
 
-/// What applying did, in a line.
-fn plan_note(plan: &Plan) -> String {
-    let mark = |step: &PlanStep| match step {
-        PlanStep::Create => Some('+'),
-        PlanStep::Change { .. } => Some('~'),
-        PlanStep::Retire => Some('-'),
-        PlanStep::Unchanged => None,
+/// What applying did, or would do, in a line.
+pub(super) fn plan_note(plan: &PlanView) -> String {
+    let mark = |action: &str| match action {
+        "create" => Some('+'),
+        "change" => Some('~'),
+        "retire" => Some('-'),
+        _ => None,
     };
-    let checks = plan.items.iter().filter_map(|item| Some(format!("{}check {}", mark(&item.step)?, item.id)));
+    let checks = plan.items.iter().filter_map(|item| Some(format!("{}check {}", mark(&item.action)?, item.check)));
     let objects = plan.objects.iter();
-    let objects = objects.filter_map(|item| Some(format!("{}{} {}", mark(&item.step)?, item.kind.table(), item.id)));
+    let objects = objects.filter_map(|item| Some(format!("{}{} {}", mark(&item.action)?, item.kind, item.id)));
     let changes: Vec<String> = checks.chain(objects).collect();
-    let dry = if plan.applied { "" } else { "dry run: " };
+    let dry = if plan.dry_run { "dry run: " } else { "" };
     if changes.is_empty() { format!("{dry}nothing differs") } else { format!("{dry}{}", changes.join(", ")) }
 }
 
@@ -525,9 +539,8 @@ pub async fn control(
     request: Body<ControlBody>,
 ) -> Answer<Json<EventView>> {
     let request = body(request)?;
-    let view = control_of(&present, &request, &caller.author).await?;
     note.tell(control_note(&request));
-    Ok(Json(view))
+    Ok(Json(control_of(&present, &request, &caller.author).await?))
 }
 
 /// Gives a control event on behalf of `author`.
@@ -553,7 +566,8 @@ pub async fn control_of(present: &Present, request: &ControlBody, author: &str) 
     Ok(view)
 }
 
-fn control_note(request: &ControlBody) -> String {
+/// What is to be done, in a line.
+pub(super) fn control_note(request: &ControlBody) -> String {
     let mut text = request.action.clone();
     for (key, value) in [
         ("agent", request.agent.clone()),
@@ -606,15 +620,21 @@ fn change_of(request: &ControlBody, scope: Scope, now: UtcMicros) -> Answer<Chan
 }
 
 /// `POST /api/v1/agents/{name}/revoke`
-pub async fn revoke(State(present): State<Present>, Path(name): Path<String>) -> Answer<StatusCode> {
+pub async fn revoke(State(present): State<Present>, note: Note, Path(name): Path<String>) -> Answer<StatusCode> {
+    note.tell(format!("agent {name} revoked for good"));
     let name = AgentName::parse(&name).map_err(|_| Problem::not_found("agent", &name))?;
     present.app().revoke_agent(&name, clock::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /api/v1/join-tokens`
-pub async fn join_token(State(present): State<Present>, request: Body<JoinTokenBody>) -> Answer<Json<TokenView>> {
+pub async fn join_token(
+    State(present): State<Present>,
+    note: Note,
+    request: Body<JoinTokenBody>,
+) -> Answer<Json<TokenView>> {
     let request = body(request)?;
+    note.tell(format!("join token for region {}, good for {} s", request.region, request.ttl_seconds));
     let region = Region::parse(&request.region).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
     let made =
         present.app().create_join_token(region, request.ttl_seconds.saturating_mul(1_000_000), clock::now()).await?;
@@ -635,8 +655,13 @@ pub struct LinkQuery {
 }
 
 /// `POST /api/v1/sign-in-links`
-pub async fn sign_in_link(State(present): State<Present>, query: Ask<LinkQuery>) -> Answer<Json<LinkView>> {
+pub async fn sign_in_link(
+    State(present): State<Present>,
+    note: Note,
+    query: Ask<LinkQuery>,
+) -> Answer<Json<LinkView>> {
     let access = if ask(query)?.admin { Access::Admin } else { Access::Read };
+    note.tell(format!("a link whose session has access {access}"));
     let Some(console) = present.console_url().map(str::to_string) else {
         return Err(Problem::new(
             Code::Unavailable,

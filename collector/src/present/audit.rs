@@ -38,6 +38,10 @@ pub(super) const STRANGER: &str = "stranger";
 /// A page's own request to stay live: no use by a person.
 const PART: &str = "x-part";
 
+/// Why something was refused, where the answer is a page that says so.
+#[derive(Debug, Clone)]
+pub struct Why(pub String);
+
 /// Lets a handler say what it did, for the audit log: one line, never a secret.
 #[derive(Debug, Clone, Default)]
 pub struct Note(Arc<Mutex<String>>);
@@ -110,7 +114,8 @@ pub(super) async fn told(
         let status = response.status();
         let worked = !status.is_client_error() && !status.is_server_error();
         let told = if worked { Told::Done } else { Told::Refused };
-        let deed = deed(told, door, None, &method, path, &actual).status(status.as_u16()).detail(&note.text());
+        let said = outcome_of(&note, &response);
+        let deed = deed(told, door, None, &method, path, &actual).status(status.as_u16()).detail(&said);
         if !worked {
             app.audit_bounded(STRANGER, deed, clock::now());
         } else if let Err(error) = app.audit(STRANGER, deed, clock::now()).await {
@@ -129,8 +134,24 @@ pub(super) async fn told(
     };
     let pending = Pending { app, author: &caller.author, way, action, number, note: &note, told: false };
     let response = next.run(request).await;
-    pending.end(response.status()).await;
+    let said = outcome_of(&note, &response);
+    pending.end(response.status(), &said).await;
     response
+}
+
+/// What the handler said that it did, and why it was refused where it was.
+fn outcome_of(note: &Note, response: &Response) -> String {
+    let said = note.text();
+    let told = response.extensions();
+    let why = told.get::<Problem>().map(Problem::detail).or(told.get::<Why>().map(|why| why.0.as_str()));
+    let status = response.status();
+    let unread = if status.is_client_error() || status.is_server_error() { "what was sent is not understood" } else { "" };
+    let why = why.unwrap_or(unread);
+    match (said.is_empty(), why.is_empty()) {
+        (_, true) => said,
+        (true, false) => format!("refused: {why}"),
+        (false, false) => format!("{said}; refused: {why}"),
+    }
 }
 
 /// A change that is under way. Where it is cut off (whoever asked hung up, a handler failed), that is told.
@@ -151,9 +172,9 @@ impl Pending<'_> {
         deed
     }
 
-    async fn end(mut self, status: StatusCode) {
+    async fn end(mut self, status: StatusCode, said: &str) {
         self.told = true;
-        let deed = self.outcome().status(status.as_u16());
+        let deed = self.outcome().status(status.as_u16()).detail(said);
         if let Err(error) = self.app.audit(self.author, deed, clock::now()).await {
             tracing::error!("the outcome of entry {} of the audit log ({status}) is not written: {error}", self.number);
         }

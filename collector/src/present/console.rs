@@ -42,6 +42,9 @@ mod sign_in;
 mod silences;
 mod slo;
 mod suspend;
+mod terms;
+mod trouble;
+mod users;
 mod vitals;
 mod windows;
 
@@ -56,7 +59,7 @@ use sitepulse_model::incident::{IncidentState, Severity};
 pub use agents::{act_on_agent, agent_page, agents_page, revoke_page, suspend_page};
 pub use backtest::backtest_page;
 pub use channels::{apply_channel, channels_page, edit_channel, new_channel, retry_delivery, test_channel};
-pub use check::{check_page, run_page};
+pub use check::{check_page, run_page, weigh_pair};
 pub use checks::checks_page;
 pub use editor::{edit_page, new_page, write_edit, write_new};
 pub use escalations::{edit_escalation, escalations_page, new_escalation, write_escalation};
@@ -70,7 +73,7 @@ pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
 pub use indicators::indicators_page;
 pub use jobs::{act_on_job, ask_job, job_page, jobs_page};
-pub use join::{join, join_page};
+pub use join::{join, join_page, revoke_join_token};
 pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_page};
 pub use playbooks::{act_on_playbook, playbook_page, playbook_run_page, playbooks_page, start_playbook};
 pub use policies::{edit_policy, end_policy, new_policy, policies_page, policy_ending_page, write_policy};
@@ -81,6 +84,9 @@ pub use settings::{act_on_user, audit_page, change_password, end_session, make_t
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use silences::{end_silence, make_silence, new_silence, silences_page};
 pub use slo::slos_page;
+pub use terms::terms_page;
+pub use trouble::{as_page, is_for_people};
+pub use users::{edit_user, new_user, retire_user, retiring_user, write_user};
 pub use suspend::{resume_check, suspend_check, suspend_check_page};
 pub use windows::{edit_window, end_window, ending_page, new_window, windows_page, write_window};
 
@@ -115,6 +121,13 @@ const ICON: &str = include_str!("../../templates/icon.svg");
 pub struct PageQuery {
     span: Option<String>,
     policy: Option<String>,
+    /// Of an explanation: the votes of this agent alone.
+    agent: Option<String>,
+    /// Of an explanation: the votes of this region alone.
+    region: Option<String>,
+    /// Of an explanation: its first instant, and the first after it, instead of a span.
+    from: Option<String>,
+    to: Option<String>,
 }
 
 /// `GET /assets/console.css`

@@ -6,6 +6,7 @@ pub mod access;
 pub mod amendments;
 pub mod exchange;
 pub mod findings;
+pub mod host;
 pub mod impact;
 pub mod incidents;
 pub mod indicators;
@@ -25,6 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::present::dto::amendments::AmendedView;
+use crate::present::dto::host::HostView;
 use crate::present::dto::policy::CountedView;
 use crate::present::dto::vitals::{RunVitalsView, ScreenshotView};
 
@@ -486,6 +488,9 @@ pub struct AgentView {
     pub clock_uncertainty_seconds: Option<f64>,
     /// Whether the offset is above 2 s.
     pub clock_flagged: bool,
+    /// How busy its machine is, as it last told; `null` where its system does not say.
+    #[serde(default)]
+    pub host: Option<HostView>,
     /// Its build.
     pub build: Option<String>,
     /// When its certificate expires.

@@ -284,6 +284,7 @@ fn exposition(snapshot: &Snapshot, slos: &[SloView], chosen: &Chosen) -> String 
     if chosen.has(Area::Agents) {
         agents(&mut page, snapshot);
         now::spools(&mut page, snapshot);
+        now::hosts(&mut page, snapshot);
     }
     page.0
 }

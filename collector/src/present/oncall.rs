@@ -22,6 +22,7 @@ use crate::oncall::duty::SpotOverride;
 use crate::oncall::feed::{self, Event};
 use crate::present::Present;
 use crate::present::api::{Ask, Body, ask, body, instant_of};
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::oncall::{
     ByView, CalendarView, EscalationView, FeedBody, FeedView, LevelView, OnCallView, OverrideBody, OverrideView,
@@ -148,10 +149,12 @@ pub async fn overrides(
 pub async fn give_override(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(id): Path<String>,
     request: Body<OverrideBody>,
 ) -> Answer<Json<OverrideView>> {
     let request = body(request)?;
+    note.tell(format!("{} from {} to {}", request.user, request.from.as_deref().unwrap_or("now"), request.to));
     let now = clock::now();
     let span = {
         let book = present.app().book();

@@ -16,6 +16,7 @@ use crate::policy::trial::{self, Differs, Trial};
 use crate::policy::{Drawn, PolicyAsked, PolicyAskedError, Terms, built_in};
 use crate::present::Present;
 use crate::present::api::{Body, body};
+use crate::present::audit::Note;
 use crate::present::dto::SlaView;
 use crate::present::dto::policy::{
     CountedSecondsView, CountedView, IntervalCountedView, PolicyTrialBody, PolicyTrialCheckView, PolicyTrialView,
@@ -58,9 +59,11 @@ pub async fn trial(present: &Present, draft: AccountingPolicy) -> Answer<Trial> 
 /// `POST /api/v1/policy-trials`: looks and changes nothing.
 pub async fn try_policy(
     State(present): State<Present>,
+    note: Note,
     request: Body<PolicyTrialBody>,
 ) -> Answer<Json<PolicyTrialView>> {
     let PolicyTrialBody { policy } = body(request)?;
+    note.tell(format!("trial of policy {}: nothing changes", policy.id));
     service_hours::validate(&policy).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))?;
     let Trial { before, differ, same, left_out, slos } = trial(&present, policy).await?;
     let tried = |one: &Reckoned| TriedView {

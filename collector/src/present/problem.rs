@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::present::dto::ProblemView;
 
 /// Longest text of a refusal by the framework, in bytes.
-const REFUSAL_BYTES_MAX: usize = 10_000;
+pub(super) const REFUSAL_BYTES_MAX: usize = 10_000;
 
 /// The kind of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,11 @@ impl Problem {
         self.code == Code::NotFound
     }
 
+    /// Its kind.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
     /// Its status.
     pub const fn status(&self) -> StatusCode {
         self.code.parts().0
@@ -127,6 +132,8 @@ impl IntoResponse for Problem {
         let (status, _, _) = self.code.parts();
         let mut response = (status, Json(self.view())).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // Whoever asked with a browser is shown a page of it instead.
+        response.extensions_mut().insert(self);
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

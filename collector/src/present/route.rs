@@ -148,9 +148,11 @@ pub fn routes() -> Vec<Route> {
         change("/checks/{id}/suspend", Scope::Respond, console::suspend_check),
         change("/checks/{id}/resume", Scope::Respond, console::resume_check),
         read("/checks/{id}", Scope::Read, console::check_page),
+        change("/checks/{id}/agents/{agent}/weight", Scope::Edit, console::weigh_pair),
         read("/agents", Scope::Read, console::agents_page),
         read("/new-agent", Scope::Admin, console::join_page),
         change("/new-agent", Scope::Admin, console::join),
+        change("/join-tokens/{id}/revoke", Scope::Admin, console::revoke_join_token),
         read("/agents/{name}", Scope::Read, console::agent_page),
         read("/agents/{name}/suspend", Scope::Respond, console::suspend_page),
         read("/agents/{name}/revoke", Scope::Admin, console::revoke_page),
@@ -196,6 +198,7 @@ pub fn routes() -> Vec<Route> {
         read("/windows/{id}/cancel", Scope::Edit, console::ending_page),
         change("/windows/{id}/cancel", Scope::Edit, console::end_window),
         read("/checks/{id}/explain", Scope::Read, console::explain_page),
+        read("/terms/{figure}", Scope::Read, console::terms_page),
         read("/checks/{id}/backtest", Scope::Read, console::backtest_page),
         // A run-now looks and changes nothing, so who may look may ask for it: the console's sessions above all.
         change("/checks/{id}/run", Scope::Read, console::run_page),
@@ -374,6 +377,12 @@ pub fn routes() -> Vec<Route> {
         change("/settings/tokens", Scope::Admin, console::make_token),
         change("/settings/tokens/{id}/revoke", Scope::Admin, console::revoke_token),
         change("/settings/users/{id}/{action}", Scope::Admin, console::act_on_user),
+        read("/settings/users/new", Scope::Admin, console::new_user),
+        change("/settings/users/new", Scope::Admin, console::write_user),
+        read("/settings/users/{id}/edit", Scope::Admin, console::edit_user),
+        change("/settings/users/{id}/edit", Scope::Admin, console::write_user),
+        read("/settings/users/{id}/retire", Scope::Admin, console::retiring_user),
+        change("/settings/users/{id}/retire", Scope::Admin, console::retire_user),
         read("/settings/policies", Scope::Read, console::policies_page),
         read("/settings/policies/new", Scope::Edit, console::new_policy),
         change("/settings/policies/new", Scope::Edit, console::write_policy),
@@ -424,6 +433,7 @@ pub fn router(present: Present) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "docs/api.md lists paths and methods")
         })
+        .layer(middleware::from_fn_with_state(present.clone(), console::as_page))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn(weight::lighten))
         .with_state(present)
@@ -467,8 +477,7 @@ async fn guard(
 /// Whether people see this path in their browser.
 fn is_page(method: &Method, path: &str) -> bool {
     // All that is read, but for what programs read.
-    let programs = ["/api/", "/assets/", "/events", "/metrics", "/healthz", "/readyz", "/ping/"];
-    method == Method::GET && !programs.iter().any(|program| path.starts_with(program))
+    method == Method::GET && console::is_for_people(path)
 }
 
 /// What the cards of status pages carry instead: pages of others may frame them, and they do nothing.

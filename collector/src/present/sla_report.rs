@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::book::Check;
 use crate::present::Present;
 use crate::present::api::{Body, SlaQuery, body};
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::policy::{
     DigestsView, ReportedCheckView, ReportedView, SlaReportBody, SlaReportView, SlaVerificationView, VerifiedCheckView,
@@ -27,9 +28,12 @@ use crate::sla_report::{Change, SlaReport, Verified, find};
 pub async fn store(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<SlaReportBody>,
 ) -> Answer<Json<SlaReportView>> {
-    let report = make(present.app(), &caller.author, body(request)?, clock::now()).await?;
+    let request = body(request)?;
+    note.tell(format!("report {}", request.name));
+    let report = make(present.app(), &caller.author, request, clock::now()).await?;
     Ok(Json(report_view(&present.app().keep_sla_report(report).await?)))
 }
 

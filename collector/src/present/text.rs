@@ -12,6 +12,7 @@ pub mod explain;
 pub mod findings;
 pub mod frame;
 pub mod home;
+pub mod host;
 pub mod impact;
 pub mod incidents;
 pub mod indicators;
@@ -24,7 +25,11 @@ pub mod policy;
 pub mod provider;
 pub mod slo;
 pub mod status;
+pub mod refusals;
 pub mod subscribe;
+pub mod terms;
+pub mod trouble;
+pub mod users;
 pub mod vitals;
 pub mod windows;
 
@@ -41,6 +46,7 @@ use self::explain::ExplainTexts;
 use self::findings::FindingTexts;
 use self::frame::FrameTexts;
 use self::home::HomeTexts;
+use self::host::HostTexts;
 use self::impact::ImpactTexts;
 use self::incidents::IncidentTexts;
 use self::indicators::IndicatorTexts;
@@ -54,6 +60,9 @@ use self::provider::ProviderTexts;
 use self::slo::SloTexts;
 use self::status::StatusTexts;
 use self::subscribe::SubscribeTexts;
+use self::terms::TermsTexts;
+use self::trouble::TroubleTexts;
+use self::users::UserTexts;
 use self::vitals::VitalsTexts;
 use self::windows::WindowTexts;
 
@@ -94,6 +103,14 @@ impl Language {
         }
     }
 
+    /// A refusal that is told in English, as readers of this language are told it; and whether it stays in English, for want of other words.
+    pub fn tell(self, english: &str) -> (String, bool) {
+        match self {
+            Self::English => (english.to_owned(), false),
+            Self::French => refusals::french(english).map_or_else(|| (english.to_owned(), true), |told| (told, false)),
+        }
+    }
+
     /// The language of a tag (`fr`, `fr-CA`), if the console speaks it.
     pub fn of_tag(tag: &str) -> Option<Self> {
         let primary = tag.trim().split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
@@ -130,6 +147,8 @@ impl Language {
 pub struct Texts {
     /// Turns the decimal point of a formatted number into the language's own.
     pub number: fn(String) -> String,
+    /// A refusal or warning that is told in English, as readers of this language are told it.
+    pub tell: fn(&str) -> String,
     /// Between a word and what it is about: French sets a space before the colon.
     pub colon: &'static str,
     pub title: &'static str,
@@ -261,6 +280,14 @@ pub struct Texts {
     pub explain: &'static ExplainTexts,
     /// Why runs failed.
     pub causes: &'static CauseTexts,
+    /// Agents' machines.
+    pub host: &'static HostTexts,
+    /// What figures of several things are made of.
+    pub terms: &'static TermsTexts,
+    /// Users, join tokens, weights on a check.
+    pub users: &'static UserTexts,
+    /// Refusals as pages.
+    pub trouble: &'static TroubleTexts,
     /// The word for a phase.
     pub phase: fn(Phase) -> &'static str,
     /// The words for a fact.
@@ -299,6 +326,7 @@ impl Texts {
 
 /// English.
 pub static EN: Texts = Texts {
+    tell: str::to_owned,
     number: |number| number,
     colon: ": ",
     title: "SitePulse",
@@ -418,6 +446,10 @@ pub static EN: Texts = Texts {
     windows: &windows::EN,
     explain: &explain::EN,
     causes: &cause::EN,
+    host: &host::EN,
+    terms: &terms::EN,
+    trouble: &trouble::EN,
+    users: &users::EN,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connect",
@@ -506,6 +538,7 @@ pub static EN: Texts = Texts {
 
 /// French.
 pub static FR: Texts = Texts {
+    tell: |english| Language::French.tell(english).0,
     number: |number| number.replace('.', ",").replace(" %", "\u{a0}%"),
     colon: "\u{a0}: ",
     title: "SitePulse",
@@ -631,6 +664,10 @@ pub static FR: Texts = Texts {
     windows: &windows::FR,
     explain: &explain::FR,
     causes: &cause::FR,
+    host: &host::FR,
+    terms: &terms::FR,
+    trouble: &trouble::FR,
+    users: &users::FR,
     phase: |phase| match phase {
         Phase::Dns => "DNS",
         Phase::Connect => "connexion",

@@ -27,6 +27,7 @@ use crate::facts;
 use crate::heartbeat::StoredPing;
 use crate::heartbeat::observe::HeartbeatNow;
 use crate::present::dto::amendments::AmendedView;
+use crate::present::dto::host::HostView;
 use crate::present::dto::{
     AgentRunView, AgentView, CheckView, ConservationView, EventView, FactsView, FieldView, HeartbeatView, MissedView,
     PairConservationView, PairView, PhasesUsView, PhasesView, PingView, PlanItemView, PlanObjectView, PlanView,
@@ -411,6 +412,7 @@ fn agent_view(book: &Book, agent: &Agent, now: UtcMicros) -> AgentView {
         clock_offset_seconds: offset_us.map(seconds_i),
         clock_uncertainty_seconds: offset_us.and(status).map(|status| seconds_u(status.clock_uncertainty_us)),
         clock_flagged: offset_us.is_some_and(|us| us.unsigned_abs() > CLOCK_OFFSET_FLAGGED_US),
+        host: status.and_then(|status| status.host).map(HostView::of),
         build: Some(agent.build.clone()).filter(|build| !build.is_empty()),
         certificate_expires: presence.certificate_expires.map(instant::format),
         conservation: ConservationView::default(),

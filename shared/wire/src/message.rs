@@ -286,6 +286,21 @@ pub struct Status {
     pub clock_offset_us: Option<i64>,
     /// Half the round trip of that measurement, microseconds.
     pub clock_uncertainty_us: u64,
+    /// How busy its machine is; `None` where the agent's system does not say.
+    pub host: Option<Host>,
+}
+
+/// How busy an agent's machine is: all of it, not the agent alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host {
+    /// Load average over one minute, in thousandths.
+    pub load_milli: u32,
+    /// Processors, at least 1.
+    pub cores: u32,
+    /// Memory that is not available to new programs, in bytes.
+    pub memory_used_bytes: u64,
+    /// All memory, in bytes; at least 1 and what is used.
+    pub memory_total_bytes: u64,
 }
 
 /// Asks for enrolment. `Debug` hides the secret.

@@ -16,7 +16,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::CheckId;
 
 use super::{Ask, ask, bad_checks, parsed, plan_view};
-use crate::app::{Access, ApplyOptions};
+use crate::app::{Access, ApplyOptions, Plan};
 use crate::book::{Book, ObjectKind};
 use crate::checkfile::{Source, Written, write};
 use crate::engine::Engine;
@@ -256,6 +256,33 @@ pub(in crate::present) async fn put(
     let named = (kind.table().to_owned(), id.to_owned());
     let changed = change(present, caller.access, named, seen.headers(), move |_| Ok((written, options)));
     changed.await.map(|Json(plan)| plan)
+}
+
+/// The tag of a check that lives.
+pub(in crate::present) fn tag_of_check(book: &Book, id: &str) -> Option<String> {
+    one(book, CHECK, id).map(|view| tag(&view))
+}
+
+/// `PUT` of the checks of a form's file, where the one that it is about still is what was seen; or only the plan of it.
+///
+/// # Errors
+/// What is wrong with the file, each fault with its line; [`Code::Changed`] where it is no more what was seen.
+pub(in crate::present) async fn put_checks(
+    present: &Present,
+    caller: &Caller,
+    (id, seen): (&str, &Seen),
+    files: Vec<Source>,
+    dry_run: bool,
+) -> Answer<Plan> {
+    let written = parsed(&files)?;
+    let options = ApplyOptions { prune: false, dry_run, author: caller.author.clone() };
+    let (id, headers, access, now) = (id.to_owned(), seen.headers(), caller.access, clock::now());
+    let work = move |engine: &mut Engine| -> Answer<Plan> {
+        let shared = std::sync::Arc::clone(engine.shared());
+        conditions(&headers, one(&shared.book(), CHECK, &id).as_ref())?;
+        Ok(engine.apply_as(access, written, &options, now)?)
+    };
+    present.app().writer().run(work).await.map_err(crate::app::AppError::from)?
 }
 
 /// `DELETE` of an object by a form.

@@ -6,6 +6,7 @@ use sitepulse_daemon::clock;
 
 use super::{Answer, Body, body};
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::exchange::{ImportBody, ImportView, RefusedView};
 
@@ -13,10 +14,14 @@ use crate::present::dto::exchange::{ImportBody, ImportView, RefusedView};
 pub async fn import(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<ImportBody>,
 ) -> Answer<Json<ImportView>> {
     let request = body(request)?;
     let mut view = ImportView::default();
+    // Told again with what came of it; a part may be in where the rest is refused.
+    let with = if request.histories.is_some() { "histories and " } else { "" };
+    note.tell(format!("import of {with}{} records, cut short", request.records.len()));
     if let Some(histories) = request.histories {
         let imported = present.app().import_histories(histories, caller.author).await?;
         (view.checks, view.agents) = (imported.checks, imported.agents);
@@ -40,5 +45,15 @@ pub async fn import(
     let refused = imported.refused.into_iter().map(|(index, why)| RefusedView { index: places[index], why });
     view.refused.extend(refused);
     view.refused.sort_by_key(|refused| refused.index);
+    note.tell(format!(
+        "import: {} checks, {} agents, {} events, {} objects; {} records stored, {} known, {} refused",
+        view.checks,
+        view.agents,
+        view.events,
+        view.objects,
+        view.stored,
+        view.known,
+        view.refused.len()
+    ));
     Ok(Json(view))
 }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::{Ask, Body, ask, body, check_of, instant_of, region_of};
 use crate::impact::Model;
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::dto::impact::{
     ImpactDetailView, ImpactHistoryView, ImpactsView, RegionImpactView, TrialBody, TrialView,
 };
@@ -162,8 +163,13 @@ pub async fn impact(
 }
 
 /// `POST /api/v1/impact-trials`: what another model would say. Changes nothing.
-pub async fn trial(State(present): State<Present>, request: Body<TrialBody>) -> Answer<Json<TrialView>> {
+pub async fn trial(
+    State(present): State<Present>,
+    note: Note,
+    request: Body<TrialBody>,
+) -> Answer<Json<TrialView>> {
     let TrialBody { model, at, check, days } = body(request)?;
+    note.tell("trial of a scoring model: nothing changes");
     let faults: Vec<String> = model.faults().iter().map(ToString::to_string).collect();
     if !faults.is_empty() {
         return Err(Problem::new(Code::BadRequest, format!("the model: {}", faults.join("; "))));

@@ -14,6 +14,7 @@ use sitepulse_model::time::UtcMicros;
 use super::{Ask, Body, agent_of, ask, body, check_of, instant_of};
 use crate::alert::people::{Act, Manual};
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody, SummaryView};
 use crate::present::incidents;
@@ -136,9 +137,11 @@ pub async fn incident(State(present): State<Present>, Path(id): Path<String>) ->
 pub async fn open(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<OpenBody>,
 ) -> Answer<Json<IncidentView>> {
     let OpenBody { title, check, severity } = body(request)?;
+    note.tell(format!("incident: {title}"));
     let bad = |what: String| Problem::new(Code::BadRequest, what);
     let check = check.map(|id| CheckId::parse(&id).map_err(|_| Problem::not_found("check", &id))).transpose()?;
     let severity = severity.map(|text| {
@@ -147,18 +150,30 @@ pub async fn open(
     });
     let manual = Manual { title, check, severity: severity.transpose()? };
     let now = clock::now();
+    let told = manual.title.clone();
     let id = present.app().open_incident(manual, &caller.author, now).await?;
+    note.tell(format!("incident {}: {told}", id.0));
     incidents::brief(present.app(), &id, now).await.map(Json)
+}
+
+/// What is done to an incident, in a word, and to whom.
+pub(in crate::present) fn act_note(act: &Act) -> String {
+    let told = serde_json::to_value(act).unwrap_or_default();
+    let part = |key: &str| told[key].as_str().map(str::to_owned);
+    let whom = part("by").or(part("to")).map(|whom| format!(", {whom}")).unwrap_or_default();
+    part("act").unwrap_or_default() + &whom
 }
 
 /// `POST /api/v1/incidents/{id}/acts`: does something to it.
 pub async fn act(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(id): Path<String>,
     request: Body<Act>,
 ) -> Answer<Json<IncidentView>> {
     let act = body(request)?;
+    note.tell(act_note(&act));
     let now = clock::now();
     present.app().act(&id, act, &caller.author, now).await?;
     incidents::brief(present.app(), &IncidentId(id), now).await.map(Json)

@@ -11,6 +11,7 @@ use sitepulse_model::time::Span;
 use super::{Ask, Body, ask, body, instant_of};
 use crate::playbook::acts::Asked as About;
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::playbooks::{
     OffersView, PlaybookRunDetailView, PlaybookRunView, PlaybookView, RatesView, RunAct, StartRunBody,
@@ -133,9 +134,12 @@ pub async fn run(State(present): State<Present>, Path(id): Path<String>) -> Answ
 pub async fn start(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<StartRunBody>,
 ) -> Answer<Json<PlaybookRunDetailView>> {
     let StartRunBody { playbook, incident, finding, check } = body(request)?;
+    let whose = incident.as_ref().or(finding.as_ref()).or(check.as_ref()).map(String::as_str).unwrap_or_default();
+    note.tell(format!("playbook {playbook} for {whose}"));
     let about = about(incident, finding, check)?.ok_or_else(|| bad("name one of incident, finding and check"))?;
     let now = clock::now();
     let run = present.app().start_playbook(&playbook, about, &caller.author, now).await?;

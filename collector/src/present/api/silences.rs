@@ -11,6 +11,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 use super::{Body, body, instant_of};
 use crate::alert::silence::{SILENCES_MAX, Scope, Silence, Wanted};
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::incidents::{SilenceBody, SilenceView};
 use crate::present::list::{List, Listed};
@@ -64,10 +65,15 @@ pub async fn silences(State(present): State<Present>, list: List<SilencesQuery>)
 pub async fn silence(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     request: Body<SilenceBody>,
 ) -> Answer<Json<SilenceView>> {
     let request = body(request)?;
     let now = clock::now();
+    let covered = [&request.checks, &request.groups, &request.tags, &request.agents];
+    let covered: Vec<&str> = covered.into_iter().flatten().map(String::as_str).collect();
+    let covered = if request.everything { "everything".to_owned() } else { covered.join(", ") };
+    note.tell(format!("silence of {covered} until {}: {}", request.until, request.reason));
     let from = request.from.as_deref().map(|text| instant_of(text, now)).transpose()?.unwrap_or(now);
     let until = instant_of(&request.until, now)?;
     if until <= from {

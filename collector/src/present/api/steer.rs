@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use sitepulse_daemon::clock;
 use sitepulse_model::control::Scope;
 
-use super::{Body, agent_of, body, change_of, check_of};
+use super::{Body, agent_of, body, change_of, check_of, control_note};
 use crate::present::Present;
+use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::{ControlBody, EventView};
 use crate::present::problem::Answer;
@@ -42,8 +43,15 @@ enum About {
     Both { agent: String, check: String },
 }
 
-async fn give(present: &Present, caller: Caller, about: About, what: ControlBody) -> Answer<Json<EventView>> {
+async fn give(
+    present: &Present,
+    (caller, note): (Caller, Note),
+    about: About,
+    what: ControlBody,
+) -> Answer<Json<EventView>> {
     let now = clock::now();
+    // What it is about stands in the address.
+    note.tell(control_note(&what));
     let scope = {
         let book = present.app().book();
         match about {
@@ -76,75 +84,83 @@ fn weigh(request: Body<WeightBody>) -> Answer<ControlBody> {
 pub async fn weigh_agent(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(name): Path<String>,
     request: Body<WeightBody>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Agent(name), weigh(request)?).await
+    give(&present, (caller, note), About::Agent(name), weigh(request)?).await
 }
 
 /// `PUT /api/v1/agents/{name}/suspension`
 pub async fn suspend_agent(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(name): Path<String>,
     request: Body<SuspensionBody>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Agent(name), suspend(request)?).await
+    give(&present, (caller, note), About::Agent(name), suspend(request)?).await
 }
 
 /// `DELETE /api/v1/agents/{name}/suspension`
 pub async fn resume_agent(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(name): Path<String>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Agent(name), resume()).await
+    give(&present, (caller, note), About::Agent(name), resume()).await
 }
 
 /// `PUT /api/v1/checks/{id}/suspension`
 pub async fn suspend_check(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(id): Path<String>,
     request: Body<SuspensionBody>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Check(id), suspend(request)?).await
+    give(&present, (caller, note), About::Check(id), suspend(request)?).await
 }
 
 /// `DELETE /api/v1/checks/{id}/suspension`
 pub async fn resume_check(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path(id): Path<String>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Check(id), resume()).await
+    give(&present, (caller, note), About::Check(id), resume()).await
 }
 
 /// `PUT /api/v1/checks/{id}/agents/{agent}/weight`
 pub async fn weigh_pair(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path((check, agent)): Path<(String, String)>,
     request: Body<WeightBody>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Both { agent, check }, weigh(request)?).await
+    give(&present, (caller, note), About::Both { agent, check }, weigh(request)?).await
 }
 
 /// `PUT /api/v1/checks/{id}/agents/{agent}/suspension`
 pub async fn suspend_pair(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path((check, agent)): Path<(String, String)>,
     request: Body<SuspensionBody>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Both { agent, check }, suspend(request)?).await
+    give(&present, (caller, note), About::Both { agent, check }, suspend(request)?).await
 }
 
 /// `DELETE /api/v1/checks/{id}/agents/{agent}/suspension`
 pub async fn resume_pair(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
+    note: Note,
     Path((check, agent)): Path<(String, String)>,
 ) -> Answer<Json<EventView>> {
-    give(&present, caller, About::Both { agent, check }, resume()).await
+    give(&present, (caller, note), About::Both { agent, check }, resume()).await
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use serde::Deserialize;
@@ -13,12 +13,12 @@ use sitepulse_model::id::AgentName;
 use sitepulse_model::incident::IncidentKind;
 use sitepulse_model::time::UtcMicros;
 
-use super::acts::{self, Until};
+use super::acts::{self, Doer, Until};
 use super::frame::{Frame, Place};
 use super::sheet::{Sheet, line, until_fields};
 use super::{age, class as state_class, clock_text, ledger, suspension};
 use crate::app::Access;
-use crate::present::door::Caller;
+use crate::present::dto::host::HostView;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::{AgentView, CheckView, ControlBody, EventView, PairView};
 use crate::present::problem::{Answer, Code, Problem};
@@ -70,6 +70,7 @@ struct Row {
     drain: String,
     clock: String,
     clock_flagged: bool,
+    host: HostRow,
     build: String,
     outdated: bool,
     scheduled: String,
@@ -77,6 +78,40 @@ struct Row {
     /// What is neither stored nor nothing, and whether it is to be looked at.
     ledger: Vec<(String, bool)>,
     equation: String,
+}
+
+/// How busy its machine is, in words.
+#[derive(Default)]
+struct HostRow {
+    load: String,
+    /// Why it is to be looked at; empty where it is not.
+    load_note: &'static str,
+    memory: String,
+    memory_note: &'static str,
+}
+
+impl HostRow {
+    fn of(host: &HostView, t: &Texts) -> Self {
+        let (share, total) = host.memory_parts();
+        let note = |high: bool, note: &'static str| if high { note } else { "" };
+        Self {
+            load: (t.host.load)(&(t.number)(format!("{:.2}", host.load_1m)), host.cores),
+            load_note: note(host.load_high, t.host.load_high),
+            memory: (t.host.memory)(&(t.number)(share), &(t.number)(total)),
+            memory_note: note(host.memory_high, t.host.memory_high),
+        }
+    }
+
+    fn is_high(&self) -> bool {
+        !self.load_note.is_empty() || !self.memory_note.is_empty()
+    }
+
+    /// All of it; nothing where its machine does not say.
+    fn line(&self) -> Option<String> {
+        let parts = [&*self.load, self.load_note, &*self.memory, self.memory_note];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        (!parts.is_empty()).then(|| parts.join(" · "))
+    }
 }
 
 /// The page of one.
@@ -183,7 +218,7 @@ fn revoke_sheet(frame: &Frame, name: &str) -> Answer<Response> {
 pub async fn act_on_agent(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path(name): Path<String>,
     uri: Uri,
     Form(form): Form<AgentForm>,
@@ -191,7 +226,7 @@ pub async fn act_on_agent(
     let (name, action) = (name.as_str(), uri.path().rsplit('/').next().unwrap_or_default());
     let own = format!("/agents/{name}");
     let to = if form.back == "/agents" { "/agents" } else { own.as_str() };
-    match done(&present, &caller, name, action, &form).await {
+    match done(&present, &doer, name, action, &form).await {
         Ok(()) => Ok(acts::see(to)),
         Err(why) if action == "suspend" => suspend_sheet(&frame.refused(own, why), name, &form),
         Err(why) if action == "revoke" => revoke_sheet(&frame.refused(own, why), name),
@@ -200,7 +235,7 @@ pub async fn act_on_agent(
     }
 }
 
-async fn done(present: &Present, caller: &Caller, name: &str, action: &str, form: &AgentForm) -> Answer<()> {
+async fn done(present: &Present, doer: &Doer, name: &str, action: &str, form: &AgentForm) -> Answer<()> {
     let body = ControlBody {
         agent: Some(name.to_owned()),
         check: None,
@@ -216,21 +251,17 @@ async fn done(present: &Present, caller: &Caller, name: &str, action: &str, form
             ControlBody { until: Some(until.instant(clock::now())?), reason: Some(form.reason.clone()), ..body }
         }
         "weight" => {
-            // Whoever reads French writes a decimal comma.
-            let value: f64 = form.weight.trim().replace(',', ".").parse().map_err(|_| {
-                let what = format!("{:?} is no weight: write a number from 0 to 1000", form.weight);
-                Problem::new(Code::BadRequest, what)
-            })?;
+            let value = acts::weight_of(&form.weight)?;
             ControlBody { weight: Some(value), ..body }
         }
-        "revoke" if form.name.trim() == name => return acts::revoke(present, name).await,
+        "revoke" if form.name.trim() == name => return acts::revoke(present, doer, name).await,
         "revoke" => {
             let what = format!("{:?} is not the agent's name: write {name} to revoke it", form.name);
             return Err(Problem::new(Code::BadRequest, what));
         }
         _ => return Err(Problem::not_found("action", action)),
     };
-    acts::control(present, caller, body).await
+    acts::control(present, doer, body).await
 }
 
 async fn list(present: &Present, frame: &Frame) -> Answer<Response> {
@@ -348,6 +379,7 @@ impl Row {
             drain,
             clock: agent.clock_offset_seconds.map_or_else(unknown, |seconds| (t.number)(figure::offset(seconds))),
             clock_flagged: agent.clock_flagged,
+            host: agent.host.as_ref().map(|host| HostRow::of(host, t)).unwrap_or_default(),
             outdated: agent.revoked.is_none() && build_of(&build).is_some_and(|build| build < newest),
             build,
             scheduled: figure::count(counts.scheduled),
@@ -396,6 +428,7 @@ impl<'a> One<'a> {
             (t.spool, Some(spool.collect::<Vec<_>>().join(", ")), false),
             (d.oldest_waiting, spool_oldest, false),
             (t.clock_offset, Some(row.clock.clone()), row.clock_flagged),
+            (t.host.title, row.host.line(), row.host.is_high()),
             (t.build, Some(build).filter(|build| !build.is_empty()), row.outdated),
             (d.joined_at, Some(moment(&agent.enrolled, now)).filter(|_| !agent.internal), false),
             (d.certificate_until, expires, false),

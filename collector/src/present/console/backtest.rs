@@ -88,7 +88,7 @@ pub async fn backtest_page(
     };
     let (refused, found) = match answer {
         Ok(view) => (String::new(), Some(Found::of(&view, t))),
-        Err(problem) => (problem.view().detail, None),
+        Err(problem) => ((t.tell)(problem.detail()), None),
     };
     let path = format!("/checks/{id}/backtest");
     let content = Content { t, lang, id: &id, path: &path, asked: &asked, spans: asked.spans(t), refused, found };

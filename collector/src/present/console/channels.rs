@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,15 +15,16 @@ use sitepulse_model::channel::way::{Way, WayField};
 use sitepulse_model::incident::IncidentId;
 use sitepulse_model::time::UtcMicros;
 
-use super::acts::{self, quoted};
+use super::acts::{self, Doer, quoted};
 use super::frame::{Frame, Place};
 use super::incidents::moment;
 use super::parts::{Field, Input};
 use super::sheet::{Sheet, choice, line};
 use crate::app::Access;
+use crate::book::ObjectKind;
 use crate::outbox::Message;
+use crate::present::api::definitions;
 use crate::present::channels::{ChannelView, DeliveryView, delivery};
-use crate::present::door::Caller;
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
@@ -31,6 +32,7 @@ use crate::present::text::desk::DeskTexts;
 use crate::present::{Present, channels, figure};
 use crate::store::{incidents as stored, outbox};
 
+const KIND: ObjectKind = ObjectKind::Channel;
 /// Most lines of the log that are looked through.
 const LOG_MAX: usize = 1_000;
 /// Most lines of the log that are shown.
@@ -136,10 +138,10 @@ pub async fn channels_page(
 pub async fn test_channel(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path(id): Path<String>,
 ) -> Answer<Response> {
-    match acts::test(&present, &caller, &id).await {
+    match acts::test(&present, &doer, &id).await {
         Ok(()) => Ok(acts::see(&format!("/channels?tested={id}"))),
         Err(why) => show(&present, &frame.refused("/channels", why), &ChannelsQuery::default()).await,
     }
@@ -149,11 +151,11 @@ pub async fn test_channel(
 pub async fn retry_delivery(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path(id): Path<String>,
     Form(form): Form<RetryForm>,
 ) -> Answer<Response> {
-    match acts::retry(&present, &caller, &form.incident, &form.step, &id).await {
+    match acts::retry(&present, &doer, &form.incident, &form.step, &id).await {
         Ok(()) => Ok(acts::see("/channels")),
         Err(why) => show(&present, &frame.refused("/channels", why), &ChannelsQuery::default()).await,
     }
@@ -170,22 +172,41 @@ pub async fn new_channel(frame: Frame, Query(query): Query<KindQuery>) -> Answer
 
 /// `GET /channels/{id}/edit`: the form.
 pub async fn edit_channel(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
-    let channel = current(&present, &id)?;
-    sheet(&frame, Some(&id), &written(&channel))
+    let (channel, tag) = {
+        let book = present.app().book();
+        let found = book.objects().channels.current(&id).ok_or_else(|| Problem::not_found("channel", &id))?;
+        (found.body.clone(), definitions::tag_of(&book, KIND, &id).unwrap_or_default())
+    };
+    let mut keys = written(&channel);
+    keys.insert("tag".to_owned(), tag);
+    sheet(&frame, Some(&id), &keys)
 }
 
 /// `POST /channels/new` and `/channels/{id}/edit`: applies what the form says.
 pub async fn apply_channel(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     path: Option<Path<String>>,
-    Form(form): Form<BTreeMap<String, String>>,
+    Form(mut form): Form<BTreeMap<String, String>>,
 ) -> Answer<Response> {
     let id = path.map(|Path(id)| id);
-    match applied(&present, &frame, &caller, id.as_deref(), &form).await {
+    match applied(&present, &frame, &doer, id.as_deref(), &form).await {
         Ok(()) => Ok(acts::see("/channels")),
-        Err(why) => {
+        Err(mut why) => {
+            let t = frame.t;
+            match &id {
+                // Somebody else was faster: whoever sends the form again has seen that.
+                Some(id) if why.code() == Code::Changed => {
+                    form.insert("tag".to_owned(), acts::tag_of(&present, KIND, id));
+                    why = Problem::new(Code::Changed, t.trouble.changed_below);
+                }
+                None if why.code() == Code::Changed => {
+                    let id = form.get("id").map(|id| id.trim()).unwrap_or_default();
+                    why = Problem::new(Code::Conflict, (t.trouble.taken)(id));
+                }
+                Some(_) | None => {}
+            }
             let own = id.as_ref().map_or_else(|| "/channels".to_owned(), |id| format!("/channels/{id}/edit"));
             sheet(&frame.refused(own, why), id.as_deref(), &form)
         }
@@ -217,7 +238,7 @@ fn secret_name(id: &str, key: &str) -> String {
 async fn applied(
     present: &Present,
     frame: &Frame,
-    caller: &Caller,
+    doer: &Doer,
     id: Option<&str>,
     form: &BTreeMap<String, String>,
 ) -> Answer<()> {
@@ -263,11 +284,12 @@ async fn applied(
         return Err(Problem::new(Code::Forbidden, frame.t.desk.secret_admin));
     }
     // What is refused must not leave a secret behind.
-    acts::apply(present, caller, toml.clone(), true).await?;
+    let tag = form.get("tag").map(String::as_str).unwrap_or_default();
+    acts::put(present, doer, (KIND, id), tag, toml.clone(), true).await?;
     for (name, value) in secrets {
         present.app().set_secret(&name, value.into_bytes(), clock::now()).await?;
     }
-    acts::apply(present, caller, toml, false).await.map(|_| ())
+    acts::put(present, doer, (KIND, id), tag, toml, false).await.map(|_| ())
 }
 
 /// The form of a channel; `keys`: what is in it.
@@ -313,7 +335,7 @@ fn sheet(frame: &Frame, id: Option<&str>, keys: &BTreeMap<String, String>) -> An
         intro: d.as_code_what.into(),
         from: ("/channels".into(), t.alerting.channels.into()),
         action: id.map_or_else(|| "/channels/new".to_owned(), |id| format!("/channels/{id}/edit")),
-        hidden: [("kind", kind), ("agents_after", value("agents_after").to_owned())]
+        hidden: [("kind", kind), ("agents_after", value("agents_after").to_owned()), ("tag", value("tag").to_owned())]
             .into_iter()
             .filter(|(_, text)| !text.is_empty())
             .collect(),

@@ -1,7 +1,7 @@
 //! One check's page: its verdict and how it fared ([`course`]), its promises, figures and incidents, what each agent found last, phase by
 //! phase, and what it is and how it came to be so ([`life`]).
 
-mod course;
+pub(super) mod course;
 mod life;
 
 use askama::Template;
@@ -13,6 +13,7 @@ use sitepulse_model::time::UtcMicros;
 use self::course::Course;
 use self::life::Life;
 use super::facts::{self, FactRow};
+use super::acts::{self, Doer};
 use super::frame::{Frame, Place};
 use super::impact;
 use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Sparkline, Stat};
@@ -22,7 +23,7 @@ use crate::app::Access;
 use crate::present::api::latency::figures_of;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::slo::SloView;
-use crate::present::dto::{AgentRunView, PairView, PhasesUsView, RunView, SlaView};
+use crate::present::dto::{AgentRunView, ControlBody, PairView, PhasesUsView, RunView, SlaView};
 use crate::present::impact::{Badge, PartRow, part_rows};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::cause::{Failure, Why, status_of};
@@ -55,7 +56,9 @@ struct Content<'a> {
     ribbon: Ribbon,
     stats: Vec<Stat>,
     budget: Option<BudgetBar>,
-    agents: Vec<(String, String, Ribbon, String, String)>,
+    agents: Vec<course::Lane>,
+    /// Agent, region, and the weight of its vote here.
+    weights: Vec<(String, String, String)>,
     chart: Option<Chart>,
     heatmap: Option<Heatmap>,
     incidents: Vec<IncidentRow>,
@@ -166,6 +169,42 @@ pub async fn check_page(
     respond(&present, &frame, &id, &query, None).await
 }
 
+/// What the form of an agent's weight on a check says.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct PairWeight {
+    weight: String,
+}
+
+/// `POST /checks/{id}/agents/{agent}/weight`: then the check's page.
+pub async fn weigh_pair(
+    State(present): State<Present>,
+    frame: Frame,
+    doer: Doer,
+    Path((id, agent)): Path<(String, String)>,
+    axum::Form(form): axum::Form<PairWeight>,
+) -> Answer<Response> {
+    let body = ControlBody {
+        agent: Some(agent),
+        check: Some(id.clone()),
+        action: "weight".into(),
+        until: None,
+        reason: None,
+        weight: None,
+    };
+    let done = match acts::weight_of(&form.weight) {
+        Ok(weight) => acts::control(&present, &doer, ControlBody { weight: Some(weight), ..body }).await,
+        Err(why) => Err(why),
+    };
+    match done {
+        Ok(()) => Ok(acts::see(&format!("/checks/{id}#weights"))),
+        Err(why) => {
+            let frame = frame.refused(format!("/checks/{id}"), why);
+            respond(&present, &frame, &id, &PageQuery::default(), None).await
+        }
+    }
+}
+
 /// `POST /checks/{id}/run`: the same page with what the agents said.
 pub async fn run_page(
     State(present): State<Present>,
@@ -239,13 +278,14 @@ async fn respond(
         may_respond: frame.may(Access::Respond),
         may_edit,
         may_run,
+        weights: check.agents.iter().map(|pair| (pair.agent.clone(), pair.region.clone(), (t.number)(pair.weight.to_string()))).collect(),
         suspended_on: suspended_on.map(|pair| (pair.agent.clone(), suspension(pair.suspended.as_ref(), t))).collect(),
         heartbeat: check.kind == "heartbeat",
         spans: spans(id, span, t),
         ribbon: course.ribbon(&availability, t),
         stats: stats(id, span, &course.sla, &figures, &incidents, budget.as_ref().map(|(stat, _)| stat), t),
         budget: budget.map(|(_, bar)| bar),
-        agents: course.agents(t),
+        agents: course.lanes(id, span, t),
         chart,
         heatmap: course.heatmap(t),
         incidents: incidents.iter().take(INCIDENTS_SHOWN).map(|one| IncidentRow::of(one, t)).collect(),
@@ -334,7 +374,7 @@ fn budget<'s>(covering: impl Iterator<Item = &'s SloView>, t: &Texts) -> Option<
             "plain"
         },
         note: slo.id.clone(),
-        href: "/slos".to_owned(),
+        href: format!("/terms/slo?slo={}", slo.id),
         ..Stat::default()
     };
     Some((stat, BudgetBar::of(left, budget.left_ratio_upper.unwrap_or(left), class, label)))
@@ -350,8 +390,6 @@ fn stats(
     t: &Texts,
 ) -> Vec<Stat> {
     let w = t.page;
-    // The evidence is explained for as long as it is looked at.
-    let explained = if span == "90d" { "30d" } else { span };
     let evidence = [figure::completeness(sla.completeness, t), figure::bounds(sla.lower, sla.upper, t)];
     let evidence: Vec<String> = evidence.into_iter().filter(|text| !text.is_empty()).collect();
     let down = sla.seconds.down;
@@ -364,7 +402,7 @@ fn stats(
             measured: sla.availability.is_some(),
             tone: "plain",
             note: evidence.join(" "),
-            href: format!("/checks/{id}/explain?span={explained}"),
+            href: format!("/checks/{id}/explain?span={span}"),
             ..Stat::default()
         },
         Stat {
@@ -382,6 +420,7 @@ fn stats(
             measured: latency.is_some(),
             tone: "plain",
             note: latency.as_ref().map_or_else(String::new, |[_, p95]| (w.latency_note)(p95)),
+            href: latency.map_or_else(String::new, |_| format!("/checks/{id}?span={span}#latency")),
             ..Stat::default()
         },
         budget.cloned().unwrap_or_else(|| Stat {

@@ -5,26 +5,26 @@
 //! counts; else the fields do. Nothing is applied that was not shown: the file that is applied must be the one whose plan was seen (`seen`).
 
 use askama::Template;
-use axum::extract::{Extension, Form, Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{Form, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
-use sitepulse_daemon::clock;
 use sitepulse_model::check::CheckKind;
 use toml::{Table, Value};
 
+use super::acts::{self, Doer};
 use super::broken_template;
 use super::faults::Fault;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
-use crate::app::{AppError, ApplyOptions, FieldDiff, Plan, PlanStep};
+use crate::app::{FieldDiff, Plan, PlanStep};
 use crate::checkfile::compose::{ADDRESSES, number, table, text};
 use crate::checkfile::{self, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};
 use crate::present::Present;
-use crate::present::api::check_of;
-use crate::present::door::Caller;
+use crate::present::api::{check_of, definitions, plan_note};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
+use crate::present::view::plan_view;
 
 /// What the file is called in errors.
 const FILE: &str = "check";
@@ -60,6 +60,8 @@ pub struct Writing {
     base: String,
     /// The file whose plan was shown.
     seen: String,
+    /// What the form was opened with; empty: no check of this id.
+    tag: String,
 }
 
 /// What a new check begins with.
@@ -83,11 +85,14 @@ struct Content<'a> {
     open: bool,
     file: Field,
     base: String,
+    tag: String,
     plan: Option<Shown>,
 }
 
 /// What applying would do.
 struct Shown {
+    /// That somebody changed the check meanwhile; may be empty.
+    notice: &'static str,
     creates: bool,
     fields: Vec<FieldDiff>,
     warnings: Vec<String>,
@@ -125,29 +130,29 @@ fn begin(address: &str) -> Writing {
 /// `POST /new-check`
 pub async fn write_new(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     frame: Frame,
     Form(form): Form<Writing>,
 ) -> Answer<Response> {
-    write(&present, &caller, &frame, None, form).await
+    write(&present, &doer, &frame, None, form).await
 }
 
 /// `GET /checks/{id}/edit`
 pub async fn edit_page(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
-    let file = {
+    let (file, tag) = {
         let book = present.app().book();
         let check = check_of(&book, &id)?.current().ok_or_else(|| Problem::not_found("check", &id))?;
         let told = table(&check.definition, &check.labels);
         let (keys, others) = told.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-        text(&keys, &others)
+        (text(&keys, &others), definitions::tag_of_check(&book, &id).unwrap_or_default())
     };
-    page(&frame, Some(&id), &Writing::of_file(&file), &file, &[], None)
+    page(&frame, Some(&id), &Writing { tag, ..Writing::of_file(&file) }, &file, &[], None)
 }
 
 /// `POST /checks/{id}/edit`
 pub async fn write_edit(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     frame: Frame,
     Path(id): Path<String>,
     Form(form): Form<Writing>,
@@ -155,17 +160,18 @@ pub async fn write_edit(
     if check_of(&present.app().book(), &id)?.retired() {
         return Err(Problem::not_found("check", &id));
     }
-    write(&present, &caller, &frame, Some(&id), form).await
+    write(&present, &doer, &frame, Some(&id), form).await
 }
 
-/// Shows what the form would do; does it, where that was shown.
-async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&str>, form: Writing) -> Answer<Response> {
+/// Shows what the form would do; does it, where that was shown and the check still is what the form was opened with.
+async fn write(present: &Present, doer: &Doer, frame: &Frame, id: Option<&str>, form: Writing) -> Answer<Response> {
     let file = match form.file() {
         Ok(file) => file,
         // What is no TOML at all is told by the same judge as everything else.
         Err(text) => text,
     };
-    let form = Writing::of_file(&file).or(form);
+    let mut form = Writing::of_file(&file).or(form);
+    doer.note.tell(format!("check {}", id.unwrap_or(&form.id)));
     let sources = [Source { name: FILE.to_owned(), text: file.clone() }];
     let written = match checkfile::parse(&sources) {
         Ok(written) => written,
@@ -179,23 +185,34 @@ async fn write(present: &Present, caller: &Caller, frame: &Frame, id: Option<&st
         return page(frame, id, &form, &file, &[fault], None);
     }
     let first = written.checks.first().map(|check| check.definition.id.to_string()).unwrap_or_default();
+    let about = id.unwrap_or(&first);
     let apply = !form_seen(&form).is_empty() && same(form_seen(&form), &file);
-    let options = |dry_run| ApplyOptions { prune: false, dry_run, author: caller.author.clone() };
-    match present.app().apply_as(caller.access, written, options(!apply), clock::now()).await {
-        Ok(_) if apply => {
-            let to = HeaderValue::from_str(&format!("/checks/{}", id.unwrap_or(&first)));
-            let to = to.unwrap_or(HeaderValue::from_static("/checks"));
-            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
+    let put = async |tag: &str, dry_run| {
+        definitions::put_checks(present, &doer.caller, (about, &acts::seen(tag)), sources.clone().into(), dry_run).await
+    };
+    let mut done = put(&form.tag, !apply).await;
+    let late = id.is_some() && done.as_ref().is_err_and(|why| why.code() == Code::Changed);
+    if late {
+        // Somebody else was faster: what they wrote is what the plan begins from now.
+        form.tag = definitions::tag_of_check(&present.app().book(), about).unwrap_or_default();
+        done = put(&form.tag, true).await;
+    }
+    match done {
+        Ok(plan) => {
+            doer.note.tell(plan_note(&plan_view(&plan)));
+            if apply && !late {
+                return Ok(acts::see(&format!("/checks/{about}")));
+            }
+            let notice = if late { frame.t.trouble.changed_meanwhile } else { "" };
+            page(frame, id, &form, &file, &[], Some(Shown { notice, ..Shown::of(plan, &file, frame.t) }))
         }
-        Ok(plan) => page(frame, id, &form, &file, &[], Some(Shown::of(plan, &file))),
-        Err(AppError::BadFiles(faults)) => {
-            let faults: Vec<Fault> = faults.iter().map(|fault| Fault::told(fault, FILE, &file)).collect();
-            page(frame, id, &form, &file, &faults, None)
+        Err(why) if why.code() == Code::Changed => {
+            page(frame, id, &form, &file, &[Fault::at("id", (frame.t.page.taken)(about))], None)
         }
-        Err(AppError::Invalid(message) | AppError::Forbidden(message)) => {
-            page(frame, id, &form, &file, &[Fault::whole(message)], None)
+        Err(why) if matches!(why.code(), Code::BadChecks | Code::BadRequest | Code::Forbidden) => {
+            page(frame, id, &form, &file, &Fault::all(&why, FILE, &file), None)
         }
-        Err(error) => Err(error.into()),
+        Err(why) => Err(why),
     }
 }
 
@@ -227,11 +244,12 @@ fn belongs(present: &Present, id: Option<&str>, written: &Written, t: &Texts) ->
 }
 
 impl Shown {
-    fn of(plan: Plan, file: &str) -> Self {
+    fn of(plan: Plan, file: &str, t: &Texts) -> Self {
         let mut shown = Self {
+            notice: "",
             creates: false,
             fields: Vec::new(),
-            warnings: plan.warnings,
+            warnings: plan.warnings.iter().map(|warning| (t.tell)(warning)).collect(),
             seen: file.to_owned(),
             unchanged: plan.items.iter().all(|item| item.step == PlanStep::Unchanged),
         };
@@ -279,8 +297,8 @@ impl Writing {
 
     /// The fields of a file; those that were sent where it is none. What was seen is kept either way.
     fn or(self, sent: Self) -> Self {
-        let Self { toml, base, seen, .. } = sent.clone();
-        if self.kind.is_empty() && self.id.is_empty() { sent } else { Self { toml, base, seen, ..self } }
+        let Self { toml, base, seen, tag, .. } = sent.clone();
+        if self.kind.is_empty() && self.id.is_empty() { sent } else { Self { toml, base, seen, tag, ..self } }
     }
 
     /// The file: as it was written, where somebody wrote in it, else with the fields in it.
@@ -371,7 +389,7 @@ fn page(
     let notice = (!faults.is_empty()).then(|| Notice {
         tone: "critical",
         text: (w.wrong)(faults.len()),
-        lines: lines.map(|fault| fault.message.clone()).collect(),
+        lines: lines.map(|fault| (t.tell)(&fault.message)).collect(),
     });
     let title = id.map_or_else(|| w.new_title.to_owned(), |id| (w.edit_title)(id));
     let content = Content {
@@ -391,6 +409,7 @@ fn page(
             ..Field::text("toml", file)
         },
         base: file.to_owned(),
+        tag: form.tag.clone(),
         plan,
     };
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -407,7 +426,7 @@ fn fields(form: &Writing, id: Option<&str>, faults: &[Fault], t: &Texts) -> (Vec
     let w = t.page;
     let errors = |name: &str| {
         let of = faults.iter().filter(|fault| field_of(&fault.key, &form.kind) == name);
-        of.map(|fault| fault.message.as_str()).collect::<Vec<_>>().join(" ")
+        of.map(|fault| (t.tell)(&fault.message)).collect::<Vec<_>>().join(" ")
     };
     let field = |name: &'static str, label: &str, value: &str, hint: String| Field {
         label: label.to_owned(),

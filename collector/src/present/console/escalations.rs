@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
@@ -12,7 +12,7 @@ use sitepulse_model::escalation::{EscalationPolicy, LEVELS_MAX};
 use sitepulse_model::incident::Severity;
 use sitepulse_model::time::UtcMicros;
 
-use super::acts::{self, quoted};
+use super::acts::{self, Doer, quoted};
 use super::frame::{Frame, Place};
 use super::incident::{Reached, targets};
 use super::incidents::severities;
@@ -20,18 +20,19 @@ use super::parts::{Choice, Field, Input};
 use super::plan;
 use super::sheet::choice;
 use crate::app::Access;
-use crate::book::Book;
-use crate::present::door::Caller;
+use crate::book::{Book, ObjectKind};
+use crate::present::api::definitions;
 use crate::present::dto::PlanView;
 use crate::present::dto::oncall::{EscalationView, LevelView};
 use crate::present::oncall::escalation_view;
-use crate::present::problem::{Answer, Problem};
+use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
 use crate::present::text::desk::DeskTexts;
 use crate::present::text::incidents::IncidentTexts;
 use crate::present::{Present, api};
 
+const KIND: ObjectKind = ObjectKind::Escalation;
 /// Most checks that a policy names on the page.
 const CHECKS_SHOWN: usize = 6;
 /// Targets of a level that a form has room for beyond those there are.
@@ -93,6 +94,10 @@ struct Editor<'a> {
     schedules: Vec<Choice>,
     severities: Vec<Choice>,
     plan: Option<Plan>,
+    /// What the form was opened with; empty: there was none.
+    tag: String,
+    /// That somebody changed it meanwhile; may be empty.
+    notice: &'static str,
 }
 
 struct LevelForm {
@@ -201,50 +206,69 @@ pub async fn new_escalation(State(present): State<Present>, frame: Frame) -> Ans
         levels: vec![("0s".into(), String::new(), Vec::new()), ("10m".into(), String::new(), Vec::new())],
         ..Draft::default()
     };
-    editor(&present, &frame, None, &draft, None)
+    editor(&present, &frame, None, &draft, Beside::default())
 }
 
 /// `GET /escalations/{id}/edit`
 pub async fn edit_escalation(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
-    let draft = {
+    let (draft, tag) = {
         let book = present.app().book();
         let found = book.objects().escalations.current(&id);
-        Draft::of(&found.ok_or_else(|| Problem::not_found("escalation policy", &id))?.body)
+        let draft = Draft::of(&found.ok_or_else(|| Problem::not_found("escalation policy", &id))?.body);
+        (draft, definitions::tag_of(&book, KIND, &id).unwrap_or_default())
     };
-    editor(&present, &frame, Some(&id), &draft, None)
+    editor(&present, &frame, Some(&id), &draft, Beside { tag, ..Beside::default() })
 }
 
 /// `POST /escalations/new` and `/escalations/{id}/edit`: one more level, the plan, or applies it.
 pub async fn write_escalation(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     path: Option<Path<String>>,
     Form(form): Form<BTreeMap<String, String>>,
 ) -> Answer<Response> {
     let id = path.map(|Path(id)| id);
     let own = id.as_ref().map_or_else(|| "/escalations/new".to_owned(), |id| format!("/escalations/{id}/edit"));
     let mut draft = Draft::read(id.as_deref(), &form);
-    match form.get("do").map(String::as_str) {
-        Some("more") => {
-            draft.levels.push(Default::default());
-            editor(&present, &frame.once(own), id.as_deref(), &draft, None)
+    let (told, id, t) = (form.get("do").map(String::as_str), id.as_deref(), frame.t);
+    let mut beside = Beside { tag: form.get("tag").cloned().unwrap_or_default(), ..Beside::default() };
+    if told == Some("more") {
+        doer.note.tell("nothing: one more level on the form");
+        draft.levels.push(Default::default());
+        return editor(&present, &frame.once(own), id, &draft, beside);
+    }
+    let (apply, toml) = (told == Some("apply"), draft.toml());
+    let mut done = acts::put(&present, &doer, (KIND, &draft.id), &beside.tag, toml.clone(), !apply).await;
+    let late = done.as_ref().is_err_and(|why| why.code() == Code::Changed);
+    if late && id.is_some() {
+        // Somebody else was faster: what they wrote is what the plan begins from now.
+        (beside.notice, beside.tag) = (t.trouble.changed_meanwhile, acts::tag_of(&present, KIND, &draft.id));
+        done = acts::put(&present, &doer, (KIND, &draft.id), &beside.tag, toml.clone(), true).await;
+    } else if late {
+        done = Err(Problem::new(Code::Conflict, (t.trouble.taken)(&draft.id)));
+    }
+    match done {
+        Ok(_) if apply && !late => Ok(acts::see("/escalations")),
+        Ok(plan) => {
+            beside.plan = Some(Plan::of(&plan, toml, t));
+            editor(&present, &frame.once(own), id, &draft, beside)
         }
-        Some("apply") => match acts::apply(&present, &caller, draft.toml(), false).await {
-            Ok(_) => Ok(acts::see("/escalations")),
-            Err(why) => editor(&present, &frame.refused(own, why), id.as_deref(), &draft, None),
-        },
-        Some(_) | None => match acts::apply(&present, &caller, draft.toml(), true).await {
-            Ok(plan) => {
-                let plan = Plan::of(&plan, draft.toml(), frame.t);
-                editor(&present, &frame.once(own), id.as_deref(), &draft, Some(plan))
-            }
-            Err(why) => editor(&present, &frame.refused(own, why), id.as_deref(), &draft, None),
-        },
+        Err(why) => editor(&present, &frame.refused(own, why), id, &draft, beside),
     }
 }
 
-fn editor(present: &Present, frame: &Frame, id: Option<&str>, draft: &Draft, plan: Option<Plan>) -> Answer<Response> {
+/// What the form shows beside its fields.
+#[derive(Default)]
+struct Beside {
+    /// The tag of what it was opened with; empty: there was none.
+    tag: String,
+    /// Said above it; may be empty.
+    notice: &'static str,
+    plan: Option<Plan>,
+}
+
+fn editor(present: &Present, frame: &Frame, id: Option<&str>, draft: &Draft, beside: Beside) -> Answer<Response> {
     let (t, d) = (frame.t, frame.t.desk);
     let (channels, users, schedules) = {
         let book = present.app().book();
@@ -279,7 +303,9 @@ fn editor(present: &Present, frame: &Frame, id: Option<&str>, draft: &Draft, pla
         users,
         schedules,
         severities: severities(t, d.every_severity),
-        plan,
+        plan: beside.plan,
+        tag: beside.tag,
+        notice: beside.notice,
     };
     let title = id.map_or_else(|| d.new_policy.to_owned(), |id| format!("{} {id}", d.edit));
     frame.page(Place::Escalations, &title, None, &content)
@@ -364,7 +390,8 @@ impl Draft {
 
 impl Plan {
     fn of(plan: &PlanView, toml: String, t: &Texts) -> Self {
-        Self { lines: plan::lines(plan, t), warnings: plan.warnings.clone(), toml }
+        let warnings = plan.warnings.iter().map(|warning| (t.tell)(warning)).collect();
+        Self { lines: plan::lines(plan, t), warnings, toml }
     }
 }
 

@@ -11,7 +11,8 @@ use sitepulse_model::time::UtcMicros;
 
 use super::frame::{Frame, Place};
 use super::policy::{Choice, choices};
-use super::{PageQuery, class, clock_text, vitals};
+use super::check::course;
+use super::{PageQuery, class, clock_text};
 use crate::present::api::SlaQuery;
 use crate::present::dto::SlaView;
 use crate::present::dto::policy::{CountedSecondsView, IntervalCountedView};
@@ -41,8 +42,14 @@ struct Content<'a> {
     id: &'a str,
     path: &'a str,
     span: &'static str,
-    spans: [SpanLink; 3],
+    spans: Vec<SpanLink>,
     policy: &'a str,
+    /// Whose votes alone count: an agent or a region, and its name; empty: all.
+    whose: (&'static str, &'a str),
+    /// That in words.
+    whose_told: String,
+    /// From when to when, where it is no span; empty: a span.
+    ends: (String, String),
     choices: Vec<Choice>,
     /// Why there is nothing to show.
     refused: String,
@@ -115,28 +122,43 @@ pub async fn explain_page(
     if snapshot.check(&id).is_none() {
         return Err(Problem::not_found("check", &id));
     }
-    let (span, us) = vitals::span_of(query.span.as_deref());
+    let (span, us) = course::span_of(query.span.as_deref());
+    let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
     let policy = query.policy.as_deref().filter(|policy| !policy.is_empty());
+    let (agent, region) = (given(&query.agent), given(&query.region));
+    let whose = match (&agent, &region) {
+        (Some(agent), _) => ("agent", agent.as_str()),
+        (None, Some(region)) => ("region", region.as_str()),
+        (None, None) => ("", ""),
+    };
     // The end is the one that the snapshot's figures have, so that a figure and its explanation agree.
-    let (from, to) = (snapshot.now.plus_us(-us), snapshot.now);
-    let asked =
-        SlaQuery::counted(id.clone(), instant::format(from), instant::format(to), policy.map(ToOwned::to_owned));
+    let ends = given(&query.from).zip(given(&query.to));
+    let (from, to) = ends.clone().unwrap_or_else(|| (instant::format(snapshot.now.plus_us(-us)), instant::format(snapshot.now)));
+    let span = if ends.is_some() { "" } else { span };
+    let asked = SlaQuery::counted(id.clone(), from, to, policy.map(ToOwned::to_owned)).by(agent.clone(), region.clone());
     let (refused, found) = match explained(&present, asked, snapshot.now).await {
         Ok(view) => (String::new(), Some(Found::of(&view, t))),
-        Err(problem) => (problem.view().detail, None),
+        Err(problem) => ((t.tell)(problem.detail()), None),
     };
     let path = format!("/checks/{id}/explain");
-    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d];
-    let mut spans = vitals::SPANS.iter().zip(labels);
-    let spans = std::array::from_fn(|_| {
-        let (name, label) = spans.next().map_or(("", ""), |((name, _), label)| (*name, label));
-        SpanLink { name, label, current: name == span }
-    });
+    let labels = [t.last_24_h, t.vitals.last_7_d, t.vitals.last_30_d, t.page.last_90_d];
+    let spans = course::SPANS.into_iter().zip(labels);
+    let spans = spans.map(|((name, _), label)| SpanLink { name, label, current: name == span }).collect();
     let choices = choices(present.app(), policy, t);
     // A name that no policy has is nothing to link to; those that have one are slugs.
     let policy = policy.filter(|_| choices.iter().any(|choice| choice.chosen)).unwrap_or_default();
     let w = t.explain;
-    let content = Content { t, w, lang, id: &id, path: &path, span, spans, policy, choices, refused, found };
+    // Names that nobody has lead nowhere.
+    let whose = if refused.is_empty() { whose } else { ("", "") };
+    let whose_told = match whose {
+        ("agent", name) => (w.of_agent)(name),
+        ("region", name) => (w.of_region)(name),
+        _ => String::new(),
+    };
+    let path = path.as_str();
+    let ends = ends.filter(|_| refused.is_empty()).unwrap_or_default();
+    let content =
+        Content { t, w, lang, id: &id, path, span, spans, policy, whose, whose_told, ends, choices, refused, found };
     frame.page(Place::Home, &format!("{} · {id}", w.title), None, &content)
 }
 

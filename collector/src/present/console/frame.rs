@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::parts::Notice;
 use super::{broken_template, html};
+use crate::present::audit::Why;
 use crate::present::door::{Caller, Door, cookie, secure};
 use crate::present::live::Told;
 use crate::present::problem::{Answer, Code, Problem};
@@ -121,7 +122,7 @@ impl Place {
     }
 
     /// What it is called.
-    const fn label(self, t: &Texts) -> &'static str {
+    pub(super) const fn label(self, t: &Texts) -> &'static str {
         match self {
             Self::Home => t.frame.home,
             Self::Checks => t.checks,
@@ -291,8 +292,9 @@ impl Frame {
             None => (status, live.filter(|_| !self.once), content),
             Some(problem) => {
                 let view = problem.view();
-                let text = format!("{} {}", t.desk.not_done, view.detail);
-                let above = Notice { tone: "critical", text, lines: view.errors };
+                let text = format!("{} {}", t.desk.not_done, self.lang.tell(&view.detail).0);
+                let lines = view.errors.iter().map(|line| self.lang.tell(line).0).collect();
+                let above = Notice { tone: "critical", text, lines };
                 let above = above.render().map_err(|_| broken_template())?;
                 // The address is that of a form: what it would be asked for again is not this page.
                 (StatusCode::from_u16(view.status).unwrap_or(status), None, above + &content)
@@ -308,7 +310,11 @@ impl Frame {
         let Self { lang, theme, back, .. } = self;
         let told = self.told.map(|Told(number)| number);
         let page = Page { t, lang: *lang, theme: *theme, themes, place, title, back, content, live, told, signed_in };
-        html(status, self.lang, &page)
+        let mut page = html(status, self.lang, &page)?;
+        if let Some(why) = &self.refusal {
+            page.extensions_mut().insert(Why(why.detail().to_owned()));
+        }
+        Ok(page)
     }
 }
 

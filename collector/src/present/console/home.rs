@@ -109,6 +109,8 @@ struct Group {
     href: String,
     class: &'static str,
     availability: String,
+    /// What it is made of; empty where that is nowhere.
+    terms: String,
     measured: bool,
     completeness: String,
     bounds: String,
@@ -191,8 +193,8 @@ fn stat(tile: Tile, period: Period) -> Stat {
         href: line.href.unwrap_or_default(),
     };
     let href = match tile.id {
-        "sla" => "/checks?sort=availability".to_owned(),
-        "debt" => format!("/api/v1/kpi?period={}", period.as_str()),
+        "sla" => format!("/terms/sla?period={}", period.as_str()),
+        "debt" => "/terms/debt".to_owned(),
         _ => tile.href,
     };
     Stat {
@@ -439,6 +441,11 @@ impl Group {
             class: totals.worst().map_or("unknown", |worst| class(worst.as_str())),
             spark: Sparkline::of(&hours, low, 1.0, (t.home.trend)(&shown)),
             availability: if together.is_some() { shown } else { String::new() },
+            terms: match name {
+                Some(name) => format!("/terms/group?group={}", escape(name)),
+                None if alone => "/terms/sla".to_owned(),
+                None => String::new(),
+            },
             measured: availability.is_some(),
             completeness: together.map_or_else(String::new, |one| figure::completeness(one.completeness, t)),
             bounds: together.map_or_else(String::new, |one| figure::bounds(one.lower, one.upper, t)),

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::incident::{IncidentKind, IncidentState, Severity};
 use sitepulse_model::time::UtcMicros;
 
-use super::acts::{self, Until};
+use super::acts::{self, Doer, Until};
 use super::frame::{Frame, Place};
 use super::incident;
 use super::parts::{Chip, Chips, Field, Input, Stat, StatLine};
@@ -21,7 +21,6 @@ use super::sheet::{Sheet, choice, line, until_fields};
 use super::{class_of_incident, clock_text};
 use crate::alert::people::Act;
 use crate::app::Access;
-use crate::present::door::Caller;
 use crate::present::dto::incidents::{IncidentView, OpenBody, SilenceBody, SummaryView};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::Texts;
@@ -139,12 +138,12 @@ pub async fn new_incident(frame: Frame, Query(query): Query<ListQuery>) -> Answe
 pub async fn open_incident(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Form(form): Form<ActForm>,
 ) -> Answer<Response> {
     let told = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let body = OpenBody { title: form.title.clone(), check: told(&form.check), severity: told(&form.severity) };
-    match acts::open(&present, &caller, body).await {
+    match acts::open(&present, &doer, body).await {
         Ok(made) => Ok(acts::see(&format!("/incidents/{}", made.id))),
         Err(why) => new_sheet(&frame.refused("/incidents/new", why), &form),
     }
@@ -231,12 +230,12 @@ fn act_sheet(frame: &Frame, id: &str, action: &str, form: &ActForm, users: &[Str
 pub async fn act(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path((id, action)): Path<(String, String)>,
     Form(form): Form<ActForm>,
 ) -> Answer<Response> {
     let own = format!("/incidents/{id}");
-    match done(&present, &caller, &id, &action, &form).await {
+    match done(&present, &doer, &id, &action, &form).await {
         Ok(()) => Ok(acts::see(&own)),
         Err(why) if ["assign", "post-mortem", "silence"].contains(&action.as_str()) => {
             act_sheet(&frame.refused(own, why), &id, &action, &form, &user_ids(&present))
@@ -245,7 +244,7 @@ pub async fn act(
     }
 }
 
-async fn done(present: &Present, caller: &Caller, id: &str, action: &str, form: &ActForm) -> Answer<()> {
+async fn done(present: &Present, doer: &Doer, id: &str, action: &str, form: &ActForm) -> Answer<()> {
     let told = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let act = match action {
         "ack" => Act::Acknowledge { by: None },
@@ -254,17 +253,17 @@ async fn done(present: &Present, caller: &Caller, id: &str, action: &str, form: 
         "comment" => Act::Comment { text: form.text.clone() },
         "assign" => Act::Assign { to: told(&form.to) },
         "post-mortem" => Act::PostMortem { text: form.text.clone() },
-        "retry" => return acts::retry(present, caller, id, &form.step, &form.channel).await,
+        "retry" => return acts::retry(present, doer, id, &form.step, &form.channel).await,
         "silence" => {
             let until = Until { r#for: form.r#for.clone(), until: form.until.clone() }.instant(clock::now())?;
             let about = incidents::one(present.app(), id, clock::now()).await?.incident;
             let (checks, agents) = (about.check.into_iter().collect(), about.agent.into_iter().collect());
             let body = SilenceBody { checks, agents, until, reason: form.reason.clone(), ..SilenceBody::default() };
-            return acts::silence(present, caller, body).await;
+            return acts::silence(present, doer, body).await;
         }
         _ => return Err(Problem::not_found("action", action)),
     };
-    acts::incident(present, caller, id, act).await
+    acts::incident(present, doer, id, act).await
 }
 
 impl<'a> List<'a> {

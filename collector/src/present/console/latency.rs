@@ -61,7 +61,7 @@ pub(super) fn refused(problem: &Problem, span: &str, check: &str, lang: Language
         t,
         lang,
         path: format!("/checks/{check}"),
-        refused: problem.view().detail,
+        refused: (t.tell)(problem.detail()),
         covered: String::new(),
         spans: spans(span, t),
         places: Vec::new(),

@@ -231,6 +231,7 @@ mod tests {
             clock_offset_seconds: None,
             clock_uncertainty_seconds: None,
             clock_flagged: false,
+            host: None,
             build: None,
             certificate_expires: None,
             conservation: counts,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
@@ -12,7 +12,7 @@ use sitepulse_model::oncall::roster::{By, Shift};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::wall::{WallMicros, Zone as _};
 
-use super::acts;
+use super::acts::{self, Doer};
 use super::calendar::{Calendar, Days, wall_text};
 use super::frame::{Frame, Place};
 use super::parts::{Chip, Chips, Field, Input};
@@ -21,7 +21,6 @@ use crate::app::Access;
 use crate::book::Book;
 use crate::oncall::zone::WallZone;
 use crate::present::Present;
-use crate::present::door::Caller;
 use crate::present::dto::oncall::{FeedBody, OverrideBody, OverrideView};
 use crate::present::oncall::{override_view, user_name};
 use crate::present::problem::{Answer, Problem};
@@ -111,13 +110,13 @@ pub async fn override_page(State(present): State<Present>, frame: Frame, Path(id
 pub async fn give_override(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path(id): Path<String>,
     Form(form): Form<OnCallForm>,
 ) -> Answer<Response> {
     let from = Some(form.from.clone()).filter(|from| !from.is_empty());
     let body = OverrideBody { user: form.user.clone(), from, to: form.to.clone() };
-    match acts::give_override(&present, &caller, &id, body).await {
+    match acts::give_override(&present, &doer, &id, body).await {
         Ok(()) => Ok(acts::see("/on-call")),
         Err(why) => override_sheet(&present, &frame.refused("/on-call", why), &id, &form),
     }
@@ -127,10 +126,10 @@ pub async fn give_override(
 pub async fn end_override(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path((id, number)): Path<(String, u32)>,
 ) -> Answer<Response> {
-    match acts::end_override(&present, &caller, &id, number).await {
+    match acts::end_override(&present, &doer, &id, number).await {
         Ok(()) => Ok(acts::see("/on-call")),
         Err(why) => show(&present, &frame.refused("/on-call", why), &CalendarQuery::default(), None).await,
     }

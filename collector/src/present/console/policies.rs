@@ -251,7 +251,7 @@ impl Plan {
         ];
         Self {
             lines,
-            warnings,
+            warnings: warnings.iter().map(|warning| (t.tell)(warning)).collect(),
             toml,
             title: (w.trial)(DAYS),
             what: if trial.before.is_some() { w.trial_what } else { w.trial_new },
@@ -409,7 +409,7 @@ fn page(
     let (t, w) = (frame.t, frame.t.policies);
     let at = |field: &str| {
         let of = faults.iter().filter(|fault| field_of(fault) == field);
-        of.map(|fault| fault.message.as_str()).collect::<Vec<_>>().join(" ")
+        of.map(|fault| (t.tell)(&fault.message)).collect::<Vec<_>>().join(" ")
     };
     let field = |name: &'static str, label: &str, hint: &str, value: &str| Field {
         label: label.to_owned(),
@@ -449,7 +449,7 @@ fn page(
         faults: faults
             .iter()
             .filter(|fault| !shown.contains(&field_of(fault)))
-            .map(|fault| fault.message.clone())
+            .map(|fault| (t.tell)(&fault.message))
             .collect(),
         notice,
         promise,

@@ -4,26 +4,27 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::response::Response;
 use sitepulse_daemon::clock;
 use sitepulse_model::impact::model::{ID, Ramp, ScoringModel};
 use sitepulse_model::impact::{Module, Signal};
 
-use super::acts::{self, quoted};
+use super::acts::{self, Doer, quoted};
 use super::frame::{Frame, Place};
 use super::parts::{Chart, Field, Line};
 use super::plan;
-use crate::book::Object;
+use crate::book::{Object, ObjectKind};
+use crate::checkfile::{self, Source};
 use crate::impact::Model;
 use crate::present::Present;
 use crate::present::api;
-use crate::present::door::Caller;
 use crate::present::dto::impact::{TrialRowView, TrialView};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 
 const PATH: &str = "/impact/model";
+const KIND: ObjectKind = ObjectKind::Scoring;
 /// Changed checks that are shown.
 const ROWS_MAX: usize = 20;
 
@@ -62,6 +63,10 @@ struct Content<'a> {
     modules: Vec<ModuleForm>,
     check: Field,
     plan: Option<Plan>,
+    /// What the form was opened with; empty: the built-in model.
+    tag: String,
+    /// That somebody changed it meanwhile; may be empty.
+    notice: &'static str,
 }
 
 struct ModuleForm {
@@ -97,30 +102,48 @@ struct Change {
 
 /// `GET /impact/model`
 pub async fn scoring_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
+    // The tag first: of what is changed in between the form says too little, never too much.
+    let tag = acts::tag_of(&present, KIND, ID);
     let model = current(&present);
-    editor(&frame, &model.label, &Draft::of(&model.body), "", None)
+    editor(&frame, &model.label, &Draft::of(&model.body), "", Beside { tag, ..Beside::default() })
 }
 
 /// `POST /impact/model`: tries what the form says, or saves it.
 pub async fn write_scoring(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Form(form): Form<BTreeMap<String, String>>,
 ) -> Answer<Response> {
-    let label = current(&present).label;
     let draft = Draft::read(&form);
-    let check = form.get("check").map(|check| check.trim().to_owned()).unwrap_or_default();
-    if form.get("do").is_some_and(|what| what == "apply") {
-        return match acts::apply(&present, &caller, draft.toml(), false).await {
-            Ok(_) => Ok(acts::see("/impact")),
-            Err(why) => editor(&frame.refused(PATH, why), &label, &draft, &check, None),
-        };
+    let told = |name: &str| form.get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let (check, apply) = (told("check"), told("do") == "apply");
+    let mut beside = Beside { tag: told("tag"), ..Beside::default() };
+    let mut done = match apply {
+        true => acts::put(&present, &doer, (KIND, ID), &beside.tag, draft.toml(), false).await.map(|_| None),
+        false => tried(&present, &doer, &draft, (&beside.tag, &check), frame.t).await.map(Some),
+    };
+    if done.as_ref().is_err_and(|why| why.code() == Code::Changed) {
+        // Somebody else was faster: what they wrote is what the trial begins from now.
+        (beside.notice, beside.tag) = (frame.t.trouble.changed_meanwhile, acts::tag_of(&present, KIND, ID));
+        done = tried(&present, &doer, &draft, (&beside.tag, &check), frame.t).await.map(Some);
     }
-    match tried(&present, &caller, &draft, &check, frame.t).await {
-        Ok(plan) => editor(&frame.once(PATH), &label, &draft, &check, Some(plan)),
-        Err(why) => editor(&frame.refused(PATH, why), &label, &draft, &check, None),
+    let label = current(&present).label;
+    match done {
+        Ok(None) => Ok(acts::see("/impact")),
+        Ok(plan) => editor(&frame.once(PATH), &label, &draft, &check, Beside { plan, ..beside }),
+        Err(why) => editor(&frame.refused(PATH, why), &label, &draft, &check, beside),
     }
+}
+
+/// What the form shows beside its fields.
+#[derive(Default)]
+struct Beside {
+    /// The tag of what it was opened with; empty: the built-in model.
+    tag: String,
+    /// Said above it; may be empty.
+    notice: &'static str,
+    plan: Option<Plan>,
 }
 
 fn current(present: &Present) -> Model {
@@ -128,9 +151,15 @@ fn current(present: &Present) -> Model {
 }
 
 /// What saving would change: of the definition, and of the scores of now and of 28 days.
-async fn tried(present: &Present, caller: &Caller, draft: &Draft, check: &str, t: &Texts) -> Answer<Plan> {
+async fn tried(
+    present: &Present,
+    doer: &Doer,
+    draft: &Draft,
+    (tag, check): (&str, &str),
+    t: &Texts,
+) -> Answer<Plan> {
     let toml = draft.toml();
-    let planned = acts::apply(present, caller, toml.clone(), true).await?;
+    let planned = acts::put(present, doer, (KIND, ID), tag, toml.clone(), true).await?;
     let lines = plan::lines(&planned, t);
     let (model, now) = (draft.model()?, clock::now());
     let trial = api::impact::tried(present, model.clone(), None, 1, now).await?;
@@ -286,7 +315,7 @@ impl Draft {
     }
 }
 
-fn editor(frame: &Frame, label: &str, draft: &Draft, check: &str, plan: Option<Plan>) -> Answer<Response> {
+fn editor(frame: &Frame, label: &str, draft: &Draft, check: &str, beside: Beside) -> Answer<Response> {
     let (t, w) = (frame.t, frame.t.impact);
     let field = |name: &'static str, label: &str, hint: &str| Field {
         label: label.to_owned(),
@@ -327,7 +356,8 @@ fn editor(frame: &Frame, label: &str, draft: &Draft, check: &str, plan: Option<P
     let check =
         Field { label: w.try_check.to_owned(), hint: w.try_check_hint.to_owned(), ..Field::text("check", check) };
     let modules = Module::ALL.into_iter().map(module).collect();
-    let content = Content { t, model: (w.model)(label), general, modules, check, plan };
+    let Beside { tag, notice, plan } = beside;
+    let content = Content { t, model: (w.model)(label), general, modules, check, plan, tag, notice };
     frame.page(Place::Checks, w.edit, None, &content)
 }
 

@@ -148,6 +148,8 @@ pub async fn settings_page(
         Some("session") => w.session_ended,
         Some("revoked") => w.token_revoked,
         Some("signed-out") => w.sessions_ended,
+        Some("user") => frame.t.users.saved,
+        Some("retired") => frame.t.users.retired,
         Some(_) | None => "",
     };
     render(&present, &caller, &frame, StatusCode::OK, Said { done: done.to_owned(), ..Said::default() })
@@ -322,7 +324,7 @@ pub async fn make_token(
             render(&present, &caller, &frame, StatusCode::OK, said)
         }
         Err(problem) => {
-            let said = Said { fault: problem.detail().to_owned(), ..Said::default() };
+            let said = Said { fault: (frame.t.tell)(problem.detail()), ..Said::default() };
             render(&present, &caller, &frame, problem.status(), said)
         }
     }

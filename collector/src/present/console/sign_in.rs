@@ -17,7 +17,7 @@ use crate::access::password::{self, Weak};
 use crate::app::{AppError, CredentialKind, Knock, NewCredential, Refusal, SESSION_US};
 use crate::oidc::Oidc;
 use crate::present::Present;
-use crate::present::audit::STRANGER;
+use crate::present::audit::{Note, STRANGER};
 use crate::present::door::{COOKIE, COOKIE_SECURE, Caller, Door, address, same_origin, secure};
 use crate::present::http::escape;
 use crate::present::problem::{Answer, Code, Problem};
@@ -205,7 +205,9 @@ pub async fn sign_out(
     State(present): State<Present>,
     Extension(door): Extension<Door>,
     Extension(caller): Extension<Caller>,
+    note: Note,
 ) -> Answer<Response> {
+    note.tell("own session ended");
     if let Some(session) = &caller.session {
         present.app().revoke_credential(CredentialKind::Session, session, clock::now()).await?;
     }

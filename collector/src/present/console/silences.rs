@@ -2,13 +2,13 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::time::UtcMicros;
 
-use super::acts::{self, Until};
+use super::acts::{self, Doer, Until};
 use super::frame::{Frame, Place};
 use super::incidents::moment;
 use super::parts::{Field, Input};
@@ -17,7 +17,6 @@ use crate::alert::silence::SILENCES_MAX;
 use crate::app::Access;
 use crate::present::Present;
 use crate::present::api::silences::silence_view;
-use crate::present::door::Caller;
 use crate::present::dto::incidents::{SilenceBody, SilenceView};
 use crate::present::problem::Answer;
 use crate::present::text::Texts;
@@ -80,10 +79,10 @@ pub async fn new_silence(frame: Frame, Query(form): Query<SilenceForm>) -> Answe
 pub async fn make_silence(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Form(form): Form<SilenceForm>,
 ) -> Answer<Response> {
-    match made(&present, &caller, &form).await {
+    match made(&present, &doer, &form).await {
         Ok(()) => Ok(acts::see("/silences")),
         Err(why) => sheet(&frame.refused("/silences/new", why), &form),
     }
@@ -93,16 +92,16 @@ pub async fn make_silence(
 pub async fn end_silence(
     State(present): State<Present>,
     frame: Frame,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path(id): Path<String>,
 ) -> Answer<Response> {
-    match acts::unsilence(&present, &caller, &id).await {
+    match acts::unsilence(&present, &doer, &id).await {
         Ok(()) => Ok(acts::see("/silences")),
         Err(why) => show(&present, &frame.refused("/silences", why)).await,
     }
 }
 
-async fn made(present: &Present, caller: &Caller, form: &SilenceForm) -> Answer<()> {
+async fn made(present: &Present, doer: &Doer, form: &SilenceForm) -> Answer<()> {
     let names = |text: &str| -> Vec<String> {
         text.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty()).map(str::to_owned).collect()
     };
@@ -117,7 +116,7 @@ async fn made(present: &Present, caller: &Caller, form: &SilenceForm) -> Answer<
         until,
         reason: form.reason.clone(),
     };
-    acts::silence(present, caller, body).await
+    acts::silence(present, doer, body).await
 }
 
 fn sheet(frame: &Frame, form: &SilenceForm) -> Answer<Response> {

@@ -31,6 +31,8 @@ struct Content<'a> {
 
 struct Row {
     id: String,
+    /// What its figures are made of.
+    terms_of: String,
     description: String,
     terms: String,
     checks: Vec<String>,
@@ -100,6 +102,7 @@ impl Row {
         let more = slo.checks.len() - checks.len();
         Self {
             id: slo.id.clone(),
+            terms_of: format!("/terms/slo?slo={}", slo.id),
             description: slo.description.clone(),
             terms: terms(slo, t),
             checks,
@@ -108,7 +111,7 @@ impl Row {
             class: class(&slo.state),
             state,
             advice,
-            fault: slo.fault.clone().unwrap_or_default(),
+            fault: slo.fault.as_deref().map(t.tell).unwrap_or_default(),
             outcome: slo.outcome.as_ref().map(|outcome| Shown::of(outcome, t)),
         }
     }

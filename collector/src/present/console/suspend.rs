@@ -1,7 +1,7 @@
 //! Suspending a check, and letting it run again: a page with a short form, which opens as a dialog where scripts run.
 
 use askama::Template;
-use axum::extract::{Extension, Form, Path, State};
+use axum::extract::{Form, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -9,12 +9,11 @@ use sitepulse_daemon::clock;
 use sitepulse_daemon::instant;
 use sitepulse_model::duration;
 
+use super::acts::{self, Doer};
 use super::broken_template;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
 use crate::present::Present;
-use crate::present::api::control_of;
-use crate::present::door::Caller;
 use crate::present::dto::{CheckView, ControlBody};
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::Texts;
@@ -53,7 +52,7 @@ pub async fn suspend_check_page(
 /// `POST /checks/{id}/suspend`: then the check's page.
 pub async fn suspend_check(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     frame: Frame,
     Path(id): Path<String>,
     Form(asked): Form<Suspending>,
@@ -68,8 +67,8 @@ pub async fn suspend_check(
         reason: Some(asked.reason.clone()),
         weight: None,
     };
-    match control_of(&present, &body, &caller.author).await {
-        Ok(_) => Ok(back(&id)),
+    match acts::control(&present, &doer, body).await {
+        Ok(()) => Ok(back(&id)),
         Err(problem) if problem.is_not_found() => Err(problem),
         Err(problem) => form(&present, &frame, &id, &asked, Some(&problem)).await,
     }
@@ -78,7 +77,7 @@ pub async fn suspend_check(
 /// `POST /checks/{id}/resume`: then the check's page.
 pub async fn resume_check(
     State(present): State<Present>,
-    Extension(caller): Extension<Caller>,
+    doer: Doer,
     Path(id): Path<String>,
     Form(asked): Form<Suspending>,
 ) -> Answer<Response> {
@@ -90,7 +89,7 @@ pub async fn resume_check(
         reason: None,
         weight: None,
     };
-    control_of(&present, &body, &caller.author).await?;
+    acts::control(&present, &doer, body).await?;
     Ok(back(&id))
 }
 
@@ -108,7 +107,7 @@ async fn form(
 ) -> Answer<Response> {
     let (snapshot, t) = (present.snapshot().await?, frame.t);
     let row = snapshot.check(id).ok_or_else(|| Problem::not_found("check", id))?;
-    let wrong = problem.map(|problem| problem.view().detail);
+    let wrong = problem.map(|problem| (t.tell)(problem.detail()));
     let title = (t.page.suspend_title)(id);
     let fields = fields(row.check, asked, wrong.as_deref().unwrap_or_default(), t);
     let content = Content { t, id, title: title.clone(), notice: None, fields };

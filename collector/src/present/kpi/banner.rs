@@ -109,7 +109,7 @@ fn sla(view: &KpiSlaView, texts: &Texts) -> Tile {
         note: note.join(" "),
         change,
         lines: Vec::new(),
-        href: "/#checks".into(),
+        href: "/terms/sla".into(),
     }
 }
 
@@ -189,13 +189,19 @@ fn incidents(view: &KpiIncidentsView, texts: &Texts) -> Tile {
 fn debt(view: &DebtView, texts: &Texts) -> Tile {
     let words = texts.kpi;
     let number = |value: f64| (texts.number)(plain(value));
+    let leads = |term: &str| match term {
+        "overdue_jobs" | "failed_jobs" => "/jobs",
+        "open_findings" | "stale_findings" => "/findings",
+        "overdue_tasks" => "/playbooks",
+        _ => "/terms/debt",
+    };
     let line = |term: &crate::present::dto::kpi::DebtTermView| Line {
         text: (words.term)(&term.term).to_owned(),
         value: match (term.count, term.points) {
             (Some(count), Some(points)) => format!("{count} · {}", (words.points)(&number(points))),
             (Some(_) | None, None) | (None, Some(_)) => words.absent.to_owned(),
         },
-        href: None,
+        href: Some(leads(&term.term).to_owned()),
     };
     Tile {
         id: "debt",
@@ -212,7 +218,7 @@ fn debt(view: &DebtView, texts: &Texts) -> Tile {
         },
         change: None,
         lines: view.terms.iter().map(line).collect(),
-        href: "/api/v1/kpi".into(),
+        href: "/terms/debt".into(),
     }
 }
 

@@ -3,6 +3,7 @@
 use sitepulse_daemon::instant;
 
 use super::Page;
+use crate::present::dto::host::HostView;
 use crate::present::view::Snapshot;
 
 /// 1 where a verdict or state is up, 0 where it is down; `None` where nothing can be said.
@@ -88,6 +89,28 @@ pub(super) fn spools(page: &mut Page, snapshot: &Snapshot) {
                 &[("agent", &agent.name), ("region", &agent.region)],
                 lag,
             );
+        }
+    }
+}
+
+/// The families of agents' machines.
+pub(super) fn hosts(page: &mut Page, snapshot: &Snapshot) {
+    let figures: [(&str, &str, fn(&HostView) -> f64); 4] = [
+        ("sitepulse_agent_host_load1", "Load average of an agent's machine over one minute.", |host| host.load_1m),
+        ("sitepulse_agent_host_cores", "Processors of an agent's machine.", |host| f64::from(host.cores)),
+        ("sitepulse_agent_host_memory_used_bytes", "Memory of an agent's machine that is in use.", |host| {
+            host.memory_used_bytes as f64
+        }),
+        ("sitepulse_agent_host_memory_total_bytes", "All memory of an agent's machine.", |host| {
+            host.memory_total_bytes as f64
+        }),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for agent in snapshot.agents.iter().filter(|agent| agent.revoked.is_none()) {
+            if let Some(host) = &agent.host {
+                page.sample(name, &[("agent", &agent.name), ("region", &agent.region)], figure(host));
+            }
         }
     }
 }

@@ -242,7 +242,7 @@ impl<'a> ItemView<'a> {
             state: (words.state)(found.now.state),
             partly: found.now.partly,
             figure: if figures { availability(whole, t) } else { String::new() },
-            evidence: evidence(whole.completeness, t),
+            evidence: bounded(whole, figures, t),
             label: format!("{}. {}", (words.bars)(name, DAYS), counted.join(", ")),
             bars: days().map(|(at, (day, found))| Bar::of(at, &day.date, found, figures, t)).collect(),
             days: told(facts, found, t),
@@ -305,6 +305,13 @@ pub(super) fn alone(figures: &Together, t: &Texts) -> (String, String) {
         Some(_) | None => availability(figures, t),
     };
     (shown, evidence(figures.completeness.filter(|share| (f64::MIN_POSITIVE..0.999).contains(share)), t))
+}
+
+/// The evidence of a figure, and between which bounds it lies where figures are shown.
+fn bounded(whole: &Together, figures: bool, t: &Texts) -> String {
+    let bounds = if figures { figure::bounds_to(whole.lower, whole.upper, 2, t) } else { String::new() };
+    let parts = [evidence(whole.completeness, t), bounds];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn evidence(completeness: Option<f64>, t: &Texts) -> String {

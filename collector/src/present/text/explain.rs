@@ -38,6 +38,9 @@ pub struct ExplainTexts {
     /// An agent, how many records, from when on they are kept.
     pub gone: fn(&str, &str, Option<&str>) -> String,
     pub nothing: &'static str,
+    pub of_agent: fn(&str) -> String,
+    pub of_region: fn(&str) -> String,
+    pub of_all: &'static str,
 }
 
 /// English.
@@ -92,6 +95,9 @@ pub static EN: ExplainTexts = ExplainTexts {
         )
     },
     nothing: "The check did not live in this time.",
+    of_agent: |name| format!("By the votes of the agent {name} alone."),
+    of_region: |name| format!("By the votes of the region {name} alone."),
+    of_all: "By all votes",
 };
 
 /// French.
@@ -151,4 +157,7 @@ pub static FR: ExplainTexts = ExplainTexts {
         )
     },
     nothing: "Le contrôle n’existait pas pendant ce temps.",
+    of_agent: |name| format!("Par les seuls votes de l’agent {name}."),
+    of_region: |name| format!("Par les seuls votes de la région {name}."),
+    of_all: "Par tous les votes",
 };

@@ -241,7 +241,9 @@ async fn a_channel_is_written_by_a_form_and_its_secret_stands_in_no_file() {
         assert!(!bench.get(path).await.text.contains("T0PSECRET"), "{path}");
     }
     // Left empty, the secret stays.
-    assert_eq!(leads(&post(&bench, "/channels/team/edit", "kind=slack&url=&language=").await), "/channels");
+    let tag = bench.get("/channels/team/edit").await.hidden("tag");
+    let empty = format!("kind=slack&url=&language=&tag={tag}");
+    assert_eq!(leads(&post(&bench, "/channels/team/edit", &empty).await), "/channels");
     let all = bench.get("/api/v1/channels").await.json();
     let team = all.as_array().unwrap().iter().find(|one| one["id"] == "team").unwrap();
     assert_eq!((&team["language"], &team["missing_secrets"]), (&json!("en"), &json!([])));
@@ -268,4 +270,38 @@ async fn silences_are_made_and_ended_and_windows_are_shown() {
     assert_eq!(bench.apply(&window, json!({})).await.status, StatusCode::OK);
     let page = bench.get("/windows").await.text;
     assert!(page.contains("deploy") && page.contains("2 h") && page.contains("href=\"/checks/shop\""), "{page}");
+}
+
+#[tokio::test]
+async fn how_busy_an_agents_machine_is_stands_on_its_pages_in_the_api_and_in_the_metrics() {
+    use sitepulse_wire::message::{Host, Status};
+    let bench = with_agent().await;
+    assert_eq!(agent(&bench).await["host"], Value::Null, "nothing was told yet");
+    let tell = |load_milli, used_gib: u64| {
+        let host = Host { load_milli, cores: 4, memory_used_bytes: used_gib << 30, memory_total_bytes: 8 << 30 };
+        let status = Status { host: Some(host), ..Status::default() };
+        let book = bench.app.book();
+        let one = book.agents().find(|agent| agent.name.as_str() == "eu-1").unwrap();
+        one.presence.update(|presence| presence.tell(status, clock::now()));
+    };
+    tell(1520, 2);
+    let host = agent(&bench).await["host"].clone();
+    assert_eq!((&host["load_1m"], &host["cores"], &host["load_high"]), (&json!(1.52), &json!(4), &json!(false)));
+    let calm = bench.get("/agents?lang=fr").await.text;
+    assert!(calm.contains("1,52 sur 4 cœurs") && calm.contains("mémoire 25 % de 8,0 Gio"), "{calm}");
+    assert!(!calm.contains("plus de travail que de cœurs"), "{calm}");
+    tell(4500, 8);
+    for (path, words) in [
+        ("/agents?lang=fr", ["4,50 sur 4 cœurs", "plus de travail que de cœurs", "peu de mémoire libre"]),
+        ("/agents/eu-1", ["4.50 on 4 cores", "more work than cores", "little memory left"]),
+    ] {
+        let page = bench.get(path).await.text;
+        for word in words {
+            assert!(page.contains(word), "{path} {word}: {page}");
+        }
+    }
+    let metrics = bench.get("/metrics").await.text;
+    for line in ["sitepulse_agent_host_load1{agent=\"eu-1\",region=\"eu-west\"} 4.5", "sitepulse_agent_host_cores{"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
 }

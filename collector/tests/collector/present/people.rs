@@ -374,6 +374,7 @@ async fn every_change_leaves_its_row() {
             assert_eq!(newest["status"], answer.status.as_u16(), "{newest}");
             assert_eq!((&newest["author"], &newest["way"]), (&json!("collector:cli"), &json!("cli")));
             assert!(!newest["subject"].as_str().unwrap().contains("forged"), "{newest}");
+            assert!(newest["subject"] != "" || newest["detail"] != "", "it does not say what it was about: {newest}");
         } else {
             assert_eq!(told_now.len(), before, "{} is told", route.path);
         }

@@ -22,7 +22,7 @@ fn concrete(path: &str) -> String {
     let path = path.replace("{number}", "1");
     let named = path.replace("{id}", "shop").replace("{name}", "agent-1").replace("{token}", "forged");
     let named = named.replace("{item}", "all.svg");
-    named.replace("{action}", "start").replace("{agent}", "agent-1").replace("{slot}", "1")
+    named.replace("{figure}", "debt").replace("{action}", "start").replace("{agent}", "agent-1").replace("{slot}", "1")
 }
 
 #[tokio::test]

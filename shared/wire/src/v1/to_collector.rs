@@ -9,7 +9,7 @@ use super::batch::BatchV1;
 use super::control::{EventIdV1, EventV1, events_from, events_of, ids_from, ids_of};
 use super::{BUILD_BYTES_MAX, decode_body, der, encode_frame, field, protocols, text};
 use crate::frame::{DecodeError, EncodeError, FieldError};
-use crate::message::{Hello, JoinRequest, Lane, RUN_REFUSED_BYTES_MAX, Status, ToCollector};
+use crate::message::{Hello, Host, JoinRequest, Lane, RUN_REFUSED_BYTES_MAX, Status, ToCollector};
 use crate::record;
 
 const HELLO: u16 = 1;
@@ -41,6 +41,15 @@ struct StatusV1 {
     in_flight: u32,
     clock_offset_us: Option<i64>,
     clock_uncertainty_us: u64,
+    host: Option<HostV1>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct HostV1 {
+    load_milli: u32,
+    cores: u32,
+    memory_used_bytes: u64,
+    memory_total_bytes: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -96,6 +105,7 @@ pub(crate) fn encode(message: &ToCollector) -> Result<Vec<u8>, EncodeError> {
         ToCollector::Control(events) => encode_frame(kind, &events_of(events)?),
         ToCollector::ControlAck(ids) => encode_frame(kind, &ids_of(ids)?),
         ToCollector::Status(status) => {
+            validate_status(status)?;
             let dto = StatusV1 {
                 spool_records: status.spool_records,
                 spool_bytes: status.spool_bytes,
@@ -103,6 +113,12 @@ pub(crate) fn encode(message: &ToCollector) -> Result<Vec<u8>, EncodeError> {
                 in_flight: status.in_flight,
                 clock_offset_us: status.clock_offset_us,
                 clock_uncertainty_us: status.clock_uncertainty_us,
+                host: status.host.map(|host| HostV1 {
+                    load_milli: host.load_milli,
+                    cores: host.cores,
+                    memory_used_bytes: host.memory_used_bytes,
+                    memory_total_bytes: host.memory_total_bytes,
+                }),
             };
             encode_frame(kind, &dto)
         }
@@ -165,14 +181,22 @@ pub(crate) fn decode(kind: u16, body: &[u8]) -> Result<ToCollector, DecodeError>
         CONTROL_ACK => ToCollector::ControlAck(ids_from(decode_body::<Vec<EventIdV1>>(body)?)?),
         STATUS => {
             let dto: StatusV1 = decode_body(body)?;
-            ToCollector::Status(Status {
+            let status = Status {
                 spool_records: dto.spool_records,
                 spool_bytes: dto.spool_bytes,
                 spool_oldest: dto.spool_oldest.map(UtcMicros),
                 in_flight: dto.in_flight,
                 clock_offset_us: dto.clock_offset_us,
                 clock_uncertainty_us: dto.clock_uncertainty_us,
-            })
+                host: dto.host.map(|host| Host {
+                    load_milli: host.load_milli,
+                    cores: host.cores,
+                    memory_used_bytes: host.memory_used_bytes,
+                    memory_total_bytes: host.memory_total_bytes,
+                }),
+            };
+            validate_status(&status)?;
+            ToCollector::Status(status)
         }
         JOIN => {
             let dto: JoinV1 = decode_body(body)?;
@@ -215,6 +239,18 @@ pub(crate) fn decode(kind: u16, body: &[u8]) -> Result<ToCollector, DecodeError>
 fn validate_hello(hello: &Hello) -> Result<(), FieldError> {
     protocols(hello.protocol_min, hello.protocol_max)?;
     text("hello.build", &hello.build, BUILD_BYTES_MAX)
+}
+
+fn validate_status(status: &Status) -> Result<(), FieldError> {
+    let Some(host) = status.host else { return Ok(()) };
+    if host.cores == 0 {
+        return Err(field("status.host.cores", "a machine has a processor"));
+    }
+    if host.memory_total_bytes == 0 || host.memory_used_bytes > host.memory_total_bytes {
+        let (used, total) = (host.memory_used_bytes, host.memory_total_bytes);
+        return Err(field("status.host.memory_used_bytes", format!("{used} of {total} bytes cannot be used")));
+    }
+    Ok(())
 }
 
 fn validate_join(join: &JoinRequest) -> Result<(), FieldError> {

@@ -354,8 +354,17 @@ pub(crate) fn to_collector() -> impl Strategy<Value = ToCollector> {
             })
         },
     );
-    let status = (number(), number(), option::of(utc()), any::<u32>(), option::of(any::<i64>()), number()).prop_map(
-        |(spool_records, spool_bytes, spool_oldest, in_flight, clock_offset_us, clock_uncertainty_us)| {
+    let host = (any::<u32>(), 1_u32..5000, number(), 1_u64..u64::from(u32::MAX)).prop_map(
+        |(load_milli, cores, memory_used_bytes, more)| Host {
+            load_milli,
+            cores,
+            memory_used_bytes,
+            memory_total_bytes: memory_used_bytes.saturating_add(more),
+        },
+    );
+    let clock = (option::of(any::<i64>()), number());
+    let status = (number(), number(), option::of(utc()), any::<u32>(), clock, option::of(host)).prop_map(
+        |(spool_records, spool_bytes, spool_oldest, in_flight, (clock_offset_us, clock_uncertainty_us), host)| {
             ToCollector::Status(Status {
                 spool_records,
                 spool_bytes,
@@ -363,6 +372,7 @@ pub(crate) fn to_collector() -> impl Strategy<Value = ToCollector> {
                 in_flight,
                 clock_offset_us,
                 clock_uncertainty_us,
+                host,
             })
         },
     );

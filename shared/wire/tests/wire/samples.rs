@@ -347,6 +347,7 @@ pub(crate) fn to_collector() -> Vec<(&'static str, ToCollector)> {
         in_flight: 4,
         clock_offset_us: Some(-1_520),
         clock_uncertainty_us: 800,
+        host: Some(Host { load_milli: 1_520, cores: 4, memory_used_bytes: 3 << 30, memory_total_bytes: 8 << 30 }),
     };
     let join = JoinRequest {
         protocol_min: 1,

@@ -1,6 +1,9 @@
 //! How a check fared over a span: its ribbon, what each agent alone would say, its hours of a week, its latencies over time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sitepulse_daemon::instant;
+use sitepulse_model::id::Region;
 use sitepulse_model::record::Phase;
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
@@ -31,12 +34,26 @@ const AGENTS_MAX: usize = 50;
 const BARS_MAX: usize = 400;
 
 /// The spans that the page offers, with their lengths in microseconds.
-pub(super) const SPANS: [(&str, i64); 4] =
+pub(in super::super) const SPANS: [(&str, i64); 4] =
     [("24h", DAY_US), ("7d", 7 * DAY_US), ("30d", 30 * DAY_US), ("90d", 90 * DAY_US)];
 
 /// The span that is asked for; the first where none of them is.
-pub(super) fn span_of(asked: Option<&str>) -> (&'static str, i64) {
+pub(in super::super) fn span_of(asked: Option<&str>) -> (&'static str, i64) {
     SPANS.into_iter().find(|(name, _)| Some(*name) == asked).unwrap_or(SPANS[0])
+}
+
+/// What an agent or a region alone would say.
+pub(super) struct Lane {
+    /// The agent; of a region, how many are in it.
+    pub(super) name: String,
+    pub(super) region: String,
+    pub(super) ribbon: Ribbon,
+    /// Where its availability is explained.
+    pub(super) href: String,
+    pub(super) availability: String,
+    /// How much of the time it knows.
+    pub(super) completeness: String,
+    pub(super) bounds: String,
 }
 
 /// What was found out of the book.
@@ -47,6 +64,8 @@ pub(super) struct Course {
     spans: Vec<VerdictSpan>,
     /// Agent and region, with what they alone say.
     agents: Vec<(String, String, Vec<VerdictSpan>)>,
+    /// What regions with several agents say.
+    regions: BTreeMap<String, Vec<VerdictSpan>>,
     week: Vec<VerdictSpan>,
     now: UtcMicros,
 }
@@ -74,9 +93,17 @@ impl Course {
         });
         let mut agents: Vec<_> = alone.collect();
         agents.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+        let several = agents.windows(2).filter(|two| two[0].1 == two[1].1).map(|two| two[0].1.clone());
+        let several: BTreeSet<String> = several.collect();
+        let regions = several.into_iter().filter_map(|name| {
+            let region = Region::parse(&name).ok()?;
+            let spans = app.book().verdicts(number, &Filter::Region(region), period)?;
+            Some((name, spans))
+        });
+        let regions = regions.collect();
         let week = Span::new(UtcMicros(now.0 - now.0.rem_euclid(DAY_US)).plus_us(-(DAYS - 1) * DAY_US), now);
         let week = app.book().verdicts(number, &Filter::All, week).unwrap_or_default();
-        Ok(Self { sla, period, spans, agents, week, now })
+        Ok(Self { sla, period, spans, agents, regions, week, now })
     }
 
     /// The tall ribbon of the page's head.
@@ -103,20 +130,41 @@ impl Course {
         ticks
     }
 
-    /// The ribbons of the agents: name, region, ribbon, the availability that it would have told, and how much of the time it knows.
-    pub(super) fn agents(&self, t: &Texts) -> Vec<(String, String, Ribbon, String, String)> {
-        let row = |(name, region, spans): &(String, String, Vec<VerdictSpan>)| {
+    /// The ribbons of the regions and their agents: a region with several agents first as a whole, then each of them.
+    pub(super) fn lanes(&self, id: &str, span: &str, t: &Texts) -> Vec<Lane> {
+        let lane = |place: (&'static str, &str), name: &str, region: &str, spans: &[VerdictSpan]| {
             let account = Account::of(spans);
             let availability = figure::availability(account.availability(), t);
             let completeness = figure::completeness(account.completeness(), t);
+            let label = if name.is_empty() { region } else { name };
             let ribbon = Ribbon {
-                label: format!("{name}{}{}, {completeness}", t.colon, (t.page.verdicts)(&availability)),
+                label: format!("{label}{}{}, {completeness}", t.colon, (t.page.verdicts)(&availability)),
                 bars: bars(spans, self.period, t),
                 ..Ribbon::default()
             };
-            (name.clone(), region.clone(), ribbon, availability, completeness)
+            Lane {
+                name: name.to_owned(),
+                region: region.to_owned(),
+                ribbon,
+                href: format!("/checks/{id}/explain?span={span}&{}={}", place.0, place.1),
+                availability,
+                completeness,
+                bounds: figure::bounds_to(account.lower(), account.upper(), 2, t),
+            }
         };
-        self.agents.iter().map(row).collect()
+        let mut lanes = Vec::new();
+        let mut before = "";
+        for (name, region, spans) in &self.agents {
+            if before != region
+                && let Some(together) = self.regions.get(region)
+            {
+                let agents = self.agents.iter().filter(|(_, one, _)| one == region).count();
+                lanes.push(lane(("region", region.as_str()), &(t.page.agents_together)(agents), region, together));
+            }
+            before = region;
+            lanes.push(lane(("agent", name.as_str()), name, region, spans));
+        }
+        lanes
     }
 
     /// Seven days by hour; `None` where nothing of them is known.

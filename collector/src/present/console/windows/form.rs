@@ -178,7 +178,7 @@ pub(super) fn page(book: &Book, frame: &Frame, id: Option<&str>, draft: &Draft, 
     let (t, w) = (frame.t, frame.t.windows);
     let at = |field: &str| {
         let of = beside.faults.iter().filter(|fault| field_of(fault, draft) == field);
-        of.map(|fault| fault.message.as_str()).collect::<Vec<_>>().join(" ")
+        of.map(|fault| (t.tell)(&fault.message)).collect::<Vec<_>>().join(" ")
     };
     let line = |name: &'static str, label: &str, hint: &str, value: &str| Field {
         label: label.to_owned(),
@@ -234,7 +234,7 @@ pub(super) fn page(book: &Book, frame: &Frame, id: Option<&str>, draft: &Draft, 
             .faults
             .iter()
             .filter(|fault| !fields.contains(&field_of(fault, draft)))
-            .map(|fault| fault.message.clone())
+            .map(|fault| (t.tell)(&fault.message))
             .collect(),
         notice: beside.notice,
         scope,
@@ -307,7 +307,7 @@ impl Plan {
             checks: covered.into_iter().take(CHECKS_SHOWN).collect(),
             open: open.first().is_some_and(|first| first.from <= now),
             lines: plan::lines(plan, t),
-            warnings: plan.warnings.clone(),
+            warnings: plan.warnings.iter().map(|warning| (t.tell)(warning)).collect(),
             toml,
         }
     }

@@ -1,0 +1,168 @@
+//! Refusals in French. Who judges a form is deep below and speaks one language, as code and the API do: what it says is a sentence with values in it, and that
+//! sentence is the key by which [`fr`] has the other one. A value that is a refusal itself is told in French too.
+//!
+//! What stands in no table is told in English, and said to be (`lang="en"`). A test reads the sources: a sentence that nobody says any more is found.
+
+mod fr;
+
+/// A pattern in two languages: `{}` is a value, in the same order in both.
+type Pair = (&'static str, &'static str);
+
+/// How deep values may be refusals themselves.
+const DEEP_MAX: usize = 4;
+
+/// What is missing, in English and French, and whether French has it feminine.
+const NOUNS: [(&str, &str, bool); 19] = [
+    ("action", "action", true),
+    ("agent", "agent", false),
+    ("channel", "canal", false),
+    ("check", "contrôle", false),
+    ("escalation policy", "politique d’escalade", true),
+    ("finding", "constat", false),
+    ("group", "groupe", false),
+    ("incident", "incident", false),
+    ("job", "tâche", true),
+    ("maintenance window", "fenêtre de maintenance", true),
+    ("playbook", "procédure", true),
+    ("policy", "politique", true),
+    ("region", "région", true),
+    ("run", "exécution", true),
+    ("schedule", "planning", false),
+    ("session", "session", true),
+    ("slo", "objectif", false),
+    ("status page", "page d’état", true),
+    ("user", "utilisateur", false),
+];
+
+/// A refusal in French; `None`: nobody wrote it in French yet.
+pub fn french(english: &str) -> Option<String> {
+    told(english, DEEP_MAX)
+}
+
+fn told(english: &str, deep: usize) -> Option<String> {
+    if let Some(missing) = missing(english) {
+        return Some(missing);
+    }
+    for (pattern, french) in fr::PAIRS {
+        if let Some(values) = values(pattern, english) {
+            return Some(written(french, &values, deep));
+        }
+    }
+    // A place before what is wrong there: `levels[1].after: ...`, `console:3:1: check "shop": ...`.
+    let (place, rest) = english.split_once(": ")?;
+    if deep == 0 || !is_place(place) {
+        return None;
+    }
+    told(rest, deep - 1).map(|rest| format!("{place}: {rest}"))
+}
+
+/// `no check is named "shop"`.
+fn missing(english: &str) -> Option<String> {
+    let (what, name) = english.strip_prefix("no ")?.split_once(" is named ")?;
+    let (_, noun, feminine) = NOUNS.into_iter().find(|(noun, ..)| *noun == what)?;
+    Some(format!("{} {noun} ne s’appelle {name}", if feminine { "aucune" } else { "aucun" }))
+}
+
+/// Whether something says where, and nothing more: a key, a line, a table with its id, one quoted value.
+fn is_place(text: &str) -> bool {
+    let bare = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.[]:-".contains(&byte));
+    let quoted = |text: &str| text.len() >= 2 && text.starts_with('"') && text.ends_with('"');
+    let of_table = |text: &str| text.split_once(' ').is_some_and(|(table, id)| bare(table) && (quoted(id) || bare(id)));
+    !text.is_empty() && (bare(text) || quoted(text) || of_table(text))
+}
+
+/// The values of a text that fits a pattern.
+fn values<'t>(pattern: &str, text: &'t str) -> Option<Vec<&'t str>> {
+    let mut parts = pattern.split("{}");
+    let mut rest = text.strip_prefix(parts.next()?)?;
+    let parts: Vec<&str> = parts.collect();
+    let mut values = Vec::with_capacity(parts.len());
+    for (at, part) in parts.iter().enumerate() {
+        let last = at + 1 == parts.len();
+        let end = if last { rest.len().checked_sub(part.len())? } else { rest.find(part)? };
+        if !rest.is_char_boundary(end) || !rest[end..].starts_with(part) {
+            return None;
+        }
+        values.push(&rest[..end]);
+        rest = &rest[end + part.len()..];
+    }
+    rest.is_empty().then_some(values)
+}
+
+fn written(french: &str, values: &[&str], deep: usize) -> String {
+    let mut values = values.iter();
+    let mut out = String::new();
+    for (at, part) in french.split("{}").enumerate() {
+        if at > 0
+            && let Some(value) = values.next()
+        {
+            let inner = if deep == 0 { None } else { told(value, deep - 1) };
+            out.push_str(inner.as_deref().unwrap_or(value));
+        }
+        out.push_str(part);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_with_its_values() {
+        let told = |english: &str| french(english).unwrap_or_else(|| panic!("{english}"));
+        assert_eq!(told("no check is named \"x\""), "aucun contrôle ne s’appelle \"x\"");
+        assert_eq!(told("interval is 10ms: allowed are 1s to 7d"), "interval vaut 10ms : de 1s à 7d");
+        let placed = told("levels[1].after: duration \"soon\" is not a number followed by a unit: write 30s, 10m, 2h or 7d");
+        assert!(placed.starts_with("levels[1].after: la durée \"soon\""), "{placed}");
+        let deeper = told("console:2:6: check \"a\": timeout: duration \"5x\" has an unknown unit \"x\": use one of us, ms, s, m, h, d");
+        assert!(deeper.starts_with("console:2:6: check \"a\": timeout: la durée"), "{deeper}");
+        for other in ["a provider said so", "", ": ", "no is named ", "the page could not be rendered, maybe"] {
+            assert_eq!(french(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn both_languages_have_the_same_values() {
+        for (english, french) in fr::PAIRS {
+            assert_eq!(english.matches("{}").count(), french.matches("{}").count(), "{english}");
+            assert!(!english.starts_with("{}{}") && !english.contains("{}{}"), "{english}: two values in a row");
+        }
+    }
+
+    fn sources(dir: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("text/refusals/fr.rs") {
+                all.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_sentence_is_one_that_somebody_says() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut all = String::new();
+        for dir in ["src", "../shared/model/src", "../shared/daemon/src"] {
+            sources(&here.join(dir), &mut all);
+        }
+        // As the compiler reads it: a backslash at a line's end joins it to the next.
+        let mut joined = String::new();
+        for line in all.lines() {
+            match line.strip_suffix('\\') {
+                Some(begun) => joined.push_str(if joined.ends_with('\n') { begun } else { begun.trim_start() }),
+                None if joined.ends_with('\n') || joined.is_empty() => joined.extend([line, "\n"]),
+                None => joined.extend([line.trim_start(), "\n"]),
+            }
+        }
+        let plain = joined.replace("\\\"", "\"").replace("{{", "{").replace("}}", "}").replace("\\\\", "\\");
+        for (english, _) in fr::PAIRS {
+            let longest = english.split("{}").map(str::trim).max_by_key(|part| part.len()).unwrap();
+            assert!(plain.contains(longest), "nobody says {longest:?} any more: {english}");
+        }
+    }
+}
