@@ -12,8 +12,32 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 const HTML: (&str, &str) = ("accept", "text/html");
 /// Words that stand in about every English sentence, and in no French one.
 const ENGLISH: [&str; 26] = [
-    "the", "is", "it", "of", "and", "write", "must", "there", "already", "with", "needs", "this", "has", "at most", "no", "not",
-    "its", "was", "give", "name a", "lasts", "allowed", "known are", "unknown", "did you", "nothing",
+    "the",
+    "is",
+    "it",
+    "of",
+    "and",
+    "write",
+    "must",
+    "there",
+    "already",
+    "with",
+    "needs",
+    "this",
+    "has",
+    "at most",
+    "no",
+    "not",
+    "its",
+    "was",
+    "give",
+    "name a",
+    "lasts",
+    "allowed",
+    "known are",
+    "unknown",
+    "did you",
+    "nothing",
 ];
 
 /// What people read of a page: no tags, no code, no values that they wrote.
@@ -24,9 +48,9 @@ fn readable(page: &str) -> String {
     while let Some((text, after)) = rest.split_once('<') {
         out.push_str(text);
         out.push(' ');
-        let skipped = ["pre", "textarea", "code", "option"].into_iter().find(|tag| {
-            after.strip_prefix(tag).is_some_and(|rest| rest.starts_with([' ', '>']))
-        });
+        let skipped = ["pre", "textarea", "code", "option"]
+            .into_iter()
+            .find(|tag| after.strip_prefix(tag).is_some_and(|rest| rest.starts_with([' ', '>'])));
         let end = skipped.map_or_else(|| ">".to_owned(), |tag| format!("</{tag}>"));
         rest = after.split_once(end.as_str()).map_or("", |(_, rest)| rest);
     }
@@ -36,7 +60,8 @@ fn readable(page: &str) -> String {
 }
 
 fn english_in(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '’' && c != '\'').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_alphanumeric() && c != '’' && c != '\'').filter(|word| !word.is_empty()).collect();
     let all = format!(" {} ", words.join(" "));
     ENGLISH.iter().find_map(|word| {
         let at = all.find(&format!(" {word} "))?;
@@ -86,14 +111,23 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
         ("/new-check", check("kind = \"http\"\n")),
         ("/new-check", check("kind = \"http\"\nurl = \"ftp://a/\"\ninterval = \"10ms\"\ntimeout = 5\n")),
         ("/new-check", check("kind = \"http\"\nurl = \"http://u:p@a/\"\ninterval = \"1 fortnight\"\nweight = -1\n")),
-        ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nintervall = \"10s\"\nquorum = \"some\"\nregions = []\n")),
-        ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nclass = \"high\"\nconfirmations = 0\ntags = \"a\"\n")),
+        (
+            "/new-check",
+            check("kind = \"http\"\nurl = \"http://a/\"\nintervall = \"10s\"\nquorum = \"some\"\nregions = []\n"),
+        ),
+        (
+            "/new-check",
+            check("kind = \"http\"\nurl = \"http://a/\"\nclass = \"high\"\nconfirmations = 0\ntags = \"a\"\n"),
+        ),
         ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nparents = [\"none\"]\nescalation = \"none\"\n")),
         ("/new-check", check("kind = \"tcp\"\naddress = \"shop.example\"\n")),
         ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nexpect = [\"latency < 2\"]\n")),
         ("/escalations/new", "id=Not+One&after-0=0s&to-0-0=ops-hook&do=plan".into()),
         ("/escalations/new", "id=a&after-0=soon&to-0-0=ops-hook&do=plan".into()),
-        ("/escalations/new", "id=a&after-0=0s&after-1=0s&to-0-0=ops-hook&to-1-0=none&repeat=99&ack_pause=1s&do=plan".into()),
+        (
+            "/escalations/new",
+            "id=a&after-0=0s&after-1=0s&to-0-0=ops-hook&to-1-0=none&repeat=99&ack_pause=1s&do=plan".into(),
+        ),
         ("/escalations/new", "id=a&do=plan".into()),
         ("/channels/new", "kind=webhook&id=Not+One&url=ops".into()),
         ("/channels/new", "kind=email&id=post&server=mail&from=me&to=you&security=plain".into()),
