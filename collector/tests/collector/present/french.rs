@@ -93,6 +93,16 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
     let (quiet, mortem) = (format!("{incident}/silence"), format!("{incident}/post-mortem"));
     assert_eq!(bench.send(Door::Local, "POST", &ack, &[FORM], "").await.status, StatusCode::SEE_OTHER);
     let check = |keys: &str| format!("toml={}&base=", written(&format!("[[check]]\nid = \"blog\"\n{keys}")));
+    // The scoring model as the form has it.
+    let page = bench.get("/impact/model").await.text;
+    let field = |input: &str| {
+        let of = |key: &str| Some(input.split_once(&format!(" {key}=\""))?.1.split_once('"')?.0.to_owned());
+        let name = of("name").filter(|name| !["tag", "check", "back"].contains(&name.as_str()))?;
+        Some(format!("{name}={}", of("value")?))
+    };
+    let fields: Vec<String> = page.split("<input").skip(1).filter_map(field).collect();
+    let model = format!("{}&tag=&do=plan", fields.join("&"));
+    assert!(model.contains("critical=70") && model.contains("floor=0.6"), "{model}");
     let long = "x".repeat(700);
     let forms: Vec<(&str, String)> = vec![
         ("/agents/eu-1/weight", "weight=heavy".into()),
@@ -155,7 +165,8 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
         ("/settings/tokens", "note=x&scope=all&days=30".into()),
         ("/settings/tokens", "note=x&scope=read&days=9999".into()),
         ("/settings/users/none/invite", String::new()),
-        ("/impact/model", "decay=soon&look_back=28d&warning=90&critical=10&floor=7&do=plan".into()),
+("/impact/model", model.replace("critical=70", "critical=1")),
+        ("/impact/model", model.replace("floor=0.6", "floor=7")),
         ("/findings/none/acknowledge", "note=".into()),
         ("/playbooks/none/start", "check=shop".into()),
         ("/jobs/none/cancel", String::new()),

@@ -5,6 +5,10 @@ use super::Pair;
 /// Every pair.
 pub(super) const PAIRS: &[Pair] = &[
     // What is asked of something that is not there, or not so.
+    (
+        "there is no user {}: write it as a [[user]] and apply it",
+        "il n’y a pas d’utilisateur {} : créez-le d’abord",
+    ),
     ("no user is named {}", "aucun utilisateur ne s’appelle {}"),
     (
         "no incident {}: `sitepulse-collector incidents --all` lists what there is",
@@ -383,6 +387,22 @@ pub(super) const PAIRS: &[Pair] = &[
         "le canal {} utilise le secret {}, qui n’est pas fixé, et ses messages attendent : `sitepulse-collector secret set {}`",
     ),
     // Escalations, channels, schedules, windows, promises, models.
+    (
+        "the schedule has {} overrides that are not over: take some back first",
+        "le planning a {} remplacements qui ne sont pas finis : reprenez-en d’abord",
+    ),
+    ("beyond the calendar: write a nearer date", "au-delà du calendrier : écrivez une date plus proche"),
+    ("{} is none of the dates that the rule gives: {}", "{} n’est pas une date de la règle : {}"),
+    ("the rule gives no date at all", "la règle ne donne aucune date"),
+    ("begin with the first one, {}", "commencez par la première, {}"),
+    ("{} is no IANA time zone: {}", "{} n’est pas un fuseau horaire : {}"),
+    ("write one like Europe/Paris", "écrivez-en un comme Europe/Paris"),
+    (
+        "{} is no instant: write 2026-12-01T02:00 (on the wall of zone) or 2026-12-01T02:00:00Z",
+        "{} n’est pas un instant : écrivez 2026-12-01T02:00 (à l’heure du fuseau) ou 2026-12-01T02:00:00Z",
+    ),
+    ("{}: allowed are the years {} to {}", "{} : années {} à {}"),
+    ("{}: use whole seconds", "{} : en secondes entières"),
     ("at most 7d are allowed", "7d au plus"),
     (
         "it must be later than the level before: `after` counts from when the incident opened",
@@ -464,6 +484,12 @@ pub(super) const PAIRS: &[Pair] = &[
     ("{}: \"warning\" must lie {} \"critical\"", "{} : \"warning\" doit être {} \"critical\""),
     ("{}: allowed are {} to {}", "{} : de {} à {}"),
     ("use {}", "utilisez {}"),
+    ("expect has {} assertions: at most {} are allowed", "expect a {} assertions : {} au plus"),
+    ("assertion {}: {}", "assertion {} : {}"),
+    ("equality is written \"==\"", "l’égalité s’écrit \"==\""),
+    ("nothing may follow here, but {} does; {}", "rien ne peut suivre ici, mais {} suit ; {}"),
+    ("us, ms, s, m or h, as in 800ms", "us, ms, s, m ou h, comme 800ms"),
+    ("B, KB, MB, GB, KiB, MiB or GiB", "B, KB, MB, GB, KiB, MiB ou GiB"),
     // Values of others.
     ("a title", "le titre"),
     ("a comment", "le commentaire"),
