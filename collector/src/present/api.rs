@@ -655,11 +655,7 @@ pub struct LinkQuery {
 }
 
 /// `POST /api/v1/sign-in-links`
-pub async fn sign_in_link(
-    State(present): State<Present>,
-    note: Note,
-    query: Ask<LinkQuery>,
-) -> Answer<Json<LinkView>> {
+pub async fn sign_in_link(State(present): State<Present>, note: Note, query: Ask<LinkQuery>) -> Answer<Json<LinkView>> {
     let access = if ask(query)?.admin { Access::Admin } else { Access::Read };
     note.tell(format!("a link whose session has access {access}"));
     let Some(console) = present.console_url().map(str::to_string) else {

@@ -145,7 +145,8 @@ fn outcome_of(note: &Note, response: &Response) -> String {
     let told = response.extensions();
     let why = told.get::<Problem>().map(Problem::detail).or(told.get::<Why>().map(|why| why.0.as_str()));
     let status = response.status();
-    let unread = if status.is_client_error() || status.is_server_error() { "what was sent is not understood" } else { "" };
+    let unread =
+        if status.is_client_error() || status.is_server_error() { "what was sent is not understood" } else { "" };
     let why = why.unwrap_or(unread);
     match (said.is_empty(), why.is_empty()) {
         (_, true) => said,

@@ -84,10 +84,10 @@ pub use settings::{act_on_user, audit_page, change_password, end_session, make_t
 pub use sign_in::{accept_invitation, invited, refused, sign_in, sign_in_by_password, sign_out};
 pub use silences::{end_silence, make_silence, new_silence, silences_page};
 pub use slo::slos_page;
+pub use suspend::{resume_check, suspend_check, suspend_check_page};
 pub use terms::terms_page;
 pub use trouble::{as_page, is_for_people};
 pub use users::{edit_user, new_user, retire_user, retiring_user, write_user};
-pub use suspend::{resume_check, suspend_check, suspend_check_page};
 pub use windows::{edit_window, end_window, ending_page, new_window, windows_page, write_window};
 
 use crate::present::problem::{Answer, Code, Problem};

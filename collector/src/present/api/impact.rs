@@ -163,11 +163,7 @@ pub async fn impact(
 }
 
 /// `POST /api/v1/impact-trials`: what another model would say. Changes nothing.
-pub async fn trial(
-    State(present): State<Present>,
-    note: Note,
-    request: Body<TrialBody>,
-) -> Answer<Json<TrialView>> {
+pub async fn trial(State(present): State<Present>, note: Note, request: Body<TrialBody>) -> Answer<Json<TrialView>> {
     let TrialBody { model, at, check, days } = body(request)?;
     note.tell("trial of a scoring model: nothing changes");
     let faults: Vec<String> = model.faults().iter().map(ToString::to_string).collect();

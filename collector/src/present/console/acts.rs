@@ -97,9 +97,10 @@ impl Doer {
 /// When it is no number.
 pub(super) fn weight_of(text: &str) -> Answer<f64> {
     // Whoever reads French writes a decimal comma.
-    text.trim().replace(',', ".").parse().map_err(|_| {
-        Problem::new(Code::BadRequest, format!("{text:?} is no weight: write a number from 0 to 1000"))
-    })
+    text.trim()
+        .replace(',', ".")
+        .parse()
+        .map_err(|_| Problem::new(Code::BadRequest, format!("{text:?} is no weight: write a number from 0 to 1000")))
 }
 
 /// Suspends, resumes or weighs.

@@ -278,7 +278,11 @@ async fn respond(
         may_respond: frame.may(Access::Respond),
         may_edit,
         may_run,
-        weights: check.agents.iter().map(|pair| (pair.agent.clone(), pair.region.clone(), (t.number)(pair.weight.to_string()))).collect(),
+        weights: check
+            .agents
+            .iter()
+            .map(|pair| (pair.agent.clone(), pair.region.clone(), (t.number)(pair.weight.to_string())))
+            .collect(),
         suspended_on: suspended_on.map(|pair| (pair.agent.clone(), suspension(pair.suspended.as_ref(), t))).collect(),
         heartbeat: check.kind == "heartbeat",
         spans: spans(id, span, t),

@@ -9,9 +9,9 @@ use axum::response::Response;
 use sitepulse_daemon::instant;
 use sitepulse_model::time::UtcMicros;
 
+use super::check::course;
 use super::frame::{Frame, Place};
 use super::policy::{Choice, choices};
-use super::check::course;
 use super::{PageQuery, class, clock_text};
 use crate::present::api::SlaQuery;
 use crate::present::dto::SlaView;
@@ -133,9 +133,11 @@ pub async fn explain_page(
     };
     // The end is the one that the snapshot's figures have, so that a figure and its explanation agree.
     let ends = given(&query.from).zip(given(&query.to));
-    let (from, to) = ends.clone().unwrap_or_else(|| (instant::format(snapshot.now.plus_us(-us)), instant::format(snapshot.now)));
+    let (from, to) =
+        ends.clone().unwrap_or_else(|| (instant::format(snapshot.now.plus_us(-us)), instant::format(snapshot.now)));
     let span = if ends.is_some() { "" } else { span };
-    let asked = SlaQuery::counted(id.clone(), from, to, policy.map(ToOwned::to_owned)).by(agent.clone(), region.clone());
+    let asked =
+        SlaQuery::counted(id.clone(), from, to, policy.map(ToOwned::to_owned)).by(agent.clone(), region.clone());
     let (refused, found) = match explained(&present, asked, snapshot.now).await {
         Ok(view) => (String::new(), Some(Found::of(&view, t))),
         Err(problem) => ((t.tell)(problem.detail()), None),

@@ -184,7 +184,8 @@ async fn show(
         joined,
         tokens: {
             let book = present.app().book();
-            let minute = |at: UtcMicros| clock_text(UtcMicros(at.0 - at.0.rem_euclid(60_000_000))).replace(":00 UTC", " UTC");
+            let minute =
+                |at: UtcMicros| clock_text(UtcMicros(at.0 - at.0.rem_euclid(60_000_000))).replace(":00 UTC", " UTC");
             let row = |token: Given| {
                 let state = match token.used {
                     Some(_) => "used",

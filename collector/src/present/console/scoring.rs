@@ -151,13 +151,7 @@ fn current(present: &Present) -> Model {
 }
 
 /// What saving would change: of the definition, and of the scores of now and of 28 days.
-async fn tried(
-    present: &Present,
-    doer: &Doer,
-    draft: &Draft,
-    (tag, check): (&str, &str),
-    t: &Texts,
-) -> Answer<Plan> {
+async fn tried(present: &Present, doer: &Doer, draft: &Draft, (tag, check): (&str, &str), t: &Texts) -> Answer<Plan> {
     let toml = draft.toml();
     let planned = acts::put(present, doer, (KIND, ID), tag, toml.clone(), true).await?;
     let lines = plan::lines(&planned, t);

@@ -94,7 +94,12 @@ pub async fn terms_page(
         "group" => {
             let name = || Problem::not_found("group", &query.group);
             let group = Group::parse(&query.group).map_err(|_| name())?;
-            let known = present.app().book().checks().flat_map(|check| &check.revisions).any(|revision| revision.labels.group.as_ref() == Some(&group));
+            let known = present
+                .app()
+                .book()
+                .checks()
+                .flat_map(|check| &check.revisions)
+                .any(|revision| revision.labels.group.as_ref() == Some(&group));
             if !known {
                 return Err(name());
             }
@@ -154,7 +159,12 @@ fn lost(part: &Part) -> f64 {
     part.figures.availability.map_or(0.0, |availability| f64::from(part.weight) * (1.0 - availability))
 }
 
-fn of_mean<'a>(mut parts: Vec<Part>, (period, span): (Period, Span), group: Option<&Group>, t: &'a Texts) -> Content<'a> {
+fn of_mean<'a>(
+    mut parts: Vec<Part>,
+    (period, span): (Period, Span),
+    group: Option<&Group>,
+    t: &'a Texts,
+) -> Content<'a> {
     let w = t.terms;
     let counted: Vec<_> =
         parts.iter().map(|part| (sitepulse_model::control::Weight(part.weight), part.figures)).collect();
@@ -165,7 +175,8 @@ fn of_mean<'a>(mut parts: Vec<Part>, (period, span): (Period, Span), group: Opti
     parts.sort_by(|a, b| lost(b).total_cmp(&lost(a)).then_with(|| a.id.cmp(&b.id)));
     let hidden = parts.split_off(parts.len().min(ROWS_MAX));
     let points = |lost: f64| if weights > 0.0 { lost / weights * 100.0 } else { 0.0 };
-    let takes = |lost: f64| if lost > 0.0 { (w.points)(&(t.number)(format!("{:.3}", points(lost)))) } else { "–".to_owned() };
+    let takes =
+        |lost: f64| if lost > 0.0 { (w.points)(&(t.number)(format!("{:.3}", points(lost)))) } else { "–".to_owned() };
     let weight = |thousandths: f64| (t.number)((thousandths / 1000.0).to_string());
     let chip = |one: Period| Chip {
         label: (t.kpi.period)(one.as_str()).to_owned(),
@@ -249,7 +260,8 @@ async fn slo(present: &Present, frame: &Frame, id: &str) -> Answer<Response> {
         let figures = if one.checks.is_empty() { Vec::new() } else { api::figures_of(present, asked, now).await? };
         let ends = format!("from={}&to={}&policy={}", escape(&outcome.from), escape(&to), escape(&policy));
         let snapshot = present.snapshot().await?;
-        let weight = |id: &str| snapshot.check(id).map_or_else(String::new, |row| (t.number)(row.check.weight.to_string()));
+        let weight =
+            |id: &str| snapshot.check(id).map_or_else(String::new, |row| (t.number)(row.check.weight.to_string()));
         content.rows = figures
             .iter()
             .take(ROWS_MAX)
@@ -292,7 +304,8 @@ fn budget_lines(outcome: &OutcomeView, t: &Texts) -> Vec<String> {
         let shown = (t.number)(figure::percent_down(availability, 4));
         lines.push((w.used)(&shown, &time(outcome.counted_seconds), &time(used)));
     }
-    if let (Some(allowed), Some(used), Some(left)) = (budget.allowed_seconds, budget.used_seconds, budget.left_seconds) {
+    if let (Some(allowed), Some(used), Some(left)) = (budget.allowed_seconds, budget.used_seconds, budget.left_seconds)
+    {
         lines.push((w.left)(&time(allowed), &time(used), &time(left)));
     }
     for burn in outcome.burns.iter().flat_map(|pair| [&pair.long, &pair.short].map(|burn| (burn, pair.threshold))) {
@@ -366,14 +379,25 @@ mod tests {
 
     #[test]
     fn what_takes_the_most_away_stands_first_and_the_terms_add_up() {
-        let parts = || vec![part("a", 1000, Some(0.9)), part("b", 3000, Some(0.9)), part("c", 1000, Some(1.0)), part("d", 1000, None)];
+        let parts = || {
+            vec![
+                part("a", 1000, Some(0.9)),
+                part("b", 3000, Some(0.9)),
+                part("c", 1000, Some(1.0)),
+                part("d", 1000, None),
+            ]
+        };
         let span = Span::new(UtcMicros(0), UtcMicros(86_400_000_000));
         let content = of_mean(parts(), (Period::Day, span), None, &EN);
         let ids: Vec<&str> = content.rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["b", "a", "c", "d"]);
         // 0.1 of the weights 1 and 3 is lost, of 5 in all.
         assert_eq!(content.figure, "92.00 %");
-        assert!(content.division.contains("0.400000") && content.division.contains("92.0000 %"), "{}", content.division);
+        assert!(
+            content.division.contains("0.400000") && content.division.contains("92.0000 %"),
+            "{}",
+            content.division
+        );
         assert_eq!((content.rows[0].takes.as_str(), content.rows[2].takes.as_str()), ("6.000 points", "–"));
         let french = of_mean(parts(), (Period::Week, span), None, &FR);
         assert_eq!(french.figure, "92,00 %");

@@ -164,7 +164,10 @@ pub(super) fn page_of(path: &str) -> String {
         let parts = || path.split('/');
         PAGES.iter().any(|page| {
             page.split('/').count() == parts().count()
-                && page.split('/').zip(parts()).all(|(page, part)| page == part || (page.starts_with('{') && !part.is_empty()))
+                && page
+                    .split('/')
+                    .zip(parts())
+                    .all(|(page, part)| page == part || (page.starts_with('{') && !part.is_empty()))
         })
     };
     let mut path = path;

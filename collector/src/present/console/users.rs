@@ -111,7 +111,9 @@ async fn written(present: &Present, doer: &Doer, id: Option<&str>, form: &UserFo
         None => serde_json::Map::new(),
     };
     let id = id.unwrap_or_else(|| form.id.trim());
-    for (key, text) in [("id", id), ("name", form.name.trim()), ("email", form.email.trim()), ("role", form.role.as_str())] {
+    for (key, text) in
+        [("id", id), ("name", form.name.trim()), ("email", form.email.trim()), ("role", form.role.as_str())]
+    {
         match text {
             "" if key != "id" => drop(keys.remove(key)),
             text => drop(keys.insert(key.to_owned(), Value::String(text.to_owned()))),

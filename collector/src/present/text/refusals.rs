@@ -115,9 +115,12 @@ mod tests {
         let told = |english: &str| french(english).unwrap_or_else(|| panic!("{english}"));
         assert_eq!(told("no check is named \"x\""), "aucun contrôle ne s’appelle \"x\"");
         assert_eq!(told("interval is 10ms: allowed are 1s to 7d"), "interval vaut 10ms : de 1s à 7d");
-        let placed = told("levels[1].after: duration \"soon\" is not a number followed by a unit: write 30s, 10m, 2h or 7d");
+        let placed =
+            told("levels[1].after: duration \"soon\" is not a number followed by a unit: write 30s, 10m, 2h or 7d");
         assert!(placed.starts_with("levels[1].after: la durée \"soon\""), "{placed}");
-        let deeper = told("console:2:6: check \"a\": timeout: duration \"5x\" has an unknown unit \"x\": use one of us, ms, s, m, h, d");
+        let deeper = told(
+            "console:2:6: check \"a\": timeout: duration \"5x\" has an unknown unit \"x\": use one of us, ms, s, m, h, d",
+        );
         assert!(deeper.starts_with("console:2:6: check \"a\": timeout: la durée"), "{deeper}");
         for other in ["a provider said so", "", ": ", "no is named ", "the page could not be rendered, maybe"] {
             assert_eq!(french(other), None, "{other}");

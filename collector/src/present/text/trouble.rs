@@ -49,7 +49,9 @@ pub static EN: TroubleTexts = TroubleTexts {
         Code::Changed => "Somebody else changed it. Look at it again; nothing was overwritten.",
         Code::TooLarge => "Nothing was changed: send less at once.",
         Code::TooMany => "Wait a moment, then try again.",
-        Code::Unavailable => "Checks go on meanwhile. Try again in a moment; what you wrote is still in your browser: go back to it.",
+        Code::Unavailable => {
+            "Checks go on meanwhile. Try again in a moment; what you wrote is still in your browser: go back to it."
+        }
         Code::Internal => "Its log has more. Try again; if it stays so, tell whoever runs it.",
     },
     retired: |id, at| format!("The check {id} is retired since {at}. Its incidents and its history are kept."),
@@ -83,16 +85,22 @@ pub static FR: TroubleTexts = TroubleTexts {
         Code::BadRequest => "L’adresse ou le formulaire contient ce que cette page ne prend pas. Rien n’a changé.",
         Code::BadChecks | Code::Conflict | Code::KeyReused => "Rien n’a changé.",
         Code::Unauthorized => "Rien n’a changé.",
-        Code::Forbidden => "Rien n’a changé. Quelqu’un qui a plus de droits peut le faire, ou vous donner un autre rôle.",
+        Code::Forbidden => {
+            "Rien n’a changé. Quelqu’un qui a plus de droits peut le faire, ou vous donner un autre rôle."
+        }
         Code::NotFound => "L’adresse est peut-être mal écrite, ou ce qu’elle désignait n’est plus là.",
         Code::MethodNotAllowed => "Revenez en arrière et recommencez depuis la page.",
         Code::Changed => "Quelqu’un d’autre l’a modifié. Regardez à nouveau ; rien n’a été écrasé.",
         Code::TooLarge => "Rien n’a changé : envoyez-en moins à la fois.",
         Code::TooMany => "Attendez un instant, puis réessayez.",
-        Code::Unavailable => "Les contrôles continuent. Réessayez dans un instant ; ce que vous avez écrit est encore dans votre navigateur : revenez en arrière.",
+        Code::Unavailable => {
+            "Les contrôles continuent. Réessayez dans un instant ; ce que vous avez écrit est encore dans votre navigateur : revenez en arrière."
+        }
         Code::Internal => "Son journal en dit plus. Réessayez ; si cela dure, prévenez qui l’exploite.",
     },
-    retired: |id, at| format!("Le contrôle {id} est retiré depuis le {at}. Ses incidents et son historique sont conservés."),
+    retired: |id, at| {
+        format!("Le contrôle {id} est retiré depuis le {at}. Ses incidents et son historique sont conservés.")
+    },
     taken: |id| format!("le nom {id} est déjà pris : choisissez-en un autre, ou modifiez celui qui le porte"),
     its_incidents: "Ses incidents",
     nothing_saved: "Rien n’a été enregistré : votre session était terminée à l’arrivée du formulaire. Ce que vous avez écrit est encore dans votre navigateur : connectez-vous dans une autre fenêtre, revenez au formulaire et renvoyez-le.",

@@ -12,8 +12,32 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 const HTML: (&str, &str) = ("accept", "text/html");
 /// Words that stand in about every English sentence, and in no French one.
 const ENGLISH: [&str; 26] = [
-    "the", "is", "it", "of", "and", "write", "must", "there", "already", "with", "needs", "this", "has", "at most", "no", "not",
-    "its", "was", "give", "name a", "lasts", "allowed", "known are", "unknown", "did you", "nothing",
+    "the",
+    "is",
+    "it",
+    "of",
+    "and",
+    "write",
+    "must",
+    "there",
+    "already",
+    "with",
+    "needs",
+    "this",
+    "has",
+    "at most",
+    "no",
+    "not",
+    "its",
+    "was",
+    "give",
+    "name a",
+    "lasts",
+    "allowed",
+    "known are",
+    "unknown",
+    "did you",
+    "nothing",
 ];
 
 /// What people read of a page: no tags, no code, no values that they wrote.
@@ -24,9 +48,9 @@ fn readable(page: &str) -> String {
     while let Some((text, after)) = rest.split_once('<') {
         out.push_str(text);
         out.push(' ');
-        let skipped = ["pre", "textarea", "code", "option"].into_iter().find(|tag| {
-            after.strip_prefix(tag).is_some_and(|rest| rest.starts_with([' ', '>']))
-        });
+        let skipped = ["pre", "textarea", "code", "option"]
+            .into_iter()
+            .find(|tag| after.strip_prefix(tag).is_some_and(|rest| rest.starts_with([' ', '>'])));
         let end = skipped.map_or_else(|| ">".to_owned(), |tag| format!("</{tag}>"));
         rest = after.split_once(end.as_str()).map_or("", |(_, rest)| rest);
     }
@@ -36,7 +60,8 @@ fn readable(page: &str) -> String {
 }
 
 fn english_in(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '’' && c != '\'').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_alphanumeric() && c != '’' && c != '\'').filter(|word| !word.is_empty()).collect();
     let all = format!(" {} ", words.join(" "));
     ENGLISH.iter().find_map(|word| {
         let at = all.find(&format!(" {word} "))?;
@@ -68,6 +93,16 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
     let (quiet, mortem) = (format!("{incident}/silence"), format!("{incident}/post-mortem"));
     assert_eq!(bench.send(Door::Local, "POST", &ack, &[FORM], "").await.status, StatusCode::SEE_OTHER);
     let check = |keys: &str| format!("toml={}&base=", written(&format!("[[check]]\nid = \"blog\"\n{keys}")));
+    // The scoring model as the form has it.
+    let page = bench.get("/impact/model").await.text;
+    let field = |input: &str| {
+        let of = |key: &str| Some(input.split_once(&format!(" {key}=\""))?.1.split_once('"')?.0.to_owned());
+        let name = of("name").filter(|name| !["tag", "check", "back"].contains(&name.as_str()))?;
+        Some(format!("{name}={}", of("value")?))
+    };
+    let fields: Vec<String> = page.split("<input").skip(1).filter_map(field).collect();
+    let model = format!("{}&tag=&do=plan", fields.join("&"));
+    assert!(model.contains("critical=70") && model.contains("floor=0.6"), "{model}");
     let long = "x".repeat(700);
     let forms: Vec<(&str, String)> = vec![
         ("/agents/eu-1/weight", "weight=heavy".into()),
@@ -86,14 +121,23 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
         ("/new-check", check("kind = \"http\"\n")),
         ("/new-check", check("kind = \"http\"\nurl = \"ftp://a/\"\ninterval = \"10ms\"\ntimeout = 5\n")),
         ("/new-check", check("kind = \"http\"\nurl = \"http://u:p@a/\"\ninterval = \"1 fortnight\"\nweight = -1\n")),
-        ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nintervall = \"10s\"\nquorum = \"some\"\nregions = []\n")),
-        ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nclass = \"high\"\nconfirmations = 0\ntags = \"a\"\n")),
+        (
+            "/new-check",
+            check("kind = \"http\"\nurl = \"http://a/\"\nintervall = \"10s\"\nquorum = \"some\"\nregions = []\n"),
+        ),
+        (
+            "/new-check",
+            check("kind = \"http\"\nurl = \"http://a/\"\nclass = \"high\"\nconfirmations = 0\ntags = \"a\"\n"),
+        ),
         ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nparents = [\"none\"]\nescalation = \"none\"\n")),
         ("/new-check", check("kind = \"tcp\"\naddress = \"shop.example\"\n")),
         ("/new-check", check("kind = \"http\"\nurl = \"http://a/\"\nexpect = [\"latency < 2\"]\n")),
         ("/escalations/new", "id=Not+One&after-0=0s&to-0-0=ops-hook&do=plan".into()),
         ("/escalations/new", "id=a&after-0=soon&to-0-0=ops-hook&do=plan".into()),
-        ("/escalations/new", "id=a&after-0=0s&after-1=0s&to-0-0=ops-hook&to-1-0=none&repeat=99&ack_pause=1s&do=plan".into()),
+        (
+            "/escalations/new",
+            "id=a&after-0=0s&after-1=0s&to-0-0=ops-hook&to-1-0=none&repeat=99&ack_pause=1s&do=plan".into(),
+        ),
         ("/escalations/new", "id=a&do=plan".into()),
         ("/channels/new", "kind=webhook&id=Not+One&url=ops".into()),
         ("/channels/new", "kind=email&id=post&server=mail&from=me&to=you&security=plain".into()),
@@ -121,7 +165,8 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
         ("/settings/tokens", "note=x&scope=all&days=30".into()),
         ("/settings/tokens", "note=x&scope=read&days=9999".into()),
         ("/settings/users/none/invite", String::new()),
-        ("/impact/model", "decay=soon&look_back=28d&warning=90&critical=10&floor=7&do=plan".into()),
+("/impact/model", model.replace("critical=70", "critical=1")),
+        ("/impact/model", model.replace("floor=0.6", "floor=7")),
         ("/findings/none/acknowledge", "note=".into()),
         ("/playbooks/none/start", "check=shop".into()),
         ("/jobs/none/cancel", String::new()),

@@ -26,7 +26,11 @@ async fn the_terms_of_means_objectives_and_the_debt_are_pages_in_both_languages(
         for path in ["/terms/sla?period=7d", "/terms/group?group=web", "/terms/slo?slo=shop-30d"] {
             let page = bench.get(&format!("{path}&lang={lang}")).await;
             assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
-            assert!(page.text.contains(takes) && page.text.contains("/checks/shop/explain?from="), "{path}: {}", page.text);
+            assert!(
+                page.text.contains(takes) && page.text.contains("/checks/shop/explain?from="),
+                "{path}: {}",
+                page.text
+            );
         }
         let debt = bench.get(&format!("/terms/debt?lang={lang}")).await;
         assert!(debt.text.contains(term) && debt.text.contains("href=\"/findings\""), "{}", debt.text);

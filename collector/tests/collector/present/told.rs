@@ -47,7 +47,11 @@ async fn what_people_do_on_pages_is_told_with_its_values() {
         ("/agents/eu-1/revoke", "name=eu-1", "agent eu-1 revoked for good"),
         // What is refused is told with what was tried, and why.
         ("/incidents/new", "title=&severity=major", "refused: "),
-        ("/channels/new", "kind=webhook&id=team&url=https%3A%2F%2Fops.example%2Fx", "refused: there is one of the name"),
+        (
+            "/channels/new",
+            "kind=webhook&id=team&url=https%3A%2F%2Fops.example%2Fx",
+            "refused: there is one of the name",
+        ),
     ] {
         let answer = bench.send(Door::Local, "POST", path, &[FORM], form).await;
         let entry = newest(&bench).await;
@@ -69,7 +73,12 @@ async fn what_scripts_do_is_told_with_its_values() {
         ("DELETE", "/api/v1/checks/shop/suspension", Value::Null, "resume"),
         ("POST", "/api/v1/sign-in-links?admin=true", Value::Null, "access admin"),
         ("POST", "/api/v1/sign-in-links", Value::Null, "access read"),
-        ("POST", "/api/v1/silences", json!({"everything": true, "until": until, "reason": "x"}), "silence of everything"),
+        (
+            "POST",
+            "/api/v1/silences",
+            json!({"everything": true, "until": until, "reason": "x"}),
+            "silence of everything",
+        ),
         ("POST", "/api/v1/incidents", json!({"title": "Cable"}), ": Cable"),
         ("POST", "/api/v1/import", json!({}), "import: 0 checks"),
         ("POST", "/api/v1/apply", json!({"files": [], "dry_run": true}), "dry run: nothing differs"),
