@@ -333,7 +333,10 @@ mod tests {
         life.acknowledge("ana", "known", at(1)).unwrap();
         life.gone(at(2)).unwrap();
         assert!(life.takes(at(2 + 7 * 24 - 1)) && !life.takes(at(2 + 7 * 24)));
-        assert_eq!(life.seen(Severity::Info, at(100)), [Entry::Reopened { severity: Severity::Info, acknowledged: false }]);
+        assert_eq!(
+            life.seen(Severity::Info, at(100)),
+            [Entry::Reopened { severity: Severity::Info, acknowledged: false }]
+        );
         assert_eq!((life.state, life.reopened, life.acknowledged.clone()), (State::Open, 1, None));
         assert_eq!((life.opened_at, life.touched_at, life.severity), (at(0), at(100), Severity::Info));
     }

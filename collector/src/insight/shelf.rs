@@ -439,13 +439,8 @@ mod tests {
 
     fn standing(check: usize) -> Standing {
         let subject = Subject::Check { check: format!("c-{check}"), part: "certificate".to_owned() };
-        let evidence = Evidence::Expiry {
-            what: Expires::Certificate,
-            ends_at: NOW,
-            left_us: 0,
-            seen_at: NOW,
-            told_from_us: 1,
-        };
+        let evidence =
+            Evidence::Expiry { what: Expires::Certificate, ends_at: NOW, left_us: 0, seen_at: NOW, told_from_us: 1 };
         let (bucket, id) = (bucket_of(&subject), FindingId(format!("20260921-{check:07}")));
         let found = Found::new(subject, Severity::Warning, Confidence(1_000), evidence, NOW);
         let (checks, (life, _)) = (BTreeSet::from([format!("c-{check}")]), Life::open(Severity::Warning, NOW));

@@ -363,7 +363,9 @@ async fn look_at(
 fn guarded<T>(told: &Told, what: &str, work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work));
     if done.is_err() {
-        told.error(&format!("{what}: internal error: a detector panicked, see the log above; nothing was found out of it"));
+        told.error(&format!(
+            "{what}: internal error: a detector panicked, see the log above; nothing was found out of it"
+        ));
     }
     done.ok()
 }
@@ -434,7 +436,9 @@ mod tests {
         let looked: Vec<Option<u32>> =
             (0..4).map(|check| guarded(&told, &format!("check c-{check}"), || 12 / (check % 3))).collect();
         assert_eq!(looked, [None, Some(12), Some(6), None]);
-        assert!(!told.first_time("check c-0: internal error: a detector panicked, see the log above; nothing was found out of it"));
+        assert!(!told.first_time(
+            "check c-0: internal error: a detector panicked, see the log above; nothing was found out of it"
+        ));
     }
 
     #[test]

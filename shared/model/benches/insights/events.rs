@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use sitepulse_model::insight::found::{Trait, TraitOf};
 use sitepulse_model::insight::input::{BudgetNow, BurnWindow, FailingCheck, Failures, Verdicts};
-use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Subject, budget_forecast, correlated_failures, flapping};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::{Verdict, VerdictSpan};
 
-use crate::noise::{CLOSES, Outcome, Rng, YEAR, openings};
+use crate::noise::{CLOSES, Outcome, Rng, YEAR, openings, thresholds};
 
 const MINUTE_US: i64 = 60_000_000;
 const DAY: i64 = 1_440;
@@ -67,7 +66,7 @@ fn verdicts(rng: &mut Rng, bad: &[(i64, i64)], to: i64) -> Vec<VerdictSpan> {
 /// Checks that begin to turn: bad for some minutes, good for up to two hours, for two days. And clean ones with outages by chance.
 pub(crate) fn flaps(seeds: Range<u64>) -> Outcome {
     let mut outcome = Outcome::new("flapping: 4 to 40 turns a day more");
-    let thresholds = Thresholds::default().flapping;
+    let thresholds = thresholds().flapping;
     for seed in seeds {
         let mut rng = Rng::new(4_000 + seed);
         let look = |rng: &mut Rng, bad: &[(i64, i64)], from: i64, to: i64| {
@@ -161,7 +160,7 @@ fn together(world: &World, now: i64) -> Vec<(Subject, UtcMicros)> {
         })
         .collect();
     let failures = Failures { checks: &checks, history_from };
-    let found = correlated_failures::find(&failures, &Thresholds::default().correlated_failures, minute(now));
+    let found = correlated_failures::find(&failures, &thresholds().correlated_failures, minute(now));
     found.into_iter().map(|found| (found.subject, found.since)).collect()
 }
 
@@ -260,7 +259,7 @@ pub(crate) fn budgets(name: &str, seeds: Range<u64>, by_day: bool) -> Outcome {
                     short: window(DAY / 4),
                     known_since,
                 };
-                let (day, thresholds) = (window(DAY), Thresholds::default().budget_forecast);
+                let (day, thresholds) = (window(DAY), thresholds().budget_forecast);
                 let found = budget_forecast::find_by_day(&budget, by_day.then_some(&day), &thresholds, minute(now));
                 found.map(|found| found.since)
             })

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use sitepulse_model::insight::found::{Evidence, SlowPart};
 use sitepulse_model::insight::input::{LatencyHour, LatencySeries, PhasedHour, RegionHours, RegionsOfCheck};
-use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Subject, latency_regression, region_slow};
 use sitepulse_model::time::UtcMicros;
 
-use crate::noise::{CLOSES, Outcome, Rng, Standing, WEEK, Weather, YEAR, median_of_runs, openings};
+use crate::noise::{CLOSES, Outcome, Rng, Standing, WEEK, Weather, YEAR, median_of_runs, openings, thresholds};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -43,7 +42,7 @@ fn look(hours: &[LatencyHour], now: i64, known_since: Option<UtcMicros>) -> Opti
     let subject = Subject::Check { check: "shop".into(), part: String::new() };
     let hours = slice(hours, |hour| hour.hour, now, known_since);
     let series = LatencySeries { subject, hours, known_since };
-    latency_regression::find(&series, &Thresholds::default().latency_regression, at(now)).map(|found| found.since)
+    latency_regression::find(&series, &thresholds().latency_regression, at(now)).map(|found| found.since)
 }
 
 /// Regressions by a factor between two, looked for up to three days; and a quarter of a clean year of each seed.
@@ -133,7 +132,7 @@ fn look_regions(all: &Regions, now: i64, known: &[Option<UtcMicros>]) -> Vec<(us
         })
         .collect();
     let check = RegionsOfCheck { check: "shop", regions: &regions };
-    let found = region_slow::find(&check, &Thresholds::default().region_slow, at(now));
+    let found = region_slow::find(&check, &thresholds().region_slow, at(now));
     let of = |found: sitepulse_model::insight::found::Found| {
         let Evidence::RegionSlow { region, part, .. } = found.evidence else { panic!("another kind") };
         let nth = all.iter().position(|(name, _)| *name == region).expect("one of them");

@@ -1,5 +1,9 @@
 //! Where the synthetic histories come from: random numbers of a seed, and the weather that services have.
 
+use std::sync::LazyLock;
+
+use sitepulse_model::insight::thresholds::Thresholds;
+
 /// Hours of a week.
 pub(crate) const WEEK: i64 = 168;
 /// Hours for which looks must not find what may come and go before it closes, as the collector has it (`closes_after_us`).
@@ -8,6 +12,33 @@ pub(crate) const CLOSES: i64 = 6;
 pub(crate) const PAGES_CLOSE: i64 = 24;
 /// Hours of a year.
 pub(crate) const YEAR: f64 = 8_766.0;
+
+/// The thresholds, with those that `SITEPULSE_BENCH_RULES` says otherwise: `latency.ratio=1.3,vitals.noise=5`. So others can be tried without a build.
+pub(crate) fn thresholds() -> Thresholds {
+    static ALL: LazyLock<Thresholds> = LazyLock::new(|| {
+        let mut all = Thresholds::default();
+        let told = std::env::var("SITEPULSE_BENCH_RULES").unwrap_or_default();
+        for (name, value) in told.split(',').filter_map(|one| one.split_once('=')) {
+            let value: f64 = value.parse().expect("a number");
+            match name {
+                "latency.ratio" => all.latency_regression.ratio_new = value,
+                "latency.noise" => all.latency_regression.noise_times = value,
+                "latency.hold" => all.latency_regression.hold_hours = value as usize,
+                "region.ratio" => all.region_slow.shift.ratio_new = value,
+                "region.noise" => all.region_slow.shift.noise_times = value,
+                "region.hold" => all.region_slow.shift.hold_hours = value as usize,
+                "vitals.ratio" => all.vitals_regression.ratio_new = value,
+                "vitals.noise" => all.vitals_regression.noise_times = value,
+                "vitals.hold" => all.vitals_regression.runs_min = value as usize,
+                "flapping.turns" => all.flapping.turns_new = value as u32,
+                "flapping.half_hour" => all.flapping.turns_half_hour = value as u32,
+                other => panic!("{other} is no threshold"),
+            }
+        }
+        all
+    });
+    *ALL
+}
 
 /// Random numbers of a seed (SplitMix64; Steele, Lea and Flood 2014).
 pub(crate) struct Rng(u64);

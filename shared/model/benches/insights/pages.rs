@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use sitepulse_model::insight::found::{AttributionOf, Evidence};
 use sitepulse_model::insight::input::{VitalRun, VitalSeries};
-use sitepulse_model::insight::thresholds::Thresholds;
 use sitepulse_model::insight::{Subject, vitals_regression};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use crate::noise::{Outcome, PAGES_CLOSE, Rng, WEEK, YEAR, openings};
+use crate::noise::{Outcome, PAGES_CLOSE, Rng, WEEK, YEAR, openings, thresholds};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -113,7 +112,7 @@ fn look(
     let runs = &runs[first..runs.partition_point(|run| run.at.0 < now * HOUR_US)];
     let subject = Subject::Check { check: "shop".into(), part: format!("vital:{}", vital.as_str()) };
     let series = VitalSeries { subject, vital, runs, known_since };
-    let thresholds = Thresholds::default().vitals_regression;
+    let thresholds = thresholds().vitals_regression;
     vitals_regression::find(&series, &thresholds, UtcMicros(now * HOUR_US)).map(|found| (found.since, found.evidence))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Counted, not estimated: a turn is a change between good (`up`) and bad (`degraded`, `regional`, `down`), told by verdicts next to each other; unknown time and
 //! maintenance between them are passed over. An incident marks itself flapping by more than four turns in half an hour, as Nagios does by a share of state changes; that rule is here
-//! too, and besides it the slow kind that no incident sees: [`Flapping::turns_new`] turns in a day, so four times bad and good again.
+//! too, and besides it the slow kind that no incident sees: [`Flapping::turns_new`] turns in a day, so five times bad and good again.
 //!
 //! **Needs** nothing more than the verdicts of a day. **Stays** down to [`Flapping::turns_known`] turns in a day. **Confidence** is the share of the turns that
 //! were seen: with unknown time between good and bad nobody saw the turn.
@@ -129,15 +129,15 @@ mod tests {
 
     #[test]
     fn slow_and_fast_flapping_are_found() {
-        let slowly = [(Verdict::Up, 60), (Verdict::Down, 5)].repeat(4);
+        let slowly = [(Verdict::Up, 60), (Verdict::Down, 5)].repeat(5);
         let ends_up = [&slowly[..], &[(Verdict::Up, 60)]].concat();
         let Evidence::Flapping { turns, episodes, episode_us, bad_us, down, .. } =
             found(&ends_up, false).unwrap().evidence
         else {
             panic!("another kind")
         };
-        assert_eq!((turns, episodes, episode_us, bad_us, down), (8, 4, 5 * MINUTE_US, 20 * MINUTE_US, true));
-        assert_eq!(found(&slowly, false), None, "seven turns");
+        assert_eq!((turns, episodes, episode_us, bad_us, down), (10, 5, 5 * MINUTE_US, 25 * MINUTE_US, true));
+        assert_eq!(found(&slowly, false), None, "nine turns");
         assert!(found(&slowly, true).is_some(), "it stays");
         let fast = [(Verdict::Up, 4), (Verdict::Down, 4)].repeat(3);
         assert!(found(&fast, false).is_some(), "five turns in 20 minutes");
@@ -146,12 +146,12 @@ mod tests {
 
     #[test]
     fn bad_kinds_of_bad_are_one_and_unknown_time_is_passed_over() {
-        let worse = [(Verdict::Up, 60), (Verdict::Regional, 2), (Verdict::Down, 2), (Verdict::Degraded, 2)].repeat(4);
-        assert_eq!(found(&worse, false), None, "seven turns");
-        let degraded = [(Verdict::Up, 60), (Verdict::Degraded, 2)].repeat(5);
+        let worse = [(Verdict::Up, 60), (Verdict::Regional, 2), (Verdict::Down, 2), (Verdict::Degraded, 2)].repeat(5);
+        assert_eq!(found(&worse, false), None, "nine turns");
+        let degraded = [(Verdict::Up, 60), (Verdict::Degraded, 2)].repeat(6);
         assert_eq!(found(&degraded, false).unwrap().severity, Severity::Info);
-        let gaps = [(Verdict::Up, 60), (Verdict::Unknown, 2), (Verdict::Down, 2)].repeat(5);
-        assert_eq!(found(&gaps, false).unwrap().confidence.0, 444, "four of nine turns were seen");
+        let gaps = [(Verdict::Up, 60), (Verdict::Unknown, 2), (Verdict::Down, 2)].repeat(6);
+        assert_eq!(found(&gaps, false).unwrap().confidence.0, 455, "five of eleven turns were seen");
         let silent = [(Verdict::Up, 60), (Verdict::Unknown, 2)].repeat(20);
         assert_eq!(found(&silent, false), None);
         let planned = [(Verdict::Up, 60), (Verdict::Maintenance, 2)].repeat(20);

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn days_and_weekends_are_usual_and_little_is_little() {
         assert_eq!(look(&hours(100_000.0, 1.0, 12), None), None);
-        assert_eq!(look(&hours(100_000.0, 1.15, 12), None), None, "less than a fifth");
+        assert_eq!(look(&hours(100_000.0, 1.15, 12), None), None, "less than three tenths");
         assert_eq!(look(&hours(100_000.0, 2.0, 5), None), None, "five hours");
         assert_eq!(look(&hours(6_000.0, 1.5, 12), None), None, "3 ms");
         assert_eq!(look(&hours(100_000.0, 2.0, 12)[540..], None), None, "no two weeks before");

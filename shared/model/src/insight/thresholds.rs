@@ -55,10 +55,10 @@ pub struct Latency {
 impl Default for Latency {
     fn default() -> Self {
         Self {
-            ratio_new: 1.2,
+            ratio_new: 1.3,
             ratio_known: 1.1,
             step_us: 5_000,
-            noise_times: 4.0,
+            noise_times: 5.0,
             hold_hours: 6,
             ratio_critical: 2.5,
             baseline_hours_min: 280,
@@ -79,7 +79,13 @@ pub struct RegionSlow {
 impl Default for RegionSlow {
     fn default() -> Self {
         Self {
-            shift: Latency { ratio_new: 1.3, ratio_known: 1.15, step_us: 10_000, ..Latency::default() },
+            shift: Latency {
+                ratio_new: 1.4,
+                ratio_known: 1.15,
+                step_us: 10_000,
+                noise_times: 4.0,
+                ..Latency::default()
+            },
             part_share: 0.65,
         }
     }
@@ -124,7 +130,7 @@ pub struct Flapping {
 
 impl Default for Flapping {
     fn default() -> Self {
-        Self { window_us: DAY_US, turns_new: 8, turns_known: 4, turns_half_hour: 5 }
+        Self { window_us: DAY_US, turns_new: 10, turns_known: 4, turns_half_hour: 5 }
     }
 }
 
@@ -208,7 +214,7 @@ pub struct VitalsShift {
 
 impl Default for VitalsShift {
     fn default() -> Self {
-        Self { runs_min: 5, baseline_runs_min: 20, noise_times: 4.0, ratio_new: 1.1, ratio_known: 1.05 }
+        Self { runs_min: 6, baseline_runs_min: 20, noise_times: 5.0, ratio_new: 1.2, ratio_known: 1.05 }
     }
 }
 

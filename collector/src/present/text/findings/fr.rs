@@ -42,7 +42,9 @@ pub static FR: FindingTexts = FindingTexts {
     rows,
     entry: |entry| match entry {
         Entry::Opened { severity } => format!("Constaté, {}", (FR.severity)(*severity)),
-        Entry::Reopened { severity, acknowledged: false } => format!("Constaté de nouveau, {}", (FR.severity)(*severity)),
+        Entry::Reopened { severity, acknowledged: false } => {
+            format!("Constaté de nouveau, {}", (FR.severity)(*severity))
+        }
         Entry::Reopened { severity, acknowledged: true } => {
             format!("Constaté de nouveau, {} ; la prise en compte vaut toujours", (FR.severity)(*severity))
         }
