@@ -120,7 +120,9 @@ fn a_page_that_got_slower_says_by_which_measure_from_what_to_what() {
             ([FactKey::Lcp, FactKey::LcpMin, FactKey::LcpMax], lcp),
             ([FactKey::Cls, FactKey::ClsMin, FactKey::ClsMax], cls),
         ] {
-            keys.into_iter().for_each(|key| result.facts.number(key, value));
+            for key in keys {
+                result.facts.number(key, value);
+            }
         }
     };
     site.run(0, 900, |_, _, _| Some(ProbeState::Up));

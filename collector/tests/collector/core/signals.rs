@@ -666,7 +666,7 @@ fn a_page_that_was_slower_as_late_data_tells_pages_nobody() {
     }
     // Cut off for three hours, in which the page was slow.
     let slow: Vec<Record> = (10..46).map(|nth| record(nth, 4_000).0).collect();
-    let (newest, second) = record(48, 2_000);
+    let (newest, second) = record(60, 2_000);
     site.report(0, slow, second);
     for more in 0..5 {
         site.engine.watch(at(second + more)).unwrap();
@@ -684,7 +684,7 @@ fn a_page_that_was_slower_as_late_data_tells_pages_nobody() {
     };
     assert_eq!(rows, 36, "the figures have them");
     // What is so now is told.
-    for nth in 49..52 {
+    for nth in 61..64 {
         let (record, second) = record(nth, 4_000);
         site.report(0, vec![record], second);
         site.engine.watch(at(second + 1)).unwrap();

@@ -280,13 +280,14 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         for number in changed {
             desks[number].votes = Some(world.votes(&desks[number].records));
         }
+        // While the check does not live nobody looks at a clock for it.
+        let Some(life) = world.lives().into_iter().find(|life| life.contains(at(second))) else { continue };
         let now = instant(wall);
         let went_back = wall < seen;
         for (_, naive, _) in &mut lines {
             naive.pass(wall - seen);
         }
         seen = wall;
-        let Some(life) = world.lives().into_iter().find(|life| life.contains(at(second))) else { continue };
         let got = present(&real, world, &desks, second, life);
         let said: Vec<Says> =
             desks.iter().enumerate().filter_map(|(number, desk)| says(&calm, number, desk, &got, second)).collect();
@@ -367,15 +368,15 @@ proptest! {
     }
 }
 
-/// What a generator never meets, no property over it can hold. Of a few hundred fleets, always the same, some meet each of these.
+/// What a generator never meets, no property over it can hold. Of 1,500 fleets, always the same, some meet each of these.
 #[test]
 fn fleets_are_rich() {
     let mut met: BTreeMap<String, u32> = BTreeMap::new();
     let mut runner = TestRunner::deterministic();
-    for _ in 0..400 {
+    for _ in 0..1_500 {
         for what in run(&fleet().new_tree(&mut runner).unwrap().current()) {
             *met.entry(what).or_default() += 1;
         }
     }
-    assert!(met.len() == 23 && met.values().all(|count| *count >= 2), "{} {met:#?}", met.len());
+    assert!(met.len() == 30 && met.values().all(|count| *count >= 2), "{} {met:#?}", met.len());
 }
