@@ -179,7 +179,9 @@ async fn what_a_full_disk_refuses_is_taken_without_asking_the_collector_again() 
         }
         let stored = async || {
             let (tell, told) = tokio::sync::oneshot::channel();
-            keeper.run(move |state| drop(tell.send(state.events().unwrap().len())));
+            keeper.run(move |state| {
+                tell.send(state.events().unwrap().len()).ok();
+            });
             told.await.unwrap()
         };
         while stored().await != 400 {

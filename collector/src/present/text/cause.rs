@@ -8,6 +8,10 @@ use sitepulse_model::record::Phase;
 use super::Texts;
 use crate::present::dto::FactsView;
 
+/// What notes of evidence say in English, as they are kept.
+const LAST_SEEN: &str = "last seen: ";
+const SAID: &str = "a person says so: nothing is measured";
+
 /// Every text about causes.
 #[derive(Debug)]
 pub struct CauseTexts {
@@ -50,7 +54,7 @@ pub static FR: CauseTexts = CauseTexts {
 };
 
 fn note_fr(note: &str) -> String {
-    if let Some(at) = note.strip_prefix("last seen: ") {
+    if let Some(at) = note.strip_prefix(LAST_SEEN) {
         return format!("vu pour la dernière fois : {}", if at == "never" { "jamais" } else { at });
     }
     if let Some((agent, rest)) = note.strip_prefix("agent ").and_then(|rest| rest.split_once(" in region ")) {
@@ -63,7 +67,7 @@ fn note_fr(note: &str) -> String {
     match note.split_once(' ') {
         Some(("check", id)) => format!("contrôle {id}"),
         Some(("objective", id)) => format!("objectif {id}"),
-        _ if note == "a person says so: nothing is measured" => "une personne le dit : rien n’est mesuré".to_owned(),
+        _ if note == SAID => "une personne le dit : rien n’est mesuré".to_owned(),
         _ => note.to_owned(),
     }
 }

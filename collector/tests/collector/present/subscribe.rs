@@ -421,8 +421,9 @@ async fn maintenance_that_was_announced_and_is_cancelled_is_told() {
     let mails = Mails::new().await;
     mails.subscribed("ana@example.org", "fr").await;
     let hour_us = 3600 * 1_000_000;
+    let now = clock::now();
     let apply = async |id: &str, from_us: i64, lasts: &str| {
-        let from = instant::format(clock::now().plus_us(from_us));
+        let from = instant::format(now.plus_us(from_us));
         let window = format!(
             "[[maintenance]]\nid = \"{id}\"\nchecks = [\"other-check\"]\nfrom = {}:00Z\nlasts = \"{lasts}\"\n",
             &from[..16]
