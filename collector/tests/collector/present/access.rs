@@ -182,3 +182,35 @@ async fn who_edits_uses_a_secret_where_it_goes_already_and_nowhere_else() {
     // An admin leads it on.
     assert_eq!(bench.apply(&elsewhere[0], json!({})).await.status, StatusCode::OK);
 }
+
+/// What may change something where it goes is for those who may act; the others still look.
+#[tokio::test]
+async fn who_looks_has_nothing_ordered_and_sees_no_former_definition() {
+    let bench = Bench::new();
+    let check = |id: &str, more: &str| format!("[[check]]\nid = \"{id}\"\ninterval = \"60s\"\n{more}\n\n");
+    let home = "kind = \"http\"\nurl = \"http://127.0.0.1:9/former-address\"";
+    let order = "kind = \"http\"\nurl = \"http://127.0.0.1:9/order\"\nmethod = \"POST\"";
+    let flow = "kind = \"flow\"\nsteps = [{ name = \"a\", url = \"http://127.0.0.1:9/\" }]";
+    let text = check("home", home) + &check("order", order) + &check("flow", flow);
+    assert_eq!(bench.apply(&text, json!({})).await.status, StatusCode::OK);
+    let bearer = async |access| format!("Bearer {}", bench.token(CredentialKind::ApiToken, access).await);
+    let (looks, acts, edits) = (bearer(Access::Read).await, bearer(Access::Respond).await, bearer(Access::Edit).await);
+    for (id, open) in [("home", true), ("order", false), ("flow", false)] {
+        for (who, may) in [(&looks, open), (&acts, true)] {
+            let headers = [("authorization", who.as_str())];
+            let expected = if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
+            for path in [format!("/api/v1/checks/{id}/run"), format!("/checks/{id}/run")] {
+                let run = bench.send(NETWORK, "POST", &path, &headers, "").await;
+                assert_eq!(run.status, expected, "{path} {}", run.text);
+            }
+            let page = bench.send(NETWORK, "GET", &format!("/checks/{id}"), &headers, "").await;
+            assert_eq!(page.text.contains(&format!("action=\"/checks/{id}/run\"")), may, "{id}");
+        }
+    }
+    assert_eq!(bench.apply(&text.replace("former-address", "now"), json!({})).await.status, StatusCode::OK);
+    for (who, sees) in [(&looks, false), (&acts, false), (&edits, true)] {
+        let page = bench.send(NETWORK, "GET", "/checks/home", &[("authorization", who)], "").await;
+        assert!(page.text.contains("<code>url</code>"), "that it changed is told: {}", page.text);
+        assert_eq!(page.text.contains("former-address"), sees);
+    }
+}

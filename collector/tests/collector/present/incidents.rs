@@ -507,8 +507,8 @@ async fn the_command_line_works_without_a_server_and_concludes_nothing_by_itself
 /// What a sign-in link gives a browser.
 async fn session(bench: &Bench, link: &str) -> String {
     let link = bench.post(link, &Value::Null).await.json();
-    let path = link["url"].as_str().unwrap().strip_prefix("https://console.example").unwrap().to_owned();
-    let opened = bench.send(super::bench::NETWORK, "GET", &path, &[], "").await;
+    let token = link["url"].as_str().unwrap().strip_prefix("https://console.example/sign-in?token=").unwrap();
+    let opened = bench.open_link(super::bench::NETWORK, token).await;
     opened.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 

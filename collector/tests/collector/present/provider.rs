@@ -671,6 +671,7 @@ async fn who_edits_leads_nobody_in_as_somebody_else() {
 async fn who_edits_takes_nobody_out_of_the_provider_s_hands() {
     let world = World::with(|texts| {
         texts.unknown = Some("viewer".into());
+        texts.allow_domains = Some(vec!["example.com".into()]);
         texts.roles = Some([("boss".to_owned(), "admin".to_owned())].into());
     })
     .await;
