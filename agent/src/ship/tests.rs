@@ -334,13 +334,16 @@ fn certificates_renew_at_half_life_and_after_expiry() {
 /// As by a collector that is older than the agent and has no name for something in the batch.
 #[test]
 fn a_refused_batch_stays_and_goes_out_again_on_the_next_connection() {
-    let message = "a result tells a fact that this collector does not know, for the agent is newer: upgrade the collector first";
+    let message =
+        "a result tells a fact that this collector does not know, for the agent is newer: upgrade the collector first";
     let sent = |session: &mut ShipSession| {
         session.handle_durable(INCARNATION, 3, Monotonic(2000));
         assert_eq!(reads(&drain(session)), [(Lane::Fresh, 0, 3, BATCH_RECORDS)]);
         session.handle_records(Lane::Fresh, page(1..=3), Monotonic(2000));
         let actions = drain(session);
-        let [Action::Send(Stream::Lane(Lane::Fresh), ToCollector::Batch(batch))] = &actions[..] else { panic!("{actions:?}") };
+        let [Action::Send(Stream::Lane(Lane::Fresh), ToCollector::Batch(batch))] = &actions[..] else {
+            panic!("{actions:?}")
+        };
         batch.clone()
     };
     let (mut session, _) = open(0, 0);

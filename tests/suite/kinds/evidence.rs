@@ -51,16 +51,28 @@ fn what_the_server_sent_and_showed_is_in_the_result_and_in_the_evidence_of_its_i
     let plain = format!("http://localhost:{}", nginx.http);
     let over_quic = format!("https://localhost:{}/", caddy.1);
     let tls = format!("tls = {{ ca = \"\"\"{}\"\"\" }}", pki.ca_pem());
-    let check = |id: &str, keys: String| {
-        format!("[[check]]\nid = \"{id}\"\ninterval = \"2s\"\ntimeout = \"4s\"\n{keys}\n\n")
-    };
+    let check =
+        |id: &str, keys: String| format!("[[check]]\nid = \"{id}\"\ninterval = \"2s\"\ntimeout = \"4s\"\n{keys}\n\n");
     let file = [
         check("expired", format!("kind = \"http\"\nurl = \"https://localhost:{}/\"\n{tls}", nginx.expired)),
         check("tls-expired", format!("kind = \"tls\"\naddress = \"localhost:{}\"\n{tls}", nginx.expired)),
         check("broken", format!("kind = \"http\"\nurl = \"{plain}/broken\"")),
-        check("gzip", format!("kind = \"http\"\nurl = \"{plain}/gzip\"\ncompression = true\nexpect = [\"body contains 'Goodbye'\"]")),
-        check("quic", format!("kind = \"http\"\nurl = \"{over_quic}\"\nhttp = \"3\"\n{tls}\nexpect = [\"status == 404\"]")),
-        check("flow", format!("kind = \"flow\"\nsteps = [\n {{ name = \"home\", url = \"{plain}/\" }},\n {{ name = \"api\", url = \"{plain}/api\", expect = [\"json '$.status' == 'gone'\"] }},\n]")),
+        check(
+            "gzip",
+            format!(
+                "kind = \"http\"\nurl = \"{plain}/gzip\"\ncompression = true\nexpect = [\"body contains 'Goodbye'\"]"
+            ),
+        ),
+        check(
+            "quic",
+            format!("kind = \"http\"\nurl = \"{over_quic}\"\nhttp = \"3\"\n{tls}\nexpect = [\"status == 404\"]"),
+        ),
+        check(
+            "flow",
+            format!(
+                "kind = \"flow\"\nsteps = [\n {{ name = \"home\", url = \"{plain}/\" }},\n {{ name = \"api\", url = \"{plain}/api\", expect = [\"json '$.status' == 'gone'\"] }},\n]"
+            ),
+        ),
         check("good", format!("kind = \"http\"\nurl = \"{plain}/\"")),
     ];
     let mut cluster = Cluster::start();
@@ -98,5 +110,9 @@ fn what_the_server_sent_and_showed_is_in_the_result_and_in_the_evidence_of_its_i
     }
     cluster.wait_for_verdict("good", "up", 30);
     let good = cluster.check("good")["agents"][0]["facts"].clone();
-    assert_eq!(good.as_object().map(|facts| facts.keys().cloned().collect::<Vec<_>>()), Some(vec!["body_bytes".to_owned(), "status".to_owned()]), "{good}");
+    assert_eq!(
+        good.as_object().map(|facts| facts.keys().cloned().collect::<Vec<_>>()),
+        Some(vec!["body_bytes".to_owned(), "status".to_owned()]),
+        "{good}"
+    );
 }

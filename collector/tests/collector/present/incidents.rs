@@ -9,9 +9,7 @@ use sitepulse_collector::present::door::Door;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Incarnation, Region, Revision, Seq};
-use sitepulse_model::record::{
-    ChainCertificate, FactKey, Facts, Phases, ProbeResult, ProbeState, Provenance, Record,
-};
+use sitepulse_model::record::{ChainCertificate, FactKey, Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::message::{Batch, Entry, JoinRequest};
@@ -438,7 +436,8 @@ async fn the_evidence_tells_chain_hash_and_resolver_and_whoever_changes_them_the
     bench.app.close().await;
     let dir = bench.app.data_dir();
     let text = String::from_utf8(program(dir, &["incident", &id]).stdout).unwrap();
-    let line = format!("certificate_chain = shop.example \u{2190} R3 \u{b7} 2026-12-01T00:00:00Z \u{b7} {}", "0f".repeat(32));
+    let line =
+        format!("certificate_chain = shop.example \u{2190} R3 \u{b7} 2026-12-01T00:00:00Z \u{b7} {}", "0f".repeat(32));
     assert!(text.contains(&line) && text.contains("resolver_answer = 192.0.2.7\n"), "{text}");
     let verify = |exit: i32| -> Value {
         let output = program(dir, &["incident", &id, "--verify", "--json"]);
