@@ -17,7 +17,9 @@ fn wait_for_state(browser: &mut Chromium, word: &str) {
 
 /// What the page tells by a name.
 fn fact(browser: &mut Chromium, name: &str) -> String {
-    let script = format!("[...document.querySelectorAll('#job-facts dt')].find(one => one.innerText === '{name}')?.nextElementSibling.innerText");
+    let script = format!(
+        "[...document.querySelectorAll('#job-facts dt')].find(one => one.innerText === '{name}')?.nextElementSibling.innerText"
+    );
     browser.eval(&script).as_str().unwrap_or_default().to_owned()
 }
 
@@ -51,7 +53,10 @@ fn jobs_are_asked_for_raised_taken_back_and_up_again_in_both_languages() {
     // One that waits: raised, taken back, taken up again, done.
     for (lang, words) in [
         ("en", ["Priority", "waiting", "cancelled", "done", "priority 900 by", "taken up again by", "Set priority"]),
-        ("fr", ["Priorité", "en attente", "annulée", "faite", "priorité 900 par", "reprise par", "Changer la priorité"]),
+        (
+            "fr",
+            ["Priorité", "en attente", "annulée", "faite", "priorité 900 par", "reprise par", "Changer la priorité"],
+        ),
     ] {
         let [priority, waiting, cancelled, done, raised, again, set] = words;
         let id = tomorrow(&cluster);
@@ -77,7 +82,20 @@ fn jobs_are_asked_for_raised_taken_back_and_up_again_in_both_languages() {
     }
 
     // What failed is told, and can be tried again; what it says cannot be done stays on its page.
-    let report = ["jobs", "run", "sla_report", "--name", "november", "--policy", "none", "--from", "-2d", "--to", "-1d", "--json"];
+    let report = [
+        "jobs",
+        "run",
+        "sla_report",
+        "--name",
+        "november",
+        "--policy",
+        "none",
+        "--from",
+        "-2d",
+        "--to",
+        "-1d",
+        "--json",
+    ];
     let failed = cluster.ctl(&report).json();
     let path = format!("/jobs/{}", failed["id"].as_str().expect("an id"));
     browser.open(&at(&cluster, &path));

@@ -213,7 +213,8 @@ impl Board {
         }
         let told = board.newest();
         let decay = model.body.fading();
-        let looked = look(app, |check| work.known.get(&check).is_some_and(|known| known.minute != minute(check, now)), now);
+        let looked =
+            look(app, |check| work.known.get(&check).is_some_and(|known| known.minute != minute(check, now)), now);
         let news = |work: &Work| {
             looked.iter().any(|one| work.known.get(&one.check).is_none_or(|known| known.print != one.print))
         };
@@ -360,9 +361,8 @@ impl Work {
             let fresh = Known { print: *print, opened, hour, defined, slow, pulse: felt, minute };
             let known = self.known.get_mut(check);
             let moved = |known: &Known| pulse.is_some_and(|pulse| pulse.costs() || pulse != known.pulse);
-            let changed = known
-                .as_ref()
-                .is_none_or(|known| known.print != *print || known.opened != opened || moved(known));
+            let changed =
+                known.as_ref().is_none_or(|known| known.print != *print || known.opened != opened || moved(known));
             match known.filter(|known| known.hour == hour && known.defined == defined) {
                 Some(known) if changed => due.changed.push((*check, Known { slow: known.slow, ..fresh })),
                 // It was looked at in this minute.

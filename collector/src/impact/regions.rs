@@ -51,7 +51,9 @@ impl Found {
         for (region, checks) in &mut self.by_region {
             let touched = match seen.remove(region) {
                 Some(score) => {
-                    let same = checks.get(&check).is_some_and(|known| CheckScore { at: known.at, ..(*score).clone() } == **known);
+                    let same = checks
+                        .get(&check)
+                        .is_some_and(|known| CheckScore { at: known.at, ..(*score).clone() } == **known);
                     if !same {
                         checks.insert(check, score);
                     }

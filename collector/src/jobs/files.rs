@@ -251,8 +251,7 @@ mod tests {
             let app = crate::app::App::open_still(dir, clock::now()).unwrap();
             let ask = super::super::Ask { args, ..super::super::Ask::own(kind) };
             let mut store = crate::store::Store::in_memory(1, clock::now()).unwrap();
-            let mut job =
-                store.write(|tables| crate::store::jobs::enqueue(tables, &ask, clock::now())).unwrap().job;
+            let mut job = store.write(|tables| crate::store::jobs::enqueue(tables, &ask, clock::now())).unwrap().job;
             assert!(job.standing.start(job.standing.due));
             let live = app.shared().jobs.enter(&job);
             let (_place, _) = tokio::sync::mpsc::channel(1);
@@ -280,7 +279,8 @@ mod tests {
     /// The defect: both went on to the end, whatever they were told.
     #[tokio::test]
     async fn backups_and_exports_stop_when_told_and_leave_no_file() {
-        for (kind, args) in [(Kind::Backup, serde_json::json!({})), (Kind::Export, serde_json::json!({"format": "jsonl"}))]
+        for (kind, args) in
+            [(Kind::Backup, serde_json::json!({})), (Kind::Export, serde_json::json!({"format": "jsonl"}))]
         {
             let dir = tempfile::tempdir().unwrap();
             let attempt = Attempt::new(dir.path(), kind, args);

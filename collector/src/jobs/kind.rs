@@ -141,7 +141,9 @@ impl Kind {
             // Somebody waits for these.
             Self::RunChecks => Spec { asked_by: Some(Access::Edit), ..spec(600, 2, 1, 2 * hour) },
             Self::VitalsBatch => Spec { asked_by: Some(Access::Edit), ..spec(600, 1, 1, 6 * hour) },
-            Self::Noop => Spec { waiting: 120_000, kept: 120_000, asked_by: Some(Access::Admin), ..spec(500, 64, 3, 60) },
+            Self::Noop => {
+                Spec { waiting: 120_000, kept: 120_000, asked_by: Some(Access::Admin), ..spec(500, 64, 3, 60) }
+            }
         }
     }
 }

@@ -122,7 +122,10 @@ impl fmt::Display for Said {
             Self::Interrupted => f.write_str("interrupted: the collector ended while it ran"),
             Self::Died { held: None, .. } => f.write_str("interrupted: the collector died while it ran"),
             Self::Died { deaths, held: Some(held) } => {
-                write!(f, "interrupted: the collector died {deaths} times in a row while it ran; it is held back until {held}")
+                write!(
+                    f,
+                    "interrupted: the collector died {deaths} times in a row while it ran; it is held back until {held}"
+                )
             }
             Self::Deadly { deaths } => write!(
                 f,

@@ -308,7 +308,8 @@ mod tests {
     /// The defect: an attempt that took too long was over while its thread wrote on, and the next one began beside it.
     #[tokio::test]
     async fn an_attempt_that_takes_too_long_keeps_its_place_until_nothing_of_it_goes_on() {
-        let app = App::open_still(tempfile::tempdir().unwrap().path(), clock::now()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let app = App::open_still(dir.path(), clock::now()).unwrap();
         let ask = Ask::own(Kind::Backup);
         let job = app.writer().run(move |engine| engine.enqueue(&[ask], clock::now()).unwrap().remove(0).job);
         let job = job.await.unwrap();

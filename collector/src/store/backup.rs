@@ -124,12 +124,7 @@ fn open(path: &Path) -> Result<Connection, BackupError> {
 }
 
 /// Copies what `from`, which is the file `source`, is at this instant into `to`, an empty file.
-fn copy(
-    from: &Connection,
-    source: &Path,
-    to: &Path,
-    progress: Progress<'_>,
-) -> Result<Connection, BackupError> {
+fn copy(from: &Connection, source: &Path, to: &Path, progress: Progress<'_>) -> Result<Connection, BackupError> {
     // A reader's transaction: however long it takes, it sees one instant.
     from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").map_err(at(source))?;
     let mut copy = Connection::open(to).map_err(at(to))?;
@@ -238,12 +233,7 @@ impl Drop for Unfinished {
 ///
 /// # Errors
 /// When `to` exists, `progress` wants no more, or something cannot be read or written; then there is no file `to`.
-pub fn backup(
-    data_dir: &Path,
-    to: &Path,
-    beside: &[&str],
-    progress: Progress<'_>,
-) -> Result<Held, BackupError> {
+pub fn backup(data_dir: &Path, to: &Path, beside: &[&str], progress: Progress<'_>) -> Result<Held, BackupError> {
     const OTHER: &str = "choose another name, or move it away";
     if taken(to) {
         return Err(BackupError::Exists { paths: vec![to.to_owned()], remedy: OTHER });

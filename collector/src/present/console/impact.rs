@@ -90,8 +90,11 @@ pub async fn impact_page(State(present): State<Present>, frame: Frame) -> Answer
         let to = (href, format!("?group={}", escape(&name)));
         groups.push(Set::of(name, to, together, &scores, Some(group), &course, t));
     }
-    let mut by_region: Vec<(&Region, &Scores, &Together)> =
-        scores.regions.iter().filter_map(|(region, scores)| Some((region, &**scores, scores.whole.as_ref()?))).collect();
+    let mut by_region: Vec<(&Region, &Scores, &Together)> = scores
+        .regions
+        .iter()
+        .filter_map(|(region, scores)| Some((region, &**scores, scores.whole.as_ref()?)))
+        .collect();
     by_region.sort_by(|a, b| b.2.points.cmp(&a.2.points).then_with(|| a.0.cmp(b.0)));
     let mut regions = Vec::new();
     for (region, seen, together) in by_region.into_iter().take(SETS_MAX) {

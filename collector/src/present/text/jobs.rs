@@ -246,7 +246,9 @@ fn said_fr(said: &Said) -> String {
         Said::Interrupted => "interrompue : le collecteur s’est arrêté pendant qu’elle tournait".into(),
         Said::Died { held: None, .. } => "interrompue : le collecteur est mort pendant qu’elle tournait".into(),
         Said::Died { deaths, held: Some(held) } => {
-            format!("interrompue : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; elle est retenue jusqu’au {held}")
+            format!(
+                "interrompue : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; elle est retenue jusqu’au {held}"
+            )
         }
         Said::Deadly { deaths } => format!(
             "abandonnée : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; voyez son journal et celui du noyau (mémoire épuisée ?), puis réessayez"

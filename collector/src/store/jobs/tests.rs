@@ -133,9 +133,8 @@ fn a_row_that_cannot_be_read_is_given_up_and_stops_nothing() {
         "deaths = -1",
     ] {
         let mut store = store();
-        let mut add = |kind: Kind, key: Option<&str>| {
-            store.write(|tables| enqueue(tables, &ask(kind, key), NOW)).unwrap().job.id
-        };
+        let mut add =
+            |kind: Kind, key: Option<&str>| store.write(|tables| enqueue(tables, &ask(kind, key), NOW)).unwrap().job.id;
         let (bad, good) = (add(Kind::Noop, Some("")), add(Kind::Noop, Some("other")));
         let damaged = format!("UPDATE job SET {damage}, rank = rank - 1 WHERE job_id = ?1");
         store.connection().execute(&damaged, params![bad.0]).unwrap();

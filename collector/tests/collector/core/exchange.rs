@@ -100,7 +100,9 @@ fn an_export_gives_the_same_figures_elsewhere() {
     for name in ["all.jsonl", "all.parquet"] {
         let path = dir.path().join(name);
         let exported =
-            export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| std::ops::ControlFlow::Continue(()));
+            export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {
+                std::ops::ControlFlow::Continue(())
+            });
         assert_eq!(
             exported.unwrap(),
             Exported { checks: 2, records: 124, unreadable: 0, gone: 0, set_aside: 0 },

@@ -256,7 +256,8 @@ async fn silence_is_noticed_in_its_minute_and_a_check_that_is_up_is_left_alone()
 async fn scores_of_two_models_are_never_told_together() {
     let (pages, _) = slow_page().await;
     let bench = &pages.bench;
-    let text = "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\n";
+    let text =
+        "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\n";
     let two = text.to_owned() + &text.replace("shop-vitals", "shop-too");
     bench.apply(&two, json!({})).await;
     let now = in_the_last_hour(10);

@@ -119,7 +119,8 @@ async fn a_run_that_fails_does_not_keep_others_from_ticking() {
     // The place of the first one's next entry is taken.
     let first = runs[0]["id"].as_str().unwrap().to_owned();
     let damage = move |engine: &mut sitepulse_collector::engine::Engine| {
-        let taken = "INSERT INTO playbook_entry SELECT bucket, run_id, 1, 0, 'x', 'x' FROM playbook_run WHERE run_id = ?1";
+        let taken =
+            "INSERT INTO playbook_entry SELECT bucket, run_id, 1, 0, 'x', 'x' FROM playbook_run WHERE run_id = ?1";
         engine.store().connection().execute(taken, [first]).unwrap()
     };
     assert_eq!(bench.app.writer().run(damage).await.unwrap(), 1);

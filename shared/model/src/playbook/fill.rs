@@ -164,7 +164,9 @@ pub fn check_command(command: &str) -> Result<(), String> {
         return Err("a comment beside names in braces has a quote in it, which not every shell takes for a comment's: write it without".into());
     }
     if named && command.contains("$'") {
-        return Err("names in braces cannot stand beside $'...', which not every shell knows: write plain quotes".into());
+        return Err(
+            "names in braces cannot stand beside $'...', which not every shell knows: write plain quotes".into()
+        );
     }
     if named && command.contains("<<") {
         return Err("names in braces cannot stand beside a here-document, where quotes mean nothing: use a pipe".into());

@@ -93,7 +93,9 @@ impl Reader {
             return Ok(());
         }
         if self.quote.is_some() {
-            return Err(format!("{{{name}}} stands within quotes: it is quoted as it is put in, so end them before it"));
+            return Err(format!(
+                "{{{name}}} stands within quotes: it is quoted as it is put in, so end them before it"
+            ));
         }
         if matches!(self.last, '\\' | '$') {
             return Err(format!(
