@@ -1,5 +1,7 @@
 //! A look: hands incidents' machines what the present says and what people do, and notes what comes of it.
 
+use std::collections::BTreeMap;
+
 use sitepulse_model::id::Bucket;
 use sitepulse_model::incident::indicators::{Spared, Sparing};
 use sitepulse_model::incident::machine::{Entry, Incident, Input, Output, REOPEN_WINDOW_US, Refusal, Rules};

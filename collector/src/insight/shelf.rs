@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn a_look_asks_for_its_own_findings_and_not_for_all_that_stand() {
         const CHECKS: usize = 5_000;
-        let shelf = Shelf::restore((0..CHECKS).map(standing).collect(), BTreeMap::new());
+        let shelf = Shelf::restore((0..CHECKS).map(standing).collect(), BTreeMap::new(), BTreeMap::new());
         let inner = shelf.read();
         let mut compared = 0;
         for check in 0..CHECKS {

@@ -266,9 +266,8 @@ async fn attempt(
     drop(run);
     // A thread of it may go on: another attempt beside it would meet it at the same files.
     left.recv().await;
-    let outcome: Outcome = outcome.unwrap_or_else(|_| {
-        Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log")))
-    });
+    let outcome: Outcome = outcome
+        .unwrap_or_else(|_| Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log"))));
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),

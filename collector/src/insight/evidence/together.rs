@@ -413,7 +413,7 @@ mod tests {
         };
         let left = |check: &str, interval_s: i64, disagreed_us: u32| Left {
             id: check.to_owned(),
-            traits: Vec::new(),
+            traits: Traits::default(),
             interval_us: interval_s * 1_000_000,
             votes: BTreeMap::from([(AgentNo(1), rows(disagreed_us))]),
         };

@@ -12,8 +12,8 @@ use sitepulse_model::time::UtcMicros;
 
 use self::course::Course;
 use self::life::Life;
-use super::facts::{self, FactRow};
 use super::acts::{self, Doer};
+use super::facts::{self, FactRow};
 use super::frame::{Frame, Place};
 use super::impact;
 use super::parts::{BudgetBar, Chart, Chip, Chips, Heatmap, Ribbon, Sparkline, Stat};

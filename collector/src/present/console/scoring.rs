@@ -15,7 +15,6 @@ use super::frame::{Frame, Place};
 use super::parts::{Chart, Field, Line};
 use super::plan;
 use crate::book::{Object, ObjectKind};
-use crate::checkfile::{self, Source};
 use crate::impact::Model;
 use crate::present::Present;
 use crate::present::api;

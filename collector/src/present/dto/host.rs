@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_machine_is_said_to_be_busy_above_its_bounds() {
-        let host = |load_milli, used| {
+        let host = |load_milli, used: u64| {
             let total = 1000 << 20;
             HostView::of(Host { load_milli, cores: 4, memory_used_bytes: used << 20, memory_total_bytes: total })
         };

@@ -141,7 +141,10 @@ fn a_budget_that_burns_says_how_fast_and_what_is_left() {
         panic!("{opened:?}")
     };
     assert_eq!((hours, threshold_tenths), (1, 144));
-    assert!(rate_tenths.is_some_and(|rate| rate >= 144) && left_permille.is_some(), "{rate_tenths:?} {left_permille:?}");
+    assert!(
+        rate_tenths.is_some_and(|rate| rate >= 144) && left_permille.is_some(),
+        "{rate_tenths:?} {left_permille:?}"
+    );
     site.run(600, 1_000, |_, _, _| Some(ProbeState::Up));
     site.run(8 * 3_600, 8 * 3_600 + 1_000, |_, _, _| Some(ProbeState::Up));
     kept(&site, IncidentKind::SloBurn, "slo_burn");

@@ -284,7 +284,8 @@ fn while_the_disk_is_full_what_did_not_get_through_is_tried_again_and_nothing_el
     let turn = world.turn(turn.unwritten, &[], seconds(601));
     assert_eq!((turn.unwritten.len(), told(&turn.handed)), (0, vec![]));
     let db = world.engine.store().connection();
-    let mut rows = db.prepare("SELECT channel_id, attempt, outcome FROM delivery ORDER BY channel_id, attempt").unwrap();
+    let mut rows =
+        db.prepare("SELECT channel_id, attempt, outcome FROM delivery ORDER BY channel_id, attempt").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     let rows: Vec<(String, u32, u8)> = rows.map(Result::unwrap).collect();
     assert_eq!(rows, [("a".into(), 1, 2), ("a".into(), 2, 1), ("b".into(), 1, 3)]);
@@ -307,7 +308,8 @@ fn a_provider_that_wants_to_be_left_alone_gets_no_new_message_either() {
     let turn = world.turn(Vec::new(), &[], seconds(60));
     assert_eq!(turn.handed.iter().map(|one| one.key.channel.as_str()).collect::<Vec<_>>(), ["b"]);
     let turn = world.turn(vec![done(&turn.handed[0], Answer::Taken, seconds(60))], &[], seconds(60));
-    let turn = world.turn(turn.handed.iter().map(|one| done(one, Answer::Taken, seconds(60))).collect(), &[], seconds(61));
+    let turn =
+        world.turn(turn.handed.iter().map(|one| done(one, Answer::Taken, seconds(60))).collect(), &[], seconds(61));
     assert_eq!(told(&turn.handed), []);
     assert!(turn.next.is_some_and(|next| next >= seconds(120)), "{:?}", turn.next);
     let turn = world.turn(Vec::new(), &[], seconds(121));

@@ -117,7 +117,11 @@ impl Site {
         let mut slot = lattice.at_or_after(at(from));
         let mut failed = 0;
         while slot < at(to) {
-            self.take_in(0, vec![scheduled(result(number, 0, ProbeState::Down), slot)], slot.us_since(at(0)) / SECOND + 1);
+            self.take_in(
+                0,
+                vec![scheduled(result(number, 0, ProbeState::Down), slot)],
+                slot.us_since(at(0)) / SECOND + 1,
+            );
             failed += usize::from(self.engine.watch(slot.plus_us(2 * SECOND)).is_err());
             slot = slot.plus_us(INTERVAL_US.cast_signed());
         }

@@ -165,7 +165,7 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
         ("/settings/tokens", "note=x&scope=all&days=30".into()),
         ("/settings/tokens", "note=x&scope=read&days=9999".into()),
         ("/settings/users/none/invite", String::new()),
-("/impact/model", model.replace("critical=70", "critical=1")),
+        ("/impact/model", model.replace("critical=70", "critical=1")),
         ("/impact/model", model.replace("floor=0.6", "floor=7")),
         ("/findings/none/acknowledge", "note=".into()),
         ("/playbooks/none/start", "check=shop".into()),

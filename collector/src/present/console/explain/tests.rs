@@ -67,7 +67,7 @@ fn view(intervals: usize, down: f64) -> ExplainView {
 
 fn page(view: &ExplainView, lang: Language) -> String {
     let t = lang.texts();
-    let spans = ["24h", "7d", "30d"].map(|name| SpanLink { name, label: name, current: name == "7d" });
+    let spans = ["24h", "7d", "30d"].map(|name| SpanLink { name, label: name, current: name == "7d" }).into();
     let content = Content {
         t,
         w: t.explain,
@@ -77,6 +77,9 @@ fn page(view: &ExplainView, lang: Language) -> String {
         span: "7d",
         spans,
         policy: "gold@2",
+        whose: ("", ""),
+        whose_told: String::new(),
+        ends: (String::new(), String::new()),
         choices: Vec::new(),
         refused: String::new(),
         found: Some(Found::of(view, t)),
