@@ -37,7 +37,7 @@ fn facts(cluster: &Cluster, check: &str) -> [Value; 2] {
     let verified = json(&["incident", &id, "--verify", "--json"]);
     assert_eq!(verified["intact"], true, "{verified}");
     let results = json(&["results", check, "--from", "-10m", "--json"]);
-    let records = results["records"].as_array().into_iter().flatten();
+    let mut records = results["records"].as_array().into_iter().flatten();
     let newest = records.rfind(|one| one["result"]["state"] == "down").map(|one| one["result"]["facts"].clone());
     [newest.unwrap_or_else(|| panic!("{results}")), incident["evidence"][0]["votes"][0]["result"]["facts"].clone()]
 }
