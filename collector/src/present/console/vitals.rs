@@ -236,7 +236,7 @@ fn shown(one: &VitalFigures, t: &Texts) -> Shown {
     let text = |raw| amount(one.vital, raw, t);
     let counts = [one.ratings.good, one.ratings.needs_improvement, one.ratings.poor];
     let share = |count: u64| count as f64 * 100.0 / counts.iter().sum::<u64>().max(1) as f64;
-    let percent = |count: u64| format!("{:.0} %", share(count));
+    let percent = |count: u64| (t.number)(format!("{:.0} %", share(count)));
     let mut x = 0.0;
     let parts = ["good", "between", "poor"].into_iter().zip(counts).map(|(class, count)| {
         let part = Part { class, x: format!("{x:.2}"), width: format!("{:.2}", share(count)) };
