@@ -61,7 +61,8 @@ pub(crate) fn regression(name: &str, seeds: Range<u64>, factors: (f64, f64), cle
         if seed - first_clean < clean {
             let mut rng = Rng::new(500_000 + seed);
             let hours = series(&mut rng, 18 * WEEK, None);
-            outcome.false_findings += openings(5 * WEEK..18 * WEEK, CLOSES, |now, known| look(&hours, now, known)).len();
+            outcome.false_findings +=
+                openings(5 * WEEK..18 * WEEK, CLOSES, |now, known| look(&hours, now, known)).len();
             outcome.clean_years += 13.0 * WEEK as f64 / YEAR;
         }
     }

@@ -97,7 +97,8 @@ pub(crate) fn worse(name: &str, seeds: Range<u64>, vital: Vital, factors: (f64, 
             let every = *rng.pick(&[1, 2, 4, 6]);
             let runs = page(&mut rng, vital, every, 18 * WEEK, None);
             let times = (5 * WEEK..18 * WEEK).step_by(every as usize);
-            let opened = openings(times, PAGES_CLOSE, |now, known| look(&runs, vital, now, known).map(|(since, _)| since));
+            let opened =
+                openings(times, PAGES_CLOSE, |now, known| look(&runs, vital, now, known).map(|(since, _)| since));
             outcome.false_findings += opened.len();
             outcome.clean_years += 13.0 * WEEK as f64 / YEAR;
         }
