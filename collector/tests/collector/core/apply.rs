@@ -359,10 +359,10 @@ fn after_a_restore_no_number_and_no_revision_of_a_check_is_given_again() {
     }
     let file = dir.path().join("backup.db");
     let files = Beside { always: &["ca.pem", "ca.key"], sometimes: &["seal.key"] };
-    backup::backup(dir.path(), &file, files.always, &mut |_, _| {}).unwrap();
+    backup::backup(dir.path(), &file, files.always, &mut |_, _| std::ops::ControlFlow::Continue(())).unwrap();
     // Lost since then: revision 2 of check 1, and check 2. Agents may hold results of both.
     let new = tempfile::tempdir().unwrap();
-    backup::restore(&file, new.path(), files, at(50), &mut |_, _| {}).unwrap();
+    backup::restore(&file, new.path(), files, at(50), &mut |_, _| std::ops::ControlFlow::Continue(())).unwrap();
     let mut engine = on_disk(new.path());
     let shop = CheckDefinition { interval_us: 60_000_000, ..definition("shop") };
     engine.apply(vec![shop, definition("blog")], &options(), at(60)).unwrap();

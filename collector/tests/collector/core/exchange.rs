@@ -154,7 +154,10 @@ fn whom_incidents_are_told_goes_along() {
     engine.set_secret("hook", b"https://hooks.example/hunter2", at(10)).unwrap();
     engine.apply(written(&told("hook")), &options(), at(20)).unwrap();
     let path = dir.path().join("all.jsonl");
-    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {}).unwrap();
+    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::of(&path).unwrap(), at(3600), &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
     let histories = read(&path).0.unwrap();
 
@@ -186,7 +189,10 @@ fn a_part_and_a_table_of_records_alone() {
     lived(&mut engine);
     let path = dir.path().join("shop.csv");
     let span = Span::new(at(0), at(300));
-    let exported = export(dir.path(), &wanted(&["shop"], span), &path, Format::Csv, at(3600), &mut |_, _| {}).unwrap();
+    let exported = export(dir.path(), &wanted(&["shop"], span), &path, Format::Csv, at(3600), &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(exported, Exported { checks: 1, records: 10, unreadable: 0, gone: 0, set_aside: 0 });
     let (histories, records) = read(&path);
     assert!(histories.is_none());
@@ -202,7 +208,7 @@ fn a_part_and_a_table_of_records_alone() {
         &dir.path().join("x.csv"),
         Format::Csv,
         at(0),
-        &mut |_, _| {},
+        &mut |_, _| std::ops::ControlFlow::Continue(()),
     );
     assert!(none.unwrap_err().to_string().contains("there is no check nothing"));
     assert!(!dir.path().join("x.csv").exists());
@@ -214,7 +220,10 @@ fn another_history_of_the_same_name_is_refused() {
     let mut engine = on_disk(dir.path());
     lived(&mut engine);
     let path = dir.path().join("all.jsonl");
-    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {}).unwrap();
+    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     let (histories, _) = read(&path);
     let histories = histories.unwrap();
     let mut check = in_memory();
@@ -244,7 +253,10 @@ fn a_tombstone_hides_nothing_and_is_not_settled_twice() {
     engine.ingest(vec![job(agent, vec![tombstone])]).unwrap();
     let before = figures(&engine);
     let path = dir.path().join("all.jsonl");
-    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {}).unwrap();
+    export(dir.path(), &wanted(&[], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     let (histories, records) = read(&path);
     assert_eq!(records.len(), 2);
     let elsewhere = tempfile::tempdir().unwrap();
@@ -266,7 +278,10 @@ fn a_window_that_covers_others_here_is_refused() {
     let mut engine = on_disk(dir.path());
     lived(&mut engine);
     let path = dir.path().join("blog.jsonl");
-    export(dir.path(), &wanted(&["blog"], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {}).unwrap();
+    export(dir.path(), &wanted(&["blog"], ALWAYS), &path, Format::Jsonl, at(3600), &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     let (histories, _) = read(&path);
     let mut other = in_memory();
     other.apply(vec![definition("shop")], &options(), at(10)).unwrap();
@@ -281,7 +296,10 @@ fn an_export_tells_once_what_it_leaves_out() {
     lived(&mut engine);
     let path = |name: &str| dir.path().join(name);
     let export = |name: &str| {
-        export(dir.path(), &wanted(&[], ALWAYS), &path(name), Format::Jsonl, at(3600), &mut |_, _| {}).unwrap()
+        export(dir.path(), &wanted(&[], ALWAYS), &path(name), Format::Jsonl, at(3600), &mut |_, _| {
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap()
     };
     garble(&mut engine, 4);
     let expected = Exported { checks: 2, records: 123, unreadable: 0, gone: 0, set_aside: 1 };
