@@ -5,10 +5,7 @@ use super::Pair;
 /// Every pair.
 pub(super) const PAIRS: &[Pair] = &[
     // What is asked of something that is not there, or not so.
-    (
-        "there is no user {}: write it as a [[user]] and apply it",
-        "il n’y a pas d’utilisateur {} : créez-le d’abord",
-    ),
+    ("there is no user {}: write it as a [[user]] and apply it", "il n’y a pas d’utilisateur {} : créez-le d’abord"),
     ("no user is named {}", "aucun utilisateur ne s’appelle {}"),
     (
         "no incident {}: `sitepulse-collector incidents --all` lists what there is",
