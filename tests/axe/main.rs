@@ -207,6 +207,11 @@ fn pages(incident: &str) -> (Vec<String>, Vec<String>) {
                 inside.extend(["assign", "post-mortem", "silence"].map(|act| format!("/incidents/{incident}/{act}")));
                 continue;
             }
+            "/terms/{figure}" => {
+                let figures = ["sla", "group?group=web", "slo?slo=promise", "debt"];
+                inside.extend(figures.map(|figure| format!("/terms/{figure}")));
+                continue;
+            }
             "/channels/new" => "/channels/new?kind=email".to_owned(),
             path => {
                 let family = path.trim_start_matches('/').split('/').next().unwrap_or_default();

@@ -154,7 +154,8 @@ async fn an_edit_shows_what_differs_and_keeps_what_the_form_does_not_know() {
     let shown = send(&[("base", &base), ("toml", &own)]).await.text;
     assert!(shown.contains("<ins>7s</ins>") && !shown.contains("<ins>5s</ins>"), "{shown}");
     let seen = value_of(&shown, "seen");
-    let same = send(&[("base", ""), ("toml", &seen), ("seen", &seen)]).await;
+    let tag = value_of(&shown, "tag");
+    let same = send(&[("base", ""), ("toml", &seen), ("seen", &seen), ("tag", &tag)]).await;
     assert_eq!(same.status, StatusCode::SEE_OTHER, "{}", same.text);
     let check = bench.get("/api/v1/checks/shop").await.json();
     assert_eq!((&check["interval_seconds"], &check["revision"]), (&json!(7.0), &json!(2)));

@@ -35,7 +35,10 @@ async fn the_editor_of_a_check_overwrites_nothing_unseen() {
     let form = bench.get("/checks/shop/edit").await;
     let (base, tag) = (form.hidden("base"), form.hidden("tag"));
     assert_ne!(tag, "", "the form knows what it was opened with");
-    assert_eq!(bench.apply(&FILE.replace("interval = \"30s\"", "interval = \"45s\""), json!({})).await.status, 200);
+    assert_eq!(
+        bench.apply(&FILE.replace("interval = \"30s\"", "interval = \"45s\""), json!({})).await.status,
+        StatusCode::OK
+    );
     let file = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:2/\"\ninterval = \"30s\"\ngroup = \"web\"\n";
     let file = written(file);
     let late = post(&bench, "/checks/shop/edit", &format!("toml={file}&base={base}&seen={file}&tag={tag}")).await;

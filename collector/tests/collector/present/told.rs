@@ -29,9 +29,10 @@ async fn what_people_do_on_pages_is_told_with_its_values() {
     let plan = format!("toml={file}&base=");
     let apply = format!("toml={file}&base=&seen={file}");
     let ladder = "id=web&after-0=0s&to-0-0=ops-hook";
+    let (ladder_plan, ladder_apply) = (format!("{ladder}&do=plan"), format!("{ladder}&do=apply"));
     for (path, form, told) in [
         ("/new-check", plan.as_str(), "dry run: +check blog"),
-        ("/new-check", &apply, "+check blog"),
+        ("/new-check", apply.as_str(), "+check blog"),
         ("/agents/eu-1/weight", "weight=0%2C5", "weight, agent eu-1, weight 0.5"),
         ("/agents/eu-1/suspend", "reason=new+disk&for=1h", "suspend, agent eu-1, until"),
         ("/agents/eu-1/suspend", "reason=new+disk&for=1h", "reason new disk"),
@@ -39,8 +40,8 @@ async fn what_people_do_on_pages_is_told_with_its_values() {
         ("/checks/shop/suspend", "reason=deploy&length=1h", "reason deploy"),
         ("/checks/shop/resume", "", "resume, check shop"),
         ("/new-agent", "region=eu-east&ttl=15m", "region eu-east, good for 900 s"),
-        ("/escalations/new", &format!("{ladder}&do=plan"), "dry run: +escalation web"),
-        ("/escalations/new", &format!("{ladder}&do=apply"), "+escalation web"),
+        ("/escalations/new", ladder_plan.as_str(), "dry run: +escalation web"),
+        ("/escalations/new", ladder_apply.as_str(), "+escalation web"),
         ("/channels/new", "kind=webhook&id=team&url=https%3A%2F%2Fops.example%2Fx", "+channel team"),
         ("/silences/new", "reason=deploy&for=1h&checks=shop", "silence of shop until"),
         ("/incidents/new", "title=Provider+down&severity=major", ": Provider down"),

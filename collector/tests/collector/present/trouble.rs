@@ -79,9 +79,9 @@ async fn programs_are_told_of_refusals_as_problems() {
     let bench = Bench::new();
     for (path, headers) in [
         ("/checks/typo", &[][..]),
-        ("/checks/typo", &[("accept", "*/*")]),
-        ("/api/v1/checks/typo", &[HTML]),
-        ("/ping/forged", &[HTML]),
+        ("/checks/typo", &[("accept", "*/*")][..]),
+        ("/api/v1/checks/typo", &[HTML][..]),
+        ("/ping/forged", &[HTML][..]),
     ] {
         let answer = bench.send(Door::Local, "GET", path, headers, "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
