@@ -343,7 +343,9 @@ impl Trial {
         let mut told = burns;
         if !self.told.is_empty() {
             let late = std::mem::take(&mut self.told);
-            let known = late.into_iter().map(|(check, spans)| (check, std::mem::replace(self.evidence.entry(check).or_default(), spans)));
+            let known = late
+                .into_iter()
+                .map(|(check, spans)| (check, std::mem::replace(self.evidence.entry(check).or_default(), spans)));
             let known: Evidence = known.collect();
             told = status(&self.case.members(&self.evidence), &terms, recent, self.at).burns;
             self.evidence.extend(known);

@@ -144,8 +144,8 @@ pub async fn run(app: App, sender: Sender, watchdog: Watchdog, mut stopping: wat
 async fn vitals(app: &App, every: Duration) -> Vitals {
     let shared = app.shared();
     let proof = tokio::time::timeout(PROBE, shared.outbox.prove()).await;
-    let proof =
-        proof.unwrap_or_else(|_| Err(format!("the dispatcher or its writer did not answer within {} s", PROBE.as_secs())));
+    let proof = proof
+        .unwrap_or_else(|_| Err(format!("the dispatcher or its writer did not answer within {} s", PROBE.as_secs())));
     let known = app.book().objects().channels.living().map(|(id, _)| id.to_owned()).collect();
     let now = clock::monotonic();
     Vitals {

@@ -112,7 +112,9 @@ fn note_of(found: &Found) -> String {
     let of = |name: &Option<String>| name.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
     let tenths = |value: u64| format!("{}.{}", value / 10, value % 10);
     match found {
-        Found::Certificate { name, expires } => format!("the certificate{} expires {}", of(name), instant::format(*expires)),
+        Found::Certificate { name, expires } => {
+            format!("the certificate{} expires {}", of(name), instant::format(*expires))
+        }
         Found::Domain { name, expires } => format!("the registration{} ends {}", of(name), instant::format(*expires)),
         Found::Vital { vital, profile, baseline, median, worse } => {
             let name = vital.as_str().to_uppercase();

@@ -280,7 +280,13 @@ pub(super) struct Finding {
 }
 
 /// What was found, where the incident is about what no vote is about; `None` also where nothing is any more.
-pub(super) fn found(book: &Book, desk: &Desk, subject: &Subject, kind: IncidentKind, now: UtcMicros) -> Option<Finding> {
+pub(super) fn found(
+    book: &Book,
+    desk: &Desk,
+    subject: &Subject,
+    kind: IncidentKind,
+    now: UtcMicros,
+) -> Option<Finding> {
     let alone = |found: Found| Finding { found, regions: Vec::new(), regions_of: 0 };
     match (subject, kind) {
         (Subject::Check(number), IncidentKind::Certificate) => {

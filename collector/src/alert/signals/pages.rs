@@ -61,7 +61,8 @@ impl Slower {
             u128::from(median) * 1_000_000 / u128::from(baseline.max(1))
         };
         let (group, most) = worse().max_by_key(|(_, worse)| share(worse))?;
-        let vitals: BTreeSet<(&str, Vital)> = worse().map(|(group, worse)| (group.profile.as_str(), worse.vital)).collect();
+        let vitals: BTreeSet<(&str, Vital)> =
+            worse().map(|(group, worse)| (group.profile.as_str(), worse.vital)).collect();
         let regions: BTreeSet<String> = worse().filter_map(|(group, _)| region(group)).collect();
         let all: BTreeSet<String> = groups.iter().filter_map(region).collect();
         let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);

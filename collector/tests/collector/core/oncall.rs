@@ -199,7 +199,8 @@ fn a_page_that_waits_goes_out_when_the_incident_becomes_as_severe_as_they_let_th
     let text = |world: &mut World, sql: &str| -> String {
         world.engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
     };
-    let entry = text(&mut world, "SELECT body FROM incident_entry WHERE json_extract(body, '$.record') = 'let_through'");
+    let entry =
+        text(&mut world, "SELECT body FROM incident_entry WHERE json_extract(body, '$.record') = 'let_through'");
     assert_eq!(entry, r#"{"record":"let_through","channels":{"ana-hook":1}}"#);
     let notice = text(&mut world, "SELECT notice FROM outbox WHERE channel_id = 'ana-hook'");
     assert!(notice.contains(r#""severity":"critical""#), "it says how severe it is now: {notice}");

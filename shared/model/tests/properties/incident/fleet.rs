@@ -303,7 +303,8 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
             let kind = KINDS[index].0;
             let mut act = |line: &mut Line, naive: &mut Naive, watcher: &mut Watcher, before: bool| {
                 let held = line.incidents.last().is_some_and(|incident| incident.life.held.is_some());
-                let theirs = fleet.acts.iter().filter(|(at, of, _, first)| (*at, *of, *first) == (second, index, before));
+                let theirs =
+                    fleet.acts.iter().filter(|(at, of, _, first)| (*at, *of, *first) == (second, index, before));
                 for (_, _, act, _) in theirs {
                     let out = line.take(act.input(), &rules, now);
                     assert_eq!(out, naive.take(act.input(), &terms), "at {second}: {act:?}");
