@@ -432,7 +432,7 @@ fn a_clock_that_is_set_back_keeps_nobody_from_being_silent() {
     let ahead = 3 * 86_400;
     let mut site = Site::new(2, &check("shop", ""));
     site.run(ahead, ahead + 100, |_, _, _| Some(ProbeState::Up));
-    assert_eq!(site.told(), [""; 0]);
+    site.sent.clear();
     site.run(1_000, 1_300, |agent, _, _| (agent == 0).then_some(ProbeState::Up));
     assert_eq!(site.told(), ["agent_silent opened region-1-1"]);
 }
