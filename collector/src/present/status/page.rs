@@ -309,7 +309,11 @@ pub(super) fn alone(figures: &Together, t: &Texts) -> (String, String) {
 
 /// The evidence of a figure, and between which bounds it lies where figures are shown.
 fn bounded(whole: &Together, figures: bool, t: &Texts) -> String {
-    let bounds = if figures { figure::bounds_to(whole.lower, whole.upper, 2, t) } else { String::new() };
+    let bounds = if figures && whole.availability.is_some() {
+        figure::bounds_to(whole.lower, whole.upper, 2, t)
+    } else {
+        String::new()
+    };
     let parts = [evidence(whole.completeness, t), bounds];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -13,6 +13,7 @@ const SLO: &str = "\n[[slo]]\nid = \"shop-30d\"\nobjective = \"99.9%\"\nchecks =
 
 async fn bench() -> Bench {
     let bench = Bench::new();
+    bench.app.set_addresses(vec!["127.0.0.1:8443".into()]).await.unwrap();
     let applied = bench.apply(&format!("{FILE}{SLO}"), json!({})).await;
     assert_eq!(applied.status, StatusCode::OK, "{}", applied.text);
     bench.app.writer().run(|engine| enrol(engine, clock::now())).await.unwrap();

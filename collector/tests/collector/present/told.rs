@@ -64,6 +64,7 @@ async fn what_people_do_on_pages_is_told_with_its_values() {
 #[tokio::test]
 async fn what_scripts_do_is_told_with_its_values() {
     let bench = Bench::new();
+    bench.app.set_addresses(vec!["127.0.0.1:8443".into()]).await.unwrap();
     assert_eq!(bench.apply(FILE, json!({})).await.status, StatusCode::OK);
     bench.app.writer().run(|engine| enrol(engine, clock::now())).await.unwrap();
     let until = sitepulse_daemon::instant::format(clock::now().plus_us(3_600_000_000));

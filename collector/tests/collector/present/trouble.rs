@@ -34,7 +34,6 @@ async fn what_is_not_there_is_a_page_with_a_way_on_in_both_languages() {
             ("/incidents?check=typo", "NotFound"),
             ("/nowhere/at/all", "NotFound"),
             ("/checks?after=%00", ""),
-            ("/status/none", "NotFound"),
         ] {
             let answer = browse(&bench, Door::Local, "GET", path, &speaks, "").await;
             is_page(&answer, lang);
