@@ -217,9 +217,11 @@ mod tests {
     fn a_restart_counts_on_and_sends_under_the_same_key() {
         let mut pager = Pager::starting(Paged::default(), 50 * MIN, wall(0));
         assert_eq!(pager.paged().away, Some(wall(0)));
+        let mut started = 50 * MIN;
         for restart in 1..5 {
-            pager.link(false, 52 * MIN, wall(2 * MIN * restart - 1));
-            assert_eq!(pager.due(10 * MIN, 50 * MIN + 2 * MIN - 1), None);
+            pager.link(false, started + 2 * MIN - 1, wall(2 * MIN * restart - 1));
+            assert_eq!(pager.due(10 * MIN, started + 2 * MIN - 1), None);
+            started = 0;
             // After a boot the monotonic clock begins anew.
             pager = Pager::starting(pager.paged(), 0, wall(2 * MIN * restart));
         }

@@ -400,7 +400,7 @@ mod tests {
         );
         assert_eq!((content.rows[0].takes.as_str(), content.rows[2].takes.as_str()), ("6.000 points", "–"));
         let french = of_mean(parts(), (Period::Week, span), None, &FR);
-        assert_eq!(french.figure, "92,00 %");
+        assert_eq!(french.figure, "92,00\u{a0}%");
         assert!(french.rows[0].href.starts_with("/checks/b/explain?from=1970-"), "{}", french.rows[0].href);
     }
 }

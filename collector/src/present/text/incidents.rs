@@ -140,7 +140,7 @@ fn entry_fr(entry: &EntryView) -> String {
         "acknowledgement_expired" => "La pause de la prise en charge est finie : l’escalade reprend".into(),
         "resolved" => by("Résolu"),
         "step" => entry.step.as_ref().map(step_fr).unwrap_or_default(),
-        "let_through" => format!("Trop grave pour les heures de repos : prévenu {}", text.unwrap_or_default()),
+        "let_through" => format!("Trop grave pour les heures de repos : prévenu {}", text.unwrap_or_default()),
         "evidence" => "Preuves conservées".into(),
         "comment" => text.unwrap_or_default().to_owned(),
         "public_note" => format!("Publié : {}", text.unwrap_or_default()),

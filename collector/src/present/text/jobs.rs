@@ -219,19 +219,19 @@ fn said_fr(said: &Said) -> String {
         Said::Written { scores, hour } => format!("{scores} score{0} de {hour}", s(*scores)),
         Said::Copied { mib, of } => format!("{mib} Mio sur {of}"),
         Said::BackedUp { records, kib } => {
-            format!("{records} enregistrements, {kib} Kio ; la clé de scellement n’y est pas")
+            format!("{records} enregistrements, {kib} Kio ; la clé de scellement n’y est pas")
         }
         Said::Checks { done, of } => format!("{done} contrôles sur {of}"),
         Said::Exported { records, checks, damaged: 0 } => format!("{records} enregistrements de {checks} contrôles"),
         Said::Exported { records, checks, damaged } => {
-            format!("{records} enregistrements de {checks} contrôles ; {damaged} sont abîmés et n’y figurent pas")
+            format!("{records} enregistrements de {checks} contrôles ; {damaged} sont abîmés et n’y figurent pas")
         }
         Said::FilesGone { gone, kept } => {
-            format!("{gone} fichier{0} plus ancien{0} supprimé{0} : les {kept} plus récents sont gardés", s(*gone))
+            format!("{gone} fichier{0} plus ancien{0} supprimé{0} : les {kept} plus récents sont gardés", s(*gone))
         }
         Said::MadeBefore => "fait par un essai précédent".into(),
         Said::Ran { checks, up, not_up, not_run } => {
-            format!("{checks} contrôle{} : {up} en ligne, {not_up} non, {not_run} sans exécution", s(*checks))
+            format!("{checks} contrôle{} : {up} en ligne, {not_up} non, {not_run} sans exécution", s(*checks))
         }
         Said::Idle { ms, of } => format!("{ms} ms sur {of}"),
         Said::Report { name, checks } => format!("le rapport {name} de {checks} contrôles est conservé"),
@@ -241,17 +241,17 @@ fn said_fr(said: &Said) -> String {
         Said::Priority { priority, by } => format!("priorité {priority} par {}", person(by)),
         Said::Again { at, why } => {
             let why = Said::of(why).map_or_else(|| why.clone(), |said| said_fr(&said));
-            format!("nouvel essai le {at} : {why}")
+            format!("nouvel essai le {at} : {why}")
         }
-        Said::Interrupted => "interrompue : le collecteur s’est arrêté pendant qu’elle tournait".into(),
-        Said::Died { held: None, .. } => "interrompue : le collecteur est mort pendant qu’elle tournait".into(),
+        Said::Interrupted => "interrompue : le collecteur s’est arrêté pendant qu’elle tournait".into(),
+        Said::Died { held: None, .. } => "interrompue : le collecteur est mort pendant qu’elle tournait".into(),
         Said::Died { deaths, held: Some(held) } => {
             format!(
-                "interrompue : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; elle est retenue jusqu’au {held}"
+                "interrompue : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; elle est retenue jusqu’au {held}"
             )
         }
         Said::Deadly { deaths } => format!(
-            "abandonnée : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; voyez son journal et celui du noyau (mémoire épuisée ?), puis réessayez"
+            "abandonnée : le collecteur est mort {deaths} fois de suite pendant qu’elle tournait ; voyez son journal et celui du noyau (mémoire épuisée ?), puis réessayez"
         ),
         Said::GoesOn { after } => format!("reprend après {after}"),
         Said::TooLong { seconds } => format!("elle a duré plus de {seconds} s et a été arrêtée"),

@@ -279,7 +279,7 @@ pub static FR: PlaybookTexts = PlaybookTexts {
     team: "Équipe",
     no_team: "sans équipe",
     by_playbook: "Par procédure",
-    carried: |finished, ended| format!("menées à bien : {finished} sur {ended}"),
+    carried: |finished, ended| format!("menées à bien : {finished} sur {ended}"),
     by_person: "Par personne",
     by_person_what: "Une exécution compte pour qui l’a lancée.",
     person: "Personne",

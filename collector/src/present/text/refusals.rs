@@ -104,6 +104,12 @@ fn written(french: &str, values: &[&str], deep: usize) -> String {
     out
 }
 
+/// Every French text.
+#[cfg(test)]
+pub(super) fn french_texts() -> impl Iterator<Item = &'static str> {
+    fr::PAIRS.iter().map(|(_, french)| *french)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -114,7 +120,7 @@ mod tests {
     fn a_refusal_is_told_with_its_values() {
         let told = |english: &str| french(english).unwrap_or_else(|| panic!("{english}"));
         assert_eq!(told("no check is named \"x\""), "aucun contrôle ne s’appelle \"x\"");
-        assert_eq!(told("interval is 10ms: allowed are 1s to 7d"), "interval vaut 10ms : de 1s à 7d");
+        assert_eq!(told("interval is 10ms: allowed are 1s to 7d"), "interval vaut 10ms\u{a0}: de 1s à 7d");
         let placed =
             told("levels[1].after: duration \"soon\" is not a number followed by a unit: write 30s, 10m, 2h or 7d");
         assert!(placed.starts_with("levels[1].after: la durée \"soon\""), "{placed}");

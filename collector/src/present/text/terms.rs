@@ -56,14 +56,14 @@ pub static EN: TermsTexts = TermsTexts {
 
 /// French.
 pub static FR: TermsTexts = TermsTexts {
-    mean_what: "La moyenne des disponibilités de ces contrôles, chacune avec son poids. Ce qui coûte le plus vient d’abord ; chaque valeur mène à ses intervalles.",
-    debt_what: "Ce qui est resté en plan : combien de chaque, fois ce que vaut chacun. Une tâche en retard compte d’autant plus que sa priorité est haute.",
+    mean_what: "La moyenne des disponibilités de ces contrôles, chacune avec son poids. Ce qui coûte le plus vient d’abord ; chaque valeur mène à ses intervalles.",
+    debt_what: "Ce qui est resté en plan : combien de chaque, fois ce que vaut chacun. Une tâche en retard compte d’autant plus que sa priorité est haute.",
     slo_what: "La moyenne pondérée de ces contrôles sur la période, telle que sa politique les compte, et ce qui en découle.",
-    allowed: |objective, whole, allowed| format!("Permis : (1 − {objective}) × {whole} = {allowed}"),
-    used: |availability, so_far, used| format!("Consommé : (1 − {availability}) × {so_far} = {used}"),
-    left: |allowed, used, left| format!("Reste : {allowed} − {used} = {left}"),
+    allowed: |objective, whole, allowed| format!("Permis : (1 − {objective}) × {whole} = {allowed}"),
+    used: |availability, so_far, used| format!("Consommé : (1 − {availability}) × {so_far} = {used}"),
+    left: |allowed, used, left| format!("Reste : {allowed} − {used} = {left}"),
     burn: |window, rate, threshold, known| {
-        format!("Vitesse de consommation sur {window} : {rate}, seuil {threshold} · {known}")
+        format!("Vitesse de consommation sur {window} : {rate}, seuil {threshold} · {known}")
     },
     takes: "Coûte",
     points: |points| format!("{points} points"),

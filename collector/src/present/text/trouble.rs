@@ -90,22 +90,22 @@ pub static FR: TroubleTexts = TroubleTexts {
         }
         Code::NotFound => "L’adresse est peut-être mal écrite, ou ce qu’elle désignait n’est plus là.",
         Code::MethodNotAllowed => "Revenez en arrière et recommencez depuis la page.",
-        Code::Changed => "Quelqu’un d’autre l’a modifié. Regardez à nouveau ; rien n’a été écrasé.",
-        Code::TooLarge => "Rien n’a changé : envoyez-en moins à la fois.",
+        Code::Changed => "Quelqu’un d’autre l’a modifié. Regardez à nouveau ; rien n’a été écrasé.",
+        Code::TooLarge => "Rien n’a changé : envoyez-en moins à la fois.",
         Code::TooMany => "Attendez un instant, puis réessayez.",
         Code::Unavailable => {
-            "Les contrôles continuent. Réessayez dans un instant ; ce que vous avez écrit est encore dans votre navigateur : revenez en arrière."
+            "Les contrôles continuent. Réessayez dans un instant ; ce que vous avez écrit est encore dans votre navigateur : revenez en arrière."
         }
-        Code::Internal => "Son journal en dit plus. Réessayez ; si cela dure, prévenez qui l’exploite.",
+        Code::Internal => "Son journal en dit plus. Réessayez ; si cela dure, prévenez qui l’exploite.",
     },
     retired: |id, at| {
         format!("Le contrôle {id} est retiré depuis le {at}. Ses incidents et son historique sont conservés.")
     },
-    taken: |id| format!("le nom {id} est déjà pris : choisissez-en un autre, ou modifiez celui qui le porte"),
+    taken: |id| format!("le nom {id} est déjà pris : choisissez-en un autre, ou modifiez celui qui le porte"),
     its_incidents: "Ses incidents",
-    nothing_saved: "Rien n’a été enregistré : votre session était terminée à l’arrivée du formulaire. Ce que vous avez écrit est encore dans votre navigateur : connectez-vous dans une autre fenêtre, revenez au formulaire et renvoyez-le.",
-    changed_meanwhile: "Quelqu’un l’a changé depuis l’ouverture du formulaire. Voici ce que vous aviez écrit ; le plan part de ce qui existe maintenant.",
-    changed_below: "quelqu’un l’a changé depuis l’ouverture du formulaire. Voici ce que vous aviez écrit : renvoyé, cela remplace ce qui existe maintenant.",
+    nothing_saved: "Rien n’a été enregistré : votre session était terminée à l’arrivée du formulaire. Ce que vous avez écrit est encore dans votre navigateur : connectez-vous dans une autre fenêtre, revenez au formulaire et renvoyez-le.",
+    changed_meanwhile: "Quelqu’un l’a changé depuis l’ouverture du formulaire. Voici ce que vous aviez écrit ; le plan part de ce qui existe maintenant.",
+    changed_below: "quelqu’un l’a changé depuis l’ouverture du formulaire. Voici ce que vous aviez écrit : renvoyé, cela remplace ce qui existe maintenant.",
     back: "Revenir à la page",
     ways: "Où continuer",
 };

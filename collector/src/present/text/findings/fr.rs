@@ -46,7 +46,7 @@ pub static FR: FindingTexts = FindingTexts {
             format!("Constaté de nouveau, {}", (FR.severity)(*severity))
         }
         Entry::Reopened { severity, acknowledged: true } => {
-            format!("Constaté de nouveau, {} ; la prise en compte vaut toujours", (FR.severity)(*severity))
+            format!("Constaté de nouveau, {} ; la prise en compte vaut toujours", (FR.severity)(*severity))
         }
         Entry::Severity { to } => format!("Désormais {}", (FR.severity)(*to)),
         Entry::Acknowledged { note } => format!("Pris en compte : {note}"),
