@@ -57,8 +57,10 @@ struct State {
     /// What was defined when they were put there last.
     defined: Option<(u64, usize)>,
     quick_at: Option<UtcMicros>,
-    /// When failures in common were looked for last; for the first time, when they were due.
+    /// When failures in common were looked for last.
     together_at: Option<UtcMicros>,
+    /// Since when that waits for checks before it.
+    together_waits: Option<UtcMicros>,
     agents_at: Option<UtcMicros>,
     /// Whether what resolving names took was known of every check then.
     named: bool,
@@ -195,9 +197,12 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
         (living.checks.keys().all(|check| ledger.knows(check)), ledger.has_names())
     };
     // It waits for the checks before it, but not for those that come and come.
-    let waited_us = now.us_since(*state.together_at.get_or_insert(now.plus_us(-QUICK_US)));
-    let waits = !state.quick.is_empty() && (0..2 * QUICK_US).contains(&waited_us);
-    if ready && !waits && (anew || !(0..QUICK_US).contains(&waited_us)) {
+    let due = anew || state.together_at.is_none_or(|at| !(0..QUICK_US).contains(&now.us_since(at)));
+    let waits = due && ready && !state.quick.is_empty() && {
+        let since = *state.together_waits.get_or_insert(now);
+        (0..QUICK_US).contains(&now.us_since(since))
+    };
+    if due && ready && !waits {
         let ledger = Arc::clone(&state.ledger);
         let checks: BTreeSet<String> = living.checks.keys().cloned().collect();
         let told = Arc::clone(app.shared());
@@ -208,7 +213,7 @@ async fn turn(app: &App, now: UtcMicros, most: usize, anew: bool) -> Result<Look
         });
         let look = look.await?;
         done.take(app, look.into_iter().collect(), now).await?;
-        state.together_at = Some(now);
+        (state.together_at, state.together_waits) = (Some(now), None);
     }
 
     // Objectives.
