@@ -288,7 +288,7 @@ async fn how_busy_an_agents_machine_is_stands_on_its_pages_in_the_api_and_in_the
     let host = agent(&bench).await["host"].clone();
     assert_eq!((&host["load_1m"], &host["cores"], &host["load_high"]), (&json!(1.52), &json!(4), &json!(false)));
     let calm = bench.get("/agents?lang=fr").await.text;
-    assert!(calm.contains("1,52 sur 4 cœurs") && calm.contains("mémoire 25 % de 8,0 Gio"), "{calm}");
+    assert!(calm.contains("1,52 sur 4 cœurs") && calm.contains("mémoire 25\u{a0}% de 8,0 Gio"), "{calm}");
     assert!(!calm.contains("plus de travail que de cœurs"), "{calm}");
     tell(4500, 8);
     for (path, words) in [

@@ -519,7 +519,7 @@ async fn checks_that_need_one_provider_and_fail_together_are_one_finding() {
     assert_eq!(one["shared"], json!("provider:ovh"));
     let sentence = |language: &str| one["sentence"][language].as_str().unwrap().to_owned();
     assert!(sentence("en").contains("share the provider ovh: 4 of 4"), "{one}");
-    assert!(sentence("fr").contains("partagent le fournisseur ovh : 4 sur 4"), "{one}");
+    assert!(sentence("fr").contains("partagent le fournisseur ovh\u{a0}: 4 sur 4"), "{one}");
     let page = world.bench.get("/checks/shop").await.text;
     assert!(page.contains("Providers") && page.contains("ovh, stripe"), "{page}");
 }
@@ -562,7 +562,7 @@ async fn a_page_that_got_worse_is_found_with_what_came_with_it() {
     let new = "; new with it: the element that moves div.ad (before mostly footer) and the largest element img.hero (before mostly h1.title)";
     assert!(en.ends_with(new), "{en}");
     let fr = sentence(cls, "fr");
-    assert!(fr.contains(" ; nouveau depuis : l’élément qui se déplace div.ad (avant, surtout footer) et le plus grand élément img.hero"), "{fr}");
+    assert!(fr.contains("\u{a0}; nouveau depuis\u{a0}: l’élément qui se déplace div.ad (avant, surtout footer) et le plus grand élément img.hero"), "{fr}");
     // The evidence has it by numbers: of the runs since and of those of the week before.
     let path = format!("/api/v1/findings/{}", cls["id"].as_str().unwrap());
     let evidence = pages.bench.get(&path).await.json()["evidence"].clone();

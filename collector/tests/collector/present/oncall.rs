@@ -164,7 +164,7 @@ async fn a_calendar_is_read_with_its_own_token_alone_and_until_it_is_rotated() {
 
     let ana = address(json!({"user": "ana"})).await;
     let hers = stranger(&ana).await.text.replace("\r\n ", "");
-    assert!(hers.contains("SUMMARY:Ana Silva: d'astreinte (primary)\r\n") && !hers.contains("Bob"), "{hers}");
+    assert!(hers.contains("SUMMARY:Ana Silva\u{a0}: d'astreinte (primary)\r\n") && !hers.contains("Bob"), "{hers}");
     for forged in [
         whole.replace("calendar.ics?", "calendar.ics?user=ana&"),
         ana.replace("user=ana", "user=bob"),

@@ -275,7 +275,7 @@ async fn runs_count_for_the_team_that_who_started_them_was_in_then() {
     let page = bench.get("/playbooks").await.text;
     assert!(page.contains("By team") && page.contains("no team") && page.contains("1 of 2 carried through"), "{page}");
     let page = bench.get("/playbooks?lang=fr").await.text;
-    assert!(page.contains("Par équipe") && page.contains("menées à bien : 1 sur 2"), "{page}");
+    assert!(page.contains("Par équipe") && page.contains("menées à bien\u{a0}: 1 sur 2"), "{page}");
     let page = bench.get("/indicators").await.text;
     assert!(page.contains("Playbook completion, platform") && page.contains("Playbook completion, no team"), "{page}");
     assert!(bench.get("/indicators?lang=fr").await.text.contains("Procédures menées à bien, sans équipe"));

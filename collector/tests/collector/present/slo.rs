@@ -168,7 +168,10 @@ async fn the_console_and_the_metrics_tell_the_same() {
     assert!(english.contains(">exhausted</span>") && english.contains(">on track</span>"), "{english}");
     assert!(!english.contains("<script>alert"), "{english}");
     let french = page("/slos?lang=fr").await;
-    assert!(french.contains("98 % sur 30 j glissants") && french.contains("ce mois-ci (Europe/Paris)"), "{french}");
+    assert!(
+        french.contains("98\u{a0}% sur 30 j glissants") && french.contains("ce mois-ci (Europe/Paris)"),
+        "{french}"
+    );
     let check = page("/checks/shop-vitals?lang=en").await;
     assert!(check.contains("Service level objectives <span class=\"count\">3</span>"), "{check}");
     let metrics = pages.bench.get("/metrics").await.text;
