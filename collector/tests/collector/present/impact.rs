@@ -272,6 +272,8 @@ async fn scores_of_two_models_are_never_told_together() {
     assert_eq!(before.0, "built-in@1");
     let model = "[[scoring]]\nid = \"default\"\nweb_vitals = { weight = 0 }\n";
     bench.apply(&(two.clone() + model), json!({})).await;
+    // The model is in force from when it was applied.
+    let now = clock::now();
     let first = Board::refresh(&bench.app, now.plus_us(1), 1).await.unwrap();
     assert_eq!((first.turned.len(), first.left), (0, 1), "nothing is told, so nothing is to be written down");
     let meanwhile = told();
