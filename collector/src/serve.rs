@@ -170,7 +170,7 @@ impl Config {
     /// What stands in front of the listener.
     fn front(&self) -> Front {
         let Some(texts) = &self.console else { return Front::default() };
-        let told = texts.url.as_deref().map(Front::of_console).unwrap_or_default();
+        let told = texts.url.as_deref().map(|url| Front::of_console(url, self.http_tls.is_some())).unwrap_or_default();
         Front {
             proxied: told.proxied && texts.open_metrics != Some(true),
             forwarded: texts.trust_forwarded_for == Some(true),

@@ -18,12 +18,13 @@ pub struct Front {
 }
 
 impl Front {
-    /// What the address of the console tells.
-    pub fn of_console(url: &str) -> Self {
+    /// What the address of the console tells; `tls`: whether the listener ends TLS itself, else somebody in front of it does where the address is `https`.
+    pub fn of_console(url: &str, tls: bool) -> Self {
         let Ok(uri) = url.parse::<Uri>() else { return Self::default() };
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        Self { secure: uri.scheme_str() == Some("https"), proxied: !here, forwarded: false }
+        let secure = uri.scheme_str() == Some("https");
+        Self { secure, proxied: !here || (secure && !tls), forwarded: false }
     }
 
     /// Where a connection came in.
@@ -62,14 +63,15 @@ mod tests {
     #[test]
     fn the_console_s_address_says_what_stands_in_front() {
         let of = |url| {
-            let front = Front::of_console(url);
+            let front = Front::of_console(url, false);
             (front.secure, front.proxied)
         };
         assert_eq!(of("https://status.example"), (true, true));
         assert_eq!(of("http://status.example/a"), (false, true));
         assert_eq!(of("http://127.0.0.1:8080"), (false, false));
         assert_eq!(of("http://localhost"), (false, false));
-        assert_eq!(of("https://[::1]:8443"), (true, false));
+        assert_eq!(of("https://[::1]:8443"), (true, true), "somebody ends TLS here");
+        assert!(!Front::of_console("https://localhost:8443", true).proxied, "the listener does");
     }
 
     #[test]
@@ -81,7 +83,7 @@ mod tests {
             }
             headers
         };
-        let front = Front { forwarded: true, ..Front::of_console("https://status.example") };
+        let front = Front { forwarded: true, ..Front::of_console("https://status.example", false) };
         let from = |front: Front, peer: &str, headers: &HeaderMap| match front
             .door_of(front.door(peer.parse().unwrap(), true, false), headers)
         {
