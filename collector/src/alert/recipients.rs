@@ -144,7 +144,7 @@ pub(super) fn let_through(book: &Book, standing: &mut Standing, now: UtcMicros) 
     let told_for = &about.told_for;
     let mut free: Vec<(String, HeldMessage)> = Vec::new();
     about.held.retain(|channel, held| {
-        let waits = told_for.get(channel).and_then(|user| rests(user)).is_some();
+        let waits = told_for.get(channel).and_then(&rests).is_some();
         if !waits {
             free.push((channel.clone(), *held));
         }

@@ -347,7 +347,7 @@ mod tests {
         life.acknowledge("ana", "known", at(1)).unwrap();
         life.gone(at(2)).unwrap();
         let back = Entry::Reopened { severity: Severity::Warning, acknowledged: true };
-        assert_eq!(life.seen(Severity::Warning, at(25)), [back.clone()]);
+        assert_eq!(life.seen(Severity::Warning, at(25)), std::slice::from_ref(&back));
         assert_eq!((life.state, life.acknowledged.as_ref().unwrap().note.as_str()), (State::Acknowledged, "known"));
         let mut then = life.clone();
         then.rewind([(at(0), &Entry::Opened { severity: Severity::Info }), (at(2), &Entry::Gone), (at(25), &back)]);

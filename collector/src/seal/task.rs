@@ -75,7 +75,7 @@ struct Known {
 }
 
 impl Known {
-    fn to_look_at(&mut self, pairs: impl IntoIterator<Item = (PairKey, UtcMicros)>) {
+    fn note(&mut self, pairs: impl IntoIterator<Item = (PairKey, UtcMicros)>) {
         for (key, since) in pairs {
             let known = self.to_merge.entry(key).or_insert(since);
             *known = since.min(*known);
@@ -182,7 +182,7 @@ impl<'w> Round<'w> {
         let mut after = None;
         loop {
             let page = self.app().read_in_background(move |tables| compact::waiting(tables, after)).await?;
-            self.known.to_look_at(page.found);
+            self.known.note(page.found);
             after = page.next;
             if after.is_none() {
                 return Ok(());
@@ -204,7 +204,7 @@ impl<'w> Round<'w> {
                 self.app().read_in_background(move |tables| prepare_batch(tables, &batch, &intervals)).await?;
             for prepared in prepared {
                 let first = |pair: &PreparedPair| pair.chunks.iter().map(|chunk| chunk.first).min();
-                self.known.to_look_at(prepared.pairs.iter().filter_map(|pair| Some((pair.key, first(pair)?))));
+                self.known.note(prepared.pairs.iter().filter_map(|pair| Some((pair.key, first(pair)?))));
                 let rows = prepared.portion.rows;
                 if !self.write(move |engine| engine.write_sealed(&prepared)).await? {
                     // An amendment came in between: the next round sees it.

@@ -40,10 +40,8 @@ fn told(settings: &Settings, check: &Check, agent: AgentNo, slot: UtcMicros) -> 
     let Some(facts) = last.map(|last| &last.facts) else { return Vec::new() };
     let domain = facts.number_of(FactKey::DomainExpires).map(|seconds| {
         let expires = UtcMicros(seconds.saturating_mul(SECOND_US));
-        let name = match &check.newest().definition.kind {
-            kind @ CheckKind::Domain(_) => Some(kind.describe()),
-            kind => kind.host(),
-        };
+        let kind = &check.newest().definition.kind;
+        let name = if matches!(kind, CheckKind::Domain(_)) { Some(kind.describe()) } else { kind.host() };
         Told { expires, within_us: settings.domain_within_us, found: Found::Domain { name, expires } }
     });
     let certificate = facts.certificate_expires.map(|expires| {

@@ -93,9 +93,12 @@ pub(super) fn spools(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
+/// A family of agents' machines: its name, its help, its value.
+type HostFamily = (&'static str, &'static str, fn(&HostView) -> f64);
+
 /// The families of agents' machines.
 pub(super) fn hosts(page: &mut Page, snapshot: &Snapshot) {
-    let figures: [(&str, &str, fn(&HostView) -> f64); 4] = [
+    let figures: [HostFamily; 4] = [
         ("sitepulse_agent_host_load1", "Load average of an agent's machine over one minute.", |host| host.load_1m),
         ("sitepulse_agent_host_cores", "Processors of an agent's machine.", |host| f64::from(host.cores)),
         ("sitepulse_agent_host_memory_used_bytes", "Memory of an agent's machine that is in use.", |host| {

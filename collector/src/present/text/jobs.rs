@@ -62,6 +62,9 @@ pub struct JobTexts {
     pub said: fn(&Said) -> String,
 }
 
+/// Before the name of what acts on this machine.
+const OWN: &str = "collector:";
+
 /// English.
 pub static EN: JobTexts = JobTexts {
     title: "Jobs",
@@ -205,7 +208,7 @@ pub static FR: JobTexts = JobTexts {
 };
 
 fn said_fr(said: &Said) -> String {
-    let person = |by: &str| by.strip_prefix("collector:").unwrap_or(by).to_owned();
+    let person = |by: &str| by.strip_prefix(OWN).unwrap_or(by).to_owned();
     // Zero and one are singular.
     let s = |count: u64| if count < 2 { "" } else { "s" };
     match said {

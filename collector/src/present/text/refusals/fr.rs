@@ -447,7 +447,7 @@ pub(super) const PAIRS: &[Pair] = &[
     ("it covers nothing: name {}", "cela ne couvre rien : nommez {}"),
     (
         "{} is no share of the time: write a percentage above 0% of at most four decimals, like \"99.9%\"",
-        "{} n’est pas une part du temps : un pourcentage au-dessus de 0%, quatre décimales au plus, comme \"99.9%\"",
+        "{} n’est pas une part du temps : un pourcentage au-dessus de 0 %, quatre décimales au plus, comme \"99.9%\"",
     ),
     (
         "{} says nothing about how time counts: write \"excluded\", \"up\", \"down\" or \"by_share\"",
