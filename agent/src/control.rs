@@ -178,7 +178,7 @@ fn order(desk: &mut Desk<'_>, check: Option<&str>, change: Change, now: UtcMicro
         Err(error) => return (Answer::error(Exit::DataDir, error.to_string()), None),
     };
     let event = ControlEvent { id: EventId { author, number }, at: now, scope, change };
-    if let Err(error) = event.validate() {
+    if let Err(error) = event.allowed() {
         return (Answer::error(Exit::Usage, error.to_string()), None);
     }
     if let Err(error) = desk.state.save_events(std::slice::from_ref(&event), false) {

@@ -34,7 +34,7 @@ impl Engine {
             let number = number_after(book.control().last_number(author), now);
             ControlEvent { id: EventId { author: author.to_owned(), number }, at: now, scope, change }
         };
-        event.validate().map_err(|error| AppError::Invalid(error.to_string()))?;
+        event.allowed().map_err(|error| AppError::Invalid(error.to_string()))?;
         self.keep_events(vec![event.clone()], now)?;
         Ok(event)
     }
@@ -142,7 +142,7 @@ fn exists(book: &Book, scope: Scope) -> Result<(), AppError> {
 
 /// What is wrong with an event that `agent` brings.
 fn judge(book: &Book, agent: AgentNo, event: &ControlEvent, room: usize, now: UtcMicros) -> Result<(), String> {
-    event.validate().map_err(|error| error.to_string())?;
+    event.allowed().map_err(|error| error.to_string())?;
     exists(book, event.scope).map_err(|error| error.to_string())?;
     let known = book.agent(agent);
     let own_author = known.is_some_and(|agent| event.id.author == author_of(&agent.name));

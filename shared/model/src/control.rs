@@ -201,9 +201,6 @@ impl ControlEvent {
                 if *until <= self.at {
                     return Err(ControlError::Until);
                 }
-                if until.us_since(self.at) > SUSPENSION_US_MAX {
-                    return Err(ControlError::TooLong);
-                }
             }
             Change::Resume => {}
             Change::Weight(weight) => {
@@ -216,6 +213,17 @@ impl ControlEvent {
             }
         }
         Ok(())
+    }
+}
+
+impl ControlEvent {
+    /// What whoever gives an order is held to besides [`Self::validate`]. Not what a frame is held to: one order that asks for too much must not keep the others.
+    pub fn allowed(&self) -> Result<(), ControlError> {
+        self.validate()?;
+        match &self.change {
+            Change::Suspend { until, .. } if until.us_since(self.at) > SUSPENSION_US_MAX => Err(ControlError::TooLong),
+            Change::Suspend { .. } | Change::Resume | Change::Weight(_) => Ok(()),
+        }
     }
 }
 
@@ -637,9 +645,11 @@ b"
             Err(ControlError::Reason)
         );
         assert_eq!(check(suspend(10, "x"), agent, "a", 1), Err(ControlError::Until));
-        assert_eq!(check(suspend(10 + SUSPENSION_US_MAX, "x"), agent, "a", 1), Ok(()));
+        let allowed = |until| event("a", 1, 10, agent, suspend(until, "x")).allowed();
+        assert_eq!((allowed(10), allowed(10 + SUSPENSION_US_MAX)), (Err(ControlError::Until), Ok(())));
         for until in [11 + SUSPENSION_US_MAX, i64::MAX] {
-            assert_eq!(check(suspend(until, "x"), agent, "a", 1), Err(ControlError::TooLong));
+            assert_eq!(allowed(until), Err(ControlError::TooLong));
+            assert_eq!(check(suspend(until, "x"), agent, "a", 1), Ok(()), "a frame may bring it");
         }
         assert_eq!(check(Change::Weight(Weight(1_000_001)), agent, "a", 1), Err(ControlError::Weight));
         assert_eq!(check(Change::Weight(Weight::ONE), Scope::Check(CHECK), "a", 1), Err(ControlError::WeightOfCheck));
