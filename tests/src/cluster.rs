@@ -92,21 +92,38 @@ impl Cluster {
 
     /// Starts the collector (again, on the same ports) and waits until it answers.
     pub fn start_collector(&mut self) {
+        if let Err(ended) = self.try_start() {
+            panic!("the collector ended with {ended}");
+        }
+    }
+
+    /// The same with a failpoint in its environment: `false` where it died by that before it was up.
+    pub fn starts_collector(&mut self) -> bool {
+        match self.try_start() {
+            Ok(()) => true,
+            Err(ended) if ended.starts_with("signal: 9") => false,
+            Err(ended) => panic!("the collector ended with {ended}"),
+        }
+    }
+
+    fn try_start(&mut self) -> Result<(), String> {
         assert!(self.collector.is_none(), "the collector runs already");
         let runtime = self.collector_dir().join("runtime.json");
         std::fs::remove_file(&runtime).ok();
         let mut daemon = self.serve();
-        let facts: Value = wait::until("collector is up", 30, || {
+        let facts: Result<Value, String> = wait::until("collector is up", 30, || {
             if let Some(status) = daemon.ended() {
-                panic!("the collector ended with {status}: {}", daemon.log());
+                return Ok(Err(format!("{status}: {}", daemon.log())));
             }
             let text = std::fs::read_to_string(&runtime).map_err(|error| error.to_string())?;
-            serde_json::from_str(&text).map_err(|error| error.to_string())
+            serde_json::from_str(&text).map(Ok).map_err(|error| error.to_string())
         });
+        let facts = facts?;
         self.listen = facts["listen"].as_str().expect("runtime.json tells listen").to_owned();
         let http = facts["http"].as_str().expect("runtime.json tells http");
         self.http = http.trim_start_matches("http://").trim_end_matches('/').to_owned();
         self.collector = Some(daemon);
+        Ok(())
     }
 
     fn serve(&self) -> Daemon {

@@ -72,7 +72,7 @@ fn scores_are_explained_and_a_model_is_tried_and_saved_in_both_languages() {
     browser.write("#f-critical", "100");
     browser.follow("form.scoring button[value=plan]");
     let plan = words(&mut browser, ".plan");
-    assert!(plan.contains("Ce que cela changerait maintenant") && plan.contains("shop"), "{plan}");
+    assert!(plan.contains("Ce que cela changerait maintenant") && plan.contains("Tous les contrôles"), "{plan}");
     assert_eq!(score(&cluster)["model"], "built-in@1", "trying changes nothing");
     // A model that makes no sense stays on the form, with what is wrong.
     browser.write("#f-critical", "0,1");
