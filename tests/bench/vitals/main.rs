@@ -1,8 +1,9 @@
 //! What a load of a page costs and whether its figures are right, beside Lighthouse 13 from npm: the same pages, the same Chromium, alternating in one run;
 //! medians, told as ratios.
 //!
-//!     cargo bench -p sitepulse-tests --bench vitals -- [provided] [devtools] [memory] [rate] [flat] [hang]
+//!     cargo bench -p sitepulse-tests --bench vitals -- [truth] [provided] [devtools] [memory] [rate] [flat] [hang]
 //!
+//! - `truth`: pages whose delays, shifts and tasks are known: how many loads say so, and what Lighthouse (`provided`) says
 //! - `provided`: nothing slowed down, a desktop: processor time, wall time, LCP, CLS, TBT, for the light page and the heavy one
 //! - `devtools`: a phone, processor and network slowed down by the browser
 //! - `memory`: proportional set size of the browsers while they load, and of each further load at once
@@ -29,7 +30,7 @@ use pages::Pages;
 use sitepulse_daemon::clock;
 use sitepulse_tests::usage::median;
 
-const NAMES: [&str; 6] = ["provided", "devtools", "memory", "rate", "flat", "hang"];
+const NAMES: [&str; 7] = ["truth", "provided", "devtools", "memory", "rate", "flat", "hang"];
 const FORMS: [&str; 2] = ["shell", "full"];
 const FIGURES: [(&str, f64, &str); 3] = [("LCP", 1e3, "ms"), ("CLS", 1e4, ""), ("TBT", 1e3, "ms")];
 
@@ -51,6 +52,7 @@ fn main() {
     for name in NAMES.iter().filter(|name| words.is_empty() || words.iter().any(|word| word == *name)) {
         println!("\n== {name}");
         match *name {
+            "truth" => truth(&pages),
             "provided" => contest(&pages, "provided"),
             "devtools" => contest(&pages, "devtools"),
             "memory" => memory(&pages),
@@ -118,6 +120,49 @@ fn contest(pages: &Pages, method: &str) {
             println!("{page:<6} {form:<15} minus lighthouse: {}", told([0, 1, 2].map(|n| figures[n] - theirs[n])));
             complain(loads);
         }
+    }
+}
+
+/// Ours in both forms and Lighthouse on pages whose figures are known, one load each in turn.
+fn truth(pages: &Pages) {
+    let lighthouse = Lighthouse::install();
+    let mut ours = FORMS.map(Ours::start);
+    for ours in &mut ours {
+        ours.load(order(&pages.url("light")));
+    }
+    let mut right = [(0, 0); 2];
+    for (page, known) in pages::TRUTHS {
+        let url = pages.url(page);
+        let (name, scale, unit) = FIGURES[known.figure];
+        let mut theirs: Vec<f64> = Vec::new();
+        let mut said: [Vec<f64>; 2] = Default::default();
+        for _ in 0..setting("SITEPULSE_BENCH_PAIRS", 9) {
+            for (ours, said) in ours.iter_mut().zip(&mut said) {
+                // As many as there is patience for: Lighthouse is what takes time.
+                let loads = ours.load(Order { count: 5, ..order(&url) });
+                said.extend(loads.figures.iter().map(|figures| figures[known.figure] / scale));
+                complain(&[loads]);
+            }
+            theirs.push(lighthouse.run(&url, "provided").figures[known.figure] / scale);
+        }
+        let theirs = of(theirs);
+        println!("{page:<13} {name} {} to {} {unit} known; lighthouse {theirs:.4} {unit}", known.from, known.to);
+        for ((form, said), right) in FORMS.iter().zip(&said).zip(&mut right) {
+            let within = said.iter().filter(|figure| (known.from..=known.to).contains(*figure)).count();
+            *right = (right.0 + within, right.1 + said.len());
+            let ours = of(said.iter().copied());
+            println!(
+                "{page:<13} {form:<15} {ours:.4} {unit}, {:+.4} beside lighthouse; {within} of {} within",
+                ours - theirs,
+                said.len()
+            );
+        }
+    }
+    for (form, (within, all)) in FORMS.iter().zip(right) {
+        println!(
+            "all           {form:<15} {within} of {all} within what is known ({:.1} %; goal >= 98)",
+            100.0 * f64::from(within as u32) / f64::from(all as u32)
+        );
     }
 }
 

@@ -1,7 +1,29 @@
-//! The pages that are loaded: a light one, a heavy one, one that hangs. Served from memory on loopback, each answer after the same small wait.
+//! The pages that are loaded: a light one, a heavy one, one that hangs, and those of [`TRUTHS`]. Served from memory on loopback, each answer after the same small wait
+//! or that of its query (`/hero.bmp?600`), in milliseconds.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+/// Pages whose figures are known: what they are called, what is known of each ([`Known`]).
+pub(crate) const TRUTHS: [(&str, Known); 6] = [
+    ("late-picture", Known { figure: 0, from: 900.0, to: 1_150.0 }),
+    ("late-words", Known { figure: 0, from: 1_200.0, to: 1_450.0 }),
+    ("first-byte", Known { figure: 0, from: 1_000.0, to: 1_250.0 }),
+    ("shift", Known { figure: 1, from: 0.0259, to: 0.0299 }),
+    ("shifts", Known { figure: 1, from: 0.0537, to: 0.0577 }),
+    ("tasks", Known { figure: 2, from: 265.0, to: 300.0 }),
+];
+
+/// The range that a figure lies in.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    /// Which: LCP (ms), CLS, TBT (ms).
+    pub(crate) figure: usize,
+    /// The least that it can be.
+    pub(crate) from: f64,
+    /// The most, a quarter of a second for painting included where it is a paint.
+    pub(crate) to: f64,
+}
 
 /// A server of them.
 pub(crate) struct Pages {
@@ -21,7 +43,7 @@ impl Pages {
         Self { address }
     }
 
-    /// `light`, `heavy`, `hangs`.
+    /// `light`, `heavy`, `hangs`, or one of [`TRUTHS`].
     pub(crate) fn url(&self, page: &str) -> String {
         format!("http://{}/{page}", self.address)
     }
@@ -38,8 +60,10 @@ fn serve(stream: &TcpStream) -> Option<()> {
             line.clear();
             reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
         }
-        let (status, kind, body) = answer(&path);
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        let (path, wait_ms) =
+            path.split_once('?').map_or((path.as_str(), 5), |(path, ms)| (path, ms.parse().unwrap_or(5)));
+        let (status, kind, body) = answer(path);
+        std::thread::sleep(std::time::Duration::from_millis(if path == "/first-byte" { 1_000 } else { wait_ms }));
         let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
         let mut out = stream;
         out.write_all(&[head.as_bytes(), &body].concat()).ok()?;
@@ -56,6 +80,32 @@ fn answer(path: &str) -> (&'static str, &'static str, Vec<u8>) {
             html,
             b"<!doctype html><h1>hangs</h1><script>setTimeout(() => { for (;;); }, 100)</script>".to_vec(),
         ),
+        "/late-picture" => ("200 OK", html, known("<img src='/hero.bmp?900' width=480 height=320>")),
+        "/late-words" => (
+            "200 OK",
+            html,
+            known(
+                "<p>Small</p><script>setTimeout(() => { const h1 = document.createElement('h1'); \
+                 h1.textContent = 'A headline that comes late and is by far the largest of all'; document.body.append(h1); }, 1200)</script>",
+            ),
+        ),
+        "/first-byte" => ("200 OK", html, known("<h1>Words</h1>")),
+        "/shift" => ("200 OK", html, known(&format!("{BLOCK}<script>painted(() => setTimeout(move, 300))</script>"))),
+        "/shifts" => (
+            "200 OK",
+            html,
+            known(&format!(
+                "{BLOCK}<script>painted(() => setTimeout(() => {{ move(); setTimeout(() => {{ move(); setTimeout(move, 1300); }}, 200); }}, 100))</script>"
+            )),
+        ),
+        // 120 and 250 ms: 70 and 200 beyond 50.
+        "/tasks" => (
+            "200 OK",
+            html,
+            known(
+                "<h1>Words</h1><script>painted(() => setTimeout(() => { busy(120); setTimeout(() => busy(250), 50); }, 200))</script>",
+            ),
+        ),
         "/style.css" => ("200 OK", "text/css", style().into_bytes()),
         "/work.js" => ("200 OK", "text/javascript", work().into_bytes()),
         "/hero.bmp" => ("200 OK", "image/bmp", picture(480, 320, 1)),
@@ -65,6 +115,22 @@ fn answer(path: &str) -> (&'static str, &'static str, Vec<u8>) {
         }
         _ => ("404 Not Found", html, b"nothing here".to_vec()),
     }
+}
+
+/// A block of half the width and a fifth of the height that moves by its height: two fifths of the height are touched, so in a window of 1350 x 940
+/// a move counts 0.5 x 0.4 x 188 / 1350 = 0.0279.
+const BLOCK: &str = "<div id=block style='position:absolute;left:0;top:0;width:50vw;height:20vh;background:#ccc'>block</div>\
+    <script>let at = 0; const move = () => { at = at ? 0 : 20; block.style.top = at + 'vh'; };</script>";
+
+fn known(body: &str) -> Vec<u8> {
+    format!(
+        "<!doctype html><html lang=en><head><title>Known</title><meta name=viewport content='width=device-width'></head><body><script>\
+         const busy = ms => {{ const end = performance.now() + ms; while (performance.now() < end); }};\
+         const painted = what => new PerformanceObserver((list, observer) => {{ \
+         if (list.getEntriesByName('first-contentful-paint').length) {{ observer.disconnect(); setTimeout(what, 0); }} \
+         }}).observe({{ type: 'paint', buffered: true }});</script>{body}</body></html>"
+    )
+    .into_bytes()
 }
 
 /// An article: text, a style sheet, one picture.
