@@ -573,7 +573,7 @@ pub static FR: Texts = Texts {
     no_checks_how: "Écrivez-en un dans un fichier et appliquez-le :",
     no_agents: "Aucun agent",
     no_agents_how: "Créez un jeton et collez la commande affichée sur la machine de l’agent :",
-    agents_connected: |n, of| format!("{n} agents connectés sur {of}"),
+    agents_connected: |n, of| format!("{n} agent{s} connecté{s} sur {of}", s = if n < 2 { "" } else { "s" }),
     checks: "Contrôles",
     check: "Contrôle",
     verdict: "Verdict",

@@ -314,7 +314,7 @@ impl<'a> List<'a> {
         for agent in agents {
             regions.entry(&agent.region).or_default().push(Row::of(agent, newest, now, t));
         }
-        let counted: Vec<_> = agents.iter().filter(|agent| agent.revoked.is_none()).collect();
+        let counted: Vec<_> = agents.iter().filter(|agent| agent.revoked.is_none() && !agent.internal).collect();
         let connected = counted.iter().filter(|agent| agent.connected).count();
         Self {
             t,

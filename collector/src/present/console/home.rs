@@ -28,7 +28,7 @@ use crate::insight::life::State as Stands;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::kpi::KpiView;
 use crate::present::dto::slo::SloView;
-use crate::present::dto::{AgentView, CheckView};
+use crate::present::dto::{AgentView, CheckView, PairView};
 use crate::present::findings::by_weight;
 use crate::present::http::escape;
 use crate::present::impact::{points, reason};
@@ -309,10 +309,19 @@ fn of_incident(one: &IncidentView, t: &Texts) -> Todo {
 fn of_check(check: &CheckView, score: Option<&Score>, now: UtcMicros, t: &Texts) -> Todo {
     let since = check.since.as_deref().map(|at| (t.since)(&figure::coarse(age(at, now), t.slo.day)));
     let mut why = (t.home.check_is)(t.state(&check.verdict), &since.unwrap_or_default());
-    if let Some(cause) = &check.unknown_cause {
+    // A run that could not tell says why better than "agent offline", which is how it counts.
+    let told = |pair: &&Arc<PairView>| {
+        !pair.detail.is_empty()
+            && match &*pair.state {
+                "down" | "degraded" => true,
+                "unknown" => check.verdict == "unknown" && pair.cause.is_some(),
+                _ => false,
+            }
+    };
+    let said = check.agents.iter().find(told);
+    if let Some(cause) = check.unknown_cause.as_ref().filter(|_| said.is_none()) {
         why = format!("{why} · {}", t.unknown_cause(cause));
     }
-    let said = check.agents.iter().find(|pair| !pair.detail.is_empty() && ["down", "degraded"].contains(&&*pair.state));
     if let Some(pair) = said {
         let (cause, phase) = (pair.cause.as_deref(), pair.failed_phase.as_deref());
         let said = t.why(Failure { cause, phase, status: pair.status, line: &pair.detail });

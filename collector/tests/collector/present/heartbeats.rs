@@ -3,6 +3,7 @@
 use axum::http::{StatusCode, header};
 use serde_json::json;
 use sitepulse_collector::app::{Access, CredentialKind};
+use sitepulse_collector::engine::Engine;
 use sitepulse_collector::heartbeat::PingKind;
 use sitepulse_daemon::clock;
 use sitepulse_model::id::CheckNo;
@@ -104,6 +105,23 @@ async fn a_ping_is_dated_when_the_writer_comes_to_it() {
     assert!(taken.unwrap());
     let told = bench.app.heartbeat(CheckNo(1)).await.unwrap().unwrap();
     assert!(told.pings[0].ping.at >= released, "dated before the looks that came first");
+}
+
+#[tokio::test]
+async fn home_says_that_a_job_has_not_called_and_no_agent_is_offline() {
+    let bench = Bench::new();
+    bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+    let looked = |engine: &mut Engine| {
+        let now = clock::now();
+        for second in 0..5_i64 {
+            engine.observe(now.plus_us(second * 1_000_000), second.unsigned_abs() * 1_000_000);
+        }
+    };
+    bench.app.writer().run(looked).await.unwrap();
+    let home = bench.get("/").await.text;
+    assert!(home.contains("has not called yet") && !home.contains("agent offline"), "{home}");
+    let agents = bench.get("/agents").await.text;
+    assert!(agents.contains("0 of 0 agents connected"), "the collector is no agent: {agents}");
 }
 
 #[tokio::test]
