@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sitepulse_collector::app::{Access, App, CredentialKind};
 use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::failpoint;
 use sitepulse_collector::impact::board::{Board, Scores};
 use sitepulse_collector::impact::hour::ask;
 use sitepulse_collector::impact::task::settle;
@@ -481,6 +482,28 @@ async fn the_task_asks_for_one_job_an_hour_and_for_checks_that_come_later() {
     let list = pages.bench.get("/api/v1/jobs?kind=impact").await.json();
     assert!(list.as_array().unwrap().iter().all(|job| job["author"] == "collector"), "{list}");
     runner.stop().await;
+}
+
+/// The defect: a panic over one check ended scoring of all checks for the rest of the process, and nothing said which one it was.
+#[tokio::test]
+async fn a_check_whose_score_panics_costs_no_other_check_its_own() {
+    let (pages, _) = slow_page().await;
+    let app = &pages.bench.app;
+    let check = |id: &str| format!("[[check]]\nid = \"{id}\"\nkind = \"tcp\"\nhost = \"127.0.0.1\"\nport = 9\n");
+    pages.bench.apply(&check("cannot-be-scored"), json!({})).await;
+    failpoint::plant_panic("impact.score", "cannot-be-scored");
+    for later in ["comes-later", "comes-last"] {
+        settle(app, clock::now()).await.unwrap();
+        let scores = app.board().newest().unwrap();
+        let scored: Vec<&str> = scores.checks.values().filter(|one| one.score.is_some()).map(|one| one.id.as_str()).collect();
+        assert_eq!(scored, ["shop-vitals"]);
+        assert!(scores.checks.values().all(|one| one.id.as_str() != "cannot-be-scored"), "of that one nothing is known");
+        assert!(later == "comes-later" || scores.checks.values().any(|one| one.id.as_str() == "comes-later"));
+        pages.bench.apply(&check(later), json!({})).await;
+    }
+    // Nobody looks at it again in each second.
+    settle(app, clock::now()).await.unwrap();
+    assert_eq!(settle(app, clock::now()).await.unwrap().changed, 0);
 }
 
 #[tokio::test]
