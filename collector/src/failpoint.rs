@@ -7,8 +7,8 @@
 #[cfg(debug_assertions)]
 mod armed {
     use std::collections::BTreeSet;
-    use std::sync::{Mutex, OnceLock, PoisonError};
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
     struct Armed {
         name: String,

@@ -384,7 +384,8 @@ impl Store {
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(64);
         migrations::migrate(&connection, APPLICATION_ID, now).map_err(sqlite)?;
-        let mut store = Self { connection, owner: owner.cast_signed(), health: Arc::default(), newest_job: AtomicI64::new(0) };
+        let mut store =
+            Self { connection, owner: owner.cast_signed(), health: Arc::default(), newest_job: AtomicI64::new(0) };
         store.take_leases(now).map_err(sqlite)?;
         Ok(store)
     }

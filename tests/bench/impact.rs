@@ -143,7 +143,9 @@ async fn findings(app: &App, now: UtcMicros) {
     running.store(false, Ordering::Relaxed);
     let mut waits = waits.join().expect("the thread ends");
     waits.sort_unstable();
-    let at = |share: usize| waits.get(waits.len() * share / 1_000).or(waits.last()).copied().unwrap_or_default() as f64 / 1e3;
+    let at = |share: usize| {
+        waits.get(waits.len() * share / 1_000).or(waits.last()).copied().unwrap_or_default() as f64 / 1e3
+    };
     println!(
         "  a round of findings over all checks ({looks} looks): {took:.0} ms, {:.0} ms of CPU (the first {first:.0} ms); who writes waits for the book p99 {:.2} ms, {:.2} ms at most ({} times)",
         cpu as f64 / 1e3,

@@ -62,7 +62,9 @@ pub async fn run(app: App, mut stopping: watch::Receiver<bool>) {
                 if left > 0 { REST } else { EVERY }
             }
             Err(_) => {
-                tracing::error!("internal error: a round of impact scores panicked, see above; they stand as they were, and are all found anew");
+                tracing::error!(
+                    "internal error: a round of impact scores panicked, see above; they stand as they were, and are all found anew"
+                );
                 app.board().start_over().await;
                 AFTER_A_PANIC
             }

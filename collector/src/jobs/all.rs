@@ -122,12 +122,9 @@ impl Shown {
     pub fn place(&self) -> Place {
         match self {
             Self::Job(job) => Place { at: job.id.0, ..Place::default() },
-            Self::Message(Sending { key, created, .. }) => Place {
-                at: created.0,
-                incident: key.incident.0.clone(),
-                step: key.step,
-                channel: key.channel.clone(),
-            },
+            Self::Message(Sending { key, created, .. }) => {
+                Place { at: created.0, incident: key.incident.0.clone(), step: key.step, channel: key.channel.clone() }
+            }
         }
     }
 }
@@ -152,8 +149,7 @@ pub fn list(tables: Tables<'_>, wanted: &Wanted, most: usize) -> Result<Vec<Show
     if wanted.kind != Some(Kind::Notification) {
         // At the same instant jobs stand behind messages.
         let before = |place: &Place| JobId(place.at.saturating_add(i64::from(!place.incident.is_empty())));
-        let of =
-            WantedJobs { state: wanted.state, kind: wanted.kind, after: wanted.after.as_ref().map(before) };
+        let of = WantedJobs { state: wanted.state, kind: wanted.kind, after: wanted.after.as_ref().map(before) };
         all.extend(stored::list(tables, &of, most)?.into_iter().map(|job| Shown::Job(Box::new(job))));
     }
     if wanted.kind.is_none_or(|kind| kind == Kind::Notification) {
@@ -172,9 +168,7 @@ pub fn list(tables: Tables<'_>, wanted: &Wanted, most: usize) -> Result<Vec<Show
 pub fn one(tables: Tables<'_>, id: &Id) -> Result<Option<Shown>, StoreError> {
     Ok(match id {
         Id::Job(id) => stored::one(tables, *id)?.map(|job| Shown::Job(Box::new(job))),
-        Id::Message { incident, step, channel } => {
-            listed::one(tables, incident, *step, channel)?.map(Shown::Message)
-        }
+        Id::Message { incident, step, channel } => listed::one(tables, incident, *step, channel)?.map(Shown::Message),
     })
 }
 
@@ -193,8 +187,7 @@ pub fn counts(tables: Tables<'_>) -> Result<Vec<(Kind, State, u64)>, StoreError>
 /// # Errors
 /// When the tables cannot be read.
 pub fn late(tables: Tables<'_>, now: UtcMicros, most: usize) -> Result<Vec<u16>, StoreError> {
-    let mut late: Vec<u16> =
-        stored::late(tables, now, most)?.iter().map(|job| job.standing.priority.get()).collect();
+    let mut late: Vec<u16> = stored::late(tables, now, most)?.iter().map(|job| job.standing.priority.get()).collect();
     let messages = listed::late(tables, now, most)?;
     late.extend(std::iter::repeat_n(Kind::Notification.spec().priority.get(), messages));
     Ok(late)

@@ -8,8 +8,8 @@ use sitepulse_model::check::CheckKind;
 use sitepulse_model::id::{CheckId, CheckNo};
 use sitepulse_model::record::ProbeState;
 
-use super::said::{AgentSaid, How, Said};
 use super::handlers::{Finished, Outcome, Unfinished, Work};
+use super::said::{AgentSaid, How, Said};
 use crate::app::AppError;
 use crate::book::{Book, is_heartbeat};
 use crate::run_now::{AgentRun, Outcome as Ran, run_now};

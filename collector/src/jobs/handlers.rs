@@ -85,8 +85,7 @@ impl Work {
     /// When that makes no sense.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Unfinished> {
         let args = if self.job.args.is_null() { serde_json::json!({}) } else { self.job.args.clone() };
-        serde_json::from_value(args)
-            .map_err(|error| Unfinished::Refused(Said::nonsense(&error.to_string()).into()))
+        serde_json::from_value(args).map_err(|error| Unfinished::Refused(Said::nonsense(&error.to_string()).into()))
     }
 
     /// How much of it is done, 0 to 1, and what it is at: shown while it runs.

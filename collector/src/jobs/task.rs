@@ -268,8 +268,7 @@ async fn attempt(
     drop(run);
     // A thread of it may go on: another attempt beside it would meet it at the same files.
     left.recv().await;
-    let outcome: Outcome = outcome
-        .unwrap_or_else(|_| Err(Unfinished::Failed(Said::Panicked.into())));
+    let outcome: Outcome = outcome.unwrap_or_else(|_| Err(Unfinished::Failed(Said::Panicked.into())));
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),

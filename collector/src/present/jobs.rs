@@ -15,9 +15,9 @@ use sitepulse_model::job::{Priority, State as JobState, is_late};
 use sitepulse_model::time::UtcMicros;
 
 use crate::app::{Access, AppError};
+use crate::jobs::all::{self, Id, Place, Shown, Wanted};
 use crate::jobs::checks::Args as RunArgs;
 use crate::jobs::files::{ExportArgs, path_of};
-use crate::jobs::all::{self, Id, Place, Shown, Wanted};
 use crate::jobs::{ARGS_BYTES_MAX, Ask, Finished, Job, KEY_BYTES_MAX, Kind, Outcome, Said, Unfinished, Work, noop};
 use crate::present::Present;
 use crate::present::api::{Body, body};

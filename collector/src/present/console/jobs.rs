@@ -176,11 +176,8 @@ pub async fn act_on_job(
 
 async fn show(present: &Present, frame: &Frame, query: &JobsPageQuery) -> Answer<Response> {
     let (now, t) = (clock::now(), frame.t);
-    let wanted = Wanted {
-        state: JobState::parse(&query.state),
-        kind: Kind::parse(&query.kind),
-        after: At::parse(&query.after),
-    };
+    let wanted =
+        Wanted { state: JobState::parse(&query.state), kind: Kind::parse(&query.kind), after: At::parse(&query.after) };
     let (asked, j) = (wanted.clone(), t.jobs);
     let mut found = present.app().read_store(move |tables| all::list(tables, &asked, SHOWN + 1)).await?;
     let more = found.len() > SHOWN;
@@ -362,7 +359,10 @@ async fn show_one(present: &Present, frame: &Frame, id: &str) -> Answer<Response
         (j.ended, at(&view.ended)),
         (j.took, took),
         (j.tries, Some((j.tries_of)(view.tries, view.tries_max))),
-        (j.priority, Some(if message { format!("{}. {}", view.priority, j.pages_first) } else { view.priority.to_string() })),
+        (
+            j.priority,
+            Some(if message { format!("{}. {}", view.priority, j.pages_first) } else { view.priority.to_string() }),
+        ),
         (j.told, args),
         (j.result, Some(view.note.clone()).filter(|note| !note.is_empty())),
     ];

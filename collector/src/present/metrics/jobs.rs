@@ -3,8 +3,8 @@
 use sitepulse_model::job::State;
 
 use super::Page;
-use crate::jobs::{Kind, all};
 use crate::jobs::live::Fared;
+use crate::jobs::{Kind, all};
 use crate::present::Present;
 use crate::present::problem::Answer;
 

@@ -220,22 +220,21 @@ fn a_message_that_is_taken_back_frees_the_order_and_is_taken_up_by_hand_alone() 
     let now = world.now();
     assert!(world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap_err().to_string().contains("being sent"));
     world.turn(vec![done(&a, LATER, now), done(&b, Answer::Taken, now)], &[], now);
-    world.report(ProbeState::Up);
-    let later = world.now();
-    // The resolve waits behind its trigger, until that is taken back.
-    let resolve = world.turn(Vec::new(), &[], later).handed;
-    assert_eq!(told(&resolve), [("b", 2, NoticeEvent::Resolved)]);
-    world.turn(vec![done(&resolve[0], Answer::Taken, later)], &[], later);
+    // It waits to be tried again, until somebody does not want it sent.
     world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap();
     assert!(world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap_err().to_string().contains("already"));
-    // A channel that is mended tries dead letters again, and not what somebody did not want sent.
+    // A channel that is mended tries dead letters again, and not this.
     apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
+    assert_eq!(told(&world.turn(Vec::new(), &[], now.plus_us(20_000_000)).handed), []);
+    // The resolve does not wait for it.
+    world.report(ProbeState::Up);
+    let later = world.now();
     let resolve = world.turn(Vec::new(), &[], later).handed;
-    assert_eq!(told(&resolve), [("a", 2, NoticeEvent::Resolved)]);
-    // By hand it comes back, unless a later one reached the channel.
+    assert_eq!(told(&resolve), [("a", 2, NoticeEvent::Resolved), ("b", 2, NoticeEvent::Resolved)]);
+    // By hand it comes back, unless a later one is on its way or was delivered.
     let refused = world.engine.retry_delivery(&a.key, later).unwrap_err().to_string();
     assert!(refused.contains("must not come after it"), "{refused}");
-    world.turn(vec![done(&resolve[0], LATER, later)], &[], later);
+    world.turn(resolve.iter().map(|one| done(one, LATER, later)).collect(), &[], later);
     world.engine.retry_delivery(&a.key, later).unwrap();
     assert_eq!(told(&world.turn(Vec::new(), &[], later).handed), [("a", 1, NoticeEvent::Opened)]);
     let unknown = DeliveryKey { step: 77, ..b.key };

@@ -310,17 +310,24 @@ async fn a_region_of_which_nothing_changed_is_told_as_it_was() {
 async fn a_check_whose_score_panics_costs_no_other_check_its_own() {
     let (pages, _) = slow_page().await;
     let app = &pages.bench.app;
-    let check = |id: &str| format!("[[check]]\nid = \"{id}\"\nkind = \"tcp\"\nhost = \"127.0.0.1\"\nport = 9\n");
-    pages.bench.apply(&check("cannot-be-scored"), json!({})).await;
+    let add = async |id: &str| {
+        let check = format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\n");
+        assert_eq!(pages.bench.apply(&check, json!({})).await.status, StatusCode::OK);
+    };
+    add("cannot-be-scored").await;
     failpoint::plant_panic("impact.score", "cannot-be-scored");
     for later in ["comes-later", "comes-last"] {
         settle(app, clock::now()).await.unwrap();
         let scores = app.board().newest().unwrap();
-        let scored: Vec<&str> = scores.checks.values().filter(|one| one.score.is_some()).map(|one| one.id.as_str()).collect();
+        let scored: Vec<&str> =
+            scores.checks.values().filter(|one| one.score.is_some()).map(|one| one.id.as_str()).collect();
         assert_eq!(scored, ["shop-vitals"]);
-        assert!(scores.checks.values().all(|one| one.id.as_str() != "cannot-be-scored"), "of that one nothing is known");
+        assert!(
+            scores.checks.values().all(|one| one.id.as_str() != "cannot-be-scored"),
+            "of that one nothing is known"
+        );
         assert!(later == "comes-later" || scores.checks.values().any(|one| one.id.as_str() == "comes-later"));
-        pages.bench.apply(&check(later), json!({})).await;
+        add(later).await;
     }
     // Nobody looks at it again in each second.
     settle(app, clock::now()).await.unwrap();

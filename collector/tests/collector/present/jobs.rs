@@ -190,7 +190,6 @@ async fn what_is_late_or_failed_is_debt_and_is_counted() {
     assert_eq!((&summary["late"], &summary["failed"], &summary["messages_waiting"]), (&json!(0), &json!(1), &json!(0)));
     let metrics = bench.get("/metrics").await.text;
     for line in [
-        "sitepulse_job_wait_p95_seconds{kind=\"noop\"} ",
         "sitepulse_jobs{kind=\"noop\",state=\"failed\"} 1",
         "sitepulse_jobs{kind=\"seal\",state=\"waiting\"} 0",
         "sitepulse_job_run_seconds_total{kind=\"noop\"} 0",
@@ -333,7 +332,9 @@ async fn messages_about_incidents_are_jobs_among_others() {
 
     // From its page, with the same button as any job, in both languages.
     let page = bench.get(&format!("/jobs/{id}?lang=fr")).await.text;
-    for word in ["Message d’incident", "échouée", "abandonné\u{a0}: HTTP 503", "passent toujours en premier", "/incidents/"] {
+    for word in
+        ["Message d’incident", "échouée", "abandonné\u{a0}: HTTP 503", "passent toujours en premier", "/incidents/"]
+    {
         assert!(page.contains(word), "{word}: {page}");
     }
     assert!(bench.get("/jobs?lang=en&state=failed").await.text.contains(&format!("/jobs/{id}")));

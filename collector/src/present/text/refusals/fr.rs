@@ -250,10 +250,7 @@ pub(super) const PAIRS: &[Pair] = &[
         "messages about incidents always go first: they have no other priority",
         "les messages d’incident passent toujours en premier : leur priorité ne change pas",
     ),
-    (
-        "message {} was given up: nobody sends it any more",
-        "le message {} a été abandonné : plus personne ne l’envoie",
-    ),
+    ("message {} was given up: nobody sends it any more", "le message {} a été abandonné : plus personne ne l’envoie"),
     ("message {} was taken back already", "le message {} a déjà été retiré"),
     ("job {} is {}: only what waits has a place in the order", "la tâche {} est {} : seul ce qui attend a un rang"),
     (

@@ -128,7 +128,7 @@ async fn what_scores_were_is_a_job_that_can_be_run_at_any_time() {
     // A model that nobody ever wrote tells nothing.
     let unknown = over(app, asked(app, late, "default@7").await).await;
     assert_eq!((unknown.standing.state, unknown.standing.tries), (State::Failed, 1));
-    assert!(unknown.note.contains("no scoring model default@7"), "{}", unknown.note);
+    assert_eq!(Said::of(&unknown.note), Some(Said::NoModel { label: "default@7".into() }), "{}", unknown.note);
     runner.stop().await;
 }
 
