@@ -1,11 +1,14 @@
 //! Named places where a test lets the process die: `SITEPULSE_FAILPOINT=outbox.sent:3` ends it with SIGKILL when it passes `outbox.sent` for the third time.
 //!
+//! A test in this very process plants a panic instead, for one subject: [`plant_panic`].
+//!
 //! Only builds with debug assertions have them; in a release [`pass`] is nothing.
 
 #[cfg(debug_assertions)]
 mod armed {
-    use std::sync::OnceLock;
+    use std::collections::BTreeSet;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
     struct Armed {
         name: String,
@@ -22,6 +25,19 @@ mod armed {
             Some(Armed { name: name.to_owned(), left })
         };
         ARMED.get_or_init(read).as_ref()
+    }
+
+    /// Where who panics.
+    static PLANTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+
+    pub(super) fn plant(name: &str, subject: &str) {
+        let mut planted = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
+        planted.insert((name.to_owned(), subject.to_owned()));
+    }
+
+    pub(super) fn is_planted(name: &str, subject: &str) -> bool {
+        let planted = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
+        !planted.is_empty() && planted.contains(&(name.to_owned(), subject.to_owned()))
     }
 
     pub(super) fn pass(name: &str) {
@@ -47,3 +63,23 @@ pub(crate) fn pass(name: &str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(crate) const fn pass(_name: &str) {}
+
+/// From here on whoever passes `name` for `subject` in this process panics.
+#[cfg(debug_assertions)]
+pub fn plant_panic(name: &str, subject: &str) {
+    armed::plant(name, subject);
+}
+
+/// Passes the place `name` for a subject.
+///
+/// # Panics
+/// Where a test planted that.
+#[cfg(debug_assertions)]
+pub(crate) fn pass_for(name: &str, subject: &str) {
+    assert!(!armed::is_planted(name, subject), "a test planted a panic at {name} for {subject}");
+}
+
+/// Passes the place `name` for a subject.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub(crate) const fn pass_for(_name: &str, _subject: &str) {}

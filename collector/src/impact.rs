@@ -18,6 +18,8 @@ pub mod regions;
 pub mod replay;
 pub mod task;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use sitepulse_model::control::Weight;
 use sitepulse_model::id::{CheckId, CheckNo, Group};
 use sitepulse_model::impact::decay::Decay;
@@ -29,6 +31,7 @@ use sitepulse_model::incident::CheckClass;
 use sitepulse_model::time::UtcMicros;
 
 use crate::book::{Book, Check, CheckRevision, Filter, Objects};
+use crate::failpoint;
 use evidence::Slow;
 
 /// A scoring model, and what it is called in whatever it made: `built-in@1`, `default@3`.
@@ -76,6 +79,20 @@ impl CheckScore {
     }
 }
 
+/// What `find` says of a check; `None` where it panics. What cannot be digested of one check costs that check its score, and no other.
+fn of_one<T>(check: CheckNo, find: impl FnOnce() -> T) -> Option<T> {
+    // It reads, and what it holds of others' it lets go.
+    let found = catch_unwind(AssertUnwindSafe(find));
+    if found.is_err() {
+        tracing::error!(
+            check = check.0,
+            "internal error: finding the impact score of check number {} panicked, see above; it stands as it was until something of the check changes",
+            check.0
+        );
+    }
+    found.ok()
+}
+
 /// The signals of a check at an instant: those of the book, found now, and the slow ones. `opened`: when incidents of it opened; `None` of a region, which has none of its
 /// own.
 fn signals(
@@ -87,6 +104,7 @@ fn signals(
     slow: &Slow,
     now: UtcMicros,
 ) -> Signals {
+    failpoint::pass_for("impact.score", check.id.as_str());
     let period = book.period(check, Some(decay.span(now).from), Some(now), now);
     let verdicts = book.verdicts(check.number, filter, period).unwrap_or_default();
     let availability = weighted_availability(decay, &verdicts, now);

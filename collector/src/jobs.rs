@@ -4,9 +4,10 @@
 //! out, best rank first, runs its kind's handler, and has written down what became of it ([`engine`]). The rules are in [`sitepulse_model::job`]; the kinds and their
 //! bounds in [`kind`]; who does the work in [`handlers`]. A kill in between has the work done once more: every handler can be run twice.
 //!
-//! Messages about incidents do not pass through here: their order by incident and channel is another one ([`crate::outbox`]).
+//! Messages about incidents do not pass through here: their order by incident and channel is another one ([`crate::outbox`]). Who looks at the work sees both ([`all`]).
 //! Of one kind and key one job waits or runs at a time: asking again hands back that one.
 
+pub mod all;
 pub mod checks;
 pub mod files;
 pub mod handlers;

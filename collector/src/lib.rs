@@ -11,7 +11,7 @@
 
 pub mod store;
 
-mod failpoint;
+pub mod failpoint;
 
 pub mod access;
 pub mod alert;

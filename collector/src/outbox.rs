@@ -4,6 +4,7 @@
 //! written down what became of each. A kill between the two sends once more, with the same key. Of one incident and channel nothing is handed out while an
 //! earlier step waits: a resolve never overtakes its trigger. What cannot be delivered becomes a dead letter, which frees the order: told at ERROR, counted,
 //! and taken up again when the channel or its secrets change ([`Engine::set_secret`], [`Engine::apply`]) or by hand ([`Engine::retry_delivery`]).
+//! Who looks at the collector's work sees messages among its jobs, as rows of the kind `notification` ([`crate::jobs::all`]).
 //!
 //! [`Engine::set_secret`]: crate::engine::Engine::set_secret
 //! [`Engine::apply`]: crate::engine::Engine::apply
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sitepulse_model::id::Bucket;
 use sitepulse_model::incident::IncidentId;
+use sitepulse_model::job::{State, is_late};
 use sitepulse_model::notice::Notice;
 use sitepulse_model::time::UtcMicros;
 use tokio::sync::watch;
@@ -59,6 +61,8 @@ pub enum DeliveryState {
     Delivered,
     /// It is not tried again: a dead letter.
     GivenUp,
+    /// Somebody took it back before it went out.
+    Withdrawn,
 }
 
 /// A message and where it is.
@@ -76,6 +80,51 @@ pub struct Message {
     pub due: UtcMicros,
     /// What it says.
     pub notice: Notice,
+}
+
+/// A message as a part of all work ([`crate::jobs::all`]): where it is, and how it fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// Which.
+    pub key: DeliveryKey,
+    /// Where it is.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// How often since it was new or was taken up again.
+    pub tries: u32,
+    /// When its step was.
+    pub created: UtcMicros,
+    /// When it is tried next, or was to be.
+    pub due: UtcMicros,
+    /// When it was tried first since it was new or was taken up again.
+    pub tried: Option<UtcMicros>,
+    /// When it was tried first.
+    pub first: Option<UtcMicros>,
+    /// When it was tried last.
+    pub last: Option<UtcMicros>,
+    /// How long that took, in microseconds.
+    pub took_us: u64,
+    /// What the provider said then.
+    pub note: String,
+}
+
+impl Sending {
+    /// Where it is, in the words of jobs.
+    pub const fn standing(&self) -> State {
+        match self.state {
+            DeliveryState::Due => State::Waiting,
+            DeliveryState::Leased => State::Running,
+            DeliveryState::Delivered => State::Done,
+            DeliveryState::GivenUp => State::Failed,
+            DeliveryState::Withdrawn => State::Cancelled,
+        }
+    }
+
+    /// Whether nobody has it though it was due, or was tried first, longer ago than a job may wait: each attempt makes it due anew, and no better.
+    pub fn late(&self, now: UtcMicros) -> bool {
+        !self.standing().is_over() && is_late(self.tried.unwrap_or(self.due), None, now)
+    }
 }
 
 /// What became of an attempt.

@@ -45,7 +45,7 @@ mod range;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{
@@ -185,19 +185,27 @@ impl StoreError {
 /// The tables: to read, and within [`Store::write`] to change. What can be done with them is told by the verbs of this module's
 /// children, in the domain's words; SQL and its types stay behind them, so that another database can stand here.
 #[derive(Debug, Clone, Copy)]
-pub struct Tables<'c>(&'c Connection);
+pub struct Tables<'c> {
+    connection: &'c Connection,
+    /// The newest job's id, so that nobody has to look for it; 0: nobody has yet. `None`: these tables are read alone.
+    newest_job: Option<&'c AtomicI64>,
+}
 
 impl<'c> Tables<'c> {
+    fn of(connection: &'c Connection) -> Self {
+        Self { connection, newest_job: None }
+    }
+
     fn prepare(self, sql: &str) -> rusqlite::Result<Statement<'c>> {
-        self.0.prepare(sql)
+        self.connection.prepare(sql)
     }
 
     fn prepare_cached(self, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
-        self.0.prepare_cached(sql)
+        self.connection.prepare_cached(sql)
     }
 
     fn execute(self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
-        self.0.execute(sql, params)
+        self.connection.execute(sql, params)
     }
 
     fn query_row<T>(
@@ -206,7 +214,7 @@ impl<'c> Tables<'c> {
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        self.0.query_row(sql, params, map)
+        self.connection.query_row(sql, params, map)
     }
 }
 
@@ -217,14 +225,14 @@ pub struct Reader(Connection);
 impl Reader {
     /// The tables.
     pub fn tables(&self) -> Tables<'_> {
-        Tables(&self.0)
+        Tables::of(&self.0)
     }
 
     /// Runs `read` on the tables as they are at one instant, whatever the writer commits meanwhile: what moves from one table to another is
     /// seen once. The write-ahead log cannot be reused while it runs.
     pub fn at_one_instant<T>(&self, read: impl FnOnce(Tables<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _view = self.0.unchecked_transaction()?;
-        read(Tables(&self.0))
+        read(Tables::of(&self.0))
     }
 }
 
@@ -318,6 +326,8 @@ pub struct Store {
     connection: Connection,
     owner: i64,
     health: Arc<Health>,
+    /// See [`Tables`].
+    newest_job: AtomicI64,
 }
 
 impl Store {
@@ -374,7 +384,8 @@ impl Store {
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(64);
         migrations::migrate(&connection, APPLICATION_ID, now).map_err(sqlite)?;
-        let mut store = Self { connection, owner: owner.cast_signed(), health: Arc::default() };
+        let mut store =
+            Self { connection, owner: owner.cast_signed(), health: Arc::default(), newest_job: AtomicI64::new(0) };
         store.take_leases(now).map_err(sqlite)?;
         Ok(store)
     }
@@ -415,7 +426,7 @@ impl Store {
         if held != i64::from(BUCKETS) {
             return Err(StoreError::Fenced { missing: i64::from(BUCKETS) - held });
         }
-        let out = write(Tables(&transaction))?;
+        let out = write(Tables { connection: &transaction, newest_job: Some(&self.newest_job) })?;
         transaction.commit()?;
         Ok(out)
     }
@@ -427,7 +438,7 @@ impl Store {
 
     /// The tables, to read.
     pub fn read(&self) -> Tables<'_> {
-        Tables(&self.connection)
+        Tables::of(&self.connection)
     }
 
     /// The connection itself: for tests that count rows or damage them.

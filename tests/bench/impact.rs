@@ -1,16 +1,21 @@
 //! What impact scores cost a collector with many checks: the first time, after a burst that changes a tenth of them, when the hour turns, and reading one. And the KPI banner's
-//! availability over 30 days.
+//! availability over 30 days. And a round of findings over all of them: what it costs, and how long it keeps the book from who writes to it.
 //!
 //!     cargo bench -p sitepulse-tests --bench impact
 //!
 //! 28 days of evidence on a disk, sealed: one failure in 200 runs, and outages of an hour now and then. `SITEPULSE_BENCH_CHECKS` sets how many checks there are (default 5,000),
 //! `SITEPULSE_BENCH_AGENTS` how many agents (default 3), `SITEPULSE_BENCH_INTERVAL_MINUTES` how often each looks (default 60).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use sitepulse_collector::app::{App, ApplyOptions};
 use sitepulse_collector::checkfile::{self, Source};
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::impact::board::Board;
 use sitepulse_collector::ingest::IngestJob;
+use sitepulse_collector::insight;
 use sitepulse_collector::present::Present;
 use sitepulse_collector::present::impact::impact_view;
 use sitepulse_collector::present::kpi::period::Period;
@@ -20,6 +25,7 @@ use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckNo, Incarnation, Regi
 use sitepulse_model::record::{Cause, Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_tests::usage::cpu_with_ended_us;
 use sitepulse_wire::message::{Batch, Entry, JoinRequest};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -104,6 +110,7 @@ async fn measure(checks: u64, agents: u64, interval_us: u64) {
         reads[reads.len() / 2],
         reads[reads.len() - 1]
     );
+    findings(&app, now).await;
     let later = now.plus_us(3_600_000_000);
     let hour = timed(async || drop(Board::refresh(&app, later, usize::MAX).await.expect("scores"))).await;
     println!("  the hour turns: {hour:.0} ms in all, in turns of {}", sitepulse_collector::impact::board::TURN);
@@ -113,6 +120,39 @@ async fn measure(checks: u64, agents: u64, interval_us: u64) {
         let again = timed(async || drop(present.kpi(period, None).await.expect("figures"))).await;
         println!("  KPI banner over {}: {made:.0} ms the first time, {again:.1} ms again", period.as_str());
     }
+}
+
+/// A round of findings over all checks, after a first one that has the store's files in memory. The book's longest hold is told by a thread that takes it to write, again and again:
+/// it waits at most as long as who reads holds it, and all others wait behind it as they do behind the writer.
+async fn findings(app: &App, now: UtcMicros) {
+    let first = timed(async || drop(insight::task::settle(app, now).await.expect("findings"))).await;
+    let running = Arc::new(AtomicBool::new(true));
+    let (shared, goes_on) = (Arc::clone(app.shared()), Arc::clone(&running));
+    let waits = std::thread::spawn(move || {
+        let mut waits = Vec::new();
+        while goes_on.load(Ordering::Relaxed) {
+            waits.push(shared.wait_to_write());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        waits
+    });
+    let cpu = cpu_with_ended_us(std::process::id());
+    let mut looks = 0;
+    let took = timed(async || looks = insight::task::settle(app, now).await.expect("findings").looks).await;
+    let cpu = cpu_with_ended_us(std::process::id()) - cpu;
+    running.store(false, Ordering::Relaxed);
+    let mut waits = waits.join().expect("the thread ends");
+    waits.sort_unstable();
+    let at = |share: usize| {
+        waits.get(waits.len() * share / 1_000).or(waits.last()).copied().unwrap_or_default() as f64 / 1e3
+    };
+    println!(
+        "  a round of findings over all checks ({looks} looks): {took:.0} ms, {:.0} ms of CPU (the first {first:.0} ms); who writes waits for the book p99 {:.2} ms, {:.2} ms at most ({} times)",
+        cpu as f64 / 1e3,
+        at(990),
+        at(1_000),
+        waits.len()
+    );
 }
 
 async fn timed(work: impl AsyncFnOnce()) -> f64 {

@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use super::evidence::{self, Frame, Slow};
 use super::regions;
 use super::regions::{Found, Regions};
-use super::{CheckScore, Model, scored, signals};
+use super::{CheckScore, Model, of_one, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Check, Filter, Histories};
 use crate::latency::Hour;
@@ -179,6 +179,11 @@ impl Board {
         self.kept.store(true, Ordering::Relaxed);
     }
 
+    /// Everything is found anew, whatever was known: a refresh panicked in the middle.
+    pub(super) async fn start_over(&self) {
+        self.work.lock().await.model = None;
+    }
+
     /// Every score was found in this hour, those of regions too.
     pub(super) fn complete(&self, hour: Hour) {
         self.complete.0.store(hour.0, Ordering::Release);
@@ -243,9 +248,9 @@ impl Board {
         let (app, opened, by) = (app.clone(), Arc::clone(&work.openings), model.clone());
         let computed = tokio::task::spawn_blocking(move || {
             let none = Vec::new();
-            let one = |(check, known): &(CheckNo, Known)| {
+            let one = |check: CheckNo, known: &Known| {
                 let book = app.book();
-                let check = book.check(*check)?;
+                let check = book.check(check)?;
                 let revision = check.current()?;
                 let opened = opened.get(&check.number).unwrap_or(&none);
                 let findings = app.shared().findings.signal(check.id.as_str(), now);
@@ -253,16 +258,24 @@ impl Board {
                 let signals = signals(&book, check, &Filter::All, decay, Some(opened), &known.slow, now);
                 let signals = Signals { findings, ..signals };
                 let known = Known { pulse, minute: minute(check.number, now), ..*known };
-                Some((check.number, known, Arc::new(scored(check, revision, &by.body, &signals, now))))
+                Some((known, Some(Arc::new(scored(check, revision, &by.body, &signals, now)))))
             };
-            found.iter().filter_map(one).collect::<Vec<_>>()
+            let each = |(check, known): &(CheckNo, Known)| {
+                // What panics is known as it is: it is not looked at again in each second.
+                let known_as_it_is = || Some((Known { minute: minute(*check, now), ..*known }, None));
+                let (known, score) = of_one(*check, || one(*check, known)).unwrap_or_else(known_as_it_is)?;
+                Some((*check, known, score))
+            };
+            found.iter().filter_map(each).collect::<Vec<_>>()
         });
         let scores =
             computed.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))?;
         for (check, known, score) in scores {
             work.known.insert(check, known);
-            work.checks.insert(check, score);
-            work.behind.insert(check);
+            if let Some(score) = score {
+                work.checks.insert(check, score);
+                work.behind.insert(check);
+            }
         }
         let living: BTreeSet<CheckNo> = looked.iter().map(|one| one.check).collect();
         work.known.retain(|check, _| living.contains(check));
@@ -395,8 +408,8 @@ fn look(app: &App, feel: impl Fn(CheckNo) -> bool, now: UtcMicros) -> Vec<Looked
         let book = app.book();
         for check in slice.iter().filter_map(|number| book.check(*number)).filter(living) {
             let id = check.id.as_str();
-            let pulse = || Pulse::of(&book, check, shelf.signal(id, now), now);
-            let pulse = feel(check.number).then(pulse);
+            let pulse = || of_one(check.number, || Pulse::of(&book, check, shelf.signal(id, now), now));
+            let pulse = feel(check.number).then(pulse).flatten();
             looked.push(Looked { check: check.number, print: print_of(check, shelf.print_of(id)), pulse });
         }
     }
@@ -449,7 +462,7 @@ async fn slow(
     let frames = tokio::task::spawn_blocking(move || {
         let frame = |check: &CheckNo| {
             let book = inner.book();
-            Frame::of(&book, book.check(*check)?, &model, None, now)
+            of_one(*check, || Frame::of(&book, book.check(*check)?, &model, None, now))?
         };
         checks.iter().filter_map(frame).collect::<Vec<_>>()
     });

@@ -23,7 +23,7 @@ use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::profile::Profile;
 
 use crate::book::{Book, Check};
-use crate::impact::Model;
+use crate::impact::{Model, of_one};
 use crate::latency::{Day, Hour};
 use crate::store::rollup::{self, Class};
 use crate::store::rows::Arrival;
@@ -241,5 +241,9 @@ impl Frame {
 /// The signals of many checks, at one instant of the store.
 pub(crate) fn read(tables: Tables<'_>, frames: &[Frame]) -> Result<BTreeMap<CheckNo, Slow>, StoreError> {
     let sealed = seal::upto(tables)?;
-    frames.iter().map(|frame| Ok((frame.number(), frame.read(tables, &sealed)?))).collect()
+    let read = |frame: &Frame| match of_one(frame.number(), || frame.read(tables, &sealed)) {
+        Some(slow) => Some(slow.map(|slow| (frame.number(), slow))),
+        None => None,
+    };
+    frames.iter().filter_map(read).collect()
 }

@@ -22,6 +22,7 @@ use super::regions;
 use super::replay::scores_at;
 use crate::app::{App, AppError};
 use crate::book::Objects;
+use crate::failpoint;
 use crate::jobs::{Ask, Finished, Kind, Outcome, Said, Unfinished, Work};
 use crate::latency::{HOUR_US, Hour};
 use crate::store::impact::{Kept, Of, WHOLE, keep};
@@ -94,7 +95,7 @@ pub(crate) async fn write_down(work: Work) -> Outcome {
 /// The scores of an hour that is over, or of a model that is: from the evidence.
 async fn found_again(app: &App, hour: Hour, label: &str) -> Result<Arc<Scores>, Unfinished> {
     let model = model_of(app.book().objects(), label);
-    let model = model.ok_or_else(|| Unfinished::Refused(format!("there is no scoring model {label} any more")))?;
+    let model = model.ok_or_else(|| Unfinished::Refused(Said::NoModel { label: label.to_owned() }.into()))?;
     let at = hour.start();
     let mut scores = scores_at(app, None, None, model.clone(), at).await?;
     let seen: BTreeSet<Region> =
@@ -138,13 +139,16 @@ pub(super) fn rows(scores: &Scores, hour: Hour) -> Vec<(Of, Kept)> {
 /// Keeps scores, in one transaction; what is kept of the hour stays. How many were not there.
 pub(super) async fn keep_all(app: &App, rows: Vec<(Of, Kept)>) -> Result<usize, AppError> {
     let write = move |engine: &mut crate::engine::Engine| {
-        engine.store.write(|tables| {
+        let written = engine.store.write(|tables| {
             let mut written = 0;
             for (of, kept) in &rows {
                 written += usize::from(keep(tables, of, kept)?);
+                failpoint::pass("impact.row");
             }
             Ok(written)
-        })
+        });
+        failpoint::pass("impact.kept");
+        written
     };
     Ok(app.writer().run(write).await??)
 }

@@ -13,7 +13,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::board::Scores;
 use super::evidence::{self, Frame, Slow};
-use super::{CheckScore, Model, scored, signals};
+use super::{CheckScore, Model, of_one, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Filter};
 use crate::latency::Hour;
@@ -157,7 +157,7 @@ pub(super) async fn slow(
         for check in checks {
             let book = inner.book();
             for region in of_check(&book, check) {
-                let frame = book.check(check).and_then(|check| Frame::of(&book, check, &by, Some(&region), now));
+                let frame = of_one(check, || Frame::of(&book, book.check(check)?, &by, Some(&region), now)).flatten();
                 if let Some(frame) = frame {
                     frames.entry(region).or_default().push(frame);
                 }
@@ -196,9 +196,11 @@ pub(super) async fn seen(
                 let book = inner.book();
                 let Some(check) = book.check(*check) else { continue };
                 let Some(revision) = check.current() else { continue };
-                let signals = signals(&book, check, &filter, decay, None, slow, now);
-                let score = scored(check, revision, &by.body, &signals, now);
-                if score.score.is_some() {
+                let score = of_one(check.number, || {
+                    let signals = signals(&book, check, &filter, decay, None, slow, now);
+                    scored(check, revision, &by.body, &signals, now)
+                });
+                if let Some(score) = score.filter(|score| score.score.is_some()) {
                     found.entry(check.number).or_default().insert(region.clone(), Arc::new(score));
                 }
             }

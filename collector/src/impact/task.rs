@@ -1,8 +1,10 @@
 //! The shell of the board: one task that looks every second whether something changed, and asks for a job that writes down what scores were once those of an hour are all found.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sitepulse_daemon::clock;
 use sitepulse_model::id::CheckNo;
 use sitepulse_model::time::UtcMicros;
@@ -17,6 +19,8 @@ use crate::latency::Hour;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long it rests between two turns while checks turn their hour: the processor is others' meanwhile.
 const REST: Duration = Duration::from_millis(100);
+/// How long it rests after a round that panicked: everything is found anew then, and may panic again.
+const AFTER_A_PANIC: Duration = Duration::from_secs(60);
 
 /// What was asked to be written down since the start.
 #[derive(Debug, Default)]
@@ -46,16 +50,25 @@ pub async fn run(app: App, mut stopping: watch::Receiver<bool>) {
             }
             Ok::<_, AppError>(behind)
         };
+        // What it cannot digest must not end scoring for the rest of the process. Where one check is to blame, that check alone goes without (`super::of_one`).
+        let round = AssertUnwindSafe(round).catch_unwind();
         let left = tokio::select! {
             left = round => left,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         let wait = match left {
-            Ok(left) => {
+            Ok(Ok(left)) => {
                 complained = false;
                 if left > 0 { REST } else { EVERY }
             }
-            Err(error) => {
+            Err(_) => {
+                tracing::error!(
+                    "internal error: a round of impact scores panicked, see above; they stand as they were, and are all found anew"
+                );
+                app.board().start_over().await;
+                AFTER_A_PANIC
+            }
+            Ok(Err(error)) => {
                 // Told once, until it is over.
                 if !std::mem::replace(&mut complained, true) {
                     tracing::warn!("impact scores stand as they were: {error}");

@@ -8,8 +8,8 @@ use sitepulse_model::check::CheckKind;
 use sitepulse_model::id::{CheckId, CheckNo};
 use sitepulse_model::record::ProbeState;
 
-use super::Said;
 use super::handlers::{Finished, Outcome, Unfinished, Work};
+use super::said::{AgentSaid, How, Said};
 use crate::app::AppError;
 use crate::book::{Book, is_heartbeat};
 use crate::run_now::{AgentRun, Outcome as Ran, run_now};
@@ -104,7 +104,7 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
     let args: Args = work.args()?;
     let mut checks = args.checks(&work.app.book(), pages_only).map_err(Unfinished::Refused)?;
     if checks.is_empty() {
-        return Err(Unfinished::Refused("no check that agents run fits".into()));
+        return Err(Unfinished::Refused(Said::NoCheck.into()));
     }
     let total = checks.len();
     // An attempt that was cut short ran some of them.
@@ -133,8 +133,8 @@ async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
             () = work.stopping() => return Err(Unfinished::Stopped),
         };
         done += 1;
-        let (text, fared) = tell(&runs);
-        work.log(format!("{id}: {text}"));
+        let (said, fared) = tell(id.as_str(), &runs);
+        work.log(said);
         tell_progress(done);
         ahead.insert(nth, fared);
         while let Some(fared) = ahead.remove(&at) {
@@ -156,36 +156,35 @@ enum Fared {
 }
 
 /// What became of a check's run on all its agents, in a line.
-fn tell(runs: &Result<Vec<AgentRun>, AppError>) -> (String, Fared) {
+fn tell(check: &str, runs: &Result<Vec<AgentRun>, AppError>) -> (String, Fared) {
     let runs = match runs {
-        Ok(runs) if runs.is_empty() => return ("no agent runs it".into(), Fared::NotRun),
+        Ok(runs) if runs.is_empty() => return (Said::NoAgent { check: check.to_owned() }.into(), Fared::NotRun),
         Ok(runs) => runs,
-        Err(error) => return (error.to_string(), Fared::NotRun),
+        Err(error) => return (format!("{check}: {error}"), Fared::NotRun),
     };
     let mut fared = Fared::NotRun;
-    let mut texts = Vec::new();
+    let mut said = Vec::new();
     for run in runs {
-        let text = match &run.outcome {
+        let (how, why) = match &run.outcome {
             Ran::Ran(result) => {
-                let up = result.state == ProbeState::Up;
-                fared = match fared {
-                    Fared::NotUp => Fared::NotUp,
-                    Fared::Up | Fared::NotRun => {
-                        if up {
-                            Fared::Up
-                        } else {
-                            Fared::NotUp
-                        }
-                    }
+                fared = match (result.state, fared) {
+                    (ProbeState::Up, Fared::Up | Fared::NotRun) => Fared::Up,
+                    (ProbeState::Up, Fared::NotUp)
+                    | (ProbeState::Degraded | ProbeState::Down | ProbeState::Unknown, _) => Fared::NotUp,
                 };
-                let state = result.state.as_str();
-                if result.detail.is_empty() { state.to_owned() } else { format!("{state} ({})", result.detail) }
+                let how = match result.state {
+                    ProbeState::Up => How::Up,
+                    ProbeState::Degraded => How::Degraded,
+                    ProbeState::Down => How::Down,
+                    ProbeState::Unknown => How::Unknown,
+                };
+                (how, result.detail.clone())
             }
-            Ran::Refused(why) => format!("refused: {why}"),
-            Ran::NotConnected => "not connected".to_owned(),
-            Ran::TimedOut => "no answer".to_owned(),
+            Ran::Refused(why) => (How::Refused, why.to_string()),
+            Ran::NotConnected => (How::NotConnected, String::new()),
+            Ran::TimedOut => (How::NoAnswer, String::new()),
         };
-        texts.push(format!("{} {text}", run.agent));
+        said.push(AgentSaid { agent: run.agent.to_string(), how, why });
     }
-    (texts.join("; "), fared)
+    (Said::agents(check, said).into(), fared)
 }

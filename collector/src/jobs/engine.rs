@@ -193,7 +193,7 @@ impl Engine {
     pub fn forget_jobs(&mut self, now: UtcMicros) -> Result<bool, StoreError> {
         let before = now.plus_us(-KEPT_US);
         let mut more = false;
-        for kind in Kind::ALL {
+        for &kind in Kind::QUEUED {
             let kept = kind.spec().kept;
             let gone = self.store.write(|tables| stored::forget(tables, kind, kept, before, FORGOTTEN_MAX))?;
             more |= gone >= FORGOTTEN_MAX;
@@ -358,7 +358,7 @@ fn nothing_to_do(tables: Tables<'_>, given: &Given, setup: &Setup, now: UtcMicro
         if stored::any_to_promote(tables, now)? {
             return Ok(false);
         }
-        for kind in Kind::ALL {
+        for &kind in Kind::QUEUED {
             if room(&given.out, kind) > 0 && stored::any_ready(tables, kind)? {
                 return Ok(false);
             }
@@ -397,7 +397,7 @@ fn room(out: &BTreeMap<JobId, (Bucket, Kind)>, kind: Kind) -> usize {
 fn hand_out(tables: Tables<'_>, out: &BTreeMap<JobId, (Bucket, Kind)>, now: UtcMicros) -> Result<Vec<Job>, StoreError> {
     let mut found: BTreeMap<JobId, Job> = BTreeMap::new();
     let mut heads = Vec::new();
-    for kind in Kind::ALL {
+    for &kind in Kind::QUEUED {
         let room = room(out, kind);
         if room == 0 {
             continue;

@@ -77,7 +77,7 @@ fn name(kind: Kind, id: JobId, ending: &str) -> String {
 fn folder(data_dir: &Path) -> Result<PathBuf, Unfinished> {
     use std::os::unix::fs::DirBuilderExt as _;
     if data_dir.as_os_str().is_empty() {
-        return Err(Unfinished::Refused("this collector has no data directory".into()));
+        return Err(Unfinished::Refused(Said::NotHere.into()));
     }
     let folder = data_dir.join(FOLDER);
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
@@ -139,7 +139,7 @@ async fn beside(
     });
     let made = making.await.map_err(|error| {
         if error.is_panic() {
-            return Unfinished::Failed("internal error: it panicked, see the log".into());
+            return Unfinished::Failed(Said::Panicked.into());
         }
         // The program ends before it began.
         Unfinished::Stopped

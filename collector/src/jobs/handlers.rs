@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 use super::live::Live;
-use super::{Job, Kind, Setup, checks, files, noop};
+use super::{Job, Kind, Said, Setup, checks, files, noop};
 use crate::app::{App, AppError};
 use crate::seal;
 
@@ -85,8 +85,7 @@ impl Work {
     /// When that makes no sense.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Unfinished> {
         let args = if self.job.args.is_null() { serde_json::json!({}) } else { self.job.args.clone() };
-        serde_json::from_value(args)
-            .map_err(|error| Unfinished::Refused(format!("what it is told makes no sense: {error}")))
+        serde_json::from_value(args).map_err(|error| Unfinished::Refused(Said::nonsense(&error.to_string()).into()))
     }
 
     /// How much of it is done, 0 to 1, and what it is at: shown while it runs.
@@ -142,10 +141,11 @@ pub fn handler(kind: Kind) -> Handler {
         Kind::Export => |work| Box::pin(files::export(work)),
         Kind::SlaReport => |work| match work.setup.sla_report {
             Some(make) => make(work),
-            None => Box::pin(async { Err(Unfinished::Refused("no one here makes reports".into())) }),
+            None => Box::pin(async { Err(Unfinished::Refused(Said::NotHere.into())) }),
         },
         Kind::RunChecks => |work| Box::pin(checks::run(work)),
         Kind::VitalsBatch => |work| Box::pin(checks::vitals(work)),
         Kind::Noop => |work| Box::pin(noop::run(work)),
+        Kind::Notification => |_| Box::pin(async { Err(Unfinished::Refused(Said::NotHere.into())) }),
     }
 }

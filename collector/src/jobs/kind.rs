@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sitepulse_model::job::{DEATHS_MAX, Priority, Rules};
+use sitepulse_model::job::{DEATHS_MAX, PRIORITY_MAX, Priority, Rules};
 
 use crate::app::Access;
+use crate::outbox::OUT_MAX;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,8 @@ pub enum Kind {
     VitalsBatch,
     /// Nothing is done: to try the queue itself out. Asked for by admins alone.
     Noop,
+    /// A message about an incident. No row of the queue is one: the outbox keeps and sends them, and [`super::all`] shows them as what they are, work that is done beside answering.
+    Notification,
 }
 
 /// What bounds the jobs of a kind.
@@ -68,7 +71,7 @@ const fn spec(priority: u16, concurrency: usize, tries: u32, limit_s: u64) -> Sp
 
 impl Kind {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Seal,
         Self::Retention,
         Self::Insights,
@@ -79,7 +82,11 @@ impl Kind {
         Self::RunChecks,
         Self::VitalsBatch,
         Self::Noop,
+        Self::Notification,
     ];
+
+    /// Those that the queue has rows of.
+    pub const QUEUED: &'static [Self] = Self::ALL.split_at(10).0;
 
     /// The stable text: `sla_report`.
     pub const fn as_str(self) -> &'static str {
@@ -94,6 +101,7 @@ impl Kind {
             Self::RunChecks => "run_checks",
             Self::VitalsBatch => "vitals_batch",
             Self::Noop => "noop",
+            Self::Notification => "notification",
         }
     }
 
@@ -144,6 +152,8 @@ impl Kind {
             Self::Noop => {
                 Spec { waiting: 120_000, kept: 120_000, asked_by: Some(Access::Admin), ..spec(500, 64, 3, 60) }
             }
+            // What rules them is the outbox's: tried for a day, however often that is.
+            Self::Notification => spec(PRIORITY_MAX, OUT_MAX, u32::MAX, 20),
         }
     }
 }
@@ -160,5 +170,7 @@ mod tests {
             assert!(spec.rules.concurrency > 0 && spec.rules.tries > 0 && spec.kept > 0, "{kind:?}");
         }
         assert_eq!(Kind::parse("nothing"), None);
+        let shown: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Notification).collect();
+        assert_eq!(shown, Kind::QUEUED);
     }
 }

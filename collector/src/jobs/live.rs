@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sitepulse_daemon::clock;
 use sitepulse_model::job::JobId;
+use sitepulse_model::time::UtcMicros;
 use tokio::sync::watch;
 
 use super::{Job, Kind, Line, Said, clip};
 
 /// Most lines of an attempt's log.
 pub const LINES_MAX: usize = 500;
-/// Of so many newest starts the waits are known.
+/// Of so many newest starts of each kind the waits are known.
 const WAITS_MAX: usize = 1_000;
 
 /// A job that runs in this process.
@@ -157,8 +158,8 @@ struct Inner {
     /// Told to stop before the runner had them.
     early: BTreeSet<JobId>,
     fared: BTreeMap<Kind, Fared>,
-    /// How long the newest starts had waited, in microseconds.
-    waits: VecDeque<u64>,
+    /// How long the newest starts of each kind had waited, in microseconds.
+    waits: BTreeMap<Kind, VecDeque<u64>>,
 }
 
 impl Default for Desk {
@@ -179,7 +180,8 @@ impl Desk {
         self.bell.subscribe()
     }
 
-    fn changed(&self) {
+    /// Something of a job, or of a message, changed that people see.
+    pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -198,9 +200,12 @@ impl Desk {
         self.inner().fared.clone()
     }
 
-    /// How long 95 % of the newest starts had waited at most since they were due, in microseconds; `None` before the first start.
-    pub fn wait_p95_us(&self) -> Option<u64> {
-        let mut waits: Vec<u64> = self.inner().waits.iter().copied().collect();
+    /// How long 95 % of the newest starts, of a kind or of all, had waited at most since they were due, in microseconds; `None` before the first start.
+    pub fn wait_p95_us(&self, kind: Option<Kind>) -> Option<u64> {
+        let inner = self.inner();
+        let of = inner.waits.iter().filter(|(of, _)| kind.is_none_or(|kind| kind == **of));
+        let mut waits: Vec<u64> = of.flat_map(|(_, waits)| waits.iter().copied()).collect();
+        drop(inner);
         waits.sort_unstable();
         let at = (waits.len() * 95).div_ceil(100).checked_sub(1)?;
         waits.get(at).copied()
@@ -208,18 +213,25 @@ impl Desk {
 
     pub(super) fn enter(&self, job: &Job) -> Arc<Live> {
         let live = Arc::new(Live::new(job, Arc::clone(&self.changes)));
-        self.changed();
         let mut inner = self.inner();
         if inner.early.remove(&job.id) {
             live.stop();
         }
         inner.live.insert(job.id, Arc::clone(&live));
-        if inner.waits.len() >= WAITS_MAX {
-            inner.waits.pop_front();
-        }
-        let started = job.started.unwrap_or(job.standing.due);
-        inner.waits.push_back(started.us_since(job.standing.due).max(0).unsigned_abs());
+        drop(inner);
+        self.started(job.kind, job.standing.due, job.started.unwrap_or(job.standing.due));
         live
+    }
+
+    /// Something of a kind that was due then is begun now.
+    pub(crate) fn started(&self, kind: Kind, due: UtcMicros, now: UtcMicros) {
+        self.changed();
+        let mut inner = self.inner();
+        let waits = inner.waits.entry(kind).or_default();
+        if waits.len() >= WAITS_MAX {
+            waits.pop_front();
+        }
+        waits.push_back(now.us_since(due).max(0).unsigned_abs());
     }
 
     pub(super) fn leave(&self, id: JobId) {
@@ -229,7 +241,7 @@ impl Desk {
         inner.early.remove(&id);
     }
 
-    pub(super) fn note(&self, kind: Kind, change: impl FnOnce(&mut Fared)) {
+    pub(crate) fn note(&self, kind: Kind, change: impl FnOnce(&mut Fared)) {
         change(self.inner().fared.entry(kind).or_default());
     }
 

@@ -38,7 +38,7 @@ pub(super) async fn run(work: Work) -> Outcome {
         }
     }
     if work.job.standing.tries < args.fail {
-        return Err(Unfinished::Failed(format!("attempt {} was told to fail", work.job.standing.tries + 1)));
+        return Err(Unfinished::Failed(Said::ToldToFail { attempt: work.job.standing.tries + 1 }.into()));
     }
     Ok(Finished::default())
 }

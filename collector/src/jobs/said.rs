@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest part of somebody else's text in it, in bytes: the whole must stay within [`super::TEXT_BYTES_MAX`].
+use super::TEXT_BYTES_MAX;
+
+/// Longest part of somebody else's text in it, in bytes: the whole must stay within [`TEXT_BYTES_MAX`].
 const PART_BYTES_MAX: usize = 200;
 
 /// See the module.
@@ -65,6 +67,55 @@ pub enum Said {
     TooLong { seconds: u64 },
     /// Its log became too long.
     More,
+    /// Its handler panicked.
+    Panicked,
+    /// Its handler says that it was stopped, and nobody stopped it.
+    NotStopped,
+    /// Its row makes no sense.
+    Unreadable { why: String },
+    /// What it is told makes no sense.
+    Nonsense { why: String },
+    /// No check that agents run is what it is told.
+    NoCheck,
+    /// The scoring model is gone.
+    NoModel { label: String },
+    /// This process cannot do it.
+    NotHere,
+    /// That attempt was told to fail.
+    ToldToFail { attempt: u32 },
+    /// What agents said of a check.
+    Agents { check: String, runs: Vec<AgentSaid> },
+    /// No agent ran a check.
+    NoAgent { check: String },
+    /// A message that waited was taken back.
+    TakenBack,
+}
+
+/// What became of a check's run on an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSaid {
+    /// The agent.
+    pub agent: String,
+    /// A state, or why there is none.
+    pub how: How,
+    /// In the agent's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// See [`AgentSaid::how`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words are what they say")]
+pub enum How {
+    Up,
+    Degraded,
+    Down,
+    Unknown,
+    Refused,
+    NotConnected,
+    NoAnswer,
 }
 
 impl Said {
@@ -76,12 +127,54 @@ impl Said {
 
     /// Of an attempt that failed.
     pub(super) fn again(at: String, why: &str) -> Self {
-        let mut end = why.len().min(PART_BYTES_MAX);
-        while !why.is_char_boundary(end) {
-            end -= 1;
-        }
-        Self::Again { at, why: why[..end].replace(char::is_control, " ") }
+        // What was said by code stays one: cut in two it would be none.
+        let why = if Self::of(why).is_some() && why.len() <= PART_BYTES_MAX { why.to_owned() } else { part(why) };
+        Self::Again { at, why }
     }
+
+    /// What agents said of a check: with as many of their own words as there is room for.
+    pub(super) fn agents(check: &str, runs: Vec<AgentSaid>) -> Self {
+        for most in [PART_BYTES_MAX, 60, 0] {
+            let cut = |one: &AgentSaid| AgentSaid { why: cut(&one.why, most), ..one.clone() };
+            let said = Self::Agents { check: check.to_owned(), runs: runs.iter().map(cut).collect() };
+            if String::from(said.clone()).len() <= TEXT_BYTES_MAX {
+                return said;
+            }
+        }
+        // Of very many agents those that there is room for.
+        let mut runs = runs;
+        loop {
+            runs.pop();
+            let runs: Vec<AgentSaid> = runs.iter().map(|one| AgentSaid { why: String::new(), ..one.clone() }).collect();
+            let said = Self::Agents { check: check.to_owned(), runs };
+            if String::from(said.clone()).len() <= TEXT_BYTES_MAX {
+                return said;
+            }
+        }
+    }
+
+    /// Of a row that cannot be read.
+    pub(crate) fn unreadable(why: &str) -> Self {
+        Self::Unreadable { why: part(why) }
+    }
+
+    /// Of arguments that make no sense.
+    pub(super) fn nonsense(why: &str) -> Self {
+        Self::Nonsense { why: part(why) }
+    }
+}
+
+/// Somebody else's text, short enough to be a part.
+fn part(text: &str) -> String {
+    cut(text, PART_BYTES_MAX)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].replace(char::is_control, " ")
 }
 
 /// English.
@@ -134,6 +227,36 @@ impl fmt::Display for Said {
             Self::GoesOn { after } => write!(f, "goes on after {after}"),
             Self::TooLong { seconds } => write!(f, "it took longer than {seconds} s, and was stopped"),
             Self::More => f.write_str("and more, which is not kept"),
+            Self::Panicked => f.write_str("internal error: it panicked, see the log"),
+            Self::NotStopped => f.write_str("internal error: it stopped without being told to"),
+            Self::Unreadable { why } => write!(f, "its row cannot be read: {why}; ask for it again"),
+            Self::Nonsense { why } => write!(f, "what it is told makes no sense: {why}"),
+            Self::NoCheck => f.write_str("no check that agents run fits"),
+            Self::NoModel { label } => write!(f, "there is no scoring model {label} any more"),
+            Self::NotHere => f.write_str("this collector has nobody who does it"),
+            Self::ToldToFail { attempt } => write!(f, "attempt {attempt} was told to fail"),
+            Self::Agents { check, runs } => {
+                write!(f, "{check}: ")?;
+                for (nth, AgentSaid { agent, how, why }) in runs.iter().enumerate() {
+                    let between = if nth == 0 { "" } else { "; " };
+                    let word = match how {
+                        How::Up => "up",
+                        How::Degraded => "degraded",
+                        How::Down => "down",
+                        How::Unknown => "unknown",
+                        How::Refused => "refused",
+                        How::NotConnected => "not connected",
+                        How::NoAnswer => "no answer",
+                    };
+                    write!(f, "{between}{agent} {word}")?;
+                    if !why.is_empty() {
+                        write!(f, " ({why})")?;
+                    }
+                }
+                Ok(())
+            }
+            Self::NoAgent { check } => write!(f, "{check}: no agent runs it"),
+            Self::TakenBack => f.write_str("taken back before it went out: the audit log says by whom"),
         }
     }
 }
@@ -148,7 +271,6 @@ impl From<Said> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::TEXT_BYTES_MAX;
 
     #[test]
     fn what_is_said_comes_back_and_texts_stay_texts() {
@@ -169,8 +291,18 @@ mod tests {
     #[test]
     fn a_long_reason_leaves_it_whole() {
         for why in ["é", "\"", "\u{1}", "x"].map(|one| one.repeat(5_000)) {
-            let text = String::from(Said::again("2026-11-23T09:00:00Z".into(), &why));
-            assert!(text.len() <= TEXT_BYTES_MAX, "{}", text.len());
+            let agent = AgentSaid { agent: "a".repeat(64), how: How::Refused, why: why.clone() };
+            let runs = |count: usize| vec![agent.clone(); count];
+            for said in [
+                Said::again("2026-11-23T09:00:00Z".into(), &why),
+                Said::unreadable(&why),
+                Said::nonsense(&why),
+                Said::agents(&"c".repeat(64), runs(1)),
+                Said::agents(&"c".repeat(64), runs(50)),
+            ] {
+                let text = String::from(said);
+                assert!(text.len() <= TEXT_BYTES_MAX && Said::of(&text).is_some(), "{}: {text}", text.len());
+            }
         }
     }
 }

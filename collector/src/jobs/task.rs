@@ -79,6 +79,8 @@ pub async fn run(app: App, setup: Setup, tasks: TaskSet, mut stopping: watch::Re
             () = tokio::time::sleep(wait) => {}
             _ = stopping.wait_for(|stop| *stop) => break,
         }
+        // Those that end at about the same time are written down in one turn: each costs a transaction.
+        tokio::task::yield_now().await;
         while let Ok(over) = ended.try_recv() {
             runner.note(over);
         }
@@ -266,15 +268,14 @@ async fn attempt(
     drop(run);
     // A thread of it may go on: another attempt beside it would meet it at the same files.
     left.recv().await;
-    let outcome: Outcome = outcome
-        .unwrap_or_else(|_| Err(Unfinished::Failed(String::from("internal error: the handler panicked, see the log"))));
+    let outcome: Outcome = outcome.unwrap_or_else(|_| Err(Unfinished::Failed(Said::Panicked.into())));
     let (ended, note, file) = match outcome {
         Ok(Finished { note, file }) => (Ended::Done, note, file),
         Err(Unfinished::Failed(why)) => (Ended::Failed, why, None),
         Err(Unfinished::Refused(why)) => (Ended::Refused, why, None),
         Err(Unfinished::Stopped) if live.was_stopped() => (Ended::Interrupted, String::new(), None),
         // Taken at its word it would be run again at once, for ever.
-        Err(Unfinished::Stopped) => (Ended::Failed, "internal error: it stopped without being told to".into(), None),
+        Err(Unfinished::Stopped) => (Ended::Failed, Said::NotStopped.into(), None),
     };
     let took_us = clock::monotonic().us_since(started);
     Over { job, ended, note, progress: live.progressed().0, file, lines: live.take(), took_us }

@@ -12,6 +12,7 @@ use crate::app::AppError;
 use crate::book::{Book, Object, Revised};
 use crate::engine::Engine;
 use crate::failpoint;
+use crate::jobs::Kind;
 use crate::store::outbox::{self as stored, Room};
 use crate::store::{StoreError, Tables};
 
@@ -69,6 +70,9 @@ impl Engine {
             Ok((handed, decided)) => {
                 self.sending.looked = Some(now);
                 self.note(&done, &decided);
+                for message in &handed {
+                    self.shared.jobs.started(Kind::Notification, message.due, now);
+                }
                 let next = self.next_for(out, &handed).unwrap_or_default();
                 Ok(Turn { handed, unwritten: Vec::new(), next })
             }
@@ -184,6 +188,14 @@ impl Engine {
                 }
             };
             self.shared.deliveries.note(&key.channel, decision, done.answer == Answer::Denied);
+            self.shared.jobs.changed();
+            self.shared.jobs.note(Kind::Notification, |fared| {
+                fared.runs += 1;
+                fared.run_us += done.took_us;
+                fared.attempts_failed += u64::from(decision != Decision::Delivered);
+                fared.done += u64::from(decision == Decision::Delivered);
+                fared.failed += u64::from(decision == Decision::GivenUp);
+            });
         }
     }
 
@@ -230,11 +242,8 @@ impl Engine {
         stored::next_due(self.store.read(), &BTreeSet::new(), &BTreeMap::new())
     }
 
-    /// [`Self::retry_delivery`] of the message with this key: `INCIDENT/STEP/CHANNEL`.
-    ///
-    /// # Errors
-    /// As there, and when the text is no key.
-    pub fn retry_delivery_of(&mut self, key: &str, now: UtcMicros) -> Result<(), AppError> {
+    /// The message with this key: `INCIDENT/STEP/CHANNEL`.
+    fn delivery_key(&self, key: &str) -> Result<DeliveryKey, AppError> {
         let unknown = || AppError::NotFound(format!("there is no message {key:?} (INCIDENT/STEP/CHANNEL)"));
         // As a webhook's receiver has it: no id holds a `%` itself.
         let key = key.replace("%2E", ".");
@@ -245,8 +254,44 @@ impl Engine {
         let incident = IncidentId(incident.to_owned());
         let step = step.parse().map_err(|_| unknown())?;
         let found = crate::store::incidents::one(self.store.read(), &incident)?.ok_or_else(unknown)?;
-        let key = DeliveryKey { bucket: found.bucket, incident, channel: channel.to_owned(), step };
+        Ok(DeliveryKey { bucket: found.bucket, incident, channel: channel.to_owned(), step })
+    }
+
+    /// [`Self::retry_delivery`] of the message with this key: `INCIDENT/STEP/CHANNEL`.
+    ///
+    /// # Errors
+    /// As there, and when the text is no key.
+    pub fn retry_delivery_of(&mut self, key: &str, now: UtcMicros) -> Result<(), AppError> {
+        let key = self.delivery_key(key)?;
         self.retry_delivery(&key, now)
+    }
+
+    /// Takes a message with this key (`INCIDENT/STEP/CHANNEL`) back that waits: it is not sent, and what waited behind it is due. It can be taken up again.
+    ///
+    /// # Errors
+    /// When there is no such message, it is being sent, or it is over.
+    pub fn withdraw_delivery_of(&mut self, key: &str) -> Result<(), AppError> {
+        let key = self.delivery_key(key)?;
+        let found = stored::standing(self.store.read(), &key)?;
+        let (state, _) =
+            found.ok_or_else(|| AppError::NotFound(format!("there is no message {key} (INCIDENT/STEP/CHANNEL)")))?;
+        match state {
+            DeliveryState::Due => self.store.write(|tables| stored::withdraw(tables, &key))?,
+            DeliveryState::Leased => {
+                return Err(AppError::Conflict(format!("message {key} is being sent right now")));
+            }
+            DeliveryState::Delivered => return Err(AppError::Conflict(format!("message {key} was delivered"))),
+            DeliveryState::GivenUp => {
+                return Err(AppError::Conflict(format!("message {key} was given up: nobody sends it any more")));
+            }
+            DeliveryState::Withdrawn => {
+                return Err(AppError::Conflict(format!("message {key} was taken back already")));
+            }
+        }
+        tracing::warn!(message = %key, "taken back by hand: it is not sent");
+        self.shared.jobs.changed();
+        self.shared.outbox.wake();
+        Ok(())
     }
 
     /// Tries a message again on somebody's behalf, now: a dead letter, or one that waits to be tried again.
@@ -265,15 +310,18 @@ impl Engine {
         match state {
             DeliveryState::Delivered => return Err(AppError::Conflict(format!("message {key} was delivered"))),
             DeliveryState::Leased => return Err(AppError::Conflict(format!("message {key} is being sent right now"))),
-            DeliveryState::GivenUp if overtaken => {
+            DeliveryState::GivenUp | DeliveryState::Withdrawn if overtaken => {
                 return Err(AppError::Conflict(format!(
                     "a later message about the incident reached channel {}: {key} must not come after it",
                     key.channel
                 )));
             }
-            DeliveryState::GivenUp => self.store.write(|tables| stored::revive(tables, key, now))?,
+            DeliveryState::GivenUp | DeliveryState::Withdrawn => {
+                self.store.write(|tables| stored::revive(tables, key, now))?;
+            }
             DeliveryState::Due => self.store.write(|tables| stored::hurry(tables, key, now))?,
         }
+        self.shared.jobs.changed();
         self.sending.wake(&key.channel);
         tracing::info!(message = %key, "taken up again by hand");
         self.shared.outbox.wake();
@@ -340,7 +388,7 @@ pub(crate) fn mend(tables: Tables<'_>, channels: &[String], now: UtcMicros) -> R
             match state {
                 DeliveryState::GivenUp => stored::revive(tables, &key, now)?,
                 DeliveryState::Due => stored::hurry(tables, &key, now)?,
-                DeliveryState::Leased | DeliveryState::Delivered => {}
+                DeliveryState::Leased | DeliveryState::Delivered | DeliveryState::Withdrawn => {}
             }
         }
     }

@@ -319,7 +319,7 @@ fn message_view(message: &Message, attempts: &[Logged]) -> MessageView {
     let Message { key, state, created, due, notice, .. } = message;
     let waits = match state {
         DeliveryState::Due | DeliveryState::Leased => true,
-        DeliveryState::Delivered | DeliveryState::GivenUp => false,
+        DeliveryState::Delivered | DeliveryState::GivenUp | DeliveryState::Withdrawn => false,
     };
     let theirs = attempts.iter().filter(|one| one.step == key.step && one.channel == key.channel);
     MessageView {
@@ -331,6 +331,7 @@ fn message_view(message: &Message, attempts: &[Logged]) -> MessageView {
             DeliveryState::Leased => "leased",
             DeliveryState::Delivered => "delivered",
             DeliveryState::GivenUp => "given_up",
+            DeliveryState::Withdrawn => "withdrawn",
         }
         .to_owned(),
         created: instant::format(*created),

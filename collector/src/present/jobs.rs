@@ -1,4 +1,6 @@
-//! Jobs: `/api/v1/jobs`, and what the console's page shows of them. [`crate::jobs`] does them.
+//! Jobs: `/api/v1/jobs`, and what the console's page shows of them. [`crate::jobs`] does them. Messages about incidents are among them, as [`all`] has it.
+
+mod message;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -9,10 +11,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::job::{JobId, Priority, State as JobState, is_late};
+use sitepulse_model::job::{Priority, State as JobState, is_late};
 use sitepulse_model::time::UtcMicros;
 
-use crate::app::Access;
+use crate::app::{Access, AppError};
+use crate::jobs::all::{self, Id, Place, Shown, Wanted};
 use crate::jobs::checks::Args as RunArgs;
 use crate::jobs::files::{ExportArgs, path_of};
 use crate::jobs::{ARGS_BYTES_MAX, Ask, Finished, Job, KEY_BYTES_MAX, Kind, Outcome, Said, Unfinished, Work, noop};
@@ -30,8 +33,9 @@ use crate::present::openapi::signature::{Gives, Operation};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::sla_report;
 use crate::present::text::jobs::{EN, JobTexts};
-use crate::store::jobs::{self as stored, Wanted};
-use crate::store::{kpi as stored_kpi, outbox as stored_outbox};
+use crate::store::jobs as stored;
+use crate::store::kpi as stored_kpi;
+use crate::store::outbox::listed;
 
 /// How many jobs are told where nothing is asked.
 pub const LISTED: usize = 100;
@@ -64,8 +68,11 @@ fn state_of(text: &str) -> Answer<JobState> {
         .ok_or_else(|| Problem::new(Code::BadRequest, format!("there is no state {text:?} of jobs: {}", known())))
 }
 
-fn id_of(text: &str) -> Answer<JobId> {
-    JobId::parse(text).ok_or_else(|| Problem::not_found("job", text))
+/// What stands behind an id.
+async fn found(present: &Present, text: &str) -> Answer<Shown> {
+    let missing = || Problem::not_found("job", text);
+    let id = Id::parse(text).ok_or_else(missing)?;
+    present.app().read_store(move |tables| all::one(tables, &id)).await?.ok_or_else(missing)
 }
 
 fn priority_of(value: u16) -> Answer<Priority> {
@@ -79,12 +86,12 @@ pub async fn jobs(State(present): State<Present>, list: List<JobsQuery>) -> Answ
     let wanted = Wanted {
         state: query.state.as_deref().map(state_of).transpose()?,
         kind: query.kind.as_deref().map(kind_of).transpose()?,
-        after: page.cursor::<i64>()?.map(JobId),
+        after: page.cursor::<Place>()?,
     };
     // One more tells whether there is another page.
-    let found = present.app().read_store(move |tables| stored::list(tables, &wanted, limit + 1)).await?;
+    let found = present.app().read_store(move |tables| all::list(tables, &wanted, limit + 1)).await?;
     let now = clock::now();
-    Ok(page.of_more(found, limit, |job| job.id.0).map(|job| job_view(&present, &job, &EN, now)))
+    Ok(page.of_more(found, limit, Shown::place).map(|one| view(&present, &one, &EN, now)))
 }
 
 /// `GET /api/v1/jobs/summary`
@@ -99,19 +106,18 @@ pub async fn summary(State(present): State<Present>) -> Answer<Json<JobsSummaryV
 pub async fn summary_of(present: &Present, now: UtcMicros) -> Answer<JobsSummaryView> {
     let since = now.plus_us(-DEAD_US);
     let read = present.app().read_store(move |tables| {
-        let messages: u64 = stored_outbox::waiting(tables)?.values().map(|waiting| waiting.messages).sum();
         Ok((
-            stored::counts(tables)?,
-            stored::late(tables, now, COUNTED_MAX)?.len() as u64,
+            all::counts(tables)?,
+            all::late(tables, now, COUNTED_MAX)?.len() as u64,
             stored::failed(tables, since, COUNTED_MAX)?.len() as u64,
-            messages,
             stored_kpi::dead_letters(tables, since)?.len() as u64,
         ))
     });
-    let (counts, late, failed, messages_waiting, messages_failed) = read.await?;
+    let (counts, late, failed, messages_failed) = read.await?;
     let of = |kind: Kind, state: JobState| {
         counts.iter().find(|(of, at, _)| (*of, *at) == (kind, state)).map_or(0, |(_, _, count)| *count)
     };
+    let desk = &present.app().shared().jobs;
     let view = |kind: Kind| JobCountsView {
         kind: kind.as_str().to_owned(),
         waiting: of(kind, JobState::Waiting),
@@ -119,13 +125,14 @@ pub async fn summary_of(present: &Present, now: UtcMicros) -> Answer<JobsSummary
         done: of(kind, JobState::Done),
         failed: of(kind, JobState::Failed),
         cancelled: of(kind, JobState::Cancelled),
+        wait_p95_seconds: desk.wait_p95_us(Some(kind)).map(seconds),
     };
     Ok(JobsSummaryView {
         kinds: Kind::ALL.map(view).to_vec(),
         late,
-        failed,
-        wait_p95_seconds: present.app().shared().jobs.wait_p95_us().map(seconds),
-        messages_waiting,
+        failed: failed + messages_failed,
+        wait_p95_seconds: desk.wait_p95_us(None).map(seconds),
+        messages_waiting: of(Kind::Notification, JobState::Waiting) + of(Kind::Notification, JobState::Running),
         messages_failed,
     })
 }
@@ -140,36 +147,53 @@ pub async fn job(State(present): State<Present>, Path(id): Path<String>) -> Answ
     Ok(Json(detail(&present, &id, &EN, clock::now()).await?))
 }
 
-/// A job with its log, that which is not written yet too.
+/// A job or a message with its log, that which is not written yet too.
 ///
 /// # Errors
 /// When there is no such job.
 pub async fn detail(present: &Present, id: &str, words: &JobTexts, now: UtcMicros) -> Answer<JobDetailView> {
-    let number = id_of(id)?;
-    let unwritten = present.app().shared().jobs.live(number).map(|live| live.unwritten()).unwrap_or_default();
-    let read = present.app().read_store(move |tables| {
-        let Some(job) = stored::one(tables, number)? else { return Ok(None) };
-        let lines = stored::lines(tables, job.bucket, number, LINES_MAX)?;
-        Ok(Some((job, lines)))
-    });
-    let (job, mut lines) = read.await?.ok_or_else(|| Problem::not_found("job", id))?;
-    // What was written between the two looks is there twice.
-    lines.extend(unwritten.into_iter().filter(|line| !lines.contains(line)).collect::<Vec<_>>());
-    let line = |line: crate::jobs::Line| JobLineView {
-        at: instant::format(line.at),
-        epoch: line.epoch,
-        text: in_words(line.text, words),
+    let unwritten = match Id::parse(id) {
+        Some(Id::Job(id)) => present.app().shared().jobs.live(id).map(|live| live.unwritten()).unwrap_or_default(),
+        Some(Id::Message { .. }) | None => Vec::new(),
     };
-    Ok(JobDetailView { job: job_view(present, &job, words, now), log: lines.into_iter().map(line).collect() })
+    let shown = found(present, id).await?;
+    let log = match &shown {
+        Shown::Job(job) => {
+            let (bucket, id) = (job.bucket, job.id);
+            let read = present.app().read_store(move |tables| stored::lines(tables, bucket, id, LINES_MAX));
+            let mut lines = read.await?;
+            // What was written between the two looks is there twice.
+            lines.extend(unwritten.into_iter().filter(|line| !lines.contains(line)).collect::<Vec<_>>());
+            let line = |line: crate::jobs::Line| JobLineView {
+                at: instant::format(line.at),
+                epoch: line.epoch,
+                text: in_words(line.text, words),
+            };
+            lines.into_iter().map(line).collect()
+        }
+        Shown::Message(message) => {
+            let key = message.key.clone();
+            let read = present.app().read_store(move |tables| listed::attempts(tables, &key, LINES_MAX));
+            read.await?.iter().map(|attempt| message::line(attempt, words)).collect()
+        }
+    };
+    Ok(JobDetailView { job: view(present, &shown, words, now), log })
 }
 
-/// What a job said, in the words of a language; what has no code stays as it is.
+/// What a job said, in the words of a language.
 fn in_words(text: String, words: &JobTexts) -> String {
-    Said::of(&text).map_or(text, |said| (words.said)(&said))
+    Said::of(&text).map_or_else(|| (words.plain)(&text), |said| (words.said)(&said))
 }
 
-/// A job as it is shown.
-pub fn job_view(present: &Present, job: &Job, words: &JobTexts, now: UtcMicros) -> JobView {
+/// A job or a message as it is shown.
+pub fn view(present: &Present, shown: &Shown, words: &JobTexts, now: UtcMicros) -> JobView {
+    match shown {
+        Shown::Job(job) => job_view(present, job, words, now),
+        Shown::Message(message) => message::view(message, words, now),
+    }
+}
+
+fn job_view(present: &Present, job: &Job, words: &JobTexts, now: UtcMicros) -> JobView {
     let standing = &job.standing;
     let live = present.app().shared().jobs.live(job.id).filter(|_| standing.state == JobState::Running);
     let (progress, message) = live.map_or((job.progress, String::new()), |live| live.progressed());
@@ -187,7 +211,7 @@ pub fn job_view(present: &Present, job: &Job, words: &JobTexts, now: UtcMicros) 
         asked: instant::format(job.asked),
         author: job.author.clone(),
         tries: standing.tries,
-        tries_max: job.kind.spec().rules.tries,
+        tries_max: Some(job.kind.spec().rules.tries),
         epoch: standing.epoch,
         cancelling: standing.cancelling,
         first_started: at(job.first_started),
@@ -213,7 +237,7 @@ pub async fn ask(
     let (ask, said) = asked(&present, &caller, request, now)?;
     note.tell(said);
     let asked = present.app().writer().run(move |engine| engine.ask_for_job(&ask, clock::now())).await;
-    let asked = asked.map_err(crate::app::AppError::from)??;
+    let asked = asked.map_err(AppError::from)??;
     Ok(Json(job_view(&present, &asked.job, &EN, now)))
 }
 
@@ -286,30 +310,46 @@ fn key_of(present: &Present, kind: Kind, args: &Value, text: &str, now: UtcMicro
             Ok(Some(whole()))
         }
         Kind::Noop => read::<noop::Args>(args).map(|_| None),
-        Kind::Seal | Kind::Retention | Kind::Insights | Kind::Impact => Ok(Some(String::new())),
+        Kind::Seal | Kind::Retention | Kind::Insights | Kind::Impact | Kind::Notification => Ok(Some(String::new())),
     }
 }
 
 /// Who may change a job: whoever edits, but what is for admins to ask for is theirs.
-async fn changeable(present: &Present, caller: &Caller, id: &str) -> Answer<JobId> {
-    let number = id_of(id)?;
-    let job = present.app().read_store(move |tables| stored::one(tables, number)).await?;
-    let job = job.ok_or_else(|| Problem::not_found("job", id))?;
-    if job.kind.spec().asked_by.is_some_and(|least| caller.access < least) {
-        return Err(Problem::new(Code::Forbidden, format!("jobs of the kind {} are for admins", job.kind.as_str())));
+async fn changeable(present: &Present, caller: &Caller, id: &str) -> Answer<Shown> {
+    let shown = found(present, id).await?;
+    let kind = shown.kind();
+    if kind.spec().asked_by.is_some_and(|least| caller.access < least) {
+        return Err(Problem::new(Code::Forbidden, format!("jobs of the kind {} are for admins", kind.as_str())));
     }
-    Ok(number)
+    Ok(shown)
 }
 
-/// `POST /api/v1/jobs/{id}/cancel`: at once where it waits, else it is told to end.
+/// What became of it.
+async fn changed(present: &Present, shown: &Shown) -> Answer<Json<JobView>> {
+    let shown = found(present, &shown.id().to_string()).await?;
+    Ok(Json(view(present, &shown, &EN, clock::now())))
+}
+
+/// `POST /api/v1/jobs/{id}/cancel`: at once where it waits, else it is told to end. A message that waits is not sent; one that is being sent cannot be stopped.
 pub async fn cancel(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Json<JobView>> {
-    let id = changeable(&present, &caller, &id).await?;
-    let job = present.app().writer().run(move |engine| engine.cancel_job(id, &caller.author, clock::now())).await;
-    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, &EN, clock::now())))
+    let shown = changeable(&present, &caller, &id).await?;
+    match &shown {
+        Shown::Job(job) => {
+            let id = job.id;
+            let done = present.app().writer().run(move |engine| engine.cancel_job(id, &caller.author, clock::now()));
+            done.await.map_err(AppError::from)??;
+        }
+        Shown::Message(message) => {
+            let key = message.key.to_string();
+            let done = present.app().writer().run(move |engine| engine.withdraw_delivery_of(&key));
+            done.await.map_err(AppError::from)??;
+        }
+    }
+    changed(&present, &shown).await
 }
 
 /// `POST /api/v1/jobs/{id}/retry`: what failed, was cancelled or waits to be tried again is tried now, with all its tries.
@@ -318,12 +358,19 @@ pub async fn retry(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Json<JobView>> {
-    let id = changeable(&present, &caller, &id).await?;
-    let job = present.app().writer().run(move |engine| engine.retry_job(id, &caller.author, clock::now())).await;
-    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, &EN, clock::now())))
+    let shown = changeable(&present, &caller, &id).await?;
+    match &shown {
+        Shown::Job(job) => {
+            let id = job.id;
+            let done = present.app().writer().run(move |engine| engine.retry_job(id, &caller.author, clock::now()));
+            done.await.map_err(AppError::from)??;
+        }
+        Shown::Message(message) => present.app().retry_delivery(message.key.to_string(), clock::now()).await?,
+    }
+    changed(&present, &shown).await
 }
 
-/// `POST /api/v1/jobs/{id}/priority`
+/// `POST /api/v1/jobs/{id}/priority`: not of messages, which go before all else.
 pub async fn prioritise(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
@@ -331,11 +378,16 @@ pub async fn prioritise(
     request: Body<JobPriorityBody>,
 ) -> Answer<Json<JobView>> {
     let priority = priority_of(body(request)?.priority)?;
-    let id = changeable(&present, &caller, &id).await?;
+    let shown = changeable(&present, &caller, &id).await?;
+    let Shown::Job(job) = &shown else {
+        let what = "messages about incidents always go first: they have no other priority";
+        return Err(Problem::new(Code::Conflict, what));
+    };
+    let id = job.id;
     let work =
         move |engine: &mut crate::engine::Engine| engine.prioritise_job(id, priority, &caller.author, clock::now());
-    let job = present.app().writer().run(work).await;
-    Ok(Json(job_view(&present, &job.map_err(crate::app::AppError::from)??, &EN, clock::now())))
+    present.app().writer().run(work).await.map_err(AppError::from)??;
+    changed(&present, &shown).await
 }
 
 /// `GET /api/v1/jobs/{id}/file`: what it made.
@@ -344,22 +396,22 @@ pub async fn file(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Made> {
-    let number = id_of(&id)?;
-    let job = present.app().read_store(move |tables| stored::one(tables, number)).await?;
-    let job = job.ok_or_else(|| Problem::not_found("job", &id))?;
-    let least = job.kind.spec().asked_by.unwrap_or(Access::Admin);
+    let shown = found(&present, &id).await?;
+    let kind = shown.kind();
+    let least = kind.spec().asked_by.unwrap_or(Access::Admin);
     if caller.access < least {
         // A backup holds the authority's keys.
-        let what = format!("files of the kind {} are handed out with the access {}", job.kind.as_str(), least.as_str());
+        let what = format!("files of the kind {} are handed out with the access {}", kind.as_str(), least.as_str());
         return Err(Problem::new(Code::Forbidden, what));
     }
     let gone = || {
-        let kept = job.kind.spec().kept_files;
+        let kept = kind.spec().kept_files;
         let what =
             format!("job {id} has no file: it made none, or it is kept no longer (the newest {kept} of its kind are)");
         Problem::new(Code::NotFound, what)
     };
-    let path = path_of(present.app().data_dir(), &job).ok_or_else(gone)?;
+    let Shown::Job(job) = &shown else { return Err(gone()) };
+    let path = path_of(present.app().data_dir(), job).ok_or_else(gone)?;
     let name = job.file.clone().unwrap_or_default();
     let opened = tokio::task::spawn_blocking(move || {
         let file = std::fs::File::open(path)?;

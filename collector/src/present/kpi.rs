@@ -34,6 +34,7 @@ use crate::alert::Standing;
 use crate::app::App;
 use crate::book::{Book, Histories};
 use crate::insight::life::State;
+use crate::jobs::all;
 use crate::present::Present;
 use crate::present::dto::incidents::OpenNowView;
 use crate::present::dto::kpi::{KpiImpactView, KpiIncidentsView, KpiSlaView, KpiView, ResponseView};
@@ -170,8 +171,7 @@ impl Present {
             let open = stored::list(tables, &everything)?;
             let lives = stored::lives(tables, Span::new(since, now.plus_us(1)), None)?;
             let since = now.plus_us(-DEAD_US);
-            let late = stored_jobs::late(tables, now, COUNTED_MAX)?;
-            let overdue: Vec<u32> = late.iter().map(|job| u32::from(job.standing.priority.get())).collect();
+            let overdue = all::late(tables, now, COUNTED_MAX)?.into_iter().map(u32::from).collect();
             let mut failed = stored_kpi::dead_letters(tables, since)?;
             let jobs = stored_jobs::failed(tables, since, COUNTED_MAX)?;
             failed.extend(jobs.iter().map(|job| format!("{} {}", job.kind.as_str(), job.id)));

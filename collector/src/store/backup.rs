@@ -272,7 +272,7 @@ fn write(
 /// How many records a copy holds, of this schema or an older one.
 fn count(copy: &Connection, path: &Path) -> Result<u64, BackupError> {
     if migrations::schema(copy).map_err(at(path))? >= migrations::BLOCKS_FROM {
-        return records::count(Tables(copy)).map_err(|error| match error {
+        return records::count(Tables::of(copy)).map_err(|error| match error {
             StoreError::Database(super::DatabaseError(source)) => at(path)(source),
             error @ (StoreError::Fenced { .. } | StoreError::Integrity { .. } | StoreError::BadRow { .. }) => {
                 BackupError::Unfit { path: path.to_owned(), what: error.to_string() }
@@ -385,7 +385,7 @@ fn raise_numbers(copy: &Connection, now: UtcMicros) -> rusqlite::Result<()> {
     let newest: i64 = copy.query_row(newest, [], |row| row.get(0))?;
     let apart = (now.0 / 1_000_000).saturating_mul(NUMBERS_STRIDE).rem_euclid(NUMBERS_SPREAD);
     let from = newest.saturating_add(NUMBERS_GAP + apart);
-    rows::set_meta(Tables(copy), META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
+    rows::set_meta(Tables::of(copy), META_NUMBERS_FROM, &from.to_string()).map_err(|error| match error {
         super::StoreError::Database(super::DatabaseError(error)) => error,
         super::StoreError::Fenced { .. } | super::StoreError::Integrity { .. } | super::StoreError::BadRow { .. } => {
             rusqlite::Error::InvalidQuery
@@ -664,7 +664,7 @@ mod tests {
             let new = tempfile::tempdir().unwrap();
             super::restore(&to, new.path(), FILES, UtcMicros(now * 1_000_000), &mut silent()).unwrap();
             let connection = Connection::open(new.path().join(FILE)).unwrap();
-            rows::meta(Tables(&connection), META_NUMBERS_FROM).unwrap().unwrap().parse::<u32>().unwrap()
+            rows::meta(Tables::of(&connection), META_NUMBERS_FROM).unwrap().unwrap().parse::<u32>().unwrap()
         };
         let (one, other) = (from(1_800_000_000), from(1_800_000_001));
         assert!(one > 1_000_000 && one.abs_diff(other) > 10_000, "{one} and {other}");

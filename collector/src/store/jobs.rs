@@ -2,9 +2,13 @@
 //!
 //! A job that waits for its instant has a state of its own ([`LATER`]), and becomes [`READY`] once due: so the best of those that are due is the first entry of an
 //! index, by kind and rank, and looking for it never passes over what cannot be run. The index is named where the planner would take the one of all states.
+//!
+//! Each index is one more page that an ask writes, which is most of what it costs. So there is none by id alone and none by lateness: who looks for these is a person, not the runner.
+
+use std::sync::atomic::Ordering;
 
 use rusqlite::{OptionalExtension as _, Row, params};
-use sitepulse_model::id::Bucket;
+use sitepulse_model::id::{BUCKETS, Bucket};
 use sitepulse_model::job::{JobId, Priority, Standing, State, late_at};
 use sitepulse_model::time::UtcMicros;
 
@@ -133,8 +137,7 @@ pub fn enqueue(tables: Tables<'_>, ask: &Ask, now: UtcMicros) -> Result<Enqueued
             return Ok(Enqueued { job, new: false });
         }
     }
-    let newest: Option<i64> = tables.prepare_cached("SELECT max(job_id) FROM job")?.query_row([], |row| row.get(0))?;
-    let id = JobId::next(newest.map(JobId), now);
+    let id = next_id(tables, now)?;
     let deadline_us = |us: std::time::Duration| due.plus_us(i64::try_from(us.as_micros()).unwrap_or(i64::MAX));
     let job = Job {
         bucket: ask.bucket(id),
@@ -177,6 +180,28 @@ pub fn enqueue(tables: Tables<'_>, ask: &Ask, now: UtcMicros) -> Result<Enqueued
             job.args.to_string(),
         ])?;
     Ok(Enqueued { job, new: true })
+}
+
+/// The id of a new job: after every other's.
+fn next_id(tables: Tables<'_>, now: UtcMicros) -> Result<JobId, StoreError> {
+    let known = tables.newest_job.map_or(0, |newest| newest.load(Ordering::Relaxed));
+    let newest = if known > 0 { Some(JobId(known)) } else { newest(tables)? };
+    let id = JobId::next(newest, now);
+    if let Some(newest) = tables.newest_job {
+        // Also where the transaction comes to nothing: an id that is left out is none that is there twice.
+        newest.store(id.0, Ordering::Relaxed);
+    }
+    Ok(id)
+}
+
+/// The newest job that there is.
+fn newest(tables: Tables<'_>) -> Result<Option<JobId>, StoreError> {
+    let mut of = tables.prepare_cached("SELECT max(job_id) FROM job WHERE bucket = ?1")?;
+    let mut newest = None;
+    for bucket in 0..BUCKETS {
+        newest = newest.max(of.query_row(params![bucket], |row| row.get::<_, Option<i64>>(0))?);
+    }
+    Ok(newest.map(JobId))
 }
 
 /// Writes what of a job can change.
@@ -306,8 +331,12 @@ pub(crate) fn running_ids(tables: Tables<'_>) -> Result<Vec<JobId>, StoreError> 
 
 /// A job.
 pub(crate) fn one(tables: Tables<'_>, id: JobId) -> Result<Option<Job>, StoreError> {
-    let mut statement = tables.prepare_cached(&format!("SELECT {COLUMNS} FROM job WHERE job_id = ?1"))?;
-    Ok(collect(statement.query(params![id.0])?)?.pop())
+    for bucket in 0..BUCKETS {
+        if let Some(job) = at(tables, Bucket(bucket), id)? {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
 }
 
 /// A job by its row's key.
@@ -393,13 +422,8 @@ pub struct Wanted {
 /// Jobs, the newest first.
 pub(crate) fn list(tables: Tables<'_>, wanted: &Wanted, most: usize) -> Result<Vec<Job>, StoreError> {
     let after = wanted.after.map_or(i64::MAX, |id| id.0);
-    if wanted.state.is_none() && wanted.kind.is_none() {
-        let mut statement = tables
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM job WHERE job_id < ?1 ORDER BY job_id DESC LIMIT ?2"))?;
-        return collect(statement.query(params![after, limit(most)])?);
-    }
     let states = wanted.state.map_or_else(|| State::ALL.to_vec(), |state| vec![state]);
-    let kinds = wanted.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
+    let kinds = wanted.kind.map_or_else(|| Kind::QUEUED.to_vec(), |kind| vec![kind]);
     let mut statement = tables.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM job WHERE state = ?1 AND kind = ?2 AND job_id < ?3 ORDER BY job_id DESC LIMIT ?4"
     ))?;
@@ -434,10 +458,23 @@ pub(crate) fn counts(tables: Tables<'_>) -> Result<Vec<(Kind, State, u64)>, Stor
 
 /// Jobs that are late, the latest first.
 pub(crate) fn late(tables: Tables<'_>, now: UtcMicros, most: usize) -> Result<Vec<Job>, StoreError> {
-    let mut statement = tables.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM job INDEXED BY job_late WHERE state <= 2 AND late_us < ?1 ORDER BY late_us LIMIT ?2"
-    ))?;
-    collect(statement.query(params![now.0, limit(most)])?)
+    // Where many wait their indexes alone are read, and those that run are few.
+    let mut late: Vec<(i64, u8, i64)> = Vec::new();
+    for sql in [
+        "SELECT late_us, bucket, job_id FROM job INDEXED BY job_ready WHERE state = 1 AND late_us < ?1",
+        "SELECT late_us, bucket, job_id FROM job INDEXED BY job_later WHERE state = 0 AND late_us < ?1",
+        "SELECT late_us, bucket, job_id FROM job INDEXED BY job_by_state WHERE state = 2 AND late_us < ?1",
+    ] {
+        let mut statement = tables.prepare_cached(sql)?;
+        let found = statement.query_map(params![now.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        for one in found {
+            late.push(one?);
+        }
+    }
+    late.sort_unstable();
+    late.truncate(most);
+    let jobs = late.into_iter().map(|(_, bucket, id)| at(tables, Bucket(bucket), JobId(id)));
+    Ok(jobs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// Jobs asked for since an instant that were given up, of kinds whose later rounds did not go well since, the newest first.

@@ -354,6 +354,8 @@ CREATE INDEX audit_at ON audit(bucket, at_us);
 /// Schema 7: work to be done, and what to do first.
 const V7: &str = "
 -- Alerting.
+-- Messages by what became of them, the newest first. outbox.state: 6 is one that somebody took back before it went out.
+CREATE INDEX outbox_by_state ON outbox(state, created_us);
 -- late: 1 where the result came in late: it counts for figures, and pages nobody.
 ALTER TABLE vitals ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
 
@@ -369,11 +371,9 @@ CREATE TABLE job(
     PRIMARY KEY (bucket, job_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX job_key ON job(bucket, kind, dedupe) WHERE state <= 2 AND dedupe IS NOT NULL;
-CREATE INDEX job_by_id ON job(job_id);
 CREATE INDEX job_by_state ON job(state, kind, job_id);
-CREATE INDEX job_later ON job(ready_us) WHERE state = 0;
-CREATE INDEX job_ready ON job(kind, rank, job_id) WHERE state = 1;
-CREATE INDEX job_late ON job(late_us) WHERE state <= 2;
+CREATE INDEX job_later ON job(ready_us, late_us) WHERE state = 0;
+CREATE INDEX job_ready ON job(kind, rank, job_id, late_us) WHERE state = 1;
 
 -- epoch: the attempt's; 0 is none.
 CREATE TABLE job_log(

@@ -15,6 +15,8 @@ use super::{StoreError, Tables};
 use crate::failpoint;
 use crate::outbox::{Attempt, DeliveryKey, DeliveryState, LogKey, Logged, Message, Outcome, Waiting};
 
+pub(crate) mod listed;
+
 fn bad(what: impl ToString) -> StoreError {
     StoreError::BadRow { table: "outbox", what: what.to_string() }
 }
@@ -25,6 +27,7 @@ const DELIVERED: u8 = 3;
 const GIVEN_UP: u8 = 4;
 /// Due, but behind an earlier step.
 const BEHIND: u8 = 5;
+const WITHDRAWN: u8 = 6;
 
 const fn code(state: DeliveryState) -> u8 {
     match state {
@@ -32,6 +35,7 @@ const fn code(state: DeliveryState) -> u8 {
         DeliveryState::Leased => LEASED,
         DeliveryState::Delivered => DELIVERED,
         DeliveryState::GivenUp => GIVEN_UP,
+        DeliveryState::Withdrawn => WITHDRAWN,
     }
 }
 
@@ -41,6 +45,7 @@ fn state(code: u8) -> Result<DeliveryState, StoreError> {
         LEASED => Ok(DeliveryState::Leased),
         DELIVERED => Ok(DeliveryState::Delivered),
         GIVEN_UP => Ok(DeliveryState::GivenUp),
+        WITHDRAWN => Ok(DeliveryState::Withdrawn),
         code => Err(bad(format!("state {code}"))),
     }
 }
@@ -358,12 +363,23 @@ pub(crate) fn standing(tables: Tables<'_>, key: &DeliveryKey) -> Result<Option<(
     found.map(|(code, overtaken)| Ok((state(code)?, overtaken))).transpose()
 }
 
-/// A dead letter has its life before it again, from `now`.
+/// A message that waits is not sent. What waited behind it is due.
+pub(crate) fn withdraw(tables: Tables<'_>, key: &DeliveryKey) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(&format!(
+            "UPDATE outbox SET state = {WITHDRAWN} \
+             WHERE bucket = ?1 AND incident_id = ?2 AND channel_id = ?3 AND step = ?4 AND state IN ({DUE}, {BEHIND})"
+        ))?
+        .execute(params![key.bucket.0, key.incident.0, key.channel, key.step])?;
+    reorder(tables, key)
+}
+
+/// A message that was given up or withdrawn has its life before it again, from `now`.
 pub(crate) fn revive(tables: Tables<'_>, key: &DeliveryKey, now: UtcMicros) -> Result<(), StoreError> {
     tables
         .prepare_cached(&format!(
             "UPDATE outbox SET state = {DUE}, due_us = ?1, tries = 0, tried_us = NULL \
-             WHERE bucket = ?2 AND incident_id = ?3 AND channel_id = ?4 AND step = ?5 AND state = {GIVEN_UP}"
+             WHERE bucket = ?2 AND incident_id = ?3 AND channel_id = ?4 AND step = ?5 AND state IN ({GIVEN_UP}, {WITHDRAWN})"
         ))?
         .execute(params![now.0, key.bucket.0, key.incident.0, key.channel, key.step])?;
     reorder(tables, key)
@@ -435,6 +451,8 @@ pub(crate) fn dead(tables: Tables<'_>, limit: usize) -> Result<Vec<Message>, Sto
     Ok(out)
 }
 
+const LINE: &str = "incident_id, channel_id, step, attempt, at_us, took_us, outcome, note";
+
 /// The newest attempts, of one channel or all, newest first.
 pub(crate) fn log(tables: Tables<'_>, channel: Option<&str>, limit: usize) -> Result<Vec<Logged>, StoreError> {
     log_after(tables, channel, None, limit)
@@ -447,12 +465,12 @@ pub(crate) fn log_after(
     after: Option<&LogKey>,
     limit: usize,
 ) -> Result<Vec<Logged>, StoreError> {
-    let mut statement = tables.prepare_cached(
-        "SELECT incident_id, channel_id, step, attempt, at_us, took_us, outcome, note FROM delivery \
+    let mut statement = tables.prepare_cached(&format!(
+        "SELECT {LINE} FROM delivery \
          WHERE (?1 IS NULL OR channel_id = ?1) \
          AND (?3 IS NULL OR (at_us, attempt, incident_id, channel_id, step) < (?3, ?4, ?5, ?6, ?7)) \
-         ORDER BY at_us DESC, attempt DESC, incident_id DESC, channel_id DESC, step DESC LIMIT ?2",
-    )?;
+         ORDER BY at_us DESC, attempt DESC, incident_id DESC, channel_id DESC, step DESC LIMIT ?2"
+    ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![
         channel,
@@ -465,23 +483,28 @@ pub(crate) fn log_after(
     ])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
-        out.push(Logged {
-            incident: IncidentId(row.get(0)?),
-            channel: row.get(1)?,
-            step: row.get(2)?,
-            attempt: row.get(3)?,
-            at: UtcMicros(row.get(4)?),
-            took_us: row.get::<_, i64>(5)?.cast_unsigned(),
-            delivered: match row.get::<_, u8>(6)? {
-                1 => Some(true),
-                2 => None,
-                3 => Some(false),
-                code => return Err(bad(format!("outcome {code}"))),
-            },
-            note: row.get(7)?,
-        });
+        out.push(read_line(row)?);
     }
     Ok(out)
+}
+
+/// A line of the log: [`LINE`].
+fn read_line(row: &Row<'_>) -> Result<Logged, StoreError> {
+    Ok(Logged {
+        incident: IncidentId(row.get(0)?),
+        channel: row.get(1)?,
+        step: row.get(2)?,
+        attempt: row.get(3)?,
+        at: UtcMicros(row.get(4)?),
+        took_us: row.get::<_, i64>(5)?.cast_unsigned(),
+        delivered: match row.get::<_, u8>(6)? {
+            1 => Some(true),
+            2 => None,
+            3 => Some(false),
+            code => return Err(bad(format!("outcome {code}"))),
+        },
+        note: row.get(7)?,
+    })
 }
 
 /// Writes a line of the log that belongs to no message of the outbox: a channel was tried out.
@@ -511,7 +534,7 @@ pub(crate) fn log_test(tables: Tables<'_>, line: &Logged) -> Result<(), StoreErr
 }
 
 /// What is over and too old: messages by their steps, lines of the log by their instants.
-const OLD_MESSAGES: &str = "FROM outbox WHERE state IN (3, 4) AND created_us < ?1";
+const OLD_MESSAGES: &str = "FROM outbox WHERE state IN (3, 4, 6) AND created_us < ?1";
 const OLD_LINES: &str = "FROM delivery WHERE at_us < ?1";
 
 /// How many messages that are over, and lines of the log, are older than an instant.

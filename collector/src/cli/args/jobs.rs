@@ -10,7 +10,7 @@ pub struct JobsArgs {
     /// In one state: waiting, running, done, failed or cancelled.
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
-    /// Of one kind: seal, retention, insights, impact, backup, export, sla_report, run_checks, vitals_batch or noop.
+    /// Of one kind: seal, retention, insights, impact, backup, export, sla_report, run_checks, vitals_batch, noop or notification (messages about incidents).
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// So many at most, the newest.
@@ -32,7 +32,7 @@ pub enum JobsCommand {
         /// The job.
         id: String,
     },
-    /// Takes a job back: at once where it waits, else it is told to end.
+    /// Takes a job back: at once where it waits, else it is told to end. A message about an incident that waits is not sent.
     #[command(after_help = "Example:\n  sitepulse-collector jobs cancel hncvd2o4ao")]
     Cancel {
         /// The job.
@@ -44,7 +44,7 @@ pub enum JobsCommand {
         /// The job.
         id: String,
     },
-    /// Gives a job that waits another priority.
+    /// Gives a job that waits another priority. Messages about incidents always go first.
     #[command(after_help = "Example:\n  sitepulse-collector jobs priority hncvd2o4ao 900")]
     Priority {
         /// The job.

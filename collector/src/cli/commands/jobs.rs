@@ -63,7 +63,7 @@ fn text(jobs: &[JobView], summary: &JobsSummaryView) -> String {
     let sum = |of: fn(&crate::present::dto::jobs::JobCountsView) -> u64| summary.kinds.iter().map(of).sum::<u64>();
     let wait = summary.wait_p95_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
     out.push_str(&format!(
-        "\n{} wait, {} run, {} are late, {} failed within 7 d; wait p95 {wait}.\nMessages about incidents (`deliveries`): {} wait, {} were given up.\n",
+        "\n{} wait, {} run, {} are late, {} failed within 7 d; wait p95 {wait}.\nMessages about incidents among them (`--kind notification`): {} wait or are being sent, {} were given up.\n",
         sum(|kind| kind.waiting),
         sum(|kind| kind.running),
         summary.late,
@@ -88,7 +88,7 @@ fn row(job: &JobView) -> Vec<String> {
         job.priority.to_string(),
         whole(&job.due),
         format!("{:.0} %", (job.progress * 100.0).floor()),
-        format!("{}/{}", job.tries, job.tries_max),
+        job.tries_max.map_or_else(|| job.tries.to_string(), |most| format!("{}/{most}", job.tries)),
         job.author.clone(),
         said.clone(),
     ]
@@ -104,6 +104,10 @@ async fn show(global: &Global, id: &str) -> Result<(), Failure> {
     let job = &detail.job;
     let mut out = format!("{} {}\n", job.kind, job.id);
     let at = |at: &Option<String>| at.as_deref().map_or_else(|| "-".to_owned(), whole);
+    let tries = match job.tries_max {
+        Some(most) => format!("{} of {most}", job.tries),
+        None => format!("{}, for 24 h at most", job.tries),
+    };
     for (name, value) in [
         ("state", row(job)[2].clone()),
         ("priority", job.priority.to_string()),
@@ -112,7 +116,7 @@ async fn show(global: &Global, id: &str) -> Result<(), Failure> {
         ("deadline", at(&job.deadline)),
         ("started", at(&job.started)),
         ("ended", at(&job.ended)),
-        ("tries", format!("{} of {}", job.tries, job.tries_max)),
+        ("tries", tries),
         ("progress", format!("{:.0} % {}", (job.progress * 100.0).floor(), job.message)),
         ("note", job.note.clone()),
         ("file", job.file.clone().map_or_else(|| "-".to_owned(), |file| format!("files/{file}"))),

@@ -289,7 +289,10 @@ impl Sent {
         Self {
             step: message.step,
             channel: message.channel.clone(),
-            retry: message.state == "given_up" || (message.state == "due" && !message.deliveries.is_empty()),
+            retry: match message.state.as_str() {
+                "given_up" | "withdrawn" => true,
+                state => state == "due" && !message.deliveries.is_empty(),
+            },
             event: NoticeEvent::parse(&message.event).map_or("", w.event),
             class: match message.state.as_str() {
                 "delivered" => "up",

@@ -9,7 +9,7 @@ use axum::{Form, Json};
 use serde::Deserialize;
 use serde_json::json;
 use sitepulse_daemon::{clock, instant};
-use sitepulse_model::job::{JobId, State as JobState};
+use sitepulse_model::job::State as JobState;
 use sitepulse_model::time::UtcMicros;
 
 use super::acts;
@@ -18,6 +18,7 @@ use super::incidents::moment;
 use super::parts::{Chip, Chips, Pager, Pill, Stat};
 use crate::app::Access;
 use crate::jobs::Kind;
+use crate::jobs::all::{self, Place as At, Wanted};
 use crate::present::audit::Note;
 use crate::present::door::Caller;
 use crate::present::dto::jobs::{JobBody, JobPriorityBody, JobView, JobsSummaryView};
@@ -25,12 +26,11 @@ use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::jobs::JobTexts;
 use crate::present::{Present, jobs};
-use crate::store::jobs::{self as stored, Wanted};
 
 /// How many jobs a page shows.
 const SHOWN: usize = 50;
 /// What changes these pages, by topics of the events.
-const LIVE: Option<&str> = Some("job");
+const LIVE: Option<&str> = Some("job incident");
 
 /// What is shown.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -79,6 +79,8 @@ struct One<'a> {
     may_download: bool,
     row: Row,
     facts: Vec<(&'static str, String)>,
+    /// What a message is about, and by what it goes: where that is shown, and its name.
+    links: Vec<(&'static str, String, String)>,
     log: Vec<(String, String)>,
 }
 
@@ -124,7 +126,14 @@ pub async fn ask_job(
         Some(Kind::Export) => json!({ "format": "jsonl" }),
         Some(Kind::RunChecks | Kind::VitalsBatch) => json!({ "group": form.group.trim() }),
         Some(
-            Kind::Seal | Kind::Retention | Kind::Insights | Kind::Impact | Kind::Backup | Kind::SlaReport | Kind::Noop,
+            Kind::Seal
+            | Kind::Retention
+            | Kind::Insights
+            | Kind::Impact
+            | Kind::Backup
+            | Kind::SlaReport
+            | Kind::Noop
+            | Kind::Notification,
         )
         | None => json!({}),
     };
@@ -167,19 +176,16 @@ pub async fn act_on_job(
 
 async fn show(present: &Present, frame: &Frame, query: &JobsPageQuery) -> Answer<Response> {
     let (now, t) = (clock::now(), frame.t);
-    let wanted = Wanted {
-        state: JobState::parse(&query.state),
-        kind: Kind::parse(&query.kind),
-        after: JobId::parse(&query.after),
-    };
+    let wanted =
+        Wanted { state: JobState::parse(&query.state), kind: Kind::parse(&query.kind), after: At::parse(&query.after) };
     let (asked, j) = (wanted.clone(), t.jobs);
-    let mut found = present.app().read_store(move |tables| stored::list(tables, &asked, SHOWN + 1)).await?;
+    let mut found = present.app().read_store(move |tables| all::list(tables, &asked, SHOWN + 1)).await?;
     let more = found.len() > SHOWN;
     found.truncate(SHOWN);
     let summary = jobs::summary_of(present, now).await?;
-    let last = found.last().filter(|_| more).map(|job| job.id);
+    let last = found.last().filter(|_| more).map(all::Shown::place);
     let rows: Vec<Row> =
-        found.iter().map(|job| Row::of(&jobs::job_view(present, job, j, now), job.kind, frame, now)).collect();
+        found.iter().map(|one| Row::of(&jobs::view(present, one, j, now), one.kind(), frame, now)).collect();
     let groups = {
         let book = present.app().book();
         let of = |check: &crate::book::Check| Some(check.current()?.labels.group.as_ref()?.to_string());
@@ -195,27 +201,27 @@ async fn show(present: &Present, frame: &Frame, query: &JobsPageQuery) -> Answer
         kinds: kinds(&summary, &wanted, j),
         groups,
         rows,
-        pager: pager(&wanted, last, j),
+        pager: pager(&wanted, last.as_ref(), j),
     };
     frame.page(Place::Jobs, j.title, LIVE, &content)
 }
 
 /// The address of the list with these filters.
-fn address(state: Option<JobState>, kind: Option<Kind>, after: Option<JobId>) -> String {
+fn address(state: Option<JobState>, kind: Option<Kind>, after: Option<&At>) -> String {
     let mut parts = Vec::new();
     parts.extend(state.map(|state| format!("state={}", state.as_str())));
     parts.extend(kind.map(|kind| format!("kind={}", kind.as_str())));
-    parts.extend(after.map(|id| format!("after={id}")));
+    parts.extend(after.map(|place| format!("after={place}")));
     if parts.is_empty() { "/jobs".to_owned() } else { format!("/jobs?{}", parts.join("&")) }
 }
 
-fn pager(wanted: &Wanted, last: Option<JobId>, j: &JobTexts) -> Option<Pager> {
+fn pager(wanted: &Wanted, last: Option<&At>, j: &JobTexts) -> Option<Pager> {
     if last.is_none() && wanted.after.is_none() {
         return None;
     }
     Some(Pager {
         text: j.title.to_owned(),
-        previous: wanted.after.map(|_| (address(wanted.state, wanted.kind, None), j.newest)),
+        previous: wanted.after.as_ref().map(|_| (address(wanted.state, wanted.kind, None), j.newest)),
         next: last.map(|last| (address(wanted.state, wanted.kind, Some(last)), j.older)),
     })
 }
@@ -256,7 +262,7 @@ fn stats(summary: &JobsSummaryView, t: &Texts) -> Vec<Stat> {
                 j.messages,
                 (summary.messages_waiting + summary.messages_failed).to_string(),
                 bad(summary.messages_failed),
-                "/channels",
+                "/jobs?kind=notification",
             )
         },
     ]
@@ -335,7 +341,16 @@ async fn show_one(present: &Present, frame: &Frame, id: &str) -> Answer<Response
         },
         (Some(_) | None, _) => None,
     };
-    let args = Some(view.args.to_string()).filter(|text| text != "{}" && text != "null");
+    let message = kind == Kind::Notification;
+    let args = Some(view.args.to_string()).filter(|text| text != "{}" && text != "null" && !message);
+    let part = |name: &str| view.args[name].as_str().unwrap_or_default().to_owned();
+    let links = match message {
+        true => vec![
+            (j.incident, format!("/incidents/{}", part("incident")), part("incident")),
+            (j.channel, "/channels".to_owned(), part("channel")),
+        ],
+        false => Vec::new(),
+    };
     let facts = [
         (j.asked, Some(format!("{} {}", moment(&view.asked, now), (j.asked_by)(&person(&view.author))))),
         (j.due, Some(moment(&view.due, now))),
@@ -344,7 +359,10 @@ async fn show_one(present: &Present, frame: &Frame, id: &str) -> Answer<Response
         (j.ended, at(&view.ended)),
         (j.took, took),
         (j.tries, Some((j.tries_of)(view.tries, view.tries_max))),
-        (j.priority, Some(view.priority.to_string())),
+        (
+            j.priority,
+            Some(if message { format!("{}. {}", view.priority, j.pages_first) } else { view.priority.to_string() }),
+        ),
         (j.told, args),
         (j.result, Some(view.note.clone()).filter(|note| !note.is_empty())),
     ];
@@ -354,6 +372,7 @@ async fn show_one(present: &Present, frame: &Frame, id: &str) -> Answer<Response
         may_download: frame.may(kind.spec().asked_by.unwrap_or(Access::Admin)),
         row: Row::of(view, kind, frame, now),
         facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        links,
         log: detail.log.iter().map(|line| (moment(&line.at, now), line.text.clone())).collect(),
     };
     frame.page(Place::Jobs, (j.kind_word)(kind), LIVE, &content)
@@ -388,9 +407,10 @@ impl Row {
             said: if view.message.is_empty() { view.note.clone() } else { view.message.clone() },
             author: person(&view.author),
             file: view.file.clone().unwrap_or_default(),
-            may_cancel: may && !state.is_over() && !view.cancelling,
+            // A message that is being sent is with its provider already.
+            may_cancel: may && !state.is_over() && !view.cancelling && (waits || kind != Kind::Notification),
             may_retry: may && (matches!(state, JobState::Failed | JobState::Cancelled) || waits && view.tries > 0),
-            may_prioritise: may && waits,
+            may_prioritise: may && waits && kind != Kind::Notification,
         }
     }
 }

@@ -188,7 +188,7 @@ pub struct MessageView {
     pub channel: String,
     /// `opened`, `escalated`, `acknowledged` or `resolved`.
     pub event: String,
-    /// `due`, `leased`, `delivered` or `given_up`.
+    /// `due`, `leased`, `delivered`, `given_up`, or `withdrawn`: somebody took it back before it went out.
     pub state: String,
     /// When the step was.
     pub created: String,

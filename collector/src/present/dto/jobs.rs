@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
-    /// Its id.
+    /// Its id; `INCIDENT.STEP.CHANNEL` of a message.
     pub id: String,
-    /// What is done: `seal`, `retention`, `insights`, `impact`, `backup`, `export`, `sla_report`, `run_checks`, `vitals_batch` or `noop`.
+    /// What is done: `seal`, `retention`, `insights`, `impact`, `backup`, `export`, `sla_report`, `run_checks`, `vitals_batch`, `noop` or `notification`: a message about an incident.
     pub kind: String,
     /// Of one kind and key one job waits or runs; `null`: each is a job of its own.
     pub key: Option<String>,
@@ -28,8 +28,8 @@ pub struct JobView {
     pub author: String,
     /// Attempts since it was new or was taken up again.
     pub tries: u32,
-    /// So many are made before it is given up.
-    pub tries_max: u32,
+    /// So many are made before it is given up; `null` of a message, which is tried for a day however often that is.
+    pub tries_max: Option<u32>,
     /// How often it was begun: grows with each start, those that were interrupted among them.
     pub epoch: u32,
     /// Whether it runs and was told to end.
@@ -102,7 +102,7 @@ pub struct JobPriorityBody {
 }
 
 /// How many jobs of a kind are in which state.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobCountsView {
     /// The kind.
     pub kind: String,
@@ -116,6 +116,8 @@ pub struct JobCountsView {
     pub failed: u64,
     /// Those that were cancelled and are kept.
     pub cancelled: u64,
+    /// 95 % of its newest 1,000 starts had waited so long at most since they were due, in seconds; `null` before the first one since the start of the process.
+    pub wait_p95_seconds: Option<f64>,
 }
 
 /// How the queue is.
@@ -125,12 +127,12 @@ pub struct JobsSummaryView {
     pub kinds: Vec<JobCountsView>,
     /// Jobs that are not over and late; of very many the first 1,000.
     pub late: u64,
-    /// Jobs asked for within 7 d that failed and were not done since; of very many the newest 1,000.
+    /// Jobs asked for within 7 d that failed and were not done since, of very many the newest 1,000; with messages of that time that were given up.
     pub failed: u64,
-    /// 95 % of the newest 1,000 starts had waited so long at most since they were due, in seconds; `null` before the first one since the start of the process.
+    /// 95 % of the newest starts, 1,000 of each kind, had waited so long at most since they were due, in seconds; `null` before the first one since the start of the process.
     pub wait_p95_seconds: Option<f64>,
-    /// Messages about incidents that are not delivered yet: they have a table of their own, for their order is by incident and channel.
+    /// Messages about incidents among them that are not delivered yet.
     pub messages_waiting: u64,
-    /// Messages of 7 d that were given up and not tried again.
+    /// Messages of 7 d that were given up and not tried again, which are among the failed ones.
     pub messages_failed: u64,
 }

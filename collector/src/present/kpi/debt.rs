@@ -4,7 +4,7 @@
 //! within 14 d of expiry`. A warning from 15 on, critical from 40 on.
 //!
 //! Jobs are those of the queue: overdue is what is not over past its deadline, or 15 min after it was due where it has none; failed is what was given up of 7 days and not
-//! done since. A message that was given up (a dead letter) within 7 days and was not tried again counts as a failed job. What expires is told by the newest
+//! done since. Messages about incidents are jobs of the priority 1000: overdue 15 min after they were due or tried first. One that was given up (a dead letter) within 7 days and was not tried again counts as a failed job. What expires is told by the newest
 //! results that could see it. Findings that are open, warning or worse, and those of them that are stale, are told by the detectors (absent before they looked for the first time). There are no
 //! tasks yet; their term is absent, which is not 0, and the debt says that it is not complete.
 

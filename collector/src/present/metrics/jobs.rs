@@ -3,19 +3,18 @@
 use sitepulse_model::job::State;
 
 use super::Page;
-use crate::jobs::Kind;
 use crate::jobs::live::Fared;
+use crate::jobs::{Kind, all};
 use crate::present::Present;
 use crate::present::problem::Answer;
-use crate::store::jobs as stored;
 
 /// A counter of a kind: its name, its help, the value.
 type Counter = (&'static str, &'static str, fn(&Fared) -> f64);
 
 impl Present {
-    /// Jobs by kind and state, how long they waited, what became of them.
+    /// Jobs, messages about incidents among them, by kind and state, how long they waited, what became of them.
     pub(super) async fn job_lines(&self) -> Answer<String> {
-        let counts = self.app().read_store(stored::counts).await?;
+        let counts = self.app().read_store(all::counts).await?;
         let desk = &self.app().shared().jobs;
         let mut page = Page(String::new());
         let name = "sitepulse_jobs";
@@ -27,14 +26,16 @@ impl Present {
                 page.sample(name, &[("kind", kind.as_str()), ("state", state.as_str())], of as f64);
             }
         }
-        if let Some(us) = desk.wait_p95_us() {
-            let name = "sitepulse_job_wait_p95_seconds";
-            page.family(
-                name,
-                "gauge",
-                "95 % of the newest 1,000 starts had waited so long at most since they were due.",
-            );
-            page.sample(name, &[], us as f64 / 1e6);
+        let name = "sitepulse_job_wait_p95_seconds";
+        page.family(
+            name,
+            "gauge",
+            "95 % of the newest 1,000 starts of the kind had waited so long at most since they were due.",
+        );
+        for kind in Kind::ALL {
+            if let Some(us) = desk.wait_p95_us(Some(kind)) {
+                page.sample(name, &[("kind", kind.as_str())], us as f64 / 1e6);
+            }
         }
         let fared = desk.fared();
         let counters: [Counter; 5] = [

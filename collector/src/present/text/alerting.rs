@@ -32,7 +32,7 @@ pub struct AlertingTexts {
     pub paused_until: fn(&str) -> String,
     pub vote: &'static str,
     pub event: fn(NoticeEvent) -> &'static str,
-    /// What became of a message: `due`, `leased`, `delivered`, `given_up`.
+    /// What became of a message: `due`, `leased`, `delivered`, `given_up`, `withdrawn`.
     pub delivery: fn(&str) -> &'static str,
     pub channels: &'static str,
     pub channels_what: &'static str,
@@ -98,6 +98,7 @@ pub static EN: AlertingTexts = AlertingTexts {
         "leased" => "being sent",
         "delivered" => "delivered",
         "given_up" => "given up",
+        "withdrawn" => "taken back",
         "dropped" => "not needed any more",
         _ => "–",
     },
@@ -165,6 +166,7 @@ pub static FR: AlertingTexts = AlertingTexts {
         "leased" => "envoi en cours",
         "delivered" => "remis",
         "given_up" => "abandonné",
+        "withdrawn" => "retiré",
         "dropped" => "devenu inutile",
         _ => "–",
     },

@@ -2,6 +2,8 @@
 
 use sitepulse_model::job::State;
 
+use super::refusals;
+use crate::jobs::said::{AgentSaid, How};
 use crate::jobs::{Kind, Said};
 
 /// Every text about jobs.
@@ -25,7 +27,8 @@ pub struct JobTexts {
     pub started: &'static str,
     pub ended: &'static str,
     pub tries: &'static str,
-    pub tries_of: fn(u32, u32) -> String,
+    /// So many of so many; of a message none is the most.
+    pub tries_of: fn(u32, Option<u32>) -> String,
     pub took: &'static str,
     pub result: &'static str,
     pub told: &'static str,
@@ -60,6 +63,14 @@ pub struct JobTexts {
     pub kind_word: fn(Kind) -> &'static str,
     /// What a job said.
     pub said: fn(&Said) -> String,
+    /// The same where it has no code: refusals have French words, the rest stays as it is.
+    pub plain: fn(&str) -> String,
+    /// An attempt to deliver a message (`None`: it is tried again), and what the provider said.
+    pub attempt: fn(Option<bool>, &str) -> String,
+    /// Why there is no other priority.
+    pub pages_first: &'static str,
+    pub incident: &'static str,
+    pub channel: &'static str,
 }
 
 /// Before the name of what acts on this machine.
@@ -84,7 +95,10 @@ pub static EN: JobTexts = JobTexts {
     started: "Started",
     ended: "Ended",
     tries: "Attempts",
-    tries_of: |tries, max| format!("{tries} of {max}"),
+    tries_of: |tries, max| match max {
+        Some(max) => format!("{tries} of {max}"),
+        None => format!("{tries}, for 24 h at most"),
+    },
     took: "Took",
     result: "Result",
     told: "Arguments",
@@ -132,8 +146,21 @@ pub static EN: JobTexts = JobTexts {
         Kind::RunChecks => "Run checks",
         Kind::VitalsBatch => "Load pages",
         Kind::Noop => "Nothing, as a test",
+        Kind::Notification => "Message about an incident",
     },
     said: Said::to_string,
+    plain: str::to_owned,
+    attempt: |delivered, note| {
+        let what = match delivered {
+            Some(true) => "delivered",
+            Some(false) => "given up",
+            None => "not delivered, tried again",
+        };
+        if note.is_empty() { what.to_owned() } else { format!("{what}: {note}") }
+    },
+    pages_first: "Messages about incidents always go first.",
+    incident: "Incident",
+    channel: "Channel",
 };
 
 /// French.
@@ -155,7 +182,10 @@ pub static FR: JobTexts = JobTexts {
     started: "Commencée",
     ended: "Terminée",
     tries: "Tentatives",
-    tries_of: |tries, max| format!("{tries} sur {max}"),
+    tries_of: |tries, max| match max {
+        Some(max) => format!("{tries} sur {max}"),
+        None => format!("{tries}, pendant 24 h au plus"),
+    },
     took: "Durée",
     result: "Résultat",
     told: "Paramètres",
@@ -203,8 +233,21 @@ pub static FR: JobTexts = JobTexts {
         Kind::RunChecks => "Exécuter des contrôles",
         Kind::VitalsBatch => "Charger des pages",
         Kind::Noop => "Rien, pour essai",
+        Kind::Notification => "Message d’incident",
     },
     said: said_fr,
+    plain: plain_fr,
+    attempt: |delivered, note| {
+        let what = match delivered {
+            Some(true) => "remis",
+            Some(false) => "abandonné",
+            None => "non remis, sera réessayé",
+        };
+        if note.is_empty() { what.to_owned() } else { format!("{what} : {note}") }
+    },
+    pages_first: "Les messages d’incident passent toujours en premier.",
+    incident: "Incident",
+    channel: "Canal",
 };
 
 fn said_fr(said: &Said) -> String {
@@ -234,7 +277,7 @@ fn said_fr(said: &Said) -> String {
         }
         Said::MadeBefore => "fait par un essai précédent".into(),
         Said::Ran { checks, up, not_up, not_run } => {
-            format!("{checks} contrôle{} : {up} en ligne, {not_up} non, {not_run} sans exécution", s(*checks))
+            format!("{checks} contrôle{} : {up} en service, {not_up} non, {not_run} sans exécution", s(*checks))
         }
         Said::Idle { ms, of } => format!("{ms} ms sur {of}"),
         Said::Report { name, checks } => format!("le rapport {name} de {checks} contrôles est conservé"),
@@ -243,7 +286,7 @@ fn said_fr(said: &Said) -> String {
         Said::TakenUp { by } => format!("reprise par {}", person(by)),
         Said::Priority { priority, by } => format!("priorité {priority} par {}", person(by)),
         Said::Again { at, why } => {
-            let why = Said::of(why).map_or_else(|| why.clone(), |said| said_fr(&said));
+            let why = Said::of(why).map_or_else(|| plain_fr(why), |said| said_fr(&said));
             format!("nouvel essai le {at} : {why}")
         }
         Said::Interrupted => "interrompue : le collecteur s’est arrêté pendant qu’elle tournait".into(),
@@ -259,5 +302,35 @@ fn said_fr(said: &Said) -> String {
         Said::GoesOn { after } => format!("reprend après {after}"),
         Said::TooLong { seconds } => format!("elle a duré plus de {seconds} s et a été arrêtée"),
         Said::More => "et d’autres lignes, qui ne sont pas gardées".into(),
+        Said::Panicked => "erreur interne : elle s’est effondrée, voyez le journal du collecteur".into(),
+        Said::NotStopped => "erreur interne : elle s’est arrêtée sans qu’on le lui demande".into(),
+        Said::Unreadable { why } => format!("sa ligne est illisible : {why} ; redemandez-la"),
+        Said::Nonsense { why } => format!("ses paramètres n’ont pas de sens : {why}"),
+        Said::NoCheck => "aucun contrôle exécuté par des agents ne convient".into(),
+        Said::NoModel { label } => format!("le modèle de score {label} n’existe plus"),
+        Said::NotHere => "personne ici ne sait la faire".into(),
+        Said::ToldToFail { attempt } => format!("l’essai {attempt} devait échouer"),
+        Said::Agents { check, runs } => {
+            let one = |AgentSaid { agent, how, why }: &AgentSaid| {
+                let word = match how {
+                    How::Up => "en service",
+                    How::Degraded => "dégradé",
+                    How::Down => "en panne",
+                    How::Unknown => "inconnu",
+                    How::Refused => "refusé",
+                    How::NotConnected => "non connecté",
+                    How::NoAnswer => "sans réponse",
+                };
+                let why = if why.is_empty() { String::new() } else { format!(" (« {why} »)") };
+                format!("{agent} {word}{why}")
+            };
+            format!("{check} : {}", runs.iter().map(one).collect::<Vec<_>>().join(" ; "))
+        }
+        Said::NoAgent { check } => format!("{check} : aucun agent ne l’exécute"),
+        Said::TakenBack => "retiré avant son envoi : le journal d’audit dit par qui".into(),
     }
+}
+
+fn plain_fr(text: &str) -> String {
+    refusals::french(text).unwrap_or_else(|| text.to_owned())
 }

@@ -63,7 +63,7 @@ pub static EN: KpiTexts = KpiTexts {
         _ => "ok",
     },
     term: |term| match term {
-        "overdue_jobs" => "overdue jobs",
+        "overdue_jobs" => "overdue jobs and messages",
         "failed_jobs" => "failed jobs and messages nobody got",
         "open_findings" => "open findings",
         "stale_findings" => "stale findings",
@@ -107,7 +107,7 @@ pub static FR: KpiTexts = KpiTexts {
         _ => "correct",
     },
     term: |term| match term {
-        "overdue_jobs" => "tâches en retard",
+        "overdue_jobs" => "tâches et messages en retard",
         "failed_jobs" => "tâches échouées et messages non remis",
         "open_findings" => "constats ouverts",
         "stale_findings" => "constats négligés",

@@ -5,7 +5,7 @@ use rusqlite::params;
 use sitepulse_model::time::UtcMicros;
 
 use super::{FAILED, read};
-use crate::jobs::{Job, clip};
+use crate::jobs::{Job, Said};
 use crate::store::{StoreError, Tables};
 
 /// Where a row is that cannot be read, and why.
@@ -38,8 +38,9 @@ pub(super) fn sort(mut rows: rusqlite::Rows<'_>) -> Result<Rows, StoreError> {
 /// Ends them as failed. What they were told goes, for that may be what cannot be read.
 pub(super) fn give_up(tables: Tables<'_>, unreadable: &[Unreadable], now: UtcMicros) -> Result<(), StoreError> {
     for Unreadable { bucket, id, why } in unreadable {
-        let note = clip(&format!("its row cannot be read: {why}; ask for it again"));
-        tracing::error!(job = %sitepulse_model::job::JobId(*id), "job FAILED: {note}");
+        let said = Said::unreadable(why);
+        tracing::error!(job = %sitepulse_model::job::JobId(*id), "job FAILED: {said}");
+        let note = String::from(said);
         tables
             .prepare_cached(
                 "UPDATE job SET state = ?3, ended_us = ?4, note = ?5, args = 'null', cancelling = 0, priority = max(0, min(1000, priority)), \

@@ -515,7 +515,11 @@ async fn the_runner_does_the_work_tells_how_far_it_is_and_stops_when_told() {
     // What makes no sense is not tried again.
     let senseless = running.ask(noop(serde_json::json!({ "wait": "long" }))).await;
     let job = running.until(senseless, State::Failed).await;
-    assert!(job.note.contains("makes no sense") && job.standing.tries == 1, "{job:?}");
+    assert!(
+        matches!(Said::of(&job.note), Some(Said::Nonsense { why }) if why.contains("wait_ms"))
+            && job.standing.tries == 1,
+        "{job:?}"
+    );
     let long = running.ask(noop(serde_json::json!({ "wait_ms": 30_000 }))).await;
     running.until(long, State::Running).await;
     let live = loop {
@@ -564,7 +568,7 @@ async fn who_stops_without_being_told_has_failed() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
     assert_eq!(job.standing.state, State::Waiting, "it is tried again, in a while");
-    assert!(job.standing.epoch == 1 && job.note.contains("without being told"), "{job:?}");
+    assert_eq!((job.standing.epoch, Said::of(&job.note)), (1, Some(Said::NotStopped)), "{job:?}");
     running.stop().await;
 }
 
@@ -626,8 +630,10 @@ async fn a_run_of_checks_goes_on_after_those_that_were_run() {
     assert_eq!(job.mark.as_deref(), Some(r#"{"upto":"d","up":1,"not_up":1,"not_run":2}"#));
     let log = running.app.writer().run(move |engine| engine.job_log(&job, 100).unwrap()).await.unwrap();
     assert_eq!((Said::of(&log[0].text), log.len()), (Some(Said::GoesOn { after: "b".into() }), 3), "{log:?}");
-    let told: Vec<&str> = log[1..].iter().map(|line| line.text.split(':').next().unwrap()).collect();
-    assert!(told.contains(&"c") && told.contains(&"d"), "{told:?}");
+    let told: Vec<Option<Said>> = log[1..].iter().map(|line| Said::of(&line.text)).collect();
+    for check in ["c", "d"] {
+        assert!(told.contains(&Some(Said::NoAgent { check: check.into() })), "{told:?}");
+    }
     running.stop().await;
 }
 

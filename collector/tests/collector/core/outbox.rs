@@ -215,6 +215,33 @@ fn dead_letters_are_taken_up_by_hand_and_when_their_channel_is_mended() {
 }
 
 #[test]
+fn a_message_that_is_taken_back_frees_the_order_and_is_taken_up_by_hand_alone() {
+    let (mut world, a, b) = outage();
+    let now = world.now();
+    assert!(world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap_err().to_string().contains("being sent"));
+    world.turn(vec![done(&a, LATER, now), done(&b, Answer::Taken, now)], &[], now);
+    // It waits to be tried again, until somebody does not want it sent.
+    world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap();
+    assert!(world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap_err().to_string().contains("already"));
+    // A channel that is mended tries dead letters again, and not this.
+    apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
+    assert_eq!(told(&world.turn(Vec::new(), &[], now.plus_us(20_000_000)).handed), []);
+    // The resolve does not wait for it.
+    world.report(ProbeState::Up);
+    let later = world.now();
+    let resolve = world.turn(Vec::new(), &[], later).handed;
+    assert_eq!(told(&resolve), [("a", 2, NoticeEvent::Resolved), ("b", 2, NoticeEvent::Resolved)]);
+    // By hand it comes back, unless a later one is on its way or was delivered.
+    let refused = world.engine.retry_delivery(&a.key, later).unwrap_err().to_string();
+    assert!(refused.contains("must not come after it"), "{refused}");
+    world.turn(resolve.iter().map(|one| done(one, LATER, later)).collect(), &[], later);
+    world.engine.retry_delivery(&a.key, later).unwrap();
+    assert_eq!(told(&world.turn(Vec::new(), &[], later).handed), [("a", 1, NoticeEvent::Opened)]);
+    let unknown = DeliveryKey { step: 77, ..b.key };
+    assert!(world.engine.withdraw_delivery_of(&unknown.to_string()).unwrap_err().to_string().contains("no message"));
+}
+
+#[test]
 fn a_secret_that_is_set_anew_sends_what_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::over(on_disk(dir.path()), 1);

@@ -1,13 +1,19 @@
 //! Jobs as people and scripts see them: lists, logs, files, who may do what, the debt, the figures.
 
+use std::collections::BTreeSet;
+
 use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 use sitepulse_collector::app::{Access, CredentialKind};
 use sitepulse_collector::jobs::{Ask, Given, Kind, Over, Setup};
+use sitepulse_collector::outbox::Done;
+use sitepulse_collector::present::door::Door;
 use sitepulse_daemon::clock;
+use sitepulse_model::delivery::Answer as Provider;
 use sitepulse_model::job::Ended;
 
 use super::bench::{Answer, Bench, NETWORK};
+use super::incidents::{down, recover};
 
 async fn asked(bench: &Bench, body: &Value) -> Value {
     let answer = bench.post("/api/v1/jobs", body).await;
@@ -243,4 +249,157 @@ async fn the_page_shows_jobs_in_both_languages_and_acts_for_who_may() {
     let token = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Read).await);
     let read = bench.send(NETWORK, "GET", &format!("/jobs/{id}"), &[("authorization", &token)], "").await;
     assert!(!read.text.contains("<form method=\"post\" action=\"/jobs"), "{}", read.text);
+}
+
+/// What became of the one message that waits, as the dispatcher has it.
+async fn attempt(bench: &Bench, answer: Provider) -> Value {
+    let turn = move |engine: &mut sitepulse_collector::engine::Engine| {
+        let now = clock::now();
+        let handed = engine.take_turn(Vec::new(), &BTreeSet::new(), now).unwrap().handed;
+        let done = handed.iter().map(|message| Done {
+            message: message.clone(),
+            began: now,
+            took_us: 2_000_000,
+            answer,
+            note: "HTTP 503".into(),
+            left: Vec::new(),
+        });
+        let (done, count) = (done.collect(), handed.len());
+        engine.take_turn(done, &BTreeSet::new(), now).unwrap();
+        count
+    };
+    assert_eq!(bench.app.writer().run(turn).await.unwrap(), 1, "one message was handed out");
+    bench.get("/api/v1/jobs?kind=notification").await.json()[0].clone()
+}
+
+/// All asynchronous work is in one place: a message that waits, is tried again or was given up is a row like any other, and the same verbs do what the outbox does.
+#[tokio::test]
+async fn messages_about_incidents_are_jobs_among_others() {
+    let (bench, _) = down().await;
+    asked(&bench, &json!({"kind": "noop"})).await;
+    let all = bench.get("/api/v1/jobs").await.json();
+    let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|job| job["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["noop", "notification"], "the newest first: {all}");
+    let message = &all[1];
+    let id = message["id"].as_str().unwrap().to_owned();
+    assert_eq!(message["key"].as_str().unwrap().replace('/', "."), id);
+    assert_eq!(
+        (&message["state"], &message["priority"], &message["tries"], &message["tries_max"], &message["late"]),
+        (&json!("waiting"), &json!(1000), &json!(0), &Value::Null, &json!(false)),
+        "{message}"
+    );
+    assert_eq!(message["args"]["channel"], "ops-hook");
+    let path = format!("/api/v1/jobs/{id}");
+
+    // It was never tried, and goes before all else.
+    let refused = bench.post(&format!("{path}/retry"), &json!({})).await;
+    assert!(refused.status == StatusCode::CONFLICT && refused.text.contains("for the first time"), "{}", refused.text);
+    let refused = bench.post(&format!("{path}/priority"), &json!({"priority": 5})).await;
+    assert!(refused.status == StatusCode::CONFLICT && refused.text.contains("always go first"), "{}", refused.text);
+    assert_eq!(bench.post("/api/v1/jobs", &json!({"kind": "notification"})).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(bench.get(&format!("{path}/file")).await.status, StatusCode::NOT_FOUND);
+
+    // It waits to be tried again.
+    let tried = attempt(&bench, Provider::Later { after_us: None }).await;
+    assert_eq!((&tried["state"], &tried["tries"], &tried["note"]), (&json!("waiting"), &json!(1), &json!("HTTP 503")));
+    assert!(tried["due"].as_str() > tried["asked"].as_str() && tried["started"].is_string(), "{tried}");
+    assert_eq!(bench.post(&format!("{path}/retry"), &json!({})).await.json()["state"], "waiting");
+    // It is a dead letter: in the list, in the sums, in the debt, in the figures.
+    let dead = attempt(&bench, Provider::Refused).await;
+    assert_eq!((&dead["state"], &dead["tries"]), (&json!("failed"), &json!(2)), "{dead}");
+    assert_eq!(bench.get("/api/v1/jobs?state=failed").await.json()[0]["id"], id.as_str());
+    let summary = bench.get("/api/v1/jobs/summary").await.json();
+    assert_eq!((&summary["failed"], &summary["messages_failed"]), (&json!(1), &json!(1)), "{summary}");
+    let of_kind = summary["kinds"].as_array().unwrap().iter().find(|one| one["kind"] == "notification").unwrap();
+    assert_eq!((&of_kind["failed"], &of_kind["waiting"]), (&json!(1), &json!(0)), "{summary}");
+    assert!(of_kind["wait_p95_seconds"].as_f64().is_some(), "{summary}");
+    let metrics = bench.get("/metrics").await.text;
+    for line in [
+        "sitepulse_jobs{kind=\"notification\",state=\"failed\"} 1\n",
+        "sitepulse_jobs_failed_total{kind=\"notification\"} 1\n",
+        "sitepulse_job_attempts_failed_total{kind=\"notification\"} 2\n",
+        "sitepulse_job_run_seconds_total{kind=\"notification\"} 4\n",
+        "sitepulse_job_wait_p95_seconds{kind=\"notification\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+    let log = bench.get(&path).await.json()["log"].clone();
+    assert_eq!(
+        [&log[0]["text"], &log[1]["text"]],
+        [&json!("not delivered, tried again: HTTP 503"), &json!("given up: HTTP 503")]
+    );
+    assert_eq!(bench.post(&format!("{path}/cancel"), &json!({})).await.status, StatusCode::CONFLICT);
+
+    // From its page, with the same button as any job, in both languages.
+    let page = bench.get(&format!("/jobs/{id}?lang=fr")).await.text;
+    for word in
+        ["Message d’incident", "échouée", "abandonné\u{a0}: HTTP 503", "passent toujours en premier", "/incidents/"]
+    {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    assert!(bench.get("/jobs?lang=en&state=failed").await.text.contains(&format!("/jobs/{id}")));
+    let form = async |act: &str| {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        bench.send(Door::Local, "POST", &format!("/jobs/{id}/{act}"), &headers, "").await
+    };
+    assert_eq!(form("retry").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(bench.get(&path).await.json()["job"]["state"], "waiting");
+    // Taken back, and up again, and delivered.
+    assert_eq!(form("cancel").await.status, StatusCode::SEE_OTHER);
+    let taken = bench.get(&path).await.json();
+    assert_eq!(taken["job"]["state"], "cancelled", "{taken}");
+    let debt = bench.get("/api/v1/kpi").await.json()["debt"]["terms"].clone();
+    assert!(debt.as_array().unwrap().iter().all(|term| term["term"] != "failed_jobs" || term["count"] == 0), "{debt}");
+    let again = form("cancel").await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text);
+    assert_eq!(form("retry").await.status, StatusCode::SEE_OTHER);
+    let done = attempt(&bench, Provider::Taken).await;
+    assert_eq!((&done["state"], &done["progress"]), (&json!("done"), &json!(1.0)), "{done}");
+    assert_eq!(form("retry").await.status, StatusCode::CONFLICT, "it was delivered");
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_got_for_long_is_overdue_with_the_highest_priority() {
+    let (bench, _) = down().await;
+    attempt(&bench, Provider::Later { after_us: None }).await;
+    let overdue = async || {
+        let kpi = bench.get("/api/v1/kpi").await.json();
+        let terms = kpi["debt"]["terms"].as_array().unwrap().clone();
+        terms.into_iter().find(|term| term["term"] == "overdue_jobs").unwrap()
+    };
+    assert_eq!(overdue().await["count"], 0);
+    // It was tried first 16 minutes ago; by now it is due in some minutes again.
+    let age = |engine: &mut sitepulse_collector::engine::Engine| {
+        let sql = "UPDATE outbox SET tried_us = tried_us - 960000000";
+        assert_eq!(engine.store().connection().execute(sql, []).unwrap(), 1);
+    };
+    bench.app.writer().run(age).await.unwrap();
+    let late = overdue().await;
+    assert_eq!((&late["count"], &late["points"]), (&json!(1), &json!(3.0)), "1 + 1000/500");
+    assert_eq!(bench.get("/api/v1/jobs").await.json()[0]["late"], true);
+    assert_eq!(bench.get("/api/v1/jobs/summary").await.json()["late"], 1);
+}
+
+/// Jobs and messages are one list, by pages of any length, whichever sort a page ends with.
+#[tokio::test]
+async fn jobs_and_messages_are_told_page_by_page() {
+    let (bench, agent) = down().await;
+    asked(&bench, &json!({"kind": "noop"})).await;
+    recover(&bench, agent).await;
+    asked(&bench, &json!({"kind": "noop"})).await;
+    let ids = |answer: &Answer| -> Vec<String> {
+        answer.json().as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let whole = ids(&bench.get("/api/v1/jobs").await);
+    assert_eq!(whole.iter().map(|id| id.contains('.')).collect::<Vec<_>>(), [false, true, false, true], "{whole:?}");
+    for limit in [1, 2, 3] {
+        let (mut found, mut path) = (Vec::new(), format!("/api/v1/jobs?limit={limit}"));
+        loop {
+            let page = bench.get(&path).await;
+            found.extend(ids(&page));
+            let Some(link) = page.headers.get(header::LINK) else { break };
+            path = link.to_str().unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
+        }
+        assert_eq!(found, whole, "by {limit}");
+    }
 }

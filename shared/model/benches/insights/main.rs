@@ -17,6 +17,7 @@ mod pages;
 use std::ops::Range;
 
 use noise::Outcome;
+use pages::{Named, Planted};
 use sitepulse_model::vitals::Vital;
 
 fn main() {
@@ -48,14 +49,11 @@ fn main() {
         let (outcome, named) =
             pages::worse("vitals_regression: LCP 1.3 to 2 times", all(), Vital::Lcp, (1.3, 2.0), count);
         vitals += tell(&outcome);
-        println!(
-            "  the new element, or the new image of the same one, was named alone in {named} of {}",
-            outcome.found
-        );
+        tell_named(&named);
         let (outcome, named) =
             pages::worse("vitals_regression: CLS 1.5 to 3 times", all(), Vital::Cls, (1.5, 3.0), count);
         vitals += tell(&outcome);
-        println!("  what moves besides was named alone in {named} of {}", outcome.found);
+        tell_named(&named);
         for vital in [Vital::Fcp, Vital::Ttfb] {
             let name = format!("vitals_regression: {} 1.3 to 2 times", vital.as_str());
             vitals += tell(&pages::worse(&name, all(), vital, (1.3, 2.0), count).0);
@@ -109,6 +107,13 @@ fn seeds() -> Option<Range<u64>> {
     let (from, to) = text.split_once("..")?;
     let seeds = from.parse().ok()?..to.parse().ok()?;
     (!seeds.is_empty()).then_some(seeds)
+}
+
+/// Prints how well what came with a page's regression was named.
+fn tell_named(named: &[Named; 4]) {
+    for ((_, what), Named { found, right }) in Planted::ALL.iter().zip(named).filter(|(_, one)| one.found > 0) {
+        println!("  named alone: {what:41} {:5.1} % of {found:3}", 100.0 * *right as f64 / *found as f64);
+    }
 }
 
 /// Prints what was measured. Hands back the findings a clean year.

@@ -16,6 +16,7 @@ mod pages;
 use std::ops::Range;
 
 use noise::Outcome;
+use pages::Planted;
 use sitepulse_model::vitals::Vital;
 
 const SEEDS: Range<u64> = 0..20;
@@ -49,12 +50,15 @@ fn slow_regions() {
 
 #[test]
 fn pages_that_get_worse() {
-    let (outcome, named) = pages::worse("vitals_regression", SEEDS, Vital::Lcp, (1.3, 2.0), CLEAN);
-    holds(&outcome);
-    assert!(named * 4 > outcome.found * 3, "{named} of {}", outcome.found);
-    let (outcome, named) = pages::worse("vitals_regression", SEEDS, Vital::Cls, (1.5, 3.0), CLEAN);
-    holds(&outcome);
-    assert!(named * 4 > outcome.found * 3, "{named} of {}", outcome.found);
+    for (vital, factors) in [(Vital::Lcp, (1.3, 2.0)), (Vital::Cls, (1.5, 3.0))] {
+        let (outcome, named) = pages::worse("vitals_regression", SEEDS, vital, factors, CLEAN);
+        holds(&outcome);
+        for ((planted, what), one) in Planted::ALL.iter().zip(&named) {
+            assert!(one.right * 3 >= one.found * 2, "{what}: {one:?}");
+            let is_there = *planted == Planted::Nothing || (*planted == Planted::Source) == (vital == Vital::Cls);
+            assert_eq!(one.found > 0, is_there, "{what} of {}", vital.as_str());
+        }
+    }
 }
 
 #[test]

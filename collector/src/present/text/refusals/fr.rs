@@ -246,6 +246,12 @@ pub(super) const PAIRS: &[Pair] = &[
         "job {} is {}: only what failed or was cancelled can be taken up again",
         "la tâche {} est {} : seul ce qui a échoué ou fut annulé peut être repris",
     ),
+    (
+        "messages about incidents always go first: they have no other priority",
+        "les messages d’incident passent toujours en premier : leur priorité ne change pas",
+    ),
+    ("message {} was given up: nobody sends it any more", "le message {} a été abandonné : plus personne ne l’envoie"),
+    ("message {} was taken back already", "le message {} a déjà été retiré"),
     ("job {} is {}: only what waits has a place in the order", "la tâche {} est {} : seul ce qui attend a un rang"),
     (
         "{} checks are being run already: ask again in a moment",

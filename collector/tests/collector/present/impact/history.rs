@@ -1,0 +1,250 @@
+//! What scores were: the job that writes them down, hour by hour, and how they are told.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sitepulse_collector::app::App;
+use sitepulse_collector::impact::hour::ask;
+use sitepulse_collector::impact::task::settle;
+use sitepulse_collector::jobs::{Given, Job, Kind, Said, Setup};
+use sitepulse_collector::latency::Hour;
+use sitepulse_collector::seal::retention::Retention;
+use sitepulse_collector::store::jobs::Wanted;
+use sitepulse_daemon::task::TaskSet;
+use sitepulse_daemon::{clock, instant};
+use sitepulse_model::job::{JobId, State};
+use tokio::sync::watch;
+
+use super::*;
+
+#[tokio::test]
+async fn what_scores_were_is_kept_with_their_model_until_it_is_too_old() {
+    let (pages, _) = slow_page().await;
+    let bench = &pages.bench;
+    let now = clock::now();
+    for hours in [60, 3, 2, 1] {
+        settle(&bench.app, now.plus_us(-hours * 3_600_000_000)).await.unwrap();
+    }
+    bench.apply("[[scoring]]\nid = \"default\"\nweb_vitals = { weight = 0 }\n", json!({})).await;
+    settle(&bench.app, clock::now()).await.unwrap();
+    let one = get(bench, "/shop-vitals").await;
+    assert_eq!(one["model"], "default@1");
+    assert!(one["contributions"].as_array().unwrap().iter().all(|part| part["module"] == "availability"), "{one}");
+    let history = one["history"].as_array().unwrap();
+    let models: Vec<&str> = history.iter().map(|hour| hour["model"].as_str().unwrap()).collect();
+    assert_eq!(models, ["built-in@1", "built-in@1", "built-in@1", "built-in@1", "default@1"]);
+    assert_eq!(history[4]["score"], one["score"]);
+    // The model of then, not of now.
+    assert_eq!(get(bench, "/shop-vitals?at=-1h").await["model"], "built-in@1");
+    let retention = Retention { hourly_us: Some(2 * DAY_US.unsigned_abs()), ..Retention::default() };
+    let later = pages.now.plus_us(5 * DAY_US);
+    // The newest slot holds the clock back to a day after it: what is 60 hours old goes, yesterday's stays.
+    bench.app.writer().run(move |engine| engine.expire_now(retention, later).unwrap()).await.unwrap();
+    assert_eq!(get(bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 4);
+}
+
+/// A runner of jobs over a bench.
+struct Runner {
+    tasks: TaskSet,
+    stop: watch::Sender<bool>,
+}
+
+impl Runner {
+    fn over(app: &App) -> Self {
+        let (stop, stopping) = watch::channel(false);
+        let tasks = TaskSet::new();
+        tasks.spawn(
+            "jobs",
+            sitepulse_collector::jobs::task::run(app.clone(), Setup::default(), tasks.clone(), stopping),
+        );
+        Self { tasks, stop }
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        self.tasks.join_all(Duration::from_secs(60)).await.unwrap();
+    }
+}
+
+/// Asks for the job of an hour.
+async fn asked(app: &App, hour: Hour, model: &str) -> JobId {
+    let ask = ask(hour, model);
+    let asked = app.writer().run(move |engine| engine.enqueue(&[ask], clock::now()).unwrap()).await.unwrap();
+    asked[0].job.id
+}
+
+/// How many scores a job says it wrote down.
+fn scores(job: &Job) -> Option<u64> {
+    let Some(Said::Written { scores, .. }) = Said::of(&job.note) else { return None };
+    Some(scores)
+}
+
+/// Waits until a job is over.
+async fn over(app: &App, id: JobId) -> Job {
+    loop {
+        let jobs = app.writer().run(|engine| engine.jobs(&Wanted::default(), 100).unwrap()).await.unwrap();
+        let job = jobs.into_iter().find(|job| job.id == id).unwrap();
+        if job.standing.state.is_over() {
+            return job;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_scores_were_is_a_job_that_can_be_run_at_any_time() {
+    let (pages, agent) = slow_page().await;
+    let (bench, app) = (&pages.bench, &pages.bench.app);
+    let runner = Runner::over(app);
+    let hour = Hour::of(clock::now());
+    let first = over(app, asked(app, hour, "built-in@1").await).await;
+    assert_eq!((first.kind, first.standing.state), (Kind::Impact, State::Done), "{first:?}");
+    // The check, its region and all together: it is in no group.
+    assert_eq!(scores(&first), Some(3), "{}", first.note);
+    let told = get(bench, "/shop-vitals").await;
+    let history = |view: &Value| view["history"].as_array().unwrap().clone();
+    assert_eq!(history(&told).len(), 1, "{told}");
+
+    // Things get worse, and it is run once more: what was told of the hour stays.
+    let down = Found { down: true, ..Found::default() };
+    let entries = (1..40).map(|run| pages.entry(pages.result(agent, -run * 15, &down)));
+    pages.ingest(agent, entries.collect()).await;
+    let again = over(app, asked(app, hour, "built-in@1").await).await;
+    assert_ne!(again.id, first.id);
+    assert_eq!(scores(&again), Some(0), "{}", again.note);
+    assert_eq!(history(&get(bench, "/shop-vitals").await), history(&told));
+
+    // One that comes to its turn long after its hour finds that hour's scores from the evidence.
+    let late = Hour(hour.0 - 5);
+    let done = over(app, asked(app, late, "built-in@1").await).await;
+    assert_eq!(scores(&done), Some(3), "{}", done.note);
+    let then = get(bench, &format!("/shop-vitals?at={}", instant::format(late.start()))).await;
+    let both = history(&get(bench, "/shop-vitals").await);
+    assert_eq!((both.len(), &both[0]["score"]), (2, &then["score"]));
+    let regions = bench.get("/api/v1/impact-history?region=eu-west").await.json();
+    assert_eq!(regions["hours"].as_array().unwrap().len(), 2, "{regions}");
+
+    // A model that nobody ever wrote tells nothing.
+    let unknown = over(app, asked(app, late, "default@7").await).await;
+    assert_eq!((unknown.standing.state, unknown.standing.tries), (State::Failed, 1));
+    assert_eq!(Said::of(&unknown.note), Some(Said::NoModel { label: "default@7".into() }), "{}", unknown.note);
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_crash_between_lease_and_rows_costs_no_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = Hour::of(clock::now());
+    let id = {
+        let pages = Pages::at(dir.path()).await;
+        let agent = pages.enrol("eu-west", "w").await;
+        let entries = (0..96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &Found::default())));
+        pages.ingest(agent, entries.collect()).await;
+        let id = asked(&pages.bench.app, hour, "built-in@1").await;
+        // It is handed out, and the process is gone before a row is written.
+        let lease = |engine: &mut sitepulse_collector::engine::Engine| {
+            let given = Given { take: true, ..Given::default() };
+            engine.take_job_turn(Vec::new(), &given, &Setup::default(), clock::now()).unwrap().0.handed.len()
+        };
+        assert_eq!(pages.bench.app.writer().run(lease).await.unwrap(), 1);
+        pages.bench.app.close().await;
+        id
+    };
+    let bench = Bench::at(dir.path());
+    let runner = Runner::over(&bench.app);
+    let job = over(&bench.app, id).await;
+    assert_eq!((job.standing.state, job.standing.epoch, job.standing.tries), (State::Done, 2, 1), "{job:?}");
+    assert_eq!(get(&bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 1);
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn the_task_asks_for_one_job_an_hour_and_for_checks_that_come_later() {
+    let (pages, _) = slow_page().await;
+    let app = &pages.bench.app;
+    let runner = Runner::over(app);
+    let (stop, stopping) = watch::channel(false);
+    let tasks = TaskSet::new();
+    tasks.spawn("impact scores", sitepulse_collector::impact::task::run(app.clone(), stopping));
+    let jobs = async || {
+        let wanted = Wanted { kind: Some(Kind::Impact), ..Wanted::default() };
+        app.writer().run(move |engine| engine.jobs(&wanted, 100).unwrap()).await.unwrap()
+    };
+    let until = async |count: usize| loop {
+        let done = jobs().await.into_iter().filter(|job| job.standing.state == State::Done).count();
+        if done >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    until(1).await;
+    assert_eq!(get(&pages.bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 1);
+    pages.bench.apply(super::super::bench::CHECK, json!({})).await;
+    until(2).await;
+    stop.send_replace(true);
+    tasks.join_all(Duration::from_secs(60)).await.unwrap();
+    let list = pages.bench.get("/api/v1/jobs?kind=impact").await.json();
+    assert!(list.as_array().unwrap().iter().all(|job| job["author"] == "collector"), "{list}");
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn groups_and_regions_have_a_history_and_all_of_it_is_a_table() {
+    let pages = two_regions().await;
+    let bench = &pages.bench;
+    for hours in [3, 2, 1, 0] {
+        settle(&bench.app, clock::now().plus_us(-hours * 3_600_000_000)).await.unwrap();
+    }
+    let history = async |query: &str| {
+        let answer = bench.get(&format!("/api/v1/impact-history{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()["hours"].as_array().unwrap().clone()
+    };
+    let list = get(bench, "").await;
+    for (query, newest) in [
+        ("", &list["whole"]["score"]),
+        ("?group=front", &list["groups"][0]["score"]),
+        ("?region=us-east", &list["regions"][0]["score"]),
+        ("?check=shop-vitals", &list["checks"][0]["score"]),
+    ] {
+        let hours = history(query).await;
+        assert_eq!((hours.len(), &hours[3]["score"]), (4, newest), "{query}");
+    }
+    assert!(history("?group=none").await.is_empty());
+    for bad in ["?check=shop-vitals&group=front", "?at=2100-01-01", "?colour=red"] {
+        assert_eq!(bench.get(&format!("/api/v1/impact-history{bad}")).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let csv = bench.get("/api/v1/impact-history.csv?group=front").await;
+    assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8; header=present");
+    let lines: Vec<&str> = csv.text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (5, "at,check,group,region,score,model"));
+    let table = bench.get("/api/v1/impact-scores.csv").await.text;
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(
+        lines.iter().map(|line| line[0]).collect::<Vec<_>>(),
+        ["of", "check", "group", "region", "region", "all"]
+    );
+    let score = |line: &[&str]| (line[6].parse::<f64>().unwrap() * 100.0).round() as i64;
+    let points = |line: &[&str]| -> i64 {
+        line[12..]
+            .iter()
+            .filter_map(|cell| cell.parse::<f64>().ok())
+            .map(|points| (points * 100.0).round() as i64)
+            .sum()
+    };
+    assert_eq!(lines[1].len(), lines[0].len());
+    assert_eq!((score(&lines[1]), points(&lines[1])), (hundredths(&list["checks"][0]["score"]), score(&lines[1])));
+    // The pages show their courses.
+    for lang in ["en", "fr"] {
+        let page = bench.get(&format!("/impact?lang={lang}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        assert!(
+            page.text.matches("class=\"sparkline\"").count() >= 4 && page.text.contains("us-east"),
+            "{}",
+            page.text
+        );
+        let check = bench.get(&format!("/checks/shop-vitals?lang={lang}")).await.text;
+        assert!(check.contains("impact-history.csv?check=shop-vitals") && check.contains("us-east"), "{check}");
+    }
+}
