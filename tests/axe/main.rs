@@ -49,7 +49,10 @@ const FORMS: [(&str, &str); 7] = [
         "/windows/new",
         "fill({id: 'axe', groups: 'web', from: '2150-12-06T02:00', lasts: '2h', zone: 'Europe/Paris'}); press('button[value=plan]')",
     ),
-    ("/windows/new", "fill({id: 'Not A Slug', groups: 'weeb', from: '2150-12-06T02:00', lasts: '2'}); press('button[value=plan]')"),
+    (
+        "/windows/new",
+        "fill({id: 'Not A Slug', groups: 'weeb', from: '2150-12-06T02:00', lasts: '2'}); press('button[value=plan]')",
+    ),
     ("/new-check?address=http://127.0.0.1:9/", "fill({id: 'axe'}); press('form.editor .fields ~ .acts button')"),
     (
         "/new-check?address=http://127.0.0.1:9/",
@@ -300,8 +303,7 @@ fn pages(names: &Names) -> Vec<Page> {
         let mut add = |path: String| all.push(Page { path, inside, form: None });
         match route.path {
             "/incidents/{id}/{action}" => {
-                ["assign", "post-mortem", "silence"]
-                    .map(|act| add(format!("/incidents/{}/{act}", names["incidents"])));
+                ["assign", "post-mortem", "silence"].map(|act| add(format!("/incidents/{}/{act}", names["incidents"])));
             }
             "/terms/{figure}" => {
                 let figures = ["sla", "group?group=web", "slo?slo=promise", "debt"];

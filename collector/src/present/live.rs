@@ -302,7 +302,11 @@ impl Present {
         let (version, settled) = (app.book().version(), self.kpi_shelf().settled());
         let snapshot = self.fresh_snapshot().await.ok()?;
         let mut story = self.live().story.lock().await;
-        story.look(&snapshot, Counted { version, ticks, incidents, findings, jobs, playbooks, settled }, clock::monotonic().0);
+        story.look(
+            &snapshot,
+            Counted { version, ticks, incidents, findings, jobs, playbooks, settled },
+            clock::monotonic().0,
+        );
         self.live().newest.store(story.newest, Ordering::Release);
         let after = heard.map_or(Some(Vec::new()), |heard| story.after(heard));
         Some((story.newest, after))

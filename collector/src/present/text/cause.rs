@@ -79,7 +79,8 @@ fn found_fr(found: &Found) -> String {
         }
         Found::Burn { hours, rate_tenths, threshold_tenths, left_permille } => {
             let rate = rate_tenths.map_or_else(|| "sans mesure".to_owned(), |rate| format!("de {}", tenths(rate)));
-            let left = left_permille.map(|left| number(format!(", il reste {:.1}\u{a0}% du budget", left as f64 / 10.0)));
+            let left =
+                left_permille.map(|left| number(format!(", il reste {:.1}\u{a0}% du budget", left as f64 / 10.0)));
             let threshold = tenths(*threshold_tenths);
             let left = left.unwrap_or_default();
             format!("vitesse de consommation {rate} sur {hours} h (signalée à partir de {threshold}){left}")

@@ -211,7 +211,9 @@ mod tests {
     fn sentences(source: &str) -> Vec<String> {
         let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
         let mut found = Vec::new();
-        for mark in ["NotFound(", "Invalid(", "Conflict(", "Forbidden(", "Err(", "wrong(", "refuse(", "invalid(", "#[error("] {
+        for mark in
+            ["NotFound(", "Invalid(", "Conflict(", "Forbidden(", "Err(", "wrong(", "refuse(", "invalid(", "#[error("]
+        {
             for (at, _) in source.match_indices(mark) {
                 let rest = source[at + mark.len()..].trim_start().trim_start_matches('&');
                 let rest = rest.strip_prefix("format!(").unwrap_or(rest).trim_start();
@@ -246,7 +248,8 @@ mod tests {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut missing = Vec::new();
         for file in JUDGES {
-            let said = sentences(&std::fs::read_to_string(here.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")));
+            let said =
+                sentences(&std::fs::read_to_string(here.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")));
             assert!(!said.is_empty(), "{file} refuses nothing: take it off the list");
             let untold = said.into_iter().filter(|one| french(one).is_none() && !NO_SENTENCES.contains(&one.as_str()));
             missing.extend(untold.map(|one| format!("{file}: {one}")));
