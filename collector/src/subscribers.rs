@@ -297,7 +297,7 @@ impl Engine {
         Ok(self.store.write(|tables| {
             let mut written = 0;
             for one in untold(tables, page, news)? {
-                written += stored::post_all(tables, page, one, now)?;
+                written += stored::post_all(tables, page, &one, now)?;
             }
             Ok(written)
         })?)
