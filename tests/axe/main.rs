@@ -303,11 +303,14 @@ fn pages(names: &Names) -> Vec<Page> {
         let mut add = |path: String| all.push(Page { path, inside, form: None });
         match route.path {
             "/incidents/{id}/{action}" => {
-                ["assign", "post-mortem", "silence"].map(|act| add(format!("/incidents/{}/{act}", names["incidents"])));
+                for act in ["assign", "post-mortem", "silence"] {
+                    add(format!("/incidents/{}/{act}", names["incidents"]));
+                }
             }
             "/terms/{figure}" => {
-                let figures = ["sla", "group?group=web", "slo?slo=promise", "debt"];
-                figures.map(|figure| add(format!("/terms/{figure}")));
+                for figure in ["sla", "group?group=web", "slo?slo=promise", "debt"] {
+                    add(format!("/terms/{figure}"));
+                }
             }
             "/channels/new" => add("/channels/new?kind=email".to_owned()),
             // What was sent to somebody; the sign-in page itself too.

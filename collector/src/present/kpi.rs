@@ -266,7 +266,8 @@ impl Present {
             return Ok((key.1, judged));
         }
         if shelf.kept.load(Ordering::Relaxed) {
-            if let Ok(judged) = tokio::time::timeout(patience, self.awaited(&key, periods)).await {
+            let judged = tokio::time::timeout(patience, self.awaited(&key, periods)).await;
+            if let Ok(judged) = judged {
                 return Ok((key.1, judged));
             }
             shelf.owed.store(true, Ordering::Release);
