@@ -37,6 +37,8 @@ const KEPT_US: i64 = 7 * 86_400 * 1_000_000;
 const TOLD_US: i64 = 400 * 86_400 * 1_000_000;
 /// For how long a mail is handed out, in microseconds.
 const LEASE_US: i64 = 120 * 1_000_000;
+/// So often the same maintenance is announced anew at most, each time after it was taken back.
+const TIMES_MAX: usize = 100;
 /// Longest address, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 254;
 /// Longest token that is looked at, in bytes.
@@ -102,6 +104,8 @@ pub struct News {
     pub mail: String,
     /// What must have been told before it; `None`: it stands alone.
     pub after: Option<String>,
+    /// Whether it is announced and taken back, perhaps more than once: both names are those of the first time.
+    pub again: bool,
     /// Who confirmed later is not told.
     pub at: UtcMicros,
     /// Language, subject and text, of each language.
@@ -293,7 +297,7 @@ impl Engine {
         Ok(self.store.write(|tables| {
             let mut written = 0;
             for one in untold(tables, page, news)? {
-                written += stored::post_all(tables, page, one, now)?;
+                written += stored::post_all(tables, page, &one, now)?;
             }
             Ok(written)
         })?)
@@ -369,12 +373,13 @@ impl Engine {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) fn untold<'n>(tables: Tables<'_>, page: &str, news: &'n [News]) -> Result<Vec<&'n News>, StoreError> {
-    let mut new: Vec<&News> = Vec::new();
+pub(crate) fn untold(tables: Tables<'_>, page: &str, news: &[News]) -> Result<Vec<News>, StoreError> {
+    let mut new: Vec<News> = Vec::new();
     for one in news {
         let told = |mail: &str| -> Result<bool, StoreError> {
             Ok(new.iter().any(|before| before.mail == mail) || stored::is_told(tables, page, mail)?)
         };
+        let one = if one.again { this_time(one, &told)? } else { one.clone() };
         let follows = match &one.after {
             Some(before) => told(before)?,
             None => true,
@@ -384,6 +389,27 @@ pub(crate) fn untold<'n>(tables: Tables<'_>, page: &str, news: &'n [News]) -> Re
         }
     }
     Ok(new)
+}
+
+/// The name under which it is told that an announcement is taken back.
+pub(crate) fn taken_back(announcement: &str) -> String {
+    format!("{announcement}/cancelled")
+}
+
+/// The same news under the names of this time: what was taken back is announced anew under another name.
+fn this_time(one: &News, told: &dyn Fn(&str) -> Result<bool, StoreError>) -> Result<News, StoreError> {
+    let first = one.after.as_ref().unwrap_or(&one.mail);
+    let mut announcement = first.clone();
+    for time in 1..TIMES_MAX {
+        if !told(&taken_back(&announcement))? {
+            break;
+        }
+        announcement = format!("{first}/{time}");
+    }
+    Ok(match one.after {
+        None => News { mail: announcement, ..one.clone() },
+        Some(_) => News { mail: taken_back(&announcement), after: Some(announcement), ..one.clone() },
+    })
 }
 
 /// The key that links are signed with.

@@ -70,6 +70,11 @@ impl Chromium {
         Tab { session }
     }
 
+    /// The tab that one is in.
+    pub fn here(&self) -> Tab {
+        Tab { session: self.session.clone() }
+    }
+
     /// Goes on in a tab, and has it in front of the others.
     pub fn show(&mut self, tab: &Tab) {
         self.session.clone_from(&tab.session);
@@ -127,12 +132,17 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// Goes to an address, as if it were typed. The button behind a sign-in link is pressed too.
-    pub fn open(&mut self, url: &str) {
+    /// Goes to an address, as if it were typed.
+    pub fn visit(&mut self, url: &str) {
         // Marked, so that the page before is not taken for the one to come.
         self.eval("window.before = true");
         self.call("Page.navigate", json!({ "url": url }));
         self.loaded();
+    }
+
+    /// The same. The button behind a sign-in link is pressed too.
+    pub fn open(&mut self, url: &str) {
+        self.visit(url);
         if url.contains("/sign-in?token=") && self.eval("!!document.querySelector('#link button')") == json!(true) {
             self.follow("#link button");
         }
@@ -173,6 +183,53 @@ impl Chromium {
         let found = format!("document.querySelector({})", json!(selector));
         let there = self.eval(&format!("!!{found} && ({found}.focus(), {found}.value = {}, true)", json!(text)));
         assert_eq!(there, json!(true), "nothing is {selector} on {}", self.text());
+    }
+
+    /// Clicks with the mouse on what a selector finds, once a person could: in sight, and with nothing before it.
+    pub fn click(&mut self, selector: &str) {
+        // Where its middle is, if that is the element and nothing that covers it. A live page may just be replacing it.
+        let middle = format!(
+            "(() => {{
+                const found = document.querySelector({});
+                if (!found || found.disabled) return null;
+                found.scrollIntoView({{ block: 'center', inline: 'center', behavior: 'instant' }});
+                const {{ x, y, width, height }} = found.getBoundingClientRect();
+                const [across, down] = [x + width / 2, y + height / 2];
+                const hit = document.elementFromPoint(across, down);
+                return hit && (found === hit || found.contains(hit)) ? [across, down] : null;
+            }})()",
+            json!(selector)
+        );
+        let middle = self.wait_for(&middle, 10);
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+            let held = i32::from(kind == "mousePressed");
+            let button = if kind == "mouseMoved" { "none" } else { "left" };
+            let params = json!({
+                "type": kind, "x": middle[0], "y": middle[1], "button": button, "buttons": held, "clickCount": 1,
+            });
+            self.call("Input.dispatchMouseEvent", params);
+        }
+    }
+
+    /// Clicks on what a selector finds, and waits for the page that it leads to.
+    pub fn go(&mut self, selector: &str) {
+        self.eval("window.before = true");
+        self.click(selector);
+        self.loaded();
+    }
+
+    /// Types in the field that a selector finds, in place of what stands there: clicks into it, marks all, types.
+    pub fn fill(&mut self, selector: &str, text: &str) {
+        self.click(selector);
+        let focused = format!("document.activeElement === document.querySelector({})", json!(selector));
+        self.wait_for(&focused, 10);
+        let all = json!({ "type": "keyDown", "key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2,
+            "commands": ["selectAll"] });
+        self.call("Input.dispatchKeyEvent", all);
+        self.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": "a", "code": "KeyA", "modifiers": 2 }));
+        self.call("Input.insertText", json!({ "text": text }));
+        let written = self.eval(&format!("document.querySelector({}).value", json!(selector)));
+        assert_eq!(written, json!(text), "what was typed in {selector} does not stand there");
     }
 
     /// Presses a key on the page.

@@ -1,12 +1,13 @@
-//! What people do in the console, by its forms, and what a real browser then shows: agents, incidents, channels, silences; in French, and on a phone.
+//! What people do in the console with mouse and keyboard, and what a real browser then shows: agents, incidents, channels, silences; in French, and on a phone.
 //!
-//! Forms are sent as a browser sends them (with its session and origin); pages are read in headless Chromium.
+//! Jobs are asked for by forms that are sent as a browser sends them (with its session and origin); everything else is done in headless Chromium.
 
 use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sitepulse_tests::chromium::Chromium;
 use sitepulse_tests::cluster::Cluster;
 use sitepulse_tests::provider::Provider;
@@ -59,10 +60,15 @@ impl<'c> Browser<'c> {
         to.unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    /// Where a page is.
+    fn at(&self, target: &str) -> String {
+        format!("http://{}{target}", self.cluster.http())
+    }
+
     /// A page as the browser shows it.
     fn page(&self, target: &str) -> String {
         let mut chromium = self.chromium.borrow_mut();
-        chromium.open(&format!("http://{}{target}", self.cluster.http()));
+        chromium.open(&self.at(target));
         chromium.html()
     }
 
@@ -74,6 +80,13 @@ impl<'c> Browser<'c> {
         let over = chromium.eval("document.documentElement.scrollWidth - innerWidth");
         chromium.resize(1280, 900);
         over.as_i64().unwrap_or_else(|| panic!("not measured: {over}"))
+    }
+}
+
+/// Waits until these words can be read on the page that is open.
+fn shown(chromium: &mut Chromium, words: &[&str]) {
+    for word in words {
+        chromium.wait_for(&format!("document.body.innerText.includes({})", json!(word)), 20);
     }
 }
 
@@ -92,36 +105,72 @@ fn people_act_in_the_console_and_a_browser_shows_what_came_of_it() {
     cluster.wait_for_verdict("shop", "up", 60);
     let browser = Browser::sign_in(&cluster);
 
-    // An agent: weighed, suspended with a reason, resumed.
-    assert_eq!(browser.submit("/agents/eu-west-1/weight", "back=%2Fagents&weight=2%2C5"), "/agents");
-    browser.submit("/agents/eu-west-1/suspend", "back=%2Fagents&reason=disk+swap&for=1h");
-    let agents = browser.page("/agents");
-    for word in ["value=\"2.5\"", "disk swap", "eu-west", "Resume"] {
-        assert!(agents.contains(word), "{word}: {agents}");
+    // An agent: weighed in the table, suspended with a reason in a dialog, resumed.
+    {
+        let mut chromium = browser.chromium.borrow_mut();
+        chromium.open(&browser.at("/agents"));
+        chromium.fill("form[action='/agents/eu-west-1/weight'] input[name=weight]", "2,5");
+        chromium.go("form[action='/agents/eu-west-1/weight'] button");
+        assert_eq!(chromium.path(), "/agents");
+        let weight = "document.querySelector(\"form[action='/agents/eu-west-1/weight'] input[name=weight]\").value";
+        assert_eq!(chromium.eval(weight), "2.5");
+        chromium.click("a[href='/agents/eu-west-1/suspend']");
+        chromium.wait_for("document.querySelector('dialog[open] #f-reason') === document.activeElement", 10);
+        chromium.fill("dialog #f-reason", "disk swap");
+        chromium.go("dialog form button[type=submit]");
+        assert_eq!(chromium.path(), "/agents/eu-west-1");
+        shown(&mut chromium, &["disk swap", "Resume"]);
+        chromium.go("nav.places a[href='/agents']");
+        shown(&mut chromium, &["disk swap", "eu-west", "Resume"]);
+        // Nobody votes any more, and the check's page says why.
+        chromium.go("nav.places a[href='/checks']");
+        chromium.go(".name a[href='/checks/shop']");
+        chromium.wait_for("document.querySelector('.check-head .pill')?.innerText === 'unknown'", 20);
+        chromium.open(&browser.at("/agents"));
+        chromium.go("form[action='/agents/eu-west-1/resume'] button");
+        chromium.wait_for("!!document.querySelector(\"a[href='/agents/eu-west-1/suspend']\")", 20);
     }
-    browser.submit("/agents/eu-west-1/resume", "");
+    let steered = cluster.ctl(&["agents", "--json"]).json();
+    assert_eq!(steered[0]["weight"], 2.5, "{steered}");
     cluster.wait_for_verdict("shop", "up", 60);
 
     // A channel: the provider has the test, and its answer is shown.
-    assert_eq!(browser.submit("/channels/ops-hook/test", ""), "/channels?tested=ops-hook");
+    {
+        let mut chromium = browser.chromium.borrow_mut();
+        chromium.open(&browser.at("/channels"));
+        chromium.go("form[action='/channels/ops-hook/test'] button");
+        assert_eq!(chromium.path(), "/channels?tested=ops-hook");
+        shown(&mut chromium, &["answer to the test ops-hook", "delivered"]);
+    }
     assert!(hook.received().iter().any(|one| one.body["event"] == "test"), "{:?}", hook.received());
-    let channels = browser.page("/channels?tested=ops-hook");
-    assert!(channels.contains("answer to the test ops-hook") && channels.contains("delivered"), "{channels}");
 
-    // An outage becomes an incident, which somebody takes.
+    // An outage becomes an incident on the open list, which somebody takes on its page.
+    let row = "#incidents-open a[href^='/incidents/']";
+    browser.chromium.borrow_mut().open(&browser.at("/incidents"));
+    assert_eq!(browser.chromium.borrow_mut().eval(&format!("document.querySelector(\"{row}\")")), Value::Null);
     site.set(Mood::Ill);
-    let id = wait::until("an incident of shop is open", 60, || {
-        let all = cluster.ctl(&["incidents", "--json"]).json();
-        let found =
-            all.as_array().and_then(|all| all.iter().find(|one| one["check"] == "shop" && one["state"] == "open"));
-        found.and_then(|one| one["id"].as_str().map(str::to_owned)).ok_or_else(|| all.to_string())
-    });
-    let page = format!("/incidents/{id}");
-    let open = browser.page(&page);
-    assert!(open.contains("Who is paged next") && open.contains("Level 2 at"), "{open}");
-    assert_eq!(browser.submit(&format!("{page}/ack"), ""), page);
-    browser.submit(&format!("{page}/comment"), "text=On+regarde");
-    browser.submit(&format!("{page}/silence"), "reason=on+it&for=2h");
+    let page = {
+        let mut chromium = browser.chromium.borrow_mut();
+        chromium.wait_for(&format!("!!document.querySelector(\"{row}\")"), 60);
+        chromium.go(row);
+        let page = chromium.path();
+        chromium.wait_for("document.querySelector('#incident-head .pill')?.innerText === 'open'", 60);
+        shown(&mut chromium, &["Who is paged next", "Level 2 at"]);
+        chromium.go("#incident-acts form[action$='/ack'] button");
+        assert_eq!(chromium.path(), page);
+        assert_eq!(chromium.eval("document.querySelector('#incident-head .pill').innerText"), "acknowledged");
+        assert_eq!(chromium.eval("document.querySelector(\"#incident-acts form[action$='/ack']\")"), Value::Null);
+        chromium.fill("#incident-history textarea", "On regarde");
+        chromium.go("#incident-history form button");
+        shown(&mut chromium, &["On regarde"]);
+        chromium.click("#incident-acts a[href$='/silence']");
+        chromium.wait_for("document.querySelector('dialog[open] #f-reason') === document.activeElement", 10);
+        chromium.fill("dialog #f-reason", "on it");
+        chromium.go("dialog form button[type=submit]");
+        page
+    };
+    let taken = cluster.ctl(&["incidents", "--json"]).json();
+    assert_eq!(taken[0]["state"], "acknowledged", "{taken}");
     let french = browser.page(&format!("{page}?lang=fr"));
     for word in ["pris en charge", "On regarde", "Preuves", "Prochaines alertes"] {
         assert!(french.contains(word), "{word}: {french}");

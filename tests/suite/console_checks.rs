@@ -4,6 +4,7 @@
 use sitepulse_daemon::clock;
 use sitepulse_tests::chromium::Chromium;
 use sitepulse_tests::cluster::Cluster;
+use sitepulse_tests::process;
 use sitepulse_tests::site::{Mood, Site};
 
 /// Longest page, and longest script altogether, in bytes.
@@ -28,42 +29,79 @@ fn bytes(browser: &mut Chromium, path: &str) -> u64 {
     browser.eval(&script).as_u64().expect("a number")
 }
 
+/// The first five minutes, to their end: what the pages say is done as they say it, with mouse and keyboard.
 #[test]
-fn the_first_check_is_made_by_the_form_and_seen_going_down_and_up_live() {
+fn from_an_empty_console_to_a_check_that_goes_down_and_up_live() {
     let site = Site::start();
     let mut cluster = Cluster::start();
+    let began = clock::monotonic();
     let mut browser = signed_in(&cluster, 1280, 900);
     // Empty, it leads to the first check and the first agent.
     let text = browser.text();
     assert!(text.contains("Welcome to SitePulse") && text.contains("Say what to watch"), "{text}");
-    browser.write("#begin", &site.url("shop"));
-    browser.follow(".begin button");
+    browser.fill("#begin", &site.url("shop"));
+    browser.go(".begin button");
     assert!(browser.path().starts_with("/new-check?address="), "{}", browser.path());
     // What is wrong stands at its field, with the remedy.
-    browser.write("#f-id", "The Shop");
-    browser.write("#f-interval", "1");
-    browser.follow("form.editor .fields ~ .acts button");
+    browser.fill("#f-id", "The Shop");
+    browser.fill("#f-interval", "1");
+    browser.go("form.editor .fields ~ .acts button");
     let wrong = browser.eval("[...document.querySelectorAll('.field.wrong label')].map((l) => l.htmlFor).join()");
     assert_eq!(wrong, "f-id,f-interval");
     // What would change is shown before it is done.
-    browser.write("#f-id", "shop");
-    browser.write("#f-interval", "1s");
-    browser.follow("form.editor .fields ~ .acts button");
+    browser.fill("#f-id", "shop");
+    browser.fill("#f-interval", "1s");
+    browser.go("form.editor .fields ~ .acts button");
     assert!(browser.text().contains("The check is new."), "{}", browser.text());
     let file = browser.eval("document.querySelector('#f-toml').value");
     let file = file.as_str().expect("a text");
     assert!(file.contains("id = \"shop\"") && file.contains("interval = \"1s\""), "{file}");
     assert_eq!(cluster.ctl(&["checks", "--json"]).json().as_array().map(Vec::len), Some(0), "nothing is applied yet");
-    browser.follow("#apply");
+    browser.go("#apply");
     assert_eq!(browser.path(), "/checks/shop");
-    cluster.add_agent("eu-west-1", "eu-west");
-    cluster.wait_for_verdict("shop", "up", 20);
+    // The same document all along: nobody loads it anew.
+    browser.eval("window.mark = true");
+    let check = browser.here();
 
+    // In another tab, the home page goes on to the agent.
+    let joining = browser.new_tab();
+    browser.show(&joining);
+    browser.open(&at(&cluster, "/"));
+    assert!(browser.text().contains("Say from where"), "{}", browser.text());
+    browser.go("#welcome a[href='/new-agent']");
+    browser.fill("#f-region", "eu-west");
+    browser.go("#join-made form button[type=submit]");
+    // What it says to run is run, to the letter.
+    let shown = browser.eval("document.querySelector('#join-made pre').innerText");
+    let shown = shown.as_str().expect("the command").to_owned();
+    let (join, run) = shown.trim().split_once('\n').expect("two commands: join and run");
+    let shell = |line: &str| {
+        let mut command = process::bound("sh");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.args(["-c", &format!("exec {line}")]);
+        command.env("PATH", format!("{}:{path}", process::binaries().display()));
+        // Where the tests' agents live and what they may dial; an agent of its own needs neither.
+        command.env("SITEPULSE_AGENT_DATA_DIR", cluster.agent_dir("first")).env("SITEPULSE_ALLOW", "loopback");
+        command
+    };
+    assert!(browser.text().contains("Waiting"), "{}", browser.text());
+    process::run(&mut shell(join)).ok();
+    browser.wait_for("!!document.querySelector('#join-wait .joined .dot.unknown')", 20);
+    let mut running = shell(run);
+    cluster.start_agent_by("first", &mut running);
+    // The page that waits sees it come, and still has the command.
+    browser.wait_for("!!document.querySelector('#join-wait .joined .dot.up')", 30);
+    assert_eq!(browser.eval("document.querySelector('#join-made pre').innerText").as_str(), Some(&*shown));
+    browser.go("#join-wait .joined a");
+    assert!(browser.path().starts_with("/agents/"), "{}", browser.path());
+    browser.wait_for("!!document.querySelector(\"#agent-checks a[href='/checks/shop']\")", 30);
+
+    browser.show(&check);
     let pill = |word: &str| format!("document.querySelector('.check-head .pill')?.innerText === '{word}'");
-    browser.wait_for(&pill("up"), 20);
+    browser.wait_for(&pill("up"), 30);
+    assert_eq!(browser.eval("window.mark"), true);
+    println!("from the sign-in to a check that is up: {} ms", clock::monotonic().us_since(began) / 1000);
     for (mood, word) in [(Mood::Ill, "down"), (Mood::Well, "up")] {
-        // The same document all along: nobody loads it anew.
-        browser.eval("window.mark = true");
         site.set(mood);
         cluster.wait_for_verdict("shop", word, 30);
         let known = clock::monotonic();
@@ -87,15 +125,15 @@ fn a_check_is_suspended_in_a_dialog_and_runs_again() {
     cluster.wait_for_verdict("shop", "up", 20);
     let mut browser = signed_in(&cluster, 1280, 900);
     browser.open(&at(&cluster, "/checks/shop"));
-    browser.press("a[data-dialog]");
+    browser.click("a[data-dialog]");
     browser.wait_for("document.querySelector('dialog[open] #f-reason') === document.activeElement", 10);
-    browser.write("dialog #f-reason", "moving house");
-    browser.follow("dialog form button.primary");
+    browser.fill("dialog #f-reason", "moving house");
+    browser.go("dialog form button.primary");
     assert_eq!(browser.path(), "/checks/shop");
     let text = browser.text();
     assert!(text.contains("moving house") && text.contains("Resume"), "{text}");
     assert!(!cluster.check("shop")["suspended"].is_null());
-    browser.follow("form[action$='/resume'] button");
+    browser.go("form[action$='/resume'] button");
     assert!(cluster.check("shop")["suspended"].is_null());
     // The form is a page of its own without scripts, too.
     browser.open(&at(&cluster, "/checks/shop/suspend"));

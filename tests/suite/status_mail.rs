@@ -1,72 +1,12 @@
 //! Mails of a status page from a real collector to a real mail server on loopback, through `kill -9` before a mail goes out and after it went.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use sitepulse_tests::cluster::Cluster;
-use sitepulse_tests::wait;
-
-/// A mail server that keeps what it takes.
-struct Server {
-    address: SocketAddr,
-    taken: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let server = Self { address: listener.local_addr().expect("it is bound"), taken: Arc::default() };
-        let taken = Arc::clone(&server.taken);
-        // Ends with the process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A collector that is killed hangs up.
-                serve(stream, &taken).ok();
-            }
-        });
-        server
-    }
-
-    fn mails(&self, count: usize) -> Vec<String> {
-        wait::until(&format!("{count} mails are taken"), 60, || {
-            let taken = self.taken.lock().expect("nobody panicked").clone();
-            if taken.len() >= count { Ok(taken) } else { Err(taken) }
-        })
-    }
-}
-
-fn serve(stream: TcpStream, taken: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut write = stream.try_clone()?;
-    let mut lines = BufReader::new(stream).lines();
-    write.write_all(b"220 mail.example\r\n")?;
-    while let Some(line) = lines.next() {
-        let line = line?;
-        let answer: &[u8] = match line.split([' ', ':']).next().unwrap_or_default() {
-            "EHLO" => b"250-mail.example\r\n250 8BITMIME\r\n",
-            "DATA" => {
-                write.write_all(b"354 go on\r\n")?;
-                let mut text = String::new();
-                for line in lines.by_ref() {
-                    let line = line?;
-                    if line == "." {
-                        break;
-                    }
-                    text.push_str(line.strip_prefix('.').unwrap_or(&line));
-                    text.push('\n');
-                }
-                taken.lock().expect("nobody panicked").push(text);
-                b"250 queued\r\n"
-            }
-            "QUIT" => return write.write_all(b"221 bye\r\n"),
-            _ => b"250 ok\r\n",
-        };
-        write.write_all(answer)?;
-    }
-    Ok(())
-}
+use sitepulse_tests::mailbox::Mailbox;
 
 fn header<'m>(mail: &'m str, name: &str) -> &'m str {
     let line = mail.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
@@ -89,14 +29,14 @@ fn post(http: &str, path: &str, body: &str) -> std::io::Result<String> {
 
 #[test]
 fn a_kill_before_a_mail_goes_out_loses_none_and_one_after_it_sends_it_once_more() {
-    let server = Server::start();
+    let server = Mailbox::start();
     let mut cluster = Cluster::start();
     let file = format!(
         "[[check]]\nid = \"job\"\nkind = \"heartbeat\"\nperiod = \"1d\"\ngrace = \"1d\"\ninterval = \"1s\"\n\
          [[channel]]\nid = \"letters\"\nkind = \"email\"\nserver = \"{}\"\nsecurity = \"plain\"\nfrom = \"status@example.com\"\nto = [\"ops@example.com\"]\n\
          [[status_page]]\nid = \"public\"\ntitle = \"Example\"\nchannel = \"letters\"\n\
          [[status_page.groups]]\nname = \"All\"\n[[status_page.groups.items]]\nid = \"job\"\nname = \"Job\"\nchecks = [\"job\"]\n",
-        server.address
+        server.address()
     );
     cluster.apply(&file).ok();
     let db = Connection::open(cluster.collector_dir().join("collector.db")).expect("the store opens");

@@ -107,8 +107,8 @@ pub(super) fn of(book: &Book, desk: &Desk, standing: &Standing, now: UtcMicros) 
     evidence
 }
 
-/// What was found, in one line.
-fn note_of(found: &Found) -> String {
+/// What was found, in one line, as notes have it.
+pub(crate) fn note_of(found: &Found) -> String {
     let of = |name: &Option<String>| name.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
     let tenths = |value: u64| format!("{}.{}", value / 10, value % 10);
     match found {

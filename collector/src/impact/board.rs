@@ -170,6 +170,15 @@ impl Board {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same; before the first, and where somebody is at it, once that turn is over.
+    pub async fn first(&self) -> Option<Arc<Scores>> {
+        if let Some(newest) = self.newest() {
+            return Some(newest);
+        }
+        drop(self.work.lock().await);
+        self.newest()
+    }
+
     /// Whether a task keeps it; without one, who reads refreshes first.
     pub fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Relaxed)

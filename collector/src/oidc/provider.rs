@@ -39,6 +39,9 @@ pub struct Metadata {
     pub authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
+    /// Where more is told about somebody than in their ID token.
+    #[serde(default)]
+    userinfo_endpoint: Option<String>,
     #[serde(default)]
     token_endpoint_auth_methods_supported: Vec<String>,
     /// Whether it names itself when it sends browsers back (RFC 9207).
@@ -48,7 +51,7 @@ pub struct Metadata {
 
 impl Metadata {
     fn parse(body: &[u8], issuer: &str) -> Result<Self, String> {
-        let read: Self =
+        let mut read: Self =
             serde_json::from_slice(body).map_err(|error| format!("its discovery document is none: {error}"))?;
         if read.issuer != issuer {
             let said: String = read.issuer.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -61,6 +64,8 @@ impl Metadata {
                 return Err("one of its addresses is not of https".into());
             }
         }
+        // It is needed by few: nobody is kept out because it is none.
+        read.userinfo_endpoint = read.userinfo_endpoint.filter(|url| is_endpoint(url) && !url.contains('#'));
         Ok(read)
     }
 }
@@ -212,7 +217,8 @@ impl Provider {
                 None
             }
         };
-        let fetch = Fetch { url: known.metadata.token_endpoint.clone(), form: Some(form), basic };
+        let url = known.metadata.token_endpoint.clone();
+        let fetch = Fetch { url, form: Some(form), basic, bearer: None };
         let Fetched { status, body } = sender.fetch(&fetch, DEADLINE).await.map_err(NoToken::Away)?;
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         let token = match (status, answer.get("id_token").and_then(Value::as_str)) {
@@ -224,14 +230,56 @@ impl Provider {
             }
         };
         let refused = |fault: Fault| NoToken::Refused(fault.as_str().to_owned());
-        match known.keys.open(token) {
+        let mut said = match known.keys.open(token) {
             Err(Fault::NoKey) => {
                 let newer = self.keys_again(sender).await.ok_or(NoToken::Refused(Fault::NoKey.as_str().into()))?;
-                newer.keys.open(token).map_err(refused)
+                newer.keys.open(token).map_err(refused)?
             }
-            opened => opened.map_err(refused),
+            opened => opened.map_err(refused)?,
+        };
+        let access = answer.get("access_token").and_then(Value::as_str);
+        if said.get("email").is_none_or(Value::is_null)
+            && let Some((url, access)) = known.metadata.userinfo_endpoint.as_ref().zip(access)
+        {
+            match userinfo(sender, url, access).await {
+                Ok(more) => add(&mut said, &more, &settings.rules.claim),
+                // Who may come in without an address comes in.
+                Err(why) => tracing::warn!(issuer = self.issuer, "the provider tells no address of somebody: {why}"),
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// What the provider tells of whom an access token stands for.
+async fn userinfo(sender: &Sender, url: &str, access: &str) -> Result<Value, String> {
+    let fetch = Fetch { url: url.to_owned(), bearer: Some(access.to_owned()), ..Fetch::default() };
+    let Fetched { status, body } = sender.fetch(&fetch, DEADLINE).await?;
+    match status {
+        200 => serde_json::from_slice(&body).map_err(|error| format!("its userinfo endpoint answers no JSON: {error}")),
+        _ => Err(format!("its userinfo endpoint answers HTTP {status}")),
+    }
+}
+
+/// Adds to an ID token without an address what else was told of the same subject (OpenID Connect Core, 5.3.4). What the token itself says stands.
+fn add(said: &mut Value, more: &Value, claim: &str) {
+    let subject = said.get("sub").and_then(Value::as_str);
+    let Some(claims) =
+        said.as_object().filter(|_| subject.is_some() && more.get("sub").and_then(Value::as_str) == subject)
+    else {
+        return;
+    };
+    let mut claims = claims.clone();
+    // Whether an address is somebody's goes with the address.
+    for name in ["email", "email_verified"] {
+        claims.insert(name.to_owned(), more.get(name).cloned().unwrap_or_default());
+    }
+    for name in ["name", "preferred_username", claim] {
+        if let (None, Some(value)) = (claims.get(name), more.get(name)) {
+            claims.insert(name.to_owned(), value.clone());
         }
     }
+    *said = Value::Object(claims);
 }
 
 /// The word of an error, as far as it is one.
@@ -240,7 +288,7 @@ pub fn word(text: &str) -> String {
 }
 
 async fn get(sender: &Sender, url: String) -> Result<Vec<u8>, String> {
-    let answer = sender.fetch(&Fetch { url, form: None, basic: None }, DEADLINE).await?;
+    let answer = sender.fetch(&Fetch { url, ..Fetch::default() }, DEADLINE).await?;
     if answer.status == 200 { Ok(answer.body) } else { Err(format!("it answers HTTP {}", answer.status)) }
 }
 
@@ -298,6 +346,32 @@ mod tests {
             assert!(read(&|document| drop(document.as_object_mut().unwrap().remove(name))).is_err());
         }
         assert!(Metadata::parse(b"<html>", "https://id.example/realm").is_err());
+    }
+
+    #[test]
+    fn userinfo_adds_what_the_token_leaves_out_and_changes_nothing() {
+        let token = json!({"sub": "1", "name": "Ana", "email_verified": true, "iss": "https://id.example"});
+        let added = |more: Value| {
+            let mut said = token.clone();
+            add(&mut said, &more, "roles");
+            said
+        };
+        let more = json!({"sub": "1", "email": "ana@example.com", "name": "Other", "roles": ["ops"], "iss": "https://evil.example"});
+        let said = added(more.clone());
+        assert_eq!(
+            (&said["email"], &said["name"], &said["roles"]),
+            (&json!("ana@example.com"), &json!("Ana"), &json!(["ops"]))
+        );
+        assert_eq!(
+            (&said["iss"], &said["email_verified"]),
+            (&json!("https://id.example"), &Value::Null),
+            "of that address nobody said so"
+        );
+        for other in [json!("2"), json!(1), Value::Null] {
+            let mut more = more.clone();
+            more["sub"] = other;
+            assert_eq!(added(more), token, "of somebody else");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use sitepulse_model::impact::{Band, Contribution, Points, Score, Signal};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
-use crate::impact::board::{Board, Scores};
+use crate::impact::board::{Board, Scores, TURN};
 use crate::impact::{CheckScore, Model, regions, replay};
 use crate::latency::Hour;
 use crate::present::Present;
@@ -33,17 +33,21 @@ pub const HISTORY_HOURS: i64 = 28 * 24;
 const TRIAL_DAYS: i64 = 28;
 
 impl Present {
-    /// The scores of now: what the board has. Where no task keeps it, and before it has anything, they are found first.
+    /// The scores of now: what the board has. Where no task keeps it they are found first; where one does, and has only begun, a turn of them.
     ///
     /// # Errors
     /// When they must be found and the store cannot be read.
     pub async fn scores(&self) -> Answer<Arc<Scores>> {
         let board = self.app().board();
-        match board.newest() {
-            Some(scores) if board.is_kept() => Ok(scores),
-            Some(_) | None => {
+        let (newest, turns) = match board.is_kept() {
+            true => (board.first().await, TURN),
+            false => (None, usize::MAX),
+        };
+        match newest {
+            Some(scores) => Ok(scores),
+            None => {
                 let now = clock::now();
-                Board::refresh(self.app(), now, usize::MAX).await?;
+                Board::refresh(self.app(), now, turns).await?;
                 let none = || Arc::new(Scores::none(Model::at(self.app().book().objects(), now), now));
                 Ok(board.newest().unwrap_or_else(none))
             }

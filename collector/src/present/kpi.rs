@@ -9,8 +9,8 @@
 //!
 //! The SLA is the dear part: a pass over the evidence of all checks, twice as long as the period. Days that are over are counted once ([`daily`]); what is left is the two ends. It
 //! is made once for all readers and serves for [`SERVES_TIMES`] as long as it took. Where that is long, what was serves until it is made anew, beside. A server makes it as it
-//! starts ([`keep`]), and whoever asks before waits for [`WAIT_MS`] at most: then the figure is told as pending. The book's guard is taken for each check anew, so nobody waits for
-//! it.
+//! starts ([`keep`]), and whoever asks before waits for [`WAIT_MS`] at most, a page for [`PAGE_WAIT_MS`]: then the figure is told as pending, and open pages hear when it is there.
+//! The book's guard is taken for each check anew, so nobody waits for it.
 
 pub mod banner;
 pub mod daily;
@@ -18,7 +18,7 @@ pub mod debt;
 pub mod period;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ const SERVES_TIMES: u64 = 100;
 const QUICK_US: u64 = 100_000;
 /// A reader waits for the first figures of a period at most so long, in milliseconds, where a server makes them beside.
 const WAIT_MS: u64 = 1_000;
+/// The same of a page, which shows the rest and fetches itself anew once they are there.
+pub const PAGE_WAIT_MS: u64 = 20;
 /// What expires soon is looked for so often, in microseconds: 10 s.
 const EXPIRING_US: u64 = 10_000_000;
 /// Most zones that figures are kept of.
@@ -83,6 +85,10 @@ pub(super) struct Shelf {
     done: Notify,
     /// Whether a server makes figures beside its readers.
     kept: AtomicBool,
+    /// Whether somebody was told that figures are pending, since some were made last.
+    owed: AtomicBool,
+    /// Grows when figures were made that somebody was told are pending.
+    settled: AtomicU64,
     /// What expires soon, and when that was looked for, on the monotonic clock.
     expiring: Mutex<Option<(u64, Vec<String>)>>,
 }
@@ -132,7 +138,15 @@ impl Shelf {
         }
         newest.insert(key, judged);
         drop(newest);
+        if self.owed.swap(false, Ordering::AcqRel) {
+            self.settled.fetch_add(1, Ordering::AcqRel);
+        }
         self.done.notify_waiters();
+    }
+
+    /// Grows when figures were made that a page shows as pending.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
     }
 }
 
@@ -155,9 +169,17 @@ impl Present {
     /// # Errors
     /// When the zone is not known, the store cannot be read, or the computation was cut short by a stop.
     pub async fn kpi(&self, period: Period, zone: Option<&str>) -> Answer<KpiView> {
+        self.kpi_within(period, zone, Duration::from_millis(WAIT_MS)).await
+    }
+
+    /// The same; where a server is making its dear figures still they are waited for so long, then told as pending.
+    ///
+    /// # Errors
+    /// As [`Self::kpi`].
+    pub async fn kpi_within(&self, period: Period, zone: Option<&str>, patience: Duration) -> Answer<KpiView> {
         let now = clock::now();
         let periods = period.upto(now, zone).map_err(|error| Problem::new(Code::BadRequest, error))?;
-        let judged = self.judged((period, zone.map(str::to_owned)), periods).await?;
+        let judged = self.judged((period, zone.map(str::to_owned)), periods, patience).await?;
         let since = periods.before.from;
         let everything = Asked {
             period: Span::new(since, now.plus_us(1)),
@@ -231,7 +253,7 @@ impl Present {
     }
 
     /// The SLA of a period and of the one before.
-    async fn judged(&self, key: Key, periods: Periods) -> Answer<(Option<String>, Judged)> {
+    async fn judged(&self, key: Key, periods: Periods, patience: Duration) -> Answer<(Option<String>, Judged)> {
         let shelf = self.kpi_shelf();
         let now_defined = defined(&self.app().book());
         let known = shelf.newest(&key);
@@ -244,8 +266,14 @@ impl Present {
             return Ok((key.1, judged));
         }
         if shelf.kept.load(Ordering::Relaxed) {
-            let judged = tokio::time::timeout(Duration::from_millis(WAIT_MS), self.awaited(&key, periods)).await;
-            return Ok((key.1, judged.unwrap_or_else(|_| Judged::pending(periods))));
+            let judged = tokio::time::timeout(patience, self.awaited(&key, periods)).await;
+            if let Ok(judged) = judged {
+                return Ok((key.1, judged));
+            }
+            shelf.owed.store(true, Ordering::Release);
+            // Made between the two: nobody will tell of it.
+            let judged = shelf.newest(&key).unwrap_or_else(|| Judged::pending(periods));
+            return Ok((key.1, judged));
         }
         let mut turn = Arc::clone(&shelf.turn).lock_owned().await;
         // Whoever had the turn before may have done it.
@@ -287,10 +315,12 @@ impl Present {
     }
 }
 
-/// Makes the figures of every period as a server starts, so that its readers find them.
+/// Makes the figures of every period as a server starts, so that its readers find them; before them what every page reads.
 pub async fn keep(present: Present, mut stopping: watch::Receiver<bool>) {
     present.kpi_shelf().kept.store(true, Ordering::Relaxed);
     let make = async {
+        // What goes wrong is told to whoever asks.
+        drop(present.fresh_snapshot().await);
         for period in Period::ALL {
             // Without a zone a period is one.
             let Ok(periods) = period.upto(clock::now(), None) else { continue };
@@ -394,7 +424,68 @@ fn response(now: &Times, before: &Times) -> ResponseView {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use axum::response::Response;
+    use http_body_util::BodyExt;
+    use sitepulse_notify::Sender;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::app::ApplyOptions;
+    use crate::checkfile::{self, Source};
+    use crate::present::door::Door;
+    use crate::present::route;
+    use crate::present::text::EN;
+
+    const HEARTBEAT: &str = "[[check]]\nid = \"job\"\nkind = \"heartbeat\"\nperiod = \"1h\"\ngrace = \"5m\"\n";
+
+    async fn get(present: &Present, path: &str) -> Response {
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Door::Local);
+        let answer = route::router(present.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer
+    }
+
+    async fn home(present: &Present) -> String {
+        let body = get(present, "/?lang=en").await.into_body().collect().await.unwrap();
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    }
+
+    /// After a start the figures of weeks take seconds: home says that they are being counted, and its stream says when they are there.
+    #[tokio::test]
+    async fn home_waits_for_no_figures_and_hears_when_they_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = App::open(dir.path(), clock::now()).unwrap();
+        let source = Source { name: "checks.toml".into(), text: HEARTBEAT.into() };
+        let read = checkfile::parse(&[source]).unwrap();
+        let options = ApplyOptions { prune: false, dry_run: false, author: "test".into() };
+        app.apply(read, options, clock::now()).await.unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        let present = Present::new(app, Sender::default(), "https://console.example".into(), stopping);
+        let shelf = present.kpi_shelf();
+        shelf.kept.store(true, Ordering::Relaxed);
+        // Somebody counts, and comes to no end yet.
+        let counting = Arc::clone(&shelf.turn).lock_owned().await;
+        let page = home(&present).await;
+        assert!(page.contains(EN.kpi.pending) && page.contains(EN.kpi.debt), "{page}");
+        let told = page.split_once("data-told=\"").unwrap().1.split_once('"').unwrap().0;
+        let mut stream = get(&present, &format!("/events?after={told}")).await.into_body();
+        drop(counting);
+        let day = (Period::Day, None);
+        present.awaited(&day, Period::Day.upto(clock::now(), None).unwrap()).await;
+        let heard = async {
+            loop {
+                let frame = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+                if String::from_utf8_lossy(&frame).contains("event: figures\n") {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), heard).await.expect("open pages hear of it");
+        assert!(!home(&present).await.contains(EN.kpi.pending));
+    }
 
     fn together(availability: Option<f64>) -> Together {
         Together { availability, ..Together::default() }

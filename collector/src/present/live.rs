@@ -18,7 +18,7 @@
 //! | `job` | something of some job changed |
 //! | `playbook` | something of some run of a playbook changed |
 //! | `objects` | checks, agents, control events, secrets or objects were changed by somebody |
-//! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most |
+//! | `figures` | evidence came in since the last one: figures and ages are newer; every [`FIGURES_US`] at most, and when figures are there that were pending |
 //! | `reset` | events were missed: read everything anew |
 
 use std::collections::{BTreeMap, VecDeque};
@@ -103,6 +103,8 @@ struct Counted {
     findings: u64,
     jobs: u64,
     playbooks: u64,
+    /// Figures that were made after somebody was told that they are pending.
+    settled: u64,
 }
 
 /// What was seen last.
@@ -178,8 +180,9 @@ impl Story {
             self.tell("objects", json!({ "version": seen.version }));
         }
         known.counted = seen;
-        if before.ticks != seen.ticks {
-            if now.saturating_sub(known.figures_at) >= FIGURES_US {
+        let settled = before.settled != seen.settled;
+        if settled || before.ticks != seen.ticks {
+            if settled || now.saturating_sub(known.figures_at) >= FIGURES_US {
                 known.figures_at = now;
                 self.tell("figures", json!({}));
             } else {
@@ -296,10 +299,14 @@ impl Present {
         let shared = app.shared();
         let (incidents, findings) = (shared.pulses.incidents(), shared.pulses.findings());
         let (jobs, playbooks) = (shared.jobs.changes(), shared.playbooks.changes());
-        let version = app.book().version();
+        let (version, settled) = (app.book().version(), self.kpi_shelf().settled());
         let snapshot = self.fresh_snapshot().await.ok()?;
         let mut story = self.live().story.lock().await;
-        story.look(&snapshot, Counted { version, ticks, incidents, findings, jobs, playbooks }, clock::monotonic().0);
+        story.look(
+            &snapshot,
+            Counted { version, ticks, incidents, findings, jobs, playbooks, settled },
+            clock::monotonic().0,
+        );
         self.live().newest.store(story.newest, Ordering::Release);
         let after = heard.map_or(Some(Vec::new()), |heard| story.after(heard));
         Some((story.newest, after))

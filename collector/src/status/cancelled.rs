@@ -1,6 +1,6 @@
 //! Maintenance that was announced and does not come as announced: its window was cancelled, moved, or ended before its time.
 //!
-//! It is read out of the versions of windows: a time that lies ahead of the end of one version, and that the next one does not begin at the same instant for anything of the page.
+//! It is read out of the versions of windows: a time that lies ahead of the end of one version, and that no later one begins at the same instant for anything of the page.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,8 @@ pub fn of(app: &App, page: &StatusPage, ahead_us: i64, now: UtcMicros) -> Vec<Ca
     let mut found = Vec::new();
     let mut known = None;
     for (id, versions) in book.objects().windows.iter() {
-        for (version, next) in versions.iter().zip(versions.iter().skip(1)).filter(|(version, _)| !version.retired) {
+        let ended = versions.iter().zip(versions.iter().skip(1)).enumerate();
+        for (at, (version, next)) in ended.filter(|(_, (version, _))| !version.retired) {
             for span in given_up(version, next, ahead_us, now) {
                 let members = known.get_or_insert_with(|| members(&book, page));
                 let items = |window: &MaintenanceWindow| -> Vec<usize> {
@@ -54,7 +55,8 @@ pub fn of(app: &App, page: &StatusPage, ahead_us: i64, now: UtcMicros) -> Vec<Ca
                     members.iter().enumerate().filter(|(_, checks)| covers(checks)).map(|(at, _)| at).collect()
                 };
                 let items_before = items(&version.body);
-                let stays = begins(next, span.from) && !items(&next.body).is_empty();
+                let later = &versions[at + 1..];
+                let stays = later.iter().any(|later| begins(later, span.from) && !items(&later.body).is_empty());
                 if items_before.is_empty() || stays {
                     continue;
                 }

@@ -13,7 +13,7 @@ use crate::Sender;
 use crate::http::{Outgoing, ask, encode};
 
 /// A request.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Fetch {
     /// `https://...` or `http://...`.
     pub url: String,
@@ -21,6 +21,8 @@ pub struct Fetch {
     pub form: Option<Vec<(&'static str, String)>>,
     /// A name and password that the service knows this client by (RFC 6749, 2.3.1).
     pub basic: Option<(String, String)>,
+    /// A token that the service gave (RFC 6750).
+    pub bearer: Option<String>,
 }
 
 /// An answer.
@@ -49,6 +51,9 @@ impl Sender {
         if let Some((name, password)) = &fetch.basic {
             let pair = STANDARD.encode(format!("{}:{}", encode(name), encode(password)));
             outgoing = outgoing.with("authorization", format!("Basic {pair}"));
+        }
+        if let Some(token) = &fetch.bearer {
+            outgoing = outgoing.with("authorization", format!("Bearer {token}"));
         }
         let answer = ask(&self.egress, method, &outgoing, Instant::now() + deadline).await;
         let answer = answer.map_err(|trouble| trouble.why)?;

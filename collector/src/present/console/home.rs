@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -32,6 +33,7 @@ use crate::present::dto::{AgentView, CheckView, PairView};
 use crate::present::findings::by_weight;
 use crate::present::http::escape;
 use crate::present::impact::{points, reason};
+use crate::present::kpi::PAGE_WAIT_MS;
 use crate::present::kpi::banner::{Banner, Tile};
 use crate::present::kpi::period::Period;
 use crate::present::problem::Answer;
@@ -138,7 +140,7 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
         return frame.page(Place::Home, t.home.welcome, topics, &welcome);
     }
     let period = Period::parse(&asked.period).unwrap_or_default();
-    let kpi = present.kpi(period, None).await?;
+    let kpi = present.kpi_within(period, None, Duration::from_millis(PAGE_WAIT_MS)).await?;
     let slos = present.slos().await?;
     let open = open_incidents(&present).await?;
     let scores = present.scores().await?;

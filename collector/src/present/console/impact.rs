@@ -9,7 +9,7 @@ use sitepulse_model::impact::Band;
 use sitepulse_model::impact::together::Together;
 
 use super::frame::{Frame, Place};
-use super::parts::Sparkline;
+use super::parts::{Gauge, Sparkline};
 use super::row::clock_text;
 use crate::app::Access;
 use crate::impact::board::Scores;
@@ -33,6 +33,7 @@ struct Content<'a> {
     t: &'a Texts,
     may_edit: bool,
     model: String,
+    gauge: Option<Gauge>,
     whole: Option<Set>,
     groups: Vec<Set>,
     regions: Vec<Set>,
@@ -113,6 +114,11 @@ pub async fn impact_page(State(present): State<Present>, frame: Frame) -> Answer
         t,
         may_edit: frame.may(Access::Edit),
         model: (t.impact.model)(&scores.model.label),
+        gauge: scores.whole.as_ref().map(|whole| {
+            let (score, band) = (points(whole.points, t), (t.impact.band)(whole.band.as_str()));
+            let label = format!("{}{}{score}, {band}", t.impact.whole, t.colon);
+            Gauge::of(whole.points.as_f64() / 100.0, pill(whole.band), score, label)
+        }),
         whole,
         groups,
         regions,

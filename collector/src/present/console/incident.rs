@@ -11,6 +11,7 @@ use super::facts::{self, FactRow};
 use super::frame::{Frame, Place};
 use super::incidents::{Row, moment, who};
 use super::{class as state_class, clock_text, playbooks};
+use crate::alert::evidence::note_of;
 use crate::app::Access;
 use crate::playbook::acts::Asked as About;
 use crate::present::dto::incidents::{EntryView, EvidenceView, IncidentDetailView, MessageView};
@@ -266,7 +267,14 @@ impl Turn {
             at: moment(&turn.at, now),
             verdict: evidence.verdict.as_deref().map(|verdict| t.state(verdict).to_owned()).unwrap_or_default(),
             votes: votes.collect(),
-            notes: evidence.notes.iter().map(|note| (t.causes.note)(note)).collect(),
+            notes: evidence
+                .notes
+                .iter()
+                .map(|note| match &evidence.found {
+                    Some(found) if *note == note_of(found) => (t.causes.found)(found),
+                    Some(_) | None => (t.causes.note)(note),
+                })
+                .collect(),
         }
     }
 }

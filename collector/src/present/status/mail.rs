@@ -33,7 +33,7 @@ use crate::present::http::{escape, stopped};
 use crate::present::text::Language;
 use crate::status::cancelled::{self, Cancelled};
 use crate::status::{self, Episode, Planned};
-use crate::subscribers::{CONFIRM_US, DueMail, Link, News, Outcome, Signer, channel_of, sealed_as};
+use crate::subscribers::{self, CONFIRM_US, DueMail, Link, News, Outcome, Signer, channel_of, sealed_as};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(3);
@@ -162,8 +162,8 @@ async fn look(present: &Present, pages: &[String]) -> Result<(), AppError> {
         // Mostly there is nothing, and then nobody who writes waits for it.
         let (page_id, all) = (id.clone(), news.clone());
         let found = app.read_in_background(move |tables| {
-            let told = crate::subscribers::counts(tables, &page_id)?.confirmed == 0;
-            Ok(!told && !crate::subscribers::untold(tables, &page_id, &all)?.is_empty())
+            let told = subscribers::counts(tables, &page_id)?.confirmed == 0;
+            Ok(!told && !subscribers::untold(tables, &page_id, &all)?.is_empty())
         });
         if !found.await? {
             continue;
@@ -199,8 +199,8 @@ fn taken_back(page: &StatusPage, public: &str, cancelled: &[Cancelled]) -> Vec<N
             )
         });
         let announcement = format!("window/{}", super::hex(&one.key));
-        let mail = format!("{announcement}/cancelled");
-        News { mail, after: Some(announcement), at: one.announced, texts: texts.into() }
+        let mail = subscribers::taken_back(&announcement);
+        News { mail, after: Some(announcement), again: true, at: one.announced, texts: texts.into() }
     };
     cancelled.iter().map(one).collect()
 }
@@ -226,7 +226,7 @@ fn news(page: &StatusPage, public: &str, (episodes, planned): (&[Episode], &[Pla
                     let subject = format!("[{}] {subject}", page.title(lang.tag()));
                     (lang.tag(), subject, format!("{text}\n\n{}\n", address(lang)))
                 });
-                all.push(News { mail, after, at, texts: texts.into() });
+                all.push(News { mail, after, again: false, at, texts: texts.into() });
             };
         let is_told = one.resolved.is_none() || now.us_since(one.opened) < FRESH_US;
         if is_told {
@@ -265,7 +265,7 @@ fn news(page: &StatusPage, public: &str, (episodes, planned): (&[Episode], &[Pla
         let mail = format!("window/{}", super::hex(&one.key));
         // Whoever confirmed before it was told of is told.
         let at = one.announced.max(one.span.from.plus_us(-AHEAD_US));
-        all.push(News { mail, after: None, at, texts: texts.into() });
+        all.push(News { mail, after: None, again: true, at, texts: texts.into() });
     }
     all
 }

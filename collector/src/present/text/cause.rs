@@ -3,9 +3,12 @@
 //! Agents write their line in English. For who reads English it says all of it; for others the cause, the phase and the status say the same in their words, and the line stands
 //! beside as a quotation.
 
+use sitepulse_daemon::instant;
+use sitepulse_model::notice::Found;
 use sitepulse_model::record::Phase;
 
 use super::Texts;
+use crate::alert::evidence;
 use crate::present::dto::FactsView;
 
 /// What notes of evidence say in English, as they are kept.
@@ -25,6 +28,8 @@ pub struct CauseTexts {
     pub no_vote: fn(&str) -> Option<&'static str>,
     /// A note of evidence, by the English one that is kept.
     pub note: fn(&str) -> String,
+    /// What was found of what no vote is about: what expires, what got slower, what burns.
+    pub found: fn(&Found) -> String,
 }
 
 /// English.
@@ -38,6 +43,7 @@ pub static EN: CauseTexts = CauseTexts {
         _ => None,
     },
     note: |note| note.to_owned(),
+    found: evidence::note_of,
 };
 
 /// French.
@@ -51,7 +57,36 @@ pub static FR: CauseTexts = CauseTexts {
         _ => None,
     },
     note: note_fr,
+    found: found_fr,
 };
+
+fn found_fr(found: &Found) -> String {
+    let of = |name: &Option<String>| name.as_ref().map_or_else(String::new, |name| format!(" de {name}"));
+    let number = |text: String| (super::FR.number)(text);
+    let tenths = |value: u64| number(format!("{}.{}", value / 10, value % 10));
+    match found {
+        Found::Certificate { name, expires } => {
+            format!("le certificat{} expire le {}", of(name), instant::format(*expires))
+        }
+        Found::Domain { name, expires } => {
+            format!("l’enregistrement{} se termine le {}", of(name), instant::format(*expires))
+        }
+        Found::Vital { vital, profile, baseline, median, worse } => {
+            let name = vital.as_str().to_uppercase();
+            let more = if *worse > 1 { format!("\u{a0}; {worse} mesures se sont dégradées") } else { String::new() };
+            let [before, after] = [baseline, median].map(|value| number(vital.shown(*value)));
+            format!("{name} est passé de {before} à {after} sur {profile}{more}")
+        }
+        Found::Burn { hours, rate_tenths, threshold_tenths, left_permille } => {
+            let rate = rate_tenths.map_or_else(|| "sans mesure".to_owned(), |rate| format!("de {}", tenths(rate)));
+            let left =
+                left_permille.map(|left| number(format!(", il reste {:.1}\u{a0}% du budget", left as f64 / 10.0)));
+            let threshold = tenths(*threshold_tenths);
+            let left = left.unwrap_or_default();
+            format!("vitesse de consommation {rate} sur {hours} h (signalée à partir de {threshold}){left}")
+        }
+    }
+}
 
 fn note_fr(note: &str) -> String {
     if let Some(at) = note.strip_prefix(LAST_SEEN) {
@@ -128,6 +163,8 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use sitepulse_model::record::Cause;
+    use sitepulse_model::time::UtcMicros;
+    use sitepulse_model::vitals::Vital;
 
     use super::super::{EN, FR};
     use super::*;
@@ -174,6 +211,36 @@ mod tests {
         ] {
             assert_eq!((FR.causes.note)(english), french);
             assert_eq!((EN.causes.note)(english), english);
+        }
+        for (found, english, french) in [
+            (
+                Found::Certificate { name: Some("shop.example".into()), expires: UtcMicros(0) },
+                "the certificate of shop.example expires 1970-01-01T00:00:00Z",
+                "le certificat de shop.example expire le 1970-01-01T00:00:00Z",
+            ),
+            (
+                Found::Domain { name: None, expires: UtcMicros(0) },
+                "the registration ends 1970-01-01T00:00:00Z",
+                "l’enregistrement se termine le 1970-01-01T00:00:00Z",
+            ),
+            (
+                Found::Vital { vital: Vital::Cls, profile: "mobile".into(), baseline: 500, median: 2500, worse: 2 },
+                "CLS went from 0.05 to 0.25 on mobile; 2 measures got worse",
+                "CLS est passé de 0,05 à 0,25 sur mobile\u{a0}; 2 mesures se sont dégradées",
+            ),
+            (
+                Found::Burn { hours: 1, rate_tenths: Some(144), threshold_tenths: 140, left_permille: Some(-25) },
+                "burn rate 14.4 over 1 h (told from 14.0 on), -2.5 % of the budget is left",
+                "vitesse de consommation de 14,4 sur 1 h (signalée à partir de 14,0), il reste -2,5\u{a0}% du budget",
+            ),
+            (
+                Found::Burn { hours: 6, rate_tenths: None, threshold_tenths: 60, left_permille: None },
+                "burn rate beyond all measure over 6 h (told from 6.0 on)",
+                "vitesse de consommation sans mesure sur 6 h (signalée à partir de 6,0)",
+            ),
+        ] {
+            assert_eq!((EN.causes.found)(&found), english);
+            assert_eq!((FR.causes.found)(&found), french);
         }
         assert_eq!(FR.no_vote("weight 0"), "poids 0");
         assert_eq!(FR.no_vote("suspended"), FR.cause_suspended);

@@ -43,7 +43,7 @@ fn told(english: &str, deep: usize) -> Option<String> {
     if let Some(missing) = missing(english) {
         return Some(missing);
     }
-    for (pattern, french) in fr::PAIRS {
+    for (pattern, french) in fr::pairs() {
         if let Some(values) = values(pattern, english) {
             return Some(written(french, &values, deep));
         }
@@ -107,7 +107,7 @@ fn written(french: &str, values: &[&str], deep: usize) -> String {
 /// Every French text.
 #[cfg(test)]
 pub(super) fn french_texts() -> impl Iterator<Item = &'static str> {
-    fr::PAIRS.iter().map(|(_, french)| *french)
+    fr::pairs().map(|(_, french)| *french)
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn both_languages_have_the_same_values() {
-        for (english, french) in fr::PAIRS {
+        for (english, french) in fr::pairs() {
             assert_eq!(english.matches("{}").count(), french.matches("{}").count(), "{english}");
             assert!(!english.starts_with("{}{}") && !english.contains("{}{}"), "{english}: two values in a row");
         }
@@ -145,8 +145,11 @@ mod tests {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                sources(&path, all);
-            } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("text/refusals/fr.rs") {
+                // The tables themselves say nothing.
+                if !path.ends_with("text/refusals/fr") {
+                    sources(&path, all);
+                }
+            } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("refusals/fr.rs") {
                 all.push_str(&std::fs::read_to_string(&path).unwrap());
             }
         }
@@ -169,9 +172,88 @@ mod tests {
             }
         }
         let plain = joined.replace("\\\"", "\"").replace("{{", "{").replace("}}", "}").replace("\\\\", "\\");
-        for (english, _) in fr::PAIRS {
+        for (english, _) in fr::pairs() {
             let longest = english.split("{}").map(str::trim).max_by_key(|part| part.len()).unwrap();
             assert!(plain.contains(longest), "nobody says {longest:?} any more: {english}");
         }
+    }
+
+    /// Where what a form can cause is judged.
+    const JUDGES: [&str; 23] = [
+        "src/alert/people.rs",
+        "src/alert/silence.rs",
+        "src/app/access.rs",
+        "src/app/credentials.rs",
+        "src/app/join_tokens.rs",
+        "src/app/oncall.rs",
+        "src/app/plan.rs",
+        "src/app/plan/objects.rs",
+        "src/enrol.rs",
+        "src/heartbeat/timing.rs",
+        "src/insight/shelf.rs",
+        "src/maintenance/rule.rs",
+        "src/playbook/acts.rs",
+        "src/policy.rs",
+        "src/present/access.rs",
+        "src/run_now.rs",
+        "../shared/model/src/accounting.rs",
+        "../shared/model/src/check/cron.rs",
+        "../shared/model/src/check/syntax.rs",
+        "../shared/model/src/duration.rs",
+        "../shared/model/src/expect/query.rs",
+        "../shared/model/src/quorum.rs",
+        "../shared/model/src/service_hours.rs",
+    ];
+    /// Said there: made of others, or to programs alone.
+    const NO_SENTENCES: [&str; 0] = [];
+
+    /// The sentences of a source: what is handed to a refusal as it is written, with `7` for each value.
+    fn sentences(source: &str) -> Vec<String> {
+        let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let mut found = Vec::new();
+        for mark in
+            ["NotFound(", "Invalid(", "Conflict(", "Forbidden(", "Err(", "wrong(", "refuse(", "invalid(", "#[error("]
+        {
+            for (at, _) in source.match_indices(mark) {
+                let rest = source[at + mark.len()..].trim_start().trim_start_matches('&');
+                let rest = rest.strip_prefix("format!(").unwrap_or(rest).trim_start();
+                let Some(text) = rest.strip_prefix('"') else { continue };
+                let (mut said, mut depth, mut chars) = (String::new(), 0, text.chars().peekable());
+                while let Some(c) = chars.next() {
+                    match (c, chars.peek().copied()) {
+                        ('"', _) => break,
+                        ('\\', Some('\n')) => while chars.next_if(|c| c.is_whitespace()).is_some() {},
+                        ('\\', Some(_)) => said.extend(chars.next()),
+                        ('{', Some('{')) | ('}', Some('}')) => said.extend(chars.next()),
+                        ('{', _) => {
+                            depth += 1;
+                            said.push('7');
+                        }
+                        ('}', _) => depth -= 1,
+                        (c, _) if depth == 0 => said.push(c),
+                        _ => {}
+                    }
+                }
+                // Less is made of others.
+                if said.split(' ').filter(|word| word.chars().any(char::is_alphabetic)).count() > 1 {
+                    found.push(said);
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn what_a_form_can_cause_is_told_in_french() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut missing = Vec::new();
+        for file in JUDGES {
+            let said =
+                sentences(&std::fs::read_to_string(here.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")));
+            assert!(!said.is_empty(), "{file} refuses nothing: take it off the list");
+            let untold = said.into_iter().filter(|one| french(one).is_none() && !NO_SENTENCES.contains(&one.as_str()));
+            missing.extend(untold.map(|one| format!("{file}: {one}")));
+        }
+        assert!(missing.is_empty(), "{}", missing.join("\n"));
     }
 }

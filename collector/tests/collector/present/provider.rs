@@ -61,6 +61,8 @@ struct Acts {
     kid: String,
     /// Whether it says that it names itself on the way back.
     names_itself: bool,
+    /// What it tells beside the ID token, to who shows the access token.
+    userinfo: Value,
     asked: BTreeMap<String, usize>,
 }
 
@@ -99,6 +101,7 @@ impl Provider {
             codes: BTreeMap::new(),
             kid: "1".into(),
             names_itself: true,
+            userinfo: Value::Null,
             asked: BTreeMap::new(),
         };
         let issuer = format!("http://{}/realm", listener.local_addr().unwrap());
@@ -167,6 +170,7 @@ impl Provider {
                     "authorization_endpoint": at("/auth?tenant=1"),
                     "token_endpoint": at("/token"),
                     "jwks_uri": at("/keys"),
+                    "userinfo_endpoint": at("/userinfo"),
                     "authorization_response_iss_parameter_supported": acts.names_itself,
                     "token_endpoint_auth_methods_supported": ["client_secret_basic"],
                 }),
@@ -205,6 +209,11 @@ impl Provider {
                     200,
                     json!({"id_token": token(acts.sign, &acts.kid, &claims), "token_type": "Bearer", "access_token": "x"}),
                 )
+            }
+            "/realm/userinfo"
+                if head.contains("authorization: Bearer x\r\n") || head.ends_with("authorization: Bearer x") =>
+            {
+                (200, acts.userinfo.clone())
             }
             _ => (404, json!({})),
         }
@@ -413,6 +422,27 @@ async fn whoever_the_provider_vouches_for_comes_in_as_the_user_of_their_address_
     assert_eq!(unlinked.await.status, StatusCode::NO_CONTENT);
     assert!(session(&world.try_in().await).is_some());
     assert_eq!(world.account("ana").await["identity"]["subject"], "666");
+}
+
+/// Some providers tell an address at the userinfo endpoint alone.
+#[tokio::test]
+async fn an_address_that_the_token_leaves_out_is_asked_for() {
+    let world = World::with(|texts| texts.allow_domains = Some(vec!["example.com".into()])).await;
+    let nameless = |claims: &mut Value| {
+        let claims = claims.as_object_mut().unwrap();
+        claims.retain(|name, _| !["email", "email_verified"].contains(&name.as_str()));
+    };
+    assert!(session(&world.try_in().await).is_some());
+    assert_eq!(world.provider.asked("/realm/userinfo"), 0, "the token said all");
+    world.provider.change(nameless);
+    assert_refused("nobody tells an address", &world.try_in().await);
+    let told = |sub: &str, verified: bool| json!({"sub": sub, "email": "ana@example.com", "email_verified": verified});
+    for (what, userinfo) in [("of somebody else", told("1", true)), ("not known to be theirs", told("4711", false))] {
+        world.provider.acts().userinfo = userinfo;
+        assert_refused(what, &world.try_in().await);
+    }
+    world.provider.acts().userinfo = told("4711", true);
+    assert!(session(&world.try_in().await).is_some());
 }
 
 #[tokio::test]

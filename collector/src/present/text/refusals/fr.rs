@@ -1,9 +1,15 @@
 //! The table: what is said in English, and the same in French. The first pattern that fits counts, so what is more special stands first.
 
+mod fields;
+
 use super::Pair;
 
 /// Every pair.
-pub(super) const PAIRS: &[Pair] = &[
+pub(super) fn pairs() -> impl Iterator<Item = &'static Pair> {
+    PAIRS.iter().chain(fields::PAIRS)
+}
+
+const PAIRS: &[Pair] = &[
     // What is asked of something that is not there, or not so.
     ("there is no user {}: write it as a [[user]] and apply it", "il n’y a pas d’utilisateur {} : créez-le d’abord"),
     ("no user is named {}", "aucun utilisateur ne s’appelle {}"),
