@@ -463,6 +463,7 @@ async fn pings_stop_when_the_store_fails_or_the_dispatcher_does() {
     tokio::select! {
         () = test => {}
         () = pings => panic!("the watchdog ended"),
+        () = tokio::time::sleep(Duration::from_secs(120)) => panic!("not within two minutes; {} pings", pinged()),
     }
     drop(stop);
     app.close().await;
