@@ -61,7 +61,7 @@ fn fleet() -> impl Strategy<Value = Fleet> {
     let cut_off = vec((0..END, 1..50_i64).prop_map(|(from, length)| (from, from + length)), 0..3);
     let backlog = prop_oneof![5 => Just(false), 1 => Just(true)];
     let class = select(&[CheckClass::Critical, CheckClass::Standard, CheckClass::Low][..]);
-    let acts = vec((0..END, 0..3_usize, act(), any::<bool>()), 0..6);
+    let acts = vec((0..END, 0..3_usize, act(), any::<bool>()), 0..12);
     let hold = (0..END, 1..40_i64, select(&[HoldReason::Silence, HoldReason::Parent][..]));
     let plans = (vec(plan(), 1..3), rarely(vec((0..END, 0..2_usize), 1..4)));
     let shell = (rarely(vec(hold, 1..3)), acts, rarely(vec((0..END, 1..40_i64), 1..3)), steps(END));
