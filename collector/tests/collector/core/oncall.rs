@@ -260,7 +260,7 @@ fn a_page_that_waits_gives_way_to_a_later_one_of_the_same_channel() {
 }
 
 /// What an incident's history says of its steps: level, whom it told, and why others were not.
-fn steps(world: &World) -> Vec<Value> {
+fn steps(world: &mut World) -> Vec<Value> {
     let mut rows = world
         .engine
         .store()
@@ -281,7 +281,7 @@ fn a_level_that_reaches_nobody_is_passed_at_once_and_the_history_says_why() {
     world.report(30, ProbeState::Down);
     world.report(60, ProbeState::Down);
     assert_eq!(world.sent(62), [to("ops", NoticeEvent::Escalated, None)]);
-    let told = steps(&world);
+    let told = steps(&mut world);
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!((&told[0]["level"], &told[0]["channels"]), (&json!(0), &json!([])));
     assert_eq!(
@@ -311,7 +311,7 @@ fn a_policy_that_reaches_nobody_at_all_writes_each_level_once() {
     for seconds in 61..90 {
         assert_eq!(world.sent(seconds), []);
     }
-    assert_eq!(steps(&world).iter().map(|step| step["level"].clone()).collect::<Vec<_>>(), [json!(0), json!(1)]);
+    assert_eq!(steps(&mut world).iter().map(|step| step["level"].clone()).collect::<Vec<_>>(), [json!(0), json!(1)]);
 }
 
 #[test]
@@ -338,16 +338,16 @@ fn a_withdrawn_page_is_written_down_and_leaves_the_outbox() {
     world.report(30, ProbeState::Down);
     world.report(60, ProbeState::Down);
     assert_eq!(world.sent(62), [to("ops", NoticeEvent::Opened, None)]);
-    let waiting = |world: &World| -> Vec<(String, u32)> {
+    let waiting = |world: &mut World| -> Vec<(String, u32)> {
         let sql = "SELECT channel_id, step FROM outbox WHERE state NOT IN (3, 4) ORDER BY 1, 2";
         let mut rows = world.engine.store().connection().prepare(sql).unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.map(Result::unwrap).collect()
     };
-    assert_eq!(waiting(&world), [("ana-hook".to_owned(), 1)], "Ana rests");
+    assert_eq!(waiting(&mut world), [("ana-hook".to_owned(), 1)], "Ana rests");
     world.report(90, ProbeState::Up);
-    assert_eq!(waiting(&world), [("ops".to_owned(), 2)]);
-    let last = steps(&world).pop().unwrap();
+    assert_eq!(waiting(&mut world), [("ops".to_owned(), 2)]);
+    let last = steps(&mut world).pop().unwrap();
     assert_eq!((&last["event"], &last["channels"]), (&json!("resolved"), &json!(["ops"])));
     assert_eq!(last["withdrawn"], json!({ "ana-hook": 1 }));
     assert_eq!(world.sent(REST_ENDS + 60), [to("ops", NoticeEvent::Resolved, None)]);
@@ -364,17 +364,17 @@ fn a_page_on_its_way_is_not_withdrawn() {
     let leased = world.engine.lease(at(REST_ENDS), 10).unwrap();
     let page = leased.into_iter().find(|one| one.key.channel == "ana-hook").unwrap();
     world.report(90, ProbeState::Up);
-    let withdrawn = steps(&world).iter().filter_map(|step| step.get("withdrawn").cloned()).collect::<Vec<_>>();
+    let withdrawn = steps(&mut world).iter().filter_map(|step| step.get("withdrawn").cloned()).collect::<Vec<_>>();
     assert_eq!(withdrawn, [json!({ "ana-hook": 1 })]);
-    let states = |world: &World| -> Vec<(u32, u8)> {
+    let states = |world: &mut World| -> Vec<(u32, u8)> {
         let sql = "SELECT step, state FROM outbox WHERE channel_id = 'ana-hook' ORDER BY 1";
         let mut rows = world.engine.store().connection().prepare(sql).unwrap();
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     };
-    assert_eq!(states(&world), [(1, 2)], "leased still");
+    assert_eq!(states(&mut world), [(1, 2)], "leased still");
     let attempt = Attempt { at: at(91), took_us: 1, outcome: Outcome::Delivered, note: String::new() };
     world.engine.mark(page, &attempt).unwrap();
-    assert_eq!(states(&world), [(1, 3)]);
+    assert_eq!(states(&mut world), [(1, 3)]);
 }
 
 #[test]

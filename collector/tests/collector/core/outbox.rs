@@ -353,7 +353,7 @@ fn a_clock_that_is_set_days_ahead_gives_up_no_message_early() {
     let mut out = turn.handed;
     let mut given_up = Vec::new();
     // From then on a day is a day: of turns as the dispatcher makes them.
-    let states = |world: &World| -> Vec<(String, u8)> {
+    let states = |world: &mut World| -> Vec<(String, u8)> {
         let mut rows =
             world.engine.store().connection().prepare("SELECT channel_id, state FROM outbox ORDER BY 1").unwrap();
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
@@ -363,7 +363,7 @@ fn a_clock_that_is_set_days_ahead_gives_up_no_message_early() {
         at = at.plus_us(30_000_000);
         let over = out.iter().map(|one| done(one, LATER, at)).collect();
         out = world.turn(over, &[], at).handed;
-        for (channel, _) in states(&world).into_iter().filter(|(_, state)| *state == 4) {
+        for (channel, _) in states(&mut world).into_iter().filter(|(_, state)| *state == 4) {
             if !given_up.contains(&channel) {
                 assert!(
                     at.us_since(right) >= DAY_US,
@@ -374,7 +374,7 @@ fn a_clock_that_is_set_days_ahead_gives_up_no_message_early() {
             }
         }
     }
-    assert_eq!(given_up.len(), 2, "each has its day, no more: {:?}", states(&world));
+    assert_eq!(given_up.len(), 2, "each has its day, no more: {:?}", states(&mut world));
 }
 
 #[test]

@@ -37,7 +37,8 @@ fn an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_s
     if let Some(base) = std::env::var_os(BASE) {
         be_the_agent(Path::new(&base));
     }
-    let name = std::thread::current().name().expect("a test's thread is named after it").to_owned();
+    let (_, module) = module_path!().split_once("::").expect("a module of this crate");
+    let name = format!("{module}::an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_start");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         for form in FORMS {
