@@ -10,6 +10,8 @@ use std::time::Duration;
 use sitepulse_daemon::clock;
 use sitepulse_model::time::UtcMicros;
 
+use crate::wait;
+
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
@@ -61,10 +63,10 @@ pub struct Received {
     pub body: serde_json::Value,
     /// When it had been read.
     pub at: UtcMicros,
-    /// The `webhook-timestamp`: the second in which it was sent, of unix time.
-    pub sent_s: i64,
     /// What became of it.
     pub reply: Reply,
+    /// After how many fences ([`Provider::fence`]) it came.
+    pub life: u32,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,12 @@ struct State {
     received: Vec<Received>,
     /// How many connections were reset before they said anything.
     reset: usize,
+    /// How many connections are taken in and not read to their end.
+    reading: usize,
+    /// The number of the fence that was read last.
+    fence: u32,
+    /// How many fences there were.
+    life: u32,
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +117,8 @@ impl Provider {
                 }
                 let Ok(stream) = stream else { continue };
                 let state = Arc::clone(&state);
-                std::thread::spawn(move || serve(stream, &state).ok());
+                let reading = Reading::of(&state);
+                std::thread::spawn(move || serve(stream, &state, reading).ok());
             }
         });
         Self { address, shared, thread: Some(thread) }
@@ -135,13 +144,53 @@ impl Provider {
         self.shared.with(|state| state.received.clone())
     }
 
+    /// Tells what came before from what comes after, where the sender of before is dead: waits until all that it had sent is read. Connections are taken in
+    /// in their order, so whoever comes in behind a connection of its own comes behind them all.
+    ///
+    /// # Panics
+    /// When that takes more than a minute, or the next connection is to be reset, which would be this one.
+    pub fn fence(&self) {
+        let fence = self.shared.with(|state| {
+            assert_ne!(state.script.front(), Some(&Reply::ResetAtOnce), "a fence would be reset");
+            state.life + 1
+        });
+        let mut stream = TcpStream::connect(self.address).expect("the provider listens");
+        writeln!(stream, "{FENCE} {fence}").expect("the provider reads");
+        wait::until("all that was sent is read", 60, || {
+            self.shared.with(|state| {
+                let read = state.fence == fence && state.reading == 0;
+                if read { Ok(()) } else { Err((state.fence, state.reading)) }
+            })
+        });
+        self.shared.with(|state| state.life = fence);
+    }
+
     /// How many connections were reset before they said anything.
     pub fn resets(&self) -> usize {
         self.shared.with(|state| state.reset)
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+/// What a connection says that is no message: [`Provider::fence`].
+const FENCE: &str = "FENCE";
+
+/// A connection that is not read to its end.
+struct Reading(Arc<Shared>);
+
+impl Reading {
+    fn of(shared: &Arc<Shared>) -> Self {
+        shared.with(|state| state.reading += 1);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.with(|state| state.reading -= 1);
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared, reading: Reading) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     // A reset costs its turn before anything is read.
     let at_once = shared.with(|state| {
@@ -158,8 +207,12 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
+    if let Some(fence) = line.strip_prefix(FENCE) {
+        shared.with(|state| state.fence = fence.trim().parse().unwrap_or(0));
+        return Ok(());
+    }
     let path = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-    let (mut key, mut length, mut sent_s) = (String::new(), 0, 0);
+    let (mut key, mut length) = (String::new(), 0);
     loop {
         line.clear();
         match reader.read_line(&mut line)? {
@@ -171,7 +224,6 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         if let Some((name, value)) = line.split_once(':') {
             match name.to_ascii_lowercase().as_str() {
                 "webhook-id" => value.trim().clone_into(&mut key),
-                "webhook-timestamp" => sent_s = value.trim().parse().unwrap_or(0),
                 "content-length" => length = value.trim().parse().unwrap_or(0),
                 _ => {}
             }
@@ -182,9 +234,10 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let reply = shared.with(|state| {
         let reply = state.script.pop_front().unwrap_or(Reply::Take);
-        state.received.push(Received { path, key, body, at: clock::now(), sent_s, reply });
+        state.received.push(Received { path, key, body, at: clock::now(), reply, life: state.life });
         reply
     });
+    drop(reading);
     let mut stream = stream;
     let mut answer = |status: &str, headers: &str| {
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n{headers}\r\nok")

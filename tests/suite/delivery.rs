@@ -2,9 +2,13 @@
 //!
 //! Incidents are of heartbeat checks: their jobs say when they are bad, and the collector judges them by itself each second.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod judge;
+
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -12,12 +16,13 @@ use sitepulse_collector::app::App;
 use sitepulse_collector::outbox;
 use sitepulse_collector::watchdog::{self, Watchdog};
 use sitepulse_daemon::clock;
-use sitepulse_model::time::UtcMicros;
 use sitepulse_notify::Sender;
 use sitepulse_tests::cluster::Cluster;
-use sitepulse_tests::provider::{Provider, Received, Reply};
+use sitepulse_tests::provider::{Provider, Reply};
 use sitepulse_tests::wait;
 use tokio::sync::watch as flag;
+
+use judge::{End, Sum, judge};
 
 /// A job flips at most so often: more would be flapping, which is told once.
 const FLIPS: usize = 4;
@@ -25,8 +30,12 @@ const FLIPS: usize = 4;
 /// A collector with jobs to watch and channels that lead to a provider.
 struct World {
     cluster: Cluster,
+    /// By job: its check's number.
+    checks: Vec<i64>,
     tokens: Vec<String>,
     flips: usize,
+    /// How each life of the collector ended.
+    ends: Vec<End>,
 }
 
 impl World {
@@ -34,21 +43,45 @@ impl World {
         let cluster = Cluster::start();
         cluster.apply(&file(jobs, channels)).ok();
         let db = open(&cluster);
-        let mut rows = db.prepare("SELECT token FROM heartbeat ORDER BY check_no").expect("the table is there");
-        let tokens = rows.query_map([], |row| row.get(0)).expect("rows").map(|token| token.expect("a token")).collect();
-        Self { cluster, tokens, flips: 0 }
+        let mut rows =
+            db.prepare("SELECT check_no, token FROM heartbeat ORDER BY check_no").expect("the table is there");
+        let jobs = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        let (checks, tokens): (Vec<i64>, Vec<String>) = jobs.map(|job| job.expect("a job")).unzip();
+        Self { cluster, checks, tokens, flips: 0, ends: Vec::new() }
     }
 
-    /// The next job in turn fails, or is well again. Whether the collector took the ping.
-    fn flip(&mut self) -> bool {
+    /// The next job in turn fails, or is well again. An error where the collector did not take the ping: the next flip is the same one.
+    fn flip(&mut self) -> Result<(), String> {
         let (job, bad) = (self.flips % self.tokens.len(), (self.flips / self.tokens.len()).is_multiple_of(2));
         assert!(self.flips / self.tokens.len() < FLIPS, "the jobs would flap");
-        let taken = self.ping(job, bad);
-        self.flips += usize::from(taken);
-        taken
+        self.ping(job, bad)?;
+        self.flips += 1;
+        Ok(())
     }
 
-    fn ping(&self, job: usize, bad: bool) -> bool {
+    fn flips(&mut self) {
+        if let Err(why) = self.flip() {
+            let log = self.cluster.collector.as_ref().map(sitepulse_tests::process::Daemon::log).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(20).collect();
+            panic!("the collector does not take a ping: {why}\n{last:#?}");
+        }
+    }
+
+    /// The collector has died: what it had sent is told from what the next one sends.
+    fn over(&mut self, provider: &Provider, end: End) {
+        assert!(self.cluster.collector.is_none(), "it is dead");
+        provider.fence();
+        self.ends.push(end);
+    }
+
+    /// Ends the collector in peace, and judges.
+    fn end(&mut self, provider: &Provider, channels: &[(&str, String)]) -> Sum {
+        self.cluster.stop_collector();
+        let channels: Vec<&str> = channels.iter().map(|(id, _)| *id).collect();
+        judge(&self.cluster.collector_dir(), &provider.received(), &self.ends, &channels)
+    }
+
+    fn ping(&self, job: usize, bad: bool) -> Result<(), String> {
         let path = format!("/ping/{}{}", self.tokens[job], if bad { "/fail" } else { "" });
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(self.cluster.http())?;
@@ -59,7 +92,11 @@ impl World {
             stream.read_to_string(&mut answer)?;
             Ok(answer)
         };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        match ask() {
+            Ok(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+            Ok(answer) => Err(answer),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The state of every message.
@@ -71,21 +108,53 @@ impl World {
         rows.map(|row| row.expect("a row")).collect()
     }
 
-    /// Waits until every job is as it said last and nothing waits.
-    fn settle(&self, seconds: u64) -> BTreeMap<String, u8> {
+    /// Whether a job said last that it failed; `None`: it said nothing yet.
+    fn said(&self, job: usize) -> Option<bool> {
         let round = self.flips / self.tokens.len();
-        wait::until("every job is seen as it said last, and nothing waits", seconds, || {
-            let checks = self.cluster.ctl(&["checks", "--json"]).json();
-            let mut wrong = 0;
-            for (job, check) in checks.as_array().expect("a list").iter().enumerate() {
-                // A job has flipped once more in this round, or not yet.
-                let flips = round + usize::from(job < self.flips % self.tokens.len());
-                let bad = flips % 2 == 1;
-                wrong += usize::from((check["verdict"] == "down") != bad && flips > 0);
+        // A job has flipped once more in this round, or not yet.
+        let flips = round + usize::from(job < self.flips % self.tokens.len());
+        (flips > 0).then_some(flips % 2 == 1)
+    }
+
+    /// The jobs whose incidents are not as they said last: one that failed has one that is open and was told of, one that is well has none.
+    fn unlike(&self) -> Vec<usize> {
+        let db = open(&self.cluster);
+        let sql = "SELECT check_no, state, json_extract(life, '$.announced') FROM incident WHERE check_no IS NOT NULL AND state != 'resolved'";
+        let mut rows = db.prepare(sql).expect("the table is there");
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).expect("rows");
+        let standing: BTreeMap<i64, (String, bool)> = rows.map(|row| row.expect("a row")).collect();
+        let unlike = |job: &usize| {
+            let incident = standing.get(&self.checks[*job]);
+            if self.said(*job) == Some(true) {
+                !incident.is_some_and(|(state, told)| state == "open" && *told)
+            } else {
+                incident.is_some()
             }
+        };
+        (0..self.checks.len()).filter(unlike).collect()
+    }
+
+    /// Waits until every job is as it said last, by its verdict and by its incidents, and no message waits.
+    fn settle(&self, seconds: u64) -> BTreeMap<String, u8> {
+        wait::until("every job is seen as it said last, and nothing waits", seconds, || {
+            let unlike = self.unlike();
             let messages = self.messages();
-            let waiting = messages.values().filter(|state| ![3, 4].contains(*state)).count();
-            if wrong == 0 && waiting == 0 { Ok(messages) } else { Err((wrong, waiting)) }
+            let waiting: Vec<&String> =
+                messages.iter().filter(|(_, state)| ![3, 4].contains(*state)).map(|(key, _)| key).collect();
+            if !unlike.is_empty() || !waiting.is_empty() {
+                return Err(format!("jobs {unlike:?}, messages {waiting:?}"));
+            }
+            // Last, for it costs most: what is not judged yet may still become an incident.
+            let checks = self.cluster.ctl(&["checks", "--json"]).json();
+            let checks = checks.as_array().expect("a list").iter().enumerate();
+            let wrong =
+                checks.filter(|(job, check)| self.said(*job).is_some_and(|bad| (check["verdict"] == "down") != bad));
+            let wrong: Vec<usize> = wrong.map(|(job, _)| job).collect();
+            if wrong.is_empty() && self.unlike().is_empty() {
+                Ok(messages)
+            } else {
+                Err(format!("verdicts of jobs {wrong:?}"))
+            }
         })
     }
 }
@@ -109,45 +178,6 @@ fn file(jobs: usize, channels: &[(&str, String)]) -> String {
     file
 }
 
-/// Holds what the store says against what the provider has. `lives` are the instants at which the collector was started. How many messages came twice.
-fn judge(messages: &BTreeMap<String, u8>, received: &[Received], lives: &[UtcMicros]) -> usize {
-    let undelivered: Vec<_> = messages.iter().filter(|(_, state)| **state != 3).collect();
-    assert!(undelivered.is_empty(), "not delivered: {undelivered:?}");
-    let taken: Vec<&Received> = received.iter().filter(|one| one.reply.takes()).collect();
-    let keys: BTreeSet<String> = taken.iter().map(|one| one.key.clone()).collect();
-    assert_eq!(messages.keys().cloned().collect::<BTreeSet<_>>(), keys, "what was committed is what arrived");
-    let mut twice: BTreeMap<(usize, &str), u32> = BTreeMap::new();
-    let mut first: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    let mut events: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
-    for one in taken {
-        assert_eq!(one.body["key"], one.key.as_str(), "the body tells the same key");
-        let parts: Vec<&str> = one.key.split('/').collect();
-        let (incident, step, channel) = (parts[0].to_owned(), parts[1].parse::<u32>().expect("a step"), parts[2]);
-        assert_eq!(one.path, channel);
-        if seen.insert(&one.key) {
-            let of = (incident, channel.to_owned());
-            let steps = first.entry(of.clone()).or_default();
-            assert!(steps.last().is_none_or(|last| *last < step), "{} came too late: {steps:?}", one.key);
-            steps.push(step);
-            events.entry(of).or_default().push(one.body["event"].as_str().expect("an event"));
-        } else {
-            // What a life sent may be read in the next one, on a busy machine: where the second it was sent in says that it may be so, it was.
-            let life = lives.iter().filter(|start| **start <= one.at).count();
-            let may_be_older = one.sent_s * 1_000_000 < lives[life - 1].0;
-            let older = (life - 1, channel);
-            let of = if may_be_older && !twice.contains_key(&older) { older } else { (life, channel) };
-            *twice.entry(of).or_default() += 1;
-        }
-    }
-    for (of, events) in &events {
-        assert_eq!(events[0], "opened", "{of:?}: {events:?}");
-    }
-    let worst: Vec<_> = twice.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(worst.is_empty(), "more than one duplicate of a channel in a life: {worst:?}");
-    twice.values().sum::<u32>() as usize
-}
-
 /// A small fixed generator: the instants of the kills are spread, and the same in each run.
 fn pause(n: u64) -> Duration {
     Duration::from_millis((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 900)
@@ -160,27 +190,60 @@ const KILLS_OF_A_STORE: usize = 25;
 /// Flips in a life.
 const FLIPS_OF_A_LIFE: usize = 2;
 
+/// Stores that are killed side by side: most of a life is waiting for the blow.
+const LANES: usize = 2;
+/// From so many kills on some must have hit between sending and marking, or nothing is shown.
+const KILLS_THAT_DOUBLE: usize = 100;
+
 /// Many stores, each killed a few times and judged for itself: so a kill costs the same however many there are, and what is wrong is told as soon as its store is.
 #[test]
 fn killing_the_collector_again_and_again_loses_no_message() {
     let kills: usize = std::env::var("SITEPULSE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let began = clock::monotonic();
-    let (mut sent, mut twice) = (0, 0);
-    for first in (0..kills).step_by(KILLS_OF_A_STORE) {
-        let (messages, doubles) = kill_one_store(first, KILLS_OF_A_STORE.min(kills - first));
-        (sent, twice) = (sent + messages, twice + doubles);
-        let took_s = clock::monotonic().since(began).as_secs();
-        println!("{} kills, {sent} messages, {twice} came twice, {took_s} s", (first + KILLS_OF_A_STORE).min(kills));
+    let (next, done) = (AtomicUsize::new(0), Mutex::new((0, Sum::default())));
+    let lane = || {
+        let _others = EndsOthers(&next, kills);
+        loop {
+            let first = next.fetch_add(KILLS_OF_A_STORE, Ordering::SeqCst);
+            if first >= kills {
+                return;
+            }
+            let count = KILLS_OF_A_STORE.min(kills - first);
+            let one = kill_one_store(first, count);
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            let (killed, sum) = &mut *done;
+            *killed += count;
+            sum.messages += one.messages;
+            sum.twice += one.twice;
+            sum.openings += one.openings;
+            sum.untold += one.untold;
+            let took_s = clock::monotonic().since(began).as_secs_f64();
+            println!("{killed} of {kills} kills, {took_s:.0} s ({:.2} s a kill): {sum:?}", took_s / *killed as f64);
+        }
+    };
+    std::thread::scope(|scope| (0..LANES).for_each(|_| drop(scope.spawn(lane))));
+    let (killed, sum) = *done.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(killed, kills);
+    assert!(sum.messages >= kills, "too little was told to show anything: {sum:?}");
+    assert!(kills < KILLS_THAT_DOUBLE || sum.twice > 0, "no kill hit between sending and marking: {sum:?}");
+}
+
+/// One store that is found wrong is enough: the others begin no more.
+struct EndsOthers<'a>(&'a AtomicUsize, usize);
+
+impl Drop for EndsOthers<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(self.1, Ordering::SeqCst);
+        }
     }
 }
 
-/// How many messages there were, and how many of them came twice.
-fn kill_one_store(first: usize, kills: usize) -> (usize, usize) {
+fn kill_one_store(first: usize, kills: usize) -> Sum {
     let provider = Provider::start();
     let channels = [("a", provider.url("a")), ("b", provider.url("b"))];
     let jobs = (FLIPS_OF_A_LIFE * kills).div_ceil(FLIPS) + 1;
     let mut world = World::start(jobs, &channels);
-    let mut lives = vec![UtcMicros(0)];
     for n in first..first + kills {
         // Some lives have a provider that is slow, or hangs up.
         if n % 5 == 0 {
@@ -190,20 +253,15 @@ fn kill_one_store(first: usize, kills: usize) -> (usize, usize) {
                 Reply::TakeAfter(pause(n as u64)),
             ]);
         }
-        for _ in 0..FLIPS_OF_A_LIFE {
-            assert!(world.flip(), "the collector takes pings");
-        }
+        (0..FLIPS_OF_A_LIFE).for_each(|_| world.flips());
         // Not a wait for a state: the instant of the blow is the input of this test.
         std::thread::sleep(pause(n as u64));
         world.cluster.kill_collector();
-        lives.push(clock::now());
+        world.over(&provider, End::Killed);
         world.cluster.start_collector();
     }
-    let messages = world.settle(180);
-    world.cluster.stop_collector();
-    let twice = judge(&messages, &provider.received(), &lives);
-    assert!(messages.len() >= kills, "only {} messages", messages.len());
-    (messages.len(), twice)
+    world.settle(180);
+    world.end(&provider, &channels)
 }
 
 #[test]
@@ -211,20 +269,19 @@ fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
     let provider = Provider::start();
     let channels = [("a", provider.url("a")), ("b", provider.url("b"))];
     let mut world = World::start(24, &channels);
-    let mut lives = vec![UtcMicros(0)];
     for place in ["insert", "committed", "turn", "turned", "send", "sent"] {
         // Both flips may be committed at once.
         for count in 1..=if place == "committed" { 1 } else { 3 } {
             // With nothing on its way, it does not pass the place before it is seen to be up.
             world.settle(60);
             world.cluster.stop_collector();
+            world.over(&provider, End::InPeace);
             world.cluster.set_env("SITEPULSE_FAILPOINT", &format!("outbox.{place}:{count}"));
-            lives.push(clock::now());
             // Two messages each. It may die before it has answered a ping, and where the watchdog has the dispatcher proven, before it is up.
             let flips = world.flips + 2;
             if world.cluster.starts_collector() {
                 for _ in 0..2 {
-                    world.flip();
+                    world.flip().ok();
                 }
                 let status = world.cluster.collector.as_mut().expect("it was started").wait_for_end(60);
                 assert_eq!(
@@ -234,19 +291,18 @@ fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
                 );
                 world.cluster.collector = None;
             }
+            world.over(&provider, End::Killed);
             world.cluster.clear_env();
-            lives.push(clock::now());
             world.cluster.start_collector();
             while world.flips < flips {
-                assert!(world.flip(), "the collector takes pings");
+                world.flips();
             }
         }
     }
-    let messages = world.settle(120);
-    world.cluster.stop_collector();
-    let twice = judge(&messages, &provider.received(), &lives);
-    println!("{} messages, {twice} came twice", messages.len());
-    assert!(twice > 0, "a kill between sending and marking must show");
+    world.settle(120);
+    let sum = world.end(&provider, &channels);
+    println!("{sum:?}");
+    assert!(sum.twice > 0, "a kill between sending and marking must show");
 }
 
 #[test]
@@ -263,7 +319,7 @@ fn whatever_the_provider_does_each_message_arrives_with_one_key_and_in_order() {
     provider.script(&replies);
     let mut world = World::start(replies.len(), &[("a", provider.url("a"))]);
     for _ in 0..2 * replies.len() {
-        assert!(world.flip());
+        world.flips();
         if world.flips == replies.len() {
             // Each is open before it ends; the first attempts of all fail in their ways.
             wait::until("every job's incident is committed", 60, || {
@@ -300,7 +356,7 @@ fn a_provider_that_turns_everybody_away_for_a_while_gets_each_message_afterwards
     let provider = Provider::start();
     provider.script(&[Reply::NotFound, Reply::Unauthorized]);
     let mut world = World::start(1, &[("a", provider.url("a"))]);
-    assert!(world.flip());
+    world.flips();
     wait::until("the incident is committed", 60, || {
         let count = world.messages().len();
         if count > 0 { Ok(()) } else { Err(count) }
@@ -326,7 +382,7 @@ fn what_a_provider_refuses_is_a_dead_letter_that_is_sent_when_the_channel_is_men
     let (good, strict) = (Provider::start(), Provider::start());
     strict.script(&[Reply::Unprocessable]);
     let mut world = World::start(1, &[("a", good.url("a")), ("b", strict.url("b"))]);
-    assert!(world.flip());
+    world.flips();
     wait::until("b is a dead letter and a has it", 60, || {
         let states: Vec<u8> = world.messages().into_values().collect();
         if states == [3, 4] { Ok(()) } else { Err(states) }
@@ -407,6 +463,7 @@ async fn pings_stop_when_the_store_fails_or_the_dispatcher_does() {
     tokio::select! {
         () = test => {}
         () = pings => panic!("the watchdog ended"),
+        () = tokio::time::sleep(Duration::from_secs(120)) => panic!("not within two minutes; {} pings", pinged()),
     }
     drop(stop);
     app.close().await;

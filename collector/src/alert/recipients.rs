@@ -267,6 +267,8 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
                 (context.found, context.regions, context.regions_of) = (Some(found), regions, regions_of);
             }
         }
+        // What is over is seen from nowhere: who still fails then has nothing to do with this any more, or was not heard of yet.
+        Subject::Check(_) if !life.state.is_open() => {}
         Subject::Check(_) => {
             let evidence = evidence::of(book, desk, standing, now);
             let all: BTreeSet<&str> = evidence.votes.iter().map(|vote| vote.region.as_str()).collect();
@@ -274,7 +276,6 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
             let theirs = || evidence.votes.iter().filter(|vote| vote.vote == wanted);
             let regions: BTreeSet<&str> = theirs().map(|vote| vote.region.as_str()).collect();
             context.regions = regions.into_iter().map(str::to_owned).collect();
-            // What is over is seen from nowhere.
             if !context.regions.is_empty() {
                 context.regions_of = u32::try_from(all.len()).unwrap_or(u32::MAX);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sitepulse_model::check::{AssignedCheck, CheckDefinition};
 use sitepulse_model::duration;
-use sitepulse_model::escalation::Target;
+use sitepulse_model::escalation::{EscalationPolicy, Level, Target};
 use sitepulse_model::id::{CheckId, CheckNo, Group, ObjectId, Provider, Region, Revision, Tag};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::Message;
@@ -200,24 +200,34 @@ fn missing_secrets(book: &Book, wanted: &BTreeMap<CheckId, WrittenCheck>) -> Vec
     warnings
 }
 
-/// The levels of policies that name users alone, none of whom has a channel.
+/// The levels of policies that name users alone, none of whom has a channel: of the policies that are written, and of those that name a user who is.
 fn levels_that_reach_nobody(book: &Book, objects: &[WrittenObject]) -> Vec<String> {
+    let user_of = |written: &WrittenObject| {
+        if let Object::User(user) = &written.object { Some((user.id.clone(), !user.notify.is_empty())) } else { None }
+    };
+    let policy_of = |written: &WrittenObject| {
+        if let Object::Escalation(policy) = &written.object { Some((policy.id.clone(), policy.clone())) } else { None }
+    };
+    let users: BTreeMap<String, bool> = objects.iter().filter_map(user_of).collect();
+    let policies: BTreeMap<String, EscalationPolicy> = objects.iter().filter_map(policy_of).collect();
+    let standing = book.objects().escalations.living().map(|(_, policy)| &policy.body);
+    let others = standing.filter(|policy| !policies.contains_key(&policy.id)).map(|policy| (policy, false));
     let has_channel = |id: &str| {
-        let written = objects.iter().find_map(|written| {
-            let Object::User(user) = &written.object else { return None };
-            (user.id == id).then_some(!user.notify.is_empty())
-        });
-        written.or_else(|| book.objects().users.current(id).map(|user| !user.body.notify.is_empty())).unwrap_or(false)
+        let known = || book.objects().users.current(id).map(|user| !user.body.notify.is_empty());
+        users.get(id).copied().or_else(known).unwrap_or(false)
     };
     let may_reach = |target: &String| match Target::parse(target) {
         Ok(Target::User(user)) => has_channel(&user),
         // Who is on call is another one next week, and channels that are not there are refused.
         Ok(Target::Channel(_) | Target::OnCall(_)) | Err(_) => true,
     };
+    let is_written =
+        |target: &String| matches!(Target::parse(target), Ok(Target::User(user)) if users.contains_key(&user));
     let mut warnings = Vec::new();
-    for written in objects {
-        let Object::Escalation(policy) = &written.object else { continue };
-        for (nth, _) in policy.levels.iter().enumerate().filter(|(_, level)| !level.notify.iter().any(may_reach)) {
+    for (policy, is_new) in policies.values().map(|policy| (policy, true)).chain(others) {
+        let concerned = |level: &Level| is_new || level.notify.iter().any(is_written);
+        let mute = |level: &Level| concerned(level) && !level.notify.iter().any(may_reach);
+        for (nth, _) in policy.levels.iter().enumerate().filter(|(_, level)| mute(level)) {
             warnings.push(format!(
                 "level {} of escalation {} reaches nobody, so the next one follows at once: its users have no channel, write notify = [...] in a [[user]]",
                 nth + 1,

@@ -128,8 +128,9 @@ impl Engine {
         let nobodys = BTreeSet::new();
         let room = room(out, &nobodys, self.sending.resting());
         let turned_back = self.sending.turned_back(now);
+        let ahead_us = self.sending.ahead_us(now);
         let looked = self.sending.looked;
-        if done.is_empty() && !turned_back && stored::due(self.store.read(), now, room)?.is_empty() {
+        if done.is_empty() && !turned_back && ahead_us == 0 && stored::due(self.store.read(), now, room)?.is_empty() {
             // What is done is leased still, but nothing is done.
             if stored::lost(self.store.read(), room)?.is_empty() {
                 return Ok((Vec::new(), Vec::new()));
@@ -138,6 +139,9 @@ impl Engine {
         let turn = self.store.write(|tables| {
             if turned_back {
                 stored::measure_anew(tables, looked, now)?;
+            }
+            if ahead_us > 0 {
+                stored::forgive(tables, ahead_us)?;
             }
             let decided = decide_all(tables, done, now)?;
             for key in stored::lost(tables, room)? {
@@ -231,7 +235,7 @@ impl Engine {
     /// # Errors
     /// When that cannot be written.
     pub fn mark(&mut self, message: Message, attempt: &Attempt) -> Result<(), StoreError> {
-        self.store.write(|tables| mark(tables, message, attempt))
+        self.store.write(|tables| mark(tables, message, attempt, attempt.at))
     }
 
     /// When the next message is due; `None` when none waits.
@@ -359,7 +363,7 @@ fn decide_all(tables: Tables<'_>, done: &[Done], now: UtcMicros) -> Result<Vec<A
         };
         let note = if one.answer == Answer::Denied { format!("turned away: {}", one.note) } else { one.note.clone() };
         let attempt = Attempt { at: one.began, took_us: one.took_us, outcome, note };
-        mark(tables, one.message.clone(), &attempt)?;
+        mark(tables, one.message.clone(), &attempt, now)?;
         if !one.left.is_empty() {
             let mut message = one.message.clone();
             message.notice.context.only.clone_from(&one.left);
@@ -370,14 +374,14 @@ fn decide_all(tables: Tables<'_>, done: &[Done], now: UtcMicros) -> Result<Vec<A
     Ok(decided)
 }
 
-fn mark(tables: Tables<'_>, mut message: Message, attempt: &Attempt) -> Result<(), StoreError> {
+fn mark(tables: Tables<'_>, mut message: Message, attempt: &Attempt, noted: UtcMicros) -> Result<(), StoreError> {
     message.attempts += 1;
     match attempt.outcome {
         Outcome::Delivered => message.state = DeliveryState::Delivered,
         Outcome::GivenUp => message.state = DeliveryState::GivenUp,
         Outcome::Again { at } => (message.state, message.due) = (DeliveryState::Due, at),
     }
-    stored::mark(tables, &message, attempt)
+    stored::mark(tables, &message, attempt, noted)
 }
 
 /// These channels were mended: their definition or a secret of theirs changed. What waits to be tried again is tried now, and so are dead letters of the last

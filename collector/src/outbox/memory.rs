@@ -11,6 +11,11 @@ use sitepulse_model::time::UtcMicros;
 use super::engine::{Done, OUT_MAX, OUT_OF_CHANNEL_MAX};
 use super::{DeliveryKey, Message};
 
+/// More than this between two turns is no passing of time but a clock that was set, in microseconds: 1 min. A turn is due each [`TURN_EVERY`].
+///
+/// [`TURN_EVERY`]: super::task::TURN_EVERY
+const JUMP_US: i64 = 60_000_000;
+
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -24,6 +29,12 @@ impl Memory {
     /// Whether the clock was set back since the last turn, or nobody knows.
     pub(super) fn turned_back(&self, now: UtcMicros) -> bool {
         self.looked.is_none_or(|looked| now < looked)
+    }
+
+    /// By how much the clock jumped ahead since the last turn, in microseconds: set, or the machine slept. 0 where it went on.
+    pub(super) fn ahead_us(&self, now: UtcMicros) -> i64 {
+        let passed_us = self.looked.map_or(0, |looked| now.us_since(looked));
+        if passed_us > JUMP_US { passed_us } else { 0 }
     }
 
     /// Notes which providers want to be left alone: new messages wait as well as those that were refused. Forgets those that do no more.

@@ -279,8 +279,18 @@ pub(crate) fn measure_anew(tables: Tables<'_>, looked: Option<UtcMicros>, now: U
     Ok(())
 }
 
-/// Writes what became of an attempt, with its line in the log. What waited behind a message that is over is due.
-pub(crate) fn mark(tables: Tables<'_>, message: &Message, attempt: &Attempt) -> Result<(), StoreError> {
+/// The clock jumped ahead by so much while nothing was sent: nothing was tried for as long either, and it counts for no message's patience.
+pub(crate) fn forgive(tables: Tables<'_>, ahead_us: i64) -> Result<(), StoreError> {
+    tables
+        .prepare_cached(&format!(
+            "UPDATE outbox SET tried_us = tried_us + ?1 WHERE state IN ({DUE}, {LEASED}, {BEHIND}) AND tried_us IS NOT NULL"
+        ))?
+        .execute(params![ahead_us])?;
+    Ok(())
+}
+
+/// Writes what became of an attempt, with its line in the log; `noted`: when that is. What waited behind a message that is over is due.
+pub(crate) fn mark(tables: Tables<'_>, message: &Message, attempt: &Attempt, noted: UtcMicros) -> Result<(), StoreError> {
     set(tables, message)?;
     let outcome = match attempt.outcome {
         Outcome::Delivered => 1,
@@ -293,7 +303,7 @@ pub(crate) fn mark(tables: Tables<'_>, message: &Message, attempt: &Attempt) -> 
             "UPDATE outbox SET tries = tries + 1, tried_us = coalesce(tried_us, ?1) \
              WHERE bucket = ?2 AND incident_id = ?3 AND channel_id = ?4 AND step = ?5",
         )?
-        .execute(params![attempt.at.0, key.bucket.0, key.incident.0, key.channel, key.step])?;
+        .execute(params![noted.0, key.bucket.0, key.incident.0, key.channel, key.step])?;
     tables
         .prepare_cached(
             "INSERT INTO delivery(bucket, incident_id, channel_id, step, attempt, at_us, took_us, outcome, note) \

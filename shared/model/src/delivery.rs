@@ -4,7 +4,7 @@
 //!   their keys, so that a provider that comes back is not met by all of them at once. A provider that says when (`Retry-After`) is left alone for as long,
 //!   for [`RETRY_AFTER_US_MAX`] at most: a page must not wait for a day because somebody says so.
 //! - It is given up when it has been tried for [`PATIENCE_US`]: counted from the first attempt, not from the incident, so that a collector that was away
-//!   for longer gives the provider its time still.
+//!   for longer gives the provider its time still; whoever sends takes away by how much the clock jumped ahead meanwhile.
 //! - Where the provider turns the sender or the address away, nobody can tell a channel that is written wrongly from a provider that is being deployed for a minute, a
 //!   name that leads elsewhere for as long, or a mail server whose directory is away: every 3xx and 4xx but those below, a name that leads to a refused address, a mail
 //!   server that offers no STARTTLS, or says no before it has the mail. A lost page is worse than a page that waits, so it is tried again as long as anything else; it is

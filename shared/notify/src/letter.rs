@@ -20,6 +20,8 @@ const VALUE_CHARS_MAX: usize = 300;
 const SUBJECT_CHARS_MAX: usize = 140;
 /// Longest short form but for its link, in characters: with one of 60 it fits a text message.
 const SHORT_CHARS_MAX: usize = 160;
+/// So much of a name stays in a short form, in characters, whatever else it says.
+const NAME_CHARS_MIN: usize = 12;
 /// Most checks that are named.
 const CHECKS_MAX: usize = 10;
 
@@ -68,6 +70,8 @@ pub(crate) struct Letter {
     pub(crate) lead: String,
     /// The fewest words beside the subject, for a text message; may be empty.
     brief: String,
+    /// Of what was found, instead of both: what stands before the name, the name, what stands after. The name is cut rather than a date or a figure.
+    terse: Option<[String; 3]>,
     /// Between a label and its value: French has a space there.
     colon: &'static str,
     /// What is known, each with its label.
@@ -89,17 +93,20 @@ impl Letter {
     /// At most 160 characters, or as few as its link allows: the links are never cut.
     pub(crate) fn short(&self) -> String {
         let link = self.acknowledge.as_ref().or(self.link.as_ref()).map(|(_, link)| link.as_str());
-        let text =
-            if self.brief.is_empty() { self.subject.clone() } else { format!("{} - {}", self.subject, self.brief) };
-        match link {
-            None => cut(&text, SHORT_CHARS_MAX),
-            Some(link) => {
-                let left = SHORT_CHARS_MAX.saturating_sub(link.chars().count() + 1);
-                // A link so long that nothing is left goes in a message of more than one part.
-                let text = cut(&text, if left < 60 { SHORT_CHARS_MAX } else { left });
-                format!("{text} {link}")
+        let left = link.map_or(SHORT_CHARS_MAX, |link| SHORT_CHARS_MAX.saturating_sub(link.chars().count() + 1));
+        // A link so long that nothing is left goes in a message of more than one part.
+        let room = if left < 60 { SHORT_CHARS_MAX } else { left };
+        let text = match &self.terse {
+            Some([before, name, after]) => {
+                let taken = before.chars().count() + after.chars().count();
+                format!("{before}{}{after}", cut(name, room.saturating_sub(taken).max(NAME_CHARS_MIN)))
             }
-        }
+            None if self.brief.is_empty() => self.subject.clone(),
+            None => format!("{} - {}", self.subject, self.brief),
+        };
+        // A space that does not break is in no text message's alphabet, and would cost it half its length.
+        let text = cut(&text.replace('\u{a0}', " "), room);
+        link.map_or(text.clone(), |link| format!("{text} {link}"))
     }
 
     /// All of it as plain text, a fact a line.
@@ -177,6 +184,7 @@ impl Writer<'_> {
             subject: cut(&self.subject(), SUBJECT_CHARS_MAX),
             lead: self.lead(),
             brief: self.brief(),
+            terse: self.terse(),
             colon: words.colon,
             facts: self.facts(),
             link: link(words.open_incident, &notice.context.link),
@@ -241,8 +249,7 @@ impl Writer<'_> {
         if context.regions_of == 0 {
             return Some(value(&context.regions.join(", ")));
         }
-        let (count, of) = (context.regions.len().to_string(), context.regions_of.to_string());
-        let fraction = fill(self.words.regions, &[("count", &count), ("of", &of)]);
+        let fraction = self.words.regions(context.regions.len(), context.regions_of);
         Some(if context.regions.is_empty() {
             fraction
         } else {
@@ -261,24 +268,29 @@ impl Writer<'_> {
         }
     }
 
-    /// What was found, of what no vote is about.
-    fn found(&self) -> Option<String> {
+    /// What was found, of what no vote is about: as a sentence, or as few words as there can be.
+    fn found(&self, short: bool) -> Option<String> {
         let words = self.words;
-        let until = |at: UtcMicros, [soon, past]: [&str; 2], name: &Option<String>, nameless: &str| {
+        let pick = |long: &'static str, terse: &'static str| if short { terse } else { long };
+        let until = |at: UtcMicros, long: [&'static str; 2], terse: [&'static str; 2], name: &Option<String>| {
             let left_us = at.us_since(self.notice.at);
             let left = words.duration(left_us.unsigned_abs() / 1_000_000);
-            let name = name.as_deref().map_or_else(|| nameless.to_owned(), value);
-            let values = [("name", name.as_str()), ("at", &self.clock.moment(at)), ("left", &left)];
+            let name = name.as_deref().map_or_else(|| self.what(), value);
+            let moment = if short { self.clock.day(at) } else { self.clock.moment(at) };
+            let [soon, past] = if short { terse } else { long };
+            let values = [("name", name.as_str()), ("at", &moment), ("left", &left)];
             fill(if left_us > 0 { soon } else { past }, &values)
         };
-        let this = self.what();
         Some(match self.notice.context.found.as_ref()? {
-            Found::Certificate { name, expires } => until(*expires, words.certificate, name, &this),
-            Found::Domain { name, expires } => until(*expires, words.domain, name, &this),
+            Found::Certificate { name, expires } => until(*expires, words.certificate, words.certificate_short, name),
+            Found::Domain { name, expires } => until(*expires, words.domain, words.domain_short, name),
             Found::Vital { vital, profile, baseline, median, worse } => {
                 let shown = |value| words.number(&vital.shown(value));
                 let grown = u128::from(median.saturating_sub(*baseline)) * 100;
-                let percent = grown.checked_div(u128::from(*baseline)).map(|percent| format!(" (+{percent} %)"));
+                let percent = grown.checked_div(u128::from(*baseline)).map(|percent| {
+                    let percent = fill(words.percent, &[("number", &percent.to_string())]);
+                    format!(" (+{percent})")
+                });
                 let values = [
                     ("vital", vital.as_str().to_uppercase()),
                     ("baseline", shown(*baseline)),
@@ -288,8 +300,8 @@ impl Writer<'_> {
                     ("count", worse.saturating_sub(1).to_string()),
                 ];
                 let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let more = if *worse > 1 { fill(words.vital_more, &values) } else { String::new() };
-                format!("{}{more}", fill(words.vital, &values))
+                let more = if *worse > 1 && !short { fill(words.vital_more, &values) } else { String::new() };
+                format!("{}{more}", fill(pick(words.vital, words.vital_short), &values))
             }
             Found::Burn { hours, rate_tenths, threshold_tenths, left_permille } => {
                 let tenths = |value: u64| words.number(&format!("{}.{}", value / 10, value % 10));
@@ -297,14 +309,36 @@ impl Writer<'_> {
                 let (hours, threshold) = (hours.to_string(), tenths(*threshold_tenths));
                 let values =
                     [("rate", rate.as_deref().unwrap_or_default()), ("hours", &hours), ("threshold", &threshold)];
-                let sentence = fill(if rate.is_some() { words.burn } else { words.burn_whole }, &values);
+                let sentence = match rate {
+                    Some(_) => pick(words.burn, words.burn_short),
+                    None => pick(words.burn_whole, words.burn_whole_short),
+                };
                 let left = left_permille.map(|left| match u64::try_from(left) {
-                    Ok(left) if left > 0 => fill(words.budget_left, &[("left", &tenths(left))]),
-                    Ok(_) | Err(_) => words.budget_none.to_owned(),
+                    Ok(left) if left > 0 => {
+                        fill(pick(words.budget_left, words.budget_left_short), &[("left", &tenths(left))])
+                    }
+                    Ok(_) | Err(_) => pick(words.budget_none, words.budget_none_short).to_owned(),
                 });
-                format!("{sentence}{}", left.unwrap_or_default())
+                format!("{}{}", fill(sentence, &values), left.unwrap_or_default())
             }
         })
+    }
+
+    /// A text message about what was found: its date or its figure says more than the sentence of the subject.
+    fn terse(&self) -> Option<[String; 3]> {
+        let (words, notice) = (self.words, self.notice);
+        match notice.event {
+            NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {}
+            NoticeEvent::Resolved | NoticeEvent::Test => return None,
+        }
+        let found = self.found(true)?;
+        // What no name holds: a line has no control characters.
+        const PLACE: &str = "\u{1}";
+        let by = self.by();
+        let values = [("severity", words.severity(notice.incident.severity)), ("sentence", PLACE), ("by", &by)];
+        let subject = fill(words.subject(notice.event), &values);
+        let (before, after) = subject.split_once(PLACE)?;
+        Some([before.to_owned(), self.what(), format!("{}{found}{after}", words.colon)])
     }
 
     /// Why: what failed first, and how.
@@ -333,11 +367,10 @@ impl Writer<'_> {
         let mut parts = vec![fill(words.since_lead, &[("since", &since), ("lasted", &lasted)])];
         let context = &notice.context;
         if context.regions_of > 0 {
-            let (count, of) = (context.regions.len().to_string(), context.regions_of.to_string());
-            parts.push(fill(words.regions, &[("count", &count), ("of", &of)]));
+            parts.push(words.regions(context.regions.len(), context.regions_of));
         }
         parts.extend(self.why());
-        parts.extend(self.found());
+        parts.extend(self.found(false));
         format!("{}.", parts.join(", ").trim_end_matches('.'))
     }
 
@@ -349,10 +382,6 @@ impl Writer<'_> {
                 context.by.as_deref().map_or_else(String::new, |by| fill(words.resolved_by, &[("by", &value(by))]))
             }
             NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged => {
-                // When it was noticed says less than what it is.
-                if let Some(found) = self.found() {
-                    return found;
-                }
                 let since = self.clock.minute(self.notice.incident.since);
                 let mut parts = vec![format!("{since} ({})", self.lasted())];
                 if context.regions_of > 0 {
@@ -385,7 +414,7 @@ impl Writer<'_> {
         let where_from = if context.regions_of == 0 { words.region } else { words.seen_from };
         facts.extend(self.regions().map(|regions| (where_from, regions)));
         facts.extend(self.why().map(|why| (words.why, why)));
-        facts.extend(self.found().map(|found| (words.found, found)));
+        facts.extend(self.found(false).map(|found| (words.found, found)));
         facts.push((words.severity_label, words.severity(incident.severity).to_owned()));
         if incident.flapping {
             facts.push((words.flapping_label, words.flapping.to_owned()));

@@ -201,6 +201,58 @@ fn a_stapled_revocation_ends_the_handshake() {
     assert_eq!(seen.facts.texts_of(FactKey::Alpn).collect::<Vec<_>>(), ["h3"]);
 }
 
+/// As over TCP: with what is about the certificate comes the chain as the server sent it, with anything else the body's hash alone.
+#[test]
+fn the_chain_that_was_shown_over_quic_explains_a_run() {
+    use sitepulse_model::record::{ChainCertificate, ProbeResult};
+
+    use crate::tls::pki::{Authority, Leaf};
+
+    let root = Authority::root("Root");
+    let middle = root.intermediate("Middle (R3)");
+    let run = |years: (i32, i32), expect: &[&str]| {
+        let leaf = Leaf::of(&middle, &["localhost"]).valid(years.0, years.1);
+        let tls = leaf.serve(|config| config.alpn_protocols = vec![b"h3".to_vec()]).config;
+        let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        // Not joined: the run's runtime ends before it can tell the server that the connection is closed.
+        let (address, _server) = serve(config, 1, |connection| async move {
+            let (_server, _, mut stream) = http(connection.clone()).await;
+            stream.send_response(head(500)).await.unwrap();
+            stream.send_data(Bytes::from_static(b"abc")).await.unwrap();
+            stream.finish().await.unwrap();
+            connection.closed().await;
+        });
+        let mut target = HttpTarget::get(format!("https://{address}/"));
+        target.http = HttpVersion::Http3;
+        target.tls.server_name = Some("localhost".to_owned());
+        let check = testing::check(CheckKind::Http(Box::new(target)), 20_000_000, expect);
+        let result = testing::run(&check, &testing::tools(root.roots()));
+        let sha256 = ring::digest::digest(&ring::digest::SHA256, leaf.der());
+        (result, crate::evidence::hex(sha256.as_ref()))
+    };
+    let chain = |result: &ProbeResult| -> Vec<[String; 3]> {
+        let lines = result.facts.texts_of(FactKey::CertificateChain);
+        let certificates = lines.map(|line| ChainCertificate::parse(line).unwrap());
+        certificates.map(|one| [one.sha256, one.subject, one.issuer].map(std::borrow::Cow::into_owned)).collect()
+    };
+    let hashes = |result: &ProbeResult| result.facts.texts_of(FactKey::ResponseSha256).count();
+    let refused = Some(Cause::CertificateInvalid);
+    for (years, expect, cause, body) in [
+        ((2020, 2021), &[][..], refused, 0),
+        ((2020, 4000), &["status == 500", "certificate.days > 10000000"][..], Some(Cause::AssertionFailed), 1),
+    ] {
+        let (result, leaf) = run(years, expect);
+        assert_eq!((result.cause, hashes(&result)), (cause, body), "{expect:?}: {}", result.detail);
+        let shown = chain(&result);
+        assert_eq!(shown.len(), 2, "{expect:?}: {}", result.detail);
+        assert_eq!(shown[0], [leaf.as_str(), "localhost", "Middle (R3)"], "{expect:?}");
+        assert_eq!(shown[1][1..], ["Middle (R3)", "Root"], "{expect:?}");
+        assert_eq!(result.facts.number_of(FactKey::ChainLength), Some(2), "{expect:?}");
+    }
+    let (result, _) = run((2020, 4000), &["status == 200"]);
+    assert_eq!((result.state, chain(&result).len(), hashes(&result)), (ProbeState::Down, 0, 1), "{}", result.detail);
+}
+
 #[test]
 fn a_body_is_sent_and_headers_of_http_1_are_not() {
     let pki = pki();

@@ -453,6 +453,9 @@ fn what_comes_by_itself_comes_again_also_when_it_was_taken_back() {
     assert_eq!(open(&engine)[0].standing.due, at(3_620));
 }
 
+/// For how long something is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A collector whose runner runs.
 struct Running {
     app: App,
@@ -483,15 +486,26 @@ impl Running {
         jobs.into_iter().find(|job| job.id == id).unwrap()
     }
 
+    /// Waits until a job is so.
+    async fn when(&self, id: JobId, so: impl Fn(&Job) -> bool) -> Job {
+        let waiting = async {
+            loop {
+                let job = self.job(id).await;
+                if so(&job) {
+                    return job;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(job) => job,
+            Err(_) => panic!("never so: {:?}", self.job(id).await),
+        }
+    }
+
     /// Waits until a job is in a state.
     async fn until(&self, id: JobId, state: State) -> Job {
-        loop {
-            let job = self.job(id).await;
-            if job.standing.state == state {
-                return job;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.when(id, |job| job.standing.state == state).await
     }
 
     async fn stop(self) {
@@ -522,13 +536,16 @@ async fn the_runner_does_the_work_tells_how_far_it_is_and_stops_when_told() {
     );
     let long = running.ask(noop(serde_json::json!({ "wait_ms": 30_000 }))).await;
     running.until(long, State::Running).await;
-    let live = loop {
-        // The row says so before the runner has it in its hands.
-        match running.app.shared().jobs.live(long) {
-            Some(live) if live.progressed().0 > 0 => break live,
-            Some(_) | None => tokio::time::sleep(Duration::from_millis(5)).await,
+    let begun = async {
+        loop {
+            // The row says so before the runner has it in its hands.
+            match running.app.shared().jobs.live(long) {
+                Some(live) if live.progressed().0 > 0 => return live,
+                Some(_) | None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
         }
     };
+    let live = tokio::time::timeout(PATIENCE, begun).await.expect("it goes on");
     assert!(matches!(Said::of(&live.progressed().1), Some(Said::Idle { of: 30_000, .. })), "{:?}", live.progressed());
     running
         .app
@@ -560,13 +577,7 @@ async fn who_stops_without_being_told_has_failed() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::with(dir.path(), reporting(|_| Box::pin(async { Err(Unfinished::Stopped) })));
     let id = running.ask(ask(Kind::SlaReport)).await;
-    let job = loop {
-        let job = running.job(id).await;
-        if job.standing.tries > 0 {
-            break job;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let job = running.when(id, |job| job.standing.tries > 0).await;
     assert_eq!(job.standing.state, State::Waiting, "it is tried again, in a while");
     assert_eq!((job.standing.epoch, Said::of(&job.note)), (1, Some(Said::NotStopped)), "{job:?}");
     running.stop().await;
@@ -598,9 +609,7 @@ async fn an_attempt_goes_on_where_the_one_that_was_cut_short_came_to() {
     let running = Running::with(dir.path(), reporting(marking));
     let id = running.ask(ask(Kind::SlaReport)).await;
     // Written while it runs, so that a kill has it too.
-    while running.job(id).await.mark.as_deref() != Some("42") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    running.when(id, |job| job.mark.as_deref() == Some("42")).await;
     running.stop().await;
     let running = Running::with(dir.path(), reporting(marking));
     let job = running.until(id, State::Done).await;

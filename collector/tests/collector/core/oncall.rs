@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use sitepulse_collector::app::AppError;
 use sitepulse_collector::checkfile::{self, Source};
 use sitepulse_collector::engine::Engine;
@@ -256,6 +257,124 @@ fn a_page_that_waits_gives_way_to_a_later_one_of_the_same_channel() {
     assert_eq!(world.sent(100), [to("ops", NoticeEvent::Opened, None)]);
     assert_eq!(world.sent(1_400), [to("ana-hook", NoticeEvent::Escalated, None)]);
     assert_eq!(world.sent(REST_ENDS), []);
+}
+
+/// What an incident's history says of its steps: level, whom it told, and why others were not.
+fn steps(world: &mut World) -> Vec<Value> {
+    let mut rows = world
+        .engine
+        .store()
+        .connection()
+        .prepare("SELECT body FROM incident_entry WHERE json_extract(body, '$.record') = 'step' ORDER BY number")
+        .unwrap();
+    let bodies = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    bodies.map(|body| serde_json::from_str(&body.unwrap()).unwrap()).collect()
+}
+
+/// By day the nights' schedule has nobody: who comes next is told in the same breath, and later levels keep their distance.
+#[test]
+fn a_level_that_reaches_nobody_is_passed_at_once_and_the_history_says_why() {
+    let (before, _) = FILE.split_once("levels = [").unwrap();
+    let levels = "{ after = \"0s\", notify = [\"oncall:nights\", \"user:cleo\"] }, { after = \"10m\", notify = [\"ops\"] }, { after = \"25m\", notify = [\"bob-hook\"] }";
+    let mut world = World::new(&format!("{before}levels = [ {levels} ]\n"));
+    world.report(0, ProbeState::Up);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    assert_eq!(world.sent(62), [to("ops", NoticeEvent::Escalated, None)]);
+    let told = steps(&mut world);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!((&told[0]["level"], &told[0]["channels"]), (&json!(0), &json!([])));
+    assert_eq!(
+        told[0]["unreached"],
+        json!([
+            "oncall:nights: nobody is on call",
+            "user:cleo: the user has no channel: write notify = [...] in its [[user]]"
+        ])
+    );
+    assert_eq!(
+        (&told[1]["level"], &told[1]["channels"], &told[1]["unreached"]),
+        (&json!(1), &json!(["ops"]), &json!([]))
+    );
+    assert_eq!(world.sent(60 + 14 * 60), []);
+    assert_eq!(world.sent(62 + 15 * 60), [to("bob-hook", NoticeEvent::Escalated, None)]);
+}
+
+/// With nobody behind any level, the ladder ends, and nothing spins.
+#[test]
+fn a_policy_that_reaches_nobody_at_all_writes_each_level_once() {
+    let (before, _) = FILE.split_once("levels = [").unwrap();
+    let levels = "{ after = \"0s\", notify = [\"oncall:nights\"] }, { after = \"10m\", notify = [\"user:cleo\"] }";
+    let mut world = World::new(&format!("{before}levels = [ {levels} ]\n"));
+    world.report(0, ProbeState::Up);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    for seconds in 61..90 {
+        assert_eq!(world.sent(seconds), []);
+    }
+    assert_eq!(steps(&mut world).iter().map(|step| step["level"].clone()).collect::<Vec<_>>(), [json!(0), json!(1)]);
+}
+
+#[test]
+fn applying_warns_of_levels_that_reach_nobody_whichever_side_of_them_is_written() {
+    let mut world = World::new(FILE);
+    let mut warnings = |file: &str| world.engine.apply(written(file), &options(), at(10)).unwrap().warnings;
+    assert_eq!(warnings(FILE), [""; 0], "the nights have nobody by day, and somebody by night");
+    let policy = "[[escalation]]\nid = \"default\"\ndefault = true\nlevels = [ { after = \"0s\", notify = [\"ops\"] }, { after = \"5m\", notify = [\"user:cleo\"] } ]\n";
+    let level_2 = "level 2 of escalation default reaches nobody, so the next one follows at once: its users have no channel, write notify = [...] in a [[user]]";
+    assert_eq!(warnings(policy), [level_2]);
+    let cleo = "[[user]]\nid = \"cleo\"\nnotify = [\"ops\"]\n";
+    assert_eq!(warnings(cleo), [""; 0]);
+    assert_eq!(warnings(policy), [""; 0]);
+    assert_eq!(warnings("[[user]]\nid = \"cleo\"\n"), [level_2], "the policy is not written, but it is Cleo's");
+    assert_eq!(warnings("[[user]]\nid = \"ana\"\n"), [""; 0], "another level of another one");
+}
+
+/// What is taken back is in the history, gone from the outbox, and nothing waits behind it.
+#[test]
+fn a_withdrawn_page_is_written_down_and_leaves_the_outbox() {
+    let file = FILE.replace("\"oncall:primary\", ", "\"oncall:primary\", \"ops\", ");
+    let mut world = World::new(&file);
+    world.report(0, ProbeState::Up);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    assert_eq!(world.sent(62), [to("ops", NoticeEvent::Opened, None)]);
+    let waiting = |world: &mut World| -> Vec<(String, u32)> {
+        let sql = "SELECT channel_id, step FROM outbox WHERE state NOT IN (3, 4) ORDER BY 1, 2";
+        let mut rows = world.engine.store().connection().prepare(sql).unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(waiting(&mut world), [("ana-hook".to_owned(), 1)], "Ana rests");
+    world.report(90, ProbeState::Up);
+    assert_eq!(waiting(&mut world), [("ops".to_owned(), 2)]);
+    let last = steps(&mut world).pop().unwrap();
+    assert_eq!((&last["event"], &last["channels"]), (&json!("resolved"), &json!(["ops"])));
+    assert_eq!(last["withdrawn"], json!({ "ana-hook": 1 }));
+    assert_eq!(world.sent(REST_ENDS + 60), [to("ops", NoticeEvent::Resolved, None)]);
+}
+
+/// The clock was set back between: what quiet hours held back is on its way when it is to be withdrawn. It is not taken from whoever sends it.
+#[test]
+fn a_page_on_its_way_is_not_withdrawn() {
+    let file = FILE.replace("{ after = \"20m\", notify = [\"ana-hook\"] },", "");
+    let mut world = World::new(&file);
+    world.report(0, ProbeState::Up);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    let leased = world.engine.lease(at(REST_ENDS), 10).unwrap();
+    let page = leased.into_iter().find(|one| one.key.channel == "ana-hook").unwrap();
+    world.report(90, ProbeState::Up);
+    let withdrawn = steps(&mut world).iter().filter_map(|step| step.get("withdrawn").cloned()).collect::<Vec<_>>();
+    assert_eq!(withdrawn, [json!({ "ana-hook": 1 })]);
+    let states = |world: &mut World| -> Vec<(u32, u8)> {
+        let sql = "SELECT step, state FROM outbox WHERE channel_id = 'ana-hook' ORDER BY 1";
+        let mut rows = world.engine.store().connection().prepare(sql).unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(states(&mut world), [(1, 2)], "leased still");
+    let attempt = Attempt { at: at(91), took_us: 1, outcome: Outcome::Delivered, note: String::new() };
+    world.engine.mark(page, &attempt).unwrap();
+    assert_eq!(states(&mut world), [(1, 3)]);
 }
 
 #[test]

@@ -362,6 +362,48 @@ fn a_clock_that_is_set_back_keeps_no_message_back() {
     assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved), ("b", 2, NoticeEvent::Resolved)]);
 }
 
+/// A machine without a clock of its own starts in the past, tries to send, and is set right days ahead: no patience was spent meanwhile.
+#[test]
+fn a_clock_that_is_set_days_ahead_gives_up_no_message_early() {
+    const DAY_US: i64 = 86_400_000_000;
+    let (mut world, a, b) = outage();
+    let now = world.now();
+    // `a` was tried before; `b` is being tried for the first time while the clock is set.
+    world.turn(vec![done(&a, LATER, now)], &[&b], now);
+    let right = now.plus_us(3 * DAY_US);
+    let turn = world.turn(vec![done(&b, LATER, now)], &[], right);
+    assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)]);
+    let next = right.plus_us(30_000_000);
+    let a = turn.handed.into_iter().next().unwrap();
+    let turn = world.turn(vec![done(&a, LATER, right)], &[], next);
+    assert_eq!(told(&turn.handed), [("b", 1, NoticeEvent::Opened)], "neither is given up");
+    let mut out = turn.handed;
+    let mut given_up = Vec::new();
+    // From then on a day is a day: of turns as the dispatcher makes them.
+    let states = |world: &mut World| -> Vec<(String, u8)> {
+        let mut rows =
+            world.engine.store().connection().prepare("SELECT channel_id, state FROM outbox ORDER BY 1").unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    let mut at = next;
+    while at.us_since(right) < DAY_US + 600_000_000 {
+        at = at.plus_us(30_000_000);
+        let over = out.iter().map(|one| done(one, LATER, at)).collect();
+        out = world.turn(over, &[], at).handed;
+        for (channel, _) in states(&mut world).into_iter().filter(|(_, state)| *state == 4) {
+            if !given_up.contains(&channel) {
+                assert!(
+                    at.us_since(right) >= DAY_US,
+                    "{channel} is given up after {} s",
+                    at.us_since(right) / 1_000_000
+                );
+                given_up.push(channel);
+            }
+        }
+    }
+    assert_eq!(given_up.len(), 2, "each has its day, no more: {:?}", states(&mut world));
+}
+
 #[test]
 fn a_dispatcher_proves_that_it_can_write_and_find_what_it_wrote() {
     let (mut world, _, _) = outage();

@@ -26,6 +26,12 @@ impl Clock {
         self.shown(at, "%Y-%m-%d %H:%M:%S")
     }
 
+    /// `2026-11-22`.
+    pub(super) fn day(&self, at: UtcMicros) -> String {
+        let moment = self.moment(at);
+        moment.split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// `11:00 +01:00`, `10:00 UTC`.
     pub(super) fn minute(&self, at: UtcMicros) -> String {
         self.shown(at, "%H:%M")

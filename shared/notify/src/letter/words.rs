@@ -13,7 +13,8 @@ pub(super) struct Words {
     pub(super) since_lead: &'static str,
     pub(super) resolved_lead: &'static str,
     pub(super) resolved_by: &'static str,
-    pub(super) regions: &'static str,
+    /// Of one, and of any other number.
+    regions: [&'static str; 2],
     pub(super) regions_short: &'static str,
     pub(super) colon: &'static str,
     pub(super) more: &'static str,
@@ -45,6 +46,16 @@ pub(super) struct Words {
     pub(super) burn_whole: &'static str,
     pub(super) budget_left: &'static str,
     pub(super) budget_none: &'static str,
+    // The same in as few words as a text message has room for, after the name of what it is about.
+    pub(super) certificate_short: [&'static str; 2],
+    pub(super) domain_short: [&'static str; 2],
+    pub(super) vital_short: &'static str,
+    pub(super) burn_short: &'static str,
+    pub(super) burn_whole_short: &'static str,
+    pub(super) budget_left_short: &'static str,
+    pub(super) budget_none_short: &'static str,
+    /// A number of hundredths.
+    pub(super) percent: &'static str,
     decimal: &'static str,
     /// Days, hours, minutes, seconds.
     units: [&'static str; 4],
@@ -68,7 +79,7 @@ pub(super) const EN: Words = Words {
     since_lead: "Since {since} ({lasted})",
     resolved_lead: "It began {since} and lasted {took}.",
     resolved_by: "Resolved by {by}.",
-    regions: "{count} of {of} regions",
+    regions: ["{count} of {of} regions", "{count} of {of} regions"],
     regions_short: "regions",
     colon: ": ",
     more: "{count} more",
@@ -100,6 +111,14 @@ pub(super) const EN: Words = Words {
     burn_whole: "the objective allows no failure, and there was one in the last {hours} h",
     budget_left: "; {left} % of the error budget is left",
     budget_none: "; the error budget is used up",
+    certificate_short: ["certificate expires {at} (in {left})", "certificate expired {at} ({left} ago)"],
+    domain_short: ["domain ends {at} (in {left})", "domain ended {at} ({left} ago)"],
+    vital_short: "{vital} {baseline} to {median}{percent}, {profile}",
+    burn_short: "burn rate {rate} over {hours} h",
+    burn_whole_short: "a failure where none is allowed",
+    budget_left_short: ", {left} % of the budget left",
+    budget_none_short: ", budget used up",
+    percent: "{number} %",
     decimal: ".",
     units: ["d", "h", "min", "s"],
     severities: ["info", "minor", "major", "critical"],
@@ -144,11 +163,11 @@ pub(super) const FR: Words = Words {
     since_lead: "Depuis le {since} ({lasted})",
     resolved_lead: "Début le {since}, durée {took}.",
     resolved_by: "Résolu par {by}.",
-    regions: "{count} régions sur {of}",
+    regions: ["{count} région sur {of}", "{count} régions sur {of}"],
     regions_short: "régions",
-    colon: " : ",
+    colon: "\u{a0}: ",
     more: "{count} de plus",
-    step: "{step} : personne ne l'a encore pris en charge",
+    step: "{step}\u{a0}: personne ne l'a encore pris en charge",
     flapping: "ouvert et terminé plusieurs fois en peu de temps",
     what: "Quoi",
     title: "Titre",
@@ -174,19 +193,27 @@ pub(super) const FR: Words = Words {
         "l'enregistrement de {name} s'est terminé le {at} (il y a {left})",
     ],
     vital: "{vital} est passé de {baseline} à {median}{percent} sur {profile}",
-    vital_more: " ; autres mesures dégradées : {count}",
+    vital_more: "\u{a0}; autres mesures dégradées\u{a0}: {count}",
     burn: "rythme de consommation {rate} sur {hours} h (seuil {threshold})",
     burn_whole: "l'objectif n'admet aucun échec, et il y en a eu un dans les dernières {hours} h",
-    budget_left: " ; il reste {left} % du budget d'erreur",
-    budget_none: " ; le budget d'erreur est épuisé",
+    budget_left: "\u{a0}; il reste {left}\u{a0}% du budget d'erreur",
+    budget_none: "\u{a0}; le budget d'erreur est épuisé",
+    certificate_short: ["certificat expire le {at} (dans {left})", "certificat expiré le {at} (il y a {left})"],
+    domain_short: ["domaine expire le {at} (dans {left})", "domaine expiré le {at} (il y a {left})"],
+    vital_short: "{vital} {baseline} à {median}{percent}, {profile}",
+    burn_short: "consommation {rate} sur {hours} h",
+    burn_whole_short: "un échec là où aucun n'est admis",
+    budget_left_short: ", reste {left}\u{a0}% du budget",
+    budget_none_short: ", budget épuisé",
+    percent: "{number}\u{a0}%",
     decimal: ",",
     units: ["j", "h", "min", "s"],
     severities: ["information", "mineur", "majeur", "critique"],
     subjects: [
         "[{severity}] {sentence}",
-        "[{severity}] toujours ouvert : {sentence}",
-        "Pris en charge par {by} : {sentence}",
-        "Résolu après {took} : {sentence}",
+        "[{severity}] toujours ouvert\u{a0}: {sentence}",
+        "Pris en charge par {by}\u{a0}: {sentence}",
+        "Résolu après {took}\u{a0}: {sentence}",
     ],
     troubles: |kind| match kind {
         IncidentKind::Down => ("{what} est en panne", "{what} était en panne"),
@@ -210,7 +237,7 @@ pub(super) const FR: Words = Words {
         ("first_byte", "premier octet"),
         ("transfer", "transfert"),
     ],
-    how: "{cause} (« {line} »)",
+    how: "{cause} («\u{a0}{line}\u{a0}»)",
     causes: &[
         ("dns_failed", "le nom ne se résout pas"),
         ("connection_refused", "connexion refusée"),
@@ -260,6 +287,12 @@ impl Words {
     /// What is wrong, and what was.
     pub(super) fn trouble(&self, kind: IncidentKind) -> (&'static str, &'static str) {
         (self.troubles)(kind)
+    }
+
+    /// From how many regions of how many.
+    pub(super) fn regions(&self, count: usize, of: u32) -> String {
+        let sentence = self.regions[usize::from(count != 1)];
+        fill(sentence, &[("count", &count.to_string()), ("of", &of.to_string())])
     }
 
     pub(super) const fn severity(&self, severity: Severity) -> &'static str {

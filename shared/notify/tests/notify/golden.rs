@@ -189,6 +189,38 @@ fn every_trouble_is_told_in_both_languages() {
     });
 }
 
+/// The short form was cut at its end, where the date stood.
+#[test]
+fn a_text_message_keeps_the_date_or_the_figure_and_cuts_the_name() {
+    let wanted = [
+        ("certificate", ["2026-09-26 (in ", "2026-09-26 (dans "]),
+        ("domain", ["2026-10-11 (in ", "2026-10-11 (dans "]),
+        ("web_vitals", ["0.05 to 0.25 (+400 %), mobile", "0,05 à 0,25 (+400 %), mobile"]),
+        ("slo_burn", ["168.4 over 1 h, budget used up", "168,4 sur 1 h, budget épuisé"]),
+    ];
+    block_on(async {
+        for (name, wanted) in wanted {
+            for (language, wanted) in ["en", "fr"].into_iter().zip(wanted) {
+                for event in [NoticeEvent::Opened, NoticeEvent::Escalated] {
+                    let mut notice = kept(name, NoticeEvent::Opened);
+                    notice.event = event;
+                    let long = Some("checkout-of-the-shop-".repeat(6));
+                    if notice.incident.slo.is_some() {
+                        notice.incident.slo = long;
+                    } else {
+                        notice.incident.check = long;
+                    }
+                    let text = String::from_utf8(said(language, "twilio", &notice).await).unwrap();
+                    let text = decoded(text.split("&Body=").nth(1).unwrap());
+                    assert!(text.contains(wanted) && text.contains("checkout"), "{name} {language}: {text}");
+                    assert!(text.chars().count() <= 160 && !text.contains('\u{a0}'), "{text}");
+                    assert!(text.ends_with(" https://pulse.example/ack/20261122-4f7k2?t=abc&s=def"), "{text}");
+                }
+            }
+        }
+    });
+}
+
 async fn said(language: &str, kind: &str, notice: &sitepulse_model::notice::Notice) -> Vec<u8> {
     let provider = Provider::start().await;
     let (mut settings, secrets) = settings(kind, &format!("http://{}", provider.address()));

@@ -1,11 +1,12 @@
 //! An agent that is killed, or a thread of it that ends: the first takes its browser along, the second does not.
 
+use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Says to a child of this test which form and which folder.
+/// Says to this test that it is the agent, of which form and over which folder.
 const FORM: &str = "SITEPULSE_TEST_FORM";
 const BASE: &str = "SITEPULSE_TEST_BASE";
 
@@ -14,57 +15,69 @@ fn kills() -> usize {
     std::env::var("SITEPULSE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 
-#[test]
-#[ignore = "the agent that the next test kills, not a test"]
-fn an_agent_with_a_page() {
-    let Ok(base) = std::env::var(BASE) else { return };
+/// The agent that is killed: has a browser with two pages, one of which hangs, and says which.
+fn be_the_agent(base: &Path) -> ! {
     let form = if std::env::var(FORM).is_ok_and(|form| form == "shell") { Form::HeadlessShell } else { Form::Chromium };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let browser = browser(&form, Path::new(&base));
+        let browser = browser(&form, base);
         let (one, two) = (lease(&browser).await, lease(&browser).await);
         page(&one, "x").await;
         let session = page(&two, HANGS).await;
         hung(&two, &session).await;
         println!("\npid={}", one.process.pid().expect("its own process"));
-        std::future::pending::<()>().await;
+        std::future::pending::<Infallible>().await;
+    });
+    unreachable!("it hangs until it is killed")
+}
+
+/// It starts itself again as the agent: nothing else has this browser's inside.
+#[test]
+fn an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_start() {
+    if let Some(base) = std::env::var_os(BASE) {
+        be_the_agent(Path::new(&base));
+    }
+    let (_, module) = module_path!().split_once("::").expect("a module of this crate");
+    let name = format!("{module}::an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_start");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        for form in FORMS {
+            let base = base();
+            for _ in 0..kills() {
+                kill_an_agent(&name, &form, base.path()).await;
+            }
+            let browser = browser(&form, base.path());
+            let lease = lease(&browser).await;
+            assert_eq!(left_in(base.path()), 1, "{form:?}: its own");
+            lease.end().await;
+            browser.close().await;
+            assert_eq!(left_in(base.path()), 0);
+        }
     });
 }
 
-#[tokio::test]
-async fn an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_start() {
-    for form in FORMS {
-        let base = base();
-        for _ in 0..kills() {
-            let mut agent = Command::new(std::env::current_exe().expect("this test"))
-                .args(["--exact", "browser::tests::end::an_agent_with_a_page", "--ignored", "--nocapture"])
-                .env(FORM, if form == Form::HeadlessShell { "shell" } else { "full" })
-                .env(BASE, base.path())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("this test can be started");
-            let lines = BufReader::new(agent.stdout.take().expect("its output")).lines();
-            let pid: i32 = lines
-                .map_while(Result::ok)
-                .find_map(|line| line.strip_prefix("pid=").and_then(|pid| pid.parse().ok()))
-                .expect("a browser");
-            let members = tree::tree(pid);
-            assert!(members.len() > 4, "{form:?}: {members:?}");
-            agent.kill().expect("it runs");
-            agent.wait().expect("it ends");
-            all_gone(&members).await;
-            // Those that Chromium parts from itself (its crash handlers) name the folder.
-            let folder = base.path().to_string_lossy().into_owned();
-            until("nobody names the folder", || naming(&folder).is_empty()).await;
-            assert_eq!(left_in(base.path()), 1);
-        }
-        let browser = browser(&form, base.path());
-        let lease = lease(&browser).await;
-        assert_eq!(left_in(base.path()), 1, "{form:?}: its own");
-        lease.end().await;
-        browser.close().await;
-        assert_eq!(left_in(base.path()), 0);
-    }
+async fn kill_an_agent(test: &str, form: &Form, base: &Path) {
+    let mut agent = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", test, "--nocapture"])
+        .env(FORM, if *form == Form::HeadlessShell { "shell" } else { "full" })
+        .env(BASE, base)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test can be started");
+    let lines = BufReader::new(agent.stdout.take().expect("its output")).lines();
+    let pid: i32 = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("pid=").and_then(|pid| pid.parse().ok()))
+        .expect("a browser");
+    let members = tree::tree(pid);
+    assert!(members.len() > 4, "{form:?}: {members:?}");
+    agent.kill().expect("it runs");
+    agent.wait().expect("it ends");
+    all_gone(&members).await;
+    // Those that Chromium parts from itself (its crash handlers) name the folder.
+    let folder = base.to_string_lossy().into_owned();
+    until("nobody names the folder", || naming(&folder).is_empty()).await;
+    assert_eq!(left_in(base), 1);
 }
 
 /// Processes with this text in their command line.

@@ -82,14 +82,17 @@ fn scores(job: &Job) -> Option<u64> {
 
 /// Waits until a job is over.
 async fn over(app: &App, id: JobId) -> Job {
-    loop {
-        let jobs = app.writer().run(|engine| engine.jobs(&Wanted::default(), 100).unwrap()).await.unwrap();
-        let job = jobs.into_iter().find(|job| job.id == id).unwrap();
-        if job.standing.state.is_over() {
-            return job;
+    let waiting = async {
+        loop {
+            let jobs = app.writer().run(|engine| engine.jobs(&Wanted::default(), 100).unwrap()).await.unwrap();
+            let job = jobs.into_iter().find(|job| job.id == id).unwrap();
+            if job.standing.state.is_over() {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it is over within a minute")
 }
 
 #[tokio::test]
@@ -171,12 +174,13 @@ async fn the_task_asks_for_one_job_an_hour_and_for_checks_that_come_later() {
         let wanted = Wanted { kind: Some(Kind::Impact), ..Wanted::default() };
         app.writer().run(move |engine| engine.jobs(&wanted, 100).unwrap()).await.unwrap()
     };
-    let until = async |count: usize| loop {
-        let done = jobs().await.into_iter().filter(|job| job.standing.state == State::Done).count();
-        if done >= count {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let until = async |count: usize| {
+        let waiting = async {
+            while jobs().await.into_iter().filter(|job| job.standing.state == State::Done).count() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("so many are done within a minute");
     };
     until(1).await;
     assert_eq!(get(&pages.bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 1);

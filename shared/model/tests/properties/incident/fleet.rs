@@ -12,8 +12,10 @@ use proptest::test_runner::TestRunner;
 use sitepulse_model::control::Weight;
 use sitepulse_model::escalation::EscalationPolicy;
 use sitepulse_model::id::AgentNo;
-use sitepulse_model::incident::machine::{Entry, Input, Output, Rules};
-use sitepulse_model::incident::{CheckClass, Condition, HoldReason, IncidentKind, NoticeEvent, Severity};
+use sitepulse_model::incident::machine::{Entry, Incident, Input, Output, Rules};
+use sitepulse_model::incident::{
+    CheckClass, Condition, HoldReason, IncidentKind, IncidentState, NoticeEvent, Severity,
+};
 use sitepulse_model::present::{Present, Witness};
 use sitepulse_model::record::ProbeState;
 use sitepulse_model::series::{Seen, Series};
@@ -59,7 +61,7 @@ fn fleet() -> impl Strategy<Value = Fleet> {
     let cut_off = vec((0..END, 1..50_i64).prop_map(|(from, length)| (from, from + length)), 0..3);
     let backlog = prop_oneof![5 => Just(false), 1 => Just(true)];
     let class = select(&[CheckClass::Critical, CheckClass::Standard, CheckClass::Low][..]);
-    let acts = vec((0..END, 0..3_usize, act(), any::<bool>()), 0..6);
+    let acts = vec((0..END, 0..3_usize, act(), any::<bool>()), 0..12);
     let hold = (0..END, 1..40_i64, select(&[HoldReason::Silence, HoldReason::Parent][..]));
     let plans = (vec(plan(), 1..3), rarely(vec((0..END, 0..2_usize), 1..4)));
     let shell = (rarely(vec(hold, 1..3)), acts, rarely(vec((0..END, 1..40_i64), 1..3)), steps(END));
@@ -93,6 +95,14 @@ impl Fleet {
         }
         let found = self.holds.iter().find(|(from, length, _)| (*from..from + length).contains(&second));
         found.map(|(.., reason)| *reason)
+    }
+
+    /// From when on its windows recur at another distance from midnight: the clocks were changed.
+    fn clocks_changed(&self) -> Option<i64> {
+        let windows = &self.world.windows;
+        let apart = |pair: &[(i64, i64)]| pair[1].0 - pair[0].0;
+        let day = windows.get(..2).map(apart).filter(|_| windows.len() > 2)?;
+        windows.windows(2).find(|pair| apart(pair) != day).map(|pair| pair[1].0)
     }
 
     /// When a record comes in: at its last slot, when the agent is no more cut off, or late on purpose.
@@ -251,12 +261,14 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
     let mut lines: [(Line, Naive, Watcher); 3] = Default::default();
     let mut arrived = i64::MIN;
     let (mut wall, mut seen, mut which) = (0, 0, 0);
+    let (mut was_away, mut held_before) = (false, None);
     for second in 0..END {
         wall += 1 + fleet.steps.iter().filter(|(at, _)| *at == second).map(|(_, by)| by).sum::<i64>();
         if let Some((_, plan)) = fleet.mends.iter().rfind(|(at, _)| *at == second) {
             which = plan % fleet.plans.len();
         }
         if fleet.away.iter().any(|(from, length)| (*from..from + length).contains(&second)) {
+            was_away = true;
             continue;
         }
         let reopen_window_us = REOPEN_WINDOW * TICK_S * SECOND_US;
@@ -284,6 +296,7 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         let Some(life) = world.lives().into_iter().find(|life| life.contains(at(second))) else { continue };
         let now = instant(wall);
         let went_back = wall < seen;
+        let went_ahead = !was_away && wall > seen + 1 && seen > 0;
         for (_, naive, _) in &mut lines {
             naive.pass(wall - seen);
         }
@@ -306,6 +319,12 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
                 let theirs =
                     fleet.acts.iter().filter(|(at, of, _, first)| (*at, *of, *first) == (second, index, before));
                 for (_, _, act, _) in theirs {
+                    let due = |incident: &Incident| {
+                        incident.life.state == IncidentState::Open
+                            && incident.poll_timeout(&rules).is_some_and(|due| due <= now)
+                    };
+                    let at_once = *act == Act::Acknowledge && line.incidents.last().is_some_and(due);
+                    met.extend(at_once.then(|| "taken at the instant of a step".to_string()));
                     let out = line.take(act.input(), &rules, now);
                     assert_eq!(out, naive.take(act.input(), &terms), "at {second}: {act:?}");
                     let out = out.unwrap_or_default();
@@ -319,6 +338,10 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
             watcher.watch(&out, hold.is_some(), mended);
             act(line, naive, watcher, false);
             note(&out, kind, &mut met);
+            let pages = out.iter().any(|output| matches!(output, Output::Page { .. }));
+            met.extend((pages && was_away).then(|| "paged right after the collector was away".to_string()));
+            let released = held_before.filter(|_| pages && out.contains(&Output::Entry(Entry::Released)));
+            met.extend(released.map(|reason: HoldReason| format!("paged when {reason} ends")));
             let held = line.incidents.last().is_some_and(|incident| incident.life.held.is_some());
             let out = line.pass(&rules, now);
             assert_eq!(out, naive.take(Input::Time, &terms).unwrap(), "at {second}");
@@ -338,6 +361,13 @@ fn run(fleet: &Fleet) -> BTreeSet<String> {
         met.extend(fleet.backlog.then(|| "a backlog".to_string()));
         let anything_open = (0..3).any(open);
         met.extend((went_back && anything_open).then(|| "a clock set back while open".to_string()));
+        met.extend((went_ahead && anything_open).then(|| "a clock set ahead while open".to_string()));
+        let clocks_changed = fleet.clocks_changed().is_some_and(|from| second >= from);
+        let in_window = hold == Some(HoldReason::Maintenance) && anything_open;
+        met.extend((in_window && clocks_changed).then(|| "bad in a window after the clocks changed".to_string()));
+        let cut_off = fleet.cut_off.iter().take(desks.len()).flatten().any(|(from, to)| (*from..*to).contains(&second));
+        met.extend((cut_off && anything_open).then(|| "bad while an agent is cut off".to_string()));
+        (was_away, held_before) = (false, hold);
         met.extend(hold.filter(|_| anything_open).map(|reason| format!("bad in {reason}")));
     }
     met
@@ -349,6 +379,7 @@ fn note(out: &[Output], kind: IncidentKind, met: &mut BTreeSet<String>) {
             Output::Page { event: NoticeEvent::Opened, .. } => "paged",
             Output::Page { .. } => "escalated",
             Output::Tell { event: NoticeEvent::Resolved, .. } => "resolved",
+            Output::Tell { event: NoticeEvent::Acknowledged, .. } => "taken",
             Output::Entry(Entry::Reopened { by: Some(_) }) => "opened again by hand",
             Output::Entry(Entry::Reopened { by: None }) => "opened again",
             Output::Entry(Entry::Flapping) => "flapping",
@@ -379,5 +410,22 @@ fn fleets_are_rich() {
             *met.entry(what).or_default() += 1;
         }
     }
-    assert!(met.len() == 30 && met.values().all(|count| *count >= 2), "{} {met:#?}", met.len());
+    let kinds =
+        ["paged", "escalated", "taken", "resolved", "held", "gone", "flapping", "opened again", "opened again by hand"];
+    let kinds = kinds.iter().flat_map(|what| KINDS.map(|(kind, _)| format!("{kind} {what}")));
+    let holds =
+        HoldReason::ALL.iter().flat_map(|reason| [format!("bad in {reason}"), format!("paged when {reason} ends")]);
+    let others = [
+        "a backlog",
+        "down, and something came late",
+        "bad while an agent is cut off",
+        "bad in a window after the clocks changed",
+        "taken at the instant of a step",
+        "paged right after the collector was away",
+        "a clock set back while open",
+        "a clock set ahead while open",
+    ];
+    let wanted = kinds.chain(holds).chain(others.map(str::to_string));
+    let rare: Vec<String> = wanted.filter(|what| met.get(what).is_none_or(|count| *count < 2)).collect();
+    assert!(rare.is_empty(), "{rare:?} {met:#?}");
 }
