@@ -45,6 +45,7 @@ pub use check::{Check, CheckRevision, Labels};
 pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
+pub(crate) use pair::newest_rank;
 pub(crate) use sight::soonest;
 pub use sight::{Ends, Sight, Sights};
 pub(crate) use until::Mark;

@@ -260,12 +260,23 @@ impl Engine {
         owner: u64,
         now: UtcMicros,
     ) -> Result<Self, StoreOpenError> {
+        Self::open_checking(data_dir, authority, owner, now, CHECKED_AT_START_BYTES_MAX)
+    }
+
+    /// [`Self::open`], looking through a file of at most so many bytes before it is used; a bigger one is left to [`crate::seal::task::look_through`].
+    pub fn open_checking(
+        data_dir: &Path,
+        authority: CertificateAuthority,
+        owner: u64,
+        now: UtcMicros,
+        checked_bytes_max: u64,
+    ) -> Result<Self, StoreOpenError> {
         let store = Store::open(data_dir, owner, now)?;
         let vault = Vault::open(data_dir)?;
         let file = data_dir.join(crate::store::FILE);
         let path = file.display().to_string();
         // A big file is looked through beside the service (`seal/task.rs`).
-        let small = std::fs::metadata(&file).is_ok_and(|file| file.len() <= CHECKED_AT_START_BYTES_MAX);
+        let small = std::fs::metadata(&file).is_ok_and(|file| file.len() <= checked_bytes_max);
         if small {
             let damaged = |source| StoreOpenError::Damaged { path: path.clone(), source };
             if let Some(what) = mend::quick_check(store.read()).map_err(damaged)? {

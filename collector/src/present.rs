@@ -335,8 +335,9 @@ impl Present {
         let app = self.app().clone();
         self.beside(move || {
             let checks: Vec<CheckNo> = app.book().checks().map(|check| check.number).collect();
-            in_slices(|| app.book(), checks, |book, check| counted.add(book.conservation_of(check)));
-            counted.agents(&app.book(), clock::now())
+            let now = clock::now();
+            in_slices(|| app.book(), checks, |book, check| counted.add(book.conservation_of(check, now)));
+            counted.agents(&app.book(), now)
         })
         .await
     }

@@ -32,7 +32,7 @@ use crate::latency::Sample;
 use crate::store::chunk::{self, Stored};
 use crate::store::records::{self, Kept};
 use crate::store::rows::Arrival;
-use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow};
+use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRows};
 use crate::store::series::{self, Sealed};
 use crate::store::{StoreError, Tables, mend, rollup};
 
@@ -147,13 +147,24 @@ pub(crate) fn last_slot(record: &Record) -> UtcMicros {
     }
 }
 
-/// Records in order of arrival to bodies of about [`CHUNK_RECORDS`], by their slots.
-fn chunks(records: Vec<(Arrival, Stored)>) -> Vec<ChunkBody> {
-    let mut records = records;
-    records.sort_by_key(|(arrival, stored)| (stored.record.scheduled(), *arrival));
+/// What is sealed of one pair: its records in order of arrival, and when each arrived.
+#[derive(Debug, Default)]
+struct Arrived {
+    arrivals: Vec<Arrival>,
+    records: Vec<Stored>,
+}
+
+/// To bodies of about [`CHUNK_RECORDS`], by their slots.
+fn chunks(arrived: Arrived) -> Vec<ChunkBody> {
+    let Arrived { mut arrivals, mut records } = arrived;
+    // A record is large to move about, and mostly they lie in order.
+    if !records.is_sorted_by_key(|stored| stored.record.scheduled()) {
+        let mut both: Vec<(Arrival, Stored)> = arrivals.into_iter().zip(records).collect();
+        both.sort_by_key(|(arrival, stored)| (stored.record.scheduled(), *arrival));
+        (arrivals, records) = both.into_iter().unzip();
+    }
     let parts = records.len().div_ceil(CHUNK_RECORDS).max(1);
     let each = records.len().div_ceil(parts).max(1);
-    let (arrivals, records): (Vec<Arrival>, Vec<Stored>) = records.into_iter().unzip();
     let number = |arrivals: &[Arrival]| arrivals.iter().copied().max().unwrap_or_default();
     let bodies = records.chunks(each).zip(arrivals.chunks(each));
     bodies.map(|(records, arrivals)| chunk_of(records, number(arrivals))).collect()
@@ -180,42 +191,42 @@ fn months(record: &Record) -> std::ops::RangeInclusive<i64> {
 pub(crate) fn prepare(
     tables: Tables<'_>,
     portion: Portion,
-    rows: &[RawRow],
+    rows: &RawRows,
     intervals: &Intervals,
 ) -> Result<Prepared, StoreError> {
-    let mut pairs: BTreeMap<PairKey, Vec<(Arrival, Stored)>> = BTreeMap::new();
+    let mut pairs: BTreeMap<PairKey, Arrived> = BTreeMap::new();
     let mut damaged = Vec::new();
-    for row in rows {
-        let stored = match row.decode() {
+    for (row, bytes) in rows.iter() {
+        let stored = match row.decode(bytes) {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::error!(
                     "{error}: the record with arrival {} is set aside in the table quarantine",
                     row.arrival.0
                 );
-                damaged.push(row.set_aside(portion.bucket));
+                damaged.push(row.set_aside(bytes, portion.bucket));
                 continue;
             }
         };
         let key = PairKey { bucket: portion.bucket, check: stored.record.check(), agent: row.agent };
-        pairs.entry(key).or_default().push((row.arrival, stored));
+        let arrived = pairs.entry(key).or_default();
+        arrived.arrivals.push(row.arrival);
+        arrived.records.push(stored);
     }
     let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()), damaged, asides: Vec::new() };
-    for (key, records) in pairs {
+    for (key, arrived) in pairs {
+        let records = arrived.records.iter().map(|stored| &stored.record);
         let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals, &mut prepared.asides)?.unwrap_or_default();
-        let touched: BTreeSet<i64> = records.iter().flat_map(|(_, stored)| months(&stored.record)).collect();
+        let touched: BTreeSet<i64> = records.clone().flat_map(months).collect();
         for month in &touched {
             mend::load_or_anew(tables, (key, *month), intervals, &mut sealed, &mut prepared.asides)?;
         }
-        for (_, stored) in &records {
-            sealed.insert(&stored.record, intervals.of_record(&stored.record));
-        }
-        let samples = records.iter().filter_map(|(_, stored)| sample(&stored.record));
-        let rollups = rollup::with_sealed(tables, key, samples, &mut prepared.asides)?;
+        sealed.insert_all(records.clone(), |record| intervals.of_record(record));
+        let rollups = rollup::with_sealed(tables, key, records.filter_map(sample), &mut prepared.asides)?;
         prepared.pairs.push(PreparedPair {
             key,
             rollups,
-            chunks: chunks(records),
+            chunks: chunks(arrived),
             segments: segments(&sealed.pair.series),
             pair: series::encode_pair(&sealed),
         });
@@ -258,22 +269,23 @@ pub(crate) fn prepare_batch(
     intervals: &Intervals,
 ) -> Result<Vec<Prepared>, StoreError> {
     let rows = seal::gather(tables, portions)?;
-    let of = |portion: &Portion| rows.get(&portion.bucket).map_or(&[][..], Vec::as_slice);
+    let none = RawRows::default();
+    let of = |portion: &Portion| rows.get(&portion.bucket).unwrap_or(&none);
     portions.iter().map(|portion| prepare(tables, *portion, of(portion), intervals)).collect()
 }
 
 impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
-        let started = clock::monotonic();
-        let sealed = self.store.write(|tables| {
-            let sealed = seal::seal(tables, prepared, clock::now())?;
-            failpoint::pass("seal.turn");
+        let sealed = self.pausing(|engine| -> Result<bool, StoreError> {
+            let sealed = engine.store.write(|tables| {
+                let sealed = seal::seal(tables, prepared, clock::now())?;
+                failpoint::pass("seal.turn");
+                Ok(sealed)
+            })?;
+            failpoint::pass("seal.turned");
             Ok(sealed)
         })?;
-        failpoint::pass("seal.turned");
-        let us = clock::monotonic().us_since(started);
-        self.shared.counters.pause_us_max.fetch_max(us, Ordering::Relaxed);
         if sealed {
             // From here on the store's rollups tell of them.
             let mut book = self.shared.book_mut();
@@ -288,10 +300,19 @@ impl Engine {
 
     /// Deletes a slice of the rows that every bucket has sealed; how many went.
     pub(crate) fn delete_sealed(&mut self) -> Result<u64, StoreError> {
-        self.store.write(|tables| seal::delete_sealed(tables, DELETE_ROWS))
+        self.pausing(|engine| engine.store.write(|tables| seal::delete_sealed(tables, DELETE_ROWS)))
     }
 
-    /// The longest transaction of sealing so far.
+    /// Does something that everybody else waits for, and notes how long they did.
+    fn pausing<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let started = clock::monotonic();
+        let out = work(self);
+        let us = clock::monotonic().us_since(started);
+        self.shared.counters.pause_us_max.fetch_max(us, Ordering::Relaxed);
+        out
+    }
+
+    /// The longest transaction of sealing, merging and letting go so far.
     pub fn pauses(&self) -> Duration {
         Duration::from_micros(self.shared.counters.pause_us_max.load(Ordering::Relaxed))
     }

@@ -6,8 +6,9 @@ use sitepulse_model::control::Weight;
 use sitepulse_model::explain;
 use sitepulse_model::id::{AgentNo, CheckNo, Region};
 use sitepulse_model::record::ProbeState;
+use sitepulse_model::schedule::Lattice;
 use sitepulse_model::series::Series;
-use sitepulse_model::sla::Account;
+use sitepulse_model::sla::{Account, Conservation};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::timeline::{self, Raw, UnknownCause};
 use sitepulse_model::vote::{self, CheckView, VerdictSpan, Voter};
@@ -123,24 +124,32 @@ impl Book {
         check.lives().into_iter().flat_map(|life| timeline::pair(&view(life), series, &assigned, period)).collect()
     }
 
-    /// Where every scheduled run went, for each check and agent that were ever heard of together: scheduled = stored + missed +
-    /// dropped, or the difference is shown. Counts on from where it was last asked.
-    pub fn conservation(&self) -> Vec<ConservationRow> {
-        self.checks.keys().flat_map(|check| self.conservation_of(*check)).collect()
+    /// Where every scheduled run went, for each check and agent: scheduled = stored + missed + dropped, or the difference is shown. Runs of a check that its agent
+    /// was not heard of about, from the start or at all, are missed for [`UnknownCause::AgentOffline`]. Counts on from where it was last asked.
+    pub fn conservation(&self, now: UtcMicros) -> Vec<ConservationRow> {
+        self.checks.keys().flat_map(|check| self.conservation_of(*check, now)).collect()
     }
 
     /// [`Self::conservation`] of one check.
-    pub fn conservation_of(&self, check: CheckNo) -> Vec<ConservationRow> {
+    pub fn conservation_of(&self, check: CheckNo, now: UtcMicros) -> Vec<ConservationRow> {
         let Some(check) = self.check(check) else { return Vec::new() };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let mut row = |check: &Check, agent: &Agent| {
-            let pair = check.pairs.get(&agent.number)?;
-            let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
-            let view = CheckView { revisions: check.policies(), life };
-            let counted = counted.entry((check.number, agent.number)).or_default();
-            let slots = counted.of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
-            let scheduled = slots.scheduled();
-            Some(ConservationRow { check: check.number, agent: agent.number, scheduled, counts: pair.ledger, slots })
+            let pair = check.pairs.get(&agent.number);
+            let unheard = unheard(check, agent, pair.and_then(|pair| pair.ledger.first), now);
+            let (slots, counts) = match pair {
+                Some(pair) => {
+                    let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
+                    let view = CheckView { revisions: check.policies(), life };
+                    let counted = counted.entry((check.number, agent.number)).or_default();
+                    let slots = counted.of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
+                    (slots, pair.ledger)
+                }
+                None if unheard == 0 => return None,
+                None => Default::default(),
+            };
+            let slots = Conservation { missed_agent_offline: unheard, ..slots };
+            Some(ConservationRow { check: check.number, agent: agent.number, scheduled: slots.scheduled(), counts, slots })
         };
         self.agents.values().filter_map(|agent| row(check, agent)).collect()
     }
@@ -232,6 +241,29 @@ impl Book {
         };
         self.agents.values().filter(|agent| counts(agent)).filter_map(voter).collect()
     }
+}
+
+/// Slots that an agent was to run a check at before it was first heard of about it, but for those whose records may be under way still.
+fn unheard(check: &Check, agent: &Agent, first: Option<UtcMicros>, now: UtcMicros) -> u64 {
+    let mut count = 0;
+    for (index, revision) in check.revisions.iter().enumerate() {
+        let definition = &revision.definition;
+        let from = revision.effective_from;
+        if first.is_some_and(|first| first <= from) {
+            break;
+        }
+        if revision.retired || !agent.runs(definition) {
+            continue;
+        }
+        let next = check.revisions.get(index + 1).map_or(UtcMicros::MAX, |next| next.effective_from);
+        let until = now.plus_us(-definition.hold_us()).min(first.unwrap_or(UtcMicros::MAX));
+        let due = Span::new(from, next).clip(agent.life()).clip(Span::new(UtcMicros::MIN, until));
+        if !due.is_empty() {
+            let lattice = Lattice::new(&check.id, &agent.name, definition.interval_us);
+            count += lattice.count(lattice.at_or_after(due.from), lattice.at_or_before(due.to.plus_us(-1)));
+        }
+    }
+    count
 }
 
 /// When an agent was to run a check, within its own life.

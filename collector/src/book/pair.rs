@@ -88,25 +88,38 @@ fn cause_index(cause: MissedCause) -> usize {
     usize::from(cause.code()) - 1
 }
 
+/// Which of two results is the newer: of two of one slot the one that the series counts, so that the order of arrival decides nothing.
+pub(crate) fn newest_rank(one: &ProbeResult) -> impl Ord + use<> {
+    let obs = Obs { seen: Seen::State(one.state), revision: one.revision };
+    (one.scheduled, obs.precedence(), one.started)
+}
+
 impl Pair {
     /// Takes in a record; `interval_us` is that of a missed record's revision.
     pub(crate) fn insert(&mut self, record: &Record, interval_us: Option<u64>) {
+        self.count(record, interval_us);
+        if let Record::Result(result) = record {
+            self.show(result);
+        }
+    }
+
+    /// Keeps a result as the last one where none is newer.
+    pub(crate) fn show(&mut self, result: &ProbeResult) {
+        match &mut self.last {
+            Some(last) if newest_rank(last) > newest_rank(result) => {}
+            Some(last) => result.clone_into(last),
+            None => self.last = Some(Box::new(result.clone())),
+        }
+    }
+
+    /// Takes in a record, but for the last result: of many the newest alone is to be [shown](Self::show).
+    pub(crate) fn count(&mut self, record: &Record, interval_us: Option<u64>) {
         match record {
             Record::Result(result) => {
                 self.series.insert_result(result.revision, result.scheduled, result.state);
                 self.ledger.stored += 1;
                 self.ledger.saw(result.scheduled, result.scheduled);
                 self.sights.take(result);
-                // Of two results of one slot the one that the series counts, so that the order of arrival decides nothing.
-                let rank = |one: &ProbeResult| {
-                    let obs = Obs { seen: Seen::State(one.state), revision: one.revision };
-                    (one.scheduled, obs.precedence(), one.started)
-                };
-                match &mut self.last {
-                    Some(last) if rank(last) > rank(result) => {}
-                    Some(last) => result.clone_into(last),
-                    None => self.last = Some(Box::new(result.clone())),
-                }
             }
             Record::Missed(missed) => {
                 // Ingestion lets in ranges alone that fit their definition.

@@ -42,18 +42,28 @@ impl Sights {
     /// Takes in a result: one that can tell, and is newer than what is known, takes its place.
     pub(crate) fn take(&mut self, result: &ProbeResult) {
         let facts = &result.facts;
-        let certificate = facts.certificate_expires.map(|at| {
-            let which = facts.texts_of(FactKey::CertificateSha256).next().unwrap_or_default();
-            Ends { at, which: which.to_owned() }
-        });
+        let certificate = facts
+            .certificate_expires
+            .map(|at| (at, facts.texts_of(FactKey::CertificateSha256).next().unwrap_or_default()));
         let seconds = facts.number_of(FactKey::DomainExpires);
-        let domain =
-            seconds.map(|seconds| Ends { at: UtcMicros(seconds.saturating_mul(SECOND_US)), which: String::new() });
+        let domain = seconds.map(|seconds| (UtcMicros(seconds.saturating_mul(SECOND_US)), ""));
         for (known, ends) in [(&mut self.certificate, certificate), (&mut self.domain, domain)] {
             let tells = ends.is_some() || matches!(result.state, ProbeState::Up | ProbeState::Degraded);
             let newer = known.as_ref().is_none_or(|known| known.slot <= result.scheduled);
-            if tells && newer {
-                *known = Some(Sight { slot: result.scheduled, ends });
+            if !tells || !newer {
+                continue;
+            }
+            let slot = result.scheduled;
+            match (known, ends) {
+                // It is mostly the same one as before: its name is not copied anew for each result.
+                (Some(Sight { slot: of, ends: Some(known) }), Some((at, which))) => {
+                    (*of, known.at) = (slot, at);
+                    which.clone_into(&mut known.which);
+                }
+                (known, ends) => {
+                    let ends = ends.map(|(at, which)| Ends { at, which: which.to_owned() });
+                    *known = Some(Sight { slot, ends });
+                }
             }
         }
     }

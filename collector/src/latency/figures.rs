@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region};
 use sitepulse_model::time::{Span, UtcMicros};
+use sitepulse_model::unknown::UnknownShares;
 
 use super::open::OpenLatencies;
 use super::{Day, DayLatencies, Hour, Latencies};
-use crate::book::{Book, Check};
+use crate::book::{Book, Check, Filter};
 use crate::engine::Engine;
 use crate::store::rollup::{self, Class, DamagedRow};
 use crate::store::seal::PairKey;
@@ -43,6 +44,7 @@ pub struct Frame {
     asked: Span,
     now: UtcMicros,
     by_agent: bool,
+    whose: Filter,
     /// The agents asked for.
     places: BTreeMap<AgentNo, (Region, AgentName)>,
     open: Vec<(AgentNo, OpenLatencies)>,
@@ -57,8 +59,11 @@ pub struct Figures {
     pub asked: Span,
     /// The span they cover: that one in full hours, or days where hours are no longer kept; no further than now.
     pub covered: Span,
+    /// Of how much of that they speak, over all that was asked for.
+    pub known: Known,
     /// First all places together, then each place that has any.
     pub groups: Vec<Group>,
+    whose: Filter,
     /// Rows that could not be read; what they told was told by others, so the figures are whole.
     pub damaged: Vec<DamagedRow>,
 }
@@ -70,6 +75,18 @@ pub struct Group {
     pub place: Place,
     /// What was counted.
     pub latencies: Latencies,
+    /// Of how much of the time covered they speak.
+    pub known: Known,
+    whose: Filter,
+}
+
+/// Of how much of a time there is evidence, as for the SLA.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Known {
+    /// The share of it, maintenance aside; `None` where nothing was to be measured.
+    pub completeness: Option<f64>,
+    /// What it leaves open, by cause.
+    pub unknown: Option<UnknownShares>,
 }
 
 /// Whole hours that a span touches, from the first to before the last.
@@ -128,6 +145,11 @@ impl Frame {
             asked: book.period(check, ask.from, ask.to, now),
             now,
             by_agent: ask.by_agent,
+            whose: match (ask.agent, &ask.region) {
+                (Some(agent), _) => Filter::Agent(agent),
+                (None, Some(region)) => Filter::Region(region.clone()),
+                (None, None) => Filter::All,
+            },
             open: open.map(|(agent, open)| (*agent, open.clone())).collect(),
             places,
         }
@@ -254,19 +276,45 @@ impl Frame {
     }
 
     fn finish(self, hours: Hours, found: &BTreeMap<AgentNo, Latencies>, damaged: Vec<DamagedRow>) -> Figures {
-        let mut groups: BTreeMap<Place, Latencies> = BTreeMap::new();
+        let mut groups: BTreeMap<Place, (Filter, Latencies)> = BTreeMap::new();
         for (agent, latencies) in found.iter().filter(|(_, latencies)| !latencies.is_empty()) {
             let Some((region, name)) = self.places.get(agent) else { continue };
-            let place =
-                if self.by_agent { Place::Agent(region.clone(), name.clone()) } else { Place::Region(region.clone()) };
-            for place in [Place::All, place] {
-                groups.entry(place).or_default().merge(latencies);
+            let (place, whose) = if self.by_agent {
+                (Place::Agent(region.clone(), name.clone()), Filter::Agent(*agent))
+            } else if matches!(self.whose, Filter::Agent(_)) {
+                (Place::Region(region.clone()), self.whose.clone())
+            } else {
+                (Place::Region(region.clone()), Filter::Region(region.clone()))
+            };
+            for (place, whose) in [(Place::All, self.whose.clone()), (place, whose)] {
+                groups.entry(place).or_insert_with(|| (whose, Latencies::default())).1.merge(latencies);
             }
         }
         let covered = hours.span();
         let covered = Span::new(covered.from, covered.to.min(self.now.max(covered.from)));
-        let groups = groups.into_iter().map(|(place, latencies)| Group { place, latencies }).collect();
-        Figures { check: self.check, asked: self.asked, covered, groups, damaged }
+        let group = |(place, (whose, latencies))| Group { place, latencies, known: Known::default(), whose };
+        let groups = groups.into_iter().map(group).collect();
+        let (asked, whose, known) = (self.asked, self.whose, Known::default());
+        Figures { check: self.check, asked, covered, known, groups, whose, damaged }
+    }
+}
+
+impl Figures {
+    /// Adds of how much of the time covered the figures speak, of all and of each group: by the timelines of those whose results they are.
+    pub(crate) fn judge(&mut self, book: &Book) {
+        let Some(check) = book.check_by_id(&self.check) else { return };
+        let period = book.period(check, Some(self.covered.from), Some(self.covered.to), self.covered.to);
+        let known = |whose: &Filter| {
+            let account = book.account(check.number, whose, period);
+            account.map_or_else(Known::default, |account| Known {
+                completeness: account.completeness(),
+                unknown: account.unknown_shares(),
+            })
+        };
+        self.known = known(&self.whose);
+        for group in &mut self.groups {
+            group.known = known(&group.whose);
+        }
     }
 }
 
@@ -277,7 +325,9 @@ impl Engine {
             let book = self.shared.book();
             book.check(check).map(|check| Frame::of(&book, check, ask, now))
         };
-        frame.map(|frame| frame.gather(self.store.read())).transpose()
+        let mut figures = frame.map(|frame| frame.gather(self.store.read())).transpose()?;
+        figures.iter_mut().for_each(|figures| figures.judge(&self.shared.book()));
+        Ok(figures)
     }
 }
 

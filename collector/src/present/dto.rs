@@ -390,7 +390,7 @@ impl PairView {
 /// Where the scheduled runs went: `scheduled = stored + missed + dropped + unaccounted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ConservationView {
-    /// Runs due from the first to the last record.
+    /// Runs due up to the last record; of a check that the agent was never heard of about, up to now.
     pub scheduled: u64,
     /// Results stored.
     pub stored: u64,
@@ -418,23 +418,32 @@ pub struct MissedView {
     pub maintenance: u64,
     /// The clock leapt.
     pub clock_step: u64,
+    /// Due before the agent was first heard of about the check; of a check that it never spoke of, all that are due by now.
+    #[serde(default)]
+    pub agent_offline: u64,
 }
 
 impl MissedView {
     /// Runs missed for any cause.
     pub const fn total(&self) -> u64 {
-        self.agent_stopped + self.overloaded + self.suspended + self.maintenance + self.clock_step
+        self.agent_stopped
+            + self.overloaded
+            + self.suspended
+            + self.maintenance
+            + self.clock_step
+            + self.agent_offline
     }
 
     /// The causes there are, by their stable names.
     pub fn causes(&self) -> Vec<(&'static str, u64)> {
-        let Self { agent_stopped, overloaded, suspended, maintenance, clock_step } = *self;
+        let Self { agent_stopped, overloaded, suspended, maintenance, clock_step, agent_offline } = *self;
         let mut causes = vec![
             ("agent_stopped", agent_stopped),
             ("overloaded", overloaded),
             ("suspended", suspended),
             ("maintenance", maintenance),
             ("clock_step", clock_step),
+            ("agent_offline", agent_offline),
         ];
         causes.retain(|(_, count)| *count > 0);
         causes

@@ -23,7 +23,7 @@ use crate::present::dto::SlaView;
 use crate::present::dto::policy::IntervalCountedView;
 use crate::present::policy;
 use crate::present::problem::{Answer, Code, Problem};
-use crate::present::results::{GoneView, gone_view};
+use crate::present::results::{GoneView, gone_view, record_id};
 use crate::present::view::sla_view;
 use crate::store::records::{self, Gone};
 
@@ -89,7 +89,8 @@ pub struct VoteView {
     pub evidence: Vec<EvidenceView>,
 }
 
-/// Records that say the same, one after the other. With check and agent, a slot names its record.
+/// Records that say the same at equal distances, one after the other. Results are named by their ids, as `/api/v1/results` has them: `agent@slot`, from the first
+/// to the last, `step_us` apart. A record of missed runs may tell of many and begin before the interval: `results` lists those that reach into it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceView {
     /// A result's state, or `missed`.
@@ -102,6 +103,18 @@ pub struct EvidenceView {
     pub first: String,
     /// The last one's slot.
     pub last: String,
+    /// The id of the first result; `null` of missed runs.
+    #[serde(default)]
+    pub first_id: Option<String>,
+    /// The id of the last result; `null` of missed runs.
+    #[serde(default)]
+    pub last_id: Option<String>,
+    /// How far two of them are apart; `null` of one.
+    #[serde(default)]
+    pub step_us: Option<u64>,
+    /// The path that lists exactly these records, page by page.
+    #[serde(default)]
+    pub results: String,
 }
 
 /// `GET /api/v1/explain?check=...`
@@ -180,13 +193,17 @@ impl Explained {
                 .terms
                 .as_ref()
                 .map_or_else(Vec::new, |terms| policy::interval_counted(terms, &interval.verdict)),
-            ..interval_view(&self.agents, interval)
+            ..interval_view(&self.figures.check, &self.agents, interval)
         };
         ExplainView { intervals: self.intervals.iter().map(view).collect(), figures: self.figures, gone: self.gone }
     }
 }
 
-fn interval_view(agents: &BTreeMap<AgentNo, (String, String)>, interval: &ExplainedInterval) -> IntervalView {
+fn interval_view(
+    check: &str,
+    agents: &BTreeMap<AgentNo, (String, String)>,
+    interval: &ExplainedInterval,
+) -> IntervalView {
     let verdict = &interval.verdict;
     let (down, live) = verdict.share_down;
     let votes = interval.testimonies.iter().map(|(number, testimony)| {
@@ -201,13 +218,13 @@ fn interval_view(agents: &BTreeMap<AgentNo, (String, String)>, interval: &Explai
             Standing::Unassigned => ("unassigned", None, None, None),
         };
         VoteView {
+            evidence: testimony.evidence.iter().map(|one| evidence_view(check, &name, one)).collect(),
             agent: name,
             region,
             standing: standing.to_owned(),
             vote,
             weight,
             unknown_cause: cause,
-            evidence: testimony.evidence.iter().map(evidence_view).collect(),
         }
     });
     IntervalView {
@@ -224,17 +241,24 @@ fn interval_view(agents: &BTreeMap<AgentNo, (String, String)>, interval: &Explai
     }
 }
 
-fn evidence_view(evidence: &Evidence) -> EvidenceView {
+fn evidence_view(check: &str, agent: &str, evidence: &Evidence) -> EvidenceView {
     let (state, missed_cause) = match evidence.seen {
         Seen::State(state) => (state.as_str(), None),
         Seen::Missed(cause) => ("missed", Some(cause.as_str().to_owned())),
     };
+    let (first, last) = (instant::format(evidence.first), instant::format(evidence.last));
+    let id = |slot: &str| missed_cause.is_none().then(|| record_id(agent, slot));
+    let after = instant::format(evidence.last.plus_us(1));
     EvidenceView {
+        first_id: id(&first),
+        last_id: id(&last),
+        step_us: (evidence.count > 1).then_some(evidence.step_us),
+        results: format!("/api/v1/results?check={check}&agent={agent}&state={state}&from={first}&to={after}"),
         state: state.to_owned(),
         missed_cause,
         count: evidence.count,
-        first: instant::format(evidence.first),
-        last: instant::format(evidence.last),
+        first,
+        last,
     }
 }
 

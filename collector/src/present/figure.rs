@@ -2,6 +2,7 @@
 
 use sitepulse_model::vitals::Vital;
 
+use crate::present::dto::unknown::CausesView;
 use crate::present::text::Texts;
 
 /// A ratio as a percentage, cut (never rounded up) to `decimals`: 0.99999 is `99.99`, not `100.00`.
@@ -33,6 +34,14 @@ pub fn completeness(value: Option<f64>, texts: &Texts) -> String {
     value.map_or_else(String::new, |value| format!("{} {}", texts.completeness, (texts.number)(percent_down(value, 1))))
 }
 
+/// `unknown: 1.8 % agent offline, 0.2 % suspended`: what completeness leaves open, by cause; empty where nothing is.
+pub fn unknown(causes: Option<&CausesView>, texts: &Texts) -> String {
+    let cause = |name| if name == "maintenance" { texts.maintenance } else { texts.unknown_cause(name) };
+    let told = |(name, share)| format!("{} {}", (texts.number)(percent_up(share, 1)), cause(name));
+    let told: Vec<String> = causes.into_iter().flat_map(CausesView::named).map(told).collect();
+    if told.is_empty() { String::new() } else { format!("{}{}{}", texts.unknown, texts.colon, told.join(", ")) }
+}
+
 /// `[98.1 %, 99.9 %]`: the lower bound cut, the upper one rounded up.
 pub fn bounds(lower: Option<f64>, upper: Option<f64>, texts: &Texts) -> String {
     bounds_to(lower, upper, 1, texts)
@@ -48,6 +57,13 @@ pub fn bounds_to(lower: Option<f64>, upper: Option<f64>, decimals: u32, texts: &
         }
         (Some(_) | None, None) | (None, Some(_)) => String::new(),
     }
+}
+
+/// A figure with its bounds, to so many decimals: `99.87 % [98.10 %, 99.90 %]`; `nothing` where there is no figure.
+pub fn bounded(of: (Option<f64>, Option<f64>, Option<f64>), decimals: u32, nothing: &str, texts: &Texts) -> String {
+    let (value, lower, upper) = of;
+    let value = value.map_or_else(|| nothing.to_owned(), |value| (texts.number)(percent_down(value, decimals)));
+    format!("{value} {}", bounds_to(lower, upper, decimals, texts)).trim_end().to_owned()
 }
 
 /// A latency: `0.4 ms`, `87 ms`, `1.24 s`.
@@ -190,6 +206,20 @@ mod tests {
         assert_eq!(bounds(Some(0.981_99), Some(0.998_01), &FR), "[98,1 % ; 99,9 %]");
         assert_eq!(bounds(None, None, &EN), "");
         assert_eq!(completeness(Some(0.982), &EN), "completeness 98.2 %");
+    }
+
+    #[test]
+    fn what_completeness_leaves_open_is_told_by_cause() {
+        let causes = CausesView { agent_offline: 0.018, suspended: 0.000_1, maintenance: 0.02, ..CausesView::default() };
+        let told = [&EN, &FR].map(|texts| unknown(Some(&causes), texts));
+        assert_eq!(
+            told,
+            [
+                "unknown: 1.8 % agent offline, 0.1 % suspended, 2.0 % maintenance",
+                "inconnu : 1,8 % agent hors ligne, 0,1 % suspendu, 2,0 % maintenance"
+            ]
+        );
+        assert_eq!((unknown(None, &EN), unknown(Some(&CausesView::default()), &EN)), (String::new(), String::new()));
     }
 
     #[test]

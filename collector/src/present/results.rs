@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Incarnation, Seq};
-use sitepulse_model::record::{Provenance, Record};
+use sitepulse_model::record::{ProbeState, Provenance, Record};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use crate::book::{Book, Check};
@@ -127,6 +127,8 @@ pub struct UnreadableView {
 pub struct ResultsQuery {
     check: Option<String>,
     agent: Option<String>,
+    /// `up`, `degraded`, `down` or `unknown`: results that found this alone. `missed`, `dropped`: records of such runs alone.
+    state: Option<String>,
     from: Option<String>,
     to: Option<String>,
     after: Option<String>,
@@ -154,11 +156,54 @@ fn cursor(kept: &Kept) -> Cursor {
     (kept.stored.record.scheduled(), kept.agent, kept.stored.incarnation, kept.stored.seq)
 }
 
+/// What records say, as a question names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Found(ProbeState),
+    Missed,
+    Dropped,
+}
+
+impl Says {
+    const ALL: [Self; 6] = [
+        Self::Found(ProbeState::Up),
+        Self::Found(ProbeState::Degraded),
+        Self::Found(ProbeState::Down),
+        Self::Found(ProbeState::Unknown),
+        Self::Missed,
+        Self::Dropped,
+    ];
+
+    fn of(record: &Record) -> Self {
+        match record {
+            Record::Result(result) => Self::Found(result.state),
+            Record::Missed(_) => Self::Missed,
+            Record::Dropped(_) => Self::Dropped,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Found(state) => state.as_str(),
+            Self::Missed => "missed",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    fn parse(text: &str) -> Answer<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            Problem::new(Code::BadRequest, format!("state={text:?} is none: use {all}"))
+        })
+    }
+}
+
 /// A question to the tables.
 struct Question {
     bucket: Bucket,
     check: CheckNo,
     agent: Option<AgentNo>,
+    says: Option<Says>,
     period: Span,
     after: Option<Cursor>,
     limit: usize,
@@ -182,7 +227,8 @@ impl Question {
         // What the pages before told lies before the cursor; ranges that reach into the period begin before it.
         let span = Span::new(self.after.map_or(self.period.from, |(at, ..)| at.max(self.period.from)), self.period.to);
         let told = records::records_of(tables, self.bucket, self.check, self.agent, span, |one| {
-            if self.after.is_some_and(|after| cursor(&one) <= after) {
+            let asked = self.says.is_none_or(|says| says == Says::of(&one.stored.record));
+            if !asked || self.after.is_some_and(|after| cursor(&one) <= after) {
                 return ControlFlow::Continue(());
             }
             if kept.len() == self.limit {
@@ -243,6 +289,7 @@ fn question(book: &Book, query: &ResultsQuery, limit: usize, now: UtcMicros) -> 
         bucket: check.bucket(),
         check: check.number,
         agent: query.agent.as_deref().map(|name| agent_of(book, name)).transpose()?,
+        says: query.state.as_deref().map(Says::parse).transpose()?,
         period: book.period(check, from, to, now),
         after: after.transpose()?,
         limit,
@@ -285,6 +332,11 @@ fn view(book: &Book, check: &Check, period: Span, page: &Page) -> ResultsView {
     }
 }
 
+/// The id of a record.
+pub(super) fn record_id(agent: &str, slot: &str) -> String {
+    format!("{agent}@{slot}")
+}
+
 /// Records that went with their age, as JSON.
 pub(super) fn gone_view(book: &Book, gone: &Gone) -> GoneView {
     let agent = book.agent(gone.agent);
@@ -304,7 +356,7 @@ fn record_view(book: &Book, check: &Check, kept: &Kept, page: &Page) -> RecordVi
     let provenance = page.provenances.get(&(kept.agent, stored.provenance)).cloned().unwrap_or_default();
     let slot = instant::format(stored.record.scheduled());
     let mut view = RecordView {
-        id: format!("{agent}@{slot}"),
+        id: record_id(&agent, &slot),
         kind: String::new(),
         agent,
         region,

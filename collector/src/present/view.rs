@@ -370,6 +370,7 @@ fn conservation_view(row: &ConservationRow) -> ConservationView {
             suspended: missed(MissedCause::Suspended),
             maintenance: missed(MissedCause::Maintenance),
             clock_step: missed(MissedCause::ClockStep),
+            agent_offline: row.slots.missed_agent_offline,
         },
         dropped: row.dropped(),
         dropped_reported: row.counts.dropped,
@@ -385,6 +386,7 @@ fn add(total: &mut ConservationView, one: &ConservationView) {
     total.missed.suspended += one.missed.suspended;
     total.missed.maintenance += one.missed.maintenance;
     total.missed.clock_step += one.missed.clock_step;
+    total.missed.agent_offline += one.missed.agent_offline;
     total.dropped += one.dropped;
     total.dropped_reported += one.dropped_reported;
     total.unaccounted += one.unaccounted;

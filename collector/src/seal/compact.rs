@@ -103,20 +103,27 @@ pub(crate) fn waiting(tables: Tables<'_>, after: Option<PairKey>) -> Result<Wait
 impl Engine {
     /// Puts a merged chunk in the place of its parts, all or none; whether these were all still there.
     pub(crate) fn merge_chunks(&mut self, merge: &Merge) -> Result<bool, StoreError> {
-        let merged = self.store.write(|tables| {
-            let merged = seal::replace_chunks(tables, merge.key, &merge.replaced, &merge.merged)?;
-            failpoint::pass("merge.turn");
+        self.pausing(|engine| {
+            let merged = engine.store.write(|tables| {
+                let merged = seal::replace_chunks(tables, merge.key, &merge.replaced, &merge.merged)?;
+                failpoint::pass("merge.turn");
+                Ok(merged)
+            })?;
+            failpoint::pass("merge.turned");
             Ok(merged)
-        })?;
-        failpoint::pass("merge.turned");
-        Ok(merged)
+        })
     }
 
     /// Merges everything there is to merge in the caller's thread, for tests and the simulator. How many chunks were written.
     pub fn compact_now(&mut self) -> Result<u64, StoreError> {
+        self.compact_since(UtcMicros::MIN)
+    }
+
+    /// [`Self::compact_now`] of chunks from `since` on alone, as the job does it with what was sealed.
+    pub fn compact_since(&mut self, since: UtcMicros) -> Result<u64, StoreError> {
         let mut merged = 0;
         for key in records::sealed_pairs(self.store.read())? {
-            while let Some(merge) = next(self.store.read(), key, UtcMicros::MIN)? {
+            while let Some(merge) = next(self.store.read(), key, since)? {
                 merged += u64::from(self.merge_chunks(&merge)?);
             }
         }

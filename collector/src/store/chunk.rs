@@ -32,12 +32,14 @@ use sitepulse_wire::record::RECORD_BYTES_MAX;
 use thiserror::Error;
 
 use super::range::{Coder, Cut, Decoder, Encoder, Number};
-use columns::{Blobs, Row, Table};
+use columns::{Blobs, Rows, Table};
 
 /// The version byte that [`encode`] writes.
 pub const CHUNK_VERSION: u8 = 1;
 /// Most records of one chunk.
 pub const RECORDS_MAX: usize = 8_192;
+/// Blobs of fewer bytes, mostly an address, are stored as they are: what deflates them takes longer to set up than a hundred records to code.
+const DEFLATED_MIN: usize = 64;
 /// Bytes before the blobs.
 const HEAD_BYTES: usize = 21;
 
@@ -83,19 +85,21 @@ pub fn encode(records: &[Stored]) -> Vec<u8> {
     order.sort_by_key(|stored| (stored.record.scheduled(), stored.incarnation, stored.seq));
     let mut blobs = Blobs::default();
     let mut table = Table::default();
-    let rows: Vec<Row> = order.into_iter().map(|stored| table.take_apart(stored, &mut blobs)).collect();
+    let mut rows = Rows::default();
+    order.into_iter().for_each(|stored| table.take_apart(stored, &mut blobs, &mut rows));
 
     let mut coder = Encoder::new();
     let lengths = blobs.list().iter().map(|blob| blob.len() as u64).collect();
     let (Ok(_), Ok(_)) = (code_list(&mut coder, lengths), table.code_shapes(&mut coder));
-    for row in rows {
-        let Ok(_) = table.code_row(&mut coder, row);
+    let mut told = Vec::new();
+    for row in rows.iter() {
+        let Ok(_) = table.code_row(&mut coder, row, &mut told);
     }
     let (raw, coded) = coder.finish();
 
     let plain = blobs.list().concat();
-    let deflated = deflate(&plain);
-    let stored = if deflated.len() < plain.len() { deflated } else { plain.clone() };
+    let deflated = if plain.len() < DEFLATED_MIN { None } else { Some(deflate(&plain)) };
+    let stored = deflated.filter(|deflated| deflated.len() < plain.len()).unwrap_or_else(|| plain.clone());
     let mut out = vec![CHUNK_VERSION, 0, 0, 0, 0];
     for length in [records.len(), plain.len(), stored.len(), raw.len()] {
         let length = u32::try_from(length).expect("8,192 records of at most 128 KiB");
@@ -145,9 +149,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Stored>, ChunkError> {
     table.check()?;
     let mut out = Vec::with_capacity(records.min(1_024));
     let mut room = bytes_max;
+    let mut values = Vec::new();
     for _ in 0..records {
-        let row = table.code_row(&mut coder, Row::default()).map_err(lost)?;
-        out.push(table.put_together(&row, &blobs, &mut room)?);
+        let shape = table.code_row(&mut coder, (0, &[]), &mut values).map_err(lost)?;
+        out.push(table.put_together((shape, &values), &blobs, &mut room)?);
     }
     if coder.is_at_end() { Ok(out) } else { Err(ChunkError::Damaged("it goes on after its last record")) }
 }

@@ -43,10 +43,11 @@ impl Chance {
     #[inline]
     fn learn(&mut self, bit: bool) {
         let share = SHARES[usize::from(self.seen)];
-        let zero = u32::from(self.zero);
-        let left = if bit { zero } else { u32::from(u16::MAX) - zero };
+        // Told from the other end for a 1, so that both ways are one: `u16::MAX - zero` flips every bit.
+        let if_one = u16::from(bit).wrapping_neg();
+        let left = u32::from(!(self.zero ^ if_one));
         let off = (left * share) >> 16;
-        self.zero = if bit { zero - off } else { zero + off } as u16;
+        self.zero = !((left - off) as u16) ^ if_one;
         self.seen = (self.seen + 1).min(MEMORY);
     }
 }
@@ -113,12 +114,10 @@ impl Coder for Encoder {
     #[inline]
     fn bit(&mut self, chance: &mut Chance, bit: bool) -> Result<bool, Infallible> {
         let bound = (self.range >> 12) * chance.zero_of_4096();
-        if bit {
-            self.low += u64::from(bound);
-            self.range -= bound;
-        } else {
-            self.range = bound;
-        }
+        // Without a branch: about half of the bits are as good as random, and a processor that guesses wrong loses more than this costs.
+        let if_one = u32::from(bit).wrapping_neg();
+        self.low += u64::from(bound & if_one);
+        self.range = bound ^ ((bound ^ (self.range - bound)) & if_one);
         chance.learn(bit);
         while self.range < 1 << 24 {
             self.range <<= 8;
@@ -222,12 +221,14 @@ impl Coder for Decoder<'_> {
 /// What was learnt of a kind of number: how many digits it has, and its first ones.
 pub(super) struct Number {
     digits: [Chance; 128],
-    first: [[Chance; 1 << LEARNT_BITS]; 65],
+    /// Which of `first` a number of so many digits has, counted from 1: few of 65 come up, and all of them take longer to set up than to learn.
+    places: [u8; 65],
+    first: Vec<[Chance; 1 << LEARNT_BITS]>,
 }
 
 impl Number {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self { digits: [Chance::EVEN; 128], first: [[Chance::EVEN; 1 << LEARNT_BITS]; 65] })
+        Box::new(Self { digits: [Chance::EVEN; 128], places: [0; 65], first: Vec::new() })
     }
 
     /// Codes a number: its digits (0 to 64), the first ones below the leading 1, the rest.
@@ -252,8 +253,13 @@ impl Number {
         };
         let learnt = below.min(LEARNT_BITS);
         let stored = below - learnt;
-        let place = &mut self.first[digits as usize];
-        let first = tree(coder, place, learnt, value >> stored & ((1 << learnt) - 1))?;
+        let place = &mut self.places[digits as usize];
+        if *place == 0 {
+            self.first.push([Chance::EVEN; 1 << LEARNT_BITS]);
+            *place = self.first.len() as u8;
+        }
+        let chances = &mut self.first[usize::from(*place) - 1];
+        let first = tree(coder, chances, learnt, value >> stored & ((1 << learnt) - 1))?;
         let rest = coder.raw(value & ((1 << stored) - 1), stored)?;
         Ok(1 << below | first << stored | rest)
     }

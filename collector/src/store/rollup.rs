@@ -20,7 +20,7 @@ use super::aside::{Aside, Place};
 use super::range::{Coder, Cut, Decoder, Encoder, Number, unzigzag, zigzag};
 use super::seal::PairKey;
 use super::{StoreError, Tables, mend};
-use crate::latency::{Day, DayLatencies, Hour, Latencies, Sample};
+use crate::latency::{self, Day, DayLatencies, Latencies, Sample};
 
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 9;
@@ -331,8 +331,8 @@ pub(crate) fn with_sealed(
     asides: &mut Vec<Aside>,
 ) -> Result<Vec<DayBodies>, StoreError> {
     let mut days: BTreeMap<Day, DayLatencies> = BTreeMap::new();
-    for sample in samples {
-        days.entry(Hour::of(sample.scheduled).day()).or_default().add(&sample);
+    for (hour, latencies) in latency::by_hour(samples) {
+        days.entry(hour.day()).or_default().hours.insert(hour.of_day(), latencies);
     }
     let mut bodies = Vec::with_capacity(days.len());
     for (day, new) in days {
@@ -366,8 +366,8 @@ pub(crate) fn with_sealed(
         asides.extend(written.filter_map(|(class, why)| Some(Aside::new(key, Place::Rollup(class, day), why?))));
         whole.merge(&new.whole());
         let hours = hours.map(|mut hours| {
-            for (hour, latencies) in &new.hours {
-                hours.hours.entry(*hour).or_default().merge(latencies);
+            for (hour, latencies) in new.hours {
+                hours.hours.entry(hour).or_default().merge(&latencies);
             }
             encode_hours(&hours)
         });

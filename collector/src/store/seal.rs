@@ -5,7 +5,7 @@
 //! later in slices. A transaction names the `upto` that it was prepared from and does nothing where that has changed.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rusqlite::{OptionalExtension, params};
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo, Incarnation, Seq};
@@ -263,8 +263,23 @@ pub(crate) struct RawRow {
     provenance: u32,
     has_source: bool,
     base: UtcMicros,
-    body: Box<[u8]>,
+    /// Where its bytes lie among those of its bucket.
+    body: Range<usize>,
     torn: Option<DecodeError>,
+}
+
+/// The records of one bucket, in order of arrival.
+#[derive(Debug, Default)]
+pub(crate) struct RawRows {
+    rows: Vec<RawRow>,
+    bytes: Vec<u8>,
+}
+
+impl RawRows {
+    /// Each with its bytes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RawRow, &[u8])> {
+        self.rows.iter().map(|row| (row, &self.bytes[row.body.clone()]))
+    }
 }
 
 /// A record that cannot be read.
@@ -276,18 +291,17 @@ pub(crate) struct DamagedRow {
 
 impl RawRow {
     /// For the table `quarantine`, when it cannot be read.
-    pub(crate) fn set_aside(&self, bucket: Bucket) -> DamagedRow {
+    pub(crate) fn set_aside(&self, bytes: &[u8], bucket: Bucket) -> DamagedRow {
         let key = RecordKey { bucket, agent: self.agent, incarnation: self.incarnation, seq: self.seq };
-        DamagedRow { key, body: self.body.clone() }
+        DamagedRow { key, body: bytes.into() }
     }
 
     /// The record with its key.
-    pub(crate) fn decode(&self) -> Result<Stored, StoreError> {
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
         if let Some(error) = &self.torn {
             return Err(bad("result", error));
         }
-        let record =
-            sitepulse_wire::record::decode_from(self.base, &self.body).map_err(|error| bad("result", error))?;
+        let record = sitepulse_wire::record::decode_from(self.base, bytes).map_err(|error| bad("result", error))?;
         if !self.has_source {
             return Err(bad("source", format!("number {} is not there", self.provenance)));
         }
@@ -296,18 +310,21 @@ impl RawRow {
 }
 
 /// The records of some portions by bucket, in order of arrival. One pass over the rows; as much memory as the portions' bytes.
-pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMap<Bucket, Vec<RawRow>>, StoreError> {
+pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMap<Bucket, RawRows>, StoreError> {
     let mut sources = Sources::of_tables(tables);
     let wanted: BTreeMap<u8, &Portion> = portions.iter().map(|portion| (portion.bucket.0, portion)).collect();
     let from = portions.iter().map(|portion| portion.from).min().unwrap_or_default();
     let upto = portions.iter().map(|portion| portion.upto).max().unwrap_or_default();
-    let mut gathered: BTreeMap<Bucket, Vec<RawRow>> = BTreeMap::new();
+    let mut gathered: BTreeMap<Bucket, RawRows> = BTreeMap::new();
     each_raw(tables, from, upto, |raw| {
         let Place { bucket, source: number, seq } = raw.place;
         let is_of = |portion: &&&Portion| portion.from < raw.arrival && raw.arrival <= portion.upto;
         let Some(portion) = wanted.get(&bucket.0).filter(is_of) else { return Ok(ControlFlow::Continue(())) };
         let source = sources.of(number).ok();
-        let raw = RawRow {
+        let RawRows { rows, bytes } = gathered.entry(portion.bucket).or_default();
+        let begin = bytes.len();
+        bytes.extend_from_slice(raw.bytes);
+        rows.push(RawRow {
             arrival: raw.arrival,
             agent: source.map(|source| source.agent).unwrap_or_default(),
             incarnation: source.map(|source| source.incarnation).unwrap_or_default(),
@@ -315,10 +332,9 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
             seq,
             provenance: number,
             base: raw.base,
-            body: raw.bytes.into(),
+            body: begin..bytes.len(),
             torn: raw.is_torn().then(|| raw.record().err()).flatten(),
-        };
-        gathered.entry(portion.bucket).or_default().push(raw);
+        });
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(gathered)

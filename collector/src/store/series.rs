@@ -5,12 +5,12 @@
 //! from the run before's last, and its step, count and revision where those differ from the run before. A steady month is some 20 bytes.
 
 use sitepulse_model::id::Revision;
-use sitepulse_model::record::{MissedCause, ProbeState, Record};
+use sitepulse_model::record::{MissedCause, ProbeResult, ProbeState, Record};
 use sitepulse_model::series::{Obs, Run, Seen, Series};
 use sitepulse_model::time::{Span, UtcMicros};
 use thiserror::Error;
 
-use crate::book::{Ends, Ledger, Pair, Sight, Sights};
+use crate::book::{Ends, Ledger, Pair, Sight, Sights, newest_rank};
 
 /// The version of a segment's body.
 const SEGMENT_VERSION: u8 = 1;
@@ -169,11 +169,27 @@ pub struct Sealed {
 impl Sealed {
     /// Takes in a record that is sealed now; `interval_us` is that of a missed record's revision.
     pub fn insert(&mut self, record: &Record, interval_us: Option<u64>) {
-        self.records += 1;
-        if let Record::Result(result) = record {
-            self.newest_started = self.newest_started.max(Some(result.started));
+        self.insert_all([record].into_iter(), |_| interval_us);
+    }
+
+    /// Takes in records in order of arrival; of each missed one `interval_us` tells the interval of its revision.
+    pub fn insert_all<'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r Record>,
+        interval_us: impl Fn(&Record) -> Option<u64>,
+    ) {
+        let mut newest: Option<&ProbeResult> = None;
+        for record in records {
+            self.records += 1;
+            self.pair.count(record, interval_us(record));
+            if let Record::Result(result) = record {
+                self.newest_started = self.newest_started.max(Some(result.started));
+                newest = newest.filter(|newest| newest_rank(newest) > newest_rank(result)).or(Some(result));
+            }
         }
-        self.pair.insert(record, interval_us);
+        if let Some(newest) = newest {
+            self.pair.show(newest);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::series::{Seen, Series};
 use crate::time::{Span, UtcMicros};
 use crate::vote::{self, CheckView, Standing, StandingSpan, VerdictSpan, Voter};
 
-/// Records of one kind, one after the other.
+/// Records that say the same at equal distances, one after the other: the first, the last and the distance name each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
     /// What they say.
@@ -20,6 +20,29 @@ pub struct Evidence {
     pub last: UtcMicros,
     /// How many.
     pub count: u64,
+    /// Distance of two slots; 0 exactly when `count` is 1.
+    pub step_us: u64,
+}
+
+impl Evidence {
+    /// Appends what follows, where the two make one.
+    fn join(&mut self, next: &Self) -> bool {
+        let gap = next.first.us_since(self.last).unsigned_abs();
+        let fits = self.seen == next.seen
+            && (self.count == 1 || self.step_us == gap)
+            && (next.count == 1 || next.step_us == gap);
+        if fits {
+            (self.last, self.step_us) = (next.last, gap);
+            self.count += next.count;
+        }
+        fits
+    }
+
+    /// The slot of each.
+    pub fn slots(&self) -> impl Iterator<Item = UtcMicros> + use<> {
+        let Self { first, step_us, count, .. } = *self;
+        (0..count).map(move |at| UtcMicros(first.0.wrapping_add(step_us.wrapping_mul(at).cast_signed())))
+    }
 }
 
 /// What one voter was in an interval.
@@ -108,12 +131,11 @@ fn evidence(view: &CheckView<'_>, series: &Series, span: Span) -> Vec<Evidence> 
             continue;
         }
         let (first, last, count) = (run.slot(from), run.slot(to - 1), to - from);
-        match out.last_mut() {
-            Some(before) if before.seen == run.obs.seen => {
-                before.last = last;
-                before.count += count;
-            }
-            Some(_) | None => out.push(Evidence { seen: run.obs.seen, first, last, count }),
+        let step_us = if count == 1 { 0 } else { run.step_us };
+        let evidence = Evidence { seen: run.obs.seen, first, last, count, step_us };
+        // Where a revision changed nothing of what was seen, or of the distance, it cuts nothing.
+        if !out.last_mut().is_some_and(|before| before.join(&evidence)) {
+            out.push(evidence);
         }
     }
     out
@@ -185,5 +207,33 @@ mod tests {
         assert_eq!(seen(3, 1), [(42, 42, 1, Seen::State(ProbeState::Up))]);
         assert_eq!(seen(4, 1), [(52, 92, 5, Seen::Missed(MissedCause::Suspended))]);
         assert_eq!(intervals[0].testimonies[1].evidence, []);
+    }
+
+    #[test]
+    fn evidence_names_each_record_also_where_one_is_missing_or_the_distance_changes() {
+        let policy = Policy {
+            interval_us: 10,
+            timeout_us: 5,
+            weight: Weight::ONE,
+            quorum: Quorum::Majority,
+            confirmations: 1,
+            recoveries: 1,
+        };
+        let life = Span::new(UtcMicros(0), UtcMicros(100));
+        let revisions = [(life.from, Revision(1), policy), (UtcMicros(30), Revision(2), policy)];
+        let view = CheckView { revisions: &revisions, life };
+        let slots = [0, 10, 20, 30, 40, 60, 64, 68, 90];
+        let mut series = Series::new();
+        for slot in slots {
+            series.insert_result(Revision(1 + u32::from(slot >= 30)), UtcMicros(slot), ProbeState::Up);
+        }
+        let voter = Voter { assigned: alloc::vec![life], suspended: Vec::new(), weights: Vec::new(), series: &series };
+        let intervals = explain(&view, &[voter], &[], life, &mut 100).unwrap();
+        let [interval] = &intervals[..] else { panic!("it is up throughout: {intervals:?}") };
+        let evidence = &interval.testimonies[0].evidence;
+        let named: Vec<i64> = evidence.iter().flat_map(Evidence::slots).map(|slot| slot.0).collect();
+        assert_eq!(named, slots);
+        let runs: Vec<_> = evidence.iter().map(|one| (one.first.0, one.last.0, one.count, one.step_us)).collect();
+        assert_eq!(runs, [(0, 40, 5, 10), (60, 68, 3, 4), (90, 90, 1, 0)]);
     }
 }

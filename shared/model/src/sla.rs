@@ -318,6 +318,8 @@ pub struct Conservation {
     pub missed_maintenance: u64,
     /// Missed: the clock leapt.
     pub missed_clock_step: u64,
+    /// Missed: due before the agent was first heard of about this check, and too long ago for a record to be under way. No record tells of them.
+    pub missed_agent_offline: u64,
     /// Dropped by the spool, as tombstones tell.
     pub dropped: u64,
     /// Slots between the first and the last record that no record names.
@@ -395,6 +397,7 @@ impl Conservation {
             + self.missed_suspended
             + self.missed_maintenance
             + self.missed_clock_step
+            + self.missed_agent_offline
     }
 
     /// Every slot that should have had a record so far.

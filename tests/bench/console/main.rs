@@ -4,7 +4,7 @@
 //!     cargo bench -p sitepulse-tests --bench console
 //!
 //! `SITEPULSE_BENCH_CHECKS` (default 5,000), `SITEPULSE_BENCH_AGENTS` (default 10) and `SITEPULSE_BENCH_DAYS` (default 90) set the size, with a result a minute of every pair;
-//! `SITEPULSE_BENCH_ASKS` (default 100) how often each path is asked. 200, 3 and 2 try the benchmark out in a minute.
+//! `SITEPULSE_BENCH_ASKS` (default 100) how often each path is asked. 200, 3 and 2 try the benchmark out in a minute; 200, 5 and 365 are the ledger of a year, which `ledger year` asks without a console.
 //!
 //! The real collector, opened over a real file, answers over HTTP on loopback from within this process; the time of an answer is from the first byte sent to the last one
 //! read, by one client on a connection that stays open. What is not real: the months before now were put in as if their raw results had been
@@ -47,16 +47,19 @@ const PAGE_MS: f64 = 50.0;
 const HOME_KIB: f64 = 150.0;
 
 /// What is asked, and whether the goal is about it.
-const PATHS: [(&str, bool); 12] = [
+const PATHS: [(&str, bool); 15] = [
     ("/", true),
     ("/checks", true),
     ("/checks?state=down", true),
     ("/checks/check-7", true),
+    ("/checks/check-7?span=90d", true),
+    ("/checks/check-7/explain?span=30d", true),
     ("/agents", false),
     ("/incidents", false),
     ("/slos", false),
     ("/api/v1/checks/check-7", false),
     ("/api/v1/checks", false),
+    ("/api/v1/explain?check=check-7&from=-30d", false),
     ("/api/v1/sla", false),
     ("/api/v1/sla/groups", false),
     ("/metrics", false),

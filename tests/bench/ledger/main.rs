@@ -1,7 +1,7 @@
 //! What years of evidence cost: figures, explanations, bytes, amendments, each beside its goal and, where there is one, a peer that was given the same results in
 //! the same run.
 //!
-//!     cargo bench -p sitepulse-tests --bench ledger -- [sla] [sla-all] [explain] [growth] [year] [bytes] [amend]
+//!     cargo bench -p sitepulse-tests --bench ledger -- [sla] [sla-all] [explain] [growth] [year] [bytes] [amend] [seal]
 //!
 //! Without a name: all of them, some ten minutes. Figures are worth something on a quiet machine alone; compare ratios. What taking results in costs is
 //! the bench `ingest`.
@@ -9,7 +9,7 @@
 //! `SITEPULSE_BENCH_CHECKS` (default 1,000) and `SITEPULSE_BENCH_DAYS` (default 30) set the size of everything: 20 and 3 try the benchmark out in
 //! seconds. Peers: a table of heartbeats like Uptime Kuma's ([`kuma`]), and VictoriaMetrics where it is installed.
 //!
-//! [`synthetic`] makes the history, [`ours`] fills a collector with it, [`bare`] the model alone, [`queries`], [`bytes`] and [`amend`] measure.
+//! [`synthetic`] makes the history, [`ours`] fills a collector with it, [`bare`] the model alone, [`queries`], [`bytes`], [`amend`] and [`sealing`] measure.
 
 mod amend;
 mod bare;
@@ -18,6 +18,7 @@ mod kuma;
 mod lines;
 mod ours;
 mod queries;
+mod sealing;
 mod synthetic;
 
 use std::path::Path;
@@ -31,7 +32,7 @@ const SEED: u64 = 5;
 fn main() {
     // cargo adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let all = ["sla", "sla-all", "explain", "growth", "year", "bytes", "amend"];
+    let all = ["sla", "sla-all", "explain", "growth", "year", "bytes", "amend", "seal"];
     if let Some(unknown) = words.iter().find(|word| !all.contains(&word.as_str())) {
         eprintln!("{unknown:?} is no benchmark: use {}", all.join(", "));
         std::process::exit(2);
@@ -54,7 +55,11 @@ fn main() {
             "growth" => queries::growth(below),
             "year" => queries::year(below),
             "bytes" => bytes::run(below),
-            _ => amend::run(below),
+            "amend" => amend::run(below),
+            _ => {
+                sealing::many(below);
+                sealing::history(below);
+            }
         }
     }
 }

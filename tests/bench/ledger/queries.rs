@@ -189,7 +189,7 @@ pub(crate) fn growth(below: &Path) {
                 wall_us(ASKED, || ours.checks.iter().filter_map(|check| book.verdict_now(*check, ledger.to())).count())
                     / checks as f64,
             ),
-            ("conservation of all, us", wall_us(ASKED_ALL, || book.conservation())),
+            ("conservation of all, us", wall_us(ASKED_ALL, || book.conservation(ledger.to()))),
         ]
     });
     for ((what, short), (_, long)) in short.iter().zip(&long) {
@@ -246,6 +246,6 @@ pub(crate) fn year(below: &Path) {
         );
     }
     let now = ledger.to();
-    println!("conservation of all pairs {:>10.2} ms", wall_us(ASKED_ALL, || book.conservation()) / 1000.0);
+    println!("conservation of all pairs {:>10.2} ms", wall_us(ASKED_ALL, || book.conservation(ledger.to())) / 1000.0);
     println!("what the console shows    {:>10.2} ms", wall_us(ASKED_ALL, || Snapshot::take(&book, now)) / 1000.0);
 }

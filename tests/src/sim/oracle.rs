@@ -46,7 +46,7 @@ pub(super) fn judge(world: &mut World) -> Vec<String> {
     if book.quarantined() > 0 {
         broken.push(format!("{} records were set aside as senseless", book.quarantined()));
     }
-    conservation(&book, &world.agents, &mut broken);
+    conservation(&book, &world.agents, world.now, &mut broken);
     rebuilt(&copy, engine, world.now, &mut broken);
     figures(&rows, &book, world.now, &mut world.rng.clone(), &mut broken);
     broken.truncate(40);
@@ -235,8 +235,8 @@ fn control(agent: &Agent, book: &Book, broken: &mut Vec<String>) {
 
 /// The collector's own report explains every run of agents whose clocks and disks were sound. It cannot know when an agent heard of
 /// a check that came back or changed its interval, so only pairs that kept one lattice are looked at.
-fn conservation(book: &Book, agents: &[Agent], broken: &mut Vec<String>) {
-    for row in book.conservation() {
+fn conservation(book: &Book, agents: &[Agent], now: i64, broken: &mut Vec<String>) {
+    for row in book.conservation(START.plus_us(now)) {
         let sound = agents.iter().find(|agent| agent.identity.agent == row.agent).is_some_and(|agent| {
             let truth = &agent.truth;
             truth.repeated.is_empty()

@@ -130,6 +130,9 @@ pub struct ResultsArgs {
     /// This agent's alone.
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// Those that say this alone: up, degraded, down, unknown, missed or dropped.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
     /// At most so many, the oldest first.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub limit: usize,

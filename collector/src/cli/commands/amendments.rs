@@ -1,6 +1,6 @@
 //! `amendments`: what late data changed.
 
-use super::{hinted, length, print, print_json, whole, with, with_query};
+use super::{hinted, length, print, print_json, weighted, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{AmendmentsArgs, Failure, Global};
@@ -108,6 +108,8 @@ fn story(one: &AmendmentView) -> String {
     text.push_str(&format!("  availability  {}\n", moved(one.before.availability, one.after.availability)));
     text.push_str(&format!("  completeness  {}\n", moved(one.before.completeness, one.after.completeness)));
     text.push_str(&format!("  bounds        {} -> {}\n", bounds(&one.before), bounds(&one.after)));
+    let weighted = |one: &FiguresView| weighted(one.weighted_availability, one.weighted_lower, one.weighted_upper);
+    text.push_str(&format!("  weighted      {} -> {}\n", weighted(&one.before), weighted(&one.after)));
     for change in &one.changes {
         text.push_str(&format!("  {}\n", change_line(change)));
     }

@@ -1,6 +1,6 @@
 //! `backtest`: which incidents another policy would have opened.
 
-use super::{hinted, length, print, print_json, whole, with, with_query};
+use super::{hinted, length, print, print_json, weighted, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{BacktestArgs, Failure, Global};
@@ -48,6 +48,7 @@ fn sum(tested: &BacktestView) -> String {
          incidents     {} -> {}: {} kept, {} gone, {} new\n\
          availability  {}, completeness {}\n\
          it lies in    {} -> {}\n\
+         weighted      {} -> {}\n\
          A page is due at the slot of the result that confirms it. Late results are taken as if they had come in time.\n",
         tested.before.check,
         whole(&tested.before.from),
@@ -66,7 +67,13 @@ fn sum(tested: &BacktestView) -> String {
         pair(|figures| figures.completeness),
         bounds(&tested.before),
         bounds(&tested.after),
+        weighted_of(&tested.before),
+        weighted_of(&tested.after),
     )
+}
+
+fn weighted_of(figures: &SlaView) -> String {
+    weighted(figures.weighted_availability, figures.weighted_lower, figures.weighted_upper)
 }
 
 /// Where an availability lies, for all that is unknown.

@@ -1,6 +1,8 @@
 //! `explain`: why a figure is what it is.
 
 use super::{figures_of, hinted, length, policy, print, print_json, results, whole, with, with_query};
+use sitepulse_model::duration;
+
 use crate::cli::client::Need;
 use crate::cli::table::Table;
 use crate::cli::{ExplainArgs, Failure, Global};
@@ -100,7 +102,13 @@ fn evidence(evidence: &EvidenceView) -> String {
         Some(cause) => format!("{} missed: {cause}", evidence.count),
         None => format!("{} {}", evidence.count, evidence.state),
     };
-    // The slots name the records: `results` shows each of them.
-    let (first, last) = (whole(&evidence.first), whole(&evidence.last));
-    if first == last { format!("{what} @ {first}") } else { format!("{what} @ {first}..{last}") }
+    // Ids in full: `results` takes and tells them so. Of missed runs the slots, for one record may tell of many.
+    let slot = |slot: &str| format!("@ {slot}");
+    let first = evidence.first_id.clone().unwrap_or_else(|| slot(&evidence.first));
+    let last = evidence.last_id.clone().unwrap_or_else(|| slot(&evidence.last));
+    match evidence.step_us {
+        _ if evidence.count == 1 => format!("{what} {first}"),
+        Some(step_us) => format!("{what} {first} .. {last} every {}", duration::format(step_us)),
+        None => format!("{what} {first} .. {last}"),
+    }
 }

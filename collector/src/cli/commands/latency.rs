@@ -1,10 +1,11 @@
 //! `latency`.
 
-use super::{hinted, print, print_json, whole, with, with_query};
+use super::{hinted, print, print_json, share, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, LatencyArgs, Split};
 use crate::present::api::latency::{LatencyGroupView, LatencyView};
+use crate::present::dto::unknown::CausesView;
 use crate::present::figure;
 use crate::present::http::escape;
 
@@ -29,7 +30,7 @@ fn text(found: &LatencyView) -> String {
     let check = clean(&found.check);
     let span = format!("{} to {}", whole(&found.covered_from), whole(&found.covered_to));
     if found.groups.is_empty() {
-        return format!("No result of {check} from {span}.\n");
+        return format!("No result of {check} from {span}.\n{}", known("", found.completeness, found.unknown));
     }
     let mut table =
         Table::new(&["REGION", "AGENT", "PHASE", "P50", "P75", "P95", "P99", "MIN", "MEAN", "MAX", "RESULTS"]);
@@ -48,7 +49,18 @@ fn text(found: &LatencyView) -> String {
         let results = if group.failed == 1 { "result" } else { "results" };
         text.push_str(&format!("{}: {} {results} down, left out.\n", place(group).join(" "), group.failed));
     }
+    for group in &found.groups {
+        text.push_str(&known(&format!("{}: ", place(group).join(" ")), group.completeness, group.unknown));
+    }
     text
+}
+
+/// Of how much of the time the figures speak; empty where nothing was to be measured.
+fn known(place: &str, completeness: Option<f64>, unknown: Option<CausesView>) -> String {
+    let Some(completeness) = completeness else { return String::new() };
+    let causes = unknown.map_or_else(String::new, |unknown| unknown.text(share));
+    let causes = if causes.is_empty() { String::new() } else { format!("; unknown: {causes}") };
+    format!("{place}completeness {}{causes}\n", figure::percent_down(completeness, 1))
 }
 
 fn place(group: &LatencyGroupView) -> Vec<String> {
@@ -79,12 +91,22 @@ mod tests {
             to: "2026-11-22T10:20:00Z".into(),
             covered_from: "2026-11-21T10:00:00Z".into(),
             covered_to: "2026-11-22T10:20:00.25Z".into(),
-            groups: vec![LatencyGroupView { region: None, agent: None, failed: 3, phases: vec![phase] }],
+            completeness: Some(0.9),
+            unknown: None,
+            groups: vec![LatencyGroupView {
+                region: None,
+                agent: None,
+                failed: 3,
+                completeness: Some(0.982),
+                unknown: Some(CausesView { agent_offline: 0.018, ..CausesView::default() }),
+                phases: vec![phase],
+            }],
         };
         let shown = text(&found);
         assert!(shown.starts_with("Latency of shop, 2026-11-21T10:00:00Z to 2026-11-22T10:20:00Z"), "{shown}");
         assert!(shown.contains("all     all    total  99 ms  104 ms  187 ms  1.24 s"), "{shown}");
-        assert!(shown.ends_with("all all: 3 results down, left out.\n"), "{shown}");
+        let end = "all all: 3 results down, left out.\nall all: completeness 98.2 %; unknown: 1.8 % agent_offline\n";
+        assert!(shown.ends_with(end), "{shown}");
         found.groups.clear();
         assert!(text(&found).starts_with("No result of shop from 2026-11-21T10:00:00Z"));
     }

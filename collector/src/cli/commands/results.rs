@@ -17,6 +17,7 @@ pub(super) async fn results(global: &Global, args: ResultsArgs) -> Result<(), Fa
             let asked = [
                 ("check", Some(args.check.clone())),
                 ("agent", args.agent.clone()),
+                ("state", args.state.clone()),
                 ("from", args.period.from.clone()),
                 ("to", args.period.to.clone()),
                 ("limit", Some((args.limit - so_far).min(PAGE).to_string())),

@@ -67,6 +67,13 @@ fn text(slos: &[SloView]) -> String {
             text.push_str(&clean(&format!("{}: unknown: {causes}", slo.id)));
             text.push('\n');
         }
+        for burn in slo.outcome.iter().flat_map(|one| &one.burns).flat_map(|pair| [&pair.long, &pair.short]) {
+            let causes = burn.unknown.map_or_else(String::new, |unknown| unknown.text(share));
+            if !causes.is_empty() {
+                text.push_str(&clean(&format!("{}: unknown in {}: {causes}", slo.id, burn.window)));
+                text.push('\n');
+            }
+        }
         if !slo.missing.is_empty() {
             text.push_str(&clean(&format!("{}: not found: {}", slo.id, slo.missing.join(", "))));
             text.push('\n');

@@ -12,6 +12,7 @@ use sitepulse_model::time::UtcMicros;
 use super::{Ask, agent_of, ask, check_of, is_by_agent, period_of, region_of};
 use crate::latency::figures::{self, Figures, Frame, Group};
 use crate::present::Present;
+use crate::present::dto::unknown::CausesView;
 use crate::present::problem::Answer;
 use crate::vitals::figures::Place;
 
@@ -28,6 +29,12 @@ pub struct LatencyView {
     pub covered_from: String,
     /// First instant after.
     pub covered_to: String,
+    /// The share of that for which evidence exists, of all that was asked for; `null` where nothing was to be measured.
+    #[serde(default)]
+    pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    #[serde(default)]
+    pub unknown: Option<CausesView>,
     /// First all places together (`region` and `agent` are `null`), then each.
     pub groups: Vec<LatencyGroupView>,
 }
@@ -41,6 +48,12 @@ pub struct LatencyGroupView {
     pub agent: Option<String>,
     /// Results that were `down`: none of their phases is counted.
     pub failed: u64,
+    /// The share of the time covered for which evidence exists here.
+    #[serde(default)]
+    pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    #[serde(default)]
+    pub unknown: Option<CausesView>,
     /// The phases that any result had, in order.
     pub phases: Vec<PhaseLatencyView>,
 }
@@ -111,7 +124,9 @@ pub async fn figures_of(present: &Present, id: &str, asked: &figures::Ask, now: 
         let book = present.app().book();
         Frame::of(&book, check_of(&book, id)?, asked, now)
     };
-    Ok(present.app().latency(frame).await?)
+    let mut figures = present.app().latency(frame).await?;
+    figures.judge(&present.app().book());
+    Ok(figures)
 }
 
 /// The figures, as JSON.
@@ -122,6 +137,8 @@ pub fn view(figures: &Figures) -> LatencyView {
         to: instant::format(figures.asked.to),
         covered_from: instant::format(figures.covered.from),
         covered_to: instant::format(figures.covered.to),
+        completeness: figures.known.completeness,
+        unknown: figures.known.unknown.as_ref().map(CausesView::shares),
         groups: figures.groups.iter().map(group_view).collect(),
     }
 }
@@ -133,7 +150,14 @@ fn group_view(group: &Group) -> LatencyGroupView {
         Place::Agent(region, agent) => (Some(region.to_string()), Some(agent.to_string())),
     };
     let phases = Phase::ALL.iter().filter_map(|phase| phase_view(*phase, group.latencies.phase(*phase)));
-    LatencyGroupView { region, agent, failed: group.latencies.failed, phases: phases.collect() }
+    LatencyGroupView {
+        region,
+        agent,
+        failed: group.latencies.failed,
+        completeness: group.known.completeness,
+        unknown: group.known.unknown.as_ref().map(CausesView::shares),
+        phases: phases.collect(),
+    }
 }
 
 /// `None` of a phase that no result had.

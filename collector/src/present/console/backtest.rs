@@ -57,6 +57,7 @@ struct Found {
     completeness: String,
     /// Where the availability lies, for all that is unknown.
     bounds: String,
+    weighted: String,
     rows: Vec<Row>,
     more: String,
 }
@@ -138,6 +139,12 @@ impl Found {
             completeness: both(|figures| figures.completeness),
             bounds: [&view.before, &view.after]
                 .map(|figures| figure::bounds_to(figures.lower, figures.upper, 4, t))
+                .join(" → "),
+            weighted: [&view.before, &view.after]
+                .map(|one| {
+                    let of = (one.weighted_availability, one.weighted_lower, one.weighted_upper);
+                    figure::bounded(of, 4, t.no_evidence, t)
+                })
                 .join(" → "),
             // The newest ones, which people remember.
             rows: view.changes.iter().rev().take(ROWS_MAX).map(|change| Row::of(change, t)).collect(),

@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use sitepulse_daemon::instant;
+use sitepulse_model::duration;
 use sitepulse_model::time::UtcMicros;
 
 use super::check::course;
@@ -106,8 +107,14 @@ struct VoteRow {
     agent: String,
     region: String,
     says: String,
-    evidence: Vec<String>,
+    evidence: Vec<EvidenceRow>,
     more: String,
+}
+
+struct EvidenceRow {
+    told: String,
+    /// What lists the records.
+    href: String,
 }
 
 /// `GET /checks/{id}/explain`
@@ -346,25 +353,26 @@ impl VoteRow {
             agent: vote.agent.clone(),
             region: vote.region.clone(),
             says,
-            evidence: vote.evidence.iter().take(EVIDENCE_MAX).map(|one| evidence(vote, one, t)).collect(),
+            evidence: vote.evidence.iter().take(EVIDENCE_MAX).map(|one| evidence(one, t)).collect(),
             more: if hidden == 0 { String::new() } else { (w.more)(hidden) },
         }
     }
 }
 
-/// `12 × up · eu-1@2026-11-22T10:00:00Z … eu-1@2026-11-22T10:05:30Z`
-fn evidence(vote: &VoteView, evidence: &EvidenceView, t: &Texts) -> String {
+/// `12 × up · eu-1@2026-11-22T10:00:00Z … eu-1@2026-11-22T10:05:30Z · 30 s`
+fn evidence(evidence: &EvidenceView, t: &Texts) -> EvidenceRow {
     let what = match &evidence.missed_cause {
         Some(cause) => format!("{} ({})", t.explain.missed, (t.explain.missed_cause)(cause)),
         None => t.state(&evidence.state).to_owned(),
     };
-    let id = |slot: &str| format!("{}@{slot}", vote.agent);
-    let ids = if evidence.first == evidence.last {
-        id(&evidence.first)
-    } else {
-        format!("{} … {}", id(&evidence.first), id(&evidence.last))
+    let first = evidence.first_id.as_ref().unwrap_or(&evidence.first);
+    let last = evidence.last_id.as_ref().unwrap_or(&evidence.last);
+    let ids = match evidence.step_us {
+        Some(step_us) => format!("{first} … {last} · {}", (t.explain.every)(&duration::format(step_us))),
+        None => first.clone(),
     };
-    format!("{} × {what} · {ids}", figure::count(evidence.count))
+    let told = format!("{} × {what} · {ids}", figure::count(evidence.count));
+    EvidenceRow { told, href: evidence.results.clone() }
 }
 
 #[cfg(test)]

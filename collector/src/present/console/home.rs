@@ -29,6 +29,7 @@ use crate::insight::life::State as Stands;
 use crate::present::dto::incidents::IncidentView;
 use crate::present::dto::kpi::KpiView;
 use crate::present::dto::slo::SloView;
+use crate::present::dto::unknown::CausesView;
 use crate::present::dto::{AgentView, CheckView, PairView};
 use crate::present::findings::by_weight;
 use crate::present::http::escape;
@@ -116,6 +117,7 @@ struct Group {
     measured: bool,
     completeness: String,
     bounds: String,
+    unknown: String,
     counts: Vec<(&'static str, String, String)>,
     spark: Sparkline,
 }
@@ -460,6 +462,10 @@ impl Group {
             measured: availability.is_some(),
             completeness: together.map_or_else(String::new, |one| figure::completeness(one.completeness, t)),
             bounds: together.map_or_else(String::new, |one| figure::bounds(one.lower, one.upper, t)),
+            unknown: {
+                let causes = together.and_then(|one| one.unknown.as_ref()).map(CausesView::shares);
+                figure::unknown(causes.as_ref(), t)
+            },
             counts: WORST_FIRST.into_iter().filter_map(count).collect(),
         }
     }

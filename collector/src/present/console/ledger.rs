@@ -35,6 +35,7 @@ struct AmendmentRow {
     availability: String,
     completeness: String,
     bounds: String,
+    weighted: String,
     summary: String,
     changes: Vec<String>,
 }
@@ -123,6 +124,13 @@ impl AmendmentRow {
                 .filter(|bounds| !bounds.is_empty())
                 .collect::<Vec<_>>()
                 .join(" → "),
+            weighted: {
+                let each = [&one.before, &one.after].map(|one| {
+                    let of = (one.weighted_availability, one.weighted_lower, one.weighted_upper);
+                    figure::bounded(of, 3, t.nothing_measured, t)
+                });
+                format!("{} {}", t.ledger.weighted, each.join(" → "))
+            },
             summary: (t.ledger.changes)(one.changes.len() as u64 + one.changes_more),
             changes,
         }
@@ -179,13 +187,14 @@ impl AgentRuns {
 
 impl RunsRow {
     fn of(check: String, counts: &ConservationView, t: &Texts) -> Self {
-        let MissedView { agent_stopped, overloaded, suspended, maintenance, clock_step } = counts.missed;
+        let MissedView { agent_stopped, overloaded, suspended, maintenance, clock_step, agent_offline } = counts.missed;
         let causes = [
             (agent_stopped, t.agent_stopped),
             (overloaded, t.ledger.overloaded),
             (suspended, t.cause_suspended),
             (maintenance, t.maintenance),
             (clock_step, t.ledger.clock_step),
+            (agent_offline, t.agent_offline),
         ];
         let named = causes.iter().filter(|(count, _)| *count > 0);
         Self {

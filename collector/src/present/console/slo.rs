@@ -50,6 +50,7 @@ struct Shown {
     measured: bool,
     completeness: String,
     bounds: String,
+    unknown: String,
     budget: String,
     share: String,
     /// Of 1000: what is left, and what may be left at most.
@@ -67,6 +68,8 @@ struct Burning {
     windows: String,
     rates: String,
     threshold: String,
+    /// What of the two windows is unknown, and why.
+    unknown: String,
     speaks: bool,
 }
 
@@ -157,6 +160,7 @@ impl Shown {
             measured: outcome.availability.is_some(),
             completeness: figure::completeness(outcome.completeness, t),
             bounds: figure::bounds(outcome.lower, outcome.upper, t),
+            unknown: figure::unknown(outcome.unknown.as_ref(), t),
             budget: budget_text(budget, t),
             share: budget.left_ratio.map_or_else(String::new, |left| share(left, f64::floor, t)),
             left: units(budget.left_ratio),
@@ -205,6 +209,13 @@ impl Burning {
             windows: both(&|burn| span_text(&burn.window, t)),
             rates: both(&|burn| rate(burn, pair.threshold, t)),
             threshold: (t.slo.threshold)(&(t.number)(pair.threshold.to_string())),
+            unknown: [&pair.long, &pair.short]
+                .map(|burn| (span_text(&burn.window, t), figure::unknown(burn.unknown.as_ref(), t)))
+                .into_iter()
+                .filter(|(_, unknown)| !unknown.is_empty())
+                .map(|(window, unknown)| format!("{window}, {unknown}"))
+                .collect::<Vec<_>>()
+                .join(" · "),
             speaks: pair.speaks,
         }
     }

@@ -71,6 +71,12 @@ pub struct FiguresView {
     pub lower: Option<f64>,
     /// Availability if every unknown second was up.
     pub upper: Option<f64>,
+    /// Weighted availability if every unknown second was down.
+    #[serde(default)]
+    pub weighted_lower: Option<f64>,
+    /// Weighted availability if every unknown second was up.
+    #[serde(default)]
+    pub weighted_upper: Option<f64>,
     /// Seconds of each verdict.
     pub seconds: SecondsView,
 }

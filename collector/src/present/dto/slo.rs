@@ -114,6 +114,9 @@ pub struct BurnView {
     pub rate_upper: Option<f64>,
     /// The share of the window for which evidence exists.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    #[serde(default)]
+    pub unknown: Option<CausesView>,
     /// Whether `rate` reaches the threshold.
     pub reached: bool,
 }

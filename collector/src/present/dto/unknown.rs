@@ -43,8 +43,13 @@ impl CausesView {
         })
     }
 
-    /// Those that there are, by name, in words of `told`: `12.5 % agent_offline, 1.0 % shed`.
+    /// Those that there are, in words of `told`: `12.5 % agent_offline, 1.0 % shed`.
     pub fn text(&self, told: impl Fn(f64) -> String) -> String {
+        self.named().map(|(cause, value)| format!("{} {cause}", told(value))).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Those that there are, by name.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
         let Self { agent_stopped, agent_offline, suspended, shed, unassigned, maintenance } = *self;
         let causes = [
             ("agent_stopped", agent_stopped),
@@ -54,8 +59,7 @@ impl CausesView {
             ("unassigned", unassigned),
             ("maintenance", maintenance),
         ];
-        let causes = causes.into_iter().filter(|(_, value)| *value > 0.0);
-        causes.map(|(cause, value)| format!("{} {cause}", told(value))).collect::<Vec<_>>().join(", ")
+        causes.into_iter().filter(|(_, value)| *value > 0.0)
     }
 }
 

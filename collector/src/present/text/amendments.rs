@@ -8,6 +8,8 @@ pub struct LedgerTexts {
     pub amendments_what: &'static str,
     /// Beside a figure.
     pub amended: fn(usize) -> String,
+    /// The availability in which a regional outage costs its share.
+    pub weighted: &'static str,
     pub noted: &'static str,
     pub about: &'static str,
     pub late: &'static str,
@@ -34,6 +36,7 @@ pub static EN: LedgerTexts = LedgerTexts {
     amendments: "Amendments",
     amendments_what: "Results that came in late changed these figures. Late data pages nobody.",
     amended: |n| if n == 1 { "amended by late data".into() } else { format!("amended {n} times by late data") },
+    weighted: "weighted availability",
     noted: "Noted",
     about: "About",
     late: "Late",
@@ -45,7 +48,7 @@ pub static EN: LedgerTexts = LedgerTexts {
     changes: |n| if n == 1 { "1 change".into() } else { format!("{n} changes") },
     more: |n| format!("and {n} more"),
     runs: "Where the runs went",
-    runs_what: "Scheduled = stored + missed + dropped + unaccounted, from each agent's first record to its last.",
+    runs_what: "Scheduled = stored + missed + dropped + unaccounted, from when a check was assigned to the agent's last record of it; what it never spoke of is missed.",
     scheduled: "Scheduled",
     stored: "Stored",
     missed: "Missed",
@@ -69,6 +72,7 @@ pub static FR: LedgerTexts = LedgerTexts {
             format!("rectifié {n} fois par des données tardives")
         }
     },
+    weighted: "disponibilité pondérée",
     noted: "Noté",
     about: "Période",
     late: "En retard",
@@ -80,7 +84,7 @@ pub static FR: LedgerTexts = LedgerTexts {
     changes: |n| if n == 1 { "1 changement".into() } else { format!("{n} changements") },
     more: |n| format!("et {n} de plus"),
     runs: "Où sont passées les exécutions",
-    runs_what: "Prévues = enregistrées + manquées + abandonnées + inexpliquées, du premier au dernier enregistrement de chaque agent.",
+    runs_what: "Prévues = enregistrées + manquées + abandonnées + inexpliquées, de l’affectation d’un contrôle au dernier enregistrement que l’agent en a donné ; ce dont il n’a jamais parlé est manqué.",
     scheduled: "Prévues",
     stored: "Enregistrées",
     missed: "Manquées",

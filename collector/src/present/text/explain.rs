@@ -30,6 +30,8 @@ pub struct ExplainTexts {
     pub agents: fn(usize) -> String,
     pub weightless: &'static str,
     pub missed: &'static str,
+    /// How far like records are apart.
+    pub every: fn(&str) -> String,
     pub missed_cause: fn(&str) -> &'static str,
     pub more: fn(usize) -> String,
     pub more_intervals: fn(usize, &str) -> String,
@@ -75,6 +77,7 @@ pub static EN: ExplainTexts = ExplainTexts {
     },
     weightless: "watches, without a vote",
     missed: "missed",
+    every: |step| format!("every {step}"),
     missed_cause: |cause| match cause {
         "agent_stopped" => "agent stopped",
         "overloaded" => "agent overloaded",
@@ -132,6 +135,7 @@ pub static FR: ExplainTexts = ExplainTexts {
     },
     weightless: "observe, sans voter",
     missed: "manqué",
+    every: |step| format!("toutes les {step}"),
     missed_cause: |cause| match cause {
         "agent_stopped" => "agent arrêté",
         "overloaded" => "agent surchargé",

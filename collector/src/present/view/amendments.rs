@@ -50,6 +50,8 @@ fn figures_view(account: &Account) -> FiguresView {
         completeness: account.completeness(),
         lower: account.lower(),
         upper: account.upper(),
+        weighted_lower: account.weighted_lower(),
+        weighted_upper: account.weighted_upper(),
         seconds: seconds_view(account),
     }
 }

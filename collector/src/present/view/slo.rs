@@ -79,6 +79,7 @@ fn burn_view(burn: &Burn) -> BurnView {
         rate_lower: burn.rate.unknown_up,
         rate_upper: burn.rate.unknown_down,
         completeness: burn.completeness,
+        unknown: burn.unknown.as_ref().map(CausesView::shares),
         reached: burn.reached,
     }
 }

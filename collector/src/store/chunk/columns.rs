@@ -44,11 +44,20 @@ const HAS_DETAIL: u64 = 1 << 11;
 /// What goes with all records of a kind, in few numbers.
 pub(super) type Shape = Vec<u64>;
 
-/// A record: the number of its shape, and a number of each of the shape's columns.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Row {
-    shape: u64,
+/// Records: of each the number of its shape, and a number of each of the shape's columns.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Each with where its numbers end.
+    shapes: Vec<(u64, usize)>,
     values: Vec<u64>,
+}
+
+impl Rows {
+    /// Each record's shape and numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &[u64])> {
+        let mut from = 0;
+        self.shapes.iter().map(move |(shape, to)| (*shape, &self.values[std::mem::replace(&mut from, *to)..*to]))
+    }
 }
 
 /// Columns that every shape can have; those of facts follow, by key.
@@ -124,25 +133,31 @@ impl Column {
 
 /// Each once, numbered as they came.
 struct Listed<T> {
-    places: BTreeMap<Vec<T>, u64>,
+    places: BTreeMap<Vec<T>, usize>,
     list: Vec<Vec<T>>,
+    /// Which one came last.
+    newest: usize,
 }
 
 impl<T> Default for Listed<T> {
     fn default() -> Self {
-        Self { places: BTreeMap::new(), list: Vec::new() }
+        Self { places: BTreeMap::new(), list: Vec::new(), newest: 0 }
     }
 }
 
 impl<T: Ord + Clone> Listed<T> {
     fn place(&mut self, entry: &[T]) -> u64 {
-        if let Some(place) = self.places.get(entry) {
-            return *place;
+        // Mostly it is the one of before.
+        if self.list.get(self.newest).is_some_and(|newest| newest == entry) {
+            return self.newest as u64;
         }
-        let place = self.list.len() as u64;
-        self.places.insert(entry.to_vec(), place);
-        self.list.push(entry.to_vec());
-        place
+        let place = self.places.get(entry).copied().unwrap_or_else(|| {
+            self.places.insert(entry.to_vec(), self.list.len());
+            self.list.push(entry.to_vec());
+            self.list.len() - 1
+        });
+        self.newest = place;
+        place as u64
     }
 }
 
@@ -165,7 +180,7 @@ impl Blobs {
             list.push(blob.to_vec());
             plain = rest;
         }
-        if plain.is_empty() { Ok(Self(Listed { places: BTreeMap::new(), list })) } else { Err(wrong) }
+        if plain.is_empty() { Ok(Self(Listed { list, ..Listed::default() })) } else { Err(wrong) }
     }
 
     fn place(&mut self, blob: &[u8]) -> u64 {
@@ -238,34 +253,37 @@ impl Table {
         Ok(())
     }
 
-    /// Codes a row, by the columns of its shape.
-    pub(super) fn code_row<C: Coder>(&mut self, coder: &mut C, mut row: Row) -> Result<Row, C::Error> {
+    /// Codes a row, by the columns of its shape: gives back the shape, and the numbers in `told`, which is cleared before. Who reads gives none.
+    pub(super) fn code_row<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        (shape, given): (u64, &[u64]),
+        told: &mut Vec<u64>,
+    ) -> Result<u64, C::Error> {
         let Self { shapes, row_shape, columns, .. } = self;
-        row.shape = row_shape.code(coder, row.shape)?;
+        told.clear();
+        let number = row_shape.code(coder, shape)?;
         // A shape that is not there has no columns, and is refused where the record is put together.
-        let shape = usize::try_from(row.shape).ok().and_then(|at| shapes.list.get(at)).map_or(&[][..], Vec::as_slice);
-        let mut at = 0;
+        let shape = usize::try_from(number).ok().and_then(|at| shapes.list.get(at)).map_or(&[][..], Vec::as_slice);
         let mut error = None;
         columns_of(shape, |column| {
             if error.is_some() {
                 return;
             }
             let column = columns[column].get_or_insert_with(|| Column::new(habit(column)));
-            match column.code(coder, row.values.get(at).copied().unwrap_or_default()) {
-                Ok(value) if at < row.values.len() => row.values[at] = value,
-                Ok(value) => row.values.push(value),
+            match column.code(coder, given.get(told.len()).copied().unwrap_or_default()) {
+                Ok(value) => told.push(value),
                 Err(cut) => error = Some(cut),
             }
-            at += 1;
         });
         match error {
             Some(cut) => Err(cut),
-            None => Ok(row),
+            None => Ok(number),
         }
     }
 
     /// A record as a row; what is new of it is listed.
-    pub(super) fn take_apart(&mut self, stored: &Stored, blobs: &mut Blobs) -> Row {
+    pub(super) fn take_apart(&mut self, stored: &Stored, blobs: &mut Blobs, rows: &mut Rows) {
         let record = &stored.record;
         let mut shape = std::mem::take(&mut self.scratch);
         shape.clear();
@@ -273,13 +291,13 @@ impl Table {
         shape[CHECK] = u64::from(record.check().0);
         shape[INCARNATION] = stored.incarnation.0;
         shape[PROVENANCE] = u64::from(stored.provenance);
-        let mut values = Vec::with_capacity(16);
+        let values = &mut rows.values;
         values.extend([record.scheduled().0.cast_unsigned(), stored.seq.0]);
         match record {
             Record::Result(result) => {
                 shape[KIND] = RESULT;
                 shape[REVISION] = u64::from(result.revision.0);
-                take_result_apart(result, &mut shape, &mut values, blobs);
+                take_result_apart(result, &mut shape, values, blobs);
             }
             Record::Missed(missed) => {
                 shape[KIND] = MISSED;
@@ -302,14 +320,19 @@ impl Table {
         }
         let place = self.shapes.place(&shape);
         self.scratch = shape;
-        Row { shape: place, values }
+        rows.shapes.push((place, rows.values.len()));
     }
 
     /// The record of a row. `room`: bytes of texts that may still be read.
-    pub(super) fn put_together(&self, row: &Row, blobs: &Blobs, room: &mut usize) -> Result<Stored, ChunkError> {
-        let shape = usize::try_from(row.shape).ok().and_then(|place| self.shapes.list.get(place));
+    pub(super) fn put_together(
+        &self,
+        (shape, values): (u64, &[u64]),
+        blobs: &Blobs,
+        room: &mut usize,
+    ) -> Result<Stored, ChunkError> {
+        let shape = usize::try_from(shape).ok().and_then(|place| self.shapes.list.get(place));
         let shape = shape.ok_or(ChunkError::Damaged("a shape that is not listed"))?;
-        let mut values = Values(row.values.iter());
+        let mut values = Values(values.iter());
         let scheduled = UtcMicros(values.next()?.cast_signed());
         let seq = Seq(values.next()?);
         let check = CheckNo(small(shape[CHECK])?);
@@ -403,7 +426,7 @@ fn take_result_apart(result: &ProbeResult, shape: &mut Shape, values: &mut Vec<u
             values.push(value);
         }
     };
-    optional(HAS_ADDRESS, result.address.map(|address| blobs.place(&address_bytes(address))));
+    optional(HAS_ADDRESS, result.address.map(|address| address_bytes(address, |bytes| blobs.place(bytes))));
     optional(HAS_BODY, result.facts.body_bytes);
     optional(HAS_CERTIFICATE, result.facts.certificate_expires.map(|at| at.0.cast_unsigned()));
     optional(HAS_DETAIL, (!result.detail.is_empty()).then(|| blobs.place(result.detail.as_bytes())));
@@ -481,17 +504,23 @@ fn optional<T>(from_code: fn(u8) -> Option<T>, code: u64) -> Result<Option<T>, C
 }
 
 /// 4 or 16 bytes and the port; of IPv6 also scope and flow label. Little endian but for the address itself.
-fn address_bytes(address: SocketAddr) -> Vec<u8> {
-    let mut out = match address {
-        SocketAddr::V4(v4) => v4.ip().octets().to_vec(),
-        SocketAddr::V6(v6) => v6.ip().octets().to_vec(),
+/// Calls `with` with an address as bytes.
+fn address_bytes<T>(address: SocketAddr, with: impl FnOnce(&[u8]) -> T) -> T {
+    let (mut out, mut length) = ([0; 26], 0);
+    let mut put = |bytes: &[u8]| {
+        out[length..length + bytes.len()].copy_from_slice(bytes);
+        length += bytes.len();
     };
-    out.extend_from_slice(&address.port().to_le_bytes());
-    if let SocketAddr::V6(v6) = address {
-        out.extend_from_slice(&v6.scope_id().to_le_bytes());
-        out.extend_from_slice(&v6.flowinfo().to_le_bytes());
+    match address {
+        SocketAddr::V4(v4) => put(&v4.ip().octets()),
+        SocketAddr::V6(v6) => put(&v6.ip().octets()),
     }
-    out
+    put(&address.port().to_le_bytes());
+    if let SocketAddr::V6(v6) = address {
+        put(&v6.scope_id().to_le_bytes());
+        put(&v6.flowinfo().to_le_bytes());
+    }
+    with(&out[..length])
 }
 
 fn address(bytes: &[u8]) -> Result<SocketAddr, ChunkError> {

@@ -135,7 +135,7 @@ fn figures_come_from_the_book() {
     assert_eq!(now.verdict.verdict, sitepulse_model::vote::Verdict::Up);
     assert_eq!(now.verdict.span.from, at(600));
     assert_eq!((now.agents[0].agent, now.agents[0].state), (agent, Some(ProbeState::Up)));
-    let rows = book.conservation();
+    let rows = book.conservation(START);
     assert_eq!((rows[0].counts.stored, rows[0].scheduled, rows[0].slots.unexplained()), (40, 40, 0));
 }
 
@@ -262,7 +262,7 @@ fn a_tombstone_that_tells_too_much_schedules_nothing() {
         (0..).zip(slots).map(|(seq, seconds)| entry(&engine, seq, result(check, seconds, ProbeState::Up))).collect();
     entries.push(entry(&engine, 10, dropped(check, 90, 7, &[])));
     engine.ingest(vec![job(agent, entries)]).unwrap();
-    let row = &engine.shared().book().conservation()[0];
+    let row = &engine.shared().book().conservation(START)[0];
     assert_eq!((row.scheduled, row.slots.results, row.dropped(), row.slots.unexplained()), (9, 6, 3, 0));
     assert_eq!(row.counts.dropped, 7);
 }

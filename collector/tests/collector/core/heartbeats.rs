@@ -37,7 +37,7 @@ fn ping(engine: &mut Engine, second: i64, kind: PingKind) {
 /// Conservation of the job: scheduled, results, missed for stopping, missed for suspension, unexplained.
 fn slots(engine: &Engine) -> [u64; 5] {
     let book = engine.shared().book();
-    let rows = book.conservation();
+    let rows = book.conservation(START);
     let row = rows.iter().find(|row| row.check == JOB).unwrap();
     let missed = |cause| row.slots.missed_by(cause);
     [

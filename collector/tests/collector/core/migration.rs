@@ -68,7 +68,7 @@ fn assert_same(schema: i64, engine: &Engine) {
             "{check}"
         );
         // As the build before counted them in `agents --json`, when its agent had delivered everything.
-        let row = book.conservation().into_iter().find(|row| row.check == number).unwrap();
+        let row = book.conservation(START).into_iter().find(|row| row.check == number).unwrap();
         assert!(row.counts.stored >= stored, "{check}: {row:?}");
         assert_eq!((row.slots.missed_agent_stopped, row.slots.unexplained()), (stopped, 0), "{check}");
     }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use sitepulse_collector::app::App;
 use sitepulse_collector::book::{Filter, Pair};
 use sitepulse_collector::engine::Engine;
+use sitepulse_collector::present::{Present, health};
 use sitepulse_collector::seal::retention::Retention;
 use sitepulse_collector::store::block;
 use sitepulse_collector::store::rows::Arrival;
+use sitepulse_daemon::identity::CertificateAuthority;
 use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{MissedCause, ProbeState, Record};
 use sitepulse_model::time::Span;
@@ -28,7 +31,7 @@ fn says(engine: &Engine) -> (String, Vec<(CheckNo, AgentNo, Pair)>, String) {
     };
     let span = Span::new(at(-DAY), at(40 * DAY));
     let figures = book.checks().map(|check| format!("{:?}\n", book.verdicts(check.number, &Filter::All, span)));
-    let figures: String = figures.chain([format!("{:?}", book.conservation())]).collect();
+    let figures: String = figures.chain([format!("{:?}", book.conservation(at(0)))]).collect();
     (picture(engine), book.checks().flat_map(pairs).collect(), figures)
 }
 
@@ -635,52 +638,45 @@ fn a_torn_file_is_refused_with_the_remedy() {
     assert!(error.contains("restore a backup"), "{error}");
 }
 
-/// How long the writer is held, and how big it all is: one bucket's 60 pairs with 720 results each. Prints; a figure of the machine, not a test.
-#[test]
-#[ignore = "a measurement"]
-fn measure_pauses() {
+#[tokio::test]
+async fn a_torn_file_that_is_too_big_for_the_start_is_found_beside_the_service() {
     let dir = tempfile::tempdir().unwrap();
-    let mut engine = on_disk(dir.path());
-    let mut agents: Vec<AgentNo> = Vec::new();
-    for n in 0..60 {
-        agents.push(enrol(&mut engine, "eu-west", Some(&format!("a{n}"))).agent);
-    }
-    engine.apply(vec![definition("shop")], &options(), START).unwrap();
-    for round in 0..4_i64 {
-        for (n, agent) in agents.iter().enumerate() {
-            let entries = (0..720_i64).map(|slot| {
-                let slot = round * 720 + slot;
-                let state = if slot % 97 == 0 { ProbeState::Down } else { ProbeState::Up };
-                let mut record = result(CheckNo(1), slot * 30, state);
-                if let Record::Result(result) = &mut record {
-                    let noise = |k: u64| (slot.unsigned_abs() * 2_654_435_761 + k * 40_503 + n as u64 * 97) % 9_000;
-                    result.phases.dns = Some(800 + noise(1) / 9);
-                    result.phases.connect = Some(11_000 + noise(2) / 3);
-                    result.phases.tls = Some(23_000 + noise(3));
-                    result.phases.first_byte = Some(40_000 + noise(4) * 3);
-                    result.phases.total = Some(80_000 + noise(5) * 4);
-                }
-                entry_of(&engine, &format!("a{n}"), slot.unsigned_abs(), record)
-            });
-            let mut job = job(*agent, entries.collect());
-            job.received_at = at(400 * DAY);
-            engine.ingest(vec![job]).unwrap();
-        }
-        let bytes = rows(&mut engine, "SELECT sum(length(body)) FROM result");
-        let started = sitepulse_daemon::clock::monotonic();
-        let (_, records) = engine.seal_buckets(64).unwrap();
-        let all = sitepulse_daemon::clock::monotonic().since(started);
-        let pauses = engine.pauses();
-        let started = sitepulse_daemon::clock::monotonic();
-        engine.seal_now().unwrap();
-        let deletion = sitepulse_daemon::clock::monotonic().since(started);
-        println!(
-            "round {round}: {records} records of {bytes} bytes, prepared and written in {all:?}, longest transaction {pauses:?}; all slices of deletion {deletion:?}"
-        );
-    }
-    engine.compact_now().unwrap();
-    for table in ["chunk", "series", "pair", "rollup"] {
-        let sizes = rows(&mut engine, &format!("SELECT sum(length(body)) FROM {table}"));
-        println!("{table}: {sizes} bytes, {:.2} a record", sizes as f64 / (4.0 * 60.0 * 720.0));
+    let (mut engine, agent, check) = filled(dir.path(), 0, 3000);
+    engine.seal_now().unwrap();
+    engine.store().checkpoint().unwrap();
+    let chunk: Vec<u8> = {
+        let sql = "SELECT body FROM chunk ORDER BY number LIMIT 1";
+        engine.store().connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    drop(engine);
+    let path = dir.path().join("collector.db");
+    let sound = std::fs::read(&path).unwrap();
+    // The page that the chunk begins in: a start reads no chunk.
+    let lies = sound.windows(32).position(|part| part == &chunk[..32]).unwrap();
+    let page = lies / 4096 * 4096;
+    let mut torn = sound.clone();
+    torn[page..page + 4096].fill(0x55);
+    let authority = || CertificateAuthority::create(START).unwrap();
+    let readyz = async |app: &App| {
+        let (_stop, stopping) = tokio::sync::watch::channel(false);
+        let console = "https://console.example".into();
+        let present = Present::new(app.clone(), sitepulse_notify::Sender::default(), console, stopping);
+        health::readyz(axum::extract::State(present)).await
+    };
+    for (bytes, damaged) in [(&sound, false), (&torn, true)] {
+        std::fs::write(&path, bytes).unwrap();
+        let at_start = |bytes_max| Engine::open_checking(dir.path(), authority(), 1, START, bytes_max);
+        assert_eq!(at_start(bytes.len() as u64).is_err(), damaged, "a small file is looked through before it is used");
+        let engine = at_start(bytes.len() as u64 - 1).unwrap();
+        assert!(engine.shared().book().pair(check, agent).is_some());
+        let app = App::over(engine).unwrap();
+        assert_eq!(app.shared().integrity.found(), None, "nobody looked yet");
+        sitepulse_collector::seal::task::look_through(app.clone()).await;
+        let found = app.shared().integrity.found().expect("it was looked through");
+        assert_eq!(found.is_err(), damaged, "{found:?}");
+        assert!(found.err().is_none_or(|told| told.contains("restore a backup")));
+        let (status, told) = readyz(&app).await;
+        assert_eq!((status.as_u16(), told.contains("damaged")), (200, damaged), "{told}");
+        app.close().await;
     }
 }

@@ -116,6 +116,8 @@ pub struct Burn {
     pub rate: Bounded<f64>,
     /// The share of the window's time for which evidence exists.
     pub completeness: Option<f64>,
+    /// What it leaves open, by cause.
+    pub unknown: Option<UnknownShares>,
     /// Whether the rate reaches the threshold of its pair; by the figure itself, not its bounds.
     pub reached: bool,
     /// The bad share of the time.
@@ -333,6 +335,11 @@ impl Taken {
         });
         Together::of(missing).map(|together| together.availability())
     }
+
+    /// What it leaves open, by cause.
+    fn unknown(&self) -> Option<UnknownShares> {
+        UnknownShares::mean(self.evidence.iter().map(|one| (one.weight, one.causes)))
+    }
 }
 
 /// The time of `within` that lies in the service hours.
@@ -391,7 +398,7 @@ pub fn status(members: &[Member<'_>], terms: &Terms<'_>, period: Span, now: UtcM
     Status {
         availability: Bounded::of(&together, |together| Some(together.availability())),
         completeness: taken.completeness(),
-        unknown: UnknownShares::mean(taken.evidence.iter().map(|one| (one.weight, one.causes))),
+        unknown: taken.unknown(),
         counted_us: together.value.map_or(0, |together| together.counted_us),
         to_come_us,
         budget,
@@ -410,6 +417,7 @@ fn burn(members: &[Member<'_>], terms: &Terms<'_>, window: Span, threshold_tenth
         window,
         rate: Bounded::of(&together, |together| together.burn_rate(terms.objective)),
         completeness: taken.completeness(),
+        unknown: taken.unknown(),
         reached: together.value.is_some_and(|together| together.reaches(terms.objective, threshold_tenths)),
         share: together.value.map(|together| together.bad_share),
     }

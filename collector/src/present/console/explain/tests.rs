@@ -9,6 +9,10 @@ fn interval(verdict: &str, seconds: f64) -> IntervalView {
         count: 2,
         first: format!("2026-11-22T10:0{n}:00Z"),
         last: format!("2026-11-22T10:0{n}:30Z"),
+        first_id: None,
+        last_id: None,
+        step_us: Some(30_000_000),
+        results: format!("/api/v1/results?check=shop&agent=<eu-1>&from=2026-11-22T10:0{n}:00Z"),
     });
     IntervalView {
         from: "2026-11-22T10:00:00.25Z".into(),
@@ -104,7 +108,11 @@ fn a_long_list_is_cut_and_tells_what_is_missing() {
     assert_eq!(found.more, "and 102 more, earlier: 10.200 s in all.");
     let vote = &found.rows[1].votes[0];
     assert_eq!((vote.says.as_str(), vote.evidence.len(), vote.more.as_str()), ("down × 0.5", 5, "and 2 more"));
-    assert_eq!(vote.evidence[0], "2 × missed (suspended) · <eu-1>@2026-11-22T10:00:00Z … <eu-1>@2026-11-22T10:00:30Z");
+    assert_eq!(
+        vote.evidence[0].told,
+        "2 × missed (suspended) · 2026-11-22T10:00:00Z … 2026-11-22T10:00:30Z · every 30s"
+    );
+    assert!(vote.evidence[0].href.starts_with("/api/v1/results?check=shop"));
 }
 
 #[test]
