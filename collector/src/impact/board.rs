@@ -478,3 +478,31 @@ async fn slow(
     let frames = frames.await.map_err(|_| AppError::Unavailable("the collector is shutting down: try again".into()))?;
     app.read_in_background(move |tables| evidence::read(tables, &frames)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use sitepulse_daemon::clock;
+
+    use super::*;
+    use crate::app::ApplyOptions;
+    use crate::checkfile::{self, Source};
+    use crate::present::Present;
+
+    /// All scores take seconds at thousands of checks: after a start, while a task is at them, a reader waits for a turn alone.
+    #[tokio::test]
+    async fn the_first_reader_after_a_start_waits_for_a_turn_and_not_for_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = App::open(dir.path(), clock::now()).unwrap();
+        let check = |n: usize| format!("[[check]]\nid = \"c{n}\"\nkind = \"tcp\"\naddress = \"shop.example:443\"\n");
+        let text = (0..TURN + 1).map(check).collect();
+        let read = checkfile::parse(&[Source { name: "checks.toml".into(), text }]).unwrap();
+        let options = ApplyOptions { prune: false, dry_run: false, author: "test".into() };
+        app.apply(read, options, clock::now()).await.unwrap();
+        app.board().keep();
+        let present = Present::in_process(app.clone());
+        assert_eq!(present.scores().await.unwrap().checks.len(), TURN);
+        // A turn that is under way is waited for, and is what its reader gets.
+        Board::refresh(&app, clock::now(), TURN).await.unwrap();
+        assert_eq!(present.scores().await.unwrap().checks.len(), TURN + 1);
+    }
+}

@@ -148,7 +148,7 @@ impl Reached {
             let parts: Vec<String> = [name, held].into_iter().flatten().collect();
             parts.join(", ")
         };
-        let mut not = target.unreached.clone();
+        let mut not: Vec<String> = target.unreached.iter().map(|why| (t.causes.unreached)(why)).collect();
         if target.reaches.is_empty() && not.is_empty() {
             not.push(t.desk.reaches_nobody.to_owned());
         }

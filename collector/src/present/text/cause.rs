@@ -7,7 +7,7 @@ use sitepulse_daemon::instant;
 use sitepulse_model::notice::Found;
 use sitepulse_model::record::Phase;
 
-use super::Texts;
+use super::{Texts, refusals};
 use crate::alert::evidence;
 use crate::present::dto::FactsView;
 
@@ -30,6 +30,8 @@ pub struct CauseTexts {
     pub note: fn(&str) -> String,
     /// What was found of what no vote is about: what expires, what got slower, what burns.
     pub found: fn(&Found) -> String,
+    /// Why a target of an escalation reaches nobody, by the English that is kept.
+    pub unreached: fn(&str) -> String,
 }
 
 /// English.
@@ -44,6 +46,7 @@ pub static EN: CauseTexts = CauseTexts {
     },
     note: |note| note.to_owned(),
     found: evidence::note_of,
+    unreached: |why| why.to_owned(),
 };
 
 /// French.
@@ -58,6 +61,7 @@ pub static FR: CauseTexts = CauseTexts {
     },
     note: note_fr,
     found: found_fr,
+    unreached: |why| refusals::french(why).unwrap_or_else(|| why.to_owned()),
 };
 
 fn found_fr(found: &Found) -> String {
@@ -241,6 +245,14 @@ mod tests {
         ] {
             assert_eq!((EN.causes.found)(&found), english);
             assert_eq!((FR.causes.found)(&found), french);
+        }
+        for (english, french) in [
+            ("oncall:primary: nobody is on call", "oncall:primary: personne n’est d’astreinte"),
+            ("ops-hook: there is no such channel any more", "ops-hook: ce canal n’existe plus"),
+            ("user:ana: there is no channel \"sms\" any more", "user:ana: il n’y a plus de canal \"sms\""),
+        ] {
+            assert_eq!((FR.causes.unreached)(english), french);
+            assert_eq!((EN.causes.unreached)(english), english);
         }
         assert_eq!(FR.no_vote("weight 0"), "poids 0");
         assert_eq!(FR.no_vote("suspended"), FR.cause_suspended);

@@ -1,5 +1,6 @@
 //! The words of incidents.
 
+use super::cause;
 use crate::present::dto::incidents::{EntryView, StepView};
 
 /// Every text about incidents.
@@ -88,7 +89,8 @@ fn step_fr(step: &StepView) -> String {
         0 | 1 => format!(", niveau {level}"),
         round => format!(", niveau {level}, tour {round}"),
     });
-    let unreached = step.unreached.iter().map(|why| format!(" ; non prévenu : {why}")).collect::<String>();
+    let unreached =
+        step.unreached.iter().map(|why| format!(" ; non prévenu : {}", (cause::FR.unreached)(why))).collect::<String>();
     format!("Étape {} ({event}{level}) : {told}{unreached}", step.number)
 }
 

@@ -293,4 +293,14 @@ pub(super) const PAIRS: &[Pair] = &[
         "c’est plus long qu’ici permis : envoyez-en moins à la fois",
     ),
     ("the page could not be rendered", "la page n’a pas pu être dressée"),
+    // Why a message reaches nobody.
+    ("there is no such channel any more", "ce canal n’existe plus"),
+    ("there is no such schedule any more", "ce planning n’existe plus"),
+    ("nobody is on call", "personne n’est d’astreinte"),
+    ("there is no such user any more", "cet utilisateur n’existe plus"),
+    ("there is no channel {} any more", "il n’y a plus de canal {}"),
+    (
+        "the user has no channel: write notify = [...] in its [[user]]",
+        "l’utilisateur n’a pas de canal : donnez-lui notify = [...]",
+    ),
 ];
