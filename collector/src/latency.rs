@@ -224,10 +224,13 @@ mod tests {
         let hours = by_hour.into_iter().map(|(hour, latencies)| (hour.of_day(), latencies)).collect();
         assert_eq!(DayLatencies { hours }, day);
         let whole = day.whole();
-        assert_eq!(whole, day.hours.values().fold(Latencies::default(), |mut whole, hour| {
-            whole.merge(hour);
-            whole
-        }));
+        assert_eq!(
+            whole,
+            day.hours.values().fold(Latencies::default(), |mut whole, hour| {
+                whole.merge(hour);
+                whole
+            })
+        );
         assert_eq!((whole.failed, whole.phase(Phase::Total).count(), whole.phase(Phase::Dns).count()), (1, 2, 0));
         assert_eq!(day.hours.keys().copied().collect::<Vec<_>>(), [5, 6]);
     }

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use sitepulse_collector::app::{Access, App, ApplyOptions, CredentialKind, PlanStep};
 use sitepulse_collector::book::Filter;
+use sitepulse_collector::engine::Engine;
 use sitepulse_collector::store::backup::{self, Beside};
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
-use sitepulse_collector::engine::Engine;
 use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::ProbeState;
 use sitepulse_model::schedule::Lattice;
@@ -150,7 +150,8 @@ fn a_check_that_its_agent_never_spoke_of_is_scheduled_and_missed_for_that() {
     let hold = definition("shop").hold_us();
     // Slots from the start on that lie before an instant, one by one.
     let due = |check: &str, before: UtcMicros| {
-        let lattice = Lattice::new(&CheckId::parse(check).unwrap(), &AgentName::parse("eu-west-1").unwrap(), INTERVAL_US);
+        let lattice =
+            Lattice::new(&CheckId::parse(check).unwrap(), &AgentName::parse("eu-west-1").unwrap(), INTERVAL_US);
         let slots = std::iter::successors(Some(lattice.at_or_after(START)), |slot| Some(lattice.after(*slot)));
         slots.take_while(|slot| *slot < before).count() as u64
     };

@@ -77,7 +77,8 @@ async fn percentiles_are_told_over_all_by_region_and_by_agent_sealed_or_not() {
         assert_eq!(groups[1]["phases"].as_array().unwrap().len(), 2, "phases that no result had are absent");
         assert!(found["covered_from"].as_str().unwrap().ends_with(":00:00Z"), "{found}");
         // Of how much of that time they speak: as the SLA of the same agents says, with the causes of what is missing.
-        for (view, whose) in [(&found, ""), (&groups[0], ""), (&groups[1], "&region=eu-west"), (&groups[2], "&region=us-east")]
+        for (view, whose) in
+            [(&found, ""), (&groups[0], ""), (&groups[1], "&region=eu-west"), (&groups[2], "&region=us-east")]
         {
             let [from, to] = ["covered_from", "covered_to"].map(|end| found[end].as_str().unwrap());
             let sla = bench.get(&format!("/api/v1/sla?check=shop&from={from}&to={to}{whose}")).await.json();

@@ -113,7 +113,9 @@ async fn explain_names_the_results_behind_each_vote_and_listing_them_gives_exact
                 let first = at(&text("first_id"));
                 let named: Vec<String> = (0..count)
                     .map(|n| first.plus_us(n * step_us.unwrap_or(0)))
-                    .map(|slot| format!("{}@{}", vote["agent"].as_str().unwrap(), sitepulse_daemon::instant::format(slot)))
+                    .map(|slot| {
+                        format!("{}@{}", vote["agent"].as_str().unwrap(), sitepulse_daemon::instant::format(slot))
+                    })
                     .collect();
                 assert_eq!(named.last(), Some(&text("last_id")), "{evidence}");
                 assert_eq!(ids(&pages, &text("results")).await, named, "{evidence}");
