@@ -167,12 +167,23 @@ pub(crate) fn by_hour(samples: impl Iterator<Item = Sample>) -> BTreeMap<Hour, L
         phases: [Vec<u64>; Phase::ALL.len()],
         failed: u64,
     }
+    impl Values {
+        fn take(&mut self, sample: &Sample) {
+            self.failed += u64::from(!sample.reached);
+            for (values, phase) in self.phases.iter_mut().zip(Phase::ALL) {
+                values.extend(sample.phases.get(*phase));
+            }
+        }
+    }
     let mut hours: BTreeMap<Hour, Values> = BTreeMap::new();
-    for sample in samples {
-        let values = hours.entry(Hour::of(sample.scheduled)).or_default();
-        values.failed += u64::from(!sample.reached);
-        for (values, phase) in values.phases.iter_mut().zip(Phase::ALL) {
-            values.extend(sample.phases.get(*phase));
+    let mut samples = samples.peekable();
+    while let Some(sample) = samples.next() {
+        let hour = Hour::of(sample.scheduled);
+        let values = hours.entry(hour).or_default();
+        values.take(&sample);
+        // They mostly come hour by hour.
+        while let Some(sample) = samples.next_if(|next| Hour::of(next.scheduled) == hour) {
+            values.take(&sample);
         }
     }
     let latencies = |values: Values| Latencies {
@@ -213,10 +224,13 @@ mod tests {
         let hours = by_hour.into_iter().map(|(hour, latencies)| (hour.of_day(), latencies)).collect();
         assert_eq!(DayLatencies { hours }, day);
         let whole = day.whole();
-        assert_eq!(whole, day.hours.values().fold(Latencies::default(), |mut whole, hour| {
-            whole.merge(hour);
-            whole
-        }));
+        assert_eq!(
+            whole,
+            day.hours.values().fold(Latencies::default(), |mut whole, hour| {
+                whole.merge(hour);
+                whole
+            })
+        );
         assert_eq!((whole.failed, whole.phase(Phase::Total).count(), whole.phase(Phase::Dns).count()), (1, 2, 0));
         assert_eq!(day.hours.keys().copied().collect::<Vec<_>>(), [5, 6]);
     }

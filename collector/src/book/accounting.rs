@@ -149,7 +149,13 @@ impl Book {
                 None => Default::default(),
             };
             let slots = Conservation { missed_agent_offline: unheard, ..slots };
-            Some(ConservationRow { check: check.number, agent: agent.number, scheduled: slots.scheduled(), counts, slots })
+            Some(ConservationRow {
+                check: check.number,
+                agent: agent.number,
+                scheduled: slots.scheduled(),
+                counts,
+                slots,
+            })
         };
         self.agents.values().filter_map(|agent| row(check, agent)).collect()
     }

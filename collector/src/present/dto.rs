@@ -426,12 +426,7 @@ pub struct MissedView {
 impl MissedView {
     /// Runs missed for any cause.
     pub const fn total(&self) -> u64 {
-        self.agent_stopped
-            + self.overloaded
-            + self.suspended
-            + self.maintenance
-            + self.clock_step
-            + self.agent_offline
+        self.agent_stopped + self.overloaded + self.suspended + self.maintenance + self.clock_step + self.agent_offline
     }
 
     /// The causes there are, by their stable names.

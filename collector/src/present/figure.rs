@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn what_completeness_leaves_open_is_told_by_cause() {
-        let causes = CausesView { agent_offline: 0.018, suspended: 0.000_1, maintenance: 0.02, ..CausesView::default() };
+        let causes =
+            CausesView { agent_offline: 0.018, suspended: 0.000_1, maintenance: 0.02, ..CausesView::default() };
         let told = [&EN, &FR].map(|texts| unknown(Some(&causes), texts));
         assert_eq!(
             told,

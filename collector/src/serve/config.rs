@@ -124,9 +124,9 @@ pub struct IncidentTexts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealingTexts {
-    /// When the oldest came in this long ago: 6h.
+    /// When the oldest came in this long ago: 12h.
     pub after: Option<String>,
-    /// When there are so many: 250,000, or 16 of each pair of a check and an agent where that is more, up to 800,000.
+    /// When there are so many: 250,000, or 800 of each pair of a check and an agent where that is more, up to 800,000.
     pub records: Option<u64>,
 }
 

@@ -214,6 +214,10 @@ fn vouched_for(console: SocketAddr, token: &str) -> SocketAddr {
 /// Opens home in a Chromium of its own, again and again, and tells what our own measurement says of it. Needs the agent's program beside
 /// (`cargo build --release -p sitepulse-agent`) and Chromium.
 fn home_in_a_browser(console: SocketAddr, token: &str) {
+    if !std::path::Path::new(process::agent().get_program()).exists() {
+        println!("\nhome in Chromium: left out, for the agent's program is not built");
+        return;
+    }
     let home = format!("http://{}/", vouched_for(console, token));
     let mut found: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..LOADS {

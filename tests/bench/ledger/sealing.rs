@@ -20,12 +20,8 @@ const ROUNDS: u64 = 3;
 
 /// Ten agents and five times the checks of the other benchmarks: 50,000 pairs.
 pub(crate) fn many(below: &Path) {
-    let size = Size {
-        checks: setting("SITEPULSE_BENCH_CHECKS", 1000) as usize * 5,
-        agents: 10,
-        interval_s: 300,
-        days: 1,
-    };
+    let size =
+        Size { checks: setting("SITEPULSE_BENCH_CHECKS", 1000) as usize * 5, agents: 10, interval_s: 300, days: 1 };
     let ledger = ledger(SEED, size);
     let mut ours = Ours::new(&ledger, below);
     println!("{} checks, 10 agents, {OF_EACH} results of each pair at a time", size.checks);
@@ -63,7 +59,12 @@ pub(crate) fn history(below: &Path) {
             }
         }
         let sealed = last.iter().fold(Sealed::default(), Sealed::and);
-        println!("{} checks, 1 agent, every 60 s, the last of {days} days: {}; longest pause {}", size.checks, sealed.told(), pause(&ours));
+        println!(
+            "{} checks, 1 agent, every 60 s, the last of {days} days: {}; longest pause {}",
+            size.checks,
+            sealed.told(),
+            pause(&ours)
+        );
         sealed.each_us()
     });
     let times = long / short;

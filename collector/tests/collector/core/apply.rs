@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 
 use sitepulse_collector::app::{Access, App, ApplyOptions, CredentialKind, PlanStep};
 use sitepulse_collector::book::Filter;
+use sitepulse_collector::engine::Engine;
 use sitepulse_collector::store::backup::{self, Beside};
 use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::control::{Change, ControlEvent, EventId, Scope, Weight};
-use sitepulse_model::id::{CheckId, CheckNo, Region, Revision};
+use sitepulse_model::id::{AgentName, CheckId, CheckNo, Region, Revision};
 use sitepulse_model::record::ProbeState;
+use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::world::*;
@@ -137,6 +139,44 @@ fn figures_come_from_the_book() {
     assert_eq!((now.agents[0].agent, now.agents[0].state), (agent, Some(ProbeState::Up)));
     let rows = book.conservation(START);
     assert_eq!((rows[0].counts.stored, rows[0].scheduled, rows[0].slots.unexplained()), (40, 40, 0));
+}
+
+#[test]
+fn a_check_that_its_agent_never_spoke_of_is_scheduled_and_missed_for_that() {
+    let mut engine = in_memory();
+    let agent = enrol(&mut engine, "eu-west", None).agent;
+    engine.apply(vec![definition("shop"), definition("silent")], &options(), START).unwrap();
+    let (shop, silent) = (CheckNo(1), CheckNo(2));
+    let hold = definition("shop").hold_us();
+    // Slots from the start on that lie before an instant, one by one.
+    let due = |check: &str, before: UtcMicros| {
+        let lattice =
+            Lattice::new(&CheckId::parse(check).unwrap(), &AgentName::parse("eu-west-1").unwrap(), INTERVAL_US);
+        let slots = std::iter::successors(Some(lattice.at_or_after(START)), |slot| Some(lattice.after(*slot)));
+        slots.take_while(|slot| *slot < before).count() as u64
+    };
+    let told = |engine: &Engine, now: UtcMicros| {
+        let rows = engine.shared().book().conservation(now);
+        let told = rows.iter().map(|row| {
+            assert_eq!(row.scheduled, row.slots.results + row.slots.missed() + row.dropped() + row.slots.unexplained());
+            (row.check, row.scheduled, row.slots.results, row.slots.missed_agent_offline)
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&engine, at(60)), [], "their records may be under way still");
+    let now = at(3600);
+    let (all, also) = (due("shop", now.plus_us(-hold)), due("silent", now.plus_us(-hold)));
+    assert!(all > 100 && also > 100);
+    assert_eq!(told(&engine, now), [(shop, all, 0, all), (silent, also, 0, also)]);
+    // It speaks of one of them: what lies before that is missed for it still.
+    let first = entry(&engine, 0, result(shop, 1800, ProbeState::Up));
+    let before = due("shop", first.record.scheduled());
+    engine.ingest(vec![job(agent, vec![first])]).unwrap();
+    assert_eq!(told(&engine, now), [(shop, before + 1, 1, before), (silent, also, 0, also)]);
+    // Another region's agent is told nothing of either, and one that is revoked has nothing due any more.
+    engine.revoke_agent(&AgentName::parse("eu-west-1").unwrap(), at(600)).unwrap();
+    let until = due("silent", at(600));
+    assert_eq!(told(&engine, now)[1], (silent, until, 0, until));
 }
 
 #[test]

@@ -76,6 +76,17 @@ async fn percentiles_are_told_over_all_by_region_and_by_agent_sealed_or_not() {
         assert!(p50.abs_diff(109_000) <= 1_000, "{p50}");
         assert_eq!(groups[1]["phases"].as_array().unwrap().len(), 2, "phases that no result had are absent");
         assert!(found["covered_from"].as_str().unwrap().ends_with(":00:00Z"), "{found}");
+        // Of how much of that time they speak: as the SLA of the same agents says, with the causes of what is missing.
+        for (view, whose) in
+            [(&found, ""), (&groups[0], ""), (&groups[1], "&region=eu-west"), (&groups[2], "&region=us-east")]
+        {
+            let [from, to] = ["covered_from", "covered_to"].map(|end| found[end].as_str().unwrap());
+            let sla = bench.get(&format!("/api/v1/sla?check=shop&from={from}&to={to}{whose}")).await.json();
+            let completeness = view["completeness"].as_f64().unwrap();
+            assert_eq!(view["completeness"], sla[0]["completeness"], "{whose}");
+            let unknown: f64 = view["unknown"].as_object().unwrap().values().filter_map(Value::as_f64).sum();
+            assert!(completeness < 1.0 && (completeness + unknown - 1.0).abs() < 1e-9, "{whose}: {view}");
+        }
 
         let by_agent = bench.get("/api/v1/checks/shop/latency?by=agent&region=us-east&from=-2d").await.json();
         assert_eq!(by_agent["groups"][1]["agent"], json!("e"));

@@ -65,6 +65,75 @@ async fn pages_hold_every_record_once_sealed_or_not() {
     assert!(first["gone"].as_array().unwrap().is_empty() && first["damaged"].as_array().unwrap().is_empty());
 }
 
+/// The ids that every page of a path lists.
+async fn ids(pages: &Pages, path: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = pages.bench.get(&format!("{path}&limit=3{after}")).await.json();
+        let records = page["records"].as_array().unwrap_or_else(|| panic!("{path}: {page}"));
+        ids.extend(records.iter().map(|record| record["id"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return ids,
+        }
+    }
+}
+
+#[tokio::test]
+async fn explain_names_the_results_behind_each_vote_and_listing_them_gives_exactly_these() {
+    let pages = Pages::new().await;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    // One is missing between others; an outage that one of the two sees; a blip.
+    for quarter in (1..40).rev().filter(|quarter| *quarter != 30) {
+        let state = |down: bool| Found { down, lcp: Some(2_000_000), ..Found::default() };
+        pages.ran(west, quarter * 15, &state((10..14).contains(&quarter) || quarter == 20)).await;
+        pages.ran(east, quarter * 15, &state((12..16).contains(&quarter))).await;
+        if quarter == 17 {
+            on_the_writer(&pages, |engine| engine.seal_now().unwrap()).await;
+        }
+    }
+    // A second record of a slot, of a clock that leapt: it is not what the vote rests on.
+    let mut leapt = pages.result(west, 300, &Found::default());
+    leapt.started = leapt.started.plus_us(5);
+    assert_eq!(pages.ingest(west, vec![pages.entry(leapt)]).await.stored, 1);
+    let explained = pages.bench.get("/api/v1/explain?check=shop-vitals&from=-11h").await.json();
+    let (mut looked_at, mut of_many) = (0, 0);
+    for interval in explained["intervals"].as_array().unwrap() {
+        for vote in interval["votes"].as_array().unwrap() {
+            assert!(vote["standing"] != "live" || !vote["evidence"].as_array().unwrap().is_empty(), "{interval}");
+            for evidence in vote["evidence"].as_array().unwrap() {
+                let text = |key: &str| evidence[key].as_str().unwrap().to_owned();
+                let at = |id: &str| {
+                    let (agent, slot) = id.split_once('@').unwrap();
+                    assert_eq!(agent, vote["agent"]);
+                    sitepulse_daemon::instant::parse(slot, pages.now).unwrap()
+                };
+                let (count, step_us) = (evidence["count"].as_i64().unwrap(), evidence["step_us"].as_i64());
+                let first = at(&text("first_id"));
+                let named: Vec<String> = (0..count)
+                    .map(|n| first.plus_us(n * step_us.unwrap_or(0)))
+                    .map(|slot| {
+                        format!("{}@{}", vote["agent"].as_str().unwrap(), sitepulse_daemon::instant::format(slot))
+                    })
+                    .collect();
+                assert_eq!(named.last(), Some(&text("last_id")), "{evidence}");
+                assert_eq!(ids(&pages, &text("results")).await, named, "{evidence}");
+                looked_at += 1;
+                of_many += u32::from(count > 1);
+            }
+        }
+    }
+    assert!(looked_at > 20 && of_many > 4, "{looked_at}, {of_many}: {explained}");
+    // What is no state is refused with those that there are.
+    let refused = pages.bench.get("/api/v1/results?check=shop-vitals&state=bad").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("up, degraded, down, unknown, missed, dropped"), "{}", refused.text);
+    // The page links to the same.
+    let page = pages.bench.get("/checks/shop-vitals/explain?span=24h").await.text;
+    assert!(page.contains("href=\"/api/v1/results?check=shop-vitals&#38;agent=w&#38;state=down&#38;from="), "{page}");
+}
+
 #[tokio::test]
 async fn what_is_gone_by_its_age_is_told() {
     let pages = Pages::new().await;

@@ -249,6 +249,8 @@ proptest! {
                     _ => Some((1.0 - availability) / allowed),
                 });
                 prop_assert!(near(burn.rate.value, rate, 1e-9), "{burn:?} {rate:?}");
+                // What a window's completeness leaves open is told by cause.
+                prop_assert!(near(burn.unknown.map(|one| one.total()), burn.completeness.map(|one| 1.0 - one), 1e-9), "{burn:?}");
                 let reached = match (mean, rate) {
                     (Some((_, availability)), Some(rate)) if availability < 1.0 => {
                         // Floating point cannot tell at the threshold itself.
