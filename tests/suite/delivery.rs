@@ -45,7 +45,7 @@ impl World {
         let db = open(&cluster);
         let mut rows =
             db.prepare("SELECT check_no, token FROM heartbeat ORDER BY check_no").expect("the table is there");
-        let jobs = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        let jobs = rows.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).expect("rows");
         let (checks, tokens): (Vec<i64>, Vec<String>) = jobs.map(|job| job.expect("a job")).unzip();
         Self { cluster, checks, tokens, flips: 0, ends: Vec::new() }
     }

@@ -240,6 +240,7 @@ mod tests {
             phases: Phases::default(),
             address: None,
             screenshot: None,
+            certificates: Vec::new(),
         })
     }
 
