@@ -125,7 +125,10 @@ async fn measure(checks: u64, agents: u64, interval_us: u64) {
 /// A round of findings over all checks, after a first one that has the store's files in memory. The book's longest hold is told by a thread that takes it to write, again and again:
 /// it waits at most as long as who reads holds it, and all others wait behind it as they do behind the writer.
 async fn findings(app: &App, now: UtcMicros) {
-    let first = timed(async || drop(insight::task::settle(app, now).await.expect("findings"))).await;
+    let first = timed(async || {
+        insight::task::settle(app, now).await.expect("findings");
+    })
+    .await;
     let running = Arc::new(AtomicBool::new(true));
     let (shared, goes_on) = (Arc::clone(app.shared()), Arc::clone(&running));
     let waits = std::thread::spawn(move || {
