@@ -253,9 +253,9 @@ impl Frame {
 /// The signals of many checks, at one instant of the store.
 pub(crate) fn read(tables: Tables<'_>, frames: &[Frame]) -> Result<BTreeMap<CheckNo, Slow>, StoreError> {
     let sealed = seal::upto(tables)?;
-    let read = |frame: &Frame| match of_one(|| frame.id.to_string(), || frame.read(tables, &sealed)) {
-        Some(slow) => Some(slow.map(|slow| (frame.number(), slow))),
-        None => None,
+    let read = |frame: &Frame| {
+        let slow = of_one(|| frame.id.to_string(), || frame.read(tables, &sealed))?;
+        Some(slow.map(|slow| (frame.number(), slow)))
     };
     frames.iter().filter_map(read).collect()
 }
