@@ -79,18 +79,23 @@ impl CheckScore {
     }
 }
 
-/// What `find` says of a check; `None` where it panics. What cannot be digested of one check costs that check its score, and no other.
-fn of_one<T>(check: CheckNo, find: impl FnOnce() -> T) -> Option<T> {
+/// What `find` says of a check; `None` where it panics, which is told with the check's id. What cannot be digested of one check costs that check its score, and no other.
+fn of_one<T>(id: impl FnOnce() -> String, find: impl FnOnce() -> T) -> Option<T> {
     // It reads, and what it holds of others' it lets go.
     let found = catch_unwind(AssertUnwindSafe(find));
     if found.is_err() {
+        let check = id();
         tracing::error!(
-            check = check.0,
-            "internal error: finding the impact score of check number {} panicked, see above; it stands as it was until something of the check changes",
-            check.0
+            check,
+            "internal error: finding the impact score of check {check} panicked, see the log above; it stands as it was until something of the check changes"
         );
     }
     found.ok()
+}
+
+/// The id of a check.
+fn id_of(book: &Book, check: CheckNo) -> String {
+    book.check(check).map(|check| check.id.to_string()).unwrap_or_default()
 }
 
 /// The signals of a check at an instant: those of the book, found now, and the slow ones. `opened`: when incidents of it opened; `None` of a region, which has none of its

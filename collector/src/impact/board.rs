@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use super::evidence::{self, Frame, Slow};
 use super::regions;
 use super::regions::{Found, Regions};
-use super::{CheckScore, Model, of_one, scored, signals};
+use super::{CheckScore, Model, id_of, of_one, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Check, Filter, Histories};
 use crate::latency::Hour;
@@ -272,7 +272,8 @@ impl Board {
             let each = |(check, known): &(CheckNo, Known)| {
                 // What panics is known as it is: it is not looked at again in each second.
                 let known_as_it_is = || Some((Known { minute: minute(*check, now), ..*known }, None));
-                let (known, score) = of_one(*check, || one(*check, known)).unwrap_or_else(known_as_it_is)?;
+                let (known, score) =
+                    of_one(|| id_of(&app.book(), *check), || one(*check, known)).unwrap_or_else(known_as_it_is)?;
                 Some((*check, known, score))
             };
             found.iter().filter_map(each).collect::<Vec<_>>()
@@ -417,7 +418,7 @@ fn look(app: &App, feel: impl Fn(CheckNo) -> bool, now: UtcMicros) -> Vec<Looked
         let book = app.book();
         for check in slice.iter().filter_map(|number| book.check(*number)).filter(living) {
             let id = check.id.as_str();
-            let pulse = || of_one(check.number, || Pulse::of(&book, check, shelf.signal(id, now), now));
+            let pulse = || of_one(|| check.id.to_string(), || Pulse::of(&book, check, shelf.signal(id, now), now));
             let pulse = feel(check.number).then(pulse).flatten();
             looked.push(Looked { check: check.number, print: print_of(check, shelf.print_of(id)), pulse });
         }
@@ -471,7 +472,7 @@ async fn slow(
     let frames = tokio::task::spawn_blocking(move || {
         let frame = |check: &CheckNo| {
             let book = inner.book();
-            of_one(*check, || Frame::of(&book, book.check(*check)?, &model, None, now))?
+            of_one(|| id_of(&book, *check), || Frame::of(&book, book.check(*check)?, &model, None, now))?
         };
         checks.iter().filter_map(frame).collect::<Vec<_>>()
     });

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::expect::Rule;
-use sitepulse_model::id::{AgentNo, Bucket, CheckNo, Region};
+use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Region};
 use sitepulse_model::impact::decay::Decay;
 use sitepulse_model::impact::evidence::{RUNS_MIN, Weighed, regression};
 use sitepulse_model::impact::{Measured, PageSignals};
@@ -80,6 +80,7 @@ pub fn budget_us(definition: &CheckDefinition, critical: f64) -> Option<u64> {
 /// What is taken from the book.
 #[derive(Debug)]
 pub(crate) struct Frame {
+    id: CheckId,
     number: CheckNo,
     bucket: Bucket,
     decay: Decay,
@@ -120,7 +121,18 @@ impl Frame {
             }
         }
         let profile = profile_of(definition).and_then(|choice| choice.resolve());
-        Some(Self { number: check.number, bucket: check.bucket(), decay, end, now, budget_us, profile, voters, open })
+        Some(Self {
+            id: check.id.clone(),
+            number: check.number,
+            bucket: check.bucket(),
+            decay,
+            end,
+            now,
+            budget_us,
+            profile,
+            voters,
+            open,
+        })
     }
 
     /// The check.
@@ -241,9 +253,9 @@ impl Frame {
 /// The signals of many checks, at one instant of the store.
 pub(crate) fn read(tables: Tables<'_>, frames: &[Frame]) -> Result<BTreeMap<CheckNo, Slow>, StoreError> {
     let sealed = seal::upto(tables)?;
-    let read = |frame: &Frame| match of_one(frame.number(), || frame.read(tables, &sealed)) {
-        Some(slow) => Some(slow.map(|slow| (frame.number(), slow))),
-        None => None,
+    let read = |frame: &Frame| {
+        let slow = of_one(|| frame.id.to_string(), || frame.read(tables, &sealed))?;
+        Some(slow.map(|slow| (frame.number(), slow)))
     };
     frames.iter().filter_map(read).collect()
 }

@@ -13,7 +13,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::board::Scores;
 use super::evidence::{self, Frame, Slow};
-use super::{CheckScore, Model, of_one, scored, signals};
+use super::{CheckScore, Model, id_of, of_one, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Filter};
 use crate::latency::Hour;
@@ -157,7 +157,9 @@ pub(super) async fn slow(
         for check in checks {
             let book = inner.book();
             for region in of_check(&book, check) {
-                let frame = of_one(check, || Frame::of(&book, book.check(check)?, &by, Some(&region), now)).flatten();
+                let frame =
+                    of_one(|| id_of(&book, check), || Frame::of(&book, book.check(check)?, &by, Some(&region), now))
+                        .flatten();
                 if let Some(frame) = frame {
                     frames.entry(region).or_default().push(frame);
                 }
@@ -196,10 +198,13 @@ pub(super) async fn seen(
                 let book = inner.book();
                 let Some(check) = book.check(*check) else { continue };
                 let Some(revision) = check.current() else { continue };
-                let score = of_one(check.number, || {
-                    let signals = signals(&book, check, &filter, decay, None, slow, now);
-                    scored(check, revision, &by.body, &signals, now)
-                });
+                let score = of_one(
+                    || check.id.to_string(),
+                    || {
+                        let signals = signals(&book, check, &filter, decay, None, slow, now);
+                        scored(check, revision, &by.body, &signals, now)
+                    },
+                );
                 if let Some(score) = score.filter(|score| score.score.is_some()) {
                     found.entry(check.number).or_default().insert(region.clone(), Arc::new(score));
                 }

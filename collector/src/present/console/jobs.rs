@@ -392,7 +392,8 @@ impl Row {
         Self {
             id: view.id.clone(),
             kind: (j.kind_word)(kind),
-            key: view.key.clone().filter(|key| !key.starts_with('{')).unwrap_or_default(),
+            // A message's id says as much.
+            key: view.key.clone().filter(|key| !key.starts_with('{') && kind != Kind::Notification).unwrap_or_default(),
             pill: Pill { class: class(state), word: (j.word)(state).to_owned() },
             extra: match (view.cancelling, view.late) {
                 (true, _) => j.cancelling,
