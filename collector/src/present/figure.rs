@@ -217,7 +217,7 @@ mod tests {
             told,
             [
                 "unknown: 1.8 % agent offline, 0.1 % suspended, 2.0 % maintenance",
-                "inconnu : 1,8 % agent hors ligne, 0,1 % suspendu, 2,0 % maintenance"
+                "inconnu\u{a0}: 1,8\u{a0}% agent hors ligne, 0,1\u{a0}% suspendu, 2,0\u{a0}% maintenance"
             ]
         );
         assert_eq!((unknown(None, &EN), unknown(Some(&CausesView::default()), &EN)), (String::new(), String::new()));

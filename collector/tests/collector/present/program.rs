@@ -447,6 +447,10 @@ fn steady(mut told: Value) -> Value {
             Value::Object(fields) => {
                 // A rolling period moves with now, and so does the end of an hour that is not over.
                 // Hours of scores are written down while a server runs.
+                // How much of that hour is known moves with it.
+                if ["covered_to", "phases"].iter().any(|of_latency| fields.contains_key(*of_latency)) {
+                    ["completeness", "unknown"].iter().for_each(|moving| drop(fields.remove(*moving)));
+                }
                 for moving in ["as_of", "outcome", "covered_to", "history"] {
                     fields.remove(moving);
                 }

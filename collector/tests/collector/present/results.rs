@@ -124,7 +124,7 @@ async fn explain_names_the_results_behind_each_vote_and_listing_them_gives_exact
             }
         }
     }
-    assert!(looked_at > 20 && of_many > 4, "{looked_at}, {of_many}: {explained}");
+    assert!(looked_at > 12 && of_many > 8, "{looked_at}, {of_many}: {explained}");
     // What is no state is refused with those that there are.
     let refused = pages.bench.get("/api/v1/results?check=shop-vitals&state=bad").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
