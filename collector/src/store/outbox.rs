@@ -285,7 +285,12 @@ pub(crate) fn forgive(tables: Tables<'_>, ahead_us: i64) -> Result<(), StoreErro
 }
 
 /// Writes what became of an attempt, with its line in the log; `noted`: when that is. What waited behind a message that is over is due.
-pub(crate) fn mark(tables: Tables<'_>, message: &Message, attempt: &Attempt, noted: UtcMicros) -> Result<(), StoreError> {
+pub(crate) fn mark(
+    tables: Tables<'_>,
+    message: &Message,
+    attempt: &Attempt,
+    noted: UtcMicros,
+) -> Result<(), StoreError> {
     set(tables, message)?;
     let outcome = match attempt.outcome {
         Outcome::Delivered => 1,
