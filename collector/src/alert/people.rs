@@ -123,7 +123,18 @@ impl Engine {
             if past {
                 look.changes.filed.insert(id.clone());
             }
-            let mut inputs = vec![input];
+            let mut inputs = Vec::new();
+            if matches!(input, Input::Reopen { .. }) {
+                // Of one that is over nobody keeps what would hold it now.
+                let subject = &standing.incident.subject;
+                let held = match subject {
+                    Subject::Check(check) => super::signals::hold_of(&book, &self.alert, *check, now),
+                    Subject::Agent(_) | Subject::Slo(_) | Subject::Manual(_) => None,
+                };
+                let silenced = || self.alert.silences.hold(&book, subject, standing.about.check, now);
+                inputs.push(Input::Hold(held.or_else(silenced)));
+            }
+            inputs.push(input);
             if manual && matches!(input, Input::Resolve { .. }) {
                 // No evidence says so of what a person opened: the person does.
                 inputs.push(Input::Condition(Condition::Good));

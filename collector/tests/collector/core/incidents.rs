@@ -146,6 +146,28 @@ fn a_page_carries_what_a_woken_person_needs() {
     assert_eq!((granted.incident, granted.who.as_str()), (id, "ops-hook"));
 }
 
+/// It was over when the silence began, so nothing held it yet: it paged at once.
+#[test]
+fn what_somebody_opens_again_within_a_silence_pages_when_that_ends() {
+    let (mut engine, agent, check) = watched(FILE);
+    for (seq, state) in [Up, Down, Down, Up].into_iter().enumerate() {
+        report(&mut engine, agent, check, seq as u64, 30 * i64::try_from(seq).unwrap(), state);
+    }
+    let id = sent(&mut engine, at(100))[0].key.incident.clone();
+    // Beside those of its opening and its end.
+    let pages = |engine: &mut Engine| -> i64 {
+        let sql = "SELECT count(*) FROM outbox WHERE incident_id = ?1 AND step > 2";
+        engine.store().connection().query_row(sql, [&id.0], |row| row.get(0)).unwrap()
+    };
+    engine.watch(at(4_000)).unwrap();
+    engine.silence(shop(at(5_000)), CLI, at(4_001)).unwrap();
+    engine.act_on(&id, &Act::Reopen { by: None }, CLI, at(4_002)).unwrap();
+    engine.watch(at(4_003)).unwrap();
+    assert_eq!(pages(&mut engine), 0);
+    engine.watch(at(5_001)).unwrap();
+    assert_eq!(pages(&mut engine), 1);
+}
+
 #[test]
 fn an_incident_that_is_past_opens_again_unless_a_newer_one_is_there() {
     let (mut engine, agent, check) = watched(FILE);
