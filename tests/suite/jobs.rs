@@ -168,7 +168,7 @@ fn a_kill_while_scores_are_written_down_leaves_the_hour_whole_and_once() {
     cluster.stop_collector();
     assert_eq!(kept_scores(&cluster), BTreeMap::new());
 
-    // The check, all checks together, the group and the region: four rows, of which two are there when it dies.
+    // The check, all checks together, the group and the region: four rows, of which three are there when it dies.
     cluster.collector_dies_at("impact.row:3");
     assert_eq!(kept_scores(&cluster), BTreeMap::new(), "what is not whole is not there");
     cluster.collector_dies_at("impact.kept:1");

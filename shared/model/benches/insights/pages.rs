@@ -172,7 +172,7 @@ pub(crate) fn worse(
         });
         outcome.note(first.as_ref().map(|(now, _)| (now - from) as f64));
         if let Some((_, Evidence::VitalsRegression { changed, .. })) = first {
-            let of = Planted::ALL.iter().position(|(one, _)| *one == planted).unwrap();
+            let of = Planted::ALL.iter().position(|(one, _)| *one == planted).expect("each is one of them");
             named[of].found += 1;
             named[of].right += usize::from(planted.is_named(&changed));
         }
