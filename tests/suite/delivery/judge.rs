@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use serde_json::Value;
 use sitepulse_collector::alert::grace::GRACE_US;
 use sitepulse_daemon::instant;
@@ -86,9 +87,9 @@ impl Judge<'_> {
         let mut out = Vec::new();
         while let Some(row) = rows.next().expect("a row") {
             let value = |at| match row.get_ref(at).expect("a value") {
-                rusqlite::types::ValueRef::Integer(number) => Value::from(number),
-                rusqlite::types::ValueRef::Text(text) => Value::from(String::from_utf8_lossy(text)),
-                other => Value::from(format!("{other:?}")),
+                ValueRef::Integer(number) => Value::from(number),
+                ValueRef::Text(text) => Value::from(String::from_utf8_lossy(text)),
+                other @ (ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_)) => Value::from(format!("{other:?}")),
             };
             out.push((0..columns).map(value).collect());
         }
