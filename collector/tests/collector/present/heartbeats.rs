@@ -119,7 +119,7 @@ async fn home_says_that_a_job_has_not_called_and_no_agent_is_offline() {
     };
     bench.app.writer().run(looked).await.unwrap();
     let home = bench.get("/").await.text;
-    assert!(home.contains("has not called yet") && !home.contains("agent offline"), "{home}");
+    assert!(home.contains("has not called yet") && !home.contains("· agent offline"), "{home}");
     let agents = bench.get("/agents").await.text;
     assert!(agents.contains("0 of 0 agents connected"), "the collector is no agent: {agents}");
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestCaseResult;
 use sitepulse_model::accounting::{self, Counting, Reckoning, Rules};
-use sitepulse_model::explain::explain;
+use sitepulse_model::explain::{Evidence, explain};
 use sitepulse_model::record::MissedCause;
 use sitepulse_model::series::Seen;
 use sitepulse_model::sla::{Account, Conservation};
@@ -211,8 +211,15 @@ fn explanation_holds(
                 let (these, others) = rest.split_at(one.count as usize);
                 prop_assert!(these.iter().all(|(_, obs)| obs.seen == one.seen));
                 prop_assert_eq!((at(*these[0].0), at(*these[these.len() - 1].0)), (one.first, one.last));
-                prop_assert!(others.first().is_none_or(|(_, obs)| obs.seen != one.seen), "neighbours are one");
+                let named: Vec<_> = one.slots().collect();
+                prop_assert_eq!(named, these.iter().map(|(slot, _)| at(**slot)).collect::<Vec<_>>());
                 rest = others;
+            }
+            for pair in testimony.evidence.windows(2) {
+                let [one, next] = pair else { continue };
+                let gap = next.first.us_since(one.last).unsigned_abs();
+                let apart = |evidence: &Evidence| evidence.count > 1 && evidence.step_us != gap;
+                prop_assert!(one.seen != next.seen || apart(one) || apart(next), "neighbours are one");
             }
         }
     }
