@@ -12,7 +12,6 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::job::{AGE_US, Priority};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_tests::cluster::Cluster;
-use sitepulse_tests::site::Site;
 use sitepulse_tests::wait;
 
 fn number(name: &str, default: u64) -> u64 {
@@ -126,69 +125,4 @@ fn killing_the_collector_again_and_again_loses_no_job_and_keeps_the_order() {
     println!("{} jobs through {kills} kills: all done, {interrupted} of them begun more than once", told.len());
     assert!(interrupted > 0, "no kill met a job that ran: the test proves nothing");
     cluster.stop_collector();
-}
-
-/// What is kept of scores: of which check (or set) and hour, and what it was.
-fn kept_scores(cluster: &Cluster) -> BTreeMap<(String, usize), u16> {
-    let db = rusqlite::Connection::open(cluster.collector_dir().join("collector.db")).expect("the store opens");
-    let sql = "SELECT 'check ' || check_no || ' ' || model || ' ' || day, hours FROM impact_day \
-               UNION ALL SELECT kind || ' ' || name || ' ' || model || ' ' || day, hours FROM impact_set_day";
-    let mut statement = db.prepare(sql).expect("the tables are there");
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))).expect("rows");
-    let mut kept = BTreeMap::new();
-    for row in rows {
-        let (of, hours) = row.expect("a row");
-        for (hour, points) in hours.chunks_exact(2).enumerate() {
-            let points = u16::from_le_bytes([points[0], points[1]]);
-            if points != u16::MAX {
-                assert!(kept.insert((of.clone(), hour), points).is_none(), "{of} has an hour twice");
-            }
-        }
-    }
-    kept
-}
-
-/// The job that writes down what scores were is killed in the middle of its rows, and again once they are there and before anybody noted that: the hour is there whole, once.
-#[test]
-fn a_kill_while_scores_are_written_down_leaves_the_hour_whole_and_once() {
-    let site = Site::start();
-    let mut cluster = Cluster::start();
-    // The job of this hour runs before anything has a score, so that the deaths below meet the first one that has something to write.
-    cluster.apply(&format!("{}group = \"web\"\n", site.check("shop"))).ok();
-    let impact = |cluster: &Cluster| -> Vec<Value> {
-        let told = cluster.ctl(&["jobs", "--kind", "impact", "--json"]).json();
-        told["jobs"].as_array().expect("a list").clone()
-    };
-    wait::until("the scores of this hour, of which there are none, are written down", 60, || {
-        let jobs = impact(&cluster);
-        if jobs.iter().any(|job| job["state"] == "done") { Ok(()) } else { Err(jobs) }
-    });
-    cluster.add_agent("eu-west-1", "eu-west");
-    cluster.wait_for_verdict("shop", "up", 30);
-    cluster.stop_collector();
-    assert_eq!(kept_scores(&cluster), BTreeMap::new());
-
-    // The check, all checks together, the group and the region: four rows, of which three are there when it dies.
-    cluster.collector_dies_at("impact.row:3");
-    assert_eq!(kept_scores(&cluster), BTreeMap::new(), "what is not whole is not there");
-    cluster.collector_dies_at("impact.kept:1");
-    let kept = kept_scores(&cluster);
-    assert!(kept.len() >= 4, "{kept:?}");
-
-    cluster.start_collector();
-    let jobs = wait::until("the job that died is done", 60, || {
-        let jobs = impact(&cluster);
-        let open = jobs.iter().any(|job| job["state"] != "done");
-        if open { Err(jobs) } else { Ok(jobs) }
-    });
-    let died = jobs.iter().find(|job| job["epoch"].as_u64() > Some(1)).expect("one that was begun more than once");
-    assert_eq!((&died["epoch"], &died["tries"]), (&Value::from(3), &Value::from(1)), "{died}");
-    cluster.stop_collector();
-    let after = kept_scores(&cluster);
-    for (of, points) in &kept {
-        assert_eq!(after.get(of), Some(points), "{of:?} stands as it was written first");
-    }
-    // Another one only where the hour turned meanwhile.
-    let hours = after.keys().map(|(_, hour)| hour).collect::<BTreeSet<_>>().len();
-    assert_eq!(after.len(), kept.len() * hours, "{after:?}");
 }

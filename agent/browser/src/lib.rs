@@ -88,8 +88,6 @@ pub struct Failed {
     pub address: Option<SocketAddr>,
     /// The final state, as JPEG.
     pub screenshot: Option<Vec<u8>>,
-    /// Where it failed by them: the certificates that the server showed, in DER, the leaf first. As far as the browser tells.
-    pub certificates: Vec<Vec<u8>>,
 }
 
 impl Failed {
@@ -105,7 +103,6 @@ impl Failed {
             phases: Phases::default(),
             address: None,
             screenshot: None,
-            certificates: Vec::new(),
         }
     }
 }

@@ -29,12 +29,10 @@ mod settle;
 mod story;
 mod traffic;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Interact;
-use sitepulse_model::record::{CHAIN_MAX, Cause, Phase};
+use sitepulse_model::record::{Cause, Phase};
 use sitepulse_model::vitals::report::Ended;
 
 use self::act::Undone;
@@ -56,10 +54,6 @@ const FRAMES_MS: u64 = 1_000;
 const PICTURE_US: u64 = 700_000;
 /// How long an error's page may take to show before its picture is taken, in microseconds.
 const ERROR_PAGE_US: u64 = 2_000_000;
-
-/// How long the certificates that a load failed by are waited for, in microseconds, and how often they are asked for.
-const CERTIFICATES_US: u64 = 500_000;
-const CERTIFICATES_EVERY_US: u64 = 20_000;
 
 /// Loads a page in a fresh context, within the job's timeout.
 pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Loaded, Box<Failed>> {
@@ -330,9 +324,6 @@ impl Visit<'_> {
         };
         self.observed_us = clock::monotonic().us_since(self.navigated);
         let mut failed = outcome::failed(&self, cause, phase, detail);
-        if cause == Cause::CertificateInvalid {
-            failed.certificates = self.certificates().await;
-        }
         let shows = !matches!(end, End::Stop(Stop::Crashed | Stop::Gone | Stop::Closed | Stop::Deadline));
         if self.job.screenshot && shows && self.session.story.traffic.document.answer.is_some() {
             if cause == Cause::HttpStatus {
@@ -345,23 +336,5 @@ impl Visit<'_> {
                 picture::take(&mut self.session, self.job.profile.width, self.job.profile.height, within_us).await;
         }
         failed
-    }
-    /// What the server of the document showed. The browser keeps it with the page that tells of the failure, which is there a moment after the failure is told.
-    async fn certificates(&mut self) -> Vec<Vec<u8>> {
-        let document = &self.session.story.traffic.document.url;
-        let url = if document.is_empty() { &self.job.url } else { document }.clone();
-        let end = self.session.deadline().min(clock::monotonic().plus_us(CERTIFICATES_US));
-        loop {
-            let asked = self.session.attempt(end, "Network.getCertificate", json!({ "origin": url })).await;
-            // It refuses where it has none for this address.
-            let Ok(Some(answer)) = asked else { return Vec::new() };
-            let answer = answer.unwrap_or_default();
-            let chain = answer["tableNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let chain: Vec<Vec<u8>> = chain.filter_map(|text| STANDARD.decode(text).ok()).take(CHAIN_MAX).collect();
-            if !chain.is_empty() || clock::monotonic() >= end || self.session.wait(CERTIFICATES_EVERY_US).await.is_err()
-            {
-                return chain;
-            }
-        }
     }
 }

@@ -9,7 +9,6 @@ mod course;
 mod gate;
 mod told;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,7 +24,6 @@ use self::course::{Course, Ending, Plan};
 use self::gate::LoadGate;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::human_us;
-use crate::tls::Shown;
 use crate::tools::{Progress, Secrets};
 
 /// What a load may take beyond its deadline, a browser's start included, before it is given up as the agent's own fault.
@@ -164,9 +162,6 @@ impl WebVitalsProbe {
             attempt.address = failed.address;
             if failed.page.status.is_some() {
                 told::page_facts(attempt, &failed.page, &self.target.url);
-            }
-            if !failed.certificates.is_empty() {
-                attempt.evidence.shown = Some(Arc::new(Shown::sent(failed.certificates)));
             }
             if let Some(picture) = &failed.screenshot {
                 let text = base64::engine::general_purpose::STANDARD.encode(picture);

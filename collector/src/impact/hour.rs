@@ -22,7 +22,6 @@ use super::regions;
 use super::replay::scores_at;
 use crate::app::{App, AppError};
 use crate::book::Objects;
-use crate::failpoint;
 use crate::jobs::{Ask, Finished, Kind, Outcome, Said, Unfinished, Work};
 use crate::latency::{HOUR_US, Hour};
 use crate::store::impact::{Kept, Of, WHOLE, keep};
@@ -139,16 +138,13 @@ pub(super) fn rows(scores: &Scores, hour: Hour) -> Vec<(Of, Kept)> {
 /// Keeps scores, in one transaction; what is kept of the hour stays. How many were not there.
 pub(super) async fn keep_all(app: &App, rows: Vec<(Of, Kept)>) -> Result<usize, AppError> {
     let write = move |engine: &mut crate::engine::Engine| {
-        let written = engine.store.write(|tables| {
+        engine.store.write(|tables| {
             let mut written = 0;
             for (of, kept) in &rows {
                 written += usize::from(keep(tables, of, kept)?);
-                failpoint::pass("impact.row");
             }
             Ok(written)
-        });
-        failpoint::pass("impact.kept");
-        written
+        })
     };
     Ok(app.writer().run(write).await??)
 }

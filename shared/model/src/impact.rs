@@ -275,8 +275,13 @@ impl Reading {
 }
 
 impl ScoringModel {
-    /// The score of a check; `None` where nothing has data.
+    /// The score of a check; `None` where nothing has data. That detectors found nothing where nothing was measured is no data either.
     pub fn score(&self, signals: &Signals) -> Option<Score> {
+        let found = signals.findings.is_some_and(|findings| findings.open > 0.0 || findings.stale > 0.0);
+        let measured = *signals != Signals { findings: signals.findings, ..Signals::default() };
+        if !found && !measured {
+            return None;
+        }
         let readings = self.readings(signals);
         let share_of = |module: Module| -> f64 {
             readings.iter().filter(|one| one.signal.module() == module).map(|one| one.share).sum()

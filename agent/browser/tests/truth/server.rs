@@ -65,8 +65,6 @@ pub(crate) type Site = fn(&str) -> Answer;
 /// A server that goes when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    /// Its certificate, in DER.
-    pub(crate) certificate: Vec<u8>,
     told: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
@@ -78,7 +76,7 @@ impl Server {
         let told = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
         let notes = told.clone();
-        let (acceptor, certificate) = acceptor();
+        let acceptor = acceptor();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -103,7 +101,7 @@ impl Server {
                 });
             }
         });
-        Self { address, certificate, told, _tasks: tasks }
+        Self { address, told, _tasks: tasks }
     }
 
     /// What pages told: the queries of `/told`.
@@ -124,11 +122,11 @@ impl Server {
 }
 
 /// With a certificate that nobody known has signed.
-fn acceptor() -> (TlsAcceptor, Vec<u8>) {
+fn acceptor() -> TlsAcceptor {
     let own = rcgen::generate_simple_self_signed(["page.test".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key);
-    (TlsAcceptor::from(Arc::new(config.unwrap())), own.cert.der().to_vec())
+    TlsAcceptor::from(Arc::new(config.unwrap()))
 }
 
 /// A connection that can be reset.

@@ -64,12 +64,6 @@ impl Seen {
 }
 
 impl Shown {
-    /// What somebody else saw: certificates in DER, the leaf first.
-    pub(crate) fn sent(chain: Vec<Vec<u8>>) -> Self {
-        let chain = chain.into_iter().map(CertificateDer::from).collect();
-        Self { seen: Mutex::new(Seen { chain, ..Seen::default() }) }
-    }
-
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

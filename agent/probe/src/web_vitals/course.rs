@@ -240,7 +240,6 @@ mod tests {
             phases: Phases::default(),
             address: None,
             screenshot: None,
-            certificates: Vec::new(),
         })
     }
 

@@ -41,6 +41,11 @@ fn parts(score: &Score) -> Vec<(&'static str, u32, u32)> {
 #[test]
 fn no_data_is_no_score() {
     assert_eq!(model().score(&Signals::default()), None);
+    // The defect: a check that nobody ever saw had 0, "ok", as soon as detectors had looked at it.
+    let quiet = Signals { findings: Some(Findings { open: 0.0, stale: 0.0 }), ..Signals::default() };
+    assert_eq!(model().score(&quiet), None, "nothing was found where nothing was measured");
+    let gap = Signals { findings: Some(Findings { open: 4.0, stale: 0.0 }), ..Signals::default() };
+    assert!(score(&gap).points > Points(0), "what was found counts");
     let fine = Signals { weighted_availability: Some(1.0), recurrence: Some(0.0), ..Signals::default() };
     assert_eq!(score(&fine).points, Points(0), "what was looked at and is well has one");
 }
@@ -279,7 +284,9 @@ proptest! {
             counts(insights.weight, insights.open.share, findings.is_some()),
             counts(insights.weight, insights.stale.share, findings.is_some()),
         ];
-        prop_assert_eq!(model.score(&signals).is_some(), any.contains(&true));
+        let measured = signals != Signals { findings, ..Signals::default() };
+        let found = findings.is_some_and(|findings| findings.open > 0.0 || findings.stale > 0.0);
+        prop_assert_eq!(model.score(&signals).is_some(), any.contains(&true) && (measured || found));
     }
 
     #[test]
