@@ -111,18 +111,13 @@ fn a_run_with_nothing_left_to_do_is_finished_by_itself() {
 #[test]
 fn texts_are_bounded_and_steps_known() {
     let run = Run::new(head());
-    for bad in [
-        Entry::Noted { text: " ".into() },
-        Entry::Noted { text: "x".repeat(NOTE_CHARS_MAX + 1) },
-        Entry::Skipped { step: "look".into(), reason: String::new() },
-        Entry::Skipped { step: "look".into(), reason: "two\nlines".into() },
-        Entry::Abandoned { reason: "x".repeat(REASON_CHARS_MAX + 1) },
+    for (bad, refusal) in [
+        (Entry::Noted { text: " ".into() }, Refusal::Note),
+        (Entry::Noted { text: "x".repeat(NOTE_CHARS_MAX + 1) }, Refusal::Note),
+        (Entry::Skipped { step: "look".into(), reason: String::new() }, Refusal::WhySkipped),
+        (Entry::Skipped { step: "look".into(), reason: "two\nlines".into() }, Refusal::WhySkipped),
+        (Entry::Abandoned { reason: "x".repeat(REASON_CHARS_MAX + 1) }, Refusal::WhyAbandoned),
     ] {
-        let refusal = match &bad {
-            Entry::Noted { .. } => Refusal::Note,
-            Entry::Skipped { .. } => Refusal::WhySkipped,
-            _ => Refusal::WhyAbandoned,
-        };
         assert_eq!(run.allows(&bad), Err(refusal), "{bad:?}");
     }
     // The defect: what a form lets pass was refused, for it counts characters and this counted bytes.
