@@ -180,6 +180,7 @@ impl StoreError {
             Self::Database(DatabaseError(error)) => matches!(
                 error,
                 rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::Utf8Error(..)
                     | rusqlite::Error::FromSqlConversionFailure(..)
                     | rusqlite::Error::IntegralValueOutOfRange(..)
             ),
