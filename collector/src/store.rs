@@ -173,6 +173,21 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether one row makes no sense, and the rest can be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::BadRow { .. } => true,
+            Self::Database(DatabaseError(error)) => matches!(
+                error,
+                rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::Utf8Error(..)
+                    | rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+            ),
+            Self::Fenced { .. } | Self::Integrity { .. } => false,
+        }
+    }
+
     /// Whether the disk (or the page limit) is full: heals by itself when space comes back.
     pub fn is_full(&self) -> bool {
         match self {

@@ -255,7 +255,7 @@ impl Engine {
         stored::lines(self.store.read(), job.bucket, job.id, most)
     }
 
-    /// Changes a job that is there, and writes down who did.
+    /// Changes a job that is there, or the one that `change` puts in its place, and writes down who did.
     fn change_job(
         &mut self,
         id: JobId,
@@ -273,7 +273,7 @@ impl Engine {
                 return Ok(Err(error));
             }
             stored::save(tables, &job, now)?;
-            stored::log(tables, job.bucket, id, &[Line { at: now, epoch: 0, text: told.into() }])?;
+            stored::log(tables, job.bucket, job.id, &[Line { at: now, epoch: 0, text: told.into() }])?;
             Ok(Ok(job))
         })?;
         self.shared.jobs.wake();
@@ -301,17 +301,29 @@ impl Engine {
         Ok(job)
     }
 
-    /// Takes a job up again that failed or was cancelled, or waits to be tried again: now, with all its tries.
+    /// Takes a job up again that failed or was cancelled, or waits to be tried again: now, with all its tries. Where another one of its kind and key waits, as the next
+    /// round of what comes by itself always does, that one's instant comes now, and it is handed back.
     ///
     /// # Errors
-    /// When there is no such job, it is not in such a state, or another one of its kind and key waits or runs.
+    /// When there is no such job, it is not in such a state, or another one of its kind and key runs.
     pub fn retry_job(&mut self, id: JobId, author: &str, now: UtcMicros) -> Result<Job, AppError> {
         self.change_job(id, now, Said::TakenUp { by: author.to_owned() }, |tables, job| {
-            if job.standing.state.is_over() && stored::has_twin(tables, job)? {
-                let what = "another job of its kind for the same thing waits or runs: that one does it";
-                return Ok(Err(AppError::Conflict(what.into())));
-            }
             let state = job.standing.state;
+            if matches!(state, State::Failed | State::Cancelled)
+                && let Some(twin) = stored::twin(tables, job, now)?
+            {
+                if twin.standing.state == State::Running {
+                    let what = "another job of its kind for the same thing runs already: that one does it";
+                    return Ok(Err(AppError::Conflict(what.into())));
+                }
+                let priority = job.standing.priority;
+                *job = twin;
+                // One that waits to be tried again, or is held back, is taken up as any other.
+                if job.standing.tries == 0 && job.standing.held.is_none() {
+                    job.standing.join(priority, now);
+                    return Ok(Ok(()));
+                }
+            }
             if !job.standing.retry(now) {
                 return Ok(Err(AppError::Conflict(format!(
                     "job {id} is {}: only what failed or was cancelled can be taken up again",

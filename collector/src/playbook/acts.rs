@@ -245,7 +245,7 @@ impl Engine {
 fn refused(id: &str, refusal: &Refusal) -> AppError {
     let text = format!("run {id}: {refusal}");
     match refusal {
-        Refusal::Text(_) => AppError::Invalid(text),
+        Refusal::WhySkipped | Refusal::WhyAbandoned | Refusal::Note => AppError::Invalid(text),
         Refusal::NoStep(_, _) => AppError::NotFound(text),
         Refusal::Ended(_) | Refusal::Marked(_) | Refusal::NotMarked(_) | Refusal::Open(_) | Refusal::Full => {
             AppError::Conflict(text)

@@ -352,7 +352,8 @@ pub async fn cancel(
     changed(&present, &shown).await
 }
 
-/// `POST /api/v1/jobs/{id}/retry`: what failed, was cancelled or waits to be tried again is tried now, with all its tries.
+/// `POST /api/v1/jobs/{id}/retry`: what failed, was cancelled or waits to be tried again is tried now, with all its tries. Where another job for the same thing waits, that one is
+/// tried now and told.
 pub async fn retry(
     State(present): State<Present>,
     Extension(caller): Extension<Caller>,
@@ -363,7 +364,8 @@ pub async fn retry(
         Shown::Job(job) => {
             let id = job.id;
             let done = present.app().writer().run(move |engine| engine.retry_job(id, &caller.author, clock::now()));
-            done.await.map_err(AppError::from)??;
+            let job = done.await.map_err(AppError::from)??;
+            return changed(&present, &Shown::Job(Box::new(job))).await;
         }
         Shown::Message(message) => present.app().retry_delivery(message.key.to_string(), clock::now()).await?,
     }

@@ -346,14 +346,15 @@ pub(crate) fn at(tables: Tables<'_>, bucket: Bucket, id: JobId) -> Result<Option
     Ok(collect(statement.query(params![bucket.0, id.0])?)?.pop())
 }
 
-/// Whether another job of this kind and key waits or runs.
-pub(crate) fn has_twin(tables: Tables<'_>, job: &Job) -> Result<bool, StoreError> {
-    let Some(key) = &job.key else { return Ok(false) };
-    Ok(tables
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2 AND job_id <> ?4)",
-        )?
-        .query_row(params![job.bucket.0, job.kind.as_str(), key, job.id.0], |row| row.get(0))?)
+/// The other job of its kind and key that waits or runs. One that cannot be read is given up.
+pub(crate) fn twin(tables: Tables<'_>, job: &Job, now: UtcMicros) -> Result<Option<Job>, StoreError> {
+    let Some(key) = &job.key else { return Ok(None) };
+    let mut statement = tables.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM job WHERE bucket = ?1 AND kind = ?2 AND dedupe = ?3 AND state <= 2 AND job_id <> ?4"
+    ))?;
+    let mut found = sort(statement.query(params![job.bucket.0, job.kind.as_str(), key, job.id.0])?)?;
+    give_up(tables, &found.unreadable, now)?;
+    Ok(found.jobs.pop())
 }
 
 /// Whether a job of an ask's kind and key waits or runs.
@@ -477,18 +478,19 @@ pub(crate) fn late(tables: Tables<'_>, now: UtcMicros, most: usize) -> Result<Ve
     Ok(jobs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// Jobs asked for since an instant that were given up, of kinds whose later rounds did not go well since, the newest first.
+/// Jobs asked for since an instant that were given up, and what they are for was not done since by a later one, the newest first.
 pub(crate) fn failed(tables: Tables<'_>, since: UtcMicros, most: usize) -> Result<Vec<Job>, StoreError> {
-    let mut newest_done =
-        tables.prepare_cached("SELECT max(job_id) FROM job WHERE state = 3 AND kind = ?1 AND dedupe = ?2")?;
+    let mut newest_done = tables
+        .prepare_cached("SELECT max(job_id) FROM job WHERE state = 3 AND kind = ?1 AND (?2 IS NULL OR dedupe = ?2)")?;
     let mut out = Vec::new();
     for job in list(tables, &Wanted { state: Some(State::Failed), ..Wanted::default() }, most)? {
         if job.id.0 < since.0 {
             continue;
         }
-        // A kind that comes again by itself has one key: what went well since is what counts.
-        if job.key.as_deref() == Some("") {
-            let done: Option<i64> = newest_done.query_row(params![job.kind.as_str(), ""], |row| row.get(0))?;
+        if let Some(key) = job.key.as_deref() {
+            // Scores are of an hour, which their key names: what went well of a later one is what counts.
+            let same = (job.kind != Kind::Impact).then_some(key);
+            let done: Option<i64> = newest_done.query_row(params![job.kind.as_str(), same], |row| row.get(0))?;
             if done.is_some_and(|done| done > job.id.0) {
                 continue;
             }

@@ -78,25 +78,49 @@ fn read(tables: Tables<'_>, row: &Row<'_>) -> Result<Run, StoreError> {
     Ok(Run::replay(head, entries))
 }
 
-fn many(tables: Tables<'_>, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Run>, StoreError> {
+/// What can be read: a row that makes no sense (another build's, damaged) is told in the log and left out, so that it does not stand in the way of the others. Any other
+/// error is the disk's.
+fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(one) => Ok(Some(one)),
+        Err(error) if error.is_damage() => {
+            tracing::error!("a run of a playbook is left out: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// At most so many runs, those that cannot be read left out.
+fn many(
+    tables: Tables<'_>,
+    condition: &str,
+    params: impl rusqlite::Params,
+    most: usize,
+) -> Result<Vec<Run>, StoreError> {
     let mut statement =
         tables.prepare_cached(&format!("SELECT bucket, run_id, head FROM playbook_run WHERE {condition}"))?;
     let mut rows = statement.query(params)?;
     let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        out.push(read(tables, row)?);
+    while out.len() < most
+        && let Some(row) = rows.next()?
+    {
+        out.extend(readable(read(tables, row))?);
     }
     Ok(out)
 }
 
-/// A run by its id.
+/// A run by its id. One that cannot be read is an error: it is there.
 pub(crate) fn one(tables: Tables<'_>, id: &str) -> Result<Option<Run>, StoreError> {
-    Ok(many(tables, "bucket = ?1 AND run_id = ?2", params![Bucket::of(id).0, id])?.pop())
+    let mut statement =
+        tables.prepare_cached("SELECT bucket, run_id, head FROM playbook_run WHERE bucket = ?1 AND run_id = ?2")?;
+    let mut rows = statement.query(params![Bucket::of(id).0, id])?;
+    rows.next()?.map(|row| read(tables, row)).transpose()
 }
 
 /// The runs under way.
 pub(crate) fn running(tables: Tables<'_>) -> Result<Vec<Run>, StoreError> {
-    many(tables, "state = 'running' ORDER BY started_us, run_id", [])
+    many(tables, "state = 'running' ORDER BY started_us, run_id", [], usize::MAX)
 }
 
 /// What a list of runs is asked.
@@ -117,12 +141,11 @@ pub(crate) fn page(tables: Tables<'_>, asked: &Asked, after: Option<&(i64, Strin
     let open = if asked.ended { "" } else { "state = 'running' AND " };
     let condition = format!(
         "{open}(?1 IS NULL OR playbook = ?1) AND (?2 IS NULL OR (occasion = ?2 AND occasion_id = ?3)) \
-         AND (?4 IS NULL OR (started_us, run_id) < (?4, ?5)) ORDER BY started_us DESC, run_id DESC LIMIT ?6"
+         AND (?4 IS NULL OR (started_us, run_id) < (?4, ?5)) ORDER BY started_us DESC, run_id DESC"
     );
     let (about, of) = asked.occasion.as_ref().map(|(word, id)| (*word, id.as_str())).unzip();
     let (started, id) = after.map(|(at, id)| (*at, id.as_str())).unzip();
-    let limit = i64::try_from(asked.limit).unwrap_or(i64::MAX);
-    many(tables, &condition, params![asked.playbook, about, of, started, id, limit])
+    many(tables, &condition, params![asked.playbook, about, of, started, id], asked.limit)
 }
 
 /// What a run comes to: its playbook, who started it, the figures.
@@ -146,9 +169,10 @@ pub(crate) fn outcomes(tables: Tables<'_>, period: Span) -> Result<Vec<Summed>, 
     while let Some(row) = rows.next()? {
         let count =
             |at: usize| -> Result<usize, StoreError> { Ok(usize::try_from(row.get::<_, i64>(at)?).unwrap_or(0)) };
+        let Some(state) = readable(state_of(&row.get::<_, String>(3)?))? else { continue };
         let outcome = Outcome {
             started_at: UtcMicros(row.get(2)?),
-            state: state_of(&row.get::<_, String>(3)?)?,
+            state,
             done: count(4)?,
             by_itself: count(5)?,
             skipped: count(6)?,
@@ -183,8 +207,8 @@ pub(crate) fn ended(tables: Tables<'_>, period: Span) -> Result<Option<Vec<Ended
     let mut rows = statement.query(params![period.from.0, period.to.0])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let finished = state_of(&row.get::<_, String>(2)?)? == State::Finished;
-        all.push(Ended { by: row.get(0)?, started_at: UtcMicros(row.get(1)?), finished });
+        let Some(state) = readable(state_of(&row.get::<_, String>(2)?))? else { continue };
+        all.push(Ended { by: row.get(0)?, started_at: UtcMicros(row.get(1)?), finished: state == State::Finished });
     }
     Ok(Some(all))
 }

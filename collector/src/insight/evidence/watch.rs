@@ -80,7 +80,9 @@ impl Watched {
         seen.note(Kind::CannotFail, id, cannot_fail::find(&asserted, &rules.cannot_fail, now));
         let gaps = self.watchers.as_ref().and_then(|(watchers, since)| {
             let quorum = self.definition.quorum;
-            let coverage = Coverage { check: id, critical: self.critical, quorum, watchers, since: *since };
+            let known_since = frame.known.since(Kind::CoverageGap, &whole);
+            let coverage =
+                Coverage { check: id, critical: self.critical, quorum, watchers, since: *since, known_since };
             coverage_gap::find(&coverage, &rules.coverage_gap, now)
         });
         seen.note(Kind::CoverageGap, id, gaps);

@@ -322,7 +322,7 @@ impl Card {
         let known = life.acknowledged.as_ref().filter(|_| life.state == Stands::Acknowledged);
         let acknowledged = known.map(|known| {
             let when = moment(&instant::format(known.at), now);
-            format!("{} : {}", (f.acknowledged_by)(&who(&known.by, t.incidents), &when), known.note)
+            format!("{}{}{}", (f.acknowledged_by)(&who(&known.by, t.incidents), &when), t.colon, known.note)
         });
         let missing = life.missing_since.filter(|_| life.state != Stands::Closed);
         let notes = [

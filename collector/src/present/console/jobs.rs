@@ -168,7 +168,8 @@ pub async fn act_on_job(
         other => return Err(Problem::not_found("action", other)),
     };
     match done {
-        Ok(_) => Ok(acts::see(&format!("/jobs/{id}"))),
+        // Not always the same: another one may do it.
+        Ok(Json(job)) => Ok(acts::see(&format!("/jobs/{}", job.id))),
         Err(why) if why.is_not_found() => Err(why),
         Err(why) => show_one(&present, &frame.refused(format!("/jobs/{id}"), why), &id).await,
     }

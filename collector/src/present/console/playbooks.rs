@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::insight::Kind;
+use sitepulse_model::playbook::run::ITSELF;
 use sitepulse_model::time::UtcMicros;
 
 use super::acts;
@@ -69,7 +70,9 @@ struct RunPage<'a> {
     finish_when: String,
     steps: Vec<StepCard>,
     history: Vec<Line>,
+    /// A note that was refused, and a reason to abandon it: nothing that was typed is lost.
     said: String,
+    why: String,
 }
 
 #[derive(Template)]
@@ -176,6 +179,8 @@ struct StepCard {
     command: String,
     fill_in: String,
     waits: String,
+    /// A reason to skip it that was refused.
+    why: String,
 }
 
 struct Line {
@@ -187,7 +192,7 @@ struct Line {
 }
 
 /// What a form says.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub struct RunForm {
     step: String,
@@ -276,13 +281,14 @@ pub async fn playbook_run_page(
     frame: Frame,
     Path(id): Path<String>,
 ) -> Answer<Response> {
-    show_run(&present, &frame, &id, "").await
+    show_run(&present, &frame, &id, &RunForm::default()).await
 }
 
-async fn show_run(present: &Present, frame: &Frame, id: &str, text: &str) -> Answer<Response> {
+/// `form`: what was typed and refused.
+async fn show_run(present: &Present, frame: &Frame, id: &str, form: &RunForm) -> Answer<Response> {
     let (now, t) = (clock::now(), frame.t);
     let found = playbooks::run(present.app(), id, now).await?;
-    let content = RunPage::of(&found, frame, text, now);
+    let content = RunPage::of(&found, frame, form, now);
     let title = format!("{} · {}", t.playbooks.run, said(&found.run.title, frame));
     frame.page(Place::Playbooks, &title, LIVE, &content)
 }
@@ -295,12 +301,12 @@ pub async fn act_on_playbook(
     Path((id, action)): Path<(String, String)>,
     Form(form): Form<RunForm>,
 ) -> Answer<Response> {
-    let RunForm { step, reason, text } = form;
+    let RunForm { step, reason, text } = form.clone();
     let act = match action.as_str() {
-        "tick" => RunAct::Tick { step: step.clone() },
-        "skip" => RunAct::Skip { step: step.clone(), reason },
-        "undo" => RunAct::Undo { step: step.clone() },
-        "note" => RunAct::Note { text: text.clone() },
+        "tick" => RunAct::Tick { step },
+        "skip" => RunAct::Skip { step, reason },
+        "undo" => RunAct::Undo { step },
+        "note" => RunAct::Note { text },
         "finish" => RunAct::Finish,
         "abandon" => RunAct::Abandon { reason },
         other => return Err(Problem::not_found("action", other)),
@@ -308,7 +314,7 @@ pub async fn act_on_playbook(
     let own = format!("/playbook-runs/{id}");
     match present.app().act_on_playbook(&id, entry_of(act), &caller.author, clock::now()).await {
         Ok(_) => Ok(acts::see(&own)),
-        Err(why) => show_run(&present, &frame.refused(own, why.into()), &id, &text).await,
+        Err(why) => show_run(&present, &frame.refused(own, why.into()), &id, &form).await,
     }
 }
 
@@ -498,7 +504,7 @@ fn terms(role: Option<&ReasonView>, minutes: u32, frame: &Frame) -> Vec<String> 
 }
 
 impl<'a> RunPage<'a> {
-    fn of(found: &PlaybookRunDetailView, frame: &'a Frame, text: &str, now: UtcMicros) -> Self {
+    fn of(found: &PlaybookRunDetailView, frame: &'a Frame, form: &RunForm, now: UtcMicros) -> Self {
         let p = frame.t.playbooks;
         let running = found.run.state == "running";
         let open = found.run.steps - found.run.done - found.run.skipped;
@@ -511,7 +517,12 @@ impl<'a> RunPage<'a> {
             at: moment(&entry.at, now),
             who: author(&entry.by, frame.t),
             what: (p.entry)(&entry.what, &title(entry.step.as_deref().unwrap_or_default())),
-            detail: entry.text.clone().unwrap_or_else(|| said_if(entry.seen.as_ref(), frame)),
+            detail: match &entry.text {
+                // The one text that nobody wrote.
+                Some(_) if entry.by == ITSELF => p.idle.to_owned(),
+                Some(text) => text.clone(),
+                None => said_if(entry.seen.as_ref(), frame),
+            },
             note: entry.what == "noted",
         };
         Self {
@@ -522,24 +533,26 @@ impl<'a> RunPage<'a> {
             may_act: running && frame.may(Access::Respond),
             open,
             finish_when: (p.finish_when)(open),
-            steps: numbered.map(|(number, step)| StepCard::of(number, step, frame, now)).collect(),
+            steps: numbered.map(|(number, step)| StepCard::of(number, step, form, frame, now)).collect(),
             history: found.entries.iter().rev().map(line).collect(),
-            said: text.to_owned(),
+            said: form.text.clone(),
+            // Who skips names the step.
+            why: if form.step.is_empty() { form.reason.clone() } else { String::new() },
         }
     }
 }
 
 fn author(by: &str, t: &Texts) -> String {
-    if by == sitepulse_model::playbook::run::ITSELF { t.playbooks.nobody.to_owned() } else { who(by, t.incidents) }
+    if by == ITSELF { t.playbooks.nobody.to_owned() } else { who(by, t.incidents) }
 }
 
 impl StepCard {
-    fn of(number: usize, mark: &RunStepView, frame: &Frame, now: UtcMicros) -> Self {
+    fn of(number: usize, mark: &RunStepView, form: &RunForm, frame: &Frame, now: UtcMicros) -> Self {
         let t = frame.t;
         let (p, step) = (t.playbooks, &mark.step);
         let open = mark.state == "open";
         let marked = match (&mark.at, &mark.by) {
-            (Some(at), Some(by)) if mark.seen.is_some() && by == sitepulse_model::playbook::run::ITSELF => {
+            (Some(at), Some(by)) if mark.seen.is_some() && by == ITSELF => {
                 format!("{} · {}", p.by_itself, moment(at, now))
             }
             (Some(at), Some(by)) => format!("{} · {}", author(by, t), moment(at, now)),
@@ -579,6 +592,7 @@ impl StepCard {
                 .as_ref()
                 .filter(|_| open)
                 .map_or_else(String::new, |waits| (p.waits)(&said(waits, frame))),
+            why: if form.step == step.id { form.reason.clone() } else { String::new() },
         }
     }
 }

@@ -83,6 +83,8 @@ pub struct PlaybookTexts {
     /// What happened: `done`, ..., and the step's title.
     pub entry: fn(&str, &str) -> String,
     pub nobody: &'static str,
+    /// Why a run is abandoned that nobody abandoned.
+    pub idle: &'static str,
     /// What a condition waits for.
     pub condition: fn(&Condition) -> String,
     /// What was seen.
@@ -203,6 +205,7 @@ pub static EN: PlaybookTexts = PlaybookTexts {
         _ => "abandoned".into(),
     },
     nobody: "the evidence",
+    idle: "nothing happened for 7 days",
     condition: |condition| match condition {
         Condition::CheckUp(0) => "the check is up".into(),
         Condition::CheckUp(us) => format!("the check has been up for {}", length(*us)),
@@ -341,6 +344,7 @@ pub static FR: PlaybookTexts = PlaybookTexts {
         _ => "abandonnée".into(),
     },
     nobody: "les mesures",
+    idle: "rien ne s’est passé pendant 7 jours",
     condition: |condition| match condition {
         Condition::CheckUp(0) => "le contrôle est en service".into(),
         Condition::CheckUp(us) => format!("le contrôle est en service depuis {}", length(*us)),

@@ -128,6 +128,12 @@ mod tests {
             "console:2:6: check \"a\": timeout: duration \"5x\" has an unknown unit \"x\": use one of us, ms, s, m, h, d",
         );
         assert!(deeper.starts_with("console:2:6: check \"a\": timeout: la durée"), "{deeper}");
+        // The defect: states stayed English within French sentences.
+        assert_eq!(
+            told("run p-1: it is abandoned already: start another one"),
+            "run p-1: elle est déjà dans l’état « abandonnée »\u{a0}: commencez-en une autre"
+        );
+        assert_eq!(told("job h1 is over already: it is done"), "la tâche h1 est déjà finie\u{a0}: faite");
         for other in ["a provider said so", "", ": ", "no is named ", "the page could not be rendered, maybe"] {
             assert_eq!(french(other), None, "{other}");
         }
@@ -179,7 +185,7 @@ mod tests {
     }
 
     /// Where what a form can cause is judged.
-    const JUDGES: [&str; 21] = [
+    const JUDGES: [&str; 24] = [
         "src/alert/people.rs",
         "src/alert/silence.rs",
         "src/app/access.rs",
@@ -191,15 +197,18 @@ mod tests {
         "src/enrol.rs",
         "src/heartbeat/timing.rs",
         "src/insight/shelf.rs",
+        "src/jobs/engine.rs",
         "src/maintenance/rule.rs",
         "src/playbook/acts.rs",
         "src/policy.rs",
+        "src/present/jobs.rs",
         "src/run_now.rs",
         "../shared/model/src/accounting.rs",
         "../shared/model/src/check/cron.rs",
         "../shared/model/src/check/syntax.rs",
         "../shared/model/src/duration.rs",
         "../shared/model/src/expect/query.rs",
+        "../shared/model/src/playbook/run.rs",
         "../shared/model/src/service_hours.rs",
     ];
 

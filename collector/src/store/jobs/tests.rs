@@ -268,6 +268,25 @@ fn a_failure_counts_until_a_later_round_went_well() {
     assert_eq!(add(Some(""), State::Done, 3), 1, "the one without a key is a thing of its own");
 }
 
+/// The defect: an export that failed was debt for a week, though the same one was made a minute later; so was an hour whose scores were not written down.
+#[test]
+fn a_failure_counts_until_the_same_thing_was_done() {
+    let mut store = store();
+    let mut add = |kind: Kind, key: &str, state: State, minute: i64| {
+        let now = NOW.plus_us(minute * 60_000_000);
+        let job = store.write(|tables| enqueue(tables, &ask(kind, Some(key)), now)).unwrap().job;
+        let over = Job { standing: Standing { state, ..job.standing }, ..job };
+        store.write(|tables| save(tables, &over, now)).unwrap();
+        failed(store.read(), NOW.plus_us(-1), 10).unwrap().len()
+    };
+    assert_eq!(add(Kind::Export, "of shop", State::Failed, 0), 1);
+    assert_eq!(add(Kind::Export, "of api", State::Done, 1), 1, "another thing");
+    assert_eq!(add(Kind::Export, "of shop", State::Done, 2), 0);
+    assert_eq!(add(Kind::Export, "of shop", State::Failed, 3), 1, "it was done before");
+    assert_eq!(add(Kind::Impact, "7/built-in@1", State::Failed, 4), 2);
+    assert_eq!(add(Kind::Impact, "8/built-in@1", State::Done, 5), 1, "a later hour");
+}
+
 #[test]
 fn buckets_are_within_bounds() {
     for n in 0..200 {

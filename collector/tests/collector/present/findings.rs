@@ -285,6 +285,25 @@ async fn what_flaps_what_is_watched_by_one_and_what_burns_is_found() {
     assert_eq!(world.list("?check=shop").await.len(), world.list("").await.len(), "it counts for the check");
 }
 
+/// The defect: with each edit of the check, change of a weight, end of a suspension the finding closed for an hour, and its playbook ticked itself.
+#[tokio::test]
+async fn a_coverage_gap_outlives_an_edit_of_the_check() {
+    let world = World::new(&check("shop")).await;
+    let agent = world.enrol("eu-west", "w").await;
+    world.ran(agent, "shop", (24 * 60, 0), |_| up(100_000)).await;
+    world.look(0).await;
+    let gap = world.only("?kind=coverage_gap").await;
+    world.apply(&check("shop").replace("10s", "9s"), world.now.plus_us(HOUR - MINUTE)).await;
+    world.look(HOUR).await;
+    let after = world.only("?kind=coverage_gap").await;
+    assert_eq!((&after["id"], &after["since"], &after["reopened"]), (&gap["id"], &gap["since"], &json!(0)), "{after}");
+    assert_eq!(after["state"], "open", "{after}");
+    // Once another agent watches it, it is over.
+    world.enrol("eu-north", "n").await;
+    world.look(2 * HOUR).await;
+    assert_eq!(world.list("?kind=coverage_gap").await, Vec::<Value>::new());
+}
+
 #[tokio::test]
 async fn an_acknowledgement_says_why_and_what_is_acknowledged_counts_no_more() {
     let (world, _, id) = expiring(6).await;
@@ -312,6 +331,11 @@ async fn an_acknowledgement_says_why_and_what_is_acknowledged_counts_no_more() {
         (&taken["state"], &taken["acknowledged"]["note"]),
         (&json!("acknowledged"), &json!("<b>renewed</b> on Friday"))
     );
+    // The defect: the colon had a French space on English pages.
+    let page = async |lang: &str| bench.get(&format!("/findings/{id}?lang={lang}")).await.text;
+    let (en, fr) = (page("en").await, page("fr").await);
+    assert!(en.contains(": &#60;b&#62;renewed") && !en.contains(" : &#60;b&#62;renewed"), "{en}");
+    assert!(fr.contains("\u{a0}: &#60;b&#62;renewed"), "{fr}");
     let (after, lower, less) = counted().await;
     assert_eq!(value - after, 2.0);
     assert!(lower < score, "{lower} {score}");

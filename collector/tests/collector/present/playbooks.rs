@@ -129,6 +129,61 @@ async fn a_run_that_fails_does_not_keep_others_from_ticking() {
     assert_eq!(states(&run(&bench, &runs[1]).await), ["done", "open", "open"]);
 }
 
+/// The defect: one row of another build, or a damaged one, stopped all runs, their lists and the rates.
+#[tokio::test]
+async fn a_run_that_cannot_be_read_stops_no_other() {
+    for damage in ["head = '{'", "head = CAST(x'ff' AS TEXT)", "state = 'of_another_build'"] {
+        let (bench, _) = down().await;
+        bench.apply(&(OWN.to_owned() + &OWN.replace("shop-down", "shop-down-too")), json!({})).await;
+        let id = incident(&bench).await;
+        let (good, bad) = (start(&bench, "shop-down", &id).await, start(&bench, "shop-down-too", &id).await);
+        let of = bad["id"].as_str().unwrap().to_owned();
+        let sql = format!("UPDATE playbook_run SET {damage} WHERE run_id = ?1");
+        let harm =
+            move |engine: &mut sitepulse_collector::engine::Engine| engine.store().connection().execute(&sql, [of]);
+        assert_eq!(bench.app.writer().run(harm).await.unwrap().unwrap(), 1);
+        // The next process reads the runs anew.
+        let bench = bench.again().await;
+        bench.post(&format!("/api/v1/incidents/{id}/acts"), &json!({"act": "acknowledge", "by": "ana"})).await;
+        assert_eq!(bench.app.see_playbooks(clock::now()).await.unwrap(), 1, "{damage}");
+        assert_eq!(states(&run(&bench, &good).await), ["done", "open", "open"]);
+        // A page has as many as are asked for, though one is left out.
+        let listed = bench.get("/api/v1/playbook-runs?limit=1").await.json();
+        assert_eq!(listed[0]["id"], good["id"], "{damage}: {listed}");
+        assert_eq!(bench.get("/playbooks").await.status, StatusCode::OK, "{damage}");
+    }
+}
+
+/// The defect: who wrote a reason that was refused wrote it again, and nobody's reason was English on French pages.
+#[tokio::test]
+async fn a_reason_that_is_refused_stays_in_its_form() {
+    let (bench, _) = down().await;
+    bench.apply(OWN, json!({})).await;
+    let begun = start(&bench, "shop-down", &incident(&bench).await).await;
+    let path = format!("/playbook-runs/{}", begun["id"].as_str().unwrap());
+    let send = async |action: &str, body: &str| {
+        bench.send(Door::Local, "POST", &format!("{path}/{action}"), &[FORM], body).await
+    };
+    let long = "x".repeat(501);
+    for (action, body, field) in
+        [("skip", format!("step=mend&reason={long}"), "why-mend"), ("abandon", format!("reason={long}"), "why-abandon")]
+    {
+        let refused = send(action, &body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text);
+        let kept: Vec<&str> = refused.text.split("<input").filter(|input| input.contains(&long)).collect();
+        assert!(kept.len() == 1 && kept[0].contains(&format!("id=\"{field}\"")), "{action}: {}", refused.text);
+    }
+    // As many letters as the form lets pass, of two bytes each.
+    let letters = "%C3%A9".repeat(500);
+    assert_eq!(send("skip", &format!("step=mend&reason={letters}")).await.status, StatusCode::SEE_OTHER);
+    let idle = sitepulse_model::time::UtcMicros(clock::now().0 + sitepulse_model::playbook::run::IDLE_US);
+    bench.app.see_playbooks(idle).await.unwrap();
+    let told = async |lang: &str| bench.get(&format!("{path}?lang={lang}")).await.text;
+    assert!(told("en").await.contains("nothing happened for 7 days"));
+    let french = told("fr").await;
+    assert!(french.contains("rien ne s’est passé pendant 7 jours") && !french.contains("nothing happened"), "{french}");
+}
+
 #[tokio::test]
 async fn a_run_goes_from_the_offer_to_its_end() {
     let (bench, agent) = down().await;

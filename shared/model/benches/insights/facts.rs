@@ -128,7 +128,8 @@ pub(crate) fn gaps(seeds: Range<u64>) -> Outcome {
             .collect();
         let quorum = *rng.pick(&[Quorum::Any, Quorum::Majority, Quorum::All, Quorum::Agents(2)]);
         let look = |watchers: &[Watcher]| {
-            let coverage = Coverage { check: "shop", critical: seed % 2 == 0, quorum, watchers, since: UtcMicros(0) };
+            let (critical, since) = (seed % 2 == 0, UtcMicros(0));
+            let coverage = Coverage { check: "shop", critical, quorum, watchers, since, known_since: None };
             coverage_gap::find(&coverage, &Thresholds::default().coverage_gap, UtcMicros(DAY_US)).is_some()
         };
         outcome.false_findings += usize::from(look(&watchers));

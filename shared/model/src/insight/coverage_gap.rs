@@ -4,7 +4,7 @@
 //! there are (it is clamped, and the verdict says so), a check that one agent alone watches (its own network is then told as the target's state), and a critical check that is seen from
 //! one region alone. Only the first of those that follow from one another is said.
 //!
-//! **Needs** an hour in which it has been so, for who sets something up needs a moment. **Confidence** is 1000.
+//! **Needs** an hour in which it has been so, for who sets something up needs a moment; a gap that is known needs none, for an edit closes no gap. **Confidence** is 1000.
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
@@ -19,7 +19,7 @@ use crate::time::UtcMicros;
 
 /// What is missing at `now`.
 pub fn find(coverage: &Coverage<'_>, thresholds: &Uncovered, now: UtcMicros) -> Option<Found> {
-    if now.us_since(coverage.since) < thresholds.settle_us {
+    if coverage.known_since.is_none() && now.us_since(coverage.since) < thresholds.settle_us {
         return None;
     }
     let voters: Vec<_> = coverage.watchers.iter().filter(|watcher| !watcher.suspended && watcher.weight > 0).collect();
@@ -60,7 +60,7 @@ pub fn find(coverage: &Coverage<'_>, thresholds: &Uncovered, now: UtcMicros) -> 
         quorum_agents,
     };
     let subject = Subject::Check { check: coverage.check.to_string(), part: String::new() };
-    Some(Found::new(subject, severity, Confidence(1000), evidence, coverage.since))
+    Some(Found::new(subject, severity, Confidence(1000), evidence, coverage.known_since.unwrap_or(coverage.since)))
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
     fn gaps(of: &[(&str, u32, bool)], quorum: &str, critical: bool) -> Option<(Vec<Gap>, Severity)> {
         let (watchers, quorum) = (watchers(of), Quorum::parse(quorum).unwrap());
         let since = NOW.plus_us(-HOUR_US);
-        let coverage = Coverage { check: "shop", critical, quorum, watchers: &watchers, since };
+        let coverage = Coverage { check: "shop", critical, quorum, watchers: &watchers, since, known_since: None };
         find(&coverage, &Uncovered::default(), NOW).map(|found| {
             let Evidence::CoverageGap { gaps, .. } = found.evidence else { panic!("another kind") };
             (gaps, found.severity)
@@ -117,8 +117,24 @@ mod tests {
     #[test]
     fn a_moment_is_no_gap() {
         let since = NOW.plus_us(1 - HOUR_US);
-        let coverage = Coverage { check: "shop", critical: true, quorum: Quorum::Majority, watchers: &[], since };
+        let quorum = Quorum::Majority;
+        let coverage = Coverage { check: "shop", critical: true, quorum, watchers: &[], since, known_since: None };
         assert_eq!(find(&coverage, &Uncovered::default(), NOW), None);
+    }
+
+    /// The defect: with each edit of the check the finding was gone for an hour, closed, and opened again.
+    #[test]
+    fn an_edit_does_not_end_a_gap_that_is_known() {
+        let known = NOW.plus_us(-9 * HOUR_US);
+        let find = |watchers: &[Watcher]| {
+            let quorum = Quorum::Majority;
+            let known_since = Some(known);
+            let edited =
+                Coverage { check: "shop", critical: false, quorum, watchers, since: NOW.plus_us(-1), known_since };
+            find(&edited, &Uncovered::default(), NOW)
+        };
+        assert_eq!(find(&watchers(&TWO[..1])).map(|found| found.since), Some(known));
+        assert_eq!(find(&watchers(&TWO)), None, "what is mended is over at once");
     }
 
     proptest! {

@@ -306,4 +306,6 @@ pub struct Coverage<'a> {
     pub watchers: &'a [Watcher],
     /// Since when all of this has been so.
     pub since: UtcMicros,
+    /// See the module.
+    pub known_since: Option<UtcMicros>,
 }

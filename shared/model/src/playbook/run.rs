@@ -5,7 +5,8 @@
 //!
 //! - A step is open, done (by somebody, or by itself with the fact that was seen) or skipped with a reason. What was marked can be taken back; a step
 //!   that somebody took back is not ticked by itself again.
-//! - A run ends finished, when no step is open, or abandoned, with a reason. What has ended changes no more.
+//! - A run ends finished, when no step is open, or abandoned, with a reason. What has ended changes no more. One that nobody touches for [`IDLE_US`] ends by itself: as
+//!   whichever of the two it is.
 //! - How long it took is from its start to its last mark: who forgets to press "finish" makes no run longer.
 
 use alloc::borrow::ToOwned as _;
@@ -23,12 +24,14 @@ use crate::time::UtcMicros;
 
 /// Most entries of a run.
 pub const ENTRIES_MAX: usize = 1_000;
-/// Longest note, in bytes.
-pub const NOTE_BYTES_MAX: usize = 4_000;
-/// Longest reason, in bytes.
-pub const REASON_BYTES_MAX: usize = 500;
-/// A run that nothing happened to for so long is abandoned by itself, in microseconds: 7 d.
+/// Longest note, in characters.
+pub const NOTE_CHARS_MAX: usize = 4_000;
+/// Longest reason, in characters.
+pub const REASON_CHARS_MAX: usize = 500;
+/// A run that nothing happened to for so long ends by itself, in microseconds: 7 d.
 pub const IDLE_US: i64 = 7 * 86_400_000_000;
+/// Why one is abandoned by itself.
+const IDLE_REASON: &str = "nothing happened for 7 days";
 /// Who does what nobody did.
 pub const ITSELF: &str = "evidence";
 
@@ -232,9 +235,15 @@ pub enum Refusal {
     /// Steps are open.
     #[error("open steps are left: {0}; tick them, skip them with a reason, or abandon the run")]
     Open(String),
-    /// A text is missing, or too long.
-    #[error("{0}")]
-    Text(String),
+    /// The reason why a step is skipped is missing, or too long.
+    #[error("say why it is skipped: one line of 1 to {REASON_CHARS_MAX} characters")]
+    WhySkipped,
+    /// The reason why it is abandoned is missing, or too long.
+    #[error("say why it is abandoned: one line of 1 to {REASON_CHARS_MAX} characters")]
+    WhyAbandoned,
+    /// A note is empty, or too long.
+    #[error("a note is plain text of 1 to {NOTE_CHARS_MAX} characters")]
+    Note,
     /// There are too many entries.
     #[error("it has {ENTRIES_MAX} entries: finish or abandon it")]
     Full,
@@ -295,7 +304,7 @@ impl Run {
             Entry::Done { step, .. } => self.markable(step),
             Entry::Skipped { step, reason } => {
                 self.markable(step)?;
-                line("say why it is skipped", reason)
+                if is_line(reason) { Ok(()) } else { Err(Refusal::WhySkipped) }
             }
             Entry::Undone { step } => {
                 if self.marks[self.step(step)?].is_open() {
@@ -305,16 +314,20 @@ impl Run {
             }
             Entry::Noted { text } => {
                 let odd = text.chars().any(|c| c.is_control() && c != '\n');
-                if text.trim().is_empty() || text.len() > NOTE_BYTES_MAX || odd {
-                    return Err(Refusal::Text(alloc::format!("a note is plain text of 1 to {NOTE_BYTES_MAX} bytes")));
-                }
-                Ok(())
+                let fits = !text.trim().is_empty() && text.chars().count() <= NOTE_CHARS_MAX;
+                if fits && !odd { Ok(()) } else { Err(Refusal::Note) }
             }
             Entry::Finished => {
                 let open: Vec<&str> = self.open().map(|step| step.id.as_str()).collect();
                 if open.is_empty() { Ok(()) } else { Err(Refusal::Open(open.join(", "))) }
             }
-            Entry::Abandoned { reason } => line("say why it is abandoned", reason),
+            Entry::Abandoned { reason } => {
+                if is_line(reason) {
+                    Ok(())
+                } else {
+                    Err(Refusal::WhyAbandoned)
+                }
+            }
         }
     }
 
@@ -375,7 +388,9 @@ impl Run {
             });
         let mut due: Vec<Entry> = ticks.take(ENTRIES_MAX.saturating_sub(self.entries.len() + 1)).collect();
         if due.is_empty() && now.us_since(self.touched_at()) >= IDLE_US {
-            due.push(Entry::Abandoned { reason: "nothing happened for 7 days".to_owned() });
+            // Who ticks the last step and goes has carried it through.
+            let left = self.open().next().is_some();
+            due.push(if left { Entry::Abandoned { reason: IDLE_REASON.to_owned() } } else { Entry::Finished });
         }
         due
     }
@@ -439,11 +454,9 @@ pub struct Counts {
     pub skipped: usize,
 }
 
-fn line(what: &str, text: &str) -> Result<(), Refusal> {
-    if text.trim().is_empty() || text.len() > REASON_BYTES_MAX || text.chars().any(char::is_control) {
-        return Err(Refusal::Text(alloc::format!("{what}: one line of 1 to {REASON_BYTES_MAX} bytes")));
-    }
-    Ok(())
+/// Counted as a form counts: in characters.
+fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

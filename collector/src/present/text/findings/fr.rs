@@ -394,7 +394,7 @@ fn rows(found: &Found) -> Vec<(String, String)> {
             row("médiane là-bas", ms(*agent_us));
             row("médiane chez les autres agents", ms(*others_us));
             row("là-bas, par rapport aux autres", format!("× {}", by((*ratio_per_mille).into())));
-            row("contrôles comparées, dont lentes", format!("{checks}, {checks_slow}"));
+            row("contrôles comparés, dont lents", format!("{checks}, {checks_slow}"));
             row("heures comparées, dont lentes", format!("{hours}, {hours_slow}"));
         }
         Evidence::AgentDisagrees {
@@ -411,7 +411,7 @@ fn rows(found: &Found) -> Vec<(String, String)> {
             row("réponses comparées", count(*compared));
             row("ont dit autre chose", format!("{} ({})", count(*disagreed), part_per(*share_per_mille)));
             row("d’habitude", part_per(*usual_per_mille));
-            row("contrôles concernées", checks.to_string());
+            row("contrôles concernés", checks.to_string());
             row("heures concernées", hours.to_string());
             if let Some(offset) = clock_offset_us {
                 row("horloge", format!("{} ± {}", more(*offset), ms(*clock_uncertainty_us)));

@@ -246,12 +246,38 @@ const PAIRS: &[Pair] = &[
         "il reste des étapes : {} ; cochez-les, passez-les avec une raison, ou abandonnez",
     ),
     ("it has {} entries: finish or abandon it", "elle a {} entrées : finissez-la ou abandonnez-la"),
+    (
+        "say why it is skipped: one line of 1 to {} characters",
+        "dites pourquoi elle est passée : une ligne de 1 à {} caractères",
+    ),
+    (
+        "say why it is abandoned: one line of 1 to {} characters",
+        "dites pourquoi elle est abandonnée : une ligne de 1 à {} caractères",
+    ),
+    ("a note is plain text of 1 to {} characters", "une note est du texte simple, de 1 à {} caractères"),
     ("priority {}: write 0 to 1000", "priorité {} : de 0 à 1000"),
     ("job {} is over already: it is {}", "la tâche {} est déjà finie : {}"),
     (
         "job {} is {}: only what failed or was cancelled can be taken up again",
         "la tâche {} est {} : seul ce qui a échoué ou fut annulé peut être repris",
     ),
+    (
+        "another job of its kind for the same thing runs already: that one does it",
+        "une autre tâche du même type est déjà en cours pour la même chose : c’est elle qui s’en charge",
+    ),
+    (
+        "{} jobs of the kind {} wait already: ask again when some are done, or cancel some (`sitepulse-collector jobs --state waiting --kind {}` lists them)",
+        "{} tâches du type {} attendent déjà : redemandez quand il y en aura moins, ou annulez-en (`sitepulse-collector jobs --state waiting --kind {}` les énumère)",
+    ),
+    (
+        "jobs of the kind {} come by themselves: nobody asks for them",
+        "les tâches du type {} viennent d’elles-mêmes : personne ne les demande",
+    ),
+    ("jobs of the kind {} are asked for with the access {}", "les tâches du type {} se demandent avec l’accès {}"),
+    ("jobs of the kind {} are for admins", "les tâches du type {} sont réservées aux administrateurs"),
+    ("`args`: no check that agents run fits", "aucun contrôle exécuté par des agents ne convient"),
+    ("`args`: name a `group`, a `tag` or `checks`", "nommez un groupe, une étiquette ou des contrôles"),
+    ("`args`: a backup is told nothing", "une sauvegarde ne prend aucun argument"),
     (
         "messages about incidents always go first: they have no other priority",
         "les messages d’incident passent toujours en premier : leur priorité ne change pas",
@@ -499,7 +525,14 @@ const PAIRS: &[Pair] = &[
     ("nothing may follow here, but {} does; {}", "rien ne peut suivre ici, mais {} suit ; {}"),
     ("us, ms, s, m or h, as in 800ms", "us, ms, s, m ou h, comme 800ms"),
     ("B, KB, MB, GB, KiB, MiB or GiB", "B, KB, MB, GB, KiB, MiB ou GiB"),
-    // Values of others.
+    // Values of others. Of states, both a job and a run are feminine.
+    ("waiting", "en attente"),
+    ("running", "en cours"),
+    ("done", "faite"),
+    ("failed", "échouée"),
+    ("cancelled", "annulée"),
+    ("finished", "terminée"),
+    ("abandoned", "abandonnée"),
     ("a title", "le titre"),
     ("a comment", "le commentaire"),
     ("a note", "la note"),

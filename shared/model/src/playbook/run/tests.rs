@@ -94,17 +94,39 @@ fn a_run_that_nobody_works_on_is_abandoned_by_itself() {
     assert_eq!(run.state, State::Abandoned);
 }
 
+/// The defect: it was counted as abandoned, and so was its playbook, though everything was done.
+#[test]
+fn a_run_with_nothing_left_to_do_is_finished_by_itself() {
+    let mut run = Run::new(head());
+    for entry in [done("look"), skipped("mend"), done("see")] {
+        run.apply(at(1, entry)).unwrap();
+    }
+    let idle = UtcMicros(MINUTE + IDLE_US);
+    assert_eq!(run.due(&Facts::default(), UtcMicros(idle.0 - 1)), vec![]);
+    assert_eq!(run.due(&Facts::default(), idle), [Entry::Finished]);
+    run.apply(Told { at: idle, by: ITSELF.into(), entry: Entry::Finished }).unwrap();
+    assert_eq!((run.state, run.took_us(idle)), (State::Finished, MINUTE));
+}
+
 #[test]
 fn texts_are_bounded_and_steps_known() {
     let run = Run::new(head());
-    for bad in [
-        Entry::Noted { text: " ".into() },
-        Entry::Noted { text: "x".repeat(NOTE_BYTES_MAX + 1) },
-        Entry::Skipped { step: "look".into(), reason: String::new() },
-        Entry::Skipped { step: "look".into(), reason: "two\nlines".into() },
-        Entry::Abandoned { reason: "x".repeat(REASON_BYTES_MAX + 1) },
+    for (bad, refusal) in [
+        (Entry::Noted { text: " ".into() }, Refusal::Note),
+        (Entry::Noted { text: "x".repeat(NOTE_CHARS_MAX + 1) }, Refusal::Note),
+        (Entry::Skipped { step: "look".into(), reason: String::new() }, Refusal::WhySkipped),
+        (Entry::Skipped { step: "look".into(), reason: "two\nlines".into() }, Refusal::WhySkipped),
+        (Entry::Abandoned { reason: "x".repeat(REASON_CHARS_MAX + 1) }, Refusal::WhyAbandoned),
     ] {
-        assert!(matches!(run.allows(&bad), Err(Refusal::Text(_))), "{bad:?}");
+        assert_eq!(run.allows(&bad), Err(refusal), "{bad:?}");
+    }
+    // The defect: what a form lets pass was refused, for it counts characters and this counted bytes.
+    for good in [
+        Entry::Noted { text: "é".repeat(NOTE_CHARS_MAX) },
+        Entry::Skipped { step: "look".into(), reason: "é".repeat(REASON_CHARS_MAX) },
+        Entry::Abandoned { reason: "é".repeat(REASON_CHARS_MAX) },
+    ] {
+        assert_eq!(run.allows(&good), Ok(()), "{good:?}");
     }
     let told = run.allows(&done("dance")).unwrap_err().to_string();
     assert_eq!(told, "it has no step \"dance\": its steps are look, mend, see");
