@@ -60,6 +60,8 @@ pub struct Book {
     check_ids: BTreeMap<CheckId, CheckNo>,
     agents: BTreeMap<AgentNo, Agent>,
     agent_names: BTreeMap<AgentName, AgentNo>,
+    /// Those that page by themselves when the collector stays away.
+    pagers: BTreeSet<AgentNo>,
     control: ControlLog,
     objects: Objects,
     /// What the windows among them cover; found when it is first asked for after a change.
@@ -120,6 +122,11 @@ impl Book {
     /// An agent by name. The newest one when a revoked agent's name was taken again.
     pub fn agent_by_name(&self, name: &AgentName) -> Option<&Agent> {
         self.agent_names.get(name).and_then(|number| self.agents.get(number))
+    }
+
+    /// The agents that page by themselves when the collector stays away: see [`crate::receive`].
+    pub fn pagers(&self) -> &BTreeSet<AgentNo> {
+        &self.pagers
     }
 
     /// Every control event ever given, and the histories they fold into.
@@ -237,6 +244,11 @@ impl Book {
         self.agents.get_mut(&number)
     }
 
+    pub(crate) fn set_pagers(&mut self, pagers: BTreeSet<AgentNo>) {
+        self.changed();
+        self.pagers = pagers;
+    }
+
     pub(crate) fn insert_revision(&mut self, number: CheckNo, revision: CheckRevision) {
         self.changed();
         self.windows.take();
@@ -277,7 +289,7 @@ impl Book {
         self.control.insert(event)
     }
 
-    /// Grows with every change of checks, agents, control events and secrets: what sessions must hear of. Not with results.
+    /// Grows with every change of checks, agents, who of them pages, control events and secrets: what sessions must hear of. Not with results.
     pub fn version(&self) -> u64 {
         self.version
     }

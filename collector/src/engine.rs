@@ -35,6 +35,7 @@ use crate::outbox::figures::Deliveries;
 use crate::outbox::{self, Bell};
 use crate::playbook;
 use crate::pulse::Pulses;
+use crate::receive::pager;
 use crate::run_now::RunDesk;
 use crate::seal::{Intervals, UNSEALED_AT_START_MAX, seal_excess};
 use crate::secret::{self, Vault};
@@ -250,6 +251,8 @@ pub struct Engine {
     pub(crate) alert: alert::desk::Desk,
     /// What turns of the dispatcher remember.
     pub(crate) sending: outbox::memory::Memory,
+    /// When no agent was connected the last time; the start, if ever since one was.
+    pub(crate) nobody_at: UtcMicros,
 }
 
 impl Engine {
@@ -324,6 +327,7 @@ impl Engine {
         for agent in rows::agents(tables)? {
             book.insert_agent(agent);
         }
+        book.set_pagers(pager::stored(tables)?);
         for (number, revision) in rows::revisions(tables)? {
             book.insert_revision(number, revision);
         }
@@ -472,6 +476,7 @@ impl Engine {
             amend,
             alert,
             sending: outbox::memory::Memory::default(),
+            nobody_at: now,
         })
     }
 
@@ -509,7 +514,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Notes an agent's handshake.
+    /// Notes an agent's handshake, once its presence tells of it.
     pub fn note_handshake(&mut self, agent: AgentNo, build: &str, now: UtcMicros) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         // No guard is held while the disk works.
@@ -524,6 +529,10 @@ impl Engine {
             }
         }
         shared.tick();
+        // A fresh set-up has somebody who pages at once.
+        if shared.book().pagers().len() < pager::PAGERS_MAX {
+            self.choose_pagers(now)?;
+        }
         Ok(())
     }
 

@@ -224,6 +224,8 @@ impl Engine {
         drop(book);
         tracing::warn!(agent = %name, "agent revoked");
         shared.tick();
+        // It is revoked, come what may; who pages in its place is looked at again soon.
+        drop(self.choose_pagers(now));
         Ok(number)
     }
 }

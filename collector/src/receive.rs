@@ -8,7 +8,7 @@
 //! Limits: [`BATCHES_WAITING_MAX`] batches wait for the store ([`ReceiveSession::can_take_batch`] tells the shell to stop
 //! reading), [`LANES_MAX`] lanes, [`HANDSHAKE_US_MAX`] until the peer has said who it is.
 
-mod pager;
+pub(crate) mod pager;
 mod push;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -29,7 +29,7 @@ const GROUP_BATCHES_MAX: usize = 64;
 const GROUP_RECORDS_MAX: usize = 16_384;
 /// How often a store that failed is tried again, traffic or not.
 const RETRY: Duration = Duration::from_secs(3);
-/// How often a healthy store renews its leases.
+/// How often a healthy store renews its leases, and who pages when the collector stays away is looked at.
 const RENEW: Duration = Duration::from_secs(10);
 /// How long results gather before the checks that they came in for are looked at: a backlog brings the same ones with every batch.
 const LOOK: Duration = Duration::from_millis(250);
@@ -154,6 +154,7 @@ fn run(mut engine: Engine, queue: &Receiver<Command>) {
             renewed = clock::monotonic();
             // The store's health notes the outcome.
             drop(engine.store.probe_write(clock::now()));
+            drop(engine.choose_pagers(clock::now()));
         }
         let now = clock::now();
         if engine.settle_due(now) {

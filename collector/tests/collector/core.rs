@@ -18,6 +18,7 @@ mod notices;
 mod objects;
 mod oncall;
 mod outbox;
+mod pagers;
 mod seal;
 mod secrets;
 mod session;

@@ -13,7 +13,7 @@ use super::world::*;
 
 const VALUE: &str = "hunter2-correct-horse";
 
-fn sent(session: &mut ReceiveSession) -> Vec<ToAgent> {
+pub(super) fn sent(session: &mut ReceiveSession) -> Vec<ToAgent> {
     let mut sent = Vec::new();
     while let Some(action) = session.poll_action() {
         if let Action::Send(CONTROL, message) = action {
@@ -23,7 +23,7 @@ fn sent(session: &mut ReceiveSession) -> Vec<ToAgent> {
     sent
 }
 
-fn welcomed(engine: &sitepulse_collector::engine::Engine, agent: AgentNo) -> (ReceiveSession, Vec<ToAgent>) {
+pub(super) fn welcomed(engine: &sitepulse_collector::engine::Engine, agent: AgentNo) -> (ReceiveSession, Vec<ToAgent>) {
     let mut session = ReceiveSession::new(Some(certificate(engine, agent)), "0.0.0", Vec::new(), START);
     let hello = Hello {
         protocol_min: 1,
@@ -40,7 +40,7 @@ fn welcomed(engine: &sitepulse_collector::engine::Engine, agent: AgentNo) -> (Re
     (session, sent)
 }
 
-fn secrets_of(message: &ToAgent) -> Vec<(String, String)> {
+pub(super) fn secrets_of(message: &ToAgent) -> Vec<(String, String)> {
     let ToAgent::Secrets(part) = message else { panic!("{message:?}") };
     part.secrets.clone()
 }
@@ -227,52 +227,4 @@ fn a_secret_in_use_stays_and_a_bad_one_is_refused() {
     }
     assert!(matches!(engine.set_secret("ops", &[0xff, 0xfe], START), Err(AppError::Invalid(_))));
     assert!(matches!(in_memory().set_secret("ops", b"x", START), Err(AppError::Unavailable(_))));
-}
-
-/// The order that an agent is given, if it is.
-fn order_of(message: &ToAgent) -> Option<sitepulse_model::pager::Order> {
-    let secrets = secrets_of(message);
-    let (_, text) = secrets.iter().find(|(name, _)| name == sitepulse_model::pager::SECRET)?;
-    Some(serde_json::from_str(text).unwrap())
-}
-
-#[test]
-fn two_agents_of_different_regions_are_told_to_page_when_the_collector_stays_away() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut engine = on_disk(dir.path());
-    let [first, second, third] = [("eu", "eu-1"), ("eu", "eu-2"), ("us", "us-1")]
-        .map(|(region, name)| enrol(&mut engine, region, Some(name)).agent);
-    let file = "[[channel]]\nid = \"hook\"\nkind = \"webhook\"\nurl = \"https://ops.example/\"\nsecret = \"secret:hook\"\nagents_after = \"10m\"\n";
-    let apply = |engine: &mut Engine, file: &str, seconds| {
-        let source = sitepulse_collector::checkfile::Source { name: "c.toml".into(), text: file.into() };
-        let written = sitepulse_collector::checkfile::parse(&[source]).unwrap();
-        engine
-            .apply_as(
-                Access::Admin,
-                written,
-                &sitepulse_collector::app::ApplyOptions { prune: true, ..options() },
-                at(seconds),
-            )
-            .unwrap();
-    };
-    let (mut session, told) = welcomed(&engine, first);
-    assert_eq!(order_of(&told[1]), None);
-    engine.set_secret("hook", VALUE.as_bytes(), at(1)).unwrap();
-    apply(&mut engine, file, 2);
-    session.handle_book(&engine.shared().book());
-    let order = order_of(&sent(&mut session)[0]).unwrap();
-    assert_eq!((order.after_us, order.secrets["hook"].as_str()), (600_000_000, VALUE));
-    assert!(order_of(&welcomed(&engine, second).1[1]).is_none(), "one of a region is enough");
-    assert_eq!(order_of(&welcomed(&engine, third).1[1]), Some(order.clone()));
-
-    // What the channel needs changes, another agent takes a revoked one's place, and without the channel nobody pages.
-    engine.set_secret("hook", b"new", at(3)).unwrap();
-    session.handle_book(&engine.shared().book());
-    assert_eq!(order_of(&sent(&mut session)[0]).unwrap().secrets["hook"], "new");
-    let name = engine.shared().book().agent(third).unwrap().name.clone();
-    engine.revoke_agent(&name, at(4)).unwrap();
-    assert!(order_of(&welcomed(&engine, second).1[1]).is_some());
-    apply(&mut engine, "", 5);
-    session.handle_book(&engine.shared().book());
-    assert_eq!(order_of(&sent(&mut session)[0]), None);
 }
