@@ -71,6 +71,7 @@ pub use home::page;
 pub use impact::impact_page;
 pub use incident::incident_page;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
+pub(super) use incidents::moment;
 pub use indicators::indicators_page;
 pub use jobs::{act_on_job, ask_job, job_page, jobs_page};
 pub use join::{join, join_page, revoke_join_token};
