@@ -335,10 +335,20 @@ fn a_page_waits_for_a_parent_that_runs_rarely_two_minutes_longer_than_for_itself
     let hourly = check("gateway", "").replace("30s", "1h");
     let checks = [hourly, check("shop", "parents = [\"gateway\"]")].concat();
     let mut site = Site::new(1, &checks);
-    site.run(0, 500, |_, id, second| match id {
-        "gateway" => (second < 30).then_some(ProbeState::Up),
-        _ => down(100, 10_000, second),
-    });
+    // It answers in its one slot of the hour; a minute and a half later the shop fails.
+    let lattice = Lattice::new(&CheckId::parse("gateway").unwrap(), &site.agents[0].0, 3_600_000_000);
+    let slot = lattice.at_or_after(at(0));
+    let second = slot.us_since(at(0)) / SECOND + 1;
+    site.run(0, second, |_, id, _| (id == "shop").then_some(ProbeState::Up));
+    let gateway = site.number("gateway");
+    site.report(0, vec![scheduled(result(gateway, 0, ProbeState::Up), slot)], second);
+    site.run(
+        second,
+        second + 500,
+        |_, id, now| {
+            if id == "shop" { down(second + 90, second + 10_000, now) } else { None }
+        },
+    );
     assert_eq!(site.told(), ["down opened shop"]);
     let notice = &site.sent[0].notice;
     let waited = notice.at.us_since(notice.incident.since);
