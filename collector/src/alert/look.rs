@@ -117,9 +117,7 @@ impl Look<'_> {
                 match output {
                     Output::Entry(entry) => {
                         if matches!(entry, Entry::Reopened { .. }) {
-                            // They heard of the end; who is not told again has nothing to hear of the next one.
-                            standing.about.told.clear();
-                            standing.about.told_for.clear();
+                            recipients::opened_again(&mut standing.about, self.now);
                         }
                         let turns = is_turn(&entry);
                         rose |= matches!(entry, Entry::Severity { .. });

@@ -132,7 +132,17 @@ fn release(about: &mut About, now: UtcMicros) {
     });
 }
 
-/// What quiet hours hold back of an incident and let through now, as severe as it is: it counts as told from here on.
+/// It opened again. Who heard of the end has nothing to hear of the next one, unless they are told again. Whom quiet hours keep from the end still have it open: that
+/// message waits on, and they are told of what comes next.
+pub(super) fn opened_again(about: &mut About, now: UtcMicros) {
+    release(about, now);
+    let held = &about.held;
+    about.told.retain(|channel| held.contains_key(channel));
+    about.told_for.retain(|channel, _| held.contains_key(channel));
+}
+
+/// What quiet hours hold back of an incident and let through now, as severe as it is: it counts as told from here on. That it was over is no news of one that is open
+/// again.
 pub(super) fn let_through(book: &Book, standing: &mut Standing, now: UtcMicros) -> Vec<(Reach, HeldMessage)> {
     let severity = standing.incident.life.severity;
     let about = &mut standing.about;
@@ -144,7 +154,8 @@ pub(super) fn let_through(book: &Book, standing: &mut Standing, now: UtcMicros) 
     let told_for = &about.told_for;
     let mut free: Vec<(String, HeldMessage)> = Vec::new();
     about.held.retain(|channel, held| {
-        let waits = told_for.get(channel).and_then(&rests).is_some();
+        let was_over = held.event == NoticeEvent::Resolved;
+        let waits = was_over || told_for.get(channel).and_then(&rests).is_some();
         if !waits {
             free.push((channel.clone(), *held));
         }

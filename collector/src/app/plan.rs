@@ -116,6 +116,7 @@ impl Engine {
         if !faults.is_empty() {
             return Err(AppError::BadFiles(faults));
         }
+        let slow_parents = parents::slow(&shared.book(), &written, options.prune);
         let mut wanted = BTreeMap::new();
         for check in std::mem::take(&mut written.checks) {
             usable(&check.definition)?;
@@ -129,6 +130,7 @@ impl Engine {
         let mut warnings = missing_secrets(&shared.book(), &wanted);
         warnings.extend(missing_secrets_of_channels(&shared.book(), &written.objects));
         warnings.extend(levels_that_reach_nobody(&shared.book(), &written.objects));
+        warnings.extend(slow_parents);
         let floor = self.numbers_from()?;
         let (objects, revised) = objects::plan(&shared.book(), &written, options, floor, now)?;
         if access < Access::Admin {

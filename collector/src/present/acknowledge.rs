@@ -14,7 +14,7 @@ use crate::alert::link::Granted;
 use crate::alert::people::Act;
 use crate::app::AppError;
 use crate::present::Present;
-use crate::present::console::{html, language};
+use crate::present::console::{html, language, moment};
 use crate::present::dto::incidents::IncidentView;
 use crate::present::incidents;
 use crate::present::problem::Answer;
@@ -44,6 +44,7 @@ struct Facts {
     severity: String,
     state: String,
     since: String,
+    since_at: String,
 }
 
 impl Facts {
@@ -61,7 +62,8 @@ impl Facts {
             kind: (words.kind)(&view.kind),
             severity: (words.severity)(&view.severity),
             state: (words.state)(&view.state),
-            since: view.since.clone(),
+            since: moment(&view.since, clock::now()),
+            since_at: view.since.clone(),
         }
     }
 }

@@ -70,6 +70,7 @@ pub(super) use frame::language;
 pub use home::page;
 pub use impact::impact_page;
 pub use incident::incident_page;
+pub(super) use incidents::moment;
 pub use incidents::{act as act_on_incident, act_page, incidents_page, new_incident, open_incident};
 pub use indicators::indicators_page;
 pub use jobs::{act_on_job, ask_job, job_page, jobs_page};

@@ -597,7 +597,7 @@ fn outbox(channels: &[ChannelFigures], now: UtcMicros) -> String {
         (
             "sitepulse_outbox_denied_total",
             "counter",
-            "Attempts that a provider turned away (401, 403, 404, 405, 410), made again: the channel may be written wrongly.",
+            "Attempts that a provider turned away (401, 403, 404, a redirect, ...), made again: the channel may be written wrongly.",
             |one, _| one.counts.denied as f64,
         ),
         (

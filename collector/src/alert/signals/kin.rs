@@ -1,13 +1,15 @@
 //! What a check hangs on: while a parent is down, or a parent of it, the check opens no incident of its own.
 //!
 //! Outages behind a router are found out in any order. So a child's incident stays suspected while a parent is down or would be if its newest results were confirmed;
-//! until every live voter of each parent was heard since the child's first failing result, for as long as the parent may take to notice at most; and, once a
-//! parent is back, until the child fails in results from after that. An incident that is open already keeps its state, and its pages are held.
+//! until every live voter of each parent was heard since the child's first failing result, for as long as the parent may take to notice, but no more than two minutes
+//! longer than the child itself may take; and, once a parent is back, until the child fails in results from after that. An incident that is open already keeps its
+//! state, and its pages are held.
 //!
 //! A parent that nobody can tell of (no live voter) keeps nothing back.
 
 use std::collections::BTreeSet;
 
+use sitepulse_model::check::CheckDefinition;
 use sitepulse_model::id::{CheckId, CheckNo};
 use sitepulse_model::incident::{Condition, HoldReason};
 use sitepulse_model::present::Present;
@@ -19,6 +21,16 @@ use crate::book::{Book, Check};
 
 /// How far back the end of a parent's outage is looked for at least: an hour, in microseconds.
 const LOOK_BACK_US: i64 = 3_600 * SECOND_US;
+
+/// How much longer than a child itself a parent may take to notice, in microseconds: two minutes. A child's page waits no longer for a parent that runs rarely.
+const SLOWER_US: i64 = 120 * SECOND_US;
+
+/// How long a check may take to notice that it is down, in microseconds.
+fn notices_us(definition: &CheckDefinition) -> i64 {
+    let confirmations = u64::from(definition.confirmations.max(1));
+    let notices_us = confirmations.saturating_mul(definition.interval_us).saturating_add(definition.timeout_us);
+    i64::try_from(notices_us).unwrap_or(i64::MAX)
+}
 
 /// What a check that others hang on says.
 #[derive(Debug)]
@@ -72,11 +84,9 @@ impl Look<'_> {
             let definition = &check.current()?.definition;
             let late = |agent| desk.present.late_upto(book, (number, agent));
             let present = book.present(check, now, late);
-            let confirmations = u64::from(definition.confirmations.max(1));
-            let notices_us = confirmations.saturating_mul(definition.interval_us).saturating_add(definition.timeout_us);
             let kin = Kin {
                 present,
-                notices_us: i64::try_from(notices_us).unwrap_or(i64::MAX),
+                notices_us: notices_us(definition),
                 back: book.down_until(check, now.plus_us(-look_us), now),
                 looked_us: look_us,
             };
@@ -95,12 +105,13 @@ impl Look<'_> {
         // The oldest of the newest results that speak for it.
         let heard = present.voices.iter().filter(|voice| bad_voice(voice)).map(|voice| voice.slot).min();
         let look_us = LOOK_BACK_US.max(check.hold_us(check.newest().revision));
+        let most_us = notices_us(&check.newest().definition).saturating_add(SLOWER_US);
         let (mut waits, mut held) = (false, false);
         let mut noticed: Option<UtcMicros> = None;
         for parent in ancestors(self.book, check) {
             let Some(kin) = self.kin(parent, look_us) else { continue };
             let before_it_was_back = kin.back.is_some_and(|back| heard.is_some_and(|heard| heard < back));
-            let by = since.map(|since| since.plus_us(kin.notices_us)).filter(|by| now < *by);
+            let by = since.map(|since| since.plus_us(kin.notices_us.min(most_us))).filter(|by| now < *by);
             let may_notice = by.is_some() && since.is_some_and(|since| !kin.present.heard_since(since));
             noticed = [noticed, by].into_iter().flatten().min();
             waits |= kin.present.down_or_suspected() || before_it_was_back || may_notice;

@@ -28,6 +28,7 @@ use crate::present::channels::{ChannelView, DeliveryView, delivery};
 use crate::present::problem::{Answer, Code, Problem};
 use crate::present::text::Texts;
 use crate::present::text::alerting::AlertingTexts;
+use crate::present::text::cause::Why;
 use crate::present::text::desk::DeskTexts;
 use crate::present::{Present, channels, figure};
 use crate::store::{incidents as stored, outbox};
@@ -78,7 +79,7 @@ struct Line {
     state: &'static str,
     at: String,
     took: String,
-    note: String,
+    note: Why,
 }
 
 /// A message that nobody tries any more.
@@ -428,7 +429,7 @@ impl Line {
             state,
             at: moment(&line.at, now),
             took: (t.number)(figure::latency(line.took_us as f64 / 1e6)),
-            note: line.note.clone(),
+            note: (t.causes.said)(&line.note),
         }
     }
 }

@@ -56,7 +56,7 @@ struct One<'a> {
     messages: Vec<Sent>,
     intact: bool,
     intact_words: String,
-    fault: String,
+    fault: Why,
     head: String,
     as_of: String,
 }
@@ -101,7 +101,7 @@ struct Sent {
     class: &'static str,
     state: &'static str,
     attempts: usize,
-    said: String,
+    said: Why,
     at: String,
 }
 
@@ -212,10 +212,10 @@ impl<'a> One<'a> {
             post_mortem: found.post_mortem.clone().unwrap_or_default(),
             evidence: found.evidence.iter().rev().map(|turn| Turn::of(turn, now, t)).collect(),
             history,
-            messages: found.messages.iter().rev().map(|message| Sent::of(message, now, w)).collect(),
+            messages: found.messages.iter().rev().map(|message| Sent::of(message, now, t)).collect(),
             intact: found.integrity.intact,
             intact_words: (i.intact)(found.integrity.entries),
-            fault: found.integrity.fault.clone().unwrap_or_default(),
+            fault: found.integrity.fault.as_deref().map(t.causes.said).unwrap_or_default(),
             head: found.integrity.head.as_ref().map(|head| head.chars().take(16).collect()).unwrap_or_default(),
             as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
         }
@@ -292,7 +292,8 @@ impl Line {
 }
 
 impl Sent {
-    fn of(message: &MessageView, now: UtcMicros, w: &AlertingTexts) -> Self {
+    fn of(message: &MessageView, now: UtcMicros, t: &Texts) -> Self {
+        let w = t.alerting;
         let last = message.deliveries.last();
         Self {
             step: message.step,
@@ -309,7 +310,7 @@ impl Sent {
             },
             state: (w.delivery)(&message.state),
             attempts: message.deliveries.len(),
-            said: last.map(|last| last.note.clone()).unwrap_or_default(),
+            said: last.map(|last| (t.causes.said)(&last.note)).unwrap_or_default(),
             at: moment(last.map_or(&message.created, |last| &last.at), now),
         }
     }

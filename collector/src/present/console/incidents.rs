@@ -430,7 +430,7 @@ pub(super) fn who(author: &str, i: &IncidentTexts) -> String {
 }
 
 /// An instant of ours for people, to the second.
-pub(super) fn moment(at: &str, now: UtcMicros) -> String {
+pub(in crate::present) fn moment(at: &str, now: UtcMicros) -> String {
     instant::parse(at, now)
         .map_or_else(|_| at.to_owned(), |at| clock_text(UtcMicros(at.0 - at.0.rem_euclid(1_000_000))))
 }

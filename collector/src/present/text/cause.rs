@@ -32,6 +32,8 @@ pub struct CauseTexts {
     pub found: fn(&Found) -> String,
     /// Why a target of an escalation reaches nobody, by the English that is kept.
     pub unreached: fn(&str) -> String,
+    /// What became of a message, or is wrong with a history, by the English that is kept.
+    pub said: fn(&str) -> Why,
 }
 
 /// English.
@@ -47,6 +49,7 @@ pub static EN: CauseTexts = CauseTexts {
     note: |note| note.to_owned(),
     found: evidence::note_of,
     unreached: |why| why.to_owned(),
+    said: |line| Why { sentence: line.to_owned(), quoted: String::new() },
 };
 
 /// French.
@@ -62,7 +65,25 @@ pub static FR: CauseTexts = CauseTexts {
     note: note_fr,
     found: found_fr,
     unreached: |why| refusals::french(why).unwrap_or_else(|| why.to_owned()),
+    said: said_fr,
 };
+
+/// In French what the collector says; what a provider says stays as it said it.
+fn said_fr(line: &str) -> Why {
+    if let Some(rest) = line.strip_prefix("turned away: ") {
+        let Why { sentence, quoted } = said_fr(rest);
+        let rest = if sentence.is_empty() { sentence } else { format!(" : {sentence}") };
+        return Why { sentence: format!("refusé par le fournisseur{rest}"), quoted };
+    }
+    if let Some(sentence) = refusals::french(line) {
+        return Why { sentence, quoted: String::new() };
+    }
+    // A status is one in any language.
+    let (status, rest) = line.split_once(": ").unwrap_or((line, ""));
+    let digits = status.strip_prefix("HTTP ").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let (sentence, quoted) = if digits.is_some() { (status, rest) } else { ("", line) };
+    Why { sentence: sentence.to_owned(), quoted: quoted.to_owned() }
+}
 
 fn found_fr(found: &Found) -> String {
     let of = |name: &Option<String>| name.as_ref().map_or_else(String::new, |name| format!(" de {name}"));
@@ -200,6 +221,46 @@ mod tests {
         assert_eq!(EN.why(Failure { cause: Some("dns_failed"), ..Failure::default() }).sentence, "dns failed");
         // What is not known, and what went well, is told as it was.
         assert_eq!(FR.why(Failure { line: "as it was", ..Failure::default() }).sentence, "as it was");
+    }
+
+    #[test]
+    fn deliveries_and_faults_of_histories_are_told_in_french_and_providers_are_quoted() {
+        for (english, sentence, quoted) in [
+            ("", "", ""),
+            ("HTTP 200", "HTTP 200", ""),
+            ("HTTP 500: upstream is away", "HTTP 500", "upstream is away"),
+            ("turned away: HTTP 404: no such hook", "refusé par le fournisseur\u{a0}: HTTP 404", "no such hook"),
+            ("turned away: 535 bad password", "refusé par le fournisseur", "535 bad password"),
+            (
+                "turned away: HTTP 302 leads to /login: redirects are not followed, set the channel's own address to the right one",
+                "refusé par le fournisseur\u{a0}: HTTP 302 mène à /login\u{a0}: les redirections ne sont pas suivies, donnez la bonne adresse au canal",
+                "",
+            ),
+            (
+                "secret hook is not set: `sitepulse-collector secret set hook`",
+                "le secret hook n’est pas défini\u{a0}: `sitepulse-collector secret set hook`",
+                "",
+            ),
+            (
+                "there is no channel ops any more: apply one, and this message is sent",
+                "il n’y a plus de canal ops\u{a0}: créez-le, et ce message part",
+                "",
+            ),
+            (
+                "entry 3 is missing: nothing from there on is vouched for",
+                "l’entrée 3 manque\u{a0}: rien n’est garanti à partir de là",
+                "",
+            ),
+            (
+                "the incident says resolved, its 4 entries come to open: the end of the history is missing, or the incident was changed",
+                "l’incident se dit résolu, ses 4 entrées mènent à ouvert\u{a0}: la fin de l’historique manque, ou l’incident a été modifié",
+                "",
+            ),
+        ] {
+            let told = Why { sentence: sentence.into(), quoted: quoted.into() };
+            assert_eq!((FR.causes.said)(english), told, "{english}");
+            assert_eq!((EN.causes.said)(english), Why { sentence: english.into(), quoted: String::new() });
+        }
     }
 
     #[test]

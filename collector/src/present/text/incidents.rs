@@ -1,6 +1,12 @@
 //! The words of incidents.
 
+use std::collections::BTreeMap;
+
+use sitepulse_daemon::instant;
+use sitepulse_model::time::UtcMicros;
+
 use super::cause;
+use super::playbooks::moment;
 use crate::present::dto::incidents::{EntryView, StepView};
 
 /// Every text about incidents.
@@ -58,17 +64,42 @@ fn person(name: &str) -> &str {
     name.strip_prefix("collector:").unwrap_or(name)
 }
 
+fn names<'a>(channels: impl Iterator<Item = &'a String>) -> String {
+    channels.map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The channels that a step went out by at once.
+fn told_now(step: &StepView) -> Vec<&str> {
+    step.channels.iter().filter(|channel| !step.held.contains_key(*channel)).map(String::as_str).collect()
+}
+
+/// The channels whose message quiet hours hold back, by the minute until when.
+fn waiting(step: &StepView) -> BTreeMap<String, Vec<&str>> {
+    let mut waiting: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (channel, until) in &step.held {
+        let until = instant::parse(until, UtcMicros(0)).map_or_else(|_| until.clone(), |until| moment(until.0));
+        waiting.entry(until).or_default().push(channel);
+    }
+    waiting
+}
+
 fn step_en(step: &StepView) -> String {
-    let told = match step.channels.as_slice() {
-        [] => "nobody was reached".to_owned(),
-        channels => format!("told {}", channels.join(", ")),
-    };
+    let mut parts = Vec::new();
+    match told_now(step).as_slice() {
+        [] if step.channels.is_empty() => parts.push("nobody was reached".to_owned()),
+        [] => {}
+        channels => parts.push(format!("told {}", channels.join(", "))),
+    }
+    parts.extend(waiting(step).iter().map(|(until, channels)| format!("waits until {until}: {}", channels.join(", "))));
+    if !step.withdrawn.is_empty() {
+        parts.push(format!("taken back: {}", names(step.withdrawn.keys())));
+    }
     let level = step.level.map_or_else(String::new, |level| match step.round {
         0 | 1 => format!(", level {level}"),
         round => format!(", level {level}, round {round}"),
     });
-    let unreached = step.unreached.iter().map(|why| format!("; not told: {why}")).collect::<String>();
-    format!("Step {} ({}{level}): {told}{unreached}", step.number, step.event)
+    parts.extend(step.unreached.iter().map(|why| format!("not told: {why}")));
+    format!("Step {} ({}{level}): {}", step.number, step.event, parts.join("; "))
 }
 
 fn step_fr(step: &StepView) -> String {
@@ -81,17 +112,24 @@ fn step_fr(step: &StepView) -> String {
             ("resolved", "résolution"),
         ],
     );
-    let told = match step.channels.as_slice() {
-        [] => "personne n’a été joint".to_owned(),
-        channels => format!("prévenus : {}", channels.join(", ")),
-    };
+    let mut parts = Vec::new();
+    match told_now(step).as_slice() {
+        [] if step.channels.is_empty() => parts.push("personne n’a été joint".to_owned()),
+        [] => {}
+        channels => parts.push(format!("prévenus : {}", channels.join(", "))),
+    }
+    parts.extend(
+        waiting(step).iter().map(|(until, channels)| format!("attend jusqu’au {until} : {}", channels.join(", "))),
+    );
+    if !step.withdrawn.is_empty() {
+        parts.push(format!("retirés : {}", names(step.withdrawn.keys())));
+    }
     let level = step.level.map_or_else(String::new, |level| match step.round {
         0 | 1 => format!(", niveau {level}"),
         round => format!(", niveau {level}, tour {round}"),
     });
-    let unreached =
-        step.unreached.iter().map(|why| format!(" ; non prévenu : {}", (cause::FR.unreached)(why))).collect::<String>();
-    format!("Étape {} ({event}{level}) : {told}{unreached}", step.number)
+    parts.extend(step.unreached.iter().map(|why| format!("non prévenu : {}", (cause::FR.unreached)(why))));
+    format!("Étape {} ({event}{level}) : {}", step.number, parts.join(" ; "))
 }
 
 fn entry_en(entry: &EntryView) -> String {
@@ -263,3 +301,42 @@ pub static FR: IncidentTexts = IncidentTexts {
     check: "Contrôle",
     agent: "Agent",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_says_who_is_told_later_and_which_messages_were_taken_back() {
+        let names = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        let mut step = StepView {
+            number: 3,
+            event: "escalated".into(),
+            level: Some(2),
+            round: 1,
+            channels: names(&["ana-phone", "ops-hook"]),
+            unreached: Vec::new(),
+            held: BTreeMap::from([("ana-phone".into(), "2026-09-22T07:00:00Z".into())]),
+            withdrawn: BTreeMap::new(),
+        };
+        assert_eq!(
+            step_en(&step),
+            "Step 3 (escalated, level 2): told ops-hook; waits until 2026-09-22 07:00 UTC: ana-phone"
+        );
+        assert_eq!(
+            step_fr(&step),
+            "Étape 3 (escalade, niveau 2)\u{a0}: prévenus\u{a0}: ops-hook\u{a0}; attend jusqu’au 2026-09-22 07:00 UTC\u{a0}: ana-phone"
+        );
+        step.channels = names(&["ana-phone"]);
+        assert_eq!(step_en(&step), "Step 3 (escalated, level 2): waits until 2026-09-22 07:00 UTC: ana-phone");
+        (step.event, step.level, step.channels) = ("resolved".into(), None, names(&["ops-hook"]));
+        (step.held, step.withdrawn) = (BTreeMap::new(), BTreeMap::from([("ana-phone".into(), 2)]));
+        assert_eq!(step_en(&step), "Step 3 (resolved): told ops-hook; taken back: ana-phone");
+        assert_eq!(
+            step_fr(&step),
+            "Étape 3 (résolution)\u{a0}: prévenus\u{a0}: ops-hook\u{a0}; retirés\u{a0}: ana-phone"
+        );
+        step.channels = Vec::new();
+        assert_eq!(step_en(&step), "Step 3 (resolved): nobody was reached; taken back: ana-phone");
+    }
+}

@@ -100,7 +100,7 @@ fn length(us: u64) -> String {
 }
 
 /// To the minute: `2027-02-01 12:00 UTC`.
-fn moment(us: i64) -> String {
+pub(super) fn moment(us: i64) -> String {
     let minute = UtcMicros(us - us.rem_euclid(60_000_000));
     instant::format(minute).replace('T', " ").replace(":00Z", " UTC")
 }

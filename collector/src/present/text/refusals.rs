@@ -140,6 +140,16 @@ mod tests {
     }
 
     #[test]
+    fn the_warning_of_a_slow_parent_is_told_in_french() {
+        let told = french(
+            "check shop hangs on gateway, which runs every 1h, and itself every 30s: its pages wait 2 min at most for so slow a parent, give that a shorter interval",
+        );
+        assert!(
+            told.unwrap().starts_with("le contrôle shop dépend de gateway, lancé toutes les 1h, et lui toutes les 30s")
+        );
+    }
+
+    #[test]
     fn both_languages_have_the_same_values() {
         for (english, french) in fr::pairs() {
             assert_eq!(english.matches("{}").count(), french.matches("{}").count(), "{english}");
@@ -165,7 +175,7 @@ mod tests {
     fn every_sentence_is_one_that_somebody_says() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut all = String::new();
-        for dir in ["src", "../shared/model/src", "../shared/daemon/src"] {
+        for dir in ["src", "../shared/model/src", "../shared/daemon/src", "../shared/notify/src"] {
             sources(&here.join(dir), &mut all);
         }
         // As the compiler reads it: a backslash at a line's end joins it to the next.

@@ -259,6 +259,69 @@ fn a_page_that_waits_gives_way_to_a_later_one_of_the_same_channel() {
     assert_eq!(world.sent(REST_ENDS), []);
 }
 
+/// Ana rests from 14:25: she is paged before, and the incident is over when she rests. `levels`: when ops and Ana are told.
+fn over_while_ana_rests(levels: [&str; 2]) -> World {
+    let (before, _) = FILE.split_once("levels = [").unwrap();
+    let [ops, ana] = levels;
+    let levels =
+        format!("{{ after = \"{ops}\", notify = [\"ops\"] }}, {{ after = \"{ana}\", notify = [\"user:ana\"] }}");
+    let mut world =
+        World::new(&format!("{before}levels = [ {levels} ]\n").replace("from = \"14:00\"", "from = \"14:25\""));
+    world.report(0, ProbeState::Up);
+    world.report(30, ProbeState::Down);
+    world.report(60, ProbeState::Down);
+    let mut sent = world.sent(240);
+    sent.extend(world.sent(400));
+    assert_eq!(sent, [to("ops", NoticeEvent::Opened, None), to("ana-hook", NoticeEvent::Escalated, Some("ana"))]);
+    world.report(750, ProbeState::Up);
+    assert_eq!(world.sent(752), [to("ops", NoticeEvent::Resolved, None)], "Ana rests");
+    world
+}
+
+#[test]
+fn who_rests_when_an_incident_ends_is_told_of_the_end_though_it_opened_again_in_between() {
+    let mut world = over_while_ana_rests(["0s", "5m"]);
+    world.report(780, ProbeState::Down);
+    world.report(810, ProbeState::Down);
+    assert_eq!(world.sent(812), [to("ops", NoticeEvent::Opened, None)]);
+    world.report(840, ProbeState::Up);
+    assert_eq!(world.sent(842), [to("ops", NoticeEvent::Resolved, None)]);
+    let last = steps(&mut world).pop().unwrap();
+    assert_eq!((&last["channels"], &last["withdrawn"]), (&json!(["ana-hook", "ops"]), &json!({ "ana-hook": 3 })));
+    assert_eq!(world.sent(REST_ENDS), [to("ana-hook", NoticeEvent::Resolved, Some("ana"))]);
+    assert_eq!(world.sent(REST_ENDS + 600), []);
+}
+
+#[test]
+fn who_rests_when_an_incident_ends_is_told_of_it_though_nobody_was_paged_when_it_opened_again() {
+    let mut world = over_while_ana_rests(["1m", "5m"]);
+    world.report(780, ProbeState::Down);
+    world.report(810, ProbeState::Down);
+    world.report(840, ProbeState::Up);
+    assert_eq!(world.sent(842), []);
+    assert_eq!(world.sent(REST_ENDS), [to("ana-hook", NoticeEvent::Resolved, Some("ana"))]);
+}
+
+#[test]
+fn an_incident_that_opens_again_more_severe_lets_no_end_through_quiet_hours() {
+    let mut world = over_while_ana_rests(["0s", "5m"]);
+    let critical = format!(
+        "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\ninterval = \"30s\"\n{CHECK}"
+    );
+    world.engine.apply(written(&critical), &options(), at(755)).unwrap();
+    let revision = world.engine.shared().book().check(world.check).unwrap().newest().revision;
+    for seconds in [780, 810] {
+        let Record::Result(mut failed) = result(world.check, seconds, ProbeState::Down) else { panic!("no result") };
+        failed.revision = revision;
+        world.take_in(Record::Result(failed));
+    }
+    assert_eq!(world.sent(812), [to("ops", NoticeEvent::Opened, None)], "it is open: that it was over is no news");
+    assert_eq!(world.sent(1_112), [to("ana-hook", NoticeEvent::Escalated, Some("ana"))], "quiet hours let it through");
+    let severe = "SELECT count(*) FROM incident_entry WHERE json_extract(body, '$.entry') = 'severity'";
+    let rose: u32 = world.engine.store().connection().query_row(severe, [], |row| row.get(0)).unwrap();
+    assert_eq!(rose, 1);
+}
+
 /// What an incident's history says of its steps: level, whom it told, and why others were not.
 fn steps(world: &mut World) -> Vec<Value> {
     let mut rows = world

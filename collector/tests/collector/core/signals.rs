@@ -331,6 +331,48 @@ fn a_child_is_paged_for_by_itself_and_when_it_stays_down_after_its_parents_retur
 }
 
 #[test]
+fn a_page_waits_for_a_parent_that_runs_rarely_two_minutes_longer_than_for_itself_at_most() {
+    let hourly = check("gateway", "").replace("30s", "1h");
+    let checks = [hourly, check("shop", "parents = [\"gateway\"]")].concat();
+    let mut site = Site::new(1, &checks);
+    // It answers in its one slot of the hour; a minute and a half later the shop fails.
+    let lattice = Lattice::new(&CheckId::parse("gateway").unwrap(), &site.agents[0].0, 3_600_000_000);
+    let slot = lattice.at_or_after(at(0));
+    let second = slot.us_since(at(0)) / SECOND + 1;
+    site.run(0, second, |_, id, _| (id == "shop").then_some(ProbeState::Up));
+    let gateway = site.number("gateway");
+    site.report(0, vec![scheduled(result(gateway, 0, ProbeState::Up), slot)], second);
+    site.run(
+        second,
+        second + 500,
+        |_, id, now| {
+            if id == "shop" { down(second + 90, second + 10_000, now) } else { None }
+        },
+    );
+    assert_eq!(site.told(), ["down opened shop"]);
+    let notice = &site.sent[0].notice;
+    let waited = notice.at.us_since(notice.incident.since);
+    assert!((180 * SECOND..=200 * SECOND).contains(&waited), "2 x 30 s, the timeout, 2 min: {waited}");
+}
+
+#[test]
+fn applying_warns_of_a_parent_that_runs_much_more_rarely_whichever_of_both_is_written() {
+    let mut site = Site::new(1, &check("plain", ""));
+    let mut warnings = |text: String| {
+        let source = Source { name: "all.toml".into(), text };
+        site.engine.apply(checkfile::parse(&[source]).unwrap(), &options(), at(1)).unwrap().warnings
+    };
+    let gateway = |interval: &str| check("gateway", "").replace("30s", interval);
+    let shop = check("shop", "parents = [\"gateway\"]");
+    assert_eq!(warnings([gateway("150s"), shop.clone()].concat()), [""; 0]);
+    let slow = "check shop hangs on gateway, which runs every 1h, and itself every 30s: its pages wait 2 min at most for so slow a parent, give that a shorter interval";
+    assert_eq!(warnings(gateway("1h")), [slow]);
+    assert_eq!(warnings(shop), [slow]);
+    assert_eq!(warnings(check("plain", "")), [""; 0], "neither of both");
+    assert_eq!(warnings(gateway("30s")), [""; 0]);
+}
+
+#[test]
 fn what_parents_and_damping_spare_is_written_down_once_each() {
     let checks = [check("gateway", ""), check("shop", "parents = [\"gateway\"]"), check("blog", "")].concat();
     let mut site = Site::new(1, &checks);

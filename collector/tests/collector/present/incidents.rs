@@ -285,6 +285,43 @@ async fn incidents_of_ones_own_and_silences_go_over_the_api() {
 }
 
 #[tokio::test]
+async fn the_page_behind_an_acknowledge_link_says_since_when_as_the_console_does() {
+    let (bench, _) = down().await;
+    let work = |engine: &mut Engine| engine.lease(clock::now(), 10).unwrap().remove(0);
+    let message = bench.app.writer().run(work).await.unwrap();
+    let link = message.notice.context.acknowledge_link.unwrap();
+    let path = link.strip_prefix("https://console.example").unwrap();
+    let id = id_of(&bench).await;
+    let one = bench.get(&format!("/api/v1/incidents/{id}")).await.json();
+    let since = one["since"].as_str().unwrap();
+    let (day, time) = (&since[..10], &since[11..19]);
+    let shown = bench.send(super::bench::NETWORK, "GET", path, &[], "").await.text;
+    let wanted = format!("<time datetime=\"{since}\">{day} {time} UTC</time>");
+    assert!(shown.contains(&wanted), "{wanted}: {shown}");
+}
+
+#[tokio::test]
+async fn a_french_page_marks_what_a_provider_said_as_english() {
+    let (bench, _) = down().await;
+    let refuse = |engine: &mut Engine| {
+        let now = clock::now();
+        let message = engine.lease(now, 10).unwrap().remove(0);
+        let note = "turned away: HTTP 404: no such hook".into();
+        let attempt = Attempt { at: now, took_us: 1, outcome: Outcome::GivenUp, note };
+        engine.mark(message, &attempt).unwrap();
+    };
+    bench.app.writer().run(refuse).await.unwrap();
+    let id = id_of(&bench).await;
+    for path in ["/channels".to_owned(), format!("/incidents/{id}")] {
+        let page = bench.send(Door::Local, "GET", &path, &[("accept-language", "fr")], "").await.text;
+        let wanted = "refusé par le fournisseur\u{a0}: HTTP 404 <q lang=\"en\">no such hook</q>";
+        assert!(page.contains(wanted) && !page.contains("turned away"), "{path}: {page}");
+    }
+    let english = bench.get("/channels").await.text;
+    assert!(english.contains("turned away: HTTP 404: no such hook") && !english.contains("<q"), "{english}");
+}
+
+#[tokio::test]
 async fn an_acknowledge_link_acts_on_post_alone() {
     let (bench, agent) = down().await;
     let work = |engine: &mut Engine| engine.lease(clock::now(), 10).unwrap().remove(0);

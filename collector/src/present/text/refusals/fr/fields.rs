@@ -293,6 +293,53 @@ pub(super) const PAIRS: &[Pair] = &[
         "c’est plus long qu’ici permis : envoyez-en moins à la fois",
     ),
     ("the page could not be rendered", "la page n’a pas pu être dressée"),
+    (
+        "check {} hangs on {}, which runs every {}, and itself every {}: its pages wait 2 min at most for so slow a parent, give that a shorter interval",
+        "le contrôle {} dépend de {}, lancé toutes les {}, et lui toutes les {} : ses alertes n’attendent que 2 min un parent si lent, raccourcissez l’intervalle de celui-ci",
+    ),
+    // What became of a message.
+    (
+        "there is no channel {} any more: apply one, and this message is sent",
+        "il n’y a plus de canal {} : créez-le, et ce message part",
+    ),
+    (
+        "secret {} does not open with this machine's key: put the right key back or set the secret anew",
+        "le secret {} ne s’ouvre pas avec la clé de cette machine : remettez la bonne clé, ou le secret",
+    ),
+    (
+        "secret {} is not set: `sitepulse-collector secret set {}`",
+        "le secret {} n’est pas défini : `sitepulse-collector secret set {}`",
+    ),
+    (
+        "internal error: the transport panicked, see the log",
+        "erreur interne : l’envoi s’est interrompu, voyez le journal",
+    ),
+    ("internal error: the transport did not keep its deadline", "erreur interne : l’envoi n’a pas tenu son délai"),
+    (
+        "HTTP {} leads to {}: redirects are not followed, set the channel's own address to the right one",
+        "HTTP {} mène à {} : les redirections ne sont pas suivies, donnez la bonne adresse au canal",
+    ),
+    // What is wrong with a history.
+    (
+        "entry {} or the one before it is not as it was written: nothing from there on is vouched for",
+        "l’entrée {} ou celle d’avant n’est pas telle qu’elle a été écrite : rien n’est garanti à partir de là",
+    ),
+    (
+        "entry {} is missing: nothing from there on is vouched for",
+        "l’entrée {} manque : rien n’est garanti à partir de là",
+    ),
+    (
+        "the incident says {}, its {} entries come to {}: the end of the history is missing, or the incident was changed",
+        "l’incident se dit {}, ses {} entrées mènent à {} : la fin de l’historique manque, ou l’incident a été modifié",
+    ),
+    (
+        "the incident counts {} steps, its {} entries tell of {}: the end of the history is missing, or the incident was changed",
+        "l’incident compte {} étapes, ses {} entrées en racontent {} : la fin de l’historique manque, ou l’incident a été modifié",
+    ),
+    ("suspected", "suspecté"),
+    ("open", "ouvert"),
+    ("acknowledged", "pris en charge"),
+    ("resolved", "résolu"),
     // Why a message reaches nobody.
     ("there is no such channel any more", "ce canal n’existe plus"),
     ("there is no such schedule any more", "ce planning n’existe plus"),
