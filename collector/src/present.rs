@@ -117,6 +117,8 @@ struct Cached {
     version: u64,
     /// What counts the changes of maintenance windows.
     touched: u64,
+    /// What the app's ticks stood at before it was made: it has all that they told of.
+    ticks: u64,
     snapshot: Option<Arc<Snapshot>>,
 }
 
@@ -248,11 +250,11 @@ impl Present {
     /// # Errors
     /// When the computation was cut short by a stop.
     pub async fn snapshot(&self) -> Answer<Arc<Snapshot>> {
-        if let Some(newest) = self.newest(SNAPSHOT_US) {
+        if let Some((_, newest)) = self.newest(SNAPSHOT_US) {
             return Ok(newest);
         }
         match self.newest(MEANWHILE_US) {
-            Some(recent) => {
+            Some((_, recent)) => {
                 if self.shared.making.try_lock().is_ok() {
                     let present = self.clone();
                     // What goes wrong is told to whoever waits for it.
@@ -269,10 +271,16 @@ impl Present {
     /// # Errors
     /// When the computation was cut short by a stop.
     pub async fn fresh_snapshot(&self) -> Answer<Arc<Snapshot>> {
+        Ok(self.ticked_snapshot().await?.1)
+    }
+
+    /// The same, and what the ticks stood at before it was made: where they went on since, a later one may say more.
+    async fn ticked_snapshot(&self) -> Answer<(u64, Arc<Snapshot>)> {
         let _making = self.shared.making.lock().await;
         if let Some(newest) = self.newest(SNAPSHOT_US) {
             return Ok(newest);
         }
+        let ticks = *self.app().subscribe().borrow();
         let (began, touched) = (clock::monotonic().0, self.app().book().touched_all());
         let (app, keeper) = (self.app().clone(), Arc::clone(&self.shared.keeper));
         let made = self.beside(move || {
@@ -289,13 +297,13 @@ impl Present {
             (version, Arc::new(snapshot))
         });
         let (version, snapshot) = made.await?;
-        let cached = Cached { made: began, version, touched, snapshot: Some(Arc::clone(&snapshot)) };
+        let cached = Cached { made: began, version, touched, ticks, snapshot: Some(Arc::clone(&snapshot)) };
         *self.shared.snapshot.write().unwrap_or_else(PoisonError::into_inner) = cached;
-        Ok(snapshot)
+        Ok((ticks, snapshot))
     }
 
-    /// The newest snapshot, where it is younger than so many microseconds and nobody changed anything since.
-    fn newest(&self, younger_us: u64) -> Option<Arc<Snapshot>> {
+    /// The newest snapshot, where it is younger than so many microseconds and nobody changed anything since; before it its ticks.
+    fn newest(&self, younger_us: u64) -> Option<(u64, Arc<Snapshot>)> {
         let (version, touched) = {
             let book = self.app().book();
             (book.version(), book.touched_all())
@@ -303,7 +311,8 @@ impl Present {
         let cached = self.shared.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         let young = clock::monotonic().0.saturating_sub(cached.made) < younger_us;
         let same = (cached.version, cached.touched) == (version, touched);
-        cached.snapshot.as_ref().filter(|_| young && same).map(Arc::clone)
+        let snapshot = cached.snapshot.as_ref().filter(|_| young && same)?;
+        Some((cached.ticks, Arc::clone(snapshot)))
     }
 
     /// Reads the book beside the tasks: such a computation may take a while.

@@ -140,6 +140,55 @@ fn a_check_is_suspended_in_a_dialog_and_runs_again() {
     assert!(browser.text().contains("Suspend shop"));
 }
 
+/// What comes in live takes nothing away: neither what somebody typed and left, nor where they are, nor what they opened.
+#[test]
+fn drafts_focus_and_open_details_outlive_what_comes_in_live() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    let check = |id: &str| {
+        format!("[[check]]\nid = \"{id}\"\nkind = \"http\"\nurl = \"{}\"\ninterval = \"1s\"\n", site.url(id))
+    };
+    cluster.apply(&(check("blog") + &check("shop"))).ok();
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+    let mut browser = signed_in(&cluster, 1280, 900);
+    let live = "!document.getElementById('pulse').hidden";
+
+    // A comment that is not sent yet, while somebody else acts.
+    browser.open(&at(&cluster, "/incidents/new"));
+    browser.fill("main [name=title]", "by hand");
+    browser.go("main form button[type=submit]");
+    browser.wait_for(live, 30);
+    browser.fill("textarea[name=text]", "half a thought");
+    browser.click("#incident-history h2");
+    let lines = browser.eval("document.querySelectorAll('ol.history li').length");
+    browser.eval("fetch(location.pathname + '/ack', { method: 'POST', body: new URLSearchParams() }).then((answer) => answer.status)");
+    browser.wait_for(&format!("document.querySelectorAll('ol.history li').length > {lines}"), 30);
+    assert_eq!(browser.eval("document.querySelector('textarea[name=text]').value"), "half a thought");
+
+    // A weight that is not set yet, in what somebody opened.
+    browser.open(&at(&cluster, "/checks/shop"));
+    browser.wait_for(live, 30);
+    browser.click("#weights summary");
+    browser.fill("#weights input[name=weight]", "3");
+    browser.click("#incidents h2");
+    browser.eval("document.getElementById('check-body').old = true");
+    browser.wait_for("!document.getElementById('check-body').old", 30);
+    assert_eq!(browser.eval("document.querySelector('#weights input[name=weight]').value"), "3");
+    assert_eq!(browser.eval("document.getElementById('weights').open"), true);
+
+    // The row one is on, by the keyboard.
+    browser.open(&at(&cluster, "/checks?sort=name"));
+    browser.wait_for(live, 30);
+    browser.key("j", 74);
+    browser.eval("document.getElementById('list-rows').old = true");
+    cluster.apply(&(check("blog") + &check("shop") + &check("wiki"))).ok();
+    browser.wait_for("!document.getElementById('list-rows').old", 30);
+    assert_eq!(browser.eval("document.activeElement.innerText"), "blog");
+    browser.key("j", 74);
+    assert_eq!(browser.eval("document.activeElement.innerText"), "shop");
+}
+
 #[test]
 fn languages_colours_phones_and_keys() {
     let mut cluster = Cluster::start();

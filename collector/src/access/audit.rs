@@ -257,6 +257,7 @@ impl Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::present::text::refusals::french;
 
     fn chain(count: u64) -> Vec<Entry> {
         let mut before = Vec::new();
@@ -295,6 +296,7 @@ mod tests {
             tamper(&mut log);
             let fault = look(&log, head).unwrap_or_default();
             assert!(fault.contains(told), "{told}: {fault}");
+            assert!(french(&fault).is_some(), "nobody wrote it in French: {fault}");
         }
         // One that was changed with its own hash made anew breaks at the next.
         let mut log = whole.clone();

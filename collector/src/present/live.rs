@@ -213,6 +213,18 @@ struct Listener {
     resumed: Option<u64>,
     /// When it was told anything last, on the monotonic clock.
     told: u64,
+    /// Whether the book had changed already when it looked last, and what it looked at was made before.
+    behind: bool,
+}
+
+/// What a look found.
+struct Heard {
+    /// The number of the newest event.
+    newest: u64,
+    /// What came since; `None`: that cannot be told any more.
+    after: Option<Vec<Arc<Event>>>,
+    /// Whether the snapshot was made before the last change of the book that was told of.
+    behind: bool,
 }
 
 type Next = Pin<Box<dyn Future<Output = Option<(Listener, Bytes)>> + Send>>;
@@ -266,6 +278,7 @@ pub async fn events(
         heard: None,
         resumed: last.or(after),
         told: clock::monotonic().0,
+        behind: false,
     };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -293,14 +306,14 @@ impl Gives for EventStream {
 
 impl Present {
     /// Looks for all listeners, and what came after an event; without one, where the story stands.
-    async fn heard_since(&self, heard: Option<u64>) -> Option<(u64, Option<Vec<Arc<Event>>>)> {
+    async fn heard_since(&self, heard: Option<u64>) -> Option<Heard> {
         let app = self.app();
         let ticks = *app.subscribe().borrow();
         let shared = app.shared();
         let (incidents, findings) = (shared.pulses.incidents(), shared.pulses.findings());
         let (jobs, playbooks) = (shared.jobs.changes(), shared.playbooks.changes());
         let (version, settled) = (app.book().version(), self.kpi_shelf().settled());
-        let snapshot = self.fresh_snapshot().await.ok()?;
+        let (made_at, snapshot) = self.ticked_snapshot().await.ok()?;
         let mut story = self.live().story.lock().await;
         story.look(
             &snapshot,
@@ -309,13 +322,13 @@ impl Present {
         );
         self.live().newest.store(story.newest, Ordering::Release);
         let after = heard.map_or(Some(Vec::new()), |heard| story.after(heard));
-        Some((story.newest, after))
+        Some(Heard { newest: story.newest, after, behind: made_at < ticks })
     }
 
     /// Where the story stands, for a page whose figures are read after this: what it shows is no older. Begins it where nobody listened yet.
     pub(super) async fn told_so_far(&self) -> Option<Told> {
         match self.live().newest.load(Ordering::Acquire) {
-            0 => self.heard_since(None).await.map(|(newest, _)| Told(newest)),
+            0 => self.heard_since(None).await.map(|heard| Told(heard.newest)),
             newest => Some(Told(newest)),
         }
     }
@@ -331,8 +344,8 @@ async fn listen(mut listener: Listener) -> Option<(Listener, Bytes)> {
             return None;
         }
         let since = listener.heard.or(listener.resumed);
-        let (newest, after) = listener.present.heard_since(since).await?;
-        listener.heard = Some(newest);
+        let Heard { newest, after, behind } = listener.present.heard_since(since).await?;
+        (listener.heard, listener.behind) = (Some(newest), behind);
         let mut out = String::new();
         if first {
             // Named at once, so that whoever is cut off now comes back to here. Browsers come back after a second.
@@ -357,9 +370,13 @@ async fn listen(mut listener: Listener) -> Option<(Listener, Bytes)> {
 
 /// Waits until it is worth looking again. `None`: the server stops.
 async fn wait(listener: &mut Listener) -> Option<()> {
-    let Listener { ticks, stopping, .. } = listener;
+    let Listener { ticks, stopping, behind, .. } = listener;
     let look = async {
         sleep(EVERY_MIN).await;
+        // A snapshot serves longer than that: the tick of a change that it lacks is heard already, and no other may come.
+        if *behind {
+            return;
+        }
         // Time running out and a closed channel both mean: look again.
         drop(timeout(EVERY_MAX - EVERY_MIN, ticks.changed()).await);
     };

@@ -2,8 +2,8 @@
 // Browsers open six connections to a host at most, over all their pages, and a stream of events holds one for good. So one page that
 // somebody sees holds the stream, by a lock, and passes on what it hears to the others; a page that nobody sees holds none, and goes on
 // from the event that it heard last when somebody looks again.
-// A part is an element of <main> with an id: it is replaced where its text differs, but not while somebody writes in it or has a
-// dialog open in it. Without scripts the page shows the state at loading.
+// A part is an element of <main> with an id: it is replaced where its text differs, but not while somebody writes in it, has a
+// dialog open in it or presses a button; then it is fetched as soon as they are done. Without scripts the page shows the state at loading.
 "use strict";
 (() => {
   const main = document.getElementById("main");
@@ -18,26 +18,66 @@
   let heard = Number(main.dataset.told) || 0;
 
   const fresh = (yes) => { pulse.hidden = !yes; stale.hidden = yes; };
-  const busy = (part) =>
+
+  // What somebody typed and did not send stays when the part around it is replaced; so does where they are, and what they opened.
+  const typed = new WeakSet();
+  document.addEventListener("input", ({ target }) => typed.add(target));
+  const drafted = (field) => typed.has(field) && (field.options
+    ? field.selectedIndex !== Math.max(0, [...field.options].findIndex((one) => one.defaultSelected))
+    : field.value !== field.defaultValue || field.checked !== field.defaultChecked);
+
+  // The same thing in another state of the part: what it leads to or sends says which one it is, among equals its place.
+  const THINGS = "a[href], button, summary, input, select, textarea, [tabindex]";
+  const name = (one) => one.id || [
+    one.tagName, one.getAttribute("href"), one.getAttribute("name"), one.tagName === "BUTTON" && one.value, one.parentElement.id,
+    one.form?.getAttribute("action"), ...[...one.form?.querySelectorAll("[type=hidden]") ?? []].map((field) => field.value),
+  ].join("|");
+  const twin = (one, from, to) => {
+    const own = name(one);
+    const same = (part) => [...part.querySelectorAll(THINGS)].filter((other) => name(other) === own);
+    return same(to)[same(from).indexOf(one)];
+  };
+
+  // Nothing is taken away under somebody's hand: neither a field that is written in nor a button that is pressed down.
+  let pressed = false, skipped = false;
+  const busy = (part) => pressed ||
     part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea") ||
     part.querySelector("dialog[open]");
+  const free = () => setTimeout(() => { if (skipped) look(); });
+  document.addEventListener("focusout", free);
+  document.addEventListener("pointerdown", ({ button }) => { pressed = button === 0; });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { pressed = false; free(); });
+
+  const replace = (part, next) => {
+    for (const one of part.querySelectorAll("details[id]")) {
+      next.querySelector(`#${CSS.escape(one.id)}`)?.toggleAttribute("open", one.open);
+    }
+    const whole = part === main;
+    if ((whole ? part.innerHTML === next.innerHTML : part.outerHTML === next.outerHTML) || "keep" in part.dataset) return;
+    if (busy(part)) { skipped = true; return; }
+    const drafts = [...part.querySelectorAll("input, select, textarea")].filter(drafted)
+      .map((field) => [field, twin(field, part, next)]);
+    // What has no place any more would be lost.
+    if (drafts.some(([, to]) => !to)) return;
+    for (const [from, to] of drafts) {
+      to.value = from.value;
+      to.checked = from.checked;
+      typed.add(to);
+    }
+    const here = document.activeElement;
+    const focus = part !== here && part.contains(here) && twin(here, part, next);
+    if (whole) part.replaceChildren(...next.childNodes);
+    else part.replaceWith(next);
+    if (focus) focus.focus({ preventScroll: true });
+  };
 
   const swap = (text) => {
     const next = new DOMParser().parseFromString(`<main>${text}</main>`, "text/html").querySelector("main");
     const here = [...main.children], there = [...next.children];
     const alike = here.length === there.length && here.every((part, n) => part.id && part.id === there[n].id);
-    if (!alike) {
-      if (!busy(main)) main.innerHTML = text;
-      return;
-    }
-    here.forEach((part, n) => {
-      const open = new Set([...part.querySelectorAll("details[open][id]")].map((one) => one.id));
-      open.forEach((id) => there[n].querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", ""));
-      const focus = part.contains(document.activeElement) && document.activeElement.id;
-      if (part.outerHTML === there[n].outerHTML || "keep" in part.dataset || busy(part)) return;
-      part.replaceWith(there[n]);
-      if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
-    });
+    skipped = false;
+    if (alike) here.forEach((part, n) => replace(part, there[n]));
+    else replace(main, next);
   };
 
   const look = async () => {

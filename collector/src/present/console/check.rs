@@ -461,7 +461,8 @@ impl<'a> Card<'a> {
         if pair.suspended.is_some() {
             why.sentence = format!("{} {}", suspension(pair.suspended.as_ref(), t), why.sentence);
         }
-        let vitals = pair.vitals.as_deref().map(|run| vitals::run::render(run, false, t)).transpose()?;
+        let id = format!("last-{}", pair.agent);
+        let vitals = pair.vitals.as_deref().map(|run| vitals::run::render(&id, run, false, t)).transpose()?;
         Ok(Self {
             t,
             place: format!("{place} · {}", pair.agent),
@@ -490,7 +491,8 @@ impl<'a> Card<'a> {
         };
         Ok(match (&run.result, run.outcome.as_str()) {
             (Some(result), _) => {
-                let vitals = result.vitals.as_deref().map(|run| vitals::run::render(run, result.screenshot, t));
+                let id = format!("run-{}", run.agent);
+                let vitals = result.vitals.as_deref().map(|run| vitals::run::render(&id, run, result.screenshot, t));
                 let vitals = vitals.transpose()?;
                 let why = t.why(Failure {
                     cause: result.cause.as_deref(),

@@ -146,6 +146,8 @@ struct Line {
     labels: Vec<String>,
     seen: Vec<Seen>,
     told: String,
+    /// Whether there is a latency.
+    measured: bool,
     latency: String,
     impact: Badge,
     ribbon: Ribbon,
@@ -171,6 +173,7 @@ impl Line {
             impact: Badge::of(score.and_then(|check| check.score.as_ref()), t),
             told: Seen::told(&seen),
             seen,
+            measured: latency.is_some(),
             latency: latency.unwrap_or_else(|| "–".to_owned()),
             ribbon: ribbon(strip, (t.list.ribbon)(&shown.availability)),
             check: shown,

@@ -51,8 +51,6 @@ const TODO_MAX: usize = 12;
 const TODO_OF_KIND_MAX: usize = 6;
 /// Groups that are shown, the worst first.
 const GROUPS_MAX: usize = 24;
-/// Open incidents that are looked at.
-const INCIDENTS_MAX: usize = 100;
 /// An error budget with less left than this is nearly spent.
 const BUDGET_LOW: f64 = 0.25;
 /// An agent that is silent for longer is told of, in seconds: a restart is none of anybody's business.
@@ -166,7 +164,9 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
 async fn open_incidents(present: &Present) -> Answer<Vec<IncidentView>> {
     let now = clock::now();
     let period = incidents::period(None, None, now);
-    let asked = AskedIncidents { period, resolved: false, check: None, agent: None, kind: None, limit: INCIDENTS_MAX };
+    // The store gives the newest first, and the worst may be the oldest: all are ranked.
+    let limit = incidents::LIST_MAX;
+    let asked = AskedIncidents { period, resolved: false, check: None, agent: None, kind: None, limit };
     let mut open = incidents::list(present, asked, now).await?;
     open.retain(|one| one.state == "open" || one.state == "acknowledged");
     present.rank(&mut open, now).await?;

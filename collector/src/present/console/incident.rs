@@ -63,6 +63,8 @@ struct One<'a> {
 
 /// The evidence of a turn.
 struct Turn {
+    /// The entry of the history that holds it.
+    entry: u64,
     at: String,
     verdict: String,
     votes: Vec<VoteRow>,
@@ -264,6 +266,7 @@ impl Turn {
             }
         });
         Self {
+            entry: turn.entry,
             at: moment(&turn.at, now),
             verdict: evidence.verdict.as_deref().map(|verdict| t.state(verdict).to_owned()).unwrap_or_default(),
             votes: votes.collect(),

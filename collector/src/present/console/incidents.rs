@@ -50,6 +50,9 @@ struct List<'a> {
     filtered: bool,
     open: Vec<Row>,
     over: Vec<Row>,
+    /// How many are over, and which of them are shown; empty: all.
+    over_count: String,
+    over_cut: String,
     /// Whether incidents of checks would be told to nobody.
     silent: bool,
     as_of: String,
@@ -296,6 +299,9 @@ impl<'a> List<'a> {
             count: figure::count(count as u64),
             class: "",
         };
+        let count = |number: usize| figure::count(number as u64);
+        let cut = over.len() > OVER_MAX;
+        let over_cut = if cut { (t.list.shown)("1", &count(OVER_MAX), &count(over.len())) } else { String::new() };
         let chips = vec![chip("open", d.only_open, open.len()), chip("all", d.all_30, all.len())];
         Self {
             t,
@@ -309,6 +315,8 @@ impl<'a> List<'a> {
             all: shown,
             filtered: [&query.kind, &query.severity, &query.check].iter().any(|text| !text.is_empty()),
             open: by_rank(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
+            over_count: count(over.len()),
+            over_cut,
             over: over.into_iter().take(OVER_MAX).map(|one| Row::of(one, now, t)).collect(),
             silent,
             as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),

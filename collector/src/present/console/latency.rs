@@ -33,6 +33,8 @@ struct SpanLink {
 }
 
 struct PlaceTable {
+    /// By which an open page knows it again.
+    id: String,
     name: String,
     failed: String,
     /// Of how much of the time it speaks, and why not of all.
@@ -95,10 +97,10 @@ fn minute(at: UtcMicros) -> String {
 }
 
 fn table(group: &Group, t: &Texts) -> PlaceTable {
-    let name = match &group.place {
-        Place::All => t.latency.all_places.to_owned(),
-        Place::Region(region) => region.to_string(),
-        Place::Agent(region, agent) => format!("{region} · {agent}"),
+    let (id, name) = match &group.place {
+        Place::All => ("latency-of-all".to_owned(), t.latency.all_places.to_owned()),
+        Place::Region(region) => (format!("latency-in-{region}"), region.to_string()),
+        Place::Agent(region, agent) => (format!("latency-from-{agent}"), format!("{region} · {agent}")),
     };
     let failed = group.latencies.failed;
     let rows = Phase::ALL.iter().filter_map(|phase| row(*phase, group.latencies.phase(*phase), t));
@@ -106,7 +108,7 @@ fn table(group: &Group, t: &Texts) -> PlaceTable {
     let unknown = group.known.unknown.as_ref().map(CausesView::shares);
     let known = [figure::completeness(group.known.completeness, t), figure::unknown(unknown.as_ref(), t)];
     let known = known.into_iter().filter(|told| !told.is_empty()).collect::<Vec<_>>().join(" · ");
-    PlaceTable { name, failed, known, rows: rows.collect() }
+    PlaceTable { id, name, failed, known, rows: rows.collect() }
 }
 
 /// `None` of a phase that no result had.

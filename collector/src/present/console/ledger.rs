@@ -28,6 +28,7 @@ struct Section<'a> {
 }
 
 struct AmendmentRow {
+    number: u64,
     noted: String,
     from: String,
     to: String,
@@ -112,6 +113,7 @@ impl AmendmentRow {
             changes.push((t.ledger.more)(one.changes_more));
         }
         Self {
+            number: one.number,
             noted: at(&one.noted),
             from: at(&one.from),
             to: at(&one.to),

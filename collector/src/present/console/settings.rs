@@ -97,6 +97,7 @@ struct TokenRow {
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct Audit<'a> {
+    t: &'a Texts,
     w: &'a AccessTexts,
     rows: Vec<AuditRow>,
     author: String,
@@ -383,7 +384,7 @@ pub async fn audit_page(
     let mut fault = String::new();
     let mut at = |text: &str| -> Option<UtcMicros> {
         let read = (!text.is_empty()).then(|| instant::parse(text, now))?;
-        read.map_err(|error| fault = error.to_string()).ok()
+        read.map_err(|error| fault = (frame.t.tell)(&error.to_string())).ok()
     };
     let (from, to) = (at(&query.from), at(&query.to));
     let author = query.author.trim().to_owned();
@@ -406,6 +407,7 @@ pub async fn audit_page(
     });
     let verdict = access::verdict_view(present.app().audit_verdict().await?);
     let content = Audit {
+        t: frame.t,
         w,
         rows: told.into_iter().map(|one| AuditRow::of(access::audit_view(one), w)).collect(),
         author,
@@ -414,7 +416,7 @@ pub async fn audit_page(
         fault,
         older,
         intact: verdict.intact,
-        verdict: verdict.fault.unwrap_or_else(|| (w.intact)(verdict.entries)),
+        verdict: verdict.fault.map_or_else(|| (w.intact)(verdict.entries), |fault| (frame.t.tell)(&fault)),
         head: verdict.head,
     };
     frame.page(Place::Settings, w.audit, None, &content)

@@ -305,3 +305,20 @@ async fn how_busy_an_agents_machine_is_stands_on_its_pages_in_the_api_and_in_the
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
 }
+
+/// The store gives the newest incidents first: with very many open ones, the worst is not among those.
+#[tokio::test]
+async fn the_worst_of_more_than_a_hundred_open_incidents_is_what_to_do_first() {
+    let bench = with_agent().await;
+    let open = async |title: &str, severity: &str| {
+        let opened = bench.post("/api/v1/incidents", &json!({"title": title, "severity": severity})).await;
+        assert!(opened.status.is_success(), "{}", opened.text);
+    };
+    open("the-cable-is-cut", "critical").await;
+    for n in 0..101 {
+        open(&format!("a-bulb-{n}"), "minor").await;
+    }
+    let home = bench.get("/").await.text;
+    let worst = home.find("the-cable-is-cut").unwrap_or_else(|| panic!("the worst is not there: {home}"));
+    assert!(home.find("a-bulb-").is_some_and(|minor| worst < minor), "{home}");
+}

@@ -184,3 +184,13 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
     }
     assert!(wrong.is_empty(), "{} forms are refused in English:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// The audit page says itself which instant it cannot read.
+#[tokio::test]
+async fn the_audit_page_refuses_an_instant_in_french() {
+    let bench = Bench::new();
+    let page = bench.send(Door::Local, "GET", "/settings/audit?from=soon&lang=fr", &[HTML], "").await;
+    assert!(page.text.contains("n’est pas un instant"), "{}", page.text);
+    let alert = page.text.split_once("role=\"alert\">").unwrap().1.split_once("</p>").unwrap().0;
+    assert_eq!(english_in(&readable(alert)), None, "{alert}");
+}

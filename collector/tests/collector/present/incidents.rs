@@ -64,8 +64,14 @@ fn told() -> Facts {
     facts
 }
 
-/// Takes in slots of the check `shop`, the last of these states in the newest slot but `back`, and looks at the present.
+/// [`take_in`], and looks at the present.
 fn observe(engine: &mut Engine, agent: AgentNo, states: &[ProbeState], back: i64, first_seq: u64) {
+    take_in(engine, agent, states, back, first_seq);
+    engine.watch(clock::now()).unwrap();
+}
+
+/// Takes in slots of the check `shop`, the last of these states in the newest slot but `back`.
+pub fn take_in(engine: &mut Engine, agent: AgentNo, states: &[ProbeState], back: i64, first_seq: u64) {
     let now = clock::now();
     let entries = {
         let book = engine.shared().book();
@@ -95,7 +101,6 @@ fn observe(engine: &mut Engine, agent: AgentNo, states: &[ProbeState], back: i64
     let provenances = vec![Provenance { build: "0.0.0".into(), clock_offset_us: Some(0), clock_uncertainty_us: 7 }];
     let batch = Batch { number: 1 + first_seq, incarnation: Incarnation(7), provenances, entries };
     engine.ingest(vec![IngestJob { agent, batch, received_at: now }]).unwrap();
-    engine.watch(clock::now()).unwrap();
 }
 
 /// A collector whose check `shop` is down; the agent that says so.

@@ -1,23 +1,38 @@
 //! What open pages hear: nothing is lost between a page and its stream, and nothing is told twice.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 use sitepulse_collector::present::door::Door;
+use sitepulse_model::record::ProbeState;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::bench::{Bench, CHECK};
+use super::incidents::{down, take_in};
 
-/// The first that a stream says, which is all that came after `after`.
-async fn first_words(bench: &Bench, after: &str) -> String {
+/// A stream, from its start.
+async fn stream(bench: &Bench, after: &str) -> Body {
     let mut request = Request::get(format!("/events{after}")).body(Body::empty()).unwrap();
     request.extensions_mut().insert(Door::Local);
     let response = bench.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["x-accel-buffering"], "no");
-    let frame = response.into_body().frame().await.unwrap().unwrap();
+    response.into_body()
+}
+
+/// What a stream says next.
+async fn next_words(stream: &mut Body) -> String {
+    let frame = stream.frame().await.unwrap().unwrap();
     String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+}
+
+/// The first that a stream says, which is all that came after `after`.
+async fn first_words(bench: &Bench, after: &str) -> String {
+    next_words(&mut stream(bench, after).await).await
 }
 
 /// The event that a page's stream goes on from.
@@ -74,4 +89,15 @@ async fn a_page_of_an_earlier_life_reads_everything_anew() {
     }
     let heard = first_words(&bench, &format!("?after={number}")).await;
     assert!(heard.contains("event: reset\n"), "{heard}");
+}
+
+/// A snapshot serves longer than a stream waits: a change that comes right after a look, and none after it, is not told two seconds late.
+#[tokio::test]
+async fn a_change_right_after_a_look_is_told_within_a_second() {
+    let (bench, agent) = down().await;
+    let mut stream = stream(&bench, "").await;
+    assert!(next_words(&mut stream).await.contains("event: hello\n"));
+    bench.app.writer().run(move |engine| take_in(engine, agent, &[ProbeState::Up], 0, 10)).await.unwrap();
+    let told = async { while !next_words(&mut stream).await.contains("event: check\n") {} };
+    assert!(timeout(Duration::from_millis(1_500), told).await.is_ok(), "the stream looked again too late");
 }

@@ -18,6 +18,8 @@ use crate::present::text::Texts;
 #[template(path = "run_vitals.html")]
 struct Run<'a> {
     t: &'a Texts,
+    /// By which an open page knows its parts again.
+    id: &'a str,
     values: Vec<Value>,
     caveat: String,
     bars: Vec<Block>,
@@ -61,7 +63,12 @@ struct LoadRow {
 }
 
 /// Renders them.
-pub(in crate::present::console) fn render(run: &RunVitalsView, unkept_screenshot: bool, t: &Texts) -> Answer<String> {
+pub(in crate::present::console) fn render(
+    id: &str,
+    run: &RunVitalsView,
+    unkept_screenshot: bool,
+    t: &Texts,
+) -> Answer<String> {
     let none = Report::default();
     let report = run.report.as_ref().unwrap_or(&none);
     let attribution = report.attribution.clone().unwrap_or_default();
@@ -83,6 +90,7 @@ pub(in crate::present::console) fn render(run: &RunVitalsView, unkept_screenshot
     });
     let view = Run {
         t,
+        id,
         values: Vital::ALL.iter().filter_map(|vital| Some(one_value(*vital, run.vitals.get(*vital)?, t))).collect(),
         caveat: caveats.join(" "),
         bars,

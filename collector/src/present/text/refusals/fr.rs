@@ -49,6 +49,19 @@ const PAIRS: &[Pair] = &[
         "other questions keep the store's readers busy: try again, and ask for shorter periods",
         "d’autres questions occupent la base : réessayez, sur une période plus courte",
     ),
+    // What is wrong with the audit log.
+    (
+        "entry {} is missing: nothing from there on is vouched for",
+        "l’entrée {} manque : rien n’est garanti à partir de là",
+    ),
+    (
+        "entry {} is not as it was written: nothing from there on is vouched for",
+        "l’entrée {} n’est pas telle qu’elle fut écrite : rien n’est garanti à partir de là",
+    ),
+    (
+        "the log ends with entry {}, the newest that was written is {}: its end was cut off or changed",
+        "le journal finit par l’entrée {}, la dernière qui fut écrite est {} : sa fin a été coupée ou changée",
+    ),
     // Who may.
     ("this credential reaches as far as {}; this asks for {}", "cet accès va jusqu’à {} ; il faut {}"),
     (
@@ -102,8 +115,8 @@ const PAIRS: &[Pair] = &[
         "la durée {} est hors limites : 100000000d au plus, par pas de 1us au moins",
     ),
     (
-        "{} is not an instant: write RFC 3339 (2026-11-22T10:00:00Z), a day (2026-11-22), unix seconds, \"now\", or a duration {}",
-        "{} n’est pas un instant : écrivez 2026-11-22T10:00:00Z, un jour (2026-11-22), des secondes unix, \"now\" ou une durée {}",
+        "{} is not an instant: write RFC 3339 (2026-11-22T10:00:00Z), a day (2026-11-22), unix seconds, \"now\", or a duration back (-2h) or ahead (+2h)",
+        "{} n’est pas un instant : écrivez 2026-11-22T10:00:00Z, un jour (2026-11-22), des secondes unix, \"now\" ou une durée en arrière (-2h) ou en avant (+2h)",
     ),
     (
         "agent {} is not a slug: use 1 to {} of a-z, 0-9, '-', '_' and '.', starting with a letter or digit",
