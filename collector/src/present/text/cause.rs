@@ -36,6 +36,9 @@ pub struct CauseTexts {
     pub said: fn(&str) -> Why,
 }
 
+/// What a delivery's note begins with where the provider did not take the message.
+const TURNED_AWAY: &str = "turned away: ";
+
 /// English.
 pub static EN: CauseTexts = CauseTexts {
     word: |_| None,
@@ -70,7 +73,7 @@ pub static FR: CauseTexts = CauseTexts {
 
 /// In French what the collector says; what a provider says stays as it said it.
 fn said_fr(line: &str) -> Why {
-    if let Some(rest) = line.strip_prefix("turned away: ") {
+    if let Some(rest) = line.strip_prefix(TURNED_AWAY) {
         let Why { sentence, quoted } = said_fr(rest);
         let rest = if sentence.is_empty() { sentence } else { format!(" : {sentence}") };
         return Why { sentence: format!("refusé par le fournisseur{rest}"), quoted };

@@ -131,7 +131,7 @@ mod tests {
         // The defect: states stayed English within French sentences.
         assert_eq!(
             told("run p-1: it is abandoned already: start another one"),
-            "run p-1: elle est déjà dans l’état « abandonnée »\u{a0}: commencez-en une autre"
+            "run p-1: elle est déjà dans l’état «\u{a0}abandonnée\u{a0}»\u{a0}: commencez-en une autre"
         );
         assert_eq!(told("job h1 is over already: it is done"), "la tâche h1 est déjà finie\u{a0}: faite");
         for other in ["a provider said so", "", ": ", "no is named ", "the page could not be rendered, maybe"] {

@@ -363,6 +363,10 @@ const PAIRS: &[Pair] = &[
         "check {} is defined twice: give each check an id of its own",
         "le contrôle {} est défini deux fois : donnez à chacun son nom",
     ),
+    (
+        "there is no channel {} any more: apply one, and this message is sent",
+        "il n’y a plus de canal {} : créez-le, et ce message part",
+    ),
     ("there is no {} {}: {}", "« {} » {} n’existe pas : {}"),
     ("write it as a {}, or leave it out", "écrivez-le comme {}, ou retirez-le"),
     ("put a check into it with {}, or leave it out", "mettez-y un contrôle avec {}, ou retirez-le"),

@@ -299,10 +299,6 @@ pub(super) const PAIRS: &[Pair] = &[
     ),
     // What became of a message.
     (
-        "there is no channel {} any more: apply one, and this message is sent",
-        "il n’y a plus de canal {} : créez-le, et ce message part",
-    ),
-    (
         "secret {} does not open with this machine's key: put the right key back or set the secret anew",
         "le secret {} ne s’ouvre pas avec la clé de cette machine : remettez la bonne clé, ou le secret",
     ),
