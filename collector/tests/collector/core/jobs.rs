@@ -431,6 +431,19 @@ fn a_full_disk_loses_no_outcome() {
     assert_eq!(turn.states, [Some(State::Done)]);
 }
 
+/// An attempt that met a full disk.
+fn full_disk(job: &Job) -> Over {
+    Over {
+        job: job.clone(),
+        ended: Ended::Failed,
+        note: "the disk is full".into(),
+        progress: 0,
+        file: None,
+        lines: vec![],
+        took_us: 1,
+    }
+}
+
 #[test]
 fn what_comes_by_itself_comes_again_also_when_it_was_taken_back() {
     let mut engine = in_memory();
@@ -441,15 +454,7 @@ fn what_comes_by_itself_comes_again_also_when_it_was_taken_back() {
     assert_eq!(open(&engine).len(), 1, "one at a time");
     let given = Given { take: true, ..Given::default() };
     let (turn, _) = engine.take_job_turn(Vec::new(), &given, &setup, at(2)).unwrap();
-    let over = Over {
-        job: turn.handed[0].clone(),
-        ended: Ended::Failed,
-        note: "the disk is full".into(),
-        progress: 0,
-        file: None,
-        lines: vec![],
-        took_us: 1,
-    };
+    let over = full_disk(&turn.handed[0]);
     engine.take_job_turn(vec![over], &Given::default(), &setup, at(10)).unwrap();
     let next = open(&engine).remove(0);
     assert_eq!((next.kind, next.standing.due), (Kind::Retention, at(3_610)));
@@ -467,15 +472,7 @@ fn a_round_that_failed_is_tried_again_by_the_next_one_now() {
     engine.begin_jobs(&setup, at(0)).unwrap();
     let take = Given { take: true, ..Given::default() };
     let (turn, _) = engine.take_job_turn(Vec::new(), &take, &setup, at(2)).unwrap();
-    let over = Over {
-        job: turn.handed[0].clone(),
-        ended: Ended::Failed,
-        note: "the disk is full".into(),
-        progress: 0,
-        file: None,
-        lines: vec![],
-        took_us: 1,
-    };
+    let over = full_disk(&turn.handed[0]);
     let failed = over.job.id;
     engine.take_job_turn(vec![over], &Given::default(), &setup, at(10)).unwrap();
     let next = engine.retry_job(failed, "collector:ana", at(20)).unwrap();
