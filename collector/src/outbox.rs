@@ -31,6 +31,9 @@ pub use engine::{Done, OUT_MAX, OUT_OF_CHANNEL_MAX, Turn};
 pub(crate) use engine::{changed, mend, users_of_secret};
 pub use figures::Waiting;
 
+/// What the log's note begins with where the provider turned the sender away rather than refused the message.
+pub(crate) const TURNED_AWAY: &str = "turned away: ";
+
 /// Which message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeliveryKey {

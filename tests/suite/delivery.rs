@@ -74,6 +74,32 @@ impl World {
         self.ends.push(end);
     }
 
+    /// A life that ends at a named place; on its way up already where what was left to it passes there.
+    fn dies_at(&mut self, provider: &Provider, place: &str) {
+        self.cluster.set_env("SITEPULSE_FAILPOINT", place);
+        if self.cluster.starts_collector() {
+            // It may die before it has answered.
+            for _ in 0..FLIPS_OF_A_LIFE {
+                self.flip().ok();
+            }
+            let status = self.cluster.collector.as_mut().expect("it was started").wait_for_end(60);
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{place}: {status}");
+            self.cluster.collector = None;
+        }
+        self.over(provider, End::Killed);
+        self.cluster.clear_env();
+    }
+
+    /// A life that ends after a while, wherever it is then.
+    fn dies_by_a_blow(&mut self, provider: &Provider, after: Duration) {
+        self.cluster.start_collector();
+        (0..FLIPS_OF_A_LIFE).for_each(|_| self.flips());
+        // Not a wait for a state: the instant of the blow is the input of this test.
+        std::thread::sleep(after);
+        self.cluster.kill_collector();
+        self.over(provider, End::Killed);
+    }
+
     /// Ends the collector in peace, and judges.
     fn end(&mut self, provider: &Provider, channels: &[(&str, String)]) -> Sum {
         self.cluster.stop_collector();
@@ -179,12 +205,19 @@ fn file(jobs: usize, channels: &[(&str, String)]) -> String {
 }
 
 /// A small fixed generator: the instants of the kills are spread, and the same in each run.
-fn pause(n: u64) -> Duration {
-    Duration::from_millis((n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 900)
+fn pause(n: usize) -> Duration {
+    Duration::from_millis(((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 900)
 }
 
-/// Kills where nothing else is said.
+/// Where a collector dies: before and after the commit of what is to be told, as the dispatcher takes its turn, before and after it sends (what is marked is marked in a turn).
+const PLACES: [&str; 6] = ["insert", "committed", "turn", "turned", "send", "sent"];
+/// At which passing of it, at most: a life has two incidents at least to tell of, and two channels.
+const PASSINGS: usize = 3;
+
+/// Kills at these places where nothing else is said.
 const KILLS: usize = 200;
+/// After so many of them comes one at any instant, which no account of kills has.
+const KILLS_BETWEEN_BLOWS: usize = 4;
 /// Kills of one store. A store that has met more of them shows nothing more, and costs more at each start.
 const KILLS_OF_A_STORE: usize = 25;
 /// Flips in a life.
@@ -197,7 +230,7 @@ const KILLS_THAT_DOUBLE: usize = 100;
 
 /// Many stores, each killed a few times and judged for itself: so a kill costs the same however many there are, and what is wrong is told as soon as its store is.
 #[test]
-fn killing_the_collector_again_and_again_loses_no_message() {
+fn killing_the_collector_around_commit_send_and_mark_loses_no_message_and_doubles_one_at_most() {
     let kills: usize = std::env::var("SITEPULSE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let began = clock::monotonic();
     let (next, done) = (AtomicUsize::new(0), Mutex::new((0, Sum::default())));
@@ -242,67 +275,25 @@ impl Drop for EndsOthers<'_> {
 fn kill_one_store(first: usize, kills: usize) -> Sum {
     let provider = Provider::start();
     let channels = [("a", provider.url("a")), ("b", provider.url("b"))];
-    let jobs = (FLIPS_OF_A_LIFE * kills).div_ceil(FLIPS) + 1;
+    let lives = kills + kills / KILLS_BETWEEN_BLOWS;
+    let jobs = (FLIPS_OF_A_LIFE * lives).div_ceil(FLIPS) + 1;
     let mut world = World::start(jobs, &channels);
+    world.cluster.stop_collector();
+    world.over(&provider, End::InPeace);
     for n in first..first + kills {
-        // Some lives have a provider that is slow, or hangs up.
-        if n % 5 == 0 {
-            provider.script(&[
-                Reply::TakeAfter(Duration::from_millis(150)),
-                Reply::Broken,
-                Reply::TakeAfter(pause(n as u64)),
-            ]);
+        let place = PLACES[n % PLACES.len()];
+        // Both incidents may be committed at once.
+        let passing = if place == "committed" { 1 } else { 1 + n / PLACES.len() % PASSINGS };
+        world.dies_at(&provider, &format!("outbox.{place}:{passing}"));
+        if n % KILLS_BETWEEN_BLOWS == KILLS_BETWEEN_BLOWS - 1 {
+            // The provider is slow, or hangs up.
+            provider.script(&[Reply::TakeAfter(Duration::from_millis(150)), Reply::Broken, Reply::TakeAfter(pause(n))]);
+            world.dies_by_a_blow(&provider, pause(n));
         }
-        (0..FLIPS_OF_A_LIFE).for_each(|_| world.flips());
-        // Not a wait for a state: the instant of the blow is the input of this test.
-        std::thread::sleep(pause(n as u64));
-        world.cluster.kill_collector();
-        world.over(&provider, End::Killed);
-        world.cluster.start_collector();
     }
+    world.cluster.start_collector();
     world.settle(180);
     world.end(&provider, &channels)
-}
-
-#[test]
-fn a_kill_at_any_named_place_loses_no_message_and_doubles_one_at_most() {
-    let provider = Provider::start();
-    let channels = [("a", provider.url("a")), ("b", provider.url("b"))];
-    let mut world = World::start(24, &channels);
-    for place in ["insert", "committed", "turn", "turned", "send", "sent"] {
-        // Both flips may be committed at once.
-        for count in 1..=if place == "committed" { 1 } else { 3 } {
-            // With nothing on its way, it does not pass the place before it is seen to be up.
-            world.settle(60);
-            world.cluster.stop_collector();
-            world.over(&provider, End::InPeace);
-            world.cluster.set_env("SITEPULSE_FAILPOINT", &format!("outbox.{place}:{count}"));
-            // Two messages each. It may die before it has answered a ping, and where the watchdog has the dispatcher proven, before it is up.
-            let flips = world.flips + 2;
-            if world.cluster.starts_collector() {
-                for _ in 0..2 {
-                    world.flip().ok();
-                }
-                let status = world.cluster.collector.as_mut().expect("it was started").wait_for_end(60);
-                assert_eq!(
-                    std::os::unix::process::ExitStatusExt::signal(&status),
-                    Some(9),
-                    "{place}:{count}: {status}"
-                );
-                world.cluster.collector = None;
-            }
-            world.over(&provider, End::Killed);
-            world.cluster.clear_env();
-            world.cluster.start_collector();
-            while world.flips < flips {
-                world.flips();
-            }
-        }
-    }
-    world.settle(120);
-    let sum = world.end(&provider, &channels);
-    println!("{sum:?}");
-    assert!(sum.twice > 0, "a kill between sending and marking must show");
 }
 
 #[test]
@@ -402,6 +393,46 @@ fn what_a_provider_refuses_is_a_dead_letter_that_is_sent_when_the_channel_is_men
     assert!(messages.values().all(|state| *state == 3), "{messages:?}");
     let keys: Vec<String> = strict.received().into_iter().map(|one| one.key).collect();
     assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
+}
+
+/// `test-channel` and the log of deliveries, by the real programs: what the provider said is what the command says, by its exit code too.
+#[test]
+fn a_channel_is_tried_out_by_a_command_that_tells_what_the_provider_said() {
+    let provider = Provider::start();
+    let world = World::start(1, &[("a", provider.url("a"))]);
+    let test = |args: &[&str]| world.cluster.ctl(&[&["test-channel"], args].concat());
+
+    let well = test(&["a"]);
+    assert_eq!((well.code, well.stdout.starts_with("Delivered by channel a in ")), (0, true), "{well:?}");
+    provider.script(&[Reply::Broken]);
+    let later = test(&["a"]);
+    assert_eq!(later.code, 1, "{later:?}");
+    assert!(later.stderr.contains("channel a did not deliver: HTTP 500"), "{later:?}");
+    assert!(later.stderr.contains("a page would be tried again"), "{later:?}");
+    provider.script(&[Reply::NotFound]);
+    let away = test(&["a"]);
+    assert_eq!(away.code, 1, "{away:?}");
+    assert!(away.stderr.contains("turned away: HTTP 404") && away.stderr.contains("tried again"), "{away:?}");
+    provider.script(&[Reply::Unprocessable]);
+    let never = test(&["a", "--json"]);
+    assert_eq!(never.code, 1, "{never:?}");
+    let told: serde_json::Value = serde_json::from_str(&never.stdout).expect("JSON beside the failure");
+    assert_eq!((&told["channel"], &told["outcome"]), (&"a".into(), &"gave_up".into()), "{told}");
+    assert!(never.stderr.contains("a page would be given up"), "{never:?}");
+    let unknown = test(&["b"]);
+    assert_eq!(unknown.code, 8, "{unknown:?}");
+    assert!(unknown.stderr.contains("`sitepulse-collector channels` lists what there is"), "{unknown:?}");
+
+    // Once each, never again by itself, and as a test.
+    let received = provider.received();
+    let replies: Vec<Reply> = received.iter().map(|one| one.reply).collect();
+    assert_eq!(replies, [Reply::Take, Reply::Broken, Reply::NotFound, Reply::Unprocessable]);
+    assert!(received.iter().all(|one| one.body["event"] == "test"), "{received:?}");
+    let logged = world.cluster.ctl(&["deliveries", "--json"]).json();
+    let outcomes: Vec<&str> =
+        logged.as_array().expect("a list").iter().filter_map(|one| one["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["gave_up", "again", "again", "delivered"], "newest first: {logged}");
+    assert!(world.messages().is_empty(), "a test is no message that waits");
 }
 
 fn metrics(cluster: &Cluster) -> String {

@@ -176,7 +176,7 @@ impl Look<'_> {
                 step: held.step,
             };
             channels.insert(key.channel.clone(), held.step);
-            let context = recipients::context(self.book, self.desk, standing, self.now);
+            let context = recipients::context(self.book, self.desk, standing, held.event, self.now);
             let mut notice = recipients::notice(self.book, self.desk, (standing, &context), &key, held.event, self.now);
             notice.context.recipient = recipients::recipient(self.book, reach.user.as_deref());
             let (state, attempts, due) = (DeliveryState::Due, 0, self.now);
@@ -221,7 +221,7 @@ impl Look<'_> {
         self.changes.withdraw(withdrawn.iter().map(|(channel, step)| key(channel, *step)));
         let context = match reached.to.as_slice() {
             [] => Context::default(),
-            _ => recipients::context(self.book, self.desk, standing, self.now),
+            _ => recipients::context(self.book, self.desk, standing, event, self.now),
         };
         for recipients::Reach { channel, user, due } in &reached.to {
             let key = key(channel, step);

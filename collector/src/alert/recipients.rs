@@ -254,7 +254,7 @@ pub(crate) fn facts(book: &Book, standing: &Standing) -> IncidentFacts {
 }
 
 /// What a woken person needs beside the incident, but for what each channel has of its own.
-pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMicros) -> Context {
+pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, event: NoticeEvent, now: UtcMicros) -> Context {
     let incident = &standing.incident;
     let check = match &incident.subject {
         Subject::Check(number) => book.check(*number),
@@ -265,7 +265,13 @@ pub(super) fn context(book: &Book, desk: &Desk, standing: &Standing, now: UtcMic
     let mut context = Context {
         target: check.map(|check| check.newest().definition.kind.describe()),
         title: standing.about.title.clone(),
-        by: life.resolved_by.clone().or_else(|| life.acknowledged_by.clone()),
+        // Who took an incident that the evidence ended did not end it.
+        by: match event {
+            NoticeEvent::Resolved => life.resolved_by.clone(),
+            NoticeEvent::Opened | NoticeEvent::Escalated | NoticeEvent::Acknowledged | NoticeEvent::Test => {
+                life.acknowledged_by.clone()
+            }
+        },
         link: desk.links.incident(&incident.id.0),
         ..signals::context(book, desk, &incident.subject, incident.kind, now)
     };

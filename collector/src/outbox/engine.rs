@@ -7,7 +7,7 @@ use sitepulse_model::delivery::{self, Answer, Decision, PATIENCE_US};
 use sitepulse_model::incident::IncidentId;
 use sitepulse_model::time::UtcMicros;
 
-use super::{Attempt, DeliveryKey, DeliveryState, Message, Outcome, memory};
+use super::{Attempt, DeliveryKey, DeliveryState, Message, Outcome, TURNED_AWAY, memory};
 use crate::app::AppError;
 use crate::book::{Book, Object, Revised};
 use crate::engine::Engine;
@@ -174,7 +174,7 @@ impl Engine {
                             message = %key,
                             "TURNED AWAY by channel {}: {}; tried again at {text}, for a day at most: look whether its address and its secrets are right",
                             key.channel,
-                            note.trim_start_matches("turned away: ")
+                            note.trim_start_matches(TURNED_AWAY)
                         );
                     } else if done.message.attempts == 0 {
                         tracing::warn!(message = %key, "not delivered, tried again at {text}: {note}");
@@ -361,7 +361,7 @@ fn decide_all(tables: Tables<'_>, done: &[Done], now: UtcMicros) -> Result<Vec<A
             Decision::Again { at } => Outcome::Again { at },
             Decision::GivenUp => Outcome::GivenUp,
         };
-        let note = if one.answer == Answer::Denied { format!("turned away: {}", one.note) } else { one.note.clone() };
+        let note = if one.answer == Answer::Denied { format!("{TURNED_AWAY}{}", one.note) } else { one.note.clone() };
         let attempt = Attempt { at: one.began, took_us: one.took_us, outcome, note };
         mark(tables, one.message.clone(), &attempt, now)?;
         if !one.left.is_empty() {

@@ -16,7 +16,7 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_notify::Sent;
 
 use crate::book::Book;
-use crate::outbox::Logged;
+use crate::outbox::{Logged, TURNED_AWAY};
 use crate::present::Present;
 use crate::present::door::Caller;
 use crate::present::list::{List, Listed, Nothing};
@@ -199,7 +199,8 @@ pub async fn test(
         Sent::Delivered { note } => (Some(true), note),
         Sent::Again { why, .. } => (None, why),
         Sent::Partly { note, .. } => (Some(true), note),
-        Sent::Denied { why } | Sent::Refused { why } => (Some(false), why),
+        Sent::Denied { why } => (None, format!("{TURNED_AWAY}{why}")),
+        Sent::Refused { why } => (Some(false), why),
     };
     if delivered == Some(true) {
         present.app().shared().deliveries.note_test(&id);

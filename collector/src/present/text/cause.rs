@@ -9,6 +9,7 @@ use sitepulse_model::record::Phase;
 
 use super::{Texts, refusals};
 use crate::alert::evidence;
+use crate::outbox::TURNED_AWAY;
 use crate::present::dto::FactsView;
 
 /// What notes of evidence say in English, as they are kept.
@@ -35,9 +36,6 @@ pub struct CauseTexts {
     /// What became of a message, or is wrong with a history, by the English that is kept.
     pub said: fn(&str) -> Why,
 }
-
-/// What a delivery's note begins with where the provider did not take the message.
-const TURNED_AWAY: &str = "turned away: ";
 
 /// English.
 pub static EN: CauseTexts = CauseTexts {

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use sitepulse_collector::alert::people::Manual;
+use sitepulse_model::incident::machine::Input;
 use sitepulse_model::incident::{IncidentKind, NoticeEvent};
 use sitepulse_model::notice::{Found, Notice};
 use sitepulse_model::record::{Cause, FactKey, Phase, ProbeResult, ProbeState};
@@ -64,6 +65,23 @@ fn an_outage_says_where_from_and_how() {
     over(&kept(&site, IncidentKind::Degraded, "degraded")[1]);
 }
 
+/// Somebody took it, and then the site was well again by itself: who took it did not end it.
+#[test]
+fn what_the_evidence_ends_is_not_told_as_ended_by_whoever_took_it() {
+    let mut site = Site::new(1, &check("shop", ""));
+    site.run(0, 200, |_, _, second| down(100, 200, second));
+    let opened = site.sent.iter().find(|message| message.notice.event == NoticeEvent::Opened).expect("it is told");
+    let id = opened.key.incident.clone();
+    site.engine.act(&id, Input::Acknowledge { by: "ana" }, "ana", at(200)).unwrap();
+    site.run(200, 400, |_, _, _| Some(ProbeState::Up));
+    let by = |event| {
+        let notice = site.sent.iter().map(|message| &message.notice).find(|notice| notice.event == event);
+        notice.unwrap_or_else(|| panic!("{event} was not sent: {:?}", site.told())).context.by.clone()
+    };
+    assert_eq!(by(NoticeEvent::Acknowledged).as_deref(), Some("ana"));
+    assert_eq!(by(NoticeEvent::Resolved), None);
+}
+
 /// The first region that is well again may end it: those that are not heard of yet are not named, nor why they failed.
 fn over(resolved: &Notice) {
     let context = &resolved.context;
@@ -85,8 +103,7 @@ fn a_silent_agent_names_what_it_leaves_unwatched_and_a_person_what_they_know() {
     let manual = Manual { title: "Payments are slow".into(), check: None, severity: None };
     let id = site.engine.open_manual(&manual, "ana", at(10)).unwrap();
     site.send(10);
-    let over = sitepulse_model::incident::machine::Input::Resolve { by: "ana" };
-    site.engine.act(&id, over, "ana", at(600)).unwrap();
+    site.engine.act(&id, Input::Resolve { by: "ana" }, "ana", at(600)).unwrap();
     site.send(600);
     kept(&site, IncidentKind::Manual, "manual");
 }

@@ -82,15 +82,19 @@ async fn a_channel_is_tried_out_and_the_log_tells() {
     let sent = taken.await.unwrap();
     assert!(sent.starts_with("POST /services/hunter2 HTTP/1.1\r\n") && sent.contains("Essai de SitePulse"), "{sent}");
 
-    let (address, taken) = provider("HTTP/1.1 404 X\r\ncontent-length: 7\r\n\r\nhunter3").await;
-    let hook = format!("http://{address}/hunter3");
-    bench.send(Door::Local, "PUT", "/api/v1/secrets/hook", &[], &hook).await;
-    assert_eq!(test(&bench, "ops").await.json()["outcome"], "gave_up");
-    taken.await.unwrap();
+    // As with a page: who turns everybody away is asked again for a day, who refuses this message is not.
+    for (status, outcome) in [("404 X", "again"), ("422 X", "gave_up")] {
+        let answer: &'static str = format!("HTTP/1.1 {status}\r\ncontent-length: 7\r\n\r\nhunter3").leak();
+        let (address, taken) = provider(answer).await;
+        let hook = format!("http://{address}/hunter3");
+        bench.send(Door::Local, "PUT", "/api/v1/secrets/hook", &[], &hook).await;
+        assert_eq!(test(&bench, "ops").await.json()["outcome"], outcome, "{status}");
+        taken.await.unwrap();
+    }
 
     let log = bench.get("/api/v1/deliveries?channel=ops").await;
     let outcomes: Vec<Value> = log.json().as_array().unwrap().iter().map(|line| line["outcome"].clone()).collect();
-    assert_eq!(outcomes, [json!("gave_up"), json!("delivered"), json!("again")]);
+    assert_eq!(outcomes, [json!("gave_up"), json!("again"), json!("delivered"), json!("again")]);
     let all = bench.get("/api/v1/channels").await;
     assert_eq!(all.json()[0]["last"], log.json()[0]);
     assert_eq!(bench.get("/api/v1/deliveries?limit=2").await.json().as_array().unwrap().len(), 2);
