@@ -140,7 +140,15 @@ fn a_check_is_suspended_in_a_dialog_and_runs_again() {
     assert!(browser.text().contains("Suspend shop"));
 }
 
-/// What comes in live takes nothing away: neither what somebody typed and left, nor where they are, nor what they opened.
+/// `changed` tells from now on whether a part was replaced or written in.
+fn watch(browser: &mut Chromium, part: &str) {
+    let all = "{ attributes: true, characterData: true, childList: true, subtree: true }";
+    browser.eval(&format!(
+        "window.changed = false; new MutationObserver(() => {{ window.changed = true; }}).observe(document.getElementById('{part}').parentElement, {all})"
+    ));
+}
+
+/// What comes in live takes nothing away: neither what somebody marked or typed and left, nor where they are, nor what they opened.
 #[test]
 fn drafts_focus_and_open_details_outlive_what_comes_in_live() {
     let site = Site::start();
@@ -172,18 +180,21 @@ fn drafts_focus_and_open_details_outlive_what_comes_in_live() {
     browser.click("#weights summary");
     browser.fill("#weights input[name=weight]", "3");
     browser.click("#incidents h2");
-    browser.eval("document.getElementById('check-body').old = true");
-    browser.wait_for("!document.getElementById('check-body').old", 30);
+    browser.eval("getSelection().selectAllChildren(document.querySelector('#incidents h2'))");
+    let marked = browser.eval("String(getSelection())");
+    watch(&mut browser, "check-body");
+    browser.wait_for("changed", 30);
     assert_eq!(browser.eval("document.querySelector('#weights input[name=weight]').value"), "3");
     assert_eq!(browser.eval("document.getElementById('weights').open"), true);
+    assert!(marked != "" && browser.eval("String(getSelection())") == marked, "{marked}");
 
     // The row one is on, by the keyboard.
     browser.open(&at(&cluster, "/checks?sort=name"));
     browser.wait_for(live, 30);
     browser.key("j", 74);
-    browser.eval("document.getElementById('list-rows').old = true");
+    watch(&mut browser, "list-rows");
     cluster.apply(&(check("blog") + &check("shop") + &check("wiki"))).ok();
-    browser.wait_for("!document.getElementById('list-rows').old", 30);
+    browser.wait_for("changed && document.getElementById('list-rows').innerText.includes('wiki')", 30);
     assert_eq!(browser.eval("document.activeElement.innerText"), "blog");
     browser.key("j", 74);
     assert_eq!(browser.eval("document.activeElement.innerText"), "shop");

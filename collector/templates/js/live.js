@@ -2,8 +2,9 @@
 // Browsers open six connections to a host at most, over all their pages, and a stream of events holds one for good. So one page that
 // somebody sees holds the stream, by a lock, and passes on what it hears to the others; a page that nobody sees holds none, and goes on
 // from the event that it heard last when somebody looks again.
-// A part is an element of <main> with an id: it is replaced where its text differs, but not while somebody writes in it, has a
-// dialog open in it or presses a button; then it is fetched as soon as they are done. Without scripts the page shows the state at loading.
+// A part is an element of <main> with an id: what differs in it is written or replaced, as little as can be, but not while somebody writes
+// in it, has a dialog open in it or presses a button; then it is fetched as soon as they are done. Without scripts the page shows the state
+// at loading.
 "use strict";
 (() => {
   const main = document.getElementById("main");
@@ -32,10 +33,20 @@
     one.tagName, one.getAttribute("href"), one.getAttribute("name"), one.tagName === "BUTTON" && one.value, one.parentElement.id,
     one.form?.getAttribute("action"), ...[...one.form?.querySelectorAll("[type=hidden]") ?? []].map((field) => field.value),
   ].join("|");
-  const twin = (one, from, to) => {
-    const own = name(one);
-    const same = (part) => [...part.querySelectorAll(THINGS)].filter((other) => name(other) === own);
-    return same(to)[same(from).indexOf(one)];
+  const named = (own, part) => [...part.querySelectorAll(THINGS)].filter((other) => name(other) === own);
+  const twin = (one, from, to) => named(name(one), to)[named(name(one), from).indexOf(one)];
+
+  // Elements of one kind in one place are written anew where they differ, others are replaced: text that somebody marked stays marked.
+  const alike = (one, other) => one.nodeName === other.nodeName && one.id === other.id &&
+    one.childNodes.length === other.childNodes.length && (!one.matches?.(THINGS) || name(one) === name(other));
+  const write = (one, other) => {
+    if (one.isEqualNode(other)) return;
+    if (!alike(one, other)) { one.replaceWith(other); return; }
+    if (one.nodeType !== Node.ELEMENT_NODE) { one.data = other.data; return; }
+    for (const { name: key } of [...one.attributes]) if (!other.hasAttribute(key)) one.removeAttribute(key);
+    for (const { name: key, value } of other.attributes) if (one.getAttribute(key) !== value) one.setAttribute(key, value);
+    const children = [...other.childNodes];
+    [...one.childNodes].forEach((child, n) => write(child, children[n]));
   };
 
   // Nothing is taken away under somebody's hand: neither a field that is written in nor a button that is pressed down.
@@ -65,10 +76,12 @@
       typed.add(to);
     }
     const here = document.activeElement;
-    const focus = part !== here && part.contains(here) && twin(here, part, next);
+    const own = part !== here && part.contains(here) && name(here);
+    const place = own ? named(own, part).indexOf(here) : -1;
     if (whole) part.replaceChildren(...next.childNodes);
-    else part.replaceWith(next);
-    if (focus) focus.focus({ preventScroll: true });
+    else write(part, next);
+    // Where they were is gone: to the same thing in what came instead.
+    if (place >= 0 && !here.isConnected) named(own, part.isConnected ? part : next)[place]?.focus({ preventScroll: true });
   };
 
   const swap = (text) => {
