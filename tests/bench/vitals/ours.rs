@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use sitepulse_browser::{Browser, Dialled, Form, Gate, Job, Options, Refusal};
 use sitepulse_daemon::clock;
+use sitepulse_model::check::WebVitalsTarget;
 use sitepulse_model::record::{Cause, Phase};
 use sitepulse_model::vitals::profile::Profile;
 
@@ -152,7 +153,7 @@ async fn obey(browser: &Browser, order: &Value) -> Value {
         profile: if throttled { profile } else { profile.without_throttling() },
         interact: Vec::new(),
         consent: None,
-        settle_us: 1_000_000,
+        settle_us: WebVitalsTarget::page("").settle.0,
         timeout_us: number("timeout_ms") * 1_000,
         insecure: false,
         screenshot: false,

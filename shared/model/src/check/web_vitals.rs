@@ -31,7 +31,7 @@ pub struct WebVitalsTarget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<Interact>,
     /// How long nothing may happen before the page counts as at rest.
-    #[serde(default = "second", skip_serializing_if = "is_second")]
+    #[serde(default = "two_seconds", skip_serializing_if = "is_two_seconds")]
     pub settle: DurationUs,
     /// Pretend the profile's slower processor and network.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -71,7 +71,7 @@ impl WebVitalsTarget {
             runs: three(),
             interact: Vec::new(),
             consent: None,
-            settle: second(),
+            settle: two_seconds(),
             throttling: true,
             insecure: false,
         }
@@ -131,12 +131,12 @@ fn is_three(value: &u8) -> bool {
     *value == three()
 }
 
-fn second() -> DurationUs {
-    DurationUs(1_000_000)
+fn two_seconds() -> DurationUs {
+    DurationUs(2_000_000)
 }
 
-fn is_second(value: &DurationUs) -> bool {
-    *value == second()
+fn is_two_seconds(value: &DurationUs) -> bool {
+    *value == two_seconds()
 }
 
 fn yes() -> bool {
