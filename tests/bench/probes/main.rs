@@ -2,14 +2,14 @@
 //! that does the same on the wire, and beside Debian's blackbox_exporter. All against the same local server, at the same pace, in
 //! alternating windows; medians of pairs, told as ratios.
 //!
-//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [tcp-fast] [http-fast] [scale] [mixed] [overload] [soak] [curl] [kuma]
+//!     cargo bench -p sitepulse-tests --bench probes -- [tcp] [http] [https] [icmp] [h3] [tcp-fast] [http-fast] [icmp-fast] [scale] [mixed] [overload] [soak] [curl] [kuma]
 //!
 //! Without a name: all of them but `soak`, about an hour. Figures are worth something on a quiet machine alone. nginx, caddy (Debian's nginx has no
 //! HTTP/3), curl and blackbox_exporter are installed with apt where they are missing.
 //! `SITEPULSE_BENCH_S` sets the length of a window (default 15), `SITEPULSE_BENCH_PAIRS` the number of pairs (default 5),
 //! `SITEPULSE_BENCH_CHECKS` the checks of `scale`, `mixed` and `soak` (default 10,000): small values try the benchmark out.
 //!
-//! Each process sleeps between its probes at the usual paces, and pays for waking; `tcp-fast` and `http-fast` are the same at a pace that keeps
+//! Each process sleeps between its probes at the usual paces, and pays for waking; `tcp-fast`, `http-fast` and `icmp-fast` are the same at a pace that keeps
 //! blackbox_exporter's core nearly busy. Compare within one pace alone.
 //!
 //! [`contest`] makes the windows, [`floor`] holds the bare programs (this binary again, as child processes), [`servers`] what is probed.
@@ -43,6 +43,7 @@ fn main() {
         "h3",
         "tcp-fast",
         "http-fast",
+        "icmp-fast",
         "scale",
         "mixed",
         "overload",
@@ -68,7 +69,8 @@ fn main() {
             "tcp-fast" => tcp(2_500),
             "http-fast" => http(1_500),
             "https" => https(),
-            "icmp" => icmp(),
+            "icmp" => icmp("icmp", 1_000),
+            "icmp-fast" => icmp("icmp-fast", 2_500),
             "h3" => h3(),
             "scale" => scale::run(Mix::Https, 0),
             "mixed" => scale::run(Mix::Mixed, 0),
@@ -145,21 +147,20 @@ fn h3() {
     contest(agent, Some(floor), None, &goals, &|| caddy.requests());
 }
 
-fn icmp() {
+fn icmp(name: &str, pace: u32) {
     // Unprivileged sockets are what an agent has in production. Where they are not allowed, a network of our own allows them.
     if !servers::may_ping() {
         println!("unprivileged echoes are not allowed here: once more in a network of our own");
-        servers::again_in_own_network("icmp");
+        servers::again_in_own_network(name);
         return;
     }
-    let pace = 1000;
     let site = Site::new();
     let blackbox = Blackbox::start(&site);
-    let host = |n: u32| format!("127.1.{}.{}", n / 250, n % 250 + 1);
     let echo = |id: &str, n: u32, interval: &str, more: &str| {
         format!(
-            "[[check]]\nid = \"{id}{n}\"\nkind = \"icmp\"\nhost = \"{}\"\ncount = 1\ninterval = \"{interval}\"\ntimeout = \"900ms\"\n{more}\n",
-            host(n)
+            "[[check]]\nid = \"{id}{n}\"\nkind = \"icmp\"\nhost = \"127.1.{}.{}\"\ncount = 1\ninterval = \"{interval}\"\ntimeout = \"900ms\"\n{more}\n",
+            n / 250,
+            n % 250 + 1
         )
     };
     {
@@ -170,6 +171,9 @@ fn icmp() {
         let other = blackbox.contender(&site, pace, "icmp", "127.1.0.1");
         let goals = Goals { floor: None, other: Some(15.0), us: Some(20.0) };
         contest(agent, Some(floor), Some(other), &goals, &servers::echoes);
+    }
+    if name != "icmp" {
+        return;
     }
     // The same number of echoes a second to few targets and to many.
     let mut cluster = Cluster::start();
