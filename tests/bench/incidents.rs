@@ -88,7 +88,12 @@ fn latency(regions: &[&str]) {
         let (incident, opened_us) = wait::until("it opens", 60, || {
             let found = incidents::read(&cluster.collector_dir());
             let new = |one: &Incident| one.opened_us.filter(|opened| one.kind == "down" && *opened >= began.0);
-            found.iter().find_map(|one| Some((one.clone(), new(one)?))).ok_or(found.len())
+            found.iter().find_map(|one| Some((one.clone(), new(one)?))).ok_or_else(|| {
+                // What the others see of it tells why, should it never open.
+                let late = clock::now().us_since(began) > 30_000_000;
+                let seen = if late { cluster.ctl(&["checks", "--json"]).stdout } else { String::new() };
+                format!("{} incidents, {:?}; {seen}", found.len(), found.last())
+            })
         });
         from_outage.push(opened_us - began.0);
         from_slot.push(opened_us - incident.since_us);
