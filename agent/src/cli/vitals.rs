@@ -51,7 +51,7 @@ pub(super) struct VitalsArgs {
     /// The real processor and network instead of the device's.
     #[arg(long)]
     no_throttling: bool,
-    /// How long nothing may happen before the page is at rest [default: 1s].
+    /// How long nothing may happen before the page is at rest [default: 2s].
     #[arg(long, value_name = "DURATION")]
     settle: Option<String>,
     /// The deadline of each load [default: as of a check].
